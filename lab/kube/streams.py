@@ -1,0 +1,75 @@
+"""What the API server asks of the node: a pod's logs, a command in a container, a connection into a pod.
+
+The API server knows this interface alone and the node implements it, so neither imports the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """The query of `GET .../pods/NAME/log` (kubectl logs). Times are UTC; `tail_lines` and `limit_bytes` None means all."""
+
+    container: str | None = None
+    follow: bool = False
+    previous: bool = False
+    timestamps: bool = False
+    tail_lines: int | None = None
+    since_time: datetime | None = None
+    limit_bytes: int | None = None
+
+
+class ExecSession(Protocol):
+    """One running command. With a terminal, `stderr` is empty and everything arrives on `stdout`."""
+
+    def stdout(self) -> AsyncIterator[bytes]:
+        """Chunks until the stream ends."""
+        ...
+
+    def stderr(self) -> AsyncIterator[bytes]:
+        """Chunks until the stream ends."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send to the command's standard input; waits while it does not read. Without stdin: does nothing."""
+        ...
+
+    async def close_stdin(self) -> None:
+        """End the command's standard input."""
+        ...
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Set the size of the terminal."""
+        ...
+
+    async def wait(self) -> int:
+        """The exit code; 128 + the signal's number when a signal ended the command."""
+        ...
+
+    async def kill(self) -> None:
+        """End the command, as when the client went away. Safe to call after its end."""
+        ...
+
+
+class NodeStreams(Protocol):
+    """Implemented by the node agent. Each method raises `ApiError` (404 no such pod, 400 container not running, ...)."""
+
+    def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """Chunks of whole lines, oldest first; with `follow` until the container ends."""
+        ...
+
+    async def exec(
+        self, namespace: str, pod: str, container: str | None, command: list[str], *, stdin: bool, tty: bool
+    ) -> ExecSession:
+        """Start `command` in the container (its only, or its annotated default one, when None)."""
+        ...
+
+    async def connect(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TCP connection to `127.0.0.1:port` inside the pod's network namespace (port-forward)."""
+        ...
