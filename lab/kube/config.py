@@ -1,0 +1,71 @@
+"""What the host process tells the kube process at its start: one JSON document, read from an inherited descriptor.
+
+A descriptor rather than a file, so that nothing has to be cleaned up when either of them is killed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+
+class HostPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Service's port that the host's loopback answers on `host_port`."""
+
+    namespace: str
+    service: str
+    port: int
+    host_port: int
+
+
+class ImageEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A program under an image's name (`[images."NAME"]` in lab.toml); `user` is the uid that it runs as."""
+
+    command: tuple[str, ...]
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+    user: int | None = None
+
+
+class KubeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The embedded Kubernetes' settings. Descriptors are inherited: listening API socket, control socket, lifeline pipe."""
+
+    name: str
+    state_dir: str
+    api_fd: int
+    control_fd: int
+    lifeline_fd: int
+    api_port: int
+    rootless: bool
+    pod_cidr: str = "10.244.0.0/16"
+    service_cidr: str = "10.96.0.0/16"
+    node_address: str = "10.244.0.1"
+    dns_address: str = "10.96.0.10"
+    api_service_address: str = "10.96.0.1"
+    node_api_port: int = 6443
+    cluster_domain: str = "cluster.local"
+    read_only_dirs: tuple[str, ...] = ()
+    images: dict[str, ImageEntry] = msgspec.field(default_factory=dict)
+    host_ports: tuple[HostPort, ...] = ()
+
+    @property
+    def state(self) -> Path:
+        """The directory of the lab's journal, logs, keys and kubeconfig."""
+        return Path(self.state_dir)
+
+    @property
+    def node_name(self) -> str:
+        """The only node is named after the lab."""
+        return self.name
+
+
+def read_config(descriptor: int) -> KubeConfig:
+    """Read the document to its end and close the descriptor.
+
+    Raises:
+        msgspec.ValidationError: the host process and this one disagree on the document's shape.
+    """
+    with os.fdopen(descriptor, "rb") as document:
+        return msgspec.json.decode(document.read(), type=KubeConfig)
