@@ -30,7 +30,7 @@ class ImageEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class KubeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The embedded Kubernetes' settings. Descriptors are inherited: listening API socket, control socket, lifeline pipe."""
+    """The settings of the embedded Kubernetes. Descriptors are inherited: API socket, control socket, lifeline pipe."""
 
     name: str
     state_dir: str
