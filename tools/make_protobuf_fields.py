@@ -1,0 +1,62 @@
+"""Make lab/kube/api/protobuf_fields.json.gz: the field numbers of the messages that clients may send to the lab.
+
+    python tools/make_protobuf_fields.py kubernetes-protobuf-fields.json
+
+The argument is `{message: {number: [name, label, type]}}` for all of Kubernetes, as read off the descriptors that a
+published kubectl carries; label `O` is one, `R` repeated, `M` a map with string keys. What is written is the part of it
+that the kinds of `lab/kube/resources.py` and the bodies of their subresources reach, in the same form.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from lab.kube.api.protobuf import FIELDS_FILE, META, UNKNOWN, message_name  # noqa: E402
+from lab.kube.resources import BUILTIN  # noqa: E402
+
+BODIES = (
+    ("v1", "Binding"),
+    ("apps/v1", "Scale"),
+    ("autoscaling/v1", "Scale"),
+    ("authentication.k8s.io/v1", "TokenRequest"),
+    ("policy/v1", "Eviction"),
+)
+META_BODIES = ("DeleteOptions", "Status")
+
+Fields = dict[str, dict[str, list[str]]]
+
+
+def reach(everything: Fields) -> Fields:
+    """The messages that a request may hold, with all they refer to."""
+    names = [message_name(r.api_version, r.kind) for r in BUILTIN] + [message_name(*body) for body in BODIES]
+    names += [META + kind for kind in META_BODIES] + [UNKNOWN]
+    reached: Fields = {}
+    while names:
+        name = names.pop()
+        if name in reached or name not in everything:
+            continue
+        reached[name] = everything[name]
+        names += [kind for _, _, kind in everything[name].values() if len(kind) > 1]
+    return dict(sorted(reached.items()))
+
+
+def main() -> int:
+    """Write the file; the exit code."""
+    if len(sys.argv) != 2:
+        sys.stderr.write("usage: make_protobuf_fields.py kubernetes-protobuf-fields.json\n")
+        return 2
+    fields = reach(json.loads(Path(sys.argv[1]).read_text()))
+    text = json.dumps(fields, separators=(",", ":")).encode()
+    FIELDS_FILE.write_bytes(gzip.compress(text, 9, mtime=0))
+    sys.stdout.write(f"{FIELDS_FILE.relative_to(ROOT)}: {len(fields)} messages\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
