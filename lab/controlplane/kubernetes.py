@@ -1,0 +1,262 @@
+"""What the control plane reads of Kubernetes' objects: small views that leave out all that no proxy could notice.
+
+A view that is equal to the one before, but for its origin, is no change: a status write rebuilds nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+Object = Mapping[str, Any]
+ObjectKey = tuple[str, str]
+
+# The injector puts it on the pods whose sidecar ends mutual TLS; gateways carry no such mark.
+TLS_MODE_LABEL = "security.istio.io/tlsMode"
+
+
+class Origin(NamedTuple):
+    """Where a piece of configuration comes from: one object, as of one version."""
+
+    kind: str
+    namespace: str
+    name: str
+    resource_version: str = ""
+    generation: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The object, whatever its version."""
+        return (self.kind, self.namespace, self.name)
+
+
+class ServicePort(NamedTuple):
+    """A port of a Service. `target` is a number, or the name of a container's port."""
+
+    name: str
+    port: int
+    target: int | str
+    transport: str
+    app_protocol: str
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """A Service. `cluster_ip` is empty for a headless one."""
+
+    origin: Origin
+    namespace: str
+    name: str
+    cluster_ip: str
+    headless: bool
+    external_name: str
+    ports: tuple[ServicePort, ...]
+    selector: Mapping[str, str]
+    labels: Mapping[str, str]
+    export_to: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Pod:
+    """A pod that has an address.
+
+    `meshed` says that its sidecar speaks mutual TLS; `workload` names the Deployment, or whatever else made it.
+    """
+
+    origin: Origin
+    namespace: str
+    name: str
+    ip: str
+    labels: Mapping[str, str]
+    service_account: str
+    workload: str
+    meshed: bool
+    node: str
+    ports: Mapping[str, int]
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name."""
+        return (self.namespace, self.name)
+
+
+class SliceEndpoint(NamedTuple):
+    """An endpoint of a slice; `pod` is the name of the pod behind it, or empty."""
+
+    address: str
+    ready: bool
+    pod: str
+    zone: str
+
+
+@dataclass(frozen=True, eq=False)
+class EndpointSlice:
+    """Addresses of a Service and the numbers of its ports by their names."""
+
+    origin: Origin
+    namespace: str
+    name: str
+    service: str
+    endpoints: tuple[SliceEndpoint, ...]
+    ports: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Namespace:
+    """A namespace."""
+
+    origin: Origin
+    name: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class TlsSecret:
+    """A Secret that a Gateway may name: PEM. `ca` is empty where clients need no certificate."""
+
+    origin: Origin
+    namespace: str
+    name: str
+    certificate: bytes
+    private_key: bytes
+    ca: bytes
+
+
+def same(old: Any, new: Any) -> bool:
+    """Whether two views say the same, whatever the version of the objects they were made from."""
+    return type(old) is type(new) and all(
+        getattr(old, field.name) == getattr(new, field.name) for field in fields(old) if field.name != "origin"
+    )
+
+
+def origin_of(kind: str, obj: Object) -> Origin:
+    """The origin of an object as the API server gives it."""
+    meta = obj["metadata"]
+    return Origin(
+        kind,
+        meta.get("namespace", ""),
+        meta["name"],
+        meta.get("resourceVersion", ""),
+        meta.get("generation", 0),
+    )
+
+
+def service(obj: Object) -> Service:
+    """The view of a Service."""
+    meta, spec = obj["metadata"], obj.get("spec", {})
+    address = spec.get("clusterIP", "")
+    annotations = meta.get("annotations") or {}
+    exported = annotations.get("networking.istio.io/exportTo", "")
+    return Service(
+        origin=origin_of("Service", obj),
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        cluster_ip="" if address == "None" else address,
+        headless=address == "None",
+        external_name=spec.get("externalName", "") if spec.get("type") == "ExternalName" else "",
+        ports=tuple(
+            ServicePort(
+                port.get("name", ""),
+                port["port"],
+                port.get("targetPort") or port["port"],
+                port.get("protocol", "TCP"),
+                port.get("appProtocol", ""),
+            )
+            for port in spec.get("ports") or ()
+        ),
+        selector=spec.get("selector") or {},
+        labels=meta.get("labels") or {},
+        export_to=tuple(part.strip() for part in exported.split(",") if part.strip()),
+    )
+
+
+def pod(obj: Object) -> Pod | None:
+    """The view of a pod; None while it has no address, and once it has ended."""
+    meta, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
+    if not status.get("podIP") or status.get("phase") in ("Succeeded", "Failed") or spec.get("hostNetwork"):
+        return None
+    labels = meta.get("labels") or {}
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    return Pod(
+        origin=origin_of("Pod", obj),
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        ip=status["podIP"],
+        labels=labels,
+        service_account=spec.get("serviceAccountName") or "default",
+        workload=_workload(meta, labels),
+        meshed=labels.get(TLS_MODE_LABEL) == "istio",
+        node=spec.get("nodeName", ""),
+        ports={
+            port["name"]: port["containerPort"]
+            for container in containers
+            for port in container.get("ports") or ()
+            if port.get("name")
+        },
+    )
+
+
+def _workload(meta: Object, labels: Mapping[str, str]) -> str:
+    """The name of what made the pod: a ReplicaSet of a Deployment is named after it, with the template's hash."""
+    owner = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), None)
+    if owner is None:
+        return str(meta["name"])
+    template = labels.get("pod-template-hash", "")
+    name = str(owner["name"])
+    return name.removesuffix(f"-{template}") if owner.get("kind") == "ReplicaSet" and template else name
+
+
+def endpoint_slice(obj: Object) -> EndpointSlice:
+    """The view of an EndpointSlice."""
+    meta = obj["metadata"]
+    return EndpointSlice(
+        origin=origin_of("EndpointSlice", obj),
+        namespace=meta.get("namespace", ""),
+        name=meta["name"],
+        service=(meta.get("labels") or {}).get("kubernetes.io/service-name", ""),
+        endpoints=tuple(
+            SliceEndpoint(
+                address,
+                (endpoint.get("conditions") or {}).get("ready") is not False,
+                _target_pod(endpoint),
+                endpoint.get("zone", ""),
+            )
+            for endpoint in obj.get("endpoints") or ()
+            for address in endpoint.get("addresses") or ()
+        ),
+        ports={port.get("name") or "": port["port"] for port in obj.get("ports") or () if port.get("port")},
+    )
+
+
+def _target_pod(endpoint: Object) -> str:
+    target = endpoint.get("targetRef") or {}
+    return str(target.get("name", "")) if target.get("kind") == "Pod" else ""
+
+
+def namespace(obj: Object) -> Namespace:
+    """The view of a Namespace."""
+    meta = obj["metadata"]
+    return Namespace(origin_of("Namespace", obj), meta["name"], meta.get("labels") or {})
+
+
+# A Secret's keys by meaning, the first that is there wins: kubernetes.io/tls, then Istio's generic form.
+_CERTIFICATE_KEYS = ("tls.crt", "cert")
+_PRIVATE_KEY_KEYS = ("tls.key", "key")
+_CA_KEYS = ("ca.crt", "cacert")
+
+
+def tls_secret(obj: Object) -> TlsSecret | None:
+    """The view of a Secret that holds a certificate or an authority; None for any other."""
+    data = obj.get("data") or {}
+    certificate, private_key, authority = (
+        next((base64.b64decode(data[key]) for key in keys if data.get(key)), b"")
+        for keys in (_CERTIFICATE_KEYS, _PRIVATE_KEY_KEYS, _CA_KEYS)
+    )
+    if not authority and not (certificate and private_key):
+        return None
+    meta = obj["metadata"]
+    return TlsSecret(
+        origin_of("Secret", obj), meta.get("namespace", ""), meta["name"], certificate, private_key, authority
+    )

@@ -1,0 +1,41 @@
+"""The mesh's settings: the key `mesh` of the ConfigMap `istio`, in Istio's own words.
+
+https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/ has many more; what is not read here is ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+import yaml
+
+from lab.controlplane.model.destinationrule import LocalityLoadBalancerSetting
+from lab.controlplane.model.sidecar import OutboundTrafficPolicy
+from lab.controlplane.model.units import DURATION_PATTERN
+
+CONFIG_MAP = "istio"
+
+
+class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
+    """Defaults are those of Istio's demo profile: the access log is on and goes to the sidecar's stdout."""
+
+    access_log_file: str = "/dev/stdout"
+    access_log_format: str = ""
+    access_log_encoding: Literal["TEXT", "JSON"] = "TEXT"
+    enable_auto_mtls: bool = msgspec.field(default=True, name="enableAutoMtls")
+    outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy(mode="ALLOW_ANY")
+    h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = "UPGRADE"
+    connect_timeout: Annotated[str, msgspec.Meta(pattern=DURATION_PATTERN)] = "10s"
+    locality_lb_setting: LocalityLoadBalancerSetting = LocalityLoadBalancerSetting()
+    root_namespace: str = "istio-system"
+    trust_domain: str = "cluster.local"
+    cluster_domain: str = "cluster.local"
+
+
+def parse(text: str) -> MeshConfig:
+    """The settings in the YAML of the key `mesh`. Raises ValueError that names the field."""
+    try:
+        return msgspec.convert(yaml.safe_load(text) or {}, MeshConfig)
+    except (msgspec.ValidationError, yaml.YAMLError) as error:
+        raise ValueError(f"ConfigMap {CONFIG_MAP!r}, key 'mesh': {error}") from None

@@ -1,0 +1,152 @@
+"""PeerAuthentication, AuthorizationPolicy and RequestAuthentication: who may talk to a workload, and how.
+
+https://istio.io/latest/docs/reference/config/security/
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import field
+
+from lab.controlplane.model.base import Duration, Spec, WorkloadSelector
+
+Mode = Literal["UNSET", "DISABLE", "PERMISSIVE", "STRICT"]
+
+
+class MutualTLS(Spec, frozen=True):
+    """UNSET, or none, takes the mode of the level above."""
+
+    mode: Mode = "UNSET"
+
+
+class PeerAuthentication(Spec, frozen=True):
+    """Whether a workload demands mutual TLS: of the mesh, a namespace, some pods, or one of their ports."""
+
+    selector: WorkloadSelector | None = None
+    mtls: MutualTLS | None = None
+    port_level_mtls: dict[str, MutualTLS] = {}
+
+
+class PolicyTargetReference(Spec, frozen=True):
+    """What a policy is attached to, instead of a selector."""
+
+    kind: str
+    name: str
+    group: str = ""
+    namespace: str = ""
+
+
+class Source(Spec, frozen=True):
+    """Who asks. Values match exactly, by prefix `abc*`, by suffix `*abc`, or by presence `*`."""
+
+    principals: list[str] = []
+    not_principals: list[str] = []
+    request_principals: list[str] = []
+    not_request_principals: list[str] = []
+    namespaces: list[str] = []
+    not_namespaces: list[str] = []
+    service_accounts: list[str] = []
+    not_service_accounts: list[str] = []
+    ip_blocks: list[str] = []
+    not_ip_blocks: list[str] = []
+    remote_ip_blocks: list[str] = []
+    not_remote_ip_blocks: list[str] = []
+
+
+class From(Spec, frozen=True):
+    """A source."""
+
+    source: Source | None = None
+
+
+class Operation(Spec, frozen=True):
+    """What is asked for."""
+
+    hosts: list[str] = []
+    not_hosts: list[str] = []
+    ports: list[str] = []
+    not_ports: list[str] = []
+    methods: list[str] = []
+    not_methods: list[str] = []
+    paths: list[str] = []
+    not_paths: list[str] = []
+
+
+class To(Spec, frozen=True):
+    """An operation."""
+
+    operation: Operation | None = None
+
+
+class Condition(Spec, frozen=True):
+    """An attribute, such as `request.headers[x]` or `source.ip`, and its values."""
+
+    key: str
+    values: list[str] = []
+    not_values: list[str] = []
+
+
+class Rule(Spec, frozen=True):
+    """Matches when one `from`, one `to` and every `when` match; what is absent matches all."""
+
+    from_: list[From] = field(default_factory=list, name="from")
+    to: list[To] = []
+    when: list[Condition] = []
+
+
+class ExtensionProvider(Spec, frozen=True):
+    """The authoriser of a CUSTOM policy."""
+
+    name: str = ""
+
+
+class AuthorizationPolicy(Spec, frozen=True):
+    """ALLOW (the default) or DENY what the rules match. ALLOW without rules denies everything."""
+
+    selector: WorkloadSelector | None = None
+    target_ref: PolicyTargetReference | None = None
+    target_refs: list[PolicyTargetReference] = []
+    rules: list[Rule] = []
+    action: Literal["ALLOW", "DENY", "AUDIT", "CUSTOM"] = "ALLOW"
+    provider: ExtensionProvider | None = None
+
+
+class JWTHeader(Spec, frozen=True):
+    """A header that carries a token."""
+
+    name: str
+    prefix: str = ""
+
+
+class ClaimToHeader(Spec, frozen=True):
+    """A claim that is handed on in a header."""
+
+    header: str
+    claim: str
+
+
+class JWTRule(Spec, frozen=True):
+    """An issuer of tokens, and how to check them."""
+
+    issuer: str
+    audiences: list[str] = []
+    jwks_uri: str = ""
+    jwks: str = ""
+    from_headers: list[JWTHeader] = []
+    from_params: list[str] = []
+    from_cookies: list[str] = []
+    output_payload_to_header: str = ""
+    forward_original_token: bool = False
+    output_claim_to_headers: list[ClaimToHeader] = []
+    timeout: Duration | None = None
+    space_delimited_claims: list[str] = []
+
+
+class RequestAuthentication(Spec, frozen=True):
+    """Which tokens of end users a workload understands."""
+
+    selector: WorkloadSelector | None = None
+    target_ref: PolicyTargetReference | None = None
+    target_refs: list[PolicyTargetReference] = []
+    jwt_rules: list[JWTRule] = []

@@ -1,0 +1,378 @@
+"""All that translation may read: the cluster and Istio's resources at one moment.
+
+`World` takes the API server's events and makes `Snapshot`s. What an event does not touch keeps its identity from one
+snapshot to the next, down to the single endpoint, and translation memoises on identity: a change costs what it touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+from lab.controlplane import kubernetes, meshconfig
+from lab.controlplane.findings import Finding
+from lab.controlplane.kubernetes import (
+    EndpointSlice,
+    Namespace,
+    Object,
+    ObjectKey,
+    Origin,
+    Pod,
+    Service,
+    TlsSecret,
+    same,
+)
+from lab.controlplane.meshconfig import MeshConfig
+from lab.controlplane.model import (
+    KINDS,
+    AuthorizationPolicy,
+    DecodeError,
+    DestinationRule,
+    Gateway,
+    PeerAuthentication,
+    ServiceEntry,
+    Sidecar,
+    VirtualService,
+    decode,
+)
+from lab.controlplane.model.base import Spec
+
+K = TypeVar("K")
+V = TypeVar("V")
+S = TypeVar("S", bound=Spec)
+S_co = TypeVar("S_co", bound=Spec, covariant=True)
+
+
+class Table(dict[K, V]):
+    """A dict that is not changed any more, compared by identity, so that it can be memoised on."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+
+class Watched(NamedTuple):
+    """A kind that the control plane watches."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+
+WATCHED: tuple[Watched, ...] = (
+    Watched("", "v1", "services", "Service"),
+    Watched("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
+    Watched("", "v1", "pods", "Pod"),
+    Watched("", "v1", "namespaces", "Namespace"),
+    Watched("", "v1", "secrets", "Secret"),
+    Watched("", "v1", "configmaps", "ConfigMap"),
+    *(Watched(kind.group, kind.versions[0], kind.plural, kind.name) for kind in KINDS.values()),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Config(Generic[S_co]):
+    """One Istio resource. `created` orders those that compete: the oldest wins, then the first by name."""
+
+    origin: Origin
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
+    created: str
+    spec: S_co
+
+    @property
+    def precedence(self) -> tuple[str, str, str]:
+        """Sorts the configurations as Istio does."""
+        return (self.created, self.namespace, self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """A ready address of a service, the numbers of the service's ports there, and the pod behind it, if it is one."""
+
+    address: str
+    ports: Mapping[str, int]
+    pod: Pod | None
+    zone: str
+
+
+@dataclass(frozen=True, eq=False)
+class ServiceEndpoints:
+    """The ready endpoints of a service, and the service accounts (`namespace/name`) of all its pods, ready or not."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    accounts: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+
+
+NO_ENDPOINTS = ServiceEndpoints()
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The world at one moment; `version` grows with each change."""
+
+    version: int
+    mesh: MeshConfig
+    services: Table[ObjectKey, Service]
+    endpoints: Table[ObjectKey, ServiceEndpoints]
+    pods: Table[ObjectKey, Pod]
+    pods_by_ip: Table[str, Pod]
+    namespaces: Table[str, Namespace]
+    secrets: Table[ObjectKey, TlsSecret]
+    configs: Table[str, Table[ObjectKey, Config[Spec]]]
+    invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
+
+    def _of(self, kind: type[S]) -> Table[ObjectKey, Config[S]]:
+        return cast("Table[ObjectKey, Config[S]]", self.configs[kind.__name__])
+
+    @property
+    def virtual_services(self) -> Table[ObjectKey, Config[VirtualService]]:
+        """By namespace and name."""
+        return self._of(VirtualService)
+
+    @property
+    def destination_rules(self) -> Table[ObjectKey, Config[DestinationRule]]:
+        """By namespace and name."""
+        return self._of(DestinationRule)
+
+    @property
+    def gateways(self) -> Table[ObjectKey, Config[Gateway]]:
+        """By namespace and name."""
+        return self._of(Gateway)
+
+    @property
+    def service_entries(self) -> Table[ObjectKey, Config[ServiceEntry]]:
+        """By namespace and name."""
+        return self._of(ServiceEntry)
+
+    @property
+    def sidecars(self) -> Table[ObjectKey, Config[Sidecar]]:
+        """By namespace and name."""
+        return self._of(Sidecar)
+
+    @property
+    def peer_authentications(self) -> Table[ObjectKey, Config[PeerAuthentication]]:
+        """By namespace and name."""
+        return self._of(PeerAuthentication)
+
+    @property
+    def authorization_policies(self) -> Table[ObjectKey, Config[AuthorizationPolicy]]:
+        """By namespace and name."""
+        return self._of(AuthorizationPolicy)
+
+
+class World:
+    """Takes the API server's events, in any order across kinds, and makes snapshots of what they add up to."""
+
+    def __init__(self, *, root_namespace: str = "istio-system") -> None:
+        self._root_namespace = root_namespace
+        self._mesh = MeshConfig(root_namespace=root_namespace)
+        self._views: dict[str, dict[ObjectKey, Any]] = {kind: {} for kind in _VIEWS}
+        self._configs: dict[str, dict[ObjectKey, Config[Spec]]] = {kind: {} for kind in KINDS}
+        self._raw: dict[tuple[str, str, str], Any] = {}
+        self._invalid: dict[tuple[str, str, str], tuple[Finding, ...]] = {}
+        self._endpoints: dict[ObjectKey, ServiceEndpoints] = {}
+        self._slices: dict[ObjectKey, dict[str, EndpointSlice]] = {}
+        self._services_of_pod: dict[ObjectKey, set[ObjectKey]] = {}
+        self._stale_endpoints: set[ObjectKey] = set()
+        self._changed: set[str] = {*_VIEWS, *KINDS, "Endpoints", "Invalid"}
+        self._snapshot: Snapshot | None = None
+
+    def apply(self, kind: str, event: str, obj: Object) -> bool:
+        """Take one event: ADDED, MODIFIED or DELETED. True when it changes what a proxy, or the analysis, could see."""
+        gone = event == "DELETED"
+        if kind in KINDS:
+            return self._apply_config(kind, obj, gone=gone)
+        if kind == "ConfigMap":
+            return self._apply_mesh(obj, gone=gone)
+        return self._apply_view(kind, obj, gone=gone)
+
+    def replace(self, kind: str, objects: Iterable[Object]) -> bool:
+        """Take a fresh list of a kind: what is not in it is gone. True as for `apply`."""
+        listed = {(obj["metadata"].get("namespace", ""), obj["metadata"]["name"]): obj for obj in objects}
+        changed = [self.apply(kind, "MODIFIED", obj) for obj in listed.values()]
+        held: Iterable[ObjectKey] = self._configs[kind] if kind in KINDS else self._views.get(kind, ())
+        invalid = [key[1:] for key in self._invalid if key[0] == kind]
+        for namespace, name in {*held, *invalid} - listed.keys():
+            changed.append(self.apply(kind, "DELETED", {"metadata": {"namespace": namespace, "name": name}}))
+        return any(changed)
+
+    def snapshot(self) -> Snapshot:
+        """The world as it is now; the very same object as before when nothing has changed."""
+        self._refresh_endpoints()
+        if self._snapshot is None or self._changed:
+            self._snapshot = self._next()
+            self._changed.clear()
+        return self._snapshot
+
+    def _apply_view(self, kind: str, obj: Object, *, gone: bool) -> bool:
+        views, key = self._views[kind], (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        old, new = views.get(key), None if gone else _VIEWS[kind](obj)
+        if old is new or (old is not None and new is not None and same(old, new)):
+            return False
+        if new is None:
+            del views[key]
+        else:
+            views[key] = new
+        self._changed.add(kind)
+        self._mark_endpoints(kind, key, old, new)
+        return True
+
+    def _mark_endpoints(self, kind: str, key: ObjectKey, old: Any, new: Any) -> None:
+        if kind == "Pod":
+            self._stale_endpoints |= self._services_of_pod.get(key, set())
+        elif kind == "EndpointSlice":
+            for view in (old, new):
+                if view is not None:
+                    self._stale_endpoints.add((view.namespace, view.service))
+            if old is not None:
+                self._slices[(old.namespace, old.service)].pop(old.name, None)
+            if new is not None:
+                self._slices.setdefault((new.namespace, new.service), {})[new.name] = new
+
+    def _refresh_endpoints(self) -> None:
+        for service in self._stale_endpoints:
+            new = self._endpoints_of(service)
+            old = self._endpoints.get(service)
+            if old is not None and new is not None and old.accounts == new.accounts:
+                new = _keep_identity(old, new)
+            if new is old:
+                continue
+            if new is None:
+                del self._endpoints[service]
+            else:
+                self._endpoints[service] = new
+            self._changed.add("Endpoints")
+        self._stale_endpoints.clear()
+
+    def _endpoints_of(self, service: ObjectKey) -> ServiceEndpoints | None:
+        """The endpoints of all slices of a service; one whose pod is not known yet waits for it."""
+        slices = self._slices.get(service)
+        if not slices:
+            self._slices.pop(service, None)
+            return None
+        pods: dict[ObjectKey, Pod] = self._views["Pod"]
+        ready: dict[str, Endpoint] = {}
+        accounts: set[str] = set()
+        for part in slices.values():
+            for address, is_ready, pod_name, zone in part.endpoints:
+                pod = None
+                if pod_name:
+                    key = (part.namespace, pod_name)
+                    self._services_of_pod.setdefault(key, set()).add(service)
+                    pod = pods.get(key)
+                    if pod is None:
+                        continue
+                    accounts.add(f"{pod.namespace}/{pod.service_account}")
+                if is_ready:
+                    ready[address] = Endpoint(address, part.ports, pod, zone)
+        return ServiceEndpoints(tuple(ready[address] for address in sorted(ready)), tuple(sorted(accounts)))
+
+    def _apply_config(self, kind: str, obj: Object, *, gone: bool) -> bool:
+        origin = kubernetes.origin_of(kind, obj)
+        key = (origin.namespace, origin.name)
+        configs = self._configs[kind]
+        if gone:
+            known = configs.pop(key, None) is not None or origin.key in self._invalid
+            self._raw.pop(origin.key, None)
+            self._set_findings(origin, ())
+            if known:
+                self._changed.add(kind)
+            return known
+        meta, spec = obj["metadata"], obj.get("spec")
+        labels = meta.get("labels") or {}
+        raw = (spec, labels, origin.generation)
+        if self._raw.get(origin.key) == raw:
+            return False
+        self._raw[origin.key] = raw
+        self._changed.add(kind)
+        try:
+            decoded = decode(kind, spec)
+        except DecodeError as error:
+            self._set_findings(
+                origin, (Finding("error", "IST0106", f"Schema validation error: {error}", error.path, origin),)
+            )
+            return True
+        self._set_findings(origin, ())
+        created = meta.get("creationTimestamp") or ""
+        configs[key] = Config(origin, origin.namespace, origin.name, labels, created, decoded)
+        return True
+
+    def _set_findings(self, origin: Origin, findings: tuple[Finding, ...]) -> None:
+        if findings:
+            self._invalid[origin.key] = findings
+            self._changed.add("Invalid")
+        elif self._invalid.pop(origin.key, None) is not None:
+            self._changed.add("Invalid")
+
+    def _apply_mesh(self, obj: Object, *, gone: bool) -> bool:
+        origin = kubernetes.origin_of("ConfigMap", obj)
+        if (origin.namespace, origin.name) != (self._root_namespace, meshconfig.CONFIG_MAP):
+            return False
+        text = "" if gone else (obj.get("data") or {}).get("mesh", "")
+        if self._raw.get(origin.key) == text:
+            return False
+        self._raw[origin.key] = text
+        self._changed.add("ConfigMap")
+        try:
+            self._mesh = meshconfig.parse(text)
+        except ValueError as error:
+            self._set_findings(origin, (Finding("error", "IST0106", str(error), "data.mesh", origin),))
+        else:
+            self._set_findings(origin, ())
+        return True
+
+    def _next(self) -> Snapshot:
+        old = self._snapshot
+        fresh = self._changed
+
+        def table(name: str, current: dict[K, V], read: Callable[[Snapshot], Table[K, V]]) -> Table[K, V]:
+            return Table(current) if old is None or name in fresh else read(old)
+
+        def configs(kind: str) -> Table[ObjectKey, Config[Spec]]:
+            return table(kind, self._configs[kind], lambda before: before.configs[kind])
+
+        pods: Table[ObjectKey, Pod] = table("Pod", self._views["Pod"], lambda before: before.pods)
+        named = {key[1]: view for key, view in self._views["Namespace"].items()}
+        return Snapshot(
+            version=old.version + 1 if old else 1,
+            mesh=self._mesh,
+            services=table("Service", self._views["Service"], lambda before: before.services),
+            endpoints=table("Endpoints", self._endpoints, lambda before: before.endpoints),
+            pods=pods,
+            pods_by_ip=old.pods_by_ip if old and pods is old.pods else Table({pod.ip: pod for pod in pods.values()}),
+            namespaces=table("Namespace", named, lambda before: before.namespaces),
+            secrets=table("Secret", self._views["Secret"], lambda before: before.secrets),
+            configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
+            invalid=table("Invalid", self._invalid, lambda before: before.invalid),
+        )
+
+
+def _keep_identity(old: ServiceEndpoints, new: ServiceEndpoints) -> ServiceEndpoints:
+    """The old endpoints where the new ones say the same: all of them, or each by itself."""
+    before = {endpoint.address: endpoint for endpoint in old.endpoints}
+    kept = tuple(
+        known if (known := before.get(endpoint.address)) is not None and same(known, endpoint) else endpoint
+        for endpoint in new.endpoints
+    )
+    if len(kept) == len(old.endpoints) and all(a is b for a, b in zip(kept, old.endpoints, strict=True)):
+        return old
+    return ServiceEndpoints(kept, new.accounts)
+
+
+_VIEWS: Mapping[str, Callable[[Object], Any]] = {
+    "Service": kubernetes.service,
+    "EndpointSlice": kubernetes.endpoint_slice,
+    "Pod": kubernetes.pod,
+    "Namespace": kubernetes.namespace,
+    "Secret": kubernetes.tls_secret,
+}
