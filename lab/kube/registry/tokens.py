@@ -12,7 +12,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from lab.kube.errors import Cause, invalid, not_found
+from lab.kube.registry.options import User
 from lab.kube.resources import PODS, SERVICEACCOUNTS, Resource
 
 log = logging.getLogger(__name__)
@@ -34,24 +35,10 @@ _ALGORITHM = "ES256"
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a caller is: the `userInfo` of Kubernetes. `audiences` are those that a token was checked for, empty for
-    certificates.
-    """
+    """Whom a token speaks for, and the audiences that it was checked for and has."""
 
-    username: str
-    uid: str = ""
-    groups: tuple[str, ...] = ()
-    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    audiences: tuple[str, ...] = ()
-
-    def user_info(self) -> dict[str, Any]:
-        """The JSON of `authentication.k8s.io/v1 UserInfo`."""
-        info: dict[str, Any] = {"username": self.username, "groups": list(self.groups)}
-        if self.uid:
-            info["uid"] = self.uid
-        if self.extra:
-            info["extra"] = {key: list(values) for key, values in self.extra.items()}
-        return info
+    user: User
+    audiences: tuple[str, ...]
 
 
 class Reader(Protocol):
@@ -149,13 +136,13 @@ class TokenIssuer:
                 return None
             extra["authentication.kubernetes.io/pod-name"] = (pod["name"],)
             extra["authentication.kubernetes.io/pod-uid"] = (pod["uid"],)
-        return Identity(
-            username=claims["sub"],
+        user = User(
+            name=claims["sub"],
             uid=account["uid"],
             groups=("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"),
             extra=extra,
-            audiences=tuple(a for a in wanted if a in claims["aud"]),
         )
+        return Identity(user, tuple(a for a in wanted if a in claims["aud"]))
 
     def _lives(self, resource: Resource, namespace: str, reference: Mapping[str, str]) -> bool:
         found = self._reader.find(resource, reference["name"], namespace)

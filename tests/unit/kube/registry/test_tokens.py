@@ -39,9 +39,9 @@ def test_a_token_names_its_service_account_and_pod(issuer: TokenIssuer) -> None:
     token, _ = issuer.issue("shop", "cart", pod=("cart-7", "u-2"))
     who = issuer.verify(token)
     assert who is not None
-    assert who.username == "system:serviceaccount:shop:cart"
-    assert who.groups == ("system:serviceaccounts", "system:serviceaccounts:shop", "system:authenticated")
-    assert who.extra["authentication.kubernetes.io/pod-name"] == ("cart-7",)
+    assert who.user.name == "system:serviceaccount:shop:cart"
+    assert who.user.groups == ("system:serviceaccounts", "system:serviceaccounts:shop", "system:authenticated")
+    assert who.user.extra["authentication.kubernetes.io/pod-name"] == ("cart-7",)
     assert who.audiences == (ISSUER,)
 
 

@@ -1,0 +1,52 @@
+"""Custom resources in a table: the columns that their definition asks for (`additionalPrinterColumns`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from lab.kube.api.tables.columns import AGE, NAME, Cell, Cells, Column, Printer, age, name
+from lab.kube.api.tables.durations import since
+from lab.kube.api.tables.jsonpath import Path, PathError, as_text, compile_path
+
+PLAIN = Printer((NAME, AGE), lambda obj, now: [name(obj), age(obj, now)])
+"""Name and age: for a kind that says nothing else."""
+
+
+def printer(columns: Sequence[Mapping[str, Any]]) -> Printer:
+    """The printer of a version's `additionalPrinterColumns`; a column whose path cannot be read is left out."""
+    chosen: list[tuple[Column, Path]] = []
+    for entry in columns:
+        try:
+            path = compile_path(str(entry.get("jsonPath", "")))
+        except PathError:
+            continue
+        column = Column(
+            str(entry.get("name", "")),
+            str(entry.get("type", "string")),
+            int(entry.get("priority", 0)),
+            str(entry.get("format", "")),
+            str(entry.get("description", "")),
+        )
+        chosen.append((column, path))
+    if not chosen:
+        return PLAIN
+
+    def row(obj: Mapping[str, Any], now: datetime) -> Cells:
+        return [name(obj), *(_cell(column, path.find(obj), now) for column, path in chosen)]
+
+    return Printer((NAME, *(column for column, _ in chosen)), row)
+
+
+def _cell(column: Column, found: list[Any], now: datetime) -> Cell:
+    if not found:
+        return None
+    first = found[0]
+    if column.type == "date":
+        return since(first if isinstance(first, str) else None, now)
+    if column.type in ("integer", "number"):
+        return first if isinstance(first, int | float) and not isinstance(first, bool) else None
+    if column.type == "boolean":
+        return first if isinstance(first, bool) else None
+    return as_text(found)
