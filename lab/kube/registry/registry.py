@@ -1,0 +1,172 @@
+"""The registry: the Kubernetes API without HTTP.
+
+Everything in the lab reads and writes through it, so that one set of rules holds for kubectl, the controllers and the
+node alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lab.kube.changes import Object
+from lab.kube.errors import ApiError
+from lab.kube.registry.deletion import Deleter
+from lab.kube.registry.namespaces import SYSTEM_NAMESPACES
+from lab.kube.registry.options import DEFAULT, DEFAULT_DELETE, Admission, DeleteOptions, Patch, WriteOptions
+from lab.kube.registry.patches import apply_patch
+from lab.kube.registry.reading import Page, Reader
+from lab.kube.registry.table import ResourceTable
+from lab.kube.registry.watching import Watch
+from lab.kube.registry.writing import Allocator, Writer
+from lab.kube.resources import NAMESPACES, Resource
+from lab.kube.store import Store
+
+
+class Registry:
+    """Reads, writes and watches objects of every resource in `resources`. All methods raise `ApiError`.
+
+    Objects that are returned belong to the store: they are not to be changed. Use `modify`, or copy.
+    """
+
+    def __init__(self, store: Store, *, service_cidr: str = "10.96.0.0/16") -> None:
+        self.store = store
+        self.resources = ResourceTable()
+        self._reader = Reader(store, self.resources)
+        self._writer = Writer(store, self.resources)
+        self._deleter = Deleter(store, self.resources, self._writer)
+
+    @property
+    def admission(self) -> Admission:
+        """The webhooks; the process' wiring sets it."""
+        return self._writer.admission
+
+    @admission.setter
+    def admission(self, admission: Admission) -> None:
+        self._writer.admission = admission
+
+    @property
+    def allocators(self) -> dict[str, Allocator]:
+        """By resource key: what fills in values that must be unique."""
+        return self._writer.allocators
+
+    @property
+    def revision(self) -> int:
+        """The revision of the last committed write: a list's resourceVersion."""
+        return self.store.revision
+
+    async def bootstrap(self) -> None:
+        """Make the namespaces that every cluster has. Harmless when they are there."""
+        for name in SYSTEM_NAMESPACES:
+            try:
+                await self.create(NAMESPACES, {"metadata": {"name": name}})
+            except ApiError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+
+    def get(self, r: Resource, name: str, namespace: str = "") -> Object:
+        """The object; 404 when there is none."""
+        return self._reader.get(r, name, namespace)
+
+    def find(self, r: Resource, name: str, namespace: str = "") -> Object | None:
+        """The object, or None."""
+        return self._reader.find(r, name, namespace)
+
+    def list(self, r: Resource, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[Object]:
+        """The objects of a namespace (None: all) that match the selectors, which are written as in kubectl."""
+        return self._reader.list(r, namespace, labels, fields)
+
+    def page(
+        self,
+        r: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        limit: int = 0,
+        token: str = "",
+        exactly: int | None = None,
+    ) -> Page:
+        """One page of a list, see `Reader.page`; `exactly` asks for the state at a revision."""
+        return self._reader.page(r, namespace, labels=labels, fields=fields, limit=limit, token=token, exactly=exactly)
+
+    def watch(
+        self,
+        r: Resource,
+        namespace: str | None = None,
+        *,
+        since: int | None = None,
+        labels: str = "",
+        fields: str = "",
+    ) -> Watch:
+        """Changes after the revision `since`. Without it: the present objects as ADDED, one BOOKMARK, then changes."""
+        return self._reader.watch(r, namespace, since=since, labels=labels, fields=fields)
+
+    async def create(self, r: Resource, obj: Object, *, namespace: str = "", options: WriteOptions = DEFAULT) -> Object:
+        """Store a new object. It is defaulted, admitted and validated first."""
+        return await self._writer.create(r, obj, namespace, options)
+
+    async def update(
+        self, r: Resource, obj: Object, *, subresource: str = "", options: WriteOptions = DEFAULT
+    ) -> Object:
+        """Replace an object, or what `subresource` covers of it. Fails with 409 when metadata.resourceVersion is set
+        and is not the present one."""
+        meta = obj.get("metadata") or {}
+        return await self._writer.revise(
+            r,
+            meta.get("name", ""),
+            meta.get("namespace", "") if r.namespaced else "",
+            lambda old: obj,  # noqa: ARG005
+            subresource=subresource,
+            options=options,
+        )
+
+    async def modify(
+        self,
+        r: Resource,
+        name: str,
+        namespace: str,
+        change: Callable[[Object], Object | None],
+        *,
+        subresource: str = "",
+    ) -> Object | None:
+        """Change an object, again on its newer state as long as others change it meanwhile.
+
+        `change` gets a copy which it may mutate, and returns it; None leaves the object alone. Returns what is stored
+        then, or None when the object is gone.
+        """
+        try:
+            return await self._writer.revise(r, name, namespace, change, subresource=subresource, options=DEFAULT)
+        except ApiError as error:
+            if error.reason == "NotFound" and self.find(r, name, namespace) is None:
+                return None
+            raise
+
+    async def patch(
+        self,
+        r: Resource,
+        name: str,
+        namespace: str,
+        patch: Patch,
+        *,
+        subresource: str = "",
+        options: WriteOptions = DEFAULT,
+    ) -> Object:
+        """Apply a patch to an object."""
+        schema = self.resources.schema(r)
+
+        def change(old: Object) -> Object:
+            version = old["metadata"]["resourceVersion"]
+            new = apply_patch(patch, old, schema, custom=self.resources.is_custom(r))
+            # Only a version that the patch itself names is a condition.
+            if isinstance(new.get("metadata"), dict) and new["metadata"].get("resourceVersion") == version:
+                del new["metadata"]["resourceVersion"]
+            return new
+
+        return await self._writer.revise(r, name, namespace, change, subresource=subresource, options=options)
+
+    async def delete(
+        self, r: Resource, name: str, namespace: str = "", *, options: DeleteOptions = DEFAULT_DELETE
+    ) -> Object:
+        """Delete an object, or mark it for deletion when something has to happen first. Returns its last state: it is
+        gone when `find` does not find it any more."""
+        return await self._deleter.delete(r, name, namespace, options)

@@ -1,0 +1,152 @@
+"""Writes: from what a caller hands in to what is stored.
+
+decode (schema, defaults) → admission → what the server decides itself → validation → store. The object that a change
+starts from may be replaced while a webhook is asked; then the change is made anew on the newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Protocol
+
+from lab.kube.changes import Object
+from lab.kube.errors import already_exists, conflict, invalid
+from lab.kube.registry import metadata
+from lab.kube.registry.codec import Codec
+from lab.kube.registry.namespaces import check_create
+from lab.kube.registry.options import Admission, Open, WriteOptions
+from lab.kube.registry.strategies import Strategy, strategy_of
+from lab.kube.registry.table import ResourceTable
+from lab.kube.resources import Resource
+from lab.kube.store import Store
+
+_ATTEMPTS = 16
+_NAME_ATTEMPTS = 8
+
+Change = Callable[[Object], Object | None]
+
+
+class Allocator(Protocol):
+    """Fills in what must be unique in the cluster, such as a Service's address, just before the object is stored."""
+
+    def allocate(self, obj: Object, old: Object | None) -> None:
+        """Change `obj`, which is about to replace `old` (None: to be created); nothing is awaited before the write.
+
+        Raises:
+            ApiError: 422, what the object asks for is taken or impossible.
+        """
+        ...
+
+
+class Writer:
+    """Creates and revises objects."""
+
+    def __init__(self, store: Store, resources: ResourceTable) -> None:
+        self._store = store
+        self._resources = resources
+        self._codec = Codec(resources)
+        self.admission: Admission = Open()
+        self.allocators: dict[str, Allocator] = {}
+
+    async def create(self, resource: Resource, obj: Object, namespace: str, options: WriteOptions) -> Object:
+        """Store a new object; see `Registry.create`."""
+        strategy = strategy_of(resource, self._resources)
+        new = self._codec.decode(resource, obj, options)
+        namespace = metadata.settle_namespace(resource, new, namespace)
+        check_create(self._store, resource, namespace)
+        metadata.prepare_create(new, counts=strategy.counts_generations)
+        strategy.prepare_create(new)
+        new = await self._admit("CREATE", resource, new, None, namespace, options)
+        check_create(self._store, resource, namespace)
+        return await self._store_new(resource, strategy, new, namespace, options)
+
+    async def _store_new(
+        self, resource: Resource, strategy: Strategy, new: Object, namespace: str, options: WriteOptions
+    ) -> Object:
+        prefix = "" if new["metadata"].get("name") else new["metadata"].get("generateName", "")
+        for _ in range(_NAME_ATTEMPTS):
+            if prefix:
+                new["metadata"]["name"] = metadata.generated_name(prefix)
+            name = new["metadata"].get("name", "")
+            if self._store.head(resource.key, namespace, name) is None:
+                break
+            if not prefix:
+                raise already_exists(resource.plural, name, resource.group)
+        else:
+            raise already_exists(resource.plural, name, resource.group)
+        self._allocate(resource, new, None)
+        causes = (*metadata.validate_metadata(resource, new), *strategy.validate(new, None))
+        if causes:
+            raise invalid(resource.kind, name, causes, resource.group)
+        if options.dry_run:
+            return new
+        return await self._store.put(resource.key, namespace, name, new)
+
+    async def revise(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str,
+        change: Change,
+        *,
+        subresource: str = "",
+        options: WriteOptions,
+    ) -> Object:
+        """Replace an object by what `change` makes of it, which gets a copy. None from `change` leaves it alone.
+
+        Raises:
+            ApiError: 404 it is not there, 409 it was changed at the same time, 400 or 422 the result is refused.
+        """
+        strategy = strategy_of(resource, self._resources)
+        for _ in range(_ATTEMPTS):
+            old = self._store.head(resource.key, namespace, name)
+            if old is None:
+                raise metadata.missing(resource, name)
+            wanted = change({**deepcopy(old), "apiVersion": resource.api_version})
+            if wanted is None:
+                await self._store.settled(resource.key, namespace, name)
+                return old
+            new = self._codec.decode(resource, wanted, options)
+            metadata.carry_over(resource, new, old)
+            strategy.prepare_update(new, old, subresource)
+            if not subresource:
+                new = await self._admit("UPDATE", resource, new, old, namespace, options)
+                if self._store.head(resource.key, namespace, name) is not old:
+                    continue
+            return await self._store_revised(resource, strategy, new, old, options)
+        why = "the object keeps being modified; please apply your changes to the latest version and try again"
+        raise conflict(resource.plural, name, why, resource.group)
+
+    async def _store_revised(
+        self, resource: Resource, strategy: Strategy, new: Object, old: Object, options: WriteOptions
+    ) -> Object:
+        name, namespace = old["metadata"]["name"], old["metadata"].get("namespace", "")
+        self._allocate(resource, new, old)
+        strategy.count_generation(new, old)
+        if new == old:
+            await self._store.settled(resource.key, namespace, name)
+            return old
+        causes = (*metadata.validate_metadata(resource, new), *strategy.validate(new, old))
+        if causes:
+            raise invalid(resource.kind, name, causes, resource.group)
+        if options.dry_run:
+            return new
+        if strategy.is_finished(new):
+            return await self._store.remove(resource.key, namespace, name, new)
+        return await self._store.put(resource.key, namespace, name, new)
+
+    def _allocate(self, resource: Resource, new: Object, old: Object | None) -> None:
+        if (allocator := self.allocators.get(resource.key)) is not None:
+            allocator.allocate(new, old)
+
+    async def _admit(
+        self, operation: str, resource: Resource, new: Object, old: Object | None, namespace: str, options: WriteOptions
+    ) -> Object:
+        admitted = await self.admission.admit(operation, resource, new, old, namespace, options.user, options.dry_run)
+        if admitted is None or admitted is new:
+            return new
+        again = self._codec.decode(resource, admitted, options)
+        if old is not None:
+            metadata.carry_over(resource, again, old)
+        return again

@@ -1,0 +1,227 @@
+"""The store: every object of the cluster in memory, one revision for all, and what changed of late.
+
+What is read is what is committed. A write gets its revision at once and waits in `head`, which only writers look at,
+until the journal has it; then it becomes visible to readers and watchers together, and its caller is told. So nobody
+ever acts on a state that a crash or a full disk takes back, as with etcd. Writes that arrive while a commit is under
+way share the next one.
+
+Objects are plain JSON values and immutable once stored: copy before changing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from lab.kube.changes import Change, Log, Object
+from lab.kube.errors import ApiError
+from lab.kube.journal import Journal, JournalError, Record
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Write:
+    """A change on its way into the journal, and who waits for it."""
+
+    change: Change
+    done: asyncio.Future[Object]
+
+
+class Store:
+    """Objects by resource key (`pods`, `deployments.apps`), namespace (empty for cluster-wide kinds) and name."""
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self._journal = journal
+        self._objects: dict[str, dict[str, dict[str, Object]]] = {}
+        self._logs: dict[str, Log] = {}
+        self._under_way: dict[tuple[str, str, str], _Write] = {}
+        self._queue: list[_Write] = []
+        self._listeners: list[Callable[[Change], None]] = []
+        self._flusher: asyncio.Task[None] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self.revision = 1
+        if journal is not None:
+            self.revision = max(journal.revision(), 1)
+            for record in journal.records():
+                self._place(record.resource, record.namespace, record.name, orjson.loads(record.body or b"{}"))
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._last = self._start = self.revision
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """The store whose journal is at `path`, as it was when it was last written.
+
+        Raises:
+            JournalError: the file cannot be used.
+        """
+        return cls(Journal(path))
+
+    def get(self, resource: str, namespace: str, name: str) -> Object | None:
+        """The committed object, or None."""
+        return self._objects.get(resource, {}).get(namespace, {}).get(name)
+
+    def head(self, resource: str, namespace: str, name: str) -> Object | None:
+        """The object with writes that are yet to be committed: what the next write has to start from."""
+        write = self._under_way.get((resource, namespace, name))
+        if write is not None:
+            return None if write.change.removed else write.change.object
+        return self.get(resource, namespace, name)
+
+    def objects(self, resource: str, namespace: str | None = None) -> list[Object]:
+        """The committed objects of one namespace, or of all when None, by namespace and name."""
+        spaces = self._objects.get(resource, {})
+        names = [namespace] if namespace is not None else sorted(spaces)
+        return [space[name] for space in (spaces.get(n, {}) for n in names) for name in sorted(space)]
+
+    def objects_at(self, resource: str, namespace: str | None, revision: int) -> list[Object]:
+        """The list as it was at `revision`: what pages after the first are cut from.
+
+        Raises:
+            ApiError: 410, changes since then are no longer kept; 504 when the revision is yet to come.
+        """
+        self.require(revision)
+        changes = self.log(resource).after(revision)
+        state = {
+            (o["metadata"].get("namespace", ""), o["metadata"]["name"]): o for o in self.objects(resource, namespace)
+        }
+        for change in reversed(changes):
+            if namespace is not None and change.namespace != namespace:
+                continue
+            if change.old is None:
+                state.pop((change.namespace, change.name), None)
+            else:
+                state[change.namespace, change.name] = change.old
+        return [state[key] for key in sorted(state)]
+
+    def count(self, resource: str, namespace: str | None = None) -> int:
+        """How many committed objects there are."""
+        spaces = self._objects.get(resource, {})
+        return len(spaces.get(namespace, {})) if namespace is not None else sum(map(len, spaces.values()))
+
+    def keys(self) -> Iterator[str]:
+        """The resource keys under which objects are filed."""
+        return (key for key, spaces in self._objects.items() if any(spaces.values()))
+
+    def listen(self, listener: Callable[[Change], None]) -> None:
+        """Call `listener` with each change as it is committed, before any watcher sees it."""
+        self._listeners.append(listener)
+
+    def require(self, revision: int) -> None:
+        """Refuse a revision that is yet to come (as after a reset of the lab).
+
+        Raises:
+            ApiError: 504, as a real server answers, which makes clients list again.
+        """
+        if revision > self.revision:
+            raise ApiError(504, "Timeout", f"Too large resource version: {revision}, current: {self.revision}")
+
+    def log(self, resource: str) -> Log:
+        """The changes of one resource."""
+        return self._logs.setdefault(resource, Log(self._start))
+
+    def put(self, resource: str, namespace: str, name: str, obj: Object) -> asyncio.Future[Object]:
+        """Write `obj`, which now belongs to the store, under the next revision. The future is done when it is stored.
+
+        Raises (through the future):
+            ApiError: 507, the journal cannot be written; nothing was stored.
+        """
+        self._last += 1
+        obj["metadata"]["resourceVersion"] = str(self._last)
+        return self._submit(Change(resource, namespace, name, obj, self.head(resource, namespace, name), False))
+
+    def remove(self, resource: str, namespace: str, name: str, last: Object | None = None) -> asyncio.Future[Object]:
+        """Remove the object; `last` is its last state where that differs from what is stored.
+
+        The future's result is the last state with the removal's revision, which is what watchers see.
+
+        Raises:
+            KeyError: there is none.
+            ApiError: through the future, as with `put`.
+        """
+        old = self.head(resource, namespace, name)
+        if old is None:
+            raise KeyError(f"{resource} {namespace}/{name}")
+        self._last += 1
+        last = last or old
+        final = {**last, "metadata": {**last["metadata"], "resourceVersion": str(self._last)}}
+        return self._submit(Change(resource, namespace, name, final, old, True))
+
+    async def settled(self, resource: str, namespace: str, name: str) -> None:
+        """Wait until the write to the object that is under way, if any, is committed.
+
+        Raises:
+            ApiError: 507, that write failed.
+        """
+        write = self._under_way.get((resource, namespace, name))
+        if write is not None:
+            await asyncio.shield(write.done)
+
+    async def close(self) -> None:
+        """Finish the writes under way and close the journal."""
+        if self._flusher is not None:
+            await self._flusher
+        if self._thread is not None:
+            self._thread.shutdown()
+        if self._journal is not None:
+            self._journal.close()
+
+    def _submit(self, change: Change) -> asyncio.Future[Object]:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Object] = loop.create_future()
+        if self._journal is None:
+            self._apply(change)
+            done.set_result(change.object)
+            return done
+        write = _Write(change, done)
+        self._under_way[change.resource, change.namespace, change.name] = write
+        self._queue.append(write)
+        if self._flusher is None:
+            self._flusher = loop.create_task(self._flush(self._journal), name="journal")
+        # A caller that is cancelled must not take the write back: others may build on it.
+        return asyncio.shield(done)
+
+    async def _flush(self, journal: Journal) -> None:
+        loop = asyncio.get_running_loop()
+        while self._queue:
+            batch, self._queue = self._queue, []
+            try:
+                await loop.run_in_executor(self._thread, journal.commit, [_record(w.change) for w in batch])
+            except JournalError as error:
+                self._refuse(batch, error)
+                continue
+            for write in batch:
+                self._apply(write.change)
+                write.done.set_result(write.change.object)
+        self._flusher = None
+
+    def _apply(self, change: Change) -> None:
+        key = (change.resource, change.namespace, change.name)
+        if (write := self._under_way.get(key)) is not None and write.change is change:
+            del self._under_way[key]
+        if change.removed:
+            del self._objects[change.resource][change.namespace][change.name]
+        else:
+            self._place(*key, change.object)
+        self.revision = change.revision
+        self.log(change.resource).append(change)
+        for listener in self._listeners:
+            listener(change)
+
+    def _refuse(self, batch: list[_Write], error: JournalError) -> None:
+        """Fail the batch and all that waits behind it, for that may build on it. What is committed is untouched."""
+        failed, self._queue = batch + self._queue, []
+        self._under_way.clear()
+        for write in failed:
+            write.done.set_exception(ApiError(507, "InternalError", f"{error}; the request had no effect"))
+
+    def _place(self, resource: str, namespace: str, name: str, obj: Object) -> None:
+        self._objects.setdefault(resource, {}).setdefault(namespace, {})[name] = obj
+
+
+def _record(change: Change) -> Record:
+    body = None if change.removed else change.body
+    return Record(change.resource, change.namespace, change.name, change.revision, body)
