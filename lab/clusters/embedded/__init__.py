@@ -1,0 +1,1 @@
+"""The lab's own small Kubernetes, as processes in namespaces of this machine."""

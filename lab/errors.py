@@ -1,0 +1,17 @@
+"""The one exception that a person is meant to read."""
+
+from __future__ import annotations
+
+
+class LabError(Exception):
+    """Something went wrong that its reader can put right; the command line prints it without a traceback.
+
+    `message` says what was wrong and where, `hint` what to do about it. The process then ends with `exit_code`
+    (1: it failed; 2: it was asked wrongly).
+    """
+
+    def __init__(self, message: str, *, hint: str = "", exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code

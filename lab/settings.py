@@ -1,0 +1,219 @@
+"""What a lab is made of: `lab.toml`, overruled by the environment, as frozen structs.
+
+Whatever is wrong in the file is reported with file, line and field, and keys that the lab does not know are refused:
+a misspelt key that is silently ignored costs an hour.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from lab.errors import LabError
+
+FILE_NAME = "lab.toml"
+DEFAULT_NAME = "lab"
+CLUSTERS = ("embedded",)
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$"
+
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+PortOrAny = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Seconds = Annotated[int, msgspec.Meta(ge=1, le=3600)]
+
+
+class Ports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the lab answers on the host's loopback; 0 takes any free port (`mesh-lab status` tells which)."""
+
+    api: PortOrAny = 6443
+    http: PortOrAny = 8080
+    https: PortOrAny = 8443
+
+
+class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits in seconds: until the cluster answers, until all of the lab is ready, until it has stopped by itself."""
+
+    cluster: Seconds = 60
+    ready: Seconds = 180
+    stop: Seconds = 20
+
+
+class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A program under an image's name, for the embedded cluster; `user` is the uid that it runs as."""
+
+    command: Annotated[list[str], msgspec.Meta(min_length=1)]
+    args: list[str] = []
+    env: dict[str, str] = {}
+    user: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class HostPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A further Service's port that the host's loopback answers on `host_port`."""
+
+    namespace: str
+    service: str
+    port: Port
+    host_port: Port
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of `lab.toml`."""
+
+    name: Name = DEFAULT_NAME
+    cluster: str = "embedded"
+    ports: Ports = Ports()
+    timeouts: Timeouts = Timeouts()
+    images: dict[str, Image] = {}
+    host_ports: list[HostPort] = []
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One lab: its settings, and the directory that holds its `lab.toml` and its state."""
+
+    settings: Settings
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        """The lab's name, which is its node's too."""
+        return self.settings.name
+
+    @property
+    def state_dir(self) -> Path:
+        """Journal, logs, keys and kubeconfig: `.lab`, or `.lab-NAME` for a lab of another name."""
+        return self.directory / (".lab" if self.name == DEFAULT_NAME else f".lab-{self.name}")
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The file that kubectl needs."""
+        return self.state_dir / "kubeconfig"
+
+
+_TEXT_VARIABLES = {"MESH_LAB_NAME": "name", "MESH_LAB_CLUSTER": "cluster"}
+_PORT_VARIABLES = {"MESH_LAB_API_PORT": "api", "MESH_LAB_HTTP_PORT": "http", "MESH_LAB_HTTPS_PORT": "https"}
+
+
+def load(directory: Path, environ: Mapping[str, str], *, name: str | None = None, cluster: str | None = None) -> Lab:
+    """The lab of `directory`: defaults, then its `lab.toml`, then the environment, then `name` and `cluster`.
+
+    Raises:
+        LabError: the file cannot be read or says something impossible (names file, line and field), or a variable does.
+    """
+    file = directory / FILE_NAME
+    settings = _read(file)
+    changes: dict[str, Any] = {}
+    for variable, field in _TEXT_VARIABLES.items():
+        if environ.get(variable):
+            changes[field] = environ[variable]
+    ports = {
+        field: _port(variable, environ[variable])
+        for variable, field in _PORT_VARIABLES.items()
+        if environ.get(variable)
+    }
+    if ports:
+        changes["ports"] = msgspec.structs.replace(settings.ports, **ports)
+    given = {"name": name, "cluster": cluster}
+    changes |= {field: value for field, value in given.items() if value}
+    settings = msgspec.structs.replace(settings, **changes)
+    if not re.match(NAME_PATTERN, settings.name):
+        raise LabError(
+            f"{settings.name!r} cannot be a lab's name",
+            hint="Use at most 32 lower-case letters, digits and hyphens; it is the name of the lab's node, too.",
+            exit_code=2,
+        )
+    if settings.cluster not in CLUSTERS:
+        raise LabError(
+            f"unknown cluster {settings.cluster!r}", hint=f"Known clusters: {', '.join(CLUSTERS)}.", exit_code=2
+        )
+    _refuse_shared_ports(settings)
+    return Lab(settings, directory)
+
+
+def find_directory(start: Path) -> Path:
+    """The nearest directory from `start` upwards that holds a `lab.toml`; `start` itself where none does."""
+    start = start.resolve()
+    return next((d for d in (start, *start.parents) if (d / FILE_NAME).is_file()), start)
+
+
+def _read(file: Path) -> Settings:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"cannot read {file}: {error}") from error
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise LabError(f"{file} is not TOML: {error}") from error
+    try:
+        return msgspec.convert(document, Settings)
+    except msgspec.ValidationError as error:
+        raise LabError(_explain(file, text, str(error)), hint="README.md lists what lab.toml may say.") from error
+
+
+def _explain(file: Path, text: str, message: str) -> str:
+    """`FILE:LINE: FIELD: what is wrong` out of msgspec's message."""
+    what, _, where = message.partition(" - at `$")
+    path = re.findall(r"\[\.\.\.\]|\[\d+\]|[^.\[\]`]+", where.rstrip("`"))
+    unknown = re.search(r"unknown field `([^`]+)`", what) or re.search(r"missing required field `([^`]+)`", what)
+    if unknown and "unknown" in what:
+        path.append(unknown[1])
+        what = "no such setting"
+    line = _line_of(text, path)
+    field = "".join(p if p.startswith("[") else f".{p}" for p in path).lstrip(".")
+    place = f"{file}:{line}" if line else str(file)
+    return f"{place}: {field + ': ' if field else ''}{what}"
+
+
+def _line_of(text: str, path: list[str]) -> int | None:
+    """The line on which `path` is set: the deepest table or key of it that stands in the text."""
+    best: tuple[int, int] | None = None
+    table: list[str] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*(\[\[?)\s*(.+?)\s*\]", line):
+            table = _keys(header[2])
+            if header[1] == "[[":
+                seen[header[2]] = seen.get(header[2], -1) + 1
+                table.append(f"[{seen[header[2]]}]")
+            full = table
+        elif key := re.match(r"\s*((?:\"[^\"]*\"|[\w-]+)(?:\s*\.\s*(?:\"[^\"]*\"|[\w-]+))*)\s*=", line):
+            full = table + _keys(key[1])
+        else:
+            continue
+        if _is_prefix(full, path) and (best is None or len(full) > best[0]):
+            best = (len(full), number)
+    return best[1] if best else None
+
+
+def _keys(dotted: str) -> list[str]:
+    return [bare or quoted for quoted, bare in re.findall(r"\"([^\"]*)\"|([\w-]+)", dotted)]
+
+
+def _is_prefix(full: list[str], path: list[str]) -> bool:
+    """Whether `full` leads to `path`; msgspec writes the key of a free-form table as `[...]`."""
+    return len(full) <= len(path) and all(p in (f, "[...]") for f, p in zip(full, path, strict=False))
+
+
+def _port(variable: str, value: str) -> int:
+    if not value.isascii() or not value.isdigit() or int(value) > 65535:
+        raise LabError(f"{variable}: {value!r} is not a port", hint="0 to 65535; 0 takes any free one.", exit_code=2)
+    return int(value)
+
+
+def _refuse_shared_ports(settings: Settings) -> None:
+    asked = [(f"ports.{field}", getattr(settings.ports, field)) for field in Ports.__struct_fields__]
+    asked += [(f"host_ports[{i}].host_port", entry.host_port) for i, entry in enumerate(settings.host_ports)]
+    owners: dict[int, str] = {}
+    for field, port in asked:
+        if port and port in owners:
+            raise LabError(f"{owners[port]} and {field} both ask for port {port}", exit_code=2)
+        owners[port] = field
