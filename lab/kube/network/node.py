@@ -1,0 +1,70 @@
+"""The node's own network: the lab's root network namespace, before the first pod.
+
+Pods are routed to each other and to the node; nothing leads out of the lab. The kernel's settings are those of this
+network namespace alone.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+TIME_LIMIT = 10.0
+
+SETTINGS = {
+    "net/ipv4/ip_forward": "1",
+    # Packets from pods arrive on many devices with source addresses that the kernel has no reason to doubt.
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv4/conf/default/rp_filter": "0",
+    # A pod that a Service leads back to itself gets its packets on the device that they came from.
+    "net/ipv4/conf/all/send_redirects": "0",
+    "net/ipv4/conf/default/send_redirects": "0",
+    # "No such pod" and "no such service" reach every client that asks, not one a second.
+    "net/ipv4/icmp_ratelimit": "0",
+    # A relay or a load test opens many connections to one endpoint.
+    "net/ipv4/ip_local_port_range": "10000 65000",
+}
+
+
+class NodeNetworkError(Exception):
+    """The kernel refused a part of the node's network."""
+
+
+def commands(node_address: str, dns_address: str, pod_cidr: str, service_cidr: str) -> str:
+    """The set-up as a script for `ip -batch`; running it again changes nothing.
+
+    The addresses are on the loopback device, since not every kernel has dummy ones. The service range needs a route, or
+    packets from the node would never reach the hook that rewrites them. The pods' range is unreachable but for the
+    routes of living pods, so that a client of a dead one learns it at once.
+    """
+    return f"""\
+link set lo up
+address replace {dns_address}/32 dev lo
+address replace {node_address}/32 dev lo
+route replace {service_cidr} dev lo src {node_address}
+route replace unreachable {pod_cidr}
+"""
+
+
+def prepare_node(node_address: str, dns_address: str, pod_cidr: str, service_cidr: str) -> None:
+    """Set up the network namespace of this process as the node's. Call once, before anything listens or any pod starts.
+
+    Raises:
+        NodeNetworkError: what the kernel refused, in the words of `ip` or with the name of the setting.
+    """
+    for name, value in SETTINGS.items():
+        try:
+            Path("/proc/sys", name).write_text(value)
+        except OSError as error:
+            raise NodeNetworkError(f"cannot set {name.replace('/', '.')} to {value}: {error.strerror}") from error
+    script = commands(node_address, dns_address, pod_cidr, service_cidr)
+    try:
+        done = subprocess.run(
+            ["ip", "-batch", "-"], input=script, text=True, capture_output=True, timeout=TIME_LIMIT, check=False
+        )
+    except FileNotFoundError:
+        raise NodeNetworkError("the program `ip` is missing; install the package iproute2") from None
+    except subprocess.TimeoutExpired:
+        raise NodeNetworkError(f"`ip -batch` did not end within {TIME_LIMIT:.0f} s") from None
+    if done.returncode:
+        raise NodeNetworkError(f"cannot set up the node's network: {done.stderr.strip()}")
