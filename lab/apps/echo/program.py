@@ -1,0 +1,41 @@
+"""`mesh-lab-app echo`: HTTP/1.1 and HTTP/2 on each --port, plain TCP on each --tcp."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+
+from lab.apps.echo.handler import Echo
+from lab.apps.echo.tcp import listen_tcp
+from lab.apps.http.server import Server, stop_requested
+from lab.apps.service import log
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until SIGTERM; exit code 1 when a port cannot be opened."""
+    parser = argparse.ArgumentParser(prog="mesh-lab-app echo", description="Reports what it received, as JSON.")
+    parser.add_argument("--port", type=int, action="append", metavar="N", help="HTTP/1.1 and HTTP/2 (default 8080)")
+    parser.add_argument("--tcp", type=int, action="append", default=[], metavar="N", help="plain TCP")
+    parser.add_argument("--drain", type=float, default=5.0, metavar="S", help="time to finish requests after SIGTERM")
+    options = parser.parse_args(arguments)
+    return asyncio.run(_run(options.port or [8080], options.tcp, options.drain))
+
+
+async def _run(ports: Sequence[int], tcp_ports: Sequence[int], drain: float) -> int:
+    stop = stop_requested()
+    echo = Echo()
+    server = Server(echo)
+    try:
+        for port in ports:
+            log(f"echo {echo.version} listens on port {await server.listen(None, port)}")
+        tcp = [await listen_tcp(port, f"{echo.version} {echo.hostname}") for port in tcp_ports]
+    except OSError as error:
+        log(f"echo: cannot listen: {error.strerror or error}")
+        return 1
+    await stop.wait()
+    await server.close(drain)
+    for listener in tcp:
+        listener.close()
+    log(f"echo {echo.version} has finished what was under way")
+    return 0

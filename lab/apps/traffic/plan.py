@@ -1,0 +1,49 @@
+"""What to send, checked before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+MAX_COUNT = 1_000_000
+MAX_CONCURRENCY = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run of requests. Times in seconds, rate in requests a second.
+
+    Raises:
+        ValueError: a number out of its range.
+    """
+
+    url: str
+    count: int = 1
+    rate: float | None = None
+    concurrency: int = 1
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    timeout: float = 10.0
+    deadline: float = 120.0
+    http2: bool = False
+    new_connections: bool = False
+    distinct_ids: bool = False
+    show_body: bool = False
+    show_headers: tuple[str, ...] = ()
+    ca: str | None = None
+    insecure: bool = False
+    server_name: str = ""
+    summary_only: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= MAX_COUNT:
+            raise ValueError(f"--count {self.count} is not between 1 and {MAX_COUNT}")
+        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
+            raise ValueError(f"--concurrency {self.concurrency} is not between 1 and {MAX_CONCURRENCY}")
+        if self.rate is not None and self.rate <= 0:
+            raise ValueError(f"--rate {self.rate:g} is not above 0")
+        if self.timeout <= 0 or self.deadline <= 0:
+            raise ValueError("--timeout and --deadline must be above 0")
+        if not self.url.startswith(("http://", "https://", "tcp://")):
+            raise ValueError(f"{self.url!r} is no URL of http, https or tcp")

@@ -1,0 +1,156 @@
+"""Carries out a plan: workers take turns from one counter, so that exactly the stated number of requests is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from lab.apps.http.answers import Answer, RequestError
+from lab.apps.http.client import Client, parse_url
+from lab.apps.traffic.plan import Plan
+from lab.apps.traffic.tcp import TcpSender
+
+MAX_SHOWN_BODY = 64 * 1024
+
+Result = dict[str, Any]
+Sender = Callable[[int], Awaitable[Result]]
+
+
+async def run_plan(plan: Plan, write: Callable[[str], object]) -> bool:
+    """Send everything; write a line a result and the summary. True when every request got an answer.
+
+    Raises:
+        ValueError: the URL cannot be used.
+    """
+    run = _Run(plan, write)
+    sender = TcpSender(plan) if plan.url.startswith("tcp://") else _HttpSender(plan)
+    with contextlib.closing(sender):
+        try:
+            async with asyncio.timeout(plan.deadline):
+                await run.all(sender)
+        except TimeoutError:
+            run.cut_short = True
+    return run.finish()
+
+
+class _Run:
+    """The state of a run."""
+
+    def __init__(self, plan: Plan, write: Callable[[str], object]) -> None:
+        self._plan = plan
+        self._write = write
+        self._next = 0
+        self._started = time.perf_counter()
+        self._durations: list[float] = []
+        self._statuses: Counter[str] = Counter()
+        self._versions: Counter[str] = Counter()
+        self.cut_short = False
+
+    async def all(self, send: Sender) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._plan.concurrency, self._plan.count)):
+                group.create_task(self._worker(send))
+
+    async def _worker(self, send: Sender) -> None:
+        while self._next < self._plan.count:
+            index = self._next
+            self._next += 1
+            if self._plan.rate:
+                await asyncio.sleep(self._started + index / self._plan.rate - time.perf_counter())
+            begun = time.perf_counter()
+            result = await send(index)
+            duration = (time.perf_counter() - begun) * 1000
+            self._record(
+                {"at_ms": round((begun - self._started) * 1000, 2), "duration_ms": round(duration, 3), **result}
+            )
+
+    def _record(self, result: Result) -> None:
+        self._durations.append(result["duration_ms"])
+        self._statuses[str(result["status"] or result["error"])] += 1
+        if result.get("version"):
+            self._versions[result["version"]] += 1
+        if not self._plan.summary_only:
+            self._write(json.dumps(result) + "\n")
+
+    def finish(self) -> bool:
+        elapsed = time.perf_counter() - self._started
+        ordered = sorted(self._durations)
+        summary = {
+            "sent": len(ordered),
+            "asked": self._plan.count,
+            "cut_short": self.cut_short,
+            "seconds": round(elapsed, 3),
+            "requests_per_second": round(len(ordered) / elapsed, 1) if elapsed else 0.0,
+            "statuses": dict(self._statuses),
+            "versions": dict(self._versions),
+            "duration_ms": {f"p{share}": percentile(ordered, share) for share in (50, 90, 99)} if ordered else {},
+        }
+        self._write(json.dumps({"summary": summary}) + "\n")
+        return not self.cut_short and all(status.isdigit() for status in self._statuses)
+
+
+def percentile(ordered: list[float], share: float) -> float:
+    """The smallest value that `share` percent of all do not exceed (nearest rank)."""
+    rank = -(-len(ordered) * share // 100)
+    return ordered[max(int(rank), 1) - 1]
+
+
+class _HttpSender:
+    """Sends requests of a plan over one client."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        origin, self._target = parse_url(plan.url)
+        self._client = Client(
+            replace(origin, server_name=plan.server_name),
+            http2=plan.http2,
+            tls=_tls(plan) if origin.scheme == "https" else None,
+            keep=not plan.new_connections,
+            timeout=plan.timeout,
+        )
+
+    async def __call__(self, _: int) -> Result:
+        plan, headers = self._plan, dict(self._plan.headers)
+        if plan.distinct_ids:
+            headers["x-request-id"] = str(uuid.uuid4())
+        request_id = {"id": headers["x-request-id"]} if "x-request-id" in headers else {}
+        try:
+            answer = await self._client.request(plan.method, self._target, headers, plan.body)
+        except RequestError as error:
+            return {"status": 0, "error": error.kind, "detail": str(error), **request_id}
+        return self._result(answer) | request_id
+
+    def _result(self, answer: Answer) -> Result:
+        result: Result = {
+            "status": answer.status,
+            "version": answer.headers.get("x-echo-version"),
+            "hostname": answer.headers.get("x-echo-hostname"),
+            "protocol": answer.protocol,
+            "bytes": len(answer.body),
+        }
+        if shown := self._plan.show_headers:
+            result["headers"] = {name: answer.headers.get(name) for name in shown if name in answer.headers}
+        if self._plan.show_body:
+            result["body"] = answer.body[:MAX_SHOWN_BODY].decode("utf-8", "replace")
+        return result
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _tls(plan: Plan) -> Any:
+    import ssl  # asyncio has it already; named here since only https needs it
+
+    context = ssl.create_default_context(cafile=plan.ca)
+    if plan.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"] if plan.http2 else ["http/1.1"])
+    return context

@@ -1,0 +1,169 @@
+"""Bookinfo's services, put together as the published manifests do: by environment variables."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lab.apps.bookinfo import details
+from lab.apps.bookinfo.productpage import ProductPage, session_user
+from lab.apps.bookinfo.ratings import Ratings
+from lab.apps.bookinfo.reviews import Reviews
+from lab.apps.bookinfo.upstreams import Upstream
+from lab.apps.http.client import fetch, parse_url
+from lab.apps.http.connection import Handler
+from lab.apps.http.messages import Headers, Request, Response
+
+from .conftest import Start
+
+
+def at(name: str, url: str) -> dict[str, str]:
+    return {f"{name}_HOSTNAME": "127.0.0.1", f"{name}_SERVICE_PORT": str(parse_url(url)[0].port)}
+
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+async def product_page(start: Start, reviews: str = NOWHERE, book: str = NOWHERE, ratings: str = NOWHERE) -> str:
+    env = at("REVIEWS", reviews) | at("DETAILS", book) | at("RATINGS", ratings)
+    return (await start(ProductPage(env)))[1]
+
+
+async def get(url: str) -> Any:
+    return json.loads((await fetch(url)).body)
+
+
+@pytest.mark.parametrize(("version", "colour"), [("v1", None), ("v2", "black"), ("v3", "red")])
+async def test_reviews_have_the_stars_of_their_version(start: Start, version: str, colour: str | None) -> None:
+    _, ratings = await start(Ratings("v1"))
+    env = {"SERVICE_VERSION": version, "HOSTNAME": f"reviews-{version}-abc"} | at("RATINGS", ratings)
+    _, url = await start(Reviews(env))
+    found = await get(f"{url}/reviews/0")
+    assert (found["id"], found["podname"], found["clustername"]) == ("0", f"reviews-{version}-abc", "null")
+    stars = [review.get("rating") for review in found["reviews"]]
+    assert stars == ([None, None] if colour is None else [{"stars": 5, "color": colour}, {"stars": 4, "color": colour}])
+
+
+async def test_reviews_say_that_ratings_are_gone(start: Start) -> None:
+    _, url = await start(Reviews({"SERVICE_VERSION": "v2"} | at("RATINGS", NOWHERE)))
+    found = await get(f"{url}/reviews/0")
+    assert [r["rating"]["error"] for r in found["reviews"]] == ["Ratings service is currently unavailable"] * 2
+
+
+async def test_the_page_shows_details_reviews_and_stars(start: Start) -> None:
+    _, ratings = await start(Ratings("v1"))
+    _, reviews = await start(Reviews({"SERVICE_VERSION": "v3", "HOSTNAME": "reviews-v3-x"} | at("RATINGS", ratings)))
+    _, book = await start(details.answer)
+    answer = await fetch(f"{await product_page(start, reviews, book)}/productpage")
+    page = answer.body.decode()
+    assert answer.status == 200
+    assert answer.headers.get("content-type").startswith("text/html")
+    assert "William Shakespeare" in page
+    assert page.count("color:red") == 2
+    assert "Reviews served by: <u>reviews-v3-x</u>" in page
+
+
+async def test_the_page_comes_with_an_apology_when_the_rest_is_gone(start: Start) -> None:
+    answer = await fetch(f"{await product_page(start)}/productpage")
+    page = answer.body.decode()
+    assert answer.status == 200
+    assert "Sorry, product reviews are currently unavailable for this book." in page
+    assert "Sorry, product details are currently unavailable for this book." in page
+
+
+async def test_the_programming_interface_passes_errors_on(start: Start) -> None:
+    calls: list[str] = []
+
+    async def failing(request: Request) -> Response:
+        calls.append(request.path)
+        return Response(503)
+
+    _, reviews = await start(failing)
+    url = await product_page(start, reviews)
+    answer = await fetch(f"{url}/api/v1/products/0/reviews")
+    assert answer.status == 503
+    assert json.loads(answer.body) == {"error": "Sorry, product reviews are currently unavailable for this book."}
+    assert calls == ["/reviews/0"] * 2, "the published page asks reviews twice"
+
+
+async def test_the_programming_interface_answers_the_published_paths(start: Start) -> None:
+    _, ratings = await start(Ratings("v1"))
+    _, book = await start(details.answer)
+    url = await product_page(start, book=book, ratings=ratings)
+    assert (await get(f"{url}/api/v1/products"))[0]["title"] == "The Comedy of Errors"
+    assert (await get(f"{url}/api/v1/products/0"))["ISBN-10"] == "1234567890"
+    assert (await get(f"{url}/api/v1/products/0/ratings")) == {"id": 0, "ratings": {"Reviewer1": 5, "Reviewer2": 4}}
+    assert (await fetch(f"{url}/api/v1/products/zero")).status == 404
+
+
+async def test_the_user_and_the_trace_travel_with_the_calls(start: Start) -> None:
+    seen: list[dict[str, str]] = []
+
+    async def recording(request: Request) -> Response:
+        seen.append(request.headers.joined())
+        return Response(200, b'{"id": 0}')
+
+    _, url = await start(recording)
+    page = await product_page(start, url, url, url)
+    headers = {
+        "cookie": "other=1; session=jason",
+        "traceparent": "00-1-2-01",
+        "x-request-id": "r1",
+        "x-b3-traceid": "b",
+        "user-agent": "firefox",
+        "x-other": "stays",
+    }
+    await fetch(f"{page}/productpage", headers=headers)
+    assert len(seen) == 2
+    for call in seen:
+        assert call["end-user"] == "jason"
+        assert {name: call[name] for name in ("traceparent", "x-request-id", "x-b3-traceid", "user-agent")} == {
+            name: headers[name] for name in ("traceparent", "x-request-id", "x-b3-traceid", "user-agent")
+        }
+        assert "x-other" not in call
+
+
+async def test_signing_in_and_out_sets_and_ends_the_session(start: Start) -> None:
+    url = await product_page(start)
+    login = await fetch(f"{url}/login", method="POST", body=b"username=J%C3%B6rg+%3Cb%3E")
+    cookie = login.headers.get("set-cookie").partition(";")[0]
+    assert (login.status, login.headers.get("location")) == (302, "/productpage")
+    assert session_user(Request("GET", "/", Headers([("cookie", cookie)]))) == "Jörg <b>"
+    page = (await fetch(f"{url}/productpage", headers={"cookie": cookie})).body.decode()
+    assert "Jörg &lt;b&gt;" in page
+    assert "Max-Age=0" in (await fetch(f"{url}/logout")).headers.get("set-cookie")
+
+
+@pytest.mark.parametrize("referer", ["https://evil.example//evil.example/", "//evil.example", "javascript:alert(1)"])
+async def test_signing_in_leads_to_no_other_host(start: Start, referer: str) -> None:
+    url = await product_page(start)
+    answer = await fetch(f"{url}/login?username=a", headers={"referer": referer})
+    assert answer.headers.get("location") == "/productpage"
+
+
+async def test_ratings_can_be_set(start: Start) -> None:
+    _, url = await start(Ratings("v1"))
+    await fetch(f"{url}/ratings/7", method="POST", body=b'{"Reviewer1": 1}')
+    assert await get(f"{url}/ratings/7") == {"id": 7, "ratings": {"Reviewer1": 1}}
+    assert (await fetch(f"{url}/ratings/7", method="POST", body=b"[1]")).status == 400
+
+
+@pytest.mark.parametrize(
+    ("handler", "path"), [(details.answer, "/details/x"), (Ratings("v1"), "/ratings/-1"), (Ratings("v1"), "/ratings/²")]
+)
+async def test_a_number_is_asked_for(start: Start, handler: Handler, path: str) -> None:
+    request = Request("GET", path, Headers())
+    assert (await handler(request)).status == 400
+
+
+async def test_every_service_is_healthy(start: Start) -> None:
+    for handler in (details.answer, Ratings("v1"), Reviews({}), ProductPage({})):
+        assert (await handler(Request("GET", "/health", Headers()))).status == 200
+
+
+def test_hosts_come_from_the_published_variables() -> None:
+    env = {"RATINGS_HOSTNAME": "stars", "SERVICES_DOMAIN": "shop.svc.cluster.local", "RATINGS_SERVICE_PORT": "80"}
+    assert Upstream("ratings", 1, env).origin.authority == "stars.shop.svc.cluster.local"
+    assert Upstream("ratings", 1, {}).origin.authority == "ratings:9080"
