@@ -83,16 +83,24 @@ class Watch(AsyncIterator[Event]):
 
     async def __anext__(self) -> Event:
         while not self._closed:
-            if self._initial:
-                return self._initial.pop()
-            change = self._log.at(self._position)
-            if change is None:
-                await self._log.grown()
-                continue
+            if (event := self.poll()) is not None:
+                return event
+            await self._log.grown()
+        raise StopAsyncIteration
+
+    def poll(self) -> Event | None:
+        """The next event if it is there already; None means that everything committed so far has been seen."""
+        if self._initial:
+            return self._initial.pop()
+        while (change := self._log.at(self._position)) is not None:
             self._position += 1
             if (event := self._event(change)) is not None:
                 return event
-        raise StopAsyncIteration
+        return None
+
+    async def changed(self) -> None:
+        """Wait until `poll` may find something; may return early."""
+        await self._log.grown()
 
     def _event(self, change: Change) -> Event | None:
         """What the change means to this watcher: an object that leaves its selection is deleted to it."""
