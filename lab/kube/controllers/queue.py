@@ -1,0 +1,109 @@
+"""A queue of keys for level-triggered work: each key waits at most once and is worked on by one worker at a time.
+
+The semantics are those of client-go's work queue: a key that is added while it is worked on is worked on again
+afterwards; failures are repeated after 5 ms, doubling to 16 s, until the key is forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+FIRST_DELAY = 0.005
+LONGEST_DELAY = 16.0
+
+
+class WorkQueue(Generic[Key]):
+    """Bounded by the number of distinct keys."""
+
+    def __init__(self) -> None:
+        self._ready: deque[Key] = deque()
+        self._dirty: set[Key] = set()
+        self._active: set[Key] = set()
+        self._failures: dict[Key, int] = {}
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing is under way; keys that are to come back later do not count."""
+        return not self._dirty and not self._active
+
+    def add(self, key: Key) -> None:
+        """The key's object may have to be worked on."""
+        if key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._active:
+            self._ready.append(key)
+            self._wake()
+
+    def add_after(self, key: Key, delay: float) -> None:
+        """The same in `delay` seconds; of several such requests the earliest holds."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + delay
+        timer = self._timers.get(key)
+        if timer is not None:
+            if timer.when() <= when:
+                return
+            timer.cancel()
+        self._timers[key] = loop.call_at(when, self._expire, key)
+
+    def retry(self, key: Key) -> float:
+        """The work on the key failed: again after a delay that grows. Returns the delay in seconds."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        delay: float = min(FIRST_DELAY * 2 ** min(failures, 20), LONGEST_DELAY)
+        self.add_after(key, delay)
+        return delay
+
+    def forget(self, key: Key) -> None:
+        """The work on the key succeeded: its next failure is its first."""
+        self._failures.pop(key, None)
+
+    async def get(self) -> Key:
+        """The next key, which the caller has to report as `done`."""
+        while not self._ready:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    self._wake()
+                raise
+        key = self._ready.popleft()
+        self._dirty.discard(key)
+        self._active.add(key)
+        return key
+
+    def done(self, key: Key) -> None:
+        """The work on the key ended, well or not."""
+        self._active.discard(key)
+        if key in self._dirty:
+            self._ready.append(key)
+            self._wake()
+
+    def close(self) -> None:
+        """Cancel all delayed keys."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _expire(self, key: Key) -> None:
+        self._timers.pop(key, None)
+        self.add(key)
+
+    def _wake(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
