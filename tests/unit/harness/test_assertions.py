@@ -1,0 +1,101 @@
+"""The assertions pass when all is well, and say precisely what is not."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from lab.harness.assertions import (
+    assert_all,
+    assert_ejected,
+    assert_identity,
+    assert_overflow,
+    assert_random_baseline,
+    assert_split,
+)
+from lab.harness.results import Result, Results, parse_results
+
+
+def answered(number: int = 1, status: int = 200, version: str = "v1", hostname: str = "a", **more: str) -> Results:
+    return Results(
+        Result(status=status, at_ms=float(i), duration_ms=1.0, version=version, hostname=hostname, **more)
+        for i in range(number)
+    )
+
+
+def test_assert_all_names_the_others() -> None:
+    assert_all(answered(3))
+    with pytest.raises(AssertionError, match="1 of 4 requests were not answered with 200") as raised:
+        assert_all(answered(3) + answered(1, status=0, error="reset", detail="reset: cut"))
+    assert "reset: cut" in str(raised.value)
+    with pytest.raises(AssertionError, match="200 from v2"):
+        assert_all(answered(1), version="v2")
+
+
+def test_nothing_sent_proves_nothing() -> None:
+    for check in (assert_all, lambda r: assert_split(r, {"v1": 1}), lambda r: assert_ejected(r, "a")):
+        with pytest.raises(AssertionError, match="nothing was sent"):
+            check([])
+
+
+def test_assert_split_shows_the_counts_and_what_would_have_been_accepted() -> None:
+    assert_split(answered(900) + answered(100, version="v2"), {"v1": 90, "v2": 10})
+    with pytest.raises(AssertionError, match=r"v1: observed 500, expected 900.0 \(90.0%\), accepted 8\d\d..9\d\d  <--"):
+        assert_split(answered(500) + answered(500, version="v2"), {"v1": 90, "v2": 10})
+
+
+def test_assert_split_tells_of_versions_that_were_not_asked_for() -> None:
+    with pytest.raises(AssertionError, match="something else: 1 × v3"):
+        assert_split(answered(99) + answered(1, version="v3"), {"v1": 1, "v2": 0})
+
+
+def hosts(sequence: list[str]) -> Results:
+    return Results(Result(200, float(i), 1.0, hostname=host) for i, host in enumerate(sequence))
+
+
+def test_random_endpoints_pass_and_taking_turns_does_not() -> None:
+    chance = random.Random(7)
+    assert_random_baseline(hosts([chance.choice("abc") for _ in range(600)]), ["a", "b", "c"])
+    with pytest.raises(AssertionError, match="not picked at random: 0 of 599"):
+        assert_random_baseline(hosts(["a", "b", "c"] * 200), ["a", "b", "c"])
+    with pytest.raises(AssertionError, match="were not split"):
+        assert_random_baseline(hosts(["a"] * 600), ["a", "b", "c"])
+
+
+def test_assert_identity_names_whom_the_server_saw() -> None:
+    result = answered(1, body=json.dumps({"client": {"identity": "spiffe://x"}}))[0]
+    assert_identity(result, "spiffe://x")
+    with pytest.raises(AssertionError, match="saw the client as 'spiffe://x', not as None"):
+        assert_identity(result, None)
+
+
+def test_assert_overflow_is_exact() -> None:
+    results = answered(2) + answered(8, status=503)
+    assert_overflow(results, served=2, counted=8)
+    with pytest.raises(AssertionError, match="expected 3 × 200 and 7 × 503, got 8 × 503, 2 × 200"):
+        assert_overflow(results, served=3, counted=8)
+    with pytest.raises(AssertionError, match="the proxy counted 7"):
+        assert_overflow(results, served=2, counted=7)
+
+
+def test_assert_ejected_shows_where_requests_went() -> None:
+    assert_ejected(answered(3, hostname="b"), "a")
+    with pytest.raises(AssertionError, match="3 × a"):
+        assert_ejected(answered(3), "a")
+
+
+def test_results_are_read_from_what_send_printed() -> None:
+    lines = [
+        '{"at_ms": 1, "duration_ms": 2, "status": 200, "version": "v1", "hostname": null, "bytes": 3}',
+        '{"at_ms": 2, "duration_ms": 2, "status": 0, "error": "timeout", "detail": "d"}',
+        '{"summary": {"cut_short": false}}',
+    ]
+    results = parse_results(lines)
+    assert [r.outcome for r in results] == ["200", "timeout"]
+    assert results.counts("version") == {"v1": 1, "": 1}
+    with pytest.raises(ValueError, match="cut short after 1"):
+        parse_results(lines[:1])
+    with pytest.raises(ValueError, match="not a result"):
+        parse_results(["oops"])
