@@ -1,0 +1,9 @@
+"""The HTTPS surface of the embedded Kubernetes, one module a concern."""
+
+from __future__ import annotations
+
+from lab.kube.api.app import build_app, serve
+from lab.kube.api.authentication import Authenticator
+from lab.kube.api.context import ClusterInfo
+
+__all__ = ["Authenticator", "ClusterInfo", "build_app", "serve"]

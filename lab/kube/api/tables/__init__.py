@@ -14,6 +14,7 @@ from lab.kube import resources
 from lab.kube.api.tables import core, groups, pods
 from lab.kube.api.tables.columns import Printer
 from lab.kube.api.tables.custom import PLAIN, printer
+from lab.kube.registry.table import PrinterColumn
 
 API_VERSION = "meta.k8s.io/v1"
 
@@ -39,8 +40,8 @@ _BUILTIN: Mapping[str, Printer] = {
 }
 
 
-def printer_for(key: str, custom_columns: Sequence[Mapping[str, Any]] = ()) -> Printer:
-    """How a resource is shown; `custom_columns` are the `additionalPrinterColumns` of a custom one."""
+def printer_for(key: str, custom_columns: Sequence[PrinterColumn] = ()) -> Printer:
+    """How a resource is shown; `custom_columns` are those that a custom one asks for."""
     return _BUILTIN.get(key) or (printer(custom_columns) if custom_columns else PLAIN)
 
 

@@ -9,27 +9,21 @@ from typing import Any
 from lab.kube.api.tables.columns import AGE, NAME, Cell, Cells, Column, Printer, age, name
 from lab.kube.api.tables.durations import since
 from lab.kube.api.tables.jsonpath import Path, PathError, as_text, compile_path
+from lab.kube.registry.table import PrinterColumn
 
 PLAIN = Printer((NAME, AGE), lambda obj, now: [name(obj), age(obj, now)])
 """Name and age: for a kind that says nothing else."""
 
 
-def printer(columns: Sequence[Mapping[str, Any]]) -> Printer:
-    """The printer of a version's `additionalPrinterColumns`; a column whose path cannot be read is left out."""
+def printer(columns: Sequence[PrinterColumn]) -> Printer:
+    """The printer of a version's columns; a column whose path cannot be read is left out."""
     chosen: list[tuple[Column, Path]] = []
     for entry in columns:
         try:
-            path = compile_path(str(entry.get("jsonPath", "")))
+            path = compile_path(entry.path)
         except PathError:
             continue
-        column = Column(
-            str(entry.get("name", "")),
-            str(entry.get("type", "string")),
-            int(entry.get("priority", 0)),
-            str(entry.get("format", "")),
-            str(entry.get("description", "")),
-        )
-        chosen.append((column, path))
+        chosen.append((Column(entry.name, entry.type, entry.priority, entry.format, entry.description), path))
     if not chosen:
         return PLAIN
 

@@ -1,0 +1,118 @@
+"""Answers in JSON, and requests' bodies out of JSON, YAML or protobuf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+from multidict import CIMultiDict
+
+from lab.kube.api import protobuf
+from lab.kube.api.negotiation import JSON
+from lab.kube.errors import ApiError, bad_request
+
+_YAML_TYPES = frozenset({"application/yaml", "application/apply-patch+yaml"})
+_JSON_TYPES = frozenset({JSON, "text/plain", "application/octet-stream", ""})
+"""Clients that name no type mean JSON, as curl's and aiohttp's defaults show."""
+
+
+def json_response(
+    value: Any, *, status: int = 200, warnings: Iterable[str] = (), content_type: str = JSON
+) -> web.Response:
+    """The value as JSON, with a `Warning` header for each warning."""
+    headers: CIMultiDict[str] = CIMultiDict()
+    headers["Content-Type"] = content_type
+    headers["Cache-Control"] = "no-cache, private"
+    for warning in warnings:
+        headers.add("Warning", f"299 - {_quoted(warning)}")
+    return web.Response(body=orjson.dumps(value), status=status, headers=headers)
+
+
+def error_response(error: ApiError, warnings: Iterable[str] = ()) -> web.Response:
+    """The `Status` of a failed request."""
+    response = json_response(error.status(), status=error.code, warnings=warnings)
+    if error.code == 429:
+        response.headers["Retry-After"] = str(error.details.get("retryAfterSeconds", 1))
+    return response
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The request's body, whole. Raises `ApiError` 413 beyond the limit of the app."""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        limit = request.app._client_max_size
+        raise ApiError(
+            413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}", details={}
+        ) from error
+
+
+async def read_object(request: web.Request) -> dict[str, Any]:
+    """The object in the request's body. Raises `ApiError` 400, 413 or 415."""
+    body = await read_body(request)
+    value = decode(body, media_type(request))
+    if not isinstance(value, dict):
+        raise bad_request("the object provided is unrecognized: the body is not an object")
+    return value
+
+
+def media_type(request: web.Request) -> str:
+    """The body's type without parameters, in small letters; empty when the client names none."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def decode(body: bytes, media: str) -> Any:
+    """The value that a body of the media type holds. Raises `ApiError` 400 or 415."""
+    if media == protobuf.MEDIA_TYPE:
+        try:
+            return protobuf.decode(body)
+        except protobuf.ProtobufError as error:
+            raise bad_request(f"the protobuf body cannot be read: {error}") from error
+    if media in _YAML_TYPES:
+        return _yaml(body)
+    if media in _JSON_TYPES or media.endswith("+json"):
+        return _json(body)
+    raise unsupported(media, (JSON, "application/yaml", protobuf.MEDIA_TYPE))
+
+
+def unsupported(media: str, accepted: Iterable[str]) -> ApiError:
+    """415: no body of this type is read here."""
+    return ApiError(
+        415,
+        "UnsupportedMediaType",
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
+        + (f"; got {media}" if media else ""),
+    )
+
+
+def list_of(kind: str, api_version: str, items: list[Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """A list object; `kind` is that of the items."""
+    return {"kind": f"{kind}List", "apiVersion": api_version, "metadata": dict(metadata), "items": items}
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"the body is not valid JSON: {error}") from error
+
+
+def _yaml(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    import yaml
+
+    try:
+        return yaml.safe_load(body)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise bad_request(f"the body is not valid YAML: {error}") from error
+
+
+def _quoted(text: str) -> str:
+    r"""An HTTP quoted string: one line, with `\` and `"` escaped, and ASCII alone as headers demand."""
+    plain = " ".join(text.split()).encode("ascii", "replace").decode()
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,97 @@
+"""The API server as an aiohttp application, and how it is served."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+
+from lab.kube.api import answers, discovery, dispatch, health, openapi
+from lab.kube.api.authentication import Authenticator
+from lab.kube.api.context import AUTHENTICATOR, INFO, REGISTRY, STREAMS, USER, ClusterInfo
+from lab.kube.errors import ApiError, bad_request, internal
+from lab.kube.registry.registry import Registry
+from lab.kube.streams import NodeStreams
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 3 * 1024 * 1024
+"""What a real API server takes at most."""
+SHUTDOWN_S = 0.2
+"""How long open watches may keep a stopped server alive."""
+_LINE_LIMIT = 64 * 1024
+"""Selectors and commands stand in the URL and can be long."""
+
+_Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def build_app(
+    registry: Registry, authenticator: Authenticator, streams: NodeStreams, info: ClusterInfo
+) -> web.Application:
+    """The HTTP surface over a registry. `streams` is the node, asked for logs, commands and connections."""
+    app = web.Application(middlewares=[_answer_errors, _authenticate], client_max_size=BODY_LIMIT)
+    app[REGISTRY] = registry
+    app[AUTHENTICATOR] = authenticator
+    app[STREAMS] = streams
+    app[INFO] = info
+    health.add_routes(app)
+    discovery.add_routes(app)
+    openapi.add_routes(app)
+    app.router.add_route("*", "/{path:.*}", dispatch.handle)
+    return app
+
+
+async def serve(app: web.Application, sockets: Sequence[socket.socket], context: ssl.SSLContext) -> None:
+    """Serve the application on bound sockets until the task is cancelled."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=SHUTDOWN_S,
+        max_line_size=_LINE_LIMIT,
+        max_field_size=_LINE_LIMIT,
+    )
+    await runner.setup()
+    try:
+        for listener in sockets:
+            await web.SockSite(runner, listener, ssl_context=context).start()
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: _Next) -> web.StreamResponse:
+    """Every failure is answered with a `Status`, aiohttp's own included."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return answers.error_response(error)
+    except web.HTTPException as error:
+        return answers.error_response(_translated(error))
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        return answers.error_response(internal("Internal error occurred: the lab's log says more"))
+
+
+@web.middleware
+async def _authenticate(request: web.Request, handler: _Next) -> web.StreamResponse:
+    if not health.is_open(request.path):
+        request[USER] = request.app[AUTHENTICATOR].authenticate(request)
+    return await handler(request)
+
+
+def _translated(error: web.HTTPException) -> ApiError:
+    if error.status == 404:
+        return dispatch.unknown()
+    if error.status == 405:
+        return dispatch.not_allowed()
+    if error.status == 413:
+        return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {BODY_LIMIT}")
+    return bad_request(error.reason) if error.status < 500 else internal(error.reason)

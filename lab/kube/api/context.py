@@ -1,0 +1,68 @@
+"""What the handlers of the API server share, and the keys under which an application holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from lab.kube.api.authentication import Authenticator
+from lab.kube.api.paths import Target
+from lab.kube.registry.options import User
+from lab.kube.registry.registry import Registry
+from lab.kube.resources import Resource
+from lab.kube.streams import NodeStreams
+
+VERSION = "v1.36.0"
+"""The Kubernetes version that the lab says it is: within one minor of kubectl 1.37, which warns beyond that, and known
+to kr8s, which warns above what it knows.
+"""
+
+Checks = Mapping[str, Callable[[], bool]]
+
+
+@dataclass(frozen=True)
+class ClusterInfo:
+    """What the API server tells of its cluster. `ready` are the parts that `/readyz` asks, by name."""
+
+    name: str = "mesh-lab"
+    version: str = f"{VERSION}+meshlab"
+    ready: Checks = field(default_factory=dict)
+
+
+REGISTRY: web.AppKey[Registry] = web.AppKey("registry", Registry)
+AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authenticator)
+STREAMS: web.AppKey[NodeStreams] = web.AppKey("streams", NodeStreams)
+INFO: web.AppKey[ClusterInfo] = web.AppKey("info", ClusterInfo)
+USER: web.RequestKey[User] = web.RequestKey("user", User)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One authorised request for a resource: who wants what of which object. `warnings` go into the answer."""
+
+    request: web.Request
+    registry: Registry
+    resource: Resource
+    target: Target
+    user: User
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace, empty for a cluster-wide resource."""
+        return self.target.namespace or ""
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return self.target.name
+
+    def query(self, key: str) -> str:
+        """A parameter of the query, empty when it is not there."""
+        return self.request.query.get(key, "")
+
+    def flag(self, key: str) -> bool:
+        """Whether a boolean parameter of the query is set, in the spellings that Go's parser takes."""
+        return self.query(key).lower() in ("1", "t", "true")

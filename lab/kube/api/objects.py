@@ -1,0 +1,194 @@
+"""Reading and writing objects: get, list, create, update, patch, delete, deletecollection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from lab.kube.api import answers, tables
+from lab.kube.api.context import Call
+from lab.kube.api.negotiation import Form, choose
+from lab.kube.api.parameters import EXACT, delete_options, list_options, write_options
+from lab.kube.api.tables.columns import Printer
+from lab.kube.errors import ApiError, bad_request
+from lab.kube.registry.options import Patch, PatchKind
+from lab.kube.resources import Resource
+
+_INCLUDES = ("None", "Metadata", "Object")
+
+
+async def get(call: Call) -> web.Response:
+    """One object."""
+    return answer(call, call.registry.get(call.resource, call.name, call.namespace))
+
+
+async def list_(call: Call) -> web.Response:
+    """The objects of a namespace or of all, by page when the client asks for pages."""
+    options = list_options(call)
+    exactly = None
+    if options.revision:
+        call.registry.store.require(options.revision)
+        # A plain resourceVersion with a limit means exactly that state, as documented for paged lists.
+        if options.match == EXACT or (options.limit and not options.match):
+            exactly = options.revision
+    page = call.registry.page(
+        call.resource,
+        call.target.namespace,
+        labels=options.labels,
+        fields=options.fields,
+        limit=options.limit,
+        token=options.token,
+        exactly=exactly,
+    )
+    metadata: dict[str, Any] = {"resourceVersion": str(page.revision)}
+    if page.token:
+        metadata["continue"] = page.token
+    if page.remaining is not None:
+        metadata["remainingItemCount"] = page.remaining
+    form = _form(call)
+    if form is Form.TABLE:
+        shown = printer(call)
+        return answers.json_response(tables.table(shown, page.items, metadata, include=included(call)))
+    if form is Form.PARTIAL:
+        items = [tables.partial(item) for item in page.items]
+        return answers.json_response(answers.list_of("PartialObjectMetadata", tables.API_VERSION, items, metadata))
+    definition = call.registry.resources.definition(call.resource)
+    kind = definition.list_kind if definition else f"{call.resource.kind}List"
+    return answers.json_response(
+        {"kind": kind, "apiVersion": call.resource.api_version, "metadata": metadata, "items": page.items}
+    )
+
+
+async def create(call: Call) -> web.Response:
+    """A new object."""
+    options = write_options(call)
+    obj = await answers.read_object(call.request)
+    made = await call.registry.create(call.resource, obj, namespace=call.namespace, options=options)
+    return answer(call, made, status=201)
+
+
+async def update(call: Call) -> web.Response:
+    """An object in place of the present one; of a subresource, the part that it covers."""
+    options = write_options(call)
+    obj = await answers.read_object(call.request)
+    stored = await call.registry.update(
+        call.resource, addressed(call, obj), subresource=call.target.subresource, options=options
+    )
+    return answer(call, stored)
+
+
+async def patch(call: Call) -> web.Response:
+    """A change of the object, in one of the four languages for changes."""
+    options = write_options(call)
+    change = await read_patch(call)
+    there = call.registry.find(call.resource, call.name, call.namespace) is not None
+    stored = await call.registry.patch(
+        call.resource, call.name, call.namespace, change, subresource=call.target.subresource, options=options
+    )
+    return answer(call, stored, status=200 if there else 201)
+
+
+async def delete(call: Call) -> web.Response:
+    """The object's end, or the beginning of it: then the answer is the object as it waits for its end."""
+    options = await delete_options(call)
+    last = await call.registry.delete(call.resource, call.name, call.namespace, options=options)
+    if call.registry.find(call.resource, call.name, call.namespace) is not None or options.dry_run:
+        return answer(call, last)
+    if call.resource.key == "pods":
+        return answer(call, last)
+    return answers.json_response(deleted_status(call.resource, last), warnings=call.warnings)
+
+
+async def delete_collection(call: Call) -> web.Response:
+    """The end of all objects that the selectors match, one after the other."""
+    chosen = list_options(call)
+    options = await delete_options(call)
+    found = call.registry.list(call.resource, call.target.namespace, labels=chosen.labels, fields=chosen.fields)
+    ended = []
+    for obj in found:
+        metadata = obj["metadata"]
+        try:
+            ended.append(
+                await call.registry.delete(
+                    call.resource, metadata["name"], metadata.get("namespace", ""), options=options
+                )
+            )
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
+    metadata = {"resourceVersion": str(call.registry.revision)}
+    return answers.json_response(answers.list_of(call.resource.kind, call.resource.api_version, ended, metadata))
+
+
+def answer(call: Call, obj: Mapping[str, Any], *, status: int = 200) -> web.Response:
+    """One object in the form that the client asked for."""
+    form = _form(call)
+    shown: Mapping[str, Any] = obj
+    if form is Form.TABLE:
+        metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+        shown = tables.table(printer(call), [obj], metadata, include=included(call))
+    elif form is Form.PARTIAL:
+        shown = tables.partial(obj)
+    return answers.json_response(shown, status=status, warnings=call.warnings)
+
+
+def printer(call: Call) -> Printer:
+    """How objects of the resource are shown in a table."""
+    served = call.registry.resources.served(call.resource)
+    return tables.printer_for(call.resource.key, served.columns if served else ())
+
+
+def included(call: Call) -> str:
+    """What the rows of a table carry of their objects (`includeObject`). Raises `ApiError` 400."""
+    include = call.query("includeObject") or "Metadata"
+    if include not in _INCLUDES:
+        raise bad_request(f'includeObject: Unsupported value: "{include}": supported values: {", ".join(_INCLUDES)}')
+    return include
+
+
+def addressed(call: Call, obj: dict[str, Any]) -> dict[str, Any]:
+    """The object with the name and namespace that its URL says. Raises `ApiError` 400 when it says otherwise."""
+    metadata = obj.get("metadata")
+    if metadata is not None and not isinstance(metadata, dict):
+        raise bad_request("metadata: must be an object")
+    settled = dict(metadata or {})
+    for key, wanted in (("name", call.name), ("namespace", call.namespace)):
+        if settled.get(key) and settled[key] != wanted:
+            raise bad_request(
+                f"the {key} of the object ({settled[key]}) does not match the {key} on the URL ({wanted})"
+            )
+        if wanted:
+            settled[key] = wanted
+    return {**obj, "metadata": settled}
+
+
+async def read_patch(call: Call) -> Patch:
+    """The patch in the request's body. Raises `ApiError` 400, 413 or 415."""
+    media = answers.media_type(call.request)
+    if media not in list(PatchKind):
+        raise answers.unsupported(media, PatchKind)
+    kind = PatchKind(media)
+    body = answers.decode(await answers.read_body(call.request), media)
+    if kind is PatchKind.APPLY:
+        if not isinstance(body, dict):
+            raise bad_request("the body of an apply must be an object")
+        if not call.query("fieldManager"):
+            raise bad_request(
+                'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
+            )
+        body = addressed(call, body)
+    return Patch(kind, body)
+
+
+def deleted_status(resource: Resource, last: Mapping[str, Any]) -> dict[str, Any]:
+    """The `Status` of a delete that is done."""
+    details = {"name": last["metadata"]["name"], "kind": resource.plural, "uid": last["metadata"].get("uid", "")}
+    if resource.group:
+        details["group"] = resource.group
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _form(call: Call) -> Form:
+    return choose(call.request.headers.get("Accept"), Form.TABLE, Form.PARTIAL)
