@@ -1,0 +1,52 @@
+# Everything that a person does with this repository. Each target sets up what it needs; `make help` lists them.
+
+PYTHON ?= python3
+CLUSTER ?= embedded
+ARGS ?=
+BIN := .venv/bin
+LAB := $(BIN)/mesh-lab
+
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+install: ## Make .venv with the pinned packages; install missing system packages
+	@PYTHON='$(PYTHON)' tools/bootstrap.sh
+
+lab-up: install ## Bring the lab up until all of it is ready
+	@$(LAB) up --cluster $(CLUSTER)
+
+lab-down: install ## Take the lab down; its objects are kept
+	@$(LAB) down --cluster $(CLUSTER)
+
+lab-reset: install ## Take the lab down and delete all it has kept
+	@$(LAB) reset --cluster $(CLUSTER)
+
+test: unit e2e ## Run the unit tests, then the end-to-end tests on a lab that is brought up for them
+
+unit: install ## Run the unit tests (one of them: make unit ARGS='-k NAME')
+	$(BIN)/pytest tests/unit $(ARGS)
+
+e2e: lab-up ## Run the end-to-end tests (one of them: make e2e ARGS='-k NAME')
+	$(BIN)/pytest tests/e2e $(ARGS)
+
+load: lab-up ## Put load on the lab and report figures and limits (options: ARGS='--help')
+	@$(LAB) load $(ARGS)
+
+load-ui: lab-up ## Open Locust's page on the host
+	@$(LAB) load --ui $(ARGS)
+
+bench: install ## Measure the lab, print the figures and write reports/bench.json
+	$(BIN)/python -m tests.bench.bench_lab $(ARGS)
+
+lint: install ## Check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: install ## Write requirements.lock from what .venv holds
+	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | grep -v ' @ ' > requirements.lock
+
+.PHONY: help install lab-up lab-down lab-reset test unit e2e load load-ui bench lint lock

@@ -1,0 +1,25 @@
+"""A running lab's API, or a word on why there is none."""
+
+from __future__ import annotations
+
+from lab.clusters.base import ClusterStatus
+from lab.clusters.selection import open_cluster
+from lab.errors import LabError
+from lab.install.api import Api
+from lab.settings import Lab
+
+
+def require_up(lab: Lab) -> ClusterStatus:
+    """The status of a lab that is ready. Raises `LabError` for one that is not."""
+    status = open_cluster(lab).status()
+    if not status.running:
+        raise LabError(f"the lab {lab.name!r} is not up", hint="`mesh-lab up` (or `make lab-up`) brings it up.")
+    if status.phase != "ready":
+        raise LabError(f"the lab {lab.name!r} is {status.phase}", hint="`mesh-lab up` waits until it is ready.")
+    return status
+
+
+def connect(lab: Lab) -> Api:
+    """The API of a lab that is ready. Raises `LabError`."""
+    require_up(lab)
+    return Api(lab.kubeconfig)

@@ -1,0 +1,125 @@
+"""The commands and their options. Each imports its work when it is called, so that `--help` and `status` are quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab.cli.context import Context
+
+context = Context()
+app = typer.Typer(
+    name="mesh-lab",
+    help="A service mesh on a local Kubernetes: real kubectl, real Envoy, up in seconds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+ClusterOption = Annotated[str | None, typer.Option("--cluster", metavar="KIND", help="Where the lab runs: embedded.")]
+
+
+@app.callback()
+def options(
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Which lab; several run side by side on other ports.")
+    ] = None,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help="Where lab.toml and the lab's state are; else here or above."),
+    ] = None,
+) -> None:
+    """A service mesh on a local Kubernetes: real kubectl, real Envoy, up in seconds."""
+    context.name, context.directory = name, directory
+
+
+@app.command(short_help="Bring the lab up, until all of it is ready.")
+def up(
+    cluster: ClusterOption = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave a lab that failed to come up running, to look at.")
+    ] = False,
+) -> None:
+    """Bring the lab up: cluster, mesh and sample microservices, until all is ready. Run again, it changes nothing."""
+    from lab.cli.lifecycle import up
+
+    up(context.lab(cluster), keep=keep)
+
+
+@app.command(short_help="Take the lab down; its objects are kept.")
+def down(cluster: ClusterOption = None) -> None:
+    """Take the lab down. Its objects are kept for the next `up`."""
+    from lab.cli.lifecycle import down
+
+    down(context.lab(cluster))
+
+
+@app.command(short_help="Take the lab down and delete all it has kept.")
+def reset(cluster: ClusterOption = None) -> None:
+    """Take the lab down and delete all it has kept: objects, logs, keys, kubeconfig."""
+    from lab.cli.lifecycle import reset
+
+    reset(context.lab(cluster))
+
+
+@app.command(short_help="Tell how the lab is.")
+def status(
+    cluster: ClusterOption = None,
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json.")] = "text",
+) -> None:
+    """Tell how the lab is: first process, ports, pods that are ready, proxies in sync. Exit code 1 when it is down."""
+    from lab.cli.status import show
+
+    show(context.lab(cluster), output)
+
+
+@app.command(short_help="Check what the lab needs of this machine.")
+def doctor(cluster: ClusterOption = None) -> None:
+    """Check what the lab needs of this machine, and say what to do about what is missing."""
+    from lab.cli.doctor import doctor
+
+    doctor(context.lab(cluster))
+
+
+@app.command(short_help="Show the log of the lab's own processes.")
+def logs(
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as more is written.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many lines from the end.")] = 100,
+) -> None:
+    """Show what the lab's own processes have logged. (Pods: kubectl logs.)"""
+    from lab.cli.logs import logs
+
+    logs(context.lab(), follow=follow, lines=lines)
+
+
+@app.command(short_help="Wait until the proxies have acknowledged a resource.")
+def wait(
+    references: Annotated[list[str] | None, typer.Argument(metavar="KIND/NAME", show_default=False)] = None,
+    files: Annotated[
+        list[Path] | None, typer.Option("-f", "--filename", metavar="FILE", help="Wait for all that FILE holds.")
+    ] = None,
+    namespace: Annotated[str, typer.Option("-n", "--namespace", help="Where the resources are.")] = "default",
+    timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long at most.")] = 30.0,
+) -> None:
+    """Wait until every proxy that a resource of the mesh concerns has acknowledged it.
+
+    When the time is up, tells which proxies have not, and why, and ends with exit code 1.
+    """
+    from lab.cli.wait import wait
+
+    wait(context.lab(), references or [], files or [], namespace=namespace, timeout=timeout)
+
+
+@app.command(
+    short_help="Put load on the lab with Locust.",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def load(arguments: typer.Context) -> None:
+    """Put load on the lab with Locust and report figures and limits; `mesh-lab load --help` lists its options."""
+    from lab.cli.load import load
+
+    load(context.lab(), arguments.args)

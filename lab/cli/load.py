@@ -1,0 +1,17 @@
+"""`mesh-lab load`: the harness' load run, on this lab."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from lab.cli.access import require_up
+from lab.settings import Lab
+
+
+def load(lab: Lab, arguments: list[str]) -> None:
+    """Become the load run."""
+    if "--help" not in arguments and "-h" not in arguments:
+        require_up(lab)
+    environment = os.environ | {"KUBECONFIG": str(lab.kubeconfig)}
+    os.execve(sys.executable, [sys.executable, "-m", "lab.harness.load", *arguments], environment)

@@ -1,0 +1,17 @@
+"""`mesh-lab logs`: the lab's own log, by tail, which knows how to follow a file that is replaced."""
+
+from __future__ import annotations
+
+import os
+
+from lab.errors import LabError
+from lab.settings import Lab
+
+
+def logs(lab: Lab, *, follow: bool, lines: int) -> None:
+    """Become `tail`. Raises `LabError` when there is nothing to show."""
+    log = lab.state_dir / "lab.log"
+    if not log.is_file():
+        raise LabError(f"there is no {log}", hint="The lab has not been up yet, or was reset: `mesh-lab up`.")
+    options = ["-F"] if follow else []
+    os.execvp("tail", ["tail", "-n", str(lines), *options, str(log)])

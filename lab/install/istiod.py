@@ -1,0 +1,158 @@
+"""What the control plane knows of its proxies, asked through the Kubernetes API's service proxy.
+
+`/debug/config` tells which proxies a resource concerns and how far each is with it; `/debug/syncz` the same of all that
+was ever pushed. Both wait on the other side until there is good news, so nothing is polled while nothing happens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from lab.clusters.base import Report
+from lab.errors import LabError
+from lab.install.api import Api, RequestError
+
+_PROXIED = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"
+_LONGEST_POLL_S = 10.0
+_ANSWER_MARGIN_S = 5.0
+_RETRY_S = 0.05
+ACKNOWLEDGED = "acknowledged"
+_State = TypeVar("_State")
+_Shape = TypeVar("_Shape")
+
+
+class ProxyState(msgspec.Struct, frozen=True):
+    """How far one proxy is: `acknowledged`, `pending`, `rejected` or `not-connected`; `error` is Envoy's own words."""
+
+    proxy: str
+    state: str
+    error: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.proxy}: {self.state}{f' ({self.error})' if self.error else ''}"
+
+
+class ConfigState(msgspec.Struct, frozen=True):
+    """How far the proxies that one resource concerns are with it. `live`: all of them have acknowledged it."""
+
+    found: bool = False
+    resource_version: str = ""
+    proxies: tuple[ProxyState, ...] = ()
+    live: bool = False
+
+
+class MeshState(msgspec.Struct, frozen=True):
+    """How far all proxies are with all that they were sent."""
+
+    proxies: tuple[ProxyState, ...] = ()
+    live: bool = False
+
+    @property
+    def in_sync(self) -> int:
+        """How many proxies have acknowledged everything."""
+        return sum(1 for proxy in self.proxies if proxy.state == ACKNOWLEDGED)
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A resource by kind and name, and the version of it that must be live."""
+
+    kind: str
+    namespace: str
+    name: str
+    resource_version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+def mesh_state(api: Api, *, wait: float = 0.0) -> MeshState:
+    """All proxies; after at most `wait` seconds, or as soon as all are in sync. Raises `RequestError`."""
+    return _decode(api, f"/debug/syncz?{urlencode({'wait': f'{wait:g}'})}", wait, MeshState)
+
+
+def config_state(api: Api, reference: Reference, *, wait: float = 0.0) -> ConfigState:
+    """The proxies that a resource concerns; `wait` as in `mesh_state`. Raises `RequestError`."""
+    query = {"kind": reference.kind, "namespace": reference.namespace, "name": reference.name, "wait": f"{wait:g}"}
+    return _decode(api, f"/debug/config?{urlencode(query)}", wait, ConfigState)
+
+
+def await_mesh(api: Api, deadline: float, report: Report, *, proxies: int = 0) -> MeshState:
+    """Return once at least `proxies` proxies are connected and have acknowledged all they were sent.
+
+    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, naming the proxies that have not.
+    """
+
+    def ask(wait: float) -> tuple[MeshState, bool]:
+        state = mesh_state(api, wait=wait)
+        return state, state.live and len(state.proxies) >= proxies
+
+    state = _until(ask, deadline, report)
+    if state is None:
+        raise LabError("the control plane does not answer", hint="kubectl -n istio-system logs deploy/istiod")
+    if not state.live or len(state.proxies) < proxies:
+        lines = [f"  {proxy}" for proxy in state.proxies if proxy.state != ACKNOWLEDGED]
+        raise LabError(
+            "\n".join([f"{state.in_sync} of {max(proxies, len(state.proxies))} proxies have acknowledged:", *lines])
+        )
+    return state
+
+
+def await_config(api: Api, reference: Reference, deadline: float, report: Report) -> ConfigState:
+    """Return once every proxy that `reference` concerns has acknowledged that version of it, or a later one.
+
+    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, saying which proxy has not and why.
+    """
+
+    def ask(wait: float) -> tuple[ConfigState, bool]:
+        state = config_state(api, reference, wait=wait)
+        return state, state.live and _reaches(state.resource_version, reference.resource_version)
+
+    state = _until(ask, deadline, report)
+    if state is None:
+        raise LabError("the control plane does not answer", hint="kubectl -n istio-system logs deploy/istiod")
+    if not state.found:
+        raise LabError(f"{reference}: the control plane does not know it")
+    if not state.live or not _reaches(state.resource_version, reference.resource_version):
+        missing = [f"  {proxy}" for proxy in state.proxies if proxy.state != ACKNOWLEDGED]
+        why = missing or [f"  the control plane is at version {state.resource_version} of it"]
+        raise LabError("\n".join([f"{reference}: not live on every proxy:", *why]))
+    return state
+
+
+def _until(ask: Callable[[float], tuple[_State, bool]], deadline: float, report: Report) -> _State | None:
+    """Ask until the answer is good or the time is up; the last answer, None without any."""
+    state: _State | None = None
+    trouble = ""
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        try:
+            state, good = ask(min(left, _LONGEST_POLL_S))
+        except RequestError as error:
+            # The control plane may just be starting again; its proxies keep what they have, and so can we wait.
+            good = False
+            if error.message != trouble:
+                trouble = error.message
+                report(f"the control plane does not answer: {trouble}")
+        if good or left <= 0:
+            return state
+        time.sleep(min(left, _RETRY_S))
+
+
+def _decode(api: Api, path: str, wait: float, shape: type[_Shape]) -> _Shape:
+    document: Any = api.get(_PROXIED + path, timeout=wait + _ANSWER_MARGIN_S)
+    try:
+        return msgspec.convert(document, shape)
+    except msgspec.ValidationError as error:
+        raise RequestError(0, f"{path.partition('?')[0]} answers something else than expected: {error}") from error
+
+
+def _reaches(have: str, want: str) -> bool:
+    """Whether version `have` is `want` or newer. Versions that are not numbers can only be equal."""
+    if have.isdigit() and want.isdigit():
+        return int(have) >= int(want)
+    return not want or have == want

@@ -1,0 +1,146 @@
+"""Waiting for Deployments by watching them, and saying what is wrong when nothing moves.
+
+A Deployment is ready when its controller has seen the latest of it, all replicas are of the newest template, and all
+of them are available (what `kubectl rollout status` waits for).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from lab.clusters.base import Report
+from lab.errors import LabError
+from lab.install.api import Api, Object, RequestError
+
+_DEPLOYMENTS = "/apis/apps/v1/deployments"
+_SILENCE_S = 10.0
+_EVENTS_SHOWN = 3
+
+
+@dataclass(frozen=True, order=True)
+class Workload:
+    """A Deployment, by name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, report: Report) -> None:
+    """Return when all of `wanted` are ready. `deadline` is in `time.monotonic` seconds.
+
+    While nothing moves for ten seconds, pods that are not ready are reported with their conditions and events.
+    Raises `LabError` at the deadline, with the same particulars.
+    """
+    waiting = set(wanted)
+    while True:
+        listed = _request(lambda: api.get(_DEPLOYMENTS))
+        waiting = _settle(waiting, listed["items"], report)
+        left = deadline - time.monotonic()
+        if not waiting or left <= 0:
+            break
+        try:
+            version = listed["metadata"]["resourceVersion"]
+            for _type, changed in api.watch(_DEPLOYMENTS, version, silence=min(left, _SILENCE_S)):
+                waiting = _settle(waiting, [changed], report)
+                if not waiting:
+                    return
+                if time.monotonic() > deadline:
+                    break
+        except RequestError:
+            # The list at the head of the loop tells whether the API is still there at all.
+            continue
+        report("\n".join(["still waiting:", *describe(api, waiting)]))
+    if waiting:
+        raise LabError("\n".join(["not all became ready in time:", *describe(api, waiting)]))
+
+
+def is_ready(deployment: Object) -> bool:
+    """Whether the Deployment's rollout is over and all of its pods are available."""
+    spec, status = deployment.get("spec", {}), deployment.get("status", {})
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    counts = {status.get(field, 0) for field in ("updatedReplicas", "replicas", "availableReplicas")}
+    return bool(seen and counts == {spec.get("replicas", 1)})
+
+
+def describe(api: Api, waiting: Iterable[Workload]) -> list[str]:
+    """For each workload that is not ready, what its pods, their containers and the latest warnings say."""
+    lines = []
+    for workload in sorted(waiting):
+        try:
+            lines += _describe(api, workload)
+        except RequestError as error:
+            lines.append(f"{workload}: {error.message}")
+    return lines
+
+
+def ready_containers(pod: Object) -> tuple[int, int]:
+    """How many of a pod's containers are ready, and how many it has: kubectl's READY column."""
+    statuses = pod.get("status", {}).get("containerStatuses", [])
+    return sum(1 for status in statuses if status.get("ready")), len(pod["spec"].get("containers", []))
+
+
+def _settle(waiting: set[Workload], deployments: Iterable[Object], report: Report) -> set[Workload]:
+    """`waiting` without those that are ready now."""
+    ready = set()
+    for deployment in deployments:
+        workload = Workload(deployment["metadata"]["namespace"], deployment["metadata"]["name"])
+        if workload in waiting and is_ready(deployment):
+            ready.add(workload)
+            report(f"{workload} is ready")
+    return waiting - ready
+
+
+def _request(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except RequestError as error:
+        raise LabError(f"the cluster's API: {error.message}") from error
+
+
+def _describe(api: Api, workload: Workload) -> list[str]:
+    pods = [
+        pod
+        for pod in api.get(f"/api/v1/namespaces/{workload.namespace}/pods")["items"]
+        if pod["metadata"]["name"].startswith(f"{workload.name}-") and not _whole(pod)
+    ]
+    events = api.get(f"/api/v1/namespaces/{workload.namespace}/events")["items"]
+    lines = [f"{workload}: no pod yet"] if not pods else []
+    for pod in pods:
+        ready, containers = ready_containers(pod)
+        phase = pod.get("status", {}).get("phase", "Pending")
+        lines.append(f"{workload.namespace}/{pod['metadata']['name']}: {phase}, {ready}/{containers} ready")
+        lines += [f"  {line}" for line in _troubles(pod)]
+    names = {pod["metadata"]["name"] for pod in pods} | {workload.name}
+    about = [e for e in events if _subject(e) in names or (not pods and _subject(e).startswith(f"{workload.name}-"))]
+    warnings = [e for e in about if e.get("type") == "Warning"]
+    return lines + [f"  {_subject(e)}: {e.get('reason')}: {e.get('message')}" for e in warnings[-_EVENTS_SHOWN:]]
+
+
+def _whole(pod: Object) -> bool:
+    ready, containers = ready_containers(pod)
+    return ready == containers
+
+
+def _troubles(pod: Object) -> list[str]:
+    status = pod.get("status", {})
+    lines = []
+    for container in (*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])):
+        for state in ("waiting", "terminated"):
+            detail = container.get("state", {}).get(state)
+            if detail and detail.get("reason") != "Completed":
+                message = f": {detail['message']}" if detail.get("message") else ""
+                code = f" with exit code {detail['exitCode']}" if "exitCode" in detail else ""
+                lines.append(f"container {container['name']} is {state}{code}, {detail.get('reason')}{message}")
+    conditions = [c for c in status.get("conditions", []) if c.get("status") == "False" and c.get("message")]
+    return lines + [f"{c['type']} is False: {c['message']}" for c in conditions]
+
+
+def _subject(event: Object) -> str:
+    name: str = event.get("involvedObject", {}).get("name", "")
+    return name
