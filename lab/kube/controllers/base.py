@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -34,8 +34,12 @@ class Key(NamedTuple):
     namespace: str
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
 
 Keys = Callable[[Event], Iterable[Key]]
+Subject = TypeVar("Subject", bound=Hashable)
 View = TypeVar("View")
 
 
@@ -45,46 +49,39 @@ def own_key(event: Event) -> Iterable[Key]:
     return (Key(metadata.get("namespace", ""), metadata["name"]),)
 
 
-class Controller(ABC):
-    """One kind's controller. Subclasses say what they watch and how one object is made right."""
+class Loop(ABC, Generic[Subject]):
+    """A queue of subjects and the workers that look at them, one worker a subject."""
 
     name: str
     workers = 4
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self.queue: WorkQueue[Key] = WorkQueue()
+        self.queue: WorkQueue[Subject] = WorkQueue()
         self.events = Recorder(registry, self.name)
 
     @abstractmethod
-    def sources(self) -> Mapping[Resource, Keys]:
-        """The resources to watch, and which keys an event of each concerns."""
-
-    @abstractmethod
-    async def reconcile(self, key: Key) -> float | None:
-        """Make the object right. Returns the seconds after which to look again, if time alone may change something.
+    async def reconcile(self, key: Subject) -> float | None:
+        """Make the subject right. Returns the seconds after which to look again, if time alone may change something.
 
         Raises:
             ApiError: something stood in the way; it is tried again after a growing delay.
         """
+
+    @abstractmethod
+    async def observe(self) -> None:
+        """Put into the queue what is to be looked at, until cancelled."""
 
     async def run(self) -> None:
         """Work until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.events.run())
-                for resource, keys in self.sources().items():
-                    tasks.create_task(self._follow(resource, keys))
+                tasks.create_task(self.observe())
                 for _ in range(self.workers):
                     tasks.create_task(self._work())
         finally:
             self.queue.close()
-
-    async def _follow(self, resource: Resource, keys: Keys) -> None:
-        async for event in follow(self.registry, resource):
-            if event.type != BOOKMARK:
-                for key in keys(event):
-                    self.queue.add(key)
 
     async def _work(self) -> None:
         while True:
@@ -94,24 +91,44 @@ class Controller(ABC):
             finally:
                 self.queue.done(key)
 
-    async def _look(self, key: Key) -> None:
+    async def _look(self, key: Subject) -> None:
         try:
             async with asyncio.timeout(RECONCILE_LIMIT):
                 again = await self.reconcile(key)
         except ApiError as error:
             delay = self.queue.retry(key)
             level = logging.DEBUG if error.reason == "Conflict" else logging.WARNING
-            LOG.log(level, "%s: %s/%s: %s; again in %.3g s", self.name, *key, error.message, delay)
+            LOG.log(level, "%s: %s: %s; again in %.3g s", self.name, key, error.message, delay)
         except TimeoutError:
-            LOG.warning("%s: %s/%s took over %.0f s; again", self.name, *key, RECONCILE_LIMIT)
+            LOG.warning("%s: %s took over %.0f s; again", self.name, key, RECONCILE_LIMIT)
             self.queue.retry(key)
         except Exception:  # a mistake of ours with one object must not stop the work on all others
-            LOG.exception("%s: %s/%s", self.name, *key)
+            LOG.exception("%s: %s", self.name, key)
             self.queue.retry(key)
         else:
             self.queue.forget(key)
             if again is not None:
                 self.queue.add_after(key, again)
+
+
+class Controller(Loop[Key]):
+    """One kind's controller. Subclasses say what they watch and how one object is made right."""
+
+    @abstractmethod
+    def sources(self) -> Mapping[Resource, Keys]:
+        """The resources to watch, and which keys an event of each concerns."""
+
+    async def observe(self) -> None:
+        """Follow all sources."""
+        async with asyncio.TaskGroup() as tasks:
+            for resource, keys in self.sources().items():
+                tasks.create_task(self._follow(resource, keys))
+
+    async def _follow(self, resource: Resource, keys: Keys) -> None:
+        async for event in follow(self.registry, resource):
+            if event.type != BOOKMARK:
+                for key in keys(event):
+                    self.queue.add(key)
 
 
 class Views(Generic[View]):

@@ -73,22 +73,22 @@ def next_revision(old: Iterable[ReplicaSet]) -> int:
     return max((revision_of(each) for each in old), default=0) + 1
 
 
-def set_annotations(
-    deployment: Deployment, existing: Mapping[str, str], revision: int, *, is_new: bool = True
-) -> dict[str, str]:
-    """All annotations of a set: the deployment's, its revision and history, and the sizes that scaling starts from."""
+def revision_annotations(deployment: Deployment, existing: Mapping[str, str], revision: int) -> dict[str, str]:
+    """All annotations of the newest set: the deployment's own, its revision, and the revisions that it had before."""
     annotations = dict(existing)
-    if is_new:
-        annotations |= {key: value for key, value in deployment.metadata.annotations.items() if key not in NOT_COPIED}
-        before = existing.get(REVISION_ANNOTATION, "")
-        if not before.isdigit() or int(before) < revision:
-            if before.isdigit():
-                history = existing.get(HISTORY_ANNOTATION, "")
-                annotations[HISTORY_ANNOTATION] = f"{history},{before}" if history else before
-            annotations[REVISION_ANNOTATION] = str(revision)
-    annotations[DESIRED_ANNOTATION] = str(deployment.spec.replicas)
-    annotations[MAX_ANNOTATION] = str(most_pods(deployment))
+    annotations |= {key: value for key, value in deployment.metadata.annotations.items() if key not in NOT_COPIED}
+    before = existing.get(REVISION_ANNOTATION, "")
+    if not before.isdigit() or int(before) < revision:
+        if before.isdigit():
+            history = existing.get(HISTORY_ANNOTATION, "")
+            annotations[HISTORY_ANNOTATION] = f"{history},{before}" if history else before
+        annotations[REVISION_ANNOTATION] = str(revision)
     return annotations
+
+
+def size_annotations(deployment: Deployment) -> dict[str, str]:
+    """The sizes that a later scaling starts from, noted on each set whenever it is sized."""
+    return {DESIRED_ANNOTATION: str(deployment.spec.replicas), MAX_ANNOTATION: str(most_pods(deployment))}
 
 
 def new_set(stored: dict[str, Any], deployment: Deployment, revision: int, replicas: int) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def new_set(stored: dict[str, Any], deployment: Deployment, revision: int, repli
             "name": f"{deployment.metadata.name}-{digest}",
             "namespace": deployment.metadata.namespace,
             "labels": dict(template["metadata"]["labels"]),
-            "annotations": set_annotations(deployment, {}, revision),
+            "annotations": revision_annotations(deployment, {}, revision) | size_annotations(deployment),
             "ownerReferences": [owner_reference(stored)],
         },
         "spec": spec,

@@ -1,0 +1,112 @@
+"""Empties namespaces that are being deleted, then lets them go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lab.kube.controllers.base import Controller, Key, Keys, own_key
+from lab.kube.errors import ApiError
+from lab.kube.objects.meta import now, timestamp
+from lab.kube.registry.namespaces import FINALIZER
+from lab.kube.registry.options import DeleteOptions, Propagation
+from lab.kube.resources import NAMESPACES, Resource
+
+Object = dict[str, Any]
+
+LOOK_AGAIN = 0.2
+"""Seconds between looks at what is left: pods end when their processes do."""
+
+
+class NamespaceController(Controller):
+    """Deletes everything in a terminating namespace, custom resources included, and drops its finalizer at last."""
+
+    name = "namespace-controller"
+
+    def sources(self) -> Mapping[Resource, Keys]:
+        """Namespaces alone; what they hold is looked at again after a while."""
+        return {NAMESPACES: own_key}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Delete what is in the namespace; say what is left, or finish."""
+        stored = self.registry.find(NAMESPACES, key.name)
+        if stored is None or not stored["metadata"].get("deletionTimestamp"):
+            return None
+        if FINALIZER not in (stored.get("spec") or {}).get("finalizers", []):
+            return None
+        left = await self._empty(key.name)
+        if not left:
+            await self.registry.modify(NAMESPACES, key.name, "", _finalized, subresource="finalize")
+            return None
+        await self._tell(key.name, left)
+        return LOOK_AGAIN
+
+    async def _empty(self, namespace: str) -> dict[str, list[Object]]:
+        """Delete all there is. Returns what is still there afterwards, by resource."""
+        left: dict[str, list[Object]] = {}
+        for resource in self._resources():
+            for each in self.registry.list(resource, namespace):
+                if not each["metadata"].get("deletionTimestamp"):
+                    await self._delete(resource, each)
+            remaining = self.registry.list(resource, namespace)
+            if remaining:
+                left[resource.key] = remaining
+        return left
+
+    def _resources(self) -> list[Resource]:
+        """All namespaced resources that are stored, each once. Events come last: deleting the others makes some."""
+        found = {each.key: each for each in self.registry.resources.all() if each.namespaced and each.stored}
+        return sorted(found.values(), key=lambda each: each.key == "events")
+
+    async def _delete(self, resource: Resource, each: Object) -> None:
+        metadata = each["metadata"]
+        options = DeleteOptions(uid=metadata["uid"], propagation=Propagation.BACKGROUND)
+        try:
+            await self.registry.delete(resource, metadata["name"], metadata["namespace"], options=options)
+        except ApiError as error:
+            if error.reason not in ("NotFound", "Conflict"):
+                raise
+
+    async def _tell(self, name: str, left: Mapping[str, list[Object]]) -> None:
+        """Write what is left, and which finalizers hold it, as `kubectl describe namespace` shows."""
+        kinds = ", ".join(f"{key} has {len(objects)} resource instances" for key, objects in sorted(left.items()))
+        held = [finalizer for objects in left.values() for each in objects for finalizer in _finalizers(each)]
+        finalizers = ", ".join(f"{each} in {held.count(each)} resource instances" for each in sorted(set(held)))
+        conditions = [
+            _condition("NamespaceContentRemaining", "SomeResourcesRemain", f"Some resources are remaining: {kinds}"),
+            _condition(
+                "NamespaceFinalizersRemaining",
+                "SomeFinalizersRemain" if held else "ContentHasNoFinalizers",
+                f"Some content in the namespace has finalizers remaining: {finalizers}"
+                if held
+                else "All content-preserving finalizers finished",
+                status="True" if held else "False",
+            ),
+        ]
+
+        def change(found: Object) -> Object | None:
+            status = found.get("status") or {}
+            before = {each["type"]: each for each in status.get("conditions") or ()}
+            after = [_unmoved(before.get(each["type"]), each) for each in conditions]
+            return None if after == status.get("conditions") else found | {"status": status | {"conditions": after}}
+
+        await self.registry.modify(NAMESPACES, name, "", change, subresource="status")
+
+
+def _finalized(found: Object) -> Object:
+    kept = [each for each in found["spec"].get("finalizers", []) if each != FINALIZER]
+    return found | {"spec": found["spec"] | {"finalizers": kept}}
+
+
+def _finalizers(each: Object) -> list[str]:
+    return each["metadata"].get("finalizers") or []
+
+
+def _condition(kind: str, reason: str, message: str, *, status: str = "True") -> Object:
+    return {"type": kind, "status": status, "reason": reason, "message": message}
+
+
+def _unmoved(before: Object | None, after: Object) -> Object:
+    """The condition with the time since which its status holds."""
+    since = before["lastTransitionTime"] if before and before["status"] == after["status"] else timestamp(now())
+    return {**after, "lastTransitionTime": since}
