@@ -131,13 +131,13 @@ def build(staging: str, host: HostFiles, wanted: dict[str, Any]) -> None:
     """Make the root of a container in this process' mount namespace, which must be its own, and enter it.
 
     `wanted` is the part `root` of a start request: `size` in bytes, `read_only`, `privileged`, `shm` (the sandbox'
-    /dev/shm), `files` (path → [text, mode]), `mounts` ([{source, target, read_only}]).
+    /dev/shm), `files` (path → [text, mode]), `mounts` ([{source, sub_path, target, read_only}]).
 
     Raises:
         OSError: a mount or a file that cannot be made; the message names it.
     """
     sc.make_private("/")
-    volumes = [_bind(m["source"], sc.MOUNT_ATTR_RDONLY if m["read_only"] else 0) for m in wanted["mounts"]]
+    volumes = [_volume(mount) for mount in wanted["mounts"]]
     shm = _bind(wanted["shm"], sc.MOUNT_ATTR_NOSUID)
     devices = [sc.clone_tree(f"/dev/{name}") for name in _DEVICES]
     bound = {target: _bind(source, _HOST_BIND) for target, source in host.bound.items()}
@@ -180,6 +180,14 @@ def _bind(source: str, attributes: int) -> int:
     tree = sc.clone_tree(source)
     if attributes:
         sc.restrict(tree, attributes)
+    return tree
+
+
+def _volume(mount: dict[str, Any]) -> int:
+    inside = mount["sub_path"]
+    tree = sc.clone_tree_inside(mount["source"], inside) if inside else sc.clone_tree(mount["source"])
+    if mount["read_only"]:
+        sc.restrict(tree, sc.MOUNT_ATTR_RDONLY)
     return tree
 
 

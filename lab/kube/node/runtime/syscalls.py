@@ -41,10 +41,12 @@ _AT_RECURSIVE = 0x8000
 _OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
+_RESOLVE_IN_ROOT = 0x10
 
 # These numbers are the same on every architecture; pivot_root's is older than that custom.
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
+_SYS_OPENAT2 = 437
 _SYS_MOUNT_SETATTR = 442
 _SYS_PIVOT_ROOT = {"x86_64": 155}.get(platform.machine(), 41)
 
@@ -86,6 +88,22 @@ def clone_tree(path: str) -> int:
     """A descriptor of a copy of the mounts at and below `path`, attached nowhere: what a bind mount is made of."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE
     return _check(_syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags)), f"open {path}")
+
+
+def clone_tree_inside(directory: str, path: str) -> int:
+    """The same for `path` inside of `directory`, which no link, however it is made, can lead out of."""
+    root = os.open(directory, os.O_PATH | os.O_CLOEXEC)
+    try:
+        how = struct.pack("=QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+        found = _syscall(_SYS_OPENAT2, root, os.fsencode(path), how, ctypes.c_size_t(len(how)))
+        _check(found, f"subPath {path}")
+    finally:
+        os.close(root)
+    try:
+        flags = ctypes.c_uint(_OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE | _AT_EMPTY_PATH)
+        return _check(_syscall(_SYS_OPEN_TREE, found, b"", flags), f"subPath {path}")
+    finally:
+        os.close(found)
 
 
 def restrict(tree: int, attributes: int) -> None:
