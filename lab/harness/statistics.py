@@ -119,5 +119,5 @@ def tolerance(trials: int, probability: float, false_alarm: float = FALSE_ALARM)
 
 
 def repeats(sequence: list[str]) -> int:
-    """How often an element equals the one before it: one time in k for k endpoints at random, never when taking turns."""
+    """How often an element equals the one before it: one time in k for k random endpoints, never when taking turns."""
     return sum(first == second for first, second in pairwise(sequence))

@@ -1,0 +1,85 @@
+"""What is kept when a test fails: the namespace as it was, its proxies' configuration, its logs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from lab.harness.api import ApiError, CommandFailed, Object
+from lab.harness.kubeconfig import ClusterUnreachable
+from lab.harness.mesh import Mesh
+from lab.harness.proxies import SIDECAR, Proxy
+
+KINDS = (
+    ("apps/v1", "Deployment"),
+    ("v1", "Pod"),
+    ("v1", "Service"),
+    ("discovery.k8s.io/v1", "EndpointSlice"),
+    ("v1", "Event"),
+    ("networking.istio.io/v1", "VirtualService"),
+    ("networking.istio.io/v1", "DestinationRule"),
+    ("networking.istio.io/v1", "Gateway"),
+    ("security.istio.io/v1", "PeerAuthentication"),
+    ("security.istio.io/v1", "AuthorizationPolicy"),
+)
+LOG_LINES = 500
+FAILURES = (ApiError, CommandFailed, ClusterUnreachable, LookupError, OSError)
+
+
+def collect(mesh: Mesh, reports: Path, test: str) -> str:
+    """Write everything to files under `reports`; gives a summary for the test's report.
+
+    What cannot be had is named in the summary: evidence must not hide the failure that it is about.
+    """
+    folder = reports / "failures" / re.sub(r"[^\w.-]+", "-", test).strip("-")[-150:]
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = [f"namespace {mesh.namespace}; details in {folder}"]
+    objects = _objects(mesh, summary)
+    with (folder / "objects.yaml").open("w", encoding="utf-8") as file:
+        yaml.safe_dump_all(objects, file, sort_keys=False)
+    for obj in objects:
+        if obj["kind"] == "Pod":
+            summary.append(_pod_line(obj))
+            _pod_files(mesh, obj, folder, summary)
+        elif obj["kind"] == "Event" and obj.get("type") == "Warning":
+            summary.append(f"event: {obj['involvedObject']['name']}: {obj.get('reason')}: {obj.get('message')}")
+    return "\n".join(summary)
+
+
+def _objects(mesh: Mesh, summary: list[str]) -> list[Object]:
+    found: list[Object] = []
+    for api_version, kind in KINDS:
+        try:
+            found += mesh.api.list_all(api_version, kind, mesh.namespace)
+        except FAILURES as error:
+            summary.append(f"no {kind}s: {error}")
+    return found
+
+
+def _pod_line(pod: Object) -> str:
+    states = [
+        f"{status['name']}: {'ready' if status.get('ready') else status.get('state')}"
+        for status in pod.get("status", {}).get("containerStatuses", [])
+    ]
+    return f"pod {pod['metadata']['name']}: {pod.get('status', {}).get('phase')}; {'; '.join(states)}"
+
+
+def _pod_files(mesh: Mesh, pod: Object, folder: Path, summary: list[str]) -> None:
+    name = pod["metadata"]["name"]
+    containers = [container["name"] for container in pod["spec"]["containers"]]
+    for container in containers:
+        try:
+            lines = mesh.logs(name, container).splitlines()[-LOG_LINES:]
+            (folder / f"{name}.{container}.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        except FAILURES as error:
+            summary.append(f"no log of {name}/{container}: {error}")
+    if SIDECAR not in containers:
+        return
+    proxy = Proxy(mesh.api, mesh.namespace, pod)
+    for what, path in (("config.json", "/config_dump?include_eds"), ("stats.txt", "/stats")):
+        try:
+            (folder / f"{name}.{what}").write_text(proxy.admin(path), encoding="utf-8")
+        except FAILURES as error:
+            summary.append(f"no {what} of {name}: {error}")

@@ -1,0 +1,59 @@
+"""Namespaces of tests: made with injection on or off, deleted afterwards."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from lab.harness.api import Api, Items, Reference
+
+MAX_NAME = 50
+
+
+class Namespaces:
+    """Makes namespaces and remembers them."""
+
+    def __init__(self, api: Api, label: str, *, keep: bool = False) -> None:
+        self._api = api
+        self._label = label
+        self._keep = keep
+        self._made: list[str] = []
+        self._run = secrets.token_hex(4)
+
+    def create(self, purpose: str, injection: bool = True) -> str:
+        """A new namespace, named for its purpose."""
+        name = f"{_dns_label(purpose)}-{secrets.token_hex(3)}"
+        labels = {self._label: self._run, "istio-injection": "enabled" if injection else "disabled"}
+        self._api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+        self._made.append(name)
+        return name
+
+    def remove(self, name: str) -> None:
+        """Begin to delete a namespace."""
+        if not self._keep:
+            self._api.delete(Reference("v1", "Namespace", name))
+
+    def wait_removed(self, timeout: float) -> None:
+        """Wait until all that were made are gone.
+
+        Raises:
+            TimeoutError: naming those that are left.
+        """
+        if self._keep or not self._made:
+            return
+        ours = set(self._made)
+
+        def gone(items: Items) -> bool:
+            return not ours & set(items)
+
+        def describe(items: Items) -> str:
+            return "\n".join(f"  {name}: {items[name].get('status')}" for name in sorted(ours & set(items)))
+
+        path = self._api.path("v1", "Namespace")
+        self._api.wait_until(path, gone, timeout=timeout, why="the tests' namespaces are deleted", describe=describe)
+
+
+def _dns_label(text: str) -> str:
+    """The text as a DNS label (RFC 1123), cut to what leaves room for a suffix."""
+    label = re.sub(r"[^a-z0-9]+", "-", text.lower().removeprefix("test_")).strip("-")
+    return label[:MAX_NAME].strip("-") or "test"

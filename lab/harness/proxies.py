@@ -1,0 +1,83 @@
+"""A pod's Envoy, asked through its administration interface."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+from lab.harness.api import Api, Object
+
+SIDECAR = "istio-proxy"
+
+
+class Proxy:
+    """The Envoy beside (or in) a pod."""
+
+    def __init__(self, api: Api, namespace: str, pod: Object) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._pod = pod
+        self.name = str(pod["metadata"]["name"])
+
+    def admin(self, path: str, *, post: bool = False) -> str:
+        """What the administration interface answers.
+
+        Raises:
+            CommandFailed: there is no Envoy in the pod, or it answers with an error.
+        """
+        container, program = self._way_in()
+        if program == "pilot-agent":
+            command = [program, "request", "POST" if post else "GET", path.lstrip("/")]
+        else:
+            command = [program, "admin", path, *(["--post"] if post else [])]
+        return self._api.kubectl("exec", "-n", self._namespace, self.name, "-c", container, "--", *command)
+
+    def _way_in(self) -> tuple[str, str]:
+        """A container of the pod, and its program that reaches Envoy: Istio's image and the lab's have one."""
+        images = {c["name"]: c["image"] for c in self._containers()}
+        for name, image in images.items():
+            if "mesh-lab/" in image:
+                return name, "mesh-lab-app"
+        return SIDECAR, "pilot-agent"
+
+    def _containers(self) -> list[Object]:
+        spec = self._pod["spec"]
+        return [*spec["containers"], *(c for c in spec.get("initContainers", []) if c.get("restartPolicy") == "Always")]
+
+    def stats(self, pattern: str = "") -> dict[str, int]:
+        """Counters and gauges whose name matches a regular expression, by name."""
+        text = self.admin(f"/stats?filter={quote(pattern, safe='')}" if pattern else "/stats")
+        return parse_stats(text)
+
+    @contextmanager
+    def counting(self, pattern: str) -> Iterator[dict[str, int]]:
+        """By how much counters grow during a `with` block: the mapping is filled at its end."""
+        before = self.stats(pattern)
+        growth: dict[str, int] = {}
+        yield growth
+        for name, value in self.stats(pattern).items():
+            if value != before.get(name, 0):
+                growth[name] = value - before.get(name, 0)
+
+    def config_dump(self) -> Any:
+        """Envoy's whole configuration."""
+        return json.loads(self.admin("/config_dump?include_eds"))
+
+
+def parse_stats(text: str) -> dict[str, int]:
+    """The numbers in Envoy's plain /stats; histograms and texts are left out."""
+    found = {}
+    for line in text.splitlines():
+        name, _, value = line.rpartition(": ")
+        if name and re.fullmatch(r"-?\d+", value):
+            found[name] = int(value)
+    return found
+
+
+def total(stats: dict[str, int], *parts: str) -> int:
+    """The sum of all statistics whose name contains every one of these parts."""
+    return sum(value for name, value in stats.items() if all(part in name for part in parts))

@@ -1,0 +1,107 @@
+"""The workloads that tests deploy, as Kubernetes objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Object = dict[str, Any]
+
+IMAGE = "mesh-lab/apps"
+HTTP_PORT, HTTP2_PORT, TCP_PORT = 8080, 8081, 9000
+CAPTURE_PORT = 8099
+
+# Istio keeps few of Envoy's statistics unless a pod asks for more (IstioProxyConfig.proxyStatsMatcher).
+STATISTICS = "proxyStatsMatcher:\n  inclusionRegexps: ['.*upstream_rq.*', '.*upstream_cx.*', '.*outlier_detection.*']\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What is the same for every workload of a test: pods' labels, annotations, whose identity they have."""
+
+    name: str
+    service_account: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def account(self) -> str:
+        """The service account: of the workload's own name unless another is asked for."""
+        return self.service_account or self.name
+
+
+def service_account(name: str) -> Object:
+    """A service account."""
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
+
+
+def echo_service(name: str, *, headless: bool = False) -> Object:
+    """A service in front of every version of an echo server: HTTP on 80, HTTP/2 on 81, TCP on 9000."""
+    ports = [("http", 80, HTTP_PORT), ("http2", 81, HTTP2_PORT), ("tcp", TCP_PORT, TCP_PORT)]
+    spec: Object = {
+        "selector": {"app": name},
+        "ports": [{"name": port, "port": number, "targetPort": target} for port, number, target in ports],
+    }
+    if headless:
+        spec["clusterIP"] = "None"
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
+
+
+def echo_deployment(template: Template, version: str, replicas: int = 1) -> Object:
+    """One version of an echo server."""
+    ports = ("--port", str(HTTP_PORT), "--port", str(HTTP2_PORT), "--tcp", str(TCP_PORT))
+    container = _container("echo", ["echo", *ports], HTTP_PORT)
+    container["env"] = [{"name": "VERSION", "value": version}, {"name": "SERVICE", "value": template.name}]
+    labels = {"app": template.name, "version": version}
+    return _deployment(f"{template.name}-{version}", labels, template, [container], replicas)
+
+
+def client_deployment(template: Template, *, capture: bool = False) -> Object:
+    """A traffic client; with `capture` a container beside it that may look at the packets of the pod's network."""
+    containers = [_container("client", ["traffic", "--serve", "--port", str(HTTP_PORT)], HTTP_PORT)]
+    if capture:
+        containers.append(capture_container())
+    return _deployment(template.name, {"app": template.name}, template, containers, 1)
+
+
+def capture_container() -> Object:
+    """Runs `mesh-lab-app capture` when asked to; any cluster that grants NET_RAW runs it."""
+    container = _container("capture", ["traffic", "--serve", "--port", str(CAPTURE_PORT)], CAPTURE_PORT)
+    container["securityContext"] = {"runAsUser": 0, "capabilities": {"add": ["NET_RAW"]}}
+    return container
+
+
+def _container(name: str, program: Sequence[str], port: int) -> Object:
+    return {
+        "name": name,
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["mesh-lab-app", *program],
+        "ports": [{"containerPort": port}],
+        "readinessProbe": {"httpGet": {"path": "/health", "port": port}, "periodSeconds": 1},
+    }
+
+
+def _deployment(
+    name: str, labels: Mapping[str, str], template: Template, containers: Sequence[Object], replicas: int
+) -> Object:
+    pod_labels = {**labels, **template.labels}
+    annotations = {"proxy.istio.io/config": STATISTICS, **template.annotations}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "labels": dict(labels)},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": dict(labels)},
+            "template": {
+                "metadata": {"labels": pod_labels, "annotations": annotations},
+                "spec": {
+                    "serviceAccountName": template.account,
+                    "terminationGracePeriodSeconds": 5,
+                    "containers": list(containers),
+                },
+            },
+        },
+    }
