@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from lab.kube.api import answers, discovery, dispatch, health, openapi
+from lab.kube.api import answers, discovery, dispatch, health, openapi, proxying
 from lab.kube.api.authentication import Authenticator
 from lab.kube.api.context import AUTHENTICATOR, INFO, REGISTRY, STREAMS, USER, ClusterInfo
 from lab.kube.errors import ApiError, bad_request, internal
@@ -38,6 +38,7 @@ def build_app(
     app[AUTHENTICATOR] = authenticator
     app[STREAMS] = streams
     app[INFO] = info
+    app.cleanup_ctx.append(proxying.client_session)
     health.add_routes(app)
     discovery.add_routes(app)
     openapi.add_routes(app)

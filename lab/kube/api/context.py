@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -35,6 +36,9 @@ REGISTRY: web.AppKey[Registry] = web.AppKey("registry", Registry)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authenticator)
 STREAMS: web.AppKey[NodeStreams] = web.AppKey("streams", NodeStreams)
 INFO: web.AppKey[ClusterInfo] = web.AppKey("info", ClusterInfo)
+WARNINGS: ContextVar[list[str] | None] = ContextVar("warnings", default=None)
+"""The warnings of the request under way, for what is called without knowing of HTTP."""
+
 USER: web.RequestKey[User] = web.RequestKey("user", User)
 
 

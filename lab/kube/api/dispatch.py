@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from lab.kube.api import actions, logs, objects, reviews, scale, watches
+from lab.kube.api import actions, execution, logs, objects, proxying, reviews, scale, watches
 from lab.kube.api.authentication import authorize
-from lab.kube.api.context import REGISTRY, USER, Call
+from lab.kube.api.context import REGISTRY, USER, WARNINGS, Call
 from lab.kube.api.paths import Target, parse
 from lab.kube.errors import ApiError, unauthorized
 
@@ -32,10 +32,21 @@ _PART: Mapping[str, tuple[str, Handler]] = {key: _OBJECT[key] for key in ("GET",
 
 _SUBRESOURCES: Mapping[str, Mapping[str, tuple[str, Handler]]] = {
     "binding": {"POST": ("create", actions.bind)},
+    "attach": {"GET": ("get", execution.attach), "POST": ("create", execution.attach)},
     "ephemeralcontainers": _PART,
+    "exec": {"GET": ("get", execution.run), "POST": ("create", execution.run)},
     "eviction": {"POST": ("create", actions.evict)},
     "finalize": {"PUT": ("update", objects.update)},
     "log": {"GET": ("get", logs.get)},
+    "proxy": {
+        "GET": ("get", proxying.proxy),
+        "HEAD": ("get", proxying.proxy),
+        "OPTIONS": ("get", proxying.proxy),
+        "POST": ("create", proxying.proxy),
+        "PUT": ("update", proxying.proxy),
+        "PATCH": ("patch", proxying.proxy),
+        "DELETE": ("delete", proxying.proxy),
+    },
     "scale": {"GET": ("get", scale.get), "PUT": ("update", scale.update), "PATCH": ("patch", scale.patch)},
     "status": _PART,
     "token": {"POST": ("create", actions.token)},
@@ -58,6 +69,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
     verb, handler = _choose(call)
     if not (reviews.may_ask(resource.key) and verb == "create"):
         authorize(user, verb, target)
+    WARNINGS.set(call.warnings)
     return await handler(call)
 
 

@@ -1,0 +1,117 @@
+"""`kubectl exec` and `kubectl attach`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from aiohttp import web
+
+from lab.kube.api.channels import RESIZE, STDERR, STDIN, STDOUT, Channels, exit_status
+from lab.kube.api.context import STREAMS, Call
+from lab.kube.errors import ApiError, bad_request
+from lab.kube.streams import ExecSession, LogOptions
+
+
+async def run(call: Call) -> web.StreamResponse:
+    """Run a command in a container, its streams on channels. Once the client is gone, so is the command."""
+    command = call.request.query.getall("command", [])
+    if not command:
+        raise bad_request("you must specify at least 1 command")
+    call.registry.get(call.resource, call.name, call.namespace)
+    channels = await Channels.accept(call.request)
+    try:
+        session = await call.request.app[STREAMS].exec(
+            call.namespace,
+            call.name,
+            call.query("container") or None,
+            command,
+            stdin=call.flag("stdin"),
+            tty=call.flag("tty"),
+        )
+    except ApiError as error:
+        # The connection is taken over already, so that kubectl does not try again with SPDY.
+        await channels.finish(error.status())
+        return channels.response
+    try:
+        await _converse(channels, session)
+    finally:
+        await session.kill()
+    return channels.response
+
+
+async def attach(call: Call) -> web.StreamResponse:
+    """Show what a container writes from now on. Its input cannot be attached: containers in the lab have none."""
+    call.registry.get(call.resource, call.name, call.namespace)
+    if call.flag("stdin"):
+        raise bad_request("containers in the lab have no standard input to attach to; use exec -i")
+    options = LogOptions(container=call.query("container") or None, follow=True, tail_lines=0)
+    channels = await Channels.accept(call.request)
+    output = call.request.app[STREAMS].logs(call.namespace, call.name, options)
+    leaving = asyncio.create_task(_until_gone(channels))
+    sending = asyncio.create_task(_send(channels, STDOUT, output))
+    try:
+        await asyncio.wait((leaving, sending), return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            error = sending.exception()
+            if error is not None and not isinstance(error, ApiError):
+                raise error
+            await channels.finish(error.status() if isinstance(error, ApiError) else exit_status(0))
+    finally:
+        await _cancel(leaving, sending)
+    return channels.response
+
+
+async def _converse(channels: Channels, session: ExecSession) -> None:
+    """Carry the streams until the command has ended or the client has gone."""
+    listening = asyncio.create_task(_listen(channels, session))
+    running = asyncio.create_task(_output(channels, session))
+    try:
+        await asyncio.wait((listening, running), return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            await _cancel(listening)
+            await channels.finish(exit_status(running.result()))
+    except ConnectionError:
+        pass
+    finally:
+        await _cancel(listening, running)
+
+
+async def _output(channels: Channels, session: ExecSession) -> int:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_send(channels, STDOUT, session.stdout()))
+        group.create_task(_send(channels, STDERR, session.stderr()))
+    return await session.wait()
+
+
+async def _send(channels: Channels, channel: int, chunks: AsyncIterator[bytes]) -> None:
+    # A client that has gone is noticed by who listens to it.
+    with suppress(ConnectionError):
+        async for chunk in chunks:
+            await channels.send(channel, chunk)
+
+
+async def _listen(channels: Channels, session: ExecSession) -> None:
+    async for item in channels.inputs():
+        if item.channel == STDIN:
+            if item.data:
+                await session.write(item.data)
+            if item.ended:
+                await session.close_stdin()
+        elif item.channel == RESIZE and item.data:
+            with suppress(ValueError, KeyError, TypeError):
+                size = json.loads(item.data)
+                session.resize(int(size["Width"]), int(size["Height"]))
+
+
+async def _until_gone(channels: Channels) -> None:
+    async for _ in channels.inputs():
+        pass
+
+
+async def _cancel(*tasks: asyncio.Task[object]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
