@@ -71,6 +71,17 @@ class Store:
             return None if write.change.removed else write.change.object
         return self.get(resource, namespace, name)
 
+    def heads(self, resource: str) -> Iterator[Object]:
+        """All objects of a resource as the next write finds them, in no particular order."""
+        under_way = [key for key in self._under_way if key[0] == resource]
+        for namespace, objects in self._objects.get(resource, {}).items():
+            for name, obj in objects.items():
+                if (resource, namespace, name) not in self._under_way:
+                    yield obj
+        for key in under_way:
+            if (head := self.head(*key)) is not None:
+                yield head
+
     def objects(self, resource: str, namespace: str | None = None) -> list[Object]:
         """The committed objects of one namespace, or of all when None, by namespace and name."""
         spaces = self._objects.get(resource, {})

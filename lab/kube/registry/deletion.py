@@ -13,8 +13,6 @@ from lab.kube.errors import ApiError
 from lab.kube.registry import metadata
 from lab.kube.registry.namespaces import check_delete
 from lab.kube.registry.options import DeleteOptions, Propagation
-from lab.kube.registry.strategies import strategy_of
-from lab.kube.registry.table import ResourceTable
 from lab.kube.registry.writing import Writer
 from lab.kube.resources import NAMESPACES, PODS, Resource
 from lab.kube.store import Store
@@ -29,9 +27,8 @@ _OF_PROPAGATION = {Propagation.FOREGROUND: FOREGROUND, Propagation.ORPHAN: ORPHA
 class Deleter:
     """Deletes objects."""
 
-    def __init__(self, store: Store, resources: ResourceTable, writer: Writer) -> None:
+    def __init__(self, store: Store, writer: Writer) -> None:
         self._store = store
-        self._resources = resources
         self._writer = writer
 
     async def delete(self, resource: Resource, name: str, namespace: str, options: DeleteOptions) -> Object:
@@ -52,7 +49,7 @@ class Deleter:
         new = _marked(resource, old, options)
         if options.dry_run:
             return new
-        if strategy_of(resource, self._resources).is_finished(new):
+        if self._writer.strategy(resource).is_finished(new):
             return await self._store.remove(resource.key, namespace, name, new)
         if new == old:
             await self._store.settled(resource.key, namespace, name)

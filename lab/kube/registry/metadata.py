@@ -105,6 +105,12 @@ def carry_over(resource: Resource, new: Object, old: Object) -> None:
     """
     metadata, before = require_metadata(new), old["metadata"]
     name = before["name"]
+    for field in ("name", "namespace"):
+        given = metadata.get(field)
+        if given and given != before.get(field, ""):
+            raise bad_request(
+                f"the {field} of the object ({given}) does not match the {field} on the URL ({before.get(field, '')})"
+            )
     if (uid := metadata.get("uid")) and uid != before["uid"]:
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
         raise conflict(resource.plural, name, why, resource.group)
@@ -160,6 +166,17 @@ def validate_metadata(resource: Resource, obj: Object) -> Iterator[Cause]:
             words = "name is neither a standard finalizer name nor is it fully qualified"
             yield Cause(path, f'Invalid value: "{finalizer}": {words}')
     yield from _validate_owners(metadata.get("ownerReferences") or ())
+
+
+def validate_metadata_update(new: Object, old: Object) -> Iterator[Cause]:
+    """What is wrong with a change of metadata: an object that is being deleted takes no new finalizers."""
+    if not old["metadata"].get("deletionTimestamp"):
+        return
+    present = old["metadata"].get("finalizers") or []
+    more = [f for f in new["metadata"].get("finalizers") or () if f not in present]
+    if more:
+        words = "no new finalizers can be added if the object is being deleted, found new finalizers"
+        yield Cause("metadata.finalizers", f"Forbidden: {words} {more}", "FieldValueForbidden")
 
 
 def validate_labels(labels: dict[str, str], path: str) -> Iterator[Cause]:

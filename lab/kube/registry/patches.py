@@ -1,4 +1,4 @@
-"""Patches: JSON patch (RFC 6902), JSON merge patch (RFC 7396) and Kubernetes' strategic merge patch."""
+"""Applies the patches of the Kubernetes API: JSON patch, JSON merge patch (RFC 7396), strategic merge patch."""
 
 from __future__ import annotations
 
@@ -7,22 +7,45 @@ from typing import Any
 
 from lab.kube.changes import Object
 from lab.kube.errors import ApiError, bad_request
+from lab.kube.registry import jsonpatch, strategic
 from lab.kube.registry.options import Patch, PatchKind
 from lab.kube.schemas import Schema
 
 
 def apply_patch(patch: Patch, obj: Object, schema: Schema, *, custom: bool) -> Object:
-    """What `patch` makes of `obj`, which may be changed in the doing.
+    """What `patch` makes of `obj`, which is left as it is.
 
     Raises:
         ApiError: 400 the patch is malformed, 415 the kind does not take it, 422 it does not fit the object.
     """
+    if patch.kind is PatchKind.JSON:
+        return _json_patched(obj, patch.body)
+    if not isinstance(patch.body, dict):
+        raise bad_request(f"the patch must be an object, got {type(patch.body).__name__}")
     if patch.kind is PatchKind.MERGE:
-        if not isinstance(patch.body, dict):
-            raise bad_request("a merge patch must be an object")
         merged: Object = merge(obj, patch.body)
         return merged
-    raise ApiError(415, "UnsupportedMediaType", f"patches of type {patch.kind} are not supported")
+    if patch.kind is PatchKind.STRATEGIC and not custom:
+        try:
+            return strategic.merge(obj, patch.body, schema)
+        except strategic.StrategicPatchError as error:
+            raise bad_request(f"invalid strategic merge patch: {error}") from error
+    accepted = [str(kind) for kind in PatchKind if kind is not PatchKind.STRATEGIC]
+    text = "the body of the request was in an unknown format - accepted media types include: "
+    raise ApiError(415, "UnsupportedMediaType", text + ", ".join(accepted))
+
+
+def _json_patched(obj: Object, operations: Any) -> Object:
+    try:
+        result = jsonpatch.apply(obj, operations)
+    except jsonpatch.MalformedPatchError as error:
+        raise bad_request(f"error decoding patch: {error}") from error
+    except jsonpatch.PatchConflictError as error:
+        text = f"the server rejected our request due to an error in our request: {error}"
+        raise ApiError(422, "Invalid", text) from error
+    if not isinstance(result, dict):
+        raise ApiError(422, "Invalid", "the patch makes something of the object that is no object")
+    return result
 
 
 def merge(target: Any, patch: Any) -> Any:

@@ -10,15 +10,17 @@ from collections.abc import Callable
 
 from lab.kube.changes import Object
 from lab.kube.errors import ApiError
+from lab.kube.registry.customresources import CustomResources
 from lab.kube.registry.deletion import Deleter
 from lab.kube.registry.namespaces import SYSTEM_NAMESPACES
 from lab.kube.registry.options import DEFAULT, DEFAULT_DELETE, Admission, DeleteOptions, Patch, WriteOptions
 from lab.kube.registry.patches import apply_patch
 from lab.kube.registry.reading import Page, Reader
+from lab.kube.registry.service_addresses import ServiceAddresses
 from lab.kube.registry.table import ResourceTable
 from lab.kube.registry.watching import Watch
 from lab.kube.registry.writing import Allocator, Writer
-from lab.kube.resources import NAMESPACES, Resource
+from lab.kube.resources import CRDS, NAMESPACES, SERVICES, Resource
 from lab.kube.store import Store
 
 
@@ -33,7 +35,9 @@ class Registry:
         self.resources = ResourceTable()
         self._reader = Reader(store, self.resources)
         self._writer = Writer(store, self.resources)
-        self._deleter = Deleter(store, self.resources, self._writer)
+        self._deleter = Deleter(store, self._writer)
+        self.allocators[CRDS.key] = CustomResources(store, self.resources)
+        self.allocators[SERVICES.key] = ServiceAddresses(store, service_cidr)
 
     @property
     def admission(self) -> Admission:

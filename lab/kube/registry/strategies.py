@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from lab.kube.changes import Object
 from lab.kube.errors import Cause
+from lab.kube.registry import custom_values, rules
 from lab.kube.registry.metadata import COUNTS_GENERATIONS
 from lab.kube.registry.namespaces import FINALIZER
-from lab.kube.registry.table import ResourceTable
-from lab.kube.resources import NAMESPACES, PODS, Resource
+from lab.kube.registry.quality import qos_class
+from lab.kube.registry.service_addresses import keep_allocated
+from lab.kube.resources import DEPLOYMENTS, NAMESPACES, PODS, REPLICASETS, SERVICES, Resource
+from lab.kube.schemas import Schema
+
+# The status with which an object begins.
+_INITIAL_STATUS: Mapping[str, Callable[[Object], dict[str, Any]]] = {
+    PODS.key: lambda pod: {"phase": "Pending", "qosClass": qos_class(pod["spec"])},
+    NAMESPACES.key: lambda _: {"phase": "Active"},
+    SERVICES.key: lambda _: {"loadBalancer": {}},
+    DEPLOYMENTS.key: lambda _: {},
+    REPLICASETS.key: lambda _: {"replicas": 0},
+}
 
 
 @dataclass(frozen=True)
@@ -19,7 +32,8 @@ class Strategy:
     """How a resource's objects come to be and change."""
 
     resource: Resource
-    custom: bool = False
+    schema: Schema
+    custom: bool
 
     @property
     def counts_generations(self) -> bool:
@@ -30,40 +44,48 @@ class Strategy:
         """Set the status with which an object begins: a client has no say in it."""
         if "status" in self.resource.subresources:
             new.pop("status", None)
-        if self.resource.key == PODS.key:
-            new["status"] = {"phase": "Pending"}
         if self.resource.key == NAMESPACES.key:
-            new["status"] = {"phase": "Active"}
-            spec = new.setdefault("spec", {})
-            if FINALIZER not in spec.setdefault("finalizers", []):
-                spec["finalizers"].append(FINALIZER)
+            finalizers = new.setdefault("spec", {}).setdefault("finalizers", [])
+            if FINALIZER not in finalizers:
+                finalizers.append(FINALIZER)
+        if (initial := _INITIAL_STATUS.get(self.resource.key)) is not None:
+            new["status"] = initial(new)
 
     def prepare_update(self, new: Object, old: Object, subresource: str) -> None:
         """Keep what this way of writing may not change."""
-        if subresource == "status":
-            status = new.get("status")
-            _replace(new, old)
-            new["status"] = status or {}
-        elif subresource == "finalize":
-            finalizers = (new.get("spec") or {}).get("finalizers") or []
-            _replace(new, old)
-            new["spec"] = {"finalizers": finalizers} if finalizers else {}
-        elif "status" in self.resource.subresources:
+        if subresource in ("status", "finalize", "ephemeralcontainers"):
+            part = new.get("status") if subresource == "status" else new.get("spec")
+            meta = new["metadata"]
+            new.clear()
+            new.update(old)
+            new["metadata"] = {**old["metadata"], **_own_marks(meta, subresource)}
+            if subresource == "status":
+                new["status"] = part or {}
+            elif subresource == "finalize":
+                finalizers = (part or {}).get("finalizers") or []
+                new["spec"] = {**old.get("spec", {}), "finalizers": finalizers} if finalizers else {}
+            else:
+                new["spec"] = {**old["spec"], "ephemeralContainers": (part or {}).get("ephemeralContainers") or []}
+            return
+        if "status" in self.resource.subresources:
+            new.pop("status", None)
             if "status" in old:
                 new["status"] = old["status"]
-            else:
-                new.pop("status", None)
-            if self.resource.key == NAMESPACES.key:
-                new["spec"] = old.get("spec", {})
+        if self.resource.key == NAMESPACES.key:
+            new["spec"] = old.get("spec", {})
+        if self.resource.key == SERVICES.key:
+            keep_allocated(new, old)
 
     def count_generation(self, new: Object, old: Object) -> None:
         """Raise metadata.generation when what the object asks for changed."""
-        if self.counts_generations and _asked(new) != _asked(old):
+        if self.counts_generations and self._asked(new) != self._asked(old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
     def validate(self, new: Object, old: Object | None) -> Iterator[Cause]:
-        """What is wrong with the object."""
-        yield from ()
+        """Everything that is wrong with the object but its metadata."""
+        if self.custom:
+            return custom_values.validate(self.schema, new)
+        return rules.check(self.resource.key, self.schema, new, old)
 
     def is_finished(self, new: Object) -> bool:
         """Whether a deleted object has nothing left to wait for."""
@@ -74,22 +96,20 @@ class Strategy:
             return not (new.get("spec") or {}).get("finalizers")
         return not (self.resource.key == PODS.key and metadata.get("deletionGracePeriodSeconds"))
 
+    def _asked(self, obj: Object) -> Object:
+        # Without a status subresource, the status of a custom resource is a field like others.
+        skipped = {"metadata", "status"} if "status" in self.resource.subresources or not self.custom else {"metadata"}
+        return {key: value for key, value in obj.items() if key not in skipped | {"apiVersion"}}
 
-def _replace(new: Object, old: Object) -> None:
-    new.clear()
-    new.update(old)
-    new["metadata"] = dict(old["metadata"])
 
-
-def _asked(obj: Object) -> Object:
-    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
+def _own_marks(metadata: dict[str, Any], subresource: str) -> dict[str, Any]:
+    """What of the metadata a write to a subresource may change: the writer of a status leaves notes beside it."""
+    if subresource != "status":
+        return {}
+    return {field: metadata[field] for field in ("annotations",) if field in metadata}
 
 
 @lru_cache(maxsize=256)
-def _strategy(resource: Resource, custom: bool) -> Strategy:
-    return Strategy(resource, custom)
-
-
-def strategy_of(resource: Resource, resources: ResourceTable) -> Strategy:
+def strategy_of(resource: Resource, schema: Schema, custom: bool) -> Strategy:
     """The strategy of a resource."""
-    return _strategy(resource, resources.is_custom(resource))
+    return Strategy(resource, schema, custom)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lab.kube.resources import BUILTIN, Resource
 from lab.kube.schemas import Schema, builtin_schema
@@ -50,7 +50,8 @@ class Definition:
     storage_version: str
     served: tuple[ServedVersion, ...]
     list_kind: str
-    terminating: bool = field(default=False, compare=False)
+    generation: int = 0
+    terminating: bool = False
 
     @property
     def group(self) -> str:

@@ -11,14 +11,15 @@ from copy import deepcopy
 from typing import Protocol
 
 from lab.kube.changes import Object
-from lab.kube.errors import already_exists, conflict, invalid
+from lab.kube.errors import ApiError, already_exists, conflict, invalid
 from lab.kube.registry import metadata
 from lab.kube.registry.codec import Codec
 from lab.kube.registry.namespaces import check_create
 from lab.kube.registry.options import Admission, Open, WriteOptions
+from lab.kube.registry.pod_admission import admit_pod
 from lab.kube.registry.strategies import Strategy, strategy_of
 from lab.kube.registry.table import ResourceTable
-from lab.kube.resources import Resource
+from lab.kube.resources import PODS, Resource
 from lab.kube.store import Store
 
 _ATTEMPTS = 16
@@ -51,14 +52,16 @@ class Writer:
 
     async def create(self, resource: Resource, obj: Object, namespace: str, options: WriteOptions) -> Object:
         """Store a new object; see `Registry.create`."""
-        strategy = strategy_of(resource, self._resources)
+        strategy = self.strategy(resource)
         new = self._codec.decode(resource, obj, options)
         namespace = metadata.settle_namespace(resource, new, namespace)
-        check_create(self._store, resource, namespace)
+        self._check_room(resource, new, namespace)
         metadata.prepare_create(new, counts=strategy.counts_generations)
         strategy.prepare_create(new)
+        self._complete(resource, new)
         new = await self._admit("CREATE", resource, new, None, namespace, options)
-        check_create(self._store, resource, namespace)
+        self._complete(resource, new)
+        self._check_room(resource, new, namespace)
         return await self._store_new(resource, strategy, new, namespace, options)
 
     async def _store_new(
@@ -75,10 +78,10 @@ class Writer:
                 raise already_exists(resource.plural, name, resource.group)
         else:
             raise already_exists(resource.plural, name, resource.group)
-        self._allocate(resource, new, None)
         causes = (*metadata.validate_metadata(resource, new), *strategy.validate(new, None))
         if causes:
             raise invalid(resource.kind, name, causes, resource.group)
+        self._allocate(resource, new, None)
         if options.dry_run:
             return new
         return await self._store.put(resource.key, namespace, name, new)
@@ -98,7 +101,7 @@ class Writer:
         Raises:
             ApiError: 404 it is not there, 409 it was changed at the same time, 400 or 422 the result is refused.
         """
-        strategy = strategy_of(resource, self._resources)
+        strategy = self.strategy(resource)
         for _ in range(_ATTEMPTS):
             old = self._store.head(resource.key, namespace, name)
             if old is None:
@@ -122,19 +125,38 @@ class Writer:
         self, resource: Resource, strategy: Strategy, new: Object, old: Object, options: WriteOptions
     ) -> Object:
         name, namespace = old["metadata"]["name"], old["metadata"].get("namespace", "")
+        causes = (
+            *metadata.validate_metadata(resource, new),
+            *metadata.validate_metadata_update(new, old),
+            *strategy.validate(new, old),
+        )
+        if causes:
+            raise invalid(resource.kind, name, causes, resource.group)
         self._allocate(resource, new, old)
         strategy.count_generation(new, old)
         if new == old:
             await self._store.settled(resource.key, namespace, name)
             return old
-        causes = (*metadata.validate_metadata(resource, new), *strategy.validate(new, old))
-        if causes:
-            raise invalid(resource.kind, name, causes, resource.group)
         if options.dry_run:
             return new
         if strategy.is_finished(new):
             return await self._store.remove(resource.key, namespace, name, new)
         return await self._store.put(resource.key, namespace, name, new)
+
+    def strategy(self, resource: Resource) -> Strategy:
+        """How objects of this resource come to be and change."""
+        return strategy_of(resource, self._resources.schema(resource), self._resources.is_custom(resource))
+
+    def _check_room(self, resource: Resource, new: Object, namespace: str) -> None:
+        check_create(self._store, resource, namespace, new["metadata"].get("name", ""))
+        definition = self._resources.definition(resource)
+        if definition is not None and definition.terminating:
+            why = "create not allowed while custom resource definition is terminating"
+            raise ApiError(405, "MethodNotAllowed", why)
+
+    def _complete(self, resource: Resource, new: Object) -> None:
+        if resource.key == PODS.key:
+            admit_pod(self._store, new)
 
     def _allocate(self, resource: Resource, new: Object, old: Object | None) -> None:
         if (allocator := self.allocators.get(resource.key)) is not None:
