@@ -9,7 +9,7 @@ LAB := $(BIN)/mesh-lab
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 install: ## Make .venv with the pinned packages; install missing system packages
 	@PYTHON='$(PYTHON)' tools/bootstrap.sh
@@ -47,6 +47,8 @@ lint: install ## Check style, types and layers
 	$(BIN)/lint-imports
 
 lock: install ## Write requirements.lock from what .venv holds
-	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | grep -v ' @ ' > requirements.lock
+	@echo "# Every package of .venv, pinned: \`make lock\` writes this file from a .venv that works." > $@.new
+	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip >> $@.new
+	@mv $@.new requirements.lock
 
 .PHONY: help install lab-up lab-down lab-reset test unit e2e load load-ui bench lint lock
