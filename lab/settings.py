@@ -173,29 +173,35 @@ def _explain(file: Path, text: str, message: str) -> str:
     return f"{place}: {field + ': ' if field else ''}{what}"
 
 
+_KEY = r"(?:\"[^\"]*\"|'[^']*'|[\w-]+)"
+_HEADER = re.compile(r"\s*(\[\[?)\s*(.+?)\s*\]")
+_ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
+
+
 def _line_of(text: str, path: list[str]) -> int | None:
-    """The line on which `path` is set: the deepest table or key of it that stands in the text."""
-    best: tuple[int, int] | None = None
+    """The line that sets the deepest part of `path` that stands in the text; None when several may be meant."""
+    places: dict[int, list[int]] = {}
     table: list[str] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*(\[\[?)\s*(.+?)\s*\]", line):
+        if header := _HEADER.match(line):
             table = _keys(header[2])
             if header[1] == "[[":
                 seen[header[2]] = seen.get(header[2], -1) + 1
                 table.append(f"[{seen[header[2]]}]")
             full = table
-        elif key := re.match(r"\s*((?:\"[^\"]*\"|[\w-]+)(?:\s*\.\s*(?:\"[^\"]*\"|[\w-]+))*)\s*=", line):
+        elif key := _ASSIGNMENT.match(line):
             full = table + _keys(key[1])
         else:
             continue
-        if _is_prefix(full, path) and (best is None or len(full) > best[0]):
-            best = (len(full), number)
-    return best[1] if best else None
+        if _is_prefix(full, path):
+            places.setdefault(len(full), []).append(number)
+    deepest = places[max(places)] if places else []
+    return deepest[0] if len(deepest) == 1 else None
 
 
 def _keys(dotted: str) -> list[str]:
-    return [bare or quoted for quoted, bare in re.findall(r"\"([^\"]*)\"|([\w-]+)", dotted)]
+    return [key.strip("\"'") for key in re.findall(_KEY, dotted)]
 
 
 def _is_prefix(full: list[str], path: list[str]) -> bool:

@@ -1,0 +1,131 @@
+"""lab.toml and the environment: what they may say, and how their mistakes are told."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lab.errors import LabError
+from lab.settings import HostPort, Lab, Ports, Settings, find_directory, load
+
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+def lab_of(directory: Path, text: str = "", **environ: str) -> Lab:
+    if text:
+        (directory / "lab.toml").write_text(text)
+    return load(directory, environ)
+
+
+def test_without_a_file_everything_has_a_default(tmp_path: Path) -> None:
+    lab = lab_of(tmp_path)
+    assert lab.settings == Settings()
+    assert lab.state_dir == tmp_path / ".lab"
+    assert lab.kubeconfig == tmp_path / ".lab" / "kubeconfig"
+
+
+def test_the_repositorys_own_file_states_the_defaults() -> None:
+    document = tomllib.loads((REPOSITORY / "lab.toml").read_text())
+    assert msgspec.convert(document, Settings) == Settings()
+    assert set(document) == {"name", "cluster", "ports", "timeouts"}
+    assert set(document["ports"]) == set(Ports.__struct_fields__)
+
+
+def test_the_examples_in_the_repositorys_own_file_hold(tmp_path: Path) -> None:
+    lines = (REPOSITORY / "lab.toml").read_text().splitlines()
+    examples = [line[2:] for line in lines if line.startswith(("# [", "# ")) and (" = " in line or "[" in line[:4])]
+    lab = lab_of(tmp_path, "\n".join(examples))
+    assert lab.settings.images["example/hello"].command == ["python3", "-m", "http.server"]
+    assert lab.settings.host_ports == [HostPort("default", "productpage", 9080, 9080)]
+
+
+def test_the_environment_overrules_the_file_and_options_overrule_both(tmp_path: Path) -> None:
+    text = 'name = "filed"\n[ports]\nhttp = 1000\nhttps = 1001\n'
+    lab = lab_of(tmp_path, text, MESH_LAB_NAME="two", MESH_LAB_HTTP_PORT="2000", MESH_LAB_API_PORT="0")
+    assert (lab.name, lab.settings.ports) == ("two", Ports(api=0, http=2000, https=1001))
+    assert lab.state_dir == tmp_path / ".lab-two"
+    assert load(tmp_path, {"MESH_LAB_NAME": "two"}, name="three").name == "three"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[ports]\napi = 'x'\n", "lab.toml:2: ports.api: Expected `int`, got `str`"),
+        ("\n[ports]\nhttp = 1\nhttps = 70000\n", "lab.toml:4: ports.https: Expected `int` <= 65535"),
+        ("ports.api = -1\n", "lab.toml:1: ports.api: Expected `int` >= 0"),
+        ("name = 'a'\n\n[prots]\napi = 1\n", "lab.toml:3: prots: no such setting"),
+        ("[ports]\nhttp = 1\nhtpps = 2\n", "lab.toml:3: ports.htpps: no such setting"),
+        ("name = 'Lab'\n", "lab.toml:1: name: Expected `str` matching regex"),
+        ("[images.'a/b']\ncommand = []\n", "lab.toml:2: images[...].command: Expected `array` of length >= 1"),
+        ("[images.a]\ncommand = []\n[images.b]\ncommand = []", "lab.toml: images[...].command: Expected `array`"),
+        ('[images."a/b"]\ncommand = ["x"]\nenv = {A = 1}\n', "lab.toml:3: images[...].env[...]: Expected `str`"),
+        (
+            "[[host_ports]]\nnamespace='a'\nservice='b'\nport=1\nhost_port=2\n[[host_ports]]\nnamespace='a'\nport='x'\n",
+            "lab.toml:8: host_ports[1].port: Expected `int`",
+        ),
+        ("[[host_ports]]\nnamespace='a'\n", "lab.toml:1: host_ports[0]: Object missing required field `service`"),
+        ("name = \n", "lab.toml is not TOML: Invalid value (at line 1, column 8)"),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_and_field(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(LabError) as failure:
+        lab_of(tmp_path, text)
+    assert told in failure.value.message
+    assert str(tmp_path) in failure.value.message
+
+
+@pytest.mark.parametrize("value", ["http", "70000", "-1", "8080 ", "٣"])
+def test_a_variable_that_is_no_port_is_told(tmp_path: Path, value: str) -> None:
+    with pytest.raises(LabError, match=r"MESH_LAB_HTTP_PORT: .* is not a port") as failure:
+        lab_of(tmp_path, MESH_LAB_HTTP_PORT=value)
+    assert failure.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["Lab", "-lab", "lab-", "a_b", "a" * 33, "../x"])
+def test_a_name_that_no_node_could_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(LabError, match="cannot be a lab's name"):
+        load(tmp_path, {}, name=name)
+
+
+def test_an_unknown_cluster_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="unknown cluster 'moon'") as failure:
+        load(tmp_path, {}, cluster="moon")
+    assert "embedded" in failure.value.hint
+
+
+def test_two_uses_of_one_port_are_refused(tmp_path: Path) -> None:
+    text = "[[host_ports]]\nnamespace='a'\nservice='b'\nport=1\nhost_port=8080\n"
+    with pytest.raises(LabError, match=r"ports.http and host_ports\[0\].host_port both ask for port 8080"):
+        lab_of(tmp_path, text)
+    assert lab_of(tmp_path, "[ports]\napi = 0\nhttp = 0\nhttps = 0\n").settings.ports == Ports(0, 0, 0)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(LabError, match=r"cannot read .*lab\.toml"):
+        lab_of(tmp_path)
+
+
+def test_the_directory_is_the_nearest_with_a_file(tmp_path: Path) -> None:
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert find_directory(below) == below
+    (tmp_path / "lab.toml").touch()
+    assert find_directory(below) == tmp_path
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(alphabet='[]."=\n# abports1x-_{}', max_size=60))
+def test_whatever_the_file_says_the_answer_is_a_lab_or_a_message(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lab.toml").write_text(text)
+    message = ""
+    try:
+        load(tmp_path, {})
+    except LabError as error:
+        message = error.message
+    assert not message or "lab.toml" in message or "both ask for port" in message
