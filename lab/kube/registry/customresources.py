@@ -9,8 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from lab.kube.changes import Change, Object
+from lab.kube.errors import ApiError
+from lab.kube.registry.deletion import Deleter
 from lab.kube.registry.metadata import timestamp
+from lab.kube.registry.options import DEFAULT, DEFAULT_DELETE
 from lab.kube.registry.table import Definition, PrinterColumn, ResourceTable, ScalePaths, ServedVersion
+from lab.kube.registry.writing import Writer
 from lab.kube.resources import CRDS, Resource
 from lab.kube.schemas.structural import compile_custom
 from lab.kube.store import Store
@@ -70,6 +74,59 @@ class CustomResources:
         if any(names["kind"] in (r.kind, f"{r.kind}List") for r in others):
             return f'kind: "{names["kind"]}" is already in use'
         return ""
+
+
+class Cleanup:
+    """Ends custom resources whose definition is deleted: first their objects, then the definition.
+
+    Objects that wait for finalizers hold their definition back; each write to one of them looks whether it was the
+    last.
+    """
+
+    def __init__(self, store: Store, resources: ResourceTable, writer: Writer, deleter: Deleter) -> None:
+        self._store = store
+        self._resources = resources
+        self._writer = writer
+        self._deleter = deleter
+
+    async def begin(self, key: str) -> None:
+        """Delete all objects of a definition that is being deleted, and the definition if nothing holds it back."""
+        crd = self._store.get(CRDS.key, "", key)
+        if crd is None or "deletionTimestamp" not in crd["metadata"]:
+            return
+        resource = self._resources.get(key)
+        for obj in self._store.objects(key):
+            name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
+            if resource is None:
+                await self._store.remove(key, namespace, name)
+                continue
+            try:
+                await self._deleter.delete(resource, name, namespace, DEFAULT_DELETE)
+            except ApiError as error:
+                if error.reason != "NotFound":
+                    raise
+        await self._finish(key)
+
+    async def go_on(self, resource: Resource) -> None:
+        """After a write to an object: end its definition when that only waited for it."""
+        definition = self._resources.definition(resource)
+        if definition is not None and definition.terminating:
+            await self._finish(resource.key)
+
+    async def _finish(self, key: str) -> None:
+        if self._store.count(key):
+            return
+
+        def release(crd: Object) -> Object:
+            metadata = crd["metadata"]
+            metadata["finalizers"] = [f for f in metadata.get("finalizers", ()) if f != CLEANUP]
+            return crd
+
+        try:
+            await self._writer.revise(CRDS, key, "", release, options=DEFAULT)
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
 
 
 def is_established(crd: Object) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from lab.kube.changes import Object
 from lab.kube.errors import ApiError
-from lab.kube.registry.customresources import CustomResources
+from lab.kube.registry.customresources import Cleanup, CustomResources
 from lab.kube.registry.deletion import Deleter
 from lab.kube.registry.namespaces import SYSTEM_NAMESPACES
 from lab.kube.registry.options import DEFAULT, DEFAULT_DELETE, Admission, DeleteOptions, Patch, WriteOptions
@@ -36,6 +36,7 @@ class Registry:
         self._reader = Reader(store, self.resources)
         self._writer = Writer(store, self.resources)
         self._deleter = Deleter(store, self._writer)
+        self._cleanup = Cleanup(store, self.resources, self._writer, self._deleter)
         self.allocators[CRDS.key] = CustomResources(store, self.resources)
         self.allocators[SERVICES.key] = ServiceAddresses(store, service_cidr)
 
@@ -59,13 +60,16 @@ class Registry:
         return self.store.revision
 
     async def bootstrap(self) -> None:
-        """Make the namespaces that every cluster has. Harmless when they are there."""
+        """Make the namespaces that every cluster has, and go on with what a stop interrupted."""
         for name in SYSTEM_NAMESPACES:
             try:
                 await self.create(NAMESPACES, {"metadata": {"name": name}})
             except ApiError as error:
                 if error.reason != "AlreadyExists":
                     raise
+        for crd in self.list(CRDS):
+            if "deletionTimestamp" in crd["metadata"]:
+                await self._cleanup.begin(crd["metadata"]["name"])
 
     def get(self, r: Resource, name: str, namespace: str = "") -> Object:
         """The object; 404 when there is none."""
@@ -107,7 +111,7 @@ class Registry:
 
     async def create(self, r: Resource, obj: Object, *, namespace: str = "", options: WriteOptions = DEFAULT) -> Object:
         """Store a new object. It is defaulted, admitted and validated first."""
-        return await self._writer.create(r, obj, namespace, options)
+        return self._reader.present(r, await self._writer.create(r, obj, namespace, options))
 
     async def update(
         self, r: Resource, obj: Object, *, subresource: str = "", options: WriteOptions = DEFAULT
@@ -115,14 +119,8 @@ class Registry:
         """Replace an object, or what `subresource` covers of it. Fails with 409 when metadata.resourceVersion is set
         and is not the present one."""
         meta = obj.get("metadata") or {}
-        return await self._writer.revise(
-            r,
-            meta.get("name", ""),
-            meta.get("namespace", "") if r.namespaced else "",
-            lambda old: obj,  # noqa: ARG005
-            subresource=subresource,
-            options=options,
-        )
+        name, namespace = meta.get("name", ""), meta.get("namespace", "") if r.namespaced else ""
+        return await self._revise(r, name, namespace, lambda old: obj, subresource, options)  # noqa: ARG005
 
     async def modify(
         self,
@@ -139,7 +137,7 @@ class Registry:
         then, or None when the object is gone.
         """
         try:
-            return await self._writer.revise(r, name, namespace, change, subresource=subresource, options=DEFAULT)
+            return await self._revise(r, name, namespace, change, subresource, DEFAULT)
         except ApiError as error:
             if error.reason == "NotFound" and self.find(r, name, namespace) is None:
                 return None
@@ -166,11 +164,29 @@ class Registry:
                 del new["metadata"]["resourceVersion"]
             return new
 
-        return await self._writer.revise(r, name, namespace, change, subresource=subresource, options=options)
+        return await self._revise(r, name, namespace, change, subresource, options)
 
     async def delete(
         self, r: Resource, name: str, namespace: str = "", *, options: DeleteOptions = DEFAULT_DELETE
     ) -> Object:
         """Delete an object, or mark it for deletion when something has to happen first. Returns its last state: it is
         gone when `find` does not find it any more."""
-        return await self._deleter.delete(r, name, namespace, options)
+        last = await self._deleter.delete(r, name, namespace, options)
+        if r.key == CRDS.key and not options.dry_run:
+            await self._cleanup.begin(name)
+        else:
+            await self._cleanup.go_on(r)
+        return self._reader.present(r, last)
+
+    async def _revise(
+        self,
+        r: Resource,
+        name: str,
+        namespace: str,
+        change: Callable[[Object], Object | None],
+        subresource: str,
+        options: WriteOptions,
+    ) -> Object:
+        stored = await self._writer.revise(r, name, namespace, change, subresource=subresource, options=options)
+        await self._cleanup.go_on(r)
+        return self._reader.present(r, stored)

@@ -168,7 +168,7 @@ class Writer:
         admitted = await self.admission.admit(operation, resource, new, old, namespace, options.user, options.dry_run)
         if admitted is None or admitted is new:
             return new
-        again = self._codec.decode(resource, admitted, options)
+        again = self._codec.decode(resource, {**admitted, "apiVersion": resource.api_version}, options)
         if old is not None:
             metadata.carry_over(resource, again, old)
         return again
