@@ -115,11 +115,24 @@ table {TABLE} {{
   }}
 }}
 """
-    return head + changes({}, state)
+    return head + changes({}, state, {})
 
 
-def changes(before: State, after: State) -> str:
-    """Text that leads from the rules of one state to those of another; empty when they are the same."""
+def counted(before: State, after: State, used: Mapping[str, int]) -> dict[str, int]:
+    """How many service ports lead to each address that either state names, afterwards; `used` says how many do now."""
+    counts = {address: used.get(address, 0) for state in (before, after) for address in _addresses(state)}
+    for state, step in ((before, -1), (after, 1)):
+        for address in _addresses(state):
+            counts[address] += step
+    return counts
+
+
+def changes(before: State, after: State, used: Mapping[str, int]) -> str:
+    """Text that leads from the rules of one state to those of another; empty when they are the same.
+
+    The states need hold only the service ports that may differ; `used` is how many ports, of those and of all others,
+    lead to each address now.
+    """
     added = [port for name, port in after.items() if name not in before]
     removed = [port for name, port in before.items() if name not in after]
     kept = [(before[name], port) for name, port in after.items() if name in before and before[name] != port]
@@ -134,9 +147,11 @@ def changes(before: State, after: State) -> str:
         new_elements = {text for port in new_ports if (text := describe(port))}
         lines += _elements("delete", name, old_elements - new_elements)
         lines += _elements("add", name, new_elements - old_elements)
-    gone, come = _addresses(before), _addresses(after)
-    lines += _elements("delete", "endpoints", {f"{each} . {each}" for each in gone - come})
-    lines += _elements("add", "endpoints", {f"{each} . {each}" for each in come - gone})
+    counts = counted(before, after, used)
+    lines += _elements(
+        "delete", "endpoints", {f"{a} . {a}" for a, count in counts.items() if not count and used.get(a)}
+    )
+    lines += _elements("add", "endpoints", {f"{a} . {a}" for a, count in counts.items() if count and not used.get(a)})
     lines += [f"delete chain {TABLE} {port.chain}" for port in removed]
     return "".join(f"{line}\n" for line in lines)
 
@@ -184,9 +199,10 @@ def _by_node_port(port: VirtualPort) -> str:
     return f"{port.protocol} . {port.node_port} : goto {port.chain}" if port.node_port else ""
 
 
+def _addresses(state: State) -> list[str]:
+    """Each address once a service port."""
+    return [address for port in state.values() for address in {address for address, _ in port.backends}]
+
+
 def _elements(verb: str, name: str, elements: set[str]) -> list[str]:
     return [f"{verb} element {TABLE} {name} {{ {', '.join(sorted(elements))} }}"] if elements else []
-
-
-def _addresses(state: State) -> set[str]:
-    return {address for port in state.values() for address, _ in port.backends}
