@@ -268,6 +268,17 @@ class Api:
                 if line:
                     yield json.loads(line)
 
+    def follow_log(self, namespace: str, pod: str, container: str, seconds: float) -> Iterator[str]:
+        """The lines of a log as they are written, until the container ends or for `seconds` without a line."""
+        path = self.path("v1", "Pod", namespace, pod) + "/log"
+        params = {"follow": "true", "container": container}
+        with self._send("GET", path, timeout=seconds, stream=True, **params) as answer:
+            try:
+                for line in answer.iter_lines(chunk_size=1):
+                    yield line.decode("utf-8", "replace")
+            except requests.RequestException:
+                return
+
     # Commands
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = KUBECTL_SECONDS) -> str:

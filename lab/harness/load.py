@@ -1,0 +1,302 @@
+"""A load run: Locust deployed into the cluster, followed while it runs, its reports fetched, everything removed again.
+
+`python -m lab.harness.load --kubeconfig FILE` (the command `mesh-lab load` calls it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lab.harness.api import Api, ApiError, CommandFailed, Items, Reference, objects_in
+from lab.harness.kubeconfig import ClusterUnreachable
+from lab.harness.mesh import READY_SECONDS, Mesh
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMESPACE = "mesh-lab-load"
+TARGET = "http://istio-ingressgateway.istio-system"
+SHAPES = ("steady", "ramp", "spike")
+REPORTS = ("load.html", "load_stats.csv", "load_stats_history.csv", "load_failures.csv", "load_exceptions.csv")
+MARK = "MESH-LAB "
+START_SECONDS, END_SECONDS = 30.0, 30.0
+UI_PORT = 8089
+
+
+class LoadFailed(Exception):  # noqa: N818 - what became of a run
+    """The run could not be made, or did not end as it should; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A run: users at the peak, its length in seconds, its limits."""
+
+    shape: str
+    users: int
+    spawn_rate: float
+    duration: float
+    workers: int
+    target: str
+    max_p99_ms: float | None
+    max_error_ratio: float | None
+    ui: bool
+
+    def environment(self) -> dict[str, str]:
+        """What the master reads."""
+        variables = {
+            "LOCUST_HOST": self.target,
+            "LOCUST_USERS": str(self.users),
+            "LOCUST_SPAWN_RATE": f"{self.spawn_rate:g}",
+            "LOAD_SHAPE": self.shape,
+            "LOAD_MAX_P99_MS": "" if self.max_p99_ms is None else f"{self.max_p99_ms:g}",
+            "LOAD_MAX_ERROR_RATIO": "" if self.max_error_ratio is None else f"{self.max_error_ratio:g}",
+            "LOCUST_RUN_TIME": f"{self.duration:g}s",
+        }
+        if self.ui:
+            return variables
+        return variables | {
+            "LOCUST_HEADLESS": "true",
+            "LOCUST_ONLY_SUMMARY": "true",
+            "LOCUST_EXPECT_WORKERS": str(self.workers),
+            "LOCUST_STOP_TIMEOUT": "5",
+            "LOCUST_CSV": "/reports/load",
+            "LOCUST_HTML": "/reports/load.html",
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 when all limits held, 1 when one was broken or the run failed, 2 for wrong usage, 130 for Ctrl-C."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not options.kubeconfig:
+        parser.error("which cluster? give --kubeconfig, or set KUBECONFIG")
+    if options.users < 1 or options.duration <= 0 or options.workers < 1:
+        parser.error("--users, --duration and --workers must be at least 1")
+    settings = _settings(options)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            api = Api(Path(options.kubeconfig), Path(scratch))
+            return run(Mesh(api, NAMESPACE), settings, Path(options.reports))
+    except (LoadFailed, ClusterUnreachable, ApiError, CommandFailed, TimeoutError) as error:
+        say(f"mesh-lab load: {error}", error=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(mesh: Mesh, settings: Settings, reports: Path) -> int:
+    """Deploy, follow, fetch, judge; remove what was made, whatever happens."""
+    try:
+        remove(mesh)
+        deploy(mesh, settings)
+        if settings.ui:
+            return show_page(mesh)
+        summary = follow(mesh, settings)
+        fetch(mesh, reports)
+        (reports / "load.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        print_summary(summary, reports)
+        return int(bool(summary["broken_limits"]))
+    finally:
+        remove(mesh)
+
+
+def deploy(mesh: Mesh, settings: Settings) -> None:
+    """Apply the manifests and wait until the master listens and the workers run.
+
+    Raises:
+        TimeoutError: they did not come up.
+    """
+    manifests = objects_in(ROOT / "manifests" / "load" / "load.yaml")
+    files = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "loadtests").glob("*.*"))}
+    namespace, *rest = manifests
+    mesh.api.apply(namespace)
+    mesh.apply([_config_map("locustfile", files), _config_map("load-settings", settings.environment())])
+    for obj in rest:
+        if obj["metadata"]["name"] == "locust-worker":
+            obj["spec"]["replicas"] = settings.workers
+        mesh.api.apply(obj)
+    if settings.ui:
+        mesh.apply(ROOT / "manifests" / "load" / "ui.yaml")
+    say(f"starting locust: a master and {settings.workers} workers")
+    mesh.ready(READY_SECONDS)
+
+
+def remove(mesh: Mesh) -> None:
+    """Delete the namespace of the run and wait until it is gone."""
+    mesh.api.delete(Reference("v1", "Namespace", NAMESPACE))
+
+    def gone(items: Items) -> bool:
+        return NAMESPACE not in items
+
+    path = mesh.api.path("v1", "Namespace")
+    mesh.api.wait_until(
+        path,
+        gone,
+        timeout=END_SECONDS * 2,
+        why="the last load run is removed",
+        describe=lambda _: f"  {NAMESPACE} remains",
+    )
+
+
+def follow(mesh: Mesh, settings: Settings) -> dict[str, Any]:
+    """Print the progress until the run is over; its summary.
+
+    Raises:
+        LoadFailed: the master ended without one, or much too late.
+    """
+    say(f"{settings.shape} load on {settings.target}: up to {settings.users} users for {settings.duration:g} s")
+    limit = settings.duration + START_SECONDS + END_SECONDS
+    summary: dict[str, Any] | None = None
+    lines: list[str] = []
+    for line in _log(mesh, limit):
+        lines.append(line)
+        what, _, rest = line.removeprefix(MARK).partition(" ")
+        if not line.startswith(MARK):
+            continue
+        if what == "PROGRESS":
+            print_progress(json.loads(rest))
+        elif what == "SUMMARY":
+            summary = json.loads(rest)
+        elif what == "EXIT":
+            break
+    if summary is None:
+        tail = "\n".join(f"  {line}" for line in lines[-15:])
+        raise LoadFailed(f"locust ended without a summary, or not within {limit:g} s; the end of its log:\n{tail}")
+    return summary
+
+
+def _log(mesh: Mesh, limit: float) -> Iterator[str]:
+    """The master's log, as it grows, for `limit` seconds."""
+    pod = mesh.pods("locust")
+    master = next(p["metadata"]["name"] for p in pod if p["metadata"]["labels"].get("role") == "master")
+    end = time.monotonic() + limit
+    for line in mesh.api.follow_log(NAMESPACE, master, "locust", limit):
+        yield line
+        if time.monotonic() > end:
+            return
+
+
+def fetch(mesh: Mesh, reports: Path) -> None:
+    """Copy what locust wrote into `reports`."""
+    reports.mkdir(parents=True, exist_ok=True)
+    master = next(p for p in mesh.pods("locust") if p["metadata"]["labels"].get("role") == "master")["metadata"]["name"]
+    for name in REPORTS:
+        try:
+            text = mesh.exec(master, "cat", f"/reports/{name}", container="locust")
+        except CommandFailed:
+            continue  # locust writes the files of failures and exceptions only when there are some
+        (reports / name).write_text(text, encoding="utf-8")
+
+
+def show_page(mesh: Mesh) -> int:
+    """Locust's page on the host, until Ctrl-C."""
+    path = mesh.api.path("v1", "Service", NAMESPACE)
+    services = mesh.api.wait_until(
+        path,
+        lambda items: bool(_addresses(items)),
+        timeout=READY_SECONDS,
+        why="the service locust-ui gets an address",
+        describe=lambda items: f"  {items.get('locust-ui', {}).get('status')}",
+    )
+    say(f"Locust's page: http://{_addresses(services)[0]}:{UI_PORT}/ (Ctrl-C ends it and removes locust)")
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        say("removing locust")
+    return 0
+
+
+def _addresses(services: Items) -> list[str]:
+    ingress = services.get("locust-ui", {}).get("status", {}).get("loadBalancer", {}).get("ingress", [])
+    return [entry.get("ip") or entry.get("hostname") for entry in ingress]
+
+
+def print_progress(figures: Mapping[str, Any]) -> None:
+    """One line a second."""
+    rate, p50, p99 = figures["current_requests_per_second"], figures["p50_ms"], figures["p99_ms"]
+    latency = f"p50 {p50:.0f} ms  p99 {p99:.0f} ms  {figures['failures']} errors"
+    say(f"{figures['seconds']:6.0f} s  {figures['users']:4} users  {rate:8.1f} requests/s  {latency}")
+
+
+def print_summary(summary: Mapping[str, Any], reports: Path) -> None:
+    """The figures of the whole run."""
+    versions = summary["versions"]
+    seen = sum(versions.values()) or 1
+    shares = ", ".join(f"{name} {count / seen:.1%} ({count})" for name, count in versions.items()) or "none seen"
+    say("")
+    say(f"requests          {summary['requests']} in {summary['seconds']:.0f} s")
+    say(f"requests/s        {summary['requests_per_second']:.1f}")
+    say(f"p50 / p90 / p99   {summary['p50_ms']:.0f} / {summary['p90_ms']:.0f} / {summary['p99_ms']:.0f} ms")
+    say(f"errors            {summary['failures']} ({summary['error_ratio']:.2%})")
+    say(f"reviews versions  {shares}")
+    say(f"reports           {reports}/load.html, load_stats.csv, load.json")
+    for broken in summary["broken_limits"]:
+        say(f"limit broken: {broken}", error=True)
+
+
+def say(line: str, *, error: bool = False) -> None:
+    """Tell the user."""
+    stream = sys.stderr if error else sys.stdout
+    stream.write(f"{line}\n")
+    stream.flush()
+
+
+def _config_map(name: str, data: Mapping[str, str]) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        shape=options.shape,
+        users=options.users,
+        spawn_rate=options.spawn_rate or options.users,
+        duration=options.duration,
+        workers=options.workers,
+        target=options.target,
+        max_p99_ms=options.max_p99_ms,
+        max_error_ratio=options.max_error_ratio,
+        ui=options.ui,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mesh-lab load", description="Puts load on Bookinfo through the ingress gateway."
+    )
+    add = parser.add_argument
+    add("--kubeconfig", default=os.environ.get("KUBECONFIG"), metavar="FILE", help="the cluster (default: $KUBECONFIG)")
+    add("--shape", choices=SHAPES, default="steady", help="how the users come (default: steady)")
+    add("--users", type=int, default=50, metavar="N", help="at the peak (default 50)")
+    add("--spawn-rate", type=float, metavar="R", help="users that may start in a second (default: all)")
+    add("--duration", type=float, default=30.0, metavar="S", help="in seconds (default 30)")
+    add("--workers", type=int, default=1, metavar="N", help="locust's workers (default 1)")
+    add("--target", default=TARGET, metavar="URL", help=f"default {TARGET}")
+    add("--max-p99-ms", type=float, metavar="MS", help="fail when the 99th percentile is above")
+    add(
+        "--max-error-ratio",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="fail when more requests fail (default 0: none may)",
+    )
+    add("--reports", default="reports", metavar="DIR", help="where CSV, HTML and JSON go (default: reports)")
+    add("--ui", action="store_true", help="open Locust's page on the host instead")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

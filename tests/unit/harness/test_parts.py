@@ -1,0 +1,77 @@
+"""Small parts of the harness."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from lab.harness.convergence import eventually
+from lab.harness.mesh import _is_rolled_out
+from lab.harness.namespaces import _dns_label
+from lab.harness.proxies import parse_stats, total
+from lab.harness.traffic import send_command
+from lab.harness.workloads import Template, client_deployment, echo_deployment, echo_service
+
+
+def test_statistics_are_read_and_added_up() -> None:
+    text = (
+        'cluster.outbound|80||echo.upstream_rq_retry: 3\ncluster.other.upstream_rq_retry: 4\nx: P0(1,2)\nversion: "a"\n'
+    )
+    stats = parse_stats(text)
+    assert len(stats) == 2
+    assert total(stats, "upstream_rq_retry") == 7
+    assert total(stats, "echo", "upstream_rq_retry") == 3
+
+
+def test_options_become_the_clients_command_line() -> None:
+    options = {"rate": 5, "headers": {"a": "b"}, "http2": True, "new_connections": False, "show_header": ["x", "y"]}
+    assert send_command("http://a", 3, options) == [
+        *("mesh-lab-app", "send", "http://a", "--count", "3", "--rate", "5", "--header", "a:b", "--http2"),
+        *("--show-header", "x", "--show-header", "y"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [("test_split_90_10[a-b]", "split-90-10-a-b"), ("x" * 80, "x" * 50), ("___", "test")],
+)
+def test_namespaces_are_named_for_their_test(text: str, label: str) -> None:
+    assert _dns_label(text) == label
+
+
+def test_eventually_gives_what_it_found_or_says_why_it_waited() -> None:
+    answers = iter([None, 0, 7])
+    assert eventually(lambda: next(answers), timeout=5, why="it comes") == 7
+    with pytest.raises(TimeoutError, match=r"it comes \(last seen: 0\)"):
+        eventually(lambda: 0, timeout=0.01, why="it comes")
+
+
+def test_a_rollout_is_done_when_all_replicas_are_new_and_available() -> None:
+    status = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+    deployment = {"metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status}
+    assert _is_rolled_out(deployment)
+    for field, value in (("observedGeneration", 1), ("replicas", 3), ("updatedReplicas", 1), ("availableReplicas", 0)):
+        assert not _is_rolled_out({**deployment, "status": {**status, field: value}})
+
+
+def test_workloads_select_the_pods_that_they_make() -> None:
+    template = Template("echo", labels={"extra": "1"})
+    deployment = echo_deployment(template, "v2", 3)
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert labels == {"app": "echo", "version": "v2", "extra": "1"}
+    assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert echo_service("echo")["spec"]["selector"].items() <= labels.items()
+    capture = client_deployment(Template("client"), capture=True)["spec"]["template"]["spec"]["containers"][1]
+    assert capture["securityContext"]["capabilities"] == {"add": ["NET_RAW"]}
+
+
+def test_loading_the_plugin_imports_next_to_nothing() -> None:
+    # Every pytest of the environment loads it.
+    code = (
+        "import sys, pytest; before = set(sys.modules); import lab.harness.plugin;"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"lab", "lab.harness", "lab.harness.plugin"}
