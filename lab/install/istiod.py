@@ -22,12 +22,51 @@ _LONGEST_POLL_S = 10.0
 _ANSWER_MARGIN_S = 5.0
 _RETRY_S = 0.05
 ACKNOWLEDGED = "acknowledged"
+_HINT = "kubectl -n istio-system logs deploy/istiod"
 _State = TypeVar("_State")
 _Shape = TypeVar("_Shape")
 
 
+class Rejection(msgspec.Struct, frozen=True):
+    """What a proxy refused, in Envoy's own words."""
+
+    type: str
+    name: str
+    error: str
+
+
+class ProxySync(msgspec.Struct, frozen=True):
+    """How far one proxy is with all that it was sent."""
+
+    proxy: str
+    synced: bool
+    connected: str | None = None
+    pending: tuple[str, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+
+    def __str__(self) -> str:
+        if self.connected is None:
+            return f"{self.proxy}: not connected"
+        why = [f"rejected {r.type} {r.name}: {r.error}" for r in self.rejected]
+        return (
+            f"{self.proxy}: {'; '.join(why or [f'has not acknowledged {name}' for name in self.pending]) or 'pending'}"
+        )
+
+
+class MeshState(msgspec.Struct, frozen=True):
+    """How far all proxies are with all that they were sent."""
+
+    synced: bool
+    proxies: tuple[ProxySync, ...] = ()
+
+    @property
+    def in_sync(self) -> int:
+        """How many proxies have acknowledged everything."""
+        return sum(1 for proxy in self.proxies if proxy.synced)
+
+
 class ProxyState(msgspec.Struct, frozen=True):
-    """How far one proxy is: `acknowledged`, `pending`, `rejected` or `not-connected`; `error` is Envoy's own words."""
+    """How far one proxy is with one resource: `acknowledged`, `pending`, `rejected` or `not-connected`, and why."""
 
     proxy: str
     state: str
@@ -37,25 +76,32 @@ class ProxyState(msgspec.Struct, frozen=True):
         return f"{self.proxy}: {self.state}{f' ({self.error})' if self.error else ''}"
 
 
+class Finding(msgspec.Struct, frozen=True):
+    """What the control plane thinks is wrong with a resource: `severity` is `error` or `warning`."""
+
+    severity: str
+    message: str
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {f'{self.path}: ' if self.path else ''}{self.message}"
+
+
 class ConfigState(msgspec.Struct, frozen=True):
     """How far the proxies that one resource concerns are with it. `live`: all of them have acknowledged it."""
 
-    found: bool = False
+    found: bool
+    live: bool
     resource_version: str = ""
     proxies: tuple[ProxyState, ...] = ()
-    live: bool = False
-
-
-class MeshState(msgspec.Struct, frozen=True):
-    """How far all proxies are with all that they were sent."""
-
-    proxies: tuple[ProxyState, ...] = ()
-    live: bool = False
+    findings: tuple[Finding, ...] = ()
 
     @property
-    def in_sync(self) -> int:
-        """How many proxies have acknowledged everything."""
-        return sum(1 for proxy in self.proxies if proxy.state == ACKNOWLEDGED)
+    def hopeless(self) -> bool:
+        """Whether only an edit can make it live: a proxy or the control plane itself has refused it."""
+        return any(proxy.state == "rejected" for proxy in self.proxies) or any(
+            finding.severity == "error" for finding in self.findings
+        )
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -89,43 +135,42 @@ def await_mesh(api: Api, deadline: float, report: Report, *, proxies: int = 0) -
 
     def ask(wait: float) -> tuple[MeshState, bool]:
         state = mesh_state(api, wait=wait)
-        return state, state.live and len(state.proxies) >= proxies
+        return state, state.synced and len(state.proxies) >= proxies
 
     state = _until(ask, deadline, report)
-    if state is None:
-        raise LabError("the control plane does not answer", hint="kubectl -n istio-system logs deploy/istiod")
-    if not state.live or len(state.proxies) < proxies:
-        lines = [f"  {proxy}" for proxy in state.proxies if proxy.state != ACKNOWLEDGED]
-        raise LabError(
-            "\n".join([f"{state.in_sync} of {max(proxies, len(state.proxies))} proxies have acknowledged:", *lines])
-        )
+    if not state.synced or len(state.proxies) < proxies:
+        lines = [f"  {proxy}" for proxy in state.proxies if not proxy.synced]
+        expected = max(proxies, len(state.proxies))
+        raise LabError("\n".join([f"{state.in_sync} of {expected} proxies are in sync:", *lines]))
     return state
 
 
 def await_config(api: Api, reference: Reference, deadline: float, report: Report) -> ConfigState:
     """Return once every proxy that `reference` concerns has acknowledged that version of it, or a later one.
 
-    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, saying which proxy has not and why.
+    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, or as soon as the resource is refused,
+    saying which proxy has not acknowledged it and why.
     """
 
     def ask(wait: float) -> tuple[ConfigState, bool]:
         state = config_state(api, reference, wait=wait)
-        return state, state.live and _reaches(state.resource_version, reference.resource_version)
+        current = state.found and _reaches(state.resource_version, reference.resource_version)
+        return state, current and (state.live or state.hopeless)
 
     state = _until(ask, deadline, report)
-    if state is None:
-        raise LabError("the control plane does not answer", hint="kubectl -n istio-system logs deploy/istiod")
     if not state.found:
         raise LabError(f"{reference}: the control plane does not know it")
     if not state.live or not _reaches(state.resource_version, reference.resource_version):
-        missing = [f"  {proxy}" for proxy in state.proxies if proxy.state != ACKNOWLEDGED]
-        why = missing or [f"  the control plane is at version {state.resource_version} of it"]
-        raise LabError("\n".join([f"{reference}: not live on every proxy:", *why]))
+        why = [f"  {finding}" for finding in state.findings]
+        why += [f"  {proxy}" for proxy in state.proxies if proxy.state != ACKNOWLEDGED]
+        raise LabError(
+            "\n".join([f"{reference}: not live on every proxy:", *(why or ["  the change is not seen yet"])])
+        )
     return state
 
 
-def _until(ask: Callable[[float], tuple[_State, bool]], deadline: float, report: Report) -> _State | None:
-    """Ask until the answer is good or the time is up; the last answer, None without any."""
+def _until(ask: Callable[[float], tuple[_State, bool]], deadline: float, report: Report) -> _State:
+    """Ask until the answer is good or the time is up, and give the last answer. Raises `LabError` without any."""
     state: _State | None = None
     trouble = ""
     while True:
@@ -138,8 +183,10 @@ def _until(ask: Callable[[float], tuple[_State, bool]], deadline: float, report:
             if error.message != trouble:
                 trouble = error.message
                 report(f"the control plane does not answer: {trouble}")
-        if good or left <= 0:
+        if state is not None and (good or left <= 0):
             return state
+        if left <= 0:
+            raise LabError(f"the control plane does not answer: {trouble}", hint=_HINT)
         time.sleep(min(left, _RETRY_S))
 
 

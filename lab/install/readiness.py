@@ -17,6 +17,7 @@ from lab.install.api import Api, Object, RequestError
 
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
 _SILENCE_S = 10.0
+_PAUSE_S = 0.1
 _EVENTS_SHOWN = 3
 
 
@@ -53,7 +54,8 @@ def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, r
                 if time.monotonic() > deadline:
                     break
         except RequestError:
-            # The list at the head of the loop tells whether the API is still there at all.
+            # The list at the head of the loop tells whether the API is still there; one that refuses is not pressed.
+            time.sleep(_PAUSE_S)
             continue
         report("\n".join(["still waiting:", *describe(api, waiting)]))
     if waiting:

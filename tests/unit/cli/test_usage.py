@@ -1,0 +1,166 @@
+"""The words of the command line, and its exit codes for those who ask wrongly."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.cli import entry
+from lab.cli.app import app
+from tests.unit.cli.running import SOURCE, run
+
+HELP = """\
+Usage: mesh-lab [OPTIONS] COMMAND [ARGS]...
+
+  A service mesh on a local Kubernetes: real kubectl, real Envoy, up in seconds.
+
+Options:
+  --name NAME  Which lab; several run side by side on other ports.
+  --dir DIR    Where lab.toml and the lab's state are; else here or above.
+  -h, --help   Show this message and exit.
+
+Commands:
+  up      Bring the lab up, until all of it is ready.
+  down    Take the lab down; its objects are kept.
+  reset   Take the lab down and delete all it has kept.
+  status  Tell how the lab is.
+  doctor  Check what the lab needs of this machine.
+  logs    Show the log of the lab's own processes.
+  wait    Wait until the proxies have acknowledged a resource.
+  load    Put load on the lab with Locust.
+"""
+COMMANDS = [line.split()[0] for line in HELP.partition("Commands:\n")[2].splitlines()]
+
+
+def test_the_help_says_what_there_is(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "--help")
+    assert (outcome.code, outcome.out) == (0, HELP)
+
+
+def test_without_a_command_the_help_is_shown_and_the_usage_wrong(tmp_path: Path) -> None:
+    assert run(tmp_path).code == 2
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "load"])
+def test_each_command_explains_itself(tmp_path: Path, command: str) -> None:
+    outcome = run(tmp_path, command, "--help")
+    assert outcome.code == 0
+    assert outcome.out.startswith(f"Usage: mesh-lab {command} ")
+
+
+def test_the_readme_names_every_command() -> None:
+    readme = (SOURCE / "README.md").read_text()
+    assert [name for name in COMMANDS if f"mesh-lab {name}" not in readme] == []
+    assert {command.callback.__name__ for command in app.registered_commands if command.callback} == set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("frobnicate",), "No such command"),
+        (("up", "--frobnicate"), "No such option"),
+        (("logs", "-n", "many"), "should be a valid integer"),
+        (("status", "-o", "xml"), "unknown output format 'xml'"),
+        (("--dir", "/nowhere", "status"), "/nowhere is not a directory"),
+        (("--name", "A B", "status"), "'A B' cannot be a lab's name"),
+        (("up", "--cluster", "moon"), "unknown cluster 'moon'"),
+        (("wait",), "nothing to wait for"),
+        (("wait", "reviews"), "'reviews' is not KIND/NAME"),
+        (("wait", "deployment/reviews"), "no proxy ever acknowledges a deployment"),
+        (("wait", "-f", "/nowhere.yaml"), "cannot read /nowhere.yaml: No such file"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_why(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+    outcome = run(tmp_path, *arguments)
+    assert outcome.code == 2
+    assert told in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_mistake_in_lab_toml_is_two_lines(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text("[ports]\nhtttp = 1\n")
+    outcome = run(tmp_path, "up")
+    assert outcome.code == 1
+    assert outcome.err == (
+        f"mesh-lab: {tmp_path}/lab.toml:2: ports.htttp: no such setting\n  README.md lists what lab.toml may say.\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [("wait", "vs/reviews"), ("load",)])
+def test_what_needs_a_lab_says_that_there_is_none(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    outcome = run(tmp_path, *arguments)
+    assert outcome.code == 1
+    assert "the lab 'lab' is not up" in outcome.err
+    assert "mesh-lab up" in outcome.err
+
+
+def test_status_of_no_lab(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "status")
+    assert outcome.code == 1
+    assert "stopped" in outcome.out
+    assert not (tmp_path / ".lab").exists()
+
+
+def test_down_and_reset_of_no_lab_are_done_already(tmp_path: Path) -> None:
+    down, reset = run(tmp_path, "down"), run(tmp_path, "reset")
+    assert (down.code, down.out) == (0, "the lab 'lab' was not up\n")
+    assert (reset.code, reset.out) == (0, "the lab 'lab' has kept nothing\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: [1\n", "is not YAML"),
+        ("kind: Deployment\napiVersion: apps/v1\nmetadata: {name: a}\n", "holds no resource of the mesh"),
+        ("just words\n", "holds no resource of the mesh"),
+    ],
+)
+def test_a_file_that_cannot_be_waited_for_is_named(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_text(text)
+    outcome = run(tmp_path, "wait", "-f", str(file))
+    assert outcome.code == 1
+    assert f"{file} {told}" in outcome.err
+
+
+def test_a_fault_of_the_lab_leaves_its_traceback_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: object) -> None:
+        raise ZeroDivisionError("of no use")
+
+    monkeypatch.setattr("lab.cli.app.app", fail)
+    monkeypatch.setattr("lab.cli.app.context.state_dir", lambda: tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mesh-lab", "up"])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == 1
+    (report,) = tmp_path.glob("crash-*.log")
+    message = capsys.readouterr().err
+    assert message == (f"mesh-lab: a fault of the lab itself (ZeroDivisionError: of no use); particulars: {report}\n")
+    assert "Traceback" in report.read_text()
+    assert "'mesh-lab', 'up'" in report.read_text()
+
+
+def test_status_imports_nothing_heavy(tmp_path: Path) -> None:
+    """What a quick command must not wait for: each of these takes as long as all the rest of it."""
+    heavy = ("rich", "aiohttp", "grpc", "cryptography", "locust", "asyncio")
+    code = (
+        "import sys; from lab.cli.app import app\n"
+        "try: app(['status'])\n"
+        "except SystemExit: pass\n"
+        f"sys.stdout.write(' '.join(m for m in {heavy!r} if m in sys.modules))"
+    )
+    import subprocess
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1].startswith("state")

@@ -1,0 +1,158 @@
+"""When a Deployment counts as ready, and what is told of one that does not become so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.errors import LabError
+from lab.install import readiness
+from lab.install.api import Api
+from lab.install.readiness import Workload, await_deployments, is_ready
+from tests.unit.install.serving import serve
+
+
+def deployment(name: str, *, available: int = 1, replicas: int = 1, **status: int) -> dict[str, Any]:
+    counts = {
+        "observedGeneration": 2,
+        "replicas": replicas,
+        "updatedReplicas": replicas,
+        "availableReplicas": available,
+    }
+    return {
+        "metadata": {"namespace": "default", "name": name, "generation": 2},
+        "spec": {"replicas": replicas},
+        "status": counts | status,
+    }
+
+
+@pytest.mark.parametrize(
+    ("candidate", "ready"),
+    [
+        (deployment("a"), True),
+        (deployment("a", replicas=0, available=0), True),
+        (deployment("a", available=0), False),
+        (deployment("a", observedGeneration=1), False),
+        (deployment("a", updatedReplicas=0), False),
+        (deployment("a", replicas=2, available=1), False),
+        (deployment("a") | {"status": {}}, False),
+    ],
+)
+def test_ready_is_what_rollout_status_waits_for(candidate: dict[str, Any], ready: bool) -> None:
+    assert is_ready(candidate) is ready
+
+
+def test_an_old_pod_that_is_still_there_means_not_ready() -> None:
+    assert not is_ready(deployment("a") | {"status": deployment("a")["status"] | {"replicas": 2}})
+
+
+def test_it_returns_as_soon_as_the_last_one_is_ready(tmp_path: Path) -> None:
+    def answer(path: str) -> Any:
+        if "watch" in path:
+            return events()
+        return {"metadata": {"resourceVersion": "5"}, "items": [deployment("a"), deployment("b", available=0)]}
+
+    def events() -> Iterator[tuple[str, Any]]:
+        yield "MODIFIED", deployment("other", available=0)
+        yield "MODIFIED", deployment("b")
+
+    told: list[str] = []
+    with serve(tmp_path, answer) as (server, kubeconfig), Api(kubeconfig) as api:
+        wanted = {Workload("default", "a"), Workload("default", "b")}
+        await_deployments(api, wanted, time.monotonic() + 10, told.append)
+    assert told == ["default/a is ready", "default/b is ready"]
+    assert server.paths[1].endswith("?watch=true&resourceVersion=5")
+
+
+def test_a_watch_that_breaks_off_is_begun_anew(tmp_path: Path) -> None:
+    lists = 0
+
+    def answer(path: str) -> Any:
+        nonlocal lists
+        if "watch" in path:
+            return (410, "too old")
+        lists += 1
+        return {"metadata": {"resourceVersion": "5"}, "items": [deployment("a", available=int(lists > 2))]}
+
+    with serve(tmp_path, answer) as (_, kubeconfig), Api(kubeconfig) as api:
+        await_deployments(api, {Workload("default", "a")}, time.monotonic() + 10, lambda _: None)
+    assert lists == 3
+
+
+PODS = [
+    {
+        "metadata": {"namespace": "default", "name": "reviews-v1-abc"},
+        "spec": {"containers": [{"name": "reviews"}, {"name": "istio-proxy"}]},
+        "status": {
+            "phase": "Pending",
+            "containerStatuses": [
+                {
+                    "name": "reviews",
+                    "ready": False,
+                    "state": {"waiting": {"reason": "ErrImagePull", "message": "no program is known as reviews:9"}},
+                },
+                {"name": "istio-proxy", "ready": True, "state": {"running": {}}},
+            ],
+            "conditions": [
+                {"type": "Ready", "status": "False", "message": "containers with unready status: [reviews]"}
+            ],
+        },
+    },
+    {
+        "metadata": {"namespace": "default", "name": "ratings-v1-abc"},
+        "spec": {"containers": []},
+        "status": {},
+    },
+]
+EVENTS = [
+    {
+        "involvedObject": {"name": "reviews-v1-abc"},
+        "type": "Warning",
+        "reason": "Failed",
+        "message": "Failed to pull image",
+    },
+    {"involvedObject": {"name": "reviews-v1-abc"}, "type": "Normal", "reason": "Scheduled", "message": "fine"},
+    {"involvedObject": {"name": "ratings-v1-abc"}, "type": "Warning", "reason": "Unhealthy", "message": "elsewhere"},
+    {"involvedObject": {"name": "details-v1-5d"}, "type": "Warning", "reason": "FailedCreate", "message": "webhook"},
+]
+
+
+def stalled(path: str) -> Any:
+    if "watch" in path:
+        return iter(())
+    if path.endswith("/pods"):
+        return {"items": PODS}
+    if path.endswith("/events"):
+        return {"items": EVENTS}
+    names = ("reviews-v1", "details-v1")
+    return {"metadata": {"resourceVersion": "5"}, "items": [deployment(name, available=0) for name in names]}
+
+
+def test_a_stall_shows_containers_conditions_and_events(tmp_path: Path) -> None:
+    wanted = {Workload("default", "reviews-v1"), Workload("default", "details-v1")}
+    told: list[str] = []
+    with serve(tmp_path, stalled) as (_, kubeconfig), Api(kubeconfig) as api, pytest.raises(LabError) as failure:
+        await_deployments(api, wanted, time.monotonic() + 0.2, told.append)
+    assert failure.value.message.splitlines() == [
+        "not all became ready in time:",
+        "default/details-v1: no pod yet",
+        "  details-v1-5d: FailedCreate: webhook",
+        "default/reviews-v1-abc: Pending, 1/2 ready",
+        "  container reviews is waiting, ErrImagePull: no program is known as reviews:9",
+        "  Ready is False: containers with unready status: [reviews]",
+        "  reviews-v1-abc: Failed: Failed to pull image",
+    ]
+    assert told
+    assert told[0].startswith("still waiting:")
+
+
+def test_an_api_that_goes_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "_SILENCE_S", 0.1)
+    with serve(tmp_path, lambda _: {}) as (_, kubeconfig):
+        pass
+    with Api(kubeconfig) as api, pytest.raises(LabError, match=r"the cluster's API: .* does not answer"):
+        await_deployments(api, {Workload("default", "a")}, time.monotonic() + 10, lambda _: None)
