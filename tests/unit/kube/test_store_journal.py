@@ -1,0 +1,166 @@
+"""The journal under the worst: kill -9, a full disk, a foreign file, a second process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.kube.journal import FORMAT, Journal, JournalError, Record
+from lab.kube.store import Store
+
+_WRITER = """
+    import asyncio, sys
+    from pathlib import Path
+    from lab.kube.store import Store
+
+    async def write(store, name):
+        for number in range(1_000_000):
+            obj = {"metadata": {"name": name}, "number": number, "padding": "x" * 500}
+            stored = await store.put("things", "", name, obj)
+            sys.stdout.write(f"{name} {number} {stored['metadata']['resourceVersion']}\\n")
+            sys.stdout.flush()
+
+    async def main():
+        store = Store.open(Path(sys.argv[1]))
+        await asyncio.gather(*(write(store, f"writer-{i}") for i in range(8)))
+
+    asyncio.run(main())
+"""
+
+_FULL = """
+    import asyncio, json, resource, sys
+    from pathlib import Path
+    from lab.kube.errors import ApiError
+    from lab.kube.store import Store
+
+    async def main():
+        store = Store.open(Path(sys.argv[1]))
+        acknowledged, errors = [], []
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+        for number in range(200):
+            try:
+                await store.put("things", "", f"t{number}", {"metadata": {"name": f"t{number}"}, "x": "x" * 4000})
+                acknowledged.append(f"t{number}")
+            except ApiError as error:
+                errors.append([error.code, error.message])
+        present = [o["metadata"]["name"] for o in store.objects("things")]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        await store.put("things", "", "afterwards", {"metadata": {"name": "afterwards"}})
+        await store.close()
+        print(json.dumps({"acknowledged": acknowledged, "errors": errors, "present": present}))
+
+    asyncio.run(main())
+"""
+
+
+def python(program: str, path: Path) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(program), str(path)]
+
+
+def kill_while_writing(path: Path) -> dict[str, tuple[int, int]]:
+    """Each writer's last acknowledged (number, revision) before the process was killed."""
+    acknowledged: dict[str, tuple[int, int]] = {}
+    with subprocess.Popen(python(_WRITER, path), stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        try:
+            for line in writer.stdout:
+                # What stands in the pipe after the kill was acknowledged before it. The last line may be cut.
+                if line.endswith("\n"):
+                    name, number, revision = line.split()
+                    acknowledged[name] = (int(number), int(revision))
+                    if int(number) == 40:
+                        os.kill(writer.pid, signal.SIGKILL)
+        finally:
+            writer.kill()
+    return acknowledged
+
+
+async def test_a_killed_process_loses_no_acknowledged_write(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    acknowledged = kill_while_writing(path)
+    assert len(acknowledged) == 8
+    store = Store.open(path)
+    assert store.revision >= max(revision for _, revision in acknowledged.values())
+    for name, (number, revision) in acknowledged.items():
+        found = store.get("things", "", name)
+        assert found is not None
+        assert found["number"] >= number
+        assert int(found["metadata"]["resourceVersion"]) >= revision
+    stored = await store.put("things", "", "next", {"metadata": {"name": "next"}})
+    assert int(stored["metadata"]["resourceVersion"]) > max(revision for _, revision in acknowledged.values())
+    await store.close()
+
+
+def fill_disk(path: Path) -> dict[str, Any]:
+    """What was acknowledged, refused and visible in a process whose files may not grow."""
+    run = subprocess.run(python(_FULL, path), capture_output=True, text=True, check=True, timeout=60)
+    result: dict[str, Any] = json.loads(run.stdout)
+    return result
+
+
+async def test_a_full_disk_is_an_error_of_the_request_and_nothing_more(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    result = fill_disk(path)
+    assert result["acknowledged"]
+    assert result["errors"]
+    code, message = result["errors"][0]
+    assert code == 507
+    assert str(path) in message
+    # What a reader sees is what was acknowledged, then and after a restart.
+    assert result["present"] == sorted(result["acknowledged"])
+    store = Store.open(path)
+    names = {o["metadata"]["name"] for o in store.objects("things")}
+    assert names == {*result["acknowledged"], "afterwards"}
+    await store.close()
+
+
+def test_a_batch_is_all_or_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    good = Record("things", "", "a", 2, b"{}")
+    bad = Record("things", "", None, 3, b"{}")  # type: ignore[arg-type]
+    with pytest.raises(JournalError, match=r"journal\.db"):
+        journal.commit([good, bad])
+    assert list(journal.records()) == []
+    assert journal.revision() == 0
+    journal.commit([good])
+    assert [record.name for record in journal.records()] == ["a"]
+    journal.close()
+
+
+def test_a_file_that_is_no_journal_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_text("not a database, and long enough to have a header" * 100)
+    with pytest.raises(JournalError, match=r"journal\.db.*lab-reset"):
+        Journal(path)
+    assert path.read_text().startswith("not a database")
+
+
+def test_a_journal_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version={FORMAT + 1}")
+    connection.close()
+    with pytest.raises(JournalError, match=f"format {FORMAT + 1}"):
+        Journal(path)
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="nowhere"):
+        Journal(tmp_path / "nowhere" / "journal.db")
+
+
+def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.commit([Record("things", "", "a", 2, b"{}")])
+    with pytest.raises(JournalError, match="in use by another process"):
+        Journal(tmp_path / "journal.db")
+    journal.close()
