@@ -1,0 +1,78 @@
+"""What istiod is told by its environment: where the API server is, who it is, which ports it serves, how long
+certificates live. Names are Istio's where Istio has one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+# Durations as Go writes them, which is how Istio's environment has them.
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports istiod listens on; 0 takes any free one."""
+
+    xds: int = 15012
+    webhook: int = 15017
+    monitoring: int = 15014
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that istiod needs to know before it has asked the API server anything.
+
+    `issue_for` is the life of a workload certificate. `debounce` is how long a change waits for company before it is
+    pushed, and `debounce_max` for how long a stream of changes may put that off.
+    """
+
+    api_server: str
+    token_file: Path = _SERVICE_ACCOUNT / "token"
+    ca_file: Path = _SERVICE_ACCOUNT / "ca.crt"
+    pod: str = "istiod"
+    namespace: str = "istio-system"
+    service: str = "istiod"
+    cluster_domain: str = "cluster.local"
+    issue_for: timedelta = timedelta(hours=24)
+    debounce: float = 0.002
+    debounce_max: float = 0.02
+    host: str = "0.0.0.0"
+    ports: Ports = field(default_factory=Ports)
+
+    @property
+    def dns_names(self) -> tuple[str, ...]:
+        """The names by which proxies and the API server call istiod."""
+        short = f"{self.service}.{self.namespace}.svc"
+        return (short, f"{short}.{self.cluster_domain}", f"{self.service}.{self.namespace}")
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Settings of a pod. Raises ValueError that names the variable which is missing or malformed."""
+    host, port = environment.get("KUBERNETES_SERVICE_HOST", ""), environment.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host:
+        raise ValueError("KUBERNETES_SERVICE_HOST is not set: istiod runs as a pod")
+    return Settings(
+        api_server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        pod=environment.get("POD_NAME", "istiod"),
+        namespace=environment.get("POD_NAMESPACE", "istio-system"),
+        issue_for=timedelta(seconds=_seconds(environment, "DEFAULT_WORKLOAD_CERT_TTL", "24h")),
+        debounce=_seconds(environment, "PILOT_DEBOUNCE_AFTER", "2ms"),
+        debounce_max=_seconds(environment, "PILOT_DEBOUNCE_MAX", "20ms"),
+    )
+
+
+def _seconds(environment: Mapping[str, str], name: str, default: str) -> float:
+    text = environment.get(name, default)
+    match = _DURATION.fullmatch(text)
+    value = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if not value:
+        raise ValueError(f"{name}={text!r} is not a positive duration such as 24h, 90s or 2ms")
+    return value

@@ -1,0 +1,429 @@
+"""Which pods get a proxy, and what is added to them: pure functions from a pod to a JSON patch (RFC 6902).
+
+Istio's rules and names: https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/. Where this differs:
+there is no agent beside Envoy. The container's command is Envoy itself, its bootstrap stands in its arguments, and its
+key comes from istiod over the same authenticated stream as the rest.
+
+Why an ordinary container and not a native sidecar (an init container that keeps running): all containers of a pod then
+start at once, which brings a pod up a few hundred milliseconds sooner, and every Kubernetes since 1.7 knows the form.
+What a native sidecar is for at a pod's end is done by the preStop hook: the proxy outlives the connections it carries.
+The annotation `sidecar.istio.io/nativeSidecar: "true"` asks for a native one.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+import yaml
+
+from lab.controlplane import bootstrap, probes, redirection
+from lab.controlplane.bootstrap import PROXY_UID, READY_PORT, STATS_PORT, ProxySettings, StatsMatcher
+from lab.controlplane.fleet import GATEWAY_TEMPLATE, STATUS_ANNOTATION, TEMPLATES_ANNOTATION
+from lab.controlplane.kubernetes import TLS_MODE_LABEL
+from lab.controlplane.proxy import ProxyKind
+
+Object = dict[str, Any]
+
+PROXY = "istio-proxy"
+INIT = "istio-init"
+_INJECT = "sidecar.istio.io/inject"
+_PROXY_CONFIG = "proxy.istio.io/config"
+_NATIVE = "sidecar.istio.io/nativeSidecar"
+_REVISION = "default"
+# Istio injects nothing there, whatever the labels say.
+_SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
+# The image of a gateway's manifest, to be replaced by the mesh's own.
+_AUTO_IMAGE = "auto"
+
+_CANONICAL_NAME = "service.istio.io/canonical-name"
+_CANONICAL_REVISION = "service.istio.io/canonical-revision"
+
+
+class Resources(msgspec.Struct, frozen=True):
+    """A container's requests and limits."""
+
+    requests: dict[str, str] = msgspec.field(default_factory=lambda: {"cpu": "10m", "memory": "40Mi"})
+    limits: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Values(msgspec.Struct, frozen=True, rename="camel"):
+    """The mesh's choices for all proxies: the key `values` of the ConfigMap `istio-sidecar-injector`."""
+
+    image: str = "mesh-lab/proxyv2"
+    image_pull_policy: str = "IfNotPresent"
+    concurrency: int = 1
+    log_level: str = "warning"
+    hold_application_until_proxy_starts: bool = False
+    native_sidecars: bool = False
+    rewrite_app_http_probe: bool = msgspec.field(default=True, name="rewriteAppHTTPProbe")
+    termination_drain_seconds: int = 5
+    resources: Resources = msgspec.field(default_factory=Resources)
+
+
+def parse_values(text: str) -> Values:
+    """Values from YAML. Raises ValueError that names the field."""
+    try:
+        return msgspec.convert(yaml.safe_load(text) or {}, Values)
+    except (msgspec.ValidationError, yaml.YAMLError) as error:
+        raise ValueError(f"ConfigMap 'istio-sidecar-injector', key 'values': {error}") from None
+
+
+class _ProxyStatsMatcher(msgspec.Struct, frozen=True, rename="camel"):
+    inclusion_prefixes: tuple[str, ...] = ()
+    inclusion_suffixes: tuple[str, ...] = ()
+    inclusion_regexps: tuple[str, ...] = ()
+
+
+class _PodConfig(msgspec.Struct, frozen=True, rename="camel"):
+    """The annotation `proxy.istio.io/config`; Istio's other fields are ignored."""
+
+    concurrency: int | None = None
+    hold_application_until_proxy_starts: bool | None = None
+    termination_drain_duration: str = ""
+    proxy_stats_matcher: _ProxyStatsMatcher = _ProxyStatsMatcher()
+
+
+@dataclass(frozen=True)
+class Place:
+    """What of the mesh an injected pod must know."""
+
+    control_plane: str = "istiod.istio-system.svc"
+    cluster_domain: str = "cluster.local"
+    values: Values = field(default_factory=Values)
+
+
+def wanted(pod: Mapping[str, Any], namespace: str) -> bool:
+    """Whether a pod that the webhook is asked about gets a proxy.
+
+    The labels of namespaces are the API server's business: the webhook's selectors stand for them, and a namespace is
+    known there before it is known here. Pods on the node's network get none: the redirection would be the node's.
+    """
+    meta, spec = pod.get("metadata") or {}, pod.get("spec") or {}
+    if spec.get("hostNetwork") or namespace in _SYSTEM_NAMESPACES:
+        return False
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    if STATUS_ANNOTATION in annotations and any(c.get("name") == PROXY for c in _all_containers(spec)):
+        return False
+    return str(labels.get(_INJECT, annotations.get(_INJECT, "true"))).lower() == "true"
+
+
+def inject(pod: Mapping[str, Any], place: Place) -> Object:
+    """The pod with its proxy. The given one is not changed. Raises ValueError that names a bad annotation."""
+    new: Object = copy.deepcopy(dict(pod))
+    meta, spec = new.setdefault("metadata", {}), new.setdefault("spec", {})
+    annotations = meta.get("annotations") or {}
+    templates = [name.strip() for name in annotations.get(TEMPLATES_ANNOTATION, "").split(",")]
+    values, config = _with_annotations(place.values, annotations)
+    if GATEWAY_TEMPLATE in templates:
+        _as_gateway(meta, spec, replace(place, values=values), config)
+    else:
+        _as_sidecar(meta, spec, replace(place, values=values), config)
+    _add_volumes(spec)
+    _add_labels(meta, spec, sidecar=GATEWAY_TEMPLATE not in templates)
+    return new
+
+
+def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Object]:
+    """The JSON patch from one pod to another, by the fields of metadata and spec that differ."""
+    operations: list[Object] = []
+    for part in ("metadata", "spec"):
+        before, after = old.get(part), new.get(part) or {}
+        if before is None:
+            operations.append({"op": "add", "path": f"/{part}", "value": after})
+            continue
+        for name, value in after.items():
+            if name not in before or before[name] is None:
+                operations.append({"op": "add", "path": f"/{part}/{name}", "value": value})
+            elif before[name] != value:
+                operations.append({"op": "replace", "path": f"/{part}/{name}", "value": value})
+    return operations
+
+
+def _with_annotations(values: Values, annotations: Mapping[str, str]) -> tuple[Values, _PodConfig]:
+    try:
+        config = msgspec.convert(yaml.safe_load(annotations.get(_PROXY_CONFIG, "")) or {}, _PodConfig)
+    except (msgspec.ValidationError, yaml.YAMLError) as error:
+        raise ValueError(f"annotation {_PROXY_CONFIG}: {error}") from None
+    changes: Object = {}
+    if config.concurrency is not None:
+        changes["concurrency"] = config.concurrency
+    if config.hold_application_until_proxy_starts is not None:
+        changes["hold_application_until_proxy_starts"] = config.hold_application_until_proxy_starts
+    if config.termination_drain_duration:
+        changes["termination_drain_seconds"] = _whole_seconds(config.termination_drain_duration)
+    if "sidecar.istio.io/proxyImage" in annotations:
+        changes["image"] = annotations["sidecar.istio.io/proxyImage"]
+    if "sidecar.istio.io/logLevel" in annotations:
+        changes["log_level"] = annotations["sidecar.istio.io/logLevel"]
+    if "sidecar.istio.io/rewriteAppHTTPProbers" in annotations:
+        changes["rewrite_app_http_probe"] = annotations["sidecar.istio.io/rewriteAppHTTPProbers"].lower() == "true"
+    if _NATIVE in annotations:
+        changes["native_sidecars"] = annotations[_NATIVE].lower() == "true"
+    return msgspec.structs.replace(values, **changes), config
+
+
+def _whole_seconds(text: str) -> int:
+    if not text.endswith("s") or not text[:-1].isdigit():
+        raise ValueError(
+            f"annotation {_PROXY_CONFIG}: terminationDrainDuration: {text!r} is not whole seconds, as in 5s"
+        )
+    return int(text[:-1])
+
+
+def _as_sidecar(meta: Object, spec: Object, place: Place, config: _PodConfig) -> None:
+    values = place.values
+    containers: list[Object] = []
+    answered: list[probes.Probe] = []
+    for container in spec.get("containers") or ():
+        if values.rewrite_app_http_probe and container.get("name") != PROXY:
+            container, found = probes.rewrite(container)
+            answered += found
+        containers.append(container)
+    given = next((c for c in containers if c.get("name") == PROXY), {})
+    containers = [c for c in containers if c.get("name") != PROXY]
+    settings = _settings("sidecar", meta, place, config, tuple(answered))
+    proxy = _proxy(settings, values, given)
+    initial = [c for c in spec.get("initContainers") or () if c.get("name") not in (INIT, PROXY)]
+    interception = redirection.from_annotations(meta.get("annotations") or {})
+    # First of all, so that what other init containers send is redirected too once there is a proxy to take it.
+    initial.insert(0, _redirecting(interception, values))
+    if values.native_sidecars:
+        initial.insert(1, {**proxy, "restartPolicy": "Always"})
+    elif values.hold_application_until_proxy_starts:
+        containers.insert(0, {**proxy, "lifecycle": {**proxy["lifecycle"], "postStart": _WAIT_FOR_READY}})
+    else:
+        containers.append(proxy)
+    spec["containers"], spec["initContainers"] = containers, initial
+    _set_status(meta, [INIT], [PROXY])
+
+
+def _as_gateway(meta: Object, spec: Object, place: Place, config: _PodConfig) -> None:
+    """The manifest's own container `istio-proxy` becomes a router; there is nothing to redirect."""
+    containers = list(spec.get("containers") or ())
+    given: Object = next((c for c in containers if c.get("name") == PROXY), {})
+    settings = _settings("router", meta, place, config, ())
+    proxy = _proxy(settings, place.values, given)
+    spec["containers"] = [*(c for c in containers if c.get("name") != PROXY), proxy]
+    _set_status(meta, [], [PROXY])
+
+
+def _settings(
+    kind: ProxyKind, meta: Object, place: Place, config: _PodConfig, answered: tuple[probes.Probe, ...]
+) -> ProxySettings:
+    annotations = meta.get("annotations") or {}
+    stats = config.proxy_stats_matcher
+    return ProxySettings(
+        kind=kind,
+        workload=_workload(meta),
+        control_plane=place.control_plane,
+        cluster_domain=place.cluster_domain,
+        concurrency=place.values.concurrency,
+        log_level=place.values.log_level,
+        probes=answered,
+        stats=StatsMatcher(
+            (*stats.inclusion_prefixes, *_listed(annotations, "sidecar.istio.io/statsInclusionPrefixes")),
+            (*stats.inclusion_suffixes, *_listed(annotations, "sidecar.istio.io/statsInclusionSuffixes")),
+            (*stats.inclusion_regexps, *_listed(annotations, "sidecar.istio.io/statsInclusionRegexps")),
+        ),
+    )
+
+
+def _listed(annotations: Mapping[str, str], name: str) -> list[str]:
+    return [part.strip() for part in annotations.get(name, "").split(",") if part.strip()]
+
+
+def _workload(meta: Mapping[str, Any]) -> str:
+    """The Deployment's name, from the names that its ReplicaSet gives its pods."""
+    owner = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), None)
+    if owner is None:
+        return str(meta.get("name") or "")
+    template = (meta.get("labels") or {}).get("pod-template-hash", "")
+    name = str(owner["name"])
+    return name.removesuffix(f"-{template}") if owner.get("kind") == "ReplicaSet" and template else name
+
+
+def _proxy(settings: ProxySettings, values: Values, given: Mapping[str, Any]) -> Object:
+    """The container. What the pod's author wrote for a container of this name goes first, as in Istio."""
+    image = given.get("image", _AUTO_IMAGE)
+    environment = {variable["name"]: variable for variable in (*_ENVIRONMENT, *(given.get("env") or ()))}
+    mounts = {mount["mountPath"]: mount for mount in (*_MOUNTS, *(given.get("volumeMounts") or ()))}
+    ports = {
+        port["containerPort"]: port
+        for port in (
+            {"name": "http-envoy-prom", "containerPort": STATS_PORT, "protocol": "TCP"},
+            *(given.get("ports") or ()),
+        )
+    }
+    return {
+        "resources": msgspec.to_builtins(values.resources),
+        "readinessProbe": _READY_PROBE,
+        "lifecycle": {"preStop": _drain(settings.kind, values.termination_drain_seconds)},
+        "securityContext": _UNPRIVILEGED,
+        **given,
+        "name": PROXY,
+        "image": values.image if image == _AUTO_IMAGE else image,
+        "imagePullPolicy": given.get("imagePullPolicy", values.image_pull_policy),
+        "args": bootstrap.arguments(settings),
+        "env": list(environment.values()),
+        "ports": list(ports.values()),
+        "volumeMounts": list(mounts.values()),
+    }
+
+
+def _redirecting(interception: redirection.Interception, values: Values) -> Object:
+    return {
+        "name": INIT,
+        "image": values.image,
+        "imagePullPolicy": values.image_pull_policy,
+        "command": ["nft"],
+        "args": [redirection.ruleset(interception)],
+        "resources": msgspec.to_builtins(values.resources),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": False,
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "runAsNonRoot": False,
+        },
+    }
+
+
+def _add_volumes(spec: Object) -> None:
+    present = {volume.get("name") for volume in spec.get("volumes") or ()}
+    spec["volumes"] = [
+        *(spec.get("volumes") or ()),
+        *(copy.deepcopy(volume) for volume in _VOLUMES if volume["name"] not in present),
+    ]
+
+
+def _add_labels(meta: Object, spec: Object, *, sidecar: bool) -> None:
+    labels = dict(meta.get("labels") or {})
+    name = labels.get("app.kubernetes.io/name") or labels.get("app") or _workload(meta)
+    revision = labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
+    labels.setdefault(_CANONICAL_NAME, name)
+    labels.setdefault(_CANONICAL_REVISION, revision)
+    if sidecar:
+        labels.setdefault(TLS_MODE_LABEL, "istio")
+    meta["labels"] = labels
+    # Envoy's user is not root, and files of a projected volume are the owner's alone.
+    context = dict(spec.get("securityContext") or {})
+    context.setdefault("fsGroup", PROXY_UID)
+    spec["securityContext"] = context
+
+
+def _set_status(meta: Object, initial: list[str], containers: list[str]) -> None:
+    status = {
+        "initContainers": initial,
+        "containers": containers,
+        "volumes": [volume["name"] for volume in _VOLUMES],
+        "revision": _REVISION,
+    }
+    annotations = dict(meta.get("annotations") or {})
+    annotations[STATUS_ANNOTATION] = json.dumps(status, separators=(",", ":"))
+    meta["annotations"] = annotations
+
+
+def _all_containers(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+
+
+def _field(name: str, path: str) -> Object:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+_ENVIRONMENT: tuple[Object, ...] = (
+    _field("POD_NAME", "metadata.name"),
+    _field("POD_NAMESPACE", "metadata.namespace"),
+    _field("INSTANCE_IP", "status.podIP"),
+    _field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
+)
+
+_VOLUMES: tuple[Object, ...] = (
+    {
+        "name": "istio-token",
+        "projected": {
+            "sources": [
+                {"serviceAccountToken": {"audience": "istio-ca", "expirationSeconds": 43200, "path": "istio-token"}}
+            ]
+        },
+    },
+    {"name": "istiod-ca-cert", "configMap": {"name": "istio-ca-root-cert"}},
+    {
+        "name": "istio-podinfo",
+        "downwardAPI": {
+            "items": [
+                {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
+                {"path": "annotations", "fieldRef": {"fieldPath": "metadata.annotations"}},
+            ]
+        },
+    },
+)
+
+_MOUNTS: tuple[Object, ...] = (
+    {"name": "istio-token", "mountPath": bootstrap.TOKEN_DIRECTORY},
+    {"name": "istiod-ca-cert", "mountPath": bootstrap.ROOT_DIRECTORY},
+    {"name": "istio-podinfo", "mountPath": "/etc/istio/pod"},
+)
+
+_UNPRIVILEGED: Object = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "privileged": False,
+    "readOnlyRootFilesystem": True,
+    "runAsUser": PROXY_UID,
+    "runAsGroup": PROXY_UID,
+    "runAsNonRoot": True,
+}
+
+# Istio asks every 15 s once a proxy has started; a lab is in a hurry, and the answer costs Envoy next to nothing.
+_READY_PROBE: Object = {
+    "httpGet": {"path": "/healthz/ready", "port": READY_PORT},
+    "initialDelaySeconds": 0,
+    "periodSeconds": 1,
+    "timeoutSeconds": 3,
+    "failureThreshold": 30,
+}
+
+_READY_SCRIPT = r"""
+for try in {1..600}; do
+  exec 3<>/dev/tcp/127.0.0.1/15000 &&
+    printf 'GET /ready HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n' >&3 &&
+    read -r _ code _ <&3
+  [ "$code" = 200 ] && exit 0
+  sleep 0.1
+done 2>/dev/null
+exit 1
+"""
+_WAIT_FOR_READY: Object = {"exec": {"command": ["bash", "-c", _READY_SCRIPT]}}
+
+# Local ports of connections that come from elsewhere: through the redirection, or straight to a gateway's listeners.
+_CARRIED: Mapping[ProxyKind, str] = {"sidecar": "sport = :15001 or sport = :15006", "router": "sport < :15000"}
+_DRAIN_SCRIPT = r"""
+exec 3<>/dev/tcp/127.0.0.1/15000 &&
+  printf 'POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n' >&3 &&
+  printf 'Content-Length: 0\r\n\r\n' >&3 &&
+  cat <&3
+end=$((SECONDS + {seconds}))
+sleep 1
+while [ $SECONDS -lt $end ] && [ -n "$(ss -Htn state established '( {carried} )' || echo unknown)" ]; do
+  sleep 0.1
+done
+"""
+
+
+def _drain(kind: ProxyKind, seconds: int) -> Object:
+    """Runs before Envoy is told to end, so that no request is lost that ends within `seconds`.
+
+    Envoy asks its clients to leave (`Connection: close`, GOAWAY) and goes on serving those that stay. The first second
+    is for the news: until every other proxy knows that this pod is going, they send it more. After it the pod may end
+    as soon as nobody is connected any more. Istio waits the whole time, always.
+    """
+    script = _DRAIN_SCRIPT.replace("{seconds}", str(seconds)).replace("{carried}", _CARRIED[kind])
+    return {"exec": {"command": ["bash", "-c", script]}}

@@ -1,0 +1,196 @@
+"""An application's probes, made to reach it although its ports answer mutual TLS only.
+
+The node's probes come from outside the pod and carry no certificate. Istio sends them to its agent; here Envoy itself
+answers on 15020, a port that redirection leaves alone, at Istio's path `/app-health/CONTAINER/PROBE`:
+
+- http: handed on to the application over loopback, whose answer is the answer;
+- tcp: a connection to Envoy says nothing about the application, so Envoy tries the application's port itself, once a
+  second, and answers 200 while it connects and 503 while it does not;
+- grpc: likewise, with gRPC's own health check;
+- exec: runs within the container and stays as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+HTTP_CONNECTION_MANAGER = (
+    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+)
+PORT = 15020
+_PROBES: Mapping[str, str] = {"readinessProbe": "readyz", "livenessProbe": "livez", "startupProbe": "startupz"}
+_CHECK_SECONDS = "1s"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe that Envoy answers: where it is asked, and what it asks of the application."""
+
+    path: str
+    kind: Literal["http", "https", "tcp", "grpc"]
+    port: int
+    target: str
+    timeout_seconds: int
+
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster that leads to the application for this probe."""
+        return "probe" + self.path.replace("/", ".")
+
+
+def rewrite(container: Mapping[str, Any]) -> tuple[dict[str, Any], list[Probe]]:
+    """The container with its probes sent to 15020, and what Envoy must know to answer them."""
+    new: dict[str, Any] = {**container}
+    probes = []
+    for field, word in _PROBES.items():
+        declared = container.get(field)
+        if not declared:
+            continue
+        probe = _read(f"/app-health/{container['name']}/{word}", declared, container)
+        if probe is None:
+            continue
+        probes.append(probe)
+        changed = copy.deepcopy(dict(declared))
+        action = changed.pop("httpGet", None) or {}
+        changed.pop("tcpSocket", None)
+        changed.pop("grpc", None)
+        changed["httpGet"] = {"path": probe.path, "port": PORT, "scheme": "HTTP"}
+        if action.get("httpHeaders"):
+            changed["httpGet"]["httpHeaders"] = action["httpHeaders"]
+        new[field] = changed
+    return new, probes
+
+
+def _read(path: str, declared: Mapping[str, Any], container: Mapping[str, Any]) -> Probe | None:
+    """None for a probe that is left alone: exec, one that names another host, or a port that there is not."""
+    timeout = max(int(declared.get("timeoutSeconds") or 1), 1)
+    if http := declared.get("httpGet"):
+        port = _number(http.get("port"), container)
+        if port is None or http.get("host") or port == PORT:
+            return None
+        kind: Literal["http", "https"] = "https" if http.get("scheme", "HTTP").upper() == "HTTPS" else "http"
+        return Probe(path, kind, port, http.get("path") or "/", timeout)
+    if tcp := declared.get("tcpSocket"):
+        port = _number(tcp.get("port"), container)
+        return None if port is None or tcp.get("host") else Probe(path, "tcp", port, "", timeout)
+    if grpc := declared.get("grpc"):
+        return Probe(path, "grpc", int(grpc["port"]), grpc.get("service") or "", timeout)
+    return None
+
+
+def _number(port: object, container: Mapping[str, Any]) -> int | None:
+    if isinstance(port, int):
+        return port
+    if isinstance(port, str) and port.isdigit():
+        return int(port)
+    named = (p for p in container.get("ports") or () if p.get("name") == port)
+    return next((int(p["containerPort"]) for p in named), None)
+
+
+def listener(probes: list[Probe]) -> dict[str, Any]:
+    """Envoy's listener on 15020."""
+    routes = [
+        {
+            "match": {"path": probe.path},
+            "route": {
+                "cluster": probe.cluster,
+                "prefix_rewrite": probe.target if probe.target.startswith("/") else f"/{probe.target}",
+                "timeout": f"{probe.timeout_seconds}s",
+            },
+        }
+        for probe in probes
+        if probe.kind in ("http", "https")
+    ]
+    checks = [_health_filter(probe) for probe in probes if probe.kind in ("tcp", "grpc")]
+    manager = {
+        "@type": HTTP_CONNECTION_MANAGER,
+        "stat_prefix": "probes",
+        "route_config": {"virtual_hosts": [{"name": "probes", "domains": ["*"], "routes": routes}]},
+        "http_filters": [
+            *checks,
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+            },
+        ],
+    }
+    return {
+        "name": "probes",
+        "address": {"socket_address": {"address": "0.0.0.0", "port_value": PORT}},
+        "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+    }
+
+
+def _health_filter(probe: Probe) -> dict[str, Any]:
+    return {
+        "name": "envoy.filters.http.health_check",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.health_check.v3.HealthCheck",
+            "pass_through_mode": False,
+            "headers": [{"name": ":path", "string_match": {"exact": probe.path}}],
+            "cluster_min_healthy_percentages": {probe.cluster: {"value": 100}},
+        },
+    }
+
+
+def clusters(probes: list[Probe]) -> list[dict[str, Any]]:
+    """The clusters that lead to the application, over loopback."""
+    return [_cluster(probe) for probe in probes]
+
+
+def _cluster(probe: Probe) -> dict[str, Any]:
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": probe.port}}
+    cluster: dict[str, Any] = {
+        "name": probe.cluster,
+        "type": "STATIC",
+        "connect_timeout": f"{probe.timeout_seconds}s",
+        "load_assignment": {
+            "cluster_name": probe.cluster,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }
+    if probe.kind == "https":
+        # As the node itself does: a probe's certificate is not verified.
+        cluster["transport_socket"] = {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+            },
+        }
+    if probe.kind in ("tcp", "grpc"):
+        check: dict[str, Any] = {"tcp_health_check": {}}
+        if probe.kind == "grpc":
+            check = {"grpc_health_check": {"service_name": probe.target} if probe.target else {}}
+            cluster["typed_extension_protocol_options"] = http2_options()
+        cluster["health_checks"] = [
+            {
+                "timeout": f"{probe.timeout_seconds}s",
+                "interval": _CHECK_SECONDS,
+                "no_traffic_interval": _CHECK_SECONDS,
+                "no_traffic_healthy_interval": _CHECK_SECONDS,
+                "unhealthy_threshold": 1,
+                "healthy_threshold": 1,
+                **check,
+            }
+        ]
+    return cluster
+
+
+def http2_options(**more: Any) -> dict[str, Any]:
+    """A cluster's extension options for HTTP/2 upstream."""
+    name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    return {
+        name: {
+            "@type": f"type.googleapis.com/{name}",
+            "explicit_http_config": {"http2_protocol_options": {"connection_keepalive": _KEEPALIVE}},
+            **more,
+        }
+    }
+
+
+_KEEPALIVE = {"interval": "10s", "timeout": "5s"}

@@ -1,0 +1,108 @@
+"""The redirection of a pod's traffic through its sidecar: one nftables table, loaded by the init container at once.
+
+Inbound TCP goes to 15006 and outbound TCP to 15001, but for what Envoy itself sends (it runs as its own user), what is
+for loopback, and what annotations leave out. 127.0.0.6 is where Envoy connects to the application from.
+https://istio.io/latest/docs/ops/deployment/application-requirements/
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lab.controlplane.bootstrap import PROXY_UID, READY_PORT, STATS_PORT
+from lab.controlplane.probes import PORT as PROBE_PORT
+
+INBOUND_PORT = 15006
+OUTBOUND_PORT = 15001
+TABLE = "mesh_lab_redirection"
+_PREFIX = "traffic.sidecar.istio.io/"
+# 15008 is HBONE's: Istio leaves it alone in every pod.
+_OWN_PORTS = (15008, PROBE_PORT, READY_PORT, STATS_PORT)
+
+
+@dataclass(frozen=True)
+class Interception:
+    """What annotations make of it. `include_inbound` of None is all ports, an empty one is none."""
+
+    include_inbound: tuple[int, ...] | None = None
+    exclude_inbound: tuple[int, ...] = ()
+    exclude_outbound: tuple[int, ...] = ()
+    include_ranges: tuple[str, ...] | None = None
+    exclude_ranges: tuple[str, ...] = ()
+
+
+def from_annotations(annotations: Mapping[str, str]) -> Interception:
+    """Istio's annotations. Raises ValueError that names the annotation with the bad value."""
+    included, ranges = (
+        annotations.get(f"{_PREFIX}includeInboundPorts"),
+        annotations.get(f"{_PREFIX}includeOutboundIPRanges"),
+    )
+    return Interception(
+        None if included in (None, "*") else _ports(annotations, "includeInboundPorts"),
+        _ports(annotations, "excludeInboundPorts"),
+        _ports(annotations, "excludeOutboundPorts"),
+        None if ranges in (None, "*") else _ranges(annotations, "includeOutboundIPRanges"),
+        _ranges(annotations, "excludeOutboundIPRanges"),
+    )
+
+
+def _ports(annotations: Mapping[str, str], name: str) -> tuple[int, ...]:
+    text = annotations.get(_PREFIX + name, "")
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdigit() and 0 < int(part) < 65536 for part in parts):
+        raise ValueError(f"annotation {_PREFIX}{name}: {text!r} is not a list of ports")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _ranges(annotations: Mapping[str, str], name: str) -> tuple[str, ...]:
+    text = annotations.get(_PREFIX + name, "")
+    try:
+        return tuple(str(ipaddress.IPv4Network(part.strip(), strict=False)) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(f"annotation {_PREFIX}{name}: {text!r}: {error}") from None
+
+
+def ruleset(interception: Interception) -> str:
+    """The table in nft's language. Loading it twice leaves one."""
+    inbound = [f"tcp dport {_set((*_OWN_PORTS, *interception.exclude_inbound))} return"]
+    if interception.include_inbound is None:
+        inbound.append(f"meta l4proto tcp redirect to :{INBOUND_PORT}")
+    elif interception.include_inbound:
+        inbound.append(f"tcp dport {_set(interception.include_inbound)} redirect to :{INBOUND_PORT}")
+    proxy = f"meta skuid {PROXY_UID}"
+    outbound = [
+        'oifname "lo" ip saddr 127.0.0.6 return',
+        # A pod that calls its own service: Envoy hands the connection to its own inbound side.
+        f'oifname "lo" ip daddr != 127.0.0.1 {proxy} meta l4proto tcp redirect to :{INBOUND_PORT}',
+        f'oifname "lo" meta skuid != {PROXY_UID} return',
+        f"{proxy} return",
+        "ip daddr 127.0.0.1 return",
+    ]
+    if interception.exclude_outbound:
+        outbound.append(f"tcp dport {_set(interception.exclude_outbound)} return")
+    if interception.exclude_ranges:
+        outbound.append(f"ip daddr {_set(interception.exclude_ranges)} return")
+    if interception.include_ranges is None:
+        outbound.append(f"meta l4proto tcp redirect to :{OUTBOUND_PORT}")
+    elif interception.include_ranges:
+        outbound.append(f"ip daddr {_set(interception.include_ranges)} meta l4proto tcp redirect to :{OUTBOUND_PORT}")
+    return "\n".join(
+        (
+            f"table ip {TABLE} {{}}",
+            f"delete table ip {TABLE}",
+            f"table ip {TABLE} {{",
+            *_chain("inbound", "prerouting", inbound),
+            *_chain("outbound", "output", outbound),
+            "}",
+        )
+    )
+
+
+def _chain(name: str, hook: str, rules: list[str]) -> list[str]:
+    return [f"  chain {name} {{", f"    type nat hook {hook} priority -100;", *(f"    {rule}" for rule in rules), "  }"]
+
+
+def _set(members: tuple[object, ...]) -> str:
+    return "{ " + ", ".join(map(str, dict.fromkeys(members))) + " }"

@@ -1,0 +1,151 @@
+"""What the control plane knows of the cluster, and as of which version of each object.
+
+Takes what is followed, hands it to the snapshot's `World`, and keeps the books that the `World` has no need of: which
+snapshot is the first to include a given version of an object, who runs a proxy, which status an object carries.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from lab.controlplane.fleet import Fleet
+from lab.controlplane.kubeclient import Kind, Object
+from lab.controlplane.model import KINDS
+from lab.controlplane.signals import Signal
+from lab.controlplane.snapshot import WATCHED, Snapshot, World
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, str, str]
+Hook = Callable[[str, Object], None]
+
+# The cluster-wide kinds among those that translation reads.
+_CLUSTER_WIDE = frozenset({"Namespace"})
+FOLLOWED: Mapping[str, Kind] = {kind.kind: Kind(*kind, kind.kind not in _CLUSTER_WIDE) for kind in WATCHED}
+# Objects that are gone are remembered for those who wait for exactly that.
+_GONE_KEPT = 10_000
+
+
+class Included(NamedTuple):
+    """An object's version, and the first snapshot that holds all that this version says."""
+
+    resource_version: str
+    snapshot: int
+
+
+class Subject(NamedTuple):
+    """What a report on an Istio resource needs to know of it."""
+
+    uid: str
+    api_version: str
+    generation: int
+    status: Mapping[str, Any]
+
+
+class ClusterState:
+    """Takes events (it is the followers' sink) and makes snapshots.
+
+    `changed` fires on what a proxy could notice, `snapshotted` with each snapshot, `progress` on every event, and
+    whenever a proxy has come, answered or gone.
+    """
+
+    def __init__(self, root_namespace: str) -> None:
+        self._world = World(root_namespace=root_namespace)
+        self._snapshot: Snapshot | None = None
+        self._versions: dict[Key, Included] = {}
+        self._gone: dict[Key, int] = {}
+        self._fresh: set[Key] = set()
+        self._hooks: dict[str, list[Hook]] = {}
+        self.fleet = Fleet()
+        self.subjects: dict[Key, Subject] = {}
+        self.changed = Signal()
+        self.progress = Signal()
+        self.snapshotted = Signal()
+
+    def hook(self, kind: str, hook: Hook) -> None:
+        """Call `hook(event, object)` for each event of a kind; a list gives ADDED and DELETED ones."""
+        self._hooks.setdefault(kind, []).append(hook)
+
+    def replace(self, kind: Kind, objects: list[Object]) -> None:
+        """These objects are all there are of a kind."""
+        listed = {_key(kind.kind, obj) for obj in objects}
+        known = {*self._versions, *self._fresh}
+        for gone in [key for key in known if key[0] == kind.kind and key not in listed]:
+            self.apply(kind, "DELETED", {"metadata": {"namespace": gone[1], "name": gone[2]}})
+        for obj in objects:
+            self.apply(kind, "ADDED", obj)
+
+    def apply(self, kind: Kind, event: str, obj: Object) -> None:
+        """Take one event. An object that nobody can make sense of is left out, with a line in the log."""
+        key = _key(kind.kind, obj)
+        try:
+            visible = kind.kind in FOLLOWED and self._world.apply(kind.kind, event, obj)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            log.warning("%s %s/%s cannot be read and is left out: %r", *key, error)
+            visible = False
+        self._book(key, event, obj, visible=visible)
+        if kind.kind == "Pod":
+            self.fleet.apply(event, obj)
+        for hook in self._hooks.get(kind.kind, ()):
+            hook(event, obj)
+        if visible:
+            self.changed.fire()
+        self.progress.fire()
+
+    def snapshot(self) -> Snapshot:
+        """The cluster as it is now."""
+        snapshot = self._world.snapshot()
+        for key in self._fresh:
+            if key in self._versions:
+                self._versions[key] = Included(self._versions[key].resource_version, snapshot.version)
+            else:
+                self._gone[key] = snapshot.version
+        self._fresh.clear()
+        while len(self._gone) > _GONE_KEPT:
+            del self._gone[next(iter(self._gone))]
+        self._snapshot = snapshot
+        self.snapshotted.fire()
+        return snapshot
+
+    @property
+    def latest(self) -> Snapshot:
+        """The last snapshot that was made."""
+        return self._snapshot or self.snapshot()
+
+    @property
+    def settled(self) -> bool:
+        """Nothing has changed since the last snapshot."""
+        return not self._fresh
+
+    def included(self, key: Key) -> Included | None:
+        """An object's version and the first snapshot with it; None when there is no such object."""
+        known = self._versions.get(key)
+        if known is not None and key in self._fresh:
+            return Included(known.resource_version, self.latest.version + 1)
+        return known
+
+    def gone_since(self, key: Key) -> int:
+        """The first snapshot without an object that is no more (or never was)."""
+        return self.latest.version + 1 if key in self._fresh else self._gone.get(key, 0)
+
+    def _book(self, key: Key, event: str, obj: Object, *, visible: bool) -> None:
+        meta = obj["metadata"]
+        if event == "DELETED":
+            self._versions.pop(key, None)
+            self.subjects.pop(key, None)
+        else:
+            before = self._versions.get(key)
+            self._versions[key] = Included(meta.get("resourceVersion", ""), before.snapshot if before else 0)
+            self._gone.pop(key, None)
+            if key[0] in KINDS:
+                self.subjects[key] = Subject(
+                    meta.get("uid", ""), obj.get("apiVersion", ""), meta.get("generation", 0), obj.get("status") or {}
+                )
+        if visible:
+            self._fresh.add(key)
+
+
+def _key(kind: str, obj: Object) -> Key:
+    return (kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
