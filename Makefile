@@ -29,7 +29,7 @@ unit: install ## Run the unit tests (one of them: make unit ARGS='-k NAME')
 	$(BIN)/pytest tests/unit $(ARGS)
 
 e2e: lab-up ## Run the end-to-end tests (one of them: make e2e ARGS='-k NAME')
-	$(BIN)/pytest tests/e2e $(ARGS)
+	$(BIN)/pytest tests/e2e --cluster $(CLUSTER) --mesh-kubeconfig "$$($(LAB) status -o kubeconfig)" $(ARGS)
 
 load: lab-up ## Put load on the lab and report figures and limits (options: ARGS='--help')
 	@$(LAB) load $(ARGS)

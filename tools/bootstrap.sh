@@ -39,13 +39,21 @@ find_manager() {
     done
 }
 
+# What was installed from: the same lock file, project and directory (scripts in .venv/bin hold absolute paths).
+fingerprint() { { pwd; cat requirements.lock pyproject.toml; } | cksum; }
+
+installed() { [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$(fingerprint)" ]; }
+
 has_venv() { "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; }
 
 missing_packages() {
     for program in nft ip newuidmap unshare setpriv; do
         command -v "$program" >/dev/null 2>&1 || package_of "$program"
     done
-    has_venv || package_of venv
+    # A named interpreter that is not there is reported as such, not installed.
+    if ! installed && { [ "$PYTHON" = python3 ] || command -v "$PYTHON" >/dev/null 2>&1; }; then
+        has_venv || package_of venv
+    fi
 }
 
 install_command() {
@@ -71,10 +79,10 @@ install_system_packages() {
     fi
     echo "installing system packages: $packages"
     if [ "$manager" = apt-get ]; then
-        # shellcheck disable=SC2086 -- an empty prefix is no word
+        # shellcheck disable=SC2086  # an empty prefix is no word
         $as_root apt-get update -q >/dev/null || echo "bootstrap: apt-get update failed; trying with the lists that are there" >&2
     fi
-    # shellcheck disable=SC2046,SC2086 -- both are lists of words
+    # shellcheck disable=SC2046,SC2086  # both are lists of words
     $as_root $(install_command) $packages || fail "could not install: $packages"
 }
 
@@ -85,11 +93,8 @@ check_python() {
     has_venv || fail "$PYTHON lacks venv or ensurepip" "install them (Debian, Ubuntu: sudo apt-get install python3-venv)"
 }
 
-# What was installed from: the same lock file, project and directory (scripts in .venv/bin hold absolute paths).
-fingerprint() { { pwd; cat requirements.lock pyproject.toml; } | cksum; }
-
 install_python_packages() {
-    if [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$(fingerprint)" ]; then return 0; fi
+    if installed; then return 0; fi
     check_python
     if [ ! -x "$VENV/bin/python" ] || ! "$VENV/bin/python" -c 'import pip' 2>/dev/null; then
         echo "making $VENV with $("$PYTHON" -V)"

@@ -105,4 +105,8 @@ def _aligned(lines: list[tuple[str, str]]) -> str:
     return "\n".join(f"{label:<12}{text}" for label, text in lines)
 
 
-_PRINTERS = {"text": _text, "json": _json}
+def _kubeconfig(status: LabStatus) -> str:
+    return status.kubeconfig
+
+
+_PRINTERS = {"text": _text, "json": _json, "kubeconfig": _kubeconfig}
