@@ -5,7 +5,6 @@ from __future__ import annotations
 from lab.kube.api.app import build_app, serve
 from lab.kube.api.authentication import Authenticator
 from lab.kube.api.context import ClusterInfo
-from lab.kube.api.webhook_calls import Caller
 from lab.kube.api.webhooks import Webhooks
 
-__all__ = ["Authenticator", "Caller", "ClusterInfo", "Webhooks", "build_app", "serve"]
+__all__ = ["Authenticator", "ClusterInfo", "Webhooks", "build_app", "serve"]

@@ -13,6 +13,7 @@ from aiohttp import web
 from lab.kube.api import answers, discovery, dispatch, health, openapi, proxying
 from lab.kube.api.authentication import Authenticator
 from lab.kube.api.context import AUTHENTICATOR, INFO, REGISTRY, STREAMS, USER, ClusterInfo
+from lab.kube.api.webhooks import Webhooks
 from lab.kube.errors import ApiError, bad_request, internal
 from lab.kube.registry.registry import Registry
 from lab.kube.streams import NodeStreams
@@ -39,6 +40,7 @@ def build_app(
     app[STREAMS] = streams
     app[INFO] = info
     app.cleanup_ctx.append(proxying.client_session)
+    app.on_cleanup.append(_close_webhooks)
     health.add_routes(app)
     discovery.add_routes(app)
     openapi.add_routes(app)
@@ -63,6 +65,12 @@ async def serve(app: web.Application, sockets: Sequence[socket.socket], context:
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()
+
+
+async def _close_webhooks(app: web.Application) -> None:
+    admission = app[REGISTRY].admission
+    if isinstance(admission, Webhooks):
+        await admission.close()
 
 
 @web.middleware

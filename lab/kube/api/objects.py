@@ -12,7 +12,7 @@ from lab.kube.api.context import Call
 from lab.kube.api.negotiation import Form, choose
 from lab.kube.api.parameters import EXACT, delete_options, list_options, write_options
 from lab.kube.api.tables.columns import Printer
-from lab.kube.errors import ApiError, bad_request
+from lab.kube.errors import ApiError, Cause, bad_request, invalid
 from lab.kube.registry.options import Patch, PatchKind
 from lab.kube.resources import Resource
 
@@ -80,14 +80,17 @@ async def update(call: Call) -> web.Response:
 
 
 async def patch(call: Call) -> web.Response:
-    """A change of the object, in one of the four languages for changes."""
+    """A change of the object, in one of the four languages for changes. Applying makes what is not there."""
     options = write_options(call)
     change = await read_patch(call)
     there = call.registry.find(call.resource, call.name, call.namespace) is not None
+    if change.kind is PatchKind.APPLY and not there and not call.target.subresource:
+        made = await call.registry.create(call.resource, change.body, namespace=call.namespace, options=options)
+        return answer(call, made, status=201)
     stored = await call.registry.patch(
         call.resource, call.name, call.namespace, change, subresource=call.target.subresource, options=options
     )
-    return answer(call, stored, status=200 if there else 201)
+    return answer(call, stored)
 
 
 async def delete(call: Call) -> web.Response:
@@ -175,9 +178,8 @@ async def read_patch(call: Call) -> Patch:
         if not isinstance(body, dict):
             raise bad_request("the body of an apply must be an object")
         if not call.query("fieldManager"):
-            raise bad_request(
-                'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
-            )
+            cause = Cause("fieldManager", "Required value: is required for apply patch", "FieldValueRequired")
+            raise invalid("PatchOptions", "", (cause,), "meta.k8s.io")
         body = addressed(call, body)
     return Patch(kind, body)
 

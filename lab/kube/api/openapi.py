@@ -25,12 +25,14 @@ from lab.kube.resources import CRDS, Resource
 from lab.kube.schemas import OBJECT_META, definition_name, definitions
 
 _PREFIX = "#/components/schemas/"
+_STRATEGIC = "application/strategic-merge-patch+json"
 _PATCH_TYPES = (
     "application/json-patch+json",
     "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
+    _STRATEGIC,
     "application/apply-patch+yaml",
 )
+_OLD_TYPE = "application/com.github.proto-openapi.spec.v2"
 _TEXT = {"type": "string", "uniqueItems": True}
 _FLAG = {"type": "boolean", "uniqueItems": True}
 _NUMBER = {"type": "integer", "uniqueItems": True}
@@ -99,7 +101,7 @@ _DOCUMENTS: web.AppKey[_Documents] = web.AppKey("openapi", _Documents)
 
 
 def add_routes(app: web.Application) -> None:
-    """Serve the index and the documents; version 2 is not served, and nothing that the lab knows of misses it."""
+    """Serve the index and the documents."""
     app[_DOCUMENTS] = _Documents()
     app.router.add_get("/openapi/v3", _index)
     app.router.add_get("/openapi/v3/{path:.+}", _one)
@@ -126,8 +128,24 @@ async def _one(request: web.Request) -> web.Response:
     )
 
 
-async def _old(_request: web.Request) -> web.Response:
-    raise ApiError(406, "NotAcceptable", "OpenAPI v2 is not served; use /openapi/v3")
+async def _old(request: web.Request) -> web.Response:
+    """An empty document of version 2, which kubectl asks for when version 3 does not know a kind: then nor does this.
+
+    client-go accepts it as protobuf alone: gnostic's `Document` of `swagger` (1), `info` (2: title 1, version 2).
+    """
+    version = request.app[INFO].version
+    if _OLD_TYPE not in request.headers.get("Accept", ""):
+        info = {"title": "Kubernetes", "version": version}
+        return json_response({"swagger": "2.0", "info": info, "paths": {}, "definitions": {}})
+    described = _text_field(1, b"Kubernetes") + _text_field(2, version.encode())
+    return web.Response(
+        body=_text_field(1, b"2.0") + _text_field(2, described), headers={"Content-Type": "application/octet-stream"}
+    )
+
+
+def _text_field(number: int, text: bytes) -> bytes:
+    """A protobuf field of under 128 bytes."""
+    return bytes((number << 3 | 2, len(text))) + text
 
 
 def _served(registry: Registry) -> dict[str, list[Resource]]:
@@ -144,8 +162,11 @@ def _document(registry: Registry, resources: Iterable[Resource], version: str) -
     paths: dict[str, Any] = {}
     for resource in resources:
         own = components.add(resource)
+        # kubectl reads off a patch's types whether it may send a strategic one, which custom resources do not take.
+        custom = registry.resources.is_custom(resource)
+        patches = [media for media in _PATCH_TYPES if not (custom and media == _STRATEGIC)]
         for path, gvk, schema, actions in _paths(components, resource, own):
-            operations = {_METHODS.get(action, action): _operation(action, gvk, schema) for action in actions}
+            operations = {_METHODS.get(action, action): _operation(action, gvk, schema, patches) for action in actions}
             names = [name for name in ("namespace", "name") if f"{{{name}}}" in path]
             paths[path] = {"parameters": [_parameter(name, _TEXT, "path") for name in names], **operations}
     return {
@@ -179,7 +200,7 @@ def _paths(components: _Components, resource: Resource, own: str) -> Iterator[tu
         yield f"{collection}/{{name}}/{name}", kind, schema, actions
 
 
-def _operation(action: str, gvk: _Gvk, schema: str) -> dict[str, Any]:
+def _operation(action: str, gvk: _Gvk, schema: str, patches: Iterable[str]) -> dict[str, Any]:
     group, version, kind = gvk
     content = {"schema": {"$ref": _PREFIX + schema}}
     operation: dict[str, Any] = {
@@ -191,7 +212,7 @@ def _operation(action: str, gvk: _Gvk, schema: str) -> dict[str, Any]:
     if action in ("post", "put"):
         operation["requestBody"] = {"content": {"*/*": content}, "required": True}
     elif action == "patch":
-        operation["requestBody"] = {"content": {media: {"schema": {"type": "object"}} for media in _PATCH_TYPES}}
+        operation["requestBody"] = {"content": {media: {"schema": {"type": "object"}} for media in patches}}
     return operation
 
 

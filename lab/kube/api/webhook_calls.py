@@ -35,15 +35,13 @@ class Caller:
         """The webhook's decoded answer. Raises `CallError`."""
         limit = int(hook.get("timeoutSeconds", USUAL_LIMIT_S))
         config = hook.get("clientConfig") or {}
-        named, target, server_name = self._target(config)
-        shown = f"{named}{'&' if '?' in named else '?'}timeout={limit}s"
+        shown, target, server_name = self._target(config, f"timeout={limit}s")
         context = _context(config.get("caBundle") or "")
         try:
             async with (
                 asyncio.timeout(limit),
                 self._client().post(
                     target,
-                    params={"timeout": f"{limit}s"},
                     data=orjson.dumps(review),
                     headers={"Content-Type": "application/json", "Accept": "application/json"},
                     ssl=context,
@@ -68,21 +66,23 @@ class Caller:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+            self._session = None
 
-    def _target(self, config: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    def _target(self, config: Mapping[str, Any], query: str) -> tuple[str, str, str | None]:
         """(URL as it is named, URL to connect to, name that the certificate must have)."""
         if config.get("url"):
-            return str(config["url"]), str(config["url"]), None
+            url = f"{config['url']}?{query}"
+            return url, url, None
         service = config.get("service") or {}
         namespace, name, port = service.get("namespace", ""), service.get("name", ""), service.get("port", 443)
         path = "/" + str(service.get("path", "")).lstrip("/")
         server_name = f"{name}.{namespace}.svc"
-        named = f"https://{server_name}:{port}{path}"
+        named = f"https://{server_name}:{port}{path}?{query}"
         try:
             address = endpoints.of_service(self._registry, namespace, name, port)
         except ApiError as error:
             raise CallError(f'failed to call webhook: Post "{named}": {error.message}') from error
-        return named, f"https://{address}{path}", server_name
+        return named, f"https://{address}{path}?{query}", server_name
 
     def _client(self) -> ClientSession:
         if self._session is None:

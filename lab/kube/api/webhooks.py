@@ -24,7 +24,7 @@ from lab.kube.api.context import WARNINGS
 from lab.kube.api.webhook_calls import Caller, CallError
 from lab.kube.api.webhook_matching import Match, Request, match
 from lab.kube.changes import Object
-from lab.kube.errors import ApiError, bad_request, internal
+from lab.kube.errors import ApiError, internal
 from lab.kube.registry.options import Patch, PatchKind, User
 from lab.kube.registry.patches import apply_patch
 from lab.kube.registry.registry import Registry
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 _API_VERSION = "admission.k8s.io/v1"
 _OPTIONS = {"CREATE": "CreateOptions", "UPDATE": "UpdateOptions", "DELETE": "DeleteOptions"}
-_NO_SIDE_EFFECTS = ("None", "NoneOnDryRun")
 
 
 @dataclass
@@ -59,9 +58,13 @@ class _Hook:
 class Webhooks:
     """Implements the registry's `Admission` with the webhooks that the registry holds."""
 
-    def __init__(self, registry: Registry, caller: Caller) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._caller = caller
+        self._caller = Caller(registry)
+
+    async def close(self) -> None:
+        """Close the connections to webhooks."""
+        await self._caller.close()
 
     async def admit(
         self,
@@ -99,8 +102,6 @@ class Webhooks:
         found = match(self._registry, hook.spec, request)
         if found is None:
             return request
-        if request.dry_run and hook.spec.get("sideEffects") not in _NO_SIDE_EFFECTS:
-            raise bad_request(f'admission webhook "{hook.name}" does not support dry run')
         try:
             changed = await self._ask(hook, request, found)
         except CallError as error:

@@ -106,6 +106,7 @@ class FakeNode:
         self.registry = registry
         self.lines: dict[tuple[str, str], list[str]] = {}
         self.grown = asyncio.Event()
+        self.following = asyncio.Event()
         self.asked: list[LogOptions] = []
         self.sessions: list[ExecSession] = []
         self.ports: dict[int, int] = {}
@@ -122,6 +123,7 @@ class FakeNode:
             if not options.follow:
                 return
             self.grown.clear()
+            self.following.set()
             await self.grown.wait()
 
     async def exec(
