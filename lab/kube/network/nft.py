@@ -42,6 +42,8 @@ class Nft:
             NftError: it was refused.
         """
         with self._lock:
+            if not self._context:
+                raise NftError("the handle on nftables is closed")
             failed = self._library.nft_run_cmd_from_buffer(self._context, text.encode())
             errors: bytes = self._library.nft_ctx_get_error_buffer(self._context) or b""
             output: bytes = self._library.nft_ctx_get_output_buffer(self._context) or b""

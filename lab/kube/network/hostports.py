@@ -1,0 +1,196 @@
+"""Ports of LoadBalancer and NodePort Services on the host's loopback address: the lab's load balancer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lab.kube.config import HostPort
+from lab.kube.errors import ApiError
+from lab.kube.network.endpoints import Catalogue, Name
+from lab.kube.network.hostsockets import HostSocketError, HostSockets
+from lab.kube.network.relaying import Relaying
+from lab.kube.network.ruleset import backends_of
+from lab.kube.objects.services import Service, ServicePort
+from lab.kube.recording import NORMAL, WARNING, Recorder
+from lab.kube.registry.registry import Registry
+from lab.kube.resources import SERVICES
+
+LOG = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+
+HOST = "127.0.0.1"
+PRIVILEGED = 1024
+"""Ports below are left alone unless lab.toml asks for them: the host's own servers live there."""
+
+TRY_AGAIN = 10.0
+"""Seconds after which a port that was taken is tried again."""
+
+PORT_TAKEN = "PortTaken"
+REACHED_FROM_HOST = ("NodePort", "LoadBalancer")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A port of the host that is to lead to a Service's port. `main`: it is what the load balancer promises."""
+
+    host_port: int
+    port: ServicePort
+    main: bool
+
+
+def wishes(name: Name, service: Service, configured: Sequence[HostPort]) -> list[Wish]:
+    """The host's ports that a Service wants: as configured; else, for a LoadBalancer, its own; and its node ports."""
+    if not service.spec.virtual:
+        return []
+    found: dict[int, Wish] = {}
+    balanced = service.spec.type == "LoadBalancer"
+    for port in service.spec.ports:
+        if port.protocol != "TCP":
+            continue
+        chosen = [
+            each.host_port for each in configured if (each.namespace, each.service, each.port) == (*name, port.port)
+        ]
+        if not chosen and balanced and port.port >= PRIVILEGED:
+            chosen = [port.port]
+        for number in chosen:
+            found.setdefault(number, Wish(number, port, main=True))
+        if service.spec.type in REACHED_FROM_HOST and port.node_port:
+            found.setdefault(port.node_port, Wish(port.node_port, port, main=False))
+    return list(found.values())
+
+
+@dataclass
+class _Held:
+    """A port of the host that leads to a Service; `error` says why it does not."""
+
+    wish: Wish
+    error: str = ""
+
+
+class HostPorts:
+    """Binds the host's ports that Services want, and says in their status what came of it."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        catalogue: Catalogue,
+        host: HostSockets,
+        configured: Sequence[HostPort] = (),
+    ) -> None:
+        self._registry = registry
+        self._catalogue = catalogue
+        self._host = host
+        self._configured = configured
+        self._events = Recorder(registry, "service-controller")
+        self._relaying = Relaying()
+        self._held: dict[Name, dict[int, _Held]] = {}
+        self._owners: dict[int, Name] = {}
+        self._dirty: set[Name] = set()
+        self._wake = asyncio.Event()
+        catalogue.listen(self._mark)
+
+    def _mark(self, name: Name) -> None:
+        self._dirty.add(name)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep the ports as Services want them, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._events.run())
+                tasks.create_task(self._work())
+        finally:
+            await self._relaying.close()
+
+    async def _work(self) -> None:
+        await self._catalogue.complete()
+        while True:
+            self._wake.clear()
+            while self._dirty:
+                await self._look(self._dirty.pop())
+            await self._wake.wait()
+
+    async def _look(self, name: Name) -> None:
+        service = self._catalogue.services.get(name)
+        wanted = {wish.host_port: wish for wish in wishes(name, service, self._configured)} if service else {}
+        held = self._held.setdefault(name, {})
+        for number in [number for number in held if number not in wanted or held[number].error]:
+            await self._release(name, number)
+        news = []
+        for number, wish in wanted.items():
+            if number not in held:
+                held[number] = _Held(wish, await self._bind(name, wish))
+                news.append(held[number])
+            held[number].wish = wish
+            await self._relaying.set_backends(str(number), self._backends(name, wish))
+        if any(each.error for each in held.values()):
+            asyncio.get_running_loop().call_later(TRY_AGAIN, self._mark, name)
+        if not held:
+            del self._held[name]
+        if service is not None:
+            await self._report(name, service, held.values(), news)
+
+    def _backends(self, name: Name, wish: Wish) -> Sequence[tuple[str, int]]:
+        return backends_of(wish.port, self._catalogue.slices(name))
+
+    async def _bind(self, name: Name, wish: Wish) -> str:
+        """Bind a port; the reason in words when it cannot be had."""
+        owner = self._owners.get(wish.host_port)
+        if owner is not None:
+            return f"it leads to Service {owner.namespace}/{owner.name}"
+        try:
+            sock = await self._host.listen(HOST, wish.host_port)
+        except HostSocketError as error:
+            return f"{error} (held by {error.holder})" if error.holder else str(error)
+        self._owners[wish.host_port] = name
+        await self._relaying.serve(str(wish.host_port), sock, self._backends(name, wish))
+        return ""
+
+    async def _release(self, name: Name, number: int) -> None:
+        held = self._held[name].pop(number)
+        if not held.error:
+            del self._owners[number]
+            await self._relaying.stop(str(number))
+
+    async def _report(self, name: Name, service: Service, held: Iterable[_Held], news: Iterable[_Held]) -> None:
+        stored = self._registry.find(SERVICES, name.name, name.namespace)
+        if stored is None or stored["metadata"]["uid"] != service.metadata.uid:
+            return
+        for each in news:
+            number, port = each.wish.host_port, each.wish.port.port
+            if each.error:
+                text = f"port {port} does not answer on {HOST}:{number} of the host: {each.error}"
+                self._events.record(stored, WARNING, PORT_TAKEN, text)
+                LOG.warning("Service %s/%s: %s", *name, text)
+            elif each.wish.main:
+                text = f"port {port} answers on {HOST}:{number} of the host"
+                self._events.record(stored, NORMAL, "EnsuredLoadBalancer", text)
+        balancer = load_balancer(service, [(each.wish, each.error) for each in held])
+
+        def change(found: Object) -> Object | None:
+            status = found.get("status") or {}
+            if found["metadata"]["uid"] != service.metadata.uid or status.get("loadBalancer", {}) == balancer:
+                return None
+            return found | {"status": status | {"loadBalancer": balancer}}
+
+        try:
+            await self._registry.modify(SERVICES, name.name, name.namespace, change, subresource="status")
+        except ApiError as error:
+            LOG.warning("status of Service %s/%s not written: %s", *name, error.message)
+            asyncio.get_running_loop().call_later(TRY_AGAIN, self._mark, name)
+
+
+def load_balancer(service: Service, outcomes: Sequence[tuple[Wish, str]]) -> Object:
+    """`status.loadBalancer`: no ingress as long as none of the Service's own ports answers."""
+    if service.spec.type != "LoadBalancer":
+        return {}
+    main = sorted(((wish.port.port, error) for wish, error in outcomes if wish.main), key=lambda each: each[0])
+    if not any(not error for _, error in main):
+        return {}
+    ports = [{"port": port, "protocol": "TCP", **({"error": PORT_TAKEN} if error else {})} for port, error in main]
+    return {"ingress": [{"ip": HOST, "ipMode": "Proxy", "ports": ports}]}

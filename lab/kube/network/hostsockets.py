@@ -1,0 +1,116 @@
+"""Listening sockets of the host, for a process that has left the host's network namespace.
+
+The host process binds them and passes their descriptors over an inherited SOCK_SEQPACKET socket: one JSON datagram a
+request, answers in the order of the requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections import deque
+from typing import Any
+
+REPLY_LIMIT = 1 << 16
+TIME_LIMIT = 10.0
+
+
+class HostSocketError(Exception):
+    """The host process did not give a socket. `holder` names who has the port, when that could be found out."""
+
+    def __init__(self, message: str, holder: str = "") -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class HostSockets:
+    """The kube process' end of the control socket."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._socket.setblocking(False)
+        self._waiting: deque[asyncio.Future[socket.socket]] = deque()
+        self._sending = asyncio.Lock()
+        self._reading = False
+        self._gone = False
+
+    async def ready(self) -> None:
+        """Tell the host process that the lab is ready to be used."""
+        await self._send({"op": "ready"})
+
+    async def progress(self, text: str) -> None:
+        """Tell the host process what is under way, for the eyes of whoever waits."""
+        await self._send({"op": "progress", "text": text})
+
+    async def listen(self, host: str, port: int) -> socket.socket:
+        """A listening TCP socket of the host; it is non-blocking and the caller's to close.
+
+        Raises:
+            HostSocketError: the port is taken, or the host process refused, is gone or did not answer in time.
+        """
+        if not self._reading:
+            self._reading = True
+            asyncio.get_running_loop().add_reader(self._socket.fileno(), self._receive)
+        reply: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(TIME_LIMIT):
+                await self._send({"op": "listen", "host": host, "port": port}, reply)
+                return await reply
+        except TimeoutError:
+            raise HostSocketError(f"the host process did not answer within {TIME_LIMIT:.0f} s") from None
+
+    def close(self) -> None:
+        """Let go of the control socket; requests that wait fail."""
+        if self._reading:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._reading = False
+        self._socket.close()
+        self._fail("the control socket was closed")
+
+    async def _send(self, message: dict[str, Any], reply: asyncio.Future[socket.socket] | None = None) -> None:
+        async with self._sending:
+            if self._gone:
+                raise HostSocketError("the host process is gone")
+            if reply is not None:
+                self._waiting.append(reply)
+            try:
+                await asyncio.get_running_loop().sock_sendall(self._socket, json.dumps(message).encode())
+            except OSError as error:
+                self._fail(f"the host process cannot be asked: {error.strerror}")
+
+    def _receive(self) -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._socket, REPLY_LIMIT, 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            data, descriptors = b"", []
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._reading = False
+            self._fail("the host process is gone")
+            return
+        waiting = self._waiting.popleft() if self._waiting else None
+        if waiting is None or waiting.done():
+            # Its request gave up waiting: the port goes back.
+            for descriptor in descriptors:
+                os.close(descriptor)
+            return
+        answer = json.loads(data)
+        if answer.get("ok") and descriptors:
+            listener = socket.socket(fileno=descriptors[0])
+            listener.setblocking(False)
+            waiting.set_result(listener)
+        else:
+            error = str(answer.get("error") or "the host process sent no socket")
+            waiting.set_exception(HostSocketError(error, str(answer.get("holder") or "")))
+
+    def _fail(self, why: str) -> None:
+        self._gone = True
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            with contextlib.suppress(asyncio.InvalidStateError):
+                waiting.set_exception(HostSocketError(why))
