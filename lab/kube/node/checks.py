@@ -1,4 +1,4 @@
-"""The actions of probes and hooks: an HTTP request, a TCP connection, a gRPC health check.
+"""The actions of probes and hooks: an HTTP request, a TCP connection.
 
 They come from the node's own network namespace, which is this process', to the pod's address. Plain streams: a lab
 probes dozens of containers, each every few seconds, and needs none of what an HTTP client adds.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -56,7 +55,7 @@ async def http(action: HttpGet, address: str, port: int) -> Result:
     try:
         reader, writer = await asyncio.open_connection(host, port, ssl=_unverified() if secure else None)
     except OSError as error:
-        return Result(False, f'Get "{url}": dial tcp {host}:{port}: {_reason(error)}')
+        return Result(False, f'Get "{url}": dial tcp {host}:{port}: {reason(error)}')
     try:
         writer.write(_request(action, f"{host}:{port}"))
         status = await _status(reader)
@@ -64,7 +63,7 @@ async def http(action: HttpGet, address: str, port: int) -> Result:
             return Result(True)
         return Result(False, f"HTTP probe failed with statuscode: {status}")
     except (OSError, EOFError, ValueError) as error:
-        return Result(False, f'Get "{url}": {_reason(error)}')
+        return Result(False, f'Get "{url}": {reason(error)}')
     finally:
         # A probe leaves nothing to flush, and waiting for the peer's goodbye could take for ever.
         writer.transport.abort()
@@ -75,7 +74,7 @@ async def tcp(host: str, port: int) -> Result:
     try:
         _, writer = await asyncio.open_connection(host, port)
     except OSError as error:
-        return Result(False, f"dial tcp {host}:{port}: {_reason(error)}")
+        return Result(False, f"dial tcp {host}:{port}: {reason(error)}")
     writer.transport.abort()
     return Result(True)
 
@@ -115,13 +114,14 @@ def _unverified() -> ssl.SSLContext:
     return context
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """A connection's failure in few words."""
     if isinstance(error, ConnectionRefusedError):
         return "connect: connection refused"
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
-def describe_failure(output: Sequence[bytes], code: int) -> str:
+def describe_failure(output: bytes, code: int) -> str:
     """What a failed command said, or at least its code."""
-    text = b"".join(output).decode(errors="replace").strip()
+    text = output.decode(errors="replace").strip()
     return text or f"command failed with exit code {code}"

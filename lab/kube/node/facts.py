@@ -70,7 +70,6 @@ class PodFacts:
 
     init: dict[str, ContainerFacts] = field(default_factory=dict)
     main: dict[str, ContainerFacts] = field(default_factory=dict)
-    ephemeral: dict[str, ContainerFacts] = field(default_factory=dict)
     host_ip: str = ""
     pod_ip: str = ""
     start_time: datetime | None = None
@@ -84,7 +83,6 @@ class PodFacts:
         """Every container."""
         yield from self.init.values()
         yield from self.main.values()
-        yield from self.ephemeral.values()
 
 
 def beginning(pod: Pod, now: datetime) -> PodFacts:

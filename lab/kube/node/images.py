@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -91,6 +92,7 @@ def search_path() -> str:
     return ":".join(dict.fromkeys((TOOLS, str(Path(sys.executable).parent), *_SYSTEM_PATH)))
 
 
+@cache
 def tools() -> dict[str, str]:
     """The scripts that each container finds in TOOLS, by name."""
     python = shlex.quote(sys.executable)

@@ -160,6 +160,13 @@ def stamp() -> bytes:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode() + b".%09dZ" % nanoseconds
 
 
+def forget(directory: Path, number: int) -> None:
+    """Delete the log of the container's start of that number, if there was one."""
+    path = directory / f"{number}.log"
+    path.unlink(missing_ok=True)
+    rotated(path).unlink(missing_ok=True)
+
+
 def rotated(path: Path) -> Path:
     """Where the file's older part is."""
     return path.with_name(path.name + ".1")

@@ -58,8 +58,8 @@ class Reports:
     failed: Callable[[Kind, str], None]
 
 
-async def run(kind: Kind, probe: Probe, check: Callable[[], Awaitable[Result]], reports: Reports) -> None:
-    """Probe until cancelled; a startup probe until its first verdict."""
+async def run(kind: Kind, probe: Probe, check: Callable[[], Awaitable[Result]], reports: Reports) -> bool:
+    """Probe until cancelled; a startup probe until its first verdict, which is returned."""
     loop = asyncio.get_running_loop()
     verdict = Verdict(probe, healthy=kind is Kind.LIVENESS)
     if probe.initial_delay_seconds:
@@ -79,7 +79,7 @@ async def run(kind: Kind, probe: Probe, check: Callable[[], Awaitable[Result]], 
             if verdict.count(result.ok):
                 reports.verdict(kind, result.ok)
                 if kind is Kind.STARTUP:
-                    return
+                    return result.ok
         if verdict.healthy:
             try_after = 0.0
         pause = due - loop.time()

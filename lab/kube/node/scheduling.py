@@ -6,6 +6,7 @@ https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from lab.kube.objects.meta import contains
 from lab.kube.objects.pods import NodeSelectorRequirement, NodeSelectorTerm, Pod
@@ -22,6 +23,19 @@ def objection(pod: Pod, node_name: str, labels: Mapping[str, str]) -> str:
         return ""
     terms = affinity.node_affinity.required.node_selector_terms
     return "" if any(_term(term, node_name, labels) for term in terms) else _MISMATCH
+
+
+def unschedulable(status: Mapping[str, Any], why: str, now: str) -> dict[str, Any]:
+    """The status of a pod that no node suits."""
+    others = [c for c in status.get("conditions") or () if c["type"] != "PodScheduled"]
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": why,
+        "lastTransitionTime": now,
+    }
+    return {**status, "conditions": [*others, condition]}
 
 
 def _term(term: NodeSelectorTerm, node_name: str, labels: Mapping[str, str]) -> bool:

@@ -24,7 +24,7 @@ def build(pod: Pod, facts: PodFacts, old: Mapping[str, Any], now: datetime) -> d
     phase = pod_phase(pod, facts)
     status: dict[str, Any] = {
         "phase": phase,
-        "conditions": _conditions(pod, facts, phase, old.get("conditions") or (), timestamp(now)),
+        "conditions": _conditions(facts, phase, old.get("conditions") or (), timestamp(now)),
         "hostIP": facts.host_ip,
         "hostIPs": [{"ip": facts.host_ip}],
         "qosClass": old.get("qosClass") or qos_class(pod),
@@ -36,8 +36,6 @@ def build(pod: Pod, facts: PodFacts, old: Mapping[str, Any], now: datetime) -> d
         status |= {"podIP": facts.pod_ip, "podIPs": [{"ip": facts.pod_ip}]}
     if facts.init:
         status["initContainerStatuses"] = [_container(c) for c in facts.init.values()]
-    if facts.ephemeral:
-        status["ephemeralContainerStatuses"] = [_container(c) for c in facts.ephemeral.values()]
     if facts.reason:
         status |= {"reason": facts.reason, "message": facts.message}
     return status
@@ -88,9 +86,7 @@ def _is_guaranteed(resources: Resources) -> bool:
     )
 
 
-def _conditions(
-    pod: Pod, facts: PodFacts, phase: str, old: Iterable[Mapping[str, Any]], now: str
-) -> list[dict[str, Any]]:
+def _conditions(facts: PodFacts, phase: str, old: Iterable[Mapping[str, Any]], now: str) -> list[dict[str, Any]]:
     unready = [c.name for c in facts.main.values() if not c.ready]
     unready = [c.name for c in facts.init.values() if c.sidecar and not c.ready] + unready
     incomplete = [c.name for c in facts.init.values() if not _is_complete(c)]
@@ -113,7 +109,7 @@ def _conditions(
         ("PodScheduled", True, "", ""),
     )
     before = {c["type"]: c for c in old}
-    conditions = [_condition(before.get(kind), kind, value, *text, now) for kind, value, *text in values]
+    conditions = [_condition(before.get(kind), kind, value, why, text, now) for kind, value, why, text in values]
     ours = {kind for kind, *_ in values}
     return conditions + [dict(c) for kind, c in before.items() if kind not in ours]
 
@@ -126,7 +122,6 @@ def _condition(
     condition: dict[str, Any] = {
         "type": kind,
         "status": word,
-        "lastProbeTime": None,
         "lastTransitionTime": now if before is None or changed else before.get("lastTransitionTime", now),
     }
     if not value and reason:

@@ -109,6 +109,10 @@ class PodVolumes:
         """Whether a volume shows the ConfigMap or Secret of that name."""
         return any((plural, name) in set(_references(volume)) for volume in self._pod.spec.volumes)
 
+    def is_read_only(self, name: str) -> bool:
+        """Whether containers may not write to the volume: to all but an emptyDir."""
+        return any(volume.name == name and volume.empty_dir is None for volume in self._pod.spec.volumes)
+
     def source(self, mount: VolumeMount, sub_path: str) -> tuple[str, str]:
         """What to bind for a mount: the volume's directory, and the path inside of it (or nothing).
 

@@ -1,0 +1,262 @@
+"""The node agent: takes on pods, shows their logs, runs commands in them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from lab.kube.config import KubeConfig
+from lab.kube.errors import ApiError, bad_request, internal, not_found
+from lab.kube.following import BOOKMARK, DELETED, follow
+from lab.kube.node import facts as known
+from lab.kube.node import logreading, registration, sessions
+from lab.kube.node.addresses import AddressPool
+from lab.kube.node.client import Runtime, RuntimeFailure, RuntimeLost
+from lab.kube.node.containers import ContainerRunner
+from lab.kube.node.context import NodeContext, log_root
+from lab.kube.node.images import Images
+from lab.kube.node.pods import PodWorker
+from lab.kube.node.sandbox import Sandboxes
+from lab.kube.node.volumes import Tokens
+from lab.kube.objects.pods import Pod
+from lab.kube.recording import Recorder
+from lab.kube.registry import Object, Registry
+from lab.kube.resources import CONFIGMAPS, NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
+from lab.kube.streams import LogOptions
+
+log = logging.getLogger(__name__)
+
+_TOKENS_EVERY = 10.0
+_RUNTIME_RETRY = 1.0
+_CONNECT_LIMIT = 10.0
+_DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+
+
+class NodeAgent:
+    """The lab's only node; implements `lab.kube.streams.NodeStreams`."""
+
+    def __init__(self, registry: Registry, config: KubeConfig, tokens: Tokens) -> None:
+        self._registry = registry
+        self._config = config
+        self._tokens = tokens
+        self._images = Images(config.images)
+        self._recorder = Recorder(registry, "kubelet")
+        self._workers: dict[str, PodWorker] = {}
+        self._node: NodeContext | None = None
+
+    async def run(self) -> None:
+        """Be the node, until cancelled.
+
+        Raises:
+            RuntimeFailure, OSError: the runtime cannot be started, or the node's network cannot be set up.
+        """
+        await registration.register(self._registry, self._config, self._images)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._recorder.run())
+            group.create_task(registration.heartbeat(self._registry, self._config))
+            group.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        """Run pods; when the runtime dies, all of them again, as a node does after it was switched off."""
+        while True:
+            runtime = Runtime(self._config.state / "node", self._config.read_only_dirs)
+            await runtime.start()
+            try:
+                await self._serve_with(runtime)
+            except* RuntimeLost:
+                log.error("the container runtime died, and all containers with it: they are started again")  # noqa: TRY400
+            await asyncio.sleep(_RUNTIME_RETRY)
+
+    async def _serve_with(self, runtime: Runtime) -> None:
+        config = self._config
+        addresses = AddressPool(config.pod_cidr, frozenset({config.node_address}))
+        sandboxes = Sandboxes(runtime, addresses, config.node_address)
+        self._node = NodeContext(
+            config=config,
+            registry=self._registry,
+            tokens=self._tokens,
+            recorder=self._recorder,
+            images=self._images,
+            runtime=runtime,
+            sandboxes=sandboxes,
+            allocatable=registration.allocatable(registration.capacity(config.state)),
+        )
+        try:
+            sandboxes.prepare_node()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_until_lost(runtime))
+                group.create_task(self._follow_pods(self._node, group))
+                for resource in (CONFIGMAPS, SECRETS, SERVICEACCOUNTS, NODES):
+                    group.create_task(self._follow_sources(resource))
+                group.create_task(self._renew_tokens())
+        finally:
+            self._workers.clear()
+            sandboxes.close()
+            runtime.close()
+
+    async def _follow_pods(self, node: NodeContext, group: asyncio.TaskGroup) -> None:
+        complete = False
+        async for event in follow(self._registry, PODS):
+            if event.type == BOOKMARK:
+                if not complete:
+                    complete = True
+                    self._delete_logs_of_gone_pods(node)
+                continue
+            uid = event.object["metadata"]["uid"]
+            worker = self._workers.get(uid)
+            if event.type == DELETED:
+                if worker is not None:
+                    worker.remove()
+            elif worker is not None:
+                worker.update(event.object)
+            elif self._is_ours(event.object):
+                worker = self._workers[uid] = PodWorker(node, event.object)
+                group.create_task(self._run_worker(uid, worker))
+
+    def _is_ours(self, obj: Object) -> bool:
+        spec = obj["spec"]
+        if not spec.get("nodeName"):
+            return spec.get("schedulerName", "default-scheduler") == "default-scheduler"
+        name: str = spec["nodeName"]
+        return name == self._config.node_name
+
+    async def _run_worker(self, uid: str, worker: PodWorker) -> None:
+        metadata = worker.pod.metadata
+        try:
+            await worker.run()
+        except* RuntimeLost:
+            raise
+        except* Exception:  # one pod's failure must not be every pod's
+            log.exception("pod %s/%s is given up", metadata.namespace, metadata.name)
+        finally:
+            if self._workers.get(uid) is worker:
+                del self._workers[uid]
+
+    async def _follow_sources(self, resource: Resource) -> None:
+        async for event in follow(self._registry, resource):
+            if event.type == BOOKMARK:
+                continue
+            metadata = event.object["metadata"]
+            for worker in list(self._workers.values()):
+                if metadata.get("namespace") in (None, "", worker.pod.metadata.namespace):
+                    worker.nudge(resource.plural, metadata["name"])
+
+    async def _renew_tokens(self) -> None:
+        while True:
+            await asyncio.sleep(_TOKENS_EVERY)
+            now = time.monotonic()
+            for worker in list(self._workers.values()):
+                if worker.renew_at <= now:
+                    worker.refresh()
+
+    def _delete_logs_of_gone_pods(self, node: NodeContext) -> None:
+        """Pods may have been deleted while the node was off."""
+        kept = {node.log_directory(worker.pod).name for worker in self._workers.values()}
+        with contextlib.suppress(FileNotFoundError):
+            for directory in log_root(self._config).iterdir():
+                if directory.name not in kept:
+                    shutil.rmtree(directory, ignore_errors=True)
+
+    # What the API server asks for.
+
+    def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """Chunks of whole lines; see `NodeStreams.logs`. Its errors are raised here, not by the iteration."""
+        worker = self._worker(namespace, pod)
+        name = _container_name(worker.pod, options.container)
+        path, runner = self._log_path(worker, name, previous=options.previous)
+        live = runner.log if runner is not None and not options.previous else None
+        if not path.exists():
+            raise bad_request(f'no log of container "{name}" in pod "{pod}" is kept')
+        return logreading.read(path, options, live)
+
+    def _log_path(self, worker: PodWorker, name: str, *, previous: bool) -> tuple[Path, ContainerRunner | None]:
+        node, pod = self._context(), worker.pod
+        facts = next(c for c in worker.facts.all() if c.name == name)
+        number = facts.restarts
+        if previous:
+            if facts.last is None:
+                raise bad_request(f'previous terminated container "{name}" in pod "{pod.metadata.name}" not found')
+            if not isinstance(facts.state, known.Waiting):
+                number -= 1
+        elif isinstance(facts.state, known.Waiting) and facts.last is None:
+            text = f'container "{name}" in pod "{pod.metadata.name}" is waiting to start: {facts.state.reason}'
+            raise bad_request(text)
+        return node.log_directory(pod) / name / f"{number}.log", worker.runners.get(name)
+
+    async def exec(
+        self, namespace: str, pod: str, container: str | None, command: list[str], *, stdin: bool, tty: bool
+    ) -> sessions.Session:
+        """Start a command in a container; see `NodeStreams.exec`."""
+        worker = self._worker(namespace, pod)
+        name = _container_name(worker.pod, container)
+        runner = worker.runners.get(name)
+        if runner is None or runner.process is None or runner.exec_spec is None:
+            raise bad_request(f'container "{name}" in pod "{pod}" is not running')
+        if not command:
+            raise bad_request("you must specify at least one command for the container")
+        spec = runner.exec_spec(command)
+        if tty:
+            spec["env"] = {"TERM": "xterm", **spec["env"]}
+        try:
+            return await sessions.start(self._context().runtime, runner.process, spec, stdin=stdin, tty=tty)
+        except RuntimeFailure as error:
+            raise internal(f"failed to exec in container {name}: {error}") from error
+
+    async def connect(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to a port inside the pod; see `NodeStreams.connect`."""
+        worker = self._worker(namespace, pod)
+        if worker.sandbox is None:
+            raise bad_request(f'pod "{pod}" is not running')
+        try:
+            made = await self._context().runtime.open_socket(worker.sandbox.number, socket.AF_INET, socket.SOCK_STREAM)
+        except RuntimeFailure as error:
+            raise internal(f"no socket in pod {pod}: {error}") from error
+        try:
+            async with asyncio.timeout(_CONNECT_LIMIT):
+                await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
+            return await asyncio.open_connection(sock=made)
+        except OSError as error:
+            made.close()
+            raise internal(f"failed to connect to localhost:{port} inside pod {pod}: {error.strerror}") from error
+
+    def _worker(self, namespace: str, pod: str) -> PodWorker:
+        obj = self._registry.find(PODS, pod, namespace)
+        if obj is None:
+            raise not_found("pods", pod)
+        worker = self._workers.get(obj["metadata"]["uid"])
+        if worker is None:
+            raise bad_request(f'pod "{pod}" does not run on this node yet')
+        return worker
+
+    def _context(self) -> NodeContext:
+        if self._node is None:
+            raise ApiError(503, "ServiceUnavailable", "the node is not up yet")
+        return self._node
+
+
+async def _until_lost(runtime: Runtime) -> None:
+    await runtime.lost.wait()
+    raise RuntimeLost("the runtime died")
+
+
+def _container_name(pod: Pod, wanted: str | None) -> str:
+    """The container that is meant: the named one, the annotated one, or the only one."""
+    main = [c.name for c in pod.spec.containers]
+    init = [c.name for c in pod.spec.init_containers]
+    if wanted:
+        if wanted not in main + init:
+            raise bad_request(f"container {wanted} is not valid for pod {pod.metadata.name}")
+        return wanted
+    annotated = pod.metadata.annotations.get(_DEFAULT_CONTAINER, "")
+    if annotated in main:
+        return annotated
+    if len(main) == 1:
+        return main[0]
+    names = f"[{' '.join(main)}]" + (f" or one of the init containers: [{' '.join(init)}]" if init else "")
+    raise bad_request(f"a container name must be specified for pod {pod.metadata.name}, choose one of: {names}")

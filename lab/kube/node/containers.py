@@ -1,0 +1,428 @@
+"""One container of a pod: started, probed, restarted with back-off, stopped.
+
+The messages of its states and events are the kubelet's, since people search for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lab.kube.node import backoff, launch, logs, probes
+from lab.kube.node.client import Exit, Process, RuntimeFailure, RuntimeLost
+from lab.kube.node.context import NodeContext
+from lab.kube.node.env import ConfigProblem, environment, expand
+from lab.kube.node.facts import ContainerFacts, Running, Terminated, Waiting
+from lab.kube.node.hooks import Actions
+from lab.kube.node.images import Image, UnknownImageError
+from lab.kube.node.sandbox import Sandbox
+from lab.kube.node.volumes import PodVolumes
+from lab.kube.objects.pods import Container, Pod, Probe
+from lab.kube.recording import NORMAL, WARNING
+from lab.kube.registry import Object
+
+log = logging.getLogger(__name__)
+
+_CONFIG_ERROR = "CreateContainerConfigError"
+_MESSAGE_LIMIT = 4096
+_START_ERROR = 128  # what container runtimes report for a command that cannot be executed
+_EXTRA_GRACE = 2.0  # seconds that a container gets to end when its hook has used up all of its grace
+_KEPT_STARTS = 2  # this one's log and the one before
+
+
+@dataclass(frozen=True)
+class PodPlace:
+    """What a container gets from its pod once that is set up."""
+
+    sandbox: Sandbox
+    volumes: PodVolumes
+
+
+class ContainerRunner:
+    """Runs one container until it is over for good. `changed` is called whenever its facts change."""
+
+    def __init__(
+        self,
+        node: NodeContext,
+        view: Callable[[], tuple[Pod, Object]],
+        container: Container,
+        facts: ContainerFacts,
+        changed: Callable[[], None],
+        field: str = "containers",
+    ) -> None:
+        self._node = node
+        self._field_path = f"spec.{field}{{{container.name}}}"
+        self._view = view
+        self._container = container
+        self._facts = facts
+        self._changed = changed
+        self._backoff = backoff.Backoff()
+        self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._grace = 0.0
+        self._redefined = False
+        self._background: set[asyncio.Task[None]] = set()
+        self._actions: Actions | None = None
+        self.process: Process | None = None
+        self.exec_spec: Callable[[list[str]], dict[str, Any]] | None = None
+        """Makes a request to run a command in the running container."""
+        self.log: logs.LogFile | None = None
+        self.attempted = asyncio.Event()
+        """Set once the first start is over, hook and all, or has failed: the next container may follow."""
+        self.started = asyncio.Event()
+        """Set once the container counts as started: its startup probe succeeded."""
+
+    @property
+    def name(self) -> str:
+        """The container's name."""
+        return self._container.name
+
+    async def run(self, place: PodPlace, policy: str) -> None:
+        """Start and restart it as `policy` (Always, OnFailure, Never) says; returns when it will not run again."""
+        try:
+            while not self._stopping.is_set():
+                outcome = await self._run_once(place)
+                self.attempted.set()
+                if outcome is None:  # it could not be tried; what it lacks may come
+                    await self._pause(self._errors_pause())
+                    continue
+                ended, ran_for = outcome
+                if self._stopping.is_set() or not (self._redefined or _wants_restart(policy, ended.code)):
+                    return
+                if not self._redefined:
+                    await self._back_off(self._backoff.failed(ran_for))
+                self._redefined = False
+        finally:
+            self.attempted.set()
+            self.started.set()
+
+    def nudge(self) -> None:
+        """A ConfigMap or Secret has changed: try again, if it was that which was missing."""
+        if isinstance(self._facts.state, Waiting) and self._facts.state.reason == _CONFIG_ERROR:
+            self._wake.set()
+
+    def redefine(self, container: Container, grace: float) -> None:
+        """The pod's spec has another image for it now."""
+        self._container, self._redefined = container, True
+        self._facts.image = container.image
+        self._wake.set()
+        if self.process is not None:
+            self._say(NORMAL, "Killing", f"Container {self.name} definition changed, will be restarted")
+            self._in_background(self._terminate(self.process, grace))
+
+    async def stop(self, grace: float, reason: str = "") -> None:
+        """End it and do not start it again: hook, SIGTERM, and SIGKILL after `grace` seconds."""
+        first = not self._stopping.is_set()
+        self._grace = grace
+        self._stopping.set()
+        self._wake.set()
+        if self.process is None:
+            return
+        if first:
+            self._say(NORMAL, "Killing", reason or f"Stopping container {self.name}")
+        await self._terminate(self.process, grace)
+
+    def hasten(self, grace: float) -> None:
+        """Kill it in `grace` seconds although it was promised more."""
+        if (process := self.process) is not None:
+
+            async def kill() -> None:
+                await asyncio.wait({process.ended}, timeout=grace)
+                await process.kill()
+
+            self._in_background(kill())
+
+    # One start.
+
+    async def _run_once(self, place: PodPlace) -> tuple[Terminated, float] | None:
+        """Start it and see it through; None when it could not be tried."""
+        pod, _ = self._view()
+        try:
+            image = self._node.images.find(self._container.image)
+            spec = self._spec(pod, image, place)
+        except UnknownImageError as error:
+            self._image_missing(str(error))
+            return None
+        except (ConfigProblem, ValueError) as error:
+            self._wait(_CONFIG_ERROR, str(error))
+            self._say(WARNING, "Failed", f"Error: {error}")
+            return None
+        if self._facts.ever_ended:
+            self._facts.restarts += 1
+        self._facts.image_id = image.identity
+        began = datetime.now(UTC)
+        clock = time.monotonic()
+        try:
+            process, readers = await self._launch(pod, place, spec)
+        except RuntimeLost:
+            raise
+        except (RuntimeFailure, OSError) as error:
+            self._say(WARNING, "Failed", f'Error: failed to start container "{self.name}": {error}')
+            return self._ended(Terminated(_START_ERROR, "StartError", began, started=began, message=str(error))), 0.0
+        self.process = process
+        try:
+            ended = await self._supervise(place, process, spec, began)
+        finally:
+            self.process = None
+            for reader in readers:
+                reader.drain()
+            if self.log is not None:
+                self.log.close()
+        return self._ended(ended), time.monotonic() - clock
+
+    def _spec(self, pod: Pod, image: Image, place: PodPlace) -> dict[str, Any]:
+        around = self._node.surroundings(pod, place.sandbox.address)
+        variables = environment(pod, self._container, image.env, around)
+        argv = launch.command(self._container, image, variables)
+        who = launch.identity(pod, self._container, image)
+        env = launch.complete(variables, who, launch.hostname(pod))
+        mounts = self._mounts(place, variables)
+        files = launch.etc_files(pod, place.sandbox.address, self._node.config)
+        shm = str(self._node.pod_directory(pod) / "shm")
+        return {
+            **launch.process_spec(pod, self._container, image, argv, env),
+            "root": launch.root_spec(self._container, mounts, shm, files),
+        }
+
+    def _mounts(self, place: PodPlace, variables: dict[str, str]) -> list[launch.Mount]:
+        mounts = []
+        for mount in self._container.volume_mounts:
+            sub_path = expand(mount.sub_path_expr, variables) if mount.sub_path_expr else mount.sub_path
+            source, inside = place.volumes.source(mount, sub_path)
+            read_only = mount.read_only or place.volumes.is_read_only(mount.name)
+            mounts.append(launch.Mount(source, mount.mount_path, read_only, inside))
+        message = self._message_file()
+        message.parent.mkdir(parents=True, exist_ok=True)
+        message.write_bytes(b"")
+        message.chmod(0o666)
+        mounts.append(launch.Mount(str(message), self._container.termination_message_path))
+        # A volume may lie within another: the outer one is mounted first.
+        return sorted(mounts, key=lambda mount: mount.target.count("/"))
+
+    def _message_file(self) -> Path:
+        return self._node.pod_directory(self._view()[0]) / "messages" / self.name
+
+    async def _launch(
+        self, pod: Pod, place: PodPlace, spec: dict[str, Any]
+    ) -> tuple[Process, tuple[logs.StreamReader, logs.StreamReader]]:
+        directory = self._node.log_directory(pod) / self.name
+        self.log = logs.LogFile(directory / f"{self._facts.restarts}.log")
+        logs.forget(directory, self._facts.restarts - _KEPT_STARTS)
+        with contextlib.ExitStack() as theirs:
+            stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+            theirs.callback(os.close, stdin)
+            readers = []
+            ends = [stdin]
+            for name in ("stdout", "stderr"):
+                reading, writing = os.pipe()
+                theirs.callback(os.close, writing)
+                ends.append(writing)
+                readers.append(logs.StreamReader(reading, name, self.log))
+            try:
+                process = await self._node.runtime.start_container(place.sandbox.number, spec, ends)
+            except BaseException:
+                for reader in readers:
+                    reader.finish()
+                self.log.close()
+                raise
+        return process, (readers[0], readers[1])
+
+    async def _supervise(self, place: PodPlace, process: Process, spec: dict[str, Any], began: datetime) -> Terminated:
+        """From the running process to its end."""
+        facts = self._facts
+        facts.container_id = f"mesh-lab://{secrets.token_hex(32)}"
+        image = f'Container image "{self._container.image}" already present on machine'
+        self._say(NORMAL, "Pulled", image)
+        self._say(NORMAL, "Created", f"Created container: {self.name}")
+        self._say(NORMAL, "Started", f"Started container {self.name}")
+        if isinstance(facts.state, Terminated):
+            facts.last = facts.state
+        facts.state = Running(began)
+        command_spec = {key: value for key, value in spec.items() if key != "root"}
+        self.exec_spec = lambda argv: {**command_spec, "argv": argv}
+        actions = Actions(self._node.runtime, process, self._container, place.sandbox.address, self.exec_spec)
+        self._actions = actions
+        if self._stopping.is_set():
+            self._in_background(self._terminate(process, self._grace))
+        checking = asyncio.get_running_loop().create_task(self._check(actions, process))
+        try:
+            exit_ = await process.wait()
+        finally:
+            checking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await checking
+        facts.ready = facts.started = False
+        return self._terminated(exit_, began)
+
+    def _terminated(self, exit_: Exit, began: datetime) -> Terminated:
+        reason = "Completed" if exit_.code == 0 else "Error"
+        message = ""
+        with contextlib.suppress(OSError):
+            message = self._message_file().read_bytes()[:_MESSAGE_LIMIT].decode(errors="replace")
+        return Terminated(
+            exit_.code,
+            reason,
+            datetime.now(UTC),
+            started=began,
+            signal=exit_.signal,
+            message=message,
+            container_id=self._facts.container_id,
+        )
+
+    def _ended(self, ended: Terminated) -> Terminated:
+        facts = self._facts
+        if isinstance(facts.state, Terminated):
+            facts.last = facts.state
+        facts.state = ended
+        facts.ready = facts.started = False
+        self._changed()
+        return ended
+
+    # While it runs.
+
+    async def _check(self, actions: Actions, process: Process) -> None:
+        """Hook and probes of the running container."""
+        container, facts = self._container, self._facts
+        if container.lifecycle.post_start is not None:
+            result = await actions.hook(container.lifecycle.post_start)
+            if not result.ok:
+                self._say(WARNING, "FailedPostStartHook", f"PostStartHook failed: {result.message}")
+                self._in_background(self._terminate(process, 0))
+                return
+        self.attempted.set()
+        reports = probes.Reports(lambda kind, ok: self._judge(process, kind, ok), self._probe_failed)
+        if container.startup_probe is not None:
+            self._changed()
+            if not await self._probe(probes.Kind.STARTUP, container.startup_probe, actions, reports):
+                return  # its end is on the way
+        facts.started = True
+        facts.ready = container.readiness_probe is None
+        self.started.set()
+        self._changed()
+        async with asyncio.TaskGroup() as group:
+            for kind, probe in (
+                (probes.Kind.READINESS, container.readiness_probe),
+                (probes.Kind.LIVENESS, container.liveness_probe),
+            ):
+                if probe is not None:
+                    group.create_task(self._probe(kind, probe, actions, reports))
+
+    async def _probe(self, kind: probes.Kind, probe: Probe, actions: Actions, reports: probes.Reports) -> bool:
+        return await probes.run(kind, probe, lambda: actions.probe(probe), reports)
+
+    def _judge(self, process: Process, kind: probes.Kind, ok: bool) -> None:
+        if kind is probes.Kind.READINESS:
+            self._facts.ready = ok
+            self._changed()
+            return
+        if ok or self._stopping.is_set():
+            return
+        self._say(NORMAL, "Killing", f"Container {self.name} failed {kind.lower()} probe, will be restarted")
+        probe = self._container.liveness_probe if kind is probes.Kind.LIVENESS else self._container.startup_probe
+        own = probe.termination_grace_period_seconds if probe is not None else None
+        grace = self._view()[0].spec.termination_grace_period_seconds if own is None else own
+        self._in_background(self._terminate(process, grace))
+
+    def _probe_failed(self, kind: probes.Kind, message: str) -> None:
+        self._say(WARNING, "Unhealthy", f"{kind} probe failed: {message}")
+
+    # Its end.
+
+    async def _terminate(self, process: Process, grace: float) -> None:
+        """Hook, signal, and after the grace period the signal that cannot be ignored. Returns when it has ended."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        hook = self._container.lifecycle.pre_stop
+        if hook is not None and self._actions is not None and grace > 0 and not process.ended.done():
+            try:
+                async with asyncio.timeout(grace):
+                    result = await self._actions.hook(hook)
+                if not result.ok and not process.ended.done():
+                    self._say(WARNING, "FailedPreStopHook", f"PreStopHook failed: {result.message}")
+            except TimeoutError:
+                self._say(WARNING, "FailedPreStopHook", f"PreStopHook did not end within {grace:g}s")
+            deadline = max(deadline, loop.time() + _EXTRA_GRACE)
+        with contextlib.suppress(RuntimeFailure):
+            if grace > 0:
+                await process.kill(self._stop_signal())
+                await asyncio.wait({process.ended}, timeout=deadline - loop.time())
+            await process.kill()
+        await process.wait()
+
+    def _stop_signal(self) -> int:
+        name = self._container.lifecycle.stop_signal or "SIGTERM"
+        return int(getattr(signal, name, signal.SIGTERM))
+
+    # Waiting.
+
+    async def _back_off(self, wait: float) -> None:
+        if wait == 0:
+            return
+        pod, _ = self._view()
+        where = f"{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})"
+        text = f"back-off {backoff.text(wait)} restarting failed container={self.name} pod={where}"
+        self._wait("CrashLoopBackOff", text)
+        self._say(WARNING, "BackOff", f"Back-off restarting failed container {self.name} in pod {where}")
+        self._wake.clear()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait
+        while not (self._stopping.is_set() or self._redefined) and (left := until - loop.time()) > 0:
+            await self._pause(left)
+
+    def _image_missing(self, why: str) -> None:
+        reference = self._container.image
+        if isinstance(self._facts.state, Waiting) and "Image" in self._facts.state.reason:
+            self._wait("ImagePullBackOff", f'Back-off pulling image "{reference}": ErrImagePull: {why}')
+            self._say(NORMAL, "BackOff", f'Back-off pulling image "{reference}"')
+            self._say(WARNING, "Failed", "Error: ImagePullBackOff")
+            return
+        self._wait("ErrImagePull", why)
+        self._say(WARNING, "Failed", f'Failed to pull image "{reference}": {why}')
+        self._say(WARNING, "Failed", "Error: ErrImagePull")
+
+    def _errors_pause(self) -> float:
+        return self._backoff.failed() or backoff.FIRST
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless something happens that the container may have waited for."""
+        self._wake.clear()
+        if self._stopping.is_set():
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    def _wait(self, reason: str, message: str) -> None:
+        facts = self._facts
+        if isinstance(facts.state, Terminated):
+            facts.last = facts.state
+        facts.state = Waiting(reason, message)
+        self._changed()
+
+    def _say(self, kind: str, reason: str, message: str) -> None:
+        self._node.recorder.record(self._view()[1], kind, reason, message, field_path=self._field_path)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Go on with something that ends soon after the process does."""
+
+        async def run() -> None:
+            with contextlib.suppress(RuntimeFailure):  # then there is no process either
+                await work
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _wants_restart(policy: str, code: int) -> bool:
+    return policy == "Always" or (policy == "OnFailure" and code != 0)

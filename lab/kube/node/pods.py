@@ -1,0 +1,410 @@
+"""One pod on this node: from its binding to its removal, in one task.
+
+A pod's life is a straight line: scheduled, volumes, sandbox, init containers one by one, containers, the end.
+Deletion may come at any moment; whatever is under way then sees it and stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from lab.kube.errors import ApiError
+from lab.kube.node import facts as known
+from lab.kube.node import launch, scheduling, status
+from lab.kube.node.addresses import AddressesExhaustedError
+from lab.kube.node.client import RuntimeFailure, RuntimeLost
+from lab.kube.node.containers import ContainerRunner, PodPlace
+from lab.kube.node.context import NodeContext
+from lab.kube.node.netlink import NetlinkError
+from lab.kube.node.sandbox import Sandbox
+from lab.kube.node.volumes import MountProblem, PodVolumes, with_api_access
+from lab.kube.objects.meta import now, timestamp
+from lab.kube.objects.pods import Container, Pod, read_pod
+from lab.kube.recording import NORMAL, WARNING
+from lab.kube.registry import DeleteOptions, Object
+from lab.kube.resources import PODS, SERVICEACCOUNTS
+
+log = logging.getLogger(__name__)
+
+_COALESCE = 0.005  # seconds in which changes of the status wait for others to be written with
+_RETRY = 1.0
+_FIRST_RETRY, _LAST_RETRY = 0.5, 60.0
+
+
+class PodWorker:
+    """Runs one pod. The agent hands it every change of the object, and its end."""
+
+    def __init__(self, node: NodeContext, obj: Object) -> None:
+        self._node = node
+        self._object = obj
+        self._pod = read_pod(obj)
+        self.facts = known.beginning(self._pod, datetime.now(UTC))
+        self.facts.host_ip = node.config.node_address
+        self.runners: dict[str, ContainerRunner] = {}
+        self._volumes: PodVolumes | None = None
+        self._sandbox: Sandbox | None = None
+        self._ending = asyncio.Event()
+        self._nudged = asyncio.Event()
+        self._dirty = asyncio.Event()
+        self._grace = 0.0
+        self._closing = False  # it is to end, though nobody deletes it
+        self._over = self._pod.finished  # before this node had it: its status stays as it is
+        if self._pod.metadata.deleting:
+            self._begin_to_end(self._pod)
+
+    @property
+    def pod(self) -> Pod:
+        """The pod as the node runs it: with the volume for its service account."""
+        return self._pod
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """Its namespaces, while it has any."""
+        return self._sandbox
+
+    # What the agent tells.
+
+    def update(self, obj: Object) -> None:
+        """The object has changed."""
+        before, self._object = self._pod, obj
+        self._pod = self._with_access(read_pod(obj)) if self._volumes is not None else read_pod(obj)
+        if self._pod.metadata.deleting:
+            self._begin_to_end(self._pod)
+        self._nudged.set()
+        if (before.metadata.labels, before.metadata.annotations) != (
+            self._pod.metadata.labels,
+            self._pod.metadata.annotations,
+        ):
+            self.refresh()
+        images = {c.name: c.image for c in _containers(before)}
+        for container in _containers(self._pod):
+            if container.name in self.runners and images.get(container.name) != container.image:
+                self.runners[container.name].redefine(container, self._pod.spec.termination_grace_period_seconds)
+
+    def remove(self) -> None:
+        """The object is gone: nobody waits for its containers any more."""
+        self._grace = 0.0
+        self._ending.set()
+        self._hasten(0.0)
+
+    def nudge(self, plural: str, name: str) -> None:
+        """A ConfigMap, Secret or ServiceAccount of its namespace has changed: show it, or try again with it."""
+        self._nudged.set()
+        for runner in self.runners.values():
+            runner.nudge()
+        if self._volumes is not None and self._volumes.mentions(plural, name):
+            self.refresh()
+
+    @property
+    def renew_at(self) -> float:
+        """When `refresh` is due for a token, on the monotonic clock."""
+        return float("inf") if self._volumes is None else self._volumes.renew_at
+
+    def refresh(self) -> None:
+        """Bring the volumes up to date. What fails stays as it was and is told in an event."""
+        if self._volumes is None or self._ending.is_set():
+            return
+        try:
+            self._volumes.set_up(self._pod, self._node.surroundings(self._pod, self.facts.pod_ip))
+        except MountProblem as problem:
+            self._say(WARNING, "FailedMount", str(problem))
+
+    def _begin_to_end(self, pod: Pod) -> None:
+        grace = float(pod.metadata.deletion_grace_period_seconds or 0)
+        if self._ending.is_set():
+            if grace < self._grace:
+                self._hasten(grace)
+            return
+        self._grace = grace
+        self._ending.set()
+
+    def _hasten(self, grace: float) -> None:
+        self._grace = grace
+        for runner in self.runners.values():
+            runner.hasten(grace)
+
+    # Its life.
+
+    async def run(self) -> None:
+        """See the pod through, to the removal of its object.
+
+        Raises:
+            RuntimeLost: the runtime died; the agent starts over.
+        """
+        publishing = asyncio.get_running_loop().create_task(self._publish_changes())
+        try:
+            if await self._schedule():
+                await self._live()
+            await self._ending.wait()
+            await self._forget()
+        finally:
+            publishing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await publishing
+
+    async def _live(self) -> None:
+        """From the binding to the end of the last container."""
+        if not self._over:
+            life = asyncio.get_running_loop().create_task(self._run_containers())
+            ending = asyncio.get_running_loop().create_task(self._ending.wait())
+            try:
+                await asyncio.wait({life, ending}, timeout=self._deadline(), return_when=asyncio.FIRST_COMPLETED)
+                if not life.done():
+                    if not ending.done():
+                        self._exceed_deadline()
+                    await self._stop_containers()
+                await life
+            finally:
+                ending.cancel()
+                life.cancel()
+        await self._tear_down()
+
+    def _deadline(self) -> float | None:
+        limit, start = self._pod.spec.active_deadline_seconds, self.facts.start_time
+        if limit is None:
+            return None
+        passed = (datetime.now(UTC) - start).total_seconds() if start is not None else 0.0
+        return max(0.0, limit - passed)
+
+    def _exceed_deadline(self) -> None:
+        self.facts.failed, self.facts.reason = True, "DeadlineExceeded"
+        self.facts.message = "Pod was active on the node longer than the specified deadline"
+        self._say(WARNING, "DeadlineExceeded", self.facts.message)
+        self._grace = float(self._pod.spec.termination_grace_period_seconds)
+        self._closing = True
+
+    async def _schedule(self) -> bool:
+        """Bind the pod to this node; False when it is to end before it could be."""
+        refused = ""
+        while not self._pod.spec.node_name:
+            why = scheduling.objection(self._pod, self._node.config.node_name, self._node.labels())
+            if not why:
+                break
+            if why != refused:
+                self._say(WARNING, "FailedScheduling", why)
+                await self._write_status(partial(scheduling.unschedulable, why=why, now=timestamp(now())))
+                refused = why
+            if not await self._nudge_or_end(None):
+                return False
+        if not self._pod.spec.node_name:
+            await self._bind()
+        return not self._ending.is_set()
+
+    async def _bind(self) -> None:
+        node, uid = self._node.config.node_name, self._pod.metadata.uid
+
+        def bind(obj: Object) -> Object | None:
+            if obj["metadata"]["uid"] != uid or obj["spec"].get("nodeName"):
+                return None
+            return {**obj, "spec": {**obj["spec"], "nodeName": node}}
+
+        where = self._pod.metadata
+        bound = await self._node.registry.modify(PODS, where.name, where.namespace, bind, subresource="binding")
+        if bound is not None:
+            self._say(NORMAL, "Scheduled", f"Successfully assigned {where.namespace}/{where.name} to {node}")
+
+    async def _run_containers(self) -> None:
+        self.facts.start_time = self.facts.start_time or datetime.now(UTC)
+        self._dirty.set()
+        place = await self._set_up()
+        if place is None:
+            return
+        async with asyncio.TaskGroup() as group:
+            sidecars = await self._initialize(place, group)
+            if sidecars is None:
+                return
+            self.facts.initialized = True
+            running: list[asyncio.Task[None]] = []
+            for container in self._pod.spec.containers:
+                if self._ending_or_closing:
+                    break
+                if not self._is_over(container):
+                    runner = self._runner(container, self.facts.main[container.name])
+                    running.append(group.create_task(runner.run(place, self._pod.spec.restart_policy)))
+                    await runner.attempted.wait()
+            self._dirty.set()
+            if running:
+                await asyncio.wait(running)
+            for runner in reversed(sidecars):
+                await runner.stop(float(self._pod.spec.termination_grace_period_seconds))
+
+    @property
+    def _ending_or_closing(self) -> bool:
+        return self._ending.is_set() or self._closing
+
+    def _is_over(self, container: Container) -> bool:
+        """Whether the container has run and will not again: in a pod that is taken up after a restart of the node."""
+        state = self.facts.main[container.name].state
+        if not isinstance(state, known.Terminated):
+            return False
+        policy = self._pod.spec.restart_policy
+        return policy == "Never" or (policy == "OnFailure" and state.code == 0)
+
+    async def _set_up(self) -> PodPlace | None:
+        """Volumes and sandbox; None when the pod ends before it has them."""
+        wait = _FIRST_RETRY
+        while not self._ending_or_closing:
+            try:
+                return await self._try_set_up()
+            except MountProblem as problem:
+                self._say(WARNING, "FailedMount", str(problem))
+            except (RuntimeFailure, NetlinkError, AddressesExhaustedError) as error:
+                if isinstance(error, RuntimeLost):
+                    raise
+                self._say(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+            await self._nudge_or_end(wait)
+            wait = min(2 * wait, _LAST_RETRY)
+        return None
+
+    async def _try_set_up(self) -> PodPlace:
+        if self._volumes is None:
+            self._pod = self._with_access(self._pod)
+            volumes = PodVolumes(self._pod, self._node.pod_directory(self._pod), self._node.tokens)
+        else:
+            volumes = self._volumes
+        volumes.set_up(self._pod, self._node.surroundings(self._pod, ""))
+        self._volumes = volumes
+        shm = self._node.pod_directory(self._pod) / "shm"
+        shm.mkdir(parents=True, exist_ok=True)
+        shm.chmod(0o1777)
+        spec = self._pod.spec
+        sysctls = {sysctl.name: sysctl.value for sysctl in spec.security_context.sysctls}
+        self._sandbox = await self._node.sandboxes.create(
+            launch.hostname(self._pod), sysctls, host_network=spec.host_network
+        )
+        self.facts.pod_ip = self._sandbox.address
+        self.facts.sandboxed = True
+        return PodPlace(self._sandbox, volumes)
+
+    def _with_access(self, pod: Pod) -> Pod:
+        name = pod.spec.service_account_name or "default"
+        account = self._node.registry.find(SERVICEACCOUNTS, name, pod.metadata.namespace) or {}
+        return with_api_access(pod, account.get("automountServiceAccountToken") is not False)
+
+    async def _initialize(self, place: PodPlace, group: asyncio.TaskGroup) -> list[ContainerRunner] | None:
+        """Run the init containers in order; the sidecars among them, or None when one failed or the pod is to end."""
+        sidecars: list[ContainerRunner] = []
+        if any(isinstance(c.state, known.Terminated) for c in self.facts.main.values()) and all(
+            self._is_over(c) for c in self._pod.spec.containers
+        ):
+            return sidecars  # nothing is left to be prepared for
+        policy = "Never" if self._pod.spec.restart_policy == "Never" else "OnFailure"
+        for container in self._pod.spec.init_containers:
+            if self._ending_or_closing:
+                return None
+            facts = self.facts.init[container.name]
+            runner = self._runner(container, facts, "initContainers")
+            if container.is_sidecar:
+                group.create_task(runner.run(place, "Always"))
+                await runner.started.wait()
+                sidecars.append(runner)
+                continue
+            await runner.run(place, policy)
+            facts.ready = isinstance(facts.state, known.Terminated) and facts.state.code == 0
+            self._dirty.set()
+            if not facts.ready:
+                for sidecar in reversed(sidecars):
+                    await sidecar.stop(float(self._pod.spec.termination_grace_period_seconds))
+                return None
+        return sidecars
+
+    def _runner(self, container: Container, facts: known.ContainerFacts, field: str = "containers") -> ContainerRunner:
+        runner = ContainerRunner(
+            self._node, lambda: (self._pod, self._object), container, facts, self._dirty.set, field
+        )
+        self.runners[container.name] = runner
+        return runner
+
+    async def _stop_containers(self) -> None:
+        """End the containers together, then the sidecars, the last first."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._grace
+        sidecars = [c.name for c in self._pod.spec.init_containers if c.is_sidecar]
+        async with asyncio.TaskGroup() as group:
+            for name, runner in self.runners.items():
+                if name not in sidecars:
+                    group.create_task(runner.stop(self._grace))
+        for name in reversed(sidecars):
+            if name in self.runners:
+                left = min(self._grace, max(deadline - loop.time(), 0.0))
+                await self.runners[name].stop(left if self._grace == 0 else max(left, 1.0))
+
+    async def _tear_down(self) -> None:
+        self.facts.sandboxed = False
+        if self._sandbox is not None:
+            sandbox, self._sandbox = self._sandbox, None
+            await self._node.sandboxes.remove(sandbox)
+        if self._volumes is not None:
+            self._volumes.remove()
+            self._volumes = None
+        self._dirty.set()
+
+    async def _forget(self) -> None:
+        """Write the last status and remove the object, if it is still there; then the logs."""
+        metadata = self._pod.metadata
+        try:
+            await self._publish()
+            await self._node.registry.delete(
+                PODS, metadata.name, metadata.namespace, options=DeleteOptions(grace_period=0, uid=metadata.uid)
+            )
+        except ApiError as error:
+            if error.reason not in ("NotFound", "Conflict"):
+                raise
+        shutil.rmtree(self._node.log_directory(self._pod), ignore_errors=True)
+
+    # Telling.
+
+    async def _publish_changes(self) -> None:
+        """Write the status when it has changed, many changes at a time."""
+        while True:
+            await self._dirty.wait()
+            await asyncio.sleep(_COALESCE)
+            self._dirty.clear()
+            try:
+                await self._publish()
+            except ApiError as error:
+                log.warning("status of pod %s/%s: %s", self._pod.metadata.namespace, self._pod.metadata.name, error)
+                await asyncio.sleep(_RETRY)
+                self._dirty.set()
+
+    async def _publish(self) -> None:
+        if self.facts.start_time is not None and not self._over:
+            await self._write_status(lambda old: status.build(self._pod, self.facts, old, datetime.now(UTC)))
+
+    async def _write_status(self, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+        metadata = self._pod.metadata
+
+        def apply(obj: Object) -> Object | None:
+            if obj["metadata"]["uid"] != metadata.uid:
+                return None
+            return {**obj, "status": change(obj.get("status") or {})}
+
+        await self._node.registry.modify(PODS, metadata.name, metadata.namespace, apply, subresource="status")
+
+    def _say(self, kind: str, reason: str, message: str) -> None:
+        self._node.recorder.record(self._object, kind, reason, message)
+
+    async def _nudge_or_end(self, seconds: float | None) -> bool:
+        """Wait for a change, the pod's end, or the time; False at its end."""
+        self._nudged.clear()
+        if self._ending_or_closing:
+            return False
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(self._nudged.wait()), loop.create_task(self._ending.wait())]
+        try:
+            await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return not self._ending_or_closing
+
+
+def _containers(pod: Pod) -> tuple[Container, ...]:
+    return (*pod.spec.init_containers, *pod.spec.containers)
