@@ -1,0 +1,265 @@
+"""CDS: one cluster for each port of each service, and one more for each subset of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3 import address_pb2, base_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from google.protobuf.struct_pb2 import Struct, Value
+
+from lab.controlplane.meshconfig import MeshConfig
+from lab.controlplane.model.destinationrule import ClientTLSSettings
+from lab.controlplane.xds import names, tls
+from lab.controlplane.xds.balancing import apply_connection_pool, apply_load_balancer, apply_outlier_detection
+from lab.controlplane.xds.built import TYPE_CLUSTER, Built, any_of, build, wire
+from lab.controlplane.xds.durations import duration
+from lab.controlplane.xds.peers import SEPARATOR, UNKNOWN
+from lab.controlplane.xds.policies import HostRules, Policy, effective
+from lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_INBOUND_SOURCE = "127.0.0.6"
+
+
+@dataclass(frozen=True)
+class Peers:
+    """What is known of those behind a port: who they may be (SPIFFE), and whether all of them speak mutual TLS."""
+
+    principals: tuple[str, ...] = ()
+    all_mutual: bool = False
+
+
+def outbound(
+    service: MeshService, port: MeshPort, subset: str, rules: HostRules | None, peers: Peers, mesh: MeshConfig
+) -> Built:
+    """The cluster of a port of a service as its clients see it."""
+    name = names.outbound_cluster(port.number, subset, service.hostname)
+    policy = effective(rules, port.number, subset)
+    cluster = Cluster(
+        name=name,
+        connect_timeout=duration(mesh.connect_timeout),
+        metadata=_called(packed_service(service)),
+    )
+    _set_discovery(cluster, service, port)
+    apply_load_balancer(cluster, policy.load_balancer, mesh.locality_lb_setting)
+    apply_connection_pool(cluster, policy.connection_pool)
+    apply_outlier_detection(cluster, policy.outlier_detection)
+    upgraded = _set_transport(cluster, service, port, subset, policy, peers, mesh)
+    _set_protocol(cluster, port.protocol, policy, upgraded=upgraded)
+    origins = [service.origin, *(rules.origins if rules is not None else ())]
+    return build(TYPE_CLUSTER, name, wire(cluster), origins)
+
+
+def _set_discovery(cluster: Cluster, service: MeshService, port: MeshPort) -> None:
+    if service.resolution is Resolution.ENDPOINTS:
+        cluster.type = Cluster.EDS
+        cluster.eds_cluster_config.CopyFrom(Cluster.EdsClusterConfig(eds_config=tls.ads(), service_name=cluster.name))
+        cluster.eds_cluster_config.eds_config.initial_fetch_timeout.FromSeconds(0)
+    elif service.resolution is Resolution.ORIGINAL_DESTINATION:
+        cluster.type = Cluster.ORIGINAL_DST
+        cluster.lb_policy = Cluster.CLUSTER_PROVIDED
+    else:
+        cluster.type = Cluster.STRICT_DNS
+        cluster.dns_refresh_rate.FromSeconds(60)
+        cluster.respect_dns_ttl = True
+        cluster.dns_lookup_family = Cluster.V4_ONLY
+        cluster.load_assignment.CopyFrom(_assignment(cluster.name, service.external, port.number))
+
+
+def _assignment(cluster: str, address: str, port: int) -> endpoint_pb2.ClusterLoadAssignment:
+    return endpoint_pb2.ClusterLoadAssignment(
+        cluster_name=cluster,
+        endpoints=[
+            endpoint_components_pb2.LocalityLbEndpoints(
+                lb_endpoints=[
+                    endpoint_components_pb2.LbEndpoint(
+                        endpoint=endpoint_components_pb2.Endpoint(address=socket_address(address, port))
+                    )
+                ]
+            )
+        ],
+    )
+
+
+def socket_address(address: str, port: int) -> address_pb2.Address:
+    """An address and a TCP port."""
+    return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=address, port_value=port))
+
+
+def _set_transport(
+    cluster: Cluster,
+    service: MeshService,
+    port: MeshPort,
+    subset: str,
+    policy: Policy,
+    peers: Peers,
+    mesh: MeshConfig,
+) -> bool:
+    """Set how connections are encrypted. True when they are upgraded to HTTP/2, for which all ends must speak TLS.
+
+    Envoy refuses a cluster that negotiates its protocol and may also speak without TLS. So a service is upgraded while
+    all of its endpoints have sidecars; otherwise the endpoint's own mark decides between mutual TLS and plain text.
+    """
+    settings = policy.tls
+    if settings is not None and settings.mode in (None, "DISABLE"):
+        return False
+    if settings is not None and settings.mode in ("SIMPLE", "MUTUAL"):
+        cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, _plain_alpn(port.protocol)))
+        return False
+    if settings is None and not (mesh.enable_auto_mtls and _may_be_mutual(service, peers)):
+        return False
+    must = settings is not None
+    upgraded = port.protocol is Protocol.HTTP and (must or peers.all_mutual) and _may_upgrade(policy, mesh)
+    sni = settings.sni if settings and settings.sni else names.sni(port.number, subset, service.hostname)
+    wanted = _subject_names(settings, peers)
+    mutual = tls.mutual_upstream(sni, wanted, _mesh_alpn(port.protocol, upgraded=upgraded))
+    if must or upgraded or service.resolution is not Resolution.ENDPOINTS:
+        cluster.transport_socket.CopyFrom(mutual)
+    else:
+        cluster.transport_socket_matches.extend(_matches(mutual))
+    return upgraded
+
+
+def _may_be_mutual(service: MeshService, peers: Peers) -> bool:
+    """Endpoints that the control plane does not list carry no mark: there it is all or nothing."""
+    if service.resolution is Resolution.ENDPOINTS:
+        return True
+    return service.resolution is Resolution.ORIGINAL_DESTINATION and peers.all_mutual and bool(peers.principals)
+
+
+def _subject_names(settings: ClientTLSSettings | None, peers: Peers) -> tuple[str, ...]:
+    return tuple(settings.subject_alt_names) if settings and settings.subject_alt_names else peers.principals
+
+
+def _may_upgrade(policy: Policy, mesh: MeshConfig) -> bool:
+    """HTTP/2 between sidecars, unless a rule says no, or sets limits that only make sense for HTTP/1.1."""
+    pool = policy.connection_pool
+    http = pool.http if pool else None
+    if http and http.h2_upgrade_policy in ("UPGRADE", "DO_NOT_UPGRADE"):
+        return http.h2_upgrade_policy == "UPGRADE"
+    limited = bool(pool and pool.tcp and pool.tcp.max_connections) or bool(
+        http and (http.http1_max_pending_requests or http.max_requests_per_connection or http.use_client_protocol)
+    )
+    return mesh.h2_upgrade_policy == "UPGRADE" and not limited
+
+
+def _mesh_alpn(protocol: Protocol, *, upgraded: bool) -> tuple[str, ...]:
+    if upgraded:
+        return (tls.ALPN_HTTP2, *tls.HTTP_ALPN)
+    if protocol.is_http2:
+        return (tls.ALPN_HTTP2,)
+    return (tls.ALPN_HTTP1,) if protocol in (Protocol.HTTP, Protocol.AUTO) else (tls.ALPN_TCP,)
+
+
+def _plain_alpn(protocol: Protocol) -> tuple[str, ...]:
+    return ("h2",) if protocol.is_http2 else ("http/1.1",) if protocol is Protocol.HTTP else ()
+
+
+def _matches(mutual: base_pb2.TransportSocket) -> list[Cluster.TransportSocketMatch]:
+    marked = Struct(fields={"tlsMode": Value(string_value="istio")})
+    match = Cluster.TransportSocketMatch
+    return [
+        match(name="tlsMode-istio", match=marked, transport_socket=mutual),
+        match(name="tlsMode-disabled", match=Struct(), transport_socket=tls.raw_buffer()),
+    ]
+
+
+def _set_protocol(cluster: Cluster, protocol: Protocol, policy: Policy, *, upgraded: bool) -> None:
+    if not (protocol.is_http or protocol is Protocol.AUTO):
+        return
+    http = policy.connection_pool.http if policy.connection_pool else None
+    options = http_protocol_options_pb2.HttpProtocolOptions()
+    if upgraded:
+        options.auto_config.http2_protocol_options.allow_connect = True
+    elif protocol.is_http2:
+        options.explicit_http_config.http2_protocol_options.allow_connect = True
+    elif protocol is Protocol.AUTO or (http is not None and http.use_client_protocol):
+        options.use_downstream_protocol_config.http2_protocol_options.allow_connect = True
+    else:
+        options.explicit_http_config.http_protocol_options.SetInParent()
+    if http is not None and http.max_requests_per_connection:
+        options.common_http_protocol_options.max_requests_per_connection.value = http.max_requests_per_connection
+    if http is not None and http.idle_timeout:
+        options.common_http_protocol_options.idle_timeout.CopyFrom(duration(http.idle_timeout))
+    if http is not None and http.max_concurrent_streams:
+        _limit_streams(options, http.max_concurrent_streams)
+    cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(any_of(options))
+
+
+def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit: int) -> None:
+    """Only where HTTP/2 is spoken at all."""
+    for part in ("auto_config", "explicit_http_config", "use_downstream_protocol_config"):
+        if options.HasField(part) and getattr(options, part).HasField("http2_protocol_options"):
+            getattr(options, part).http2_protocol_options.max_concurrent_streams.value = limit
+
+
+def packed_service(service: MeshService) -> str:
+    """What the metrics say about a service that is called."""
+    return SEPARATOR.join((service.hostname, service.key[1], service.namespace))
+
+
+def _called(service: str) -> base_pb2.Metadata:
+    """A service, packed, where a client's access log finds it."""
+    return base_pb2.Metadata(filter_metadata={"istio": Struct(fields={"service": Value(string_value=service)})})
+
+
+def inbound(address: str, port: int, protocol: Protocol, service: MeshService) -> Built:
+    """The application itself. It sees 127.0.0.6, so that the pod's own rules tell this connection from a client's."""
+    name = names.inbound_cluster(port)
+    cluster = Cluster(
+        name=name,
+        type=Cluster.STATIC,
+        load_assignment=_assignment(name, address, port),
+        metadata=_called(packed_service(service)),
+    )
+    cluster.connect_timeout.FromSeconds(10)
+    _bind_inbound(cluster)
+    apply_connection_pool(cluster, None)
+    _set_protocol(cluster, protocol, Policy(), upgraded=False)
+    return build(TYPE_CLUSTER, name, wire(cluster), [service.origin])
+
+
+def _bind_inbound(cluster: Cluster) -> None:
+    cluster.upstream_bind_config.source_address.CopyFrom(
+        address_pb2.SocketAddress(address=_INBOUND_SOURCE, port_value=0)
+    )
+
+
+def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built:
+    """Connections to what the mesh does not know go where they were going."""
+    name = names.INBOUND_PASSTHROUGH_CLUSTER if side == "inbound" else names.PASSTHROUGH_CLUSTER
+    cluster = Cluster(
+        name=name,
+        type=Cluster.ORIGINAL_DST,
+        lb_policy=Cluster.CLUSTER_PROVIDED,
+        connect_timeout=duration(mesh.connect_timeout),
+        metadata=_called(SEPARATOR.join((UNKNOWN, name, UNKNOWN))),
+    )
+    if side == "inbound":
+        _bind_inbound(cluster)
+    apply_connection_pool(cluster, None)
+    _set_protocol(cluster, Protocol.AUTO, Policy(), upgraded=False)
+    return build(TYPE_CLUSTER, name, wire(cluster), ())
+
+
+def black_hole() -> Built:
+    """Connections that must lead nowhere."""
+    name = names.BLACK_HOLE_CLUSTER
+    cluster = Cluster(
+        name=name,
+        type=Cluster.STATIC,
+        metadata=_called(SEPARATOR.join((UNKNOWN, name, UNKNOWN))),
+    )
+    return build(TYPE_CLUSTER, name, wire(cluster), ())
+
+
+def subsets_of(rules: HostRules | None) -> Iterator[str]:
+    """The whole service, as an empty name, and its subsets."""
+    yield ""
+    if rules is not None:
+        yield from (subset.name for subset in rules.subsets)

@@ -1,0 +1,204 @@
+"""All resources of a proxy, put together from parts that are made once and shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from lab.controlplane.kubernetes import ObjectKey, Origin, Pod, Service
+from lab.controlplane.meshconfig import MeshConfig
+from lab.controlplane.model import AuthorizationPolicy, PeerAuthentication
+from lab.controlplane.proxy import Proxy
+from lab.controlplane.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
+from lab.controlplane.xds import clusters, endpoints, inbound, outbound, routes
+from lab.controlplane.xds.built import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Built
+from lab.controlplane.xds.memo import Memo
+from lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
+from lab.controlplane.xds.peers import pack_fields
+from lab.controlplane.xds.policies import HostRules
+from lab.controlplane.xds.rbac import Authorization, authorization_of
+from lab.controlplane.xds.scope import Scope, scope_of
+from lab.controlplane.xds.services import MeshService, Resolution, from_kubernetes
+
+Resources = Mapping[str, Mapping[str, Built]]
+PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
+AuthorizationTable = Table[ObjectKey, Config[AuthorizationPolicy]]
+
+
+class Generator:
+    """Translates snapshots. It remembers what it made, so a change costs what it touches; the results are pure."""
+
+    def __init__(self) -> None:
+        self._memo = Memo()
+
+    def generate(self, snapshot: Snapshot, proxy: Proxy) -> Resources:
+        """The listeners, routes, clusters and endpoints of a proxy, by type and name."""
+        pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
+        scope = scope_of(self._memo, snapshot, proxy.namespace, pod.labels)
+        return self._sidecar(snapshot, scope, pod)
+
+    def _sidecar(self, snapshot: Snapshot, scope: Scope, pod: Pod) -> Resources:
+        memo, mesh = self._memo, snapshot.mesh
+        own = pack_fields(pod.namespace, pod.workload, pod.labels)
+        policies = policies_of(memo, snapshot.peer_authentications, pod.namespace, mesh.root_namespace)
+        ports = inbound.inbound_ports(pod, _services_of(memo, snapshot, pod), policies)
+        authorization = memo(
+            _authorization,
+            snapshot.authorization_policies,
+            pod.namespace,
+            tuple(sorted(pod.labels.items())),
+            mesh.root_namespace,
+        )
+        received = memo(inbound.virtual_inbound, ports, authorization, mesh, own, policies.origins(pod.labels))
+        served = [
+            memo(clusters.inbound, pod.ip, port.number, port.protocol, port.service)
+            for port in ports
+            if port.service is not None
+        ]
+        called, assigned = memo(_called, memo, scope, snapshot.endpoints, snapshot.peer_authentications, mesh)
+        sent = memo(_listeners, memo, scope, mesh, own, _headless(scope, snapshot.endpoints))
+        return {
+            TYPE_CLUSTER: {**called, **_by_name(served)},
+            TYPE_ENDPOINT: assigned,
+            TYPE_LISTENER: {**sent, received.name: received},
+            TYPE_ROUTE: memo(_routes, memo, scope, mesh),
+        }
+
+
+def _by_name(built: Iterable[Built]) -> Table[str, Built]:
+    return Table({resource.name: resource for resource in built})
+
+
+def _pod_of(proxy: Proxy) -> Pod:
+    """A proxy whose pod is not known (yet, or any more) is what it was when it connected."""
+    return Pod(
+        Origin("Pod", proxy.namespace, proxy.pod),
+        proxy.namespace,
+        proxy.pod,
+        proxy.ip,
+        proxy.labels,
+        proxy.service_account,
+        proxy.workload,
+        proxy.kind == "sidecar",
+        "",
+        {},
+    )
+
+
+def policies_of(memo: Memo, table: PeerTable, namespace: str, root_namespace: str) -> PeerPolicies:
+    """The PeerAuthentications that concern a namespace; the same object while those do not change."""
+    by_namespace = memo(_by_namespace, table)
+    concerned = dict.fromkeys((root_namespace, namespace))
+    found = tuple(config for name in concerned for config in by_namespace.get(name, ()))
+    return memo(peer_policies, found, namespace, root_namespace)
+
+
+def _by_namespace(table: PeerTable) -> Table[str, tuple[Config[PeerAuthentication], ...]]:
+    found: dict[str, tuple[Config[PeerAuthentication], ...]] = {}
+    for config in table.values():
+        found[config.namespace] = (*found.get(config.namespace, ()), config)
+    return Table(found)
+
+
+def _authorization(
+    table: AuthorizationTable, namespace: str, labels: tuple[tuple[str, str], ...], root_namespace: str
+) -> Authorization:
+    return authorization_of(table.values(), namespace, labels, root_namespace)
+
+
+Targets = tuple[tuple[int | str, int], ...]
+
+
+def _services_of(memo: Memo, snapshot: Snapshot, pod: Pod) -> list[tuple[MeshService, Targets]]:
+    """The services that select a pod, by name, with the targets and numbers of their ports."""
+    by_namespace = memo(_selecting, snapshot.services)
+    domain = snapshot.mesh.cluster_domain
+    return [
+        (memo(from_kubernetes, service, domain), tuple((port.target, port.port) for port in service.ports))
+        for service in by_namespace.get(pod.namespace, ())
+        if selects(service.selector, pod.labels)
+    ]
+
+
+def _selecting(services: Table[ObjectKey, Service]) -> Table[str, tuple[Service, ...]]:
+    found: dict[str, list[Service]] = {}
+    for service in services.values():
+        if service.selector:
+            found.setdefault(service.namespace, []).append(service)
+    return Table({name: tuple(sorted(some, key=lambda s: s.name)) for name, some in found.items()})
+
+
+def _called(
+    memo: Memo,
+    scope: Scope,
+    known: Table[ObjectKey, ServiceEndpoints],
+    peer_table: PeerTable,
+    mesh: MeshConfig,
+) -> tuple[Table[str, Built], Table[str, Built]]:
+    """The clusters that a scope's proxies may call, and their endpoints."""
+    made: list[Built] = [
+        memo(clusters.passthrough, mesh, "outbound"),
+        memo(clusters.passthrough, mesh, "inbound"),
+        memo(clusters.black_hole),
+    ]
+    assigned: list[Built] = []
+    for service in scope.services:
+        some, theirs = service_clusters(memo, scope, service, known, peer_table, mesh)
+        made.extend(some)
+        assigned.extend(theirs)
+    return _by_name(made), _by_name(assigned)
+
+
+def service_clusters(
+    memo: Memo,
+    scope: Scope,
+    service: MeshService,
+    known: Table[ObjectKey, ServiceEndpoints],
+    peer_table: PeerTable,
+    mesh: MeshConfig,
+) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
+    """The clusters of a service's ports and subsets, and the endpoints of those that have a list of them."""
+    policies = policies_of(memo, peer_table, service.namespace, mesh.root_namespace)
+    rules = scope.rules.get(service.hostname)
+    return memo(_service_clusters, memo, service, rules, known.get(service.key, NO_ENDPOINTS), policies, mesh)
+
+
+def _service_clusters(
+    memo: Memo,
+    service: MeshService,
+    rules: HostRules | None,
+    found: ServiceEndpoints,
+    policies: PeerPolicies,
+    mesh: MeshConfig,
+) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
+    made: list[Built] = []
+    assigned: list[Built] = []
+    for port in service.ports:
+        peers = memo(endpoints.peers_of, port, found, policies, mesh.trust_domain)
+        for subset in clusters.subsets_of(rules):
+            made.append(memo(clusters.outbound, service, port, subset, rules, peers, mesh))
+            if service.resolution is Resolution.ENDPOINTS:
+                chosen = rules.subset(subset) if rules is not None and subset else None
+                labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
+                assigned.append(memo(endpoints.assignment, service, port, subset, labels, found, policies))
+    return tuple(made), tuple(assigned)
+
+
+def _headless(scope: Scope, known: Table[ObjectKey, ServiceEndpoints]) -> tuple[tuple[str, ServiceEndpoints], ...]:
+    """The endpoints of headless services that need a listener for each of them."""
+    return tuple(
+        (service.hostname, known[service.key])
+        for service in scope.services
+        if service.resolution is Resolution.ORIGINAL_DESTINATION
+        and service.key in known
+        and not all(port.protocol.is_http for port in service.ports)
+    )
+
+
+def _listeners(
+    memo: Memo, scope: Scope, mesh: MeshConfig, own: str, headless: tuple[tuple[str, ServiceEndpoints], ...]
+) -> Table[str, Built]:
+    return _by_name(outbound.sidecar_listeners(memo, scope, mesh, own, dict(headless)))
+
+
+def _routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Table[str, Built]:
+    return _by_name(routes.sidecar_routes(memo, scope, mesh))

@@ -1,0 +1,62 @@
+"""Hosts as Istio's resources write them: short names, wildcards, and which of them covers which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+def resolve(host: str, namespace: str, domain: str) -> str:
+    """A host without a dot is a service of the resource's own namespace; anything else is taken as it stands."""
+    if "." in host or host.startswith("*") or not host:
+        return host
+    return f"{host}.{namespace}.svc.{domain}"
+
+
+def covers(pattern: str, host: str) -> bool:
+    """Whether a host, which may itself be a wildcard, falls under a pattern: `*`, `*.example.com` or a plain host."""
+    if pattern == host or pattern == "*":
+        return True
+    if not pattern.startswith("*"):
+        return False
+    return host.removeprefix("*").endswith(pattern[1:]) and len(host) > len(pattern) - 1
+
+
+def intersection(one: str, other: str) -> str | None:
+    """The narrower of two patterns when it falls under the other; None when they have no host in common."""
+    if covers(one, other):
+        return other
+    return one if covers(other, one) else None
+
+
+class HostIndex(Generic[T]):
+    """What resources say about hosts: the host itself comes first, then the longest wildcard that covers it."""
+
+    def __init__(self, by_pattern: Mapping[str, T]) -> None:
+        self.exact = {pattern: value for pattern, value in by_pattern.items() if not pattern.startswith("*")}
+        wild = [(pattern, value) for pattern, value in by_pattern.items() if pattern.startswith("*")]
+        self._wild = sorted(wild, key=lambda item: -len(item[0]))
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        """All patterns: plain hosts first, then wildcards from the longest on."""
+        yield from self.exact.items()
+        yield from self._wild
+
+    def find(self, host: str) -> T | None:
+        """What is said about a host; None when nothing is."""
+        found = self.exact.get(host)
+        if found is not None:
+            return found
+        return next((value for pattern, value in self._wild if covers(pattern, host)), None)
+
+
+def service_domains(hostname: str, namespace: str, from_namespace: str, domain: str, address: str) -> list[str]:
+    """The values of a Host header (ports aside) that mean a cluster's service when sent from a namespace."""
+    suffix = f".{namespace}.svc.{domain}"
+    if not hostname.endswith(suffix):
+        return [hostname, *([address] if address else [])]
+    name = hostname.removesuffix(suffix)
+    short = [name] if namespace == from_namespace else []
+    return [hostname, *short, f"{name}.{namespace}", f"{name}.{namespace}.svc", *([address] if address else [])]

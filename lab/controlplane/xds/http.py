@@ -1,0 +1,98 @@
+"""The HTTP connection manager, and the small parts that every listener is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
+from envoy.config.listener.v3.listener_components_pb2 import Filter, ListenerFilter
+from envoy.extensions.filters.http.cors.v3.cors_pb2 import Cors
+from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
+from envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2 import HttpInspector
+from envoy.extensions.filters.listener.original_dst.v3.original_dst_pb2 import OriginalDst
+from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+    HttpFilter,
+    Rds,
+)
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.extensions.request_id.uuid.v3.uuid_pb2 import UuidRequestIdConfig
+from google.protobuf.duration_pb2 import Duration
+
+from lab.controlplane.xds import actions, tls
+from lab.controlplane.xds.built import any_of
+
+SERVER_NAME = "istio-envoy"
+Side = Literal["outbound", "inbound", "gateway"]
+
+_REQUEST_ID = any_of(UuidRequestIdConfig())
+_HCM = "envoy.filters.network.http_connection_manager"
+_TCP = "envoy.filters.network.tcp_proxy"
+
+
+def connection_manager(
+    side: Side, name: str, logs: Iterable[AccessLog], before: Iterable[HttpFilter] = ()
+) -> HttpConnectionManager:
+    """What all HTTP listeners share. Routes, and whatever else a side needs, are the caller's to add.
+
+    `before` comes first among the filters; CORS, faults and the router follow.
+    """
+    manager = HttpConnectionManager(
+        stat_prefix=name,
+        access_log=list(logs),
+        http_filters=[*before, *_common_filters()],
+        upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
+        stream_idle_timeout=Duration(),
+        normalize_path={"value": True},
+        path_with_escaped_slashes_action=HttpConnectionManager.KEEP_UNCHANGED,
+    )
+    manager.http2_protocol_options.allow_connect = True
+    manager.request_id_extension.typed_config.CopyFrom(_REQUEST_ID)
+    if side == "outbound":
+        manager.use_remote_address.value = False
+        return manager
+    manager.server_name = SERVER_NAME
+    manager.use_remote_address.value = side == "gateway"
+    if side == "gateway":
+        manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET
+        manager.set_current_client_cert_details.subject.value = True
+        manager.set_current_client_cert_details.uri = True
+    return manager
+
+
+def _common_filters() -> list[HttpFilter]:
+    return [
+        HttpFilter(name=actions.CORS_FILTER, typed_config=any_of(Cors())),
+        HttpFilter(name=actions.FAULT_FILTER, typed_config=any_of(HTTPFault())),
+        HttpFilter(name="envoy.filters.http.router", typed_config=any_of(Router())),
+    ]
+
+
+def rds(name: str) -> Rds:
+    """Routes that the control plane sends apart from the listener."""
+    return Rds(config_source=tls.ads(), route_config_name=name)
+
+
+def http_filter(manager: HttpConnectionManager) -> Filter:
+    """A connection manager as the last filter of a chain."""
+    return Filter(name=_HCM, typed_config=any_of(manager))
+
+
+def tcp_filter(proxy: TcpProxy) -> Filter:
+    """A TCP proxy as the last filter of a chain. It logs a connection when it is made, and when it ends."""
+    proxy.access_log_options.flush_access_log_on_connected = any(log.HasField("filter") for log in proxy.access_log)
+    return Filter(name=_TCP, typed_config=any_of(proxy))
+
+
+def without_logs(cluster: str) -> Filter:
+    """Connections handed on to a cluster, unseen."""
+    return Filter(name=_TCP, typed_config=any_of(TcpProxy(stat_prefix=cluster, cluster=cluster)))
+
+
+def listener_filter(name: Literal["original_dst", "tls_inspector", "http_inspector"]) -> ListenerFilter:
+    """One of the filters that look at a connection before a chain is chosen."""
+    message = {"original_dst": OriginalDst, "tls_inspector": TlsInspector, "http_inspector": HttpInspector}[name]
+    return ListenerFilter(name=f"envoy.filters.listener.{name}", typed_config=any_of(message()))

@@ -1,0 +1,232 @@
+"""LDS for what a pod receives: one listener, with chains for each of its ports by what the client speaks.
+
+STRICT needs more than a TLS chain: plain text would skip it and reach the chain for unknown ports. So each strict port
+has a chain for plain text that leads nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from envoy.config.core.v3.base_pb2 import TrafficDirection, TransportSocket
+from envoy.config.listener.v3.listener_components_pb2 import (
+    Filter,
+    FilterChain,
+    FilterChainMatch,
+    ListenerFilterChainMatchPredicate,
+)
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_components_pb2 import Decorator, Route, RouteAction, RouteMatch, VirtualHost
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+)
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.type.v3.range_pb2 import Int32Range
+
+from lab.controlplane.kubernetes import Origin, Pod
+from lab.controlplane.meshconfig import MeshConfig
+from lab.controlplane.model.security import Mode
+from lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
+from lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
+from lab.controlplane.xds.clusters import packed_service, socket_address
+from lab.controlplane.xds.mtls import PeerPolicies
+from lab.controlplane.xds.peers import SEPARATOR, UNKNOWN
+from lab.controlplane.xds.rbac import Authorization
+from lab.controlplane.xds.services import MeshService, Protocol
+
+_SNIFFED_HTTP = ("http/1.0", "http/1.1", "h2c")
+_MESH_HTTP = ("istio-http/1.0", tls.ALPN_HTTP1, tls.ALPN_HTTP2)
+
+
+@dataclass(frozen=True)
+class InboundPort:
+    """A port of a pod's container; `number` 0 stands for all that no service names, which has no service either."""
+
+    number: int
+    protocol: Protocol
+    mode: Mode
+    service: MeshService | None = None
+
+    @property
+    def cluster(self) -> str:
+        """Where its connections go."""
+        return names.inbound_cluster(self.number) if self.service else names.INBOUND_PASSTHROUGH_CLUSTER
+
+    @property
+    def called(self) -> str:
+        """The service, packed for the metrics."""
+        unknown = (UNKNOWN, names.INBOUND_PASSTHROUGH_CLUSTER, UNKNOWN)
+        return packed_service(self.service) if self.service else SEPARATOR.join(unknown)
+
+
+def inbound_ports(
+    pod: Pod, services: Iterable[tuple[MeshService, tuple[tuple[int | str, int], ...]]], policies: PeerPolicies
+) -> tuple[InboundPort, ...]:
+    """The ports that services name (the first to name one says what it speaks), those that a policy names, the rest.
+
+    Each service comes with the target and the number of its ports.
+    """
+    found: dict[int, InboundPort] = {}
+    for service, targets in services:
+        for target, number in targets:
+            port = service.port(number)
+            container = target if isinstance(target, int) else pod.ports.get(target)
+            if port is not None and container is not None and container not in found:
+                mode = policies.mode(pod.labels, container)
+                found[container] = InboundPort(container, port.protocol, mode, service)
+    for number in policies.ports(pod.labels):
+        if number not in found:
+            found[number] = InboundPort(number, Protocol.AUTO, policies.mode(pod.labels, number))
+    return (*found.values(), InboundPort(0, Protocol.AUTO, policies.mode(pod.labels, 0)))
+
+
+def virtual_inbound(
+    ports: tuple[InboundPort, ...],
+    authorization: Authorization,
+    mesh: MeshConfig,
+    own: str,
+    origins: tuple[Origin, ...],
+) -> Built:
+    """The listener that the pod's rules send every incoming connection to."""
+    services = [port.service.origin for port in ports if port.service is not None]
+    listener = Listener(
+        name=names.VIRTUAL_INBOUND,
+        address=socket_address("0.0.0.0", names.INBOUND_PORT),
+        traffic_direction=TrafficDirection.INBOUND,
+        filter_chains=[_trap(), *(chain for port in ports for chain in _chains(port, authorization, mesh, own))],
+        listener_filters=[
+            http.listener_filter("original_dst"),
+            http.listener_filter("tls_inspector"),
+            http.listener_filter("http_inspector"),
+        ],
+        continue_on_listener_filters_timeout=True,
+    )
+    listener.listener_filters_timeout.FromSeconds(5)
+    known = _known_ports(ports)
+    if known is not None:
+        listener.listener_filters[-1].filter_disabled.CopyFrom(known)
+    return build(TYPE_LISTENER, names.VIRTUAL_INBOUND, wire(listener), [*services, *authorization.origins, *origins])
+
+
+def _known_ports(ports: Iterable[InboundPort]) -> ListenerFilterChainMatchPredicate | None:
+    """The ports whose protocol needs no sniffing."""
+    predicates = [
+        ListenerFilterChainMatchPredicate(destination_port_range=Int32Range(start=port.number, end=port.number + 1))
+        for port in ports
+        if port.protocol is not Protocol.AUTO
+    ]
+    if len(predicates) < 2:
+        return predicates[0] if predicates else None
+    return ListenerFilterChainMatchPredicate(or_match=ListenerFilterChainMatchPredicate.MatchSet(rules=predicates))
+
+
+def _trap() -> FilterChain:
+    """A connection to the listener's own port would go round for ever."""
+    return FilterChain(
+        name="virtualInbound-blackhole",
+        filter_chain_match=FilterChainMatch(destination_port={"value": names.INBOUND_PORT}),
+        filters=[http.without_logs(names.BLACK_HOLE_CLUSTER)],
+    )
+
+
+def _chains(port: InboundPort, authorization: Authorization, mesh: MeshConfig, own: str) -> Iterator[FilterChain]:
+    """One port's chains: mutual TLS, then what else its mode lets in."""
+    make = _Maker(port, authorization, mesh, own)
+    if port.mode != "DISABLE":
+        yield from _mutual_chains(port, make)
+    if port.mode == "STRICT":
+        yield make.chain("plaintext-refused", "raw_buffer", (), [http.without_logs(names.BLACK_HOLE_CLUSTER)])
+        return
+    # TLS that is not the mesh's is the application's own.
+    yield make.chain("tls", "tls", (), make.tcp(mutual_tls=False))
+    if port.protocol.is_http:
+        yield make.chain("http", "raw_buffer", (), make.http(mutual_tls=False))
+        return
+    if port.protocol is Protocol.AUTO:
+        yield make.chain("http", "raw_buffer", _SNIFFED_HTTP, make.http(mutual_tls=False))
+    yield make.chain("tcp", "raw_buffer", (), make.tcp(mutual_tls=False))
+
+
+def _mutual_chains(port: InboundPort, make: _Maker) -> Iterator[FilterChain]:
+    """PERMISSIVE tells the mesh's TLS from the application's by ALPN; STRICT takes all TLS for the mesh's."""
+    strict = port.mode == "STRICT"
+    socket = tls.mutual_downstream(tls.HTTP_ALPN)
+    if port.protocol.is_http:
+        yield make.chain("mtls-http", "tls", () if strict else tls.MESH_ALPN, make.http(mutual_tls=True), socket)
+        return
+    if port.protocol is Protocol.AUTO:
+        yield make.chain("mtls-http", "tls", _MESH_HTTP, make.http(mutual_tls=True), socket)
+    others = tuple(alpn for alpn in tls.MESH_ALPN if port.protocol is not Protocol.AUTO or alpn not in _MESH_HTTP)
+    yield make.chain("mtls-tcp", "tls", () if strict else others, make.tcp(mutual_tls=True), tls.mutual_downstream(()))
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the chains of one port."""
+
+    port: InboundPort
+    authorization: Authorization
+    mesh: MeshConfig
+    own: str
+
+    def chain(
+        self,
+        name: str,
+        transport: str,
+        alpn: tuple[str, ...],
+        filters: list[Filter],
+        socket: TransportSocket | None = None,
+    ) -> FilterChain:
+        match = FilterChainMatch(transport_protocol=transport, application_protocols=alpn)
+        if self.port.number:
+            match.destination_port.value = self.port.number
+        return FilterChain(
+            name=f"{self.port.number or 'virtualInbound'}-{name}",
+            filter_chain_match=match,
+            filters=filters,
+            transport_socket=socket,
+        )
+
+    def tcp(self, *, mutual_tls: bool) -> list[Filter]:
+        reporting = telemetry.Reporting("destination", "tcp", mutual_tls, self.port.called)
+        proxy = TcpProxy(
+            stat_prefix=self.port.cluster,
+            cluster=self.port.cluster,
+            access_log=telemetry.access_logs(self.mesh, reporting, self.own),
+        )
+        return [*rbac.network_filters(self.authorization, self.mesh.trust_domain), http.tcp_filter(proxy)]
+
+    def http(self, *, mutual_tls: bool) -> list[Filter]:
+        protocol = "grpc" if self.port.protocol is Protocol.GRPC else "http"
+        reporting = telemetry.Reporting("destination", protocol, mutual_tls, self.port.called)
+        manager = http.connection_manager(
+            "inbound",
+            f"inbound_0.0.0.0_{self.port.number}",
+            telemetry.access_logs(self.mesh, reporting, self.own),
+            [telemetry.recognise(), *rbac.http_filters(self.authorization, self.mesh.trust_domain)],
+        )
+        manager.route_config.CopyFrom(_routes(self.port))
+        _tell_the_client(manager, mutual_tls=mutual_tls)
+        return [http.http_filter(manager)]
+
+
+def _tell_the_client(manager: HttpConnectionManager, *, mutual_tls: bool) -> None:
+    """X-Forwarded-Client-Cert says who the client is; what the client itself says there is dropped."""
+    if not mutual_tls:
+        manager.forward_client_cert_details = HttpConnectionManager.SANITIZE
+        return
+    manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET
+    manager.set_current_client_cert_details.subject.value = True
+    manager.set_current_client_cert_details.uri = True
+
+
+def _routes(port: InboundPort) -> RouteConfiguration:
+    """All requests go to the application."""
+    action = RouteAction(cluster=port.cluster)
+    actions.set_timeouts(action, None)
+    operation = f"{port.service.hostname}:{port.number}/*" if port.service else "inbound/*"
+    route = Route(name="default", match=RouteMatch(prefix="/"), route=action, decorator=Decorator(operation=operation))
+    host = VirtualHost(name=f"inbound|http|{port.number}", domains=["*"], routes=[route])
+    return RouteConfiguration(name=port.cluster, virtual_hosts=[host], validate_clusters={"value": False})

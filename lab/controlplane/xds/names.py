@@ -1,0 +1,40 @@
+"""The names of Envoy's resources, which are Istio's, so that what is learned here holds there."""
+
+from __future__ import annotations
+
+PASSTHROUGH_CLUSTER = "PassthroughCluster"
+BLACK_HOLE_CLUSTER = "BlackHoleCluster"
+INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
+
+VIRTUAL_OUTBOUND = "virtualOutbound"
+VIRTUAL_INBOUND = "virtualInbound"
+OUTBOUND_PORT = 15001
+INBOUND_PORT = 15006
+
+DEFAULT_SECRET = "default"
+ROOT_SECRET = "ROOTCA"
+
+
+def outbound_cluster(port: int, subset: str, host: str) -> str:
+    """The endpoints of a service's port, or of a subset of them."""
+    return f"outbound|{port}|{subset}|{host}"
+
+
+def inbound_cluster(port: int) -> str:
+    """The application behind a sidecar."""
+    return f"inbound|{port}||"
+
+
+def sni(port: int, subset: str, host: str) -> str:
+    """The server name that a client's sidecar sends for a cluster."""
+    return f"outbound_.{port}_.{subset or '_'}_.{host}"
+
+
+def listener(address: str, port: int) -> str:
+    """A listener for connections to an address, or to any (`0.0.0.0`)."""
+    return f"{address}_{port}"
+
+
+def gateway_secret(name: str) -> str:
+    """A Secret in the gateway's namespace, over SDS."""
+    return f"kubernetes://{name}"

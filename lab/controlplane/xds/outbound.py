@@ -1,0 +1,171 @@
+"""LDS for what an application sends: one listener for each HTTP port number, one for each TCP service's address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from envoy.config.core.v3.base_pb2 import TrafficDirection
+from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, FilterChainMatch
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.extensions.filters.common.set_filter_state.v3.value_pb2 import FilterStateValue
+from envoy.extensions.filters.network.set_filter_state.v3.set_filter_state_pb2 import Config as SetFilterState
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+
+from lab.controlplane.kubernetes import Origin
+from lab.controlplane.meshconfig import MeshConfig
+from lab.controlplane.snapshot import ServiceEndpoints
+from lab.controlplane.xds import http, names, telemetry, tls
+from lab.controlplane.xds.built import TYPE_LISTENER, Built, any_of, build, wire
+from lab.controlplane.xds.clusters import socket_address
+from lab.controlplane.xds.memo import Memo
+from lab.controlplane.xds.routes import sniffed_name
+from lab.controlplane.xds.scope import Scope
+from lab.controlplane.xds.services import MeshPort, MeshService, Protocol
+from lab.controlplane.xds.tcp import Share, tcp_shares
+
+_SNIFFED_HTTP = ("http/1.0", "http/1.1", "h2c")
+
+
+def sidecar_listeners(
+    memo: Memo, scope: Scope, mesh: MeshConfig, own: str, endpoints: Mapping[str, ServiceEndpoints]
+) -> Iterator[Built]:
+    """All outbound listeners. `own` is the workload, packed; `endpoints` those of headless services by hostname."""
+    yield memo(virtual_outbound, mesh, own, _mode(scope, mesh))
+    seen: set[int] = set()
+    for service in scope.services:
+        for port in service.ports:
+            if port.protocol.is_http:
+                if port.number not in seen:
+                    seen.add(port.number)
+                    yield memo(http_listener, port.number, mesh, own)
+                continue
+            shares = tcp_shares(memo, scope, service, port, mesh.cluster_domain)
+            for address in _addresses(service, endpoints):
+                sniffed = port.protocol is Protocol.AUTO and bool(service.address)
+                yield memo(address_listener, address, service, port, shares, sniffed, mesh, own)
+
+
+def _addresses(service: MeshService, endpoints: Mapping[str, ServiceEndpoints]) -> list[str]:
+    """The service's own address, or those of a headless service's pods."""
+    if service.address:
+        return [service.address]
+    known = endpoints.get(service.hostname)
+    return [endpoint.address for endpoint in known.endpoints] if known is not None else []
+
+
+def _mode(scope: Scope, mesh: MeshConfig) -> str:
+    policy = scope.sidecar.spec.outbound_traffic_policy if scope.sidecar else None
+    return (policy or mesh.outbound_traffic_policy).mode
+
+
+def virtual_outbound(mesh: MeshConfig, own: str, mode: str) -> Built:
+    """Where the pod's rules send every connection. It hands each to the listener of its original destination.
+
+    What has none goes where it was going, or nowhere. A connection to this very port would go round for ever.
+    """
+    allowed = names.PASSTHROUGH_CLUSTER if mode == "ALLOW_ANY" else names.BLACK_HOLE_CLUSTER
+    rest = TcpProxy(stat_prefix=allowed, cluster=allowed, access_log=_tcp_logs(mesh, own))
+    listener = Listener(
+        name=names.VIRTUAL_OUTBOUND,
+        address=socket_address("0.0.0.0", names.OUTBOUND_PORT),
+        use_original_dst={"value": True},
+        traffic_direction=TrafficDirection.OUTBOUND,
+        filter_chains=[
+            FilterChain(
+                name="virtualOutbound-trap",
+                filter_chain_match=FilterChainMatch(destination_port={"value": names.OUTBOUND_PORT}),
+                filters=[http.without_logs(names.BLACK_HOLE_CLUSTER)],
+            ),
+            FilterChain(name="virtualOutbound-catchall-tcp", filters=[http.tcp_filter(rest)]),
+        ],
+    )
+    return build(TYPE_LISTENER, names.VIRTUAL_OUTBOUND, wire(listener), ())
+
+
+def http_listener(port: int, mesh: MeshConfig, own: str) -> Built:
+    """Requests to a port number, whatever the address: their Host decides."""
+    name = names.listener("0.0.0.0", port)
+    return _listener(name, "0.0.0.0", port, [FilterChain(filters=[_http(name, str(port), mesh, own)])], (), sniff=False)
+
+
+def address_listener(
+    address: str,
+    service: MeshService,
+    port: MeshPort,
+    shares: tuple[Share, ...],
+    sniffed: bool,
+    mesh: MeshConfig,
+    own: str,
+) -> Built:
+    """Connections to one address: TCP, or what sniffing finds out."""
+    name = names.listener(address, port.number)
+    plain = FilterChain(filters=[*_plain_tcp_mark(sniffed=sniffed), _tcp(name, service, port, shares, mesh, own)])
+    chains = [plain]
+    if sniffed:
+        found = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=_SNIFFED_HTTP)
+        routes = sniffed_name(service, port)
+        chains = [FilterChain(filter_chain_match=found, filters=[_http(name, routes, mesh, own)]), plain]
+    origins = [service.origin, *(origin for share in shares for origin in share.origins)]
+    return _listener(name, address, port.number, chains, origins, sniff=sniffed)
+
+
+def _listener(
+    name: str,
+    address: str,
+    port: int,
+    chains: list[FilterChain],
+    origins: list[Origin] | tuple[Origin, ...],
+    *,
+    sniff: bool,
+) -> Built:
+    listener = Listener(
+        name=name,
+        address=socket_address(address, port),
+        bind_to_port={"value": False},
+        traffic_direction=TrafficDirection.OUTBOUND,
+        filter_chains=chains,
+    )
+    if sniff:
+        # A server that speaks first must not wait for the client's first bytes for long.
+        listener.listener_filters.extend(
+            [http.listener_filter("tls_inspector"), http.listener_filter("http_inspector")]
+        )
+        listener.listener_filters_timeout.FromMilliseconds(5000)
+        listener.continue_on_listener_filters_timeout = True
+    return build(TYPE_LISTENER, name, wire(listener), origins)
+
+
+def _http(name: str, routes: str, mesh: MeshConfig, own: str) -> Filter:
+    logs = telemetry.access_logs(mesh, telemetry.Reporting("source", "http"), own)
+    manager = http.connection_manager("outbound", f"outbound_{name}", logs, [telemetry.announce(own)])
+    manager.rds.CopyFrom(http.rds(routes))
+    return http.http_filter(manager)
+
+
+def _tcp_logs(mesh: MeshConfig, own: str) -> list[object]:
+    return list(telemetry.access_logs(mesh, telemetry.Reporting("source", "tcp"), own))
+
+
+def _tcp(
+    name: str, service: MeshService, port: MeshPort, shares: tuple[Share, ...], mesh: MeshConfig, own: str
+) -> Filter:
+    default = names.outbound_cluster(port.number, "", service.hostname)
+    proxy = TcpProxy(stat_prefix=f"outbound_{name}", access_log=_tcp_logs(mesh, own))
+    if len(shares) > 1:
+        for share in shares:
+            proxy.weighted_clusters.clusters.add(name=share.cluster, weight=share.weight)
+    else:
+        proxy.cluster = shares[0].cluster if shares else default
+    return http.tcp_filter(proxy)
+
+
+def _plain_tcp_mark(*, sniffed: bool) -> list[Filter]:
+    """Where a port may speak either, the cluster says HTTP by ALPN; connections that are not must say so."""
+    if not sniffed:
+        return []
+    value = FilterStateValue(
+        object_key="envoy.network.application_protocols", shared_with_upstream=FilterStateValue.ONCE
+    )
+    value.format_string.text_format_source.inline_string = tls.ALPN_TCP
+    config = SetFilterState(on_new_connection=[value])
+    return [Filter(name="envoy.filters.network.set_filter_state", typed_config=any_of(config))]

@@ -1,0 +1,30 @@
+"""What the metrics say about a workload: Istio's labels, from the labels of its pod, packed into one string.
+
+A client's sidecar learns of the server from the endpoint's metadata. A server's sidecar learns of the client from a
+header that the client's sidecar adds and the server's takes away; without it the labels are `unknown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lab.controlplane.kubernetes import Pod
+
+UNKNOWN = "unknown"
+SEPARATOR = "|"
+FIELDS = ("workload", "workload_namespace", "app", "version", "canonical_service", "canonical_revision")
+"""The fields of a peer in the order in which they are packed; each is a label after `source_` or `destination_`."""
+
+
+def pack(pod: Pod) -> str:
+    """The fields of a pod."""
+    return pack_fields(pod.namespace, pod.workload, pod.labels)
+
+
+def pack_fields(namespace: str, workload: str, labels: Mapping[str, str]) -> str:
+    """The fields of a workload. The canonical ones fall back on what Kubernetes itself recommends, as Istio's do."""
+    app = labels.get("app", "")
+    version = labels.get("version", "")
+    name = labels.get("service.istio.io/canonical-name") or labels.get("app.kubernetes.io/name") or app or workload
+    revision = labels.get("service.istio.io/canonical-revision") or labels.get("app.kubernetes.io/version") or version
+    return SEPARATOR.join((workload, namespace, app, version, name, revision or "latest"))

@@ -1,0 +1,180 @@
+"""VirtualService.http[] as Envoy routes, from one viewpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from envoy.config.route.v3.route_components_pb2 import Decorator, Route, RouteAction, WeightedCluster
+
+from lab.controlplane.model import VirtualService
+from lab.controlplane.model.base import Percent
+from lab.controlplane.model.virtualservice import (
+    Destination,
+    HTTPMatchRequest,
+    HTTPMirrorPolicy,
+    HTTPRoute,
+    HTTPRouteDestination,
+)
+from lab.controlplane.snapshot import Config
+from lab.controlplane.xds import actions, hosts, names
+from lab.controlplane.xds.built import any_of
+from lab.controlplane.xds.matching import Viewpoint, concerns, route_match
+from lab.controlplane.xds.policies import HostRules, effective
+from lab.controlplane.xds.services import MeshService
+
+
+@dataclass(frozen=True)
+class Target:
+    """A host that routes lead to, and what is known of it: nothing, where there is no such service."""
+
+    host: str
+    service: MeshService | None
+    rules: HostRules | None
+
+
+def destinations(config: Config[VirtualService]) -> Iterator[Destination]:
+    """All destinations of the HTTP rules, mirrors included."""
+    for rule in config.spec.http:
+        yield from (share.destination for share in rule.route)
+        yield from (mirror.destination for mirror in _mirrors(rule))
+
+
+def destination_hosts(config: Config[VirtualService], domain: str) -> tuple[str, ...]:
+    """The full names of all hosts that the HTTP rules lead to, once each."""
+    found = (hosts.resolve(destination.host, config.namespace, domain) for destination in destinations(config))
+    return tuple(dict.fromkeys(found))
+
+
+def routes(
+    config: Config[VirtualService], view: Viewpoint, targets: Mapping[str, Target], domain: str
+) -> Iterator[Route]:
+    """The routes of all rules in their order, up to the first that takes every request."""
+    for rule in config.spec.http:
+        matches: list[HTTPMatchRequest | None] = [m for m in rule.match if concerns(m, view, config.namespace)]
+        for match in matches if rule.match else [None]:
+            route = _route(config, rule, match, view, targets, domain)
+            yield route
+            if _takes_all(route):
+                return
+
+
+def _takes_all(route: Route) -> bool:
+    return route.match.prefix == "/" and not route.match.headers and not route.match.query_parameters
+
+
+def _route(
+    config: Config[VirtualService],
+    rule: HTTPRoute,
+    match: HTTPMatchRequest | None,
+    view: Viewpoint,
+    targets: Mapping[str, Target],
+    domain: str,
+) -> Route:
+    route = Route(name=_name(rule, match), match=route_match(match))
+    if rule.redirect is not None:
+        route.redirect.CopyFrom(actions.redirect_action(rule.redirect, view.port))
+    elif rule.direct_response is not None:
+        route.direct_response.CopyFrom(actions.direct_response(rule.direct_response))
+    else:
+        _forward(route, config, rule, match, view, targets, domain)
+    if rule.headers is not None:
+        actions.apply_headers(route, rule.headers)
+        if rule.route and (host := actions.host_of(rule.headers)):
+            route.route.host_rewrite_literal = host
+    if rule.fault is not None:
+        route.typed_per_filter_config[actions.FAULT_FILTER].CopyFrom(any_of(actions.fault_filter(rule.fault)))
+    if rule.cors_policy is not None:
+        route.typed_per_filter_config[actions.CORS_FILTER].CopyFrom(any_of(actions.cors_policy(rule.cors_policy)))
+    return route
+
+
+def _name(rule: HTTPRoute, match: HTTPMatchRequest | None) -> str:
+    if match is not None and match.name:
+        return f"{rule.name}.{match.name}" if rule.name else match.name
+    return rule.name
+
+
+def _forward(
+    route: Route,
+    config: Config[VirtualService],
+    rule: HTTPRoute,
+    match: HTTPMatchRequest | None,
+    view: Viewpoint,
+    targets: Mapping[str, Target],
+    domain: str,
+) -> None:
+    def cluster(destination: Destination) -> str:
+        host = hosts.resolve(destination.host, config.namespace, domain)
+        return names.outbound_cluster(_port(destination, targets.get(host), view.port), destination.subset, host)
+
+    action = route.route
+    actions.set_timeouts(action, rule)
+    policy = actions.retry_policy(rule.retries)
+    if policy is not None:
+        action.retry_policy.CopyFrom(policy)
+    if rule.rewrite is not None:
+        actions.set_rewrite(action, rule.rewrite, match)
+    action.request_mirror_policies.extend(
+        actions.mirror_policies((cluster(mirror.destination), mirror) for mirror in _mirrors(rule))
+    )
+    shares = [share for share in rule.route if share.weight] or rule.route[:1]
+    if len(shares) == 1:
+        action.cluster = cluster(shares[0].destination)
+        if shares[0].headers is not None:
+            actions.apply_headers(route, shares[0].headers)
+            if host := actions.host_of(shares[0].headers):
+                action.host_rewrite_literal = host
+    else:
+        clusters = [actions.weighted(cluster(s.destination), s.weight, s.headers) for s in shares]
+        action.weighted_clusters.CopyFrom(WeightedCluster(clusters=clusters))
+    _hash_on(action, shares, config, view, targets, domain)
+    route.decorator.CopyFrom(Decorator(operation=_operation(config, shares, domain)))
+
+
+def _operation(config: Config[VirtualService], shares: list[HTTPRouteDestination], domain: str) -> str:
+    """The name of a span in traces."""
+    host = hosts.resolve(shares[0].destination.host, config.namespace, domain) if shares else "unknown"
+    return f"{host}/*"
+
+
+def _hash_on(
+    action: RouteAction,
+    shares: list[HTTPRouteDestination],
+    config: Config[VirtualService],
+    view: Viewpoint,
+    targets: Mapping[str, Target],
+    domain: str,
+) -> None:
+    for share in shares:
+        target = targets.get(hosts.resolve(share.destination.host, config.namespace, domain))
+        if target is not None:
+            add_hash_policy(action, target.rules, _port(share.destination, target, view.port), share.destination.subset)
+
+
+def add_hash_policy(action: RouteAction, rules: HostRules | None, port: int, subset: str) -> None:
+    """What a DestinationRule tells requests apart by; once, when several destinations say the same."""
+    balancer = effective(rules, port, subset).load_balancer
+    if balancer is not None and balancer.consistent_hash is not None:
+        policy = actions.hash_policy(balancer.consistent_hash)
+        if policy not in action.hash_policy:
+            action.hash_policy.append(policy)
+
+
+def _port(destination: Destination, target: Target | None, default: int) -> int:
+    """The port asked for, else the only one that the service has, else the one that the request came for."""
+    if destination.port is not None and destination.port.number:
+        return destination.port.number
+    ports = target.service.ports if target is not None and target.service is not None else ()
+    return ports[0].number if len(ports) == 1 else default
+
+
+def _mirrors(rule: HTTPRoute) -> list[HTTPMirrorPolicy]:
+    if rule.mirrors:
+        return rule.mirrors
+    if rule.mirror is None:
+        return []
+    percentage = rule.mirror_percentage
+    if percentage is None and rule.mirror_percent is not None:
+        percentage = Percent(value=rule.mirror_percent)
+    return [HTTPMirrorPolicy(destination=rule.mirror, percentage=percentage)]

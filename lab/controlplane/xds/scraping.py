@@ -1,0 +1,78 @@
+"""The Lua program of the listener for scrapes: gives the metrics Istio's names, and takes their packed labels apart."""
+
+from __future__ import annotations
+
+from lab.controlplane.xds.peers import FIELDS, SEPARATOR, UNKNOWN
+from lab.controlplane.xds.telemetry import GROUP_SEPARATOR, GROUPS, PACKED_TAG, STAT_PREFIX
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return "{" + ", ".join(f'"{name}"' for name in names) + "}"
+
+
+SCRAPE_LUA = f"""
+local GROUPS = {_list(GROUPS)}
+local FIELDS = {_list(FIELDS)}
+local SERVICE = {{"destination_service", "destination_service_name", "destination_service_namespace"}}
+
+-- Splits into at most `limit` parts; the last takes what is left.
+local function split(text, separator, limit)
+  local parts, from = {{}}, 1
+  while #parts < limit - 1 do
+    local at = text:find(separator, from, true)
+    if not at then break end
+    parts[#parts + 1] = text:sub(from, at - 1)
+    from = at + 1
+  end
+  parts[#parts + 1] = text:sub(from)
+  return parts
+end
+
+local function known(value)
+  if not value or value == "" or value == "-" then return "{UNKNOWN}" end
+  return value
+end
+
+local function unpack_labels(packed)
+  local group, labels = {{}}, {{}}
+  local values = split(packed, "{GROUP_SEPARATOR}", #GROUPS)
+  for index, name in ipairs(GROUPS) do group[name] = values[index] end
+  local function label(name, value) labels[#labels + 1] = name .. '="' .. value .. '"' end
+  local function peer(side, text)
+    local parts = split(text or "", "{SEPARATOR}", #FIELDS)
+    for index, field in ipairs(FIELDS) do label(side .. "_" .. field, known(parts[index])) end
+    label(side .. "_principal", known(group[side .. "_principal"]))
+    label(side .. "_cluster", known(parts[1]) == "{UNKNOWN}" and "{UNKNOWN}" or "Kubernetes")
+  end
+  local client = group.reporter == "source"
+  label("reporter", group.reporter)
+  peer("source", client and group.own_peer or group.other_peer)
+  peer("destination", client and group.other_peer or group.own_peer)
+  local service = split(group.service or "", "{SEPARATOR}", #SERVICE)
+  for index, name in ipairs(SERVICE) do label(name, known(service[index])) end
+  label("request_protocol", known(group.request_protocol))
+  if group.request_protocol ~= "tcp" then
+    label("response_code", known(group.response_code))
+    label("grpc_response_status", group.grpc_response_status == "-" and "" or group.grpc_response_status)
+  end
+  label("response_flags", group.response_flags)
+  label("connection_security_policy", known(group.connection_security_policy))
+  return table.concat(labels, ",")
+end
+
+function envoy_on_response(handle)
+  local body = handle:body()
+  if not body then return end
+  local seen = {{}}
+  local text = body:getBytes(0, body:length()):gsub("\\\\.", "_"):gsub("envoy_{STAT_PREFIX}_", "istio_")
+  text = text:gsub('([{{,]){PACKED_TAG}="([^"]*)"', function(before, packed)
+    local labels = seen[packed]
+    if not labels then
+      labels = unpack_labels(packed)
+      seen[packed] = labels
+    end
+    return before .. labels
+  end)
+  body:setBytes(text)
+end
+"""

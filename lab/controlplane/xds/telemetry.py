@@ -1,0 +1,188 @@
+"""Access logs in Istio's format, and Istio's standard metrics, both made by Envoy's own access loggers.
+
+https://istio.io/latest/docs/reference/config/metrics/ names the metrics and their labels. With a tag for each of the 27
+labels, four metrics cost 12 µs of CPU a request and proxy; packed into one tag, 5 µs. So the labels travel as one
+string, and `scraping` takes them apart when somebody looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog, AccessLogFilter, LogTypeFilter
+from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
+from envoy.config.core.v3.base_pb2 import DataSource, HeaderValue, HeaderValueOption
+from envoy.config.core.v3.substitution_format_string_pb2 import SubstitutionFormatString
+from envoy.data.accesslog.v3.accesslog_pb2 import AccessLogType
+from envoy.extensions.access_loggers.file.v3.file_pb2 import FileAccessLog
+from envoy.extensions.access_loggers.stats.v3.stats_pb2 import Config as StatsConfig
+from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutation, Mutations
+from envoy.extensions.filters.http.header_to_metadata.v3.header_to_metadata_pb2 import Config as HeaderToMetadata
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
+
+from lab.controlplane.meshconfig import MeshConfig
+from lab.controlplane.xds.built import any_of
+
+Reporter = Literal["source", "destination"]
+
+DEFAULT_FORMAT = (
+    '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
+    '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% '
+    '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" '
+    '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% '
+    "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
+)
+
+PEER_HEADER = "x-mesh-lab-peer"
+PACKED_TAG = "istio"
+STAT_PREFIX = "istio"
+GROUP_SEPARATOR = ";"
+GROUPS = (
+    "reporter",
+    "service",
+    "request_protocol",
+    "response_code",
+    "grpc_response_status",
+    "response_flags",
+    "connection_security_policy",
+    "source_principal",
+    "destination_principal",
+    "own_peer",
+    "other_peer",
+)
+"""What is packed, in order. The other peer is last, since a server has it from outside: it cannot disturb the rest."""
+
+_PEER_NAMESPACE = "istio"
+_PEER_KEY = "peer"
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """Who reports, by which protocol, whether mutual TLS is spoken, and (by a server) for which service, packed."""
+
+    reporter: Reporter
+    protocol: str
+    mutual_tls: bool = False
+    service: str = ""
+
+
+def access_logs(mesh: MeshConfig, reporting: Reporting, own: str) -> list[AccessLog]:
+    """The loggers of a listener: the log, where it is on, and the metrics. `own` is this workload, packed."""
+    logs = [_file_log(mesh)] if mesh.access_log_file else []
+    labels = packed_labels(reporting, own)
+    if reporting.protocol == "tcp":
+        return [*logs, *_tcp_metrics(labels)]
+    return [*logs, _http_metrics(labels)]
+
+
+def _file_log(mesh: MeshConfig) -> AccessLog:
+    text = mesh.access_log_format or DEFAULT_FORMAT
+    source = DataSource(inline_string=text if text.endswith("\n") else text + "\n")
+    log = FileAccessLog(path=mesh.access_log_file, log_format=SubstitutionFormatString(text_format_source=source))
+    return AccessLog(name="envoy.access_loggers.file", typed_config=any_of(log))
+
+
+def packed_labels(reporting: Reporting, own: str) -> str:
+    """The format that yields all labels of a metric in one string, in the order of `GROUPS`."""
+    groups: Mapping[str, str] = {
+        "reporter": reporting.reporter,
+        "request_protocol": reporting.protocol,
+        "response_code": "%RESPONSE_CODE%",
+        "grpc_response_status": "%GRPC_STATUS_NUMBER%",
+        "response_flags": "%RESPONSE_FLAGS%",
+        "own_peer": literal(own),
+        **(_seen_by_client() if reporting.reporter == "source" else _seen_by_server(reporting)),
+    }
+    return GROUP_SEPARATOR.join(groups[name] for name in GROUPS)
+
+
+def _seen_by_client() -> Mapping[str, str]:
+    return {
+        "service": "%METADATA(CLUSTER:istio:service)%",
+        "connection_security_policy": "",
+        "source_principal": "%UPSTREAM_LOCAL_URI_SAN%",
+        "destination_principal": "%UPSTREAM_PEER_URI_SAN%",
+        "other_peer": f"%METADATA(UPSTREAM_HOST:{_PEER_NAMESPACE}:{_PEER_KEY})%",
+    }
+
+
+def _seen_by_server(reporting: Reporting) -> Mapping[str, str]:
+    mutual = reporting.mutual_tls
+    return {
+        "service": literal(reporting.service),
+        "connection_security_policy": "mutual_tls" if mutual else "none",
+        "source_principal": "%DOWNSTREAM_PEER_URI_SAN%" if mutual else "",
+        "destination_principal": "%DOWNSTREAM_LOCAL_URI_SAN%" if mutual else "",
+        "other_peer": f"%DYNAMIC_METADATA({_PEER_NAMESPACE}:{_PEER_KEY})%" if reporting.protocol != "tcp" else "",
+    }
+
+
+def literal(value: str) -> str:
+    """Text in which Envoy finds no command."""
+    return value.replace("%", "%%")
+
+
+def _stat(name: str, labels: str) -> StatsConfig.Stat:
+    return StatsConfig.Stat(name=name, tags=[StatsConfig.Tag(name=PACKED_TAG, value_format=labels)])
+
+
+def _count(name: str, labels: str, value_format: str = "") -> StatsConfig.Counter:
+    if value_format:
+        return StatsConfig.Counter(stat=_stat(name, labels), value_format=value_format)
+    return StatsConfig.Counter(stat=_stat(name, labels), value_fixed={"value": 1})
+
+
+def _http_metrics(labels: str) -> AccessLog:
+    histogram = StatsConfig.Histogram
+    histograms = [
+        histogram(stat=_stat(name, labels), unit=unit, value_format=value)
+        for name, unit, value in (
+            ("request_duration_milliseconds", histogram.Milliseconds, "%DURATION%"),
+            ("request_bytes", histogram.Bytes, "%BYTES_RECEIVED%"),
+            ("response_bytes", histogram.Bytes, "%BYTES_SENT%"),
+        )
+    ]
+    counters = [_count("requests_total", labels)]
+    return _stats(StatsConfig(stat_prefix=STAT_PREFIX, counters=counters, histograms=histograms))
+
+
+def _tcp_metrics(labels: str) -> list[AccessLog]:
+    """Connections that were opened are counted then; the rest when they end."""
+    opened = [_count("tcp_connections_opened_total", labels)]
+    closed = [
+        _count("tcp_connections_closed_total", labels),
+        _count("tcp_sent_bytes_total", labels, "%BYTES_SENT%"),
+        _count("tcp_received_bytes_total", labels, "%BYTES_RECEIVED%"),
+    ]
+    return [
+        _stats(StatsConfig(stat_prefix=STAT_PREFIX, counters=opened), AccessLogType.TcpUpstreamConnected),
+        _stats(StatsConfig(stat_prefix=STAT_PREFIX, counters=closed), AccessLogType.TcpConnectionEnd),
+    ]
+
+
+def _stats(config: StatsConfig, only: int | None = None) -> AccessLog:
+    log = AccessLog(name="envoy.access_loggers.stats", typed_config=any_of(config))
+    if only is not None:
+        log.filter.CopyFrom(AccessLogFilter(log_type_filter=LogTypeFilter(types=[only])))
+    return log
+
+
+def announce(own: str) -> HttpFilter:
+    """The client's side: says who it is to the server's sidecar, whatever the application says."""
+    option = HeaderValueOption(
+        header=HeaderValue(key=PEER_HEADER, value=literal(own)),
+        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+    config = HeaderMutation(mutations=Mutations(request_mutations=[Mutation(append=option)]))
+    return HttpFilter(name="envoy.filters.http.header_mutation", typed_config=any_of(config))
+
+
+def recognise() -> HttpFilter:
+    """The server's side: takes the client's word into the request's metadata, and the header off the request."""
+    pair = HeaderToMetadata.KeyValuePair(metadata_namespace=_PEER_NAMESPACE, key=_PEER_KEY)
+    rule = HeaderToMetadata.Rule(header=PEER_HEADER, on_header_present=pair, remove=True)
+    return HttpFilter(
+        name="envoy.filters.http.header_to_metadata", typed_config=any_of(HeaderToMetadata(request_rules=[rule]))
+    )
