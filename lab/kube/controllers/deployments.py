@@ -132,7 +132,7 @@ class DeploymentController(Controller):
         await self._renumber(look, create=True)
         if look.new is None:
             return
-        size = rollout.new_set_size(look.deployment, look.new.spec.replicas, rollout.desired(look.sets))
+        size = rollout.new_set_size(look.deployment, look.new.spec.replicas, rollout.present(look.sets))
         if await self._resize(look, look.new, size):
             return
         sizes = rollout.shrink_old(look.deployment, look.new, look.old)
@@ -197,7 +197,7 @@ class DeploymentController(Controller):
             await self._note_revision(look, look.new.metadata.annotations.get(revisions.REVISION_ANNOTATION, ""))
 
     async def _create_new(self, look: _Rollout, revision: int) -> None:
-        size = rollout.new_set_size(look.deployment, 0, rollout.desired(look.old))
+        size = rollout.new_set_size(look.deployment, 0, rollout.present(look.old))
         wanted = revisions.new_set(look.stored, look.deployment, revision, size)
         name = wanted["metadata"]["name"]
         try:

@@ -63,6 +63,14 @@ def desired(sets: Iterable[ReplicaSet]) -> int:
     return sum(each.spec.replicas for each in sets)
 
 
+def present(sets: Iterable[ReplicaSet]) -> int:
+    """Pods that there are or will be: a set that shrank has its pods until its status says otherwise.
+
+    Kubernetes counts only what is wanted, and so may exceed `maxSurge` for the moment in which old pods are deleted.
+    """
+    return sum(max(each.spec.replicas, each.status.replicas) for each in sets)
+
+
 def available(sets: Iterable[ReplicaSet]) -> int:
     """Available pods, none beyond what a set still wants: the surplus is about to go."""
     return sum(min(each.status.available_replicas, each.spec.replicas) for each in sets)
@@ -74,7 +82,7 @@ def active(sets: Iterable[ReplicaSet]) -> list[ReplicaSet]:
 
 
 def new_set_size(deployment: Deployment, new_size: int, total: int) -> int:
-    """The next size of the newest set (now `new_size`) when all sets together want `total` pods."""
+    """The next size of the newest set (now `new_size`) while there are `total` pods of all sets together."""
     wanted = deployment.spec.replicas
     if deployment.spec.strategy.type != "RollingUpdate" or new_size > wanted:
         return wanted
@@ -114,7 +122,7 @@ def shrink_old(deployment: Deployment, new: ReplicaSet, old: Sequence[ReplicaSet
 def proportional(deployment: Deployment, sets: Sequence[ReplicaSet]) -> dict[str, int]:
     """New sizes when a deployment is scaled in the midst of a rollout: each active set keeps its share.
 
-    What rounding leaves over goes to the largest set. Sets that stay as they are, are left out.
+    What rounding leaves over goes to (or comes from) the largest sets. Sets that stay as they are, are left out.
     """
     growing = active(sets)
     to_add = most_pods(deployment) - desired(growing)
@@ -131,9 +139,12 @@ def proportional(deployment: Deployment, sets: Sequence[ReplicaSet]) -> dict[str
         change = max(0, min(share, left)) if to_add > 0 else min(0, max(share, left))
         sizes[each.metadata.name] = each.spec.replicas + change
         added += change
-    if order:
-        largest = order[0].metadata.name
-        sizes[largest] = max(0, sizes[largest] + to_add - added)
+    left = to_add - added
+    for each in order:
+        name = each.metadata.name
+        change = max(left, -sizes[name])
+        sizes[name] += change
+        left -= change
     return {
         each.metadata.name: sizes[each.metadata.name]
         for each in order
