@@ -38,7 +38,9 @@ def canonical(text: str) -> str:
     Raises:
         ValueError: it is no quantity.
     """
-    value = parse(text).quantize(_SMALLEST, ROUND_UP) if "." in text or text[-1] in "num" else parse(text)
+    value = parse(text)
+    if "." in text or text[-1] in "num":
+        value = value.quantize(_SMALLEST, ROUND_UP)
     if text[-1] == "i" and value == value.to_integral_value() and abs(value) >= 1024:
         whole, power = int(value), 0
         while whole % 1024 == 0 and whole and power < len(_BINARY) - 1:

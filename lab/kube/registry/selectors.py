@@ -36,7 +36,7 @@ class Requirement:
             return value is None or value not in self.values
         if self.operator in ("gt", "lt"):
             (limit,) = self.values
-            if value is None or not re.fullmatch(r"-?\d+", value):
+            if value is None or not re.fullmatch(r"\d+", value):
                 return False
             return int(value) > int(limit) if self.operator == "gt" else int(value) < int(limit)
         return (value is not None) == (self.operator == "exists")
@@ -116,7 +116,7 @@ class _LabelParser:
             return Requirement(key, str(operator), self._values())
         if operator in ("<", ">"):
             limit = self._value()
-            if not re.fullmatch(r"-?\d+", limit):
+            if not re.fullmatch(r"\d+", limit):
                 raise ValueError(
                     f"values[0][{key}]: Invalid value: {limit!r}: for 'Gt', 'Lt' operators, must be integer"
                 )

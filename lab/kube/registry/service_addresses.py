@@ -107,6 +107,9 @@ def keep_allocated(new: Object, old: Object) -> None:
     for field in ("clusterIP", "clusterIPs"):
         if not after.get(field) and field in before:
             after[field] = before[field]
+    # Who changes one of the two names of the address means both.
+    if after.get("clusterIP") != before.get("clusterIP") and after.get("clusterIPs") == before.get("clusterIPs"):
+        after["clusterIPs"] = [after["clusterIP"]]
 
 
 def _node_ports(spec: Object) -> Iterator[tuple[tuple[Any, Any], int]]:

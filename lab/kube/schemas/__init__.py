@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
@@ -174,20 +174,24 @@ def _patched(schema: Schema, usage: Mapping[str, Any]) -> Schema:
     return schema
 
 
-class _Properties(dict[str, Schema]):
+class _Properties(Mapping[str, Schema]):
     """Fields whose schemas are made when they are first looked at: JSONSchemaProps contains itself."""
 
     def __init__(self, usages: Mapping[str, Mapping[str, Any]]) -> None:
-        super().__init__()
         self._usages = usages
+        self._made: dict[str, Schema] = {}
 
-    def __missing__(self, name: str) -> Schema:
-        schema = self[name] = _resolve(self._usages[name])
-        return schema
+    def __getitem__(self, name: str) -> Schema:
+        made = self._made.get(name)
+        if made is None:
+            made = self._made[name] = _resolve(self._usages[name])
+        return made
 
     def __contains__(self, name: object) -> bool:
         return name in self._usages
 
-    def get(self, name: str, default: Any = None) -> Any:
-        """The field's schema, or `default`."""
-        return self[name] if name in self._usages else default
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._usages)
+
+    def __len__(self) -> int:
+        return len(self._usages)
