@@ -10,7 +10,7 @@ from typing import Any
 
 from lab.harness.api import Api, Items, Object, Reference, objects_in, reference
 from lab.harness.proxies import Proxy
-from lab.harness.traffic import Capture, TrafficClient
+from lab.harness.traffic import Capture, EchoControl, TrafficClient
 from lab.harness.workloads import (
     Template,
     client_deployment,
@@ -59,12 +59,12 @@ class Mesh:
         references = [reference(obj) for obj in self._placed(manifest)]
         try:
             self.apply(manifest)
-            for ref in references:
+            for ref in _of_the_mesh(references):
                 self.wait_live(ref)
             yield references
         finally:
             self.remove(references)
-            for ref in references:
+            for ref in _of_the_mesh(references):
                 self.wait_gone(ref)
 
     def _placed(self, manifest: Manifest) -> list[Object]:
@@ -83,18 +83,15 @@ class Mesh:
             ConfigurationRejected: a proxy refuses it.
             TimeoutError: naming the proxies that have not answered.
         """
-        if not ref.api_version.startswith(MESH_GROUPS):
-            return
         end = time.monotonic() + timeout
         while True:
             left = end - time.monotonic()
             state = self._state(ref, max(left, 0.0))
             wanted = self.api.get(ref)["metadata"]["resourceVersion"]
-            rejected = [p for p in state.get("proxies", []) if p["state"] == "rejected"]
-            if rejected:
-                reasons = "\n".join(f"  {p['proxy']}: {p.get('error', '')}" for p in rejected)
-                raise ConfigurationRejected(f"{ref} is rejected by\n{reasons}")
-            if state["live"] and state["found"] and int(state["resource_version"]) >= int(wanted):
+            present = state["found"] and int(state["resource_version"]) >= int(wanted)
+            if present and (refusals := _refusals(state)):
+                raise ConfigurationRejected(f"{ref} is refused\n{refusals}")
+            if present and state["live"]:
                 return
             if left <= 0:
                 missing = [f"{p['proxy']} ({p['state']})" for p in state["proxies"] if p["state"] != "acknowledged"]
@@ -107,14 +104,30 @@ class Mesh:
         Raises:
             TimeoutError: it did not happen in time.
         """
-        if not ref.api_version.startswith(MESH_GROUPS):
-            return
         end = time.monotonic() + timeout
         while (left := end - time.monotonic()) > 0:
             state = self._state(ref, left)
             if not state["found"] and state["live"]:
                 return
         raise TimeoutError(f"{ref} is still in force {timeout:g} s after it was deleted")
+
+    def wait_endpoints(self, service: str, count: int, timeout: float = READY_SECONDS) -> None:
+        """Wait until a service has this many ready endpoints, and every proxy that knows it has them too.
+
+        Raises:
+            TimeoutError: they did not come (or go) in time.
+        """
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{self.namespace}/endpointslices"
+
+        def converged(slices: Items) -> bool:
+            return sum(_ready_endpoints(obj, service) for obj in slices.values()) == count
+
+        def describe(slices: Items) -> str:
+            return "\n".join(f"  {name}: {_ready_endpoints(obj, service)} ready" for name, obj in slices.items())
+
+        why = f"the service {service} has {count} ready endpoints"
+        for name in self.api.wait_until(path, converged, timeout=timeout, why=why, describe=describe):
+            self.wait_live(Reference("discovery.k8s.io/v1", "EndpointSlice", name, self.namespace))
 
     def _state(self, ref: Reference, wait: float) -> dict[str, Any]:
         params: dict[str, Any] = {"kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
@@ -157,6 +170,10 @@ class Mesh:
         template = Template(name, labels=labels or {}, annotations=annotations or {})
         self.apply([service_account(template.account), client_deployment(template, capture=capture)])
         return self.client(name)
+
+    def echo(self, name: str = "echo", version: str = "") -> EchoControl:
+        """Control over the first pod of an echo server, from within it."""
+        return EchoControl(self.api, self.namespace, self.pod(name, version)["metadata"]["name"])
 
     def client(self, app: str = "client", container: str = "client") -> TrafficClient:
         """The traffic client of this name."""
@@ -225,6 +242,24 @@ class Mesh:
         """The events about an object."""
         found = self.api.list_all("v1", "Event", self.namespace)
         return [e for e in found if (e["involvedObject"]["kind"], e["involvedObject"]["name"]) == (kind, name)]
+
+
+def _of_the_mesh(references: Iterable[Reference]) -> list[Reference]:
+    return [ref for ref in references if ref.api_version.startswith(MESH_GROUPS)]
+
+
+def _refusals(state: Mapping[str, Any]) -> str:
+    """What proxies, or the control plane itself, have against a resource."""
+    lines = [f"  by {p['proxy']}: {p.get('error', '')}" for p in state.get("proxies", []) if p["state"] == "rejected"]
+    errors = [finding for finding in state.get("findings", []) if finding["severity"] == "error"]
+    lines += [f"  by the control plane: {finding.get('path', '')}: {finding['message']}" for finding in errors]
+    return "\n".join(lines)
+
+
+def _ready_endpoints(endpoint_slice: Object, service: str) -> int:
+    if endpoint_slice["metadata"].get("labels", {}).get("kubernetes.io/service-name") != service:
+        return 0
+    return sum(bool(e.get("conditions", {}).get("ready")) for e in endpoint_slice.get("endpoints") or ())
 
 
 def _rolled_out(deployments: Items) -> bool:

@@ -20,10 +20,12 @@ class Namespaces:
         self._made: list[str] = []
         self._run = secrets.token_hex(4)
 
-    def create(self, purpose: str, injection: bool = True) -> str:
-        """A new namespace, named for its purpose."""
+    def create(self, purpose: str, injection: bool | None = True) -> str:
+        """A new namespace, named for its purpose; with `injection` None it says nothing of sidecars."""
         name = f"{_dns_label(purpose)}-{secrets.token_hex(3)}"
-        labels = {self._label: self._run, "istio-injection": "enabled" if injection else "disabled"}
+        labels = {self._label: self._run}
+        if injection is not None:
+            labels["istio-injection"] = "enabled" if injection else "disabled"
         self._api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         self._made.append(name)
         return name

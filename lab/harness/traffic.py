@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from lab.harness.api import Api, CommandFailed
 from lab.harness.results import Results, parse_results
+from lab.harness.workloads import HTTP_PORT
 
 EXEC_MARGIN_SECONDS = 20.0
 
@@ -110,6 +111,41 @@ class TrafficClient:
             "exec", "-n", self._namespace, self.pod, "-c", self._container, "--", *command
         )
         return Sending(Running(arguments), deadline + EXEC_MARGIN_SECONDS)
+
+
+class EchoControl:
+    """One pod of an echo server, told and asked over its own loopback: past the mesh, whatever is configured there."""
+
+    def __init__(self, api: Api, namespace: str, pod: str) -> None:
+        self._client = TrafficClient(api, namespace, lambda: pod, "echo")
+
+    def counts(self) -> dict[str, Any]:
+        """Requests since the last reset: `total`, and `attempts` by request id."""
+        return self._ask("/counts")
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self._ask("/reset")
+
+    def holding(self, group: str = "") -> int:
+        """How many requests are held open."""
+        return int(self._ask(f"/holding?group={group}")["holding"])
+
+    def release(self, group: str = "") -> int:
+        """Let the held requests go; how many there were."""
+        return int(self._ask(f"/release?group={group}")["released"])
+
+    def answer_all_with(self, status: int) -> None:
+        """Be a broken endpoint from now on."""
+        self._ask(f"/behave?status={status}")
+
+    def answer_normally(self) -> None:
+        """Be well again."""
+        self._ask("/behave")
+
+    def _ask(self, path: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self._client.send(f"http://127.0.0.1:{HTTP_PORT}{path}", show_body=True)[0].json
+        return answer
 
 
 def send_command(url: str, count: int, options: Mapping[str, Any]) -> list[str]:

@@ -34,7 +34,9 @@ class Echo:
             "/reset": self._reset,
             "/release": self._release,
             "/holding": self._holding,
+            "/behave": self._behave,
         }
+        self._status: int | None = None
 
     async def __call__(self, request: Request) -> Response:
         """Answer; control paths are not counted as attempts."""
@@ -55,7 +57,7 @@ class Echo:
             await asyncio.sleep(wanted.delay)
         if wanted.close:
             raise AbortConnection
-        status = wanted.code if attempt <= wanted.fail else wanted.status
+        status = wanted.code if attempt <= wanted.fail else (self._status or wanted.status)
         if wanted.size is not None:
             return Response(status, _filler(wanted.size), "application/octet-stream", self._headers(attempt))
         return self._report(request, status, attempt)
@@ -102,6 +104,14 @@ class Echo:
     def _reset(self, _: Request) -> Response:
         self.attempts.reset()
         return _json({"reset": True})
+
+    def _behave(self, request: Request) -> Response:
+        """From now on answer everything with a status, as a broken endpoint does; without one, be well again."""
+        try:
+            self._status = parse(request).status if "status" in request.query else None
+        except BadInstruction as error:
+            return Response(400, f"{error}\n".encode())
+        return _json({"status": self._status})
 
     def _release(self, request: Request) -> Response:
         return _json({"released": self.gate.release(request.query.get("group"))})

@@ -32,6 +32,7 @@ class Plan:
     show_body: bool = False
     show_headers: tuple[str, ...] = ()
     ca: str | None = None
+    ca_pem: str | None = None
     insecure: bool = False
     server_name: str = ""
     summary_only: bool = False

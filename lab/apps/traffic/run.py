@@ -148,7 +148,7 @@ class _HttpSender:
 def _tls(plan: Plan) -> Any:
     import ssl  # asyncio has it already; named here since only https needs it
 
-    context = ssl.create_default_context(cafile=plan.ca)
+    context = ssl.create_default_context(cafile=plan.ca, cadata=plan.ca_pem)
     if plan.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

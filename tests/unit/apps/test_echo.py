@@ -63,6 +63,15 @@ async def test_instructions_may_come_as_headers(start: Start) -> None:
     assert (await ask(url, x_echo_status="418"))[0] == 418
 
 
+async def test_it_can_be_broken_and_healed_from_outside(start: Start) -> None:
+    _, url = await start(Echo())
+    await ask(f"{url}/behave?status=500")
+    assert [(await ask(url))[0], (await ask(f"{url}/?status=200"))[0]] == [500, 500]
+    assert (await ask(f"{url}/health"))[0] == 200
+    await ask(f"{url}/behave")
+    assert (await ask(url))[0] == 200
+
+
 async def test_a_mix_of_codes_holds_its_certain_ends(start: Start) -> None:
     _, url = await start(Echo())
     assert {(await ask(f"{url}/status/200:0,503:1"))[0] for _ in range(20)} == {503}
