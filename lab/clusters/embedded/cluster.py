@@ -33,6 +33,7 @@ _GATEWAY_PORTS = {"http": 80, "https": 443}
 _MAX_LOG_BYTES = 8 * 1024 * 1024
 _KILL_PATIENCE_S = 5.0
 _POLL_S = 0.02
+_SHOWN_LINES = 10
 
 
 class EmbeddedCluster:
@@ -227,7 +228,7 @@ class EmbeddedCluster:
         text = str(message.get("message"))
         if message.get("kind") == "port":
             return LabError(text, hint=self._port_hint(message.get("port")))
-        log = str(message.get("log", "")).strip()
+        log = _gist(str(message.get("log", "")))
         if "unshare:" in log or "newuidmap:" in log:
             return LabError(f"{text}\n{log}", hint="`mesh-lab doctor` tells what keeps the lab from its namespaces.")
         return LabError(f"{text}\n{log}" if log else text, hint=f"The whole log: {self.log}")
@@ -297,6 +298,14 @@ class EmbeddedCluster:
             yield
         finally:
             os.close(lock)
+
+
+def _gist(log: str) -> str:
+    """What a person wants of the kube process' last words: of a traceback, the last line (the rest is in the log)."""
+    lines = [line for line in log.splitlines() if line.strip() and " host: " not in line]
+    if any(line.startswith("Traceback ") for line in lines):
+        return lines[-1]
+    return "\n".join(lines[-_SHOWN_LINES:])
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -1,0 +1,208 @@
+"""`up`, `down` and `reset`: what a command that fails, or is interrupted, leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from lab.cli import lifecycle, status
+from lab.clusters.base import ClusterStatus, Report
+from lab.errors import LabError
+from lab.install.bringup import Installed
+from lab.install.istiod import MeshState, ProxySync
+from lab.settings import Lab, Settings
+from tests.unit.install.serving import serve
+
+
+class StandIn:
+    """A cluster that only remembers what was asked of it."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.asked: list[str] = []
+        self.running = False
+        self.kubeconfig = lab.kubeconfig
+
+    def up(self, report: Report) -> bool:
+        self.asked.append("up")
+        fresh, self.running = not self.running, True
+        return fresh
+
+    def down(self, report: Report) -> bool:
+        self.asked.append("down")
+        was, self.running = self.running, False
+        return was
+
+    def reset(self, report: Report) -> bool:
+        self.asked.append("reset")
+        return self.down(report)
+
+    def status(self) -> ClusterStatus:
+        if not self.running:
+            return ClusterStatus()
+        ports = {"api": 6443, "http": 8080, "https": 8443}
+        return ClusterStatus(phase="ready", pid=42, started="2026-01-01T00:00:00Z", ports=ports)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(Settings(), tmp_path)
+
+
+@pytest.fixture
+def cluster(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    made = StandIn(lab)
+    for module in (lifecycle, status):
+        monkeypatch.setattr(module, "open_cluster", lambda _lab: made)
+    return made
+
+
+def pod(name: str, *ready: bool) -> dict[str, Any]:
+    return {
+        "metadata": {"namespace": "default", "name": name},
+        "spec": {"containers": [{"name": f"c{i}"} for i in range(len(ready))]},
+        "status": {"phase": "Running", "podIP": "10.244.0.7", "containerStatuses": [{"ready": r} for r in ready]},
+    }
+
+
+def installs(monkeypatch: pytest.MonkeyPatch, action: Callable[[], Installed]) -> None:
+    monkeypatch.setattr(lifecycle, "_install", lambda _lab, _report: action())
+
+
+def good() -> Installed:
+    return Installed([pod("reviews-v1-abc", True, True)], MeshState(True, (ProxySync("a", True), ProxySync("b", True))))
+
+
+def test_up_ends_with_a_table_and_what_to_try_next(
+    lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installs(monkeypatch, good)
+    lifecycle.up(lab, keep=False)
+    out = capsys.readouterr().out
+    assert "NAMESPACE  POD             READY  STATUS   ADDRESS\n" in out
+    assert "default    reviews-v1-abc  2/2    Running  10.244.0.7\n" in out
+    assert "2 proxies are in sync" in out
+    assert "curl -s http://127.0.0.1:8080/productpage" in out
+    assert f"export KUBECONFIG={lab.kubeconfig}" in out
+    assert "\x1b" not in out
+
+
+def fail() -> Installed:
+    raise LabError("not all became ready in time", hint="look there")
+
+
+@pytest.mark.parametrize(
+    ("before", "keep", "after", "told"),
+    [
+        (False, False, False, "the lab is down, and what it had stored is kept; `mesh-lab up --keep` leaves it up"),
+        (False, True, True, "the lab is still up: `mesh-lab down` ends it"),
+        (True, False, True, "the lab is still up: `mesh-lab down` ends it"),
+    ],
+)
+def test_a_failed_installation_ends_what_was_started_and_nothing_else(
+    lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, before: bool, keep: bool, after: bool, told: str
+) -> None:
+    cluster.running = before
+    installs(monkeypatch, fail)
+    with pytest.raises(LabError, match="not all became ready in time") as failure:
+        lifecycle.up(lab, keep=keep)
+    assert cluster.running is after
+    assert failure.value.hint.startswith("look there\n")
+    assert told in failure.value.hint
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_installation_is_told_and_ended(
+    lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    def interrupted() -> Installed:
+        os.kill(os.getpid(), number)
+        threading.Event().wait(10)
+        return good()
+
+    installs(monkeypatch, interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(LabError, match="interrupted; the lab is down"):
+        lifecycle.up(lab, keep=False)
+    assert not cluster.running
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_fault_of_the_lab_ends_what_was_started_too(
+    lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault() -> Installed:
+        raise ZeroDivisionError
+
+    installs(monkeypatch, fault)
+    with pytest.raises(ZeroDivisionError):
+        lifecycle.up(lab, keep=False)
+    assert not cluster.running
+
+
+def test_down_and_reset_say_what_they_did(lab: Lab, cluster: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.running = True
+    lifecycle.down(lab)
+    lifecycle.down(lab)
+    cluster.running = True
+    lifecycle.reset(lab)
+    assert capsys.readouterr().out.splitlines() == [
+        "the lab 'lab' is down",
+        "the lab 'lab' was not up",
+        f"deleted {lab.state_dir}",
+    ]
+
+
+def test_status_counts_pods_and_proxies(lab: Lab, cluster: StandIn, capsys: pytest.CaptureFixture[str]) -> None:
+    leaving = pod("old", False)
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    proxies = [{"proxy": "a", "synced": True, "connected": "x"}, {"proxy": "b", "synced": False, "connected": "x"}]
+
+    def answer(path: str) -> Any:
+        if path.startswith("/api/v1/pods"):
+            return {"items": [pod("a", True, True), pod("b", True, False), leaving]}
+        return {"synced": False, "proxies": proxies}
+
+    cluster.running = True
+    lab.state_dir.mkdir()
+    with serve(lab.state_dir, answer):
+        status.show(lab, "json")
+        found = msgspec.json.decode(capsys.readouterr().out)
+        status.show(lab, "text")
+        text = capsys.readouterr().out
+    assert (found["pid"], found["phase"], found["ports"]["http"]) == (42, "ready", 8080)
+    assert (found["pods"], found["proxies"]) == ({"good": 1, "total": 2}, {"good": 1, "total": 2})
+    assert "first process 42" in text
+    assert "1 of 2 ready" in text
+    assert "1 of 2 in sync" in text
+
+
+def test_status_of_a_cluster_that_does_not_answer_is_still_a_status(
+    lab: Lab, cluster: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.running = True
+    lab.state_dir.mkdir()
+    with serve(lab.state_dir, lambda _: {}):
+        pass
+    status.show(lab, "text")
+    assert "unknown: no answer" in capsys.readouterr().out
+
+
+def test_status_of_a_lab_that_is_down_ends_with_1(lab: Lab, cluster: StandIn) -> None:
+    with pytest.raises(SystemExit) as ended:
+        status.show(lab, "text")
+    assert ended.value.code == 1
+
+
+def test_status_prints_the_path_of_the_kubeconfig(
+    lab: Lab, cluster: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        status.show(lab, "kubeconfig")
+    assert capsys.readouterr().out == f"{lab.kubeconfig}\n"
