@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from lab.kube.api import actions, execution, logs, objects, proxying, reviews, scale, watches
+from lab.kube.api import actions, execution, logs, objects, port_forwarding, proxying, reviews, scale, watches
 from lab.kube.api.authentication import authorize
 from lab.kube.api.context import REGISTRY, USER, WARNINGS, Call
 from lab.kube.api.paths import Target, parse
@@ -38,6 +38,10 @@ _SUBRESOURCES: Mapping[str, Mapping[str, tuple[str, Handler]]] = {
     "eviction": {"POST": ("create", actions.evict)},
     "finalize": {"PUT": ("update", objects.update)},
     "log": {"GET": ("get", logs.get)},
+    "portforward": {
+        "GET": ("get", port_forwarding.forward),
+        "POST": ("create", port_forwarding.forward),
+    },
     "proxy": {
         "GET": ("get", proxying.proxy),
         "HEAD": ("get", proxying.proxy),

@@ -80,17 +80,14 @@ async def update(call: Call) -> web.Response:
 
 
 async def patch(call: Call) -> web.Response:
-    """A change of the object, in one of the four languages for changes. Applying makes what is not there."""
+    """A change of the object, in one of the languages for changes that the registry knows."""
     options = write_options(call)
     change = await read_patch(call)
     there = call.registry.find(call.resource, call.name, call.namespace) is not None
-    if change.kind is PatchKind.APPLY and not there and not call.target.subresource:
-        made = await call.registry.create(call.resource, change.body, namespace=call.namespace, options=options)
-        return answer(call, made, status=201)
     stored = await call.registry.patch(
         call.resource, call.name, call.namespace, change, subresource=call.target.subresource, options=options
     )
-    return answer(call, stored)
+    return answer(call, stored, status=200 if there else 201)
 
 
 async def delete(call: Call) -> web.Response:
