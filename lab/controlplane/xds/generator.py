@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from lab.controlplane.kubernetes import ObjectKey, Origin, Pod, Service
 from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.model import AuthorizationPolicy, PeerAuthentication
 from lab.controlplane.proxy import Proxy
 from lab.controlplane.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
-from lab.controlplane.xds import clusters, endpoints, inbound, outbound, routes
+from lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
 from lab.controlplane.xds.built import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Built
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from lab.controlplane.xds.peers import pack_fields
 from lab.controlplane.xds.policies import HostRules
 from lab.controlplane.xds.rbac import Authorization, authorization_of
-from lab.controlplane.xds.scope import Scope, scope_of
+from lab.controlplane.xds.rules import all_hosts
+from lab.controlplane.xds.scope import RouteConfig, Scope, scope_of
 from lab.controlplane.xds.services import MeshService, Resolution, from_kubernetes
 
 Resources = Mapping[str, Mapping[str, Built]]
@@ -34,20 +36,42 @@ class Generator:
         """The listeners, routes, clusters and endpoints of a proxy, by type and name."""
         pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
         scope = scope_of(self._memo, snapshot, proxy.namespace, pod.labels)
-        return self._sidecar(snapshot, scope, pod)
+        return self._gateway(snapshot, scope, pod) if proxy.kind == "router" else self._sidecar(snapshot, scope, pod)
+
+    def _gateway(self, snapshot: Snapshot, scope: Scope, pod: Pod) -> Resources:
+        memo, mesh = self._memo, snapshot.mesh
+        targets = tuple(ports for _, ports in _services_of(memo, snapshot, pod))
+        servers = memo(attachment.servers_of, snapshot.gateways, pod, targets)
+        found = memo(_attached, servers, snapshot.virtual_services, pod.namespace, mesh.cluster_domain)
+        setting = memo(
+            gateway.Setting,
+            scope,
+            mesh,
+            pack_fields(pod.namespace, pod.workload, pod.labels),
+            self._authorization(snapshot, pod),
+            frozenset(name for namespace, name in snapshot.secrets if namespace == pod.namespace),
+        )
+        called, assigned = memo(
+            _called_by_gateway, memo, scope, found, snapshot.endpoints, snapshot.peer_authentications, mesh
+        )
+        return {
+            TYPE_CLUSTER: called,
+            TYPE_ENDPOINT: assigned,
+            TYPE_LISTENER: memo(_gateway_listeners, setting, servers, found),
+            TYPE_ROUTE: memo(_gateway_routes, memo, setting, servers, found),
+        }
+
+    def _authorization(self, snapshot: Snapshot, pod: Pod) -> Authorization:
+        labels = tuple(sorted(pod.labels.items()))
+        root = snapshot.mesh.root_namespace
+        return self._memo(_authorization, snapshot.authorization_policies, pod.namespace, labels, root)
 
     def _sidecar(self, snapshot: Snapshot, scope: Scope, pod: Pod) -> Resources:
         memo, mesh = self._memo, snapshot.mesh
         own = pack_fields(pod.namespace, pod.workload, pod.labels)
         policies = policies_of(memo, snapshot.peer_authentications, pod.namespace, mesh.root_namespace)
         ports = inbound.inbound_ports(pod, _services_of(memo, snapshot, pod), policies)
-        authorization = memo(
-            _authorization,
-            snapshot.authorization_policies,
-            pod.namespace,
-            tuple(sorted(pod.labels.items())),
-            mesh.root_namespace,
-        )
+        authorization = self._authorization(snapshot, pod)
         received = memo(inbound.virtual_inbound, ports, authorization, mesh, own, policies.origins(pod.labels))
         served = [
             memo(clusters.inbound, pod.ip, port.number, port.protocol, port.service)
@@ -202,3 +226,51 @@ def _listeners(
 
 def _routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Table[str, Built]:
     return _by_name(routes.sidecar_routes(memo, scope, mesh))
+
+
+def _attached(
+    servers: tuple[attachment.GatewayServer, ...], table: Table[ObjectKey, RouteConfig], namespace: str, domain: str
+) -> tuple[attachment.Attached, ...]:
+    return tuple(attachment.attached(servers, table.values(), namespace, domain))
+
+
+def _called_by_gateway(
+    memo: Memo,
+    scope: Scope,
+    found: tuple[attachment.Attached, ...],
+    known: Table[ObjectKey, ServiceEndpoints],
+    peer_table: PeerTable,
+    mesh: MeshConfig,
+) -> tuple[Table[str, Built], Table[str, Built]]:
+    """The clusters of the services that a gateway's routes lead to, and their endpoints."""
+    made: list[Built] = [memo(clusters.black_hole)]
+    assigned: list[Built] = []
+    configs = dict.fromkeys(each.config for each in found)
+    hosts = dict.fromkeys(host for config in configs for host in memo(all_hosts, config, mesh.cluster_domain))
+    for service in (scope.by_host[host] for host in hosts if host in scope.by_host):
+        some, theirs = service_clusters(memo, scope, memo(_listed, service), known, peer_table, mesh)
+        made.extend(some)
+        assigned.extend(theirs)
+    return _by_name(made), _by_name(assigned)
+
+
+def _listed(service: MeshService) -> MeshService:
+    """A headless service's client chooses the address; a gateway's clients know none, so the gateway chooses."""
+    if service.resolution is not Resolution.ORIGINAL_DESTINATION:
+        return service
+    return replace(service, resolution=Resolution.ENDPOINTS)
+
+
+def _gateway_listeners(
+    setting: gateway.Setting, servers: tuple[attachment.GatewayServer, ...], found: tuple[attachment.Attached, ...]
+) -> Table[str, Built]:
+    return _by_name(gateway.gateway_listeners(setting, servers, found))
+
+
+def _gateway_routes(
+    memo: Memo,
+    setting: gateway.Setting,
+    servers: tuple[attachment.GatewayServer, ...],
+    found: tuple[attachment.Attached, ...],
+) -> Table[str, Built]:
+    return _by_name(gateway.gateway_routes(memo, setting, servers, found))

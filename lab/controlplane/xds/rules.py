@@ -46,6 +46,14 @@ def destination_hosts(config: Config[VirtualService], domain: str) -> tuple[str,
     return tuple(dict.fromkeys(found))
 
 
+def all_hosts(config: Config[VirtualService], domain: str) -> tuple[str, ...]:
+    """The full names of all hosts that any rule leads to, be it for HTTP, TLS or TCP."""
+    connections = [share for tls in config.spec.tls for share in tls.route]
+    connections += [share for tcp in config.spec.tcp for share in tcp.route]
+    others = (hosts.resolve(share.destination.host, config.namespace, domain) for share in connections)
+    return tuple(dict.fromkeys([*destination_hosts(config, domain), *others]))
+
+
 def routes(
     config: Config[VirtualService], view: Viewpoint, targets: Mapping[str, Target], domain: str
 ) -> Iterator[Route]:

@@ -80,19 +80,33 @@ def mutual_upstream(sni: str, principals: Iterable[str], alpn: Iterable[str]) ->
     return base_pb2.TransportSocket(name=_TLS, typed_config=any_of(context))
 
 
-def mutual_downstream(alpn: Iterable[str]) -> base_pb2.TransportSocket:
-    """From a sidecar, whose certificate is demanded."""
-    context = tls_pb2.DownstreamTlsContext(
+def mesh_downstream_context(alpn: Iterable[str]) -> tls_pb2.DownstreamTlsContext:
+    """TLS with a client of the mesh, whose certificate is demanded."""
+    return tls_pb2.DownstreamTlsContext(
         common_tls_context=_mesh_context(alpn, ()), require_client_certificate=BoolValue(value=True)
     )
-    return base_pb2.TransportSocket(name=_TLS, typed_config=any_of(context))
+
+
+def mutual_downstream(alpn: Iterable[str]) -> base_pb2.TransportSocket:
+    """From a sidecar."""
+    return downstream(mesh_downstream_context(alpn))
+
+
+def validation(dns_names: Iterable[str], authorities: str) -> common_pb2.CertificateValidationContext:
+    """Certificates for one of these names (any, when there are none) by the authorities in a file, if one is named."""
+    context = common_pb2.CertificateValidationContext(
+        match_typed_subject_alt_names=_exact_names(dns_names, common_pb2.SubjectAltNameMatcher.DNS)
+    )
+    if authorities:
+        context.trusted_ca.filename = authorities
+    return context
 
 
 def settings_upstream(settings: ClientTLSSettings, alpn: Iterable[str]) -> base_pb2.TransportSocket:
     """As a DestinationRule asks for it: SIMPLE or MUTUAL, from files or from a Secret."""
     context = tls_pb2.CommonTlsContext(alpn_protocols=list(alpn), tls_params=mesh_versions())
-    names_wanted = _exact_names(settings.subject_alt_names, common_pb2.SubjectAltNameMatcher.DNS)
-    trust = common_pb2.CertificateValidationContext(match_typed_subject_alt_names=names_wanted)
+    authorities = "" if settings.credential_name else settings.ca_certificates or SYSTEM_AUTHORITIES
+    trust = validation(settings.subject_alt_names, authorities)
     if settings.credential_name:
         credential = names.gateway_secret(settings.credential_name)
         if settings.mode == "MUTUAL":
@@ -110,7 +124,6 @@ def settings_upstream(settings: ClientTLSSettings, alpn: Iterable[str]) -> base_
                 )
             )
         if not settings.insecure_skip_verify:
-            trust.trusted_ca.filename = settings.ca_certificates or SYSTEM_AUTHORITIES
             context.validation_context.CopyFrom(trust)
     upstream = tls_pb2.UpstreamTlsContext(common_tls_context=context, sni=settings.sni)
     return base_pb2.TransportSocket(name=_TLS, typed_config=any_of(upstream))

@@ -16,6 +16,7 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
 )
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Built
@@ -54,7 +55,10 @@ def static(resources: Mapping[str, Mapping[str, Built]]) -> Bootstrap:
     control.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].Pack(_http2())
     routes = {name: message(built) for name, built in resources[TYPE_ROUTE].items()}
     for built in resources[TYPE_CLUSTER].values():
-        bootstrap.static_resources.clusters.append(message(built))
+        cluster = message(built)
+        if cluster.type != Cluster.EDS:
+            _leave_ads_alone(cluster)
+        bootstrap.static_resources.clusters.append(cluster)
     for built in resources[TYPE_ENDPOINT].values():
         _as_cluster(bootstrap, message(built))
     used: set[str] = set()
@@ -72,6 +76,21 @@ def _http2() -> Any:
     options = HttpProtocolOptions()
     options.explicit_http_config.http2_protocol_options.SetInParent()
     return options
+
+
+def _leave_ads_alone(cluster: Cluster) -> None:
+    """Envoy reads static clusters other than EDS before there is ADS, and crashes when their secrets come from it."""
+    context = UpstreamTlsContext()
+    if cluster.transport_socket.typed_config.Unpack(context):
+        common = context.common_tls_context
+        for secret in (
+            *common.tls_certificate_sds_secret_configs,
+            common.combined_validation_context.validation_context_sds_secret_config,
+        ):
+            secret.sds_config.api_config_source.api_type = secret.sds_config.api_config_source.DELTA_GRPC
+            secret.sds_config.api_config_source.transport_api_version = 2
+            secret.sds_config.api_config_source.grpc_services.add().envoy_grpc.cluster_name = "xds-grpc"
+        cluster.transport_socket.typed_config.Pack(context)
 
 
 def _as_cluster(bootstrap: Bootstrap, assignment: ClusterLoadAssignment) -> None:

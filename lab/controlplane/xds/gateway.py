@@ -1,0 +1,299 @@
+"""LDS and RDS of a gateway: a listener for each port, a chain for each set of hosts whose TLS ends or passes here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from envoy.config.core.v3.base_pb2 import DataSource, TrafficDirection
+from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, FilterChainMatch
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_components_pb2 import VirtualHost
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsCertificate, TlsParameters
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
+
+from lab.controlplane.kubernetes import Origin
+from lab.controlplane.meshconfig import MeshConfig
+from lab.controlplane.model.gateway import ServerTLSSettings
+from lab.controlplane.xds import http, names, rbac, telemetry, tls
+from lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
+from lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
+from lab.controlplane.xds.clusters import socket_address
+from lab.controlplane.xds.matching import Viewpoint
+from lab.controlplane.xds.memo import Memo
+from lab.controlplane.xds.rbac import Authorization
+from lab.controlplane.xds.routes import Fragment, configuration, fragment, targets_of
+from lab.controlplane.xds.rules import Target, routes
+from lab.controlplane.xds.scope import RouteConfig, Scope
+from lab.controlplane.xds.tcp import Share, concerns_connection, shares
+
+_VERSIONS = {
+    "TLSV1_0": TlsParameters.TLSv1_0,
+    "TLSV1_1": TlsParameters.TLSv1_1,
+    "TLSV1_2": TlsParameters.TLSv1_2,
+    "TLSV1_3": TlsParameters.TLSv1_3,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What all listeners of one gateway share. `credentials` are the names of the Secrets that are there."""
+
+    scope: Scope
+    mesh: MeshConfig
+    own: str
+    authorization: Authorization
+    credentials: frozenset[str]
+
+
+def route_name(server: GatewayServer) -> str:
+    """The routes of plain HTTP belong to a port, those of HTTPS to a server."""
+    if server.plain_http:
+        return f"http.{server.target}"
+    port = server.server.port
+    return f"https.{port.number}.{port.name}.{server.config.name}.{server.config.namespace}"
+
+
+def gateway_routes(
+    memo: Memo, setting: Setting, servers: Iterable[GatewayServer], found: Iterable[Attached]
+) -> Iterator[Built]:
+    """One configuration for each name that a listener asks for."""
+    by_name: dict[str, list[GatewayServer]] = {}
+    for server in servers:
+        if server.plain_http or (server.ends_tls and _has_credentials(server, setting.credentials)):
+            by_name.setdefault(route_name(server), []).append(server)
+    by_server: dict[GatewayServer, list[Attached]] = {}
+    for each in found:
+        by_server.setdefault(each.server, []).append(each)
+    for name, some in by_name.items():
+        hosts: dict[str, list[Attached]] = {}
+        for each in (each for server in some for each in by_server.get(server, ())):
+            hosts.setdefault(each.host, []).append(each)
+        fragments = [
+            memo(
+                _host,
+                host,
+                tuple(which),
+                _targets(memo, setting, which),
+                setting.scope.namespace,
+                setting.mesh.cluster_domain,
+            )
+            for host, which in hosts.items()
+        ]
+        redirected = dict.fromkeys(
+            host for server in some if _redirects(server) for _, host in server.hosts() if host not in hosts
+        )
+        fragments += [memo(_redirected, host, origins_of(some)) for host in redirected]
+        yield memo(configuration, name, tuple(fragments))
+
+
+def _redirects(server: GatewayServer) -> bool:
+    return bool(server.server.tls and server.server.tls.https_redirect)
+
+
+def _targets(memo: Memo, setting: Setting, which: Iterable[Attached]) -> tuple[Target, ...]:
+    found = (targets_of(memo, setting.scope, each.config, setting.mesh.cluster_domain) for each in which)
+    return tuple(dict.fromkeys(target for targets in found for target in targets))
+
+
+def _host(host: str, which: tuple[Attached, ...], targets: tuple[Target, ...], namespace: str, domain: str) -> Fragment:
+    """A host with the routes of all VirtualServices that name it, oldest first."""
+    known = {target.host: target for target in targets}
+    result = VirtualHost(name=f"{host}:{which[0].server.server.port.number}", domains=[host])
+    result.include_request_attempt_count = True
+    origins: list[Origin] = []
+    for each in which:
+        view = Viewpoint(each.server.gateway, each.server.server.port.number, namespace, ())
+        result.routes.extend(routes(each.config, view, known, domain))
+        origins += [each.config.origin, each.server.config.origin]
+    if all(_redirects(each.server) for each in which):
+        result.require_tls = VirtualHost.ALL
+    rules = [target.rules for target in targets if target.rules is not None]
+    return fragment(result, [*origins, *(origin for rule in rules for origin in rule.origins)])
+
+
+def _redirected(host: str, origins: tuple[Origin, ...]) -> Fragment:
+    """A host that nobody routes here, but that is to be asked for over TLS."""
+    return fragment(VirtualHost(name=f"{host}:redirect", domains=[host], require_tls=VirtualHost.ALL), origins)
+
+
+def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found: Iterable[Attached]) -> Iterator[Built]:
+    """One listener for each port of the pod. A port speaks plain HTTP or TLS, as its oldest server says."""
+    ports: dict[tuple[str, int], list[GatewayServer]] = {}
+    for server in servers:
+        ports.setdefault((server.server.bind or "0.0.0.0", server.target), []).append(server)
+    attachments = list(found)
+    for (bind, target), some in ports.items():
+        chains = list(_chains(setting, some, attachments))
+        if not chains:
+            continue
+        name = names.listener(bind, target)
+        listener = Listener(
+            name=name,
+            address=socket_address(bind, target),
+            traffic_direction=TrafficDirection.OUTBOUND,
+            filter_chains=chains,
+        )
+        if not (some[0].plain_http or some[0].plain_tcp):
+            listener.listener_filters.append(http.listener_filter("tls_inspector"))
+        used = [each.config.origin for each in attachments if each.server in some and not each.server.plain_http]
+        yield build(TYPE_LISTENER, name, wire(listener), [*origins_of(some), *used, *setting.authorization.origins])
+
+
+def _chains(setting: Setting, servers: list[GatewayServer], found: list[Attached]) -> Iterator[FilterChain]:
+    first = servers[0]
+    if first.plain_http:
+        yield FilterChain(filters=[_manager(setting, first, route_name(first))])
+        return
+    if first.plain_tcp:
+        yield from _tcp_chain(setting, first, found)
+        return
+    taken: set[str] = set()
+    for server in servers:
+        if server.ends_tls and _has_credentials(server, setting.credentials):
+            free = [host for host in _server_names(server) if host not in taken]
+            if free or not server.server.hosts:
+                taken.update(free)
+                yield _https_chain(setting, server, free)
+        elif server.passes_tls:
+            yield from _passthrough_chains(setting, server, found, taken)
+
+
+def _server_names(server: GatewayServer) -> list[str]:
+    return list(dict.fromkeys(host for _, host in server.hosts()))
+
+
+def _sni(names_served: Iterable[str]) -> FilterChainMatch | None:
+    """The names that a client may ask for; `*` takes also those that ask for none."""
+    wanted = list(names_served)
+    return None if "*" in wanted else FilterChainMatch(server_names=wanted)
+
+
+def _https_chain(setting: Setting, server: GatewayServer, wanted: list[str]) -> FilterChain:
+    settings = server.server.tls or ServerTLSSettings()
+    return FilterChain(
+        name=f"{server.server.port.number}-{server.server.port.name}-{server.gateway}",
+        filter_chain_match=_sni(wanted),
+        filters=[_manager(setting, server, route_name(server))],
+        transport_socket=tls.downstream(downstream_context(settings)),
+    )
+
+
+def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
+    logs = telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "http"), setting.own)
+    before = [*rbac.http_filters(setting.authorization, setting.mesh.trust_domain), telemetry.announce(setting.own)]
+    manager = http.connection_manager("gateway", f"outbound_0.0.0.0_{server.target}", logs, before)
+    manager.rds.CopyFrom(http.rds(name))
+    return http.http_filter(manager)
+
+
+def _tcp_chain(setting: Setting, server: GatewayServer, found: list[Attached]) -> Iterator[FilterChain]:
+    for each in found:
+        if each.server is server or each.server == server:
+            chosen = _tcp_shares(each.config, server, setting)
+            if chosen:
+                yield FilterChain(filters=[_tcp(setting, server, chosen)])
+                return
+
+
+def _tcp_shares(config: RouteConfig, server: GatewayServer, setting: Setting) -> tuple[Share, ...]:
+    port = server.server.port.number
+    for rule in config.spec.tcp:
+        if not rule.match or any(_concerns(m, server, setting, config) for m in rule.match):
+            return shares(config, rule.route, port, setting.mesh.cluster_domain)
+    return ()
+
+
+def _concerns(match: object, server: GatewayServer, setting: Setting, config: RouteConfig) -> bool:
+    return concerns_connection(
+        match,  # type: ignore[arg-type]
+        server.gateway,
+        server.server.port.number,
+        setting.scope.namespace,
+        (),
+        config.namespace,
+    )
+
+
+def _passthrough_chains(
+    setting: Setting, server: GatewayServer, found: list[Attached], taken: set[str]
+) -> Iterator[FilterChain]:
+    """TLS that is not ended here goes where VirtualService.tls sends the name that the client asks for."""
+    configs = dict.fromkeys(each.config for each in found if each.server == server)
+    for config in configs:
+        for rule in config.spec.tls:
+            for match in rule.match:
+                free = [host for host in match.sni_hosts if host not in taken]
+                if free and _concerns(match, server, setting, config):
+                    taken.update(free)
+                    chosen = shares(config, rule.route, server.server.port.number, setting.mesh.cluster_domain)
+                    yield FilterChain(filter_chain_match=_sni(free), filters=[_tcp(setting, server, chosen)])
+
+
+def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> Filter:
+    proxy = TcpProxy(
+        stat_prefix=f"outbound_0.0.0.0_{server.target}",
+        access_log=telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "tcp"), setting.own),
+    )
+    if len(chosen) == 1:
+        proxy.cluster = chosen[0].cluster
+    else:
+        for share in chosen:
+            proxy.weighted_clusters.clusters.add(name=share.cluster, weight=share.weight)
+    return http.tcp_filter(proxy)
+
+
+def credentials_of(settings: ServerTLSSettings) -> list[str]:
+    """The Secrets that a server names."""
+    return list(settings.credential_names) or ([settings.credential_name] if settings.credential_name else [])
+
+
+def _has_credentials(server: GatewayServer, known: frozenset[str]) -> bool:
+    """A server whose Secret is missing is left out: Envoy would hold its whole port back for the Secret's sake."""
+    settings = server.server.tls or ServerTLSSettings()
+    return settings.mode == "ISTIO_MUTUAL" or all(name in known for name in credentials_of(settings))
+
+
+def downstream_context(settings: ServerTLSSettings) -> DownstreamTlsContext:
+    """How TLS is ended: with Secrets beside the gateway's pod, files in it, or the mesh's own certificates."""
+    low = _VERSIONS.get(settings.min_protocol_version or "", TlsParameters.TLSv1_2)
+    high = _VERSIONS.get(settings.max_protocol_version or "", TlsParameters.TLSv1_3)
+    context = CommonTlsContext(
+        alpn_protocols=tls.HTTP_ALPN,
+        tls_params=TlsParameters(
+            tls_minimum_protocol_version=low,
+            tls_maximum_protocol_version=high,
+            cipher_suites=settings.cipher_suites,
+        ),
+    )
+    if settings.mode == "ISTIO_MUTUAL":
+        return tls.mesh_downstream_context(tls.HTTP_ALPN)
+    for name in credentials_of(settings):
+        context.tls_certificate_sds_secret_configs.append(tls.secret(names.gateway_secret(name)))
+    if settings.server_certificate:
+        context.tls_certificates.append(
+            TlsCertificate(
+                certificate_chain=DataSource(filename=settings.server_certificate),
+                private_key=DataSource(filename=settings.private_key),
+            )
+        )
+    result = DownstreamTlsContext(common_tls_context=context)
+    if settings.mode in ("MUTUAL", "OPTIONAL_MUTUAL"):
+        _verify_clients(result, settings)
+    return result
+
+
+def _verify_clients(result: DownstreamTlsContext, settings: ServerTLSSettings) -> None:
+    result.require_client_certificate.value = settings.mode == "MUTUAL"
+    context = result.common_tls_context
+    credentials = credentials_of(settings)
+    trusted = settings.ca_cert_credential_name or (f"{credentials[0]}-cacert" if credentials else "")
+    validation = tls.validation(settings.subject_alt_names, settings.ca_certificates if not trusted else "")
+    if trusted:
+        context.combined_validation_context.default_validation_context.CopyFrom(validation)
+        context.combined_validation_context.validation_context_sds_secret_config.CopyFrom(
+            tls.secret(names.gateway_secret(trusted))
+        )
+    else:
+        context.validation_context.CopyFrom(validation)
