@@ -19,6 +19,8 @@ from typing import Any
 from lab.controlplane import probes
 from lab.controlplane.probes import Probe
 from lab.controlplane.proxy import ProxyKind
+from lab.controlplane.xds.scraping import SCRAPE_LUA
+from lab.controlplane.xds.telemetry import STAT_PREFIX
 
 ADMIN_PORT = 15000
 READY_PORT = 15021
@@ -47,7 +49,15 @@ TOKEN_SOURCE = json.dumps(
 
 # What a sidecar counts of itself: the ends of names, and parts, that tell what the mesh did to a request. Istio keeps
 # fewer (proxyStatsMatcher adds to them there); all of Envoy's would cost some megabytes in each of many sidecars.
-_STATS_PREFIXES = ("cluster.xds-grpc", "cluster_manager", "control_plane", "istio", "listener_manager", "server", "sds")
+_STATS_PREFIXES = (
+    "cluster.xds-grpc",
+    "cluster_manager",
+    "control_plane",
+    "listener_manager",
+    "sds",
+    "server",
+    STAT_PREFIX,
+)
 _STATS_SUFFIXES = (
     "circuit_breakers.default.cx_open",
     "circuit_breakers.default.rq_open",
@@ -79,17 +89,6 @@ _STATS_SUFFIXES = (
 )
 _STATS_PARTS = ("outlier_detection.", "rbac.", ".fault.")
 
-# Envoy puts its own name before every metric; Istio's standard ones have none.
-# https://istio.io/latest/docs/reference/config/metrics/
-_ISTIO_NAMES = """
-function envoy_on_request(handle) end
-function envoy_on_response(handle)
-  local body = handle:body(true)
-  local text = body:getBytes(0, body:length())
-  local renamed = text:gsub("envoy_istio_", "istio_")
-  body:setBytes(renamed)
-end
-"""
 _MOST_STATS_BYTES = 64 * 1024 * 1024
 
 
@@ -339,7 +338,7 @@ def _stats_listener() -> dict[str, Any]:
         "name": "envoy.filters.http.lua",
         "typed_config": {
             "@type": f"{_T}envoy.extensions.filters.http.lua.v3.Lua",
-            "default_source_code": {"inline_string": _ISTIO_NAMES},
+            "default_source_code": {"inline_string": SCRAPE_LUA},
         },
     }
     listener = _admin_listener("stats", STATS_PORT, "/stats/prometheus", "/stats/prometheus", [rename])

@@ -96,6 +96,8 @@ class _Type:
         self.url = url
         self.known = False
         self.wildcard = False
+        # Who asks for all there are waits for an answer, even where there are none.
+        self.greeted = False
         self.names: set[str] = set()
         self.desired: Mapping[str, Resource] = {}
         self.held: dict[str, Held] = {}
@@ -371,8 +373,9 @@ class Session:
         suspects = [resource for resource in resources if resource.name in state.alone]
         if suspects:
             resources, removed = suspects[:1], []
-        if not resources and not removed:
+        if not resources and not removed and (state.greeted or not state.wildcard):
             return []
+        state.greeted = True
         self._nonce += 1
         state.flight = Response(url, str(self._nonce), tuple(resources), tuple(removed), self.snapshot)
         state.again.difference_update(resource.name for resource in resources)

@@ -1,0 +1,124 @@
+"""What istiod tells those who ask it over HTTP: readiness, metrics, and where the proxies stand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.json_format import MessageToDict
+
+from lab.controlplane.delta import SDS, Desired, Resource
+from lab.controlplane.kubeclient import ApiError, KubeClient, Unreachable
+from lab.controlplane.metrics import Metrics
+from lab.controlplane.push import Pusher
+from lab.controlplane.state import FOLLOWED, ClusterState
+from lab.controlplane.tracking import Tracker
+
+LONGEST_WAIT = 300.0
+
+
+def build_app(
+    api: KubeClient, state: ClusterState, pusher: Pusher, tracker: Tracker, metrics: Metrics, ready: Callable[[], bool]
+) -> web.Application:
+    """The application on the monitoring port."""
+    app = web.Application()
+
+    async def moved(deadline: float) -> bool:
+        """Something has happened; False when the time is up."""
+        left = deadline - asyncio.get_running_loop().time()
+        return left > 0 and await state.progress.wait(left)
+
+    async def readiness(_: web.Request) -> web.Response:
+        return web.Response(text="ready\n") if ready() else web.Response(text="not ready\n", status=503)
+
+    async def figures(_: web.Request) -> web.Response:
+        return web.Response(text=metrics.text(), content_type="text/plain")
+
+    async def proxies(_: web.Request) -> web.Response:
+        return _json(tracker.proxies())
+
+    async def syncz(request: web.Request) -> web.Response:
+        deadline = _deadline(request)
+        while not (answer := tracker.synced())["synced"] and await moved(deadline):
+            pass
+        return _json(answer)
+
+    async def config(request: web.Request) -> web.Response:
+        kind, namespace, name = (request.query.get(part, "") for part in ("kind", "namespace", "name"))
+        spelled = next((known for known in FOLLOWED if known.lower() == kind.lower()), None)
+        if spelled is None or not name:
+            known = ", ".join(sorted(FOLLOWED))
+            raise web.HTTPBadRequest(text=f"give name and kind, which is one of {known}; kind is {kind!r}\n")
+        deadline = _deadline(request)
+        try:
+            # What is asked about is the object as it is stored now, not as far as the watch has come.
+            stored = await api.get(FOLLOWED[spelled], name, namespace)
+        except (ApiError, Unreachable) as error:
+            raise web.HTTPServiceUnavailable(text=f"the API server does not answer: {error}\n") from None
+        version = stored["metadata"].get("resourceVersion", "") if stored is not None else None
+        key = (spelled, namespace, name)
+        while True:
+            answer = tracker.liveness(key, version)
+            if answer.live or _hopeless(answer.document()) or not await moved(deadline):
+                return _json(answer.document())
+
+    async def config_dump(request: web.Request) -> web.Response:
+        wanted = request.query.get("proxy", "")
+        found = next((c for c in pusher.connections if wanted in (c.name, c.proxy.pod)), None)
+        if found is None:
+            connected = ", ".join(c.name for c in pusher.connections) or "none"
+            raise web.HTTPNotFound(text=f"no proxy {wanted!r} is connected; these are: {connected}\n")
+        return _json(_dump(found.session.desired()))
+
+    app.router.add_get("/ready", readiness)
+    app.router.add_get("/metrics", figures)
+    app.router.add_get("/debug/config", config)
+    app.router.add_get("/debug/config_dump", config_dump)
+    app.router.add_get("/debug/proxies", proxies)
+    app.router.add_get("/debug/syncz", syncz)
+    return app
+
+
+def _hopeless(answer: dict[str, Any]) -> bool:
+    """A refusal is final until someone edits something: no use in waiting for it to go away."""
+    pending = any(proxy["state"] == "pending" for proxy in answer["proxies"])
+    return not pending and (
+        any(proxy["state"] == "rejected" for proxy in answer["proxies"])
+        or any(finding["severity"] == "error" for finding in answer["findings"])
+    )
+
+
+def _deadline(request: web.Request) -> float:
+    try:
+        seconds = float(request.query.get("wait", "0"))
+    except ValueError:
+        raise web.HTTPBadRequest(text="wait is a number of seconds\n") from None
+    return asyncio.get_running_loop().time() + min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def _dump(desired: Desired) -> dict[str, list[dict[str, Any]]]:
+    """What a proxy should have, as JSON; of secrets only the names."""
+    return {
+        url.rpartition(".")[2]: [
+            {"name": resource.name, "version": resource.version, "resource": None if url == SDS else _decoded(resource)}
+            for resource in resources.values()
+        ]
+        for url, resources in desired.items()
+    }
+
+
+def _decoded(resource: Resource) -> Any:
+    message = AnyMessage.FromString(resource.body)
+    try:
+        return MessageToDict(message, preserving_proto_field_name=True)
+    except TypeError as error:
+        # A part of a type that this process has never loaded cannot be shown.
+        return {"@type": message.type_url, "unreadable": str(error)}
+
+
+def _json(content: object) -> web.Response:
+    return web.Response(body=orjson.dumps(content), content_type="application/json")

@@ -1,0 +1,141 @@
+"""Whether a resource is live: whether the proxies it concerns have acknowledged what was made of it.
+
+A resource as of a version is live when a snapshot includes that version (or a later one), every connected proxy has
+been given what that snapshot says, and has acknowledged all of it that the resource has a part in, or had in what the
+proxy held before. A ready pod whose proxy is not connected serves something that nobody knows of: it stands in the way
+too. A resource that concerns no proxy is live once a snapshot includes it; one that is gone, once no proxy holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+from lab.controlplane.findings import Finding
+from lab.controlplane.push import Connection, Pusher
+from lab.controlplane.state import ClusterState, Key
+
+State = Literal["acknowledged", "pending", "rejected", "not-connected"]
+
+
+class ProxyState(NamedTuple):
+    """Where one proxy stands with a resource. `error` is Envoy's, or says what it lacks."""
+
+    proxy: str
+    state: State
+    error: str = ""
+
+
+class Liveness(NamedTuple):
+    """Where all proxies stand with a resource."""
+
+    found: bool
+    resource_version: str
+    proxies: tuple[ProxyState, ...]
+    findings: tuple[Finding, ...]
+    live: bool
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "found": self.found,
+            "resource_version": self.resource_version,
+            "live": self.live,
+            "proxies": [proxy._asdict() for proxy in self.proxies],
+            "findings": [
+                {"severity": f.severity, "code": f.code, "message": f.message, "path": f.path} for f in self.findings
+            ],
+        }
+
+
+class Tracker:
+    """Answers for resources, from the connections' sessions."""
+
+    def __init__(self, state: ClusterState, pusher: Pusher) -> None:
+        self._state = state
+        self._pusher = pusher
+
+    def liveness(self, key: Key, at_least: str | None = "") -> Liveness:
+        """Where a resource stands. `at_least` is the version that must be included; None when it must be gone."""
+        known = self._state.included(key)
+        found = known is not None
+        included = (known is None) if at_least is None else (known is not None and _reaches(known[0], at_least))
+        snapshot = known.snapshot if known is not None else self._state.gone_since(key)
+        proxies = tuple(self._proxies(key, snapshot))
+        findings = self._state.latest.invalid.get(key, ())
+        settled = included and self._state.latest.version >= snapshot
+        blocked = any(proxy.state != "acknowledged" for proxy in proxies)
+        broken = any(finding.severity == "error" for finding in findings)
+        return Liveness(
+            found,
+            known.resource_version if known else "",
+            proxies,
+            findings,
+            settled and not blocked and not broken,
+        )
+
+    def _proxies(self, key: Key, snapshot: int) -> Iterable[ProxyState]:
+        for connection in self._pusher.connections:
+            state = _state(connection, key, snapshot)
+            if state is not None:
+                yield state
+        for pod in self._pusher.concerns_absent(key):
+            yield ProxyState(f"{pod.name}.{pod.namespace}", "not-connected", "its pod is ready, its stream is not open")
+
+    def proxies(self) -> list[dict[str, Any]]:
+        """Every proxy, and what it has not acknowledged."""
+        latest = self._state.latest.version
+        rows = []
+        for connection in self._pusher.connections:
+            pending = connection.session.pending()
+            refused = connection.session.rejections()
+            rows.append(
+                {
+                    "proxy": connection.name,
+                    "kind": connection.proxy.kind,
+                    "connected": connection.connected_at.isoformat(timespec="milliseconds"),
+                    "synced": not pending and connection.session.snapshot == latest,
+                    "snapshot": connection.session.snapshot,
+                    "pending": [f"{url.rpartition('.')[2]} {name}" for url, name in pending],
+                    "rejected": [
+                        {"type": url.rpartition(".")[2], "name": name, "error": bad.message}
+                        for (url, name), bad in refused.items()
+                    ],
+                }
+            )
+        rows += [
+            {"proxy": f"{pod.name}.{pod.namespace}", "kind": pod.kind, "connected": None, "synced": False}
+            for pod, _ in self._pusher.absent()
+        ]
+        return rows
+
+    def synced(self) -> dict[str, Any]:
+        """Whether every proxy has acknowledged everything."""
+        proxies = self.proxies()
+        settled = self._state.settled
+        return {
+            "synced": settled and all(row["synced"] for row in proxies),
+            "snapshot": self._state.latest.version,
+            "proxies": proxies,
+        }
+
+
+def _state(connection: Connection, key: Key, snapshot: int) -> ProxyState | None:
+    """None when the resource does not concern the proxy."""
+    session = connection.session
+    if session.snapshot < snapshot:
+        return ProxyState(connection.name, "pending", "its configuration is being generated")
+    lacking, refused = session.behind(key, snapshot)
+    if refused:
+        return ProxyState(connection.name, "rejected", "; ".join(sorted({bad.message for bad in refused})))
+    if lacking:
+        names = ", ".join(f"{url.rpartition('.')[2]} {name}" for url, name in lacking)
+        return ProxyState(connection.name, "pending", f"not yet acknowledged: {names}")
+    return ProxyState(connection.name, "acknowledged") if session.concerns(key) else None
+
+
+def _reaches(version: str, wanted: str) -> bool:
+    """Versions are opaque by the book; every API server counts, and since Kubernetes 1.35 clients may rely on it."""
+    if version.isdigit() and wanted.isdigit():
+        return int(version) >= int(wanted)
+    return not wanted or version == wanted
