@@ -16,8 +16,8 @@ from lab.kube.resources import Resource
 from lab.kube.streams import NodeStreams
 
 VERSION = "v1.36.0"
-"""The Kubernetes version that the lab says it is: within one minor of kubectl 1.37, which warns beyond that, and known
-to kr8s, which warns above what it knows.
+"""The Kubernetes version that the lab says it is: the oldest of which kubectl 1.37 does not complain (it warns of a
+skew beyond one minor), and so the nearest to what clients know that warn above the newest of theirs (kr8s 0.20: 1.35).
 """
 
 Checks = Mapping[str, Callable[[], bool]]

@@ -54,6 +54,7 @@ class Server:
     directory: Path
     client: aiohttp.ClientSession
     trust: ssl.SSLContext
+    serving: asyncio.Task[None]
 
     async def kubectl(self, *args: str, stdin: str | bytes | None = None, code: int | None = 0) -> Result:
         """Run kubectl; fails the test when it does not end with `code` (None: whatever it is)."""
@@ -112,7 +113,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         connector=aiohttp.TCPConnector(ssl=trust), timeout=aiohttp.ClientTimeout(total=LIMIT_S)
     ) as client:
         try:
-            yield Server(registry, tokens, node, made, url, port, tmp_path, client, trust)
+            yield Server(registry, tokens, node, made, url, port, tmp_path, client, trust, serving)
         finally:
             for session in node.sessions:
                 await session.kill()

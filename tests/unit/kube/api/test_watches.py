@@ -191,3 +191,12 @@ async def test_every_watcher_sees_every_change_in_order(server: Server) -> None:
             await make(server, f"c{number}", even="yes" if number % 2 == 0 else "no")
         assert await one.take(50) == expected
         assert await two.take(25) == expected[::2]
+
+
+async def test_an_open_watch_does_not_keep_a_stopped_server_alive(server: Server) -> None:
+    async with watching(server, "timeoutSeconds=600") as stream:
+        server.serving.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.wait([server.serving])
+            with pytest.raises((aiohttp.ClientError, ValueError)):
+                await stream.next()
