@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 _TOKENS_EVERY = 10.0
 _RUNTIME_RETRY = 1.0
 _CONNECT_LIMIT = 10.0
+_SCHEDULER = "default-scheduler"
 _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
@@ -120,11 +121,10 @@ class NodeAgent:
                 group.create_task(self._run_worker(uid, worker))
 
     def _is_ours(self, obj: Object) -> bool:
-        spec = obj["spec"]
+        spec: dict[str, object] = obj["spec"]
         if not spec.get("nodeName"):
-            return spec.get("schedulerName", "default-scheduler") == "default-scheduler"
-        name: str = spec["nodeName"]
-        return name == self._config.node_name
+            return spec.get("schedulerName", _SCHEDULER) == _SCHEDULER
+        return spec["nodeName"] == self._config.node_name
 
     async def _run_worker(self, uid: str, worker: PodWorker) -> None:
         metadata = worker.pod.metadata

@@ -1,0 +1,49 @@
+"""Images are programs by name."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from lab.kube.config import ImageEntry
+from lab.kube.node.images import Images, UnknownImageError, repository
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        ("busybox", "busybox"),
+        ("busybox:1.36", "busybox"),
+        ("docker.io/library/busybox:1.36", "busybox"),
+        ("localhost:5000/mesh-lab/apps:dev", "mesh-lab/apps"),
+        ("registry.example/team/app@sha256:0123", "team/app"),
+        ("docker.io/istio/examples-bookinfo-reviews-v2:1.20.3", "istio/examples-bookinfo-reviews-v2"),
+    ],
+)
+def test_registry_tag_and_digest_do_not_count(reference: str, name: str) -> None:
+    assert repository(reference) == name
+
+
+def test_published_bookinfo_images_run_the_samples() -> None:
+    image = Images({}).find("docker.io/istio/examples-bookinfo-reviews-v3:1.20.3")
+    assert image.entrypoint == (sys.executable, "-m", "lab.apps.bookinfo", "reviews")
+    assert image.env["SERVICE_VERSION"] == "v3"
+
+
+def test_an_unknown_image_names_those_that_exist_and_how_to_add_one() -> None:
+    images = Images({"team/extra:v1": ImageEntry(command=("extra",))})
+    with pytest.raises(UnknownImageError) as error:
+        images.find("nginx:1.27")
+    message = str(error.value)
+    assert '"nginx:1.27"' in message
+    assert "busybox" in message
+    assert "team/extra" in message
+    assert '[images."nginx"]' in message
+
+
+def test_own_images_win_and_keep_their_settings() -> None:
+    entry = ImageEntry(command=("serve",), args=("--fast",), env={"A": "1"}, user=7)
+    image = Images({"docker.io/library/busybox:x": entry}).find("busybox")
+    assert (image.entrypoint, image.arguments, image.env, image.user) == (("serve",), ("--fast",), {"A": "1"}, 7)
+    assert image.identity != Images({}).find("busybox").identity
