@@ -10,7 +10,7 @@ import logging
 import random
 import socket
 import struct
-from typing import Any
+from typing import Any, cast
 
 import dns.exception
 import dns.flags
@@ -190,8 +190,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # asyncio's own transport does not inherit from DatagramTransport in Python 3.11, so no isinstance here.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, address: tuple[str | Any, int]) -> None:
         response = self._server.answer(data, UDP_LIMIT)
