@@ -147,8 +147,8 @@ Action = Delete | Disown | DropFinalizer | LookAt | None
 
 
 def decide(node: Node, dependents: Iterable[Node], state: Callable[[Reference], Owner]) -> Action:
-    """What has to be done about an object; `state` tells how its owners are."""
-    dependents = list(dependents)
+    """What has to be done about an object; `state` tells how its owners are. That it owns itself holds up nothing."""
+    dependents = [each for each in dependents if each.uid != node.uid]
     if node.frees_dependents:
         return DropFinalizer(ORPHAN, tuple(dependents))
     if node.awaits_dependents:
