@@ -69,7 +69,9 @@ def reset(cluster: ClusterOption = None) -> None:
 @app.command(short_help="Tell how the lab is.")
 def status(
     cluster: ClusterOption = None,
-    output: Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text, json, or kubeconfig (its path).")] = "text",
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FORMAT", help="text, json, or kubeconfig (its path).")
+    ] = "text",
 ) -> None:
     """Tell how the lab is: first process, ports, pods that are ready, proxies in sync. Exit code 1 when it is down."""
     from lab.cli.status import show

@@ -113,7 +113,9 @@ def _host_ports(lab: Lab) -> list[Finding]:
             ports.bind("127.0.0.1", port).close()
         except ports.PortTakenError as error:
             taken.append(Finding(f"port for {label}", str(error), "End that process or set another port in lab.toml."))
-    return taken or [Finding("ports", f"{', '.join(str(port) for port in wanted.values())} are free")]
+    return taken or [
+        Finding("ports", f"free: {', '.join(str(port) for port in wanted.values() if port) or 'any will do'}")
+    ]
 
 
 def _disk(lab: Lab) -> list[Finding]:
