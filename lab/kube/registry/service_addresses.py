@@ -100,16 +100,30 @@ class ServiceAddresses:
 
 
 def keep_allocated(new: Object, old: Object) -> None:
-    """What an update leaves out and was allocated earlier stays, unless the Service's type gives it up."""
+    """Settle what an update says nothing about: what was allocated stays, but where the new type has no use for it.
+
+    A client that changes the type alone, as `kubectl patch` does, still sends along what belonged to the former one.
+    """
     before, after = old["spec"], new["spec"]
-    if after["type"] == "ExternalName" or before["type"] == "ExternalName":
-        return
-    for field in ("clusterIP", "clusterIPs"):
-        if not after.get(field) and field in before:
-            after[field] = before[field]
-    # Who changes one of the two names of the address means both.
-    if after.get("clusterIP") != before.get("clusterIP") and after.get("clusterIPs") == before.get("clusterIPs"):
-        after["clusterIPs"] = [after["clusterIP"]]
+    if after["type"] == "ExternalName":
+        if before["type"] != "ExternalName" and after.get("clusterIPs") == before.get("clusterIPs"):
+            after.pop("clusterIP", None)
+            after.pop("clusterIPs", None)
+    elif before["type"] != "ExternalName":
+        for field in ("clusterIP", "clusterIPs"):
+            if not after.get(field) and field in before:
+                after[field] = before[field]
+        # Who changes one of the two names of the address means both.
+        if after.get("clusterIP") != before.get("clusterIP") and after.get("clusterIPs") == before.get("clusterIPs"):
+            after["clusterIPs"] = [after["clusterIP"]]
+    if before["type"] in _WITH_NODE_PORTS and after["type"] not in _WITH_NODE_PORTS:
+        if dict(_node_ports(after)) == dict(_node_ports(before)):
+            for port in after.get("ports") or ():
+                port.pop("nodePort", None)
+        if after.get("externalTrafficPolicy") == before.get("externalTrafficPolicy"):
+            after.pop("externalTrafficPolicy", None)
+    if before["type"] == "LoadBalancer" and after["type"] != "LoadBalancer":
+        after.pop("allocateLoadBalancerNodePorts", None)
 
 
 def _node_ports(spec: Object) -> Iterator[tuple[tuple[Any, Any], int]]:

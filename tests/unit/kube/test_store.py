@@ -38,8 +38,16 @@ class HeldJournal(Journal):
 
 
 class FailingJournal(HeldJournal):
+    """Its disk is full for one commit, and has room again for the next."""
+
+    failed = False
+
     def commit(self, batch: Sequence[Record]) -> None:
+        if self.failed:
+            super().commit(batch)
+            return
         assert self.released.wait(10)
+        self.failed = True
         raise JournalError("cannot write the journal")
 
 
@@ -89,6 +97,8 @@ async def test_a_failed_commit_leaves_everything_as_it_was_and_fails_what_builds
     assert "had no effect" in str(results[0])
     assert store.head("things", "ns", "a") is None
     assert store.objects("things") == []
+    stored = await store.put("things", "ns", "b", thing("b"))
+    assert store.objects("things") == [stored]
     await store.close()
 
 
