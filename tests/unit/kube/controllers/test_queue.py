@@ -1,0 +1,56 @@
+"""The work queue: each key waits once, is worked on by one at a time, and comes back after failures."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lab.kube.controllers.queue import FIRST_DELAY, LONGEST_DELAY, WorkQueue
+
+
+async def test_a_key_waits_once() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for key in ("a", "b", "a"):
+        queue.add(key)
+    assert [await queue.get(), await queue.get()] == ["a", "b"]
+    assert len(queue) == 0
+
+
+async def test_a_key_that_is_added_while_worked_on_comes_again_and_not_at_once() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    assert await queue.get() == "a"
+    queue.add("a")
+    assert len(queue) == 0, "two workers would have the same key"
+    queue.done("a")
+    assert await queue.get() == "a"
+    queue.done("a")
+    assert queue.idle
+
+
+async def test_delays_double_until_the_longest_and_start_anew_after_success() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    delays = [queue.retry("a") for _ in range(14)]
+    assert delays[:3] == [FIRST_DELAY, 2 * FIRST_DELAY, 4 * FIRST_DELAY]
+    assert delays[-1] == LONGEST_DELAY
+    queue.forget("a")
+    assert queue.retry("a") == FIRST_DELAY
+    queue.close()
+
+
+async def test_of_two_delayed_requests_the_earlier_holds() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add_after("a", 60)
+    queue.add_after("a", 0.001)
+    async with asyncio.timeout(5):
+        assert await queue.get() == "a"
+    queue.close()
+
+
+async def test_a_cancelled_worker_leaves_its_turn_to_another() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    first, second = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add("a")
+    first.cancel()
+    async with asyncio.timeout(5):
+        assert await second == "a"
