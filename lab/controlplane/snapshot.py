@@ -31,7 +31,6 @@ from lab.controlplane.model import (
     DestinationRule,
     Gateway,
     PeerAuthentication,
-    ServiceEntry,
     Sidecar,
     VirtualService,
     decode,
@@ -148,11 +147,6 @@ class Snapshot:
     def gateways(self) -> Table[ObjectKey, Config[Gateway]]:
         """By namespace and name."""
         return self._of(Gateway)
-
-    @property
-    def service_entries(self) -> Table[ObjectKey, Config[ServiceEntry]]:
-        """By namespace and name."""
-        return self._of(ServiceEntry)
 
     @property
     def sidecars(self) -> Table[ObjectKey, Config[Sidecar]]:

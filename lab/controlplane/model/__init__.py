@@ -6,7 +6,6 @@ from lab.controlplane.model.destinationrule import DestinationRule
 from lab.controlplane.model.gateway import Gateway
 from lab.controlplane.model.kinds import KINDS, DecodeError, Kind, decode
 from lab.controlplane.model.security import AuthorizationPolicy, PeerAuthentication
-from lab.controlplane.model.serviceentry import ServiceEntry
 from lab.controlplane.model.sidecar import Sidecar
 from lab.controlplane.model.virtualservice import VirtualService
 
@@ -18,7 +17,6 @@ __all__ = [
     "Gateway",
     "Kind",
     "PeerAuthentication",
-    "ServiceEntry",
     "Sidecar",
     "VirtualService",
     "decode",

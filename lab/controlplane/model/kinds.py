@@ -12,7 +12,6 @@ from lab.controlplane.model.base import Spec
 from lab.controlplane.model.destinationrule import DestinationRule
 from lab.controlplane.model.gateway import Gateway
 from lab.controlplane.model.security import AuthorizationPolicy, PeerAuthentication
-from lab.controlplane.model.serviceentry import ServiceEntry
 from lab.controlplane.model.sidecar import Sidecar
 from lab.controlplane.model.virtualservice import VirtualService
 
@@ -77,19 +76,6 @@ KINDS: Mapping[str, Kind] = {
             _NETWORKING_VERSIONS,
         ),
         Kind(Gateway, NETWORKING, "gateways", ("gw",), (AGE,), _NETWORKING_VERSIONS),
-        Kind(
-            ServiceEntry,
-            NETWORKING,
-            "serviceentries",
-            ("se",),
-            (
-                Column("Hosts", ".spec.hosts", description="The hosts that join the registry."),
-                Column("Location", ".spec.location", description="Inside or outside the mesh."),
-                Column("Resolution", ".spec.resolution", description="How the hosts' addresses are found."),
-                AGE,
-            ),
-            _NETWORKING_VERSIONS,
-        ),
         Kind(Sidecar, NETWORKING, "sidecars", (), (AGE,), _NETWORKING_VERSIONS),
         Kind(
             PeerAuthentication,

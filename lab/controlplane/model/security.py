@@ -1,4 +1,4 @@
-"""PeerAuthentication, AuthorizationPolicy and RequestAuthentication: who may talk to a workload, and how.
+"""PeerAuthentication and AuthorizationPolicy: who may talk to a workload, and how.
 
 https://istio.io/latest/docs/reference/config/security/
 """
@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import field
 
-from lab.controlplane.model.base import Duration, Spec, WorkloadSelector
+from lab.controlplane.model.base import Spec, WorkloadSelector
 
 Mode = Literal["UNSET", "DISABLE", "PERMISSIVE", "STRICT"]
 
@@ -110,43 +110,3 @@ class AuthorizationPolicy(Spec, frozen=True):
     rules: list[Rule] = []
     action: Literal["ALLOW", "DENY", "AUDIT", "CUSTOM"] = "ALLOW"
     provider: ExtensionProvider | None = None
-
-
-class JWTHeader(Spec, frozen=True):
-    """A header that carries a token."""
-
-    name: str
-    prefix: str = ""
-
-
-class ClaimToHeader(Spec, frozen=True):
-    """A claim that is handed on in a header."""
-
-    header: str
-    claim: str
-
-
-class JWTRule(Spec, frozen=True):
-    """An issuer of tokens, and how to check them."""
-
-    issuer: str
-    audiences: list[str] = []
-    jwks_uri: str = ""
-    jwks: str = ""
-    from_headers: list[JWTHeader] = []
-    from_params: list[str] = []
-    from_cookies: list[str] = []
-    output_payload_to_header: str = ""
-    forward_original_token: bool = False
-    output_claim_to_headers: list[ClaimToHeader] = []
-    timeout: Duration | None = None
-    space_delimited_claims: list[str] = []
-
-
-class RequestAuthentication(Spec, frozen=True):
-    """Which tokens of end users a workload understands."""
-
-    selector: WorkloadSelector | None = None
-    target_ref: PolicyTargetReference | None = None
-    target_refs: list[PolicyTargetReference] = []
-    jwt_rules: list[JWTRule] = []
