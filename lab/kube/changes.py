@@ -10,19 +10,18 @@ import asyncio
 from bisect import bisect_right
 from typing import Any
 
-import orjson
-
 from lab.kube.errors import gone
 
 Object = dict[str, Any]
 
-KEPT_CHANGES = 2000
+KEPT_CHANGES = 1000
+_SLACK = 1.25
 
 
 class Change:
     """One committed write. `object` is the state after it; of a removal, the last state with the removal's revision."""
 
-    __slots__ = ("_body", "name", "namespace", "object", "old", "removed", "resource", "revision", "shared")
+    __slots__ = ("name", "namespace", "object", "old", "removed", "resource", "revision", "shared")
 
     def __init__(
         self, resource: str, namespace: str, name: str, obj: Object, old: Object | None, removed: bool
@@ -34,19 +33,12 @@ class Change:
         self.old = old
         self.removed = removed
         self.revision = int(obj["metadata"]["resourceVersion"])
+        # What watchers make of the change, once for all of them.
         self.shared: dict[tuple[str, str], Any] = {}
-        self._body: bytes | None = None
-
-    @property
-    def body(self) -> bytes:
-        """The object as JSON; encoded once, for the journal and for all watchers."""
-        if self._body is None:
-            self._body = orjson.dumps(self.object)
-        return self._body
 
 
 class Log:
-    """The latest changes of one resource, oldest first, at most `KEPT_CHANGES` (twice that for a moment)."""
+    """The latest changes of one resource, oldest first, `KEPT_CHANGES` of them and a little more."""
 
     def __init__(self, compacted: int) -> None:
         self.compacted = compacted
@@ -59,7 +51,7 @@ class Log:
         """Add a change and wake those who wait for one."""
         self._changes.append(change)
         self._revisions.append(change.revision)
-        if len(self._changes) >= 2 * KEPT_CHANGES:
+        if len(self._changes) >= KEPT_CHANGES * _SLACK:
             excess = len(self._changes) - KEPT_CHANGES
             self.compacted = self._revisions[excess - 1]
             self._dropped += excess

@@ -234,5 +234,5 @@ class Store:
 
 
 def _record(change: Change) -> Record:
-    body = None if change.removed else change.body
+    body = None if change.removed else orjson.dumps(change.object)
     return Record(change.resource, change.namespace, change.name, change.revision, body)

@@ -154,10 +154,10 @@ async def test_the_log_forgets_old_changes_and_says_so(monkeypatch: pytest.Monke
     store = Store()
     start = store.revision
     slow = store.log("things").position(start)
-    for index in range(8):
+    for index in range(9):
         await store.put("things", "ns", "a", thing("a", v=index))
     log: Log = store.log("things")
-    assert [change.object["data"]["v"] for change in log.after(log.compacted)] == [4, 5, 6, 7]
+    assert [change.object["data"]["v"] for change in log.after(log.compacted)] == [5, 6, 7, 8]
     for look in (lambda: log.position(start), lambda: log.at(slow)):
         with pytest.raises(ApiError) as caught:
             look()
