@@ -1,0 +1,66 @@
+"""Certificates for the ingress gateway, signed by an authority of the test's own."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+@dataclass(frozen=True)
+class ServerCertificate:
+    """A server's certificate and key, and the authority that a client is to trust. All PEM."""
+
+    certificate: bytes
+    key: bytes
+    authority: bytes
+
+    def secret(self, name: str, namespace: str) -> dict[str, Any]:
+        """As a Kubernetes Secret for a Gateway's credentialName."""
+        data = {"tls.crt": self.certificate, "tls.key": self.key}
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/tls",
+            "metadata": {"name": name, "namespace": namespace},
+            "data": {field: base64.b64encode(value).decode() for field, value in data.items()},
+        }
+
+
+def issue(host: str) -> ServerCertificate:
+    """A new authority, and a certificate for a host signed by it; both good for an hour."""
+    authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    authority = _build("a test's authority", authority_key, authority_key, "a test's authority", host=None)
+    certificate = _build(host, key, authority_key, "a test's authority", host=host)
+    return ServerCertificate(
+        certificate.public_bytes(serialization.Encoding.PEM),
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+        authority.public_bytes(serialization.Encoding.PEM),
+    )
+
+
+def _build(
+    subject: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey, issuer: str, host: str | None
+) -> x509.Certificate:
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=host is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+    )
+    if host is not None:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    return builder.sign(signer, hashes.SHA256())

@@ -1,0 +1,115 @@
+"""Mistakes are met with a message that names the place, and change nothing."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from lab.harness.api import Reference
+from lab.harness.assertions import assert_all
+from lab.harness.convergence import eventually
+from lab.harness.mesh import ConfigurationRejected, Mesh
+
+from .resources import destination_rule, route, to, virtual_service
+
+
+@pytest.fixture(scope="module")
+def shop(shared_mesh: Mesh) -> Mesh:
+    shared_mesh.deploy_echo("echo")
+    shared_mesh.deploy_client()
+    shared_mesh.ready()
+    shared_mesh.wait_endpoints("echo", 1)
+    return shared_mesh
+
+
+def apply(mesh: Mesh, manifest: str) -> subprocess.CompletedProcess[str]:
+    done = mesh.api.try_kubectl("-n", mesh.namespace, "apply", "-f", "-", stdin=manifest)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: bad}}
+spec:
+  containers:
+  - name: main
+    image: busybox
+    {line}
+"""
+SERVICE = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: bad}}
+spec:
+  hosts: [echo]
+  http:
+  - route:
+    - destination: {{host: echo}}
+      {line}
+"""
+MISTAKES = {
+    "not YAML": ("a: [", "error converting YAML to JSON"),
+    "unknown kind": ("apiVersion: v1\nkind: Gizmo\nmetadata: {name: a}\n", 'no matches for kind "Gizmo"'),
+    "unknown field": (POD.format(line="colour: red"), 'unknown field "spec.containers[0].colour"'),
+    "wrong type": (POD.format(line="ports: [{containerPort: many}]"), "spec.containers[0].ports[0].containerPort"),
+    "bad enum value": (POD.format(line="imagePullPolicy: Sometimes"), "spec.containers[0].imagePullPolicy"),
+    "negative weight": (SERVICE.format(line="weight: -1"), "spec.http[0].route[0].weight"),
+    "unknown field of the mesh": (SERVICE.format(line="wieght: 1"), 'unknown field "spec.http[0].route[0].wieght"'),
+    "bad name": ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Not_A_Name}\n", "metadata.name"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_manifest_is_refused_with_the_place_of_its(shop: Mesh, mistake: str) -> None:
+    manifest, message = MISTAKES[mistake]
+    done = apply(shop, manifest)
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+def test_a_route_to_a_missing_subset_is_reported_on_the_resource(shop: Mesh) -> None:
+    shop.apply([destination_rule("echo", "v1"), virtual_service("echo", route(to("echo", "v9")))])
+    ref = Reference("networking.istio.io/v1", "VirtualService", "echo", shop.namespace)
+    try:
+        reported = eventually(lambda: _reports(shop, ref), timeout=10, why="the control plane reports what it finds")
+        assert "v9" in reported
+    finally:
+        shop.remove([ref, Reference("networking.istio.io/v1", "DestinationRule", "echo", shop.namespace)])
+        shop.wait_gone(ref)
+
+
+def _reports(mesh: Mesh, ref: Reference) -> str:
+    """What the control plane says of a resource: in its conditions and in events."""
+    conditions = mesh.api.get(ref).get("status", {}).get("conditions", [])
+    texts = [condition.get("message", "") for condition in conditions]
+    texts += [event.get("message", "") for event in mesh.events(ref.kind, ref.name)]
+    return "\n".join(text for text in texts if text)
+
+
+def test_what_envoy_rejects_is_reported_and_the_last_good_configuration_stays(shop: Mesh) -> None:
+    client = shop.client()
+    with shop.applied(virtual_service("echo", route(to("echo"), headers={"response": {"set": {"x-good": "yes"}}}))) as (
+        ref,
+    ):
+        bad = virtual_service("echo", route(to("echo"), match=[{"uri": {"regex": "(unclosed"}}]))
+        shop.apply(bad)
+        with pytest.raises(ConfigurationRejected):
+            shop.wait_live(ref)
+        results = client.send("http://echo", 10, show_header=["x-good"])
+        assert_all(results)
+        assert [result.headers for result in results] == [{"x-good": "yes"}] * 10
+        assert "echo" in eventually(lambda: _reports(shop, ref), timeout=10, why="the rejection is reported")
+    assert_all(client.send("http://echo", 5))
+
+
+def test_a_gateway_that_nobody_has_is_reported(shop: Mesh) -> None:
+    resource = virtual_service("lost.example", route(to("echo")), name="lost", gateways=["no-such-gateway"])
+    (ref,) = shop.apply(resource)
+    try:
+        reported = eventually(lambda: _reports(shop, ref), timeout=10, why="the control plane reports what it finds")
+        assert "no-such-gateway" in reported
+    finally:
+        shop.remove([ref])

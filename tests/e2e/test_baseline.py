@@ -1,0 +1,80 @@
+"""Kubernetes without a mesh: what a mesh is held against. Services, their random endpoints, and names."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.harness.assertions import assert_all, assert_random_baseline
+from lab.harness.mesh import Mesh
+from lab.harness.traffic import TrafficClient
+
+pytestmark = pytest.mark.injection(False)
+
+REPLICAS = 3
+
+
+@pytest.fixture(scope="module")
+def mesh_free(shared_mesh: Mesh) -> Mesh:
+    shared_mesh.deploy_echo("echo", replicas=REPLICAS)
+    shared_mesh.deploy_echo("headless", replicas=2, headless=True)
+    shared_mesh.deploy_client()
+    shared_mesh.ready()
+    return shared_mesh
+
+
+@pytest.fixture
+def client(mesh_free: Mesh) -> TrafficClient:
+    return mesh_free.client()
+
+
+def names(mesh: Mesh, app: str) -> set[str]:
+    return {pod["metadata"]["name"] for pod in mesh.pods(app)}
+
+
+def test_each_connection_goes_to_a_random_endpoint(mesh_free: Mesh, client: TrafficClient) -> None:
+    results = client.send("http://echo", 1500, new_connections=True)
+    assert_all(results)
+    assert_random_baseline(results, names(mesh_free, "echo"))
+
+
+def test_requests_on_one_connection_stay_with_its_endpoint(client: TrafficClient) -> None:
+    results = client.send("http://echo", 50)
+    assert_all(results)
+    assert len(results.counts("hostname")) == 1
+
+
+def test_nobody_vouches_for_the_client(client: TrafficClient) -> None:
+    report = client.send("http://echo", show_body=True)[0].json
+    assert report["client"]["identity"] is None
+    assert "x-envoy-attempt-count" not in report["headers"]
+
+
+@pytest.mark.parametrize("suffix", ["", ".{ns}", ".{ns}.svc", ".{ns}.svc.cluster.local", ".{ns}.svc.cluster.local."])
+def test_a_service_is_known_by_all_its_names(mesh_free: Mesh, client: TrafficClient, suffix: str) -> None:
+    assert_all(client.send(f"http://echo{suffix.format(ns=mesh_free.namespace)}"))
+
+
+def test_an_unknown_name_is_not_found(client: TrafficClient) -> None:
+    assert client.send("http://no-such-service")[0].error == "dns"
+
+
+def test_a_headless_services_name_leads_to_its_pods(mesh_free: Mesh, client: TrafficClient) -> None:
+    results = client.send("http://headless:8080", 4, new_connections=True)
+    assert_all(results)
+    assert set(results.counts("hostname")) == names(mesh_free, "headless")
+
+
+def test_http2_and_plain_tcp_reach_a_service(client: TrafficClient) -> None:
+    assert client.send("http://echo:81", http2=True)[0].protocol == "HTTP/2"
+    assert client.send("tcp://echo:9000", body="good day")[0].body.endswith(" good day")
+
+
+def test_a_service_without_endpoints_refuses_connections(mesh_free: Mesh, client: TrafficClient) -> None:
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "nobody"},
+        "spec": {"selector": {"app": "nobody"}, "ports": [{"name": "http", "port": 80}]},
+    }
+    mesh_free.apply(service)
+    assert client.send("http://nobody", timeout=3)[0].error in ("refused", "unreachable", "dns")

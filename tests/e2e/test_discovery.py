@@ -1,0 +1,39 @@
+"""Endpoints come and go, and the mesh follows."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.harness.api import Reference
+from lab.harness.assertions import assert_all, assert_no_errors
+from lab.harness.mesh import Mesh
+from lab.harness.traffic import TrafficClient
+
+
+@pytest.fixture
+def client(mesh: Mesh) -> TrafficClient:
+    mesh.deploy_echo("echo")
+    client = mesh.deploy_client()
+    mesh.ready()
+    mesh.wait_endpoints("echo", 1)
+    return client
+
+
+def scale(mesh: Mesh, replicas: int) -> None:
+    mesh.api.patch(Reference("apps/v1", "Deployment", "echo-v1", mesh.namespace), {"spec": {"replicas": replicas}})
+
+
+def test_discovery_follows_scaling_and_no_request_is_lost(mesh: Mesh, client: TrafficClient) -> None:
+    under_way = client.start("http://echo", 1500, rate=300, concurrency=20)
+    scale(mesh, 3)
+    mesh.wait_endpoints("echo", 3)
+    grown = client.send("http://echo", 200)
+    scale(mesh, 1)
+    mesh.wait_endpoints("echo", 1)
+    shrunk = client.send("http://echo", 100)
+
+    assert_all(grown)
+    assert len(grown.counts("hostname")) == 3, "every replica is used once it is ready"
+    assert_all(shrunk)
+    assert len(shrunk.counts("hostname")) == 1, "no replica is used that is going"
+    assert_no_errors(under_way.results())

@@ -1,0 +1,114 @@
+"""The ingress gateway: the way in from outside, over HTTP and HTTPS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.harness.api import Object, Reference
+from lab.harness.assertions import assert_all
+from lab.harness.convergence import eventually
+from lab.harness.mesh import Mesh
+from lab.harness.traffic import TrafficClient
+
+from .certificates import ServerCertificate, issue
+from .resources import destination_rule, gateway, route, to, virtual_service
+
+GATEWAYS = "istio-system"
+INGRESS = "istio-ingressgateway.istio-system"
+
+
+@pytest.fixture(scope="module")
+def shop(shared_mesh: Mesh, outside: Mesh) -> Mesh:
+    shared_mesh.deploy_echo("echo", ("v1", "v2"))
+    shared_mesh.apply(destination_rule("echo", "v1", "v2"))
+    outside.deploy_client("visitor")
+    shared_mesh.ready()
+    outside.ready()
+    shared_mesh.wait_endpoints("echo", 2)
+    return shared_mesh
+
+
+@pytest.fixture
+def visitor(outside: Mesh) -> TrafficClient:
+    return outside.client("visitor")
+
+
+@pytest.fixture(scope="module")
+def host(shop: Mesh) -> str:
+    """A host name of this run's own: other tests use the same gateway."""
+    return f"{shop.namespace}.example"
+
+
+def http(host: str) -> Object:
+    return {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": [host]}
+
+
+def https(host: str, secret: str) -> Object:
+    return {
+        "port": {"number": 443, "name": "https", "protocol": "HTTPS"},
+        "hosts": [host],
+        "tls": {"mode": "SIMPLE", "credentialName": secret},
+    }
+
+
+def routes(host: str) -> Object:
+    rules = route(to("echo", "v2"), match=[{"uri": {"prefix": "/new"}}]), route(to("echo", "v1"))
+    return virtual_service(host, *rules, name="front", gateways=["front"])
+
+
+def test_requests_for_its_host_come_in_and_are_routed(shop: Mesh, visitor: TrafficClient, host: str) -> None:
+    with shop.applied([gateway("front", http(host)), routes(host)]):
+        assert_all(visitor.send(f"http://{INGRESS}/", 10, headers={"host": host}), version="v1")
+        assert_all(visitor.send(f"http://{INGRESS}/new", 10, headers={"host": host}), version="v2")
+        assert_all(visitor.send(f"http://{INGRESS}/", 3, headers={"host": "other.example"}), status=404)
+
+
+def test_the_server_sees_the_gateways_identity(shop: Mesh, visitor: TrafficClient, host: str) -> None:
+    with shop.applied([gateway("front", http(host)), routes(host)]):
+        report = visitor.send(f"http://{INGRESS}/", headers={"host": host}, show_body=True)[0].json
+    assert report["client"]["identity"].startswith("spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway")
+
+
+@pytest.fixture
+def certificate(shop: Mesh, host: str) -> Iterator[tuple[str, ServerCertificate]]:
+    issued, name = issue(host), f"{shop.namespace}-tls"
+    shop.api.apply(issued.secret(name, GATEWAYS))
+    yield name, issued
+    shop.api.delete(Reference("v1", "Secret", name, GATEWAYS))
+
+
+def test_requests_come_in_over_https_with_the_hosts_own_certificate(
+    shop: Mesh, visitor: TrafficClient, host: str, certificate: tuple[str, ServerCertificate]
+) -> None:
+    secret, issued = certificate
+    trust = {"server_name": host, "headers": {"host": host}, "ca_pem": issued.authority.decode()}
+    with shop.applied([gateway("front", https(host, secret)), routes(host)]):
+        assert_all(visitor.send(f"https://{INGRESS}/", 5, **trust), version="v1")
+        assert_all(visitor.send(f"https://{INGRESS}/new", 5, http2=True, **trust), version="v2")
+        distrusted = visitor.send(f"https://{INGRESS}/", server_name=host, headers={"host": host})
+        assert distrusted[0].error == "tls", "nobody else has signed it"
+
+
+def test_a_new_certificate_is_served_once_the_secret_holds_it(
+    shop: Mesh, visitor: TrafficClient, host: str, certificate: tuple[str, ServerCertificate]
+) -> None:
+    secret, _ = certificate
+    renewed = issue(host)
+    trust = {"server_name": host, "headers": {"host": host}, "ca_pem": renewed.authority.decode()}
+    with shop.applied([gateway("front", https(host, secret)), routes(host)]):
+        assert visitor.send(f"https://{INGRESS}/", **trust)[0].error == "tls"
+        shop.api.apply(renewed.secret(secret, GATEWAYS))
+        eventually(
+            lambda: visitor.send(f"https://{INGRESS}/", **trust)[0].status == 200,
+            timeout=10,
+            why="Istio promises that gateways take up a changed Secret, not when",
+        )
+
+
+def test_without_its_gateway_nobody_comes_in(shop: Mesh, visitor: TrafficClient, host: str) -> None:
+    with shop.applied([gateway("front", http(host)), routes(host)]):
+        assert_all(visitor.send(f"http://{INGRESS}/", headers={"host": host}))
+    result = visitor.send(f"http://{INGRESS}/", headers={"host": host})[0]
+    assert result.status == 404 or result.error in ("refused", "reset")

@@ -1,0 +1,68 @@
+"""Which pods get a sidecar, and what the sidecar is."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.harness.api import Api, Object
+from lab.harness.mesh import Mesh
+from lab.harness.namespaces import Namespaces
+
+INJECT = "sidecar.istio.io/inject"
+
+
+def containers(pod: Object) -> set[str]:
+    return {container["name"] for container in pod["spec"]["containers"]}
+
+
+@pytest.fixture(scope="module")
+def labelled(shared_mesh: Mesh) -> Mesh:
+    shared_mesh.deploy_client("plain")
+    shared_mesh.deploy_client("opted-out", labels={INJECT: "false"})
+    shared_mesh.ready()
+    return shared_mesh
+
+
+@pytest.fixture(scope="module")
+def silent(kube: Api, namespaces: Namespaces) -> Mesh:
+    mesh = Mesh(kube, namespaces.create("injection-silent", injection=None))
+    mesh.deploy_client("plain")
+    mesh.deploy_client("opted-in", labels={INJECT: "true"})
+    mesh.ready()
+    return mesh
+
+
+def test_pods_of_a_labelled_namespace_get_a_sidecar(labelled: Mesh) -> None:
+    pod = labelled.pod("plain")
+    assert containers(pod) == {"client", "istio-proxy"}
+    assert "istio-init" in {container["name"] for container in pod["spec"]["initContainers"]}
+    assert all(status["ready"] for status in pod["status"]["containerStatuses"])
+
+
+def test_a_pod_may_do_without_one(labelled: Mesh) -> None:
+    assert containers(labelled.pod("opted-out")) == {"client"}
+
+
+def test_pods_of_other_namespaces_get_none(silent: Mesh) -> None:
+    assert containers(silent.pod("plain")) == {"client"}
+
+
+def test_a_pod_of_such_a_namespace_may_ask_for_one(silent: Mesh) -> None:
+    assert containers(silent.pod("opted-in")) == {"client", "istio-proxy"}
+
+
+def test_nothing_is_injected_where_it_is_disabled(outside: Mesh) -> None:
+    outside.deploy_client("wants-one", labels={INJECT: "true"})
+    outside.ready()
+    assert containers(outside.pod("wants-one")) == {"client"}
+
+
+def test_the_sidecar_runs_as_its_own_user(labelled: Mesh) -> None:
+    pod = labelled.pod("plain")["metadata"]["name"]
+    assert labelled.exec(pod, "id", "-u", container="istio-proxy").strip() == "1337"
+
+
+def test_the_sidecar_tells_of_itself_on_its_ports(labelled: Mesh) -> None:
+    client = labelled.client("plain")
+    assert client.send("http://127.0.0.1:15021/healthz/ready")[0].status == 200
+    assert "istio_" in client.send("http://127.0.0.1:15090/stats/prometheus", show_body=True)[0].body

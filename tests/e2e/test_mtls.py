@@ -1,0 +1,103 @@
+"""Mutual TLS: who is seen, what is refused, what travels on the wire."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from lab.harness.assertions import assert_all, assert_identity
+from lab.harness.mesh import Mesh
+from lab.harness.traffic import TrafficClient
+
+from .resources import peer_authentication
+
+PORTS = (80, 8080)
+
+
+@pytest.fixture(scope="module")
+def inside(shared_mesh: Mesh, outside: Mesh) -> Mesh:
+    shared_mesh.deploy_echo("echo")
+    shared_mesh.deploy_client("client", capture=True)
+    outside.deploy_client("outsider", capture=True)
+    shared_mesh.ready()
+    outside.ready()
+    shared_mesh.wait_endpoints("echo", 1)
+    return shared_mesh
+
+
+@pytest.fixture
+def client(inside: Mesh) -> TrafficClient:
+    return inside.client()
+
+
+@pytest.fixture
+def outsider(outside: Mesh) -> TrafficClient:
+    return outside.client("outsider")
+
+
+@pytest.fixture
+def url(inside: Mesh) -> str:
+    return f"http://echo.{inside.namespace}"
+
+
+def identity(mesh: Mesh, account: str) -> str:
+    return f"spiffe://cluster.local/ns/{mesh.namespace}/sa/{account}"
+
+
+def test_the_server_sees_the_clients_identity(inside: Mesh, client: TrafficClient, url: str) -> None:
+    assert_identity(client.send(url, show_body=True)[0], identity(inside, "client"))
+
+
+def test_a_client_cannot_claim_another_identity(inside: Mesh, client: TrafficClient, url: str) -> None:
+    claim = {"x-forwarded-client-cert": f"URI={identity(inside, 'admin')}"}
+    result = client.send(url, headers=claim, show_body=True)[0]
+    assert_identity(result, identity(inside, "client"))
+
+
+def test_a_permissive_server_takes_plaintext_too(outsider: TrafficClient, url: str) -> None:
+    assert_identity(outsider.send(url, show_body=True)[0], None)
+
+
+def test_a_strict_server_refuses_plaintext_and_serves_the_mesh(
+    inside: Mesh, client: TrafficClient, outsider: TrafficClient, url: str
+) -> None:
+    with inside.applied(peer_authentication("STRICT")):
+        assert [result.error for result in outsider.send(url, 5, new_connections=True)] == ["reset"] * 5
+        assert_all(client.send(url, 20))
+    assert_all(outsider.send(url, 5))
+
+
+def test_a_strict_server_refuses_plaintext_to_its_address_and_to_any_port(
+    inside: Mesh, outsider: TrafficClient, url: str
+) -> None:
+    address = inside.pod("echo")["status"]["podIP"]
+    with inside.applied(peer_authentication("STRICT", app="echo")):
+        for target in (f"http://{address}:8080", f"{url}:81", f"tcp://{address}:9000"):
+            assert outsider.send(target)[0].error == "reset", target
+
+
+def test_one_port_may_be_an_exception(inside: Mesh, outsider: TrafficClient, url: str) -> None:
+    with inside.applied(peer_authentication("STRICT", app="echo", p8081="PERMISSIVE")):
+        assert outsider.send(url)[0].error == "reset"
+        assert outsider.send(f"{url}:81")[0].status == 200
+
+
+def test_between_sidecars_the_wire_carries_tls_and_no_plaintext(inside: Mesh, client: TrafficClient, url: str) -> None:
+    secret = f"secret-{uuid.uuid4()}"
+    with inside.capture("client", PORTS, find=[secret]) as capture:
+        assert_all(client.send(f"{url}/{secret}", 10, headers={"x-secret": secret}))
+    seen = capture.findings
+    assert seen["tls_application_data"] > 0
+    assert seen["http_plaintext"] == 0, seen["excerpts"]
+    assert seen["found"] == {secret: 0}
+
+
+def test_the_capture_would_have_seen_plaintext(outside: Mesh, outsider: TrafficClient, url: str) -> None:
+    secret = f"secret-{uuid.uuid4()}"
+    with outside.capture("outsider", PORTS, find=[secret]) as capture:
+        assert_all(outsider.send(f"{url}/{secret}", 10))
+    seen = capture.findings
+    assert seen["tls_application_data"] == 0
+    assert seen["http_plaintext"] >= 20, "ten requests and ten answers"
+    assert seen["found"][secret] >= 10

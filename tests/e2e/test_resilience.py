@@ -1,0 +1,90 @@
+"""The mesh while parts of it come and go. These tests take the control plane away from everybody: one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.harness.api import Object, Reference
+from lab.harness.assertions import assert_all, assert_no_errors
+from lab.harness.convergence import eventually
+from lab.harness.mesh import Mesh
+from lab.harness.traffic import TrafficClient
+
+from .resources import destination_rule, route, to, virtual_service
+
+SYSTEM = "istio-system"
+ISTIOD = Reference("apps/v1", "Deployment", "istiod", SYSTEM)
+LIFE_SECONDS = 4
+
+
+@pytest.fixture(scope="module")
+def shop(shared_mesh: Mesh) -> Mesh:
+    shared_mesh.deploy_echo("echo", ("v1", "v2"))
+    shared_mesh.deploy_client()
+    shared_mesh.apply(destination_rule("echo", "v1", "v2"))
+    shared_mesh.ready()
+    shared_mesh.wait_endpoints("echo", 2)
+    return shared_mesh
+
+
+@pytest.fixture
+def client(shop: Mesh) -> TrafficClient:
+    return shop.client()
+
+
+@pytest.fixture(scope="module")
+def system(shop: Mesh) -> Mesh:
+    return Mesh(shop.api, SYSTEM)
+
+
+def test_traffic_flows_while_the_control_plane_is_killed_and_it_catches_up(
+    shop: Mesh, system: Mesh, client: TrafficClient
+) -> None:
+    under_way = client.start("http://echo", 1200, rate=200, concurrency=10)
+    killed = system.pod("istiod")["metadata"]["name"]
+    shop.api.delete(Reference("v1", "Pod", killed, SYSTEM), grace=0)
+    with shop.applied(virtual_service("echo", route(to("echo", "v2")))):
+        assert system.pod("istiod")["metadata"]["name"] != killed
+        assert_all(client.send("http://echo", 50), version="v2")
+    assert_no_errors(under_way.results())
+
+
+@pytest.fixture
+def short_lives(shop: Mesh, system: Mesh) -> Iterator[None]:
+    """Certificates that live for a few seconds, until the test ends."""
+    before = shop.api.get(ISTIOD)["spec"]["template"]["spec"]["containers"]
+    variable = {"name": "DEFAULT_WORKLOAD_CERT_TTL", "value": f"{LIFE_SECONDS}s"}
+    changed = [{**container, "env": [*container.get("env", []), variable]} for container in before]
+    _restart(system, changed)
+    yield
+    _restart(system, before)
+
+
+def _restart(system: Mesh, containers: list[Object]) -> None:
+    system.api.patch(ISTIOD, {"spec": {"template": {"spec": {"containers": containers}}}})
+    system.ready()
+
+
+@pytest.mark.clusters("embedded")
+def test_certificates_are_renewed_under_load_and_no_request_is_lost(
+    shop: Mesh, client: TrafficClient, short_lives: None
+) -> None:
+    # One request a connection: each shows the certificate of its moment.
+    pool = {"connectionPool": {"http": {"maxRequestsPerConnection": 1}}}
+    with shop.applied(destination_rule("echo", "v1", "v2", policy=pool)):
+        _wait_for_short_certificate(shop, client)
+        results = client.send("http://echo", 600, rate=60, concurrency=10, show_body=True)
+    shop.apply(destination_rule("echo", "v1", "v2"))
+    assert_no_errors(results)
+    shown = {result.json["client"]["xfcc"][-1]["Hash"] for result in results}
+    assert len(shown) >= 3, f"in 10 s certificates of {LIFE_SECONDS} s are renewed at least three times: {shown}"
+
+
+def _wait_for_short_certificate(shop: Mesh, client: TrafficClient) -> None:
+    def shown() -> str:
+        return str(client.send("http://echo", show_body=True)[0].json["client"]["xfcc"][-1]["Hash"])
+
+    first = shown()
+    eventually(lambda: shown() != first, timeout=20, why="the first certificate of a short life is issued, and renewed")

@@ -1,0 +1,107 @@
+"""Routing by what a request says, and what a route changes about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.harness.api import Object
+from lab.harness.assertions import assert_all
+from lab.harness.mesh import Mesh
+from lab.harness.results import Results
+from lab.harness.traffic import TrafficClient
+
+from .resources import destination_rule, route, to, virtual_service
+
+V1, V2 = to("echo", "v1"), to("echo", "v2")
+
+
+@pytest.fixture(scope="module")
+def shop(shared_mesh: Mesh) -> Mesh:
+    shared_mesh.deploy_echo("echo", ("v1", "v2"))
+    shared_mesh.deploy_client()
+    shared_mesh.deploy_client("tester", labels={"role": "tester"})
+    shared_mesh.apply(destination_rule("echo", "v1", "v2"))
+    shared_mesh.ready()
+    shared_mesh.wait_endpoints("echo", 2)
+    return shared_mesh
+
+
+@pytest.fixture
+def client(shop: Mesh) -> TrafficClient:
+    return shop.client()
+
+
+# What a rule matches on, a request that it is for, and one that only looks like it.
+MATCHES: dict[str, tuple[Object, Object, Object]] = {
+    "header": (
+        {"headers": {"end-user": {"exact": "jason"}}},
+        {"headers": {"end-user": "jason"}},
+        {"headers": {"end-user": "jason2"}},
+    ),
+    "header-prefix": (
+        {"headers": {"x-group": {"prefix": "beta-"}}},
+        {"headers": {"x-group": "beta-7"}},
+        {"headers": {"x-group": "7-beta"}},
+    ),
+    "header-regex": (
+        {"headers": {"cookie": {"regex": "^(.*?;)?(user=jason)(;.*)?$"}}},
+        {"headers": {"cookie": "a=b;user=jason"}},
+        {"headers": {"cookie": "user=jasona"}},
+    ),
+    "method": ({"method": {"exact": "POST"}}, {"method": "POST"}, {"method": "GET"}),
+    "path": ({"uri": {"prefix": "/new"}}, {"path": "/new/page"}, {"path": "/old/new"}),
+    "query": ({"queryParams": {"debug": {"exact": "1"}}}, {"path": "/?debug=1"}, {"path": "/?debug=11"}),
+}
+
+
+@pytest.mark.parametrize("kind", MATCHES)
+def test_a_request_is_routed_by_its(shop: Mesh, client: TrafficClient, kind: str) -> None:
+    match, matching, other = MATCHES[kind]
+    with shop.applied(virtual_service("echo", route(V2, match=[match]), route(V1))):
+        assert_all(_send(client, matching), version="v2")
+        assert_all(_send(client, other), version="v1")
+
+
+def _send(client: TrafficClient, request: Object) -> Results:
+    options = dict(request)
+    return client.send("http://echo" + options.pop("path", "/"), 10, **options)
+
+
+def test_a_client_is_routed_by_its_labels(shop: Mesh, client: TrafficClient) -> None:
+    match = [{"sourceLabels": {"role": "tester"}}]
+    with shop.applied(virtual_service("echo", route(V2, match=match), route(V1))):
+        assert_all(shop.client("tester").send("http://echo", 10), version="v2")
+        assert_all(client.send("http://echo", 10), version="v1")
+
+
+def test_a_route_rewrites_the_path_and_changes_headers(shop: Mesh, client: TrafficClient) -> None:
+    headers = {
+        "request": {"set": {"x-added": "by-the-mesh"}, "remove": ["x-secret"]},
+        "response": {"set": {"x-answered": "yes"}},
+    }
+    rule = route(V1, match=[{"uri": {"prefix": "/shop"}}], rewrite={"uri": "/v2/shop"}, headers=headers)
+    with shop.applied(virtual_service("echo", rule)):
+        options = {"headers": {"x-secret": "1"}, "show_body": True, "show_header": ["x-answered"]}
+        result = client.send("http://echo/shop/list", **options)[0]
+    seen = result.json
+    assert seen["path"] == "/v2/shop/list"
+    assert seen["headers"]["x-added"] == "by-the-mesh"
+    assert "x-secret" not in seen["headers"]
+    assert result.headers == {"x-answered": "yes"}
+
+
+def test_a_route_redirects(shop: Mesh, client: TrafficClient) -> None:
+    rule = {"match": [{"uri": {"exact": "/old"}}], "redirect": {"uri": "/new", "authority": "elsewhere.example"}}
+    with shop.applied(virtual_service("echo", rule, route(V1))):
+        result = client.send("http://echo/old", show_header=["location"])[0]
+    assert (result.status, result.headers) == (301, {"location": "http://elsewhere.example/new"})
+
+
+def test_a_mirror_gets_a_copy_of_every_request_and_nobody_sees_its_answers(shop: Mesh, client: TrafficClient) -> None:
+    shadow = shop.echo(version="v2")
+    shadow.reset()
+    rule = route(V1, mirror={"host": "echo", "subset": "v2"}, mirrorPercentage={"value": 100})
+    with shop.applied(virtual_service("echo", rule)):
+        results = client.send("http://echo", 40, distinct_ids=True)
+    assert_all(results, version="v1")
+    assert set(shadow.counts()["attempts"]) == {result.id for result in results}
