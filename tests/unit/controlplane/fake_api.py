@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,6 +51,11 @@ class FakeApi:
     def find(self, collection: str, name: str, namespace: str = "") -> Object | None:
         """An object as it is stored."""
         return self.objects.get(collection, {}).get(f"{namespace}/{name}")
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 10) -> None:
+        """Wait for what others write."""
+        async with asyncio.timeout(seconds), self._moved:
+            await self._moved.wait_for(condition)
 
     async def stop(self) -> None:
         """Be gone, as a restarting API server is."""
@@ -141,7 +146,8 @@ class FakeApi:
                 if kind == collection:
                     await response.write(orjson.dumps(event) + b"\n")
             async with self._moved:
-                await self._moved.wait_for(lambda: self._events and self._events[-1][0] > seen)
+                while not self._events or self._events[-1][0] <= seen:
+                    await self._moved.wait()
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sysconfig
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -47,6 +47,13 @@ from tests.unit.controlplane.fake_api import FakeApi, Object, serving
 ENVOY = Path(sysconfig.get_path("scripts")) / "envoy"
 ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version="V3")
 POD_UID = "uid-1"
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+    """Wait for something outside this process, which cannot tell when it is there."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def pod(name: str, *, namespace: str = "default", ip: str = "127.0.0.1", templates: str = "") -> Object:
@@ -228,9 +235,7 @@ async def meshed(directory: Path, *, issue_for: timedelta = timedelta(hours=24))
         mesh = Mesh(api, Ports(0, 0, 0), b"", directory, session, settings)
         await mesh.start()
         try:
-            async with asyncio.timeout(10):
-                while api.find("configmaps", "istio-ca-root-cert", "default") is None:
-                    await asyncio.sleep(0.01)
+            await api.until(lambda: api.find("configmaps", "istio-ca-root-cert", "default") is not None)
             yield mesh
         finally:
             await mesh.kill()
@@ -261,9 +266,10 @@ class Envoy:
 
     async def until_ready(self, seconds: float = 10) -> None:
         """Wait until it is live."""
-        async with asyncio.timeout(seconds):
-            while "LIVE" not in await self.get("/ready"):
-                await asyncio.sleep(0.02)
+        await eventually(self._is_live, seconds)
+
+    async def _is_live(self) -> bool:
+        return "LIVE" in await self.get("/ready")
 
     def log(self) -> str:
         """What it has written."""
@@ -306,7 +312,7 @@ async def envoy(
     address_file = directory / "admin"
     address_file.unlink(missing_ok=True)
     with (directory / "envoy.log").open("wb") as log:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
             [
                 ENVOY,
                 "--config-yaml",
@@ -324,10 +330,12 @@ async def envoy(
             env={**os.environ},
         )
     try:
-        async with asyncio.timeout(10):
-            while not address_file.exists() or not address_file.read_text():
-                assert process.poll() is None, (directory / "envoy.log").read_text()
-                await asyncio.sleep(0.01)
+
+        async def has_started() -> bool:
+            assert process.poll() is None, (directory / "envoy.log").read_text()
+            return address_file.exists() and bool(address_file.read_text())
+
+        await eventually(has_started)
         yield Envoy(process, address_file.read_text(), mesh.session, directory)
     finally:
         process.kill()
