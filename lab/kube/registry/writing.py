@@ -14,6 +14,7 @@ from lab.kube.changes import Object
 from lab.kube.errors import ApiError, already_exists, conflict, invalid
 from lab.kube.registry import metadata
 from lab.kube.registry.codec import Codec
+from lab.kube.registry.defaults import fill_defaults
 from lab.kube.registry.namespaces import check_create
 from lab.kube.registry.options import Admission, Open, WriteOptions
 from lab.kube.registry.pod_admission import admit_pod
@@ -71,6 +72,8 @@ class Writer:
         for _ in range(_NAME_ATTEMPTS):
             if prefix:
                 new["metadata"]["name"] = metadata.generated_name(prefix)
+                # A default may be made of the name, as a namespace's label is.
+                fill_defaults(resource.key, new)
             name = new["metadata"].get("name", "")
             if self._store.head(resource.key, namespace, name) is None:
                 break

@@ -140,6 +140,8 @@ async def test_a_namespace_is_labelled_with_its_name(registry: Registry) -> None
     assert stored["metadata"]["labels"] == {"a": "b", "kubernetes.io/metadata.name": "shop"}
     assert stored["status"] == {"phase": "Active"}
     assert stored["spec"] == {"finalizers": ["kubernetes"]}
+    meta = (await registry.create(kinds.NAMESPACES, {"metadata": {"generateName": "shop-"}}))["metadata"]
+    assert meta["labels"] == {"kubernetes.io/metadata.name": meta["name"]}
 
 
 async def test_a_role_bindings_groups_are_filled_in(registry: Registry) -> None:
