@@ -17,6 +17,7 @@ from lab.kube.following import BOOKMARK, DELETED, follow
 from lab.kube.node import facts as known
 from lab.kube.node import logreading, registration, sessions
 from lab.kube.node.addresses import AddressPool
+from lab.kube.node.checks import reason
 from lab.kube.node.client import Runtime, RuntimeFailure, RuntimeLost
 from lab.kube.node.containers import ContainerRunner
 from lab.kube.node.context import NodeContext, log_root
@@ -223,7 +224,7 @@ class NodeAgent:
             return await asyncio.open_connection(sock=made)
         except OSError as error:
             made.close()
-            raise internal(f"failed to connect to localhost:{port} inside pod {pod}: {error.strerror}") from error
+            raise internal(f"failed to connect to localhost:{port} inside pod {pod}: {reason(error)}") from error
 
     def _worker(self, namespace: str, pod: str) -> PodWorker:
         obj = self._registry.find(PODS, pod, namespace)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from dataclasses import dataclass
 from functools import cache
@@ -116,9 +117,9 @@ def _unverified() -> ssl.SSLContext:
 
 def reason(error: BaseException) -> str:
     """A connection's failure in few words."""
-    if isinstance(error, ConnectionRefusedError):
-        return "connect: connection refused"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
+        return f"connect: {os.strerror(error.errno).lower()}"  # asyncio's own text leaves the cause out
+    return str(error) or type(error).__name__
 
 
 def describe_failure(output: bytes, code: int) -> str:

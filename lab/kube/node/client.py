@@ -131,15 +131,14 @@ class Runtime:
             RuntimeFailure: it could not be started; nothing of it is left.
         """
         reply, _ = await self.call("start", stdio, sandbox=sandbox, spec=spec)
-        return self._processes[reply["process"]]
+        started: Process = reply["started"]
+        return started
 
     async def exec(self, container: Process, spec: wire.Message, stdio: Sequence[int]) -> Process:
         """Start a command in a running container; returns when it runs."""
         reply, _ = await self.call("exec", stdio, process=container.number, spec=spec)
-        process = self._processes.get(reply["process"])
-        if process is None:
-            raise RuntimeLost("the runtime died")
-        return process
+        started: Process = reply["started"]
+        return started
 
     async def open_socket(self, sandbox: int, family: int, kind: int, protocol: int = 0) -> socket.socket:
         """A non-blocking socket in the pod's network."""
@@ -220,7 +219,8 @@ class Runtime:
     def _answer(self, message: wire.Message, descriptors: list[int]) -> None:
         if "process" in message:
             number = message["process"]
-            self._processes[number] = Process(self, number, message["pid"])
+            # It may have ended before its starter is resumed, so the object travels with the reply.
+            message["started"] = self._processes[number] = Process(self, number, message["pid"])
         reply = self._waiting.get(message["id"])
         if reply is not None and not reply.done():
             reply.set_result((message, descriptors))

@@ -32,6 +32,13 @@ _LEFT_BY_DOCKER = """
     AUDIT_WRITE
 """
 _USUAL_CAPABILITIES = frozenset(_LEFT_BY_DOCKER.split())
+# With these, root in a container could remount, reopen or reload its way into the host, which Kubernetes leaves to the
+# cluster's owner and a lab on somebody's laptop must not.
+_REACH_THE_HOST = """
+    SYS_ADMIN SYS_MODULE SYS_RAWIO SYS_BOOT SYS_TIME DAC_READ_SEARCH LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE SYSLOG BPF
+    PERFMON AUDIT_CONTROL
+"""
+_NEVER = frozenset(_REACH_THE_HOST.split())
 
 
 @dataclass(frozen=True)
@@ -125,21 +132,20 @@ def root_spec(container: Container, mounts: list[Mount], shm: str, files: Mappin
     }
 
 
-def capabilities(container: Container) -> list[int] | None:
-    """The numbers of the capabilities that a container may have; None: all.
+def capabilities(container: Container) -> list[int]:
+    """The numbers of the capabilities that a container may have: the usual ones as it changes them, all of them when
+    it is privileged, and in no case one that reaches the host.
 
     Raises:
         ConfigProblem: one that Linux does not know.
     """
     context = container.security_context
-    if context.privileged:
-        return None
     added, dropped = (_names(names) for names in (context.capabilities.add, context.capabilities.drop))
-    kept = _USUAL_CAPABILITIES - dropped
-    if "ALL" in dropped:
-        kept = frozenset()
+    kept = frozenset() if "ALL" in dropped else _USUAL_CAPABILITIES - dropped
     kept |= frozenset(_CAPABILITIES) - dropped if "ALL" in added else added
-    return sorted(_CAPABILITIES[name] for name in kept)
+    if context.privileged:
+        kept = frozenset(_CAPABILITIES)
+    return sorted(_CAPABILITIES[name] for name in kept - _NEVER)
 
 
 def _names(names: tuple[str, ...]) -> frozenset[str]:

@@ -162,8 +162,9 @@ class PodWorker:
                     await self._stop_containers()
                 await life
             finally:
-                ending.cancel()
-                life.cancel()
+                for task in (life, ending):
+                    task.cancel()
+                await asyncio.gather(life, ending, return_exceptions=True)
         await self._tear_down()
 
     def _deadline(self) -> float | None:

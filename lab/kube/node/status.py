@@ -54,7 +54,8 @@ def pod_phase(pod: Pod, facts: PodFacts) -> str:
     states = list(facts.main.values())
     if any(isinstance(c.state, Waiting) and not c.ever_ended for c in states):
         return PENDING
-    if any(isinstance(c.state, Running) for c in states) or policy == "Always":
+    sidecars = [c for c in facts.init.values() if c.sidecar]
+    if any(isinstance(c.state, Running) for c in (*states, *sidecars)) or policy == "Always":
         return RUNNING
     ended = [c.state for c in states if isinstance(c.state, Terminated)]
     if len(ended) == len(states):

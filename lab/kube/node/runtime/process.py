@@ -25,7 +25,6 @@ from lab.kube.node.runtime.sandbox import Sandbox
 
 # Python ignores these, and what is ignored stays ignored over an exec.
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM)
-_ALL_CAPABILITIES = frozenset(range(64))
 
 
 @dataclass(frozen=True)
@@ -146,8 +145,7 @@ def _enter_directory(path: str) -> None:
 
 
 def _become(spec: dict[str, Any]) -> None:
-    kept = spec["capabilities"]
-    sc.keep_capabilities(_ALL_CAPABILITIES if kept is None else frozenset(kept))
+    sc.keep_capabilities(frozenset(spec["capabilities"]))
     os.setgroups(spec["groups"])
     os.setresgid(spec["gid"], spec["gid"], spec["gid"])
     os.setresuid(spec["uid"], spec["uid"], spec["uid"])

@@ -1,0 +1,176 @@
+"""A node in namespaces of its own, for tests: run as a program in there, and driven over a socket.
+
+The test process asks with one JSON document a line and gets one back; bytes travel as base64.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import lab
+from lab.kube import pki
+from lab.kube.config import KubeConfig
+from lab.kube.errors import ApiError
+from lab.kube.node.agent import NodeAgent
+from lab.kube.registry import DELETED, DeleteOptions, Object, Registry
+from lab.kube.registry.tokens import TokenIssuer
+from lab.kube.resources import BUILTIN, CONFIGMAPS, PODS, SERVICEACCOUNTS
+from lab.kube.store import Store
+from lab.kube.streams import LogOptions
+
+KINDS = {resource.kind: resource for resource in BUILTIN}
+
+
+class IsolatedNode:
+    """Registry and agent without API server and controllers; what those would make, `begin` makes."""
+
+    def __init__(self, state: Path) -> None:
+        self.config = KubeConfig(
+            name="testlab",
+            state_dir=str(state),
+            api_fd=0,
+            control_fd=0,
+            lifeline_fd=0,
+            api_port=0,
+            rootless=os.getuid() != 0,
+            read_only_dirs=tuple({sys.prefix, sys.base_prefix, *(p for p in sys.path if Path(p).is_dir())}),
+        )
+        self.store = Store.open(state / "journal.db")
+        self.registry = Registry(self.store)
+        self.keys = pki.ensure(state / "pki", ("10.96.0.1",))
+        self.agent: NodeAgent
+        self._running: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        await self.registry.bootstrap()
+        await self.registry.create(SERVICEACCOUNTS, {"metadata": {"name": "default", "namespace": "default"}})
+        authority = {"metadata": {"name": "kube-root-ca.crt", "namespace": "default"}, "data": {"ca.crt": "AUTHORITY"}}
+        await self.registry.create(CONFIGMAPS, authority)
+        self.start_agent()
+
+    def start_agent(self) -> None:
+        self.agent = NodeAgent(self.registry, self.config, TokenIssuer(self.keys.signing_key, self.registry))
+        self._running = asyncio.create_task(self.agent.run())
+        self._running.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.print_stack()
+            os._exit(1)  # the test sees the end of the connection, and the reason on stderr
+
+    async def restart_agent(self) -> None:
+        assert self._running is not None
+        self._running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._running
+        self.start_agent()
+
+    async def kill_runtime(self) -> None:
+        os.kill(_runtime_pid(), signal.SIGKILL)
+
+    async def create(self, obj: Object) -> Object:
+        return await self.registry.create(KINDS[obj["kind"]], obj)
+
+    async def change(self, kind: str, name: str, fields: dict[str, Any]) -> Object | None:
+        namespace = "default" if KINDS[kind].namespaced else ""
+
+        def merge(old: Any, new: Any) -> Any:
+            return {**old, **{k: merge(old.get(k), v) for k, v in new.items()}} if isinstance(old, dict) else new
+
+        return await self.registry.modify(KINDS[kind], name, namespace, lambda old: merge(old, fields))
+
+    async def get(self, kind: str, name: str) -> Object | None:
+        return self.registry.find(KINDS[kind], name, "default" if KINDS[kind].namespaced else "")
+
+    async def events(self, name: str) -> list[Object]:
+        return self.registry.list(KINDS["Event"], "default", fields=f"involvedObject.name={name}")
+
+    async def changed(self, name: str, version: str) -> Object:
+        """The pod, once it is another version than `version`."""
+        with self.registry.watch(PODS, "default") as watch:
+            async for event in watch:
+                metadata = event.object["metadata"]
+                if metadata.get("name") == name and metadata["resourceVersion"] != version:
+                    return event.object
+        raise AssertionError
+
+    async def delete(self, name: str, grace: int | None) -> Object:
+        """Delete the pod and wait until it is gone; its last state."""
+        with self.registry.watch(PODS, "default", since=self.registry.revision) as watch:
+            await self.registry.delete(PODS, name, "default", options=DeleteOptions(grace_period=grace))
+            async for event in watch:
+                if event.type == DELETED and event.object["metadata"]["name"] == name:
+                    return event.object
+        raise AssertionError
+
+    async def logs(self, name: str, options: dict[str, Any]) -> str:
+        chunks = self.agent.logs("default", name, LogOptions(**options))
+        return b"".join([chunk async for chunk in chunks]).decode()
+
+    async def exec(self, name: str, command: list[str], stdin: str | None, size: list[int] | None) -> list[Any]:
+        session = await self.agent.exec("default", name, None, command, stdin=stdin is not None, tty=size is not None)
+
+        async def collect(stream: Any) -> str:
+            return b"".join([chunk async for chunk in stream]).decode()
+
+        if size is not None:
+            session.resize(*size)
+        async with asyncio.TaskGroup() as group:
+            out, err = group.create_task(collect(session.stdout())), group.create_task(collect(session.stderr()))
+            if stdin is not None:
+                await session.write(stdin.encode())
+                await session.close_stdin()
+        code = await session.wait()
+        await session.kill()
+        return [code, out.result(), err.result()]
+
+    async def connect(self, name: str, port: int, data: str) -> str:
+        reader, writer = await self.agent.connect("default", name, port)
+        writer.write(base64.b64decode(data))
+        answer = await reader.read()
+        writer.close()
+        return base64.b64encode(answer).decode()
+
+    async def shell(self, command: str) -> str:
+        """A command in the node's own namespaces."""
+        process = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.PIPE)
+        out, _ = await process.communicate()
+        return out.decode()
+
+
+def _runtime_pid() -> int:
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if process.name.isdigit() and b"lab.kube.node.runtime" in (process / "cmdline").read_bytes().split(b"\0"):
+                return int(process.name)
+    raise AssertionError("no runtime")
+
+
+async def serve(link: socket.socket, state: Path) -> None:
+    """Answer requests `{"do": NAME, ...}` until the test process closes its end."""
+    node = IsolatedNode(state)
+    await node.begin()
+    reader, writer = await asyncio.open_connection(sock=link)
+    while line := await reader.readline():
+        request = json.loads(line)
+        work: Callable[..., Awaitable[Any]] = getattr(node, request.pop("do"))
+        try:
+            answer = {"is": await work(**request)}
+        except ApiError as error:
+            answer = {"error": [error.code, error.message]}
+        writer.write(json.dumps(answer).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    assert Path(lab.__file__).exists()
+    asyncio.run(serve(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2])))
