@@ -75,15 +75,17 @@ class Relaying:
                 await self._order({"op": "close", "id": name})
 
     async def close(self) -> None:
-        """End the program and close all sockets."""
+        """End the program and close all sockets. Safe to call again."""
         self._closed = True
         for task in self._restarts:
             task.cancel()
         if self._orders is not None:
             asyncio.get_running_loop().remove_reader(self._orders)
             self._orders.close()
+            self._orders = None
         if self._process is not None:
             await asyncio.to_thread(_end, self._process)
+            self._process = None
         for served in self._served.values():
             served.sock.close()
         self._served.clear()

@@ -1,0 +1,160 @@
+"""LoadBalancer Services answer on the host's loopback address, and say so; a taken port is named."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pytest
+
+from lab.kube.config import HostPort
+from lab.kube.network.endpoints import Catalogue, Name
+from lab.kube.network.hostports import HostPorts, wishes
+from lab.kube.objects.services import Service
+from lab.kube.registry.registry import Registry
+from lab.kube.resources import ENDPOINTSLICES, EVENTS, SERVICES
+from lab.kube.store import Store
+from tests.unit.kube.network.catalogues import endpoint_slice, service
+from tests.unit.kube.network.hosts import Host, free_port
+
+Object = dict[str, Any]
+WEB = Name("default", "web")
+
+
+def view(**spec: Any) -> Service:
+    return msgspec.convert(service("web", **spec), Service)
+
+
+def port(number: int, node_port: int = 0, protocol: str = "TCP") -> Object:
+    return {"name": f"p{number}", "port": number, "protocol": protocol, "nodePort": node_port}
+
+
+def asked(*configured: HostPort, **spec: Any) -> dict[int, tuple[int, bool]]:
+    return {each.host_port: (each.port.port, each.main) for each in wishes(WEB, view(**spec), configured)}
+
+
+def test_a_balanced_port_is_bound_as_it_is_unless_it_is_privileged_and_node_ports_always() -> None:
+    ports = [port(80, 30080), port(9000, 30900), port(53, 30053, "UDP")]
+    assert asked(type="LoadBalancer", ports=ports) == {30080: (80, False), 9000: (9000, True), 30900: (9000, False)}
+    assert asked(type="NodePort", ports=ports) == {30080: (80, False), 30900: (9000, False)}
+    assert asked(type="ClusterIP", ports=ports) == {}
+
+
+def test_configured_ports_take_the_place_of_the_service_port() -> None:
+    chosen = HostPort(namespace="default", service="web", port=9000, host_port=8080)
+    other = HostPort(namespace="shop", service="web", port=80, host_port=8081)
+    ports = [port(80), port(9000)]
+    assert asked(chosen, other, type="LoadBalancer", ports=ports) == {8080: (9000, True)}
+    assert asked(chosen, type="ClusterIP", ports=ports) == {8080: (9000, True)}
+
+
+@dataclass
+class Running:
+    registry: Registry
+    host_port: int
+
+    async def until(self, what: str, holds: Any) -> None:
+        try:
+            async with asyncio.timeout(20):
+                while not holds():  # noqa: ASYNC110 - any of many objects may bring it about
+                    await asyncio.sleep(0.005)
+        except TimeoutError:
+            raise AssertionError(f"did not come about: {what}") from None
+
+    def balancer(self) -> Object:
+        status: Object = self.registry.get(SERVICES, "web", "default").get("status") or {}
+        balancer: Object = status.get("loadBalancer") or {}
+        return balancer
+
+    def events(self) -> dict[str, str]:
+        return {each["reason"]: each["message"] for each in self.registry.list(EVENTS)}
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Running]:
+    registry, catalogue, host = Registry(Store()), Catalogue(), Host()
+    await registry.bootstrap()
+    number = free_port()
+    configured = [HostPort(namespace="default", service="web", port=80, host_port=number)]
+    ports = HostPorts(registry, catalogue, host.sockets, configured)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each) for each in (host.run(), catalogue.run(registry), ports.run())]
+        try:
+            yield Running(registry, number)
+        finally:
+            for task in tasks:
+                task.cancel()
+    host.close()
+
+
+def balanced() -> Object:
+    made = service("web", type="LoadBalancer", allocateLoadBalancerNodePorts=False)
+    del made["metadata"]["uid"]
+    return made
+
+
+async def test_the_host_reaches_a_pod_through_the_service(running: Running) -> None:
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        target = server.sockets[0].getsockname()[1]
+        endpoints = endpoint_slice("web", ["127.0.0.1"], ports=[{"name": "http", "port": target, "protocol": "TCP"}])
+        del endpoints["metadata"]["uid"]
+        # An address of the loopback range is no valid endpoint to the API, and here the only one that leads anywhere.
+        endpoints["endpoints"][0]["addresses"] = ["127.0.0.1"]
+        await running.registry.create(SERVICES, balanced())
+        await running.until("an ingress", running.balancer)
+        assert running.balancer() == {
+            "ingress": [{"ip": "127.0.0.1", "ipMode": "Proxy", "ports": [{"port": 80, "protocol": "TCP"}]}]
+        }
+        await running.registry.create(ENDPOINTSLICES, endpoints)
+        await running.until("an event", lambda: "EnsuredLoadBalancer" in running.events())
+        answer = b""
+        async with asyncio.timeout(20):
+            while not answer:
+                reader, writer = await asyncio.open_connection("127.0.0.1", running.host_port)
+                try:
+                    answer = await reader.read()
+                except ConnectionResetError:
+                    await asyncio.sleep(0.01)
+                writer.close()
+        assert answer == b"hello"
+    await running.registry.delete(SERVICES, "web", "default")
+    await running.until("a free port", lambda: _free(running.host_port))
+
+
+async def test_a_taken_port_leaves_no_ingress_and_an_event_that_names_the_holder(running: Running) -> None:
+    with socket.create_server(("127.0.0.1", running.host_port)):
+        await running.registry.create(SERVICES, balanced())
+        await running.until("a warning", lambda: "PortTaken" in running.events())
+        assert "nginx (pid 12)" in running.events()["PortTaken"]
+        assert running.balancer() == {}
+
+
+async def test_a_service_that_is_balanced_no_more_gives_its_port_back(running: Running) -> None:
+    await running.registry.create(SERVICES, balanced())
+    await running.until("an ingress", running.balancer)
+    chosen = {"type": "ClusterIP"}
+
+    def change(found: Object) -> Object:
+        found["spec"] |= chosen
+        for field in ("allocateLoadBalancerNodePorts", "externalTrafficPolicy"):
+            found["spec"].pop(field, None)
+        return found
+
+    await running.registry.modify(SERVICES, "web", "default", change)
+    await running.until("no ingress", lambda: not running.balancer())
+
+
+def _free(number: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", number)).close()
+    except OSError:
+        return False
+    return True
