@@ -68,12 +68,19 @@ class IsolatedNode:
             task.print_stack()
             os._exit(1)  # the test sees the end of the connection, and the reason on stderr
 
-    async def restart_agent(self) -> None:
+    async def stop_agent(self) -> None:
         assert self._running is not None
         self._running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._running
+
+    async def restart_agent(self) -> None:
+        await self.stop_agent()
         self.start_agent()
+
+    async def end(self) -> None:
+        await self.stop_agent()
+        await self.store.close()
 
     async def kill_runtime(self) -> None:
         os.kill(_runtime_pid(), signal.SIGKILL)
