@@ -33,14 +33,15 @@ class NodeNetworkError(Exception):
 def commands(node_address: str, dns_address: str, pod_cidr: str, service_cidr: str) -> str:
     """The set-up as a script for `ip -batch`; running it again changes nothing.
 
-    The addresses are on the loopback device, since not every kernel has dummy ones. The service range needs a route, or
-    packets from the node would never reach the hook that rewrites them. The pods' range is unreachable but for the
+    The addresses are on the loopback device, since not every kernel has dummy ones; the node's own comes first, since
+    the kernel takes the first one for what the node sends without saying from where. The service range needs a route,
+    or packets from the node would never reach the hook that rewrites them. The pods' range is unreachable but for the
     routes of living pods, so that a client of a dead one learns it at once.
     """
     return f"""\
 link set lo up
-address replace {dns_address}/32 dev lo
 address replace {node_address}/32 dev lo
+address replace {dns_address}/32 dev lo
 route replace {service_cidr} dev lo src {node_address}
 route replace unreachable {pod_cidr}
 """

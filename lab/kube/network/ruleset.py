@@ -102,7 +102,7 @@ table {TABLE} {{
   }}
   chain postrouting {{
     type nat hook postrouting priority 100;
-    ip saddr . ip daddr @endpoints masquerade
+    ip saddr . ip daddr @endpoints snat to {places.node_address}
   }}
   chain forwarded {{
     type filter hook forward priority 0;

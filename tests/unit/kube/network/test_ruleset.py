@@ -1,0 +1,86 @@
+"""Services as rules: which endpoints a port leads to, and how little a change touches."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lab.kube.network.ruleset import VirtualPort, changes, counted, virtual_ports
+from lab.kube.objects.services import EndpointSlice, Service
+from tests.unit.kube.network.catalogues import endpoint_slice, service
+
+LEAVING = {"ready": False, "serving": True, "terminating": True}
+BROKEN = {"ready": False, "serving": False, "terminating": False}
+
+
+def view(**spec: object) -> Service:
+    return msgspec.convert(service("web", **spec), Service)
+
+
+def slices(*addresses: object, **rest: object) -> list[EndpointSlice]:
+    return [msgspec.convert(endpoint_slice("web", list(addresses), **rest), EndpointSlice)]  # type: ignore[arg-type]
+
+
+def test_a_port_leads_to_ready_endpoints() -> None:
+    found = virtual_ports(view(), slices("10.244.0.3", {"addresses": ["10.244.0.2"], "conditions": BROKEN}))
+    assert [(each.address, each.port, each.backends) for each in found] == [("10.96.0.20", 80, (("10.244.0.3", 8080),))]
+
+
+def test_when_none_is_ready_those_that_leave_still_serve() -> None:
+    leaving = {"addresses": ["10.244.0.2"], "conditions": LEAVING}
+    assert virtual_ports(view(), slices(leaving))[0].backends == (("10.244.0.2", 8080),)
+    assert virtual_ports(view(), slices("10.244.0.3", leaving))[0].backends == (("10.244.0.3", 8080),)
+
+
+def test_ports_are_matched_by_name_and_protocol() -> None:
+    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns", "port": 53, "protocol": "TCP"}]
+    udp = [{"name": "dns", "port": 5353, "protocol": "UDP"}]
+    found = virtual_ports(view(ports=ports), slices("10.244.0.2", ports=udp))
+    assert [(each.protocol, each.backends) for each in found] == [("udp", (("10.244.0.2", 5353),))]
+
+
+def test_services_without_an_address_have_no_rules() -> None:
+    for spec in ({"clusterIP": "None"}, {"type": "ExternalName", "clusterIP": ""}):
+        assert virtual_ports(view(**spec), slices("10.244.0.2")) == []
+    assert virtual_ports(view(), []) == []
+
+
+def port(name: str, *addresses: str, node_port: int = 0, sticky: bool = False) -> VirtualPort:
+    backends = tuple((address, 8080) for address in addresses)
+    number = int(name)
+    return VirtualPort(f"svc/default/{name}/tcp/80", f"10.96.0.{number}", "tcp", 80, node_port, sticky, backends)
+
+
+def state(*ports: VirtualPort) -> dict[str, VirtualPort]:
+    return {each.chain: each for each in ports}
+
+
+def test_nothing_changed_is_nothing_to_do() -> None:
+    present = state(port("1", "10.244.0.2"), port("2", "10.244.0.3"))
+    assert changes(present, present, counted({}, present, {})) == ""
+
+
+def test_a_changed_endpoint_touches_its_service_alone() -> None:
+    before = state(port("1", "10.244.0.2", "10.244.0.3"), port("2", "10.244.0.3"))
+    after = state(port("1", "10.244.0.2", "10.244.0.4"), port("2", "10.244.0.3"))
+    rule = "meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.244.0.2 . 8080, 1 : 10.244.0.4 . 8080 }"
+    assert changes(before, after, counted({}, before, {})).splitlines() == [
+        "flush chain ip mesh_lab_services svc/default/1/tcp/80",
+        f"add rule ip mesh_lab_services svc/default/1/tcp/80 {rule}",
+        "add element ip mesh_lab_services endpoints { 10.244.0.4 . 10.244.0.4 }",
+    ]
+
+
+def test_affinity_chooses_by_the_client() -> None:
+    after = state(port("1", "10.244.0.2", "10.244.0.3", sticky=True))
+    assert "jhash ip saddr mod 2" in changes({}, after, {})
+
+
+def test_an_address_is_forgotten_with_the_last_service_that_leads_to_it() -> None:
+    both = state(port("1", "10.244.0.2"), port("2", "10.244.0.2"))
+    used = counted({}, both, {})
+    assert used == {"10.244.0.2": 2}
+    first = state(port("1", "10.244.0.2"))
+    assert "delete element ip mesh_lab_services endpoints" not in changes(first, {}, used)
+    used |= counted(first, {}, used)
+    second = state(port("2", "10.244.0.2"))
+    assert "delete element ip mesh_lab_services endpoints" in changes(second, {}, used)
