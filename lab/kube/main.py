@@ -72,24 +72,21 @@ async def _run(config: KubeConfig) -> None:
 async def _serve(config: KubeConfig, keys: pki.Pki, store: Store, stop: asyncio.Event) -> None:
     registry = Registry(store, service_cidr=config.service_cidr)
     tokens = TokenIssuer(keys.signing_key, registry)
-    registry.admission = webhooks = Webhooks(registry)
+    registry.admission = Webhooks(registry)
     await registry.bootstrap()
     agent = NodeAgent(registry, config, tokens)
     host = HostSockets(config.control_fd)
     app = build_app(registry, Authenticator(tokens), agent, ClusterInfo(name=config.name))
     listeners = [socket.socket(fileno=config.api_fd), _listen(config.node_address, config.node_api_port)]
-    try:
-        async with asyncio.TaskGroup() as group:
-            _start(group, "api server", serve(app, listeners, keys.server_context()))
-            _start(group, "controllers", run_controllers(registry, config, keys.authority_pem))
-            _start(group, "network", run_network(registry, config, host))
-            _start(group, "node", agent.run())
-            await host.ready()
-            log.info("the API server listens on https://127.0.0.1:%d", config.api_port)
-            await stop.wait()
-            raise _Stopped
-    finally:
-        await webhooks.close()
+    async with asyncio.TaskGroup() as group:
+        _start(group, "api server", serve(app, listeners, keys.server_context()))
+        _start(group, "controllers", run_controllers(registry, config, keys.authority_pem))
+        _start(group, "network", run_network(registry, config, host))
+        _start(group, "node", agent.run())
+        await host.ready()
+        log.info("the API server listens on https://127.0.0.1:%d", config.api_port)
+        await stop.wait()
+        raise _Stopped
 
 
 def _start(group: asyncio.TaskGroup, name: str, part: Coroutine[Any, Any, None]) -> None:
