@@ -49,6 +49,8 @@ def wait(lab: Lab, references: list[str], files: list[Path], *, namespace: str, 
                 failures.append(error)
             else:
                 report(_live(reference, state, time.monotonic() - started))
+                for finding in state.findings:
+                    report(f"  {finding}")
     if failures:
         hints = dict.fromkeys(error.hint for error in failures if error.hint)
         raise LabError("\n".join(error.message for error in failures), hint="\n".join(hints))

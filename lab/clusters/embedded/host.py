@@ -299,8 +299,9 @@ def main(arguments: list[str]) -> int:
     except StartError as error:
         reporter.send(op="failed", message=str(error))
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        reporter.send(op="failed", message=f"{place}{error.strerror or error}")
+        # A failed write names no file; all that is written here is in the state directory.
+        place = error.filename or host.state_dir
+        reporter.send(op="failed", message=f"{place}: {error.strerror or error}")
     return 1
 
 
