@@ -36,6 +36,7 @@ from lab.controlplane.model import (
     decode,
 )
 from lab.controlplane.model.base import Spec
+from lab.controlplane.validation import validate
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -289,16 +290,11 @@ class World:
             return False
         self._raw[origin.key] = raw
         self._changed.add(kind)
-        try:
-            decoded = decode(kind, spec)
-        except DecodeError as error:
-            self._set_findings(
-                origin, (Finding("error", "IST0106", f"Schema validation error: {error}", error.path, origin),)
-            )
-            return True
-        self._set_findings(origin, ())
-        created = meta.get("creationTimestamp") or ""
-        configs[key] = Config(origin, origin.namespace, origin.name, labels, created, decoded)
+        decoded, findings = _read(kind, spec, origin)
+        self._set_findings(origin, findings)
+        if decoded is not None:
+            created = meta.get("creationTimestamp") or ""
+            configs[key] = Config(origin, origin.namespace, origin.name, labels, created, decoded)
         return True
 
     def _set_findings(self, origin: Origin, findings: tuple[Finding, ...]) -> None:
@@ -349,6 +345,20 @@ class World:
             configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
             invalid=table("Invalid", self._invalid, lambda before: before.invalid),
         )
+
+
+def _read(kind: str, spec: Any, origin: Origin) -> tuple[Spec | None, tuple[Finding, ...]]:
+    """The typed spec; None, and why, when it cannot be used."""
+    try:
+        decoded = decode(kind, spec)
+    except DecodeError as error:
+        return None, (Finding("error", "IST0106", f"Schema validation error: {error}", error.path, origin),)
+    errors = tuple(
+        Finding("error", "IST0106", f"Schema validation error: {path}: {message}", path, origin)
+        for severity, path, message in validate(decoded)
+        if severity == "error"
+    )
+    return (None, errors) if errors else (decoded, ())
 
 
 def _keep_identity(old: ServiceEndpoints, new: ServiceEndpoints) -> ServiceEndpoints:

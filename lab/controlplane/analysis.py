@@ -1,0 +1,262 @@
+"""What resources say about things that are not there, or that contradict each other: Istio's analysers, as far as they
+concern what this control plane does. https://istio.io/latest/docs/reference/config/analysis/ lists the codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from lab.controlplane.findings import Finding, Severity
+from lab.controlplane.kubernetes import ObjectKey, Origin, Pod, Service
+from lab.controlplane.model.virtualservice import Destination
+from lab.controlplane.snapshot import Config, Snapshot
+from lab.controlplane.validation import validate
+from lab.controlplane.xds import hosts
+from lab.controlplane.xds.attachment import GatewayServer
+from lab.controlplane.xds.gateway import credentials_of
+from lab.controlplane.xds.matching import gateway_name
+from lab.controlplane.xds.mtls import selects
+from lab.controlplane.xds.scope import MESH, RouteConfig
+
+
+def analyse(snapshot: Snapshot) -> tuple[Finding, ...]:
+    """All findings, by object: what could not be used, what has no effect, and what refers to nothing."""
+    found = [finding for findings in snapshot.invalid.values() for finding in findings]
+    found += _warnings(snapshot)
+    index = _Index(snapshot)
+    for check in _CHECKS:
+        found += check(index)
+    return tuple(sorted(found, key=lambda finding: finding.origin.key))
+
+
+class _Index:
+    """The snapshot, with what the checks look up."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.domain = snapshot.mesh.cluster_domain
+        self.services: dict[str, Service] = {
+            f"{service.name}.{service.namespace}.svc.{self.domain}": service for service in snapshot.services.values()
+        }
+        self.subsets: dict[str, set[str]] = {}
+        for config in snapshot.destination_rules.values():
+            host = self.resolve(config.spec.host, config)
+            self.subsets.setdefault(host, set()).update(subset.name for subset in config.spec.subsets)
+        self._wildcards = [host for host in self.subsets if host.startswith("*")]
+        self._pods: dict[tuple[str, str, str], list[Pod]] = {}
+        for pod in snapshot.pods.values():
+            for key, value in pod.labels.items():
+                self._pods.setdefault((pod.namespace, key, value), []).append(pod)
+
+    def resolve(self, host: str, config: Config[Any]) -> str:
+        """A host's full name, as a resource means it."""
+        return hosts.resolve(host, config.namespace, self.domain)
+
+    def has_subset(self, host: str, subset: str) -> bool:
+        """Whether any DestinationRule for the host, or a wildcard over it, has the subset."""
+        over = (pattern for pattern in self._wildcards if hosts.covers(pattern, host))
+        return any(subset in self.subsets.get(pattern, ()) for pattern in (host, *over))
+
+    def services_of(self, host: str) -> list[Service]:
+        """The service of that name, or all under a wildcard."""
+        if not host.startswith("*"):
+            return [self.services[host]] if host in self.services else []
+        return [service for name, service in self.services.items() if hosts.covers(host, name)]
+
+    def pods_of(self, service: Service) -> list[Pod]:
+        """The pods that a service selects."""
+        for key, value in service.selector.items():
+            candidates = self._pods.get((service.namespace, key, value), ())
+            return [pod for pod in candidates if selects(service.selector, pod.labels)]
+        return []
+
+
+def _finding(severity: Severity, code: str, message: str, path: str, origin: Origin) -> Finding:
+    return Finding(severity, code, message, path, origin)
+
+
+def _missing(what: str, name: str, path: str, origin: Origin) -> Finding:
+    return _finding("error", "IST0101", f'Referenced {what} not found: "{name}"', path, origin)
+
+
+def _warnings(snapshot: Snapshot) -> Iterator[Finding]:
+    for table in snapshot.configs.values():
+        for config in table.values():
+            for severity, path, message in validate(config.spec):
+                if severity != "error":
+                    text = f"Schema validation warning: {path}: {message}"
+                    yield _finding(severity, "IST0133", text, path, config.origin)
+
+
+def _destinations(config: RouteConfig) -> Iterator[tuple[str, Destination]]:
+    """All destinations with the paths of their fields."""
+    for index, http in enumerate(config.spec.http):
+        path = f"spec.http[{index}]"
+        for number, share in enumerate(http.route):
+            yield f"{path}.route[{number}].destination", share.destination
+        if http.mirror is not None:
+            yield f"{path}.mirror", http.mirror
+        for number, mirror in enumerate(http.mirrors):
+            yield f"{path}.mirrors[{number}].destination", mirror.destination
+    for index, tcp in enumerate(config.spec.tcp):
+        for number, entry in enumerate(tcp.route):
+            yield f"spec.tcp[{index}].route[{number}].destination", entry.destination
+    for index, tls in enumerate(config.spec.tls):
+        for number, entry in enumerate(tls.route):
+            yield f"spec.tls[{index}].route[{number}].destination", entry.destination
+
+
+def _routes_lead_somewhere(index: _Index) -> Iterator[Finding]:
+    for config in index.snapshot.virtual_services.values():
+        for path, destination in _destinations(config):
+            host = index.resolve(destination.host, config)
+            service = index.services.get(host)
+            if service is None:
+                yield _missing("host", destination.host, f"{path}.host", config.origin)
+                continue
+            if destination.subset and not index.has_subset(host, destination.subset):
+                name = f"{destination.host}+{destination.subset}"
+                yield _missing("host+subset in destinationrule", name, f"{path}.subset", config.origin)
+            yield from _port_is_clear(path, destination, service, config.origin)
+
+
+def _port_is_clear(path: str, destination: Destination, service: Service, origin: Origin) -> Iterator[Finding]:
+    numbers = [port.port for port in service.ports]
+    if destination.port is not None and destination.port.number:
+        if destination.port.number not in numbers:
+            yield _missing("host:port", f"{destination.host}:{destination.port.number}", f"{path}.port.number", origin)
+    elif len(numbers) > 1:
+        text = (
+            f'This VirtualService routes to a service "{destination.host}" that exposes multiple ports {numbers}. '
+            "Specifying a port in the destination is required to disambiguate."
+        )
+        yield _finding("warning", "IST0112", text, path, origin)
+
+
+def _routes_have_gateways(index: _Index) -> Iterator[Finding]:
+    gateways = index.snapshot.gateways
+    for config in index.snapshot.virtual_services.values():
+        for number, name in enumerate(config.spec.gateways):
+            if name == MESH:
+                continue
+            namespace, _, plain = gateway_name(name, config.namespace).partition("/")
+            gateway = gateways.get((namespace, plain))
+            path = f"spec.gateways[{number}]"
+            if gateway is None:
+                yield _missing("gateway", name, path, config.origin)
+            elif not _share_a_host(index, gateway, config):
+                text = (
+                    f"one or more host {config.spec.hosts} defined in VirtualService {config.namespace}/{config.name} "
+                    f"not found in Gateway {namespace}/{plain}."
+                )
+                yield _finding("warning", "IST0132", text, "spec.hosts", config.origin)
+
+
+def _share_a_host(index: _Index, gateway: Config[Any], config: RouteConfig) -> bool:
+    return any(
+        namespace in ("*", config.namespace) and hosts.intersection(pattern, index.resolve(host, config)) is not None
+        for server in gateway.spec.servers
+        for namespace, pattern in GatewayServer(gateway, server, 0).hosts()
+        for host in config.spec.hosts
+    )
+
+
+def _mesh_hosts_are_routed_once(index: _Index) -> Iterator[Finding]:
+    by_host: dict[str, list[RouteConfig]] = {}
+    for config in index.snapshot.virtual_services.values():
+        if MESH in (config.spec.gateways or [MESH]):
+            for host in config.spec.hosts:
+                by_host.setdefault(index.resolve(host, config), []).append(config)
+    for host, configs in by_host.items():
+        if len(configs) < 2:
+            continue
+        names = ", ".join(f"{config.namespace}/{config.name}" for config in configs)
+        text = (
+            f"The VirtualServices {names} associated with mesh gateway define the same host {host} which can lead to "
+            "undefined behavior. This can be fixed by merging the conflicting VirtualServices into a single resource."
+        )
+        for config in configs:
+            yield _finding("error", "IST0109", text, "spec.hosts", config.origin)
+
+
+def _rules_are_reached(index: _Index) -> Iterator[Finding]:
+    for config in index.snapshot.virtual_services.values():
+        catch_all: int | None = None
+        for number, rule in enumerate(config.spec.http):
+            if catch_all is not None:
+                text = f"VirtualService rule #{number} not used (only the last rule can have no matches)."
+                yield _finding("warning", "IST0130", text, f"spec.http[{number}]", config.origin)
+            elif not rule.match:
+                catch_all = number
+
+
+def _policies_have_hosts(index: _Index) -> Iterator[Finding]:
+    for config in index.snapshot.destination_rules.values():
+        covered = index.services_of(index.resolve(config.spec.host, config))
+        if not covered:
+            yield _missing("host", config.spec.host, "spec.host", config.origin)
+            continue
+        pods = [pod for service in covered for pod in index.pods_of(service)]
+        for number, subset in enumerate(config.spec.subsets):
+            if not any(selects(subset.labels, pod.labels) for pod in pods):
+                text = (
+                    f"The Subset {subset.name} defined in Destination Rule {config.namespace}/{config.name} "
+                    "does not select any pods."
+                )
+                yield _finding("warning", "IST0173", text, f"spec.subsets[{number}].labels", config.origin)
+
+
+def _gateways_have_workloads(index: _Index) -> Iterator[Finding]:
+    snapshot = index.snapshot
+    for config in snapshot.gateways.values():
+        selector = config.spec.selector
+        pods = [pod for pod in snapshot.pods.values() if selector and selects(selector, pod.labels)]
+        if selector and not pods:
+            words = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+            yield _missing("selector", words, "spec.selector", config.origin)
+            continue
+        namespaces = {pod.namespace for pod in pods}
+        for number, server in enumerate(config.spec.servers):
+            for name in credentials_of(server.tls) if server.tls else ():
+                if not any((namespace, name) in snapshot.secrets for namespace in namespaces):
+                    path = f"spec.servers[{number}].tls.credentialName"
+                    yield _missing("credentialName", name, path, config.origin)
+            if pods and not any(_exposes(snapshot.services, pod, server.port.number) for pod in pods):
+                words = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+                text = (
+                    f"The gateway refers to a port that is not exposed on the workload "
+                    f"(pod selector {words}; port {server.port.number})"
+                )
+                yield _finding("warning", "IST0104", text, f"spec.servers[{number}].port.number", config.origin)
+
+
+def _exposes(services: Mapping[ObjectKey, Service], pod: Pod, port: int) -> bool:
+    return any(
+        port in (each.port for each in service.ports)
+        for service in services.values()
+        if service.selector and service.namespace == pod.namespace and selects(service.selector, pod.labels)
+    )
+
+
+def _policies_name_namespaces(index: _Index) -> Iterator[Finding]:
+    known = index.snapshot.namespaces
+    for config in index.snapshot.authorization_policies.values():
+        for number, rule in enumerate(config.spec.rules):
+            for place, entry in enumerate(rule.from_):
+                source = entry.source
+                for name in (*source.namespaces, *source.not_namespaces) if source else ():
+                    if "*" not in name and known and name not in known:
+                        path = f"spec.rules[{number}].from[{place}].source.namespaces"
+                        yield _missing("namespace", name, path, config.origin)
+
+
+_CHECKS: tuple[Callable[[_Index], Iterator[Finding]], ...] = (
+    _routes_lead_somewhere,
+    _routes_have_gateways,
+    _mesh_hosts_are_routed_once,
+    _rules_are_reached,
+    _policies_have_hosts,
+    _gateways_have_workloads,
+    _policies_name_namespaces,
+)

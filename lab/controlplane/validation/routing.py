@@ -1,0 +1,205 @@
+"""Rules for VirtualService."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+
+from lab.controlplane.model import VirtualService
+from lab.controlplane.model.base import StringMatch
+from lab.controlplane.model.virtualservice import Headers, HTTPFaultInjection, HTTPMatchRequest, HTTPRoute
+from lab.controlplane.validation.common import Problem, duration, error, host_name, regex, warning
+
+RETRY_POLICIES = frozenset(
+    {
+        "5xx",
+        "cancelled",
+        "connect-failure",
+        "deadline-exceeded",
+        "envoy-ratelimited",
+        "gateway-error",
+        "http3-post-connect-failure",
+        "internal",
+        "refused-stream",
+        "reset",
+        "reset-before-request",
+        "resource-exhausted",
+        "retriable-4xx",
+        "retriable-headers",
+        "retriable-status-codes",
+        "unavailable",
+    }
+)
+REDIRECT_CODES = frozenset({301, 302, 303, 307, 308})
+
+
+def virtual_service(spec: VirtualService) -> Iterator[Problem]:
+    """Problems of a VirtualService."""
+    if not spec.hosts:
+        yield error("spec.hosts", "virtual service must have at least one host")
+    for index, host in enumerate(spec.hosts):
+        yield from host_name(f"spec.hosts[{index}]", host)
+        if host == "*" and (not spec.gateways or "mesh" in spec.gateways):
+            yield error(
+                f"spec.hosts[{index}]", "wildcard host * is not allowed for virtual services bound to the mesh gateway"
+            )
+    if len(set(spec.hosts)) < len(spec.hosts):
+        yield error("spec.hosts", "duplicate hosts in virtual service")
+    if not (spec.http or spec.tcp or spec.tls):
+        yield error("spec", "http, tcp or tls must be provided in virtual service")
+    for index, route in enumerate(spec.http):
+        yield from _http_route(f"spec.http[{index}]", route)
+    for index, tcp in enumerate(spec.tcp):
+        yield from _shares(f"spec.tcp[{index}]", [share.weight for share in tcp.route])
+    for index, tls in enumerate(spec.tls):
+        yield from _shares(f"spec.tls[{index}]", [share.weight for share in tls.route])
+        for number, match in enumerate(tls.match):
+            if not match.sni_hosts:
+                yield error(f"spec.tls[{index}].match[{number}].sniHosts", "TLS match must have at least one SNI host")
+
+
+def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
+    answers = [
+        name for name, value in (("redirect", route.redirect), ("directResponse", route.direct_response)) if value
+    ]
+    if route.delegate is not None:
+        yield error(f"{path}.delegate", "delegation to another virtual service is not supported by this control plane")
+    elif not route.route and not answers:
+        yield error(path, "HTTP route, redirect or direct_response is required")
+    for name in answers:
+        if route.route:
+            yield error(path, f"HTTP route cannot contain both route and {name}")
+        if route.fault is not None and name == "redirect":
+            yield error(path, "HTTP route cannot contain both fault and redirect")
+        if route.rewrite is not None:
+            yield error(path, f"HTTP route rule cannot contain both rewrite and {name}")
+    if len(answers) > 1:
+        yield error(path, "HTTP route cannot contain both redirect and direct_response")
+    for index, match in enumerate(route.match):
+        yield from _match(f"{path}.match[{index}]", match)
+    if route.route:
+        yield from _shares(path, [share.weight for share in route.route])
+    for index, share in enumerate(route.route):
+        yield from _headers(f"{path}.route[{index}].headers", share.headers)
+        if not share.destination.host:
+            yield error(f"{path}.route[{index}].destination.host", "destination host is empty")
+    yield from _headers(f"{path}.headers", route.headers)
+    if route.redirect is not None and route.redirect.redirect_code not in REDIRECT_CODES | {0}:
+        yield error(
+            f"{path}.redirect.redirectCode",
+            f"invalid redirect code {route.redirect.redirect_code}, must be one of 301, 302, 303, 307, 308",
+        )
+    if route.direct_response is not None:
+        yield from _direct_response(f"{path}.directResponse", route)
+    yield from duration(f"{path}.timeout", route.timeout, zero=True)
+    yield from _retries(f"{path}.retries", route)
+    if route.fault is not None:
+        yield from _fault(f"{path}.fault", route.fault)
+    if route.mirrors and route.mirror is not None:
+        yield error(f"{path}.mirrors", "HTTP route cannot contain both mirror and mirrors")
+    if route.rewrite is not None and route.rewrite.uri_regex_rewrite is not None:
+        if route.rewrite.uri:
+            yield error(f"{path}.rewrite", "rewrite may only contain one of uri or uriRegexRewrite")
+        yield from regex(f"{path}.rewrite.uriRegexRewrite.match", route.rewrite.uri_regex_rewrite.match)
+
+
+def _direct_response(path: str, route: HTTPRoute) -> Iterator[Problem]:
+    response = route.direct_response
+    assert response is not None
+    if not 200 <= response.status <= 599:
+        yield error(f"{path}.status", f"HTTP status {response.status} is not in range 200..599")
+    if response.body is not None and response.body.bytes is not None:
+        try:
+            base64.b64decode(response.body.bytes, validate=True)
+        except binascii.Error:
+            yield error(f"{path}.body.bytes", "must be base64")
+
+
+def _shares(path: str, weights: list[int]) -> Iterator[Problem]:
+    if len(weights) > 1 and not any(weights):
+        yield error(f"{path}.route", "total destination weight = 0")
+
+
+def _match(path: str, match: HTTPMatchRequest) -> Iterator[Problem]:
+    single = {"uri": match.uri, "scheme": match.scheme, "method": match.method, "authority": match.authority}
+    named: Mapping[str, Mapping[str, StringMatch]] = {
+        "headers": match.headers,
+        "withoutHeaders": match.without_headers,
+        "queryParams": match.query_params,
+    }
+    for name, value in single.items():
+        if value is not None:
+            yield from _string_match(f"{path}.{name}", value, presence=False)
+    for name, group in named.items():
+        for key, value in group.items():
+            where = f"{path}.{name}[{key}]"
+            if not key:
+                yield error(where, f"{name}: a name must not be empty")
+            yield from _string_match(where, value, presence=True)
+
+
+def _string_match(path: str, match: StringMatch, *, presence: bool) -> Iterator[Problem]:
+    given = [name for name in ("exact", "prefix", "regex") if getattr(match, name) is not None]
+    if len(given) > 1:
+        yield error(path, f"only one of exact, prefix and regex may be given, not {' and '.join(given)}")
+    elif not given and not presence:
+        yield error(path, "one of exact, prefix and regex must be given")
+    if match.regex is not None:
+        yield from regex(path, match.regex)
+
+
+def _headers(path: str, headers: Headers | None) -> Iterator[Problem]:
+    for side in ("request", "response"):
+        operations = getattr(headers, side, None)
+        if operations is None:
+            continue
+        for verb, names in (("set", operations.set), ("add", operations.add), ("remove", operations.remove)):
+            for name in names:
+                where = f"{path}.{side}.{verb}"
+                is_host = name.lower() in ("host", ":authority")
+                if not name:
+                    yield error(where, "header name cannot be empty")
+                elif name.startswith(":") and not is_host:
+                    yield error(
+                        where, f'header {name} cannot be changed: names that start with ":" are the protocol\'s'
+                    )
+                elif is_host and (side, verb) != ("request", "set"):
+                    yield error(where, f"{name} can only be set, and only on a request")
+
+
+def _retries(path: str, route: HTTPRoute) -> Iterator[Problem]:
+    retries = route.retries
+    if retries is None:
+        return
+    if retries.attempts < 0:
+        yield error(f"{path}.attempts", "attempts cannot be negative")
+    if retries.attempts == 0 and (retries.retry_on or retries.per_try_timeout):
+        yield error(path, "http retry policy configured when attempts are set to 0 (disabled)")
+    for policy in filter(None, (part.strip() for part in retries.retry_on.split(","))):
+        if policy not in RETRY_POLICIES and not (policy.isdigit() and 100 <= int(policy) <= 599):
+            yield error(f"{path}.retryOn", f'"{policy}" is not a valid retryOn policy')
+    yield from duration(f"{path}.perTryTimeout", retries.per_try_timeout, zero=True)
+    yield from duration(f"{path}.backoff", retries.backoff)
+
+
+def _fault(path: str, fault: HTTPFaultInjection) -> Iterator[Problem]:
+    if fault.delay is None and fault.abort is None:
+        yield error(path, "HTTP fault injection must have an abort and/or a delay")
+    if fault.delay is not None:
+        if fault.delay.exponential_delay is not None:
+            yield error(f"{path}.delay.exponentialDelay", "exponentialDelay not supported yet")
+        if fault.delay.fixed_delay is None:
+            yield error(f"{path}.delay.fixedDelay", "fixedDelay is required")
+        yield from duration(f"{path}.delay.fixedDelay", fault.delay.fixed_delay)
+        if fault.delay.percentage is None and not fault.delay.percent:
+            yield warning(f"{path}.delay.percentage", "without a percentage, no request is delayed")
+    if fault.abort is not None:
+        if fault.abort.http2_error is not None:
+            yield error(f"{path}.abort.http2Error", "HTTP/2 abort fault injection not supported yet")
+        elif (fault.abort.http_status is None) == (fault.abort.grpc_status is None):
+            yield error(f"{path}.abort", "exactly one of httpStatus and grpcStatus must be given")
+        if fault.abort.http_status is not None and not 200 <= fault.abort.http_status <= 599:
+            yield error(f"{path}.abort.httpStatus", f"HTTP status {fault.abort.http_status} is not in range 200..599")
+        if fault.abort.percentage is None:
+            yield warning(f"{path}.abort.percentage", "without a percentage, no request is aborted")
