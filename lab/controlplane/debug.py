@@ -19,6 +19,8 @@ from lab.controlplane.state import FOLLOWED, ClusterState
 from lab.controlplane.tracking import Tracker
 
 LONGEST_WAIT = 300.0
+# What is wrong may be on its way to be put right: the rest of a file that is being applied, another kind's watch.
+_PATIENCE = 0.5
 
 
 def build_app(
@@ -61,9 +63,15 @@ def build_app(
             raise web.HTTPServiceUnavailable(text=f"the API server does not answer: {error}\n") from None
         version = stored["metadata"].get("resourceVersion", "") if stored is not None else None
         key = (spelled, namespace, name)
+        patience: float | None = None
         while True:
             answer = tracker.liveness(key, version)
-            if answer.live or _hopeless(answer.document()) or not await moved(deadline):
+            if not answer.hopeless:
+                patience = None
+            elif patience is None:
+                patience = asyncio.get_running_loop().time() + _PATIENCE
+            until = deadline if patience is None else min(deadline, patience)
+            if answer.live or not await moved(until):
                 return _json(answer.document())
 
     async def config_dump(request: web.Request) -> web.Response:
@@ -81,15 +89,6 @@ def build_app(
     app.router.add_get("/debug/proxies", proxies)
     app.router.add_get("/debug/syncz", syncz)
     return app
-
-
-def _hopeless(answer: dict[str, Any]) -> bool:
-    """A refusal is final until someone edits something: no use in waiting for it to go away."""
-    pending = any(proxy["state"] == "pending" for proxy in answer["proxies"])
-    return not pending and (
-        any(proxy["state"] == "rejected" for proxy in answer["proxies"])
-        or any(finding["severity"] == "error" for finding in answer["findings"])
-    )
 
 
 def _deadline(request: web.Request) -> float:

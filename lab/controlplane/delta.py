@@ -260,7 +260,8 @@ class _Type:
     def concerned(self, key: tuple[str, str, str], name: str) -> bool:
         """Whether an object has, or may have had, a part in what the client holds or should hold under a name."""
         held = self.held.get(name)
-        if held is not None and held.origins is None:
+        if (held is not None and held.origins is None) or (held is None and self.url == SDS):
+            # A secret that is new there is one that some new listener waits for.
             return True
         desired = self.desired.get(name)
         origins = (*(held.origins or () if held else ()), *(desired.origins if desired else ()))
@@ -333,8 +334,10 @@ class Session:
         return {(url, name): bad for url, state in self._types.items() for name, bad in state.rejected.items()}
 
     def pending(self) -> list[tuple[str, str]]:
-        """Type and name of all that the client does not have as it should."""
-        return [(url, name) for url, state in self._types.items() for name in state.lag]
+        """Type and name of all that the client does not have as it should, or waits for in vain."""
+        secrets = self._types[SDS]
+        vain = sorted(secrets.names - secrets.desired.keys() - secrets.held.keys())
+        return [(url, name) for url, state in self._types.items() for name in state.lag] + [(SDS, n) for n in vain]
 
     def behind(self, key: tuple[str, str, str], snapshot: int) -> tuple[list[tuple[str, str]], list[Rejection]]:
         """What the client lacks of all that an object has a part in, as of a snapshot, and what it refused of it."""

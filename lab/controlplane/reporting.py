@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -19,9 +19,8 @@ from lab.controlplane.findings import Finding
 from lab.controlplane.kubeclient import EVENTS, ApiError, Kind, Object, Unreachable
 from lab.controlplane.model import KINDS
 from lab.controlplane.push import Pusher
-from lab.controlplane.snapshot import Snapshot
 from lab.controlplane.state import FOLLOWED, ClusterState, Key, Subject
-from lab.controlplane.tracking import Tracker
+from lab.controlplane.tracking import Remarks, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +29,6 @@ _PAUSE = 0.1
 _LEVELS = {"error": "ERROR", "warning": "WARNING", "info": "INFO"}
 _DOCUMENTATION = "https://istio.io/latest/docs/reference/config/analysis/"
 _MOST_WORDS = 1024
-
-Analysis = Callable[[Snapshot], Iterable[Finding]]
 
 
 class Api(Protocol):
@@ -56,13 +53,12 @@ class Refusal(NamedTuple):
 class Reporter:
     """Writes statuses and Events, at most every tenth of a second, from what the connections and the analysis say."""
 
-    def __init__(self, api: Api, state: ClusterState, pusher: Pusher, tracker: Tracker, analysis: Analysis) -> None:
+    def __init__(self, api: Api, state: ClusterState, pusher: Pusher, tracker: Tracker, remarks: Remarks) -> None:
         self._api = api
         self._state = state
         self._pusher = pusher
         self._tracker = tracker
-        self._analysis = analysis
-        self._analysed: tuple[Snapshot | None, dict[Key, list[Finding]]] = (None, {})
+        self._remarks = remarks
         self._told: dict[Key, str] = {}
 
     async def run(self) -> None:
@@ -77,10 +73,10 @@ class Reporter:
 
     async def _report(self) -> None:
         refusals = self._refusals()
-        findings = self._findings()
+        findings = self._remarks.on(self._state.latest)
         for key, subject in list(self._state.subjects.items()):
             refusal = refusals.get(key)
-            status = self._status(key, subject, refusal, findings.get(key, []))
+            status = self._status(key, subject, refusal, findings.get(key, ()))
             if status is not None:
                 await self._write(key, status)
             if refusal is None:
@@ -103,16 +99,9 @@ class Reporter:
             for key, messages in found.items()
         }
 
-    def _findings(self) -> dict[Key, list[Finding]]:
-        snapshot = self._state.latest
-        if self._analysed[0] is not snapshot:
-            by_object: dict[Key, list[Finding]] = {}
-            for finding in self._analysis(snapshot):
-                by_object.setdefault(finding.origin.key, []).append(finding)
-            self._analysed = (snapshot, by_object)
-        return self._analysed[1]
-
-    def _status(self, key: Key, subject: Subject, refusal: Refusal | None, findings: list[Finding]) -> Object | None:
+    def _status(
+        self, key: Key, subject: Subject, refusal: Refusal | None, findings: Iterable[Finding]
+    ) -> Object | None:
         """What to change of the status; None when it is as it should be."""
         patch: Object = {}
         condition = self._condition(key, subject, refusal)

@@ -14,10 +14,10 @@ from lab.controlplane.injector import Place, Values, parse_values
 from lab.controlplane.kubeclient import WEBHOOKS, KubeClient, Object
 from lab.controlplane.metrics import Metrics
 from lab.controlplane.push import Generate, Pusher
-from lab.controlplane.reporting import Analysis, Reporter
+from lab.controlplane.reporting import Reporter
 from lab.controlplane.serving import BundlePublisher, ServingCertificate
 from lab.controlplane.state import FOLLOWED, ClusterState
-from lab.controlplane.tracking import Tracker
+from lab.controlplane.tracking import Analysis, Remarks, Tracker
 from lab.controlplane.trust import RootPublisher, Trust
 from lab.controlplane.watching import Follower
 
@@ -77,8 +77,9 @@ async def run(
             issue_for=settings.issue_for,
             debounce=(settings.debounce, settings.debounce_max),
         )
-        tracker = Tracker(state, pusher)
-        reporter = Reporter(api, state, pusher, tracker, translation.analyse)
+        remarks = Remarks(translation.analyse)
+        tracker = Tracker(state, pusher, remarks)
+        reporter = Reporter(api, state, pusher, tracker, remarks)
         roots = RootPublisher(api, trust)
         bundle = BundlePublisher(api, lambda: trust.authority.roots)
         injection = Injection(settings)

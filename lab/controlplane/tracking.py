@@ -3,18 +3,21 @@
 A resource as of a version is live when a snapshot includes that version (or a later one), every connected proxy has
 been given what that snapshot says, and has acknowledged all of it that the resource has a part in, or had in what the
 proxy held before. A ready pod whose proxy is not connected serves something that nobody knows of: it stands in the way
-too. A resource that concerns no proxy is live once a snapshot includes it; one that is gone, once no proxy holds it.
+too, and so does an error in the resource itself. A resource that concerns no proxy is live once a snapshot includes it;
+one that is gone, once no proxy holds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from lab.controlplane.findings import Finding
 from lab.controlplane.push import Connection, Pusher
+from lab.controlplane.snapshot import Snapshot
 from lab.controlplane.state import ClusterState, Key
 
+Analysis = Callable[[Snapshot], Iterable[Finding]]
 State = Literal["acknowledged", "pending", "rejected", "not-connected"]
 
 
@@ -35,6 +38,12 @@ class Liveness(NamedTuple):
     findings: tuple[Finding, ...]
     live: bool
 
+    @property
+    def hopeless(self) -> bool:
+        """Only an edit can make it live: it is in error, or every proxy has answered and one has refused it."""
+        states = {proxy.state for proxy in self.proxies}
+        return ("rejected" in states and "pending" not in states) or _in_error(self.findings)
+
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {
@@ -48,12 +57,31 @@ class Liveness(NamedTuple):
         }
 
 
+class Remarks:
+    """The analysis' findings by object, made once a snapshot."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        self._analysis = analysis
+        self._snapshot: Snapshot | None = None
+        self._found: dict[Key, tuple[Finding, ...]] = {}
+
+    def on(self, snapshot: Snapshot) -> Mapping[Key, tuple[Finding, ...]]:
+        """What there is to say of a snapshot."""
+        if self._snapshot is not snapshot:
+            self._found = {}
+            for finding in self._analysis(snapshot):
+                self._found[finding.origin.key] = (*self._found.get(finding.origin.key, ()), finding)
+            self._snapshot = snapshot
+        return self._found
+
+
 class Tracker:
     """Answers for resources, from the connections' sessions."""
 
-    def __init__(self, state: ClusterState, pusher: Pusher) -> None:
+    def __init__(self, state: ClusterState, pusher: Pusher, remarks: Remarks) -> None:
         self._state = state
         self._pusher = pusher
+        self._remarks = remarks
 
     def liveness(self, key: Key, at_least: str | None = "") -> Liveness:
         """Where a resource stands. `at_least` is the version that must be included; None when it must be gone."""
@@ -62,16 +90,15 @@ class Tracker:
         included = (known is None) if at_least is None else (known is not None and _reaches(known[0], at_least))
         snapshot = known.snapshot if known is not None else self._state.gone_since(key)
         proxies = tuple(self._proxies(key, snapshot))
-        findings = self._state.latest.invalid.get(key, ())
+        findings = self._remarks.on(self._state.latest).get(key, ())
         settled = included and self._state.latest.version >= snapshot
         blocked = any(proxy.state != "acknowledged" for proxy in proxies)
-        broken = any(finding.severity == "error" for finding in findings)
         return Liveness(
             found,
             known.resource_version if known else "",
             proxies,
             findings,
-            settled and not blocked and not broken,
+            settled and not blocked and not _in_error(findings),
         )
 
     def _proxies(self, key: Key, snapshot: int) -> Iterable[ProxyState]:
@@ -139,3 +166,7 @@ def _reaches(version: str, wanted: str) -> bool:
     if version.isdigit() and wanted.isdigit():
         return int(version) >= int(wanted)
     return not wanted or version == wanted
+
+
+def _in_error(findings: tuple[Finding, ...]) -> bool:
+    return any(finding.severity == "error" for finding in findings)

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.address_pb2 import Address, SocketAddress
+from envoy.config.core.v3.base_pb2 import TransportSocket
 from envoy.config.core.v3.config_source_pb2 import AggregatedConfigSource, ConfigSource
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint, LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
@@ -30,6 +31,8 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpFilter,
     Rds,
 )
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 
@@ -37,8 +40,10 @@ from lab.controlplane import bootstrap
 from lab.controlplane.ca import Authority
 from lab.controlplane.config import Ports, Settings
 from lab.controlplane.delta import CDS, EDS, LDS, RDS
+from lab.controlplane.findings import Finding
 from lab.controlplane.kubernetes import Origin
 from lab.controlplane.proxy import Proxy
+from lab.controlplane.secrets import GATEWAY_PREFIX, OWN
 from lab.controlplane.server import Translation, run
 from lab.controlplane.snapshot import Snapshot
 from lab.controlplane.xds.built import Built, any_of, build, wire
@@ -132,8 +137,13 @@ def generate(snapshot: Snapshot, proxy: Proxy) -> dict[str, dict[str, Built]]:
         origins.append(config.origin)
     host = VirtualHost(name="all", domains=["*"], routes=routes)
     route = build(RDS, "routes", wire(RouteConfiguration(name="routes", virtual_hosts=[host])), origins)
-    main = build(LDS, "main", wire(_listener()), [Origin("Namespace", "", proxy.namespace)])
-    return {CDS: clusters, EDS: assignments, LDS: {b.name: b for b in (main, *bad)}, RDS: {"routes": route}}
+    secret = OWN if proxy.kind == "sidecar" else f"{GATEWAY_PREFIX}credential"
+    listeners = [
+        build(LDS, "main", wire(_listener("main")), [Origin("Namespace", "", proxy.namespace)]),
+        build(LDS, "tls", wire(_listener("tls", secret)), [Origin("Namespace", "", proxy.namespace)]),
+        *bad,
+    ]
+    return {CDS: clusters, EDS: assignments, LDS: {b.name: b for b in listeners}, RDS: {"routes": route}}
 
 
 def _assignment(snapshot: Snapshot, name: str) -> ClusterLoadAssignment:
@@ -150,14 +160,22 @@ def _address(host: str, port: int) -> Address:
     return Address(socket_address=SocketAddress(address=host, port_value=port))
 
 
-def _listener() -> Listener:
+def _listener(name: str, secret: str = "") -> Listener:
+    """Routes over RDS; with a certificate over SDS, if it names one."""
     manager = HttpConnectionManager(
         stat_prefix="main",
         rds=Rds(config_source=ADS, route_config_name="routes"),
         http_filters=[HttpFilter(name="envoy.filters.http.router", typed_config=any_of(Router()))],
     )
     connection = Filter(name="envoy.filters.network.http_connection_manager", typed_config=any_of(manager))
-    return Listener(name="main", address=_address("127.0.0.1", 0), filter_chains=[FilterChain(filters=[connection])])
+    chain = FilterChain(filters=[connection])
+    if secret:
+        certificate = SdsSecretConfig(name=secret, sds_config=ADS)
+        tls = DownstreamTlsContext(
+            common_tls_context=CommonTlsContext(tls_certificate_sds_secret_configs=[certificate])
+        )
+        chain.transport_socket.CopyFrom(TransportSocket(name="envoy.transport_sockets.tls", typed_config=any_of(tls)))
+    return Listener(name=name, address=_address("127.0.0.1", 0), filter_chains=[chain])
 
 
 def _broken_listener(name: str) -> Listener:
@@ -172,10 +190,10 @@ class Mesh:
 
     api: FakeApi
     ports: Ports
-    roots: bytes
     directory: Path
     session: aiohttp.ClientSession
     settings: Settings
+    findings: list[Finding] = field(default_factory=list)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
 
@@ -206,10 +224,9 @@ class Mesh:
     async def start(self) -> None:
         """The control plane is there, on the same ports when it was there before."""
         self._stop = asyncio.Event()
+        translation = Translation(generate, lambda _: self.findings)
         started: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(
-            run(self.settings, self._stop, Translation(generate, lambda _: ()), started.set_result)
-        )
+        self._task = asyncio.create_task(run(self.settings, self._stop, translation, started.set_result))
         await asyncio.wait({self._task, started}, return_when=asyncio.FIRST_COMPLETED, timeout=10)
         if not started.done():
             raise AssertionError("the control plane did not start") from self._task.exception()
@@ -232,7 +249,7 @@ async def meshed(directory: Path, *, issue_for: timedelta = timedelta(hours=24))
             host="127.0.0.1",
             ports=Ports(0, 0, 0),
         )
-        mesh = Mesh(api, Ports(0, 0, 0), b"", directory, session, settings)
+        mesh = Mesh(api, Ports(0, 0, 0), directory, session, settings)
         await mesh.start()
         try:
             await api.until(lambda: api.find("configmaps", "istio-ca-root-cert", "default") is not None)

@@ -379,3 +379,15 @@ def test_a_secret_that_is_gone_leaves_the_last_one_in_use() -> None:
     session.set_secrets({})
     assert session.pump(0) == []
     assert session.pending() == []
+
+
+def test_a_new_secret_concerns_whatever_waits_for_it() -> None:
+    session = begun(ORIGIN)
+    session.request(Request(SDS, subscribe=("s",)))
+    assert session.pending() == [(SDS, "s")]
+    session.update(routed("1", ORIGIN), 2)
+    session.set_secrets({"s": Thing("s", "1", (OTHER,))})
+    assert session.behind(ORIGIN.key, 2) == ([(SDS, "s")], [])
+    answer(session, session.pump(0)[0])
+    session.set_secrets({"s": Thing("s", "2", (OTHER,))})
+    assert session.behind(ORIGIN.key, 2) == ([], []), "a renewed one concerns only who made it"

@@ -1,0 +1,67 @@
+"""The bootstrap is one that Envoy takes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.controlplane import probes
+from lab.controlplane.bootstrap import TOKEN_SOURCE, ProxySettings, StatsMatcher, arguments, config
+from lab.controlplane.ca import Authority
+from tests.unit.controlplane.mesh import ENVOY
+
+APPLICATION = {
+    "name": "app",
+    "ports": [{"name": "web", "containerPort": 9080}],
+    "readinessProbe": {"httpGet": {"path": "/health?deep=1", "port": "web"}, "timeoutSeconds": 3},
+    "livenessProbe": {"tcpSocket": {"port": 9080}},
+    "startupProbe": {"grpc": {"port": 9081, "service": "greeter"}},
+}
+
+
+def in_directory(text: str, directory: Path) -> str:
+    return text.replace("/var/run/secrets", str(directory))
+
+
+@pytest.mark.parametrize("kind", ["sidecar", "router"])
+def test_envoy_takes_it_without_a_word_of_warning(tmp_path: Path, kind: str) -> None:
+    for part, name, content in (
+        ("tokens", "istio-token", "token"),
+        ("istio", "istio-token.json", in_directory(TOKEN_SOURCE, tmp_path)),
+        ("istio", "root-cert.pem", Authority.create("x").roots.decode()),
+    ):
+        (tmp_path / part).mkdir(exist_ok=True)
+        (tmp_path / part / name).write_text(content)
+    _, answered = probes.rewrite(APPLICATION)
+    https = probes.rewrite({"name": "b", "livenessProbe": {"httpGet": {"port": 443, "scheme": "HTTPS"}}})[1]
+    settings = ProxySettings(
+        "router" if kind == "router" else "sidecar",
+        probes=(*answered, *https),
+        stats=StatsMatcher(("a",), ("b",), ("c.*",)),
+    )
+    given = [in_directory(argument, tmp_path) for argument in arguments(settings)]
+    checked = subprocess.run([ENVOY, "--mode", "validate", *given], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert "warning" not in checked.stderr.lower(), checked.stderr
+    assert "deprecated" not in checked.stderr.lower(), checked.stderr
+
+
+def test_kubernetes_replaces_each_variable_and_nothing_else() -> None:
+    text = json.dumps(config(ProxySettings("sidecar", "reviews-v1")))
+    names = {part.partition(")")[0] for part in text.split("$(")[1:]}
+    assert names == {"INSTANCE_IP", "POD_NAME", "POD_NAMESPACE", "SERVICE_ACCOUNT"}
+    assert "$$" not in text
+
+
+def test_only_one_path_of_the_administration_interface_leads_outside() -> None:
+    listeners = config(ProxySettings("sidecar"))["static_resources"]["listeners"]
+    paths = {
+        route["match"].get("path")
+        for listener in listeners
+        for host in listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
+        for route in host["routes"]
+    }
+    assert paths == {"/healthz/ready", "/stats/prometheus"}

@@ -1,0 +1,107 @@
+"""Probes as the proxy answers them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from lab.controlplane import probes
+from lab.controlplane.serving import serve_http
+from tests.unit.controlplane.mesh import ENVOY, eventually
+
+
+def container(**fields: Any) -> dict[str, Any]:
+    return {"name": "app", "ports": [{"name": "web", "containerPort": 9080}], **fields}
+
+
+def test_exec_and_what_is_not_for_the_pod_itself_stay() -> None:
+    given = container(
+        readinessProbe={"exec": {"command": ["true"]}},
+        livenessProbe={"httpGet": {"port": 80, "host": "example.com"}},
+        startupProbe={"tcpSocket": {"port": "no-such-name"}},
+    )
+    assert probes.rewrite(given) == (given, [])
+
+
+def test_the_probes_own_headers_and_times_stay() -> None:
+    headers = [{"name": "X-Probe", "value": "1"}]
+    given = container(readinessProbe={"httpGet": {"port": "web", "httpHeaders": headers}, "failureThreshold": 5})
+    changed, (probe,) = probes.rewrite(given)
+    assert changed["readinessProbe"]["failureThreshold"] == 5
+    assert changed["readinessProbe"]["httpGet"]["httpHeaders"] == headers
+    assert (probe.kind, probe.port, probe.target) == ("http", 9080, "/")
+    assert given["readinessProbe"]["httpGet"]["port"] == "web", "the given container is not changed"
+
+
+@asynccontextmanager
+async def answering(directory: Path, declared: dict[str, Any]) -> AsyncIterator[str]:
+    """An Envoy that answers the probes of a container; gives the address of its 15020."""
+    _, answered = probes.rewrite({"name": "app", **declared})
+    listener = probes.listener(answered)
+    listener["address"]["socket_address"].update(address="127.0.0.1", port_value=0)
+    admin = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}}
+    resources = {"listeners": [listener], "clusters": probes.clusters(answered)}
+    text = json.dumps({"admin": admin, "static_resources": resources})
+    address = directory / "admin"
+    process = subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
+        [ENVOY, "--config-yaml", text, "--disable-hot-restart", "--admin-address-path", str(address)]
+    )
+    try:
+
+        async def started() -> bool:
+            return address.exists() and bool(address.read_text())
+
+        await eventually(started)
+        listing = f"http://{address.read_text()}/listeners?format=json"
+        async with aiohttp.ClientSession() as session, session.get(listing) as response:
+            (status,) = (await response.json(content_type=None))["listener_statuses"]
+        yield f"http://127.0.0.1:{status['local_address']['socket_address']['port_value']}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def status_of(url: str) -> int:
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status
+
+
+@pytest.mark.parametrize("code", [200, 500])
+async def test_an_http_probe_gets_the_applications_answer(tmp_path: Path, code: int) -> None:
+    async def health(request: web.Request) -> web.Response:
+        return web.Response(status=code if request.path_qs == "/health?deep=1" else 404)
+
+    app = web.Application()
+    app.router.add_get("/health", health)
+    runner = await serve_http(app, "127.0.0.1", 0)
+    declared = {"readinessProbe": {"httpGet": {"path": "/health?deep=1", "port": runner.addresses[0][1]}}}
+    try:
+        async with answering(tmp_path, declared) as url:
+            assert await status_of(f"{url}/app-health/app/readyz") == code
+            assert await status_of(f"{url}/app-health/app/livez") == 404
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_tcp_probe_says_whether_the_application_listens(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        async with answering(tmp_path, {"readinessProbe": {"tcpSocket": {"port": port}}}) as url:
+
+            async def answers(code: int) -> bool:
+                return await status_of(f"{url}/app-health/app/readyz") == code
+
+            await eventually(lambda: answers(200))
+            listening.close()
+            await asyncio.sleep(0)
+            await eventually(lambda: answers(503))
