@@ -122,10 +122,12 @@ class NodeAgent:
                 group.create_task(self._run_worker(uid, worker))
 
     def _is_ours(self, obj: Object) -> bool:
-        spec: dict[str, object] = obj["spec"]
+        metadata, spec = obj["metadata"], obj["spec"]
+        if "deletionTimestamp" in metadata and not metadata.get("deletionGracePeriodSeconds"):
+            return False  # this node is done with it, and somebody's finalizer is not
         if not spec.get("nodeName"):
-            return spec.get("schedulerName", _SCHEDULER) == _SCHEDULER
-        return spec["nodeName"] == self._config.node_name
+            return bool(spec.get("schedulerName", _SCHEDULER) == _SCHEDULER)
+        return bool(spec["nodeName"] == self._config.node_name)
 
     async def _run_worker(self, uid: str, worker: PodWorker) -> None:
         metadata = worker.pod.metadata

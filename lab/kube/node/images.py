@@ -39,7 +39,7 @@ class Image:
     def identity(self) -> str:
         """`status.containerStatuses[].imageID`: stable for the same program."""
         content = repr((self.name, self.entrypoint, self.arguments, sorted(self.env.items()), self.user))
-        return f"mesh-lab/{self.name}@sha256:{hashlib.sha256(content.encode()).hexdigest()}"
+        return f"{self.name}@sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
 class UnknownImageError(Exception):

@@ -55,7 +55,8 @@ class PodWorker:
         self._dirty = asyncio.Event()
         self._grace = 0.0
         self._closing = False  # it is to end, though nobody deletes it
-        self._over = self._pod.finished  # before this node had it: its status stays as it is
+        # It was over before this node had it, or is being deleted: nothing is started, its status stays as it is.
+        self._over = self._pod.finished or self._pod.metadata.deleting
         if self._pod.metadata.deleting:
             self._begin_to_end(self._pod)
 

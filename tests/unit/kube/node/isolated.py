@@ -120,6 +120,9 @@ class IsolatedNode:
                     return event.object
         raise AssertionError
 
+    async def begin_to_delete(self, name: str, grace: int) -> None:
+        await self.registry.delete(PODS, name, "default", options=DeleteOptions(grace_period=grace))
+
     async def logs(self, name: str, options: dict[str, Any]) -> str:
         chunks = self.agent.logs("default", name, LogOptions(**options))
         return b"".join([chunk async for chunk in chunks]).decode()

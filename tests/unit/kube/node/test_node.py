@@ -383,6 +383,31 @@ def test_a_pod_has_a_deadline(pod: Callable[..., Object]) -> None:
     assert (late["status"]["phase"], late["status"]["reason"]) == ("Failed", "DeadlineExceeded")
 
 
+def test_a_new_image_restarts_the_container(node: Node, pod: Callable[..., Object]) -> None:
+    running = pod(pod_object("renewed", container("main", "sh", "-c", IDLE)))
+    containers = [{**running["spec"]["containers"][0], "image": "debian:12"}]
+    node.change(kind="Pod", name="renewed", fields={"spec": {"containers": containers}})
+    status = status_of(node.wait("renewed", lambda p: restarted(1)(p) and ready(p)))
+    assert (status["image"], status["restartCount"]) == ("debian:12", 1)
+
+
+def test_a_pod_that_a_finalizer_keeps_is_stopped_and_stays(node: Node) -> None:
+    obj = pod_object("kept", container("main", "sh", "-c", IDLE))
+    obj["metadata"]["finalizers"] = ["example.com/keep"]
+    address = node.run(obj, ready)["status"]["podIP"]
+    node.begin_to_delete(name="kept", grace=5)
+    stopped = node.wait("kept", lambda p: p["metadata"].get("deletionGracePeriodSeconds") == 0)
+    assert "terminated" in status_of(stopped)["state"]
+    assert f"{address} " not in node.shell(command="ip route")
+    node.change(kind="Pod", name="kept", fields={"metadata": {"finalizers": []}})
+    assert node.get(kind="Pod", name="kept") is None
+
+
+def test_a_pod_in_the_nodes_network(output: Callable[..., str]) -> None:
+    spec = {"hostNetwork": True}
+    assert " 10.244.0.1/32 " in output("hostnet", "ip -4 address show dev lo", spec=spec)
+
+
 @pytest.mark.parametrize("what", ["restart_agent", "kill_runtime"])
 def test_pods_come_back_after_the_node_was_off(node: Node, pod: Callable[..., Object], what: str) -> None:
     name = what.replace("_", "-")
