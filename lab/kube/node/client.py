@@ -19,7 +19,8 @@ from lab.kube.node.runtime import wire
 
 log = logging.getLogger(__name__)
 
-CALL_LIMIT = 20.0  # seconds; the runtime itself gives a start ten
+START_LIMIT = 10.0  # seconds that the runtime gives a container to be made
+CALL_LIMIT = 2 * START_LIMIT
 _BUFFER = 1 << 20
 
 
@@ -67,8 +68,9 @@ class Process:
 class Runtime:
     """A running runtime. `directory` is where both keep the pods' files; see `lab.kube.node.runtime`."""
 
-    def __init__(self, directory: Path, read_only_dirs: Sequence[str]) -> None:
+    def __init__(self, directory: Path, read_only_dirs: Sequence[str], *, start_limit: float = START_LIMIT) -> None:
         self.directory = directory
+        self._start_limit = start_limit
         self._read_only_dirs = read_only_dirs
         self._link: socket.socket | None = None
         self._child: subprocess.Popen[bytes] | None = None
@@ -95,9 +97,10 @@ class Runtime:
         self._ready = loop.create_future()
         with theirs:
             # Without `site` it starts in half the time, and imports nothing but the lab and the standard library.
-            command = [sys.executable, "-S", "-m", "lab.kube.node.runtime", str(theirs.fileno()), str(self.directory)]
+            program = [sys.executable, "-S", "-m", "lab.kube.node.runtime"]
+            arguments = [str(theirs.fileno()), str(self.directory), str(self._start_limit), *self._read_only_dirs]
             self._child = subprocess.Popen(  # noqa: ASYNC220 - it returns in a few milliseconds, once at the start
-                [*command, *self._read_only_dirs],
+                [*program, *arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd="/",

@@ -1,7 +1,7 @@
-"""`python -m lab.kube.node.runtime LINK_FD DIRECTORY [READ_ONLY_DIR...]`: the node agent starts it, nobody else does.
+"""`python -m lab.kube.node.runtime FD DIRECTORY LIMIT [READ_ONLY_DIR...]`, started by the node agent alone.
 
-DIRECTORY becomes a tmpfs, seen in the lab's mount namespace alone: the agent keeps the pods' volumes there, and
-containers' roots are put together in its `rootfs`.
+FD is the runtime's end of a socket pair. DIRECTORY becomes a tmpfs, seen in the lab's mount namespace alone: the
+agent keeps the pods' volumes there, and containers' roots are put together in its `rootfs`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def main() -> None:
     """Serve the agent at the other end of the inherited socket."""
     link = socket.socket(fileno=int(sys.argv[1]))
     link.set_inheritable(False)
-    directory, read_only_dirs = sys.argv[2], sys.argv[3:]
+    directory, limit, read_only_dirs = sys.argv[2], float(sys.argv[3]), sys.argv[4:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the agent to handle
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    files = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
     # Whoever leaves a namespace of the host's for a pod's cannot go back in a user namespace; from one of its own, it
     # can.
     syscalls.unshare(syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS)
@@ -37,7 +37,7 @@ def main() -> None:
     if not os.path.ismount(directory):
         syscalls.mount("tmpfs", directory, syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=0755")
     os.makedirs(staging, exist_ok=True)
-    Server(link, Home.here(staging, HostFiles(read_only_dirs))).run()
+    Server(link, Home.here(staging, HostFiles(read_only_dirs)), limit).run()
 
 
 main()

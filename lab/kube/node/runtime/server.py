@@ -1,7 +1,7 @@
 """The runtime's loop: takes requests, starts what they ask for, tells of what ended.
 
 Nothing here waits. A container that hangs while it is being made hangs in its own process; the loop goes on and, after
-START_LIMIT, kills it and says so.
+its time limit, kills it and says so.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.kube.node.runtime import process, sandbox, wire
-
-START_LIMIT = 10.0  # seconds from fork to exec
 
 
 @dataclass
@@ -40,10 +38,11 @@ class _Child:
 
 
 class Server:
-    """Serves one node agent over `link`, and ends when the agent does."""
+    """Serves one node agent over `link`, and ends when the agent does. `start_limit`: seconds from fork to exec."""
 
-    def __init__(self, link: socket.socket, home: process.Home) -> None:
+    def __init__(self, link: socket.socket, home: process.Home, start_limit: float) -> None:
         self._link = link
+        self._start_limit = start_limit
         self._home = home
         self._poll = select.epoll()
         self._outgoing: deque[tuple[bytes, list[int]]] = deque()
@@ -86,8 +85,8 @@ class Server:
         now = time.monotonic()
         for child in self._children.values():
             if child.request is not None and child.give_up <= now:
-                child.said = bytearray(json.dumps({"error": f"it was not started within {START_LIMIT:.0f} s"}).encode())
-                child.give_up = now + START_LIMIT
+                child.said = bytearray(json.dumps({"error": f"not started within {self._start_limit:g} s"}).encode())
+                child.give_up = now + self._start_limit
                 signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
 
     def _serve_one(self) -> bool:
@@ -185,7 +184,7 @@ class Server:
 
     def _adopt(self, request: int, started: process.Started) -> None:
         self._last += 1
-        give_up = time.monotonic() + START_LIMIT
+        give_up = time.monotonic() + self._start_limit
         child = _Child(self._last, started.pid, started.pidfd, started.report, request, give_up)
         self._children[child.number] = child
         self._watch(started.report, lambda: self._hear(child))

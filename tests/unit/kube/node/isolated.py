@@ -21,12 +21,17 @@ import lab
 from lab.kube import pki
 from lab.kube.config import KubeConfig
 from lab.kube.errors import ApiError
+from lab.kube.node import launch
 from lab.kube.node.agent import NodeAgent
+from lab.kube.node.client import Runtime, RuntimeFailure
+from lab.kube.node.images import Image
+from lab.kube.objects.pods import read_pod
 from lab.kube.registry import DELETED, DeleteOptions, Object, Registry
 from lab.kube.registry.tokens import TokenIssuer
 from lab.kube.resources import BUILTIN, CONFIGMAPS, PODS, SERVICEACCOUNTS
 from lab.kube.store import Store
 from lab.kube.streams import LogOptions
+from tests.unit.kube.node.pods import container, pod_object
 
 KINDS = {resource.kind: resource for resource in BUILTIN}
 
@@ -150,6 +155,38 @@ class IsolatedNode:
         answer = await reader.read()
         writer.close()
         return base64.b64encode(answer).decode()
+
+    async def start_stuck(self, seconds: float) -> list[str]:
+        """Have a runtime start a container that hangs before its command, and one that does not; what came of each."""
+        runtime = Runtime(self.config.state / "other", (), start_limit=seconds)
+        await runtime.start()
+        pod = read_pod(pod_object("direct", container("main")))
+        image = Image("direct", ("true",))
+        (runtime.directory / "shm").mkdir()
+        env = {"PATH": "/usr/bin:/bin"}
+        spec = launch.process_spec(pod, pod.spec.containers[0], image, ["true"], env)
+        spec["root"] = launch.root_spec(pod.spec.containers[0], [], str(runtime.directory / "shm"), {})
+        sandbox = await runtime.create_sandbox("direct", {})
+        ours, theirs = socket.socketpair()
+        null = os.open(os.devnull, os.O_RDWR)
+        with ours, theirs:
+            theirs.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    theirs.send(bytes(4096))
+            theirs.setblocking(True)  # full: who sends its terminal over it waits for ever
+            stuck = asyncio.create_task(runtime.start_container(sandbox, spec, [theirs.fileno()]))
+            other = await runtime.start_container(sandbox, spec, [null] * 3)
+            ended = await other.wait()
+            before = "first" if stuck.done() else "second"
+            try:
+                await stuck
+            except RuntimeFailure as error:
+                return [before, str(ended.code), str(error)]
+            finally:
+                os.close(null)
+                runtime.close()
+        raise AssertionError
 
     async def shell(self, command: str) -> str:
         """A command in the node's own namespaces."""

@@ -403,6 +403,12 @@ def test_a_pod_that_a_finalizer_keeps_is_stopped_and_stays(node: Node) -> None:
     assert node.get(kind="Pod", name="kept") is None
 
 
+def test_a_container_that_hangs_while_it_is_made_holds_up_no_other(node: Node) -> None:
+    before, code, error = node.start_stuck(seconds=0.5)
+    assert (before, code) == ("second", "0")  # the other one ended while the first still hung
+    assert error == "not started within 0.5 s"
+
+
 def test_a_pod_in_the_nodes_network(output: Callable[..., str]) -> None:
     spec = {"hostNetwork": True}
     assert " 10.244.0.1/32 " in output("hostnet", "ip -4 address show dev lo", spec=spec)
