@@ -240,7 +240,4 @@ def test_the_cluster_tells_of_itself(kubectl: Kubectl) -> None:
     assert "is running at https://" in kubectl("cluster-info")
     assert kubectl("auth", "can-i", "create", "pods").strip() == "yes"
     assert kubectl("get", "nodes", "--no-headers").split()[1] == "Ready"
-    assert (
-        "Describes the state" in kubectl("explain", "pod.status")
-        or "status" in kubectl("explain", "pod.status").lower()
-    )
+    assert "KIND:       Pod" in kubectl("explain", "pod.spec")
