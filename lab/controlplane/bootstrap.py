@@ -125,6 +125,8 @@ def arguments(settings: ProxySettings) -> list[str]:
         "--concurrency",
         str(settings.concurrency),
         "--disable-hot-restart",
+        # `stat_prefix` of the metrics' access logger is deprecated and has no successor: one line a listener.
+        "--skip-deprecated-logs",
         "--drain-time-s",
         str(settings.drain_seconds),
         "--drain-strategy",

@@ -27,7 +27,7 @@ def inbound_cluster(port: int) -> str:
 
 def sni(port: int, subset: str, host: str) -> str:
     """The server name that a client's sidecar sends for a cluster."""
-    return f"outbound_.{port}_.{subset or '_'}_.{host}"
+    return f"outbound_.{port}_.{subset}_.{host}"
 
 
 def listener(address: str, port: int) -> str:
