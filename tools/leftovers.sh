@@ -15,6 +15,6 @@ for process in /proc/[0-9]*; do
     command=$({ tr '\0' ' ' <"$process/cmdline"; } 2>/dev/null) || continue
     case $command in
         *lab.clusters.embedded.host* | *lab.kube.* | *lab.controlplane* | *lab.apps* | *envoy\ --* | *locust*)
-            echo "process $command" ;;
+            printf 'process %.100s\n' "$command" ;;
     esac
 done

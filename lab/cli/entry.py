@@ -6,29 +6,49 @@ traceback goes to a file, and one line says where that is.
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab.errors import LabError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TYPER_INTERRUPTED = 130
+
 
 def main() -> None:
-    """The program `mesh-lab`."""
+    """The program `mesh-lab`. Everything is imported in here, so that Ctrl-C never ends in a traceback."""
+    try:
+        sys.exit(_run())
+    except KeyboardInterrupt:
+        sys.exit(_explain(LabError("interrupted")))
+
+
+def _run() -> int:
     from lab.cli.app import app, context
 
     try:
         app(prog_name="mesh-lab")
     except LabError as error:
-        sys.exit(_explain(error))
+        return _explain(error)
+    except SystemExit as ended:
+        if ended.code == _TYPER_INTERRUPTED:
+            raise KeyboardInterrupt from None
+        raise
     except BrokenPipeError:
-        # Whoever read the output has seen enough; closing it again at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return _silence()
     except Exception as error:  # noqa: BLE001 - the last resort, which loses nothing: the traceback is kept
-        sys.exit(_record(error, context.state_dir()))
+        return _record(error, context.state_dir())
+    return 0
+
+
+def _silence() -> int:
+    """Whoever read the output has seen enough; that it is flushed at exit must not complain either."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _explain(error: LabError) -> int:
@@ -39,7 +59,11 @@ def _explain(error: LabError) -> int:
 
 
 def _record(error: Exception, state_dir: Path | None) -> int:
+    import os
+    import tempfile
+    import time
     import traceback
+    from pathlib import Path
 
     name = f"crash-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.log"
     text = f"command: {sys.argv!r}\npython: {sys.version}\n\n{''.join(traceback.format_exception(error))}"

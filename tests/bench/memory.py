@@ -12,6 +12,7 @@ GROUPS = (
     ("host process", "lab.clusters.embedded.host"),
     ("kube process", "lab.kube.main"),
     ("runtime and pods' pauses", "lab.kube.node.runtime"),
+    ("host port relay", "lab/kube/network/relay.py"),
     ("control plane", "lab.controlplane"),
     ("envoy", "envoy"),
     ("sample services", "lab.apps"),

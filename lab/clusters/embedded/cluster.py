@@ -34,6 +34,7 @@ _MAX_LOG_BYTES = 8 * 1024 * 1024
 _KILL_PATIENCE_S = 5.0
 _POLL_S = 0.02
 _SHOWN_LINES = 10
+_INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class EmbeddedCluster:
@@ -125,14 +126,19 @@ class EmbeddedCluster:
 
     def _start(self, report: Report) -> bool:
         read, write = os.pipe()
+        pid: int | None = None
+        # No interruption may come between the start and the note of what was started.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTIONS)
         try:
-            pid = self._spawn_host(write)
-        finally:
-            os.close(write)
-        try:
+            try:
+                pid = self._spawn_host(write)
+            finally:
+                os.close(write)
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             started = self._await_ready(read, report)
         except BaseException:
-            self._end(pid)
+            if pid is not None:
+                self._end(pid)
             raise
         finally:
             os.close(read)

@@ -144,6 +144,33 @@ def test_a_fault_of_the_lab_leaves_its_traceback_in_a_file(
     assert "'mesh-lab', 'up'" in report.read_text()
 
 
+def test_an_interrupted_command_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lab.cli.status.show", interrupted)
+    monkeypatch.setattr(sys, "argv", ["mesh-lab", "status"])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "mesh-lab: interrupted\n"
+
+
+def test_output_that_nobody_reads_to_its_end_is_no_fault(tmp_path: Path) -> None:
+    import subprocess
+
+    command = f"{sys.executable} -m lab.cli status | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
 def test_status_imports_nothing_heavy(tmp_path: Path) -> None:
     """What a quick command must not wait for: each of these takes as long as all the rest of it."""
     heavy = ("rich", "aiohttp", "grpc", "cryptography", "locust", "asyncio")
