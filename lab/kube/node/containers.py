@@ -206,8 +206,7 @@ class ContainerRunner:
         message.write_bytes(b"")
         message.chmod(0o666)
         mounts.append(launch.Mount(str(message), self._container.termination_message_path))
-        # A volume may lie within another: the outer one is mounted first.
-        return sorted(mounts, key=lambda mount: mount.target.count("/"))
+        return mounts
 
     def _message_file(self) -> Path:
         return self._node.pod_directory(self._view()[0]) / "messages" / self.name

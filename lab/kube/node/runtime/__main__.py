@@ -1,7 +1,8 @@
 """`python -m lab.kube.node.runtime FD DIRECTORY LIMIT [READ_ONLY_DIR...]`, started by the node agent alone.
 
 FD is the runtime's end of a socket pair. DIRECTORY becomes a tmpfs, seen in the lab's mount namespace alone: the
-agent keeps the pods' volumes there, and containers' roots are put together in its `rootfs`.
+agent keeps the pods' volumes there, and containers' roots are put together in its `rootfs`. LIMIT is how
+many seconds a container may take from fork to exec.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
 from typing import Any
 
 from lab.kube.node.runtime import syscalls as sc
@@ -149,14 +150,16 @@ def build(staging: str, host: HostFiles, wanted: dict[str, Any]) -> None:
     for name, device in zip(_DEVICES, devices, strict=True):
         _attach(device, f"/dev/{name}", is_directory=False)
     sc.attach(shm, "/dev/shm")
-    for target, tree in bound.items():
-        _attach(tree, target)
     _host_copies(host)
     _files(wanted["files"])
     if not wanted["privileged"]:
         _shield_proc()
-    for spec, tree in zip(wanted["mounts"], volumes, strict=True):
-        _mount_volume(tree, spec["target"])
+    # The outer before the inner: the lab may be installed below a place where a volume is mounted, such as /tmp.
+    mounts: list[tuple[str, Callable[[int, str], None], int]]
+    mounts = [(target, _attach, tree) for target, tree in bound.items()]
+    mounts += [(spec["target"], _mount_volume, tree) for spec, tree in zip(wanted["mounts"], volumes, strict=True)]
+    for target, mount, tree in sorted(mounts, key=lambda one: one[0].rstrip("/").count("/")):
+        mount(tree, target)
     if wanted["read_only"]:
         sc.make_read_only("/")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.kube.node.conftest import LIMIT, Node, NodeError
+from tests.unit.kube.node.conftest import LIMIT, ROOT, Node, NodeError
 from tests.unit.kube.node.pods import container, pod_object
 
 Object = dict[str, Any]
@@ -156,6 +156,16 @@ def test_a_planted_link_does_not_lead_a_sub_path_to_the_host(pod: Callable[..., 
     obj["spec"] |= {"initContainers": [plant], "volumes": [{"name": "v", "emptyDir": {}}]}
     assert status_of(pod(obj, finished))["state"]["terminated"]["reason"] == "StartError"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_volume_above_the_labs_own_files_does_not_hide_them(output: Callable[..., str]) -> None:
+    """A lab may be installed below /tmp, where Bookinfo's manifests mount an emptyDir."""
+    if ROOT.parent == Path("/"):
+        pytest.skip("this checkout has no directory above it that a volume could be mounted at")
+    mount = {"name": "v", "mountPath": str(ROOT.parent)}
+    fields = {"volumeMounts": [mount], "spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}
+    script = f"touch {ROOT.parent}/own && cd {ROOT} && {sys.executable} -c 'import lab; print(lab.__name__)'"
+    assert output("above", script, **fields) == "lab\n"
 
 
 def test_changes_of_a_config_map_reach_a_running_container(node: Node, pod: Callable[..., Object]) -> None:
