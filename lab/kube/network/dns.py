@@ -50,12 +50,14 @@ class ClusterDns:
         self._domain = domain
         self._origin = dns.name.from_text(domain)
         self._serial = 1
+        self._authority: dns.rdata.Rdata | None = None
         self._cache: dict[tuple[bytes, int], bytes] = {}
         self._connections = 0
         catalogue.listen(self._forget)
 
     def _forget(self, _: Name) -> None:
         self._serial = (self._serial + 1) % 2**32 or 1
+        self._authority = None
         self._cache.clear()
 
     async def run(self, addresses: tuple[str, ...], port: int = PORT) -> None:
@@ -155,8 +157,10 @@ class ClusterDns:
         return reverse if name.is_subdomain(reverse) else dns.name.root
 
     def _soa(self, zone: dns.name.Name) -> dns.rrset.RRset:
-        people = f"ns.dns.{self._domain}. hostmaster.{self._domain}."
-        return dns.rrset.from_text(zone, TTL, "IN", "SOA", f"{people} {self._serial} 7200 1800 86400 {TTL}")
+        if self._authority is None:
+            text = f"ns.dns.{self._domain}. hostmaster.{self._domain}. {self._serial} 7200 1800 86400 {TTL}"
+            self._authority = dns.rdata.from_text("IN", "SOA", text)
+        return dns.rrset.from_rdata(zone, TTL, self._authority)
 
     def _encode(self, query: dns.message.Message, response: dns.message.Message, limit: int) -> bytes:
         if limit and query.edns >= 0:
