@@ -96,7 +96,8 @@ check_python() {
 install_python_packages() {
     if installed; then return 0; fi
     check_python
-    if [ ! -x "$VENV/bin/python" ] || ! "$VENV/bin/python" -c 'import pip' 2>/dev/null; then
+    # A checkout that was moved has scripts that name its old place.
+    if ! "$VENV/bin/python" -c 'import pip' 2>/dev/null || ! grep -qF "$PWD/$VENV/bin/" "$VENV/bin/pip"; then
         echo "making $VENV with $("$PYTHON" -V)"
         "$PYTHON" -m venv --clear "$VENV"
     fi

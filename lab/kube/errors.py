@@ -1,7 +1,7 @@
 """Failures of an API request, as Kubernetes words them.
 
-Whatever lies below the HTTP surface raises `ApiError`; the surface turns it into a `Status` object. Reasons and codes follow
-https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.33/#status-v1-meta.
+Whatever lies below the HTTP surface raises `ApiError`; the surface turns it into a `Status` object. Reasons and codes
+follow https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.33/#status-v1-meta.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ CREATE_ONLY = ("create",)
 
 @dataclass(frozen=True)
 class Resource:
-    """One served resource. `subresources` are names such as `status`; `stored` is false for reviews, which are answered only."""
+    """One served resource. `subresources` are names such as `status`; reviews are answered and not `stored`."""
 
     group: str
     version: str

@@ -14,7 +14,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class LogOptions:
-    """The query of `GET .../pods/NAME/log` (kubectl logs). Times are UTC; `tail_lines` and `limit_bytes` None means all."""
+    """The query of `GET .../pods/NAME/log` (kubectl logs). Times are UTC; no `tail_lines` or `limit_bytes`: all."""
 
     container: str | None = None
     follow: bool = False
@@ -58,7 +58,7 @@ class ExecSession(Protocol):
 
 
 class NodeStreams(Protocol):
-    """Implemented by the node agent. Each method raises `ApiError` (404 no such pod, 400 container not running, ...)."""
+    """Implemented by the node agent. Each method raises `ApiError` (404: no such pod, 400: container not running)."""
 
     def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Chunks of whole lines, oldest first; with `follow` until the container ends."""

@@ -336,7 +336,7 @@ def test_termination_runs_the_hook_then_asks_then_kills(node: Node) -> None:
 def test_a_post_start_hook_runs_in_the_container(node: Node, pod: Callable[..., Object]) -> None:
     hook = {"postStart": {"exec": {"command": ["touch", "/tmp/hooked"]}}}
     pod(pod_object("hooked", container("main", "sh", "-c", IDLE, lifecycle=hook)))
-    assert node.sh("hooked", "ls /tmp")[1] == "hooked\n"
+    assert node.sh("hooked", "ls /tmp/hooked")[1] == "/tmp/hooked\n"
 
 
 def test_an_unknown_image_is_named_with_those_that_exist(node: Node, pod: Callable[..., Object]) -> None:
