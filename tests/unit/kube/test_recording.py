@@ -1,0 +1,60 @@
+"""Events are written in the background; one that repeats raises a count."""
+
+from __future__ import annotations
+
+import asyncio
+
+from lab.kube import recording
+from lab.kube.recording import NORMAL, WARNING, Recorder
+from lab.kube.registry.registry import Registry
+from lab.kube.resources import CONFIGMAPS, EVENTS, NAMESPACES
+from lab.kube.store import Store
+
+
+async def settled(registry: Registry, number: int) -> list[dict[str, object]]:
+    async with asyncio.timeout(10):
+        while sum(each["count"] for each in registry.list(EVENTS)) < number:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+    return registry.list(EVENTS)
+
+
+async def test_an_event_says_what_happened_to_whom_and_how_often() -> None:
+    registry = Registry(Store())
+    await registry.bootstrap()
+    about = await registry.create(
+        CONFIGMAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "default"}}
+    )
+    recorder = Recorder(registry, "tester")
+    running = asyncio.create_task(recorder.run())
+    for _ in range(3):
+        recorder.record(about, WARNING, "Broken", "it broke")
+    recorder.record(about, NORMAL, "Broken", "it broke")
+    events = await settled(registry, 4)
+    running.cancel()
+    counts = {(each["type"], each["reason"], each["message"]): each["count"] for each in events}
+    assert counts == {("Warning", "Broken", "it broke"): 3, ("Normal", "Broken", "it broke"): 1}
+    involved = events[0]["involvedObject"]
+    assert isinstance(involved, dict)
+    assert (involved["kind"], involved["name"], involved["uid"]) == ("ConfigMap", "a", about["metadata"]["uid"])
+    assert events[0]["source"] == {"component": "tester"}
+
+
+async def test_events_of_cluster_wide_objects_are_in_default() -> None:
+    registry = Registry(Store())
+    await registry.bootstrap()
+    recorder = Recorder(registry, "tester")
+    running = asyncio.create_task(recorder.run())
+    recorder.record(registry.get(NAMESPACES, "kube-system"), NORMAL, "Seen", "seen")
+    (event,) = await settled(registry, 1)
+    running.cancel()
+    assert event["metadata"]["namespace"] == "default"  # type: ignore[index]
+
+
+async def test_too_many_events_are_dropped_rather_than_waited_for() -> None:
+    registry = Registry(Store())
+    await registry.bootstrap()
+    about = registry.get(NAMESPACES, "default")
+    recorder = Recorder(registry, "tester")
+    for number in range(recording.WAITING_LIMIT + 10):
+        recorder.record(about, NORMAL, "Seen", f"number {number}")
+    assert registry.list(EVENTS) == []
