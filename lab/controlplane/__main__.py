@@ -7,12 +7,16 @@ import logging
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from lab.controlplane.config import Settings, from_environment
 
+if TYPE_CHECKING:
+    from lab.controlplane.assembly import Translation
+
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; 0 then, 2 when the environment is not that of a pod."""
+    """Serve until SIGTERM or SIGINT; 0 then, 1 when the mesh's root cannot be used, 2 when this is not a pod."""
     logging.basicConfig(
         stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s  %(message)s"
     )
@@ -21,8 +25,24 @@ def main() -> int:
     except ValueError as error:
         print(f"istiod: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    asyncio.run(_serve(settings))
+    try:
+        asyncio.run(_serve(settings))
+    except ExceptionGroup as group:
+        from lab.controlplane.trust import UnusableRootError
+
+        faults, rest = group.split(UnusableRootError)
+        if faults is None or rest is not None:
+            raise
+        print(f"istiod: {_first(faults)}", file=sys.stderr)  # noqa: T201
+        return 1
     return 0
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 async def _serve(settings: Settings) -> None:
@@ -32,11 +52,17 @@ async def _serve(settings: Settings) -> None:
     # aiohttp reads the system's certificate authorities when it is imported, which takes 50 ms; only the cluster's own
     # is ever trusted here.
     os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+    from lab.controlplane.server import run
+
+    await run(settings, stop, _translation)
+
+
+def _translation() -> Translation:
     from lab.controlplane.analysis import analyse
-    from lab.controlplane.server import Translation, run
+    from lab.controlplane.assembly import Translation
     from lab.controlplane.xds.generator import Generator
 
-    await run(settings, stop, Translation(Generator().generate, analyse))
+    return Translation(Generator().generate, analyse)
 
 
 if __name__ == "__main__":

@@ -135,6 +135,9 @@ def arguments(settings: ProxySettings) -> list[str]:
         "v4",
         "--log-level",
         settings.log_level,
+        # As Istio does: what is deprecated is the control plane's business, and said again for every listener.
+        "--component-log-level",
+        "misc:error",
         "--log-format",
         "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n\t%v",
     ]

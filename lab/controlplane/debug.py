@@ -12,10 +12,11 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.json_format import MessageToDict
 
 from lab.controlplane.delta import SDS, Desired, Resource
+from lab.controlplane.kinds import FOLLOWED
 from lab.controlplane.kubeclient import ApiError, KubeClient, Unreachable
 from lab.controlplane.metrics import Metrics
 from lab.controlplane.push import Pusher
-from lab.controlplane.state import FOLLOWED, ClusterState
+from lab.controlplane.state import ClusterState
 from lab.controlplane.tracking import Tracker
 
 LONGEST_WAIT = 300.0

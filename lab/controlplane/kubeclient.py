@@ -164,10 +164,10 @@ class KubeClient:
     async def _call(
         self, method: str, path: str, *, body: object = None, content_type: str = "application/json"
     ) -> Object:
-        headers = self._headers()
-        if body is not None:
-            headers["Content-Type"] = content_type
         try:
+            headers = self._headers()
+            if body is not None:
+                headers["Content-Type"] = content_type
             async with self._open.request(
                 method,
                 self._server + path,

@@ -128,6 +128,10 @@ class Pusher:
 
     def connect(self, pod: ProxyPod, view: Pod, node_id: str) -> Connection:
         """A proxy has come; its pod has been proved by its token."""
+        for other in self.connections:
+            if other.pod.uid == pod.uid:
+                other.close("its proxy has opened another stream")
+                self._connections.pop(other.id)
         snapshot = self._state.latest
         connection = Connection(pod, view, self._proxy(pod, view, snapshot, node_id))
         self._connections[connection.id] = connection

@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from lab.controlplane.findings import Finding
+from lab.controlplane.kinds import FOLLOWED
 from lab.controlplane.kubeclient import EVENTS, ApiError, Kind, Object, Unreachable
 from lab.controlplane.model import KINDS
 from lab.controlplane.push import Pusher
-from lab.controlplane.state import FOLLOWED, ClusterState, Key, Subject
+from lab.controlplane.state import ClusterState, Key, Subject
 from lab.controlplane.tracking import Remarks, Tracker
 
 log = logging.getLogger(__name__)
@@ -183,7 +184,7 @@ def _message(finding: Finding) -> Object:
         "type": {"code": finding.code, "name": finding.code},
         "level": _LEVELS[finding.severity],
         "documentationUrl": f"{_DOCUMENTATION}{finding.code.lower()}/",
-        "message": f"{finding.path}: {finding.message}" if finding.path else finding.message,
+        "message": finding.message if finding.path in finding.message else f"{finding.path}: {finding.message}",
     }
 
 

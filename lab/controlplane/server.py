@@ -1,146 +1,47 @@
-"""The control plane put together: follow the API server, translate, serve proxies, the webhook, and those who ask."""
+"""The control plane's life: follows the API server from its first moment, and serves until it is told to stop.
+
+A start is mostly the loading of code: 0.2 s of a core for the Kubernetes client, 0.3 s for all else. So the lists are
+asked for with the client alone, and come in while a thread loads the rest.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NamedTuple
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from lab.controlplane import ads, debug, serving, webhook
 from lab.controlplane.config import Ports, Settings
-from lab.controlplane.identity import Authenticator
-from lab.controlplane.injector import Place, Values, parse_values
-from lab.controlplane.kubeclient import WEBHOOKS, KubeClient, Object
-from lab.controlplane.metrics import Metrics
-from lab.controlplane.push import Generate, Pusher
-from lab.controlplane.reporting import Reporter
-from lab.controlplane.serving import BundlePublisher, ServingCertificate
-from lab.controlplane.state import FOLLOWED, ClusterState
-from lab.controlplane.tracking import Analysis, Remarks, Tracker
-from lab.controlplane.trust import RootPublisher, Trust
-from lab.controlplane.watching import Follower
+from lab.controlplane.kinds import ALL
+from lab.controlplane.kubeclient import KubeClient
+from lab.controlplane.watching import Follower, Gate
 
-log = logging.getLogger(__name__)
-
-_ORGANIZATION = "cluster.local"
-_INJECTOR_CONFIG = "istio-sidecar-injector"
-_GRACE = 0.3
-
-
-class Injection:
-    """The webhook's settings, as the ConfigMap has them now."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._namespace = settings.namespace
-        self._settings = settings
-        self.place = self._made(Values())
-
-    def observe(self, event: str, config_map: Object) -> None:
-        """A hook for ConfigMaps; broken values leave the last good ones in use."""
-        meta = config_map["metadata"]
-        if (meta["namespace"], meta["name"]) != (self._namespace, _INJECTOR_CONFIG):
-            return
-        text = "" if event == "DELETED" else (config_map.get("data") or {}).get("values", "")
-        try:
-            self.place = self._made(parse_values(text))
-        except ValueError as error:
-            log.error("%s; the last good values stay in use", error)  # noqa: TRY400
-
-    def _made(self, values: Values) -> Place:
-        return Place(self._settings.dns_names[0], self._settings.cluster_domain, values)
-
-
-class Translation(NamedTuple):
-    """What is made of a snapshot: a proxy's configuration, and remarks on the resources in it."""
-
-    generate: Generate
-    analyse: Analysis
+if TYPE_CHECKING:
+    from lab.controlplane.assembly import Translation
 
 
 async def run(
     settings: Settings,
     stop: asyncio.Event,
-    translation: Translation,
+    load: Callable[[], Translation],
     started: Callable[[Ports], None] | None = None,
 ) -> None:
-    """Serve until `stop` is set; `started` is called with the ports in use once everything is served."""
-    async with KubeClient(settings.api_server, settings.token_file, settings.ca_file) as api:
-        trust = await Trust.load(api, settings.namespace, _ORGANIZATION)
-        metrics = Metrics()
-        state = ClusterState(settings.namespace)
-        pusher = Pusher(
-            state,
-            trust,
-            translation.generate,
-            metrics,
-            issue_for=settings.issue_for,
-            debounce=(settings.debounce, settings.debounce_max),
-        )
-        remarks = Remarks(translation.analyse)
-        tracker = Tracker(state, pusher, remarks)
-        reporter = Reporter(api, state, pusher, tracker, remarks)
-        roots = RootPublisher(api, trust)
-        bundle = BundlePublisher(api, lambda: trust.authority.roots)
-        injection = Injection(settings)
-        certificate = ServingCertificate(trust, settings.dns_names)
+    """Serve until `stop` is set.
 
-        state.hook("Secret", trust.observe)
-        state.hook("Namespace", roots.observe_namespace)
-        state.hook("ConfigMap", roots.observe_config_map)
-        state.hook("ConfigMap", injection.observe)
-        state.hook(WEBHOOKS.kind, bundle.observe)
-        followers = [Follower(api, kind, state) for kind in (*FOLLOWED.values(), WEBHOOKS)]
-        serves = asyncio.Event()
+    `load` gives the translation, in a thread; `started` is called with the ports in use once everything is served.
+    """
+    async with KubeClient(settings.api_server, settings.token_file, settings.ca_file) as api:
+        gate = Gate()
+        followers = [Follower(api, kind, gate) for kind in ALL]
 
         async def serve() -> None:
-            """Serve in the order of who can wait least; proxies last: before all is known they would be told less."""
-            monitoring = debug.build_app(api, state, pusher, tracker, metrics, lambda: serves.is_set() and bundle.done)
-            ends: list[Callable[[], Awaitable[Any]]] = []
-            try:
-                web = await serving.serve_http(monitoring, settings.host, settings.ports.monitoring)
-                ends.append(web.cleanup)
-                hook_app = webhook.build_app(lambda: injection.place, metrics)
-                hook = await serving.serve_http(hook_app, settings.host, settings.ports.webhook, certificate.context())
-                ends.append(hook.cleanup)
-                service = ads.AdsService(state, pusher, Authenticator(api), metrics, state.progress.fire)
-                for follower in followers:
-                    await follower.synced.wait()
-                state.snapshot()
-                address = f"{settings.host}:{settings.ports.xds}"
-                server, port = await ads.serve(service, address, ads.credentials(certificate.current))
-                ends.append(lambda: server.stop(_GRACE))
-                serves.set()
-                log.info("serving %d kinds to proxies on port %d", len(followers), port)
-                if started is not None:
-                    started(Ports(port, hook.addresses[0][1], web.addresses[0][1]))
-                await asyncio.Event().wait()
-            finally:
-                for end in reversed(ends):
-                    await end()
+            assembly = await asyncio.to_thread(importlib.import_module, "lab.controlplane.assembly")
+            translation = await asyncio.to_thread(load)
+            await assembly.serve(api, settings, gate, followers, translation, started)
 
-        await _until(
-            stop,
-            *(follower.run() for follower in followers),
-            serve(),
-            pusher.run(),
-            reporter.run(),
-            roots.run(),
-            bundle.run(),
-            _on_new_roots(trust, bundle),
-        )
-
-
-async def _on_new_roots(trust: Trust, bundle: BundlePublisher) -> None:
-    while True:
-        await trust.changed.wait()
-        bundle.refresh()
-
-
-async def _until(stop: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:
-    """Run all parts until `stop` is set. None of them ends by itself but by a fault, which ends them all."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(part) for part in parts]
-        await stop.wait()
-        for task in tasks:
-            task.cancel()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(follower.run()) for follower in followers]
+            tasks.append(group.create_task(serve()))
+            await stop.wait()
+            for task in tasks:
+                task.cancel()

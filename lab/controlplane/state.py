@@ -11,19 +11,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from lab.controlplane.fleet import Fleet
+from lab.controlplane.kinds import FOLLOWED
 from lab.controlplane.kubeclient import Kind, Object
 from lab.controlplane.model import KINDS
 from lab.controlplane.signals import Signal
-from lab.controlplane.snapshot import WATCHED, Snapshot, World
+from lab.controlplane.snapshot import Snapshot, World
 
 log = logging.getLogger(__name__)
 
 Key = tuple[str, str, str]
 Hook = Callable[[str, Object], None]
 
-# The cluster-wide kinds among those that translation reads.
-_CLUSTER_WIDE = frozenset({"Namespace"})
-FOLLOWED: Mapping[str, Kind] = {kind.kind: Kind(*kind, kind.kind not in _CLUSTER_WIDE) for kind in WATCHED}
 # Objects that are gone are remembered for those who wait for exactly that.
 _GONE_KEPT = 10_000
 
@@ -60,6 +58,8 @@ class ClusterState:
         self._hooks: dict[str, list[Hook]] = {}
         self.fleet = Fleet()
         self.subjects: dict[Key, Subject] = {}
+        # Everything has been listed once: what is not known is not there.
+        self.complete = False
         self.changed = Signal()
         self.progress = Signal()
         self.snapshotted = Signal()

@@ -91,7 +91,7 @@ class Tracker:
         snapshot = known.snapshot if known is not None else self._state.gone_since(key)
         proxies = tuple(self._proxies(key, snapshot))
         findings = self._remarks.on(self._state.latest).get(key, ())
-        settled = included and self._state.latest.version >= snapshot
+        settled = self._state.complete and included and self._state.latest.version >= snapshot
         blocked = any(proxy.state != "acknowledged" for proxy in proxies)
         return Liveness(
             found,
@@ -139,7 +139,7 @@ class Tracker:
     def synced(self) -> dict[str, Any]:
         """Whether every proxy has acknowledged everything."""
         proxies = self.proxies()
-        settled = self._state.settled
+        settled = self._state.complete and self._state.settled
         return {
             "synced": settled and all(row["synced"] for row in proxies),
             "snapshot": self._state.latest.version,

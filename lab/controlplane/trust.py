@@ -27,6 +27,10 @@ _SECRET_TYPE = "istio.io/ca-root"
 _LABELS = {"istio.io/config": "true"}
 
 
+class UnusableRootError(ValueError):
+    """The Secret is there and holds no authority."""
+
+
 class Api(Protocol):
     """What this needs of the API."""
 
@@ -49,12 +53,15 @@ class Trust:
 
     @classmethod
     async def load(cls, api: Api, namespace: str, organization: str) -> Trust:
-        """Read the root, or make it. Raises ValueError when the Secret cannot be used; waits for an absent API."""
+        """Read the root, or make it; ask again for as long as the API is away or refuses.
+
+        Raises UnusableRootError.
+        """
         backoff = Backoff()
         while True:
             try:
                 return cls(await _load(api, namespace, organization))
-            except Unreachable as error:
+            except (ApiError, Unreachable) as error:
                 log.warning("reading Secret %s: %s", SECRET, error)
                 await backoff.pause()
 
@@ -64,7 +71,7 @@ class Trust:
             return
         try:
             authority = _parse(secret)
-        except ValueError as error:
+        except UnusableRootError as error:
             log.error("%s; the last good root stays in use", error)  # noqa: TRY400
             return
         now = self.authority
@@ -105,9 +112,9 @@ def _parse(secret: Object) -> Authority:
             base64.b64decode(data.get(ROOT_KEY, "")),
         )
     except KeyError as error:
-        raise ValueError(f"Secret {SECRET} has no {error}: delete it to have a new root made") from None
+        raise UnusableRootError(f"Secret {SECRET} has no {error}: delete it to have a new root made") from None
     except (ValueError, TypeError) as error:
-        raise ValueError(f"Secret {SECRET} cannot be used as an authority: {error}") from None
+        raise UnusableRootError(f"Secret {SECRET} cannot be used as an authority: {error}") from None
 
 
 class RootPublisher:

@@ -32,6 +32,35 @@ class Sink(Protocol):
         """ADDED, MODIFIED or DELETED."""
 
 
+class Gate:
+    """A sink that keeps what is seen until somebody is there to take it; from then on it hands it over at once."""
+
+    def __init__(self) -> None:
+        self._sink: Sink | None = None
+        self._kept: list[Callable[[Sink], None]] = []
+
+    def open(self, sink: Sink) -> None:
+        """Hand over what was kept, in its order, and all that follows."""
+        self._sink = sink
+        for hand_over in self._kept:
+            hand_over(sink)
+        self._kept.clear()
+
+    def replace(self, kind: Kind, objects: list[Object]) -> None:
+        """These objects are all there are."""
+        self._take(lambda sink: sink.replace(kind, objects))
+
+    def apply(self, kind: Kind, event: str, obj: Object) -> None:
+        """ADDED, MODIFIED or DELETED."""
+        self._take(lambda sink: sink.apply(kind, event, obj))
+
+    def _take(self, hand_over: Callable[[Sink], None]) -> None:
+        if self._sink is not None:
+            hand_over(self._sink)
+        else:
+            self._kept.append(hand_over)
+
+
 class Backoff:
     """Pauses that double from 50 ms to 2 s, each shortened by chance so that kinds do not come back in step."""
 
@@ -97,13 +126,3 @@ class Follower:
         if words != self._complained:
             self._complained = words
             log.warning("following %s: %s", self._kind.plural, words)
-
-
-async def follow_all(followers: list[Follower], ready: Callable[[], None]) -> None:
-    """Follow all kinds; call `ready` once all have been listed. Runs until cancelled."""
-    async with asyncio.TaskGroup() as tasks:
-        for follower in followers:
-            tasks.create_task(follower.run())
-        for follower in followers:
-            await follower.synced.wait()
-        ready()

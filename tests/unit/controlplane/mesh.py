@@ -37,6 +37,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 
 from lab.controlplane import bootstrap
+from lab.controlplane.assembly import Translation
 from lab.controlplane.ca import Authority
 from lab.controlplane.config import Ports, Settings
 from lab.controlplane.delta import CDS, EDS, LDS, RDS
@@ -44,7 +45,7 @@ from lab.controlplane.findings import Finding
 from lab.controlplane.kubernetes import Origin
 from lab.controlplane.proxy import Proxy
 from lab.controlplane.secrets import GATEWAY_PREFIX, OWN
-from lab.controlplane.server import Translation, run
+from lab.controlplane.server import run
 from lab.controlplane.snapshot import Snapshot
 from lab.controlplane.xds.built import Built, any_of, build, wire
 from tests.unit.controlplane.fake_api import FakeApi, Object, serving
@@ -226,7 +227,7 @@ class Mesh:
         self._stop = asyncio.Event()
         translation = Translation(generate, lambda _: self.findings)
         started: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(run(self.settings, self._stop, translation, started.set_result))
+        self._task = asyncio.create_task(run(self.settings, self._stop, lambda: translation, started.set_result))
         await asyncio.wait({self._task, started}, return_when=asyncio.FIRST_COMPLETED, timeout=10)
         if not started.done():
             raise AssertionError("the control plane did not start") from self._task.exception()

@@ -7,6 +7,7 @@ import base64
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -263,7 +264,8 @@ async def refusal(plane: Mesh, token: str, node: str) -> tuple[grpc.StatusCode, 
         call = channel.stream_stream(METHOD, request_serializer=DeltaDiscoveryRequest.SerializeToString)(
             metadata=[("authorization", token)] if token else None, timeout=15
         )
-        await call.write(DeltaDiscoveryRequest(node=Node(id=node), type_url="type.googleapis.com/x"))
+        with suppress(grpc.aio.AioRpcError):  # who has no token is refused before it has said anything
+            await call.write(DeltaDiscoveryRequest(node=Node(id=node), type_url="type.googleapis.com/x"))
         return await call.code(), await call.details()
 
 
