@@ -16,9 +16,8 @@ def names(pods: list[Pod]) -> list[str]:
 
 
 def test_pods_that_are_worth_less_go_first() -> None:
-    unassigned = msgspec.structs.replace(
-        pod("unassigned", ready=True), spec=msgspec.structs.replace(pod("x").spec, node_name="")
-    )
+    assigned = pod("unassigned", ready=True)
+    unassigned = msgspec.structs.replace(assigned, spec=msgspec.structs.replace(assigned.spec, node_name=""))
     pending = pod("pending", phase="Pending")
     broken = pod("broken")
     young, old = pod("young", ready=True, age=9), pod("old", ready=True, age=1)
