@@ -94,10 +94,11 @@ def _split_conditions(text: str) -> tuple[list[str], list[int]]:
 
 
 def set_timeouts(action: RouteAction, route: HTTPRoute | None) -> None:
-    """No limit unless the rule sets one. Envoy would stop after 15 s."""
+    """No limit unless the rule sets one. Envoy would stop after 15 s.
+
+    `max_stream_duration` stays unset: where it is set, to zero even, Envoy no longer heeds `timeout`.
+    """
     action.timeout.CopyFrom(duration(route.timeout) if route and route.timeout else Duration())
-    action.max_stream_duration.SetInParent()
-    action.max_stream_duration.max_stream_duration.CopyFrom(Duration())
 
 
 def set_rewrite(action: RouteAction, rewrite: HTTPRewrite, match: HTTPMatchRequest | None) -> None:

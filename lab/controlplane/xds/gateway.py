@@ -85,7 +85,7 @@ def gateway_routes(
             host for server in some if _redirects(server) for _, host in server.hosts() if host not in hosts
         )
         fragments += [memo(_redirected, host, origins_of(some)) for host in redirected]
-        yield memo(configuration, name, tuple(fragments))
+        yield memo(configuration, name, tuple(fragments), setting.authorization, setting.mesh.trust_domain)
 
 
 def _redirects(server: GatewayServer) -> bool:
@@ -138,7 +138,7 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
         if not (some[0].plain_http or some[0].plain_tcp):
             listener.listener_filters.append(http.listener_filter("tls_inspector"))
         used = [each.config.origin for each in attachments if each.server in some and not each.server.plain_http]
-        yield build(TYPE_LISTENER, name, wire(listener), [*origins_of(some), *used, *setting.authorization.origins])
+        yield build(TYPE_LISTENER, name, wire(listener), [*origins_of(some), *used])
 
 
 def _chains(setting: Setting, servers: list[GatewayServer], found: list[Attached]) -> Iterator[FilterChain]:
@@ -182,7 +182,7 @@ def _https_chain(setting: Setting, server: GatewayServer, wanted: list[str]) -> 
 
 def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
     logs = telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "http"), setting.own)
-    before = [*rbac.http_filters(setting.authorization, setting.mesh.trust_domain), telemetry.announce(setting.own)]
+    before = [*rbac.http_filters(), telemetry.announce(setting.own)]
     manager = http.connection_manager("gateway", f"outbound_0.0.0.0_{server.target}", logs, before)
     manager.rds.CopyFrom(http.rds(name))
     return http.http_filter(manager)

@@ -19,7 +19,7 @@ from lab.controlplane.xds.policies import HostRules
 from lab.controlplane.xds.rbac import Authorization, authorization_of
 from lab.controlplane.xds.rules import all_hosts
 from lab.controlplane.xds.scope import RouteConfig, Scope, scope_of
-from lab.controlplane.xds.services import MeshService, Resolution, from_kubernetes
+from lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
 
 Resources = Mapping[str, Mapping[str, Built]]
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
@@ -78,13 +78,18 @@ class Generator:
             for port in ports
             if port.service is not None
         ]
+        permitted = [
+            memo(inbound.inbound_routes, port, authorization, mesh.trust_domain)
+            for port in ports
+            if port.protocol.is_http or port.protocol is Protocol.AUTO
+        ]
         called, assigned = memo(_called, memo, scope, snapshot.endpoints, snapshot.peer_authentications, mesh)
         sent = memo(_listeners, memo, scope, mesh, own, _headless(scope, snapshot.endpoints))
         return {
             TYPE_CLUSTER: {**called, **_by_name(served)},
             TYPE_ENDPOINT: assigned,
             TYPE_LISTENER: {**sent, received.name: received},
-            TYPE_ROUTE: memo(_routes, memo, scope, mesh),
+            TYPE_ROUTE: {**memo(_routes, memo, scope, mesh), **_by_name(permitted)},
         }
 
 

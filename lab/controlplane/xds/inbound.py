@@ -17,8 +17,14 @@ from envoy.config.listener.v3.listener_components_pb2 import (
     ListenerFilterChainMatchPredicate,
 )
 from envoy.config.listener.v3.listener_pb2 import Listener
-from envoy.config.route.v3.route_components_pb2 import Decorator, Route, RouteAction, RouteMatch, VirtualHost
-from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.config.route.v3.route_components_pb2 import (
+    Decorator,
+    RetryPolicy,
+    Route,
+    RouteAction,
+    RouteMatch,
+    VirtualHost,
+)
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
 )
@@ -34,6 +40,7 @@ from lab.controlplane.xds.clusters import packed_service, socket_address
 from lab.controlplane.xds.mtls import PeerPolicies
 from lab.controlplane.xds.peers import SEPARATOR, UNKNOWN
 from lab.controlplane.xds.rbac import Authorization
+from lab.controlplane.xds.routes import configuration, fragment
 from lab.controlplane.xds.services import MeshService, Protocol
 
 _SNIFFED_HTTP = ("http/1.0", "http/1.1", "h2c")
@@ -205,9 +212,9 @@ class _Maker:
             "inbound",
             f"inbound_0.0.0.0_{self.port.number}",
             telemetry.access_logs(self.mesh, reporting, self.own),
-            [telemetry.recognise(), *rbac.http_filters(self.authorization, self.mesh.trust_domain)],
+            [telemetry.recognise(), *rbac.http_filters()],
         )
-        manager.route_config.CopyFrom(_routes(self.port))
+        manager.rds.CopyFrom(http.rds(self.port.cluster))
         _tell_the_client(manager, mutual_tls=mutual_tls)
         return [http.http_filter(manager)]
 
@@ -222,11 +229,13 @@ def _tell_the_client(manager: HttpConnectionManager, *, mutual_tls: bool) -> Non
     manager.set_current_client_cert_details.uri = True
 
 
-def _routes(port: InboundPort) -> RouteConfiguration:
-    """All requests go to the application."""
+def inbound_routes(port: InboundPort, authorization: Authorization, trust_domain: str) -> Built:
+    """All requests go to the application, if the rules allow them. One that it cannot have seen is sent again."""
     action = RouteAction(cluster=port.cluster)
     actions.set_timeouts(action, None)
+    action.retry_policy.CopyFrom(RetryPolicy(retry_on="reset-before-request", num_retries={"value": 2}))
     operation = f"{port.service.hostname}:{port.number}/*" if port.service else "inbound/*"
     route = Route(name="default", match=RouteMatch(prefix="/"), route=action, decorator=Decorator(operation=operation))
     host = VirtualHost(name=f"inbound|http|{port.number}", domains=["*"], routes=[route])
-    return RouteConfiguration(name=port.cluster, virtual_hosts=[host], validate_clusters={"value": False})
+    origins = [port.service.origin] if port.service else []
+    return configuration(port.cluster, (fragment(host, origins),), authorization, trust_domain)

@@ -21,6 +21,7 @@ from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac
 from envoy.type.matcher.v3.path_pb2 import PathMatcher
 from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
+from google.protobuf.any_pb2 import Any as AnyMessage
 
 from lab.controlplane.kubernetes import Origin
 from lab.controlplane.model import AuthorizationPolicy
@@ -31,6 +32,9 @@ from lab.controlplane.xds.mtls import selects
 
 AuthConfig = Config[AuthorizationPolicy]
 Action = Literal["ALLOW", "DENY"]
+
+# In the order in which they are asked.
+_HTTP_FILTERS = {RBAC.DENY: "envoy.filters.http.rbac.deny", RBAC.ALLOW: "envoy.filters.http.rbac.allow"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class Authorization:
     def origins(self) -> tuple[Origin, ...]:
         """Where they come from."""
         return tuple(config.origin for config in (*self.deny, *self.allow))
+
+
+NOBODY_REFUSED = Authorization()
 
 
 def authorization_of(
@@ -64,12 +71,21 @@ def authorization_of(
     )
 
 
-def http_filters(authorization: Authorization, trust_domain: str) -> list[HttpFilter]:
-    """The filters of an HTTP chain."""
-    return [
-        HttpFilter(name="envoy.filters.http.rbac", typed_config=any_of(http_rbac.RBAC(rules=rules)))
+def http_filters() -> list[HttpFilter]:
+    """The filters of an HTTP chain. They allow everything by themselves: the rules come with the routes.
+
+    For a change of routes is in force with the next request, whereas a change of the listener leaves the old rules to
+    the connections that are there, until they have drained.
+    """
+    return [HttpFilter(name=name, typed_config=any_of(http_rbac.RBAC())) for name in _HTTP_FILTERS.values()]
+
+
+def route_filters(authorization: Authorization, trust_domain: str) -> dict[str, AnyMessage]:
+    """The rules of the HTTP filters, by their names, to be put into a configuration of routes."""
+    return {
+        _HTTP_FILTERS[rules.action]: any_of(http_rbac.RBACPerRoute(rbac=http_rbac.RBAC(rules=rules)))
         for rules in _rules(authorization, trust_domain, tcp=False)
-    ]
+    }
 
 
 def network_filters(authorization: Authorization, trust_domain: str) -> list[Filter]:

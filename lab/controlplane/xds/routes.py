@@ -20,11 +20,12 @@ from lab.controlplane.kubernetes import Origin
 from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.model import VirtualService
 from lab.controlplane.snapshot import Config
-from lab.controlplane.xds import actions, hosts, names
+from lab.controlplane.xds import actions, hosts, names, rbac
 from lab.controlplane.xds.built import TYPE_ROUTE, Built, build, wire
 from lab.controlplane.xds.matching import Viewpoint
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.policies import HostRules
+from lab.controlplane.xds.rbac import NOBODY_REFUSED, Authorization
 from lab.controlplane.xds.rules import Target, add_hash_policy, destination_hosts, routes
 from lab.controlplane.xds.scope import MESH, RouteConfig, Scope
 from lab.controlplane.xds.services import MeshPort, MeshService, Protocol
@@ -152,12 +153,19 @@ def fragment(host: VirtualHost, origins: Iterable[Origin]) -> Fragment:
     return Fragment(tuple(host.domains), wire(RouteConfiguration(virtual_hosts=[host])), tuple(origins))
 
 
-def configuration(name: str, fragments: tuple[Fragment, ...]) -> Built:
+def configuration(
+    name: str, fragments: tuple[Fragment, ...], authorization: Authorization = NOBODY_REFUSED, trust_domain: str = ""
+) -> Built:
     """A RouteConfiguration of virtual hosts that are serialised already. Hosts are compared without their ports.
 
     Envoy refuses a configuration that names a domain twice, so the first virtual host to name one keeps it.
     """
-    head = RouteConfiguration(name=name, validate_clusters=BoolValue(value=False), ignore_port_in_host_matching=True)
+    head = RouteConfiguration(
+        name=name,
+        validate_clusters=BoolValue(value=False),
+        ignore_port_in_host_matching=True,
+        typed_per_filter_config=rbac.route_filters(authorization, trust_domain),
+    )
     taken: set[str] = set()
     kept: list[Fragment] = []
     for part in fragments:
@@ -165,4 +173,5 @@ def configuration(name: str, fragments: tuple[Fragment, ...]) -> Built:
             taken.update(part.domains)
             kept.append(part)
     body = b"".join([wire(head), *(part.body for part in kept)])
-    return build(TYPE_ROUTE, name, body, (origin for part in kept for origin in part.origins))
+    origins = [origin for part in kept for origin in part.origins]
+    return build(TYPE_ROUTE, name, body, [*origins, *authorization.origins])
