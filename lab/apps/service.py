@@ -8,17 +8,23 @@ import sys
 from collections.abc import Sequence
 
 from lab.apps.http.connection import Handler
-from lab.apps.http.server import DRAIN_SECONDS, Server, stop_requested
+from lab.apps.http.server import DRAIN_SECONDS, LINGER_SECONDS, Server, stop_requested
 
 
-def run(name: str, handler: Handler, ports: Sequence[int], drain: float = DRAIN_SECONDS) -> int:
+def run(
+    name: str,
+    handler: Handler,
+    ports: Sequence[int],
+    linger: float = LINGER_SECONDS,
+    drain: float = DRAIN_SECONDS,
+) -> int:
     """Serve until SIGTERM. Exit code 1 when a port cannot be opened."""
     # The imports live as long as the process: keeping them out of the collector's sight spares copies of shared pages.
     gc.freeze()
-    return asyncio.run(_run(name, handler, ports, drain))
+    return asyncio.run(_run(name, handler, ports, linger, drain))
 
 
-async def _run(name: str, handler: Handler, ports: Sequence[int], drain: float) -> int:
+async def _run(name: str, handler: Handler, ports: Sequence[int], linger: float, drain: float) -> int:
     stop = stop_requested()
     server = Server(handler)
     try:
@@ -28,7 +34,7 @@ async def _run(name: str, handler: Handler, ports: Sequence[int], drain: float) 
         log(f"{name}: cannot listen: {error.strerror or error}")
         return 1
     await stop.wait()
-    await server.close(drain)
+    await server.finish(linger, drain)
     log(f"{name} has finished what was under way")
     return 0
 

@@ -35,8 +35,8 @@ class Namespaces:
         if not self._keep:
             self._api.delete(Reference("v1", "Namespace", name))
 
-    def wait_removed(self, timeout: float) -> None:
-        """Wait until all that were made are gone.
+    def remove_all(self, timeout: float) -> None:
+        """Delete all that were made and wait until they are gone.
 
         Raises:
             TimeoutError: naming those that are left.
@@ -44,6 +44,8 @@ class Namespaces:
         if self._keep or not self._made:
             return
         ours = set(self._made)
+        for name in ours:
+            self.remove(name)
 
         def gone(items: Items) -> bool:
             return not ours & set(items)

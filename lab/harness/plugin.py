@@ -6,7 +6,7 @@ Every pytest in this environment loads it, so it imports next to nothing before 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,21 +52,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"is about {', '.join(marker.args)} clusters; this one is {cluster}")
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach evidence to the report of a test that failed."""
-    outcome: Any = yield
-    report = outcome.get_result()
-    if not report.failed or call.when == "teardown":
-        return
-    for name in ("mesh", "shared_mesh"):
-        mesh = getattr(item, "funcargs", {}).get(name)
+    report = yield
+    if report.failed and call.when != "teardown":
+        mesh = next((_fixtures(item)[name] for name in ("mesh", "shared_mesh") if name in _fixtures(item)), None)
         if mesh is not None:
             from lab.harness.evidence import collect
 
             reports = Path(item.config.getoption("--mesh-reports"))
             report.sections.append(("mesh-lab", collect(mesh, reports, item.nodeid)))
-            return
+    return report
+
+
+def _fixtures(item: pytest.Item) -> dict[str, Any]:
+    return getattr(item, "funcargs", {})
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +121,7 @@ def namespaces(kube: Api, request: pytest.FixtureRequest) -> Iterator[Namespaces
 
     made = Namespaces(kube, LABEL, keep=request.config.getoption("--keep-namespaces"))
     yield made
-    made.wait_removed(GONE_SECONDS)
+    made.remove_all(GONE_SECONDS)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -49,13 +48,13 @@ class Running:
 
     def kill(self) -> None:
         """End it at once, if it runs."""
-        with contextlib.suppress(ProcessLookupError):
+        if self._process.returncode is None:
             self._process.kill()
-        self._process.communicate()
+            self._process.communicate()
 
 
 class Sending:
-    """Requests that are being sent."""
+    """Requests that are being sent; what is left of them ends with its `with` block."""
 
     def __init__(self, running: Running, limit: float) -> None:
         self._running = running
@@ -72,8 +71,10 @@ class Sending:
             raise CommandFailed(done.args, done)
         return parse_results(done.stdout.splitlines())
 
-    def kill(self) -> None:
-        """End it at once."""
+    def __enter__(self) -> Sending:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._running.kill()
 
 
@@ -101,10 +102,11 @@ class TrafficClient:
         Raises:
             CommandFailed: the client could not run.
         """
-        return self.start(url, count, **options).results()
+        with self.sending(url, count, **options) as sending:
+            return sending.results()
 
-    def start(self, url: str, count: int = 1, **options: Any) -> Sending:
-        """Begin to send requests, and go on."""
+    def sending(self, url: str, count: int = 1, **options: Any) -> Sending:
+        """Begin to send requests, to do something else meanwhile: `with client.sending(...) as sending`."""
         deadline = float(options.get("deadline", 120.0))
         command = send_command(url, count, options)
         arguments = self._api.kubectl_command(

@@ -54,7 +54,10 @@ MISTAKES = {
     "not YAML": ("a: [", "error converting YAML to JSON"),
     "unknown kind": ("apiVersion: v1\nkind: Gizmo\nmetadata: {name: a}\n", 'no matches for kind "Gizmo"'),
     "unknown field": (POD.format(line="colour: red"), 'unknown field "spec.containers[0].colour"'),
-    "wrong type": (POD.format(line="ports: [{containerPort: many}]"), "spec.containers[0].ports[0].containerPort"),
+    "wrong type": (
+        POD.format(line="ports: [{containerPort: many}]"),
+        "spec.containers.ports.containerPort of type int32",
+    ),
     "bad enum value": (POD.format(line="imagePullPolicy: Sometimes"), "spec.containers[0].imagePullPolicy"),
     "negative weight": (SERVICE.format(line="weight: -1"), "spec.http[0].route[0].weight"),
     "unknown field of the mesh": (SERVICE.format(line="wieght: 1"), 'unknown field "spec.http[0].route[0].wieght"'),

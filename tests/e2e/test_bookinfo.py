@@ -57,8 +57,11 @@ def test_the_canary_scenario_sends_one_in_ten_to_the_new_version(bookinfo: Mesh,
 
 def test_the_delay_scenario_breaks_the_page_for_jason_alone(bookinfo: Mesh, client: TrafficClient) -> None:
     jason = {"cookie": "session=jason"}
-    with bookinfo.applied(SCENARIOS / "header-routing.yaml"), bookinfo.applied(SCENARIOS / "fault-delay.yaml"):
-        slow = client.start(PAGE, 1, headers=jason, show_body=True, timeout=20)
+    with (
+        bookinfo.applied(SCENARIOS / "header-routing.yaml"),
+        bookinfo.applied(SCENARIOS / "fault-delay.yaml"),
+        client.sending(PAGE, headers=jason, show_body=True, timeout=20) as slow,
+    ):
         others = client.send(PAGE, 5, show_body=True)
         broken = slow.results()
     assert "Sorry, product reviews are currently unavailable" in broken[0].body

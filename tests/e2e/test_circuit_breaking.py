@@ -47,20 +47,18 @@ def test_exactly_what_exceeds_the_connection_and_the_queue_is_refused(
     with shop.applied(destination_rule("echo", policy={"connectionPool": pool})):
         proxy = shop.proxy("client")
         before = overflows(proxy.stats("overflow"))
-        first = client.start(HELD, 1)
-        eventually(lambda: server.holding() == 1, timeout=10, why="the first request occupies the only slot")
-        others = client.start(HELD, 9, concurrency=9, timeout=15)
 
         def refused() -> int:
             return overflows(proxy.stats("overflow")) - before
 
-        eventually(lambda: refused() >= 8, timeout=10, why="the proxy refuses what is too much")
-        server.release()
-        eventually(lambda: server.holding() == 1, timeout=10, why="the request that waited takes the slot")
-        server.release()
-        results = first.results() + others.results()
-        counted = refused()
-    assert_overflow(results, served=2, counted=counted)
+        with client.sending(HELD) as first, client.sending(HELD, 9, concurrency=9, timeout=15) as others:
+            eventually(lambda: server.holding() == 1, timeout=10, why="one request occupies the only slot")
+            eventually(lambda: refused() >= 8, timeout=10, why="the proxy refuses what is too much")
+            server.release()
+            eventually(lambda: server.holding() == 1, timeout=10, why="the request that waited takes the slot")
+            server.release()
+            results = first.results() + others.results()
+        assert_overflow(results, served=2, counted=refused())
 
 
 def overflows(stats: dict[str, int]) -> int:
@@ -68,10 +66,10 @@ def overflows(stats: dict[str, int]) -> int:
 
 
 def test_without_a_circuit_breaker_all_are_served(client: TrafficClient, server: EchoControl) -> None:
-    many = client.start(HELD, 10, concurrency=10)
-    eventually(lambda: server.holding() == 10, timeout=10, why="all ten reach the server at once")
-    server.release()
-    assert_all(many.results())
+    with client.sending(HELD, 10, concurrency=10) as many:
+        eventually(lambda: server.holding() == 10, timeout=10, why="all ten reach the server at once")
+        server.release()
+        assert_all(many.results())
 
 
 def test_a_failing_endpoint_is_ejected_and_comes_back(shop: Mesh, client: TrafficClient) -> None:

@@ -24,16 +24,17 @@ def scale(mesh: Mesh, replicas: int) -> None:
 
 
 def test_discovery_follows_scaling_and_no_request_is_lost(mesh: Mesh, client: TrafficClient) -> None:
-    under_way = client.start("http://echo", 1500, rate=300, concurrency=20)
-    scale(mesh, 3)
-    mesh.wait_endpoints("echo", 3)
-    grown = client.send("http://echo", 200)
-    scale(mesh, 1)
-    mesh.wait_endpoints("echo", 1)
-    shrunk = client.send("http://echo", 100)
+    with client.sending("http://echo", 1500, rate=300, concurrency=20) as under_way:
+        scale(mesh, 3)
+        mesh.wait_endpoints("echo", 3)
+        grown = client.send("http://echo", 200)
+        scale(mesh, 1)
+        mesh.wait_endpoints("echo", 1)
+        shrunk = client.send("http://echo", 100)
+        all_along = under_way.results()
 
     assert_all(grown)
     assert len(grown.counts("hostname")) == 3, "every replica is used once it is ready"
     assert_all(shrunk)
     assert len(shrunk.counts("hostname")) == 1, "no replica is used that is going"
-    assert_no_errors(under_way.results())
+    assert_no_errors(all_along)

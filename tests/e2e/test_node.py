@@ -46,7 +46,8 @@ def ready(obj: Object) -> bool:
 
 def test_a_container_that_ends_is_restarted_and_its_log_kept(shared_mesh: Mesh) -> None:
     shared_mesh.apply(pod("restarts", shell("echo run $$ $(date +%s%N); sleep 0.3; exit 3")))
-    found = wait_pod(shared_mesh, "restarts", lambda p: main(p).get("restartCount", 0) >= 1, "it is restarted")
+    found = wait_pod(shared_mesh, "restarts", lambda p: main(p).get("lastState"), "it is restarted")
+    assert main(found)["restartCount"] >= 1
     last = main(found)["lastState"]["terminated"]
     assert (last["exitCode"], last["reason"]) == (3, "Error")
     previous = shared_mesh.api.kubectl("-n", shared_mesh.namespace, "logs", "--previous", "restarts")

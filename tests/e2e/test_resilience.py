@@ -42,13 +42,13 @@ def system(shop: Mesh) -> Mesh:
 def test_traffic_flows_while_the_control_plane_is_killed_and_it_catches_up(
     shop: Mesh, system: Mesh, client: TrafficClient
 ) -> None:
-    under_way = client.start("http://echo", 1200, rate=200, concurrency=10)
     killed = system.pod("istiod")["metadata"]["name"]
-    shop.api.delete(Reference("v1", "Pod", killed, SYSTEM), grace=0)
-    with shop.applied(virtual_service("echo", route(to("echo", "v2")))):
-        assert system.pod("istiod")["metadata"]["name"] != killed
-        assert_all(client.send("http://echo", 50), version="v2")
-    assert_no_errors(under_way.results())
+    with client.sending("http://echo", 1200, rate=200, concurrency=10) as under_way:
+        shop.api.delete(Reference("v1", "Pod", killed, SYSTEM), grace=0)
+        with shop.applied(virtual_service("echo", route(to("echo", "v2")))):
+            assert system.pod("istiod")["metadata"]["name"] != killed
+            assert_all(client.send("http://echo", 50), version="v2")
+        assert_no_errors(under_way.results())
 
 
 @pytest.fixture

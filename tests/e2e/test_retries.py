@@ -93,10 +93,11 @@ def test_by_default_a_503_of_the_application_is_not_retried(client: TrafficClien
     assert attempts(server, results) == [1] * REQUESTS
 
 
-def test_a_connection_that_is_cut_is_retried_where_the_route_says_so(
+def test_an_application_that_cuts_the_connection_is_a_503_to_retry(
     shop: Mesh, client: TrafficClient, server: EchoControl
 ) -> None:
-    with shop.applied(retrying(attempts=2, retryOn="reset")):
+    # The server's sidecar answers for its application: what the client's sees is no reset, but a 503.
+    with shop.applied(retrying(attempts=2, retryOn="gateway-error")):
         results = client.send("http://echo/?close", 5, distinct_ids=True)
     assert_all(results, status=503)
     assert attempts(server, results) == [3] * 5

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from lab.apps.echo.handler import Echo
 from lab.apps.echo.tcp import listen_tcp
-from lab.apps.http.server import Server, stop_requested
+from lab.apps.http.server import LINGER_SECONDS, Server, stop_requested
 from lab.apps.service import log
 
 
@@ -18,11 +18,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--port", type=int, action="append", metavar="N", help="HTTP/1.1 and HTTP/2 (default 8080)")
     parser.add_argument("--tcp", type=int, action="append", default=[], metavar="N", help="plain TCP")
     parser.add_argument("--drain", type=float, default=5.0, metavar="S", help="time to finish requests after SIGTERM")
+    parser.add_argument(
+        "--linger", type=float, default=LINGER_SECONDS, metavar="S", help="time to go on serving after SIGTERM"
+    )
     options = parser.parse_args(arguments)
-    return asyncio.run(_run(options.port or [8080], options.tcp, options.drain))
+    return asyncio.run(_run(options.port or [8080], options.tcp, options.linger, options.drain))
 
 
-async def _run(ports: Sequence[int], tcp_ports: Sequence[int], drain: float) -> int:
+async def _run(ports: Sequence[int], tcp_ports: Sequence[int], linger: float, drain: float) -> int:
     stop = stop_requested()
     echo = Echo()
     server = Server(echo)
@@ -34,7 +37,7 @@ async def _run(ports: Sequence[int], tcp_ports: Sequence[int], drain: float) -> 
         log(f"echo: cannot listen: {error.strerror or error}")
         return 1
     await stop.wait()
-    await server.close(drain)
+    await server.finish(linger, drain)
     for listener in tcp:
         listener.close()
     log(f"echo {echo.version} has finished what was under way")

@@ -32,11 +32,16 @@ class Connection(asyncio.Protocol):
     """A TCP connection that becomes HTTP/1.1 or HTTP/2 (prior knowledge) by its first bytes."""
 
     def __init__(
-        self, handler: Handler, choose: Callable[[Connection, bytes], Session], ended: Callable[[Connection], None]
+        self,
+        handler: Handler,
+        choose: Callable[[Connection, bytes], Session],
+        ended: Callable[[Connection], None],
+        leaving: Callable[[], bool],
     ) -> None:
         self.handler = handler
         self._choose = choose
         self._ended = ended
+        self.leaving = leaving
         self.transport: asyncio.Transport | None = None
         self.peer = ""
         self.port = 0

@@ -102,7 +102,7 @@ class Http1Session:
             while self._waiting:
                 request, keep_alive = self._waiting.popleft()
                 response = await _handled(self._connection, request)
-                keep_alive = keep_alive and not self._closing
+                keep_alive = keep_alive and not (self._closing or self._connection.leaving())
                 await self._send(request, response, keep_alive)
                 if not keep_alive:
                     self._closing = True

@@ -164,6 +164,21 @@ async def test_closing_finishes_what_is_under_way_and_refuses_what_is_new(start:
     assert not server.connections
 
 
+async def test_who_is_leaving_serves_on_for_a_while_and_closes_what_it_answers(start: Start) -> None:
+    server, url = await start(mirror)
+    client = Client(parse_url(url)[0])
+    await client.request("GET", "/kept")
+    leaving = asyncio.ensure_future(server.finish(0.3))
+    await asyncio.sleep(0)
+    last = await client.request("GET", "/last")
+    assert (await fetch(url)).status == 201, "new connections are served too"
+    assert last.headers.get("connection") == "close"
+    client.close()
+    await leaving
+    with pytest.raises(RequestError):
+        await fetch(url)
+
+
 async def test_closing_does_not_wait_longer_than_its_limit(start: Start) -> None:
     begun = asyncio.Event()
 
