@@ -28,6 +28,7 @@ class FakeApi:
         self._events: list[tuple[int, str, Object]] = []
         self._moved = asyncio.Condition()
         self._runner: web.AppRunner | None = None
+        self._serves = False
 
     async def put(self, collection: str, obj: Object) -> Object:
         """Create or replace. `collection` is the plural, as in `pods`."""
@@ -59,12 +60,16 @@ class FakeApi:
 
     async def stop(self) -> None:
         """Be gone, as a restarting API server is."""
+        async with self._moved:
+            self._serves = False
+            self._moved.notify_all()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
 
     async def start(self, port: int = 0) -> int:
         """Serve; gives the port."""
+        self._serves = True
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -140,14 +145,15 @@ class FakeApi:
         response = web.StreamResponse()
         await response.prepare(request)
         seen = int(request.query["resourceVersion"])
-        while True:
+        while self._serves:
             for version, kind, event in [event for event in self._events if event[0] > seen]:
                 seen = version
                 if kind == collection:
                     await response.write(orjson.dumps(event) + b"\n")
             async with self._moved:
-                while not self._events or self._events[-1][0] <= seen:
+                while self._serves and (not self._events or self._events[-1][0] <= seen):
                     await self._moved.wait()
+        return response
 
 
 @asynccontextmanager

@@ -44,6 +44,7 @@ from lab.controlplane.delta import CDS, EDS, LDS, RDS
 from lab.controlplane.findings import Finding
 from lab.controlplane.kubernetes import Origin
 from lab.controlplane.proxy import Proxy
+from lab.controlplane.push import Generate
 from lab.controlplane.secrets import GATEWAY_PREFIX, OWN
 from lab.controlplane.server import run
 from lab.controlplane.snapshot import Snapshot
@@ -52,7 +53,6 @@ from tests.unit.controlplane.fake_api import FakeApi, Object, serving
 
 ENVOY = Path(sysconfig.get_path("scripts")) / "envoy"
 ADS = ConfigSource(ads=AggregatedConfigSource(), resource_api_version="V3")
-POD_UID = "uid-1"
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
@@ -71,7 +71,7 @@ def pod(name: str, *, namespace: str = "default", ip: str = "127.0.0.1", templat
         "metadata": {
             "name": name,
             "namespace": namespace,
-            "uid": POD_UID,
+            "uid": f"uid of {namespace}/{name}",
             "annotations": annotations,
             "labels": {"app": name, "security.istio.io/tlsMode": "istio"},
         },
@@ -194,6 +194,7 @@ class Mesh:
     directory: Path
     session: aiohttp.ClientSession
     settings: Settings
+    translate: Generate
     findings: list[Finding] = field(default_factory=list)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
@@ -208,11 +209,13 @@ class Mesh:
         """Where a resource stands, after waiting for it to be live."""
         return await self.ask("debug/config", kind=kind, namespace=namespace, name=name, wait=str(wait))
 
-    async def add_pod(self, name: str, *, namespace: str = "default", templates: str = "") -> str:
+    async def add_pod(
+        self, name: str, *, namespace: str = "default", ip: str = "127.0.0.1", templates: str = ""
+    ) -> str:
         """A pod, and a token for it."""
-        await self.api.put("pods", pod(name, namespace=namespace, templates=templates))
+        await self.api.put("pods", pod(name, namespace=namespace, ip=ip, templates=templates))
         token = f"token-of-{namespace}-{name}"
-        self.api.tokens[token] = (namespace, "default", name, POD_UID)
+        self.api.tokens[token] = (namespace, "default", name, f"uid of {namespace}/{name}")
         return token
 
     async def kill(self) -> None:
@@ -225,7 +228,7 @@ class Mesh:
     async def start(self) -> None:
         """The control plane is there, on the same ports when it was there before."""
         self._stop = asyncio.Event()
-        translation = Translation(generate, lambda _: self.findings)
+        translation = Translation(self.translate, lambda _: self.findings)
         started: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(run(self.settings, self._stop, lambda: translation, started.set_result))
         await asyncio.wait({self._task, started}, return_when=asyncio.FIRST_COMPLETED, timeout=10)
@@ -236,8 +239,10 @@ class Mesh:
 
 
 @asynccontextmanager
-async def meshed(directory: Path, *, issue_for: timedelta = timedelta(hours=24)) -> AsyncIterator[Mesh]:
-    """A control plane that serves."""
+async def meshed(
+    directory: Path, *, issue_for: timedelta = timedelta(hours=24), translate: Generate | None = None
+) -> AsyncIterator[Mesh]:
+    """A control plane that serves; with this module's translation if none is given."""
     async with serving() as api, aiohttp.ClientSession() as session:
         await api.put("namespaces", {"metadata": {"name": "default"}})
         (directory / "token").write_text("istiod's own")
@@ -250,7 +255,7 @@ async def meshed(directory: Path, *, issue_for: timedelta = timedelta(hours=24))
             host="127.0.0.1",
             ports=Ports(0, 0, 0),
         )
-        mesh = Mesh(api, Ports(0, 0, 0), directory, session, settings)
+        mesh = Mesh(api, Ports(0, 0, 0), directory, session, settings, translate or generate)
         await mesh.start()
         try:
             await api.until(lambda: api.find("configmaps", "istio-ca-root-cert", "default") is not None)
