@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import yaml
@@ -34,7 +35,8 @@ def collect(mesh: Mesh, reports: Path, test: str) -> str:
     What cannot be had is named in the summary: evidence must not hide the failure that it is about.
     """
     folder = reports / "failures" / re.sub(r"[^\w.-]+", "-", test).strip("-")[-150:]
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     summary = [f"namespace {mesh.namespace}; details in {folder}"]
     objects = _objects(mesh, summary)
     with (folder / "objects.yaml").open("w", encoding="utf-8") as file:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from lab.harness.api import Api, Object
 
 SIDECAR = "istio-proxy"
+ADMIN_PORT, METRICS_PORT = 15000, 15090
 
 
 class Proxy:
@@ -23,17 +24,24 @@ class Proxy:
         self._pod = pod
         self.name = str(pod["metadata"]["name"])
 
+    def metrics(self) -> str:
+        """What Prometheus gets from the pod."""
+        return self._ask("/stats/prometheus", port=METRICS_PORT)
+
     def admin(self, path: str, *, post: bool = False) -> str:
         """What the administration interface answers.
 
         Raises:
             CommandFailed: there is no Envoy in the pod, or it answers with an error.
         """
+        return self._ask(path, post=post)
+
+    def _ask(self, path: str, *, port: int = ADMIN_PORT, post: bool = False) -> str:
         container, program = self._way_in()
         if program == "pilot-agent":
-            command = [program, "request", "POST" if post else "GET", path.lstrip("/")]
+            command = [program, "request", "--debug-port", str(port), "POST" if post else "GET", path.lstrip("/")]
         else:
-            command = [program, "admin", path, *(["--post"] if post else [])]
+            command = [program, "admin", path, "--port", str(port), *(["--post"] if post else [])]
         return self._api.kubectl("exec", "-n", self._namespace, self.name, "-c", container, "--", *command)
 
     def _way_in(self) -> tuple[str, str]:

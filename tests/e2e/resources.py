@@ -21,9 +21,9 @@ def route(*destinations: Object, **more: Any) -> Object:
     return {**more, "route": list(destinations)}
 
 
-def to(host: str, subset: str = "", weight: int | None = None) -> Object:
-    """A destination, with a share of the traffic if a weight is given."""
-    destination: Object = {"host": host}
+def to(host: str, subset: str = "", weight: int | None = None, port: int | None = None) -> Object:
+    """A destination; a gateway needs the port of a service that has several."""
+    destination: Object = {"host": host} | ({} if port is None else {"port": {"number": port}})
     if subset:
         destination["subset"] = subset
     return {"destination": destination} | ({} if weight is None else {"weight": weight})

@@ -85,9 +85,10 @@ def test_a_route_to_a_missing_subset_is_reported_on_the_resource(shop: Mesh) -> 
 
 
 def _reports(mesh: Mesh, ref: Reference) -> str:
-    """What the control plane says of a resource: in its conditions and in events."""
-    conditions = mesh.api.get(ref).get("status", {}).get("conditions", [])
-    texts = [condition.get("message", "") for condition in conditions]
+    """What the control plane says of a resource: in its status and in events."""
+    status = mesh.api.get(ref).get("status", {})
+    told = [*status.get("conditions", []), *status.get("validationMessages", [])]
+    texts = [entry.get("message", "") for entry in told]
     texts += [event.get("message", "") for event in mesh.events(ref.kind, ref.name)]
     return "\n".join(text for text in texts if text)
 

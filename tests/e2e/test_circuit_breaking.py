@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.harness.api import Object
 from lab.harness.assertions import assert_all, assert_ejected, assert_overflow
 from lab.harness.convergence import eventually
 from lab.harness.mesh import Mesh
-from lab.harness.proxies import total
+from lab.harness.proxies import Proxy, total
 from lab.harness.traffic import EchoControl, TrafficClient
 
 from .resources import destination_rule
@@ -72,27 +73,49 @@ def test_without_a_circuit_breaker_all_are_served(client: TrafficClient, server:
         assert_all(many.results())
 
 
-def test_a_failing_endpoint_is_ejected_and_comes_back(shop: Mesh, client: TrafficClient) -> None:
-    broken = shop.echo("pair", "v2")
+def detecting(base_ejection_time: str) -> Object:
+    """Three errors in a row put an endpoint out, however many are left."""
+    detection = {"consecutive5xxErrors": 3, "interval": "0.2s", "maxEjectionPercent": 100}
+    policy = {"outlierDetection": {**detection, "baseEjectionTime": base_ejection_time}}
+    return destination_rule("pair", policy=policy)
+
+
+@pytest.fixture
+def broken(shop: Mesh) -> Iterator[EchoControl]:
+    """An endpoint of two that answers everything with 500."""
+    endpoint = shop.echo("pair", "v2")
+    endpoint.answer_all_with(500)
+    yield endpoint
+    endpoint.answer_normally()
+
+
+def ejections(proxy: Proxy, statistic: str) -> int:
+    return total(proxy.stats(statistic), "pair", statistic)
+
+
+def test_a_failing_endpoint_is_ejected(shop: Mesh, client: TrafficClient, broken: EchoControl) -> None:
     hostname = shop.pod("pair", "v2")["metadata"]["name"]
-    detection = {"consecutive5xxErrors": 3, "interval": "0.2s", "baseEjectionTime": "1s", "maxEjectionPercent": 100}
-    with shop.applied(destination_rule("pair", policy={"outlierDetection": detection})):
+    with shop.applied(detecting("120s")):
+        failing = client.send("http://pair", 40).with_status(500)
         proxy = shop.proxy("client")
-
-        def ejected() -> int:
-            return total(proxy.stats("ejections_active"), "pair", "ejections_active")
-
-        broken.answer_all_with(500)
-        failing = client.send("http://pair", 40)
-        eventually(lambda: ejected() >= 1, timeout=5, why="Envoy's main thread tells its workers of the ejection")
+        eventually(
+            lambda: ejections(proxy, "ejections_active") == 1, timeout=5, why="Envoy's main thread tells its workers"
+        )
         without = client.send("http://pair", 50)
-        broken.answer_normally()
-        eventually(lambda: ejected() == 0, timeout=15, why="the ejection ends after its time")
-        healed = client.send("http://pair", 100)
-    failures = failing.with_status(500)
-    assert 3 <= len(failures) <= 6, "three in a row are enough, and what was already on its way"
-    assert {result.hostname for result in failures} == {hostname}
+    assert 3 <= len(failing) <= 6, "three in a row are enough, and what was already on its way"
+    assert {result.hostname for result in failing} == {hostname}
     assert_all(without)
     assert_ejected(without, hostname)
+
+
+def test_an_ejected_endpoint_comes_back(shop: Mesh, client: TrafficClient, broken: EchoControl) -> None:
+    with shop.applied(detecting("1s")):
+        proxy = shop.proxy("client")
+        before = ejections(proxy, "ejections_enforced_total")
+        client.send("http://pair", 40)
+        eventually(lambda: ejections(proxy, "ejections_enforced_total") > before, timeout=5, why="it is ejected")
+        broken.answer_normally()
+        eventually(lambda: ejections(proxy, "ejections_active") == 0, timeout=15, why="an ejection ends after its time")
+        healed = client.send("http://pair", 100)
     assert_all(healed)
     assert len(healed.counts("hostname")) == 2

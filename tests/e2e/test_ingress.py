@@ -54,7 +54,7 @@ def https(host: str, secret: str) -> Object:
 
 
 def routes(host: str) -> Object:
-    rules = route(to("echo", "v2"), match=[{"uri": {"prefix": "/new"}}]), route(to("echo", "v1"))
+    rules = route(to("echo", "v2", port=80), match=[{"uri": {"prefix": "/new"}}]), route(to("echo", "v1", port=80))
     return virtual_service(host, *rules, name="front", gateways=["front"])
 
 

@@ -65,4 +65,5 @@ def test_the_sidecar_runs_as_its_own_user(labelled: Mesh) -> None:
 def test_the_sidecar_tells_of_itself_on_its_ports(labelled: Mesh) -> None:
     client = labelled.client("plain")
     assert client.send("http://127.0.0.1:15021/healthz/ready")[0].status == 200
-    assert "istio_" in client.send("http://127.0.0.1:15090/stats/prometheus", show_body=True)[0].body
+    client.send("http://istiod.istio-system:15014/ready")
+    assert "istio_requests_total" in labelled.proxy("plain").metrics()
