@@ -44,20 +44,25 @@ class ServingCertificate:
 
     def context(self) -> ssl.SSLContext:
         """A server's TLS context that shows the current certificate at every handshake."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        shown: list[Leaf] = []
+        leaf, within = self.current(), _context(self.current())
 
-        def show(_socket: ssl.SSLObject | ssl.SSLSocket, _name: str | None, used: ssl.SSLContext) -> None:
-            leaf = self.current()
-            if shown != [leaf]:
-                _load(used, leaf)
-                shown[:] = [leaf]
+        def choose(connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _first: ssl.SSLContext) -> None:
+            # A connection has taken its certificate from its context already: only another context changes it.
+            nonlocal leaf, within
+            if self.current() is not leaf:
+                leaf, within = self.current(), _context(self.current())
+            connection.context = within
 
-        _load(context, self.current())
-        shown[:] = [self.current()]
-        context.sni_callback = show
-        return context
+        first = _context(leaf)
+        first.sni_callback = choose
+        return first
+
+
+def _context(leaf: Leaf) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load(context, leaf)
+    return context
 
 
 def _load(context: ssl.SSLContext, leaf: Leaf) -> None:
