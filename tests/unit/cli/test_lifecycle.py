@@ -206,3 +206,13 @@ def test_status_prints_the_path_of_the_kubeconfig(
     with pytest.raises(SystemExit):
         status.show(lab, "kubeconfig")
     assert capsys.readouterr().out == f"{lab.kubeconfig}\n"
+
+
+def test_a_quiet_up_says_nothing(
+    lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installs(monkeypatch, good)
+    lifecycle.up(lab, keep=False, quiet=True)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+    assert cluster.running
