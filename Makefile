@@ -17,6 +17,9 @@ install: ## Make .venv with the pinned packages; install missing system packages
 lab-up: install ## Bring the lab up until all of it is ready
 	@$(LAB) up --cluster $(CLUSTER)
 
+running: install
+	@$(LAB) up --quiet --cluster $(CLUSTER)
+
 lab-down: install ## Take the lab down; its objects are kept
 	@$(LAB) down --cluster $(CLUSTER)
 
@@ -28,13 +31,13 @@ test: unit e2e ## Run the unit tests, then the end-to-end tests on a lab that is
 unit: install ## Run the unit tests (one of them: make unit ARGS='-k NAME')
 	$(BIN)/pytest tests/unit $(ARGS)
 
-e2e: lab-up ## Run the end-to-end tests (one of them: make e2e ARGS='-k NAME')
+e2e: running ## Run the end-to-end tests (one of them: make e2e ARGS='-k NAME')
 	$(BIN)/pytest tests/e2e --cluster $(CLUSTER) --mesh-kubeconfig "$$($(LAB) status -o kubeconfig)" $(ARGS)
 
-load: lab-up ## Put load on the lab and report figures and limits (options: ARGS='--help')
+load: running ## Put load on the lab and report figures and limits (options: ARGS='--help')
 	@$(LAB) load $(ARGS)
 
-load-ui: lab-up ## Open Locust's page on the host
+load-ui: running ## Open Locust's page on the host
 	@$(LAB) load --ui $(ARGS)
 
 bench: install ## Measure the lab, print the figures and write reports/bench.json
@@ -51,4 +54,4 @@ lock: install ## Write requirements.lock from what .venv holds
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip >> $@.new
 	@mv $@.new requirements.lock
 
-.PHONY: help install lab-up lab-down lab-reset test unit e2e load load-ui bench lint lock
+.PHONY: help install lab-up running lab-down lab-reset test unit e2e load load-ui bench lint lock

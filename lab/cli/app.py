@@ -43,11 +43,12 @@ def up(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave a lab that failed to come up running, to look at.")
     ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only say what goes wrong.")] = False,
 ) -> None:
     """Bring the lab up: cluster, mesh and sample microservices, until all is ready. Run again, it changes nothing."""
     from lab.cli.lifecycle import up
 
-    up(context.lab(cluster), keep=keep)
+    up(context.lab(cluster), keep=keep, quiet=quiet)
 
 
 @app.command(short_help="Take the lab down; its objects are kept.")

@@ -17,9 +17,12 @@ def say(text: str = "") -> None:
 
 
 @contextlib.contextmanager
-def progress(title: str) -> Iterator[Report]:
+def progress(title: str, *, quiet: bool = False) -> Iterator[Report]:
     """A reporter for something that takes a while; each line comes with the seconds since the start."""
     started = time.monotonic()
+    if quiet:
+        yield lambda _text: None
+        return
     if not sys.stdout.isatty():
         yield lambda text: say(f"{time.monotonic() - started:6.1f}s  {text}")
         return

@@ -23,15 +23,15 @@ from lab.settings import Lab
 MANIFESTS = Path(package.__file__).parent.parent / "manifests"
 
 
-def up(lab: Lab, *, keep: bool) -> None:
+def up(lab: Lab, *, keep: bool, quiet: bool = False) -> None:
     """Bring everything up. What this invocation has started ends with it when it fails or is interrupted.
 
-    With `keep`, a lab that failed stays. Raises `LabError`.
+    With `keep`, a lab that failed stays. With `quiet`, nothing is printed. Raises `LabError`.
     """
     started = time.monotonic()
     cluster = open_cluster(lab)
     program()
-    with _stoppable(), progress(f"bringing up {lab.name}") as report:
+    with _stoppable(), progress(f"bringing up {lab.name}", quiet=quiet) as report:
         try:
             fresh = cluster.up(report)
         except KeyboardInterrupt:
@@ -42,7 +42,8 @@ def up(lab: Lab, *, keep: bool) -> None:
             installed = _install(lab, report)
         except BaseException as error:
             raise _abandoned(cluster, error, report, end=fresh and not keep) from error
-    _show(lab, cluster.status(), installed, time.monotonic() - started)
+    if not quiet:
+        _show(lab, cluster.status(), installed, time.monotonic() - started)
 
 
 def down(lab: Lab) -> None:
