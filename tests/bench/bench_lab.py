@@ -24,6 +24,7 @@ from tests.bench import latency, machine, memory
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "lab.cli", "--dir", str(ROOT), "--name", "bench")
+DATAPLANE = ROOT / "tests" / "bench" / "bench_dataplane.py"
 ENVIRONMENT = os.environ | {f"MESH_LAB_{port}_PORT": "0" for port in ("API", "HTTP", "HTTPS")}
 GOALS = {
     "up_cold_s": 5.0,
@@ -47,7 +48,7 @@ def main() -> int:
         figures["memory"] = {group: asdict(weight) for group, weight in memory.weigh(status["pid"]).items()}
         figures["memory_mb"] = figures["memory"]["total"]["pss_mb"]
         _changes(figures, status, options.changes)
-        if options.dataplane:
+        if options.dataplane and DATAPLANE.is_file():
             figures["dataplane"] = _dataplane(status)
             figures["dataplane_ratio"] = figures["dataplane"]["ratio"]
         if options.e2e:
