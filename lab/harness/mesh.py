@@ -96,8 +96,7 @@ class Mesh:
             if present and state["live"]:
                 return
             if left <= 0:
-                missing = [f"{p['proxy']} ({p['state']})" for p in state["proxies"] if p["state"] != "acknowledged"]
-                what = ", ".join(missing) or f"the control plane, which has {state.get('resource_version')}"
+                what = _missing(state) or f"the control plane, which has {state.get('resource_version')}"
                 raise TimeoutError(f"{ref} (version {wanted}) is not in force after {timeout:g} s: waiting for {what}")
 
     def wait_gone(self, ref: Reference, timeout: float = LIVE_SECONDS) -> None:
@@ -107,11 +106,13 @@ class Mesh:
             TimeoutError: it did not happen in time.
         """
         end = time.monotonic() + timeout
+        state = self._state(ref, 0)
         while (left := end - time.monotonic()) > 0:
             state = self._state(ref, left)
             if not state["found"] and state["live"]:
                 return
-        raise TimeoutError(f"{ref} is still in force {timeout:g} s after it was deleted")
+        what = _missing(state) or ("it is still known" if state["found"] else "the control plane")
+        raise TimeoutError(f"{ref} is still in force {timeout:g} s after it was deleted: waiting for {what}")
 
     def wait_endpoints(self, service: str, count: int, timeout: float = READY_SECONDS) -> None:
         """Wait until a service has this many ready endpoints, and every proxy that knows it has them too.
@@ -255,6 +256,10 @@ class Mesh:
 
 def _of_the_mesh(references: Iterable[Reference]) -> list[Reference]:
     return [ref for ref in references if ref.api_version.startswith(MESH_GROUPS)]
+
+
+def _missing(state: Mapping[str, Any]) -> str:
+    return ", ".join(f"{p['proxy']} ({p['state']})" for p in state["proxies"] if p["state"] != "acknowledged")
 
 
 def _refusals(state: Mapping[str, Any]) -> str:
