@@ -96,6 +96,8 @@ def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
     yield from _retries(f"{path}.retries", route)
     if route.fault is not None:
         yield from _fault(f"{path}.fault", route.fault)
+    for index, origin in enumerate(route.cors_policy.allow_origins if route.cors_policy else ()):
+        yield from _string_match(f"{path}.corsPolicy.allowOrigins[{index}]", origin, presence=False)
     if route.mirrors and route.mirror is not None:
         yield error(f"{path}.mirrors", "HTTP route cannot contain both mirror and mirrors")
     if route.rewrite is not None and route.rewrite.uri_regex_rewrite is not None:

@@ -40,13 +40,18 @@ def apply_load_balancer(
         return
     if settings is not None and settings.consistent_hash is not None:
         _apply_consistent_hash(cluster, settings.consistent_hash)
-    elif settings is not None and settings.simple == "PASSTHROUGH":
+    elif is_passthrough(settings):
         cluster.type = Cluster.ORIGINAL_DST
         cluster.lb_policy = Cluster.CLUSTER_PROVIDED
         cluster.ClearField("eds_cluster_config")
     else:
         cluster.lb_policy = _SIMPLE[(settings.simple if settings else None) or "UNSPECIFIED"]
     _apply_warmup(cluster, settings)
+
+
+def is_passthrough(settings: LoadBalancerSettings | None) -> bool:
+    """Whether connections go to the address that the client chose."""
+    return settings is not None and settings.simple == "PASSTHROUGH" and settings.consistent_hash is None
 
 
 def _apply_consistent_hash(cluster: Cluster, settings: ConsistentHashLB) -> None:

@@ -15,7 +15,12 @@ from google.protobuf.struct_pb2 import Struct, Value
 from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.model.destinationrule import ClientTLSSettings
 from lab.controlplane.xds import names, tls
-from lab.controlplane.xds.balancing import apply_connection_pool, apply_load_balancer, apply_outlier_detection
+from lab.controlplane.xds.balancing import (
+    apply_connection_pool,
+    apply_load_balancer,
+    apply_outlier_detection,
+    is_passthrough,
+)
 from lab.controlplane.xds.built import TYPE_CLUSTER, Built, any_of, build, wire
 from lab.controlplane.xds.durations import duration
 from lab.controlplane.xds.peers import SEPARATOR, UNKNOWN
@@ -40,6 +45,7 @@ def outbound(
     """The cluster of a port of a service as its clients see it."""
     name = names.outbound_cluster(port.number, subset, service.hostname)
     policy = effective(rules, port.number, subset)
+    listed = service.resolution is Resolution.ENDPOINTS and not is_passthrough(policy.load_balancer)
     cluster = Cluster(
         name=name,
         connect_timeout=duration(mesh.connect_timeout),
@@ -49,7 +55,7 @@ def outbound(
     apply_load_balancer(cluster, policy.load_balancer, mesh.locality_lb_setting)
     apply_connection_pool(cluster, policy.connection_pool)
     apply_outlier_detection(cluster, policy.outlier_detection)
-    upgraded = _set_transport(cluster, service, port, subset, policy, peers, mesh)
+    upgraded = _set_transport(cluster, service, port, subset, policy, peers, mesh, listed=listed)
     _set_protocol(cluster, port.protocol, policy, upgraded=upgraded)
     origins = [service.origin, *(rules.origins if rules is not None else ())]
     return build(TYPE_CLUSTER, name, wire(cluster), origins)
@@ -99,11 +105,14 @@ def _set_transport(
     policy: Policy,
     peers: Peers,
     mesh: MeshConfig,
+    *,
+    listed: bool,
 ) -> bool:
     """Set how connections are encrypted. True when they are upgraded to HTTP/2, for which all ends must speak TLS.
 
     Envoy refuses a cluster that negotiates its protocol and may also speak without TLS. So a service is upgraded while
     all of its endpoints have sidecars; otherwise the endpoint's own mark decides between mutual TLS and plain text.
+    Where endpoints are not `listed` they carry no mark: there it is all or nothing.
     """
     settings = policy.tls
     if settings is not None and settings.mode in (None, "DISABLE"):
@@ -111,25 +120,22 @@ def _set_transport(
     if settings is not None and settings.mode in ("SIMPLE", "MUTUAL"):
         cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, _plain_alpn(port.protocol)))
         return False
-    if settings is None and not (mesh.enable_auto_mtls and _may_be_mutual(service, peers)):
+    if settings is None and not (mesh.enable_auto_mtls and (listed or _are_mutual(service, peers))):
         return False
     must = settings is not None
     upgraded = port.protocol is Protocol.HTTP and (must or peers.all_mutual) and _may_upgrade(policy, mesh)
     sni = settings.sni if settings and settings.sni else names.sni(port.number, subset, service.hostname)
     wanted = _subject_names(settings, peers)
     mutual = tls.mutual_upstream(sni, wanted, _mesh_alpn(port.protocol, upgraded=upgraded))
-    if must or upgraded or service.resolution is not Resolution.ENDPOINTS:
+    if must or upgraded or not listed:
         cluster.transport_socket.CopyFrom(mutual)
     else:
         cluster.transport_socket_matches.extend(_matches(mutual))
     return upgraded
 
 
-def _may_be_mutual(service: MeshService, peers: Peers) -> bool:
-    """Endpoints that the control plane does not list carry no mark: there it is all or nothing."""
-    if service.resolution is Resolution.ENDPOINTS:
-        return True
-    return service.resolution is Resolution.ORIGINAL_DESTINATION and peers.all_mutual and bool(peers.principals)
+def _are_mutual(service: MeshService, peers: Peers) -> bool:
+    return service.resolution is not Resolution.DNS and peers.all_mutual and bool(peers.principals)
 
 
 def _subject_names(settings: ClientTLSSettings | None, peers: Peers) -> tuple[str, ...]:

@@ -80,17 +80,19 @@ def _http2() -> Any:
 
 def _leave_ads_alone(cluster: Cluster) -> None:
     """Envoy reads static clusters other than EDS before there is ADS, and crashes when their secrets come from it."""
-    context = UpstreamTlsContext()
-    if cluster.transport_socket.typed_config.Unpack(context):
-        common = context.common_tls_context
-        for secret in (
-            *common.tls_certificate_sds_secret_configs,
-            common.combined_validation_context.validation_context_sds_secret_config,
-        ):
-            secret.sds_config.api_config_source.api_type = secret.sds_config.api_config_source.DELTA_GRPC
-            secret.sds_config.api_config_source.transport_api_version = 2
-            secret.sds_config.api_config_source.grpc_services.add().envoy_grpc.cluster_name = "xds-grpc"
-        cluster.transport_socket.typed_config.Pack(context)
+    for socket in (cluster.transport_socket, *(each.transport_socket for each in cluster.transport_socket_matches)):
+        context = UpstreamTlsContext()
+        if socket.typed_config.Unpack(context):
+            common = context.common_tls_context
+            for secret in (
+                *common.tls_certificate_sds_secret_configs,
+                common.combined_validation_context.validation_context_sds_secret_config,
+            ):
+                source = secret.sds_config.api_config_source
+                source.api_type = source.DELTA_GRPC
+                source.transport_api_version = 2
+                source.grpc_services.add().envoy_grpc.cluster_name = "xds-grpc"
+            socket.typed_config.Pack(context)
 
 
 def _as_cluster(bootstrap: Bootstrap, assignment: ClusterLoadAssignment) -> None:

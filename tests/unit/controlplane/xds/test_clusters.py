@@ -1,0 +1,260 @@
+"""CDS and EDS: limits, load balancing, and who speaks mutual TLS to whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from envoy.config.cluster.v3.cluster_pb2 import Cluster as Message
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
+from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+
+from lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT
+from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
+from tests.unit.controlplane.envoy import message
+from tests.unit.controlplane.xds.translated import REVIEWS, cluster_of, endpoints_of, resources
+
+NAME = f"outbound|9080||{REVIEWS}"
+
+
+def rule(host: str = "reviews", **policy: Any) -> dict[str, Any]:
+    return config("DestinationRule", host.strip("*."), {"host": host, "trafficPolicy": policy})
+
+
+def protocol(cluster: Any) -> HttpProtocolOptions:
+    options = HttpProtocolOptions()
+    cluster.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].Unpack(options)
+    return options
+
+
+def tls(socket: Any) -> UpstreamTlsContext:
+    context = UpstreamTlsContext()
+    assert socket.typed_config.Unpack(context)
+    return context
+
+
+def principals(context: UpstreamTlsContext) -> list[str]:
+    validation = context.common_tls_context.combined_validation_context.default_validation_context
+    return [each.matcher.exact for each in validation.match_typed_subject_alt_names]
+
+
+def mixed() -> Cluster:
+    """reviews with a pod that has a sidecar and one that has none."""
+    pods = [pod("reviews-v1-abc-1", "10.244.0.20", version="v1"), pod("reviews-old", "10.244.0.21", meshed=False)]
+    return bookinfo().app("reviews", ("http", 9080), pods=pods)
+
+
+def test_limits_are_none_unless_set() -> None:
+    cluster = cluster_of(bookinfo(), NAME)
+    (limits,) = cluster.circuit_breakers.thresholds
+    assert {
+        limits.max_connections.value,
+        limits.max_pending_requests.value,
+        limits.max_requests.value,
+        limits.max_retries.value,
+    } == {2**32 - 1}
+    assert cluster.lb_policy == Message.LEAST_REQUEST
+    assert cluster.connect_timeout.seconds == 10
+    assert not cluster.HasField("outlier_detection")
+    assert cluster.common_lb_config.HasField("healthy_panic_threshold")
+    assert cluster.common_lb_config.healthy_panic_threshold.value == 0
+
+
+def test_circuit_breakers() -> None:
+    pool = {
+        "tcp": {"maxConnections": 1, "connectTimeout": "30ms"},
+        "http": {"http1MaxPendingRequests": 2, "http2MaxRequests": 3, "maxRetries": 4, "maxRequestsPerConnection": 5},
+    }
+    cluster = cluster_of(bookinfo().istio(rule(connectionPool=pool)), NAME)
+    (limits,) = cluster.circuit_breakers.thresholds
+    assert limits.max_connections.value == 1
+    assert limits.max_pending_requests.value == 2
+    assert limits.max_requests.value == 3
+    assert limits.max_retries.value == 4
+    assert cluster.connect_timeout.ToMilliseconds() == 30
+    assert protocol(cluster).common_http_protocol_options.max_requests_per_connection.value == 5
+
+
+def test_ejection_has_istios_defaults() -> None:
+    found = cluster_of(bookinfo().istio(rule(outlierDetection={})), NAME).outlier_detection
+    assert (found.consecutive_5xx.value, found.interval.seconds, found.base_ejection_time.seconds) == (5, 10, 30)
+    assert (found.max_ejection_percent.value, found.enforcing_success_rate.value) == (10, 0)
+
+
+def test_ejection_as_asked_for() -> None:
+    asked = {
+        "consecutive5xxErrors": 1,
+        "consecutiveGatewayErrors": 2,
+        "interval": "1s",
+        "baseEjectionTime": "3m",
+        "maxEjectionPercent": 100,
+    }
+    found = cluster_of(bookinfo().istio(rule(outlierDetection=asked)), NAME).outlier_detection
+    assert (found.consecutive_5xx.value, found.consecutive_gateway_failure.value) == (1, 2)
+    assert found.enforcing_consecutive_gateway_failure.value == 100
+    assert (found.base_ejection_time.seconds, found.max_ejection_percent.value) == (180, 100)
+
+
+@pytest.mark.parametrize(
+    ("balancer", "expected"),
+    [
+        ({"simple": "ROUND_ROBIN"}, Message.ROUND_ROBIN),
+        ({"simple": "RANDOM"}, Message.RANDOM),
+        ({"simple": "LEAST_CONN"}, Message.LEAST_REQUEST),
+        ({"consistentHash": {"useSourceIp": True}}, Message.RING_HASH),
+        ({"consistentHash": {"useSourceIp": True, "maglev": {}}}, Message.MAGLEV),
+    ],
+)
+def test_load_balancers(balancer: dict[str, Any], expected: int) -> None:
+    assert cluster_of(bookinfo().istio(rule(loadBalancer=balancer)), NAME).lb_policy == expected
+
+
+def test_a_subset_overrides_the_host_and_a_port_overrides_both_as_a_whole() -> None:
+    spec = {
+        "host": "reviews",
+        "trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}, "outlierDetection": {}},
+        "subsets": [
+            {"name": "v1", "labels": {"version": "v1"}, "trafficPolicy": {"loadBalancer": {"simple": "ROUND_ROBIN"}}},
+            {
+                "name": "v2",
+                "labels": {"version": "v2"},
+                "trafficPolicy": {"portLevelSettings": [{"port": {"number": 9080}, "connectionPool": {}}]},
+            },
+        ],
+    }
+    found = bookinfo().istio(config("DestinationRule", "r", spec))
+    clusters = {subset: cluster_of(found, f"outbound|9080|{subset}|{REVIEWS}") for subset in ("", "v1", "v2")}
+    assert {s: c.lb_policy for s, c in clusters.items()} == {
+        "": Message.RANDOM,
+        "v1": Message.ROUND_ROBIN,
+        "v2": Message.LEAST_REQUEST,
+    }
+    assert {s: c.HasField("outlier_detection") for s, c in clusters.items()} == {"": True, "v1": True, "v2": False}
+
+
+def test_the_clients_namespace_speaks_before_the_services() -> None:
+    theirs = config("DestinationRule", "r", {"host": REVIEWS, "trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}})
+    ours = config(
+        "DestinationRule",
+        "r",
+        {"host": REVIEWS, "trafficPolicy": {"loadBalancer": {"simple": "ROUND_ROBIN"}}},
+        namespace="shop",
+    )
+    cluster = bookinfo().add("Pod", pod("buyer-1", "10.244.9.9", namespace="shop")).istio(theirs, ours)
+    found = message(resources(cluster, "buyer-1", namespace="shop")[TYPE_CLUSTER][NAME])
+    assert found.lb_policy == Message.ROUND_ROBIN
+    assert cluster_of(cluster, NAME).lb_policy == Message.RANDOM
+
+
+def test_between_sidecars_http_goes_over_http2_and_mutual_tls_to_the_services_own_identity() -> None:
+    cluster = cluster_of(bookinfo(), NAME)
+    context = tls(cluster.transport_socket)
+    assert principals(context) == ["spiffe://cluster.local/ns/default/sa/reviews"]
+    assert list(context.common_tls_context.alpn_protocols) == ["istio-h2", "h2", "http/1.1"]
+    assert context.sni == f"outbound_.9080_._.{REVIEWS}"
+    assert protocol(cluster).HasField("auto_config")
+    assert context.common_tls_context.tls_certificate_sds_secret_configs[0].name == "default"
+
+
+def test_one_endpoint_without_a_sidecar_makes_all_choose_by_their_mark() -> None:
+    cluster = mixed()
+    found = cluster_of(cluster, NAME)
+    assert [match.name for match in found.transport_socket_matches] == ["tlsMode-istio", "tlsMode-disabled"]
+    assert not found.HasField("transport_socket")
+    assert protocol(found).explicit_http_config.HasField("http_protocol_options")
+    marked = {
+        address: "envoy.transport_socket_match" in each.metadata.filter_metadata
+        for address, each in endpoints_of(cluster, NAME).items()
+    }
+    assert marked == {"10.244.0.20": True, "10.244.0.21": False}
+
+
+def test_a_service_that_is_scaled_to_nothing_is_not_changed_by_its_first_sidecar() -> None:
+    cluster = Cluster().app("a", ("http", 80), pods=[]).add("Pod", pod("client-1", "10.244.0.2"))
+    name = "outbound|80||a.default.svc.cluster.local"
+    before = resources(cluster, "client-1")[TYPE_CLUSTER][name]
+    assert protocol(message(before)).HasField("auto_config")
+    assert message(before).HasField("transport_socket")
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        {"tcp": {"maxConnections": 1}},
+        {"http": {"http1MaxPendingRequests": 1}},
+        {"http": {"maxRequestsPerConnection": 1}},
+        {"http": {"h2UpgradePolicy": "DO_NOT_UPGRADE"}},
+    ],
+)
+def test_limits_that_only_http1_knows_keep_http1(pool: dict[str, Any]) -> None:
+    found = cluster_of(bookinfo().istio(rule(connectionPool=pool)), NAME)
+    assert protocol(found).explicit_http_config.HasField("http_protocol_options")
+    assert found.transport_socket_matches
+
+
+def test_where_the_server_takes_no_mutual_tls_none_is_spoken() -> None:
+    cluster = bookinfo().istio(config("PeerAuthentication", "p", {"mtls": {"mode": "DISABLE"}}))
+    assert not any(
+        "envoy.transport_socket_match" in each.metadata.filter_metadata for each in endpoints_of(cluster, NAME).values()
+    )
+    assert cluster_of(cluster, NAME).transport_socket_matches
+
+
+@pytest.mark.parametrize(
+    ("mode", "socket", "matches"), [("DISABLE", False, False), ("ISTIO_MUTUAL", True, False), ("SIMPLE", True, False)]
+)
+def test_a_destination_rule_settles_it(mode: str, socket: bool, matches: bool) -> None:
+    found = cluster_of(mixed().istio(rule(tls={"mode": mode})), NAME)
+    assert (found.HasField("transport_socket"), bool(found.transport_socket_matches)) == (socket, matches)
+
+
+def test_tls_of_ones_own_trusts_the_systems_authorities() -> None:
+    found = cluster_of(bookinfo().istio(rule(tls={"mode": "SIMPLE", "sni": "s", "subjectAltNames": ["s"]})), NAME)
+    context = tls(found.transport_socket)
+    validation = context.common_tls_context.validation_context
+    assert context.sni == "s"
+    assert validation.trusted_ca.filename == "/etc/ssl/certs/ca-certificates.crt"
+    assert [each.matcher.exact for each in validation.match_typed_subject_alt_names] == ["s"]
+
+
+def test_grpc_is_http2_with_or_without_a_sidecar() -> None:
+    cluster = bookinfo().app("rpc", ("grpc", 50051), pods=[pod("rpc-1", "10.244.1.1", meshed=False)])
+    found = cluster_of(cluster, "outbound|50051||rpc.default.svc.cluster.local")
+    assert protocol(found).explicit_http_config.HasField("http2_protocol_options")
+
+
+def test_a_headless_service_is_reached_where_the_client_says() -> None:
+    head = pod("head-1", "10.244.1.1")
+    cluster = bookinfo().add("Service", service("head", ("http", 80), clusterIP="None")).add("Pod", head)
+    cluster.add("EndpointSlice", endpoints("head", head, ports=(("http", 80),)))
+    name = "outbound|80||head.default.svc.cluster.local"
+    found = resources(cluster)
+    assert message(found[TYPE_CLUSTER][name]).type == Message.ORIGINAL_DST
+    assert name not in found[TYPE_ENDPOINT]
+    assert message(found[TYPE_CLUSTER][name]).HasField("transport_socket")
+
+
+def test_an_external_name_is_resolved() -> None:
+    cluster = bookinfo().add(
+        "Service", service("ext", ("http", 80), ip="-", type="ExternalName", externalName="a.example", clusterIP="")
+    )
+    found = cluster_of(cluster, "outbound|80||ext.default.svc.cluster.local")
+    assert found.type == Message.STRICT_DNS
+    (locality,) = found.load_assignment.endpoints
+    assert locality.lb_endpoints[0].endpoint.address.socket_address.address == "a.example"
+    assert not found.HasField("transport_socket")
+
+
+def test_a_subsets_endpoints_are_those_with_its_labels() -> None:
+    spec = {"host": "reviews", "subsets": [{"name": "v2", "labels": {"version": "v2"}}]}
+    cluster = bookinfo().istio(config("DestinationRule", "r", spec))
+    assert list(endpoints_of(cluster, f"outbound|9080|v2|{REVIEWS}")) == ["10.244.0.21"]
+    assert len(endpoints_of(cluster, NAME)) == 3
+
+
+def test_the_application_behind_a_sidecar_sees_a_loopback_address() -> None:
+    found = cluster_of(bookinfo(), "inbound|9080||")
+    (locality,) = found.load_assignment.endpoints
+    address = locality.lb_endpoints[0].endpoint.address.socket_address
+    assert (address.address, address.port_value) == ("10.244.0.10", 9080)
+    assert found.upstream_bind_config.source_address.address == "127.0.0.6"
