@@ -8,6 +8,7 @@ sidecars that a change concerns has acknowledged it, as `mesh-lab wait` sees it.
 from __future__ import annotations
 
 import http.client
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -60,7 +61,7 @@ def quantiles(figures: list[float]) -> dict[str, Any]:
     ordered = sorted(figures)
 
     def at(share: float) -> float:
-        return round(ordered[min(len(ordered) - 1, int(len(ordered) * share))], 2)
+        return round(ordered[math.ceil(len(ordered) * share) - 1], 2)
 
     return {"changes": len(ordered), "p50": at(0.5), "p90": at(0.9), "p99": at(0.99), "max": at(1.0)}
 
