@@ -133,10 +133,15 @@ class _Type:
                 del self.rejected[name]
         for name in self._surplus():
             self.lag.setdefault(name, before)
-        for name in [name for name in self.lag if name not in desired and name not in self.held]:
+        for name in [name for name in self.lag if name not in desired and (self._kept or name not in self.held)]:
             del self.lag[name]
         for name in self.rejected.keys() - desired.keys():
             del self.rejected[name]
+
+    @property
+    def _kept(self) -> bool:
+        """Whether what is gone stays with the client, which then lacks nothing."""
+        return self.url in _KEPT_TYPES
 
     def subscribed(self, name: str) -> bool:
         return self.wildcard or name in self.names
@@ -174,7 +179,7 @@ class _Type:
     def _hold(self, name: str, held: Held, snapshot: int = 0) -> None:
         self.held[name] = held
         desired = self.desired.get(name)
-        if (desired is None and held is _ABSENT) or (desired is not None and desired.version == held.version):
+        if (desired is None and (held is _ABSENT or self._kept)) or (desired and desired.version == held.version):
             self.lag.pop(name, None)
             if desired is not None:
                 self.held[name] = Held(desired.version, desired.origins)
@@ -242,10 +247,10 @@ class _Type:
         if not self.known:
             return []
         unknown = {name for name in self.names if name not in self.desired and name not in self.held}
-        return [] if self.url in _KEPT_TYPES else sorted(self._surplus() | unknown)
+        return [] if self._kept else sorted(self._surplus() | unknown)
 
     def _surplus(self) -> set[str]:
-        if self.url in _KEPT_TYPES:
+        if self._kept:
             return set()
         return {name for name in self.held.keys() - self.desired.keys() if self.held[name] is not _ABSENT}
 

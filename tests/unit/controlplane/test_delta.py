@@ -381,6 +381,23 @@ def test_a_secret_that_is_gone_leaves_the_last_one_in_use() -> None:
     assert session.pending() == []
 
 
+def test_a_client_that_comes_back_with_a_secret_that_is_gone_lacks_nothing() -> None:
+    # A gateway's listener that is drained holds on to its certificate, for minutes: nothing may wait for that.
+    session = begun(ORIGIN)
+    session.request(Request(SDS, subscribe=("s",), initial_versions={"s": "1"}))
+    session.set_secrets({})
+    assert session.behind(ORIGIN.key, 1) == ([], [])
+    assert session.pending() == []
+
+
+def test_a_secret_that_goes_before_its_renewal_was_taken_leaves_nothing_to_wait_for() -> None:
+    session = begun(ORIGIN)
+    session.request(Request(SDS, subscribe=("s",), initial_versions={"s": "1"}))
+    session.set_secrets({"s": Thing("s", "2")})
+    session.set_secrets({})
+    assert session.pending() == []
+
+
 def test_a_new_secret_concerns_whatever_waits_for_it() -> None:
     session = begun(ORIGIN)
     session.request(Request(SDS, subscribe=("s",)))
