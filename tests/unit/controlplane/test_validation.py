@@ -1,0 +1,200 @@
+"""Rules within one resource, with the place and the words of each complaint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lab.controlplane.model import decode
+from lab.controlplane.validation import validate
+
+ROUTE: dict[str, Any] = {"route": [{"destination": {"host": "a"}}]}
+
+
+def http(**rule: Any) -> dict[str, Any]:
+    return {"hosts": ["a"], "http": [ROUTE | rule]}
+
+
+def server(protocol: str = "HTTP", **more: Any) -> dict[str, Any]:
+    return {
+        "selector": {"a": "b"},
+        "servers": [{"port": {"number": 80, "name": "x", "protocol": protocol}, "hosts": ["*"], **more}],
+    }
+
+
+def policy(**settings: Any) -> dict[str, Any]:
+    return {"host": "a", "trafficPolicy": settings}
+
+
+CASES: list[tuple[str, dict[str, Any], str, str]] = [
+    ("VirtualService", {"http": [ROUTE]}, "spec.hosts", "virtual service must have at least one host"),
+    ("VirtualService", {"hosts": ["a"]}, "spec", "http, tcp or tls must be provided"),
+    ("VirtualService", {"hosts": ["*"], "http": [ROUTE]}, "spec.hosts[0]", "wildcard host * is not allowed"),
+    ("VirtualService", {"hosts": ["a b"], "http": [ROUTE]}, "spec.hosts[0]", 'domain name "a b" invalid'),
+    ("VirtualService", {"hosts": ["a", "a"], "http": [ROUTE]}, "spec.hosts", "duplicate hosts"),
+    (
+        "VirtualService",
+        {"hosts": ["a"], "http": [{}]},
+        "spec.http[0]",
+        "HTTP route, redirect or direct_response is required",
+    ),
+    ("VirtualService", http(redirect={"uri": "/"}), "spec.http[0]", "cannot contain both route and redirect"),
+    (
+        "VirtualService",
+        {"hosts": ["a"], "http": [{"route": [{"destination": {"host": h}, "weight": 0} for h in "ab"]}]},
+        "spec.http[0].route",
+        "total destination weight = 0",
+    ),
+    ("VirtualService", http(timeout="1ns"), "spec.http[0].timeout", "duration must be greater than 1ms"),
+    ("VirtualService", http(retries={"attempts": -1}), "spec.http[0].retries.attempts", "cannot be negative"),
+    (
+        "VirtualService",
+        http(retries={"attempts": 1, "retryOn": "5xx,sometimes"}),
+        "spec.http[0].retries.retryOn",
+        '"sometimes" is not a valid retryOn policy',
+    ),
+    ("VirtualService", http(match=[{"uri": {}}]), "spec.http[0].match[0].uri", "one of exact, prefix and regex"),
+    (
+        "VirtualService",
+        http(match=[{"headers": {"x": {"exact": "a", "prefix": "b"}}}]),
+        "spec.http[0].match[0].headers[x]",
+        "only one of exact, prefix and regex may be given, not exact and prefix",
+    ),
+    ("VirtualService", http(match=[{"uri": {"regex": "(a"}}]), "spec.http[0].match[0].uri", "invalid regex '(a'"),
+    (
+        "VirtualService",
+        http(match=[{"uri": {"regex": "(?=a)"}}]),
+        "spec.http[0].match[0].uri",
+        "RE2 knows no look-around",
+    ),
+    ("VirtualService", http(fault={}), "spec.http[0].fault", "must have an abort and/or a delay"),
+    (
+        "VirtualService",
+        http(fault={"abort": {"httpStatus": 42}}),
+        "spec.http[0].fault.abort.httpStatus",
+        "not in range",
+    ),
+    ("VirtualService", http(fault={"delay": {}}), "spec.http[0].fault.delay.fixedDelay", "fixedDelay is required"),
+    (
+        "VirtualService",
+        http(headers={"request": {"remove": [":path"]}}),
+        "spec.http[0].headers.request.remove",
+        "header :path cannot be changed",
+    ),
+    (
+        "VirtualService",
+        {"hosts": ["a"], "http": [{"redirect": {"redirectCode": 200}}]},
+        "spec.http[0].redirect.redirectCode",
+        "invalid redirect code 200",
+    ),
+    (
+        "VirtualService",
+        {"hosts": ["a"], "http": [{"directResponse": {"status": 99}}]},
+        "spec.http[0].directResponse.status",
+        "not in range",
+    ),
+    (
+        "DestinationRule",
+        {"host": "a", "subsets": [{"name": "-"}]},
+        "spec.subsets[0].name",
+        "subset name '-' is invalid",
+    ),
+    (
+        "DestinationRule",
+        {"host": "a", "subsets": [{"name": "v"}] * 2},
+        "spec.subsets[1].name",
+        "duplicate subset names: v",
+    ),
+    (
+        "DestinationRule",
+        policy(connectionPool={"http": {"maxRetries": -1}}),
+        "spec.trafficPolicy.connectionPool.http.maxRetries",
+        "maxRetries must be non-negative",
+    ),
+    (
+        "DestinationRule",
+        policy(outlierDetection={"maxEjectionPercent": 101}),
+        "spec.trafficPolicy.outlierDetection.maxEjectionPercent",
+        "percentage 101 is not in range 0..100",
+    ),
+    (
+        "DestinationRule",
+        policy(loadBalancer={"consistentHash": {}}),
+        "spec.trafficPolicy.loadBalancer.consistentHash",
+        "exactly one of httpHeaderName",
+    ),
+    (
+        "DestinationRule",
+        policy(loadBalancer={"consistentHash": {"useSourceIp": True, "maglev": {"tableSize": 6}}}),
+        "spec.trafficPolicy.loadBalancer.consistentHash.maglev.tableSize",
+        "must be prime",
+    ),
+    ("DestinationRule", policy(tls={"mode": "MUTUAL"}), "spec.trafficPolicy.tls.clientCertificate", "required"),
+    (
+        "DestinationRule",
+        policy(portLevelSettings=[{}]),
+        "spec.trafficPolicy.portLevelSettings[0].port",
+        "must name a port by its number",
+    ),
+    ("Gateway", {}, "spec.servers", "gateway must have at least one server"),
+    ("Gateway", server("GOPHER"), "spec.servers[0].port.protocol", "invalid protocol 'GOPHER'"),
+    ("Gateway", server("HTTPS"), "spec.servers[0].tls", "server must have TLS settings for HTTPS/TLS protocols"),
+    ("Gateway", server("HTTPS", tls={"mode": "SIMPLE"}), "spec.servers[0].tls", "requires a server certificate"),
+    ("Gateway", server("HTTP", hosts=[]), "spec.servers[0].hosts", "at least one host"),
+    ("Gateway", server("HTTP", hosts=["A B/x"]), "spec.servers[0].hosts[0]", "must be a namespace"),
+    ("PeerAuthentication", {"portLevelMtls": {"80": {}}}, "spec.portLevelMtls", "requires a workload selector"),
+    (
+        "PeerAuthentication",
+        {"selector": {"matchLabels": {"a": "b"}}, "portLevelMtls": {"http": {}}},
+        "spec.portLevelMtls[http]",
+        "must be a number",
+    ),
+    (
+        "AuthorizationPolicy",
+        {"rules": [{"from": [{"source": {"ipBlocks": ["10.0.0"]}}]}]},
+        "spec.rules[0].from[0].source.ipBlocks",
+        '"10.0.0" is neither an IP address nor a CIDR range',
+    ),
+    (
+        "AuthorizationPolicy",
+        {"rules": [{"to": [{"operation": {"ports": ["http"]}}]}]},
+        "spec.rules[0].to[0].operation.ports",
+        'invalid port "http"',
+    ),
+    (
+        "AuthorizationPolicy",
+        {"rules": [{"when": [{"key": "request.colour", "values": ["red"]}]}]},
+        "spec.rules[0].when[0].key",
+        "unknown attribute: request.colour",
+    ),
+    ("Sidecar", {"egress": [{"hosts": ["a"]}]}, "spec.egress[0].hosts[0]", "not of the form namespace/dnsName"),
+]
+
+
+@pytest.mark.parametrize(("kind", "spec", "path", "words"), CASES)
+def test_what_is_wrong_is_said_with_its_place(kind: str, spec: dict[str, Any], path: str, words: str) -> None:
+    errors = [problem for problem in validate(decode(kind, spec)) if problem.severity == "error"]
+    assert (errors[0].path, words in errors[0].message) == (path, True), errors
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("VirtualService", http(match=[{"uri": {"regex": r"[[:alpha:]]+\pL(?i)x\z"}}])),
+        ("VirtualService", http(match=[{"headers": {"x": {}}}], timeout="0s", retries={"attempts": 0})),
+        ("VirtualService", {"hosts": ["*"], "gateways": ["front"], "http": [ROUTE]}),
+        ("DestinationRule", {"host": "*.local", "subsets": [{"name": "v1.2_a"}]}),
+        ("Gateway", server("HTTP", tls={"httpsRedirect": True})),
+        ("AuthorizationPolicy", {"rules": [{}]}),
+        ("AuthorizationPolicy", {"rules": [{"from": [{"source": {"ipBlocks": ["10.1.2.3/8", "::1"]}}]}]}),
+        ("PeerAuthentication", {}),
+    ],
+)
+def test_what_is_right_is_let_through(kind: str, spec: dict[str, Any]) -> None:
+    assert validate(decode(kind, spec)) == ()
+
+
+def test_what_has_no_effect_is_a_warning_that_does_not_stop_it() -> None:
+    problems = validate(decode("VirtualService", http(fault={"abort": {"httpStatus": 503}})))
+    assert [(p.severity, p.path) for p in problems] == [("warning", "spec.http[0].fault.abort.percentage")]

@@ -1,0 +1,227 @@
+"""LDS and RDS of a gateway."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from envoy.config.route.v3.route_components_pb2 import VirtualHost
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+)
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
+
+from lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Resources
+from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
+from tests.unit.controlplane.envoy import message
+from tests.unit.controlplane.xds.translated import hosts_of, resources
+
+PORTS = [
+    {"name": "http2", "port": 80, "targetPort": 8080},
+    {"name": "https", "port": 443, "targetPort": 8443},
+    {"name": "tcp", "port": 9000, "targetPort": "raw"},
+]
+
+
+def edge() -> Cluster:
+    """Bookinfo with a gateway's pod in istio-system."""
+    gate = pod("gate-1", "10.244.0.50", namespace="istio-system", app="gate", istio="ingressgateway", meshed=False)
+    gate["spec"]["containers"] = [{"name": "istio-proxy", "ports": [{"name": "raw", "containerPort": 9001}]}]
+    cluster = bookinfo().add("Pod", gate)
+    cluster.add("Service", service("gate", namespace="istio-system", ip="10.96.9.9", ports=PORTS))
+    return secret(cluster, "cert")
+
+
+def secret(cluster: Cluster, name: str, namespace: str = "istio-system") -> Cluster:
+    data = {key: base64.b64encode(b"pem").decode() for key in ("tls.crt", "tls.key")}
+    return cluster.add("Secret", {"metadata": {"namespace": namespace, "name": name}, "data": data})
+
+
+def server(port: int = 80, protocol: str = "HTTP", *hosts: str, **tls: Any) -> dict[str, Any]:
+    name = f"{protocol.lower()}-{port}"
+    found: dict[str, Any] = {
+        "port": {"number": port, "name": name, "protocol": protocol},
+        "hosts": list(hosts) or ["*"],
+    }
+    return found | ({"tls": tls} if tls else {})
+
+
+def gateway(*servers: dict[str, Any], name: str = "front", namespace: str = "default", **more: Any) -> dict[str, Any]:
+    return config(
+        "Gateway",
+        name,
+        {"selector": {"istio": "ingressgateway"}, "servers": list(servers)},
+        namespace=namespace,
+        **more,
+    )
+
+
+def route(*hosts: str, to: str = "productpage", name: str = "r", **spec: Any) -> dict[str, Any]:
+    rules = {"http": [{"route": [{"destination": {"host": to, "port": {"number": 9080}}}]}]}
+    return config("VirtualService", name, {"hosts": list(hosts) or ["*"], "gateways": ["front"], **rules, **spec})
+
+
+def sent(cluster: Cluster) -> Resources:
+    return resources(cluster, "gate-1", namespace="istio-system", kind="router")
+
+
+def chains(cluster: Cluster, name: str) -> list[Any]:
+    return list(message(sent(cluster)[TYPE_LISTENER][name]).filter_chains)
+
+
+def context(chain: Any) -> DownstreamTlsContext:
+    found = DownstreamTlsContext()
+    assert chain.transport_socket.typed_config.Unpack(found)
+    return found
+
+
+def test_it_listens_where_its_service_leads() -> None:
+    cluster = edge().istio(gateway(server()), route())
+    found = message(sent(cluster)[TYPE_LISTENER]["0.0.0.0_8080"])
+    assert found.address.socket_address.port_value == 8080
+    assert not found.HasField("bind_to_port")
+    assert list(hosts_of(sent(cluster), "http.8080")) == ["*:80"]
+
+
+def test_without_a_gateway_it_listens_to_nothing() -> None:
+    found = sent(edge().istio(route()))
+    assert not found[TYPE_LISTENER]
+    assert not found[TYPE_ROUTE]
+
+
+def test_a_gateway_for_other_pods_does_not_concern_it() -> None:
+    other = config("Gateway", "front", {"selector": {"istio": "egress"}, "servers": [server()]})
+    assert not sent(edge().istio(other, route()))[TYPE_LISTENER]
+
+
+def test_it_is_sent_only_the_clusters_that_its_routes_lead_to() -> None:
+    found = sent(edge().istio(gateway(server()), route(to="reviews")))
+    assert set(found[TYPE_CLUSTER]) == {"BlackHoleCluster", "outbound|9080||reviews.default.svc.cluster.local"}
+    assert set(found[TYPE_ENDPOINT]) == {"outbound|9080||reviews.default.svc.cluster.local"}
+
+
+def test_a_headless_service_has_endpoints_there_since_clients_outside_know_none() -> None:
+    head = pod("head-1", "10.244.1.1")
+    cluster = edge().add("Service", service("head", ("http", 9080), clusterIP="None")).add("Pod", head)
+    cluster.add("EndpointSlice", endpoints("head", head, ports=(("http", 9080),)))
+    found = sent(cluster.istio(gateway(server()), route(to="head")))
+    assert "outbound|9080||head.default.svc.cluster.local" in found[TYPE_ENDPOINT]
+
+
+@pytest.mark.parametrize(
+    ("served", "routed", "expected"),
+    [
+        ("*", "a.example.com", ["a.example.com"]),
+        ("*.example.com", "a.example.com", ["a.example.com"]),
+        ("a.example.com", "*", ["a.example.com"]),
+        ("*.example.com", "*", ["*.example.com"]),
+        ("a.example.com", "b.example.com", []),
+        ("./a.example.com", "a.example.com", ["a.example.com"]),
+        ("other/a.example.com", "a.example.com", []),
+        ("*/a.example.com", "a.example.com", ["a.example.com"]),
+    ],
+)
+def test_the_narrower_of_two_hosts_is_served(served: str, routed: str, expected: list[str]) -> None:
+    found = hosts_of(sent(edge().istio(gateway(server(80, "HTTP", served)), route(routed))), "http.8080")
+    assert [domain for host in found.values() for domain in host.domains] == expected
+
+
+def test_routes_of_several_virtual_services_for_a_host_add_up_oldest_first() -> None:
+    old = route(
+        "a.example.com",
+        name="z",
+        to="reviews",
+        http=[{"match": [{"uri": {"prefix": "/r"}}], "route": [{"destination": {"host": "reviews"}}]}],
+    )
+    young = route("a.example.com", name="a")
+    young["metadata"]["creationTimestamp"] = "2027-01-01"
+    found = hosts_of(sent(edge().istio(gateway(server()), young, old)), "http.8080")["a.example.com:80"]
+    assert [r.route.cluster.split("|")[3].split(".")[0] for r in found.routes] == ["reviews", "productpage"]
+
+
+def test_a_virtual_service_names_a_gateway_of_another_namespace_in_full() -> None:
+    cluster = edge().istio(gateway(server(), namespace="istio-system"), route(gateways=["istio-system/front"]))
+    assert list(hosts_of(sent(cluster), "http.8080")) == ["*:80"]
+    assert hosts_of(sent(edge().istio(gateway(server(), namespace="istio-system"), route())), "http.8080") == {}
+
+
+def test_tls_ends_with_the_hosts_own_secret() -> None:
+    cluster = secret(edge(), "other").istio(
+        gateway(
+            server(443, "HTTPS", "a.example.com", mode="SIMPLE", credentialName="cert"),
+            server(443, "HTTPS", "b.example.com", mode="MUTUAL", credentialName="other", minProtocolVersion="TLSV1_3"),
+            server(443, "HTTPS", "c.example.com", mode="SIMPLE", credentialName="missing"),
+        ),
+        route("a.example.com"),
+    )
+    simple, mutual = chains(cluster, "0.0.0.0_8443")
+    assert list(simple.filter_chain_match.server_names) == ["a.example.com"]
+    certificates = context(simple).common_tls_context.tls_certificate_sds_secret_configs
+    assert [each.name for each in certificates] == ["kubernetes://cert"]
+    assert not context(simple).require_client_certificate.value
+    assert list(mutual.filter_chain_match.server_names) == ["b.example.com"]
+    assert context(mutual).require_client_certificate.value
+    validation = context(mutual).common_tls_context.combined_validation_context
+    assert validation.validation_context_sds_secret_config.name == "kubernetes://other-cacert"
+    manager = HttpConnectionManager()
+    assert simple.filters[-1].typed_config.Unpack(manager)
+    assert list(hosts_of(sent(cluster), manager.rds.route_config_name)) == ["a.example.com:443"]
+
+
+def test_a_missing_secret_does_not_hold_back_the_rest_and_is_taken_up_when_it_comes() -> None:
+    cluster = edge().istio(gateway(server(443, "HTTPS", mode="SIMPLE", credentialName="late")), route())
+    assert not sent(cluster)[TYPE_LISTENER]
+    assert chains(secret(cluster, "late"), "0.0.0.0_8443")
+
+
+def test_a_secret_of_another_namespace_is_not_the_gateways() -> None:
+    cluster = secret(edge(), "theirs", "default")
+    cluster.istio(gateway(server(443, "HTTPS", mode="SIMPLE", credentialName="theirs")), route())
+    assert not sent(cluster)[TYPE_LISTENER]
+
+
+def test_plain_requests_are_sent_to_https() -> None:
+    cluster = edge().istio(
+        gateway(server(80, "HTTP", "a.example.com", "b.example.com", httpsRedirect=True)), route("a.example.com")
+    )
+    found = hosts_of(sent(cluster), "http.8080")
+    assert {domain: host.require_tls for host in found.values() for domain in host.domains} == {
+        "a.example.com": VirtualHost.ALL,
+        "b.example.com": VirtualHost.ALL,
+    }
+
+
+def test_tls_is_passed_on_by_name() -> None:
+    shares = [
+        {
+            "match": [{"sniHosts": ["a.example.com"]}],
+            "route": [{"destination": {"host": "reviews", "port": {"number": 9080}}}],
+        }
+    ]
+    routed = config("VirtualService", "r", {"hosts": ["a.example.com"], "gateways": ["front"], "tls": shares})
+    cluster = edge().istio(gateway(server(443, "TLS", "a.example.com", mode="PASSTHROUGH")), routed)
+    (chain,) = chains(cluster, "0.0.0.0_8443")
+    proxy = TcpProxy()
+    assert chain.filters[-1].typed_config.Unpack(proxy)
+    assert list(chain.filter_chain_match.server_names) == ["a.example.com"]
+    assert proxy.cluster == "outbound|9080||reviews.default.svc.cluster.local"
+    assert not chain.HasField("transport_socket")
+
+
+def test_connections_go_by_port_and_a_targets_name_is_looked_up() -> None:
+    shares = [{"match": [{"port": 9000}], "route": [{"destination": {"host": "reviews", "port": {"number": 9080}}}]}]
+    routed = config("VirtualService", "r", {"hosts": ["*"], "gateways": ["front"], "tcp": shares})
+    (chain,) = chains(edge().istio(gateway(server(9000, "TCP")), routed), "0.0.0.0_9001")
+    proxy = TcpProxy()
+    assert chain.filters[-1].typed_config.Unpack(proxy)
+    assert proxy.cluster == "outbound|9080||reviews.default.svc.cluster.local"
+
+
+def test_it_tells_servers_of_a_clients_certificate_and_forgets_what_clients_say_of_it() -> None:
+    (chain,) = chains(edge().istio(gateway(server()), route()), "0.0.0.0_8080")
+    manager = HttpConnectionManager()
+    assert chain.filters[-1].typed_config.Unpack(manager)
+    assert manager.forward_client_cert_details == HttpConnectionManager.SANITIZE_SET
+    assert manager.use_remote_address.value

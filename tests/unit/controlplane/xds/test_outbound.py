@@ -1,0 +1,127 @@
+"""LDS for what an application sends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+)
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+
+from lab.controlplane.kubernetes import ServicePort
+from lab.controlplane.xds import TYPE_LISTENER
+from lab.controlplane.xds.services import Protocol, protocol_of
+from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
+from tests.unit.controlplane.xds.translated import listener_of, resources
+
+
+def outbound(cluster: Cluster) -> set[str]:
+    return set(resources(cluster)[TYPE_LISTENER]) - {"virtualOutbound", "virtualInbound"}
+
+
+def tcp(filter_: Any) -> TcpProxy:
+    proxy = TcpProxy()
+    assert filter_.typed_config.Unpack(proxy)
+    return proxy
+
+
+@pytest.mark.parametrize(
+    ("name", "app_protocol", "number", "expected"),
+    [
+        ("http", "", 80, Protocol.HTTP),
+        ("http-web", "", 80, Protocol.HTTP),
+        ("httpx", "", 80, Protocol.AUTO),
+        ("HTTP2-x", "", 80, Protocol.HTTP2),
+        ("grpc-web-x", "", 80, Protocol.GRPC),
+        ("grpc", "", 80, Protocol.GRPC),
+        ("https", "", 443, Protocol.TLS),
+        ("mysql", "", 80, Protocol.TCP),
+        ("", "", 3306, Protocol.TCP),
+        ("", "", 80, Protocol.AUTO),
+        ("tcp", "http", 80, Protocol.HTTP),
+        ("http", "kubernetes.io/h2c", 80, Protocol.HTTP2),
+        ("http", "example.com/mine", 80, Protocol.HTTP),
+    ],
+)
+def test_a_ports_protocol(name: str, app_protocol: str, number: int, expected: Protocol) -> None:
+    assert protocol_of(ServicePort(name, number, number, "TCP", app_protocol)) is expected
+
+
+def test_http_has_one_listener_for_a_port_number_and_tcp_one_for_an_address() -> None:
+    cluster = bookinfo().app("db", ("tcp-db", 5432), pods=[pod("db-1", "10.244.1.1")])
+    cluster.app("odd", ("", 7000), pods=[pod("odd-1", "10.244.1.2")])
+    addresses = {s.name: s.cluster_ip for s in cluster.snapshot().services.values()}
+    assert outbound(cluster) == {"0.0.0.0_9080", f"{addresses['db']}_5432", f"{addresses['odd']}_7000"}
+
+
+def test_listeners_wait_for_what_the_virtual_one_hands_them() -> None:
+    virtual = listener_of(bookinfo(), "virtualOutbound")
+    assert virtual.use_original_dst.value
+    assert virtual.address.socket_address.port_value == 15001
+    assert not listener_of(bookinfo(), "0.0.0.0_9080").bind_to_port.value
+
+
+def test_what_is_unknown_goes_where_it_was_going_and_a_loop_goes_nowhere() -> None:
+    loop, rest = listener_of(bookinfo(), "virtualOutbound").filter_chains
+    assert loop.filter_chain_match.destination_port.value == 15001
+    assert tcp(loop.filters[-1]).cluster == "BlackHoleCluster"
+    assert tcp(rest.filters[-1]).cluster == "PassthroughCluster"
+
+
+def test_only_the_registry_means_that_nothing_else_gets_out() -> None:
+    cluster = bookinfo().istio(config("Sidecar", "s", {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}))
+    _, rest = listener_of(cluster, "virtualOutbound").filter_chains
+    assert tcp(rest.filters[-1]).cluster == "BlackHoleCluster"
+
+
+def test_a_port_of_unknown_protocol_is_sniffed_and_says_so_to_the_server() -> None:
+    cluster = bookinfo().add("Service", service("odd", ("", 7000), ip="10.96.1.1"))
+    found = listener_of(cluster, "10.96.1.1_7000")
+    http, plain = found.filter_chains
+    assert list(http.filter_chain_match.application_protocols) == ["http/1.0", "http/1.1", "h2c"]
+    manager = HttpConnectionManager()
+    assert http.filters[-1].typed_config.Unpack(manager)
+    assert manager.rds.route_config_name == "odd.default.svc.cluster.local:7000"
+    assert plain.filters[0].name == "envoy.filters.network.set_filter_state"
+    assert found.continue_on_listener_filters_timeout
+
+
+def test_a_headless_services_pods_each_have_a_listener_for_tcp() -> None:
+    head = pod("head-1", "10.244.1.1")
+    cluster = bookinfo().add("Service", service("head", ("tcp", 9000), clusterIP="None")).add("Pod", head)
+    cluster.add("EndpointSlice", endpoints("head", head, ports=(("tcp", 9000),)))
+    assert "10.244.1.1_9000" in outbound(cluster)
+
+
+def test_connections_are_shared_out_as_a_virtual_service_says() -> None:
+    cluster = bookinfo().add("Service", service("db", ("tcp", 5432), ip="10.96.1.1"))
+    shares = [
+        {"destination": {"host": "db", "subset": "old"}, "weight": 80},
+        {"destination": {"host": "db", "subset": "new"}, "weight": 20},
+    ]
+    cluster.istio(config("VirtualService", "db", {"hosts": ["db"], "tcp": [{"route": shares}]}))
+    (chain,) = listener_of(cluster, "10.96.1.1_5432").filter_chains
+    weights = {each.name: each.weight for each in tcp(chain.filters[-1]).weighted_clusters.clusters}
+    host = "db.default.svc.cluster.local"
+    assert weights == {f"outbound|5432|old|{host}": 80, f"outbound|5432|new|{host}": 20}
+
+
+def test_a_sidecar_is_sent_no_more_than_its_sidecar_resource_lets_in() -> None:
+    cluster = bookinfo().add("Service", service("far", ("http", 8000), namespace="far"))
+    assert "0.0.0.0_8000" in outbound(cluster)
+    cluster.istio(config("Sidecar", "s", {"egress": [{"hosts": ["./*"]}]}))
+    assert "0.0.0.0_8000" not in outbound(cluster)
+    only = {"workloadSelector": {"labels": {"app": "productpage"}}, "egress": [{"hosts": ["far/*"]}]}
+    cluster.istio(config("Sidecar", "mine", only))
+    assert outbound(cluster) == {"0.0.0.0_8000"}
+
+
+@pytest.mark.parametrize(
+    ("export_to", "seen"), [("", True), (".", False), ("*", True), ("default,other", True), ("~", False)]
+)
+def test_a_service_may_keep_to_its_namespace(export_to: str, seen: bool) -> None:
+    far = service("far", ("http", 8000), namespace="far")
+    far["metadata"]["annotations"] = {"networking.istio.io/exportTo": export_to}
+    assert ("0.0.0.0_8000" in outbound(bookinfo().add("Service", far))) == seen

@@ -1,0 +1,252 @@
+"""Metrics as somebody who scrapes sees them: a real Envoy counts requests, and its Lua program names the labels."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.extensions.filters.http.lua.v3.lua_pb2 import Lua
+from envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+)
+
+from lab.controlplane.meshconfig import MeshConfig
+from lab.controlplane.xds import telemetry
+from lab.controlplane.xds.clusters import socket_address
+from lab.controlplane.xds.peers import pack_fields
+from lab.controlplane.xds.scraping import SCRAPE_LUA
+from tests.unit.controlplane.envoy import ENVOY
+
+OWN = pack_fields("default", "reviews-v1", {"app": "reviews", "version": "v1"})
+CLIENT = pack_fields("shop", "buyer", {"app": "buyer", "service.istio.io/canonical-name": "buyers"})
+MESH = MeshConfig(access_log_file="")
+
+
+def free_ports(number: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def listener(port: int, manager: HttpConnectionManager) -> Listener:
+    found = Listener(name=str(port), address=socket_address("127.0.0.1", port))
+    found.per_connection_buffer_limit_bytes.value = 64 * 1024 * 1024
+    found.filter_chains.add().filters.add(name="hcm").typed_config.Pack(manager)
+    return found
+
+
+def manager(routes: RouteConfiguration) -> HttpConnectionManager:
+    found = HttpConnectionManager(stat_prefix="test", route_config=routes)
+    found.http_filters.add(name="envoy.filters.http.router").typed_config.Pack(Router())
+    return found
+
+
+def cluster(name: str, port: int) -> Cluster:
+    found = Cluster(name=name)
+    found.load_assignment.cluster_name = name
+    endpoint = found.load_assignment.endpoints.add().lb_endpoints.add()
+    endpoint.endpoint.address.CopyFrom(socket_address("127.0.0.1", port))
+    endpoint.metadata.filter_metadata["istio"].fields["peer"].string_value = OWN
+    found.metadata.filter_metadata["istio"].fields["service"].string_value = "reviews.default.svc|reviews|default"
+    return found
+
+
+def routes(target: str) -> RouteConfiguration:
+    found = RouteConfiguration()
+    found.virtual_hosts.add(name="all", domains=["*"]).routes.add(match={"prefix": "/"}, route={"cluster": target})
+    return found
+
+
+class Pair:
+    """A client's and a server's proxy in one Envoy, and the listener for scrapes."""
+
+    def __init__(self, directory: Path) -> None:
+        self.client, self.server, self.scrape, admin, nobody = free_ports(5)
+        bootstrap = Bootstrap()
+        bootstrap.admin.address.CopyFrom(socket_address("127.0.0.1", admin))
+        bootstrap.stats_flush_interval.FromMilliseconds(50)
+        sending = manager(routes("server"))
+        sending.access_log.extend(telemetry.access_logs(MESH, telemetry.Reporting("source", "http"), CLIENT))
+        sending.http_filters.insert(0, telemetry.announce(CLIENT))
+        reporting = telemetry.Reporting("destination", "http", False, "reviews.default.svc|reviews|default")
+        answering = HttpConnectionManager(stat_prefix="test")
+        host = answering.route_config.virtual_hosts.add(name="all", domains=["*"])
+        host.routes.add(match={"prefix": "/gone"}, route={"cluster": "nobody"})
+        host.routes.add(match={"prefix": "/"}, direct_response={"status": 418, "body": {"inline_string": "tea"}})
+        host.response_headers_to_add.add(header={"key": "seen", "value": f"%REQ({telemetry.PEER_HEADER})%"})
+        answering.http_filters.append(telemetry.recognise())
+        answering.http_filters.add(name="envoy.filters.http.router").typed_config.Pack(Router())
+        answering.access_log.extend(telemetry.access_logs(MESH, reporting, OWN))
+        scraping = manager(routes("admin"))
+        lua = Lua()
+        lua.default_source_code.inline_string = SCRAPE_LUA
+        scraping.http_filters.insert(0, scraping.http_filters[0])
+        scraping.http_filters[0].name = "lua"
+        scraping.http_filters[0].typed_config.Pack(lua)
+        bootstrap.static_resources.listeners.extend(
+            [listener(self.client, sending), listener(self.server, answering), listener(self.scrape, scraping)]
+        )
+        bootstrap.static_resources.clusters.extend(
+            [cluster("server", self.server), cluster("admin", admin), cluster("nobody", nobody)]
+        )
+        file = directory / "bootstrap.pb"
+        file.write_bytes(bootstrap.SerializeToString())
+        self.process = subprocess.Popen(
+            [ENVOY, "-c", str(file), "--disable-hot-restart", "--concurrency", "1", "-l", "critical"]
+        )
+
+    def get(self, port: int, path: str, **headers: str) -> tuple[int, dict[str, str], str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status, dict(answer.headers), answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, dict(error.headers), error.read().decode()
+
+    def samples(self, metric: str) -> list[dict[str, str]]:
+        _, _, page = self.get(self.scrape, "/stats/prometheus")
+        lines = re.findall(rf"^{metric}{{(.*)}} (\S+)$", page, re.MULTILINE)
+        return [{**dict(re.findall(r'(\w+)="([^"]*)"', labels)), "value": value} for labels, value in lines]
+
+    def ready(self) -> None:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            try:
+                self.get(self.scrape, "/ready")
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise TimeoutError("Envoy did not start within 20 s")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    found = Pair(tmp_path_factory.mktemp("telemetry"))
+    try:
+        found.ready()
+        for path in ("/", "/", "/gone"):
+            found.get(found.client, path)
+        found.get(found.server, "/direct")
+        yield found
+    finally:
+        found.process.terminate()
+        found.process.wait(10)
+
+
+def test_the_client_counts_with_istios_labels(pair: Pair) -> None:
+    (sample,) = [
+        s for s in pair.samples("istio_requests_total") if s["reporter"] == "source" and s["response_code"] == "418"
+    ]
+    assert sample == {
+        "reporter": "source",
+        "source_workload": "buyer",
+        "source_workload_namespace": "shop",
+        "source_app": "buyer",
+        "source_version": "unknown",
+        "source_canonical_service": "buyers",
+        "source_canonical_revision": "latest",
+        "source_principal": "unknown",
+        "source_cluster": "Kubernetes",
+        "destination_workload": "reviews-v1",
+        "destination_workload_namespace": "default",
+        "destination_app": "reviews",
+        "destination_version": "v1",
+        "destination_canonical_service": "reviews",
+        "destination_canonical_revision": "v1",
+        "destination_principal": "unknown",
+        "destination_cluster": "Kubernetes",
+        "destination_service": "reviews.default.svc",
+        "destination_service_name": "reviews",
+        "destination_service_namespace": "default",
+        "request_protocol": "http",
+        "response_code": "418",
+        "grpc_response_status": "",
+        "response_flags": "-",
+        "connection_security_policy": "unknown",
+        "value": "2",
+    }
+
+
+def test_the_server_knows_the_client_by_its_word(pair: Pair) -> None:
+    found = [s for s in pair.samples("istio_requests_total") if s["reporter"] == "destination"]
+    known = next(s for s in found if s["source_workload"] == "buyer" and s["response_code"] == "418")
+    assert (known["source_workload_namespace"], known["source_canonical_service"], known["value"]) == (
+        "shop",
+        "buyers",
+        "2",
+    )
+    assert (known["destination_workload"], known["connection_security_policy"]) == ("reviews-v1", "none")
+
+
+def test_a_client_without_a_sidecar_is_unknown(pair: Pair) -> None:
+    found = [s for s in pair.samples("istio_requests_total") if s["reporter"] == "destination"]
+    stranger = next(s for s in found if s["source_workload"] == "unknown")
+    assert {stranger[f"source_{f}"] for f in ("app", "version", "principal", "cluster", "workload_namespace")} == {
+        "unknown"
+    }
+
+
+def test_a_failure_keeps_its_flags(pair: Pair) -> None:
+    found = [s for s in pair.samples("istio_requests_total") if s["response_code"] == "503"]
+    assert {s["reporter"]: s["response_flags"] for s in found} == {"source": "-", "destination": "UF"}
+
+
+def test_the_application_never_sees_the_header(pair: Pair) -> None:
+    _, headers, _ = pair.get(pair.client, "/")
+    assert "seen" not in {name.lower() for name in headers}
+
+
+def test_what_a_stranger_claims_cannot_disturb_other_labels(pair: Pair) -> None:
+    claim = 'evil|ns|a;b"c|v|s|r;reporter=source|x|y'
+    pair.get(pair.server, "/claim", **{telemetry.PEER_HEADER: claim})
+    found = [s for s in pair.samples("istio_requests_total") if s["source_workload"] == "evil"]
+    assert [(s["reporter"], s["destination_workload"], s["value"]) for s in found] == [
+        ("destination", "reviews-v1", "1")
+    ]
+
+
+def test_durations_and_sizes_are_histograms_under_istios_names(pair: Pair) -> None:
+    end = time.monotonic() + 10
+    names = ("istio_request_duration_milliseconds", "istio_request_bytes", "istio_response_bytes")
+    counts: list[int] = []
+    # Envoy brings its histograms together at each flush.
+    while time.monotonic() < end:
+        counts = [
+            sum(int(s["value"]) for s in pair.samples(f"{name}_count") if s["reporter"] == "source") for name in names
+        ]
+        if all(count >= 3 for count in counts):
+            break
+        time.sleep(0.05)
+    assert all(count >= 3 for count in counts), counts
+    buckets = pair.samples("istio_response_bytes_bucket")
+    assert {"le", "destination_service_name"} <= buckets[0].keys()
+
+
+def test_the_default_format_of_the_log_is_istios() -> None:
+    assert telemetry.DEFAULT_FORMAT.startswith(
+        '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%"'
+    )
+    (log,) = [
+        each
+        for each in telemetry.access_logs(MeshConfig(), telemetry.Reporting("source", "http"), OWN)
+        if "file" in each.name
+    ]
+    assert log.name == "envoy.access_loggers.file"
+    assert not [
+        each for each in telemetry.access_logs(MESH, telemetry.Reporting("source", "http"), OWN) if "file" in each.name
+    ]
