@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from lab.controlplane.kubernetes import ObjectKey, Origin, Pod, Service
@@ -170,8 +170,7 @@ def _called(
         memo(clusters.black_hole),
     ]
     assigned: list[Built] = []
-    for service in scope.services:
-        some, theirs = service_clusters(memo, scope, service, known, peer_table, mesh)
+    for some, theirs in service_clusters(memo, scope, scope.services, known, peer_table, mesh):
         made.extend(some)
         assigned.extend(theirs)
     return _by_name(made), _by_name(assigned)
@@ -180,15 +179,20 @@ def _called(
 def service_clusters(
     memo: Memo,
     scope: Scope,
-    service: MeshService,
+    services: Iterable[MeshService],
     known: Table[ObjectKey, ServiceEndpoints],
     peer_table: PeerTable,
     mesh: MeshConfig,
-) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
-    """The clusters of a service's ports and subsets, and the endpoints of those that have a list of them."""
-    policies = policies_of(memo, peer_table, service.namespace, mesh.root_namespace)
-    rules = scope.rules.get(service.hostname)
-    return memo(_service_clusters, memo, service, rules, known.get(service.key, NO_ENDPOINTS), policies, mesh)
+) -> Iterator[tuple[tuple[Built, ...], tuple[Built, ...]]]:
+    """For each service the clusters of its ports and subsets, and the endpoints of those that have a list of them."""
+    policies: dict[str, PeerPolicies] = {}
+    for service in services:
+        namespace = service.key[0]
+        concerned = policies.get(namespace)
+        if concerned is None:
+            concerned = policies[namespace] = policies_of(memo, peer_table, namespace, mesh.root_namespace)
+        found = known.get(service.key, NO_ENDPOINTS)
+        yield memo(_service_clusters, memo, service, scope.rules.get(service.hostname), found, concerned, mesh)
 
 
 def _service_clusters(
@@ -252,8 +256,8 @@ def _called_by_gateway(
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
     hosts = dict.fromkeys(host for config in configs for host in memo(all_hosts, config, mesh.cluster_domain))
-    for service in (scope.by_host[host] for host in hosts if host in scope.by_host):
-        some, theirs = service_clusters(memo, scope, memo(_listed, service), known, peer_table, mesh)
+    services = [memo(_listed, scope.by_host[host]) for host in hosts if host in scope.by_host]
+    for some, theirs in service_clusters(memo, scope, services, known, peer_table, mesh):
         made.extend(some)
         assigned.extend(theirs)
     return _by_name(made), _by_name(assigned)
