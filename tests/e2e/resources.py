@@ -1,4 +1,8 @@
-"""Mesh resources as the tests write them: short, in Istio's own shape."""
+"""Mesh resources as the tests write them: short, in Istio's own shape.
+
+Routes and rules are for the proxies of their own namespace alone (`exportTo: ["."]`), so that tests do not concern each
+other's; what the ingress gateway is to see says `export="*"`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ Object = dict[str, Any]
 
 def virtual_service(host: str, *http: Object, name: str = "", gateways: Sequence[str] = ()) -> Object:
     """A VirtualService of one host; named for it unless told otherwise."""
-    spec: Object = {"hosts": [host], "http": list(http)}
+    spec: Object = {"hosts": [host], "http": list(http), "exportTo": ["*" if gateways else "."]}
     if gateways:
         spec["gateways"] = list(gateways)
     return _resource("networking.istio.io/v1", "VirtualService", name or host, spec)
@@ -29,9 +33,13 @@ def to(host: str, subset: str = "", weight: int | None = None, port: int | None 
     return {"destination": destination} | ({} if weight is None else {"weight": weight})
 
 
-def destination_rule(host: str, *versions: str, policy: Mapping[str, Any] | None = None) -> Object:
+def destination_rule(host: str, *versions: str, policy: Mapping[str, Any] | None = None, export: str = ".") -> Object:
     """A DestinationRule with one subset for each version."""
-    spec: Object = {"host": host, "subsets": [{"name": v, "labels": {"version": v}} for v in versions]}
+    spec: Object = {
+        "host": host,
+        "exportTo": [export],
+        "subsets": [{"name": v, "labels": {"version": v}} for v in versions],
+    }
     if policy:
         spec["trafficPolicy"] = dict(policy)
     return _resource("networking.istio.io/v1", "DestinationRule", host, spec)

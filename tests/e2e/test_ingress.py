@@ -22,7 +22,7 @@ INGRESS = "istio-ingressgateway.istio-system"
 @pytest.fixture(scope="module")
 def shop(shared_mesh: Mesh, outside: Mesh) -> Mesh:
     shared_mesh.deploy_echo("echo", ("v1", "v2"))
-    shared_mesh.apply(destination_rule("echo", "v1", "v2"))
+    shared_mesh.apply(destination_rule("echo", "v1", "v2", export="*"))
     outside.deploy_client("visitor")
     shared_mesh.ready()
     outside.ready()
