@@ -16,7 +16,7 @@ from .resources import destination_rule, route, to, virtual_service
 
 SYSTEM = "istio-system"
 ISTIOD = Reference("apps/v1", "Deployment", "istiod", SYSTEM)
-LIFE_SECONDS = 4
+LIFE_SECONDS = 3
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_traffic_flows_while_the_control_plane_is_killed_and_it_catches_up(
     shop: Mesh, system: Mesh, client: TrafficClient
 ) -> None:
     killed = system.pod("istiod")["metadata"]["name"]
-    with client.sending("http://echo", 1200, rate=200, concurrency=10) as under_way:
+    with client.sending("http://echo", 800, rate=200, concurrency=10) as under_way:
         shop.api.delete(Reference("v1", "Pod", killed, SYSTEM), grace=0)
         with shop.applied(virtual_service("echo", route(to("echo", "v2")))):
             assert system.pod("istiod")["metadata"]["name"] != killed
@@ -75,11 +75,11 @@ def test_certificates_are_renewed_under_load_and_no_request_is_lost(
     pool = {"connectionPool": {"http": {"maxRequestsPerConnection": 1}}}
     with shop.applied(destination_rule("echo", "v1", "v2", policy=pool)):
         _wait_for_short_certificate(shop, client)
-        results = client.send("http://echo", 600, rate=60, concurrency=10, show_body=True)
+        results = client.send("http://echo", 360, rate=60, concurrency=10, show_body=True)
     shop.apply(destination_rule("echo", "v1", "v2"))
     assert_no_errors(results)
     shown = {result.json["client"]["xfcc"][-1]["Hash"] for result in results}
-    assert len(shown) >= 3, f"in 10 s certificates of {LIFE_SECONDS} s are renewed at least three times: {shown}"
+    assert len(shown) >= 3, f"in 6 s certificates of {LIFE_SECONDS} s are renewed at least three times: {shown}"
 
 
 def _wait_for_short_certificate(shop: Mesh, client: TrafficClient) -> None:

@@ -39,7 +39,7 @@ def test_traffic_is_split_as_weighted(canary: Mesh, client: TrafficClient, first
 
 
 def test_a_split_that_is_live_is_live_for_the_very_next_request(canary: Mesh, client: TrafficClient) -> None:
-    with client.sending("http://echo", 800, rate=200, concurrency=10) as under_way:
+    with client.sending("http://echo", 600, rate=200, concurrency=10) as under_way:
         for version in ("v1", "v2", "v1", "v2"):
             with canary.applied(virtual_service("echo", route(to("echo", version)))):
                 results = client.send("http://echo", 50)
