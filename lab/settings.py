@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -19,13 +19,18 @@ from lab.errors import LabError
 
 FILE_NAME = "lab.toml"
 DEFAULT_NAME = "lab"
-CLUSTERS = ("embedded",)
+CLUSTERS = ("embedded", "kind", "existing")
+MINIMUM_ISTIO = (1, 28)
+KIND_NODE_IMAGE = (
+    "kindest/node:v1.35.0@sha256:452d707d4862f52530247495d180205e029056831160e22870e37e3f6c1ac31f"  # of kind v0.31.0
+)
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$"
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 PortOrAny = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=3600)]
+Version = Annotated[str, msgspec.Meta(pattern=r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$")]
 
 
 class Ports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,6 +67,39 @@ class HostPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host_port: Port
 
 
+class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A cluster made with kind. Zones are dealt out to the nodes in turn; `create_timeout` is in seconds."""
+
+    version: Version = "0.31.0"
+    provider: Literal["auto", "docker", "podman"] = "auto"
+    nodes: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    zones: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] = ("zone-a", "zone-b")
+    node_image: str = KIND_NODE_IMAGE
+    registry_mirrors: dict[str, str] = {}
+    create_timeout: Seconds = 600
+
+
+class Istio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Istio as `istioctl install` puts it on; `values` are Helm's. Time limits in seconds."""
+
+    version: Version = "1.30.3"
+    profile: str = "default"
+    revision: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?)?$")] = ""
+    values: dict[str, Any] = {}
+    install_timeout: Seconds = 600
+
+
+class Existing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Somebody else's cluster: which contexts may be used at all, and where in it the lab's objects go."""
+
+    contexts: list[str] = []
+    kubeconfig: str = ""
+    context: str = ""
+    namespace: Name = "mesh-lab"
+    image_prefix: str = ""
+    install_istio: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole of `lab.toml`."""
 
@@ -71,6 +109,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeouts: Timeouts = Timeouts()
     images: dict[str, Image] = {}
     host_ports: list[HostPort] = []
+    kind: Kind = Kind()
+    istio: Istio = Istio()
+    existing: Existing = Existing()
 
 
 @dataclass(frozen=True)
@@ -87,8 +128,17 @@ class Lab:
 
     @property
     def state_dir(self) -> Path:
-        """Journal, logs, keys and kubeconfig: `.lab`, or `.lab-NAME` for a lab of another name."""
-        return self.directory / (".lab" if self.name == DEFAULT_NAME else f".lab-{self.name}")
+        """What the lab keeps: `.lab`, or `.lab-NAME` for a lab of another name; `.lab.kind` when it is on kind.
+
+        A name has no dot in it, so the directories of two labs are never the same.
+        """
+        base = ".lab" if self.name == DEFAULT_NAME else f".lab-{self.name}"
+        return self.directory / (base if self.settings.cluster == "embedded" else f"{base}.{self.settings.cluster}")
+
+    @property
+    def tools_dir(self) -> Path:
+        """Where `mesh-lab tools install` puts programs, for all labs of the directory."""
+        return self.directory / ".lab" / "bin"
 
     @property
     def kubeconfig(self) -> Path:
@@ -133,6 +183,7 @@ def load(directory: Path, environ: Mapping[str, str], *, name: str | None = None
             f"unknown cluster {settings.cluster!r}", hint=f"Known clusters: {', '.join(CLUSTERS)}.", exit_code=2
         )
     _refuse_shared_ports(settings)
+    _refuse_old_istio(settings)
     return Lab(settings, directory)
 
 
@@ -213,6 +264,12 @@ def _port(variable: str, value: str) -> int:
     if not value.isascii() or not value.isdigit() or int(value) > 65535:
         raise LabError(f"{variable}: {value!r} is not a port", hint="0 to 65535; 0 takes any free one.", exit_code=2)
     return int(value)
+
+
+def _refuse_old_istio(settings: Settings) -> None:
+    if tuple(int(part) for part in settings.istio.version.split(".")[:2]) < MINIMUM_ISTIO:
+        minimum = ".".join(str(part) for part in MINIMUM_ISTIO)
+        raise LabError(f"istio.version: {settings.istio.version} is too old; the lab needs {minimum} or later")
 
 
 def _refuse_shared_ports(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from lab.cli.console import say
 from lab.clusters.embedded import namespaces, ports
 from lab.clusters.embedded.cluster import EmbeddedCluster
 from lab.errors import LabError
-from lab.install.kubectl import program
+from lab.kubectl import program
 from lab.settings import Lab
 
 MINIMUM_PYTHON = (3, 11)

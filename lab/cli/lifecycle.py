@@ -16,8 +16,8 @@ from lab.clusters.selection import open_cluster
 from lab.errors import LabError
 from lab.install.api import Api, Object
 from lab.install.bringup import Installed, install
-from lab.install.kubectl import Kubectl, program
 from lab.install.readiness import ready_containers
+from lab.kubectl import Kubectl, program
 from lab.settings import Lab
 
 MANIFESTS = Path(package.__file__).parent.parent / "manifests"

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from lab.clusters.base import Cluster
-from lab.clusters.embedded.cluster import EmbeddedCluster
-from lab.settings import Lab
+from collections.abc import Callable
 
-_KINDS: dict[str, type[EmbeddedCluster]] = {"embedded": EmbeddedCluster}
+from lab.clusters.base import Cluster
+from lab.settings import Lab
 
 
 def open_cluster(lab: Lab) -> Cluster:
-    """The cluster that the lab's settings name."""
+    """The cluster that the lab's settings name. Only that one's code is imported."""
     return _KINDS[lab.settings.cluster](lab)
+
+
+def _embedded(lab: Lab) -> Cluster:
+    from lab.clusters.embedded.cluster import EmbeddedCluster
+
+    return EmbeddedCluster(lab)
+
+
+def _kind(lab: Lab) -> Cluster:
+    from lab.clusters.kind.cluster import KindCluster
+
+    return KindCluster(lab)
+
+
+def _existing(lab: Lab) -> Cluster:
+    from lab.clusters.existing import ExistingCluster
+
+    return ExistingCluster(lab)
+
+
+_KINDS: dict[str, Callable[[Lab], Cluster]] = {"embedded": _embedded, "kind": _kind, "existing": _existing}

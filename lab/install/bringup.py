@@ -13,8 +13,8 @@ from lab.clusters.base import Report
 from lab.errors import LabError
 from lab.install.api import Api, Object, RequestError
 from lab.install.istiod import MeshState, await_mesh
-from lab.install.kubectl import Applied, Kubectl
 from lab.install.readiness import Workload, await_deployments
+from lab.kubectl import Applied, Kubectl
 
 MESH = ("mesh",)
 SAMPLES = (

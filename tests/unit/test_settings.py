@@ -32,7 +32,7 @@ def test_without_a_file_everything_has_a_default(tmp_path: Path) -> None:
 def test_the_repositorys_own_file_states_the_defaults() -> None:
     document = tomllib.loads((REPOSITORY / "lab.toml").read_text())
     assert msgspec.convert(document, Settings) == Settings()
-    assert set(document) == {"name", "cluster", "ports", "timeouts"}
+    assert set(document) == {"name", "cluster", "ports", "timeouts", "kind", "istio", "existing"}
     assert set(document["ports"]) == set(Ports.__struct_fields__)
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from lab import kubectl
 from lab.errors import LabError
-from lab.install import kubectl
 from lab.install.bringup import MESH, SAMPLES, deployments, install
-from lab.install.kubectl import Applied, Kubectl
 from lab.install.readiness import Workload
+from lab.kubectl import Applied, Kubectl
 
-MANIFESTS = Path(__file__).parents[3] / "manifests"
+MANIFESTS = Path(__file__).parents[2] / "manifests"
 
 
 @pytest.fixture

@@ -1,0 +1,115 @@
+"""What kind's nodes run in: Docker or Podman, asked by their command line, which is nearly the same."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lab.errors import LabError
+from lab.programs import Program, ProgramFailedError, Programs, run
+
+CLUSTER_LABEL = "io.x-k8s.kind.cluster"
+_QUICK_S = 20.0
+_START_S = 60.0
+
+DOCKER = Program(
+    "docker",
+    "kind's nodes are containers",
+    "Install it: sudo apt-get install docker.io (Debian), sudo dnf install docker (Fedora), or Docker Desktop.\n"
+    'Podman does, too: sudo apt-get install podman, and `provider = "podman"` under [kind] in lab.toml.',
+)
+PODMAN = Program(
+    "podman",
+    "kind's nodes are containers, and [kind] provider is podman",
+    "Install it: sudo apt-get install podman (Debian, Ubuntu), sudo dnf install podman (Fedora).",
+)
+_PROGRAMS = {"docker": DOCKER, "podman": PODMAN}
+
+
+@dataclass(frozen=True)
+class Info:
+    """The machine that containers run on; 0 for what is not known. `local`: it is this one."""
+
+    cores: int
+    memory_mb: int
+    local: bool
+
+
+@dataclass(frozen=True)
+class Node:
+    """A container that is a node of a cluster, and its state: `running`, `exited`, `created`, `paused`, ..."""
+
+    name: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Docker or Podman, and where it is."""
+
+    name: str
+    path: str
+    environ: Mapping[str, str]
+
+    def info(self) -> Info:
+        """Raises `LabError` when it does not answer, with what it says and what that usually means."""
+        try:
+            text = run([self.path, "info", "--format", "{{json .}}"], timeout=_QUICK_S, environ=self.environ)
+        except ProgramFailedError as error:
+            raise LabError(f"{self.name} does not answer\n{error.message}", hint=self._remedy(error.output)) from error
+        try:
+            document = json.loads(text)
+        except ValueError as error:
+            raise LabError(f"`{self.name} info` gave no JSON: {text.strip()[:200]!r}") from error
+        # Docker's client exits with 0 when the daemon is away, and tells so in its answer.
+        if errors := document.get("ServerErrors"):
+            raise LabError("\n".join([f"{self.name} does not answer", *errors]), hint=self._remedy("\n".join(errors)))
+        host = document.get("host") or {}
+        cores = document.get("NCPU") or host.get("cpus") or 0
+        memory = document.get("MemTotal") or host.get("memTotal") or 0
+        desktop = "desktop" in str(document.get("OperatingSystem", "")).lower()
+        return Info(int(cores), int(memory) // 2**20, sys.platform == "linux" and not desktop)
+
+    def nodes(self, cluster: str) -> list[Node]:
+        """The containers of a kind cluster, by name, whatever state they are in. Raises `LabError`."""
+        command = [self.path, "ps", "--all", "--filter", f"label={CLUSTER_LABEL}={cluster}"]
+        text = run([*command, "--format", "{{.Names}}\t{{.State}}"], timeout=_QUICK_S, environ=self.environ)
+        rows = [line.split("\t") for line in text.splitlines() if "\t" in line]
+        return sorted((Node(row[0], row[1].lower()) for row in rows), key=lambda node: node.name)
+
+    def start(self, names: list[str]) -> None:
+        """Start containers that were stopped. Raises `LabError`."""
+        run([self.path, "start", *names], timeout=_START_S, environ=self.environ)
+
+    def has_image(self, image: str) -> bool:
+        """Whether an image is in the local store."""
+        try:
+            run([self.path, "image", "inspect", "--format", "{{.Id}}", image], timeout=_QUICK_S, environ=self.environ)
+        except ProgramFailedError:
+            return False
+        return True
+
+    def _remedy(self, said: str) -> str:
+        if "permission denied" in said.lower():
+            return "Your account may not use it: sudo usermod --append --groups docker $USER, then log in again."
+        if self.name == "docker":
+            return "Is it running? sudo systemctl start docker; or start Docker Desktop."
+        return "Is it running? `podman machine start` on macOS and Windows."
+
+
+def choose(wanted: str, programs: Programs) -> Provider:
+    """The provider that the settings name, or with `auto` the one that kind would take: Docker, else Podman.
+
+    Raises `LabError` when there is none.
+    """
+    environ = programs.environment()
+    asked = environ.get("KIND_EXPERIMENTAL_PROVIDER", "") if wanted == "auto" else wanted
+    if asked and asked not in _PROGRAMS:
+        raise LabError(
+            f"KIND_EXPERIMENTAL_PROVIDER: the lab cannot use {asked!r}", hint=f"Known: {', '.join(_PROGRAMS)}."
+        )
+    found = asked or next((name for name in _PROGRAMS if programs.find(name)), "docker")
+    path = programs.need(_PROGRAMS[found])
+    return Provider(found, path, environ | {"KIND_EXPERIMENTAL_PROVIDER": found})
