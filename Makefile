@@ -32,13 +32,16 @@ unit: install ## Run the unit tests (one of them: make unit ARGS='-k NAME')
 	$(BIN)/pytest tests/unit $(ARGS)
 
 e2e: running ## Run the end-to-end tests (one of them: make e2e ARGS='-k NAME')
-	$(BIN)/pytest tests/e2e --cluster $(CLUSTER) --mesh-kubeconfig "$$($(LAB) status -o kubeconfig)" $(ARGS)
+	$(BIN)/pytest tests/e2e --cluster $(CLUSTER) --mesh-kubeconfig "$$($(LAB) status --cluster $(CLUSTER) -o kubeconfig)" $(ARGS)
 
 load: running ## Put load on the lab and report figures and limits (options: ARGS='--help')
-	@$(LAB) load $(ARGS)
+	@$(LAB) load --cluster $(CLUSTER) $(ARGS)
 
 load-ui: running ## Open Locust's page on the host
-	@$(LAB) load --ui $(ARGS)
+	@$(LAB) load --cluster $(CLUSTER) --ui $(ARGS)
+
+images: install ## Build the container images for kind and other clusters (options: ARGS='--platform linux/arm64')
+	@$(LAB) images $(ARGS)
 
 bench: install ## Measure the lab, print the figures and write reports/bench.json
 	$(BIN)/python -m tests.bench.bench_lab $(ARGS)
@@ -54,4 +57,4 @@ lock: install ## Write requirements.lock from what .venv holds
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip >> $@.new
 	@mv $@.new requirements.lock
 
-.PHONY: help install lab-up running lab-down lab-reset test unit e2e load load-ui bench lint lock
+.PHONY: help install lab-up running lab-down lab-reset test unit e2e load load-ui images bench lint lock

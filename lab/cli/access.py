@@ -6,6 +6,7 @@ from lab.clusters.base import ClusterStatus
 from lab.clusters.selection import open_cluster
 from lab.errors import LabError
 from lab.install.api import Api
+from lab.kubectl import Kubectl
 from lab.settings import Lab
 
 
@@ -17,6 +18,11 @@ def require_up(lab: Lab) -> ClusterStatus:
     if status.phase != "ready":
         raise LabError(f"the lab {lab.name!r} is {status.phase}", hint="`mesh-lab up` waits until it is ready.")
     return status
+
+
+def kubectl_for(lab: Lab) -> Kubectl:
+    """kubectl for a lab's cluster."""
+    return Kubectl(lab.kubeconfig, lab.state_dir / "kubectl-cache")
 
 
 def connect(lab: Lab) -> Api:

@@ -20,7 +20,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-ClusterOption = Annotated[str | None, typer.Option("--cluster", metavar="KIND", help="Where the lab runs: embedded.")]
+ClusterOption = Annotated[
+    str | None, typer.Option("--cluster", metavar="KIND", help="Where the lab runs: embedded, kind, existing.")
+]
 
 
 @app.callback()
@@ -44,11 +46,25 @@ def up(
         bool, typer.Option("--keep", help="Leave a lab that failed to come up running, to look at.")
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only say what goes wrong.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")] = False,
+    kubeconfig: Annotated[
+        str, typer.Option("--kubeconfig", metavar="FILE", help="Of an existing cluster.", show_default=False)
+    ] = "",
+    kube_context: Annotated[
+        str, typer.Option("--context", metavar="NAME", help="Of that kubeconfig.", show_default=False)
+    ] = "",
+    install_istio: Annotated[
+        bool, typer.Option("--install-istio", help="On an existing cluster that has none.")
+    ] = False,
 ) -> None:
     """Bring the lab up: cluster, mesh and sample microservices, until all is ready. Run again, it changes nothing."""
-    from lab.cli.lifecycle import up
+    from lab.cli.lifecycle import show_plan, up
 
-    up(context.lab(cluster), keep=keep, quiet=quiet)
+    lab = context.lab(cluster, kubeconfig=kubeconfig, context=kube_context, install_istio=install_istio)
+    if dry_run:
+        show_plan(lab)
+    else:
+        up(lab, keep=keep, quiet=quiet)
 
 
 @app.command(short_help="Take the lab down; its objects are kept.")
@@ -99,6 +115,35 @@ def logs(
     logs(context.lab(), follow=follow, lines=lines)
 
 
+@app.command(short_help="Build the images for clusters that run containers.")
+def images(
+    cluster: ClusterOption = None,
+    base: Annotated[
+        str, typer.Option("--base", metavar="IMAGE", help="Instead of the Dockerfile's own base image.")
+    ] = "",
+    platform: Annotated[
+        str, typer.Option("--platform", metavar="OS/ARCH", help="linux/amd64 or linux/arm64; else this machine's.")
+    ] = "",
+    network: Annotated[str, typer.Option("--network", metavar="MODE", help="For the build's own downloads.")] = "",
+) -> None:
+    """Build the sample microservices, the traffic client and Locust as container images, with Docker or Podman."""
+    from lab.cli.images import build
+
+    build(context.lab(cluster), base=base, platform=platform, network=network)
+
+
+tools = typer.Typer(help="Programs that clusters other than the embedded one need.", no_args_is_help=True)
+app.add_typer(tools, name="tools", short_help="Install kind and istioctl.")
+
+
+@tools.command(name="install", short_help="Download the pinned kind and istioctl.")
+def install_tools() -> None:
+    """Download the pinned kind and istioctl into .lab/bin, and check them by their checksums."""
+    from lab.cli.tools import install
+
+    install(context.lab())
+
+
 @app.command(short_help="Wait until the proxies have acknowledged a resource.")
 def wait(
     references: Annotated[list[str] | None, typer.Argument(metavar="KIND/NAME", show_default=False)] = None,
@@ -107,6 +152,7 @@ def wait(
     ] = None,
     namespace: Annotated[str, typer.Option("-n", "--namespace", help="Where the resources are.")] = "default",
     timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long at most.")] = 30.0,
+    cluster: ClusterOption = None,
 ) -> None:
     """Wait until every proxy that a resource of the mesh concerns has acknowledged it.
 
@@ -114,15 +160,15 @@ def wait(
     """
     from lab.cli.wait import wait
 
-    wait(context.lab(), references or [], files or [], namespace=namespace, timeout=timeout)
+    wait(context.lab(cluster), references or [], files or [], namespace=namespace, timeout=timeout)
 
 
 @app.command(
     short_help="Put load on the lab with Locust.",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
 )
-def load(arguments: typer.Context) -> None:
+def load(arguments: typer.Context, cluster: ClusterOption = None) -> None:
     """Put load on the lab with Locust and report figures and limits; `mesh-lab load --help` lists its options."""
     from lab.cli.load import load
 
-    load(context.lab(), arguments.args)
+    load(context.lab(cluster), arguments.args)

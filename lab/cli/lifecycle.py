@@ -9,18 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-import lab as package
 from lab.cli.console import progress, say, table
 from lab.clusters.base import Cluster, ClusterStatus, Report
 from lab.clusters.selection import open_cluster
 from lab.errors import LabError
-from lab.install.api import Api, Object
-from lab.install.bringup import Installed, install
+from lab.install.api import Object
+from lab.install.bringup import Installed
 from lab.install.readiness import ready_containers
-from lab.kubectl import Kubectl, program
+from lab.kubectl import program
 from lab.settings import Lab
 
-MANIFESTS = Path(package.__file__).parent.parent / "manifests"
+_GONE = {
+    "embedded": "the lab is down, and what it had stored is kept",
+    "kind": "its cluster is deleted",
+    "existing": "what it had made in the cluster is removed",
+}
+"""What is said of a lab that was taken down, by the kind of its cluster."""
 
 
 def up(lab: Lab, *, keep: bool, quiet: bool = False) -> None:
@@ -35,20 +39,34 @@ def up(lab: Lab, *, keep: bool, quiet: bool = False) -> None:
         try:
             fresh = cluster.up(report)
         except KeyboardInterrupt:
-            raise LabError("interrupted; the lab is down, and what it had stored is kept") from None
+            raise LabError(f"interrupted; {_GONE[lab.settings.cluster]}") from None
         if fresh:
             report("the cluster answers")
         try:
             installed = _install(lab, report)
         except BaseException as error:
-            raise _abandoned(cluster, error, report, end=fresh and not keep) from error
+            raise _abandoned(lab, cluster, error, report, end=fresh and not keep) from error
     if not quiet:
         _show(lab, cluster.status(), installed, time.monotonic() - started)
+
+
+def show_plan(lab: Lab) -> None:
+    """Print what `up` would do, and do nothing. Raises `LabError`."""
+    from lab.clusters.existing import ExistingCluster
+    from lab.clusters.kind.cluster import KindCluster
+    from lab.install.recipes import plan
+
+    cluster = open_cluster(lab)
+    if not isinstance(cluster, (ExistingCluster, KindCluster)):
+        raise LabError("--dry-run is for the clusters kind and existing", exit_code=2)
+    for line in (*cluster.plan(), *plan(lab)):
+        say(line)
 
 
 def down(lab: Lab) -> None:
     """Take the lab down. Raises `LabError`."""
     with progress(f"taking down {lab.name}") as report:
+        _take_off(lab, report)
         was_up = open_cluster(lab).down(report)
     say(f"the lab {lab.name!r} is down" if was_up else f"the lab {lab.name!r} was not up")
 
@@ -56,21 +74,35 @@ def down(lab: Lab) -> None:
 def reset(lab: Lab) -> None:
     """Delete everything that the lab has kept. Raises `LabError`."""
     with progress(f"resetting {lab.name}") as report:
+        _take_off(lab, report)
         was_there = open_cluster(lab).reset(report)
     say(f"deleted {lab.state_dir}" if was_there else f"the lab {lab.name!r} has kept nothing")
 
 
 def _install(lab: Lab, report: Report) -> Installed:
-    kubectl = Kubectl(lab.kubeconfig, lab.state_dir / "kubectl-cache")
-    with Api(lab.kubeconfig) as api:
-        return install(kubectl, api, MANIFESTS, timeout=lab.settings.timeouts.ready, report=report)
+    from lab.install.recipes import put_on
+
+    return put_on(lab, report)
 
 
-def _abandoned(cluster: Cluster, error: BaseException, report: Report, *, end: bool) -> BaseException:
-    """End what was started, and say so in what is raised."""
+def _take_off(lab: Lab, report: Report) -> None:
+    if lab.settings.cluster != "existing":
+        return
+    from lab.install.recipes import take_off
+
+    take_off(lab, report)
+
+
+def _abandoned(lab: Lab, cluster: Cluster, error: BaseException, report: Report, *, end: bool) -> BaseException:
+    """End what was started, and say so in what is raised; what could not be ended, too."""
+    state = "the lab is still up: `mesh-lab down` ends it"
     if end:
-        cluster.down(report)
-    state = "the lab is down, and what it had stored is kept" if end else "the lab is still up: `mesh-lab down` ends it"
+        try:
+            _take_off(lab, report)
+            cluster.down(report)
+            state = _GONE[lab.settings.cluster]
+        except LabError as trouble:
+            state = f"and taking it down failed: {trouble.message}\n{trouble.hint}"
     if isinstance(error, KeyboardInterrupt):
         return LabError(f"interrupted; {state}")
     if isinstance(error, LabError):
@@ -104,8 +136,15 @@ def _show(lab: Lab, status: ClusterStatus, installed: Installed, seconds: float)
     say(f"The lab {lab.name!r} is up after {seconds:.1f} s; {installed.mesh.in_sync} proxies are in sync. Try next:")
     say(f"  export KUBECONFIG={kubeconfig} PATH={_relative(Path(program()).parent)}:$PATH")
     say("  kubectl get pods -A -o wide")
+    place = "" if lab.settings.cluster != "existing" else f" -n {lab.settings.existing.namespace}"
+    if not ports:
+        gateway = "http://127.0.0.1:8080"
+        say(f"  kubectl{place} port-forward service/istio-ingressgateway 8080:80 &")
     say(f"  curl -s {gateway}/productpage | grep -o '<title>.*</title>'")
-    say("  kubectl apply -f manifests/scenarios/canary-90-10.yaml && mesh-lab wait virtualservice/reviews")
+    say(
+        f"  kubectl{place} apply -f manifests/scenarios/canary-90-10.yaml"
+        f" && mesh-lab wait{place} virtualservice/reviews"
+    )
     say("  mesh-lab status; mesh-lab load; mesh-lab down")
 
 

@@ -14,4 +14,8 @@ def load(lab: Lab, arguments: list[str]) -> None:
     if "--help" not in arguments and "-h" not in arguments:
         require_up(lab)
     environment = os.environ | {"KUBECONFIG": str(lab.kubeconfig)}
+    if lab.settings.cluster == "existing":
+        existing = lab.settings.existing
+        environment["MESH_LAB_IMAGE_PREFIX"] = existing.image_prefix
+        arguments = ["--target", f"http://istio-ingressgateway.{existing.namespace}", *arguments]
     os.execve(sys.executable, [sys.executable, "-m", "lab.harness.load", *arguments], environment)

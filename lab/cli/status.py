@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from lab.cli.access import kubectl_for
 from lab.cli.console import say
 from lab.clusters.selection import open_cluster
 from lab.errors import LabError
 from lab.install.api import Api, RequestError
 from lab.install.bringup import live_pods
-from lab.install.istiod import MeshState, mesh_state
+from lab.install.controlplane import status_of
 from lab.install.readiness import ready_containers
 from lab.settings import Lab
 
@@ -74,7 +75,8 @@ def _counts(lab: Lab) -> tuple[Count | None, Count | None]:
             return None, None
         pods = Count(sum(1 for good, total in ready if good == total), len(ready))
         try:
-            mesh: MeshState = mesh_state(api)
+            with status_of(api, kubectl_for(lab)) as status:
+                mesh = status.mesh()
         except RequestError:
             return pods, None
         return pods, Count(mesh.in_sync, len(mesh.proxies))
@@ -86,19 +88,28 @@ def _json(status: LabStatus) -> str:
 
 def _text(status: LabStatus) -> str:
     lines = [("lab", f"{status.name} ({status.cluster})")]
-    if status.pid is None:
+    if status.phase == "stopped":
         lines.append(("state", f"{status.phase}; `mesh-lab up` brings it up"))
         return _aligned(lines)
     ports = status.ports
     lines += [
-        ("state", f"{status.phase}, started {status.started}, first process {status.pid}"),
+        ("state", f"{status.phase}, started {status.started}{_process(status.pid)}"),
         ("kubeconfig", status.kubeconfig),
-        ("api", f"https://127.0.0.1:{ports.get('api')}"),
-        ("gateway", f"http://127.0.0.1:{ports.get('http')} and https://127.0.0.1:{ports.get('https')}"),
+    ]
+    if ports:
+        lines += [
+            ("api", f"https://127.0.0.1:{ports.get('api')}"),
+            ("gateway", f"http://127.0.0.1:{ports.get('http')} and https://127.0.0.1:{ports.get('https')}"),
+        ]
+    lines += [
         ("pods", f"{status.pods.good} of {status.pods.total} ready" if status.pods else "unknown: no answer"),
         ("proxies", f"{status.proxies.good} of {status.proxies.total} in sync" if status.proxies else "unknown"),
     ]
     return _aligned(lines)
+
+
+def _process(pid: int | None) -> str:
+    return f", first process {pid}" if pid is not None else ""
 
 
 def _aligned(lines: list[tuple[str, str]]) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lab.cli.access import connect
+from lab.cli.access import connect, kubectl_for
 from lab.cli.console import progress, say
 from lab.errors import LabError
 from lab.install.api import Api, RequestError
-from lab.install.istiod import ConfigState, Reference, await_config
+from lab.install.controlplane import status_of
+from lab.install.istiod import ConfigState, MeshStatus, Reference, await_config
 from lab.settings import Lab
 
 _NETWORKING = "networking.istio.io/v1"
@@ -40,11 +43,11 @@ def wait(lab: Lab, references: list[str], files: list[Path], *, namespace: str, 
         raise LabError("nothing to wait for", hint="Name KIND/NAME, or a file with -f.", exit_code=2)
     deadline = time.monotonic() + timeout
     failures = []
-    with connect(lab) as api, progress("waiting for the proxies") as report:
+    with connect(lab) as api, progress("waiting for the proxies") as report, _status(lab, api) as status:
         for reference in wanted:
             started = time.monotonic()
             try:
-                state = await_config(api, _with_version(api, reference), deadline, report)
+                state = await_config(status, _with_version(api, reference), deadline, report)
             except LabError as error:
                 failures.append(error)
             else:
@@ -55,6 +58,16 @@ def wait(lab: Lab, references: list[str], files: list[Path], *, namespace: str, 
         hints = dict.fromkeys(error.hint for error in failures if error.hint)
         raise LabError("\n".join(error.message for error in failures), hint="\n".join(hints))
     say("live")
+
+
+@contextlib.contextmanager
+def _status(lab: Lab, api: Api) -> Iterator[MeshStatus]:
+    with contextlib.ExitStack() as stack:
+        try:
+            status = stack.enter_context(status_of(api, kubectl_for(lab)))
+        except RequestError as error:
+            raise LabError(f"the cluster's API: {error.message}") from error
+        yield status
 
 
 def _live(reference: Reference, state: ConfigState, seconds: float) -> str:

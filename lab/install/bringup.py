@@ -12,7 +12,7 @@ from pathlib import Path
 from lab.clusters.base import Report
 from lab.errors import LabError
 from lab.install.api import Api, Object, RequestError
-from lab.install.istiod import MeshState, await_mesh
+from lab.install.istiod import MeshState, OwnStatus, await_mesh
 from lab.install.readiness import Workload, await_deployments
 from lab.kubectl import Applied, Kubectl
 
@@ -52,7 +52,7 @@ def install(kubectl: Kubectl, api: Api, manifests: Path, *, timeout: float, repo
     report("waiting until every proxy has acknowledged its configuration")
     try:
         pods = live_pods(api)
-        state = await_mesh(api, deadline, report, proxies=sum(1 for pod in pods if has_proxy(pod)))
+        state = await_mesh(OwnStatus(api), deadline, report, proxies=sum(1 for pod in pods if has_proxy(pod)))
     except RequestError as error:
         raise LabError(f"the cluster's API: {error.message}") from error
     return Installed(pods, state)

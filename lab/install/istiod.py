@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -116,6 +117,33 @@ class Reference(msgspec.Struct, frozen=True):
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
+class MeshStatus(Protocol):
+    """What can be asked of a control plane. Both raise `RequestError`."""
+
+    def mesh(self, *, wait: float = 0.0) -> MeshState:
+        """All proxies, after at most `wait` seconds or as soon as all are in sync."""
+        ...
+
+    def config(self, reference: Reference, *, wait: float = 0.0) -> ConfigState:
+        """The proxies that a resource concerns, after at most `wait` seconds or as soon as it is live."""
+        ...
+
+
+@dataclass(frozen=True)
+class OwnStatus:
+    """The lab's control plane, asked through the API's service proxy."""
+
+    api: Api
+
+    def mesh(self, *, wait: float = 0.0) -> MeshState:
+        """See `MeshStatus`."""
+        return mesh_state(self.api, wait=wait)
+
+    def config(self, reference: Reference, *, wait: float = 0.0) -> ConfigState:
+        """See `MeshStatus`."""
+        return config_state(self.api, reference, wait=wait)
+
+
 def mesh_state(api: Api, *, wait: float = 0.0) -> MeshState:
     """All proxies; after at most `wait` seconds, or as soon as all are in sync. Raises `RequestError`."""
     return _decode(api, f"/debug/syncz?{urlencode({'wait': f'{wait:g}'})}", wait, MeshState)
@@ -127,14 +155,14 @@ def config_state(api: Api, reference: Reference, *, wait: float = 0.0) -> Config
     return _decode(api, f"/debug/config?{urlencode(query)}", wait, ConfigState)
 
 
-def await_mesh(api: Api, deadline: float, report: Report, *, proxies: int = 0) -> MeshState:
+def await_mesh(status: MeshStatus, deadline: float, report: Report, *, proxies: int = 0) -> MeshState:
     """Return once at least `proxies` proxies are connected and have acknowledged all they were sent.
 
     `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, naming the proxies that have not.
     """
 
     def ask(wait: float) -> tuple[MeshState, bool]:
-        state = mesh_state(api, wait=wait)
+        state = status.mesh(wait=wait)
         return state, state.synced and len(state.proxies) >= proxies
 
     state = _until(ask, deadline, report)
@@ -145,7 +173,7 @@ def await_mesh(api: Api, deadline: float, report: Report, *, proxies: int = 0) -
     return state
 
 
-def await_config(api: Api, reference: Reference, deadline: float, report: Report) -> ConfigState:
+def await_config(status: MeshStatus, reference: Reference, deadline: float, report: Report) -> ConfigState:
     """Return once every proxy that `reference` concerns has acknowledged that version of it, or a later one.
 
     `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, or as soon as the resource is refused,
@@ -153,7 +181,7 @@ def await_config(api: Api, reference: Reference, deadline: float, report: Report
     """
 
     def ask(wait: float) -> tuple[ConfigState, bool]:
-        state = config_state(api, reference, wait=wait)
+        state = status.config(reference, wait=wait)
         current = state.found and _reaches(state.resource_version, reference.resource_version)
         return state, current and (state.live or state.hopeless)
 

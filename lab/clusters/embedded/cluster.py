@@ -104,13 +104,24 @@ class EmbeddedCluster:
         self.down(report)
         with self._locked():
             try:
-                shutil.rmtree(self._state)
+                self._delete_state()
             except OSError as error:
                 raise LabError(f"cannot delete {error.filename}: {error.strerror}") from error
         return True
 
     def _is_state(self) -> bool:
         return (self._state / host.LOCK_NAME).is_file()
+
+    def _delete_state(self) -> None:
+        """Everything but the programs that `mesh-lab tools install` has put there, which are no lab's state."""
+        if self._lab.tools_dir.parent != self._state or not self._lab.tools_dir.exists():
+            shutil.rmtree(self._state)
+            return
+        for path in self._state.iterdir():
+            if path.is_dir() and not path.is_symlink() and path != self._lab.tools_dir:
+                shutil.rmtree(path)
+            elif path != self._lab.tools_dir:
+                path.unlink()
 
     def _prepare_state(self) -> None:
         try:

@@ -167,6 +167,8 @@ def test_status_counts_pods_and_proxies(lab: Lab, cluster: StandIn, capsys: pyte
     def answer(path: str) -> Any:
         if path.startswith("/api/v1/pods"):
             return {"items": [pod("a", True, True), pod("b", True, False), leaving]}
+        if path.startswith("/apis/apps/v1/deployments"):
+            return {"items": []}
         return {"synced": False, "proxies": proxies}
 
     cluster.running = True

@@ -28,8 +28,10 @@ Commands:
   status  Tell how the lab is.
   doctor  Check what the lab needs of this machine.
   logs    Show the log of the lab's own processes.
+  images  Build the images for clusters that run containers.
   wait    Wait until the proxies have acknowledged a resource.
   load    Put load on the lab with Locust.
+  tools   Install kind and istioctl.
 """
 COMMANDS = [line.split()[0] for line in HELP.partition("Commands:\n")[2].splitlines()]
 
@@ -53,7 +55,8 @@ def test_each_command_explains_itself(tmp_path: Path, command: str) -> None:
 def test_the_readme_names_every_command() -> None:
     readme = (SOURCE / "README.md").read_text()
     assert [name for name in COMMANDS if f"mesh-lab {name}" not in readme] == []
-    assert {command.callback.__name__ for command in app.registered_commands if command.callback} == set(COMMANDS)
+    registered = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert registered | {group.name for group in app.registered_groups} == set(COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +69,9 @@ def test_the_readme_names_every_command() -> None:
         (("--dir", "/nowhere", "status"), "/nowhere is not a directory"),
         (("--name", "A B", "status"), "'A B' cannot be a lab's name"),
         (("up", "--cluster", "moon"), "unknown cluster 'moon'"),
+        (("up", "--kubeconfig", "x"), "--kubeconfig: only with --cluster existing"),
+        (("up", "--dry-run"), "--dry-run is for the clusters kind and existing"),
+        (("images", "--platform", "linux/s390x"), "unknown platform 'linux/s390x'"),
         (("wait",), "nothing to wait for"),
         (("wait", "reviews"), "'reviews' is not KIND/NAME"),
         (("wait", "deployment/reviews"), "no proxy ever acknowledges a deployment"),

@@ -12,7 +12,7 @@ import pytest
 
 from lab.errors import LabError
 from lab.install.api import Api
-from lab.install.istiod import Reference, await_config, await_mesh
+from lab.install.istiod import OwnStatus, Reference, await_config, await_mesh
 from tests.unit.install.serving import serve
 
 REVIEWS = Reference("VirtualService", "default", "reviews", "12")
@@ -35,7 +35,7 @@ def waited(
         return answer(len(asked))
 
     with serve(tmp_path, respond) as (_, kubeconfig), Api(kubeconfig) as api:
-        return await_config(api, reference, time.monotonic() + seconds, lambda _: None), asked
+        return await_config(OwnStatus(api), reference, time.monotonic() + seconds, lambda _: None), asked
 
 
 def test_it_asks_through_the_service_proxy_and_waits_on_the_other_side(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_the_mesh_is_in_sync_when_all_expected_proxies_are(tmp_path: Path) -> No
         {"synced": True, "proxies": [proxy("a"), proxy("b")]},
     ]
     with serve(tmp_path, lambda _: answers.pop(0)) as (_, kubeconfig), Api(kubeconfig) as api:
-        state = await_mesh(api, time.monotonic() + 5, lambda _: None, proxies=2)
+        state = await_mesh(OwnStatus(api), time.monotonic() + 5, lambda _: None, proxies=2)
     assert (state.in_sync, answers) == (2, [])
 
 
@@ -128,7 +128,7 @@ def test_a_mesh_that_does_not_get_in_sync_names_the_proxies(tmp_path: Path) -> N
         Api(kubeconfig) as api,
         pytest.raises(LabError) as failure,
     ):
-        await_mesh(api, time.monotonic() + 0.1, lambda _: None, proxies=5)
+        await_mesh(OwnStatus(api), time.monotonic() + 0.1, lambda _: None, proxies=5)
     assert failure.value.message.splitlines() == [
         "1 of 5 proxies are in sync:",
         "  b: has not acknowledged Cluster x",

@@ -1,0 +1,152 @@
+"""Istio by `istioctl install`: what it is told, how it is followed, how it is removed.
+
+See https://istio.io/latest/docs/reference/config/istio.operator.v1alpha1/ for the overlay.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.clusters.base import Report
+from lab.clusters.kind.config import NODE_PORTS
+from lab.errors import LabError
+from lab.install.api import Api
+from lab.install.readiness import Workload, describe
+from lab.programs import Program, ProgramFailedError, Programs, stream
+from lab.settings import Istio, Lab
+
+ISTIOCTL = Program(
+    "istioctl",
+    "it installs Istio",
+    "`mesh-lab tools install` downloads the pinned version into .lab/bin; or see "
+    "https://istio.io/latest/docs/ops/diagnostic-tools/istioctl/",
+)
+NAMESPACE = "istio-system"
+GATEWAY = "istio-ingressgateway"
+_MARGIN_S = 30.0
+_UNINSTALL_S = 180.0
+_BASE: dict[str, Any] = {"meshConfig": {"accessLogFile": "/dev/stdout"}}
+"""As the lab's own control plane has it; [istio.values] overrules it."""
+
+
+@dataclass(frozen=True)
+class Istioctl:
+    """istioctl for one cluster."""
+
+    lab: Lab
+    environ: Mapping[str, str]
+
+    @classmethod
+    def of(cls, lab: Lab) -> Istioctl:
+        """With this process' environment."""
+        return cls(lab, os.environ)
+
+    @property
+    def workloads(self) -> set[Workload]:
+        """What an installation makes: the control plane."""
+        revision = self.lab.settings.istio.revision
+        return {Workload(NAMESPACE, f"istiod-{revision}" if revision else "istiod")}
+
+    def command(self, file: Path) -> list[str]:
+        """The command line of an installation. Raises `LabError` when istioctl is missing."""
+        command = [self._program(), "install", "--skip-confirmation", "--filename", str(file), *self._cluster()]
+        return [*command, "--readiness-timeout", f"{self.lab.settings.istio.install_timeout}s"]
+
+    def install(self, api: Api, report: Report, *, gateway: bool) -> None:
+        """Install or bring up to date. While nothing moves, the pods' conditions and events are reported.
+
+        `gateway`: with an ingress gateway on the nodes' ports. Raises `LabError` with the same particulars.
+        """
+        file = self.lab.state_dir / "istio.yaml"
+        file.write_text(json.dumps(overlay(self.lab.settings.istio, gateway=gateway), indent=2) + "\n")
+        watched = self.workloads | ({Workload(NAMESPACE, GATEWAY)} if gateway else set())
+        tell = _Changes(lambda: describe(api, watched), report)
+        limit = self.lab.settings.istio.install_timeout + _MARGIN_S
+        try:
+            stream(
+                self.command(file), timeout=limit, report=report, environ=self._environment(), when_silent=tell.report
+            )
+        except ProgramFailedError as error:
+            raise LabError(
+                "\n".join((error.message, *tell.now())),
+                hint="The images cannot be pulled? [kind.registry_mirrors] in lab.toml. Else: kubectl -n "
+                f"{NAMESPACE} describe pods",
+            ) from error
+
+    def uninstall(self, report: Report, *, revision: str) -> None:
+        """Remove what an installation has made, its namespace apart. Raises `LabError`."""
+        which = ["--revision", revision] if revision else ["--purge"]
+        command = [self._program(), "uninstall", *which, "--skip-confirmation", *self._cluster()]
+        stream(command, timeout=_UNINSTALL_S, report=report, environ=self._environment())
+
+    def _program(self) -> str:
+        return Programs(self.lab.tools_dir, self.environ).need(ISTIOCTL)
+
+    def _cluster(self) -> list[str]:
+        return ["--kubeconfig", str(self.lab.kubeconfig)]
+
+    def _environment(self) -> dict[str, str]:
+        return Programs(self.lab.tools_dir, self.environ).environment()
+
+
+class _Changes:
+    """Reports particulars when they are others than the last time."""
+
+    def __init__(self, ask: Callable[[], list[str]], report: Report) -> None:
+        self._ask, self._report = ask, report
+        self._last: list[str] = []
+
+    def now(self) -> list[str]:
+        """The particulars, or why there are none."""
+        try:
+            return self._ask()
+        except LabError as error:
+            return [error.message]
+
+    def report(self) -> None:
+        """Report them unless they are the same."""
+        lines = self.now()
+        if lines != self._last:
+            self._report("\n".join(["still waiting:", *lines]))
+        self._last = lines
+
+
+def overlay(istio: Istio, *, gateway: bool) -> dict[str, Any]:
+    """The `IstioOperator` that says what to install."""
+    spec: dict[str, Any] = {
+        "profile": istio.profile,
+        "values": merged(_BASE, istio.values),
+        "components": {"ingressGateways": [_gateway() if gateway else {"name": GATEWAY, "enabled": False}]},
+    }
+    if istio.revision:
+        spec["revision"] = istio.revision
+    return {
+        "apiVersion": "install.istio.io/v1alpha1",
+        "kind": "IstioOperator",
+        "metadata": {"namespace": NAMESPACE},
+        "spec": spec,
+    }
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Two trees as one; where both say something, `over` is right."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _gateway() -> dict[str, Any]:
+    """Its Service on fixed ports of the nodes, which kind maps to the host's."""
+    ports = [
+        {"name": "status-port", "port": 15021, "targetPort": 15021, "protocol": "TCP"},
+        {"name": "http2", "port": 80, "targetPort": 8080, "nodePort": NODE_PORTS["http"], "protocol": "TCP"},
+        {"name": "https", "port": 443, "targetPort": 8443, "nodePort": NODE_PORTS["https"], "protocol": "TCP"},
+    ]
+    return {"name": GATEWAY, "enabled": True, "k8s": {"service": {"type": "NodePort", "ports": ports}}}

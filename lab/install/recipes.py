@@ -1,0 +1,220 @@
+"""What goes onto each kind of cluster, and what comes off again before the cluster is let go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+import lab as package
+from lab.clusters import holding
+from lab.clusters.base import Report
+from lab.clusters.existing import INSTANCE_LABEL, ExistingCluster, IstioMade, Record
+from lab.clusters.kind.cluster import KindCluster
+from lab.errors import LabError
+from lab.install import controlplane, images, placing
+from lab.install.api import Api, RequestError
+from lab.install.bringup import SAMPLES, Installed, deployments, has_proxy, install, live_pods
+from lab.install.controlplane import ControlPlane, status_of
+from lab.install.istioctl import NAMESPACE, Istioctl
+from lab.install.istiod import await_mesh
+from lab.install.readiness import await_deployments
+from lab.kubectl import Applied, Kubectl
+from lab.settings import Lab
+
+MANIFESTS = Path(package.__file__).parent.parent / "manifests"
+_GATEWAY = "mesh/gateway.yaml"
+_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_ISTIO_GROUPS = (".istio.io",)
+_DELETE_S = 180
+
+
+def put_on(lab: Lab, report: Report) -> Installed:
+    """Mesh and samples onto the lab's cluster; return when all is ready and in sync. Raises `LabError`."""
+    with Api(lab.kubeconfig) as api:
+        try:
+            return _PUT_ON[lab.settings.cluster](lab, api, report)
+        except RequestError as error:
+            raise LabError(f"the cluster's API: {error.message}") from error
+
+
+def take_off(lab: Lab, report: Report) -> None:
+    """Remove what outlives the lab's namespaces: an Istio that the lab has installed on somebody's cluster."""
+    if lab.settings.cluster != "existing":
+        return
+    record = ExistingCluster(lab).record()
+    if record is None or record.istio is None:
+        return
+    kubectl = _kubectl(lab)
+    # Sidecars and gateways go before the control plane that they ask for their configuration.
+    kubectl.run("delete", "namespace", record.namespace, "--ignore-not-found", f"--timeout={_DELETE_S}s")
+    Istioctl.of(lab).uninstall(report, revision=record.istio.revision)
+    for crd in record.istio.crds:
+        if kubectl.run("get", crd, "--all-namespaces", "--output", "name", "--ignore-not-found").strip():
+            report(f"{crd} has resources that the lab did not make, so it stays")
+            continue
+        kubectl.run("delete", "customresourcedefinition", crd, "--ignore-not-found")
+    holding.write(lab.state_dir, msgspec.structs.replace(record, istio=None))
+
+
+def plan(lab: Lab) -> list[str]:
+    """What `put_on` would do to somebody's cluster, found out by asking it. Raises `LabError`."""
+    if lab.settings.cluster != "existing":
+        return []
+    with ExistingCluster(lab).looked_at() as kubeconfig, Api(kubeconfig) as api:
+        try:
+            plane = controlplane.choose(controlplane.find(api), lab.settings.istio.revision)
+        except RequestError as error:
+            raise LabError(f"the cluster's API: {error.message}") from error
+    lines = [f"found {plane}"] if plane else [_no_mesh(lab)]
+    place = _place(lab, f"{lab.name}-XXXXXXXX")
+    lines.append(f"make the namespace {place.namespace}, labelled {INSTANCE_LABEL}={place.labels[INSTANCE_LABEL]}")
+    lines += [f"make {o['kind']} {place.namespace}/{o['metadata']['name']}" for o in _guests(place)]
+    return lines
+
+
+def _embedded(lab: Lab, api: Api, report: Report) -> Installed:
+    return install(_kubectl(lab), api, MANIFESTS, timeout=lab.settings.timeouts.ready, report=report)
+
+
+def _kind(lab: Lab, api: Api, report: Report) -> Installed:
+    cluster = KindCluster(lab)
+    images.ensure(lab, report)
+    report("loading images")
+    cluster.load_images(images.names(), report)
+    report(f"installing Istio {lab.settings.istio.version}")
+    istioctl = Istioctl.of(lab)
+    istioctl.install(api, report, gateway=True)
+    kubectl, revision = _kubectl(lab), lab.settings.istio.revision
+    objects = placing.read([MANIFESTS / name for name in SAMPLES])
+    if revision:
+        for obj in objects:
+            if obj["kind"] == "Namespace":
+                obj["metadata"]["labels"] = {"istio.io/rev": revision}
+    return _settle(lab, api, kubectl, kubectl.apply_objects(objects), report)
+
+
+def _existing(lab: Lab, api: Api, report: Report) -> Installed:
+    cluster = ExistingCluster(lab)
+    record = cluster.record()
+    if record is None:
+        raise LabError("the lab's record is gone", hint="`mesh-lab --cluster existing up` writes it again.")
+    kubectl = _kubectl(lab)
+    plane = controlplane.choose(controlplane.find(api), lab.settings.istio.revision)
+    place = _place(lab, record.instance)
+    _refuse_foreign_namespace(api, place)
+    if plane is None or record.istio is not None:
+        plane = _install_istio(lab, api, kubectl, record, report)
+    report(f"found {plane}")
+    applied = kubectl.apply_objects([placing.namespace(place, plane.injection_label), *_guests(place)])
+    installed = _settle(lab, api, kubectl, applied, report, namespace=place.namespace)
+    latest = cluster.record() or record
+    holding.write(lab.state_dir, msgspec.structs.replace(latest, phase="ready"))
+    return installed
+
+
+def _settle(
+    lab: Lab, api: Api, kubectl: Kubectl, applied: Sequence[Applied], report: Report, *, namespace: str = ""
+) -> Installed:
+    """Wait until what was applied is ready and the proxies are in sync: all, or those of one namespace."""
+    deadline = time.monotonic() + lab.settings.timeouts.ready
+    await_deployments(api, deployments(list(applied)), deadline, report)
+    report("waiting until every proxy has acknowledged its configuration")
+    pods = [pod for pod in live_pods(api) if not namespace or pod["metadata"]["namespace"] == namespace]
+    with status_of(api, kubectl) as status:
+        state = await_mesh(status, deadline, report, proxies=sum(1 for pod in pods if has_proxy(pod)))
+    return Installed(pods, state)
+
+
+def _guests(place: placing.Place) -> list[placing.Object]:
+    """The samples, and an ingress gateway of their own: that of the cluster's owner is not for the lab to configure."""
+    files = [MANIFESTS / name for name in (_GATEWAY, *SAMPLES)]
+    return placing.placed(placing.read(files), place)
+
+
+def _place(lab: Lab, instance: str) -> placing.Place:
+    existing = lab.settings.existing
+    labels = {INSTANCE_LABEL: instance, "app.kubernetes.io/managed-by": "mesh-lab"}
+    return placing.Place(existing.namespace, labels, instance, existing.image_prefix)
+
+
+def _refuse_foreign_namespace(api: Api, place: placing.Place) -> None:
+    try:
+        present = api.get(f"/api/v1/namespaces/{place.namespace}")
+    except RequestError as error:
+        if error.code == _NOT_FOUND:
+            return
+        raise
+    owner = present["metadata"].get("labels", {}).get(INSTANCE_LABEL)
+    if owner != place.labels[INSTANCE_LABEL]:
+        raise LabError(
+            f"there is a namespace {place.namespace} that this lab did not make"
+            + (f" (it belongs to the lab {owner})" if owner else ""),
+            hint="[existing] namespace in lab.toml chooses another.",
+        )
+
+
+def _install_istio(lab: Lab, api: Api, kubectl: Kubectl, record: Record, report: Report) -> ControlPlane:
+    if not lab.settings.existing.install_istio and record.istio is None:
+        raise LabError("the cluster has no Istio", hint=_HINT_INSTALL)
+    istioctl = Istioctl.of(lab)
+    if record.istio is None:
+        before = _istio_crds(api)
+        made = _make_istio_namespace(api, kubectl, record)
+        record = msgspec.structs.replace(record, istio=IstioMade(made, lab.settings.istio.revision))
+        holding.write(lab.state_dir, record)
+        try:
+            istioctl.install(api, report, gateway=False)
+        finally:
+            crds = tuple(sorted(_istio_crds(api) - before))
+            assert record.istio is not None
+            made_now = msgspec.structs.replace(record.istio, crds=crds)
+            holding.write(lab.state_dir, msgspec.structs.replace(record, istio=made_now))
+    else:
+        istioctl.install(api, report, gateway=False)
+    plane = controlplane.choose(controlplane.find(api), lab.settings.istio.revision)
+    if plane is None:
+        raise LabError("istioctl has installed Istio, but there is no istiod", hint=f"kubectl -n {NAMESPACE} get pods")
+    return plane
+
+
+def _make_istio_namespace(api: Api, kubectl: Kubectl, record: Record) -> bool:
+    """Make it with the lab's label, so that it goes with the rest. False when somebody else has made it."""
+    try:
+        api.get(f"/api/v1/namespaces/{NAMESPACE}")
+    except RequestError as error:
+        if error.code != _NOT_FOUND:
+            raise
+    else:
+        return False
+    labels = {INSTANCE_LABEL: record.instance}
+    kubectl.apply_objects(
+        [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}]
+    )
+    return True
+
+
+def _istio_crds(api: Api) -> set[str]:
+    names = {str(crd["metadata"]["name"]) for crd in api.get(_CRDS)["items"]}
+    return {name for name in names if name.endswith(_ISTIO_GROUPS)}
+
+
+def _no_mesh(lab: Lab) -> str:
+    if lab.settings.existing.install_istio:
+        return f"install Istio {lab.settings.istio.version}, profile {lab.settings.istio.profile}, with istioctl"
+    return f"found no Istio, and would stop here. {_HINT_INSTALL}"
+
+
+def _kubectl(lab: Lab) -> Kubectl:
+    return Kubectl(lab.kubeconfig, lab.state_dir / "kubectl-cache", timeout=_DELETE_S + 30.0)
+
+
+_NOT_FOUND = 404
+_HINT_INSTALL = "`mesh-lab up --cluster existing --install-istio` installs it (and `down` removes it again)."
+_PUT_ON: dict[str, Callable[[Lab, Api, Report], Installed]] = {
+    "embedded": _embedded,
+    "kind": _kind,
+    "existing": _existing,
+}

@@ -1,0 +1,83 @@
+"""What Istio's control plane says of its proxies: `/debug/syncz` and `/debug/configz` of every istiod.
+
+`syncz` has for each proxy and each type of resource the nonce that was sent last and the one that was acknowledged
+last. `configz` has the resources that istiod knows, with their versions. There is no way to ask istiod which resource
+stands in which push (`config_distribution`, which did that, is gone). So a version counts as live when istiod knows it,
+a settling time has passed in which its batching ends (PILOT_DEBOUNCE_AFTER, 100 ms), and every proxy has then
+acknowledged the last it was sent, of every type. Source: pilot/pkg/xds/debug.go of Istio 1.28.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+DEBUG_PORT = 15014
+SYNCZ, CONFIGZ = "/debug/syncz", "/debug/configz"
+SETTLE_S = 1.0
+_TYPES = ("cluster", "listener", "route", "endpoint", "extensionconfig")
+
+
+class ProxyReport(msgspec.Struct, frozen=True):
+    """How far a proxy is: types that it has not acknowledged, and types that it has refused, with its reason."""
+
+    proxy: str
+    pending: tuple[str, ...] = ()
+    errors: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def synced(self) -> bool:
+        """Whether it has acknowledged the last it was sent, of every type."""
+        return not self.pending and not self.errors
+
+
+def proxies(documents: Iterable[Any]) -> list[ProxyReport]:
+    """All proxies, of the `syncz` documents of all istiods. Raises `ValueError` when a document is something else."""
+    reports = []
+    for document in documents:
+        if not isinstance(document, list):
+            raise ValueError(f"{SYNCZ} answers something else than a list of proxies")  # noqa: TRY004 - it came by wire
+        reports += [_report(entry) for entry in document if entry.get("proxy")]
+    return sorted(reports, key=lambda report: report.proxy)
+
+
+def versions(documents: Iterable[Any], kind: str, namespace: str, name: str) -> list[str | None]:
+    """The version of a resource that each istiod knows, None where it knows none; from the `configz` documents."""
+    return [_version(document, kind, namespace, name) for document in documents]
+
+
+def reaches(have: str | None, want: str) -> bool:
+    """Whether version `have` is `want` or newer. Versions that are not numbers can only be equal."""
+    if have is None:
+        return False
+    if have.isdigit() and want.isdigit():
+        return int(have) >= int(want)
+    return not want or have == want
+
+
+def _report(entry: Mapping[str, Any]) -> ProxyReport:
+    # Newer istiods list every type under `resources`, with the last refusal; all of them have the fields of old.
+    resources: Mapping[str, Any] = entry.get("resources") or {}
+    if resources:
+        nonces = {_short(url): (state.get("sent"), state.get("acked")) for url, state in resources.items()}
+        errors = tuple((_short(url), state["lastError"]) for url, state in resources.items() if state.get("lastError"))
+    else:
+        nonces = {kind: (entry.get(f"{kind}_sent"), entry.get(f"{kind}_acked")) for kind in _TYPES}
+        errors = ()
+    pending = tuple(sorted(kind for kind, (sent, acked) in nonces.items() if sent and sent != acked))
+    return ProxyReport(str(entry["proxy"]), pending, errors)
+
+
+def _short(url: str) -> str:
+    """`type.googleapis.com/envoy.config.cluster.v3.Cluster` is `Cluster`."""
+    return url.rpartition(".")[2]
+
+
+def _version(document: Any, kind: str, namespace: str, name: str) -> str | None:
+    for entry in document if isinstance(document, list) else []:
+        metadata = entry.get("metadata", {})
+        if (entry.get("kind"), metadata.get("namespace", ""), metadata.get("name")) == (kind, namespace, name):
+            return str(metadata.get("resourceVersion", ""))
+    return None

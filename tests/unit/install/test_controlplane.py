@@ -1,0 +1,229 @@
+"""Istio's own status of its proxies, as istiod 1.28 answers it, through a stand-in of `kubectl port-forward`."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import istiostatus, kubectl
+from lab.errors import LabError
+from lab.install.api import Api, RequestError
+from lab.install.controlplane import ControlPlane, IstioStatus, OwnStatus, choose, find, status_of
+from lab.install.istiod import Reference, await_config, await_mesh
+from lab.kubectl import Kubectl
+from tests.unit.install.serving import serve
+from tests.unit.standins import StandIns, answer
+
+VS = Reference("VirtualService", "default", "reviews", "120")
+CDS, LDS = (
+    "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+    "type.googleapis.com/envoy.config.listener.v3.Listener",
+)
+
+
+def istiod(
+    image: str = "docker.io/istio/pilot:1.30.3", revision: str = "default", name: str = "istiod"
+) -> dict[str, Any]:
+    return {
+        "metadata": {"namespace": "istio-system", "name": name, "labels": {"app": "istiod", "istio.io/rev": revision}},
+        "spec": {"template": {"spec": {"containers": [{"name": "discovery", "image": image}]}}},
+    }
+
+
+def of_old(proxy: str, sent: str = "a=1", acked: str = "a=1") -> dict[str, Any]:
+    """A proxy as /debug/syncz has it without `resources`."""
+    fields = {f"{kind}_{what}": "n=1" for kind in ("listener", "route", "endpoint") for what in ("sent", "acked")}
+    return {"cluster_id": "Kubernetes", "proxy": proxy, **fields, "cluster_sent": sent, "cluster_acked": acked}
+
+
+def of_late(proxy: str, acked: str = "b=2", error: str = "") -> dict[str, Any]:
+    """A proxy as a later /debug/syncz has it."""
+    state = {"sent": "b=2", "acked": acked, "sentTime": "2026-01-01T00:00:00Z"} | (
+        {"lastError": error} if error else {}
+    )
+    return {**of_old(proxy), "resources": {CDS: {"sent": "x", "acked": "x"}, LDS: state}}
+
+
+def config(version: str) -> dict[str, Any]:
+    metadata = {"namespace": "default", "name": "reviews", "resourceVersion": version}
+    return {"kind": "VirtualService", "apiVersion": "networking.istio.io/v1", "metadata": metadata}
+
+
+class Istiod(ThreadingHTTPServer):
+    """Answers /debug/...; `documents` are what it answers, by path."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.documents: dict[str, Any] = {
+            istiostatus.SYNCZ: [of_late("a.default")],
+            istiostatus.CONFIGZ: [config("120")],
+        }
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: Istiod
+
+    def do_GET(self) -> None:
+        document = self.server.documents.get(self.path)
+        body = json.dumps(document).encode()
+        self.send_response(401 if document is None else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class' name
+        """Say nothing."""
+
+
+@contextmanager
+def istio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, forwards: bool = True
+) -> Iterator[tuple[Istiod, IstioStatus]]:
+    """A cluster with Istio, asked through kubectl."""
+    server = Istiod()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    tools = StandIns(tmp_path / "bin")
+    said = f"Forwarding from 127.0.0.1:{server.server_address[1]} -> 15014\n"
+    refused = "error: unable to forward port because pod is not running. Current status=Pending\n"
+    tools.add("kubectl", answer(out=said, hangs=True) if forwards else answer(err=[refused], code=1))
+    monkeypatch.setattr(kubectl, "program", lambda: str(tools.directory / "kubectl"))
+    pod = {"metadata": {"name": "istiod-1"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+
+    def answers(path: str) -> Any:
+        return {"items": [istiod()] if path.startswith("/apis/apps/v1/deployments") else [pod]}
+
+    try:
+        with (
+            serve(tmp_path, answers) as (_, kubeconfig),
+            Api(kubeconfig) as api,
+            status_of(api, Kubectl(kubeconfig, tmp_path / "cache")) as status,
+        ):
+            assert isinstance(status, IstioStatus)
+            yield server, status
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def quiet(_line: str) -> None:
+    """Listen to nothing."""
+
+
+def test_proxies_count_as_in_sync_when_they_have_acknowledged_the_last_of_every_type() -> None:
+    late = [of_late("a.default"), of_late("b.default", acked="b=1"), of_late("c.default", error="bad listener")]
+    found = istiostatus.proxies([late, [of_old("d.default"), of_old("e.default", acked="a=0")]])
+    assert [(report.proxy[0], report.synced) for report in found] == [
+        ("a", True),
+        ("b", False),
+        ("c", False),
+        ("d", True),
+        ("e", False),
+    ]
+    assert found[1].pending == ("Listener",)
+    assert found[2].errors == (("Listener", "bad listener"),)
+    assert found[4].pending == ("cluster",)
+
+
+def test_what_was_never_sent_need_not_be_acknowledged() -> None:
+    (report,) = istiostatus.proxies([[{"proxy": "ztunnel.istio-system"}]])
+    assert report.synced
+
+
+@pytest.mark.parametrize(
+    ("have", "want", "is_reached"),
+    [("12", "9", True), ("9", "12", False), (None, "1", False), ("x", "x", True), ("x", "y", False), ("5", "", True)],
+)
+def test_versions_are_compared_as_numbers_where_they_are(have: str | None, want: str, is_reached: bool) -> None:
+    assert istiostatus.reaches(have, want) is is_reached
+
+
+def test_a_resource_is_live_when_istiod_has_it_and_all_have_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.1)
+    with istio(tmp_path, monkeypatch) as (_, status):
+        state = await_config(status, VS, time.monotonic() + 20, quiet)
+        assert state.live
+        assert [proxy.state for proxy in state.proxies] == ["acknowledged"]
+        assert await_mesh(status, time.monotonic() + 20, quiet, proxies=1).in_sync == 1
+
+
+def test_an_older_version_in_istiod_is_not_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.0)
+    with istio(tmp_path, monkeypatch) as (server, status):
+        server.documents[istiostatus.CONFIGZ] = [config("119")]
+        with pytest.raises(LabError, match="not live on every proxy"):
+            await_config(status, VS, time.monotonic() + 0.5, quiet)
+        server.documents[istiostatus.CONFIGZ] = []
+        with pytest.raises(LabError, match="the control plane does not know it"):
+            await_config(status, VS, time.monotonic() + 0.5, quiet)
+
+
+def test_it_is_not_live_before_istiods_batching_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(istiostatus, "SETTLE_S", 60.0)
+    with istio(tmp_path, monkeypatch) as (_, status):
+        state = status.config(VS)
+        assert state.found
+        assert not state.live
+
+
+def test_a_proxy_that_refuses_is_told_with_its_reason_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with istio(tmp_path, monkeypatch) as (server, status):
+        server.documents[istiostatus.SYNCZ] = [of_late("a.default", acked="b=1", error="duplicate domain")]
+        started = time.monotonic()
+        with pytest.raises(LabError, match=r"a\.default: rejected \(duplicate domain\)"):
+            await_config(status, VS, time.monotonic() + 60, quiet)
+        assert time.monotonic() - started < 30
+
+
+def test_an_istiod_that_cannot_be_asked_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with istio(tmp_path, monkeypatch) as (server, status):
+        server.documents.clear()
+        with pytest.raises(RequestError, match="answers 401"):
+            status.mesh()
+
+
+def test_kubectl_that_cannot_forward_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = pytest.raises(RequestError, match="pod is not running")
+    with istio(tmp_path, monkeypatch, forwards=False) as (_, status), refused:
+        status.mesh()
+
+
+def test_control_planes_are_found_with_version_and_revision(tmp_path: Path) -> None:
+    items = [istiod(), istiod("gcr.io/istio-release/pilot:1.29.1-distroless", "canary", "istiod-canary")]
+    with serve(tmp_path, lambda _: {"items": items}) as (_, kubeconfig), Api(kubeconfig) as api:
+        first, second = find(api)
+    assert (first.version, first.revision, first.injection_label) == ("1.30.3", "", ("istio-injection", "enabled"))
+    assert (second.version, second.injection_label) == ("1.29.1", ("istio.io/rev", "canary"))
+    assert choose([first, second], "canary") == second
+    with pytest.raises(LabError, match="several control planes"):
+        choose([first, second], "")
+    with pytest.raises(LabError, match="no control plane of revision stable"):
+        choose([first], "stable")
+
+
+def test_an_istio_that_is_too_old_is_refused() -> None:
+    with pytest.raises(LabError, match=r"Istio 1\.27\.3 .* is too old; the lab needs Istio 1\.28"):
+        choose([ControlPlane("istio-system", "istiod", "", "1.27.3", own=False)], "")
+    assert choose([], "") is None
+
+
+def test_the_labs_own_control_plane_is_asked_its_own_way(tmp_path: Path) -> None:
+    with (
+        serve(tmp_path, lambda _: {"items": [istiod("mesh-lab/istiod")]}) as (_, kubeconfig),
+        Api(kubeconfig) as api,
+        status_of(api, Kubectl(kubeconfig, tmp_path)) as status,
+    ):
+        assert isinstance(status, OwnStatus)
