@@ -13,8 +13,14 @@ from pathlib import Path
 from lab.cli.console import say
 from lab.clusters.embedded import namespaces, ports
 from lab.clusters.embedded.cluster import EmbeddedCluster
+from lab.clusters.existing import ExistingCluster
+from lab.clusters.kind import machine
+from lab.clusters.kind.cluster import KIND
+from lab.clusters.kind.provider import choose
 from lab.errors import LabError
+from lab.install.istioctl import ISTIOCTL
 from lab.kubectl import program
+from lab.programs import Programs
 from lab.settings import Lab
 
 MINIMUM_PYTHON = (3, 11)
@@ -37,7 +43,7 @@ Check = Callable[[Lab], list[Finding]]
 
 def doctor(lab: Lab) -> None:
     """Print the outcome of every check. Raises `LabError` when any found something missing."""
-    findings = [finding for check in CHECKS for finding in check(lab)]
+    findings = [finding for check in CHECKS[lab.settings.cluster] for finding in check(lab)]
     for finding in findings:
         say(f"{'MISSING' if finding.remedy else 'ok':<8}{finding.subject}: {finding.detail}")
         for line in finding.remedy.splitlines():
@@ -136,4 +142,36 @@ def _memory(_lab: Lab) -> list[Finding]:
     return []
 
 
-CHECKS: tuple[Check, ...] = (_python, _packages, _privileges, _host_ports, _disk, _memory)
+def _container_tools(lab: Lab) -> list[Finding]:
+    programs = Programs(lab.tools_dir, os.environ)
+    found = []
+    for tool in (KIND, ISTIOCTL):
+        path = programs.find(tool.name)
+        found.append(Finding(tool.name, path or f"not installed; {tool.purpose}", "" if path else tool.remedy))
+    return found
+
+
+def _containers(lab: Lab) -> list[Finding]:
+    """Docker or Podman, and the machine that their containers run on."""
+    try:
+        provider = choose(lab.settings.kind.provider, Programs(lab.tools_dir, os.environ))
+        lacking = machine.check(provider, lab.settings.kind)
+    except LabError as error:
+        return [Finding("containers", error.message, error.hint or "mesh-lab logs")]
+    return [Finding("machine", finding.what, finding.remedy) for finding in lacking] or [
+        Finding("containers", f"{provider.name} answers; cores, memory and inotify limits suffice")
+    ]
+
+
+def _guest(lab: Lab) -> list[Finding]:
+    try:
+        return [Finding("kubeconfig", line) for line in ExistingCluster(lab).plan()]
+    except LabError as error:
+        return [Finding("kubeconfig", error.message, error.hint or "--kubeconfig and --context choose one")]
+
+
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "embedded": (_python, _packages, _privileges, _host_ports, _disk, _memory),
+    "kind": (_python, _packages, _container_tools, _containers, _disk),
+    "existing": (_python, _packages, _guest),
+}

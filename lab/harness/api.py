@@ -6,6 +6,7 @@ Tests of kubectl itself call `kubectl`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 import yaml
@@ -24,6 +25,7 @@ from lab.harness.kubeconfig import ClusterUnreachable, open_session
 
 Object = dict[str, Any]
 Items = dict[str, Object]
+Kept = TypeVar("Kept")
 
 REQUEST_SECONDS = 30.0
 KUBECTL_SECONDS = 60.0
@@ -93,10 +95,17 @@ class Api:
         self._scratch = scratch
         self._session, self._server = open_session(kubeconfig, scratch)
         self._plurals: dict[str, dict[str, tuple[str, bool]]] = {}
+        self._kept = contextlib.ExitStack()
+        self.memory: dict[str, Any] = {}
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and what was kept open with them."""
+        self._kept.close()
         self._session.close()
+
+    def keep(self, manager: contextlib.AbstractContextManager[Kept]) -> Kept:
+        """Enter a context that lasts until `close`."""
+        return self._kept.enter_context(manager)
 
     # Requests
 

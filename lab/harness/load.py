@@ -21,6 +21,7 @@ from typing import Any
 from lab.harness.api import Api, ApiError, CommandFailed, Items, Reference, objects_in
 from lab.harness.kubeconfig import ClusterUnreachable
 from lab.harness.mesh import READY_SECONDS, Mesh
+from lab.harness.workloads import IMAGE_PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "mesh-lab-load"
@@ -124,6 +125,9 @@ def deploy(mesh: Mesh, settings: Settings) -> None:
     for obj in rest:
         if obj["metadata"]["name"] == "locust-worker":
             obj["spec"]["replicas"] = settings.workers
+        if obj["kind"] == "Deployment":
+            for container in obj["spec"]["template"]["spec"]["containers"]:
+                container["image"] = f"{IMAGE_PREFIX}{container['image']}"
         mesh.api.apply(obj)
     if settings.ui:
         mesh.apply(ROOT / "manifests" / "load" / "ui.yaml")

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab.harness.api import Api, ApiError, Items, Object, Reference, objects_in, reference
-from lab.harness.convergence import PAUSE_SECONDS
+from lab.harness.api import Api, Items, Object, Reference, objects_in, reference
+from lab.harness.controlplane import control_plane
 from lab.harness.proxies import Proxy
 from lab.harness.traffic import Capture, EchoControl, TrafficClient
 from lab.harness.workloads import (
@@ -24,7 +24,6 @@ Manifest = Path | str | Object | Sequence[Object]
 
 READY_SECONDS = 60.0
 LIVE_SECONDS = 20.0
-CONTROL_PLANE = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"
 SERVICE_UNAVAILABLE = 503
 MESH_GROUPS = ("networking.istio.io/", "security.istio.io/")
 
@@ -133,22 +132,11 @@ class Mesh:
             self.wait_live(Reference("discovery.k8s.io/v1", "EndpointSlice", name, self.namespace))
 
     def _state(self, ref: Reference, wait: float) -> dict[str, Any]:
-        params: dict[str, Any] = {"kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
-        params["wait"] = f"{min(wait, 5.0):.3f}"
-        try:
-            answer: dict[str, Any] = self.api.request("GET", f"{CONTROL_PLANE}/debug/config", **params)
-        except ApiError as error:
-            if error.code != SERVICE_UNAVAILABLE:
-                raise
-            # Nobody serves for it just now. It may be starting again, and nothing tells when it has.
-            time.sleep(PAUSE_SECONDS)
-            return {"found": False, "live": False, "resource_version": "none", "proxies": [], "findings": []}
-        return answer
+        return control_plane(self.api).state(ref, wait)
 
     def syncz(self) -> dict[str, Any]:
         """What the control plane knows of its proxies."""
-        answer: dict[str, Any] = self.api.request("GET", f"{CONTROL_PLANE}/debug/syncz")
-        return answer
+        return control_plane(self.api).syncz()
 
     # Workloads
 

@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "injection(enabled): whether pods of the test's namespace get sidecars (default: yes)"
     )
+    config.addinivalue_line("markers", "kind: makes a cluster of its own with kind; skipped where that cannot be")
     config.addinivalue_line("markers", "clusters(*names): the kinds of cluster that a test is about; skipped on others")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 Object = dict[str, Any]
 
-IMAGE = "mesh-lab/apps"
+IMAGE_PREFIX = os.environ.get("MESH_LAB_IMAGE_PREFIX", "")  # the registry that a cluster pulls the lab's images from
+IMAGE = f"{IMAGE_PREFIX}mesh-lab/apps"
 HTTP_PORT, HTTP2_PORT, TCP_PORT = 8080, 8081, 9000
 CAPTURE_PORT = 8099
 

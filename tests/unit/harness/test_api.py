@@ -39,6 +39,7 @@ def player() -> Player:
         {"name": "pods/log", "kind": "Pod", "namespaced": True},
     ]
     made.on("GET /api/v1", {"resources": resources})
+    made.on("GET /apis/apps/v1/deployments", {"items": []})
     made.on(
         "GET /apis/networking.istio.io/v1",
         {"resources": [{"name": "virtualservices", "kind": "VirtualService", "namespaced": True}]},

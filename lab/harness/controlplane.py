@@ -1,0 +1,153 @@
+"""How far the proxies are with a resource, asked of whichever control plane the cluster has."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from lab import forwarding, istiostatus
+from lab.harness.api import Api, Object, Reference
+from lab.harness.kubeconfig import ClusterUnreachable
+
+SERVICE = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"
+OWN_IMAGE = "mesh-lab/istiod"
+LONGEST_SECONDS = 5.0
+PAUSE_SECONDS = 0.1
+ASK_SECONDS = 10.0
+
+
+class ControlPlane(Protocol):
+    """What both control planes can be asked."""
+
+    def state(self, ref: Reference, wait: float) -> dict[str, Any]:
+        """`found`, `resource_version`, `live`, and each of `proxies` with its `state`, after at most `wait` seconds."""
+        ...
+
+    def syncz(self) -> dict[str, Any]:
+        """`synced`, and each of `proxies`."""
+        ...
+
+
+def control_plane(api: Api) -> ControlPlane:
+    """The lab's own, or Istio's where that is what runs. Remembered with the API."""
+    present: ControlPlane | None = api.memory.get("control plane")
+    if present is None:
+        deployments = api.request("GET", "/apis/apps/v1/deployments", labelSelector="app=istiod")["items"]
+        istio = [d for d in deployments if not any(OWN_IMAGE in c["image"] for c in _containers(d))]
+        present = Istio(api) if istio and len(istio) == len(deployments) else Own(api)
+        api.memory["control plane"] = present
+    return present
+
+
+class Own:
+    """The lab's control plane, which waits by itself until there is something to tell."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def state(self, ref: Reference, wait: float) -> dict[str, Any]:
+        """See `ControlPlane`."""
+        params: dict[str, Any] = {"kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
+        params["wait"] = f"{min(wait, LONGEST_SECONDS):.3f}"
+        answer: dict[str, Any] = self._api.request("GET", f"{SERVICE}/debug/config", **params)
+        return answer
+
+    def syncz(self) -> dict[str, Any]:
+        """See `ControlPlane`."""
+        answer: dict[str, Any] = self._api.request("GET", f"{SERVICE}/debug/syncz")
+        return answer
+
+
+class Istio:
+    """Istio's control plane; see `lab.istiostatus` for what its answers can and cannot tell."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._ports: dict[tuple[str, str], int] = {}
+        self._seen: dict[Reference, tuple[str | None, float]] = {}
+
+    def state(self, ref: Reference, wait: float) -> dict[str, Any]:
+        """See `ControlPlane`."""
+        deadline = time.monotonic() + min(wait, LONGEST_SECONDS)
+        while True:
+            state = self._state(ref)
+            if state["live"]:
+                # The next wait is about another change, and has a settling time of its own.
+                self._seen.pop(ref, None)
+                return state
+            if time.monotonic() >= deadline:
+                return state
+            time.sleep(PAUSE_SECONDS)
+
+    def syncz(self) -> dict[str, Any]:
+        """See `ControlPlane`."""
+        reports = self._reports()
+        proxies = [{"proxy": r.proxy, "synced": r.synced, "pending": list(r.pending)} for r in reports]
+        return {"synced": all(report.synced for report in reports), "proxies": proxies}
+
+    def _state(self, ref: Reference) -> dict[str, Any]:
+        version = self._version(ref)
+        before, since = self._seen.get(ref, (None, time.monotonic()))
+        if ref not in self._seen or before != version:
+            since = time.monotonic()
+            self._seen[ref] = (version, since)
+        settled = time.monotonic() - since >= istiostatus.SETTLE_S
+        reports = self._reports()
+        return {
+            "found": version is not None,
+            "resource_version": version or "0",
+            "live": settled and all(report.synced for report in reports),
+            "proxies": [_proxy(report, settled=settled) for report in reports],
+        }
+
+    def _version(self, ref: Reference) -> str | None:
+        """The oldest version that an istiod knows; of what istiod does not list, the one that is stored."""
+        if "istio.io/" not in ref.api_version:
+            found = self._api.find(ref)
+            return None if found is None else str(found["metadata"]["resourceVersion"])
+        known = istiostatus.versions(self._ask(istiostatus.CONFIGZ), ref.kind, ref.namespace, ref.name)
+        present = [version for version in known if version is not None]
+        if 0 < len(present) < len(known):
+            return "0"
+        return min(present, key=int) if present else None
+
+    def _reports(self) -> list[istiostatus.ProxyReport]:
+        return istiostatus.proxies(self._ask(istiostatus.SYNCZ))
+
+    def _ask(self, path: str) -> list[Any]:
+        answers = []
+        for namespace, pod in self._pods():
+            key = (namespace, pod)
+            try:
+                if key not in self._ports:
+                    command = self._api.kubectl_command()
+                    forward = forwarding.forwarded(command, namespace, pod, istiostatus.DEBUG_PORT)
+                    self._ports[key] = self._api.keep(forward)
+                answers.append(forwarding.get(self._ports[key], path, timeout=ASK_SECONDS))
+            except forwarding.ForwardError as error:
+                self._ports.pop(key, None)
+                raise ClusterUnreachable(f"istiod {namespace}/{pod}: {error}") from error
+        if not answers:
+            raise ClusterUnreachable("no istiod is ready")
+        return answers
+
+    def _pods(self) -> list[tuple[str, str]]:
+        pods = self._api.request("GET", "/api/v1/pods", labelSelector="app=istiod")["items"]
+        return [(p["metadata"]["namespace"], p["metadata"]["name"]) for p in pods if _is_ready(p)]
+
+
+def _proxy(report: istiostatus.ProxyReport, *, settled: bool) -> dict[str, Any]:
+    if report.errors:
+        return {"proxy": report.proxy, "state": "rejected", "error": report.errors[0][1]}
+    return {"proxy": report.proxy, "state": "acknowledged" if settled and report.synced else "pending", "error": ""}
+
+
+def _containers(deployment: Object) -> list[Object]:
+    containers: list[Object] = deployment["spec"]["template"]["spec"]["containers"]
+    return containers
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    return ready and "deletionTimestamp" not in pod["metadata"]

@@ -1,0 +1,98 @@
+"""A lab on kind from nothing to nothing, where Docker (or Podman) and kind are. Alone: `make e2e ARGS='-m kind'`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.errors import LabError
+from lab.settings import load
+from tests.e2e.conftest import ROOT
+
+pytestmark = [pytest.mark.kind, pytest.mark.timeout(3600)]
+NAME = "kind-test"
+
+
+def obstacle() -> str:
+    """Why there can be no kind cluster here; empty when there can."""
+    from lab.clusters.kind.provider import choose
+    from lab.programs import Programs
+
+    own = load(ROOT, {}).tools_dir
+    programs = Programs(own, os.environ)
+    for name in ("kind", "istioctl"):
+        if programs.find(name) is None:
+            return f"{name} is not installed (`mesh-lab tools install`)"
+    try:
+        choose("auto", programs).info()
+    except LabError as error:
+        return error.message.splitlines()[0]
+    return ""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    if why := obstacle():
+        pytest.skip(f"needs Docker or Podman, kind and istioctl: {why}")
+    (tmp_path / "lab.toml").write_text("[ports]\napi = 0\nhttp = 0\nhttps = 0\n")
+    own = load(ROOT, {}).tools_dir
+    if own.is_dir():
+        shutil.copytree(own, tmp_path / ".lab" / "bin")
+    yield tmp_path
+    lab(tmp_path, "reset")
+
+
+def lab(directory: Path, command: str, *arguments: str) -> str:
+    """What a command of the lab prints."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "lab.cli",
+            "--dir",
+            str(directory),
+            "--name",
+            NAME,
+            command,
+            "--cluster",
+            "kind",
+            *arguments,
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=3000,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_up_traffic_wait_and_down(directory: Path) -> None:
+    lab(directory, "up")
+    kubeconfig = lab(directory, "status", "-o", "kubeconfig").strip()
+    kubectl = ["kubectl", "--kubeconfig", kubeconfig]
+    manifest = str(ROOT / "manifests/scenarios/canary-90-10.yaml")
+    subprocess.run([*kubectl, "apply", "-f", manifest], check=True, timeout=60)
+    assert lab(directory, "wait", "virtualservice/reviews").endswith("live\n")
+    client = ["exec", "deploy/traffic-client", "-c", "client", "--", "mesh-lab-app", "send"]
+    subprocess.run([*kubectl, *client, "http://istio-ingressgateway.istio-system/productpage"], check=True, timeout=60)
+    lab(directory, "down")
+    assert (
+        "stopped"
+        in subprocess.run(
+            [sys.executable, "-m", "lab.cli", "--dir", str(directory), "--name", NAME, "status", "--cluster", "kind"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        ).stdout
+    )

@@ -1,0 +1,116 @@
+"""The harness on Istio: what a test is told of its configuration, with istiod's answers in place of istiod."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lab import istiostatus
+from lab.harness import controlplane
+from lab.harness.api import Reference
+from lab.harness.controlplane import Istio, Own, control_plane
+
+VS = Reference("networking.istio.io/v1", "VirtualService", "reviews", "default")
+SLICE = Reference("discovery.k8s.io/v1", "EndpointSlice", "reviews-1", "default")
+
+
+class FakeApi:
+    """As much of the API as the control plane's side asks for."""
+
+    def __init__(self, *images: str) -> None:
+        self.memory: dict[str, Any] = {}
+        self.stored: dict[Reference, Any] = {}
+        self._images = images
+
+    def request(self, method: str, path: str, **params: Any) -> Any:
+        assert (method, params) == ("GET", {"labelSelector": "app=istiod"})
+        return {"items": [{"spec": {"template": {"spec": {"containers": [{"image": i}]}}}} for i in self._images]}
+
+    def find(self, ref: Reference) -> Any:
+        return self.stored.get(ref)
+
+
+def config(version: str) -> dict[str, Any]:
+    return {
+        "kind": "VirtualService",
+        "metadata": {"namespace": "default", "name": "reviews", "resourceVersion": version},
+    }
+
+
+class Answers(Istio):
+    """Istio whose istiods answer what the test says."""
+
+    def __init__(self, api: FakeApi) -> None:
+        super().__init__(api)  # type: ignore[arg-type]
+        self.configs: list[list[Any]] = [[]]
+        self.acked = "n"
+
+    def _ask(self, path: str) -> list[Any]:
+        if path == istiostatus.CONFIGZ:
+            return self.configs
+        return [[{"proxy": "a.default", "cluster_sent": "n", "cluster_acked": self.acked}]]
+
+
+@pytest.fixture(autouse=True)
+def settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.05)
+    monkeypatch.setattr(controlplane, "PAUSE_SECONDS", 0.01)
+
+
+@pytest.mark.parametrize(
+    ("images", "kind"),
+    [(("mesh-lab/istiod",), Own), ((), Own), (("docker.io/istio/pilot:1.30.3",), Istio)],
+)
+def test_the_control_plane_is_known_by_its_image_and_remembered(images: tuple[str, ...], kind: type) -> None:
+    api = FakeApi(*images)
+    found = control_plane(api)  # type: ignore[arg-type]
+    assert type(found) is kind
+    assert control_plane(api) is found  # type: ignore[arg-type]
+
+
+def test_a_version_is_live_once_it_has_settled_and_all_have_acknowledged() -> None:
+    istio = Answers(FakeApi())
+    istio.configs = [[config("7")]]
+    assert not istio.state(VS, 0.0)["live"]
+    state = istio.state(VS, 5.0)
+    assert (state["live"], state["found"], state["resource_version"]) == (True, True, "7")
+    assert state["proxies"] == [{"proxy": "a.default", "state": "acknowledged", "error": ""}]
+
+
+def test_every_wait_settles_anew_and_so_does_a_new_version() -> None:
+    istio = Answers(FakeApi())
+    istio.configs = [[config("7")]]
+    assert istio.state(VS, 5.0)["live"]
+    assert not istio.state(VS, 0.0)["live"]
+    istio.configs = [[config("8")]]
+    assert not istio.state(VS, 0.0)["live"]
+    assert istio.state(VS, 5.0)["resource_version"] == "8"
+
+
+def test_a_proxy_that_has_not_acknowledged_is_named() -> None:
+    istio = Answers(FakeApi())
+    istio.configs, istio.acked = [[config("7")]], "before"
+    state = istio.state(VS, 0.2)
+    assert not state["live"]
+    assert state["proxies"][0]["state"] == "pending"
+    assert istio.syncz() == {
+        "synced": False,
+        "proxies": [{"proxy": "a.default", "synced": False, "pending": ["cluster"]}],
+    }
+
+
+def test_a_version_that_one_istiod_lacks_is_not_the_version() -> None:
+    istio = Answers(FakeApi())
+    istio.configs = [[config("7")], []]
+    assert istio.state(VS, 0.0)["resource_version"] == "0"
+    istio.configs = [[config("10")], [config("9")]]
+    assert istio.state(VS, 0.0)["resource_version"] == "9"
+
+
+def test_what_istiod_does_not_list_is_looked_up_in_the_cluster() -> None:
+    api = FakeApi()
+    istio = Answers(api)
+    assert not istio.state(SLICE, 5.0)["found"]
+    api.stored[SLICE] = {"metadata": {"resourceVersion": "3"}}
+    assert istio.state(SLICE, 5.0)["resource_version"] == "3"
