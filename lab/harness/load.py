@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from lab import forwarding
 from lab.harness.api import Api, ApiError, CommandFailed, Items, Reference, objects_in
 from lab.harness.kubeconfig import ClusterUnreachable
 from lab.harness.mesh import READY_SECONDS, Mesh
@@ -31,6 +33,7 @@ REPORTS = ("load.html", "load_stats.csv", "load_stats_history.csv", "load_failur
 MARK = "MESH-LAB "
 START_SECONDS, END_SECONDS = 30.0, 30.0
 UI_PORT = 8089
+ADDRESS_SECONDS = 5.0
 
 
 class LoadFailed(Exception):  # noqa: N818 - what became of a run
@@ -88,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as scratch:
             api = Api(Path(options.kubeconfig), Path(scratch))
             return run(Mesh(api, NAMESPACE), settings, Path(options.reports))
-    except (LoadFailed, ClusterUnreachable, ApiError, CommandFailed, TimeoutError) as error:
+    except (LoadFailed, ClusterUnreachable, ApiError, CommandFailed, TimeoutError, forwarding.ForwardError) as error:
         say(f"mesh-lab load: {error}", error=True)
         return 1
     except KeyboardInterrupt:
@@ -181,8 +184,7 @@ def follow(mesh: Mesh, settings: Settings) -> dict[str, Any]:
 
 def _log(mesh: Mesh, limit: float) -> Iterator[str]:
     """The master's log, as it grows, for `limit` seconds."""
-    pod = mesh.pods("locust")
-    master = next(p["metadata"]["name"] for p in pod if p["metadata"]["labels"].get("role") == "master")
+    master = _master(mesh)
     end = time.monotonic() + limit
     for line in mesh.api.follow_log(NAMESPACE, master, "locust", limit):
         yield line
@@ -193,7 +195,7 @@ def _log(mesh: Mesh, limit: float) -> Iterator[str]:
 def fetch(mesh: Mesh, reports: Path) -> None:
     """Copy what locust wrote into `reports`."""
     reports.mkdir(parents=True, exist_ok=True)
-    master = next(p for p in mesh.pods("locust") if p["metadata"]["labels"].get("role") == "master")["metadata"]["name"]
+    master = _master(mesh)
     for name in REPORTS:
         try:
             text = mesh.exec(master, "cat", f"/reports/{name}", container="locust")
@@ -203,21 +205,38 @@ def fetch(mesh: Mesh, reports: Path) -> None:
 
 
 def show_page(mesh: Mesh) -> int:
-    """Locust's page on the host, until Ctrl-C."""
-    path = mesh.api.path("v1", "Service", NAMESPACE)
-    services = mesh.api.wait_until(
-        path,
-        lambda items: bool(_addresses(items)),
-        timeout=READY_SECONDS,
-        why="the service locust-ui gets an address",
-        describe=lambda items: f"  {items.get('locust-ui', {}).get('status')}",
-    )
-    say(f"Locust's page: http://{_addresses(services)[0]}:{UI_PORT}/ (Ctrl-C ends it and removes locust)")
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        say("removing locust")
+    """Locust's page on the host, until Ctrl-C: at its Service's address, or else by a forwarded port."""
+    with contextlib.ExitStack() as stack:
+        address = _load_balancer(mesh)
+        if address is None:
+            forward = forwarding.forwarded(mesh.api.kubectl_command(), NAMESPACE, _master(mesh), UI_PORT)
+            address = f"127.0.0.1:{stack.enter_context(forward)}"
+        say(f"Locust's page: http://{address}/ (Ctrl-C ends it and removes locust)")
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            say("removing locust")
     return 0
+
+
+def _load_balancer(mesh: Mesh) -> str | None:
+    """Where the Service answers outside the cluster; None where nothing gives it an address (as on kind)."""
+    try:
+        services = mesh.api.wait_until(
+            mesh.api.path("v1", "Service", NAMESPACE),
+            lambda items: bool(_addresses(items)),
+            timeout=ADDRESS_SECONDS,
+            why="the service locust-ui gets an address",
+            describe=lambda items: f"  {items.get('locust-ui', {}).get('status')}",
+        )
+    except TimeoutError:
+        return None
+    return f"{_addresses(services)[0]}:{UI_PORT}"
+
+
+def _master(mesh: Mesh) -> str:
+    masters = [p for p in mesh.pods("locust") if p["metadata"]["labels"].get("role") == "master"]
+    return str(masters[0]["metadata"]["name"])
 
 
 def _addresses(services: Items) -> list[str]:
