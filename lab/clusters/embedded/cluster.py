@@ -94,7 +94,7 @@ class EmbeddedCluster:
 
     def reset(self, report: Report) -> bool:
         """See `Cluster.reset`. Deletes only a directory that a lab has made."""
-        if not self._state.exists():
+        if not self._state.exists() or set(self._state.iterdir()) == {self._lab.tools_dir}:
             return False
         if not self._is_state():
             raise LabError(

@@ -283,6 +283,18 @@ def test_other_ports_than_the_running_ones_are_pointed_out(make: Make) -> None:
     assert f"for port {port}, `mesh-lab down` first" in told[0]
 
 
+def test_reset_keeps_the_tools_that_were_installed(make: Make, tmp_path: Path) -> None:
+    tool = tmp_path / ".lab" / "bin" / "kind"
+    tool.parent.mkdir(parents=True)
+    tool.touch()
+    cluster = make()
+    assert cluster.reset(ignore) is False
+    cluster.up(ignore)
+    assert cluster.reset(ignore) is True
+    assert list((tmp_path / ".lab").rglob("*")) == [tool.parent, tool]
+    assert cluster.reset(ignore) is False
+
+
 def test_reset_deletes_the_state_and_nothing_else(make: Make, tmp_path: Path) -> None:
     cluster = make()
     cluster.up(ignore)
