@@ -91,12 +91,23 @@ class HostPorts:
         self._held: dict[Name, dict[int, _Held]] = {}
         self._owners: dict[int, Name] = {}
         self._dirty: set[Name] = set()
+        self._again: set[Name] = set()
         self._wake = asyncio.Event()
         catalogue.listen(self._mark)
 
     def _mark(self, name: Name) -> None:
         self._dirty.add(name)
         self._wake.set()
+
+    def _try_again(self, name: Name) -> None:
+        """Look at the Service in a while: once, however often it is looked at until then."""
+        if name not in self._again:
+            self._again.add(name)
+            asyncio.get_running_loop().call_later(TRY_AGAIN, self._retry, name)
+
+    def _retry(self, name: Name) -> None:
+        self._again.discard(name)
+        self._mark(name)
 
     async def run(self) -> None:
         """Keep the ports as Services want them, until cancelled."""
@@ -119,17 +130,19 @@ class HostPorts:
         service = self._catalogue.services.get(name)
         wanted = {wish.host_port: wish for wish in wishes(name, service, self._configured)} if service else {}
         held = self._held.setdefault(name, {})
+        told = {number: each.error for number, each in held.items() if each.error}
         for number in [number for number in held if number not in wanted or held[number].error]:
             await self._release(name, number)
         news = []
         for number, wish in wanted.items():
             if number not in held:
                 held[number] = _Held(wish, await self._bind(name, wish))
-                news.append(held[number])
+                if not held[number].error or held[number].error != told.get(number):
+                    news.append(held[number])
             held[number].wish = wish
             await self._relaying.set_backends(str(number), self._backends(name, wish))
         if any(each.error for each in held.values()):
-            asyncio.get_running_loop().call_later(TRY_AGAIN, self._mark, name)
+            self._try_again(name)
         if not held:
             del self._held[name]
         if service is not None:
@@ -182,7 +195,7 @@ class HostPorts:
             await self._registry.modify(SERVICES, name.name, name.namespace, change, subresource="status")
         except ApiError as error:
             LOG.warning("status of Service %s/%s not written: %s", *name, error.message)
-            asyncio.get_running_loop().call_later(TRY_AGAIN, self._mark, name)
+            self._try_again(name)
 
 
 def load_balancer(service: Service, outcomes: Sequence[tuple[Wish, str]]) -> Object:

@@ -372,7 +372,10 @@ class PodWorker:
             try:
                 await self._publish()
             except ApiError as error:
-                log.warning("status of pod %s/%s: %s", self._pod.metadata.namespace, self._pod.metadata.name, error)
+                # A pod that was just deleted has no status any more; its worker is about to learn of it.
+                level = logging.DEBUG if error.reason == "NotFound" else logging.WARNING
+                where = self._pod.metadata
+                log.log(level, "status of pod %s/%s: %s", where.namespace, where.name, error)
                 await asyncio.sleep(_RETRY)
                 self._dirty.set()
 

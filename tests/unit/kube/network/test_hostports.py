@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from lab.kube.config import HostPort
+from lab.kube.network import hostports
 from lab.kube.network.endpoints import Catalogue, Name
 from lab.kube.network.hostports import HostPorts, wishes
 from lab.kube.objects.services import Service
@@ -55,6 +56,7 @@ def test_configured_ports_take_the_place_of_the_service_port() -> None:
 @dataclass
 class Running:
     registry: Registry
+    host: Host
     host_port: int
 
     async def until(self, what: str, holds: Any) -> None:
@@ -84,7 +86,7 @@ async def running() -> AsyncIterator[Running]:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(each) for each in (host.run(), catalogue.run(registry), ports.run())]
         try:
-            yield Running(registry, number)
+            yield Running(registry, host, number)
         finally:
             for task in tasks:
                 task.cancel()
@@ -135,6 +137,27 @@ async def test_a_taken_port_leaves_no_ingress_and_an_event_that_names_the_holder
         await running.until("a warning", lambda: "PortTaken" in running.events())
         assert "nginx (pid 12)" in running.events()["PortTaken"]
         assert running.balancer() == {}
+
+
+async def test_a_port_that_becomes_free_is_taken_up_and_its_absence_was_told_of_once(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+    listen = running.host.sockets.listen
+
+    async def counted(host: str, number: int) -> socket.socket:
+        tries.append(number)
+        return await listen(host, number)
+
+    monkeypatch.setattr(hostports, "TRY_AGAIN", 0.02)
+    monkeypatch.setattr(running.host.sockets, "listen", counted)
+    with socket.create_server(("127.0.0.1", running.host_port)):
+        await running.registry.create(SERVICES, balanced())
+        await running.until("several tries", lambda: len(tries) >= 4)
+    await running.until("an ingress", running.balancer)
+    await running.until("an event", lambda: "EnsuredLoadBalancer" in running.events())
+    (told,) = [each for each in running.registry.list(EVENTS) if each["reason"] == "PortTaken"]
+    assert told.get("count", 1) == 1
 
 
 async def test_a_service_that_is_balanced_no_more_gives_its_port_back(running: Running) -> None:
