@@ -6,13 +6,14 @@ import time
 from typing import Any, Protocol
 
 from lab import forwarding, istiostatus
-from lab.harness.api import Api, Object, Reference
+from lab.harness.api import Api, ApiError, Object, Reference
 from lab.harness.kubeconfig import ClusterUnreachable
 
 SERVICE = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"
 OWN_IMAGE = "mesh-lab/istiod"
 LONGEST_SECONDS = 5.0
 PAUSE_SECONDS = 0.1
+SERVICE_UNAVAILABLE = 503
 ASK_SECONDS = 10.0
 
 
@@ -49,7 +50,14 @@ class Own:
         """See `ControlPlane`."""
         params: dict[str, Any] = {"kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
         params["wait"] = f"{min(wait, LONGEST_SECONDS):.3f}"
-        answer: dict[str, Any] = self._api.request("GET", f"{SERVICE}/debug/config", **params)
+        try:
+            answer: dict[str, Any] = self._api.request("GET", f"{SERVICE}/debug/config", **params)
+        except ApiError as error:
+            if error.code != SERVICE_UNAVAILABLE:
+                raise
+            # Nobody serves for it just now. It may be starting again, and nothing tells when it has.
+            time.sleep(PAUSE_SECONDS)
+            return {"found": False, "live": False, "resource_version": "none", "proxies": [], "findings": []}
         return answer
 
     def syncz(self) -> dict[str, Any]:

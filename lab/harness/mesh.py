@@ -24,7 +24,6 @@ Manifest = Path | str | Object | Sequence[Object]
 
 READY_SECONDS = 60.0
 LIVE_SECONDS = 20.0
-SERVICE_UNAVAILABLE = 503
 MESH_GROUPS = ("networking.istio.io/", "security.istio.io/")
 
 

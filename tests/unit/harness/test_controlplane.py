@@ -8,7 +8,7 @@ import pytest
 
 from lab import istiostatus
 from lab.harness import controlplane
-from lab.harness.api import Reference
+from lab.harness.api import ApiError, Reference
 from lab.harness.controlplane import Istio, Own, control_plane
 
 VS = Reference("networking.istio.io/v1", "VirtualService", "reviews", "default")
@@ -114,3 +114,24 @@ def test_what_istiod_does_not_list_is_looked_up_in_the_cluster() -> None:
     assert not istio.state(SLICE, 5.0)["found"]
     api.stored[SLICE] = {"metadata": {"resourceVersion": "3"}}
     assert istio.state(SLICE, 5.0)["resource_version"] == "3"
+
+
+class Starting(FakeApi):
+    """A cluster whose control plane has no endpoint at the moment, or answers with `code`."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__()
+        self.code = code
+
+    def request(self, method: str, path: str, **params: Any) -> Any:
+        raise ApiError({"code": self.code}, f"{method} {path}")
+
+
+def test_a_control_plane_that_is_starting_again_has_nothing_live_yet() -> None:
+    state = Own(Starting(503)).state(VS, 0.0)  # type: ignore[arg-type]
+    assert (state["found"], state["live"]) == (False, False)
+
+
+def test_any_other_failure_of_the_control_plane_is_told() -> None:
+    with pytest.raises(ApiError):
+        Own(Starting(500)).state(VS, 0.0)  # type: ignore[arg-type]
