@@ -108,10 +108,11 @@ def _set_transport(
     *,
     listed: bool,
 ) -> bool:
-    """Set how connections are encrypted. True when they are upgraded to HTTP/2, for which all ends must speak TLS.
+    """Set how connections are encrypted. True when they are upgraded to HTTP/2, which every sidecar understands.
 
-    Envoy refuses a cluster that negotiates its protocol and may also speak without TLS. So a service is upgraded while
-    all of its endpoints have sidecars; otherwise the endpoint's own mark decides between mutual TLS and plain text.
+    An application without a sidecar may not, and a cluster speaks one protocol to all of its endpoints. So a service
+    is upgraded while all of them have sidecars; otherwise the endpoint's own mark decides between mutual TLS and plain
+    text. (Envoy could negotiate, but until the first answer it opens a connection for each request and keeps them all.)
     Where endpoints are not `listed` they carry no mark: there it is all or nothing.
     """
     settings = policy.tls
@@ -156,7 +157,7 @@ def _may_upgrade(policy: Policy, mesh: MeshConfig) -> bool:
 
 def _mesh_alpn(protocol: Protocol, *, upgraded: bool) -> tuple[str, ...]:
     if upgraded:
-        return (tls.ALPN_HTTP2, *tls.HTTP_ALPN)
+        return (tls.ALPN_HTTP2, "h2")
     if protocol.is_http2:
         return (tls.ALPN_HTTP2,)
     return (tls.ALPN_HTTP1,) if protocol in (Protocol.HTTP, Protocol.AUTO) else (tls.ALPN_TCP,)
@@ -180,9 +181,7 @@ def _set_protocol(cluster: Cluster, protocol: Protocol, policy: Policy, *, upgra
         return
     http = policy.connection_pool.http if policy.connection_pool else None
     options = http_protocol_options_pb2.HttpProtocolOptions()
-    if upgraded:
-        options.auto_config.http2_protocol_options.allow_connect = True
-    elif protocol.is_http2:
+    if upgraded or protocol.is_http2:
         options.explicit_http_config.http2_protocol_options.allow_connect = True
     elif protocol is Protocol.AUTO or (http is not None and http.use_client_protocol):
         options.use_downstream_protocol_config.http2_protocol_options.allow_connect = True
@@ -199,7 +198,7 @@ def _set_protocol(cluster: Cluster, protocol: Protocol, policy: Policy, *, upgra
 
 def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit: int) -> None:
     """Only where HTTP/2 is spoken at all."""
-    for part in ("auto_config", "explicit_http_config", "use_downstream_protocol_config"):
+    for part in ("explicit_http_config", "use_downstream_protocol_config"):
         if options.HasField(part) and getattr(options, part).HasField("http2_protocol_options"):
             getattr(options, part).http2_protocol_options.max_concurrent_streams.value = limit
 

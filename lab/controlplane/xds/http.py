@@ -38,12 +38,12 @@ def connection_manager(
 ) -> HttpConnectionManager:
     """What all HTTP listeners share. Routes, and whatever else a side needs, are the caller's to add.
 
-    `before` comes first among the filters; CORS, faults and the router follow.
+    `before` comes first among the filters; the client's side goes on with CORS and faults; the router is last.
     """
     manager = HttpConnectionManager(
         stat_prefix=name,
         access_log=list(logs),
-        http_filters=[*before, *_common_filters()],
+        http_filters=[*before, *([] if side == "inbound" else _client_filters()), _router()],
         upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         stream_idle_timeout=Duration(),
         normalize_path={"value": True},
@@ -63,12 +63,16 @@ def connection_manager(
     return manager
 
 
-def _common_filters() -> list[HttpFilter]:
+def _client_filters() -> list[HttpFilter]:
+    """Idle, and free of cost, until a route brings a configuration for them."""
     return [
-        HttpFilter(name=actions.CORS_FILTER, typed_config=any_of(Cors())),
-        HttpFilter(name=actions.FAULT_FILTER, typed_config=any_of(HTTPFault())),
-        HttpFilter(name="envoy.filters.http.router", typed_config=any_of(Router())),
+        HttpFilter(name=actions.CORS_FILTER, typed_config=any_of(Cors()), disabled=True),
+        HttpFilter(name=actions.FAULT_FILTER, typed_config=any_of(HTTPFault()), disabled=True),
     ]
+
+
+def _router() -> HttpFilter:
+    return HttpFilter(name="envoy.filters.http.router", typed_config=any_of(Router()))
 
 
 def rds(name: str) -> Rds:

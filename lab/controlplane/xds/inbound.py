@@ -18,7 +18,6 @@ from envoy.config.listener.v3.listener_components_pb2 import (
 )
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_components_pb2 import (
-    Decorator,
     RetryPolicy,
     Route,
     RouteAction,
@@ -234,8 +233,12 @@ def inbound_routes(port: InboundPort, authorization: Authorization, trust_domain
     action = RouteAction(cluster=port.cluster)
     actions.set_timeouts(action, None)
     action.retry_policy.CopyFrom(RetryPolicy(retry_on="reset-before-request", num_retries={"value": 2}))
-    operation = f"{port.service.hostname}:{port.number}/*" if port.service else "inbound/*"
-    route = Route(name="default", match=RouteMatch(prefix="/"), route=action, decorator=Decorator(operation=operation))
-    host = VirtualHost(name=f"inbound|http|{port.number}", domains=["*"], routes=[route])
+    route = Route(name="default", match=RouteMatch(prefix="/"), route=action)
+    host = VirtualHost(
+        name=f"inbound|http|{port.number}",
+        domains=["*"],
+        routes=[route],
+        request_headers_to_remove=[telemetry.PEER_HEADER],
+    )
     origins = [port.service.origin] if port.service else []
     return configuration(port.cluster, (fragment(host, origins),), authorization, trust_domain)

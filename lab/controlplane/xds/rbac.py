@@ -72,12 +72,13 @@ def authorization_of(
 
 
 def http_filters() -> list[HttpFilter]:
-    """The filters of an HTTP chain. They allow everything by themselves: the rules come with the routes.
+    """The filters of an HTTP chain. They are idle until the routes bring rules for them.
 
     For a change of routes is in force with the next request, whereas a change of the listener leaves the old rules to
     the connections that are there, until they have drained.
     """
-    return [HttpFilter(name=name, typed_config=any_of(http_rbac.RBAC())) for name in _HTTP_FILTERS.values()]
+    idle = any_of(http_rbac.RBAC())
+    return [HttpFilter(name=name, typed_config=idle, disabled=True) for name in _HTTP_FILTERS.values()]
 
 
 def route_filters(authorization: Authorization, trust_domain: str) -> dict[str, AnyMessage]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from envoy.config.route.v3.route_components_pb2 import (
-    Decorator,
     DirectResponseAction,
     Route,
     RouteAction,
@@ -20,7 +19,7 @@ from lab.controlplane.kubernetes import Origin
 from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.model import VirtualService
 from lab.controlplane.snapshot import Config
-from lab.controlplane.xds import actions, hosts, names, rbac
+from lab.controlplane.xds import actions, hosts, names, rbac, telemetry
 from lab.controlplane.xds.built import TYPE_ROUTE, Built, build, wire
 from lab.controlplane.xds.matching import Viewpoint
 from lab.controlplane.xds.memo import Memo
@@ -96,7 +95,6 @@ def _plain_host(service: MeshService, port: MeshPort, rules: HostRules | None, n
         action.retry_policy.CopyFrom(policy)
     add_hash_policy(action, rules, port.number, "")
     route.route.CopyFrom(action)
-    route.decorator.CopyFrom(Decorator(operation=f"{service.hostname}:{port.number}/*"))
     host = _virtual_host(f"{service.hostname}:{port.number}", _domains(service, namespace, domain), [route])
     return fragment(host, [service.origin, *(rules.origins if rules is not None else ())])
 
@@ -145,7 +143,10 @@ def _other_hosts(mode: str) -> Fragment:
     action = RouteAction(cluster=names.PASSTHROUGH_CLUSTER)
     actions.set_timeouts(action, None)
     allowed = Route(name="allow_any", match=RouteMatch(prefix="/"), route=action)
-    return fragment(_virtual_host("allow_any", ["*"], [allowed]), ())
+    host = _virtual_host("allow_any", ["*"], [allowed])
+    # What only a server's sidecar takes off again is not for strangers.
+    host.request_headers_to_remove.append(telemetry.PEER_HEADER)
+    return fragment(host, ())
 
 
 def fragment(host: VirtualHost, origins: Iterable[Origin]) -> Fragment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from envoy.config.route.v3.route_components_pb2 import Decorator, Route, RouteAction, WeightedCluster
+from envoy.config.route.v3.route_components_pb2 import Route, RouteAction, WeightedCluster
 
 from lab.controlplane.model import VirtualService
 from lab.controlplane.model.base import Percent
@@ -137,13 +137,6 @@ def _forward(
         clusters = [actions.weighted(cluster(s.destination), s.weight, s.headers) for s in shares]
         action.weighted_clusters.CopyFrom(WeightedCluster(clusters=clusters))
     _hash_on(action, shares, config, view, targets, domain)
-    route.decorator.CopyFrom(Decorator(operation=_operation(config, shares, domain)))
-
-
-def _operation(config: Config[VirtualService], shares: list[HTTPRouteDestination], domain: str) -> str:
-    """The name of a span in traces."""
-    host = hosts.resolve(shares[0].destination.host, config.namespace, domain) if shares else "unknown"
-    return f"{host}/*"
 
 
 def _hash_on(

@@ -18,8 +18,9 @@ from envoy.config.core.v3.substitution_format_string_pb2 import SubstitutionForm
 from envoy.data.accesslog.v3.accesslog_pb2 import AccessLogType
 from envoy.extensions.access_loggers.file.v3.file_pb2 import FileAccessLog
 from envoy.extensions.access_loggers.stats.v3.stats_pb2 import Config as StatsConfig
+from envoy.extensions.filters.common.set_filter_state.v3.value_pb2 import FilterStateValue
 from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutation, Mutations
-from envoy.extensions.filters.http.header_to_metadata.v3.header_to_metadata_pb2 import Config as HeaderToMetadata
+from envoy.extensions.filters.http.set_filter_state.v3.set_filter_state_pb2 import Config as SetFilterState
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 
 from lab.controlplane.meshconfig import MeshConfig
@@ -54,8 +55,7 @@ GROUPS = (
 )
 """What is packed, in order. The other peer is last, since a server has it from outside: it cannot disturb the rest."""
 
-_PEER_NAMESPACE = "istio"
-_PEER_KEY = "peer"
+_PEER_KEY = "istio.peer"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _seen_by_client() -> Mapping[str, str]:
         "connection_security_policy": "",
         "source_principal": "%UPSTREAM_LOCAL_URI_SAN%",
         "destination_principal": "%UPSTREAM_PEER_URI_SAN%",
-        "other_peer": f"%METADATA(UPSTREAM_HOST:{_PEER_NAMESPACE}:{_PEER_KEY})%",
+        "other_peer": "%METADATA(UPSTREAM_HOST:istio:peer)%",
     }
 
 
@@ -115,7 +115,7 @@ def _seen_by_server(reporting: Reporting) -> Mapping[str, str]:
         "connection_security_policy": "mutual_tls" if mutual else "none",
         "source_principal": "%DOWNSTREAM_PEER_URI_SAN%" if mutual else "",
         "destination_principal": "%DOWNSTREAM_LOCAL_URI_SAN%" if mutual else "",
-        "other_peer": f"%DYNAMIC_METADATA({_PEER_NAMESPACE}:{_PEER_KEY})%" if reporting.protocol != "tcp" else "",
+        "other_peer": f"%FILTER_STATE({_PEER_KEY}:PLAIN)%" if reporting.protocol != "tcp" else "",
     }
 
 
@@ -180,9 +180,9 @@ def announce(own: str) -> HttpFilter:
 
 
 def recognise() -> HttpFilter:
-    """The server's side: takes the client's word into the request's metadata, and the header off the request."""
-    pair = HeaderToMetadata.KeyValuePair(metadata_namespace=_PEER_NAMESPACE, key=_PEER_KEY)
-    rule = HeaderToMetadata.Rule(header=PEER_HEADER, on_header_present=pair, remove=True)
+    """The server's side: keeps the client's word for the metrics. The routes take the header off the request."""
+    value = FilterStateValue(object_key=_PEER_KEY, factory_key="envoy.string", skip_if_empty=True)
+    value.format_string.text_format_source.inline_string = f"%REQ({PEER_HEADER})%"
     return HttpFilter(
-        name="envoy.filters.http.header_to_metadata", typed_config=any_of(HeaderToMetadata(request_rules=[rule]))
+        name="envoy.filters.http.set_filter_state", typed_config=any_of(SetFilterState(on_request_headers=[value]))
     )

@@ -150,9 +150,9 @@ def test_between_sidecars_http_goes_over_http2_and_mutual_tls_to_the_services_ow
     cluster = cluster_of(bookinfo(), NAME)
     context = tls(cluster.transport_socket)
     assert principals(context) == ["spiffe://cluster.local/ns/default/sa/reviews"]
-    assert list(context.common_tls_context.alpn_protocols) == ["istio-h2", "h2", "http/1.1"]
+    assert list(context.common_tls_context.alpn_protocols) == ["istio-h2", "h2"]
     assert context.sni == f"outbound_.9080_._.{REVIEWS}"
-    assert protocol(cluster).HasField("auto_config")
+    assert protocol(cluster).explicit_http_config.HasField("http2_protocol_options")
     assert context.common_tls_context.tls_certificate_sds_secret_configs[0].name == "default"
 
 
@@ -173,7 +173,7 @@ def test_a_service_that_is_scaled_to_nothing_is_not_changed_by_its_first_sidecar
     cluster = Cluster().app("a", ("http", 80), pods=[]).add("Pod", pod("client-1", "10.244.0.2"))
     name = "outbound|80||a.default.svc.cluster.local"
     before = resources(cluster, "client-1")[TYPE_CLUSTER][name]
-    assert protocol(message(before)).HasField("auto_config")
+    assert protocol(message(before)).explicit_http_config.HasField("http2_protocol_options")
     assert message(before).HasField("transport_socket")
 
 

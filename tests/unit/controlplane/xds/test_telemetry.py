@@ -14,6 +14,7 @@ import pytest
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_components_pb2 import Route
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.extensions.filters.http.lua.v3.lua_pb2 import Lua
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
@@ -74,7 +75,7 @@ class Pair:
     """A client's and a server's proxy in one Envoy, and the listener for scrapes."""
 
     def __init__(self, directory: Path) -> None:
-        self.client, self.server, self.scrape, admin, nobody = free_ports(5)
+        self.client, self.server, self.scrape, application, admin, nobody = free_ports(6)
         bootstrap = Bootstrap()
         bootstrap.admin.address.CopyFrom(socket_address("127.0.0.1", admin))
         bootstrap.stats_flush_interval.FromMilliseconds(50)
@@ -82,14 +83,17 @@ class Pair:
         sending.access_log.extend(telemetry.access_logs(MESH, telemetry.Reporting("source", "http"), CLIENT))
         sending.http_filters.insert(0, telemetry.announce(CLIENT))
         reporting = telemetry.Reporting("destination", "http", False, "reviews.default.svc|reviews|default")
-        answering = HttpConnectionManager(stat_prefix="test")
-        host = answering.route_config.virtual_hosts.add(name="all", domains=["*"])
-        host.routes.add(match={"prefix": "/gone"}, route={"cluster": "nobody"})
-        host.routes.add(match={"prefix": "/"}, direct_response={"status": 418, "body": {"inline_string": "tea"}})
-        host.response_headers_to_add.add(header={"key": "seen", "value": f"%REQ({telemetry.PEER_HEADER})%"})
+        answering = HttpConnectionManager(stat_prefix="test", route_config=routes("application"))
+        host = answering.route_config.virtual_hosts[0]
+        host.request_headers_to_remove.append(telemetry.PEER_HEADER)
+        host.routes.insert(0, Route(match={"prefix": "/gone"}, route={"cluster": "nobody"}))
         answering.http_filters.append(telemetry.recognise())
         answering.http_filters.add(name="envoy.filters.http.router").typed_config.Pack(Router())
         answering.access_log.extend(telemetry.access_logs(MESH, reporting, OWN))
+        behind = RouteConfiguration()
+        tea = behind.virtual_hosts.add(name="all", domains=["*"])
+        tea.routes.add(match={"prefix": "/"}, direct_response={"status": 418, "body": {"inline_string": "tea"}})
+        tea.response_headers_to_add.add(header={"key": "seen", "value": f"%REQ({telemetry.PEER_HEADER})%"})
         scraping = manager(routes("admin"))
         lua = Lua()
         lua.default_source_code.inline_string = SCRAPE_LUA
@@ -97,10 +101,20 @@ class Pair:
         scraping.http_filters[0].name = "lua"
         scraping.http_filters[0].typed_config.Pack(lua)
         bootstrap.static_resources.listeners.extend(
-            [listener(self.client, sending), listener(self.server, answering), listener(self.scrape, scraping)]
+            [
+                listener(self.client, sending),
+                listener(self.server, answering),
+                listener(application, manager(behind)),
+                listener(self.scrape, scraping),
+            ]
         )
         bootstrap.static_resources.clusters.extend(
-            [cluster("server", self.server), cluster("admin", admin), cluster("nobody", nobody)]
+            [
+                cluster("server", self.server),
+                cluster("application", application),
+                cluster("admin", admin),
+                cluster("nobody", nobody),
+            ]
         )
         file = directory / "bootstrap.pb"
         file.write_bytes(bootstrap.SerializeToString())
