@@ -11,7 +11,7 @@ MEGABYTE = 1024 * 1024
 GROUPS = (
     ("host process", "lab.clusters.embedded.host"),
     ("kube process", "lab.kube.main"),
-    ("runtime and pods' pauses", "lab.kube.node.runtime"),
+    ("runtime", "lab.kube.node.runtime"),
     ("host port relay", "lab/kube/network/relay.py"),
     ("control plane", "lab.controlplane"),
     ("envoy", "envoy"),
