@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 import msgspec
 import yaml
 
-from lab.controlplane.model.destinationrule import LocalityLoadBalancerSetting
 from lab.controlplane.model.sidecar import OutboundTrafficPolicy
 from lab.controlplane.model.units import DURATION_PATTERN
 
@@ -27,7 +26,6 @@ class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy(mode="ALLOW_ANY")
     h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = "UPGRADE"
     connect_timeout: Annotated[str, msgspec.Meta(pattern=DURATION_PATTERN)] = "10s"
-    locality_lb_setting: LocalityLoadBalancerSetting = LocalityLoadBalancerSetting()
     root_namespace: str = "istio-system"
     trust_domain: str = "cluster.local"
     cluster_domain: str = "cluster.local"

@@ -55,6 +55,8 @@ def _settings(path: str, policy: Any) -> Iterator[Problem]:
     if pool is not None and pool.tcp is not None:
         yield from _negatives(f"{path}.connectionPool.tcp", pool.tcp, ("max_connections",))
         yield from duration(f"{path}.connectionPool.tcp.connectTimeout", pool.tcp.connect_timeout)
+        if pool.tcp.idle_timeout:
+            yield warning(f"{path}.connectionPool.tcp.idleTimeout", "idleTimeout has no effect on TCP here")
     if pool is not None and pool.http is not None:
         fields = (
             "http1_max_pending_requests",
@@ -81,6 +83,9 @@ def _settings(path: str, policy: Any) -> Iterator[Problem]:
 
 
 def _load_balancer(path: str, balancer: Any) -> Iterator[Problem]:
+    locality = balancer.locality_lb_setting
+    if locality is not None and (locality.distribute or locality.failover or locality.failover_priority):
+        yield warning(f"{path}.localityLbSetting", "localities have no effect with this control plane: there is one")
     hashed = balancer.consistent_hash
     if hashed is None:
         return

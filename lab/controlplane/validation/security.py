@@ -26,8 +26,10 @@ def peer_authentication(spec: PeerAuthentication) -> Iterator[Problem]:
 
 def authorization_policy(spec: AuthorizationPolicy) -> Iterator[Problem]:
     """Problems of an AuthorizationPolicy."""
-    if spec.action in ("CUSTOM", "AUDIT"):
-        yield warning("spec.action", f"{spec.action} has no effect with this control plane")
+    if spec.action == "CUSTOM":
+        yield error("spec.action", "CUSTOM needs an authoriser outside the mesh, which this control plane does not ask")
+    if spec.action == "AUDIT":
+        yield warning("spec.action", "AUDIT has no effect with this control plane")
     if spec.target_ref is not None or spec.target_refs:
         yield warning("spec.targetRefs", "targetRefs have no effect with this control plane: use a selector")
     if spec.action == "DENY" and not spec.rules:

@@ -10,7 +10,6 @@ from lab.controlplane.model.destinationrule import (
     ConnectionPoolSettings,
     ConsistentHashLB,
     LoadBalancerSettings,
-    LocalityLoadBalancerSetting,
     OutlierDetection,
 )
 from lab.controlplane.xds.durations import duration
@@ -27,15 +26,9 @@ _SIMPLE = {
 }
 
 
-def apply_load_balancer(
-    cluster: Cluster, settings: LoadBalancerSettings | None, mesh_locality: LocalityLoadBalancerSetting
-) -> None:
+def apply_load_balancer(cluster: Cluster, settings: LoadBalancerSettings | None) -> None:
     """How an endpoint is chosen: LEAST_REQUEST by default. No panic: endpoints that are known to fail get nothing."""
-    common = cluster.common_lb_config
-    common.healthy_panic_threshold.SetInParent()
-    locality = (settings.locality_lb_setting if settings else None) or mesh_locality
-    if locality.enabled is not False and locality.distribute:
-        common.locality_weighted_lb_config.SetInParent()
+    cluster.common_lb_config.healthy_panic_threshold.SetInParent()
     if cluster.lb_policy == Cluster.CLUSTER_PROVIDED:
         return
     if settings is not None and settings.consistent_hash is not None:

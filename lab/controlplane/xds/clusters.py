@@ -52,7 +52,7 @@ def outbound(
         metadata=_called(packed_service(service)),
     )
     _set_discovery(cluster, service, port)
-    apply_load_balancer(cluster, policy.load_balancer, mesh.locality_lb_setting)
+    apply_load_balancer(cluster, policy.load_balancer)
     apply_connection_pool(cluster, policy.connection_pool)
     apply_outlier_detection(cluster, policy.outlier_detection)
     upgraded = _set_transport(cluster, service, port, subset, policy, peers, mesh, listed=listed)
@@ -191,6 +191,9 @@ def _set_protocol(cluster: Cluster, protocol: Protocol, policy: Policy, *, upgra
         options.common_http_protocol_options.max_requests_per_connection.value = http.max_requests_per_connection
     if http is not None and http.idle_timeout:
         options.common_http_protocol_options.idle_timeout.CopyFrom(duration(http.idle_timeout))
+    tcp = policy.connection_pool.tcp if policy.connection_pool else None
+    if tcp is not None and tcp.max_connection_duration:
+        options.common_http_protocol_options.max_connection_duration.CopyFrom(duration(tcp.max_connection_duration))
     if http is not None and http.max_concurrent_streams:
         _limit_streams(options, http.max_concurrent_streams)
     cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(any_of(options))

@@ -50,7 +50,9 @@ def assignment(
             for zone, members in sorted(zones.items())
         ],
     )
-    return build(TYPE_ENDPOINT, name, wire(message), [service.origin])
+    labels_seen = {tuple(sorted(e.pod.labels.items())) for e in known.endpoints if e.pod is not None}
+    deciding = (origin for each in sorted(labels_seen) for origin in policies.origins(dict(each)))
+    return build(TYPE_ENDPOINT, name, wire(message), [service.origin, *deciding])
 
 
 def peers_of(port: MeshPort, known: ServiceEndpoints, policies: PeerPolicies, trust_domain: str) -> Peers:

@@ -290,6 +290,10 @@ def _verify_clients(result: DownstreamTlsContext, settings: ServerTLSSettings) -
     credentials = credentials_of(settings)
     trusted = settings.ca_cert_credential_name or (f"{credentials[0]}-cacert" if credentials else "")
     validation = tls.validation(settings.subject_alt_names, settings.ca_certificates if not trusted else "")
+    validation.verify_certificate_spki.extend(settings.verify_certificate_spki)
+    validation.verify_certificate_hash.extend(settings.verify_certificate_hash)
+    if settings.ca_crl:
+        validation.crl.filename = settings.ca_crl
     if trusted:
         context.combined_validation_context.default_validation_context.CopyFrom(validation)
         context.combined_validation_context.validation_context_sds_secret_config.CopyFrom(

@@ -205,8 +205,7 @@ class _Maker:
         return [*rbac.network_filters(self.authorization, self.mesh.trust_domain), http.tcp_filter(proxy)]
 
     def http(self, *, mutual_tls: bool) -> list[Filter]:
-        protocol = "grpc" if self.port.protocol is Protocol.GRPC else "http"
-        reporting = telemetry.Reporting("destination", protocol, mutual_tls, self.port.called)
+        reporting = telemetry.Reporting("destination", "http", mutual_tls, self.port.called)
         manager = http.connection_manager(
             "inbound",
             f"inbound_0.0.0.0_{self.port.number}",

@@ -30,7 +30,8 @@ def sidecar_listeners(
     memo: Memo, scope: Scope, mesh: MeshConfig, own: str, endpoints: Mapping[str, ServiceEndpoints]
 ) -> Iterator[Built]:
     """All outbound listeners. `own` is the workload, packed; `endpoints` those of headless services by hostname."""
-    yield memo(virtual_outbound, mesh, own, _mode(scope, mesh))
+    limiting = (scope.sidecar.origin,) if scope.sidecar is not None else ()
+    yield memo(virtual_outbound, mesh, own, _mode(scope, mesh), limiting)
     seen: set[int] = set()
     for service in scope.services:
         for port in service.ports:
@@ -58,7 +59,7 @@ def _mode(scope: Scope, mesh: MeshConfig) -> str:
     return (policy or mesh.outbound_traffic_policy).mode
 
 
-def virtual_outbound(mesh: MeshConfig, own: str, mode: str) -> Built:
+def virtual_outbound(mesh: MeshConfig, own: str, mode: str, origins: tuple[Origin, ...]) -> Built:
     """Where the pod's rules send every connection. It hands each to the listener of its original destination.
 
     What has none goes where it was going, or nowhere. A connection to this very port would go round for ever.
@@ -79,7 +80,7 @@ def virtual_outbound(mesh: MeshConfig, own: str, mode: str) -> Built:
             FilterChain(name="virtualOutbound-catchall-tcp", filters=[http.tcp_filter(rest)]),
         ],
     )
-    return build(TYPE_LISTENER, names.VIRTUAL_OUTBOUND, wire(listener), ())
+    return build(TYPE_LISTENER, names.VIRTUAL_OUTBOUND, wire(listener), origins)
 
 
 def http_listener(port: int, mesh: MeshConfig, own: str) -> Built:

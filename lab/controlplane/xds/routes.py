@@ -50,7 +50,7 @@ def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built
                 fragment = _service_host(memo, scope, service, port, mesh)
                 yield memo(configuration, sniffed_name(service, port), (fragment, _rest(memo, scope, mesh)))
     for host, config in scope.extra_routes:
-        if 80 in by_port:
+        if 80 in by_port and config.spec.http:
             by_port[80].append(_extra_host(memo, scope, host, config, mesh))
     for number, fragments in by_port.items():
         yield memo(configuration, str(number), (*fragments, _rest(memo, scope, mesh)))
@@ -64,7 +64,7 @@ def sniffed_name(service: MeshService, port: MeshPort) -> str:
 def _service_host(memo: Memo, scope: Scope, service: MeshService, port: MeshPort, mesh: MeshConfig) -> Fragment:
     config = scope.routes.get(service.hostname)
     rules = scope.rules.get(service.hostname)
-    if config is None:
+    if config is None or not config.spec.http:
         return memo(_plain_host, service, port, rules, scope.namespace, mesh.cluster_domain)
     view = Viewpoint(MESH, port.number, scope.namespace, scope.labels)
     targets = targets_of(memo, scope, config, mesh.cluster_domain)

@@ -50,10 +50,12 @@ local function unpack_labels(packed)
   peer("destination", client and group.other_peer or group.own_peer)
   local service = split(group.service or "", "{SEPARATOR}", #SERVICE)
   for index, name in ipairs(SERVICE) do label(name, known(service[index])) end
-  label("request_protocol", known(group.request_protocol))
+  -- Only an answer to gRPC has such a status.
+  local status = group.grpc_response_status == "-" and "" or group.grpc_response_status
+  label("request_protocol", status ~= "" and "grpc" or known(group.request_protocol))
   if group.request_protocol ~= "tcp" then
     label("response_code", known(group.response_code))
-    label("grpc_response_status", group.grpc_response_status == "-" and "" or group.grpc_response_status)
+    label("grpc_response_status", status)
   end
   label("response_flags", group.response_flags)
   label("connection_security_policy", known(group.connection_security_policy))

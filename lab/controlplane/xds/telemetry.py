@@ -73,6 +73,8 @@ def access_logs(mesh: MeshConfig, reporting: Reporting, own: str) -> list[Access
     logs = [_file_log(mesh)] if mesh.access_log_file else []
     labels = packed_labels(reporting, own)
     if reporting.protocol == "tcp":
+        for log in logs:
+            log.filter.CopyFrom(_only(AccessLogType.TcpConnectionEnd))
         return [*logs, *_tcp_metrics(labels)]
     return [*logs, _http_metrics(labels)]
 
@@ -165,8 +167,12 @@ def _tcp_metrics(labels: str) -> list[AccessLog]:
 def _stats(config: StatsConfig, only: int | None = None) -> AccessLog:
     log = AccessLog(name="envoy.access_loggers.stats", typed_config=any_of(config))
     if only is not None:
-        log.filter.CopyFrom(AccessLogFilter(log_type_filter=LogTypeFilter(types=[only])))
+        log.filter.CopyFrom(_only(only))
     return log
+
+
+def _only(event: int) -> AccessLogFilter:
+    return AccessLogFilter(log_type_filter=LogTypeFilter(types=[event]))
 
 
 def announce(own: str) -> HttpFilter:

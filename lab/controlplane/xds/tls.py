@@ -107,6 +107,8 @@ def settings_upstream(settings: ClientTLSSettings, alpn: Iterable[str]) -> base_
     context = tls_pb2.CommonTlsContext(alpn_protocols=list(alpn), tls_params=mesh_versions())
     authorities = "" if settings.credential_name else settings.ca_certificates or SYSTEM_AUTHORITIES
     trust = validation(settings.subject_alt_names, authorities)
+    if settings.ca_crl and not settings.credential_name:
+        trust.crl.filename = settings.ca_crl
     if settings.credential_name:
         credential = names.gateway_secret(settings.credential_name)
         if settings.mode == "MUTUAL":

@@ -168,6 +168,7 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "spec.rules[0].when[0].key",
         "unknown attribute: request.colour",
     ),
+    ("AuthorizationPolicy", {"action": "CUSTOM"}, "spec.action", "CUSTOM needs an authoriser outside the mesh"),
     ("Sidecar", {"egress": [{"hosts": ["a"]}]}, "spec.egress[0].hosts[0]", "not of the form namespace/dnsName"),
 ]
 

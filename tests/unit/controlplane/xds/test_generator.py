@@ -163,3 +163,13 @@ def test_the_memory_forgets_what_is_not_asked_for() -> None:
     assert made.count(3) == 1
     memo(square, 4)
     assert made.count(4) == 2
+
+
+def test_what_shapes_a_resource_from_afar_is_among_its_causes() -> None:
+    cluster = bookinfo().istio(
+        config("Sidecar", "s", {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}),
+        config("PeerAuthentication", "p", {"mtls": {"mode": "DISABLE"}}),
+    )
+    found = Generator().generate(cluster.snapshot(), cluster.proxy(CLIENT))
+    assert "s" in {o.name for o in found[TYPE_LISTENER]["virtualOutbound"].origins}
+    assert "p" in {o.name for o in found[TYPE_ENDPOINT][f"outbound|9080||{REVIEWS}"].origins}

@@ -316,3 +316,8 @@ def test_a_domain_that_is_named_twice_does_not_spoil_the_port() -> None:
     found = hosts_of(resources(cluster.istio(twice)), "80")
     assert "web.default:80" not in found
     assert "new.example.com:80" in found
+
+
+def test_a_virtual_service_for_connections_leaves_requests_alone() -> None:
+    only_tcp = config("VirtualService", "r", {"hosts": ["reviews"], "tcp": [{"route": [to(subset="v1")]}]})
+    assert only(bookinfo().istio(only_tcp)).route.cluster == f"outbound|9080||{REVIEWS}"

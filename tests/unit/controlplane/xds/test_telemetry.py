@@ -16,6 +16,7 @@ from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_components_pb2 import Route
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.data.accesslog.v3.accesslog_pb2 import AccessLogType
 from envoy.extensions.filters.http.lua.v3.lua_pb2 import Lua
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
@@ -215,8 +216,19 @@ def test_a_client_without_a_sidecar_is_unknown(pair: Pair) -> None:
     }
 
 
+def test_an_answer_to_grpc_is_known_by_its_status(pair: Pair) -> None:
+    pair.get(pair.client, "/gone", **{"content-type": "application/grpc", "te": "trailers"})
+    found = [s for s in pair.samples("istio_requests_total") if s["grpc_response_status"]]
+    assert {s["request_protocol"] for s in found} == {"grpc"}
+    assert {s["grpc_response_status"] for s in found} == {"14"}
+
+
 def test_a_failure_keeps_its_flags(pair: Pair) -> None:
-    found = [s for s in pair.samples("istio_requests_total") if s["response_code"] == "503"]
+    found = [
+        s
+        for s in pair.samples("istio_requests_total")
+        if s["response_code"] == "503" and s["request_protocol"] == "http"
+    ]
     assert {s["reporter"]: s["response_flags"] for s in found} == {"source": "-", "destination": "UF"}
 
 
@@ -263,4 +275,14 @@ def test_the_default_format_of_the_log_is_istios() -> None:
     assert log.name == "envoy.access_loggers.file"
     assert not [
         each for each in telemetry.access_logs(MESH, telemetry.Reporting("source", "http"), OWN) if "file" in each.name
+    ]
+
+
+def test_a_connection_leaves_one_line_and_is_counted_when_it_opens_and_when_it_ends() -> None:
+    logs = telemetry.access_logs(MeshConfig(), telemetry.Reporting("source", "tcp"), OWN)
+    events = [(log.name.rsplit(".")[-1], list(log.filter.log_type_filter.types)) for log in logs]
+    assert events == [
+        ("file", [AccessLogType.TcpConnectionEnd]),
+        ("stats", [AccessLogType.TcpUpstreamConnected]),
+        ("stats", [AccessLogType.TcpConnectionEnd]),
     ]
