@@ -28,6 +28,7 @@ E = TypeVar("E", bound=x509.ExtensionType)
 ROOT_LIFE = timedelta(days=3650)
 # Clocks differ from node to node: a certificate is good from a little before it was made, as Istio's are.
 CLOCK_SKEW = timedelta(minutes=2)
+_NO_NAME = x509.Name([])
 
 
 @dataclass(frozen=True)
@@ -91,18 +92,20 @@ class Authority:
         )
         return cls(certificate.public_bytes(Encoding.PEM), _pem(key))
 
-    def issue_workload(self, principal: str, life: timedelta) -> Leaf:
+    def issue_workload(self, principal: str, life: timedelta, described: str = "") -> Leaf:
         """A leaf whose only name is a SPIFFE identity, good as client and as server.
 
+        `described` goes into its subject, which identifies nobody, as an organizational unit.
         https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
         """
-        return self._issue([x509.UniformResourceIdentifier(principal)], life)
+        unit = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, described)] if described else []
+        return self._issue([x509.UniformResourceIdentifier(principal)], life, x509.Name(unit))
 
     def issue_server(self, dns_names: tuple[str, ...], life: timedelta) -> Leaf:
         """A leaf for a server of these DNS names."""
         return self._issue([x509.DNSName(name) for name in dns_names], life)
 
-    def _issue(self, names: list[x509.GeneralName], life: timedelta) -> Leaf:
+    def _issue(self, names: list[x509.GeneralName], life: timedelta, subject: x509.Name = _NO_NAME) -> Leaf:
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         serial = x509.random_serial_number()
@@ -110,7 +113,7 @@ class Authority:
         expires = min(now + life, self._certificate.not_valid_after_utc)
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([]))
+            .subject_name(subject)
             .issuer_name(self._certificate.subject)
             .public_key(key.public_key())
             .serial_number(serial)

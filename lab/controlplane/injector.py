@@ -26,6 +26,8 @@ from lab.controlplane.bootstrap import PROXY_UID, READY_PORT, STATS_PORT, ProxyS
 from lab.controlplane.fleet import GATEWAY_TEMPLATE, STATUS_ANNOTATION, TEMPLATES_ANNOTATION
 from lab.controlplane.kubernetes import TLS_MODE_LABEL
 from lab.controlplane.proxy import ProxyKind
+from lab.controlplane.xds.peers import pack_fields
+from lab.controlplane.xds.telemetry import PEER_VARIABLE
 
 Object = dict[str, Any]
 
@@ -187,7 +189,7 @@ def _as_sidecar(meta: Object, spec: Object, place: Place, config: _PodConfig) ->
     given = next((c for c in containers if c.get("name") == PROXY), {})
     containers = [c for c in containers if c.get("name") != PROXY]
     settings = _settings("sidecar", meta, place, config, tuple(answered))
-    proxy = _proxy(settings, values, given)
+    proxy = _proxy(settings, meta, values, given)
     initial = [c for c in spec.get("initContainers") or () if c.get("name") not in (INIT, PROXY)]
     interception = redirection.from_annotations(meta.get("annotations") or {})
     # First of all, so that what other init containers send is redirected too once there is a proxy to take it.
@@ -207,7 +209,7 @@ def _as_gateway(meta: Object, spec: Object, place: Place, config: _PodConfig) ->
     containers = list(spec.get("containers") or ())
     given: Object = next((c for c in containers if c.get("name") == PROXY), {})
     settings = _settings("router", meta, place, config, ())
-    proxy = _proxy(settings, place.values, given)
+    proxy = _proxy(settings, meta, place.values, given)
     spec["containers"] = [*(c for c in containers if c.get("name") != PROXY), proxy]
     _set_status(meta, [], [PROXY])
 
@@ -247,10 +249,11 @@ def _workload(meta: Mapping[str, Any]) -> str:
     return name.removesuffix(f"-{template}") if owner.get("kind") == "ReplicaSet" and template else name
 
 
-def _proxy(settings: ProxySettings, values: Values, given: Mapping[str, Any]) -> Object:
+def _proxy(settings: ProxySettings, meta: Mapping[str, Any], values: Values, given: Mapping[str, Any]) -> Object:
     """The container. What the pod's author wrote for a container of this name goes first, as in Istio."""
     image = given.get("image", _AUTO_IMAGE)
-    environment = {variable["name"]: variable for variable in (*_ENVIRONMENT, *(given.get("env") or ()))}
+    ours = (*_ENVIRONMENT, {"name": PEER_VARIABLE, "value": _peer(settings, meta.get("labels") or {})})
+    environment = {variable["name"]: variable for variable in (*ours, *(given.get("env") or ()))}
     mounts = {mount["mountPath"]: mount for mount in (*_MOUNTS, *(given.get("volumeMounts") or ()))}
     ports = {
         port["containerPort"]: port
@@ -273,6 +276,11 @@ def _proxy(settings: ProxySettings, values: Values, given: Mapping[str, Any]) ->
         "ports": list(ports.values()),
         "volumeMounts": list(mounts.values()),
     }
+
+
+def _peer(settings: ProxySettings, labels: Mapping[str, str]) -> str:
+    """What the proxy says of itself where no certificate does. Kubernetes fills in the variables before it."""
+    return pack_fields("$(POD_NAMESPACE)", settings.workload or "$(POD_NAME)", labels)
 
 
 def _redirecting(interception: redirection.Interception, values: Values) -> Object:

@@ -24,6 +24,7 @@ from lab.controlplane.snapshot import Snapshot
 from lab.controlplane.state import ClusterState, Key
 from lab.controlplane.trust import Trust
 from lab.controlplane.xds.built import Built
+from lab.controlplane.xds.peers import pack_verified
 
 # Translation: pure, and quick where little has changed.
 Generate = Callable[[Snapshot, Proxy], Mapping[str, Mapping[str, Built]]]
@@ -187,7 +188,8 @@ class Pusher:
     def _secret(self, connection: Connection, name: str) -> Built | None:
         if name == secrets.OWN:
             if connection.own is None or connection.needs_certificate:
-                leaf = self._trust.authority.issue_workload(connection.proxy.principal, self._issue_for)
+                proxy = connection.proxy
+                leaf = self._trust.authority.issue_workload(proxy.principal, self._issue_for, pack_verified(proxy))
                 connection.leaf, connection.own = leaf, secrets.own(leaf)
                 self._metrics.issued()
             return connection.own

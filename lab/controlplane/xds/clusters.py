@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3 import address_pb2, base_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.extensions.filters.http.upstream_codec.v3.upstream_codec_pb2 import UpstreamCodec
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf.struct_pb2 import Struct, Value
 
 from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.model.destinationrule import ClientTLSSettings
-from lab.controlplane.xds import names, tls
+from lab.controlplane.xds import names, telemetry, tls
 from lab.controlplane.xds.balancing import (
     apply_connection_pool,
     apply_load_balancer,
@@ -23,20 +25,27 @@ from lab.controlplane.xds.balancing import (
 )
 from lab.controlplane.xds.built import TYPE_CLUSTER, Built, any_of, build, wire
 from lab.controlplane.xds.durations import duration
-from lab.controlplane.xds.peers import SEPARATOR, UNKNOWN
 from lab.controlplane.xds.policies import HostRules, Policy, effective
 from lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _INBOUND_SOURCE = "127.0.0.6"
+ANNOUNCING = (
+    telemetry.announce(),
+    HttpFilter(name="envoy.filters.http.upstream_codec", typed_config=any_of(UpstreamCodec())),
+)
 
 
 @dataclass(frozen=True)
 class Peers:
-    """What is known of those behind a port: who they may be (SPIFFE), and whether all of them speak mutual TLS."""
+    """What is known of those behind a port: who they may be (SPIFFE), whether all of them speak mutual TLS.
+
+    And whether some have a sidecar, which may yet be told to take plain text.
+    """
 
     principals: tuple[str, ...] = ()
     all_mutual: bool = False
+    some_meshed: bool = False
 
 
 def outbound(
@@ -46,17 +55,14 @@ def outbound(
     name = names.outbound_cluster(port.number, subset, service.hostname)
     policy = effective(rules, port.number, subset)
     listed = service.resolution is Resolution.ENDPOINTS and not is_passthrough(policy.load_balancer)
-    cluster = Cluster(
-        name=name,
-        connect_timeout=duration(mesh.connect_timeout),
-        metadata=_called(packed_service(service)),
-    )
+    cluster = Cluster(name=name, connect_timeout=duration(mesh.connect_timeout))
     _set_discovery(cluster, service, port)
     apply_load_balancer(cluster, policy.load_balancer)
     apply_connection_pool(cluster, policy.connection_pool)
     apply_outlier_detection(cluster, policy.outlier_detection)
     upgraded = _set_transport(cluster, service, port, subset, policy, peers, mesh, listed=listed)
-    _set_protocol(cluster, port.protocol, policy, upgraded=upgraded)
+    plain = peers.some_meshed and _may_be_plain(policy, peers, mesh)
+    _set_protocol(cluster, port.protocol, policy, upgraded=upgraded, filters=ANNOUNCING if plain else ())
     origins = [service.origin, *(rules.origins if rules is not None else ())]
     return build(TYPE_CLUSTER, name, wire(cluster), origins)
 
@@ -135,6 +141,13 @@ def _set_transport(
     return upgraded
 
 
+def _may_be_plain(policy: Policy, peers: Peers, mesh: MeshConfig) -> bool:
+    """Whether a sidecar may be called without mutual TLS, and so without a certificate that says who calls."""
+    if policy.tls is not None:
+        return policy.tls.mode in (None, "DISABLE")
+    return not (mesh.enable_auto_mtls and peers.all_mutual)
+
+
 def _are_mutual(service: MeshService, peers: Peers) -> bool:
     return service.resolution is not Resolution.DNS and peers.all_mutual and bool(peers.principals)
 
@@ -176,11 +189,13 @@ def _matches(mutual: base_pb2.TransportSocket) -> list[Cluster.TransportSocketMa
     ]
 
 
-def _set_protocol(cluster: Cluster, protocol: Protocol, policy: Policy, *, upgraded: bool) -> None:
+def _set_protocol(
+    cluster: Cluster, protocol: Protocol, policy: Policy, *, upgraded: bool, filters: Iterable[HttpFilter] = ()
+) -> None:
     if not (protocol.is_http or protocol is Protocol.AUTO):
         return
     http = policy.connection_pool.http if policy.connection_pool else None
-    options = http_protocol_options_pb2.HttpProtocolOptions()
+    options = http_protocol_options_pb2.HttpProtocolOptions(http_filters=list(filters))
     if upgraded or protocol.is_http2:
         options.explicit_http_config.http2_protocol_options.allow_connect = True
     elif protocol is Protocol.AUTO or (http is not None and http.use_client_protocol):
@@ -206,16 +221,6 @@ def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit
             getattr(options, part).http2_protocol_options.max_concurrent_streams.value = limit
 
 
-def packed_service(service: MeshService) -> str:
-    """What the metrics say about a service that is called."""
-    return SEPARATOR.join((service.hostname, service.key[1], service.namespace))
-
-
-def _called(service: str) -> base_pb2.Metadata:
-    """A service, packed, where a client's access log finds it."""
-    return base_pb2.Metadata(filter_metadata={"istio": Struct(fields={"service": Value(string_value=service)})})
-
-
 def inbound(address: str, port: int, protocol: Protocol, service: MeshService) -> Built:
     """The application itself. It sees 127.0.0.6, so that the pod's own rules tell this connection from a client's."""
     name = names.inbound_cluster(port)
@@ -223,7 +228,6 @@ def inbound(address: str, port: int, protocol: Protocol, service: MeshService) -
         name=name,
         type=Cluster.STATIC,
         load_assignment=_assignment(name, address, port),
-        metadata=_called(packed_service(service)),
     )
     cluster.connect_timeout.FromSeconds(10)
     _bind_inbound(cluster)
@@ -246,7 +250,6 @@ def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built
         type=Cluster.ORIGINAL_DST,
         lb_policy=Cluster.CLUSTER_PROVIDED,
         connect_timeout=duration(mesh.connect_timeout),
-        metadata=_called(SEPARATOR.join((UNKNOWN, name, UNKNOWN))),
     )
     if side == "inbound":
         _bind_inbound(cluster)
@@ -258,12 +261,7 @@ def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built
 def black_hole() -> Built:
     """Connections that must lead nowhere."""
     name = names.BLACK_HOLE_CLUSTER
-    cluster = Cluster(
-        name=name,
-        type=Cluster.STATIC,
-        metadata=_called(SEPARATOR.join((UNKNOWN, name, UNKNOWN))),
-    )
-    return build(TYPE_CLUSTER, name, wire(cluster), ())
+    return build(TYPE_CLUSTER, name, wire(Cluster(name=name, type=Cluster.STATIC)), ())
 
 
 def subsets_of(rules: HostRules | None) -> Iterator[str]:

@@ -182,8 +182,7 @@ def _https_chain(setting: Setting, server: GatewayServer, wanted: list[str]) -> 
 
 def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
     logs = telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "http"), setting.own)
-    before = [*rbac.http_filters(), telemetry.announce(setting.own)]
-    manager = http.connection_manager("gateway", f"outbound_0.0.0.0_{server.target}", logs, before)
+    manager = http.connection_manager("gateway", f"outbound_0.0.0.0_{server.target}", logs, rbac.http_filters())
     manager.rds.CopyFrom(http.rds(name))
     return http.http_filter(manager)
 

@@ -14,7 +14,7 @@ from lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbou
 from lab.controlplane.xds.built import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Built
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
-from lab.controlplane.xds.peers import pack_fields
+from lab.controlplane.xds.peers import pack_verified
 from lab.controlplane.xds.policies import HostRules
 from lab.controlplane.xds.rbac import Authorization, authorization_of
 from lab.controlplane.xds.rules import all_hosts
@@ -36,9 +36,10 @@ class Generator:
         """The listeners, routes, clusters and endpoints of a proxy, by type and name."""
         pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
         scope = scope_of(self._memo, snapshot, proxy.namespace, pod.labels)
-        return self._gateway(snapshot, scope, pod) if proxy.kind == "router" else self._sidecar(snapshot, scope, pod)
+        make = self._gateway if proxy.kind == "router" else self._sidecar
+        return make(snapshot, scope, pod, pack_verified(proxy))
 
-    def _gateway(self, snapshot: Snapshot, scope: Scope, pod: Pod) -> Resources:
+    def _gateway(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: str) -> Resources:
         memo, mesh = self._memo, snapshot.mesh
         targets = tuple(ports for _, ports in _services_of(memo, snapshot, pod))
         servers = memo(attachment.servers_of, snapshot.gateways, pod, targets)
@@ -47,7 +48,7 @@ class Generator:
             gateway.Setting,
             scope,
             mesh,
-            pack_fields(pod.namespace, pod.workload, pod.labels),
+            own,
             self._authorization(snapshot, pod),
             frozenset(name for namespace, name in snapshot.secrets if namespace == pod.namespace),
         )
@@ -66,9 +67,8 @@ class Generator:
         root = snapshot.mesh.root_namespace
         return self._memo(_authorization, snapshot.authorization_policies, pod.namespace, labels, root)
 
-    def _sidecar(self, snapshot: Snapshot, scope: Scope, pod: Pod) -> Resources:
+    def _sidecar(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: str) -> Resources:
         memo, mesh = self._memo, snapshot.mesh
-        own = pack_fields(pod.namespace, pod.workload, pod.labels)
         policies = policies_of(memo, snapshot.peer_authentications, pod.namespace, mesh.root_namespace)
         ports = inbound.inbound_ports(pod, _services_of(memo, snapshot, pod), policies)
         authorization = self._authorization(snapshot, pod)

@@ -35,9 +35,8 @@ from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.model.security import Mode
 from lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
 from lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
-from lab.controlplane.xds.clusters import packed_service, socket_address
+from lab.controlplane.xds.clusters import socket_address
 from lab.controlplane.xds.mtls import PeerPolicies
-from lab.controlplane.xds.peers import SEPARATOR, UNKNOWN
 from lab.controlplane.xds.rbac import Authorization
 from lab.controlplane.xds.routes import configuration, fragment
 from lab.controlplane.xds.services import MeshService, Protocol
@@ -62,9 +61,8 @@ class InboundPort:
 
     @property
     def called(self) -> str:
-        """The service, packed for the metrics."""
-        unknown = (UNKNOWN, names.INBOUND_PASSTHROUGH_CLUSTER, UNKNOWN)
-        return packed_service(self.service) if self.service else SEPARATOR.join(unknown)
+        """The service's host, or else the cluster's name: what the metrics go by."""
+        return self.service.hostname if self.service else names.INBOUND_PASSTHROUGH_CLUSTER
 
 
 def inbound_ports(
@@ -210,7 +208,7 @@ class _Maker:
             "inbound",
             f"inbound_0.0.0.0_{self.port.number}",
             telemetry.access_logs(self.mesh, reporting, self.own),
-            [telemetry.recognise(), *rbac.http_filters()],
+            [*([] if mutual_tls else [telemetry.recognise()]), *rbac.http_filters()],
         )
         manager.rds.CopyFrom(http.rds(self.port.cluster))
         _tell_the_client(manager, mutual_tls=mutual_tls)

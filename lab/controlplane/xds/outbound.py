@@ -138,7 +138,7 @@ def _listener(
 
 def _http(name: str, routes: str, mesh: MeshConfig, own: str) -> Filter:
     logs = telemetry.access_logs(mesh, telemetry.Reporting("source", "http"), own)
-    manager = http.connection_manager("outbound", f"outbound_{name}", logs, [telemetry.announce(own)])
+    manager = http.connection_manager("outbound", f"outbound_{name}", logs)
     manager.rds.CopyFrom(http.rds(routes))
     return http.http_filter(manager)
 

@@ -1,7 +1,8 @@
 """What the metrics say about a workload: Istio's labels, from the labels of its pod, packed into one string.
 
-A client's sidecar learns of the server from the endpoint's metadata. A server's sidecar learns of the client from a
-header that the client's sidecar adds and the server's takes away; without it the labels are `unknown`.
+A client's sidecar learns of the server from the name of the endpoint that it chose. A server's sidecar learns of the
+client from the subject of its certificate or, in plain text, from a header that the client's sidecar adds and the
+server's takes away; without either the labels are `unknown`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lab.controlplane.kubernetes import Pod
+from lab.controlplane.proxy import Proxy
 
 UNKNOWN = "unknown"
 SEPARATOR = "|"
-FIELDS = ("workload", "workload_namespace", "app", "version", "canonical_service", "canonical_revision")
-"""The fields of a peer in the order in which they are packed; each is a label after `source_` or `destination_`."""
+SUBJECT = "OU"
+FIELDS = ("workload", "workload_namespace", "app", "version", "canonical_service", "canonical_revision", "principal")
+"""The fields of a peer in the order in which they are packed; each is a label after `source_` or `destination_`.
+
+The principal is left out where it would be a claim that nobody has verified.
+"""
 
 
 def pack(pod: Pod) -> str:
@@ -28,3 +34,8 @@ def pack_fields(namespace: str, workload: str, labels: Mapping[str, str]) -> str
     name = labels.get("service.istio.io/canonical-name") or labels.get("app.kubernetes.io/name") or app or workload
     revision = labels.get("service.istio.io/canonical-revision") or labels.get("app.kubernetes.io/version") or version
     return SEPARATOR.join((workload, namespace, app, version, name, revision or "latest"))
+
+
+def pack_verified(proxy: Proxy) -> str:
+    """The fields of a proxy's workload, and its identity."""
+    return SEPARATOR.join((pack_fields(proxy.namespace, proxy.workload, proxy.labels), proxy.principal))

@@ -19,7 +19,7 @@ from lab.controlplane.kubernetes import Origin
 from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.model import VirtualService
 from lab.controlplane.snapshot import Config
-from lab.controlplane.xds import actions, hosts, names, rbac, telemetry
+from lab.controlplane.xds import actions, hosts, names, rbac
 from lab.controlplane.xds.built import TYPE_ROUTE, Built, build, wire
 from lab.controlplane.xds.matching import Viewpoint
 from lab.controlplane.xds.memo import Memo
@@ -143,10 +143,7 @@ def _other_hosts(mode: str) -> Fragment:
     action = RouteAction(cluster=names.PASSTHROUGH_CLUSTER)
     actions.set_timeouts(action, None)
     allowed = Route(name="allow_any", match=RouteMatch(prefix="/"), route=action)
-    host = _virtual_host("allow_any", ["*"], [allowed])
-    # What only a server's sidecar takes off again is not for strangers.
-    host.request_headers_to_remove.append(telemetry.PEER_HEADER)
-    return fragment(host, ())
+    return fragment(_virtual_host("allow_any", ["*"], [allowed]), ())
 
 
 def fragment(host: VirtualHost, origins: Iterable[Origin]) -> Fragment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.controlplane.xds.peers import FIELDS, SEPARATOR, UNKNOWN
+from lab.controlplane.xds.peers import FIELDS, SEPARATOR, SUBJECT, UNKNOWN
 from lab.controlplane.xds.telemetry import GROUP_SEPARATOR, GROUPS, PACKED_TAG, STAT_PREFIX
 
 
@@ -13,8 +13,6 @@ def _list(names: tuple[str, ...]) -> str:
 SCRAPE_LUA = f"""
 local GROUPS = {_list(GROUPS)}
 local FIELDS = {_list(FIELDS)}
-local SERVICE = {{"destination_service", "destination_service_name", "destination_service_namespace"}}
-
 -- Splits into at most `limit` parts; the last takes what is left.
 local function split(text, separator, limit)
   local parts, from = {{}}, 1
@@ -33,29 +31,47 @@ local function known(value)
   return value
 end
 
+-- The service behind a cluster's name (`outbound|9080|v1|reviews.default.svc.cluster.local`), or behind a host's.
+local function service_of(cluster)
+  local host = (cluster or ""):match("[^|]*$")
+  local name, namespace = host:match("^([^.]+)%.([^.]+)%.svc")
+  if name then return host, name, namespace end
+  if host:find(".", 1, true) then return host, host end
+  return nil, host -- a cluster that leads to no service in particular
+end
+
 local function unpack_labels(packed)
   local group, labels = {{}}, {{}}
   local values = split(packed, "{GROUP_SEPARATOR}", #GROUPS)
   for index, name in ipairs(GROUPS) do group[name] = values[index] end
+  local client = group.reporter == "source"
+  local verified = client and known(group.other_principal) ~= "{UNKNOWN}"
+    or group.connection_security_policy == "mutual_tls"
   local function label(name, value) labels[#labels + 1] = name .. '="' .. value .. '"' end
   local function peer(side, text)
-    local parts = split(text or "", "{SEPARATOR}", #FIELDS)
-    for index, field in ipairs(FIELDS) do label(side .. "_" .. field, known(parts[index])) end
-    label(side .. "_principal", known(group[side .. "_principal"]))
+    local parts = {{}}
+    -- A certificate's subject begins with the name of its attribute; a host that is no pod of the mesh has no fields.
+    if text and text:find("{SEPARATOR}", 1, true) then
+      parts = split(text:gsub("^{SUBJECT}=", ""), "{SEPARATOR}", #FIELDS)
+    end
+    for index, field in ipairs(FIELDS) do
+      local value = parts[index]
+      if field == "principal" then value = verified and (value or group.other_principal) end
+      label(side .. "_" .. field, known(value))
+    end
     label(side .. "_cluster", known(parts[1]) == "{UNKNOWN}" and "{UNKNOWN}" or "Kubernetes")
   end
-  local client = group.reporter == "source"
   label("reporter", group.reporter)
   peer("source", client and group.own_peer or group.other_peer)
   peer("destination", client and group.other_peer or group.own_peer)
-  local service = split(group.service or "", "{SEPARATOR}", #SERVICE)
-  for index, name in ipairs(SERVICE) do label(name, known(service[index])) end
-  -- Only an answer to gRPC has such a status.
-  local status = group.grpc_response_status == "-" and "" or group.grpc_response_status
-  label("request_protocol", status ~= "" and "grpc" or known(group.request_protocol))
+  local service, name, namespace = service_of(group.service)
+  label("destination_service", known(service))
+  label("destination_service_name", known(name))
+  label("destination_service_namespace", known(namespace))
+  label("request_protocol", group.request_protocol)
   if group.request_protocol ~= "tcp" then
     label("response_code", known(group.response_code))
-    label("grpc_response_status", status)
+    label("grpc_response_status", group.grpc_response_status == "-" and "" or group.grpc_response_status)
   end
   label("response_flags", group.response_flags)
   label("connection_security_policy", known(group.connection_security_policy))

@@ -258,3 +258,21 @@ def test_the_application_behind_a_sidecar_sees_a_loopback_address() -> None:
     address = locality.lb_endpoints[0].endpoint.address.socket_address
     assert (address.address, address.port_value) == ("10.244.0.10", 9080)
     assert found.upstream_bind_config.source_address.address == "127.0.0.6"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "announced"),
+    [
+        (bookinfo(), False),
+        (mixed(), True),
+        (bookinfo().istio(rule(tls={"mode": "DISABLE"})), True),
+        (bookinfo().istio(rule(tls={"mode": "ISTIO_MUTUAL"})), False),
+        (bookinfo().app("reviews", ("http", 9080), pods=[pod("reviews-old", "10.244.0.21", meshed=False)]), False),
+    ],
+    ids=["mutual TLS", "some without a sidecar", "TLS turned off", "mutual TLS demanded", "no sidecar"],
+)
+def test_a_client_names_itself_in_a_header_only_to_sidecars_that_see_no_certificate(
+    cluster: Cluster, announced: bool
+) -> None:
+    filters = [each.name for each in protocol(cluster_of(cluster, NAME)).http_filters]
+    assert filters == (["envoy.filters.http.header_mutation", "envoy.filters.http.upstream_codec"] if announced else [])

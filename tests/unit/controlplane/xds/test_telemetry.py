@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -21,17 +22,26 @@ from envoy.extensions.filters.http.lua.v3.lua_pb2 import Lua
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
+    HttpFilter,
 )
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext
+from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 
+from lab.controlplane.ca import Authority
 from lab.controlplane.meshconfig import MeshConfig
-from lab.controlplane.xds import telemetry
+from lab.controlplane.xds import clusters, telemetry
 from lab.controlplane.xds.clusters import socket_address
 from lab.controlplane.xds.peers import pack_fields
 from lab.controlplane.xds.scraping import SCRAPE_LUA
 from tests.unit.controlplane.envoy import ENVOY
 
-OWN = pack_fields("default", "reviews-v1", {"app": "reviews", "version": "v1"})
-CLIENT = pack_fields("shop", "buyer", {"app": "buyer", "service.istio.io/canonical-name": "buyers"})
+OWN_PRINCIPAL, CLIENT_PRINCIPAL = (f"spiffe://cluster.local/ns/{name}" for name in ("default/sa/r", "shop/sa/buyer"))
+PEER = pack_fields("default", "reviews-v1", {"app": "reviews", "version": "v1"})
+OWN = f"{PEER}|{OWN_PRINCIPAL}"
+BUYER = pack_fields("shop", "buyer", {"app": "buyer", "service.istio.io/canonical-name": "buyers"})
+CLIENT = f"{BUYER}|{CLIENT_PRINCIPAL}"
+HOST = "reviews.default.svc.cluster.local"
+PLAIN, MUTUAL = f"outbound|9080||{HOST}", f"outbound|9080|v1|{HOST}"
 MESH = MeshConfig(access_log_file="")
 
 
@@ -61,9 +71,25 @@ def cluster(name: str, port: int) -> Cluster:
     found.load_assignment.cluster_name = name
     endpoint = found.load_assignment.endpoints.add().lb_endpoints.add()
     endpoint.endpoint.address.CopyFrom(socket_address("127.0.0.1", port))
-    endpoint.metadata.filter_metadata["istio"].fields["peer"].string_value = OWN
-    found.metadata.filter_metadata["istio"].fields["service"].string_value = "reviews.default.svc|reviews|default"
     return found
+
+
+def called(name: str, port: int, *filters: HttpFilter) -> Cluster:
+    """A cluster of the mesh's."""
+    found = cluster(name, port)
+    found.load_assignment.endpoints[0].lb_endpoints[0].endpoint.hostname = PEER
+    options = HttpProtocolOptions(http_filters=filters)
+    options.explicit_http_config.http_protocol_options.SetInParent()
+    found.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].Pack(options)
+    return found
+
+
+def certified(authority: Authority, principal: str, described: str) -> CommonTlsContext:
+    leaf = authority.issue_workload(principal, timedelta(hours=1), described)
+    context = CommonTlsContext()
+    context.tls_certificates.add(certificate_chain={"inline_bytes": leaf.chain}, private_key={"inline_bytes": leaf.key})
+    context.validation_context.trusted_ca.inline_bytes = authority.roots
+    return context
 
 
 def routes(target: str) -> RouteConfiguration:
@@ -76,14 +102,18 @@ class Pair:
     """A client's and a server's proxy in one Envoy, and the listener for scrapes."""
 
     def __init__(self, directory: Path) -> None:
-        self.client, self.server, self.scrape, application, admin, nobody = free_ports(6)
+        self.client, self.server, self.scrape, mutual, application, admin, nobody = free_ports(7)
         bootstrap = Bootstrap()
         bootstrap.admin.address.CopyFrom(socket_address("127.0.0.1", admin))
         bootstrap.stats_flush_interval.FromMilliseconds(50)
-        sending = manager(routes("server"))
+        sending = manager(routes(PLAIN))
+        secret = Route(match={"prefix": "/secret"}, route={"cluster": MUTUAL})
+        sending.route_config.virtual_hosts[0].routes.insert(0, secret)
         sending.access_log.extend(telemetry.access_logs(MESH, telemetry.Reporting("source", "http"), CLIENT))
-        sending.http_filters.insert(0, telemetry.announce(CLIENT))
-        reporting = telemetry.Reporting("destination", "http", False, "reviews.default.svc|reviews|default")
+        verifying = manager(routes("application"))
+        proven = telemetry.Reporting("destination", "http", True, HOST)
+        verifying.access_log.extend(telemetry.access_logs(MESH, proven, OWN))
+        reporting = telemetry.Reporting("destination", "http", False, HOST)
         answering = HttpConnectionManager(stat_prefix="test", route_config=routes("application"))
         host = answering.route_config.virtual_hosts[0]
         host.request_headers_to_remove.append(telemetry.PEER_HEADER)
@@ -101,8 +131,19 @@ class Pair:
         scraping.http_filters.insert(0, scraping.http_filters[0])
         scraping.http_filters[0].name = "lua"
         scraping.http_filters[0].typed_config.Pack(lua)
+        authority = Authority.create("cluster.local")
+        down = DownstreamTlsContext(common_tls_context=certified(authority, OWN_PRINCIPAL, OWN))
+        down.require_client_certificate.value = True
+        encrypted = listener(mutual, verifying)
+        encrypted.filter_chains[0].transport_socket.name = "tls"
+        encrypted.filter_chains[0].transport_socket.typed_config.Pack(down)
+        proving = called(MUTUAL, mutual)
+        proving.transport_socket.name = "tls"
+        up = UpstreamTlsContext(common_tls_context=certified(authority, CLIENT_PRINCIPAL, CLIENT))
+        proving.transport_socket.typed_config.Pack(up)
         bootstrap.static_resources.listeners.extend(
             [
+                encrypted,
                 listener(self.client, sending),
                 listener(self.server, answering),
                 listener(application, manager(behind)),
@@ -111,7 +152,8 @@ class Pair:
         )
         bootstrap.static_resources.clusters.extend(
             [
-                cluster("server", self.server),
+                proving,
+                called(PLAIN, self.server, *clusters.ANNOUNCING),
                 cluster("application", application),
                 cluster("admin", admin),
                 cluster("nobody", nobody),
@@ -120,7 +162,8 @@ class Pair:
         file = directory / "bootstrap.pb"
         file.write_bytes(bootstrap.SerializeToString())
         self.process = subprocess.Popen(
-            [ENVOY, "-c", str(file), "--disable-hot-restart", "--concurrency", "1", "-l", "critical"]
+            [ENVOY, "-c", str(file), "--disable-hot-restart", "--concurrency", "1", "-l", "critical"],
+            env={telemetry.PEER_VARIABLE: BUYER},
         )
 
     def get(self, port: int, path: str, **headers: str) -> tuple[int, dict[str, str], str]:
@@ -154,7 +197,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     found = Pair(tmp_path_factory.mktemp("telemetry"))
     try:
         found.ready()
-        for path in ("/", "/", "/gone"):
+        for path in ("/", "/", "/gone", "/secret"):
             found.get(found.client, path)
         found.get(found.server, "/direct")
         yield found
@@ -165,7 +208,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 def test_the_client_counts_with_istios_labels(pair: Pair) -> None:
     (sample,) = [
-        s for s in pair.samples("istio_requests_total") if s["reporter"] == "source" and s["response_code"] == "418"
+        s
+        for s in pair.samples("istio_requests_total")
+        if s["reporter"] == "source" and s["response_code"] == "418" and s["source_principal"] == "unknown"
     ]
     assert sample == {
         "reporter": "source",
@@ -185,7 +230,7 @@ def test_the_client_counts_with_istios_labels(pair: Pair) -> None:
         "destination_canonical_revision": "v1",
         "destination_principal": "unknown",
         "destination_cluster": "Kubernetes",
-        "destination_service": "reviews.default.svc",
+        "destination_service": HOST,
         "destination_service_name": "reviews",
         "destination_service_namespace": "default",
         "request_protocol": "http",
@@ -199,13 +244,28 @@ def test_the_client_counts_with_istios_labels(pair: Pair) -> None:
 
 def test_the_server_knows_the_client_by_its_word(pair: Pair) -> None:
     found = [s for s in pair.samples("istio_requests_total") if s["reporter"] == "destination"]
-    known = next(s for s in found if s["source_workload"] == "buyer" and s["response_code"] == "418")
+    plain = [s for s in found if s["connection_security_policy"] == "none"]
+    known = next(s for s in plain if s["source_workload"] == "buyer" and s["response_code"] == "418")
     assert (known["source_workload_namespace"], known["source_canonical_service"], known["value"]) == (
         "shop",
         "buyers",
         "2",
     )
-    assert (known["destination_workload"], known["connection_security_policy"]) == ("reviews-v1", "none")
+    assert (known["destination_workload"], known["source_principal"]) == ("reviews-v1", "unknown")
+
+
+def test_with_mutual_tls_both_know_each_other_by_their_certificates(pair: Pair) -> None:
+    found = [s for s in pair.samples("istio_requests_total") if s["source_principal"] != "unknown"]
+    assert {s["reporter"]: s["connection_security_policy"] for s in found} == {
+        "source": "unknown",
+        "destination": "mutual_tls",
+    }
+    for sample in found:
+        assert (sample["source_principal"], sample["destination_principal"]) == (CLIENT_PRINCIPAL, OWN_PRINCIPAL)
+        assert (sample["source_workload"], sample["source_canonical_service"]) == ("buyer", "buyers")
+        assert (sample["destination_workload"], sample["destination_version"]) == ("reviews-v1", "v1")
+        assert (sample["destination_service"], sample["destination_service_name"]) == (HOST, "reviews")
+        assert sample["value"] == "1"
 
 
 def test_a_client_without_a_sidecar_is_unknown(pair: Pair) -> None:
@@ -238,12 +298,13 @@ def test_the_application_never_sees_the_header(pair: Pair) -> None:
 
 
 def test_what_a_stranger_claims_cannot_disturb_other_labels(pair: Pair) -> None:
-    claim = 'evil|ns|a;b"c|v|s|r;reporter=source|x|y'
+    claim = 'evil|ns|a;b"c|v|s|r|spiffe://cluster.local/ns/a/sa/b;reporter=source|x|y'
     pair.get(pair.server, "/claim", **{telemetry.PEER_HEADER: claim})
     found = [s for s in pair.samples("istio_requests_total") if s["source_workload"] == "evil"]
     assert [(s["reporter"], s["destination_workload"], s["value"]) for s in found] == [
         ("destination", "reviews-v1", "1")
     ]
+    assert found[0]["source_principal"] == "unknown"
 
 
 def test_durations_and_sizes_are_histograms_under_istios_names(pair: Pair) -> None:
