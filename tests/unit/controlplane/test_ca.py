@@ -85,3 +85,12 @@ def test_a_key_of_another_certificate_and_a_leaf_are_no_authority() -> None:
 def test_private_keys_do_not_show() -> None:
     leaf = Authority.create("cluster.local").issue_workload(PRINCIPAL, DAY)
     assert "PRIVATE" not in repr(leaf)
+
+
+def test_a_leaf_may_describe_its_workload_at_any_length() -> None:
+    described = "|".join(("w" * 253, "default", "reviews", "v1"))
+    leaf = Authority.create("cluster.local").issue_workload(PRINCIPAL, DAY, described)
+    certificate = x509.load_pem_x509_certificate(leaf.chain)
+    assert certificate.subject.rfc4514_string() == f"OU={described}"
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.UniformResourceIdentifier) == [PRINCIPAL]
