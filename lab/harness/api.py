@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import requests
 import yaml
 
+from lab.harness.exchange import Dialler
 from lab.harness.kubeconfig import ClusterUnreachable, open_session
 
 Object = dict[str, Any]
@@ -94,6 +95,7 @@ class Api:
         self.kubeconfig = kubeconfig
         self._scratch = scratch
         self._session, self._server = open_session(kubeconfig, scratch)
+        self.dialler = _dialler(self._session, self._server)
         self._plurals: dict[str, dict[str, tuple[str, bool]]] = {}
         self._kept = contextlib.ExitStack()
         self.memory: dict[str, Any] = {}
@@ -331,6 +333,13 @@ def kubectl_program() -> str:
     if not found:
         raise ClusterUnreachable("there is no kubectl: `make install` puts one into .venv")
     return found
+
+
+def _dialler(session: requests.Session, server: str) -> Dialler:
+    """For requests whose answers are long in coming, with the session's credentials."""
+    authority = session.verify if isinstance(session.verify, str) else None
+    certificate = session.cert if isinstance(session.cert, tuple) else None
+    return Dialler(server, authority, certificate, str(session.headers.get("Authorization", "")))
 
 
 def _status(answer: requests.Response) -> Mapping[str, Any]:

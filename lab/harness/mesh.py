@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lab.harness.api import Api, Items, Object, Reference, objects_in, reference
+from lab.harness.commands import Capture
 from lab.harness.controlplane import control_plane
 from lab.harness.proxies import Proxy
-from lab.harness.traffic import Capture, EchoControl, TrafficClient
+from lab.harness.traffic import EchoControl, TrafficClient
 from lab.harness.workloads import (
     Template,
     client_deployment,
@@ -170,11 +171,11 @@ class Mesh:
 
     def echo(self, name: str = "echo", version: str = "") -> EchoControl:
         """Control over the first pod of an echo server, from within it."""
-        return EchoControl(self.api, self.namespace, self.pod(name, version)["metadata"]["name"])
+        return EchoControl(self.api, self.namespace, self.pod(name, version))
 
-    def client(self, app: str = "client", container: str = "client") -> TrafficClient:
+    def client(self, app: str = "client") -> TrafficClient:
         """The traffic client of this name."""
-        return TrafficClient(self.api, self.namespace, lambda: self.pod(app)["metadata"]["name"], container)
+        return TrafficClient(self.api, self.namespace, lambda: self.pod(app))
 
     def ready(self, timeout: float = READY_SECONDS) -> None:
         """Wait until every deployment of the namespace is rolled out.

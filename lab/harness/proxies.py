@@ -10,9 +10,11 @@ from typing import Any
 from urllib.parse import quote
 
 from lab.harness.api import Api, Object
+from lab.harness.control import control_port
 
 SIDECAR = "istio-proxy"
-ADMIN_PORT, METRICS_PORT = 15000, 15090
+METRICS_PORT = 15090
+ADMIN_SECONDS = 30.0
 
 
 class Proxy:
@@ -25,23 +27,28 @@ class Proxy:
         self.name = str(pod["metadata"]["name"])
 
     def metrics(self) -> str:
-        """What Prometheus gets from the pod."""
-        return self._ask("/stats/prometheus", port=METRICS_PORT)
+        """What Prometheus gets from the pod, on the port that it asks.
+
+        Raises:
+            ApiError: there is no Envoy in the pod.
+        """
+        path = f"/api/v1/namespaces/{self._namespace}/pods/{self.name}:{METRICS_PORT}/proxy/stats/prometheus"
+        return str(self._api.request("GET", path))
 
     def admin(self, path: str, *, post: bool = False) -> str:
         """What the administration interface answers.
 
         Raises:
-            CommandFailed: there is no Envoy in the pod, or it answers with an error.
+            ApiError, CommandFailed: there is no Envoy in the pod, or it answers with an error.
         """
-        return self._ask(path, post=post)
-
-    def _ask(self, path: str, *, port: int = ADMIN_PORT, post: bool = False) -> str:
+        port = control_port(self._api, self._namespace, self._pod)
+        if port is not None:
+            return port.ask("/admin", {"path": path, "post": post}, ADMIN_SECONDS)
         container, program = self._way_in()
         if program == "pilot-agent":
-            command = [program, "request", "--debug-port", str(port), "POST" if post else "GET", path.lstrip("/")]
+            command = [program, "request", "POST" if post else "GET", path.lstrip("/")]
         else:
-            command = [program, "admin", path, "--port", str(port), *(["--post"] if post else [])]
+            command = [program, "admin", path, *(["--post"] if post else [])]
         return self._api.kubectl("exec", "-n", self._namespace, self.name, "-c", container, "--", *command)
 
     def _way_in(self) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,12 @@ IMAGE_PREFIX = os.environ.get("MESH_LAB_IMAGE_PREFIX", "")  # the registry that 
 IMAGE = f"{IMAGE_PREFIX}mesh-lab/apps"
 HTTP_PORT, HTTP2_PORT, TCP_PORT = 8080, 8081, 9000
 CAPTURE_PORT = 8099
+
+# By which the harness tells a pod what to send (lab.harness.control); the sidecar leaves it alone.
+CONTROL_PORT, CONTROL_PORT_NAME = 8090, "control"
+TOKEN_VARIABLE = "CONTROL_TOKEN"
+EXCLUDED_PORTS = "traffic.sidecar.istio.io/excludeInboundPorts"
+_TOKEN = secrets.token_hex(16)  # of this run: whoever knows it may send in the name of its pods
 
 # Istio keeps few of Envoy's statistics unless a pod asks for more (IstioProxyConfig.proxyStatsMatcher).
 STATISTICS = "proxyStatsMatcher:\n  inclusionRegexps: ['.*upstream_rq.*', '.*upstream_cx.*', '.*outlier_detection.*']\n"
@@ -53,15 +60,15 @@ def echo_service(name: str, *, headless: bool = False) -> Object:
 def echo_deployment(template: Template, version: str, replicas: int = 1) -> Object:
     """One version of an echo server."""
     ports = ("--port", str(HTTP_PORT), "--port", str(HTTP2_PORT), "--tcp", str(TCP_PORT))
-    container = _container("echo", ["echo", *ports], HTTP_PORT)
-    container["env"] = [{"name": "VERSION", "value": version}, {"name": "SERVICE", "value": template.name}]
+    container = _controlled(_container("echo", ["echo", *ports], HTTP_PORT))
+    container["env"] += [{"name": "VERSION", "value": version}, {"name": "SERVICE", "value": template.name}]
     labels = {"app": template.name, "version": version}
     return _deployment(f"{template.name}-{version}", labels, template, [container], replicas)
 
 
 def client_deployment(template: Template, *, capture: bool = False) -> Object:
     """A traffic client; with `capture` a container beside it that may look at the packets of the pod's network."""
-    containers = [_container("client", ["traffic", "--serve", "--port", str(HTTP_PORT)], HTTP_PORT)]
+    containers = [_controlled(_container("client", ["traffic", "--serve", "--port", str(HTTP_PORT)], HTTP_PORT))]
     if capture:
         containers.append(capture_container())
     return _deployment(template.name, {"app": template.name}, template, containers, 1)
@@ -85,11 +92,21 @@ def _container(name: str, program: Sequence[str], port: int) -> Object:
     }
 
 
+def _controlled(container: Object) -> Object:
+    """The container with a control port."""
+    return {
+        **container,
+        "command": [*container["command"], "--control", str(CONTROL_PORT)],
+        "env": [{"name": TOKEN_VARIABLE, "value": _TOKEN}],
+        "ports": [*container["ports"], {"name": CONTROL_PORT_NAME, "containerPort": CONTROL_PORT}],
+    }
+
+
 def _deployment(
     name: str, labels: Mapping[str, str], template: Template, containers: Sequence[Object], replicas: int
 ) -> Object:
     pod_labels = {**labels, **template.labels}
-    annotations = {"proxy.istio.io/config": STATISTICS, **template.annotations}
+    annotations = {"proxy.istio.io/config": STATISTICS, EXCLUDED_PORTS: str(CONTROL_PORT), **template.annotations}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from lab.harness.commands import Running
 from lab.harness.mesh import Mesh
-from lab.harness.traffic import Running
 
 from .pods import deployment, echo, pod, shell
 

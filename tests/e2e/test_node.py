@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lab.harness.api import Items, Object
+from lab.harness.commands import Running
 from lab.harness.mesh import Mesh
-from lab.harness.traffic import Running
 
 from .pods import echo, pod, shell
 

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 from lab.apps.echo.handler import Echo
 from lab.apps.echo.tcp import listen_tcp
+from lab.apps.http.connection import Handler
 from lab.apps.http.server import LINGER_SECONDS, Server, stop_requested
 from lab.apps.service import log
+from lab.apps.traffic.port import add_option, with_control
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until SIGTERM; exit code 1 when a port cannot be opened."""
+    """Serve until SIGTERM; exit code 1 when a port cannot be opened, 2 for a control port without a token."""
     parser = argparse.ArgumentParser(prog="mesh-lab-app echo", description="Reports what it received, as JSON.")
     parser.add_argument("--port", type=int, action="append", metavar="N", help="HTTP/1.1 and HTTP/2 (default 8080)")
     parser.add_argument("--tcp", type=int, action="append", default=[], metavar="N", help="plain TCP")
@@ -21,14 +23,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--linger", type=float, default=LINGER_SECONDS, metavar="S", help="time to go on serving after SIGTERM"
     )
+    add_option(parser)
     options = parser.parse_args(arguments)
-    return asyncio.run(_run(options.port or [8080], options.tcp, options.linger, options.drain))
-
-
-async def _run(ports: Sequence[int], tcp_ports: Sequence[int], linger: float, drain: float) -> int:
-    stop = stop_requested()
     echo = Echo()
-    server = Server(echo)
+    handler, more = with_control(parser, options.control, echo)
+    return asyncio.run(
+        _run(echo, handler, [*(options.port or [8080]), *more], options.tcp, options.linger, options.drain)
+    )
+
+
+async def _run(
+    echo: Echo, handler: Handler, ports: Sequence[int], tcp_ports: Sequence[int], linger: float, drain: float
+) -> int:
+    stop = stop_requested()
+    server = Server(handler)
     try:
         for port in ports:
             log(f"echo {echo.version} listens on port {await server.listen(None, port)}")

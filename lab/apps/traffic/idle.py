@@ -1,4 +1,4 @@
-"""`mesh-lab-app traffic`: keeps a pod alive to send requests from (`kubectl exec POD -- mesh-lab-app send ...`)."""
+"""`mesh-lab-app traffic`: a pod to send from, by `kubectl exec POD -- mesh-lab-app send ...` or its control port."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from collections.abc import Sequence
 
 from lab.apps.http.messages import Request, Response
 from lab.apps.service import run
+from lab.apps.traffic.port import add_option, with_control
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until SIGTERM."""
+    """Serve until SIGTERM; exit code 2 for a control port without a token."""
     parser = argparse.ArgumentParser(prog="mesh-lab-app traffic", description="Waits; answers /health on its port.")
     parser.add_argument("--serve", action="store_true", help="the default: wait for commands by kubectl exec")
     parser.add_argument("--port", type=int, default=8080, metavar="N", help="default 8080")
+    add_option(parser)
     options = parser.parse_args(arguments)
-    return run("traffic client", _health, [options.port])
+    handler, more = with_control(parser, options.control, _health)
+    return run("traffic client", handler, [options.port, *more])
 
 
 async def _health(request: Request) -> Response:

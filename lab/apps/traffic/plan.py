@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 MAX_COUNT = 1_000_000
 MAX_CONCURRENCY = 1_000
+CONCURRENCY_WITH_RATE = 100  # where a rate is asked for: what waits for an answer is not to hold up what comes next
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class Plan:
     """A run of requests. Times in seconds, rate in requests a second.
 
     Raises:
-        ValueError: a number out of its range.
+        ValueError: a number out of its range; the message begins with the field's name.
     """
 
     url: str
@@ -39,12 +40,13 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= MAX_COUNT:
-            raise ValueError(f"--count {self.count} is not between 1 and {MAX_COUNT}")
+            raise ValueError(f"count: {self.count} is not between 1 and {MAX_COUNT}")
         if not 1 <= self.concurrency <= MAX_CONCURRENCY:
-            raise ValueError(f"--concurrency {self.concurrency} is not between 1 and {MAX_CONCURRENCY}")
-        if self.rate is not None and self.rate <= 0:
-            raise ValueError(f"--rate {self.rate:g} is not above 0")
-        if self.timeout <= 0 or self.deadline <= 0:
-            raise ValueError("--timeout and --deadline must be above 0")
+            raise ValueError(f"concurrency: {self.concurrency} is not between 1 and {MAX_CONCURRENCY}")
+        if self.rate is not None and not self.rate > 0:
+            raise ValueError(f"rate: {self.rate:g} is not above 0")
+        for name, seconds in (("timeout", self.timeout), ("deadline", self.deadline)):
+            if not seconds > 0:
+                raise ValueError(f"{name}: {seconds:g} is not above 0")
         if not self.url.startswith(("http://", "https://", "tcp://")):
-            raise ValueError(f"{self.url!r} is no URL of http, https or tcp")
+            raise ValueError(f"url: {self.url!r} is no URL of http, https or tcp")

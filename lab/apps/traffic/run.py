@@ -27,49 +27,71 @@ async def run_plan(plan: Plan, write: Callable[[str], object]) -> bool:
     """Send everything; write a line a result and the summary. True when every request got an answer.
 
     Raises:
-        ValueError: the URL cannot be used.
+        ValueError: the URL cannot be used, or a certificate to trust.
     """
-    run = _Run(plan, write)
-    sender = TcpSender(plan) if plan.url.startswith("tcp://") else _HttpSender(plan)
-    with contextlib.closing(sender):
-        try:
-            async with asyncio.timeout(plan.deadline):
-                await run.all(sender)
-        except TimeoutError:
-            run.cut_short = True
-    return run.finish()
+    return await Run(plan, write).carry_out()
 
 
-class _Run:
-    """The state of a run."""
+class Run:
+    """A plan that is carried out.
+
+    Raises:
+        ValueError: the URL cannot be used, or a certificate to trust.
+    """
 
     def __init__(self, plan: Plan, write: Callable[[str], object]) -> None:
         self._plan = plan
         self._write = write
+        self._sender = TcpSender(plan) if plan.url.startswith("tcp://") else _HttpSender(plan)
+        self._stop = asyncio.Event()
         self._next = 0
-        self._started = time.perf_counter()
+        self._started = 0.0
         self._durations: list[float] = []
         self._statuses: Counter[str] = Counter()
         self._versions: Counter[str] = Counter()
-        self.cut_short = False
+        self._cut_short = False
 
-    async def all(self, send: Sender) -> None:
+    async def carry_out(self) -> bool:
+        """Send everything, once; see `run_plan`."""
+        self._started = time.perf_counter()
+        with contextlib.closing(self._sender):
+            try:
+                async with asyncio.timeout(self._plan.deadline):
+                    await self._all(self._sender)
+            except TimeoutError:
+                self._cut_short = True
+        return self._finish()
+
+    def stop(self) -> None:
+        """Begin no further request. Those under way are waited for, and the run counts as whole."""
+        self._stop.set()
+
+    async def _all(self, send: Sender) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._plan.concurrency, self._plan.count)):
                 group.create_task(self._worker(send))
 
     async def _worker(self, send: Sender) -> None:
-        while self._next < self._plan.count:
+        while self._next < self._plan.count and not self._stop.is_set():
             index = self._next
             self._next += 1
-            if self._plan.rate:
-                await asyncio.sleep(self._started + index / self._plan.rate - time.perf_counter())
+            if self._plan.rate and await self._stopped_before(self._started + index / self._plan.rate):
+                return
             begun = time.perf_counter()
             result = await send(index)
             duration = (time.perf_counter() - begun) * 1000
             self._record(
                 {"at_ms": round((begun - self._started) * 1000, 2), "duration_ms": round(duration, 3), **result}
             )
+
+    async def _stopped_before(self, moment: float) -> bool:
+        """Wait for a moment of `perf_counter`, unless the run is to stop before it."""
+        try:
+            async with asyncio.timeout(moment - time.perf_counter()):
+                await self._stop.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _record(self, result: Result) -> None:
         self._durations.append(result["duration_ms"])
@@ -79,13 +101,13 @@ class _Run:
         if not self._plan.summary_only:
             self._write(json.dumps(result) + "\n")
 
-    def finish(self) -> bool:
+    def _finish(self) -> bool:
         elapsed = time.perf_counter() - self._started
         ordered = sorted(self._durations)
         summary = {
             "sent": len(ordered),
             "asked": self._plan.count,
-            "cut_short": self.cut_short,
+            "cut_short": self._cut_short,
             "seconds": round(elapsed, 3),
             "requests_per_second": round(len(ordered) / elapsed, 1) if elapsed else 0.0,
             "statuses": dict(self._statuses),
@@ -93,7 +115,7 @@ class _Run:
             "duration_ms": {f"p{share}": percentile(ordered, share) for share in (50, 90, 99)} if ordered else {},
         }
         self._write(json.dumps({"summary": summary}) + "\n")
-        return not self.cut_short and all(status.isdigit() for status in self._statuses)
+        return not self._cut_short and all(status.isdigit() for status in self._statuses)
 
 
 def percentile(ordered: list[float], share: float) -> float:
@@ -107,7 +129,10 @@ class _HttpSender:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        origin, self._target = parse_url(plan.url)
+        try:
+            origin, self._target = parse_url(plan.url)
+        except ValueError as error:
+            raise ValueError(f"url: {error}") from None
         self._client = Client(
             replace(origin, server_name=plan.server_name),
             http2=plan.http2,
@@ -148,7 +173,10 @@ class _HttpSender:
 def _tls(plan: Plan) -> Any:
     import ssl  # asyncio has it already; named here since only https needs it
 
-    context = ssl.create_default_context(cafile=plan.ca, cadata=plan.ca_pem)
+    try:
+        context = ssl.create_default_context(cafile=plan.ca, cadata=plan.ca_pem)
+    except OSError as error:  # SSLError is one
+        raise ValueError(f"{'ca_pem' if plan.ca_pem else 'ca'}: cannot be used: {error.strerror or error}") from error
     if plan.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -8,7 +8,7 @@ import gc
 import sys
 from collections.abc import Sequence
 
-from lab.apps.traffic.plan import MAX_CONCURRENCY, MAX_COUNT, Plan
+from lab.apps.traffic.plan import CONCURRENCY_WITH_RATE, MAX_CONCURRENCY, MAX_COUNT, Plan
 from lab.apps.traffic.run import run_plan
 
 
@@ -21,7 +21,10 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         parser.error(str(error))
     gc.disable()  # a run is short and bounded; a collection in its midst would show as a slow request
-    return 0 if asyncio.run(run_plan(plan, sys.stdout.write)) else 1
+    try:
+        return 0 if asyncio.run(run_plan(plan, sys.stdout.write)) else 1
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         "--concurrency",
         type=int,
         metavar="C",
-        help=f"under way at once (default 1, with --rate 100; at most {MAX_CONCURRENCY})",
+        help=f"under way at once (default 1, with --rate {CONCURRENCY_WITH_RATE}; at most {MAX_CONCURRENCY})",
     )
     add("--method", default="GET")
     add("--header", action="append", default=[], metavar="NAME:VALUE")
@@ -67,7 +70,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         url=options.url,
         count=options.count,
         rate=options.rate,
-        concurrency=options.concurrency or (100 if options.rate else 1),
+        concurrency=options.concurrency or (CONCURRENCY_WITH_RATE if options.rate else 1),
         method=options.method.upper(),
         headers=headers,
         body=options.body.encode(),

@@ -21,7 +21,7 @@ class TcpSender:
     def __init__(self, plan: Plan) -> None:
         parts = urlsplit(plan.url)
         if not parts.hostname or not parts.port:
-            raise ValueError(f"{plan.url!r} is not of the form tcp://HOST:PORT")
+            raise ValueError(f"url: {plan.url!r} is not of the form tcp://HOST:PORT")
         self._host, self._port = parts.hostname, parts.port
         self._body, self._timeout = plan.body or b"hello\n", plan.timeout
 

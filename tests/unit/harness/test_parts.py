@@ -11,7 +11,6 @@ from lab.harness.convergence import eventually
 from lab.harness.mesh import _is_rolled_out
 from lab.harness.namespaces import _dns_label
 from lab.harness.proxies import parse_stats, total
-from lab.harness.traffic import send_command
 from lab.harness.workloads import Template, client_deployment, echo_deployment, echo_service
 
 
@@ -23,14 +22,6 @@ def test_statistics_are_read_and_added_up() -> None:
     assert len(stats) == 2
     assert total(stats, "upstream_rq_retry") == 7
     assert total(stats, "echo", "upstream_rq_retry") == 3
-
-
-def test_options_become_the_clients_command_line() -> None:
-    options = {"rate": 5, "headers": {"a": "b"}, "http2": True, "new_connections": False, "show_header": ["x", "y"]}
-    assert send_command("http://a", 3, options) == [
-        *("mesh-lab-app", "send", "http://a", "--count", "3", "--rate", "5", "--header", "a:b", "--http2"),
-        *("--show-header", "x", "--show-header", "y"),
-    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""A request to the Kubernetes API whose answer is fetched later: what is under way meanwhile ends when it is closed."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from lab.harness.kubeconfig import ClusterUnreachable
+
+
+class Dialler:
+    """Opens connections to an API server, with the credentials of a kubeconfig."""
+
+    def __init__(self, server: str, authority: str | None, certificate: tuple[str, str] | None, token: str) -> None:
+        self._address = urlsplit(server)
+        self._headers = {"Authorization": token} if token else {}
+        self._tls = None
+        if self._address.scheme == "https":
+            self._tls = ssl.create_default_context(cafile=authority)
+            if certificate:
+                self._tls.load_cert_chain(*certificate)
+
+    def begin(self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Exchange:
+        """Send a request and wait for the beginning of its answer. `timeout` seconds are for each piece of it.
+
+        Raises:
+            ClusterUnreachable: no answer.
+        """
+        host, port = self._address.hostname or "", self._address.port
+        connection: http.client.HTTPConnection
+        if self._tls is None:
+            connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        else:
+            connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)
+        what = f"{method} {path}"
+        try:
+            connection.request(method, self._address.path + path, body, {**self._headers, **headers})
+            return Exchange(what, connection, connection.getresponse())
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise ClusterUnreachable(f"{what}: {error!r}") from error
+
+
+class Exchange:
+    """An answer that has begun; its connection is its own, and closed with its `with` block."""
+
+    def __init__(self, what: str, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        self.what = what
+        self.status = response.status
+        self._connection = connection
+        self._response = response
+
+    def line(self) -> str:
+        """The next line of the answer.
+
+        Raises:
+            ClusterUnreachable: it is cut off, or does not come in time.
+        """
+        try:
+            return self._response.readline().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise ClusterUnreachable(f"{self.what}: {error!r}") from error
+
+    def rest(self) -> str:
+        """All that is left of the answer.
+
+        Raises:
+            ClusterUnreachable: it is cut off, or does not come in time.
+        """
+        try:
+            return self._response.read().decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise ClusterUnreachable(f"{self.what}: {error!r}") from error
+
+    def close(self) -> None:
+        """Hang up: the other end gives up what it is doing."""
+        self._response.close()
+        self._connection.close()
+
+    def __enter__(self) -> Exchange:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
