@@ -131,6 +131,9 @@ def arguments(settings: ProxySettings) -> list[str]:
         str(settings.drain_seconds),
         "--drain-strategy",
         "immediate",
+        # The access log, which Envoy keeps for 10 s by default: whoever looks for a request has just sent it.
+        "--file-flush-interval-msec",
+        "1000",
         "--local-address-ip-version",
         "v4",
         "--log-level",
@@ -169,6 +172,9 @@ def config(settings: ProxySettings) -> dict[str, Any]:
             ]
         },
         "stats_config": _stats(settings.stats),
+        # Prometheus sees a duration once Envoy has brought its workers' figures together: every 5 s by default. Each
+        # second of an idle proxy costs no more for it (0.3% of a processor, with either).
+        "stats_flush_interval": "1s",
         "dynamic_resources": {
             "ads_config": {
                 "api_type": "DELTA_GRPC",

@@ -11,6 +11,8 @@ from lab.harness.api import Api
 from lab.harness.mesh import Mesh
 from lab.harness.namespaces import Namespaces
 
+from .resources import destination_rule
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -20,3 +22,14 @@ def outside(kube: Api, namespaces: Namespaces, request: pytest.FixtureRequest) -
     name = namespaces.create(f"{request.node.path.stem}-outside", injection=False)
     yield Mesh(kube, name)
     namespaces.remove(name)
+
+
+@pytest.fixture(scope="module")
+def canary(shared_mesh: Mesh) -> Mesh:
+    """Two versions of an echo server, each a subset of its service, and a client."""
+    shared_mesh.deploy_echo("echo", ("v1", "v2"))
+    shared_mesh.deploy_client()
+    shared_mesh.apply(destination_rule("echo", "v1", "v2"))
+    shared_mesh.ready()
+    shared_mesh.wait_endpoints("echo", 2)
+    return shared_mesh

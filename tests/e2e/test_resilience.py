@@ -19,42 +19,32 @@ ISTIOD = Reference("apps/v1", "Deployment", "istiod", SYSTEM)
 LIFE_SECONDS = 3
 
 
-@pytest.fixture(scope="module")
-def shop(shared_mesh: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo", ("v1", "v2"))
-    shared_mesh.deploy_client()
-    shared_mesh.apply(destination_rule("echo", "v1", "v2"))
-    shared_mesh.ready()
-    shared_mesh.wait_endpoints("echo", 2)
-    return shared_mesh
-
-
 @pytest.fixture
-def client(shop: Mesh) -> TrafficClient:
-    return shop.client()
+def client(canary: Mesh) -> TrafficClient:
+    return canary.client()
 
 
 @pytest.fixture(scope="module")
-def system(shop: Mesh) -> Mesh:
-    return Mesh(shop.api, SYSTEM)
+def system(canary: Mesh) -> Mesh:
+    return Mesh(canary.api, SYSTEM)
 
 
 def test_traffic_flows_while_the_control_plane_is_killed_and_it_catches_up(
-    shop: Mesh, system: Mesh, client: TrafficClient
+    canary: Mesh, system: Mesh, client: TrafficClient
 ) -> None:
     killed = system.pod("istiod")["metadata"]["name"]
-    with client.sending("http://echo", 800, rate=200, concurrency=10) as under_way:
-        shop.api.delete(Reference("v1", "Pod", killed, SYSTEM), grace=0)
-        with shop.applied(virtual_service("echo", route(to("echo", "v2")))):
+    with client.sending("http://echo", 20_000, rate=200, concurrency=10) as under_way:
+        canary.api.delete(Reference("v1", "Pod", killed, SYSTEM), grace=0)
+        with canary.applied(virtual_service("echo", route(to("echo", "v2")))):
             assert system.pod("istiod")["metadata"]["name"] != killed
             assert_all(client.send("http://echo", 50), version="v2")
-        assert_no_errors(under_way.results())
+        assert_no_errors(under_way.stop())
 
 
 @pytest.fixture
-def short_lives(shop: Mesh, system: Mesh) -> Iterator[None]:
+def short_lives(canary: Mesh, system: Mesh) -> Iterator[None]:
     """Certificates that live for a few seconds, until the test ends."""
-    before = shop.api.get(ISTIOD)["spec"]["template"]["spec"]["containers"]
+    before = canary.api.get(ISTIOD)["spec"]["template"]["spec"]["containers"]
     variable = {"name": "DEFAULT_WORKLOAD_CERT_TTL", "value": f"{LIFE_SECONDS}s"}
     changed = [{**container, "env": [*container.get("env", []), variable]} for container in before]
     _restart(system, changed)
@@ -69,20 +59,20 @@ def _restart(system: Mesh, containers: list[Object]) -> None:
 
 @pytest.mark.clusters("embedded")
 def test_certificates_are_renewed_under_load_and_no_request_is_lost(
-    shop: Mesh, client: TrafficClient, short_lives: None
+    canary: Mesh, client: TrafficClient, short_lives: None
 ) -> None:
     # One request a connection: each shows the certificate of its moment.
     pool = {"connectionPool": {"http": {"maxRequestsPerConnection": 1}}}
-    with shop.applied(destination_rule("echo", "v1", "v2", policy=pool)):
-        _wait_for_short_certificate(shop, client)
+    with canary.applied(destination_rule("echo", "v1", "v2", policy=pool)):
+        _wait_for_short_certificate(canary, client)
         results = client.send("http://echo", 360, rate=60, concurrency=10, show_body=True)
-    shop.apply(destination_rule("echo", "v1", "v2"))
+    canary.apply(destination_rule("echo", "v1", "v2"))
     assert_no_errors(results)
     shown = {result.json["client"]["xfcc"][-1]["Hash"] for result in results}
     assert len(shown) >= 3, f"in 6 s certificates of {LIFE_SECONDS} s are renewed at least three times: {shown}"
 
 
-def _wait_for_short_certificate(shop: Mesh, client: TrafficClient) -> None:
+def _wait_for_short_certificate(canary: Mesh, client: TrafficClient) -> None:
     def shown() -> str:
         return str(client.send("http://echo", show_body=True)[0].json["client"]["xfcc"][-1]["Hash"])
 

@@ -8,21 +8,11 @@ from lab.harness.assertions import assert_all, assert_no_errors, assert_split
 from lab.harness.mesh import Mesh
 from lab.harness.traffic import TrafficClient
 
-from .resources import destination_rule, route, to, virtual_service
+from .resources import route, to, virtual_service
 
 # At one false alarm in a million 3,000 requests tell 4.5 points at a half and 2.7 at nine tenths.
 REQUESTS = 3000
 FALSE_ALARM = 1e-6
-
-
-@pytest.fixture(scope="module")
-def canary(shared_mesh: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo", ("v1", "v2"))
-    shared_mesh.deploy_client()
-    shared_mesh.apply(destination_rule("echo", "v1", "v2"))
-    shared_mesh.ready()
-    shared_mesh.wait_endpoints("echo", 2)
-    return shared_mesh
 
 
 @pytest.fixture
@@ -39,9 +29,9 @@ def test_traffic_is_split_as_weighted(canary: Mesh, client: TrafficClient, first
 
 
 def test_a_split_that_is_live_is_live_for_the_very_next_request(canary: Mesh, client: TrafficClient) -> None:
-    with client.sending("http://echo", 600, rate=200, concurrency=10) as under_way:
+    with client.sending("http://echo", 20_000, rate=200, concurrency=10) as under_way:
         for version in ("v1", "v2", "v1", "v2"):
             with canary.applied(virtual_service("echo", route(to("echo", version)))):
                 results = client.send("http://echo", 50)
             assert_all(results, version=version)
-        assert_no_errors(under_way.results())
+        assert_no_errors(under_way.stop())
