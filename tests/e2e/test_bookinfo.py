@@ -9,7 +9,7 @@ import pytest
 
 from lab.harness.assertions import assert_all, assert_split
 from lab.harness.mesh import Mesh
-from lab.harness.results import Results
+from lab.harness.results import Results, parse_results
 from lab.harness.traffic import TrafficClient
 
 from .conftest import ROOT
@@ -45,6 +45,15 @@ def test_the_page_comes_with_details_and_reviews_of_every_version(client: Traffi
     results = client.send(PAGE, 30, concurrency=3, show_body=True)
     assert_all(results)
     assert all("William Shakespeare" in result.body for result in results)
+    assert set(by_reviews(results).counts("version")) == {"v1", "v2", "v3"}
+
+
+def test_requests_are_sent_by_kubectl_exec_as_the_readme_says(bookinfo: Mesh) -> None:
+    send = ("mesh-lab-app", "send", "--count", "100", "--concurrency", "10", "--show-body")
+    printed = bookinfo.exec("deploy/client", *send, "http://reviews:9080/reviews/0", container="client")
+    results = parse_results(printed.splitlines())
+    assert_all(results)
+    assert len(results) == 100
     assert set(by_reviews(results).counts("version")) == {"v1", "v2", "v3"}
 
 

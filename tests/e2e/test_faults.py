@@ -38,7 +38,7 @@ def test_a_delay_may_be_for_some_alone(shop: Mesh, client: TrafficClient) -> Non
     fault = {"delay": {"percentage": {"value": 100}, "fixedDelay": "0.5s"}}
     match = [{"headers": {"end-user": {"exact": "jason"}}}]
     with shop.applied(virtual_service("echo", route(to("echo"), match=match, fault=fault), route(to("echo")))):
-        jason = client.send("http://echo", 3, headers={"end-user": "jason"})
+        jason = client.send("http://echo", 3, concurrency=3, headers={"end-user": "jason"})
         others = client.send("http://echo", 10)
     assert min(result.duration_ms for result in jason) >= 499, "Envoy counts in whole milliseconds"
     assert min(result.duration_ms for result in others) < 500
