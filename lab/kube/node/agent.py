@@ -173,7 +173,7 @@ class NodeAgent:
         worker = self._worker(namespace, pod)
         name = _container_name(worker.pod, options.container)
         path, runner = self._log_path(worker, name, previous=options.previous)
-        live = runner.log if runner is not None and not options.previous else None
+        live = runner.log if runner is not None and runner.log is not None and runner.log.path == path else None
         if not path.exists():
             raise bad_request(f'no log of container "{name}" in pod "{pod}" is kept')
         return logreading.read(path, options, live)

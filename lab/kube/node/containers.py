@@ -157,18 +157,21 @@ class ContainerRunner:
             self._wait(_CONFIG_ERROR, str(error))
             self._say(WARNING, "Failed", f"Error: {error}")
             return None
-        if self._facts.ever_ended:
-            self._facts.restarts += 1
+        # A status that is written while the runtime is still at work tells of the start before.
+        start = self._facts.next_start
         self._facts.image_id = image.identity
         began = datetime.now(UTC)
         clock = time.monotonic()
         try:
-            process, readers = await self._launch(pod, place, spec)
+            process, readers = await self._launch(pod, place, spec, start)
         except RuntimeLost:
             raise
         except (RuntimeFailure, OSError) as error:
             self._say(WARNING, "Failed", f'Error: failed to start container "{self.name}": {error}')
+            self._facts.restarts = start
             return self._ended(Terminated(_START_ERROR, "StartError", began, started=began, message=str(error))), 0.0
+        self._facts.restarts = start
+        self._facts.enter(Running(began))
         self.process = process
         try:
             ended = await self._supervise(place, process, spec, began)
@@ -212,11 +215,11 @@ class ContainerRunner:
         return self._node.pod_directory(self._view()[0]) / "messages" / self.name
 
     async def _launch(
-        self, pod: Pod, place: PodPlace, spec: dict[str, Any]
+        self, pod: Pod, place: PodPlace, spec: dict[str, Any], start: int
     ) -> tuple[Process, tuple[logs.StreamReader, logs.StreamReader]]:
         directory = self._node.log_directory(pod) / self.name
-        self.log = logs.LogFile(directory / f"{self._facts.restarts}.log")
-        logs.forget(directory, self._facts.restarts - _KEPT_STARTS)
+        self.log = logs.LogFile(directory / f"{start}.log")
+        logs.forget(directory, start - _KEPT_STARTS)
         with contextlib.ExitStack() as theirs:
             stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
             theirs.callback(os.close, stdin)
@@ -244,9 +247,6 @@ class ContainerRunner:
         self._say(NORMAL, "Pulled", image)
         self._say(NORMAL, "Created", f"Created container: {self.name}")
         self._say(NORMAL, "Started", f"Started container {self.name}")
-        if isinstance(facts.state, Terminated):
-            facts.last = facts.state
-        facts.state = Running(began)
         command_spec = {key: value for key, value in spec.items() if key != "root"}
         self.exec_spec = lambda argv: {**command_spec, "argv": argv}
         actions = Actions(self._node.runtime, process, self._container, place.sandbox.address, self.exec_spec)
@@ -280,9 +280,7 @@ class ContainerRunner:
 
     def _ended(self, ended: Terminated) -> Terminated:
         facts = self._facts
-        if isinstance(facts.state, Terminated):
-            facts.last = facts.state
-        facts.state = ended
+        facts.enter(ended)
         facts.ready = facts.started = False
         self._changed()
         return ended
@@ -402,10 +400,7 @@ class ContainerRunner:
                 await self._wake.wait()
 
     def _wait(self, reason: str, message: str) -> None:
-        facts = self._facts
-        if isinstance(facts.state, Terminated):
-            facts.last = facts.state
-        facts.state = Waiting(reason, message)
+        self._facts.enter(Waiting(reason, message))
         self._changed()
 
     def _say(self, kind: str, reason: str, message: str) -> None:

@@ -63,6 +63,17 @@ class ContainerFacts:
         """Whether it has run before: while it waits, it waits for its next start."""
         return self.last is not None or isinstance(self.state, Terminated)
 
+    @property
+    def next_start(self) -> int:
+        """What `restarts` will be at its next start, whose log has that number."""
+        return self.restarts + 1 if self.ever_ended else self.restarts
+
+    def enter(self, state: State) -> None:
+        """Be in another state now. An end that it was in becomes its last one."""
+        if isinstance(self.state, Terminated):
+            self.last = self.state
+        self.state = state
+
 
 @dataclass
 class PodFacts:

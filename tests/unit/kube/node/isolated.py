@@ -116,6 +116,17 @@ class IsolatedNode:
                     return event.object
         raise AssertionError
 
+    async def versions(self, name: str, since: str) -> list[Object]:
+        """All that a watcher has seen of the pod, from the version after `since` to the present one."""
+        last = self.registry.get(PODS, name, "default")["metadata"]["resourceVersion"]
+        seen: list[Object] = []
+        with self.registry.watch(PODS, "default", since=int(since)) as watch:
+            while not seen or seen[-1]["metadata"]["resourceVersion"] != last:
+                event = await anext(watch)
+                if event.object["metadata"].get("name") == name:
+                    seen.append(event.object)
+        return seen
+
     async def delete(self, name: str, grace: int | None) -> Object:
         """Delete the pod and wait until it is gone; its last state."""
         with self.registry.watch(PODS, "default", since=self.registry.revision) as watch:

@@ -251,6 +251,18 @@ def test_a_crashing_container_restarts_at_once_and_then_backs_off(node: Node, po
     assert node.output("crash") == "run\n"
 
 
+@pytest.mark.parametrize("command", [["sh", "-c", "exit 1"], ["no-such-program"]])
+def test_a_restart_and_what_went_before_it_are_told_together(node: Node, command: list[str]) -> None:
+    obj = pod_object(f"told-{len(command)}", container("main", *command))
+    name, created = obj["metadata"]["name"], node.create(obj=obj)
+    node.wait(name, waits_for("CrashLoopBackOff"))
+    statuses = [status_of(v) for v in node.versions(name=name, since=created["metadata"]["resourceVersion"])]
+    told = [status for status in statuses if status.get("restartCount")]
+    assert told
+    assert [status["state"] for status in told if not status["lastState"]] == []
+    node.delete(name=name, grace=0)
+
+
 def test_logs_of_the_start_before(node: Node, pod: Callable[..., Object]) -> None:
     script = f"cat /v/count; if [ -e /v/count ]; then {IDLE}; fi; echo first; echo second > /v/count; exit 1"
     obj = pod_object("twice", container("main", "sh", "-c", script, volumeMounts=[{"name": "v", "mountPath": "/v"}]))
