@@ -15,7 +15,7 @@ from lab.kube.config import KubeConfig
 from lab.kube.errors import ApiError, bad_request, internal, not_found
 from lab.kube.following import BOOKMARK, DELETED, follow
 from lab.kube.node import facts as known
-from lab.kube.node import logreading, registration, sessions
+from lab.kube.node import logreading, registration, scheduling, sessions
 from lab.kube.node.addresses import AddressPool
 from lab.kube.node.checks import reason
 from lab.kube.node.client import Runtime, RuntimeFailure, RuntimeLost
@@ -103,23 +103,35 @@ class NodeAgent:
             runtime.close()
 
     async def _follow_pods(self, node: NodeContext, group: asyncio.TaskGroup) -> None:
-        complete = False
+        found: dict[str, Object] | None = {}  # the pods that are there already, until all are known
         async for event in follow(self._registry, PODS):
             if event.type == BOOKMARK:
-                if not complete:
-                    complete = True
+                if found is not None:
+                    for obj in scheduling.in_order(found.values()):
+                        self._take_on(node, group, obj)
+                    found = None
                     self._delete_logs_of_gone_pods(node)
                 continue
             uid = event.object["metadata"]["uid"]
-            worker = self._workers.get(uid)
             if event.type == DELETED:
-                if worker is not None:
+                if found is not None:
+                    found.pop(uid, None)
+                elif (worker := self._workers.get(uid)) is not None:
                     worker.remove()
-            elif worker is not None:
-                worker.update(event.object)
-            elif self._is_ours(event.object):
-                worker = self._workers[uid] = PodWorker(node, event.object)
-                group.create_task(self._run_worker(uid, worker))
+            elif found is not None:
+                found[uid] = event.object
+            else:
+                self._take_on(node, group, event.object)
+
+    def _take_on(self, node: NodeContext, group: asyncio.TaskGroup, obj: Object) -> None:
+        """Tell the pod's worker how the pod is now, or give it one."""
+        uid = obj["metadata"]["uid"]
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.update(obj)
+        elif self._is_ours(obj):
+            worker = self._workers[uid] = PodWorker(node, obj)
+            group.create_task(self._run_worker(uid, worker))
 
     def _is_ours(self, obj: Object) -> bool:
         metadata, spec = obj["metadata"], obj["spec"]

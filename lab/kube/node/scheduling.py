@@ -1,15 +1,16 @@
-"""Whether this node, the only one, suits a pod. Pure.
+"""Whether this node, the only one, suits a pod, and which pods come first. Pure.
 
 https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lab.kube.objects.meta import contains
 from lab.kube.objects.pods import NodeSelectorRequirement, NodeSelectorTerm, Pod
+from lab.kube.registry import Object
 
 _MISMATCH = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
 
@@ -23,6 +24,15 @@ def objection(pod: Pod, node_name: str, labels: Mapping[str, str]) -> str:
         return ""
     terms = affinity.node_affinity.required.node_selector_terms
     return "" if any(_term(term, node_name, labels) for term in terms) else _MISMATCH
+
+
+def in_order(pods: Iterable[Object]) -> list[Object]:
+    """The pods that are there when the node comes up: by priority, as the scheduler's queue sorts them, and then the
+    oldest first, as a kubelet takes them up.
+
+    https://github.com/kubernetes/kubernetes/blob/master/pkg/scheduler/framework/plugins/queuesort/priority_sort.go
+    """
+    return sorted(pods, key=lambda pod: (-pod["spec"].get("priority", 0), pod["metadata"]["creationTimestamp"]))
 
 
 def unschedulable(status: Mapping[str, Any], why: str, now: str) -> dict[str, Any]:

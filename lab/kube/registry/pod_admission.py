@@ -1,6 +1,6 @@
 """What a cluster's built-in admission does to a new pod: its service account, tolerations and priority.
 
-https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#serviceaccount
+https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#serviceaccount and #priority
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ _VOLUME_PREFIX = "kube-api-access-"
 _TOKEN_EXPIRY_S = 3607
 _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _TOLERATION_S = 300
+_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+"""The classes that every cluster has. Others cannot be made here: the kind PriorityClass is not served."""
 
 
 def admit_pod(store: Store, pod: Object) -> None:
     """Complete a new pod in place. Doing it again, after a webhook added a container, is harmless.
 
     Raises:
-        ApiError: 403, the pod names a service account that does not exist.
+        ApiError: 403, the pod names a service account or a priority class that does not exist.
     """
     spec = pod["spec"]
     _set_service_account(store, pod)
@@ -35,8 +37,21 @@ def admit_pod(store: Store, pod: Object) -> None:
             tolerations.append(
                 {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATION_S}
             )
-    spec.setdefault("priority", 0)
+    _set_priority(pod)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+
+
+def _set_priority(pod: Object) -> None:
+    spec = pod["spec"]
+    name = spec.get("priorityClassName", "")
+    if name and name not in _PRIORITIES:
+        raise forbidden(f'pods "{_name(pod)}" is forbidden: no PriorityClass with name {name} was found')
+    computed = _PRIORITIES.get(name, 0)
+    if spec.setdefault("priority", computed) != computed:
+        raise forbidden(
+            f'pods "{_name(pod)}" is forbidden: the integer value of priority ({spec["priority"]}) must not be '
+            f"provided in pod spec; priority admission controller computed {computed} from the given PriorityClass name"
+        )
 
 
 def _set_service_account(store: Store, pod: Object) -> None:
@@ -48,14 +63,18 @@ def _set_service_account(store: Store, pod: Object) -> None:
     if account is None and name != "default":
         namespace = pod["metadata"]["namespace"]
         raise forbidden(
-            f'pods "{pod["metadata"].get("name") or pod["metadata"].get("generateName", "")}" is forbidden: '
-            f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
+            f'pods "{_name(pod)}" is forbidden: error looking up service account {namespace}/{name}: '
+            f'serviceaccount "{name}" not found'
         )
     wanted = spec.get("automountServiceAccountToken")
     if wanted is None:
         wanted = (account or {}).get("automountServiceAccountToken", True)
     if wanted:
         _mount_token(spec)
+
+
+def _name(pod: Object) -> str:
+    return str(pod["metadata"].get("name") or pod["metadata"].get("generateName", ""))
 
 
 def _mount_token(spec: dict[str, Any]) -> None:

@@ -69,3 +69,23 @@ async def test_a_pod_tolerates_a_node_that_is_away_for_a_while(registry: Registr
         ("node.kubernetes.io/unreachable", 300),
     ]
     assert spec["priority"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "priority"), [("", 0), ("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)]
+)
+async def test_a_priority_class_has_a_number(registry: Registry, name: str, priority: int) -> None:
+    assert (await spec_of(registry, priorityClassName=name))["priority"] == priority
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({"priorityClassName": "urgent"}, "no PriorityClass with name urgent was found"),
+        ({"priority": 7}, "priority admission controller computed 0 from the given PriorityClass name"),
+    ],
+)
+async def test_a_priority_comes_from_a_class_that_exists(registry: Registry, spec: dict[str, Any], why: str) -> None:
+    with pytest.raises(ApiError, match=why) as caught:
+        await spec_of(registry, **spec)
+    assert caught.value.code == 403
