@@ -16,7 +16,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from lab.kube import pki
+from lab.kube import orphans, pki
 from lab.kube.api.app import build_app, serve
 from lab.kube.api.authentication import Authenticator
 from lab.kube.api.context import ClusterInfo
@@ -58,6 +58,7 @@ def main(arguments: list[str]) -> int:
 
 async def _run(config: KubeConfig) -> None:
     stop = _stop_signal(config.lifeline_fd)
+    orphans.Reaper().start()
     prepare_node(config.node_address, config.dns_address, config.pod_cidr, config.service_cidr)
     keys = pki.ensure(config.state / "pki", (config.api_service_address, config.node_address))
     server = f"https://127.0.0.1:{config.api_port}"

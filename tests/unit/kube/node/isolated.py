@@ -26,6 +26,7 @@ from lab.kube.node.agent import NodeAgent
 from lab.kube.node.client import Runtime, RuntimeFailure
 from lab.kube.node.images import Image
 from lab.kube.objects.pods import read_pod
+from lab.kube.orphans import Reaper
 from lab.kube.registry import DELETED, DeleteOptions, Object, Registry
 from lab.kube.registry.tokens import TokenIssuer
 from lab.kube.resources import BUILTIN, CONFIGMAPS, PODS, SERVICEACCOUNTS
@@ -205,6 +206,10 @@ class IsolatedNode:
         out, _ = await process.communicate()
         return out.decode()
 
+    async def ended(self, command: str) -> int:
+        """How a command in the node's own namespaces ended."""
+        return await (await asyncio.create_subprocess_shell(command)).wait()
+
 
 def _runtime_pid() -> int:
     for process in Path("/proc").iterdir():
@@ -216,6 +221,7 @@ def _runtime_pid() -> int:
 
 async def serve(link: socket.socket, state: Path) -> None:
     """Answer requests `{"do": NAME, ...}` until the test process closes its end."""
+    Reaper().start()  # this is pid 1, as the kube process is
     node = IsolatedNode(state)
     await node.begin()
     reader, writer = await asyncio.open_connection(sock=link)

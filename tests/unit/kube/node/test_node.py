@@ -451,6 +451,14 @@ def test_pods_come_back_after_the_node_was_off(node: Node, pod: Callable[..., Ob
     }
 
 
+def test_a_dead_runtimes_containers_are_reaped(node: Node, pod: Callable[..., Object]) -> None:
+    pod(pod_object("orphan", container("main", "sh", "-c", IDLE)))
+    node.kill_runtime()
+    node.wait("orphan", lambda p: restarted(1)(p) and ready(p))
+    _until(lambda: "State:\tZ" not in node.shell(command="cat /proc/[0-9]*/status"))
+    assert node.ended(command="exit 3") == 3  # who waits for a child of its own still learns how it ended
+
+
 def test_the_node_is_registered_and_alive(node: Node) -> None:
     status = node.get(kind="Node", name="testlab")["status"]
     assert {"type": "InternalIP", "address": "10.244.0.1"} in status["addresses"]
