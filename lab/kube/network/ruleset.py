@@ -40,6 +40,8 @@ class VirtualPort:
     node_port: int
     sticky: bool
     backends: tuple[Backend, ...]
+    draining: tuple[Backend, ...] = ()
+    """Endpoints that get no new connections and keep those that they have."""
 
 
 State = Mapping[str, VirtualPort]
@@ -53,14 +55,20 @@ def virtual_ports(service: Service, slices: Iterable[EndpointSlice]) -> list[Vir
     slices = list(slices)
     found = []
     for port in service.spec.ports:
-        backends = backends_of(port, slices)
-        if backends:
-            found.append(_virtual_port(service, port, backends))
+        ready, draining = _endpoints(port, slices)
+        if ready or draining:
+            found.append(_virtual_port(service, port, ready or draining, draining))
     return found
 
 
 def backends_of(port: ServicePort, slices: Iterable[EndpointSlice]) -> tuple[Backend, ...]:
     """The ready endpoints behind a port; when there is none, those that still serve while they terminate."""
+    ready, draining = _endpoints(port, slices)
+    return ready or draining
+
+
+def _endpoints(port: ServicePort, slices: Iterable[EndpointSlice]) -> tuple[tuple[Backend, ...], tuple[Backend, ...]]:
+    """The ready endpoints behind a port, and those that still serve while they terminate."""
     ready: set[Backend] = set()
     draining: set[Backend] = set()
     for each in slices:
@@ -72,7 +80,7 @@ def backends_of(port: ServicePort, slices: Iterable[EndpointSlice]) -> tuple[Bac
                 ready.add((endpoint.addresses[0], number))
             elif _draining(endpoint):
                 draining.add((endpoint.addresses[0], number))
-    return tuple(sorted(ready or draining))
+    return tuple(sorted(ready)), tuple(sorted(draining))
 
 
 def whole(places: Places, state: State) -> str:
@@ -156,7 +164,24 @@ def changes(before: State, after: State, used: Mapping[str, int]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _virtual_port(service: Service, port: ServicePort, backends: tuple[Backend, ...]) -> VirtualPort:
+def flows_may_go(before: State, after: State, node_address: str) -> dict[Backend, frozenset[Backend]]:
+    """For each address and port of a UDP service port that changed: the endpoints that its flows may still go to."""
+    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    found: dict[Backend, frozenset[Backend]] = {}
+    for state in (before, after):  # the present state has the last word
+        for port in (state[name] for name in changed if name in state):
+            if port.protocol == "udp":
+                now = after.get(port.chain)
+                endpoints = frozenset() if now is None else frozenset((*now.backends, *now.draining))
+                found[port.address, port.port] = endpoints
+                if port.node_port:
+                    found[node_address, port.node_port] = endpoints
+    return found
+
+
+def _virtual_port(
+    service: Service, port: ServicePort, backends: tuple[Backend, ...], draining: tuple[Backend, ...]
+) -> VirtualPort:
     protocol = port.protocol.lower()
     return VirtualPort(
         chain=f"svc/{service.metadata.namespace}/{service.metadata.name}/{protocol}/{port.port}",
@@ -166,6 +191,7 @@ def _virtual_port(service: Service, port: ServicePort, backends: tuple[Backend, 
         node_port=port.node_port,
         sticky=service.spec.session_affinity == CLIENT_AFFINITY,
         backends=backends,
+        draining=draining,
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from lab.kube.network import conntrack
 from lab.kube.network.endpoints import Catalogue, Name
 from lab.kube.network.nft import Nft, NftError
-from lab.kube.network.ruleset import Places, VirtualPort, changes, counted, virtual_ports, whole
+from lab.kube.network.ruleset import Backend, Places, VirtualPort, changes, counted, flows_may_go, virtual_ports, whole
 
 LOG = logging.getLogger(__name__)
 
@@ -68,10 +69,19 @@ class ServiceNetwork:
         text = whole(self._places, after) if fresh else changes(before, after, self._used)
         if text:
             await self._nft.apply(text)
+        await self._forget_stale_flows(flows_may_go(before, after, self._places.node_address))
         self._used |= counted(before, after, self._used)
         self._applied |= wanted
         for name in [name for name, ports in wanted.items() if not ports]:
             del self._applied[name]
+
+    async def _forget_stale_flows(self, may_go: dict[Backend, frozenset[Backend]]) -> None:
+        if not may_go:
+            return
+        try:
+            await asyncio.to_thread(conntrack.forget_stale, may_go)
+        except OSError as error:
+            LOG.warning("UDP clients may go on being sent to endpoints that are gone: %s", error)
 
     def _ports(self, name: Name) -> list[VirtualPort]:
         service = self._catalogue.services.get(name)

@@ -16,13 +16,13 @@ from functools import partial
 from typing import Any
 
 from lab.kube.errors import ApiError
+from lab.kube.netlink import NetlinkError
 from lab.kube.node import facts as known
 from lab.kube.node import launch, scheduling, status
 from lab.kube.node.addresses import AddressesExhaustedError
 from lab.kube.node.client import RuntimeFailure, RuntimeLost
 from lab.kube.node.containers import ContainerRunner, PodPlace
 from lab.kube.node.context import NodeContext
-from lab.kube.node.netlink import NetlinkError
 from lab.kube.node.sandbox import Sandbox
 from lab.kube.node.volumes import MountProblem, PodVolumes, with_api_access
 from lab.kube.objects.meta import now, timestamp

@@ -15,7 +15,8 @@ import socket
 import struct
 from pathlib import Path
 
-from lab.kube.node import netlink
+from lab.kube import netlink
+from lab.kube.node import routing
 from lab.kube.node.addresses import AddressPool
 from lab.kube.node.client import Runtime, RuntimeFailure
 
@@ -43,7 +44,7 @@ class Sandboxes:
         self._runtime = runtime
         self._addresses = addresses
         self._node_address = node_address
-        self._link = netlink.open_here()
+        self._link = netlink.open_here(socket.NETLINK_ROUTE)
         self._namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
@@ -58,7 +59,7 @@ class Sandboxes:
             OSError: the kernel refuses, as in a network namespace that is not ours.
         """
         loopback = _index(self._link, "lo")
-        netlink.exchange(self._link, [netlink.set_up("lo"), netlink.add_address(loopback, self._node_address)])
+        netlink.exchange(self._link, [routing.set_up("lo"), routing.add_address(loopback, self._node_address)])
         _write("/proc/sys/net/ipv4/ip_forward", "1")
         with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
             _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
@@ -92,9 +93,9 @@ class Sandboxes:
         if sandbox.host_network:
             return
         try:
-            netlink.exchange(self._link, [netlink.remove_route(sandbox.address)])
+            netlink.exchange(self._link, [routing.remove_route(sandbox.address)])
         except netlink.NetlinkError as error:
-            if not netlink.is_missing(error):
+            if not routing.is_missing(error):
                 log.warning("%s", error)
         self._addresses.release(sandbox.address)
 
@@ -103,25 +104,25 @@ class Sandboxes:
         with await self._runtime.open_socket(
             number, socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE
         ) as inside:
-            veth = netlink.add_veth("eth0", _POD_MAC, name, _NODE_MAC, self._namespace)
-            netlink.exchange(inside, [netlink.set_up("lo"), veth])
+            veth = routing.add_veth("eth0", _POD_MAC, name, _NODE_MAC, self._namespace)
+            netlink.exchange(inside, [routing.set_up("lo"), veth])
             index = _index(inside, "eth0")
             netlink.exchange(
                 inside,
                 [
-                    netlink.add_address(index, address),
-                    netlink.set_up("eth0"),
-                    netlink.add_neighbour(_GATEWAY, _NODE_MAC, index),
-                    netlink.add_default_route(_GATEWAY, index),
+                    routing.add_address(index, address),
+                    routing.set_up("eth0"),
+                    routing.add_neighbour(_GATEWAY, _NODE_MAC, index),
+                    routing.add_default_route(_GATEWAY, index),
                 ],
             )
-        netlink.exchange(self._link, [netlink.set_up(name)])
+        netlink.exchange(self._link, [routing.set_up(name)])
         index = _index(self._link, name)
         netlink.exchange(
             self._link,
             [
-                netlink.add_neighbour(address, _POD_MAC, index),
-                netlink.add_route(address, index, source=self._node_address),
+                routing.add_neighbour(address, _POD_MAC, index),
+                routing.add_route(address, index, source=self._node_address),
             ],
         )
 

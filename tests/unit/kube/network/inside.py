@@ -78,6 +78,13 @@ class Pod:
         with self.entered():
             return socket.create_server(("0.0.0.0", port), backlog=4096)
 
+    def receive(self, port: int = 8080) -> socket.socket:
+        """A socket of this pod that takes datagrams, without waiting for any."""
+        with self.entered():
+            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            made.bind(("0.0.0.0", port))
+            return made
+
     def connect(self, address: str, port: int) -> tuple[str, socket.socket | None]:
         """How a connection from this pod goes: `ok` and the socket, or the name of the error."""
         with self.entered():
@@ -164,6 +171,77 @@ def datagrams(count: int) -> dict[str, int]:
             while receiver.recv(16):
                 arrived[address] += 1
     return arrived
+
+
+def flows() -> dict[str, Any]:
+    """Where datagrams of one socket arrive while the endpoints of their Service change."""
+    return asyncio.run(_flows())
+
+
+async def _flows() -> dict[str, Any]:
+    _prepare()
+    client, servers = Pod(2), [Pod(10), Pod(11)]
+    receivers = {pod.address: pod.receive() for pod in servers}
+    listener = servers[0].serve()
+    ports = [
+        {"name": "udp", "port": 80, "protocol": "UDP", "nodePort": 30080},
+        {"name": "tcp", "port": 81, "protocol": "TCP"},
+    ]
+    slice_ports = [{"name": p["name"], "port": 8080, "protocol": p["protocol"]} for p in ports]
+    made = catalogue(service("web", VIRTUAL, type="NodePort", ports=ports))
+    for event in made._complete.values():
+        event.set()
+    nft = Nft()
+    network = ServiceNetwork(made, nft, PLACES)
+    running = asyncio.create_task(network.run())
+    with client.entered():
+        sender, other = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    sender.connect((VIRTUAL, 80))
+    other.connect((NODE, 30080))
+
+    async def arrives(sock: socket.socket, *endpoints: Any) -> list[str]:
+        made.put_slice(endpoint_slice("web", endpoints, ports=slice_ports))
+        async with asyncio.timeout(10):
+            await network.settled.wait()
+        return _arrives(sock, receivers)
+
+    first, second = (pod.address for pod in servers)
+    leaving = {"addresses": [first], "conditions": {"ready": False, "serving": True, "terminating": True}}
+    found: dict[str, Any] = {
+        "one endpoint": await arrives(sender, first),
+        "by the node port": await arrives(other, first),
+    }
+    outcome, connection = client.connect(VIRTUAL, 81)
+    assert connection is not None, outcome
+    accepted, _ = listener.accept()
+    found["another beside it"] = await arrives(sender, first, second)
+    found["the first drains"] = await arrives(sender, leaving, second)
+    found["the first is gone"] = await arrives(sender, second)
+    found["by the node port"] = await arrives(other, second)
+    found["none is left"] = await arrives(sender)
+    connection.send(b"still there")
+    found["connection"] = accepted.recv(16).decode()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    nft.close()
+    return found
+
+
+def _arrives(sender: socket.socket, receivers: dict[str, socket.socket]) -> list[str]:
+    """At whom a datagram arrives, or how it fails: the packet is there, or its refusal, when the call returns."""
+    sender.settimeout(1)
+    try:
+        sender.send(b"x")
+        sender.send(b"x")  # a refusal of the first is told now
+    except OSError as error:
+        return [errno.errorcode[error.errno or 0]]
+    arrived = []
+    for address, receiver in receivers.items():
+        with contextlib.suppress(BlockingIOError):
+            while receiver.recv(16):
+                arrived.append(address)
+    return sorted(set(arrived))
 
 
 def steps(seed: int, count: int) -> list[str]:

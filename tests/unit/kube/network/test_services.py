@@ -32,6 +32,17 @@ def test_datagrams_spread_by_socket() -> None:
     assert all(arm.ok for arm in split_arms(found, dict.fromkeys(found, 1.0), FALSE_ALARM)), found
 
 
+def test_a_flow_of_datagrams_leaves_an_endpoint_that_is_gone() -> None:
+    found = isolated("flows")
+    assert found["one endpoint"] == ["10.244.0.10"]
+    assert found["another beside it"] == ["10.244.0.10"], "a flow stays where it is while that endpoint lives"
+    assert found["the first drains"] == ["10.244.0.10"], "and while it still serves"
+    assert found["the first is gone"] == ["10.244.0.11"]
+    assert found["by the node port"] == ["10.244.0.11"]
+    assert found["none is left"] == [errno.errorcode[errno.ECONNREFUSED]]
+    assert found["connection"] == "still there", "connections end as their ends decide"
+
+
 def test_connections_go_where_they_should_or_fail_at_once() -> None:
     found = isolated("ways")
     assert found["service"] == ["ok", "ok"]
