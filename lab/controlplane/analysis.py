@@ -232,10 +232,12 @@ def _gateways_have_workloads(index: _Index) -> Iterator[Finding]:
 
 
 def _exposes(services: Mapping[ObjectKey, Service], pod: Pod, port: int) -> bool:
+    """By the number of the Service's port, which stands for its target, or by that of the target itself."""
     return any(
-        port in (each.port for each in service.ports)
+        port in (each.port, each.target if isinstance(each.target, int) else pod.ports.get(each.target))
         for service in services.values()
         if service.selector and service.namespace == pod.namespace and selects(service.selector, pod.labels)
+        for each in service.ports
     )
 
 

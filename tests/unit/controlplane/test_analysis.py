@@ -90,6 +90,16 @@ def test_a_gateways_port_that_its_service_has_not() -> None:
     assert remark[:2] == ("IST0104", "spec.servers[0].port.number")
 
 
+@pytest.mark.parametrize("target", [8080, "web"])
+def test_a_gateways_port_may_be_that_of_its_service_or_that_of_its_pod(target: int | str) -> None:
+    gate = pod("gate-1", "10.244.0.50", namespace="istio-system", app="gate", meshed=False)
+    gate["spec"]["containers"] = [{"name": "main", "ports": [{"name": "web", "containerPort": 8080}]}]
+    ports = [{"name": "http", "port": 80, "targetPort": target, "protocol": "TCP"}]
+    cluster = bookinfo().add("Pod", gate).add("Service", service("gate", namespace="istio-system", ports=ports))
+    for number in (80, 8080):
+        assert found(cluster, gateway(port={"number": number, "name": "x", "protocol": "HTTP"})) == []
+
+
 def test_a_certificate_that_is_not_there() -> None:
     tls = {
         "tls": {"mode": "SIMPLE", "credentialName": "cert"},
