@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from lab.controlplane.kubernetes import Origin
 
 Severity = Literal["error", "warning", "info"]
+
+NAMES: Mapping[str, str] = {
+    "IST0101": "ReferencedResourceNotFound",
+    "IST0104": "GatewayPortNotOnWorkload",
+    "IST0106": "SchemaValidationError",
+    "IST0109": "ConflictingMeshGatewayVirtualServiceHosts",
+    "IST0112": "VirtualServiceDestinationPortSelectorRequired",
+    "IST0130": "VirtualServiceUnreachableRule",
+    "IST0132": "VirtualServiceHostNotFoundInGateway",
+    "IST0133": "SchemaWarning",
+    "IST0173": "DestinationRuleSubsetNotSelectPods",
+}
+"""Istio's names of the codes: https://istio.io/latest/docs/reference/config/analysis/."""
 
 
 class Finding(NamedTuple):
@@ -17,3 +31,13 @@ class Finding(NamedTuple):
     message: str
     path: str
     origin: Origin
+
+    @property
+    def name(self) -> str:
+        """The code in words: the reason of a condition or an Event."""
+        return NAMES.get(self.code, self.code)
+
+    @property
+    def text(self) -> str:
+        """The message, with the field that it is about."""
+        return self.message if self.path in self.message else f"{self.path}: {self.message}"

@@ -1,23 +1,27 @@
-"""Tells the authors of resources what became of them: a status and an Event where a proxy refused the configuration.
+"""Tells the authors of resources what became of them, in the resources' status and in Events.
 
-Envoy keeps the last good version, so nobody would notice otherwise. The condition `Programmed` turns False with Envoy's
-words on the resources that the refusal is due to, and True again once every proxy has what it should; findings of
-the analysis stand in `validationMessages`, as with Istio. A status is written only when it changes, and a resource that
-was never in trouble has none. https://istio.io/latest/docs/reference/config/config-status/
+Envoy keeps the last good version of what it refuses, so nobody would notice otherwise. The condition `Programmed` turns
+False with Envoy's words on the resources that the refusal is due to, and True again once every proxy has what it
+should. What the analysis finds stands in `validationMessages`, as with Istio; errors and warnings among it make the
+condition `HasFindings` as well, which is there for as long as they are. Each refusal and each such finding is an Event,
+once for each time that it comes up, if it stays: manifests are applied one after another, and an Event is not taken
+back. A status is written only when it changes, and a resource that was never in trouble
+has none. https://istio.io/latest/docs/reference/config/config-status/
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
+from lab.controlplane import events
 from lab.controlplane.findings import Finding
 from lab.controlplane.kinds import FOLLOWED
-from lab.controlplane.kubeclient import EVENTS, ApiError, Kind, Object, Unreachable
+from lab.controlplane.kubeclient import ApiError, Object, Unreachable
 from lab.controlplane.model import KINDS
 from lab.controlplane.push import Pusher
 from lab.controlplane.state import ClusterState, Key, Subject
@@ -25,23 +29,19 @@ from lab.controlplane.tracking import Remarks, Tracker
 
 log = logging.getLogger(__name__)
 
-CONDITION = "Programmed"
+PROGRAMMED = "Programmed"
+HAS_FINDINGS = "HasFindings"
+_REJECTED = "Rejected"
 _PAUSE = 0.1
 _LEVELS = {"error": "ERROR", "warning": "WARNING", "info": "INFO"}
+_GRAVE = ("error", "warning")
 _DOCUMENTATION = "https://istio.io/latest/docs/reference/config/analysis/"
 _MOST_WORDS = 1024
+_NOT_FOUND = 404
+_STAYS = 1.0  # seconds after which a finding is no longer one of a change that is still under way
 
-
-class Api(Protocol):
-    """What this needs of the API."""
-
-    async def create(self, kind: Kind, obj: Object, namespace: str = "") -> Object:
-        """Create an object."""
-
-    async def merge(
-        self, kind: Kind, name: str, patch: Mapping[str, Any], namespace: str = "", subresource: str = ""
-    ) -> Object:
-        """Patch an object."""
+Told = tuple[str, str]
+"""Reason and message of an Event."""
 
 
 class Refusal(NamedTuple):
@@ -54,37 +54,60 @@ class Refusal(NamedTuple):
 class Reporter:
     """Writes statuses and Events, at most every tenth of a second, from what the connections and the analysis say."""
 
-    def __init__(self, api: Api, state: ClusterState, pusher: Pusher, tracker: Tracker, remarks: Remarks) -> None:
+    def __init__(
+        self, api: events.Api, state: ClusterState, pusher: Pusher, tracker: Tracker, remarks: Remarks
+    ) -> None:
         self._api = api
         self._state = state
         self._pusher = pusher
         self._tracker = tracker
         self._remarks = remarks
-        self._told: dict[Key, str] = {}
+        self._told: dict[Key, dict[Told, float | None]] = {}  # when the Event is due; None when it is made
 
     async def run(self) -> None:
         """Report until cancelled."""
         progress, done = self._state.progress, 0
         while True:
             if progress.count == done:
-                await progress.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._next_due()):
+                        await progress.wait()
             await asyncio.sleep(_PAUSE)
             done = progress.count
             await self._report()
 
+    def _next_due(self) -> float | None:
+        return min((due for each in self._told.values() for due in each.values() if due is not None), default=None)
+
     async def _report(self) -> None:
         refusals = self._refusals()
         findings = self._remarks.on(self._state.latest)
+        for gone in self._told.keys() - self._state.subjects.keys():
+            del self._told[gone]
         for key, subject in list(self._state.subjects.items()):
-            refusal = refusals.get(key)
-            status = self._status(key, subject, refusal, findings.get(key, ()))
-            if status is not None:
-                await self._write(key, status)
-            if refusal is None:
-                self._told.pop(key, None)
-            elif self._told.get(key) != refusal.message:
-                self._told[key] = refusal.message
-                await self._tell(key, subject, refusal)
+            await self._report_on(key, subject, refusals.get(key), findings.get(key, ()))
+
+    async def _report_on(self, key: Key, subject: Subject, refusal: Refusal | None, found: Sequence[Finding]) -> None:
+        grave = sorted((f for f in found if f.severity in _GRAVE), key=lambda f: _GRAVE.index(f.severity))
+        status = self._status(key, subject, refusal, found, grave)
+        if status is not None and not await self._write(key, status):
+            return
+        await self._tell(key, subject, refusal, grave)
+
+    async def _tell(self, key: Key, subject: Subject, refusal: Refusal | None, grave: Sequence[Finding]) -> None:
+        now = asyncio.get_running_loop().time()
+        before = self._told.get(key)
+        if before is None:  # what an earlier life of this process has put into the status, it has told too
+            before = dict.fromkeys(_stated(subject.status))
+        told = {each: before.get(each, now + _STAYS) for each in ((f.name, f.text) for f in grave)}
+        if refusal is not None:
+            told[_REJECTED, refusal.message] = before.get((_REJECTED, refusal.message), now)
+        self._told[key] = told
+        for (reason, message), due in told.items():
+            if due is not None and due <= now:
+                who = f"{_named(refusal.proxies)}: " if refusal is not None and reason == _REJECTED else ""
+                await events.warn(self._api, key, subject, reason, who + message)
+                told[reason, message] = None
 
     def _refusals(self) -> dict[Key, Refusal]:
         """By the objects that caused them: those of Istio's kinds, for a Service is seldom at fault."""
@@ -101,90 +124,80 @@ class Reporter:
         }
 
     def _status(
-        self, key: Key, subject: Subject, refusal: Refusal | None, findings: Iterable[Finding]
+        self, key: Key, subject: Subject, refusal: Refusal | None, found: Iterable[Finding], grave: Sequence[Finding]
     ) -> Object | None:
         """What to change of the status; None when it is as it should be."""
         patch: Object = {}
-        condition = self._condition(key, subject, refusal)
-        if condition is not None:
-            others = [c for c in subject.status.get("conditions") or () if c.get("type") != CONDITION]
-            patch["conditions"] = [*others, condition]
-        messages = [_message(finding) for finding in findings]
+        present = {condition["type"]: condition for condition in subject.status.get("conditions") or ()}
+        ours = {
+            PROGRAMMED: self._programmed(key, present.get(PROGRAMMED), refusal),
+            HAS_FINDINGS: _has_findings(present.get(HAS_FINDINGS), grave),
+        }
+        if any(condition != present.get(name) for name, condition in ours.items()):
+            others = [condition for name, condition in present.items() if name not in ours]
+            patch["conditions"] = [*others, *filter(None, ours.values())] or None
+        messages = [_message(finding) for finding in found]
         if messages != list(subject.status.get("validationMessages") or ()):
             patch["validationMessages"] = messages or None
         if patch and subject.generation:
             patch["observedGeneration"] = str(subject.generation)
         return patch or None
 
-    def _condition(self, key: Key, subject: Subject, refusal: Refusal | None) -> Object | None:
-        present = next((c for c in subject.status.get("conditions") or () if c.get("type") == CONDITION), None)
+    def _programmed(self, key: Key, present: Object | None, refusal: Refusal | None) -> Object | None:
         if refusal is not None:
-            wanted = ("False", "Rejected", f"refused by {_named(refusal.proxies)}: {refusal.message}")
-        elif present is not None and present.get("status") == "False" and self._tracker.liveness(key).live:
-            wanted = ("True", "Accepted", "every proxy that this concerns has accepted it")
-        else:
-            return None
-        if present is not None and (present.get("status"), present.get("reason"), present.get("message")) == wanted:
-            return None
-        status, reason, message = wanted
-        same = present is not None and present.get("status") == status
-        since = present["lastTransitionTime"] if same and present and "lastTransitionTime" in present else _now()
-        return {
-            "type": CONDITION,
-            "status": status,
-            "reason": reason,
-            "message": message,
-            "lastTransitionTime": since,
-        }
+            text = f"refused by {_named(refusal.proxies)}: {refusal.message}"
+            return _condition(present, PROGRAMMED, "False", _REJECTED, text)
+        if present is not None and present.get("status") == "False" and self._tracker.liveness(key).live:
+            return _condition(present, PROGRAMMED, "True", "Accepted", "every proxy that this concerns has accepted it")
+        return present
 
-    async def _write(self, key: Key, status: Object) -> None:
+    async def _write(self, key: Key, status: Object) -> bool:
+        """False when the resource is gone: it is deleted meanwhile, and the watch is about to say so."""
         kind, namespace, name = key
         try:
             answer = await self._api.merge(FOLLOWED[kind], name, {"status": status}, namespace, "status")
         except (ApiError, Unreachable) as error:
+            if isinstance(error, ApiError) and error.status == _NOT_FOUND:
+                return False
             log.warning("writing the status of %s %s/%s: %s", kind, namespace, name, error)
-            return
+            return True
         # The watch will say so too, but later: without this the same would be written twice.
         subject = self._state.subjects.get(key)
         if subject is not None:
             self._state.subjects[key] = subject._replace(status=answer.get("status") or {})
+        return True
 
-    async def _tell(self, key: Key, subject: Subject, refusal: Refusal) -> None:
-        kind, namespace, name = key
-        digest = hashlib.blake2b(f"{subject.uid}{refusal.message}{_now()}".encode(), digest_size=8).hexdigest()
-        event: Object = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": f"{name}.{digest}", "namespace": namespace},
-            "involvedObject": {
-                "kind": kind,
-                "namespace": namespace,
-                "name": name,
-                "uid": subject.uid,
-                "apiVersion": subject.api_version,
-            },
-            "type": "Warning",
-            "reason": "Rejected",
-            "message": f"{_named(refusal.proxies)}: {refusal.message}",
-            "source": {"component": "istiod"},
-            "reportingComponent": "istiod",
-            "firstTimestamp": _now(),
-            "lastTimestamp": _now(),
-            "count": 1,
-        }
-        try:
-            await self._api.create(EVENTS, event, namespace)
-        except (ApiError, Unreachable) as error:
-            log.warning("creating an Event for %s %s/%s: %s", kind, namespace, name, error)
+
+def _has_findings(present: Object | None, grave: Sequence[Finding]) -> Object | None:
+    if not grave:
+        return None
+    text = "; ".join(finding.text for finding in grave)[:_MOST_WORDS]
+    return _condition(present, HAS_FINDINGS, "True", grave[0].name, text)
+
+
+def _condition(present: Object | None, kind: str, status: str, reason: str, message: str) -> Object:
+    """The condition in these words; one that says so already stays as it is."""
+    wanted = {"type": kind, "status": status, "reason": reason, "message": message}
+    if present is not None and wanted.items() <= present.items():
+        return present
+    same = present is not None and present.get("status") == status
+    since = present["lastTransitionTime"] if same and present and "lastTransitionTime" in present else _now()
+    return {**wanted, "lastTransitionTime": since}
+
+
+def _stated(status: Mapping[str, object]) -> set[Told]:
+    """What Events were made of, by a status that was written with them."""
+    messages: Iterable[Object] = status.get("validationMessages") or ()  # type: ignore[assignment]
+    return {(message["type"]["name"], message["message"]) for message in messages}
 
 
 def _message(finding: Finding) -> Object:
     """Istio's AnalysisMessageBase, with the finding's own words."""
     return {
-        "type": {"code": finding.code, "name": finding.code},
+        "type": {"code": finding.code, "name": finding.name},
         "level": _LEVELS[finding.severity],
         "documentationUrl": f"{_DOCUMENTATION}{finding.code.lower()}/",
-        "message": finding.message if finding.path in finding.message else f"{finding.path}: {finding.message}",
+        "message": finding.text,
     }
 
 

@@ -197,6 +197,89 @@ async def test_findings_stand_in_the_status_for_as_long_as_they_hold(plane: Mesh
     assert plane.api.writes.count(("virtualservices", "vs")) == written + 1
 
 
+async def test_a_finding_is_a_condition_while_it_holds_and_an_event_each_time_that_it_comes_up(plane: Mesh) -> None:
+    origin = Origin("VirtualService", "default", "vs")
+    missing = Finding("error", "IST0101", "no such host", "spec.hosts[0]", origin)
+    doubtful = Finding("warning", "IST0130", "not used", "spec.http[1]", origin)
+    remark = Finding("info", "IST0133", "by the way", "spec", origin)
+
+    def conditions() -> list[tuple[str, str, str, str]]:
+        found = plane.api.find("virtualservices", "vs", "default") or {}
+        listed = found.get("status", {}).get("conditions") or ()
+        return [(c["type"], c["status"], c["reason"], c["message"]) for c in listed]
+
+    def events() -> dict[str, tuple[str, str, int]]:
+        stored = plane.api.objects.get("events", {}).values()
+        return {e["reason"]: (e["type"], e["message"], e["count"]) for e in stored}
+
+    plane.findings += [doubtful, missing, remark]
+    await plane.api.put("virtualservices", virtual_service("vs", "web"))
+    text = "spec.hosts[0]: no such host; spec.http[1]: not used"
+    await plane.api.until(lambda: conditions() == [("HasFindings", "True", "ReferencedResourceNotFound", text)])
+    first = {
+        "ReferencedResourceNotFound": ("Warning", "spec.hosts[0]: no such host", 1),
+        "VirtualServiceUnreachableRule": ("Warning", "spec.http[1]: not used", 1),
+    }
+    await plane.api.until(lambda: events() == first)
+    plane.findings[:] = [doubtful]
+    await plane.api.put("services", service("web"))
+    await plane.api.until(lambda: [c[2:] for c in conditions()] == [(doubtful.name, "spec.http[1]: not used")])
+    plane.findings[:] = [missing]
+    await plane.api.put("services", service("another"))
+    await plane.api.until(lambda: events()[missing.name][2] == 2)
+    assert events()[doubtful.name][2] == 1, "what holds is told once"
+    plane.findings.clear()
+    await plane.api.put("services", service("a-third"))
+    await plane.api.until(lambda: conditions() == [])
+
+
+async def test_a_finding_that_is_gone_at_once_makes_no_event(plane: Mesh) -> None:
+    async def found(name: str) -> None:
+        origin = Origin("VirtualService", "default", name)
+        plane.findings[:] = [Finding("error", "IST0101", "no such host", "spec.hosts[0]", origin)]
+        await plane.api.put("virtualservices", virtual_service(name, "web"))
+        await plane.api.until(lambda: bool((plane.api.find("virtualservices", name, "default") or {}).get("status")))
+
+    await found("passing")
+    await found("staying")
+    await plane.api.until(lambda: bool(plane.api.objects.get("events")))
+    assert [event["involvedObject"]["name"] for event in plane.api.objects["events"].values()] == ["staying"]
+
+
+async def test_findings_of_an_earlier_life_are_not_told_again(plane: Mesh) -> None:
+    origin = Origin("VirtualService", "default", "vs")
+    plane.findings.append(Finding("error", "IST0101", "no such host", "spec.hosts[0]", origin))
+    await plane.api.put("virtualservices", virtual_service("vs", "web"))
+    await plane.api.until(lambda: len(plane.api.objects.get("events", {})) == 1)
+    await plane.kill()
+    await plane.start()
+    plane.findings.append(Finding("error", "IST0109", "twice", "spec.hosts", origin))
+    await plane.api.put("services", service("web"))
+    await plane.api.until(lambda: len(plane.api.objects["events"]) == 2)
+    assert [event["count"] for event in plane.api.objects["events"].values()] == [1, 1]
+
+
+async def test_a_resource_that_is_deleted_while_its_status_is_written_is_no_reason_to_warn(
+    plane: Mesh, caplog: pytest.LogCaptureFixture
+) -> None:
+    origin = Origin("VirtualService", "default", "vs")
+    await plane.api.put("virtualservices", virtual_service("vs", "web"))
+    await plane.live("VirtualService", "vs")
+    plane.api.objects["virtualservices"].clear()  # and the watch has not said so yet
+    plane.findings.append(Finding("warning", "IST0130", "not used", "spec.http[1]", origin))
+    await plane.api.put("services", service("web"))
+    await eventually_written(plane, ("virtualservices", "vs"))
+    await plane.live("Service", "web")
+    assert [record.message for record in caplog.records if record.name.endswith("reporting")] == []
+
+
+async def eventually_written(plane: Mesh, what: tuple[str, str]) -> None:
+    async def written() -> bool:
+        return what in plane.api.writes
+
+    await eventually(written)
+
+
 async def test_traffic_goes_on_without_a_control_plane_and_it_catches_up(plane: Mesh) -> None:
     async with envoy(plane, "a", await plane.add_pod("a")) as proxy:
         await proxy.until_ready()
