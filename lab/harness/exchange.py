@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from lab.harness.kubeconfig import ClusterUnreachable
@@ -58,20 +58,17 @@ class Exchange:
         Raises:
             ClusterUnreachable: it is cut off, or does not come in time.
         """
-        try:
-            return self._response.readline().decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException) as error:
-            raise ClusterUnreachable(f"{self.what}: {error!r}") from error
+        return self._read(self._response.readline)
 
     def rest(self) -> str:
-        """All that is left of the answer.
+        """All that is left of the answer. Raises as `line`."""
+        return self._read(self._response.read)
 
-        Raises:
-            ClusterUnreachable: it is cut off, or does not come in time.
-        """
+    def _read(self, read: Callable[[], bytes]) -> str:
         try:
-            return self._response.read().decode("utf-8", "replace")
+            return read().decode("utf-8", "replace")
         except (OSError, http.client.HTTPException) as error:
+            self.close()
             raise ClusterUnreachable(f"{self.what}: {error!r}") from error
 
     def close(self) -> None:

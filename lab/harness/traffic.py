@@ -41,7 +41,12 @@ class Sending:
             return parse_results(self._exchange.rest().splitlines())
 
     def stop(self) -> Results:
-        """Send no more; wait for what is under way. Every result. Raises as `results`."""
+        """Send no more; wait for what is under way. Every result.
+
+        Raises:
+            ApiError: the run has ended by itself (404): what it was to accompany took longer.
+            ClusterUnreachable, ValueError: as `results`.
+        """
         self._port.ask(f"/stop?run={self._run}", {}, STOP_SECONDS)
         return self.results()
 

@@ -14,6 +14,7 @@ only those who know its token. A run ends when whoever asked for it hangs up.
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from lab.apps.http.answers import RequestError
@@ -87,11 +88,14 @@ class Control:
 
 
 async def _admin(request: Request) -> Response:
-    given = fields_of(request.body)
-    path, post = given.get("path"), given.get("post", False)
+    given = {"post": False, **fields_of(request.body)}
+    if unknown := given.keys() - {"path", "post"}:
+        raise BadOrder(f"{min(unknown)}: there is no such field; there are path, post")
+    path, method = given.get("path"), "POST" if given["post"] else "GET"
     if not isinstance(path, str) or not path.startswith("/"):
-        raise BadOrder(f"path: {path!r} does not begin with /")
-    method = "POST" if post is True else "GET"
+        raise BadOrder(f"path: {json.dumps(path)[:80]} is not a text that begins with /")
+    if not isinstance(given["post"], bool):
+        raise BadOrder(f"post: {json.dumps(given['post'])[:80]} is not true or false")
     try:
         answer = await fetch(f"http://127.0.0.1:{ADMIN_PORT}{path}", method=method, timeout=ADMIN_SECONDS)
     except (RequestError, ValueError) as error:

@@ -53,7 +53,7 @@ def fields_of(document: bytes) -> dict[str, Any]:
     """
     try:
         given = json.loads(document)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadOrder(f"the body is not JSON: {error}") from None
     if not isinstance(given, dict):
         raise BadOrder("the body is not a JSON object")

@@ -20,10 +20,11 @@ from tests.unit.kube.api.conftest import Server
 
 @dataclass
 class Backend:
-    """A server that reports what it was asked. `go` releases the second half of `/slow`."""
+    """A server that reports what it was asked. `go` releases the second half of `/slow`; `left`: its caller hung up."""
 
     port: int = 0
     go: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @pytest.fixture
@@ -35,7 +36,11 @@ async def backend() -> AsyncIterator[Backend]:
             response = web.StreamResponse()
             await response.prepare(request)
             await response.write(b"first")
-            await made.go.wait()
+            try:
+                await made.go.wait()
+            except asyncio.CancelledError:
+                made.left.set()
+                raise
             await response.write(b" second")
             return response
         body = await request.read()
@@ -50,7 +55,7 @@ async def backend() -> AsyncIterator[Backend]:
 
     app = web.Application(client_max_size=2**26)
     app.router.add_route("*", "/{path:.*}", report)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     made.port = runner.addresses[0][1]
@@ -126,6 +131,16 @@ async def test_an_answer_is_passed_on_as_it_comes(server: Server, proxied: str, 
         assert await response.content.readany() == b"first"
         backend.go.set()
         assert await response.content.read() == b" second"
+
+
+async def test_a_caller_that_hangs_up_is_not_waited_for_behind_the_proxy(
+    server: Server, proxied: str, backend: Backend
+) -> None:
+    async with server.client.get(f"{server.url}{proxied}/services/web/proxy/slow") as response:
+        assert await response.content.readany() == b"first"
+        response.close()
+        async with asyncio.timeout(5):
+            await backend.left.wait()
 
 
 async def test_the_callers_credentials_stay_behind(server: Server, proxied: str) -> None:
