@@ -22,15 +22,17 @@ from lab.kube.api.authentication import Authenticator
 from lab.kube.api.context import ClusterInfo
 from lab.kube.api.webhooks import Webhooks
 from lab.kube.config import KubeConfig, read_config
-from lab.kube.controllers import run_controllers
+from lab.kube.controllers import Controllers
 from lab.kube.journal import JournalError
-from lab.kube.network import HostSockets, NodeNetworkError, prepare_node, run_network
+from lab.kube.network import HostSockets, Network, NodeNetworkError, prepare_node
 from lab.kube.node.agent import NodeAgent
 from lab.kube.registry import Registry
 from lab.kube.registry.tokens import TokenIssuer
 from lab.kube.store import Store
 
 log = logging.getLogger(__name__)
+
+_SLOW_WRITE = 5.0  # seconds; one that goes to a healthy disk takes milliseconds
 
 
 class _Stopped(Exception):  # noqa: N818 - it ends the task group on purpose, nothing went wrong
@@ -77,17 +79,35 @@ async def _serve(config: KubeConfig, keys: pki.Pki, store: Store, stop: asyncio.
     await registry.bootstrap()
     agent = NodeAgent(registry, config, tokens)
     host = HostSockets(config.control_fd)
-    app = build_app(registry, Authenticator(tokens), agent, ClusterInfo(name=config.name))
+    controllers = Controllers(registry, config, keys.authority_pem)
+    network = Network(registry, config, host)
+    info = ClusterInfo(
+        name=config.name,
+        alive={"store": lambda: _delay(store), "journal": lambda: store.failure},
+        ready={
+            "controllers": controllers.trouble,
+            "network": network.trouble,
+            "node": agent.trouble,
+            "shutdown": lambda: "the lab is being taken down" if stop.is_set() else "",
+        },
+    )
+    app = build_app(registry, Authenticator(tokens), agent, info)
     listeners = [socket.socket(fileno=config.api_fd), _listen(config.node_address, config.node_api_port)]
     async with asyncio.TaskGroup() as group:
         _start(group, "api server", serve(app, listeners, keys.server_context()))
-        _start(group, "controllers", run_controllers(registry, config, keys.authority_pem))
-        _start(group, "network", run_network(registry, config, host))
+        _start(group, "controllers", controllers.run())
+        _start(group, "network", network.run())
         _start(group, "node", agent.run())
         await host.ready()
         log.info("the API server listens on https://127.0.0.1:%d", config.api_port)
         await stop.wait()
         raise _Stopped
+
+
+def _delay(store: Store) -> str:
+    """Why writes are not stored at present; nothing when they are."""
+    seconds = store.delayed()
+    return f"a write has been under way for {seconds:.0f} s" if seconds > _SLOW_WRITE else ""
 
 
 def _start(group: asyncio.TaskGroup, name: str, part: Coroutine[Any, Any, None]) -> None:

@@ -43,6 +43,9 @@ class Store:
         self._listeners: list[Callable[[Change], None]] = []
         self._flusher: asyncio.Task[None] | None = None
         self._thread: ThreadPoolExecutor | None = None
+        self._committing_since: float | None = None
+        self.failure = ""
+        """Why the last commit failed; empty when it did not."""
         self.revision = 1
         if journal is not None:
             self.revision = max(journal.revision(), 1)
@@ -171,6 +174,11 @@ class Store:
         if write is not None:
             await asyncio.shield(write.done)
 
+    def delayed(self) -> float:
+        """For how many seconds the commit that is under way, if any, has been."""
+        began = self._committing_since
+        return 0.0 if began is None else asyncio.get_running_loop().time() - began
+
     async def close(self) -> None:
         """Finish the writes under way and close the journal."""
         if self._flusher is not None:
@@ -199,11 +207,16 @@ class Store:
         loop = asyncio.get_running_loop()
         while self._queue:
             batch, self._queue = self._queue, []
+            self._committing_since = loop.time()
             try:
                 await loop.run_in_executor(self._thread, journal.commit, [_record(w.change) for w in batch])
             except JournalError as error:
+                self.failure = str(error)
                 self._refuse(batch, error)
                 continue
+            finally:
+                self._committing_since = None
+            self.failure = ""
             for write in batch:
                 self._apply(write.change)
                 write.done.set_result(write.change.object)

@@ -20,15 +20,17 @@ VERSION = "v1.36.0"
 skew beyond one minor), and so the nearest to what clients know that warn above the newest of theirs (kr8s 0.20: 1.35).
 """
 
-Checks = Mapping[str, Callable[[], bool]]
+Checks = Mapping[str, Callable[[], str]]
+"""Parts by name; each says what is wrong with it, or nothing."""
 
 
 @dataclass(frozen=True)
 class ClusterInfo:
-    """What the API server tells of its cluster. `ready` are the parts that `/readyz` asks, by name."""
+    """What the API server tells of its cluster. `/livez` asks the parts in `alive`, `/readyz` those in `ready` too."""
 
     name: str = "mesh-lab"
     version: str = f"{VERSION}+meshlab"
+    alive: Checks = field(default_factory=dict)
     ready: Checks = field(default_factory=dict)
 
 

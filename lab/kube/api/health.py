@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from aiohttp import web
 
 from lab.kube.api.answers import json_response
-from lab.kube.api.context import INFO
+from lab.kube.api.context import INFO, Checks, ClusterInfo
 
 OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")
 
@@ -45,21 +43,38 @@ async def _version(request: web.Request) -> web.Response:
 
 
 async def _health(request: web.Request) -> web.Response:
-    """`ok`, or with `?verbose` (and in trouble) a line a check in the format of a real server."""
+    """`ok`, or with `?verbose` (and in trouble) a line a check in the format of a real server.
+
+    https://kubernetes.io/docs/reference/using-api/health-checks/. A real server withholds the reasons.
+    """
     kind = request.path.split("/")[1]
-    checks: dict[str, Callable[[], bool]] = {"ping": lambda: True}
-    if kind == "readyz":
-        checks |= request.app[INFO].ready
+    checks = _checks(request.app[INFO], kind)
     only = request.match_info.get("check", "").strip("/")
     if only:
         if only not in checks:
             raise web.HTTPNotFound
         checks = {only: checks[only]}
-    left_out = set(request.query.getall("exclude", []))
-    results = {name: check() for name, check in checks.items() if name not in left_out}
-    passed = all(results.values())
-    if passed and "verbose" not in request.query:
+    left_out = request.query.getall("exclude", [])
+    lines = []
+    failed = False
+    for name, check in checks.items():
+        if name in left_out:
+            lines.append(f"[+]{name} excluded: ok")
+        elif why := check():
+            failed = True
+            lines.append(f"[-]{name} failed: {why}")
+        else:
+            lines.append(f"[+]{name} ok")
+    if unknown := [name for name in left_out if name not in checks]:
+        names = ", ".join(f'"{name}"' for name in unknown)
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {names}")
+    if not failed and "verbose" not in request.query:
         return web.Response(text="ok")
-    lines = [f"[+]{name} ok" if fine else f"[-]{name} failed: not ready" for name, fine in results.items()]
-    lines.append(f"{kind} check {'passed' if passed else 'failed'}")
-    return web.Response(text="\n".join(lines) + "\n", status=200 if passed else 500)
+    lines.append(f"{kind} check {'failed' if failed else 'passed'}")
+    return web.Response(text="\n".join(lines) + "\n", status=500 if failed else 200)
+
+
+def _checks(info: ClusterInfo, kind: str) -> Checks:
+    """What has to work for the server to be alive, and what else before it is of use."""
+    alive = {"ping": lambda: "", **info.alive}
+    return {**alive, **info.ready} if kind == "readyz" else alive

@@ -15,21 +15,32 @@ from lab.kube.controllers.replicasets import ReplicaSetController
 from lab.kube.controllers.serviceaccounts import ServiceAccountController
 from lab.kube.registry.registry import Registry
 
-__all__ = ["run_controllers"]
+__all__ = ["Controllers"]
 
 
-async def run_controllers(registry: Registry, config: KubeConfig, root_certificate: str) -> None:
-    """Run all controllers until cancelled. `root_certificate` is the API server's authority, as PEM."""
-    loops = (
-        ClusterServiceController(registry, config),
-        ServiceAccountController(registry, root_certificate),
-        NamespaceController(registry),
-        DeploymentController(registry),
-        ReplicaSetController(registry),
-        EndpointSliceController(registry),
-        GarbageCollector(registry),
-    )
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(expire_events(registry))
-        for each in loops:
-            tasks.create_task(each.run(), name=each.name)
+class Controllers:
+    """All controllers. `root_certificate` is the API server's authority, as PEM."""
+
+    def __init__(self, registry: Registry, config: KubeConfig, root_certificate: str) -> None:
+        self._registry = registry
+        self._loops = (
+            ClusterServiceController(registry, config),
+            ServiceAccountController(registry, root_certificate),
+            NamespaceController(registry),
+            DeploymentController(registry),
+            ReplicaSetController(registry),
+            EndpointSliceController(registry),
+            GarbageCollector(registry),
+        )
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(expire_events(self._registry))
+            for each in self._loops:
+                tasks.create_task(each.run(), name=each.name)
+
+    def trouble(self) -> str:
+        """Which controllers have not seen yet what they are to look after; nothing when all have."""
+        names = [each.name for each in self._loops if not each.informed]
+        return f"not informed yet: {', '.join(names)}" if names else ""

@@ -59,6 +59,7 @@ class Loop(ABC, Generic[Subject]):
         self.registry = registry
         self.queue: WorkQueue[Subject] = WorkQueue()
         self.events = Recorder(registry, self.name)
+        self._listed: set[Resource] = set()
 
     @abstractmethod
     async def reconcile(self, key: Subject) -> float | None:
@@ -71,6 +72,11 @@ class Loop(ABC, Generic[Subject]):
     @abstractmethod
     async def observe(self) -> None:
         """Put into the queue what is to be looked at, until cancelled."""
+
+    @property
+    @abstractmethod
+    def informed(self) -> bool:
+        """Whether it has seen all that was stored when it began."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -118,6 +124,11 @@ class Controller(Loop[Key]):
     def sources(self) -> Mapping[Resource, Keys]:
         """The resources to watch, and which keys an event of each concerns."""
 
+    @property
+    def informed(self) -> bool:
+        """Whether all sources have been listed."""
+        return self.sources().keys() <= self._listed
+
     async def observe(self) -> None:
         """Follow all sources."""
         async with asyncio.TaskGroup() as tasks:
@@ -126,9 +137,11 @@ class Controller(Loop[Key]):
 
     async def _follow(self, resource: Resource, keys: Keys) -> None:
         async for event in follow(self.registry, resource):
-            if event.type != BOOKMARK:
-                for key in keys(event):
-                    self.queue.add(key)
+            if event.type == BOOKMARK:
+                self._listed.add(resource)
+                continue
+            for key in keys(event):
+                self.queue.add(key)
 
 
 class Views(Generic[View]):

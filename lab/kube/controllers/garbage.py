@@ -23,7 +23,7 @@ from lab.kube.following import BOOKMARK, DELETED, Event, follow
 from lab.kube.recording import WARNING
 from lab.kube.registry.options import DeleteOptions
 from lab.kube.registry.registry import Registry
-from lab.kube.resources import CRDS, Resource
+from lab.kube.resources import BUILTIN, CRDS, Resource
 
 Object = dict[str, Any]
 
@@ -60,9 +60,16 @@ class GarbageCollector(Loop[str]):
                 except TimeoutError:
                     continue
 
+    @property
+    def informed(self) -> bool:
+        """Whether all built-in resources have been listed."""
+        return all(each in self._listed for each in BUILTIN if each.stored)
+
     async def _follow(self, resource: Resource) -> None:
         async for event in follow(self.registry, resource):
-            if event.type != BOOKMARK:
+            if event.type == BOOKMARK:
+                self._listed.add(resource)
+            else:
                 self._take(resource, event)
             if resource is CRDS:
                 self._changed.set()

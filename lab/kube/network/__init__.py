@@ -15,27 +15,41 @@ from lab.kube.network.ruleset import Places
 from lab.kube.network.services import ServiceNetwork
 from lab.kube.registry.registry import Registry
 
-__all__ = ["HostSocketError", "HostSockets", "NodeNetworkError", "prepare_node", "run_network"]
+__all__ = ["HostSocketError", "HostSockets", "Network", "NodeNetworkError", "prepare_node"]
 
 
-async def run_network(registry: Registry, config: KubeConfig, host: HostSockets) -> None:
-    """Run Services, DNS and host ports until cancelled, in the network namespace that `prepare_node` set up.
+class Network:
+    """Services, DNS and host ports, in the network namespace that `prepare_node` set up.
 
     Raises:
         NftError: nftables cannot be used here.
-        OSError: the DNS addresses cannot be bound.
     """
-    catalogue = Catalogue()
-    nft = Nft()
-    places = Places(config.node_address, config.service_cidr, config.dns_address)
-    services = ServiceNetwork(catalogue, nft, places)
-    dns = ClusterDns(catalogue, config.cluster_domain)
-    ports = HostPorts(registry, catalogue, host, config.host_ports)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(services.run(), name="services")
-            tasks.create_task(dns.run((config.dns_address, config.node_address)), name="dns")
-            tasks.create_task(ports.run(), name="host ports")
-            tasks.create_task(catalogue.run(registry), name="catalogue")
-    finally:
-        nft.close()
+
+    def __init__(self, registry: Registry, config: KubeConfig, host: HostSockets) -> None:
+        self._registry = registry
+        self._catalogue = Catalogue()
+        self._nft = Nft()
+        places = Places(config.node_address, config.service_cidr, config.dns_address)
+        self._services = ServiceNetwork(self._catalogue, self._nft, places)
+        self._dns = ClusterDns(self._catalogue, config.cluster_domain)
+        self._dns_addresses = (config.dns_address, config.node_address)
+        self._ports = HostPorts(registry, self._catalogue, host, config.host_ports)
+
+    async def run(self) -> None:
+        """Run until cancelled.
+
+        Raises:
+            OSError: the DNS addresses cannot be bound.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._services.run(), name="services")
+                tasks.create_task(self._dns.run(self._dns_addresses), name="dns")
+                tasks.create_task(self._ports.run(), name="host ports")
+                tasks.create_task(self._catalogue.run(self._registry), name="catalogue")
+        finally:
+            self._nft.close()
+
+    def trouble(self) -> str:
+        """What keeps connections to Services from going where they should; nothing when they do."""
+        return self._services.trouble

@@ -31,6 +31,8 @@ class ServiceNetwork:
         self._wake = asyncio.Event()
         self.settled = asyncio.Event()
         """Set while the rules are those of all Services that are known."""
+        self.trouble = "the rules of the Services are not applied yet"
+        """Why the rules are not what they should be; empty when they are, or are about to be."""
         catalogue.listen(self._mark)
 
     def _mark(self, name: Name) -> None:
@@ -48,10 +50,11 @@ class ServiceNetwork:
                 await self._apply(fresh=fresh)
             except NftError as error:
                 LOG.error("the rules of the Services were not applied (again in %.1f s): %s", pause, error)  # noqa: TRY400
+                self.trouble = f"the rules of the Services were not applied: {error}"
                 await asyncio.sleep(pause)
                 pause, fresh = min(2 * pause, LONGEST_PAUSE), True
                 continue
-            pause, fresh = FIRST_PAUSE, False
+            pause, fresh, self.trouble = FIRST_PAUSE, False, ""
             if not self._dirty:
                 self.settled.set()
                 await self._wake.wait()

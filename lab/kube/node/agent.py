@@ -79,7 +79,7 @@ class NodeAgent:
         config = self._config
         addresses = AddressPool(config.pod_cidr, frozenset({config.node_address}))
         sandboxes = Sandboxes(runtime, addresses, config.node_address)
-        self._node = NodeContext(
+        node = NodeContext(
             config=config,
             registry=self._registry,
             tokens=self._tokens,
@@ -91,13 +91,15 @@ class NodeAgent:
         )
         try:
             sandboxes.prepare_node()
+            self._node = node
             async with asyncio.TaskGroup() as group:
                 group.create_task(_until_lost(runtime))
-                group.create_task(self._follow_pods(self._node, group))
+                group.create_task(self._follow_pods(node, group))
                 for resource in (CONFIGMAPS, SECRETS, SERVICEACCOUNTS, NODES):
                     group.create_task(self._follow_sources(resource))
                 group.create_task(self._renew_tokens())
         finally:
+            self._node = None
             self._workers.clear()
             sandboxes.close()
             runtime.close()
@@ -179,6 +181,12 @@ class NodeAgent:
                     shutil.rmtree(directory, ignore_errors=True)
 
     # What the API server asks for.
+
+    def trouble(self) -> str:
+        """Why no container can be started at present; nothing when they can."""
+        if self._node is None:
+            return "the container runtime is not up"
+        return registration.overdue(self._registry, self._config)
 
     def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Chunks of whole lines; see `NodeStreams.logs`. Its errors are raised here, not by the iteration."""

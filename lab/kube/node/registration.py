@@ -92,6 +92,15 @@ async def heartbeat(registry: Registry, config: KubeConfig) -> None:
         await asyncio.sleep(RENEW_S)
 
 
+def overdue(registry: Registry, config: KubeConfig) -> str:
+    """Whether others have to take the node for dead, its lease having run out; nothing when it has not."""
+    lease = registry.find(LEASES, config.node_name, LEASE_NAMESPACE)
+    if lease is None:
+        return "the node has no lease yet"
+    since = (datetime.now(UTC) - datetime.fromisoformat(lease["spec"]["renewTime"])).total_seconds()
+    return f"the node's lease was last renewed {since:.0f} s ago" if since > _LEASE_S else ""
+
+
 def _renewal(spec: dict[str, Any]) -> Any:
     return lambda lease: {**lease, "spec": {**(lease.get("spec") or {}), **spec}}
 

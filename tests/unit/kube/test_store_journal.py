@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,11 +10,14 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.kube.errors import ApiError
 from lab.kube.journal import FORMAT, Journal, JournalError, Record
 from lab.kube.store import Store
 
@@ -164,3 +168,34 @@ def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="in use by another process"):
         Journal(tmp_path / "journal.db")
     journal.close()
+
+
+async def test_a_store_tells_of_a_journal_that_fails_and_of_one_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    store, written, hanging = Store(journal), journal.commit, threading.Event()
+
+    def fail(batch: Sequence[Record]) -> None:
+        raise JournalError("no space left")
+
+    def hang(batch: Sequence[Record]) -> None:
+        hanging.wait(10)
+        written(batch)
+
+    async def put(name: str) -> None:
+        await store.put("things", "", name, {"metadata": {"name": name}})
+
+    monkeypatch.setattr(journal, "commit", fail)
+    with pytest.raises(ApiError):
+        await put("lost")
+    assert store.failure == "no space left"
+    monkeypatch.setattr(journal, "commit", hang)
+    writing = asyncio.create_task(put("slow"))
+    async with asyncio.timeout(5):
+        while store.delayed() < 0.01:  # noqa: ASYNC110 - a delay is nothing that happens
+            await asyncio.sleep(0.001)
+    hanging.set()
+    await writing
+    assert (store.failure, store.delayed()) == ("", 0.0)
+    await store.close()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from lab.kube.config import KubeConfig
-from lab.kube.controllers import run_controllers
+from lab.kube.controllers import Controllers
 from lab.kube.errors import ApiError
 from lab.kube.following import BOOKMARK, DELETED, follow
 from lab.kube.objects.meta import now, timestamp
@@ -35,6 +35,7 @@ class Cluster:
         self.registry = Registry(Store())
         self.automatic = True
         self._addresses = 1
+        self.controllers = Controllers(self.registry, config(), "CERTIFICATE")
 
     async def until(self, what: str, holds: Callable[[], object]) -> None:
         """Wait until something holds; it is looked at again after each turn of the loop's timers."""
@@ -132,7 +133,7 @@ async def running_cluster() -> AsyncIterator[Cluster]:
     await cluster.registry.bootstrap()
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(run_controllers(cluster.registry, config(), "CERTIFICATE")),
+            group.create_task(cluster.controllers.run()),
             group.create_task(cluster.run_node()),
         ]
         try:

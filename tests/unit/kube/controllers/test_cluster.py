@@ -235,3 +235,9 @@ def _without_finalizers(found: Object) -> Object:
 
 def _unlabelled(cluster: Cluster) -> str:
     return next(str(pod["status"]["podIP"]) for pod in cluster.pods() if not pod["metadata"].get("labels"))
+
+
+async def test_controllers_tell_when_they_know_what_they_look_after() -> None:
+    assert Cluster().controllers.trouble().startswith("not informed yet: cluster-service")
+    async with running_cluster() as cluster:
+        await cluster.until("all controllers are informed", lambda: cluster.controllers.trouble() == "")

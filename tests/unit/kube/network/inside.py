@@ -279,7 +279,7 @@ async def _follows(services: int) -> dict[str, Any]:
     nft = Nft()
     network = ServiceNetwork(made, nft, PLACES)
     running = asyncio.create_task(network.run())
-    found = {}
+    found: dict[str, Any] = {"trouble at first": network.trouble}
     async with asyncio.timeout(30):
         await network.settled.wait()
         found["at the start"] = nft.run("list map ip mesh_lab_services services").count("goto svc/")
@@ -289,6 +289,7 @@ async def _follows(services: int) -> dict[str, Any]:
         await network.settled.wait()
         found["after a change"] = nft.run("list map ip mesh_lab_services services").count("goto svc/")
         found["rule"] = "10.244.200.2 . 8080" in nft.run("list chain ip mesh_lab_services svc/default/s0/tcp/80")
+        found["trouble"] = network.trouble
         nft.run("delete table ip mesh_lab_services")
         made.put_slice(endpoint_slice("s0", ["10.244.200.3"]))
         await network.settled.wait()

@@ -64,4 +64,6 @@ def test_many_services_are_followed() -> None:
         "after a change": 999,
         "rule": True,
         "after the table was gone": 999,
+        "trouble at first": "the rules of the Services are not applied yet",
+        "trouble": "",
     }

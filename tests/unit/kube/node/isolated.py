@@ -91,6 +91,9 @@ class IsolatedNode:
     async def kill_runtime(self) -> None:
         os.kill(_runtime_pid(), signal.SIGKILL)
 
+    async def trouble(self) -> str:
+        return self.agent.trouble()
+
     async def create(self, obj: Object) -> Object:
         return await self.registry.create(KINDS[obj["kind"]], obj)
 

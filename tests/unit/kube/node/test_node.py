@@ -459,6 +459,13 @@ def test_a_dead_runtimes_containers_are_reaped(node: Node, pod: Callable[..., Ob
     assert node.ended(command="exit 3") == 3  # who waits for a child of its own still learns how it ended
 
 
+def test_a_node_without_a_runtime_is_in_trouble_until_it_has_another(node: Node) -> None:
+    _until(lambda: node.trouble() == "")
+    node.kill_runtime()
+    _until(lambda: node.trouble() == "the container runtime is not up")
+    _until(lambda: node.trouble() == "")
+
+
 def test_the_node_is_registered_and_alive(node: Node) -> None:
     status = node.get(kind="Node", name="testlab")["status"]
     assert {"type": "InternalIP", "address": "10.244.0.1"} in status["addresses"]
