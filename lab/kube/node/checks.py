@@ -13,7 +13,7 @@ import ssl
 from dataclasses import dataclass
 from functools import cache
 
-from lab.kube.objects.pods import Container, HttpGet
+from lab.kube.objects.containers import Container, HttpGet
 
 _USER_AGENT = "kube-probe/1.33"
 _BODY_SHOWN = 10 << 10  # bytes of an answer, as much as the kubelet reads

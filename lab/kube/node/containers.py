@@ -27,7 +27,8 @@ from lab.kube.node.hooks import Actions
 from lab.kube.node.images import Image, UnknownImageError
 from lab.kube.node.sandbox import Sandbox
 from lab.kube.node.volumes import PodVolumes
-from lab.kube.objects.pods import Container, Pod, Probe
+from lab.kube.objects.containers import Container, Probe
+from lab.kube.objects.pods import Pod
 from lab.kube.recording import NORMAL, WARNING
 from lab.kube.registry import Object
 

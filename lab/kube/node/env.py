@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
-from lab.kube.objects.pods import Container, EnvFromSource, EnvVarSource, FieldRef, KeySelector, Pod, ResourceFieldRef
+from lab.kube.objects.containers import Container, EnvFromSource, EnvVarSource, FieldRef, KeySelector, ResourceFieldRef
+from lab.kube.objects.pods import Pod
 from lab.kube.objects.services import Service
 from lab.kube.registry import quantities
 

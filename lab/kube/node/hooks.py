@@ -9,7 +9,7 @@ from lab.kube.node import checks, grpchealth, sessions
 from lab.kube.node.checks import Result
 from lab.kube.node.client import Process, Runtime, RuntimeFailure
 from lab.kube.node.runtime.wire import Message
-from lab.kube.objects.pods import Container, LifecycleHandler, Probe
+from lab.kube.objects.containers import Container, LifecycleHandler, Probe
 
 _OUTPUT_SHOWN = 10 << 10  # bytes of a command's output that an event may quote
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from lab.kube.config import KubeConfig
 from lab.kube.node.env import ConfigProblem, expand
 from lab.kube.node.images import TOOLS, Image, search_path, tools
-from lab.kube.objects.pods import Container, Pod
+from lab.kube.objects.containers import Container
+from lab.kube.objects.pods import Pod
 from lab.kube.registry import quantities
 
 _T = TypeVar("_T")

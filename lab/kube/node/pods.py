@@ -25,8 +25,9 @@ from lab.kube.node.containers import ContainerRunner, PodPlace
 from lab.kube.node.context import NodeContext
 from lab.kube.node.sandbox import Sandbox
 from lab.kube.node.volumes import MountProblem, PodVolumes, with_api_access
+from lab.kube.objects.containers import Container
 from lab.kube.objects.meta import now, timestamp
-from lab.kube.objects.pods import Container, Pod, read_pod
+from lab.kube.objects.pods import Pod, read_pod
 from lab.kube.recording import NORMAL, WARNING
 from lab.kube.registry import DeleteOptions, Object
 from lab.kube.resources import PODS, SERVICEACCOUNTS

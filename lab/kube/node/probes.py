@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lab.kube.node.checks import Result
-from lab.kube.objects.pods import Probe
+from lab.kube.objects.containers import Probe
 
 _FIRST_TRY = 0.02
 _FIRST_EXEC = 0.1  # a command costs more than a connection

@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from lab.kube.node.facts import ContainerFacts, PodFacts, Running, State, Terminated, Waiting
+from lab.kube.objects.containers import Resources
 from lab.kube.objects.meta import timestamp
-from lab.kube.objects.pods import Pod, Resources
+from lab.kube.objects.pods import Pod
 from lab.kube.registry import quantities
 
 PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"

@@ -22,20 +22,18 @@ import msgspec
 from lab.kube.errors import ApiError
 from lab.kube.node.atomic import AtomicDirectory, FileContent
 from lab.kube.node.env import ConfigProblem, Surroundings, field_value, resource_value
-from lab.kube.objects.pods import (
+from lab.kube.objects.containers import Container, FieldRef, VolumeMount
+from lab.kube.objects.pods import Pod
+from lab.kube.objects.volumes import (
     ConfigMapProjection,
-    Container,
     DownwardFile,
     DownwardProjection,
-    FieldRef,
     KeyToPath,
-    Pod,
     ProjectedVolume,
     Projection,
     SecretProjection,
     TokenProjection,
     Volume,
-    VolumeMount,
 )
 
 SERVICE_ACCOUNT_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.kube.node.env import ConfigProblem, Surroundings, environment, expand, field_value, service_variables
-from lab.kube.objects.pods import FieldRef
+from lab.kube.objects.containers import FieldRef
 from lab.kube.objects.services import Service
 from tests.unit.kube.node.pods import container, typed_pod
 

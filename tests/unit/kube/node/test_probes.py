@@ -14,7 +14,7 @@ import pytest
 from lab.kube.node import checks, grpchealth, probes
 from lab.kube.node.checks import Result
 from lab.kube.node.probes import Kind, Verdict
-from lab.kube.objects.pods import HttpGet, Probe
+from lab.kube.objects.containers import HttpGet, Probe
 from tests.unit.kube.node.pods import typed_container
 
 

@@ -16,7 +16,7 @@ from lab.kube.errors import not_found
 from lab.kube.node import volumes
 from lab.kube.node.env import ConfigProblem, Surroundings
 from lab.kube.node.volumes import MountProblem, PodVolumes, with_api_access
-from lab.kube.objects.pods import VolumeMount
+from lab.kube.objects.containers import VolumeMount
 from tests.unit.kube.node.pods import container, typed_pod
 
 
