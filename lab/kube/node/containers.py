@@ -7,46 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
 import secrets
 import signal
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from lab.kube.node import backoff, launch, logs, probes
+from lab.kube.node import backoff, logs, probes, starting
 from lab.kube.node.client import Exit, Process, RuntimeFailure, RuntimeLost
 from lab.kube.node.context import NodeContext
-from lab.kube.node.env import ConfigProblem, environment, expand
+from lab.kube.node.env import ConfigProblem
 from lab.kube.node.facts import ContainerFacts, Running, Terminated, Waiting
 from lab.kube.node.hooks import Actions
-from lab.kube.node.images import Image, UnknownImageError
-from lab.kube.node.sandbox import Sandbox
-from lab.kube.node.volumes import PodVolumes
+from lab.kube.node.images import UnknownImageError
+from lab.kube.node.starting import PodPlace
 from lab.kube.objects.containers import Container, Probe
 from lab.kube.objects.pods import Pod
 from lab.kube.recording import NORMAL, WARNING
 from lab.kube.registry import Object
 
-log = logging.getLogger(__name__)
-
 _CONFIG_ERROR = "CreateContainerConfigError"
 _MESSAGE_LIMIT = 4096
 _START_ERROR = 128  # what container runtimes report for a command that cannot be executed
 _EXTRA_GRACE = 2.0  # seconds that a container gets to end when its hook has used up all of its grace
-_KEPT_STARTS = 2  # this one's log and the one before
-
-
-@dataclass(frozen=True)
-class PodPlace:
-    """What a container gets from its pod once that is set up."""
-
-    sandbox: Sandbox
-    volumes: PodVolumes
 
 
 class ContainerRunner:
@@ -150,7 +134,7 @@ class ContainerRunner:
         pod, _ = self._view()
         try:
             image = self._node.images.find(self._container.image)
-            spec = self._spec(pod, image, place)
+            spec = starting.specification(self._node, pod, self._container, image, place)
         except UnknownImageError as error:
             self._image_missing(str(error))
             return None
@@ -164,7 +148,8 @@ class ContainerRunner:
         began = datetime.now(UTC)
         clock = time.monotonic()
         try:
-            process, readers = await self._launch(pod, place, spec, start)
+            self.log = starting.open_log(self._node, pod, self._container, start)
+            process, readers = await starting.start(self._node, place, spec, self.log)
         except RuntimeLost:
             raise
         except (RuntimeFailure, OSError) as error:
@@ -180,65 +165,8 @@ class ContainerRunner:
             self.process = None
             for reader in readers:
                 reader.drain()
-            if self.log is not None:
-                self.log.close()
+            self.log.close()
         return self._ended(ended), time.monotonic() - clock
-
-    def _spec(self, pod: Pod, image: Image, place: PodPlace) -> dict[str, Any]:
-        around = self._node.surroundings(pod, place.sandbox.address)
-        variables = environment(pod, self._container, image.env, around)
-        argv = launch.command(self._container, image, variables)
-        who = launch.identity(pod, self._container, image)
-        env = launch.complete(variables, who, launch.hostname(pod))
-        mounts = self._mounts(place, variables)
-        files = launch.etc_files(pod, place.sandbox.address, self._node.config)
-        shm = str(self._node.pod_directory(pod) / "shm")
-        return {
-            **launch.process_spec(pod, self._container, image, argv, env),
-            "root": launch.root_spec(self._container, mounts, shm, files),
-        }
-
-    def _mounts(self, place: PodPlace, variables: dict[str, str]) -> list[launch.Mount]:
-        mounts = []
-        for mount in self._container.volume_mounts:
-            sub_path = expand(mount.sub_path_expr, variables) if mount.sub_path_expr else mount.sub_path
-            source, inside = place.volumes.source(mount, sub_path)
-            read_only = mount.read_only or place.volumes.is_read_only(mount.name)
-            mounts.append(launch.Mount(source, mount.mount_path, read_only, inside))
-        message = self._message_file()
-        message.parent.mkdir(parents=True, exist_ok=True)
-        message.write_bytes(b"")
-        message.chmod(0o666)
-        mounts.append(launch.Mount(str(message), self._container.termination_message_path))
-        return mounts
-
-    def _message_file(self) -> Path:
-        return self._node.pod_directory(self._view()[0]) / "messages" / self.name
-
-    async def _launch(
-        self, pod: Pod, place: PodPlace, spec: dict[str, Any], start: int
-    ) -> tuple[Process, tuple[logs.StreamReader, logs.StreamReader]]:
-        directory = self._node.log_directory(pod) / self.name
-        self.log = logs.LogFile(directory / f"{start}.log")
-        logs.forget(directory, start - _KEPT_STARTS)
-        with contextlib.ExitStack() as theirs:
-            stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            theirs.callback(os.close, stdin)
-            readers = []
-            ends = [stdin]
-            for name in ("stdout", "stderr"):
-                reading, writing = os.pipe()
-                theirs.callback(os.close, writing)
-                ends.append(writing)
-                readers.append(logs.StreamReader(reading, name, self.log))
-            try:
-                process = await self._node.runtime.start_container(place.sandbox.number, spec, ends)
-            except BaseException:
-                for reader in readers:
-                    reader.finish()
-                self.log.close()
-                raise
-        return process, (readers[0], readers[1])
 
     async def _supervise(self, place: PodPlace, process: Process, spec: dict[str, Any], began: datetime) -> Terminated:
         """From the running process to its end."""
@@ -268,7 +196,8 @@ class ContainerRunner:
         reason = "Completed" if exit_.code == 0 else "Error"
         message = ""
         with contextlib.suppress(OSError):
-            message = self._message_file().read_bytes()[:_MESSAGE_LIMIT].decode(errors="replace")
+            words = starting.message_file(self._node, self._view()[0], self._container)
+            message = words.read_bytes()[:_MESSAGE_LIMIT].decode(errors="replace")
         return Terminated(
             exit_.code,
             reason,

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import shutil
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from lab.kube.errors import ApiError
 from lab.kube.netlink import NetlinkError
 from lab.kube.node import facts as known
-from lab.kube.node import launch, scheduling, status
+from lab.kube.node import launch, scheduling
 from lab.kube.node.addresses import AddressesExhaustedError
 from lab.kube.node.client import RuntimeFailure, RuntimeLost
-from lab.kube.node.containers import ContainerRunner, PodPlace
+from lab.kube.node.containers import ContainerRunner
 from lab.kube.node.context import NodeContext
+from lab.kube.node.publishing import StatusPublisher
 from lab.kube.node.sandbox import Sandbox
+from lab.kube.node.starting import PodPlace
 from lab.kube.node.volumes import MountProblem, PodVolumes, with_api_access
 from lab.kube.objects.containers import Container
 from lab.kube.objects.meta import now, timestamp
@@ -32,10 +31,6 @@ from lab.kube.recording import NORMAL, WARNING
 from lab.kube.registry import DeleteOptions, Object
 from lab.kube.resources import PODS, SERVICEACCOUNTS
 
-log = logging.getLogger(__name__)
-
-_COALESCE = 0.005  # seconds in which changes of the status wait for others to be written with
-_RETRY = 1.0
 _FIRST_RETRY, _LAST_RETRY = 0.5, 60.0
 
 
@@ -53,11 +48,11 @@ class PodWorker:
         self._sandbox: Sandbox | None = None
         self._ending = asyncio.Event()
         self._nudged = asyncio.Event()
-        self._dirty = asyncio.Event()
         self._grace = 0.0
         self._closing = False  # it is to end, though nobody deletes it
         # It was over before this node had it, or is being deleted: nothing is started, its status stays as it is.
         self._over = self._pod.finished or self._pod.metadata.deleting
+        self._status = StatusPublisher(node.registry, lambda: self._pod, self.facts, silent=self._over)
         if self._pod.metadata.deleting:
             self._begin_to_end(self._pod)
 
@@ -140,7 +135,7 @@ class PodWorker:
         Raises:
             RuntimeLost: the runtime died; the agent starts over.
         """
-        publishing = asyncio.get_running_loop().create_task(self._publish_changes())
+        publishing = asyncio.get_running_loop().create_task(self._status.run())
         try:
             if await self._schedule():
                 await self._live()
@@ -192,7 +187,7 @@ class PodWorker:
                 break
             if why != refused:
                 self._say(WARNING, "FailedScheduling", why)
-                await self._write_status(partial(scheduling.unschedulable, why=why, now=timestamp(now())))
+                await self._status.write(partial(scheduling.unschedulable, why=why, now=timestamp(now())))
                 refused = why
             if not await self._nudge_or_end(None):
                 return False
@@ -215,7 +210,7 @@ class PodWorker:
 
     async def _run_containers(self) -> None:
         self.facts.start_time = self.facts.start_time or datetime.now(UTC)
-        self._dirty.set()
+        self._status.changed()
         place = await self._set_up()
         if place is None:
             return
@@ -232,7 +227,7 @@ class PodWorker:
                     runner = self._runner(container, self.facts.main[container.name])
                     running.append(group.create_task(runner.run(place, self._pod.spec.restart_policy)))
                     await runner.attempted.wait()
-            self._dirty.set()
+            self._status.changed()
             if running:
                 await asyncio.wait(running)
             for runner in reversed(sidecars):
@@ -311,7 +306,7 @@ class PodWorker:
                 continue
             await runner.run(place, policy)
             facts.ready = isinstance(facts.state, known.Terminated) and facts.state.code == 0
-            self._dirty.set()
+            self._status.changed()
             if not facts.ready:
                 for sidecar in reversed(sidecars):
                     await sidecar.stop(float(self._pod.spec.termination_grace_period_seconds))
@@ -320,7 +315,7 @@ class PodWorker:
 
     def _runner(self, container: Container, facts: known.ContainerFacts, field: str = "containers") -> ContainerRunner:
         runner = ContainerRunner(
-            self._node, lambda: (self._pod, self._object), container, facts, self._dirty.set, field
+            self._node, lambda: (self._pod, self._object), container, facts, self._status.changed, field
         )
         self.runners[container.name] = runner
         return runner
@@ -347,13 +342,13 @@ class PodWorker:
         if self._volumes is not None:
             self._volumes.remove()
             self._volumes = None
-        self._dirty.set()
+        self._status.changed()
 
     async def _forget(self) -> None:
         """Write the last status and remove the object, if it is still there; then the logs."""
         metadata = self._pod.metadata
         try:
-            await self._publish()
+            await self._status.publish()
             await self._node.registry.delete(
                 PODS, metadata.name, metadata.namespace, options=DeleteOptions(grace_period=0, uid=metadata.uid)
             )
@@ -361,38 +356,6 @@ class PodWorker:
             if error.reason not in ("NotFound", "Conflict"):
                 raise
         shutil.rmtree(self._node.log_directory(self._pod), ignore_errors=True)
-
-    # Telling.
-
-    async def _publish_changes(self) -> None:
-        """Write the status when it has changed, many changes at a time."""
-        while True:
-            await self._dirty.wait()
-            await asyncio.sleep(_COALESCE)
-            self._dirty.clear()
-            try:
-                await self._publish()
-            except ApiError as error:
-                # A pod that was just deleted has no status any more; its worker is about to learn of it.
-                level = logging.DEBUG if error.reason == "NotFound" else logging.WARNING
-                where = self._pod.metadata
-                log.log(level, "status of pod %s/%s: %s", where.namespace, where.name, error)
-                await asyncio.sleep(_RETRY)
-                self._dirty.set()
-
-    async def _publish(self) -> None:
-        if self.facts.start_time is not None and not self._over:
-            await self._write_status(lambda old: status.build(self._pod, self.facts, old, datetime.now(UTC)))
-
-    async def _write_status(self, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
-        metadata = self._pod.metadata
-
-        def apply(obj: Object) -> Object | None:
-            if obj["metadata"]["uid"] != metadata.uid:
-                return None
-            return {**obj, "status": change(obj.get("status") or {})}
-
-        await self._node.registry.modify(PODS, metadata.name, metadata.namespace, apply, subresource="status")
 
     def _say(self, kind: str, reason: str, message: str) -> None:
         self._node.recorder.record(self._object, kind, reason, message)
