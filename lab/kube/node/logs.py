@@ -16,6 +16,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,13 @@ log = logging.getLogger(__name__)
 FILE_LIMIT = 10 << 20
 LINE_LIMIT = 16 << 10
 _PIPE = 256 << 10
+_PIECE = 64 << 10  # what is copied at a time: larger blocks of memory go back to the kernel when they are freed
 _PAUSE = 0.01  # between reads, so that a chatty container is one wake-up in 10 ms and not one a line
 _SHARE = 4  # a long chunk is followed by a pause of so many times what it took: output gets a fifth of the loop at most
+
+_buffer = bytearray(_PIPE)
+"""What all streams are read into: they are read one after another, in one loop."""
+_view = memoryview(_buffer)
 
 
 class LogFile:
@@ -40,19 +46,19 @@ class LogFile:
         self._followers: set[asyncio.Event] = set()
         self.closed = False
 
-    def append(self, data: bytes) -> None:
-        """Write formatted lines.
+    def append(self, *parts: bytes) -> None:
+        """Write formatted lines, given in parts.
 
         On a full disk they are lost, which is said once: the container must not stop for it.
         """
         try:
-            os.write(self._descriptor, data)
+            os.writev(self._descriptor, parts)
             self._full = False
         except OSError as error:
             if not self._full:
                 log.warning("output of %s is lost: %s", self.path, error.strerror)
             self._full = True
-        self._size += len(data)
+        self._size += sum(map(len, parts))
         if self._size >= self._limit:
             self._rotate()
         for follower in self._followers:
@@ -102,28 +108,36 @@ class StreamReader:
         self._listen()
 
     def _listen(self) -> None:
-        self._timer = None
         self._loop.add_reader(self._descriptor, self._readable)
 
     def _readable(self) -> None:
+        self._loop.remove_reader(self._descriptor)
+        self._read()
+
+    def _read(self) -> None:
+        """Take what the pipe holds, and look again after a pause; listen once it is found empty.
+
+        A container that goes on writing costs a timer for each read, and no change of what the loop listens to.
+        """
+        self._timer = None
         began = time.perf_counter()
         try:
-            data = os.read(self._descriptor, _PIPE)
+            size = os.readv(self._descriptor, [_buffer])
         except BlockingIOError:
+            self._listen()
             return
-        if not data:
+        if not size:
             self.finish()
             return
-        self._take(data)
-        self._loop.remove_reader(self._descriptor)
-        pause = max(_PAUSE if len(data) < _PIPE // 2 else 0, _SHARE * (time.perf_counter() - began))
-        self._timer = self._loop.call_later(pause, self._listen)
+        self._take(size)
+        pause = max(_PAUSE if size < _PIPE // 2 else 0, _SHARE * (time.perf_counter() - began))
+        self._timer = self._loop.call_later(pause, self._read)
 
     def drain(self) -> None:
         """Take what the pipe holds now and stop: the container has ended, and what it wrote is in the pipe."""
         with contextlib.suppress(BlockingIOError, OSError):
-            while not self.ended.done() and (data := os.read(self._descriptor, _PIPE)):
-                self._take(data)
+            while not self.ended.done() and (size := os.readv(self._descriptor, [_buffer])):
+                self._take(size)
         self.finish()
 
     def finish(self) -> None:
@@ -135,29 +149,43 @@ class StreamReader:
         self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
         if self._rest:
-            self._file.append(stamp() + self._middle + self._rest + b"\n")
+            self._file.append(stamp() + self._middle, self._rest, b"\n")
             self._rest = b""
         self.ended.set_result(None)
 
-    def _take(self, data: bytes) -> None:
-        whole, newline, rest = (self._rest + data).rpartition(b"\n")
+    def _take(self, size: int) -> None:
+        """Write the lines that the buffer's first `size` bytes end."""
         now = stamp()
-        text = b""
-        if newline:
-            prefix = now + self._middle
-            text = prefix + whole.replace(b"\n", b"\n" + prefix) + b"\n"
-        while len(rest) >= LINE_LIMIT:
-            text += now + self._partial + rest[:LINE_LIMIT] + b"\n"
-            rest = rest[LINE_LIMIT:]
-        self._rest = rest
-        if text:
-            self._file.append(text)
+        prefix = now + self._middle
+        start = 0
+        while start < size:
+            end = min(start + _PIECE, size)
+            cut = _buffer.rfind(b"\n", start, end)
+            if cut >= 0:
+                lines = self._rest + _view[start:cut]
+                self._file.append(prefix, lines.replace(b"\n", b"\n" + prefix), b"\n")
+                self._rest, end = b"", cut + 1
+            else:
+                self._rest = self._put_parts(self._rest + _view[start:end], now + self._partial)
+            start = end
+
+    def _put_parts(self, line: bytes, prefix: bytes) -> bytes:
+        """Write what is too long to be kept of a line that has not ended; the rest of it."""
+        while len(line) >= LINE_LIMIT:
+            self._file.append(prefix, line[:LINE_LIMIT], b"\n")
+            line = line[LINE_LIMIT:]
+        return line
 
 
 def stamp() -> bytes:
     """Now, as RFC 3339 with nanoseconds."""
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode() + b".%09dZ" % nanoseconds
+    return _second(seconds) + b".%09dZ" % nanoseconds
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> bytes:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode()
 
 
 def forget(directory: Path, number: int) -> None:

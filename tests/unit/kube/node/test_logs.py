@@ -66,6 +66,23 @@ async def test_a_line_that_does_not_end_is_stored_in_parts_and_read_as_one(tmp_p
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(writes=st.lists(st.binary(max_size=70).map(lambda data: data.replace(b"\r", b"\n")), max_size=6))
+async def test_all_that_is_written_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: list[bytes]
+) -> None:
+    monkeypatch.setattr(logs, "_PIECE", 16)  # lines that span several pieces, and pieces of several lines
+    monkeypatch.setattr(logs, "LINE_LIMIT", 24)
+    path = tmp_path / "0.log"
+    path.unlink(missing_ok=True)
+    await written(path, *(write for write in writes if write))
+    whole = b"".join(writes)
+    found = b"".join([chunk async for chunk in logreading.read(path, LogOptions(), None)])
+    # A last line without an end may get one.
+    assert found == whole or (found == whole + b"\n" and not whole.endswith(b"\n"))
+    assert all(CRI.match(line) for line in path.read_bytes().split(b"\n")[:-1])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(lines=st.lists(st.text(alphabet="ab P\t", max_size=9), max_size=12), tail=st.none() | st.integers(0, 14))
 async def test_the_tail_is_the_last_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str], tail: int | None
