@@ -1,4 +1,4 @@
-"""How to reach a cluster: as much of a kubeconfig as certificates, tokens and a server's address."""
+"""How to reach a cluster: as much of a kubeconfig as certificates, tokens, login programs and a server's address."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 
 import requests
 import yaml
+
+from lab.errors import LabError
+from lab.login import Credential, Login
 
 
 class ClusterUnreachable(Exception):  # noqa: N818 - says what is the case, in pytest's report
@@ -33,6 +36,8 @@ def open_session(kubeconfig: Path, scratch: Path) -> tuple[requests.Session, str
     session = requests.Session()
     session.trust_env = False
     session.verify = _file(cluster, "certificate-authority", kubeconfig, scratch) or True
+    if "exec" in user:
+        user = {**user, **_log_in(session, Login(user["exec"], cluster, kubeconfig.parent))}
     certificate = _file(user, "client-certificate", kubeconfig, scratch)
     key = _file(user, "client-key", kubeconfig, scratch)
     if certificate and key:
@@ -40,6 +45,26 @@ def open_session(kubeconfig: Path, scratch: Path) -> tuple[requests.Session, str
     if "token" in user:
         session.headers["Authorization"] = f"Bearer {user['token']}"
     return session, str(cluster["server"]).rstrip("/")
+
+
+def _log_in(session: requests.Session, login: Login) -> dict[str, str]:
+    """Has a token of the login program in each request; gives what it says for the user's own fields."""
+
+    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if token := _credential(login).token:
+            request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+    session.auth = authorize
+    given = {"client-certificate": _credential(login).certificate, "client-key": _credential(login).key}
+    return {f"{field}-data": base64.b64encode(text.encode()).decode() for field, text in given.items() if text}
+
+
+def _credential(login: Login) -> Credential:
+    try:
+        return login.credential()
+    except LabError as error:
+        raise ClusterUnreachable(f"{error.message}\n{error.hint}".strip()) from error
 
 
 def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:

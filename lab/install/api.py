@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lab.errors import LabError
+from lab.login import Login
 
 Object = dict[str, Any]
 _HTTP_OK = 200
@@ -35,12 +36,17 @@ class RequestError(Exception):
 
 @dataclass(frozen=True)
 class Access:
-    """What a kubeconfig says about its current context."""
+    """What a kubeconfig says about its current context. `login` is a user's who has to ask for a token."""
 
     host: str
     port: int
     context: ssl.SSLContext
     token: str | None
+    login: Login | None = None
+
+    def bearer(self) -> str | None:
+        """The token for a request. Raises `LabError` when there is none to be had."""
+        return self.login.credential().token if self.login else self.token
 
 
 class Api:
@@ -116,8 +122,8 @@ class Api:
     @contextlib.contextmanager
     def _request(self, connection: http.client.HTTPSConnection, path: str) -> Iterator[http.client.HTTPResponse]:
         headers = {"Accept": "application/json", "User-Agent": "mesh-lab"}
-        if self._access.token:
-            headers["Authorization"] = f"Bearer {self._access.token}"
+        if token := self._access.bearer():
+            headers["Authorization"] = f"Bearer {token}"
         connection.request("GET", path, headers=headers)
         with connection.getresponse() as response:
             if response.status != _HTTP_OK:
@@ -135,7 +141,7 @@ def _message(body: bytes) -> str:
 
 
 def _read(kubeconfig: Path) -> Access:
-    """Raises `LabError` for a kubeconfig that is missing, broken, or wants a log-in that is not known here."""
+    """Raises `LabError` for a kubeconfig that is missing, broken, or whose user cannot log in."""
     import yaml
 
     try:
@@ -146,9 +152,13 @@ def _read(kubeconfig: Path) -> Access:
         url = urlsplit(cluster["server"])
         trust = _content(cluster, "certificate-authority", kubeconfig)
         certificate, key = _content(user, "client-certificate", kubeconfig), _content(user, "client-key", kubeconfig)
-        if not (certificate and key) and not user.get("token"):
-            raise LabError(f"{kubeconfig}: its user has neither a client certificate nor a token")
-        return Access(url.hostname or "", url.port or 443, _tls(trust, certificate, key), user.get("token"))
+        login = Login(user["exec"], cluster, kubeconfig.parent) if "exec" in user else None
+        if login is not None and not (certificate and key):
+            given = login.credential()
+            certificate, key = given.certificate.encode(), given.key.encode()
+        if not (certificate and key) and not user.get("token") and login is None:
+            raise LabError(f"{kubeconfig}: its user has neither a client certificate, a token nor a login program")
+        return Access(url.hostname or "", url.port or 443, _tls(trust, certificate, key), user.get("token"), login)
     except OSError as error:
         raise LabError(f"cannot read {error.filename or kubeconfig}: {error.strerror or error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, LookupError, yaml.YAMLError, ssl.SSLError) as error:

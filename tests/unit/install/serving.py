@@ -25,6 +25,8 @@ class Quiet(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Ask the test what to say."""
         self.server.paths.append(self.path)
+        if token := self.headers.get("Authorization"):
+            self.server.tokens.append(token)
         answer = self.server.answer(self.path)
         if isinstance(answer, tuple):
             self._document(answer[0], {"kind": "Status", "message": answer[1]})
@@ -54,7 +56,7 @@ class Quiet(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on a free port; `paths` are the requests in their order."""
+    """Listens on a free port; `paths` are the requests in their order, `tokens` what they authorized themselves by."""
 
     daemon_threads = True
 
@@ -62,6 +64,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Quiet)
         self.answer = answer
         self.paths: list[str] = []
+        self.tokens: list[str] = []
         context = keys.server_context()
         self.socket = context.wrap_socket(self.socket, server_side=True)
 

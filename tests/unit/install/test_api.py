@@ -109,7 +109,7 @@ def test_an_error_within_a_watch_is_raised(tmp_path: Path) -> None:
                 "current-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n"
                 "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: u, user: {}}]\n"
             ),
-            "neither a client certificate nor a token",
+            "neither a client certificate, a token nor a login program",
         ),
     ],
 )
