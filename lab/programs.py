@@ -1,17 +1,20 @@
 """Other people's programs: find them, run them within a time limit, pass on what they say.
 
 A program that is not there is reported with what it is for and how to get it. One that fails is quoted. One that hangs
-is ended together with whatever it has started.
+is ended together with whatever it has started. On Linux none outlives this process, not even where that is killed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import os
 import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -129,9 +132,12 @@ def _start(
     command: Sequence[str], environ: Mapping[str, str] | None, *, stdin: bool, apart: bool
 ) -> subprocess.Popen[str]:
     """A process group of its own: a Ctrl-C reaches this process alone, which then ends the whole group."""
+    if shutil.which(command[0], path=(os.environ if environ is None else environ).get("PATH")) is None:
+        reason = errno.EACCES if Path(command[0]).exists() else errno.ENOENT
+        raise LabError(f"cannot run {command[0]}: {os.strerror(reason)}")
     try:
         return subprocess.Popen(
-            command,
+            [*_mortal(), *command],
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if apart else subprocess.STDOUT,
@@ -142,6 +148,16 @@ def _start(
         )
     except OSError as error:
         raise LabError(f"cannot run {command[0]}: {error.strerror}") from error
+
+
+@functools.cache
+def _mortal() -> tuple[str, ...]:
+    """What makes a program end with the thread that starts it; empty where the system has no such thing.
+
+    A killed process cannot end what it has started. setpriv asks the kernel to, and then becomes the program.
+    """
+    found = shutil.which("setpriv") if sys.platform == "linux" else None
+    return (found, "--pdeathsig", "KILL", "--") if found else ()
 
 
 def _lines(process: subprocess.Popen[str], deadline: float, when_silent: Callable[[], None] | None) -> Iterator[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,26 @@ def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
     while lives(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not lives(pid)
+
+
+def test_a_program_does_not_outlive_a_lab_that_is_killed(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    child = f"import os, time; open({str(file)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(300)"
+    code = f"from lab.programs import run; run([{sys.executable!r}, '-S', '-c', {child!r}], timeout=300)"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(programs.__file__).parents[1]) as lab:
+        _until(lambda: file.exists() and file.read_text().endswith("\n"))
+        pid = int(file.read_text())
+        assert lives(pid)
+        lab.kill()
+    assert _until(lambda: not lives(pid))
+
+
+def _until(holds: Callable[[], bool]) -> bool:
+    """Whether it came to hold within 20 seconds."""
+    deadline = time.monotonic() + 20
+    while not (now := holds()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return now
 
 
 def test_a_program_that_ends_while_a_child_holds_its_output_is_not_waited_for_longer_than_the_limit() -> None:
