@@ -32,6 +32,13 @@ _MARGIN_S = 30.0
 _UNINSTALL_S = 180.0
 _BASE: dict[str, Any] = {"meshConfig": {"accessLogFile": "/dev/stdout"}}
 """As the lab's own control plane has it; [istio.values] overrules it."""
+_SMALL_PROXY = {"requests": {"cpu": "10m", "memory": "40Mi"}}
+_SMALL: dict[str, Any] = {
+    "pilot": {"autoscaleEnabled": False, "resources": {"requests": {"cpu": "10m", "memory": "100Mi"}}},
+    "global": {"proxy": {"resources": _SMALL_PROXY}},
+    "gateways": {GATEWAY: {"autoscaleEnabled": False}},
+}
+"""What Istio's demo profile asks of a node. The other profiles are for servers: two cores hold half of the samples."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +124,13 @@ class _Changes:
 
 
 def overlay(istio: Istio, *, gateway: bool) -> dict[str, Any]:
-    """The `IstioOperator` that says what to install."""
+    """The `IstioOperator` that says what to install.
+
+    `gateway` is for a cluster on one machine: an ingress gateway on the nodes' ports, and small requests.
+    """
     spec: dict[str, Any] = {
         "profile": istio.profile,
-        "values": merged(_BASE, istio.values),
+        "values": merged(merged(_BASE, _SMALL if gateway else {}), istio.values),
         "components": {"ingressGateways": [_gateway() if gateway else {"name": GATEWAY, "enabled": False}]},
     }
     if istio.revision:
@@ -149,4 +159,5 @@ def _gateway() -> dict[str, Any]:
         {"name": "http2", "port": 80, "targetPort": 8080, "nodePort": NODE_PORTS["http"], "protocol": "TCP"},
         {"name": "https", "port": 443, "targetPort": 8443, "nodePort": NODE_PORTS["https"], "protocol": "TCP"},
     ]
-    return {"name": GATEWAY, "enabled": True, "k8s": {"service": {"type": "NodePort", "ports": ports}}}
+    kubernetes = {"service": {"type": "NodePort", "ports": ports}, "resources": _SMALL_PROXY}
+    return {"name": GATEWAY, "enabled": True, "k8s": kubernetes}

@@ -35,10 +35,10 @@ class Workload:
 def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, report: Report) -> None:
     """Return when all of `wanted` are ready. `deadline` is in `time.monotonic` seconds.
 
-    While nothing moves for ten seconds, pods that are not ready are reported with their conditions and events.
-    Raises `LabError` at the deadline, with the same particulars.
+    While nothing moves for ten seconds, pods that are not ready are reported with their conditions and events, once
+    as long as these stay the same. Raises `LabError` at the deadline, with the same particulars.
     """
-    waiting = set(wanted)
+    waiting, told = set(wanted), list[str]()
     while True:
         listed = _request(lambda: api.get(_DEPLOYMENTS))
         waiting = _settle(waiting, listed["items"], report)
@@ -57,7 +57,10 @@ def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, r
             # The list at the head of the loop tells whether the API is still there; one that refuses is not pressed.
             time.sleep(_PAUSE_S)
             continue
-        report("\n".join(["still waiting:", *describe(api, waiting)]))
+        lines = describe(api, waiting)
+        if lines != told:
+            report("\n".join(["still waiting:", *lines]))
+        told = lines
     if waiting:
         raise LabError("\n".join(["not all became ready in time:", *describe(api, waiting)]))
 

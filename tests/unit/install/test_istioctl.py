@@ -106,6 +106,15 @@ def test_the_gateway_is_on_the_ports_that_kind_maps_to_the_hosts() -> None:
     }
 
 
+def test_on_one_machine_little_is_asked_for_unless_the_settings_ask_for_more() -> None:
+    istio = Istio(values={"global": {"proxy": {"resources": {"requests": {"cpu": "1"}}}}})
+    spec = overlay(istio, gateway=True)["spec"]
+    assert spec["values"]["global"]["proxy"]["resources"]["requests"] == {"cpu": "1", "memory": "40Mi"}
+    assert spec["values"]["pilot"]["resources"]["requests"]["cpu"] == "10m"
+    assert spec["components"]["ingressGateways"][0]["k8s"]["resources"]["requests"]["cpu"] == "10m"
+    assert overlay(Istio(), gateway=False)["spec"]["values"] == {"meshConfig": {"accessLogFile": "/dev/stdout"}}
+
+
 def test_trees_are_merged_and_the_later_is_right() -> None:
     assert merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "d": {"e": 4}}) == {
         "a": {"b": 9, "c": 2},
