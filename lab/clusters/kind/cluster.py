@@ -294,7 +294,10 @@ _ADVICE = (
         "no space left on device",
         "The disk is full: `docker system df` tells of what, `docker system prune` frees some.",
     ),
-    ("cgroup v2", "Rootless containers need cgroup v2: https://kind.sigs.k8s.io/docs/user/rootless/"),
+    (
+        "rootless provider requires cgroup v2",
+        "Rootless containers need cgroup v2: https://kind.sigs.k8s.io/docs/user/rootless/",
+    ),
     ("Delegate=yes", "Rootless containers need delegated controllers: https://kind.sigs.k8s.io/docs/user/rootless/"),
     ("address already in use", "A port was taken in the meantime: try again, or choose others under [ports]."),
     ("failed to init node with kubeadm", "Often too little memory or a too old kernel: `mesh-lab doctor`."),

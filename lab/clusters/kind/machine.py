@@ -34,6 +34,7 @@ def check(provider: Provider, kind: Kind, inotify: Path = _PROC) -> list[Finding
     checks: tuple[Callable[[], list[Finding]], ...] = (
         lambda: _cores(info.cores),
         lambda: _memory(info.memory_mb, kind),
+        lambda: _cgroups(info.cgroups),
         lambda: _inotify(inotify) if info.local else [],
     )
     return [finding for one in checks for finding in one()]
@@ -60,6 +61,19 @@ def _memory(memory_mb: int, kind: Kind) -> list[Finding]:
             f"{memory_mb} MB of memory for containers; {kind.nodes} node(s), Istio and Bookinfo want {wanted} MB",
             "Set fewer nodes under [kind] in lab.toml, or give the machine more (Docker Desktop: Settings, Resources).",
             fatal=memory_mb < wanted // 2,
+        )
+    ]
+
+
+def _cgroups(version: str) -> list[Finding]:
+    """A kubelet from 1.35 on does not start on version 1 unless it is told to; kind does not tell it."""
+    if version.removeprefix("v") != "1":
+        return []
+    return [
+        Finding(
+            "containers run on cgroup v1: nodes of Kubernetes 1.35 and later do not start there",
+            "Boot with systemd.unified_cgroup_hierarchy=1, or set a node_image of Kubernetes 1.34 under [kind] in "
+            "lab.toml.",
         )
     ]
 

@@ -30,10 +30,11 @@ _PROGRAMS = {"docker": DOCKER, "podman": PODMAN}
 
 @dataclass(frozen=True)
 class Info:
-    """The machine that containers run on; 0 for what is not known. `local`: it is this one."""
+    """The machine that containers run on; 0 or empty for what is not known. `local`: it is this one."""
 
     cores: int
     memory_mb: int
+    cgroups: str
     local: bool
 
 
@@ -69,8 +70,9 @@ class Provider:
         host = document.get("host") or {}
         cores = document.get("NCPU") or host.get("cpus") or 0
         memory = document.get("MemTotal") or host.get("memTotal") or 0
+        cgroups = document.get("CgroupVersion") or host.get("cgroupVersion") or ""
         desktop = "desktop" in str(document.get("OperatingSystem", "")).lower()
-        return Info(int(cores), int(memory) // 2**20, sys.platform == "linux" and not desktop)
+        return Info(int(cores), int(memory) // 2**20, str(cgroups), sys.platform == "linux" and not desktop)
 
     def nodes(self, cluster: str) -> list[Node]:
         """The containers of a kind cluster, by name, whatever state they are in. Raises `LabError`."""
