@@ -17,7 +17,7 @@ import msgspec
 from lab.clusters import holding
 from lab.clusters.base import ClusterStatus, Report
 from lab.clusters.embedded import ports as host_ports
-from lab.clusters.kind import config, machine
+from lab.clusters.kind import config, failure, machine
 from lab.clusters.kind.provider import Node, Provider, choose
 from lab.errors import LabError
 from lab.kubectl import Kubectl
@@ -159,7 +159,8 @@ class KindCluster:
         holding.write(self._state, record)
         limit = self._settings.create_timeout
         command = [kind, "create", "cluster", "--name", self.name, "--config", str(self._state / _CONFIG)]
-        command += ["--kubeconfig", str(self.kubeconfig), "--wait", f"{limit}s"]
+        # Of a node that kind removes itself nobody can tell any more why it did not start.
+        command += ["--kubeconfig", str(self.kubeconfig), "--wait", f"{limit}s", "--retain"]
         try:
             stream(command, timeout=limit + _MARGIN_S, report=report, environ=provider.environ)
             self._await_api(time.monotonic() + _REPAIR_S)
@@ -169,6 +170,7 @@ class KindCluster:
 
     def _abandoned(self, kind: str, provider: Provider, error: BaseException, report: Report) -> BaseException:
         """Remove what was made, or say how to: the reason for the failure comes first."""
+        said = _said(error, provider, self.name) if isinstance(error, ProgramFailedError) else ""
         report("removing what was made")
         by_hand = f"kind delete cluster --name {self.name}"
         try:
@@ -178,7 +180,8 @@ class KindCluster:
         except LabError as trouble:
             after = f"It could not be removed ({trouble.message.splitlines()[0]}); `{by_hand}` does."
         if isinstance(error, ProgramFailedError):
-            return ProgramFailedError(error.message, error.output, hint="\n".join((*_advice(error.output), after)))
+            known = failure.advice(f"{error.output}\n{said}")
+            return ProgramFailedError(said, error.output, hint="\n".join((*known, after)))
         if isinstance(error, LabError):
             return LabError(error.message, hint="\n".join(filter(None, (error.hint, after))))
         if isinstance(error, KeyboardInterrupt):
@@ -284,26 +287,11 @@ def _states(nodes: list[Node]) -> str:
     return ", ".join(f"{node.name}: {node.state}" for node in nodes)
 
 
-_ADVICE = (
-    (
-        "failed to pull image",
-        "No way to the registry? [kind.registry_mirrors] in lab.toml, or pull the node image by hand.",
-    ),
-    ("too many open files", "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512"),
-    (
-        "no space left on device",
-        "The disk is full: `docker system df` tells of what, `docker system prune` frees some.",
-    ),
-    (
-        "rootless provider requires cgroup v2",
-        "Rootless containers need cgroup v2: https://kind.sigs.k8s.io/docs/user/rootless/",
-    ),
-    ("Delegate=yes", "Rootless containers need delegated controllers: https://kind.sigs.k8s.io/docs/user/rootless/"),
-    ("address already in use", "A port was taken in the meantime: try again, or choose others under [ports]."),
-    ("failed to init node with kubeadm", "Often too little memory or a too old kernel: `mesh-lab doctor`."),
-)
-
-
-def _advice(output: str) -> list[str]:
-    """What kind's known messages usually mean."""
-    return [advice for sign, advice in _ADVICE if sign.lower() in output.lower()]
+def _said(error: ProgramFailedError, provider: Provider, name: str) -> str:
+    """What failed and why, as far as kind and the nodes that it has left tell."""
+    lines = failure.reason(error.output)
+    try:
+        nodes = failure.kubelets(provider, provider.nodes(name))
+    except LabError:
+        nodes = []
+    return "\n".join([error.message.splitlines()[0], *lines, *nodes] if lines else [error.message, *nodes])

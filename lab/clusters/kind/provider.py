@@ -85,6 +85,11 @@ class Provider:
         """Start containers that were stopped. Raises `LabError`."""
         run([self.path, "start", *names], timeout=_START_S, environ=self.environ)
 
+    def journal(self, node: str, unit: str) -> str:
+        """The end of a systemd unit's journal on a node, the messages alone. Raises `LabError`."""
+        command = [self.path, "exec", node, "journalctl", "--unit", unit, "--output", "cat", "--no-pager"]
+        return run([*command, "--lines", "200"], timeout=_QUICK_S, environ=self.environ)
+
     def has_image(self, image: str) -> bool:
         """Whether an image is in the local store."""
         try:

@@ -1,4 +1,4 @@
-"""kind and docker as they speak: kind v0.31.0 without a terminal, docker 28."""
+"""kind and docker as they speak: what kind v0.33.0 and docker 28 printed without a terminal."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ NODES = "nodes"
 RUNNING = f"{NAME}-control-plane\trunning\n"
 STOPPED = f"{NAME}-control-plane\texited\n"
 CREATED = [
+    "using docker due to KIND_EXPERIMENTAL_PROVIDER\n",
     f'Creating cluster "{NAME}" ...\n',
-    " • Ensuring node image (kindest/node:v1.35.0) 🖼  ...\n",
-    " ✓ Ensuring node image (kindest/node:v1.35.0) 🖼\n",
+    " • Ensuring node image (kindest/node:v1.35.0) 🖼️  ...\n",
+    " ✓ Ensuring node image (kindest/node:v1.35.0) 🖼️\n",
     " • Preparing nodes 📦   ...\n",
     " ✓ Preparing nodes 📦 \n",
     " • Writing configuration 📜  ...\n",
@@ -28,35 +29,83 @@ CREATED = [
     " ✓ Waiting ≤ 10m0s for control-plane = Ready ⏳\n",
     " • Ready after 16s 💚\n",
     f'Set kubectl context to "kind-{NAME}"\n',
+    "You can now use your cluster with:\n",
+    "\n",
+    f"kubectl cluster-info --context kind-{NAME} --kubeconfig kubeconfig\n",
 ]
+CGROUP_V1 = (
+    "cgroup v1 is deprecated in Kubernetes and will not be supported in a future kind release, "
+    "please upgrade to cgroup v2\n"
+)
 PULL_FAILED = [
-    *CREATED[:2],
-    " ✗ Ensuring node image (kindest/node:v1.35.0) 🖼\n",
+    CREATED[0],
+    CGROUP_V1,
+    *CREATED[1:3],
+    " ✗ Ensuring node image (kindest/node:v1.35.0) 🖼️\n",
     (
         'ERROR: failed to create cluster: failed to pull image "kindest/node:v1.35.0": '
         'command "docker pull kindest/node:v1.35.0" failed with error: exit status 1\n'
     ),
-    'Command Output: Error response from daemon: Get "https://registry-1.docker.io/v2/": context deadline exceeded\n',
+    (
+        'Command Output: Error response from daemon: Get "https://registry-1.docker.io/v2/": dial tcp: '
+        "lookup registry-1.docker.io on 192.0.2.53:53: no such host\n"
+    ),
 ]
 KUBEADM_FAILED = [
-    *CREATED[:7],
+    *CREATED[:9],
     " ✗ Starting control-plane 🕹️\n",
     (
         'ERROR: failed to create cluster: failed to init node with kubeadm: command "docker exec --privileged '
-        f'{NAME}-control-plane kubeadm init --config=/kind/kubeadm.conf" failed with error: exit status 1\n'
+        f'{NAME}-control-plane kubeadm init --config=/kind/kubeadm.conf --skip-token-print --v=6" '
+        "failed with error: exit status 1\n"
     ),
+    (
+        "Command Output: I1122 21:16:26.967785     193 initconfiguration.go:260] "
+        'loading configuration from "/kind/kubeadm.conf"\n'
+    ),
+    "[init] Using Kubernetes version: v1.35.0\n",
+    "I1122 21:16:26.975548     193 certs.go:111] creating a new certificate authority for ca\n",
+    '[certs] Generating "ca" certificate and key\n',
+    ("[kubelet-check] Waiting for a healthy kubelet at http://127.0.0.1:10248/healthz. This can take up to 4m0s\n"),
+    (
+        "error: error execution phase wait-control-plane: failed while waiting for the kubelet to start: The HTTP call "
+        "equal to 'curl -sSL http://127.0.0.1:10248/healthz' returned error: connect: connection refused\n"
+    ),
+    *(
+        line
+        for number in range(12)
+        for line in (
+            "k8s.io/kubernetes/cmd/kubeadm/app/cmd/phases/workflow.(*Runner).Run.func1\n",
+            f"\t/src/k8s.io/kubernetes/cmd/kubeadm/app/cmd/phases/workflow/runner.go:{number}\n",
+        )
+    ),
+    "[kubelet-check] The kubelet is not healthy after 4m0.000483624s\n",
+    "Unfortunately, an error has occurred, likely caused by:\n",
+    "\t- The kubelet is not running\n",
 ]
+KUBELET_ERROR = (
+    "failed to validate kubelet configuration, error: kubelet is configured to not run on a host using cgroup v1. "
+    "cgroup v1 support is unsupported and will be removed in a future release"
+)
+KUBELET_JOURNAL = f"""Started kubelet.service - kubelet: The Kubernetes Node Agent.
+E1122 21:22:37.693892     337 run.go:72] "command failed" err="{KUBELET_ERROR}"
+kubelet.service: Main process exited, code=exited, status=1/FAILURE
+kubelet.service: Failed with result 'exit-code'.
+"""
 DAEMON_AWAY = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
 DENIED = (
     "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock: "
     'Get "http://%2Fvar%2Frun%2Fdocker.sock/v1.50/info": dial unix /var/run/docker.sock: connect: permission denied'
 )
+DELETED = [f'Deleting cluster "{NAME}" ...\n', f'Deleted nodes: ["{NAME}-control-plane"]\n']
+LOADED = f'Image: "mesh-lab/apps" with ID "sha256:1" not yet present on node "{NAME}-control-plane", loading...\n'
 KUBECONFIG = "apiVersion: v1\nkind: Config\n"
 
 
-def info(cores: int = 4, memory_mb: int = 8192) -> str:
+def info(cores: int = 4, memory_mb: int = 8192, cgroups: str = "2") -> str:
     """The part of `docker info` that the lab reads."""
-    return json.dumps({"NCPU": cores, "MemTotal": memory_mb * 2**20, "OperatingSystem": "Debian GNU/Linux 12"}) + "\n"
+    known = {"NCPU": cores, "MemTotal": memory_mb * 2**20, "CgroupVersion": cgroups}
+    return json.dumps({**known, "OperatingSystem": "Debian GNU/Linux 12 (bookworm)"}) + "\n"
 
 
 def healthy(tools: StandIns) -> None:
@@ -64,14 +113,15 @@ def healthy(tools: StandIns) -> None:
     tools.add(
         "kind",
         answer("create", "cluster", err=CREATED, writes={NODES: RUNNING}),
-        answer("delete", "cluster", err=[f'Deleting cluster "{NAME}" ...\n', "Deleted nodes\n"], removes=[NODES]),
-        answer("get", "kubeconfig", out=KUBECONFIG),
-        answer("load", "docker-image", err=['Image: "mesh-lab/apps" with ID "sha256:1" not yet present, loading...\n']),
+        answer("delete", "cluster", err=[CREATED[0], *DELETED], removes=[NODES]),
+        answer("get", "kubeconfig", out=KUBECONFIG, err=[CREATED[0]]),
+        answer("load", "docker-image", err=[CREATED[0], LOADED]),
     )
     tools.add(
         "docker",
         answer("info", out=info()),
         answer("ps", print_files=[NODES]),
         answer("start", writes={NODES: RUNNING}),
+        answer("exec", f"{NAME}-control-plane", "journalctl", "--unit", "kubelet", out=KUBELET_JOURNAL),
         answer("image", "inspect", out="sha256:1\n"),
     )

@@ -23,6 +23,7 @@ from tests.unit.clusters.kind_standins import (
     DAEMON_AWAY,
     DENIED,
     KUBEADM_FAILED,
+    KUBELET_ERROR,
     NAME,
     NODES,
     PULL_FAILED,
@@ -131,7 +132,7 @@ def test_nodes_and_zones_and_the_image_come_from_the_settings(lab: Lab, tools: S
 
 @pytest.mark.parametrize(
     ("output", "advice"),
-    [(PULL_FAILED, "[kind.registry_mirrors]"), (KUBEADM_FAILED, "too little memory")],
+    [(PULL_FAILED, "[kind.registry_mirrors]"), (KUBEADM_FAILED, "systemd.unified_cgroup_hierarchy=1")],
 )
 def test_when_kind_fails_its_words_are_shown_and_nothing_is_left(
     cluster: KindCluster, lab: Lab, tools: StandIns, output: list[str], advice: str
@@ -141,10 +142,36 @@ def test_when_kind_fails_its_words_are_shown_and_nothing_is_left(
         cluster.up(quiet)
     assert "ERROR: failed to create cluster" in failure.value.message
     assert advice in failure.value.hint
+    assert "ootless" not in failure.value.hint
     assert "Nothing of it is left." in failure.value.hint
     assert verbs(tools) == ["create", "delete"]
     assert not cluster.status().running
     assert not (lab.state_dir / holding.RECORD).exists()
+
+
+def test_of_all_that_kubeadm_logs_the_reason_is_shown_and_what_the_kubelet_said(
+    cluster: KindCluster, tools: StandIns
+) -> None:
+    tools.prefer("kind", answer("create", "cluster", err=KUBEADM_FAILED, code=1, writes={NODES: RUNNING}))
+    with pytest.raises(LabError) as failure:
+        cluster.up(quiet)
+    lines = failure.value.message.splitlines()
+    assert lines[0] == "`kind create cluster --name ...` failed with exit code 1"
+    assert lines[1].startswith("ERROR: failed to create cluster: failed to init node with kubeadm")
+    assert lines[2].startswith("[kubelet-check] Waiting for a healthy kubelet")
+    assert lines[3].startswith("error: error execution phase wait-control-plane")
+    assert lines[4:7] == [line.rstrip() for line in KUBEADM_FAILED[-3:]]
+    assert lines[7:] == [f'the kubelet of {NODE}: "command failed" err="{KUBELET_ERROR}"']
+    create = tools.calls("kind")[0]
+    assert "--retain" in create
+
+
+def test_a_kubelet_that_cannot_be_asked_hides_no_other_reason(cluster: KindCluster, tools: StandIns) -> None:
+    tools.prefer("kind", answer("create", "cluster", err=PULL_FAILED, code=1, writes={NODES: RUNNING}))
+    tools.prefer("docker", answer("exec", err=["Error response from daemon: container is not running\n"], code=1))
+    with pytest.raises(LabError, match="no such host") as failure:
+        cluster.up(quiet)
+    assert "the kubelet of" not in failure.value.message
 
 
 def test_when_even_the_removal_fails_the_command_for_it_is_told(cluster: KindCluster, tools: StandIns) -> None:
@@ -163,7 +190,7 @@ def test_a_kind_that_hangs_is_ended_with_all_that_it_started(
 ) -> None:
     monkeypatch.setattr(kind_cluster, "_MARGIN_S", 0.0)
     lab = Lab(msgspec.structs.replace(lab.settings, kind=Kind(create_timeout=1)), lab.directory)
-    tools.prefer("kind", answer("create", "cluster", err=KUBEADM_FAILED[:4], hangs=True, pid="pid"))
+    tools.prefer("kind", answer("create", "cluster", err=KUBEADM_FAILED[:5], hangs=True, pid="pid"))
     with pytest.raises(LabError, match="did not end within 1 s") as failure:
         KindCluster(lab, tools.environ, inotify).up(quiet)
     assert "Preparing nodes" in failure.value.message
@@ -269,6 +296,16 @@ def test_a_machine_that_is_too_small_is_refused(
     with pytest.raises(LabError, match=told):
         cluster.up(quiet)
     assert verbs(tools) == []
+
+
+@pytest.mark.parametrize("cgroups", ["1", "v1"])
+def test_cgroup_v1_is_a_warning_with_what_to_do(cluster: KindCluster, tools: StandIns, cgroups: str) -> None:
+    tools.prefer("docker", answer("info", out=info(cgroups=cgroups)))
+    said: list[str] = []
+    assert cluster.up(said.append)
+    (warning,) = [line for line in said if line.startswith("warning")]
+    assert "nodes of Kubernetes 1.35 and later do not start there" in warning
+    assert "systemd.unified_cgroup_hierarchy=1" in warning
 
 
 def test_low_inotify_limits_are_a_warning_with_the_command(cluster: KindCluster, inotify: Path) -> None:
