@@ -11,7 +11,7 @@ import yaml
 from lab.harness.api import ApiError, CommandFailed, Object
 from lab.harness.kubeconfig import ClusterUnreachable
 from lab.harness.mesh import Mesh
-from lab.harness.proxies import SIDECAR, Proxy
+from lab.harness.proxies import SIDECAR, Proxy, running_containers
 
 KINDS = (
     ("apps/v1", "Deployment"),
@@ -61,16 +61,18 @@ def _objects(mesh: Mesh, summary: list[str]) -> list[Object]:
 
 
 def _pod_line(pod: Object) -> str:
+    status, names = pod.get("status", {}), {container["name"] for container in running_containers(pod)}
     states = [
-        f"{status['name']}: {'ready' if status.get('ready') else status.get('state')}"
-        for status in pod.get("status", {}).get("containerStatuses", [])
+        f"{one['name']}: {'ready' if one.get('ready') else one.get('state')}"
+        for one in (*status.get("containerStatuses", []), *status.get("initContainerStatuses", []))
+        if one["name"] in names or not one.get("ready")
     ]
-    return f"pod {pod['metadata']['name']}: {pod.get('status', {}).get('phase')}; {'; '.join(states)}"
+    return f"pod {pod['metadata']['name']}: {status.get('phase')}; {'; '.join(states)}"
 
 
 def _pod_files(mesh: Mesh, pod: Object, folder: Path, summary: list[str]) -> None:
     name = pod["metadata"]["name"]
-    containers = [container["name"] for container in pod["spec"]["containers"]]
+    containers = [container["name"] for container in running_containers(pod)]
     for container in containers:
         try:
             lines = mesh.logs(name, container).splitlines()[-LOG_LINES:]

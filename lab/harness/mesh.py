@@ -191,8 +191,10 @@ class Mesh:
     def _unready(self, deployments: Items) -> str:
         lines = [f"  {name}: {obj.get('status', {})}" for name, obj in deployments.items()]
         for pod in self.api.list_all("v1", "Pod", self.namespace):
-            states = [s.get("state", {}) for s in pod.get("status", {}).get("containerStatuses", [])]
-            lines.append(f"  pod {pod['metadata']['name']}: {pod.get('status', {}).get('phase')} {states}")
+            status = pod.get("status", {})
+            containers = (*status.get("initContainerStatuses", []), *status.get("containerStatuses", []))
+            states = [one.get("state", {}) for one in containers]
+            lines.append(f"  pod {pod['metadata']['name']}: {status.get('phase')} {states}")
         return "\n".join(lines)
 
     def pods(self, app: str, version: str = "") -> list[Object]:

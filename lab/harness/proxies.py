@@ -17,6 +17,12 @@ METRICS_PORT = 15090
 ADMIN_SECONDS = 30.0
 
 
+def running_containers(pod: Object) -> list[Object]:
+    """The containers that run as long as a pod does: Istio's native sidecars are init containers."""
+    spec = pod["spec"]
+    return [*spec["containers"], *(c for c in spec.get("initContainers", []) if c.get("restartPolicy") == "Always")]
+
+
 class Proxy:
     """The Envoy beside (or in) a pod."""
 
@@ -53,15 +59,11 @@ class Proxy:
 
     def _way_in(self) -> tuple[str, str]:
         """A container of the pod, and its program that reaches Envoy: Istio's image and the lab's have one."""
-        images = {c["name"]: c["image"] for c in self._containers()}
+        images = {c["name"]: c["image"] for c in running_containers(self._pod)}
         for name, image in images.items():
             if "mesh-lab/" in image:
                 return name, "mesh-lab-app"
         return SIDECAR, "pilot-agent"
-
-    def _containers(self) -> list[Object]:
-        spec = self._pod["spec"]
-        return [*spec["containers"], *(c for c in spec.get("initContainers", []) if c.get("restartPolicy") == "Always")]
 
     def stats(self, pattern: str = "") -> dict[str, int]:
         """Counters and gauges whose name matches a regular expression, by name."""

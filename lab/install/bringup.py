@@ -13,7 +13,7 @@ from lab.clusters.base import Report
 from lab.errors import LabError
 from lab.install.api import Api, Object, RequestError
 from lab.install.istiod import MeshState, OwnStatus, await_mesh
-from lab.install.readiness import Workload, await_deployments
+from lab.install.readiness import Workload, await_deployments, running_containers
 from lab.kubectl import Applied, Kubectl
 
 MESH = ("mesh",)
@@ -70,8 +70,8 @@ def live_pods(api: Api) -> list[Object]:
 
 
 def has_proxy(pod: Object) -> bool:
-    """Whether a proxy runs in the pod, be it a sidecar or a gateway."""
-    return any(container["name"] == PROXY_CONTAINER for container in pod["spec"]["containers"])
+    """Whether a proxy runs in the pod, be it a gateway or a sidecar of either kind."""
+    return any(container["name"] == PROXY_CONTAINER for container in running_containers(pod))
 
 
 def _files(manifests: Path, names: tuple[str, ...]) -> list[Path]:

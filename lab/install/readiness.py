@@ -84,10 +84,18 @@ def describe(api: Api, waiting: Iterable[Workload]) -> list[str]:
     return lines
 
 
+def running_containers(pod: Object) -> list[Object]:
+    """The containers that run as long as a pod does: with Istio's native sidecars the proxy is an init container."""
+    spec = pod["spec"]
+    sidecars = [c for c in spec.get("initContainers", []) if c.get("restartPolicy") == "Always"]
+    return [*spec.get("containers", []), *sidecars]
+
+
 def ready_containers(pod: Object) -> tuple[int, int]:
-    """How many of a pod's containers are ready, and how many it has: kubectl's READY column."""
-    statuses = pod.get("status", {}).get("containerStatuses", [])
-    return sum(1 for status in statuses if status.get("ready")), len(pod["spec"].get("containers", []))
+    """How many of a pod's running containers are ready, and how many it has: kubectl's READY column."""
+    status, names = pod.get("status", {}), {container["name"] for container in running_containers(pod)}
+    statuses = (*status.get("containerStatuses", []), *status.get("initContainerStatuses", []))
+    return sum(1 for one in statuses if one["name"] in names and one.get("ready")), len(names)
 
 
 def _settle(waiting: set[Workload], deployments: Iterable[Object], report: Report) -> set[Workload]:

@@ -7,12 +7,13 @@ import pytest
 from lab.harness.api import Api, Object
 from lab.harness.mesh import Mesh
 from lab.harness.namespaces import Namespaces
+from lab.harness.proxies import running_containers
 
 INJECT = "sidecar.istio.io/inject"
 
 
 def containers(pod: Object) -> set[str]:
-    return {container["name"] for container in pod["spec"]["containers"]}
+    return {container["name"] for container in running_containers(pod)}
 
 
 @pytest.fixture(scope="module")

@@ -64,10 +64,11 @@ def cluster(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
 
 def pod(name: str, *ready: bool) -> dict[str, Any]:
+    statuses = [{"name": f"c{i}", "ready": one} for i, one in enumerate(ready)]
     return {
         "metadata": {"namespace": "default", "name": name},
-        "spec": {"containers": [{"name": f"c{i}"} for i in range(len(ready))]},
-        "status": {"phase": "Running", "podIP": "10.244.0.7", "containerStatuses": [{"ready": r} for r in ready]},
+        "spec": {"containers": [{"name": status["name"]} for status in statuses]},
+        "status": {"phase": "Running", "podIP": "10.244.0.7", "containerStatuses": statuses},
     }
 
 

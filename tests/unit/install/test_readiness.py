@@ -12,7 +12,8 @@ import pytest
 from lab.errors import LabError
 from lab.install import readiness
 from lab.install.api import Api
-from lab.install.readiness import Workload, await_deployments, is_ready
+from lab.install.bringup import has_proxy
+from lab.install.readiness import Workload, await_deployments, is_ready, ready_containers
 from tests.unit.install.serving import serve
 
 
@@ -156,3 +157,19 @@ def test_an_api_that_goes_away_is_told(tmp_path: Path, monkeypatch: pytest.Monke
         pass
     with Api(kubeconfig) as api, pytest.raises(LabError, match=r"the cluster's API: .* does not answer"):
         await_deployments(api, {Workload("default", "a")}, time.monotonic() + 10, lambda _: None)
+
+
+def test_a_native_sidecar_counts_as_a_container_and_as_a_proxy() -> None:
+    pod = {
+        "spec": {
+            "containers": [{"name": "details"}],
+            "initContainers": [{"name": "istio-init"}, {"name": "istio-proxy", "restartPolicy": "Always"}],
+        },
+        "status": {
+            "containerStatuses": [{"name": "details", "ready": False}],
+            "initContainerStatuses": [{"name": "istio-init", "ready": True}, {"name": "istio-proxy", "ready": True}],
+        },
+    }
+    assert ready_containers(pod) == (1, 2)
+    assert has_proxy(pod)
+    assert not has_proxy({"spec": {"containers": [{"name": "a"}], "initContainers": [{"name": "istio-proxy"}]}})
