@@ -12,7 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog, AccessLogFilter, HeaderFilter, LogTypeFilter
+from envoy.config.accesslog.v3.accesslog_pb2 import (
+    AccessLog,
+    AccessLogFilter,
+    AndFilter,
+    HeaderFilter,
+    LogTypeFilter,
+    OrFilter,
+)
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
 from envoy.config.core.v3.base_pb2 import DataSource, HeaderValue, HeaderValueOption
 from envoy.config.core.v3.substitution_format_string_pb2 import SubstitutionFormatString
@@ -64,7 +71,11 @@ The other peer is last, since a server may have it from outside: it cannot distu
 """
 
 _PEER_KEY = "istio.peer"
-_GRPC = RegexMatcher(regex=r"application/grpc([+;].*)?")
+# Of a content type. The prefix decides for nearly all requests, at a fraction of what the expression costs.
+_GRPC = (
+    StringMatcher(prefix="application/grpc"),
+    StringMatcher(safe_regex=RegexMatcher(regex=r"application/grpc([+;].*)?")),
+)
 
 
 @dataclass(frozen=True)
@@ -155,14 +166,23 @@ def _http_metrics(labels: str, spoken: Literal["http", "grpc"]) -> AccessLog:
     ]
     counters = [_count("requests_total", labels)]
     log = _stats(StatsConfig(stat_prefix=STAT_PREFIX, counters=counters, histograms=histograms))
-    content = HeaderMatcher(
-        name="content-type",
-        string_match=StringMatcher(safe_regex=_GRPC),
-        invert_match=spoken != "grpc",
-        treat_missing_header_as_empty=True,
-    )
-    log.filter.header_filter.CopyFrom(HeaderFilter(header=content))
+    log.filter.CopyFrom(_that_is_grpc() if spoken == "grpc" else _that_is_not_grpc())
     return log
+
+
+def _that_is_grpc() -> AccessLogFilter:
+    return AccessLogFilter(and_filter=AndFilter(filters=[_content(matcher) for matcher in _GRPC]))
+
+
+def _that_is_not_grpc() -> AccessLogFilter:
+    return AccessLogFilter(or_filter=OrFilter(filters=[_content(matcher, invert=True) for matcher in _GRPC]))
+
+
+def _content(matcher: StringMatcher, *, invert: bool = False) -> AccessLogFilter:
+    header = HeaderMatcher(
+        name="content-type", string_match=matcher, invert_match=invert, treat_missing_header_as_empty=True
+    )
+    return AccessLogFilter(header_filter=HeaderFilter(header=header))
 
 
 def _tcp_metrics(labels: str) -> list[AccessLog]:
