@@ -26,6 +26,8 @@ LINE_LIMIT = 16 << 10
 _PIPE = 256 << 10
 _PIECE = 64 << 10  # what is copied at a time: larger blocks of memory go back to the kernel when they are freed
 _PAUSE = 0.01  # between reads, so that a chatty container is one wake-up in 10 ms and not one a line
+_LONGEST_PAUSE = 0.05  # where that is not for a few lines: so long can a follower lag behind a stream of output
+_FEW = 4 << 10
 _SHARE = 4  # a long chunk is followed by a pause of so many times what it took: output gets a fifth of the loop at most
 
 _buffer = bytearray(_PIPE)
@@ -105,6 +107,8 @@ class StreamReader:
         os.set_blocking(descriptor, False)
         with contextlib.suppress(OSError):  # the user's pipes may be at their limit; the usual size does
             fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE)
+        self._half_full = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ) // 2
+        self._last_read = 0.0
         self._listen()
 
     def _listen(self) -> None:
@@ -130,8 +134,15 @@ class StreamReader:
             self.finish()
             return
         self._take(size)
-        pause = max(_PAUSE if size < _PIPE // 2 else 0, _SHARE * (time.perf_counter() - began))
+        pause = max(self._until_half_full(size, began), _SHARE * (time.perf_counter() - began))
         self._timer = self._loop.call_later(pause, self._read)
+
+    def _until_half_full(self, size: int, now: float) -> float:
+        """Seconds until the pipe is about half full at the rate since the last read: it is wake-ups that cost."""
+        since, self._last_read = now - self._last_read, now
+        if size >= self._half_full:
+            return 0
+        return _PAUSE if size < _FEW else min(max(_PAUSE, since * self._half_full / size), _LONGEST_PAUSE)
 
     def drain(self) -> None:
         """Take what the pipe holds now and stop: the container has ended, and what it wrote is in the pipe."""
