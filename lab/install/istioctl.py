@@ -30,7 +30,10 @@ NAMESPACE = "istio-system"
 GATEWAY = "istio-ingressgateway"
 _MARGIN_S = 30.0
 _UNINSTALL_S = 180.0
-_BASE: dict[str, Any] = {"meshConfig": {"accessLogFile": "/dev/stdout"}}
+_BASE: dict[str, Any] = {
+    "meshConfig": {"accessLogFile": "/dev/stdout"},
+    "global": {"istiod": {"enableAnalysis": True}},
+}
 """As the lab's own control plane has it; [istio.values] overrules it."""
 _SMALL_PROXY = {"requests": {"cpu": "10m", "memory": "40Mi"}}
 _SMALL: dict[str, Any] = {

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-Object = dict[str, Any]
+from lab.harness.workloads import IMAGE
 
-SHELL_IMAGE = "busybox"
+Object = dict[str, Any]
 
 
 def shell(script: str, *, name: str = "main", **more: Any) -> Object:
-    """A container that runs a shell script."""
+    """A container that runs a shell script; the image is one that is there, whatever registries are out of reach."""
     return {
         "name": name,
-        "image": SHELL_IMAGE,
+        "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "command": ["sh", "-c", script],
         **more,
@@ -30,7 +30,7 @@ def echo(name: str = "echo", version: str = "v1") -> Object:
     """A container with an echo server."""
     return {
         "name": name,
-        "image": "mesh-lab/apps",
+        "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "command": ["mesh-lab-app", "echo", "--port", "8080"],
         "env": [{"name": "VERSION", "value": version}],

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lab.harness.api import Reference
+from lab.harness.api import ApiError, Object, Reference
 from lab.harness.assertions import assert_all
 from lab.harness.convergence import eventually
 from lab.harness.mesh import ConfigurationRejected, Mesh
@@ -50,7 +50,7 @@ spec:
     - destination: {{host: echo}}
       {line}
 """
-MISTAKES = {
+MISTAKES: dict[str, tuple[str, ...]] = {
     "not YAML": ("a: [", "error converting YAML to JSON"),
     "unknown kind": ("apiVersion: v1\nkind: Gizmo\nmetadata: {name: a}\n", 'no matches for kind "Gizmo"'),
     "unknown field": (POD.format(line="colour: red"), 'unknown field "spec.containers[0].colour"'),
@@ -59,7 +59,7 @@ MISTAKES = {
         "spec.containers.ports.containerPort of type int32",
     ),
     "bad enum value": (POD.format(line="imagePullPolicy: Sometimes"), "spec.containers[0].imagePullPolicy"),
-    "negative weight": (SERVICE.format(line="weight: -1"), "spec.http[0].route[0].weight"),
+    "negative weight": (SERVICE.format(line="weight: -1"), "spec.http[0].route[0].weight", "weight -1 < 0"),
     "unknown field of the mesh": (SERVICE.format(line="wieght: 1"), 'unknown field "spec.http[0].route[0].wieght"'),
     "bad name": ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Not_A_Name}\n", "metadata.name"),
 }
@@ -67,10 +67,11 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_manifest_is_refused_with_the_place_of_its(shop: Mesh, mistake: str) -> None:
-    manifest, message = MISTAKES[mistake]
+    manifest, *messages = MISTAKES[mistake]
     done = apply(shop, manifest)
     assert done.returncode == 1
-    assert message in done.stderr
+    # Istio's webhook names a bad value, where the lab's schema names its field.
+    assert any(message in done.stderr for message in messages), done.stderr
 
 
 def test_a_route_to_a_missing_subset_is_reported_on_the_resource(shop: Mesh) -> None:
@@ -99,14 +100,23 @@ def test_what_envoy_rejects_is_reported_and_the_last_good_configuration_stays(sh
         ref,
     ):
         bad = virtual_service("echo", route(to("echo"), match=[{"uri": {"regex": "(unclosed"}}]))
-        shop.apply(bad)
-        with pytest.raises(ConfigurationRejected):
-            shop.wait_live(ref)
+        told = _rejection(shop, ref, bad)
         results = client.send("http://echo", 10, show_header=["x-good"])
         assert_all(results)
         assert [result.headers for result in results] == [{"x-good": "yes"}] * 10
-        assert "echo" in eventually(lambda: _reports(shop, ref), timeout=10, why="the rejection is reported")
+        assert "missing" in told
     assert_all(client.send("http://echo", 5))
+
+
+def _rejection(shop: Mesh, ref: Reference, bad: Object) -> str:
+    """What is said of it: by Istio's webhook at once, which parses such expressions, or else on the resource."""
+    try:
+        shop.apply(bad)
+    except ApiError as refusal:
+        return refusal.message
+    with pytest.raises(ConfigurationRejected):
+        shop.wait_live(ref)
+    return eventually(lambda: _reports(shop, ref), timeout=10, why="the rejection is reported")
 
 
 def test_a_gateway_that_nobody_has_is_reported(shop: Mesh) -> None:

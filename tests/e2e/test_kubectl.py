@@ -13,6 +13,7 @@ import yaml
 
 from lab.harness.commands import Running
 from lab.harness.mesh import Mesh
+from lab.harness.workloads import IMAGE
 
 from .pods import deployment, echo, pod, shell
 
@@ -105,7 +106,7 @@ def test_get_watches(own: Kubectl) -> None:
 
 def test_describe_tells_of_a_pod_and_its_events(kubectl: Kubectl) -> None:
     described = kubectl("describe", "pod", "talker")
-    for expected in ("Name:             talker", "Status:           Running", "busybox", "Scheduled", "Started"):
+    for expected in ("Name:             talker", "Status:           Running", IMAGE, "Scheduled", "Started"):
         assert expected in described
     assert "Replicas:" in kubectl("describe", "deployment", "web")
 
