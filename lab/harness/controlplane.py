@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from lab import forwarding, istiostatus
 from lab.harness.api import Api, ApiError, Object, Reference
 from lab.harness.kubeconfig import ClusterUnreachable
+from lab.harness.workloads import DRAIN_SECONDS
 
 SERVICE = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"
 OWN_IMAGE = "mesh-lab/istiod"
@@ -15,6 +16,11 @@ LONGEST_SECONDS = 5.0
 PAUSE_SECONDS = 0.1
 SERVICE_UNAVAILABLE = 503
 ASK_SECONDS = 10.0
+OF_LISTENERS = ("AuthorizationPolicy", "PeerAuthentication")
+
+
+class NobodyServesError(ClusterUnreachable):
+    """No istiod can be asked at present."""
 
 
 class ControlPlane(Protocol):
@@ -73,15 +79,21 @@ class Istio:
         self._api = api
         self._ports: dict[tuple[str, str], int] = {}
         self._seen: dict[Reference, tuple[str | None, float]] = {}
+        self._synced_since: dict[Reference, float] = {}
 
     def state(self, ref: Reference, wait: float) -> dict[str, Any]:
         """See `ControlPlane`."""
         deadline = time.monotonic() + min(wait, LONGEST_SECONDS)
         while True:
-            state = self._state(ref)
+            try:
+                state = self._state(ref)
+            except NobodyServesError:
+                # It may be starting again.
+                state = {"found": False, "live": False, "resource_version": "none", "proxies": []}
             if state["live"]:
                 # The next wait is about another change, and has a settling time of its own.
                 self._seen.pop(ref, None)
+                self._synced_since.pop(ref, None)
                 return state
             if time.monotonic() >= deadline:
                 return state
@@ -104,9 +116,20 @@ class Istio:
         return {
             "found": version is not None,
             "resource_version": version or "0",
-            "live": settled and all(report.synced for report in reports),
+            "live": self._drained(ref, synced=settled and all(report.synced for report in reports)),
             "proxies": [_proxy(report, settled=settled) for report in reports],
         }
+
+    def _drained(self, ref: Reference, *, synced: bool) -> bool:
+        """Whether no connection is left to what was in force before the proxies had acknowledged the change.
+
+        Istio has a policy's rules in the listeners, which serve the connections that they have until these are drained.
+        """
+        if not synced:
+            self._synced_since.pop(ref, None)
+            return False
+        since = self._synced_since.setdefault(ref, time.monotonic())
+        return ref.kind not in OF_LISTENERS or time.monotonic() - since >= DRAIN_SECONDS + PAUSE_SECONDS
 
     def _version(self, ref: Reference) -> str | None:
         """The oldest version that an istiod knows; of what istiod does not list, the one that is stored."""
@@ -134,9 +157,9 @@ class Istio:
                 answers.append(forwarding.get(self._ports[key], path, timeout=ASK_SECONDS))
             except forwarding.ForwardError as error:
                 self._ports.pop(key, None)
-                raise ClusterUnreachable(f"istiod {namespace}/{pod}: {error}") from error
+                raise NobodyServesError(f"istiod {namespace}/{pod}: {error}") from error
         if not answers:
-            raise ClusterUnreachable("no istiod is ready")
+            raise NobodyServesError("no istiod is ready")
         return answers
 
     def _pods(self) -> list[tuple[str, str]]:

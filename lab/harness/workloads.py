@@ -21,8 +21,14 @@ TOKEN_VARIABLE = "CONTROL_TOKEN"
 EXCLUDED_PORTS = "traffic.sidecar.istio.io/excludeInboundPorts"
 _TOKEN = secrets.token_hex(16)  # of this run: whoever knows it may send in the name of its pods
 
-# Istio keeps few of Envoy's statistics unless a pod asks for more (IstioProxyConfig.proxyStatsMatcher).
-STATISTICS = "proxyStatsMatcher:\n  inclusionRegexps: ['.*upstream_rq.*', '.*upstream_cx.*', '.*outlier_detection.*']\n"
+DRAIN_SECONDS = 1
+PROXY_CONFIG = f"""\
+drainDuration: {DRAIN_SECONDS}s
+proxyStatsMatcher:
+  inclusionRegexps: ['.*upstream_rq.*', '.*upstream_cx.*', '.*outlier_detection.*']
+"""
+"""What a pod asks of Istio, which by itself keeps few of Envoy's statistics, and leaves an old policy in force for the
+connections that are there until they have drained, for up to 45 s (`MeshConfig.ProxyConfig`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,7 @@ def _deployment(
     name: str, labels: Mapping[str, str], template: Template, containers: Sequence[Object], replicas: int
 ) -> Object:
     pod_labels = {**labels, **template.labels}
-    annotations = {"proxy.istio.io/config": STATISTICS, EXCLUDED_PORTS: str(CONTROL_PORT), **template.annotations}
+    annotations = {"proxy.istio.io/config": PROXY_CONFIG, EXCLUDED_PORTS: str(CONTROL_PORT), **template.annotations}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

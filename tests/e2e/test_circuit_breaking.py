@@ -63,7 +63,9 @@ def test_exactly_what_exceeds_the_connection_and_the_queue_is_refused(
 
 
 def overflows(stats: dict[str, int]) -> int:
-    return sum(v for name, v in stats.items() if "echo" in name and name.endswith("upstream_rq_pending_overflow"))
+    """Requests refused for want of a place in the queue, and those refused beyond the most that may be under way."""
+    refused = ("upstream_rq_pending_overflow", "upstream_rq_active_overflow")
+    return sum(value for name, value in stats.items() if "echo" in name and name.endswith(refused))
 
 
 def test_without_a_circuit_breaker_all_are_served(client: TrafficClient, server: EchoControl) -> None:

@@ -37,10 +37,13 @@ def obstacle() -> str:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Iterator[Path]:
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory with this one's settings, mirrors and pins included, and with ports of its own."""
     if why := obstacle():
         pytest.skip(f"needs Docker or Podman, kind and istioctl: {why}")
-    (tmp_path / "lab.toml").write_text("[ports]\napi = 0\nhttp = 0\nhttps = 0\n")
+    shutil.copyfile(ROOT / "lab.toml", tmp_path / "lab.toml")
+    for port in ("API", "HTTP", "HTTPS"):
+        monkeypatch.setenv(f"MESH_LAB_{port}_PORT", "0")
     own = load(ROOT, {}).tools_dir
     if own.is_dir():
         shutil.copytree(own, tmp_path / ".lab" / "bin")
