@@ -8,6 +8,7 @@ import secrets
 from lab.harness.api import Api, Items, Reference
 
 MAX_NAME = 50
+ROOTS, ROOTS_SECONDS = "istio-ca-root-cert", 60
 
 
 class Namespaces:
@@ -21,13 +22,29 @@ class Namespaces:
         self._run = secrets.token_hex(4)
 
     def create(self, purpose: str, injection: bool | None = True) -> str:
-        """A new namespace, named for its purpose; with `injection` None it says nothing of sidecars."""
+        """A new namespace, named for its purpose; with `injection` None it says nothing of sidecars.
+
+        Where there may be sidecars, it is given when the control plane has put the mesh's roots of trust into it: a pod
+        that comes before them waits for its volume, and a kubelet looks less and less often. An Istio that was killed
+        has its successor wait for half a minute.
+
+        Raises:
+            TimeoutError: the control plane does not do so.
+        """
         name = f"{_dns_label(purpose)}-{secrets.token_hex(3)}"
         labels = {self._label: self._run}
         if injection is not None:
             labels["istio-injection"] = "enabled" if injection else "disabled"
         self._api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         self._made.append(name)
+        if injection is not False:
+            self._api.wait_until(
+                self._api.path("v1", "ConfigMap", name),
+                lambda items: ROOTS in items,
+                timeout=ROOTS_SECONDS,
+                why=f"the control plane puts {ROOTS} into {name}",
+                describe=lambda items: f"  there is {', '.join(sorted(items)) or 'no ConfigMap'}",
+            )
         return name
 
     def remove(self, name: str) -> None:
