@@ -53,7 +53,10 @@ def doctor(lab: Lab) -> None:
     """Print the outcome of every check. Raises `LabError` when any found something missing."""
     findings = [finding for check in CHECKS[lab.settings.cluster] for finding in check(lab)]
     for finding in findings:
-        say(f"{finding.mark:<8}{finding.subject}: {finding.detail}")
+        first, *more = finding.detail.splitlines() or [""]
+        say(f"{finding.mark:<8}{finding.subject}: {first}")
+        for line in more:
+            say(f"{'':<8}  {line}")
         for line in finding.remedy.splitlines():
             say(f"{'':<8}  {line}")
     missing = sum(1 for finding in findings if finding.remedy and not finding.advice)

@@ -56,10 +56,7 @@ class Provider:
 
     def info(self) -> Info:
         """Raises `LabError` when it does not answer, with what it says and what that usually means."""
-        try:
-            text = run([self.path, "info", "--format", "{{json .}}"], timeout=_QUICK_S, environ=self.environ)
-        except ProgramFailedError as error:
-            raise LabError(f"{self.name} does not answer\n{error.message}", hint=self._remedy(error.output)) from error
+        text = self._ask("info", "--format", "{{json .}}")
         try:
             document = json.loads(text)
         except ValueError as error:
@@ -75,9 +72,9 @@ class Provider:
         return Info(int(cores), int(memory) // 2**20, str(cgroups), sys.platform == "linux" and not desktop)
 
     def nodes(self, cluster: str) -> list[Node]:
-        """The containers of a kind cluster, by name, whatever state they are in. Raises `LabError`."""
-        command = [self.path, "ps", "--all", "--filter", f"label={CLUSTER_LABEL}={cluster}"]
-        text = run([*command, "--format", "{{.Names}}\t{{.State}}"], timeout=_QUICK_S, environ=self.environ)
+        """The containers of a kind cluster, by name, whatever state they are in. Raises `LabError` as `info` does."""
+        which = ("--all", "--filter", f"label={CLUSTER_LABEL}={cluster}")
+        text = self._ask("ps", *which, "--format", "{{.Names}}\t{{.State}}")
         rows = [line.split("\t") for line in text.splitlines() if "\t" in line]
         return sorted((Node(row[0], row[1].lower()) for row in rows), key=lambda node: node.name)
 
@@ -97,6 +94,12 @@ class Provider:
         except ProgramFailedError:
             return False
         return True
+
+    def _ask(self, *arguments: str) -> str:
+        try:
+            return run([self.path, *arguments], timeout=_QUICK_S, environ=self.environ)
+        except ProgramFailedError as error:
+            raise LabError(f"{self.name} does not answer\n{error.message}", hint=self._remedy(error.output)) from error
 
     def _remedy(self, said: str) -> str:
         if "permission denied" in said.lower():

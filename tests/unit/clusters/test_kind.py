@@ -258,14 +258,18 @@ def test_a_cluster_of_that_name_that_is_not_the_labs_is_not_touched(cluster: Kin
     assert verbs(tools) == []
 
 
-@pytest.mark.parametrize("said", [DAEMON_AWAY, DENIED])
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [(DAEMON_AWAY, "sudo systemctl start docker"), (DENIED, "sudo usermod --append --groups docker")],
+)
 def test_a_docker_that_does_not_answer_is_told_with_what_it_says(
-    cluster: KindCluster, tools: StandIns, said: str
+    cluster: KindCluster, tools: StandIns, said: str, remedy: str
 ) -> None:
     tools.prefer("docker", answer("ps", err=[f"{said}\n"], code=1))
     with pytest.raises(LabError) as failure:
         cluster.up(quiet)
     assert said in failure.value.message
+    assert remedy in failure.value.hint
     assert verbs(tools) == []
 
 
