@@ -10,6 +10,7 @@ from lab import istiostatus
 from lab.harness import controlplane
 from lab.harness.api import ApiError, Reference
 from lab.harness.controlplane import Istio, Own, control_plane
+from lab.harness.kubeconfig import ClusterUnreachable
 
 VS = Reference("networking.istio.io/v1", "VirtualService", "reviews", "default")
 SLICE = Reference("discovery.k8s.io/v1", "EndpointSlice", "reviews-1", "default")
@@ -114,6 +115,41 @@ def test_what_istiod_does_not_list_is_looked_up_in_the_cluster() -> None:
     assert not istio.state(SLICE, 5.0)["found"]
     api.stored[SLICE] = {"metadata": {"resourceVersion": "3"}}
     assert istio.state(SLICE, 5.0)["resource_version"] == "3"
+
+
+def test_rules_that_listeners_have_are_live_only_when_old_connections_have_drained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(controlplane.time, "monotonic", lambda: now)
+    istio, policy = Answers(FakeApi()), config("7") | {"kind": "AuthorizationPolicy"}
+    istio.configs = [[policy]]
+    ref = Reference("security.istio.io/v1", "AuthorizationPolicy", "reviews", "default")
+    assert not istio.state(ref, 0.0)["live"]
+    now += 0.1
+    assert not istio.state(ref, 0.0)["live"]
+    istio.acked = "before"
+    now += 2.0
+    assert not istio.state(ref, 0.0)["live"]
+    istio.acked = "n"
+    assert not istio.state(ref, 0.0)["live"]
+    now += controlplane.DRAIN_SECONDS + 0.1
+    assert istio.state(ref, 0.0)["live"]
+    # The next change drains anew.
+    istio.configs = [[policy | {"metadata": {**policy["metadata"], "resourceVersion": "8"}}]]
+    assert not istio.state(ref, 0.0)["live"]
+
+
+def test_an_istio_that_is_starting_again_has_nothing_live_yet() -> None:
+    class Empty(FakeApi):
+        def request(self, method: str, path: str, **params: Any) -> Any:
+            return {"items": []}
+
+    istio = Istio(Empty())  # type: ignore[arg-type]
+    state = istio.state(VS, 0.0)
+    assert (state["found"], state["live"]) == (False, False)
+    with pytest.raises(ClusterUnreachable, match="no istiod is ready"):
+        istio.syncz()
 
 
 class Starting(FakeApi):
