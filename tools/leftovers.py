@@ -25,7 +25,10 @@ def host() -> list[str]:
     interfaces = [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     environment = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
-    rules = subprocess.run(["nft", "list", "ruleset"], env=environment, capture_output=True, text=True, check=False)
+    # Without their counters: other people's rules (Docker's) count on.
+    rules = subprocess.run(
+        ["nft", "--stateless", "list", "ruleset"], env=environment, capture_output=True, text=True, check=False
+    )
     return [
         *(f"interface {name}" for name in interfaces),
         *(f"mount {place}" for place in mounts),

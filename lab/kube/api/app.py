@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 
 from lab.kube.api import answers, discovery, dispatch, health, openapi, proxying
 from lab.kube.api.authentication import Authenticator
@@ -82,6 +82,9 @@ async def _answer_errors(request: web.Request, handler: _Next) -> web.StreamResp
         return answers.error_response(error)
     except web.HTTPException as error:
         return answers.error_response(_translated(error))
+    except ClientConnectionResetError:
+        # Whoever asked has left in the middle of the answer: this one reaches nobody.
+        return web.Response()
     except ConnectionError:
         raise
     except Exception:

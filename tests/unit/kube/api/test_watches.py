@@ -10,9 +10,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from lab.kube import changes
-from lab.kube.api import watches
+from lab.kube.api import app, watches
 from lab.kube.resources import CONFIGMAPS
 from tests.unit.kube.api.conftest import LIMIT_S, Server
 
@@ -200,3 +202,11 @@ async def test_an_open_watch_does_not_keep_a_stopped_server_alive(server: Server
             await asyncio.wait([server.serving])
             with pytest.raises((aiohttp.ClientError, ValueError)):
                 await stream.next()
+
+
+async def test_that_a_watcher_has_left_is_no_error() -> None:
+    async def to_nobody(request: web.Request) -> web.StreamResponse:
+        raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+
+    # What a handler raises, aiohttp logs with a traceback; an answer to a closed connection it drops.
+    assert isinstance(await app._answer_errors(make_mocked_request("GET", PATH), to_nobody), web.Response)
