@@ -122,10 +122,14 @@ def _settle(
     deadline = time.monotonic() + lab.settings.timeouts.ready
     await_deployments(api, deployments(list(applied)), deadline, report)
     report("waiting until every proxy has acknowledged its configuration")
-    pods = [pod for pod in live_pods(api) if not namespace or pod["metadata"]["namespace"] == namespace]
+
+    def ours() -> list[placing.Object]:
+        return [pod for pod in live_pods(api) if not namespace or pod["metadata"]["namespace"] == namespace]
+
     with status_of(api, kubectl) as status:
-        state = await_mesh(status, deadline, report, proxies=sum(1 for pod in pods if has_proxy(pod)))
-    return Installed(pods, state)
+        state = await_mesh(status, deadline, report, proxies=sum(1 for pod in ours() if has_proxy(pod)))
+    # Asked again: on nodes that had been stopped, the pods' states were still those of before.
+    return Installed(ours(), state)
 
 
 def _guests(place: placing.Place) -> list[placing.Object]:

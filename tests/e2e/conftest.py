@@ -8,12 +8,20 @@ from pathlib import Path
 import pytest
 
 from lab.harness.api import Api
+from lab.harness.controlplane import Istio, control_plane
 from lab.harness.mesh import Mesh
 from lab.harness.namespaces import Namespaces
 
 from .resources import destination_rule
 
 ROOT = Path(__file__).parents[2]
+STATS_FILTER = "istio.stats"
+
+
+def need_metrics(mesh: Mesh, app: str) -> None:
+    """Skips on an Istio that was installed without telemetry: its proxies count nothing."""
+    if isinstance(control_plane(mesh.api), Istio) and STATS_FILTER not in mesh.proxy(app).admin("/config_dump"):
+        pytest.skip(f"this Istio has telemetry off: no {STATS_FILTER} among the filters of {app}")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ from lab.harness.mesh import Mesh
 from lab.harness.namespaces import Namespaces
 from lab.harness.proxies import running_containers
 
+from .conftest import need_metrics
+
 INJECT = "sidecar.istio.io/inject"
 
 
@@ -64,7 +66,11 @@ def test_the_sidecar_runs_as_its_own_user(labelled: Mesh) -> None:
 
 
 def test_the_sidecar_tells_of_itself_on_its_ports(labelled: Mesh) -> None:
-    client = labelled.client("plain")
-    assert client.send("http://127.0.0.1:15021/healthz/ready")[0].status == 200
-    client.send("http://istiod.istio-system:15014/ready")
+    assert labelled.client("plain").send("http://127.0.0.1:15021/healthz/ready")[0].status == 200
+    assert "envoy_server_" in labelled.proxy("plain").metrics()
+
+
+def test_the_sidecar_counts_requests(labelled: Mesh) -> None:
+    need_metrics(labelled, "plain")
+    labelled.client("plain").send("http://istiod.istio-system:15014/ready")
     assert "istio_requests_total" in labelled.proxy("plain").metrics()

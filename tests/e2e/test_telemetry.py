@@ -12,6 +12,8 @@ from lab.harness.mesh import Mesh
 from lab.harness.proxies import SIDECAR
 from lab.harness.traffic import TrafficClient
 
+from .conftest import need_metrics
+
 REQUESTS = 25
 SAMPLE = re.compile(r"^(?P<name>\w+)\{(?P<labels>.*)\} (?P<value>[\d.e+]+)$")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -60,6 +62,7 @@ def test_requests_are_counted_with_istios_labels(shop: Mesh, client: TrafficClie
     def counted() -> float:
         return samples(shop, app, "istio_requests_total", **labels)
 
+    need_metrics(shop, app)
     before = counted()
     assert_all(client.send("http://echo/status/418", REQUESTS), status=418)
     eventually(lambda: counted() - before >= REQUESTS, timeout=10, why="Envoy brings its figures together now and then")
@@ -70,6 +73,7 @@ def test_durations_and_sizes_are_measured(shop: Mesh, client: TrafficClient) -> 
     def seen(metric: str) -> float:
         return samples(shop, "client", f"{metric}_count", reporter="source", destination_service_name="echo")
 
+    need_metrics(shop, "client")
     metrics = ("istio_request_duration_milliseconds", "istio_request_bytes", "istio_response_bytes")
     before = {metric: seen(metric) for metric in metrics}
     assert_all(client.send("http://echo", REQUESTS))
