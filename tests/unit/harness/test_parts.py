@@ -11,6 +11,7 @@ from lab.harness.convergence import eventually
 from lab.harness.mesh import _is_rolled_out
 from lab.harness.namespaces import _dns_label
 from lab.harness.proxies import parse_stats, total
+from lab.harness.traffic import as_sent
 from lab.harness.workloads import Template, client_deployment, echo_deployment, echo_service
 
 
@@ -66,3 +67,9 @@ def test_loading_the_plugin_imports_next_to_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= {"lab", "lab.harness", "lab.harness.plugin"}
+
+
+def test_a_request_that_is_traced_keeps_the_id_that_its_client_gave_it() -> None:
+    assert as_sent("5a44fab3-0d6d-9986-a872-7453ec805ecf") == "5a44fab3-0d6d-4986-a872-7453ec805ecf"
+    assert as_sent("5a44fab3-0d6d-4986-a872-7453ec805ecf") == "5a44fab3-0d6d-4986-a872-7453ec805ecf"
+    assert as_sent("mine") == "mine"
