@@ -339,7 +339,11 @@ def _dialler(session: requests.Session, server: str) -> Dialler:
     """For requests whose answers are long in coming, with the session's credentials."""
     authority = session.verify if isinstance(session.verify, str) else None
     certificate = session.cert if isinstance(session.cert, tuple) else None
-    return Dialler(server, authority, certificate, str(session.headers.get("Authorization", "")))
+
+    def authorization() -> str:
+        return str(session.prepare_request(requests.Request("GET", server)).headers.get("Authorization", ""))
+
+    return Dialler(server, authority, certificate, authorization)
 
 
 def _status(answer: requests.Response) -> Mapping[str, Any]:

@@ -13,9 +13,12 @@ from lab.harness.kubeconfig import ClusterUnreachable
 class Dialler:
     """Opens connections to an API server, with the credentials of a kubeconfig."""
 
-    def __init__(self, server: str, authority: str | None, certificate: tuple[str, str] | None, token: str) -> None:
+    def __init__(
+        self, server: str, authority: str | None, certificate: tuple[str, str] | None, authorization: Callable[[], str]
+    ) -> None:
+        """`authorization` gives that header of the moment, or nothing: a token may have its time."""
         self._address = urlsplit(server)
-        self._headers = {"Authorization": token} if token else {}
+        self._authorization = authorization
         self._tls = None
         if self._address.scheme == "https":
             self._tls = ssl.create_default_context(cafile=authority)
@@ -35,8 +38,10 @@ class Dialler:
         else:
             connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)
         what = f"{method} {path}"
+        token = self._authorization()
+        sent = {**headers, "Authorization": token} if token else headers
         try:
-            connection.request(method, self._address.path + path, body, {**self._headers, **headers})
+            connection.request(method, self._address.path + path, body, sent)
             return Exchange(what, connection, connection.getresponse())
         except (OSError, http.client.HTTPException) as error:
             connection.close()

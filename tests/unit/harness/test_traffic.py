@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lab.harness.api import Api, ApiError, Object
 from lab.harness.kubeconfig import ClusterUnreachable
@@ -144,3 +145,30 @@ def test_the_sidecar_leaves_the_control_port_alone() -> None:
         pod = pod_of(deployment)
         (port,) = (p["containerPort"] for p in pod["spec"]["containers"][0]["ports"] if p.get("name") == "control")
         assert pod["metadata"]["annotations"]["traffic.sidecar.istio.io/excludeInboundPorts"] == str(port)
+
+
+def test_a_run_is_ordered_with_the_token_that_a_login_program_gives_at_that_moment(
+    api: Api, proxied: Proxied, tmp_path: Path
+) -> None:
+    program = tmp_path / "login"
+    program.write_text(
+        "#!/bin/sh\n"
+        """echo '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential","""
+        """ "status": {"token": "of-the-program"}}'\n"""
+    )
+    program.chmod(0o755)
+    kubeconfig = yaml.safe_load((tmp_path / "config").read_text())
+    login = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": str(program),
+        "interactiveMode": "Never",
+    }
+    kubeconfig["users"][0]["user"] = {"exec": login}
+    (tmp_path / "config").write_text(yaml.safe_dump(kubeconfig))
+    proxied.answers["/send"] = (200, "{}")
+    own = Api(tmp_path / "config", tmp_path)
+    try:
+        with own.dialler.begin("POST", "/api/v1/namespaces/n/pods/a/proxy/send", b"{}", {}, timeout=5):
+            assert proxied.asked[-1][1]["Authorization"] == "Bearer of-the-program"
+    finally:
+        own.close()
