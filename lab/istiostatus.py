@@ -57,6 +57,13 @@ def reaches(have: str | None, want: str) -> bool:
     return not want or have == want
 
 
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether an istiod's pod can be asked."""
+    conditions = pod.get("status", {}).get("conditions", [])
+    ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    return ready and "deletionTimestamp" not in pod["metadata"]
+
+
 def _report(entry: Mapping[str, Any]) -> ProxyReport:
     # Newer istiods list every type under `resources`, with the last refusal; all of them have the fields of old.
     resources: Mapping[str, Any] = entry.get("resources") or {}

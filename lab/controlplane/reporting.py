@@ -5,8 +5,8 @@ False with Envoy's words on the resources that the refusal is due to, and True a
 should. What the analysis finds stands in `validationMessages`, as with Istio; errors and warnings among it make the
 condition `HasFindings` as well, which is there for as long as they are. Each refusal and each such finding is an Event,
 once for each time that it comes up, if it stays: manifests are applied one after another, and an Event is not taken
-back. A status is written only when it changes, and a resource that was never in trouble
-has none. https://istio.io/latest/docs/reference/config/config-status/
+back. A status is written only when it changes, and a resource that was never in trouble has none.
+https://istio.io/latest/docs/reference/config/config-status/
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lab.controlplane import events
 from lab.controlplane.findings import Finding
@@ -185,10 +185,9 @@ def _condition(present: Object | None, kind: str, status: str, reason: str, mess
     return {**wanted, "lastTransitionTime": since}
 
 
-def _stated(status: Mapping[str, object]) -> set[Told]:
+def _stated(status: Mapping[str, Any]) -> set[Told]:
     """What Events were made of, by a status that was written with them."""
-    messages: Iterable[Object] = status.get("validationMessages") or ()  # type: ignore[assignment]
-    return {(message["type"]["name"], message["message"]) for message in messages}
+    return {(each["type"]["name"], each["message"]) for each in status.get("validationMessages") or ()}
 
 
 def _message(finding: Finding) -> Object:

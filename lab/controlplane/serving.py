@@ -44,16 +44,16 @@ class ServingCertificate:
 
     def context(self) -> ssl.SSLContext:
         """A server's TLS context that shows the current certificate at every handshake."""
-        leaf, within = self.current(), _context(self.current())
+        leaf = self.current()
+        first = within = _context(leaf)
 
         def choose(connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _first: ssl.SSLContext) -> None:
             # A connection has taken its certificate from its context already: only another context changes it.
             nonlocal leaf, within
-            if self.current() is not leaf:
-                leaf, within = self.current(), _context(self.current())
+            if (now := self.current()) is not leaf:
+                leaf, within = now, _context(now)
             connection.context = within
 
-        first = _context(leaf)
         first.sni_callback = choose
         return first
 

@@ -63,7 +63,7 @@ class Own:
                 raise
             # Nobody serves for it just now. It may be starting again, and nothing tells when it has.
             time.sleep(PAUSE_SECONDS)
-            return {"found": False, "live": False, "resource_version": "none", "proxies": [], "findings": []}
+            return _unknown()
         return answer
 
     def syncz(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Istio:
                 state = self._state(ref)
             except NobodyServesError:
                 # It may be starting again.
-                state = {"found": False, "live": False, "resource_version": "none", "proxies": []}
+                state = _unknown()
             if state["live"]:
                 # The next wait is about another change, and has a settling time of its own.
                 self._seen.pop(ref, None)
@@ -97,6 +97,7 @@ class Istio:
                 return state
             if time.monotonic() >= deadline:
                 return state
+            # Istio's debug pages tell the present; none of them waits for a change.
             time.sleep(PAUSE_SECONDS)
 
     def syncz(self) -> dict[str, Any]:
@@ -164,7 +165,7 @@ class Istio:
 
     def _pods(self) -> list[tuple[str, str]]:
         pods = self._api.request("GET", "/api/v1/pods", labelSelector="app=istiod")["items"]
-        return [(p["metadata"]["namespace"], p["metadata"]["name"]) for p in pods if _is_ready(p)]
+        return [(p["metadata"]["namespace"], p["metadata"]["name"]) for p in pods if istiostatus.is_ready(p)]
 
 
 def _proxy(report: istiostatus.ProxyReport, *, settled: bool) -> dict[str, Any]:
@@ -173,12 +174,11 @@ def _proxy(report: istiostatus.ProxyReport, *, settled: bool) -> dict[str, Any]:
     return {"proxy": report.proxy, "state": "acknowledged" if settled and report.synced else "pending", "error": ""}
 
 
+def _unknown() -> dict[str, Any]:
+    """The state of a resource while nobody can be asked."""
+    return {"found": False, "live": False, "resource_version": "none", "proxies": [], "findings": []}
+
+
 def _containers(deployment: Object) -> list[Object]:
     containers: list[Object] = deployment["spec"]["template"]["spec"]["containers"]
     return containers
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
-    ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]

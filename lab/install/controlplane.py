@@ -146,7 +146,7 @@ class IstioStatus:
         found = []
         for namespace in sorted({plane.namespace for plane in self.planes}):
             pods = self.api.get(f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3Distiod")["items"]
-            found += [(namespace, str(pod["metadata"]["name"])) for pod in pods if _is_ready(pod)]
+            found += [(namespace, str(pod["metadata"]["name"])) for pod in pods if istiostatus.is_ready(pod)]
         return found
 
     def _until(self, ask: Callable[[], _S], good: Callable[[_S], bool], wait: float) -> _S:
@@ -155,6 +155,7 @@ class IstioStatus:
             state = ask()
             if good(state) or time.monotonic() >= deadline:
                 return state
+            # Istio's debug pages tell the present; none of them waits for a change.
             time.sleep(_PAUSE_S)
 
 
@@ -177,12 +178,6 @@ def _refuse_old(plane: ControlPlane) -> None:
     if plane.version and tuple(int(part) for part in plane.version.split(".")[:2]) < MINIMUM_ISTIO:
         minimum = ".".join(str(part) for part in MINIMUM_ISTIO)
         raise LabError(f"{plane} is too old; the lab needs Istio {minimum} or later")
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
-    ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]
 
 
 def _sync(report: istiostatus.ProxyReport) -> ProxySync:

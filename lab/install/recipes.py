@@ -69,6 +69,7 @@ def plan(lab: Lab) -> list[str]:
         except RequestError as error:
             raise LabError(f"the cluster's API: {error.message}") from error
     lines = [f"found {plane}"] if plane else [_no_mesh(lab)]
+    # The end of the name is drawn by lot when the lab comes up; here it only shows the form.
     place = _place(lab, f"{lab.name}-XXXXXXXX")
     lines.append(f"make the namespace {place.namespace}, labelled {INSTANCE_LABEL}={place.labels[INSTANCE_LABEL]}")
     lines += [f"make {o['kind']} {place.namespace}/{o['metadata']['name']}" for o in _guests(place)]

@@ -218,6 +218,7 @@ class KindCluster:
             except LabError:
                 if time.monotonic() > deadline:
                     raise
+                # `kubectl wait` needs an API that answers; nothing tells when that begins.
                 time.sleep(_POLL_S)
             else:
                 return

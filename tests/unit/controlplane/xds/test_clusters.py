@@ -271,7 +271,7 @@ def test_the_application_behind_a_sidecar_sees_a_loopback_address() -> None:
     ],
     ids=["mutual TLS", "some without a sidecar", "TLS turned off", "mutual TLS demanded", "no sidecar"],
 )
-def test_a_client_names_itself_in_a_header_only_to_sidecars_that_see_no_certificate(
+def test_a_client_names_itself_in_a_header_only_where_a_sidecar_may_see_no_certificate(
     cluster: Cluster, announced: bool
 ) -> None:
     filters = [each.name for each in protocol(cluster_of(cluster, NAME)).http_filters]
