@@ -19,7 +19,7 @@ from pathlib import Path
 import orjson
 
 from lab.kube.changes import Change, Log, Object
-from lab.kube.errors import ApiError
+from lab.kube.errors import ApiError, bad_request
 from lab.kube.journal import Journal, JournalError, Record
 
 
@@ -28,6 +28,7 @@ class _Write:
     """A change on its way into the journal, and who waits for it."""
 
     change: Change
+    record: Record
     done: asyncio.Future[Object]
 
 
@@ -140,12 +141,15 @@ class Store:
     def put(self, resource: str, namespace: str, name: str, obj: Object) -> asyncio.Future[Object]:
         """Write `obj`, which now belongs to the store, under the next revision. The future is done when it is stored.
 
-        Raises (through the future):
-            ApiError: 507, the journal cannot be written; nothing was stored.
+        Raises:
+            ApiError: 400, the object has no JSON form; 507 through the future, the journal cannot be written. Nothing
+                was stored.
         """
+        obj["metadata"]["resourceVersion"] = str(self._last + 1)
+        # Encoded before it is queued: what cannot be is its writer's failure alone, not that of the batch.
+        body = _encode(obj)
         self._last += 1
-        obj["metadata"]["resourceVersion"] = str(self._last)
-        return self._submit(Change(resource, namespace, name, obj, self.head(resource, namespace, name), False))
+        return self._submit(Change(resource, namespace, name, obj, self.head(resource, namespace, name), False), body)
 
     def remove(self, resource: str, namespace: str, name: str, last: Object | None = None) -> asyncio.Future[Object]:
         """Remove the object; `last` is its last state where that differs from what is stored.
@@ -162,7 +166,7 @@ class Store:
         self._last += 1
         last = last or old
         final = {**last, "metadata": {**last["metadata"], "resourceVersion": str(self._last)}}
-        return self._submit(Change(resource, namespace, name, final, old, True))
+        return self._submit(Change(resource, namespace, name, final, old, True), None)
 
     async def settled(self, resource: str, namespace: str, name: str) -> None:
         """Wait until the write to the object that is under way, if any, is committed.
@@ -188,14 +192,15 @@ class Store:
         if self._journal is not None:
             self._journal.close()
 
-    def _submit(self, change: Change) -> asyncio.Future[Object]:
+    def _submit(self, change: Change, body: bytes | None) -> asyncio.Future[Object]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Object] = loop.create_future()
         if self._journal is None:
             self._apply(change)
             done.set_result(change.object)
             return done
-        write = _Write(change, done)
+        record = Record(change.resource, change.namespace, change.name, change.revision, body)
+        write = _Write(change, record, done)
         self._under_way[change.resource, change.namespace, change.name] = write
         self._queue.append(write)
         if self._flusher is None:
@@ -209,7 +214,7 @@ class Store:
             batch, self._queue = self._queue, []
             self._committing_since = loop.time()
             try:
-                await loop.run_in_executor(self._thread, journal.commit, [_record(w.change) for w in batch])
+                await loop.run_in_executor(self._thread, journal.commit, [w.record for w in batch])
             except JournalError as error:
                 self.failure = str(error)
                 self._refuse(batch, error)
@@ -246,6 +251,8 @@ class Store:
         self._objects.setdefault(resource, {}).setdefault(namespace, {})[name] = obj
 
 
-def _record(change: Change) -> Record:
-    body = None if change.removed else orjson.dumps(change.object)
-    return Record(change.resource, change.namespace, change.name, change.revision, body)
+def _encode(obj: Object) -> bytes:
+    try:
+        return orjson.dumps(obj)
+    except orjson.JSONEncodeError as error:
+        raise bad_request(f"the object cannot be stored: {error}") from error

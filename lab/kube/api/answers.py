@@ -16,6 +16,8 @@ from lab.kube.errors import ApiError, bad_request
 _YAML_TYPES = frozenset({"application/yaml", "application/apply-patch+yaml"})
 _JSON_TYPES = frozenset({JSON, "text/plain", "application/octet-stream", ""})
 """Clients that name no type mean JSON, as curl's and aiohttp's defaults show."""
+DEPTH_LIMIT = 254
+"""How deep lists and objects may be nested: no deeper does orjson write."""
 
 
 def json_response(
@@ -94,21 +96,27 @@ def list_of(kind: str, api_version: str, items: list[Any], metadata: Mapping[str
 
 def _json(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
+        # What can be read is not always shallow enough to be written.
+        if body.count(b"{") + body.count(b"[") >= DEPTH_LIMIT:
+            orjson.dumps(value)
     except orjson.JSONDecodeError as error:
         raise bad_request(f"the body is not valid JSON: {error}") from error
+    except orjson.JSONEncodeError as error:
+        raise bad_request(f"the body is nested too deeply: {DEPTH_LIMIT} levels are the most") from error
+    return value
 
 
 def _yaml(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return _json(body)
+    except ApiError:
         pass
-    import yaml
+    from lab.kube.api import yaml_bodies
 
     try:
-        return yaml.safe_load(body)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return yaml_bodies.decode(body)
+    except yaml_bodies.YamlBodyError as error:
         raise bad_request(f"the body is not valid YAML: {error}") from error
 
 

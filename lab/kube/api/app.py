@@ -82,6 +82,9 @@ async def _answer_errors(request: web.Request, handler: _Next) -> web.StreamResp
         return answers.error_response(error)
     except web.HTTPException as error:
         return answers.error_response(_translated(error))
+    except RecursionError:
+        # Not all that can be read and written is shallow enough for all that comes between.
+        return answers.error_response(bad_request("the object is nested too deeply"))
     except ClientConnectionResetError:
         # Whoever asked has left in the middle of the answer: this one reaches nobody.
         return web.Response()

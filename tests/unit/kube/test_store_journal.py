@@ -127,6 +127,19 @@ async def test_a_full_disk_is_an_error_of_the_request_and_nothing_more(tmp_path:
     await store.close()
 
 
+async def test_what_cannot_be_written_is_its_writers_failure_alone(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    store = Store.open(path)
+    first = store.put("things", "", "a", {"metadata": {"name": "a"}})
+    with pytest.raises(ApiError, match="cannot be stored") as caught:
+        store.put("things", "", "b", {"metadata": {"name": "b"}, "x": 2**70})
+    assert caught.value.code == 400
+    stored = [await first, await store.put("things", "", "c", {"metadata": {"name": "c"}})]
+    versions = [int(each["metadata"]["resourceVersion"]) for each in stored]
+    assert versions[1] == versions[0] + 1, "a refused write takes no revision"
+    await store.close()
+
+
 def test_a_batch_is_all_or_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     good = Record("things", "", "a", 2, b"{}")
