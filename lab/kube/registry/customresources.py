@@ -46,6 +46,8 @@ class CustomResources:
             "storedVersions": list(dict.fromkeys([*before.get("storedVersions", ()), storage])),
         }
         obj["status"] = {**before, **status}
+        # What cannot be made of it must fail before it is stored.
+        definition_of(obj)
 
     def _on_change(self, change: Change) -> None:
         if change.resource != CRDS.key:

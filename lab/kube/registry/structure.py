@@ -77,6 +77,13 @@ class _Decoder:
                     key: _zero(one) if item is None else self.value(one, item, f"{path}.{key}", owner)
                     for key, item in value.items()
                 }
+        elif form is Form.SCHEMA and schema.values is not None:
+            if isinstance(value, bool):
+                return value
+            one = schema.values
+            if isinstance(value, list):
+                return [self.value(one, item, f"{path}[{index}]", owner) for index, item in enumerate(value)]
+            return self.value(one, value, path, owner)
         elif form is Form.ANY:
             return deepcopy(value)
         else:

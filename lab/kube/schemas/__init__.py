@@ -17,11 +17,14 @@ from typing import Any
 
 _FILE = "kubernetes.json.gz"
 _REF = "#/components/schemas/"
+DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
 class Form(Enum):
-    """What shape a value has. `OBJECT` has named fields, `MAP` has any; `ANY` is not looked into."""
+    """What shape a value has. `OBJECT` has named fields, `MAP` has any; `ANY` is not looked into. `SCHEMA` is a JSON
+    schema inside another one, or a list of them, or true or false in its place.
+    """
 
     OBJECT = "object"
     MAP = "map"
@@ -33,6 +36,7 @@ class Form(Enum):
     INT_OR_STRING = "int-or-string"
     QUANTITY = "quantity"
     TIME = "date-time"
+    SCHEMA = "schema"
     ANY = "any"
 
 
@@ -80,6 +84,9 @@ _SPECIAL = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": (Form.QUANTITY, "resource.Quantity"),
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": (Form.INT_OR_STRING, "intstr.IntOrString"),
 }
+# Parts of a JSON schema, of which the definitions say nothing at all.
+_JSON_SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
+_JSON_SCHEMAS = frozenset({f"{_JSON_SCHEMA}OrArray", f"{_JSON_SCHEMA}OrBool"})
 
 
 @cache
@@ -123,6 +130,8 @@ def named_schema(name: str) -> Schema:
     if name in _SPECIAL:
         form, go_type = _SPECIAL[name]
         return Schema(form, go_type=go_type)
+    if name in _JSON_SCHEMAS:
+        return Schema(Form.SCHEMA, values=named_schema(_JSON_SCHEMA), go_type=f"{package}.{short}")
     if "properties" not in definition and definition.get("type") != "string":
         return ANY
     schema = _compile(definition)

@@ -115,6 +115,27 @@ async def test_objects_are_selected_by_the_fields_of_their_definition(registry: 
         registry.list(resource, fields="spec.mode=SIMPLE")
 
 
+@pytest.mark.parametrize(
+    ("place", "field"),
+    [
+        ({"items": {"type": "object", "properties": "x"}}, "items.properties"),
+        ({"items": {"type": "object", "properties": {"a": 1}}}, "items.properties.a"),
+        ({"items": [{"type": 1}]}, "items[0].type"),
+        ({"items": 5}, "items"),
+        ({"type": "object", "additionalProperties": {"type": []}}, "additionalProperties.type"),
+        ({"type": "object", "additionalProperties": {"typo": "x"}}, "additionalProperties.typo"),
+    ],
+)
+async def test_schemas_within_schemas_are_held_to_theirs(registry: Registry, place: Object, field: str) -> None:
+    wrong = crd()
+    schema = wrong["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["spec"]["properties"]["list"] = {"type": "array", **place}
+    with pytest.raises(ApiError) as caught:
+        await registry.create(kinds.CRDS, wrong)
+    where = "spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.list"
+    assert (caught.value.code, caught.value.causes[0].field) == (400, f"{where}.{field}")
+
+
 async def test_a_changed_schema_holds_from_then_on(registry: Registry) -> None:
     resource = await defined(registry)
     changed = crd()
