@@ -101,6 +101,15 @@ SELF_SUBJECT_ACCESS_REVIEWS = Resource(
     verbs=CREATE_ONLY,
     stored=False,
 )
+SELF_SUBJECT_RULES_REVIEWS = Resource(
+    "authorization.k8s.io",
+    "v1",
+    "selfsubjectrulesreviews",
+    "SelfSubjectRulesReview",
+    False,
+    verbs=CREATE_ONLY,
+    stored=False,
+)
 
 # Role-based access control is stored, so that published manifests apply, and is not enforced: see RATIONALE.md.
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role", True)
@@ -127,6 +136,7 @@ BUILTIN: tuple[Resource, ...] = (
     SELF_SUBJECT_REVIEWS,
     SUBJECT_ACCESS_REVIEWS,
     SELF_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_RULES_REVIEWS,
     ROLES,
     ROLEBINDINGS,
     CLUSTERROLES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from lab.kube.api import answers
+from lab.kube.api import answers, typed_bodies
 from lab.kube.api.context import AUTHENTICATOR, Call
 from lab.kube.errors import Cause, bad_request, conflict, invalid, not_found
 from lab.kube.registry.metadata import timestamp
@@ -15,11 +15,9 @@ from lab.kube.resources import PODS
 
 async def token(call: Call) -> web.Response:
     """A token of the service account (`kubectl create token`, and what clients use to renew theirs)."""
-    body = await answers.read_object(call.request)
+    body = await typed_bodies.read(call, "authentication.k8s.io/v1", "TokenRequest")
     spec = body.get("spec") or {}
     audiences, expires_s = spec.get("audiences") or [ISSUER], spec.get("expirationSeconds", USUAL_S)
-    if not isinstance(audiences, list) or not isinstance(expires_s, int) or isinstance(expires_s, bool):
-        raise bad_request("spec.audiences must be a list of strings, spec.expirationSeconds a number of seconds")
     issued, expiry = call.request.app[AUTHENTICATOR].tokens.issue(
         call.namespace, call.name, audiences=audiences, expires_s=expires_s, pod=_bound_pod(call, spec)
     )
@@ -39,9 +37,7 @@ async def token(call: Call) -> web.Response:
 
 async def evict(call: Call) -> web.Response:
     """Delete the pod. There are no disruption budgets in the lab, so nothing stands against it."""
-    body = await answers.read_object(call.request)
-    if (body.get("kind") or "Eviction") != "Eviction":
-        raise bad_request(f"the object provided is unrecognized (must be of type Eviction): Kind={body['kind']}")
+    body = await typed_bodies.read(call, "policy/v1", "Eviction")
     name = (body.get("metadata") or {}).get("name") or call.name
     if name != call.name:
         raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
@@ -52,9 +48,9 @@ async def evict(call: Call) -> web.Response:
 
 async def bind(call: Call) -> web.Response:
     """Give the pod to a node, which a scheduler of one's own may want to do."""
-    body = await answers.read_object(call.request)
+    body = await typed_bodies.read(call, "v1", "Binding")
     node = (body.get("target") or {}).get("name")
-    if not isinstance(node, str) or not node:
+    if not node:
         cause = Cause("target.name", "Required value", "FieldValueRequired")
         raise invalid("Binding", call.name, (cause,))
     pod = call.registry.get(call.resource, call.name, call.namespace)

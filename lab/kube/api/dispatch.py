@@ -97,6 +97,9 @@ def _choose(call: Call) -> tuple[str, Handler]:
         return "create", reviews.create
     if resource.namespaced and target.name and not target.namespace:
         raise unknown()
+    if resource.namespaced and not target.namespace and method in ("POST", "DELETE"):
+        # Objects of all namespaces are read together, but neither made nor deleted.
+        raise not_allowed()
     table = _OBJECT if target.name else _COLLECTION
     if method not in table:
         raise not_allowed()

@@ -10,11 +10,15 @@ from lab.kube.api.answers import decode as decode_body
 from lab.kube.api.answers import media_type, read_body
 from lab.kube.api.context import Call
 from lab.kube.errors import Cause, bad_request, invalid
+from lab.kube.registry.codec import decode_builtin
 from lab.kube.registry.options import DeleteOptions, FieldValidation, WriteOptions, parse_dry_run
+from lab.kube.schemas import DELETE_OPTIONS, named_schema
 
 NOT_OLDER_THAN = "NotOlderThan"
 EXACT = "Exact"
 _MATCHES = ("", NOT_OLDER_THAN, EXACT)
+_DELETE = "DeleteOptions"
+_LENIENT = WriteOptions(field_validation=FieldValidation.IGNORE)
 
 
 @dataclass(frozen=True)
@@ -109,9 +113,9 @@ async def delete_options(call: Call) -> DeleteOptions:
     raw = await read_body(call.request)
     if raw.strip():
         given = decode_body(raw, media_type(call.request))
-        if not isinstance(given, dict):
-            raise bad_request("the body of a delete must be DeleteOptions")
-        body |= given
+        if not isinstance(given, dict) or (given.get("kind") or _DELETE) != _DELETE:
+            raise bad_request(f"the body of a delete must be {_DELETE}")
+        body |= decode_builtin(named_schema(DELETE_OPTIONS), given, "v1", _DELETE, _LENIENT)
     return DeleteOptions.parse(body, call.user)
 
 

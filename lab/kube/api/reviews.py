@@ -11,24 +11,26 @@ from typing import Any
 from aiohttp import web
 
 from lab.kube import resources
-from lab.kube.api import answers
+from lab.kube.api import answers, typed_bodies
 from lab.kube.api.authentication import allowed, user_info
 from lab.kube.api.context import AUTHENTICATOR, Call
-from lab.kube.errors import Cause, bad_request, invalid
+from lab.kube.errors import Cause, invalid
 from lab.kube.registry.metadata import timestamp
 from lab.kube.registry.options import User
 
 _ALLOWED = "administrators and service accounts of the lab may do everything"
+_OF_ONESELF = (
+    resources.SELF_SUBJECT_REVIEWS.key,
+    resources.SELF_SUBJECT_ACCESS_REVIEWS.key,
+    resources.SELF_SUBJECT_RULES_REVIEWS.key,
+)
 _NOT_ALLOWED = "only administrators (system:masters) and the lab's service accounts may; roles are stored, not enforced"
 
 
 async def create(call: Call) -> web.Response:
     """Answer one question."""
-    body = await answers.read_object(call.request)
-    _check_kind(call, body)
+    body = await typed_bodies.read(call, call.resource.api_version, call.resource.kind)
     spec = body.get("spec") or {}
-    if not isinstance(spec, dict):
-        raise bad_request("spec: must be an object")
     answer = {
         "kind": call.resource.kind,
         "apiVersion": call.resource.api_version,
@@ -41,21 +43,12 @@ async def create(call: Call) -> web.Response:
 
 def may_ask(key: str) -> bool:
     """Whether everybody who is authenticated may ask this: questions about oneself."""
-    return key in (resources.SELF_SUBJECT_REVIEWS.key, resources.SELF_SUBJECT_ACCESS_REVIEWS.key)
-
-
-def _check_kind(call: Call, body: Mapping[str, Any]) -> None:
-    kind = body.get("kind") or call.resource.kind
-    version = body.get("apiVersion") or call.resource.api_version
-    if (version, kind) != (call.resource.api_version, call.resource.kind):
-        raise bad_request(f"the object provided is unrecognized (must be of type {call.resource.kind}): Kind={kind}")
+    return key in _OF_ONESELF
 
 
 def _token_review(call: Call, spec: Mapping[str, Any]) -> dict[str, Any]:
     token, audiences = spec.get("token"), spec.get("audiences") or []
-    if not isinstance(audiences, list) or not all(isinstance(a, str) for a in audiences):
-        raise bad_request("spec.audiences: must be a list of strings")
-    if not isinstance(token, str) or not token:
+    if not token:
         cause = Cause("spec.token", "Required value: token is required for authentication", "FieldValueRequired")
         raise invalid("TokenReview", "", (cause,), "authentication.k8s.io")
     identity = call.request.app[AUTHENTICATOR].tokens.verify(token, audiences)
@@ -84,6 +77,25 @@ def _self_subject_access_review(call: Call, spec: Mapping[str, Any]) -> dict[str
     return _verdict(call.user)
 
 
+def _self_subject_rules_review(call: Call, spec: Mapping[str, Any]) -> dict[str, Any]:
+    if not spec.get("namespace"):
+        cause = Cause("spec.namespace", "Required value: no namespace on request", "FieldValueRequired")
+        raise invalid(call.resource.kind, "", (cause,), call.resource.group)
+    everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+    own = {
+        "verbs": ["create"],
+        "apiGroups": ["authentication.k8s.io", "authorization.k8s.io"],
+        "resources": [key.partition(".")[0] for key in _OF_ONESELF],
+    }
+    if allowed(call.user):
+        return {
+            "resourceRules": [everything, own],
+            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+            "incomplete": False,
+        }
+    return {"resourceRules": [own], "nonResourceRules": [], "incomplete": False}
+
+
 def _check_attributes(call: Call, spec: Mapping[str, Any]) -> None:
     if bool(spec.get("resourceAttributes")) == bool(spec.get("nonResourceAttributes")):
         text = "Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified"
@@ -99,4 +111,5 @@ _ANSWERS: Mapping[str, Callable[[Call, Mapping[str, Any]], dict[str, Any]]] = {
     resources.SELF_SUBJECT_REVIEWS.key: _self_subject_review,
     resources.SUBJECT_ACCESS_REVIEWS.key: _subject_access_review,
     resources.SELF_SUBJECT_ACCESS_REVIEWS.key: _self_subject_access_review,
+    resources.SELF_SUBJECT_RULES_REVIEWS.key: _self_subject_rules_review,
 }

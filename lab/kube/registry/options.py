@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from lab.kube.changes import Object
-from lab.kube.errors import Cause, bad_request, invalid
+from lab.kube.errors import Cause, invalid
 from lab.kube.resources import Resource
 
 
@@ -75,14 +75,12 @@ class DeleteOptions:
 
     @classmethod
     def parse(cls, body: Mapping[str, Any], user: User) -> DeleteOptions:
-        """The options in a `DeleteOptions` object, as it stands in a request's body or is made of its query.
+        """The options in a `DeleteOptions` object, which fits its schema.
 
         Raises:
-            ApiError: 400 or 422, an option has a value that it cannot have.
+            ApiError: 422, an option has a value that it cannot have.
         """
         grace = body.get("gracePeriodSeconds")
-        if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
-            raise bad_request(f"gracePeriodSeconds: expected a number of seconds, got {grace!r}")
         preconditions = body.get("preconditions") or {}
         policy = body.get("propagationPolicy")
         if policy is None and body.get("orphanDependents") is not None:

@@ -1,0 +1,160 @@
+"""Bodies that are hostile or merely wrong: each is answered for itself, and nobody else notices."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.kube.api import yaml_bodies
+from lab.kube.api.answers import DEPTH_LIMIT
+from tests.unit.kube.api.conftest import Server
+
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+YAML = {"Content-Type": "application/yaml"}
+MERGE = {"Content-Type": "application/merge-patch+json"}
+DEEP = DEPTH_LIMIT + 50
+
+
+def nested(levels: int) -> str:
+    return '{"a":' * levels + "1" + "}" * levels
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: 1", {"a": 1}),
+        ("2: x\ntrue: y\n", {"2": "x", "true": "y"}),
+        ("at: 2026-01-02T03:04:05Z\non: 2026-01-02", {"at": "2026-01-02T03:04:05Z", "true": "2026-01-02"}),
+        ("a: &x {b: c}\nd: *x", {"a": {"b": "c"}, "d": {"b": "c"}}),
+        ("", None),
+    ],
+)
+def test_yaml_stands_for_json(text: str, value: Any) -> None:
+    assert yaml_bodies.decode(text.encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [", "expected"),
+        ("a: !!set {x}", "not JSON serializable"),
+        ("a: !!python/object:os.system x", "could not determine a constructor"),
+        ("a: 99999999999999999999999999", "64-bit"),
+        ("a: &a [*a]", "excessive aliasing"),
+        (BOMB, "excessive aliasing"),
+        ("a: " + nested(DEEP), "Recursion limit"),
+        ("a: " + nested(20_000), "nested too deeply"),
+    ],
+)
+def test_yaml_that_stands_for_no_json_is_refused(text: str, words: str) -> None:
+    with pytest.raises(yaml_bodies.YamlBodyError, match=words):
+        yaml_bodies.decode(text.encode())
+
+
+@given(st.one_of(st.binary(max_size=60), st.text(alphabet="ab1:-[]{}&*!?|> \n\"'", max_size=60).map(str.encode)))
+def test_yaml_is_json_afterwards_or_refused(body: bytes) -> None:
+    try:
+        value = yaml_bodies.decode(body)
+    except yaml_bodies.YamlBodyError:
+        return
+    assert orjson.loads(orjson.dumps(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (YAML, "metadata: {name: a, annotations: {1: x, 2026-01-01: y}}"),
+        (YAML, "a: " + nested(20_000)),
+        (YAML, BOMB),
+        ({}, f'{{"metadata":{{"name":"a"}},"data":{nested(DEEP)}}}'),
+        ({}, f'{{"metadata":{{"name":"a"}},"data":{nested(20_000)}}}'),
+    ],
+)
+async def test_no_body_fails_the_server(server: Server, headers: dict[str, str], body: str) -> None:
+    async with server.client.post(server.url + CONFIG_MAPS, data=body, headers=headers) as response:
+        assert response.status in (201, 400), await response.text()
+    await server.json("POST", CONFIG_MAPS, {"metadata": {"name": "next"}}, code=201)
+
+
+async def test_patches_cannot_pile_up_what_cannot_be_stored(server: Server) -> None:
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    names = {"plural": "things", "kind": "Thing"}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    spec = {"group": "example.com", "names": names, "scope": "Cluster", "versions": [version]}
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await server.json("POST", crds, {"metadata": {"name": "things.example.com"}, "spec": spec}, code=201)
+    things = "/apis/example.com/v1/things"
+    half = json.loads(nested(DEPTH_LIMIT // 2 + 10))
+    await server.json("POST", things, {"metadata": {"name": "t"}, "spec": half}, code=201)
+    add = [{"op": "add", "path": "/spec" + "/a" * (DEPTH_LIMIT // 2 + 9), "value": half}]
+    json_patch = {"Content-Type": "application/json-patch+json"}
+    refusal = await server.json("PATCH", things + "/t", add, headers=json_patch, code=400)
+    assert "cannot be stored" in refusal["message"]
+    await server.json("PATCH", things + "/t", {"spec": {"b": 1}}, headers=MERGE)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"gracePeriodSeconds": "1"}, "gracePeriodSeconds"),
+        ({"preconditions": "u"}, "preconditions"),
+        ({"preconditions": {"uid": 1}}, "preconditions.uid"),
+        ({"dryRun": 1}, "dryRun"),
+        ({"propagationPolicy": []}, "propagationPolicy"),
+    ],
+)
+async def test_options_of_a_delete_have_types(server: Server, options: dict[str, Any], field: str) -> None:
+    await server.json("POST", CONFIG_MAPS, {"metadata": {"name": "a"}}, code=201)
+    refusal = await server.json("DELETE", CONFIG_MAPS + "/a", options, code=400)
+    assert refusal["details"]["causes"][0]["field"] == field
+    await server.json("GET", CONFIG_MAPS + "/a")
+
+
+async def test_a_delete_takes_no_object_of_another_kind(server: Server) -> None:
+    await server.json("POST", CONFIG_MAPS, {"metadata": {"name": "a"}}, code=201)
+    await server.json("DELETE", CONFIG_MAPS + "/a", {"kind": "ConfigMap", "metadata": {"name": "a"}}, code=400)
+    await server.json("DELETE", CONFIG_MAPS + "/a", {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"})
+
+
+REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/api/v1/namespaces/default/pods/p/eviction", {"metadata": "p"}, "metadata"),
+        ("/api/v1/namespaces/default/pods/p/eviction", {"deleteOptions": [1]}, "deleteOptions"),
+        ("/api/v1/namespaces/default/pods/p/eviction", {"deleteOptions": {"dryRun": 1}}, "deleteOptions.dryRun"),
+        ("/api/v1/namespaces/default/pods/p/binding", {"target": "n"}, "target"),
+        ("/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": "x"}, "spec"),
+        (
+            "/api/v1/namespaces/default/serviceaccounts/default/token",
+            {"spec": {"audiences": [1]}},
+            "spec.audiences[0]",
+        ),
+        (REVIEWS, {"spec": {"user": {}}}, "spec.user"),
+        (REVIEWS, {"spec": {"user": "a", "groups": [[]]}}, "spec.groups[0]"),
+        ("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": 1}}, "spec.token"),
+    ],
+)
+async def test_what_is_asked_has_types(server: Server, path: str, body: dict[str, Any], field: str) -> None:
+    refusal = await server.json("POST", path, body, code=400)
+    assert refusal["details"]["causes"][0]["field"] == field
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_objects_of_all_namespaces_are_neither_made_nor_deleted(server: Server, method: str) -> None:
+    await server.json("POST", CONFIG_MAPS, {"metadata": {"name": "a"}}, code=201)
+    body = {"metadata": {"name": "b", "namespace": "default"}} if method == "POST" else None
+    await server.json(method, "/api/v1/configmaps", body, code=405)
+    assert [o["metadata"]["name"] for o in (await server.json("GET", "/api/v1/configmaps"))["items"]] == ["a"]
