@@ -5,19 +5,20 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
 
-from lab.kube.api import answers
+from lab.kube.api import answers, typed_bodies
 from lab.kube.api.context import Call
 from lab.kube.api.objects import addressed, read_patch
 from lab.kube.api.parameters import write_options
 from lab.kube.api.tables.columns import NONE, selector_text
-from lab.kube.errors import Cause, bad_request, invalid, not_found
+from lab.kube.changes import Object
+from lab.kube.errors import Cause, invalid, not_found
 from lab.kube.registry.options import Patch, PatchKind
-from lab.kube.registry.patches import apply_patch
+from lab.kube.registry.patches import apply_patch, merge
 from lab.kube.registry.table import ScalePaths
 from lab.kube.schemas import named_schema
 
@@ -33,38 +34,39 @@ async def get(call: Call) -> web.Response:
 async def update(call: Call) -> web.Response:
     """Set the scale of an object."""
     body = addressed(call, await answers.read_object(call.request))
-    return await _set(call, body)
+    return await _set(call, lambda _: body)
 
 
 async def patch(call: Call) -> web.Response:
     """Change the scale of an object; the patch is one of its Scale."""
     change = await read_patch(call)
-    present = _scale(call, call.registry.get(call.resource, call.name, call.namespace))
-    version = present["metadata"].pop("resourceVersion")
     if change.kind is PatchKind.APPLY:
         change = Patch(PatchKind.MERGE, change.body)
-    wanted = apply_patch(change, present, named_schema(_SCALE), custom=False)
-    # A version that the patch names is a condition; what was read just now is one as well, for it is what was patched.
-    wanted.setdefault("metadata", {}).setdefault("resourceVersion", version)
-    return await _set(call, wanted)
+
+    def patched(present: Object) -> Object:
+        # Only a version that the patch itself names is a condition.
+        del present["metadata"]["resourceVersion"]
+        return apply_patch(change, present, named_schema(_SCALE), custom=False)
+
+    return await _set(call, patched)
 
 
-async def _set(call: Call, scale: Mapping[str, Any]) -> web.Response:
-    if (scale.get("kind") or "Scale") != "Scale":
-        raise bad_request(f"the object provided is unrecognized (must be of type Scale): Kind={scale['kind']}")
-    spec = scale.get("spec") or {}
-    replicas = spec.get("replicas", 0) if isinstance(spec, dict) else None
-    if not isinstance(replicas, int) or isinstance(replicas, bool):
-        raise bad_request("Scale in version v1 cannot be handled as a Scale: spec.replicas must be a whole number")
-    if replicas < 0:
-        cause = Cause("spec.replicas", f"Invalid value: {replicas}: must be greater than or equal to 0")
-        raise invalid("Scale", call.name, (cause,), "autoscaling")
-    body = _nested(_paths(call).spec_replicas, replicas)
-    if version := (scale.get("metadata") or {}).get("resourceVersion"):
-        body["metadata"] = {"resourceVersion": version}
-    stored = await call.registry.patch(
-        call.resource, call.name, call.namespace, Patch(PatchKind.MERGE, body), options=write_options(call)
-    )
+async def _set(call: Call, wanted: Callable[[Object], Object]) -> web.Response:
+    """Give the object the scale that `wanted` makes of the present one; anew when others change it meanwhile."""
+
+    def change(found: Object) -> Object:
+        scale = typed_bodies.decode(call, wanted(_scale(call, found)), "autoscaling/v1", "Scale")
+        replicas = (scale.get("spec") or {}).get("replicas", 0)
+        if replicas < 0:
+            cause = Cause("spec.replicas", f"Invalid value: {replicas}: must be greater than or equal to 0")
+            raise invalid("Scale", call.name, (cause,), "autoscaling")
+        resized: Object = merge(found, _nested(_paths(call).spec_replicas, replicas))
+        if version := scale["metadata"].get("resourceVersion"):
+            resized["metadata"]["resourceVersion"] = version
+        return resized
+
+    options = write_options(call)
+    stored = await call.registry.change(call.resource, call.name, call.namespace, change, options=options)
     return answers.json_response(_scale(call, stored), warnings=call.warnings)
 
 

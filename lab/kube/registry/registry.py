@@ -143,6 +143,18 @@ class Registry:
                 return None
             raise
 
+    async def change(
+        self,
+        r: Resource,
+        name: str,
+        namespace: str,
+        change: Callable[[Object], Object],
+        *,
+        options: WriteOptions,
+    ) -> Object:
+        """Change an object on behalf of a client: `modify` with the client's options, and 404 when it is gone."""
+        return await self._revise(r, name, namespace, change, "", options)
+
     async def patch(
         self,
         r: Resource,

@@ -13,7 +13,9 @@ from lab.kube.api import paths
 from lab.kube.api.negotiation import Form, choose
 from lab.kube.api.paths import Target
 from lab.kube.errors import ApiError
+from lab.kube.registry.options import Patch, PatchKind
 from lab.kube.resources import CONFIGMAPS
+from lab.kube.resources import DEPLOYMENTS as KINDS_DEPLOYMENTS
 from tests.unit.kube.api.conftest import Server
 from tests.unit.kube.api.test_protobuf import CORE, encode, envelope
 
@@ -289,6 +291,29 @@ async def test_scale_is_read_set_and_patched(server: Server) -> None:
     await server.json("PATCH", path, {"spec": {"replicas": "x"}}, headers=merge, code=400)
     stored = await server.json("GET", DEPLOYMENTS + "/web")
     assert stored["spec"]["replicas"] == 0
+
+
+async def test_a_scale_is_set_while_others_write(server: Server) -> None:
+    await server.json("POST", DEPLOYMENTS, deployment("web"), code=201)
+    looked = False
+
+    class Meddling:
+        """Admission that changes the object while the write is under way, as a controller may."""
+
+        async def admit(self, operation: str, resource: Any, obj: Any, *rest: Any) -> Any:
+            nonlocal looked
+            if not looked:
+                looked = True
+                mark = Patch(PatchKind.MERGE, {"status": {"replicas": 2}})
+                await server.registry.patch(KINDS_DEPLOYMENTS, "web", "default", mark, subresource="status")
+            return obj
+
+    server.registry.admission = Meddling()
+    merge = {"Content-Type": "application/merge-patch+json"}
+    answer = await server.json("PATCH", DEPLOYMENTS + "/web/scale", {"spec": {"replicas": 4}}, headers=merge)
+    assert (looked, answer["spec"], answer["status"]["replicas"]) == (True, {"replicas": 4}, 2)
+    condition = {"metadata": {"resourceVersion": "1"}, "spec": {"replicas": 5}}
+    await server.json("PATCH", DEPLOYMENTS + "/web/scale", condition, headers=merge, code=409)
 
 
 async def test_a_status_is_written_on_its_own(server: Server) -> None:
