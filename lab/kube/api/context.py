@@ -14,11 +14,7 @@ from lab.kube.registry.options import User
 from lab.kube.registry.registry import Registry
 from lab.kube.resources import Resource
 from lab.kube.streams import NodeStreams
-
-VERSION = "v1.36.0"
-"""The Kubernetes version that the lab says it is: the oldest of which kubectl 1.37 does not complain (it warns of a
-skew beyond one minor), and so the nearest to what clients know that warn above the newest of theirs (kr8s 0.20: 1.35).
-"""
+from lab.kube.version import VERSION
 
 Checks = Mapping[str, Callable[[], str]]
 """Parts by name; each says what is wrong with it, or nothing."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
+from lab.kube.api import health
 from lab.kube.api.answers import json_response
 from lab.kube.api.context import REGISTRY
 from lab.kube.api.negotiation import Form, choose
@@ -63,6 +64,17 @@ def add_routes(app: web.Application) -> None:
     ):
         app.router.add_get(path, handler)
         app.router.add_get(path + "/", handler)
+    app.router.add_get("/", _root)
+
+
+async def _root(request: web.Request) -> web.Response:
+    """Where else there is something to find, for people with `kubectl get --raw /`."""
+    groups = grouped(request.app[REGISTRY].resources.all())
+    found = {"/api", "/apis", "/openapi/v2", "/openapi/v3", *health.OPEN_PATHS}
+    for group, versions in groups.items():
+        base = f"/apis/{group}" if group else "/api"
+        found |= {base, *(f"{base}/{version}" for version in versions)}
+    return json_response({"paths": sorted(found)})
 
 
 def priority(version: str) -> tuple[int, int, int]:

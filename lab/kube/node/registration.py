@@ -19,6 +19,7 @@ from lab.kube.node.images import Images
 from lab.kube.objects.meta import timestamp
 from lab.kube.registry import Object, Registry
 from lab.kube.resources import LEASES, NODES
+from lab.kube.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,6 @@ RENEW_S = 10
 _LEASE_S = 40
 _PODS = 250
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_VERSION = "v1.33.0"
 _CONDITIONS = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "the node has sufficient memory available"),
     ("DiskPressure", "False", "KubeletHasNoDiskPressure", "the node has no disk pressure"),
@@ -137,8 +137,8 @@ def _status(old: Mapping[str, Any], config: KubeConfig, architecture: str, image
             "operatingSystem": "linux",
             "kernelVersion": platform.release(),
             "osImage": _os_name(),
-            "kubeletVersion": _VERSION,
-            "kubeProxyVersion": _VERSION,
+            "kubeletVersion": VERSION,
+            "kubeProxyVersion": VERSION,
             "containerRuntimeVersion": "mesh-lab://1",
             "machineID": "",
             "systemUUID": "",

@@ -65,15 +65,8 @@ def reader(resource: Resource, selector: FieldSelector, more: tuple[str, ...] = 
     known = {*COMMON, *LABELS.get(resource.key, ()), *more}
     for path, _, _ in selector.terms:
         if path not in known:
-            raise bad_request(
-                f'Unable to find "{resource.api_version}, Resource={resource.plural}" that match label selector "", '
-                f'field selector "{_text(selector)}": field label not supported: {path}'
-            )
+            raise bad_request(f"field label not supported: {path}")
     return _read
-
-
-def _text(selector: FieldSelector) -> str:
-    return ",".join(f"{path}{'=' if equal else '!='}{value}" for path, equal, value in selector.terms)
 
 
 def _read(obj: Mapping[str, Any], path: str) -> str:

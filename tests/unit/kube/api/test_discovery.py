@@ -67,6 +67,14 @@ async def test_legacy_discovery_says_the_same(server: Server) -> None:
     }
 
 
+async def test_the_root_names_what_else_there_is(server: Server) -> None:
+    paths = (await server.json("GET", "/"))["paths"]
+    assert {"/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/openapi/v3", "/version"} <= set(paths)
+    for path in paths:
+        async with server.client.get(server.url + path) as response:
+            assert response.status == 200, path
+
+
 async def test_subresources_say_what_they_take(server: Server) -> None:
     entries = {entry["name"]: entry for entry in (await server.json("GET", "/api/v1"))["resources"]}
     assert (entries["pods/exec"]["kind"], entries["pods/exec"]["verbs"]) == ("PodExecOptions", ["create", "get"])
