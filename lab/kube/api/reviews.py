@@ -82,18 +82,15 @@ def _self_subject_rules_review(call: Call, spec: Mapping[str, Any]) -> dict[str,
         cause = Cause("spec.namespace", "Required value: no namespace on request", "FieldValueRequired")
         raise invalid(call.resource.kind, "", (cause,), call.resource.group)
     everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-    own = {
-        "verbs": ["create"],
-        "apiGroups": ["authentication.k8s.io", "authorization.k8s.io"],
-        "resources": [key.partition(".")[0] for key in _OF_ONESELF],
-    }
+    parts = [key.partition(".") for key in _OF_ONESELF]
+    own = [{"verbs": ["create"], "apiGroups": [group], "resources": [plural]} for plural, _, group in parts]
     if allowed(call.user):
         return {
-            "resourceRules": [everything, own],
+            "resourceRules": [everything, *own],
             "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
             "incomplete": False,
         }
-    return {"resourceRules": [own], "nonResourceRules": [], "incomplete": False}
+    return {"resourceRules": own, "nonResourceRules": [], "incomplete": False}
 
 
 def _check_attributes(call: Call, spec: Mapping[str, Any]) -> None:

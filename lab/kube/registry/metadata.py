@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -158,14 +158,19 @@ def validate_metadata(resource: Resource, obj: Object) -> Iterator[Cause]:
         yield Cause("metadata.name", f'Invalid value: "{name}": {problem}')
     yield from validate_labels(metadata.get("labels") or {}, "metadata.labels")
     yield from _validate_annotations(metadata.get("annotations") or {})
-    for index, finalizer in enumerate(metadata.get("finalizers") or ()):
-        path = f"metadata.finalizers[{index}]"
+    yield from validate_finalizers(metadata.get("finalizers") or (), "metadata.finalizers")
+    yield from _validate_owners(metadata.get("ownerReferences") or ())
+
+
+def validate_finalizers(finalizers: Iterable[str], at: str) -> Iterator[Cause]:
+    """Everything that is wrong with a list of finalizers at `at`."""
+    for index, finalizer in enumerate(finalizers):
+        path = f"{at}[{index}]"
         if problem := names.qualified_name_problem(finalizer):
             yield Cause(path, f'Invalid value: "{finalizer}": {problem}')
         elif "/" not in finalizer and "." not in finalizer and finalizer not in _STANDARD_FINALIZERS:
             words = "name is neither a standard finalizer name nor is it fully qualified"
             yield Cause(path, f'Invalid value: "{finalizer}": {words}')
-    yield from _validate_owners(metadata.get("ownerReferences") or ())
 
 
 def validate_metadata_update(new: Object, old: Object) -> Iterator[Cause]:

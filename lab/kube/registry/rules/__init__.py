@@ -11,7 +11,18 @@ from dataclasses import dataclass
 
 from lab.kube.changes import Object
 from lab.kube.errors import Cause
-from lab.kube.registry.rules import access, config, crds, events, fields, pods, services, webhooks, workloads
+from lab.kube.registry.rules import (
+    access,
+    config,
+    crds,
+    events,
+    fields,
+    namespaces,
+    pods,
+    services,
+    webhooks,
+    workloads,
+)
 from lab.kube.schemas import Schema
 
 Check = Callable[[Object], Iterator[Cause]]
@@ -25,6 +36,7 @@ class _Rules:
 
 
 _RULES: Mapping[str, _Rules] = {
+    "namespaces": _Rules(namespaces.check_namespace),
     "pods": _Rules(pods.check, pods.check_update),
     "deployments.apps": _Rules(workloads.check_deployment, workloads.check_selector_update),
     "replicasets.apps": _Rules(workloads.check_replica_set, workloads.check_selector_update),

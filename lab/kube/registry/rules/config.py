@@ -17,6 +17,8 @@ _NEEDED_KEYS: Mapping[str, tuple[str, ...]] = {
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
 }
+_BASIC_AUTH, _BASIC_AUTH_KEYS = "kubernetes.io/basic-auth", ("username", "password")
+_TOKEN, _TOKEN_OWNER = "kubernetes.io/service-account-token", "kubernetes.io/service-account.name"
 
 
 def check_config_map(config_map: Object) -> Iterator[Cause]:
@@ -44,6 +46,11 @@ def check_secret(secret: Object) -> Iterator[Cause]:
     for key in _NEEDED_KEYS.get(secret.get("type", ""), ()):
         if key not in data:
             yield required(f"data[{key}]")
+    if secret.get("type") == _BASIC_AUTH and not any(key in data for key in _BASIC_AUTH_KEYS):
+        for key in _BASIC_AUTH_KEYS:
+            yield required(f"data[{key}]")
+    if secret.get("type") == _TOKEN and not (secret["metadata"].get("annotations") or {}).get(_TOKEN_OWNER):
+        yield required(f"metadata.annotations[{_TOKEN_OWNER}]")
 
 
 def check_secret_update(new: Object, old: Object) -> Iterator[Cause]:

@@ -12,6 +12,7 @@ from lab.kube.errors import Cause
 from lab.kube.registry.names import label_problem, subdomain_problem
 from lab.kube.registry.rules.causes import duplicates, forbidden, invalid, required
 from lab.kube.registry.rules.containers import check_container, check_init_container
+from lab.kube.registry.rules.scheduling import check_scheduling
 from lab.kube.registry.rules.volumes import check_volumes
 
 _MUTABLE = (
@@ -48,6 +49,7 @@ def check_spec(spec: dict[str, Any], path: str) -> Iterator[Cause]:
         taken.add(container.get("name"))
     yield from _check_names(spec, path)
     yield from _check_dns(spec, path)
+    yield from check_scheduling(spec, path)
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         if not _is_ip(alias.get("ip", "")):
             yield invalid(f"{path}.hostAliases[{index}].ip", alias.get("ip", ""), "must be a valid IP address")

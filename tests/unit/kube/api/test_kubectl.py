@@ -290,7 +290,7 @@ async def test_who_may_do_what(server: Server) -> None:
     assert (await server.kubectl("auth", "can-i", "delete", "pods")).out == "yes\n"
     assert ["*.*", "[]", "[]", "[*]"] in (await server.kubectl("auth", "can-i", "--list")).rows
     own = (await server.kubectl("auth", "can-i", "--list", "--as=alice")).out
-    assert "selfsubjectrulesreviews" in own
+    assert "selfsubjectrulesreviews.authorization.k8s.io" in own
     assert "*.*" not in own
     assert (await server.kubectl("auth", "can-i", "delete", "pods", "--as=alice", code=1)).out.startswith("no")
     refused = await server.kubectl("get", "pods", "--as=alice", code=1)

@@ -283,6 +283,31 @@ _DEPLOYMENT: list[Case] = [
         "metadata.annotations",
         "Too long: may not be more than 262144 bytes",
     ),
+    (f"{TEMPLATE}.nodeSelector", {"a b": "c"}, f"{TEMPLATE}.nodeSelector", 'Invalid value: "a b": name part must'),
+    (
+        f"{TEMPLATE}.tolerations",
+        [{"key": "a", "operator": "Exists", "value": "b"}],
+        f"{TEMPLATE}.tolerations[0].operator",
+        "Invalid value: \"Exists\": value must be empty when `operator` is 'Exists'",
+    ),
+    (
+        f"{TEMPLATE}.tolerations",
+        [{"value": "b"}],
+        f"{TEMPLATE}.tolerations[0].operator",
+        'Invalid value: "Equal": operator must be Exists when `key` is empty',
+    ),
+    (
+        f"{TEMPLATE}.tolerations",
+        [{"key": "a", "effect": "NoSchedule", "tolerationSeconds": 1}],
+        f"{TEMPLATE}.tolerations[0].effect",
+        "Invalid value: \"NoSchedule\": effect must be 'NoExecute' when `tolerationSeconds` is set",
+    ),
+    (
+        f"{TEMPLATE}.topologySpreadConstraints",
+        [{"maxSkew": 0, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+        f"{TEMPLATE}.topologySpreadConstraints[0].maxSkew",
+        "Invalid value: 0: must be greater than zero",
+    ),
     (
         "metadata.finalizers",
         ["bare"],
@@ -442,6 +467,13 @@ _OTHERS: list[tuple[Resource, dict[str, Any], str, str]] = [
         'Invalid value: "a": duplicate of key present in binaryData',
     ),
     (kinds.SECRETS, {"type": "kubernetes.io/tls", "data": {}}, "data[tls.crt]", "Required value"),
+    (kinds.SECRETS, {"type": "kubernetes.io/basic-auth"}, "data[username]", "Required value"),
+    (
+        kinds.SECRETS,
+        {"type": "kubernetes.io/service-account-token"},
+        "metadata.annotations[kubernetes.io/service-account.name]",
+        "Required value",
+    ),
     (
         kinds.EVENTS,
         {"involvedObject": {"namespace": "elsewhere"}},
@@ -471,6 +503,11 @@ async def test_other_kinds_are_refused(
 ) -> None:
     causes = await refused(registry, resource, {"metadata": {"name": "one", "namespace": "default"}, **body})
     assert causes[field].startswith(words)
+
+
+async def test_a_namespaces_finalizers_have_names(registry: Registry) -> None:
+    causes = await refused(registry, kinds.NAMESPACES, {"metadata": {"name": "a"}, "spec": {"finalizers": ["bare"]}})
+    assert causes["spec.finalizers[0]"].startswith('Invalid value: "bare": name is neither a standard finalizer name')
 
 
 async def test_all_that_is_wrong_is_told_at_once(registry: Registry) -> None:

@@ -1,0 +1,14 @@
+"""Rules of namespaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lab.kube.changes import Object
+from lab.kube.errors import Cause
+from lab.kube.registry.metadata import validate_finalizers
+
+
+def check_namespace(namespace: Object) -> Iterator[Cause]:
+    """What holds a namespace back has a name that its owner can be told by."""
+    yield from validate_finalizers((namespace.get("spec") or {}).get("finalizers") or (), "spec.finalizers")
