@@ -122,6 +122,29 @@ def test_apply_creates_changes_and_then_leaves_alone(own: Kubectl, tmp_path: Pat
     assert own.json("get", "configmap", "settings")["data"] == {"a": "other"}, "apply removes what the file left out"
 
 
+def test_apply_on_the_servers_side_knows_who_owns_what(own: Kubectl, tmp_path: Path) -> None:
+    manifest = tmp_path / "web.yaml"
+    wanted = deployment("web", shell("sleep 600"), replicas=1)
+    manifest.write_text(json.dumps(wanted))
+    apply = ("apply", "--server-side", "-f", str(manifest))
+    assert own(*apply) == "deployment.apps/web serverside-applied\n"
+    own("scale", "deployment", "web", "--replicas=2")
+    refused = own.fails(*apply).stderr
+    assert "Apply failed with 1 conflict" in refused
+    assert ".spec.replicas" in refused
+    own(*apply, "--force-conflicts")
+    assert own.json("get", "deployment", "web")["spec"]["replicas"] == 1
+    wanted["metadata"]["labels"] = {"tier": "front"}
+    manifest.write_text(json.dumps(wanted))
+    own(*apply)
+    del wanted["metadata"]["labels"]
+    manifest.write_text(json.dumps(wanted))
+    own(*apply)
+    found = own.json("get", "deployment", "web", "--show-managed-fields")["metadata"]
+    assert "labels" not in found, "what is no longer applied goes"
+    assert ("kubectl", "Apply") in {(entry["manager"], entry["operation"]) for entry in found["managedFields"]}
+
+
 def test_apply_takes_a_kustomization(own: Kubectl, tmp_path: Path) -> None:
     (tmp_path / "kustomization.yaml").write_text(
         "resources: [pod.yaml]\nnamePrefix: pre-\nconfigMapGenerator:\n- {name: made, literals: [a=b]}\n"

@@ -84,9 +84,11 @@ async def patch(call: Call) -> web.Response:
     options = write_options(call)
     change = await read_patch(call)
     there = call.registry.find(call.resource, call.name, call.namespace) is not None
-    stored = await call.registry.patch(
-        call.resource, call.name, call.namespace, change, subresource=call.target.subresource, options=options
-    )
+    what = (call.resource, call.name, call.namespace)
+    if change.kind is PatchKind.APPLY:
+        stored = await call.registry.apply(*what, change.body, subresource=call.target.subresource, options=options)
+    else:
+        stored = await call.registry.patch(*what, change, subresource=call.target.subresource, options=options)
     return answer(call, stored, status=200 if there else 201)
 
 
@@ -178,6 +180,9 @@ async def read_patch(call: Call) -> Patch:
             cause = Cause("fieldManager", "Required value: is required for apply patch", "FieldValueRequired")
             raise invalid("PatchOptions", "", (cause,), "meta.k8s.io")
         body = addressed(call, body)
+    elif call.query("force"):
+        cause = Cause("force", "Forbidden: may not be specified for non-apply patch", "FieldValueForbidden")
+        raise invalid("PatchOptions", "", (cause,), "meta.k8s.io")
     return Patch(kind, body)
 
 

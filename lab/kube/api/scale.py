@@ -6,6 +6,7 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resou
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -65,7 +66,7 @@ async def _set(call: Call, wanted: Callable[[Object], Object]) -> web.Response:
             resized["metadata"]["resourceVersion"] = version
         return resized
 
-    options = write_options(call)
+    options = replace(write_options(call), written_through="scale")
     stored = await call.registry.change(call.resource, call.name, call.namespace, change, options=options)
     return answers.json_response(_scale(call, stored), warnings=call.warnings)
 

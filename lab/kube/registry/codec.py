@@ -34,6 +34,20 @@ class Codec:
             new = _decode_custom(schema, obj, resource, definition, options)
         return {"kind": resource.kind, "apiVersion": new.get("apiVersion", resource.api_version), **new}
 
+    def decode_partial(self, resource: Resource, obj: Object, options: WriteOptions) -> Object:
+        """What a client says of an object, and no more: as `decode`, without defaults and in the client's version.
+
+        Raises:
+            ApiError: 400, it is of another kind or does not fit the schema.
+        """
+        _check_kind(resource, obj)
+        schema = self._resources.schema(resource)
+        if self._resources.is_custom(resource):
+            new = _prune_custom(schema, obj, resource, options)
+        else:
+            new = decode_builtin(schema, obj, resource.api_version, resource.kind, options)
+        return {**new, "kind": resource.kind, "apiVersion": resource.api_version}
+
 
 def decode_kind(obj: Object, api_version: str, kind: str, options: WriteOptions) -> Object:
     """A built-in object that is no resource of its own, such as a `Scale` or an `Eviction`.
@@ -65,6 +79,13 @@ def decode_builtin(schema: Schema, obj: Object, api_version: str, kind: str, opt
 def _decode_custom(
     schema: Schema, obj: Object, resource: Resource, definition: Definition, options: WriteOptions
 ) -> Object:
+    new = _prune_custom(schema, obj, resource, options)
+    new["apiVersion"] = definition.stored_api_version()
+    custom_values.fill_defaults(schema, new)
+    return new
+
+
+def _prune_custom(schema: Schema, obj: Object, resource: Resource, options: WriteOptions) -> Object:
     unknown: list[str] = []
     new: Object = custom_values.prune(schema, obj, "", unknown)
     try:
@@ -76,8 +97,6 @@ def _decode_custom(
     unknown += [f"metadata.{path}" for path in unknown_meta]
     _report_unknown(resource.kind, resource.api_version, unknown, options)
     new["metadata"] = meta
-    new["apiVersion"] = definition.stored_api_version()
-    custom_values.fill_defaults(schema, new)
     return new
 
 

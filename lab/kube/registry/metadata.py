@@ -118,7 +118,7 @@ def carry_over(resource: Resource, new: Object, old: Object) -> None:
     if version and version != before["resourceVersion"]:
         why = "the object has been modified; please apply your changes to the latest version and try again"
         raise conflict(resource.plural, name, why, resource.group)
-    for field in (*_SYSTEM_FIELDS, "deletionGracePeriodSeconds", "generateName", "name", "namespace", "managedFields"):
+    for field in (*_SYSTEM_FIELDS, "deletionGracePeriodSeconds", "generateName", "name", "namespace"):
         if field in before:
             metadata[field] = before[field]
         else:

@@ -37,6 +37,7 @@ class FieldValidation(StrEnum):
 class WriteOptions:
     """Options of a create, update or patch. What deserves a warning is appended to `warnings`, when that is a list.
 
+    `written_through` is a subresource that stands for a part of the object, as `scale` does: what is owned names it.
     Writers inside the lab are held to `Strict`: a field that the schema does not know is a mistake of ours.
     """
 
@@ -44,6 +45,7 @@ class WriteOptions:
     dry_run: bool = False
     field_validation: FieldValidation = FieldValidation.STRICT
     field_manager: str = ""
+    written_through: str = ""
     force: bool = False
     warnings: list[str] | None = None
 

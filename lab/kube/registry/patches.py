@@ -31,10 +31,7 @@ def apply_patch(patch: Patch, obj: Object, schema: Schema, *, custom: bool) -> O
         except strategic.StrategicPatchError as error:
             raise bad_request(f"invalid strategic merge patch: {error}") from error
     accepted = ", ".join((PatchKind.JSON, PatchKind.MERGE, *(() if custom else (PatchKind.STRATEGIC,))))
-    if patch.kind is PatchKind.APPLY:
-        text = f"server-side apply is not available in this cluster: apply without --server-side (it takes {accepted})"
-    else:
-        text = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+    text = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
     raise ApiError(415, "UnsupportedMediaType", text)
 
 

@@ -16,6 +16,7 @@ from lab.kube.registry.namespaces import SYSTEM_NAMESPACES
 from lab.kube.registry.options import DEFAULT, DEFAULT_DELETE, Admission, DeleteOptions, Patch, WriteOptions
 from lab.kube.registry.patches import apply_patch
 from lab.kube.registry.reading import Page, Reader
+from lab.kube.registry.serverside import Applier
 from lab.kube.registry.service_addresses import ServiceAddresses
 from lab.kube.registry.table import ResourceTable
 from lab.kube.registry.watching import Watch
@@ -35,6 +36,7 @@ class Registry:
         self.resources = ResourceTable()
         self._reader = Reader(store, self.resources)
         self._writer = Writer(store, self.resources)
+        self._applier = Applier(self.resources, self._writer)
         self._deleter = Deleter(store, self._writer)
         self._cleanup = Cleanup(store, self.resources, self._writer, self._deleter)
         self.allocators[CRDS.key] = CustomResources(store, self.resources)
@@ -177,6 +179,22 @@ class Registry:
             return new
 
         return await self._revise(r, name, namespace, change, subresource, options)
+
+    async def apply(
+        self,
+        r: Resource,
+        name: str,
+        namespace: str,
+        config: Object,
+        *,
+        subresource: str = "",
+        options: WriteOptions,
+    ) -> Object:
+        """Apply what a field manager says of an object, and create it when it is not there. Fails with 409 when others
+        own what would change, unless `options.force` is set."""
+        stored = await self._applier.apply(r, name, namespace, config, subresource, options)
+        await self._cleanup.go_on(r)
+        return self._reader.present(r, stored)
 
     async def delete(
         self, r: Resource, name: str, namespace: str = "", *, options: DeleteOptions = DEFAULT_DELETE

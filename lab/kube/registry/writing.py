@@ -17,6 +17,8 @@ from lab.kube.registry.codec import Codec
 from lab.kube.registry.defaults import fill_defaults
 from lab.kube.registry.namespaces import check_create
 from lab.kube.registry.options import Admission, Open, WriteOptions
+from lab.kube.registry.ownership import UPDATE, Manager
+from lab.kube.registry.ownership.tracking import tracked
 from lab.kube.registry.pod_admission import admit_pod
 from lab.kube.registry.strategies import Strategy, strategy_of
 from lab.kube.registry.table import ResourceTable
@@ -25,6 +27,8 @@ from lab.kube.store import Store
 
 _ATTEMPTS = 16
 _NAME_ATTEMPTS = 8
+_MANAGER = "mesh-lab"
+"""Who owns what controllers and the node write."""
 
 Change = Callable[[Object], Object | None]
 
@@ -51,8 +55,15 @@ class Writer:
         self.admission: Admission = Open()
         self.allocators: dict[str, Allocator] = {}
 
-    async def create(self, resource: Resource, obj: Object, namespace: str, options: WriteOptions) -> Object:
-        """Store a new object; see `Registry.create`."""
+    async def create(
+        self,
+        resource: Resource,
+        obj: Object,
+        namespace: str,
+        options: WriteOptions,
+        owners: list[Object] | None = None,
+    ) -> Object:
+        """Store a new object; see `Registry.create`. `owners` are its `metadata.managedFields`, if it has any."""
         strategy = self.strategy(resource)
         new = self._codec.decode(resource, obj, options)
         namespace = metadata.settle_namespace(resource, new, namespace)
@@ -63,6 +74,7 @@ class Writer:
         new = await self._admit("CREATE", resource, new, None, namespace, options)
         self._complete(resource, new)
         self._check_room(resource, new, namespace)
+        _set_owners(new, owners)
         return await self._store_new(resource, strategy, new, namespace, options)
 
     async def _store_new(
@@ -98,8 +110,11 @@ class Writer:
         *,
         subresource: str = "",
         options: WriteOptions,
+        keeps_owners: bool = False,
     ) -> Object:
         """Replace an object by what `change` makes of it, which gets a copy. None from `change` leaves it alone.
+
+        With `keeps_owners` the `metadata.managedFields` that `change` returns are final.
 
         Raises:
             ApiError: 404 it is not there, 409 it was changed at the same time, 400 or 422 the result is refused.
@@ -114,12 +129,18 @@ class Writer:
                 await self._store.settled(resource.key, namespace, name)
                 return old
             new = self._codec.decode(resource, wanted, options)
+            owners = new["metadata"].get("managedFields")
             metadata.carry_over(resource, new, old)
             strategy.prepare_update(new, old, subresource)
             if not subresource:
                 new = await self._admit("UPDATE", resource, new, old, namespace, options)
                 if self._store.head(resource.key, namespace, name) is not old:
                     continue
+            if not keeps_owners:
+                name, through = options.field_manager or _MANAGER, subresource or options.written_through
+                manager = Manager(UPDATE, name, new["apiVersion"], through)
+                owners = tracked(strategy.schema, old, new, owners, manager, metadata.timestamp())
+            _set_owners(new, owners)
             return await self._store_revised(resource, strategy, new, old, options)
         why = "the object keeps being modified; please apply your changes to the latest version and try again"
         raise conflict(resource.plural, name, why, resource.group)
@@ -145,6 +166,10 @@ class Writer:
         if strategy.is_finished(new):
             return await self._store.remove(resource.key, namespace, name, new)
         return await self._store.put(resource.key, namespace, name, new)
+
+    def is_there(self, resource: Resource, name: str, namespace: str) -> bool:
+        """Whether there is such an object, be its write still under way."""
+        return self._store.head(resource.key, namespace, name) is not None
 
     def strategy(self, resource: Resource) -> Strategy:
         """How objects of this resource come to be and change."""
@@ -175,3 +200,9 @@ class Writer:
         if old is not None:
             metadata.carry_over(resource, again, old)
         return again
+
+
+def _set_owners(obj: Object, owners: list[Object] | None) -> None:
+    obj["metadata"].pop("managedFields", None)
+    if owners:
+        obj["metadata"]["managedFields"] = owners

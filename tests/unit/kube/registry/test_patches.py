@@ -198,12 +198,6 @@ def test_custom_resources_take_no_strategic_patch() -> None:
     assert caught.value.code == 415
 
 
-def test_server_side_apply_is_refused_with_what_to_do_instead() -> None:
-    with pytest.raises(ApiError, match="apply without --server-side") as caught:
-        apply_patch(Patch(PatchKind.APPLY, {}), {}, POD, custom=False)
-    assert caught.value.code == 415
-
-
 NAMES = st.lists(st.sampled_from("abcde"), unique=True, max_size=5)
 
 

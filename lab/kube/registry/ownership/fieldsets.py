@@ -1,0 +1,96 @@
+"""Sets of fields. A field is a path of elements, which are written as in `fieldsV1`.
+
+`f:NAME` is a field of an object or a key of a map; `k:{"name":"c"}` the item of a list with these keys; `v:"x"` the
+item of a set. In `fieldsV1` elements are nested, and `.` says that a field with others inside is in the set itself.
+
+https://github.com/kubernetes-sigs/structured-merge-diff/blob/master/fieldpath/serialize-pe.go
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+Path = tuple[str, ...]
+FieldSet = frozenset[Path]
+Tree = dict[str, "Tree"]
+
+EMPTY: FieldSet = frozenset()
+_SELF = "."
+_KINDS = ("f:", "k:", "v:", "i:")
+
+
+class FieldSetError(ValueError):
+    """The text is not a set of fields."""
+
+
+def field(name: str) -> str:
+    """The element of a field."""
+    return f"f:{name}"
+
+
+def item(keys: Mapping[str, Any]) -> str:
+    """The element of a list's item that is known by its keys."""
+    return "k:" + orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def member(value: Any) -> str:
+    """The element of a set's item."""
+    return "v:" + orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def tree(paths: Iterable[Path]) -> Tree:
+    """The paths nested, as `fieldsV1` has them."""
+    members = set(paths)
+    root: Tree = {}
+    for path in sorted(members):
+        here: Tree = root
+        for depth, element in enumerate(path):
+            if path[:depth] in members:
+                here[_SELF] = {}
+            here = here.setdefault(element, {})
+    return root
+
+
+def paths(nested: Any) -> FieldSet:
+    """The set that `fieldsV1` stands for.
+
+    Raises:
+        FieldSetError: it stands for none.
+    """
+    return frozenset(_paths(nested, ()))
+
+
+def _paths(nested: Any, at: Path) -> Iterator[Path]:
+    if not isinstance(nested, dict):
+        raise FieldSetError(f"{text(at)}: expected an object, got {nested!r}")
+    if at and (not nested or _SELF in nested):
+        yield at
+    for element, inner in nested.items():
+        if element == _SELF:
+            continue
+        if not element.startswith(_KINDS):
+            raise FieldSetError(f"{text(at)}: {element!r} is no element of a field's path")
+        yield from _paths(inner, (*at, element))
+
+
+def holds(node: Tree) -> bool:
+    """Whether the node of a tree is in the set itself, and not only what is inside it."""
+    return not node or _SELF in node
+
+
+def text(path: Path) -> str:
+    """The path as it stands in messages: `.spec.containers[name="c"].image`."""
+    return "".join(_text(element) for element in path)
+
+
+def _text(element: str) -> str:
+    kind, rest = element[:2], element[2:]
+    if kind == "f:":
+        return f".{rest}"
+    if kind == "k:":
+        keys = orjson.loads(rest)
+        return "[" + ",".join(f"{key}={orjson.dumps(value).decode()}" for key, value in keys.items()) + "]"
+    return f"[={rest}]" if kind == "v:" else f"[{rest}]"

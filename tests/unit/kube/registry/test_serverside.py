@@ -1,0 +1,152 @@
+"""Server-side apply through the registry: what is stored, who owns it, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from lab.kube import resources as kinds
+from lab.kube.changes import Object
+from lab.kube.errors import ApiError
+from lab.kube.registry import Patch, PatchKind, Registry
+from lab.kube.registry.options import FieldValidation, WriteOptions
+from lab.kube.registry.ownership.clientside import ANNOTATION
+from tests.unit.kube.registry.manifests import crd, deployment
+
+ANN = WriteOptions(field_manager="ann")
+BOB = WriteOptions(field_manager="bob")
+KUBECTL = WriteOptions(field_manager="kubectl")
+
+
+def config(data: dict[str, str], **metadata: Any) -> Object:
+    return {"metadata": {"name": "c", "namespace": "default", **metadata}, **({"data": data} if data else {})}
+
+
+async def apply(registry: Registry, data: dict[str, str], options: WriteOptions, **metadata: Any) -> Object:
+    return await registry.apply(kinds.CONFIGMAPS, "c", "default", config(data, **metadata), options=options)
+
+
+def owners(obj: Object) -> dict[str, Any]:
+    return {entry["manager"]: entry["fieldsV1"] for entry in obj["metadata"].get("managedFields", [])}
+
+
+async def test_an_apply_creates_changes_and_takes_back(registry: Registry) -> None:
+    made = await apply(registry, {"a": "1", "b": "1"}, ANN)
+    assert (made["data"], made["metadata"]["uid"] != "") == ({"a": "1", "b": "1"}, True)
+    assert owners(made) == {"ann": {"f:data": {"f:a": {}, "f:b": {}}}}
+    changed = await apply(registry, {"a": "2"}, ANN)
+    assert (changed["data"], changed["metadata"]["uid"]) == ({"a": "2"}, made["metadata"]["uid"])
+    again = await apply(registry, {"a": "2"}, ANN)
+    assert again["metadata"]["resourceVersion"] == changed["metadata"]["resourceVersion"]
+
+
+async def test_two_share_an_object_until_they_disagree(registry: Registry) -> None:
+    await apply(registry, {"a": "1"}, ANN)
+    await apply(registry, {"a": "1", "b": "1"}, BOB)
+    with pytest.raises(ApiError) as caught:
+        await apply(registry, {"a": "2", "b": "2"}, ANN)
+    assert (caught.value.code, caught.value.reason) == (409, "Conflict")
+    assert caught.value.message == 'Apply failed with 2 conflicts: conflicts with "bob":\n- .data.a\n- .data.b'
+    assert [(c.reason, c.field, c.message) for c in caught.value.causes] == [
+        ("FieldManagerConflict", ".data.a", 'conflict with "bob"'),
+        ("FieldManagerConflict", ".data.b", 'conflict with "bob"'),
+    ]
+    forced = await apply(registry, {"a": "2"}, replace(ANN, force=True))
+    assert owners(forced) == {"ann": {"f:data": {"f:a": {}}}, "bob": {"f:data": {"f:b": {}}}}
+    left = await apply(registry, {}, ANN)
+    assert left["data"] == {"b": "1"}
+
+
+async def test_other_writes_own_what_they_change(registry: Registry) -> None:
+    await apply(registry, {"a": "1"}, ANN)
+    edit = Patch(PatchKind.MERGE, {"data": {"a": "9"}})
+    await registry.patch(kinds.CONFIGMAPS, "c", "default", edit, options=WriteOptions(field_manager="kubectl-edit"))
+    with pytest.raises(ApiError) as caught:
+        await apply(registry, {"a": "2"}, ANN)
+    words = 'Apply failed with 1 conflict: conflict with "kubectl-edit" using v1: .data.a'
+    assert caught.value.message == words
+
+
+async def test_an_object_that_was_not_applied_has_one_owner_until_then(registry: Registry) -> None:
+    made = await registry.create(kinds.CONFIGMAPS, config({"a": "1", "b": "1"}))
+    assert "managedFields" not in made["metadata"]
+    with pytest.raises(ApiError, match=r'conflict with "before-first-apply" using v1: \.data\.a'):
+        await apply(registry, {"a": "2"}, ANN)
+    shared = await apply(registry, {"a": "1"}, ANN)
+    assert owners(shared) == {
+        "ann": {"f:data": {"f:a": {}}},
+        "before-first-apply": {"f:data": {"f:a": {}, "f:b": {}}},
+    }
+
+
+async def test_kubectl_goes_on_from_what_it_applied_itself(registry: Registry) -> None:
+    last = config({"a": "1", "b": "1"})
+    await registry.create(kinds.CONFIGMAPS, config(last["data"], annotations={ANNOTATION: orjson.dumps(last).decode()}))
+    with pytest.raises(ApiError, match="before-first-apply"):
+        await apply(registry, {"a": "2"}, ANN)
+    changed = await apply(registry, {"a": "2"}, KUBECTL)
+    assert changed["data"] == {"a": "2", "b": "1"}
+    assert orjson.loads(changed["metadata"]["annotations"][ANNOTATION])["data"] == {"a": "2"}
+    await registry.patch(kinds.CONFIGMAPS, "c", "default", Patch(PatchKind.MERGE, {"data": {"b": "9"}}), options=BOB)
+    with pytest.raises(ApiError, match=r'conflict with "bob" using v1: \.data\.b'):
+        await apply(registry, {"a": "2", "b": "3"}, KUBECTL)
+
+
+async def test_the_status_belongs_to_its_own_way_of_writing(registry: Registry) -> None:
+    wanted = {**deployment(), "status": {"replicas": 7}}
+    what = (kinds.DEPLOYMENTS, wanted["metadata"]["name"], "default")
+    made = await registry.apply(*what, wanted, options=ANN)
+    assert "replicas" not in made["status"]
+    assert "f:status" not in owners(made)["ann"]
+    status = {"metadata": wanted["metadata"], "spec": {"replicas": 9}, "status": {"replicas": 1}}
+    after = await registry.apply(*what, status, subresource="status", options=BOB)
+    assert (after["status"]["replicas"], after["spec"]["replicas"]) == (1, made["spec"]["replicas"])
+    entry = next(e for e in after["metadata"]["managedFields"] if e["manager"] == "bob")
+    assert (entry["subresource"], entry["fieldsV1"]) == ("status", {"f:status": {"f:replicas": {}}})
+    with pytest.raises(ApiError) as caught:
+        await registry.apply(kinds.DEPLOYMENTS, "nobody", "default", status, subresource="status", options=BOB)
+    assert caught.value.code == 404
+
+
+async def test_a_custom_object_is_applied_in_each_version(registry: Registry) -> None:
+    await registry.create(kinds.CRDS, crd())
+    old = registry.resources.by_path("example.com", "v1beta1", "routes")
+    assert old is not None
+    body = {"apiVersion": "example.com/v1beta1", "metadata": {"name": "r", "namespace": "default"}}
+    made = await registry.apply(old, "r", "default", {**body, "spec": {"host": "a.b"}}, options=ANN)
+    assert (made["apiVersion"], made["metadata"]["managedFields"][0]["apiVersion"]) == ("example.com/v1beta1",) * 2
+    after = await registry.apply(old, "r", "default", {**body, "spec": {"host": "b.c"}}, options=ANN)
+    assert after["spec"]["host"] == "b.c"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (config({}, managedFields=[{"manager": "x"}]), "metadata.managedFields must be nil"),
+        ({**config({}), "daata": {}}, 'unknown field "daata"'),
+        (config({"a": 1}), "cannot unmarshal number 1"),  # type: ignore[dict-item]
+        ({**config({}), "kind": "Secret"}, "cannot be handled as a ConfigMap"),
+    ],
+)
+async def test_what_cannot_be_applied_is_refused(registry: Registry, body: Object, words: str) -> None:
+    strict = replace(ANN, field_validation=FieldValidation.STRICT)
+    with pytest.raises(ApiError, match=words) as caught:
+        await registry.apply(kinds.CONFIGMAPS, "c", "default", body, options=strict)
+    assert caught.value.code == 400
+
+
+async def test_two_items_of_one_key_are_refused(registry: Registry) -> None:
+    ports = [{"port": 80}, {"port": 80, "protocol": "TCP"}]
+    body = {"metadata": {"name": "s", "namespace": "default"}, "spec": {"ports": ports}}
+    words = r'default/s; v1, Kind=Service\): \.spec\.ports: duplicate entries for key \[port=80,protocol="TCP"\]'
+    with pytest.raises(ApiError, match=words):
+        await registry.apply(kinds.SERVICES, "s", "default", body, options=ANN)
+
+
+async def test_a_dry_run_stores_nothing(registry: Registry) -> None:
+    shown = await apply(registry, {"a": "1"}, replace(ANN, dry_run=True))
+    assert owners(shown) == {"ann": {"f:data": {"f:a": {}}}}
+    assert registry.find(kinds.CONFIGMAPS, "c", "default") is None
