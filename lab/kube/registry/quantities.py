@@ -9,10 +9,11 @@ import re
 from decimal import ROUND_UP, Decimal
 
 PATTERN = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
-_SYNTAX = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?\d{1,3})?")
+_SYNTAX = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?\d{1,3})?", re.ASCII)
 _BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _SMALLEST = Decimal("1e-9")
+_LARGEST = 2**63 - 1  # what is more counts as this much
 
 
 def parse(text: str) -> Decimal:
@@ -39,6 +40,8 @@ def canonical(text: str) -> str:
         ValueError: it is no quantity.
     """
     value = parse(text)
+    if abs(value) > _LARGEST:
+        return str(_LARGEST if value > 0 else -_LARGEST)
     if "." in text or text[-1] in "num":
         value = value.quantize(_SMALLEST, ROUND_UP)
     if text[-1] == "i" and value == value.to_integral_value() and abs(value) >= 1024:

@@ -36,6 +36,23 @@ def test_quantities_are_read_and_written_canonically(text: str, value: str, writ
     assert canonical(text) == written
 
 
+@pytest.mark.parametrize(
+    "text", ["1.8446744073709552e+19", "1e300", "9223372036854775808", "99999999999999999999.5", "9Ei"]
+)
+def test_there_is_a_largest_quantity(text: str) -> None:
+    assert canonical(text) == "9223372036854775807"
+    assert canonical(f"-{text}") == "-9223372036854775807"
+
+
+@given(st.text(alphabet="0123456789.+-eEmkKMGi", max_size=12))
+def test_a_text_is_a_quantity_or_refused(text: str) -> None:
+    try:
+        written = canonical(text)
+    except ValueError:
+        return
+    assert canonical(written) == written
+
+
 @pytest.mark.parametrize("text", ["", "a", "1 Gi", "1gi", "Gi", "1.2.3", "--1", "1kk", "0x10"])
 def test_what_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="quantities must match"):
