@@ -70,6 +70,10 @@ class NodeStreams(Protocol):
         """Start `command` in the container (its only, or its annotated default one, when None)."""
         ...
 
+    async def attach(self, namespace: str, pod: str, container: str | None, *, stdin: bool) -> ExecSession:
+        """Join a running container: what it writes from now on, and its input if it has one. `kill` leaves it."""
+        ...
+
     async def connect(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A TCP connection to `127.0.0.1:port` inside the pod's network namespace (port-forward)."""
         ...

@@ -192,6 +192,15 @@ def test_delete_waits_until_a_pod_is_gone(own: Kubectl) -> None:
     own.fails("get", "pod", "short")
 
 
+def test_run_talks_to_what_it_runs(own: Kubectl) -> None:
+    command = ("--image", IMAGE, "--image-pull-policy=IfNotPresent", "--restart=Never", "--command")
+    told = own(
+        "run", "talk", "-i", "--rm", *command, "--", "sh", "-c", "while read a; do echo got $a; done", stdin="1\n2\n"
+    )
+    assert told.startswith("got 1\ngot 2\n")
+    own.fails("get", "pod", "talk")
+
+
 def test_logs_are_those_of_the_container(kubectl: Kubectl) -> None:
     assert kubectl("logs", "talker", "-c", "main") == "one\ntwo\n"
     assert kubectl("logs", "talker", "-c", "side") == "side\n"

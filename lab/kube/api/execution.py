@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 from aiohttp import web
@@ -12,7 +12,7 @@ from aiohttp import web
 from lab.kube.api.channels import RESIZE, STDERR, STDIN, STDOUT, Channels, exit_status
 from lab.kube.api.context import STREAMS, Call
 from lab.kube.errors import ApiError, bad_request
-from lab.kube.streams import ExecSession, LogOptions
+from lab.kube.streams import ExecSession
 
 
 async def run(call: Call) -> web.StreamResponse:
@@ -20,17 +20,26 @@ async def run(call: Call) -> web.StreamResponse:
     command = call.request.query.getall("command", [])
     if not command:
         raise bad_request("you must specify at least 1 command")
+    stdin, tty = call.flag("stdin"), call.flag("tty")
+    streams = call.request.app[STREAMS]
+    return await _hold(
+        call, lambda container: streams.exec(call.namespace, call.name, container, command, stdin=stdin, tty=tty)
+    )
+
+
+async def attach(call: Call) -> web.StreamResponse:
+    """Join a container: what it writes from now on, and its input if it has one."""
+    stdin = call.flag("stdin")
+    streams = call.request.app[STREAMS]
+    return await _hold(call, lambda container: streams.attach(call.namespace, call.name, container, stdin=stdin))
+
+
+async def _hold(call: Call, begin: Callable[[str | None], Awaitable[ExecSession]]) -> web.StreamResponse:
+    """Take the connection over and carry a session's streams on it."""
     call.registry.get(call.resource, call.name, call.namespace)
     channels = await Channels.accept(call.request)
     try:
-        session = await call.request.app[STREAMS].exec(
-            call.namespace,
-            call.name,
-            call.query("container") or None,
-            command,
-            stdin=call.flag("stdin"),
-            tty=call.flag("tty"),
-        )
+        session = await begin(call.query("container") or None)
     except ApiError as error:
         # The connection is taken over already, so that kubectl does not try again with SPDY.
         await channels.finish(error.status())
@@ -39,28 +48,6 @@ async def run(call: Call) -> web.StreamResponse:
         await _converse(channels, session)
     finally:
         await session.kill()
-    return channels.response
-
-
-async def attach(call: Call) -> web.StreamResponse:
-    """Show what a container writes from now on. Its input cannot be attached: containers in the lab have none."""
-    call.registry.get(call.resource, call.name, call.namespace)
-    if call.flag("stdin"):
-        raise bad_request("containers in the lab have no standard input to attach to; use exec -i")
-    options = LogOptions(container=call.query("container") or None, follow=True, tail_lines=0)
-    channels = await Channels.accept(call.request)
-    output = call.request.app[STREAMS].logs(call.namespace, call.name, options)
-    leaving = asyncio.create_task(_until_gone(channels))
-    sending = asyncio.create_task(_send(channels, STDOUT, output))
-    try:
-        await asyncio.wait((leaving, sending), return_when=asyncio.FIRST_COMPLETED)
-        if sending.done():
-            error = sending.exception()
-            if error is not None and not isinstance(error, ApiError):
-                raise error
-            await channels.finish(error.status() if isinstance(error, ApiError) else exit_status(0))
-    finally:
-        await _cancel(leaving, sending)
     return channels.response
 
 
@@ -104,11 +91,6 @@ async def _listen(channels: Channels, session: ExecSession) -> None:
             with suppress(ValueError, KeyError, TypeError):
                 size = json.loads(item.data)
                 session.resize(int(size["Width"]), int(size["Height"]))
-
-
-async def _until_gone(channels: Channels) -> None:
-    async for _ in channels.inputs():
-        pass
 
 
 async def _cancel(*tasks: asyncio.Task[object]) -> None:

@@ -19,6 +19,7 @@ from lab.kube.node import logreading, registration, scheduling, sessions
 from lab.kube.node.addresses import AddressPool
 from lab.kube.node.checks import reason
 from lab.kube.node.client import Runtime, RuntimeFailure, RuntimeLost
+from lab.kube.node.console import Attachment
 from lab.kube.node.containers import ContainerRunner
 from lab.kube.node.context import NodeContext, log_root
 from lab.kube.node.images import Images
@@ -230,6 +231,15 @@ class NodeAgent:
             return await sessions.start(self._context().runtime, runner.process, spec, stdin=stdin, tty=tty)
         except RuntimeFailure as error:
             raise internal(f"failed to exec in container {name}: {error}") from error
+
+    async def attach(self, namespace: str, pod: str, container: str | None, *, stdin: bool) -> Attachment:
+        """The streams of a container; see `NodeStreams.attach`."""
+        worker = self._worker(namespace, pod)
+        name = _container_name(worker.pod, container)
+        runner = worker.runners.get(name)
+        if runner is None or runner.console is None:
+            raise bad_request(f'container "{name}" in pod "{pod}" is not running')
+        return Attachment(runner.console, stdin=stdin)
 
     async def connect(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to a port inside the pod; see `NodeStreams.connect`."""

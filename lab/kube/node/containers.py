@@ -16,6 +16,7 @@ from typing import Any
 
 from lab.kube.node import backoff, logs, probes, starting
 from lab.kube.node.client import Exit, Process, RuntimeFailure, RuntimeLost
+from lab.kube.node.console import Console
 from lab.kube.node.context import NodeContext
 from lab.kube.node.env import ConfigProblem
 from lab.kube.node.facts import ContainerFacts, Running, Terminated, Waiting
@@ -59,6 +60,7 @@ class ContainerRunner:
         self._background: set[asyncio.Task[None]] = set()
         self._actions: Actions | None = None
         self.process: Process | None = None
+        self.console: Console | None = None
         self.exec_spec: Callable[[list[str]], dict[str, Any]] | None = None
         """Makes a request to run a command in the running container."""
         self.log: logs.LogFile | None = None
@@ -149,7 +151,7 @@ class ContainerRunner:
         clock = time.monotonic()
         try:
             self.log = starting.open_log(self._node, pod, self._container, start)
-            process, readers = await starting.start(self._node, place, spec, self.log)
+            console = await starting.start(self._node, self._container, place, spec, self.log)
         except RuntimeLost:
             raise
         except (RuntimeFailure, OSError) as error:
@@ -158,13 +160,12 @@ class ContainerRunner:
             return self._ended(Terminated(_START_ERROR, "StartError", began, started=began, message=str(error))), 0.0
         self._facts.restarts = start
         self._facts.enter(Running(began))
-        self.process = process
+        self.process, self.console = console.process, console
         try:
-            ended = await self._supervise(place, process, spec, began)
+            ended = await self._supervise(place, console.process, spec, began)
         finally:
-            self.process = None
-            for reader in readers:
-                reader.drain()
+            self.process = self.console = None
+            console.close()
             self.log.close()
         return self._ended(ended), time.monotonic() - clock
 

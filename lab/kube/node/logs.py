@@ -15,7 +15,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -107,7 +107,11 @@ class StreamReader:
         os.set_blocking(descriptor, False)
         with contextlib.suppress(OSError):  # the user's pipes may be at their limit; the usual size does
             fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE)
-        self._half_full = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ) // 2
+        self._half_full = _PIPE // 2
+        with contextlib.suppress(OSError):  # a terminal has no size
+            self._half_full = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ) // 2
+        self.taps: set[Callable[[bytes], None]] = set()
+        """Called with all that arrives, as it arrives."""
         self._last_read = 0.0
         self._listen()
 
@@ -130,6 +134,8 @@ class StreamReader:
         except BlockingIOError:
             self._listen()
             return
+        except OSError:  # a terminal that nobody has open any more
+            size = 0
         if not size:
             self.finish()
             return
@@ -166,6 +172,8 @@ class StreamReader:
 
     def _take(self, size: int) -> None:
         """Write the lines that the buffer's first `size` bytes end."""
+        for tap in tuple(self.taps):
+            tap(bytes(_view[:size]))
         now = stamp()
         prefix = now + self._middle
         start = 0

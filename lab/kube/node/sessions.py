@@ -9,16 +9,16 @@ import os
 import socket
 import struct
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from lab.kube.node.client import Process, Runtime
 from lab.kube.node.runtime.wire import Message
 
 _CHUNK = 64 << 10
-_END_OF_INPUT = b"\x04"  # what a person types to end the input of a terminal
+END_OF_INPUT = b"\x04"  # what a person types to end the input of a terminal
 
 
-class _Pipe:
+class Pipe:
     """Our end of one stream of the command. It reads and writes without blocking, until the command has ended."""
 
     def __init__(self, descriptor: int, process: Process) -> None:
@@ -87,10 +87,10 @@ class Session:
 
     def __init__(self, process: Process, stdin: int | None, stdout: int, stderr: int | None) -> None:
         self._process = process
-        self._stdout = _Pipe(stdout, process)
+        self._stdout = Pipe(stdout, process)
         self._tty = stdin == stdout
-        self._stdin = self._stdout if self._tty else None if stdin is None else _Pipe(stdin, process)
-        self._stderr = None if stderr is None else _Pipe(stderr, process)
+        self._stdin = self._stdout if self._tty else None if stdin is None else Pipe(stdin, process)
+        self._stderr = None if stderr is None else Pipe(stderr, process)
 
     async def stdout(self) -> AsyncIterator[bytes]:
         """Chunks until the command has ended and all it wrote is read."""
@@ -111,7 +111,7 @@ class Session:
     async def close_stdin(self) -> None:
         """End the command's input."""
         if self._tty:
-            await self.write(_END_OF_INPUT)
+            await self.write(END_OF_INPUT)
         elif self._stdin is not None:
             self._stdin.close()
 
@@ -168,10 +168,20 @@ async def start(runtime: Runtime, container: Process, spec: Message, *, stdin: b
 
 
 async def _with_terminal(runtime: Runtime, container: Process, spec: Message) -> Session:
+    process, leader = await on_terminal(lambda stdio: runtime.exec(container, spec, stdio))
+    return Session(process, leader, leader, None)
+
+
+async def on_terminal(begin: Callable[[list[int]], Awaitable[Process]]) -> tuple[Process, int]:
+    """Start something on a terminal of its own; the process, and our end of the terminal.
+
+    Raises:
+        RuntimeFailure: it cannot be started.
+    """
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            process = await runtime.exec(container, spec, [theirs.fileno()])
+            process = await begin([theirs.fileno()])
         # It was sent before the command was executed, so it is here.
         _, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
-    return Session(process, descriptors[0], descriptors[0], None)
+    return process, descriptors[0]

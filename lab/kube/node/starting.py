@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from lab.kube.node import launch, logs
-from lab.kube.node.client import Process
+from lab.kube.node.console import Console
 from lab.kube.node.context import NodeContext
 from lab.kube.node.env import environment, expand
 from lab.kube.node.images import Image
 from lab.kube.node.sandbox import Sandbox
+from lab.kube.node.sessions import on_terminal
 from lab.kube.node.volumes import PodVolumes
 from lab.kube.objects.containers import Container
 from lab.kube.objects.pods import Pod
 
 _KEPT_STARTS = 2  # this one's log and the one before
-
-Readers = tuple[logs.StreamReader, logs.StreamReader]
 
 
 @dataclass(frozen=True)
@@ -78,14 +77,43 @@ def open_log(node: NodeContext, pod: Pod, container: Container, start: int) -> l
     return log
 
 
-async def start(node: NodeContext, place: PodPlace, spec: dict[str, Any], log: logs.LogFile) -> tuple[Process, Readers]:
+async def start(
+    node: NodeContext, container: Container, place: PodPlace, spec: dict[str, Any], log: logs.LogFile
+) -> Console:
     """Have the runtime start it, with its output going to `log`, which is closed when that fails.
 
     Raises:
         RuntimeFailure, OSError: it could not be started; nothing of it is left.
     """
-    with contextlib.ExitStack() as theirs:
-        stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if container.tty:
+            return await _on_terminal(node, container, place, spec, log)
+        return await _on_pipes(node, container, place, spec, log)
+    except BaseException:
+        log.close()
+        raise
+
+
+async def _on_terminal(
+    node: NodeContext, container: Container, place: PodPlace, spec: dict[str, Any], log: logs.LogFile
+) -> Console:
+    number, spec = place.sandbox.number, {**spec, "env": {"TERM": "xterm", **spec["env"]}}
+    process, leader = await on_terminal(lambda stdio: node.runtime.start_container(number, spec, stdio))
+    stdin = os.dup(leader) if container.stdin else None
+    readers = (logs.StreamReader(leader, "stdout", log),)
+    return Console(process, readers, stdin, tty=True, once=container.stdin_once)
+
+
+async def _on_pipes(
+    node: NodeContext, container: Container, place: PodPlace, spec: dict[str, Any], log: logs.LogFile
+) -> Console:
+    with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+        to_container: int | None = None
+        if container.stdin:
+            stdin, to_container = os.pipe()
+            ours.callback(os.close, to_container)
+        else:
+            stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         theirs.callback(os.close, stdin)
         readers = []
         ends = [stdin]
@@ -94,11 +122,7 @@ async def start(node: NodeContext, place: PodPlace, spec: dict[str, Any], log: l
             theirs.callback(os.close, writing)
             ends.append(writing)
             readers.append(logs.StreamReader(reading, name, log))
-        try:
-            process = await node.runtime.start_container(place.sandbox.number, spec, ends)
-        except BaseException:
-            for reader in readers:
-                reader.finish()
-            log.close()
-            raise
-    return process, (readers[0], readers[1])
+            ours.callback(readers[-1].finish)
+        process = await node.runtime.start_container(place.sandbox.number, spec, ends)
+        ours.pop_all()
+    return Console(process, (readers[0], readers[1]), to_container, tty=False, once=container.stdin_once)

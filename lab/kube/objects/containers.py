@@ -225,6 +225,7 @@ class Container(View, frozen=True, kw_only=True):
     security_context: SecurityContext = SecurityContext()
     restart_policy: str | None = None
     stdin: bool = False
+    stdin_once: bool = False
     tty: bool = False
 
     @property

@@ -109,6 +109,8 @@ class FakeNode:
         self.following = asyncio.Event()
         self.asked: list[LogOptions] = []
         self.sessions: list[ExecSession] = []
+        self.running: ExecSession | None = None
+        """The command that is attached to."""
         self.ports: dict[int, int] = {}
 
     async def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
@@ -156,6 +158,13 @@ class FakeNode:
             session = Session(process)
         self.sessions.append(session)
         return session
+
+    async def attach(self, namespace: str, pod: str, container: str | None, *, stdin: bool) -> ExecSession:
+        """Joins a command that waits for it."""
+        self._pod(namespace, pod)
+        if self.running is None:
+            raise bad_request(f'container "{container}" in pod "{pod}" is not running')
+        return self.running
 
     async def connect(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         self._pod(namespace, pod)

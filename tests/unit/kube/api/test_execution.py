@@ -177,13 +177,26 @@ async def test_logs_of_a_pod_that_is_not_there_are_a_404(server: Server) -> None
     assert answer["kind"] == "Status"
 
 
-async def test_attach_shows_what_is_written_from_now_on(server: Server, pod: None) -> None:
-    lines = server.node.lines["default", "p"] = ["old"]
-    url = f"{server.url}{BASE}/attach?stdout=true"
+async def test_attach_joins_a_container_and_leaves_it(server: Server, pod: None) -> None:
+    node = server.node
+    script = "read line; echo got $line; echo bad >&2; read more"
+    node.running = running = await node.exec("default", "p", None, ["sh", "-c", script], stdin=True, tty=False)
+    url = f"{server.url}{BASE}/attach?stdin=true&stdout=true&stderr=true"
     async with server.client.ws_connect(url, protocols=("v5.channel.k8s.io",)) as socket:
         conversation = Conversation(socket)
-        await asyncio.wait_for(server.node.following.wait(), LIMIT_S)
-        lines.append("new")
-        server.node.grown.set()
-        await conversation.until(b"new")
-    assert b"old" not in conversation.streams[1]
+        await socket.send_bytes(b"\0hello\n")
+        await conversation.until(b"got hello")
+    # It has been told that the client left.
+    assert await asyncio.wait_for(running.wait(), LIMIT_S) != 0
+
+
+async def test_attach_to_what_does_not_run_says_so(server: Server, pod: None) -> None:
+    refused = await server.kubectl("attach", "p", code=1)
+    assert "is not running" in refused.err
+
+
+async def test_kubectl_run_talks_to_the_container(server: Server, pod: None) -> None:
+    node = server.node
+    node.running = await node.exec("default", "p", None, ["sh", "-c", "cat; echo end"], stdin=True, tty=False)
+    told = await server.kubectl("attach", "-i", "p", stdin="one\ntwo\n")
+    assert told.out == "one\ntwo\nend\n"

@@ -31,7 +31,7 @@ from lab.kube.registry import DELETED, DeleteOptions, Object, Registry
 from lab.kube.registry.tokens import TokenIssuer
 from lab.kube.resources import BUILTIN, CONFIGMAPS, PODS, SERVICEACCOUNTS
 from lab.kube.store import Store
-from lab.kube.streams import LogOptions
+from lab.kube.streams import ExecSession, LogOptions
 from tests.unit.kube.node.pods import container, pod_object
 
 KINDS = {resource.kind: resource for resource in BUILTIN}
@@ -149,7 +149,25 @@ class IsolatedNode:
 
     async def exec(self, name: str, command: list[str], stdin: str | None, size: list[int] | None) -> list[Any]:
         session = await self.agent.exec("default", name, None, command, stdin=stdin is not None, tty=size is not None)
+        return await self._converse(session, stdin, size)
 
+    async def attach(self, name: str, stdin: str | None, size: list[int] | None) -> list[Any]:
+        session = await self.agent.attach("default", name, None, stdin=stdin is not None)
+        return await self._converse(session, stdin, size)
+
+    async def look_in(self, name: str, stdin: str, until: str) -> str:
+        """Attach, write, and leave once `until` has been read; all that was read."""
+        session = await self.agent.attach("default", name, None, stdin=True)
+        await session.write(stdin.encode())
+        text = ""
+        async for chunk in session.stdout():
+            text += chunk.decode()
+            if until in text:
+                break
+        await session.kill()
+        return text
+
+    async def _converse(self, session: ExecSession, stdin: str | None, size: list[int] | None) -> list[Any]:
         async def collect(stream: Any) -> str:
             return b"".join([chunk async for chunk in stream]).decode()
 
