@@ -24,7 +24,10 @@ _MUTABLE = (
 
 def check(pod: Object) -> Iterator[Cause]:
     """Everything that is wrong with a pod."""
-    yield from check_spec(pod.get("spec") or {}, "spec")
+    spec = pod.get("spec") or {}
+    yield from check_spec(spec, "spec")
+    if spec.get("ephemeralContainers"):
+        yield forbidden("spec.ephemeralContainers", "this cluster runs none: `kubectl exec` has the same programs")
 
 
 def check_spec(spec: dict[str, Any], path: str) -> Iterator[Cause]:

@@ -9,7 +9,7 @@ import pytest
 
 from lab.kube import resources as kinds
 from lab.kube.errors import ApiError
-from lab.kube.registry import Registry
+from lab.kube.registry import Patch, PatchKind, Registry
 from lab.kube.resources import Resource
 from tests.unit.kube.registry.manifests import config_map, crd, deployment, pod, service, set_at, webhook
 
@@ -503,6 +503,16 @@ async def test_other_kinds_are_refused(
 ) -> None:
     causes = await refused(registry, resource, {"metadata": {"name": "one", "namespace": "default"}, **body})
     assert causes[field].startswith(words)
+
+
+async def test_ephemeral_containers_are_refused_rather_than_never_run(registry: Registry) -> None:
+    await registry.create(kinds.PODS, {**pod("debugged"), "metadata": {"name": "debugged", "namespace": "default"}})
+    debugger = {"name": "debugger", "image": "busybox", "targetContainerName": "main"}
+    patch = Patch(PatchKind.STRATEGIC, {"spec": {"ephemeralContainers": [debugger]}})
+    with pytest.raises(ApiError) as caught:
+        await registry.patch(kinds.PODS, "debugged", "default", patch, subresource="ephemeralcontainers")
+    assert caught.value.causes[0].field == "spec.ephemeralContainers"
+    assert "kubectl exec" in caught.value.message
 
 
 async def test_a_namespaces_finalizers_have_names(registry: Registry) -> None:
