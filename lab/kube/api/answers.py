@@ -44,6 +44,8 @@ async def read_body(request: web.Request) -> bytes:
     """The request's body, whole. Raises `ApiError` 413 beyond the limit of the app."""
     try:
         return await request.read()
+    except web.RequestPayloadError as error:
+        raise bad_request("the body is not in the encoding that its headers name") from error
     except web.HTTPRequestEntityTooLarge as error:
         limit = request.app._client_max_size
         raise ApiError(
@@ -85,7 +87,7 @@ def unsupported(media: str, accepted: Iterable[str]) -> ApiError:
         415,
         "UnsupportedMediaType",
         f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
-        + (f"; got {media}" if media else ""),
+        + (f"; got {ascii(media)[1:-1]}" if media else ""),
     )
 
 

@@ -101,6 +101,8 @@ def _impersonated(user: User, headers: CIMultiDictProxy[str]) -> User:
         if any(key.lower().startswith("impersonate-") for key in headers):
             raise bad_request("impersonation needs the name of a user (Impersonate-User)")
         return user
+    if any(not _is_text(value) for key, value in headers.items() if key.lower().startswith("impersonate-")):
+        raise bad_request("the headers of an impersonation must be UTF-8")
     if MASTERS not in user.groups:
         raise _may_not_impersonate(user, name)
     groups = headers.getall("Impersonate-Group", [])
@@ -114,6 +116,11 @@ def _impersonated(user: User, headers: CIMultiDictProxy[str]) -> User:
     return User(
         name, tuple(dict.fromkeys((*groups, AUTHENTICATED))), uid=headers.get("Impersonate-Uid", ""), extra=extra
     )
+
+
+def _is_text(value: str) -> bool:
+    """Whether a header was UTF-8: what was not is kept in surrogates, which no answer could repeat."""
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def _may_not_impersonate(user: User, name: str) -> ApiError:

@@ -121,7 +121,7 @@ class TokenIssuer:
                 issuer=ISSUER,
                 options={"require": ["exp", "iat", "sub", "aud"]},
             )
-        except jwt.InvalidTokenError as error:
+        except (jwt.InvalidTokenError, UnicodeError) as error:
             log.info("a bearer token is refused: %s", error)
             return None
         bound = claims["kubernetes.io"]

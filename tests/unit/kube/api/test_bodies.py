@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from lab.kube.api import yaml_bodies
 from lab.kube.api.answers import DEPTH_LIMIT
-from tests.unit.kube.api.conftest import Server
+from tests.unit.kube.api.conftest import LIMIT_S, Server
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 YAML = {"Content-Type": "application/yaml"}
@@ -84,6 +85,28 @@ async def test_no_body_fails_the_server(server: Server, headers: dict[str, str],
     async with server.client.post(server.url + CONFIG_MAPS, data=body, headers=headers) as response:
         assert response.status in (201, 400), await response.text()
     await server.json("POST", CONFIG_MAPS, {"metadata": {"name": "next"}}, code=201)
+
+
+@pytest.mark.parametrize(
+    ("headers", "code", "words"),
+    [
+        ({"Content-Encoding": "gzip"}, 400, "not in the encoding"),
+        ({"Content-Type": "text/\udcff"}, 415, "got text/\\udcff"),
+        ({"Authorization": "Bearer \udcff\udcfe"}, 401, "Unauthorized"),
+        ({"Impersonate-User": "\udcff"}, 400, "must be UTF-8"),
+    ],
+)
+async def test_headers_that_are_no_text_fail_nothing(
+    server: Server, headers: dict[str, str], code: int, words: str
+) -> None:
+    head = {"Host": "lab", "Content-Length": "2", "Connection": "close", **headers}
+    lines = [f"POST {CONFIG_MAPS} HTTP/1.1", *(f"{key}: {value}" for key, value in head.items()), "", "{}"]
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=server.trust)
+    writer.write("\r\n".join(lines).encode("utf-8", "surrogateescape"))
+    answer = (await asyncio.wait_for(reader.read(), LIMIT_S)).decode()
+    writer.close()
+    assert answer.split()[1] == str(code)
+    assert words in json.loads(answer.partition("\r\n\r\n")[2])["message"]
 
 
 async def test_patches_cannot_pile_up_what_cannot_be_stored(server: Server) -> None:
