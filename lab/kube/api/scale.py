@@ -11,11 +11,13 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.kube.api import answers, typed_bodies
+from lab.kube.api import answers, tables, typed_bodies
 from lab.kube.api.context import Call
-from lab.kube.api.objects import addressed, read_patch
+from lab.kube.api.negotiation import Form, choose
+from lab.kube.api.objects import addressed, included, read_patch
 from lab.kube.api.parameters import write_options
 from lab.kube.api.tables.columns import NONE, selector_text
+from lab.kube.api.tables.groups import SCALES
 from lab.kube.changes import Object
 from lab.kube.errors import Cause, invalid, not_found
 from lab.kube.registry.options import Patch, PatchKind
@@ -29,7 +31,11 @@ _BUILTIN = ScalePaths(".spec.replicas", ".status.replicas", ".spec.selector")
 
 async def get(call: Call) -> web.Response:
     """The scale of an object."""
-    return answers.json_response(_scale(call, call.registry.get(call.resource, call.name, call.namespace)))
+    scale = _scale(call, call.registry.get(call.resource, call.name, call.namespace))
+    if choose(call.request.headers.get("Accept"), Form.TABLE) is Form.TABLE:
+        metadata = {"resourceVersion": scale["metadata"]["resourceVersion"]}
+        return answers.json_response(tables.table(SCALES, [scale], metadata, include=included(call)))
+    return answers.json_response(scale)
 
 
 async def update(call: Call) -> web.Response:

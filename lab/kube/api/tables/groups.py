@@ -36,6 +36,11 @@ def _deployment(obj: Mapping[str, Any], now: datetime) -> Cells:
     ]
 
 
+def _scale(obj: Mapping[str, Any], now: datetime) -> Cells:
+    wanted, present = part(obj, "spec").get("replicas", 0), part(obj, "status").get("replicas", 0)
+    return [name(obj), wanted, present, age(obj, now)]
+
+
 def _replica_set(obj: Mapping[str, Any], now: datetime) -> Cells:
     status = part(obj, "status")
     return [
@@ -113,6 +118,7 @@ ENDPOINT_SLICES = Printer(
     (NAME, Column("AddressType"), Column("Ports"), Column("Endpoints"), AGE),
     _endpoint_slice,
 )
+SCALES = Printer((NAME, Column("Desired", "integer"), Column("Available", "integer"), AGE), _scale)
 LEASES = Printer((NAME, Column("Holder"), AGE), _lease)
 WEBHOOK_CONFIGURATIONS = Printer((NAME, Column("Webhooks", "integer"), AGE), _webhook_configuration)
 DEFINITIONS = Printer((NAME, CREATED), _created)

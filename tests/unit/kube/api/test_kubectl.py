@@ -208,6 +208,7 @@ async def test_rollouts(server: Server) -> None:
     assert b"successfully rolled out" in out
     await server.kubectl("rollout", "restart", "deploy/web")
     await server.kubectl("scale", "deploy/web", "--replicas=4")
+    assert (await server.kubectl("get", "deploy/web", "--subresource=scale")).rows[0][:3] == ["web", "4", "2"]
     await server.kubectl("set", "image", "deploy/web", "c=debian")
     deployment = server.registry.get(DEPLOYMENTS, "web", "default")
     template = deployment["spec"]["template"]
