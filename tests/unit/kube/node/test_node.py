@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lab.kube.version import VERSION
 from tests.unit.kube.node.conftest import LIMIT, ROOT, Node, NodeError
 from tests.unit.kube.node.pods import container, pod_object
 
@@ -468,6 +469,7 @@ def test_a_node_without_a_runtime_is_in_trouble_until_it_has_another(node: Node)
 
 def test_the_node_is_registered_and_alive(node: Node) -> None:
     status = node.get(kind="Node", name="testlab")["status"]
+    assert status["nodeInfo"]["kubeletVersion"] == VERSION, "kubectl and helm compare it with the server's"
     assert {"type": "InternalIP", "address": "10.244.0.1"} in status["addresses"]
     assert {c["type"]: c["status"] for c in status["conditions"]}["Ready"] == "True"
     assert re.fullmatch(r"\d+Ki", status["capacity"]["memory"])
