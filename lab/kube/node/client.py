@@ -59,10 +59,10 @@ class Process:
         """How it ended."""
         return await asyncio.shield(self.ended)
 
-    async def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal; to one that has ended, nothing."""
+    async def kill(self, number: int = signal.SIGKILL, *, group: bool = False) -> None:
+        """Send a signal, with `group` to all that it has started as well; to one that has ended, nothing."""
         if not self.ended.done():
-            await self._runtime.call("signal", process=self.number, signal=int(number))
+            await self._runtime.call("signal", process=self.number, signal=int(number), group=group)
 
 
 class Runtime:

@@ -127,8 +127,8 @@ class Session:
         return (await self._process.wait()).code
 
     async def kill(self) -> None:
-        """End the command and let go of its streams."""
-        await self._process.kill()
+        """End the command with all that it has started, and let go of its streams."""
+        await self._process.kill(group=True)
         await self._process.wait()
         for pipe in (self._stdin, self._stdout, self._stderr):
             if pipe is not None:

@@ -177,7 +177,10 @@ class Server:
     def _signal(self, request: int, message: dict[str, Any], _descriptors: list[int]) -> None:
         target = self._children.get(message["process"])
         if target is not None:
-            signal.pidfd_send_signal(target.pidfd, message["signal"])
+            if message.get("group"):
+                os.killpg(target.pid, message["signal"])  # it leads one, and has not been reaped: the number is its own
+            else:
+                signal.pidfd_send_signal(target.pidfd, message["signal"])
         self._send({"id": request, "found": target is not None})
 
     # Children.

@@ -155,6 +155,16 @@ class IsolatedNode:
         session = await self.agent.attach("default", name, None, stdin=stdin is not None)
         return await self._converse(session, stdin, size)
 
+    async def leave(self, name: str, command: list[str], until: str) -> None:
+        """Start a command and go away once `until` has been read."""
+        session = await self.agent.exec("default", name, None, command, stdin=False, tty=False)
+        text = ""
+        async for chunk in session.stdout():
+            text += chunk.decode()
+            if until in text:
+                break
+        await session.kill()
+
     async def look_in(self, name: str, stdin: str, until: str) -> str:
         """Attach, write, and leave once `until` has been read; all that was read."""
         session = await self.agent.attach("default", name, None, stdin=True)

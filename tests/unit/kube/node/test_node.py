@@ -231,6 +231,12 @@ def test_commands_in_a_running_container(node: Node, pod: Callable[..., Object])
         node.exec(name="shell", command=["no-such-program"], stdin=None, size=None)
 
 
+def test_whoever_leaves_takes_along_what_the_command_started(node: Node, pod: Callable[..., Object]) -> None:
+    pod(pod_object("left", container("main", "sh", "-c", IDLE)))
+    node.leave(name="left", command=["sh", "-c", "sleep 1234 & echo begun; wait"], until="begun")
+    _until(lambda: "1234" not in node.sh("left", "cat /proc/[0-9]*/cmdline")[1])
+
+
 def test_a_terminal_has_a_size_and_takes_input(node: Node, pod: Callable[..., Object]) -> None:
     pod(pod_object("terminal", container("main", "sh", "-c", IDLE)))
     code, text, _ = node.sh("terminal", "read line; tty; stty size; echo got $line", stdin="hello\n", size=[100, 30])
