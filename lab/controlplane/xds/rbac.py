@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from envoy.config.core.v3.address_pb2 import CidrRange
 from envoy.config.listener.v3.listener_components_pb2 import Filter
@@ -113,21 +113,28 @@ def _policies(configs: Iterable[AuthConfig], action: Action, trust_domain: str, 
         f"ns[{config.namespace}]-policy[{config.name}]-rule[{index}]": policy
         for config in configs
         for index, rule in enumerate(config.spec.rules)
-        if (policy := _policy(rule, action, trust_domain, tcp=tcp)) is not None
+        if (policy := _policy(rule, action, _Owner(trust_domain, config.namespace), tcp=tcp)) is not None
     }
 
 
-def _policy(rule: Rule, action: Action, trust_domain: str, *, tcp: bool) -> Policy | None:
+class _Owner(NamedTuple):
+    """What the values of a policy leave out: the mesh's trust domain, and the policy's own namespace."""
+
+    trust_domain: str
+    namespace: str
+
+
+def _policy(rule: Rule, action: Action, owner: _Owner, *, tcp: bool) -> Policy | None:
     """One rule; None when it cannot hold for TCP."""
     if tcp and action == "ALLOW" and _needs_http(rule):
         return None
     conditions = [c for c in rule.when if not (tcp and c.key.startswith("request."))]
-    who = [_principal_condition(c, trust_domain) for c in conditions if c.key in _PRINCIPAL_KEYS]
+    who = [_principal_condition(c, owner) for c in conditions if c.key in _PRINCIPAL_KEYS]
     what = [_permission_condition(c) for c in conditions if c.key not in _PRINCIPAL_KEYS]
     sources = [entry.source for entry in rule.from_] or [None]
     operations = [entry.operation for entry in rule.to] or [None]
     return Policy(
-        principals=[_all_ids([*_source(source, trust_domain), *who]) for source in sources],
+        principals=[_all_ids([*_source(source, owner, tcp=tcp), *who]) for source in sources],
         permissions=[_all_rules([*_operation(operation, tcp=tcp), *what]) for operation in operations],
     )
 
@@ -158,22 +165,25 @@ def _any_rule(rules: Sequence[Permission]) -> Permission:
     return Permission(or_rules=Permission.Set(rules=rules))
 
 
-def _source(source: Source | None, trust_domain: str) -> Iterator[Principal]:
+def _source(source: Source | None, owner: _Owner, *, tcp: bool) -> Iterator[Principal]:
     if source is None:
         return
-    fields: tuple[tuple[list[str], list[str], Callable[[str], Principal]], ...] = (
-        (source.principals, source.not_principals, _principal),
-        (source.namespaces, source.not_namespaces, _namespace),
+    fields: tuple[tuple[list[str], list[str], Callable[[str], Principal], bool], ...] = (
+        (source.principals, source.not_principals, _principal, False),
+        (source.namespaces, source.not_namespaces, _namespace, False),
         (
             source.service_accounts,
             source.not_service_accounts,
-            lambda value: _service_account(value, trust_domain),
+            lambda value: _service_account(value, owner),
+            False,
         ),
-        (source.ip_blocks, source.not_ip_blocks, _direct_ip),
-        (source.remote_ip_blocks, source.not_remote_ip_blocks, _remote_ip),
-        (source.request_principals, source.not_request_principals, _request_principal),
+        (source.ip_blocks, source.not_ip_blocks, _direct_ip, False),
+        (source.remote_ip_blocks, source.not_remote_ip_blocks, _remote_ip, False),
+        (source.request_principals, source.not_request_principals, _request_principal, True),
     )
-    for wanted, unwanted, make in fields:
+    for wanted, unwanted, make, needs_http in fields:
+        if tcp and needs_http:
+            continue
         if wanted:
             yield _any_id([make(value) for value in wanted])
         if unwanted:
@@ -225,13 +235,12 @@ def _namespace(value: str) -> Principal:
     return _authenticated(StringMatcher(safe_regex=RegexMatcher(regex=f"spiffe://[^/]+/ns/{pattern}/.*")))
 
 
-def _service_account(value: str, trust_domain: str) -> Principal:
+def _service_account(value: str, owner: _Owner) -> Principal:
+    """As `namespace/name`, or as a name in the policy's own namespace."""
     namespace, _, name = value.rpartition("/")
-    if not namespace:
-        return _authenticated(
-            StringMatcher(safe_regex=RegexMatcher(regex=f"spiffe://[^/]+/ns/[^/]+/sa/{re.escape(name)}"))
-        )
-    return _authenticated(StringMatcher(exact=f"spiffe://{trust_domain}/ns/{namespace}/sa/{name}"))
+    return _authenticated(
+        StringMatcher(exact=f"spiffe://{owner.trust_domain}/ns/{namespace or owner.namespace}/sa/{name}")
+    )
 
 
 def _request_principal(_value: str) -> Principal:
@@ -256,16 +265,19 @@ def _remote_ip(value: str) -> Principal:
     return Principal(remote_ip=_cidr(value))
 
 
-def _header(name: str, matcher: StringMatcher) -> Permission:
-    return Permission(header=HeaderMatcher(name=name, string_match=matcher))
+def _header(name: str, value: str, *, ignore_case: bool = False) -> Permission:
+    """`*` is a header that is there, be its value empty."""
+    if value == "*":
+        return Permission(header=HeaderMatcher(name=name, present_match=True))
+    return Permission(header=HeaderMatcher(name=name, string_match=_matcher(value, ignore_case=ignore_case)))
 
 
 def _host(value: str) -> Permission:
-    return _header(":authority", _matcher(value, ignore_case=True))
+    return _header(":authority", value, ignore_case=True)
 
 
 def _method(value: str) -> Permission:
-    return _header(":method", _matcher(value))
+    return _header(":method", value)
 
 
 _TEMPLATE = re.compile(r"\{\*\*?\}")
@@ -285,7 +297,7 @@ def _port(value: str) -> Permission:
     return Permission(destination_port=int(value))
 
 
-_PRINCIPAL_KEYS: dict[str, Callable[[str, str], Principal]] = {
+_PRINCIPAL_KEYS: dict[str, Callable[[str, _Owner], Principal]] = {
     "source.ip": lambda value, _: _direct_ip(value),
     "remote.ip": lambda value, _: _remote_ip(value),
     "source.namespace": lambda value, _: _namespace(value),
@@ -305,13 +317,13 @@ def knows_condition(key: str) -> bool:
     return key in _PRINCIPAL_KEYS or key in _PERMISSION_KEYS or bool(_HEADER_KEY.match(key))
 
 
-def _principal_condition(condition: Condition, trust_domain: str) -> Principal:
+def _principal_condition(condition: Condition, owner: _Owner) -> Principal:
     make = _PRINCIPAL_KEYS[condition.key]
     parts = []
     if condition.values:
-        parts.append(_any_id([make(value, trust_domain) for value in condition.values]))
+        parts.append(_any_id([make(value, owner) for value in condition.values]))
     if condition.not_values:
-        parts.append(Principal(not_id=_any_id([make(value, trust_domain) for value in condition.not_values])))
+        parts.append(Principal(not_id=_any_id([make(value, owner) for value in condition.not_values])))
     return _all_ids(parts)
 
 
@@ -329,5 +341,5 @@ def _permission_condition(condition: Condition) -> Permission:
 def _permission_maker(key: str) -> Callable[[str], Permission]:
     header = _HEADER_KEY.match(key)
     if header is not None:
-        return lambda value: _header(header.group(1), _matcher(value))
+        return lambda value: _header(header.group(1), value)
     return _PERMISSION_KEYS.get(key, lambda _: Permission(not_rule=Permission(any=True)))

@@ -27,6 +27,14 @@ def policy(**settings: Any) -> dict[str, Any]:
     return {"host": "a", "trafficPolicy": settings}
 
 
+def source(**fields: Any) -> dict[str, Any]:
+    return {"rules": [{"from": [{"source": fields}]}]}
+
+
+def operation(**fields: Any) -> dict[str, Any]:
+    return {"rules": [{"to": [{"operation": fields}]}]}
+
+
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("VirtualService", {"http": [ROUTE]}, "spec.hosts", "virtual service must have at least one host"),
     ("VirtualService", {"hosts": ["a"]}, "spec", "http, tcp or tls must be provided"),
@@ -168,6 +176,47 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "spec.rules[0].when[0].key",
         "unknown attribute: request.colour",
     ),
+    ("AuthorizationPolicy", source(), "spec.rules[0].from[0].source", "from.source must not be empty"),
+    ("AuthorizationPolicy", operation(), "spec.rules[0].to[0].operation", "to.operation must not be empty"),
+    ("AuthorizationPolicy", source(namespaces=[""]), "spec.rules[0].from[0].source.namespaces", "empty value"),
+    ("AuthorizationPolicy", operation(methods=["GET", ""]), "spec.rules[0].to[0].operation.methods", "empty value"),
+    (
+        "AuthorizationPolicy",
+        {"rules": [{"when": [{"key": "request.headers[x]", "values": [""]}]}]},
+        "spec.rules[0].when[0]",
+        "empty value not allowed for key request.headers[x]",
+    ),
+    (
+        "AuthorizationPolicy",
+        source(serviceAccounts=["a"], namespaces=["b"]),
+        "spec.rules[0].from[0].source",
+        "cannot set serviceAccounts with namespaces or principals",
+    ),
+    (
+        "AuthorizationPolicy",
+        source(notServiceAccounts=["a/*"]),
+        "spec.rules[0].from[0].source.notServiceAccounts",
+        "wildcard not allowed",
+    ),
+    (
+        "AuthorizationPolicy",
+        source(serviceAccounts=["a/b/c"]),
+        "spec.rules[0].from[0].source.serviceAccounts",
+        'found "a/b/c"',
+    ),
+    (
+        "AuthorizationPolicy",
+        operation(paths=["/a/b{*}"]),
+        "spec.rules[0].to[0].operation.paths",
+        "stand for whole segments",
+    ),
+    (
+        "AuthorizationPolicy",
+        operation(notPaths=["/{**}/a/{*}"]),
+        "spec.rules[0].to[0].operation.notPaths",
+        "{**} is not the last operator",
+    ),
+    ("AuthorizationPolicy", {"provider": {"name": "p"}}, "spec.provider", "must not be set with action ALLOW"),
     ("AuthorizationPolicy", {"action": "CUSTOM"}, "spec.action", "CUSTOM needs an authoriser outside the mesh"),
     ("Sidecar", {"egress": [{"hosts": ["a"]}]}, "spec.egress[0].hosts[0]", "not of the form namespace/dnsName"),
 ]
@@ -189,6 +238,8 @@ def test_what_is_wrong_is_said_with_its_place(kind: str, spec: dict[str, Any], p
         ("Gateway", server("HTTP", tls={"httpsRedirect": True})),
         ("AuthorizationPolicy", {"rules": [{}]}),
         ("AuthorizationPolicy", {"rules": [{"from": [{"source": {"ipBlocks": ["10.1.2.3/8", "::1"]}}]}]}),
+        ("AuthorizationPolicy", operation(paths=["/{*}/a/{**}", "/a*", "*b", "/{**}/x", "/"])),
+        ("AuthorizationPolicy", source(serviceAccounts=["a", "b/c"])),
         ("PeerAuthentication", {}),
     ],
 )

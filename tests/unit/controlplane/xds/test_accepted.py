@@ -137,10 +137,10 @@ def everything() -> Cluster:
                     "namespaces": ["a*"],
                     "ipBlocks": ["1.2.3.4", "10.0.0.0/8"],
                     "notPrincipals": ["cluster.local/ns/x/sa/y", "*"],
-                    "serviceAccounts": ["default/x", "z"],
                     "requestPrincipals": ["*"],
                 }
-            }
+            },
+            {"source": {"serviceAccounts": ["default/x", "z"]}},
         ],
         "to": [{"operation": {"methods": ["GET"], "paths": ["/a*", "*b", "/x/{*}/y/{**}"], "ports": ["9080"]}}],
         "when": [

@@ -87,7 +87,7 @@ def permits(permission: Any, request: Request) -> bool:
             return not permits(value, request)
         case "header":
             headers = {":method": request.method, ":authority": request.host, **request.headers}
-            return value.name in headers and text(value.string_match, headers[value.name])
+            return value.name in headers and (value.present_match or text(value.string_match, headers[value.name]))
         case "url_path":
             return text(value.path, request.path)
         case "destination_port":
@@ -141,6 +141,9 @@ def operation(**fields: Any) -> dict[str, Any]:
     return {"to": [{"operation": fields}]}
 
 
+SERVICE_ACCOUNT_CONDITION = {"when": [{"key": "source.serviceAccount", "values": ["productpage"]}]}
+
+
 def test_without_a_policy_everything_is_allowed() -> None:
     assert http_rules(bookinfo()) == []
 
@@ -192,6 +195,8 @@ def test_a_policy_without_rules_allows_nothing_and_an_empty_rule_everything() ->
         ({"when": [{"key": "request.headers[x-user]", "values": ["jason"]}]}, {"headers": {"x-user": "jason"}}, True),
         ({"when": [{"key": "request.headers[x-user]", "values": ["jason"]}]}, {}, False),
         ({"when": [{"key": "request.headers[x-user]", "notValues": ["jason"]}]}, {}, True),
+        ({"when": [{"key": "request.headers[x-user]", "values": ["*"]}]}, {"headers": {"x-user": ""}}, True),
+        ({"when": [{"key": "request.headers[x-user]", "values": ["*"]}]}, {}, False),
         ({"when": [{"key": "source.ip", "notValues": ["10.0.0.0/8"]}]}, {}, False),
         ({"when": [{"key": "destination.port", "values": ["9080"]}]}, {}, True),
         ({"when": [{"key": "request.auth.claims[group]", "values": ["a"]}]}, {}, False),
@@ -228,6 +233,21 @@ def test_a_denial_weighs_more_than_a_permission() -> None:
 def test_whom_a_policy_concerns(namespace: str, selector: dict[str, str] | None, concerned: bool) -> None:
     spec = {"selector": {"matchLabels": selector}} if selector else {}
     assert allowed(bookinfo().istio(policy(namespace=namespace, **spec))) is not concerned
+
+
+@pytest.mark.parametrize("rule", [source(serviceAccounts=["productpage"]), SERVICE_ACCOUNT_CONDITION])
+def test_a_service_account_without_a_namespace_is_one_of_the_policys_own(rule: dict[str, Any]) -> None:
+    own = bookinfo().istio(policy(rules=[rule]))
+    assert allowed(own)
+    assert not allowed(own, principal="spiffe://cluster.local/ns/other/sa/productpage")
+    of_the_mesh = bookinfo().istio(policy(namespace="istio-system", rules=[rule]))
+    assert not allowed(of_the_mesh)
+    assert allowed(of_the_mesh, principal="spiffe://cluster.local/ns/istio-system/sa/productpage")
+
+
+def test_tcp_is_denied_by_a_rule_about_end_users_who_are_not_known_there() -> None:
+    (rules,) = tcp_rules(bookinfo().istio(policy(action="DENY", rules=[source(requestPrincipals=["*"])])))
+    assert not passes(rules, Request())
 
 
 def test_tcp_is_never_allowed_by_what_only_http_can_answer_and_is_denied_by_the_rest() -> None:
