@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from lab.controlplane.model.base import Duration, Int32, Labels, LabelsSelector, PortSelector, Spec, UInt32, UInt64
+from lab.controlplane.model.base import Duration, Int32, Labels, PortSelector, Spec, UInt32, UInt64, WorkloadSelector
 
 
 class HTTPCookie(Spec, frozen=True):
@@ -202,4 +202,4 @@ class DestinationRule(Spec, frozen=True):
     traffic_policy: TrafficPolicy | None = None
     subsets: list[Subset] = []
     export_to: list[str] = []
-    workload_selector: LabelsSelector | None = None
+    workload_selector: WorkloadSelector | None = None

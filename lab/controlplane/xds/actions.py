@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterable, Mapping
 
 from envoy.config.core.v3.base_pb2 import DataSource, HeaderValue, HeaderValueOption, RuntimeFractionalPercent
@@ -52,10 +51,11 @@ HOST_SELECTION_ATTEMPTS = 5
 _ALL = FractionalPercent(numerator=100)
 
 
-def retry_policy(settings: HTTPRetry | None) -> RetryPolicy | None:
+def retry_policy(settings: HTTPRetry | None, *, hashed: bool = False) -> RetryPolicy | None:
     """Istio's default (2 more attempts, when nothing can have been done by the first) or what is asked for.
 
-    Each attempt goes to an endpoint that has not been tried, as far as there is one. None turns retries off.
+    Each attempt goes to an endpoint that has not been tried, as far as there is one; but where requests are `hashed`
+    to endpoints, they stay with theirs unless told otherwise. None turns retries off.
     """
     if settings is not None and settings.attempts <= 0:
         return None
@@ -64,7 +64,8 @@ def retry_policy(settings: HTTPRetry | None) -> RetryPolicy | None:
         retry_on=DEFAULT_RETRY_ON,
         host_selection_retry_max_attempts=HOST_SELECTION_ATTEMPTS,
     )
-    if settings is None or settings.retry_ignore_previous_hosts is not False:
+    elsewhere = settings.retry_ignore_previous_hosts if settings else None
+    if elsewhere or (elsewhere is None and not hashed):
         policy.retry_host_predicate.append(_previous_hosts())
     if settings is None:
         return policy
@@ -102,7 +103,10 @@ def set_timeouts(action: RouteAction, route: HTTPRoute | None) -> None:
 
 
 def set_rewrite(action: RouteAction, rewrite: HTTPRewrite, match: HTTPMatchRequest | None) -> None:
-    """`uri` replaces the prefix that matched, or the whole path where the match is exact or an expression."""
+    """`uri` replaces the prefix that matched, or the whole path where the match is exact or an expression.
+
+    As it stands: `/a` rewritten to `/` makes `//b` of `/a/b`, here as in Istio; who wants `/b` matches `/a/`.
+    """
     if rewrite.authority:
         action.host_rewrite_literal = rewrite.authority
     if rewrite.uri_regex_rewrite is not None:
@@ -111,10 +115,6 @@ def set_rewrite(action: RouteAction, rewrite: HTTPRewrite, match: HTTPMatchReque
         uri = match.uri if match else None
         if uri is not None and uri.regex is not None:
             action.regex_rewrite.CopyFrom(_substitution("^.*$", rewrite.uri.replace("\\", "\\\\")))
-        elif uri is not None and uri.prefix and uri.prefix != "/" and rewrite.uri == "/":
-            # "/a" rewritten to "/" must turn "/a/b" into "/b", not into "//b".
-            prefix = re.escape(uri.prefix.rstrip("/"))
-            action.regex_rewrite.CopyFrom(_substitution(f"^{prefix}/?(.*)$", r"/\1"))
         else:
             action.prefix_rewrite = rewrite.uri
 
@@ -135,8 +135,14 @@ REDIRECT_CODES = frozenset(_REDIRECT_CODES) - {0}
 _PREFIX_VARIABLE = "%PREFIX()%"
 
 
-def redirect_action(redirect: HTTPRedirect, port: int) -> RedirectAction:
-    """An answer that sends the client elsewhere; 301 unless said otherwise."""
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def redirect_action(redirect: HTTPRedirect, port: int, *, tls: bool = False) -> RedirectAction:
+    """An answer that sends the client elsewhere; 301 unless said otherwise.
+
+    A port that the scheme implies is not named. `tls` tells how the request itself came.
+    """
     action = RedirectAction(
         host_redirect=redirect.authority, response_code=_REDIRECT_CODES.get(redirect.redirect_code, 0)
     )
@@ -150,6 +156,8 @@ def redirect_action(redirect: HTTPRedirect, port: int) -> RedirectAction:
         action.port_redirect = redirect.port
     elif redirect.derive_port == "FROM_REQUEST_PORT":
         action.port_redirect = port
+    if action.port_redirect == _DEFAULT_PORTS.get(redirect.scheme or ("https" if tls else "http")):
+        action.port_redirect = 0
     return action
 
 

@@ -25,7 +25,7 @@ from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.rbac import Authorization
 from lab.controlplane.xds.routes import Fragment, configuration, fragment, targets_of
 from lab.controlplane.xds.rules import Target, routes
-from lab.controlplane.xds.scope import RouteConfig, Scope
+from lab.controlplane.xds.scope import Labels, RouteConfig, Scope
 from lab.controlplane.xds.tcp import Share, concerns_connection, shares
 
 _VERSIONS = {
@@ -77,6 +77,7 @@ def gateway_routes(
                 tuple(which),
                 _targets(memo, setting, which),
                 setting.scope.namespace,
+                setting.scope.labels,
                 setting.mesh.cluster_domain,
             )
             for host, which in hosts.items()
@@ -97,14 +98,22 @@ def _targets(memo: Memo, setting: Setting, which: Iterable[Attached]) -> tuple[T
     return tuple(dict.fromkeys(target for targets in found for target in targets))
 
 
-def _host(host: str, which: tuple[Attached, ...], targets: tuple[Target, ...], namespace: str, domain: str) -> Fragment:
+def _host(
+    host: str,
+    which: tuple[Attached, ...],
+    targets: tuple[Target, ...],
+    namespace: str,
+    labels: Labels,
+    domain: str,
+) -> Fragment:
     """A host with the routes of all VirtualServices that name it, oldest first."""
     known = {target.host: target for target in targets}
     result = VirtualHost(name=f"{host}:{which[0].server.server.port.number}", domains=[host])
     result.include_request_attempt_count = True
     origins: list[Origin] = []
     for each in which:
-        view = Viewpoint(each.server.gateway, each.server.server.port.number, namespace, ())
+        port = each.server.server.port.number
+        view = Viewpoint(each.server.gateway, port, namespace, labels, tls=each.server.ends_tls)
         result.routes.extend(routes(each.config, view, known, domain))
         origins += [each.config.origin, each.server.config.origin]
     if all(_redirects(each.server) for each in which):
@@ -210,7 +219,7 @@ def _concerns(match: object, server: GatewayServer, setting: Setting, config: Ro
         server.gateway,
         server.server.port.number,
         setting.scope.namespace,
-        (),
+        setting.scope.labels,
         config.namespace,
     )
 

@@ -52,11 +52,19 @@ class HostIndex(Generic[T]):
         return next((value for pattern, value in self._wild if covers(pattern, host)), None)
 
 
-def service_domains(hostname: str, namespace: str, from_namespace: str, domain: str, address: str) -> list[str]:
-    """The values of a Host header (ports aside) that mean a cluster's service when sent from a namespace."""
+def service_domains(
+    hostname: str, namespace: str, from_namespace: str, domain: str, address: str, *, pods: bool = False
+) -> list[str]:
+    """The values of a Host header (ports aside) that mean a cluster's service when sent from a namespace.
+
+    `pods` is for a headless service, whose pods have names of their own before the service's.
+    """
+    names = [hostname, f"{hostname}."]
     suffix = f".{namespace}.svc.{domain}"
-    if not hostname.endswith(suffix):
-        return [hostname, *([address] if address else [])]
-    name = hostname.removesuffix(suffix)
-    short = [name] if namespace == from_namespace else []
-    return [hostname, *short, f"{name}.{namespace}", f"{name}.{namespace}.svc", *([address] if address else [])]
+    if hostname.endswith(suffix):
+        name = hostname.removesuffix(suffix)
+        short = [name] if namespace == from_namespace else []
+        names += [*short, f"{name}.{namespace}", f"{name}.{namespace}.svc"]
+    if pods:
+        names += [f"*.{name}" for name in names]
+    return [*names, *([address] if address else [])]

@@ -17,22 +17,28 @@ from lab.controlplane.xds.scope import MESH, Labels
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """From where requests come: the gateway (`mesh` for a sidecar), its port, and the client's namespace and labels."""
+    """From where requests come: the gateway (`mesh` for a sidecar), its port, and the client's namespace and labels.
+
+    `tls` says that they come over TLS, which ends there.
+    """
 
     gateway: str
     port: int
     namespace: str
     labels: Labels
+    tls: bool = False
 
 
 def concerns(match: HTTPMatchRequest, view: Viewpoint, owner: str) -> bool:
-    """Whether a match can hold at a viewpoint; `owner` is the namespace of the VirtualService."""
-    if match.gateways and view.gateway not in {gateway_name(gateway, owner) for gateway in match.gateways}:
-        return False
+    """Whether a match can hold at a viewpoint; `owner` is the namespace of the VirtualService.
+
+    Gateways that are named say all about where requests come from: beside them, as in Istio, the client's labels and
+    namespace count for nothing. A gateway has labels and a namespace like any client.
+    """
     if match.port and match.port != view.port:
         return False
-    if view.gateway != MESH:
-        return True
+    if match.gateways:
+        return view.gateway in {gateway_name(gateway, owner) for gateway in match.gateways}
     if match.source_namespace and match.source_namespace != view.namespace:
         return False
     return selects(match.source_labels, dict(view.labels))

@@ -25,9 +25,9 @@ from lab.controlplane.xds.matching import Viewpoint
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.policies import HostRules
 from lab.controlplane.xds.rbac import NOBODY_REFUSED, Authorization
-from lab.controlplane.xds.rules import Target, add_hash_policy, destination_hosts, routes
+from lab.controlplane.xds.rules import Target, add_hash_policy, destination_hosts, has_routes, routes
 from lab.controlplane.xds.scope import MESH, RouteConfig, Scope
-from lab.controlplane.xds.services import MeshPort, MeshService, Protocol
+from lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +47,14 @@ def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built
             if port.protocol.is_http:
                 by_port.setdefault(port.number, []).append(_service_host(memo, scope, service, port, mesh))
             elif port.protocol is Protocol.AUTO and service.address:
-                fragment = _service_host(memo, scope, service, port, mesh)
-                yield memo(configuration, sniffed_name(service, port), (fragment, _rest(memo, scope, mesh)))
+                yield memo(
+                    configuration, sniffed_name(service, port), (_service_host(memo, scope, service, port, mesh),)
+                )
     for host, config in scope.extra_routes:
-        if 80 in by_port and config.spec.http:
-            by_port[80].append(_extra_host(memo, scope, host, config, mesh))
+        for number in _extra_ports(scope, config):
+            view = Viewpoint(MESH, number, scope.namespace, scope.labels)
+            if number in by_port and has_routes(config, view):
+                by_port[number].append(_extra_host(memo, scope, host, config, view, mesh))
     for number, fragments in by_port.items():
         yield memo(configuration, str(number), (*fragments, _rest(memo, scope, mesh)))
 
@@ -61,21 +64,29 @@ def sniffed_name(service: MeshService, port: MeshPort) -> str:
     return f"{service.hostname}:{port.number}"
 
 
+def _extra_ports(scope: Scope, config: RouteConfig) -> list[int]:
+    """Where a host is served that is no service: with the services that its VirtualService also names, else on 80."""
+    beside = (scope.by_host[hostname] for hostname, other in scope.routes.items() if other is config)
+    return list(dict.fromkeys(port.number for service in beside for port in service.ports)) or [80]
+
+
 def _service_host(memo: Memo, scope: Scope, service: MeshService, port: MeshPort, mesh: MeshConfig) -> Fragment:
     config = scope.routes.get(service.hostname)
     rules = scope.rules.get(service.hostname)
     if config is None or not config.spec.http:
         return memo(_plain_host, service, port, rules, scope.namespace, mesh.cluster_domain)
     view = Viewpoint(MESH, port.number, scope.namespace, scope.labels)
+    if not has_routes(config, view):
+        return memo(_plain_host, service, port, rules, scope.namespace, mesh.cluster_domain)
     targets = targets_of(memo, scope, config, mesh.cluster_domain)
     return memo(_routed_host, service, config, view, targets, mesh.cluster_domain)
 
 
-def _extra_host(memo: Memo, scope: Scope, host: str, config: RouteConfig, mesh: MeshConfig) -> Fragment:
-    view = Viewpoint(MESH, 80, scope.namespace, scope.labels)
-    return memo(
-        _virtual_host_of, host, config, view, targets_of(memo, scope, config, mesh.cluster_domain), mesh.cluster_domain
-    )
+def _extra_host(
+    memo: Memo, scope: Scope, host: str, config: RouteConfig, view: Viewpoint, mesh: MeshConfig
+) -> Fragment:
+    targets = targets_of(memo, scope, config, mesh.cluster_domain)
+    return memo(_virtual_host_of, host, config, view, targets, mesh.cluster_domain)
 
 
 def targets_of(memo: Memo, scope: Scope, config: RouteConfig, domain: str) -> tuple[Target, ...]:
@@ -95,7 +106,9 @@ def _plain_host(service: MeshService, port: MeshPort, rules: HostRules | None, n
         action.retry_policy.CopyFrom(policy)
     add_hash_policy(action, rules, port.number, "")
     route.route.CopyFrom(action)
-    host = _virtual_host(f"{service.hostname}:{port.number}", _domains(service, namespace, domain), [route])
+    host = _virtual_host(
+        f"{service.hostname}:{port.number}", _domains(service, port.number, namespace, domain), [route]
+    )
     return fragment(host, [service.origin, *(rules.origins if rules is not None else ())])
 
 
@@ -103,7 +116,8 @@ def _routed_host(
     service: MeshService, config: Config[VirtualService], view: Viewpoint, targets: tuple[Target, ...], domain: str
 ) -> Fragment:
     found = list(routes(config, view, {target.host: target for target in targets}, domain))
-    host = _virtual_host(f"{service.hostname}:{view.port}", _domains(service, view.namespace, domain), found)
+    domains = _domains(service, view.port, view.namespace, domain)
+    host = _virtual_host(f"{service.hostname}:{view.port}", domains, found)
     return fragment(host, [config.origin, service.origin, *_origins(targets)])
 
 
@@ -120,8 +134,13 @@ def _origins(targets: Iterable[Target]) -> Iterator[Origin]:
             yield from target.rules.origins
 
 
-def _domains(service: MeshService, namespace: str, domain: str) -> list[str]:
-    return hosts.service_domains(service.hostname, service.namespace, namespace, domain, service.address)
+def _domains(service: MeshService, number: int, namespace: str, domain: str) -> list[str]:
+    """A port that is sniffed has a listener of its own: whatever connects to its address means this service."""
+    port = service.port(number)
+    if port is not None and not port.protocol.is_http:
+        return ["*"]
+    headless = service.resolution is Resolution.ORIGINAL_DESTINATION
+    return hosts.service_domains(service.hostname, service.namespace, namespace, domain, service.address, pods=headless)
 
 
 def _virtual_host(name: str, domains: list[str], found: list[Route]) -> VirtualHost:

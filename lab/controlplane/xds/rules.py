@@ -67,6 +67,13 @@ def routes(
                 return
 
 
+def has_routes(config: Config[VirtualService], view: Viewpoint) -> bool:
+    """Whether any rule concerns a viewpoint. Where none does, requests go on as if there were no VirtualService."""
+    return any(
+        not rule.match or any(concerns(m, view, config.namespace) for m in rule.match) for rule in config.spec.http
+    )
+
+
 def _takes_all(route: Route) -> bool:
     return route.match.prefix == "/" and not route.match.headers and not route.match.query_parameters
 
@@ -79,9 +86,9 @@ def _route(
     targets: Mapping[str, Target],
     domain: str,
 ) -> Route:
-    route = Route(name=_name(rule, match), match=route_match(match))
+    route = Route(name=_name(rule, match), match=route_match(match), stat_prefix=match.stat_prefix if match else "")
     if rule.redirect is not None:
-        route.redirect.CopyFrom(actions.redirect_action(rule.redirect, view.port))
+        route.redirect.CopyFrom(actions.redirect_action(rule.redirect, view.port, tls=view.tls))
     elif rule.direct_response is not None:
         route.direct_response.CopyFrom(actions.direct_response(rule.direct_response))
     else:
@@ -118,9 +125,6 @@ def _forward(
 
     action = route.route
     actions.set_timeouts(action, rule)
-    policy = actions.retry_policy(rule.retries)
-    if policy is not None:
-        action.retry_policy.CopyFrom(policy)
     if rule.rewrite is not None:
         actions.set_rewrite(action, rule.rewrite, match)
     action.request_mirror_policies.extend(
@@ -137,6 +141,9 @@ def _forward(
         clusters = [actions.weighted(cluster(s.destination), s.weight, s.headers) for s in shares]
         action.weighted_clusters.CopyFrom(WeightedCluster(clusters=clusters))
     _hash_on(action, shares, config, view, targets, domain)
+    policy = actions.retry_policy(rule.retries, hashed=len(rule.route) == 1 and bool(action.hash_policy))
+    if policy is not None:
+        action.retry_policy.CopyFrom(policy)
 
 
 def _hash_on(

@@ -74,6 +74,7 @@ def labels_matter(
             for match in route.match
         )
         or any(match.source_labels for c in snapshot_routes.values() for tcp in c.spec.tcp for match in tcp.match)
+        or any(match.source_labels for c in snapshot_routes.values() for tls in c.spec.tls for match in tls.match)
         or any(config.spec.workload_selector for config in rules.values())
         or any(config.spec.workload_selector for config in sidecars.values())
     )
@@ -174,12 +175,12 @@ RuleIndex = Mapping[str, hosts.HostIndex[tuple[RuleConfig, ...]]]
 
 
 def _rule_index(rules: Table[ObjectKey, RuleConfig], domain: str, labels: Labels) -> RuleIndex:
-    """By namespace and host, oldest first; those that select other workloads left out."""
+    """By namespace and host, those that select this workload before those for all, each oldest first."""
     index: dict[str, dict[str, tuple[RuleConfig, ...]]] = {}
     mine = dict(labels)
-    for config in sorted(rules.values(), key=lambda c: c.precedence):
+    for config in sorted(rules.values(), key=lambda c: (c.spec.workload_selector is None, c.precedence)):
         selector = config.spec.workload_selector
-        if selector is not None and not selects(selector.labels, mine):
+        if selector is not None and not selects(selector.match_labels, mine):
             continue
         host = hosts.resolve(config.spec.host, config.namespace, domain)
         by_host = index.setdefault(config.namespace, {})
@@ -192,7 +193,14 @@ def _rules_for(index: RuleIndex, hostname: str, namespaces: Iterable[str], viewe
     for namespace in namespaces:
         by_host = index.get(namespace)
         configs = by_host.find(hostname) if by_host is not None else None
-        visible = tuple(c for c in configs or () if exported(c.spec.export_to, c.namespace, viewer))
+        visible = tuple(c for c in configs or () if _rule_concerns(c, viewer))
         if visible:
             return visible
     return ()
+
+
+def _rule_concerns(config: RuleConfig, viewer: str) -> bool:
+    """A rule for some workloads is for those of its own namespace, whatever it says of exports."""
+    if config.spec.workload_selector is not None and config.namespace != viewer:
+        return False
+    return exported(config.spec.export_to, config.namespace, viewer)

@@ -47,8 +47,6 @@ def concerns_connection(
         return False
     if match.port and match.port != port:
         return False
-    if gateway != MESH:
-        return True
     if match.source_namespace and match.source_namespace != namespace:
         return False
     return selects(match.source_labels, dict(labels))

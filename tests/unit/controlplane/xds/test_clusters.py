@@ -146,6 +146,25 @@ def test_the_clients_namespace_speaks_before_the_services() -> None:
     assert cluster_of(cluster, NAME).lb_policy == Message.RANDOM
 
 
+@pytest.mark.parametrize(("namespace", "app", "expected"), [("default", "productpage", 7), ("far", "productpage", 1)])
+def test_a_rule_for_some_workloads_of_its_namespace_comes_before_one_for_all(
+    namespace: str, app: str, expected: int
+) -> None:
+    def limit(connections: int, **spec: Any) -> dict[str, Any]:
+        pool = {"connectionPool": {"tcp": {"maxConnections": connections}}}
+        name = f"for-{connections}"
+        spec |= {"host": REVIEWS, "trafficPolicy": pool}
+        created = "2026-02-02" if "workloadSelector" in spec else "2026-01-01"
+        return config("DestinationRule", name, spec, created=created)
+
+    some = limit(7, workloadSelector={"matchLabels": {"app": app}})
+    cluster = bookinfo().istio(limit(1), some)
+    cluster.add("Pod", pod("productpage-far", "10.244.9.9", namespace="far", app="productpage"))
+    name = "productpage-far" if namespace == "far" else "productpage-v1-abc-1"
+    found = message(resources(cluster, name, namespace=namespace)[TYPE_CLUSTER][NAME])
+    assert found.circuit_breakers.thresholds[0].max_connections.value == expected
+
+
 def test_between_sidecars_http_goes_over_http2_and_mutual_tls_to_the_services_own_identity() -> None:
     cluster = cluster_of(bookinfo(), NAME)
     context = tls(cluster.transport_socket)

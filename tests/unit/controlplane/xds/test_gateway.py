@@ -225,3 +225,31 @@ def test_it_tells_servers_of_a_clients_certificate_and_forgets_what_clients_say_
     assert chain.filters[-1].typed_config.Unpack(manager)
     assert manager.forward_client_cert_details == HttpConnectionManager.SANITIZE_SET
     assert manager.use_remote_address.value
+
+
+def test_a_rule_for_some_clients_is_not_for_a_gateway_that_is_none_of_them() -> None:
+    def told(**match: Any) -> list[str]:
+        destination = {"destination": {"host": "reviews", "port": {"number": 9080}}}
+        rules = [{"match": [match], "route": [destination]}, {"route": [{"destination": {"host": "productpage"}}]}]
+        cluster = edge().istio(gateway(server()), route("a.example", http=rules))
+        (host,) = hosts_of(sent(cluster), "http.8080").values()
+        return [each.route.cluster.split("|")[3].partition(".")[0] for each in host.routes]
+
+    assert told(sourceLabels={"app": "productpage"}) == ["productpage"]
+    assert told(sourceNamespace="default") == ["productpage"]
+    assert told(sourceLabels={"app": "gate"}, sourceNamespace="istio-system") == ["reviews"]
+
+
+def test_connections_of_some_clients_are_not_those_of_a_gateway_that_is_none_of_them() -> None:
+    match = {"sniHosts": ["pass.example"], "sourceLabels": {"app": "productpage"}}
+    tls = [{"match": [match], "route": [{"destination": {"host": "reviews"}}]}]
+    passed = config("VirtualService", "r", {"hosts": ["pass.example"], "gateways": ["front"], "tls": tls})
+    servers = gateway(server(443, "TLS", "pass.example", mode="PASSTHROUGH"))
+    assert "0.0.0.0_8443" not in sent(edge().istio(servers, passed))[TYPE_LISTENER]
+
+
+def test_a_redirect_over_tls_names_no_port_that_https_implies() -> None:
+    servers = gateway(server(443, "HTTPS", "a.example", mode="SIMPLE", credentialName="cert"))
+    cluster = edge().istio(servers, route("a.example", http=[{"redirect": {"uri": "/b", "port": 443}}]))
+    (host,) = hosts_of(sent(cluster), "https.443.https-443.front.default").values()
+    assert host.routes[0].redirect.port_redirect == 0

@@ -55,7 +55,7 @@ def test_the_index_finds_the_pattern_that_says_most(patterns: dict[str, int], ho
 
 def test_a_service_is_known_by_its_short_names() -> None:
     domains = service_domains("a.ns.svc.cluster.local", "ns", "ns", "cluster.local", "10.96.0.1")
-    assert domains == ["a.ns.svc.cluster.local", "a", "a.ns", "a.ns.svc", "10.96.0.1"]
+    assert domains == ["a.ns.svc.cluster.local", "a.ns.svc.cluster.local.", "a", "a.ns", "a.ns.svc", "10.96.0.1"]
 
 
 def test_the_shortest_name_is_for_its_own_namespace_alone() -> None:

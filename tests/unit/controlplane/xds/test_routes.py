@@ -10,7 +10,7 @@ from envoy.config.route.v3.route_components_pb2 import RedirectAction
 from envoy.extensions.filters.http.cors.v3.cors_pb2 import CorsPolicy
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 
-from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod
+from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
 from tests.unit.controlplane.xds.translated import REVIEWS, hosts_of, resources, routes_to
 
 
@@ -123,6 +123,24 @@ def test_a_rule_for_other_clients_is_not_sent_to_this_one() -> None:
     assert [r.route.cluster.split("|")[2] for r in routes_to(cluster, pod="details-v1-abc-1")] == ["v2"]
 
 
+def test_a_client_that_no_rule_concerns_is_served_as_if_there_were_none() -> None:
+    rule = {"match": [{"sourceLabels": {"app": "details"}}], "route": [to(subset="v2")]}
+    cluster = bookinfo().istio(reviews(rule))
+    assert only(cluster).route.cluster == f"outbound|9080||{REVIEWS}"
+    assert [r.route.cluster for r in routes_to(cluster, pod="details-v1-abc-1")] == [f"outbound|9080|v2|{REVIEWS}"]
+
+
+def test_where_gateways_are_named_labels_count_for_nothing() -> None:
+    match = {"gateways": ["mesh"], "sourceLabels": {"app": "details"}, "sourceNamespace": "elsewhere"}
+    assert only(bookinfo().istio(reviews({"match": [match], "route": [to()]}))).route.cluster
+
+
+def test_a_rule_of_a_match_counts_under_its_own_name() -> None:
+    rule = {"name": "rule", "match": [{"name": "m", "statPrefix": "mine"}], "route": [to()]}
+    route = only(bookinfo().istio(reviews(rule)))
+    assert (route.name, route.stat_prefix) == ("rule.m", "mine")
+
+
 def test_timeouts_retries_and_their_codes() -> None:
     retries = {"attempts": 3, "perTryTimeout": "500ms", "retryOn": "reset, 503,418", "backoff": "10ms"}
     route = only(bookinfo().istio(reviews({"route": [to()], "timeout": "2s", "retries": retries}))).route
@@ -139,6 +157,26 @@ def test_timeouts_retries_and_their_codes() -> None:
 def test_no_attempts_are_no_retries() -> None:
     route = only(bookinfo().istio(reviews({"route": [to()], "retries": {"attempts": 0}}))).route
     assert not route.HasField("retry_policy")
+
+
+@pytest.mark.parametrize(
+    ("retries", "elsewhere"),
+    [
+        (None, False),
+        ({"attempts": 1}, False),
+        ({"attempts": 1, "retryIgnorePreviousHosts": True}, True),
+        ({"attempts": 1, "retryIgnorePreviousHosts": False}, False),
+    ],
+)
+def test_a_request_that_is_hashed_to_an_endpoint_is_tried_again_there(
+    retries: dict[str, Any] | None, elsewhere: bool
+) -> None:
+    sticky = {"loadBalancer": {"consistentHash": {"httpHeaderName": "x-user"}}}
+    rule = {"route": [to()], **({"retries": retries} if retries else {})}
+    cluster = bookinfo().istio(
+        config("DestinationRule", "r", {"host": "reviews", "trafficPolicy": sticky}), reviews(rule)
+    )
+    assert bool(only(cluster).route.retry_policy.retry_host_predicate) is elsewhere
 
 
 def test_faults_are_exact_to_one_in_a_million_and_none_without_a_percentage() -> None:
@@ -160,7 +198,7 @@ def test_faults_are_exact_to_one_in_a_million_and_none_without_a_percentage() ->
     [
         ({"prefix": "/old"}, {"uri": "/new"}, {"prefix_rewrite": "/new"}),
         ({"exact": "/old"}, {"uri": "/new"}, {"prefix_rewrite": "/new"}),
-        ({"prefix": "/old/"}, {"uri": "/"}, {"regex": "^/old/?(.*)$", "to": r"/\1"}),
+        ({"prefix": "/old"}, {"uri": "/"}, {"prefix_rewrite": "/"}),
         ({"regex": "/o.*"}, {"uri": "/new"}, {"regex": "^.*$", "to": "/new"}),
         (
             {"prefix": "/"},
@@ -197,6 +235,20 @@ def test_redirects_and_direct_answers() -> None:
         RedirectAction.MOVED_PERMANENTLY,
     )
     assert (third.direct_response.status, third.direct_response.body.inline_string) == (418, "tea")
+
+
+@pytest.mark.parametrize(
+    ("redirect", "port"),
+    [
+        ({"port": 80}, 0),
+        ({"port": 443, "scheme": "https"}, 0),
+        ({"port": 80, "scheme": "https"}, 80),
+        ({"derivePort": "FROM_REQUEST_PORT"}, 9080),
+        ({"derivePort": "FROM_PROTOCOL_DEFAULT"}, 0),
+    ],
+)
+def test_a_redirect_names_no_port_that_the_scheme_implies(redirect: dict[str, Any], port: int) -> None:
+    assert only(bookinfo().istio(reviews({"redirect": redirect}))).redirect.port_redirect == port
 
 
 def test_a_mirrored_request_keeps_its_authority_and_all_are_mirrored_unless_said_otherwise() -> None:
@@ -316,6 +368,30 @@ def test_a_domain_that_is_named_twice_does_not_spoil_the_port() -> None:
     found = hosts_of(resources(cluster.istio(twice)), "80")
     assert "web.default:80" not in found
     assert "new.example.com:80" in found
+
+
+def test_hosts_beside_a_service_are_served_on_its_ports() -> None:
+    both = config(
+        "VirtualService", "both", {"hosts": ["reviews", "new.example.com"], "http": [{"route": [to(subset="v1")]}]}
+    )
+    found = resources(bookinfo().app("web", ("http", 80), pods=[pod("web-1", "10.244.1.1")]).istio(both))
+    assert list(hosts_of(found, "9080")["new.example.com:9080"].domains) == ["new.example.com"]
+    assert "new.example.com:80" not in hosts_of(found, "80")
+
+
+def test_a_port_that_is_sniffed_serves_its_service_whatever_host_is_asked_for() -> None:
+    cluster = bookinfo().app("odd", ("", 7000), pods=[pod("odd-1", "10.244.1.1")])
+    (host,) = hosts_of(resources(cluster), "odd.default.svc.cluster.local:7000").values()
+    assert list(host.domains) == ["*"]
+    assert host.routes[0].route.cluster == "outbound|7000||odd.default.svc.cluster.local"
+
+
+def test_the_pods_of_a_headless_service_are_known_by_their_names() -> None:
+    cluster = bookinfo().add("Service", service("head", ("http", 9080), clusterIP="None"))
+    domains = hosts_of(resources(cluster), "9080")["head.default.svc.cluster.local:9080"].domains
+    assert {"*.head", "*.head.default", "*.head.default.svc.cluster.local"} <= set(domains)
+    reviews_domains = hosts_of(resources(cluster), "9080")[f"{REVIEWS}:9080"].domains
+    assert not any(name.startswith("*") for name in reviews_domains)
 
 
 def test_a_virtual_service_for_connections_leaves_requests_alone() -> None:
