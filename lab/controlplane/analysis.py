@@ -14,7 +14,7 @@ from lab.controlplane.snapshot import Config, Snapshot
 from lab.controlplane.validation import validate
 from lab.controlplane.xds import hosts
 from lab.controlplane.xds.attachment import GatewayServer
-from lab.controlplane.xds.gateway import credentials_of
+from lab.controlplane.xds.gateway import authority_of, credentials_in, credentials_of
 from lab.controlplane.xds.matching import gateway_name
 from lab.controlplane.xds.mtls import selects
 from lab.controlplane.xds.scope import MESH, RouteConfig
@@ -218,8 +218,8 @@ def _gateways_have_workloads(index: _Index) -> Iterator[Finding]:
             continue
         namespaces = {pod.namespace for pod in pods}
         for number, server in enumerate(config.spec.servers):
-            for name in credentials_of(server.tls) if server.tls else ():
-                if not any((namespace, name) in snapshot.secrets for namespace in namespaces):
+            for name in filter(None, (*credentials_of(server.tls), authority_of(server.tls)) if server.tls else ()):
+                if not any(name in credentials_in(snapshot.secrets, namespace) for namespace in namespaces):
                     path = f"spec.servers[{number}].tls.credentialName"
                     yield _missing("credentialName", name, path, config.origin)
             if pods and not any(_exposes(snapshot.services, pod, server.port.number) for pod in pods):

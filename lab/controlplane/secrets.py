@@ -12,11 +12,11 @@ from lab.controlplane.kubernetes import Origin
 from lab.controlplane.proxy import Proxy
 from lab.controlplane.snapshot import Snapshot
 from lab.controlplane.xds.built import Built, build, wire
+from lab.controlplane.xds.gateway import AUTHORITY_SUFFIX
 
 OWN = "default"
 ROOTS = "ROOTCA"
 GATEWAY_PREFIX = "kubernetes://"
-_AUTHORITY_SUFFIX = "-cacert"
 
 
 def own(leaf: Leaf) -> Built:
@@ -38,8 +38,8 @@ def for_gateway(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
         return None
     wanted = name.removeprefix(GATEWAY_PREFIX)
     exact = snapshot.secrets.get((proxy.namespace, wanted))
-    if wanted.endswith(_AUTHORITY_SUFFIX):
-        secret = exact or snapshot.secrets.get((proxy.namespace, wanted.removesuffix(_AUTHORITY_SUFFIX)))
+    if wanted.endswith(AUTHORITY_SUFFIX):
+        secret = exact or snapshot.secrets.get((proxy.namespace, wanted.removesuffix(AUTHORITY_SUFFIX)))
         return _authority(name, secret.ca, (secret.origin,)) if secret and secret.ca else None
     if exact is None or not exact.certificate:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lab.controlplane.model import Gateway, Sidecar
-from lab.controlplane.validation.common import Problem, error, host_name, warning
+from lab.controlplane.validation.common import Problem, camel, error, host_name, warning
 
 _PROTOCOLS = frozenset({"HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "TCP", "TLS", "MONGO", "MYSQL", "REDIS"})
 
@@ -35,6 +35,10 @@ def gateway(spec: Gateway) -> Iterator[Problem]:
             yield from host_name(f"{path}.hosts[{number}]", name)
             if namespace and not re.match(r"^([.*]|[a-z0-9-]+)$", namespace):
                 yield error(f"{path}.hosts[{number}]", f"namespace {namespace!r} must be a namespace, '.' or '*'")
+        if server.default_endpoint:
+            yield warning(f"{path}.defaultEndpoint", "defaultEndpoint has no effect on gateways")
+        if server.port.target_port:
+            yield error(f"{path}.port.targetPort", "targetPort has no impact on Gateways")
         yield from _server_tls(path, server, protocol)
 
 
@@ -44,6 +48,8 @@ def _server_tls(path: str, server: Any, protocol: str) -> Iterator[Problem]:
         if protocol in ("HTTPS", "TLS"):
             yield error(f"{path}.tls", "server must have TLS settings for HTTPS/TLS protocols")
         return
+    if tls.mode not in (None, "PASSTHROUGH", "AUTO_PASSTHROUGH") and protocol not in ("HTTPS", "TLS"):
+        yield error(f"{path}.tls.mode", f"server cannot have TLS settings for a port of protocol {protocol}")
     if tls.https_redirect and protocol in ("HTTPS", "TLS", "TCP"):
         yield error(f"{path}.tls.httpsRedirect", "httpsRedirect should only be used with http servers")
     if tls.mode in ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL") and not (tls.credential_name or tls.credential_names):
@@ -51,10 +57,31 @@ def _server_tls(path: str, server: Any, protocol: str) -> Iterator[Problem]:
             yield error(f"{path}.tls", f"{tls.mode} TLS requires a server certificate, or a credentialName")
         if not tls.private_key:
             yield error(f"{path}.tls", f"{tls.mode} TLS requires a private key, or a credentialName")
+    yield from _certificates(path, tls)
     if tls.mode == "AUTO_PASSTHROUGH":
         yield error(
             f"{path}.tls.mode", "AUTO_PASSTHROUGH is for several clusters, which this control plane does not join"
         )
+
+
+def _certificates(path: str, tls: Any) -> Iterator[Problem]:
+    """Where certificates come from: the mesh, Secrets or files, and never two of these."""
+    named = ("server_certificate", "private_key", "ca_certificates", "credential_name", "credential_names")
+    if tls.mode == "ISTIO_MUTUAL":
+        for name in named:
+            if getattr(tls, name):
+                yield error(f"{path}.tls.{camel(name)}", f"ISTIO_MUTUAL TLS cannot have associated {camel(name)}")
+    sources = (tls.server_certificate and tls.private_key, tls.credential_name, tls.credential_names)
+    if sum(bool(source) for source in sources) > 1:
+        yield error(
+            f"{path}.tls",
+            "only one of credentialName, credentialNames, serverCertificate and privateKey should be specified",
+        )
+    from_secret = tls.credential_name or tls.credential_names
+    if tls.mode in ("MUTUAL", "OPTIONAL_MUTUAL") and not from_secret and not tls.ca_certificates:
+        yield error(f"{path}.tls.caCertificates", f"{tls.mode} TLS requires a client CA bundle")
+    if tls.ca_crl and (from_secret or tls.mode == "SIMPLE"):
+        yield error(f"{path}.tls.caCrl", "a CRL is read from a file only, beside caCertificates, with mode MUTUAL")
 
 
 def sidecar(spec: Sidecar) -> Iterator[Problem]:

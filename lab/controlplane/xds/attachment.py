@@ -40,8 +40,17 @@ class GatewayServer:
     @property
     def ends_tls(self) -> bool:
         """Requests with TLS that ends here."""
+        return self.server.port.protocol.upper() == "HTTPS" and self._ends_tls
+
+    @property
+    def ends_tls_of_connections(self) -> bool:
+        """Connections of any kind within TLS that ends here."""
+        return self.server.port.protocol.upper() == "TLS" and self._ends_tls
+
+    @property
+    def _ends_tls(self) -> bool:
         mode = self.server.tls.mode if self.server.tls else None
-        return self.server.port.protocol.upper() == "HTTPS" and mode not in (None, "PASSTHROUGH", "AUTO_PASSTHROUGH")
+        return mode not in (None, "PASSTHROUGH", "AUTO_PASSTHROUGH")
 
     @property
     def passes_tls(self) -> bool:

@@ -13,9 +13,10 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsCertificate, TlsParameters
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
 
-from lab.controlplane.kubernetes import Origin
+from lab.controlplane.kubernetes import ObjectKey, Origin, TlsSecret
 from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.model.gateway import ServerTLSSettings
+from lab.controlplane.snapshot import Table
 from lab.controlplane.xds import http, names, rbac, telemetry, tls
 from lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
 from lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
@@ -28,6 +29,7 @@ from lab.controlplane.xds.rules import Target, routes
 from lab.controlplane.xds.scope import Labels, RouteConfig, Scope
 from lab.controlplane.xds.tcp import Share, concerns_connection, shares
 
+AUTHORITY_SUFFIX = "-cacert"
 _VERSIONS = {
     "TLSV1_0": TlsParameters.TLSv1_0,
     "TLSV1_1": TlsParameters.TLSv1_1,
@@ -38,7 +40,7 @@ _VERSIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What all listeners of one gateway share. `credentials` are the names of the Secrets that are there."""
+    """What all listeners of one gateway share. `credentials` are the names of those that can be had."""
 
     scope: Scope
     mesh: MeshConfig
@@ -160,11 +162,12 @@ def _chains(setting: Setting, servers: list[GatewayServer], found: list[Attached
         return
     taken: set[str] = set()
     for server in servers:
-        if server.ends_tls and _has_credentials(server, setting.credentials):
+        if server.ends_tls or server.ends_tls_of_connections:
             free = [host for host in _server_names(server) if host not in taken]
-            if free or not server.server.hosts:
+            chain = _tls_chain(setting, server, free, found) if free else None
+            if chain is not None:
                 taken.update(free)
-                yield _https_chain(setting, server, free)
+                yield chain
         elif server.passes_tls:
             yield from _passthrough_chains(setting, server, found, taken)
 
@@ -179,13 +182,20 @@ def _sni(names_served: Iterable[str]) -> FilterChainMatch | None:
     return None if "*" in wanted else FilterChainMatch(server_names=wanted)
 
 
-def _https_chain(setting: Setting, server: GatewayServer, wanted: list[str]) -> FilterChain:
+def _tls_chain(setting: Setting, server: GatewayServer, wanted: list[str], found: list[Attached]) -> FilterChain | None:
+    """TLS that ends here, with requests in it or connections; None where a Secret is missing, or a way on."""
+    if not _has_credentials(server, setting.credentials):
+        return None
     settings = server.server.tls or ServerTLSSettings()
+    chosen = () if server.ends_tls else _attached_shares(setting, server, found)
+    if not (server.ends_tls or chosen):
+        return None
+    onward = _manager(setting, server, route_name(server)) if server.ends_tls else _tcp(setting, server, chosen)
     return FilterChain(
         name=f"{server.server.port.number}-{server.server.port.name}-{server.gateway}",
         filter_chain_match=_sni(wanted),
-        filters=[_manager(setting, server, route_name(server))],
-        transport_socket=tls.downstream(downstream_context(settings)),
+        filters=[onward],
+        transport_socket=tls.downstream(downstream_context(settings, tls.HTTP_ALPN if server.ends_tls else ())),
     )
 
 
@@ -197,12 +207,15 @@ def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
 
 
 def _tcp_chain(setting: Setting, server: GatewayServer, found: list[Attached]) -> Iterator[FilterChain]:
-    for each in found:
-        if each.server is server or each.server == server:
-            chosen = _tcp_shares(each.config, server, setting)
-            if chosen:
-                yield FilterChain(filters=[_tcp(setting, server, chosen)])
-                return
+    chosen = _attached_shares(setting, server, found)
+    if chosen:
+        yield FilterChain(filters=[_tcp(setting, server, chosen)])
+
+
+def _attached_shares(setting: Setting, server: GatewayServer, found: list[Attached]) -> tuple[Share, ...]:
+    """Where connections go by the oldest VirtualService that says so."""
+    shares_of = (_tcp_shares(each.config, server, setting) for each in found if each.server == server)
+    return next(filter(None, shares_of), ())
 
 
 def _tcp_shares(config: RouteConfig, server: GatewayServer, setting: Setting) -> tuple[Share, ...]:
@@ -257,18 +270,39 @@ def credentials_of(settings: ServerTLSSettings) -> list[str]:
     return list(settings.credential_names) or ([settings.credential_name] if settings.credential_name else [])
 
 
+def authority_of(settings: ServerTLSSettings) -> str:
+    """What client certificates are verified with, as one asks for it: `NAME-cacert`. Empty where it is no Secret."""
+    if settings.mode not in ("MUTUAL", "OPTIONAL_MUTUAL"):
+        return ""
+    name = settings.ca_cert_credential_name or next(iter(credentials_of(settings)), "")
+    return authority_name(name) if name else ""
+
+
+def authority_name(secret: str) -> str:
+    """The name by which the authority in a Secret is asked for: its own, if it is called `NAME-cacert` itself."""
+    return f"{secret.removesuffix(AUTHORITY_SUFFIX)}{AUTHORITY_SUFFIX}"
+
+
+def credentials_in(secrets: Table[ObjectKey, TlsSecret], namespace: str) -> frozenset[str]:
+    """The names under which a gateway of that namespace is given a certificate, or an authority."""
+    found = [secret for secret in secrets.values() if secret.namespace == namespace]
+    certificates = (secret.name for secret in found if secret.certificate)
+    return frozenset([*certificates, *(authority_name(secret.name) for secret in found if secret.ca)])
+
+
 def _has_credentials(server: GatewayServer, known: frozenset[str]) -> bool:
     """A server whose Secret is missing is left out: Envoy would hold its whole port back for the Secret's sake."""
     settings = server.server.tls or ServerTLSSettings()
-    return settings.mode == "ISTIO_MUTUAL" or all(name in known for name in credentials_of(settings))
+    wanted = [*credentials_of(settings), authority_of(settings)]
+    return settings.mode == "ISTIO_MUTUAL" or known.issuperset(filter(None, wanted))
 
 
-def downstream_context(settings: ServerTLSSettings) -> DownstreamTlsContext:
+def downstream_context(settings: ServerTLSSettings, alpn: tuple[str, ...] = tls.HTTP_ALPN) -> DownstreamTlsContext:
     """How TLS is ended: with Secrets beside the gateway's pod, files in it, or the mesh's own certificates."""
     low = _VERSIONS.get(settings.min_protocol_version or "", TlsParameters.TLSv1_2)
     high = _VERSIONS.get(settings.max_protocol_version or "", TlsParameters.TLSv1_3)
     context = CommonTlsContext(
-        alpn_protocols=tls.HTTP_ALPN,
+        alpn_protocols=alpn,
         tls_params=TlsParameters(
             tls_minimum_protocol_version=low,
             tls_maximum_protocol_version=high,
@@ -276,7 +310,7 @@ def downstream_context(settings: ServerTLSSettings) -> DownstreamTlsContext:
         ),
     )
     if settings.mode == "ISTIO_MUTUAL":
-        return tls.mesh_downstream_context(tls.HTTP_ALPN)
+        return tls.mesh_downstream_context(alpn)
     for name in credentials_of(settings):
         context.tls_certificate_sds_secret_configs.append(tls.secret(names.gateway_secret(name)))
     if settings.server_certificate:
@@ -295,8 +329,7 @@ def downstream_context(settings: ServerTLSSettings) -> DownstreamTlsContext:
 def _verify_clients(result: DownstreamTlsContext, settings: ServerTLSSettings) -> None:
     result.require_client_certificate.value = settings.mode == "MUTUAL"
     context = result.common_tls_context
-    credentials = credentials_of(settings)
-    trusted = settings.ca_cert_credential_name or (f"{credentials[0]}-cacert" if credentials else "")
+    trusted = authority_of(settings)
     validation = tls.validation(settings.subject_alt_names, settings.ca_certificates if not trusted else "")
     validation.verify_certificate_spki.extend(settings.verify_certificate_spki)
     validation.verify_certificate_hash.extend(settings.verify_certificate_hash)

@@ -50,7 +50,7 @@ class Generator:
             mesh,
             own,
             self._authorization(snapshot, pod),
-            frozenset(name for namespace, name in snapshot.secrets if namespace == pod.namespace),
+            memo(gateway.credentials_in, snapshot.secrets, pod.namespace),
         )
         called, assigned = memo(
             _called_by_gateway, memo, scope, found, snapshot.endpoints, snapshot.peer_authentications, mesh

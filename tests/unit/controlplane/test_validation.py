@@ -151,6 +151,45 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("Gateway", server("HTTPS", tls={"mode": "SIMPLE"}), "spec.servers[0].tls", "requires a server certificate"),
     ("Gateway", server("HTTP", hosts=[]), "spec.servers[0].hosts", "at least one host"),
     ("Gateway", server("HTTP", hosts=["A B/x"]), "spec.servers[0].hosts[0]", "must be a namespace"),
+    (
+        "Gateway",
+        server("HTTP", tls={"mode": "SIMPLE", "credentialName": "a"}),
+        "spec.servers[0].tls.mode",
+        "cannot have TLS settings for a port of protocol HTTP",
+    ),
+    (
+        "Gateway",
+        server("HTTPS", tls={"mode": "ISTIO_MUTUAL", "credentialName": "a"}),
+        "spec.servers[0].tls.credentialName",
+        "ISTIO_MUTUAL TLS cannot have associated credentialName",
+    ),
+    (
+        "Gateway",
+        server("HTTPS", tls={"mode": "SIMPLE", "credentialName": "a", "credentialNames": ["b"]}),
+        "spec.servers[0].tls",
+        "only one of credentialName",
+    ),
+    (
+        "Gateway",
+        server("HTTPS", tls={"mode": "MUTUAL", "serverCertificate": "a", "privateKey": "b"}),
+        "spec.servers[0].tls.caCertificates",
+        "MUTUAL TLS requires a client CA bundle",
+    ),
+    (
+        "Gateway",
+        server("HTTPS", tls={"mode": "MUTUAL", "credentialName": "a", "caCrl": "/b"}),
+        "spec.servers[0].tls.caCrl",
+        "a CRL is read from a file only",
+    ),
+    (
+        "Gateway",
+        {
+            "selector": {"a": "b"},
+            "servers": [{"port": {"number": 1, "name": "x", "protocol": "TCP", "targetPort": 2}, "hosts": ["*"]}],
+        },
+        "spec.servers[0].port.targetPort",
+        "has no impact",
+    ),
     ("PeerAuthentication", {"portLevelMtls": {"80": {}}}, "spec.portLevelMtls", "requires a workload selector"),
     (
         "PeerAuthentication",

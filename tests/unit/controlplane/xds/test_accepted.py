@@ -90,6 +90,11 @@ SERVERS = [
         "hosts": ["pass.example.com"],
         "tls": {"mode": "PASSTHROUGH"},
     },
+    {
+        "port": {"number": 443, "name": "ended", "protocol": "TLS"},
+        "hosts": ["ended.example.com"],
+        "tls": {"mode": "SIMPLE", "credentialName": "cert"},
+    },
     {"port": {"number": 9000, "name": "tcp", "protocol": "TCP"}, "hosts": ["*"]},
 ]
 
@@ -99,7 +104,7 @@ def gate(cluster: Cluster) -> Cluster:
     cluster.add("Pod", pod("gate-1", "10.244.0.50", namespace="istio-system", app="gate", meshed=False))
     ports = [{"name": "a", "port": 80, "targetPort": 8080}, {"name": "b", "port": 443, "targetPort": 8443}]
     cluster.add("Service", service("gate", namespace="istio-system", ip="10.96.9.9", ports=ports))
-    data = {key: base64.b64encode(b"pem").decode() for key in ("tls.crt", "tls.key")}
+    data = {key: base64.b64encode(b"pem").decode() for key in ("tls.crt", "tls.key", "ca.crt")}
     return cluster.add("Secret", {"metadata": {"namespace": "istio-system", "name": "cert"}, "data": data})
 
 

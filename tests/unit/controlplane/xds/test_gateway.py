@@ -13,6 +13,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
 
+from lab.controlplane.secrets import GATEWAY_PREFIX, for_gateway
 from lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Resources
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.envoy import message
@@ -34,8 +35,10 @@ def edge() -> Cluster:
     return secret(cluster, "cert")
 
 
-def secret(cluster: Cluster, name: str, namespace: str = "istio-system") -> Cluster:
-    data = {key: base64.b64encode(b"pem").decode() for key in ("tls.crt", "tls.key")}
+def secret(
+    cluster: Cluster, name: str, namespace: str = "istio-system", keys: tuple[str, ...] = ("tls.crt", "tls.key")
+) -> Cluster:
+    data = {key: base64.b64encode(b"pem").decode() for key in keys}
     return cluster.add("Secret", {"metadata": {"namespace": namespace, "name": name}, "data": data})
 
 
@@ -148,7 +151,7 @@ def test_a_virtual_service_names_a_gateway_of_another_namespace_in_full() -> Non
 
 
 def test_tls_ends_with_the_hosts_own_secret() -> None:
-    cluster = secret(edge(), "other").istio(
+    cluster = secret(edge(), "other", keys=("tls.crt", "tls.key", "ca.crt")).istio(
         gateway(
             server(443, "HTTPS", "a.example.com", mode="SIMPLE", credentialName="cert"),
             server(443, "HTTPS", "b.example.com", mode="MUTUAL", credentialName="other", minProtocolVersion="TLSV1_3"),
@@ -174,6 +177,32 @@ def test_a_missing_secret_does_not_hold_back_the_rest_and_is_taken_up_when_it_co
     cluster = edge().istio(gateway(server(443, "HTTPS", mode="SIMPLE", credentialName="late")), route())
     assert not sent(cluster)[TYPE_LISTENER]
     assert chains(secret(cluster, "late"), "0.0.0.0_8443")
+
+
+@pytest.mark.parametrize(
+    ("named", "holder", "asked_for"),
+    [
+        ({}, "cert", "cert-cacert"),
+        ({}, "cert-cacert", "cert-cacert"),
+        ({"caCertCredentialName": "clients"}, "clients", "clients-cacert"),
+        ({"caCertCredentialName": "clients-cacert"}, "clients-cacert", "clients-cacert"),
+    ],
+)
+def test_clients_are_verified_by_an_authority_whose_absence_holds_nothing_else_back(
+    named: dict[str, str], holder: str, asked_for: str
+) -> None:
+    mutual = server(443, "HTTPS", "b.example", mode="MUTUAL", credentialName="cert", **named)
+    simple = server(443, "HTTPS", "a.example", mode="SIMPLE", credentialName="cert")
+    cluster = edge().istio(gateway(simple, mutual), route("a.example", "b.example"))
+    assert [list(c.filter_chain_match.server_names) for c in chains(cluster, "0.0.0.0_8443")] == [["a.example"]]
+    keys = ("tls.crt", "tls.key", "ca.crt") if holder == "cert" else ("ca.crt",)
+    _, chain = chains(secret(cluster, holder, keys=keys), "0.0.0.0_8443")
+    validation = context(chain).common_tls_context.combined_validation_context
+    assert validation.validation_context_sds_secret_config.name == f"kubernetes://{asked_for}"
+    given = for_gateway(
+        cluster.snapshot(), cluster.proxy("gate-1", "istio-system", "router"), f"{GATEWAY_PREFIX}{asked_for}"
+    )
+    assert given is not None
 
 
 def test_a_secret_of_another_namespace_is_not_the_gateways() -> None:
@@ -208,6 +237,20 @@ def test_tls_is_passed_on_by_name() -> None:
     assert list(chain.filter_chain_match.server_names) == ["a.example.com"]
     assert proxy.cluster == "outbound|9080||reviews.default.svc.cluster.local"
     assert not chain.HasField("transport_socket")
+
+
+def test_connections_within_tls_that_ends_here_go_where_tcp_rules_send_them() -> None:
+    shares = [{"match": [{"port": 443}], "route": [{"destination": {"host": "reviews", "port": {"number": 9080}}}]}]
+    routed = config("VirtualService", "r", {"hosts": ["a.example"], "gateways": ["front"], "tcp": shares})
+    servers = gateway(server(443, "TLS", "a.example", mode="SIMPLE", credentialName="cert"))
+    (chain,) = chains(edge().istio(servers, routed), "0.0.0.0_8443")
+    assert list(chain.filter_chain_match.server_names) == ["a.example"]
+    assert not context(chain).common_tls_context.alpn_protocols
+    certificates = context(chain).common_tls_context.tls_certificate_sds_secret_configs
+    assert [each.name for each in certificates] == ["kubernetes://cert"]
+    proxy = TcpProxy()
+    assert chain.filters[-1].typed_config.Unpack(proxy)
+    assert proxy.cluster == "outbound|9080||reviews.default.svc.cluster.local"
 
 
 def test_connections_go_by_port_and_a_targets_name_is_looked_up() -> None:
