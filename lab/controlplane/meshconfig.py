@@ -34,6 +34,19 @@ class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
 def parse(text: str) -> MeshConfig:
     """The settings in the YAML of the key `mesh`. Raises ValueError that names the field."""
     try:
-        return msgspec.convert(yaml.safe_load(text) or {}, MeshConfig)
+        config = msgspec.convert(yaml.safe_load(text) or {}, MeshConfig)
     except (msgspec.ValidationError, yaml.YAMLError) as error:
         raise ValueError(f"ConfigMap {CONFIG_MAP!r}, key 'mesh': {error}") from None
+    if config.access_log_encoding == "JSON" and config.access_log_format and not _is_json(config.access_log_format):
+        raise ValueError(
+            f"ConfigMap {CONFIG_MAP!r}, key 'mesh': accessLogFormat must be a JSON object for the encoding JSON"
+        )
+    return config
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text, type=dict[str, object])
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        return False
+    return True

@@ -21,8 +21,7 @@ from envoy.config.accesslog.v3.accesslog_pb2 import (
     OrFilter,
 )
 from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutation as Mutation
-from envoy.config.core.v3.base_pb2 import DataSource, HeaderValue, HeaderValueOption
-from envoy.config.core.v3.substitution_format_string_pb2 import SubstitutionFormatString
+from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
 from envoy.data.accesslog.v3.accesslog_pb2 import AccessLogType
 from envoy.extensions.access_loggers.file.v3.file_pb2 import FileAccessLog
@@ -36,17 +35,10 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
 from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.xds.built import any_of
+from lab.controlplane.xds.logformat import log_format
 
 Reporter = Literal["source", "destination"]
 Protocol = Literal["http", "tcp"]
-
-DEFAULT_FORMAT = (
-    '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
-    '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% '
-    '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" '
-    '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% '
-    "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
-)
 
 PEER_HEADER = "x-mesh-lab-peer"
 PEER_VARIABLE = "MESH_LAB_PEER"
@@ -102,9 +94,7 @@ def access_logs(mesh: MeshConfig, reporting: Reporting, own: str) -> list[Access
 
 
 def _file_log(mesh: MeshConfig) -> AccessLog:
-    text = mesh.access_log_format or DEFAULT_FORMAT
-    source = DataSource(inline_string=text if text.endswith("\n") else text + "\n")
-    log = FileAccessLog(path=mesh.access_log_file, log_format=SubstitutionFormatString(text_format_source=source))
+    log = FileAccessLog(path=mesh.access_log_file, log_format=log_format(mesh))
     return AccessLog(name="envoy.access_loggers.file", typed_config=any_of(log))
 
 
