@@ -55,8 +55,8 @@ def _settings(path: str, policy: Any) -> Iterator[Problem]:
     if pool is not None and pool.tcp is not None:
         yield from _negatives(f"{path}.connectionPool.tcp", pool.tcp, ("max_connections",))
         yield from duration(f"{path}.connectionPool.tcp.connectTimeout", pool.tcp.connect_timeout)
-        if pool.tcp.idle_timeout:
-            yield warning(f"{path}.connectionPool.tcp.idleTimeout", "idleTimeout has no effect on TCP here")
+        yield from duration(f"{path}.connectionPool.tcp.maxConnectionDuration", pool.tcp.max_connection_duration)
+        yield from duration(f"{path}.connectionPool.tcp.idleTimeout", pool.tcp.idle_timeout, zero=True)
     if pool is not None and pool.http is not None:
         fields = (
             "http1_max_pending_requests",
@@ -66,7 +66,16 @@ def _settings(path: str, policy: Any) -> Iterator[Problem]:
             "max_concurrent_streams",
         )
         yield from _negatives(f"{path}.connectionPool.http", pool.http, fields)
+        if pool.http.use_client_protocol and pool.http.h2_upgrade_policy == "UPGRADE":
+            yield error(
+                f"{path}.connectionPool.http.useClientProtocol", "must not be true when h2UpgradePolicy is UPGRADE"
+            )
     if detection is not None:
+        if detection.consecutive_local_origin_failures and not detection.split_external_local_origin_errors:
+            yield error(
+                f"{path}.outlierDetection.consecutiveLocalOriginFailures",
+                "has no effect unless splitExternalLocalOriginErrors is true",
+            )
         yield from duration(f"{path}.outlierDetection.interval", detection.interval)
         yield from duration(f"{path}.outlierDetection.baseEjectionTime", detection.base_ejection_time)
         for name in ("max_ejection_percent", "min_health_percent"):
@@ -75,6 +84,10 @@ def _settings(path: str, policy: Any) -> Iterator[Problem]:
                     f"{path}.outlierDetection.{camel(name)}",
                     f"percentage {getattr(detection, name)} is not in range 0..100",
                 )
+    if tls is not None and tls.credential_name:
+        yield warning(
+            f"{path}.tls.credentialName", "only gateways are given Secrets: a sidecar's connections fail for want of it"
+        )
     if tls is not None and tls.mode == "MUTUAL" and not tls.credential_name:
         if not tls.client_certificate:
             yield error(f"{path}.tls.clientCertificate", "client certificate required for mutual tls")

@@ -7,8 +7,16 @@ import binascii
 from collections.abc import Iterator, Mapping
 
 from lab.controlplane.model import VirtualService
-from lab.controlplane.model.base import StringMatch
-from lab.controlplane.model.virtualservice import Headers, HTTPFaultInjection, HTTPMatchRequest, HTTPRoute
+from lab.controlplane.model.base import Spec, StringMatch
+from lab.controlplane.model.grpcstatus import grpc_code
+from lab.controlplane.model.virtualservice import (
+    Headers,
+    HTTPFaultInjection,
+    HTTPMatchRequest,
+    HTTPRoute,
+    L4MatchAttributes,
+    TLSMatchAttributes,
+)
 from lab.controlplane.validation.common import Problem, duration, error, host_name, regex, warning
 
 RETRY_POLICIES = frozenset(
@@ -52,9 +60,14 @@ def virtual_service(spec: VirtualService) -> Iterator[Problem]:
         yield from _http_route(f"spec.http[{index}]", route)
     for index, tcp in enumerate(spec.tcp):
         yield from _shares(f"spec.tcp[{index}]", [share.weight for share in tcp.route])
+        for number, connection in enumerate(tcp.match):
+            yield from _subnets(f"spec.tcp[{index}].match[{number}]", connection)
+    if spec.tls and "mesh" in (spec.gateways or ["mesh"]):
+        yield warning("spec.tls", "TLS is routed by name at gateways only: on sidecars this has no effect")
     for index, tls in enumerate(spec.tls):
         yield from _shares(f"spec.tls[{index}]", [share.weight for share in tls.route])
         for number, match in enumerate(tls.match):
+            yield from _subnets(f"spec.tls[{index}].match[{number}]", match)
             if not match.sni_hosts:
                 yield error(f"spec.tls[{index}].match[{number}].sniHosts", "TLS match must have at least one SNI host")
 
@@ -70,8 +83,8 @@ def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
     for name in answers:
         if route.route:
             yield error(path, f"HTTP route cannot contain both route and {name}")
-        if route.fault is not None and name == "redirect":
-            yield error(path, "HTTP route cannot contain both fault and redirect")
+        if route.fault is not None:
+            yield error(path, f"HTTP route cannot contain both fault and {name}")
         if route.rewrite is not None:
             yield error(path, f"HTTP route rule cannot contain both rewrite and {name}")
     if len(answers) > 1:
@@ -100,10 +113,18 @@ def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
         yield from _string_match(f"{path}.corsPolicy.allowOrigins[{index}]", origin, presence=False)
     if route.mirrors and route.mirror is not None:
         yield error(f"{path}.mirrors", "HTTP route cannot contain both mirror and mirrors")
+    if route.redirect is not None and not _says_something(route.redirect, but="redirect_code"):
+        yield error(f"{path}.redirect", "redirect must specify uri, authority, scheme or port")
+    if route.rewrite is not None and not _says_something(route.rewrite):
+        yield error(f"{path}.rewrite", "rewrite must specify uri, uriRegexRewrite or authority")
     if route.rewrite is not None and route.rewrite.uri_regex_rewrite is not None:
         if route.rewrite.uri:
             yield error(f"{path}.rewrite", "rewrite may only contain one of uri or uriRegexRewrite")
         yield from regex(f"{path}.rewrite.uriRegexRewrite.match", route.rewrite.uri_regex_rewrite.match)
+
+
+def _says_something(spec: Spec, *, but: str = "") -> bool:
+    return any(getattr(spec, name) not in ("", None) for name in spec.__struct_fields__ if name != but)
 
 
 def _direct_response(path: str, route: HTTPRoute) -> Iterator[Problem]:
@@ -119,6 +140,8 @@ def _direct_response(path: str, route: HTTPRoute) -> Iterator[Problem]:
 
 
 def _shares(path: str, weights: list[int]) -> Iterator[Problem]:
+    if not weights:
+        yield error(f"{path}.route", "a route to one destination at least is required")
     if len(weights) > 1 and not any(weights):
         yield error(f"{path}.route", "total destination weight = 0")
 
@@ -132,7 +155,7 @@ def _match(path: str, match: HTTPMatchRequest) -> Iterator[Problem]:
     }
     for name, value in single.items():
         if value is not None:
-            yield from _string_match(f"{path}.{name}", value, presence=False)
+            yield from _string_match(f"{path}.{name}", value, presence=False, empty_prefix=name == "uri")
     for name, group in named.items():
         for key, value in group.items():
             where = f"{path}.{name}[{key}]"
@@ -141,14 +164,26 @@ def _match(path: str, match: HTTPMatchRequest) -> Iterator[Problem]:
             yield from _string_match(where, value, presence=True)
 
 
-def _string_match(path: str, match: StringMatch, *, presence: bool) -> Iterator[Problem]:
+def _string_match(path: str, match: StringMatch, *, presence: bool, empty_prefix: bool = False) -> Iterator[Problem]:
     given = [name for name in ("exact", "prefix", "regex") if getattr(match, name) is not None]
     if len(given) > 1:
         yield error(path, f"only one of exact, prefix and regex may be given, not {' and '.join(given)}")
+    elif match.prefix == "" and not empty_prefix:
+        yield error(path, "prefix string match should not be empty")
+    elif match.regex == "":
+        yield error(path, "regex string match should not be empty")
     elif not given and not presence:
         yield error(path, "one of exact, prefix and regex must be given")
     if match.regex is not None:
         yield from regex(path, match.regex)
+
+
+def _subnets(path: str, match: L4MatchAttributes | TLSMatchAttributes) -> Iterator[Problem]:
+    """Refused, since a match that leaves a condition out would take more than it should."""
+    if match.destination_subnets:
+        yield error(f"{path}.destinationSubnets", "destinationSubnets are not supported by this control plane")
+    if isinstance(match, L4MatchAttributes) and match.source_subnet:
+        yield error(f"{path}.sourceSubnet", "sourceSubnet is not supported: Istio ignores it too")
 
 
 def _headers(path: str, headers: Headers | None) -> Iterator[Problem]:
@@ -203,5 +238,10 @@ def _fault(path: str, fault: HTTPFaultInjection) -> Iterator[Problem]:
             yield error(f"{path}.abort", "exactly one of httpStatus and grpcStatus must be given")
         if fault.abort.http_status is not None and not 200 <= fault.abort.http_status <= 599:
             yield error(f"{path}.abort.httpStatus", f"HTTP status {fault.abort.http_status} is not in range 200..599")
+        if fault.abort.grpc_status is not None and grpc_code(fault.abort.grpc_status) is None:
+            yield error(
+                f"{path}.abort.grpcStatus",
+                f'gRPC status "{fault.abort.grpc_status}" is not supported: write a name such as NOT_FOUND',
+            )
         if fault.abort.percentage is None:
             yield warning(f"{path}.abort.percentage", "without a percentage, no request is aborted")

@@ -25,6 +25,7 @@ from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from lab.controlplane.model.base import Percent
 from lab.controlplane.model.destinationrule import ConsistentHashLB
+from lab.controlplane.model.grpcstatus import grpc_code
 from lab.controlplane.model.virtualservice import (
     CorsPolicy,
     HeaderOperations,
@@ -185,34 +186,6 @@ def fault_filter(fault: HTTPFaultInjection) -> HTTPFault:
         elif fault.abort.grpc_status is not None:
             message.abort.grpc_status = grpc_code(fault.abort.grpc_status) or 0
     return message
-
-
-_GRPC_CODES = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-]
-
-
-def grpc_code(status: str) -> int | None:
-    """The number of a gRPC status, given by name or number; None when there is none such."""
-    if status.isdigit():
-        return int(status)
-    return _GRPC_CODES.index(status) if status in _GRPC_CODES else None
 
 
 def mirror_policies(mirrors: Iterable[tuple[str, HTTPMirrorPolicy]]) -> list[RouteAction.RequestMirrorPolicy]:

@@ -116,25 +116,30 @@ def _set_transport(
 ) -> bool:
     """Set how connections are encrypted. True when they are upgraded to HTTP/2, which every sidecar understands.
 
+    A rule that says so answers for the applications too: then all are, encrypted or not.
+
     An application without a sidecar may not, and a cluster speaks one protocol to all of its endpoints. So a service
     is upgraded while all of them have sidecars; otherwise the endpoint's own mark decides between mutual TLS and plain
     text. (Envoy could negotiate, but until the first answer it opens a connection for each request and keeps them all.)
     Where endpoints are not `listed` they carry no mark: there it is all or nothing.
     """
     settings = policy.tls
+    told = _is_told_to_upgrade(port, policy)
     if settings is not None and settings.mode in (None, "DISABLE"):
-        return False
+        return told
     if settings is not None and settings.mode in ("SIMPLE", "MUTUAL"):
-        cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, _plain_alpn(port.protocol)))
-        return False
+        alpn = ("h2",) if told else _plain_alpn(port.protocol)
+        cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, alpn))
+        return told
     if settings is None and not (mesh.enable_auto_mtls and (listed or _are_mutual(service, peers))):
-        return False
+        return told
     must = settings is not None
-    upgraded = port.protocol is Protocol.HTTP and (must or peers.all_mutual) and _may_upgrade(policy, mesh)
+    for_all = must or peers.all_mutual
+    upgraded = told or (port.protocol is Protocol.HTTP and for_all and _may_upgrade(policy, mesh))
     sni = settings.sni if settings and settings.sni else names.sni(port.number, subset, service.hostname)
     wanted = _subject_names(settings, peers)
     mutual = tls.mutual_upstream(sni, wanted, _mesh_alpn(port.protocol, upgraded=upgraded))
-    if must or upgraded or not listed:
+    if (upgraded and for_all) or must or not listed:
         cluster.transport_socket.CopyFrom(mutual)
     else:
         cluster.transport_socket_matches.extend(_matches(mutual))
@@ -154,6 +159,16 @@ def _are_mutual(service: MeshService, peers: Peers) -> bool:
 
 def _subject_names(settings: ClientTLSSettings | None, peers: Peers) -> tuple[str, ...]:
     return tuple(settings.subject_alt_names) if settings and settings.subject_alt_names else peers.principals
+
+
+def _is_told_to_upgrade(port: MeshPort, policy: Policy) -> bool:
+    http = policy.connection_pool.http if policy.connection_pool else None
+    return (
+        port.protocol in (Protocol.HTTP, Protocol.AUTO)
+        and http is not None
+        and http.h2_upgrade_policy == "UPGRADE"
+        and not http.use_client_protocol
+    )
 
 
 def _may_upgrade(policy: Policy, mesh: MeshConfig) -> bool:
@@ -204,9 +219,10 @@ def _set_protocol(
         options.explicit_http_config.http_protocol_options.SetInParent()
     if http is not None and http.max_requests_per_connection:
         options.common_http_protocol_options.max_requests_per_connection.value = http.max_requests_per_connection
-    if http is not None and http.idle_timeout:
-        options.common_http_protocol_options.idle_timeout.CopyFrom(duration(http.idle_timeout))
     tcp = policy.connection_pool.tcp if policy.connection_pool else None
+    idle = (http.idle_timeout if http else None) or (tcp.idle_timeout if tcp else None)
+    if idle:
+        options.common_http_protocol_options.idle_timeout.CopyFrom(duration(idle))
     if tcp is not None and tcp.max_connection_duration:
         options.common_http_protocol_options.max_connection_duration.CopyFrom(duration(tcp.max_connection_duration))
     if http is not None and http.max_concurrent_streams:

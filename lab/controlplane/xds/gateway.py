@@ -25,9 +25,9 @@ from lab.controlplane.xds.matching import Viewpoint
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.rbac import Authorization
 from lab.controlplane.xds.routes import Fragment, configuration, fragment, targets_of
-from lab.controlplane.xds.rules import Target, routes
+from lab.controlplane.xds.rules import Target, all_hosts, routes
 from lab.controlplane.xds.scope import Labels, RouteConfig, Scope
-from lab.controlplane.xds.tcp import Share, concerns_connection, shares
+from lab.controlplane.xds.tcp import Share, concerns_connection, forward, policy_of, shares
 
 AUTHORITY_SUFFIX = "-cacert"
 _VERSIONS = {
@@ -148,8 +148,13 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
         )
         if not (some[0].plain_http or some[0].plain_tcp):
             listener.listener_filters.append(http.listener_filter("tls_inspector"))
-        used = [each.config.origin for each in attachments if each.server in some and not each.server.plain_http]
-        yield build(TYPE_LISTENER, name, wire(listener), [*origins_of(some), *used])
+        used = [each.config for each in attachments if each.server in some and not each.server.plain_http]
+        called = (
+            setting.scope.rules.get(host) for each in used for host in all_hosts(each, setting.mesh.cluster_domain)
+        )
+        ruling = (origin for rules in called if rules is not None for origin in rules.origins)
+        origins = [*origins_of(some), *(each.origin for each in used), *ruling]
+        yield build(TYPE_LISTENER, name, wire(listener), origins)
 
 
 def _chains(setting: Setting, servers: list[GatewayServer], found: list[Attached]) -> Iterator[FilterChain]:
@@ -257,11 +262,7 @@ def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> 
         stat_prefix=f"outbound_0.0.0.0_{server.target}",
         access_log=telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "tcp"), setting.own),
     )
-    if len(chosen) == 1:
-        proxy.cluster = chosen[0].cluster
-    else:
-        for share in chosen:
-            proxy.weighted_clusters.clusters.add(name=share.cluster, weight=share.weight)
+    forward(proxy, chosen, policy_of(setting.scope.rules, chosen))
     return http.tcp_filter(proxy)
 
 

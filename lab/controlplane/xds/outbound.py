@@ -18,10 +18,11 @@ from lab.controlplane.xds import http, names, telemetry, tls
 from lab.controlplane.xds.built import TYPE_LISTENER, Built, any_of, build, wire
 from lab.controlplane.xds.clusters import socket_address
 from lab.controlplane.xds.memo import Memo
+from lab.controlplane.xds.policies import Policy
 from lab.controlplane.xds.routes import sniffed_name
 from lab.controlplane.xds.scope import Scope
 from lab.controlplane.xds.services import MeshPort, MeshService, Protocol
-from lab.controlplane.xds.tcp import Share, tcp_shares
+from lab.controlplane.xds.tcp import Share, forward, policy_of, tcp_shares
 
 _SNIFFED_HTTP = ("http/1.0", "http/1.1", "h2c")
 
@@ -40,10 +41,18 @@ def sidecar_listeners(
                     seen.add(port.number)
                     yield memo(http_listener, port.number, mesh, own)
                 continue
-            shares = tcp_shares(memo, scope, service, port, mesh.cluster_domain)
+            shares = tcp_shares(memo, scope, service, port, mesh.cluster_domain) or (_whole(service, port),)
+            policy = policy_of(scope.rules, shares)
+            rules = scope.rules.get(shares[0].host)
+            ruling = rules.origins if rules is not None else ()
             for address in _addresses(service, endpoints):
                 sniffed = port.protocol is Protocol.AUTO and bool(service.address)
-                yield memo(address_listener, address, service, port, shares, sniffed, mesh, own)
+                yield memo(address_listener, address, service, port, shares, policy, ruling, sniffed, mesh, own)
+
+
+def _whole(service: MeshService, port: MeshPort) -> Share:
+    """All connections to a port of a service, where no VirtualService has a say."""
+    return Share(service.hostname, port.number, "", 1, ())
 
 
 def _addresses(service: MeshService, endpoints: Mapping[str, ServiceEndpoints]) -> list[str]:
@@ -94,19 +103,21 @@ def address_listener(
     service: MeshService,
     port: MeshPort,
     shares: tuple[Share, ...],
+    policy: Policy,
+    ruling: tuple[Origin, ...],
     sniffed: bool,
     mesh: MeshConfig,
     own: str,
 ) -> Built:
     """Connections to one address: TCP, or what sniffing finds out."""
     name = names.listener(address, port.number)
-    plain = FilterChain(filters=[*_plain_tcp_mark(sniffed=sniffed), _tcp(name, service, port, shares, mesh, own)])
+    plain = FilterChain(filters=[*_plain_tcp_mark(sniffed=sniffed), _tcp(name, shares, policy, mesh, own)])
     chains = [plain]
     if sniffed:
         found = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=_SNIFFED_HTTP)
         routes = sniffed_name(service, port)
         chains = [FilterChain(filter_chain_match=found, filters=[_http(name, routes, mesh, own)]), plain]
-    origins = [service.origin, *(origin for share in shares for origin in share.origins)]
+    origins = [service.origin, *(origin for share in shares for origin in share.origins), *ruling]
     return _listener(name, address, port.number, chains, origins, sniff=sniffed)
 
 
@@ -147,16 +158,9 @@ def _tcp_logs(mesh: MeshConfig, own: str) -> list[object]:
     return list(telemetry.access_logs(mesh, telemetry.Reporting("source", "tcp"), own))
 
 
-def _tcp(
-    name: str, service: MeshService, port: MeshPort, shares: tuple[Share, ...], mesh: MeshConfig, own: str
-) -> Filter:
-    default = names.outbound_cluster(port.number, "", service.hostname)
+def _tcp(name: str, shares: tuple[Share, ...], policy: Policy, mesh: MeshConfig, own: str) -> Filter:
     proxy = TcpProxy(stat_prefix=f"outbound_{name}", access_log=_tcp_logs(mesh, own))
-    if len(shares) > 1:
-        for share in shares:
-            proxy.weighted_clusters.clusters.add(name=share.cluster, weight=share.weight)
-    else:
-        proxy.cluster = shares[0].cluster if shares else default
+    forward(proxy, shares, policy)
     return http.tcp_filter(proxy)
 
 

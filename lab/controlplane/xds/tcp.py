@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from lab.controlplane.kubernetes import Origin
 from lab.controlplane.model.virtualservice import L4MatchAttributes, RouteDestination, TLSMatchAttributes
 from lab.controlplane.xds import hosts, names
+from lab.controlplane.xds.durations import duration
 from lab.controlplane.xds.matching import gateway_name
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.mtls import selects
+from lab.controlplane.xds.policies import HostRules, Policy, effective
 from lab.controlplane.xds.scope import MESH, Labels, RouteConfig, Scope
 from lab.controlplane.xds.services import MeshPort, MeshService
 
 
 @dataclass(frozen=True)
 class Share:
-    """A cluster's share of connections."""
+    """A cluster's share of connections: of a port of a host, or of a subset of it."""
 
-    cluster: str
+    host: str
+    port: int
+    subset: str
     weight: int
     origins: tuple[Origin, ...]
+
+    @property
+    def cluster(self) -> str:
+        """The cluster's name."""
+        return names.outbound_cluster(self.port, self.subset, self.host)
 
 
 def tcp_shares(memo: Memo, scope: Scope, service: MeshService, port: MeshPort, domain: str) -> tuple[Share, ...]:
@@ -57,13 +69,34 @@ def shares(config: RouteConfig, route: list[RouteDestination], port: int, domain
     chosen = [entry for entry in route if entry.weight] or route[:1]
     return tuple(
         Share(
-            names.outbound_cluster(
-                entry.destination.port.number if entry.destination.port else port,
-                entry.destination.subset,
-                hosts.resolve(entry.destination.host, config.namespace, domain),
-            ),
+            hosts.resolve(entry.destination.host, config.namespace, domain),
+            entry.destination.port.number if entry.destination.port else port,
+            entry.destination.subset,
             entry.weight or 1,
             (config.origin,),
         )
         for entry in chosen
     )
+
+
+def forward(proxy: TcpProxy, chosen: tuple[Share, ...], policy: Policy) -> None:
+    """Where connections go, how long they last, and whether a client stays with its endpoint."""
+    if len(chosen) == 1:
+        proxy.cluster = chosen[0].cluster
+    else:
+        for share in chosen:
+            proxy.weighted_clusters.clusters.add(name=share.cluster, weight=share.weight)
+    limits = policy.connection_pool.tcp if policy.connection_pool else None
+    if limits is not None and limits.idle_timeout is not None:
+        proxy.idle_timeout.CopyFrom(duration(limits.idle_timeout))
+    if limits is not None and limits.max_connection_duration is not None:
+        proxy.max_downstream_connection_duration.CopyFrom(duration(limits.max_connection_duration))
+    hashed = policy.load_balancer.consistent_hash if policy.load_balancer else None
+    if hashed is not None and hashed.use_source_ip:
+        proxy.hash_policy.add().source_ip.SetInParent()
+
+
+def policy_of(rules: Mapping[str, HostRules], chosen: tuple[Share, ...]) -> Policy:
+    """What DestinationRules say of connections: those of the first destination, and of its subset if it is the only."""
+    first = chosen[0]
+    return effective(rules.get(first.host), first.port, first.subset if len(chosen) == 1 else "")

@@ -103,6 +103,56 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "not in range",
     ),
     (
+        "VirtualService",
+        http(fault={"abort": {"grpcStatus": "NOTHING"}}),
+        "spec.http[0].fault.abort.grpcStatus",
+        'gRPC status "NOTHING" is not supported',
+    ),
+    (
+        "VirtualService",
+        http(match=[{"headers": {"x": {"prefix": ""}}}]),
+        "spec.http[0].match[0].headers[x]",
+        "prefix string match should not be empty",
+    ),
+    (
+        "VirtualService",
+        http(match=[{"uri": {"regex": ""}}]),
+        "spec.http[0].match[0].uri",
+        "regex string match should not be empty",
+    ),
+    (
+        "VirtualService",
+        {"hosts": ["a"], "http": [{"directResponse": {"status": 200}, "fault": {"abort": {"httpStatus": 503}}}]},
+        "spec.http[0]",
+        "cannot contain both fault and directResponse",
+    ),
+    (
+        "VirtualService",
+        {"hosts": ["a"], "http": [{"redirect": {"redirectCode": 302}}]},
+        "spec.http[0].redirect",
+        "redirect must specify",
+    ),
+    ("VirtualService", http(rewrite={}), "spec.http[0].rewrite", "rewrite must specify"),
+    ("VirtualService", {"hosts": ["a"], "tcp": [{}]}, "spec.tcp[0].route", "at least is required"),
+    (
+        "VirtualService",
+        {"hosts": ["a"], "tcp": [{"match": [{"destinationSubnets": ["10.0.0.0/8"]}], **ROUTE}]},
+        "spec.tcp[0].match[0].destinationSubnets",
+        "not supported",
+    ),
+    (
+        "DestinationRule",
+        policy(connectionPool={"http": {"useClientProtocol": True, "h2UpgradePolicy": "UPGRADE"}}),
+        "spec.trafficPolicy.connectionPool.http.useClientProtocol",
+        "must not be true",
+    ),
+    (
+        "DestinationRule",
+        policy(outlierDetection={"consecutiveLocalOriginFailures": 1}),
+        "spec.trafficPolicy.outlierDetection.consecutiveLocalOriginFailures",
+        "splitExternalLocalOriginErrors",
+    ),
+    (
         "DestinationRule",
         {"host": "a", "subsets": [{"name": "-"}]},
         "spec.subsets[0].name",
@@ -271,6 +321,7 @@ def test_what_is_wrong_is_said_with_its_place(kind: str, spec: dict[str, Any], p
     ("kind", "spec"),
     [
         ("VirtualService", http(match=[{"uri": {"regex": r"[[:alpha:]]+\pL(?i)x\z"}}])),
+        ("VirtualService", http(match=[{"uri": {"prefix": ""}}])),
         ("VirtualService", http(match=[{"headers": {"x": {}}}], timeout="0s", retries={"attempts": 0})),
         ("VirtualService", {"hosts": ["*"], "gateways": ["front"], "http": [ROUTE]}),
         ("DestinationRule", {"host": "*.local", "subsets": [{"name": "v1.2_a"}]}),
@@ -286,6 +337,25 @@ def test_what_is_right_is_let_through(kind: str, spec: dict[str, Any]) -> None:
     assert validate(decode(kind, spec)) == ()
 
 
-def test_what_has_no_effect_is_a_warning_that_does_not_stop_it() -> None:
-    problems = validate(decode("VirtualService", http(fault={"abort": {"httpStatus": 503}})))
-    assert [(p.severity, p.path) for p in problems] == [("warning", "spec.http[0].fault.abort.percentage")]
+TLS_ROUTE: dict[str, Any] = {"hosts": ["a"], "tls": [{"match": [{"sniHosts": ["a"]}], **ROUTE}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "path"),
+    [
+        ("VirtualService", http(fault={"abort": {"httpStatus": 503}}), "spec.http[0].fault.abort.percentage"),
+        ("VirtualService", TLS_ROUTE, "spec.tls"),
+        (
+            "DestinationRule",
+            policy(tls={"mode": "SIMPLE", "credentialName": "a"}),
+            "spec.trafficPolicy.tls.credentialName",
+        ),
+        ("Gateway", server(defaultEndpoint="127.0.0.1:80"), "spec.servers[0].defaultEndpoint"),
+    ],
+)
+def test_what_has_no_effect_is_a_warning_that_does_not_stop_it(kind: str, spec: dict[str, Any], path: str) -> None:
+    assert [(p.severity, p.path) for p in validate(decode(kind, spec))] == [("warning", path)]
+
+
+def test_at_gateways_tls_is_routed_and_draws_no_warning() -> None:
+    assert not validate(decode("VirtualService", TLS_ROUTE | {"gateways": ["front"]}))

@@ -75,6 +75,14 @@ def test_circuit_breakers() -> None:
     assert protocol(cluster).common_http_protocol_options.max_requests_per_connection.value == 5
 
 
+def test_requests_connections_end_when_idle_for_as_long_as_connections_may_be() -> None:
+    idle = cluster_of(bookinfo().istio(rule(connectionPool={"tcp": {"idleTimeout": "9s"}})), NAME)
+    assert protocol(idle).common_http_protocol_options.idle_timeout.seconds == 9
+    both = {"tcp": {"idleTimeout": "9s"}, "http": {"idleTimeout": "5s"}}
+    shorter = cluster_of(bookinfo().istio(rule(connectionPool=both)), NAME)
+    assert protocol(shorter).common_http_protocol_options.idle_timeout.seconds == 5
+
+
 def test_ejection_has_istios_defaults() -> None:
     found = cluster_of(bookinfo().istio(rule(outlierDetection={})), NAME).outlier_detection
     assert (found.consecutive_5xx.value, found.interval.seconds, found.base_ejection_time.seconds) == (5, 10, 30)
@@ -209,6 +217,18 @@ def test_limits_that_only_http1_knows_keep_http1(pool: dict[str, Any]) -> None:
     found = cluster_of(bookinfo().istio(rule(connectionPool=pool)), NAME)
     assert protocol(found).explicit_http_config.HasField("http_protocol_options")
     assert found.transport_socket_matches
+
+
+@pytest.mark.parametrize("mode", [None, "DISABLE"])
+def test_a_rule_that_asks_for_http2_is_obeyed_without_sidecars_too(mode: str | None) -> None:
+    policy: dict[str, Any] = {"connectionPool": {"http": {"h2UpgradePolicy": "UPGRADE"}}}
+    if mode:
+        policy["tls"] = {"mode": mode}
+    found = cluster_of(mixed().istio(rule(**policy)), NAME)
+    assert protocol(found).explicit_http_config.HasField("http2_protocol_options")
+    assert not found.HasField("transport_socket")
+    matched = [each.name for each in found.transport_socket_matches]
+    assert matched == ([] if mode else ["tlsMode-istio", "tlsMode-disabled"])
 
 
 def test_where_the_server_takes_no_mutual_tls_none_is_spoken() -> None:

@@ -253,6 +253,19 @@ def test_connections_within_tls_that_ends_here_go_where_tcp_rules_send_them() ->
     assert proxy.cluster == "outbound|9080||reviews.default.svc.cluster.local"
 
 
+def test_connections_through_a_gateway_last_as_long_as_a_destination_rule_says() -> None:
+    shares = [{"route": [{"destination": {"host": "reviews", "port": {"number": 9080}}}]}]
+    routed = config("VirtualService", "r", {"hosts": ["*"], "gateways": ["front"], "tcp": shares})
+    pool = {"connectionPool": {"tcp": {"idleTimeout": "90s"}}}
+    rule = config("DestinationRule", "r", {"host": "reviews", "trafficPolicy": pool})
+    cluster = edge().istio(gateway(server(9000, "TCP")), routed, rule)
+    (chain,) = chains(cluster, "0.0.0.0_9001")
+    proxy = TcpProxy()
+    assert chain.filters[-1].typed_config.Unpack(proxy)
+    assert proxy.idle_timeout.seconds == 90
+    assert "DestinationRule" in {origin.kind for origin in sent(cluster)[TYPE_LISTENER]["0.0.0.0_9001"].origins}
+
+
 def test_connections_go_by_port_and_a_targets_name_is_looked_up() -> None:
     shares = [{"match": [{"port": 9000}], "route": [{"destination": {"host": "reviews", "port": {"number": 9080}}}]}]
     routed = config("VirtualService", "r", {"hosts": ["*"], "gateways": ["front"], "tcp": shares})

@@ -108,6 +108,26 @@ def test_connections_are_shared_out_as_a_virtual_service_says() -> None:
     assert weights == {f"outbound|5432|old|{host}": 80, f"outbound|5432|new|{host}": 20}
 
 
+def test_connections_last_and_stay_with_an_endpoint_as_a_destination_rule_says() -> None:
+    cluster = bookinfo().add("Service", service("db", ("tcp", 5432), ip="10.96.1.1"))
+    pool = {"connectionPool": {"tcp": {"idleTimeout": "90s", "maxConnectionDuration": "2m"}}}
+    sticky = {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}
+    rule = {"host": "db", "trafficPolicy": pool, "subsets": [{"name": "v1", "trafficPolicy": sticky}]}
+    cluster.istio(config("DestinationRule", "db", rule))
+    (chain,) = listener_of(cluster, "10.96.1.1_5432").filter_chains
+    proxy = tcp(chain.filters[-1])
+    assert (proxy.idle_timeout.seconds, proxy.max_downstream_connection_duration.seconds) == (90, 120)
+    assert not proxy.hash_policy
+    to = [{"destination": {"host": "db", "subset": "v1"}}]
+    cluster.istio(config("VirtualService", "db", {"hosts": ["db"], "tcp": [{"route": to}]}))
+    (chain,) = listener_of(cluster, "10.96.1.1_5432").filter_chains
+    proxy = tcp(chain.filters[-1])
+    assert proxy.hash_policy[0].HasField("source_ip")
+    assert proxy.idle_timeout.seconds == 90
+    kinds = [origin.kind for origin in resources(cluster)[TYPE_LISTENER]["10.96.1.1_5432"].origins]
+    assert {"DestinationRule", "VirtualService"} <= set(kinds)
+
+
 def test_a_sidecar_is_sent_no_more_than_its_sidecar_resource_lets_in() -> None:
     cluster = bookinfo().add("Service", service("far", ("http", 8000), namespace="far"))
     assert "0.0.0.0_8000" in outbound(cluster)
