@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 from lab.kube.config import ImageEntry
 from lab.kube.node.client import package_root
@@ -21,6 +22,8 @@ from lab.kube.node.client import package_root
 TOOLS = "/opt/mesh-lab/bin"
 """Where a container finds the lab's own programs."""
 
+# Where Bookinfo is published: on docker.io/istio; Istio's main branch of August 2026 names registry.istio.io/release.
+_PUBLISHED = ("istio", "release")
 _SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
@@ -106,11 +109,14 @@ def _builtin() -> Iterator[Image]:
     # Containers may not write beside the lab's modules, and what they log is to be seen at once.
     python = {"PYTHONPATH": package_root(), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     run = (sys.executable, "-m")
-    for service in ("productpage", "details", "ratings"):
-        yield Image(f"istio/examples-bookinfo-{service}-v1", (*run, "lab.apps.bookinfo", service), env=python)
-    for version in ("v1", "v2", "v3"):
-        env = {**python, "SERVICE_VERSION": version}
-        yield Image(f"istio/examples-bookinfo-reviews-{version}", (*run, "lab.apps.bookinfo", "reviews"), env=env)
+    for published in _PUBLISHED:
+        for service in ("productpage", "details", "ratings"):
+            yield Image(f"{published}/examples-bookinfo-{service}-v1", (*run, "lab.apps.bookinfo", service), env=python)
+        for version in ("v1", "v2", "v3"):
+            env = {**python, "SERVICE_VERSION": version}
+            yield Image(
+                f"{published}/examples-bookinfo-reviews-{version}", (*run, "lab.apps.bookinfo", "reviews"), env=env
+            )
     yield Image("mesh-lab/apps", (), (sys.executable,), env=python)
     yield Image("mesh-lab/istiod", (*run, "lab.controlplane"), env=python)
     yield Image("mesh-lab/locust", (*run, "locust"), env=python)
@@ -118,6 +124,8 @@ def _builtin() -> Iterator[Image]:
         yield Image(name, (_envoy(),))
     for name in ("busybox", "debian"):
         yield Image(name, (), ("sh",))
+    if which("curl"):
+        yield Image("curlimages/curl", ("curl",))  # the client of Istio's tasks, samples/curl
 
 
 def _envoy() -> str:

@@ -25,10 +25,19 @@ def test_registry_tag_and_digest_do_not_count(reference: str, name: str) -> None
     assert repository(reference) == name
 
 
-def test_published_bookinfo_images_run_the_samples() -> None:
-    image = Images({}).find("docker.io/istio/examples-bookinfo-reviews-v3:1.20.3")
+@pytest.mark.parametrize("published", ["docker.io/istio", "registry.istio.io/release"])
+def test_published_bookinfo_images_run_the_samples(published: str) -> None:
+    image = Images({}).find(f"{published}/examples-bookinfo-reviews-v3:1.20.3")
     assert image.entrypoint == (sys.executable, "-m", "lab.apps.bookinfo", "reviews")
     assert image.env["SERVICE_VERSION"] == "v3"
+
+
+def test_the_client_of_istios_tasks_is_known_where_there_is_a_curl(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.kube.node.images.which", lambda _: "/usr/bin/curl")
+    assert Images({}).find("docker.io/curlimages/curl:8.16.0").entrypoint == ("curl",)
+    monkeypatch.setattr("lab.kube.node.images.which", lambda _: None)
+    with pytest.raises(UnknownImageError):
+        Images({}).find("docker.io/curlimages/curl:8.16.0")
 
 
 def test_an_unknown_image_names_those_that_exist_and_how_to_add_one() -> None:
