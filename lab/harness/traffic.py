@@ -76,7 +76,7 @@ class TrafficClient:
 
         Options are those of `mesh-lab-app send`, with underscores: rate, concurrency, method, headers (a mapping),
         body, timeout, deadline, http2, new_connections, distinct_ids, show_body, show_header (a list), ca_pem,
-        insecure, server_name.
+        certificate_pem, insecure, server_name.
 
         Raises:
             ApiError: the client refuses, naming the option.

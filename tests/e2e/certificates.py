@@ -21,9 +21,14 @@ class ServerCertificate:
     key: bytes
     authority: bytes
 
-    def secret(self, name: str, namespace: str) -> dict[str, Any]:
-        """As a Kubernetes Secret for a Gateway's credentialName."""
-        data = {"tls.crt": self.certificate, "tls.key": self.key}
+    @property
+    def shown(self) -> str:
+        """The certificate and its key, as a traffic client shows it."""
+        return (self.certificate + self.key).decode()
+
+    def secret(self, name: str, namespace: str, *, clients: bytes = b"") -> dict[str, Any]:
+        """As a Kubernetes Secret for a Gateway's credentialName; `clients` is the authority of client certificates."""
+        data = {"tls.crt": self.certificate, "tls.key": self.key} | ({"ca.crt": clients} if clients else {})
         return {
             "apiVersion": "v1",
             "kind": "Secret",

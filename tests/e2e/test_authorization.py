@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from lab.harness.api import Object
 from lab.harness.assertions import assert_all
 from lab.harness.mesh import Mesh
+from lab.harness.results import Results
 from lab.harness.traffic import TrafficClient
 
 from .resources import authorization
@@ -65,6 +67,79 @@ def test_methods_paths_and_ports_are_told_apart(shop: Mesh, friend: TrafficClien
         assert_all(friend.send("http://echo/private/page"), status=403)
         assert_all(friend.send("http://echo/public/page", method="POST"), status=403)
         assert_all(friend.send("http://echo:81/public/page", http2=True), status=403)
+
+
+# What a rule says of requests, one that it is about, and one that only looks like it.
+RULES: dict[str, tuple[Object, Object, Object]] = {
+    "path template": (
+        {"to": [{"operation": {"paths": ["/users/{*}/cart/{**}"]}}]},
+        {"path": "/users/7/cart/a/b"},
+        {"path": "/users/7/8/cart/a"},
+    ),
+    "other paths": ({"to": [{"operation": {"notPaths": ["/admin*"]}}]}, {"path": "/page"}, {"path": "/administer"}),
+    "other methods": ({"to": [{"operation": {"notMethods": ["DELETE"]}}]}, {}, {"method": "DELETE"}),
+    "host": (
+        {"to": [{"operation": {"hosts": ["Echo.*"]}}]},
+        {"headers": {"host": "echo.elsewhere"}},
+        {"headers": {"host": "echo"}},
+    ),
+    "header": (
+        {"when": [{"key": "request.headers[x-role]", "values": ["admin*"], "notValues": ["admin-7"]}]},
+        {"headers": {"x-role": "admin-8"}},
+        {"headers": {"x-role": "admin-7"}},
+    ),
+    "header that is there": (
+        {"when": [{"key": "request.headers[x-role]", "values": ["*"]}]},
+        {"headers": {"x-role": "any"}},
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_a_request_is_judged_by_its(shop: Mesh, friend: TrafficClient, kind: str) -> None:
+    rule, allowed, other = RULES[kind]
+    url = f"http://{shop.pod('echo')['status']['podIP']}:8080" if kind == "host" else "http://echo"
+
+    def ask(request: Object) -> Results:
+        options = dict(request)
+        return friend.send(url + options.pop("path", "/"), 3, **options)
+
+    with shop.applied(authorization("judged", "ALLOW", "echo", rule)):
+        assert_all(ask(allowed))
+        assert_all(ask(other), status=403)
+    with shop.applied(authorization("judged", "DENY", "echo", rule)):
+        assert_all(ask(allowed), status=403)
+        assert_all(ask(other))
+
+
+def test_others_than_those_named_may(shop: Mesh, friend: TrafficClient, stranger: TrafficClient) -> None:
+    rule = {"from": [{"source": {"notPrincipals": [principal(shop, "stranger")]}}]}
+    with shop.applied(authorization("no-stranger", "ALLOW", "echo", rule)):
+        assert_all(friend.send("http://echo", 5))
+        assert_all(stranger.send("http://echo", 5), status=403)
+
+
+def test_an_address_may_and_others_may_not(shop: Mesh, friend: TrafficClient, stranger: TrafficClient) -> None:
+    rule = {"from": [{"source": {"ipBlocks": [shop.pod("friend")["status"]["podIP"]]}}]}
+    with shop.applied(authorization("address", "ALLOW", "echo", rule)):
+        assert_all(friend.send("http://echo", 5))
+        assert_all(stranger.send("http://echo", 5), status=403)
+
+
+def test_a_policy_is_for_the_pods_that_it_selects(shop: Mesh, friend: TrafficClient) -> None:
+    with shop.applied(authorization("others", "ALLOW", "nobody")):
+        assert_all(friend.send("http://echo", 5))
+
+
+def test_connections_are_judged_by_who_makes_them(
+    shop: Mesh, outside: Mesh, friend: TrafficClient, stranger: TrafficClient
+) -> None:
+    rule = {"from": [{"source": {"principals": [principal(shop, "friend")]}}]}
+    with shop.applied(authorization("friends", "ALLOW", "echo", rule)):
+        assert friend.send("tcp://echo:9000")[0].status == 200
+        assert stranger.send("tcp://echo:9000")[0].status == 0
+        assert outside.client("outsider").send(f"tcp://echo.{shop.namespace}:9000")[0].status == 0
 
 
 def test_a_denial_weighs_more_than_a_permission(shop: Mesh, friend: TrafficClient) -> None:

@@ -42,7 +42,8 @@ def by_reviews(results: Results) -> Results:
 
 
 def test_the_page_comes_with_details_and_reviews_of_every_version(client: TrafficClient) -> None:
-    results = client.send(PAGE, 30, concurrency=3, show_body=True)
+    # At random one of three versions is missing from 60 answers once in ten thousand million runs.
+    results = client.send(PAGE, 60, concurrency=3, show_body=True)
     assert_all(results)
     assert all("William Shakespeare" in result.body for result in results)
     assert set(by_reviews(results).counts("version")) == {"v1", "v2", "v3"}

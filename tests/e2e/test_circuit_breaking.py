@@ -16,6 +16,7 @@ from lab.harness.traffic import EchoControl, TrafficClient
 from .resources import destination_rule
 
 HELD = "http://echo/hold?limit=20"
+HELD_HTTP2 = "http://echo:81/hold?limit=20"
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +53,34 @@ def test_exactly_what_exceeds_the_connection_and_the_queue_is_refused(
         def refused() -> int:
             return overflows(proxy.stats("overflow")) - before
 
-        with client.sending(HELD) as first, client.sending(HELD, 9, concurrency=9, timeout=15) as others:
+        with client.sending(HELD) as first:
+            # Only then: while the connection is being made, the request that it is for waits in the queue itself.
             eventually(lambda: server.holding() == 1, timeout=10, why="one request occupies the only slot")
-            eventually(lambda: refused() >= 8, timeout=10, why="the proxy refuses what is too much")
-            server.release()
-            eventually(lambda: server.holding() == 1, timeout=10, why="the request that waited takes the slot")
-            server.release()
-            results = first.results() + others.results()
+            with client.sending(HELD, 9, concurrency=9, timeout=15) as others:
+                eventually(lambda: refused() >= 8, timeout=10, why="the proxy refuses what is too much")
+                server.release()
+                eventually(lambda: server.holding() == 1, timeout=10, why="the request that waited takes the slot")
+                server.release()
+                results = first.results() + others.results()
         assert_overflow(results, served=2, counted=refused())
+
+
+def test_exactly_what_exceeds_the_requests_under_way_is_refused(
+    shop: Mesh, client: TrafficClient, server: EchoControl
+) -> None:
+    with shop.applied(destination_rule("echo", policy={"connectionPool": {"http": {"http2MaxRequests": 3}}})):
+        proxy = shop.proxy("client")
+        before = overflows(proxy.stats("overflow"))
+
+        def refused() -> int:
+            return overflows(proxy.stats("overflow")) - before
+
+        with client.sending(HELD_HTTP2, 10, concurrency=10, http2=True, timeout=15) as many:
+            eventually(lambda: refused() >= 7, timeout=10, why="the proxy refuses what is too much")
+            eventually(lambda: server.holding() == 3, timeout=10, why="as many as are allowed reach the server")
+            server.release()
+            results = many.results()
+        assert_overflow(results, served=3, counted=refused())
 
 
 def overflows(stats: dict[str, int]) -> int:

@@ -45,11 +45,11 @@ def http(host: str) -> Object:
     return {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": [host]}
 
 
-def https(host: str, secret: str) -> Object:
+def https(host: str, secret: str, mode: str = "SIMPLE") -> Object:
     return {
-        "port": {"number": 443, "name": "https", "protocol": "HTTPS"},
+        "port": {"number": 443, "name": f"https-{host.partition('.')[0]}", "protocol": "HTTPS"},
         "hosts": [host],
-        "tls": {"mode": "SIMPLE", "credentialName": secret},
+        "tls": {"mode": mode, "credentialName": secret},
     }
 
 
@@ -105,6 +105,49 @@ def test_a_new_certificate_is_served_once_the_secret_holds_it(
             timeout=10,
             why="Istio promises that gateways take up a changed Secret, not when",
         )
+
+
+def trusting(host: str, authority: bytes) -> Object:
+    return {"server_name": host, "headers": {"host": host}, "ca_pem": authority.decode(), "new_connections": True}
+
+
+def test_each_host_has_a_certificate_of_its_own(
+    shop: Mesh, visitor: TrafficClient, host: str, certificate: tuple[str, ServerCertificate]
+) -> None:
+    secret, issued = certificate
+    other = f"other-{host}"
+    theirs = issue(other)
+    with shop.applied(
+        [
+            theirs.secret(f"{secret}-other", GATEWAYS),
+            gateway("front", https(host, secret), https(other, f"{secret}-other")),
+            routes(host),
+            virtual_service(other, route(to("echo", "v2", port=80)), name="other", gateways=["front"]),
+        ]
+    ):
+        assert_all(visitor.send(f"https://{INGRESS}/", 3, **trusting(host, issued.authority)), version="v1")
+        assert_all(visitor.send(f"https://{INGRESS}/", 3, **trusting(other, theirs.authority)), version="v2")
+        assert visitor.send(f"https://{INGRESS}/", **trusting(other, issued.authority))[0].error == "tls"
+
+
+def test_a_client_must_show_a_certificate_where_it_is_asked_for(
+    shop: Mesh, visitor: TrafficClient, host: str, certificate: tuple[str, ServerCertificate]
+) -> None:
+    secret, issued = certificate
+    known, stranger = issue("a client"), issue("a client")
+    trust = trusting(host, issued.authority)
+    shop.api.apply(issued.secret(secret, GATEWAYS, clients=known.authority))
+    with shop.applied([gateway("front", https(host, secret, "MUTUAL")), routes(host)]):
+        assert_all(visitor.send(f"https://{INGRESS}/", 3, certificate_pem=known.shown, **trust), version="v1")
+        for shown in ({}, {"certificate_pem": stranger.shown}):
+            assert visitor.send(f"https://{INGRESS}/", **shown, **trust)[0].status == 0
+
+
+def test_plain_requests_are_sent_to_https(shop: Mesh, visitor: TrafficClient, host: str) -> None:
+    redirecting = {**http(host), "tls": {"httpsRedirect": True}}
+    with shop.applied([gateway("front", redirecting), routes(host)]):
+        (result,) = visitor.send(f"http://{INGRESS}/new?a=b", headers={"host": host}, show_header=["location"])
+    assert (result.status, result.headers["location"]) == (301, f"https://{host}/new?a=b")
 
 
 def test_without_its_gateway_nobody_comes_in(shop: Mesh, visitor: TrafficClient, host: str) -> None:

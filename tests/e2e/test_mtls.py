@@ -10,6 +10,7 @@ from lab.harness.assertions import assert_all, assert_identity
 from lab.harness.mesh import Mesh
 from lab.harness.traffic import TrafficClient
 
+from .pods import deployment, echo
 from .resources import peer_authentication
 
 PORTS = (80, 8080)
@@ -19,6 +20,7 @@ PORTS = (80, 8080)
 def inside(shared_mesh: Mesh, outside: Mesh) -> Mesh:
     shared_mesh.deploy_echo("echo")
     shared_mesh.deploy_client("client", capture=True)
+    shared_mesh.apply(deployment("loner", echo()))
     outside.deploy_client("outsider", capture=True)
     shared_mesh.ready()
     outside.ready()
@@ -81,6 +83,29 @@ def test_one_port_may_be_an_exception(inside: Mesh, outsider: TrafficClient, url
     with inside.applied(peer_authentication("STRICT", app="echo", p8081="PERMISSIVE")):
         assert outsider.send(url)[0].error == "reset"
         assert outsider.send(f"{url}:81")[0].status == 200
+
+
+def test_one_port_may_be_strict_alone(inside: Mesh, outsider: TrafficClient, url: str) -> None:
+    with inside.applied(peer_authentication("PERMISSIVE", app="echo", p8081="STRICT")):
+        assert outsider.send(f"{url}:81")[0].error == "reset"
+        assert outsider.send(url)[0].status == 200
+
+
+def test_a_strict_pod_refuses_plaintext_to_a_port_that_no_service_names(inside: Mesh, outsider: TrafficClient) -> None:
+    target = f"http://{inside.pod('loner')['status']['podIP']}:8080"
+    assert outsider.send(target)[0].status == 200
+    with inside.applied(peer_authentication("STRICT")):
+        assert outsider.send(target)[0].error == "reset"
+
+
+def test_the_nearest_policy_decides(inside: Mesh, outsider: TrafficClient, url: str) -> None:
+    # The mesh's own policy would concern the pods of all other tests.
+    with inside.applied([peer_authentication("STRICT"), peer_authentication("PERMISSIVE", app="echo")]):
+        assert outsider.send(url)[0].status == 200
+    with inside.applied([peer_authentication("PERMISSIVE"), peer_authentication("STRICT", app="echo")]):
+        assert outsider.send(url)[0].error == "reset"
+    with inside.applied([peer_authentication("STRICT"), peer_authentication("UNSET", app="echo")]):
+        assert outsider.send(url)[0].error == "reset"
 
 
 def test_between_sidecars_the_wire_carries_tls_and_no_plaintext(inside: Mesh, client: TrafficClient, url: str) -> None:

@@ -8,6 +8,7 @@ from lab.harness.api import Object
 from lab.harness.assertions import assert_all
 from lab.harness.mesh import Mesh
 from lab.harness.results import Results
+from lab.harness.statistics import FALSE_ALARM, binomial_interval
 from lab.harness.traffic import TrafficClient
 
 from .resources import destination_rule, route, to, virtual_service
@@ -50,6 +51,20 @@ MATCHES: dict[str, tuple[Object, Object, Object]] = {
     ),
     "method": ({"method": {"exact": "POST"}}, {"method": "POST"}, {"method": "GET"}),
     "path": ({"uri": {"prefix": "/new"}}, {"path": "/new/page"}, {"path": "/old/new"}),
+    "whole path": ({"uri": {"exact": "/New"}, "ignoreUriCase": True}, {"path": "/nEW"}, {"path": "/new/page"}),
+    "path by expression": ({"uri": {"regex": "/v[0-9]+/.*"}}, {"path": "/v12/x"}, {"path": "/vx/12"}),
+    "missing header": (
+        {"withoutHeaders": {"x-old": {}}},
+        {"headers": {"x-new": "1"}},
+        {"headers": {"x-old": "1"}},
+    ),
+    "other header": (
+        {"withoutHeaders": {"x-group": {"exact": "a"}}},
+        {"headers": {"x-group": "b"}},
+        {"headers": {"x-group": "a"}},
+    ),
+    "scheme": ({"scheme": {"exact": "http"}, "port": 80}, {}, {"url": "http://echo:81", "http2": True}),
+    "port": ({"port": 81}, {"url": "http://echo:81", "http2": True}, {}),
     "query": ({"queryParams": {"debug": {"exact": "1"}}}, {"path": "/?debug=1"}, {"path": "/?debug=11"}),
 }
 
@@ -64,7 +79,7 @@ def test_a_request_is_routed_by_its(shop: Mesh, client: TrafficClient, kind: str
 
 def _send(client: TrafficClient, request: Object) -> Results:
     options = dict(request)
-    return client.send("http://echo" + options.pop("path", "/"), 10, **options)
+    return client.send(options.pop("url", "http://echo") + options.pop("path", "/"), 10, **options)
 
 
 def test_a_client_is_routed_by_its_labels(shop: Mesh, client: TrafficClient) -> None:
@@ -90,6 +105,64 @@ def test_a_route_rewrites_the_path_and_changes_headers(shop: Mesh, client: Traff
     assert result.headers == {"x-answered": "yes"}
 
 
+def test_a_client_is_routed_by_its_namespace(shop: Mesh, client: TrafficClient) -> None:
+    rules = route(V2, match=[{"sourceNamespace": shop.namespace}]), route(V1)
+    with shop.applied(virtual_service("echo", *rules)):
+        assert_all(client.send("http://echo", 10), version="v2")
+    rules = route(V2, match=[{"sourceNamespace": "elsewhere"}]), route(V1)
+    with shop.applied(virtual_service("echo", *rules)):
+        assert_all(client.send("http://echo", 10), version="v1")
+
+
+def test_a_client_that_no_rule_is_for_is_served_all_the_same(shop: Mesh, client: TrafficClient) -> None:
+    with shop.applied(virtual_service("echo", route(V2, match=[{"sourceLabels": {"role": "tester"}}]))):
+        assert_all(shop.client("tester").send("http://echo", 10), version="v2")
+        results = client.send("http://echo", 60)
+    assert_all(results)
+    assert len(results.counts("version")) == 2, "once in 2**59 runs all go to one"
+
+
+def test_the_host_is_rewritten_and_an_expression_rewrites_the_path(shop: Mesh, client: TrafficClient) -> None:
+    rewrite = {"authority": "elsewhere.example", "uriRegexRewrite": {"match": "^/([a-z]+)/(.*)$", "rewrite": r"/\2/\1"}}
+    with shop.applied(virtual_service("echo", route(V1, rewrite=rewrite))):
+        seen = client.send("http://echo/shop/list?a=b", show_body=True)[0].json
+    assert (seen["path"], seen["query"]) == ("/list/shop", {"a": "b"})
+    assert seen["headers"]["host"] == "elsewhere.example"
+
+
+def test_each_destination_changes_headers_of_its_own(shop: Mesh, client: TrafficClient) -> None:
+    def shown(version: str) -> Object:
+        return {**to("echo", version, 50), "headers": {"response": {"set": {"x-served": version}}}}
+
+    with shop.applied(virtual_service("echo", route(shown("v1"), shown("v2")))):
+        results = client.send("http://echo", 60, show_header=["x-served"])
+    assert_all(results)
+    assert [result.headers["x-served"] for result in results] == [result.version for result in results]
+    assert len(results.counts("version")) == 2, "once in 2**59 runs all go to one"
+
+
+def test_a_route_answers_by_itself(shop: Mesh, client: TrafficClient) -> None:
+    server = shop.echo(version="v1")
+    server.reset()
+    with shop.applied(virtual_service("echo", {"directResponse": {"status": 418, "body": {"string": "tea"}}})):
+        result = client.send("http://echo", show_body=True)[0]
+    assert (result.status, result.body) == (418, "tea")
+    assert server.counts()["total"] == 0
+
+
+def test_a_page_of_another_origin_is_told_what_it_may(shop: Mesh, client: TrafficClient) -> None:
+    cors = {"allowOrigins": [{"exact": "https://a.example"}], "allowMethods": ["GET", "PUT"], "maxAge": "1h"}
+    shown = ["access-control-allow-origin", "access-control-allow-methods", "access-control-max-age"]
+    ask = {"access-control-request-method": "PUT"}
+    with shop.applied(virtual_service("echo", route(V1, corsPolicy=cors))):
+        mine, other = (
+            client.send("http://echo", method="OPTIONS", headers={"origin": origin, **ask}, show_header=shown)[0]
+            for origin in ("https://a.example", "https://b.example")
+        )
+    assert mine.headers == dict(zip(shown, ("https://a.example", "GET,PUT", "3600"), strict=True))
+    assert other.headers == {}
+
+
 def test_a_route_redirects(shop: Mesh, client: TrafficClient) -> None:
     rule = {"match": [{"uri": {"exact": "/old"}}], "redirect": {"uri": "/new", "authority": "elsewhere.example"}}
     with shop.applied(virtual_service("echo", rule, route(V1))):
@@ -105,3 +178,15 @@ def test_a_mirror_gets_a_copy_of_every_request_and_nobody_sees_its_answers(shop:
         results = client.send("http://echo", 40, distinct_ids=True)
     assert_all(results, version="v1")
     assert set(shadow.counts()["attempts"]) == {result.id for result in results}
+
+
+def test_a_mirror_gets_a_copy_of_the_stated_share(shop: Mesh, client: TrafficClient) -> None:
+    shadow = shop.echo(version="v2")
+    shadow.reset()
+    rule = route(V1, mirror={"host": "echo", "subset": "v2"}, mirrorPercentage={"value": 30})
+    with shop.applied(virtual_service("echo", rule)):
+        results = client.send("http://echo", 1000, concurrency=10, distinct_ids=True)
+    assert_all(results, version="v1")
+    accepted = binomial_interval(len(results), 0.3, FALSE_ALARM)
+    copies = len(shadow.counts()["attempts"])
+    assert copies in accepted, f"{copies} of {len(results)}, accepted {accepted}"

@@ -124,6 +124,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "show_header": ("a list of texts", _names),
     "ca": _TEXT,
     "ca_pem": _TEXT,
+    "certificate_pem": _TEXT,
     "insecure": _FLAG,
     "server_name": _TEXT,
     "summary_only": _FLAG,

@@ -34,6 +34,7 @@ class Plan:
     show_headers: tuple[str, ...] = ()
     ca: str | None = None
     ca_pem: str | None = None
+    certificate_pem: str | None = None
     insecure: bool = False
     server_name: str = ""
     summary_only: bool = False

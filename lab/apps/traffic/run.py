@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import time
 import uuid
 from collections import Counter
@@ -177,8 +178,22 @@ def _tls(plan: Plan) -> Any:
         context = ssl.create_default_context(cafile=plan.ca, cadata=plan.ca_pem)
     except OSError as error:  # SSLError is one
         raise ValueError(f"{'ca_pem' if plan.ca_pem else 'ca'}: cannot be used: {error.strerror or error}") from error
+    if plan.certificate_pem is not None:
+        _show(context, plan.certificate_pem)
     if plan.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2"] if plan.http2 else ["http/1.1"])
     return context
+
+
+def _show(context: Any, pem: str) -> None:
+    """Python's ssl reads a certificate of one's own from a file only; this one lies in memory and has no name."""
+    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, pem.encode())
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    except OSError as error:  # SSLError is one
+        raise ValueError(f"certificate_pem: cannot be used: {error.strerror or error}") from error
+    finally:
+        os.close(descriptor)

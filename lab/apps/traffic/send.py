@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--show-header", action="append", default=[], metavar="NAME", help="this header of each answer in its result")
     add("--ca", metavar="FILE", help="trust the certificates in this file (https)")
     add("--ca-pem", metavar="TEXT", help="trust these certificates (https)")
+    add("--certificate-pem", metavar="TEXT", help="show this certificate; its private key follows it (https)")
     add("--insecure", action="store_true", help="trust any certificate (https)")
     add("--server-name", default="", metavar="NAME", help="ask for the certificate of this name (https)")
     add("--summary-only", action="store_true", help="no line for each result")
@@ -83,6 +84,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         show_headers=tuple(name.lower() for name in options.show_header),
         ca=options.ca,
         ca_pem=options.ca_pem,
+        certificate_pem=options.certificate_pem,
         insecure=options.insecure,
         server_name=options.server_name,
         summary_only=options.summary_only,

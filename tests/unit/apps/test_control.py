@@ -54,6 +54,7 @@ async def test_every_option_reaches_the_plan() -> None:
         "show_header": ["X-Two"],
         "ca": "/ca.pem",
         "ca_pem": "-",
+        "certificate_pem": "+",
         "insecure": True,
         "server_name": "b",
         "summary_only": True,
@@ -62,7 +63,7 @@ async def test_every_option_reaches_the_plan() -> None:
     assert (plan.method, plan.headers, plan.body, plan.show_headers) == ("POST", {"x-one": "1"}, b"hello", ("x-two",))
     assert (plan.rate, plan.concurrency) == (5.0, 100)
     same = {"url", "count", "timeout", "deadline", "http2", "new_connections", "distinct_ids", "show_body", "ca"}
-    same |= {"ca_pem", "insecure", "server_name", "summary_only"}
+    same |= {"ca_pem", "certificate_pem", "insecure", "server_name", "summary_only"}
     assert {name: getattr(plan, name) for name in same} == {name: given[name] for name in same}
 
 
@@ -98,6 +99,7 @@ async def test_nobody_sends_without_the_token(start: Start, headers: dict[str, s
         ({"url": "http://"}, "url: 'http://'"),
         ({"url": "tcp://a"}, "url: 'tcp://a'"),
         ({"url": "https://a", "ca_pem": "no certificate"}, "ca_pem: cannot be used"),
+        ({"url": "https://a", "certificate_pem": "none"}, "certificate_pem: cannot be used"),
         ({"url": "https://a", "ca": "/no/such/file"}, "ca: cannot be used"),
     ],
 )
