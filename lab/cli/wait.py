@@ -22,6 +22,7 @@ KINDS = {
     "VirtualService": (_NETWORKING, "virtualservices", ("vs",)),
     "DestinationRule": (_NETWORKING, "destinationrules", ("dr",)),
     "Gateway": (_NETWORKING, "gateways", ("gw",)),
+    "Sidecar": (_NETWORKING, "sidecars", ()),
     "PeerAuthentication": (_SECURITY, "peerauthentications", ("pa",)),
     "AuthorizationPolicy": (_SECURITY, "authorizationpolicies", ("ap",)),
 }
@@ -96,7 +97,11 @@ def _in_file(file: Path, namespace: str) -> list[Reference]:
 
     try:
         with file.open(encoding="utf-8") as text:
-            documents = list(yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+            documents = [
+                each
+                for document in yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+                for each in _members(document)
+            ]
     except OSError as error:
         raise LabError(f"cannot read {file}: {error.strerror}", exit_code=2) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -105,6 +110,13 @@ def _in_file(file: Path, namespace: str) -> list[Reference]:
     if not found:
         raise LabError(f"{file} holds no resource of the mesh", hint=f"Kinds of the mesh: {', '.join(KINDS)}.")
     return found
+
+
+def _members(document: Any) -> list[Any]:
+    """The objects of a document, which may be a list of them (`kind: List`)."""
+    if isinstance(document, dict) and document.get("kind") == "List" and isinstance(document.get("items"), list):
+        return list(document["items"])
+    return [document]
 
 
 def _concerns_mesh(document: Any) -> bool:
