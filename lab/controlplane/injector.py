@@ -195,7 +195,8 @@ def _as_sidecar(meta: Object, spec: Object, place: Place, config: _PodConfig) ->
     # First of all, so that what other init containers send is redirected too once there is a proxy to take it.
     initial.insert(0, _redirecting(interception, values))
     if values.native_sidecars:
-        initial.insert(1, {**proxy, "restartPolicy": "Always"})
+        # What comes after it waits until it has started: that is, until it is ready.
+        initial.insert(1, {"startupProbe": _STARTUP_PROBE, **proxy, "restartPolicy": "Always"})
     elif values.hold_application_until_proxy_starts:
         containers.insert(0, {**proxy, "lifecycle": {**proxy["lifecycle"], "postStart": _WAIT_FOR_READY}})
     else:
@@ -398,6 +399,8 @@ _READY_PROBE: Object = {
     "timeoutSeconds": 3,
     "failureThreshold": 30,
 }
+
+_STARTUP_PROBE: Object = {**_READY_PROBE, "failureThreshold": 600}
 
 _READY_SCRIPT = r"""
 for try in {1..600}; do

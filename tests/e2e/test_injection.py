@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from lab.harness.api import Api, Object
+from lab.harness.api import Api, Items, Object
 from lab.harness.mesh import Mesh
 from lab.harness.namespaces import Namespaces
 from lab.harness.proxies import running_containers
 
 from .conftest import need_metrics
+from .pods import pod, shell
 
 INJECT = "sidecar.istio.io/inject"
+# At its very first moment, and with exit code 1 where nobody takes it.
+CONNECTS = shell("exec bash -c 'exec 3<>/dev/tcp/istiod.istio-system/15014'")
 
 
 def containers(pod: Object) -> set[str]:
@@ -58,6 +61,23 @@ def test_nothing_is_injected_where_it_is_disabled(outside: Mesh) -> None:
     outside.deploy_client("wants-one", labels={INJECT: "true"})
     outside.ready()
     assert containers(outside.pod("wants-one")) == {"client"}
+
+
+def test_a_job_gets_out_through_a_native_sidecar_at_once_and_ends(labelled: Mesh) -> None:
+    job = pod("job", CONNECTS, restartPolicy="Never")
+    job["metadata"]["annotations"] = {"sidecar.istio.io/nativeSidecar": "true"}
+    (ref,) = labelled.apply(job)
+    try:
+        path = labelled.api.path("v1", "Pod", labelled.namespace)
+        labelled.api.wait_until(path, _over, timeout=60, why="the job and its sidecar end", describe=str)
+        assert labelled.api.get(ref)["status"]["phase"] == "Succeeded", labelled.logs("job", "main")
+    finally:
+        labelled.remove([ref])
+
+
+def _over(pods: Items) -> bool:
+    job = next((obj for obj in pods.values() if obj["metadata"]["name"] == "job"), {})
+    return job.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
 def test_the_sidecar_runs_as_its_own_user(labelled: Mesh) -> None:

@@ -192,6 +192,7 @@ def test_a_native_sidecar_runs_among_the_init_containers() -> None:
     spec = inject(pod({"sidecar.istio.io/nativeSidecar": "true"}), Place())["spec"]
     assert [container["name"] for container in spec["initContainers"]] == [INIT, PROXY]
     assert spec["initContainers"][1]["restartPolicy"] == "Always"
+    assert spec["initContainers"][1]["startupProbe"]["httpGet"] == {"path": "/healthz/ready", "port": 15021}
     assert [container["name"] for container in spec["containers"]] == ["reviews"]
 
 
