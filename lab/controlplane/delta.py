@@ -43,6 +43,8 @@ class Resource(Protocol):
     def body(self) -> bytes: ...
     @property
     def origins(self) -> tuple[Origin, ...]: ...
+    @property
+    def secrets(self) -> tuple[str, ...]: ...
 
 
 Desired = Mapping[str, Mapping[str, Resource]]
@@ -265,7 +267,9 @@ class _Type:
     def concerned(self, key: tuple[str, str, str], name: str) -> bool:
         """Whether an object has, or may have had, a part in what the client holds or should hold under a name."""
         held = self.held.get(name)
-        if (held is not None and held.origins is None) or (held is None and self.url == SDS):
+        if held is not None and held.origins is None:
+            return True
+        if held is None and self.url == SDS and name not in self.rejected:
             # A secret that is new there is one that some new listener waits for.
             return True
         desired = self.desired.get(name)
@@ -342,6 +346,7 @@ class Session:
         """Type and name of all that the client does not have as it should, or waits for in vain."""
         secrets = self._types[SDS]
         vain = sorted(secrets.names - secrets.desired.keys() - secrets.held.keys())
+        vain += sorted(self._unasked(self._types[LDS].desired.values()) - {*vain})
         return [(url, name) for url, state in self._types.items() for name in state.lag] + [(SDS, n) for n in vain]
 
     def behind(self, key: tuple[str, str, str], snapshot: int) -> tuple[list[tuple[str, str]], list[Rejection]]:
@@ -350,11 +355,23 @@ class Session:
         refused: list[Rejection] = []
         for url, state in self._types.items():
             for name, last in state.lag.items():
-                if last < snapshot and state.concerned(key, name):
+                # A client that starts again asks for a secret anew, however long it has been named.
+                new = url == SDS and name in state.rejected and name not in state.held
+                if (last < snapshot or new) and state.concerned(key, name):
                     lacking.append((url, name))
                     if (bad := state.rejected.get(name)) is not None:
                         refused.append(bad)
-        return lacking, refused
+        unasked = self._unasked(
+            listener
+            for listener in self._types[LDS].desired.values()
+            if any(origin.key == key for origin in listener.origins)
+        )
+        return lacking + [(SDS, name) for name in sorted(unasked)], refused
+
+    def _unasked(self, listeners: Iterable[Resource]) -> set[str]:
+        """Secrets that listeners wait for and that the client has not even asked for yet: it does so a moment later."""
+        state = self._types[SDS]
+        return {name for each in listeners for name in each.secrets} - state.held.keys() - state.lag.keys()
 
     def concerns(self, key: tuple[str, str, str]) -> bool:
         """Whether an object has a part in what the client has, or should have."""
@@ -381,6 +398,10 @@ class Session:
         suspects = [resource for resource in resources if resource.name in state.alone]
         if suspects:
             resources, removed = suspects[:1], []
+        elif url == SDS:
+            # Envoy remembers a secret that it refuses, and accepts it when it comes again: it has one chance to tell
+            # which of them is bad. Those of its own identity, which no object has made, go together.
+            resources = [each for each in resources if not each.origins] or resources[:1]
         if not resources and not removed and (state.greeted or not state.wildcard):
             return []
         state.greeted = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from envoy.config.core.v3.base_pb2 import DataSource
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext, TlsCertificate
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
@@ -12,7 +14,7 @@ from lab.controlplane.kubernetes import Origin
 from lab.controlplane.proxy import Proxy
 from lab.controlplane.snapshot import Snapshot
 from lab.controlplane.xds.built import Built, build, wire
-from lab.controlplane.xds.gateway import AUTHORITY_SUFFIX
+from lab.controlplane.xds.gateway import AUTHORITY_SUFFIX, authority_of, credentials_of
 
 OWN = "default"
 ROOTS = "ROOTCA"
@@ -37,13 +39,22 @@ def for_gateway(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
     if proxy.kind != "router" or not name.startswith(GATEWAY_PREFIX):
         return None
     wanted = name.removeprefix(GATEWAY_PREFIX)
+    named_by = tuple(_named_by(snapshot, wanted))
     exact = snapshot.secrets.get((proxy.namespace, wanted))
     if wanted.endswith(AUTHORITY_SUFFIX):
         secret = exact or snapshot.secrets.get((proxy.namespace, wanted.removesuffix(AUTHORITY_SUFFIX)))
-        return _authority(name, secret.ca, (secret.origin,)) if secret and secret.ca else None
+        return _authority(name, secret.ca, (secret.origin, *named_by)) if secret and secret.ca else None
     if exact is None or not exact.certificate:
         return None
-    return _certificate(name, exact.certificate, exact.private_key, (exact.origin,))
+    return _certificate(name, exact.certificate, exact.private_key, (exact.origin, *named_by))
+
+
+def _named_by(snapshot: Snapshot, wanted: str) -> Iterator[Origin]:
+    """The Gateways that ask for a Secret: who has made one of them is to learn what becomes of it."""
+    for config in snapshot.gateways.values():
+        settings = [server.tls for server in config.spec.servers if server.tls is not None]
+        if any(wanted in (*credentials_of(each), authority_of(each)) for each in settings):
+            yield config.origin
 
 
 def _certificate(name: str, chain: bytes, key: bytes, origins: tuple[Origin, ...]) -> Built:

@@ -9,7 +9,7 @@ import pytest
 from lab.harness.api import Object, Reference
 from lab.harness.assertions import assert_all
 from lab.harness.convergence import eventually
-from lab.harness.mesh import Mesh
+from lab.harness.mesh import ConfigurationRejected, Mesh
 from lab.harness.traffic import TrafficClient
 
 from .certificates import ServerCertificate, issue
@@ -141,6 +141,27 @@ def test_a_client_must_show_a_certificate_where_it_is_asked_for(
         assert_all(visitor.send(f"https://{INGRESS}/", 3, certificate_pem=known.shown, **trust), version="v1")
         for shown in ({}, {"certificate_pem": stranger.shown}):
             assert visitor.send(f"https://{INGRESS}/", **shown, **trust)[0].status == 0
+
+
+@pytest.mark.clusters("embedded")
+def test_a_certificate_that_is_none_is_told_of_and_spoils_its_own_host_alone(
+    shop: Mesh, visitor: TrafficClient, host: str, certificate: tuple[str, ServerCertificate]
+) -> None:
+    secret, issued = certificate
+    bad = ServerCertificate(b"none", b"none", b"").secret(f"{secret}-bad", GATEWAYS)
+    front = gateway("front", https(host, secret), https(f"bad-{host}", f"{secret}-bad"))
+    refs = shop.apply([bad, front, routes(host)])
+    _, entrance, routed = refs
+    try:
+        with pytest.raises(ConfigurationRejected, match="certificate"):
+            shop.wait_live(entrance)
+        shop.wait_live(routed)
+        assert_all(visitor.send(f"https://{INGRESS}/", 3, **trusting(host, issued.authority)), version="v1")
+        assert visitor.send(f"https://{INGRESS}/", **trusting(f"bad-{host}", issued.authority))[0].status == 0
+    finally:
+        shop.remove(refs)
+        for ref in (entrance, routed):
+            shop.wait_gone(ref)
 
 
 def test_plain_requests_are_sent_to_https(shop: Mesh, visitor: TrafficClient, host: str) -> None:

@@ -18,8 +18,12 @@ def gateway(spec: Gateway) -> Iterator[Problem]:
         yield error("spec.servers", "gateway must have at least one server")
     if not spec.selector:
         yield warning("spec.selector", "without a selector, no gateway's pod takes this up")
+    seen: set[str] = set()
     for index, server in enumerate(spec.servers):
         path = f"spec.servers[{index}]"
+        if server.port.name in seen:
+            yield error(f"{path}.port.name", f"port names in servers must be unique: duplicate name {server.port.name}")
+        seen.add(server.port.name)
         protocol = server.port.protocol.upper()
         if protocol not in _PROTOCOLS:
             yield error(

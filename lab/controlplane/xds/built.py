@@ -23,7 +23,8 @@ class Built:
     """One Envoy resource.
 
     `body` is a serialised `google.protobuf.Any`; `version` is a hash of it, so equal versions are equal resources.
-    `origins` are the objects that caused it: a rejection is reported on those.
+    `origins` are the objects that caused it: a rejection is reported on those. `secrets` are those without which a
+    listener does not serve, though Envoy accepts it: it asks for them only then.
     """
 
     name: str
@@ -31,13 +32,14 @@ class Built:
     version: str
     body: bytes
     origins: tuple[Origin, ...]
+    secrets: tuple[str, ...] = ()
 
 
-def build(type_url: str, name: str, message: bytes, origins: Iterable[Origin]) -> Built:
+def build(type_url: str, name: str, message: bytes, origins: Iterable[Origin], secrets: Iterable[str] = ()) -> Built:
     """Wrap a serialised message of the type that `type_url` names. Origins are kept once each, in order."""
     body = AnyMessage(type_url=type_url, value=message).SerializeToString(deterministic=True)
     version = hashlib.blake2b(body, digest_size=8).hexdigest()
-    return Built(name, type_url, version, body, tuple(dict.fromkeys(origins)))
+    return Built(name, type_url, version, body, tuple(dict.fromkeys(origins)), tuple(dict.fromkeys(secrets)))
 
 
 def wire(message: Any) -> bytes:

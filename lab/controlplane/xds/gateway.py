@@ -154,7 +154,15 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
         )
         ruling = (origin for rules in called if rules is not None for origin in rules.origins)
         origins = [*origins_of(some), *(each.origin for each in used), *ruling]
-        yield build(TYPE_LISTENER, name, wire(listener), origins)
+        made = {chain.name for chain in chains}
+        secrets = (secret for server in some if _chain_name(server) in made for secret in _secrets_of(server))
+        yield build(TYPE_LISTENER, name, wire(listener), origins, secrets)
+
+
+def _secrets_of(server: GatewayServer) -> list[str]:
+    """What the control plane is asked for before a server's chain serves."""
+    settings = server.server.tls or ServerTLSSettings()
+    return [names.gateway_secret(name) for name in (*credentials_of(settings), authority_of(settings)) if name]
 
 
 def _chains(setting: Setting, servers: list[GatewayServer], found: list[Attached]) -> Iterator[FilterChain]:
@@ -197,11 +205,15 @@ def _tls_chain(setting: Setting, server: GatewayServer, wanted: list[str], found
         return None
     onward = _manager(setting, server, route_name(server)) if server.ends_tls else _tcp(setting, server, chosen)
     return FilterChain(
-        name=f"{server.server.port.number}-{server.server.port.name}-{server.gateway}",
+        name=_chain_name(server),
         filter_chain_match=_sni(wanted),
         filters=[onward],
         transport_socket=tls.downstream(downstream_context(settings, tls.HTTP_ALPN if server.ends_tls else ())),
     )
+
+
+def _chain_name(server: GatewayServer) -> str:
+    return f"{server.server.port.number}-{server.server.port.name}-{server.gateway}"
 
 
 def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:

@@ -22,6 +22,7 @@ class Thing:
     version: str
     origins: tuple[Origin, ...] = ()
     refers: frozenset[str] = frozenset()
+    secrets: tuple[str, ...] = ()
 
     @property
     def body(self) -> bytes:
@@ -408,3 +409,48 @@ def test_a_new_secret_concerns_whatever_waits_for_it() -> None:
     answer(session, session.pump(0)[0])
     session.set_secrets({"s": Thing("s", "2", (OTHER,))})
     assert session.behind(ORIGIN.key, 2) == ([], []), "a renewed one concerns only who made it"
+
+
+def test_each_secret_that_an_object_holds_is_sent_by_itself_for_envoy_refuses_one_but_once() -> None:
+    session = begun(ORIGIN)
+    session.request(Request(SDS, subscribe=("bad", "good", "own")))
+    secrets = {"bad": Thing("bad", "1", (OTHER,)), "good": Thing("good", "1", (OTHER,)), "own": Thing("own", "1")}
+    session.set_secrets(secrets)
+    sent = []
+    while responses := session.pump(0):
+        (response,) = responses
+        sent.append([resource.name for resource in response.resources])
+        answer(session, response, "no certificate" if sent[-1] == ["bad"] else None)
+    assert sent == [["own"], ["bad"], ["good"]]
+    assert {name for _, name in session.rejections()} == {"bad"}
+
+
+def test_a_refused_secret_stands_in_the_way_of_those_who_name_it_and_of_nobody_else() -> None:
+    session = begun(ORIGIN)
+    session.update(routed("1", ORIGIN), 7)
+    session.request(Request(SDS, subscribe=("s",)))
+    session.set_secrets({"s": Thing("s", "1", (OTHER,))})
+    answer(session, session.pump(0)[0], "no certificate")
+    lacking, refused = session.behind(OTHER.key, 2)
+    assert lacking == [(SDS, "s")], "a client that starts again asks anew for what was named long ago"
+    assert [each.message for each in refused] == ["no certificate"]
+    session.update(routed("2", ORIGIN), 8)
+    for response in session.pump(0):
+        answer(session, response)
+    assert session.behind(ORIGIN.key, 8) == ([], [])
+
+
+def test_a_listener_that_is_accepted_serves_only_once_its_secret_was_asked_for_and_taken() -> None:
+    session = Session()
+    session.request(Request(LDS))
+    session.update({LDS: {"l": Thing("l", "1", (ORIGIN,), secrets=("s",))}}, 1)
+    for response in session.pump(0):
+        answer(session, response)
+    assert session.behind(ORIGIN.key, 1)[0] == [(SDS, "s")]
+    assert session.pending() == [(SDS, "s")]
+    session.request(Request(SDS, subscribe=("s",)))
+    session.set_secrets({"s": Thing("s", "1", (OTHER,))})
+    assert session.behind(ORIGIN.key, 1)[0] == [(SDS, "s")]
+    answer(session, session.pump(0)[0])
+    assert session.behind(ORIGIN.key, 1) == ([], [])
+    assert session.pending() == []

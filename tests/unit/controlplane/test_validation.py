@@ -196,6 +196,12 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "must name a port by its number",
     ),
     ("Gateway", {}, "spec.servers", "gateway must have at least one server"),
+    (
+        "Gateway",
+        {"selector": {"a": "b"}, "servers": server()["servers"] * 2},
+        "spec.servers[1].port.name",
+        "port names in servers must be unique: duplicate name x",
+    ),
     ("Gateway", server("GOPHER"), "spec.servers[0].port.protocol", "invalid protocol 'GOPHER'"),
     ("Gateway", server("HTTPS"), "spec.servers[0].tls", "server must have TLS settings for HTTPS/TLS protocols"),
     ("Gateway", server("HTTPS", tls={"mode": "SIMPLE"}), "spec.servers[0].tls", "requires a server certificate"),

@@ -43,7 +43,7 @@ def secret(
 
 
 def server(port: int = 80, protocol: str = "HTTP", *hosts: str, **tls: Any) -> dict[str, Any]:
-    name = f"{protocol.lower()}-{port}"
+    name = "-".join([protocol.lower(), str(port), *hosts])
     found: dict[str, Any] = {
         "port": {"number": port, "name": name, "protocol": protocol},
         "hosts": list(hosts) or ["*"],
@@ -173,6 +173,20 @@ def test_tls_ends_with_the_hosts_own_secret() -> None:
     assert list(hosts_of(sent(cluster), manager.rds.route_config_name)) == ["a.example.com:443"]
 
 
+def test_a_listener_waits_for_the_secrets_of_the_chains_that_it_has() -> None:
+    cluster = edge().istio(
+        gateway(
+            server(443, "HTTPS", "a.example", mode="MUTUAL", credentialName="cert", caCertCredentialName="clients"),
+            server(443, "HTTPS", "b.example", mode="SIMPLE", credentialName="missing"),
+            server(443, "TLS", "c.example", mode="SIMPLE", credentialName="unused"),
+        ),
+        route("a.example"),
+    )
+    secret(secret(cluster, "clients", keys=("ca.crt",)), "unused")
+    found = sent(cluster)[TYPE_LISTENER]["0.0.0.0_8443"].secrets
+    assert found == ("kubernetes://cert", "kubernetes://clients-cacert")
+
+
 def test_a_missing_secret_does_not_hold_back_the_rest_and_is_taken_up_when_it_comes() -> None:
     cluster = edge().istio(gateway(server(443, "HTTPS", mode="SIMPLE", credentialName="late")), route())
     assert not sent(cluster)[TYPE_LISTENER]
@@ -203,6 +217,7 @@ def test_clients_are_verified_by_an_authority_whose_absence_holds_nothing_else_b
         cluster.snapshot(), cluster.proxy("gate-1", "istio-system", "router"), f"{GATEWAY_PREFIX}{asked_for}"
     )
     assert given is not None
+    assert [origin.kind for origin in given.origins] == ["Secret", "Gateway"], "who names it is told of it"
 
 
 def test_a_secret_of_another_namespace_is_not_the_gateways() -> None:
@@ -307,5 +322,5 @@ def test_connections_of_some_clients_are_not_those_of_a_gateway_that_is_none_of_
 def test_a_redirect_over_tls_names_no_port_that_https_implies() -> None:
     servers = gateway(server(443, "HTTPS", "a.example", mode="SIMPLE", credentialName="cert"))
     cluster = edge().istio(servers, route("a.example", http=[{"redirect": {"uri": "/b", "port": 443}}]))
-    (host,) = hosts_of(sent(cluster), "https.443.https-443.front.default").values()
+    (host,) = hosts_of(sent(cluster), "https.443.https-443-a.example.front.default").values()
     assert host.routes[0].redirect.port_redirect == 0
