@@ -98,5 +98,9 @@ def sidecar(spec: Sidecar) -> Iterator[Problem]:
         for number, host in enumerate(listener.hosts):
             if "/" not in host:
                 yield error(f"spec.egress[{index}].hosts[{number}]", f'"{host}" is not of the form namespace/dnsName')
+        if listener.capture_mode == "NONE":
+            yield warning(f"spec.egress[{index}].captureMode", "what a pod sends is redirected all the same")
+    if spec.inbound_connection_pool is not None:
+        yield warning("spec.inboundConnectionPool", "inboundConnectionPool has no effect with this control plane")
     if spec.ingress:
         yield warning("spec.ingress", "ingress has no effect with this control plane")

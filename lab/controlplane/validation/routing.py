@@ -216,6 +216,8 @@ def _retries(path: str, route: HTTPRoute) -> Iterator[Problem]:
     for policy in filter(None, (part.strip() for part in retries.retry_on.split(","))):
         if policy not in RETRY_POLICIES and not (policy.isdigit() and 100 <= int(policy) <= 599):
             yield error(f"{path}.retryOn", f'"{policy}" is not a valid retryOn policy')
+    if retries.retry_remote_localities:
+        yield warning(f"{path}.retryRemoteLocalities", "has no effect with this control plane: there is one locality")
     yield from duration(f"{path}.perTryTimeout", retries.per_try_timeout, zero=True)
     yield from duration(f"{path}.backoff", retries.backoff)
 

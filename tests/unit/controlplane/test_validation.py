@@ -356,6 +356,13 @@ TLS_ROUTE: dict[str, Any] = {"hosts": ["a"], "tls": [{"match": [{"sniHosts": ["a
             policy(tls={"mode": "SIMPLE", "credentialName": "a"}),
             "spec.trafficPolicy.tls.credentialName",
         ),
+        (
+            "VirtualService",
+            http(retries={"attempts": 1, "retryRemoteLocalities": True}),
+            "spec.http[0].retries.retryRemoteLocalities",
+        ),
+        ("Sidecar", {"inboundConnectionPool": {}}, "spec.inboundConnectionPool"),
+        ("Sidecar", {"egress": [{"hosts": ["./*"], "captureMode": "NONE"}]}, "spec.egress[0].captureMode"),
         ("Gateway", server(defaultEndpoint="127.0.0.1:80"), "spec.servers[0].defaultEndpoint"),
     ],
 )
