@@ -231,6 +231,37 @@ def _gateways_have_workloads(index: _Index) -> Iterator[Finding]:
                 yield _finding("warning", "IST0104", text, f"spec.servers[{number}].port.number", config.origin)
 
 
+def _gateways_share_ports_in_peace(index: _Index) -> Iterator[Finding]:
+    """A port speaks plain text or TLS, and of TLS a host has one server: what comes second is not served."""
+    taken: dict[tuple[tuple[tuple[str, str], ...], int], list[GatewayServer]] = {}
+    for config in sorted(index.snapshot.gateways.values(), key=lambda config: config.precedence):
+        selector = tuple(sorted(config.spec.selector.items()))
+        for number, server in enumerate(config.spec.servers):
+            here = GatewayServer(config, server, server.port.number)
+            before = taken.setdefault((selector, server.port.number), [])
+            for other in before:
+                lost = _lost_to(other, here)
+                if lost:
+                    words = ",".join(f"{key}={value}" for key, value in selector)
+                    text = (
+                        f"Conflict with gateways {other.gateway} (workload selector {words}, "
+                        f"port {server.port.number}, hosts {','.join(lost)}): theirs is the older, and is served."
+                    )
+                    yield _finding("warning", "IST0145", text, f"spec.servers[{number}]", config.origin)
+            before.append(here)
+
+
+def _lost_to(other: GatewayServer, here: GatewayServer) -> list[str]:
+    """The hosts that a server does not get because of an older one on its port."""
+    mine = dict.fromkeys(host for _, host in here.hosts())
+    if (here.plain_http, here.plain_tcp) != (other.plain_http, other.plain_tcp):
+        return list(mine)
+    if here.plain_http:
+        return []
+    theirs = {host for _, host in other.hosts()}
+    return [host for host in mine if host in theirs or here.plain_tcp]
+
+
 def _exposes(services: Mapping[ObjectKey, Service], pod: Pod, port: int) -> bool:
     """By the number of the Service's port, which stands for its target, or by that of the target itself."""
     return any(
@@ -260,5 +291,6 @@ _CHECKS: tuple[Callable[[_Index], Iterator[Finding]], ...] = (
     _rules_are_reached,
     _policies_have_hosts,
     _gateways_have_workloads,
+    _gateways_share_ports_in_peace,
     _policies_name_namespaces,
 )

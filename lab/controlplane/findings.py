@@ -18,6 +18,7 @@ NAMES: Mapping[str, str] = {
     "IST0130": "VirtualServiceUnreachableRule",
     "IST0132": "VirtualServiceHostNotFoundInGateway",
     "IST0133": "SchemaWarning",
+    "IST0145": "ConflictingGateways",
     "IST0173": "DestinationRuleSubsetNotSelectPods",
 }
 """Istio's names of the codes: https://istio.io/latest/docs/reference/config/analysis/."""

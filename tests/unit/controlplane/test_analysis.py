@@ -147,3 +147,30 @@ def test_a_namespace_that_is_not_there() -> None:
 def test_what_cannot_be_used_is_among_the_findings() -> None:
     ((code, path, _),) = found(bookinfo(), config("VirtualService", "v", {"hosts": ["reviews"], "http": [{"x": 1}]}))
     assert (code, path) == ("IST0106", "spec.http[0]")
+
+
+@pytest.mark.parametrize(
+    ("older", "younger", "lost"),
+    [
+        ("HTTP", "HTTP", None),
+        ("HTTP", "HTTPS", "a.example"),
+        ("HTTPS", "HTTP", "a.example"),
+        ("HTTPS", "HTTPS", "a.example"),
+        ("TCP", "TCP", "a.example"),
+    ],
+)
+def test_of_two_gateways_on_a_port_the_younger_is_told_what_it_does_not_get(
+    older: str, younger: str, lost: str | None
+) -> None:
+    def front(name: str, protocol: str, created: str) -> dict[str, Any]:
+        tls = {"tls": {"mode": "ISTIO_MUTUAL"}} if protocol == "HTTPS" else {}
+        server = {"port": {"number": 80, "name": "p", "protocol": protocol}, "hosts": ["a.example"], **tls}
+        return config("Gateway", name, {"selector": {"app": "gate"}, "servers": [server]}, created=created)
+
+    remarks = found(edge(), front("b", older, "2026-01-01"), front("a", younger, "2026-02-02"))
+    if lost is None:
+        assert remarks == []
+        return
+    ((code, path, message),) = remarks
+    assert (code, path) == ("IST0145", "spec.servers[0]")
+    assert message.startswith("Conflict with gateways default/b (workload selector app=gate, port 80, hosts a.example)")
