@@ -54,6 +54,14 @@ def test_an_abort_fails_the_stated_share_of_requests(shop: Mesh, client: Traffic
     assert server.counts()["total"] == len(results.with_status(200)), "what is aborted never reaches the server"
 
 
+def test_an_abort_may_be_a_status_of_grpc(shop: Mesh, client: TrafficClient) -> None:
+    fault = {"abort": {"percentage": {"value": 100}, "grpcStatus": "UNAVAILABLE"}}
+    call = {"http2": True, "method": "POST", "headers": {"content-type": "application/grpc"}}
+    with shop.applied(virtual_service("echo", route(to("echo"), fault=fault))):
+        result = client.send("http://echo:81/pkg.Service/Method", show_header=["grpc-status"], **call)[0]
+    assert (result.status, result.headers) == (200, {"grpc-status": "14"})
+
+
 def test_an_omitted_percentage_is_none(shop: Mesh, client: TrafficClient) -> None:
     with shop.applied(virtual_service("echo", route(to("echo"), fault={"abort": {"httpStatus": 418}}))):
         assert_all(client.send("http://echo", 30))

@@ -11,7 +11,7 @@ from lab.harness.mesh import Mesh
 from lab.harness.traffic import TrafficClient
 
 from .pods import deployment, echo
-from .resources import peer_authentication
+from .resources import destination_rule, peer_authentication
 
 PORTS = (80, 8080)
 
@@ -22,9 +22,11 @@ def inside(shared_mesh: Mesh, outside: Mesh) -> Mesh:
     shared_mesh.deploy_client("client", capture=True)
     shared_mesh.apply(deployment("loner", echo()))
     outside.deploy_client("outsider", capture=True)
+    outside.deploy_echo("bare")
     shared_mesh.ready()
     outside.ready()
     shared_mesh.wait_endpoints("echo", 1)
+    outside.wait_endpoints("bare", 1)
     return shared_mesh
 
 
@@ -106,6 +108,30 @@ def test_the_nearest_policy_decides(inside: Mesh, outsider: TrafficClient, url: 
         assert outsider.send(url)[0].error == "reset"
     with inside.applied([peer_authentication("STRICT"), peer_authentication("UNSET", app="echo")]):
         assert outsider.send(url)[0].error == "reset"
+
+
+@pytest.mark.parametrize(
+    ("client_mode", "server_mode", "status"),
+    [("DISABLE", "STRICT", 503), ("DISABLE", "PERMISSIVE", 200), ("ISTIO_MUTUAL", "STRICT", 200)],
+)
+def test_a_destination_rule_settles_how_a_client_speaks(
+    inside: Mesh, client: TrafficClient, url: str, client_mode: str, server_mode: str, status: int
+) -> None:
+    rule = destination_rule("echo", policy={"tls": {"mode": client_mode}})
+    with inside.applied([peer_authentication(server_mode), rule]):
+        result = client.send(url, show_body=True)[0]
+    assert result.status == status
+    if status == 200:
+        assert_identity(result, identity(inside, "client") if client_mode == "ISTIO_MUTUAL" else None)
+
+
+def test_a_client_that_must_speak_mutual_tls_reaches_nobody_without_a_sidecar(
+    inside: Mesh, outside: Mesh, client: TrafficClient
+) -> None:
+    host = f"bare.{outside.namespace}.svc.cluster.local"
+    assert client.send(f"http://{host}")[0].status == 200
+    with inside.applied(destination_rule(host, policy={"tls": {"mode": "ISTIO_MUTUAL"}})):
+        assert client.send(f"http://{host}")[0].status == 503
 
 
 def test_between_sidecars_the_wire_carries_tls_and_no_plaintext(inside: Mesh, client: TrafficClient, url: str) -> None:
