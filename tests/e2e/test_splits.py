@@ -8,7 +8,7 @@ from lab.harness.assertions import assert_all, assert_no_errors, assert_split
 from lab.harness.mesh import Mesh
 from lab.harness.traffic import TrafficClient
 
-from .resources import route, to, virtual_service
+from .resources import destination_rule, route, to, virtual_service
 
 # At one false alarm in a million 3,000 requests tell 4.5 points at a half and 2.7 at nine tenths.
 REQUESTS = 3000
@@ -35,3 +35,16 @@ def test_a_split_that_is_live_is_live_for_the_very_next_request(canary: Mesh, cl
                 results = client.send("http://echo", 50)
             assert_all(results, version=version)
         assert_no_errors(under_way.stop())
+
+
+def test_a_rule_that_changes_again_and_again_loses_no_request(canary: Mesh, client: TrafficClient) -> None:
+    try:
+        with client.sending("http://echo", 20_000, rate=200, concurrency=10) as under_way:
+            for limit in (100, 200, 300, 400):
+                pool = {"connectionPool": {"http": {"http2MaxRequests": limit}}}
+                (ref,) = canary.apply(destination_rule("echo", "v1", "v2", policy=pool))
+                canary.wait_live(ref)
+                assert_all(client.send("http://echo", 20))
+            assert_no_errors(under_way.stop())
+    finally:
+        canary.apply(destination_rule("echo", "v1", "v2"))
