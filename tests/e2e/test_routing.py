@@ -185,7 +185,7 @@ def test_a_mirror_gets_a_copy_of_the_stated_share(shop: Mesh, client: TrafficCli
     shadow.reset()
     rule = route(V1, mirror={"host": "echo", "subset": "v2"}, mirrorPercentage={"value": 30})
     with shop.applied(virtual_service("echo", rule)):
-        results = client.send("http://echo", 1000, concurrency=10, distinct_ids=True)
+        results = client.send("http://echo", 600, concurrency=10, distinct_ids=True)
     assert_all(results, version="v1")
     accepted = binomial_interval(len(results), 0.3, FALSE_ALARM)
     copies = len(shadow.counts()["attempts"])
