@@ -68,8 +68,19 @@ def virtual_service(spec: VirtualService) -> Iterator[Problem]:
         yield from _shares(f"spec.tls[{index}]", [share.weight for share in tls.route])
         for number, match in enumerate(tls.match):
             yield from _subnets(f"spec.tls[{index}].match[{number}]", match)
+            path = f"spec.tls[{index}].match[{number}].sniHosts"
             if not match.sni_hosts:
-                yield error(f"spec.tls[{index}].match[{number}].sniHosts", "TLS match must have at least one SNI host")
+                yield error(path, "TLS match must have at least one SNI host")
+            for name in match.sni_hosts:
+                if not any(_within(name, host) for host in spec.hosts):
+                    yield error(
+                        path, f'SNI host "{name}" is not a compatible subset of any of the virtual service hosts'
+                    )
+
+
+def _within(name: str, host: str) -> bool:
+    """Whether a name, or all that a wildcard stands for, is among a host's."""
+    return name == host or host == "*" or (host.startswith("*.") and name.endswith(host[1:]))
 
 
 def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
@@ -161,6 +172,8 @@ def _match(path: str, match: HTTPMatchRequest) -> Iterator[Problem]:
             where = f"{path}.{name}[{key}]"
             if not key:
                 yield error(where, f"{name}: a name must not be empty")
+            if key.startswith("@request.auth."):
+                yield error(where, "claims of tokens cannot be routed by: tokens of end users are not checked")
             yield from _string_match(where, value, presence=True)
 
 

@@ -133,6 +133,18 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "redirect must specify",
     ),
     ("VirtualService", http(rewrite={}), "spec.http[0].rewrite", "rewrite must specify"),
+    (
+        "VirtualService",
+        http(match=[{"headers": {"@request.auth.claims.group": {"exact": "a"}}}]),
+        "spec.http[0].match[0].headers[@request.auth.claims.group]",
+        "tokens of end users are not checked",
+    ),
+    (
+        "VirtualService",
+        {"hosts": ["a.b", "*.c"], "gateways": ["g"], "tls": [{"match": [{"sniHosts": ["x.c", "b"]}], **ROUTE}]},
+        "spec.tls[0].match[0].sniHosts",
+        'SNI host "b" is not a compatible subset',
+    ),
     ("VirtualService", {"hosts": ["a"], "tcp": [{}]}, "spec.tcp[0].route", "at least is required"),
     (
         "VirtualService",
