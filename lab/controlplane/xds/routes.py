@@ -50,8 +50,9 @@ def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built
                 yield memo(
                     configuration, sniffed_name(service, port), (_service_host(memo, scope, service, port, mesh),)
                 )
+    beside = _ports_beside(scope) if scope.extra_routes else {}
     for host, config in scope.extra_routes:
-        for number in _extra_ports(scope, config):
+        for number in beside.get(config, (80,)):
             view = Viewpoint(MESH, number, scope.namespace, scope.labels)
             if number in by_port and has_routes(config, view):
                 by_port[number].append(_extra_host(memo, scope, host, config, view, mesh))
@@ -64,10 +65,13 @@ def sniffed_name(service: MeshService, port: MeshPort) -> str:
     return f"{service.hostname}:{port.number}"
 
 
-def _extra_ports(scope: Scope, config: RouteConfig) -> list[int]:
-    """Where a host is served that is no service: with the services that its VirtualService also names, else on 80."""
-    beside = (scope.by_host[hostname] for hostname, other in scope.routes.items() if other is config)
-    return list(dict.fromkeys(port.number for service in beside for port in service.ports)) or [80]
+def _ports_beside(scope: Scope) -> dict[RouteConfig, dict[int, None]]:
+    """The ports of the services that each VirtualService is for: there it serves its other hosts too, else on 80."""
+    found: dict[RouteConfig, dict[int, None]] = {}
+    for hostname, config in scope.routes.items():
+        for port in scope.by_host[hostname].ports:
+            found.setdefault(config, {})[port.number] = None
+    return found
 
 
 def _service_host(memo: Memo, scope: Scope, service: MeshService, port: MeshPort, mesh: MeshConfig) -> Fragment:
