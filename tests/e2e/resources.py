@@ -20,6 +20,12 @@ def virtual_service(host: str, *http: Object, name: str = "", gateways: Sequence
     return _resource("networking.istio.io/v1", "VirtualService", name or host, spec)
 
 
+def tcp_service(host: str, *destinations: Object) -> Object:
+    """A VirtualService for the connections to one host."""
+    spec: Object = {"hosts": [host], "tcp": [{"route": list(destinations)}], "exportTo": ["."]}
+    return _resource("networking.istio.io/v1", "VirtualService", host, spec)
+
+
 def route(*destinations: Object, **more: Any) -> Object:
     """One rule of a VirtualService; `more` are its other fields (match, timeout, retries, fault, ...)."""
     return {**more, "route": list(destinations)}

@@ -8,7 +8,7 @@ from lab.harness.assertions import assert_all, assert_no_errors, assert_split
 from lab.harness.mesh import Mesh
 from lab.harness.traffic import TrafficClient
 
-from .resources import destination_rule, route, to, virtual_service
+from .resources import destination_rule, route, tcp_service, to, virtual_service
 
 # At one false alarm in a million 3,000 requests tell 4.5 points at a half and 2.7 at nine tenths.
 REQUESTS = 3000
@@ -26,6 +26,13 @@ def test_traffic_is_split_as_weighted(canary: Mesh, client: TrafficClient, first
         results = client.send("http://echo", REQUESTS, concurrency=16)
     assert_all(results)
     assert_split(results, {"v1": first, "v2": second}, false_alarm=FALSE_ALARM)
+
+
+def test_connections_are_split_as_weighted(canary: Mesh, client: TrafficClient) -> None:
+    with canary.applied(tcp_service("echo", to("echo", "v1", 80, port=9000), to("echo", "v2", 20, port=9000))):
+        results = client.send("tcp://echo:9000", 600, concurrency=10)
+    assert_all(results)
+    assert_split(results, {"v1": 80, "v2": 20}, false_alarm=FALSE_ALARM)
 
 
 def test_a_split_that_is_live_is_live_for_the_very_next_request(canary: Mesh, client: TrafficClient) -> None:
