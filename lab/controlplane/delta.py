@@ -279,6 +279,10 @@ class _Type:
         return any(origin.key == key for origin in origins)
 
 
+def _is_made_of(resource: Resource | None, key: tuple[str, str, str]) -> bool:
+    return resource is not None and any(origin.key == key for origin in resource.origins)
+
+
 class Session:
     """One client's stream."""
 
@@ -356,15 +360,13 @@ class Session:
         for url, state in self._types.items():
             for name, last in state.lag.items():
                 # A client that starts again asks for a secret anew, however long it has been named.
-                new = url == SDS and name in state.rejected and name not in state.held
-                if (last < snapshot or new) and state.concerned(key, name):
+                anew = url == SDS and name not in state.held and _is_made_of(state.desired.get(name), key)
+                if anew or (last < snapshot and state.concerned(key, name)):
                     lacking.append((url, name))
                     if (bad := state.rejected.get(name)) is not None:
                         refused.append(bad)
         unasked = self._unasked(
-            listener
-            for listener in self._types[LDS].desired.values()
-            if any(origin.key == key for origin in listener.origins)
+            listener for listener in self._types[LDS].desired.values() if _is_made_of(listener, key)
         )
         return lacking + [(SDS, name) for name in sorted(unasked)], refused
 
@@ -376,9 +378,7 @@ class Session:
     def concerns(self, key: tuple[str, str, str]) -> bool:
         """Whether an object has a part in what the client has, or should have."""
         return any(
-            any(origin.key == key for origin in resource.origins)
-            for state in self._types.values()
-            for resource in state.desired.values()
+            _is_made_of(resource, key) for state in self._types.values() for resource in state.desired.values()
         ) or any(state.concerned(key, name) for state in self._types.values() for name in state.lag)
 
     def desired(self) -> Desired:

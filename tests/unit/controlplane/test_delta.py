@@ -430,6 +430,8 @@ def test_a_refused_secret_stands_in_the_way_of_those_who_name_it_and_of_nobody_e
     session.update(routed("1", ORIGIN), 7)
     session.request(Request(SDS, subscribe=("s",)))
     session.set_secrets({"s": Thing("s", "1", (OTHER,))})
+    assert session.behind(OTHER.key, 2) == ([(SDS, "s")], [])
+    assert session.behind(ORIGIN.key, 2) == ([], [])
     answer(session, session.pump(0)[0], "no certificate")
     lacking, refused = session.behind(OTHER.key, 2)
     assert lacking == [(SDS, "s")], "a client that starts again asks anew for what was named long ago"
