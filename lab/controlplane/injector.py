@@ -24,7 +24,7 @@ import yaml
 from lab.controlplane import bootstrap, probes, redirection
 from lab.controlplane.bootstrap import PROXY_UID, READY_PORT, STATS_PORT, ProxySettings, StatsMatcher
 from lab.controlplane.fleet import GATEWAY_TEMPLATE, STATUS_ANNOTATION, TEMPLATES_ANNOTATION
-from lab.controlplane.kubernetes import TLS_MODE_LABEL
+from lab.controlplane.kubernetes import PROXY_CONFIG_ANNOTATION, STATISTICS_ANNOTATIONS, TLS_MODE_LABEL
 from lab.controlplane.proxy import ProxyKind
 from lab.controlplane.xds.peers import pack_fields
 from lab.controlplane.xds.telemetry import PEER_VARIABLE
@@ -34,7 +34,6 @@ Object = dict[str, Any]
 PROXY = "istio-proxy"
 INIT = "istio-init"
 _INJECT = "sidecar.istio.io/inject"
-_PROXY_CONFIG = "proxy.istio.io/config"
 _NATIVE = "sidecar.istio.io/nativeSidecar"
 _REVISION = "default"
 # Istio injects nothing there, whatever the labels say.
@@ -148,9 +147,9 @@ def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Object]:
 
 def _with_annotations(values: Values, annotations: Mapping[str, str]) -> tuple[Values, _PodConfig]:
     try:
-        config = msgspec.convert(yaml.safe_load(annotations.get(_PROXY_CONFIG, "")) or {}, _PodConfig)
+        config = msgspec.convert(yaml.safe_load(annotations.get(PROXY_CONFIG_ANNOTATION, "")) or {}, _PodConfig)
     except (msgspec.ValidationError, yaml.YAMLError) as error:
-        raise ValueError(f"annotation {_PROXY_CONFIG}: {error}") from None
+        raise ValueError(f"annotation {PROXY_CONFIG_ANNOTATION}: {error}") from None
     changes: Object = {}
     if config.concurrency is not None:
         changes["concurrency"] = config.concurrency
@@ -172,7 +171,7 @@ def _with_annotations(values: Values, annotations: Mapping[str, str]) -> tuple[V
 def _whole_seconds(text: str) -> int:
     if not text.endswith("s") or not text[:-1].isdigit():
         raise ValueError(
-            f"annotation {_PROXY_CONFIG}: terminationDrainDuration: {text!r} is not whole seconds, as in 5s"
+            f"annotation {PROXY_CONFIG_ANNOTATION}: terminationDrainDuration: {text!r} is not whole seconds, as in 5s"
         )
     return int(text[:-1])
 
@@ -220,6 +219,7 @@ def _settings(
 ) -> ProxySettings:
     annotations = meta.get("annotations") or {}
     stats = config.proxy_stats_matcher
+    prefixes, suffixes, regexps = (_listed(annotations, name) for name in STATISTICS_ANNOTATIONS)
     return ProxySettings(
         kind=kind,
         workload=_workload(meta),
@@ -229,9 +229,9 @@ def _settings(
         log_level=place.values.log_level,
         probes=answered,
         stats=StatsMatcher(
-            (*stats.inclusion_prefixes, *_listed(annotations, "sidecar.istio.io/statsInclusionPrefixes")),
-            (*stats.inclusion_suffixes, *_listed(annotations, "sidecar.istio.io/statsInclusionSuffixes")),
-            (*stats.inclusion_regexps, *_listed(annotations, "sidecar.istio.io/statsInclusionRegexps")),
+            (*stats.inclusion_prefixes, *prefixes),
+            (*stats.inclusion_suffixes, *suffixes),
+            (*stats.inclusion_regexps, *regexps),
         ),
     )
 

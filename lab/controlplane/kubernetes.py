@@ -16,6 +16,15 @@ ObjectKey = tuple[str, str]
 # The injector puts it on the pods whose sidecar ends mutual TLS; gateways carry no such mark.
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
 
+# By these a pod asks for statistics of its proxy, as lists of names' beginnings, ends and regular expressions; or by a
+# field of the second.
+STATISTICS_ANNOTATIONS = (
+    "sidecar.istio.io/statsInclusionPrefixes",
+    "sidecar.istio.io/statsInclusionSuffixes",
+    "sidecar.istio.io/statsInclusionRegexps",
+)
+PROXY_CONFIG_ANNOTATION = "proxy.istio.io/config"
+
 
 class Origin(NamedTuple):
     """Where a piece of configuration comes from: one object, as of one version."""
@@ -62,7 +71,8 @@ class Service:
 class Pod:
     """A pod that has an address.
 
-    `meshed` says that its sidecar speaks mutual TLS; `workload` names the Deployment, or whatever else made it.
+    `meshed` says that its sidecar speaks mutual TLS; `workload` names the Deployment, or whatever else made it;
+    `more_statistics` that its annotations ask for statistics of its proxy beside those that all keep.
     """
 
     origin: Origin
@@ -75,6 +85,7 @@ class Pod:
     meshed: bool
     node: str
     ports: Mapping[str, int]
+    more_statistics: bool = False
 
     @property
     def key(self) -> ObjectKey:
@@ -195,6 +206,13 @@ def pod(obj: Object) -> Pod | None:
             for port in container.get("ports") or ()
             if port.get("name")
         },
+        more_statistics=_asks_for_statistics(meta.get("annotations") or {}),
+    )
+
+
+def _asks_for_statistics(annotations: Mapping[str, str]) -> bool:
+    return any(annotations.get(name) for name in STATISTICS_ANNOTATIONS) or "proxyStatsMatcher" in annotations.get(
+        PROXY_CONFIG_ANNOTATION, ""
     )
 
 

@@ -24,6 +24,7 @@ class Proxy:
     service_account: str
     workload: str = ""
     trust_domain: str = "cluster.local"
+    more_statistics: bool = False
 
     @property
     def principal(self) -> str:
@@ -45,4 +46,5 @@ class Proxy:
             pod.service_account,
             pod.workload,
             trust_domain,
+            pod.more_statistics,
         )

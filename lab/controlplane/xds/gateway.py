@@ -23,6 +23,7 @@ from lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
 from lab.controlplane.xds.clusters import socket_address
 from lab.controlplane.xds.matching import Viewpoint
 from lab.controlplane.xds.memo import Memo
+from lab.controlplane.xds.peers import Own
 from lab.controlplane.xds.rbac import Authorization
 from lab.controlplane.xds.routes import Fragment, configuration, fragment, targets_of
 from lab.controlplane.xds.rules import Target, all_hosts, routes
@@ -44,7 +45,7 @@ class Setting:
 
     scope: Scope
     mesh: MeshConfig
-    own: str
+    own: Own
     authorization: Authorization
     credentials: frozenset[str]
 
@@ -217,8 +218,14 @@ def _chain_name(server: GatewayServer) -> str:
 
 
 def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
-    logs = telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "http"), setting.own)
-    manager = http.connection_manager("gateway", f"outbound_0.0.0.0_{server.target}", logs, rbac.http_filters())
+    logs = telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "http"), setting.own.packed)
+    manager = http.connection_manager(
+        "gateway",
+        f"outbound_0.0.0.0_{server.target}",
+        logs,
+        rbac.http_filters(),
+        more_statistics=setting.own.more_statistics,
+    )
     manager.rds.CopyFrom(http.rds(name))
     return http.http_filter(manager)
 
@@ -272,7 +279,7 @@ def _passthrough_chains(
 def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> Filter:
     proxy = TcpProxy(
         stat_prefix=f"outbound_0.0.0.0_{server.target}",
-        access_log=telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "tcp"), setting.own),
+        access_log=telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "tcp"), setting.own.packed),
     )
     forward(proxy, chosen, policy_of(setting.scope.rules, chosen))
     return http.tcp_filter(proxy)

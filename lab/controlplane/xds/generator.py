@@ -14,7 +14,7 @@ from lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbou
 from lab.controlplane.xds.built import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Built
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
-from lab.controlplane.xds.peers import pack_verified
+from lab.controlplane.xds.peers import Own, own_of
 from lab.controlplane.xds.policies import HostRules
 from lab.controlplane.xds.rbac import Authorization, authorization_of
 from lab.controlplane.xds.rules import all_hosts
@@ -37,9 +37,9 @@ class Generator:
         pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
         scope = scope_of(self._memo, snapshot, proxy.namespace, pod.labels)
         make = self._gateway if proxy.kind == "router" else self._sidecar
-        return make(snapshot, scope, pod, pack_verified(proxy))
+        return make(snapshot, scope, pod, own_of(proxy))
 
-    def _gateway(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: str) -> Resources:
+    def _gateway(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: Own) -> Resources:
         memo, mesh = self._memo, snapshot.mesh
         targets = tuple(ports for _, ports in _services_of(memo, snapshot, pod))
         servers = memo(attachment.servers_of, snapshot.gateways, pod, targets)
@@ -67,7 +67,7 @@ class Generator:
         root = snapshot.mesh.root_namespace
         return self._memo(_authorization, snapshot.authorization_policies, pod.namespace, labels, root)
 
-    def _sidecar(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: str) -> Resources:
+    def _sidecar(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: Own) -> Resources:
         memo, mesh = self._memo, snapshot.mesh
         policies = policies_of(memo, snapshot.peer_authentications, pod.namespace, mesh.root_namespace)
         ports = inbound.inbound_ports(pod, _services_of(memo, snapshot, pod), policies)
@@ -228,7 +228,7 @@ def _headless(scope: Scope, known: Table[ObjectKey, ServiceEndpoints]) -> tuple[
 
 
 def _listeners(
-    memo: Memo, scope: Scope, mesh: MeshConfig, own: str, headless: tuple[tuple[str, ServiceEndpoints], ...]
+    memo: Memo, scope: Scope, mesh: MeshConfig, own: Own, headless: tuple[tuple[str, ServiceEndpoints], ...]
 ) -> Table[str, Built]:
     return _by_name(outbound.sidecar_listeners(memo, scope, mesh, own, dict(headless)))
 

@@ -34,16 +34,23 @@ _TCP = "envoy.filters.network.tcp_proxy"
 
 
 def connection_manager(
-    side: Side, name: str, logs: Iterable[AccessLog], before: Iterable[HttpFilter] = ()
+    side: Side,
+    name: str,
+    logs: Iterable[AccessLog],
+    before: Iterable[HttpFilter] = (),
+    *,
+    more_statistics: bool = False,
 ) -> HttpConnectionManager:
     """What all HTTP listeners share. Routes, and whatever else a side needs, are the caller's to add.
 
-    `before` comes first among the filters; the client's side goes on with CORS and faults; the router is last.
+    `before` comes first among the filters; the client's side goes on with CORS and faults; the router is last. It
+    counts answers by their code only where `more_statistics` are asked for: nobody else keeps the figures (see
+    `bootstrap`), and looking each time for where they would be is 4% of the work of a request.
     """
     manager = HttpConnectionManager(
         stat_prefix=name,
         access_log=list(logs),
-        http_filters=[*before, *([] if side == "inbound" else _client_filters()), _router()],
+        http_filters=[*before, *([] if side == "inbound" else _client_filters()), _router(more_statistics)],
         upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         stream_idle_timeout=Duration(),
         normalize_path={"value": True},
@@ -71,8 +78,9 @@ def _client_filters() -> list[HttpFilter]:
     ]
 
 
-def _router() -> HttpFilter:
-    return HttpFilter(name="envoy.filters.http.router", typed_config=any_of(Router()))
+def _router(more_statistics: bool) -> HttpFilter:
+    router = Router(dynamic_stats={"value": more_statistics})
+    return HttpFilter(name="envoy.filters.http.router", typed_config=any_of(router))
 
 
 def rds(name: str) -> Rds:

@@ -37,6 +37,7 @@ from lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
 from lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
 from lab.controlplane.xds.clusters import socket_address
 from lab.controlplane.xds.mtls import PeerPolicies
+from lab.controlplane.xds.peers import Own
 from lab.controlplane.xds.rbac import Authorization
 from lab.controlplane.xds.routes import configuration, fragment
 from lab.controlplane.xds.services import MeshService, Protocol
@@ -90,7 +91,7 @@ def virtual_inbound(
     ports: tuple[InboundPort, ...],
     authorization: Authorization,
     mesh: MeshConfig,
-    own: str,
+    own: Own,
     origins: tuple[Origin, ...],
 ) -> Built:
     """The listener that the pod's rules send every incoming connection to."""
@@ -135,7 +136,7 @@ def _trap() -> FilterChain:
     )
 
 
-def _chains(port: InboundPort, authorization: Authorization, mesh: MeshConfig, own: str) -> Iterator[FilterChain]:
+def _chains(port: InboundPort, authorization: Authorization, mesh: MeshConfig, own: Own) -> Iterator[FilterChain]:
     """One port's chains: mutual TLS, then what else its mode lets in."""
     make = _Maker(port, authorization, mesh, own)
     if port.mode != "DISABLE":
@@ -173,7 +174,7 @@ class _Maker:
     port: InboundPort
     authorization: Authorization
     mesh: MeshConfig
-    own: str
+    own: Own
 
     def chain(
         self,
@@ -198,7 +199,7 @@ class _Maker:
         proxy = TcpProxy(
             stat_prefix=self.port.cluster,
             cluster=self.port.cluster,
-            access_log=telemetry.access_logs(self.mesh, reporting, self.own),
+            access_log=telemetry.access_logs(self.mesh, reporting, self.own.packed),
         )
         return [*rbac.network_filters(self.authorization, self.mesh.trust_domain), http.tcp_filter(proxy)]
 
@@ -207,8 +208,9 @@ class _Maker:
         manager = http.connection_manager(
             "inbound",
             f"inbound_0.0.0.0_{self.port.number}",
-            telemetry.access_logs(self.mesh, reporting, self.own),
+            telemetry.access_logs(self.mesh, reporting, self.own.packed),
             [*([] if mutual_tls else [telemetry.recognise()]), *rbac.http_filters()],
+            more_statistics=self.own.more_statistics,
         )
         manager.rds.CopyFrom(http.rds(self.port.cluster))
         _tell_the_client(manager, mutual_tls=mutual_tls)

@@ -18,6 +18,7 @@ from lab.controlplane.xds import http, names, telemetry, tls
 from lab.controlplane.xds.built import TYPE_LISTENER, Built, any_of, build, wire
 from lab.controlplane.xds.clusters import socket_address
 from lab.controlplane.xds.memo import Memo
+from lab.controlplane.xds.peers import Own
 from lab.controlplane.xds.policies import Policy
 from lab.controlplane.xds.routes import sniffed_name
 from lab.controlplane.xds.scope import Scope
@@ -28,9 +29,9 @@ _SNIFFED_HTTP = ("http/1.0", "http/1.1", "h2c")
 
 
 def sidecar_listeners(
-    memo: Memo, scope: Scope, mesh: MeshConfig, own: str, endpoints: Mapping[str, ServiceEndpoints]
+    memo: Memo, scope: Scope, mesh: MeshConfig, own: Own, endpoints: Mapping[str, ServiceEndpoints]
 ) -> Iterator[Built]:
-    """All outbound listeners. `own` is the workload, packed; `endpoints` those of headless services by hostname."""
+    """All outbound listeners. `endpoints` are those of headless services by hostname."""
     limiting = (scope.sidecar.origin,) if scope.sidecar is not None else ()
     yield memo(virtual_outbound, mesh, own, _mode(scope, mesh), limiting)
     seen: set[int] = set()
@@ -68,7 +69,7 @@ def _mode(scope: Scope, mesh: MeshConfig) -> str:
     return (policy or mesh.outbound_traffic_policy).mode
 
 
-def virtual_outbound(mesh: MeshConfig, own: str, mode: str, origins: tuple[Origin, ...]) -> Built:
+def virtual_outbound(mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origin, ...]) -> Built:
     """Where the pod's rules send every connection. It hands each to the listener of its original destination.
 
     What has none goes where it was going, or nowhere. A connection to this very port would go round for ever.
@@ -92,7 +93,7 @@ def virtual_outbound(mesh: MeshConfig, own: str, mode: str, origins: tuple[Origi
     return build(TYPE_LISTENER, names.VIRTUAL_OUTBOUND, wire(listener), origins)
 
 
-def http_listener(port: int, mesh: MeshConfig, own: str) -> Built:
+def http_listener(port: int, mesh: MeshConfig, own: Own) -> Built:
     """Requests to a port number, whatever the address: their Host decides."""
     name = names.listener("0.0.0.0", port)
     return _listener(name, "0.0.0.0", port, [FilterChain(filters=[_http(name, str(port), mesh, own)])], (), sniff=False)
@@ -107,7 +108,7 @@ def address_listener(
     ruling: tuple[Origin, ...],
     sniffed: bool,
     mesh: MeshConfig,
-    own: str,
+    own: Own,
 ) -> Built:
     """Connections to one address: TCP, or what sniffing finds out."""
     name = names.listener(address, port.number)
@@ -147,18 +148,18 @@ def _listener(
     return build(TYPE_LISTENER, name, wire(listener), origins)
 
 
-def _http(name: str, routes: str, mesh: MeshConfig, own: str) -> Filter:
-    logs = telemetry.access_logs(mesh, telemetry.Reporting("source", "http"), own)
-    manager = http.connection_manager("outbound", f"outbound_{name}", logs)
+def _http(name: str, routes: str, mesh: MeshConfig, own: Own) -> Filter:
+    logs = telemetry.access_logs(mesh, telemetry.Reporting("source", "http"), own.packed)
+    manager = http.connection_manager("outbound", f"outbound_{name}", logs, more_statistics=own.more_statistics)
     manager.rds.CopyFrom(http.rds(routes))
     return http.http_filter(manager)
 
 
-def _tcp_logs(mesh: MeshConfig, own: str) -> list[object]:
-    return list(telemetry.access_logs(mesh, telemetry.Reporting("source", "tcp"), own))
+def _tcp_logs(mesh: MeshConfig, own: Own) -> list[object]:
+    return list(telemetry.access_logs(mesh, telemetry.Reporting("source", "tcp"), own.packed))
 
 
-def _tcp(name: str, shares: tuple[Share, ...], policy: Policy, mesh: MeshConfig, own: str) -> Filter:
+def _tcp(name: str, shares: tuple[Share, ...], policy: Policy, mesh: MeshConfig, own: Own) -> Filter:
     proxy = TcpProxy(stat_prefix=f"outbound_{name}", access_log=_tcp_logs(mesh, own))
     forward(proxy, shares, policy)
     return http.tcp_filter(proxy)

@@ -8,6 +8,7 @@ server's takes away; without either the labels are `unknown`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from lab.controlplane.kubernetes import Pod
 from lab.controlplane.proxy import Proxy
@@ -20,6 +21,22 @@ FIELDS = ("workload", "workload_namespace", "app", "version", "canonical_service
 
 The principal is left out where it would be a claim that nobody has verified.
 """
+
+
+class Own(NamedTuple):
+    """What a proxy's listeners know of the workload that it is part of.
+
+    `packed` is what the metrics say of it. `more_statistics` are wanted where its pod asks for statistics of Envoy's
+    beside those that every proxy keeps.
+    """
+
+    packed: str
+    more_statistics: bool = False
+
+
+def own_of(proxy: Proxy) -> Own:
+    """The workload that a proxy is part of."""
+    return Own(pack_verified(proxy), proxy.more_statistics)
 
 
 def pack(pod: Pod) -> str:
