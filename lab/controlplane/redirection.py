@@ -1,7 +1,8 @@
 """The redirection of a pod's traffic through its sidecar: one nftables table, loaded by the init container at once.
 
 Inbound TCP goes to 15006 and outbound TCP to 15001, but for what Envoy itself sends (it runs as its own user), what is
-for loopback, and what annotations leave out. 127.0.0.6 is where Envoy connects to the application from.
+for loopback, and what annotations leave out. What passes between Envoy and its application is not even followed by
+connection tracking, which each packet would pay for, and so is never redirected.
 https://istio.io/latest/docs/ops/deployment/application-requirements/
 """
 
@@ -13,12 +14,12 @@ from dataclasses import dataclass
 
 from lab.controlplane.bootstrap import PROXY_UID, READY_PORT, STATS_PORT
 from lab.controlplane.probes import PORT as PROBE_PORT
+from lab.controlplane.xds.names import INBOUND_PORT, INBOUND_SOURCE, OUTBOUND_PORT
 
-INBOUND_PORT = 15006
-OUTBOUND_PORT = 15001
 TABLE = "mesh_lab_redirection"
 _PREFIX = "traffic.sidecar.istio.io/"
 # 15008 is HBONE's: Istio leaves it alone in every pod.
+_PRIORITIES = {"raw": -300, "dstnat": -100}  # by number: old versions of nft know no names in this family's output
 _OWN_PORTS = (15008, PROBE_PORT, READY_PORT, STATS_PORT)
 
 
@@ -72,8 +73,9 @@ def ruleset(interception: Interception) -> str:
     elif interception.include_inbound:
         inbound.append(f"tcp dport {_set(interception.include_inbound)} redirect to :{INBOUND_PORT}")
     proxy = f"meta skuid {PROXY_UID}"
+    # Between Envoy and its application nothing is translated: following these connections would cost each packet.
+    between = [f'oifname "lo" ip {end} {INBOUND_SOURCE} notrack' for end in ("saddr", "daddr")]
     outbound = [
-        'oifname "lo" ip saddr 127.0.0.6 return',
         # A pod that calls its own service: Envoy hands the connection to its own inbound side.
         f'oifname "lo" ip daddr != 127.0.0.1 {proxy} meta l4proto tcp redirect to :{INBOUND_PORT}',
         f'oifname "lo" meta skuid != {PROXY_UID} return',
@@ -93,15 +95,17 @@ def ruleset(interception: Interception) -> str:
             f"table ip {TABLE} {{}}",
             f"delete table ip {TABLE}",
             f"table ip {TABLE} {{",
-            *_chain("inbound", "prerouting", inbound),
-            *_chain("outbound", "output", outbound),
+            *_chain("inbound", "nat", "prerouting", "dstnat", inbound),
+            *_chain("outbound", "nat", "output", "dstnat", outbound),
+            *_chain("untracked", "filter", "output", "raw", between),
             "}",
         )
     )
 
 
-def _chain(name: str, hook: str, rules: list[str]) -> list[str]:
-    return [f"  chain {name} {{", f"    type nat hook {hook} priority -100;", *(f"    {rule}" for rule in rules), "  }"]
+def _chain(name: str, kind: str, hook: str, priority: str, rules: list[str]) -> list[str]:
+    head = f"    type {kind} hook {hook} priority {_PRIORITIES[priority]};"
+    return [f"  chain {name} {{", head, *(f"    {rule}" for rule in rules), "  }"]
 
 
 def _set(members: tuple[object, ...]) -> str:

@@ -29,7 +29,6 @@ from lab.controlplane.xds.policies import HostRules, Policy, effective
 from lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-_INBOUND_SOURCE = "127.0.0.6"
 ANNOUNCING = (
     telemetry.announce(),
     HttpFilter(name="envoy.filters.http.upstream_codec", typed_config=any_of(UpstreamCodec())),
@@ -254,7 +253,7 @@ def inbound(address: str, port: int, protocol: Protocol, service: MeshService) -
 
 def _bind_inbound(cluster: Cluster) -> None:
     cluster.upstream_bind_config.source_address.CopyFrom(
-        address_pb2.SocketAddress(address=_INBOUND_SOURCE, port_value=0)
+        address_pb2.SocketAddress(address=names.INBOUND_SOURCE, port_value=0)
     )
 
 

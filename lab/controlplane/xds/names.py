@@ -10,6 +10,8 @@ VIRTUAL_OUTBOUND = "virtualOutbound"
 VIRTUAL_INBOUND = "virtualInbound"
 OUTBOUND_PORT = 15001
 INBOUND_PORT = 15006
+# Where a proxy connects to its application from.
+INBOUND_SOURCE = "127.0.0.6"
 
 DEFAULT_SECRET = "default"
 ROOT_SECRET = "ROOTCA"

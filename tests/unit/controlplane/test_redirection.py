@@ -42,6 +42,14 @@ ports = st.lists(st.integers(1, 65535), max_size=5, unique=True).map(tuple)
 ranges = st.lists(st.sampled_from(["10.0.0.0/8", "192.168.1.0/24", "1.2.3.4/32"]), max_size=3, unique=True).map(tuple)
 
 
+def test_what_passes_between_envoy_and_its_application_is_not_followed() -> None:
+    chain = ruleset(Interception()).partition("chain untracked")[2].partition("}")[0]
+    assert "type filter hook output priority -300;" in chain, "before connection tracking, at -200"
+    assert chain.count("notrack") == 2
+    for end in ("saddr", "daddr"):
+        assert f'oifname "lo" ip {end} 127.0.0.6 notrack' in chain
+
+
 @pytest.mark.skipif(shutil.which("nft") is None, reason="nft is not installed")
 @given(st.builds(Interception, st.none() | ports, ports, ports, st.none() | ranges, ranges))
 @settings(max_examples=15, deadline=None)
