@@ -46,7 +46,7 @@ def test_requests_on_one_connection_stay_with_its_endpoint(client: TrafficClient
 def test_nobody_vouches_for_the_client(client: TrafficClient) -> None:
     report = client.send("http://echo", show_body=True)[0].json
     assert report["client"]["identity"] is None
-    assert "x-envoy-attempt-count" not in report["headers"]
+    assert "x-forwarded-proto" not in report["headers"]
 
 
 @pytest.mark.parametrize("suffix", ["", ".{ns}", ".{ns}.svc", ".{ns}.svc.cluster.local", ".{ns}.svc.cluster.local."])

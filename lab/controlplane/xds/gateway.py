@@ -17,7 +17,7 @@ from lab.controlplane.kubernetes import ObjectKey, Origin, TlsSecret
 from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.model.gateway import ServerTLSSettings
 from lab.controlplane.snapshot import Table
-from lab.controlplane.xds import http, names, rbac, telemetry, tls
+from lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
 from lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
 from lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
 from lab.controlplane.xds.clusters import socket_address
@@ -112,7 +112,7 @@ def _host(
     """A host with the routes of all VirtualServices that name it, oldest first."""
     known = {target.host: target for target in targets}
     result = VirtualHost(name=f"{host}:{which[0].server.server.port.number}", domains=[host])
-    result.include_request_attempt_count = True
+    result.include_request_attempt_count = any(actions.tells_attempts(each.config.spec) for each in which)
     origins: list[Origin] = []
     for each in which:
         port = each.server.server.port.number

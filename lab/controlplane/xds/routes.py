@@ -110,9 +110,8 @@ def _plain_host(service: MeshService, port: MeshPort, rules: HostRules | None, n
         action.retry_policy.CopyFrom(policy)
     add_hash_policy(action, rules, port.number, "")
     route.route.CopyFrom(action)
-    host = _virtual_host(
-        f"{service.hostname}:{port.number}", _domains(service, port.number, namespace, domain), [route]
-    )
+    domains = _domains(service, port.number, namespace, domain)
+    host = _virtual_host(f"{service.hostname}:{port.number}", domains, [route], None)
     return fragment(host, [service.origin, *(rules.origins if rules is not None else ())])
 
 
@@ -121,7 +120,7 @@ def _routed_host(
 ) -> Fragment:
     found = list(routes(config, view, {target.host: target for target in targets}, domain))
     domains = _domains(service, view.port, view.namespace, domain)
-    host = _virtual_host(f"{service.hostname}:{view.port}", domains, found)
+    host = _virtual_host(f"{service.hostname}:{view.port}", domains, found, config.spec)
     return fragment(host, [config.origin, service.origin, *_origins(targets)])
 
 
@@ -129,7 +128,8 @@ def _virtual_host_of(
     hostname: str, config: Config[VirtualService], view: Viewpoint, targets: tuple[Target, ...], domain: str
 ) -> Fragment:
     found = list(routes(config, view, {target.host: target for target in targets}, domain))
-    return fragment(_virtual_host(f"{hostname}:{view.port}", [hostname], found), [config.origin, *_origins(targets)])
+    host = _virtual_host(f"{hostname}:{view.port}", [hostname], found, config.spec)
+    return fragment(host, [config.origin, *_origins(targets)])
 
 
 def _origins(targets: Iterable[Target]) -> Iterator[Origin]:
@@ -147,8 +147,9 @@ def _domains(service: MeshService, number: int, namespace: str, domain: str) -> 
     return hosts.service_domains(service.hostname, service.namespace, namespace, domain, service.address, pods=headless)
 
 
-def _virtual_host(name: str, domains: list[str], found: list[Route]) -> VirtualHost:
-    return VirtualHost(name=name, domains=domains, routes=found, include_request_attempt_count=True)
+def _virtual_host(name: str, domains: list[str], found: list[Route], rules: VirtualService | None) -> VirtualHost:
+    told = actions.tells_attempts(rules)
+    return VirtualHost(name=name, domains=domains, routes=found, include_request_attempt_count=told)
 
 
 def _rest(memo: Memo, scope: Scope, mesh: MeshConfig) -> Fragment:
@@ -162,11 +163,11 @@ def _other_hosts(mode: str) -> Fragment:
         refused = Route(
             name="block_all", match=RouteMatch(prefix="/"), direct_response=DirectResponseAction(status=502)
         )
-        return fragment(_virtual_host("block_all", ["*"], [refused]), ())
+        return fragment(_virtual_host("block_all", ["*"], [refused], None), ())
     action = RouteAction(cluster=names.PASSTHROUGH_CLUSTER)
     actions.set_timeouts(action, None)
     allowed = Route(name="allow_any", match=RouteMatch(prefix="/"), route=action)
-    return fragment(_virtual_host("allow_any", ["*"], [allowed]), ())
+    return fragment(_virtual_host("allow_any", ["*"], [allowed], None), ())
 
 
 def fragment(host: VirtualHost, origins: Iterable[Origin]) -> Fragment:

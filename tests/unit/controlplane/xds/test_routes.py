@@ -43,6 +43,21 @@ def test_by_default_a_request_that_cannot_have_been_served_is_tried_elsewhere() 
     assert [p.name for p in policy.retry_host_predicate] == ["envoy.retry_host_predicates.previous_hosts"]
 
 
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ([], False),
+        ([{"route": [to()]}], False),
+        ([{"route": [to()], "match": [{"uri": {"exact": "/a"}}], "retries": {"attempts": 3}}, {"route": [to()]}], True),
+    ],
+    ids=["no rule", "a rule without retries", "one rule with retries"],
+)
+def test_a_request_tells_its_attempt_where_a_rule_asks_for_retries(rules: list[dict[str, Any]], told: bool) -> None:
+    cluster = bookinfo().istio(reviews(*rules)) if rules else bookinfo()
+    host = hosts_of(resources(cluster), "9080")[f"{REVIEWS}:9080"]
+    assert host.include_request_attempt_count is told
+
+
 def test_a_host_is_known_by_all_its_names() -> None:
     found = hosts_of(resources(bookinfo()), "9080")[f"{REVIEWS}:9080"]
     assert {REVIEWS, "reviews", "reviews.default", "reviews.default.svc"} <= set(found.domains)
