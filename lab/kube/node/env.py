@@ -216,7 +216,8 @@ def resource_value(
     if value is None:
         raise ConfigProblem(f"unsupported container resource : {reference.resource}")
     divisor = quantities.parse(str(reference.divisor)) or Decimal(1)
-    return str((value / divisor).to_integral_value(ROUND_CEILING))
+    # As digits: `str` of a Decimal may be 1E+3.
+    return f"{(value / divisor).to_integral_value(ROUND_CEILING):f}"
 
 
 def _quoted(value: str) -> str:

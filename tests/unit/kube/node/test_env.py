@@ -147,13 +147,14 @@ def test_fields_of_the_pod(path: str, value: str) -> None:
     [
         ("limits.cpu", "0", "1"),
         ("limits.cpu", "1m", "500"),
+        ("requests.cpu", "1m", "2000"),
         ("requests.memory", "1Mi", "64"),
         ("limits.memory", "1Gi", "4"),  # not set: the node's
     ],
 )
 def test_resources_of_a_container(resource: str, divisor: str, value: str) -> None:
     env = [{"name": "R", "valueFrom": {"resourceFieldRef": {"resource": resource, "divisor": divisor}}}]
-    resources = {"limits": {"cpu": "500m"}, "requests": {"memory": "64Mi"}}
+    resources = {"limits": {"cpu": "500m"}, "requests": {"cpu": "2", "memory": "64Mi"}}
     assert variables(env, resources=resources)["R"] == value
 
 
