@@ -59,7 +59,7 @@ class Reports:
 
 
 async def run(kind: Kind, probe: Probe, check: Callable[[], Awaitable[Result]], reports: Reports) -> bool:
-    """Probe until cancelled; a startup probe until its first verdict, which is returned."""
+    """Probe until cancelled; a startup probe until its first verdict, a liveness probe until a bad one, which is returned."""
     loop = asyncio.get_running_loop()
     verdict = Verdict(probe, healthy=kind is Kind.LIVENESS)
     if probe.initial_delay_seconds:
@@ -78,7 +78,8 @@ async def run(kind: Kind, probe: Probe, check: Callable[[], Awaitable[Result]], 
                 reports.failed(kind, result.message)
             if verdict.count(result.ok):
                 reports.verdict(kind, result.ok)
-                if kind is Kind.STARTUP:
+                # What failed is about to be restarted: it is not asked again, nor ended a second time.
+                if kind is Kind.STARTUP or (kind is Kind.LIVENESS and not result.ok):
                     return result.ok
         if verdict.healthy:
             try_after = 0.0

@@ -66,6 +66,20 @@ async def test_a_startup_probe_ends_with_its_verdict() -> None:
     assert await probes.run(Kind.STARTUP, probe(), check, Seen().reports())
 
 
+async def test_a_liveness_probe_ends_with_its_bad_verdict() -> None:
+    """The container is about to be restarted: to end it once more would run its hook again."""
+
+    async def check() -> Result:
+        return Result(False, "no")
+
+    seen = Seen()
+    fast = msgspec.structs.replace(probe(failureThreshold=2), period_seconds=0.01)
+    async with asyncio.timeout(5):
+        assert not await probes.run(Kind.LIVENESS, fast, check, seen.reports())
+    assert seen.verdicts == [(Kind.LIVENESS, False)]
+    assert seen.failures == ["no", "no"]
+
+
 async def test_a_hanging_check_fails_at_its_time_limit() -> None:
     async def check() -> Result:
         await asyncio.Event().wait()
