@@ -23,6 +23,7 @@ from lab.kube.node.facts import ContainerFacts, Running, Terminated, Waiting
 from lab.kube.node.hooks import Actions
 from lab.kube.node.images import UnknownImageError
 from lab.kube.node.starting import PodPlace
+from lab.kube.node.tasks import end
 from lab.kube.objects.containers import Container, Probe
 from lab.kube.objects.pods import Pod
 from lab.kube.recording import NORMAL, WARNING
@@ -187,9 +188,7 @@ class ContainerRunner:
         try:
             exit_ = await process.wait()
         finally:
-            checking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await checking
+            await end(checking)
         facts.ready = facts.started = False
         return self._terminated(exit_, began)
 

@@ -23,6 +23,7 @@ from lab.kube.node.context import NodeContext
 from lab.kube.node.publishing import StatusPublisher
 from lab.kube.node.sandbox import Sandbox
 from lab.kube.node.starting import PodPlace
+from lab.kube.node.tasks import end
 from lab.kube.node.volumes import MountProblem, PodVolumes, with_api_access
 from lab.kube.objects.containers import Container
 from lab.kube.objects.meta import now, timestamp
@@ -142,9 +143,7 @@ class PodWorker:
             await self._ending.wait()
             await self._forget()
         finally:
-            publishing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await publishing
+            await end(publishing)
 
     async def _live(self) -> None:
         """From the binding to the end of the last container."""

@@ -458,6 +458,24 @@ def test_pods_come_back_after_the_node_was_off(node: Node, pod: Callable[..., Ob
     }
 
 
+def test_a_container_that_had_failed_before_does_not_hold_up_the_nodes_return(
+    node: Node, pod: Callable[..., Object]
+) -> None:
+    """Its own pause before a third start is not the node's: all pods would be said to run that long, and none would."""
+    script = f"test -e /work/failed || {{ touch /work/failed; exit 1; }}; {IDLE}"
+    fields = {
+        "readinessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 3600},
+        "volumeMounts": [{"name": "work", "mountPath": "/work"}],
+    }
+    volumes = [{"name": "work", "emptyDir": {}}]
+    main = container("main", "sh", "-c", script, **fields)
+    pod(pod_object("failed", main, volumes=volumes), lambda p: restarted(1)(p) and ready(p))
+    states: list[Object] = []
+    node.kill_runtime()
+    node.wait("failed", lambda p: states.append(status_of(p)["state"]) or (restarted(2)(p) and ready(p)))
+    assert "CrashLoopBackOff" not in str(states)
+
+
 def test_a_dead_runtimes_containers_are_reaped(node: Node, pod: Callable[..., Object]) -> None:
     pod(pod_object("orphan", container("main", "sh", "-c", IDLE)))
     node.kill_runtime()
