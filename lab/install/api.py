@@ -74,7 +74,6 @@ class Api:
         try:
             return self._get(path, timeout)
         except RequestError as error:
-            self.close()
             # A kept connection may have been closed by the server in the meantime, which is no failure.
             if error.code or not kept:
                 raise
@@ -106,12 +105,14 @@ class Api:
     def _get(self, path: str, timeout: float) -> Any:
         connection = self._connection or self._open(timeout)
         self._connection = connection
-        if connection.sock is not None:
-            connection.sock.settimeout(timeout)
         try:
+            if connection.sock is not None:
+                connection.sock.settimeout(timeout)
             with self._request(connection, path) as response:
                 return json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
+            # A failed TLS handshake leaves a socket in it that is no longer one.
+            self.close()
             raise RequestError(0, f"{self._access.host}:{self._access.port} does not answer: {error}") from error
 
     def _open(self, timeout: float) -> http.client.HTTPSConnection:

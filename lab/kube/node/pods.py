@@ -7,7 +7,6 @@ Deletion may come at any moment; whatever is under way then sees it and stops.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 from datetime import UTC, datetime
 from functools import partial

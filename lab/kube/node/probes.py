@@ -59,7 +59,7 @@ class Reports:
 
 
 async def run(kind: Kind, probe: Probe, check: Callable[[], Awaitable[Result]], reports: Reports) -> bool:
-    """Probe until cancelled; a startup probe until its first verdict, a liveness probe until a bad one, which is returned."""
+    """Probe until cancelled; a startup probe until its first verdict, a liveness probe until a bad one; gives it."""
     loop = asyncio.get_running_loop()
     verdict = Verdict(probe, healthy=kind is Kind.LIVENESS)
     if probe.initial_delay_seconds:

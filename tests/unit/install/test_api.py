@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -48,6 +49,29 @@ def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
     with Api(kubeconfig) as api, pytest.raises(RequestError, match=f"127.0.0.1:{port} does not answer") as failure:
         api.get("/a")
     assert failure.value.code == 0
+
+
+def test_a_server_that_dies_while_it_is_asked_is_told_each_time(tmp_path: Path) -> None:
+    """As a lab's does that is killed: connections are accepted, and closed in the middle of TLS's handshake."""
+    with contextlib.ExitStack() as living:
+        server, kubeconfig = living.enter_context(serve(tmp_path, lambda _: {}))
+        with Api(kubeconfig) as api:
+            api.get("/a")
+            assert api._connection is not None
+            api._connection.sock.shutdown(socket.SHUT_RDWR)
+            port = server.port
+            living.close()
+            with socket.create_server(("127.0.0.1", port)) as dying:
+                threading.Thread(target=hang_up, args=(dying,), daemon=True).start()
+                for _ in range(3):
+                    with pytest.raises(RequestError, match="does not answer"):
+                        api.get("/a")
+
+
+def hang_up(listening: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            listening.accept()[0].close()
 
 
 def test_a_foreign_server_is_not_trusted(tmp_path: Path) -> None:
