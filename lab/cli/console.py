@@ -41,19 +41,7 @@ def progress(title: str, *, quiet: bool = False) -> Iterator[Report]:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns under their headings."""
-    if not sys.stdout.isatty():
-        widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
-        for row in (header, *rows):
-            say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-        return
-
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    shown = Table(*header, box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        shown.add_row(*(escape(cell) for cell in row))
-    Console().print(shown)
+    """Columns under their headings, as kubectl prints them: what is too wide runs on, since names are to be copied."""
+    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

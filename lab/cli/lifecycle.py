@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -25,6 +27,8 @@ _GONE = {
     "existing": "what it had made in the cluster is removed",
 }
 """What is said of a lab that was taken down, by the kind of its cluster."""
+_SPECIAL = re.compile(r'[\\"$`]')  # to a shell, between double quotes
+_ENDED = "`mesh-lab logs` shows its last words. What it had stored is kept: `mesh-lab up` goes on from there."
 
 
 def up(lab: Lab, *, keep: bool, quiet: bool = False) -> None:
@@ -96,6 +100,7 @@ def _take_off(lab: Lab, report: Report) -> None:
 def _abandoned(lab: Lab, cluster: Cluster, error: BaseException, report: Report, *, end: bool) -> BaseException:
     """End what was started, and say so in what is raised; what could not be ended, too."""
     state = "the lab is still up: `mesh-lab down` ends it"
+    ended = not cluster.status().running
     if end:
         try:
             _take_off(lab, report)
@@ -105,6 +110,10 @@ def _abandoned(lab: Lab, cluster: Cluster, error: BaseException, report: Report,
             state = f"and taking it down failed: {trouble.message}\n{trouble.hint}"
     if isinstance(error, KeyboardInterrupt):
         return LabError(f"interrupted; {state}")
+    if isinstance(error, LabError) and ended:
+        # What failed did so because nobody was left to ask; its own words, a line for each question, hide that.
+        first = error.message.splitlines()[0].rstrip(":")
+        return LabError(f"the lab has ended while it was being brought up ({first})", hint=_ENDED)
     if isinstance(error, LabError):
         retained = "; `mesh-lab up --keep` leaves it up, to look at" if end else ""
         return LabError(error.message, hint="\n".join(filter(None, (error.hint, f"{state}{retained}."))))
@@ -130,21 +139,19 @@ def _show(lab: Lab, status: ClusterStatus, installed: Installed, seconds: float)
     say()
     table(("NAMESPACE", "POD", "READY", "STATUS", "ADDRESS"), [_row(pod) for pod in installed.pods])
     ports = status.ports
-    kubeconfig = _relative(lab.kubeconfig)
+    kubeconfig, programs = _relative(lab.kubeconfig), _relative(Path(program()).parent, ":$PATH")
     gateway = f"http://127.0.0.1:{ports.get('http')}"
     say()
     say(f"The lab {lab.name!r} is up after {seconds:.1f} s; {installed.mesh.in_sync} proxies are in sync. Try next:")
-    say(f"  export KUBECONFIG={kubeconfig} PATH={_relative(Path(program()).parent)}:$PATH")
+    say(f"  export KUBECONFIG={kubeconfig} PATH={programs}")
     say("  kubectl get pods -A -o wide")
     place = "" if lab.settings.cluster != "existing" else f" -n {lab.settings.existing.namespace}"
     if not ports:
         gateway = "http://127.0.0.1:8080"
         say(f"  kubectl{place} port-forward service/istio-ingressgateway 8080:80 &")
     say(f"  curl -s {gateway}/productpage | grep -o '<title>.*</title>'")
-    say(
-        f"  kubectl{place} apply -f manifests/scenarios/canary-90-10.yaml"
-        f" && mesh-lab wait{place} virtualservice/reviews"
-    )
+    say(f"  kubectl{place} apply -f manifests/scenarios/canary-90-10.yaml")
+    say(f"  mesh-lab wait{place} virtualservice/reviews")
     say("  mesh-lab status; mesh-lab load; mesh-lab down")
 
 
@@ -156,9 +163,13 @@ def _row(pod: Object) -> tuple[str, ...]:
     return (*state, status.get("podIP", "-"))
 
 
-def _relative(path: Path) -> str:
-    """`$PWD/...` for what lies below the current directory: short, and right wherever the line is pasted from here."""
-    try:
-        return f"$PWD/{path.relative_to(Path.cwd())}"
-    except ValueError:
-        return str(path)
+def _relative(path: Path, more: str = "") -> str:
+    """`$PWD/...` for what lies below the current directory: short, and right wherever the line is pasted from here.
+
+    `more` follows it. Quoted where a shell would take the path apart.
+    """
+    here = Path.cwd()
+    below = here != here.parent and path.is_relative_to(here)
+    name = _SPECIAL.sub(r"\\\g<0>", str(path.relative_to(here) if below else path))
+    text = f"{'$PWD/' if below else ''}{name}{more}"
+    return text if shlex.quote(str(path)) == str(path) else f'"{text}"'

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lab.cli import lifecycle, status
+from lab.cli import console, lifecycle, status
 from lab.clusters.base import ClusterStatus, Report
 from lab.errors import LabError
 from lab.install.bringup import Installed
@@ -92,6 +92,59 @@ def test_up_ends_with_a_table_and_what_to_try_next(
     assert "curl -s http://127.0.0.1:8080/productpage" in out
     assert f"export KUBECONFIG={lab.kubeconfig}" in out
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    ("folder", "here", "line"),
+    [
+        ("plain", True, "export KUBECONFIG=$PWD/.lab/kubeconfig "),
+        ("with space", True, 'export KUBECONFIG="$PWD/.lab/kubeconfig" '),
+        ("with space", False, 'export KUBECONFIG="{}/with space/.lab/kubeconfig" '),
+        ("5$ each", False, 'export KUBECONFIG="{}/5\\$ each/.lab/kubeconfig" '),
+    ],
+)
+def test_what_to_try_next_can_be_pasted_into_a_shell(
+    tmp_path: Path,
+    cluster: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    folder: str,
+    here: bool,
+    line: str,
+) -> None:
+    place = tmp_path / folder
+    place.mkdir()
+    monkeypatch.chdir(place if here else "/")
+    installs(monkeypatch, good)
+    lifecycle.up(Lab(Settings(), place), keep=False)
+    out = capsys.readouterr().out
+    assert line.format(tmp_path) in out
+    assert all(len(each) <= 80 for each in out.splitlines() if "KUBECONFIG" not in each)
+
+
+def test_a_terminal_gets_whole_names_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are there to be copied: on a narrow terminal a line runs on and no name is cut."""
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    console.table(("NAMESPACE", "POD"), [("istio-system", "istio-ingressgateway-9675b78ff-6s2fr")])
+    assert "istio-system  istio-ingressgateway-9675b78ff-6s2fr\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_lab_that_is_killed_meanwhile_is_told_as_that(
+    lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, fresh: bool
+) -> None:
+    def killed() -> Installed:
+        cluster.running = False
+        raise LabError("`kubectl apply -f ...` failed:\nconnection refused\nconnection refused")
+
+    cluster.running = not fresh
+    installs(monkeypatch, killed)
+    with pytest.raises(LabError, match="the lab has ended while it was being brought up") as failure:
+        lifecycle.up(lab, keep=False)
+    assert "connection refused" not in failure.value.message
+    assert "mesh-lab logs" in failure.value.hint
+    assert "still up" not in failure.value.hint
 
 
 def fail() -> Installed:
