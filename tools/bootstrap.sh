@@ -9,6 +9,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# Containers run as users of their own, who have to read the lab, whatever the umask keeps from others.
+umask 022
+
 PYTHON=${PYTHON:-python3}
 VENV=.venv
 STAMP=$VENV/.installed
@@ -107,5 +110,11 @@ install_python_packages() {
     fingerprint >"$STAMP"
 }
 
+# A checkout that was made with a strict umask. Where it is not ours to change, `mesh-lab doctor` says what is missing.
+open_to_containers() {
+    if [ -n "$(find lab ! -perm -004 -print -quit)" ]; then chmod -R go+rX lab || true; fi
+}
+
+open_to_containers
 install_system_packages
 install_python_packages

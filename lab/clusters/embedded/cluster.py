@@ -211,7 +211,7 @@ class EmbeddedCluster:
             "stop_timeout_s": settings.timeouts.stop,
             "kube": {
                 "rootless": user_namespace,
-                "read_only_dirs": sorted({sys.prefix, sys.base_prefix, source}),
+                "read_only_dirs": namespaces.shared_directories(),
                 "images": settings.images,
                 "host_ports": gateway + services,
             },

@@ -286,6 +286,9 @@ def main(arguments: list[str]) -> int:
     """Read the specification, run the lab, report what prevents it."""
     spec_fd, report_fd = int(arguments[2]), int(arguments[4])
     os.chdir("/")
+    # What the lab makes for containers they must be able to read, whatever the user's umask keeps from others; the
+    # state directory itself is closed to them.
+    os.umask(0o022)
     reporter = Reporter(report_fd)
     with os.fdopen(spec_fd) as document:
         spec = json.load(document)

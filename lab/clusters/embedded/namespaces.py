@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import shutil
-from collections.abc import Mapping
+import stat
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import lab as package
 
 CAP_NET_ADMIN = 12
 CAP_SYS_ADMIN = 21
@@ -24,6 +30,7 @@ PACKAGES = {
 _ROOTLESS_PROGRAMS = ("newuidmap", "newgidmap")
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _NEEDED_SUBORDINATE_IDS = 65536
+_FIRST_SUBORDINATE_ID = 100000
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,46 @@ def obstacles(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -
         found.append(Obstacle(f"missing programs: {', '.join(missing)}", install_command(missing)))
     if user_namespace:
         found += [o for o in (_forbidden(root), _subordinate_ids(root)) if o]
+    if closed := _closed(_samples()):
+        found.append(
+            Obstacle(
+                f"containers run as users of their own, which may not read {', '.join(closed)}",
+                f"chmod -R go+rX {' '.join(shlex.quote(place) for place in closed)}",
+            )
+        )
     return found
+
+
+def shared_directories() -> list[str]:
+    """What containers see of the lab: its Python, its virtual environment, its package; not the checkout around it.
+
+    The checkout has the lab's keys and its kubeconfig in it.
+    """
+    return sorted(_samples())
+
+
+def _samples() -> dict[str, tuple[str, ...]]:
+    """For each of the shared directories some files that a strict umask would have closed with all the others."""
+    own = str(Path(package.__file__).parent)
+    return {
+        sys.base_prefix: (os.path.realpath(sys.executable), sysconfig.get_path("stdlib"), os.__file__),
+        sys.prefix: (f"{sys.prefix}/bin", sysconfig.get_path("purelib"), sysconfig.get_path("purelib") + "/msgspec"),
+        own: (package.__file__, f"{own}/kube", f"{own}/kube/main.py"),
+    }
+
+
+def _closed(samples: Mapping[str, Iterable[str]]) -> list[str]:
+    """The directories that others than their owner cannot read, or not all of whose samples."""
+
+    def is_closed(path: str) -> bool:
+        try:
+            mode = Path(path).stat().st_mode
+        except OSError:
+            return False  # laid out differently, then
+        wanted = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(mode) else 0)
+        return mode & wanted != wanted
+
+    return [place for place, files in samples.items() if any(map(is_closed, (place, *files)))]
 
 
 _SWITCHES = (
@@ -129,14 +175,28 @@ def _subordinate_ids(root: Path) -> Obstacle | None:
     except KeyError:
         user = str(uid)
     for file in ("etc/subuid", "etc/subgid"):
-        rows = [line.split(":") for line in _text(root / file).splitlines() if line.count(":") == 2]
-        ranges = [int(row[2]) for row in rows if row[0] in (user, str(uid)) and row[2].isdigit()]
+        ranges = [int(count) for owner, _, count in _ranges(root / file) if owner in (user, str(uid))]
         if max(ranges, default=0) < _NEEDED_SUBORDINATE_IDS:
+            free = _free_range(root)
             return Obstacle(
                 f"{user} has no range of {_NEEDED_SUBORDINATE_IDS} subordinate ids in /{file}",
-                f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}",
+                f"sudo usermod --add-subuids {free} --add-subgids {free} {user}",
             )
     return None
+
+
+def _ranges(file: Path) -> list[tuple[str, int, int]]:
+    """Owner, first id and count of each line."""
+    rows = [line.split(":") for line in _text(file).splitlines() if line.count(":") == 2]
+    return [(owner, int(first), int(count)) for owner, first, count in rows if first.isdigit() and count.isdigit()]
+
+
+def _free_range(root: Path) -> str:
+    """A range that is nobody's yet: of two users with the same ids, each could read what the other's pods write."""
+    taken = [row for file in ("etc/subuid", "etc/subgid") for row in _ranges(root / file)]
+    start = max((first + count for _, first, count in taken), default=_FIRST_SUBORDINATE_ID)
+    start = max(start, _FIRST_SUBORDINATE_ID)
+    return f"{start}-{start + _NEEDED_SUBORDINATE_IDS - 1}"
 
 
 def _effective_capabilities() -> int:

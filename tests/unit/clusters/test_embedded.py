@@ -125,6 +125,16 @@ def test_the_kube_process_gets_its_configuration_and_sockets(make: Make, tmp_pat
         assert get(port).startswith(b"HTTP/1.1 200"), port
 
 
+def test_what_it_makes_for_containers_is_theirs_to_read(make: Make, tmp_path: Path) -> None:
+    strict = os.umask(0o077)
+    try:
+        make().up(ignore)
+    finally:
+        os.umask(strict)
+    assert (tmp_path / ".lab" / "config.json").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / ".lab").stat().st_mode & 0o777 == 0o700
+
+
 def test_its_network_is_not_the_hosts(make: Make) -> None:
     before = Path("/proc/net/dev").read_text()
     mounts = Path("/proc/self/mountinfo").read_text()

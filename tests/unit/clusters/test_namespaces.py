@@ -71,6 +71,36 @@ def test_a_range_may_be_given_by_number(tmp_path: Path, ordinary: str) -> None:
     assert told(tmp_path, ordinary, etc__subuid=by_number, etc__subgid=by_number) == []
 
 
+def test_a_range_that_is_nobodys_is_proposed(tmp_path: Path, ordinary: str) -> None:
+    others = "ann:100000:65536\nbob:165536:65536\n"
+    (obstacle,) = told(tmp_path, ordinary, etc__subuid=others, etc__subgid="ann:100000:65536\nbob:200000:65536\n")
+    assert f"--add-subuids 265536-331071 --add-subgids 265536-331071 {ordinary}" in obstacle.remedy
+
+
+@pytest.mark.parametrize("closed", ["lab", "lab/main.py"])
+def test_what_containers_may_not_read_is_named(
+    tmp_path: Path, ordinary: str, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    """As after a `git clone` with umask 077: they run as other users, and none of them would start."""
+    place = tmp_path / "my lab" / "lab"
+    place.mkdir(parents=True)
+    (place / "main.py").touch(mode=0o644)
+    samples = {str(place): (f"{place}/main.py", f"{place}/not-there")}
+    monkeypatch.setattr(namespaces, "_samples", lambda: samples)
+    assert told(tmp_path, ordinary) == []
+    (tmp_path / "my lab" / closed).chmod(0o700)
+    (obstacle,) = told(tmp_path, ordinary)
+    assert f"which may not read {place}" in obstacle.what
+    assert obstacle.remedy == f"chmod -R go+rX '{place}'"
+
+
+def test_containers_see_the_package_and_not_the_checkout_around_it() -> None:
+    checkout = Path(namespaces.__file__).parents[3]
+    shared = [Path(each) for each in namespaces.shared_directories()]
+    assert checkout / "lab" in shared
+    assert not any(checkout.is_relative_to(each) for each in shared if each != Path("/usr"))
+
+
 def test_missing_programs_are_named_with_the_command_that_installs_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
