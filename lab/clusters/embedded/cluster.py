@@ -23,7 +23,7 @@ import msgspec
 
 import lab as package
 from lab.clusters.base import ClusterStatus, Report
-from lab.clusters.embedded import host, namespaces, record
+from lab.clusters.embedded import host, namespaces, ports, record
 from lab.errors import LabError
 from lab.settings import Lab
 
@@ -167,7 +167,7 @@ class EmbeddedCluster:
             os.lseek(spec, 0, os.SEEK_SET)
             for descriptor in (spec, report_fd):
                 os.set_inheritable(descriptor, True)
-            module = ["-m", "lab.clusters.embedded.host", self._lab.name]
+            module = ["-m", ports.HOST_MODULE, self._lab.name]
             return os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-S", *module, "--spec-fd", str(spec), "--report-fd", str(report_fd)],

@@ -254,13 +254,13 @@ class Host:
         port, host = message.get("port"), str(message.get("host", "127.0.0.1"))
         try:
             if not isinstance(port, int) or not 0 <= port <= 65535 or not host.startswith("127."):
-                reply: dict[str, object] = {"ok": False, "error": f"cannot listen on {host}:{port}", "holder": ""}
+                reply: dict[str, object] = {"ok": False, "error": f"cannot listen on {host}:{port}"}
                 socket.send_fds(control, [json.dumps(reply).encode()], [])
                 return
             listening = self._bound.pop(port, None) or ports.bind(host, port)
             ports.listen(listening)
         except ports.PortTakenError as error:
-            reply = {"ok": False, "error": str(error), "holder": error.holder}
+            reply = {"ok": False, "error": str(error)}
             control.send(json.dumps(reply).encode())
             return
         with listening:

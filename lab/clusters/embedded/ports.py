@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import socket
 
+from lab.clusters.embedded import record
+
+HOST_MODULE = "lab.clusters.embedded.host"
 _LISTENING = "0A"
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 
@@ -54,15 +58,37 @@ def taken(port: int, error: OSError) -> PortTakenError:
 
 
 def holder(port: int) -> str:
-    """`COMMAND (pid N)` of who listens on `port`; without the right to look, the user's id; empty when nobody does."""
+    """`COMMAND (pid N)` of who listens on `port`, or which lab; without the right to look, the user; empty when nobody
+    does."""
     inodes = dict(_listeners(port))
     if not inodes:
         return ""
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         if any(link in wanted for link in _descriptors(pid)):
-            return f"{_command(pid)} (pid {pid})"
-    return f"a process of the user with uid {next(iter(inodes.values()))}"
+            return _lab(pid) or f"{_command(pid)} (pid {pid})"
+    return f"a process of {_user(int(next(iter(inodes.values()))))}"
+
+
+def _lab(pid: str) -> str:
+    """The lab that a process belongs to: its sockets are in several processes, of which none has a telling name."""
+    while pid not in ("0", "1", ""):
+        words = _words(pid)
+        if HOST_MODULE in words[:-1]:
+            name = words[words.index(HOST_MODULE) + 1]
+            locks = [link for link in _descriptors(pid) if link.endswith("/lock")]
+            place = f" in {os.path.dirname(locks[0])}" if locks else ""
+            return f"the lab {name!r}{place} (first process {pid})"
+        fields = record.stat(int(pid))
+        pid = fields[1] if fields else ""
+    return ""
+
+
+def _user(uid: int) -> str:
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except KeyError:
+        return f"the user with uid {uid}"
 
 
 def _listeners(port: int) -> list[tuple[str, str]]:
@@ -92,13 +118,17 @@ def _descriptors(pid: str) -> list[str]:
 
 
 def _command(pid: str) -> str:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().rstrip(b"\0").split(b"\0")
-    except OSError:
-        words = []
+    words = _words(pid)
     if not words or not words[0]:
         return "a process"
-    program, *arguments = (word.decode("utf-8", "replace") for word in words)
-    text = " ".join((os.path.basename(program), *arguments))
+    # A program may be given whole scripts as arguments; this is to be one line.
+    text = " ".join(" ".join((os.path.basename(words[0]), *words[1:])).split())
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _words(pid: str) -> list[str]:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().rstrip(b"\0").decode("utf-8", "replace").split("\0")
+    except OSError:
+        return []

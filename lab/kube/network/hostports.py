@@ -159,7 +159,7 @@ class HostPorts:
         try:
             sock = await self._host.listen(HOST, wish.host_port)
         except HostSocketError as error:
-            return f"{error} (held by {error.holder})" if error.holder else str(error)
+            return str(error)
         self._owners[wish.host_port] = name
         await self._relaying.serve(str(wish.host_port), sock, self._backends(name, wish))
         return ""

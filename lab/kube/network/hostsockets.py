@@ -19,11 +19,7 @@ TIME_LIMIT = 10.0
 
 
 class HostSocketError(Exception):
-    """The host process did not give a socket. `holder` names who has the port, when that could be found out."""
-
-    def __init__(self, message: str, holder: str = "") -> None:
-        super().__init__(message)
-        self.holder = holder
+    """The host process did not give a socket; the message says why, and who has the port as far as that is known."""
 
 
 class HostSockets:
@@ -106,7 +102,7 @@ class HostSockets:
             waiting.set_result(listener)
         else:
             error = str(answer.get("error") or "the host process sent no socket")
-            waiting.set_exception(HostSocketError(error, str(answer.get("holder") or "")))
+            waiting.set_exception(HostSocketError(error))
 
     def _fail(self, why: str) -> None:
         self._gone = True

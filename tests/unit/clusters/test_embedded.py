@@ -259,6 +259,19 @@ def test_a_taken_port_names_its_holder(make: Make, label: str) -> None:
     assert standins(cluster) == set()
 
 
+def test_a_port_that_another_lab_has_names_that_lab(make: Make, tmp_path: Path) -> None:
+    """Its sockets are in `unshare` and in a Python, which nobody would recognise."""
+    other = make(name="other")
+    other.up(ignore)
+    status = other.status()
+    for label in ("api", "http"):
+        port = status.ports[label]
+        with pytest.raises(LabError) as failure:
+            make(ports=Ports(**({"api": 0, "http": 0, "https": 0} | {label: port}))).up(ignore)
+        place = f"the lab 'other' in {tmp_path}/.lab-other (first process {status.pid})"
+        assert failure.value.message == f"port {port} is in use: {place} listens on it"
+
+
 def test_two_labs_run_side_by_side(make: Make, tmp_path: Path) -> None:
     one, two = make(), make(name="two")
     assert one.up(ignore)

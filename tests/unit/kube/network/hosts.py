@@ -42,7 +42,7 @@ class Host:
         try:
             listener = socket.create_server((request["host"], request["port"]))
         except OSError:
-            refusal = {"ok": False, "error": f"port {request['port']} is taken", "holder": "nginx (pid 12)"}
+            refusal = {"ok": False, "error": f"port {request['port']} is in use: nginx (pid 12) listens on it"}
             self._socket.send(json.dumps(refusal).encode())
             return
         with listener:
