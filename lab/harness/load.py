@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -34,6 +36,8 @@ MARK = "MESH-LAB "
 START_SECONDS, END_SECONDS = 30.0, 30.0
 UI_PORT = 8089
 ADDRESS_SECONDS = 5.0
+RATE_SECONDS = 3.0
+"""So long Locust has no current rate, which is of the seconds before the last two."""
 
 
 class LoadFailed(Exception):  # noqa: N818 - what became of a run
@@ -83,8 +87,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.kubeconfig:
         parser.error("which cluster? give --kubeconfig, or set KUBECONFIG")
-    if options.users < 1 or options.duration <= 0 or options.workers < 1:
-        parser.error("--users, --duration and --workers must be at least 1")
     settings = _settings(options)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -100,14 +102,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(mesh: Mesh, settings: Settings, reports: Path) -> int:
     """Deploy, follow, fetch, judge; remove what was made, whatever happens."""
+    if not settings.ui:
+        prepare(reports)
     try:
         remove(mesh)
         deploy(mesh, settings)
         if settings.ui:
             return show_page(mesh)
         summary = follow(mesh, settings)
-        fetch(mesh, reports)
-        (reports / "load.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        try:
+            fetch(mesh, reports)
+            (reports / "load.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise LoadFailed(f"cannot write to {error.filename or reports}: {error.strerror}") from error
         print_summary(summary, reports)
         return int(bool(summary["broken_limits"]))
     finally:
@@ -192,9 +199,22 @@ def _log(mesh: Mesh, limit: float) -> Iterator[str]:
             return
 
 
+def prepare(reports: Path) -> None:
+    """Make the directory of the reports; a run that could not be reported is not begun.
+
+    Raises:
+        LoadFailed: nothing can be written there.
+    """
+    try:
+        reports.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=reports):
+            pass
+    except OSError as error:
+        raise LoadFailed(f"cannot write to {reports}: {error.strerror}; --reports DIR puts them elsewhere") from error
+
+
 def fetch(mesh: Mesh, reports: Path) -> None:
     """Copy what locust wrote into `reports`."""
-    reports.mkdir(parents=True, exist_ok=True)
     master = _master(mesh)
     for name in REPORTS:
         try:
@@ -246,7 +266,9 @@ def _addresses(services: Items) -> list[str]:
 
 def print_progress(figures: Mapping[str, Any]) -> None:
     """One line a second."""
-    rate, p50, p99 = figures["current_requests_per_second"], figures["p50_ms"], figures["p99_ms"]
+    young = figures["seconds"] < RATE_SECONDS
+    rate = figures["requests_per_second" if young else "current_requests_per_second"]
+    p50, p99 = figures["p50_ms"], figures["p99_ms"]
     latency = f"p50 {p50:.0f} ms  p99 {p99:.0f} ms  {figures['failures']} errors"
     say(f"{figures['seconds']:6.0f} s  {figures['users']:4} users  {rate:8.1f} requests/s  {latency}")
 
@@ -296,6 +318,37 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
 
 
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    if not 0 < (number := _number(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def _ratio(text: str) -> float:
+    if not 0 <= (number := _number(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _url(text: str) -> str:
+    if not re.match(r"https?://[^/]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an http:// or https:// URL")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mesh-lab load", description="Puts load on Bookinfo through the ingress gateway."
@@ -303,18 +356,18 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--kubeconfig", default=os.environ.get("KUBECONFIG"), metavar="FILE", help="the cluster (default: $KUBECONFIG)")
     add("--shape", choices=SHAPES, default="steady", help="how the users come (default: steady)")
-    add("--users", type=int, default=50, metavar="N", help="at the peak (default 50)")
-    add("--spawn-rate", type=float, metavar="R", help="users that may start in a second (default: all)")
-    add("--duration", type=float, default=30.0, metavar="S", help="in seconds (default 30)")
-    add("--workers", type=int, default=1, metavar="N", help="locust's workers (default 1)")
-    add("--target", default=TARGET, metavar="URL", help=f"default {TARGET}")
-    add("--max-p99-ms", type=float, metavar="MS", help="fail when the 99th percentile is above")
+    add("--users", type=_count, default=50, metavar="N", help="at the peak (default 50)")
+    add("--spawn-rate", type=_positive, metavar="R", help="users that may start in a second (default: all)")
+    add("--duration", type=_positive, default=30.0, metavar="S", help="in seconds (default 30)")
+    add("--workers", type=_count, default=1, metavar="N", help="locust's workers (default 1)")
+    add("--target", type=_url, default=TARGET, metavar="URL", help=f"default {TARGET}")
+    add("--max-p99-ms", type=_positive, metavar="MS", help="fail when the 99th percentile is above")
     add(
         "--max-error-ratio",
-        type=float,
+        type=_ratio,
         default=0.0,
         metavar="X",
-        help="fail when more requests fail (default 0: none may)",
+        help="fail when more requests fail, 0 to 1 (default 0: none may)",
     )
     add("--reports", default="reports", metavar="DIR", help="where CSV, HTML and JSON go (default: reports)")
     add("--ui", action="store_true", help="open Locust's page on the host instead")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,71 @@ def test_wrong_usage_exits_with_2(
     assert "error:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--users=0",
+        "--users=1.5",
+        "--workers=0",
+        "--duration=0",
+        "--duration=inf",
+        "--duration=soon",
+        "--spawn-rate=0",
+        "--spawn-rate=-1",
+        "--max-p99-ms=0",
+        "--max-p99-ms=nan",
+        "--max-error-ratio=1.5",
+        "--max-error-ratio=-0.1",
+        "--target=istio-ingressgateway",
+    ],
+)
+def test_an_impossible_value_is_refused_by_the_name_of_its_option(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["--kubeconfig", "x", option])
+    assert raised.value.code == 2
+    name, _, value = option.partition("=")
+    assert f"error: argument {name}: '{value}' is not" in capsys.readouterr().err
+
+
+def test_reports_that_cannot_be_written_are_told_before_the_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no(*_: object) -> None:
+        raise AssertionError("it has begun")
+
+    monkeypatch.setattr(load, "remove", no)
+    (tmp_path / "file").touch()
+    with pytest.raises(load.LoadFailed, match=f"cannot write to {tmp_path}/file/reports: Not a directory"):
+        load.run(Unreachable(), SETTINGS, tmp_path / "file" / "reports")  # type: ignore[arg-type]
+
+
+def test_a_disk_that_is_full_at_the_end_is_told_and_what_was_made_is_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(load, "remove", lambda _: done.append("remove"))
+    monkeypatch.setattr(load, "deploy", lambda *_: done.append("deploy"))
+    monkeypatch.setattr(load, "follow", lambda *_: {})
+
+    def fetch(_mesh: object, reports: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(reports / "load.html"))
+
+    monkeypatch.setattr(load, "fetch", fetch)
+    with pytest.raises(load.LoadFailed, match=f"cannot write to {tmp_path}/load.html: No space left on device"):
+        load.run(Unreachable(), SETTINGS, tmp_path)  # type: ignore[arg-type]
+    assert done == ["remove", "deploy", "remove"]
+
+
+def test_a_young_run_shows_its_mean_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    """Locust's current rate is of the seconds before the last two, of which there are none yet."""
+    figures = {"users": 5, "failures": 0, "p50_ms": 5, "p99_ms": 9, "requests_per_second": 80.0}
+    for seconds, current in ((1.0, 0.0), (9.0, 99.0)):
+        load.print_progress(figures | {"seconds": seconds, "current_requests_per_second": current})
+    assert [line.split()[4] for line in capsys.readouterr().out.splitlines()] == ["80.0", "99.0"]
+
+
 def test_a_missing_kubeconfig_is_a_clear_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["--kubeconfig", str(tmp_path / "none")]) == 1
     assert f"cannot read the kubeconfig {tmp_path}/none" in capsys.readouterr().err
@@ -61,7 +127,7 @@ class Unreachable:
     """An API that answers nothing, but counts what was asked to be removed."""
 
 
-def test_what_was_made_is_removed_when_the_run_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_made_is_removed_when_the_run_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     done: list[str] = []
     monkeypatch.setattr(load, "remove", lambda _: done.append("remove"))
     monkeypatch.setattr(load, "deploy", lambda *_: done.append("deploy"))
@@ -71,5 +137,5 @@ def test_what_was_made_is_removed_when_the_run_fails(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(load, "follow", fail)
     with pytest.raises(load.LoadFailed):
-        load.run(Unreachable(), SETTINGS, Path("reports"))  # type: ignore[arg-type]
+        load.run(Unreachable(), SETTINGS, tmp_path)  # type: ignore[arg-type]
     assert done == ["remove", "deploy", "remove"]
