@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import time
+from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +24,8 @@ NORMAL = "Normal"
 WARNING = "Warning"
 WAITING_LIMIT = 1000
 MESSAGE_LIMIT = 1024
+KNOWN_LIMIT = 4096
+"""Events that are known again when they repeat; of one that is not, there will be two."""
 
 
 class Recorder:
@@ -31,6 +35,8 @@ class Recorder:
         self._registry = registry
         self._component = component
         self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(WAITING_LIMIT)
+        self._names: OrderedDict[bytes, str] = OrderedDict()
+        self._last = 0
 
     def record(self, about: dict[str, Any], kind: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Note that something happened to the stored object `about`; `kind` is `Normal` or `Warning`."""
@@ -69,13 +75,13 @@ class Recorder:
             "fieldPath": field_path,
         }
         same = "\0".join((metadata["uid"], field_path, self._component, kind, reason, message))
-        digest = hashlib.blake2b(same.encode(), digest_size=8).hexdigest()
+        digest = hashlib.blake2b(same.encode(), digest_size=16).digest()
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{metadata['name'][:230]}.{digest}",
+                "name": self._name(digest, metadata["name"]),
                 "namespace": metadata.get("namespace") or "default",
             },
             "involvedObject": {key: value for key, value in involved.items() if value},
@@ -89,3 +95,17 @@ class Recorder:
             "reportingComponent": self._component,
             "reportingInstance": "",
         }
+
+    def _name(self, digest: bytes, about: str) -> str:
+        """The name of the event that is as `digest` says: of its time, as a real component names it.
+
+        Times of events are in seconds, and `kubectl describe` shows those of one second in the order of their names.
+        """
+        name = self._names.get(digest)
+        if name is None:
+            self._last = max(self._last + 1, time.time_ns())
+            name = self._names[digest] = f"{about[:230]}.{self._last:016x}"
+            if len(self._names) > KNOWN_LIMIT:
+                self._names.popitem(last=False)
+        self._names.move_to_end(digest)
+        return name

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from lab.kube import recording
 from lab.kube.recording import NORMAL, WARNING, Recorder
 from lab.kube.registry.registry import Registry
@@ -58,3 +60,33 @@ async def test_too_many_events_are_dropped_rather_than_waited_for() -> None:
     for number in range(recording.WAITING_LIMIT + 10):
         recorder.record(about, NORMAL, "Seen", f"number {number}")
     assert registry.list(EVENTS) == []
+
+
+async def test_events_of_one_moment_are_listed_as_they_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their times are in seconds; kubectl shows those of one second in the order of the list, which is by name."""
+    registry = Registry(Store())
+    await registry.bootstrap()
+    about = registry.get(NAMESPACES, "default")
+    recorder = Recorder(registry, "tester")
+    running = asyncio.create_task(recorder.run())
+    monkeypatch.setattr(recording.time, "time_ns", lambda: 1_700_000_000_000_000_000)  # a clock may stand still
+    reasons = ["Scheduled", "Pulled", "Created", "Started"]
+    for reason in [*reasons, "Pulled"]:
+        recorder.record(about, NORMAL, reason, "said")
+    events = await settled(registry, 5)
+    running.cancel()
+    assert [(each["reason"], each["count"]) for each in events] == [(r, 2 if r == "Pulled" else 1) for r in reasons]
+
+
+async def test_what_is_long_past_is_an_event_of_its_own_when_it_happens_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry(Store())
+    await registry.bootstrap()
+    about = registry.get(NAMESPACES, "default")
+    monkeypatch.setattr(recording, "KNOWN_LIMIT", 2)
+    recorder = Recorder(registry, "tester")
+    running = asyncio.create_task(recorder.run())
+    for reason in ("A", "B", "A", "C", "A", "B"):
+        recorder.record(about, NORMAL, reason, "said")
+    events = await settled(registry, 6)
+    running.cancel()
+    assert [(each["reason"], each["count"]) for each in events] == [("A", 3), ("B", 1), ("C", 1), ("B", 1)]
