@@ -11,7 +11,12 @@ from lab.settings import Lab
 def logs(lab: Lab, *, follow: bool, lines: int) -> None:
     """Become `tail`. Raises `LabError` when there is nothing to show."""
     log = lab.state_dir / "lab.log"
-    if not log.is_file():
-        raise LabError(f"there is no {log}", hint="The lab has not been up yet, or was reset: `mesh-lab up`.")
+    try:
+        log.open("rb").close()
+    except FileNotFoundError:
+        hint = "The lab has not been up yet, or was reset: `mesh-lab up`."
+        raise LabError(f"there is no {log}", hint=hint) from None
+    except OSError as error:
+        raise LabError(f"cannot read {log}: {error.strerror}") from error
     options = ["-F"] if follow else []
     os.execvp("tail", ["tail", "-n", str(lines), *options, str(log)])

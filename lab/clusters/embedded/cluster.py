@@ -60,7 +60,11 @@ class EmbeddedCluster:
         return self._state / host.LOG_NAME
 
     def status(self) -> ClusterStatus:
-        """Read from `lab.json`, which is believed only as far as its process is alive."""
+        """Read from `lab.json`, which is believed only as far as its process is alive.
+
+        Raises `LabError` when one may not look: that would be taken for a lab that is down.
+        """
+        self._refuse_foreign()
         found = record.read(str(self._state))
         if found is None or not record.alive(found):
             return ClusterStatus()
@@ -94,6 +98,7 @@ class EmbeddedCluster:
 
     def reset(self, report: Report) -> bool:
         """See `Cluster.reset`. Deletes only a directory that a lab has made."""
+        self._refuse_foreign()
         if not self._state.exists() or set(self._state.iterdir()) == {self._lab.tools_dir}:
             return False
         if not self._is_state():
@@ -108,6 +113,15 @@ class EmbeddedCluster:
             except OSError as error:
                 raise LabError(f"cannot delete {error.filename}: {error.strerror}") from error
         return True
+
+    def _refuse_foreign(self) -> None:
+        if not self._state.is_dir() or os.access(self._state, os.R_OK | os.X_OK):
+            return
+        owner = self._state.stat().st_uid
+        whose = "this user's, and closed" if owner == os.geteuid() else f"that of {ports.user(owner)}"
+        raise LabError(
+            f"the state in {self._state} is {whose}", hint="Work on that lab as that user; `--dir` chooses another."
+        )
 
     def _is_state(self) -> bool:
         return (self._state / host.LOCK_NAME).is_file()

@@ -67,7 +67,7 @@ def holder(port: int) -> str:
     for pid in filter(str.isdigit, os.listdir("/proc")):
         if any(link in wanted for link in _descriptors(pid)):
             return _lab(pid) or f"{_command(pid)} (pid {pid})"
-    return f"a process of {_user(int(next(iter(inodes.values()))))}"
+    return f"a process of {user(int(next(iter(inodes.values()))))}"
 
 
 def _lab(pid: str) -> str:
@@ -84,7 +84,8 @@ def _lab(pid: str) -> str:
     return ""
 
 
-def _user(uid: int) -> str:
+def user(uid: int) -> str:
+    """A user by name and number, as far as there is a name."""
     try:
         return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
     except KeyError:

@@ -90,7 +90,8 @@ def test_a_mistake_in_lab_toml_is_two_lines(tmp_path: Path) -> None:
     outcome = run(tmp_path, "up")
     assert outcome.code == 1
     assert outcome.err == (
-        f"mesh-lab: {tmp_path}/lab.toml:2: ports.htttp: no such setting\n  README.md lists what lab.toml may say.\n"
+        f"mesh-lab: {tmp_path}/lab.toml:2: ports.htttp: no such setting; is it http?\n"
+        "  README.md lists what lab.toml may say.\n"
     )
 
 
@@ -100,6 +101,16 @@ def test_what_needs_a_lab_says_that_there_is_none(tmp_path: Path, arguments: tup
     assert outcome.code == 1
     assert "the lab 'lab' is not up" in outcome.err
     assert "mesh-lab up" in outcome.err
+
+
+def test_logs_of_no_lab_and_of_one_that_may_not_be_read(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "logs")
+    assert outcome.code == 1
+    assert f"there is no {tmp_path}/.lab/lab.log" in outcome.err
+    (tmp_path / ".lab").write_text("in its way")
+    outcome = run(tmp_path, "logs")
+    assert outcome.code == 1
+    assert f"cannot read {tmp_path}/.lab/lab.log: Not a directory" in outcome.err
 
 
 def test_status_of_no_lab(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lab.clusters.embedded import namespaces, record
+from lab.clusters.embedded import namespaces, ports, record
 from lab.clusters.embedded.cluster import EmbeddedCluster
 from lab.errors import LabError
 from lab.settings import HostPort, Lab, Ports, Settings, Timeouts
@@ -340,6 +341,26 @@ def test_a_state_directory_that_cannot_be_made_is_named(make: Make, tmp_path: Pa
     (tmp_path / ".lab").write_text("a file")
     with pytest.raises(LabError, match=r"cannot write to .*\.lab"):
         make().up(ignore)
+
+
+def test_a_lab_of_another_user_is_told_as_that_and_let_alone(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = make()
+    cluster.up(ignore)
+    with monkeypatch.context() as other:
+        other.setattr(os, "access", lambda *_: False)
+        other.setattr(os, "geteuid", lambda: 4294967000)
+        owner = ports.user((tmp_path / ".lab").stat().st_uid)
+        for ask in (
+            cluster.status,
+            lambda: cluster.up(ignore),
+            lambda: cluster.down(ignore),
+            lambda: cluster.reset(ignore),
+        ):
+            with pytest.raises(LabError, match=re.escape(f"the state in {tmp_path}/.lab is that of {owner}")):
+                ask()
+    assert cluster.status().phase == "ready"
 
 
 def test_a_record_of_another_process_with_the_same_number_is_not_believed(make: Make, tmp_path: Path) -> None:

@@ -38,6 +38,6 @@ def test_whose_processes_one_may_not_look_into_is_told_by_name(monkeypatch: pyte
     monkeypatch.setattr(ports, "_descriptors", lambda _pid: [])
     with socket.create_server(("127.0.0.1", 0)) as listening:
         told = ports.holder(listening.getsockname()[1])
-    assert told == f"a process of {ports._user(os.geteuid())}"
-    assert ports._user(0) == "root (uid 0)"
-    assert ports._user(4294967000) == "the user with uid 4294967000"
+    assert told == f"a process of {ports.user(os.geteuid())}"
+    assert ports.user(0) == "root (uid 0)"
+    assert ports.user(4294967000) == "the user with uid 4294967000"
