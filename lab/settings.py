@@ -6,12 +6,13 @@ a misspelt key that is silently ignored costs an hour.
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
@@ -104,7 +105,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole of `lab.toml`."""
 
     name: Name = DEFAULT_NAME
-    cluster: str = "embedded"
+    cluster: Literal["embedded", "kind", "existing"] = "embedded"
     ports: Ports = Ports()
     timeouts: Timeouts = Timeouts()
     images: dict[str, Image] = {}
@@ -198,7 +199,9 @@ def _read(file: Path) -> Settings:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return Settings()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise LabError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise LabError(f"cannot read {file}: {error}") from error
     try:
         document = tomllib.loads(text)
@@ -217,11 +220,25 @@ def _explain(file: Path, text: str, message: str) -> str:
     unknown = re.search(r"unknown field `([^`]+)`", what) or re.search(r"missing required field `([^`]+)`", what)
     if unknown and "unknown" in what:
         path.append(unknown[1])
-        what = "no such setting"
+        what = f"no such setting; {_alternatives(path)}"
     line = _line_of(text, path)
     field = "".join(p if p.startswith("[") else f".{p}" for p in path).lstrip(".")
     place = f"{file}:{line}" if line else str(file)
     return f"{place}: {field + ': ' if field else ''}{what}"
+
+
+def _alternatives(path: list[str]) -> str:
+    """What may stand where the last key of `path` does."""
+    shape: Any = Settings
+    for key in path[:-1]:
+        if not key.startswith("["):
+            shape = next(field.type for field in msgspec.structs.fields(shape) if field.name == key)
+        # Of a list or a table of names the members count.
+        while arguments := get_args(shape):
+            shape = arguments[-1]
+    names = shape.__struct_fields__
+    close = difflib.get_close_matches(path[-1], names, 1)
+    return f"is it {close[0]}?" if close else f"there are {', '.join(names)}"
 
 
 _KEY = r"(?:\"[^\"]*\"|'[^']*'|[\w-]+)"

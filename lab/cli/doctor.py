@@ -116,8 +116,14 @@ def _trial() -> list[Finding]:
         ]
     if done.returncode:
         said = done.stderr.strip() or f"exit code {done.returncode}"
-        return [Finding("kernel", said, "The kernel refused a network namespace or a NAT rule; see README, Limits.")]
+        return [Finding("kernel", said, _trial_remedy(said))]
     return [Finding("kernel", "namespaces and NAT rules work")]
+
+
+def _trial_remedy(said: str) -> str:
+    if "newuidmap" in said or "newgidmap" in said:
+        return "They must be setuid root: sudo apt-get install --reinstall uidmap (elsewhere the package is shadow)."
+    return "The kernel refused a network namespace or a NAT rule; see README, Limits."
 
 
 def _host_ports(lab: Lab) -> list[Finding]:

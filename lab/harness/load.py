@@ -82,7 +82,7 @@ class Settings:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when all limits held, 1 when one was broken or the run failed, 2 for wrong usage, 130 for Ctrl-C."""
+    """Exit code 0 when all limits held, 1 when one was broken, the run failed or was interrupted, 2 for wrong usage."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if not options.kubeconfig:
@@ -97,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"mesh-lab load: {error}", error=True)
         return 1
     except KeyboardInterrupt:
-        return 130
+        say("mesh-lab load: interrupted; locust is removed", error=True)
+        return 1
 
 
 def run(mesh: Mesh, settings: Settings, reports: Path) -> int:

@@ -129,3 +129,30 @@ def test_whatever_the_file_says_the_answer_is_a_lab_or_a_message(tmp_path: Path,
     except LabError as error:
         message = error.message
     assert not message or "lab.toml" in message or "both ask for port" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('cluster = "moon"', "lab.toml:1: cluster: Invalid enum value 'moon'"),
+        ("[port]\napi = 1", "lab.toml:1: port: no such setting; is it ports?"),
+        ("[ports]\ngrpc = 1", "lab.toml:2: ports.grpc: no such setting; there are api, http, https"),
+        (
+            '[images.a]\ncommand = ["a"]\nuid = 1',
+            "lab.toml:3: images[...].uid: no such setting; there are command, args, env, user",
+        ),
+        ("[[host_ports]]\nhostport = 1", "lab.toml:2: host_ports[0].hostport: no such setting; is it host_port?"),
+    ],
+)
+def test_a_setting_that_there_is_not_comes_with_those_that_there_are(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "lab.toml").write_text(text)
+    with pytest.raises(LabError) as failure:
+        load(tmp_path, {})
+    assert failure.value.message == f"{tmp_path}/{told}"
+
+
+def test_what_cannot_be_read_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").mkdir()
+    with pytest.raises(LabError) as failure:
+        load(tmp_path, {})
+    assert failure.value.message == f"cannot read {tmp_path}/lab.toml: Is a directory"

@@ -99,6 +99,16 @@ def test_a_young_run_shows_its_mean_rate(capsys: pytest.CaptureFixture[str]) -> 
     assert [line.split()[4] for line in capsys.readouterr().out.splitlines()] == ["80.0", "99.0"]
 
 
+def test_an_interrupted_run_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(load, "Api", lambda *_: None)
+    monkeypatch.setattr(load, "run", interrupted)
+    assert main(["--kubeconfig", "x"]) == 1
+    assert capsys.readouterr().err == "mesh-lab load: interrupted; locust is removed\n"
+
+
 def test_a_missing_kubeconfig_is_a_clear_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["--kubeconfig", str(tmp_path / "none")]) == 1
     assert f"cannot read the kubeconfig {tmp_path}/none" in capsys.readouterr().err
