@@ -156,7 +156,7 @@ def build(staging: str, host: HostFiles, wanted: dict[str, Any]) -> None:
         _shield_proc()
     # The outer before the inner: the lab may be installed below a place where a volume is mounted, such as /tmp.
     mounts: list[tuple[str, Callable[[int, str], None], int]]
-    mounts = [(target, _attach, tree) for target, tree in bound.items()]
+    mounts = [(target, _attach_host, tree) for target, tree in bound.items()]
     mounts += [(spec["target"], _mount_volume, tree) for spec, tree in zip(wanted["mounts"], volumes, strict=True)]
     for target, mount, tree in sorted(mounts, key=lambda one: one[0].rstrip("/").count("/")):
         mount(tree, target)
@@ -204,6 +204,17 @@ def _attach(tree: int, target: str, *, is_directory: bool | None = None) -> None
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
     sc.attach(tree, target)
     os.close(tree)
+
+
+def _attach_host(tree: int, target: str) -> None:
+    try:
+        _attach(tree, target)
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            raise OSError(
+                f"mountPath: a read-only volume is mounted above {target}, where the lab itself is installed"
+            ) from error
+        raise
 
 
 def _mount_volume(tree: int, target: str) -> None:

@@ -476,6 +476,16 @@ def test_a_container_that_had_failed_before_does_not_hold_up_the_nodes_return(
     assert "CrashLoopBackOff" not in str(states)
 
 
+def test_a_read_only_volume_above_the_lab_itself_is_told(node: Node, pod: Callable[..., Object]) -> None:
+    """There is no place in it to show the lab's programs at; an emptyDir has one."""
+    above = f"/{ROOT.relative_to('/').parts[0]}"
+    volumes = [{"name": "v", "downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "metadata.name"}}]}}]
+    main = container("main", "true", volumeMounts=[{"name": "v", "mountPath": above}])
+    done = pod(pod_object("above", main, volumes=volumes, restartPolicy="Never"), finished)
+    told = status_of(done)["state"]["terminated"]["message"]
+    assert re.fullmatch(rf"mountPath: a read-only volume is mounted above {above}/.+, where the lab itself .*", told)
+
+
 def test_a_dead_runtimes_containers_are_reaped(node: Node, pod: Callable[..., Object]) -> None:
     pod(pod_object("orphan", container("main", "sh", "-c", IDLE)))
     node.kill_runtime()
