@@ -22,6 +22,7 @@ import msgspec
 from lab.kube.errors import ApiError
 from lab.kube.node.atomic import AtomicDirectory, FileContent
 from lab.kube.node.env import ConfigProblem, Surroundings, field_value, resource_value
+from lab.kube.node.runtime import syscalls
 from lab.kube.objects.containers import Container, FieldRef, VolumeMount
 from lab.kube.objects.pods import Pod
 from lab.kube.objects.volumes import (
@@ -35,6 +36,7 @@ from lab.kube.objects.volumes import (
     TokenProjection,
     Volume,
 )
+from lab.kube.registry import quantities
 
 SERVICE_ACCOUNT_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"
 _API_VOLUME = "kube-api-access"
@@ -124,6 +126,10 @@ class PodVolumes:
 
     def remove(self) -> None:
         """Delete everything."""
+        # One that was made before the runtime died is not known to this object.
+        for path in (self._directory / "volumes").glob("*"):
+            if path.is_mount():
+                syscalls.unmount(str(path))
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _path(self, name: str) -> Path:
@@ -131,7 +137,7 @@ class PodVolumes:
 
     def _set_up(self, volume: Volume, around: Surroundings) -> None:
         if volume.empty_dir is not None:
-            self._empty(volume)
+            self._empty(volume, int(quantities.parse(str(volume.empty_dir.size_limit or 0))))
             return
         sources, mode = _projections(volume)
         files: dict[str, FileContent] = {}
@@ -142,11 +148,18 @@ class PodVolumes:
             self._written[volume.name] = AtomicDirectory(self._path(volume.name), group)
         self._written[volume.name].write(files)
 
-    def _empty(self, volume: Volume) -> None:
+    def _empty(self, volume: Volume, size: int) -> None:
+        """A directory; one of a limited `size` in bytes (0: of none) is a file system of its own, which may be full."""
         path = self._path(volume.name)
         if path.exists():
             return
         path.mkdir(parents=True)
+        try:
+            if size > 0:
+                syscalls.mount("tmpfs", str(path), syscalls.MS_NOSUID | syscalls.MS_NODEV, f"size={size}")
+        except OSError:
+            path.rmdir()
+            raise
         path.chmod(0o777)
         if (group := self._pod.spec.security_context.fs_group) is not None:
             os.chown(path, -1, group)

@@ -38,6 +38,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
+_MNT_DETACH = 2
 _OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
@@ -77,6 +78,11 @@ def mount(kind: str, target: str, flags: int = 0, options: str = "") -> None:
     source = kind.encode()
     code = _libc.mount(source, os.fsencode(target), source, ctypes.c_ulong(flags), options.encode())
     _check(code, f"mount {kind} on {target}")
+
+
+def unmount(target: str) -> None:
+    """Take away what is mounted at `target`, as soon as nobody uses it any more."""
+    _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), f"unmount {target}")
 
 
 def make_private(target: str) -> None:

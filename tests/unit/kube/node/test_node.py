@@ -476,6 +476,22 @@ def test_a_container_that_had_failed_before_does_not_hold_up_the_nodes_return(
     assert "CrashLoopBackOff" not in str(states)
 
 
+@pytest.mark.parametrize("medium", ["", "Memory"])
+def test_an_empty_dir_holds_no_more_than_its_size_limit(node: Node, pod: Callable[..., Object], medium: str) -> None:
+    name = f"limited{medium.lower()}"
+    volumes = [{"name": "v", "emptyDir": {"medium": medium, "sizeLimit": "1Mi"}}]
+    main = container("main", "sh", "-c", IDLE, volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    pod(pod_object(name, main, volumes=volumes))
+    assert node.sh(name, "head -c 500000 /dev/zero > /v/a && stat -c %a /v") == (0, "777\n", "")
+    code, _, told = node.sh(name, "head -c 1000000 /dev/zero > /v/b")
+    assert (code, "No space left on device" in told) == (1, True)
+    node.kill_runtime()
+    node.wait(name, lambda p: restarted(1)(p) and ready(p))
+    assert node.sh(name, "wc -c < /v/a") == (0, "500000\n", "")
+    node.delete(name=name, grace=0)
+    _until(lambda: "size=1024k" not in node.shell(command="cat /proc/mounts"))
+
+
 def test_a_read_only_volume_above_the_lab_itself_is_told(node: Node, pod: Callable[..., Object]) -> None:
     """There is no place in it to show the lab's programs at; an emptyDir has one."""
     above = f"/{ROOT.relative_to('/').parts[0]}"
