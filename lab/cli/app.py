@@ -107,7 +107,7 @@ def doctor(cluster: ClusterOption = None) -> None:
 @app.command(short_help="Show the log of the lab's own processes.")
 def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as more is written.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many lines from the end.")] = 100,
+    lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", min=0, help="How many lines from the end.")] = 100,
 ) -> None:
     """Show what the lab's own processes have logged. (Pods: kubectl logs.)"""
     from lab.cli.logs import logs
@@ -146,11 +146,16 @@ def install_tools() -> None:
 
 @app.command(short_help="Wait until the proxies have acknowledged a resource.")
 def wait(
-    references: Annotated[list[str] | None, typer.Argument(metavar="KIND/NAME", show_default=False)] = None,
+    references: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KIND/NAME", help="What to wait for, as virtualservice/reviews.", show_default=False),
+    ] = None,
     files: Annotated[
         list[Path] | None, typer.Option("-f", "--filename", metavar="FILE", help="Wait for all that FILE holds.")
     ] = None,
-    namespace: Annotated[str, typer.Option("-n", "--namespace", help="Where the resources are.")] = "default",
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", metavar="NAME", help="Where the resources are.")
+    ] = "default",
     timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long at most.")] = 30.0,
     cluster: ClusterOption = None,
 ) -> None:

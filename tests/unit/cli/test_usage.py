@@ -50,6 +50,8 @@ def test_each_command_explains_itself(tmp_path: Path, command: str) -> None:
     outcome = run(tmp_path, command, "--help")
     assert outcome.code == 0
     assert outcome.out.startswith(f"Usage: mesh-lab {command} ")
+    options = [line for line in outcome.out.splitlines() if line.startswith("  -")]
+    assert [line for line in options if "<" in line] == []  # a value has a name, and not a type of Python's
 
 
 def test_the_readme_names_every_command() -> None:
