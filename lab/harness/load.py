@@ -36,8 +36,8 @@ MARK = "MESH-LAB "
 START_SECONDS, END_SECONDS = 30.0, 30.0
 UI_PORT = 8089
 ADDRESS_SECONDS = 5.0
-RATE_SECONDS = 3.0
-"""So long Locust has no current rate, which is of the seconds before the last two."""
+RATE_SECONDS = 12.0
+"""Locust's current rate is of the ten seconds before the last two, and too low as long as there are not so many."""
 
 
 class LoadFailed(Exception):  # noqa: N818 - what became of a run

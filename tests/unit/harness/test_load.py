@@ -92,11 +92,11 @@ def test_a_disk_that_is_full_at_the_end_is_told_and_what_was_made_is_removed(
 
 
 def test_a_young_run_shows_its_mean_rate(capsys: pytest.CaptureFixture[str]) -> None:
-    """Locust's current rate is of the seconds before the last two, of which there are none yet."""
+    """Locust's current rate is of the ten seconds before the last two, which there are not yet."""
     figures = {"users": 5, "failures": 0, "p50_ms": 5, "p99_ms": 9, "requests_per_second": 80.0}
-    for seconds, current in ((1.0, 0.0), (9.0, 99.0)):
+    for seconds, current in ((1.0, 0.0), (4.0, 51.0), (15.0, 99.0)):
         load.print_progress(figures | {"seconds": seconds, "current_requests_per_second": current})
-    assert [line.split()[4] for line in capsys.readouterr().out.splitlines()] == ["80.0", "99.0"]
+    assert [line.split()[4] for line in capsys.readouterr().out.splitlines()] == ["80.0", "80.0", "99.0"]
 
 
 def test_an_interrupted_run_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
