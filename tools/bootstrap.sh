@@ -15,6 +15,7 @@ umask 022
 PYTHON=${PYTHON:-python3}
 VENV=.venv
 STAMP=$VENV/.installed
+COMPILED=$VENV/.compiled
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 fail() {
@@ -115,6 +116,14 @@ open_to_containers() {
     if [ -n "$(find lab ! -perm -004 -print -quit)" ]; then chmod -R go+rX lab || true; fi
 }
 
+# Containers may not write beside the lab's modules, so each of their starts would compile them anew.
+compile_for_containers() {
+    if [ -e "$COMPILED" ] && [ -z "$(find lab -name '*.py' -newer "$COMPILED" -print -quit)" ]; then return 0; fi
+    "$VENV/bin/python" -m compileall -qq lab || true
+    touch "$COMPILED"
+}
+
 open_to_containers
 install_system_packages
 install_python_packages
+compile_for_containers

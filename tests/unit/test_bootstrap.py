@@ -5,26 +5,82 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 TOOLS = Path(__file__).parents[2] / "tools"
+SYSTEM_PROGRAMS = ("nft", "ip", "newuidmap", "unshare", "setpriv")
+
+Bootstrap = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_a_checkout_made_with_a_strict_umask_is_opened_to_containers(tmp_path: Path) -> None:
-    checkout = tmp_path / "checkout"
-    (checkout / "lab" / "kube").mkdir(parents=True)
-    (checkout / "lab" / "kube" / "main.py").touch()
-    (checkout / "secret").touch()
-    shutil.copytree(TOOLS, checkout / "tools")
-    for path in (checkout, *checkout.rglob("*")):
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A small one, made with a strict umask."""
+    made = tmp_path / "checkout"
+    (made / "lab" / "kube").mkdir(parents=True)
+    for name in ("lab/kube/main.py", "secret", "requirements.lock", "pyproject.toml"):
+        (made / name).touch()
+    shutil.copytree(TOOLS, made / "tools")
+    for path in (made, *made.rglob("*")):
         path.chmod(0o700 if path.is_dir() or path.suffix == ".sh" else 0o600)
-    # It comes no further than to an interpreter that is not there.
-    environment = {"PATH": os.environ["PATH"], "PYTHON": "/nowhere/python3"}
-    done = subprocess.run(
-        ["sh", "tools/bootstrap.sh"], cwd=checkout, env=environment, capture_output=True, text=True, check=False
-    )
+    return made
+
+
+@pytest.fixture
+def bootstrap(checkout: Path, tmp_path: Path) -> Bootstrap:
+    """Runs the script where all system packages are said to be there."""
+    for name in SYSTEM_PROGRAMS:
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.touch(0o755)
+
+    def run(**environ: str) -> subprocess.CompletedProcess[str]:
+        path = f"{tmp_path}/bin:{os.environ['PATH']}"
+        command = ["sh", "tools/bootstrap.sh"]
+        return subprocess.run(
+            command, cwd=checkout, env={"PATH": path, **environ}, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def test_a_checkout_made_with_a_strict_umask_is_opened_to_containers(checkout: Path, bootstrap: Bootstrap) -> None:
+    done = bootstrap(PYTHON="/nowhere/python3")  # it comes no further than to this
     assert "/nowhere/python3 is not installed" in done.stderr
     assert (checkout / "lab").stat().st_mode & 0o777 == 0o755
     assert (checkout / "lab" / "kube" / "main.py").stat().st_mode & 0o777 == 0o644
     assert checkout.stat().st_mode & 0o777 == 0o700
     assert (checkout / "secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_package_is_compiled_for_containers_and_again_when_it_changes(checkout: Path, bootstrap: Bootstrap) -> None:
+    """They can read what was compiled, and cannot compile themselves."""
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    stamp = subprocess.run(
+        ["sh", "-c", "{ pwd; cat requirements.lock pyproject.toml; } | cksum"],
+        cwd=checkout,
+        capture_output=True,
+        check=True,
+    )
+    (checkout / ".venv" / ".installed").write_bytes(stamp.stdout)
+    umask = os.umask(0o077)
+    try:
+        first = bootstrap()
+    finally:
+        os.umask(umask)
+    assert (first.returncode, first.stdout, first.stderr) == (0, "", "")
+    source = checkout / "lab" / "kube" / "main.py"
+    (compiled,) = (source.parent / "__pycache__").glob("main.*.pyc")
+    assert compiled.stat().st_mode & 0o777 == 0o644
+    before = compiled.read_bytes()
+    source.write_text("CHANGED = 1\n")
+    later = (checkout / ".venv" / ".compiled").stat().st_mtime + 10
+    os.utime(source, (later, later))
+    assert bootstrap().returncode == 0
+    assert compiled.read_bytes() != before
