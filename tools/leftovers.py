@@ -74,10 +74,15 @@ def during(first: int) -> list[str]:
 
 
 def left(known: dict[str, list[str]]) -> list[str]:
-    """What there is of the lab, and what the host has more than before."""
+    """What there is of the lab, and what the host has more than before.
+
+    The kernel gives a namespace's number to the next one, so another lab that has just come up may have those of the
+    one that went. Its processes are below its own first process, which is in the host's namespaces; who is left of a
+    lab has lost that, and is a child of init.
+    """
     every = processes()
     now = {f"process {pid} {at}" for pid, (_, at) in every.items()}
-    now |= {f"namespace {name}" for name in namespaces(list(every))}
+    now |= {f"namespace {name}" for name in namespaces([pid for pid, (parent, _) in every.items() if parent <= 1])}
     return [*sorted(now & set(known["lab"])), *(line for line in host() if line not in known["host"])]
 
 
