@@ -100,6 +100,10 @@ class StatsMatcher:
     suffixes: tuple[str, ...] = ()
     regexps: tuple[str, ...] = ()
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.prefixes or self.suffixes or self.regexps)
+
 
 @dataclass(frozen=True)
 class ProxySettings:
@@ -156,9 +160,7 @@ def config(settings: ProxySettings) -> dict[str, Any]:
             "address": _address("127.0.0.1", ADMIN_PORT),
             "ignore_global_conn_limit": True,
         },
-        "layered_runtime": {
-            "layers": [{"name": "static", "static_layer": {"re2.max_program_size.error_level": 32768}}]
-        },
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": _runtime(settings.stats)}]},
         "overload_manager": {
             "resource_monitors": [
                 {
@@ -196,6 +198,14 @@ def config(settings: ProxySettings) -> dict[str, Any]:
             "clusters": [_admin_cluster(), _control_plane(settings), *probes.clusters(answered)],
             "listeners": [_ready_listener(), _stats_listener(), *([probes.listener(answered)] if answered else [])],
         },
+    }
+
+
+def _runtime(more: StatsMatcher) -> dict[str, Any]:
+    """Envoy would fill HTTP/2's histograms even where they are not among the statistics that are kept."""
+    return {
+        "re2.max_program_size.error_level": 32768,
+        "envoy.reloadable_features.http2_record_histograms": bool(more),
     }
 
 

@@ -1,9 +1,13 @@
-"""The Lua program of the listener for scrapes: gives the metrics Istio's names, and takes their packed labels apart."""
+"""The Lua program of the listener for scrapes: gives the metrics Istio's names, and takes their packed labels apart.
+
+Each request has a duration, so their number is that of the durations: a counter of Envoy's beside them would say the
+same, and cost a proxy 3% of a request.
+"""
 
 from __future__ import annotations
 
 from lab.controlplane.xds.peers import FIELDS, SEPARATOR, SUBJECT, UNKNOWN
-from lab.controlplane.xds.telemetry import GROUP_SEPARATOR, GROUPS, PACKED_TAG, STAT_PREFIX
+from lab.controlplane.xds.telemetry import DURATION, GROUP_SEPARATOR, GROUPS, PACKED_TAG, STAT_PREFIX
 
 
 def _list(names: tuple[str, ...]) -> str:
@@ -78,6 +82,15 @@ local function unpack_labels(packed)
   return table.concat(labels, ",")
 end
 
+-- The number of requests, as the counter that Istio has for it.
+local function with_requests(text)
+  local lines = {{"# TYPE istio_requests_total counter"}}
+  for labels, number in text:gmatch("\\nistio_{DURATION}_count{{([^\\n]*)}} (%d+)") do
+    lines[#lines + 1] = "istio_requests_total{{" .. labels .. "}} " .. number
+  end
+  return #lines > 1 and text .. table.concat(lines, "\\n") .. "\\n" or text
+end
+
 function envoy_on_response(handle)
   local body = handle:body()
   if not body then return end
@@ -91,6 +104,6 @@ function envoy_on_response(handle)
     end
     return before .. labels
   end)
-  body:setBytes(text)
+  body:setBytes(with_requests(text))
 end
 """

@@ -43,6 +43,7 @@ Protocol = Literal["http", "tcp"]
 PEER_HEADER = "x-mesh-lab-peer"
 PEER_VARIABLE = "MESH_LAB_PEER"
 PACKED_TAG = "istio"
+DURATION = "request_duration_milliseconds"
 STAT_PREFIX = "istio"
 GROUP_SEPARATOR = ";"
 GROUPS = (
@@ -144,18 +145,17 @@ def _count(name: str, labels: str, value_format: str = "") -> StatsConfig.Counte
 
 
 def _http_metrics(labels: str, spoken: Literal["http", "grpc"]) -> AccessLog:
-    """The metrics of requests that are gRPC, or of those that are not."""
+    """The metrics of requests that are gRPC, or of those that are not; `scraping` counts them by their durations."""
     histogram = StatsConfig.Histogram
     histograms = [
         histogram(stat=_stat(name, labels), unit=unit, value_format=value)
         for name, unit, value in (
-            ("request_duration_milliseconds", histogram.Milliseconds, "%DURATION%"),
+            (DURATION, histogram.Milliseconds, "%DURATION%"),
             ("request_bytes", histogram.Bytes, "%BYTES_RECEIVED%"),
             ("response_bytes", histogram.Bytes, "%BYTES_SENT%"),
         )
     ]
-    counters = [_count("requests_total", labels)]
-    log = _stats(StatsConfig(stat_prefix=STAT_PREFIX, counters=counters, histograms=histograms))
+    log = _stats(StatsConfig(stat_prefix=STAT_PREFIX, histograms=histograms))
     log.filter.CopyFrom(_that_is_grpc() if spoken == "grpc" else _that_is_not_grpc())
     return log
 

@@ -26,8 +26,12 @@ def in_directory(text: str, directory: Path) -> str:
     return text.replace("/var/run/secrets", str(directory))
 
 
+MORE = StatsMatcher(("a",), ("b",), ("c.*",))
+
+
+@pytest.mark.parametrize("stats", [StatsMatcher(), MORE], ids=["usual statistics", "more statistics"])
 @pytest.mark.parametrize("kind", ["sidecar", "router"])
-def test_envoy_takes_it_without_a_word_of_warning(tmp_path: Path, kind: str) -> None:
+def test_envoy_takes_it_without_a_word_of_warning(tmp_path: Path, kind: str, stats: StatsMatcher) -> None:
     for part, name, content in (
         ("tokens", "istio-token", "token"),
         ("istio", "istio-token.json", in_directory(TOKEN_SOURCE, tmp_path)),
@@ -40,13 +44,20 @@ def test_envoy_takes_it_without_a_word_of_warning(tmp_path: Path, kind: str) -> 
     settings = ProxySettings(
         "router" if kind == "router" else "sidecar",
         probes=(*answered, *https),
-        stats=StatsMatcher(("a",), ("b",), ("c.*",)),
+        stats=stats,
     )
     given = [in_directory(argument, tmp_path) for argument in arguments(settings)]
     checked = subprocess.run([ENVOY, "--mode", "validate", *given], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
     assert "warning" not in checked.stderr.lower(), checked.stderr
     assert "deprecated" not in checked.stderr.lower(), checked.stderr
+
+
+@pytest.mark.parametrize("more", [("a", "", ""), ("", "b", ""), ("", "", "c.*"), ("", "", "")])
+def test_http2_fills_its_histograms_where_somebody_asks_for_statistics(more: tuple[str, ...]) -> None:
+    stats = StatsMatcher(*(tuple(filter(None, [each])) for each in more))
+    (layer,) = config(ProxySettings("sidecar", stats=stats))["layered_runtime"]["layers"]
+    assert layer["static_layer"]["envoy.reloadable_features.http2_record_histograms"] is any(more)
 
 
 def test_kubernetes_replaces_each_variable_and_nothing_else() -> None:

@@ -102,6 +102,7 @@ class Pair:
     """A client's and a server's proxy in one Envoy, and the listener for scrapes."""
 
     def __init__(self, directory: Path) -> None:
+        self.counted = 0
         self.client, self.server, self.scrape, mutual, application, admin, nobody = free_ports(7)
         bootstrap = Bootstrap()
         bootstrap.admin.address.CopyFrom(socket_address("127.0.0.1", admin))
@@ -168,6 +169,7 @@ class Pair:
 
     def get(self, port: int, path: str, **headers: str) -> tuple[int, dict[str, str], str]:
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+        self.counted += {self.client: 2, self.server: 1}.get(port, 0)
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
                 return answer.status, dict(answer.headers), answer.read().decode()
@@ -176,6 +178,14 @@ class Pair:
                 return error.code, dict(error.headers), error.read().decode()
 
     def samples(self, metric: str) -> list[dict[str, str]]:
+        """What somebody who scrapes sees of a metric, once Envoy has brought its figures together."""
+        end = time.monotonic() + 10
+        while sum(int(sample["value"]) for sample in self._scraped("istio_requests_total")) < self.counted:
+            assert time.monotonic() < end, f"not all of {self.counted} requests were counted within 10 s"
+            time.sleep(0.02)
+        return self._scraped(metric)
+
+    def _scraped(self, metric: str) -> list[dict[str, str]]:
         _, _, page = self.get(self.scrape, "/stats/prometheus")
         lines = re.findall(rf"^{metric}{{(.*)}} (\S+)$", page, re.MULTILINE)
         return [{**dict(re.findall(r'(\w+)="([^"]*)"', labels)), "value": value} for labels, value in lines]
@@ -308,20 +318,19 @@ def test_what_a_stranger_claims_cannot_disturb_other_labels(pair: Pair) -> None:
 
 
 def test_durations_and_sizes_are_histograms_under_istios_names(pair: Pair) -> None:
-    end = time.monotonic() + 10
-    names = ("istio_request_duration_milliseconds", "istio_request_bytes", "istio_response_bytes")
-    counts: list[int] = []
-    # Envoy brings its histograms together at each flush.
-    while time.monotonic() < end:
-        counts = [
-            sum(int(s["value"]) for s in pair.samples(f"{name}_count") if s["reporter"] == "source") for name in names
-        ]
-        if all(count >= 3 for count in counts):
-            break
-        time.sleep(0.05)
-    assert all(count >= 3 for count in counts), counts
+    requests = pair.samples("istio_requests_total")
+    for name in ("istio_request_duration_milliseconds", "istio_request_bytes", "istio_response_bytes"):
+        assert pair.samples(f"{name}_count") == requests
     buckets = pair.samples("istio_response_bytes_bucket")
     assert {"le", "destination_service_name"} <= buckets[0].keys()
+
+
+def test_the_page_says_once_that_requests_are_a_counter(pair: Pair) -> None:
+    _, _, page = pair.get(pair.scrape, "/stats/prometheus")
+    assert page.count("# TYPE istio_requests_total counter\n") == 1
+    assert page.endswith("\n")
+    _, _, nothing = pair.get(pair.scrape, "/stats/prometheus?filter=no_such_statistic")
+    assert "istio_requests_total" not in nothing
 
 
 def test_there_is_a_log_unless_the_mesh_has_none() -> None:
