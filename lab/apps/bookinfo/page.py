@@ -27,6 +27,8 @@ blockquote footer { opacity: .75; font-size: .9rem }
 input, button { font: inherit; padding: .25rem .6rem; border: 1px solid var(--line); border-radius: .35rem }
 form { display: flex; gap: .5rem; margin: 0; align-items: center }
 """
+# What Istio's instructions look for in the page.
+_PRODUCT_PAGE_TITLE = "Simple Bookstore App"
 FACTS = ("type", "pages", "publisher", "language", "ISBN-10", "ISBN-13")
 
 
@@ -43,7 +45,7 @@ def product_page(product: dict[str, Any], details: dict[str, Any], reviews: dict
         f"<h1>{escape(str(product['title']))}</h1><p>{escape(str(product['descriptionHtml']))}</p>"
         f'<div class="columns">{_details(details)}{_reviews(reviews)}</div>'
     )
-    return _page(str(product["title"]), _login(user), body)
+    return _page(_PRODUCT_PAGE_TITLE, _login(user), body)
 
 
 def _details(details: dict[str, Any]) -> str:

@@ -60,6 +60,7 @@ async def test_the_page_shows_details_reviews_and_stars(start: Start) -> None:
     page = answer.body.decode()
     assert answer.status == 200
     assert answer.headers.get("content-type").startswith("text/html")
+    assert "<title>Simple Bookstore App</title>" in page, "as Istio's instructions have it"
     assert "William Shakespeare" in page
     assert page.count("color:red") == 2
     assert "Reviews served by: <u>reviews-v3-x</u>" in page

@@ -19,6 +19,7 @@ Usage: mesh-lab [OPTIONS] COMMAND [ARGS]...
 Options:
   --name NAME  Which lab; several run side by side on other ports.
   --dir DIR    Where lab.toml and the lab's state are; else here or above.
+  --version    Show the version, and what it is made of.
   -h, --help   Show this message and exit.
 
 Commands:
@@ -34,6 +35,14 @@ Commands:
   tools   Install kind and istioctl.
 """
 COMMANDS = [line.split()[0] for line in HELP.partition("Commands:\n")[2].splitlines()]
+
+
+def test_the_version_names_what_the_lab_is_made_of(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "--version")
+    assert outcome.code == 0
+    parts = dict(part.split() for part in outcome.out.strip().split(", "))
+    assert list(parts) == ["mesh-lab", "Envoy", "kubectl", "Python"]
+    assert parts["Python"] == ".".join(map(str, sys.version_info[:3]))
 
 
 def test_the_help_says_what_there_is(tmp_path: Path) -> None:
