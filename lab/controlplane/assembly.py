@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from lab.controlplane import ads, debug, serving, webhook
 from lab.controlplane.config import Ports, Settings
 from lab.controlplane.identity import Authenticator
-from lab.controlplane.injector import Place, Values, parse_values
+from lab.controlplane.injector import Place
 from lab.controlplane.kubeclient import WEBHOOKS, KubeClient, Object
 from lab.controlplane.metrics import Metrics
 from lab.controlplane.push import Generate, Pusher
@@ -19,6 +19,7 @@ from lab.controlplane.serving import BundlePublisher, ServingCertificate
 from lab.controlplane.state import ClusterState
 from lab.controlplane.tracking import Analysis, Remarks, Tracker
 from lab.controlplane.trust import RootPublisher, Trust
+from lab.controlplane.values import Values, parse_values
 from lab.controlplane.watching import Follower, Gate
 
 log = logging.getLogger(__name__)

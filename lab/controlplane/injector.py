@@ -19,13 +19,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
-import yaml
 
 from lab.controlplane import bootstrap, probes, redirection
 from lab.controlplane.bootstrap import PROXY_UID, READY_PORT, STATS_PORT, ProxySettings, StatsMatcher
 from lab.controlplane.fleet import GATEWAY_TEMPLATE, STATUS_ANNOTATION, TEMPLATES_ANNOTATION
-from lab.controlplane.kubernetes import PROXY_CONFIG_ANNOTATION, STATISTICS_ANNOTATIONS, TLS_MODE_LABEL
+from lab.controlplane.kubernetes import TLS_MODE_LABEL
 from lab.controlplane.proxy import ProxyKind
+from lab.controlplane.values import Values, for_pod
 from lab.controlplane.xds.peers import pack_fields
 from lab.controlplane.xds.telemetry import PEER_VARIABLE
 
@@ -34,7 +34,6 @@ Object = dict[str, Any]
 PROXY = "istio-proxy"
 INIT = "istio-init"
 _INJECT = "sidecar.istio.io/inject"
-_NATIVE = "sidecar.istio.io/nativeSidecar"
 _REVISION = "default"
 # Istio injects nothing there, whatever the labels say.
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
@@ -43,50 +42,6 @@ _AUTO_IMAGE = "auto"
 
 _CANONICAL_NAME = "service.istio.io/canonical-name"
 _CANONICAL_REVISION = "service.istio.io/canonical-revision"
-
-
-class Resources(msgspec.Struct, frozen=True):
-    """A container's requests and limits."""
-
-    requests: dict[str, str] = msgspec.field(default_factory=lambda: {"cpu": "10m", "memory": "40Mi"})
-    limits: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class Values(msgspec.Struct, frozen=True, rename="camel"):
-    """The mesh's choices for all proxies: the key `values` of the ConfigMap `istio-sidecar-injector`."""
-
-    image: str = "mesh-lab/proxyv2"
-    image_pull_policy: str = "IfNotPresent"
-    concurrency: int = 1
-    log_level: str = "warning"
-    hold_application_until_proxy_starts: bool = False
-    native_sidecars: bool = False
-    rewrite_app_http_probe: bool = msgspec.field(default=True, name="rewriteAppHTTPProbe")
-    termination_drain_seconds: int = 5
-    resources: Resources = msgspec.field(default_factory=Resources)
-
-
-def parse_values(text: str) -> Values:
-    """Values from YAML. Raises ValueError that names the field."""
-    try:
-        return msgspec.convert(yaml.safe_load(text) or {}, Values)
-    except (msgspec.ValidationError, yaml.YAMLError) as error:
-        raise ValueError(f"ConfigMap 'istio-sidecar-injector', key 'values': {error}") from None
-
-
-class _ProxyStatsMatcher(msgspec.Struct, frozen=True, rename="camel"):
-    inclusion_prefixes: tuple[str, ...] = ()
-    inclusion_suffixes: tuple[str, ...] = ()
-    inclusion_regexps: tuple[str, ...] = ()
-
-
-class _PodConfig(msgspec.Struct, frozen=True, rename="camel"):
-    """The annotation `proxy.istio.io/config`; Istio's other fields are ignored."""
-
-    concurrency: int | None = None
-    hold_application_until_proxy_starts: bool | None = None
-    termination_drain_duration: str = ""
-    proxy_stats_matcher: _ProxyStatsMatcher = _ProxyStatsMatcher()
 
 
 @dataclass(frozen=True)
@@ -119,11 +74,11 @@ def inject(pod: Mapping[str, Any], place: Place) -> Object:
     meta, spec = new.setdefault("metadata", {}), new.setdefault("spec", {})
     annotations = meta.get("annotations") or {}
     templates = [name.strip() for name in annotations.get(TEMPLATES_ANNOTATION, "").split(",")]
-    values, config = _with_annotations(place.values, annotations)
+    values, stats = for_pod(place.values, annotations)
     if GATEWAY_TEMPLATE in templates:
-        _as_gateway(meta, spec, replace(place, values=values), config)
+        _as_gateway(meta, spec, replace(place, values=values), stats)
     else:
-        _as_sidecar(meta, spec, replace(place, values=values), config)
+        _as_sidecar(meta, spec, replace(place, values=values), stats)
     _add_volumes(spec)
     _add_labels(meta, spec, sidecar=GATEWAY_TEMPLATE not in templates)
     return new
@@ -145,38 +100,7 @@ def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Object]:
     return operations
 
 
-def _with_annotations(values: Values, annotations: Mapping[str, str]) -> tuple[Values, _PodConfig]:
-    try:
-        config = msgspec.convert(yaml.safe_load(annotations.get(PROXY_CONFIG_ANNOTATION, "")) or {}, _PodConfig)
-    except (msgspec.ValidationError, yaml.YAMLError) as error:
-        raise ValueError(f"annotation {PROXY_CONFIG_ANNOTATION}: {error}") from None
-    changes: Object = {}
-    if config.concurrency is not None:
-        changes["concurrency"] = config.concurrency
-    if config.hold_application_until_proxy_starts is not None:
-        changes["hold_application_until_proxy_starts"] = config.hold_application_until_proxy_starts
-    if config.termination_drain_duration:
-        changes["termination_drain_seconds"] = _whole_seconds(config.termination_drain_duration)
-    if "sidecar.istio.io/proxyImage" in annotations:
-        changes["image"] = annotations["sidecar.istio.io/proxyImage"]
-    if "sidecar.istio.io/logLevel" in annotations:
-        changes["log_level"] = annotations["sidecar.istio.io/logLevel"]
-    if "sidecar.istio.io/rewriteAppHTTPProbers" in annotations:
-        changes["rewrite_app_http_probe"] = annotations["sidecar.istio.io/rewriteAppHTTPProbers"].lower() == "true"
-    if _NATIVE in annotations:
-        changes["native_sidecars"] = annotations[_NATIVE].lower() == "true"
-    return msgspec.structs.replace(values, **changes), config
-
-
-def _whole_seconds(text: str) -> int:
-    if not text.endswith("s") or not text[:-1].isdigit():
-        raise ValueError(
-            f"annotation {PROXY_CONFIG_ANNOTATION}: terminationDrainDuration: {text!r} is not whole seconds, as in 5s"
-        )
-    return int(text[:-1])
-
-
-def _as_sidecar(meta: Object, spec: Object, place: Place, config: _PodConfig) -> None:
+def _as_sidecar(meta: Object, spec: Object, place: Place, stats: StatsMatcher) -> None:
     values = place.values
     containers: list[Object] = []
     answered: list[probes.Probe] = []
@@ -187,7 +111,7 @@ def _as_sidecar(meta: Object, spec: Object, place: Place, config: _PodConfig) ->
         containers.append(container)
     given = next((c for c in containers if c.get("name") == PROXY), {})
     containers = [c for c in containers if c.get("name") != PROXY]
-    settings = _settings("sidecar", meta, place, config, tuple(answered))
+    settings = _settings("sidecar", meta, place, stats, tuple(answered))
     proxy = _proxy(settings, meta, values, given)
     initial = [c for c in spec.get("initContainers") or () if c.get("name") not in (INIT, PROXY)]
     interception = redirection.from_annotations(meta.get("annotations") or {})
@@ -204,22 +128,19 @@ def _as_sidecar(meta: Object, spec: Object, place: Place, config: _PodConfig) ->
     _set_status(meta, [INIT], [PROXY])
 
 
-def _as_gateway(meta: Object, spec: Object, place: Place, config: _PodConfig) -> None:
+def _as_gateway(meta: Object, spec: Object, place: Place, stats: StatsMatcher) -> None:
     """The manifest's own container `istio-proxy` becomes a router; there is nothing to redirect."""
     containers = list(spec.get("containers") or ())
     given: Object = next((c for c in containers if c.get("name") == PROXY), {})
-    settings = _settings("router", meta, place, config, ())
+    settings = _settings("router", meta, place, stats, ())
     proxy = _proxy(settings, meta, place.values, given)
     spec["containers"] = [*(c for c in containers if c.get("name") != PROXY), proxy]
     _set_status(meta, [], [PROXY])
 
 
 def _settings(
-    kind: ProxyKind, meta: Object, place: Place, config: _PodConfig, answered: tuple[probes.Probe, ...]
+    kind: ProxyKind, meta: Object, place: Place, stats: StatsMatcher, answered: tuple[probes.Probe, ...]
 ) -> ProxySettings:
-    annotations = meta.get("annotations") or {}
-    stats = config.proxy_stats_matcher
-    prefixes, suffixes, regexps = (_listed(annotations, name) for name in STATISTICS_ANNOTATIONS)
     return ProxySettings(
         kind=kind,
         workload=_workload(meta),
@@ -228,16 +149,8 @@ def _settings(
         concurrency=place.values.concurrency,
         log_level=place.values.log_level,
         probes=answered,
-        stats=StatsMatcher(
-            (*stats.inclusion_prefixes, *prefixes),
-            (*stats.inclusion_suffixes, *suffixes),
-            (*stats.inclusion_regexps, *regexps),
-        ),
+        stats=stats,
     )
-
-
-def _listed(annotations: Mapping[str, str], name: str) -> list[str]:
-    return [part.strip() for part in annotations.get(name, "").split(",") if part.strip()]
 
 
 def _workload(meta: Mapping[str, Any]) -> str:

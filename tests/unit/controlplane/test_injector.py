@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lab.controlplane.injector import INIT, PROXY, Place, Values, inject, parse_values, patch, wanted
+from lab.controlplane.injector import INIT, PROXY, Place, inject, patch, wanted
+from lab.controlplane.values import Values, parse_values
 
 Object = dict[str, Any]
 
