@@ -4,7 +4,9 @@
 last. `configz` has the resources that istiod knows, with their versions. There is no way to ask istiod which resource
 stands in which push (`config_distribution`, which did that, is gone). So a version counts as live when istiod knows it,
 a settling time has passed in which its batching ends (PILOT_DEBOUNCE_AFTER, 100 ms), and every proxy has then
-acknowledged the last it was sent, of every type. Source: pilot/pkg/xds/debug.go of Istio 1.28.
+acknowledged the last it was sent, of every type. An istiod lists who is connected to it, and one that has just started
+has nobody yet: so the proxies of all ready pods count, whether listed or not. Source: pilot/pkg/xds/debug.go of Istio
+1.28 to 1.31.
 """
 
 from __future__ import annotations
@@ -14,10 +16,15 @@ from typing import Any
 
 import msgspec
 
+from lab.pods import has_proxy, is_ready
+
 DEBUG_PORT = 15014
 SYNCZ, CONFIGZ = "/debug/syncz", "/debug/configz"
+PODS = "/api/v1/pods?fieldSelector=status.phase%3DRunning"
 SETTLE_S = 1.0
+ABSENT = "its pod is ready, its stream is not open"
 _TYPES = ("cluster", "listener", "route", "endpoint", "extensionconfig")
+_ENVOYS = ("sidecar", "router", "waypoint")
 
 
 class ProxyReport(msgspec.Struct, frozen=True):
@@ -26,20 +33,28 @@ class ProxyReport(msgspec.Struct, frozen=True):
     proxy: str
     pending: tuple[str, ...] = ()
     errors: tuple[tuple[str, str], ...] = ()
+    connected: bool = True
 
     @property
     def synced(self) -> bool:
         """Whether it has acknowledged the last it was sent, of every type."""
-        return not self.pending and not self.errors
+        return self.connected and not self.pending and not self.errors
 
 
-def proxies(documents: Iterable[Any]) -> list[ProxyReport]:
-    """All proxies, of the `syncz` documents of all istiods. Raises `ValueError` when a document is something else."""
+def proxies(documents: Iterable[Any], pods: Iterable[Mapping[str, Any]]) -> list[ProxyReport]:
+    """All proxies: of the `syncz` documents of all istiods, and of `pods` those that are ready and in none of these.
+
+    `pods` are best asked for before the documents: a pod is ready only once its proxy has been connected. Raises
+    `ValueError` when a document is something else.
+    """
     reports = []
     for document in documents:
         if not isinstance(document, list):
             raise ValueError(f"{SYNCZ} answers something else than a list of proxies")  # noqa: TRY004 - it came by wire
         reports += [_report(entry) for entry in document if entry.get("proxy")]
+    listed = {report.proxy for report in reports}
+    names = {f"{p['metadata']['name']}.{p['metadata']['namespace']}" for p in pods if has_proxy(p) and is_ready(p)}
+    reports += [ProxyReport(name, connected=False) for name in names - listed]
     return sorted(reports, key=lambda report: report.proxy)
 
 
@@ -57,13 +72,6 @@ def reaches(have: str | None, want: str) -> bool:
     return not want or have == want
 
 
-def is_ready(pod: Mapping[str, Any]) -> bool:
-    """Whether an istiod's pod can be asked."""
-    conditions = pod.get("status", {}).get("conditions", [])
-    ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]
-
-
 def _report(entry: Mapping[str, Any]) -> ProxyReport:
     # Newer istiods list every type under `resources`, with the last refusal; all of them have the fields of old.
     resources: Mapping[str, Any] = entry.get("resources") or {}
@@ -73,8 +81,23 @@ def _report(entry: Mapping[str, Any]) -> ProxyReport:
     else:
         nonces = {kind: (entry.get(f"{kind}_sent"), entry.get(f"{kind}_acked")) for kind in _TYPES}
         errors = ()
-    pending = tuple(sorted(kind for kind, (sent, acked) in nonces.items() if sent and sent != acked))
-    return ProxyReport(str(entry["proxy"]), pending, errors)
+    pending = {kind for kind, (sent, acked) in nonces.items() if sent and sent != acked}
+    return ProxyReport(str(entry["proxy"]), tuple(sorted(pending | _awaited(entry))), errors)
+
+
+def _awaited(entry: Mapping[str, Any]) -> set[str]:
+    """What an Envoy that has only just connected has not been sent yet: it wants clusters, then listeners.
+
+    Routes and endpoints it asks for in the same breath, so these are on their way by the time listeners are
+    acknowledged. (A gRPC server without Envoy wants listeners alone.)
+    """
+    if entry.get("proxy_type") not in _ENVOYS or _sent(entry, "listener"):
+        return set()
+    return {"listener"} if _sent(entry, "cluster") else {"cluster", "listener"}
+
+
+def _sent(entry: Mapping[str, Any], kind: str) -> bool:
+    return bool(entry.get(f"{kind}_sent"))
 
 
 def _short(url: str) -> str:

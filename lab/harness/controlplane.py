@@ -9,6 +9,7 @@ from lab import forwarding, istiostatus
 from lab.harness.api import Api, ApiError, Object, Reference
 from lab.harness.kubeconfig import ClusterUnreachable
 from lab.harness.workloads import DRAIN_SECONDS
+from lab.pods import is_ready
 
 SERVICE = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"
 OWN_IMAGE = "mesh-lab/istiod"
@@ -144,7 +145,8 @@ class Istio:
         return min(present, key=int) if present else None
 
     def _reports(self) -> list[istiostatus.ProxyReport]:
-        return istiostatus.proxies(self._ask(istiostatus.SYNCZ))
+        pods = self._api.request("GET", istiostatus.PODS)["items"]
+        return istiostatus.proxies(self._ask(istiostatus.SYNCZ), pods)
 
     def _ask(self, path: str) -> list[Any]:
         answers = []
@@ -165,12 +167,14 @@ class Istio:
 
     def _pods(self) -> list[tuple[str, str]]:
         pods = self._api.request("GET", "/api/v1/pods", labelSelector="app=istiod")["items"]
-        return [(p["metadata"]["namespace"], p["metadata"]["name"]) for p in pods if istiostatus.is_ready(p)]
+        return [(p["metadata"]["namespace"], p["metadata"]["name"]) for p in pods if is_ready(p)]
 
 
 def _proxy(report: istiostatus.ProxyReport, *, settled: bool) -> dict[str, Any]:
     if report.errors:
         return {"proxy": report.proxy, "state": "rejected", "error": report.errors[0][1]}
+    if not report.connected:
+        return {"proxy": report.proxy, "state": "not-connected", "error": istiostatus.ABSENT}
     return {"proxy": report.proxy, "state": "acknowledged" if settled and report.synced else "pending", "error": ""}
 
 

@@ -11,7 +11,8 @@ import yaml
 from lab.harness.api import ApiError, CommandFailed, Object
 from lab.harness.kubeconfig import ClusterUnreachable
 from lab.harness.mesh import Mesh
-from lab.harness.proxies import SIDECAR, Proxy, running_containers
+from lab.harness.proxies import Proxy
+from lab.pods import PROXY_CONTAINER, running_containers
 
 KINDS = (
     ("apps/v1", "Deployment"),
@@ -79,7 +80,7 @@ def _pod_files(mesh: Mesh, pod: Object, folder: Path, summary: list[str]) -> Non
             (folder / f"{name}.{container}.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
         except FAILURES as error:
             summary.append(f"no log of {name}/{container}: {error}")
-    if SIDECAR not in containers:
+    if PROXY_CONTAINER not in containers:
         return
     proxy = Proxy(mesh.api, mesh.namespace, pod)
     for what, path in (("config.json", "/config_dump?include_eds"), ("stats.txt", "/stats")):

@@ -11,16 +11,10 @@ from urllib.parse import quote
 
 from lab.harness.api import Api, Object
 from lab.harness.control import control_port
+from lab.pods import PROXY_CONTAINER, running_containers
 
-SIDECAR = "istio-proxy"
 METRICS_PORT = 15090
 ADMIN_SECONDS = 30.0
-
-
-def running_containers(pod: Object) -> list[Object]:
-    """The containers that run as long as a pod does: Istio's native sidecars are init containers."""
-    spec = pod["spec"]
-    return [*spec["containers"], *(c for c in spec.get("initContainers", []) if c.get("restartPolicy") == "Always")]
 
 
 class Proxy:
@@ -63,7 +57,7 @@ class Proxy:
         for name, image in images.items():
             if "mesh-lab/" in image:
                 return name, "mesh-lab-app"
-        return SIDECAR, "pilot-agent"
+        return PROXY_CONTAINER, "pilot-agent"
 
     def stats(self, pattern: str = "") -> dict[str, int]:
         """Counters and gauges whose name matches a regular expression, by name."""

@@ -13,8 +13,9 @@ from lab.clusters.base import Report
 from lab.errors import LabError
 from lab.install.api import Api, Object, RequestError
 from lab.install.istiod import MeshState, OwnStatus, await_mesh
-from lab.install.readiness import Workload, await_deployments, running_containers
+from lab.install.readiness import Workload, await_deployments
 from lab.kubectl import Applied, Kubectl
+from lab.pods import has_proxy
 
 MESH = ("mesh",)
 SAMPLES = (
@@ -25,7 +26,6 @@ SAMPLES = (
     "apps/traffic-client.yaml",
 )
 CONTROL_PLANE = Workload("istio-system", "istiod")
-PROXY_CONTAINER = "istio-proxy"
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,6 @@ def live_pods(api: Api) -> list[Object]:
     """All pods that are not on their way out, by namespace and name. Raises `RequestError`."""
     pods = [pod for pod in api.get("/api/v1/pods")["items"] if "deletionTimestamp" not in pod["metadata"]]
     return sorted(pods, key=lambda pod: (pod["metadata"]["namespace"], pod["metadata"]["name"]))
-
-
-def has_proxy(pod: Object) -> bool:
-    """Whether a proxy runs in the pod, be it a gateway or a sidecar of either kind."""
-    return any(container["name"] == PROXY_CONTAINER for container in running_containers(pod))
 
 
 def _files(manifests: Path, names: tuple[str, ...]) -> list[Path]:

@@ -23,6 +23,7 @@ from lab.install.istiod import (
     Rejection,
 )
 from lab.kubectl import Kubectl
+from lab.pods import is_ready
 from lab.settings import MINIMUM_ISTIO
 
 OWN_IMAGE = "mesh-lab/istiod"
@@ -105,7 +106,8 @@ class IstioStatus:
 
     def _mesh(self) -> MeshState:
         try:
-            reports = istiostatus.proxies(self._ask(istiostatus.SYNCZ))
+            pods = self.api.get(istiostatus.PODS)["items"]
+            reports = istiostatus.proxies(self._ask(istiostatus.SYNCZ), pods)
         except ValueError as error:
             raise RequestError(0, str(error)) from error
         return MeshState(all(report.synced for report in reports), tuple(_sync(report) for report in reports))
@@ -146,7 +148,7 @@ class IstioStatus:
         found = []
         for namespace in sorted({plane.namespace for plane in self.planes}):
             pods = self.api.get(f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3Distiod")["items"]
-            found += [(namespace, str(pod["metadata"]["name"])) for pod in pods if istiostatus.is_ready(pod)]
+            found += [(namespace, str(pod["metadata"]["name"])) for pod in pods if is_ready(pod)]
         return found
 
     def _until(self, ask: Callable[[], _S], good: Callable[[_S], bool], wait: float) -> _S:
@@ -182,12 +184,14 @@ def _refuse_old(plane: ControlPlane) -> None:
 
 def _sync(report: istiostatus.ProxyReport) -> ProxySync:
     rejected = tuple(Rejection(kind, "", error) for kind, error in report.errors)
-    return ProxySync(report.proxy, report.synced, "yes", report.pending, rejected)
+    return ProxySync(report.proxy, report.synced, "yes" if report.connected else None, report.pending, rejected)
 
 
 def _state(proxy: ProxySync, *, settled: bool) -> ProxyState:
     if proxy.rejected:
         return ProxyState(proxy.proxy, "rejected", proxy.rejected[0].error)
+    if proxy.connected is None:
+        return ProxyState(proxy.proxy, "not-connected", istiostatus.ABSENT)
     if not settled or not proxy.synced:
         return ProxyState(proxy.proxy, "pending", ", ".join(proxy.pending))
     return ProxyState(proxy.proxy, "acknowledged")

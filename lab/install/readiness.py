@@ -14,6 +14,7 @@ from typing import Any
 from lab.clusters.base import Report
 from lab.errors import LabError
 from lab.install.api import Api, Object, RequestError
+from lab.pods import running_containers
 
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
 _SILENCE_S = 10.0
@@ -82,13 +83,6 @@ def describe(api: Api, waiting: Iterable[Workload]) -> list[str]:
         except RequestError as error:
             lines.append(f"{workload}: {error.message}")
     return lines
-
-
-def running_containers(pod: Object) -> list[Object]:
-    """The containers that run as long as a pod does: with Istio's native sidecars the proxy is an init container."""
-    spec = pod["spec"]
-    sidecars = [c for c in spec.get("initContainers", []) if c.get("restartPolicy") == "Always"]
-    return [*spec.get("containers", []), *sidecars]
 
 
 def ready_containers(pod: Object) -> tuple[int, int]:

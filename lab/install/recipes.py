@@ -16,12 +16,13 @@ from lab.clusters.kind.cluster import KindCluster
 from lab.errors import LabError
 from lab.install import controlplane, images, placing
 from lab.install.api import Api, RequestError
-from lab.install.bringup import SAMPLES, Installed, deployments, has_proxy, install, live_pods
+from lab.install.bringup import SAMPLES, Installed, deployments, install, live_pods
 from lab.install.controlplane import ControlPlane, status_of
 from lab.install.istioctl import NAMESPACE, Istioctl
 from lab.install.istiod import await_mesh
 from lab.install.readiness import await_deployments
 from lab.kubectl import Applied, Kubectl
+from lab.pods import has_proxy
 from lab.settings import Lab
 
 MANIFESTS = Path(package.__file__).parent.parent / "manifests"

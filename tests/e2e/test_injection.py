@@ -7,7 +7,7 @@ import pytest
 from lab.harness.api import Api, Items, Object
 from lab.harness.mesh import Mesh
 from lab.harness.namespaces import Namespaces
-from lab.harness.proxies import running_containers
+from lab.pods import running_containers
 
 from .conftest import need_metrics
 from .pods import pod, shell

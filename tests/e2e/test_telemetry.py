@@ -9,8 +9,8 @@ import pytest
 from lab.harness.assertions import assert_all
 from lab.harness.convergence import eventually
 from lab.harness.mesh import Mesh
-from lab.harness.proxies import SIDECAR
 from lab.harness.traffic import TrafficClient
+from lab.pods import PROXY_CONTAINER
 
 from .conftest import need_metrics
 
@@ -109,7 +109,7 @@ def test_each_request_leaves_a_line_in_the_access_log(shop: Mesh, client: Traffi
     for app in ("client", "echo"):
         pod = shop.pod(app)["metadata"]["name"]
         line = eventually(
-            lambda p=pod: next((text for text in shop.logs(p, SIDECAR).splitlines() if result.id in text), ""),
+            lambda p=pod: next((text for text in shop.logs(p, PROXY_CONTAINER).splitlines() if result.id in text), ""),
             timeout=15,
             why="Envoy writes its log in batches",
         )

@@ -22,9 +22,12 @@ class FakeApi:
     def __init__(self, *images: str) -> None:
         self.memory: dict[str, Any] = {}
         self.stored: dict[Reference, Any] = {}
+        self.pods: list[Any] = []
         self._images = images
 
     def request(self, method: str, path: str, **params: Any) -> Any:
+        if path == istiostatus.PODS:
+            return {"items": self.pods}
         assert (method, params) == ("GET", {"labelSelector": "app=istiod"})
         return {"items": [{"spec": {"template": {"spec": {"containers": [{"image": i}]}}}} for i in self._images]}
 
@@ -99,6 +102,28 @@ def test_a_proxy_that_has_not_acknowledged_is_named() -> None:
         "synced": False,
         "proxies": [{"proxy": "a.default", "synced": False, "pending": ["cluster"]}],
     }
+
+
+def test_a_pod_whose_proxy_has_not_connected_again_is_named_and_waited_for() -> None:
+    api = FakeApi()
+    istio = Answers(api)
+    istio.configs = [[config("7")]]
+    api.pods = [
+        {
+            "metadata": {"namespace": "default", "name": name},
+            "spec": {"containers": [{"name": "istio-proxy"}]},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }
+        for name in ("a", "b")
+    ]
+    state = istio.state(VS, 0.2)
+    assert not state["live"]
+    assert [(proxy["proxy"], proxy["state"]) for proxy in state["proxies"]] == [
+        ("a.default", "acknowledged"),
+        ("b.default", "not-connected"),
+    ]
+    api.pods.pop()
+    assert istio.state(VS, 5.0)["live"]
 
 
 def test_a_version_that_one_istiod_lacks_is_not_the_version() -> None:

@@ -52,13 +52,27 @@ def of_late(proxy: str, acked: str = "b=2", error: str = "") -> dict[str, Any]:
     return {**of_old(proxy), "resources": {CDS: {"sent": "x", "acked": "x"}, LDS: state}}
 
 
+def pod(
+    name: str, container: str = "istio-proxy", *, native: bool = False, ready: str = "True", leaving: bool = False
+) -> dict[str, Any]:
+    """A pod of the namespace `default`."""
+    proxy = {"name": container, **({"restartPolicy": "Always"} if native else {})}
+    return {
+        "metadata": {"namespace": "default", "name": name, **({"deletionTimestamp": "now"} if leaving else {})},
+        "spec": {"containers": [{"name": "app"}], "initContainers": [proxy]}
+        if native
+        else {"containers": [{"name": "app"}, proxy]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]},
+    }
+
+
 def config(version: str) -> dict[str, Any]:
     metadata = {"namespace": "default", "name": "reviews", "resourceVersion": version}
     return {"kind": "VirtualService", "apiVersion": "networking.istio.io/v1", "metadata": metadata}
 
 
 class Istiod(ThreadingHTTPServer):
-    """Answers /debug/...; `documents` are what it answers, by path."""
+    """Answers /debug/...; `documents` are what it answers, by path. `pods` are what the cluster has."""
 
     daemon_threads = True
 
@@ -68,6 +82,7 @@ class Istiod(ThreadingHTTPServer):
             istiostatus.SYNCZ: [of_late("a.default")],
             istiostatus.CONFIGZ: [config("120")],
         }
+        self.pods = [pod("a")]
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -98,10 +113,12 @@ def istio(
     refused = "error: unable to forward port because pod is not running. Current status=Pending\n"
     tools.add("kubectl", answer(out=said, hangs=True) if forwards else answer(err=[refused], code=1))
     monkeypatch.setattr(kubectl, "program", lambda: str(tools.directory / "kubectl"))
-    pod = {"metadata": {"name": "istiod-1"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    asked = {"metadata": {"name": "istiod-1"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 
     def answers(path: str) -> Any:
-        return {"items": [istiod()] if path.startswith("/apis/apps/v1/deployments") else [pod]}
+        if path == istiostatus.PODS:
+            return {"items": server.pods}
+        return {"items": [istiod()] if path.startswith("/apis/apps/v1/deployments") else [asked]}
 
     try:
         with (
@@ -123,7 +140,7 @@ def quiet(_line: str) -> None:
 
 def test_proxies_count_as_in_sync_when_they_have_acknowledged_the_last_of_every_type() -> None:
     late = [of_late("a.default"), of_late("b.default", acked="b=1"), of_late("c.default", error="bad listener")]
-    found = istiostatus.proxies([late, [of_old("d.default"), of_old("e.default", acked="a=0")]])
+    found = istiostatus.proxies([late, [of_old("d.default"), of_old("e.default", acked="a=0")]], [])
     assert [(report.proxy[0], report.synced) for report in found] == [
         ("a", True),
         ("b", False),
@@ -137,8 +154,34 @@ def test_proxies_count_as_in_sync_when_they_have_acknowledged_the_last_of_every_
 
 
 def test_what_was_never_sent_need_not_be_acknowledged() -> None:
-    (report,) = istiostatus.proxies([[{"proxy": "ztunnel.istio-system"}]])
+    (report,) = istiostatus.proxies([[{"proxy": "ztunnel.istio-system", "proxy_type": "ztunnel"}]], [])
     assert report.synced
+
+
+def test_the_proxy_of_every_ready_pod_counts_whether_an_istiod_lists_it_or_not() -> None:
+    pods = [pod("a"), pod("b"), pod("c", native=True), pod("d", ready="False"), pod("e", leaving=True), pod("f", "web")]
+    found = istiostatus.proxies([[of_late("a.default")], [of_late("gone.default")]], pods)
+    assert [(report.proxy, report.synced) for report in found] == [
+        ("a.default", True),
+        ("b.default", False),
+        ("c.default", False),
+        ("gone.default", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "pending"),
+    [
+        ({}, ("cluster", "listener")),
+        ({"cluster": "n"}, ("listener",)),
+        ({"cluster": "n", "listener": "n"}, ()),
+        ({"listener": "n"}, ()),
+    ],
+)
+def test_an_envoy_that_has_only_just_connected_is_not_in_sync(sent: dict[str, str], pending: tuple[str, ...]) -> None:
+    fields = {f"{kind}_{what}": nonce for kind, nonce in sent.items() for what in ("sent", "acked")}
+    (report,) = istiostatus.proxies([[{"proxy": "a.default", "proxy_type": "sidecar", **fields}]], [])
+    assert report.pending == pending
 
 
 @pytest.mark.parametrize(
@@ -186,6 +229,20 @@ def test_a_proxy_that_refuses_is_told_with_its_reason_at_once(tmp_path: Path, mo
         with pytest.raises(LabError, match=r"a\.default: rejected \(duplicate domain\)"):
             await_config(status, VS, time.monotonic() + 60, quiet)
         assert time.monotonic() - started < 30
+
+
+def test_nothing_is_live_before_the_proxies_of_all_ready_pods_are_connected_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.0)
+    with istio(tmp_path, monkeypatch) as (server, status):
+        server.pods = [pod("a"), pod("b")]
+        with pytest.raises(LabError, match=r"b\.default: not-connected \(its pod is ready, its stream is not open\)"):
+            await_config(status, VS, time.monotonic() + 0.5, quiet)
+        with pytest.raises(LabError, match=r"1 of 2 proxies are in sync:\n  b\.default: not connected"):
+            await_mesh(status, time.monotonic() + 0.5, quiet)
+        server.documents[istiostatus.SYNCZ].append(of_late("b.default"))
+        assert len(await_config(status, VS, time.monotonic() + 20, quiet).proxies) == 2
 
 
 def test_an_istiod_that_cannot_be_asked_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import pytest
 from lab.errors import LabError
 from lab.install import readiness
 from lab.install.api import Api
-from lab.install.bringup import has_proxy
 from lab.install.readiness import Workload, await_deployments, is_ready, ready_containers
+from lab.pods import has_proxy
 from tests.unit.install.serving import serve
 
 
