@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
-import selectors
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from lab import programs
+from lab.errors import LabError
+
 _START_S = 20.0
-_END_S = 5.0
 _HTTP_OK = 200
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 
@@ -26,33 +29,37 @@ class ForwardError(Exception):
 def forwarded(kubectl: Sequence[str], namespace: str, pod: str, port: int) -> Iterator[int]:
     """The local port. `kubectl` is its command line up to the verb. Raises `ForwardError` with kubectl's words."""
     command = [*kubectl, "port-forward", "--namespace", namespace, f"pod/{pod}", f":{port}"]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+    try:
+        process = programs.start(command)
+    except LabError as error:
+        raise ForwardError(f"cannot forward a port: {error.message}") from error
+    with process:
         try:
-            yield _local_port(process)
+            local = _local_port(process)
+            assert process.stdout is not None
+            # It says a line for each connection, and stops where it is when nobody takes them.
+            threading.Thread(target=_listen, args=(os.dup(process.stdout.fileno()),), daemon=True).start()
+            yield local
         finally:
-            process.terminate()
-            try:
-                process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            programs.end(process)
 
 
 def _local_port(process: subprocess.Popen[str]) -> int:
-    assert process.stdout is not None
-    deadline = time.monotonic() + _START_S
     said = []
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while selector.select(max(0.0, deadline - time.monotonic())):
-            line = process.stdout.readline()
-            if not line:
-                break
+    try:
+        for line in programs.lines(process, time.monotonic() + _START_S):
             if found := _FORWARDING.match(line):
                 return int(found[1])
-            said.append(line.strip())
-    raise ForwardError(f"cannot forward a port: {' '.join(said) or f'no answer within {_START_S:g} s'}")
+            said.append(line)
+    except subprocess.TimeoutExpired:
+        said.append(f"no port within {_START_S:g} s")
+    raise ForwardError(f"cannot forward a port: {' '.join(said) or 'kubectl ended without a word'}")
+
+
+def _listen(descriptor: int) -> None:
+    with open(descriptor, "rb", buffering=0) as output:
+        while output.read(65536):
+            pass
 
 
 def get(port: int, path: str, *, timeout: float) -> Any:

@@ -78,16 +78,16 @@ def run(
     stdin: str | None = None,
 ) -> str:
     """Standard output of `command`. Raises `ProgramFailedError` when it fails or takes more than `timeout` seconds."""
-    process = _start(command, environ, stdin=stdin is not None, apart=True)
+    process = start(command, environ, stdin=stdin is not None, apart=True)
     with process:
         try:
             out, err = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
-            _end(process)
+            end(process)
             out, err = process.communicate()
             raise ProgramFailedError(_late(command, timeout, err or out), f"{out}{err}") from None
         except BaseException:
-            _end(process)
+            end(process)
             raise
     if process.returncode:
         raise ProgramFailedError(_failed(command, process.returncode, err.strip() or out.strip()), f"{out}{err}")
@@ -107,31 +107,34 @@ def stream(
     `when_silent` is called whenever it has said nothing for a quarter of a minute. Raises `ProgramFailedError` when it
     fails or takes more than `timeout` seconds.
     """
-    process = _start(command, environ, stdin=False, apart=False)
-    lines: list[str] = []
+    process = start(command, environ)
+    said: list[str] = []
     deadline = time.monotonic() + timeout
     with process:
         try:
-            for line in _lines(process, deadline, when_silent):
-                lines = [*lines[-_KEPT_LINES:], line]
+            for line in lines(process, deadline, when_silent):
+                said = [*said[-_KEPT_LINES:], line]
                 report(line)
             left = max(0.0, deadline - time.monotonic())
             code = process.wait(timeout=left)
         except subprocess.TimeoutExpired:
-            _end(process)
-            raise ProgramFailedError(_late(command, timeout, "\n".join(lines)), "\n".join(lines)) from None
+            end(process)
+            raise ProgramFailedError(_late(command, timeout, "\n".join(said)), "\n".join(said)) from None
         except BaseException:
-            _end(process)
+            end(process)
             raise
     if code:
-        raise ProgramFailedError(_failed(command, code, "\n".join(lines)), "\n".join(lines))
-    return "\n".join(lines)
+        raise ProgramFailedError(_failed(command, code, "\n".join(said)), "\n".join(said))
+    return "\n".join(said)
 
 
-def _start(
-    command: Sequence[str], environ: Mapping[str, str] | None, *, stdin: bool, apart: bool
+def start(
+    command: Sequence[str], environ: Mapping[str, str] | None = None, *, stdin: bool = False, apart: bool = False
 ) -> subprocess.Popen[str]:
-    """A process group of its own: a Ctrl-C reaches this process alone, which then ends the whole group."""
+    """A process group of its own: a Ctrl-C reaches this process alone, which then ends the whole group with `end`.
+
+    `apart`: standard error by itself, instead of within the output. Raises `LabError` when it cannot be run.
+    """
     if shutil.which(command[0], path=(os.environ if environ is None else environ).get("PATH")) is None:
         reason = errno.EACCES if Path(command[0]).exists() else errno.ENOENT
         raise LabError(f"cannot run {command[0]}: {os.strerror(reason)}")
@@ -160,8 +163,13 @@ def _mortal() -> tuple[str, ...]:
     return (found, "--pdeathsig", "KILL", "--") if found else ()
 
 
-def _lines(process: subprocess.Popen[str], deadline: float, when_silent: Callable[[], None] | None) -> Iterator[str]:
-    """Lines as they come, until the output is closed. A line that is drawn over ends with a carriage return."""
+def lines(
+    process: subprocess.Popen[str], deadline: float, when_silent: Callable[[], None] | None = None
+) -> Iterator[str]:
+    """Lines as they come, until the output is closed. A line that is drawn over ends with a carriage return.
+
+    Raises `subprocess.TimeoutExpired` at `deadline`, in `time.monotonic` seconds.
+    """
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
     pending = b""
@@ -188,7 +196,7 @@ def _texts(lines: Sequence[bytes]) -> Iterator[str]:
             yield text
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[str]) -> None:
     """End the whole process group: first asked, then killed."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)

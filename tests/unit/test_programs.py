@@ -62,14 +62,14 @@ def test_a_program_does_not_outlive_a_lab_that_is_killed(tmp_path: Path) -> None
     child = f"import os, time; open({str(file)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(300)"
     code = f"from lab.programs import run; run([{sys.executable!r}, '-S', '-c', {child!r}], timeout=300)"
     with subprocess.Popen([sys.executable, "-c", code], cwd=Path(programs.__file__).parents[1]) as lab:
-        _until(lambda: file.exists() and file.read_text().endswith("\n"))
+        until(lambda: file.exists() and file.read_text().endswith("\n"))
         pid = int(file.read_text())
         assert lives(pid)
         lab.kill()
-    assert _until(lambda: not lives(pid))
+    assert until(lambda: not lives(pid))
 
 
-def _until(holds: Callable[[], bool]) -> bool:
+def until(holds: Callable[[], bool]) -> bool:
     """Whether it came to hold within 20 seconds."""
     deadline = time.monotonic() + 20
     while not (now := holds()) and time.monotonic() < deadline:
