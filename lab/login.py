@@ -1,6 +1,7 @@
 """Users whose kubeconfig names a program that logs them in, as those of most clouds do.
 
-The program is run as client.authentication.k8s.io says, without a terminal; what it gives is kept until it expires. See
+The program is run as client.authentication.k8s.io says, without a terminal; what it gives is kept until it expires, or
+until the cluster refuses it. See
 https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
 """
 
@@ -59,6 +60,12 @@ class Login:
             if self._kept is None or self._kept.expires - _MARGIN_S < time.time():
                 self._kept = self._fetch()
             return self._kept
+
+    def refused(self, credential: Credential) -> None:
+        """The cluster does not take this credential (401) although its time is not over: the next is a new one."""
+        with self._lock:
+            if self._kept is credential:
+                self._kept = None
 
     def _fetch(self) -> Credential:
         version, command = self._spec.get("apiVersion"), str(self._spec.get("command") or "")

@@ -20,6 +20,7 @@ import msgspec
 from lab.clusters import holding
 from lab.clusters.base import ClusterStatus, Report
 from lab.errors import LabError
+from lab.kubeconfig import secret
 from lab.kubectl import Kubectl, program
 from lab.programs import ProgramFailedError, run
 from lab.settings import FILE_NAME, Lab
@@ -143,13 +144,8 @@ class ExistingCluster:
         if self.record() is not None:
             yield self.kubeconfig
             return
-        access = self._access()
-        descriptor = os.memfd_create("kubeconfig")
-        try:
-            os.write(descriptor, access.text.encode())
-            yield Path(f"/proc/{os.getpid()}/fd/{descriptor}")
-        finally:
-            os.close(descriptor)
+        with secret(self._access().text.encode()) as file:
+            yield file
 
     def _access(self) -> _Access:
         """The user's kubeconfig, reduced to the one context. Raises `LabError` when that may not or cannot be used."""

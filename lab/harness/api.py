@@ -30,6 +30,7 @@ Kept = TypeVar("Kept")
 
 REQUEST_SECONDS = 30.0
 KUBECTL_SECONDS = 60.0
+UNAUTHORIZED = 401
 
 
 class ApiError(Exception):
@@ -94,8 +95,8 @@ class Api:
     def __init__(self, kubeconfig: Path, scratch: Path) -> None:
         self.kubeconfig = kubeconfig
         self._scratch = scratch
-        self._session, self._server = open_session(kubeconfig, scratch)
-        self.dialler = _dialler(self._session, self._server)
+        self._session, self._server, self._user = open_session(kubeconfig, scratch)
+        self.dialler = Dialler(self._server, self._user)
         self._plurals: dict[str, dict[str, tuple[str, bool]]] = {}
         self._kept = contextlib.ExitStack()
         self.memory: dict[str, Any] = {}
@@ -128,8 +129,9 @@ class Api:
         self, method: str, path: str, *, body: Any = None, timeout: float, stream: bool = False, **params: Any
     ) -> requests.Response:
         content = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        try:
-            answer = self._session.request(
+
+        def send() -> requests.Response:
+            return self._session.request(
                 method,
                 self._server + path,
                 params=params,
@@ -138,6 +140,12 @@ class Api:
                 timeout=timeout,
                 stream=stream,
             )
+
+        try:
+            answer = send()
+            if answer.status_code == UNAUTHORIZED and self._user.refused():
+                answer.close()
+                answer = send()
         except requests.RequestException as error:
             raise ClusterUnreachable(f"{method} {self._server}{path}: {error}") from error
         if answer.status_code >= 400:
@@ -333,17 +341,6 @@ def kubectl_program() -> str:
     if not found:
         raise ClusterUnreachable("there is no kubectl: `make install` puts one into .venv")
     return found
-
-
-def _dialler(session: requests.Session, server: str) -> Dialler:
-    """For requests whose answers are long in coming, with the session's credentials."""
-    authority = session.verify if isinstance(session.verify, str) else None
-    certificate = session.cert if isinstance(session.cert, tuple) else None
-
-    def authorization() -> str:
-        return str(session.prepare_request(requests.Request("GET", server)).headers.get("Authorization", ""))
-
-    return Dialler(server, authority, certificate, authorization)
 
 
 def _status(answer: requests.Response) -> Mapping[str, Any]:

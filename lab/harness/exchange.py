@@ -7,23 +7,18 @@ import ssl
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from lab.harness.kubeconfig import ClusterUnreachable
+from lab.harness.kubeconfig import ClusterUnreachable, User
+from lab.kubeconfig import Identity
 
 
 class Dialler:
-    """Opens connections to an API server, with the credentials of a kubeconfig."""
+    """Opens connections to an API server, as whoever a kubeconfig's user is at that moment."""
 
-    def __init__(
-        self, server: str, authority: str | None, certificate: tuple[str, str] | None, authorization: Callable[[], str]
-    ) -> None:
-        """`authorization` gives that header of the moment, or nothing: a token may have its time."""
+    def __init__(self, server: str, user: User) -> None:
         self._address = urlsplit(server)
-        self._authorization = authorization
-        self._tls = None
-        if self._address.scheme == "https":
-            self._tls = ssl.create_default_context(cafile=authority)
-            if certificate:
-                self._tls.load_cert_chain(*certificate)
+        self._user = user
+        self._shown: Identity | None = None
+        self._tls: ssl.SSLContext | None = None
 
     def begin(self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Exchange:
         """Send a request and wait for the beginning of its answer. `timeout` seconds are for each piece of it.
@@ -32,20 +27,26 @@ class Dialler:
             ClusterUnreachable: no answer.
         """
         host, port = self._address.hostname or "", self._address.port
+        who = self._user.identity()
         connection: http.client.HTTPConnection
-        if self._tls is None:
-            connection = http.client.HTTPConnection(host, port, timeout=timeout)
+        if self._address.scheme == "https":
+            connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=self._context(who))
         else:
-            connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)
+            connection = http.client.HTTPConnection(host, port, timeout=timeout)
         what = f"{method} {path}"
-        token = self._authorization()
-        sent = {**headers, "Authorization": token} if token else headers
+        sent = {**headers, "Authorization": f"Bearer {who.token}"} if who.token else headers
         try:
             connection.request(method, self._address.path + path, body, sent)
             return Exchange(what, connection, connection.getresponse())
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise ClusterUnreachable(f"{what}: {error!r}") from error
+
+    def _context(self, who: Identity) -> ssl.SSLContext:
+        """To read certificates takes its time, so it is kept as long as they are the same."""
+        if self._tls is None or self._shown is None or self._shown.certificate != who.certificate:
+            self._tls, self._shown = self._user.context(), who
+        return self._tls
 
 
 class Exchange:

@@ -1,80 +1,89 @@
-"""How to reach a cluster: as much of a kubeconfig as certificates, tokens, login programs and a server's address."""
+"""How the harness reaches a cluster: a session of `requests` as whoever a kubeconfig's user is."""
 
 from __future__ import annotations
 
-import base64
+import ssl
 import tempfile
+import warnings
 from pathlib import Path
-from typing import Any
 
 import requests
-import yaml
+from urllib3.exceptions import InsecureRequestWarning
 
+from lab import kubeconfig as kubeconfigs
 from lab.errors import LabError
-from lab.login import Credential, Login
+from lab.kubeconfig import Identity, Target
 
 
 class ClusterUnreachable(Exception):  # noqa: N818 - says what is the case, in pytest's report
     """There is no kubeconfig, it cannot be used, or no cluster answers at its address."""
 
 
-def open_session(kubeconfig: Path, scratch: Path) -> tuple[requests.Session, str]:
-    """A session with the credentials of the current context, and the server's URL. Key files are put into `scratch`.
+class User(requests.auth.AuthBase):
+    """Has each request of a session be by whoever the user is by then: what a login program gives has its time."""
+
+    def __init__(self, target: Target, session: requests.Session, scratch: Path) -> None:
+        """Raises `ClusterUnreachable` when the user cannot log in."""
+        self._target = target
+        self._session = session
+        self._scratch = scratch
+        self._shown: Identity | None = None
+        self.identity()
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Called by `requests`, before it chooses a connection by the session's certificate."""
+        if token := self.identity().token:
+            request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+    def identity(self) -> Identity:
+        """Who the user is now; the session has the certificate from here on. Raises `ClusterUnreachable`."""
+        try:
+            who = self._target.user.identity()
+        except LabError as error:
+            raise ClusterUnreachable(f"{error.message}\n{error.hint}".strip()) from error
+        if who.certified and (self._shown is None or self._shown.certificate != who.certificate):
+            self._session.cert = (self._file(who.certificate), self._file(who.key))
+            self._shown = who
+        return who
+
+    def refused(self) -> bool:
+        """The cluster does not take that identity: whether there may be another."""
+        return self._target.user.refused()
+
+    def context(self) -> ssl.SSLContext:
+        """For a connection outside of the session. Raises `ClusterUnreachable`."""
+        try:
+            return self._target.tls(self.identity())
+        except LabError as error:
+            raise ClusterUnreachable(error.message) from error
+
+    def _file(self, content: bytes) -> str:
+        with tempfile.NamedTemporaryFile(dir=self._scratch, prefix="client-", delete=False) as file:
+            file.write(content)
+        return file.name
+
+
+def open_session(kubeconfig: Path, scratch: Path) -> tuple[requests.Session, str, User]:
+    """A session as the current context's user, the server's URL, and that user. Key files are put into `scratch`.
 
     Raises:
         ClusterUnreachable: the kubeconfig cannot be used.
     """
     try:
-        document = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
-        context = _named(document["contexts"], document["current-context"])["context"]
-        cluster = _named(document["clusters"], context["cluster"])["cluster"]
-        user = _named(document["users"], context["user"])["user"]
-    except OSError as error:
-        raise ClusterUnreachable(f"cannot read the kubeconfig {kubeconfig}: {error.strerror}") from error
-    except (yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
-        raise ClusterUnreachable(f"{kubeconfig} is no kubeconfig with a current context: {error!r}") from error
-    session = requests.Session()
-    session.trust_env = False
-    session.verify = _file(cluster, "certificate-authority", kubeconfig, scratch) or True
-    if "exec" in user:
-        user = {**user, **_log_in(session, Login(user["exec"], cluster, kubeconfig.parent))}
-    certificate = _file(user, "client-certificate", kubeconfig, scratch)
-    key = _file(user, "client-key", kubeconfig, scratch)
-    if certificate and key:
-        session.cert = (certificate, key)
-    if "token" in user:
-        session.headers["Authorization"] = f"Bearer {user['token']}"
-    return session, str(cluster["server"]).rstrip("/")
-
-
-def _log_in(session: requests.Session, login: Login) -> dict[str, str]:
-    """Has a token of the login program in each request; gives what it says for the user's own fields."""
-
-    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if token := _credential(login).token:
-            request.headers["Authorization"] = f"Bearer {token}"
-        return request
-
-    session.auth = authorize
-    given = {"client-certificate": _credential(login).certificate, "client-key": _credential(login).key}
-    return {f"{field}-data": base64.b64encode(text.encode()).decode() for field, text in given.items() if text}
-
-
-def _credential(login: Login) -> Credential:
-    try:
-        return login.credential()
+        target = kubeconfigs.read(kubeconfig)
     except LabError as error:
         raise ClusterUnreachable(f"{error.message}\n{error.hint}".strip()) from error
-
-
-def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    return next(entry for entry in entries if entry["name"] == name)
-
-
-def _file(section: dict[str, Any], field: str, kubeconfig: Path, scratch: Path) -> str | None:
-    if data := section.get(f"{field}-data"):
-        with tempfile.NamedTemporaryFile(dir=scratch, prefix=f"{field}-", delete=False) as file:
-            file.write(base64.b64decode(data))
-        return file.name
-    path = section.get(field)
-    return str(kubeconfig.parent / path) if path else None
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = not target.insecure
+    if target.insecure:
+        # The kubeconfig says so, and says it once.
+        warnings.simplefilter("ignore", InsecureRequestWarning)
+    elif target.authority:
+        with tempfile.NamedTemporaryFile(dir=scratch, prefix="authority-", delete=False) as file:
+            file.write(target.authority)
+        session.verify = file.name
+    user = User(target, session, scratch)
+    session.auth = user
+    return session, target.url.geturl(), user

@@ -104,7 +104,7 @@ def test_a_kubectl_that_hangs_in_the_middle_of_a_line_is_ended(
 
 def test_a_kubectl_that_is_not_there_is_told(tmp_path: Path) -> None:
     with (
-        pytest.raises(ForwardError, match="cannot run .*No such file"),
+        pytest.raises(ForwardError, match=r"cannot run .*No such file"),
         forwarded([str(tmp_path / "kubectl")], "istio-system", "istiod-1", 15014),
     ):
         pytest.fail("there is no port")

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
 
 from lab import login
 from lab.errors import LabError
+from lab.harness import api as harness
 from lab.harness.kubeconfig import ClusterUnreachable, open_session
-from lab.install.api import Api
+from lab.install.api import Api, RequestError
+from lab.kube import pki
 from lab.login import Login
 from tests.unit.install.serving import serve
 from tests.unit.standins import StandIns, answer
@@ -151,7 +157,7 @@ def test_the_command_line_and_the_tests_send_its_token(tmp_path: Path, tools: St
         logged_in(kubeconfig, tools)
         with Api(kubeconfig) as api:
             api.get("/a")
-        session, url = open_session(kubeconfig, tmp_path)
+        session, url, _ = open_session(kubeconfig, tmp_path)
         with session:
             assert session.get(f"{url}/b", timeout=10).json() == {"path": "/b"}
     assert server.tokens == ["Bearer of-the-cloud", "Bearer of-the-cloud"]
@@ -167,9 +173,84 @@ def test_its_client_certificate_is_used(tmp_path: Path, tools: StandIns) -> None
         logged_in(kubeconfig, tools)
         with Api(kubeconfig) as api:
             assert api.get("/a") == {"path": "/a"}
-        session, url = open_session(kubeconfig, tmp_path)
+        session, url, _ = open_session(kubeconfig, tmp_path)
         with session:
             assert session.get(f"{url}/b", timeout=10).json() == {"path": "/b"}
+
+
+def certificate(directory: Path) -> tuple[dict[str, str], str]:
+    """A new client certificate of the server's authority, as a program gives it, and its serial number."""
+    for file in ("admin.crt", "admin.key"):
+        (directory / "pki" / file).unlink()
+    pair = pki.ensure(directory / "pki").admin
+    serial = x509.load_pem_x509_certificate(pair.certificate.read_bytes()).serial_number
+    pem = {"clientCertificateData": pair.certificate.read_text(), "clientKeyData": pair.key.read_text()}
+    return pem, f"{serial:X}".zfill(len(f"{serial:X}") + len(f"{serial:X}") % 2)
+
+
+@contextmanager
+def by_the_command_line(kubeconfig: Path, _: Path) -> Iterator[Callable[[str], Any]]:
+    with Api(kubeconfig) as api:
+        yield api.get
+
+
+@contextmanager
+def by_the_tests(kubeconfig: Path, scratch: Path) -> Iterator[Callable[[str], Any]]:
+    with contextlib.closing(harness.Api(kubeconfig, scratch)) as api:
+        yield lambda path: api.request("GET", path)
+
+
+@contextmanager
+def by_orders_to_pods(kubeconfig: Path, scratch: Path) -> Iterator[Callable[[str], Any]]:
+    def order(path: str) -> Any:
+        with api.dialler.begin("POST", path, b"{}", {}, timeout=10) as exchange:
+            return json.loads(exchange.rest())
+
+    with contextlib.closing(harness.Api(kubeconfig, scratch)) as api:
+        yield order
+
+
+@pytest.mark.parametrize("asking", [by_the_command_line, by_the_tests, by_orders_to_pods])
+def test_a_client_certificate_is_replaced_when_its_time_is_over(
+    tmp_path: Path,
+    tools: StandIns,
+    monkeypatch: pytest.MonkeyPatch,
+    asking: Callable[[Path, Path], AbstractContextManager[Callable[[str], Any]]],
+) -> None:
+    with serve(tmp_path, lambda path: {"path": path}) as (server, kubeconfig):
+        (first, one), (second, other) = certificate(tmp_path), certificate(tmp_path)
+        tools.add("sign-in", answer("get-token", out=given("", lasts=3600, **first)))
+        logged_in(kubeconfig, tools)
+        with asking(kubeconfig, tmp_path) as ask:
+            assert [ask("/a"), ask("/b")] == [{"path": "/a"}, {"path": "/b"}]
+            tools.add("sign-in", answer("get-token", out=given("", lasts=7200, **second)))
+            now = time.time()
+            monkeypatch.setattr("lab.login.time.time", lambda: now + 3595)
+            assert [ask("/c"), ask("/d")] == [{"path": "/c"}, {"path": "/d"}]
+    assert server.certificates == [one, one, other, other]
+    assert len(tools.calls()) == 2
+
+
+@pytest.mark.parametrize("asking", [by_the_command_line, by_the_tests])
+def test_a_credential_that_the_cluster_refuses_is_replaced_before_its_time(
+    tmp_path: Path, tools: StandIns, asking: Callable[[Path, Path], AbstractContextManager[Callable[[str], Any]]]
+) -> None:
+    def judged(path: str) -> Any:
+        return {"path": path} if server.tokens[-1] == "Bearer new" else (401, "Unauthorized")
+
+    tools.add("sign-in", answer("get-token", out=given("old")))
+    with serve(tmp_path, judged) as (server, kubeconfig):
+        logged_in(kubeconfig, tools)
+        with asking(kubeconfig, tmp_path) as ask:
+            tools.add("sign-in", answer("get-token", out=given("new")))
+            assert ask("/a") == {"path": "/a"}
+            assert len(tools.calls()) == 2
+            # One that is refused again is told, and not asked for for ever.
+            tools.add("sign-in", answer("get-token", out=given("old")))
+            server.answer = lambda _: (401, "Unauthorized")
+            with pytest.raises((RequestError, harness.ApiError), match="Unauthorized"):
+                ask("/b")
+    assert len(tools.calls()) == 3
 
 
 def test_a_test_run_tells_of_a_login_that_fails(tmp_path: Path, tools: StandIns) -> None:

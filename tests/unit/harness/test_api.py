@@ -151,7 +151,7 @@ def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
 def test_what_is_no_kubeconfig_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
     path.write_text(text)
-    with pytest.raises(ClusterUnreachable, match="is no kubeconfig"):
+    with pytest.raises(ClusterUnreachable, match="is not a kubeconfig"):
         Api(path, tmp_path)
 
 

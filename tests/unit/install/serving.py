@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,12 +22,15 @@ class Quiet(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server: Server
+    connection: ssl.SSLSocket
 
     def do_GET(self) -> None:
         """Ask the test what to say."""
         self.server.paths.append(self.path)
         if token := self.headers.get("Authorization"):
             self.server.tokens.append(token)
+        if shown := self.connection.getpeercert():
+            self.server.certificates.append(shown["serialNumber"])
         answer = self.server.answer(self.path)
         if isinstance(answer, tuple):
             self._document(answer[0], {"kind": "Status", "message": answer[1]})
@@ -35,9 +39,15 @@ class Quiet(BaseHTTPRequestHandler):
         else:
             self._events(answer)
 
+    def do_POST(self) -> None:
+        """The body is of no interest here."""
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.do_GET()
+
     def _document(self, code: int, document: Any) -> None:
         body = json.dumps(document).encode()
         self.send_response(code)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -56,7 +66,10 @@ class Quiet(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on a free port; `paths` are the requests in their order, `tokens` what they authorized themselves by."""
+    """Listens on a free port; `paths` are the requests in their order.
+
+    `tokens` are what they authorized themselves by, `certificates` the serial numbers of those that they showed.
+    """
 
     daemon_threads = True
 
@@ -65,6 +78,7 @@ class Server(ThreadingHTTPServer):
         self.answer = answer
         self.paths: list[str] = []
         self.tokens: list[str] = []
+        self.certificates: list[str] = []
         context = keys.server_context()
         self.socket = context.wrap_socket(self.socket, server_side=True)
 

@@ -145,5 +145,5 @@ def test_a_kubeconfig_that_leads_nowhere_is_told(tmp_path: Path, text: str, told
 
 
 def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LabError, match=r"cannot read .*/kubeconfig: No such file"):
+    with pytest.raises(LabError, match=r"cannot read the kubeconfig .*/kubeconfig: No such file"):
         Api(tmp_path / "kubeconfig")
