@@ -146,6 +146,12 @@ class Lab:
         """The file that kubectl needs."""
         return self.state_dir / "kubeconfig"
 
+    def command(self, verb: str) -> str:
+        """How a person gives this lab a command, wherever its settings come from."""
+        name = "" if self.name == DEFAULT_NAME else f" --name {self.name}"
+        cluster = "" if self.settings.cluster == "embedded" else f" --cluster {self.settings.cluster}"
+        return f"mesh-lab{name} {verb}{cluster}"
+
 
 _TEXT_VARIABLES = {"MESH_LAB_NAME": "name", "MESH_LAB_CLUSTER": "cluster"}
 _PORT_VARIABLES = {"MESH_LAB_API_PORT": "api", "MESH_LAB_HTTP_PORT": "http", "MESH_LAB_HTTPS_PORT": "https"}

@@ -30,6 +30,13 @@ _GONE = {
 _SPECIAL = re.compile(r'[\\"$`]')  # to a shell, between double quotes
 _ENDED = "`mesh-lab logs` shows its last words. What it had stored is kept: `mesh-lab up` goes on from there."
 
+_UNTOUCHED = {
+    "embedded": _GONE["embedded"],
+    "kind": "a cluster that was there before is there still",
+    "existing": "nothing was made in the cluster",
+}
+"""What is said when a cluster's `up` was interrupted where it had nothing to take back."""
+
 
 def up(lab: Lab, *, keep: bool, quiet: bool = False) -> None:
     """Bring everything up. What this invocation has started ends with it when it fails or is interrupted.
@@ -43,7 +50,7 @@ def up(lab: Lab, *, keep: bool, quiet: bool = False) -> None:
         try:
             fresh = cluster.up(report)
         except KeyboardInterrupt:
-            raise LabError(f"interrupted; {_GONE[lab.settings.cluster]}") from None
+            raise LabError(f"interrupted; {_UNTOUCHED[lab.settings.cluster]}") from None
         if fresh:
             report("the cluster answers")
         try:
@@ -99,7 +106,7 @@ def _take_off(lab: Lab, report: Report) -> None:
 
 def _abandoned(lab: Lab, cluster: Cluster, error: BaseException, report: Report, *, end: bool) -> BaseException:
     """End what was started, and say so in what is raised; what could not be ended, too."""
-    state = "the lab is still up: `mesh-lab down` ends it"
+    state = f"the lab is still up: `{lab.command('down')}` ends it"
     # Of other clusters an error tells more than whether they run: their processes are not the lab's.
     ended = lab.settings.cluster == "embedded" and not cluster.status().running
     if end:
@@ -109,6 +116,8 @@ def _abandoned(lab: Lab, cluster: Cluster, error: BaseException, report: Report,
             state = _GONE[lab.settings.cluster]
         except LabError as trouble:
             state = f"and taking it down failed: {trouble.message}\n{trouble.hint}"
+        except KeyboardInterrupt:
+            state = f"and so was taking it down: `{lab.command('down')}` goes on with that"
     if isinstance(error, KeyboardInterrupt):
         return LabError(f"interrupted; {state}")
     if isinstance(error, LabError) and ended:
@@ -116,7 +125,7 @@ def _abandoned(lab: Lab, cluster: Cluster, error: BaseException, report: Report,
         first = error.message.splitlines()[0].rstrip(":")
         return LabError(f"the lab has ended while it was being brought up ({first})", hint=_ENDED)
     if isinstance(error, LabError):
-        retained = "; `mesh-lab up --keep` leaves it up, to look at" if end else ""
+        retained = f"; `{lab.command('up')} --keep` leaves it up, to look at" if end else ""
         return LabError(error.message, hint="\n".join(filter(None, (error.hint, f"{state}{retained}."))))
     return error
 
@@ -152,8 +161,8 @@ def _show(lab: Lab, status: ClusterStatus, installed: Installed, seconds: float)
         say(f"  kubectl{place} port-forward service/istio-ingressgateway 8080:80 &")
     say(f"  curl -s {gateway}/productpage | grep -o '<title>.*</title>'")
     say(f"  kubectl{place} apply -f manifests/scenarios/canary-90-10.yaml")
-    say(f"  mesh-lab wait{place} virtualservice/reviews")
-    say("  mesh-lab status; mesh-lab load; mesh-lab down")
+    say(f"  {lab.command('wait')}{place} virtualservice/reviews")
+    say(f"  {'; '.join(lab.command(verb) for verb in ('status', 'load', 'down'))}")
 
 
 def _row(pod: Object) -> tuple[str, ...]:

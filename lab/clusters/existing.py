@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,11 +33,10 @@ _DELETE_S = 180
 
 
 class IstioMade(msgspec.Struct, frozen=True):
-    """What an installation of Istio by the lab has added to the cluster."""
+    """An installation of Istio by the lab: which, and who had its root certificate (by namespace) without it."""
 
-    namespace_made: bool
     revision: str
-    crds: tuple[str, ...] = ()
+    certified: tuple[str, ...] = ()
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,11 +83,11 @@ class ExistingCluster:
             if record is not None and (record.context, record.server) != (access.context, access.server):
                 raise LabError(
                     f"this lab is on {record.context} at {record.server} already",
-                    hint="`mesh-lab --cluster existing down` first, or another `--name`.",
+                    hint=f"`{self._lab.command('down')}` first, or another `--name`.",
                 )
             holding.write_private(self.kubeconfig, access.text)
             try:
-                self._check(report)
+                self._check(report, Kubectl(self.kubeconfig, self._state / "kubectl-cache", timeout=_QUICK_S))
             except LabError:
                 if record is None:
                     self.kubeconfig.unlink(missing_ok=True)
@@ -116,13 +116,13 @@ class ExistingCluster:
         with holding.held(self._state):
             report(f"deleting the namespaces labelled {selector}")
             try:
-                self._kubectl(_DELETE_S + _QUICK_S).run(
+                Kubectl(self.kubeconfig, self._state / "kubectl-cache", timeout=_DELETE_S + _QUICK_S).run(
                     "delete", "namespaces", "--selector", selector, "--wait", f"--timeout={_DELETE_S}s"
                 )
             except LabError as error:
                 raise LabError(
                     f"what the lab made on {record.context} may still be there\n{error.message}",
-                    hint=f"Again: `mesh-lab --cluster existing down`; by hand: kubectl --context {record.context} "
+                    hint=f"Again: `{self._lab.command('down')}`; by hand: kubectl --context {record.context} "
                     f"delete namespaces --selector {selector}",
                 ) from error
             holding.forget(self._state, self.kubeconfig.name)
@@ -134,9 +134,12 @@ class ExistingCluster:
         return holding.remove(self._state)
 
     def plan(self) -> list[str]:
-        """Which cluster `up` would use; nothing is written, and the cluster is only asked."""
+        """Which cluster `up` would use; nothing is written, and the cluster is only asked. Raises as `up` does."""
         access = self._access()
-        return [f"use the context {access.context} at {access.server}"]
+        lines = [f"use the context {access.context} at {access.server}"]
+        with self.looked_at() as kubeconfig, tempfile.TemporaryDirectory() as cache:
+            self._check(lines.append, Kubectl(kubeconfig, Path(cache), timeout=_QUICK_S))
+        return lines
 
     @contextlib.contextmanager
     def looked_at(self) -> Any:
@@ -182,9 +185,8 @@ class ExistingCluster:
             f"contexts = [{json.dumps(context)}]",
         )
 
-    def _check(self, report: Report) -> None:
+    def _check(self, report: Report, kubectl: Kubectl) -> None:
         """Raises `LabError` for a cluster that does not answer, is too old, or lets the lab make no namespace."""
-        kubectl = self._kubectl(_QUICK_S)
         try:
             version = json.loads(kubectl.run("version", "--output", "json", "--request-timeout=15s"))["serverVersion"]
         except LabError as error:
@@ -203,9 +205,6 @@ class ExistingCluster:
                 "the kubeconfig's user may not create namespaces in this cluster",
                 hint="Ask for that right, or use another user: all that the lab makes is in namespaces of its own.",
             ) from error
-
-    def _kubectl(self, timeout: float) -> Kubectl:
-        return Kubectl(self.kubeconfig, self._state / "kubectl-cache", timeout=timeout)
 
 
 class _Access(msgspec.Struct, frozen=True):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from lab.clusters.base import Report
 from lab.clusters.kind.config import NODE_PORTS
 from lab.errors import LabError
@@ -67,13 +69,13 @@ class Istioctl:
         command = [self._program(), "install", "--skip-confirmation", "--filename", str(file), *self._cluster()]
         return [*command, "--readiness-timeout", f"{self.lab.settings.istio.install_timeout}s"]
 
-    def install(self, api: Api, report: Report, *, gateway: bool) -> None:
+    def install(self, api: Api, report: Report, *, owner: str, gateway: bool) -> None:
         """Install or bring up to date. While nothing moves, the pods' conditions and events are reported.
 
-        `gateway`: with an ingress gateway on the nodes' ports. Raises `LabError` with the same particulars.
+        All that is made is labelled as `owner`'s (see `owned`). `gateway`: with an ingress gateway on the nodes' ports.
+        Raises `LabError` with the same particulars.
         """
-        file = self.lab.state_dir / "istio.yaml"
-        file.write_text(json.dumps(overlay(self.lab.settings.istio, gateway=gateway), indent=2) + "\n")
+        file = self._write(overlay(self.lab.settings.istio, owner=owner, gateway=gateway))
         watched = self.workloads | ({Workload(NAMESPACE, GATEWAY)} if gateway else set())
         tell = _Changes(lambda: describe(api, watched), report)
         limit = self.lab.settings.istio.install_timeout + _MARGIN_S
@@ -88,11 +90,21 @@ class Istioctl:
                 f"{NAMESPACE} describe pods",
             ) from error
 
-    def uninstall(self, report: Report, *, revision: str) -> None:
-        """Remove what an installation has made, its namespace apart. Raises `LabError`."""
-        which = ["--revision", revision] if revision else ["--purge"]
-        command = [self._program(), "uninstall", *which, "--skip-confirmation", *self._cluster()]
+    def uninstall(self, report: Report, *, owner: str, revision: str) -> None:
+        """Remove the control plane that `install` has made for this owner. Raises `LabError`.
+
+        What belongs to all control planes of a cluster istioctl leaves: see `owned`. Its `--purge` would not, but takes
+        those of others along, and the kinds of resource with everybody's resources.
+        """
+        which = msgspec.structs.replace(self.lab.settings.istio, revision=revision)
+        file = self._write(overlay(which, owner=owner, gateway=False))
+        command = [self._program(), "uninstall", "--filename", str(file), "--skip-confirmation", *self._cluster()]
         stream(command, timeout=_UNINSTALL_S, report=report, environ=self._environment())
+
+    def _write(self, document: Mapping[str, Any]) -> Path:
+        file = self.lab.state_dir / "istio.yaml"
+        file.write_text(json.dumps(document, indent=2) + "\n")
+        return file
 
     def _program(self) -> str:
         return Programs(self.lab.tools_dir, self.environ).need(ISTIOCTL)
@@ -126,8 +138,13 @@ class _Changes:
         self._last = lines
 
 
-def overlay(istio: Istio, *, gateway: bool) -> dict[str, Any]:
-    """The `IstioOperator` that says what to install.
+def owned(owner: str) -> str:
+    """The label, as a selector, that istioctl puts on all that it makes for an `IstioOperator` of this name."""
+    return f"install.operator.istio.io/owning-resource={owner}"
+
+
+def overlay(istio: Istio, *, owner: str, gateway: bool) -> dict[str, Any]:
+    """The `IstioOperator` that says what to install. `owner` is its name.
 
     `gateway` is for a cluster on one machine: an ingress gateway on the nodes' ports, and small requests.
     """
@@ -141,7 +158,7 @@ def overlay(istio: Istio, *, gateway: bool) -> dict[str, Any]:
     return {
         "apiVersion": "install.istio.io/v1alpha1",
         "kind": "IstioOperator",
-        "metadata": {"namespace": NAMESPACE},
+        "metadata": {"namespace": NAMESPACE, "name": owner},
         "spec": spec,
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -18,7 +19,7 @@ from lab.install import controlplane, images, placing
 from lab.install.api import Api, RequestError
 from lab.install.bringup import SAMPLES, Installed, deployments, install, live_pods
 from lab.install.controlplane import ControlPlane, status_of
-from lab.install.istioctl import NAMESPACE, Istioctl
+from lab.install.istioctl import NAMESPACE, Istioctl, owned
 from lab.install.istiod import await_mesh
 from lab.install.readiness import await_deployments
 from lab.kubectl import Applied, Kubectl
@@ -29,6 +30,14 @@ MANIFESTS = Path(package.__file__).parent.parent / "manifests"
 _GATEWAY = "mesh/gateway.yaml"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _ISTIO_GROUPS = (".istio.io",)
+_CLUSTER_KINDS = (
+    "clusterroles",
+    "clusterrolebindings",
+    "mutatingwebhookconfigurations",
+    "validatingwebhookconfigurations",
+)
+_ROOT_CERTIFICATES = ("istio-ca-root-cert", "istio-ca-crl")
+_ROOTS_LABEL = "istio.io/config=true"
 _DELETE_S = 180
 
 
@@ -48,16 +57,40 @@ def take_off(lab: Lab, report: Report) -> None:
     record = ExistingCluster(lab).record()
     if record is None or record.istio is None:
         return
+    try:
+        _take_off_istio(lab, record, record.istio, report)
+    except LabError as error:
+        raise LabError(
+            f"the Istio that the lab has installed may still be there\n{error.message}",
+            hint="\n".join(filter(None, (error.hint, f"Again: `{lab.command('down')}`"))),
+        ) from error
+    holding.write(lab.state_dir, msgspec.structs.replace(record, istio=None))
+
+
+def _take_off_istio(lab: Lab, record: Record, istio: IstioMade, report: Report) -> None:
     kubectl = _kubectl(lab)
+    mine, made = f"{INSTANCE_LABEL}={record.instance}", owned(record.instance)
+
+    def delete(kinds: str, *which: str) -> None:
+        kubectl.run("delete", kinds, *which, "--ignore-not-found", f"--timeout={_DELETE_S}s")
+
     # Sidecars and gateways go before the control plane that they ask for their configuration.
-    kubectl.run("delete", "namespace", record.namespace, "--ignore-not-found", f"--timeout={_DELETE_S}s")
-    Istioctl.of(lab).uninstall(report, revision=record.istio.revision)
-    for crd in record.istio.crds:
+    delete("namespaces", "--selector", mine, "--field-selector", f"metadata.name={record.namespace}")
+    Istioctl.of(lab).uninstall(report, owner=record.instance, revision=istio.revision)
+    # With its namespace the last istiod is gone, which would write root certificates anew.
+    delete("namespaces", "--selector", mine)
+    delete(",".join(_CLUSTER_KINDS), "--selector", made)
+    for name in kubectl.run("get", "customresourcedefinitions", "--selector", made, "--output", "name").split():
+        crd = name.rpartition("/")[2]
         if kubectl.run("get", crd, "--all-namespaces", "--output", "name", "--ignore-not-found").strip():
             report(f"{crd} has resources that the lab did not make, so it stays")
-            continue
-        kubectl.run("delete", "customresourcedefinition", crd, "--ignore-not-found")
-    holding.write(lab.state_dir, msgspec.structs.replace(record, istio=None))
+        else:
+            delete("customresourcedefinition", crd)
+    for name in _ROOT_CERTIFICATES:
+        where = ("--all-namespaces", "--selector", _ROOTS_LABEL, "--field-selector", f"metadata.name={name}")
+        namespaces = kubectl.run("get", "configmaps", *where, "--output", "jsonpath={.items[*].metadata.namespace}")
+        for namespace in sorted({*namespaces.split()} - {*istio.certified}):
+            delete("configmap", name, "--namespace", namespace)
 
 
 def plan(lab: Lab) -> list[str]:
@@ -67,11 +100,15 @@ def plan(lab: Lab) -> list[str]:
     with ExistingCluster(lab).looked_at() as kubeconfig, Api(kubeconfig) as api:
         try:
             plane = controlplane.choose(controlplane.find(api), lab.settings.istio.revision)
+            record = ExistingCluster(lab).record()
+            # The end of the name is drawn by lot when the lab comes up; here it only shows the form.
+            place = _place(lab, record.instance if record else f"{lab.name}-XXXXXXXX")
+            _refuse_foreign_namespace(api, place)
+            if plane is None and lab.settings.existing.install_istio:
+                _refuse_remains(api)
         except RequestError as error:
             raise LabError(f"the cluster's API: {error.message}") from error
     lines = [f"found {plane}"] if plane else [_no_mesh(lab)]
-    # The end of the name is drawn by lot when the lab comes up; here it only shows the form.
-    place = _place(lab, f"{lab.name}-XXXXXXXX")
     lines.append(f"make the namespace {place.namespace}, labelled {INSTANCE_LABEL}={place.labels[INSTANCE_LABEL]}")
     lines += [f"make {o['kind']} {place.namespace}/{o['metadata']['name']}" for o in _guests(place)]
     return lines
@@ -88,7 +125,7 @@ def _kind(lab: Lab, api: Api, report: Report) -> Installed:
     cluster.load_images(images.names(), report)
     report(f"installing Istio {lab.settings.istio.version}")
     istioctl = Istioctl.of(lab)
-    istioctl.install(api, report, gateway=True)
+    istioctl.install(api, report, owner=cluster.name, gateway=True)
     kubectl, revision = _kubectl(lab), lab.settings.istio.revision
     objects = placing.read([MANIFESTS / name for name in SAMPLES])
     if revision:
@@ -102,7 +139,7 @@ def _existing(lab: Lab, api: Api, report: Report) -> Installed:
     cluster = ExistingCluster(lab)
     record = cluster.record()
     if record is None:
-        raise LabError("the lab's record is gone", hint="`mesh-lab --cluster existing up` writes it again.")
+        raise LabError("the lab's record is gone", hint=f"`{lab.command('up')}` writes it again.")
     kubectl = _kubectl(lab)
     plane = controlplane.choose(controlplane.find(api), lab.settings.istio.revision)
     place = _place(lab, record.instance)
@@ -165,46 +202,46 @@ def _refuse_foreign_namespace(api: Api, place: placing.Place) -> None:
 def _install_istio(lab: Lab, api: Api, kubectl: Kubectl, record: Record, report: Report) -> ControlPlane:
     if not lab.settings.existing.install_istio and record.istio is None:
         raise LabError("the cluster has no Istio", hint=_HINT_INSTALL)
-    istioctl = Istioctl.of(lab)
     if record.istio is None:
-        before = _istio_crds(api)
-        made = _make_istio_namespace(api, kubectl, record)
-        record = msgspec.structs.replace(record, istio=IstioMade(made, lab.settings.istio.revision))
+        _refuse_remains(api)
+        record = msgspec.structs.replace(record, istio=IstioMade(lab.settings.istio.revision, _certified(api)))
         holding.write(lab.state_dir, record)
-        try:
-            istioctl.install(api, report, gateway=False)
-        finally:
-            crds = tuple(sorted(_istio_crds(api) - before))
-            assert record.istio is not None
-            made_now = msgspec.structs.replace(record.istio, crds=crds)
-            holding.write(lab.state_dir, msgspec.structs.replace(record, istio=made_now))
-    else:
-        istioctl.install(api, report, gateway=False)
+        labels = {INSTANCE_LABEL: record.instance}
+        metadata = {"name": NAMESPACE, "labels": labels}
+        kubectl.apply_objects([{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
+    Istioctl.of(lab).install(api, report, owner=record.instance, gateway=False)
     plane = controlplane.choose(controlplane.find(api), lab.settings.istio.revision)
     if plane is None:
         raise LabError("istioctl has installed Istio, but there is no istiod", hint=f"kubectl -n {NAMESPACE} get pods")
     return plane
 
 
-def _make_istio_namespace(api: Api, kubectl: Kubectl, record: Record) -> bool:
-    """Make it with the lab's label, so that it goes with the rest. False when somebody else has made it."""
+def _refuse_remains(api: Api) -> None:
+    """Raises `LabError` where an installation would change what somebody else has made."""
+    there = [f"the namespace {NAMESPACE}"] if _exists(api, f"/api/v1/namespaces/{NAMESPACE}") else []
+    names = [str(crd["metadata"]["name"]) for crd in api.get(_CRDS)["items"]]
+    there += [f"the kind {name}" for name in sorted(names) if name.endswith(_ISTIO_GROUPS)]
+    if there:
+        raise LabError(
+            f"the cluster has no Istio, but what the lab did not make and would change: {', '.join(there)}",
+            hint="Remove it where it is left over, or install Istio as you want it: the lab uses what it finds.",
+        )
+
+
+def _exists(api: Api, path: str) -> bool:
     try:
-        api.get(f"/api/v1/namespaces/{NAMESPACE}")
+        api.get(path)
     except RequestError as error:
-        if error.code != _NOT_FOUND:
-            raise
-    else:
-        return False
-    labels = {INSTANCE_LABEL: record.instance}
-    kubectl.apply_objects(
-        [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}]
-    )
+        if error.code == _NOT_FOUND:
+            return False
+        raise
     return True
 
 
-def _istio_crds(api: Api) -> set[str]:
-    names = {str(crd["metadata"]["name"]) for crd in api.get(_CRDS)["items"]}
-    return {name for name in names if name.endswith(_ISTIO_GROUPS)}
+def _certified(api: Api) -> tuple[str, ...]:
+    """The namespaces that have a mesh's root certificate already: istiod gives it to every one."""
+    query = urlencode({"labelSelector": _ROOTS_LABEL})
+    return tuple(sorted({str(o["metadata"]["namespace"]) for o in api.get(f"/api/v1/configmaps?{query}")["items"]}))
 
 
 def _no_mesh(lab: Lab) -> str:

@@ -22,7 +22,8 @@ with open(os.path.join(here, "calls"), "a") as calls:
 with open(os.path.join(here, name + ".json")) as file:
     answers = json.load(file)
 for answer in answers:
-    if sys.argv[1:len(answer["words"]) + 1] == answer["words"]:
+    given = sys.argv[1:len(answer["words"]) + 1]
+    if len(given) == len(answer["words"]) and all(word in ("*", one) for word, one in zip(answer["words"], given)):
         break
 else:
     sys.exit(f"{{name}}: no answer to {{sys.argv[1:]}}")
@@ -62,7 +63,7 @@ def answer(
     removes: Sequence[str] = (),
     pid: str = "",
 ) -> dict[str, Any]:
-    """What a stand-in does when its command line begins with `words`."""
+    """What a stand-in does when its command line begins with `words`; `*` stands for any word."""
     return {
         "words": list(words),
         "out": [out],

@@ -179,6 +179,8 @@ class KindCluster:
             after = "Nothing of it is left."
         except LabError as trouble:
             after = f"It could not be removed ({trouble.message.splitlines()[0]}); `{by_hand}` does."
+        except KeyboardInterrupt:
+            after = f"Its removal was interrupted, too; `{by_hand}` does it."
         if isinstance(error, ProgramFailedError):
             known = failure.advice(f"{error.output}\n{said}")
             return ProgramFailedError(said, error.output, hint="\n".join((*known, after)))
@@ -201,9 +203,10 @@ class KindCluster:
         except LabError as error:
             raise LabError(
                 f"the kind cluster {self.name} is there, but not well\n{error.message}",
-                hint="`mesh-lab --cluster kind reset` deletes it with all that is in it; `mesh-lab up` makes it anew."
+                hint=f"`{self._lab.command('reset')}` deletes it with all that is in it; `{self._lab.command('up')}` "
+                "makes it anew."
                 if not stopped
-                else f"`{provider.name} logs {stopped[0]}` may tell why; `mesh-lab down` removes the cluster.",
+                else f"`{provider.name} logs {stopped[0]}` may tell why; `{self._lab.command('down')}` removes it.",
             ) from error
         return bool(stopped)
 

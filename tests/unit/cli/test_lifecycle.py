@@ -7,12 +7,14 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from lab.cli import console, lifecycle, status
+from lab.cli.app import app
 from lab.clusters.base import ClusterStatus, Report
 from lab.errors import LabError
 from lab.install.bringup import Installed
@@ -186,6 +188,50 @@ def test_an_interrupted_installation_is_told_and_ended(
         lifecycle.up(lab, keep=False)
     assert not cluster.running
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("kind", "interrupted; a cluster that was there before is there still"),
+        ("existing", "interrupted; nothing was made in the cluster"),
+    ],
+)
+def test_an_interrupted_look_at_a_cluster_is_not_called_its_removal(
+    cluster: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: Literal["kind", "existing"], told: str
+) -> None:
+    def interrupted(_report: Report) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cluster, "up", interrupted)
+    with pytest.raises(LabError, match=told):
+        lifecycle.up(Lab(Settings(cluster=kind), tmp_path), keep=False)
+    assert cluster.asked == []
+
+
+def test_when_the_removal_is_interrupted_too_the_command_for_it_is_told(
+    cluster: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*_: object) -> Any:
+        raise KeyboardInterrupt
+
+    installs(monkeypatch, interrupted)
+    monkeypatch.setattr(cluster, "down", interrupted)
+    lab = Lab(Settings(name="two", cluster="kind"), tmp_path)
+    with pytest.raises(
+        LabError, match="interrupted; and so was taking it down: `mesh-lab --name two down --cluster kind`"
+    ):
+        lifecycle.up(lab, keep=False)
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(name="two"), Settings(name="two", cluster="kind")])
+def test_the_commands_that_a_person_is_told_are_understood(tmp_path: Path, settings: Settings) -> None:
+    lab = Lab(settings, tmp_path)
+    for verb in ("up", "down", "reset", "status", "wait"):
+        words = lab.command(verb).split()
+        assert words[0] == "mesh-lab"
+        done = CliRunner().invoke(app, [*words[1:], "--help"])
+        assert (done.exit_code, done.output.partition(" [OPTIONS]")[0].split()[-1]) == (0, verb), done.output
 
 
 def test_a_fault_of_the_lab_ends_what_was_started_too(

@@ -166,8 +166,18 @@ def test_a_lab_does_not_move_to_another_cluster_by_itself(lab: Lab, tools: Stand
 
 
 def test_the_plan_writes_nothing(lab: Lab, tools: StandIns) -> None:
-    assert opened(lab, tools).plan() == ["use the context team at https://k8s.example.com"]
+    elsewhere = ("--kubeconfig", "*", "--cache-dir", "*")
+    tools.prefer("kubectl", answer(*elsewhere, "version", out=version()), answer(*elsewhere, "auth", out="yes\n"))
+    assert opened(lab, tools).plan() == ["use the context team at https://k8s.example.com", "Kubernetes v1.33.4-gke.1"]
     assert not lab.state_dir.exists()
     with opened(lab, tools).looked_at() as kubeconfig:
         assert json.loads(kubeconfig.read_text()) == VIEW
+    assert not lab.state_dir.exists()
+
+
+def test_the_plan_for_a_cluster_that_will_not_do_says_so(lab: Lab, tools: StandIns) -> None:
+    elsewhere = ("--kubeconfig", "*", "--cache-dir", "*")
+    tools.prefer("kubectl", answer(*elsewhere, "version", out=version("29")))
+    with pytest.raises(LabError, match=r"too old: Kubernetes v1\.29"):
+        opened(lab, tools).plan()
     assert not lab.state_dir.exists()

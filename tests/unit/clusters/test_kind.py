@@ -8,6 +8,8 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -198,20 +200,43 @@ def test_a_kind_that_hangs_is_ended_with_all_that_it_started(
         os.kill(int((tools.directory / "pid").read_text()), 0)
 
 
-def test_ctrl_c_while_kind_works_removes_what_was_made(cluster: KindCluster, lab: Lab, tools: StandIns) -> None:
-    tools.prefer("kind", answer("create", "cluster", hangs=True, pid="pid", writes={NODES: RUNNING}))
+@contextmanager
+def interrupted_once(*files: Path) -> Iterator[None]:
+    """A Ctrl-C as soon as each of these files is there."""
 
     def interrupt() -> None:
-        deadline = time.monotonic() + 20
-        while not (tools.directory / NODES).exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        for file in files:
+            deadline = time.monotonic() + 20
+            while not file.exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(LabError, match="interrupted while the cluster") as failure:
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def test_ctrl_c_again_while_it_is_removed_says_how_to_remove_it(cluster: KindCluster, tools: StandIns) -> None:
+    tools.prefer("kind", answer("create", "cluster", hangs=True, writes={NODES: RUNNING}))
+    tools.prefer("kind", answer("delete", "cluster", hangs=True, writes={"removing": ""}))
+    both = (tools.directory / NODES, tools.directory / "removing")
+    with interrupted_once(*both), pytest.raises(LabError, match="interrupted while the cluster") as failure:
         cluster.up(quiet)
-    thread.join()
+    assert failure.value.hint == (
+        "Its removal was interrupted, too; `kind delete cluster --name mesh-lab-lab` does it."
+    )
+    # The record says whose it is, so that the next `up` or `down` goes on with it.
+    assert cluster.status().phase == "starting"
+
+
+def test_ctrl_c_while_kind_works_removes_what_was_made(cluster: KindCluster, lab: Lab, tools: StandIns) -> None:
+    tools.prefer("kind", answer("create", "cluster", hangs=True, pid="pid", writes={NODES: RUNNING}))
+
+    with interrupted_once(tools.directory / NODES), pytest.raises(LabError, match="interrupted while the") as failure:
+        cluster.up(quiet)
     assert failure.value.hint == "Nothing of it is left."
     assert verbs(tools) == ["create", "delete"]
     with pytest.raises(ProcessLookupError):

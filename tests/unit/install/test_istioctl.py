@@ -71,7 +71,7 @@ def stuck(path: str) -> Any:
 def install(lab: Lab, tools: StandIns, tmp_path: Path, *, gateway: bool = True) -> list[str]:
     said: list[str] = []
     with serve(tmp_path, stuck) as (_, kubeconfig), Api(kubeconfig) as api:
-        Istioctl(lab, tools.environ).install(api, said.append, gateway=gateway)
+        Istioctl(lab, tools.environ).install(api, said.append, owner="lab-1", gateway=gateway)
     return said
 
 
@@ -83,12 +83,12 @@ def test_istioctls_own_words_are_the_progress(lab: Lab, tools: StandIns, tmp_pat
     assert call[call.index("--kubeconfig") + 1] == str(lab.kubeconfig)
     assert call[call.index("--readiness-timeout") + 1] == "600s"
     written = json.loads(Path(call[call.index("--filename") + 1]).read_text())
-    assert written == overlay(Istio(), gateway=True)
+    assert written == overlay(Istio(), owner="lab-1", gateway=True)
 
 
 def test_profile_revision_and_values_come_from_the_settings() -> None:
     istio = Istio(profile="minimal", revision="canary", values={"pilot": {"env": {"A": "1"}}, "meshConfig": {"x": 1}})
-    spec = overlay(istio, gateway=False)["spec"]
+    spec = overlay(istio, owner="lab-1", gateway=False)["spec"]
     assert (spec["profile"], spec["revision"]) == ("minimal", "canary")
     assert spec["values"]["pilot"] == {"env": {"A": "1"}}
     assert spec["values"]["meshConfig"] == {"accessLogFile": "/dev/stdout", "x": 1}
@@ -96,7 +96,7 @@ def test_profile_revision_and_values_come_from_the_settings() -> None:
 
 
 def test_the_gateway_is_on_the_ports_that_kind_maps_to_the_hosts() -> None:
-    (gateway,) = overlay(Istio(), gateway=True)["spec"]["components"]["ingressGateways"]
+    (gateway,) = overlay(Istio(), owner="lab-1", gateway=True)["spec"]["components"]["ingressGateways"]
     service = gateway["k8s"]["service"]
     assert service["type"] == "NodePort"
     assert {p["port"]: (p["targetPort"], p.get("nodePort")) for p in service["ports"]} == {
@@ -108,11 +108,11 @@ def test_the_gateway_is_on_the_ports_that_kind_maps_to_the_hosts() -> None:
 
 def test_on_one_machine_little_is_asked_for_unless_the_settings_ask_for_more() -> None:
     istio = Istio(values={"global": {"proxy": {"resources": {"requests": {"cpu": "1"}}}}})
-    spec = overlay(istio, gateway=True)["spec"]
+    spec = overlay(istio, owner="lab-1", gateway=True)["spec"]
     assert spec["values"]["global"]["proxy"]["resources"]["requests"] == {"cpu": "1", "memory": "40Mi"}
     assert spec["values"]["pilot"]["resources"]["requests"]["cpu"] == "10m"
     assert spec["components"]["ingressGateways"][0]["k8s"]["resources"]["requests"]["cpu"] == "10m"
-    guest = overlay(Istio(), gateway=False)["spec"]["values"]
+    guest = overlay(Istio(), owner="lab-1", gateway=False)["spec"]["values"]
     assert "pilot" not in guest
     assert "proxy" not in guest["global"]
 
@@ -142,7 +142,7 @@ def test_a_stall_is_reported_while_it_lasts_and_ended_at_the_limit(
     tools.prefer("istioctl", answer("install", err=INSTALLED[:4], hangs=True))
     said: list[str] = []
     with serve(tmp_path, stuck) as (_, kubeconfig), Api(kubeconfig) as api, pytest.raises(LabError) as failure:
-        Istioctl(lab, tools.environ).install(api, said.append, gateway=False)
+        Istioctl(lab, tools.environ).install(api, said.append, owner="lab-1", gateway=False)
     assert "did not end within 2 s" in failure.value.message
     stalls = [line for line in said if line.startswith("still waiting:")]
     # The same news is told once.
@@ -150,13 +150,13 @@ def test_a_stall_is_reported_while_it_lasts_and_ended_at_the_limit(
     assert "ImagePullBackOff" in stalls[0]
 
 
-def test_it_is_removed_by_its_revision_or_whole(lab: Lab, tools: StandIns) -> None:
-    istioctl = Istioctl(lab, tools.environ)
-    istioctl.uninstall(lambda _: None, revision="canary")
-    istioctl.uninstall(lambda _: None, revision="")
-    first, second = tools.calls("istioctl")
-    assert first[2:4] == ["--revision", "canary"]
-    assert second[2] == "--purge"
+def test_what_is_removed_is_what_its_owner_has_installed(lab: Lab, tools: StandIns) -> None:
+    Istioctl(lab, tools.environ).uninstall(lambda _: None, owner="lab-1", revision="canary")
+    (call,) = tools.calls("istioctl")
+    assert call[1:3] == ["uninstall", "--filename"]
+    written = json.loads(Path(call[3]).read_text())
+    assert written == overlay(Istio(revision="canary"), owner="lab-1", gateway=False)
+    assert written["metadata"] == {"namespace": "istio-system", "name": "lab-1"}
 
 
 def test_a_missing_istioctl_is_told_with_how_to_get_it(lab: Lab, tools: StandIns, tmp_path: Path) -> None:

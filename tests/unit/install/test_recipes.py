@@ -91,48 +91,120 @@ def test_a_namespace_of_somebody_elses_is_refused(lab: Lab, tools: StandIns) -> 
     assert tools.calls() == []
 
 
+def asked_for(lab: Lab) -> Lab:
+    """The same lab with `--install-istio`."""
+    return Lab(Settings(cluster="existing", existing=Existing(contexts=["team"], install_istio=True)), lab.directory)
+
+
+def bare(**more: Any) -> dict[str, Any]:
+    """A cluster without Istio."""
+    empty: dict[str, Any] = {"items": []}
+    crds = {"items": [{"metadata": {"name": "crontabs.example.com"}}]}
+    pages = dict.fromkeys(("deployments", "pods", "events", "configmaps"), empty)
+    return {**pages, "customresourcedefinitions": crds, **more}
+
+
 def test_an_istio_that_fails_to_install_is_on_record_before_it_is_begun(lab: Lab, tools: StandIns) -> None:
-    lab = Lab(Settings(cluster="existing", existing=Existing(contexts=["team"], install_istio=True)), lab.directory)
     record(lab)
     tools.prefer("istioctl", answer("install", err=["Error: failed to install manifests\n"], code=1))
     applied = {"kind": "Namespace", "metadata": {"name": "istio-system"}}
     tools.prefer("kubectl", answer(*start(lab), "apply", out=json.dumps(applied)))
-    crds = {"items": [{"metadata": {"name": CRDS[0]}}, {"metadata": {"name": "crontabs.example.com"}}]}
-    empty = {"items": []}
+    theirs = {"items": [{"metadata": {"namespace": "theirs", "name": "istio-ca-root-cert"}}]}
     with (
-        cluster(lab, deployments=empty, customresourcedefinitions=crds, pods=empty, events=empty),
+        cluster(lab, **bare(configmaps=theirs)),
         pytest.raises(LabError, match="failed to install manifests"),
     ):
-        recipes.put_on(lab, quiet)
+        recipes.put_on(asked_for(lab), quiet)
     kept = holding.read(lab.state_dir, Record)
     assert kept is not None
-    # The CRDs were there before, so they are not the lab's to remove.
-    assert kept.istio == IstioMade(namespace_made=True, revision="", crds=())
+    assert kept.istio == IstioMade(revision="", certified=("theirs",))
+    # Whose it is stands on all that istioctl makes.
+    assert json.loads((lab.state_dir / "istio.yaml").read_text())["metadata"]["name"] == "lab-1"
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        ({"istio_system": {"metadata": {"name": "istio-system"}}}, "the namespace istio-system"),
+        ({"customresourcedefinitions": {"items": [{"metadata": {"name": CRDS[0]}}]}}, f"the kind {CRDS[0]}"),
+    ],
+)
+def test_an_installation_that_would_change_what_is_there_is_refused(
+    lab: Lab, tools: StandIns, there: dict[str, Any], told: str
+) -> None:
+    record(lab)
+    with cluster(lab, **bare(**there)), pytest.raises(LabError, match=f"would change: {told}"):
+        recipes.put_on(asked_for(lab), quiet)
+    assert tools.calls() == []
+    kept = holding.read(lab.state_dir, Record)
+    assert kept is not None
+    assert kept.istio is None
+
+
+def removing(lab: Lab, tools: StandIns, *, used: str = "") -> None:
+    """A cluster with an Istio of the lab's, as kubectl lists it; `used` are resources of its kinds."""
+    tools.prefer(
+        "kubectl",
+        answer(*start(lab), "get", "customresourcedefinitions", out=f"customresourcedefinition.x/{CRDS[0]}\n"),
+        answer(*start(lab), "get", "configmaps", out="default theirs"),
+        answer(*start(lab), "get", CRDS[0], out=used),
+    )
 
 
 def test_an_istio_that_the_lab_installed_comes_off_after_the_samples(lab: Lab, tools: StandIns) -> None:
-    record(lab, IstioMade(namespace_made=True, revision="", crds=CRDS))
+    record(lab, IstioMade(revision="", certified=("theirs",)))
+    removing(lab, tools)
     recipes.take_off(lab, quiet)
-    assert verbs(tools) == [
-        "kubectl delete namespace",
-        "istioctl uninstall",
-        f"kubectl get {CRDS[0]}",
-        "kubectl delete customresourcedefinition",
-        f"kubectl get {CRDS[1]}",
-        "kubectl delete customresourcedefinition",
+    asked = [call[1:] if call[0] == "istioctl" else call[5:] for call in tools.calls()]
+    mine, made = "mesh-lab/instance=lab-1", "install.operator.istio.io/owning-resource=lab-1"
+    end = ["--ignore-not-found", "--timeout=180s"]
+    assert asked[0] == ["delete", "namespaces", "--selector", mine, "--field-selector", "metadata.name=mesh-lab", *end]
+    assert asked[1][:2] == ["uninstall", "--filename"]
+    assert asked[2] == ["delete", "namespaces", "--selector", mine, *end]
+    assert asked[3][2:4] == ["--selector", made]
+    assert set(asked[3][1].split(",")) >= {"clusterroles", "validatingwebhookconfigurations"}
+    assert asked[4][:4] == ["get", "customresourcedefinitions", "--selector", made]
+    assert asked[6] == ["delete", "customresourcedefinition", CRDS[0], *end]
+    # A namespace that had the roots of another mesh keeps them.
+    certificates = [call for call in asked if call[:2] == ["delete", "configmap"]]
+    assert [(call[2], call[4]) for call in certificates] == [
+        ("istio-ca-root-cert", "default"),
+        ("istio-ca-crl", "default"),
     ]
     kept = holding.read(lab.state_dir, Record)
     assert kept is not None
     assert kept.istio is None
 
 
+def test_istioctl_is_never_told_to_remove_what_others_have_installed(lab: Lab, tools: StandIns) -> None:
+    """`--purge` takes every Istio, and the kinds of resource with all resources of theirs."""
+    for revision in ("", "canary"):
+        record(lab, IstioMade(revision=revision))
+        removing(lab, tools)
+        recipes.take_off(lab, quiet)
+        written = json.loads((lab.state_dir / "istio.yaml").read_text())
+        assert (written["metadata"]["name"], written["spec"].get("revision", "")) == ("lab-1", revision)
+    assert all("--purge" not in call for call in tools.calls("istioctl"))
+
+
 def test_a_kind_of_resource_that_somebody_uses_stays(lab: Lab, tools: StandIns) -> None:
-    record(lab, IstioMade(namespace_made=False, revision="canary", crds=CRDS[:1]))
-    tools.prefer("kubectl", answer(*start(lab), "get", out="gateway.networking.istio.io/theirs\n"))
+    record(lab, IstioMade(revision="canary"))
+    removing(lab, tools, used="gateway.networking.istio.io/theirs\n")
     said: list[str] = []
     recipes.take_off(lab, said.append)
     assert said == [f"{CRDS[0]} has resources that the lab did not make, so it stays"]
     assert "kubectl delete customresourcedefinition" not in verbs(tools)
+
+
+def test_an_istio_that_cannot_be_removed_stays_on_record_and_the_way_out_is_told(lab: Lab, tools: StandIns) -> None:
+    record(lab, IstioMade(revision=""))
+    tools.prefer("istioctl", answer("uninstall", err=["Error: the server was unable to return a response\n"], code=1))
+    with pytest.raises(LabError, match=r"may still be there\n(.*\n)*.*unable to return a response") as failure:
+        recipes.take_off(lab, quiet)
+    assert failure.value.hint == "Again: `mesh-lab down --cluster existing`"
+    kept = holding.read(lab.state_dir, Record)
+    assert kept is not None
+    assert kept.istio is not None
 
 
 def test_an_istio_that_was_found_stays(lab: Lab, tools: StandIns) -> None:
