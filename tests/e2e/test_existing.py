@@ -10,21 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from lab.harness.api import Api, Reference
+from lab.harness.api import Api, Object, Reference
 from tests.e2e.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(240)
 NAMESPACE = "mesh-lab-guest"
-KINDS = (
-    "namespaces",
-    "deployments",
-    "services",
-    "serviceaccounts",
-    "configmaps",
-    "secrets",
-    "customresourcedefinitions",
-)
-MESH_KINDS = ("virtualservices", "destinationrules", "gateways", "peerauthentications", "authorizationpolicies")
+MOVING = ("events", "events.events.k8s.io", "leases.coordination.k8s.io", "componentstatuses")
+"""Kinds whose objects change by themselves."""
+LEADER = "control-plane.alpha.kubernetes.io/leader"
 
 
 class Guest:
@@ -74,18 +67,30 @@ def guest(kube: Api, mesh_kubeconfig: Path, tmp_path: Path) -> Iterator[Guest]:
     made.run("down")
 
 
-def inventory(kube: Api) -> set[str]:
-    """Everything in the cluster that a guest could have made or removed."""
-    found = kube.kubectl("get", ",".join((*KINDS, *MESH_KINDS)), "--all-namespaces", "--output", "json")
-    objects = [(item["kind"], item["metadata"]) for item in json.loads(found)["items"]]
+def inventory(kube: Api) -> dict[str, Object]:
+    """Every object as somebody has made it, but for those of other tests, by kind, namespace and name."""
+    served = kube.kubectl("api-resources", "--verbs=list", "--output", "name").split()
+    kinds = [kind for kind in served if kind not in MOVING and not kind.endswith(".metrics.k8s.io")]
+    found = kube.kubectl("get", ",".join(kinds), "--all-namespaces", "--output", "json")
+    objects: list[Object] = json.loads(found)["items"]
     tests = {
-        meta["name"] for kind, meta in objects if kind == "Namespace" and "mesh-lab/test" in meta.get("labels", {})
+        obj["metadata"]["name"]
+        for obj in objects
+        if obj["kind"] == "Namespace" and "mesh-lab/test" in obj["metadata"].get("labels", {})
     }
     return {
-        f"{kind} {meta.get('namespace', '')}/{meta['name']} {meta.get('labels')}"
-        for kind, meta in objects
-        if meta.get("namespace") not in tests and meta["name"] not in tests
+        f"{obj['kind']} {meta.get('namespace', '')}/{meta['name']}": _as_made(obj)
+        for obj in objects
+        if (meta := obj["metadata"]).get("namespace") not in tests and meta["name"] not in tests
     }
+
+
+def _as_made(obj: Object) -> Object:
+    """The object without what the cluster itself keeps up to date; its `uid` tells whether it is still the same."""
+    meta = {key: value for key, value in obj["metadata"].items() if key not in ("resourceVersion", "managedFields")}
+    if LEADER in meta.get("annotations", {}):
+        meta["annotations"] = {key: value for key, value in meta["annotations"].items() if key != LEADER}
+    return {key: value for key, value in obj.items() if key != "status"} | {"metadata": meta}
 
 
 def test_a_guest_lives_in_a_namespace_of_its_own_and_leaves_nothing(kube: Api, guest: Guest) -> None:
@@ -95,9 +100,11 @@ def test_a_guest_lives_in_a_namespace_of_its_own_and_leaves_nothing(kube: Api, g
     assert inventory(kube) == before
 
     guest.up()
-    made = inventory(kube) - before
-    assert before <= inventory(kube)
-    assert {line.split()[1].split("/")[0] for line in made if not line.startswith("Namespace")} == {NAMESPACE}
+    present = inventory(kube)
+    assert {name: present.get(name) for name in before} == before
+    made = [name for name in present if name not in before]
+    assert f"Namespace /{NAMESPACE}" in made
+    assert {name.split()[1].split("/")[0] for name in made if not name.startswith("Namespace ")} == {NAMESPACE}
     assert guest.up().count("is up after") == 1
 
     url = f"http://istio-ingressgateway.{NAMESPACE}/productpage"
