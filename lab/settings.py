@@ -148,9 +148,14 @@ class Lab:
 
     def command(self, verb: str) -> str:
         """How a person gives this lab a command, wherever its settings come from."""
-        name = "" if self.name == DEFAULT_NAME else f" --name {self.name}"
-        cluster = "" if self.settings.cluster == "embedded" else f" --cluster {self.settings.cluster}"
-        return f"mesh-lab{name} {verb}{cluster}"
+        return command_for(self.name, self.settings.cluster, verb)
+
+
+def command_for(name: str, cluster: str, verb: str) -> str:
+    """A command of `mesh-lab` for the lab of this name on that cluster."""
+    which = "" if name == DEFAULT_NAME else f" --name {name}"
+    where = "" if cluster == "embedded" else f" --cluster {cluster}"
+    return f"mesh-lab{which} {verb}{where}"
 
 
 _TEXT_VARIABLES = {"MESH_LAB_NAME": "name", "MESH_LAB_CLUSTER": "cluster"}

@@ -14,9 +14,13 @@ def require_up(lab: Lab) -> ClusterStatus:
     """The status of a lab that is ready. Raises `LabError` for one that is not."""
     status = open_cluster(lab).status()
     if not status.running:
-        raise LabError(f"the lab {lab.name!r} is not up", hint="`mesh-lab up` (or `make lab-up`) brings it up.")
+        raise LabError(
+            f"the lab {lab.name!r} is not up", hint=f"`{lab.command('up')}` (or `make lab-up`) brings it up."
+        )
     if status.phase != "ready":
-        raise LabError(f"the lab {lab.name!r} is {status.phase}", hint="`mesh-lab up` waits until it is ready.")
+        raise LabError(
+            f"the lab {lab.name!r} is {status.phase}", hint=f"`{lab.command('up')}` waits until it is ready."
+        )
     return status
 
 

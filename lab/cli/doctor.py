@@ -64,7 +64,7 @@ def doctor(lab: Lab) -> None:
         raise LabError(f"{missing} of {len(findings)} checks found something missing")
     warned = sum(1 for finding in findings if finding.advice)
     well = f"nothing is missing, {warned} warning(s)" if warned else f"all {len(findings)} checks are well"
-    say(f"{well}; `mesh-lab up` should work")
+    say(f"{well}; `{lab.command('up')}` should work")
 
 
 def _python(_lab: Lab) -> list[Finding]:

@@ -14,7 +14,7 @@ def logs(lab: Lab, *, follow: bool, lines: int) -> None:
     try:
         log.open("rb").close()
     except FileNotFoundError:
-        hint = "The lab has not been up yet, or was reset: `mesh-lab up`."
+        hint = f"The lab has not been up yet, or was reset: `{lab.command('up')}`."
         raise LabError(f"there is no {log}", hint=hint) from None
     except OSError as error:
         raise LabError(f"cannot read {log}: {error.strerror}") from error

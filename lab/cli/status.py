@@ -12,7 +12,7 @@ from lab.install.api import Api, RequestError
 from lab.install.bringup import live_pods
 from lab.install.controlplane import status_of
 from lab.install.readiness import ready_containers
-from lab.settings import Lab
+from lab.settings import Lab, command_for
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -89,7 +89,7 @@ def _json(status: LabStatus) -> str:
 def _text(status: LabStatus) -> str:
     lines = [("lab", f"{status.name} ({status.cluster})")]
     if status.phase == "stopped":
-        lines.append(("state", f"{status.phase}; `mesh-lab up` brings it up"))
+        lines.append(("state", f"{status.phase}; `{command_for(status.name, status.cluster, 'up')}` brings it up"))
         return _aligned(lines)
     ports = status.ports
     lines += [

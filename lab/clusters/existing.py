@@ -163,7 +163,7 @@ class ExistingCluster:
         command = [program(), "config", "view", "--minify", "--flatten", "--raw", "--output", "json"]
         if self._settings.context:
             command += ["--context", self._settings.context]
-        where = environ.get("KUBECONFIG") or "~/.kube/config"
+        where = environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
         try:
             document = json.loads(run(command, timeout=_QUICK_S, environ=environ))
             context = str(document["current-context"])
@@ -173,6 +173,7 @@ class ExistingCluster:
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise LabError(f"the kubeconfig {where} names no cluster", hint=_HINT_CONTEXTS) from error
         self._refuse_unlisted(context)
+        _anchor(document, [Path(part) for part in where.split(os.pathsep) if part])
         return _Access(context, server, json.dumps(document, indent=2) + "\n")
 
     def _refuse_unlisted(self, context: str) -> None:
@@ -215,6 +216,28 @@ class _Access(msgspec.Struct, frozen=True):
 
 _HINT_CONTEXTS = "`kubectl config get-contexts` lists what there is; --kubeconfig FILE and --context NAME choose."
 _HINT_UNREACHABLE = "Is it up, and reachable from here (VPN, firewall)? Are the kubeconfig's credentials still valid?"
+
+
+def _anchor(document: Mapping[str, Any], files: list[Path]) -> None:
+    """Have a user's paths lead from the copy to where they led from the file that names the user.
+
+    kubectl embeds certificates, but leaves login programs and token files as they are. Of several files the first
+    that has the user counts.
+    """
+    import yaml
+
+    for entry in document.get("users") or ():
+        user = entry.get("user") or {}
+        program = user.get("exec") or {}
+        fields = [(user, "tokenFile")] if user.get("tokenFile") else []
+        fields += [(program, "command")] if os.sep in str(program.get("command", "")) else []
+        for file in files if fields else ():
+            with contextlib.suppress(OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+                names = [user["name"] for user in yaml.safe_load(file.read_text(encoding="utf-8"))["users"]]
+                if entry["name"] in names:
+                    for section, field in fields:
+                        section[field] = str(file.absolute().parent / section[field])
+                    break
 
 
 def _number(text: str) -> int:

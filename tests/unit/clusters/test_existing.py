@@ -181,3 +181,24 @@ def test_the_plan_for_a_cluster_that_will_not_do_says_so(lab: Lab, tools: StandI
     with pytest.raises(LabError, match=r"too old: Kubernetes v1\.29"):
         opened(lab, tools).plan()
     assert not lab.state_dir.exists()
+
+
+def test_what_a_user_names_beside_his_kubeconfig_is_found_from_the_copy(lab: Lab, tools: StandIns) -> None:
+    (lab.directory / "home").mkdir()
+    theirs = lab.directory / "home" / "config"
+    theirs.write_text("users:\n- name: u\n")
+    nobodys = lab.directory / "nobodys"
+    nobodys.write_text("users:\n- name: other\n")
+    environ = tools.environ | {"KUBECONFIG": f"{nobodys}:{lab.directory / 'gone'}:{theirs}"}
+    changed = msgspec.structs.replace(lab.settings.existing, kubeconfig="")
+    lab = Lab(msgspec.structs.replace(lab.settings, existing=changed), lab.directory)
+    for user, kept in (
+        ({"exec": {"command": "./sign-in"}}, {"exec": {"command": f"{theirs.parent}/sign-in"}}),
+        ({"exec": {"command": "aws"}}, {"exec": {"command": "aws"}}),
+        ({"exec": {"command": "/opt/sign-in"}}, {"exec": {"command": "/opt/sign-in"}}),
+        ({"tokenFile": "token"}, {"tokenFile": f"{theirs.parent}/token"}),
+    ):
+        view = VIEW | {"users": [{"name": "u", "user": user}]}
+        tools.prefer("kubectl", answer("config", "view", out=json.dumps(view)))
+        ExistingCluster(lab, environ).up(quiet)
+        assert json.loads(lab.kubeconfig.read_text())["users"][0]["user"] == kept
