@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.harness.assertions import assert_all, assert_random_baseline
+from lab.harness.convergence import eventually
 from lab.harness.mesh import Mesh
 from lab.harness.traffic import TrafficClient
 
@@ -77,4 +78,8 @@ def test_a_service_without_endpoints_refuses_connections(mesh_free: Mesh, client
         "spec": {"selector": {"app": "nobody"}, "ports": [{"name": "http", "port": 80}]},
     }
     mesh_free.apply(service)
-    assert client.send("http://nobody", timeout=3)[0].error in ("refused", "unreachable", "dns")
+
+    def refused() -> bool:
+        return client.send("http://nobody", timeout=3)[0].error in ("refused", "unreachable", "dns")
+
+    eventually(refused, timeout=20, why="the node's rules have the service, which nobody tells")

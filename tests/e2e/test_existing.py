@@ -15,8 +15,14 @@ from tests.e2e.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(240)
 NAMESPACE = "mesh-lab-guest"
-MOVING = ("events", "events.events.k8s.io", "leases.coordination.k8s.io", "componentstatuses")
-"""Kinds whose objects change by themselves."""
+MOVING = (
+    "events",
+    "events.events.k8s.io",
+    "leases.coordination.k8s.io",
+    "ipaddresses.networking.k8s.io",
+    "componentstatuses",
+)
+"""Kinds whose objects the cluster makes and changes by itself."""
 LEADER = "control-plane.alpha.kubernetes.io/leader"
 
 

@@ -17,6 +17,8 @@ from .resources import destination_rule, route, to, virtual_service
 SYSTEM = "istio-system"
 ISTIOD = Reference("apps/v1", "Deployment", "istiod", SYSTEM)
 LIFE_SECONDS = 3
+RECONNECT_SECONDS = 60
+"""Proxies that found no control plane try again at growing intervals: Envoy's longest is 30 s."""
 WEBHOOK_FAILED = 500
 
 
@@ -39,7 +41,7 @@ def test_traffic_flows_while_the_control_plane_is_killed_and_it_catches_up(
         change = virtual_service("echo", route(to("echo", "v2")))
         (ref,) = eventually(lambda: _taken(canary, change), timeout=60, why="the change is taken")
         try:
-            canary.wait_live(ref)
+            canary.wait_live(ref, timeout=RECONNECT_SECONDS)
             assert system.pod("istiod")["metadata"]["name"] != killed
             assert_all(client.send("http://echo", 50), version="v2")
         finally:

@@ -7,6 +7,9 @@ The same as `kubectl exec POD -- mesh-lab-app send` and `admin`, without a proce
     POST /stop    ?run=NAME: no further request of that run begins.
     POST /admin   {"path": "/stats", "post": false}: what the pod's Envoy answers, with its status.
 
+An order may also stand in the header x-control-order, of a request without a body: a proxy that hands on the beginning
+of an answer while it is still at the request's body may break off both (Go's does, and so Kubernetes' API server).
+
 Whoever may send from here has the pod's identity in the mesh. So the port opens only where it is asked for, and answers
 only those who know its token. A run ends when whoever asked for it hangs up.
 """
@@ -24,6 +27,7 @@ from lab.apps.traffic.orders import MAX_ORDER_BYTES, BadOrder, fields_of, plan_o
 from lab.apps.traffic.run import Run
 
 TOKEN_HEADER = "x-control-token"
+ORDER_HEADER = "x-control-order"
 MAX_RUNS = 16
 ADMIN_PORT = 15000
 ADMIN_SECONDS = 20.0
@@ -59,7 +63,7 @@ class Control:
             return _refusal(400, str(error))
 
     async def _send(self, request: Request) -> Response:
-        plan, name, lines = plan_of(request.body), request.query.get("run", ""), list[str]()
+        plan, name, lines = plan_of(_order(request)), request.query.get("run", ""), list[str]()
         if len(self.runs) >= MAX_RUNS:
             return _refusal(429, f"{MAX_RUNS} runs are under way")
         if name in self.runs:
@@ -87,8 +91,12 @@ class Control:
         return Response(200)
 
 
+def _order(request: Request) -> bytes:
+    return request.body or request.headers.get(ORDER_HEADER).encode()
+
+
 async def _admin(request: Request) -> Response:
-    given = {"post": False, **fields_of(request.body)}
+    given = {"post": False, **fields_of(_order(request))}
     if unknown := given.keys() - {"path", "post"}:
         raise BadOrder(f"{min(unknown)}: there is no such field; there are path, post")
     path, method = given.get("path"), "POST" if given["post"] else "GET"

@@ -196,3 +196,12 @@ def test_a_control_port_needs_a_token(
         main([program, "--port", "0", "--control", "1"])
     assert raised.value.code == 2
     assert "--control needs a token in the environment variable CONTROL_TOKEN" in capsys.readouterr().err
+
+
+async def test_an_order_may_stand_in_a_header(start: Start) -> None:
+    (_, target), (_, port) = await start(Echo("v1")), await start(Control("s3cret"))
+    order = {"x-control-order": json.dumps({"url": target, "count": 2})}
+    answer = await fetch(f"{port}/send", method="POST", headers=TOKEN | order)
+    assert (answer.status, len(answer.body.splitlines())) == (200, 4)
+    refused = await fetch(f"{port}/send", method="POST", headers=TOKEN | {"x-control-order": "{"})
+    assert refused.status == 400

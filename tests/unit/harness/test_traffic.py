@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from lab.harness.api import Api, ApiError, Object
+from lab.harness.control import control_port
 from lab.harness.kubeconfig import ClusterUnreachable
 from lab.harness.proxies import Proxy
 from lab.harness.traffic import EchoControl, TrafficClient
@@ -42,6 +43,7 @@ def api(proxied: Proxied, tmp_path: Path) -> Iterator[Api]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            body = body or self.headers.get("x-control-order", "").encode()
             proxied.asked.append((self.path, dict(self.headers), json.loads(body or b"null")))
             status, text = proxied.answers[self.path.partition("/proxy")[2].partition("?")[0]]
             self.send_response(status)
@@ -172,3 +174,13 @@ def test_a_run_is_ordered_with_the_token_that_a_login_program_gives_at_that_mome
             assert proxied.asked[-1][1]["Authorization"] == "Bearer of-the-program"
     finally:
         own.close()
+
+
+def test_an_order_has_no_body_unless_it_is_long(api: Api, proxied: Proxied) -> None:
+    proxied.answers["/send"] = (200, "{}")
+    port = control_port(api, "n", pod_of(client_deployment(Template("client"))))
+    assert port is not None
+    for body, length in (("x" * 100, 0), ("x" * 5000, 5012)):
+        port.ask("/send", {"body": body}, timeout=5)
+        assert proxied.asked[-1][2] == {"body": body}
+        assert int(proxied.asked[-1][1]["Content-Length"]) == length
