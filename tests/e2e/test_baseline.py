@@ -20,6 +20,13 @@ def mesh_free(shared_mesh: Mesh) -> Mesh:
     shared_mesh.deploy_echo("headless", replicas=2, headless=True)
     shared_mesh.deploy_client()
     shared_mesh.ready()
+    seen: set[str] = set()
+
+    def all_reached() -> bool:
+        seen.update(shared_mesh.client().send("http://echo", 10, new_connections=True).counts("hostname"))
+        return names(shared_mesh, "echo") <= seen
+
+    eventually(all_reached, timeout=20, why="the node's rules have all endpoints, which nobody tells")
     return shared_mesh
 
 
