@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -24,13 +25,14 @@ log = logging.getLogger(__name__)
 FILE_LIMIT = 10 << 20
 LINE_LIMIT = 16 << 10
 _PIPE = 256 << 10
+_LARGEST_PIPE = 1 << 20  # of a stream that would fill half of the usual one too soon: as large as users' may be
 _PIECE = 64 << 10  # what is copied at a time: larger blocks of memory go back to the kernel when they are freed
 _PAUSE = 0.01  # between reads, so that a chatty container is one wake-up in 10 ms and not one a line
 _LONGEST_PAUSE = 0.05  # where that is not for a few lines: so long can a follower lag behind a stream of output
 _FEW = 4 << 10
 _SHARE = 4  # a long chunk is followed by a pause of so many times what it took: output gets a fifth of the loop at most
 
-_buffer = bytearray(_PIPE)
+_buffer = bytearray(_LARGEST_PIPE)
 """What all streams are read into: they are read one after another, in one loop."""
 _view = memoryview(_buffer)
 
@@ -105,15 +107,19 @@ class StreamReader:
         self._timer: asyncio.TimerHandle | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
         os.set_blocking(descriptor, False)
-        with contextlib.suppress(OSError):  # the user's pipes may be at their limit; the usual size does
-            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE)
-        self._half_full = _PIPE // 2
-        with contextlib.suppress(OSError):  # a terminal has no size
-            self._half_full = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ) // 2
+        self._half_full = self._set_size(_PIPE) // 2
         self.taps: set[Callable[[bytes], None]] = set()
         """Called with all that arrives, as it arrives."""
         self._last_read = 0.0
         self._listen()
+
+    def _set_size(self, wanted: int) -> int:
+        """Let the pipe hold so many bytes, if it may; what it holds then."""
+        with contextlib.suppress(OSError):  # the user's pipes may be at their limit; the usual size does
+            return fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, wanted)
+        with contextlib.suppress(OSError):
+            return fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ)
+        return _PIPE  # a terminal has no size
 
     def _listen(self) -> None:
         self._loop.add_reader(self._descriptor, self._readable)
@@ -141,11 +147,13 @@ class StreamReader:
             return
         self._take(size)
         pause = max(self._until_half_full(size, began), _SHARE * (time.perf_counter() - began))
-        self._timer = self._loop.call_later(pause, self._read)
+        self._timer = self._loop.call_at(together(self._loop.time(), pause), self._read)
 
     def _until_half_full(self, size: int, now: float) -> float:
         """Seconds until the pipe is about half full at the rate since the last read: it is wake-ups that cost."""
         since, self._last_read = now - self._last_read, now
+        if size * _LONGEST_PAUSE > self._half_full * since and self._half_full < _LARGEST_PIPE // 2:
+            self._half_full = max(self._half_full, self._set_size(_LARGEST_PIPE) // 2)
         if size >= self._half_full:
             return 0
         return _PAUSE if size < _FEW else min(max(_PAUSE, since * self._half_full / size), _LONGEST_PAUSE)
@@ -194,6 +202,17 @@ class StreamReader:
             self._file.append(prefix, line[:LINE_LIMIT], b"\n")
             line = line[LINE_LIMIT:]
         return line
+
+
+def together(now: float, pause: float) -> float:
+    """When to read next, after a pause of at most so many seconds: at a time that the other streams choose, too.
+
+    A wake-up of the loop finds cold caches; what it costs is shared by all streams that are read in it.
+    """
+    grid = _LONGEST_PAUSE if pause >= _LONGEST_PAUSE else _PAUSE
+    if pause < grid:
+        return now + pause
+    return math.floor((now + pause) / grid) * grid
 
 
 def stamp() -> bytes:

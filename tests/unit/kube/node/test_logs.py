@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -165,3 +166,31 @@ def test_old_starts_are_forgotten(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     logs.forget(tmp_path, 0)
     assert [p.name for p in tmp_path.iterdir()] == ["1.log"]
+
+
+@given(st.floats(0, 1e6), st.sampled_from([0.0, 0.003, 0.01, 0.02, 0.0499, 0.05]) | st.floats(0, 3))
+def test_a_stream_is_not_read_later_than_it_asks_for(now: float, pause: float) -> None:
+    assert now - 1e-6 <= logs.together(now, pause) <= now + pause + 1e-6
+
+
+@given(st.integers(1, 10**6), st.lists(st.floats(0.0001, 0.0499), min_size=2, max_size=5))
+def test_streams_of_much_output_are_read_together(tick: int, offsets: list[float]) -> None:
+    assert len({round(logs.together(tick * 0.05 + offset, 0.05), 6) for offset in offsets}) == 1
+
+
+async def test_a_stream_of_much_output_has_a_pipe_that_is_seldom_full(tmp_path: Path) -> None:
+    file = logs.LogFile(tmp_path / "0.log")
+    reading, writing = os.pipe()
+    reader = logs.StreamReader(reading, "stdout", file)
+    usual = fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ)
+    with file.following() as grown:
+        for _ in range(2):
+            grown.clear()
+            os.write(writing, b"x" * 99 + b"\n")
+            os.write(writing, (b"x" * 999 + b"\n") * (usual // 2000 + 1))
+            async with asyncio.timeout(5):
+                await grown.wait()
+    assert fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ) == 1 << 20 > usual
+    os.close(writing)
+    await reader.ended
+    file.close()
