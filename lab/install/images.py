@@ -22,17 +22,15 @@ _BOOKINFO = "docker.io/istio/examples-bookinfo-{service}-{version}:1.20.3"
 
 @dataclass(frozen=True)
 class Image:
-    """An image: its name, the stage of the Dockerfile, and that stage's arguments."""
+    """An image: its name, and the stage of the Dockerfile."""
 
     name: str
     target: str
-    arguments: tuple[tuple[str, str], ...] = ()
 
 
 def _bookinfo(service: str, version: str = "v1") -> Image:
     """Under the name that the published manifests give it, so that they apply as they are."""
-    name = _BOOKINFO.format(service=service, version=version)
-    return Image(name, "bookinfo", (("SERVICE", service), ("VERSION", version)))
+    return Image(_BOOKINFO.format(service=service, version=version), f"{service}-{version}")
 
 
 IMAGES = (
@@ -76,8 +74,7 @@ def command_for(
     command += ["--tag", image.name]
     for option, value in (("--platform", platform), ("--network", network)):
         command += [option, value] if value else []
-    for name, value in (*image.arguments, *([("BASE", base)] if base else [])):
-        command += ["--build-arg", f"{name}={value}"]
+    command += ["--build-arg", f"BASE={base}"] if base else []
     return [*command, str(SOURCE)]
 
 
