@@ -33,9 +33,10 @@ def _bookinfo(service: str, version: str = "v1") -> Image:
     return Image(_BOOKINFO.format(service=service, version=version), f"{service}-{version}")
 
 
+# With the registry, as a node looks them up: to Podman a name without one is localhost's, and no pod finds it.
 IMAGES = (
-    Image("mesh-lab/apps", "apps"),
-    Image("mesh-lab/locust", "locust"),
+    Image("docker.io/mesh-lab/apps", "apps"),
+    Image("docker.io/mesh-lab/locust", "locust"),
     *(_bookinfo(service) for service in ("productpage", "details", "ratings")),
     *(_bookinfo("reviews", version) for version in ("v1", "v2", "v3")),
 )

@@ -23,7 +23,8 @@ def test_there_is_an_image_for_all_that_the_manifests_and_the_tests_name() -> No
         if obj["kind"] == "Deployment"
         for container in obj["spec"]["template"]["spec"]["containers"]
     }
-    assert named | {IMAGE} == set(names())
+    with_registry = {image if image.startswith("docker.io/") else f"docker.io/{image}" for image in named | {IMAGE}}
+    assert with_registry == set(names())
 
 
 def _stages() -> dict[str, str]:
