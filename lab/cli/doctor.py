@@ -177,8 +177,10 @@ def _containers(lab: Lab) -> list[Finding]:
         lacking = machine.check(provider, lab.settings.kind)
     except LabError as error:
         return [Finding("containers", error.message, error.hint or "mesh-lab logs")]
-    return [Finding("machine", finding.what, finding.remedy, advice=not finding.fatal) for finding in lacking] or [
-        Finding("containers", f"{provider.name} answers; cores, memory and inotify limits suffice")
+    answers = f"{provider.name} answers" + ("" if lacking else "; cores, memory and inotify limits suffice")
+    return [
+        Finding("containers", answers),
+        *(Finding("machine", finding.what, finding.remedy, advice=not finding.fatal) for finding in lacking),
     ]
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from lab.cli import doctor
+from lab.settings import Lab, Settings
 
 
 @pytest.mark.parametrize(
@@ -22,3 +26,17 @@ def test_a_refused_trial_comes_with_what_it_was_and_what_to_do(
     (finding,) = doctor._trial()
     assert finding.detail == said
     assert remedy in finding.remedy
+
+
+def test_what_runs_containers_is_named_whatever_the_machine_lacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    info = json.dumps({"host": {"cpus": 4, "memTotal": 16 * 2**30, "cgroupVersion": "v1"}})
+    podman = tmp_path / "podman"
+    podman.write_text(f"#!/bin/sh\necho '{info}'\n")
+    podman.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("KIND_EXPERIMENTAL_PROVIDER", raising=False)
+    first, *rest = doctor._containers(Lab(Settings(), tmp_path))
+    assert (first.subject, first.detail, first.remedy) == ("containers", "podman answers", "")
+    assert "cgroup v1" in rest[0].detail
