@@ -48,9 +48,10 @@ def names() -> list[str]:
 
 
 def ensure(lab: Lab, report: Report) -> None:
-    """Build those that are not in the local store. Raises `LabError`."""
+    """Build those that are not in the local store, or were built for another kind of machine. Raises `LabError`."""
     provider = _provider(lab)
-    missing = [image for image in IMAGES if not provider.has_image(image.name)]
+    architecture = provider.info().architecture
+    missing = [image for image in IMAGES if not provider.has_image(image.name, architecture)]
     build(lab, report, missing)
 
 

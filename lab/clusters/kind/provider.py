@@ -13,6 +13,7 @@ from lab.programs import Program, ProgramFailedError, Programs, run
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 _QUICK_S = 20.0
 _START_S = 60.0
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Docker calls the machine's, and as images call theirs
 
 DOCKER = Program(
     "docker",
@@ -30,12 +31,16 @@ _PROGRAMS = {"docker": DOCKER, "podman": PODMAN}
 
 @dataclass(frozen=True)
 class Info:
-    """The machine that containers run on; 0 or empty for what is not known. `local`: it is this one."""
+    """The machine that containers run on; 0 or empty for what is not known. `local`: it is this one.
+
+    `architecture` is called as images call theirs: amd64, arm64.
+    """
 
     cores: int
     memory_mb: int
     cgroups: str
     local: bool
+    architecture: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,10 @@ class Provider:
         memory = document.get("MemTotal") or host.get("memTotal") or 0
         cgroups = document.get("CgroupVersion") or host.get("cgroupVersion") or ""
         desktop = "desktop" in str(document.get("OperatingSystem", "")).lower()
-        return Info(int(cores), int(memory) // 2**20, str(cgroups), sys.platform == "linux" and not desktop)
+        local = sys.platform == "linux" and not desktop
+        machine = str(document.get("Architecture") or host.get("arch") or "")
+        architecture = _ARCHITECTURES.get(machine, machine)
+        return Info(int(cores), int(memory) // 2**20, str(cgroups), local, architecture)
 
     def nodes(self, cluster: str) -> list[Node]:
         """The containers of a kind cluster, by name, whatever state they are in. Raises `LabError` as `info` does."""
@@ -87,13 +95,14 @@ class Provider:
         command = [self.path, "exec", node, "journalctl", "--unit", unit, "--output", "cat", "--no-pager"]
         return run([*command, "--lines", "200"], timeout=_QUICK_S, environ=self.environ)
 
-    def has_image(self, image: str) -> bool:
-        """Whether an image is in the local store."""
+    def has_image(self, image: str, architecture: str = "") -> bool:
+        """Whether an image is in the local store, and for that architecture where one is given."""
+        command = [self.path, "image", "inspect", "--format", "{{.Architecture}}", image]
         try:
-            run([self.path, "image", "inspect", "--format", "{{.Id}}", image], timeout=_QUICK_S, environ=self.environ)
+            found = run(command, timeout=_QUICK_S, environ=self.environ).strip()
         except ProgramFailedError:
             return False
-        return True
+        return not architecture or found == architecture
 
     def _ask(self, *arguments: str) -> str:
         try:

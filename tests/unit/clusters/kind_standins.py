@@ -123,5 +123,5 @@ def healthy(tools: StandIns) -> None:
         answer("ps", print_files=[NODES]),
         answer("start", writes={NODES: RUNNING}),
         answer("exec", f"{NAME}-control-plane", "journalctl", "--unit", "kubelet", out=KUBELET_JOURNAL),
-        answer("image", "inspect", out="sha256:1\n"),
+        answer("image", "inspect", out="amd64\n"),
     )

@@ -398,7 +398,7 @@ def test_images_are_loaded_and_missing_ones_named(cluster: KindCluster, tools: S
         "--name",
         NAME,
     ]
-    words = ("image", "inspect", "--format", "{{.Id}}", "mesh-lab/locust")
+    words = ("image", "inspect", "--format", "{{.Architecture}}", "mesh-lab/locust")
     tools.prefer("docker", answer(*words, err=["Error: No such image: mesh-lab/locust\n"], code=1))
     with pytest.raises(LabError, match="not in docker's store: mesh-lab/locust") as failure:
         cluster.load_images(["mesh-lab/apps", "mesh-lab/locust"], quiet)

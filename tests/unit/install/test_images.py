@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from lab.clusters.kind.provider import Provider
 from lab.harness.workloads import IMAGE
 from lab.install.bringup import SAMPLES
-from lab.install.images import IMAGES, SOURCE, Image, command_for, names
+from lab.install.images import IMAGES, SOURCE, Image, command_for, ensure, names
 from lab.install.placing import read
+from lab.settings import Lab, Settings
 
 MANIFESTS = SOURCE / "manifests"
 DOCKER = Provider("docker", "/usr/bin/docker", {})
@@ -72,3 +75,30 @@ def test_the_command_line_names_stage_tag_base_and_platform() -> None:
     joined = " ".join(command)
     assert "--target reviews-v2 --tag a/b --platform linux/arm64 --build-arg BASE=debian:12" in joined
     assert Path(command[-1]) == SOURCE
+
+
+@pytest.mark.parametrize(
+    ("name", "info"),
+    [("docker", '{"Architecture": "aarch64"}'), ("podman", '{"host": {"arch": "arm64"}}')],
+)
+def test_an_image_of_another_architecture_is_built_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, info: str
+) -> None:
+    program = tmp_path / name
+    program.write_text(
+        f"""#!/bin/sh
+case "$1 $5" in
+    info*) echo '{info}' ;;
+    image*/locust) echo amd64 ;;
+    image*-details-*) exit 1 ;;
+    image*) echo arm64 ;;
+    build*) echo "$@" >>{tmp_path}/built ;;
+esac
+"""
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("KIND_EXPERIMENTAL_PROVIDER", raising=False)
+    ensure(Lab(Settings(), tmp_path), lambda _: None)
+    built = (tmp_path / "built").read_text().splitlines()
+    assert [re.findall("--target (\\S+)", line) for line in built] == [["locust"], ["details-v1"]]
