@@ -1,9 +1,9 @@
 """Access logs in Istio's format, and Istio's standard metrics, both made by Envoy's own access loggers.
 
 https://istio.io/latest/docs/reference/config/metrics/ names the metrics and their labels. Envoy formats the tags anew
-for each of the four metrics, and each command in them costs: all labels in one tag came to 10 µs of CPU a request and
-proxy, the least that tells them to 4 µs. So that travels as one string, and `scraping` makes the labels of it when
-somebody looks.
+for each of the three metrics, and each command in them costs: when the count was a fourth, all labels in one tag came
+to 10 µs of CPU a request and proxy, the least that tells them to 4 µs. So that travels as one string, and `scraping`
+makes the labels of it when somebody looks.
 """
 
 from __future__ import annotations
