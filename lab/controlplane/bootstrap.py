@@ -201,10 +201,17 @@ def config(settings: ProxySettings) -> dict[str, Any]:
     }
 
 
+# What one connection may have decoded in one turn of Envoy's loop. HTTP/2 brings all that clients send at a time over one
+# connection: without a limit they are worked on in one go, and whoever comes next, the application behind the sidecar as
+# well as other connections, waits for the last of them.
+_MOST_REQUESTS_A_TURN = 16
+
+
 def _runtime(more: StatsMatcher) -> dict[str, Any]:
     """Envoy would fill HTTP/2's histograms even where they are not among the statistics that are kept."""
     return {
         "re2.max_program_size.error_level": 32768,
+        "http.max_requests_per_io_cycle": _MOST_REQUESTS_A_TURN,
         "envoy.reloadable_features.http2_record_histograms": bool(more),
     }
 

@@ -73,8 +73,9 @@ def ruleset(interception: Interception) -> str:
     elif interception.include_inbound:
         inbound.append(f"tcp dport {_set(interception.include_inbound)} redirect to :{INBOUND_PORT}")
     proxy = f"meta skuid {PROXY_UID}"
-    # Between Envoy and its application nothing is translated: following these connections would cost each packet.
-    between = [f'oifname "lo" ip {end} {INBOUND_SOURCE} notrack' for end in ("saddr", "daddr")]
+    # Between Envoy and its application nothing is translated: following these connections would cost each packet. The
+    # address is on loopback alone, and these rules are asked of every packet: so they look at nothing else.
+    between = [f"ip {end} {INBOUND_SOURCE} notrack" for end in ("saddr", "daddr")]
     outbound = [
         # A pod that calls its own service: Envoy hands the connection to its own inbound side.
         f'oifname "lo" ip daddr != 127.0.0.1 {proxy} meta l4proto tcp redirect to :{INBOUND_PORT}',
