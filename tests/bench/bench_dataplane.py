@@ -1,8 +1,9 @@
 """What the mesh's sidecars cost: requests a second through them, against two Envoys configured by hand.
 
 Both ways are the same: wrk → Envoy → mutual TLS, HTTP/2 → Envoy → a server that answers at once. They are measured in
-turn, so that a machine whose speed drifts slows both; the last line is JSON with the ratio of the medians. Needs wrk on
-the machine (Debian's package `wrk`) and a lab that is up, in which it makes two namespaces and removes them.
+turn, many times and shortly, so that a machine whose speed drifts slows both; the last line is JSON with the median of
+the pairs' ratios and the quartiles, which tell how far to trust it. Needs wrk on the machine (Debian's package `wrk`)
+and a lab that is up, in which it makes two namespaces and removes them.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_dataplane", description="The sidecars' cost.")
     parser.add_argument("--kubeconfig", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=5, help="pairs of runs that count, after one that does not")
-    parser.add_argument("--seconds", type=int, default=3, help="the length of a run (default 3)")
+    parser.add_argument("--rounds", type=int, default=25, help="pairs of runs, after one that does not count")
+    parser.add_argument("--seconds", type=int, default=1, help="the length of a run (default 1)")
     parser.add_argument("--connections", type=int, default=64)
     return parser.parse_args()
 
@@ -72,10 +73,12 @@ def _measure(meshed: Mesh, by_hand: Mesh, options: argparse.Namespace) -> Object
             rounds.append(pair)
             sys.stdout.write(f"sidecars {pair[0]:8.0f}   by hand {pair[1]:8.0f}   ratio {pair[0] / pair[1]:.3f}\n")
     sidecars, hands = (statistics.median(column) for column in zip(*rounds, strict=True))
+    low, ratio, high = statistics.quantiles((a / b for a, b in rounds), n=4, method="inclusive")
     return {
         "sidecars_rps": round(sidecars),
         "by_hand_rps": round(hands),
-        "ratio": round(statistics.median(a / b for a, b in rounds), 3),
+        "ratio": round(ratio, 3),
+        "quartiles": [round(low, 3), round(high, 3)],
         "rounds": len(rounds),
         "connections": options.connections,
     }

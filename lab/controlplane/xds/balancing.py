@@ -77,26 +77,24 @@ def _apply_warmup(cluster: Cluster, settings: LoadBalancerSettings | None) -> No
 
 
 def apply_connection_pool(cluster: Cluster, settings: ConnectionPoolSettings | None) -> None:
-    """Circuit breakers, which are unlimited unless set, and the times of connections."""
+    """Circuit breakers, which are unlimited unless set, and the times of connections.
+
+    Envoy keeps count of what remains of the limits where one is set. Of those that are not, Istio lets it do so too, at
+    a look-up of the limit in the runtime's settings whenever a request comes or goes.
+    """
     tcp = settings.tcp if settings else None
     http = settings.http if settings else None
-
-    def limit(value: int) -> UInt32Value:
-        return UInt32Value(value=value or UNLIMITED)
-
-    cluster.circuit_breakers.CopyFrom(
-        circuit_breaker_pb2.CircuitBreakers(
-            thresholds=[
-                circuit_breaker_pb2.CircuitBreakers.Thresholds(
-                    max_connections=limit(tcp.max_connections if tcp else 0),
-                    max_pending_requests=limit(http.http1_max_pending_requests if http else 0),
-                    max_requests=limit(http.http2_max_requests if http else 0),
-                    max_retries=limit(http.max_retries if http else 0),
-                    track_remaining=True,
-                )
-            ]
-        )
+    limits = {
+        "max_connections": tcp.max_connections if tcp else 0,
+        "max_pending_requests": http.http1_max_pending_requests if http else 0,
+        "max_requests": http.http2_max_requests if http else 0,
+        "max_retries": http.max_retries if http else 0,
+    }
+    thresholds = circuit_breaker_pb2.CircuitBreakers.Thresholds(
+        **{name: UInt32Value(value=value or UNLIMITED) for name, value in limits.items()},
+        track_remaining=any(limits.values()),
     )
+    cluster.circuit_breakers.CopyFrom(circuit_breaker_pb2.CircuitBreakers(thresholds=[thresholds]))
     if tcp is None:
         return
     if tcp.connect_timeout:

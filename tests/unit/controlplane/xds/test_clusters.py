@@ -53,6 +53,7 @@ def test_limits_are_none_unless_set() -> None:
         limits.max_requests.value,
         limits.max_retries.value,
     } == {2**32 - 1}
+    assert not limits.track_remaining
     assert cluster.lb_policy == Message.LEAST_REQUEST
     assert cluster.connect_timeout.seconds == 10
     assert not cluster.HasField("outlier_detection")
@@ -71,8 +72,23 @@ def test_circuit_breakers() -> None:
     assert limits.max_pending_requests.value == 2
     assert limits.max_requests.value == 3
     assert limits.max_retries.value == 4
+    assert limits.track_remaining
     assert cluster.connect_timeout.ToMilliseconds() == 30
     assert protocol(cluster).common_http_protocol_options.max_requests_per_connection.value == 5
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        {"tcp": {"maxConnections": 1}},
+        {"http": {"http1MaxPendingRequests": 1}},
+        {"http": {"http2MaxRequests": 1}},
+        {"http": {"maxRetries": 1}},
+    ],
+)
+def test_what_remains_is_counted_where_there_is_any_limit(pool: dict[str, Any]) -> None:
+    cluster = cluster_of(bookinfo().istio(rule(connectionPool=pool)), NAME)
+    assert cluster.circuit_breakers.thresholds[0].track_remaining
 
 
 def test_requests_connections_end_when_idle_for_as_long_as_connections_may_be() -> None:
