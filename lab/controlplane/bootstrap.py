@@ -160,7 +160,7 @@ def config(settings: ProxySettings) -> dict[str, Any]:
             "address": _address("127.0.0.1", ADMIN_PORT),
             "ignore_global_conn_limit": True,
         },
-        "layered_runtime": {"layers": [{"name": "static", "static_layer": _runtime(settings.stats)}]},
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": _runtime(settings)}]},
         "overload_manager": {
             "resource_monitors": [
                 {
@@ -201,19 +201,25 @@ def config(settings: ProxySettings) -> dict[str, Any]:
     }
 
 
-# What one connection may have decoded in one turn of Envoy's loop. HTTP/2 brings all that clients send at a time over one
-# connection: without a limit they are worked on in one go, and whoever comes next, the application behind the sidecar as
-# well as other connections, waits for the last of them.
+# What one connection may have decoded in one turn of Envoy's loop. HTTP/2 brings all that clients send at a time over
+# one connection: without a limit they are worked on in one go, and whoever comes next, the application behind the
+# sidecar as well as other connections, waits for the last of them.
 _MOST_REQUESTS_A_TURN = 16
 
 
-def _runtime(more: StatsMatcher) -> dict[str, Any]:
-    """Envoy would fill HTTP/2's histograms even where they are not among the statistics that are kept."""
-    return {
+def _runtime(settings: ProxySettings) -> dict[str, Any]:
+    runtime = {
         "re2.max_program_size.error_level": 32768,
         "http.max_requests_per_io_cycle": _MOST_REQUESTS_A_TURN,
-        "envoy.reloadable_features.http2_record_histograms": bool(more),
+        # Envoy would fill HTTP/2's histograms even where they are not among the statistics that are kept.
+        "envoy.reloadable_features.http2_record_histograms": bool(settings.stats),
     }
+    if settings.kind == "sidecar":
+        # A connection of which 250 requests were cancelled within a second is taken for an attack and closed, with all
+        # that is still on it. Between sidecars it holds the requests of a whole pod, and what cancels them is a rule's
+        # time limit, or a client that went away. Gateways keep the protection: theirs come from outside.
+        runtime["overload.premature_reset_total_stream_count"] = 2**32 - 1
+    return runtime
 
 
 def _node(settings: ProxySettings) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from lab.harness.results import Result, Results
 from lab.harness.statistics import FALSE_ALARM, Arm, binomial_interval, repeats, split_arms
 
 MAX_SHOWN = 5
+EARLY_MS = 10.0
+"""How much too early a time limit of Envoy's may end: it counts from when its loop last looked at the clock."""
 
 
 def assert_all(results: Collection[Result], *, status: int = 200, version: str | None = None) -> None:
@@ -69,6 +71,21 @@ def assert_random_baseline(
         raise AssertionError(
             f"the endpoints were not picked at random: {seen} of {len(ordered) - 1} connections went where the one "
             f"before went; expected {expected:.1f}, accepted {accepted} (false-alarm rate {false_alarm:g})"
+        )
+
+
+def assert_lasted(results: Collection[Result], at_least_s: float, under_s: float) -> None:
+    """Every request took at least so many seconds (less `EARLY_MS`), and less than so many.
+
+    Raises:
+        AssertionError: naming the first few that did not.
+    """
+    _some(results)
+    other = [r for r in results if not at_least_s * 1000 - EARLY_MS <= r.duration_ms < under_s * 1000]
+    if other:
+        raise AssertionError(
+            f"{len(other)} of {len(results)} requests did not take {at_least_s:g} to {under_s:g} s\n"
+            + "".join(f"  {_line(r)}\n" for r in other[:MAX_SHOWN])
         )
 
 

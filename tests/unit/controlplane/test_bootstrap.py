@@ -11,6 +11,7 @@ import pytest
 from lab.controlplane import probes
 from lab.controlplane.bootstrap import TOKEN_SOURCE, ProxySettings, StatsMatcher, arguments, config
 from lab.controlplane.ca import Authority
+from lab.controlplane.proxy import ProxyKind
 from tests.unit.controlplane.mesh import ENVOY
 
 APPLICATION = {
@@ -58,6 +59,12 @@ def test_http2_fills_its_histograms_where_somebody_asks_for_statistics(more: tup
     stats = StatsMatcher(*(tuple(filter(None, [each])) for each in more))
     (layer,) = config(ProxySettings("sidecar", stats=stats))["layered_runtime"]["layers"]
     assert layer["static_layer"]["envoy.reloadable_features.http2_record_histograms"] is any(more)
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("sidecar", False), ("router", True)])
+def test_only_a_gateway_takes_many_cancelled_requests_for_an_attack(kind: ProxyKind, kept: bool) -> None:
+    (layer,) = config(ProxySettings(kind))["layered_runtime"]["layers"]
+    assert ("overload.premature_reset_total_stream_count" not in layer["static_layer"]) is kept
 
 
 def test_kubernetes_replaces_each_variable_and_nothing_else() -> None:

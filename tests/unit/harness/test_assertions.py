@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from lab.harness.assertions import (
     assert_all,
     assert_ejected,
     assert_identity,
+    assert_lasted,
     assert_overflow,
     assert_random_baseline,
     assert_split,
@@ -69,6 +71,16 @@ def test_assert_identity_names_whom_the_server_saw() -> None:
     assert_identity(result, "spiffe://x")
     with pytest.raises(AssertionError, match="saw the client as 'spiffe://x', not as None"):
         assert_identity(result, None)
+
+
+@pytest.mark.parametrize(("took", "ok"), [(289.9, False), (290, True), (999.9, True), (1000, False)])
+def test_assert_lasted_allows_for_envoys_clock_and_nothing_else(took: float, ok: bool) -> None:
+    results = [replace(answered()[0], duration_ms=each) for each in (300, took)]
+    if ok:
+        assert_lasted(results, 0.3, 1)
+    else:
+        with pytest.raises(AssertionError, match=r"1 of 2 requests did not take 0\.3 to 1 s\n"):
+            assert_lasted(results, 0.3, 1)
 
 
 def test_assert_overflow_is_exact() -> None:
