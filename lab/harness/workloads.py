@@ -94,7 +94,8 @@ def _container(name: str, program: Sequence[str], port: int) -> Object:
         "imagePullPolicy": "IfNotPresent",
         "command": ["mesh-lab-app", *program],
         "ports": [{"containerPort": port}],
-        "readinessProbe": {"httpGet": {"path": "/health", "port": port}, "periodSeconds": 1},
+        # On a busy machine an answer may take longer than the usual second: no reason to take the endpoint away.
+        "readinessProbe": {"httpGet": {"path": "/health", "port": port}, "periodSeconds": 1, "timeoutSeconds": 5},
     }
 
 

@@ -39,8 +39,20 @@ def names(mesh: Mesh, app: str) -> set[str]:
     return {pod["metadata"]["name"] for pod in mesh.pods(app)}
 
 
+def became_ready(mesh: Mesh, app: str) -> dict[str, str]:
+    """When each pod last became ready, or ceased to be."""
+    return {
+        pod["metadata"]["name"]: condition["lastTransitionTime"]
+        for pod in mesh.pods(app)
+        for condition in pod["status"]["conditions"]
+        if condition["type"] == "Ready"
+    }
+
+
 def test_each_connection_goes_to_a_random_endpoint(mesh_free: Mesh, client: TrafficClient) -> None:
+    before = became_ready(mesh_free, "echo")
     results = client.send("http://echo", 1500, new_connections=True)
+    assert became_ready(mesh_free, "echo") == before, "an endpoint came or went meanwhile: nobody can tell the shares"
     assert_all(results)
     assert_random_baseline(results, names(mesh_free, "echo"))
 
