@@ -15,3 +15,7 @@ class LabError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+
+class ConfigurationRefusedError(LabError):
+    """The lab is well; something that was applied to it is not, and stays without effect until it is put right."""

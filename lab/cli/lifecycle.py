@@ -14,7 +14,7 @@ from types import FrameType
 from lab.cli.console import progress, say, table
 from lab.clusters.base import Cluster, ClusterStatus, Report
 from lab.clusters.selection import open_cluster
-from lab.errors import LabError
+from lab.errors import ConfigurationRefusedError, LabError
 from lab.install.api import Object
 from lab.install.bringup import Installed
 from lab.install.readiness import ready_containers
@@ -41,7 +41,8 @@ _UNTOUCHED = {
 def up(lab: Lab, *, keep: bool, quiet: bool = False) -> None:
     """Bring everything up. What this invocation has started ends with it when it fails or is interrupted.
 
-    With `keep`, a lab that failed stays. With `quiet`, nothing is printed. Raises `LabError`.
+    A lab in which only a user's resource is wrong stays: it is there that it can be put right. With `keep`, a lab that
+    failed stays, too. With `quiet`, nothing is printed. Raises `LabError`.
     """
     started = time.monotonic()
     cluster = open_cluster(lab)
@@ -56,7 +57,8 @@ def up(lab: Lab, *, keep: bool, quiet: bool = False) -> None:
         try:
             installed = _install(lab, report)
         except BaseException as error:
-            raise _abandoned(lab, cluster, error, report, end=fresh and not keep) from error
+            failed = not isinstance(error, ConfigurationRefusedError)
+            raise _abandoned(lab, cluster, error, report, end=fresh and failed and not keep) from error
     if not quiet:
         _show(lab, cluster.status(), installed, time.monotonic() - started)
 

@@ -46,9 +46,16 @@ def build_app(
 
     async def syncz(request: web.Request) -> web.Response:
         deadline = _deadline(request)
-        while not (answer := tracker.synced())["synced"] and await moved(deadline):
-            pass
-        return _json(answer)
+        patience: float | None = None
+        while True:
+            answer = tracker.synced()
+            if not answer["hopeless"]:
+                patience = None
+            elif patience is None:
+                patience = asyncio.get_running_loop().time() + _PATIENCE
+            until = deadline if patience is None else min(deadline, patience)
+            if answer["synced"] or not await moved(until):
+                return _json(answer)
 
     async def config(request: web.Request) -> web.Response:
         kind, namespace, name = (request.query.get(part, "") for part in ("kind", "namespace", "name"))

@@ -19,9 +19,11 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from lab.controlplane import events
+from lab.controlplane.delta import Rejection
 from lab.controlplane.findings import Finding
 from lab.controlplane.kinds import FOLLOWED
 from lab.controlplane.kubeclient import ApiError, Object, Unreachable
+from lab.controlplane.kubernetes import Origin
 from lab.controlplane.model import KINDS
 from lab.controlplane.push import Pusher
 from lab.controlplane.state import ClusterState, Key, Subject
@@ -110,18 +112,44 @@ class Reporter:
                 told[reason, message] = None
 
     def _refusals(self) -> dict[Key, Refusal]:
-        """By the objects that caused them: those of Istio's kinds, for a Service is seldom at fault."""
+        """By the objects that caused them: those of Istio's kinds, for a Service is seldom at fault.
+
+        A proxy that never had a good version tells no more than what the bad one was made of. Whom others blame for
+        theirs, or who was blamed before this process or that proxy began, is at fault then; else all of them may be.
+        """
         found: dict[Key, dict[str, set[str]]] = {}
+        sure: dict[str, set[Key]] = {}
+        unsure: list[tuple[str, Rejection]] = []
+
+        def blame(keys: Iterable[Key], refused: Rejection, proxy: str) -> None:
+            for key in keys:
+                found.setdefault(key, {}).setdefault(refused.message, set()).add(proxy)
+
         for connection in self._pusher.connections:
             for refused in connection.session.rejections().values():
-                suspects = [origin.key for origin in refused.suspects if origin.kind in KINDS]
-                suspects = suspects or [origin.key for origin in refused.resource.origins if origin.kind in KINDS]
-                for key in suspects:
-                    found.setdefault(key, {}).setdefault(refused.message, set()).add(connection.name)
+                suspects = _of_istio(refused.suspects)
+                if suspects and refused.suspects != refused.resource.origins:
+                    blame(suspects, refused, connection.name)
+                    sure.setdefault(refused.resource.name, set()).update(suspects)
+                else:
+                    unsure.append((connection.name, refused))
+        for proxy, refused in unsure:
+            origins = _of_istio(refused.resource.origins)
+            blamed = sure.get(refused.resource.name, set())
+            known = [key for key in origins if key in blamed or self._was_blamed(key)]
+            blame(known or origins, refused, proxy)
         return {
             key: Refusal("; ".join(sorted(messages))[:_MOST_WORDS], tuple(sorted(set[str]().union(*messages.values()))))
             for key, messages in found.items()
         }
+
+    def _was_blamed(self, key: Key) -> bool:
+        """Whether the object's status says that something was refused because of it, as it is now."""
+        subject = self._state.subjects.get(key)
+        if subject is None or subject.status.get("observedGeneration") != str(subject.generation):
+            return False
+        conditions = subject.status.get("conditions") or ()
+        return any(each.get("reason") == _REJECTED and each.get("status") == "False" for each in conditions)
 
     def _status(
         self, key: Key, subject: Subject, refusal: Refusal | None, found: Iterable[Finding], grave: Sequence[Finding]
@@ -166,6 +194,10 @@ class Reporter:
         if subject is not None:
             self._state.subjects[key] = subject._replace(status=answer.get("status") or {})
         return True
+
+
+def _of_istio(origins: Iterable[Origin]) -> list[Key]:
+    return [origin.key for origin in origins if origin.kind in KINDS]
 
 
 def _has_findings(present: Object | None, grave: Sequence[Finding]) -> Object | None:

@@ -137,14 +137,24 @@ class Tracker:
         return rows
 
     def synced(self) -> dict[str, Any]:
-        """Whether every proxy has acknowledged everything."""
+        """Whether every proxy has acknowledged everything; `hopeless`, whether only an edit can bring that about."""
         proxies = self.proxies()
         settled = self._state.complete and self._state.settled
+        synced = settled and all(row["synced"] for row in proxies)
         return {
-            "synced": settled and all(row["synced"] for row in proxies),
+            "synced": synced,
+            "hopeless": settled and not synced and self._all_have_answered(proxies),
             "snapshot": self._state.latest.version,
             "proxies": proxies,
         }
+
+    def _all_have_answered(self, proxies: list[dict[str, Any]]) -> bool:
+        """Whether every proxy is there, and has acknowledged or refused each part of the latest snapshot."""
+        return all(row["connected"] is not None for row in proxies) and all(
+            connection.session.snapshot == self._state.latest.version
+            and connection.session.rejections().keys() >= {*connection.session.pending()}
+            for connection in self._pusher.connections
+        )
 
 
 def _state(connection: Connection, key: Key, snapshot: int) -> ProxyState | None:

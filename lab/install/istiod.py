@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from lab.clusters.base import Report
-from lab.errors import LabError
+from lab.errors import ConfigurationRefusedError, LabError
 from lab.install.api import Api, RequestError
 
 _PROXIED = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"
@@ -24,6 +24,10 @@ _ANSWER_MARGIN_S = 5.0
 _RETRY_S = 0.05
 ACKNOWLEDGED = "acknowledged"
 _HINT = "kubectl -n istio-system logs deploy/istiod"
+_REFUSED = (
+    "The proxies keep what they had before. `kubectl get events -A --field-selector reason=Rejected` tells what it was "
+    "made of: correct or delete what is wrong."
+)
 _State = TypeVar("_State")
 _Shape = TypeVar("_Shape")
 
@@ -55,10 +59,11 @@ class ProxySync(msgspec.Struct, frozen=True):
 
 
 class MeshState(msgspec.Struct, frozen=True):
-    """How far all proxies are with all that they were sent."""
+    """How far all proxies are with all that they were sent. `hopeless`: only an edit can bring them all in sync."""
 
     synced: bool
     proxies: tuple[ProxySync, ...] = ()
+    hopeless: bool = False
 
     @property
     def in_sync(self) -> int:
@@ -158,19 +163,23 @@ def config_state(api: Api, reference: Reference, *, wait: float = 0.0) -> Config
 def await_mesh(status: MeshStatus, deadline: float, report: Report, *, proxies: int = 0) -> MeshState:
     """Return once at least `proxies` proxies are connected and have acknowledged all they were sent.
 
-    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, naming the proxies that have not.
+    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, naming the proxies that have not, and
+    `ConfigurationRefusedError` as soon as all have answered and one has refused something.
     """
 
     def ask(wait: float) -> tuple[MeshState, bool]:
         state = status.mesh(wait=wait)
-        return state, state.synced and len(state.proxies) >= proxies
+        return state, (state.synced or state.hopeless) and len(state.proxies) >= proxies
 
     state = _until(ask, deadline, report)
-    if not state.synced or len(state.proxies) < proxies:
-        lines = [f"  {proxy}" for proxy in state.proxies if not proxy.synced]
-        expected = max(proxies, len(state.proxies))
-        raise LabError("\n".join([f"{state.in_sync} of {expected} proxies are in sync:", *lines]))
-    return state
+    if state.synced and len(state.proxies) >= proxies:
+        return state
+    expected = max(proxies, len(state.proxies))
+    lines = [f"{state.in_sync} of {expected} proxies are in sync:"]
+    lines += [f"  {proxy}" for proxy in state.proxies if not proxy.synced]
+    if state.hopeless and len(state.proxies) >= proxies:
+        raise ConfigurationRefusedError("\n".join(lines), hint=_REFUSED)
+    raise LabError("\n".join(lines))
 
 
 def await_config(status: MeshStatus, reference: Reference, deadline: float, report: Report) -> ConfigState:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from lab.cli import console, lifecycle, status
 from lab.cli.app import app
 from lab.clusters.base import ClusterStatus, Report
-from lab.errors import LabError
+from lab.errors import ConfigurationRefusedError, LabError
 from lab.install.bringup import Installed
 from lab.install.istiod import MeshState, ProxySync
 from lab.settings import Lab, Settings
@@ -171,6 +171,21 @@ def test_a_failed_installation_ends_what_was_started_and_nothing_else(
     assert cluster.running is after
     assert failure.value.hint.startswith("look there\n")
     assert told in failure.value.hint
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_lab_in_which_only_a_users_resource_is_wrong_stays_for_it_to_be_put_right(
+    lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    def refused() -> Installed:
+        raise ConfigurationRefusedError("1 of 2 proxies are in sync", hint="correct it")
+
+    cluster.running = before
+    installs(monkeypatch, refused)
+    with pytest.raises(LabError, match="1 of 2 proxies are in sync") as failure:
+        lifecycle.up(lab, keep=False)
+    assert cluster.running
+    assert failure.value.hint == "correct it\nthe lab is still up: `mesh-lab down` ends it."
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -113,7 +113,8 @@ def virtual_service(name: str, to: str, *, namespace: str = "default", prefix: s
 def generate(snapshot: Snapshot, proxy: Proxy) -> dict[str, dict[str, Built]]:
     """A cluster for each Service, and one listener whose routes are the VirtualServices, in the order of names.
 
-    A VirtualService whose name begins with `bad` makes a listener that Envoy refuses.
+    A VirtualService whose name begins with `bad` makes a listener that Envoy refuses; one that begins with `wrong`, a
+    route for which Envoy refuses all routes.
     """
     clusters, assignments = {}, {}
     for (_, name), view in snapshot.services.items():
@@ -134,7 +135,8 @@ def generate(snapshot: Snapshot, proxy: Proxy) -> dict[str, dict[str, Built]]:
         if name.startswith("bad"):
             bad.append(build(LDS, name, wire(_broken_listener(name)), [config.origin]))
             continue
-        routes.append(Route(match=RouteMatch(prefix=rule.match[0].uri.prefix), route=RouteAction(cluster=target)))  # type: ignore[index,union-attr]
+        action = RouteAction(cluster="" if name.startswith("wrong") else target)
+        routes.append(Route(match=RouteMatch(prefix=rule.match[0].uri.prefix), route=action))  # type: ignore[index,union-attr]
         origins.append(config.origin)
     host = VirtualHost(name="all", domains=["*"], routes=routes)
     route = build(RDS, "routes", wire(RouteConfiguration(name="routes", virtual_hosts=[host])), origins)

@@ -161,6 +161,32 @@ async def test_what_envoy_refuses_is_told_on_the_resource_and_the_rest_goes_on(p
         assert "status" not in good, "who was never in trouble has no status"
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_proxy_that_has_nothing_yet_blames_nobody_but_whom_others_blame(plane: Mesh, restarted: bool) -> None:
+    def told_of(name: str) -> str:
+        stored = plane.api.find("virtualservices", name, "default") or {}
+        return "; ".join(each["message"] for each in stored.get("status", {}).get("conditions") or ())
+
+    async with envoy(plane, "a", await plane.add_pod("a")) as first:
+        await first.until_ready()
+        await plane.api.put("services", service("web"))
+        await plane.api.put("virtualservices", virtual_service("fine", "web"))
+        assert (await plane.live("VirtualService", "fine"))["live"]
+        await plane.api.put("virtualservices", virtual_service("wrong", "web"))
+        await plane.api.until(lambda: "a.default" in told_of("wrong"))
+        if restarted:
+            await plane.kill()
+            await plane.start()
+        async with envoy(plane, "b", await plane.add_pod("b")):
+            await plane.api.until(lambda: "a.default, b.default" in told_of("wrong"))
+            assert told_of("fine") == ""
+            answer = await plane.ask("debug/syncz", wait="30")
+            assert (answer["synced"], answer["hopeless"]) == (False, True), "known at once, and not when the time is up"
+            await plane.api.remove("virtualservices", "wrong", "default")
+            answer = await plane.ask("debug/syncz", wait="10")
+            assert (answer["synced"], answer["hopeless"]) == (True, False)
+
+
 async def test_a_refusal_is_taken_back_once_the_proxy_has_what_it_should(plane: Mesh) -> None:
     """A status of an earlier life of the control plane counts as well."""
     condition = {"type": "Programmed", "status": "False", "reason": "Rejected", "message": "was bad"}

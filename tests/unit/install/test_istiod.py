@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from lab.errors import LabError
+from lab.errors import ConfigurationRefusedError, LabError
 from lab.install.api import Api
 from lab.install.istiod import OwnStatus, Reference, await_config, await_mesh
 from tests.unit.install.serving import serve
@@ -113,6 +113,24 @@ def test_the_mesh_is_in_sync_when_all_expected_proxies_are(tmp_path: Path) -> No
     with serve(tmp_path, lambda _: answers.pop(0)) as (_, kubeconfig), Api(kubeconfig) as api:
         state = await_mesh(OwnStatus(api), time.monotonic() + 5, lambda _: None, proxies=2)
     assert (state.in_sync, answers) == (2, [])
+
+
+def test_a_mesh_of_which_a_proxy_has_refused_something_is_not_waited_for(tmp_path: Path) -> None:
+    refused = proxy("b", synced=False, rejected=[{"type": "Listener", "name": "y", "error": "bad"}])
+    answers = [
+        {"synced": False, "hopeless": True, "proxies": [refused]},
+        {"synced": False, "hopeless": False, "proxies": [refused, proxy("a", synced=False, pending=["Cluster x"])]},
+        {"synced": False, "hopeless": True, "proxies": [refused, proxy("a")]},
+    ]
+    with (
+        serve(tmp_path, lambda _: answers.pop(0)) as (_, kubeconfig),
+        Api(kubeconfig) as api,
+        pytest.raises(ConfigurationRefusedError) as failure,
+    ):
+        await_mesh(OwnStatus(api), time.monotonic() + 60, lambda _: None, proxies=2)
+    assert failure.value.message.splitlines() == ["1 of 2 proxies are in sync:", "  b: rejected Listener y: bad"]
+    assert "reason=Rejected" in failure.value.hint
+    assert not answers, "the expected proxies and their answers are waited for"
 
 
 def test_a_mesh_that_does_not_get_in_sync_names_the_proxies(tmp_path: Path) -> None:
