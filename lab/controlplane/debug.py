@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
@@ -24,6 +24,14 @@ LONGEST_WAIT = 300.0
 _PATIENCE = 0.5
 
 
+class _Verdict(NamedTuple):
+    """An answer, as JSON; whether it is what was hoped for, or will not be without an edit."""
+
+    answer: dict[str, Any]
+    good: bool
+    hopeless: bool
+
+
 def build_app(
     api: KubeClient, state: ClusterState, pusher: Pusher, tracker: Tracker, metrics: Metrics, ready: Callable[[], bool]
 ) -> web.Application:
@@ -35,6 +43,19 @@ def build_app(
         left = deadline - asyncio.get_running_loop().time()
         return left > 0 and await state.progress.wait(left)
 
+    async def decided(ask: Callable[[], _Verdict], deadline: float) -> web.Response:
+        """Answers once it is good news, once it has been without hope for a while, or when the time is up."""
+        patience: float | None = None
+        while True:
+            verdict = ask()
+            if not verdict.hopeless:
+                patience = None
+            elif patience is None:
+                patience = asyncio.get_running_loop().time() + _PATIENCE
+            until = deadline if patience is None else min(deadline, patience)
+            if verdict.good or not await moved(until):
+                return _json(verdict.answer)
+
     async def readiness(_: web.Request) -> web.Response:
         return web.Response(text="ready\n") if ready() else web.Response(text="not ready\n", status=503)
 
@@ -45,17 +66,11 @@ def build_app(
         return _json(tracker.proxies())
 
     async def syncz(request: web.Request) -> web.Response:
-        deadline = _deadline(request)
-        patience: float | None = None
-        while True:
+        def ask() -> _Verdict:
             answer = tracker.synced()
-            if not answer["hopeless"]:
-                patience = None
-            elif patience is None:
-                patience = asyncio.get_running_loop().time() + _PATIENCE
-            until = deadline if patience is None else min(deadline, patience)
-            if answer["synced"] or not await moved(until):
-                return _json(answer)
+            return _Verdict(answer, answer["synced"], answer["hopeless"])
+
+        return await decided(ask, _deadline(request))
 
     async def config(request: web.Request) -> web.Response:
         kind, namespace, name = (request.query.get(part, "") for part in ("kind", "namespace", "name"))
@@ -71,16 +86,12 @@ def build_app(
             raise web.HTTPServiceUnavailable(text=f"the API server does not answer: {error}\n") from None
         version = stored["metadata"].get("resourceVersion", "") if stored is not None else None
         key = (spelled, namespace, name)
-        patience: float | None = None
-        while True:
+
+        def ask() -> _Verdict:
             answer = tracker.liveness(key, version)
-            if not answer.hopeless:
-                patience = None
-            elif patience is None:
-                patience = asyncio.get_running_loop().time() + _PATIENCE
-            until = deadline if patience is None else min(deadline, patience)
-            if answer.live or not await moved(until):
-                return _json(answer.document())
+            return _Verdict(answer.document(), answer.live, answer.hopeless)
+
+        return await decided(ask, deadline)
 
     async def config_dump(request: web.Request) -> web.Response:
         wanted = request.query.get("proxy", "")
