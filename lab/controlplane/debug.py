@@ -25,9 +25,9 @@ _PATIENCE = 0.5
 
 
 class _Verdict(NamedTuple):
-    """An answer, as JSON; whether it is what was hoped for, or will not be without an edit."""
+    """How to write an answer as JSON; whether it is what was hoped for, or will not be without an edit."""
 
-    answer: dict[str, Any]
+    document: Callable[[], dict[str, Any]]
     good: bool
     hopeless: bool
 
@@ -54,7 +54,7 @@ def build_app(
                 patience = asyncio.get_running_loop().time() + _PATIENCE
             until = deadline if patience is None else min(deadline, patience)
             if verdict.good or not await moved(until):
-                return _json(verdict.answer)
+                return _json(verdict.document())
 
     async def readiness(_: web.Request) -> web.Response:
         return web.Response(text="ready\n") if ready() else web.Response(text="not ready\n", status=503)
@@ -68,7 +68,7 @@ def build_app(
     async def syncz(request: web.Request) -> web.Response:
         def ask() -> _Verdict:
             answer = tracker.synced()
-            return _Verdict(answer, answer["synced"], answer["hopeless"])
+            return _Verdict(lambda: answer, answer["synced"], answer["hopeless"])
 
         return await decided(ask, _deadline(request))
 
@@ -89,7 +89,7 @@ def build_app(
 
         def ask() -> _Verdict:
             answer = tracker.liveness(key, version)
-            return _Verdict(answer.document(), answer.live, answer.hopeless)
+            return _Verdict(answer.document, answer.live, answer.hopeless)
 
         return await decided(ask, deadline)
 

@@ -25,8 +25,8 @@ _RETRY_S = 0.05
 ACKNOWLEDGED = "acknowledged"
 _HINT = "kubectl -n istio-system logs deploy/istiod"
 _REFUSED = (
-    "The proxies keep what they had before. `kubectl get events -A --field-selector reason=Rejected` tells what it was "
-    "made of: correct or delete what is wrong."
+    "What the proxies had before, if anything, stays. `kubectl get events -A --field-selector reason=Rejected` tells "
+    "what the refused was made of: correct or delete what is wrong."
 )
 _State = TypeVar("_State")
 _Shape = TypeVar("_Shape")

@@ -1,9 +1,9 @@
 """What the mesh's sidecars cost: requests a second through them, against two Envoys configured by hand.
 
 Both ways are the same: wrk → Envoy → mutual TLS, HTTP/2 → Envoy → a server that answers at once. They are measured in
-turn, many times and shortly, so that a machine whose speed drifts slows both; the last line is JSON with the median of
-the pairs' ratios and the quartiles, which tell how far to trust it. Needs wrk on the machine (Debian's package `wrk`)
-and a lab that is up, in which it makes two namespaces and removes them.
+turn, many times for a second each, so that a machine whose speed drifts slows both; the last line is JSON with the
+median of the pairs' ratios and the quartiles, which tell how far to trust it. Needs wrk on the machine (Debian's
+package `wrk`) and a lab that is up, in which it makes two namespaces and removes them.
 """
 
 from __future__ import annotations
