@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-SCRIPT = """#!{python} -S
+# To a shell the second line starts Python, to Python it is a string: the kernel takes no path with a space after `#!`.
+SCRIPT = """#!/bin/sh
+"exec" "{python}" "-S" "$0" "$@"
 import json, os, sys, time
 here = os.path.dirname(os.path.abspath(__file__))
 name = os.path.basename(__file__)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
@@ -103,10 +104,10 @@ def test_the_service_accounts_files(output: Callable[..., str]) -> None:
 
 def test_what_a_container_writes_never_reaches_the_hosts_files(output: Callable[..., str], tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    python = Path(sys.prefix, "mesh-lab-was-here")
-    targets = ["/usr/here", "/bin/here", "/usr/lib/here", str(python), "/etc/ssl/certs/here", "/proc/sys/kernel/here"]
+    python = quote(f"{sys.prefix}/mesh-lab-was-here")
+    targets = ["/usr/here", "/bin/here", "/usr/lib/here", python, "/etc/ssl/certs/here", "/proc/sys/kernel/here"]
     script = f"""
-        for f in {" ".join(targets)}; do echo x > $f && echo "wrote $f"; done
+        for f in {" ".join(targets)}; do echo x > "$f" && echo "wrote $f"; done
         mount -o remount,rw,bind /usr && echo "remounted"
         for f in /etc/passwd /tmp/mesh-lab-was-here {tmp_path}/here /dev/shm/mesh-lab-was-here; do
             mkdir -p $(dirname $f); echo x >> $f || echo "could not write $f"; done
@@ -165,7 +166,8 @@ def test_a_volume_above_the_labs_own_files_does_not_hide_them(output: Callable[.
         pytest.skip("this checkout has no directory above it that a volume could be mounted at")
     mount = {"name": "v", "mountPath": str(ROOT.parent)}
     fields = {"volumeMounts": [mount], "spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}
-    script = f"touch {ROOT.parent}/own && cd {ROOT} && {sys.executable} -c 'import lab; print(lab.__name__)'"
+    root, python = quote(str(ROOT)), quote(sys.executable)
+    script = f"touch {root}/../own && cd {root} && {python} -c 'import lab; print(lab.__name__)'"
     assert output("above", script, **fields) == "lab\n"
 
 
@@ -203,7 +205,7 @@ def test_pods_reach_each_other_and_the_node_reaches_them(
     obj = pod_object("server", container("main", *SERVE, readinessProbe={"httpGet": {"port": 8000}}))
     address = pod(obj)["status"]["podIP"]
     fetch = f"import urllib.request as r; print(r.urlopen('http://{address}:8000/').status)"
-    assert output("client", f'{sys.executable} -c "{fetch}"') == "200\n"
+    assert output("client", f'{quote(sys.executable)} -c "{fetch}"') == "200\n"
     assert node.request("server", 8000, GET).startswith(b"HTTP/1.0 200")
     with pytest.raises(NodeError, match="connection refused"):
         node.request("server", 8001, GET)
