@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,13 +115,23 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     istio: Istio = Istio()
     existing: Existing = Existing()
 
+    @property
+    def longest_up(self) -> int:
+        """How many seconds an `up` takes at most."""
+        limit = self.timeouts.cluster + self.timeouts.ready
+        return limit if self.cluster == "embedded" else limit + self.kind.create_timeout + self.istio.install_timeout
+
 
 @dataclass(frozen=True)
 class Lab:
-    """One lab: its settings, and the directory that holds its `lab.toml` and its state."""
+    """One lab: its settings, and the directory that holds its `lab.toml` and its state.
+
+    `given_directory` is `--dir` as it was given, empty where the directory was found from the current one.
+    """
 
     settings: Settings
     directory: Path
+    given_directory: str = ""
 
     @property
     def name(self) -> str:
@@ -148,14 +159,10 @@ class Lab:
 
     def command(self, verb: str) -> str:
         """How a person gives this lab a command, wherever its settings come from."""
-        return command_for(self.name, self.settings.cluster, verb)
-
-
-def command_for(name: str, cluster: str, verb: str) -> str:
-    """A command of `mesh-lab` for the lab of this name on that cluster."""
-    which = "" if name == DEFAULT_NAME else f" --name {name}"
-    where = "" if cluster == "embedded" else f" --cluster {cluster}"
-    return f"mesh-lab{which} {verb}{where}"
+        place = f" --dir {shlex.quote(self.given_directory)}" if self.given_directory else ""
+        which = "" if self.name == DEFAULT_NAME else f" --name {self.name}"
+        where = "" if self.settings.cluster == "embedded" else f" --cluster {self.settings.cluster}"
+        return f"mesh-lab{place}{which} {verb}{where}"
 
 
 _TEXT_VARIABLES = {"MESH_LAB_NAME": "name", "MESH_LAB_CLUSTER": "cluster"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,9 @@ class Context:
         if directory is not None and not directory.is_dir():
             raise LabError(f"{directory} is not a directory", exit_code=2)
         place = directory.resolve() if directory else find_directory(Path.cwd())
-        self._lab = _with_options(load(place, os.environ, name=self.name, cluster=cluster), existing)
+        found = load(place, os.environ, name=self.name, cluster=cluster)
+        lab = dataclasses.replace(found, given_directory=str(directory or ""))
+        self._lab = _with_options(lab, existing)
         return self._lab
 
     def state_dir(self) -> Path | None:
@@ -48,4 +51,4 @@ def _with_options(lab: Lab, existing: Mapping[str, str | bool]) -> Lab:
         # A path on the command line is meant from here, one in lab.toml from there.
         given["kubeconfig"] = str(Path(str(file)).expanduser().absolute())
     changed = msgspec.structs.replace(lab.settings.existing, **given)
-    return Lab(msgspec.structs.replace(lab.settings, existing=changed), lab.directory)
+    return dataclasses.replace(lab, settings=msgspec.structs.replace(lab.settings, existing=changed))

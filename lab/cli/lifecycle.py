@@ -14,6 +14,7 @@ from types import FrameType
 from lab.cli.console import progress, say, table
 from lab.clusters.base import Cluster, ClusterStatus, Report
 from lab.clusters.selection import open_cluster
+from lab.clusters.turns import turn
 from lab.errors import ConfigurationRefusedError, LabError
 from lab.install.api import Object
 from lab.install.bringup import Installed
@@ -28,7 +29,7 @@ _GONE = {
 }
 """What is said of a lab that was taken down, by the kind of its cluster."""
 _SPECIAL = re.compile(r'[\\"$`]')  # to a shell, between double quotes
-_ENDED = "`mesh-lab logs` shows its last words. What it had stored is kept: `mesh-lab up` goes on from there."
+_ENDED = "`{logs}` shows its last words. What it had stored is kept: `{up}` goes on from there."
 
 _UNTOUCHED = {
     "embedded": _GONE["embedded"],
@@ -47,8 +48,9 @@ def up(lab: Lab, *, keep: bool, quiet: bool = False) -> None:
     started = time.monotonic()
     cluster = open_cluster(lab)
     program()
-    with _stoppable(), progress(f"bringing up {lab.name}", quiet=quiet) as report:
+    with _stoppable(), progress(f"bringing up {lab.name}", quiet=quiet) as report, contextlib.ExitStack() as held:
         try:
+            held.enter_context(turn(lab.state_dir, lab.settings.longest_up, report))
             fresh = cluster.up(report)
         except KeyboardInterrupt:
             raise LabError(f"interrupted; {_UNTOUCHED[lab.settings.cluster]}") from None
@@ -125,7 +127,10 @@ def _abandoned(lab: Lab, cluster: Cluster, error: BaseException, report: Report,
     if isinstance(error, LabError) and ended:
         # What failed did so because nobody was left to ask; its own words, a line for each question, hide that.
         first = error.message.splitlines()[0].rstrip(":")
-        return LabError(f"the lab has ended while it was being brought up ({first})", hint=_ENDED)
+        return LabError(
+            f"the lab has ended while it was being brought up ({first})",
+            hint=_ENDED.format(logs=lab.command("logs"), up=lab.command("up")),
+        )
     if isinstance(error, LabError):
         retained = f"; `{lab.command('up')} --keep` leaves it up, to look at" if end else ""
         return LabError(error.message, hint="\n".join(filter(None, (error.hint, f"{state}{retained}."))))
@@ -148,6 +153,8 @@ def _stoppable() -> Iterator[None]:
 
 
 def _show(lab: Lab, status: ClusterStatus, installed: Installed, seconds: float) -> None:
+    from lab.install.recipes import MANIFESTS
+
     say()
     table(("NAMESPACE", "POD", "READY", "STATUS", "ADDRESS"), [_row(pod) for pod in installed.pods])
     ports = status.ports
@@ -162,7 +169,7 @@ def _show(lab: Lab, status: ClusterStatus, installed: Installed, seconds: float)
         gateway = "http://127.0.0.1:8080"
         say(f"  kubectl{place} port-forward service/istio-ingressgateway 8080:80 &")
     say(f"  curl -s {gateway}/productpage | grep -o '<title>.*</title>'")
-    say(f"  kubectl{place} apply -f manifests/scenarios/canary-90-10.yaml")
+    say(f"  kubectl{place} apply -f {_path(MANIFESTS / 'scenarios' / 'canary-90-10.yaml')}")
     say(f"  {lab.command('wait')}{place} virtualservice/reviews")
     say(f"  {'; '.join(lab.command(verb) for verb in ('status', 'load', 'down'))}")
 
@@ -173,6 +180,12 @@ def _row(pod: Object) -> tuple[str, ...]:
     metadata = pod["metadata"]
     state = (metadata["namespace"], metadata["name"], f"{ready}/{containers}", status.get("phase", "Pending"))
     return (*state, status.get("podIP", "-"))
+
+
+def _path(file: Path) -> str:
+    """A file as an argument for a shell: from the current directory where it lies below that."""
+    here = Path.cwd()
+    return shlex.quote(str(file.relative_to(here) if file.is_relative_to(here) else file))
 
 
 def _relative(path: Path, more: str = "") -> str:

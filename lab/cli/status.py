@@ -12,7 +12,7 @@ from lab.install.api import Api, RequestError
 from lab.install.bringup import live_pods
 from lab.install.controlplane import status_of
 from lab.install.readiness import ready_containers
-from lab.settings import Lab, command_for
+from lab.settings import Lab
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ def show(lab: Lab, output: str) -> None:
     if output not in _PRINTERS:
         raise LabError(f"unknown output format {output!r}", hint=f"Known: {', '.join(_PRINTERS)}.", exit_code=2)
     status = gather(lab)
-    say(_PRINTERS[output](status))
+    say(_PRINTERS[output](lab, status))
     if status.phase != "ready":
         raise SystemExit(1)
 
@@ -82,14 +82,14 @@ def _counts(lab: Lab) -> tuple[Count | None, Count | None]:
         return pods, Count(mesh.in_sync, len(mesh.proxies))
 
 
-def _json(status: LabStatus) -> str:
+def _json(_lab: Lab, status: LabStatus) -> str:
     return msgspec.json.format(msgspec.json.encode(status)).decode()
 
 
-def _text(status: LabStatus) -> str:
+def _text(lab: Lab, status: LabStatus) -> str:
     lines = [("lab", f"{status.name} ({status.cluster})")]
     if status.phase == "stopped":
-        lines.append(("state", f"{status.phase}; `{command_for(status.name, status.cluster, 'up')}` brings it up"))
+        lines.append(("state", f"{status.phase}; `{lab.command('up')}` brings it up"))
         return _aligned(lines)
     ports = status.ports
     lines += [
@@ -116,7 +116,7 @@ def _aligned(lines: list[tuple[str, str]]) -> str:
     return "\n".join(f"{label:<12}{text}" for label, text in lines)
 
 
-def _kubeconfig(status: LabStatus) -> str:
+def _kubeconfig(_lab: Lab, status: LabStatus) -> str:
     return status.kubeconfig
 
 

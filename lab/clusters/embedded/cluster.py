@@ -22,8 +22,10 @@ from typing import Any
 import msgspec
 
 import lab as package
+from lab.clusters import turns
 from lab.clusters.base import ClusterStatus, Report
 from lab.clusters.embedded import host, namespaces, ports, record
+from lab.clusters.fixed import fixed, report_changes
 from lab.errors import LabError
 from lab.settings import Lab
 
@@ -99,7 +101,10 @@ class EmbeddedCluster:
     def reset(self, report: Report) -> bool:
         """See `Cluster.reset`. Deletes only a directory that a lab has made."""
         self._refuse_foreign()
-        if not self._state.exists() or set(self._state.iterdir()) == {self._lab.tools_dir}:
+        if not self._state.exists() or set(self._state.iterdir()) <= {
+            self._lab.tools_dir,
+            self._state / turns.LOCK_NAME,
+        }:
             return False
         if not self._is_state():
             raise LabError(
@@ -223,6 +228,7 @@ class EmbeddedCluster:
                 "LANG": "C.UTF-8",
             },
             "stop_timeout_s": settings.timeouts.stop,
+            "settings": fixed(self._lab),
             "kube": {
                 "rootless": user_namespace,
                 "read_only_dirs": namespaces.shared_directories(),
@@ -276,11 +282,13 @@ class EmbeddedCluster:
 
     def _await_other(self, status: ClusterStatus, report: Report) -> None:
         """Another invocation has started the lab: wait until it is ready."""
+        recorded = (record.read(str(self._state)) or {}).get("settings")
+        report_changes(self._lab, recorded if isinstance(recorded, dict) else {}, report)
         asked = self._lab.settings.ports
         for label, port in status.ports.items():
             wanted = getattr(asked, label, 0)
             if wanted and wanted != port:
-                report(f"already runs with {label} port {port}; for port {wanted}, `mesh-lab down` first")
+                report(f"already runs with {label} port {port}; for port {wanted}, `{self._lab.command('down')}` first")
         deadline = time.monotonic() + self._timeouts.cluster
         while status.phase == "starting" and time.monotonic() < deadline:
             time.sleep(_POLL_S)

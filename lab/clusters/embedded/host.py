@@ -178,6 +178,7 @@ class Host:
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "phase": "starting",
             "ports": addresses,
+            "settings": self._spec["settings"],
         }
         record.write(self.state_dir, self._record)
 

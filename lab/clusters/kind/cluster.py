@@ -11,12 +11,14 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from lab.clusters import holding
 from lab.clusters.base import ClusterStatus, Report
 from lab.clusters.embedded import ports as host_ports
+from lab.clusters.fixed import fixed, report_changes
 from lab.clusters.kind import config, failure, machine
 from lab.clusters.kind.provider import Node, Provider, choose
 from lab.errors import LabError
@@ -42,13 +44,14 @@ _POLL_S = 1.0
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What this lab made. `phase` is `creating` until kind is done."""
+    """What this lab made, and the settings that it was made with. `phase` is `creating` until kind is done."""
 
     name: str
     provider: str
     phase: str
     ports: dict[str, int]
     started: str
+    settings: dict[str, Any] = {}
 
 
 class KindCluster:
@@ -95,6 +98,7 @@ class KindCluster:
             if nodes and record is None:
                 raise self._foreign()
             if record is not None and nodes and record.phase == "ready":
+                report_changes(self._lab, record.settings, report)
                 return self._resume(kind, provider, nodes, report)
             if nodes:
                 report(f"a cluster {self.name} was left half-made ({_states(nodes)}); removing it")
@@ -154,7 +158,14 @@ class KindCluster:
         with _free(self._asked_ports()) as ports:
             pass
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        record = Record(name=self.name, provider=provider.name, phase="creating", ports=ports, started=started)
+        record = Record(
+            name=self.name,
+            provider=provider.name,
+            phase="creating",
+            ports=ports,
+            started=started,
+            settings=fixed(self._lab),
+        )
         self._write_config(ports)
         holding.write(self._state, record)
         limit = self._settings.create_timeout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from lab.clusters.base import ClusterStatus, Report
 from lab.errors import ConfigurationRefusedError, LabError
 from lab.install.bringup import Installed
 from lab.install.istiod import MeshState, ProxySync
+from lab.install.recipes import MANIFESTS
 from lab.settings import Lab, Settings
 from tests.unit.install.serving import serve
 
@@ -121,7 +123,24 @@ def test_what_to_try_next_can_be_pasted_into_a_shell(
     lifecycle.up(Lab(Settings(), place), keep=False)
     out = capsys.readouterr().out
     assert line.format(tmp_path) in out
-    assert all(len(each) <= 80 for each in out.splitlines() if "KUBECONFIG" not in each)
+    assert all(len(each) <= 80 for each in out.splitlines() if "KUBECONFIG" not in each and "apply -f" not in each)
+
+
+@pytest.mark.parametrize("below_the_checkout", [True, False])
+def test_the_manifest_to_try_next_is_there_from_where_the_user_stands(
+    tmp_path: Path,
+    cluster: StandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    below_the_checkout: bool,
+) -> None:
+    monkeypatch.chdir(MANIFESTS.parent if below_the_checkout else tmp_path)
+    installs(monkeypatch, good)
+    lifecycle.up(Lab(Settings(), tmp_path), keep=False)
+    (line,) = (each for each in capsys.readouterr().out.splitlines() if "apply -f" in each)
+    (file,) = shlex.split(line.partition(" -f ")[2])
+    assert Path(file).is_file()
+    assert Path(file).is_absolute() is not below_the_checkout
 
 
 def test_a_terminal_gets_whole_names_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,11 +258,13 @@ def test_when_the_removal_is_interrupted_too_the_command_for_it_is_told(
         lifecycle.up(lab, keep=False)
 
 
+@pytest.mark.parametrize("directory", ["", "other place"])
 @pytest.mark.parametrize("settings", [Settings(), Settings(name="two"), Settings(name="two", cluster="kind")])
-def test_the_commands_that_a_person_is_told_are_understood(tmp_path: Path, settings: Settings) -> None:
-    lab = Lab(settings, tmp_path)
+def test_the_commands_that_a_person_is_told_are_understood(tmp_path: Path, settings: Settings, directory: str) -> None:
+    lab = Lab(settings, tmp_path, directory)
     for verb in ("up", "down", "reset", "status", "wait"):
-        words = lab.command(verb).split()
+        words = shlex.split(lab.command(verb))
+        assert (directory in words) is bool(directory)
         assert words[0] == "mesh-lab"
         done = CliRunner().invoke(app, [*words[1:], "--help"])
         assert (done.exit_code, done.output.partition(" [OPTIONS]")[0].split()[-1]) == (0, verb), done.output
