@@ -22,13 +22,16 @@ from types import FrameType
 from typing import Any
 
 from lab import forwarding
+from lab.harness import claim
 from lab.harness.api import Api, ApiError, CommandFailed, Items, Reference, objects_in
+from lab.harness.claim import RunUnderWay
 from lab.harness.kubeconfig import ClusterUnreachable
 from lab.harness.mesh import READY_SECONDS, Mesh
 from lab.harness.workloads import IMAGE_PREFIX
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "mesh-lab-load"
+RUN = Reference("v1", "Namespace", NAMESPACE)
 TARGET = "http://istio-ingressgateway.istio-system"
 SHAPES = ("steady", "ramp", "spike")
 REPORTS = ("load.html", "load_stats.csv", "load_stats_history.csv", "load_failures.csv", "load_exceptions.csv")
@@ -57,6 +60,7 @@ class Settings:
     max_p99_ms: float | None
     max_error_ratio: float | None
     ui: bool
+    replace: bool = False
 
     def environment(self) -> dict[str, str]:
         """What the master reads."""
@@ -93,7 +97,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as scratch:
             api = Api(Path(options.kubeconfig), Path(scratch))
             return run(Mesh(api, NAMESPACE), settings, Path(options.reports))
-    except (LoadFailed, ClusterUnreachable, ApiError, CommandFailed, TimeoutError, forwarding.ForwardError) as error:
+    except (
+        LoadFailed,
+        RunUnderWay,
+        ClusterUnreachable,
+        ApiError,
+        CommandFailed,
+        TimeoutError,
+        forwarding.ForwardError,
+    ) as error:
         say(f"mesh-lab load: {error}", error=True)
         return 1
     except KeyboardInterrupt:
@@ -105,8 +117,10 @@ def run(mesh: Mesh, settings: Settings, reports: Path) -> int:
     """Deploy, follow, fetch, judge; remove what was made, whatever happens."""
     if not settings.ui:
         prepare(reports)
+    whole = None if settings.ui else READY_SECONDS + _longest(settings)
+    mine = claim.Claim.here(whole)
+    claim.take(mesh.api, _manifests()[0], mine, replace=settings.replace)
     try:
-        remove(mesh)
         deploy(mesh, settings)
         if settings.ui:
             return show_page(mesh)
@@ -118,8 +132,12 @@ def run(mesh: Mesh, settings: Settings, reports: Path) -> int:
             raise LoadFailed(f"cannot write to {error.filename or reports}: {error.strerror}") from error
         print_summary(summary, reports)
         return int(bool(summary["broken_limits"]))
+    except (LoadFailed, ApiError, CommandFailed, TimeoutError):
+        if not claim.held(mesh.api, RUN, mine):
+            raise LoadFailed("another load run has ended this one (--replace), or its namespace was deleted") from None
+        raise
     finally:
-        remove(mesh)
+        remove(mesh, mine)
 
 
 def deploy(mesh: Mesh, settings: Settings) -> None:
@@ -128,12 +146,9 @@ def deploy(mesh: Mesh, settings: Settings) -> None:
     Raises:
         TimeoutError: they did not come up.
     """
-    manifests = objects_in(ROOT / "manifests" / "load" / "load.yaml")
     files = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "loadtests").glob("*.*"))}
-    namespace, *rest = manifests
-    mesh.api.apply(namespace)
     mesh.apply([_config_map("locustfile", files), _config_map("load-settings", settings.environment())])
-    for obj in rest:
+    for obj in _manifests()[1:]:
         if obj["metadata"]["name"] == "locust-worker":
             obj["spec"]["replicas"] = settings.workers
         if obj["kind"] == "Deployment":
@@ -146,21 +161,10 @@ def deploy(mesh: Mesh, settings: Settings) -> None:
     mesh.ready(READY_SECONDS)
 
 
-def remove(mesh: Mesh) -> None:
-    """Delete the namespace of the run and wait until it is gone."""
-    mesh.api.delete(Reference("v1", "Namespace", NAMESPACE))
-
-    def gone(items: Items) -> bool:
-        return NAMESPACE not in items
-
-    path = mesh.api.path("v1", "Namespace")
-    mesh.api.wait_until(
-        path,
-        gone,
-        timeout=END_SECONDS * 2,
-        why="the last load run is removed",
-        describe=lambda _: f"  {NAMESPACE} remains",
-    )
+def remove(mesh: Mesh, mine: claim.Claim) -> None:
+    """Delete the namespace of this run and wait until it is gone; that of a run that has replaced it stays."""
+    if claim.held(mesh.api, RUN, mine):
+        claim.remove(mesh.api, RUN)
 
 
 def follow(mesh: Mesh, settings: Settings) -> dict[str, Any]:
@@ -170,7 +174,7 @@ def follow(mesh: Mesh, settings: Settings) -> dict[str, Any]:
         LoadFailed: the master ended without one, or much too late.
     """
     say(f"{settings.shape} load on {settings.target}: up to {settings.users} users for {settings.duration:g} s")
-    limit = settings.duration + START_SECONDS + END_SECONDS
+    limit = _longest(settings)
     summary: dict[str, Any] | None = None
     lines: list[str] = []
     for line in _log(mesh, limit):
@@ -188,6 +192,16 @@ def follow(mesh: Mesh, settings: Settings) -> dict[str, Any]:
         tail = "\n".join(f"  {line}" for line in lines[-15:])
         raise LoadFailed(f"locust ended without a summary, or not within {limit:g} s; the end of its log:\n{tail}")
     return summary
+
+
+def _longest(settings: Settings) -> float:
+    """How many seconds the master runs at most."""
+    return settings.duration + START_SECONDS + END_SECONDS
+
+
+def _manifests() -> list[dict[str, Any]]:
+    """The namespace, and what goes into it."""
+    return [dict(obj) for obj in objects_in(ROOT / "manifests" / "load" / "load.yaml")]
 
 
 def _log(mesh: Mesh, limit: float) -> Iterator[str]:
@@ -316,6 +330,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         max_p99_ms=options.max_p99_ms,
         max_error_ratio=options.max_error_ratio,
         ui=options.ui,
+        replace=options.replace,
     )
 
 
@@ -372,6 +387,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--reports", default="reports", metavar="DIR", help="where CSV, HTML and JSON go (default: reports)")
     add("--ui", action="store_true", help="open Locust's page on the host instead")
+    add("--replace", action="store_true", help="end a run that is under way first (otherwise it is refused)")
     return parser
 
 

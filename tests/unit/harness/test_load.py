@@ -68,7 +68,7 @@ def test_reports_that_cannot_be_written_are_told_before_the_run(
     def no(*_: object) -> None:
         raise AssertionError("it has begun")
 
-    monkeypatch.setattr(load, "remove", no)
+    monkeypatch.setattr(load.claim, "take", no)
     (tmp_path / "file").touch()
     with pytest.raises(load.LoadFailed, match=f"cannot write to {tmp_path}/file/reports: Not a directory"):
         load.run(Unreachable(), SETTINGS, tmp_path / "file" / "reports")  # type: ignore[arg-type]
@@ -78,7 +78,9 @@ def test_a_disk_that_is_full_at_the_end_is_told_and_what_was_made_is_removed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     done: list[str] = []
-    monkeypatch.setattr(load, "remove", lambda _: done.append("remove"))
+    monkeypatch.setattr(load.claim, "take", lambda *_, **__: done.append("take"))
+    monkeypatch.setattr(load.claim, "held", lambda *_: True)
+    monkeypatch.setattr(load, "remove", lambda *_: done.append("remove"))
     monkeypatch.setattr(load, "deploy", lambda *_: done.append("deploy"))
     monkeypatch.setattr(load, "follow", lambda *_: {})
 
@@ -88,7 +90,7 @@ def test_a_disk_that_is_full_at_the_end_is_told_and_what_was_made_is_removed(
     monkeypatch.setattr(load, "fetch", fetch)
     with pytest.raises(load.LoadFailed, match=f"cannot write to {tmp_path}/load.html: No space left on device"):
         load.run(Unreachable(), SETTINGS, tmp_path)  # type: ignore[arg-type]
-    assert done == ["remove", "deploy", "remove"]
+    assert done == ["take", "deploy", "remove"]
 
 
 def test_a_young_run_shows_its_mean_rate(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,12 +136,16 @@ def test_the_summary_names_shares_and_broken_limits(capsys: pytest.CaptureFixtur
 
 
 class Unreachable:
-    """An API that answers nothing, but counts what was asked to be removed."""
+    """A mesh whose API is not asked."""
+
+    api = None
 
 
 def test_what_was_made_is_removed_when_the_run_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     done: list[str] = []
-    monkeypatch.setattr(load, "remove", lambda _: done.append("remove"))
+    monkeypatch.setattr(load.claim, "take", lambda *_, **__: done.append("take"))
+    monkeypatch.setattr(load.claim, "held", lambda *_: True)
+    monkeypatch.setattr(load, "remove", lambda *_: done.append("remove"))
     monkeypatch.setattr(load, "deploy", lambda *_: done.append("deploy"))
 
     def fail(*_: object) -> dict[str, Any]:
@@ -148,4 +154,17 @@ def test_what_was_made_is_removed_when_the_run_fails(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(load, "follow", fail)
     with pytest.raises(load.LoadFailed):
         load.run(Unreachable(), SETTINGS, tmp_path)  # type: ignore[arg-type]
-    assert done == ["remove", "deploy", "remove"]
+    assert done == ["take", "deploy", "remove"]
+
+
+def test_a_run_that_was_replaced_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(load.claim, "take", lambda *_, **__: None)
+    monkeypatch.setattr(load.claim, "held", lambda *_: False)
+    monkeypatch.setattr(load, "deploy", lambda *_: None)
+
+    def fail(*_: object) -> dict[str, Any]:
+        raise load.LoadFailed("locust ended")
+
+    monkeypatch.setattr(load, "follow", fail)
+    with pytest.raises(load.LoadFailed, match="another load run has ended this one"):
+        load.run(Unreachable(), SETTINGS, tmp_path)  # type: ignore[arg-type]
