@@ -43,7 +43,8 @@ load-ui: running ## Open Locust's page on the host
 images: install ## Build the container images for kind and other clusters (options: ARGS='--platform linux/arm64')
 	@$(LAB) images $(ARGS)
 
-bench: install ## Measure the lab, print the figures and write reports/bench.json
+bench: ## Measure the lab, print the figures and write reports/bench.json
+	@PYTHON='$(PYTHON)' tools/bootstrap.sh wrk
 	$(BIN)/python -m tests.bench.bench_lab $(ARGS)
 
 lint: install ## Check style, types and layers

@@ -2,6 +2,7 @@
 # Makes .venv with the pinned dependencies, and installs the system packages that the lab runs.
 #
 #   tools/bootstrap.sh            all of it; a second run finds it done and takes no time
+#   tools/bootstrap.sh wrk        programs that a target needs beside those of the lab, too
 #   PYTHON=python3.12 ...         the interpreter of the virtual environment (3.11 or later)
 #
 # System packages are installed as root or by a sudo that asks for no password; otherwise the one command that does it is
@@ -12,6 +13,7 @@ cd "$(dirname "$0")/.."
 # Containers run as users of their own, who have to read the lab, whatever the umask keeps from others.
 umask 022
 
+FURTHER=$*
 PYTHON=${PYTHON:-python3}
 VENV=.venv
 STAMP=$VENV/.installed
@@ -32,6 +34,7 @@ package_of() {
         ip) if [ "$manager" = dnf ]; then echo iproute; else echo iproute2; fi ;;
         newuidmap) case $manager in dnf) echo shadow-utils ;; pacman) echo shadow ;; *) echo uidmap ;; esac ;;
         unshare | setpriv) echo util-linux ;;
+        wrk) echo wrk ;;
         venv) if [ "$manager" = apt-get ]; then echo python3-venv; else echo python3; fi ;;
     esac
 }
@@ -51,7 +54,8 @@ installed() { [ -f "$STAMP" ] && [ "$(cat "$STAMP")" = "$(fingerprint)" ]; }
 has_venv() { "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; }
 
 missing_packages() {
-    for program in nft ip newuidmap unshare setpriv; do
+    # shellcheck disable=SC2086  # a list of words
+    for program in nft ip newuidmap unshare setpriv $FURTHER; do
         command -v "$program" >/dev/null 2>&1 || package_of "$program"
     done
     # A named interpreter that is not there is reported as such, not installed.

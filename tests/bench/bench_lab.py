@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -39,6 +40,9 @@ GOALS = {
 def main() -> int:
     """Measure, print, write."""
     options = _options()
+    if options.dataplane and shutil.which("wrk") is None:
+        sys.stderr.write("wrk is missing: `make bench` installs it; --no-dataplane leaves the sidecars' cost out\n")
+        return 1
     report: dict[str, Any] = {"machine": machine.describe(), "goals": GOALS, "figures": {}}
     figures = report["figures"]
     _lab("reset")

@@ -38,9 +38,9 @@ def bootstrap(checkout: Path, tmp_path: Path) -> Bootstrap:
         program.parent.mkdir(exist_ok=True)
         program.touch(0o755)
 
-    def run(**environ: str) -> subprocess.CompletedProcess[str]:
+    def run(*programs: str, **environ: str) -> subprocess.CompletedProcess[str]:
         path = f"{tmp_path}/bin:{os.environ['PATH']}"
-        command = ["sh", "tools/bootstrap.sh"]
+        command = ["sh", "tools/bootstrap.sh", *programs]
         return subprocess.run(
             command, cwd=checkout, env={"PATH": path, **environ}, capture_output=True, text=True, check=False
         )
@@ -84,3 +84,28 @@ def test_the_package_is_compiled_for_containers_and_again_when_it_changes(checko
     os.utime(source, (later, later))
     assert bootstrap().returncode == 0
     assert compiled.read_bytes() != before
+
+
+def test_a_program_that_one_target_needs_is_installed_for_it(tmp_path: Path, bootstrap: Bootstrap) -> None:
+    asked = tmp_path / "asked"
+    manager = tmp_path / "bin" / "apt-get"
+    manager.write_text(f'#!/bin/sh\necho "$@" >> "{asked}"\n')
+    manager.chmod(0o755)
+    for name in ("sudo", "wrk"):
+        assert not (tmp_path / "bin" / name).exists()
+    sudo = tmp_path / "bin" / "sudo"
+    sudo.write_text('#!/bin/sh\n[ "$1" = -n ] && shift; exec "$@"\n')
+    sudo.chmod(0o755)
+    bootstrap("wrk", PYTHON="/nowhere/python3", PATH=f"{tmp_path}/bin:{_without(tmp_path, 'wrk')}")
+    assert "install -y --no-install-recommends wrk" in asked.read_text()
+
+
+def _without(tmp_path: Path, program: str) -> str:
+    """A directory with all programs of this machine but one."""
+    place = tmp_path / "others"
+    place.mkdir()
+    for directory in os.environ["PATH"].split(os.pathsep):
+        for file in Path(directory).glob("*") if Path(directory).is_dir() else ():
+            if file.name != program and not (place / file.name).exists():
+                (place / file.name).symlink_to(file)
+    return str(place)

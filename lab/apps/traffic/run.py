@@ -17,6 +17,7 @@ from lab.apps.http.answers import Answer, RequestError
 from lab.apps.http.client import Client, parse_url
 from lab.apps.traffic.plan import Plan
 from lab.apps.traffic.tcp import TcpSender
+from lab.apps.traffic.versions import version_of
 
 MAX_SHOWN_BODY = 64 * 1024
 
@@ -156,7 +157,7 @@ class _HttpSender:
     def _result(self, answer: Answer) -> Result:
         result: Result = {
             "status": answer.status,
-            "version": answer.headers.get("x-echo-version"),
+            "version": version_of(answer),
             "hostname": answer.headers.get("x-echo-hostname"),
             "protocol": answer.protocol,
             "bytes": len(answer.body),

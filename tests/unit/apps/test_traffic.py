@@ -13,11 +13,14 @@ import pytest
 
 from lab.apps.__main__ import main
 from lab.apps.echo.handler import Echo
+from lab.apps.http.answers import Answer
 from lab.apps.http.connection import Connection
+from lab.apps.http.messages import Headers
 from lab.apps.http.server import Server
 from lab.apps.traffic.capture import Findings, tcp_segment
 from lab.apps.traffic.plan import Plan
 from lab.apps.traffic.run import percentile, run_plan
+from lab.apps.traffic.versions import version_of
 
 from .conftest import Start
 
@@ -40,6 +43,22 @@ async def test_exactly_the_stated_number_is_sent(start: Start, http2: bool) -> N
     assert len(echo.attempts.all()) == 57, "each request has an id of its own"
     assert summary["statuses"] == {"200": 57}
     assert summary["versions"] == {"v7": 57}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "version"),
+    [
+        ((("x-echo-version", "v2"),), b"", "v2"),
+        ((), b'{"id": "0", "podname": "reviews-v3-cf9644f74-7t9cq", "reviews": []}', "v3"),
+        ((), b"<dt>Reviews served by</dt><dd>reviews-v1-66f9589986-f2v6b</dd>", "v1"),
+        ((), b'{"ratings": {"Reviewer1": 5}}', None),
+        ((), b"see reviews-v1 and reviews-v1-notes", None),
+    ],
+)
+def test_the_version_is_that_of_the_echo_server_or_of_the_reviews(
+    headers: tuple[tuple[str, str], ...], body: bytes, version: str | None
+) -> None:
+    assert version_of(Answer(200, Headers(headers), body, "HTTP/1.1")) == version
 
 
 async def test_a_rate_is_kept_whatever_the_answers_take(start: Start) -> None:
