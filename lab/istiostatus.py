@@ -58,9 +58,31 @@ def proxies(documents: Iterable[Any], pods: Iterable[Mapping[str, Any]]) -> list
     return sorted(reports, key=lambda report: report.proxy)
 
 
-def versions(documents: Iterable[Any], kind: str, namespace: str, name: str) -> list[str | None]:
-    """The version of a resource that each istiod knows, None where it knows none; from the `configz` documents."""
-    return [_version(document, kind, namespace, name) for document in documents]
+def versions(documents: Iterable[Any], kind: str, namespace: str, name: str, group: str = "") -> list[str | None]:
+    """The version of a resource that each istiod knows, None where it knows none; from the `configz` documents.
+
+    Without `group`, that of any group of this kind's name.
+    """
+    return [_version(document, kind, namespace, name, group) for document in documents]
+
+
+def findings(resource: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What Istio's analysis has written into a resource's status, as severities (`error`) and texts.
+
+    Nothing where that is of an earlier version of the resource.
+    https://istio.io/latest/docs/reference/config/config-status/
+    """
+    status = resource.get("status") or {}
+    if str(status.get("observedGeneration", "")) != str(resource["metadata"].get("generation", "")):
+        return ()
+    return tuple(_finding(message) for message in status.get("validationMessages") or ())
+
+
+def _finding(message: Mapping[str, Any]) -> tuple[str, str]:
+    kind = message.get("type") or {}
+    severity = str(message.get("level", "")).lower() or "info"
+    words = str(message.get("message") or message.get("documentationUrl") or kind.get("name") or "")
+    return severity, f"{kind.get('code', '')} {words}".strip()
 
 
 def reaches(have: str | None, want: str) -> bool:
@@ -105,9 +127,11 @@ def _short(url: str) -> str:
     return url.rpartition(".")[2]
 
 
-def _version(document: Any, kind: str, namespace: str, name: str) -> str | None:
+def _version(document: Any, kind: str, namespace: str, name: str, group: str) -> str | None:
     for entry in document if isinstance(document, list) else []:
         metadata = entry.get("metadata", {})
-        if (entry.get("kind"), metadata.get("namespace", ""), metadata.get("name")) == (kind, namespace, name):
+        of_group = not group or str(entry.get("apiVersion", group)).partition("/")[0] == group
+        named = (entry.get("kind"), metadata.get("namespace", ""), metadata.get("name")) == (kind, namespace, name)
+        if named and of_group:
             return str(metadata.get("resourceVersion", ""))
     return None

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -25,6 +26,7 @@ from lab.errors import LabError
 _END_PATIENCE_S = 5.0
 _SILENCE_S = 15.0
 _SHOWN_LINES = 20
+_VERSION_S = 15.0
 _KEPT_LINES = 2000
 
 
@@ -38,19 +40,24 @@ class ProgramFailedError(LabError):
 
 @dataclass(frozen=True)
 class Program:
-    """A program that the lab runs: what for, and how a person gets it."""
+    """A program that the lab runs: what for, and how a person gets it.
+
+    In `remedy`, `{install}` stands for the command that downloads the pinned version.
+    """
 
     name: str
     purpose: str
     remedy: str
+    version: tuple[str, ...] = ("version",)
 
 
 @dataclass(frozen=True)
 class Programs:
-    """Where programs are looked for: the lab's own directory first, then PATH."""
+    """Where programs are looked for: the lab's own directory first, then PATH. `install` is what fills the former."""
 
     own: Path
     environ: Mapping[str, str]
+    install: str = "mesh-lab tools install"
 
     def find(self, name: str) -> str | None:
         """The path of `name`, or None."""
@@ -61,8 +68,18 @@ class Programs:
         """The path of a program. Raises `LabError` saying which is missing, why it is needed and how to get it."""
         found = self.find(program.name)
         if found is None:
-            raise LabError(f"{program.name} is not installed: {program.purpose}", hint=program.remedy)
+            raise LabError(f"{program.name} is not installed: {program.purpose}", hint=self.remedy(program))
         return found
+
+    def remedy(self, program: Program) -> str:
+        """How a person gets the program."""
+        return program.remedy.replace("{install}", self.install)
+
+    def version(self, program: Program) -> tuple[int, ...]:
+        """The version of the program that `find` finds, empty where it tells none. Raises `LabError` as `need` does."""
+        text = run([self.need(program), *program.version], timeout=_VERSION_S, environ=self.environment())
+        found = re.search(r"v?(\d+)\.(\d+)\.(\d+)", text)
+        return tuple(int(part) for part in found.groups()) if found else ()
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment for a program that calls others of these: they are found where `find` finds them."""

@@ -157,12 +157,20 @@ class Lab:
         """The file that kubectl needs."""
         return self.state_dir / "kubeconfig"
 
+    @property
+    def tools_command(self) -> str:
+        """The command that fills `tools_dir`."""
+        return f"mesh-lab{self._place} tools install"
+
+    @property
+    def _place(self) -> str:
+        return f" --dir {shlex.quote(self.given_directory)}" if self.given_directory else ""
+
     def command(self, verb: str) -> str:
         """How a person gives this lab a command, wherever its settings come from."""
-        place = f" --dir {shlex.quote(self.given_directory)}" if self.given_directory else ""
         which = "" if self.name == DEFAULT_NAME else f" --name {self.name}"
         where = "" if self.settings.cluster == "embedded" else f" --cluster {self.settings.cluster}"
-        return f"mesh-lab{place}{which} {verb}{where}"
+        return f"mesh-lab{self._place}{which} {verb}{where}"
 
 
 _TEXT_VARIABLES = {"MESH_LAB_NAME": "name", "MESH_LAB_CLUSTER": "cluster"}

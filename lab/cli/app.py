@@ -175,16 +175,19 @@ def wait(
     namespace: Annotated[
         str, typer.Option("-n", "--namespace", metavar="NAME", help="Where the resources are.")
     ] = "default",
+    condition: Annotated[
+        str, typer.Option("--for", metavar="CONDITION", help="live, or delete: gone from every proxy.")
+    ] = "live",
     timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long at most.")] = 30.0,
     cluster: ClusterOption = None,
 ) -> None:
-    """Wait until every proxy that a resource of the mesh concerns has acknowledged it.
+    """Wait until every proxy that a resource of the mesh concerns has acknowledged it, or that it is deleted.
 
     When the time is up, tells which proxies have not, and why, and ends with exit code 1.
     """
     from lab.cli.wait import wait
 
-    wait(context.lab(cluster), references or [], files or [], namespace=namespace, timeout=timeout)
+    wait(context.lab(cluster), references or [], files or [], namespace=namespace, timeout=timeout, condition=condition)
 
 
 @app.command(

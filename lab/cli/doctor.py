@@ -15,13 +15,13 @@ from lab.clusters.embedded import namespaces, ports
 from lab.clusters.embedded.cluster import EmbeddedCluster
 from lab.clusters.existing import ExistingCluster
 from lab.clusters.kind import machine
-from lab.clusters.kind.cluster import KIND
+from lab.clusters.kind.cluster import KIND, MINIMUM_KIND
 from lab.clusters.kind.provider import choose
 from lab.errors import LabError
 from lab.install.istioctl import ISTIOCTL
 from lab.kubectl import program
-from lab.programs import Programs
-from lab.settings import Lab
+from lab.programs import Program, Programs
+from lab.settings import MINIMUM_ISTIO, Lab
 
 MINIMUM_PYTHON = (3, 11)
 NEEDED_DISK_MB = 500
@@ -162,22 +162,32 @@ def _memory(_lab: Lab) -> list[Finding]:
 
 
 def _container_tools(lab: Lab) -> list[Finding]:
-    programs = Programs(lab.tools_dir, os.environ)
-    found = []
-    for tool in (KIND, ISTIOCTL):
-        path = programs.find(tool.name)
-        found.append(Finding(tool.name, path or f"not installed; {tool.purpose}", "" if path else tool.remedy))
-    return found
+    programs = Programs(lab.tools_dir, os.environ, lab.tools_command)
+    return [_tool(programs, tool, minimum) for tool, minimum in ((KIND, MINIMUM_KIND), (ISTIOCTL, MINIMUM_ISTIO))]
+
+
+def _tool(programs: Programs, tool: Program, minimum: tuple[int, ...]) -> Finding:
+    path = programs.find(tool.name)
+    if path is None:
+        return Finding(tool.name, f"not installed; {tool.purpose}", programs.remedy(tool))
+    try:
+        found = programs.version(tool)
+    except LabError as error:
+        return Finding(tool.name, error.message, programs.remedy(tool))
+    version, least = (".".join(str(part) for part in parts) for parts in (found, minimum))
+    if found and found < minimum:
+        return Finding(tool.name, f"{version} at {path} is too old: {least} or later", programs.remedy(tool))
+    return Finding(tool.name, f"{version or 'of unknown version'} at {path}")
 
 
 def _containers(lab: Lab) -> list[Finding]:
     """Docker or Podman, and the machine that their containers run on."""
     try:
-        provider = choose(lab.settings.kind.provider, Programs(lab.tools_dir, os.environ))
+        provider = choose(lab.settings.kind.provider, Programs(lab.tools_dir, os.environ, lab.tools_command))
         lacking = machine.check(provider, lab.settings.kind)
     except LabError as error:
         return [Finding("containers", error.message, error.hint or "mesh-lab logs")]
-    answers = f"{provider.name} answers" + ("" if lacking else "; cores, memory and inotify limits suffice")
+    answers = f"{provider.name} answers" + ("" if lacking else "; cores, memory, inotify limits and disk suffice")
     return [
         Finding("containers", answers),
         *(Finding("machine", finding.what, finding.remedy, advice=not finding.fatal) for finding in lacking),

@@ -1,10 +1,11 @@
-"""`mesh-lab wait`: until every proxy that a resource concerns has acknowledged it."""
+"""`mesh-lab wait`: until every proxy that a resource concerns has acknowledged it, or its deletion."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,52 +14,80 @@ from lab.cli.console import progress, say
 from lab.errors import LabError
 from lab.install.api import Api, RequestError
 from lab.install.controlplane import status_of
-from lab.install.istiod import ConfigState, MeshStatus, Reference, await_config
+from lab.install.istiod import ConfigState, MeshStatus, OwnStatus, Reference, await_config, await_gone
+from lab.install.meshkinds import KINDS, MeshKind, named, of
 from lab.settings import Lab
 
-_NETWORKING = "networking.istio.io/v1"
-_SECURITY = "security.istio.io/v1"
-KINDS = {
-    "VirtualService": (_NETWORKING, "virtualservices", ("vs",)),
-    "DestinationRule": (_NETWORKING, "destinationrules", ("dr",)),
-    "Gateway": (_NETWORKING, "gateways", ("gw",)),
-    "Sidecar": (_NETWORKING, "sidecars", ()),
-    "PeerAuthentication": (_SECURITY, "peerauthentications", ("pa",)),
-    "AuthorizationPolicy": (_SECURITY, "authorizationpolicies", ("ap",)),
-}
-"""The mesh's resources: API version, plural and short names."""
+LIVE, DELETE = "live", "delete"
+CONDITIONS = (LIVE, DELETE)
+"""What `--for` may say."""
 
-_KIND_OF = {
-    word: kind
-    for kind, (_, plural, short) in KINDS.items()
-    for word in (kind.lower(), plural, *short, f"{plural}.{_NETWORKING.partition('/')[0]}")
-}
+_NAMES = ", ".join(dict.fromkeys(kind.name for kind in KINDS))
 
 
-def wait(lab: Lab, references: list[str], files: list[Path], *, namespace: str, timeout: float) -> None:
-    """Wait for everything that is named. Raises `LabError` for what is not live in time, or cannot be."""
+@dataclass(frozen=True)
+class Wanted:
+    """A resource to wait for, as it was named."""
+
+    kind: MeshKind
+    namespace: str
+    name: str
+
+    def reference(self, version: str = "") -> Reference:
+        """As the control plane is asked for it."""
+        path = f"/apis/{self.kind.version}/namespaces/{self.namespace}/{self.kind.plural}/{self.name}"
+        return Reference(self.kind.name, self.namespace, self.name, version, self.kind.group, path)
+
+    def __str__(self) -> str:
+        return f"{self.kind.name} {self.namespace}/{self.name}"
+
+
+def wait(
+    lab: Lab, references: list[str], files: list[Path], *, namespace: str, timeout: float, condition: str = LIVE
+) -> None:
+    """Wait for everything that is named. Raises `LabError` for what is not live (or gone) in time, or cannot be."""
+    if condition not in CONDITIONS:
+        raise LabError(f"--for {condition!r}: not known", hint=f"Known: {', '.join(CONDITIONS)}.", exit_code=2)
     wanted = [_parse(text, namespace) for text in references]
+    skipped: list[str] = []
     for file in files:
-        wanted += _in_file(file, namespace)
+        wanted += _in_file(file, namespace, skipped)
     if not wanted:
         raise LabError("nothing to wait for", hint="Name KIND/NAME, or a file with -f.", exit_code=2)
     deadline = time.monotonic() + timeout
     failures = []
     with connect(lab) as api, progress("waiting for the proxies") as report, _status(lab, api) as status:
-        for reference in wanted:
+        if skipped:
+            report(f"not waited for, since no proxy acknowledges it: {', '.join(skipped)}")
+        for each in wanted:
             started = time.monotonic()
             try:
-                state = await_config(status, _with_version(api, reference), deadline, report)
+                _refuse_without_effect(each, status)
+                if condition == DELETE:
+                    await_gone(status, each.reference(), deadline, report)
+                    report(f"{each} is gone from every proxy")
+                    continue
+                state = await_config(status, _with_version(api, each), deadline, report)
             except LabError as error:
                 failures.append(error)
             else:
-                report(_live(reference, state, time.monotonic() - started))
+                report(_live(each, state, time.monotonic() - started))
                 for finding in state.findings:
                     report(f"  {finding}")
     if failures:
         hints = dict.fromkeys(error.hint for error in failures if error.hint)
         raise LabError("\n".join(error.message for error in failures), hint="\n".join(hints))
-    say("live")
+    say("gone" if condition == DELETE else "live")
+
+
+def _refuse_without_effect(wanted: Wanted, status: MeshStatus) -> None:
+    """Raises `LabError` for what the lab's own control plane would never look at."""
+    if isinstance(status, OwnStatus) and not wanted.kind.acted_on:
+        known = ", ".join(kind.name for kind in KINDS if kind.acted_on)
+        raise LabError(
+            f"{wanted}: not acted on: {wanted.kind.plural}.{wanted.kind.group} have no effect in this lab",
+            hint=f"It acts on {known}.",
+        )
 
 
 @contextlib.contextmanager
@@ -71,28 +100,31 @@ def _status(lab: Lab, api: Api) -> Iterator[MeshStatus]:
         yield status
 
 
-def _live(reference: Reference, state: ConfigState, seconds: float) -> str:
+def _live(wanted: Wanted, state: ConfigState, seconds: float) -> str:
     if not state.proxies:
-        return f"{reference} concerns no proxy"
-    return f"{reference} is live on {len(state.proxies)} proxies after {seconds * 1000:.0f} ms"
+        return f"{wanted} concerns no proxy"
+    return f"{wanted} is live on {len(state.proxies)} proxies after {seconds * 1000:.0f} ms"
 
 
-def _parse(text: str, namespace: str) -> Reference:
+def _parse(text: str, namespace: str) -> Wanted:
     word, slash, name = text.partition("/")
-    kind = _KIND_OF.get(word.lower())
+    kind = named(word)
     if not slash or not name:
         raise LabError(f"{text!r} is not KIND/NAME", hint="For example virtualservice/reviews.", exit_code=2)
     if kind is None:
         raise LabError(
-            f"{text!r}: no proxy ever acknowledges a {word}",
-            hint=f"Kinds of the mesh: {', '.join(KINDS)}. For others there is `kubectl wait`.",
+            f"{text!r}: {word} is no kind of the mesh",
+            hint=f"These are: {_NAMES}. For others there is `kubectl wait`.",
             exit_code=2,
         )
-    return Reference(kind, namespace, name)
+    return Wanted(kind, namespace, name)
 
 
-def _in_file(file: Path, namespace: str) -> list[Reference]:
-    """The mesh's resources in a manifest. Raises `LabError` naming the file, and the line as far as YAML knows it."""
+def _in_file(file: Path, namespace: str, skipped: list[str]) -> list[Wanted]:
+    """The mesh's resources in a manifest; what else is in it is added to `skipped`.
+
+    Raises `LabError` naming the file, and the line as far as YAML knows it.
+    """
     import yaml
 
     try:
@@ -106,9 +138,15 @@ def _in_file(file: Path, namespace: str) -> list[Reference]:
         raise LabError(f"cannot read {file}: {error.strerror}", exit_code=2) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LabError(f"{file} is not YAML: {error}") from error
-    found = [_reference(document, namespace) for document in documents if _concerns_mesh(document)]
+    found = []
+    for document in documents:
+        wanted = _wanted(document, namespace)
+        if wanted is not None:
+            found.append(wanted)
+        elif document is not None:
+            skipped.append(_described(document))
     if not found:
-        raise LabError(f"{file} holds no resource of the mesh", hint=f"Kinds of the mesh: {', '.join(KINDS)}.")
+        raise LabError(f"{file} holds no resource of the mesh", hint=f"Kinds of the mesh: {_NAMES}.")
     return found
 
 
@@ -119,25 +157,27 @@ def _members(document: Any) -> list[Any]:
     return [document]
 
 
-def _concerns_mesh(document: Any) -> bool:
-    if not isinstance(document, dict):
-        return False
-    group = str(document.get("apiVersion", "")).partition("/")[0]
-    known = KINDS.get(str(document.get("kind")))
-    return known is not None and known[0].partition("/")[0] == group and isinstance(document.get("metadata"), dict)
-
-
-def _reference(document: dict[str, Any], namespace: str) -> Reference:
+def _wanted(document: Any, namespace: str) -> Wanted | None:
+    """None for what is no resource of the mesh."""
+    if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
+        return None
+    kind = of(str(document.get("apiVersion", "")), str(document.get("kind")))
     metadata = document["metadata"]
-    return Reference(str(document["kind"]), str(metadata.get("namespace") or namespace), str(metadata.get("name")))
+    return kind and Wanted(kind, str(metadata.get("namespace") or namespace), str(metadata.get("name")))
 
 
-def _with_version(api: Api, reference: Reference) -> Reference:
+def _described(document: Any) -> str:
+    if not isinstance(document, dict):
+        return "what is no object"
+    metadata = document.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return f"{document.get('kind') or 'an object without kind'} {name or ''}".strip()
+
+
+def _with_version(api: Api, wanted: Wanted) -> Reference:
     """The reference with the version that is stored now. Raises `LabError` when there is no such resource."""
-    version, plural, _ = KINDS[reference.kind]
-    path = f"/apis/{version}/namespaces/{reference.namespace}/{plural}/{reference.name}"
     try:
-        stored = api.get(path)
+        stored = api.get(wanted.reference().path)
     except RequestError as error:
-        raise LabError(f"{reference}: {error.message}") from error
-    return Reference(reference.kind, reference.namespace, reference.name, stored["metadata"]["resourceVersion"])
+        raise LabError(f"{wanted}: {error.message}") from error
+    return wanted.reference(stored["metadata"]["resourceVersion"])

@@ -14,6 +14,7 @@ from lab.errors import LabError
 from lab.install.api import Api, Object, RequestError
 from lab.install.istiod import (
     ConfigState,
+    Finding,
     MeshState,
     MeshStatus,
     OwnStatus,
@@ -30,6 +31,15 @@ OWN_IMAGE = "mesh-lab/istiod"
 _DEPLOYMENTS = "/apis/apps/v1/deployments?labelSelector=app%3Distiod"
 _ASK_S = 10.0
 _PAUSE_S = 0.2
+_NOT_FOUND = 404
+_REMARK = (
+    "Istio does not tell what a refusal is made of: it may be another resource, and until that is corrected nobody can "
+    "tell whether this one is live"
+)
+_REFUSED = (
+    "What the proxies had before stays. Istio names no resource; `istioctl analyze --all-namespaces`, or the latest "
+    "change, may tell what the refused was made of: correct or delete it."
+)
 _S = TypeVar("_S")
 
 
@@ -93,12 +103,14 @@ class IstioStatus:
     kubectl: Kubectl
     planes: list[ControlPlane]
     forwards: contextlib.ExitStack
+    refused: str = _REFUSED
     _ports: dict[tuple[str, str], int] = field(default_factory=dict)
     _known_since: dict[Reference, float] = field(default_factory=dict)
+    _refused_since: float | None = None
 
     def mesh(self, *, wait: float = 0.0) -> MeshState:
         """See `MeshStatus`."""
-        return self._until(self._mesh, lambda state: state.synced, wait)
+        return self._until(self._mesh, lambda state: state.synced or state.hopeless, wait)
 
     def config(self, reference: Reference, *, wait: float = 0.0) -> ConfigState:
         """See `MeshStatus`. Istio does not tell whom a resource concerns, so every proxy counts."""
@@ -110,22 +122,53 @@ class IstioStatus:
             reports = istiostatus.proxies(self._ask(istiostatus.SYNCZ), pods)
         except ValueError as error:
             raise RequestError(0, str(error)) from error
-        return MeshState(all(report.synced for report in reports), tuple(_sync(report) for report in reports))
+        return MeshState(
+            all(report.synced for report in reports),
+            tuple(_sync(report) for report in reports),
+            self._hopeless(reports),
+        )
+
+    def _hopeless(self, reports: list[istiostatus.ProxyReport]) -> bool:
+        """Whether all have answered and one has refused: for long enough that no push that mends it is under way."""
+        waiting = any(not report.connected or report.pending for report in reports if not report.errors)
+        if waiting or not any(report.errors for report in reports):
+            self._refused_since = None
+            return False
+        now = time.monotonic()
+        self._refused_since = self._refused_since or now
+        return now - self._refused_since >= istiostatus.SETTLE_S
 
     def _config(self, reference: Reference) -> ConfigState:
-        known = istiostatus.versions(
-            self._ask(istiostatus.CONFIGZ), reference.kind, reference.namespace, reference.name
-        )
-        reached = bool(known) and all(istiostatus.reaches(have, reference.resource_version) for have in known)
+        documents = self._ask(istiostatus.CONFIGZ)
+        which = (reference.kind, reference.namespace, reference.name, reference.group)
+        known = istiostatus.versions(documents, *which)
+        # Of a resource that no istiod knows, what is to be told is whether every proxy is without it.
+        gone = all(have is None for have in known)
+        reached = gone or all(istiostatus.reaches(have, reference.resource_version) for have in known)
         now = time.monotonic()
         since = self._known_since.setdefault(reference, now) if reached else now
         if not reached:
             self._known_since.pop(reference, None)
+        findings = self._findings(reference)
         mesh = self._mesh()
         settled = reached and now - since >= istiostatus.SETTLE_S
         states = tuple(_state(proxy, settled=settled) for proxy in mesh.proxies)
         version = next((have for have in known if have is not None), "")
-        return ConfigState(any(have is not None for have in known), settled and mesh.synced, version, states)
+        live = settled and mesh.synced and not any(finding.severity == "error" for finding in findings)
+        remark = _REMARK if any(proxy.rejected for proxy in mesh.proxies) else ""
+        return ConfigState(any(have is not None for have in known), live, version, states, findings, remark)
+
+    def _findings(self, reference: Reference) -> tuple[Finding, ...]:
+        """What Istio's analysis has written into the resource's status, as far as that is of its present version."""
+        if not reference.path:
+            return ()
+        try:
+            stored = self.api.get(reference.path)
+        except RequestError as error:
+            if error.code == _NOT_FOUND:
+                return ()
+            raise
+        return tuple(Finding(severity, text) for severity, text in istiostatus.findings(stored))
 
     def _ask(self, path: str) -> list[object]:
         """The answer of every istiod that is ready."""
@@ -189,7 +232,7 @@ def _sync(report: istiostatus.ProxyReport) -> ProxySync:
 
 def _state(proxy: ProxySync, *, settled: bool) -> ProxyState:
     if proxy.rejected:
-        return ProxyState(proxy.proxy, "rejected", proxy.rejected[0].error)
+        return ProxyState(proxy.proxy, "rejected", f"{proxy.rejected[0].type}: {proxy.rejected[0].error}")
     if proxy.connected is None:
         return ProxyState(proxy.proxy, "not-connected", istiostatus.ABSENT)
     if not settled or not proxy.synced:

@@ -81,4 +81,4 @@ def command_for(
 
 
 def _provider(lab: Lab) -> Provider:
-    return choose(lab.settings.kind.provider, Programs(lab.tools_dir, os.environ))
+    return choose(lab.settings.kind.provider, Programs(lab.tools_dir, os.environ, lab.tools_command))

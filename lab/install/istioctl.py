@@ -20,13 +20,14 @@ from lab.errors import LabError
 from lab.install.api import Api
 from lab.install.readiness import Workload, describe
 from lab.programs import Program, ProgramFailedError, Programs, stream
-from lab.settings import Istio, Lab
+from lab.settings import MINIMUM_ISTIO, Istio, Lab
 
 ISTIOCTL = Program(
     "istioctl",
     "it installs Istio",
-    "`mesh-lab tools install` downloads the pinned version into .lab/bin; or see "
+    "`{install}` downloads the pinned version into .lab/bin; or see "
     "https://istio.io/latest/docs/ops/diagnostic-tools/istioctl/",
+    version=("version", "--remote=false", "--short"),
 )
 NAMESPACE = "istio-system"
 GATEWAY = "istio-ingressgateway"
@@ -69,12 +70,25 @@ class Istioctl:
         command = [self._program(), "install", "--skip-confirmation", "--filename", str(file), *self._cluster()]
         return [*command, "--readiness-timeout", f"{self.lab.settings.istio.install_timeout}s"]
 
+    def version(self) -> str:
+        """The version that an installation makes: istioctl's own. Raises `LabError` where it is missing or too old."""
+        programs = self._programs()
+        found = programs.version(ISTIOCTL)
+        if found and found[:2] < MINIMUM_ISTIO:
+            minimum = ".".join(str(part) for part in MINIMUM_ISTIO)
+            raise LabError(
+                f"istioctl {'.'.join(str(part) for part in found)} is too old; the lab needs {minimum} or later",
+                hint=programs.remedy(ISTIOCTL),
+            )
+        return ".".join(str(part) for part in found) or "of unknown version"
+
     def install(self, api: Api, report: Report, *, owner: str, gateway: bool) -> None:
         """Install or bring up to date. While nothing moves, the pods' conditions and events are reported.
 
         All that is made is labelled as `owner`'s (see `owned`). `gateway`: with an ingress gateway on the nodes' ports.
         Raises `LabError` with the same particulars.
         """
+        report(f"installing Istio {self.version()}")
         file = self._write(overlay(self.lab.settings.istio, owner=owner, gateway=gateway))
         watched = self.workloads | ({Workload(NAMESPACE, GATEWAY)} if gateway else set())
         tell = _Changes(lambda: describe(api, watched), report)
@@ -107,13 +121,16 @@ class Istioctl:
         return file
 
     def _program(self) -> str:
-        return Programs(self.lab.tools_dir, self.environ).need(ISTIOCTL)
+        return self._programs().need(ISTIOCTL)
 
     def _cluster(self) -> list[str]:
         return ["--kubeconfig", str(self.lab.kubeconfig)]
 
     def _environment(self) -> dict[str, str]:
-        return Programs(self.lab.tools_dir, self.environ).environment()
+        return self._programs().environment()
+
+    def _programs(self) -> Programs:
+        return Programs(self.lab.tools_dir, self.environ, self.lab.tools_command)
 
 
 class _Changes:

@@ -94,13 +94,17 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class ConfigState(msgspec.Struct, frozen=True):
-    """How far the proxies that one resource concerns are with it. `live`: all of them have acknowledged it."""
+    """How far the proxies that one resource concerns are with it. `live`: all of them have acknowledged it.
+
+    `remark` is what cannot be told from the proxies' states.
+    """
 
     found: bool
     live: bool
     resource_version: str = ""
     proxies: tuple[ProxyState, ...] = ()
     findings: tuple[Finding, ...] = ()
+    remark: str = ""
 
     @property
     def hopeless(self) -> bool:
@@ -111,19 +115,29 @@ class ConfigState(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A resource by kind and name, and the version of it that must be live."""
+    """A resource by kind and name, and the version of it that must be live; `path` is where the API has it."""
 
     kind: str
     namespace: str
     name: str
     resource_version: str = ""
+    group: str = ""
+    path: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
 class MeshStatus(Protocol):
-    """What can be asked of a control plane. Both raise `RequestError`."""
+    """What can be asked of a control plane. Both raise `RequestError`.
+
+    `refused` says where a person finds what a proxy's refusal is made of.
+    """
+
+    @property
+    def refused(self) -> str:
+        """What to do about it."""
+        ...
 
     def mesh(self, *, wait: float = 0.0) -> MeshState:
         """All proxies, after at most `wait` seconds or as soon as all are in sync."""
@@ -139,6 +153,7 @@ class OwnStatus:
     """The lab's control plane, asked through the API's service proxy."""
 
     api: Api
+    refused: str = _REFUSED
 
     def mesh(self, *, wait: float = 0.0) -> MeshState:
         """See `MeshStatus`."""
@@ -178,7 +193,7 @@ def await_mesh(status: MeshStatus, deadline: float, report: Report, *, proxies: 
     lines = [f"{state.in_sync} of {expected} proxies are in sync:"]
     lines += [f"  {proxy}" for proxy in state.proxies if not proxy.synced]
     if state.hopeless and len(state.proxies) >= proxies:
-        raise ConfigurationRefusedError("\n".join(lines), hint=_REFUSED)
+        raise ConfigurationRefusedError("\n".join(lines), hint=status.refused)
     raise LabError("\n".join(lines))
 
 
@@ -200,9 +215,29 @@ def await_config(status: MeshStatus, reference: Reference, deadline: float, repo
     if not state.live or not _reaches(state.resource_version, reference.resource_version):
         why = [f"  {finding}" for finding in state.findings]
         why += [f"  {proxy}" for proxy in state.proxies if proxy.state != ACKNOWLEDGED]
+        why += [f"  {state.remark}"] if state.remark else []
         raise LabError(
             "\n".join([f"{reference}: not live on every proxy:", *(why or ["  the change is not seen yet"])])
         )
+    return state
+
+
+def await_gone(status: MeshStatus, reference: Reference, deadline: float, report: Report) -> ConfigState:
+    """Return once `reference` is deleted and every proxy has acknowledged what is left without it.
+
+    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, saying what still has it.
+    """
+
+    def ask(wait: float) -> tuple[ConfigState, bool]:
+        state = status.config(reference, wait=wait)
+        return state, not state.found and state.live
+
+    state = _until(ask, deadline, report)
+    if state.found:
+        raise LabError(f"{reference}: it is not deleted")
+    if not state.live:
+        why = [f"  {proxy}" for proxy in state.proxies if proxy.state != ACKNOWLEDGED]
+        raise LabError("\n".join([f"{reference}: it is deleted, but still in force:", *why]))
     return state
 
 

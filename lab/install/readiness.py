@@ -7,8 +7,9 @@ of them are available (what `kubectl rollout status` waits for).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from lab.clusters.base import Report
@@ -19,7 +20,9 @@ from lab.pods import running_containers
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
 _SILENCE_S = 10.0
 _PAUSE_S = 0.1
+_PODS_PAUSE_S = 0.5
 _EVENTS_SHOWN = 3
+_COUNTS = {"updatedReplicas": "of the newest template", "replicas": "in all", "availableReplicas": "available"}
 
 
 @dataclass(frozen=True, order=True)
@@ -64,6 +67,37 @@ def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, r
         told = lines
     if waiting:
         raise LabError("\n".join(["not all became ready in time:", *describe(api, waiting)]))
+
+
+def await_pods(
+    pods: Callable[[], list[Object]], since: Mapping[str, datetime], deadline: float, report: Report
+) -> None:
+    """Return when each pod that `pods` gives is ready, and its containers were started after its node was.
+
+    A Deployment's status, and that of its pods, is of before a node's stop until its kubelet has looked at them again.
+    `since` has the start of nodes by name; the pods of others need only be ready. `deadline` is in `time.monotonic`
+    seconds. Raises `LabError` at the deadline, and when the API does not answer.
+    """
+    told: list[str] = []
+    while True:
+        lines = [line for pod in _request(pods) for line in _unobserved(pod, since)]
+        if not lines:
+            return
+        if time.monotonic() > deadline:
+            raise LabError("\n".join(["not all pods became ready in time:", *lines]))
+        if lines != told:
+            report("\n".join(["waiting for pods:", *lines]))
+        told = lines
+        time.sleep(_PODS_PAUSE_S)
+
+
+def belongs(pod: Object, workloads: Iterable[Workload]) -> bool:
+    """Whether a pod is of one of the Deployments, by its name."""
+    return any(pod["metadata"]["namespace"] == each.namespace and _named_after(pod, each) for each in workloads)
+
+
+def _named_after(pod: Object, workload: Workload) -> bool:
+    return str(pod["metadata"]["name"]).startswith(f"{workload.name}-")
 
 
 def is_ready(deployment: Object) -> bool:
@@ -111,13 +145,11 @@ def _request(ask: Callable[[], Any]) -> Any:
 
 
 def _describe(api: Api, workload: Workload) -> list[str]:
-    pods = [
-        pod
-        for pod in api.get(f"/api/v1/namespaces/{workload.namespace}/pods")["items"]
-        if pod["metadata"]["name"].startswith(f"{workload.name}-") and not _whole(pod)
-    ]
+    listed = api.get(f"/api/v1/namespaces/{workload.namespace}/pods")["items"]
+    made = [pod for pod in listed if _named_after(pod, workload)]
+    pods = [pod for pod in made if not _whole(pod)]
     events = api.get(f"/api/v1/namespaces/{workload.namespace}/events")["items"]
-    lines = [f"{workload}: no pod yet"] if not pods else []
+    lines = [f"{workload}: {_rollout(api, workload, made=len(made))}"] if not pods else []
     for pod in pods:
         ready, containers = ready_containers(pod)
         phase = pod.get("status", {}).get("phase", "Pending")
@@ -127,6 +159,30 @@ def _describe(api: Api, workload: Workload) -> list[str]:
     about = [e for e in events if _subject(e) in names or (not pods and _subject(e).startswith(f"{workload.name}-"))]
     warnings = [e for e in about if e.get("type") == "Warning"]
     return lines + [f"  {_subject(e)}: {e.get('reason')}: {e.get('message')}" for e in warnings[-_EVENTS_SHOWN:]]
+
+
+def _rollout(api: Api, workload: Workload, *, made: int) -> str:
+    """What a Deployment waits for that has no pod, or none that is not ready."""
+    if not made:
+        return "no pod yet"
+    deployment = api.get(f"/apis/apps/v1/namespaces/{workload.namespace}/deployments/{workload.name}")
+    status = deployment.get("status", {})
+    counts = ", ".join(f"{status.get(field, 0)} {word}" for field, word in _COUNTS.items())
+    return f"its pods are ready; of {deployment.get('spec', {}).get('replicas', 1)} wanted, its status counts {counts}"
+
+
+def _unobserved(pod: Object, since: Mapping[str, datetime]) -> list[str]:
+    """Why a pod does not count as ready; empty when it does."""
+    name = f"  {pod['metadata']['namespace']}/{pod['metadata']['name']}"
+    status = pod.get("status", {})
+    if not _whole(pod):
+        ready, containers = ready_containers(pod)
+        return [f"{name}: {status.get('phase', 'Pending')}, {ready}/{containers} ready"]
+    start = since.get(pod.get("spec", {}).get("nodeName", ""))
+    running = [container.get("state", {}).get("running") for container in status.get("containerStatuses", [])]
+    if start and any(one and datetime.fromisoformat(one["startedAt"]) < start for one in running):
+        return [f"{name}: not seen again since its node was started"]
+    return []
 
 
 def _whole(pod: Object) -> bool:

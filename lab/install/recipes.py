@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlencode
+from urllib.request import ProxyHandler, build_opener
 
 import msgspec
 
@@ -21,7 +24,7 @@ from lab.install.bringup import SAMPLES, Installed, deployments, install, live_p
 from lab.install.controlplane import ControlPlane, status_of
 from lab.install.istioctl import NAMESPACE, Istioctl, owned
 from lab.install.istiod import await_mesh
-from lab.install.readiness import await_deployments
+from lab.install.readiness import await_deployments, await_pods, belongs
 from lab.kubectl import Applied, Kubectl
 from lab.pods import has_proxy
 from lab.settings import Lab
@@ -123,16 +126,16 @@ def _kind(lab: Lab, api: Api, report: Report) -> Installed:
     images.ensure(lab, report)
     report("loading images")
     cluster.load_images(images.names(), report)
-    report(f"installing Istio {lab.settings.istio.version}")
-    istioctl = Istioctl.of(lab)
-    istioctl.install(api, report, owner=cluster.name, gateway=True)
+    Istioctl.of(lab).install(api, report, owner=cluster.name, gateway=True)
     kubectl, revision = _kubectl(lab), lab.settings.istio.revision
     objects = placing.read([MANIFESTS / name for name in SAMPLES])
     if revision:
         for obj in objects:
             if obj["kind"] == "Namespace":
                 obj["metadata"]["labels"] = {"istio.io/rev": revision}
-    return _settle(lab, api, kubectl, kubectl.apply_objects(objects), report)
+    installed = _settle(lab, api, kubectl, kubectl.apply_objects(objects), report, since=cluster.started())
+    _await_gateway(cluster.status().ports["http"], time.monotonic() + lab.settings.timeouts.ready, report)
+    return installed
 
 
 def _existing(lab: Lab, api: Api, report: Report) -> Installed:
@@ -155,20 +158,52 @@ def _existing(lab: Lab, api: Api, report: Report) -> Installed:
 
 
 def _settle(
-    lab: Lab, api: Api, kubectl: Kubectl, applied: Sequence[Applied], report: Report, *, namespace: str = ""
+    lab: Lab,
+    api: Api,
+    kubectl: Kubectl,
+    applied: Sequence[Applied],
+    report: Report,
+    *,
+    namespace: str = "",
+    since: Mapping[str, datetime] | None = None,
 ) -> Installed:
-    """Wait until what was applied is ready and the proxies are in sync: all, or those of one namespace."""
+    """Wait until what was applied is ready and the proxies are in sync: all, or those of one namespace.
+
+    `since`: when each node was started. What the API says of its pods before is of their life before that.
+    """
     deadline = time.monotonic() + lab.settings.timeouts.ready
-    await_deployments(api, deployments(list(applied)), deadline, report)
+    workloads = deployments(list(applied))
+    await_deployments(api, workloads, deadline, report)
     report("waiting until every proxy has acknowledged its configuration")
 
     def ours() -> list[placing.Object]:
         return [pod for pod in live_pods(api) if not namespace or pod["metadata"]["namespace"] == namespace]
 
+    await_pods(lambda: [pod for pod in ours() if belongs(pod, workloads)], since or {}, deadline, report)
     with status_of(api, kubectl) as status:
         state = await_mesh(status, deadline, report, proxies=sum(1 for pod in ours() if has_proxy(pod)))
-    # Asked again: on nodes that had been stopped, the pods' states were still those of before.
     return Installed(ours(), state)
+
+
+def _await_gateway(port: int, deadline: float, report: Report) -> None:
+    """Return once the page is served through the gateway. Raises `LabError` at the deadline with the last trouble."""
+    url, trouble = f"http://127.0.0.1:{port}/productpage", ""
+    direct = build_opener(ProxyHandler({}))
+    while True:
+        try:
+            with direct.open(url, timeout=_GATEWAY_S) as answer:
+                answer.read()
+                return
+        except (OSError, HTTPException) as error:
+            if str(error) != trouble:
+                trouble = str(error)
+                report(f"the gateway does not serve {url} yet: {trouble}")
+        if time.monotonic() > deadline:
+            raise LabError(
+                f"all pods are ready, but the gateway does not serve {url}: {trouble}",
+                hint=f"kubectl -n {NAMESPACE} logs deploy/istio-ingressgateway",
+            )
+        time.sleep(_PAUSE_S)
 
 
 def _guests(place: placing.Place) -> list[placing.Object]:
@@ -246,7 +281,7 @@ def _certified(api: Api) -> tuple[str, ...]:
 
 def _no_mesh(lab: Lab) -> str:
     if lab.settings.existing.install_istio:
-        return f"install Istio {lab.settings.istio.version}, profile {lab.settings.istio.profile}, with istioctl"
+        return f"install Istio {Istioctl.of(lab).version()}, profile {lab.settings.istio.profile}, with istioctl"
     return f"found no Istio, and would stop here. {_HINT_INSTALL}"
 
 
@@ -255,6 +290,8 @@ def _kubectl(lab: Lab) -> Kubectl:
 
 
 _NOT_FOUND = 404
+_GATEWAY_S = 10.0
+_PAUSE_S = 0.5
 _HINT_INSTALL = "`mesh-lab up --cluster existing --install-istio` installs it (and `down` removes it again)."
 _PUT_ON: dict[str, Callable[[Lab, Api, Report], Installed]] = {
     "embedded": _embedded,

@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,12 @@ from lab.settings import Lab
 KIND = Program(
     "kind",
     "it makes the cluster",
-    "`mesh-lab tools install` downloads the pinned version into .lab/bin; or see "
+    "`{install}` downloads the pinned version into .lab/bin; or see "
     "https://kind.sigs.k8s.io/docs/user/quick-start/#installation",
 )
+MINIMUM_KIND = (0, 27, 0)
+"""The first whose node images look for registries' mirrors where the lab writes them; older ones know no node image
+of the Kubernetes that the lab is tested with."""
 PREFIX = "mesh-lab-"
 _CONFIG = "kind.yaml"
 _HOSTS = "certs.d"
@@ -61,7 +65,7 @@ class KindCluster:
         self._lab = lab
         self._settings = lab.settings.kind
         self._state = lab.state_dir
-        self._programs = Programs(lab.tools_dir, environ)
+        self._programs = Programs(lab.tools_dir, environ, lab.tools_command)
         self._inotify = inotify
 
     @property
@@ -75,14 +79,11 @@ class KindCluster:
         return self._lab.kubeconfig
 
     def status(self) -> ClusterStatus:
-        """From the record, as far as the nodes' containers bear it out."""
+        """From the record and the nodes' containers. Raises `LabError` when these cannot be asked."""
         record = self._record()
         if record is None:
             return ClusterStatus()
-        try:
-            nodes = self._provider(record.provider).nodes(record.name)
-        except LabError:
-            return ClusterStatus()
+        nodes = self._provider(record.provider).nodes(record.name)
         if not nodes or any(node.state != "running" for node in nodes):
             return ClusterStatus()
         phase = "ready" if record.phase == "ready" else "starting"
@@ -91,6 +92,7 @@ class KindCluster:
     def up(self, report: Report) -> bool:
         """See `Cluster.up`. A cluster that was left half-made is removed first, one that was stopped is started."""
         kind = self._programs.need(KIND)
+        self._refuse_old_kind()
         record = self._record()
         provider = self._provider(record.provider if record else self._settings.provider)
         with holding.held(self._state):
@@ -127,8 +129,15 @@ class KindCluster:
         """What `up` would do, without doing it."""
         if self._record() is not None:
             return [f"check the kind cluster {self.name}, and put it right where it is not"]
-        text = config.render(self.name, self._settings, self._asked_ports(), str(self._state / _HOSTS))
+        hosts, cgroups = str(self._state / _HOSTS), self._provider(self._settings.provider).info().cgroups
+        text = config.render(self.name, self._settings, self._asked_ports(), hosts, cgroups=cgroups)
         return [f"kind create cluster --name {self.name} with this configuration:", *text.splitlines()]
+
+    def started(self) -> dict[str, datetime]:
+        """When each node was last started, by its name. Raises `LabError` when the provider does not answer."""
+        record = self._record()
+        provider = self._provider(record.provider if record else self._settings.provider)
+        return provider.started([node.name for node in provider.nodes(self.name)])
 
     def load_images(self, images: list[str], report: Report) -> None:
         """Put images of the local store onto every node. Raises `LabError` naming those that are not there."""
@@ -155,6 +164,9 @@ class KindCluster:
 
     def _create(self, kind: str, provider: Provider, report: Report) -> None:
         self._check_machine(provider, report)
+        cgroups = provider.info().cgroups
+        if cgroups == "1":
+            report("containers run on cgroup v1: the kubelets are told to accept that")
         with _free(self._asked_ports()) as ports:
             pass
         started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -166,7 +178,7 @@ class KindCluster:
             started=started,
             settings=fixed(self._lab),
         )
-        self._write_config(ports)
+        self._write_config(ports, cgroups)
         holding.write(self._state, record)
         limit = self._settings.create_timeout
         command = [kind, "create", "cluster", "--name", self.name, "--config", str(self._state / _CONFIG)]
@@ -237,6 +249,15 @@ class KindCluster:
             else:
                 return
 
+    def _refuse_old_kind(self) -> None:
+        """One that does not tell its version is believed to be new."""
+        found = self._programs.version(KIND)
+        if found and found < MINIMUM_KIND:
+            raise LabError(
+                f"kind {_dotted(found)} is too old; the lab needs {_dotted(MINIMUM_KIND)} or later",
+                hint=self._programs.remedy(KIND),
+            )
+
     def _delete(self, kind: str, provider: Provider, report: Report) -> None:
         command = [kind, "delete", "cluster", "--name", self.name, "--kubeconfig", str(self.kubeconfig)]
         stream(command, timeout=_DELETE_S, report=report, environ=provider.environ)
@@ -255,12 +276,13 @@ class KindCluster:
         for finding in findings:
             report(f"warning: {finding.what}\n  to put it right: {finding.remedy}")
 
-    def _write_config(self, ports: dict[str, int]) -> None:
+    def _write_config(self, ports: dict[str, int], cgroups: str) -> None:
         hosts = self._state / _HOSTS
         for name, text in config.hosts_files(self._settings.registry_mirrors).items():
             (hosts / name).parent.mkdir(parents=True, exist_ok=True)
             (hosts / name).write_text(text)
-        (self._state / _CONFIG).write_text(config.render(self.name, self._settings, ports, str(hosts)))
+        text = config.render(self.name, self._settings, ports, str(hosts), cgroups=cgroups)
+        (self._state / _CONFIG).write_text(text)
 
     def _asked_ports(self) -> dict[str, int]:
         return msgspec.structs.asdict(self._lab.settings.ports)
@@ -310,3 +332,7 @@ def _said(error: ProgramFailedError, provider: Provider, name: str) -> str:
     except LabError:
         nodes = []
     return "\n".join([error.message.splitlines()[0], *lines, *nodes] if lines else [error.message, *nodes])
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in version)

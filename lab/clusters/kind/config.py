@@ -16,15 +16,22 @@ NODE_PORTS = {"http": 30080, "https": 30443}
 """Where the ingress gateway answers on each node, by the name of the host's port (Istio's Service asks for these)."""
 
 
+# A kubelet of 1.35 and later does not start on cgroup v1 unless it is told to.
+# https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
+_CGROUP_V1_PATCH = "kind: KubeletConfiguration\nfailCgroupV1: false\n"
+
 HOSTS_DIRECTORY = "/etc/containerd/certs.d"
 # Node images of kind v0.27 and later look there by themselves.
 _HOSTS_DIRECTORY_PATCH = f'[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "{HOSTS_DIRECTORY}"\n'
 
 
-def config(name: str, kind: Kind, ports: Mapping[str, int], hosts_directory: str) -> dict[str, Any]:
+def config(
+    name: str, kind: Kind, ports: Mapping[str, int], hosts_directory: str, *, cgroups: str = ""
+) -> dict[str, Any]:
     """The `Cluster` for `kind create cluster --config`.
 
     `ports` are the host's: `api`, `http` and `https`. `hosts_directory` is where this machine has the `hosts_files`.
+    `cgroups` is the version that containers run on; empty for what is not known.
     """
     nodes: list[dict[str, Any]] = []
     for number in range(kind.nodes):
@@ -45,6 +52,8 @@ def config(name: str, kind: Kind, ports: Mapping[str, int], hosts_directory: str
         "networking": {"apiServerAddress": "127.0.0.1", "apiServerPort": ports["api"]},
         "nodes": nodes,
     }
+    if cgroups == "1":
+        document["kubeadmConfigPatches"] = [_CGROUP_V1_PATCH]
     if kind.registry_mirrors:
         document["containerdConfigPatches"] = [_HOSTS_DIRECTORY_PATCH]
         for node in nodes:
@@ -52,9 +61,9 @@ def config(name: str, kind: Kind, ports: Mapping[str, int], hosts_directory: str
     return document
 
 
-def render(name: str, kind: Kind, ports: Mapping[str, int], hosts_directory: str) -> str:
+def render(name: str, kind: Kind, ports: Mapping[str, int], hosts_directory: str, *, cgroups: str = "") -> str:
     """The configuration as a file. JSON is YAML, and leaves no doubt about what is quoted."""
-    return json.dumps(config(name, kind, ports, hosts_directory), indent=2) + "\n"
+    return json.dumps(config(name, kind, ports, hosts_directory, cgroups=cgroups), indent=2) + "\n"
 
 
 def hosts_files(mirrors: Mapping[str, str]) -> dict[str, str]:

@@ -17,10 +17,14 @@ _FRAME = "\t/"
 _NOISE = re.compile(r"(Command Output: )?[IWEF]\d{4} \d\d:|\[(?!kubelet-check)[a-z-]+\] ")
 _KLOG_ERROR = re.compile(r"[EF]\d{4} [^\]]*\] (.*)")
 _CGROUP_V1 = "Boot with systemd.unified_cgroup_hierarchy=1, or set a node_image of Kubernetes 1.34 under [kind]."
+_NO_NODE_IMAGE = (
+    "Docker or Podman itself pulls the node image: try `docker pull` by hand; a mirror for it is a setting of theirs "
+    "([kind.registry_mirrors] is for the nodes). node_image under [kind] in lab.toml names another."
+)
 _ADVICE = (
     (
         "failed to pull image",
-        "No way to the registry? [kind.registry_mirrors] in lab.toml, or pull the node image by hand.",
+        _NO_NODE_IMAGE,
     ),
     ("too many open files", "sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512"),
     (

@@ -5,6 +5,7 @@ https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from lab.settings import Kind
 MINIMUM_CORES = 2
 NODE_MEMORY_MB = 1536
 MESH_MEMORY_MB = 2048
+STORE_DISK_MB = 5120
 MINIMUM_INOTIFY = {"max_user_watches": 524288, "max_user_instances": 512}
 _PROC = Path("/proc/sys/fs/inotify")
 
@@ -34,8 +36,8 @@ def check(provider: Provider, kind: Kind, inotify: Path = _PROC) -> list[Finding
     checks: tuple[Callable[[], list[Finding]], ...] = (
         lambda: _cores(info.cores),
         lambda: _memory(info.memory_mb, kind),
-        lambda: _cgroups(info.cgroups),
         lambda: _inotify(inotify) if info.local else [],
+        lambda: _disk(info.store) if info.local and info.store else [],
     )
     return [finding for one in checks for finding in one()]
 
@@ -65,19 +67,6 @@ def _memory(memory_mb: int, kind: Kind) -> list[Finding]:
     ]
 
 
-def _cgroups(version: str) -> list[Finding]:
-    """A kubelet from 1.35 on does not start on version 1 unless it is told to; kind does not tell it."""
-    if version.removeprefix("v") != "1":
-        return []
-    return [
-        Finding(
-            "containers run on cgroup v1: nodes of Kubernetes 1.35 and later do not start there",
-            "Boot with systemd.unified_cgroup_hierarchy=1, or set a node_image of Kubernetes 1.34 under [kind] in "
-            "lab.toml.",
-        )
-    ]
-
-
 def _inotify(directory: Path) -> list[Finding]:
     """Too small, they show as "too many open files" in pods that then never start."""
     low = {}
@@ -93,3 +82,17 @@ def _inotify(directory: Path) -> list[Finding]:
     settings = " ".join(f"fs.inotify.{name}={MINIMUM_INOTIFY[name]}" for name in low)
     present = ", ".join(f"fs.inotify.{name} is {value}" for name, value in low.items())
     return [Finding(f'{present}: pods may fail with "too many open files"', f"sudo sysctl {settings}")]
+
+
+def _disk(store: str) -> list[Finding]:
+    """The node image, Istio's and the lab's take most of it; a full disk shows as evicted pods."""
+    place = next((p for p in (Path(store), *Path(store).parents) if p.exists()), Path("/"))
+    free = shutil.disk_usage(place).free // 2**20
+    if free >= STORE_DISK_MB:
+        return []
+    return [
+        Finding(
+            f"{free} MB free at {store}, where images and nodes are; they want {STORE_DISK_MB} MB",
+            "Free some space: `docker system df` tells what takes it, `docker system prune` removes what is unused.",
+        )
+    ]

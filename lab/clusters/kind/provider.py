@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from lab.errors import LabError
 from lab.programs import Program, ProgramFailedError, Programs, run
@@ -13,6 +15,7 @@ from lab.programs import Program, ProgramFailedError, Programs, run
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 _QUICK_S = 20.0
 _START_S = 60.0
+_NO_IMAGE = re.compile(r"no such (image|object)|image not known|failed to find image", re.IGNORECASE)
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Docker calls the machine's, and as images call theirs
 
 DOCKER = Program(
@@ -33,7 +36,8 @@ _PROGRAMS = {"docker": DOCKER, "podman": PODMAN}
 class Info:
     """The machine that containers run on; 0 or empty for what is not known. `local`: it is this one.
 
-    `architecture` is called as images call theirs: amd64, arm64.
+    `architecture` is called as images call theirs: amd64, arm64. `store` is the directory that holds images and
+    containers.
     """
 
     cores: int
@@ -41,6 +45,7 @@ class Info:
     cgroups: str
     local: bool
     architecture: str = ""
+    store: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,8 @@ class Provider:
         local = sys.platform == "linux" and not desktop
         machine = str(document.get("Architecture") or host.get("arch") or "")
         architecture = _ARCHITECTURES.get(machine, machine)
-        return Info(int(cores), int(memory) // 2**20, str(cgroups), local, architecture)
+        store = str(document.get("DockerRootDir") or (document.get("store") or {}).get("graphRoot") or "")
+        return Info(int(cores), int(memory) // 2**20, str(cgroups).removeprefix("v"), local, architecture, store)
 
     def nodes(self, cluster: str) -> list[Node]:
         """The containers of a kind cluster, by name, whatever state they are in. Raises `LabError` as `info` does."""
@@ -90,25 +96,39 @@ class Provider:
         """Start containers that were stopped. Raises `LabError`."""
         run([self.path, "start", *names], timeout=_START_S, environ=self.environ)
 
+    def started(self, names: list[str]) -> dict[str, datetime]:
+        """When running containers were started, by name. Raises `LabError` as `info` does."""
+        text = self._ask("inspect", "--format", "{{.Name}}\t{{.State.StartedAt}}", *names)
+        rows = [line.strip().split("\t") for line in text.splitlines() if "\t" in line]
+        return {name.removeprefix("/"): moment for name, when in rows if (moment := _moment(when)) is not None}
+
     def journal(self, node: str, unit: str) -> str:
         """The end of a systemd unit's journal on a node, the messages alone. Raises `LabError`."""
         command = [self.path, "exec", node, "journalctl", "--unit", unit, "--output", "cat", "--no-pager"]
         return run([*command, "--lines", "200"], timeout=_QUICK_S, environ=self.environ)
 
     def has_image(self, image: str, architecture: str = "") -> bool:
-        """Whether an image is in the local store, and for that architecture where one is given."""
+        """Whether an image is in the local store, and for that architecture where one is given.
+
+        Raises `LabError` as `info` does: a provider that does not answer knows nothing of its store.
+        """
         command = [self.path, "image", "inspect", "--format", "{{.Architecture}}", image]
         try:
             found = run(command, timeout=_QUICK_S, environ=self.environ).strip()
-        except ProgramFailedError:
-            return False
+        except ProgramFailedError as error:
+            if _NO_IMAGE.search(error.output):
+                return False
+            raise self._away(error) from error
         return not architecture or found == architecture
 
     def _ask(self, *arguments: str) -> str:
         try:
             return run([self.path, *arguments], timeout=_QUICK_S, environ=self.environ)
         except ProgramFailedError as error:
-            raise LabError(f"{self.name} does not answer\n{error.message}", hint=self._remedy(error.output)) from error
+            raise self._away(error) from error
+
+    def _away(self, error: ProgramFailedError) -> LabError:
+        return LabError(f"{self.name} does not answer\n{error.message}", hint=self._remedy(error.output))
 
     def _remedy(self, said: str) -> str:
         if "permission denied" in said.lower():
@@ -132,3 +152,9 @@ def choose(wanted: str, programs: Programs) -> Provider:
     found = asked or next((name for name in _PROGRAMS if programs.find(name)), "docker")
     path = programs.need(_PROGRAMS[found])
     return Provider(found, path, environ | {"KIND_EXPERIMENTAL_PROVIDER": found})
+
+
+def _moment(text: str) -> datetime | None:
+    """A moment as Docker (`2026-01-01T10:00:00.123456789Z`) or Podman (`2026-01-01 10:00:00.1 +0000 UTC`) writes it."""
+    found = re.match(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)? ?(Z|[+-]\d\d:?\d\d)", text)
+    return datetime.fromisoformat(f"{found[1]}T{found[2]}{found[3].replace('Z', '+00:00')}") if found else None

@@ -31,7 +31,7 @@ def test_a_refused_trial_comes_with_what_it_was_and_what_to_do(
 def test_what_runs_containers_is_named_whatever_the_machine_lacks(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    info = json.dumps({"host": {"cpus": 4, "memTotal": 16 * 2**30, "cgroupVersion": "v1"}})
+    info = json.dumps({"host": {"cpus": 4, "memTotal": 3 * 2**30, "cgroupVersion": "v2"}})
     podman = tmp_path / "podman"
     podman.write_text(f"#!/bin/sh\necho '{info}'\n")
     podman.chmod(0o755)
@@ -39,4 +39,27 @@ def test_what_runs_containers_is_named_whatever_the_machine_lacks(
     monkeypatch.delenv("KIND_EXPERIMENTAL_PROVIDER", raising=False)
     first, *rest = doctor._containers(Lab(Settings(), tmp_path))
     assert (first.subject, first.detail, first.remedy) == ("containers", "podman answers", "")
-    assert "cgroup v1" in rest[0].detail
+    assert "3072 MB of memory for containers" in rest[0].detail
+
+
+@pytest.mark.parametrize(
+    ("kind", "istioctl", "missing"),
+    [
+        ("kind v0.31.0 go1.25.5 linux/amd64", "client version: 1.30.3", []),
+        ("kind v0.11.1 go1.16.4 linux/amd64", "client version: 1.30.3", ["0.11.1", "0.27.0 or later"]),
+        ("kind v0.31.0 go1.25.5 linux/amd64", "1.20.0", ["1.20.0", "1.28 or later"]),
+        ("devel", "unknown", []),
+    ],
+)
+def test_programs_that_are_too_old_are_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, istioctl: str, missing: list[str]
+) -> None:
+    for name, said in (("kind", kind), ("istioctl", istioctl)):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{said}'\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    faults = [finding for finding in doctor._container_tools(Lab(Settings(), tmp_path, "x")) if finding.remedy]
+    assert len(faults) == bool(missing)
+    for fault in faults:
+        assert all(word in fault.detail for word in missing)
+        assert "`mesh-lab --dir x tools install`" in fault.remedy

@@ -86,7 +86,7 @@ def test_the_readme_names_every_command() -> None:
         (("images", "--platform", "linux/s390x"), "unknown platform 'linux/s390x'"),
         (("wait",), "nothing to wait for"),
         (("wait", "reviews"), "'reviews' is not KIND/NAME"),
-        (("wait", "deployment/reviews"), "no proxy ever acknowledges a deployment"),
+        (("wait", "deployment/reviews"), "deployment is no kind of the mesh"),
         (("wait", "-f", "/nowhere.yaml"), "cannot read /nowhere.yaml: No such file"),
     ],
 )

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lab.cli import wait
 from lab.controlplane import model
+from lab.errors import LabError
+from lab.install.istiod import OwnStatus
+from lab.install.meshkinds import KINDS, named
 
 LIST = """
 apiVersion: v1
@@ -15,17 +20,43 @@ items:
 - {apiVersion: v1, kind: Service, metadata: {name: b}}
 ---
 {apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: c, namespace: d}}
+---
+{apiVersion: gateway.networking.k8s.io/v1beta1, kind: HTTPRoute, metadata: {name: e}}
 """
 
 
-def test_every_kind_that_proxies_acknowledge_can_be_waited_for() -> None:
+def test_every_kind_that_the_lab_acts_on_is_marked_as_that() -> None:
     expected = {
-        name: (f"{kind.group}/{kind.versions[0]}", kind.plural, kind.short) for name, kind in model.KINDS.items()
+        (name, f"{kind.group}/{kind.versions[0]}", kind.plural, kind.short) for name, kind in model.KINDS.items()
     }
-    assert expected == wait.KINDS
+    assert expected == {(kind.name, kind.version, kind.plural, kind.short) for kind in KINDS if kind.acted_on}
 
 
-def test_a_file_may_hold_a_list(tmp_path: Path) -> None:
+def test_a_word_names_the_same_kind_as_with_kubectl() -> None:
+    for kind in KINDS:
+        assert all(named(word) is kind for word in kind.words[-2:])
+    found = named("gateway")
+    assert found is not None
+    assert found.group == "networking.istio.io", "Istio's, as before the other's CRDs were there"
+    assert named("pods") is None
+
+
+def test_a_file_may_hold_a_list_and_what_is_skipped_is_named(tmp_path: Path) -> None:
     file = tmp_path / "m.yaml"
     file.write_text(LIST)
-    assert [str(each) for each in wait._in_file(file, "n")] == ["VirtualService n/a", "PeerAuthentication d/c"]
+    skipped: list[str] = []
+    assert [str(each) for each in wait._in_file(file, "n", skipped)] == [
+        "VirtualService n/a",
+        "PeerAuthentication d/c",
+        "HTTPRoute n/e",
+    ]
+    assert skipped == ["Service b"]
+
+
+def test_what_the_labs_control_plane_never_looks_at_is_not_waited_for() -> None:
+    kind = named("envoyfilter")
+    assert kind is not None
+    with pytest.raises(
+        LabError, match=r"EnvoyFilter n/x: not acted on: envoyfilters\.networking\.istio\.io have no eff"
+    ):
+        wait._refuse_without_effect(wait.Wanted(kind, "n", "x"), OwnStatus(None))  # type: ignore[arg-type]

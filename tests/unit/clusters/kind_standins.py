@@ -102,9 +102,9 @@ LOADED = f'Image: "mesh-lab/apps" with ID "sha256:1" not yet present on node "{N
 KUBECONFIG = "apiVersion: v1\nkind: Config\n"
 
 
-def info(cores: int = 4, memory_mb: int = 8192, cgroups: str = "2") -> str:
+def info(cores: int = 4, memory_mb: int = 8192, cgroups: str = "2", store: str = "") -> str:
     """The part of `docker info` that the lab reads."""
-    known = {"NCPU": cores, "MemTotal": memory_mb * 2**20, "CgroupVersion": cgroups}
+    known = {"NCPU": cores, "MemTotal": memory_mb * 2**20, "CgroupVersion": cgroups, "DockerRootDir": store}
     return json.dumps({**known, "OperatingSystem": "Debian GNU/Linux 12 (bookworm)"}) + "\n"
 
 
@@ -116,6 +116,7 @@ def healthy(tools: StandIns) -> None:
         answer("delete", "cluster", err=[CREATED[0], *DELETED], removes=[NODES]),
         answer("get", "kubeconfig", out=KUBECONFIG, err=[CREATED[0]]),
         answer("load", "docker-image", err=[CREATED[0], LOADED]),
+        answer("version", out="kind v0.31.0 go1.25.5 linux/amd64\n"),
     )
     tools.add(
         "docker",
@@ -124,4 +125,5 @@ def healthy(tools: StandIns) -> None:
         answer("start", writes={NODES: RUNNING}),
         answer("exec", f"{NAME}-control-plane", "journalctl", "--unit", "kubelet", out=KUBELET_JOURNAL),
         answer("image", "inspect", out="amd64\n"),
+        answer("inspect", out=f"/{NAME}-control-plane\t2026-01-01T10:00:00.123456789Z\n"),
     )

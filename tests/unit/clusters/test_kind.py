@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -18,6 +20,7 @@ import pytest
 from lab import kubectl
 from lab.clusters import holding
 from lab.clusters.kind import cluster as kind_cluster
+from lab.clusters.kind import machine
 from lab.clusters.kind.cluster import KindCluster, Record
 from lab.errors import LabError
 from lab.settings import Kind, Lab, Ports, Settings
@@ -74,7 +77,12 @@ def record(lab: Lab, phase: str = "ready") -> None:
 
 
 def verbs(tools: StandIns) -> list[str]:
-    return [call[1] for call in tools.calls("kind")]
+    return [call[1] for call in tools.calls("kind") if call[1] != "version"]
+
+
+def made(tools: StandIns) -> list[str]:
+    """The first call of kind that makes something."""
+    return next(call for call in tools.calls("kind") if call[1] != "version")
 
 
 def quiet(_line: str) -> None:
@@ -85,7 +93,7 @@ def test_a_cluster_is_made_with_kinds_own_words_as_progress(cluster: KindCluster
     said: list[str] = []
     assert cluster.up(said.append)
     assert " ✓ Starting control-plane 🕹️" in said
-    create = tools.calls("kind")[0]
+    create = made(tools)
     assert create[1:5] == ["create", "cluster", "--name", NAME]
     assert create[create.index("--kubeconfig") + 1] == str(lab.kubeconfig)
     assert create[create.index("--wait") + 1] == "600s"
@@ -164,7 +172,7 @@ def test_of_all_that_kubeadm_logs_the_reason_is_shown_and_what_the_kubelet_said(
     assert lines[3].startswith("error: error execution phase wait-control-plane")
     assert lines[4:7] == [line.rstrip() for line in KUBEADM_FAILED[-3:]]
     assert lines[7:] == [f'the kubelet of {NODE}: "command failed" err="{KUBELET_ERROR}"']
-    create = tools.calls("kind")[0]
+    create = made(tools)
     assert "--retain" in create
 
 
@@ -327,14 +335,66 @@ def test_a_machine_that_is_too_small_is_refused(
     assert verbs(tools) == []
 
 
-@pytest.mark.parametrize("cgroups", ["1", "v1"])
-def test_cgroup_v1_is_a_warning_with_what_to_do(cluster: KindCluster, tools: StandIns, cgroups: str) -> None:
+@pytest.mark.parametrize(("cgroups", "patched"), [("1", True), ("v1", True), ("2", False), ("v2", False)])
+def test_on_cgroup_v1_the_kubelets_are_told_to_accept_it(
+    cluster: KindCluster, lab: Lab, tools: StandIns, cgroups: str, patched: bool
+) -> None:
     tools.prefer("docker", answer("info", out=info(cgroups=cgroups)))
     said: list[str] = []
     assert cluster.up(said.append)
-    (warning,) = [line for line in said if line.startswith("warning")]
-    assert "nodes of Kubernetes 1.35 and later do not start there" in warning
-    assert "systemd.unified_cgroup_hierarchy=1" in warning
+    config = json.loads((lab.state_dir / "kind.yaml").read_text())
+    patches = ["kind: KubeletConfiguration\nfailCgroupV1: false\n"] if patched else []
+    assert config.get("kubeadmConfigPatches", []) == patches
+    assert any("cgroup v1" in line for line in said) is patched
+
+
+def test_a_kind_that_is_too_old_is_refused_before_anything_is_made(cluster: KindCluster, tools: StandIns) -> None:
+    tools.prefer("kind", answer("version", out="kind v0.11.1 go1.16.4 linux/amd64\n"))
+    with pytest.raises(LabError, match=r"kind 0\.11\.1 is too old; the lab needs 0\.27\.0 or later") as failure:
+        cluster.up(quiet)
+    assert "mesh-lab tools install" in failure.value.hint
+    assert verbs(tools) == []
+
+
+def test_little_room_where_images_go_is_a_warning(
+    cluster: KindCluster, tools: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools.prefer("docker", answer("info", out=info(store="/nowhere/docker")))
+    usage = shutil.disk_usage("/")._replace(free=600 * 2**20)
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: usage)
+    said: list[str] = []
+    cluster.up(said.append)
+    assert "warning: 600 MB free at /nowhere/docker, where images and nodes are; they want 5120 MB" in "\n".join(said)
+
+
+def test_the_missing_node_image_is_no_matter_of_the_nodes_mirrors(cluster: KindCluster, tools: StandIns) -> None:
+    tools.prefer("kind", answer("create", "cluster", err=PULL_FAILED, code=1))
+    with pytest.raises(LabError) as failure:
+        cluster.up(quiet)
+    assert "[kind.registry_mirrors] is for the nodes" in failure.value.hint
+
+
+def test_a_docker_that_has_ended_is_no_lab_that_is_stopped(cluster: KindCluster, tools: StandIns) -> None:
+    cluster.up(quiet)
+    tools.prefer("docker", answer("ps", err=[DAEMON_AWAY], code=1))
+    with pytest.raises(LabError, match="docker does not answer"):
+        cluster.status()
+
+
+def test_a_docker_that_ends_while_images_are_loaded_is_told_as_that(cluster: KindCluster, tools: StandIns) -> None:
+    cluster.up(quiet)
+    tools.prefer("docker", answer("image", "inspect", err=[DAEMON_AWAY], code=1))
+    with pytest.raises(LabError, match="docker does not answer"):
+        cluster.load_images(["mesh-lab/apps"], quiet)
+
+
+@pytest.mark.parametrize(
+    "written", ["2026-01-01T10:00:00.123456789Z", "2026-01-01 11:00:00.5 +0100 CET", "2026-01-01T10:00:00Z"]
+)
+def test_the_start_of_nodes_is_known_to_the_second(cluster: KindCluster, tools: StandIns, written: str) -> None:
+    cluster.up(quiet)
+    tools.prefer("docker", answer("inspect", out=f"/{NAME}-control-plane\t{written}\n"))
+    assert cluster.started() == {f"{NAME}-control-plane": datetime(2026, 1, 1, 10, tzinfo=UTC)}
 
 
 def test_low_inotify_limits_are_a_warning_with_the_command(cluster: KindCluster, inotify: Path) -> None:
@@ -365,7 +425,7 @@ def test_the_labs_own_directory_of_tools_comes_first(lab: Lab, tools: StandIns, 
     tools.add("kind", answer("create", code=9))
     tools.prefer("docker", answer("ps"))
     KindCluster(lab, tools.environ, inotify).up(quiet)
-    assert own.calls("kind")[0][1] == "create"
+    assert made(own)[1] == "create"
 
 
 def _made(directory: Path) -> Path:
@@ -429,7 +489,7 @@ def test_the_plan_makes_nothing(cluster: KindCluster, lab: Lab, tools: StandIns)
     plan = "\n".join(cluster.plan())
     assert f"kind create cluster --name {NAME}" in plan
     assert '"kindest/node:' in plan
-    assert tools.calls() == []
+    assert [call[:2] for call in tools.calls()] == [["docker", "info"]], "it only asks"
     assert not lab.state_dir.exists()
 
 

@@ -11,13 +11,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lab import istiostatus, kubectl
-from lab.errors import LabError
+from lab.errors import ConfigurationRefusedError, LabError
 from lab.install.api import Api, RequestError
 from lab.install.controlplane import ControlPlane, IstioStatus, OwnStatus, choose, find, status_of
-from lab.install.istiod import Reference, await_config, await_mesh
+from lab.install.istiod import Reference, await_config, await_gone, await_mesh
 from lab.kubectl import Kubectl
 from tests.unit.install.serving import serve
 from tests.unit.standins import StandIns, answer
@@ -83,6 +84,7 @@ class Istiod(ThreadingHTTPServer):
             istiostatus.CONFIGZ: [config("120")],
         }
         self.pods = [pod("a")]
+        self.stored: dict[str, Any] = {}
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -118,6 +120,8 @@ def istio(
     def answers(path: str) -> Any:
         if path == istiostatus.PODS:
             return {"items": server.pods}
+        if path == "/stored":
+            return server.stored
         return {"items": [istiod()] if path.startswith("/apis/apps/v1/deployments") else [asked]}
 
     try:
@@ -226,9 +230,54 @@ def test_a_proxy_that_refuses_is_told_with_its_reason_at_once(tmp_path: Path, mo
     with istio(tmp_path, monkeypatch) as (server, status):
         server.documents[istiostatus.SYNCZ] = [of_late("a.default", acked="b=1", error="duplicate domain")]
         started = time.monotonic()
-        with pytest.raises(LabError, match=r"a\.default: rejected \(duplicate domain\)"):
+        with pytest.raises(
+            LabError,
+            match=r"a\.default: rejected \(Listener: duplicate domain\)\n  Istio does not tell what a",
+        ):
             await_config(status, VS, time.monotonic() + 60, quiet)
         assert time.monotonic() - started < 30
+
+
+def test_a_bring_up_does_not_wait_for_a_proxy_that_has_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.2)
+    with istio(tmp_path, monkeypatch) as (server, status):
+        server.documents[istiostatus.SYNCZ] = [of_late("a.default", acked="b=1", error="duplicate domain")]
+        started = time.monotonic()
+        with pytest.raises(ConfigurationRefusedError, match="duplicate domain") as failure:
+            await_mesh(status, time.monotonic() + 60, quiet, proxies=1)
+        assert time.monotonic() - started < 30
+        assert "istioctl analyze" in failure.value.hint
+        server.documents[istiostatus.SYNCZ].append(of_late("b.default", acked="b=1"))
+        assert not status.mesh().hopeless, "another proxy has not answered yet"
+
+
+@pytest.mark.parametrize(("seen", "live"), [("7", False), ("6", True)])
+def test_what_istios_analysis_says_of_this_version_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: str, live: bool
+) -> None:
+    """Of a version before this one it may be right no more."""
+    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.0)
+    message = {"type": {"code": "IST0101", "name": "ReferencedResourceNotFound"}, "level": "ERROR", "message": "no v9"}
+    stored = {
+        "metadata": {"name": "reviews", "generation": 7},
+        "status": {"observedGeneration": seen, "validationMessages": [message]},
+    }
+    with istio(tmp_path, monkeypatch) as (server, status):
+        server.stored = stored
+        state = status.config(msgspec.structs.replace(VS, path="/stored"), wait=5)
+        assert state.live is live
+        assert [str(finding) for finding in state.findings] == ([] if live else ["error: IST0101 no v9"])
+
+
+def test_a_deleted_resource_is_gone_when_no_istiod_knows_it_and_all_have_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.1)
+    with istio(tmp_path, monkeypatch) as (server, status):
+        with pytest.raises(LabError, match="it is not deleted"):
+            await_gone(status, VS, time.monotonic() + 0.5, quiet)
+        server.documents[istiostatus.CONFIGZ] = []
+        assert not await_gone(status, VS, time.monotonic() + 20, quiet).found
 
 
 def test_nothing_is_live_before_the_proxies_of_all_ready_pods_are_connected_again(

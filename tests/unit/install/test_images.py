@@ -90,7 +90,7 @@ def test_an_image_of_another_architecture_is_built_again(
 case "$1 $5" in
     info*) echo '{info}' ;;
     image*/locust) echo amd64 ;;
-    image*-details-*) exit 1 ;;
+    image*-details-*) echo 'Error: No such image' >&2; exit 1 ;;
     image*) echo arm64 ;;
     build*) echo "$@" >>{tmp_path}/built ;;
 esac

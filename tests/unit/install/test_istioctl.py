@@ -41,7 +41,12 @@ STALLED = [
 @pytest.fixture
 def tools(tmp_path: Path) -> StandIns:
     made = StandIns(tmp_path / "bin")
-    made.add("istioctl", answer("install", err=INSTALLED), answer("uninstall", err=["✔ Uninstall complete\n"]))
+    made.add(
+        "istioctl",
+        answer("install", err=INSTALLED),
+        answer("uninstall", err=["✔ Uninstall complete\n"]),
+        answer("version", out="client version: 1.30.3\n"),
+    )
     return made
 
 
@@ -78,7 +83,7 @@ def install(lab: Lab, tools: StandIns, tmp_path: Path, *, gateway: bool = True) 
 def test_istioctls_own_words_are_the_progress(lab: Lab, tools: StandIns, tmp_path: Path) -> None:
     said = install(lab, tools, tmp_path)
     assert said[-1] == "✔ Installation complete"
-    (call,) = tools.calls("istioctl")
+    _, call = tools.calls("istioctl")
     assert call[1:3] == ["install", "--skip-confirmation"]
     assert call[call.index("--kubeconfig") + 1] == str(lab.kubeconfig)
     assert call[call.index("--readiness-timeout") + 1] == "600s"
@@ -170,3 +175,16 @@ def test_an_istio_that_is_too_old_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lab.toml").write_text('[istio]\nversion = "1.27.5"\n')
     with pytest.raises(LabError, match=r"istio.version: 1\.27\.5 is too old; the lab needs 1\.28 or later"):
         load(tmp_path, {})
+
+
+def test_the_version_that_is_installed_is_istioctls_own(lab: Lab, tools: StandIns, tmp_path: Path) -> None:
+    tools.prefer("istioctl", answer("version", out="1.29.1\n"))
+    assert install(lab, tools, tmp_path)[0] == "installing Istio 1.29.1"
+
+
+def test_an_istioctl_that_is_too_old_installs_nothing(lab: Lab, tools: StandIns, tmp_path: Path) -> None:
+    tools.prefer("istioctl", answer("version", out="client version: 1.20.0\n"))
+    with pytest.raises(LabError, match=r"istioctl 1\.20\.0 is too old; the lab needs 1\.28 or later") as failure:
+        install(lab, tools, tmp_path)
+    assert "mesh-lab tools install" in failure.value.hint
+    assert [call[1] for call in tools.calls("istioctl")] == ["version"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from lab.errors import LabError
 from lab.install import readiness
 from lab.install.api import Api
-from lab.install.readiness import Workload, await_deployments, is_ready, ready_containers
+from lab.install.readiness import Workload, await_deployments, await_pods, describe, is_ready, ready_containers
 from lab.pods import has_proxy
 from tests.unit.install.serving import serve
 
@@ -173,3 +174,50 @@ def test_a_native_sidecar_counts_as_a_container_and_as_a_proxy() -> None:
     assert ready_containers(pod) == (1, 2)
     assert has_proxy(pod)
     assert not has_proxy({"spec": {"containers": [{"name": "a"}], "initContainers": [{"name": "istio-proxy"}]}})
+
+
+START = datetime(2026, 1, 1, 10, 0, 0, tzinfo=UTC)
+
+
+def seen(started: str, *, ready: bool = True, node: str = "n1") -> dict[str, Any]:
+    state = {"running": {"startedAt": started}}
+    return {
+        "metadata": {"namespace": "default", "name": "reviews-1"},
+        "spec": {"nodeName": node, "containers": [{"name": "a"}]},
+        "status": {"phase": "Running", "containerStatuses": [{"name": "a", "ready": ready, "state": state}]},
+    }
+
+
+def test_a_pod_counts_only_once_its_kubelet_has_seen_it_again() -> None:
+    """After a node's stop its pods are ready by a status of before, until its kubelet has looked at them."""
+    states = [seen("2026-01-01T09:00:00Z"), seen("2026-01-01T10:00:02Z", ready=False), seen("2026-01-01T10:00:02Z")]
+    told: list[str] = []
+    await_pods(lambda: [states.pop(0)], {"n1": START}, time.monotonic() + 20, told.append)
+    assert states == []
+    assert told == [
+        "waiting for pods:\n  default/reviews-1: not seen again since its node was started",
+        "waiting for pods:\n  default/reviews-1: Running, 0/1 ready",
+    ]
+
+
+def test_of_a_node_whose_start_is_not_known_the_status_is_believed() -> None:
+    await_pods(lambda: [seen("2026-01-01T09:00:00Z", node="n2")], {"n1": START}, time.monotonic() + 20, print)
+
+
+def test_pods_that_do_not_come_back_are_told_at_the_deadline() -> None:
+    with pytest.raises(LabError, match="not seen again since its node was started"):
+        await_pods(lambda: [seen("2026-01-01T09:00:00Z")], {"n1": START}, time.monotonic() - 1, lambda _: None)
+
+
+def test_a_deployment_whose_pods_are_ready_is_not_said_to_have_none(tmp_path: Path) -> None:
+    def answer(path: str) -> Any:
+        if path.endswith("/pods"):
+            return {"items": [seen("2026-01-01T10:00:02Z")]}
+        return {"items": []} if path.endswith("/events") else deployment("reviews", available=0)
+
+    with serve(tmp_path, answer) as (_, kubeconfig), Api(kubeconfig) as api:
+        (line,) = describe(api, [Workload("default", "reviews")])
+    assert line == (
+        "default/reviews: its pods are ready; of 1 wanted, its status counts 1 of the newest template, 1 in all, "
+        "0 available"
+    )

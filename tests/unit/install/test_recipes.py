@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,12 @@ def lab(tmp_path: Path) -> Lab:
 def tools(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> StandIns:
     made = StandIns(lab.directory / "bin")
     made.add("kubectl", *[answer(*start(lab), *verb) for verb in (("get",), ("delete",), ("apply",))])
-    made.add("istioctl", answer("install", err=["✔ Installation complete\n"]), answer("uninstall"))
+    made.add(
+        "istioctl",
+        answer("install", err=["✔ Installation complete\n"]),
+        answer("uninstall"),
+        answer("version", out="client version: 1.30.3\n"),
+    )
     monkeypatch.setattr(kubectl, "program", lambda: str(made.directory / "kubectl"))
     monkeypatch.setenv("PATH", str(made.directory))
     return made
@@ -65,7 +73,7 @@ def cluster(lab: Lab, **answers: Any) -> Iterator[None]:
 
 def verbs(tools: StandIns) -> list[str]:
     shown = [(call[0], call[5:7] if call[0] == "kubectl" else call[1:2]) for call in tools.calls()]
-    return [" ".join((name, *words)) for name, words in shown]
+    return [" ".join((name, *words)) for name, words in shown if (name, words) != ("istioctl", ["version"])]
 
 
 def quiet(_line: str) -> None:
@@ -211,3 +219,36 @@ def test_an_istio_that_was_found_stays(lab: Lab, tools: StandIns) -> None:
     record(lab)
     recipes.take_off(lab, quiet)
     assert tools.calls() == []
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """Serves the page at the third request."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        Gateway.asked += 1
+        self.send_response(200 if Gateway.asked > 2 else 503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class' name
+        """Say nothing."""
+
+
+def test_the_gateway_is_asked_before_a_lab_is_said_to_be_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "_PAUSE_S", 0.01)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # which a loopback address does not go through
+    told: list[str] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        port = server.server_address[1]
+        recipes._await_gateway(port, time.monotonic() + 20, told.append)
+        server.shutdown()
+        thread.join()
+    assert Gateway.asked == 3
+    (line,) = told
+    assert "HTTP Error 503" in line
+    with pytest.raises(LabError, match="but the gateway does not serve"):
+        recipes._await_gateway(port, time.monotonic() - 1, told.append)

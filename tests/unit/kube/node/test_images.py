@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,3 +58,14 @@ def test_own_images_win_and_keep_their_settings() -> None:
     image = Images({"docker.io/library/busybox:x": entry}).find("busybox")
     assert (image.entrypoint, image.arguments, image.env, image.user) == (("serve",), ("--fast",), {"A": "1"}, 7)
     assert image.identity != Images({}).find("busybox").identity
+
+
+def test_the_readme_names_every_image() -> None:
+    text = (Path(__file__).parents[4] / "README.md").read_text(encoding="utf-8")
+    for found in re.findall(r"`([^`]*\{[^`]*\}[^`]*)`", text):
+        before, _, rest = found.partition("{")
+        names, _, after = rest.partition("}")
+        text += " ".join(f" {before}{name}{after}" for name in names.split(","))
+    text += re.sub("istio/(examples-)", r"release/\1", text)
+    missing = [image.name for image in Images({}).all() if image.name not in text]
+    assert missing == []
