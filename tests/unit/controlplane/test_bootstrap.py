@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.controlplane import probes
-from lab.controlplane.bootstrap import TOKEN_SOURCE, ProxySettings, StatsMatcher, arguments, config
+from lab.controlplane.bootstrap import ProxySettings, StatsMatcher, arguments, config
 from lab.controlplane.ca import Authority
 from lab.controlplane.proxy import ProxyKind
 from tests.unit.controlplane.mesh import ENVOY
@@ -35,7 +35,6 @@ MORE = StatsMatcher(("a",), ("b",), ("c.*",))
 def test_envoy_takes_it_without_a_word_of_warning(tmp_path: Path, kind: str, stats: StatsMatcher) -> None:
     for part, name, content in (
         ("tokens", "istio-token", "token"),
-        ("istio", "istio-token.json", in_directory(TOKEN_SOURCE, tmp_path)),
         ("istio", "root-cert.pem", Authority.create("x").roots.decode()),
     ):
         (tmp_path / part).mkdir(exist_ok=True)
