@@ -4,17 +4,16 @@ Istio's rules and names: https://istio.io/latest/docs/setup/additional-setup/sid
 there is no agent beside Envoy. The container's command is Envoy itself, its bootstrap stands in its arguments, and its
 key comes from istiod over the same authenticated stream as the rest.
 
-Why an ordinary container and not a native sidecar (an init container that keeps running): all containers of a pod then
-start at once, which brings a pod up a few hundred milliseconds sooner, and every Kubernetes since 1.7 knows the form.
-What a native sidecar is for at a pod's end is done by the preStop hook: the proxy outlives the connections it carries.
-The annotation `sidecar.istio.io/nativeSidecar: "true"` asks for a native one.
+The proxy is a native sidecar (an init container that keeps running), as Istio's is on Kubernetes 1.33 and later: init
+containers after it and the application find it ready, it ends after them, and it does not keep a Job from its end. With
+the annotation `sidecar.istio.io/nativeSidecar: "false"` it is an ordinary container, which starts with the application.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -102,30 +101,40 @@ def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Object]:
 
 def _as_sidecar(meta: Object, spec: Object, place: Place, stats: StatsMatcher) -> None:
     values = place.values
-    containers: list[Object] = []
-    answered: list[probes.Probe] = []
-    for container in spec.get("containers") or ():
-        if values.rewrite_app_http_probe and container.get("name") != PROXY:
-            container, found = probes.rewrite(container)
-            answered += found
-        containers.append(container)
-    given = next((c for c in containers if c.get("name") == PROXY), {})
-    containers = [c for c in containers if c.get("name") != PROXY]
-    settings = _settings("sidecar", meta, place, stats, tuple(answered))
+    given = next((c for c in _all_containers(spec) if c.get("name") == PROXY), {})
+    containers, answered = _probed(spec.get("containers") or (), values, probes.HANDLERS)
+    # Before an ordinary proxy has started it answers no probe for an init container that must have started before.
+    initial, more = _probed(
+        spec.get("initContainers") or (),
+        values,
+        probes.HANDLERS if values.native_sidecars else probes.AFTER_START,
+    )
+    settings = _settings("sidecar", meta, place, stats, (*answered, *more))
     proxy = _proxy(settings, meta, values, given)
-    initial = [c for c in spec.get("initContainers") or () if c.get("name") not in (INIT, PROXY)]
-    interception = redirection.from_annotations(meta.get("annotations") or {})
-    # First of all, so that what other init containers send is redirected too once there is a proxy to take it.
-    initial.insert(0, _redirecting(interception, values))
+    redirecting = _redirecting(redirection.from_annotations(meta.get("annotations") or {}), values)
     if values.native_sidecars:
         # What comes after it waits until it has started: that is, until it is ready.
-        initial.insert(1, {"startupProbe": _STARTUP_PROBE, **proxy, "restartPolicy": "Always"})
-    elif values.hold_application_until_proxy_starts:
-        containers.insert(0, {**proxy, "lifecycle": {**proxy["lifecycle"], "postStart": _WAIT_FOR_READY}})
+        initial = [redirecting, {"startupProbe": _STARTUP_PROBE, **proxy, "restartPolicy": "Always"}, *initial]
     else:
-        containers.append(proxy)
+        # Last, as in Istio: what the others send would be led to a proxy that there is not yet.
+        initial = [*initial, redirecting]
+        if values.hold_application_until_proxy_starts:
+            containers = [{**proxy, "lifecycle": {**proxy["lifecycle"], "postStart": _WAIT_FOR_READY}}, *containers]
+        else:
+            containers = [*containers, proxy]
     spec["containers"], spec["initContainers"] = containers, initial
-    _set_status(meta, [INIT], [PROXY])
+    _set_status(meta, [INIT, PROXY] if values.native_sidecars else [INIT], [] if values.native_sidecars else [PROXY])
+
+
+def _probed(
+    containers: Iterable[Object], values: Values, handlers: probes.Handlers
+) -> tuple[list[Object], list[probes.Probe]]:
+    """All but the injector's own, and of the application's handlers those that the proxy answers."""
+    kept = [container for container in containers if container.get("name") not in (INIT, PROXY)]
+    if not values.rewrite_app_http_probe:
+        return kept, []
+    rewritten = [probes.rewrite(container, handlers) for container in kept]
+    return [container for container, _ in rewritten], [probe for _, found in rewritten for probe in found]
 
 
 def _as_gateway(meta: Object, spec: Object, place: Place, stats: StatsMatcher) -> None:
@@ -181,7 +190,7 @@ def _proxy(settings: ProxySettings, meta: Mapping[str, Any], values: Values, giv
         "readinessProbe": _READY_PROBE,
         "lifecycle": {"preStop": _drain(settings.kind, values.termination_drain_seconds)},
         "securityContext": _UNPRIVILEGED,
-        **given,
+        **{name: value for name, value in given.items() if name != "restartPolicy"},
         "name": PROXY,
         "image": values.image if image == _AUTO_IMAGE else image,
         "imagePullPolicy": given.get("imagePullPolicy", values.image_pull_policy),

@@ -32,7 +32,7 @@ class Values(msgspec.Struct, frozen=True, rename="camel"):
     concurrency: int = 1
     log_level: str = "warning"
     hold_application_until_proxy_starts: bool = False
-    native_sidecars: bool = False
+    native_sidecars: bool = True
     rewrite_app_http_probe: bool = msgspec.field(default=True, name="rewriteAppHTTPProbe")
     termination_drain_seconds: int = 5
     resources: Resources = msgspec.field(default_factory=Resources)

@@ -20,11 +20,12 @@ APPLICATION = {
     "readinessProbe": {"httpGet": {"path": "/health?deep=1", "port": "web"}, "timeoutSeconds": 3},
     "livenessProbe": {"tcpSocket": {"port": 9080}},
     "startupProbe": {"grpc": {"port": 9081, "service": "greeter"}},
+    "lifecycle": {"preStop": {"httpGet": {"path": "/leave", "port": 9080}}},
 }
 
 
 def in_directory(text: str, directory: Path) -> str:
-    return text.replace("/var/run/secrets", str(directory))
+    return text.replace("/var/run/secrets", str(directory)).replace("$(INSTANCE_IP)", "127.0.0.1")
 
 
 MORE = StatsMatcher(("a",), ("b",), ("c.*",))

@@ -19,6 +19,8 @@ from lab.controlplane import probes
 from lab.controlplane.serving import serve_http
 from tests.unit.controlplane.mesh import ENVOY, eventually
 
+POD_IP = "127.0.0.2"
+
 
 def container(**fields: Any) -> dict[str, Any]:
     return {"name": "app", "ports": [{"name": "web", "containerPort": 9080}], **fields}
@@ -29,6 +31,7 @@ def test_exec_and_what_is_not_for_the_pod_itself_stay() -> None:
         readinessProbe={"exec": {"command": ["true"]}},
         livenessProbe={"httpGet": {"port": 80, "host": "example.com"}},
         startupProbe={"tcpSocket": {"port": "no-such-name"}},
+        lifecycle={"preStop": {"tcpSocket": {"port": 80}}, "postStart": {"sleep": {"seconds": 1}}},
     )
     assert probes.rewrite(given) == (given, [])
 
@@ -49,8 +52,10 @@ async def answering(directory: Path, declared: dict[str, Any]) -> AsyncIterator[
     _, answered = probes.rewrite({"name": "app", **declared})
     listener = probes.listener(answered)
     listener["address"]["socket_address"].update(address="127.0.0.1", port_value=0)
+    # The application is on an address of the pod that is not the loopback's own.
+    clusters = json.loads(json.dumps(probes.clusters(answered)).replace("$(INSTANCE_IP)", POD_IP))
     admin = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}}
-    resources = {"listeners": [listener], "clusters": probes.clusters(answered)}
+    resources = {"listeners": [listener], "clusters": clusters}
     text = json.dumps({"admin": admin, "static_resources": resources})
     address = directory / "admin"
     process = subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
@@ -83,18 +88,20 @@ async def test_an_http_probe_gets_the_applications_answer(tmp_path: Path, code: 
 
     app = web.Application()
     app.router.add_get("/health", health)
-    runner = await serve_http(app, "127.0.0.1", 0)
-    declared = {"readinessProbe": {"httpGet": {"path": "/health?deep=1", "port": runner.addresses[0][1]}}}
+    runner = await serve_http(app, POD_IP, 0)
+    asked = {"httpGet": {"path": "/health?deep=1", "port": runner.addresses[0][1]}}
+    declared = {"readinessProbe": asked, "lifecycle": {"preStop": asked}}
     try:
         async with answering(tmp_path, declared) as url:
             assert await status_of(f"{url}/app-health/app/readyz") == code
+            assert await status_of(f"{url}/app-lifecycle/app/prestopz") == code
             assert await status_of(f"{url}/app-health/app/livez") == 404
     finally:
         await runner.cleanup()
 
 
 async def test_a_tcp_probe_says_whether_the_application_listens(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server((POD_IP, 0)) as listening:
         port = listening.getsockname()[1]
         async with answering(tmp_path, {"readinessProbe": {"tcpSocket": {"port": port}}}) as url:
 
