@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.controlplane import probes
+from lab.controlplane import merging, probes, status_port
+from lab.controlplane.merging import Target
 from lab.controlplane.probes import Probe
 from lab.controlplane.proxy import ProxyKind
 from lab.controlplane.xds.scraping import SCRAPE_LUA
@@ -115,6 +116,7 @@ class ProxySettings:
     drain_seconds: int = 45
     log_level: str = "warning"
     probes: tuple[Probe, ...] = ()
+    metrics: tuple[Target, ...] = ()
     stats: StatsMatcher = field(default_factory=StatsMatcher)
 
 
@@ -149,7 +151,6 @@ def arguments(settings: ProxySettings) -> list[str]:
 
 def config(settings: ProxySettings) -> dict[str, Any]:
     """The bootstrap, as JSON. https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/bootstrap/v3/bootstrap.proto"""
-    answered = list(settings.probes)
     ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
     return {
         "node": _node(settings),
@@ -192,8 +193,18 @@ def config(settings: ProxySettings) -> dict[str, Any]:
             "lds_config": ads,
         },
         "static_resources": {
-            "clusters": [_admin_cluster(), _control_plane(settings), *probes.clusters(answered)],
-            "listeners": [_ready_listener(), _stats_listener(), *([probes.listener(answered)] if answered else [])],
+            "clusters": [
+                _local_cluster("admin", ADMIN_PORT),
+                _local_cluster("stats", STATS_PORT),
+                _control_plane(settings),
+                *probes.clusters(settings.probes),
+                *merging.clusters(settings.metrics),
+            ],
+            "listeners": [
+                _ready_listener(),
+                _stats_listener(),
+                status_port.listener(settings.probes, settings.metrics, _MOST_STATS_BYTES),
+            ],
         },
     }
 
@@ -334,14 +345,15 @@ def _control_plane(settings: ProxySettings) -> dict[str, Any]:
     }
 
 
-def _admin_cluster() -> dict[str, Any]:
+def _local_cluster(name: str, port: int) -> dict[str, Any]:
+    """One of Envoy's own ports."""
     return {
-        "name": "admin",
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
         "load_assignment": {
-            "cluster_name": "admin",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address("127.0.0.1", ADMIN_PORT)}}]}],
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address("127.0.0.1", port)}}]}],
         },
     }
 
@@ -369,7 +381,12 @@ def _admin_listener(name: str, port: int, path: str, admin_path: str, filters: l
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": f"{_T}envoy.extensions.filters.http.router.v3.Router"},
     }
-    route = {"match": {"path": path}, "route": {"cluster": "admin", "prefix_rewrite": admin_path}}
+    route = {
+        "match": {"path": path},
+        "route": {"cluster": "admin", "prefix_rewrite": admin_path},
+        # Prometheus offers to take protobuf, which Envoy has, and in which the metrics could not be renamed.
+        "request_headers_to_remove": ["accept"],
+    }
     manager: Mapping[str, Any] = {
         "@type": f"{_T}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,

@@ -19,7 +19,8 @@ from typing import Any
 
 import msgspec
 
-from lab.controlplane import bootstrap, probes, redirection
+from lab.controlplane import bootstrap, merging, probes, redirection
+from lab.controlplane.annotations import CANONICAL_NAME, CANONICAL_REVISION, INJECT
 from lab.controlplane.bootstrap import PROXY_UID, READY_PORT, STATS_PORT, ProxySettings, StatsMatcher
 from lab.controlplane.fleet import GATEWAY_TEMPLATE, STATUS_ANNOTATION, TEMPLATES_ANNOTATION
 from lab.controlplane.kubernetes import TLS_MODE_LABEL
@@ -32,15 +33,13 @@ Object = dict[str, Any]
 
 PROXY = "istio-proxy"
 INIT = "istio-init"
-_INJECT = "sidecar.istio.io/inject"
 _REVISION = "default"
 # Istio injects nothing there, whatever the labels say.
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
+# What Istio takes for a yes; without a word of the pod's own, what the webhook is asked about gets a proxy.
+_YES = frozenset({"y", "yes", "true", "on", ""})
 # The image of a gateway's manifest, to be replaced by the mesh's own.
 _AUTO_IMAGE = "auto"
-
-_CANONICAL_NAME = "service.istio.io/canonical-name"
-_CANONICAL_REVISION = "service.istio.io/canonical-revision"
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def wanted(pod: Mapping[str, Any], namespace: str) -> bool:
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     if STATUS_ANNOTATION in annotations and any(c.get("name") == PROXY for c in _all_containers(spec)):
         return False
-    return str(labels.get(_INJECT, annotations.get(_INJECT, "true"))).lower() == "true"
+    return str(labels.get(INJECT, annotations.get(INJECT, ""))).lower() in _YES
 
 
 def inject(pod: Mapping[str, Any], place: Place) -> Object:
@@ -74,10 +73,12 @@ def inject(pod: Mapping[str, Any], place: Place) -> Object:
     annotations = meta.get("annotations") or {}
     templates = [name.strip() for name in annotations.get(TEMPLATES_ANNOTATION, "").split(",")]
     values, stats = for_pod(place.values, annotations)
+    metrics = merging.from_annotations(annotations)
+    meta["annotations"] = metrics.annotations
     if GATEWAY_TEMPLATE in templates:
         _as_gateway(meta, spec, replace(place, values=values), stats)
     else:
-        _as_sidecar(meta, spec, replace(place, values=values), stats)
+        _as_sidecar(meta, spec, replace(place, values=values), stats, metrics.targets)
     _add_volumes(spec)
     _add_labels(meta, spec, sidecar=GATEWAY_TEMPLATE not in templates)
     return new
@@ -99,7 +100,9 @@ def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Object]:
     return operations
 
 
-def _as_sidecar(meta: Object, spec: Object, place: Place, stats: StatsMatcher) -> None:
+def _as_sidecar(
+    meta: Object, spec: Object, place: Place, stats: StatsMatcher, metrics: tuple[merging.Target, ...]
+) -> None:
     values = place.values
     given = next((c for c in _all_containers(spec) if c.get("name") == PROXY), {})
     containers, answered = _probed(spec.get("containers") or (), values, probes.HANDLERS)
@@ -109,7 +112,7 @@ def _as_sidecar(meta: Object, spec: Object, place: Place, stats: StatsMatcher) -
         values,
         probes.HANDLERS if values.native_sidecars else probes.AFTER_START,
     )
-    settings = _settings("sidecar", meta, place, stats, (*answered, *more))
+    settings = replace(_settings("sidecar", meta, place, stats), probes=(*answered, *more), metrics=metrics)
     proxy = _proxy(settings, meta, values, given)
     redirecting = _redirecting(redirection.from_annotations(meta.get("annotations") or {}), values)
     if values.native_sidecars:
@@ -141,15 +144,13 @@ def _as_gateway(meta: Object, spec: Object, place: Place, stats: StatsMatcher) -
     """The manifest's own container `istio-proxy` becomes a router; there is nothing to redirect."""
     containers = list(spec.get("containers") or ())
     given: Object = next((c for c in containers if c.get("name") == PROXY), {})
-    settings = _settings("router", meta, place, stats, ())
+    settings = _settings("router", meta, place, stats)
     proxy = _proxy(settings, meta, place.values, given)
     spec["containers"] = [*(c for c in containers if c.get("name") != PROXY), proxy]
     _set_status(meta, [], [PROXY])
 
 
-def _settings(
-    kind: ProxyKind, meta: Object, place: Place, stats: StatsMatcher, answered: tuple[probes.Probe, ...]
-) -> ProxySettings:
+def _settings(kind: ProxyKind, meta: Object, place: Place, stats: StatsMatcher) -> ProxySettings:
     return ProxySettings(
         kind=kind,
         workload=_workload(meta),
@@ -157,7 +158,6 @@ def _settings(
         cluster_domain=place.cluster_domain,
         concurrency=place.values.concurrency,
         log_level=place.values.log_level,
-        probes=answered,
         stats=stats,
     )
 
@@ -238,8 +238,8 @@ def _add_labels(meta: Object, spec: Object, *, sidecar: bool) -> None:
     labels = dict(meta.get("labels") or {})
     name = labels.get("app.kubernetes.io/name") or labels.get("app") or _workload(meta)
     revision = labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
-    labels.setdefault(_CANONICAL_NAME, name)
-    labels.setdefault(_CANONICAL_REVISION, revision)
+    labels.setdefault(CANONICAL_NAME, name)
+    labels.setdefault(CANONICAL_REVISION, revision)
     if sidecar:
         labels.setdefault(TLS_MODE_LABEL, "istio")
     meta["labels"] = labels

@@ -14,7 +14,7 @@ answers on 15020, a port that redirection leaves alone, at Istio's paths `/app-h
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -60,7 +60,7 @@ class Probe:
     @property
     def cluster(self) -> str:
         """The name of the cluster that leads to the application for this probe."""
-        return "probe" + self.path.replace("/", ".")
+        return "probe" + self.path.replace("/", "|")
 
 
 def rewrite(container: Mapping[str, Any], handlers: Handlers = HANDLERS) -> tuple[dict[str, Any], list[Probe]]:
@@ -129,9 +129,9 @@ def _number(port: object, container: Mapping[str, Any]) -> int | None:
     return next((int(p["containerPort"]) for p in named), None)
 
 
-def listener(probes: list[Probe]) -> dict[str, Any]:
-    """Envoy's listener on 15020."""
-    routes = [
+def routes(probes: Sequence[Probe]) -> list[dict[str, Any]]:
+    """The routes by which Envoy hands probes on to the application."""
+    return [
         {
             "match": {"path": probe.path},
             "route": {
@@ -143,26 +143,11 @@ def listener(probes: list[Probe]) -> dict[str, Any]:
         for probe in probes
         if probe.kind in ("http", "https")
     ]
-    checks = [_health_filter(probe) for probe in probes if probe.kind in ("tcp", "grpc")]
-    manager = {
-        "@type": HTTP_CONNECTION_MANAGER,
-        "stat_prefix": "probes",
-        "route_config": {"virtual_hosts": [{"name": "probes", "domains": ["*"], "routes": routes}]},
-        "http_filters": [
-            *checks,
-            {
-                "name": "envoy.filters.http.router",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-            },
-        ],
-    }
-    return {
-        "name": "probes",
-        "address": {"socket_address": {"address": "0.0.0.0", "port_value": PORT}},
-        "filter_chains": [
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-        ],
-    }
+
+
+def filters(probes: Sequence[Probe]) -> list[dict[str, Any]]:
+    """The filters that answer probes by what Envoy's own checks of the application found."""
+    return [_health_filter(probe) for probe in probes if probe.kind in ("tcp", "grpc")]
 
 
 def _health_filter(probe: Probe) -> dict[str, Any]:
@@ -177,7 +162,7 @@ def _health_filter(probe: Probe) -> dict[str, Any]:
     }
 
 
-def clusters(probes: list[Probe]) -> list[dict[str, Any]]:
+def clusters(probes: Sequence[Probe]) -> list[dict[str, Any]]:
     """The clusters that lead to the application, past the redirection."""
     return [_cluster(probe) for probe in probes]
 

@@ -74,12 +74,18 @@ def test_kubernetes_replaces_each_variable_and_nothing_else() -> None:
     assert "$$" not in text
 
 
-def test_only_one_path_of_the_administration_interface_leads_outside() -> None:
+def test_no_more_of_the_administration_interface_leads_outside_than_three_questions() -> None:
     listeners = config(ProxySettings("sidecar"))["static_resources"]["listeners"]
-    paths = {
-        route["match"].get("path")
+    routes = [
+        route
         for listener in listeners
         for host in listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
         for route in host["routes"]
+        if "envoy.filters.http.rbac" not in route.get("typed_per_filter_config", {})
+    ]
+    paths = {(route["match"]["path"], route["route"]["prefix_rewrite"]) for route in routes}
+    assert paths == {
+        ("/healthz/ready", "/ready"),
+        ("/metrics", "/stats/prometheus"),
+        ("/stats/prometheus", "/stats/prometheus"),
     }
-    assert paths == {"/healthz/ready", "/stats/prometheus"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lab.controlplane.annotations import HEEDED_ANNOTATIONS
 from lab.controlplane.injector import INIT, PROXY, Place, inject, patch, wanted
 from lab.controlplane.values import Values, parse_values
 
@@ -61,6 +62,7 @@ def applied(document: Object, operations: list[Object]) -> Object:
         ({"labels": {"sidecar.istio.io/inject": "true"}}, True),
         ({"labels": {"sidecar.istio.io/inject": "false"}}, False),
         ({"annotations": {"sidecar.istio.io/inject": "false"}}, False),
+        ({"annotations": {"sidecar.istio.io/inject": "yes"}}, True),
         (
             {"labels": {"sidecar.istio.io/inject": "true"}, "annotations": {"sidecar.istio.io/inject": "false"}},
             True,
@@ -129,6 +131,51 @@ def test_probes_of_an_applications_own_sidecar_are_answered_by_the_proxy_once_it
     assert asked_at("false") == [8383, 15020], "an ordinary proxy starts after it has started"
 
 
+def test_an_applications_metrics_are_read_through_the_proxy() -> None:
+    own = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics"}
+    injected = inject(pod(own), Place())
+    annotations = injected["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == "15020"
+    assert annotations["prometheus.io/path"] == "/stats/prometheus"
+    clusters = bootstrap_of(proxy_of(injected))["static_resources"]["clusters"]
+    assert "application-metrics|8080" in {cluster["name"] for cluster in clusters}
+    assert "sidecar.istio.io/status" in annotations
+    left = inject(pod({**own, "prometheus.istio.io/merge-metrics": "false"}), Place())
+    assert left["metadata"]["annotations"]["prometheus.io/port"] == "8080"
+
+
+CHOICES = {
+    "sidecar.istio.io/inject": "false",
+    "inject.istio.io/templates": "gateway",
+    "proxy.istio.io/config": "concurrency: 7",
+    "sidecar.istio.io/proxyImage": "other",
+    "sidecar.istio.io/logLevel": "trace",
+    "sidecar.istio.io/rewriteAppHTTPProbers": "false",
+    "sidecar.istio.io/nativeSidecar": "false",
+    "prometheus.istio.io/merge-metrics": "false",
+    "prometheus.istio.io/scrape-targets": "8080",
+    "sidecar.istio.io/statsInclusionPrefixes": "a",
+    "sidecar.istio.io/statsInclusionSuffixes": "a",
+    "sidecar.istio.io/statsInclusionRegexps": "a",
+    "traffic.sidecar.istio.io/includeInboundPorts": "1",
+    "traffic.sidecar.istio.io/excludeInboundPorts": "1",
+    "traffic.sidecar.istio.io/excludeOutboundPorts": "1",
+    "traffic.sidecar.istio.io/includeOutboundIPRanges": "10.0.0.0/8",
+    "traffic.sidecar.istio.io/excludeOutboundIPRanges": "10.0.0.0/8",
+}
+
+
+@pytest.mark.parametrize("name", sorted(HEEDED_ANNOTATIONS))
+def test_each_annotation_that_is_said_to_be_heeded_changes_something(name: str) -> None:
+    given = pod({name: CHOICES[name]}, readinessProbe={"httpGet": {"path": "/health", "port": 9080}})
+    without = pod({}, readinessProbe={"httpGet": {"path": "/health", "port": 9080}})
+    if not wanted(given, "default"):
+        return
+    changed, usual = inject(given, Place()), inject(without, Place())
+    changed["metadata"]["annotations"].pop(name, None)
+    assert changed != usual
+
+
 def test_hooks_that_ask_the_application_go_through_the_proxy() -> None:
     lifecycle = {
         "preStop": {"httpGet": {"path": "/leave", "port": 9080, "httpHeaders": [{"name": "a", "value": "b"}]}},
@@ -141,7 +188,7 @@ def test_hooks_that_ask_the_application_go_through_the_proxy() -> None:
     assert asked["preStop"] == {"httpGet": {"path": path, "port": 15020, "scheme": "HTTP", "httpHeaders": headers}}
     assert asked["postStart"] == lifecycle["postStart"]
     clusters = bootstrap_of(proxy_of(injected))["static_resources"]["clusters"]
-    assert "probe.app-lifecycle.reviews.prestopz" in {cluster["name"] for cluster in clusters}
+    assert "probe|app-lifecycle|reviews|prestopz" in {cluster["name"] for cluster in clusters}
 
 
 @pytest.mark.parametrize("where", ["containers", "initContainers"])
@@ -260,6 +307,9 @@ def test_the_proxy_is_a_native_sidecar_unless_told_otherwise() -> None:
         ("proxy.istio.io/config", "terminationDrainDuration: soon", "terminationDrainDuration"),
         ("proxy.istio.io/config", "{", "proxy.istio.io/config"),
         ("traffic.sidecar.istio.io/excludeInboundPorts", "http", "excludeInboundPorts"),
+        ("sidecar.istio.io/nativeSidecar", "maybe", "nativeSidecar: 'maybe' is neither true nor false"),
+        ("sidecar.istio.io/rewriteAppHTTPProbers", "", "rewriteAppHTTPProbers"),
+        ("prometheus.io/port", "web", "prometheus.io/port"),
         ("traffic.sidecar.istio.io/excludeOutboundIPRanges", "10.0.0.0/64", "excludeOutboundIPRanges"),
     ],
 )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,10 +14,10 @@ import pytest
 from aiohttp import web
 
 from lab.controlplane import probes
+from lab.controlplane.bootstrap import ProxySettings
 from lab.controlplane.serving import serve_http
-from tests.unit.controlplane.mesh import ENVOY, eventually
-
-POD_IP = "127.0.0.2"
+from tests.unit.controlplane.alone import POD_IP, alone
+from tests.unit.controlplane.mesh import eventually
 
 
 def container(**fields: Any) -> dict[str, Any]:
@@ -50,30 +48,8 @@ def test_the_probes_own_headers_and_times_stay() -> None:
 async def answering(directory: Path, declared: dict[str, Any]) -> AsyncIterator[str]:
     """An Envoy that answers the probes of a container; gives the address of its 15020."""
     _, answered = probes.rewrite({"name": "app", **declared})
-    listener = probes.listener(answered)
-    listener["address"]["socket_address"].update(address="127.0.0.1", port_value=0)
-    # The application is on an address of the pod that is not the loopback's own.
-    clusters = json.loads(json.dumps(probes.clusters(answered)).replace("$(INSTANCE_IP)", POD_IP))
-    admin = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}}
-    resources = {"listeners": [listener], "clusters": clusters}
-    text = json.dumps({"admin": admin, "static_resources": resources})
-    address = directory / "admin"
-    process = subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
-        [ENVOY, "--config-yaml", text, "--disable-hot-restart", "--admin-address-path", str(address)]
-    )
-    try:
-
-        async def started() -> bool:
-            return address.exists() and bool(address.read_text())
-
-        await eventually(started)
-        listing = f"http://{address.read_text()}/listeners?format=json"
-        async with aiohttp.ClientSession() as session, session.get(listing) as response:
-            (status,) = (await response.json(content_type=None))["listener_statuses"]
-        yield f"http://127.0.0.1:{status['local_address']['socket_address']['port_value']}"
-    finally:
-        process.kill()
-        process.wait()
+    async with alone(directory, ProxySettings("sidecar", probes=tuple(answered))) as (port, _):
+        yield f"http://127.0.0.1:{port}"
 
 
 async def status_of(url: str) -> int:
