@@ -3,10 +3,12 @@
 It is handed to Envoy on its command line; `$(NAME)` is replaced by Kubernetes with the container's environment, so one
 text serves all pods of a workload. Everything that depends on the mesh comes over ADS.
 
-Why a filter that injects the token (`credential_injector`) and not Envoy's gRPC library with `file_based_metadata`,
-which also reads a token from a file: with the library five more threads run in each proxy, and after the control plane
-was away for four seconds it was not called again within two and a half; Envoy's own client was back in 12 ms to 0.1 s.
-The filter follows the file when the secret comes from a file (path_config_source), not when it stands in here.
+A Lua filter reads the token from its file each time the stream is opened. Why not Envoy's other ways:
+
+- `credential_injector` follows a file by two inotify instances. Linux gives 128 to a user, and all proxies of a machine
+  are one user: the 65th would abort.
+- The gRPC library with `file_based_metadata`: five more threads in each proxy, and after the control plane was away for
+  four seconds it was not called again within two and a half; Envoy's own client was back in 12 ms to 0.1 s.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.controlplane import probes
+from lab.controlplane import merging, probes, status_port
+from lab.controlplane.merging import Target
 from lab.controlplane.probes import Probe
 from lab.controlplane.proxy import ProxyKind
 from lab.controlplane.xds.scraping import SCRAPE_LUA
@@ -30,22 +33,17 @@ PROXY_UID = 1337
 TOKEN_DIRECTORY = "/var/run/secrets/tokens"
 ROOT_DIRECTORY = "/var/run/secrets/istio"
 ROOT_FILE = f"{ROOT_DIRECTORY}/root-cert.pem"
-# The ConfigMap with the root also holds the file that tells Envoy of its token.
-TOKEN_SOURCE_KEY = "istio-token.json"
-_TOKEN_SECRET = "istio-token"
 _T = "type.googleapis.com/"
 
-TOKEN_SOURCE = json.dumps(
-    {
-        "resources": [
-            {
-                "@type": f"{_T}envoy.extensions.transport_sockets.tls.v3.Secret",
-                "name": _TOKEN_SECRET,
-                "generic_secret": {"secret": {"filename": f"{TOKEN_DIRECTORY}/istio-token"}},
-            }
-        ]
-    }
-)
+# Envoy's main thread runs it when it opens the stream, and at no other time: the file is some hundred bytes in memory.
+_TOKEN_LUA = f"""
+function envoy_on_request(handle)
+  local file, failure = io.open("{TOKEN_DIRECTORY}/istio-token")
+  if not file then return handle:logErr("the pod's token: " .. failure) end
+  handle:headers():replace("authorization", "Bearer " .. file:read("*a"):match("^%s*(.-)%s*$"))
+  file:close()
+end
+"""
 
 # What a sidecar counts of itself: the ends of names, and parts, that tell what the mesh did to a request. Istio keeps
 # fewer (proxyStatsMatcher adds to them there); all of Envoy's would cost some megabytes in each of many sidecars.
@@ -118,6 +116,7 @@ class ProxySettings:
     drain_seconds: int = 45
     log_level: str = "warning"
     probes: tuple[Probe, ...] = ()
+    metrics: tuple[Target, ...] = ()
     stats: StatsMatcher = field(default_factory=StatsMatcher)
 
 
@@ -152,7 +151,6 @@ def arguments(settings: ProxySettings) -> list[str]:
 
 def config(settings: ProxySettings) -> dict[str, Any]:
     """The bootstrap, as JSON. https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/bootstrap/v3/bootstrap.proto"""
-    answered = list(settings.probes)
     ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
     return {
         "node": _node(settings),
@@ -195,8 +193,18 @@ def config(settings: ProxySettings) -> dict[str, Any]:
             "lds_config": ads,
         },
         "static_resources": {
-            "clusters": [_admin_cluster(), _control_plane(settings), *probes.clusters(answered)],
-            "listeners": [_ready_listener(), _stats_listener(), *([probes.listener(answered)] if answered else [])],
+            "clusters": [
+                _local_cluster("admin", ADMIN_PORT),
+                _local_cluster("stats", STATS_PORT),
+                _control_plane(settings),
+                *probes.clusters(settings.probes),
+                *merging.clusters(settings.metrics),
+            ],
+            "listeners": [
+                _ready_listener(),
+                _stats_listener(),
+                status_port.listener(settings.probes, settings.metrics, _MOST_STATS_BYTES),
+            ],
         },
     }
 
@@ -264,27 +272,14 @@ def _stats(more: StatsMatcher) -> dict[str, Any]:
 
 def _control_plane(settings: ProxySettings) -> dict[str, Any]:
     """Istiod: verified against the mesh's root, and shown the pod's token in each request."""
-    injector = {
-        "@type": f"{_T}envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
-        "overwrite": True,
-        "credential": {
-            "name": "envoy.http.injected_credentials.generic",
+    filters = [
+        {
+            "name": "envoy.filters.http.lua",
             "typed_config": {
-                "@type": f"{_T}envoy.extensions.http.injected_credentials.generic.v3.Generic",
-                "credential": {
-                    "name": _TOKEN_SECRET,
-                    "sds_config": {
-                        "path_config_source": {
-                            "path": f"{ROOT_DIRECTORY}/{TOKEN_SOURCE_KEY}",
-                            "watched_directory": {"path": TOKEN_DIRECTORY},
-                        }
-                    },
-                },
+                "@type": f"{_T}envoy.extensions.filters.http.lua.v3.Lua",
+                "default_source_code": {"inline_string": _TOKEN_LUA},
             },
         },
-    }
-    filters = [
-        {"name": "envoy.filters.http.credential_injector", "typed_config": injector},
         {
             "name": "envoy.filters.http.upstream_codec",
             "typed_config": {"@type": f"{_T}envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"},
@@ -338,7 +333,7 @@ def _control_plane(settings: ProxySettings) -> dict[str, Any]:
                     "alpn_protocols": ["h2"],
                     "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
                     "validation_context": {
-                        "trusted_ca": {"filename": ROOT_FILE, "watched_directory": {"path": ROOT_DIRECTORY}},
+                        "trusted_ca": {"filename": ROOT_FILE},
                         "match_typed_subject_alt_names": [
                             {"san_type": "DNS", "matcher": {"exact": settings.control_plane}}
                         ],
@@ -350,14 +345,15 @@ def _control_plane(settings: ProxySettings) -> dict[str, Any]:
     }
 
 
-def _admin_cluster() -> dict[str, Any]:
+def _local_cluster(name: str, port: int) -> dict[str, Any]:
+    """One of Envoy's own ports."""
     return {
-        "name": "admin",
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
         "load_assignment": {
-            "cluster_name": "admin",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address("127.0.0.1", ADMIN_PORT)}}]}],
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address("127.0.0.1", port)}}]}],
         },
     }
 
@@ -385,7 +381,12 @@ def _admin_listener(name: str, port: int, path: str, admin_path: str, filters: l
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": f"{_T}envoy.extensions.filters.http.router.v3.Router"},
     }
-    route = {"match": {"path": path}, "route": {"cluster": "admin", "prefix_rewrite": admin_path}}
+    route = {
+        "match": {"path": path},
+        "route": {"cluster": "admin", "prefix_rewrite": admin_path},
+        # Prometheus offers to take protobuf, which Envoy has, and in which the metrics could not be renamed.
+        "request_headers_to_remove": ["accept"],
+    }
     manager: Mapping[str, Any] = {
         "@type": f"{_T}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,

@@ -4,23 +4,23 @@ Istio's rules and names: https://istio.io/latest/docs/setup/additional-setup/sid
 there is no agent beside Envoy. The container's command is Envoy itself, its bootstrap stands in its arguments, and its
 key comes from istiod over the same authenticated stream as the rest.
 
-Why an ordinary container and not a native sidecar (an init container that keeps running): all containers of a pod then
-start at once, which brings a pod up a few hundred milliseconds sooner, and every Kubernetes since 1.7 knows the form.
-What a native sidecar is for at a pod's end is done by the preStop hook: the proxy outlives the connections it carries.
-The annotation `sidecar.istio.io/nativeSidecar: "true"` asks for a native one.
+The proxy is a native sidecar (an init container that keeps running), as Istio's is on Kubernetes 1.33 and later: init
+containers after it and the application find it ready, it ends after them, and it does not keep a Job from its end. With
+the annotation `sidecar.istio.io/nativeSidecar: "false"` it is an ordinary container, which starts with the application.
 """
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
-from lab.controlplane import bootstrap, probes, redirection
+from lab.controlplane import bootstrap, merging, probes, redirection
+from lab.controlplane.annotations import CANONICAL_NAME, CANONICAL_REVISION, INJECT
 from lab.controlplane.bootstrap import PROXY_UID, READY_PORT, STATS_PORT, ProxySettings, StatsMatcher
 from lab.controlplane.fleet import GATEWAY_TEMPLATE, STATUS_ANNOTATION, TEMPLATES_ANNOTATION
 from lab.controlplane.kubernetes import TLS_MODE_LABEL
@@ -33,15 +33,13 @@ Object = dict[str, Any]
 
 PROXY = "istio-proxy"
 INIT = "istio-init"
-_INJECT = "sidecar.istio.io/inject"
 _REVISION = "default"
 # Istio injects nothing there, whatever the labels say.
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
+# What Istio takes for a yes; without a word of the pod's own, what the webhook is asked about gets a proxy.
+_YES = frozenset({"y", "yes", "true", "on", ""})
 # The image of a gateway's manifest, to be replaced by the mesh's own.
 _AUTO_IMAGE = "auto"
-
-_CANONICAL_NAME = "service.istio.io/canonical-name"
-_CANONICAL_REVISION = "service.istio.io/canonical-revision"
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def wanted(pod: Mapping[str, Any], namespace: str) -> bool:
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     if STATUS_ANNOTATION in annotations and any(c.get("name") == PROXY for c in _all_containers(spec)):
         return False
-    return str(labels.get(_INJECT, annotations.get(_INJECT, "true"))).lower() == "true"
+    return str(labels.get(INJECT, annotations.get(INJECT, ""))).lower() in _YES
 
 
 def inject(pod: Mapping[str, Any], place: Place) -> Object:
@@ -75,10 +73,12 @@ def inject(pod: Mapping[str, Any], place: Place) -> Object:
     annotations = meta.get("annotations") or {}
     templates = [name.strip() for name in annotations.get(TEMPLATES_ANNOTATION, "").split(",")]
     values, stats = for_pod(place.values, annotations)
+    metrics = merging.from_annotations(annotations)
+    meta["annotations"] = metrics.annotations
     if GATEWAY_TEMPLATE in templates:
         _as_gateway(meta, spec, replace(place, values=values), stats)
     else:
-        _as_sidecar(meta, spec, replace(place, values=values), stats)
+        _as_sidecar(meta, spec, replace(place, values=values), stats, metrics.targets)
     _add_volumes(spec)
     _add_labels(meta, spec, sidecar=GATEWAY_TEMPLATE not in templates)
     return new
@@ -100,47 +100,57 @@ def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Object]:
     return operations
 
 
-def _as_sidecar(meta: Object, spec: Object, place: Place, stats: StatsMatcher) -> None:
+def _as_sidecar(
+    meta: Object, spec: Object, place: Place, stats: StatsMatcher, metrics: tuple[merging.Target, ...]
+) -> None:
     values = place.values
-    containers: list[Object] = []
-    answered: list[probes.Probe] = []
-    for container in spec.get("containers") or ():
-        if values.rewrite_app_http_probe and container.get("name") != PROXY:
-            container, found = probes.rewrite(container)
-            answered += found
-        containers.append(container)
-    given = next((c for c in containers if c.get("name") == PROXY), {})
-    containers = [c for c in containers if c.get("name") != PROXY]
-    settings = _settings("sidecar", meta, place, stats, tuple(answered))
+    given = next((c for c in _all_containers(spec) if c.get("name") == PROXY), {})
+    containers, answered = _probed(spec.get("containers") or (), values, probes.HANDLERS)
+    # Before an ordinary proxy has started it answers no probe for an init container that must have started before.
+    initial, more = _probed(
+        spec.get("initContainers") or (),
+        values,
+        probes.HANDLERS if values.native_sidecars else probes.AFTER_START,
+    )
+    settings = replace(_settings("sidecar", meta, place, stats), probes=(*answered, *more), metrics=metrics)
     proxy = _proxy(settings, meta, values, given)
-    initial = [c for c in spec.get("initContainers") or () if c.get("name") not in (INIT, PROXY)]
-    interception = redirection.from_annotations(meta.get("annotations") or {})
-    # First of all, so that what other init containers send is redirected too once there is a proxy to take it.
-    initial.insert(0, _redirecting(interception, values))
+    redirecting = _redirecting(redirection.from_annotations(meta.get("annotations") or {}), values)
     if values.native_sidecars:
         # What comes after it waits until it has started: that is, until it is ready.
-        initial.insert(1, {"startupProbe": _STARTUP_PROBE, **proxy, "restartPolicy": "Always"})
-    elif values.hold_application_until_proxy_starts:
-        containers.insert(0, {**proxy, "lifecycle": {**proxy["lifecycle"], "postStart": _WAIT_FOR_READY}})
+        initial = [redirecting, {"startupProbe": _STARTUP_PROBE, **proxy, "restartPolicy": "Always"}, *initial]
     else:
-        containers.append(proxy)
+        # Last, as in Istio: what the others send would be led to a proxy that there is not yet.
+        initial = [*initial, redirecting]
+        if values.hold_application_until_proxy_starts:
+            containers = [{**proxy, "lifecycle": {**proxy["lifecycle"], "postStart": _WAIT_FOR_READY}}, *containers]
+        else:
+            containers = [*containers, proxy]
     spec["containers"], spec["initContainers"] = containers, initial
-    _set_status(meta, [INIT], [PROXY])
+    _set_status(meta, [INIT, PROXY] if values.native_sidecars else [INIT], [] if values.native_sidecars else [PROXY])
+
+
+def _probed(
+    containers: Iterable[Object], values: Values, handlers: probes.Handlers
+) -> tuple[list[Object], list[probes.Probe]]:
+    """All but the injector's own, and of the application's handlers those that the proxy answers."""
+    kept = [container for container in containers if container.get("name") not in (INIT, PROXY)]
+    if not values.rewrite_app_http_probe:
+        return kept, []
+    rewritten = [probes.rewrite(container, handlers) for container in kept]
+    return [container for container, _ in rewritten], [probe for _, found in rewritten for probe in found]
 
 
 def _as_gateway(meta: Object, spec: Object, place: Place, stats: StatsMatcher) -> None:
     """The manifest's own container `istio-proxy` becomes a router; there is nothing to redirect."""
     containers = list(spec.get("containers") or ())
     given: Object = next((c for c in containers if c.get("name") == PROXY), {})
-    settings = _settings("router", meta, place, stats, ())
+    settings = _settings("router", meta, place, stats)
     proxy = _proxy(settings, meta, place.values, given)
     spec["containers"] = [*(c for c in containers if c.get("name") != PROXY), proxy]
     _set_status(meta, [], [PROXY])
 
 
-def _settings(
-    kind: ProxyKind, meta: Object, place: Place, stats: StatsMatcher, answered: tuple[probes.Probe, ...]
-) -> ProxySettings:
+def _settings(kind: ProxyKind, meta: Object, place: Place, stats: StatsMatcher) -> ProxySettings:
     return ProxySettings(
         kind=kind,
         workload=_workload(meta),
@@ -148,7 +158,6 @@ def _settings(
         cluster_domain=place.cluster_domain,
         concurrency=place.values.concurrency,
         log_level=place.values.log_level,
-        probes=answered,
         stats=stats,
     )
 
@@ -181,7 +190,7 @@ def _proxy(settings: ProxySettings, meta: Mapping[str, Any], values: Values, giv
         "readinessProbe": _READY_PROBE,
         "lifecycle": {"preStop": _drain(settings.kind, values.termination_drain_seconds)},
         "securityContext": _UNPRIVILEGED,
-        **given,
+        **{name: value for name, value in given.items() if name != "restartPolicy"},
         "name": PROXY,
         "image": values.image if image == _AUTO_IMAGE else image,
         "imagePullPolicy": given.get("imagePullPolicy", values.image_pull_policy),
@@ -229,8 +238,8 @@ def _add_labels(meta: Object, spec: Object, *, sidecar: bool) -> None:
     labels = dict(meta.get("labels") or {})
     name = labels.get("app.kubernetes.io/name") or labels.get("app") or _workload(meta)
     revision = labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
-    labels.setdefault(_CANONICAL_NAME, name)
-    labels.setdefault(_CANONICAL_REVISION, revision)
+    labels.setdefault(CANONICAL_NAME, name)
+    labels.setdefault(CANONICAL_REVISION, revision)
     if sidecar:
         labels.setdefault(TLS_MODE_LABEL, "istio")
     meta["labels"] = labels

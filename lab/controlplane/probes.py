@@ -1,27 +1,48 @@
-"""An application's probes, made to reach it although its ports answer mutual TLS only.
+"""An application's probes and hooks, made to reach it although its ports answer mutual TLS only.
 
-The node's probes come from outside the pod and carry no certificate. Istio sends them to its agent; here Envoy itself
-answers on 15020, a port that redirection leaves alone, at Istio's path `/app-health/CONTAINER/PROBE`:
+The node's requests come from outside the pod and carry no certificate. Istio sends them to its agent; here Envoy itself
+answers on 15020, a port that redirection leaves alone, at Istio's paths `/app-health/CONTAINER/PROBE` and
+`/app-lifecycle/CONTAINER/HOOK`. It asks the application at the pod's address, as the node would:
 
-- http: handed on to the application over loopback, whose answer is the answer;
+- http: handed on to the application, whose answer is the answer;
 - tcp: a connection to Envoy says nothing about the application, so Envoy tries the application's port itself, once a
   second, and answers 200 while it connects and 503 while it does not;
 - grpc: likewise, with gRPC's own health check;
-- exec: runs within the container and stays as it is.
+- exec: runs within the container and stays as it is, as does a hook that is not http.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+from lab.controlplane.xds.names import INBOUND_SOURCE
 
 HTTP_CONNECTION_MANAGER = (
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 )
 PORT = 15020
-_PROBES: Mapping[str, str] = {"readinessProbe": "readyz", "livenessProbe": "livez", "startupProbe": "startupz"}
+
+
+class Handler(NamedTuple):
+    """Where a container declares something that the node asks of it, and the path at which Envoy answers."""
+
+    field: tuple[str, ...]
+    path: str
+
+
+Handlers = tuple[Handler, ...]
+_READINESS = Handler(("readinessProbe",), "/app-health/{}/readyz")
+_LIVENESS = Handler(("livenessProbe",), "/app-health/{}/livez")
+_STARTUP = Handler(("startupProbe",), "/app-health/{}/startupz")
+_PRE_STOP = Handler(("lifecycle", "preStop"), "/app-lifecycle/{}/prestopz")
+_POST_START = Handler(("lifecycle", "postStart"), "/app-lifecycle/{}/poststartz")
+HANDLERS: Handlers = (_READINESS, _LIVENESS, _STARTUP, _PRE_STOP, _POST_START)
+AFTER_START: Handlers = (_READINESS, _LIVENESS, _PRE_STOP)
+"""Those that are asked once a container has started."""
+
 _CHECK_SECONDS = "1s"
 
 
@@ -34,51 +55,69 @@ class Probe:
     port: int
     target: str
     timeout_seconds: int
+    """How long the application has for its answer; 0: as long as it takes."""
 
     @property
     def cluster(self) -> str:
         """The name of the cluster that leads to the application for this probe."""
-        return "probe" + self.path.replace("/", ".")
+        return "probe" + self.path.replace("/", "|")
 
 
-def rewrite(container: Mapping[str, Any]) -> tuple[dict[str, Any], list[Probe]]:
-    """The container with its probes sent to 15020, and what Envoy must know to answer them."""
-    new: dict[str, Any] = {**container}
+def rewrite(container: Mapping[str, Any], handlers: Handlers = HANDLERS) -> tuple[dict[str, Any], list[Probe]]:
+    """The container with its handlers sent to 15020, and what Envoy must know to answer them."""
+    new: dict[str, Any] = copy.deepcopy(dict(container))
     probes = []
-    for field, word in _PROBES.items():
-        declared = container.get(field)
+    for handler in handlers:
+        *parents, name = handler.field
+        holder = new
+        for parent in parents:
+            holder = holder.get(parent) or {}
+        declared = holder.get(name)
         if not declared:
             continue
-        probe = _read(f"/app-health/{container['name']}/{word}", declared, container)
+        path = handler.path.format(container["name"])
+        probe = _hook(path, declared, container) if parents else _read(path, declared, container)
         if probe is None:
             continue
         probes.append(probe)
-        changed = copy.deepcopy(dict(declared))
-        action = changed.pop("httpGet", None) or {}
-        changed.pop("tcpSocket", None)
-        changed.pop("grpc", None)
-        changed["httpGet"] = {"path": probe.path, "port": PORT, "scheme": "HTTP"}
-        if action.get("httpHeaders"):
-            changed["httpGet"]["httpHeaders"] = action["httpHeaders"]
-        new[field] = changed
+        holder[name] = _sent_to(probe, declared)
     return new, probes
+
+
+def _sent_to(probe: Probe, declared: Mapping[str, Any]) -> dict[str, Any]:
+    action = declared.get("httpGet") or {}
+    changed = {name: value for name, value in declared.items() if name not in ("httpGet", "tcpSocket", "grpc")}
+    changed["httpGet"] = {"path": probe.path, "port": PORT, "scheme": "HTTP"}
+    if action.get("httpHeaders"):
+        changed["httpGet"]["httpHeaders"] = action["httpHeaders"]
+    return changed
 
 
 def _read(path: str, declared: Mapping[str, Any], container: Mapping[str, Any]) -> Probe | None:
     """None for a probe that is left alone: exec, one that names another host, or a port that there is not."""
     timeout = max(int(declared.get("timeoutSeconds") or 1), 1)
     if http := declared.get("httpGet"):
-        port = _number(http.get("port"), container)
-        if port is None or http.get("host") or port == PORT:
-            return None
-        kind: Literal["http", "https"] = "https" if http.get("scheme", "HTTP").upper() == "HTTPS" else "http"
-        return Probe(path, kind, port, http.get("path") or "/", timeout)
+        return _http(path, http, container, timeout)
     if tcp := declared.get("tcpSocket"):
         port = _number(tcp.get("port"), container)
         return None if port is None or tcp.get("host") else Probe(path, "tcp", port, "", timeout)
     if grpc := declared.get("grpc"):
         return Probe(path, "grpc", int(grpc["port"]), grpc.get("service") or "", timeout)
     return None
+
+
+def _hook(path: str, declared: Mapping[str, Any], container: Mapping[str, Any]) -> Probe | None:
+    """A hook takes as long as it takes: the node limits it. Kubernetes makes no use of `tcpSocket` in hooks."""
+    http = declared.get("httpGet")
+    return _http(path, http, container, 0) if http else None
+
+
+def _http(path: str, action: Mapping[str, Any], container: Mapping[str, Any], timeout: int) -> Probe | None:
+    port = _number(action.get("port"), container)
+    if port is None or action.get("host") or port == PORT:
+        return None
+    kind: Literal["http", "https"] = "https" if (action.get("scheme") or "HTTP").upper() == "HTTPS" else "http"
+    return Probe(path, kind, port, action.get("path") or "/", timeout)
 
 
 def _number(port: object, container: Mapping[str, Any]) -> int | None:
@@ -90,9 +129,9 @@ def _number(port: object, container: Mapping[str, Any]) -> int | None:
     return next((int(p["containerPort"]) for p in named), None)
 
 
-def listener(probes: list[Probe]) -> dict[str, Any]:
-    """Envoy's listener on 15020."""
-    routes = [
+def routes(probes: Sequence[Probe]) -> list[dict[str, Any]]:
+    """The routes by which Envoy hands probes on to the application."""
+    return [
         {
             "match": {"path": probe.path},
             "route": {
@@ -104,26 +143,11 @@ def listener(probes: list[Probe]) -> dict[str, Any]:
         for probe in probes
         if probe.kind in ("http", "https")
     ]
-    checks = [_health_filter(probe) for probe in probes if probe.kind in ("tcp", "grpc")]
-    manager = {
-        "@type": HTTP_CONNECTION_MANAGER,
-        "stat_prefix": "probes",
-        "route_config": {"virtual_hosts": [{"name": "probes", "domains": ["*"], "routes": routes}]},
-        "http_filters": [
-            *checks,
-            {
-                "name": "envoy.filters.http.router",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-            },
-        ],
-    }
-    return {
-        "name": "probes",
-        "address": {"socket_address": {"address": "0.0.0.0", "port_value": PORT}},
-        "filter_chains": [
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-        ],
-    }
+
+
+def filters(probes: Sequence[Probe]) -> list[dict[str, Any]]:
+    """The filters that answer probes by what Envoy's own checks of the application found."""
+    return [_health_filter(probe) for probe in probes if probe.kind in ("tcp", "grpc")]
 
 
 def _health_filter(probe: Probe) -> dict[str, Any]:
@@ -138,17 +162,18 @@ def _health_filter(probe: Probe) -> dict[str, Any]:
     }
 
 
-def clusters(probes: list[Probe]) -> list[dict[str, Any]]:
-    """The clusters that lead to the application, over loopback."""
+def clusters(probes: Sequence[Probe]) -> list[dict[str, Any]]:
+    """The clusters that lead to the application, past the redirection."""
     return [_cluster(probe) for probe in probes]
 
 
 def _cluster(probe: Probe) -> dict[str, Any]:
-    address = {"socket_address": {"address": "127.0.0.1", "port_value": probe.port}}
+    address = {"socket_address": {"address": "$(INSTANCE_IP)", "port_value": probe.port}}
     cluster: dict[str, Any] = {
         "name": probe.cluster,
         "type": "STATIC",
-        "connect_timeout": f"{probe.timeout_seconds}s",
+        "connect_timeout": f"{max(probe.timeout_seconds, 1)}s",
+        "upstream_bind_config": {"source_address": {"address": INBOUND_SOURCE, "port_value": 0}},
         "load_assignment": {
             "cluster_name": probe.cluster,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],

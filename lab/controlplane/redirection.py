@@ -12,15 +12,22 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lab.controlplane.annotations import (
+    EXCLUDE_INBOUND_PORTS,
+    EXCLUDE_OUTBOUND_PORTS,
+    EXCLUDE_OUTBOUND_RANGES,
+    INCLUDE_INBOUND_PORTS,
+    INCLUDE_OUTBOUND_RANGES,
+)
 from lab.controlplane.bootstrap import PROXY_UID, READY_PORT, STATS_PORT
 from lab.controlplane.probes import PORT as PROBE_PORT
 from lab.controlplane.xds.names import INBOUND_PORT, INBOUND_SOURCE, OUTBOUND_PORT
 
 TABLE = "mesh_lab_redirection"
-_PREFIX = "traffic.sidecar.istio.io/"
 # 15008 is HBONE's: Istio leaves it alone in every pod.
 _PRIORITIES = {"raw": -300, "dstnat": -100}  # by number: old versions of nft know no names in this family's output
-_OWN_PORTS = (15008, PROBE_PORT, READY_PORT, STATS_PORT)
+_ANSWERED_PORTS = (PROBE_PORT, READY_PORT, STATS_PORT)
+_OWN_PORTS = (15008, *_ANSWERED_PORTS)
 
 
 @dataclass(frozen=True)
@@ -36,33 +43,30 @@ class Interception:
 
 def from_annotations(annotations: Mapping[str, str]) -> Interception:
     """Istio's annotations. Raises ValueError that names the annotation with the bad value."""
-    included, ranges = (
-        annotations.get(f"{_PREFIX}includeInboundPorts"),
-        annotations.get(f"{_PREFIX}includeOutboundIPRanges"),
-    )
+    included, ranges = annotations.get(INCLUDE_INBOUND_PORTS), annotations.get(INCLUDE_OUTBOUND_RANGES)
     return Interception(
-        None if included in (None, "*") else _ports(annotations, "includeInboundPorts"),
-        _ports(annotations, "excludeInboundPorts"),
-        _ports(annotations, "excludeOutboundPorts"),
-        None if ranges in (None, "*") else _ranges(annotations, "includeOutboundIPRanges"),
-        _ranges(annotations, "excludeOutboundIPRanges"),
+        None if included in (None, "*") else _ports(annotations, INCLUDE_INBOUND_PORTS),
+        _ports(annotations, EXCLUDE_INBOUND_PORTS),
+        _ports(annotations, EXCLUDE_OUTBOUND_PORTS),
+        None if ranges in (None, "*") else _ranges(annotations, INCLUDE_OUTBOUND_RANGES),
+        _ranges(annotations, EXCLUDE_OUTBOUND_RANGES),
     )
 
 
 def _ports(annotations: Mapping[str, str], name: str) -> tuple[int, ...]:
-    text = annotations.get(_PREFIX + name, "")
+    text = annotations.get(name, "")
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not all(part.isdigit() and 0 < int(part) < 65536 for part in parts):
-        raise ValueError(f"annotation {_PREFIX}{name}: {text!r} is not a list of ports")
+        raise ValueError(f"annotation {name}: {text!r} is not a list of ports")
     return tuple(sorted({int(part) for part in parts}))
 
 
 def _ranges(annotations: Mapping[str, str], name: str) -> tuple[str, ...]:
-    text = annotations.get(_PREFIX + name, "")
+    text = annotations.get(name, "")
     try:
         return tuple(str(ipaddress.IPv4Network(part.strip(), strict=False)) for part in text.split(",") if part.strip())
     except ValueError as error:
-        raise ValueError(f"annotation {_PREFIX}{name}: {text!r}: {error}") from None
+        raise ValueError(f"annotation {name}: {text!r}: {error}") from None
 
 
 def ruleset(interception: Interception) -> str:
@@ -82,6 +86,8 @@ def ruleset(interception: Interception) -> str:
         f'oifname "lo" meta skuid != {PROXY_UID} return',
         f"{proxy} return",
         "ip daddr 127.0.0.1 return",
+        # Led to Envoy, its own listeners on these ports would take what is for those of another pod.
+        f"tcp dport {_set(_ANSWERED_PORTS)} return",
     ]
     if interception.exclude_outbound:
         outbound.append(f"tcp dport {_set(interception.exclude_outbound)} return")

@@ -1,8 +1,7 @@
 """Where the mesh's root lives: a Secret that survives istiod, and a ConfigMap in each namespace that pods mount.
 
 The Secret has Istio's form (`ca-cert.pem`, `ca-key.pem`, `root-cert.pem`), so a root can be brought along, and replaced
-by editing it: `root-cert.pem` may hold several. The ConfigMap also tells a proxy where its token is: Envoy follows a
-secret in a file through a file.
+by editing it: `root-cert.pem` may hold several.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import base64
 import logging
 from typing import Protocol
 
-from lab.controlplane.bootstrap import TOKEN_SOURCE, TOKEN_SOURCE_KEY
 from lab.controlplane.ca import Authority
 from lab.controlplane.kubeclient import CONFIG_MAPS, SECRETS, ApiError, Kind, Object, Unreachable
 from lab.controlplane.signals import Signal
@@ -179,7 +177,7 @@ class RootPublisher:
                 self._enqueue(namespace)
 
     async def _publish(self, namespace: str) -> None:
-        data = {ROOT_KEY: self._trust.authority.roots.decode(), TOKEN_SOURCE_KEY: TOKEN_SOURCE}
+        data = {ROOT_KEY: self._trust.authority.roots.decode()}
         if namespace not in self._namespaces or self._published.get(namespace) == data:
             return
         try:

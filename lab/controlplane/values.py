@@ -11,10 +11,9 @@ from typing import Any
 import msgspec
 import yaml
 
+from lab.controlplane.annotations import LOG_LEVEL, NATIVE_SIDECAR, PROXY_IMAGE, REWRITE_PROBES, boolean
 from lab.controlplane.bootstrap import StatsMatcher
 from lab.controlplane.kubernetes import PROXY_CONFIG_ANNOTATION, STATISTICS_ANNOTATIONS
-
-_NATIVE = "sidecar.istio.io/nativeSidecar"
 
 
 class Resources(msgspec.Struct, frozen=True):
@@ -32,7 +31,7 @@ class Values(msgspec.Struct, frozen=True, rename="camel"):
     concurrency: int = 1
     log_level: str = "warning"
     hold_application_until_proxy_starts: bool = False
-    native_sidecars: bool = False
+    native_sidecars: bool = True
     rewrite_app_http_probe: bool = msgspec.field(default=True, name="rewriteAppHTTPProbe")
     termination_drain_seconds: int = 5
     resources: Resources = msgspec.field(default_factory=Resources)
@@ -61,6 +60,10 @@ class _PodConfig(msgspec.Struct, frozen=True, rename="camel"):
     proxy_stats_matcher: _ProxyStatsMatcher = _ProxyStatsMatcher()
 
 
+PROXY_CONFIG_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(_PodConfig))
+"""Those fields of `proxy.istio.io/config` that have an effect."""
+
+
 def for_pod(values: Values, annotations: Mapping[str, str]) -> tuple[Values, StatsMatcher]:
     """The values as a pod's annotations change them, and the statistics it asks for beside those that all proxies keep.
 
@@ -70,21 +73,18 @@ def for_pod(values: Values, annotations: Mapping[str, str]) -> tuple[Values, Sta
         config = msgspec.convert(yaml.safe_load(annotations.get(PROXY_CONFIG_ANNOTATION, "")) or {}, _PodConfig)
     except (msgspec.ValidationError, yaml.YAMLError) as error:
         raise ValueError(f"annotation {PROXY_CONFIG_ANNOTATION}: {error}") from None
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {
+        "rewrite_app_http_probe": boolean(annotations, REWRITE_PROBES, values.rewrite_app_http_probe),
+        "native_sidecars": boolean(annotations, NATIVE_SIDECAR, values.native_sidecars),
+        "image": annotations.get(PROXY_IMAGE, values.image),
+        "log_level": annotations.get(LOG_LEVEL, values.log_level),
+    }
     if config.concurrency is not None:
         changes["concurrency"] = config.concurrency
     if config.hold_application_until_proxy_starts is not None:
         changes["hold_application_until_proxy_starts"] = config.hold_application_until_proxy_starts
     if config.termination_drain_duration:
         changes["termination_drain_seconds"] = _whole_seconds(config.termination_drain_duration)
-    if "sidecar.istio.io/proxyImage" in annotations:
-        changes["image"] = annotations["sidecar.istio.io/proxyImage"]
-    if "sidecar.istio.io/logLevel" in annotations:
-        changes["log_level"] = annotations["sidecar.istio.io/logLevel"]
-    if "sidecar.istio.io/rewriteAppHTTPProbers" in annotations:
-        changes["rewrite_app_http_probe"] = annotations["sidecar.istio.io/rewriteAppHTTPProbers"].lower() == "true"
-    if _NATIVE in annotations:
-        changes["native_sidecars"] = annotations[_NATIVE].lower() == "true"
     return msgspec.structs.replace(values, **changes), _statistics(config.proxy_stats_matcher, annotations)
 
 

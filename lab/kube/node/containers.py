@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -108,17 +108,23 @@ class ContainerRunner:
             self._say(NORMAL, "Killing", f"Container {self.name} definition changed, will be restarted")
             self._in_background(self._terminate(self.process, grace))
 
-    async def stop(self, grace: float, reason: str = "") -> None:
-        """End it and do not start it again: hook, SIGTERM, and SIGKILL after `grace` seconds."""
+    async def stop(self, grace: float, reason: str = "", after: Collection[asyncio.Task[None]] = ()) -> None:
+        """End it and do not start it again: hook, SIGTERM, and SIGKILL after `grace` seconds.
+
+        The hook runs at once, the signals wait for `after` within these seconds.
+        """
         first = not self._stopping.is_set()
         self._grace = grace
         self._stopping.set()
         self._wake.set()
         if self.process is None:
             return
-        if first:
-            self._say(NORMAL, "Killing", reason or f"Stopping container {self.name}")
-        await self._terminate(self.process, grace)
+        if not first:  # its hook is not to run twice
+            self.hasten(grace)
+            await self.process.wait()
+            return
+        self._say(NORMAL, "Killing", reason or f"Stopping container {self.name}")
+        await self._terminate(self.process, grace, after)
 
     def hasten(self, grace: float) -> None:
         """Kill it in `grace` seconds although it was promised more."""
@@ -265,7 +271,7 @@ class ContainerRunner:
 
     # Its end.
 
-    async def _terminate(self, process: Process, grace: float) -> None:
+    async def _terminate(self, process: Process, grace: float, after: Collection[asyncio.Task[None]] = ()) -> None:
         """Hook, signal, and after the grace period the signal that cannot be ignored. Returns when it has ended."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
@@ -278,6 +284,9 @@ class ContainerRunner:
                     self._say(WARNING, "FailedPreStopHook", f"PreStopHook failed: {result.message}")
             except TimeoutError:
                 self._say(WARNING, "FailedPreStopHook", f"PreStopHook did not end within {grace:g}s")
+            deadline = max(deadline, loop.time() + _EXTRA_GRACE)
+        if after and grace > 0:
+            await asyncio.wait(after, timeout=max(deadline - loop.time(), 0.0))
             deadline = max(deadline, loop.time() + _EXTRA_GRACE)
         with contextlib.suppress(RuntimeFailure):
             if grace > 0:

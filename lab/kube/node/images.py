@@ -99,8 +99,10 @@ def search_path() -> str:
 def tools() -> dict[str, str]:
     """The scripts that each container finds in TOOLS, by name."""
     python = shlex.quote(sys.executable)
+    agent = str(Path(package_root()) / "lab/apps/pilot_agent.py")
     return {
         "mesh-lab-app": f'#!/bin/sh\nexec {python} -m lab.apps "$@"\n',
+        "pilot-agent": f'#!/bin/sh\nexec {python} -I -S {shlex.quote(agent)} "$@"\n',
         "envoy": f'#!/bin/sh\nexec {shlex.quote(_envoy())} "$@"\n',
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -228,8 +229,7 @@ class PodWorker:
             self._status.changed()
             if running:
                 await asyncio.wait(running)
-            for runner in reversed(sidecars):
-                await runner.stop(float(self._pod.spec.termination_grace_period_seconds))
+            await _stop_in_turn(sidecars, float(self._pod.spec.termination_grace_period_seconds))
 
     @property
     def _ending_or_closing(self) -> bool:
@@ -306,8 +306,7 @@ class PodWorker:
             facts.ready = isinstance(facts.state, known.Terminated) and facts.state.code == 0
             self._status.changed()
             if not facts.ready:
-                for sidecar in reversed(sidecars):
-                    await sidecar.stop(float(self._pod.spec.termination_grace_period_seconds))
+                await _stop_in_turn(sidecars, float(self._pod.spec.termination_grace_period_seconds))
                 return None
         return sidecars
 
@@ -319,18 +318,11 @@ class PodWorker:
         return runner
 
     async def _stop_containers(self) -> None:
-        """End the containers together, then the sidecars, the last first."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._grace
-        sidecars = [c.name for c in self._pod.spec.init_containers if c.is_sidecar]
-        async with asyncio.TaskGroup() as group:
-            for name, runner in self.runners.items():
-                if name not in sidecars:
-                    group.create_task(runner.stop(self._grace))
-        for name in reversed(sidecars):
-            if name in self.runners:
-                left = min(self._grace, max(deadline - loop.time(), 0.0))
-                await self.runners[name].stop(left if self._grace == 0 else max(left, 1.0))
+        """End the containers together, and the sidecars after them."""
+        names = [c.name for c in self._pod.spec.init_containers if c.is_sidecar]
+        sidecars = [self.runners[name] for name in names if name in self.runners]
+        others = [runner for name, runner in self.runners.items() if name not in names]
+        await _stop_in_turn(sidecars, self._grace, others)
 
     async def _tear_down(self) -> None:
         self.facts.sandboxed = False
@@ -371,6 +363,19 @@ class PodWorker:
             for task in tasks:
                 task.cancel()
         return not self._ending_or_closing
+
+
+async def _stop_in_turn(
+    sidecars: Sequence[ContainerRunner], grace: float, others: Sequence[ContainerRunner] = ()
+) -> None:
+    """End the others, then the sidecars, the last first. All hooks run at once, as the kubelet runs them.
+
+    https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#termination-with-sidecars
+    """
+    async with asyncio.TaskGroup() as group:
+        ending = [group.create_task(runner.stop(grace)) for runner in others]
+        for sidecar in reversed(sidecars):
+            ending.append(group.create_task(sidecar.stop(grace, after=tuple(ending))))
 
 
 def _containers(pod: Pod) -> tuple[Container, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.controlplane import probes
-from lab.controlplane.bootstrap import TOKEN_SOURCE, ProxySettings, StatsMatcher, arguments, config
+from lab.controlplane.bootstrap import ProxySettings, StatsMatcher, arguments, config
 from lab.controlplane.ca import Authority
 from lab.controlplane.proxy import ProxyKind
 from tests.unit.controlplane.mesh import ENVOY
@@ -20,11 +20,12 @@ APPLICATION = {
     "readinessProbe": {"httpGet": {"path": "/health?deep=1", "port": "web"}, "timeoutSeconds": 3},
     "livenessProbe": {"tcpSocket": {"port": 9080}},
     "startupProbe": {"grpc": {"port": 9081, "service": "greeter"}},
+    "lifecycle": {"preStop": {"httpGet": {"path": "/leave", "port": 9080}}},
 }
 
 
 def in_directory(text: str, directory: Path) -> str:
-    return text.replace("/var/run/secrets", str(directory))
+    return text.replace("/var/run/secrets", str(directory)).replace("$(INSTANCE_IP)", "127.0.0.1")
 
 
 MORE = StatsMatcher(("a",), ("b",), ("c.*",))
@@ -35,7 +36,6 @@ MORE = StatsMatcher(("a",), ("b",), ("c.*",))
 def test_envoy_takes_it_without_a_word_of_warning(tmp_path: Path, kind: str, stats: StatsMatcher) -> None:
     for part, name, content in (
         ("tokens", "istio-token", "token"),
-        ("istio", "istio-token.json", in_directory(TOKEN_SOURCE, tmp_path)),
         ("istio", "root-cert.pem", Authority.create("x").roots.decode()),
     ):
         (tmp_path / part).mkdir(exist_ok=True)
@@ -74,12 +74,18 @@ def test_kubernetes_replaces_each_variable_and_nothing_else() -> None:
     assert "$$" not in text
 
 
-def test_only_one_path_of_the_administration_interface_leads_outside() -> None:
+def test_no_more_of_the_administration_interface_leads_outside_than_three_questions() -> None:
     listeners = config(ProxySettings("sidecar"))["static_resources"]["listeners"]
-    paths = {
-        route["match"].get("path")
+    routes = [
+        route
         for listener in listeners
         for host in listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
         for route in host["routes"]
+        if "envoy.filters.http.rbac" not in route.get("typed_per_filter_config", {})
+    ]
+    paths = {(route["match"]["path"], route["route"]["prefix_rewrite"]) for route in routes}
+    assert paths == {
+        ("/healthz/ready", "/ready"),
+        ("/metrics", "/stats/prometheus"),
+        ("/stats/prometheus", "/stats/prometheus"),
     }
-    assert paths == {"/healthz/ready", "/stats/prometheus"}

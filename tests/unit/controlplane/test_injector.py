@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lab.controlplane.annotations import HEEDED_ANNOTATIONS
 from lab.controlplane.injector import INIT, PROXY, Place, inject, patch, wanted
 from lab.controlplane.values import Values, parse_values
 
@@ -31,7 +32,7 @@ def named(containers: list[Object], name: str) -> Object:
 
 
 def proxy_of(injected: Object) -> Object:
-    return named(injected["spec"]["containers"], PROXY)
+    return named([*injected["spec"].get("initContainers", ()), *injected["spec"]["containers"]], PROXY)
 
 
 def bootstrap_of(container: Object) -> Object:
@@ -61,6 +62,7 @@ def applied(document: Object, operations: list[Object]) -> Object:
         ({"labels": {"sidecar.istio.io/inject": "true"}}, True),
         ({"labels": {"sidecar.istio.io/inject": "false"}}, False),
         ({"annotations": {"sidecar.istio.io/inject": "false"}}, False),
+        ({"annotations": {"sidecar.istio.io/inject": "yes"}}, True),
         (
             {"labels": {"sidecar.istio.io/inject": "true"}, "annotations": {"sidecar.istio.io/inject": "false"}},
             True,
@@ -101,13 +103,105 @@ def test_a_sidecar_is_envoy_itself_with_all_it_needs() -> None:
     assert token["audience"] == "istio-ca"
 
 
-def test_the_redirection_is_loaded_before_anything_else_runs() -> None:
-    given = pod()
-    given["spec"]["initContainers"] = [{"name": "migrate", "image": "x"}]
+@pytest.mark.parametrize(
+    ("native", "order"), [("true", [INIT, PROXY, "migrate", "cache"]), ("false", ["migrate", "cache", INIT])]
+)
+def test_what_other_init_containers_send_finds_a_proxy_or_no_redirection(native: str, order: list[str]) -> None:
+    given = pod({"sidecar.istio.io/nativeSidecar": native})
+    given["spec"]["initContainers"] = [{"name": "migrate"}, {"name": "cache", "restartPolicy": "Always"}]
     initial = inject(given, Place())["spec"]["initContainers"]
-    assert [container["name"] for container in initial] == [INIT, "migrate"]
-    assert initial[0]["securityContext"]["capabilities"]["add"] == ["NET_ADMIN", "NET_RAW"]
-    assert "redirect to :15001" in initial[0]["args"][0]
+    assert [container["name"] for container in initial] == order
+    redirecting = named(initial, INIT)
+    assert redirecting["securityContext"]["capabilities"]["add"] == ["NET_ADMIN", "NET_RAW"]
+    assert "redirect to :15001" in redirecting["args"][0]
+
+
+def test_probes_of_an_applications_own_sidecar_are_answered_by_the_proxy_once_it_can() -> None:
+    probe: Object = {"httpGet": {"path": "/health", "port": 8383}}
+    cache = {"name": "cache", "restartPolicy": "Always", "startupProbe": probe, "readinessProbe": probe}
+
+    def asked_at(native: str) -> list[int]:
+        given = pod({"sidecar.istio.io/nativeSidecar": native})
+        given["spec"]["initContainers"] = [cache]
+        injected = inject(given, Place())
+        changed = named(injected["spec"]["initContainers"], "cache")
+        return [changed[field]["httpGet"]["port"] for field in ("startupProbe", "readinessProbe")]
+
+    assert asked_at("true") == [15020, 15020]
+    assert asked_at("false") == [8383, 15020], "an ordinary proxy starts after it has started"
+
+
+def test_an_applications_metrics_are_read_through_the_proxy() -> None:
+    own = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics"}
+    injected = inject(pod(own), Place())
+    annotations = injected["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == "15020"
+    assert annotations["prometheus.io/path"] == "/stats/prometheus"
+    clusters = bootstrap_of(proxy_of(injected))["static_resources"]["clusters"]
+    assert "application-metrics|8080" in {cluster["name"] for cluster in clusters}
+    assert "sidecar.istio.io/status" in annotations
+    left = inject(pod({**own, "prometheus.istio.io/merge-metrics": "false"}), Place())
+    assert left["metadata"]["annotations"]["prometheus.io/port"] == "8080"
+
+
+CHOICES = {
+    "sidecar.istio.io/inject": "false",
+    "inject.istio.io/templates": "gateway",
+    "proxy.istio.io/config": "concurrency: 7",
+    "sidecar.istio.io/proxyImage": "other",
+    "sidecar.istio.io/logLevel": "trace",
+    "sidecar.istio.io/rewriteAppHTTPProbers": "false",
+    "sidecar.istio.io/nativeSidecar": "false",
+    "prometheus.istio.io/merge-metrics": "false",
+    "prometheus.istio.io/scrape-targets": "8080",
+    "sidecar.istio.io/statsInclusionPrefixes": "a",
+    "sidecar.istio.io/statsInclusionSuffixes": "a",
+    "sidecar.istio.io/statsInclusionRegexps": "a",
+    "traffic.sidecar.istio.io/includeInboundPorts": "1",
+    "traffic.sidecar.istio.io/excludeInboundPorts": "1",
+    "traffic.sidecar.istio.io/excludeOutboundPorts": "1",
+    "traffic.sidecar.istio.io/includeOutboundIPRanges": "10.0.0.0/8",
+    "traffic.sidecar.istio.io/excludeOutboundIPRanges": "10.0.0.0/8",
+}
+
+
+@pytest.mark.parametrize("name", sorted(HEEDED_ANNOTATIONS))
+def test_each_annotation_that_is_said_to_be_heeded_changes_something(name: str) -> None:
+    given = pod({name: CHOICES[name]}, readinessProbe={"httpGet": {"path": "/health", "port": 9080}})
+    without = pod({}, readinessProbe={"httpGet": {"path": "/health", "port": 9080}})
+    if not wanted(given, "default"):
+        return
+    changed, usual = inject(given, Place()), inject(without, Place())
+    changed["metadata"]["annotations"].pop(name, None)
+    assert changed != usual
+
+
+def test_hooks_that_ask_the_application_go_through_the_proxy() -> None:
+    lifecycle = {
+        "preStop": {"httpGet": {"path": "/leave", "port": 9080, "httpHeaders": [{"name": "a", "value": "b"}]}},
+        "postStart": {"exec": {"command": ["true"]}},
+    }
+    injected = inject(pod(lifecycle=lifecycle), Place())
+    asked = named(injected["spec"]["containers"], "reviews")["lifecycle"]
+    headers = [{"name": "a", "value": "b"}]
+    path = "/app-lifecycle/reviews/prestopz"
+    assert asked["preStop"] == {"httpGet": {"path": path, "port": 15020, "scheme": "HTTP", "httpHeaders": headers}}
+    assert asked["postStart"] == lifecycle["postStart"]
+    clusters = bootstrap_of(proxy_of(injected))["static_resources"]["clusters"]
+    assert "probe|app-lifecycle|reviews|prestopz" in {cluster["name"] for cluster in clusters}
+
+
+@pytest.mark.parametrize("where", ["containers", "initContainers"])
+@pytest.mark.parametrize("native", ["true", "false"])
+def test_what_the_author_wrote_for_the_proxys_container_goes_first(where: str, native: str) -> None:
+    given = pod({"sidecar.istio.io/nativeSidecar": native})
+    own = {"name": PROXY, "image": "auto", "resources": {"limits": {"cpu": "1"}}, "restartPolicy": "Always"}
+    given["spec"].setdefault(where, []).append(own)
+    spec = inject(given, Place())["spec"]
+    (proxy,) = [c for c in [*spec["initContainers"], *spec["containers"]] if c["name"] == PROXY]
+    assert proxy["resources"] == {"limits": {"cpu": "1"}}
+    assert proxy["image"] == Values().image
+    assert ("restartPolicy" in proxy) is (proxy in spec["initContainers"]) is (native == "true")
 
 
 def test_labels_say_what_the_pod_is_in_the_mesh() -> None:
@@ -116,7 +210,7 @@ def test_labels_say_what_the_pod_is_in_the_mesh() -> None:
     assert meta["labels"]["service.istio.io/canonical-revision"] == "v1"
     assert meta["labels"]["security.istio.io/tlsMode"] == "istio"
     status = json.loads(meta["annotations"]["sidecar.istio.io/status"])
-    assert (status["initContainers"], status["containers"]) == ([INIT], [PROXY])
+    assert (status["initContainers"], status["containers"]) == ([INIT, PROXY], [])
     unlabelled = pod()
     del unlabelled["metadata"]["labels"]["app"], unlabelled["metadata"]["labels"]["version"]
     labels = inject(unlabelled, Place())["metadata"]["labels"]
@@ -176,9 +270,12 @@ def test_annotations_choose_for_their_pod() -> None:
     terminationDrainDuration: 9s
     proxyStatsMatcher: {inclusionRegexps: [".*upstream_cx.*"]}
     """
-    containers = inject(pod({"proxy.istio.io/config": text, "sidecar.istio.io/logLevel": "debug"}), Place())["spec"][
-        "containers"
-    ]
+    annotations = {
+        "proxy.istio.io/config": text,
+        "sidecar.istio.io/logLevel": "debug",
+        "sidecar.istio.io/nativeSidecar": "false",
+    }
+    containers = inject(pod(annotations), Place())["spec"]["containers"]
     assert [container["name"] for container in containers] == [PROXY, "reviews"]
     arguments = containers[0]["args"]
     assert arguments[arguments.index("--concurrency") + 1] == "3"
@@ -189,12 +286,18 @@ def test_annotations_choose_for_their_pod() -> None:
     assert {"safe_regex": {"regex": ".*upstream_cx.*"}} in patterns
 
 
-def test_a_native_sidecar_runs_among_the_init_containers() -> None:
-    spec = inject(pod({"sidecar.istio.io/nativeSidecar": "true"}), Place())["spec"]
+def test_the_proxy_is_a_native_sidecar_unless_told_otherwise() -> None:
+    spec = inject(pod({"proxy.istio.io/config": "holdApplicationUntilProxyStarts: true"}), Place())["spec"]
     assert [container["name"] for container in spec["initContainers"]] == [INIT, PROXY]
-    assert spec["initContainers"][1]["restartPolicy"] == "Always"
-    assert spec["initContainers"][1]["startupProbe"]["httpGet"] == {"path": "/healthz/ready", "port": 15021}
+    proxy = spec["initContainers"][1]
+    assert proxy["restartPolicy"] == "Always"
+    assert proxy["startupProbe"]["httpGet"] == {"path": "/healthz/ready", "port": 15021}
+    assert "postStart" not in proxy["lifecycle"], "what it would wait for, the startup probe has"
     assert [container["name"] for container in spec["containers"]] == ["reviews"]
+    ordinary = inject(pod({"sidecar.istio.io/nativeSidecar": "false"}), Place())
+    assert [container["name"] for container in ordinary["spec"]["containers"]] == ["reviews", PROXY]
+    status = json.loads(ordinary["metadata"]["annotations"]["sidecar.istio.io/status"])
+    assert (status["initContainers"], status["containers"]) == ([INIT], [PROXY])
 
 
 @pytest.mark.parametrize(
@@ -204,6 +307,9 @@ def test_a_native_sidecar_runs_among_the_init_containers() -> None:
         ("proxy.istio.io/config", "terminationDrainDuration: soon", "terminationDrainDuration"),
         ("proxy.istio.io/config", "{", "proxy.istio.io/config"),
         ("traffic.sidecar.istio.io/excludeInboundPorts", "http", "excludeInboundPorts"),
+        ("sidecar.istio.io/nativeSidecar", "maybe", "nativeSidecar: 'maybe' is neither true nor false"),
+        ("sidecar.istio.io/rewriteAppHTTPProbers", "", "rewriteAppHTTPProbers"),
+        ("prometheus.io/port", "web", "prometheus.io/port"),
         ("traffic.sidecar.istio.io/excludeOutboundIPRanges", "10.0.0.0/64", "excludeOutboundIPRanges"),
     ],
 )

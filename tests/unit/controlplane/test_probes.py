@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,8 +14,10 @@ import pytest
 from aiohttp import web
 
 from lab.controlplane import probes
+from lab.controlplane.bootstrap import ProxySettings
 from lab.controlplane.serving import serve_http
-from tests.unit.controlplane.mesh import ENVOY, eventually
+from tests.unit.controlplane.alone import POD_IP, alone
+from tests.unit.controlplane.mesh import eventually
 
 
 def container(**fields: Any) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def test_exec_and_what_is_not_for_the_pod_itself_stay() -> None:
         readinessProbe={"exec": {"command": ["true"]}},
         livenessProbe={"httpGet": {"port": 80, "host": "example.com"}},
         startupProbe={"tcpSocket": {"port": "no-such-name"}},
+        lifecycle={"preStop": {"tcpSocket": {"port": 80}}, "postStart": {"sleep": {"seconds": 1}}},
     )
     assert probes.rewrite(given) == (given, [])
 
@@ -47,28 +48,8 @@ def test_the_probes_own_headers_and_times_stay() -> None:
 async def answering(directory: Path, declared: dict[str, Any]) -> AsyncIterator[str]:
     """An Envoy that answers the probes of a container; gives the address of its 15020."""
     _, answered = probes.rewrite({"name": "app", **declared})
-    listener = probes.listener(answered)
-    listener["address"]["socket_address"].update(address="127.0.0.1", port_value=0)
-    admin = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}}
-    resources = {"listeners": [listener], "clusters": probes.clusters(answered)}
-    text = json.dumps({"admin": admin, "static_resources": resources})
-    address = directory / "admin"
-    process = subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
-        [ENVOY, "--config-yaml", text, "--disable-hot-restart", "--admin-address-path", str(address)]
-    )
-    try:
-
-        async def started() -> bool:
-            return address.exists() and bool(address.read_text())
-
-        await eventually(started)
-        listing = f"http://{address.read_text()}/listeners?format=json"
-        async with aiohttp.ClientSession() as session, session.get(listing) as response:
-            (status,) = (await response.json(content_type=None))["listener_statuses"]
-        yield f"http://127.0.0.1:{status['local_address']['socket_address']['port_value']}"
-    finally:
-        process.kill()
-        process.wait()
+    async with alone(directory, ProxySettings("sidecar", probes=tuple(answered))) as (port, _):
+        yield f"http://127.0.0.1:{port}"
 
 
 async def status_of(url: str) -> int:
@@ -83,18 +64,20 @@ async def test_an_http_probe_gets_the_applications_answer(tmp_path: Path, code: 
 
     app = web.Application()
     app.router.add_get("/health", health)
-    runner = await serve_http(app, "127.0.0.1", 0)
-    declared = {"readinessProbe": {"httpGet": {"path": "/health?deep=1", "port": runner.addresses[0][1]}}}
+    runner = await serve_http(app, POD_IP, 0)
+    asked = {"httpGet": {"path": "/health?deep=1", "port": runner.addresses[0][1]}}
+    declared = {"readinessProbe": asked, "lifecycle": {"preStop": asked}}
     try:
         async with answering(tmp_path, declared) as url:
             assert await status_of(f"{url}/app-health/app/readyz") == code
+            assert await status_of(f"{url}/app-lifecycle/app/prestopz") == code
             assert await status_of(f"{url}/app-health/app/livez") == 404
     finally:
         await runner.cleanup()
 
 
 async def test_a_tcp_probe_says_whether_the_application_listens(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server((POD_IP, 0)) as listening:
         port = listening.getsockname()[1]
         async with answering(tmp_path, {"readinessProbe": {"tcpSocket": {"port": port}}}) as url:
 

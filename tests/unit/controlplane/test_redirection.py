@@ -28,6 +28,12 @@ def test_annotations_leave_ports_and_ranges_out() -> None:
     assert "ip daddr { 10.1.0.0/16, 10.2.3.4/32 } return" in rules
 
 
+def test_what_is_for_another_pods_proxy_goes_past_ones_own() -> None:
+    """Envoy's listeners on these ports are on all addresses: led to it, it would answer in the other's place."""
+    outbound = ruleset(Interception()).partition("chain outbound")[2]
+    assert outbound.index("tcp dport { 15020, 15021, 15090 } return") < outbound.index("redirect to :15001")
+
+
 def test_only_included_ports_come_in() -> None:
     rules = ruleset(from_annotations({f"{PREFIX}includeInboundPorts": "80"}))
     assert "tcp dport { 80 } redirect to :15006" in rules

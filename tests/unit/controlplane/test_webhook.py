@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.controlplane.injector import PROXY, Place
+from lab.controlplane.injector import INIT, PROXY, Place
 from lab.controlplane.webhook import ReviewError, review
 
 
@@ -26,8 +26,8 @@ def test_a_pod_is_patched() -> None:
     response = answer.review["response"]
     assert (response["uid"], response["allowed"], response["patchType"]) == ("u1", True, "JSONPatch")
     operations = json.loads(base64.b64decode(response["patch"]))
-    containers = next(operation["value"] for operation in operations if operation["path"] == "/spec/containers")
-    assert [container["name"] for container in containers] == ["app", PROXY]
+    containers = next(operation["value"] for operation in operations if operation["path"] == "/spec/initContainers")
+    assert [container["name"] for container in containers] == [INIT, PROXY]
 
 
 def test_a_pod_that_wants_none_is_let_through() -> None:

@@ -354,6 +354,24 @@ def test_termination_runs_the_hook_then_asks_then_kills(node: Node) -> None:
     assert status_of(node.delete(name="deaf", grace=1))["state"]["terminated"]["exitCode"] == 137
 
 
+def test_a_sidecars_hook_runs_at_once_and_its_signal_waits_for_the_others(node: Node) -> None:
+    """Istio's native sidecar drains in its hook, while the application is still there to serve what comes."""
+    mount = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    leave = "until [ -e /v/hook ]; do sleep 0.02; done; sleep 0.2; touch /v/main; exit 0"
+    main = container("main", "sh", "-c", f"trap '{leave}' TERM; while :; do sleep 0.02; done", **mount)
+    hook = {"preStop": {"exec": {"command": ["sh", "-c", "echo >> /v/hook"]}}}
+    last = "wc -l < /v/hook > /dev/termination-log; [ -e /v/main ]; exit $?"
+    script = f"trap '{last}' TERM; while :; do sleep 0.02; done"
+    side = container("side", "sh", "-c", script, restartPolicy="Always", lifecycle=hook, **mount)
+    obj = pod_object("served", main)
+    obj["spec"] |= {"initContainers": [side], "volumes": [{"name": "v", "emptyDir": {}}]}
+    node.run(obj, ready)
+    deleted = node.delete(name="served", grace=15)
+    assert status_of(deleted, "main")["state"]["terminated"]["exitCode"] == 0
+    ended = status_of(deleted, "side")["state"]["terminated"]
+    assert (ended["exitCode"], ended["message"]) == (0, "1\n"), "after the application, and the hook ran once"
+
+
 def test_a_post_start_hook_runs_in_the_container(node: Node, pod: Callable[..., Object]) -> None:
     hook = {"postStart": {"exec": {"command": ["touch", "/tmp/hooked"]}}}
     pod(pod_object("hooked", container("main", "sh", "-c", IDLE, lifecycle=hook)))
