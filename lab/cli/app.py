@@ -173,8 +173,8 @@ def wait(
         list[Path] | None, typer.Option("-f", "--filename", metavar="FILE", help="Wait for all that FILE holds.")
     ] = None,
     namespace: Annotated[
-        str, typer.Option("-n", "--namespace", metavar="NAME", help="Where the resources are.")
-    ] = "default",
+        str, typer.Option("-n", "--namespace", metavar="NAME", help="Where the resources are; else default.")
+    ] = "",
     condition: Annotated[
         str, typer.Option("--for", metavar="CONDITION", help="live, or delete: gone from every proxy.")
     ] = "live",

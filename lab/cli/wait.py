@@ -35,7 +35,7 @@ class Wanted:
 
     def reference(self, version: str = "") -> Reference:
         """As the control plane is asked for it."""
-        path = f"/apis/{self.kind.version}/namespaces/{self.namespace}/{self.kind.plural}/{self.name}"
+        path = self.kind.path(self.namespace, self.name)
         return Reference(self.kind.name, self.namespace, self.name, version, self.kind.group, path)
 
     def __str__(self) -> str:
@@ -82,6 +82,8 @@ def wait(
 
 def _refuse_without_effect(wanted: Wanted, status: MeshStatus) -> None:
     """Raises `LabError` for what the lab's own control plane would never look at."""
+    if not isinstance(status, OwnStatus) and not wanted.kind.group:
+        raise LabError(f"{wanted}: Istio does not tell which proxies have its settings")
     if isinstance(status, OwnStatus) and not wanted.kind.acted_on:
         known = ", ".join(kind.name for kind in KINDS if kind.acted_on)
         raise LabError(
@@ -117,7 +119,9 @@ def _parse(text: str, namespace: str) -> Wanted:
             hint=f"These are: {_NAMES}. For others there is `kubectl wait`.",
             exit_code=2,
         )
-    return Wanted(kind, namespace, name)
+    if kind.only and name != kind.only:
+        raise LabError(f"{text!r}: the mesh reads only {word}/{kind.only}", exit_code=2)
+    return Wanted(kind, namespace or kind.namespace, name)
 
 
 def _in_file(file: Path, namespace: str, skipped: list[str]) -> list[Wanted]:
@@ -163,7 +167,9 @@ def _wanted(document: Any, namespace: str) -> Wanted | None:
         return None
     kind = of(str(document.get("apiVersion", "")), str(document.get("kind")))
     metadata = document["metadata"]
-    return kind and Wanted(kind, str(metadata.get("namespace") or namespace), str(metadata.get("name")))
+    if kind is None or (kind.only and metadata.get("name") != kind.only):
+        return None
+    return Wanted(kind, str(metadata.get("namespace") or namespace or kind.namespace), str(metadata.get("name")))
 
 
 def _described(document: Any) -> str:

@@ -9,7 +9,17 @@ from typing import Any
 
 from lab.controlplane.findings import Finding, Severity
 from lab.controlplane.kubernetes import ObjectKey, Origin, Pod, Service
+from lab.controlplane.metadata import metadata_is_understood
 from lab.controlplane.model.virtualservice import Destination
+from lab.controlplane.placement import (
+    namespaces_are_injected,
+    namespaces_have_one_sidecar,
+    pods_have_their_proxy,
+    port_names_tell_the_protocol,
+    selectors_match_workloads,
+    services_agree_on_ports,
+)
+from lab.controlplane.reachability import unreachable_rules
 from lab.controlplane.snapshot import Config, Snapshot
 from lab.controlplane.validation import validate
 from lab.controlplane.xds import hosts
@@ -27,6 +37,8 @@ def analyse(snapshot: Snapshot) -> tuple[Finding, ...]:
     index = _Index(snapshot)
     for check in _CHECKS:
         found += check(index)
+    for plain in _PLAIN_CHECKS:
+        found += plain(snapshot)
     return tuple(sorted(found, key=lambda finding: finding.origin.key))
 
 
@@ -180,17 +192,6 @@ def _mesh_hosts_are_routed_once(index: _Index) -> Iterator[Finding]:
             yield _finding("error", "IST0109", text, "spec.hosts", config.origin)
 
 
-def _rules_are_reached(index: _Index) -> Iterator[Finding]:
-    for config in index.snapshot.virtual_services.values():
-        catch_all: int | None = None
-        for number, rule in enumerate(config.spec.http):
-            if catch_all is not None:
-                text = f"VirtualService rule #{number} not used (only the last rule can have no matches)."
-                yield _finding("warning", "IST0130", text, f"spec.http[{number}]", config.origin)
-            elif not rule.match:
-                catch_all = number
-
-
 def _policies_have_hosts(index: _Index) -> Iterator[Finding]:
     for config in index.snapshot.destination_rules.values():
         covered = index.services_of(index.resolve(config.spec.host, config))
@@ -288,9 +289,20 @@ _CHECKS: tuple[Callable[[_Index], Iterator[Finding]], ...] = (
     _routes_lead_somewhere,
     _routes_have_gateways,
     _mesh_hosts_are_routed_once,
-    _rules_are_reached,
     _policies_have_hosts,
     _gateways_have_workloads,
     _gateways_share_ports_in_peace,
     _policies_name_namespaces,
 )
+
+_PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
+    unreachable_rules,
+    namespaces_are_injected,
+    pods_have_their_proxy,
+    port_names_tell_the_protocol,
+    services_agree_on_ports,
+    selectors_match_workloads,
+    namespaces_have_one_sidecar,
+    metadata_is_understood,
+)
+"""Those that need no index."""

@@ -13,12 +13,14 @@ from lab.controlplane.identity import Authenticator
 from lab.controlplane.injector import Place
 from lab.controlplane.kubeclient import WEBHOOKS, KubeClient, Object
 from lab.controlplane.metrics import Metrics
+from lab.controlplane.notices import Notices
 from lab.controlplane.push import Generate, Pusher
 from lab.controlplane.reporting import Reporter
 from lab.controlplane.serving import BundlePublisher, ServingCertificate
 from lab.controlplane.state import ClusterState
 from lab.controlplane.tracking import Analysis, Remarks, Tracker
 from lab.controlplane.trust import RootPublisher, Trust
+from lab.controlplane.unserved import Unserved
 from lab.controlplane.values import Values, parse_values
 from lab.controlplane.watching import Follower, Gate
 
@@ -82,6 +84,7 @@ async def serve(
     remarks = Remarks(translation.analyse)
     tracker = Tracker(state, pusher, remarks)
     reporter = Reporter(api, state, pusher, tracker, remarks)
+    notices = Notices(api, state, remarks, settings.namespace)
     roots = RootPublisher(api, trust)
     bundle = BundlePublisher(api, lambda: trust.authority.roots)
     injection = Injection(settings)
@@ -116,7 +119,10 @@ async def serve(
             if started is not None:
                 started(Ports(port, hook.addresses[0][1], web.addresses[0][1]))
             # What is reported of half a world is wrong: a host that is missing may only not have been listed yet.
-            await reporter.run()
+            async with asyncio.TaskGroup() as telling:
+                telling.create_task(reporter.run())
+                telling.create_task(notices.run())
+                telling.create_task(Unserved(api).run())
         finally:
             for end in reversed(ends):
                 await end()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from lab.controlplane.kubeclient import EVENTS, ApiError, Kind, Object, Unreachable
 from lab.controlplane.state import Key, Subject
@@ -16,6 +16,11 @@ log = logging.getLogger(__name__)
 _COMPONENT = "istiod"
 _LONGEST_NAME = 230
 _LONGEST_MESSAGE = 1024
+_OF_THE_CLUSTER = "default"  # where Kubernetes keeps Events on what has no namespace
+
+Severity = Literal["Normal", "Warning"]
+Observer = Callable[[str, Object], None]
+"""Takes what happened to an object (ADDED, MODIFIED, DELETED), and the object."""
 
 
 class Api(Protocol):
@@ -35,20 +40,28 @@ class Api(Protocol):
 
 async def warn(api: Api, key: Key, subject: Subject, reason: str, message: str) -> None:
     """Make a Warning of what happened to the resource, or count it once more. A failure is logged, no more."""
-    event = _event(key, subject, reason, message[:_LONGEST_MESSAGE])
+    await _make(api, key, _event(key, subject, "Warning", reason, message[:_LONGEST_MESSAGE]), count=True)
+
+
+async def tell_once(api: Api, key: Key, subject: Subject, severity: Severity, reason: str, message: str) -> None:
+    """Make an Event of a finding that stays; one that is there already says so. A failure is logged, no more."""
+    await _make(api, key, _event(key, subject, severity, reason, message[:_LONGEST_MESSAGE]), count=False)
+
+
+async def _make(api: Api, key: Key, event: Object, *, count: bool) -> None:
     name, namespace = event["metadata"]["name"], event["metadata"]["namespace"]
     try:
         before = await api.get(EVENTS, name, namespace)
         if before is None:
             await api.create(EVENTS, event, namespace)
-        else:
+        elif count:
             again = {"count": before.get("count", 1) + 1, "lastTimestamp": event["lastTimestamp"]}
             await api.merge(EVENTS, name, again, namespace)
     except (ApiError, Unreachable) as error:
         log.warning("writing an Event for %s %s/%s: %s", *key, error)
 
 
-def _event(key: Key, subject: Subject, reason: str, message: str) -> Object:
+def _event(key: Key, subject: Subject, severity: Severity, reason: str, message: str) -> Object:
     kind, namespace, name = key
     same = "\0".join((subject.uid, reason, message))
     digest = hashlib.blake2b(same.encode(), digest_size=8).hexdigest()
@@ -56,7 +69,7 @@ def _event(key: Key, subject: Subject, reason: str, message: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{name[:_LONGEST_NAME]}.{digest}", "namespace": namespace},
+        "metadata": {"name": f"{name[:_LONGEST_NAME]}.{digest}", "namespace": namespace or _OF_THE_CLUSTER},
         "involvedObject": {
             "kind": kind,
             "namespace": namespace,
@@ -64,7 +77,7 @@ def _event(key: Key, subject: Subject, reason: str, message: str) -> Object:
             "uid": subject.uid,
             "apiVersion": subject.api_version,
         },
-        "type": "Warning",
+        "type": severity,
         "reason": reason,
         "message": message,
         "source": {"component": _COMPONENT},

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 Object = Mapping[str, Any]
@@ -23,6 +23,7 @@ STATISTICS_ANNOTATIONS = (
     "sidecar.istio.io/statsInclusionSuffixes",
     "sidecar.istio.io/statsInclusionRegexps",
 )
+PROXY_CONTAINER = "istio-proxy"
 PROXY_CONFIG_ANNOTATION = "proxy.istio.io/config"
 
 
@@ -65,6 +66,7 @@ class Service:
     selector: Mapping[str, str]
     labels: Mapping[str, str]
     export_to: tuple[str, ...]
+    annotations: Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,8 @@ class Pod:
     """A pod that has an address.
 
     `meshed` says that its sidecar speaks mutual TLS; `workload` names the Deployment, or whatever else made it;
-    `more_statistics` that its annotations ask for statistics of its proxy beside those that all keep.
+    `more_statistics` that its annotations ask for statistics of its proxy beside those that all keep; `has_proxy` that
+    it was injected. `annotations` are Istio's.
     """
 
     origin: Origin
@@ -86,6 +89,8 @@ class Pod:
     node: str
     ports: Mapping[str, int]
     more_statistics: bool = False
+    has_proxy: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> ObjectKey:
@@ -116,11 +121,21 @@ class EndpointSlice:
 
 @dataclass(frozen=True, eq=False)
 class Namespace:
-    """A namespace."""
+    """A namespace. `annotations` are Istio's."""
 
     origin: Origin
     name: str
     labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """What a Deployment says of itself, where people put what belongs on its pods. `annotations` are Istio's."""
+
+    origin: Origin
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +153,7 @@ class TlsSecret:
 def same(old: Any, new: Any) -> bool:
     """Whether two views say the same, whatever the version of the objects they were made from."""
     return type(old) is type(new) and all(
-        getattr(old, field.name) == getattr(new, field.name) for field in fields(old) if field.name != "origin"
+        getattr(old, each.name) == getattr(new, each.name) for each in fields(old) if each.name != "origin"
     )
 
 
@@ -180,6 +195,7 @@ def service(obj: Object) -> Service:
         selector=spec.get("selector") or {},
         labels=meta.get("labels") or {},
         export_to=tuple(part.strip() for part in exported.split(",") if part.strip()),
+        annotations=_istios(annotations),
     )
 
 
@@ -207,6 +223,8 @@ def pod(obj: Object) -> Pod | None:
             if port.get("name")
         },
         more_statistics=_asks_for_statistics(meta.get("annotations") or {}),
+        has_proxy=any(container.get("name") == PROXY_CONTAINER for container in containers),
+        annotations=_istios(meta.get("annotations") or {}),
     )
 
 
@@ -256,7 +274,18 @@ def _target_pod(endpoint: Object) -> str:
 def namespace(obj: Object) -> Namespace:
     """The view of a Namespace."""
     meta = obj["metadata"]
-    return Namespace(origin_of("Namespace", obj), meta["name"], meta.get("labels") or {})
+    annotations = _istios(meta.get("annotations") or {})
+    return Namespace(origin_of("Namespace", obj), meta["name"], meta.get("labels") or {}, annotations)
+
+
+def deployment(obj: Object) -> Deployment:
+    """The view of a Deployment."""
+    meta = obj["metadata"]
+    return Deployment(origin_of("Deployment", obj), meta.get("labels") or {}, _istios(meta.get("annotations") or {}))
+
+
+def _istios(annotations: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: value for name, value in annotations.items() if "istio.io/" in name}
 
 
 # A Secret's keys by meaning, the first that is there wins: kubernetes.io/tls, then Istio's generic form.

@@ -1,19 +1,34 @@
 """The mesh's settings: the key `mesh` of the ConfigMap `istio`, in Istio's own words.
 
-https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/ has many more; what is not read here is ignored.
+https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/ has many more than the lab heeds. Each setting is
+read by itself: one that is wrong leaves the others in use, and a setting without effect, or of a name that Istio does
+not know, is told.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import yaml
 
+from lab.controlplane.findings import Severity
 from lab.controlplane.model.sidecar import OutboundTrafficPolicy
 from lab.controlplane.model.units import DURATION_PATTERN
+from lab.controlplane.model.virtualservice import HTTPRetry
 
 CONFIG_MAP = "istio"
+KEY = "data.mesh"
+
+Normalization = Literal["DEFAULT", "NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]
+
+
+class PathNormalization(msgspec.Struct, frozen=True, eq=False, rename="camel", forbid_unknown_fields=True):
+    """What is done to a path before a rule looks at it."""
+
+    normalization: Normalization = "DEFAULT"
 
 
 class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
@@ -29,19 +44,140 @@ class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
     root_namespace: str = "istio-system"
     trust_domain: str = "cluster.local"
     cluster_domain: str = "cluster.local"
+    path_normalization: PathNormalization = PathNormalization()
+    default_http_retry_policy: HTTPRetry | None = None
 
 
-def parse(text: str) -> MeshConfig:
-    """The settings in the YAML of the key `mesh`. Raises ValueError that names the field."""
+class Remark(NamedTuple):
+    """What is wrong with a setting, or that it has no effect; `path` names it within the ConfigMap."""
+
+    severity: Severity
+    path: str
+    message: str
+
+
+class Parsed(NamedTuple):
+    """The settings that could be read, and what there is to say of the others."""
+
+    config: MeshConfig
+    remarks: tuple[Remark, ...]
+
+
+_FIELDS = {field.encode_name: field for field in msgspec.structs.fields(MeshConfig)}
+
+# Istio's other settings. Their names only: what they hold is not looked at.
+_OTHERS = frozenset(
+    [
+        "accessLogging",
+        "ca",
+        "caCertificates",
+        "certificates",
+        "configSources",
+        "defaultConfig",
+        "defaultDestinationRuleExportTo",
+        "defaultProviders",
+        "defaultServiceExportTo",
+        "defaultTrafficPolicy",
+        "defaultVirtualServiceExportTo",
+        "disableEnvoyListenerLog",
+        "discoverySelectors",
+        "dnsRefreshRate",
+        "enableEnvoyAccessLogService",
+        "enablePrometheusMerge",
+        "enableTracing",
+        "extensionProviders",
+        "hboneIdleTimeout",
+        "inboundClusterStatName",
+        "inboundTrafficPolicy",
+        "ingressClass",
+        "ingressControllerMode",
+        "ingressSelector",
+        "ingressService",
+        "localityLbSetting",
+        "meshMTLS",
+        "mixerCheckServer",
+        "mixerReportServer",
+        "outboundClusterStatName",
+        "protocolDetectionTimeout",
+        "proxyHttpPort",
+        "proxyInboundListenPort",
+        "proxyListenPort",
+        "serviceEntryVisibility",
+        "serviceScopeConfigs",
+        "serviceSettings",
+        "tcpKeepalive",
+        "tlsDefaults",
+        "trustDomainAliases",
+        "verifyCertificateAtClient",
+        "zoneAwareLbSetting",
+    ]
+)
+# Values that only say what is the case here anyway.
+_AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
+    "enablePrometheusMerge": (True,),
+    "enableTracing": (False,),
+    "verifyCertificateAtClient": (True,),
+    "proxyListenPort": (15001,),
+    "proxyInboundListenPort": (15006,),
+    "disableEnvoyListenerLog": (True,),
+    "localityLbSetting": ({"enabled": False},),
+    "defaultConfig": ({},),
+    "trustDomainAliases": ([],),
+    "extensionProviders": ([],),
+}
+_WHERE: Mapping[str, str] = {
+    "defaultConfig": "the ConfigMap istio-sidecar-injector, key values, or the annotation proxy.istio.io/config of a "
+    "pod have what the lab knows of it",
+}
+"""What does instead, where there is something."""
+
+# What holds for a setting that cannot be read while no good one is known, where the default would let more through.
+_CLOSED: Mapping[str, Any] = {"outbound_traffic_policy": OutboundTrafficPolicy(mode="REGISTRY_ONLY")}
+
+
+def parse(text: str, before: MeshConfig | None = None) -> Parsed:
+    """The settings in the YAML of the key `mesh`. One that cannot be read stays as it was in `before`."""
     try:
-        config = msgspec.convert(yaml.safe_load(text) or {}, MeshConfig)
-    except (msgspec.ValidationError, yaml.YAMLError) as error:
-        raise ValueError(f"ConfigMap {CONFIG_MAP!r}, key 'mesh': {error}") from None
-    if config.access_log_encoding == "JSON" and config.access_log_format and not _is_json(config.access_log_format):
-        raise ValueError(
-            f"ConfigMap {CONFIG_MAP!r}, key 'mesh': accessLogFormat must be a JSON object for the encoding JSON"
+        document = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        return Parsed(
+            before or _closed(), (Remark("error", KEY, f"not YAML, so all settings stay as they were: {error}"),)
         )
-    return config
+    if not isinstance(document, dict):
+        return Parsed(before or _closed(), (Remark("error", KEY, "not a mapping of settings"),))
+    good: dict[str, Any] = {}
+    remarks: list[Remark] = []
+    for name, value in document.items():
+        field = _FIELDS.get(name)
+        if field is None:
+            remarks += _without_effect(str(name), value)
+            continue
+        try:
+            good[field.name] = msgspec.convert(value, field.type)
+        except msgspec.ValidationError as error:
+            what, _, where = str(error).partition(" - at `$")
+            remarks.append(Remark("error", f"{KEY}.{name}{where.removesuffix('`')}", f"{what}; it stays as it was"))
+            good[field.name] = getattr(before or _closed(), field.name)
+    config = MeshConfig(**good)
+    if config.access_log_encoding == "JSON" and config.access_log_format and not _is_json(config.access_log_format):
+        remarks.append(Remark("error", f"{KEY}.accessLogFormat", "not a JSON object, which the encoding JSON wants"))
+        config = msgspec.structs.replace(config, access_log_format="")
+    return Parsed(config, tuple(remarks))
+
+
+def _closed() -> MeshConfig:
+    return MeshConfig(**_CLOSED)
+
+
+def _without_effect(name: str, value: Any) -> list[Remark]:
+    path = f"{KEY}.{name}"
+    if name in _OTHERS:
+        if value in _AS_IT_IS.get(name, ()):
+            return []
+        instead = f"; {_WHERE[name]}" if name in _WHERE else ""
+        return [Remark("warning", path, f"this setting has no effect in this lab{instead}")]
+    close = difflib.get_close_matches(name, [*_FIELDS, *_OTHERS], 1)
+    return [Remark("error", path, "Istio knows no such setting" + (f"; is it {close[0]}?" if close else ""))]
 
 
 def _is_json(text: str) -> bool:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from lab.controlplane import kubernetes, meshconfig
-from lab.controlplane.findings import Finding
+from lab.controlplane.findings import Finding, Severity
 from lab.controlplane.kubernetes import (
+    Deployment,
     EndpointSlice,
     Namespace,
     Object,
@@ -71,6 +72,7 @@ WATCHED: tuple[Watched, ...] = (
     Watched("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
     Watched("", "v1", "pods", "Pod"),
     Watched("", "v1", "namespaces", "Namespace"),
+    Watched("apps", "v1", "deployments", "Deployment"),
     Watched("", "v1", "secrets", "Secret"),
     Watched("", "v1", "configmaps", "ConfigMap"),
     *(Watched(kind.group, kind.versions[0], kind.plural, kind.name) for kind in KINDS.values()),
@@ -127,6 +129,7 @@ class Snapshot:
     pods: Table[ObjectKey, Pod]
     pods_by_ip: Table[str, Pod]
     namespaces: Table[str, Namespace]
+    deployments: Table[ObjectKey, Deployment]
     secrets: Table[ObjectKey, TlsSecret]
     configs: Table[str, Table[ObjectKey, Config[Spec]]]
     invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
@@ -171,6 +174,7 @@ class World:
     def __init__(self, *, root_namespace: str = "istio-system") -> None:
         self._root_namespace = root_namespace
         self._mesh = MeshConfig(root_namespace=root_namespace)
+        self._mesh_is_read = False
         self._views: dict[str, dict[ObjectKey, Any]] = {kind: {} for kind in _VIEWS}
         self._configs: dict[str, dict[ObjectKey, Config[Spec]]] = {kind: {} for kind in KINDS}
         self._raw: dict[tuple[str, str, str], Any] = {}
@@ -313,12 +317,12 @@ class World:
             return False
         self._raw[origin.key] = text
         self._changed.add("ConfigMap")
-        try:
-            self._mesh = meshconfig.parse(text)
-        except ValueError as error:
-            self._set_findings(origin, (Finding("error", "IST0106", str(error), "data.mesh", origin),))
-        else:
-            self._set_findings(origin, ())
+        # What is wrong from the first look on has no good version before it.
+        self._mesh, remarks = meshconfig.parse(text, self._mesh if self._mesh_is_read else None)
+        self._mesh_is_read = True
+        self._set_findings(
+            origin, tuple(Finding(r.severity, _CODES[r.severity], r.message, r.path, origin) for r in remarks)
+        )
         return True
 
     def _next(self) -> Snapshot:
@@ -341,6 +345,7 @@ class World:
             pods=pods,
             pods_by_ip=old.pods_by_ip if old and pods is old.pods else Table({pod.ip: pod for pod in pods.values()}),
             namespaces=table("Namespace", named, lambda before: before.namespaces),
+            deployments=table("Deployment", self._views["Deployment"], lambda before: before.deployments),
             secrets=table("Secret", self._views["Secret"], lambda before: before.secrets),
             configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
             invalid=table("Invalid", self._invalid, lambda before: before.invalid),
@@ -373,10 +378,14 @@ def _keep_identity(old: ServiceEndpoints, new: ServiceEndpoints) -> ServiceEndpo
     return ServiceEndpoints(kept, new.accounts)
 
 
+_CODES: Mapping[Severity, str] = {"error": "IST0106", "warning": "IST0133", "info": "IST0133"}
+"""A setting of the mesh that cannot be used, and one without effect."""
+
 _VIEWS: Mapping[str, Callable[[Object], Any]] = {
     "Service": kubernetes.service,
     "EndpointSlice": kubernetes.endpoint_slice,
     "Pod": kubernetes.pod,
     "Namespace": kubernetes.namespace,
+    "Deployment": kubernetes.deployment,
     "Secret": kubernetes.tls_secret,
 }

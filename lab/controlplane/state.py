@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from lab.controlplane.fleet import Fleet
 from lab.controlplane.kinds import FOLLOWED
 from lab.controlplane.kubeclient import Kind, Object
+from lab.controlplane.meshconfig import CONFIG_MAP
 from lab.controlplane.model import KINDS
 from lab.controlplane.signals import Signal
 from lab.controlplane.snapshot import Snapshot, World
@@ -50,6 +51,7 @@ class ClusterState:
     """
 
     def __init__(self, root_namespace: str) -> None:
+        self.settings_key: Key = ("ConfigMap", root_namespace, CONFIG_MAP)
         self._world = World(root_namespace=root_namespace)
         self._snapshot: Snapshot | None = None
         self._versions: dict[Key, Included] = {}

@@ -102,8 +102,9 @@ class Tracker:
         )
 
     def _proxies(self, key: Key, snapshot: int) -> Iterable[ProxyState]:
+        mesh_wide = key == self._state.settings_key
         for connection in self._pusher.connections:
-            state = _state(connection, key, snapshot)
+            state = _settings_state(connection, snapshot) if mesh_wide else _state(connection, key, snapshot)
             if state is not None:
                 yield state
         for pod in self._pusher.concerns_absent(key):
@@ -169,6 +170,18 @@ def _state(connection: Connection, key: Key, snapshot: int) -> ProxyState | None
         names = ", ".join(f"{url.rpartition('.')[2]} {name}" for url, name in lacking)
         return ProxyState(connection.name, "pending", f"not yet acknowledged: {names}")
     return ProxyState(connection.name, "acknowledged") if session.concerns(key) else None
+
+
+def _settings_state(connection: Connection, snapshot: int) -> ProxyState:
+    """Of the mesh's settings every part of a configuration may be made: all of it must be acknowledged."""
+    if connection.session.snapshot < snapshot:
+        return ProxyState(connection.name, "pending", "its configuration is being generated")
+    if refused := connection.session.rejections():
+        return ProxyState(connection.name, "rejected", "; ".join(sorted({bad.message for bad in refused.values()})))
+    if pending := connection.session.pending():
+        names = ", ".join(f"{url.rpartition('.')[2]} {name}" for url, name in pending)
+        return ProxyState(connection.name, "pending", f"not yet acknowledged: {names}")
+    return ProxyState(connection.name, "acknowledged")
 
 
 def _reaches(version: str, wanted: str) -> bool:

@@ -11,6 +11,7 @@ _GATEWAY_API = "gateway.networking.k8s.io"
 class MeshKind(NamedTuple):
     """One kind: its name, API version, plural and short names; `acted_on`: by the lab's own control plane.
 
+    `namespace` is where it is looked for when none is named; `only`, the one name that the mesh reads of its kind.
     https://istio.io/latest/docs/reference/config/, https://gateway-api.sigs.k8s.io/
     """
 
@@ -19,17 +20,25 @@ class MeshKind(NamedTuple):
     plural: str
     short: tuple[str, ...] = ()
     acted_on: bool = False
+    namespace: str = "default"
+    only: str = ""
 
     @property
     def group(self) -> str:
         """The API group."""
-        return self.version.partition("/")[0]
+        return self.version.rpartition("/")[0]
+
+    def path(self, namespace: str, name: str) -> str:
+        """Where the API has an object of the kind."""
+        root = f"/apis/{self.version}" if self.group else f"/api/{self.version}"
+        return f"{root}/namespaces/{namespace}/{self.plural}/{name}"
 
     @property
     def words(self) -> tuple[str, ...]:
         """What names the kind on a command line, in lower case, as with kubectl; the last two are its alone."""
         kind, group = self.name.lower(), self.group
-        return (kind, self.plural, *self.short, f"{kind}.{group}", f"{self.plural}.{group}")
+        alone = (f"{kind}.{group}", f"{self.plural}.{group}") if group else ()
+        return (kind, self.plural, *self.short, *alone)
 
 
 KINDS = (
@@ -54,6 +63,7 @@ KINDS = (
     MeshKind("UDPRoute", f"{_GATEWAY_API}/v1alpha2", "udproutes"),
     MeshKind("BackendTLSPolicy", f"{_GATEWAY_API}/v1", "backendtlspolicies", ("btlspolicy",)),
     MeshKind("Gateway", f"{_GATEWAY_API}/v1", "gateways"),
+    MeshKind("ConfigMap", "v1", "configmaps", ("cm",), acted_on=True, namespace="istio-system", only="istio"),
 )
 
 _BY_WORD = {word: kind for kind in reversed(KINDS) for word in kind.words}
@@ -67,4 +77,4 @@ def named(word: str) -> MeshKind | None:
 
 def of(api_version: str, kind: str) -> MeshKind | None:
     """The kind of an object, whatever the version of its group."""
-    return _BY_NAME.get((api_version.partition("/")[0], kind))
+    return _BY_NAME.get((api_version.rpartition("/")[0], kind))

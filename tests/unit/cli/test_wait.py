@@ -29,12 +29,14 @@ def test_every_kind_that_the_lab_acts_on_is_marked_as_that() -> None:
     expected = {
         (name, f"{kind.group}/{kind.versions[0]}", kind.plural, kind.short) for name, kind in model.KINDS.items()
     }
-    assert expected == {(kind.name, kind.version, kind.plural, kind.short) for kind in KINDS if kind.acted_on}
+    assert expected == {
+        (kind.name, kind.version, kind.plural, kind.short) for kind in KINDS if kind.acted_on and kind.group
+    }
 
 
 def test_a_word_names_the_same_kind_as_with_kubectl() -> None:
     for kind in KINDS:
-        assert all(named(word) is kind for word in kind.words[-2:])
+        assert all(named(word) is kind for word in kind.words[-2:] if kind.group)
     found = named("gateway")
     assert found is not None
     assert found.group == "networking.istio.io", "Istio's, as before the other's CRDs were there"
@@ -60,3 +62,14 @@ def test_what_the_labs_control_plane_never_looks_at_is_not_waited_for() -> None:
         LabError, match=r"EnvoyFilter n/x: not acted on: envoyfilters\.networking\.istio\.io have no eff"
     ):
         wait._refuse_without_effect(wait.Wanted(kind, "n", "x"), OwnStatus(None))  # type: ignore[arg-type]
+
+
+def test_of_config_maps_the_mesh_reads_one_where_it_is() -> None:
+    found = wait._parse("configmap/istio", "")
+    assert (found.namespace, found.reference().path) == (
+        "istio-system",
+        "/api/v1/namespaces/istio-system/configmaps/istio",
+    )
+    with pytest.raises(LabError, match="the mesh reads only configmap/istio"):
+        wait._parse("configmap/other", "")
+    assert wait._parse("vs/reviews", "").namespace == "default"

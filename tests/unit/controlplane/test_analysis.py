@@ -63,7 +63,7 @@ def test_a_subset_may_come_from_a_rule_for_many_hosts() -> None:
 
 
 def test_a_service_of_several_ports_needs_a_choice() -> None:
-    cluster = bookinfo().add("Service", service("two", ("http", 80), ("admin", 81)))
+    cluster = bookinfo().add("Service", service("two", ("http", 80), ("http-admin", 81)))
     ((code, path, message),) = found(cluster, virtual_service(to("two")))
     assert (code, path) == ("IST0112", "spec.http[0].route[0].destination")
     assert "exposes multiple ports [80, 81]" in message
@@ -135,7 +135,7 @@ def test_a_destination_rule_for_nobody_and_a_subset_of_nothing() -> None:
 
 
 def test_a_namespace_that_is_not_there() -> None:
-    cluster = bookinfo().add("Namespace", {"metadata": {"name": "default"}})
+    cluster = bookinfo().add("Namespace", {"metadata": {"name": "default", "labels": {"istio-injection": "enabled"}}})
     rule = {"from": [{"source": {"namespaces": ["default", "nowhere", "any*"]}}]}
     ((_, path, message),) = found(cluster, config("AuthorizationPolicy", "a", {"rules": [rule]}))
     assert (path, message) == (

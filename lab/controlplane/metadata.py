@@ -1,0 +1,231 @@
+"""Istio's annotations and labels on Kubernetes' objects: unknown ones, misplaced ones, and those without effect here.
+
+https://istio.io/latest/docs/reference/config/annotations/ and .../labels/ list them with the resources they belong to.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from lab.controlplane.annotations import HEEDED_ANNOTATIONS, HEEDED_LABELS
+from lab.controlplane.findings import Finding
+from lab.controlplane.kubernetes import Origin
+from lab.controlplane.snapshot import Snapshot
+
+POD, SERVICE, NAMESPACE, DEPLOYMENT, ANY = "Pod", "Service", "Namespace", "Deployment", "Any"
+_MISPLACED, _UNKNOWN, _WITHOUT_EFFECT = "IST0107", "IST0108", "IST0133"
+
+
+def _on(*kinds: str, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    return dict.fromkeys(names, kinds)
+
+
+ANNOTATIONS: Mapping[str, tuple[str, ...]] = {
+    **_on(
+        POD,
+        names=(
+            "ambient.istio.io/bypass-inbound-capture",
+            "ambient.istio.io/dns-capture",
+            "ambient.istio.io/redirection",
+            "inject.istio.io/templates",
+            "istio.io/reroute-virtual-interfaces",
+            "istio.io/rev",
+            "prometheus.istio.io/merge-metrics",
+            "proxy.istio.io/config",
+            "proxy.istio.io/overrides",
+            "readiness.status.sidecar.istio.io/applicationPorts",
+            "readiness.status.sidecar.istio.io/failureThreshold",
+            "readiness.status.sidecar.istio.io/initialDelaySeconds",
+            "readiness.status.sidecar.istio.io/periodSeconds",
+            "sidecar.istio.io/agentLogLevel",
+            "sidecar.istio.io/bootstrapOverride",
+            "sidecar.istio.io/componentLogLevel",
+            "sidecar.istio.io/discoveryAddress",
+            "sidecar.istio.io/extraStatTags",
+            "sidecar.istio.io/inject",
+            "sidecar.istio.io/interceptionMode",
+            "sidecar.istio.io/logLevel",
+            "sidecar.istio.io/nativeSidecar",
+            "sidecar.istio.io/proxyCPU",
+            "sidecar.istio.io/proxyCPULimit",
+            "sidecar.istio.io/proxyImage",
+            "sidecar.istio.io/proxyImageType",
+            "sidecar.istio.io/proxyMemory",
+            "sidecar.istio.io/proxyMemoryLimit",
+            "sidecar.istio.io/rewriteAppHTTPProbers",
+            "sidecar.istio.io/statsCompression",
+            "sidecar.istio.io/statsEvictionInterval",
+            "sidecar.istio.io/statsFlushInterval",
+            "sidecar.istio.io/statsHistogramBins",
+            "sidecar.istio.io/statsHistogramBuckets",
+            "sidecar.istio.io/statsInclusionPrefixes",
+            "sidecar.istio.io/statsInclusionRegexps",
+            "sidecar.istio.io/statsInclusionSuffixes",
+            "sidecar.istio.io/status",
+            "sidecar.istio.io/userVolume",
+            "sidecar.istio.io/userVolumeMount",
+            "status.sidecar.istio.io/port",
+            "traffic.sidecar.istio.io/excludeInboundPorts",
+            "traffic.sidecar.istio.io/excludeInterfaces",
+            "traffic.sidecar.istio.io/excludeOutboundIPRanges",
+            "traffic.sidecar.istio.io/excludeOutboundPorts",
+            "traffic.sidecar.istio.io/includeInboundPorts",
+            "traffic.sidecar.istio.io/includeOutboundIPRanges",
+            "traffic.sidecar.istio.io/includeOutboundPorts",
+            "traffic.sidecar.istio.io/kubevirtInterfaces",
+        ),
+    ),
+    **_on(
+        SERVICE,
+        names=(
+            "alpha.istio.io/canonical-serviceaccounts",
+            "alpha.istio.io/kubernetes-serviceaccounts",
+            "networking.istio.io/exportTo",
+            "traffic.istio.io/nodeSelector",
+        ),
+    ),
+    **_on(SERVICE, "ServiceEntry", NAMESPACE, names=("istio.io/use-waypoint-canary-weight",)),
+    **_on(NAMESPACE, SERVICE, "ServiceEntry", names=("networking.istio.io/traffic-distribution",)),
+    **_on(NAMESPACE, names=("topology.istio.io/controlPlaneClusters",)),
+    **_on("AuthorizationPolicy", names=("istio.io/dry-run",)),
+    **_on(
+        "WorkloadEntry",
+        names=(
+            "istio.io/autoRegistrationGroup",
+            "istio.io/connectedAt",
+            "istio.io/disconnectedAt",
+            "istio.io/workloadController",
+        ),
+    ),
+    **_on(
+        "Gateway",
+        names=(
+            "gateway.istio.io/name-override",
+            "gateway.istio.io/service-account",
+            "networking.istio.io/service-type",
+        ),
+    ),
+    **_on("GatewayClass", "Gateway", names=("ambient.istio.io/waypoint-inbound-binding",)),
+    **_on(ANY, names=("galley.istio.io/analyze-suppress", "gateway.istio.io/controller-version")),
+}
+"""The kinds that each of Istio's annotations belongs on."""
+
+LABELS: Mapping[str, tuple[str, ...]] = {
+    "istio-injection": (NAMESPACE,),
+    **_on(NAMESPACE, "Gateway", POD, names=("istio.io/rev",)),
+    **_on(POD, NAMESPACE, names=("istio.io/dataplane-mode",)),
+    **_on(
+        POD,
+        "WorkloadEntry",
+        SERVICE,
+        "ServiceEntry",
+        NAMESPACE,
+        names=("istio.io/use-waypoint", "istio.io/use-waypoint-namespace"),
+    ),
+    **_on(
+        SERVICE,
+        "ServiceEntry",
+        NAMESPACE,
+        names=(
+            "istio.io/ingress-use-waypoint",
+            "istio.io/use-waypoint-canary",
+            "istio.io/use-waypoint-canary-namespace",
+        ),
+    ),
+    **_on("GatewayClass", "Gateway", names=("istio.io/waypoint-for",)),
+    **_on("ServiceEntry", names=("networking.istio.io/enable-autoallocate-ip",)),
+    **_on(SERVICE, names=("networking.istio.io/gatewayPort",)),
+    **_on("MutatingWebhookConfiguration", names=("istio.io/tag",)),
+    **_on("ServiceAccount", DEPLOYMENT, SERVICE, names=("gateway.istio.io/managed",)),
+    **_on(POD, "WorkloadEntry", names=("service.istio.io/workload-name",)),
+    **_on(
+        POD,
+        names=(
+            "security.istio.io/tlsMode",
+            "service.istio.io/canonical-name",
+            "service.istio.io/canonical-revision",
+            "sidecar.istio.io/inject",
+            "topology.istio.io/cluster",
+            "topology.istio.io/locality",
+        ),
+    ),
+    **_on(NAMESPACE, POD, SERVICE, names=("topology.istio.io/network",)),
+    **_on("Node", names=("topology.istio.io/subzone",)),
+    **_on(ANY, names=("operator.istio.io/component", "operator.istio.io/managed", "operator.istio.io/version")),
+}
+"""The kinds that each of Istio's labels belongs on."""
+
+# What the lab looks at or writes on other objects than pods, and what is for people and their tools.
+_HEEDED_ELSEWHERE = frozenset(
+    {
+        (SERVICE, "networking.istio.io/exportTo"),
+        (NAMESPACE, "istio-injection"),
+        (POD, "sidecar.istio.io/status"),
+        (POD, "istio.io/rev"),
+        (NAMESPACE, "istio.io/rev"),
+        (POD, "service.istio.io/workload-name"),
+    }
+)
+# Istio's analysers leave these alone wherever they are.
+_IGNORED = frozenset({"install.operator.istio.io/owner-generation", "sidecar.istio.io/status"})
+# The API groups of Istio whose names annotations and labels begin with; `istio-injection` has none.
+_DOMAIN = "istio.io/"
+
+
+class _Words(NamedTuple):
+    """How a person reads of an annotation, or a label: the table, its name, and its field."""
+
+    known: Mapping[str, tuple[str, ...]]
+    noun: str
+    field: str
+    heeded: frozenset[str]
+
+
+_AN_ANNOTATION = _Words(ANNOTATIONS, "annotation", "metadata.annotations", HEEDED_ANNOTATIONS)
+_A_LABEL = _Words(LABELS, "label", "metadata.labels", HEEDED_LABELS)
+
+
+def is_istios(name: str) -> bool:
+    """Whether an annotation or a label is one that Istio would read, by its name."""
+    return name == "istio-injection" or _DOMAIN in name
+
+
+def metadata_is_understood(snapshot: Snapshot) -> Iterator[Finding]:
+    """Findings on the annotations and labels of pods, services, namespaces and deployments."""
+    for kind, views in (
+        (POD, snapshot.pods.values()),
+        (SERVICE, snapshot.services.values()),
+        (NAMESPACE, snapshot.namespaces.values()),
+        (DEPLOYMENT, snapshot.deployments.values()),
+    ):
+        for view in views:
+            for name in view.annotations:
+                yield from _judge(_AN_ANNOTATION, kind, name, view.origin)
+            for name in view.labels:
+                if is_istios(name):
+                    yield from _judge(_A_LABEL, kind, name, view.origin)
+
+
+def _judge(words: _Words, kind: str, name: str, origin: Origin) -> Iterator[Finding]:
+    if name in _IGNORED:
+        return
+    where, path = words.known.get(name), f"{words.field}[{name}]"
+    if where is None:
+        # Only of annotations Istio says that it knows none of that name; labels are everybody's.
+        if words is _AN_ANNOTATION:
+            yield Finding("warning", _UNKNOWN, f"Unknown annotation: {name}{_suggestion(name)}", path, origin)
+        return
+    if ANY not in where and kind not in where:
+        text = f"Misplaced {words.noun}: {name} can only be applied to {', '.join(where)}"
+        if kind == DEPLOYMENT and POD in where:
+            text += f" (the Deployment's spec.template.{words.field})"
+        yield Finding("warning", _MISPLACED, text, path, origin)
+    elif ANY not in where and name not in words.heeded and (kind, name) not in _HEEDED_ELSEWHERE:
+        yield Finding("warning", _WITHOUT_EFFECT, f"{words.noun} {name} has no effect in this lab", path, origin)
+
+
+def _suggestion(name: str) -> str:
+    close = difflib.get_close_matches(name, ANNOTATIONS, 1, 0.8)
+    return f" (is it {close[0]}?)" if close else ""

@@ -1,0 +1,88 @@
+"""What is told of objects that have no status of the mesh, and of those that nothing acts on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.controlplane.ca import Authority
+from lab.controlplane.findings import Finding
+from lab.controlplane.kubeclient import KubeClient
+from lab.controlplane.kubernetes import Origin
+from lab.controlplane.unserved import Unserved
+from tests.unit.controlplane.fake_api import FakeApi, serving
+from tests.unit.controlplane.mesh import Mesh
+from tests.unit.controlplane.test_whole import plane as plane
+from tests.unit.controlplane.test_whole import service
+
+
+def events(api: FakeApi) -> list[tuple[str, str, str, str]]:
+    stored = api.objects.get("events", {}).values()
+    return sorted((e["involvedObject"]["kind"], e["type"], e["reason"], e["message"]) for e in stored)
+
+
+async def test_findings_on_kubernetes_own_objects_are_events_once(plane: Mesh) -> None:
+    origin = Origin("Service", "default", "web")
+    plane.findings += [
+        Finding("warning", "IST0137", "two ports", "spec.ports", origin),
+        Finding("info", "IST0118", "a name", "spec.ports[0].name", origin),
+    ]
+    await plane.api.put("services", service("web"))
+    expected = [
+        ("Service", "Normal", "PortNameIsNotUnderNamingConvention", "spec.ports[0].name: a name"),
+        ("Service", "Warning", "DeploymentConflictingPorts", "spec.ports: two ports"),
+    ]
+    await plane.api.until(lambda: events(plane.api) == expected)
+    await plane.api.put("services", service("another"))
+    await plane.live("Service", "another")
+    assert events(plane.api) == expected
+    assert [e["count"] for e in plane.api.objects["events"].values()] == [1, 1]
+
+
+def crd(plural: str, kind: str, group: str, *, status: bool = True) -> dict[str, Any]:
+    version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}} if status else {}}
+    spec = {"group": group, "names": {"plural": plural, "kind": kind}, "scope": "Namespaced", "versions": [version]}
+    return {"metadata": {"name": f"{plural}.{group}"}, "spec": spec}
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    async with serving() as fake:
+        yield fake
+
+
+async def test_an_object_that_nothing_acts_on_says_so(api: FakeApi, tmp_path: Path) -> None:
+    token, ca = tmp_path / "token", tmp_path / "ca"
+    token.write_text("t")
+    ca.write_bytes(Authority.create("x").certificate)
+    await api.put("customresourcedefinitions", crd("envoyfilters", "EnvoyFilter", "networking.istio.io"))
+    await api.put("customresourcedefinitions", crd("virtualservices", "VirtualService", "networking.istio.io"))
+    await api.put("customresourcedefinitions", crd("httproutes", "HTTPRoute", "gateway.networking.k8s.io"))
+    await api.put("customresourcedefinitions", crd("widgets", "Widget", "example.com"))
+    for collection in ("envoyfilters", "virtualservices", "httproutes", "widgets"):
+        meta = {"namespace": "default", "name": "one", "uid": f"uid-{collection}"}
+        await api.put(collection, {"metadata": meta, "spec": {}})
+    async with KubeClient(api.url, token, ca) as client:
+        task = asyncio.create_task(Unserved(client).run())
+        told = [
+            ("EnvoyFilter", "Warning", "NotActedOn", "envoyfilters.networking.istio.io have no effect in this lab"),
+            ("HTTPRoute", "Warning", "NotActedOn", "httproutes.gateway.networking.k8s.io have no effect in this lab"),
+        ]
+        await api.until(lambda: events(api) == told)
+
+        def condition(collection: str) -> list[tuple[str, str, str]]:
+            found = api.find(collection, "one", "default") or {}
+            return [(c["type"], c["status"], c["reason"]) for c in found.get("status", {}).get("conditions", ())]
+
+        await api.until(lambda: condition("envoyfilters") == [("Programmed", "False", "NotActedOn")])
+        assert condition("httproutes") == [], "a status of the Gateway API is its controller's"
+        await api.put("customresourcedefinitions", crd("telemetries", "Telemetry", "telemetry.istio.io", status=False))
+        await api.put("telemetries", {"metadata": {"namespace": "default", "name": "late", "uid": "u"}, "spec": {}})
+        await api.until(lambda: any(kind == "Telemetry" for kind, *_ in events(api)))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
