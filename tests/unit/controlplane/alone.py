@@ -30,7 +30,16 @@ async def alone(directory: Path, settings: ProxySettings) -> AsyncIterator[tuple
     free = dict(zip(own, _free_ports(len(own)), strict=True))
     for port, instead in free.items():
         text = text.replace(f'"port_value": {port}', f'"port_value": {instead}')
-    command = [str(ENVOY), "--config-yaml", text, "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
+    command = [
+        str(ENVOY),
+        "--config-yaml",
+        text,
+        "--disable-hot-restart",
+        "--concurrency",
+        "1",
+        "--log-level",
+        "warning",
+    ]
     with (directory / "envoy.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: ASYNC220 - starting it takes no time
     try:
