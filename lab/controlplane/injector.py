@@ -276,12 +276,15 @@ _ENVIRONMENT: tuple[Object, ...] = (
     _field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
 )
 
+# Istio asks for half a day and follows the file; Envoy reads it once. It ends with its pod in any case.
+_YEAR = 365 * 24 * 60 * 60
+
 _VOLUMES: tuple[Object, ...] = (
     {
         "name": "istio-token",
         "projected": {
             "sources": [
-                {"serviceAccountToken": {"audience": "istio-ca", "expirationSeconds": 43200, "path": "istio-token"}}
+                {"serviceAccountToken": {"audience": "istio-ca", "expirationSeconds": _YEAR, "path": "istio-token"}}
             ]
         },
     },

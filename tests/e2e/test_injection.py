@@ -10,11 +10,18 @@ from lab.harness.namespaces import Namespaces
 from lab.pods import running_containers
 
 from .conftest import need_metrics
-from .pods import pod, shell
+from .pods import deployment, echo, pod, shell
 
 INJECT = "sidecar.istio.io/inject"
 # At its very first moment, and with exit code 1 where nobody takes it.
 CONNECTS = shell("exec bash -c 'exec 3<>/dev/tcp/istiod.istio-system/15014'")
+
+
+def need_native_sidecars(mesh: Mesh) -> None:
+    """Skips where Istio's proxy is no native sidecar yet."""
+    version = mesh.api.request("GET", "/version")
+    if int(version["minor"].rstrip("+")) < 33:
+        pytest.skip(f"Kubernetes {version['gitVersion']}: the proxy is a native sidecar from 1.33 on")
 
 
 def containers(pod: Object) -> set[str]:
@@ -64,8 +71,21 @@ def test_nothing_is_injected_where_it_is_disabled(outside: Mesh) -> None:
 
 
 def test_a_job_gets_out_through_a_native_sidecar_at_once_and_ends(labelled: Mesh) -> None:
-    job = pod("job", CONNECTS, restartPolicy="Never")
-    job["metadata"]["annotations"] = {"sidecar.istio.io/nativeSidecar": "true"}
+    need_native_sidecars(labelled)
+    (ref,) = labelled.apply(pod("job", CONNECTS, restartPolicy="Never"))
+    try:
+        path = labelled.api.path("v1", "Pod", labelled.namespace)
+        labelled.api.wait_until(path, _over, timeout=60, why="the job and its sidecar end", describe=str)
+        assert labelled.api.get(ref)["status"]["phase"] == "Succeeded", labelled.logs("job", "main")
+    finally:
+        labelled.remove([ref])
+
+
+def test_an_ordinary_sidecar_ends_when_its_pod_asks_it_to(labelled: Mesh) -> None:
+    """As wrappers of Jobs do it."""
+    asks = "until mesh-lab-app send --method POST http://127.0.0.1:15020/quitquitquit | grep '200'; do sleep 0.2; done"
+    job = pod("job", shell(asks), restartPolicy="Never")
+    job["metadata"]["annotations"] = {"sidecar.istio.io/nativeSidecar": "false"}
     (ref,) = labelled.apply(job)
     try:
         path = labelled.api.path("v1", "Pod", labelled.namespace)
@@ -78,6 +98,33 @@ def test_a_job_gets_out_through_a_native_sidecar_at_once_and_ends(labelled: Mesh
 def _over(pods: Items) -> bool:
     job = next((obj for obj in pods.values() if obj["metadata"]["name"] == "job"), {})
     return job.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def test_strict_mutual_tls_keeps_neither_init_containers_nor_probes_nor_metrics_out(labelled: Mesh) -> None:
+    need_native_sidecars(labelled)
+    cache = {**echo("cache"), "args": [], "restartPolicy": "Always", "ports": [{"containerPort": 8383}]}
+    cache["command"] = ["mesh-lab-app", "echo", "--port", "8383"]
+    cache["startupProbe"] = cache["readinessProbe"] = {"httpGet": {"path": "/health", "port": 8383}, "periodSeconds": 1}
+    probed = deployment("probed", echo("app"))
+    template = probed["spec"]["template"]
+    template["spec"]["initContainers"] = [{**CONNECTS, "name": "connects"}, cache]
+    template["metadata"]["annotations"] = {"prometheus.io/port": "8080", "prometheus.io/path": "/figures"}
+    strict = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "PeerAuthentication",
+        "metadata": {"name": "probed"},
+        "spec": {"selector": {"matchLabels": {"app": "probed"}}, "mtls": {"mode": "STRICT"}},
+    }
+    with labelled.applied([strict, probed]):
+        labelled.ready()
+        name = labelled.pod("probed")["metadata"]["name"]
+        told = labelled.pod("probed")["metadata"]["annotations"]
+        port, path = told["prometheus.io/port"], told["prometheus.io/path"]
+        where = f"/api/v1/namespaces/{labelled.namespace}/pods/{name}:{port}/proxy{path}"
+        page = str(labelled.api.request("GET", where))
+        assert "envoy_" in page
+        assert '"path": "/figures"' in page, "the application's answer follows"
+        assert "LIVE" in labelled.exec(name, "pilot-agent", "request", "GET", "ready", container="istio-proxy")
 
 
 def test_the_sidecar_runs_as_its_own_user(labelled: Mesh) -> None:

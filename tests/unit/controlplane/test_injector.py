@@ -101,6 +101,7 @@ def test_a_sidecar_is_envoy_itself_with_all_it_needs() -> None:
     assert {mount["name"] for mount in proxy["volumeMounts"]} <= volumes
     token = named(injected["spec"]["volumes"], "istio-token")["projected"]["sources"][0]["serviceAccountToken"]
     assert token["audience"] == "istio-ca"
+    assert token["expirationSeconds"] > 30 * 24 * 3600, "Envoy reads it when it starts"
 
 
 @pytest.mark.parametrize(
