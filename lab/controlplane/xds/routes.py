@@ -46,7 +46,7 @@ def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built
         for port in service.ports:
             if port.protocol.is_http:
                 by_port.setdefault(port.number, []).append(_service_host(memo, scope, service, port, mesh))
-            elif port.protocol is Protocol.AUTO and service.address:
+            elif port.protocol is Protocol.AUTO and service.resolution is not Resolution.DNS:
                 yield memo(
                     configuration, sniffed_name(service, port), (_service_host(memo, scope, service, port, mesh),)
                 )
