@@ -35,8 +35,9 @@ class Generator:
     def generate(self, snapshot: Snapshot, proxy: Proxy) -> Resources:
         """The listeners, routes, clusters and endpoints of a proxy, by type and name."""
         pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
-        scope = scope_of(self._memo, snapshot, proxy.namespace, pod.labels)
-        make = self._gateway if proxy.kind == "router" else self._sidecar
+        gateway = proxy.kind == "router"
+        scope = scope_of(self._memo, snapshot, proxy.namespace, pod.labels, gateway=gateway)
+        make = self._gateway if gateway else self._sidecar
         return make(snapshot, scope, pod, own_of(proxy))
 
     def _gateway(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: Own) -> Resources:
@@ -170,7 +171,7 @@ def _called(
         memo(clusters.black_hole),
     ]
     assigned: list[Built] = []
-    for some, theirs in service_clusters(memo, scope, scope.services, known, peer_table, mesh):
+    for some, theirs in service_clusters(memo, scope, (*scope.services, *scope.imported), known, peer_table, mesh):
         made.extend(some)
         assigned.extend(theirs)
     return _by_name(made), _by_name(assigned)
