@@ -47,12 +47,16 @@ _MESH_HTTP = ("istio-http/1.0", tls.ALPN_HTTP1, tls.ALPN_HTTP2)
 
 @dataclass(frozen=True)
 class InboundPort:
-    """A port of a pod's container; `number` 0 stands for all that no service names, which has no service either."""
+    """A port of a pod's container; `number` 0 stands for all that no service names, which has no service either.
+
+    `called_by` is the number of the service's port.
+    """
 
     number: int
     protocol: Protocol
     mode: Mode
     service: MeshService | None = None
+    called_by: int = 0
 
     @property
     def cluster(self) -> str:
@@ -79,7 +83,7 @@ def inbound_ports(
             container = target if isinstance(target, int) else pod.ports.get(target)
             if port is not None and container is not None and container not in found:
                 mode = policies.mode(pod.labels, container)
-                found[container] = InboundPort(container, port.protocol, mode, service)
+                found[container] = InboundPort(container, port.protocol, mode, service, number)
     for number in policies.ports(pod.labels):
         if number not in found:
             found[number] = InboundPort(number, Protocol.AUTO, policies.mode(pod.labels, number))

@@ -164,6 +164,10 @@ def everything() -> Cluster:
             "DestinationRule", "details", {"host": "details", "trafficPolicy": {"tls": {"mode": "SIMPLE", "sni": "d"}}}
         ),
         config(
+            "DestinationRule", "ratings", {"host": "ratings", "trafficPolicy": {**POLICY, "tls": {"mode": "SIMPLE"}}}
+        ),
+        config("Sidecar", "pools", {"inboundConnectionPool": POLICY["connectionPool"]}),
+        config(
             "DestinationRule",
             "all",
             {"host": "*.default.svc.cluster.local", "trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}},
