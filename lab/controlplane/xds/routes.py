@@ -105,10 +105,10 @@ def _plain_host(service: MeshService, port: MeshPort, rules: HostRules | None, n
     route = Route(name="default", match=RouteMatch(prefix="/"))
     action = RouteAction(cluster=names.outbound_cluster(port.number, "", service.hostname))
     actions.set_timeouts(action, None)
-    policy = actions.retry_policy(None)
+    add_hash_policy(action, rules, port.number, "")
+    policy = actions.retry_policy(None, hashed=bool(action.hash_policy))
     if policy is not None:
         action.retry_policy.CopyFrom(policy)
-    add_hash_policy(action, rules, port.number, "")
     route.route.CopyFrom(action)
     domains = _domains(service, port.number, namespace, domain)
     host = _virtual_host(f"{service.hostname}:{port.number}", domains, [route], None)
