@@ -72,8 +72,8 @@ def connection_manager(
     manager.use_remote_address.value = side == "gateway"
     if side == "gateway":
         manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET
-        manager.set_current_client_cert_details.subject.value = True
-        manager.set_current_client_cert_details.uri = True
+        details = manager.set_current_client_cert_details
+        details.subject.value = details.uri = details.dns = details.cert = True
     return manager
 
 
