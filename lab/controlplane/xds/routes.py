@@ -46,7 +46,7 @@ def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built
         for port in service.ports:
             if port.protocol.is_http:
                 by_port.setdefault(port.number, []).append(_service_host(memo, scope, service, port, mesh))
-            elif port.protocol is Protocol.AUTO and service.address:
+            elif port.protocol is Protocol.AUTO and service.resolution is not Resolution.DNS:
                 yield memo(
                     configuration, sniffed_name(service, port), (_service_host(memo, scope, service, port, mesh),)
                 )
@@ -105,10 +105,10 @@ def _plain_host(service: MeshService, port: MeshPort, rules: HostRules | None, n
     route = Route(name="default", match=RouteMatch(prefix="/"))
     action = RouteAction(cluster=names.outbound_cluster(port.number, "", service.hostname))
     actions.set_timeouts(action, None)
-    policy = actions.retry_policy(None)
+    add_hash_policy(action, rules, port.number, "")
+    policy = actions.retry_policy(None, hashed=bool(action.hash_policy))
     if policy is not None:
         action.retry_policy.CopyFrom(policy)
-    add_hash_policy(action, rules, port.number, "")
     route.route.CopyFrom(action)
     domains = _domains(service, port.number, namespace, domain)
     host = _virtual_host(f"{service.hostname}:{port.number}", domains, [route], None)

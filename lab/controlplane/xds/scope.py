@@ -12,6 +12,7 @@ from lab.controlplane.kubernetes import ObjectKey, Service
 from lab.controlplane.model import DestinationRule, Sidecar, VirtualService
 from lab.controlplane.snapshot import Config, Snapshot, Table
 from lab.controlplane.xds import hosts
+from lab.controlplane.xds.imports import Egress, destinations_of, egress_of
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.mtls import selects
 from lab.controlplane.xds.policies import HostRules, merge_rules
@@ -34,13 +35,15 @@ class Registry:
 class Scope:
     """What the sidecars of one namespace (with one set of labels, where those matter) see.
 
-    `routes` holds the VirtualService of each service's hostname that has one, `extra_routes` those of hosts that are no
-    service of the mesh, `rules` what DestinationRules say about a hostname.
+    `services` are those that they may name, `imported` those that they only reach by way of a VirtualService; `by_host`
+    has both. `routes` holds the VirtualService of each service's hostname that has one, `extra_routes` those of hosts
+    that are no service of the mesh, `rules` what DestinationRules say about a hostname.
     """
 
     namespace: str
     labels: Labels
     services: tuple[MeshService, ...]
+    imported: tuple[MeshService, ...]
     by_host: Table[str, MeshService]
     routes: Table[str, RouteConfig]
     extra_routes: tuple[tuple[str, RouteConfig], ...]
@@ -80,18 +83,24 @@ def labels_matter(
     )
 
 
-def scope_of(memo: Memo, snapshot: Snapshot, namespace: str, labels: Mapping[str, str]) -> Scope:
-    """The scope of a proxy; the same object for all that see the same."""
+_NO_SIDECARS: Table[ObjectKey, Config[Sidecar]] = Table()
+
+
+def scope_of(
+    memo: Memo, snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, gateway: bool = False
+) -> Scope:
+    """The scope of a proxy; the same object for all that see the same. No Sidecar is for a gateway."""
     mesh = snapshot.mesh
+    sidecars = _NO_SIDECARS if gateway else snapshot.sidecars
     known = memo(registry, memo, snapshot.services, mesh.cluster_domain)
-    tell_apart = memo(labels_matter, snapshot.virtual_services, snapshot.destination_rules, snapshot.sidecars)
+    tell_apart = memo(labels_matter, snapshot.virtual_services, snapshot.destination_rules, sidecars)
     return memo(
         _scope,
         memo,
         known,
         snapshot.virtual_services,
         snapshot.destination_rules,
-        snapshot.sidecars,
+        sidecars,
         namespace,
         tuple(sorted(labels.items())) if tell_apart else (),
         mesh.cluster_domain,
@@ -111,23 +120,28 @@ def _scope(
     root_namespace: str,
 ) -> Scope:
     sidecar = _sidecar_for(sidecars, namespace, dict(labels), root_namespace)
-    services = tuple(s for s in known.services.values() if _visible(s, namespace, sidecar))
-    by_host = Table({service.hostname: service for service in services})
+    egress = egress_of(sidecar, namespace)
+    visible = [s for s in known.services.values() if exported(s.export_to, s.namespace, namespace)]
+    services = tuple(s for s in visible if not egress or any(e.shows_service(s.namespace, s.hostname) for e in egress))
+    selected = memo(_selected_routes, routes, namespace, domain, egress)
+    imported = _imported(selected, services, visible, namespace, domain) if egress else ()
+    listed = {service.hostname for service in services}
     index = memo(_rule_index, rules, domain, labels)
-    mesh_routes = memo(_mesh_routes, routes, namespace, domain)
+    mesh_routes = memo(_mesh_routes, selected, domain)
     covering = {s.hostname: found for s in services if (found := mesh_routes.find(s.hostname)) is not None}
     ruled = {}
-    for service in services:
-        configs = _rules_for(index, service.hostname, (namespace, service.namespace, root_namespace), namespace)
+    for service in (*services, *imported):
+        configs = _rules_for(index, service, namespace, root_namespace)
         if configs:
             ruled[service.hostname] = memo(merge_rules, configs)
     return Scope(
         namespace,
         labels,
         services,
-        by_host,
+        imported,
+        Table({service.hostname: service for service in (*services, *imported)}),
         Table(covering),
-        tuple((host, config) for host, config in mesh_routes.items() if host not in by_host and host != "*"),
+        tuple((host, config) for host, config in mesh_routes.items() if host not in listed and host != "*"),
         Table(ruled),
         sidecar,
     )
@@ -146,28 +160,43 @@ def _sidecar_for(
     return next(iter([*wide, *root]), None)
 
 
-def _visible(service: MeshService, namespace: str, sidecar: Config[Sidecar] | None) -> bool:
-    if not exported(service.export_to, service.namespace, namespace):
-        return False
-    if sidecar is None or not sidecar.spec.egress:
-        return True
-    return any(_lets_in(pattern, service, namespace) for listener in sidecar.spec.egress for pattern in listener.hosts)
+def _selected_routes(
+    routes: Table[ObjectKey, RouteConfig], namespace: str, domain: str, egress: tuple[Egress, ...]
+) -> tuple[RouteConfig, ...]:
+    """The VirtualServices that a namespace's sidecars see, oldest first."""
+    return tuple(
+        config
+        for config in sorted(routes.values(), key=lambda c: c.precedence)
+        if MESH in (config.spec.gateways or [MESH])
+        and exported(config.spec.export_to, config.namespace, namespace)
+        and (not egress or _let_in(egress, config, domain))
+    )
 
 
-def _lets_in(pattern: str, service: MeshService, namespace: str) -> bool:
-    where, _, host = pattern.rpartition("/")
-    wanted = {"": "*", ".": namespace}.get(where, where)
-    return wanted in ("*", service.namespace) and hosts.covers(host, service.hostname)
+def _let_in(egress: tuple[Egress, ...], config: RouteConfig, domain: str) -> bool:
+    names = [hosts.resolve(host, config.namespace, domain) for host in config.spec.hosts]
+    return any(listener.shows_route(config.namespace, names) for listener in egress)
 
 
-def _mesh_routes(routes: Table[ObjectKey, RouteConfig], namespace: str, domain: str) -> hosts.HostIndex[RouteConfig]:
-    """The VirtualService that holds for each host written in one, as seen by a namespace's sidecars: the oldest."""
+def _imported(
+    selected: tuple[RouteConfig, ...],
+    services: tuple[MeshService, ...],
+    visible: Iterable[MeshService],
+    namespace: str,
+    domain: str,
+) -> tuple[MeshService, ...]:
+    """Beside the services that a Sidecar lists, those that its VirtualServices lead to."""
+    listed = {service.hostname for service in services}
+    reached = {host for config in selected for host in destinations_of(config, namespace, domain)} - listed
+    return tuple(service for service in visible if service.hostname in reached)
+
+
+def _mesh_routes(selected: tuple[RouteConfig, ...], domain: str) -> hosts.HostIndex[RouteConfig]:
+    """The VirtualService that holds for each host written in one: the oldest."""
     found: dict[str, RouteConfig] = {}
-    for config in sorted(routes.values(), key=lambda c: c.precedence):
-        spec = config.spec
-        if MESH in (spec.gateways or [MESH]) and exported(spec.export_to, config.namespace, namespace):
-            for host in spec.hosts:
-                found.setdefault(hosts.resolve(host, config.namespace, domain), config)
+    for config in selected:
+        for host in config.spec.hosts:
+            found.setdefault(hosts.resolve(host, config.namespace, domain), config)
     return hosts.HostIndex(found)
 
 
@@ -188,14 +217,20 @@ def _rule_index(rules: Table[ObjectKey, RuleConfig], domain: str, labels: Labels
     return {namespace: hosts.HostIndex(by_host) for namespace, by_host in index.items()}
 
 
-def _rules_for(index: RuleIndex, hostname: str, namespaces: Iterable[str], viewer: str) -> tuple[RuleConfig, ...]:
-    """The client's namespace speaks first, then the service's, then the root namespace."""
-    for namespace in namespaces:
+def _rules_for(index: RuleIndex, service: MeshService, viewer: str, root: str) -> tuple[RuleConfig, ...]:
+    """The client's namespace speaks first, then the service's, then the root namespace.
+
+    Clients in the root namespace, which gateways often are, have only its private rules first: its others are meant for
+    the whole mesh, and are not to hide what a service's own namespace says.
+    """
+    for namespace in (viewer, service.namespace, root):
         by_host = index.get(namespace)
-        configs = by_host.find(hostname) if by_host is not None else None
-        visible = tuple(c for c in configs or () if _rule_concerns(c, viewer))
-        if visible:
-            return visible
+        configs = by_host.find(service.hostname) if by_host is not None else None
+        found = tuple(c for c in configs or () if _rule_concerns(c, viewer))
+        if namespace == viewer == root != service.namespace:
+            found = tuple(c for c in found if c.spec.export_to in (["."], [root]))
+        if found:
+            return found
     return ()
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from envoy.config.listener.v3.listener_components_pb2 import Filter
+from envoy.extensions.filters.common.set_filter_state.v3.value_pb2 import FilterStateValue
+from envoy.extensions.filters.network.set_filter_state.v3.set_filter_state_pb2 import Config as SetFilterState
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from lab.controlplane.kubernetes import Origin
 from lab.controlplane.model.virtualservice import L4MatchAttributes, RouteDestination, TLSMatchAttributes
-from lab.controlplane.xds import hosts, names
+from lab.controlplane.xds import hosts, names, tls
+from lab.controlplane.xds.built import any_of
 from lab.controlplane.xds.durations import duration
 from lab.controlplane.xds.matching import gateway_name
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.mtls import selects
 from lab.controlplane.xds.policies import HostRules, Policy, effective
 from lab.controlplane.xds.scope import MESH, Labels, RouteConfig, Scope
-from lab.controlplane.xds.services import MeshPort, MeshService
+from lab.controlplane.xds.services import MeshPort, MeshService, Protocol
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,14 @@ def tcp_shares(memo: Memo, scope: Scope, service: MeshService, port: MeshPort, d
     config = scope.routes.get(service.hostname)
     if config is None or not config.spec.tcp:
         return ()
-    return memo(_shares, config, port.number, scope.namespace, scope.labels, domain)
+    return memo(_shares, scope, config, port.number, domain)
 
 
-def _shares(config: RouteConfig, port: int, namespace: str, labels: Labels, domain: str) -> tuple[Share, ...]:
+def _shares(scope: Scope, config: RouteConfig, port: int, domain: str) -> tuple[Share, ...]:
+    client, owner = (scope.namespace, scope.labels), config.namespace
     for rule in config.spec.tcp:
-        matches = [m for m in rule.match if concerns_connection(m, MESH, port, namespace, labels, config.namespace)]
-        if matches or not rule.match:
-            return shares(config, rule.route, port, domain)
+        if not rule.match or any(concerns_connection(m, MESH, port, *client, owner) for m in rule.match):
+            return shares(scope, config, rule.route, port, domain)
     return ()
 
 
@@ -64,19 +68,22 @@ def concerns_connection(
     return selects(match.source_labels, dict(labels))
 
 
-def shares(config: RouteConfig, route: list[RouteDestination], port: int, domain: str) -> tuple[Share, ...]:
+def shares(
+    scope: Scope, config: RouteConfig, route: list[RouteDestination], port: int, domain: str
+) -> tuple[Share, ...]:
     """The clusters of a rule; those without a weight get nothing, unless there is only one."""
     chosen = [entry for entry in route if entry.weight] or route[:1]
-    return tuple(
-        Share(
-            hosts.resolve(entry.destination.host, config.namespace, domain),
-            entry.destination.port.number if entry.destination.port else port,
-            entry.destination.subset,
-            entry.weight or 1,
-            (config.origin,),
-        )
-        for entry in chosen
-    )
+    return tuple(_share(scope, config, entry, port, domain) for entry in chosen)
+
+
+def _share(scope: Scope, config: RouteConfig, entry: RouteDestination, port: int, domain: str) -> Share:
+    """To the port asked for, else the only one that the service has, else that of the client's connection."""
+    host = hosts.resolve(entry.destination.host, config.namespace, domain)
+    if entry.destination.port is not None:
+        port = entry.destination.port.number
+    elif (service := scope.by_host.get(host)) is not None and len(service.ports) == 1:
+        port = service.ports[0].number
+    return Share(host, port, entry.destination.subset, entry.weight or 1, (config.origin,))
 
 
 def forward(proxy: TcpProxy, chosen: tuple[Share, ...], policy: Policy) -> None:
@@ -100,3 +107,35 @@ def policy_of(rules: Mapping[str, HostRules], chosen: tuple[Share, ...]) -> Poli
     """What DestinationRules say of connections: those of the first destination, and of its subset if it is the only."""
     first = chosen[0]
     return effective(rules.get(first.host), first.port, first.subset if len(chosen) == 1 else "")
+
+
+def must_say_tcp(scope: Scope, chosen: tuple[Share, ...]) -> bool:
+    """Whether connections must say by ALPN that they are TCP, since a cluster that they go to would say HTTP.
+
+    A server's sidecar tells by ALPN what is spoken within mutual TLS. With other TLS the server is none of the mesh's:
+    what it is offered is not for the mesh to say.
+    """
+    return any(_speaks_http(scope, share) and _is_mutual(scope, share) for share in chosen)
+
+
+def _speaks_http(scope: Scope, share: Share) -> bool:
+    service = scope.by_host.get(share.host)
+    port = service.port(share.port) if service is not None else None
+    return port is not None and port.protocol not in (Protocol.TCP, Protocol.TLS)
+
+
+def _is_mutual(scope: Scope, share: Share) -> bool:
+    settings = effective(scope.rules.get(share.host), share.port, share.subset).tls
+    return settings is None or settings.mode == "ISTIO_MUTUAL"
+
+
+def mark(*, marked: bool) -> list[Filter]:
+    """The filter, if one is needed, by which a connection says that it is TCP. It comes before the TCP proxy."""
+    if not marked:
+        return []
+    value = FilterStateValue(
+        object_key="envoy.network.application_protocols", shared_with_upstream=FilterStateValue.ONCE
+    )
+    value.format_string.text_format_source.inline_string = tls.ALPN_TCP
+    config = SetFilterState(on_new_connection=[value])
+    return [Filter(name="envoy.filters.network.set_filter_state", typed_config=any_of(config))]
