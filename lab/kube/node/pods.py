@@ -23,13 +23,13 @@ from lab.kube.node.publishing import StatusPublisher
 from lab.kube.node.sandbox import Sandbox
 from lab.kube.node.starting import PodPlace
 from lab.kube.node.tasks import end
-from lab.kube.node.volumes import MountProblem, PodVolumes, with_api_access
+from lab.kube.node.volumes import MountProblem, PodVolumes
 from lab.kube.objects.containers import Container
 from lab.kube.objects.meta import now, timestamp
 from lab.kube.objects.pods import Pod, read_pod
 from lab.kube.recording import NORMAL, WARNING
 from lab.kube.registry import DeleteOptions, Object
-from lab.kube.resources import PODS, SERVICEACCOUNTS
+from lab.kube.resources import PODS
 
 _FIRST_RETRY, _LAST_RETRY = 0.5, 60.0
 
@@ -58,7 +58,7 @@ class PodWorker:
 
     @property
     def pod(self) -> Pod:
-        """The pod as the node runs it: with the volume for its service account."""
+        """The pod as it is now."""
         return self._pod
 
     @property
@@ -71,7 +71,7 @@ class PodWorker:
     def update(self, obj: Object) -> None:
         """The object has changed."""
         before, self._object = self._pod, obj
-        self._pod = self._with_access(read_pod(obj)) if self._volumes is not None else read_pod(obj)
+        self._pod = read_pod(obj)
         if self._pod.metadata.deleting:
             self._begin_to_end(self._pod)
         self._nudged.set()
@@ -261,7 +261,6 @@ class PodWorker:
 
     async def _try_set_up(self) -> PodPlace:
         if self._volumes is None:
-            self._pod = self._with_access(self._pod)
             volumes = PodVolumes(self._pod, self._node.pod_directory(self._pod), self._node.tokens)
         else:
             volumes = self._volumes
@@ -278,11 +277,6 @@ class PodWorker:
         self.facts.pod_ip = self._sandbox.address
         self.facts.sandboxed = True
         return PodPlace(self._sandbox, volumes)
-
-    def _with_access(self, pod: Pod) -> Pod:
-        name = pod.spec.service_account_name or "default"
-        account = self._node.registry.find(SERVICEACCOUNTS, name, pod.metadata.namespace) or {}
-        return with_api_access(pod, account.get("automountServiceAccountToken") is not False)
 
     async def _initialize(self, place: PodPlace, group: asyncio.TaskGroup) -> list[ContainerRunner] | None:
         """Run the init containers in order; the sidecars among them, or None when one failed or the pod is to end."""

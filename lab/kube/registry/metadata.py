@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lab.kube.changes import Object
-from lab.kube.errors import ApiError, Cause, bad_request, conflict, not_found
+from lab.kube.errors import ApiError, Cause, bad_request, conflict, invalid, not_found
 from lab.kube.registry import names
 from lab.kube.resources import Resource
 
@@ -221,3 +221,11 @@ def _validate_owners(owners: Any) -> Iterator[Cause]:
 def missing(resource: Resource, name: str) -> ApiError:
     """404 for an object of this resource."""
     return not_found(resource.plural, name, resource.group)
+
+
+def needs_version(resource: Resource, name: str) -> ApiError:
+    """422 for a replacement that does not say which state it replaces. (It names the resource where others have the
+    kind, as a real server's does.)
+    """
+    cause = Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
+    return invalid(resource.plural, name, (cause,), resource.group)

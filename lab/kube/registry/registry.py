@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from lab.kube.changes import Object
 from lab.kube.errors import ApiError
+from lab.kube.registry import metadata
 from lab.kube.registry.customresources import Cleanup, CustomResources
 from lab.kube.registry.deletion import Deleter
 from lab.kube.registry.namespaces import SYSTEM_NAMESPACES
@@ -119,10 +120,16 @@ class Registry:
         self, r: Resource, obj: Object, *, subresource: str = "", options: WriteOptions = DEFAULT
     ) -> Object:
         """Replace an object, or what `subresource` covers of it. Fails with 409 when metadata.resourceVersion is set
-        and is not the present one."""
+        and is not the present one, and with 422 when a kind demands one that is missing."""
         meta = obj.get("metadata") or {}
         name, namespace = meta.get("name", ""), meta.get("namespace", "") if r.namespaced else ""
-        return await self._revise(r, name, namespace, lambda old: obj, subresource, options)  # noqa: ARG005
+
+        def change(old: Object) -> Object:  # noqa: ARG001
+            if not meta.get("resourceVersion") and not self._writer.strategy(r).may_be_replaced_unseen:
+                raise metadata.needs_version(r, name)
+            return obj
+
+        return await self._revise(r, name, namespace, change, subresource, options)
 
     async def modify(
         self,

@@ -140,6 +140,12 @@ class IsolatedNode:
                     return event.object
         raise AssertionError
 
+    async def volumes(self, name: str) -> list[str]:
+        """The pod's volumes as they are on the node."""
+        uid = self.registry.get(PODS, name, "default")["metadata"]["uid"]
+        (directory,) = (self.config.state / "node").glob(f"**/pods/{uid}/volumes")
+        return sorted(volume.name for volume in directory.iterdir())
+
     async def begin_to_delete(self, name: str, grace: int) -> None:
         await self.registry.delete(PODS, name, "default", options=DeleteOptions(grace_period=grace))
 

@@ -102,6 +102,11 @@ def test_the_service_accounts_files(output: Callable[..., str]) -> None:
     assert int(size) > 200
 
 
+def test_a_pod_has_one_volume_for_its_token(node: Node) -> None:
+    pod = node.run(pod_object("onetoken", container("main", "sh", "-c", IDLE)), ready)
+    assert node.volumes(name="onetoken") == [volume["name"] for volume in pod["spec"]["volumes"]]
+
+
 def test_what_a_container_writes_never_reaches_the_hosts_files(output: Callable[..., str], tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     python = quote(f"{sys.prefix}/mesh-lab-was-here")
