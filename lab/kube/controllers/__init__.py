@@ -22,7 +22,7 @@ class Controllers:
     """All controllers. `root_certificate` is the API server's authority, as PEM."""
 
     def __init__(self, registry: Registry, config: KubeConfig, root_certificate: str) -> None:
-        self._registry = registry
+        self._registry = registry = registry.under("kube-controller-manager")
         self._loops = (
             ClusterServiceController(registry, config),
             ServiceAccountController(registry, root_certificate),

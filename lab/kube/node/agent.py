@@ -43,7 +43,7 @@ class NodeAgent:
     """The lab's only node; implements `lab.kube.streams.NodeStreams`."""
 
     def __init__(self, registry: Registry, config: KubeConfig, tokens: Tokens) -> None:
-        self._registry = registry
+        self._registry = registry = registry.under("kubelet")
         self._config = config
         self._tokens = tokens
         self._images = Images(config.images)

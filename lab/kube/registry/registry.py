@@ -7,6 +7,8 @@ node alike.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 
 from lab.kube.changes import Object
 from lab.kube.errors import ApiError
@@ -34,6 +36,7 @@ class Registry:
 
     def __init__(self, store: Store, *, service_cidr: str = "10.96.0.0/16") -> None:
         self.store = store
+        self._own = DEFAULT
         self.resources = ResourceTable()
         self._reader = Reader(store, self.resources)
         self._writer = Writer(store, self.resources)
@@ -42,6 +45,12 @@ class Registry:
         self._cleanup = Cleanup(store, self.resources, self._writer, self._deleter)
         self.allocators[CRDS.key] = CustomResources(store, self.resources)
         self.allocators[SERVICES.key] = ServiceAddresses(store, service_cidr)
+
+    def under(self, manager: str) -> Registry:
+        """The same registry for a part of the lab that owns what it writes in its own name (`managedFields`)."""
+        view = copy(self)
+        view._own = replace(DEFAULT, field_manager=manager)
+        return view
 
     @property
     def admission(self) -> Admission:
@@ -112,12 +121,14 @@ class Registry:
         """Changes after the revision `since`. Without it: the present objects as ADDED, one BOOKMARK, then changes."""
         return self._reader.watch(r, namespace, since=since, labels=labels, fields=fields)
 
-    async def create(self, r: Resource, obj: Object, *, namespace: str = "", options: WriteOptions = DEFAULT) -> Object:
+    async def create(
+        self, r: Resource, obj: Object, *, namespace: str = "", options: WriteOptions | None = None
+    ) -> Object:
         """Store a new object. It is defaulted, admitted and validated first."""
-        return self._reader.present(r, await self._writer.create(r, obj, namespace, options))
+        return self._reader.present(r, await self._writer.create(r, obj, namespace, options or self._own))
 
     async def update(
-        self, r: Resource, obj: Object, *, subresource: str = "", options: WriteOptions = DEFAULT
+        self, r: Resource, obj: Object, *, subresource: str = "", options: WriteOptions | None = None
     ) -> Object:
         """Replace an object, or what `subresource` covers of it. Fails with 409 when metadata.resourceVersion is set
         and is not the present one, and with 422 when a kind demands one that is missing."""
@@ -129,7 +140,7 @@ class Registry:
                 raise metadata.needs_version(r, name)
             return obj
 
-        return await self._revise(r, name, namespace, change, subresource, options)
+        return await self._revise(r, name, namespace, change, subresource, options or self._own)
 
     async def modify(
         self,
@@ -146,7 +157,7 @@ class Registry:
         then, or None when the object is gone.
         """
         try:
-            return await self._revise(r, name, namespace, change, subresource, DEFAULT)
+            return await self._revise(r, name, namespace, change, subresource, self._own)
         except ApiError as error:
             if error.reason == "NotFound" and self.find(r, name, namespace) is None:
                 return None
@@ -172,7 +183,7 @@ class Registry:
         patch: Patch,
         *,
         subresource: str = "",
-        options: WriteOptions = DEFAULT,
+        options: WriteOptions | None = None,
     ) -> Object:
         """Apply a patch to an object."""
         schema = self.resources.schema(r)
@@ -185,7 +196,7 @@ class Registry:
                 del new["metadata"]["resourceVersion"]
             return new
 
-        return await self._revise(r, name, namespace, change, subresource, options)
+        return await self._revise(r, name, namespace, change, subresource, options or self._own)
 
     async def apply(
         self,
