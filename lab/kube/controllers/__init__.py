@@ -13,6 +13,7 @@ from lab.kube.controllers.garbage import GarbageCollector
 from lab.kube.controllers.namespaces import NamespaceController
 from lab.kube.controllers.replicasets import ReplicaSetController
 from lab.kube.controllers.serviceaccounts import ServiceAccountController
+from lab.kube.controllers.taints import TaintEvictionController
 from lab.kube.registry.registry import Registry
 
 __all__ = ["Controllers"]
@@ -31,6 +32,7 @@ class Controllers:
             ReplicaSetController(registry),
             EndpointSliceController(registry),
             GarbageCollector(registry),
+            TaintEvictionController(registry),
         )
 
     async def run(self) -> None:

@@ -24,6 +24,7 @@ from lab.kube.node.containers import ContainerRunner
 from lab.kube.node.context import NodeContext, log_root
 from lab.kube.node.images import Images
 from lab.kube.node.pods import PodWorker
+from lab.kube.node.room import Room
 from lab.kube.node.sandbox import Sandboxes
 from lab.kube.node.volumes import Tokens
 from lab.kube.recording import Recorder
@@ -87,6 +88,7 @@ class NodeAgent:
             runtime=runtime,
             sandboxes=sandboxes,
             allocatable=registration.allocatable(registration.capacity(config.state)),
+            room=Room(self._retry_pending),
         )
         try:
             sandboxes.prepare_node()
@@ -153,6 +155,12 @@ class NodeAgent:
         finally:
             if self._workers.get(uid) is worker:
                 del self._workers[uid]
+
+    def _retry_pending(self) -> None:
+        """There is more room: pods that wait for some look again."""
+        for worker in list(self._workers.values()):
+            if not worker.pod.spec.node_name:
+                worker.look_again()
 
     async def _follow_sources(self, resource: Resource) -> None:
         async for event in follow(self._registry, resource):

@@ -14,7 +14,7 @@ from functools import partial
 from lab.kube.errors import ApiError
 from lab.kube.netlink import NetlinkError
 from lab.kube.node import facts as known
-from lab.kube.node import launch, scheduling
+from lab.kube.node import launch, room, scheduling
 from lab.kube.node.addresses import AddressesExhaustedError
 from lab.kube.node.client import RuntimeFailure, RuntimeLost
 from lab.kube.node.containers import ContainerRunner
@@ -55,6 +55,8 @@ class PodWorker:
         self._status = StatusPublisher(node.registry, lambda: self._pod, self.facts, silent=self._over)
         if self._pod.metadata.deleting:
             self._begin_to_end(self._pod)
+        if self._pod.spec.node_name and not self._pod.finished:
+            node.room.take(self._pod)
 
     @property
     def pod(self) -> Pod:
@@ -99,6 +101,10 @@ class PodWorker:
         if self._volumes is not None and self._volumes.mentions(plural, name):
             self.refresh()
 
+    def look_again(self) -> None:
+        """What it waits for may be there."""
+        self._nudged.set()
+
     @property
     def renew_at(self) -> float:
         """When `refresh` is due for a token, on the monotonic clock."""
@@ -142,6 +148,7 @@ class PodWorker:
             await self._ending.wait()
             await self._forget()
         finally:
+            self._node.room.give_back(self._pod)
             await end(publishing)
 
     async def _live(self) -> None:
@@ -180,8 +187,10 @@ class PodWorker:
         """Bind the pod to this node; False when it is to end before it could be."""
         refused = ""
         while not self._pod.spec.node_name:
-            why = scheduling.objection(self._pod, self._node.config.node_name, self._node.labels())
+            why = self._objection()
             if not why:
+                # Counted before it is bound: others look for room meanwhile.
+                self._node.room.take(self._pod)
                 break
             if why != refused:
                 self._say(WARNING, "FailedScheduling", why)
@@ -192,6 +201,12 @@ class PodWorker:
         if not self._pod.spec.node_name:
             await self._bind()
         return not self._ending.is_set()
+
+    def _objection(self) -> str:
+        """Why the pod has no place on the node at present; nothing when it has."""
+        node = self._node.node()
+        allocatable = room.amounts(node.status.allocatable) or self._node.allocatable
+        return scheduling.objection(self._pod, node, self._node.room.lacking(self._pod, allocatable))
 
     async def _bind(self) -> None:
         node, uid = self._node.config.node_name, self._pod.metadata.uid
@@ -334,6 +349,7 @@ class PodWorker:
         if self._volumes is not None:
             self._volumes.remove()
             self._volumes = None
+        self._node.room.give_back(self._pod)
         self._status.changed()
 
     async def _forget(self) -> None:

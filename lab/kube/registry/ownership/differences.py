@@ -102,10 +102,12 @@ def _compare(schema: Schema, old: Any, new: Any) -> Differences:
     changed: Tree = {}
     removed: Tree = {}
     for element, inner, before, after in _pairs(schema, old, new):
-        if before is None:
-            _add(changed, element, _node(inner, after[0], after[1]))
-        elif after is None:
-            _add(removed, element, _node(inner, before[0], before[1]))
+        if before is None and after is not None:
+            _add(changed, element, _node(inner, *after))
+        elif after is None and before is not None:
+            _add(removed, element, _node(inner, *before))
+        elif before is None or after is None:
+            continue
         elif before[0] is not after[0] and before[0] != after[0]:
             came, went = _altered(inner, before, after)
             _add(changed, element, came)

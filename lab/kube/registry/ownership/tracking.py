@@ -87,11 +87,11 @@ def _taken(entries: Entries, manager: Manager, changed: Tree, removed: Tree, now
 
 def _is(one: dict[str, Any], manager: Manager) -> bool:
     """Whether an entry is that of somebody who updates."""
-    return (
-        one.get("manager", "") == manager.name
-        and one.get("subresource", "") == manager.subresource
-        and one["operation"] == manager.operation
-        and one.get("apiVersion", "") == manager.api_version
+    return (one["operation"], one.get("manager", ""), one.get("apiVersion", ""), one.get("subresource", "")) == (
+        manager.operation,
+        manager.name,
+        manager.api_version,
+        manager.subresource,
     )
 
 
