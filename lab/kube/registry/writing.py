@@ -12,7 +12,7 @@ from typing import Protocol
 
 from lab.kube.changes import Object
 from lab.kube.errors import ApiError, already_exists, conflict, invalid
-from lab.kube.registry import metadata
+from lab.kube.registry import metadata, podsecurity
 from lab.kube.registry.codec import Codec
 from lab.kube.registry.defaults import fill_defaults
 from lab.kube.registry.namespaces import check_create
@@ -87,6 +87,7 @@ class Writer:
         new = await self._admit("CREATE", resource, new, None, namespace, options)
         self._complete(resource, new)
         self._check_room(resource, new, namespace)
+        podsecurity.review(self._store, resource, new, None, options)
         _set_owners(new, owners)
         return await self._store_new(resource, strategy, new, namespace, options)
 
@@ -160,6 +161,7 @@ class Writer:
                 new = await self._admit("UPDATE", resource, new, old, namespace, options)
                 if self._store.head(resource.key, namespace, name) is not old:
                     continue
+                podsecurity.review(self._store, resource, new, old, options)
             _set_owners(new, owners)
             return await self._store_revised(resource, strategy, new, old, options)
         why = "the object keeps being modified; please apply your changes to the latest version and try again"
