@@ -173,3 +173,23 @@ def test_a_native_sidecar_counts_as_a_container_and_as_a_proxy() -> None:
     assert ready_containers(pod) == (1, 2)
     assert has_proxy(pod)
     assert not has_proxy({"spec": {"containers": [{"name": "a"}], "initContainers": [{"name": "istio-proxy"}]}})
+
+
+def test_the_last_words_of_a_container_that_crashed_are_told() -> None:
+    ended = {"exitCode": 134, "reason": "Error", "message": "starting\nassert failure: watch_fd >= 0"}
+    container = {
+        "name": "istio-proxy",
+        "ready": False,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+        "lastState": {"terminated": ended},
+    }
+    assert readiness._troubles({"status": {"containerStatuses": [container]}}) == [
+        "container istio-proxy is waiting, CrashLoopBackOff: back-off 10s",
+        "container istio-proxy ended before with exit code 134, Error:",
+        "  starting",
+        "  assert failure: watch_fd >= 0",
+    ]
+    recovered = {**container, "ready": True, "state": {"running": {}}}
+    assert readiness._troubles({"status": {"containerStatuses": [recovered]}}) == []
+    silent = {**container, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}}
+    assert "see kubectl logs --previous" in readiness._troubles({"status": {"containerStatuses": [silent]}})[1]

@@ -263,6 +263,9 @@ def test_a_crashing_container_restarts_at_once_and_then_backs_off(node: Node, po
     assert status["lastState"]["terminated"]["exitCode"] == 1
     assert "back-off 10s restarting failed container=main" in status["state"]["waiting"]["message"]
     assert node.output("crash") == "run\n"
+    assert status["lastState"]["terminated"]["message"] == "run"
+    told = "; it ended with exit code 1: run"
+    _until(lambda: any(e["message"].endswith(told) for e in node.events(name="crash") if e["reason"] == "BackOff"))
 
 
 @pytest.mark.parametrize("command", [["sh", "-c", "exit 1"], ["no-such-program"]])
