@@ -25,6 +25,7 @@ Manifest = Path | str | Object | Sequence[Object]
 
 READY_SECONDS = 60.0
 LIVE_SECONDS = 20.0
+_EVENTS_SHOWN = 10
 MESH_GROUPS = ("networking.istio.io/", "security.istio.io/")
 
 
@@ -195,7 +196,16 @@ class Mesh:
             containers = (*status.get("initContainerStatuses", []), *status.get("containerStatuses", []))
             states = [one.get("state", {}) for one in containers]
             lines.append(f"  pod {pod['metadata']['name']}: {status.get('phase')} {states}")
-        return "\n".join(lines)
+            ends = [(one["name"], one.get("lastState", {}).get("terminated")) for one in containers]
+            lines += [f"    {name} ended before: {end}" for name, end in ends if end]
+        return "\n".join([*lines, *self._warnings()])
+
+    def _warnings(self) -> list[str]:
+        """The latest Warning events of the namespace: they say why a pod is not made, or does not start."""
+        found = [e for e in self.api.list_all("v1", "Event", self.namespace) if e.get("type") == "Warning"]
+        found.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
+        about = [(e["involvedObject"]["kind"], e["involvedObject"]["name"], e) for e in found[-_EVENTS_SHOWN:]]
+        return [f"  event of {kind} {name}: {e.get('reason')}: {e.get('message')}" for kind, name, e in about]
 
     def pods(self, app: str, version: str = "") -> list[Object]:
         """The pods of an application that are not being deleted, oldest first."""

@@ -23,6 +23,7 @@ _PAUSE_S = 0.1
 _PODS_PAUSE_S = 0.5
 _EVENTS_SHOWN = 3
 _COUNTS = {"updatedReplicas": "of the newest template", "replicas": "in all", "availableReplicas": "available"}
+_WORDS_SHOWN = 5
 
 
 @dataclass(frozen=True, order=True)
@@ -197,11 +198,28 @@ def _troubles(pod: Object) -> list[str]:
         for state in ("waiting", "terminated"):
             detail = container.get("state", {}).get(state)
             if detail and detail.get("reason") != "Completed":
-                message = f": {detail['message']}" if detail.get("message") else ""
+                said = _said(detail)
+                message = f": {said[0]}" if len(said) == 1 else "".join(f"\n    {line}" for line in said)
                 code = f" with exit code {detail['exitCode']}" if "exitCode" in detail else ""
                 lines.append(f"container {container['name']} is {state}{code}, {detail.get('reason')}{message}")
+        lines += _last_words(container)
     conditions = [c for c in status.get("conditions", []) if c.get("status") == "False" and c.get("message")]
     return lines + [f"{c['type']} is False: {c['message']}" for c in conditions]
+
+
+def _last_words(status: Object) -> list[str]:
+    """What a container said when it failed before its last restart, if it does not run well since."""
+    ended = status.get("lastState", {}).get("terminated")
+    if status.get("ready") or not ended or not ended.get("exitCode"):
+        return []
+    said = _said(ended)
+    before = f"container {status['name']} ended before with exit code {ended['exitCode']}, {ended.get('reason')}"
+    return [before + (":" if said else "; see kubectl logs --previous"), *(f"  {line}" for line in said)]
+
+
+def _said(state: Object) -> list[str]:
+    """The last lines of a state's message."""
+    return [line for line in state.get("message", "").splitlines() if line.strip()][-_WORDS_SHOWN:]
 
 
 def _subject(event: Object) -> str:

@@ -16,7 +16,7 @@ from typing import Protocol
 class LogOptions:
     """The query of `GET .../pods/NAME/log` (kubectl logs). Times are UTC; no `tail_lines` or `limit_bytes`: all."""
 
-    container: str | None = None
+    container: str = ""
     follow: bool = False
     previous: bool = False
     timestamps: bool = False
@@ -58,19 +58,25 @@ class ExecSession(Protocol):
 
 
 class NodeStreams(Protocol):
-    """Implemented by the node agent. Each method raises `ApiError` (404: no such pod, 400: container not running)."""
+    """Implemented by the node agent. Each method raises `ApiError` (404: no such pod, 400 or 500: container not
+    running).
+    """
+
+    def check_running(self, namespace: str, pod: str, container: str = "") -> None:
+        """Raise `ApiError` 500, as a kubelet does, unless the pod runs, and its container if one is named."""
+        ...
 
     def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Chunks of whole lines, oldest first; with `follow` until the container ends."""
         ...
 
     async def exec(
-        self, namespace: str, pod: str, container: str | None, command: list[str], *, stdin: bool, tty: bool
+        self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
     ) -> ExecSession:
-        """Start `command` in the container (its only, or its annotated default one, when None)."""
+        """Start `command` in the container."""
         ...
 
-    async def attach(self, namespace: str, pod: str, container: str | None, *, stdin: bool) -> ExecSession:
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
         """Join a running container: what it writes from now on, and its input if it has one. `kill` leaves it."""
         ...
 

@@ -5,3 +5,5 @@ clients know that warn above the newest of theirs (kr8s 0.20: 1.35).
 """
 
 VERSION = "v1.36.0"
+MINOR_VERSION = VERSION.removeprefix("v").rpartition(".")[0]
+"""Without the patch release, as the user agent of probes has it: `1.36`."""

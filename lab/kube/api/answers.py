@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
-from lab.kube.api import protobuf
+from lab.kube.api import duplicates, protobuf
 from lab.kube.api.negotiation import JSON
 from lab.kube.errors import ApiError, bad_request
 
@@ -55,11 +55,24 @@ async def read_body(request: web.Request) -> bytes:
 
 async def read_object(request: web.Request) -> dict[str, Any]:
     """The object in the request's body. Raises `ApiError` 400, 413 or 415."""
-    body = await read_body(request)
-    value = decode(body, media_type(request))
+    value, _ = await read_checked(request)
+    return value
+
+
+async def read_checked(request: web.Request) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The object in the request's body, and the paths of its fields that are there twice. Raises `ApiError` 400, 413
+    or 415.
+    """
+    body, media = await read_body(request), media_type(request)
+    value = decode(body, media)
     if not isinstance(value, dict):
         raise bad_request("the object provided is unrecognized: the body is not an object")
-    return value
+    return value, repeated(body, value, media)
+
+
+def repeated(body: bytes, value: Any, media: str) -> tuple[str, ...]:
+    """The paths of the fields that a decoded JSON body has more than once."""
+    return duplicates.find(body, value) if media in _JSON_TYPES or media.endswith("+json") else ()
 
 
 def media_type(request: web.Request) -> str:

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from lab.kube.api import targets
 from lab.kube.api.channels import RESIZE, STDERR, STDIN, STDOUT, Channels, exit_status
 from lab.kube.api.context import STREAMS, Call
 from lab.kube.errors import ApiError, bad_request
@@ -34,14 +35,20 @@ async def attach(call: Call) -> web.StreamResponse:
     return await _hold(call, lambda container: streams.attach(call.namespace, call.name, container, stdin=stdin))
 
 
-async def _hold(call: Call, begin: Callable[[str | None], Awaitable[ExecSession]]) -> web.StreamResponse:
-    """Take the connection over and carry a session's streams on it."""
-    call.registry.get(call.resource, call.name, call.namespace)
+async def _hold(call: Call, begin: Callable[[str], Awaitable[ExecSession]]) -> web.StreamResponse:
+    """Take the connection over and carry a session's streams on it.
+
+    What is wrong with the container is a `Status` before that: clients read the error channel after the command at
+    best, and the official Python client does not read it at all.
+    """
+    pod = call.registry.get(call.resource, call.name, call.namespace)
+    container = targets.container(pod, call.query("container"))
+    call.request.app[STREAMS].check_running(call.namespace, call.name, container)
     channels = await Channels.accept(call.request)
     try:
-        session = await begin(call.query("container") or None)
+        session = await begin(container)
     except ApiError as error:
-        # The connection is taken over already, so that kubectl does not try again with SPDY.
+        # A command that cannot be started fails like one that could: after the connection is taken over.
         await channels.finish(error.status())
         return channels.response
     try:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
+from lab.kube.api import targets
 from lab.kube.api.context import STREAMS, Call
 from lab.kube.api.parameters import moment, number
 from lab.kube.errors import bad_request
@@ -15,7 +16,10 @@ from lab.kube.streams import LogOptions
 
 async def get(call: Call) -> web.StreamResponse:
     """Stream a log; with `follow`, until the container ends."""
-    options = _options(call)
+    pod = call.registry.get(call.resource, call.name, call.namespace)
+    options = _options(call, targets.named(pod, call.query("container")))
+    if not pod["spec"].get("nodeName"):
+        return web.Response(content_type="text/plain")
     chunks = call.request.app[STREAMS].logs(call.namespace, call.name, options)
     async with aclosing(chunks):  # type: ignore[type-var]
         # The first chunk is awaited before the answer begins, so that an error can still be one.
@@ -29,7 +33,7 @@ async def get(call: Call) -> web.StreamResponse:
     return response
 
 
-def _options(call: Call) -> LogOptions:
+def _options(call: Call, container: str) -> LogOptions:
     since = moment(call, "sinceTime")
     seconds = number(call, "sinceSeconds")
     if since is not None and seconds is not None:
@@ -39,7 +43,7 @@ def _options(call: Call) -> LogOptions:
     if since is not None and since.tzinfo is None:
         since = since.replace(tzinfo=UTC)
     return LogOptions(
-        container=call.query("container") or None,
+        container=container,
         follow=call.flag("follow"),
         previous=call.flag("previous"),
         timestamps=call.flag("timestamps"),

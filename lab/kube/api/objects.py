@@ -14,8 +14,10 @@ from lab.kube.api.parameters import EXACT, delete_options, list_options, write_o
 from lab.kube.api.tables.columns import Printer
 from lab.kube.errors import ApiError, Cause, bad_request, invalid
 from lab.kube.registry.options import Patch, PatchKind
-from lab.kube.resources import Resource
+from lab.kube.resources import PODS, SERVICEACCOUNTS, SERVICES, Resource
 
+_ANSWERED_WITH_LAST_STATE = frozenset({PODS.key, SERVICES.key, SERVICEACCOUNTS.key})
+"""Kinds whose delete is answered with the object (`ReturnDeletedObject` of their store), and not with a `Status`."""
 _INCLUDES = ("None", "Metadata", "Object")
 
 
@@ -57,22 +59,22 @@ async def list_(call: Call) -> web.Response:
     definition = call.registry.resources.definition(call.resource)
     kind = definition.list_kind if definition else f"{call.resource.kind}List"
     return answers.json_response(
-        {"kind": kind, "apiVersion": call.resource.api_version, "metadata": metadata, "items": page.items}
+        {"kind": kind, "apiVersion": call.resource.api_version, "metadata": metadata, "items": listed(call, page.items)}
     )
 
 
 async def create(call: Call) -> web.Response:
     """A new object."""
-    options = write_options(call)
-    obj = await answers.read_object(call.request)
+    obj, repeated = await answers.read_checked(call.request)
+    options = write_options(call, repeated)
     made = await call.registry.create(call.resource, obj, namespace=call.namespace, options=options)
     return answer(call, made, status=201)
 
 
 async def update(call: Call) -> web.Response:
     """An object in place of the present one; of a subresource, the part that it covers."""
-    options = write_options(call)
-    obj = await answers.read_object(call.request)
+    obj, repeated = await answers.read_checked(call.request)
+    options = write_options(call, repeated)
     stored = await call.registry.update(
         call.resource, addressed(call, obj), subresource=call.target.subresource, options=options
     )
@@ -81,8 +83,8 @@ async def update(call: Call) -> web.Response:
 
 async def patch(call: Call) -> web.Response:
     """A change of the object, in one of the languages for changes that the registry knows."""
-    options = write_options(call)
-    change = await read_patch(call)
+    change, repeated = await read_patch(call)
+    options = write_options(call, repeated)
     there = call.registry.find(call.resource, call.name, call.namespace) is not None
     what = (call.resource, call.name, call.namespace)
     if change.kind is PatchKind.APPLY:
@@ -98,7 +100,7 @@ async def delete(call: Call) -> web.Response:
     last = await call.registry.delete(call.resource, call.name, call.namespace, options=options)
     if call.registry.find(call.resource, call.name, call.namespace) is not None or options.dry_run:
         return answer(call, last)
-    if call.resource.key == "pods":
+    if call.resource.key in _ANSWERED_WITH_LAST_STATE:
         return answer(call, last)
     return answers.json_response(deleted_status(call.resource, last), warnings=call.warnings)
 
@@ -121,6 +123,7 @@ async def delete_collection(call: Call) -> web.Response:
             if error.reason != "NotFound":
                 raise
     metadata = {"resourceVersion": str(call.registry.revision)}
+    ended = listed(call, ended)
     return answers.json_response(answers.list_of(call.resource.kind, call.resource.api_version, ended, metadata))
 
 
@@ -134,6 +137,13 @@ def answer(call: Call, obj: Mapping[str, Any], *, status: int = 200) -> web.Resp
     elif form is Form.PARTIAL:
         shown = tables.partial(obj)
     return answers.json_response(shown, status=status, warnings=call.warnings)
+
+
+def listed(call: Call, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The objects as items of a list: those of built-in kinds leave kind and version to the list, as typed lists do."""
+    if call.registry.resources.is_custom(call.resource):
+        return items
+    return [{key: value for key, value in item.items() if key not in ("kind", "apiVersion")} for item in items]
 
 
 def printer(call: Call) -> Printer:
@@ -166,13 +176,17 @@ def addressed(call: Call, obj: dict[str, Any]) -> dict[str, Any]:
     return {**obj, "metadata": settled}
 
 
-async def read_patch(call: Call) -> Patch:
-    """The patch in the request's body. Raises `ApiError` 400, 413 or 415."""
+async def read_patch(call: Call) -> tuple[Patch, tuple[str, ...]]:
+    """The patch in the request's body, and the paths of its fields that are there twice. Raises `ApiError` 400, 413 or
+    415.
+    """
     media = answers.media_type(call.request)
     if media not in list(PatchKind):
         raise answers.unsupported(media, PatchKind)
     kind = PatchKind(media)
-    body = answers.decode(await answers.read_body(call.request), media)
+    text = await answers.read_body(call.request)
+    body = answers.decode(text, media)
+    repeated = answers.repeated(text, body, media)
     if kind is PatchKind.APPLY:
         if not isinstance(body, dict):
             raise bad_request("the body of an apply must be an object")
@@ -183,7 +197,7 @@ async def read_patch(call: Call) -> Patch:
     elif call.query("force"):
         cause = Cause("force", "Forbidden: may not be specified for non-apply patch", "FieldValueForbidden")
         raise invalid("PatchOptions", "", (cause,), "meta.k8s.io")
-    return Patch(kind, body)
+    return Patch(kind, body), repeated
 
 
 def deleted_status(resource: Resource, last: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,8 +82,10 @@ def list_options(call: Call) -> ListOptions:
     return options
 
 
-def write_options(call: Call) -> WriteOptions:
-    """The options of a create, update or patch. Raises `ApiError` 422."""
+def write_options(call: Call, repeated: tuple[str, ...] = ()) -> WriteOptions:
+    """The options of a create, update or patch; `repeated` are the fields that its body has twice. Raises `ApiError`
+    422.
+    """
     validation = call.query("fieldValidation") or FieldValidation.WARN
     if validation not in list(FieldValidation):
         words = f'Unsupported value: "{validation}": supported values: "Ignore", "Strict", "Warn"'
@@ -92,6 +94,7 @@ def write_options(call: Call) -> WriteOptions:
         user=call.user,
         dry_run=parse_dry_run(call.request.query.getall("dryRun", [])),
         field_validation=FieldValidation(validation),
+        repeated=repeated,
         field_manager=call.query("fieldManager") or _agent(call),
         force=call.flag("force"),
         warnings=call.warnings,

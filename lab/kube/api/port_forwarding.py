@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import WSMsgType, web
 
-from lab.kube.api import spdy
+from lab.kube.api import spdy, targets
 from lab.kube.api.context import STREAMS, Call
 from lab.kube.errors import ApiError, bad_request
 
@@ -32,7 +32,8 @@ Connect = Callable[[int], Awaitable[_Streams]]
 
 async def forward(call: Call) -> web.StreamResponse:
     """Carry connections until the client leaves. Raises `ApiError` before the connection is taken over."""
-    call.registry.get(call.resource, call.name, call.namespace)
+    targets.check_assigned(call.registry.get(call.resource, call.name, call.namespace))
+    call.request.app[STREAMS].check_running(call.namespace, call.name)
     socket = web.WebSocketResponse(
         protocols=(SPDY_PROTOCOL, _CHANNEL_PROTOCOL), compress=False, max_msg_size=_MESSAGE_LIMIT
     )

@@ -59,7 +59,8 @@ _ZERO_COUNTS = frozenset(
         *("terminating", "terminationGracePeriodSeconds", "tolerationSeconds", "uid", "weight"),
     }
 )
-"""Scalars that are pointers in Go, or required: zero and false are not the same as nothing."""
+"""Scalars that are pointers in Go, or required: zero and false are not the same as nothing. Of text none is: `uid` is a
+number in one message and text in the others."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
@@ -131,7 +132,8 @@ def _put(result: dict[str, Any], field: _Field, wire: int, value: int | memoryvi
         result.update(_value(field, wire, value))
     else:
         item = _value(field, wire, value)
-        scalar_zero = item is None or (len(field.kind) == 1 and not item and field.name not in _ZERO_COUNTS)
+        counts = field.kind != "s" and field.name in _ZERO_COUNTS
+        scalar_zero = item is None or (len(field.kind) == 1 and not item and not counts)
         if not scalar_zero:
             result[field.name] = item
         else:

@@ -46,7 +46,7 @@ async def update(call: Call) -> web.Response:
 
 async def patch(call: Call) -> web.Response:
     """Change the scale of an object; the patch is one of its Scale."""
-    change = await read_patch(call)
+    change, _ = await read_patch(call)
     if change.kind is PatchKind.APPLY:
         change = Patch(PatchKind.MERGE, change.body)
 

@@ -13,6 +13,7 @@ from lab.kube.controllers.garbage import GarbageCollector
 from lab.kube.controllers.namespaces import NamespaceController
 from lab.kube.controllers.replicasets import ReplicaSetController
 from lab.kube.controllers.serviceaccounts import ServiceAccountController
+from lab.kube.controllers.taints import TaintEvictionController
 from lab.kube.registry.registry import Registry
 
 __all__ = ["Controllers"]
@@ -22,7 +23,7 @@ class Controllers:
     """All controllers. `root_certificate` is the API server's authority, as PEM."""
 
     def __init__(self, registry: Registry, config: KubeConfig, root_certificate: str) -> None:
-        self._registry = registry
+        self._registry = registry = registry.under("kube-controller-manager")
         self._loops = (
             ClusterServiceController(registry, config),
             ServiceAccountController(registry, root_certificate),
@@ -31,6 +32,7 @@ class Controllers:
             ReplicaSetController(registry),
             EndpointSliceController(registry),
             GarbageCollector(registry),
+            TaintEvictionController(registry),
         )
 
     async def run(self) -> None:

@@ -24,9 +24,9 @@ from lab.kube.node.containers import ContainerRunner
 from lab.kube.node.context import NodeContext, log_root
 from lab.kube.node.images import Images
 from lab.kube.node.pods import PodWorker
+from lab.kube.node.room import Room
 from lab.kube.node.sandbox import Sandboxes
 from lab.kube.node.volumes import Tokens
-from lab.kube.objects.pods import Pod
 from lab.kube.recording import Recorder
 from lab.kube.registry import Object, Registry
 from lab.kube.resources import CONFIGMAPS, NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
@@ -38,14 +38,13 @@ _TOKENS_EVERY = 10.0
 _RUNTIME_RETRY = 1.0
 _CONNECT_LIMIT = 10.0
 _SCHEDULER = "default-scheduler"
-_DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
 class NodeAgent:
     """The lab's only node; implements `lab.kube.streams.NodeStreams`."""
 
     def __init__(self, registry: Registry, config: KubeConfig, tokens: Tokens) -> None:
-        self._registry = registry
+        self._registry = registry = registry.under("kubelet")
         self._config = config
         self._tokens = tokens
         self._images = Images(config.images)
@@ -89,6 +88,7 @@ class NodeAgent:
             runtime=runtime,
             sandboxes=sandboxes,
             allocatable=registration.allocatable(registration.capacity(config.state)),
+            room=Room(self._retry_pending),
         )
         try:
             sandboxes.prepare_node()
@@ -156,6 +156,12 @@ class NodeAgent:
             if self._workers.get(uid) is worker:
                 del self._workers[uid]
 
+    def _retry_pending(self) -> None:
+        """There is more room: pods that wait for some look again."""
+        for worker in list(self._workers.values()):
+            if not worker.pod.spec.node_name:
+                worker.look_again()
+
     async def _follow_sources(self, resource: Resource) -> None:
         async for event in follow(self._registry, resource):
             if event.type == BOOKMARK:
@@ -192,7 +198,7 @@ class NodeAgent:
     def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
         """Chunks of whole lines; see `NodeStreams.logs`. Its errors are raised here, not by the iteration."""
         worker = self._worker(namespace, pod)
-        name = _container_name(worker.pod, options.container)
+        name = options.container
         path, runner = self._log_path(worker, name, previous=options.previous)
         live = runner.log if runner is not None and runner.log is not None and runner.log.path == path else None
         if not path.exists():
@@ -213,15 +219,21 @@ class NodeAgent:
             raise bad_request(text)
         return node.log_directory(pod) / name / f"{number}.log", worker.runners.get(name)
 
+    def check_running(self, namespace: str, pod: str, container: str = "") -> None:
+        """Whether there is something to connect to; see `NodeStreams.check_running`."""
+        worker = self._worker(namespace, pod)
+        if worker.sandbox is None:
+            raise internal(f'pod not found ("{pod}_{namespace}"): it is not running')
+        if container:
+            _running(worker, container)
+
     async def exec(
-        self, namespace: str, pod: str, container: str | None, command: list[str], *, stdin: bool, tty: bool
+        self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
     ) -> sessions.Session:
         """Start a command in a container; see `NodeStreams.exec`."""
-        worker = self._worker(namespace, pod)
-        name = _container_name(worker.pod, container)
-        runner = worker.runners.get(name)
-        if runner is None or runner.process is None or runner.exec_spec is None:
-            raise bad_request(f'container "{name}" in pod "{pod}" is not running')
+        runner = _running(self._worker(namespace, pod), container)
+        if runner.process is None or runner.exec_spec is None:
+            raise _not_running(container)
         if not command:
             raise bad_request("you must specify at least one command for the container")
         spec = runner.exec_spec(command)
@@ -230,15 +242,13 @@ class NodeAgent:
         try:
             return await sessions.start(self._context().runtime, runner.process, spec, stdin=stdin, tty=tty)
         except RuntimeFailure as error:
-            raise internal(f"failed to exec in container {name}: {error}") from error
+            raise internal(f"failed to exec in container {container}: {error}") from error
 
-    async def attach(self, namespace: str, pod: str, container: str | None, *, stdin: bool) -> Attachment:
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> Attachment:
         """The streams of a container; see `NodeStreams.attach`."""
-        worker = self._worker(namespace, pod)
-        name = _container_name(worker.pod, container)
-        runner = worker.runners.get(name)
-        if runner is None or runner.console is None:
-            raise bad_request(f'container "{name}" in pod "{pod}" is not running')
+        runner = _running(self._worker(namespace, pod), container)
+        if runner.console is None:
+            raise _not_running(container)
         return Attachment(runner.console, stdin=stdin)
 
     async def connect(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -278,18 +288,13 @@ async def _until_lost(runtime: Runtime) -> None:
     raise RuntimeLost("the runtime died")
 
 
-def _container_name(pod: Pod, wanted: str | None) -> str:
-    """The container that is meant: the named one, the annotated one, or the only one."""
-    main = [c.name for c in pod.spec.containers]
-    init = [c.name for c in pod.spec.init_containers]
-    if wanted:
-        if wanted not in main + init:
-            raise bad_request(f"container {wanted} is not valid for pod {pod.metadata.name}")
-        return wanted
-    annotated = pod.metadata.annotations.get(_DEFAULT_CONTAINER, "")
-    if annotated in main:
-        return annotated
-    if len(main) == 1:
-        return main[0]
-    names = f"[{' '.join(main)}]" + (f" or one of the init containers: [{' '.join(init)}]" if init else "")
-    raise bad_request(f"a container name must be specified for pod {pod.metadata.name}, choose one of: {names}")
+def _running(worker: PodWorker, container: str) -> ContainerRunner:
+    runner = worker.runners.get(container)
+    if runner is None or runner.process is None:
+        raise _not_running(container)
+    return runner
+
+
+def _not_running(container: str) -> ApiError:
+    """In a kubelet's words, which stop at the colon."""
+    return internal(f'container not found ("{container}"): it is not running')

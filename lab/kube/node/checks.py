@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from lab.kube.objects.containers import Container, HttpGet
+from lab.kube.version import MINOR_VERSION
 
-_USER_AGENT = "kube-probe/1.33"
+_USER_AGENT = f"kube-probe/{MINOR_VERSION}"
 _BODY_SHOWN = 10 << 10  # bytes of an answer, as much as the kubelet reads
 
 

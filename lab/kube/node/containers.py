@@ -11,10 +11,11 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Collection, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from lab.kube.node import backoff, logs, probes, starting
+from lab.kube.node import backoff, lastwords, logs, probes, starting
 from lab.kube.node.client import Exit, Process, RuntimeFailure, RuntimeLost
 from lab.kube.node.console import Console
 from lab.kube.node.context import NodeContext
@@ -174,6 +175,8 @@ class ContainerRunner:
             self.process = self.console = None
             console.close()
             self.log.close()
+        if ended.code and not ended.message:
+            ended = replace(ended, message=lastwords.tail(self.log.path))
         return self._ended(ended), time.monotonic() - clock
 
     async def _supervise(self, place: PodPlace, process: Process, spec: dict[str, Any], began: datetime) -> Terminated:
@@ -308,12 +311,18 @@ class ContainerRunner:
         where = f"{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})"
         text = f"back-off {backoff.text(wait)} restarting failed container={self.name} pod={where}"
         self._wait("CrashLoopBackOff", text)
-        self._say(WARNING, "BackOff", f"Back-off restarting failed container {self.name} in pod {where}")
+        self._say(WARNING, "BackOff", f"Back-off restarting failed container {self.name} in pod {where}{self._words()}")
         self._wake.clear()
         loop = asyncio.get_running_loop()
         until = loop.time() + wait
         while not (self._stopping.is_set() or self._redefined) and (left := until - loop.time()) > 0:
             await self._pause(left)
+
+    def _words(self) -> str:
+        """What the container said when it failed, as the end of an event's message."""
+        last = self._facts.last
+        words = lastwords.last_line(last.message) if last is not None and last.code else ""
+        return f"; it ended with exit code {last.code}: {words}" if last is not None and words else ""
 
     def _image_missing(self, why: str) -> None:
         reference = self._container.image

@@ -13,8 +13,10 @@ from lab.kube.config import KubeConfig
 from lab.kube.node.client import Runtime
 from lab.kube.node.env import Surroundings
 from lab.kube.node.images import Images
+from lab.kube.node.room import Room
 from lab.kube.node.sandbox import Sandboxes
 from lab.kube.node.volumes import Tokens
+from lab.kube.objects.nodes import Node, read_node
 from lab.kube.objects.pods import Pod
 from lab.kube.objects.services import Service
 from lab.kube.recording import Recorder
@@ -34,6 +36,7 @@ class NodeContext:
     runtime: Runtime
     sandboxes: Sandboxes
     allocatable: Mapping[str, Decimal]
+    room: Room
 
     def surroundings(self, pod: Pod, pod_ip: str) -> Surroundings:
         """What the pod's references are looked up in, as it is now."""
@@ -47,10 +50,10 @@ class NodeContext:
             allocatable=self.allocatable,
         )
 
-    def labels(self) -> dict[str, str]:
-        """The node's labels, as they are now."""
-        node = self.registry.find(NODES, self.config.node_name) or {}
-        return dict((node.get("metadata") or {}).get("labels") or {})
+    def node(self) -> Node:
+        """The node's object, as it is now."""
+        obj = self.registry.find(NODES, self.config.node_name)
+        return read_node(obj or {"metadata": {"name": self.config.node_name}})
 
     def pod_directory(self, pod: Pod) -> Path:
         """Where the pod's volumes are."""

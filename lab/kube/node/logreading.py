@@ -18,7 +18,8 @@ from lab.kube.streams import LogOptions
 
 _STAMP = len("2006-01-02T15:04:05.123456789Z")
 _FLAG = _STAMP + len(" stdout ")
-_PREFIX = _FLAG + len("F ")
+PREFIX = _FLAG + len("F ")
+"""How long the time, stream and flag are that stand before each stored line."""
 _BLOCK = 256 << 10
 
 
@@ -75,11 +76,11 @@ class _Form:
         """The text of stored lines."""
         parts: list[bytes] = []
         for line in block.split(b"\n"):
-            if len(line) < _PREFIX or (self._since and line[:_STAMP] < self._since):
+            if len(line) < PREFIX or (self._since and line[:_STAMP] < self._since):
                 continue
             if self._timestamps and not self._within_line:
                 parts.append(line[: _STAMP + 1])
-            parts.append(line[_PREFIX:])
+            parts.append(line[PREFIX:])
             self._within_line = line[_FLAG] == ord("P")
             if not self._within_line:
                 parts.append(b"\n")

@@ -15,7 +15,7 @@ from functools import partial
 from lab.kube.errors import ApiError
 from lab.kube.netlink import NetlinkError
 from lab.kube.node import facts as known
-from lab.kube.node import launch, scheduling
+from lab.kube.node import launch, room, scheduling
 from lab.kube.node.addresses import AddressesExhaustedError
 from lab.kube.node.client import RuntimeFailure, RuntimeLost
 from lab.kube.node.containers import ContainerRunner
@@ -24,13 +24,13 @@ from lab.kube.node.publishing import StatusPublisher
 from lab.kube.node.sandbox import Sandbox
 from lab.kube.node.starting import PodPlace
 from lab.kube.node.tasks import end
-from lab.kube.node.volumes import MountProblem, PodVolumes, with_api_access
+from lab.kube.node.volumes import MountProblem, PodVolumes
 from lab.kube.objects.containers import Container
 from lab.kube.objects.meta import now, timestamp
 from lab.kube.objects.pods import Pod, read_pod
 from lab.kube.recording import NORMAL, WARNING
 from lab.kube.registry import DeleteOptions, Object
-from lab.kube.resources import PODS, SERVICEACCOUNTS
+from lab.kube.resources import PODS
 
 _FIRST_RETRY, _LAST_RETRY = 0.5, 60.0
 
@@ -56,10 +56,12 @@ class PodWorker:
         self._status = StatusPublisher(node.registry, lambda: self._pod, self.facts, silent=self._over)
         if self._pod.metadata.deleting:
             self._begin_to_end(self._pod)
+        if self._pod.spec.node_name and not self._pod.finished:
+            node.room.take(self._pod)
 
     @property
     def pod(self) -> Pod:
-        """The pod as the node runs it: with the volume for its service account."""
+        """The pod as it is now."""
         return self._pod
 
     @property
@@ -72,7 +74,7 @@ class PodWorker:
     def update(self, obj: Object) -> None:
         """The object has changed."""
         before, self._object = self._pod, obj
-        self._pod = self._with_access(read_pod(obj)) if self._volumes is not None else read_pod(obj)
+        self._pod = read_pod(obj)
         if self._pod.metadata.deleting:
             self._begin_to_end(self._pod)
         self._nudged.set()
@@ -99,6 +101,10 @@ class PodWorker:
             runner.nudge()
         if self._volumes is not None and self._volumes.mentions(plural, name):
             self.refresh()
+
+    def look_again(self) -> None:
+        """What it waits for may be there."""
+        self._nudged.set()
 
     @property
     def renew_at(self) -> float:
@@ -143,6 +149,7 @@ class PodWorker:
             await self._ending.wait()
             await self._forget()
         finally:
+            self._node.room.give_back(self._pod)
             await end(publishing)
 
     async def _live(self) -> None:
@@ -181,8 +188,10 @@ class PodWorker:
         """Bind the pod to this node; False when it is to end before it could be."""
         refused = ""
         while not self._pod.spec.node_name:
-            why = scheduling.objection(self._pod, self._node.config.node_name, self._node.labels())
+            why = self._objection()
             if not why:
+                # Counted before it is bound: others look for room meanwhile.
+                self._node.room.take(self._pod)
                 break
             if why != refused:
                 self._say(WARNING, "FailedScheduling", why)
@@ -193,6 +202,12 @@ class PodWorker:
         if not self._pod.spec.node_name:
             await self._bind()
         return not self._ending.is_set()
+
+    def _objection(self) -> str:
+        """Why the pod has no place on the node at present; nothing when it has."""
+        node = self._node.node()
+        allocatable = room.amounts(node.status.allocatable) or self._node.allocatable
+        return scheduling.objection(self._pod, node, self._node.room.lacking(self._pod, allocatable))
 
     async def _bind(self) -> None:
         node, uid = self._node.config.node_name, self._pod.metadata.uid
@@ -261,7 +276,6 @@ class PodWorker:
 
     async def _try_set_up(self) -> PodPlace:
         if self._volumes is None:
-            self._pod = self._with_access(self._pod)
             volumes = PodVolumes(self._pod, self._node.pod_directory(self._pod), self._node.tokens)
         else:
             volumes = self._volumes
@@ -278,11 +292,6 @@ class PodWorker:
         self.facts.pod_ip = self._sandbox.address
         self.facts.sandboxed = True
         return PodPlace(self._sandbox, volumes)
-
-    def _with_access(self, pod: Pod) -> Pod:
-        name = pod.spec.service_account_name or "default"
-        account = self._node.registry.find(SERVICEACCOUNTS, name, pod.metadata.namespace) or {}
-        return with_api_access(pod, account.get("automountServiceAccountToken") is not False)
 
     async def _initialize(self, place: PodPlace, group: asyncio.TaskGroup) -> list[ContainerRunner] | None:
         """Run the init containers in order; the sidecars among them, or None when one failed or the pod is to end."""
@@ -332,6 +341,7 @@ class PodWorker:
         if self._volumes is not None:
             self._volumes.remove()
             self._volumes = None
+        self._node.room.give_back(self._pod)
         self._status.changed()
 
     async def _forget(self) -> None:

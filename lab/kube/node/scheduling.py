@@ -5,25 +5,53 @@ https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab.kube.objects.meta import contains
+from lab.kube.objects.nodes import NO_EXECUTE, NO_SCHEDULE, UNSCHEDULABLE, Node, Taint
 from lab.kube.objects.pods import NodeSelectorRequirement, NodeSelectorTerm, Pod
 from lab.kube.registry import Object
 
-_MISMATCH = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
+_NONE_AVAILABLE = "0/1 nodes are available:"
 
 
-def objection(pod: Pod, node_name: str, labels: Mapping[str, str]) -> str:
-    """Why the pod may not run on the node, in the scheduler's words; nothing when it may."""
+def objection(pod: Pod, node: Node, lacking: Sequence[str] = ()) -> str:
+    """Why the pod may not run on the node, in the scheduler's words; nothing when it may. `lacking` is what the node
+    has too little of.
+
+    Like the scheduler's filters it stops at the first reason, and the order is theirs.
+    """
+    taints = [taint for taint in node.spec.taints if taint.effect in (NO_SCHEDULE, NO_EXECUTE)]
+    cordon = Taint(key=UNSCHEDULABLE)
+    if node.spec.unschedulable and not tolerates(pod, cordon):
+        return f"{_NONE_AVAILABLE} 1 node(s) were unschedulable."
+    for taint in taints:
+        if not tolerates(pod, taint):
+            return f"{_NONE_AVAILABLE} 1 node(s) had untolerated taint {{{taint.key}: {taint.value}}}."
+    if not _is_wanted(pod, node):
+        return f"{_NONE_AVAILABLE} 1 node(s) didn't match Pod's node affinity/selector."
+    if lacking:
+        words = ("1 Too many pods" if name == "pods" else f"1 Insufficient {name}" for name in lacking)
+        return f"{_NONE_AVAILABLE} {', '.join(words)}."
+    return ""
+
+
+def tolerates(pod: Pod, taint: Taint) -> bool:
+    """Whether the pod puts up with the taint."""
+    return any(toleration.covers(taint) for toleration in pod.spec.tolerations)
+
+
+def _is_wanted(pod: Pod, node: Node) -> bool:
+    """Whether the node is one of those that the pod asks for."""
+    labels = node.metadata.labels
     if not contains(dict(labels), pod.spec.node_selector):
-        return _MISMATCH
+        return False
     affinity = pod.spec.affinity
     if affinity is None or affinity.node_affinity is None or affinity.node_affinity.required is None:
-        return ""
+        return True
     terms = affinity.node_affinity.required.node_selector_terms
-    return "" if any(_term(term, node_name, labels) for term in terms) else _MISMATCH
+    return any(_term(term, node.metadata.name, labels) for term in terms)
 
 
 def in_order(pods: Iterable[Object]) -> list[Object]:

@@ -17,19 +17,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
-
 from lab.kube.errors import ApiError
 from lab.kube.node.atomic import AtomicDirectory, FileContent
 from lab.kube.node.env import ConfigProblem, Surroundings, field_value, resource_value
 from lab.kube.node.runtime import syscalls
-from lab.kube.objects.containers import Container, FieldRef, VolumeMount
+from lab.kube.objects.containers import VolumeMount
 from lab.kube.objects.pods import Pod
 from lab.kube.objects.volumes import (
     ConfigMapProjection,
     DownwardFile,
     DownwardProjection,
-    KeyToPath,
     ProjectedVolume,
     Projection,
     SecretProjection,
@@ -38,9 +35,6 @@ from lab.kube.objects.volumes import (
 )
 from lab.kube.registry import quantities
 
-SERVICE_ACCOUNT_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"
-_API_VOLUME = "kube-api-access"
-_TOKEN_LIFE_S = 3607  # the ServiceAccount admission plug-in's choice, which tells its tokens from others
 _RENEW_AFTER = 0.8  # of a token's life
 _RETRY_S = 30.0
 
@@ -212,40 +206,6 @@ class PodVolumes:
         life = ends.timestamp() - time.time()
         self._tokens[volume, wanted] = _Token(text, now + _RENEW_AFTER * life)
         return text
-
-
-def with_api_access(pod: Pod, automount: bool) -> Pod:
-    """The pod with the volume that the ServiceAccount admission plug-in adds: token, authority, namespace.
-
-    `automount` is the service account's own wish, which the pod may override. Containers that mount something at the
-    place keep it.
-    """
-    wish = pod.spec.automount_service_account_token
-    if not (automount if wish is None else wish):
-        return pod
-    name = f"{_API_VOLUME}-{pod.metadata.uid[:5]}"
-    mount = VolumeMount(name=name, mount_path=SERVICE_ACCOUNT_DIRECTORY, read_only=True)
-
-    def mounted(container: Container) -> Container:
-        if any(m.mount_path.rstrip("/") == SERVICE_ACCOUNT_DIRECTORY for m in container.volume_mounts):
-            return container
-        return msgspec.structs.replace(container, volume_mounts=(*container.volume_mounts, mount))
-
-    authority = ConfigMapProjection(name="kube-root-ca.crt", items=(KeyToPath(key="ca.crt", path="ca.crt"),))
-    namespace = DownwardFile(path="namespace", field_ref=FieldRef(field_path="metadata.namespace"))
-    sources = (
-        Projection(service_account_token=TokenProjection(path="token", expiration_seconds=_TOKEN_LIFE_S)),
-        Projection(config_map=authority),
-        Projection(downward_api=DownwardProjection(items=(namespace,))),
-    )
-    spec = msgspec.structs.replace(
-        pod.spec,
-        volumes=(*pod.spec.volumes, Volume(name=name, projected=ProjectedVolume(sources=sources))),
-        containers=tuple(mounted(c) for c in pod.spec.containers),
-        init_containers=tuple(mounted(c) for c in pod.spec.init_containers),
-        ephemeral_containers=tuple(mounted(c) for c in pod.spec.ephemeral_containers),
-    )
-    return msgspec.structs.replace(pod, spec=spec)
 
 
 def _projections(volume: Volume) -> tuple[tuple[Projection, ...], int]:

@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from lab.kube.objects.containers import Container, PodSecurityContext
+from lab.kube.objects.containers import Container, PodSecurityContext, Quantity, Resources
 from lab.kube.objects.meta import Condition, LabelSelectorRequirement, ObjectMeta, View
+from lab.kube.objects.nodes import Toleration
 from lab.kube.objects.volumes import Volume
 
 
@@ -81,6 +82,9 @@ class PodSpec(View, frozen=True, kw_only=True):
     dns_config: DnsConfig = DnsConfig()
     node_selector: dict[str, str] = msgspec.field(default_factory=dict)
     affinity: Affinity | None = None
+    tolerations: tuple[Toleration, ...] = ()
+    resources: Resources = Resources()
+    overhead: dict[str, Quantity] = msgspec.field(default_factory=dict)
     service_account_name: str = ""
     automount_service_account_token: bool | None = None
     node_name: str = ""

@@ -114,14 +114,16 @@ def _check_kind(resource: Resource, obj: Object) -> None:
 
 
 def _report_unknown(kind: str, api_version: str, unknown: list[str], options: WriteOptions) -> None:
-    words = [f'unknown field "{path}"' for path in unknown]
-    if not words or options.field_validation is FieldValidation.IGNORE:
+    found = [(path, f'unknown field "{path}"') for path in unknown]
+    found += [(path, f'duplicate field "{path}"') for path in options.repeated]
+    if not found or options.field_validation is FieldValidation.IGNORE:
         return
     if options.field_validation is FieldValidation.STRICT:
-        causes = tuple(Cause(path, f'unknown field "{path}"', "FieldValueInvalid") for path in unknown)
-        raise _undecodable(kind, api_version, f"strict decoding error: {', '.join(words)}", causes)
-    for text in words:
-        options.warn(text)
+        causes = tuple(Cause(path, words, "FieldValueInvalid") for path, words in found)
+        why = f"strict decoding error: {', '.join(words for _, words in found)}"
+        raise _undecodable(kind, api_version, why, causes)
+    for _, words in found:
+        options.warn(words)
 
 
 def _undecodable(kind: str, api_version: str, why: str, causes: tuple[Cause, ...]) -> ApiError:

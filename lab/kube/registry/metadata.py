@@ -6,16 +6,19 @@ https://github.com/kubernetes/community/blob/master/contributors/devel/sig-archi
 from __future__ import annotations
 
 import random
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from lab.kube.changes import Object
-from lab.kube.errors import ApiError, Cause, bad_request, conflict, not_found
+from lab.kube.errors import ApiError, Cause, bad_request, conflict, invalid, not_found
 from lab.kube.registry import names
 from lab.kube.resources import Resource
 
+_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED_PREFIX = 58
 _ANNOTATIONS_LIMIT = 256 * 1024
@@ -46,7 +49,13 @@ _STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 
 def timestamp(moment: datetime | None = None) -> str:
     """`2025-01-31T12:00:00Z`, of now by default."""
-    return (moment or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _text_of(int(time.time())) if moment is None else moment.astimezone(UTC).strftime(_FORMAT)
+
+
+@lru_cache(maxsize=1)
+def _text_of(second: int) -> str:
+    """Each write wants to know the time, and many come in the same second."""
+    return datetime.fromtimestamp(second, UTC).strftime(_FORMAT)
 
 
 def require_metadata(obj: Object) -> dict[str, Any]:
@@ -221,3 +230,11 @@ def _validate_owners(owners: Any) -> Iterator[Cause]:
 def missing(resource: Resource, name: str) -> ApiError:
     """404 for an object of this resource."""
     return not_found(resource.plural, name, resource.group)
+
+
+def needs_version(resource: Resource, name: str) -> ApiError:
+    """422 for a replacement that does not say which state it replaces. (It names the resource where others have the
+    kind, as a real server's does.)
+    """
+    cause = Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
+    return invalid(resource.plural, name, (cause,), resource.group)

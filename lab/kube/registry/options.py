@@ -26,7 +26,9 @@ SYSTEM = User("system:mesh-lab", ("system:masters", "system:authenticated"))
 
 
 class FieldValidation(StrEnum):
-    """What becomes of fields that the schema does not know: an error, a warning, or nothing. They are never stored."""
+    """What becomes of fields that the schema does not know, which are never stored, and of those that are there twice,
+    of which the last counts: an error, a warning, or nothing.
+    """
 
     STRICT = "Strict"
     WARN = "Warn"
@@ -37,13 +39,15 @@ class FieldValidation(StrEnum):
 class WriteOptions:
     """Options of a create, update or patch. What deserves a warning is appended to `warnings`, when that is a list.
 
-    `written_through` is a subresource that stands for a part of the object, as `scale` does: what is owned names it.
+    `repeated` are the paths of fields that the body has more than once. `written_through` is a subresource that stands
+    for a part of the object, as `scale` does: what is owned names it.
     Writers inside the lab are held to `Strict`: a field that the schema does not know is a mistake of ours.
     """
 
     user: User = SYSTEM
     dry_run: bool = False
     field_validation: FieldValidation = FieldValidation.STRICT
+    repeated: tuple[str, ...] = ()
     field_manager: str = ""
     written_through: str = ""
     force: bool = False

@@ -7,9 +7,12 @@ node alike.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 
 from lab.kube.changes import Object
 from lab.kube.errors import ApiError
+from lab.kube.registry import metadata
 from lab.kube.registry.customresources import Cleanup, CustomResources
 from lab.kube.registry.deletion import Deleter
 from lab.kube.registry.namespaces import SYSTEM_NAMESPACES
@@ -33,6 +36,7 @@ class Registry:
 
     def __init__(self, store: Store, *, service_cidr: str = "10.96.0.0/16") -> None:
         self.store = store
+        self._own = DEFAULT
         self.resources = ResourceTable()
         self._reader = Reader(store, self.resources)
         self._writer = Writer(store, self.resources)
@@ -41,6 +45,12 @@ class Registry:
         self._cleanup = Cleanup(store, self.resources, self._writer, self._deleter)
         self.allocators[CRDS.key] = CustomResources(store, self.resources)
         self.allocators[SERVICES.key] = ServiceAddresses(store, service_cidr)
+
+    def under(self, manager: str) -> Registry:
+        """The same registry for a part of the lab that owns what it writes in its own name (`managedFields`)."""
+        view = copy(self)
+        view._own = replace(DEFAULT, field_manager=manager)
+        return view
 
     @property
     def admission(self) -> Admission:
@@ -111,18 +121,26 @@ class Registry:
         """Changes after the revision `since`. Without it: the present objects as ADDED, one BOOKMARK, then changes."""
         return self._reader.watch(r, namespace, since=since, labels=labels, fields=fields)
 
-    async def create(self, r: Resource, obj: Object, *, namespace: str = "", options: WriteOptions = DEFAULT) -> Object:
+    async def create(
+        self, r: Resource, obj: Object, *, namespace: str = "", options: WriteOptions | None = None
+    ) -> Object:
         """Store a new object. It is defaulted, admitted and validated first."""
-        return self._reader.present(r, await self._writer.create(r, obj, namespace, options))
+        return self._reader.present(r, await self._writer.create(r, obj, namespace, options or self._own))
 
     async def update(
-        self, r: Resource, obj: Object, *, subresource: str = "", options: WriteOptions = DEFAULT
+        self, r: Resource, obj: Object, *, subresource: str = "", options: WriteOptions | None = None
     ) -> Object:
         """Replace an object, or what `subresource` covers of it. Fails with 409 when metadata.resourceVersion is set
-        and is not the present one."""
+        and is not the present one, and with 422 when a kind demands one that is missing."""
         meta = obj.get("metadata") or {}
         name, namespace = meta.get("name", ""), meta.get("namespace", "") if r.namespaced else ""
-        return await self._revise(r, name, namespace, lambda old: obj, subresource, options)  # noqa: ARG005
+
+        def change(old: Object) -> Object:  # noqa: ARG001
+            if not meta.get("resourceVersion") and not self._writer.strategy(r).may_be_replaced_unseen:
+                raise metadata.needs_version(r, name)
+            return obj
+
+        return await self._revise(r, name, namespace, change, subresource, options or self._own)
 
     async def modify(
         self,
@@ -139,7 +157,7 @@ class Registry:
         then, or None when the object is gone.
         """
         try:
-            return await self._revise(r, name, namespace, change, subresource, DEFAULT)
+            return await self._revise(r, name, namespace, change, subresource, self._own)
         except ApiError as error:
             if error.reason == "NotFound" and self.find(r, name, namespace) is None:
                 return None
@@ -165,7 +183,7 @@ class Registry:
         patch: Patch,
         *,
         subresource: str = "",
-        options: WriteOptions = DEFAULT,
+        options: WriteOptions | None = None,
     ) -> Object:
         """Apply a patch to an object."""
         schema = self.resources.schema(r)
@@ -178,7 +196,7 @@ class Registry:
                 del new["metadata"]["resourceVersion"]
             return new
 
-        return await self._revise(r, name, namespace, change, subresource, options)
+        return await self._revise(r, name, namespace, change, subresource, options or self._own)
 
     async def apply(
         self,

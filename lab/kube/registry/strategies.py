@@ -14,7 +14,17 @@ from lab.kube.registry.metadata import COUNTS_GENERATIONS
 from lab.kube.registry.namespaces import FINALIZER
 from lab.kube.registry.quality import qos_class
 from lab.kube.registry.service_addresses import keep_allocated
-from lab.kube.resources import DEPLOYMENTS, NAMESPACES, PODS, REPLICASETS, SERVICES, Resource
+from lab.kube.resources import (
+    CRDS,
+    DEPLOYMENTS,
+    LEASES,
+    MUTATING_WEBHOOKS,
+    NAMESPACES,
+    PODS,
+    REPLICASETS,
+    SERVICES,
+    Resource,
+)
 from lab.kube.schemas import Schema
 
 # The status with which an object begins.
@@ -25,6 +35,16 @@ _INITIAL_STATUS: Mapping[str, Callable[[Object], dict[str, Any]]] = {
     DEPLOYMENTS.key: lambda _: {},
     REPLICASETS.key: lambda _: {"replicas": 0},
 }
+
+_NAMES_WHAT_IT_REPLACES = frozenset(
+    {
+        LEASES.key,
+        CRDS.key,
+        MUTATING_WEBHOOKS.key,
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
+    }
+)
+"""Built-in kinds whose update has to name the version that it replaces, as that of custom resources has to."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,11 @@ class Strategy:
     def counts_generations(self) -> bool:
         """Whether metadata.generation counts changes of what the object asks for."""
         return self.custom or self.resource.key in COUNTS_GENERATIONS
+
+    @property
+    def may_be_replaced_unseen(self) -> bool:
+        """Whether an update need not name the version that it replaces (`AllowUnconditionalUpdate`)."""
+        return not self.custom and self.resource.key not in _NAMES_WHAT_IT_REPLACES
 
     def prepare_create(self, new: Object) -> None:
         """Set the status with which an object begins: a client has no say in it."""

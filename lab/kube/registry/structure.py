@@ -7,7 +7,6 @@ which field is meant (quantities, times, base64), the path is added.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from copy import deepcopy
 from typing import Any
@@ -16,6 +15,8 @@ from lab.kube.registry import quantities
 from lab.kube.schemas import Form, Schema
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_NO_LINE_BREAKS = {ord("\n"): None, ord("\r"): None}
 _LIMITS = {"int32": 2**31, "int64": 2**63}
 # What a null means inside a list or a map, where it cannot mean absence.
 _ZEROS: dict[Form, Any] = {
@@ -57,9 +58,7 @@ class _Decoder:
         form = schema.form
         if form is Form.STRING:
             if isinstance(value, str):
-                if schema.go_type == _BYTES:
-                    _check_base64(value, path)
-                return value
+                return _canonical_base64(value, path) if schema.go_type == _BYTES else value
         elif form is Form.OBJECT:
             if isinstance(value, dict):
                 return self._object(schema, value, path)
@@ -131,13 +130,17 @@ class _Decoder:
         raise _mismatch(schema, value, path, owner)
 
 
-def _check_base64(value: str, path: str) -> None:
-    try:
-        base64.b64decode(value, validate=True)
-    except binascii.Error as error:
-        match = re.search(r"[^A-Za-z0-9+/]", value)
+def _canonical_base64(value: str, path: str) -> str:
+    """The value as Go writes it again. Go's decoder skips line breaks, wherever they are, and nothing else.
+
+    https://pkg.go.dev/encoding/base64#Encoding.Decode
+    """
+    text = value.translate(_NO_LINE_BREAKS) if "\n" in value or "\r" in value else value
+    if not _BASE64.fullmatch(text):
+        match = re.search(r"[^A-Za-z0-9+/\r\n]", value)
         where = match.start() if match and "=" not in match[0] else len(value)
-        raise DecodeError(f"{path}: illegal base64 data at input byte {where}", path) from error
+        raise DecodeError(f"{path}: illegal base64 data at input byte {where}", path)
+    return base64.b64encode(base64.b64decode(text)).decode()
 
 
 def _zero(schema: Schema) -> Any:

@@ -12,13 +12,13 @@ from typing import Protocol
 
 from lab.kube.changes import Object
 from lab.kube.errors import ApiError, already_exists, conflict, invalid
-from lab.kube.registry import metadata
+from lab.kube.registry import metadata, podsecurity
 from lab.kube.registry.codec import Codec
 from lab.kube.registry.defaults import fill_defaults
 from lab.kube.registry.namespaces import check_create
 from lab.kube.registry.options import Admission, Open, WriteOptions
 from lab.kube.registry.ownership import UPDATE, Manager
-from lab.kube.registry.ownership.tracking import tracked
+from lab.kube.registry.ownership.tracking import created, tracked
 from lab.kube.registry.pod_admission import admit_pod
 from lab.kube.registry.strategies import Strategy, strategy_of
 from lab.kube.registry.table import ResourceTable
@@ -27,8 +27,10 @@ from lab.kube.store import Store
 
 _ATTEMPTS = 16
 _NAME_ATTEMPTS = 8
-_MANAGER = "mesh-lab"
-"""Who owns what controllers and the node write."""
+_MANAGER = "kube-apiserver"
+"""Who owns what the lab writes where no part of it gives its name."""
+_OWNS_NOTHING = frozenset({"binding"})
+"""Subresources whose writer owns nothing of what it writes: a pod's node is nobody's to take back."""
 
 Change = Callable[[Object], Object | None]
 
@@ -63,17 +65,29 @@ class Writer:
         options: WriteOptions,
         owners: list[Object] | None = None,
     ) -> Object:
-        """Store a new object; see `Registry.create`. `owners` are its `metadata.managedFields`, if it has any."""
+        """Store a new object; see `Registry.create`. `owners` are its `metadata.managedFields`, which by default say
+        that whoever creates it owns what it sent."""
         strategy = self.strategy(resource)
         new = self._codec.decode(resource, obj, options)
         namespace = metadata.settle_namespace(resource, new, namespace)
         self._check_room(resource, new, namespace)
+        if owners is None:
+            # What admission adds has no owner, as on a real server: who takes it out of its manifest never put it in.
+            owners = created(
+                strategy.schema,
+                new,
+                Manager(UPDATE, options.field_manager or _MANAGER, resource.api_version),
+                metadata.timestamp(),
+                has_status="status" in resource.subresources,
+            )
         metadata.prepare_create(new, counts=strategy.counts_generations)
         strategy.prepare_create(new)
+        _set_owners(new, owners)
         self._complete(resource, new)
         new = await self._admit("CREATE", resource, new, None, namespace, options)
         self._complete(resource, new)
         self._check_room(resource, new, namespace)
+        podsecurity.review(self._store, resource, new, None, options)
         _set_owners(new, owners)
         return await self._store_new(resource, strategy, new, namespace, options)
 
@@ -124,22 +138,30 @@ class Writer:
             old = self._store.head(resource.key, namespace, name)
             if old is None:
                 raise metadata.missing(resource, name)
-            wanted = change({**deepcopy(old), "apiVersion": resource.api_version})
+            entries = old["metadata"].get("managedFields")
+            wanted = change({**_copy(old), "apiVersion": resource.api_version})
             if wanted is None:
                 await self._store.settled(resource.key, namespace, name)
                 return old
-            new = self._codec.decode(resource, wanted, options)
-            owners = new["metadata"].get("managedFields")
+            owners = (wanted.get("metadata") or {}).get("managedFields")
+            if owners is not None and owners is entries:
+                # They are what they were: the largest part of many an object need be neither checked nor copied.
+                new = self._codec.decode(resource, _without_owners(wanted), options)
+            else:
+                new = self._codec.decode(resource, wanted, options)
+                owners = new["metadata"].get("managedFields")
             metadata.carry_over(resource, new, old)
             strategy.prepare_update(new, old, subresource)
+            if not keeps_owners and subresource not in _OWNS_NOTHING:
+                through = subresource or options.written_through
+                manager = Manager(UPDATE, options.field_manager or _MANAGER, resource.api_version, through)
+                owners = tracked(strategy.schema, old, new, owners, manager, metadata.timestamp())
             if not subresource:
+                _set_owners(new, owners)
                 new = await self._admit("UPDATE", resource, new, old, namespace, options)
                 if self._store.head(resource.key, namespace, name) is not old:
                     continue
-            if not keeps_owners:
-                name, through = options.field_manager or _MANAGER, subresource or options.written_through
-                manager = Manager(UPDATE, name, new["apiVersion"], through)
-                owners = tracked(strategy.schema, old, new, owners, manager, metadata.timestamp())
+                podsecurity.review(self._store, resource, new, old, options)
             _set_owners(new, owners)
             return await self._store_revised(resource, strategy, new, old, options)
         why = "the object keeps being modified; please apply your changes to the latest version and try again"
@@ -200,6 +222,19 @@ class Writer:
         if old is not None:
             metadata.carry_over(resource, again, old)
         return again
+
+
+def _copy(obj: Object) -> Object:
+    """A copy that may be changed, but for the owners of its fields, which are shared."""
+    copied = deepcopy(_without_owners(obj))
+    if (owners := obj["metadata"].get("managedFields")) is not None:
+        copied["metadata"]["managedFields"] = owners
+    return copied
+
+
+def _without_owners(obj: Object) -> Object:
+    kept = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    return {**obj, "metadata": kept}
 
 
 def _set_owners(obj: Object, owners: list[Object] | None) -> None:

@@ -221,3 +221,23 @@ def test_a_deployment_whose_pods_are_ready_is_not_said_to_have_none(tmp_path: Pa
         "default/reviews: its pods are ready; of 1 wanted, its status counts 1 of the newest template, 1 in all, "
         "0 available"
     )
+
+
+def test_the_last_words_of_a_container_that_crashed_are_told() -> None:
+    ended = {"exitCode": 134, "reason": "Error", "message": "starting\nassert failure: watch_fd >= 0"}
+    container = {
+        "name": "istio-proxy",
+        "ready": False,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+        "lastState": {"terminated": ended},
+    }
+    assert readiness._troubles({"status": {"containerStatuses": [container]}}) == [
+        "container istio-proxy is waiting, CrashLoopBackOff: back-off 10s",
+        "container istio-proxy ended before with exit code 134, Error:",
+        "  starting",
+        "  assert failure: watch_fd >= 0",
+    ]
+    recovered = {**container, "ready": True, "state": {"running": {}}}
+    assert readiness._troubles({"status": {"containerStatuses": [recovered]}}) == []
+    silent = {**container, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}}
+    assert "see kubectl logs --previous" in readiness._troubles({"status": {"containerStatuses": [silent]}})[1]

@@ -9,6 +9,7 @@ https://github.com/kubernetes-sigs/structured-merge-diff/blob/master/fieldpath/s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ FieldSet = frozenset[Path]
 Tree = dict[str, "Tree"]
 
 EMPTY: FieldSet = frozenset()
-_SELF = "."
+SELF = "."
 _KINDS = ("f:", "k:", "v:", "i:")
 
 
@@ -33,6 +34,19 @@ def field(name: str) -> str:
 
 def item(keys: Mapping[str, Any]) -> str:
     """The element of a list's item that is known by its keys."""
+    if len(keys) == 1:
+        ((name, value),) = keys.items()
+        return _item(name, value) if isinstance(value, str) else _items_of(keys)
+    return _items_of(keys)
+
+
+@lru_cache(maxsize=4096)
+def _item(name: str, value: str) -> str:
+    """Most lists are known by one key, and most of its values (names of containers, types of conditions) come again."""
+    return _items_of({name: value})
+
+
+def _items_of(keys: Mapping[str, Any]) -> str:
     return "k:" + orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
 
 
@@ -49,7 +63,7 @@ def tree(paths: Iterable[Path]) -> Tree:
         here: Tree = root
         for depth, element in enumerate(path):
             if path[:depth] in members:
-                here[_SELF] = {}
+                here[SELF] = {}
             here = here.setdefault(element, {})
     return root
 
@@ -66,10 +80,10 @@ def paths(nested: Any) -> FieldSet:
 def _paths(nested: Any, at: Path) -> Iterator[Path]:
     if not isinstance(nested, dict):
         raise FieldSetError(f"{text(at)}: expected an object, got {nested!r}")
-    if at and (not nested or _SELF in nested):
+    if at and (not nested or SELF in nested):
         yield at
     for element, inner in nested.items():
-        if element == _SELF:
+        if element == SELF:
             continue
         if not element.startswith(_KINDS):
             raise FieldSetError(f"{text(at)}: {element!r} is no element of a field's path")
@@ -78,7 +92,7 @@ def _paths(nested: Any, at: Path) -> Iterator[Path]:
 
 def holds(node: Tree) -> bool:
     """Whether the node of a tree is in the set itself, and not only what is inside it."""
-    return not node or _SELF in node
+    return not node or SELF in node
 
 
 def text(path: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.kube.registry.ownership import fieldsets
-from lab.kube.registry.ownership.fieldsets import FieldSet, FieldSetError
+from lab.kube.registry.ownership.fieldsets import FieldSet, FieldSetError, Tree
 
 APPLY = "Apply"
 UPDATE = "Update"
@@ -42,6 +42,7 @@ class Owned:
 
 
 Managed = Mapping[Manager, Owned]
+Entry = dict[str, Any]
 
 
 def decode(entries: Any) -> dict[Manager, Owned]:
@@ -57,17 +58,38 @@ def decode(entries: Any) -> dict[Manager, Owned]:
             raise FieldSetError(f"operation {operation!r} is neither Apply nor Update")
         if entry.get("fieldsType") != _FORMAT:
             raise FieldSetError(f"fieldsType {entry.get('fieldsType')!r} is not {_FORMAT}")
-        manager = Manager(
-            operation, entry.get("manager", ""), "" if operation == APPLY else version, entry.get("subresource", "")
-        )
-        found[manager] = Owned(fieldsets.paths(entry.get("fieldsV1") or {}), version, entry.get("time", ""))
+        found[manager_of(entry)] = Owned(fieldsets.paths(entry.get("fieldsV1") or {}), version, entry.get("time", ""))
     return found
 
 
 def encode(managed: Managed) -> list[dict[str, Any]]:
     """The owners as `metadata.managedFields`: those that apply first, then by time and name."""
-    order = sorted(managed.items(), key=lambda one: (one[0].operation, one[1].time, one[0]))
-    return [_entry(manager, owned) for manager, owned in order]
+    return in_order(
+        [entry(one, fieldsets.tree(owned.fields), owned.api_version, owned.time) for one, owned in managed.items()]
+    )
+
+
+def in_order(entries: list[Entry]) -> list[Entry]:
+    """Entries of `metadata.managedFields` as they stand there: those that apply first, then by time and name."""
+    if len(entries) == 1:
+        return entries
+    return sorted(
+        entries,
+        key=lambda one: (
+            one["operation"],
+            one.get("time", ""),
+            one.get("manager", ""),
+            one["apiVersion"] if one["operation"] == UPDATE else "",
+            one.get("subresource", ""),
+        ),
+    )
+
+
+def manager_of(entry: Entry) -> Manager:
+    """Who owns what an entry says."""
+    operation = entry["operation"]
+    version = "" if operation == APPLY else entry.get("apiVersion", "")
+    return Manager(operation, entry.get("manager", ""), version, entry.get("subresource", ""))
 
 
 def capped(managed: Managed) -> Managed:
@@ -87,14 +109,15 @@ def capped(managed: Managed) -> Managed:
     return kept
 
 
-def _entry(manager: Manager, owned: Owned) -> dict[str, Any]:
-    entry = {
+def entry(manager: Manager, fields: Tree, api_version: str, time: str) -> Entry:
+    """What `metadata.managedFields` says of one owner."""
+    made = {
         "manager": manager.name,
         "operation": manager.operation,
-        "apiVersion": owned.api_version,
-        "time": owned.time,
+        "apiVersion": api_version,
+        "time": time,
         "fieldsType": _FORMAT,
-        "fieldsV1": fieldsets.tree(owned.fields),
+        "fieldsV1": fields,
         "subresource": manager.subresource,
     }
-    return {key: value for key, value in entry.items() if value or key == "fieldsV1"}
+    return {key: value for key, value in made.items() if value or key == "fieldsV1"}

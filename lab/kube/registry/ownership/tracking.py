@@ -1,21 +1,43 @@
 """The owners of an object's fields through writes that do not apply.
 
-Owners are kept of objects that were applied to at least once; all others have none, and cost nothing.
+Owners are kept from the creation of an object on; one that has none (it was made by an older lab, or made to forget
+them) gets none until somebody applies to it. Entries are changed as they stand in `metadata.managedFields`, as trees,
+and only where a write concerns them: most writes are those of controllers, again and again to the same fields.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
-from lab.kube.registry.ownership.applying import update
-from lab.kube.registry.ownership.fieldsets import FieldSetError
-from lab.kube.registry.ownership.managers import Managed, Manager, decode, encode
+import orjson
+
+from lab.kube.registry.ownership import differences
+from lab.kube.registry.ownership.fieldsets import FieldSetError, Tree
+from lab.kube.registry.ownership.managers import (
+    MOST_UPDATERS,
+    Manager,
+    capped,
+    decode,
+    encode,
+    entry,
+    in_order,
+)
 from lab.kube.schemas import Schema
 
 Entries = list[dict[str, Any]]
 
 _RESET: Entries = [{}]
 """What a client sends to make an object forget its owners: an empty list is what those send that know of none."""
+_STATUS = frozenset({"status"})
+
+
+def created(schema: Schema, new: dict[str, Any], manager: Manager, now: str, *, has_status: bool) -> Entries:
+    """`metadata.managedFields` of an object that `manager` creates. Where the status is written by a way of its own
+    (`has_status`), what was sent of it counts for nothing.
+    """
+    fields = differences.fields_of(schema, new, _STATUS if has_status else frozenset())
+    return [entry(manager, _shared(fields), manager.api_version, now)] if fields else []
 
 
 def tracked(
@@ -25,20 +47,76 @@ def tracked(
     them as well (but not by way of a subresource).
     """
     present: Entries = old["metadata"].get("managedFields") or []
-    if manager.subresource or not given:
-        given = present
-    if given == _RESET:
+    if manager.subresource or not given or given is present:
+        entries = present
+    elif given == _RESET:
         return []
-    managed = _readable(given) or _readable(present)
-    if not managed:
+    else:
+        entries = present if given == present else _readable(given) or present
+    if not entries:
         return []
-    after = update(managed, schema, old, new, manager, now)
-    return present if after is managed and given == present else encode(after)
+    changed, removed = differences.between(schema, old, new)
+    if not changed and not removed:
+        return entries
+    return _taken(entries, manager, changed, removed, now)
 
 
-def _readable(entries: Entries) -> Managed:
-    """The owners, or none when they are malformed."""
+def _taken(entries: Entries, manager: Manager, changed: Tree, removed: Tree, now: str) -> Entries:
+    """The entries after `manager` changed and removed fields: what it changed is its own then, and nobody else's."""
+    kept: Entries = []
+    gone = differences.union(changed, removed)
+    found = False
+    for one in entries:
+        present: Tree = one.get("fieldsV1") or {}
+        if changed and _is(one, manager):
+            found = True
+            fields = differences.union(differences.without(present, removed), changed)
+            kept.append({**one, "time": now, "fieldsV1": fields if fields is present else _shared(fields)})
+            continue
+        rest = differences.without(present, gone)
+        if rest is present:
+            kept.append(one)
+        elif rest:
+            kept.append({**one, "fieldsV1": _shared(rest)})
+    if changed and not found:
+        kept.append(entry(manager, _shared(changed), manager.api_version, now))
+    if len(kept) > MOST_UPDATERS:
+        return encode(capped(decode(kept)))
+    return in_order(kept)
+
+
+def _is(one: dict[str, Any], manager: Manager) -> bool:
+    """Whether an entry is that of somebody who updates."""
+    return (one["operation"], one.get("manager", ""), one.get("apiVersion", ""), one.get("subresource", "")) == (
+        manager.operation,
+        manager.name,
+        manager.api_version,
+        manager.subresource,
+    )
+
+
+class _Shared:
+    """Trees that came before, by their text: pods of one template have one tree between them."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, Tree] = OrderedDict()
+
+    def __call__(self, tree: Tree) -> Tree:
+        text = orjson.dumps(tree)
+        known = self._known.setdefault(text, tree)
+        self._known.move_to_end(text)
+        if len(self._known) > _SHARED_TREES:
+            self._known.popitem(last=False)
+        return known
+
+
+_SHARED_TREES = 256
+_shared = _Shared()
+
+
+def _readable(entries: Entries) -> Entries:
+    """The entries as they are kept, or none when they are malformed."""
     try:
-        return decode(entries)
+        return encode(decode(entries))
     except FieldSetError:
-        return {}
+        return []

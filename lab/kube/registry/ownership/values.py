@@ -42,15 +42,14 @@ def leaves(schema: Schema, value: Any) -> dict[Path, Any]:
 
 
 def _collect(schema: Schema, value: Any, path: Path, found: dict[Path, Any]) -> None:
-    if _merges_as_map(schema, value):
+    if merges_as_map(schema, value):
         for key, inner in value.items():
             below = (*path, fieldsets.field(key))
-            _collect(_child(schema, key), inner, below, found)
-            # A declared field is there when something is in it; a key is there by itself.
-            if inner == {} or key not in schema.properties:
+            _collect(child_schema(schema, key), inner, below, found)
+            if is_itself(schema, key, inner):
                 found.setdefault(below, WITHIN)
-    elif _merges_as_list(schema, value):
-        for element, inner in _items(schema, value):
+    elif merges_as_list(schema, value):
+        for element, inner in items(schema, value):
             below = (*path, element)
             _collect(schema.values or ANY, inner, below, found)
             found.setdefault(below, WITHIN)
@@ -64,10 +63,10 @@ def check_items(schema: Schema, value: Any, path: str = "") -> None:
     Raises:
         ItemError: an item lacks a key, or two items are the same one.
     """
-    if _merges_as_map(schema, value):
+    if merges_as_map(schema, value):
         for key, inner in value.items():
-            check_items(_child(schema, key), inner, f"{path}.{key}")
-    elif _merges_as_list(schema, value):
+            check_items(child_schema(schema, key), inner, f"{path}.{key}")
+    elif merges_as_list(schema, value):
         seen = set()
         for index, inner in enumerate(value):
             _check_keys(schema, inner, index, path)
@@ -90,12 +89,12 @@ def _check_keys(schema: Schema, inner: Any, index: int, path: str) -> None:
 
 def merge(schema: Schema, live: Any, config: Any) -> Any:
     """`live` with everything that `config` says. What only `live` has stays."""
-    if _merges_as_map(schema, config) and _merges_as_map(schema, live):
+    if merges_as_map(schema, config) and merges_as_map(schema, live):
         merged = dict(live)
         for key, inner in config.items():
-            merged[key] = merge(_child(schema, key), live[key], inner) if key in live else deepcopy(inner)
+            merged[key] = merge(child_schema(schema, key), live[key], inner) if key in live else deepcopy(inner)
         return merged
-    if _merges_as_list(schema, config) and _merges_as_list(schema, live):
+    if merges_as_list(schema, config) and merges_as_list(schema, live):
         return _merge_items(schema, live, config)
     return deepcopy(config)
 
@@ -105,7 +104,7 @@ def _merge_items(schema: Schema, live: list[Any], config: list[Any]) -> list[Any
 
     The order is that of a real API server, which is visible wherever order means something, as with init containers.
     """
-    wanted, present = dict(_items(schema, config)), dict(_items(schema, live))
+    wanted, present = dict(items(schema, config)), dict(items(schema, live))
     left, right = list(present), list(wanted)
     shared = [element for element in right if element in present]
     merged: dict[str, Any] = {}
@@ -128,24 +127,24 @@ def _merge_items(schema: Schema, live: list[Any], config: list[Any]) -> list[Any
 
 def remove(schema: Schema, value: Any, gone: Tree) -> Any:
     """The value without the fields of a tree; None when nothing is left of what had something."""
-    if _merges_as_map(schema, value):
+    if merges_as_map(schema, value):
         kept: dict[str, Any] = {}
         for key, inner in value.items():
             node = gone.get(fieldsets.field(key))
             if node is None:
                 kept[key] = inner
-            elif not fieldsets.holds(node) and (rest := remove(_child(schema, key), inner, node)) is not None:
+            elif not fieldsets.holds(node) and (rest := remove(child_schema(schema, key), inner, node)) is not None:
                 kept[key] = rest
         return kept or None
-    if _merges_as_list(schema, value):
-        items: list[Any] = []
-        for element, inner in _items(schema, value):
+    if merges_as_list(schema, value):
+        left: list[Any] = []
+        for element, inner in items(schema, value):
             node = gone.get(element)
             if node is None:
-                items.append(inner)
+                left.append(inner)
             elif not fieldsets.holds(node) and (rest := remove(schema.values or ANY, inner, node)) is not None:
-                items.append(rest)
-        return items or None
+                left.append(rest)
+        return left or None
     return value
 
 
@@ -159,27 +158,37 @@ def with_parents(schema: Schema, paths: FieldSet) -> FieldSet:
                 name = element[2:]
                 if name in here.properties:
                     found.add(path[:depth])
-                here = _child(here, name)
+                here = child_schema(here, name)
             else:
                 here = here.values or ANY
     return frozenset(found)
 
 
-def _merges_as_map(schema: Schema, value: Any) -> bool:
+def is_itself(schema: Schema, key: str, inner: Any) -> bool:
+    """Whether what is under a key is a field whatever is inside it: a declared one is there when something is in it, a
+    key of a map is there by itself.
+    """
+    return inner == {} or key not in schema.properties
+
+
+def merges_as_map(schema: Schema, value: Any) -> bool:
+    """Whether a value merges by its keys."""
     return isinstance(value, dict) and schema.form in _MAPS and not schema.atomic
 
 
-def _merges_as_list(schema: Schema, value: Any) -> bool:
+def merges_as_list(schema: Schema, value: Any) -> bool:
+    """Whether a value merges item by item."""
     return isinstance(value, list) and schema.form is Form.LIST and schema.list_type in ("map", "set")
 
 
-def _child(schema: Schema, key: str) -> Schema:
+def child_schema(schema: Schema, key: str) -> Schema:
+    """The schema of what is under a key."""
     if key in schema.properties:
         return schema.properties[key]
     return schema.values if schema.form is Form.MAP and schema.values is not None else ANY
 
 
-def _items(schema: Schema, value: list[Any]) -> Iterator[tuple[str, Any]]:
+def items(schema: Schema, value: list[Any]) -> Iterator[tuple[str, Any]]:
     """The items with their elements. An item that is there twice counts once, as the last."""
     yield from {_element(schema, inner): inner for inner in value}.items()
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from lab.kube.changes import Object
 from lab.kube.errors import Cause
 from lab.kube.registry.metadata import validate_finalizers
+from lab.kube.registry.podsecurity.levels import check_labels
 
 
 def check_namespace(namespace: Object) -> Iterator[Cause]:
-    """What holds a namespace back has a name that its owner can be told by."""
+    """What holds a namespace back has a name that its owner can be told by, and its levels of security are known."""
+    yield from check_labels(namespace["metadata"].get("labels") or {})
     yield from validate_finalizers((namespace.get("spec") or {}).get("finalizers") or (), "spec.finalizers")

@@ -12,7 +12,7 @@ import termios
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from lab.kube.errors import ApiError, bad_request, not_found
+from lab.kube.errors import ApiError, internal, not_found
 from lab.kube.registry import Registry
 from lab.kube.resources import PODS
 from lab.kube.streams import ExecSession, LogOptions
@@ -112,6 +112,8 @@ class FakeNode:
         self.running: ExecSession | None = None
         """The command that is attached to."""
         self.ports: dict[int, int] = {}
+        self.stopped: set[tuple[str, str]] = set()
+        """Pods with containers that do not run; all others do."""
 
     async def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
         self.asked.append(options)
@@ -128,13 +130,15 @@ class FakeNode:
             self.following.set()
             await self.grown.wait()
 
+    def check_running(self, namespace: str, pod: str, container: str = "") -> None:
+        self._pod(namespace, pod)
+        if (pod, container) in self.stopped:
+            raise internal(f'container not found ("{container}"): it is not running')
+
     async def exec(
-        self, namespace: str, pod: str, container: str | None, command: list[str], *, stdin: bool, tty: bool
+        self, namespace: str, pod: str, container: str, command: list[str], *, stdin: bool, tty: bool
     ) -> ExecSession:
-        found = self._pod(namespace, pod)
-        names = [c["name"] for c in found["spec"]["containers"]]
-        if container is not None and container not in names:
-            raise bad_request(f"container {container} is not valid for pod {pod}")
+        self.check_running(namespace, pod, container)
         session: Session
         if tty:
             master, slave = pty.openpty()
@@ -159,11 +163,10 @@ class FakeNode:
         self.sessions.append(session)
         return session
 
-    async def attach(self, namespace: str, pod: str, container: str | None, *, stdin: bool) -> ExecSession:
+    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> ExecSession:
         """Joins a command that waits for it."""
-        self._pod(namespace, pod)
         if self.running is None:
-            raise bad_request(f'container "{container}" in pod "{pod}" is not running')
+            raise internal(f'container not found ("{container}"): it is not running')
         return self.running
 
     async def connect(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

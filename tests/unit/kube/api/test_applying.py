@@ -84,3 +84,39 @@ async def test_kubectl_applies_on_either_side_in_turn(server: Server) -> None:
     assert (found["data"], found["metadata"]["labels"]) == ({"c": "1"}, {"x": "y"})
     diff = await server.kubectl("diff", "--server-side", "-f", str(file), code=None)
     assert (diff.code, diff.out) == (0, "")
+
+
+async def test_the_first_server_side_apply_takes_nothing_back(server: Server) -> None:
+    """What `scale`, `annotate`, `set env` and `rollout restart` did stays; what the manifest names is a conflict."""
+    manifest = deployment("web")
+    await server.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+    await server.kubectl("scale", "deployment/web", "--replicas=5")
+    await server.kubectl("annotate", "deployment/web", "team=a")
+    await server.kubectl("set", "env", "deployment/web", "KEY=value")
+    await server.kubectl("rollout", "restart", "deployment/web")
+    refused = await server.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(manifest), code=1)
+    assert 'conflict with "kubectl" with subresource "scale" using apps/v1: .spec.replicas' in refused.err
+    del manifest["spec"]["replicas"]
+    await server.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(manifest))
+    after = await server.json("GET", DEPLOYMENTS + "/web")
+    template = after["spec"]["template"]
+    assert (after["spec"]["replicas"], after["metadata"]["annotations"]["team"]) == (5, "a")
+    assert template["spec"]["containers"][0]["env"] == [{"name": "KEY", "value": "value"}]
+    assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
+
+
+async def test_a_pod_is_applied_on_the_servers_side_again_and_again(server: Server) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "p", "labels": {"a": "1", "b": "1"}},
+        "spec": {"containers": [{"name": "c", "image": "busybox"}]},
+    }
+    await server.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+    del pod["metadata"]["labels"]["b"]  # type: ignore[attr-defined]
+    for _ in range(2):
+        done = await server.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(pod))
+        assert done.err == ""
+    after = await server.json("GET", "/api/v1/namespaces/default/pods/p")
+    assert after["metadata"]["labels"] == {"a": "1"}
+    assert after["spec"]["volumes"]

@@ -20,7 +20,9 @@ BASE = "/api/v1/namespaces/default/pods/p"
 @pytest.fixture
 async def pod(server: Server) -> None:
     await server.registry.create(
-        PODS, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}, namespace="default"
+        PODS,
+        {"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "x"}]}},
+        namespace="default",
     )
 
 
@@ -145,6 +147,62 @@ async def test_exec_without_a_command_or_a_websocket_is_refused(server: Server, 
     await server.json("GET", f"{BASE}x/exec?command=id", code=404)
 
 
+@pytest.fixture
+async def injected(server: Server) -> None:
+    containers = [{"name": name, "image": "x"} for name in ("app", "istio-proxy")]
+    init = [{"name": "istio-init", "image": "x"}]
+    metadata = {"name": "i", "annotations": {"kubectl.kubernetes.io/default-container": "app"}}
+    for name, node in (("i", {"nodeName": "n"}), ("waits", {})):
+        spec = {"containers": containers, "initContainers": init, **node}
+        await server.registry.create(PODS, {"metadata": {**metadata, "name": name}, "spec": spec}, namespace="default")
+
+
+@pytest.mark.parametrize("way", ["exec?command=id", "attach?stdout=true", "log?"])
+async def test_the_container_is_checked_before_the_connection_is_taken_over(
+    server: Server, injected: None, way: str
+) -> None:
+    # Servers do not look at the annotation kubectl.kubernetes.io/default-container: kubectl does.
+    choice = "choose one of: [app istio-proxy] or one of the init containers: [istio-init]"
+    for query, code, words in (
+        ("", 400, f"a container name must be specified for pod i, {choice}"),
+        ("&container=nope", 400, "container nope is not valid for pod i"),
+    ):
+        url = f"{server.url}/api/v1/namespaces/default/pods/i/{way}{query}"
+        answer = await server.json("GET", url.removeprefix(server.url), code=code)
+        assert answer["message"] == words
+        if way.startswith("log"):
+            continue
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await server.client.ws_connect(url, protocols=("v4.channel.k8s.io",))
+        assert refused.value.status == code
+    assert server.node.sessions == []
+
+
+@pytest.mark.parametrize("way", ["exec?command=id", "attach?stdout=true", "portforward?ports=80"])
+async def test_a_pod_without_a_node_has_no_streams_and_an_empty_log(server: Server, injected: None, way: str) -> None:
+    container = "" if way.startswith("port") else "&container=app"
+    pod = "/api/v1/namespaces/default/pods/waits"
+    answer = await server.json("GET", f"{pod}/{way}{container}", code=400)
+    assert answer["message"] == "pod waits does not have a host assigned"
+    async with server.client.get(f"{server.url}{pod}/log?container=app") as response:
+        assert (response.status, await response.text()) == (200, "")
+
+
+@pytest.mark.parametrize(
+    ("way", "container"), [("exec?command=id", "c"), ("attach?", "c"), ("portforward?ports=80", "")]
+)
+async def test_what_does_not_run_is_a_status_and_not_an_empty_stream(
+    server: Server, pod: None, way: str, container: str
+) -> None:
+    server.node.stopped.add(("p", container))
+    url = f"{server.url}{BASE}/{way}"
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await server.client.ws_connect(url, protocols=("v4.channel.k8s.io",))
+    assert refused.value.status == 500
+    answer = await server.json("POST", f"{BASE}/{way}", code=500)  # kubectl tries again with SPDY
+    assert f'not found ("{container}"' in answer["message"]
+
+
 async def test_logs_follow_until_the_client_leaves(server: Server, pod: None) -> None:
     lines = server.node.lines["default", "p"] = ["one"]
     async with server.client.get(f"{server.url}{BASE}/log?follow=true") as response:
@@ -180,7 +238,7 @@ async def test_logs_of_a_pod_that_is_not_there_are_a_404(server: Server) -> None
 async def test_attach_joins_a_container_and_leaves_it(server: Server, pod: None) -> None:
     node = server.node
     script = "read line; echo got $line; echo bad >&2; read more"
-    node.running = running = await node.exec("default", "p", None, ["sh", "-c", script], stdin=True, tty=False)
+    node.running = running = await node.exec("default", "p", "c", ["sh", "-c", script], stdin=True, tty=False)
     url = f"{server.url}{BASE}/attach?stdin=true&stdout=true&stderr=true"
     async with server.client.ws_connect(url, protocols=("v5.channel.k8s.io",)) as socket:
         conversation = Conversation(socket)
@@ -197,6 +255,6 @@ async def test_attach_to_what_does_not_run_says_so(server: Server, pod: None) ->
 
 async def test_kubectl_run_talks_to_the_container(server: Server, pod: None) -> None:
     node = server.node
-    node.running = await node.exec("default", "p", None, ["sh", "-c", "cat; echo end"], stdin=True, tty=False)
+    node.running = await node.exec("default", "p", "c", ["sh", "-c", "cat; echo end"], stdin=True, tty=False)
     told = await server.kubectl("attach", "-i", "p", stdin="one\ntwo\n")
     assert told.out == "one\ntwo\nend\n"

@@ -324,6 +324,83 @@ async def test_a_status_is_written_on_its_own(server: Server) -> None:
     assert (answer["status"]["replicas"], answer["spec"]["replicas"]) == (2, 2)
 
 
+@pytest.mark.parametrize("validation", ["Strict", "Warn", "Ignore"])
+@pytest.mark.parametrize(("method", "media"), [("POST", "application/json"), ("PATCH", "application/merge-patch+json")])
+async def test_a_field_that_is_there_twice_is_told(server: Server, validation: str, method: str, media: str) -> None:
+    there = config_map("there", a="0", n='{"a": 1, "b": {"a": 2}}')
+    await server.json("POST", PATH, there, code=201)
+    twice = '{"metadata": {"name": "there"}, "data": {"a": "1", "b\\":": "x", "a": "2"}, "immutable": false}'
+    path = PATH + "/there" if method == "PATCH" else PATH
+    body = twice if method == "PATCH" else twice.replace("there", "new")
+    url, headers = f"{server.url}{path}?fieldValidation={validation}", {"Content-Type": media}
+    async with server.client.request(method, url, data=body.replace('b\\":', "b"), headers=headers) as response:
+        answer, warned = await response.json(), response.headers.getall("Warning", [])
+    words = 'duplicate field "data.a"'
+    if validation == "Strict":
+        assert response.status == 400
+        assert answer["message"].endswith(f"strict decoding error: {words}")
+        return
+    assert answer["data"]["a"] == "2"
+    assert warned == ([] if validation == "Ignore" else ["299 - " + '"' + words.replace('"', '\\"') + '"'])
+
+
+async def test_a_delete_answers_the_object_where_kubernetes_does(server: Server) -> None:
+    service = {"metadata": {"name": "x"}, "spec": {"ports": [{"port": 80}]}}
+    for kind, plural, body in (
+        ("Service", "services", service),
+        ("ServiceAccount", "serviceaccounts", {"metadata": {"name": "x"}}),
+        ("Pod", "pods", {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}),
+        ("Status", "secrets", {"metadata": {"name": "x"}}),
+        ("Status", "configmaps", {"metadata": {"name": "x"}}),
+    ):
+        path = f"/api/v1/namespaces/default/{plural}"
+        await server.json("POST", path, body, code=201)
+        assert (await server.json("DELETE", f"{path}/x"))["kind"] == kind
+
+
+async def test_items_of_a_typed_list_leave_their_kind_to_the_list(server: Server) -> None:
+    await server.json("POST", PATH, config_map("a"), code=201)
+    listed = await server.json("GET", PATH)
+    assert listed["kind"] == "ConfigMapList"
+    assert [set(item) - {"metadata", "data"} for item in listed["items"] if item["metadata"]["name"] == "a"] == [set()]
+    ended = await server.json("DELETE", PATH)
+    assert all("kind" not in item for item in ended["items"])
+    shown = await server.kubectl("get", "configmaps", "-o", "jsonpath={.items[*].kind}")
+    assert set(shown.out.split()) <= {"ConfigMap"}
+
+
+async def test_some_kinds_are_not_replaced_unseen(server: Server) -> None:
+    leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    for path, body, code in ((PATH, config_map("x"), 200), (leases, {"metadata": {"name": "x"}}, 422)):
+        made = await server.json("POST", path, body, code=201)
+        answer = await server.json("PUT", f"{path}/x", body, code=code)
+        await server.json("PUT", f"{path}/x", {**body, "metadata": (answer if code == 200 else made)["metadata"]})
+    assert answer["message"] == (
+        'leases.coordination.k8s.io "x" is invalid: metadata.resourceVersion: Invalid value: 0x0: '
+        "must be specified for an update"
+    )
+
+
+async def test_a_custom_resource_is_not_replaced_unseen_and_keeps_its_kind_in_lists(server: Server) -> None:
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+    crd = {"metadata": {"name": "things.example.com"}, "spec": spec}
+    await server.json("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd, code=201)
+    path = "/apis/example.com/v1/namespaces/default/things"
+    thing = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "x"}}
+    await server.json("POST", path, thing, code=201)
+    assert "must be specified for an update" in (await server.json("PUT", f"{path}/x", thing, code=422))["message"]
+    assert (await server.json("GET", path))["items"][0]["kind"] == "Thing"
+
+
+async def test_wrapped_base64_is_taken_and_kept_in_one_line(server: Server) -> None:
+    path = "/api/v1/namespaces/default/secrets"
+    made = await server.json("POST", path, {"metadata": {"name": "s"}, "data": {"k": "aGVs\r\nbG8=\n"}}, code=201)
+    assert made["data"] == {"k": "aGVsbG8="}
+
+
 async def test_a_pods_eviction_deletes_it(server: Server) -> None:
     pods = "/api/v1/namespaces/default/pods"
     pod = {

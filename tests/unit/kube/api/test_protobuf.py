@@ -219,3 +219,20 @@ def test_packed_numbers_are_read() -> None:
 def test_a_malformed_body_is_refused_by_name(body: bytes, words: str) -> None:
     with pytest.raises(ProtobufError, match=words.replace("(", r"\(")):
         decode(body)
+
+
+def test_an_empty_uid_is_left_out_as_json_leaves_it_out() -> None:
+    reference = {"kind": "Pod", "uid": ""}
+    body = {"metadata": {"name": "e", "uid": ""}, "involvedObject": reference}
+    assert decode(envelope("v1", "Event", encode(CORE + "Event", body))) == {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "e"},
+        "involvedObject": {"kind": "Pod"},
+    }
+
+
+def test_user_0_of_a_container_is_kept() -> None:
+    status = {"containerStatuses": [{"name": "c", "user": {"linux": {"uid": 0, "gid": 0}}}]}
+    found = decode(envelope("v1", "Pod", encode(CORE + "Pod", {"status": status})))
+    assert found["status"]["containerStatuses"][0]["user"] == {"linux": {"uid": 0, "gid": 0}}

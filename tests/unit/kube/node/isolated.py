@@ -140,24 +140,30 @@ class IsolatedNode:
                     return event.object
         raise AssertionError
 
+    async def volumes(self, name: str) -> list[str]:
+        """The pod's volumes as they are on the node."""
+        uid = self.registry.get(PODS, name, "default")["metadata"]["uid"]
+        (directory,) = (self.config.state / "node").glob(f"**/pods/{uid}/volumes")
+        return sorted(volume.name for volume in directory.iterdir())
+
     async def begin_to_delete(self, name: str, grace: int) -> None:
         await self.registry.delete(PODS, name, "default", options=DeleteOptions(grace_period=grace))
 
     async def logs(self, name: str, options: dict[str, Any]) -> str:
-        chunks = self.agent.logs("default", name, LogOptions(**options))
+        chunks = self.agent.logs("default", name, LogOptions(**{"container": "main", **options}))
         return b"".join([chunk async for chunk in chunks]).decode()
 
     async def exec(self, name: str, command: list[str], stdin: str | None, size: list[int] | None) -> list[Any]:
-        session = await self.agent.exec("default", name, None, command, stdin=stdin is not None, tty=size is not None)
+        session = await self.agent.exec("default", name, "main", command, stdin=stdin is not None, tty=size is not None)
         return await self._converse(session, stdin, size)
 
     async def attach(self, name: str, stdin: str | None, size: list[int] | None) -> list[Any]:
-        session = await self.agent.attach("default", name, None, stdin=stdin is not None)
+        session = await self.agent.attach("default", name, "main", stdin=stdin is not None)
         return await self._converse(session, stdin, size)
 
     async def leave(self, name: str, command: list[str], until: str) -> None:
         """Start a command and go away once `until` has been read."""
-        session = await self.agent.exec("default", name, None, command, stdin=False, tty=False)
+        session = await self.agent.exec("default", name, "main", command, stdin=False, tty=False)
         text = ""
         async for chunk in session.stdout():
             text += chunk.decode()
@@ -167,7 +173,7 @@ class IsolatedNode:
 
     async def look_in(self, name: str, stdin: str, until: str) -> str:
         """Attach, write, and leave once `until` has been read; all that was read."""
-        session = await self.agent.attach("default", name, None, stdin=True)
+        session = await self.agent.attach("default", name, "main", stdin=True)
         await session.write(stdin.encode())
         text = ""
         async for chunk in session.stdout():

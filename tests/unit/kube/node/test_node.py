@@ -102,6 +102,11 @@ def test_the_service_accounts_files(output: Callable[..., str]) -> None:
     assert int(size) > 200
 
 
+def test_a_pod_has_one_volume_for_its_token(node: Node) -> None:
+    pod = node.run(pod_object("onetoken", container("main", "sh", "-c", IDLE)), ready)
+    assert node.volumes(name="onetoken") == [volume["name"] for volume in pod["spec"]["volumes"]]
+
+
 def test_what_a_container_writes_never_reaches_the_hosts_files(output: Callable[..., str], tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     python = quote(f"{sys.prefix}/mesh-lab-was-here")
@@ -258,6 +263,9 @@ def test_a_crashing_container_restarts_at_once_and_then_backs_off(node: Node, po
     assert status["lastState"]["terminated"]["exitCode"] == 1
     assert "back-off 10s restarting failed container=main" in status["state"]["waiting"]["message"]
     assert node.output("crash") == "run\n"
+    assert status["lastState"]["terminated"]["message"] == "run"
+    told = "; it ended with exit code 1: run"
+    _until(lambda: any(e["message"].endswith(told) for e in node.events(name="crash") if e["reason"] == "BackOff"))
 
 
 @pytest.mark.parametrize("command", [["sh", "-c", "exit 1"], ["no-such-program"]])
@@ -543,6 +551,49 @@ def test_the_node_is_registered_and_alive(node: Node) -> None:
     assert {"type": "InternalIP", "address": "10.244.0.1"} in status["addresses"]
     assert {c["type"]: c["status"] for c in status["conditions"]}["Ready"] == "True"
     assert re.fullmatch(r"\d+Ki", status["capacity"]["memory"])
+
+
+def unschedulable(words: str) -> Callable[[Object], bool]:
+    def says(pod: Object) -> bool:
+        found = next((c for c in pod["status"].get("conditions", ()) if c["type"] == "PodScheduled"), {})
+        return found.get("reason") == "Unschedulable" and words in found["message"]
+
+    return says
+
+
+@pytest.mark.parametrize(
+    ("spec", "back", "words"),
+    [
+        ({"unschedulable": True}, {"unschedulable": False}, "1 node(s) were unschedulable."),
+        (
+            {"taints": [{"key": "a", "value": "b", "effect": "NoSchedule"}]},
+            {"taints": []},
+            "1 node(s) had untolerated taint {a: b}.",
+        ),
+    ],
+)
+def test_a_pod_waits_until_the_node_takes_pods_again(node: Node, spec: Object, back: Object, words: str) -> None:
+    name = f"waits-{next(iter(spec)).lower()}"
+    node.change(kind="Node", name="testlab", fields={"spec": spec})
+    try:
+        node.run(pod_object(name, container("main", "sh", "-c", IDLE)), unschedulable(words))
+        _until(lambda: any(e["reason"] == "FailedScheduling" for e in node.events(name=name)))
+    finally:
+        node.change(kind="Node", name="testlab", fields={"spec": back})
+    node.wait(name, ready)
+    node.delete(name=name, grace=0)
+
+
+def test_a_pod_waits_for_room_and_gets_it_when_another_ends(node: Node) -> None:
+    cpus = node.get(kind="Node", name="testlab")["status"]["allocatable"]["cpu"]
+    most = {"requests": {"cpu": f"{int(cpus) * 1000 - 1}m"}}
+    little = {"requests": {"cpu": "2m"}}
+    node.run(pod_object("large", container("main", "sh", "-c", IDLE, resources=most)), ready)
+    small = pod_object("small", container("main", "sh", "-c", IDLE, resources=little))
+    node.run(small, unschedulable("0/1 nodes are available: 1 Insufficient cpu."))
+    node.delete(name="large", grace=0)
+    node.wait("small", ready)
+    node.delete(name="small", grace=0)
 
 
 def _until(holds: Callable[[], Any]) -> None:

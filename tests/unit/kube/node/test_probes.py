@@ -15,6 +15,7 @@ from lab.kube.node import checks, grpchealth, probes
 from lab.kube.node.checks import Result
 from lab.kube.node.probes import Kind, Verdict
 from lab.kube.objects.containers import HttpGet, Probe
+from lab.kube.version import VERSION
 from tests.unit.kube.node.pods import typed_container
 
 
@@ -152,6 +153,7 @@ async def test_http(answer: bytes, ok: bool, message: str) -> None:
     assert requests[0].startswith(b"GET /ready HTTP/1.1\r\n")
     assert b"\r\nhost: x\r\n" in requests[0]
     assert b"Host: 127" not in requests[0]
+    assert f"\r\nUser-Agent: kube-probe/{VERSION.removeprefix('v').removesuffix('.0')}\r\n".encode() in requests[0]
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from lab.kube.node import room
+from lab.kube.node.room import Room
 from lab.kube.node.scheduling import in_order, objection, unschedulable
-from tests.unit.kube.node.pods import typed_pod
+from lab.kube.objects.nodes import Node, read_node
+from lab.kube.objects.pods import Pod, read_pod
+from tests.unit.kube.node.pods import container, typed_pod
 
 LABELS = {"kubernetes.io/os": "linux", "cores": "4"}
+NONE_OF_1 = "0/1 nodes are available: "
+
+
+def node(**spec: Any) -> Node:
+    return read_node({"metadata": {"name": "lab", "labels": LABELS}, "spec": spec})
 
 
 def affinity(*terms: dict[str, Any]) -> dict[str, Any]:
@@ -39,7 +49,90 @@ def expression(key: str, operator: str, *values: str) -> dict[str, Any]:
     ],
 )
 def test_selectors_and_required_affinity(spec: dict[str, Any], suits: bool) -> None:
-    assert (objection(typed_pod(**spec), "lab", LABELS) == "") is suits
+    assert (objection(typed_pod(**spec), node()) == "") is suits
+
+
+BATCH = {"key": "dedicated", "value": "batch", "effect": "NoSchedule"}
+TAINTED = "1 node(s) had untolerated taint {dedicated: batch}."
+
+
+@pytest.mark.parametrize(
+    ("spec", "tolerations", "why"),
+    [
+        ({"unschedulable": True}, [], "1 node(s) were unschedulable."),
+        ({"unschedulable": True}, [{"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}], ""),
+        ({"unschedulable": True}, [{"operator": "Exists"}], ""),
+        ({"taints": [BATCH]}, [], TAINTED),
+        ({"taints": [{**BATCH, "effect": "NoExecute"}]}, [], TAINTED),
+        ({"taints": [{**BATCH, "effect": "PreferNoSchedule"}]}, [], ""),
+        ({"taints": [BATCH]}, [{"key": "dedicated", "value": "batch"}], ""),
+        ({"taints": [BATCH]}, [{"key": "dedicated", "value": "web"}], TAINTED),
+        ({"taints": [BATCH]}, [{"key": "dedicated", "operator": "Exists", "effect": "NoExecute"}], TAINTED),
+        ({"taints": [BATCH, {**BATCH, "key": "gpu"}]}, [{"key": "gpu", "operator": "Exists"}], TAINTED),
+    ],
+)
+def test_cordon_and_taints(spec: dict[str, Any], tolerations: list[dict[str, Any]], why: str) -> None:
+    assert objection(typed_pod(tolerations=tolerations), node(**spec)) == (NONE_OF_1 + why if why else "")
+
+
+def test_what_the_node_lacks_comes_last() -> None:
+    assert objection(typed_pod(), node(), ["cpu", "memory", "pods"]) == (
+        NONE_OF_1 + "1 Insufficient cpu, 1 Insufficient memory, 1 Too many pods."
+    )
+    assert "unschedulable" in objection(typed_pod(), node(unschedulable=True), ["cpu"])
+
+
+def asking(name: str, cpu: str, **fields: Any) -> dict[str, Any]:
+    return container(name, resources={"requests": {"cpu": cpu}}, **fields)
+
+
+@pytest.mark.parametrize(
+    ("spec", "cpu"),
+    [
+        ({"containers": [asking("a", "100m"), asking("b", "1")]}, "1.1"),
+        ({"containers": [asking("a", "100m")], "initContainers": [asking("i", "2"), asking("j", "1")]}, "2"),
+        (
+            {
+                "containers": [asking("a", "1")],
+                "initContainers": [asking("s", "500m", restartPolicy="Always"), asking("i", "200m")],
+            },
+            "1.5",
+        ),
+        (
+            {
+                "containers": [asking("a", "100m")],
+                "initContainers": [asking("s", "500m", restartPolicy="Always"), asking("i", "1")],
+            },
+            "1.5",
+        ),
+        ({"containers": [asking("a", "1")], "overhead": {"cpu": "250m"}}, "1.25"),
+        ({"containers": [asking("a", "1")], "resources": {"requests": {"cpu": "3"}}}, "3"),
+    ],
+)
+def test_what_a_pod_asks_for(spec: dict[str, Any], cpu: str) -> None:
+    found = room.requests(typed_pod(**spec))
+    assert (found["cpu"], found["pods"]) == (Decimal(cpu), 1)
+
+
+def test_a_pod_waits_for_what_others_have_taken_and_learns_when_they_give_it_back() -> None:
+    freed: list[str] = []
+    here = Room(lambda: freed.append("freed"))
+    allocatable = {"cpu": Decimal(2), "pods": Decimal(3)}
+
+    def ask(uid: str, cpu: str) -> Pod:
+        return read_pod({"metadata": {"name": uid, "uid": uid}, "spec": {"containers": [asking("c", cpu)]}})
+
+    first, second = ask("1", "1500m"), ask("2", "1")
+    assert here.lacking(first, allocatable) == []
+    here.take(first)
+    assert here.lacking(first, allocatable) == [], "what it has taken itself is not in its way"
+    assert here.lacking(second, allocatable) == ["cpu"]
+    assert here.lacking(ask("3", "500m"), {**allocatable, "pods": Decimal(1)}) == ["pods"]
+    here.give_back(second)
+    assert freed == []
+    here.give_back(first)
+    assert (freed, here.lacking(second, allocatable)) == (["freed"], [])
+    assert here.lacking(ask("4", "3"), allocatable) == ["cpu"]
 
 
 def test_an_unschedulable_pod_says_why_and_keeps_its_other_conditions() -> None:

@@ -15,7 +15,7 @@ import pytest
 from lab.kube.errors import not_found
 from lab.kube.node import volumes
 from lab.kube.node.env import ConfigProblem, Surroundings
-from lab.kube.node.volumes import MountProblem, PodVolumes, with_api_access
+from lab.kube.node.volumes import MountProblem, PodVolumes
 from lab.kube.objects.containers import VolumeMount
 from tests.unit.kube.node.pods import container, typed_pod
 
@@ -135,37 +135,6 @@ def test_an_empty_dir_is_writable_and_keeps_its_content(tmp_path: Path) -> None:
     made.set_up(typed_pod(volumes=[{"name": "v", "emptyDir": {}}]), World().around())
     assert files(directory) == {"file": "kept"}
     assert not made.is_read_only("v")
-
-
-def test_the_volume_of_the_service_account(tmp_path: Path) -> None:
-    world, issuer = World(), Issuer()
-    world.config_maps["kube-root-ca.crt"] = {"data": {"ca.crt": "AUTHORITY"}}
-    pod = with_api_access(typed_pod(serviceAccountName="robot"), automount=True)
-    made = PodVolumes(pod, tmp_path, issuer)
-    made.set_up(pod, world.around())
-    (mount,) = pod.spec.containers[0].volume_mounts
-    assert mount.mount_path == volumes.SERVICE_ACCOUNT_DIRECTORY
-    assert files(tmp_path / "volumes" / mount.name) == {
-        "token": "token-1",
-        "ca.crt": "AUTHORITY",
-        "namespace": "default",
-    }
-    assert issuer.issued == [{"account": "robot", "audiences": (), "s": 3607, "pod": ("web", "u-1")}]
-
-
-@pytest.mark.parametrize(
-    ("pod_wish", "account_wish", "mounted"),
-    [(None, True, True), (None, False, False), (True, False, True), (False, True, False)],
-)
-def test_the_pods_wish_about_its_token_wins(pod_wish: bool | None, account_wish: bool, mounted: bool) -> None:
-    spec = {} if pod_wish is None else {"automountServiceAccountToken": pod_wish}
-    assert bool(with_api_access(typed_pod(**spec), account_wish).spec.volumes) is mounted
-
-
-def test_a_container_keeps_what_it_mounts_there_itself() -> None:
-    own = {"name": "own", "mountPath": volumes.SERVICE_ACCOUNT_DIRECTORY}
-    pod = with_api_access(typed_pod(container("a", volumeMounts=[own]), container("b")), automount=True)
-    assert [c.volume_mounts[0].name == "own" for c in pod.spec.containers] == [True, False]
 
 
 def test_tokens_are_renewed_at_four_fifths_of_their_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,12 +136,18 @@ async def test_schemas_within_schemas_are_held_to_theirs(registry: Registry, pla
     assert (caught.value.code, caught.value.causes[0].field) == (400, f"{where}.{field}")
 
 
+def latest(registry: Registry, definition: Object) -> Object:
+    """The definition as a change of the present one, whose version a replacement has to name."""
+    present = registry.get(kinds.CRDS, definition["metadata"]["name"])["metadata"]
+    return {**definition, "metadata": {**definition["metadata"], "resourceVersion": present["resourceVersion"]}}
+
+
 async def test_a_changed_schema_holds_from_then_on(registry: Registry) -> None:
     resource = await defined(registry)
     changed = crd()
     for version in changed["spec"]["versions"]:
         version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["fresh"] = {"type": "string"}
-    await registry.update(kinds.CRDS, changed)
+    await registry.update(kinds.CRDS, latest(registry, changed))
     stored = await registry.create(resource, route(fresh="x"))
     assert stored["spec"]["fresh"] == "x"
 
@@ -152,16 +158,16 @@ async def test_a_version_comes_and_goes(registry: Registry) -> None:
     changed = crd()
     beta, v1 = changed["spec"]["versions"][1], changed["spec"]["versions"][0]
     v1["storage"], beta["storage"] = False, True
-    stored = await registry.update(kinds.CRDS, changed)
+    stored = await registry.update(kinds.CRDS, latest(registry, changed))
     assert stored["status"]["storedVersions"] == ["v1", "v1beta1"]
     await registry.patch(resource, "one", "default", Patch(PatchKind.MERGE, {"spec": {"weight": 2}}))
     assert registry.store.objects("routes.example.com")[0]["apiVersion"] == "example.com/v1beta1"
     v1["served"] = False
-    await registry.update(kinds.CRDS, changed)
+    await registry.update(kinds.CRDS, latest(registry, changed))
     assert registry.resources.by_path("example.com", "v1", "routes") is None
     changed["spec"]["versions"] = [beta]
     with pytest.raises(ApiError, match=r"missing from spec\.versions"):
-        await registry.update(kinds.CRDS, changed)
+        await registry.update(kinds.CRDS, latest(registry, changed))
 
 
 async def test_names_belong_to_who_came_first(registry: Registry) -> None:

@@ -70,9 +70,49 @@ async def test_other_writes_own_what_they_change(registry: Registry) -> None:
     assert caught.value.message == words
 
 
-async def test_an_object_that_was_not_applied_has_one_owner_until_then(registry: Registry) -> None:
+async def test_who_creates_an_object_owns_what_it_sent(registry: Registry) -> None:
+    pod = {"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    made = await registry.create(kinds.PODS, pod, options=WriteOptions(field_manager="kubectl-run"))
+    (entry,) = made["metadata"]["managedFields"]
+    assert (entry["manager"], entry["operation"], entry["apiVersion"]) == ("kubectl-run", "Update", "v1")
+    owned = entry["fieldsV1"]["f:spec"]
+    assert owned["f:containers"]['k:{"name":"c"}']["f:image"] == {}
+    assert "f:restartPolicy" in owned, "defaults are those of whoever left them out"
+    # What admission adds is nobody's: the volume of the token, the account.
+    assert made["spec"]["volumes"]
+    assert not {"f:volumes", "f:serviceAccountName", "f:tolerations"} & set(owned)
+    assert "f:status" not in entry["fieldsV1"]
+
+
+async def test_each_part_of_the_lab_owns_what_it_writes_in_its_own_name(registry: Registry) -> None:
+    await registry.create(kinds.CONFIGMAPS, config({"a": "1"}), options=ANN)
+    node = registry.under("kubelet")
+    await node.modify(kinds.CONFIGMAPS, "c", "default", lambda obj: {**obj, "data": {"a": "1", "b": "1"}})
+    found = registry.get(kinds.CONFIGMAPS, "c", "default")
+    assert owners(found) == {"ann": {"f:data": {"f:a": {}}}, "kubelet": {"f:data": {"f:b": {}}}}
+    assert {entry["manager"] for o in registry.list(kinds.NAMESPACES) for entry in o["metadata"]["managedFields"]} == {
+        "kube-apiserver"
+    }
+
+
+async def test_the_node_of_a_pod_is_nobodys(registry: Registry) -> None:
+    pod = {"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    made = await registry.create(kinds.PODS, pod)
+
+    def bind(obj: Object) -> Object:
+        return {**obj, "spec": {**obj["spec"], "nodeName": "n"}}
+
+    await registry.modify(kinds.PODS, "p", "default", bind, subresource="binding")
+    bound = registry.get(kinds.PODS, "p", "default")
+    assert bound["metadata"]["managedFields"] == made["metadata"]["managedFields"]
+
+
+async def test_an_object_that_has_no_owners_has_one_at_its_first_apply(registry: Registry) -> None:
     made = await registry.create(kinds.CONFIGMAPS, config({"a": "1", "b": "1"}))
-    assert "managedFields" not in made["metadata"]
+    forget = {**made, "metadata": {**made["metadata"], "managedFields": [{}]}}
+    assert "managedFields" not in (await registry.update(kinds.CONFIGMAPS, forget))["metadata"]
+    edited = await registry.patch(kinds.CONFIGMAPS, "c", "default", Patch(PatchKind.MERGE, {"data": {"b": "2"}}))
+    assert "managedFields" not in edited["metadata"]
     with pytest.raises(ApiError, match=r'conflict with "before-first-apply" using v1: \.data\.a'):
         await apply(registry, {"a": "2"}, ANN)
     shared = await apply(registry, {"a": "1"}, ANN)
@@ -84,8 +124,9 @@ async def test_an_object_that_was_not_applied_has_one_owner_until_then(registry:
 
 async def test_kubectl_goes_on_from_what_it_applied_itself(registry: Registry) -> None:
     last = config({"a": "1", "b": "1"})
-    await registry.create(kinds.CONFIGMAPS, config(last["data"], annotations={ANNOTATION: orjson.dumps(last).decode()}))
-    with pytest.raises(ApiError, match="before-first-apply"):
+    body = config(last["data"], annotations={ANNOTATION: orjson.dumps(last).decode()})
+    await registry.create(kinds.CONFIGMAPS, body, options=WriteOptions(field_manager="kubectl-client-side-apply"))
+    with pytest.raises(ApiError, match="kubectl-client-side-apply"):
         await apply(registry, {"a": "2"}, ANN)
     changed = await apply(registry, {"a": "2"}, KUBECTL)
     assert changed["data"] == {"a": "2", "b": "1"}

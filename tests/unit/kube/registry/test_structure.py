@@ -134,3 +134,30 @@ def test_a_schema_that_contains_itself_is_followed() -> None:
     inner["properties"]["a"]["properties"]["b"]["typo"] = 1
     _, unknown = decode(schema, crd)
     assert unknown == ["spec.versions[0].schema.openAPIV3Schema.properties.a.properties.b.typo"]
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("aGVsbG8=", "aGVsbG8="),
+        ("aGVs\nbG8=\n", "aGVsbG8="),
+        ("\r\naGVs\r\nbG8\n=", "aGVsbG8="),
+        ("aGVsbG9=", "aGVsbG8="),  # bits that are left over do not count
+        ("", ""),
+        ("\n", ""),
+        ("aGVs bG8=", None),
+        ("aGVs\tbG8=", None),
+        ("aGVsbG8", None),
+        ("aGVsbG8==", None),
+        ("aGVs=", None),
+        ("aGVsbG8=aGVs", None),
+        ("aGVs-_8=", None),
+    ],
+)
+def test_base64_is_read_as_go_reads_it(text: str, stored: str | None) -> None:
+    secret = builtin_schema("v1", "Secret")
+    if stored is None:
+        with pytest.raises(DecodeError, match="illegal base64 data"):
+            decode(secret, {"data": {"k": text}})
+    else:
+        assert decode(secret, {"data": {"k": text}})[0] == {"data": {"k": stored}}

@@ -1,0 +1,57 @@
+"""Fields that a JSON body names twice: the last one counts, as in Go, and the client is told (`fieldValidation`).
+
+orjson says nothing of them. Most bodies have none, which counting shows: as many keys in the text as in the value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+_UNUSUAL = re.compile(rb'"\s+:|\\\\":')
+"""A key apart from its colon, or one that may end with a backslash: counting would be wrong."""
+
+
+class _Repeated(dict[str, Any]):
+    """An object with keys that were there more than once."""
+
+    repeated: tuple[str, ...] = ()
+
+
+def find(body: bytes, value: Any) -> tuple[str, ...]:
+    """The paths of the fields that are in `body` more than once; `value` is what the body was decoded to."""
+    if not _UNUSUAL.search(body) and body.count(b'":') - body.count(b'\\":') == _keys(value):
+        return ()
+    return tuple(_paths(json.loads(body, object_pairs_hook=_object), ""))
+
+
+def _keys(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(_keys(inner) for inner in value.values() if isinstance(inner, dict | list))
+    if isinstance(value, list):
+        return sum(_keys(inner) for inner in value if isinstance(inner, dict | list))
+    return 0
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    names = [name for name, _ in pairs]
+    marked = _Repeated(made)
+    marked.repeated = tuple(name for name in made if names.count(name) > 1)
+    return marked
+
+
+def _paths(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        prefix = f"{path}." if path else ""
+        if isinstance(value, _Repeated):
+            yield from (prefix + name for name in value.repeated)
+        for name, inner in value.items():
+            yield from _paths(inner, prefix + name)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _paths(inner, f"{path}[{index}]")

@@ -1,0 +1,221 @@
+"""Which fields a write sets and removes, as trees of `fieldsV1`.
+
+Two states of an object are walked together, and what is equal is not looked into: a write of a status costs what the
+status is, and not what the pod is. Trees share their parts and are never changed in place, as stored objects are not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from lab.kube.registry.ownership import fieldsets
+from lab.kube.registry.ownership.fieldsets import SELF, Tree, holds
+from lab.kube.registry.ownership.values import child_schema, is_itself, items, merges_as_list, merges_as_map
+from lab.kube.schemas import ANY, Schema
+
+LEAF: Tree = {}
+"""A field with nothing inside that could have an owner of its own; at the root of a tree it means that it is empty."""
+
+_NOBODYS = frozenset({"apiVersion", "kind"})
+_NOBODYS_METADATA = frozenset(
+    {
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "clusterName",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    }
+)
+"""What only the server decides."""
+
+
+class Differences(NamedTuple):
+    """The fields that are new or have another value, and those that are gone."""
+
+    changed: Tree
+    removed: Tree
+
+
+def fields_of(schema: Schema, obj: dict[str, Any], skipped: frozenset[str] = frozenset()) -> Tree:
+    """All fields of an object that can have an owner, without some at its top (`status`)."""
+    return _inside(schema, _ownable(obj, skipped))
+
+
+def between(schema: Schema, old: dict[str, Any], new: dict[str, Any]) -> Differences:
+    """What an update that makes `new` of `old` does to fields that can have an owner."""
+    return _compare(schema, _ownable(old), _ownable(new))
+
+
+def without(tree: Tree, gone: Tree) -> Tree:
+    """The set without the members of another; the very same tree when it has none of them."""
+    kept = _without_children(tree, gone)
+    return tree if kept is None else kept
+
+
+def union(one: Tree, other: Tree) -> Tree:
+    """The members of either set; the very same `one` when it has them all."""
+    if not one or not other:
+        return one or other
+    return _merged(one, other)
+
+
+def _ownable(obj: dict[str, Any], skipped: frozenset[str] = frozenset()) -> dict[str, Any]:
+    kept = {key: value for key, value in obj.items() if key not in _NOBODYS and key not in skipped}
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in _NOBODYS_METADATA}
+    if metadata:
+        kept["metadata"] = metadata
+    else:
+        del kept["metadata"]
+    return kept
+
+
+def _inside(schema: Schema, value: Any) -> Tree:
+    """The fields inside a value that merges, as a tree that the value itself is no member of."""
+    found: Tree = {}
+    if merges_as_map(schema, value):
+        for key, inner in value.items():
+            # Most fields are scalars, of which no schema is needed to know that they are one field.
+            if not isinstance(inner, dict | list):
+                found[fieldsets.field(key)] = LEAF
+            else:
+                node = _node(child_schema(schema, key), inner, is_itself(schema, key, inner))
+                _add(found, fieldsets.field(key), node)
+    else:
+        for element, inner in items(schema, value):
+            _add(found, element, _node(schema.values or ANY, inner, True))
+    return found
+
+
+def _node(schema: Schema, value: Any, itself: bool) -> Tree | None:
+    """The fields at and inside a value; None when there are none."""
+    if not merges_as_map(schema, value) and not merges_as_list(schema, value):
+        return LEAF
+    return _marked(_inside(schema, value), itself)
+
+
+def _compare(schema: Schema, old: Any, new: Any) -> Differences:
+    """Two values that both merge as maps, or both as lists."""
+    changed: Tree = {}
+    removed: Tree = {}
+    for element, inner, before, after in _pairs(schema, old, new):
+        if before is None and after is not None:
+            _add(changed, element, _node(inner, *after))
+        elif after is None and before is not None:
+            _add(removed, element, _node(inner, *before))
+        elif before is None or after is None:
+            continue
+        elif before[0] is not after[0] and before[0] != after[0]:
+            came, went = _altered(inner, before, after)
+            _add(changed, element, came)
+            _add(removed, element, went)
+    return Differences(changed, removed)
+
+
+_Value = tuple[Any, bool]
+"""A value, and whether it is a field itself, whatever is inside it."""
+
+
+def _pairs(schema: Schema, old: Any, new: Any) -> list[tuple[str, Schema, _Value | None, _Value | None]]:
+    """(element, schema, value before, value after) of whatever is in either of two values of one form."""
+    if merges_as_map(schema, new):
+        return [
+            (
+                fieldsets.field(key),
+                child_schema(schema, key),
+                (old[key], is_itself(schema, key, old[key])) if key in old else None,
+                (new[key], is_itself(schema, key, new[key])) if key in new else None,
+            )
+            for key in (*new, *(key for key in old if key not in new))
+            if not (key in old and key in new and old[key] is new[key])
+        ]
+    before, after = dict(items(schema, old)), dict(items(schema, new))
+    inner = schema.values or ANY
+    return [
+        (
+            element,
+            inner,
+            (before[element], True) if element in before else None,
+            (after[element], True) if element in after else None,
+        )
+        for element in (*after, *(element for element in before if element not in after))
+    ]
+
+
+def _altered(schema: Schema, before: _Value, after: _Value) -> tuple[Tree | None, Tree | None]:
+    """What changed and what went in a value that differs."""
+    old, new = before[0], after[0]
+    if _one_form(schema, old, new):
+        inside = _compare(schema, old, new)
+        return (
+            _marked(inside.changed, after[1] and not before[1]),
+            _marked(inside.removed, before[1] and not after[1]),
+        )
+    came, went = _node(schema, new, after[1]), _node(schema, old, before[1])
+    if came is not None and went is not None:
+        went = _difference(went, came)
+    return came, went
+
+
+def _one_form(schema: Schema, old: Any, new: Any) -> bool:
+    maps = merges_as_map(schema, old) and merges_as_map(schema, new)
+    return maps or (merges_as_list(schema, old) and merges_as_list(schema, new))
+
+
+def _add(tree: Tree, element: str, node: Tree | None) -> None:
+    if node is not None:
+        tree[element] = node
+
+
+def _marked(inside: Tree, itself: bool) -> Tree | None:
+    """The node of what is inside something, which may be a member itself; None when nothing is."""
+    if not inside:
+        return LEAF if itself else None
+    return {SELF: LEAF, **inside} if itself else inside
+
+
+def _difference(node: Tree, gone: Tree) -> Tree | None:
+    """The node without the members of another; None when nothing is left, the same one when nothing went."""
+    went = holds(node) and holds(gone)
+    children = _without_children(node, gone)
+    if children is None and not went:
+        return node
+    inside = {element: inner for element, inner in (node if children is None else children).items() if element != SELF}
+    return _marked(inside, holds(node) and not went)
+
+
+def _without_children(node: Tree, gone: Tree) -> Tree | None:
+    """The node without what another has inside; None when there is nothing to take out."""
+    kept: Tree | None = None
+    for element, inner in gone.items():
+        present = node.get(element)
+        if present is None or element == SELF:
+            continue
+        rest = _difference(present, inner)
+        if rest is present:
+            continue
+        kept = dict(node) if kept is None else kept
+        if rest is None:
+            del kept[element]
+        else:
+            kept[element] = rest
+    return kept
+
+
+def _merged(one: Tree, other: Tree) -> Tree:
+    """Two nodes as one."""
+    if one is other or not other:
+        return one if holds(one) else {SELF: LEAF, **one}
+    if not one:
+        return other if holds(other) else {SELF: LEAF, **other}
+    merged: Tree | None = None
+    for element, inner in other.items():
+        present = one.get(element)
+        both = inner if present is None else present if element == SELF else _merged(present, inner)
+        if both is not present:
+            merged = dict(one) if merged is None else merged
+            merged[element] = both
+    return one if merged is None else merged
