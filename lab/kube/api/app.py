@@ -12,7 +12,11 @@ from aiohttp import ClientConnectionResetError, web
 
 from lab.kube.api import answers, discovery, dispatch, health, openapi, proxying
 from lab.kube.api.authentication import Authenticator
-from lab.kube.api.context import AUTHENTICATOR, INFO, REGISTRY, STREAMS, USER, ClusterInfo
+from lab.kube.api.authorization import Authorizer, PathAccess
+from lab.kube.api.authorization.escalation import EscalationGuard
+from lab.kube.api.context import AUTHENTICATOR, AUTHORIZER, INFO, REGISTRY, STREAMS, USER, ClusterInfo
+from lab.kube.api.impersonation import impersonated
+from lab.kube.api.paths import parse
 from lab.kube.api.webhooks import Webhooks
 from lab.kube.errors import ApiError, bad_request, internal
 from lab.kube.registry.registry import Registry
@@ -37,6 +41,8 @@ def build_app(
     app = web.Application(middlewares=[_answer_errors, _authenticate], client_max_size=BODY_LIMIT)
     app[REGISTRY] = registry
     app[AUTHENTICATOR] = authenticator
+    app[AUTHORIZER] = authorizer = Authorizer(registry)
+    registry.admission = EscalationGuard(registry.admission, authorizer, registry)
     app[STREAMS] = streams
     app[INFO] = info
     app.cleanup_ctx.append(proxying.client_session)
@@ -69,6 +75,8 @@ async def serve(app: web.Application, sockets: Sequence[socket.socket], context:
 
 async def _close_webhooks(app: web.Application) -> None:
     admission = app[REGISTRY].admission
+    if isinstance(admission, EscalationGuard):
+        admission = admission.inner
     if isinstance(admission, Webhooks):
         await admission.close()
 
@@ -97,8 +105,14 @@ async def _answer_errors(request: web.Request, handler: _Next) -> web.StreamResp
 
 @web.middleware
 async def _authenticate(request: web.Request, handler: _Next) -> web.StreamResponse:
-    if not health.is_open(request.path):
-        request[USER] = request.app[AUTHENTICATOR].authenticate(request)
+    authenticator, authorizer = request.app[AUTHENTICATOR], request.app[AUTHORIZER]
+    if health.is_open(request.path):
+        authenticator.check_token(request.headers)
+        return await handler(request)
+    user = impersonated(authenticator.authenticate(request), request.headers, authorizer)
+    if parse(request.rel_url.raw_path) is None:
+        authorizer.require(user, PathAccess(request.method.lower(), request.path))
+    request[USER] = user
     return await handler(request)
 
 

@@ -86,6 +86,8 @@ async def patch(call: Call) -> web.Response:
     there = call.registry.find(call.resource, call.name, call.namespace) is not None
     what = (call.resource, call.name, call.namespace)
     if change.kind is PatchKind.APPLY:
+        if not there:
+            call.require("create")
         stored = await call.registry.apply(*what, change.body, subresource=call.target.subresource, options=options)
     else:
         stored = await call.registry.patch(*what, change, subresource=call.target.subresource, options=options)
