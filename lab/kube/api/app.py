@@ -122,5 +122,5 @@ def _translated(error: web.HTTPException) -> ApiError:
     if error.status == 405:
         return dispatch.not_allowed()
     if error.status == 413:
-        return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {BODY_LIMIT}")
+        return answers.too_large(BODY_LIMIT)
     return bad_request(error.reason) if error.status < 500 else internal(error.reason)

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from lab.kube import heavy
 from lab.kube.api import answers, tables
 from lab.kube.api.context import Call
 from lab.kube.api.negotiation import Form, choose
@@ -174,7 +175,8 @@ async def read_patch(call: Call) -> Patch:
     if media not in list(PatchKind):
         raise answers.unsupported(media, PatchKind)
     kind = PatchKind(media)
-    body = answers.decode(await answers.read_body(call.request), media)
+    text = await answers.read_body(call.request)
+    body = await heavy.run(len(text), answers.decode, text, media)
     if kind is PatchKind.APPLY:
         if not isinstance(body, dict):
             raise bad_request("the body of an apply must be an object")

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Protocol
 
+from lab.kube import heavy
 from lab.kube.changes import Object
-from lab.kube.errors import ApiError, already_exists, conflict, invalid
+from lab.kube.errors import ApiError, Cause, already_exists, conflict, invalid
 from lab.kube.registry import metadata
 from lab.kube.registry.codec import Codec
 from lab.kube.registry.defaults import fill_defaults
@@ -65,7 +66,7 @@ class Writer:
     ) -> Object:
         """Store a new object; see `Registry.create`. `owners` are its `metadata.managedFields`, if it has any."""
         strategy = self.strategy(resource)
-        new = self._codec.decode(resource, obj, options)
+        new = await heavy.run(0, self._codec.decode, resource, obj, options)
         namespace = metadata.settle_namespace(resource, new, namespace)
         self._check_room(resource, new, namespace)
         metadata.prepare_create(new, counts=strategy.counts_generations)
@@ -88,14 +89,16 @@ class Writer:
                 fill_defaults(resource.key, new)
             name = new["metadata"].get("name", "")
             if self._store.head(resource.key, namespace, name) is None:
+                causes = await heavy.run(0, _problems, resource, strategy, new, None)
+                if causes:
+                    raise invalid(resource.kind, name, causes, resource.group)
+            if self._store.head(resource.key, namespace, name) is None:
+                self._check_room(resource, new, namespace)
                 break
             if not prefix:
                 raise already_exists(resource.plural, name, resource.group)
         else:
             raise already_exists(resource.plural, name, resource.group)
-        causes = (*metadata.validate_metadata(resource, new), *strategy.validate(new, None))
-        if causes:
-            raise invalid(resource.kind, name, causes, resource.group)
         self._allocate(resource, new, None)
         if options.dry_run:
             return new
@@ -124,23 +127,29 @@ class Writer:
             old = self._store.head(resource.key, namespace, name)
             if old is None:
                 raise metadata.missing(resource, name)
-            wanted = change({**deepcopy(old), "apiVersion": resource.api_version})
+            size = self._store.size(resource.key, namespace, name)
+            wanted = await heavy.run(size, _changed, change, old, resource.api_version)
             if wanted is None:
                 await self._store.settled(resource.key, namespace, name)
                 return old
-            new = self._codec.decode(resource, wanted, options)
+            new = await heavy.run(size, self._codec.decode, resource, wanted, options)
             owners = new["metadata"].get("managedFields")
             metadata.carry_over(resource, new, old)
             strategy.prepare_update(new, old, subresource)
             if not subresource:
                 new = await self._admit("UPDATE", resource, new, old, namespace, options)
-                if self._store.head(resource.key, namespace, name) is not old:
-                    continue
             if not keeps_owners:
-                name, through = options.field_manager or _MANAGER, subresource or options.written_through
-                manager = Manager(UPDATE, name, new["apiVersion"], through)
-                owners = tracked(strategy.schema, old, new, owners, manager, metadata.timestamp())
+                through = subresource or options.written_through
+                manager = Manager(UPDATE, options.field_manager or _MANAGER, new["apiVersion"], through)
+                owners = await heavy.run(
+                    size, tracked, strategy.schema, old, new, owners, manager, metadata.timestamp()
+                )
             _set_owners(new, owners)
+            causes = await heavy.run(size, _problems, resource, strategy, new, old)
+            if self._store.head(resource.key, namespace, name) is not old:
+                continue
+            if causes:
+                raise invalid(resource.kind, name, causes, resource.group)
             return await self._store_revised(resource, strategy, new, old, options)
         why = "the object keeps being modified; please apply your changes to the latest version and try again"
         raise conflict(resource.plural, name, why, resource.group)
@@ -149,13 +158,6 @@ class Writer:
         self, resource: Resource, strategy: Strategy, new: Object, old: Object, options: WriteOptions
     ) -> Object:
         name, namespace = old["metadata"]["name"], old["metadata"].get("namespace", "")
-        causes = (
-            *metadata.validate_metadata(resource, new),
-            *metadata.validate_metadata_update(new, old),
-            *strategy.validate(new, old),
-        )
-        if causes:
-            raise invalid(resource.kind, name, causes, resource.group)
         self._allocate(resource, new, old)
         strategy.count_generation(new, old)
         if new == old:
@@ -200,6 +202,16 @@ class Writer:
         if old is not None:
             metadata.carry_over(resource, again, old)
         return again
+
+
+def _changed(change: Change, old: Object, api_version: str) -> Object | None:
+    return change({**deepcopy(old), "apiVersion": api_version})
+
+
+def _problems(resource: Resource, strategy: Strategy, new: Object, old: Object | None) -> tuple[Cause, ...]:
+    """Everything that is wrong with an object that is about to be stored."""
+    updates = metadata.validate_metadata_update(new, old) if old is not None else ()
+    return (*metadata.validate_metadata(resource, new), *updates, *strategy.validate(new, old))
 
 
 def _set_owners(obj: Object, owners: list[Object] | None) -> None:
