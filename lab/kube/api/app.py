@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 import ssl
@@ -10,10 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import ClientConnectionResetError, web
 
-from lab.kube.api import answers, discovery, dispatch, health, openapi, proxying
+from lab.kube.api import answers, discovery, dispatch, health, openapi, proxying, refusals
 from lab.kube.api.authentication import Authenticator
 from lab.kube.api.authorization import Authorizer, PathAccess
 from lab.kube.api.authorization.escalation import EscalationGuard
+from lab.kube.api.connections import BUSY, Gate, Limits, mark_busy
 from lab.kube.api.context import AUTHENTICATOR, AUTHORIZER, INFO, REGISTRY, STREAMS, USER, ClusterInfo
 from lab.kube.api.impersonation import impersonated
 from lab.kube.api.paths import parse
@@ -31,6 +31,8 @@ SHUTDOWN_S = 0.2
 _LINE_LIMIT = 64 * 1024
 """Selectors and commands stand in the URL and can be long."""
 
+_LIMITS = Limits()
+
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -38,7 +40,8 @@ def build_app(
     registry: Registry, authenticator: Authenticator, streams: NodeStreams, info: ClusterInfo
 ) -> web.Application:
     """The HTTP surface over a registry. `streams` is the node, asked for logs, commands and connections."""
-    app = web.Application(middlewares=[_answer_errors, _authenticate], client_max_size=BODY_LIMIT)
+    app = web.Application(middlewares=[mark_busy, _answer_errors, _authenticate], client_max_size=BODY_LIMIT)
+    app[BUSY] = set()
     app[REGISTRY] = registry
     app[AUTHENTICATOR] = authenticator
     app[AUTHORIZER] = authorizer = Authorizer(registry)
@@ -54,22 +57,28 @@ def build_app(
     return app
 
 
-async def serve(app: web.Application, sockets: Sequence[socket.socket], context: ssl.SSLContext) -> None:
+async def serve(
+    app: web.Application, sockets: Sequence[socket.socket], context: ssl.SSLContext, limits: Limits = _LIMITS
+) -> None:
     """Serve the application on bound sockets until the task is cancelled."""
     runner = web.AppRunner(
         app,
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=SHUTDOWN_S,
+        keepalive_timeout=limits.idle_s,
+        logger=refusals.logger(),
         max_line_size=_LINE_LIMIT,
         max_field_size=_LINE_LIMIT,
     )
     await runner.setup()
+    server = runner.server
+    assert server is not None
     try:
-        for listener in sockets:
-            await web.SockSite(runner, listener, ssl_context=context).start()
-        await asyncio.Event().wait()
+        await Gate(server, context, limits, app[BUSY]).serve(sockets)
     finally:
+        for listener in sockets:
+            listener.close()
         await runner.cleanup()
 
 
