@@ -114,13 +114,17 @@ class Store:
         state = {
             (o["metadata"].get("namespace", ""), o["metadata"]["name"]): o for o in self.objects(resource, namespace)
         }
-        for change in reversed(changes):
-            if namespace is not None and change.namespace != namespace:
+        seen: set[tuple[str, str]] = set()
+        for change in changes:
+            key = (change.namespace, change.name)
+            # What an object was before the first change since then is what it was then.
+            if key in seen or (namespace is not None and change.namespace != namespace):
                 continue
-            if change.old is None:
-                state.pop((change.namespace, change.name), None)
+            seen.add(key)
+            if (old := change.old) is None:
+                state.pop(key, None)
             else:
-                state[change.namespace, change.name] = change.old
+                state[key] = old
         return [state[key] for key in sorted(state)]
 
     def count(self, resource: str, namespace: str | None = None) -> int:
