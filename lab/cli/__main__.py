@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lab.cli.entry import main
+from lab.cli import main
 
 main()

@@ -66,6 +66,9 @@ def up(
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only say what goes wrong.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")] = False,
+    recover: Annotated[
+        bool, typer.Option("--recover", help="Go on with what can be read of a damaged journal, and say what is lost.")
+    ] = False,
     kubeconfig: Annotated[
         str, typer.Option("--kubeconfig", metavar="FILE", help="Of an existing cluster.", show_default=False)
     ] = "",
@@ -83,7 +86,7 @@ def up(
     if dry_run:
         show_plan(lab)
     else:
-        up(lab, keep=keep, quiet=quiet)
+        up(lab, keep=keep, quiet=quiet, recover=recover)
 
 
 @app.command(short_help="Take the lab down; its objects are kept.")

@@ -26,8 +26,12 @@ def main() -> None:
 
 
 def _run() -> int:
+    import signal
+
     from lab.cli.app import app, context
 
+    # From here on an interruption is an exception, for there is something to undo.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         app(prog_name="mesh-lab")
     except LabError as error:

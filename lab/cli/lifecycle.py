@@ -39,15 +39,18 @@ _UNTOUCHED = {
 """What is said when a cluster's `up` was interrupted where it had nothing to take back."""
 
 
-def up(lab: Lab, *, keep: bool, quiet: bool = False) -> None:
+def up(lab: Lab, *, keep: bool, quiet: bool = False, recover: bool = False) -> None:
     """Bring everything up. What this invocation has started ends with it when it fails or is interrupted.
 
     A lab in which only a user's resource is wrong stays: it is there that it can be put right. With `keep`, a lab that
-    failed stays, too. With `quiet`, nothing is printed. Raises `LabError`.
+    failed stays, too. With `quiet`, nothing is printed. With `recover`, a damaged journal is first
+    replaced by what can be read of it. Raises `LabError`.
     """
     started = time.monotonic()
     cluster = open_cluster(lab)
     program()
+    if recover:
+        _recover(cluster)
     with _stoppable(), progress(f"bringing up {lab.name}", quiet=quiet) as report, contextlib.ExitStack() as held:
         try:
             held.enter_context(turn(lab.state_dir, lab.settings.longest_up, report))
@@ -63,6 +66,16 @@ def up(lab: Lab, *, keep: bool, quiet: bool = False) -> None:
             raise _abandoned(lab, cluster, error, report, end=fresh and failed and not keep) from error
     if not quiet:
         _show(lab, cluster.status(), installed, time.monotonic() - started)
+
+
+def _recover(cluster: Cluster) -> None:
+    """Say what was kept and what is lost, with `quiet`, too: nobody wants to miss that."""
+    from lab.clusters.embedded.cluster import EmbeddedCluster
+
+    if not isinstance(cluster, EmbeddedCluster):
+        raise LabError("--recover is for the embedded cluster: the others keep their objects themselves", exit_code=2)
+    for line in cluster.recover():
+        say(line)
 
 
 def show_plan(lab: Lab) -> None:

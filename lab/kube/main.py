@@ -16,7 +16,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from lab.kube import orphans, pki
+from lab.kube import heavy, orphans, pki
 from lab.kube.api.app import build_app, serve
 from lab.kube.api.authentication import Authenticator
 from lab.kube.api.context import ClusterInfo
@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m lab.kube.main --config-fd N   (started by `mesh-lab up`)", file=sys.stderr)  # noqa: T201
         return 2
     _log_to_stderr()
+    sys.setswitchinterval(heavy.SWITCH_S)
     config = read_config(int(arguments[1]))
     code = 0
     try:

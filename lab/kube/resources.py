@@ -111,7 +111,7 @@ SELF_SUBJECT_RULES_REVIEWS = Resource(
     stored=False,
 )
 
-# Role-based access control is stored, so that published manifests apply, and is not enforced: see RATIONALE.md.
+# What of role-based access control is enforced: lab.kube.api.authorization.enforced.
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role", True)
 ROLEBINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", True)
 CLUSTERROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False)

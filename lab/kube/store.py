@@ -20,7 +20,11 @@ import orjson
 
 from lab.kube.changes import Change, Log, Object
 from lab.kube.errors import ApiError, bad_request
+from lab.kube.heavy import LIGHT_BYTES
 from lab.kube.journal import Journal, JournalError, Record
+
+OBJECT_LIMIT = 1536 * 1024
+"""How large an object may be: what etcd takes (https://etcd.io/docs/latest/dev-guide/limit/)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +43,7 @@ class Store:
         self._journal = journal
         self._objects: dict[str, dict[str, dict[str, Object]]] = {}
         self._logs: dict[str, Log] = {}
+        self._sizes: dict[tuple[str, str, str], int] = {}
         self._under_way: dict[tuple[str, str, str], _Write] = {}
         self._queue: list[_Write] = []
         self._listeners: list[Callable[[Change], None]] = []
@@ -51,7 +56,9 @@ class Store:
         if journal is not None:
             self.revision = max(journal.revision(), 1)
             for record in journal.records():
-                self._place(record.resource, record.namespace, record.name, orjson.loads(record.body or b"{}"))
+                key = (record.resource, record.namespace, record.name)
+                self._place(*key, orjson.loads(record.body or b"{}"))
+                self._measure(key, len(record.body or b""))
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._last = self._start = self.revision
 
@@ -86,6 +93,10 @@ class Store:
             if (head := self.head(*key)) is not None:
                 yield head
 
+    def size(self, resource: str, namespace: str, name: str) -> int:
+        """How many bytes the object was when it was last written, if those were many; 0 otherwise."""
+        return self._sizes.get((resource, namespace, name), 0)
+
     def objects(self, resource: str, namespace: str | None = None) -> list[Object]:
         """The committed objects of one namespace, or of all when None, by namespace and name."""
         spaces = self._objects.get(resource, {})
@@ -103,13 +114,17 @@ class Store:
         state = {
             (o["metadata"].get("namespace", ""), o["metadata"]["name"]): o for o in self.objects(resource, namespace)
         }
-        for change in reversed(changes):
-            if namespace is not None and change.namespace != namespace:
+        seen: set[tuple[str, str]] = set()
+        for change in changes:
+            key = (change.namespace, change.name)
+            # What an object was before the first change since then is what it was then.
+            if key in seen or (namespace is not None and change.namespace != namespace):
                 continue
-            if change.old is None:
-                state.pop((change.namespace, change.name), None)
+            seen.add(key)
+            if (old := change.old) is None:
+                state.pop(key, None)
             else:
-                state[change.namespace, change.name] = change.old
+                state[key] = old
         return [state[key] for key in sorted(state)]
 
     def count(self, resource: str, namespace: str | None = None) -> int:
@@ -142,13 +157,14 @@ class Store:
         """Write `obj`, which now belongs to the store, under the next revision. The future is done when it is stored.
 
         Raises:
-            ApiError: 400, the object has no JSON form; 507 through the future, the journal cannot be written. Nothing
-                was stored.
+            ApiError: 400, the object has no JSON form; 413, it is too large; 507 through the future, the journal cannot
+                be written. Nothing was stored.
         """
         obj["metadata"]["resourceVersion"] = str(self._last + 1)
         # Encoded before it is queued: what cannot be is its writer's failure alone, not that of the batch.
         body = _encode(obj)
         self._last += 1
+        self._measure((resource, namespace, name), len(body))
         return self._submit(Change(resource, namespace, name, obj, self.head(resource, namespace, name), False), body)
 
     def remove(self, resource: str, namespace: str, name: str, last: Object | None = None) -> asyncio.Future[Object]:
@@ -233,6 +249,7 @@ class Store:
             del self._under_way[key]
         if change.removed:
             del self._objects[change.resource][change.namespace][change.name]
+            self._sizes.pop(key, None)
         else:
             self._place(*key, change.object)
         self.revision = change.revision
@@ -247,12 +264,22 @@ class Store:
         for write in failed:
             write.done.set_exception(ApiError(507, "InternalError", f"{error}; the request had no effect"))
 
+    def _measure(self, key: tuple[str, str, str], size: int) -> None:
+        if size > LIGHT_BYTES:
+            self._sizes[key] = size
+        else:
+            self._sizes.pop(key, None)
+
     def _place(self, resource: str, namespace: str, name: str, obj: Object) -> None:
         self._objects.setdefault(resource, {}).setdefault(namespace, {})[name] = obj
 
 
 def _encode(obj: Object) -> bytes:
     try:
-        return orjson.dumps(obj)
+        body = orjson.dumps(obj)
     except orjson.JSONEncodeError as error:
         raise bad_request(f"the object cannot be stored: {error}") from error
+    if len(body) > OBJECT_LIMIT:
+        text = f"etcdserver: request is too large: the object has {len(body)} bytes, the limit is {OBJECT_LIMIT}"
+        raise ApiError(413, "RequestEntityTooLarge", text)
+    return body

@@ -274,3 +274,15 @@ def test_the_cluster_tells_of_itself(kubectl: Kubectl) -> None:
     assert kubectl("auth", "can-i", "create", "pods").strip() == "yes"
     assert kubectl("get", "nodes", "--no-headers").split()[1] == "Ready"
     assert "KIND:       Pod" in kubectl("explain", "pod.spec")
+
+
+def test_a_pods_account_may_not_read_the_meshs_secrets_and_istiods_may(kubectl: Kubectl) -> None:
+    default, istiod = (
+        f"system:serviceaccount:{kubectl.mesh.namespace}:default",
+        "system:serviceaccount:istio-system:istiod",
+    )
+    get = ("get", "secret", "istio-ca-secret", "-n", "istio-system")
+    assert f'User "{default}" cannot get resource "secrets"' in kubectl.fails(*get, f"--as={default}").stderr
+    assert "cannot list" in kubectl.fails("get", "secrets", "-A", f"--as={default}").stderr
+    assert kubectl.fails("auth", "can-i", *get[:2], *get[3:], f"--as={default}").stdout.startswith("no")
+    assert "istio-ca-secret" in kubectl(*get, f"--as={istiod}")

@@ -13,6 +13,7 @@ import os
 import select
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -30,11 +31,14 @@ from lab.errors import LabError
 from lab.settings import Lab
 
 KUBE_COMMAND = (sys.executable, "-m", "lab.kube.main", "--config-fd", "{config_fd}")
+RECOVERY_MODULE = "lab.kube.recovery"
+JOURNAL_NAME = "journal.db"
 GATEWAY = ("istio-system", "istio-ingressgateway")
 _GATEWAY_PORTS = {"http": 80, "https": 443}
 _MAX_LOG_BYTES = 8 * 1024 * 1024
 _KILL_PATIENCE_S = 5.0
 _POLL_S = 0.02
+_RECOVERY_S = 60.0
 _SHOWN_LINES = 10
 _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -97,6 +101,28 @@ class EmbeddedCluster:
             with self._locked():
                 record.remove(str(self._state))
         return pid is not None
+
+    def recover(self) -> list[str]:
+        """Replace a damaged journal by what can be read of it; the lines say what was kept and what is lost.
+
+        Raises `LabError`: the lab is running, or its state cannot be written.
+        """
+        if self.status().running:
+            raise LabError("the lab is running, so its journal is in use", hint="`mesh-lab down` takes it down.")
+        if not self._is_state():
+            return []
+        with self._locked():
+            # Its own process: what reads journals is a part of the kube process.
+            done = subprocess.run(
+                [sys.executable, "-m", RECOVERY_MODULE, str(self._state / JOURNAL_NAME)],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_RECOVERY_S,
+            )
+        if done.returncode:
+            raise LabError(f"the journal cannot be recovered: {done.stderr.strip()}")
+        return done.stdout.splitlines()
 
     def reset(self, report: Report) -> bool:
         """See `Cluster.reset`. Deletes only a directory that a lab has made."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
+from lab.kube import heavy
 from lab.kube.api import duplicates, protobuf
 from lab.kube.api.negotiation import JSON
 from lab.kube.errors import ApiError, bad_request
@@ -16,6 +18,8 @@ from lab.kube.errors import ApiError, bad_request
 _YAML_TYPES = frozenset({"application/yaml", "application/apply-patch+yaml"})
 _JSON_TYPES = frozenset({JSON, "text/plain", "application/octet-stream", ""})
 """Clients that name no type mean JSON, as curl's and aiohttp's defaults show."""
+BODY_S = 60.0
+"""How long a body may take to come: as long as a request may on a real server."""
 DEPTH_LIMIT = 254
 """How deep lists and objects may be nested: no deeper does orjson write."""
 
@@ -41,16 +45,25 @@ def error_response(error: ApiError, warnings: Iterable[str] = ()) -> web.Respons
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The request's body, whole. Raises `ApiError` 413 beyond the limit of the app."""
+    """The request's body, whole. Raises `ApiError` 408 when it does not come, 413 beyond the limit of the app."""
+    if (request.content_length or 0) > request.app._client_max_size:
+        raise too_large(request.app._client_max_size)
     try:
-        return await request.read()
+        async with asyncio.timeout(BODY_S):
+            body = await request.read()
+    except TimeoutError as error:
+        raise ApiError(408, "Timeout", f"the body of the request did not come within {BODY_S:.0f} s") from error
     except web.RequestPayloadError as error:
         raise bad_request("the body is not in the encoding that its headers name") from error
     except web.HTTPRequestEntityTooLarge as error:
-        limit = request.app._client_max_size
-        raise ApiError(
-            413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}", details={}
-        ) from error
+        raise too_large(request.app._client_max_size) from error
+    heavy.BODY_BYTES.set(len(body))
+    return body
+
+
+def too_large(limit: int) -> ApiError:
+    """413: more than a request may bring."""
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}", details={})
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:
@@ -64,10 +77,10 @@ async def read_checked(request: web.Request) -> tuple[dict[str, Any], tuple[str,
     or 415.
     """
     body, media = await read_body(request), media_type(request)
-    value = decode(body, media)
+    value = await heavy.run(len(body), decode, body, media)
     if not isinstance(value, dict):
         raise bad_request("the object provided is unrecognized: the body is not an object")
-    return value, repeated(body, value, media)
+    return value, await heavy.run(len(body), repeated, body, value, media)
 
 
 def repeated(body: bytes, value: Any, media: str) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 import ssl
@@ -10,9 +9,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import ClientConnectionResetError, web
 
-from lab.kube.api import answers, discovery, dispatch, health, openapi, proxying
+from lab.kube.api import answers, discovery, dispatch, health, openapi, proxying, refusals
 from lab.kube.api.authentication import Authenticator
-from lab.kube.api.context import AUTHENTICATOR, INFO, REGISTRY, STREAMS, USER, ClusterInfo
+from lab.kube.api.authorization import Authorizer, PathAccess
+from lab.kube.api.authorization.escalation import EscalationGuard
+from lab.kube.api.connections import BUSY, Gate, Limits, mark_busy
+from lab.kube.api.context import AUTHENTICATOR, AUTHORIZER, INFO, REGISTRY, STREAMS, USER, ClusterInfo
+from lab.kube.api.impersonation import impersonated
+from lab.kube.api.paths import parse
 from lab.kube.api.webhooks import Webhooks
 from lab.kube.errors import ApiError, bad_request, internal
 from lab.kube.registry.registry import Registry
@@ -27,6 +31,8 @@ SHUTDOWN_S = 0.2
 _LINE_LIMIT = 64 * 1024
 """Selectors and commands stand in the URL and can be long."""
 
+_LIMITS = Limits()
+
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -34,9 +40,12 @@ def build_app(
     registry: Registry, authenticator: Authenticator, streams: NodeStreams, info: ClusterInfo
 ) -> web.Application:
     """The HTTP surface over a registry. `streams` is the node, asked for logs, commands and connections."""
-    app = web.Application(middlewares=[_answer_errors, _authenticate], client_max_size=BODY_LIMIT)
+    app = web.Application(middlewares=[mark_busy, _answer_errors, _authenticate], client_max_size=BODY_LIMIT)
+    app[BUSY] = set()
     app[REGISTRY] = registry
     app[AUTHENTICATOR] = authenticator
+    app[AUTHORIZER] = authorizer = Authorizer(registry)
+    registry.admission = EscalationGuard(registry.admission, authorizer, registry)
     app[STREAMS] = streams
     app[INFO] = info
     app.cleanup_ctx.append(proxying.client_session)
@@ -48,27 +57,35 @@ def build_app(
     return app
 
 
-async def serve(app: web.Application, sockets: Sequence[socket.socket], context: ssl.SSLContext) -> None:
+async def serve(
+    app: web.Application, sockets: Sequence[socket.socket], context: ssl.SSLContext, limits: Limits = _LIMITS
+) -> None:
     """Serve the application on bound sockets until the task is cancelled."""
     runner = web.AppRunner(
         app,
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=SHUTDOWN_S,
+        keepalive_timeout=limits.idle_s,
+        logger=refusals.logger(),
         max_line_size=_LINE_LIMIT,
         max_field_size=_LINE_LIMIT,
     )
     await runner.setup()
+    server = runner.server
+    assert server is not None
     try:
-        for listener in sockets:
-            await web.SockSite(runner, listener, ssl_context=context).start()
-        await asyncio.Event().wait()
+        await Gate(server, context, limits, app[BUSY]).serve(sockets)
     finally:
+        for listener in sockets:
+            listener.close()
         await runner.cleanup()
 
 
 async def _close_webhooks(app: web.Application) -> None:
     admission = app[REGISTRY].admission
+    if isinstance(admission, EscalationGuard):
+        admission = admission.inner
     if isinstance(admission, Webhooks):
         await admission.close()
 
@@ -97,8 +114,14 @@ async def _answer_errors(request: web.Request, handler: _Next) -> web.StreamResp
 
 @web.middleware
 async def _authenticate(request: web.Request, handler: _Next) -> web.StreamResponse:
-    if not health.is_open(request.path):
-        request[USER] = request.app[AUTHENTICATOR].authenticate(request)
+    authenticator, authorizer = request.app[AUTHENTICATOR], request.app[AUTHORIZER]
+    if health.is_open(request.path):
+        authenticator.check_token(request.headers)
+        return await handler(request)
+    user = impersonated(authenticator.authenticate(request), request.headers, authorizer)
+    if parse(request.rel_url.raw_path) is None:
+        authorizer.require(user, PathAccess(request.method.lower(), request.path))
+    request[USER] = user
     return await handler(request)
 
 
@@ -108,5 +131,5 @@ def _translated(error: web.HTTPException) -> ApiError:
     if error.status == 405:
         return dispatch.not_allowed()
     if error.status == 413:
-        return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {BODY_LIMIT}")
+        return answers.too_large(BODY_LIMIT)
     return bad_request(error.reason) if error.status < 500 else internal(error.reason)

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from lab.kube.api.authentication import Authenticator
+from lab.kube.api.authorization import Access, Authorizer
 from lab.kube.api.paths import Target
 from lab.kube.registry.options import User
 from lab.kube.registry.registry import Registry
-from lab.kube.resources import Resource
+from lab.kube.registry.selectors import parse_fields
+from lab.kube.resources import NAMESPACES, Resource
 from lab.kube.streams import NodeStreams
 from lab.kube.version import VERSION
 
@@ -32,10 +34,13 @@ class ClusterInfo:
 
 REGISTRY: web.AppKey[Registry] = web.AppKey("registry", Registry)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authenticator)
+AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer", Authorizer)
 STREAMS: web.AppKey[NodeStreams] = web.AppKey("streams", NodeStreams)
 INFO: web.AppKey[ClusterInfo] = web.AppKey("info", ClusterInfo)
 WARNINGS: ContextVar[list[str] | None] = ContextVar("warnings", default=None)
 """The warnings of the request under way, for what is called without knowing of HTTP."""
+
+_OF_COLLECTIONS = frozenset({"list", "watch", "deletecollection"})
 
 USER: web.RequestKey[User] = web.RequestKey("user", User)
 
@@ -60,6 +65,20 @@ class Call:
     def name(self) -> str:
         """The object's name."""
         return self.target.name
+
+    def require(self, verb: str) -> None:
+        """Refuse a verb that the user may not use on the target. Raises `ApiError` 403."""
+        self.request.app[AUTHORIZER].require(self.user, self._access(verb))
+
+    def _access(self, verb: str) -> Access:
+        target = self.target
+        name = "" if verb == "create" and not target.subresource else target.name
+        if not name and verb in _OF_COLLECTIONS:
+            # A selection of one object by its name is held to rules for that name, as in a real server.
+            name = parse_fields(self.query("fieldSelector")).exact("metadata.name")
+        # A namespace is inside itself, so that the roles in it can open it.
+        inside = target.name if self.resource.key == NAMESPACES.key else self.namespace
+        return Access(verb, target.group, target.plural, inside, name, target.subresource)
 
     def query(self, key: str) -> str:
         """A parameter of the query, empty when it is not there."""

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from lab.kube.api import actions, execution, logs, objects, port_forwarding, proxying, reviews, scale, watches
-from lab.kube.api.authentication import authorize
 from lab.kube.api.context import REGISTRY, USER, WARNINGS, Call
 from lab.kube.api.paths import Target, parse
 from lab.kube.errors import ApiError, unauthorized
@@ -71,8 +70,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
         raise unknown()
     call = Call(request, registry, resource, target, user)
     verb, handler = _choose(call)
-    if not (reviews.may_ask(resource.key) and verb == "create"):
-        authorize(user, verb, target)
+    call.require(verb)
     WARNINGS.set(call.warnings)
     return await handler(call)
 

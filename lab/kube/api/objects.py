@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from lab.kube import heavy
 from lab.kube.api import answers, tables
 from lab.kube.api.context import Call
 from lab.kube.api.negotiation import Form, choose
@@ -88,6 +89,8 @@ async def patch(call: Call) -> web.Response:
     there = call.registry.find(call.resource, call.name, call.namespace) is not None
     what = (call.resource, call.name, call.namespace)
     if change.kind is PatchKind.APPLY:
+        if not there:
+            call.require("create")
         stored = await call.registry.apply(*what, change.body, subresource=call.target.subresource, options=options)
     else:
         stored = await call.registry.patch(*what, change, subresource=call.target.subresource, options=options)
@@ -185,8 +188,8 @@ async def read_patch(call: Call) -> tuple[Patch, tuple[str, ...]]:
         raise answers.unsupported(media, PatchKind)
     kind = PatchKind(media)
     text = await answers.read_body(call.request)
-    body = answers.decode(text, media)
-    repeated = answers.repeated(text, body, media)
+    body = await heavy.run(len(text), answers.decode, text, media)
+    repeated = await heavy.run(len(text), answers.repeated, text, body, media)
     if kind is PatchKind.APPLY:
         if not isinstance(body, dict):
             raise bad_request("the body of an apply must be an object")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from lab.kube import heavy
 from lab.kube.api.answers import decode as decode_body
 from lab.kube.api.answers import media_type, read_body
 from lab.kube.api.context import Call
@@ -115,7 +116,7 @@ async def delete_options(call: Call) -> DeleteOptions:
         body["dryRun"] = dry_run
     raw = await read_body(call.request)
     if raw.strip():
-        given = decode_body(raw, media_type(call.request))
+        given = await heavy.run(len(raw), decode_body, raw, media_type(call.request))
         if not isinstance(given, dict) or (given.get("kind") or _DELETE) != _DELETE:
             raise bad_request(f"the body of a delete must be {_DELETE}")
         body |= decode_builtin(named_schema(DELETE_OPTIONS), given, "v1", _DELETE, _LENIENT)

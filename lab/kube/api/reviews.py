@@ -12,19 +12,23 @@ from aiohttp import web
 
 from lab.kube import resources
 from lab.kube.api import answers, typed_bodies
-from lab.kube.api.authentication import allowed, user_info
-from lab.kube.api.context import AUTHENTICATOR, Call
+from lab.kube.api.authentication import user_info
+from lab.kube.api.authorization import Access, Action, PathAccess
+from lab.kube.api.authorization.authorizer import (
+    AUTHENTICATED,
+    SERVICE_ACCOUNTS,
+    is_administrator,
+    is_service_account,
+)
+from lab.kube.api.authorization.enforced import free_rules
+from lab.kube.api.authorization.rbac import ALL, Rule
+from lab.kube.api.context import AUTHENTICATOR, AUTHORIZER, Call
 from lab.kube.errors import Cause, invalid
 from lab.kube.registry.metadata import timestamp
 from lab.kube.registry.options import User
 
-_ALLOWED = "administrators and service accounts of the lab may do everything"
-_OF_ONESELF = (
-    resources.SELF_SUBJECT_REVIEWS.key,
-    resources.SELF_SUBJECT_ACCESS_REVIEWS.key,
-    resources.SELF_SUBJECT_RULES_REVIEWS.key,
-)
-_NOT_ALLOWED = "only administrators (system:masters) and the lab's service accounts may; roles are stored, not enforced"
+_EVERY_RESOURCE = Rule((ALL,), (ALL,), (ALL,))
+_EVERY_PATH = Rule((ALL,), urls=(ALL,))
 
 
 async def create(call: Call) -> web.Response:
@@ -39,11 +43,6 @@ async def create(call: Call) -> web.Response:
         "status": _ANSWERS[call.resource.key](call, spec),
     }
     return answers.json_response(answer, status=201)
-
-
-def may_ask(key: str) -> bool:
-    """Whether everybody who is authenticated may ask this: questions about oneself."""
-    return key in _OF_ONESELF
 
 
 def _token_review(call: Call, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,30 +66,51 @@ def _subject_access_review(call: Call, spec: Mapping[str, Any]) -> dict[str, Any
     if not name and not groups:
         text = 'Invalid value: "": at least one of user or group must be specified'
         raise invalid(call.resource.kind, "", (Cause("spec.user", text),), call.resource.group)
-    if name.startswith("system:serviceaccount:"):
-        groups = [*groups, "system:serviceaccounts"]
-    return _verdict(User(name, tuple(groups)))
+    extra = {key: tuple(values or ()) for key, values in (spec.get("extra") or {}).items()}
+    user = User(name, (*groups, *_implied(name)), uid=spec.get("uid") or "", extra=extra)
+    return _verdict(call, user, spec)
+
+
+def _implied(name: str) -> tuple[str, ...]:
+    """The groups that a service account is in by its name."""
+    if not name.startswith("system:serviceaccount:"):
+        return ()
+    namespace = name.split(":")[2]
+    return SERVICE_ACCOUNTS, f"{SERVICE_ACCOUNTS}:{namespace}", AUTHENTICATED
 
 
 def _self_subject_access_review(call: Call, spec: Mapping[str, Any]) -> dict[str, Any]:
     _check_attributes(call, spec)
-    return _verdict(call.user)
+    return _verdict(call, call.user, spec)
 
 
 def _self_subject_rules_review(call: Call, spec: Mapping[str, Any]) -> dict[str, Any]:
-    if not spec.get("namespace"):
+    namespace = spec.get("namespace")
+    if not namespace:
         cause = Cause("spec.namespace", "Required value: no namespace on request", "FieldValueRequired")
         raise invalid(call.resource.kind, "", (cause,), call.resource.group)
-    everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-    parts = [key.partition(".") for key in _OF_ONESELF]
-    own = [{"verbs": ["create"], "apiGroups": [group], "resources": [plural]} for plural, _, group in parts]
-    if allowed(call.user):
-        return {
-            "resourceRules": [everything, *own],
-            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-            "incomplete": False,
-        }
-    return {"resourceRules": own, "nonResourceRules": [], "incomplete": False}
+    rules = call.request.app[AUTHORIZER].rules(call.user, namespace)
+    if is_administrator(call.user):
+        rules = [_EVERY_RESOURCE, _EVERY_PATH, *rules]
+    elif is_service_account(call.user):
+        rules = [*free_rules(call.registry.resources.all(), namespace), _EVERY_PATH, *rules]
+    return {
+        "resourceRules": [_resource_rule(rule) for rule in rules if not rule.urls],
+        "nonResourceRules": [
+            {"verbs": list(rule.verbs), "nonResourceURLs": list(rule.urls)} for rule in rules if rule.urls
+        ],
+        "incomplete": False,
+    }
+
+
+def _resource_rule(rule: Rule) -> dict[str, Any]:
+    fields = {
+        "verbs": rule.verbs,
+        "apiGroups": rule.groups,
+        "resources": rule.resources,
+        "resourceNames": rule.names,
+    }
+    return {key: list(values) for key, values in fields.items() if values}
 
 
 def _check_attributes(call: Call, spec: Mapping[str, Any]) -> None:
@@ -99,8 +119,17 @@ def _check_attributes(call: Call, spec: Mapping[str, Any]) -> None:
         raise invalid(call.resource.kind, "", (Cause("spec.resourceAttributes", text),), call.resource.group)
 
 
-def _verdict(user: User) -> dict[str, Any]:
-    return {"allowed": True, "reason": _ALLOWED} if allowed(user) else {"allowed": False, "reason": _NOT_ALLOWED}
+def _verdict(call: Call, user: User, spec: Mapping[str, Any]) -> dict[str, Any]:
+    decision = call.request.app[AUTHORIZER].decide(user, _action(spec))
+    return {"allowed": decision.allowed, **({"reason": decision.reason} if decision.reason else {})}
+
+
+def _action(spec: Mapping[str, Any]) -> Action:
+    if path := spec.get("nonResourceAttributes"):
+        return PathAccess(path.get("verb") or "", path.get("path") or "")
+    asked = spec["resourceAttributes"]
+    fields = ("verb", "group", "resource", "namespace", "name", "subresource")
+    return Access(*(str(asked.get(field) or "") for field in fields))
 
 
 _ANSWERS: Mapping[str, Callable[[Call, Mapping[str, Any]], dict[str, Any]]] = {

@@ -88,8 +88,8 @@ class _Stream:
             if lines := self._batch(changes):
                 await self._write(lines)
                 continue
-            # Nothing is pending here, so a bookmark may promise everything up to the present revision.
-            if self._options.bookmarks and self._due():
+            # With nothing left to look through, a bookmark may promise everything up to the present revision.
+            if self._options.bookmarks and changes.complete and self._due():
                 await self._write(self._render(self._bookmark()))
                 continue
             with suppress(TimeoutError):

@@ -27,6 +27,11 @@ LOG = logging.getLogger(__name__)
 RECONCILE_LIMIT = 60.0
 """Seconds that one look at one object may take; webhooks have shorter limits of their own."""
 
+LASTING_S = 5.0
+"""From which delay on a failure that is tried again is worth a warning. While a lab comes up there are shorter ones: pods
+wait for the webhook that injects them.
+"""
+
 
 class Key(NamedTuple):
     """An object of the kind that a controller looks after."""
@@ -103,7 +108,8 @@ class Loop(ABC, Generic[Subject]):
                 again = await self.reconcile(key)
         except ApiError as error:
             delay = self.queue.retry(key)
-            level = logging.DEBUG if error.reason == "Conflict" else logging.WARNING
+            level = logging.WARNING if delay >= LASTING_S else logging.INFO
+            level = logging.DEBUG if error.reason == "Conflict" else level
             LOG.log(level, "%s: %s: %s; again in %.3g s", self.name, key, error.message, delay)
         except TimeoutError:
             LOG.warning("%s: %s took over %.0f s; again", self.name, key, RECONCILE_LIMIT)

@@ -25,6 +25,9 @@ class User:
 SYSTEM = User("system:mesh-lab", ("system:masters", "system:authenticated"))
 
 
+MOST_WARNINGS = 100
+
+
 class FieldValidation(StrEnum):
     """What becomes of fields that the schema does not know, which are never stored, and of those that are there twice,
     of which the last counts: an error, a warning, or nothing.
@@ -54,8 +57,8 @@ class WriteOptions:
     warnings: list[str] | None = None
 
     def warn(self, text: str) -> None:
-        """Tell the client, once."""
-        if self.warnings is not None and text not in self.warnings:
+        """Tell the client, once. Beyond `MOST_WARNINGS` nobody is told: no headers would hold them."""
+        if self.warnings is not None and len(self.warnings) < MOST_WARNINGS and text not in self.warnings:
             self.warnings.append(text)
 
 

@@ -6,6 +6,7 @@ node alike.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -14,6 +15,7 @@ from lab.kube.changes import Object
 from lab.kube.errors import ApiError
 from lab.kube.registry import metadata
 from lab.kube.registry.customresources import Cleanup, CustomResources
+from lab.kube.registry.default_roles import default_objects
 from lab.kube.registry.deletion import Deleter
 from lab.kube.registry.namespaces import SYSTEM_NAMESPACES
 from lab.kube.registry.options import DEFAULT, DEFAULT_DELETE, Admission, DeleteOptions, Patch, WriteOptions
@@ -72,13 +74,15 @@ class Registry:
         return self.store.revision
 
     async def bootstrap(self) -> None:
-        """Make the namespaces that every cluster has, and go on with what a stop interrupted."""
-        for name in SYSTEM_NAMESPACES:
-            try:
-                await self.create(NAMESPACES, {"metadata": {"name": name}})
-            except ApiError as error:
-                if error.reason != "AlreadyExists":
-                    raise
+        """Make the namespaces and roles that every cluster has, and go on with what a stop interrupted."""
+        namespaces = [(NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES]
+        missing = [
+            self.create(r, obj)
+            for r, obj in (*namespaces, *default_objects())
+            if self.find(r, obj["metadata"]["name"]) is None
+        ]
+        # Written together, they share their commits.
+        await asyncio.gather(*missing)
         for crd in self.list(CRDS):
             if "deletionTimestamp" in crd["metadata"]:
                 await self._cleanup.begin(crd["metadata"]["name"])

@@ -173,6 +173,10 @@ class FieldSelector:
         """Whether the object is selected; `read` gives the text of one of its fields."""
         return all((read(obj, path) == value) == equal for path, equal, value in self.terms)
 
+    def exact(self, path: str) -> str:
+        """The value that a field must have; empty when several will do."""
+        return next((value for field, equal, value in self.terms if equal and field == path), "")
+
 
 @lru_cache(maxsize=1024)
 def parse_fields(text: str) -> FieldSelector:

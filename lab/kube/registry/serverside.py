@@ -6,6 +6,7 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 
 from __future__ import annotations
 
+from lab.kube import heavy
 from lab.kube.changes import Object
 from lab.kube.errors import ApiError, Cause, bad_request
 from lab.kube.registry import metadata, ownership
@@ -36,7 +37,8 @@ class Applier:
         """See `Registry.apply`."""
         if (config.get("metadata") or {}).get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
-        wanted = _part(resource, self._codec.decode_partial(resource, config, options), subresource)
+        decoded = await heavy.run(0, self._codec.decode_partial, resource, config, options)
+        wanted = _part(resource, decoded, subresource)
         manager = Manager(APPLY, options.field_manager, subresource=subresource)
         schema = self._resources.schema(resource)
 
@@ -52,7 +54,7 @@ class Applier:
                 if error.reason != "NotFound" or subresource or self._writer.is_there(resource, name, namespace):
                     raise
             try:
-                owners = _first(schema, wanted, manager)
+                owners = await heavy.run(0, _first, schema, wanted, manager)
                 return await self._writer.create(resource, wanted, namespace, options, owners=owners)
             except ApiError as error:
                 if error.reason != "AlreadyExists":

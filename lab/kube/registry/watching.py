@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,8 @@ ADDED = "ADDED"
 MODIFIED = "MODIFIED"
 DELETED = "DELETED"
 BOOKMARK = "BOOKMARK"
+_STEP = 256
+"""How many changes are looked through at a time for one that is selected."""
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -85,36 +88,50 @@ class Watch(AsyncIterator[Event]):
         while not self._closed:
             if (event := self.poll()) is not None:
                 return event
-            await self._log.grown()
+            await self.changed()
         raise StopAsyncIteration
 
     def poll(self) -> Event | None:
-        """The next event if it is there already; None means that everything committed so far has been seen."""
+        """The next event if it is there already. None means that there was none among the next `_STEP` changes; it is
+        `complete` then if everything committed so far has been seen.
+        """
         if self._initial:
             return self._initial.pop()
-        while (change := self._log.at(self._position)) is not None:
+        for _ in range(_STEP):
+            if (change := self._log.at(self._position)) is None:
+                break
             self._position += 1
             if (event := self._event(change)) is not None:
                 return event
         return None
 
+    @property
+    def complete(self) -> bool:
+        """Whether everything committed so far has been seen."""
+        return not self._initial and self._log.at(self._position) is None
+
     async def changed(self) -> None:
         """Wait until `poll` may find something; may return early."""
-        await self._log.grown()
+        if self.complete:
+            await self._log.grown()
+        else:
+            # There is more to look through, and others have their turn first.
+            await asyncio.sleep(0)
 
     def _event(self, change: Change) -> Event | None:
         """What the change means to this watcher: an object that leaves its selection is deleted to it."""
         if not self._selects(change):
             return None
-        before = change.old is not None and self._matches(change.old)
-        after = not change.removed and self._matches(change.object)
+        old, new = change.old, change.object
+        before = old is not None and self._matches(old)
+        after = not change.removed and self._matches(new)
         if not (before or after):
             return None
         kind = MODIFIED if before and after else ADDED if after else DELETED
         # Same kind and version make the same bytes, whatever the watcher's selectors are.
         event = change.shared.get((kind, self._version))
         if event is None:
-            event = change.shared[kind, self._version] = Event(kind, self._present(change.object))
+            event = change.shared[kind, self._version] = Event(kind, self._present(new))
         return event
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Protocol
 
+from lab.kube import heavy
 from lab.kube.changes import Object
-from lab.kube.errors import ApiError, already_exists, conflict, invalid
+from lab.kube.errors import ApiError, Cause, already_exists, conflict, invalid
 from lab.kube.registry import metadata, podsecurity
 from lab.kube.registry.codec import Codec
 from lab.kube.registry.defaults import fill_defaults
@@ -68,12 +69,14 @@ class Writer:
         """Store a new object; see `Registry.create`. `owners` are its `metadata.managedFields`, which by default say
         that whoever creates it owns what it sent."""
         strategy = self.strategy(resource)
-        new = self._codec.decode(resource, obj, options)
+        new = await heavy.run(0, self._codec.decode, resource, obj, options)
         namespace = metadata.settle_namespace(resource, new, namespace)
         self._check_room(resource, new, namespace)
         if owners is None:
             # What admission adds has no owner, as on a real server: who takes it out of its manifest never put it in.
-            owners = created(
+            owners = await heavy.run(
+                0,
+                created,
                 strategy.schema,
                 new,
                 Manager(UPDATE, options.field_manager or _MANAGER, resource.api_version),
@@ -102,14 +105,16 @@ class Writer:
                 fill_defaults(resource.key, new)
             name = new["metadata"].get("name", "")
             if self._store.head(resource.key, namespace, name) is None:
+                causes = await heavy.run(0, _problems, resource, strategy, new, None)
+                if causes:
+                    raise invalid(resource.kind, name, causes, resource.group)
+            if self._store.head(resource.key, namespace, name) is None:
+                self._check_room(resource, new, namespace)
                 break
             if not prefix:
                 raise already_exists(resource.plural, name, resource.group)
         else:
             raise already_exists(resource.plural, name, resource.group)
-        causes = (*metadata.validate_metadata(resource, new), *strategy.validate(new, None))
-        if causes:
-            raise invalid(resource.kind, name, causes, resource.group)
         self._allocate(resource, new, None)
         if options.dry_run:
             return new
@@ -139,30 +144,37 @@ class Writer:
             if old is None:
                 raise metadata.missing(resource, name)
             entries = old["metadata"].get("managedFields")
-            wanted = change({**_copy(old), "apiVersion": resource.api_version})
+            size = self._store.size(resource.key, namespace, name)
+            wanted = await heavy.run(size, _changed, change, old, resource.api_version)
             if wanted is None:
                 await self._store.settled(resource.key, namespace, name)
                 return old
             owners = (wanted.get("metadata") or {}).get("managedFields")
             if owners is not None and owners is entries:
                 # They are what they were: the largest part of many an object need be neither checked nor copied.
-                new = self._codec.decode(resource, _without_owners(wanted), options)
+                new = await heavy.run(size, self._codec.decode, resource, _without_owners(wanted), options)
             else:
-                new = self._codec.decode(resource, wanted, options)
+                new = await heavy.run(size, self._codec.decode, resource, wanted, options)
                 owners = new["metadata"].get("managedFields")
             metadata.carry_over(resource, new, old)
             strategy.prepare_update(new, old, subresource)
             if not keeps_owners and subresource not in _OWNS_NOTHING:
                 through = subresource or options.written_through
                 manager = Manager(UPDATE, options.field_manager or _MANAGER, resource.api_version, through)
-                owners = tracked(strategy.schema, old, new, owners, manager, metadata.timestamp())
+                owners = await heavy.run(
+                    size, tracked, strategy.schema, old, new, owners, manager, metadata.timestamp()
+                )
             if not subresource:
                 _set_owners(new, owners)
                 new = await self._admit("UPDATE", resource, new, old, namespace, options)
-                if self._store.head(resource.key, namespace, name) is not old:
-                    continue
-                podsecurity.review(self._store, resource, new, old, options)
             _set_owners(new, owners)
+            causes = await heavy.run(size, _problems, resource, strategy, new, old)
+            if self._store.head(resource.key, namespace, name) is not old:
+                continue
+            if not subresource:
+                podsecurity.review(self._store, resource, new, old, options)
+            if causes:
+                raise invalid(resource.kind, name, causes, resource.group)
             return await self._store_revised(resource, strategy, new, old, options)
         why = "the object keeps being modified; please apply your changes to the latest version and try again"
         raise conflict(resource.plural, name, why, resource.group)
@@ -171,13 +183,6 @@ class Writer:
         self, resource: Resource, strategy: Strategy, new: Object, old: Object, options: WriteOptions
     ) -> Object:
         name, namespace = old["metadata"]["name"], old["metadata"].get("namespace", "")
-        causes = (
-            *metadata.validate_metadata(resource, new),
-            *metadata.validate_metadata_update(new, old),
-            *strategy.validate(new, old),
-        )
-        if causes:
-            raise invalid(resource.kind, name, causes, resource.group)
         self._allocate(resource, new, old)
         strategy.count_generation(new, old)
         if new == old:
@@ -222,6 +227,16 @@ class Writer:
         if old is not None:
             metadata.carry_over(resource, again, old)
         return again
+
+
+def _changed(change: Change, old: Object, api_version: str) -> Object | None:
+    return change({**_copy(old), "apiVersion": api_version})
+
+
+def _problems(resource: Resource, strategy: Strategy, new: Object, old: Object | None) -> tuple[Cause, ...]:
+    """Everything that is wrong with an object that is about to be stored."""
+    updates = metadata.validate_metadata_update(new, old) if old is not None else ()
+    return (*metadata.validate_metadata(resource, new), *updates, *strategy.validate(new, old))
 
 
 def _copy(obj: Object) -> Object:

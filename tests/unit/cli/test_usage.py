@@ -185,6 +185,33 @@ def test_an_interrupted_command_says_so(monkeypatch: pytest.MonkeyPatch, capsys:
     assert capsys.readouterr().err == "mesh-lab: interrupted\n"
 
 
+_SLOW_IMPORT = """
+    import sys, signal, builtins
+    from lab.cli import main
+
+    class Interrupted:
+        def find_spec(self, name, path=None, target=None):
+            if name == %r:
+                signal.raise_signal(signal.SIGINT)
+
+    sys.meta_path.insert(0, Interrupted())
+    sys.argv = ["mesh-lab", "status"]
+    main()
+"""
+
+
+@pytest.mark.parametrize("module", ["lab.cli.entry", "lab.errors", "lab.cli.app", "typer"])
+def test_an_interruption_while_the_program_is_imported_ends_it_without_a_word(tmp_path: Path, module: str) -> None:
+    import subprocess
+    import textwrap
+
+    program = textwrap.dedent(_SLOW_IMPORT % module)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_output_that_nobody_reads_to_its_end_is_no_fault(tmp_path: Path) -> None:
     import subprocess
 

@@ -384,3 +384,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_a_damaged_journal_is_recovered_while_the_lab_is_down_and_its_files_are_kept(
+    make: Make, tmp_path: Path
+) -> None:
+    cluster = make()
+    cluster.up(ignore)
+    with pytest.raises(LabError, match="the lab is running"):
+        cluster.recover()
+    cluster.down(ignore)
+    (tmp_path / ".lab" / "journal.db").write_text("no journal")
+    lines = cluster.recover()
+    assert "is damaged" in lines[0]
+    assert "kept: 0 objects" in lines
+    assert [path.name for path in (tmp_path / ".lab").glob("damaged-*/*")] == ["journal.db"]

@@ -6,7 +6,9 @@ import asyncio
 from contextlib import aclosing
 from typing import Any
 
-from lab.kube.changes import KEPT_CHANGES
+import pytest
+
+from lab.kube import changes
 from lab.kube.following import ADDED, BOOKMARK, DELETED, MODIFIED, Event, follow
 from lab.kube.registry.registry import Registry
 from lab.kube.resources import CONFIGMAPS
@@ -34,7 +36,10 @@ async def test_objects_then_a_bookmark_then_changes() -> None:
         assert [told(await anext(events)) for _ in range(2)] == [(MODIFIED, "a"), (DELETED, "a")]
 
 
-async def test_after_a_gap_what_vanished_is_reported_even_if_its_name_is_taken_again() -> None:
+async def test_after_a_gap_what_vanished_is_reported_even_if_its_name_is_taken_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(changes, "KEPT_S", 0)
     registry = Registry(Store())
     await registry.bootstrap()
     for name in ("stays", "goes", "again"):
@@ -46,7 +51,7 @@ async def test_after_a_gap_what_vanished_is_reported_even_if_its_name_is_taken_a
         for name in ("goes", "again"):
             await registry.delete(CONFIGMAPS, name, "default")
         await make(registry, "again")
-        for number in range(2 * KEPT_CHANGES):
+        for number in range(2 * changes.KEPT_CHANGES):
             await registry.modify(
                 CONFIGMAPS, "stays", "default", lambda found, number=number: found | {"data": {"n": str(number)}}
             )

@@ -151,6 +151,8 @@ async def test_a_list_can_be_had_as_it_was() -> None:
 
 async def test_the_log_forgets_old_changes_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "KEPT_CHANGES", 4)
+    monkeypatch.setattr(changes, "KEPT_S", 0)
+    monkeypatch.setattr(changes, "_BATCH", 1)
     store = Store()
     start = store.revision
     slow = store.log("things").position(start)
@@ -162,6 +164,47 @@ async def test_the_log_forgets_old_changes_and_says_so(monkeypatch: pytest.Monke
         with pytest.raises(ApiError) as caught:
             look()
         assert (caught.value.code, caught.value.reason) == (410, "Expired")
+
+
+async def test_the_log_goes_back_for_five_minutes_however_much_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    now = 1000.0
+    monkeypatch.setattr(changes.time, "monotonic", lambda: now)
+    seen = []
+    for index in range(changes.KEPT_CHANGES * 5):
+        stored = await store.put("things", "ns", f"t{index % 7}", thing(f"t{index % 7}", v=index))
+        seen.append(stored)
+        now += 0.05
+    log = store.log("things")
+    begin = log.position(1)
+    for index, stored in enumerate(seen):
+        change = log.at(begin + index)
+        assert change is not None
+        assert change.object == stored
+        assert change.old == (seen[index - 7] if index >= 7 else None)
+    half = seen[2500]
+    at_half = store.objects_at("things", "ns", int(half["metadata"]["resourceVersion"]))
+    assert {o["data"]["v"] for o in at_half} == set(range(2494, 2501))
+    now += changes.KEPT_S
+    await store.put("things", "ns", "last", thing("last"))
+    with pytest.raises(ApiError, match="too old resource version"):
+        log.position(1)
+    assert len(log.after(log.compacted)) >= changes.KEPT_CHANGES
+
+
+async def test_the_log_is_bounded_by_what_it_weighs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "KEPT_CHANGES", 10)
+    monkeypatch.setattr(changes, "KEPT_BYTES", 100_000)
+    store = Store()
+    for index in range(300):
+        await store.put("things", "ns", "a", thing("a", v=index, padding="x" * 1000))
+    log = store.log("things")
+    assert 60 < len(log.after(log.compacted)) < 130
+    assert store.objects_at("things", "ns", log.compacted + 50)[0]["data"]["v"] == log.compacted + 50 - 2
+    await store.remove("things", "ns", "a")
+    for index in range(300):
+        await store.put("things", "ns", f"b{index}", thing(f"b{index}", padding="x" * 1000))
+    assert len(log._last) < 130
 
 
 Write = tuple[str, str]

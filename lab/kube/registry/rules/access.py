@@ -1,4 +1,4 @@
-"""Rules of roles and their bindings. They are stored, and not enforced."""
+"""Rules of roles and their bindings."""
 
 from __future__ import annotations
 

@@ -87,7 +87,8 @@ class Server:
 
     async def json(self, method: str, path: str, body: Any = None, *, code: int = 200, **options: Any) -> Any:
         """The decoded answer to a request."""
-        async with self.client.request(method, self.url + path, json=body, **options) as response:
+        sent = options if "data" in options else {"json": body, **options}
+        async with self.client.request(method, self.url + path, **sent) as response:
             answer = await response.json(content_type=None)
             assert response.status == code, answer
             return answer

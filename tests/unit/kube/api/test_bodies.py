@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.kube import heavy
 from lab.kube.api import yaml_bodies
 from lab.kube.api.answers import DEPTH_LIMIT
+from lab.kube.api.app import BODY_LIMIT
 from tests.unit.kube.api.conftest import LIMIT_S, Server
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -28,6 +31,9 @@ def nested(levels: int) -> str:
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
 )
+JSON_OF_TYPES = {"a": 31, "b": 1000, "c": None, "d": None, "e": None, "f": False, "g": "1"}
+WIDE_BOMB = f"a: &a {'x' * 10_000}\nb: [{'*a, ' * 1000}]"
+LARGE = "data:\n" + "".join(f"  key-{number:06d}: 'value {number}'\n" for number in range(90_000))
 
 
 @pytest.mark.parametrize(
@@ -38,6 +44,11 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("at: 2026-01-02T03:04:05Z\non: 2026-01-02", {"at": "2026-01-02T03:04:05Z", "true": "2026-01-02"}),
         ("a: &x {b: c}\nd: *x", {"a": {"b": "c"}, "d": {"b": "c"}}),
         ("", None),
+        ("a: =\nb: <<", {"a": "=", "b": "<<"}),
+        ("a: 0x1F\nb: 1_000\nc: .inf\nd: ~\ne:\nf: no\ng: '1'", JSON_OF_TYPES),
+        ("a: &a {b: 1, c: 2}\nd: {<<: *a, c: 3}", {"a": {"b": 1, "c": 2}, "d": {"b": 1, "c": 3}}),
+        ("<<: [{a: 1, b: 2}, {b: 3, c: 4}]\nc: 5", {"a": 1, "b": 2, "c": 5}),
+        ("a: 1\na: 2", {"a": 2}),
     ],
 )
 def test_yaml_stands_for_json(text: str, value: Any) -> None:
@@ -48,12 +59,20 @@ def test_yaml_stands_for_json(text: str, value: Any) -> None:
     ("text", "words"),
     [
         ("a: [", "expected"),
-        ("a: !!set {x}", "not JSON serializable"),
+        ("a: !!set {x}", "could not determine a constructor"),
+        ("a: !!binary eA==", "not JSON serializable"),
         ("a: !!python/object:os.system x", "could not determine a constructor"),
         ("a: 99999999999999999999999999", "64-bit"),
         ("a: &a [*a]", "excessive aliasing"),
         (BOMB, "excessive aliasing"),
-        ("a: " + nested(DEEP), "Recursion limit"),
+        (WIDE_BOMB, "excessive aliasing"),
+        ("<<: [" + "*a, " * 9 + "*a]", "undefined alias"),
+        ("<<: 1", "for merging"),
+        ("? [a]\n: b", "unhashable key"),
+        ("a: 1\n---\nb: 2", "expected a single document"),
+        ("a: *b", "undefined alias"),
+        ("a: 1" + "1" * 5000, "64-bit"),
+        ("a: " + nested(DEEP), "nested too deeply"),
         ("a: " + nested(20_000), "nested too deeply"),
     ],
 )
@@ -69,6 +88,36 @@ def test_yaml_is_json_afterwards_or_refused(body: bytes) -> None:
     except yaml_bodies.YamlBodyError:
         return
     assert orjson.loads(orjson.dumps(value)) == value
+
+
+async def test_a_large_body_is_read_beside_the_loop_and_not_in_it() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(others())
+    value = await heavy.run(len(LARGE), yaml_bodies.decode, LARGE.encode())
+    waiting.cancel()
+    assert len(value["data"]) == 90_000
+    assert turns > 20
+
+
+async def test_bodies_have_the_limit_of_a_real_server(server: Server) -> None:
+    body = io.BytesIO(b'{"data":{"a":"' + b"x" * BODY_LIMIT + b'"}}')
+    refusal = await server.json("POST", CONFIG_MAPS, code=413, data=body)
+    assert refusal["message"] == "Request entity too large: limit is 3145728"
+
+
+async def test_objects_have_the_limit_of_etcd(server: Server) -> None:
+    keys = {f"{number:0250d}": "" for number in range(7000)}
+    body = io.BytesIO(orjson.dumps({"metadata": {"name": "a"}, "data": keys}))
+    refusal = await server.json("POST", CONFIG_MAPS, code=413, data=body)
+    assert "etcdserver: request is too large" in refusal["message"]
+    await server.json("GET", CONFIG_MAPS + "/a", code=404)
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,8 @@ async def test_metadata_alone_can_be_watched(server: Server) -> None:
 
 async def test_a_revision_that_is_no_longer_kept_is_an_event(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "KEPT_CHANGES", 2)
+    monkeypatch.setattr(changes, "KEPT_S", 0)
+    monkeypatch.setattr(changes, "_BATCH", 1)
     first = await make(server, "a")
     for number in range(5):
         await make(server, f"b{number}")

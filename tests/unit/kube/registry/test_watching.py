@@ -115,6 +115,8 @@ async def test_an_event_is_encoded_once_for_all(registry: Registry) -> None:
 
 async def test_who_is_too_slow_or_too_late_is_told(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "KEPT_CHANGES", 3)
+    monkeypatch.setattr(changes, "KEPT_S", 0)
+    monkeypatch.setattr(changes, "_BATCH", 1)
     start = registry.revision
     slow = registry.watch(kinds.CONFIGMAPS, since=start)
     for index in range(9):
@@ -126,6 +128,24 @@ async def test_who_is_too_slow_or_too_late_is_told(registry: Registry, monkeypat
     with pytest.raises(ApiError) as caught:
         registry.watch(kinds.CONFIGMAPS, since=registry.revision + 1)
     assert caught.value.code == 504
+
+
+async def test_a_watch_goes_on_from_where_it_was_thousands_of_changes_ago(registry: Registry) -> None:
+    start = registry.revision
+    await registry.create(
+        kinds.CONFIGMAPS,
+        {**config_map("mine"), "metadata": {"name": "mine", "namespace": "default", "labels": {"a": "b"}}},
+    )
+    await registry.create(kinds.CONFIGMAPS, config_map("others"))
+    for index in range(2 * changes.KEPT_CHANGES):
+        await registry.modify(
+            kinds.CONFIGMAPS, "others", "default", lambda found, index=index: found | {"data": {"n": str(index)}}
+        )
+    await registry.delete(kinds.CONFIGMAPS, "mine", "default")
+    with registry.watch(kinds.CONFIGMAPS, since=start, labels="a=b") as watch:
+        async with asyncio.timeout(30):
+            events = [await anext(watch), await anext(watch)]
+    assert [(event.type, event.object["metadata"]["name"]) for event in events] == [(ADDED, "mine"), (DELETED, "mine")]
 
 
 async def test_a_bad_selector_is_refused_at_once(registry: Registry) -> None:

@@ -1,0 +1,188 @@
+"""Connections to the API server, from the kernel's queue to HTTP: bounded in number and in time at each step.
+
+A connection costs a quarter of a megabyte as soon as TLS has buffers for it. So it gets none until it has said
+something, and little time to say who it is. When there are too many at a step, those that have been longest at it are
+closed: whoever is about to do something has just begun. Requests under way are never closed for others; when they are
+too many, no more connections are taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+log = logging.getLogger(__name__)
+
+_Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_TLS_HANDSHAKE = b"\x16"
+_PLAIN_ANSWER = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+"""What a real API server (Go's net/http) says to those who forget the `s` of `https`."""
+_PLAIN_REQUEST = 64 * 1024
+_OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NOTICE_EVERY_S = 60.0
+_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many connections there may be at each step, and for how many seconds."""
+
+    silent: int = 1000
+    silent_s: float = 10.0
+    """Until the first byte."""
+    handshakes: int = 128
+    handshake_s: float = 10.0
+    idle: int = 256
+    idle_s: float = 90.0
+    """Without a request under way; it has to be there, with all of its headers, by then."""
+    busy: int = 1000
+
+
+BUSY: web.AppKey[set[object]] = web.AppKey("busy", set)
+"""The connections with a request under way."""
+
+
+class Gate:
+    """Takes connections from listening sockets, and hands those that have come through TLS to an HTTP server."""
+
+    def __init__(self, server: web.Server, context: ssl.SSLContext, limits: Limits, busy: set[object]) -> None:
+        self._server = server
+        self._busy = busy
+        self._context = context
+        self._limits = limits
+        self._silent: dict[asyncio.Task[None], None] = {}
+        self._handshakes: dict[asyncio.Task[None], None] = {}
+        self._noticed: dict[str, float] = {}
+
+    async def serve(self, listeners: Sequence[socket.socket]) -> None:
+        """Accept connections until cancelled; those that are on their way are then closed."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for listener in listeners:
+                    group.create_task(self._accept(listener))
+        finally:
+            coming = [*self._silent, *self._handshakes]
+            for task in coming:
+                task.cancel()
+            await asyncio.gather(*coming, return_exceptions=True)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        listener.setblocking(False)
+        while True:
+            try:
+                client, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                if error.errno in _OUT_OF_FILES:
+                    self._notice("files", f"no connection can be accepted: {error.strerror}")
+                    self._make_room(0)
+                    await asyncio.sleep(_PAUSE_S)
+                # Else it was given up by the client before it was taken.
+                continue
+            if len(self._server.connections) >= self._limits.busy + self._limits.idle:
+                self._notice("busy", f"{self._limits.busy} requests are under way: more connections are refused")
+                client.close()
+                continue
+            _enter(self._silent, loop.create_task(self._admit(client)))
+            self._bound(self._silent, self._limits.silent, "say nothing")
+
+    async def _admit(self, client: socket.socket) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            async with asyncio.timeout(self._limits.silent_s):
+                first = await _first_byte(client)
+            self._silent.pop(task, None)
+            if first != _TLS_HANDSHAKE:
+                if first:
+                    _refuse_plain(client)
+                client.close()
+                return
+            _enter(self._handshakes, task)
+            self._bound(self._handshakes, self._limits.handshakes, "are in the middle of a handshake")
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._server, client, ssl=self._context, ssl_handshake_timeout=self._limits.handshake_s
+            )
+            self._make_room(self._limits.idle)
+        except (OSError, TimeoutError) as error:
+            log.debug("a connection came to nothing: %s", error)
+            client.close()
+        except asyncio.CancelledError:
+            client.close()
+            raise
+        finally:
+            self._silent.pop(task, None)
+            self._handshakes.pop(task, None)
+
+    def _make_room(self, most: int) -> None:
+        """Close the connections without a request that are more than `most`, the oldest first."""
+        idle = [one for one in self._server.connections if one not in self._busy]
+        for one in idle[: max(len(idle) - most, 0)]:
+            self._notice("idle", f"more than {most} connections are idle: the oldest are closed")
+            one.force_close()
+
+    def _bound(self, tasks: dict[asyncio.Task[None], None], most: int, what: str) -> None:
+        for task in list(tasks)[: max(len(tasks) - most, 0)]:
+            self._notice(what, f"more than {most} connections {what}: the oldest are closed")
+            tasks.pop(task)
+            task.cancel()
+
+    def _notice(self, kind: str, text: str) -> None:
+        """Say it in the log, once a minute."""
+        now = time.monotonic()
+        if now - self._noticed.get(kind, -_NOTICE_EVERY_S) >= _NOTICE_EVERY_S:
+            self._noticed[kind] = now
+            log.warning("%s", text)
+
+
+@web.middleware
+async def mark_busy(request: web.Request, handler: _Next) -> web.StreamResponse:
+    """Keep the connection of a request from being taken for an idle one."""
+    busy, connection = request.app[BUSY], request.protocol
+    busy.add(connection)
+    try:
+        return await handler(request)
+    finally:
+        busy.discard(connection)
+
+
+def _enter(tasks: dict[asyncio.Task[None], None], task: asyncio.Task[None]) -> None:
+    if not task.done():
+        tasks[task] = None
+
+
+def _refuse_plain(client: socket.socket) -> None:
+    """Say that this is no place for HTTP without TLS."""
+    with contextlib.suppress(OSError):
+        # What is left unread would make the kernel take the answer back.
+        client.recv(_PLAIN_REQUEST)
+        client.send(_PLAIN_ANSWER)
+        client.shutdown(socket.SHUT_WR)
+
+
+async def _first_byte(client: socket.socket) -> bytes:
+    """What the client begins with, which is left for others to read; nothing when it has left."""
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    readable = loop.create_future()
+
+    def ready() -> None:
+        if not readable.done():
+            readable.set_result(None)
+
+    loop.add_reader(client, ready)
+    try:
+        await readable
+    finally:
+        loop.remove_reader(client)
+    return client.recv(1, socket.MSG_PEEK)
