@@ -12,7 +12,7 @@ from aiohttp import ClientConnectionResetError, web
 
 from lab.kube.api import answers, discovery, dispatch, health, openapi, proxying
 from lab.kube.api.authentication import Authenticator
-from lab.kube.api.context import AUTHENTICATOR, INFO, REGISTRY, STREAMS, USER, ClusterInfo
+from lab.kube.api.context import AUTHENTICATOR, INFO, REGISTRY, STREAMS, USER, WARNINGS, ClusterInfo
 from lab.kube.api.webhooks import Webhooks
 from lab.kube.errors import ApiError, bad_request, internal
 from lab.kube.registry.registry import Registry
@@ -76,10 +76,13 @@ async def _close_webhooks(app: web.Application) -> None:
 @web.middleware
 async def _answer_errors(request: web.Request, handler: _Next) -> web.StreamResponse:
     """Every failure is answered with a `Status`, aiohttp's own included."""
+    # One task answers all requests of a connection, so what is left of the one before is not this one's.
+    warnings: list[str] = []
+    WARNINGS.set(warnings)
     try:
         return await handler(request)
     except ApiError as error:
-        return answers.error_response(error)
+        return answers.error_response(error, warnings)
     except web.HTTPException as error:
         return answers.error_response(_translated(error))
     except RecursionError:

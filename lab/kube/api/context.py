@@ -37,6 +37,13 @@ INFO: web.AppKey[ClusterInfo] = web.AppKey("info", ClusterInfo)
 WARNINGS: ContextVar[list[str] | None] = ContextVar("warnings", default=None)
 """The warnings of the request under way, for what is called without knowing of HTTP."""
 
+
+def request_warnings() -> list[str]:
+    """The warnings of the request under way: what is appended gets into its answer, even when that is an error."""
+    warnings = WARNINGS.get()
+    return warnings if warnings is not None else []
+
+
 USER: web.RequestKey[User] = web.RequestKey("user", User)
 
 

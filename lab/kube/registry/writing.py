@@ -1,13 +1,15 @@
 """Writes: from what a caller hands in to what is stored.
 
-decode (schema, defaults) → admission → what the server decides itself → validation → store. The object that a change
-starts from may be replaced while a webhook is asked; then the change is made anew on the newer one.
+decode (schema, defaults) → mutating webhooks → what the server decides itself → validation → validating webhooks →
+store. The object that a change starts from may be replaced while a webhook is asked; then the change is made anew on
+the newer one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Protocol
 
 from lab.kube.changes import Object
@@ -16,7 +18,7 @@ from lab.kube.registry import metadata
 from lab.kube.registry.codec import Codec
 from lab.kube.registry.defaults import fill_defaults
 from lab.kube.registry.namespaces import check_create
-from lab.kube.registry.options import Admission, Open, WriteOptions
+from lab.kube.registry.options import Admission, AdmissionRequest, Open, Operation, WriteOptions
 from lab.kube.registry.ownership import UPDATE, Manager
 from lab.kube.registry.ownership.tracking import tracked
 from lab.kube.registry.pod_admission import admit_pod
@@ -71,15 +73,17 @@ class Writer:
         metadata.prepare_create(new, counts=strategy.counts_generations)
         strategy.prepare_create(new)
         self._complete(resource, new)
-        new = await self._admit("CREATE", resource, new, None, namespace, options)
+        request = _request(Operation.CREATE, resource, new, None, options)
+        new = await self._admit(request, strategy, options)
         self._complete(resource, new)
         self._check_room(resource, new, namespace)
         _set_owners(new, owners)
-        return await self._store_new(resource, strategy, new, namespace, options)
+        return await self._store_new(request.of(new), strategy, new, options)
 
     async def _store_new(
-        self, resource: Resource, strategy: Strategy, new: Object, namespace: str, options: WriteOptions
+        self, request: AdmissionRequest, strategy: Strategy, new: Object, options: WriteOptions
     ) -> Object:
+        resource, namespace = request.resource, request.namespace
         prefix = "" if new["metadata"].get("name") else new["metadata"].get("generateName", "")
         for _ in range(_NAME_ATTEMPTS):
             if prefix:
@@ -88,18 +92,28 @@ class Writer:
                 fill_defaults(resource.key, new)
             name = new["metadata"].get("name", "")
             if self._store.head(resource.key, namespace, name) is None:
-                break
+                await self._check_new(request, strategy, new, name, options)
+                # While webhooks were asked, somebody may have taken the name, or ended the namespace.
+                if self._store.head(resource.key, namespace, name) is None:
+                    return new if options.dry_run else await self._store.put(resource.key, namespace, name, new)
             if not prefix:
                 raise already_exists(resource.plural, name, resource.group)
-        else:
-            raise already_exists(resource.plural, name, resource.group)
+        raise already_exists(resource.plural, name, resource.group)
+
+    async def _check_new(
+        self, request: AdmissionRequest, strategy: Strategy, new: Object, name: str, options: WriteOptions
+    ) -> None:
+        """Hold a new object to its rules and to the validating webhooks, and give it what must be unique."""
+        resource = request.resource
         causes = (*metadata.validate_metadata(resource, new), *strategy.validate(new, None))
         if causes:
             raise invalid(resource.kind, name, causes, resource.group)
         self._allocate(resource, new, None)
-        if options.dry_run:
-            return new
-        return await self._store.put(resource.key, namespace, name, new)
+        if await self.admission.validate(replace(request, name=name)):
+            self._check_room(resource, new, request.namespace)
+            self._allocate(resource, new, None)
+        for text in strategy.remarks(new):
+            options.warn(text)
 
     async def revise(
         self,
@@ -132,32 +146,45 @@ class Writer:
             owners = new["metadata"].get("managedFields")
             metadata.carry_over(resource, new, old)
             strategy.prepare_update(new, old, subresource)
-            if not subresource:
-                new = await self._admit("UPDATE", resource, new, old, namespace, options)
-                if self._store.head(resource.key, namespace, name) is not old:
-                    continue
+            through = subresource or options.written_through
+            request = _request(Operation.UPDATE, resource, new, old, options, through)
+            new = await self._admit(request, strategy, options)
+            if self._store.head(resource.key, namespace, name) is not old:
+                continue
             if not keeps_owners:
-                name, through = options.field_manager or _MANAGER, subresource or options.written_through
-                manager = Manager(UPDATE, name, new["apiVersion"], through)
+                manager = Manager(UPDATE, options.field_manager or _MANAGER, new["apiVersion"], through)
                 owners = tracked(strategy.schema, old, new, owners, manager, metadata.timestamp())
             _set_owners(new, owners)
+            await self._check_revised(request.of(new), strategy, new, old, options)
+            if self._store.head(resource.key, namespace, name) is not old:
+                continue
             return await self._store_revised(resource, strategy, new, old, options)
         why = "the object keeps being modified; please apply your changes to the latest version and try again"
         raise conflict(resource.plural, name, why, resource.group)
+
+    async def _check_revised(
+        self, request: AdmissionRequest, strategy: Strategy, new: Object, old: Object, options: WriteOptions
+    ) -> None:
+        """Hold a changed object to its rules and to the validating webhooks, and give it what must be unique."""
+        resource = request.resource
+        causes = (
+            *metadata.validate_metadata(resource, new),
+            *metadata.validate_metadata_update(new, old),
+            *strategy.validate(new, old, request.subresource),
+        )
+        if causes:
+            raise invalid(resource.kind, request.name, causes, resource.group)
+        self._allocate(resource, new, old)
+        strategy.count_generation(new, old)
+        if await self.admission.validate(_seen(request, options)):
+            self._allocate(resource, new, old)
+        for text in strategy.remarks(new):
+            options.warn(text)
 
     async def _store_revised(
         self, resource: Resource, strategy: Strategy, new: Object, old: Object, options: WriteOptions
     ) -> Object:
         name, namespace = old["metadata"]["name"], old["metadata"].get("namespace", "")
-        causes = (
-            *metadata.validate_metadata(resource, new),
-            *metadata.validate_metadata_update(new, old),
-            *strategy.validate(new, old),
-        )
-        if causes:
-            raise invalid(resource.kind, name, causes, resource.group)
-        self._allocate(resource, new, old)
-        strategy.count_generation(new, old)
         if new == old:
             await self._store.settled(resource.key, namespace, name)
             return old
@@ -190,16 +217,52 @@ class Writer:
         if (allocator := self.allocators.get(resource.key)) is not None:
             allocator.allocate(new, old)
 
-    async def _admit(
-        self, operation: str, resource: Resource, new: Object, old: Object | None, namespace: str, options: WriteOptions
-    ) -> Object:
-        admitted = await self.admission.admit(operation, resource, new, old, namespace, options.user, options.dry_run)
-        if admitted is None or admitted is new:
+    async def _admit(self, request: AdmissionRequest, strategy: Strategy, options: WriteOptions) -> Object:
+        """The object as the mutating webhooks leave it, with what they may not decide settled anew."""
+        new, old = request.obj, request.old
+        assert new is not None
+        seen = _seen(request, options)
+        admitted = await self.admission.mutate(seen)
+        if admitted is None or admitted is seen.obj:
             return new
-        again = self._codec.decode(resource, {**admitted, "apiVersion": resource.api_version}, options)
-        if old is not None:
-            metadata.carry_over(resource, again, old)
+        changed = admitted if options.view is None or old is None else options.view.merge(new, admitted)
+        again = self._codec.decode(request.resource, {**changed, "apiVersion": request.resource.api_version}, options)
+        if old is None:
+            strategy.prepare_create(again)
+        else:
+            metadata.carry_over(request.resource, again, old)
+            strategy.prepare_update(again, old, request.subresource)
         return again
+
+
+def _request(
+    operation: Operation,
+    resource: Resource,
+    new: Object,
+    old: Object | None,
+    options: WriteOptions,
+    subresource: str = "",
+) -> AdmissionRequest:
+    known = (old or new)["metadata"]
+    return AdmissionRequest(
+        operation,
+        resource,
+        new,
+        old,
+        known.get("name", ""),
+        known.get("namespace", ""),
+        subresource,
+        options.user,
+        options.dry_run,
+        options.document(operation),
+    )
+
+
+def _seen(request: AdmissionRequest, options: WriteOptions) -> AdmissionRequest:
+    """The request as webhooks see it: of a subresource with a kind of its own, objects of that kind."""
+    if options.view is None or request.obj is None or request.old is None:
+        return request
+    return replace(request, obj=options.view.show(request.obj), old=options.view.show(request.old))
 
 
 def _set_owners(obj: Object, owners: list[Object] | None) -> None:
