@@ -6,12 +6,11 @@ https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-con
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from lab.kube.api.context import Call
 from lab.kube.api.parameters import write_options
 from lab.kube.changes import Object
-from lab.kube.registry.options import AdmissionRequest, Operation
+from lab.kube.registry.options import AdmissionRequest, Operation, WriteOptions
 from lab.kube.resources import NODES, PODS, SERVICES
 
 _PROXIES = {NODES.key: "NodeProxyOptions", PODS.key: "PodProxyOptions", SERVICES.key: "ServiceProxyOptions"}
@@ -30,16 +29,15 @@ async def admit(call: Call) -> None:
     """Show a connection that is asked for to the webhooks. Raises `ApiError` when one refuses it."""
     kind = KINDS[call.target.subresource].get(call.resource.key)
     if kind is not None:
-        await _admit(call, Operation.CONNECT, {"kind": kind, "apiVersion": "v1", **_options(call)}, {})
+        await _admit(call, Operation.CONNECT, {"kind": kind, "apiVersion": "v1", **_options(call)})
 
 
 async def admitted(call: Call, body: Object) -> Object:
     """What an action is asked to do, as the webhooks leave it. Raises `ApiError` when one refuses it."""
-    options = write_options(call).document(Operation.CREATE)
-    return await _admit(call, Operation.CREATE, body, options) or body
+    return await _admit(call, Operation.CREATE, body, write_options(call)) or body
 
 
-async def _admit(call: Call, operation: Operation, obj: Object, options: Mapping[str, Any]) -> Object | None:
+async def _admit(call: Call, operation: Operation, obj: Object, options: WriteOptions | None = None) -> Object | None:
     request = AdmissionRequest(
         operation,
         call.resource,
@@ -48,6 +46,7 @@ async def _admit(call: Call, operation: Operation, obj: Object, options: Mapping
         namespace=call.namespace,
         subresource=call.target.subresource,
         user=call.user,
+        dry_run=options is not None and options.dry_run,
         options=options,
     )
     admission = call.registry.admission

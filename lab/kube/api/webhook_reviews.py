@@ -53,7 +53,7 @@ def review(request: AdmissionRequest, found: Match, review_version: str) -> Revi
         "object": found.shown(request.obj, request),
         "oldObject": found.shown(request.old, request),
         "dryRun": request.dry_run,
-        "options": dict(request.options) or None,
+        "options": request.options.document(request.operation) if request.options else None,
     }
     if request.subresource:
         body["subResource"] = body["requestSubResource"] = request.subresource

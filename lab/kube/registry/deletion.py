@@ -55,7 +55,7 @@ class Deleter:
             old["metadata"].get("namespace", ""),
             user=options.user,
             dry_run=options.dry_run,
-            options=options.document(),
+            options=options,
         )
         await self._writer.admission.mutate(request)
         await self._writer.admission.validate(request)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lab.kube.changes import Object
 from lab.kube.errors import Cause, invalid
@@ -95,7 +95,7 @@ class DeleteOptions:
     resource_version: str = ""
     admitted: bool = False
 
-    def document(self) -> dict[str, Any]:
+    def document(self, operation: Operation) -> dict[str, Any]:  # noqa: ARG002 - as for other options
         """As the `DeleteOptions` that a webhook is shown."""
         preconditions = {"uid": self.uid or None, "resourceVersion": self.resource_version or None}
         given = {
@@ -177,8 +177,7 @@ class Operation(StrEnum):
     CONNECT = "CONNECT"
 
 
-@dataclass(frozen=True)
-class AdmissionRequest:
+class AdmissionRequest(NamedTuple):
     """A request that is to be admitted: Kubernetes' admission attributes.
 
     `obj` is what the client wants, None for DELETE; `old` what is stored, None for CREATE and CONNECT. Of a subresource
@@ -194,11 +193,11 @@ class AdmissionRequest:
     subresource: str = ""
     user: User = SYSTEM
     dry_run: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: WriteOptions | DeleteOptions | None = None
 
     def of(self, obj: Object | None) -> AdmissionRequest:
         """The same request, of the object as somebody has changed it."""
-        return self if obj is self.obj else replace(self, obj=obj)
+        return self if obj is self.obj else self._replace(obj=obj)
 
 
 class Admission(Protocol):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
 from typing import Protocol
 
 from lab.kube.changes import Object
@@ -109,7 +108,7 @@ class Writer:
         if causes:
             raise invalid(resource.kind, name, causes, resource.group)
         self._allocate(resource, new, None)
-        if await self.admission.validate(replace(request, name=name)):
+        if await self.admission.validate(request._replace(name=name)):
             self._check_room(resource, new, request.namespace)
             self._allocate(resource, new, None)
         for text in strategy.remarks(new):
@@ -254,7 +253,7 @@ def _request(
         subresource,
         options.user,
         options.dry_run,
-        options.document(operation),
+        options,
     )
 
 
@@ -262,7 +261,7 @@ def _seen(request: AdmissionRequest, options: WriteOptions) -> AdmissionRequest:
     """The request as webhooks see it: of a subresource with a kind of its own, objects of that kind."""
     if options.view is None or request.obj is None or request.old is None:
         return request
-    return replace(request, obj=options.view.show(request.obj), old=options.view.show(request.old))
+    return request._replace(obj=options.view.show(request.obj), old=options.view.show(request.old))
 
 
 def _set_owners(obj: Object, owners: list[Object] | None) -> None:
