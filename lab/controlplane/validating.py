@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from lab.controlplane.model import KINDS, DecodeError, decode
 from lab.controlplane.reviewing import Answer, Object, asked_for, reviewed
 from lab.controlplane.validation import Problem, validate
+from lab.controlplane.validation.metadata import metadata_problems
 
 _INVALID = 400
 _CHECKED = ("CREATE", "UPDATE")
@@ -37,20 +38,28 @@ def review(document: object) -> Answer:
     obj, old = request.get("object") or {}, request.get("oldObject") or {}
     verdict = _judge(obj)
     if verdict.errors and old and obj.get("spec") == old.get("spec"):
-        stands = tuple(
-            f"is invalid, as it was before this change: {each.path}: {each.message}" for each in verdict.errors
-        )
-        verdict = _Verdict((), (*stands, *verdict.warnings))
-    warnings = list(verdict.warnings)
-    if verdict.errors:
-        return reviewed(document, "failed", allowed=False, status=_status(verdict.errors), warnings=warnings)
-    return reviewed(document, "passed", warnings=warnings)
+        left = tuple(f"invalid as before this change: {each.path}: {each.message}" for each in verdict.errors)
+        verdict = _Verdict((), (*left, *verdict.warnings))
+    errors = (*verdict.errors, *(each for each in _of_metadata(obj) if each not in _of_metadata(old)))
+    if errors:
+        return reviewed(document, "failed", allowed=False, status=_status(errors), warnings=list(verdict.warnings))
+    return reviewed(document, "passed", warnings=list(verdict.warnings))
+
+
+def _of_metadata(obj: Object) -> tuple[Problem, ...]:
+    if not _is_known(obj):
+        return ()
+    return tuple(metadata_problems(str(obj["kind"]), obj.get("metadata") or {}, obj.get("spec")))
+
+
+def _is_known(obj: Object) -> bool:
+    known = KINDS.get(str(obj.get("kind", "")))
+    return known is not None and str(obj.get("apiVersion", "")).partition("/")[0] == known.group
 
 
 def _judge(obj: Object) -> _Verdict:
-    kind, group = str(obj.get("kind", "")), str(obj.get("apiVersion", "")).partition("/")[0]
-    known = KINDS.get(kind)
-    if known is None or known.group != group:
+    kind = str(obj.get("kind", ""))
+    if not _is_known(obj):
         return _Verdict((), (f"{kind} is stored, but this control plane does not act on it",))
     try:
         spec = decode(kind, obj.get("spec"))

@@ -109,3 +109,31 @@ def test_what_is_no_review_is_refused(document: object) -> None:
 @pytest.mark.parametrize("obj", [{}, {"kind": "VirtualService"}, resource(None), resource([]), resource("x")])
 def test_whatever_an_object_looks_like_there_is_an_answer(obj: Any) -> None:
     assert asked(obj).review["response"]["uid"] == "u1"
+
+
+DRY_RUN = "istio.io/dry-run"
+
+
+def annotated(kind: str, spec: Any, value: str, **metadata: Any) -> dict[str, Any]:
+    made = resource(spec, kind)
+    return {**made, "metadata": {"name": "echo", "annotations": {DRY_RUN: value}, **metadata}}
+
+
+@pytest.mark.parametrize(
+    ("obj", "words"),
+    [
+        (annotated("VirtualService", GOOD, "true"), "VirtualService has no dry run"),
+        (annotated("AuthorizationPolicy", {"rules": [{}]}, "maybe"), 'invalid value "maybe"'),
+        (annotated("AuthorizationPolicy", {"action": "AUDIT", "rules": [{}]}, "true"), "found action AUDIT"),
+        ({**resource({"servers": []}, "Gateway"), "metadata": {"name": "a.b"}}, 'invalid gateway name: "a.b"'),
+    ],
+)
+def test_names_and_annotations_are_held_to_istios_rules(obj: dict[str, Any], words: str) -> None:
+    assert words in asked(obj).refusal
+    # What was there before may stay, and what is put there is looked at whether or not the spec changes.
+    assert words not in asked(obj, obj, "UPDATE").refusal
+    assert words in asked(obj, {**obj, "metadata": {"name": "echo"}}, "UPDATE").refusal
+
+
+def test_a_dry_run_of_a_policy_is_fine() -> None:
+    assert asked(annotated("AuthorizationPolicy", {"rules": [{}]}, "true")).outcome == "passed"
