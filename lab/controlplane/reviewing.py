@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 Object = Mapping[str, Any]
+_VERSION = "admission.k8s.io/v1"
 
 
 class ReviewError(ValueError):
@@ -42,4 +43,6 @@ def reviewed(document: object, outcome: str, *, allowed: bool = True, **more: An
     """The answer to a review; of `more`, what says something is part of the response. Raises ReviewError."""
     response = {"uid": asked_for(document)["uid"], "allowed": allowed}
     response |= {key: value for key, value in more.items() if value}
-    return Answer({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}, outcome)
+    # The versions have the same fields; who asks in one wants the answer in it.
+    version = document.get("apiVersion", _VERSION) if isinstance(document, dict) else _VERSION
+    return Answer({"apiVersion": version, "kind": "AdmissionReview", "response": response}, outcome)

@@ -9,15 +9,12 @@ import pytest
 from aiohttp import web
 
 from lab.kube.errors import ApiError
-from lab.kube.registry.options import DeleteOptions
 from lab.kube.resources import (
     CONFIGMAPS,
     CRDS,
     DEPLOYMENTS,
     MUTATING_WEBHOOKS,
-    NAMESPACES,
     PODS,
-    SECRETS,
     SERVICES,
     VALIDATING_WEBHOOKS,
 )
@@ -466,13 +463,3 @@ async def test_deprecated_versions_and_rules_in_cel_draw_warnings(server: Server
             async with server.client.get(server.url + path + more) as response:
                 told[version].append(response.headers.get("Warning"))
     assert told == {"v1": [None] * 4, "v1alpha1": ['299 - "lab.test/v1alpha1 Gizmo is deprecated"'] * 4}
-
-
-async def test_a_namespace_that_cannot_be_emptied_says_so(server: Server, hook: Hook) -> None:
-    await server.registry.create(NAMESPACES, {"metadata": {"name": "full"}})
-    await server.registry.create(SECRETS, {"metadata": {"name": "s"}}, namespace="full")
-    await configure(server, hook, rule("secrets", operations=("DELETE",)))
-    hook.answer = deny("stays")
-    with pytest.raises(ApiError) as caught:
-        await server.registry.delete(SECRETS, "s", "full", options=DeleteOptions())
-    assert caught.value.message == 'admission webhook "guard.lab.test" denied the request: stays'
