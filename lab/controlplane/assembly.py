@@ -11,7 +11,7 @@ from lab.controlplane import ads, debug, serving, webhook
 from lab.controlplane.config import Ports, Settings
 from lab.controlplane.identity import Authenticator
 from lab.controlplane.injector import Place
-from lab.controlplane.kubeclient import WEBHOOKS, KubeClient, Object
+from lab.controlplane.kubeclient import VALIDATING_WEBHOOKS, WEBHOOKS, KubeClient, Object
 from lab.controlplane.metrics import Metrics
 from lab.controlplane.notices import Notices
 from lab.controlplane.push import Generate, Pusher
@@ -95,6 +95,7 @@ async def serve(
     state.hook("ConfigMap", roots.observe_config_map)
     state.hook("ConfigMap", injection.observe)
     state.hook(WEBHOOKS.kind, bundle.observe)
+    state.hook(VALIDATING_WEBHOOKS.kind, bundle.observe)
     gate.open(state)
 
     async def listen() -> None:

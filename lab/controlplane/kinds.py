@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lab.controlplane.kubeclient import WEBHOOKS, Kind
+from lab.controlplane.kubeclient import VALIDATING_WEBHOOKS, WEBHOOKS, Kind
 from lab.controlplane.snapshot import WATCHED
 
 # The cluster-wide kinds among those that translation reads.
@@ -13,4 +13,4 @@ _CLUSTER_WIDE = frozenset({"Namespace"})
 FOLLOWED: Mapping[str, Kind] = {kind.kind: Kind(*kind, kind.kind not in _CLUSTER_WIDE) for kind in WATCHED}
 """What translation reads."""
 
-ALL = (*FOLLOWED.values(), WEBHOOKS)
+ALL = (*FOLLOWED.values(), WEBHOOKS, VALIDATING_WEBHOOKS)

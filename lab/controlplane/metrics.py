@@ -21,6 +21,7 @@ class Metrics:
         self._rejects: Counter[str] = Counter()
         self._issued = 0
         self._injections: Counter[str] = Counter()
+        self._validations: Counter[str] = Counter()
         self._buckets = [0] * (len(_BUCKETS) + 1)
         self._seconds = 0.0
 
@@ -50,6 +51,10 @@ class Metrics:
         """The webhook has answered: success, skip or failure."""
         self._injections[outcome] += 1
 
+    def validated(self, outcome: str) -> None:
+        """The validating webhook has answered: passed, failed or skipped."""
+        self._validations[outcome] += 1
+
     def text(self) -> str:
         """All of it."""
         lines = [
@@ -65,6 +70,14 @@ class Metrics:
             *(
                 f'sidecar_injection_requests_total{{outcome="{outcome}"}} {number}'
                 for outcome, number in sorted(self._injections.items())
+            ),
+            *(
+                line
+                for outcome in ("passed", "failed")
+                for line in (
+                    f"# TYPE galley_validation_{outcome} counter",
+                    f"galley_validation_{outcome} {self._validations[outcome]}",
+                )
             ),
             "# TYPE pilot_xds_push_time histogram",
         ]

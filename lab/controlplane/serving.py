@@ -6,21 +6,26 @@ import base64
 import logging
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from aiohttp import web
 
 from lab.controlplane.ca import Leaf
-from lab.controlplane.kubeclient import WEBHOOKS, ApiError, Kind, Object, Unreachable
+from lab.controlplane.kubeclient import VALIDATING_WEBHOOKS, WEBHOOKS, ApiError, Kind, Object, Unreachable
 from lab.controlplane.signals import Signal
 from lab.controlplane.trust import Trust
 from lab.controlplane.watching import Backoff
 
 log = logging.getLogger(__name__)
 
-WEBHOOK_CONFIGURATION = "istio-sidecar-injector"
+WEBHOOK_CONFIGURATIONS: Mapping[str, Kind] = {
+    "istio-sidecar-injector": WEBHOOKS,
+    "istio-validator-istio-system": VALIDATING_WEBHOOKS,
+    "istiod-default-validator": VALIDATING_WEBHOOKS,
+}
+"""Those that lead to istiod, in Istio's names."""
 _SERVING_LIFE = timedelta(days=1)
 _SHUTDOWN_LIMIT = 0.5
 
@@ -91,25 +96,29 @@ class Api(Protocol):
 
 
 class BundlePublisher:
-    """Keeps the webhook configuration's caBundle equal to the mesh's roots."""
+    """Keeps the caBundles of webhook configurations equal to the mesh's roots, and validation from being skipped."""
 
-    def __init__(self, api: Api, roots: Callable[[], bytes], name: str = WEBHOOK_CONFIGURATION) -> None:
+    def __init__(self, api: Api, roots: Callable[[], bytes]) -> None:
         self._api = api
         self._roots = roots
-        self._name = name
-        self._seen: Object | None = None
+        self._seen: dict[str, Object] = {}
         self._changed = Signal()
 
     def observe(self, event: str, configuration: Object) -> None:
-        """A hook for MutatingWebhookConfigurations."""
-        if configuration["metadata"]["name"] == self._name:
-            self._seen = None if event == "DELETED" else configuration
-            self._changed.fire()
+        """A hook for configurations of webhooks, of both kinds."""
+        name = configuration["metadata"]["name"]
+        if name not in WEBHOOK_CONFIGURATIONS:
+            return
+        if event == "DELETED":
+            self._seen.pop(name, None)
+        else:
+            self._seen[name] = configuration
+        self._changed.fire()
 
     @property
     def done(self) -> bool:
-        """The configuration, if there is one, trusts the roots."""
-        return not self._patch()
+        """The configurations that there are trust the roots."""
+        return not self._patches()
 
     async def run(self) -> None:
         """Patch until cancelled."""
@@ -118,25 +127,29 @@ class BundlePublisher:
             if self._changed.count == seen and self.done:
                 await self._changed.wait()
             seen = self._changed.count
-            patch = self._patch()
-            if not patch:
-                continue
-            try:
-                self._seen = await self._api.json_patch(WEBHOOKS, self._name, patch)
-                backoff.reset()
-            except (ApiError, Unreachable) as error:
-                log.warning("patching %s: %s", self._name, error)
-                await backoff.pause()
+            for name, patch in self._patches().items():
+                try:
+                    self._seen[name] = await self._api.json_patch(WEBHOOK_CONFIGURATIONS[name], name, patch)
+                    backoff.reset()
+                except (ApiError, Unreachable) as error:
+                    log.warning("patching %s: %s", name, error)
+                    await backoff.pause()
 
     def refresh(self) -> None:
         """The roots have changed."""
         self._changed.fire()
 
-    def _patch(self) -> list[Object]:
+    def _patches(self) -> dict[str, list[Object]]:
+        """What is to be changed of each configuration that is not as it should be."""
         bundle = base64.b64encode(self._roots()).decode()
-        webhooks = (self._seen or {}).get("webhooks") or ()
-        return [
-            {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle}
-            for index, webhook in enumerate(webhooks)
-            if webhook["clientConfig"].get("caBundle") != bundle
-        ]
+        patches = {name: list(_patch(name, configuration, bundle)) for name, configuration in self._seen.items()}
+        return {name: patch for name, patch in patches.items() if patch}
+
+
+def _patch(name: str, configuration: Object, bundle: str) -> Iterator[Object]:
+    for index, webhook in enumerate(configuration.get("webhooks") or ()):
+        if webhook["clientConfig"].get("caBundle") != bundle:
+            yield {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle}
+        # Istio's own manifests begin with Ignore, and leave it to istiod to close the door once it is there.
+        if WEBHOOK_CONFIGURATIONS[name] is VALIDATING_WEBHOOKS and webhook.get("failurePolicy") == "Ignore":
+            yield {"op": "replace", "path": f"/webhooks/{index}/failurePolicy", "value": "Fail"}

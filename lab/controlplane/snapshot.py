@@ -38,6 +38,7 @@ from lab.controlplane.model import (
 )
 from lab.controlplane.model.base import Spec
 from lab.controlplane.validation import validate
+from lab.controlplane.validation.standins import StandIn, stand_in
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -179,6 +180,8 @@ class World:
         self._configs: dict[str, dict[ObjectKey, Config[Spec]]] = {kind: {} for kind in KINDS}
         self._raw: dict[tuple[str, str, str], Any] = {}
         self._invalid: dict[tuple[str, str, str], tuple[Finding, ...]] = {}
+        # The resources in error in whose place something else holds.
+        self._stood_in: set[tuple[str, str, str]] = set()
         self._endpoints: dict[ObjectKey, ServiceEndpoints] = {}
         self._slices: dict[ObjectKey, dict[str, EndpointSlice]] = {}
         self._services_of_pod: dict[ObjectKey, set[ObjectKey]] = {}
@@ -283,6 +286,7 @@ class World:
         if gone:
             known = configs.pop(key, None) is not None or origin.key in self._invalid
             self._raw.pop(origin.key, None)
+            self._stood_in.discard(origin.key)
             self._set_findings(origin, ())
             if known:
                 self._changed.add(kind)
@@ -295,11 +299,30 @@ class World:
         self._raw[origin.key] = raw
         self._changed.add(kind)
         decoded, findings = _read(kind, spec, origin)
+        if decoded is None and (instead := stand_in(kind, spec)) is not None:
+            decoded, remark = self._instead_of(origin, instead)
+            findings = (*findings, remark)
+        else:
+            self._stood_in.discard(origin.key)
         self._set_findings(origin, findings)
         if decoded is not None:
             created = meta.get("creationTimestamp") or ""
             configs[key] = Config(origin, origin.namespace, origin.name, labels, created, decoded)
         return True
+
+    def _instead_of(self, origin: Origin, instead: StandIn) -> tuple[Spec | None, Finding]:
+        """What holds of a resource in error: the good version before it, if one is known. And the remark on that."""
+        text = f"Schema validation error: until it is put right, {instead.effect}"
+        known = (origin.namespace, origin.name) in self._configs[origin.kind]
+        if known and origin.key not in self._stood_in:
+            text = (
+                "Schema validation error: until it is put right, the version before it holds; "
+                f"when istiod is restarted, {instead.effect}"
+            )
+            return None, Finding("error", "IST0106", text, "spec", origin)
+        if instead.spec is not None:
+            self._stood_in.add(origin.key)
+        return instead.spec, Finding("error", "IST0106", text, "spec", origin)
 
     def _set_findings(self, origin: Origin, findings: tuple[Finding, ...]) -> None:
         if findings:

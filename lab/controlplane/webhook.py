@@ -1,72 +1,64 @@
-"""The admission webhook's answers. https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/"""
+"""The admission webhooks: pods get their proxies, resources of the mesh are checked before they are stored.
+
+https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
+"""
 
 from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
 
 import orjson
 from aiohttp import web
 
-from lab.controlplane import injector
+from lab.controlplane import injector, validating
 from lab.controlplane.injector import Place
 from lab.controlplane.metrics import Metrics
+from lab.controlplane.reviewing import Answer, ReviewError, asked_for, reviewed
 
 log = logging.getLogger(__name__)
 
 _MOST_BYTES = 8 * 1024 * 1024
 
 
-class ReviewError(ValueError):
-    """What came is not an AdmissionReview of a pod."""
-
-
-class Answer(NamedTuple):
-    """An AdmissionReview, and one word on it for the metrics: success, skip or failure."""
-
-    review: dict[str, Any]
-    outcome: str
-
-
-def review(request: object, place: Place) -> Answer:
-    """Answer an AdmissionReview (v1). Raises ReviewError."""
-    if not isinstance(request, dict) or not isinstance(request.get("request"), dict):
-        raise ReviewError("not an AdmissionReview: there is no 'request'")
-    asked = request["request"]
-    pod, uid = asked.get("object"), asked.get("uid")
-    if not isinstance(pod, dict) or not isinstance(uid, str):
-        raise ReviewError("the review's request has no 'uid' or no 'object'")
-    response: dict[str, Any] = {"uid": uid, "allowed": True}
-    outcome = "skip"
-    namespace = asked.get("namespace") or (pod.get("metadata") or {}).get("namespace") or "default"
+def review(document: object, place: Place) -> Answer:
+    """Answer an AdmissionReview of a pod; the outcome is success, skip or failure. Raises ReviewError."""
+    request = asked_for(document)
+    pod = request.get("object")
+    if not isinstance(pod, dict):
+        raise ReviewError("the review's request has no 'object'")
+    namespace = request.get("namespace") or (pod.get("metadata") or {}).get("namespace") or "default"
     try:
-        if injector.wanted(pod, namespace):
-            patch = injector.patch(pod, injector.inject(pod, place))
-            response |= {"patchType": "JSONPatch", "patch": base64.b64encode(orjson.dumps(patch)).decode()}
-            outcome = "success"
+        if not injector.wanted(pod, namespace):
+            return reviewed(document, "skip")
+        patch = orjson.dumps(injector.patch(pod, injector.inject(pod, place)))
     except ValueError as error:
         # A pod that would run without the proxy its author asked for is worse than none.
-        response |= {"allowed": False, "status": {"code": 422, "reason": "Invalid", "message": str(error)}}
-        outcome = "failure"
-    return Answer({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}, outcome)
+        status = {"code": 422, "reason": "Invalid", "message": str(error)}
+        return reviewed(document, "failure", allowed=False, status=status)
+    return reviewed(document, "success", patchType="JSONPatch", patch=base64.b64encode(patch).decode())
 
 
 def build_app(place: Callable[[], Place], metrics: Metrics) -> web.Application:
-    """The application on the webhook's port."""
+    """The application on the webhooks' port."""
 
-    async def inject(request: web.Request) -> web.Response:
-        try:
-            answer = review(orjson.loads(await request.read()), place())
-        except (orjson.JSONDecodeError, ReviewError) as error:
-            raise web.HTTPBadRequest(text=f"{error}\n") from None
-        metrics.injected(answer.outcome)
-        response = answer.review["response"]
-        if not response["allowed"]:
-            log.warning("refused a pod: %s", response["status"]["message"])
-        return web.Response(body=orjson.dumps(answer.review), content_type="application/json")
+    def answering(
+        what: str, answer: Callable[[object], Answer], count: Callable[[str], None]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                given = answer(orjson.loads(await request.read()))
+            except (orjson.JSONDecodeError, ReviewError) as error:
+                raise web.HTTPBadRequest(text=f"{error}\n") from None
+            count(given.outcome)
+            if given.refusal:
+                log.warning("refused a %s: %s", what, given.refusal)
+            return web.Response(body=orjson.dumps(given.review), content_type="application/json")
+
+        return handle
 
     app = web.Application(client_max_size=_MOST_BYTES)
-    app.router.add_post("/inject", inject)
+    app.router.add_post("/inject", answering("pod", lambda document: review(document, place()), metrics.injected))
+    app.router.add_post("/validate", answering("resource", validating.review, metrics.validated))
     return app

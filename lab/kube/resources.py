@@ -83,6 +83,15 @@ MUTATING_WEBHOOKS = Resource(
     (),
     ("api-extensions",),
 )
+VALIDATING_WEBHOOKS = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingwebhookconfigurations",
+    "ValidatingWebhookConfiguration",
+    False,
+    (),
+    ("api-extensions",),
+)
 TOKEN_REVIEWS = Resource(
     "authentication.k8s.io", "v1", "tokenreviews", "TokenReview", False, verbs=CREATE_ONLY, stored=False
 )
@@ -132,6 +141,7 @@ BUILTIN: tuple[Resource, ...] = (
     REPLICASETS,
     CRDS,
     MUTATING_WEBHOOKS,
+    VALIDATING_WEBHOOKS,
     TOKEN_REVIEWS,
     SELF_SUBJECT_REVIEWS,
     SUBJECT_ACCESS_REVIEWS,

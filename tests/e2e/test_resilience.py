@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,7 @@ from lab.harness.convergence import eventually
 from lab.harness.mesh import Mesh
 from lab.harness.traffic import TrafficClient
 
-from .resources import destination_rule, route, to, virtual_service
+from .resources import authorization, destination_rule, route, to, virtual_service
 
 SYSTEM = "istio-system"
 ISTIOD = Reference("apps/v1", "Deployment", "istiod", SYSTEM)
@@ -49,6 +50,25 @@ def test_traffic_flows_while_the_control_plane_is_killed_and_it_catches_up(
             canary.remove([ref])
             canary.wait_gone(ref)
         assert_no_errors(under_way.stop())
+
+
+def test_a_bad_update_is_refused_and_the_policy_before_it_holds_when_the_control_plane_restarts(
+    canary: Mesh, client: TrafficClient
+) -> None:
+    posts = {"to": [{"operation": {"methods": ["POST"]}}]}
+    unclear = {"to": [{"operation": {"methods": ["POST"], "paths": ["/a/{*}x"]}}]}
+    with canary.applied(authorization("no-posts", "DENY", "echo", posts)) as (ref,):
+        bad = json.dumps(authorization("no-posts", "DENY", "echo", unclear, posts))
+        for how in ((), ("--dry-run=server",)):
+            done = canary.api.try_kubectl("-n", canary.namespace, "apply", *how, "-f", "-", stdin=bad)
+            assert done.returncode == 1
+            assert "denied the request: configuration is invalid: " in done.stderr
+            assert '"/a/{*}x"' in done.stderr
+        canary.api.kubectl("-n", SYSTEM, "rollout", "restart", "deployment/istiod")
+        canary.api.kubectl("-n", SYSTEM, "rollout", "status", "deployment/istiod", "--timeout=30s")
+        canary.wait_live(ref, timeout=RECONNECT_SECONDS)
+        assert_all(client.send("http://echo", 5, method="POST"), status=403)
+        assert_all(client.send("http://echo", 5))
 
 
 def _taken(canary: Mesh, change: Object) -> list[Reference]:

@@ -7,6 +7,7 @@ is Istio's where it has one, since people will search for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from lab.controlplane.model import (
@@ -34,6 +35,8 @@ _CHECKS: Mapping[type[Spec], Callable[[Any], Iterator[Problem]]] = {
 }
 
 
+# The analysis asks again with each snapshot, for specs that are mostly those of the one before.
+@lru_cache(maxsize=1024)
 def validate(spec: Spec) -> tuple[Problem, ...]:
     """All problems of a spec, in the order of its fields."""
     check = _CHECKS.get(type(spec))

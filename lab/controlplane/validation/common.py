@@ -12,9 +12,6 @@ from lab.controlplane.findings import Severity
 from lab.controlplane.model.units import nanoseconds
 
 _MILLISECOND = 1_000_000
-_HOST = re.compile(
-    r"^(\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?)$"
-)
 _NOT_RE2 = re.compile(r"\(\?(=|!|<=|<!|\()|(?<!\\)\\[1-9]|(?<!\\)[*+?}]\+")
 # Classes of Unicode and POSIX, flags in the middle: valid RE2 that Python does not read.
 _ONLY_RE2 = re.compile(r"\\[pP](\{\^?\w+\}|\w)|\[:\^?\w+:\]|\\[zC]|\(\?[imsU]+(-[imsU]+)?\)")
@@ -45,14 +42,6 @@ def duration(path: str, text: str | None, *, zero: bool = False) -> Iterator[Pro
     length = nanoseconds(text)
     if length < _MILLISECOND and not (zero and length == 0):
         yield error(path, "duration must be greater than 1ms")
-
-
-def host_name(path: str, host: str) -> Iterator[Problem]:
-    """A host, or a wildcard for all that end alike."""
-    if not _HOST.match(host):
-        yield error(
-            path, f'domain name "{host}" invalid: letters, digits and dashes between dots, and a leading "*." at most'
-        )
 
 
 def regex(path: str, pattern: str) -> Iterator[Problem]:

@@ -189,7 +189,7 @@ def fault_filter(fault: HTTPFaultInjection) -> HTTPFault:
     if fault.delay is not None and fault.delay.fixed_delay:
         share = fault.delay.percentage or Percent(value=fault.delay.percent)
         message.delay.CopyFrom(FaultDelay(fixed_delay=duration(fault.delay.fixed_delay), percentage=fraction(share)))
-    if fault.abort is not None:
+    if fault.abort is not None and (fault.abort.http_status is not None or fault.abort.grpc_status is not None):
         message.abort.CopyFrom(FaultAbort(percentage=fraction(fault.abort.percentage or Percent())))
         if fault.abort.http_status is not None:
             message.abort.http_status = fault.abort.http_status
@@ -257,10 +257,11 @@ def _is_host(name: str) -> bool:
 
 
 def host_of(headers: Headers | None) -> str | None:
-    """The authority that header operations set: Envoy takes it apart from other headers."""
+    """The authority that header operations set, or add, which is the same: Envoy takes it apart from other headers."""
     if headers is None or headers.request is None:
         return None
-    return next((value for name, value in headers.request.set.items() if _is_host(name)), None)
+    given = (*headers.request.set.items(), *headers.request.add.items())
+    return next((value for name, value in given if _is_host(name)), None)
 
 
 def weighted(name: str, weight: int, headers: Headers | None) -> WeightedCluster.ClusterWeight:
@@ -281,8 +282,8 @@ def apply_headers(target: WeightedCluster.ClusterWeight, headers: Headers) -> No
     target.response_headers_to_remove.extend(headers.response.remove if headers.response else ())
 
 
-def hash_policy(settings: ConsistentHashLB) -> RouteAction.HashPolicy:
-    """What requests are told apart by."""
+def hash_policy(settings: ConsistentHashLB) -> RouteAction.HashPolicy | None:
+    """What requests are told apart by; None when nothing is named."""
     policy = RouteAction.HashPolicy()
     if settings.http_header_name:
         policy.header.header_name = settings.http_header_name
@@ -293,6 +294,8 @@ def hash_policy(settings: ConsistentHashLB) -> RouteAction.HashPolicy:
             policy.cookie.ttl.CopyFrom(duration(settings.http_cookie.ttl))
     elif settings.http_query_parameter_name:
         policy.query_parameter.name = settings.http_query_parameter_name
-    else:
+    elif settings.use_source_ip:
         policy.connection_properties.source_ip = True
+    else:
+        return None
     return policy

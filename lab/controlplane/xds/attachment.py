@@ -55,8 +55,9 @@ class GatewayServer:
     @property
     def passes_tls(self) -> bool:
         """TLS that is handed on by the name that the client asks for."""
-        mode = self.server.tls.mode if self.server.tls else None
-        return self.server.port.protocol.upper() in ("TLS", "HTTPS") and mode == "PASSTHROUGH"
+        # Settings that name no mode pass it on: PASSTHROUGH is Istio's default.
+        passing = self.server.tls is not None and self.server.tls.mode in (None, "PASSTHROUGH")
+        return self.server.port.protocol.upper() in ("TLS", "HTTPS") and passing
 
     @property
     def plain_tcp(self) -> bool:

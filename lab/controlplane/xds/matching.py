@@ -29,6 +29,10 @@ class Viewpoint:
     tls: bool = False
 
 
+_ANY = "*"
+"""No expression, but Istio takes it for any value of a header."""
+
+
 def concerns(match: HTTPMatchRequest, view: Viewpoint, owner: str) -> bool:
     """Whether a match can hold at a viewpoint; `owner` is the namespace of the VirtualService.
 
@@ -83,7 +87,7 @@ def string_matcher(match: StringMatch) -> StringMatcher | None:
         return StringMatcher(exact=match.exact)
     if match.prefix:
         return StringMatcher(prefix=match.prefix)
-    if match.regex is not None:
+    if match.regex is not None and match.regex != _ANY:
         return StringMatcher(safe_regex=RegexMatcher(regex=match.regex))
     return None
 

@@ -165,7 +165,7 @@ def add_hash_policy(action: RouteAction, rules: HostRules | None, port: int, sub
     balancer = effective(rules, port, subset).load_balancer
     if balancer is not None and balancer.consistent_hash is not None:
         policy = actions.hash_policy(balancer.consistent_hash)
-        if policy not in action.hash_policy:
+        if policy is not None and policy not in action.hash_policy:
             action.hash_policy.append(policy)
 
 

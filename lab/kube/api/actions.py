@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aiohttp import web
 
-from lab.kube.api import answers, typed_bodies
+from lab.kube.api import answers, connecting, typed_bodies
 from lab.kube.api.context import AUTHENTICATOR, Call
 from lab.kube.errors import Cause, bad_request, conflict, invalid, not_found
 from lab.kube.registry.metadata import timestamp
@@ -15,7 +17,7 @@ from lab.kube.resources import PODS
 
 async def token(call: Call) -> web.Response:
     """A token of the service account (`kubectl create token`, and what clients use to renew theirs)."""
-    body = await typed_bodies.read(call, "authentication.k8s.io/v1", "TokenRequest")
+    body = await connecting.admitted(call, await typed_bodies.read(call, "authentication.k8s.io/v1", "TokenRequest"))
     spec = body.get("spec") or {}
     audiences, expires_s = spec.get("audiences") or [ISSUER], spec.get("expirationSeconds", USUAL_S)
     issued, expiry = call.request.app[AUTHENTICATOR].tokens.issue(
@@ -41,14 +43,16 @@ async def evict(call: Call) -> web.Response:
     name = (body.get("metadata") or {}).get("name") or call.name
     if name != call.name:
         raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
-    options = DeleteOptions.parse(body.get("deleteOptions") or {}, call.user)
+    body = await connecting.admitted(call, body)
+    # The eviction has been admitted; the deletion that follows from it is not shown to webhooks again.
+    options = replace(DeleteOptions.parse(body.get("deleteOptions") or {}, call.user), admitted=True)
     await call.registry.delete(call.resource, call.name, call.namespace, options=options)
     return answers.json_response(_success(), status=201)
 
 
 async def bind(call: Call) -> web.Response:
     """Give the pod to a node, which a scheduler of one's own may want to do."""
-    body = await typed_bodies.read(call, "v1", "Binding")
+    body = await connecting.admitted(call, await typed_bodies.read(call, "v1", "Binding"))
     node = (body.get("target") or {}).get("name")
     if not node:
         cause = Cause("target.name", "Required value", "FieldValueRequired")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -20,6 +20,8 @@ _JSON_TYPES = frozenset({JSON, "text/plain", "application/octet-stream", ""})
 """Clients that name no type mean JSON, as curl's and aiohttp's defaults show."""
 BODY_S = 60.0
 """How long a body may take to come: as long as a request may on a real server."""
+_WARNINGS_LIMIT, _WARNING_LIMIT = 4096, 256
+"""What a real API server takes of warnings: characters of all together, and of each where those are too many."""
 DEPTH_LIMIT = 254
 """How deep lists and objects may be nested: no deeper does orjson write."""
 
@@ -28,12 +30,17 @@ def json_response(
     value: Any, *, status: int = 200, warnings: Iterable[str] = (), content_type: str = JSON
 ) -> web.Response:
     """The value as JSON, with a `Warning` header for each warning."""
+    return web.Response(body=orjson.dumps(value), status=status, headers=headers_of(content_type, warnings))
+
+
+def headers_of(content_type: str, warnings: Iterable[str] = ()) -> CIMultiDict[str]:
+    """The headers of an answer, with a `Warning` for each warning."""
     headers: CIMultiDict[str] = CIMultiDict()
     headers["Content-Type"] = content_type
     headers["Cache-Control"] = "no-cache, private"
-    for warning in warnings:
+    for warning in _bounded(warnings):
         headers.add("Warning", f"299 - {_quoted(warning)}")
-    return web.Response(body=orjson.dumps(value), status=status, headers=headers)
+    return headers
 
 
 def error_response(error: ApiError, warnings: Iterable[str] = ()) -> web.Response:
@@ -146,6 +153,19 @@ def _yaml(body: bytes) -> Any:
         return yaml_bodies.decode(body)
     except yaml_bodies.YamlBodyError as error:
         raise bad_request(f"the body is not valid YAML: {error}") from error
+
+
+def _bounded(warnings: Iterable[str]) -> Iterator[str]:
+    """The warnings that fit into the headers of an answer: long ones are cut when together they are too many."""
+    texts = list(warnings)
+    cut = sum(map(len, texts)) > _WARNINGS_LIMIT
+    left = _WARNINGS_LIMIT
+    for text in texts:
+        shown = text[:_WARNING_LIMIT] if cut else text
+        left -= len(shown)
+        if left < 0:
+            return
+        yield shown
 
 
 def _quoted(text: str) -> str:

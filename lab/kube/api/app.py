@@ -14,7 +14,16 @@ from lab.kube.api.authentication import Authenticator
 from lab.kube.api.authorization import Authorizer, PathAccess
 from lab.kube.api.authorization.escalation import EscalationGuard
 from lab.kube.api.connections import BUSY, Gate, Limits, mark_busy
-from lab.kube.api.context import AUTHENTICATOR, AUTHORIZER, INFO, REGISTRY, STREAMS, USER, ClusterInfo
+from lab.kube.api.context import (
+    AUTHENTICATOR,
+    AUTHORIZER,
+    INFO,
+    REGISTRY,
+    STREAMS,
+    USER,
+    WARNINGS,
+    ClusterInfo,
+)
 from lab.kube.api.impersonation import impersonated
 from lab.kube.api.paths import parse
 from lab.kube.api.webhooks import Webhooks
@@ -93,10 +102,13 @@ async def _close_webhooks(app: web.Application) -> None:
 @web.middleware
 async def _answer_errors(request: web.Request, handler: _Next) -> web.StreamResponse:
     """Every failure is answered with a `Status`, aiohttp's own included."""
+    # One task answers all requests of a connection, so what is left of the one before is not this one's.
+    warnings: list[str] = []
+    WARNINGS.set(warnings)
     try:
         return await handler(request)
     except ApiError as error:
-        return answers.error_response(error)
+        return answers.error_response(error, warnings)
     except web.HTTPException as error:
         return answers.error_response(_translated(error))
     except RecursionError:

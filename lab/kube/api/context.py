@@ -42,6 +42,13 @@ WARNINGS: ContextVar[list[str] | None] = ContextVar("warnings", default=None)
 
 _OF_COLLECTIONS = frozenset({"list", "watch", "deletecollection"})
 
+
+def request_warnings() -> list[str]:
+    """The warnings of the request under way: what is appended gets into its answer, even when that is an error."""
+    warnings = WARNINGS.get()
+    return warnings if warnings is not None else []
+
+
 USER: web.RequestKey[User] = web.RequestKey("user", User)
 
 

@@ -6,8 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from lab.kube.api import actions, execution, logs, objects, port_forwarding, proxying, reviews, scale, watches
-from lab.kube.api.context import REGISTRY, USER, WARNINGS, Call
+from lab.kube.api import (
+    actions,
+    connecting,
+    execution,
+    logs,
+    objects,
+    port_forwarding,
+    proxying,
+    reviews,
+    scale,
+    watches,
+)
+from lab.kube.api.context import REGISTRY, USER, Call, request_warnings
 from lab.kube.api.paths import Target, parse
 from lab.kube.errors import ApiError, unauthorized
 
@@ -68,10 +79,13 @@ async def handle(request: web.Request) -> web.StreamResponse:
     resource = registry.resources.by_path(target.group, target.version, target.plural)
     if resource is None:
         raise unknown()
-    call = Call(request, registry, resource, target, user)
+    call = Call(request, registry, resource, target, user, request_warnings())
     verb, handler = _choose(call)
     call.require(verb)
-    WARNINGS.set(call.warnings)
+    if (served := registry.resources.served(resource)) is not None and served.deprecation:
+        call.warnings.append(served.deprecation)
+    if target.subresource in connecting.KINDS:
+        await connecting.admit(call)
     return await handler(call)
 
 

@@ -53,14 +53,22 @@ async def list_(call: Call) -> web.Response:
     form = _form(call)
     if form is Form.TABLE:
         shown = printer(call)
-        return answers.json_response(tables.table(shown, page.items, metadata, include=included(call)))
+        found = tables.table(shown, page.items, metadata, include=included(call))
+        return answers.json_response(found, warnings=call.warnings)
     if form is Form.PARTIAL:
         items = [tables.partial(item) for item in page.items]
-        return answers.json_response(answers.list_of("PartialObjectMetadata", tables.API_VERSION, items, metadata))
+        found = answers.list_of("PartialObjectMetadata", tables.API_VERSION, items, metadata)
+        return answers.json_response(found, warnings=call.warnings)
     definition = call.registry.resources.definition(call.resource)
     kind = definition.list_kind if definition else f"{call.resource.kind}List"
     return answers.json_response(
-        {"kind": kind, "apiVersion": call.resource.api_version, "metadata": metadata, "items": listed(call, page.items)}
+        {
+            "kind": kind,
+            "apiVersion": call.resource.api_version,
+            "metadata": metadata,
+            "items": listed(call, page.items),
+        },
+        warnings=call.warnings,
     )
 
 
@@ -127,7 +135,8 @@ async def delete_collection(call: Call) -> web.Response:
                 raise
     metadata = {"resourceVersion": str(call.registry.revision)}
     ended = listed(call, ended)
-    return answers.json_response(answers.list_of(call.resource.kind, call.resource.api_version, ended, metadata))
+    gone = answers.list_of(call.resource.kind, call.resource.api_version, ended, metadata)
+    return answers.json_response(gone, warnings=call.warnings)
 
 
 def answer(call: Call, obj: Mapping[str, Any], *, status: int = 200) -> web.Response:

@@ -20,7 +20,7 @@ from lab.kube.api.tables.columns import NONE, selector_text
 from lab.kube.api.tables.groups import SCALES
 from lab.kube.changes import Object
 from lab.kube.errors import Cause, invalid, not_found
-from lab.kube.registry.options import Patch, PatchKind
+from lab.kube.registry.options import Patch, PatchKind, View
 from lab.kube.registry.patches import apply_patch, merge
 from lab.kube.registry.table import ScalePaths
 from lab.kube.schemas import named_schema
@@ -67,14 +67,20 @@ async def _set(call: Call, wanted: Callable[[Object], Object]) -> web.Response:
         if replicas < 0:
             cause = Cause("spec.replicas", f"Invalid value: {replicas}: must be greater than or equal to 0")
             raise invalid("Scale", call.name, (cause,), "autoscaling")
-        resized: Object = merge(found, _nested(_paths(call).spec_replicas, replicas))
+        resized = _resized(call, found, replicas)
         if version := scale["metadata"].get("resourceVersion"):
             resized["metadata"]["resourceVersion"] = version
         return resized
 
-    options = replace(write_options(call), written_through="scale")
+    view = View(lambda obj: _scale(call, obj), lambda obj, scale: _resized(call, obj, scale["spec"]["replicas"]))
+    options = replace(write_options(call), written_through="scale", view=view)
     stored = await call.registry.change(call.resource, call.name, call.namespace, change, options=options)
     return answers.json_response(_scale(call, stored), warnings=call.warnings)
+
+
+def _resized(call: Call, obj: Object, replicas: int) -> Object:
+    resized: Object = merge(obj, _nested(_paths(call).spec_replicas, replicas))
+    return resized
 
 
 def _scale(call: Call, obj: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from contextlib import suppress
 import orjson
 from aiohttp import web
 
-from lab.kube.api import objects, tables
+from lab.kube.api import answers, objects, tables
 from lab.kube.api.context import Call
 from lab.kube.api.negotiation import Form, choose
 from lab.kube.api.parameters import ListOptions, list_options
@@ -48,7 +48,7 @@ async def watch(call: Call) -> web.StreamResponse:
         if error.code != 410:
             raise
         failure = error
-    response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+    response = web.StreamResponse(headers=answers.headers_of("application/json", call.warnings))
     await response.prepare(call.request)
     stream = _Stream(call, response, options, render)
     if changes is None:

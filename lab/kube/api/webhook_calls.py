@@ -11,13 +11,15 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from aiohttp import ClientError, ClientSession, DummyCookieJar, TCPConnector
+from aiohttp import ClientError, ClientResponse, ClientSession, DummyCookieJar, TCPConnector
 
 from lab.kube.api import endpoints
 from lab.kube.errors import ApiError
 from lab.kube.registry.registry import Registry
 
 USUAL_LIMIT_S = 10
+_MOST_BYTES = 8 * 1024 * 1024
+"""An object of the largest size, as a patch in base64, fits in."""
 
 
 class CallError(Exception):
@@ -49,7 +51,7 @@ class Caller:
                     allow_redirects=False,
                 ) as response,
             ):
-                body = await response.read()
+                body = await _read(response)
                 if response.status != 200:
                     words = body[:200].decode(errors="replace").strip()
                     raise CallError(f'failed to call webhook: the server answered {response.status}: "{words}"')
@@ -90,6 +92,15 @@ class Caller:
             connector = TCPConnector(limit=0, keepalive_timeout=5)
             self._session = ClientSession(connector=connector, cookie_jar=DummyCookieJar())
         return self._session
+
+
+async def _read(response: ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise CallError(f"failed to call webhook: the answer is larger than {_MOST_BYTES} bytes")
+    return bytes(body)
 
 
 @lru_cache(maxsize=64)

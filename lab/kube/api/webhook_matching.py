@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lab.kube.changes import Object
-from lab.kube.registry.options import User
+from lab.kube.registry.options import AdmissionRequest
 from lab.kube.registry.registry import Registry
-from lab.kube.registry.selectors import LabelSelector, Requirement
+from lab.kube.registry.rules.labels import compile_selector
+from lab.kube.registry.selectors import LabelSelector
 from lab.kube.resources import NAMESPACES, Resource
-
-_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
-
-
-@dataclass(frozen=True)
-class Request:
-    """A write that is to be admitted."""
-
-    operation: str
-    resource: Resource
-    obj: Object | None
-    old: Object | None
-    namespace: str
-    user: User
-    dry_run: bool
-
-    def replaced(self, obj: Object | None) -> Request:
-        """The same write, of the object as a webhook left it."""
-        return replace(self, obj=obj)
 
 
 @dataclass(frozen=True)
@@ -38,14 +20,20 @@ class Match:
 
     resource: Resource
 
-    def shown(self, obj: Object | None) -> Object | None:
-        """The object as the webhook sees it."""
-        if obj is None:
-            return None
+    def shown(self, obj: Object | None, request: AdmissionRequest) -> Object | None:
+        """The object as the webhook sees it. One of another kind than the resource's own has one version only."""
+        if obj is None or obj.get("kind", request.resource.kind) != request.resource.kind:
+            return obj
         return {**obj, "apiVersion": self.resource.api_version, "kind": self.resource.kind}
 
+    def kind(self, request: AdmissionRequest) -> dict[str, str]:
+        """Group, version and kind of what the webhook sees."""
+        seen = self.shown(request.obj or request.old, request) or {}
+        group, _, version = str(seen.get("apiVersion", self.resource.api_version)).rpartition("/")
+        return {"group": group, "version": version, "kind": str(seen.get("kind", self.resource.kind))}
 
-def match(registry: Registry, hook: Mapping[str, Any], request: Request) -> Match | None:
+
+def match(registry: Registry, hook: Mapping[str, Any], request: AdmissionRequest) -> Match | None:
     """How the webhook wants to see this write; None when it does not."""
     resource = next(
         (
@@ -57,25 +45,14 @@ def match(registry: Registry, hook: Mapping[str, Any], request: Request) -> Matc
     )
     if resource is None:
         return None
-    if not selector(hook.get("namespaceSelector")).matches(_namespace_labels(registry, request)):
+    if not _namespace_matches(registry, compile_selector(hook.get("namespaceSelector") or {}), request):
         return None
-    wanted = selector(hook.get("objectSelector"))
-    if not any(wanted.matches(_labels(obj)) for obj in (request.obj, request.old) if obj is not None):
+    wanted = compile_selector(hook.get("objectSelector") or {})
+    # What cannot have labels, such as the options of an exec, is selected by nothing but an empty selector.
+    labelled = [obj for obj in (request.obj, request.old) if obj is not None and "metadata" in obj]
+    if wanted.requirements and not any(wanted.matches(_labels(obj)) for obj in labelled):
         return None
     return Match(resource)
-
-
-def selector(spec: Mapping[str, Any] | None) -> LabelSelector:
-    """The selector that a `LabelSelector` object describes; nothing selects everything."""
-    spec = spec or {}
-    requirements = [
-        Requirement(key, "in", frozenset({value})) for key, value in (spec.get("matchLabels") or {}).items()
-    ]
-    requirements += [
-        Requirement(rule["key"], _OPERATORS[rule["operator"]], frozenset(rule.get("values") or ()))
-        for rule in spec.get("matchExpressions") or []
-    ]
-    return LabelSelector(tuple(requirements))
 
 
 def _versions(registry: Registry, hook: Mapping[str, Any], resource: Resource) -> Iterator[Resource]:
@@ -85,27 +62,34 @@ def _versions(registry: Registry, hook: Mapping[str, Any], resource: Resource) -
         yield from (r for r in registry.resources.all() if r.key == resource.key and r.version != resource.version)
 
 
-def _fits(rule: Mapping[str, Any], request: Request, resource: Resource) -> bool:
+def _fits(rule: Mapping[str, Any], request: AdmissionRequest, resource: Resource) -> bool:
     scope = rule.get("scope", "*")
     return (
         _among(rule.get("operations"), request.operation)
         and _among(rule.get("apiGroups"), resource.group)
         and _among(rule.get("apiVersions"), resource.version)
-        and bool({"*", "*/*", resource.plural} & set(rule.get("resources") or []))
+        and any(_names(pattern, resource.plural, request.subresource) for pattern in rule.get("resources") or ())
         and scope in ("*", "Namespaced" if resource.namespaced else "Cluster")
     )
+
+
+def _names(pattern: str, plural: str, subresource: str) -> bool:
+    """`pods` is the resource itself, `pods/status` a subresource, `pods/*` both; `*` stands for all resources."""
+    wanted, _, part = pattern.partition("/")
+    return wanted in ("*", plural) and part in ("*", subresource)
 
 
 def _among(allowed: list[str] | None, value: str) -> bool:
     return "*" in (allowed or ()) or value in (allowed or ())
 
 
-def _namespace_labels(registry: Registry, request: Request) -> Mapping[str, str]:
+def _namespace_matches(registry: Registry, wanted: LabelSelector, request: AdmissionRequest) -> bool:
+    """A namespace is chosen by its own labels, other cluster-wide objects always."""
+    if not wanted.requirements:
+        return True
     if request.resource.key == NAMESPACES.key:
-        return _labels(request.obj or request.old)
-    if not request.namespace:
-        return {}
-    return _labels(registry.find(NAMESPACES, request.namespace))
+        return wanted.matches(_labels(request.obj if request.obj and not request.subresource else request.old))
+    return not request.namespace or wanted.matches(_labels(registry.find(NAMESPACES, request.namespace)))
 
 
 def _labels(obj: Object | None) -> Mapping[str, str]:

@@ -16,6 +16,8 @@ Object = dict[str, Any]
 
 LOOK_AGAIN = 0.2
 """Seconds between looks at what is left: pods end when their processes do."""
+AFTER_REFUSAL = 2.0
+"""The same, when something could not be deleted: a webhook that refuses seldom changes its mind at once."""
 
 
 class NamespaceController(Controller):
@@ -34,24 +36,31 @@ class NamespaceController(Controller):
             return None
         if FINALIZER not in (stored.get("spec") or {}).get("finalizers", []):
             return None
-        left = await self._empty(key.name)
+        left, refused = await self._empty(key.name)
         if not left:
             await self.registry.modify(NAMESPACES, key.name, "", _finalized, subresource="finalize")
             return None
-        await self._tell(key.name, left)
-        return LOOK_AGAIN
+        await self._tell(key.name, left, refused)
+        return AFTER_REFUSAL if refused else LOOK_AGAIN
 
-    async def _empty(self, namespace: str) -> dict[str, list[Object]]:
-        """Delete all there is. Returns what is still there afterwards, by resource."""
+    async def _empty(self, namespace: str) -> tuple[dict[str, list[Object]], list[str]]:
+        """Delete all there is. Returns what is still there afterwards, by resource, and why something would not go.
+
+        What is refused, by a webhook, holds back its own resource and no other.
+        """
         left: dict[str, list[Object]] = {}
+        refused: list[str] = []
         for resource in self._resources():
-            for each in self.registry.list(resource, namespace):
-                if not each["metadata"].get("deletionTimestamp"):
-                    await self._delete(resource, each)
+            try:
+                for each in self.registry.list(resource, namespace):
+                    if not each["metadata"].get("deletionTimestamp"):
+                        await self._delete(resource, each)
+            except ApiError as error:
+                refused.append(error.message)
             remaining = self.registry.list(resource, namespace)
             if remaining:
                 left[resource.key] = remaining
-        return left
+        return left, refused
 
     def _resources(self) -> list[Resource]:
         """All namespaced resources that are stored, each once. Events come last: deleting the others makes some."""
@@ -67,12 +76,19 @@ class NamespaceController(Controller):
             if error.reason not in ("NotFound", "Conflict"):
                 raise
 
-    async def _tell(self, name: str, left: Mapping[str, list[Object]]) -> None:
-        """Write what is left, and which finalizers hold it, as `kubectl describe namespace` shows."""
+    async def _tell(self, name: str, left: Mapping[str, list[Object]], refused: list[str]) -> None:
+        """Write what is left, and what holds it, as `kubectl describe namespace` shows."""
         kinds = ", ".join(f"{key} has {len(objects)} resource instances" for key, objects in sorted(left.items()))
         held = [finalizer for objects in left.values() for each in objects for finalizer in _finalizers(each)]
         finalizers = ", ".join(f"{each} in {held.count(each)} resource instances" for each in sorted(set(held)))
+        failed = f"Failed to delete all resource types, {len(refused)} remaining: {', '.join(refused)}"
         conditions = [
+            _condition(
+                "NamespaceDeletionContentFailure",
+                "ContentDeletionFailed" if refused else "ContentDeleted",
+                failed if refused else "All content successfully deleted, may be waiting on finalization",
+                status="True" if refused else "False",
+            ),
             _condition("NamespaceContentRemaining", "SomeResourcesRemain", f"Some resources are remaining: {kinds}"),
             _condition(
                 "NamespaceFinalizersRemaining",

@@ -12,7 +12,7 @@ from lab.kube.changes import Change, Object
 from lab.kube.errors import ApiError
 from lab.kube.registry.deletion import Deleter
 from lab.kube.registry.metadata import timestamp
-from lab.kube.registry.options import DEFAULT, DEFAULT_DELETE
+from lab.kube.registry.options import DEFAULT, DeleteOptions
 from lab.kube.registry.table import Definition, PrinterColumn, ResourceTable, ScalePaths, ServedVersion
 from lab.kube.registry.writing import Writer
 from lab.kube.resources import CRDS, Resource
@@ -20,6 +20,8 @@ from lab.kube.schemas.structural import compile_custom
 from lab.kube.store import Store
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+# No webhook is asked when a definition takes its objects along, as with a real API server.
+_WITH_ITS_DEFINITION = DeleteOptions(admitted=True)
 
 
 class CustomResources:
@@ -103,7 +105,7 @@ class Cleanup:
                 await self._store.remove(key, namespace, name)
                 continue
             try:
-                await self._deleter.delete(resource, name, namespace, DEFAULT_DELETE)
+                await self._deleter.delete(resource, name, namespace, _WITH_ITS_DEFINITION)
             except ApiError as error:
                 if error.reason != "NotFound":
                     raise

@@ -12,7 +12,7 @@ from lab.kube.changes import Object
 from lab.kube.errors import ApiError
 from lab.kube.registry import metadata
 from lab.kube.registry.namespaces import check_delete
-from lab.kube.registry.options import DeleteOptions, Propagation
+from lab.kube.registry.options import AdmissionRequest, DeleteOptions, Operation, Propagation
 from lab.kube.registry.writing import Writer
 from lab.kube.resources import NAMESPACES, PODS, Resource
 from lab.kube.store import Store
@@ -39,10 +39,26 @@ class Deleter:
             if old is None:
                 raise metadata.missing(resource, name)
             metadata.check_preconditions(resource, old, options.uid, options.resource_version)
-            await self._writer.admission.admit("DELETE", resource, None, old, namespace, options.user, options.dry_run)
+            if not options.admitted:
+                await self._admit(resource, old, options)
             if self._store.head(resource.key, namespace, name) is old:
                 return await self._apply(resource, old, options)
         raise ApiError(409, "Conflict", f'{resource.plural} "{name}" keeps being modified; please try again')
+
+    async def _admit(self, resource: Resource, old: Object, options: DeleteOptions) -> None:
+        request = AdmissionRequest(
+            Operation.DELETE,
+            resource,
+            None,
+            old,
+            old["metadata"]["name"],
+            old["metadata"].get("namespace", ""),
+            user=options.user,
+            dry_run=options.dry_run,
+            options=options,
+        )
+        await self._writer.admission.mutate(request)
+        await self._writer.admission.validate(request)
 
     async def _apply(self, resource: Resource, old: Object, options: DeleteOptions) -> Object:
         name, namespace = old["metadata"]["name"], old["metadata"].get("namespace", "")

@@ -33,6 +33,7 @@ COUNTS_GENERATIONS = frozenset(
         "endpointslices.discovery.k8s.io",
         "customresourcedefinitions.apiextensions.k8s.io",
         "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+        "validatingwebhookconfigurations.admissionregistration.k8s.io",
     }
 )
 _NAME_RULES = {

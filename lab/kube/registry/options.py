@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lab.kube.changes import Object
 from lab.kube.errors import Cause, invalid
@@ -39,11 +39,19 @@ class FieldValidation(StrEnum):
 
 
 @dataclass(frozen=True)
+class View:
+    """How a subresource shows a part of an object as an object of another kind, and writes it back."""
+
+    show: Callable[[Object], Object]
+    merge: Callable[[Object, Object], Object]
+
+
+@dataclass(frozen=True)
 class WriteOptions:
     """Options of a create, update or patch. What deserves a warning is appended to `warnings`, when that is a list.
 
     `repeated` are the paths of fields that the body has more than once. `written_through` is a subresource that stands
-    for a part of the object, as `scale` does: what is owned names it.
+    for a part of the object, as `scale` does: what is owned names it, and admission sees the object through `view`.
     Writers inside the lab are held to `Strict`: a field that the schema does not know is a mistake of ours.
     """
 
@@ -53,8 +61,18 @@ class WriteOptions:
     repeated: tuple[str, ...] = ()
     field_manager: str = ""
     written_through: str = ""
+    view: View | None = None
     force: bool = False
     warnings: list[str] | None = None
+
+    def document(self, operation: Operation) -> dict[str, Any]:
+        """As the `CreateOptions` or `UpdateOptions` that a webhook is shown."""
+        given = {
+            "dryRun": ["All"] if self.dry_run else None,
+            "fieldManager": self.field_manager or None,
+            "fieldValidation": str(self.field_validation),
+        }
+        return _options(f"{operation.capitalize()}Options", given)
 
     def warn(self, text: str) -> None:
         """Tell the client, once. Beyond `MOST_WARNINGS` nobody is told: no headers would hold them."""
@@ -73,7 +91,7 @@ class Propagation(StrEnum):
 @dataclass(frozen=True)
 class DeleteOptions:
     """Options of a delete. `grace_period` is in seconds, None leaves it to the object; `uid` and `resource_version`
-    are preconditions."""
+    are preconditions. `admitted`: webhooks are not asked, for what this is a part of has been admitted."""
 
     user: User = SYSTEM
     dry_run: bool = False
@@ -81,6 +99,18 @@ class DeleteOptions:
     propagation: Propagation | None = None
     uid: str = ""
     resource_version: str = ""
+    admitted: bool = False
+
+    def document(self, operation: Operation) -> dict[str, Any]:  # noqa: ARG002 - as for other options
+        """As the `DeleteOptions` that a webhook is shown."""
+        preconditions = {"uid": self.uid or None, "resourceVersion": self.resource_version or None}
+        given = {
+            "dryRun": ["All"] if self.dry_run else None,
+            "gracePeriodSeconds": self.grace_period,
+            "propagationPolicy": None if self.propagation is None else str(self.propagation),
+            "preconditions": {key: value for key, value in preconditions.items() if value} or None,
+        }
+        return _options("DeleteOptions", given)
 
     @classmethod
     def parse(cls, body: Mapping[str, Any], user: User) -> DeleteOptions:
@@ -107,6 +137,11 @@ class DeleteOptions:
             uid=str(preconditions.get("uid") or ""),
             resource_version=str(preconditions.get("resourceVersion") or ""),
         )
+
+
+def _options(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in given.items() if value is not None}
+    return {"kind": kind, "apiVersion": "meta.k8s.io/v1", **kept}
 
 
 def parse_dry_run(values: list[str]) -> bool:
@@ -139,43 +174,63 @@ class Patch:
     body: Any
 
 
+class Operation(StrEnum):
+    """What a request does, as the rules of webhooks name it."""
+
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    CONNECT = "CONNECT"
+
+
+class AdmissionRequest(NamedTuple):
+    """A request that is to be admitted: Kubernetes' admission attributes.
+
+    `obj` is what the client wants, None for DELETE; `old` what is stored, None for CREATE and CONNECT. Of a subresource
+    with a kind of its own, such as `scale`, they are objects of that kind.
+    """
+
+    operation: Operation
+    resource: Resource
+    obj: Object | None
+    old: Object | None = None
+    name: str = ""
+    namespace: str = ""
+    subresource: str = ""
+    user: User = SYSTEM
+    dry_run: bool = False
+    options: WriteOptions | DeleteOptions | None = None
+
+    def of(self, obj: Object | None) -> AdmissionRequest:
+        """The same request, of the object as somebody has changed it."""
+        return self if obj is self.obj else self._replace(obj=obj)
+
+
 class Admission(Protocol):
-    """What may change or refuse a write before it is validated: the webhooks."""
+    """What may change or refuse a request before it is carried out: the webhooks. Both raise `ApiError` when one
+    refuses the request, or fails and may not be ignored.
+    """
 
-    async def admit(
-        self,
-        operation: str,
-        resource: Resource,
-        obj: Object | None,
-        old: Object | None,
-        namespace: str,
-        user: User,
-        dry_run: bool,
-    ) -> Object | None:
-        """The object as the webhooks leave it. `operation` is CREATE, UPDATE or DELETE; for DELETE `obj` is None and
-        what is returned is ignored.
+    async def mutate(self, request: AdmissionRequest) -> Object | None:
+        """The object as the mutating webhooks leave it; of a DELETE, that is ignored."""
+        ...
 
-        Raises:
-            ApiError: a webhook refuses, or fails and may not be ignored.
-        """
+    async def validate(self, request: AdmissionRequest) -> bool:
+        """Show the object, as it would be stored, to the validating webhooks. Whether any was asked, which takes time
+        in which others may have written."""
         ...
 
 
 class Open:
     """Admission without webhooks."""
 
-    async def admit(
-        self,
-        operation: str,  # noqa: ARG002
-        resource: Resource,  # noqa: ARG002
-        obj: Object | None,
-        old: Object | None,  # noqa: ARG002
-        namespace: str,  # noqa: ARG002
-        user: User,  # noqa: ARG002
-        dry_run: bool,  # noqa: ARG002
-    ) -> Object | None:
+    async def mutate(self, request: AdmissionRequest) -> Object | None:
         """The object, as it is."""
-        return obj
+        return request.obj
+
+    async def validate(self, request: AdmissionRequest) -> bool:  # noqa: ARG002
+        """Nobody is asked."""
+        return False
 
 
 DEFAULT = WriteOptions()

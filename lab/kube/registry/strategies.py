@@ -106,11 +106,25 @@ class Strategy:
         if self.counts_generations and self._asked(new) != self._asked(old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
-    def validate(self, new: Object, old: Object | None) -> Iterator[Cause]:
-        """Everything that is wrong with the object but its metadata."""
-        if self.custom:
-            return custom_values.validate(self.schema, new)
-        return rules.check(self.resource.key, self.schema, new, old)
+    def validate(self, new: Object, old: Object | None, subresource: str = "") -> Iterator[Cause]:
+        """Everything that is wrong with the object but its metadata.
+
+        A custom resource that was stored under an older schema stays editable: a write of its status is held to the
+        schema of the status, and what was wrong before, in the same place and with the same words, may stay.
+        https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-ratcheting
+        """
+        if not self.custom:
+            return rules.check(self.resource.key, self.schema, new, old)
+        causes = custom_values.validate(self.schema, new)
+        if old is None:
+            return causes
+        if subresource == "status":
+            causes = (cause for cause in causes if cause.field.partition(".")[0].partition("[")[0] == "status")
+        return _unless_there_before(causes, self.schema, old)
+
+    def remarks(self, new: Object) -> tuple[str, ...]:
+        """What deserves a warning although the object is taken."""
+        return () if self.custom else rules.remarks(self.resource.key, new)
 
     def is_finished(self, new: Object) -> bool:
         """Whether a deleted object has nothing left to wait for."""
@@ -125,6 +139,12 @@ class Strategy:
         # Without a status subresource, the status of a custom resource is a field like others.
         skipped = {"metadata", "status"} if "status" in self.resource.subresources or not self.custom else {"metadata"}
         return {key: value for key, value in obj.items() if key not in skipped | {"apiVersion"}}
+
+
+def _unless_there_before(causes: Iterator[Cause], schema: Schema, old: Object) -> Iterator[Cause]:
+    found = list(causes)
+    before = frozenset(custom_values.validate(schema, old)) if found else frozenset()
+    return (cause for cause in found if cause not in before)
 
 
 def _own_marks(metadata: dict[str, Any], subresource: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Writes: from what a caller hands in to what is stored.
 
-decode (schema, defaults) → admission → what the server decides itself → validation → store. The object that a change
-starts from may be replaced while a webhook is asked; then the change is made anew on the newer one.
+decode (schema, defaults) → mutating webhooks → what the server decides itself → validation → validating webhooks →
+store. The object that a change starts from may be replaced while a webhook is asked; then the change is made anew on
+the newer one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from lab.kube.registry import metadata, podsecurity
 from lab.kube.registry.codec import Codec
 from lab.kube.registry.defaults import fill_defaults
 from lab.kube.registry.namespaces import check_create
-from lab.kube.registry.options import Admission, Open, WriteOptions
+from lab.kube.registry.options import Admission, AdmissionRequest, Open, Operation, WriteOptions
 from lab.kube.registry.ownership import UPDATE, Manager
 from lab.kube.registry.ownership.tracking import created, tracked
 from lab.kube.registry.pod_admission import admit_pod
@@ -87,16 +88,17 @@ class Writer:
         strategy.prepare_create(new)
         _set_owners(new, owners)
         self._complete(resource, new)
-        new = await self._admit("CREATE", resource, new, None, namespace, options)
+        request = _request(Operation.CREATE, resource, new, None, options)
+        new = await self._admit(request, strategy, options)
         self._complete(resource, new)
         self._check_room(resource, new, namespace)
-        podsecurity.review(self._store, resource, new, None, options)
         _set_owners(new, owners)
-        return await self._store_new(resource, strategy, new, namespace, options)
+        return await self._store_new(request.of(new), strategy, new, options)
 
     async def _store_new(
-        self, resource: Resource, strategy: Strategy, new: Object, namespace: str, options: WriteOptions
+        self, request: AdmissionRequest, strategy: Strategy, new: Object, options: WriteOptions
     ) -> Object:
+        resource, namespace = request.resource, request.namespace
         prefix = "" if new["metadata"].get("name") else new["metadata"].get("generateName", "")
         for _ in range(_NAME_ATTEMPTS):
             if prefix:
@@ -105,20 +107,30 @@ class Writer:
                 fill_defaults(resource.key, new)
             name = new["metadata"].get("name", "")
             if self._store.head(resource.key, namespace, name) is None:
-                causes = await heavy.run(0, _problems, resource, strategy, new, None)
-                if causes:
-                    raise invalid(resource.kind, name, causes, resource.group)
-            if self._store.head(resource.key, namespace, name) is None:
-                self._check_room(resource, new, namespace)
-                break
+                await self._check_new(request, strategy, new, name, options)
+                # While webhooks were asked, somebody may have taken the name, or ended the namespace.
+                if self._store.head(resource.key, namespace, name) is None:
+                    return new if options.dry_run else await self._store.put(resource.key, namespace, name, new)
             if not prefix:
                 raise already_exists(resource.plural, name, resource.group)
-        else:
-            raise already_exists(resource.plural, name, resource.group)
+        raise already_exists(resource.plural, name, resource.group)
+
+    async def _check_new(
+        self, request: AdmissionRequest, strategy: Strategy, new: Object, name: str, options: WriteOptions
+    ) -> None:
+        """Hold a new object to its rules and to the validating webhooks, and give it what must be unique."""
+        resource = request.resource
+        causes = await heavy.run(0, _problems, resource, strategy, new, None)
+        if causes:
+            raise invalid(resource.kind, name, causes, resource.group)
+        self._check_room(resource, new, request.namespace)
+        podsecurity.review(self._store, resource, new, None, options)
         self._allocate(resource, new, None)
-        if options.dry_run:
-            return new
-        return await self._store.put(resource.key, namespace, name, new)
+        if await self.admission.validate(request._replace(name=name)):
+            self._check_room(resource, new, request.namespace)
+            self._allocate(resource, new, None)
+        for text in strategy.remarks(new):
+            options.warn(text)
 
     async def revise(
         self,
@@ -158,33 +170,47 @@ class Writer:
                 owners = new["metadata"].get("managedFields")
             metadata.carry_over(resource, new, old)
             strategy.prepare_update(new, old, subresource)
+            through = subresource or options.written_through
             if not keeps_owners and subresource not in _OWNS_NOTHING:
-                through = subresource or options.written_through
                 manager = Manager(UPDATE, options.field_manager or _MANAGER, resource.api_version, through)
                 owners = await heavy.run(
                     size, tracked, strategy.schema, old, new, owners, manager, metadata.timestamp()
                 )
-            if not subresource:
-                _set_owners(new, owners)
-                new = await self._admit("UPDATE", resource, new, old, namespace, options)
             _set_owners(new, owners)
-            causes = await heavy.run(size, _problems, resource, strategy, new, old)
+            request = _request(Operation.UPDATE, resource, new, old, options, through)
+            new = await self._admit(request, strategy, options)
+            _set_owners(new, owners)
             if self._store.head(resource.key, namespace, name) is not old:
                 continue
-            if not subresource:
-                podsecurity.review(self._store, resource, new, old, options)
-            if causes:
-                raise invalid(resource.kind, name, causes, resource.group)
+            await self._check_revised(request.of(new), strategy, new, old, options)
+            if self._store.head(resource.key, namespace, name) is not old:
+                continue
             return await self._store_revised(resource, strategy, new, old, options)
         why = "the object keeps being modified; please apply your changes to the latest version and try again"
         raise conflict(resource.plural, name, why, resource.group)
+
+    async def _check_revised(
+        self, request: AdmissionRequest, strategy: Strategy, new: Object, old: Object, options: WriteOptions
+    ) -> None:
+        """Hold a changed object to its rules and to the validating webhooks, and give it what must be unique."""
+        resource = request.resource
+        size = self._store.size(resource.key, request.namespace, request.name)
+        causes = await heavy.run(size, _problems, resource, strategy, new, old, request.subresource)
+        if causes:
+            raise invalid(resource.kind, request.name, causes, resource.group)
+        if not request.subresource:
+            podsecurity.review(self._store, resource, new, old, options)
+        self._allocate(resource, new, old)
+        strategy.count_generation(new, old)
+        if await self.admission.validate(_seen(request, options)):
+            self._allocate(resource, new, old)
+        for text in strategy.remarks(new):
+            options.warn(text)
 
     async def _store_revised(
         self, resource: Resource, strategy: Strategy, new: Object, old: Object, options: WriteOptions
     ) -> Object:
         name, namespace = old["metadata"]["name"], old["metadata"].get("namespace", "")
-        self._allocate(resource, new, old)
-        strategy.count_generation(new, old)
         if new == old:
             await self._store.settled(resource.key, namespace, name)
             return old
@@ -217,15 +243,21 @@ class Writer:
         if (allocator := self.allocators.get(resource.key)) is not None:
             allocator.allocate(new, old)
 
-    async def _admit(
-        self, operation: str, resource: Resource, new: Object, old: Object | None, namespace: str, options: WriteOptions
-    ) -> Object:
-        admitted = await self.admission.admit(operation, resource, new, old, namespace, options.user, options.dry_run)
-        if admitted is None or admitted is new:
+    async def _admit(self, request: AdmissionRequest, strategy: Strategy, options: WriteOptions) -> Object:
+        """The object as the mutating webhooks leave it, with what they may not decide settled anew."""
+        new, old = request.obj, request.old
+        assert new is not None
+        seen = _seen(request, options)
+        admitted = await self.admission.mutate(seen)
+        if admitted is None or admitted is seen.obj:
             return new
-        again = self._codec.decode(resource, {**admitted, "apiVersion": resource.api_version}, options)
-        if old is not None:
-            metadata.carry_over(resource, again, old)
+        changed = admitted if options.view is None or old is None else options.view.merge(new, admitted)
+        again = self._codec.decode(request.resource, {**changed, "apiVersion": request.resource.api_version}, options)
+        if old is None:
+            strategy.prepare_create(again)
+        else:
+            metadata.carry_over(request.resource, again, old)
+            strategy.prepare_update(again, old, request.subresource)
         return again
 
 
@@ -233,10 +265,12 @@ def _changed(change: Change, old: Object, api_version: str) -> Object | None:
     return change({**_copy(old), "apiVersion": api_version})
 
 
-def _problems(resource: Resource, strategy: Strategy, new: Object, old: Object | None) -> tuple[Cause, ...]:
+def _problems(
+    resource: Resource, strategy: Strategy, new: Object, old: Object | None, subresource: str = ""
+) -> tuple[Cause, ...]:
     """Everything that is wrong with an object that is about to be stored."""
     updates = metadata.validate_metadata_update(new, old) if old is not None else ()
-    return (*metadata.validate_metadata(resource, new), *updates, *strategy.validate(new, old))
+    return (*metadata.validate_metadata(resource, new), *updates, *strategy.validate(new, old, subresource))
 
 
 def _copy(obj: Object) -> Object:
@@ -250,6 +284,36 @@ def _copy(obj: Object) -> Object:
 def _without_owners(obj: Object) -> Object:
     kept = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
     return {**obj, "metadata": kept}
+
+
+def _request(
+    operation: Operation,
+    resource: Resource,
+    new: Object,
+    old: Object | None,
+    options: WriteOptions,
+    subresource: str = "",
+) -> AdmissionRequest:
+    known = (old or new)["metadata"]
+    return AdmissionRequest(
+        operation,
+        resource,
+        new,
+        old,
+        known.get("name", ""),
+        known.get("namespace", ""),
+        subresource,
+        options.user,
+        options.dry_run,
+        options,
+    )
+
+
+def _seen(request: AdmissionRequest, options: WriteOptions) -> AdmissionRequest:
+    """The request as webhooks see it: of a subresource with a kind of its own, objects of that kind."""
+    if options.view is None or request.obj is None or request.old is None:
+        return request
+    return request._replace(obj=options.view.show(request.obj), old=options.view.show(request.old))
 
 
 def _set_owners(obj: Object, owners: list[Object] | None) -> None:

@@ -78,6 +78,7 @@ _DESTINATION = {"destination": {"host": "reviews"}}
 _BASE: dict[str, dict[str, Any]] = {
     "VirtualService": {"hosts": ["reviews"], "http": [{"route": [_DESTINATION]}]},
     "DestinationRule": {"host": "reviews"},
+    "Sidecar": {"outboundTrafficPolicy": {}},
     "Gateway": {
         "selector": {"app": "reviews"},
         "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],

@@ -145,8 +145,10 @@ def test_a_namespace_that_is_not_there() -> None:
 
 
 def test_what_cannot_be_used_is_among_the_findings() -> None:
-    ((code, path, _),) = found(bookinfo(), config("VirtualService", "v", {"hosts": ["reviews"], "http": [{"x": 1}]}))
-    assert (code, path) == ("IST0106", "spec.http[0]")
+    first, second = found(bookinfo(), config("VirtualService", "v", {"hosts": ["reviews"], "http": [{"x": 1}]}))
+    assert first[:2] == ("IST0106", "spec.http[0]")
+    assert second[:2] == ("IST0106", "spec")
+    assert "HTTP requests to reviews are answered with 503" in second[2]
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,8 @@ def test_what_cannot_be_read_is_reported_and_the_last_good_version_stays() -> No
     assert cluster.world.apply("VirtualService", "MODIFIED", bad)
     after = cluster.snapshot()
     assert after.virtual_services[("default", "a")] is before[("default", "a")]
-    (finding,) = after.invalid[("VirtualService", "default", "a")]
+    finding, remark = after.invalid[("VirtualService", "default", "a")]
+    assert "the version before it holds" in remark.message
     assert (finding.severity, finding.path, finding.origin.generation) == ("error", "spec.http[0]", 2)
     cluster.istio(config("VirtualService", "a", good))
     assert not cluster.snapshot().invalid

@@ -49,8 +49,9 @@ class Store:
     async def json_patch(self, kind: Kind, name: str, patch: list[Object], namespace: str = "") -> Object:
         configuration = self.objects[(kind.plural, namespace, name)]
         for operation in patch:
-            index = int(operation["path"].split("/")[2])
-            configuration["webhooks"][index]["clientConfig"]["caBundle"] = operation["value"]
+            _, _, index, *between, field = operation["path"].split("/")
+            target = configuration["webhooks"][int(index)]
+            (target[between[0]] if between else target)[field] = operation["value"]
         return self._write((kind.plural, namespace, name), configuration)
 
     def _write(self, key: tuple[str, str, str], obj: Object) -> Object:
@@ -174,6 +175,33 @@ async def test_the_webhook_trusts_the_root_whoever_applies_it_anew() -> None:
         await asyncio.sleep(0)
         assert publisher.done
         assert store.writes == written
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_the_validating_webhooks_trust_the_root_too_and_are_never_skipped() -> None:
+    store = Store()
+    publisher = BundlePublisher(store, lambda: b"root")
+    task = asyncio.create_task(publisher.run())
+    names = ("istio-validator-istio-system", "istiod-default-validator", "somebody-elses")
+    try:
+        for name in names:
+            made = {
+                "metadata": {"name": name},
+                "webhooks": [{"clientConfig": {}, "failurePolicy": "Ignore"}, {"clientConfig": {}}],
+            }
+            store.objects["validatingwebhookconfigurations", "", name] = made
+            publisher.observe("ADDED", made)
+        assert not publisher.done
+        await store.until(lambda: publisher.done)
+        bundle = base64.b64encode(b"root").decode()
+        trusted = {"clientConfig": {"caBundle": bundle}}
+        webhooks = [store.objects["validatingwebhookconfigurations", "", name]["webhooks"] for name in names]
+        assert webhooks[0] == webhooks[1] == [{**trusted, "failurePolicy": "Fail"}, trusted]
+        assert webhooks[2] == [{"clientConfig": {}, "failurePolicy": "Ignore"}, {"clientConfig": {}}]
+        publisher.observe("DELETED", {"metadata": {"name": names[0]}})
+        assert publisher.done
     finally:
         task.cancel()
         await asyncio.wait({task})

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lab.controlplane.injector import INIT, PROXY, Place
-from lab.controlplane.webhook import ReviewError, review
+from lab.controlplane.reviewing import ReviewError
+from lab.controlplane.webhook import review
 
 
 def asked(pod: dict[str, Any], namespace: str = "default") -> dict[str, Any]:

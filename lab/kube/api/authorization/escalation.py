@@ -16,12 +16,12 @@ from lab.kube.api.authorization.enforced import enforced
 from lab.kube.api.authorization.rbac import ALL, Rule
 from lab.kube.changes import Object
 from lab.kube.errors import forbidden, not_found
-from lab.kube.registry.options import Admission, User
+from lab.kube.registry.options import Admission, AdmissionRequest, Operation, User
 from lab.kube.resources import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, ROLES, Resource
 
 _ROLES = frozenset({ROLES.key, CLUSTERROLES.key})
 _BINDINGS = frozenset({ROLEBINDINGS.key, CLUSTERROLEBINDINGS.key})
-_VERBS = {"CREATE": "create", "UPDATE": "update"}
+_VERBS = {Operation.CREATE: "create", Operation.UPDATE: "update"}
 _EVERYTHING = Rule((ALL,), (ALL,), (ALL,))
 
 
@@ -33,21 +33,16 @@ class EscalationGuard:
         self._authorizer = authorizer
         self._reader = reader
 
-    async def admit(
-        self,
-        operation: str,
-        resource: Resource,
-        obj: Object | None,
-        old: Object | None,
-        namespace: str,
-        user: User,
-        dry_run: bool,
-    ) -> Object | None:
-        """See `Admission.admit`. Raises `ApiError` 403 for what grants more than its writer has."""
-        new = await self.inner.admit(operation, resource, obj, old, namespace, user, dry_run)
-        if new is not None and resource.key in _ROLES | _BINDINGS and operation in _VERBS:
-            self._check(_VERBS[operation], resource, new, namespace, user)
-        return new
+    async def mutate(self, request: AdmissionRequest) -> Object | None:
+        """See `Admission.mutate`."""
+        return await self.inner.mutate(request)
+
+    async def validate(self, request: AdmissionRequest) -> bool:
+        """See `Admission.validate`. Raises `ApiError` 403 for what grants more than its writer has."""
+        verb = _VERBS.get(request.operation)
+        if request.obj is not None and verb is not None and request.resource.key in _ROLES | _BINDINGS:
+            self._check(verb, request.resource, request.obj, request.namespace, request.user)
+        return await self.inner.validate(request)
 
     def _check(self, verb: str, resource: Resource, obj: Object, namespace: str, user: User) -> None:
         name = obj["metadata"].get("name", "")

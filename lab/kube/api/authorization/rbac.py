@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lab.kube.api.authorization.attributes import Access, Action, PathAccess
-from lab.kube.api.webhook_matching import selector
 from lab.kube.registry.options import User
+from lab.kube.registry.rules.labels import compile_selector
 from lab.kube.registry.tokens import username
 from lab.kube.resources import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, ROLES, Resource
 
@@ -99,7 +99,7 @@ def cluster_rules(role: _Object, reader: Reader) -> list[Rule]:
     rules = _rules(role)
     seen, waiting = {role["metadata"].get("name", "")}, [role]
     while waiting:
-        wanted = [selector(spec) for spec in _selectors(waiting.pop())]
+        wanted = [compile_selector(spec) for spec in _selectors(waiting.pop())]
         for other in reader.list(CLUSTERROLES) if wanted else ():
             name, labels = other["metadata"]["name"], other["metadata"].get("labels") or {}
             if name not in seen and any(one.matches(labels) for one in wanted):

@@ -33,6 +33,7 @@ _BUILTIN: Mapping[str, Printer] = {
     resources.REPLICASETS.key: groups.REPLICA_SETS,
     resources.CRDS.key: groups.DEFINITIONS,
     resources.MUTATING_WEBHOOKS.key: groups.WEBHOOK_CONFIGURATIONS,
+    resources.VALIDATING_WEBHOOKS.key: groups.WEBHOOK_CONFIGURATIONS,
     resources.ROLES.key: groups.ROLES,
     resources.CLUSTERROLES.key: groups.ROLES,
     resources.ROLEBINDINGS.key: groups.ROLE_BINDINGS,

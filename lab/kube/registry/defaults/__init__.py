@@ -19,7 +19,8 @@ _DEFAULTS: Mapping[str, Callable[[Object], None]] = {
     "namespaces": definitions.fill_namespace,
     "secrets": definitions.fill_secret,
     "customresourcedefinitions.apiextensions.k8s.io": definitions.fill_crd,
-    "mutatingwebhookconfigurations.admissionregistration.k8s.io": definitions.fill_webhooks,
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": definitions.fill_mutating_webhooks,
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": definitions.fill_webhooks,
     "rolebindings.rbac.authorization.k8s.io": definitions.fill_role_binding,
     "clusterrolebindings.rbac.authorization.k8s.io": definitions.fill_role_binding,
 }

@@ -36,12 +36,18 @@ def fill_crd(crd: Object) -> None:
         names.setdefault("listKind", f"{kind}List")
 
 
+def fill_mutating_webhooks(configuration: Object) -> None:
+    """Defaults of each webhook of a MutatingWebhookConfiguration."""
+    fill_webhooks(configuration)
+    for webhook in configuration.get("webhooks") or ():
+        webhook.setdefault("reinvocationPolicy", "Never")
+
+
 def fill_webhooks(configuration: Object) -> None:
     """Defaults of each webhook of a configuration."""
     for webhook in configuration.get("webhooks") or ():
         webhook.setdefault("failurePolicy", "Fail")
         webhook.setdefault("matchPolicy", "Equivalent")
-        webhook.setdefault("reinvocationPolicy", "Never")
         webhook.setdefault("namespaceSelector", {})
         webhook.setdefault("objectSelector", {})
         webhook.setdefault("timeoutSeconds", _WEBHOOK_TIMEOUT_S)

@@ -27,14 +27,17 @@ from lab.kube.schemas import Schema
 
 Check = Callable[[Object], Iterator[Cause]]
 CheckUpdate = Callable[[Object, Object], Iterator[Cause]]
+Remark = Callable[[Object], Iterator[str]]
 
 
 @dataclass(frozen=True)
 class _Rules:
     check: Check | None = None
     check_update: CheckUpdate | None = None
+    remark: Remark | None = None
 
 
+_NO_RULES = _Rules()
 _RULES: Mapping[str, _Rules] = {
     "namespaces": _Rules(namespaces.check_namespace),
     "pods": _Rules(pods.check, pods.check_update),
@@ -45,8 +48,9 @@ _RULES: Mapping[str, _Rules] = {
     "configmaps": _Rules(config.check_config_map, config.check_config_map_update),
     "secrets": _Rules(config.check_secret, config.check_secret_update),
     "events": _Rules(events.check),
-    "customresourcedefinitions.apiextensions.k8s.io": _Rules(crds.check, crds.check_update),
-    "mutatingwebhookconfigurations.admissionregistration.k8s.io": _Rules(webhooks.check),
+    "customresourcedefinitions.apiextensions.k8s.io": _Rules(crds.check, crds.check_update, crds.remark),
+    "mutatingwebhookconfigurations.admissionregistration.k8s.io": _Rules(webhooks.check, remark=webhooks.remark),
+    "validatingwebhookconfigurations.admissionregistration.k8s.io": _Rules(webhooks.check, remark=webhooks.remark),
     "roles.rbac.authorization.k8s.io": _Rules(access.check_role),
     "clusterroles.rbac.authorization.k8s.io": _Rules(access.check_role),
     "rolebindings.rbac.authorization.k8s.io": _Rules(access.check_binding, access.check_binding_update),
@@ -63,8 +67,14 @@ def check(key: str, schema: Schema, new: Object, old: Object | None) -> Iterator
             yield cause
 
 
+def remarks(key: str, new: Object) -> tuple[str, ...]:
+    """What deserves a warning although the object is taken: parts of it that have no effect here."""
+    rules = _RULES.get(key, _NO_RULES)
+    return tuple(rules.remark(new)) if rules.remark is not None else ()
+
+
 def _all(key: str, schema: Schema, new: Object, old: Object | None) -> Iterator[Cause]:
-    rules = _RULES.get(key, _Rules())
+    rules = _RULES.get(key, _NO_RULES)
     yield from fields.check(schema, new)
     if rules.check is not None:
         yield from rules.check(new)

@@ -38,6 +38,30 @@ def check(crd: Object) -> Iterator[Cause]:
         yield invalid("spec.conversion.strategy", "Webhook", "this cluster converts between versions with None alone")
 
 
+def remark(crd: Object) -> Iterator[str]:
+    """Rules in CEL, which are stored and not evaluated: one remark a version, with the first of its places."""
+    for index, version in enumerate((crd.get("spec") or {}).get("versions") or ()):
+        schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+        places = list(_with_rules(schema, f"spec.versions[{index}].schema.openAPIV3Schema"))
+        if places:
+            more = f" and {len(places) - 1} more places" if len(places) > 1 else ""
+            yield (
+                f"{places[0]}.x-kubernetes-validations{more}: rules in CEL are stored, but not evaluated: "
+                f"{version.get('name')} objects that break them are taken"
+            )
+
+
+def _with_rules(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """The places of a schema that have rules in CEL."""
+    if schema.get("x-kubernetes-validations"):
+        yield path
+    for name, one in (schema.get("properties") or {}).items():
+        yield from _with_rules(one, f"{path}.properties[{name}]")
+    for field in ("items", "additionalProperties"):
+        if isinstance(one := schema.get(field), dict):
+            yield from _with_rules(one, f"{path}.{field}")
+
+
 def check_update(new: Object, old: Object) -> Iterator[Cause]:
     """What objects were stored under stays."""
     before, after = old["spec"], new["spec"]

@@ -20,11 +20,23 @@ _RULE_FIELDS = ("operations", "apiGroups", "apiVersions", "resources")
 
 
 def check(configuration: Object) -> Iterator[Cause]:
-    """Everything that is wrong with a MutatingWebhookConfiguration."""
+    """Everything that is wrong with a MutatingWebhookConfiguration or ValidatingWebhookConfiguration."""
     webhooks = configuration.get("webhooks") or []
     for index, webhook in enumerate(webhooks):
         yield from _check_webhook(webhook, f"webhooks[{index}]")
     yield from duplicates((webhook.get("name") for webhook in webhooks), "webhooks", "name")
+
+
+def remark(configuration: Object) -> Iterator[str]:
+    """What has no effect, or another one than was meant."""
+    for index, webhook in enumerate(configuration.get("webhooks") or ()):
+        if webhook.get("matchConditions"):
+            policy = webhook.get("failurePolicy", "Fail")
+            outcome = "is never called" if policy == "Ignore" else "refuses each request that its rules match"
+            yield (
+                f"webhooks[{index}].matchConditions: conditions in CEL are not evaluated in this cluster, which counts "
+                f"as a failed call: with failurePolicy {policy} the webhook {outcome}"
+            )
 
 
 def _check_webhook(webhook: dict[str, Any], path: str) -> Iterator[Cause]:

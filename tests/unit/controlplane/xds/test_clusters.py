@@ -126,7 +126,7 @@ def test_ejection_as_asked_for() -> None:
         ({"simple": "RANDOM"}, Message.RANDOM),
         ({"simple": "LEAST_CONN"}, Message.LEAST_REQUEST),
         ({"consistentHash": {"useSourceIp": True}}, Message.RING_HASH),
-        ({"consistentHash": {"useSourceIp": True, "maglev": {}}}, Message.MAGLEV),
+        ({"consistentHash": {"useSourceIp": True, "maglev": {"tableSize": 5003}}}, Message.MAGLEV),
     ],
 )
 def test_load_balancers(balancer: dict[str, Any], expected: int) -> None:
@@ -142,7 +142,7 @@ def test_a_subset_overrides_the_host_and_a_port_overrides_both_as_a_whole() -> N
             {
                 "name": "v2",
                 "labels": {"version": "v2"},
-                "trafficPolicy": {"portLevelSettings": [{"port": {"number": 9080}, "connectionPool": {}}]},
+                "trafficPolicy": {"portLevelSettings": [{"port": {"number": 9080}, "connectionPool": {"tcp": {}}}]},
             },
         ],
     }

@@ -284,6 +284,23 @@ def test_connections_to_a_port_of_unknown_protocol_say_that_they_are_tcp_and_pol
     assert "AuthorizationPolicy" in {origin.kind for origin in sent(cluster)[TYPE_LISTENER]["0.0.0.0_9001"].origins}
 
 
+@pytest.mark.parametrize("protocol", ["TLS", "HTTPS"])
+def test_settings_that_name_no_mode_pass_tls_on(protocol: str) -> None:
+    shares = [
+        {
+            "match": [{"sniHosts": ["a.example.com"]}],
+            "route": [{"destination": {"host": "reviews", "port": {"number": 9080}}}],
+        }
+    ]
+    routed = config("VirtualService", "r", {"hosts": ["a.example.com"], "gateways": ["front"], "tls": shares})
+    chosen = []
+    for tls in ({"mode": "PASSTHROUGH"}, {}):
+        made = {**server(443, protocol, "a.example.com"), "tls": tls}
+        (chain,) = chains(edge().istio(gateway(made), routed), "0.0.0.0_8443")
+        chosen.append(chain)
+    assert chosen[0] == chosen[1]
+
+
 def test_connections_within_tls_that_ends_here_go_where_tcp_rules_send_them() -> None:
     shares = [{"match": [{"port": 443}], "route": [{"destination": {"host": "reviews", "port": {"number": 9080}}}]}]
     routed = config("VirtualService", "r", {"hosts": ["a.example"], "gateways": ["front"], "tcp": shares})

@@ -157,7 +157,7 @@ def test_a_rule_of_a_match_counts_under_its_own_name() -> None:
 
 
 def test_timeouts_retries_and_their_codes() -> None:
-    retries = {"attempts": 3, "perTryTimeout": "500ms", "retryOn": "reset, 503,418", "backoff": "10ms"}
+    retries = {"attempts": 3, "perTryTimeout": "500ms", "retryOn": "reset,503,418", "backoff": "10ms"}
     route = only(bookinfo().istio(reviews({"route": [to()], "timeout": "2s", "retries": retries}))).route
     assert route.timeout.ToNanoseconds() == 2_000_000_000
     # With it, Envoy would no longer heed `timeout`.
@@ -419,3 +419,32 @@ def test_the_pods_of_a_headless_service_are_known_by_their_names() -> None:
 def test_a_virtual_service_for_connections_leaves_requests_alone() -> None:
     only_tcp = config("VirtualService", "r", {"hosts": ["reviews"], "tcp": [{"route": [to(subset="v1")]}]})
     assert only(bookinfo().istio(only_tcp)).route.cluster == f"outbound|9080||{REVIEWS}"
+
+
+def test_an_authority_that_is_added_is_one_that_is_set() -> None:
+    added = {"request": {"add": {"Host": "x.example", "a": "b"}}}
+    route = only(bookinfo().istio(reviews({"route": [to()], "headers": added})))
+    assert route.route.host_rewrite_literal == "x.example"
+    assert [option.header.key for option in route.request_headers_to_add] == ["a"]
+
+
+def test_a_header_without_which_a_rule_holds_may_have_any_value() -> None:
+    rule = {"match": [{"withoutHeaders": {"x": {"regex": "*"}}}], "route": [to()]}
+    (header,) = routes_to(bookinfo().istio(reviews(rule)))[0].match.headers
+    assert (header.present_match, header.invert_match) == (True, True)
+
+
+def test_a_fault_of_no_kind_is_none() -> None:
+    fault = {"abort": {"percentage": {"value": 100}}, "delay": {"percentage": {"value": 100}}}
+    route = only(bookinfo().istio(reviews({"route": [to()], "fault": fault})))
+    message = HTTPFault()
+    route.typed_per_filter_config["envoy.filters.http.fault"].Unpack(message)
+    assert not message.HasField("abort")
+    assert not message.HasField("delay")
+
+
+def test_a_hash_of_nothing_tells_no_requests_apart() -> None:
+    rule = config(
+        "DestinationRule", "r", {"host": "reviews", "trafficPolicy": {"loadBalancer": {"consistentHash": {}}}}
+    )
+    assert not only(bookinfo().istio(rule)).route.hash_policy

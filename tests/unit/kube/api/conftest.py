@@ -22,6 +22,7 @@ from lab.kube.registry import Registry
 from lab.kube.registry.tokens import TokenIssuer
 from lab.kube.store import Store
 from tests.unit.kube.api.fake_node import FakeNode
+from tests.unit.kube.api.hooks import Hook, serving
 
 KUBECTL = Path(sys.executable).parent / "kubectl"
 LIMIT_S = 30
@@ -121,3 +122,10 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
             serving.cancel()
             with suppress(asyncio.CancelledError):
                 await serving
+
+
+@pytest.fixture
+async def hook(server: Server, tmp_path: Path) -> AsyncIterator[Hook]:
+    """A webhook behind the service `hooks/injector` of the server's cluster."""
+    async with serving(server.registry, tmp_path) as made:
+        yield made

@@ -13,7 +13,7 @@ from lab.kube.api import paths
 from lab.kube.api.negotiation import Form, choose
 from lab.kube.api.paths import Target
 from lab.kube.errors import ApiError
-from lab.kube.registry.options import Patch, PatchKind
+from lab.kube.registry.options import AdmissionRequest, Open, Patch, PatchKind
 from lab.kube.resources import CONFIGMAPS
 from lab.kube.resources import DEPLOYMENTS as KINDS_DEPLOYMENTS
 from tests.unit.kube.api.conftest import Server
@@ -297,16 +297,16 @@ async def test_a_scale_is_set_while_others_write(server: Server) -> None:
     await server.json("POST", DEPLOYMENTS, deployment("web"), code=201)
     looked = False
 
-    class Meddling:
+    class Meddling(Open):
         """Admission that changes the object while the write is under way, as a controller may."""
 
-        async def admit(self, operation: str, resource: Any, obj: Any, *rest: Any) -> Any:
+        async def mutate(self, request: AdmissionRequest) -> Any:
             nonlocal looked
             if not looked:
                 looked = True
                 mark = Patch(PatchKind.MERGE, {"status": {"replicas": 2}})
                 await server.registry.patch(KINDS_DEPLOYMENTS, "web", "default", mark, subresource="status")
-            return obj
+            return request.obj
 
     server.registry.admission = Meddling()
     merge = {"Content-Type": "application/merge-patch+json"}

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from lab.kube.controllers.expiry import expired
+from lab.kube.errors import forbidden
 from lab.kube.objects.meta import timestamp
-from lab.kube.registry.options import DeleteOptions, Propagation
+from lab.kube.registry.options import AdmissionRequest, DeleteOptions, Open, Operation, Propagation
 from lab.kube.resources import (
     CONFIGMAPS,
     CRDS,
@@ -127,6 +128,36 @@ async def test_a_deleted_namespace_takes_everything_with_it(cluster: Cluster) ->
         each.key for each in cluster.registry.resources.all() if each.stored and cluster.registry.list(each, "shop")
     }
     assert not left
+
+
+class Keeping(Open):
+    """A webhook that lets no ConfigMap of one name go."""
+
+    async def validate(self, request: AdmissionRequest) -> bool:
+        if request.operation == Operation.DELETE and request.name == "kept":
+            raise forbidden('admission webhook "keep.lab.test" denied the request: stays')
+        return False
+
+
+async def test_a_namespace_says_what_a_webhook_keeps_in_it_and_goes_once_it_may(cluster: Cluster) -> None:
+    await cluster.registry.create(NAMESPACES, {"metadata": {"name": "shop"}})
+    for made in (config_map("kept", namespace="shop"), config_map("other", namespace="shop")):
+        await cluster.registry.create(CONFIGMAPS, made)
+    web = {"metadata": {"name": "web", "namespace": "shop"}, "spec": {"ports": [{"port": 80}]}}
+    await cluster.registry.create(SERVICES, web)
+    cluster.registry.admission = Keeping()
+    await cluster.registry.delete(NAMESPACES, "shop")
+
+    def told() -> bool:
+        found = cluster.get(NAMESPACES, "shop", "")["status"].get("conditions", [])
+        by_type = {each["type"]: each for each in found}
+        failure = by_type.get("NamespaceDeletionContentFailure", {})
+        return failure.get("status") == "True" and "denied the request: stays" in failure["message"]
+
+    await cluster.until("a word on what is refused", told)
+    await cluster.until("the rest gone", lambda: not cluster.registry.list(SERVICES, "shop"))
+    cluster.registry.admission = Open()
+    await cluster.until("no namespace", lambda: cluster.registry.find(NAMESPACES, "shop") is None)
 
 
 async def test_the_services_of_the_cluster_itself(cluster: Cluster) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.kube.errors import ApiError
-from lab.kube.registry.options import DeleteOptions, Open, Propagation
+from lab.kube.registry.options import AdmissionRequest, DeleteOptions, Open, Propagation
 from lab.kube.resources import DEPLOYMENTS, EVENTS, PODS, REPLICASETS
 from tests.unit.kube.controllers.running import Cluster, deployment, running_cluster, set_image
 
@@ -152,10 +152,10 @@ async def test_deleting_in_the_foreground_background_and_with_orphans(cluster: C
 class Refusing(Open):
     """A webhook that is down."""
 
-    async def admit(self, operation: str, resource: Any, obj: Object | None, *rest: Any) -> Object | None:
-        if resource.key == PODS.key and operation == "CREATE":
+    async def mutate(self, request: AdmissionRequest) -> Object | None:
+        if request.resource.key == PODS.key and request.operation == "CREATE":
             raise ApiError(500, "InternalError", "failed calling webhook: connection refused")
-        return obj
+        return request.obj
 
 
 async def test_pods_that_cannot_be_created_are_reported_and_come_once_they_can(cluster: Cluster) -> None:

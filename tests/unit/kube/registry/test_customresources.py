@@ -236,3 +236,31 @@ def test_versions_are_preferred_as_kubernetes_does() -> None:
         "foo1",
         "foo10",
     ]
+
+
+async def test_what_an_older_schema_let_in_can_still_be_marked_labelled_and_mended(registry: Registry) -> None:
+    resource = await defined(registry)
+    await registry.create(resource, route(weight=7))
+    tighter = crd()
+    for version in tighter["spec"]["versions"]:
+        version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["weight"]["maximum"] = 5
+        version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["other"] = {
+            "type": "integer",
+            "maximum": 5,
+        }
+    await registry.update(kinds.CRDS, tighter)
+
+    async def patched(body: Object, subresource: str = "") -> Object:
+        patch = Patch(PatchKind.MERGE, body)
+        return await registry.patch(resource, "one", "default", patch, subresource=subresource)
+
+    marked = await patched({"status": {"conditions": [{"type": "Programmed", "status": "False"}]}}, "status")
+    assert marked["status"]["conditions"]
+    assert (await patched({"metadata": {"labels": {"a": "b"}}}))["metadata"]["labels"] == {"a": "b"}
+    for worse in ({"weight": 8}, {"other": 8}):
+        with pytest.raises(ApiError) as caught:
+            await patched({"spec": worse})
+        assert caught.value.code == 422
+    assert (await patched({"spec": {"weight": 5}}))["spec"]["weight"] == 5
+    with pytest.raises(ApiError):
+        await patched({"spec": {"weight": 7}})

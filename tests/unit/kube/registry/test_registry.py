@@ -11,8 +11,17 @@ import pytest
 from lab.kube import resources as kinds
 from lab.kube.changes import Object
 from lab.kube.errors import ApiError, forbidden
-from lab.kube.registry import SYSTEM, FieldValidation, Patch, PatchKind, Registry, User, WriteOptions
-from lab.kube.resources import Resource
+from lab.kube.registry import (
+    SYSTEM,
+    AdmissionRequest,
+    FieldValidation,
+    Open,
+    Patch,
+    PatchKind,
+    Registry,
+    User,
+    WriteOptions,
+)
 from lab.kube.store import Store
 from tests.unit.kube.registry.manifests import config_map, deployment, pod, service
 
@@ -172,13 +181,13 @@ async def test_the_status_is_written_through_its_subresource_alone(registry: Reg
 async def test_modify_repeats_until_nobody_interferes(registry: Registry) -> None:
     await registry.create(kinds.CONFIGMAPS, config_map(n="0"))
 
-    class Slow:
+    class Slow(Open):
         """Another writer is always quicker than the webhooks."""
 
         interfered = 0
 
-        async def admit(self, operation: str, resource: Resource, obj: Object | None, *rest: Any) -> Object | None:
-            if operation == "UPDATE" and self.interfered < 3:
+        async def mutate(self, request: AdmissionRequest) -> Object | None:
+            if request.operation == "UPDATE" and self.interfered < 3:
                 self.interfered += 1
                 head = registry.store.head("configmaps", "default", "config")
                 assert head is not None
@@ -188,7 +197,7 @@ async def test_modify_repeats_until_nobody_interferes(registry: Registry) -> Non
                     "data": {**head["data"], "o": str(self.interfered)},
                 }
                 await registry.store.put("configmaps", "default", "config", changed)
-            return obj
+            return request.obj
 
     registry.admission = Slow()
     calls = []
@@ -291,28 +300,20 @@ async def test_a_dry_run_tells_and_does_nothing(registry: Registry) -> None:
     assert registry.revision == before + 1
 
 
-class Recording:
+class Recording(Open):
     """Admission that labels what it sees, and refuses what is called `evil`."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str, bool, User]] = []
 
-    async def admit(
-        self,
-        operation: str,
-        resource: Resource,
-        obj: Object | None,
-        old: Object | None,
-        namespace: str,
-        user: User,
-        dry_run: bool,
-    ) -> Object | None:
-        self.seen.append((operation, resource.key, dry_run, user))
+    async def mutate(self, request: AdmissionRequest) -> Object | None:
+        self.seen.append((request.operation, request.resource.key, request.dry_run, request.user))
+        obj = request.obj
         if obj is None:
             return None
         if obj["metadata"].get("name") == "evil":
             raise forbidden("admission webhook denied the request")
-        labels = {**obj["metadata"].get("labels", {}), "admitted": operation.lower()}
+        labels = {**obj["metadata"].get("labels", {}), "admitted": request.operation.lower()}
         return {**obj, "metadata": {**obj["metadata"], "labels": labels}}
 
 
@@ -336,9 +337,9 @@ async def test_webhooks_change_and_refuse_what_is_written(registry: Registry) ->
 
 
 async def test_what_a_webhook_makes_is_held_to_the_rules(registry: Registry) -> None:
-    class Breaking:
-        async def admit(self, operation: str, resource: Resource, obj: Object | None, *rest: Any) -> Object | None:
-            return {**(obj or {}), "data": {"not/a/key": "x"}}
+    class Breaking(Open):
+        async def mutate(self, request: AdmissionRequest) -> Object | None:
+            return {**(request.obj or {}), "data": {"not/a/key": "x"}}
 
     registry.admission = Breaking()
     error = await error_of(registry.create(kinds.CONFIGMAPS, config_map()))
@@ -346,8 +347,9 @@ async def test_what_a_webhook_makes_is_held_to_the_rules(registry: Registry) -> 
 
 
 async def test_containers_that_a_webhook_adds_get_defaults_and_the_token(registry: Registry) -> None:
-    class Injecting:
-        async def admit(self, operation: str, resource: Resource, obj: Object | None, *rest: Any) -> Object | None:
+    class Injecting(Open):
+        async def mutate(self, request: AdmissionRequest) -> Object | None:
+            obj = request.obj
             assert obj is not None
             added = {"name": "proxy", "image": "proxy:1"}
             return {**obj, "spec": {**obj["spec"], "containers": [*obj["spec"]["containers"], added]}}
