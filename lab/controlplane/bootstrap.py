@@ -257,6 +257,9 @@ def _stats(more: StatsMatcher) -> dict[str, Any]:
                 "tag_name": "listener_address",
                 "regex": r"^listener\.(((?:[_.[:digit:]]*|[_\[\]aAbBcCdDeEfF[:digit:]]*))\.)",
             },
+            {"tag_name": "authz_enforce_result", "regex": r"rbac(\.(allowed|denied))"},
+            {"tag_name": "authz_dry_run_action", "regex": r"(\.istio_dry_run_(allow|deny)_)"},
+            {"tag_name": "authz_dry_run_result", "regex": r"(\.shadow_(allowed|denied))"},
         ],
         "stats_matcher": {"inclusion_list": {"patterns": patterns}},
     }

@@ -18,6 +18,8 @@ _HOST = re.compile(
 _NOT_RE2 = re.compile(r"\(\?(=|!|<=|<!|\()|(?<!\\)\\[1-9]|(?<!\\)[*+?}]\+")
 # Classes of Unicode and POSIX, flags in the middle: valid RE2 that Python does not read.
 _ONLY_RE2 = re.compile(r"\\[pP](\{\^?\w+\}|\w)|\[:\^?\w+:\]|\\[zC]|\(\?[imsU]+(-[imsU]+)?\)")
+_PORT = re.compile(r"[0-9]{1,5}")
+_BITS = re.compile(r"0|[1-9][0-9]{0,2}")
 
 
 class Problem(NamedTuple):
@@ -71,17 +73,26 @@ def regex(path: str, pattern: str) -> Iterator[Problem]:
 
 
 def cidr(path: str, value: str) -> Iterator[Problem]:
-    """An address or a range of addresses."""
+    """An address or a range of addresses, as Go reads them: the range as a number of bits, and no zone."""
+    address, slash, bits = value.partition("/")
     try:
         ipaddress.ip_network(value, strict=False)
+        understood = "%" not in address and (not slash or _BITS.fullmatch(bits))
     except ValueError:
+        understood = False
+    if not understood:
         yield error(path, f'"{value}" is neither an IP address nor a CIDR range')
 
 
 def port_number(path: str, value: str) -> Iterator[Problem]:
     """The number of a port, as text."""
-    if not (value.isdigit() and 1 <= int(value) <= 65535):
+    if not is_port(value):
         yield error(path, f'invalid port "{value}": a number from 1 to 65535')
+
+
+def is_port(value: str) -> bool:
+    """Whether a text is the number of a port."""
+    return _PORT.fullmatch(value) is not None and 1 <= int(value) <= 65535
 
 
 def camel(name: str) -> str:
