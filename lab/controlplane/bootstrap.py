@@ -251,7 +251,7 @@ def _stats(more: StatsMatcher) -> dict[str, Any]:
             {"tag_name": "response_code_class", "regex": r"_rq(_(\dxx))$"},
             {
                 "tag_name": "http_conn_manager_prefix",
-                "regex": r"^http\.(((?:[_.[:digit:]]*|[_\[\]aAbBcCdDeEfF[:digit:]]*|[^.]+))\.)",
+                "regex": r"^http\.(((?:in|out)bound_[_.a-fA-F0-9]*[0-9]|[^.]+)\.)",
             },
             {
                 "tag_name": "listener_address",

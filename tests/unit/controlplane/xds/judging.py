@@ -104,25 +104,28 @@ def passes(rules: RBAC, request: Request) -> bool:
     return matched == (rules.action == RBAC.ALLOW)
 
 
-def http_rules(cluster: Cluster) -> list[RBAC]:
-    """In the order in which the filters ask."""
+def http_rules(cluster: Cluster, part: str = "rules") -> list[RBAC]:
+    """In the order in which the filters ask; `part` is `rules` or `shadow_rules`."""
     found = message(resources(cluster, SERVER)[TYPE_ROUTE]["inbound|9080||"]).typed_per_filter_config
     rules = []
     for name in ("envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow"):
         if name in found:
             own = RBACPerRoute()
             assert found[name].Unpack(own)
-            rules.append(own.rbac.rules)
+            if own.rbac.HasField(part):
+                rules.append(getattr(own.rbac, part))
     return rules
 
 
-def tcp_rules(cluster: Cluster) -> list[RBAC]:
+def tcp_rules(cluster: Cluster, part: str = "rules") -> list[RBAC]:
+    """The same of what is not HTTP."""
     chain = next(c for c in listener_of(cluster, "virtualInbound", SERVER).filter_chains if c.name == "9080-tls")
     rules = []
     for each in chain.filters[:-1]:
         found = NetworkRBAC()
         assert each.typed_config.Unpack(found)
-        rules.append(found.rules)
+        if found.HasField(part):
+            rules.append(getattr(found, part))
     return rules
 
 

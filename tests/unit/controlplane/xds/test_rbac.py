@@ -5,9 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC as HttpRBAC  # noqa: N811 - a message
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+)
+from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
 
+from lab.controlplane.analysis import analyse
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config
-from tests.unit.controlplane.xds.judging import FRIEND, SERVER, Request, allowed, http_rules, passes, tcp_rules
+from tests.unit.controlplane.xds.judging import (
+    FRIEND,
+    SERVER,
+    Request,
+    allowed,
+    http_rules,
+    passes,
+    tcp_allowed,
+    tcp_rules,
+)
 from tests.unit.controlplane.xds.translated import listener_of
 
 
@@ -152,6 +167,76 @@ def test_tcp_is_never_allowed_by_what_only_http_can_answer_and_is_denied_by_the_
     (rules,) = tcp_rules(denial)
     assert not passes(rules, Request())
     assert passes(rules, Request(port=9081))
+
+
+def dry(action: str, value: str, *rules: dict[str, Any], name: str = "dry") -> dict[str, Any]:
+    made = policy(name, action=action, rules=list(rules), **({"provider": {"name": "p"}} if action == "CUSTOM" else {}))
+    made["metadata"]["annotations"] = {"istio.io/dry-run": value}
+    return made
+
+
+@pytest.mark.parametrize("value", ["true", "1", "T"])
+@pytest.mark.parametrize("action", ["ALLOW", "DENY", "CUSTOM"])
+def test_a_dry_run_denies_nothing(action: str, value: str) -> None:
+    """It was enforced: 403 instead of 200."""
+    cluster = bookinfo().istio(dry(action, value, operation(paths=["/reviews/*" if action != "ALLOW" else "/other"])))
+    assert allowed(cluster)
+    assert tcp_allowed(cluster)
+
+
+def test_a_dry_run_allows_no_more_than_the_others_do() -> None:
+    cluster = bookinfo().istio(policy(rules=[operation(paths=["/good"])]), dry("ALLOW", "true", {}))
+    assert not allowed(cluster)
+    assert not tcp_allowed(cluster)
+    assert allowed(cluster, path="/good")
+
+
+@pytest.mark.parametrize("action", ["ALLOW", "DENY"])
+def test_a_dry_run_is_counted_and_logged_by_shadow_rules(action: str) -> None:
+    cluster = bookinfo().istio(dry(action, "true", {}))
+    (shadow,) = http_rules(cluster, "shadow_rules")
+    assert list(shadow.policies) == ["ns[default]-policy[dry]-rule[0]"]
+    (shadow,) = tcp_rules(cluster, "shadow_rules")
+    assert list(shadow.policies) == ["ns[default]-policy[dry]-rule[0]"]
+    assert shadow_prefixes(cluster) == {
+        "envoy.filters.http.rbac.deny": "istio_dry_run_deny_",
+        "envoy.filters.http.rbac.allow": "istio_dry_run_allow_",
+        "envoy.filters.network.rbac": f"istio_dry_run_{action.lower()}_",
+    }
+
+
+def shadow_prefixes(cluster: Cluster) -> dict[str, str]:
+    """By filter. Of HTTP's it is the filter's own that counts, not the route's."""
+    found = {}
+    for chain in listener_of(cluster, "virtualInbound", SERVER).filter_chains:
+        for each in chain.filters:
+            if each.name == "envoy.filters.network.rbac":
+                found[each.name] = unpacked(NetworkRBAC(), each).shadow_rules_stat_prefix
+            elif each.name == "envoy.filters.network.http_connection_manager":
+                for inner in unpacked(HttpConnectionManager(), each).http_filters:
+                    if "rbac" in inner.name:
+                        found[inner.name] = unpacked(HttpRBAC(), inner).shadow_rules_stat_prefix
+    return found
+
+
+def unpacked(into: Any, extension: Any) -> Any:
+    assert extension.typed_config.Unpack(into)
+    return into
+
+
+@pytest.mark.parametrize("value", ["false", "0", "yes", ""])
+def test_what_is_not_clearly_a_dry_run_is_enforced(value: str) -> None:
+    cluster = bookinfo().istio(dry("DENY", value, {}))
+    assert not allowed(cluster)
+    unclear = [f for f in analyse(cluster.snapshot()) if "istio.io/dry-run" in f.message]
+    assert bool(unclear) is (value in ("yes", ""))
+
+
+def test_the_end_of_a_dry_run_is_a_change() -> None:
+    cluster = bookinfo().istio(dry("DENY", "true", {}))
+    assert allowed(cluster)
+    assert cluster.world.apply("AuthorizationPolicy", "MODIFIED", policy("dry", action="DENY", rules=[{}]))
+    assert not allowed(cluster)
 
 
 def test_a_policy_changes_the_routes_and_leaves_http_chains_alone() -> None:
