@@ -19,6 +19,7 @@ from typing import Any
 from lab.controlplane import probes
 from lab.controlplane.probes import Probe
 from lab.controlplane.proxy import ProxyKind
+from lab.controlplane.validation.common import MOST_PROGRAM
 from lab.controlplane.xds.scraping import SCRAPE_LUA
 from lab.controlplane.xds.telemetry import STAT_PREFIX
 
@@ -209,7 +210,7 @@ _MOST_REQUESTS_A_TURN = 16
 
 def _runtime(settings: ProxySettings) -> dict[str, Any]:
     runtime = {
-        "re2.max_program_size.error_level": 32768,
+        "re2.max_program_size.error_level": MOST_PROGRAM,
         "http.max_requests_per_io_cycle": _MOST_REQUESTS_A_TURN,
         # Envoy would fill HTTP/2's histograms even where they are not among the statistics that are kept.
         "envoy.reloadable_features.http2_record_histograms": bool(settings.stats),

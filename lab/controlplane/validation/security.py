@@ -11,7 +11,7 @@ from lab.controlplane.model.security import PolicyTargetReference, Rule, Source
 from lab.controlplane.validation.common import Problem, camel, cidr, error, is_port, port_number, warning
 
 _KNOWN_KEY = re.compile(
-    r"request\.headers\[.+\]|request\.auth\.(principal|audiences|presenter|claims\[.+\])"
+    r"request\.headers\[[^\0\r\n]+\]|request\.auth\.(principal|audiences|presenter|claims\[.+\])"
     r"|source\.(ip|namespace|principal|serviceAccount|trustDomain)|remote\.ip|destination\.(ip|port)|connection\.sni"
     r"|experimental\.envoy\.filters\.[^\[]+\[.+\]"
 )

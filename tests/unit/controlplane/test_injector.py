@@ -203,6 +203,8 @@ def test_a_native_sidecar_runs_among_the_init_containers() -> None:
         ("proxy.istio.io/config", "concurrency: many", "proxy.istio.io/config"),
         ("proxy.istio.io/config", "terminationDrainDuration: soon", "terminationDrainDuration"),
         ("proxy.istio.io/config", "{", "proxy.istio.io/config"),
+        ("proxy.istio.io/config", 'proxyStatsMatcher: {inclusionRegexps: ["("]}', "proxy.istio.io/config"),
+        ("sidecar.istio.io/statsInclusionRegexps", "a.*,(?=b)", "statsInclusionRegexps: invalid regex"),
         ("traffic.sidecar.istio.io/excludeInboundPorts", "http", "excludeInboundPorts"),
         ("traffic.sidecar.istio.io/excludeOutboundIPRanges", "10.0.0.0/64", "excludeOutboundIPRanges"),
     ],
