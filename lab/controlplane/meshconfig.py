@@ -28,7 +28,13 @@ class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
     connect_timeout: Annotated[str, msgspec.Meta(pattern=DURATION_PATTERN)] = "10s"
     root_namespace: str = "istio-system"
     trust_domain: str = "cluster.local"
+    trust_domain_aliases: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
+
+    @property
+    def trust_domains(self) -> tuple[str, ...]:
+        """The trust domain, and its aliases: an identity in any of them is the mesh's."""
+        return tuple(dict.fromkeys(filter(None, (self.trust_domain, *self.trust_domain_aliases))))
 
 
 def parse(text: str) -> MeshConfig:

@@ -89,7 +89,7 @@ def gateway_routes(
             host for server in some if _redirects(server) for _, host in server.hosts() if host not in hosts
         )
         fragments += [memo(_redirected, host, origins_of(some)) for host in redirected]
-        yield memo(configuration, name, tuple(fragments), setting.authorization, setting.mesh.trust_domain)
+        yield memo(configuration, name, tuple(fragments), setting.authorization, setting.mesh.trust_domains)
 
 
 def _redirects(server: GatewayServer) -> bool:

@@ -79,7 +79,7 @@ class Generator:
             if port.service is not None
         ]
         permitted = [
-            memo(inbound.inbound_routes, port, authorization, mesh.trust_domain)
+            memo(inbound.inbound_routes, port, authorization, mesh.trust_domains)
             for port in ports
             if port.protocol.is_http or port.protocol is Protocol.AUTO
         ]
@@ -206,7 +206,7 @@ def _service_clusters(
     made: list[Built] = []
     assigned: list[Built] = []
     for port in service.ports:
-        peers = memo(endpoints.peers_of, port, found, policies, mesh.trust_domain)
+        peers = memo(endpoints.peers_of, port, found, policies, mesh.trust_domains)
         for subset in clusters.subsets_of(rules):
             made.append(memo(clusters.outbound, service, port, subset, rules, peers, mesh))
             if service.resolution is Resolution.ENDPOINTS:

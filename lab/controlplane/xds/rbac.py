@@ -26,6 +26,7 @@ from lab.controlplane.validation.security import is_dry_run
 from lab.controlplane.xds.built import any_of
 from lab.controlplane.xds.mtls import selects
 from lab.controlplane.xds.rbacrules import Owner, policy_of
+from lab.controlplane.xds.trustdomains import TrustDomains
 
 AuthConfig = Config[AuthorizationPolicy]
 
@@ -97,7 +98,7 @@ def http_filters() -> list[HttpFilter]:
     ]
 
 
-def route_filters(authorization: Authorization, trust_domain: str) -> dict[str, AnyMessage]:
+def route_filters(authorization: Authorization, trust_domains: TrustDomains) -> dict[str, AnyMessage]:
     """The rules of the HTTP filters, by their names, to be put into a configuration of routes."""
     return {
         each.http_name: any_of(
@@ -107,11 +108,11 @@ def route_filters(authorization: Authorization, trust_domain: str) -> dict[str, 
                 )
             )
         )
-        for each, rules in _rules(authorization, trust_domain, tcp=False)
+        for each, rules in _rules(authorization, trust_domains, tcp=False)
     }
 
 
-def network_filters(authorization: Authorization, trust_domain: str) -> list[Filter]:
+def network_filters(authorization: Authorization, trust_domains: TrustDomains) -> list[Filter]:
     """The filters of a TCP chain."""
     return [
         Filter(
@@ -125,7 +126,7 @@ def network_filters(authorization: Authorization, trust_domain: str) -> list[Fil
                 )
             ),
         )
-        for each, rules in _rules(authorization, trust_domain, tcp=True)
+        for each, rules in _rules(authorization, trust_domains, tcp=True)
     ]
 
 
@@ -136,26 +137,26 @@ class _Rules(NamedTuple):
     shadow: RBAC | None
 
 
-def _rules(authorization: Authorization, trust_domain: str, *, tcp: bool) -> Iterator[tuple[_Filter, _Rules]]:
+def _rules(authorization: Authorization, trust_domains: TrustDomains, *, tcp: bool) -> Iterator[tuple[_Filter, _Rules]]:
     """By filter, for those that have anything to do."""
     custom = [config for config in authorization.custom if not is_dry_run(config.annotations.get(DRY_RUN))]
     for each, configs in ((_DENY, (*custom, *authorization.deny)), (_ALLOW, authorization.allow)):
         dry = [config for config in configs if is_dry_run(config.annotations.get(DRY_RUN))]
         live = [config for config in configs if config not in dry]
         enforced, shadow = (
-            RBAC(action=each.action, policies=_policies(some, trust_domain, tcp=tcp)) if some else None
+            RBAC(action=each.action, policies=_policies(some, trust_domains, tcp=tcp)) if some else None
             for some in (live, dry)
         )
         if live or dry:
             yield each, _Rules(enforced, shadow)
 
 
-def _policies(configs: Iterable[AuthConfig], trust_domain: str, *, tcp: bool) -> Mapping[str, Policy]:
+def _policies(configs: Iterable[AuthConfig], trust_domains: TrustDomains, *, tcp: bool) -> Mapping[str, Policy]:
     return {
         _name(config, index): policy
         for config in configs
         for index, rule in enumerate(config.spec.rules)
-        if (policy := policy_of(rule, config.spec.action, Owner(trust_domain, config.namespace), tcp=tcp)) is not None
+        if (policy := policy_of(rule, config.spec.action, Owner(trust_domains, config.namespace), tcp=tcp)) is not None
     }
 
 

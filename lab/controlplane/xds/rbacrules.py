@@ -22,12 +22,14 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from envoy.type.matcher.v3.value_pb2 import ListMatcher, ValueMatcher
 
 from lab.controlplane.model.security import Action, Condition, Operation, Rule, Source
+from lab.controlplane.xds import trustdomains
+from lab.controlplane.xds.trustdomains import TrustDomains
 
 
 class Owner(NamedTuple):
-    """What the values of a policy leave out: the mesh's trust domain, and the policy's own namespace."""
+    """What the values of a policy leave out: the mesh's trust domains, and the policy's own namespace."""
 
-    trust_domain: str
+    trust_domains: TrustDomains
     namespace: str
 
 
@@ -72,6 +74,10 @@ def _any_id(ids: Sequence[Principal]) -> Principal:
     return Principal(or_ids=Principal.Set(ids=ids))
 
 
+def _one_of(ids: Sequence[Principal]) -> Principal:
+    return ids[0] if len(ids) == 1 else _any_id(ids)
+
+
 def _all_rules(rules: Sequence[Permission]) -> Permission:
     return Permission(and_rules=Permission.Set(rules=rules)) if rules else Permission(any=True)
 
@@ -84,7 +90,7 @@ def _source(source: Source | None, owner: Owner, *, tcp: bool) -> Iterator[Princ
     if source is None:
         return
     fields: tuple[tuple[list[str], list[str], Callable[[str], Principal], bool], ...] = (
-        (source.principals, source.not_principals, _principal, False),
+        (source.principals, source.not_principals, lambda value: _principal(value, owner), False),
         (source.namespaces, source.not_namespaces, _namespace, False),
         (
             source.service_accounts,
@@ -92,7 +98,7 @@ def _source(source: Source | None, owner: Owner, *, tcp: bool) -> Iterator[Princ
             lambda value: _service_account(value, owner),
             False,
         ),
-        (source.trust_domains, source.not_trust_domains, _trust_domain, False),
+        (source.trust_domains, source.not_trust_domains, lambda value: _trust_domain(value, owner), False),
         (source.ip_blocks, source.not_ip_blocks, _direct_ip, False),
         (source.remote_ip_blocks, source.not_remote_ip_blocks, _remote_ip, False),
         (source.request_principals, source.not_request_principals, _request_principal, True),
@@ -139,8 +145,12 @@ def _authenticated(matcher: StringMatcher) -> Principal:
     return Principal(authenticated=Principal.Authenticated(principal_name=matcher))
 
 
-def _principal(value: str) -> Principal:
+def _principal(value: str, owner: Owner) -> Principal:
     """As Istio writes it, without `spiffe://`."""
+    return _one_of([_identity(each) for each in trustdomains.of_principal(value, owner.trust_domains)])
+
+
+def _identity(value: str) -> Principal:
     if value == "*" or value.startswith("*"):
         return _authenticated(StringMatcher(safe_regex=RegexMatcher(regex=f"spiffe://.*{re.escape(value[1:])}")))
     return _authenticated(_matcher(f"spiffe://{value}"))
@@ -158,7 +168,11 @@ def _service_account(value: str, owner: Owner) -> Principal:
     return _authenticated(StringMatcher(safe_regex=RegexMatcher(regex=pattern)))
 
 
-def _trust_domain(value: str) -> Principal:
+def _trust_domain(value: str, owner: Owner) -> Principal:
+    return _one_of([_domain(each) for each in trustdomains.of_domain(value, owner.trust_domains)])
+
+
+def _domain(value: str) -> Principal:
     if value == "*":
         return _authenticated(StringMatcher(prefix="spiffe://"))
     if "*" not in value:
@@ -225,9 +239,9 @@ _PRINCIPAL_KEYS: dict[str, Callable[[str, Owner], Principal]] = {
     "source.ip": lambda value, _: _direct_ip(value),
     "remote.ip": lambda value, _: _remote_ip(value),
     "source.namespace": lambda value, _: _namespace(value),
-    "source.principal": lambda value, _: _principal(value),
+    "source.principal": _principal,
     "source.serviceAccount": _service_account,
-    "source.trustDomain": lambda value, _: _trust_domain(value),
+    "source.trustDomain": _trust_domain,
 }
 _PERMISSION_KEYS: dict[str, Callable[[str], Permission]] = {
     "destination.ip": lambda value: Permission(destination_ip=_cidr(value)),
