@@ -154,7 +154,10 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
             setting.scope.rules.get(host) for each in used for host in all_hosts(each, setting.mesh.cluster_domain)
         )
         ruling = (origin for rules in called if rules is not None for origin in rules.origins)
-        origins = [*origins_of(some), *(each.origin for each in used), *ruling]
+        permitting = (
+            () if all(server.plain_http or server.ends_tls for server in some) else setting.authorization.origins
+        )
+        origins = [*origins_of(some), *(each.origin for each in used), *ruling, *permitting]
         made = {chain.name for chain in chains}
         secrets = (secret for server in some if _chain_name(server) in made for secret in _secrets_of(server))
         yield build(TYPE_LISTENER, name, wire(listener), origins, secrets)
@@ -204,11 +207,11 @@ def _tls_chain(setting: Setting, server: GatewayServer, wanted: list[str], found
     chosen = () if server.ends_tls else _attached_shares(setting, server, found)
     if not (server.ends_tls or chosen):
         return None
-    onward = _manager(setting, server, route_name(server)) if server.ends_tls else _tcp(setting, server, chosen)
+    onward = [_manager(setting, server, route_name(server))] if server.ends_tls else _tcp(setting, server, chosen)
     return FilterChain(
         name=_chain_name(server),
         filter_chain_match=_sni(wanted),
-        filters=[onward],
+        filters=onward,
         transport_socket=tls.downstream(downstream_context(settings, tls.HTTP_ALPN if server.ends_tls else ())),
     )
 
@@ -233,7 +236,7 @@ def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
 def _tcp_chain(setting: Setting, server: GatewayServer, found: list[Attached]) -> Iterator[FilterChain]:
     chosen = _attached_shares(setting, server, found)
     if chosen:
-        yield FilterChain(filters=[_tcp(setting, server, chosen)])
+        yield FilterChain(filters=_tcp(setting, server, chosen))
 
 
 def _attached_shares(setting: Setting, server: GatewayServer, found: list[Attached]) -> tuple[Share, ...]:
@@ -273,16 +276,16 @@ def _passthrough_chains(
                 if free and _concerns(match, server, setting, config):
                     taken.update(free)
                     chosen = shares(config, rule.route, server.server.port.number, setting.mesh.cluster_domain)
-                    yield FilterChain(filter_chain_match=_sni(free), filters=[_tcp(setting, server, chosen)])
+                    yield FilterChain(filter_chain_match=_sni(free), filters=_tcp(setting, server, chosen))
 
 
-def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> Filter:
+def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> list[Filter]:
     proxy = TcpProxy(
         stat_prefix=f"outbound_0.0.0.0_{server.target}",
         access_log=telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "tcp"), setting.own.packed),
     )
     forward(proxy, chosen, policy_of(setting.scope.rules, chosen))
-    return http.tcp_filter(proxy)
+    return [*rbac.network_filters(setting.authorization, setting.mesh.trust_domains), http.tcp_filter(proxy)]
 
 
 def credentials_of(settings: ServerTLSSettings) -> list[str]:
