@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from lab.controlplane.findings import Severity
@@ -60,21 +61,27 @@ def host_name(path: str, host: str) -> Iterator[Problem]:
 
 def regex(path: str, pattern: str) -> Iterator[Problem]:
     """An expression that Envoy takes. RE2 judges it, as it does there: byte by byte, and of a size that is allowed."""
+    complaint = _complaint(pattern)
+    if complaint:
+        shown = repr(pattern) if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]!r}..."
+        yield error(path, f"invalid regex {shown}: {complaint}")
+
+
+@lru_cache(maxsize=4096)
+def _complaint(pattern: str) -> str:
+    """What is wrong with an expression, or nothing. The same ones are judged again with each change of the mesh."""
     import re2  # when there is something to judge: istiod starts without it
 
     options = re2.Options()
     options.log_errors = False
     options.encoding = re2.Options.Encoding.LATIN1
-    what = f"invalid regex {pattern!r}" if len(pattern) <= _SHOWN else f"invalid regex {pattern[:_SHOWN]!r}..."
     try:
         size: int = re2.compile(pattern.encode(errors="replace"), options).programsize
     except re2.error as failure:
         reason = b"".join(failure.args).decode(errors="replace")[:_SHOWN]
         hint = "; RE2 knows no look-around, no back-reference and no possessive quantifier"
-        yield error(path, f"{what}: {reason}{hint if _NOT_RE2.search(pattern) else ''}")
-    else:
-        if size > MOST_PROGRAM:
-            yield error(path, f"{what}: its program has {size} steps, of {MOST_PROGRAM} at most")
+        return f"{reason}{hint if _NOT_RE2.search(pattern) else ''}"
+    return "" if size <= MOST_PROGRAM else f"its program has {size} steps, of {MOST_PROGRAM} at most"
 
 
 def cidr(path: str, value: str) -> Iterator[Problem]:
