@@ -20,8 +20,9 @@ from lab.controlplane.placement import (
     services_agree_on_ports,
 )
 from lab.controlplane.reachability import unreachable_rules
-from lab.controlplane.snapshot import Config, Snapshot
+from lab.controlplane.snapshot import DRY_RUN, Config, Snapshot
 from lab.controlplane.validation import validate
+from lab.controlplane.validation.security import is_dry_run, is_unclear
 from lab.controlplane.xds import hosts
 from lab.controlplane.xds.attachment import GatewayServer
 from lab.controlplane.xds.gateway import authority_of, credentials_in, credentials_of
@@ -277,7 +278,7 @@ def _policies_name_namespaces(index: _Index) -> Iterator[Finding]:
     known = index.snapshot.namespaces
     for config in index.snapshot.authorization_policies.values():
         for number, rule in enumerate(config.spec.rules):
-            for place, entry in enumerate(rule.from_):
+            for place, entry in enumerate(rule.from_ or ()):
                 source = entry.source
                 for name in (*source.namespaces, *source.not_namespaces) if source else ():
                     if "*" not in name and known and name not in known:
@@ -285,6 +286,18 @@ def _policies_name_namespaces(index: _Index) -> Iterator[Finding]:
                         yield _missing("namespace", name, path, config.origin)
 
 
+def _dry_runs_are_clear(index: _Index) -> Iterator[Finding]:
+    for config in index.snapshot.authorization_policies.values():
+        annotation = config.annotations.get(DRY_RUN)
+        if is_unclear(annotation):
+            text = f'the value "{annotation}" is neither true nor false: the policy is enforced'
+            yield _finding("warning", "IST0133", f"{_DRY_RUN_PATH}: {text}", _DRY_RUN_PATH, config.origin)
+        elif is_dry_run(annotation) and config.spec.action not in ("ALLOW", "DENY"):
+            text = f"a dry run of a policy with action {config.spec.action} does nothing"
+            yield _finding("warning", "IST0133", f"{_DRY_RUN_PATH}: {text}", _DRY_RUN_PATH, config.origin)
+
+
+_DRY_RUN_PATH = f"metadata.annotations[{DRY_RUN}]"
 _CHECKS: tuple[Callable[[_Index], Iterator[Finding]], ...] = (
     _routes_lead_somewhere,
     _routes_have_gateways,
@@ -293,6 +306,7 @@ _CHECKS: tuple[Callable[[_Index], Iterator[Finding]], ...] = (
     _gateways_have_workloads,
     _gateways_share_ports_in_peace,
     _policies_name_namespaces,
+    _dry_runs_are_clear,
 )
 
 _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from lab.controlplane import ads, debug, serving, webhook
+from lab.controlplane import ads, debug, debugaccess, serving, webhook
 from lab.controlplane.config import Ports, Settings
 from lab.controlplane.identity import Authenticator
 from lab.controlplane.injector import Place
@@ -100,7 +100,11 @@ async def serve(
 
     async def listen() -> None:
         """Serve those first who can wait least; proxies last: before all is known they would be told less."""
-        monitoring = debug.build_app(api, state, pusher, tracker, metrics, lambda: state.complete and bundle.done)
+        authenticator = Authenticator(api)
+        access = debugaccess.guard(authenticator, settings.namespace)
+        monitoring = debug.build_app(
+            api, state, pusher, tracker, metrics, lambda: state.complete and bundle.done, access
+        )
         ends: list[Callable[[], Awaitable[Any]]] = []
         try:
             web = await serving.serve_http(monitoring, settings.host, settings.ports.monitoring)
@@ -108,7 +112,7 @@ async def serve(
             hooks = webhook.build_app(lambda: injection.place, metrics)
             hook = await serving.serve_http(hooks, settings.host, settings.ports.webhook, certificate.context())
             ends.append(hook.cleanup)
-            service = ads.AdsService(state, pusher, Authenticator(api), metrics, state.progress.fire)
+            service = ads.AdsService(state, pusher, authenticator, metrics, state.progress.fire)
             for follower in followers:
                 await follower.synced.wait()
             state.snapshot()

@@ -23,6 +23,7 @@ from lab.controlplane import merging, probes, status_port
 from lab.controlplane.merging import Target
 from lab.controlplane.probes import Probe
 from lab.controlplane.proxy import ProxyKind
+from lab.controlplane.validation.common import MOST_PROGRAM
 from lab.controlplane.xds.scraping import SCRAPE_LUA
 from lab.controlplane.xds.telemetry import STAT_PREFIX
 
@@ -213,7 +214,7 @@ _MOST_REQUESTS_A_TURN = 16
 
 def _runtime(settings: ProxySettings) -> dict[str, Any]:
     runtime = {
-        "re2.max_program_size.error_level": 32768,
+        "re2.max_program_size.error_level": MOST_PROGRAM,
         "http.max_requests_per_io_cycle": _MOST_REQUESTS_A_TURN,
         # Envoy would fill HTTP/2's histograms even where they are not among the statistics that are kept.
         "envoy.reloadable_features.http2_record_histograms": bool(settings.stats),
@@ -259,12 +260,15 @@ def _stats(more: StatsMatcher) -> dict[str, Any]:
             {"tag_name": "response_code_class", "regex": r"_rq(_(\dxx))$"},
             {
                 "tag_name": "http_conn_manager_prefix",
-                "regex": r"^http\.(((?:[_.[:digit:]]*|[_\[\]aAbBcCdDeEfF[:digit:]]*|[^.]+))\.)",
+                "regex": r"^http\.(((?:in|out)bound_[_.a-fA-F0-9]*[0-9]|[^.]+)\.)",
             },
             {
                 "tag_name": "listener_address",
                 "regex": r"^listener\.(((?:[_.[:digit:]]*|[_\[\]aAbBcCdDeEfF[:digit:]]*))\.)",
             },
+            {"tag_name": "authz_enforce_result", "regex": r"rbac(\.(allowed|denied))"},
+            {"tag_name": "authz_dry_run_action", "regex": r"(\.istio_dry_run_(allow|deny)_)"},
+            {"tag_name": "authz_dry_run_result", "regex": r"(\.shadow_(allowed|denied))"},
         ],
         "stats_matcher": {"inclusion_list": {"patterns": patterns}},
     }

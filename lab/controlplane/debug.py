@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.json_format import MessageToDict
 
+from lab.controlplane.debugaccess import NAMESPACE
 from lab.controlplane.delta import SDS, Desired, Resource
 from lab.controlplane.kinds import FOLLOWED
 from lab.controlplane.kubeclient import ApiError, KubeClient, Unreachable
@@ -33,10 +35,16 @@ class _Verdict(NamedTuple):
 
 
 def build_app(
-    api: KubeClient, state: ClusterState, pusher: Pusher, tracker: Tracker, metrics: Metrics, ready: Callable[[], bool]
+    api: KubeClient,
+    state: ClusterState,
+    pusher: Pusher,
+    tracker: Tracker,
+    metrics: Metrics,
+    ready: Callable[[], bool],
+    access: Middleware,
 ) -> web.Application:
-    """The application on the monitoring port."""
-    app = web.Application()
+    """The application on the monitoring port; `access` decides who may ask what."""
+    app = web.Application(middlewares=[access])
 
     async def moved(deadline: float) -> bool:
         """Something has happened; False when the time is up."""
@@ -94,10 +102,11 @@ def build_app(
         return await decided(ask, deadline)
 
     async def config_dump(request: web.Request) -> web.Response:
-        wanted = request.query.get("proxy", "")
-        found = next((c for c in pusher.connections if wanted in (c.name, c.proxy.pod)), None)
+        wanted, namespace = request.query.get("proxy", ""), request.get(NAMESPACE)
+        shown = [c for c in pusher.connections if namespace is None or c.proxy.namespace == namespace]
+        found = next((c for c in shown if wanted in (c.name, c.proxy.pod)), None)
         if found is None:
-            connected = ", ".join(c.name for c in pusher.connections) or "none"
+            connected = ", ".join(c.name for c in shown) or "none"
             raise web.HTTPNotFound(text=f"no proxy {wanted!r} is connected; these are: {connected}\n")
         return _json(_dump(found.session.desired()))
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from lab.controlplane.kubeclient import TOKEN_REVIEWS, Kind
+from lab.debugidentity import AUDIENCE
 
-AUDIENCE = "istio-ca"
 # A review is asked for once in a while only: all proxies come back at once after a restart, each several times over.
 _REVIEW_LIFE = 5.0
 _REVIEWS_KEPT = 10_000
@@ -27,7 +27,7 @@ class Refused(Exception):  # noqa: N818 - the caller's fault, said as in gRPC
 
 
 class Caller(NamedTuple):
-    """The pod a token was made for."""
+    """The service account of a token, and the pod it was made for; none has one that was not made for a pod."""
 
     namespace: str
     service_account: str
@@ -50,8 +50,15 @@ class Authenticator:
         self._known: dict[bytes, tuple[float, Caller]] = {}
 
     async def authenticate(self, metadata: Mapping[str, str]) -> Caller:
-        """The caller of a request with this metadata. Raises Refused; ApiError or Unreachable when nobody can tell."""
-        token = metadata.get("authorization", "").removeprefix("Bearer ").strip()
+        """The pod behind a request with this metadata. Raises Refused; ApiError or Unreachable when nobody can tell."""
+        caller = await self.account(metadata.get("authorization", ""))
+        if not caller.pod:
+            raise Refused("the token is not one that was made for a pod")
+        return caller
+
+    async def account(self, authorization: str) -> Caller:
+        """The caller by the header `authorization`, with a pod or without. Raises as `authenticate` does."""
+        token = authorization.removeprefix("Bearer ").strip()
         if not token:
             raise Refused("no token: send the pod's token, audience istio-ca, as 'authorization'")
         now = asyncio.get_running_loop().time()
@@ -85,6 +92,6 @@ class Authenticator:
         namespace, _, account = user.get("username", "").removeprefix(_USER_PREFIX).partition(":")
         extra = user.get("extra") or {}
         pod, uid = (next(iter(extra.get(key) or ()), "") for key in (_POD_NAME, _POD_UID))
-        if not user.get("username", "").startswith(_USER_PREFIX) or not account or not pod:
-            raise Refused("the token is not one that was made for a pod")
+        if not user.get("username", "").startswith(_USER_PREFIX) or not account:
+            raise Refused("the token is not a service account's, as one that was made for a pod is")
         return Caller(namespace, account, pod, uid)

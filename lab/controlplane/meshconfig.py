@@ -44,9 +44,15 @@ class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
     protocol_detection_timeout: Annotated[str, msgspec.Meta(pattern=DURATION_PATTERN)] = "0s"
     root_namespace: str = "istio-system"
     trust_domain: str = "cluster.local"
+    trust_domain_aliases: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
     path_normalization: PathNormalization = PathNormalization()
     default_http_retry_policy: HTTPRetry | None = None
+
+    @property
+    def trust_domains(self) -> tuple[str, ...]:
+        """The trust domain, and its aliases: an identity in any of them is the mesh's."""
+        return tuple(dict.fromkeys(filter(None, (self.trust_domain, *self.trust_domain_aliases))))
 
 
 class Remark(NamedTuple):
@@ -108,7 +114,6 @@ _OTHERS = frozenset(
         "serviceSettings",
         "tcpKeepalive",
         "tlsDefaults",
-        "trustDomainAliases",
         "verifyCertificateAtClient",
         "zoneAwareLbSetting",
     ]
@@ -123,7 +128,6 @@ _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
     "disableEnvoyListenerLog": (True,),
     "localityLbSetting": ({"enabled": False},),
     "defaultConfig": ({},),
-    "trustDomainAliases": ([],),
     "extensionProviders": ([],),
 }
 _WHERE: Mapping[str, str] = {

@@ -7,7 +7,7 @@ snapshot to the next, down to the single endpoint, and translation memoises on i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from lab.controlplane import kubernetes, meshconfig
@@ -37,8 +37,12 @@ from lab.controlplane.model import (
     decode,
 )
 from lab.controlplane.model.base import Spec
-from lab.controlplane.validation import validate
+from lab.controlplane.validation import fail_closed, validate
 from lab.controlplane.validation.standins import StandIn, stand_in
+
+# What a resource's annotations say to translation: others change nothing.
+DRY_RUN = "istio.io/dry-run"
+READ_ANNOTATIONS = (DRY_RUN,)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -82,7 +86,11 @@ WATCHED: tuple[Watched, ...] = (
 
 @dataclass(frozen=True, eq=False)
 class Config(Generic[S_co]):
-    """One Istio resource. `created` orders those that compete: the oldest wins, then the first by name."""
+    """One Istio resource. `created` orders those that compete: the oldest wins, then the first by name.
+
+    `annotations` are those that translation reads. `any_workload` marks a policy whose selector could not be read, so
+    that it is for every workload that it could be for.
+    """
 
     origin: Origin
     namespace: str
@@ -90,6 +98,8 @@ class Config(Generic[S_co]):
     labels: Mapping[str, str]
     created: str
     spec: S_co
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    any_workload: bool = False
 
     @property
     def precedence(self) -> tuple[str, str, str]:
@@ -292,13 +302,14 @@ class World:
                 self._changed.add(kind)
             return known
         meta, spec = obj["metadata"], obj.get("spec")
-        labels = meta.get("labels") or {}
-        raw = (spec, labels, origin.generation)
+        labels, annotations = meta.get("labels") or {}, _read_annotations(meta.get("annotations") or {})
+        raw = (spec, labels, annotations, origin.generation)
         if self._raw.get(origin.key) == raw:
             return False
         self._raw[origin.key] = raw
         self._changed.add(kind)
-        decoded, findings = _read(kind, spec, origin)
+        read = _read(kind, spec, origin)
+        decoded, findings = read.spec, read.findings
         if decoded is None and (instead := stand_in(kind, spec)) is not None:
             decoded, remark = self._instead_of(origin, instead)
             findings = (*findings, remark)
@@ -307,7 +318,9 @@ class World:
         self._set_findings(origin, findings)
         if decoded is not None:
             created = meta.get("creationTimestamp") or ""
-            configs[key] = Config(origin, origin.namespace, origin.name, labels, created, decoded)
+            configs[key] = Config(
+                origin, origin.namespace, origin.name, labels, created, decoded, annotations, read.any_workload
+            )
         return True
 
     def _instead_of(self, origin: Origin, instead: StandIn) -> tuple[Spec | None, Finding]:
@@ -375,18 +388,37 @@ class World:
         )
 
 
-def _read(kind: str, spec: Any, origin: Origin) -> tuple[Spec | None, tuple[Finding, ...]]:
-    """The typed spec; None, and why, when it cannot be used."""
+class _Read(NamedTuple):
+    """What is made of a spec: None when it cannot be used, with the reasons."""
+
+    spec: Spec | None
+    findings: tuple[Finding, ...] = ()
+    any_workload: bool = False
+
+
+def _read(kind: str, spec: Any, origin: Origin) -> _Read:
+    """The typed spec; of a policy in error, what holds instead."""
     try:
         decoded = decode(kind, spec)
+        wrong = [(path, message) for severity, path, message in validate(decoded) if severity == "error"]
     except DecodeError as error:
-        return None, (Finding("error", "IST0106", f"Schema validation error: {error}", error.path, origin),)
-    errors = tuple(
+        wrong = [(error.path, error.message)]
+    else:
+        if not wrong:
+            return _Read(decoded)
+    errors = [
         Finding("error", "IST0106", f"Schema validation error: {path}: {message}", path, origin)
-        for severity, path, message in validate(decoded)
-        if severity == "error"
-    )
-    return (None, errors) if errors else (decoded, ())
+        for path, message in wrong
+    ]
+    closed = fail_closed(kind, spec)
+    if closed is None:
+        return _Read(None, tuple(errors))
+    text = f"Schema validation error: until it is put right, the policy fails closed: {closed.effect}"
+    return _Read(closed.spec, (*errors, Finding("error", "IST0106", text, "spec", origin)), closed.any_workload)
+
+
+def _read_annotations(given: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: given[name] for name in READ_ANNOTATIONS if name in given}
 
 
 def _keep_identity(old: ServiceEndpoints, new: ServiceEndpoints) -> ServiceEndpoints:

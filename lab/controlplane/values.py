@@ -14,6 +14,7 @@ import yaml
 from lab.controlplane.annotations import LOG_LEVEL, NATIVE_SIDECAR, PROXY_IMAGE, REWRITE_PROBES, boolean
 from lab.controlplane.bootstrap import StatsMatcher
 from lab.controlplane.kubernetes import PROXY_CONFIG_ANNOTATION, STATISTICS_ANNOTATIONS
+from lab.controlplane.validation.common import regex
 
 
 class Resources(msgspec.Struct, frozen=True):
@@ -98,6 +99,10 @@ def _whole_seconds(text: str) -> int:
 
 def _statistics(matcher: _ProxyStatsMatcher, annotations: Mapping[str, str]) -> StatsMatcher:
     prefixes, suffixes, regexps = (_listed(annotations, name) for name in STATISTICS_ANNOTATIONS)
+    for name, given in ((PROXY_CONFIG_ANNOTATION, matcher.inclusion_regexps), (STATISTICS_ANNOTATIONS[-1], regexps)):
+        for pattern in given:
+            for problem in regex(f"annotation {name}", pattern):
+                raise ValueError(f"{problem.path}: {problem.message}")
     return StatsMatcher(
         (*matcher.inclusion_prefixes, *prefixes),
         (*matcher.inclusion_suffixes, *suffixes),

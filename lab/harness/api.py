@@ -113,7 +113,14 @@ class Api:
     # Requests
 
     def request(
-        self, method: str, path: str, *, body: Any = None, timeout: float = REQUEST_SECONDS, **params: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        timeout: float = REQUEST_SECONDS,
+        headers: Mapping[str, str] | None = None,
+        **params: Any,
     ) -> Any:
         """One request for JSON.
 
@@ -121,12 +128,20 @@ class Api:
             ApiError: the server's answer is an error.
             ClusterUnreachable: no answer.
         """
-        with self._send(method, path, body=body, timeout=timeout, **params) as answer:
+        with self._send(method, path, body=body, timeout=timeout, more=headers, **params) as answer:
             kind = answer.headers.get("content-type", "")
             return answer.json() if kind.startswith("application/json") else answer.text
 
     def _send(
-        self, method: str, path: str, *, body: Any = None, timeout: float, stream: bool = False, **params: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        timeout: float,
+        stream: bool = False,
+        more: Mapping[str, str] | None = None,
+        **params: Any,
     ) -> requests.Response:
         content = "application/merge-patch+json" if method == "PATCH" else "application/json"
 
@@ -136,7 +151,7 @@ class Api:
                 self._server + path,
                 params=params,
                 data=None if body is None else json.dumps(body),
-                headers={"Content-Type": content, "Accept": "application/json"},
+                headers={"Content-Type": content, "Accept": "application/json", **(more or {})},
                 timeout=timeout,
                 stream=stream,
             )
@@ -281,7 +296,7 @@ class Api:
 
     def _watch(self, path: str, since: str, seconds: float) -> Iterator[Object]:
         limit = max(int(seconds), 1)
-        params = {"watch": "true", "resourceVersion": since, "timeoutSeconds": str(limit)}
+        params: dict[str, Any] = {"watch": "true", "resourceVersion": since, "timeoutSeconds": str(limit)}
         with self._send("GET", path, timeout=limit + 5, stream=True, **params) as answer:
             for line in answer.iter_lines(chunk_size=1):
                 if line:
@@ -290,7 +305,7 @@ class Api:
     def follow_log(self, namespace: str, pod: str, container: str, seconds: float) -> Iterator[str]:
         """The lines of a log as they are written, until the container ends or for `seconds` without a line."""
         path = self.path("v1", "Pod", namespace, pod) + "/log"
-        params = {"follow": "true", "container": container}
+        params: dict[str, Any] = {"follow": "true", "container": container}
         with self._send("GET", path, timeout=seconds, stream=True, **params) as answer:
             try:
                 for line in answer.iter_lines(chunk_size=1):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from lab import forwarding, istiostatus
+from lab.debugidentity import DebugIdentity
 from lab.harness.api import Api, ApiError, Object, Reference
 from lab.harness.kubeconfig import ClusterUnreachable
 from lab.harness.workloads import DRAIN_SECONDS
@@ -52,25 +54,31 @@ class Own:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._identity = DebugIdentity(lambda path, body: api.request("POST", path, body=body))
 
     def state(self, ref: Reference, wait: float) -> dict[str, Any]:
         """See `ControlPlane`."""
         params: dict[str, Any] = {"kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
         params["wait"] = f"{min(wait, LONGEST_SECONDS):.3f}"
         try:
-            answer: dict[str, Any] = self._api.request("GET", f"{SERVICE}/debug/config", **params)
+            return self._ask("config", **params)
         except ApiError as error:
             if error.code != SERVICE_UNAVAILABLE:
                 raise
             # Nobody serves for it just now. It may be starting again, and nothing tells when it has.
             time.sleep(PAUSE_SECONDS)
             return _unknown()
-        return answer
 
     def syncz(self) -> dict[str, Any]:
         """See `ControlPlane`."""
-        answer: dict[str, Any] = self._api.request("GET", f"{SERVICE}/debug/syncz")
-        return answer
+        return self._ask("syncz")
+
+    def _ask(self, page: str, **params: Any) -> dict[str, Any]:
+        def send(headers: Mapping[str, str]) -> dict[str, Any]:
+            answer: dict[str, Any] = self._api.request("GET", f"{SERVICE}/debug/{page}", headers=headers, **params)
+            return answer
+
+        return self._identity.ask(send, lambda error: error.code if isinstance(error, ApiError) else 0)
 
 
 class Istio:

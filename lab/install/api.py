@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lab import kubeconfig
 
 Object = dict[str, Any]
-_HTTP_OK = 200
+_GOOD = (200, 201)
 _HTTPS_PORT = 443
 _UNAUTHORIZED = 401
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class RequestError(Exception):
@@ -52,17 +54,24 @@ class Api:
             self._connection.close()
             self._connection = None
 
-    def get(self, path: str, *, timeout: float = 10.0) -> Any:
+    def get(self, path: str, *, timeout: float = 10.0, headers: Mapping[str, str] = _NONE) -> Any:
         """The JSON document at `path`. Raises `RequestError`."""
+        return self._ask("GET", path, timeout, headers)
+
+    def post(self, path: str, body: Any, *, timeout: float = 10.0) -> Any:
+        """The JSON document that answers `body` at `path`. Raises `RequestError`."""
+        return self._ask("POST", path, timeout, {"Content-Type": "application/json"}, json.dumps(body))
+
+    def _ask(self, method: str, path: str, timeout: float, headers: Mapping[str, str], body: str | None = None) -> Any:
         kept = self._connection is not None
         try:
-            return self._get(path, timeout)
+            return self._send(method, path, timeout, headers, body)
         except RequestError as error:
             # A kept connection may have been closed by the server in the meantime, which is no failure.
             again = kept and not error.code
             if not again and not (error.code == _UNAUTHORIZED and self._target.user.refused()):
                 raise
-            return self._get(path, timeout)
+            return self._send(method, path, timeout, headers, body)
 
     def watch(self, path: str, resource_version: str, *, silence: float) -> Iterator[tuple[str, Object]]:
         """Changes of a collection after `resource_version`, as (type, object).
@@ -88,14 +97,14 @@ class Api:
         finally:
             connection.close()
 
-    def _get(self, path: str, timeout: float) -> Any:
+    def _send(self, method: str, path: str, timeout: float, headers: Mapping[str, str], body: str | None) -> Any:
         self._renew()
         connection = self._connection or self._open(timeout)
         self._connection = connection
         try:
             if connection.sock is not None:
                 connection.sock.settimeout(timeout)
-            with self._request(connection, path) as response:
+            with self._request(connection, path, method, headers, body) as response:
                 return json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
             # A failed TLS handshake leaves a socket in it that is no longer one.
@@ -122,13 +131,20 @@ class Api:
         return self._target.url.port or _HTTPS_PORT
 
     @contextlib.contextmanager
-    def _request(self, connection: http.client.HTTPSConnection, path: str) -> Iterator[http.client.HTTPResponse]:
-        headers = {"Accept": "application/json", "User-Agent": "mesh-lab"}
+    def _request(
+        self,
+        connection: http.client.HTTPSConnection,
+        path: str,
+        method: str = "GET",
+        more: Mapping[str, str] = _NONE,
+        body: str | None = None,
+    ) -> Iterator[http.client.HTTPResponse]:
+        headers = {"Accept": "application/json", "User-Agent": "mesh-lab", **more}
         if self._who.token:
             headers["Authorization"] = f"Bearer {self._who.token}"
-        connection.request("GET", self._target.url.path + path, headers=headers)
+        connection.request(method, self._target.url.path + path, body=body, headers=headers)
         with connection.getresponse() as response:
-            if response.status != _HTTP_OK:
+            if response.status not in _GOOD:
                 raise RequestError(response.status, _message(response.read()))
             yield response
 

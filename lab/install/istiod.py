@@ -7,14 +7,16 @@ was ever pushed. Both wait on the other side until there is good news, so nothin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 
 from lab.clusters.base import Report
+from lab.debugidentity import DebugIdentity
 from lab.errors import ConfigurationRefusedError, LabError
 from lab.install.api import Api, RequestError
 
@@ -157,22 +159,31 @@ class OwnStatus:
 
     def mesh(self, *, wait: float = 0.0) -> MeshState:
         """See `MeshStatus`."""
-        return mesh_state(self.api, wait=wait)
+        return self._ask("syncz", {"wait": f"{wait:g}"}, wait, MeshState)
 
     def config(self, reference: Reference, *, wait: float = 0.0) -> ConfigState:
         """See `MeshStatus`."""
-        return config_state(self.api, reference, wait=wait)
+        query = {"kind": reference.kind, "namespace": reference.namespace, "name": reference.name, "wait": f"{wait:g}"}
+        return self._ask("config", query, wait, ConfigState)
+
+    def _ask(self, page: str, query: Mapping[str, str], wait: float, shape: type[_Shape]) -> _Shape:
+        path = f"{_PROXIED}/debug/{page}?{urlencode(query)}"
+
+        def send(headers: Mapping[str, str]) -> Any:
+            return self.api.get(path, timeout=wait + _ANSWER_MARGIN_S, headers=headers)
+
+        try:
+            return msgspec.convert(self._identity.ask(send, _code), shape)
+        except msgspec.ValidationError as error:
+            raise RequestError(0, f"/debug/{page} answers something else than expected: {error}") from error
+
+    @cached_property
+    def _identity(self) -> DebugIdentity:
+        return DebugIdentity(self.api.post)
 
 
-def mesh_state(api: Api, *, wait: float = 0.0) -> MeshState:
-    """All proxies; after at most `wait` seconds, or as soon as all are in sync. Raises `RequestError`."""
-    return _decode(api, f"/debug/syncz?{urlencode({'wait': f'{wait:g}'})}", wait, MeshState)
-
-
-def config_state(api: Api, reference: Reference, *, wait: float = 0.0) -> ConfigState:
-    """The proxies that a resource concerns; `wait` as in `mesh_state`. Raises `RequestError`."""
-    query = {"kind": reference.kind, "namespace": reference.namespace, "name": reference.name, "wait": f"{wait:g}"}
-    return _decode(api, f"/debug/config?{urlencode(query)}", wait, ConfigState)
+def _code(error: Exception) -> int:
+    return error.code if isinstance(error, RequestError) else 0
 
 
 def await_mesh(status: MeshStatus, deadline: float, report: Report, *, proxies: int = 0) -> MeshState:
@@ -260,14 +271,6 @@ def _until(ask: Callable[[float], tuple[_State, bool]], deadline: float, report:
         if left <= 0:
             raise LabError(f"the control plane does not answer: {trouble}", hint=_HINT)
         time.sleep(min(left, _RETRY_S))
-
-
-def _decode(api: Api, path: str, wait: float, shape: type[_Shape]) -> _Shape:
-    document: Any = api.get(_PROXIED + path, timeout=wait + _ANSWER_MARGIN_S)
-    try:
-        return msgspec.convert(document, shape)
-    except msgspec.ValidationError as error:
-        raise RequestError(0, f"{path.partition('?')[0]} answers something else than expected: {error}") from error
 
 
 def _reaches(have: str, want: str) -> bool:

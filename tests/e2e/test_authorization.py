@@ -7,6 +7,7 @@ import pytest
 from lab.harness.api import Object
 from lab.harness.assertions import assert_all
 from lab.harness.mesh import Mesh
+from lab.harness.proxies import total
 from lab.harness.results import Results
 from lab.harness.traffic import TrafficClient
 
@@ -154,3 +155,32 @@ def test_a_policy_without_rules_allows_nobody(shop: Mesh, friend: TrafficClient)
     with shop.applied(authorization("nobody", "ALLOW", "echo")):
         assert_all(friend.send("http://echo", 5), status=403)
     assert_all(friend.send("http://echo", 5))
+
+
+def test_a_dry_run_denies_nobody_and_is_counted(shop: Mesh, friend: TrafficClient) -> None:
+    policy = authorization("tried", "DENY", "echo", {})
+    policy["metadata"]["annotations"] = {"istio.io/dry-run": "true"}
+    server = shop.proxy("echo")
+    with shop.applied(policy):
+        before = total(server.stats("rbac"), "istio_dry_run_deny_", "shadow_denied")
+        assert_all(friend.send("http://echo", 5))
+        assert friend.send("tcp://echo:9000")[0].status == 200
+        assert total(server.stats("rbac"), "istio_dry_run_deny_", "shadow_denied") - before == 6
+
+
+NO_ADMIN = {"to": [{"operation": {"paths": ["/admin*"]}}]}
+
+
+def test_a_denial_holds_beside_a_rule_about_what_no_request_has(shop: Mesh, friend: TrafficClient) -> None:
+    mysql = {"when": [{"key": "experimental.envoy.filters.network.mysql_proxy[db.table]", "values": ["[x]"]}]}
+    with shop.applied(authorization("no-admin", "DENY", "echo", NO_ADMIN, mysql)):
+        assert_all(friend.send("http://echo/admin/users"), status=403)
+        assert_all(friend.send("http://echo/page"))
+
+
+def test_what_nobody_can_be_asked_about_is_refused(shop: Mesh, friend: TrafficClient) -> None:
+    policy = authorization("ask", "CUSTOM", "echo", NO_ADMIN)
+    policy["spec"]["provider"] = {"name": "nobody"}
+    with shop.applied(policy):
+        assert_all(friend.send("http://echo/admin/users"), status=403)
+        assert_all(friend.send("http://echo/page"))

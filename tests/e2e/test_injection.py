@@ -137,6 +137,13 @@ def test_the_sidecar_tells_of_itself_on_its_ports(labelled: Mesh) -> None:
     assert "envoy_server_" in labelled.proxy("plain").metrics()
 
 
+def test_istiod_tells_a_pod_without_an_identity_nothing_of_others(labelled: Mesh) -> None:
+    pod = labelled.client("opted-out")
+    assert pod.send("http://istiod.istio-system:15014/debug/syncz")[0].status == 401
+    assert pod.send("http://istiod.istio-system:15014/metrics")[0].status == 200
+    assert labelled.syncz()["proxies"], "an administrator is told"
+
+
 def test_the_sidecar_counts_requests(labelled: Mesh) -> None:
     need_metrics(labelled, "plain")
     labelled.client("plain").send("http://istiod.istio-system:15014/ready")

@@ -12,6 +12,7 @@ from msgspec import field
 from lab.controlplane.model.base import Spec, WorkloadSelector
 
 Mode = Literal["UNSET", "DISABLE", "PERMISSIVE", "STRICT"]
+Action = Literal["ALLOW", "DENY", "AUDIT", "CUSTOM"]
 
 
 class MutualTLS(Spec, frozen=True):
@@ -48,6 +49,8 @@ class Source(Spec, frozen=True):
     not_namespaces: list[str] = []
     service_accounts: list[str] = []
     not_service_accounts: list[str] = []
+    trust_domains: list[str] = []
+    not_trust_domains: list[str] = []
     ip_blocks: list[str] = []
     not_ip_blocks: list[str] = []
     remote_ip_blocks: list[str] = []
@@ -90,9 +93,14 @@ class Condition(Spec, frozen=True):
 class Rule(Spec, frozen=True):
     """Matches when one `from`, one `to` and every `when` match; what is absent matches all."""
 
-    from_: list[From] = field(default_factory=list, name="from")
-    to: list[To] = []
+    from_: list[From] | None = field(default=None, name="from")
+    to: list[To] | None = None
     when: list[Condition] = []
+
+
+EVERYTHING = Rule()
+NOTHING = Rule(when=[Condition(key="")])
+"""No request has an attribute without a name."""
 
 
 class ExtensionProvider(Spec, frozen=True):
@@ -102,11 +110,14 @@ class ExtensionProvider(Spec, frozen=True):
 
 
 class AuthorizationPolicy(Spec, frozen=True):
-    """ALLOW (the default) or DENY what the rules match. ALLOW without rules denies everything."""
+    """ALLOW (the default) or DENY what the rules match. ALLOW without rules denies everything.
+
+    CUSTOM asks an authoriser outside the mesh, which is not supported: it refuses what the rules match.
+    """
 
     selector: WorkloadSelector | None = None
     target_ref: PolicyTargetReference | None = None
     target_refs: list[PolicyTargetReference] = []
     rules: list[Rule] = []
-    action: Literal["ALLOW", "DENY", "AUDIT", "CUSTOM"] = "ALLOW"
+    action: Action = "ALLOW"
     provider: ExtensionProvider | None = None

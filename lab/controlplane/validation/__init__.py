@@ -1,7 +1,7 @@
 """What can be wrong within one resource although its types are right: Istio's own rules, as pure functions.
 
-A resource with an error is not translated; where there was a good version of it before, that one stays. The wording
-is Istio's where it has one, since people will search for it.
+A resource with an error is not translated; where there was a good version of it before, that one stays. Of a policy
+holds what `fail_closed` makes of it. The wording is Istio's where it has one, since people will search for it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from lab.controlplane.model import (
 from lab.controlplane.model.base import Spec
 from lab.controlplane.validation.common import Problem
 from lab.controlplane.validation.edge import gateway, sidecar
+from lab.controlplane.validation.failclosed import Closed, fail_closed
 from lab.controlplane.validation.policies import destination_rule
 from lab.controlplane.validation.routing import virtual_service
 from lab.controlplane.validation.security import authorization_policy, peer_authentication
@@ -43,4 +44,4 @@ def validate(spec: Spec) -> tuple[Problem, ...]:
     return tuple(check(spec)) if check is not None else ()
 
 
-__all__ = ["Problem", "validate"]
+__all__ = ["Closed", "Problem", "fail_closed", "validate"]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from lab.controlplane.findings import Severity
 from lab.controlplane.model.units import nanoseconds
 
+MOST_PROGRAM = 32768
+"""Of the size of an expression's program, Istio's: the bootstrap tells Envoy (`re2.max_program_size.error_level`)."""
+
 _MILLISECOND = 1_000_000
 _NOT_RE2 = re.compile(r"\(\?(=|!|<=|<!|\()|(?<!\\)\\[1-9]|(?<!\\)[*+?}]\+")
-# Classes of Unicode and POSIX, flags in the middle: valid RE2 that Python does not read.
-_ONLY_RE2 = re.compile(r"\\[pP](\{\^?\w+\}|\w)|\[:\^?\w+:\]|\\[zC]|\(\?[imsU]+(-[imsU]+)?\)")
+_SHOWN = 80  # characters of an expression
+_PORT = re.compile(r"[0-9]{1,5}")
+_BITS = re.compile(r"0|[1-9][0-9]{0,2}")
 
 
 class Problem(NamedTuple):
@@ -45,32 +49,51 @@ def duration(path: str, text: str | None, *, zero: bool = False) -> Iterator[Pro
 
 
 def regex(path: str, pattern: str) -> Iterator[Problem]:
-    """Envoy's expressions are RE2, which Python's resemble: what either lacks is told apart before Python judges."""
-    if _NOT_RE2.search(pattern):
-        yield error(
-            path, f"invalid regex {pattern!r}: RE2 knows no look-around, no back-reference and no possessive quantifier"
-        )
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            re.compile(_ONLY_RE2.sub(lambda found: "(?:)" if found[0].startswith("(") else "a", pattern))
-        except re.error as failure:
-            yield error(path, f"invalid regex {pattern!r}: {failure}")
+    """An expression that Envoy takes. RE2 judges it, as it does there: byte by byte, and of a size that is allowed."""
+    complaint = _complaint(pattern)
+    if complaint:
+        shown = repr(pattern) if len(pattern) <= _SHOWN else f"{pattern[:_SHOWN]!r}..."
+        yield error(path, f"invalid regex {shown}: {complaint}")
+
+
+@lru_cache(maxsize=4096)
+def _complaint(pattern: str) -> str:
+    """What is wrong with an expression, or nothing. The same ones are judged again with each change of the mesh."""
+    import re2  # when there is something to judge: istiod starts without it
+
+    options = re2.Options()
+    options.log_errors = False
+    options.encoding = re2.Options.Encoding.LATIN1
+    try:
+        size: int = re2.compile(pattern.encode(errors="replace"), options).programsize
+    except re2.error as failure:
+        reason = b"".join(failure.args).decode(errors="replace")[:_SHOWN]
+        hint = "; RE2 knows no look-around, no back-reference and no possessive quantifier"
+        return f"{reason}{hint if _NOT_RE2.search(pattern) else ''}"
+    return "" if size <= MOST_PROGRAM else f"its program has {size} steps, of {MOST_PROGRAM} at most"
 
 
 def cidr(path: str, value: str) -> Iterator[Problem]:
-    """An address or a range of addresses."""
+    """An address or a range of addresses, as Go reads them: the range as a number of bits, and no zone."""
+    address, slash, bits = value.partition("/")
     try:
         ipaddress.ip_network(value, strict=False)
+        understood = "%" not in address and (not slash or _BITS.fullmatch(bits))
     except ValueError:
+        understood = False
+    if not understood:
         yield error(path, f'"{value}" is neither an IP address nor a CIDR range')
 
 
 def port_number(path: str, value: str) -> Iterator[Problem]:
     """The number of a port, as text."""
-    if not (value.isdigit() and 1 <= int(value) <= 65535):
+    if not is_port(value):
         yield error(path, f'invalid port "{value}": a number from 1 to 65535')
+
+
+def is_port(value: str) -> bool:
+    """Whether a text is the number of a port."""
+    return _PORT.fullmatch(value) is not None and 1 <= int(value) <= 65535
 
 
 def camel(name: str) -> str:

@@ -19,6 +19,7 @@ from lab.controlplane.xds.clusters import Peers, socket_address
 from lab.controlplane.xds.mtls import PeerPolicies, selects
 from lab.controlplane.xds.peers import pack
 from lab.controlplane.xds.services import MeshPort, MeshService
+from lab.controlplane.xds.trustdomains import TrustDomains, spiffe
 
 _MUTUAL = Struct(fields={"tlsMode": Value(string_value="istio")})
 
@@ -55,11 +56,12 @@ def assignment(
     return build(TYPE_ENDPOINT, name, wire(message), [service.origin, *deciding])
 
 
-def peers_of(port: MeshPort, known: ServiceEndpoints, policies: PeerPolicies, trust_domain: str) -> Peers:
+def peers_of(port: MeshPort, known: ServiceEndpoints, policies: PeerPolicies, trust: TrustDomains) -> Peers:
     """Who is behind a port. All speak mutual TLS when none that is ready does not."""
     principals = tuple(
-        f"spiffe://{trust_domain}/ns/{namespace}/sa/{account}"
+        identity
         for namespace, _, account in (name.partition("/") for name in known.accounts)
+        for identity in spiffe(trust, namespace, account)
     )
     reachable = [(e, e.ports[port.name]) for e in known.endpoints if port.name in e.ports]
     return Peers(

@@ -89,7 +89,7 @@ def gateway_routes(
             host for server in some if _redirects(server) for _, host in server.hosts() if host not in hosts
         )
         fragments += [memo(_redirected, host, origins_of(some)) for host in redirected]
-        yield memo(configuration, name, tuple(fragments), setting.authorization, setting.mesh.trust_domain)
+        yield memo(configuration, name, tuple(fragments), setting.authorization, setting.mesh.trust_domains)
 
 
 def _redirects(server: GatewayServer) -> bool:
@@ -287,7 +287,7 @@ def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> 
     )
     forward(proxy, chosen, policy_of(setting.scope.rules, chosen))
     return [
-        *rbac.network_filters(setting.authorization, setting.mesh.trust_domain),
+        *rbac.network_filters(setting.authorization, setting.mesh.trust_domains),
         *mark(marked=must_say_tcp(setting.scope, chosen)),
         http.tcp_filter(proxy),
     ]

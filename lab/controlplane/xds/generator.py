@@ -76,7 +76,7 @@ class Generator:
         listener = memo(inbound.virtual_inbound, ports, authorization, mesh, own, policies.origins(pod.labels))
         served = [self._application(scope, pod, port, port.service, mesh) for port in ports if port.service is not None]
         permitted = [
-            memo(inbound.inbound_routes, port, authorization, mesh.trust_domain)
+            memo(inbound.inbound_routes, port, authorization, mesh.trust_domains)
             for port in ports
             if port.protocol.is_http or port.protocol is Protocol.AUTO
         ]
@@ -217,7 +217,7 @@ def _service_clusters(
     made: list[Built] = []
     assigned: list[Built] = []
     for port in service.ports:
-        peers = memo(endpoints.peers_of, port, found, policies, mesh.trust_domain)
+        peers = memo(endpoints.peers_of, port, found, policies, mesh.trust_domains)
         for subset in clusters.subsets_of(rules):
             made.append(memo(clusters.outbound, service, port, subset, rules, peers, mesh, gateway))
             if service.resolution is Resolution.ENDPOINTS:

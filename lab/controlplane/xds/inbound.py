@@ -41,6 +41,7 @@ from lab.controlplane.xds.peers import Own
 from lab.controlplane.xds.rbac import Authorization
 from lab.controlplane.xds.routes import configuration, fragment
 from lab.controlplane.xds.services import MeshService, Protocol
+from lab.controlplane.xds.trustdomains import TrustDomains
 
 _MESH_HTTP = ("istio-http/1.0", tls.ALPN_HTTP1, tls.ALPN_HTTP2)
 
@@ -180,14 +181,16 @@ def _chains(port: InboundPort, authorization: Authorization, mesh: MeshConfig, o
 def _mutual_chains(port: InboundPort, make: _Maker) -> Iterator[FilterChain]:
     """PERMISSIVE tells the mesh's TLS from the application's by ALPN; STRICT takes all TLS for the mesh's."""
     strict = port.mode == "STRICT"
-    socket = tls.mutual_downstream(tls.HTTP_ALPN)
+    trust = make.mesh.trust_domains
+    socket = tls.mutual_downstream(tls.HTTP_ALPN, trust)
     if port.protocol.is_http:
         yield make.chain("mtls-http", "tls", () if strict else tls.MESH_ALPN, make.http(mutual_tls=True), socket)
         return
     if port.protocol is Protocol.AUTO:
         yield make.chain("mtls-http", "tls", _MESH_HTTP, make.http(mutual_tls=True), socket)
     others = tuple(alpn for alpn in tls.MESH_ALPN if port.protocol is not Protocol.AUTO or alpn not in _MESH_HTTP)
-    yield make.chain("mtls-tcp", "tls", () if strict else others, make.tcp(mutual_tls=True), tls.mutual_downstream(()))
+    socket = tls.mutual_downstream((), trust)
+    yield make.chain("mtls-tcp", "tls", () if strict else others, make.tcp(mutual_tls=True), socket)
 
 
 @dataclass(frozen=True)
@@ -224,7 +227,7 @@ class _Maker:
             cluster=self.port.cluster,
             access_log=telemetry.access_logs(self.mesh, reporting, self.own.packed),
         )
-        return [*rbac.network_filters(self.authorization, self.mesh.trust_domain), http.tcp_filter(proxy)]
+        return [*rbac.network_filters(self.authorization, self.mesh.trust_domains), http.tcp_filter(proxy)]
 
     def http(self, *, mutual_tls: bool) -> list[Filter]:
         reporting = telemetry.Reporting("destination", "http", mutual_tls, self.port.called)
@@ -250,7 +253,7 @@ def _tell_the_client(manager: HttpConnectionManager, *, mutual_tls: bool) -> Non
     details.subject.value = details.uri = details.dns = True
 
 
-def inbound_routes(port: InboundPort, authorization: Authorization, trust_domain: str) -> Built:
+def inbound_routes(port: InboundPort, authorization: Authorization, trust: TrustDomains) -> Built:
     """All requests go to the application, if the rules allow them. One that it cannot have seen is sent again."""
     action = RouteAction(cluster=port.cluster)
     actions.set_timeouts(action, None)
@@ -263,4 +266,4 @@ def inbound_routes(port: InboundPort, authorization: Authorization, trust_domain
         request_headers_to_remove=[telemetry.PEER_HEADER],
     )
     origins = [port.service.origin] if port.service else []
-    return configuration(port.cluster, (fragment(host, origins),), authorization, trust_domain)
+    return configuration(port.cluster, (fragment(host, origins),), authorization, trust)

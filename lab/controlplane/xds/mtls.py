@@ -15,7 +15,10 @@ PeerConfig = Config[PeerAuthentication]
 
 @dataclass(frozen=True, eq=False)
 class PeerPolicies:
-    """The policies that concern the pods of one namespace. Of several at one level the oldest holds."""
+    """The policies that concern the pods of one namespace. Of several at one level the oldest holds.
+
+    Before those of workloads come the ones that could not be read, which may be for any of them.
+    """
 
     mesh: PeerConfig | None
     namespace: PeerConfig | None
@@ -35,7 +38,7 @@ class PeerPolicies:
     def ports(self, labels: Mapping[str, str]) -> tuple[int, ...]:
         """The ports of a pod's container that have a mode of their own."""
         own = [config for config in self.selecting(labels) if _wanted(config)]
-        return tuple(int(port) for config in own for port in config.spec.port_level_mtls if port.isdigit())
+        return tuple(int(port) for config in own for port in config.spec.port_level_mtls)
 
     def origins(self, labels: Mapping[str, str]) -> tuple[Origin, ...]:
         """The policies that decide for a pod."""
@@ -60,10 +63,12 @@ def peer_policies(configs: Iterable[PeerConfig], namespace: str, root_namespace:
     ordered = sorted(configs, key=lambda config: config.precedence)
 
     def wide(where: str) -> PeerConfig | None:
-        return next((config for config in ordered if config.namespace == where and not _wanted(config)), None)
+        return next((config for config in rest if config.namespace == where and not _wanted(config)), None)
 
+    unread = [config for config in ordered if config.any_workload and config.namespace == namespace]
+    rest = [config for config in ordered if not config.any_workload]
     return PeerPolicies(
         wide(root_namespace),
         wide(namespace) if namespace != root_namespace else None,
-        tuple(config for config in ordered if config.namespace == namespace and _wanted(config)),
+        (*unread, *(config for config in rest if config.namespace == namespace and _wanted(config))),
     )

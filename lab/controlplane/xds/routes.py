@@ -28,6 +28,7 @@ from lab.controlplane.xds.rbac import NOBODY_REFUSED, Authorization
 from lab.controlplane.xds.rules import Target, add_hash_policy, destination_hosts, has_routes, routes
 from lab.controlplane.xds.scope import MESH, RouteConfig, Scope
 from lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
+from lab.controlplane.xds.trustdomains import TrustDomains
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +177,7 @@ def fragment(host: VirtualHost, origins: Iterable[Origin]) -> Fragment:
 
 
 def configuration(
-    name: str, fragments: tuple[Fragment, ...], authorization: Authorization = NOBODY_REFUSED, trust_domain: str = ""
+    name: str, fragments: tuple[Fragment, ...], authorization: Authorization = NOBODY_REFUSED, trust: TrustDomains = ()
 ) -> Built:
     """A RouteConfiguration of virtual hosts that are serialised already. Hosts are compared without their ports.
 
@@ -186,7 +187,7 @@ def configuration(
         name=name,
         validate_clusters=BoolValue(value=False),
         ignore_port_in_host_matching=True,
-        typed_per_filter_config=rbac.route_filters(authorization, trust_domain),
+        typed_per_filter_config=rbac.route_filters(authorization, trust),
     )
     taken: set[str] = set()
     kept: list[Fragment] = []

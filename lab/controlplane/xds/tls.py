@@ -96,9 +96,18 @@ def mesh_downstream_context(alpn: Iterable[str]) -> tls_pb2.DownstreamTlsContext
     )
 
 
-def mutual_downstream(alpn: Iterable[str]) -> base_pb2.TransportSocket:
-    """From a sidecar."""
-    return downstream(mesh_downstream_context(alpn))
+def mutual_downstream(alpn: Iterable[str], trust_domains: Iterable[str]) -> base_pb2.TransportSocket:
+    """From a sidecar whose identity is in one of these trust domains."""
+    context = mesh_downstream_context(alpn)
+    accepted = context.common_tls_context.combined_validation_context.default_validation_context
+    accepted.match_typed_subject_alt_names.extend(
+        common_pb2.SubjectAltNameMatcher(
+            san_type=common_pb2.SubjectAltNameMatcher.URI,
+            matcher=string_pb2.StringMatcher(prefix=f"spiffe://{domain}/"),
+        )
+        for domain in trust_domains
+    )
+    return downstream(context)
 
 
 def validation(dns_names: Iterable[str], authorities: str) -> common_pb2.CertificateValidationContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -59,6 +60,32 @@ def test_http2_fills_its_histograms_where_somebody_asks_for_statistics(more: tup
     stats = StatsMatcher(*(tuple(filter(None, [each])) for each in more))
     (layer,) = config(ProxySettings("sidecar", stats=stats))["layered_runtime"]["layers"]
     assert layer["static_layer"]["envoy.reloadable_features.http2_record_histograms"] is any(more)
+
+
+def tagged(name: str) -> tuple[str, dict[str, str]]:
+    """A statistic as Envoy tells it: without what its tags were taken from."""
+    tags = {}
+    for tag in config(ProxySettings("sidecar"))["stats_config"]["stats_tags"]:
+        found = re.search(tag["regex"].replace("[:digit:]", "0-9"), name)
+        if found is not None:
+            tags[tag["tag_name"]] = found[2]
+            name = name.replace(found[1], "", 1)
+    return name, tags
+
+
+def test_what_was_allowed_and_what_would_have_been_are_told_apart_as_istio_does() -> None:
+    inbound = "http.inbound_0.0.0.0_9080.rbac"
+    assert tagged(f"{inbound}.denied") == (
+        "http.rbac",
+        {"http_conn_manager_prefix": "inbound_0.0.0.0_9080", "authz_enforce_result": "denied"},
+    )
+    dry = {"authz_dry_run_action": "deny", "authz_dry_run_result": "allowed"}
+    assert tagged(f"{inbound}.istio_dry_run_deny_.shadow_allowed") == (
+        "http.rbac",
+        {"http_conn_manager_prefix": "inbound_0.0.0.0_9080", **dry},
+    )
+    assert tagged("tcp.rbac.istio_dry_run_deny_.shadow_allowed") == ("tcp.rbac", dry)
+    assert tagged("http.stats.downstream_rq_active")[1] == {"http_conn_manager_prefix": "stats"}
 
 
 @pytest.mark.parametrize(("kind", "kept"), [("sidecar", False), ("router", True)])

@@ -307,6 +307,8 @@ def test_the_proxy_is_a_native_sidecar_unless_told_otherwise() -> None:
         ("proxy.istio.io/config", "concurrency: many", "proxy.istio.io/config"),
         ("proxy.istio.io/config", "terminationDrainDuration: soon", "terminationDrainDuration"),
         ("proxy.istio.io/config", "{", "proxy.istio.io/config"),
+        ("proxy.istio.io/config", 'proxyStatsMatcher: {inclusionRegexps: ["("]}', "proxy.istio.io/config"),
+        ("sidecar.istio.io/statsInclusionRegexps", "a.*,(?=b)", "statsInclusionRegexps: invalid regex"),
         ("traffic.sidecar.istio.io/excludeInboundPorts", "http", "excludeInboundPorts"),
         ("sidecar.istio.io/nativeSidecar", "maybe", "nativeSidecar: 'maybe' is neither true nor false"),
         ("sidecar.istio.io/rewriteAppHTTPProbers", "", "rewriteAppHTTPProbers"),

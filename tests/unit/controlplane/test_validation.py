@@ -35,6 +35,13 @@ def operation(**fields: Any) -> dict[str, Any]:
     return {"rules": [{"to": [{"operation": fields}]}]}
 
 
+def when(key: str) -> dict[str, Any]:
+    return {"rules": [{"when": [{"key": key, "values": ["a"]}]}]}
+
+
+SOURCE = "spec.rules[0].from[0].source"
+
+
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("VirtualService", {"http": [ROUTE]}, "spec.hosts", "virtual service must have at least one host"),
     ("VirtualService", {"hosts": ["a"]}, "spec", "http, tcp or tls must be provided"),
@@ -322,7 +329,45 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "{**} is not the last operator",
     ),
     ("AuthorizationPolicy", {"provider": {"name": "p"}}, "spec.provider", "must not be set with action ALLOW"),
-    ("AuthorizationPolicy", {"action": "CUSTOM"}, "spec.action", "CUSTOM needs an authoriser outside the mesh"),
+    ("AuthorizationPolicy", {"action": "CUSTOM", "rules": [{}]}, "spec.provider", "provider.name must not be empty"),
+    (
+        "AuthorizationPolicy",
+        {"action": "CUSTOM", "provider": {"name": "p"}, **source(namespaces=["a"])},
+        "spec.rules[0].from[0].source.namespaces",
+        "not supported with CUSTOM action",
+    ),
+    (
+        "AuthorizationPolicy",
+        {"action": "CUSTOM", "provider": {"name": "p"}, **when("source.principal")},
+        "spec.rules[0].when[0].key",
+        "source.principal is currently not supported with CUSTOM action",
+    ),
+    ("AuthorizationPolicy", {"rules": [{"from": []}]}, "spec.rules[0].from", "from must not be empty"),
+    ("AuthorizationPolicy", {"rules": [{"to": []}]}, "spec.rules[0].to", "to must not be empty"),
+    ("AuthorizationPolicy", source(ipBlocks=["10.0.0.0/255.0.0.0"]), f"{SOURCE}.ipBlocks", "CIDR range"),
+    ("AuthorizationPolicy", source(ipBlocks=["fe80::1%eth0"]), f"{SOURCE}.ipBlocks", "CIDR range"),
+    ("AuthorizationPolicy", source(ipBlocks=["10.0.0.0/"]), f"{SOURCE}.ipBlocks", "CIDR range"),
+    ("AuthorizationPolicy", source(trustDomains=["a/b"]), f"{SOURCE}.trustDomains", 'must not contain "/"'),
+    ("AuthorizationPolicy", source(trustDomains=["a*b"]), f"{SOURCE}.trustDomains", "wildcard is only allowed"),
+    ("AuthorizationPolicy", operation(ports=["²"]), "spec.rules[0].to[0].operation.ports", 'invalid port "²"'),
+    ("AuthorizationPolicy", operation(ports=["8" * 5000]), "spec.rules[0].to[0].operation.ports", "invalid port"),
+    ("AuthorizationPolicy", when("request.auth.colour"), "spec.rules[0].when[0].key", "unknown attribute"),
+    ("AuthorizationPolicy", when("request.headers[x]\n"), "spec.rules[0].when[0].key", "unknown attribute"),
+    ("AuthorizationPolicy", when("experimental.envoy.filters.a"), "spec.rules[0].when[0].key", "unknown attribute"),
+    (
+        "AuthorizationPolicy",
+        {"selector": {"matchLabels": {"app": "a*"}}},
+        "spec.selector.matchLabels",
+        'wildcard or empty key in selector: "app=a*"',
+    ),
+    (
+        "AuthorizationPolicy",
+        {"selector": {}, "targetRefs": [{"kind": "Service", "name": "a"}]},
+        "spec.targetRefs",
+        "only one of targetRefs or workloadSelector can be set",
+    ),
+    ("AuthorizationPolicy", {"targetRefs": [{"kind": "Pod", "name": "a"}]}, "spec.targetRefs[0].kind", "but was /Pod"),
+    ("PeerAuthentication", {"selector": {"matchLabels": {"a": "*"}}}, "spec.selector.matchLabels", "wildcard"),
     ("Sidecar", {"egress": [{"hosts": ["a"]}]}, "spec.egress[0].hosts[0]", "not of the form namespace/dnsName"),
     (
         "Sidecar",
@@ -352,6 +397,9 @@ def test_what_is_wrong_is_said_with_its_place(kind: str, spec: dict[str, Any], p
         ("AuthorizationPolicy", {"rules": [{"from": [{"source": {"ipBlocks": ["10.1.2.3/8", "::1"]}}]}]}),
         ("AuthorizationPolicy", operation(paths=["/{*}/a/{**}", "/a*", "*b", "/{**}/x", "/"])),
         ("AuthorizationPolicy", source(serviceAccounts=["a", "b/c"])),
+        ("AuthorizationPolicy", source(trustDomains=["a", "*", "*.b", "c*"])),
+        ("AuthorizationPolicy", when("source.trustDomain")),
+        ("AuthorizationPolicy", when("experimental.envoy.filters.network.mysql_proxy[db.table]")),
         ("PeerAuthentication", {}),
     ],
 )

@@ -27,7 +27,7 @@ from tests.unit.controlplane.strategies import documents
         ("PeerAuthentication", {"mtls": {"mode": "SOMETIMES"}}, "spec.mtls.mode: Invalid enum value 'SOMETIMES'"),
         ("DestinationRule", {}, "spec: Object missing required field `host`"),
         ("Gateway", {"servers": [{"port": {"number": 80, "name": "a"}}]}, "spec.servers[0].port: Object missing"),
-        ("AuthorizationPolicy", {"rules": [{"from": {}}]}, "spec.rules[0].from: Expected `array`"),
+        ("AuthorizationPolicy", {"rules": [{"from": {}}]}, "spec.rules[0].from: Expected `array | null`"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_place(kind: str, spec: dict[str, Any], message: str) -> None:

@@ -10,6 +10,7 @@ from envoy.config.route.v3.route_components_pb2 import VirtualHost
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
 )
+from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
 
@@ -326,6 +327,33 @@ def test_connections_through_a_gateway_last_as_long_as_a_destination_rule_says()
     assert chain.filters[-1].typed_config.Unpack(proxy)
     assert proxy.idle_timeout.seconds == 90
     assert "DestinationRule" in {origin.kind for origin in sent(cluster)[TYPE_LISTENER]["0.0.0.0_9001"].origins}
+
+
+TCP_ROUTE = [{"route": [{"destination": {"host": "reviews", "port": {"number": 9080}}}]}]
+TLS_ROUTE = [{"match": [{"sniHosts": ["a.example"]}], **TCP_ROUTE[0]}]
+
+
+@pytest.mark.parametrize(
+    ("served", "rules", "listener"),
+    [
+        (server(9000, "TCP"), {"hosts": ["*"], "tcp": TCP_ROUTE}, "0.0.0.0_9001"),
+        (server(443, "TLS", "a.example", mode="PASSTHROUGH"), {"tls": TLS_ROUTE}, "0.0.0.0_8443"),
+        (server(443, "TLS", "a.example", mode="SIMPLE", credentialName="cert"), {"tcp": TCP_ROUTE}, "0.0.0.0_8443"),
+    ],
+)
+def test_connections_through_a_gateway_are_judged_by_its_policies(
+    served: dict[str, Any], rules: dict[str, Any], listener: str
+) -> None:
+    """They were let in, whatever the policies of the gateway said."""
+    routed = config("VirtualService", "r", {"hosts": ["a.example"], "gateways": ["front"], **rules})
+    rule = {"from": [{"source": {"ipBlocks": ["10.0.0.0/8"]}}]}
+    policy = config("AuthorizationPolicy", "p", {"action": "DENY", "rules": [rule]}, namespace="istio-system")
+    cluster = edge().istio(gateway(served), routed, policy)
+    (chain,) = chains(cluster, listener)
+    judged = NetworkRBAC()
+    assert chain.filters[0].typed_config.Unpack(judged)
+    assert list(judged.rules.policies) == ["ns[istio-system]-policy[p]-rule[0]"]
+    assert "AuthorizationPolicy" in {origin.kind for origin in sent(cluster)[TYPE_LISTENER][listener].origins}
 
 
 def test_connections_go_by_port_and_a_targets_name_is_looked_up() -> None:

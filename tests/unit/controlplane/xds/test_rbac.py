@@ -2,133 +2,28 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from envoy.config.rbac.v3.rbac_pb2 import RBAC
-from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBACPerRoute
+from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC as HttpRBAC  # noqa: N811 - a message
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+)
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
 
-from lab.controlplane.xds import TYPE_ROUTE
+from lab.controlplane.analysis import analyse
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config
-from tests.unit.controlplane.envoy import message
-from tests.unit.controlplane.xds.translated import listener_of, resources
-
-SERVER = "reviews-v1-abc-1"
-FRIEND = "spiffe://cluster.local/ns/default/sa/productpage"
-
-
-@dataclass
-class Request:
-    """What RBAC looks at."""
-
-    principal: str = FRIEND
-    method: str = "GET"
-    path: str = "/reviews/0"
-    host: str = "reviews:9080"
-    port: int = 9080
-    ip: str = "10.244.0.9"
-    headers: dict[str, str] = field(default_factory=dict)
-
-
-def text(matcher: Any, value: str) -> bool:
-    kind = matcher.WhichOneof("match_pattern")
-    wanted = getattr(matcher, kind)
-    if kind == "safe_regex":
-        return re.fullmatch(wanted.regex, value) is not None
-    if matcher.ignore_case:
-        value, wanted = value.lower(), wanted.lower()
-    return {
-        "exact": value == wanted,
-        "prefix": value.startswith(str(wanted)),
-        "suffix": value.endswith(str(wanted)),
-    }[kind]
-
-
-def cidr(wanted: Any, address: str) -> bool:
-    return ipaddress.ip_address(address) in ipaddress.ip_network(
-        f"{wanted.address_prefix}/{wanted.prefix_len.value}", strict=False
-    )
-
-
-def identifies(principal: Any, request: Request) -> bool:
-    kind = principal.WhichOneof("identifier")
-    value = getattr(principal, kind)
-    match kind:
-        case "any":
-            return True
-        case "and_ids":
-            return all(identifies(each, request) for each in value.ids)
-        case "or_ids":
-            return any(identifies(each, request) for each in value.ids)
-        case "not_id":
-            return not identifies(value, request)
-        case "authenticated":
-            return bool(request.principal) and text(value.principal_name, request.principal)
-        case "direct_remote_ip" | "remote_ip":
-            return cidr(value, request.ip)
-    raise AssertionError(kind)
-
-
-def permits(permission: Any, request: Request) -> bool:
-    kind = permission.WhichOneof("rule")
-    value = getattr(permission, kind)
-    match kind:
-        case "any":
-            return True
-        case "and_rules":
-            return all(permits(each, request) for each in value.rules)
-        case "or_rules":
-            return any(permits(each, request) for each in value.rules)
-        case "not_rule":
-            return not permits(value, request)
-        case "header":
-            headers = {":method": request.method, ":authority": request.host, **request.headers}
-            return value.name in headers and (value.present_match or text(value.string_match, headers[value.name]))
-        case "url_path":
-            return text(value.path, request.path)
-        case "destination_port":
-            return bool(value == request.port)
-    raise AssertionError(kind)
-
-
-def passes(rules: RBAC, request: Request) -> bool:
-    matched = any(
-        any(permits(p, request) for p in policy.permissions) and any(identifies(p, request) for p in policy.principals)
-        for policy in rules.policies.values()
-    )
-    return matched == (rules.action == RBAC.ALLOW)
-
-
-def http_rules(cluster: Cluster) -> list[RBAC]:
-    """In the order in which the filters ask."""
-    found = message(resources(cluster, SERVER)[TYPE_ROUTE]["inbound|9080||"]).typed_per_filter_config
-    rules = []
-    for name in ("envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow"):
-        if name in found:
-            own = RBACPerRoute()
-            assert found[name].Unpack(own)
-            rules.append(own.rbac.rules)
-    return rules
-
-
-def tcp_rules(cluster: Cluster) -> list[RBAC]:
-    chain = next(
-        c for c in listener_of(cluster, "virtualInbound", SERVER).filter_chains if c.name == "virtualInbound-tls"
-    )
-    rules = []
-    for each in chain.filters[:-1]:
-        found = NetworkRBAC()
-        assert each.typed_config.Unpack(found)
-        rules.append(found.rules)
-    return rules
-
-
-def allowed(cluster: Cluster, **request: Any) -> bool:
-    return all(passes(rules, Request(**request)) for rules in http_rules(cluster))
+from tests.unit.controlplane.xds.judging import (
+    FRIEND,
+    SERVER,
+    Request,
+    allowed,
+    http_rules,
+    passes,
+    tcp_allowed,
+    tcp_rules,
+)
+from tests.unit.controlplane.xds.translated import listener_of
 
 
 def policy(name: str = "p", namespace: str = "default", **spec: Any) -> dict[str, Any]:
@@ -174,6 +69,15 @@ def test_a_policy_without_rules_allows_nothing_and_an_empty_rule_everything() ->
         (source(serviceAccounts=["default/productpage"]), {}, True),
         (source(serviceAccounts=["productpage"]), {}, True),
         (source(serviceAccounts=["other/productpage"]), {}, False),
+        (source(trustDomains=["cluster.local"]), {}, True),
+        (source(trustDomains=["cluster"]), {}, False),
+        (source(trustDomains=["*.local"]), {}, True),
+        (source(trustDomains=["cluster*"]), {}, True),
+        (source(trustDomains=["*"]), {}, True),
+        (source(trustDomains=["*"]), {"principal": ""}, False),
+        (source(notTrustDomains=["cluster.local"]), {}, False),
+        (source(serviceAccounts=["productpage"]), {"principal": "spiffe://old/ns/default/sa/productpage"}, True),
+        (source(serviceAccounts=["productpage"]), {"principal": FRIEND + "-junk"}, False),
         (source(ipBlocks=["10.244.0.0/16"]), {}, True),
         (source(ipBlocks=["10.244.0.10"]), {}, False),
         (source(notIpBlocks=["10.244.0.9"]), {}, False),
@@ -202,6 +106,9 @@ def test_a_policy_without_rules_allows_nothing_and_an_empty_rule_everything() ->
         ({"when": [{"key": "source.ip", "notValues": ["10.0.0.0/8"]}]}, {}, False),
         ({"when": [{"key": "destination.port", "values": ["9080"]}]}, {}, True),
         ({"when": [{"key": "request.auth.claims[group]", "values": ["a"]}]}, {}, False),
+        ({"when": [{"key": "request.auth.claims[group]", "notValues": ["a"]}]}, {}, True),
+        ({"when": [{"key": "source.trustDomain", "values": ["cluster.local"]}]}, {}, True),
+        ({"when": [{"key": "experimental.envoy.filters.a.b[c]", "values": ["d", "[e]"]}]}, {}, False),
         (source(principals=["*"]) | operation(methods=["POST"]), {}, False),
     ],
 )
@@ -260,6 +167,76 @@ def test_tcp_is_never_allowed_by_what_only_http_can_answer_and_is_denied_by_the_
     (rules,) = tcp_rules(denial)
     assert not passes(rules, Request())
     assert passes(rules, Request(port=9081))
+
+
+def dry(action: str, value: str, *rules: dict[str, Any], name: str = "dry") -> dict[str, Any]:
+    made = policy(name, action=action, rules=list(rules), **({"provider": {"name": "p"}} if action == "CUSTOM" else {}))
+    made["metadata"]["annotations"] = {"istio.io/dry-run": value}
+    return made
+
+
+@pytest.mark.parametrize("value", ["true", "1", "T"])
+@pytest.mark.parametrize("action", ["ALLOW", "DENY", "CUSTOM"])
+def test_a_dry_run_denies_nothing(action: str, value: str) -> None:
+    """It was enforced: 403 instead of 200."""
+    cluster = bookinfo().istio(dry(action, value, operation(paths=["/reviews/*" if action != "ALLOW" else "/other"])))
+    assert allowed(cluster)
+    assert tcp_allowed(cluster)
+
+
+def test_a_dry_run_allows_no_more_than_the_others_do() -> None:
+    cluster = bookinfo().istio(policy(rules=[operation(paths=["/good"])]), dry("ALLOW", "true", {}))
+    assert not allowed(cluster)
+    assert not tcp_allowed(cluster)
+    assert allowed(cluster, path="/good")
+
+
+@pytest.mark.parametrize("action", ["ALLOW", "DENY"])
+def test_a_dry_run_is_counted_and_logged_by_shadow_rules(action: str) -> None:
+    cluster = bookinfo().istio(dry(action, "true", {}))
+    (shadow,) = http_rules(cluster, "shadow_rules")
+    assert list(shadow.policies) == ["ns[default]-policy[dry]-rule[0]"]
+    (shadow,) = tcp_rules(cluster, "shadow_rules")
+    assert list(shadow.policies) == ["ns[default]-policy[dry]-rule[0]"]
+    assert shadow_prefixes(cluster) == {
+        "envoy.filters.http.rbac.deny": "istio_dry_run_deny_",
+        "envoy.filters.http.rbac.allow": "istio_dry_run_allow_",
+        "envoy.filters.network.rbac": f"istio_dry_run_{action.lower()}_",
+    }
+
+
+def shadow_prefixes(cluster: Cluster) -> dict[str, str]:
+    """By filter. Of HTTP's it is the filter's own that counts, not the route's."""
+    found = {}
+    for chain in listener_of(cluster, "virtualInbound", SERVER).filter_chains:
+        for each in chain.filters:
+            if each.name == "envoy.filters.network.rbac":
+                found[each.name] = unpacked(NetworkRBAC(), each).shadow_rules_stat_prefix
+            elif each.name == "envoy.filters.network.http_connection_manager":
+                for inner in unpacked(HttpConnectionManager(), each).http_filters:
+                    if "rbac" in inner.name:
+                        found[inner.name] = unpacked(HttpRBAC(), inner).shadow_rules_stat_prefix
+    return found
+
+
+def unpacked(into: Any, extension: Any) -> Any:
+    assert extension.typed_config.Unpack(into)
+    return into
+
+
+@pytest.mark.parametrize("value", ["false", "0", "yes", ""])
+def test_what_is_not_clearly_a_dry_run_is_enforced(value: str) -> None:
+    cluster = bookinfo().istio(dry("DENY", value, {}))
+    assert not allowed(cluster)
+    unclear = [f for f in analyse(cluster.snapshot()) if "istio.io/dry-run" in f.message]
+    assert bool(unclear) is (value in ("yes", ""))
+
+
+def test_the_end_of_a_dry_run_is_a_change() -> None:
+    cluster = bookinfo().istio(dry("DENY", "true", {}))
+    assert allowed(cluster)
+    assert cluster.world.apply("AuthorizationPolicy", "MODIFIED", policy("dry", action="DENY", rules=[{}]))
+    assert not allowed(cluster)
 
 
 def test_a_policy_changes_the_routes_and_leaves_http_chains_alone() -> None:
