@@ -108,9 +108,9 @@ async def serve(
             for follower in followers:
                 await follower.synced.wait()
             state.snapshot()
-            address = f"{settings.host}:{settings.ports.xds}"
-            server, port = await ads.serve(service, address, ads.credentials(certificate.current))
+            server = ads.Server(service, certificate.current)
             ends.append(lambda: server.stop(_GRACE))
+            port = await server.start(settings.host, settings.ports.xds)
             state.complete = True
             log.info("serving %d kinds to proxies on port %d", len(followers), port)
             if started is not None:
