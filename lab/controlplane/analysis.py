@@ -20,13 +20,22 @@ from lab.controlplane.xds.mtls import selects
 from lab.controlplane.xds.scope import MESH, RouteConfig
 
 
-def analyse(snapshot: Snapshot) -> tuple[Finding, ...]:
-    """All findings, by object: what could not be used, what has no effect, and what refers to nothing."""
+def _fail(what: str, error: Exception) -> None:
+    raise RuntimeError(what) from error
+
+
+def analyse(snapshot: Snapshot, failed: Callable[[str, Exception], object] = _fail) -> tuple[Finding, ...]:
+    """All findings, by object: what could not be used, what has no effect, and what refers to nothing.
+
+    A check that fails is told to `failed`; what the others find stays.
+    """
     found = [finding for findings in snapshot.invalid.values() for finding in findings]
-    found += _warnings(snapshot)
     index = _Index(snapshot)
     for check in _CHECKS:
-        found += check(index)
+        try:
+            found += check(index)
+        except Exception as error:  # noqa: BLE001 - one resource is not to keep all findings from being told
+            failed(f"analysing ({check.__name__})", error)
     return tuple(sorted(found, key=lambda finding: finding.origin.key))
 
 
@@ -80,8 +89,8 @@ def _missing(what: str, name: str, path: str, origin: Origin) -> Finding:
     return _finding("error", "IST0101", f'Referenced {what} not found: "{name}"', path, origin)
 
 
-def _warnings(snapshot: Snapshot) -> Iterator[Finding]:
-    for table in snapshot.configs.values():
+def _fields_are_well_used(index: _Index) -> Iterator[Finding]:
+    for table in index.snapshot.configs.values():
         for config in table.values():
             for severity, path, message in validate(config.spec):
                 if severity != "error":
@@ -285,6 +294,7 @@ def _policies_name_namespaces(index: _Index) -> Iterator[Finding]:
 
 
 _CHECKS: tuple[Callable[[_Index], Iterator[Finding]], ...] = (
+    _fields_are_well_used,
     _routes_lead_somewhere,
     _routes_have_gateways,
     _mesh_hosts_are_routed_once,

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from lab.controlplane import events
 from lab.controlplane.delta import Rejection
+from lab.controlplane.faults import Faults
 from lab.controlplane.findings import Finding
 from lab.controlplane.kinds import FOLLOWED
 from lab.controlplane.kubeclient import ApiError, Object, Unreachable
@@ -57,8 +58,15 @@ class Reporter:
     """Writes statuses and Events, at most every tenth of a second, from what the connections and the analysis say."""
 
     def __init__(
-        self, api: events.Api, state: ClusterState, pusher: Pusher, tracker: Tracker, remarks: Remarks
+        self,
+        api: events.Api,
+        state: ClusterState,
+        pusher: Pusher,
+        tracker: Tracker,
+        remarks: Remarks,
+        faults: Faults,
     ) -> None:
+        self._faults = faults
         self._api = api
         self._state = state
         self._pusher = pusher
@@ -87,7 +95,10 @@ class Reporter:
         for gone in self._told.keys() - self._state.subjects.keys():
             del self._told[gone]
         for key, subject in list(self._state.subjects.items()):
-            await self._report_on(key, subject, refusals.get(key), findings.get(key, ()))
+            try:
+                await self._report_on(key, subject, refusals.get(key), findings.get(key, ()))
+            except Exception as error:  # noqa: BLE001 - one resource is not to keep the others from being told of
+                self._faults.record("reporting on {} {}/{}".format(*key), error)
 
     async def _report_on(self, key: Key, subject: Subject, refusal: Refusal | None, found: Sequence[Finding]) -> None:
         grave = sorted((f for f in found if f.severity in _GRAVE), key=lambda f: _GRAVE.index(f.severity))
