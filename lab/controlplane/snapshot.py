@@ -286,8 +286,17 @@ class World:
                     self._stale_endpoints.add((view.namespace, view.service))
             if old is not None:
                 self._slices[(old.namespace, old.service)].pop(old.name, None)
+                self._forget_pods_of(old)
             if new is not None:
                 self._slices.setdefault((new.namespace, new.service), {})[new.name] = new
+
+    def _forget_pods_of(self, part: EndpointSlice) -> None:
+        """Its service is stale, and remembers the pods of all slices that it still has."""
+        for endpoint in part.endpoints:
+            services = self._services_of_pod.get((part.namespace, endpoint.pod), set())
+            services.discard((part.namespace, part.service))
+            if not services:
+                self._services_of_pod.pop((part.namespace, endpoint.pod), None)
 
     def _refresh_endpoints(self) -> None:
         for service in self._stale_endpoints:
