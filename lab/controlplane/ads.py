@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
@@ -23,6 +25,7 @@ from lab.controlplane.kubeclient import ApiError, Unreachable
 from lab.controlplane.kubernetes import Pod
 from lab.controlplane.metrics import Metrics
 from lab.controlplane.push import Connection, Pusher
+from lab.controlplane.relay import Relay
 from lab.controlplane.state import ClusterState
 
 log = logging.getLogger(__name__)
@@ -37,8 +40,7 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    # Another process on the same port would take every second proxy.
-    ("grpc.so_reuseport", 0),
+    ("grpc.server_handshake_timeout_ms", 10_000),
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -87,7 +89,7 @@ class AdsService:
             pod, view = await self._find(caller)
             _check_claims(first.node.id, pod)
         except Refused as error:
-            log.warning("refused a proxy at %s: %s", context.peer(), error)
+            log.warning("refused a proxy at %s: %s", _peer(context), error)
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
         except (ApiError, Unreachable) as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"the token cannot be reviewed now: {error}")
@@ -138,6 +140,11 @@ class AdsService:
             await connection.idle()
 
 
+def _peer(context: Context) -> str:
+    """The caller's address, which is the end of the name of the relay's socket."""
+    return unquote(str(context.peer())).rpartition("/")[2]
+
+
 def _check_claims(node_id: str, pod: ProxyPod) -> None:
     """A node's id says in Istio's form what it is; nothing of it is believed that the token's pod does not confirm."""
     if not node_id.startswith(pod.node_id):
@@ -155,19 +162,64 @@ class _Handlers(grpc.GenericRpcHandler):
 
 
 def credentials(leaf: Callable[[], Leaf]) -> grpc.ServerCredentials:
-    """TLS with the certificate that `leaf` gives at each handshake."""
-
-    def configuration() -> Any:
-        current = leaf()
-        return grpc.ssl_server_certificate_configuration([(current.key, current.chain)])
-
-    return grpc.dynamic_ssl_server_credentials(configuration(), configuration)
+    """TLS with the certificate that `leaf` gives now, which is that of the server for all its life."""
+    shown = leaf()
+    return grpc.ssl_server_credentials([(shown.key, shown.chain)])
 
 
-async def serve(service: AdsService, address: str, tls: grpc.ServerCredentials) -> tuple[grpc.aio.Server, int]:
-    """Start serving at HOST:PORT; gives the server and its port."""
-    server = grpc.aio.server(options=_OPTIONS)
-    server.add_generic_rpc_handlers((_Handlers(service),))
-    port = server.add_secure_port(address, tls)
-    await server.start()
-    return server, port
+class Server:
+    """Serves at one port, with the certificate that `leaf` gives when a connection comes.
+
+    gRPC changes the certificate of a server by freeing what handshakes in other threads are using, which ends the
+    process (https://github.com/grpc/grpc/issues/36693). So each certificate has a server of its own, and one that is
+    renewed leaves its server to the connections that have it, until the last of them goes.
+    """
+
+    def __init__(self, service: AdsService, leaf: Callable[[], Leaf]) -> None:
+        self._service = service
+        self._leaf = leaf
+        self._shown: Leaf | None = None
+        self._newest = ""
+        self._servers: dict[str, grpc.aio.Server] = {}
+        self._ends: set[asyncio.Task[None]] = set()
+        self._starting = asyncio.Lock()
+        self._relay = Relay(self._choose, self._left)
+
+    async def start(self, host: str, port: int) -> int:
+        """Serve; gives the port, which is any free one for 0."""
+        await self._choose()
+        return await self._relay.start(host, port)
+
+    async def stop(self, grace: float) -> None:
+        """Take no more connections, and end all streams within `grace` seconds."""
+        self._relay.stop_listening()
+        await asyncio.gather(*(server.stop(grace) for server in self._servers.values()), *self._ends)
+        self._relay.close()
+
+    async def _choose(self) -> str:
+        """The socket of the server that shows the current certificate."""
+        async with self._starting:
+            leaf = self._leaf()
+            if leaf is not self._shown:
+                name, server = await self._start(leaf)
+                before, self._newest, self._shown = self._newest, name, leaf
+                self._servers[name] = server
+                if not self._relay.carries(before):
+                    self._left(before)
+            return self._newest
+
+    async def _start(self, leaf: Leaf) -> tuple[str, grpc.aio.Server]:
+        # A name that is in no file system, and that nobody guesses; who connects there needs a token all the same.
+        name = f"istiod-{secrets.token_hex(16)}"
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers((_Handlers(self._service),))
+        server.add_secure_port(f"unix-abstract:{name}", credentials(lambda: leaf))
+        await server.start()
+        return name, server
+
+    def _left(self, name: str) -> None:
+        """The last connection of a server has gone."""
+        if name != self._newest and (server := self._servers.pop(name, None)) is not None:
+            task = asyncio.get_running_loop().create_task(server.stop(None))
+            self._ends.add(task)
+            task.add_done_callback(self._ends.discard)

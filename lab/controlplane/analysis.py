@@ -5,7 +5,7 @@ concern what this control plane does. https://istio.io/latest/docs/reference/con
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from lab.controlplane.findings import Finding, Severity
 from lab.controlplane.kubernetes import ObjectKey, Origin, Pod, Service
@@ -30,17 +30,37 @@ from lab.controlplane.xds.matching import gateway_name
 from lab.controlplane.xds.mtls import selects
 from lab.controlplane.xds.scope import MESH, RouteConfig
 
+_Read = TypeVar("_Read")
 
-def analyse(snapshot: Snapshot) -> tuple[Finding, ...]:
-    """All findings, by object: what could not be used, what has no effect, and what refers to nothing."""
+
+def _fail(what: str, error: Exception) -> None:
+    raise RuntimeError(what) from error
+
+
+def analyse(snapshot: Snapshot, failed: Callable[[str, Exception], object] = _fail) -> tuple[Finding, ...]:
+    """All findings, by object: what could not be used, what has no effect, and what refers to nothing.
+
+    A check that fails is told to `failed`; what the others find stays.
+    """
     found = [finding for findings in snapshot.invalid.values() for finding in findings]
-    found += _warnings(snapshot)
     index = _Index(snapshot)
     for check in _CHECKS:
-        found += check(index)
+        _contained(found, check, index, failed)
     for plain in _PLAIN_CHECKS:
-        found += plain(snapshot)
+        _contained(found, plain, snapshot, failed)
     return tuple(sorted(found, key=lambda finding: finding.origin.key))
+
+
+def _contained(
+    found: list[Finding],
+    check: Callable[[_Read], Iterator[Finding]],
+    read: _Read,
+    failed: Callable[[str, Exception], object],
+) -> None:
+    try:
+        found += check(read)
+    except Exception as error:  # noqa: BLE001 - one resource is not to keep all findings from being told
+        failed(f"analysing ({check.__name__})", error)
 
 
 class _Index:
@@ -93,8 +113,8 @@ def _missing(what: str, name: str, path: str, origin: Origin) -> Finding:
     return _finding("error", "IST0101", f'Referenced {what} not found: "{name}"', path, origin)
 
 
-def _warnings(snapshot: Snapshot) -> Iterator[Finding]:
-    for table in snapshot.configs.values():
+def _fields_are_well_used(index: _Index) -> Iterator[Finding]:
+    for table in index.snapshot.configs.values():
         for config in table.values():
             for severity, path, message in validate(config.spec):
                 if severity != "error":
@@ -299,6 +319,7 @@ def _dry_runs_are_clear(index: _Index) -> Iterator[Finding]:
 
 _DRY_RUN_PATH = f"metadata.annotations[{DRY_RUN}]"
 _CHECKS: tuple[Callable[[_Index], Iterator[Finding]], ...] = (
+    _fields_are_well_used,
     _routes_lead_somewhere,
     _routes_have_gateways,
     _mesh_hosts_are_routed_once,

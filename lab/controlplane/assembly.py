@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from lab.controlplane import ads, debug, debugaccess, serving, webhook
 from lab.controlplane.config import Ports, Settings
+from lab.controlplane.faults import Faults
 from lab.controlplane.identity import Authenticator
 from lab.controlplane.injector import Place
 from lab.controlplane.kubeclient import VALIDATING_WEBHOOKS, WEBHOOKS, KubeClient, Object
@@ -71,19 +72,20 @@ async def serve(
 ) -> None:
     """Serve until cancelled. Takes what the followers have seen from the gate."""
     trust = await Trust.load(api, settings.namespace, _ORGANIZATION)
-    metrics = Metrics()
-    state = ClusterState(settings.namespace)
+    metrics, faults = Metrics(), Faults(settings.crash_directory)
+    state = ClusterState(settings.namespace, faults)
     pusher = Pusher(
         state,
         trust,
         translation.generate,
         metrics,
+        faults,
         issue_for=settings.issue_for,
         debounce=(settings.debounce, settings.debounce_max),
     )
-    remarks = Remarks(translation.analyse)
+    remarks = Remarks(translation.analyse, faults)
     tracker = Tracker(state, pusher, remarks)
-    reporter = Reporter(api, state, pusher, tracker, remarks)
+    reporter = Reporter(api, state, pusher, tracker, remarks, faults)
     notices = Notices(api, state, remarks, settings.namespace)
     roots = RootPublisher(api, trust)
     bundle = BundlePublisher(api, lambda: trust.authority.roots)
@@ -116,9 +118,9 @@ async def serve(
             for follower in followers:
                 await follower.synced.wait()
             state.snapshot()
-            address = f"{settings.host}:{settings.ports.xds}"
-            server, port = await ads.serve(service, address, ads.credentials(certificate.current))
+            server = ads.Server(service, certificate.current)
             ends.append(lambda: server.stop(_GRACE))
+            port = await server.start(settings.host, settings.ports.xds)
             state.complete = True
             log.info("serving %d kinds to proxies on port %d", len(followers), port)
             if started is not None:

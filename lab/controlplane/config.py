@@ -30,6 +30,8 @@ class Ports:
 class Settings:
     """All that istiod needs to know before it has asked the API server anything.
 
+    `crash_directory` takes a file for each fault of istiod itself; none are written without it.
+
     `issue_for` is the life of a workload certificate. `debounce` is how long a change waits for company before it is
     pushed, and `debounce_max` for how long a stream of changes may put that off.
     """
@@ -44,6 +46,7 @@ class Settings:
     issue_for: timedelta = timedelta(hours=24)
     debounce: float = 0.002
     debounce_max: float = 0.02
+    crash_directory: Path | None = None
     host: str = "0.0.0.0"
     ports: Ports = field(default_factory=Ports)
 
@@ -63,6 +66,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         api_server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
         pod=environment.get("POD_NAME", "istiod"),
         namespace=environment.get("POD_NAMESPACE", "istio-system"),
+        crash_directory=Path(crashes) if (crashes := environment.get("CRASH_DIRECTORY")) else None,
         issue_for=timedelta(seconds=_seconds(environment, "DEFAULT_WORKLOAD_CERT_TTL", "24h")),
         debounce=_seconds(environment, "PILOT_DEBOUNCE_AFTER", "2ms"),
         debounce_max=_seconds(environment, "PILOT_DEBOUNCE_MAX", "20ms"),

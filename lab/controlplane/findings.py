@@ -10,6 +10,7 @@ from lab.controlplane.kubernetes import Origin
 Severity = Literal["error", "warning", "info"]
 
 NAMES: Mapping[str, str] = {
+    "IST0001": "InternalError",
     "IST0101": "ReferencedResourceNotFound",
     "IST0102": "NamespaceNotInjected",
     "IST0103": "PodMissingProxy",

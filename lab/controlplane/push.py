@@ -12,10 +12,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from lab.controlplane import secrets
+from lab.controlplane.blame import culprit
 from lab.controlplane.ca import Leaf
 from lab.controlplane.delta import SDS, Desired, Session
+from lab.controlplane.faults import Faults
 from lab.controlplane.fleet import ProxyPod
 from lab.controlplane.kubernetes import ObjectKey, Pod
 from lab.controlplane.metrics import Metrics
@@ -51,6 +54,8 @@ class Connection:
         self.own: Built | None = None
         self.closing = ""
         self.closed = False
+        # Why its configuration could not be made: it keeps the last one.
+        self.fault = ""
         self._wake = asyncio.Event()
 
     @property
@@ -97,6 +102,7 @@ class Pusher:
         trust: Trust,
         generate: Generate,
         metrics: Metrics,
+        faults: Faults,
         *,
         issue_for: timedelta,
         debounce: tuple[float, float],
@@ -106,6 +112,7 @@ class Pusher:
         self._issue_for = issue_for
         self._debounce, self._debounce_max = debounce
         self._metrics = metrics
+        self._faults = faults
         self._generate_for = generate
         self._connections: dict[int, Connection] = {}
         self._absent: dict[ObjectKey, tuple[Pod, Proxy]] = {}
@@ -137,7 +144,8 @@ class Pusher:
         connection = Connection(pod, view, self._proxy(pod, view, snapshot, node_id))
         self._connections[connection.id] = connection
         self._metrics.connected(len(self._connections))
-        self._generate(connection, snapshot)
+        if self._attempt(connection, snapshot) is not None:
+            self._state.changed.fire()  # a push finds out what is at fault
         return connection
 
     def disconnect(self, connection: Connection) -> None:
@@ -156,8 +164,11 @@ class Pusher:
                 found[name] = secret
         connection.session.set_secrets(found)
 
-    def absent(self) -> Iterator[tuple[ProxyPod, Desired]]:
-        """Ready pods whose proxy is not connected, with what it should have: it may serve something older."""
+    def absent(self) -> Iterator[tuple[ProxyPod, Desired | None]]:
+        """Ready pods whose proxy is not connected, with what it should have: it may serve something older.
+
+        None where that cannot be made.
+        """
         snapshot = self._state.latest
         connected = {(c.pod.namespace, c.pod.name) for c in self._connections.values()}
         fleet = self._state.fleet.pods
@@ -170,14 +181,21 @@ class Pusher:
             known = self._absent.get(key)
             if known is None or known[0] is not view:
                 known = self._absent[key] = (view, self._proxy(pod, view, snapshot))
-            yield pod, self._generate_for(snapshot, known[1])
+            try:
+                desired = self._generate_for(snapshot, known[1])
+            except Exception as error:  # noqa: BLE001 - when it connects, a push finds out what is at fault
+                self._faults.record(f"translating for {pod.name}.{pod.namespace}", error)
+                yield pod, None
+            else:
+                yield pod, desired
 
     def concerns_absent(self, key: Key) -> list[ProxyPod]:
         """Those of the absent proxies that an object has a part in."""
         return [
             pod
             for pod, desired in self.absent()
-            if any(
+            if desired is None
+            or any(
                 origin.key == key
                 for built in desired.values()
                 for resource in built.values()
@@ -219,14 +237,42 @@ class Pusher:
 
     async def _push(self) -> None:
         started = time.monotonic()
-        snapshot = self._state.snapshot()
+        while not await self._give_all(self._state.snapshot()):
+            pass
+        self._state.progress.fire()
+        self._metrics.pushed(time.monotonic() - started, len(self._connections))
+
+    async def _give_all(self, snapshot: Snapshot) -> bool:
+        """Give each proxy what a snapshot says; False when an object was set aside, so that there is another one."""
+        failed: list[tuple[Connection, Exception]] = []
         for connection in self.connections:
-            self._generate(connection, snapshot)
+            if (error := self._attempt(connection, snapshot)) is not None:
+                failed.append((connection, error))
             connection.wake()
             # Acknowledgements, and the watch, go on meanwhile.
             await asyncio.sleep(0)
-        self._state.progress.fire()
-        self._metrics.pushed(time.monotonic() - started, len(self._connections))
+        for connection, error in failed:
+            key = await culprit(partial(self._translate, connection), snapshot, self._state.unproved)
+            if key is not None:
+                reason = self._faults.record("translating {} {}/{}".format(*key), error)
+                self._state.set_aside(key, snapshot, reason)
+                return False
+            connection.fault = self._faults.record(f"translating for {connection.name}", error)
+        if self._connections and not failed:
+            self._state.prove(snapshot)
+        return True
+
+    def _attempt(self, connection: Connection, snapshot: Snapshot) -> Exception | None:
+        """Give a proxy what a snapshot says; when that cannot be made it keeps what it has."""
+        connection.fault = ""
+        try:
+            self._generate(connection, snapshot)
+        except Exception as error:  # noqa: BLE001 - one object's fault is not to end the process
+            return error
+        return None
+
+    def _translate(self, connection: Connection, snapshot: Snapshot) -> Desired:
+        return self._generate_for(snapshot, connection.proxy)
 
     def _generate(self, connection: Connection, snapshot: Snapshot) -> None:
         key = (connection.pod.namespace, connection.pod.name)

@@ -18,8 +18,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from lab.controlplane import events
+from lab.controlplane import events, statuses
 from lab.controlplane.delta import Rejection
+from lab.controlplane.faults import Faults
 from lab.controlplane.findings import Finding
 from lab.controlplane.kinds import FOLLOWED
 from lab.controlplane.kubeclient import ApiError, Object, Unreachable
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 PROGRAMMED = "Programmed"
 HAS_FINDINGS = "HasFindings"
 _REJECTED = "Rejected"
+_SINCE = "lastTransitionTime"
 _PAUSE = 0.1
 _LEVELS = {"error": "ERROR", "warning": "WARNING", "info": "INFO"}
 _GRAVE = ("error", "warning")
@@ -57,13 +59,22 @@ class Reporter:
     """Writes statuses and Events, at most every tenth of a second, from what the connections and the analysis say."""
 
     def __init__(
-        self, api: events.Api, state: ClusterState, pusher: Pusher, tracker: Tracker, remarks: Remarks
+        self,
+        api: events.Api,
+        state: ClusterState,
+        pusher: Pusher,
+        tracker: Tracker,
+        remarks: Remarks,
+        faults: Faults,
     ) -> None:
+        self._faults = faults
         self._api = api
         self._state = state
         self._pusher = pusher
         self._tracker = tracker
         self._remarks = remarks
+        # What a status was to say, and what it said afterwards.
+        self._written: dict[Key, tuple[Object, Mapping[str, Any]]] = {}
         self._told: dict[Key, dict[Told, float | None]] = {}  # when the Event is due; None when it is made
 
     async def run(self) -> None:
@@ -86,13 +97,18 @@ class Reporter:
         findings = self._remarks.on(self._state.latest)
         for gone in self._told.keys() - self._state.subjects.keys():
             del self._told[gone]
+            self._written.pop(gone, None)
         for key, subject in list(self._state.subjects.items()):
-            await self._report_on(key, subject, refusals.get(key), findings.get(key, ()))
+            try:
+                await self._report_on(key, subject, refusals.get(key), findings.get(key, ()))
+            except Exception as error:  # noqa: BLE001 - one resource is not to keep the others from being told of
+                self._faults.record("reporting on {} {}/{}".format(*key), error)
 
     async def _report_on(self, key: Key, subject: Subject, refusal: Refusal | None, found: Sequence[Finding]) -> None:
         grave = sorted((f for f in found if f.severity in _GRAVE), key=lambda f: _GRAVE.index(f.severity))
         status = self._status(key, subject, refusal, found, grave)
-        if status is not None and not await self._write(key, status):
+        new = status is not None and self._written.get(key) != (_intent(status), subject.status)
+        if status is not None and new and not await self._write(key, status):
             return
         await self._tell(key, subject, refusal, grave)
 
@@ -100,7 +116,8 @@ class Reporter:
         now = asyncio.get_running_loop().time()
         before = self._told.get(key)
         if before is None:  # what an earlier life of this process has put into the status, it has told too
-            before = dict.fromkeys(_stated(subject.status))
+            status = statuses.read(subject.status)
+            before = {each: None for each in ((f.name, f.text) for f in grave) if _is_stated(status, *each)}
         told = {each: before.get(each, now + _STAYS) for each in ((f.name, f.text) for f in grave)}
         if refusal is not None:
             told[_REJECTED, refusal.message] = before.get((_REJECTED, refusal.message), now)
@@ -146,32 +163,36 @@ class Reporter:
     def _was_blamed(self, key: Key) -> bool:
         """Whether the object's status says that something was refused because of it, as it is now."""
         subject = self._state.subjects.get(key)
-        if subject is None or subject.status.get("observedGeneration") != str(subject.generation):
+        if subject is None:
             return False
-        conditions = subject.status.get("conditions") or ()
-        return any(each.get("reason") == _REJECTED and each.get("status") == "False" for each in conditions)
+        status = statuses.read(subject.status)
+        return status.observed_generation == str(subject.generation) and any(
+            each.get("reason") == _REJECTED and each.get("status") == "False" for each in status.conditions
+        )
 
     def _status(
         self, key: Key, subject: Subject, refusal: Refusal | None, found: Iterable[Finding], grave: Sequence[Finding]
     ) -> Object | None:
-        """What to change of the status; None when it is as it should be."""
-        patch: Object = {}
-        present = {condition["type"]: condition for condition in subject.status.get("conditions") or ()}
+        """What to write of the status, all that is ours of it; None when it is as it should be."""
+        present = statuses.read(subject.status)
         ours = {
-            PROGRAMMED: self._programmed(key, present.get(PROGRAMMED), refusal),
-            HAS_FINDINGS: _has_findings(present.get(HAS_FINDINGS), grave),
+            PROGRAMMED: self._programmed(key, present.condition(PROGRAMMED), refusal),
+            HAS_FINDINGS: _has_findings(present.condition(HAS_FINDINGS), grave),
         }
-        if any(condition != present.get(name) for name, condition in ours.items()):
-            others = [condition for name, condition in present.items() if name not in ours]
-            patch["conditions"] = [*others, *filter(None, ours.values())] or None
         messages = [_message(finding) for finding in found]
-        if messages != list(subject.status.get("validationMessages") or ()):
-            patch["validationMessages"] = messages or None
-        if patch and subject.generation:
+        kept = all(condition == present.condition(name) for name, condition in ours.items())
+        if kept and messages == list(present.messages):
+            return None
+        others = [condition for condition in present.conditions if condition["type"] not in ours]
+        patch: Object = {
+            "conditions": [*others, *filter(None, ours.values())] or None,
+            "validationMessages": messages or None,
+        }
+        if subject.generation:
             patch["observedGeneration"] = str(subject.generation)
-        return patch or None
+        return patch
 
-    def _programmed(self, key: Key, present: Object | None, refusal: Refusal | None) -> Object | None:
+    def _programmed(self, key: Key, present: statuses.Part | None, refusal: Refusal | None) -> statuses.Part | None:
         if refusal is not None:
             text = f"refused by {_named(refusal.proxies)}: {refusal.message}"
             return _condition(present, PROGRAMMED, "False", _REJECTED, text)
@@ -192,7 +213,10 @@ class Reporter:
         # The watch will say so too, but later: without this the same would be written twice.
         subject = self._state.subjects.get(key)
         if subject is not None:
-            self._state.subjects[key] = subject._replace(status=answer.get("status") or {})
+            after = answer.get("status")
+            subject = self._state.subjects[key] = subject._replace(status=after if isinstance(after, Mapping) else {})
+            # A definition may prune what was written: the same is not written again and again then.
+            self._written[key] = (_intent(status), subject.status)
         return True
 
 
@@ -200,26 +224,38 @@ def _of_istio(origins: Iterable[Origin]) -> list[Key]:
     return [origin.key for origin in origins if origin.kind in KINDS]
 
 
-def _has_findings(present: Object | None, grave: Sequence[Finding]) -> Object | None:
+def _intent(status: Object) -> Object:
+    """What a change of the status is to say, whenever it is made."""
+    conditions = [{k: v for k, v in each.items() if k != _SINCE} for each in status.get("conditions") or ()]
+    return {**status, "conditions": conditions}
+
+
+def _has_findings(present: statuses.Part | None, grave: Sequence[Finding]) -> statuses.Part | None:
     if not grave:
         return None
     text = "; ".join(finding.text for finding in grave)[:_MOST_WORDS]
     return _condition(present, HAS_FINDINGS, "True", grave[0].name, text)
 
 
-def _condition(present: Object | None, kind: str, status: str, reason: str, message: str) -> Object:
+def _condition(present: statuses.Part | None, kind: str, status: str, reason: str, message: str) -> statuses.Part:
     """The condition in these words; one that says so already stays as it is."""
     wanted = {"type": kind, "status": status, "reason": reason, "message": message}
     if present is not None and wanted.items() <= present.items():
         return present
-    same = present is not None and present.get("status") == status
-    since = present["lastTransitionTime"] if same and present and "lastTransitionTime" in present else _now()
-    return {**wanted, "lastTransitionTime": since}
+    before = statuses.text_of(present, _SINCE) if present is not None and present.get("status") == status else ""
+    return {**wanted, _SINCE: before or _now()}
 
 
-def _stated(status: Mapping[str, Any]) -> set[Told]:
-    """What Events were made of, by a status that was written with them."""
-    return {(each["type"]["name"], each["message"]) for each in status.get("validationMessages") or ()}
+def _is_stated(status: statuses.Status, name: str, text: str) -> bool:
+    """Whether a status says so already, which was written with an Event: in a message, or where those lack their words,
+    in the condition.
+    """
+    told = statuses.text_of(status.condition(HAS_FINDINGS) or {}, "message")
+    return any(
+        statuses.name_of(each) == name
+        and (text in told if "message" not in each else text == statuses.text_of(each, "message"))
+        for each in status.messages
+    )
 
 
 def _message(finding: Finding) -> Object:

@@ -7,7 +7,7 @@ snapshot to the next, down to the single endpoint, and translation memoises on i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from lab.controlplane import kubernetes, meshconfig
@@ -37,6 +37,7 @@ from lab.controlplane.model import (
     decode,
 )
 from lab.controlplane.model.base import Spec
+from lab.controlplane.model.closed import closed
 from lab.controlplane.validation import fail_closed, validate
 from lab.controlplane.validation.standins import StandIn, stand_in
 
@@ -192,6 +193,10 @@ class World:
         self._invalid: dict[tuple[str, str, str], tuple[Finding, ...]] = {}
         # The resources in error in whose place something else holds.
         self._stood_in: set[tuple[str, str, str]] = set()
+        # Objects that are done without, as they were when that was decided.
+        self._aside: dict[tuple[str, str, str], Any] = {}
+        # What each resource said when all was last translated, where it has changed since; None where it was not there.
+        self._proved: dict[tuple[str, str, str], Config[Spec] | None] = {}
         self._endpoints: dict[ObjectKey, ServiceEndpoints] = {}
         self._slices: dict[ObjectKey, dict[str, EndpointSlice]] = {}
         self._services_of_pod: dict[ObjectKey, set[ObjectKey]] = {}
@@ -226,11 +231,61 @@ class World:
             self._changed.clear()
         return self._snapshot
 
+    @property
+    def unproved(self) -> tuple[tuple[str, str, str], ...]:
+        """The resources that have changed since all was last translated."""
+        return tuple(self._proved)
+
+    def prove(self, snapshot: Snapshot) -> None:
+        """A snapshot has been translated for all proxies."""
+        for key in list(self._proved):
+            kind, *name = key
+            good = snapshot.configs[kind].get((name[0], name[1]))
+            if good is self._configs[kind].get((name[0], name[1])):
+                del self._proved[key]
+            else:
+                self._proved[key] = good
+
+    def set_aside(self, key: tuple[str, str, str], snapshot: Snapshot, reason: str) -> bool:
+        """Do without an object that cannot be translated as it is in `snapshot`, until it is changed.
+
+        What it said before holds, if that was translated; a policy that was not there before refuses what it is for.
+        False when it has changed since.
+        """
+        kind, namespace, name = key
+        current: dict[ObjectKey, Any] = cast("Any", self._configs)[kind] if kind in KINDS else self._views[kind]
+        translated: Mapping[ObjectKey, Any] = snapshot.configs.get(kind, snapshot.services)
+        bad = current.get((namespace, name))
+        if bad is None or bad is not translated.get((namespace, name)):
+            return False
+        del current[namespace, name]
+        if isinstance(bad, Config):
+            held = self._proved.pop(key, None)
+            if held is None and (spec := closed(bad.spec)) is not None:
+                held = replace(bad, spec=spec)
+            if held is not None:
+                current[namespace, name] = held
+        else:
+            self._aside[key] = bad
+        self._changed.add(kind)
+        self.refuse(key, reason)
+        return True
+
+    def refuse(self, key: tuple[str, str, str], reason: str) -> None:
+        """An object cannot be used as it is, through no fault of its author; the finding stays until it is changed."""
+        origin = Origin(*key)
+        self._set_findings(origin, (Finding("error", "IST0001", f"Internal error: {reason}", "", origin),))
+
     def _apply_view(self, kind: str, obj: Object, *, gone: bool) -> bool:
         views, key = self._views[kind], (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         old, new = views.get(key), None if gone else _VIEWS[kind](obj)
-        if old is new or (old is not None and new is not None and same(old, new)):
+        if new is not None and same(self._aside.get((kind, *key)), new):
             return False
+        self._aside.pop((kind, *key), None)
+        cleared = (kind, *key) in self._invalid
+        self._set_findings(Origin(kind, *key), ())
+        if old is new or (old is not None and new is not None and same(old, new)):
+            return cleared
         if new is None:
             del views[key]
         else:
@@ -248,8 +303,17 @@ class World:
                     self._stale_endpoints.add((view.namespace, view.service))
             if old is not None:
                 self._slices[(old.namespace, old.service)].pop(old.name, None)
+                self._forget_pods_of(old)
             if new is not None:
                 self._slices.setdefault((new.namespace, new.service), {})[new.name] = new
+
+    def _forget_pods_of(self, part: EndpointSlice) -> None:
+        """Its service is stale, and remembers the pods of all slices that it still has."""
+        for endpoint in part.endpoints:
+            services = self._services_of_pod.get((part.namespace, endpoint.pod), set())
+            services.discard((part.namespace, part.service))
+            if not services:
+                self._services_of_pod.pop((part.namespace, endpoint.pod), None)
 
     def _refresh_endpoints(self) -> None:
         for service in self._stale_endpoints:
@@ -297,6 +361,7 @@ class World:
             known = configs.pop(key, None) is not None or origin.key in self._invalid
             self._raw.pop(origin.key, None)
             self._stood_in.discard(origin.key)
+            self._proved.pop(origin.key, None)
             self._set_findings(origin, ())
             if known:
                 self._changed.add(kind)
@@ -308,6 +373,7 @@ class World:
             return False
         self._raw[origin.key] = raw
         self._changed.add(kind)
+        self._proved.setdefault(origin.key, configs.get(key))
         read = _read(kind, spec, origin)
         decoded, findings = read.spec, read.findings
         if decoded is None and (instead := stand_in(kind, spec)) is not None:

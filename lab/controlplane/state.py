@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from lab.controlplane.faults import Faults
 from lab.controlplane.fleet import Fleet
 from lab.controlplane.kinds import FOLLOWED
 from lab.controlplane.kubeclient import Kind, Object
@@ -50,7 +51,8 @@ class ClusterState:
     whenever a proxy has come, answered or gone.
     """
 
-    def __init__(self, root_namespace: str) -> None:
+    def __init__(self, root_namespace: str, faults: Faults | None = None) -> None:
+        self._faults = faults or Faults()
         self.settings_key: Key = ("ConfigMap", root_namespace, CONFIG_MAP)
         self._world = World(root_namespace=root_namespace)
         self._snapshot: Snapshot | None = None
@@ -72,6 +74,7 @@ class ClusterState:
 
     def replace(self, kind: Kind, objects: list[Object]) -> None:
         """These objects are all there are of a kind."""
+        objects = [obj for obj in objects if self._is_one(kind.kind, obj)]
         listed = {_key(kind.kind, obj) for obj in objects}
         known = {*self._versions, *self._fresh}
         for gone in [key for key in known if key[0] == kind.kind and key not in listed]:
@@ -80,21 +83,51 @@ class ClusterState:
             self.apply(kind, "ADDED", obj)
 
     def apply(self, kind: Kind, event: str, obj: Object) -> None:
-        """Take one event. An object that nobody can make sense of is left out, with a line in the log."""
+        """Take one event. Whatever an object makes go wrong is told of it, and concerns no other."""
+        if not self._is_one(kind.kind, obj):
+            return
         key = _key(kind.kind, obj)
+        visible = False
         try:
             visible = kind.kind in FOLLOWED and self._world.apply(kind.kind, event, obj)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            log.warning("%s %s/%s cannot be read and is left out: %r", *key, error)
-            visible = False
+        except Exception as error:  # noqa: BLE001 - of others' objects anything may come
+            self._world.refuse(key, self._faults.record("reading {} {}/{}".format(*key), error))
+            visible = True
         self._book(key, event, obj, visible=visible)
-        if kind.kind == "Pod":
-            self.fleet.apply(event, obj)
-        for hook in self._hooks.get(kind.kind, ()):
-            hook(event, obj)
+        hooks = self._hooks.get(kind.kind, [])
+        for hook in (self.fleet.apply, *hooks) if kind.kind == "Pod" else hooks:
+            try:
+                hook(event, obj)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._faults.record("taking up {} {}/{}".format(*key), error)
         if visible:
             self.changed.fire()
         self.progress.fire()
+
+    @property
+    def unproved(self) -> tuple[Key, ...]:
+        """The resources that have changed since all was last translated."""
+        return self._world.unproved
+
+    def prove(self, snapshot: Snapshot) -> None:
+        """A snapshot has been translated for all proxies."""
+        self._world.prove(snapshot)
+
+    def set_aside(self, key: Key, snapshot: Snapshot, reason: str) -> None:
+        """Do without an object that cannot be translated as it is in `snapshot`, until it is changed."""
+        if self._world.set_aside(key, snapshot, reason):
+            self._fresh.add(key)
+
+    def _is_one(self, kind: str, obj: Object) -> bool:
+        """Whether it is an object at all: what has no name cannot even be told of."""
+        try:
+            _, namespace, name = _key(kind, obj)
+            if name and isinstance(name, str) and isinstance(namespace, str):
+                return True
+        except (KeyError, TypeError, AttributeError):
+            pass
+        log.warning("a %s without a name is left out", kind)
+        return False
 
     def snapshot(self) -> Snapshot:
         """The cluster as it is now."""
@@ -142,8 +175,12 @@ class ClusterState:
             self._versions[key] = Included(meta.get("resourceVersion", ""), before.snapshot if before else 0)
             self._gone.pop(key, None)
             if key[0] in KINDS:
+                status = obj.get("status")
                 self.subjects[key] = Subject(
-                    meta.get("uid", ""), obj.get("apiVersion", ""), meta.get("generation", 0), obj.get("status") or {}
+                    meta.get("uid", ""),
+                    obj.get("apiVersion", ""),
+                    meta.get("generation", 0),
+                    status if isinstance(status, Mapping) else {},
                 )
         if visible:
             self._fresh.add(key)

@@ -12,12 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
+from lab.controlplane.faults import Faults
 from lab.controlplane.findings import Finding
 from lab.controlplane.push import Connection, Pusher
 from lab.controlplane.snapshot import Snapshot
 from lab.controlplane.state import ClusterState, Key
 
-Analysis = Callable[[Snapshot], Iterable[Finding]]
+Failed = Callable[[str, Exception], object]
+"""Takes what was under way when something failed, and the failure."""
+
+Analysis = Callable[[Snapshot, Failed], Iterable[Finding]]
 State = Literal["acknowledged", "pending", "rejected", "not-connected"]
 
 
@@ -60,8 +64,9 @@ class Liveness(NamedTuple):
 class Remarks:
     """The analysis' findings by object, made once a snapshot."""
 
-    def __init__(self, analysis: Analysis) -> None:
+    def __init__(self, analysis: Analysis, faults: Faults) -> None:
         self._analysis = analysis
+        self._faults = faults
         self._snapshot: Snapshot | None = None
         self._found: dict[Key, tuple[Finding, ...]] = {}
 
@@ -69,10 +74,17 @@ class Remarks:
         """What there is to say of a snapshot."""
         if self._snapshot is not snapshot:
             self._found = {}
-            for finding in self._analysis(snapshot):
+            for finding in self._made(snapshot):
                 self._found[finding.origin.key] = (*self._found.get(finding.origin.key, ()), finding)
             self._snapshot = snapshot
         return self._found
+
+    def _made(self, snapshot: Snapshot) -> Iterable[Finding]:
+        try:
+            return self._analysis(snapshot, self._faults.record)
+        except Exception as error:  # noqa: BLE001 - what is known without it is told all the same
+            self._faults.record("analysing", error)
+            return [finding for findings in snapshot.invalid.values() for finding in findings]
 
 
 class Tracker:
@@ -128,7 +140,8 @@ class Tracker:
                     "rejected": [
                         {"type": url.rpartition(".")[2], "name": name, "error": bad.message}
                         for (url, name), bad in refused.items()
-                    ],
+                    ]
+                    + [{"type": "", "name": "all that is new", "error": connection.fault}][: bool(connection.fault)],
                 }
             )
         rows += [
@@ -152,8 +165,11 @@ class Tracker:
     def _all_have_answered(self, proxies: list[dict[str, Any]]) -> bool:
         """Whether every proxy is there, and has acknowledged or refused each part of the latest snapshot."""
         return all(row["connected"] is not None for row in proxies) and all(
-            connection.session.snapshot == self._state.latest.version
-            and connection.session.rejections().keys() >= {*connection.session.pending()}
+            bool(connection.fault)
+            or (
+                connection.session.snapshot == self._state.latest.version
+                and connection.session.rejections().keys() >= {*connection.session.pending()}
+            )
             for connection in self._pusher.connections
         )
 
@@ -161,6 +177,8 @@ class Tracker:
 def _state(connection: Connection, key: Key, snapshot: int) -> ProxyState | None:
     """None when the resource does not concern the proxy."""
     session = connection.session
+    if session.snapshot < snapshot and connection.fault:
+        return ProxyState(connection.name, "rejected", f"it keeps the configuration that it has: {connection.fault}")
     if session.snapshot < snapshot:
         return ProxyState(connection.name, "pending", "its configuration is being generated")
     lacking, refused = session.behind(key, snapshot)

@@ -119,10 +119,15 @@ class Follower:
             except Unreachable as error:
                 self._complain(error)
                 await backoff.pause()
+            except (KeyError, TypeError, AttributeError) as error:
+                # Not what an API server says: a list without its version, an event without an object.
+                version = ""
+                self._complain(error)
+                await backoff.pause()
 
     def _complain(self, error: Exception) -> None:
         """Once for each new reason: a server that is away for a minute is one line, not sixty."""
-        words = str(error)
+        words = str(error) if isinstance(error, (ApiError, Unreachable)) else repr(error)
         if words != self._complained:
             self._complained = words
             log.warning("following %s: %s", self._kind.plural, words)

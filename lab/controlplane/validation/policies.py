@@ -10,9 +10,11 @@ from lab.controlplane.model.base import Spec
 from lab.controlplane.model.destinationrule import (
     ClientTLSSettings,
     ConnectionPoolSettings,
+    TcpKeepalive,
     TrafficPolicy,
     TunnelSettings,
 )
+from lab.controlplane.model.units import nanoseconds
 from lab.controlplane.validation.common import Problem, camel, duration, error, warning
 from lab.controlplane.validation.localities import locality_setting
 from lab.controlplane.validation.names import (
@@ -99,6 +101,7 @@ def _settings(path: str, policy: Any) -> Iterator[Problem]:
         yield error(f"{path}.connectionPool", "connection pool must have at least one field")
     if pool is not None and pool.tcp is not None:
         yield from _negatives(f"{path}.connectionPool.tcp", pool.tcp, ("max_connections",))
+        yield from _keepalive(f"{path}.connectionPool.tcp.tcpKeepalive", pool.tcp.tcp_keepalive)
         yield from duration(f"{path}.connectionPool.tcp.connectTimeout", pool.tcp.connect_timeout)
         yield from duration(f"{path}.connectionPool.tcp.maxConnectionDuration", pool.tcp.max_connection_duration)
         yield from duration(f"{path}.connectionPool.tcp.idleTimeout", pool.tcp.idle_timeout, zero=True)
@@ -156,6 +159,15 @@ def _client_tls(path: str, tls: ClientTLSSettings) -> Iterator[Problem]:
         if tls.ca_certificates or tls.subject_alt_names or from_secret:
             text = "cannot specify caCertificates, credentialName or subjectAltNames when insecureSkipVerify is true"
             yield error(f"{path}.insecureSkipVerify", text)
+
+
+def _keepalive(path: str, settings: TcpKeepalive | None) -> Iterator[Problem]:
+    """Envoy takes whole seconds, as a number of 32 bits."""
+    for name in ("time", "interval"):
+        value = getattr(settings, name, None)
+        yield from duration(f"{path}.{name}", value)
+        if value is not None and nanoseconds(value) >= 2**32 * 1_000_000_000:
+            yield error(f"{path}.{name}", f"{value} is out of range: at most {2**32 - 1}s")
 
 
 def _load_balancer(path: str, balancer: Any) -> Iterator[Problem]:

@@ -31,9 +31,13 @@ class Generator:
 
     def __init__(self) -> None:
         self._memo = Memo()
+        self._snapshot: Snapshot | None = None
 
     def generate(self, snapshot: Snapshot, proxy: Proxy) -> Resources:
         """The listeners, routes, clusters and endpoints of a proxy, by type and name."""
+        if snapshot is not self._snapshot:
+            self._snapshot = snapshot
+            self._memo.turn()
         pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
         gateway = proxy.kind == "router"
         scope = scope_of(self._memo, snapshot, proxy.namespace, pod.labels, gateway=gateway)

@@ -16,16 +16,18 @@ _MISSING = object()
 
 
 class Memo:
-    """Results in two generations: one that is not asked for during a whole generation is forgotten.
+    """Results in two generations: one that is not asked for again during a whole generation is forgotten.
 
-    A generation ends when twice as many results were asked for as in the one before, or `least`, if that is more.
+    A generation ends at the `turn` after as many new results were made as older ones were asked for again, or `least`,
+    if that is more. So what is kept is at most a few times what is in use, however much comes and goes.
     """
 
-    def __init__(self, least: int = 16_384) -> None:
+    def __init__(self, least: int = 4096) -> None:
         self._least = least
-        self._limit = least
         self._young: dict[Any, Any] = {}
         self._old: dict[Any, Any] = {}
+        self._made = 0
+        self._again = 0
 
     def __call__(self, function: Callable[P, R], *inputs: P.args, **named: P.kwargs) -> R:
         """`function(*inputs)`, or the very result of the last time with these inputs. Inputs must be hashable."""
@@ -34,14 +36,21 @@ class Memo:
         key = (function, *inputs)
         result = self._young.get(key, _MISSING)
         if result is _MISSING:
-            result = self._old.get(key, _MISSING)
+            result = self._old.pop(key, _MISSING)
             if result is _MISSING:
                 result = function(*inputs, **named)
-            self._remember(key, result)
+                self._made += 1
+            else:
+                self._again += 1
+            self._young[key] = result
         return result  # type: ignore[no-any-return]
 
-    def _remember(self, key: Any, result: Any) -> None:
-        if len(self._young) >= self._limit:
-            self._limit = max(self._least, 2 * len(self._young))
+    def __len__(self) -> int:
+        """How many results are kept."""
+        return len(self._young) + len(self._old)
+
+    def turn(self) -> None:
+        """Something has changed. Only now may a generation end: all that one state of things needs fits into one."""
+        if self._made >= max(self._least, self._again):
             self._old, self._young = self._young, {}
-        self._young[key] = result
+            self._made = self._again = 0

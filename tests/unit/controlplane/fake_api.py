@@ -25,6 +25,8 @@ class FakeApi:
         self.reviews = 0
         self.writes: list[tuple[str, str]] = []
         self.url = ""
+        # What a definition's schema makes of a patched object.
+        self.prune: Callable[[Object], Object] = lambda obj: obj
         self._events: list[tuple[int, str, Object]] = []
         self._moved = asyncio.Condition()
         self._runner: web.AppRunner | None = None
@@ -138,7 +140,7 @@ class FakeApi:
                     target = target[int(step) if isinstance(target, list) else step]
                 target[last] = operation["value"]
         else:
-            new = _merged(new, patch)
+            new = self.prune(_merged(new, patch))
         return _json(await self.put(collection, new))
 
     async def _watch(self, request: web.Request, collection: str) -> web.StreamResponse:

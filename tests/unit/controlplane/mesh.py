@@ -48,6 +48,7 @@ from lab.controlplane.push import Generate
 from lab.controlplane.secrets import GATEWAY_PREFIX, OWN
 from lab.controlplane.server import run
 from lab.controlplane.snapshot import Snapshot
+from lab.controlplane.tracking import Analysis
 from lab.controlplane.xds.built import Built, any_of, build, wire
 from tests.unit.controlplane.fake_api import FakeApi, Object, serving
 
@@ -198,6 +199,7 @@ class Mesh:
     settings: Settings
     translate: Generate
     findings: list[Finding] = field(default_factory=list)
+    analyse: Analysis | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
 
@@ -230,7 +232,7 @@ class Mesh:
     async def start(self) -> None:
         """The control plane is there, on the same ports when it was there before."""
         self._stop = asyncio.Event()
-        translation = Translation(self.translate, lambda _: self.findings)
+        translation = Translation(self.translate, self.analyse or (lambda *_: self.findings))
         started: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(run(self.settings, self._stop, lambda: translation, started.set_result))
         await asyncio.wait({self._task, started}, return_when=asyncio.FIRST_COMPLETED, timeout=10)
@@ -242,7 +244,11 @@ class Mesh:
 
 @asynccontextmanager
 async def meshed(
-    directory: Path, *, issue_for: timedelta = timedelta(hours=24), translate: Generate | None = None
+    directory: Path,
+    *,
+    issue_for: timedelta = timedelta(hours=24),
+    translate: Generate | None = None,
+    analyse: Analysis | None = None,
 ) -> AsyncIterator[Mesh]:
     """A control plane that serves; with this module's translation if none is given."""
     async with serving() as api, aiohttp.ClientSession() as session:
@@ -256,8 +262,9 @@ async def meshed(
             issue_for=issue_for,
             host="127.0.0.1",
             ports=Ports(0, 0, 0),
+            crash_directory=directory / "crashes",
         )
-        mesh = Mesh(api, Ports(0, 0, 0), directory, session, settings, translate or generate)
+        mesh = Mesh(api, Ports(0, 0, 0), directory, session, settings, translate or generate, analyse=analyse)
         await mesh.start()
         try:
             await api.until(lambda: api.find("configmaps", "istio-ca-root-cert", "default") is not None)

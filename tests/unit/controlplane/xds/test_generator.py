@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from lab.controlplane.proxy import Proxy
 from lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Built, Generator, Resources
 from lab.controlplane.xds.memo import Memo
@@ -158,11 +160,39 @@ def test_the_memory_forgets_what_is_not_asked_for() -> None:
     for number in range(10):
         memo(square, number)
     for number in range(100, 125):
+        memo.turn()
         assert memo(square, 3) == 9
         memo(square, number)
     assert made.count(3) == 1
     memo(square, 4)
     assert made.count(4) == 2
+
+
+@pytest.mark.parametrize("shared", [1, 3])
+def test_the_memory_is_bounded_by_what_is_asked_for_again(shared: int) -> None:
+    """Of each change something new is made, that several proxies may ask for, and that nobody needs after the next."""
+    memo, live = Memo(least=100), 50
+    sizes = []
+    for turn in range(5000):
+        memo.turn()
+        for _ in range(shared):
+            for number in range(live):
+                memo(abs, -number)
+            for number in range(3):
+                memo(pow, turn, number)
+        sizes.append(len(memo))
+    assert max(sizes) <= 2 * (live + 100 + 3)
+    assert max(sizes[:200]) == max(sizes)
+
+
+def test_what_one_state_needs_is_kept_however_much_it_is() -> None:
+    made: list[int] = []
+    memo = Memo(least=10)
+    for _ in range(5):
+        memo.turn()
+        for number in range(1000):
+            memo(made.append, number)
+    assert len(made) == 1000
 
 
 def test_what_shapes_a_resource_from_afar_is_among_its_causes() -> None:

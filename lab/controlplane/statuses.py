@@ -1,0 +1,54 @@
+"""Reading the status of an Istio resource, whoever wrote it: what is not of the expected form is not there.
+
+Istio's definitions prune what they do not name, such as the `message` of validation messages.
+https://istio.io/latest/docs/reference/config/config-status/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Part = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Status:
+    """A status; `observed_generation` is empty where none is told."""
+
+    conditions: tuple[Part, ...]
+    messages: tuple[Part, ...]
+    observed_generation: str
+
+    def condition(self, kind: str) -> Part | None:
+        """The first condition of a type."""
+        return next((each for each in self.conditions if each["type"] == kind), None)
+
+
+def read(status: object) -> Status:
+    """The status in any JSON."""
+    parts = status if isinstance(status, Mapping) else {}
+    observed = parts.get("observedGeneration")
+    return Status(
+        tuple(each for each in _parts(parts.get("conditions")) if isinstance(each.get("type"), str)),
+        tuple(_parts(parts.get("validationMessages"))),
+        str(observed) if isinstance(observed, int | str) else "",
+    )
+
+
+def name_of(message: Part) -> str:
+    """The name of a validation message's type, such as ReferencedResourceNotFound; empty where it has none."""
+    kind = message.get("type")
+    name = kind.get("name") if isinstance(kind, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
+def text_of(part: Part, field: str) -> str:
+    """A field that holds text; empty where it does not."""
+    value = part.get(field)
+    return value if isinstance(value, str) else ""
+
+
+def _parts(value: object) -> list[Part]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
