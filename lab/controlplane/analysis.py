@@ -211,8 +211,9 @@ def _gateways_have_workloads(index: _Index) -> Iterator[Finding]:
     snapshot = index.snapshot
     for config in snapshot.gateways.values():
         selector = config.spec.selector
-        pods = [pod for pod in snapshot.pods.values() if selector and selects(selector, pod.labels)]
-        if selector and not pods:
+        # Without a selector a Gateway is for all gateways, of which there may be none yet.
+        pods = [pod for pod in snapshot.pods.values() if (selector or pod.router) and selects(selector, pod.labels)]
+        if not pods:
             words = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
             yield _missing("selector", words, "spec.selector", config.origin)
             continue

@@ -16,6 +16,10 @@ ObjectKey = tuple[str, str]
 # The injector puts it on the pods whose sidecar ends mutual TLS; gateways carry no such mark.
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
 
+# Which of the injector's templates a pod is made by; those made by this one are gateways.
+TEMPLATES_ANNOTATION = "inject.istio.io/templates"
+GATEWAY_TEMPLATE = "gateway"
+
 # By these a pod asks for statistics of its proxy, as lists of names' beginnings, ends and regular expressions; or by a
 # field of the second.
 STATISTICS_ANNOTATIONS = (
@@ -72,7 +76,8 @@ class Pod:
     """A pod that has an address.
 
     `meshed` says that its sidecar speaks mutual TLS; `workload` names the Deployment, or whatever else made it;
-    `more_statistics` that its annotations ask for statistics of its proxy beside those that all keep.
+    `more_statistics` that its annotations ask for statistics of its proxy beside those that all keep; `router` that it
+    is a gateway.
     """
 
     origin: Origin
@@ -86,6 +91,7 @@ class Pod:
     node: str
     ports: Mapping[str, int]
     more_statistics: bool = False
+    router: bool = False
 
     @property
     def key(self) -> ObjectKey:
@@ -207,7 +213,14 @@ def pod(obj: Object) -> Pod | None:
             if port.get("name")
         },
         more_statistics=_asks_for_statistics(meta.get("annotations") or {}),
+        router=GATEWAY_TEMPLATE in templates_of(meta),
     )
+
+
+def templates_of(meta: Object) -> list[str]:
+    """The injection templates that a pod's annotation names."""
+    named = (meta.get("annotations") or {}).get(TEMPLATES_ANNOTATION, "")
+    return [name.strip() for name in named.split(",")]
 
 
 def _asks_for_statistics(annotations: Mapping[str, str]) -> bool:

@@ -63,7 +63,7 @@ def routes(
         for match in matches if rule.match else [None]:
             route = _route(config, rule, match, view, targets, domain)
             yield route
-            if _takes_all(route):
+            if takes_all(route):
                 return
 
 
@@ -74,8 +74,11 @@ def has_routes(config: Config[VirtualService], view: Viewpoint) -> bool:
     )
 
 
-def _takes_all(route: Route) -> bool:
-    return route.match.prefix == "/" and not route.match.headers and not route.match.query_parameters
+def takes_all(route: Route) -> bool:
+    """Whether a route matches every request. Istio takes the expression `.*` for that, too, and no other."""
+    match = route.match
+    every_path = match.prefix == "/" or match.safe_regex.regex == ".*"
+    return every_path and not match.headers and not match.query_parameters
 
 
 def _route(
