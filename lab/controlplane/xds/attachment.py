@@ -67,7 +67,7 @@ class GatewayServer:
         """The hosts, each with the namespace (or `*`) whose VirtualServices may route it."""
         for host in self.server.hosts:
             where, _, name = host.rpartition("/")
-            yield ({"": "*", ".": self.config.namespace}.get(where, where), name)
+            yield ({"": "*", ".": self.config.namespace}.get(where, where), name.lower())
 
 
 Ports = tuple[tuple[int | str, int], ...]

@@ -9,7 +9,11 @@ T = TypeVar("T")
 
 
 def resolve(host: str, namespace: str, domain: str) -> str:
-    """A host without a dot is a service of the resource's own namespace; anything else is taken as it stands."""
+    """A host without a dot is a service of the resource's own namespace; anything else is taken as it stands.
+
+    In lower case, since Envoy compares hosts so, and refuses two that differ in nothing else.
+    """
+    host = host.lower()
     if "." in host or host.startswith("*") or not host:
         return host
     return f"{host}.{namespace}.svc.{domain}"

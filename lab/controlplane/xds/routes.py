@@ -41,22 +41,20 @@ class Fragment:
 
 def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built]:
     """One configuration for each HTTP port number, and one for each port whose protocol is found out by sniffing."""
-    by_port: dict[int, list[Fragment]] = {}
+    by_port: dict[int, list[MeshService]] = {}
     for service in scope.services:
         for port in service.ports:
-            if port.protocol.is_http:
-                by_port.setdefault(port.number, []).append(_service_host(memo, scope, service, port, mesh))
-            elif port.protocol is Protocol.AUTO and service.address:
-                yield memo(
-                    configuration, sniffed_name(service, port), (_service_host(memo, scope, service, port, mesh),)
-                )
-    beside = _ports_beside(scope) if scope.extra_routes else {}
-    for host, config in scope.extra_routes:
-        for number in beside.get(config, (80,)):
-            view = Viewpoint(MESH, number, scope.namespace, scope.labels)
-            if number in by_port and has_routes(config, view):
-                by_port[number].append(_extra_host(memo, scope, host, config, view, mesh))
-    for number, fragments in by_port.items():
+            if port.protocol.is_http or port.protocol is Protocol.AUTO:
+                by_port.setdefault(port.number, []).append(service)
+            if port.protocol is Protocol.AUTO and service.address:
+                host = _service_host(memo, scope, service, port.number, mesh, sniffed=True)
+                yield memo(configuration, sniffed_name(service, port), (host[1],))
+    written = _written_hosts(scope)
+    for number in dict.fromkeys(port.number for s in scope.services for port in s.ports if port.protocol.is_http):
+        found = [_service_host(memo, scope, service, number, mesh) for service in by_port[number]]
+        found += _hosts_beside(memo, scope, written, number, mesh)
+        # A host that an older VirtualService names keeps its names; what nobody has named comes last.
+        fragments = (fragment for _, fragment in sorted(found, key=lambda each: each[0]))
         yield memo(configuration, str(number), (*fragments, _rest(memo, scope, mesh)))
 
 
@@ -65,32 +63,78 @@ def sniffed_name(service: MeshService, port: MeshPort) -> str:
     return f"{service.hostname}:{port.number}"
 
 
-def _ports_beside(scope: Scope) -> dict[RouteConfig, dict[int, None]]:
-    """The ports of the services that each VirtualService is for: there it serves its other hosts too, else on 80."""
-    found: dict[RouteConfig, dict[int, None]] = {}
-    for hostname, config in scope.routes.items():
-        for port in scope.by_host[hostname].ports:
-            found.setdefault(config, {})[port.number] = None
-    return found
+Rank = tuple[tuple[str, ...], bool]
+Ranked = tuple[Rank, Fragment]
+
+_BEHIND_ALL: Rank = (("~",), True)
 
 
-def _service_host(memo: Memo, scope: Scope, service: MeshService, port: MeshPort, mesh: MeshConfig) -> Fragment:
-    config = scope.routes.get(service.hostname)
-    rules = scope.rules.get(service.hostname)
-    if config is None or not config.spec.http:
-        return memo(_plain_host, service, port, rules, scope.namespace, mesh.cluster_domain)
-    view = Viewpoint(MESH, port.number, scope.namespace, scope.labels)
-    if not has_routes(config, view):
-        return memo(_plain_host, service, port, rules, scope.namespace, mesh.cluster_domain)
-    targets = targets_of(memo, scope, config, mesh.cluster_domain)
-    return memo(_routed_host, service, config, view, targets, mesh.cluster_domain)
+@dataclass(frozen=True, eq=False)
+class _WrittenHost:
+    """A host that VirtualServices name, the ports on which it is a service's, and what they say of it, oldest first.
+
+    Each VirtualService with the ports where it serves its hosts that are no service's: those of its services.
+    """
+
+    host: str
+    ports: frozenset[int]
+    rules: tuple[tuple[RouteConfig, frozenset[int]], ...]
 
 
-def _extra_host(
-    memo: Memo, scope: Scope, host: str, config: RouteConfig, view: Viewpoint, mesh: MeshConfig
-) -> Fragment:
-    targets = targets_of(memo, scope, config, mesh.cluster_domain)
-    return memo(_virtual_host_of, host, config, view, targets, mesh.cluster_domain)
+def _written_hosts(scope: Scope) -> list[_WrittenHost]:
+    served: dict[RouteConfig, set[int]] = {}
+    for hostname, configs in scope.routes.items():
+        numbers = [p.number for p in scope.by_host[hostname].ports if p.protocol.is_http or p.protocol is Protocol.AUTO]
+        for config in configs:
+            served.setdefault(config, set()).update(numbers)
+    return [
+        _WrittenHost(
+            host,
+            frozenset(port.number for service in _covered(scope, host) for port in service.ports),
+            tuple((config, frozenset(served.get(config, ()))) for config in configs),
+        )
+        for host, configs in scope.written.items()
+    ]
+
+
+def _covered(scope: Scope, host: str) -> Iterable[MeshService]:
+    if host.startswith("*"):
+        return (service for service in scope.services if hosts.covers(host, service.hostname))
+    service = scope.by_host.get(host)
+    return () if service is None else (service,)
+
+
+def _hosts_beside(
+    memo: Memo, scope: Scope, written: Iterable[_WrittenHost], number: int, mesh: MeshConfig
+) -> Iterator[Ranked]:
+    """The hosts of VirtualServices that are no service's on this port: on port 80, and where their services are.
+
+    So a wildcard stands for the services that there are, and for unknown names only on a port where there are none
+    (`separateVSHostsAndServices` in Istio's pilot/pkg/networking/core/route).
+    """
+    view = Viewpoint(MESH, number, scope.namespace, scope.labels)
+    for each in written:
+        if number in each.ports:
+            continue
+        concerned = (config for config, ports in each.rules if number == 80 or number in ports)
+        config = next((config for config in concerned if has_routes(config, view)), None)
+        if config is not None:
+            targets = targets_of(memo, scope, config, mesh.cluster_domain)
+            fragment = memo(_virtual_host_of, each.host, config, view, targets, mesh.cluster_domain)
+            yield (config.precedence, False), fragment
+
+
+def _service_host(
+    memo: Memo, scope: Scope, service: MeshService, number: int, mesh: MeshConfig, *, sniffed: bool = False
+) -> Ranked:
+    view = Viewpoint(MESH, number, scope.namespace, scope.labels)
+    domain = mesh.cluster_domain
+    config = next((c for c in scope.routes.get(service.hostname, ()) if has_routes(c, view)), None)
+    if config is None:
+        rules = scope.rules.get(service.hostname)
+        return _BEHIND_ALL, memo(_plain_host, service, number, sniffed, rules, scope.namespace, domain)
+    targets = targets_of(memo, scope, config, domain)
+    return (config.precedence, True), memo(_routed_host, service, config, view, sniffed, targets, domain)
 
 
 def targets_of(memo: Memo, scope: Scope, config: RouteConfig, domain: str) -> tuple[Target, ...]:
@@ -100,26 +144,33 @@ def targets_of(memo: Memo, scope: Scope, config: RouteConfig, domain: str) -> tu
     )
 
 
-def _plain_host(service: MeshService, port: MeshPort, rules: HostRules | None, namespace: str, domain: str) -> Fragment:
+def _plain_host(
+    service: MeshService, number: int, sniffed: bool, rules: HostRules | None, namespace: str, domain: str
+) -> Fragment:
     """Without a VirtualService, requests go to the service that they name."""
     route = Route(name="default", match=RouteMatch(prefix="/"))
-    action = RouteAction(cluster=names.outbound_cluster(port.number, "", service.hostname))
+    action = RouteAction(cluster=names.outbound_cluster(number, "", service.hostname))
     actions.set_timeouts(action, None)
     policy = actions.retry_policy(None)
     if policy is not None:
         action.retry_policy.CopyFrom(policy)
-    add_hash_policy(action, rules, port.number, "")
+    add_hash_policy(action, rules, number, "")
     route.route.CopyFrom(action)
-    domains = _domains(service, port.number, namespace, domain)
-    host = _virtual_host(f"{service.hostname}:{port.number}", domains, [route], None)
+    domains = _domains(service, sniffed, namespace, domain)
+    host = _virtual_host(f"{service.hostname}:{number}", domains, [route], None)
     return fragment(host, [service.origin, *(rules.origins if rules is not None else ())])
 
 
 def _routed_host(
-    service: MeshService, config: Config[VirtualService], view: Viewpoint, targets: tuple[Target, ...], domain: str
+    service: MeshService,
+    config: Config[VirtualService],
+    view: Viewpoint,
+    sniffed: bool,
+    targets: tuple[Target, ...],
+    domain: str,
 ) -> Fragment:
     found = list(routes(config, view, {target.host: target for target in targets}, domain))
-    domains = _domains(service, view.port, view.namespace, domain)
+    domains = _domains(service, sniffed, view.namespace, domain)
     host = _virtual_host(f"{service.hostname}:{view.port}", domains, found, config.spec)
     return fragment(host, [config.origin, service.origin, *_origins(targets)])
 
@@ -138,10 +189,9 @@ def _origins(targets: Iterable[Target]) -> Iterator[Origin]:
             yield from target.rules.origins
 
 
-def _domains(service: MeshService, number: int, namespace: str, domain: str) -> list[str]:
+def _domains(service: MeshService, sniffed: bool, namespace: str, domain: str) -> list[str]:
     """A port that is sniffed has a listener of its own: whatever connects to its address means this service."""
-    port = service.port(number)
-    if port is not None and not port.protocol.is_http:
+    if sniffed:
         return ["*"]
     headless = service.resolution is Resolution.ORIGINAL_DESTINATION
     return hosts.service_domains(service.hostname, service.namespace, namespace, domain, service.address, pods=headless)
@@ -180,7 +230,8 @@ def configuration(
 ) -> Built:
     """A RouteConfiguration of virtual hosts that are serialised already. Hosts are compared without their ports.
 
-    Envoy refuses a configuration that names a domain twice, so the first virtual host to name one keeps it.
+    Envoy refuses a configuration that names a domain twice, so the first virtual host to name one keeps it, and the
+    others have the rest of theirs.
     """
     head = RouteConfiguration(
         name=name,
@@ -191,9 +242,19 @@ def configuration(
     taken: set[str] = set()
     kept: list[Fragment] = []
     for part in fragments:
-        if taken.isdisjoint(part.domains):
-            taken.update(part.domains)
-            kept.append(part)
+        left = part if taken.isdisjoint(part.domains) else _without(part, taken)
+        if left is not None:
+            taken.update(left.domains)
+            kept.append(left)
     body = b"".join([wire(head), *(part.body for part in kept)])
     origins = [origin for part in kept for origin in part.origins]
     return build(TYPE_ROUTE, name, body, [*origins, *authorization.origins])
+
+
+def _without(part: Fragment, taken: set[str]) -> Fragment | None:
+    """A virtual host without the domains that others have; None where none is left."""
+    (host,) = RouteConfiguration.FromString(part.body).virtual_hosts
+    left = [domain for domain in host.domains if domain not in taken]
+    del host.domains[:]
+    host.domains.extend(left)
+    return fragment(host, part.origins) if left else None

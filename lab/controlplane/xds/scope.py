@@ -34,16 +34,16 @@ class Registry:
 class Scope:
     """What the sidecars of one namespace (with one set of labels, where those matter) see.
 
-    `routes` holds the VirtualService of each service's hostname that has one, `extra_routes` those of hosts that are no
-    service of the mesh, `rules` what DestinationRules say about a hostname.
+    `routes` holds the VirtualServices of each service's hostname that has some, the one that counts first, first;
+    `written` the same for all hosts as they stand in VirtualServices; `rules` what DestinationRules say about a host.
     """
 
     namespace: str
     labels: Labels
     services: tuple[MeshService, ...]
     by_host: Table[str, MeshService]
-    routes: Table[str, RouteConfig]
-    extra_routes: tuple[tuple[str, RouteConfig], ...]
+    routes: Table[str, tuple[RouteConfig, ...]]
+    written: Table[str, tuple[RouteConfig, ...]]
     rules: Table[str, HostRules]
     sidecar: Config[Sidecar] | None
 
@@ -127,7 +127,7 @@ def _scope(
         services,
         by_host,
         Table(covering),
-        tuple((host, config) for host, config in mesh_routes.items() if host not in by_host and host != "*"),
+        Table({host: configs for host, configs in mesh_routes.items() if host != "*"}),
         Table(ruled),
         sidecar,
     )
@@ -160,14 +160,21 @@ def _lets_in(pattern: str, service: MeshService, namespace: str) -> bool:
     return wanted in ("*", service.namespace) and hosts.covers(host, service.hostname)
 
 
-def _mesh_routes(routes: Table[ObjectKey, RouteConfig], namespace: str, domain: str) -> hosts.HostIndex[RouteConfig]:
-    """The VirtualService that holds for each host written in one, as seen by a namespace's sidecars: the oldest."""
-    found: dict[str, RouteConfig] = {}
+def _mesh_routes(
+    routes: Table[ObjectKey, RouteConfig], namespace: str, domain: str
+) -> hosts.HostIndex[tuple[RouteConfig, ...]]:
+    """The VirtualServices for each host written in one, as seen by a namespace's sidecars.
+
+    The oldest is first, and holds wherever it has a rule; where it has none (it is about connections, or other clients)
+    the next does. Of those that write one wildcard only the oldest counts, as in Istio.
+    """
+    found: dict[str, tuple[RouteConfig, ...]] = {}
     for config in sorted(routes.values(), key=lambda c: c.precedence):
         spec = config.spec
         if MESH in (spec.gateways or [MESH]) and exported(spec.export_to, config.namespace, namespace):
-            for host in spec.hosts:
-                found.setdefault(hosts.resolve(host, config.namespace, domain), config)
+            for host in dict.fromkeys(hosts.resolve(written, config.namespace, domain) for written in spec.hosts):
+                if host not in found or not host.startswith("*"):
+                    found[host] = (*found.get(host, ()), config)
     return hosts.HostIndex(found)
 
 

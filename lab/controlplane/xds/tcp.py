@@ -37,10 +37,9 @@ class Share:
 
 def tcp_shares(memo: Memo, scope: Scope, service: MeshService, port: MeshPort, domain: str) -> tuple[Share, ...]:
     """Where connections to a service's port go; nothing where no VirtualService has a say."""
-    config = scope.routes.get(service.hostname)
-    if config is None or not config.spec.tcp:
-        return ()
-    return memo(_shares, config, port.number, scope.namespace, scope.labels, domain)
+    configs = (config for config in scope.routes.get(service.hostname, ()) if config.spec.tcp)
+    found = (memo(_shares, config, port.number, scope.namespace, scope.labels, domain) for config in configs)
+    return next(filter(None, found), ())
 
 
 def _shares(config: RouteConfig, port: int, namespace: str, labels: Labels, domain: str) -> tuple[Share, ...]:
