@@ -172,7 +172,7 @@ def service(obj: Object) -> Service:
         name=meta["name"],
         cluster_ip="" if address == "None" else address,
         headless=address == "None",
-        external_name=spec.get("externalName", "") if spec.get("type") == "ExternalName" else "",
+        external_name=_external_name(spec),
         ports=tuple(
             ServicePort(
                 port.get("name", ""),
@@ -187,6 +187,11 @@ def service(obj: Object) -> Service:
         labels=meta.get("labels") or {},
         export_to=tuple(part.strip() for part in exported.split(",") if part.strip()),
     )
+
+
+def _external_name(spec: Object) -> str:
+    """As DNS has it: without the final dot, in lower case."""
+    return str(spec.get("externalName", "")).rstrip(".").lower() if spec.get("type") == "ExternalName" else ""
 
 
 def pod(obj: Object) -> Pod | None:

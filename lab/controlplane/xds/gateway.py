@@ -160,7 +160,9 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
             listener.listener_filters.append(http.listener_filter("tls_inspector"))
         used = [each.config for each in attachments if each.server in some and not each.server.plain_http]
         called = (
-            setting.scope.rules.get(host) for each in used for host in all_hosts(each, setting.mesh.cluster_domain)
+            setting.scope.rules.get(setting.scope.called(host))
+            for each in used
+            for host in all_hosts(each, setting.mesh.cluster_domain)
         )
         ruling = (origin for rules in called if rules is not None for origin in rules.origins)
         origins = [*origins_of(some), *(each.origin for each in used), *ruling]
@@ -255,7 +257,7 @@ def _tcp_shares(config: RouteConfig, server: GatewayServer, setting: Setting) ->
     port = server.server.port.number
     for rule in config.spec.tcp:
         if not rule.match or any(_concerns(m, server, setting, config) for m in rule.match):
-            return shares(config, rule.route, port, setting.mesh.cluster_domain)
+            return shares(config, rule.route, port, setting.mesh.cluster_domain, setting.scope.by_host)
     return ()
 
 
@@ -281,7 +283,8 @@ def _passthrough_chains(
                 free = [host for host in match.sni_hosts if host not in taken]
                 if free and _concerns(match, server, setting, config):
                     taken.update(free)
-                    chosen = shares(config, rule.route, server.server.port.number, setting.mesh.cluster_domain)
+                    number, domain = server.server.port.number, setting.mesh.cluster_domain
+                    chosen = shares(config, rule.route, number, domain, setting.scope.by_host)
                     yield FilterChain(filter_chain_match=_sni(free), filters=[_tcp(setting, server, chosen)])
 
 

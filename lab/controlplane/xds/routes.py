@@ -44,14 +44,15 @@ def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built
     by_port: dict[int, list[MeshService]] = {}
     for service in scope.services:
         for port in service.ports:
-            if port.protocol.is_http or port.protocol is Protocol.AUTO:
+            if (port.protocol.is_http or port.protocol is Protocol.AUTO) and _has_host(scope, service, port.number):
                 by_port.setdefault(port.number, []).append(service)
             if port.protocol is Protocol.AUTO and service.address:
                 host = _service_host(memo, scope, service, port.number, mesh, sniffed=True)
                 yield memo(configuration, sniffed_name(service, port), (host[1],))
     written = _written_hosts(scope)
-    for number in dict.fromkeys(port.number for s in scope.services for port in s.ports if port.protocol.is_http):
-        found = [_service_host(memo, scope, service, number, mesh) for service in by_port[number]]
+    listening = (service for service in scope.services if service.resolution is not Resolution.ALIAS)
+    for number in dict.fromkeys(port.number for s in listening for port in s.ports if port.protocol.is_http):
+        found = [_service_host(memo, scope, service, number, mesh) for service in by_port.get(number, ())]
         found += _hosts_beside(memo, scope, written, number, mesh)
         # A host that an older VirtualService names keeps its names; what nobody has named comes last.
         fragments = (fragment for _, fragment in sorted(found, key=lambda each: each[0]))
@@ -124,12 +125,22 @@ def _hosts_beside(
             yield (config.precedence, False), fragment
 
 
+def _has_host(scope: Scope, service: MeshService, number: int) -> bool:
+    """An alias is a domain of the service that it stands for, unless there are rules for the alias itself."""
+    return service.resolution is not Resolution.ALIAS or _rules_for(scope, service, number) is not None
+
+
+def _rules_for(scope: Scope, service: MeshService, number: int) -> RouteConfig | None:
+    view = Viewpoint(MESH, number, scope.namespace, scope.labels)
+    return next((config for config in scope.routes.get(service.hostname, ()) if has_routes(config, view)), None)
+
+
 def _service_host(
     memo: Memo, scope: Scope, service: MeshService, number: int, mesh: MeshConfig, *, sniffed: bool = False
 ) -> Ranked:
     view = Viewpoint(MESH, number, scope.namespace, scope.labels)
     domain = mesh.cluster_domain
-    config = next((c for c in scope.routes.get(service.hostname, ()) if has_routes(c, view)), None)
+    config = _rules_for(scope, service, number)
     if config is None:
         rules = scope.rules.get(service.hostname)
         return _BEHIND_ALL, memo(_plain_host, service, number, sniffed, rules, scope.namespace, domain)
@@ -140,7 +151,8 @@ def _service_host(
 def targets_of(memo: Memo, scope: Scope, config: RouteConfig, domain: str) -> tuple[Target, ...]:
     """What is known of the hosts that a VirtualService leads to."""
     return tuple(
-        Target(host, scope.by_host.get(host), scope.rules.get(host)) for host in memo(destination_hosts, config, domain)
+        Target(host, scope.by_host.get(host), scope.rules.get(scope.called(host)))
+        for host in memo(destination_hosts, config, domain)
     )
 
 
@@ -158,7 +170,7 @@ def _plain_host(
     route.route.CopyFrom(action)
     domains = _domains(service, sniffed, namespace, domain)
     host = _virtual_host(f"{service.hostname}:{number}", domains, [route], None)
-    return fragment(host, [service.origin, *(rules.origins if rules is not None else ())])
+    return fragment(host, [*_names_of(service), *(rules.origins if rules is not None else ())])
 
 
 def _routed_host(
@@ -172,7 +184,7 @@ def _routed_host(
     found = list(routes(config, view, {target.host: target for target in targets}, domain))
     domains = _domains(service, sniffed, view.namespace, domain)
     host = _virtual_host(f"{service.hostname}:{view.port}", domains, found, config.spec)
-    return fragment(host, [config.origin, service.origin, *_origins(targets)])
+    return fragment(host, [config.origin, *_names_of(service), *_origins(targets)])
 
 
 def _virtual_host_of(
@@ -183,8 +195,15 @@ def _virtual_host_of(
     return fragment(host, [config.origin, *_origins(targets)])
 
 
+def _names_of(service: MeshService) -> Iterator[Origin]:
+    yield service.origin
+    yield from (alias.origin for alias in service.aliases)
+
+
 def _origins(targets: Iterable[Target]) -> Iterator[Origin]:
     for target in targets:
+        if target.service is not None and target.called != target.host:
+            yield target.service.origin
         if target.rules is not None:
             yield from target.rules.origins
 
@@ -194,7 +213,9 @@ def _domains(service: MeshService, sniffed: bool, namespace: str, domain: str) -
     if sniffed:
         return ["*"]
     headless = service.resolution is Resolution.ORIGINAL_DESTINATION
-    return hosts.service_domains(service.hostname, service.namespace, namespace, domain, service.address, pods=headless)
+    known = [(service.hostname, service.namespace), *((alias.hostname, alias.namespace) for alias in service.aliases)]
+    found = [name for each in known for name in hosts.service_domains(*each, namespace, domain, pods=headless)]
+    return list(dict.fromkeys([*found, *([service.address] if service.address else [])]))
 
 
 def _virtual_host(name: str, domains: list[str], found: list[Route], rules: VirtualService | None) -> VirtualHost:

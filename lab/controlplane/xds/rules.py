@@ -22,6 +22,7 @@ from lab.controlplane.xds.built import any_of
 from lab.controlplane.xds.matching import Viewpoint, concerns, route_match
 from lab.controlplane.xds.policies import HostRules, effective
 from lab.controlplane.xds.services import MeshService
+from lab.controlplane.xds.tcp import port_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Target:
     host: str
     service: MeshService | None
     rules: HostRules | None
+
+    @property
+    def called(self) -> str:
+        """The host whose clusters and rules are meant."""
+        return self.service.called if self.service is not None else self.host
 
 
 def destinations(config: Config[VirtualService]) -> Iterator[Destination]:
@@ -124,7 +130,9 @@ def _forward(
 ) -> None:
     def cluster(destination: Destination) -> str:
         host = hosts.resolve(destination.host, config.namespace, domain)
-        return names.outbound_cluster(_port(destination, targets.get(host), view.port), destination.subset, host)
+        target = targets.get(host) or Target(host, None, None)
+        number = port_of(destination, target.service, view.port)
+        return names.outbound_cluster(number, destination.subset, target.called)
 
     action = route.route
     actions.set_timeouts(action, rule)
@@ -160,7 +168,8 @@ def _hash_on(
     for share in shares:
         target = targets.get(hosts.resolve(share.destination.host, config.namespace, domain))
         if target is not None:
-            add_hash_policy(action, target.rules, _port(share.destination, target, view.port), share.destination.subset)
+            number = port_of(share.destination, target.service, view.port)
+            add_hash_policy(action, target.rules, number, share.destination.subset)
 
 
 def add_hash_policy(action: RouteAction, rules: HostRules | None, port: int, subset: str) -> None:
@@ -170,14 +179,6 @@ def add_hash_policy(action: RouteAction, rules: HostRules | None, port: int, sub
         policy = actions.hash_policy(balancer.consistent_hash)
         if policy not in action.hash_policy:
             action.hash_policy.append(policy)
-
-
-def _port(destination: Destination, target: Target | None, default: int) -> int:
-    """The port asked for, else the only one that the service has, else the one that the request came for."""
-    if destination.port is not None and destination.port.number:
-        return destination.port.number
-    ports = target.service.ports if target is not None and target.service is not None else ()
-    return ports[0].number if len(ports) == 1 else default
 
 
 def _mirrors(rule: HTTPRoute) -> list[HTTPMirrorPolicy]:

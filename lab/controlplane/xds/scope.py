@@ -6,12 +6,12 @@ All sidecars of a namespace share one scope, and so all that is made from it, un
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lab.controlplane.kubernetes import ObjectKey, Service
 from lab.controlplane.model import DestinationRule, Sidecar, VirtualService
 from lab.controlplane.snapshot import Config, Snapshot, Table
-from lab.controlplane.xds import hosts
+from lab.controlplane.xds import aliases, hosts
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.mtls import selects
 from lab.controlplane.xds.policies import HostRules, merge_rules
@@ -47,10 +47,15 @@ class Scope:
     rules: Table[str, HostRules]
     sidecar: Config[Sidecar] | None
 
+    def called(self, host: str) -> str:
+        """The host whose clusters and rules are meant by a host: itself, or what it is an alias for."""
+        service = self.by_host.get(host)
+        return service.called if service is not None else host
+
 
 def registry(memo: Memo, services: Table[ObjectKey, Service], domain: str) -> Registry:
     """The registry; a service that did not change keeps its identity."""
-    known = [memo(from_kubernetes, service, domain) for service in services.values()]
+    known = aliases.linked(memo, [memo(from_kubernetes, service, domain) for service in services.values()])
     return Registry(Table({service.hostname: service for service in sorted(known, key=lambda s: s.hostname)}))
 
 
@@ -111,7 +116,11 @@ def _scope(
     root_namespace: str,
 ) -> Scope:
     sidecar = _sidecar_for(sidecars, namespace, dict(labels), root_namespace)
-    services = tuple(s for s in known.services.values() if _visible(s, namespace, sidecar))
+    services = tuple(
+        _with_aliases_let_in(memo, service, namespace, sidecar)
+        for service in known.services.values()
+        if _visible(service, namespace, sidecar)
+    )
     by_host = Table({service.hostname: service for service in services})
     index = memo(_rule_index, rules, domain, labels)
     mesh_routes = memo(_mesh_routes, routes, namespace, domain)
@@ -152,6 +161,18 @@ def _visible(service: MeshService, namespace: str, sidecar: Config[Sidecar] | No
     if sidecar is None or not sidecar.spec.egress:
         return True
     return any(_lets_in(pattern, service, namespace) for listener in sidecar.spec.egress for pattern in listener.hosts)
+
+
+def _with_aliases_let_in(
+    memo: Memo, service: MeshService, namespace: str, sidecar: Config[Sidecar] | None
+) -> MeshService:
+    """The service, under those of its other names that the Sidecar lets in as well."""
+    if not service.aliases or sidecar is None or not sidecar.spec.egress:
+        return service
+    kept = tuple(
+        alias for alias in service.aliases if _visible(replace(service, hostname=alias.hostname), namespace, sidecar)
+    )
+    return service if len(kept) == len(service.aliases) else memo(aliases.known_as, service, kept)
 
 
 def _lets_in(pattern: str, service: MeshService, namespace: str) -> bool:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from lab.controlplane.kubernetes import Origin
-from lab.controlplane.model.virtualservice import L4MatchAttributes, RouteDestination, TLSMatchAttributes
+from lab.controlplane.model.virtualservice import Destination, L4MatchAttributes, RouteDestination, TLSMatchAttributes
 from lab.controlplane.xds import hosts, names
 from lab.controlplane.xds.durations import duration
 from lab.controlplane.xds.matching import gateway_name
-from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.mtls import selects
 from lab.controlplane.xds.policies import HostRules, Policy, effective
 from lab.controlplane.xds.scope import MESH, Labels, RouteConfig, Scope
@@ -35,18 +34,17 @@ class Share:
         return names.outbound_cluster(self.port, self.subset, self.host)
 
 
-def tcp_shares(memo: Memo, scope: Scope, service: MeshService, port: MeshPort, domain: str) -> tuple[Share, ...]:
+def tcp_shares(scope: Scope, service: MeshService, port: MeshPort, domain: str) -> tuple[Share, ...]:
     """Where connections to a service's port go; nothing where no VirtualService has a say."""
     configs = (config for config in scope.routes.get(service.hostname, ()) if config.spec.tcp)
-    found = (memo(_shares, config, port.number, scope.namespace, scope.labels, domain) for config in configs)
-    return next(filter(None, found), ())
+    return next(filter(None, (_shares(scope, config, port.number, domain) for config in configs)), ())
 
 
-def _shares(config: RouteConfig, port: int, namespace: str, labels: Labels, domain: str) -> tuple[Share, ...]:
+def _shares(scope: Scope, config: RouteConfig, port: int, domain: str) -> tuple[Share, ...]:
+    viewer, owner = (scope.namespace, scope.labels), config.namespace
     for rule in config.spec.tcp:
-        matches = [m for m in rule.match if concerns_connection(m, MESH, port, namespace, labels, config.namespace)]
-        if matches or not rule.match:
-            return shares(config, rule.route, port, domain)
+        if not rule.match or any(concerns_connection(match, MESH, port, *viewer, owner) for match in rule.match):
+            return shares(config, rule.route, port, domain, scope.by_host)
     return ()
 
 
@@ -63,19 +61,31 @@ def concerns_connection(
     return selects(match.source_labels, dict(labels))
 
 
-def shares(config: RouteConfig, route: list[RouteDestination], port: int, domain: str) -> tuple[Share, ...]:
+def shares(
+    config: RouteConfig, route: list[RouteDestination], port: int, domain: str, services: Mapping[str, MeshService]
+) -> tuple[Share, ...]:
     """The clusters of a rule; those without a weight get nothing, unless there is only one."""
     chosen = [entry for entry in route if entry.weight] or route[:1]
-    return tuple(
-        Share(
-            hosts.resolve(entry.destination.host, config.namespace, domain),
-            entry.destination.port.number if entry.destination.port else port,
-            entry.destination.subset,
-            entry.weight or 1,
-            (config.origin,),
-        )
-        for entry in chosen
-    )
+    return tuple(_share(config, entry, port, domain, services) for entry in chosen)
+
+
+def _share(
+    config: RouteConfig, entry: RouteDestination, port: int, domain: str, services: Mapping[str, MeshService]
+) -> Share:
+    destination = entry.destination
+    host = hosts.resolve(destination.host, config.namespace, domain)
+    service = services.get(host)
+    called = service.called if service is not None else host
+    number = port_of(destination, service, port)
+    return Share(called, number, destination.subset, entry.weight or 1, (config.origin,))
+
+
+def port_of(destination: Destination, service: MeshService | None, default: int) -> int:
+    """The port asked for, else the only one that the service has, else the one that the request came for."""
+    if destination.port is not None and destination.port.number:
+        return destination.port.number
+    ports = service.ports if service is not None else ()
+    return ports[0].number if len(ports) == 1 else default
 
 
 def forward(proxy: TcpProxy, chosen: tuple[Share, ...], policy: Policy) -> None:

@@ -73,6 +73,7 @@ POLICY = {
     },
     "outlierDetection": {"consecutive5xxErrors": 1, "interval": "1s", "consecutiveGatewayErrors": 2},
 }
+LOOP = "loop.default.svc.cluster.local"
 SERVERS = [
     {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]},
     {
@@ -117,7 +118,8 @@ def everything() -> Cluster:
     head = pod("head-1", "10.244.0.43")
     cluster.add("Service", service("head", ("http", 8000), ("tcp", 8001), clusterIP="None")).add("Pod", head)
     cluster.add("EndpointSlice", endpoints("head", head, ports=(("http", 8000), ("tcp", 8001))))
-    cluster.add("Service", service("ext", ("http", 80), clusterIP="", type="ExternalName", externalName="a.example"))
+    for name, target in (("ext", "a.example"), ("page", "productpage.default.svc.cluster.local"), ("loop", LOOP)):
+        cluster.add("Service", service(name, ("http", 80), clusterIP="", type="ExternalName", externalName=target))
     subsets = [{"name": v, "labels": {"version": v}} for v in ("v1", "v2")]
     third = {
         "name": "v3",
