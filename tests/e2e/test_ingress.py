@@ -65,6 +65,17 @@ def test_requests_for_its_host_come_in_and_are_routed(shop: Mesh, visitor: Traff
         assert_all(visitor.send(f"http://{INGRESS}/", 3, headers={"host": "other.example"}), status=404)
 
 
+def test_a_hosts_routes_may_be_split_with_the_catch_all_in_the_oldest(
+    shop: Mesh, visitor: TrafficClient, host: str
+) -> None:
+    everything = virtual_service(host, route(to("echo", "v1", port=80)), name="a-generic", gateways=["front"])
+    api = route(to("echo", "v2", port=80), match=[{"uri": {"prefix": "/api"}}])
+    narrow = virtual_service(host, api, name="b-api", gateways=["front"])
+    with shop.applied([gateway("front", http(host)), everything, narrow]):
+        assert_all(visitor.send(f"http://{INGRESS}/api/1", 5, headers={"host": host}), version="v2")
+        assert_all(visitor.send(f"http://{INGRESS}/", 5, headers={"host": host}), version="v1")
+
+
 def test_the_server_sees_the_gateways_identity(shop: Mesh, visitor: TrafficClient, host: str) -> None:
     with shop.applied([gateway("front", http(host)), routes(host)]):
         report = visitor.send(f"http://{INGRESS}/", headers={"host": host}, show_body=True)[0].json
