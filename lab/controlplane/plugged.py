@@ -57,13 +57,20 @@ def authority_in(secret: Object) -> Authority | None:
     if missing:
         raise UnusableRootError(f"Secret {SECRET} has no {', '.join(missing)}")
     try:
-        parts = {name: base64.b64decode(data[name]) for name in form.names}
+        parts = {name: _pem(name, data[name]) for name in form.names}
         chain = b"".join(_ended(parts[name]) for name in form.chain)
         authority = Authority(parts[form.certificate], parts[form.key], parts[form.roots], chain)
         _verify(authority, form, datetime.now(UTC))
     except (ValueError, TypeError, binascii.Error) as error:
         raise UnusableRootError(f"Secret {SECRET} cannot be used as an authority: {error}") from None
     return authority
+
+
+def _pem(name: str, encoded: str) -> bytes:
+    pem = base64.b64decode(encoded)
+    if b"-----BEGIN " not in pem:
+        raise ValueError(f"{name} is no PEM")
+    return pem
 
 
 def _ended(pem: bytes) -> bytes:

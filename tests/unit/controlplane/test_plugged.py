@@ -74,7 +74,7 @@ async def test_a_secret_without_its_keys_is_not_meant() -> None:
 BROKEN = {
     "no chain": (lambda r, s: istio_form(s, r, b""), "has no cert-chain.pem"),
     "only a key": (lambda _, s: {"ca-key.pem": s.key}, "has no ca-cert.pem, root-cert.pem, cert-chain.pem"),
-    "no PEM": (lambda r, s: istio_form(s, r) | {"root-cert.pem": b"x"}, "cannot be used"),
+    "no PEM": (lambda r, s: istio_form(s, r) | {"root-cert.pem": b"x"}, "root-cert.pem is no PEM"),
     "another's key": (lambda r, s: istio_form(s, r) | {"ca-key.pem": r.key}, "key of its certificate"),
     "another root": (lambda _, s: istio_form(s, signer("root")), "no chain in cert-chain.pem leads from ca-cert.pem"),
     "not in the chain": (lambda r, s: istio_form(s, r, r.pem), "does not have the certificate of ca-cert.pem in it"),
