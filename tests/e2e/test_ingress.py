@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterator
+from http.client import HTTPConnection
 
 import pytest
 
@@ -63,6 +66,27 @@ def test_requests_for_its_host_come_in_and_are_routed(shop: Mesh, visitor: Traff
         assert_all(visitor.send(f"http://{INGRESS}/", 10, headers={"host": host}), version="v1")
         assert_all(visitor.send(f"http://{INGRESS}/new", 10, headers={"host": host}), version="v2")
         assert_all(visitor.send(f"http://{INGRESS}/", 3, headers={"host": "other.example"}), status=404)
+
+
+PORT = '{.spec.ports[?(@.name=="http2")].port}'
+NODE_PORT = PORT.replace(".port}", ".nodePort}")
+BALANCER = "{.status.loadBalancer.ingress[0].ip}"
+NODE = '{.items[0].status.addresses[?(@.type=="ExternalIP")].address}'
+
+
+@pytest.mark.clusters("embedded")
+def test_the_ways_in_that_tutorials_look_up_lead_in_from_the_host(shop: Mesh, host: str) -> None:
+    def looked_up(path: str, *what: str) -> str:
+        return shop.api.kubectl("get", *what, "-o", f"jsonpath={path}")
+
+    service = ("-n", GATEWAYS, "service", "istio-ingressgateway")
+    balanced = looked_up(BALANCER, *service), looked_up(PORT, *service)
+    with shop.applied([gateway("front", http(host)), routes(host)]):
+        for address, port in (balanced, (looked_up(NODE, "nodes"), looked_up(NODE_PORT, *service))):
+            with contextlib.closing(HTTPConnection(address, int(port), timeout=10)) as connection:
+                connection.request("GET", "/new", headers={"Host": host})
+                answer = connection.getresponse()
+                assert (answer.status, json.loads(answer.read())["version"]) == (200, "v2")
 
 
 def test_a_hosts_routes_may_be_split_with_the_catch_all_in_the_oldest(
