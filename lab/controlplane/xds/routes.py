@@ -13,7 +13,7 @@ from envoy.config.route.v3.route_components_pb2 import (
     VirtualHost,
 )
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
-from google.protobuf.wrappers_pb2 import BoolValue
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from lab.controlplane.kubernetes import Origin
 from lab.controlplane.meshconfig import MeshConfig
@@ -28,6 +28,9 @@ from lab.controlplane.xds.rbac import NOBODY_REFUSED, Authorization
 from lab.controlplane.xds.rules import Target, add_hash_policy, destination_hosts, has_routes, routes
 from lab.controlplane.xds.scope import MESH, RouteConfig, Scope
 from lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
+
+LARGEST_BODY = 1 << 20
+"""Bytes of a direct response's body, as Istio allows. Envoy by itself refuses all routes for one of over 4096."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,6 +261,7 @@ def configuration(
         name=name,
         validate_clusters=BoolValue(value=False),
         ignore_port_in_host_matching=True,
+        max_direct_response_body_size_bytes=UInt32Value(value=LARGEST_BODY),
         typed_per_filter_config=rbac.route_filters(authorization, trust_domain),
     )
     taken: set[str] = set()

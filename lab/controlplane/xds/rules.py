@@ -96,16 +96,14 @@ def _route(
     domain: str,
 ) -> Route:
     route = Route(name=_name(rule, match), match=route_match(match), stat_prefix=match.stat_prefix if match else "")
+    if rule.headers is not None:
+        actions.apply_headers(route, rule.headers)
     if rule.redirect is not None:
         route.redirect.CopyFrom(actions.redirect_action(rule.redirect, view.port, tls=view.tls))
     elif rule.direct_response is not None:
         route.direct_response.CopyFrom(actions.direct_response(rule.direct_response))
     else:
         _forward(route, config, rule, match, view, targets, domain)
-    if rule.headers is not None:
-        actions.apply_headers(route, rule.headers)
-        if rule.route and (host := actions.host_of(rule.headers)):
-            route.route.host_rewrite_literal = host
     if rule.fault is not None:
         route.typed_per_filter_config[actions.FAULT_FILTER].CopyFrom(any_of(actions.fault_filter(rule.fault)))
     if rule.cors_policy is not None:
@@ -114,9 +112,7 @@ def _route(
 
 
 def _name(rule: HTTPRoute, match: HTTPMatchRequest | None) -> str:
-    if match is not None and match.name:
-        return f"{rule.name}.{match.name}" if rule.name else match.name
-    return rule.name
+    return f"{rule.name}.{match.name}" if match is not None and match.name else rule.name
 
 
 def _forward(
@@ -136,6 +132,8 @@ def _forward(
 
     action = route.route
     actions.set_timeouts(action, rule)
+    if host := actions.host_of(rule.headers):
+        action.host_rewrite_literal = host
     if rule.rewrite is not None:
         actions.set_rewrite(action, rule.rewrite, match)
     action.request_mirror_policies.extend(
@@ -146,7 +144,7 @@ def _forward(
         action.cluster = cluster(shares[0].destination)
         if shares[0].headers is not None:
             actions.apply_headers(route, shares[0].headers)
-            if host := actions.host_of(shares[0].headers):
+            if not action.host_rewrite_literal and (host := actions.host_of(shares[0].headers)):
                 action.host_rewrite_literal = host
     else:
         clusters = [actions.weighted(cluster(s.destination), s.weight, s.headers) for s in shares]

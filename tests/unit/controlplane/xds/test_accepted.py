@@ -57,7 +57,7 @@ ROUTES = [
         "corsPolicy": {"allowOrigins": [{"exact": "http://a"}], "allowMethods": ["GET"], "maxAge": "24h"},
     },
     {"match": [{"uri": {"exact": "/r"}}], "redirect": {"uri": "/n", "authority": "h", "redirectCode": 302}},
-    {"match": [{"uri": {"prefix": "/d"}}], "directResponse": {"status": 418, "body": {"string": "tea"}}},
+    {"match": [{"uri": {"prefix": "/d"}}], "directResponse": {"status": 418, "body": {"string": "tea" * 1500}}},
     {
         "match": [{"uri": {"prefix": "/w"}}],
         "rewrite": {"uriRegexRewrite": {"match": "^/w/(.*)", "rewrite": r"/\1"}},

@@ -10,6 +10,8 @@ from envoy.config.route.v3.route_components_pb2 import RedirectAction
 from envoy.extensions.filters.http.cors.v3.cors_pb2 import CorsPolicy
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 
+from lab.controlplane.model.virtualservice import HeaderOperations, Headers
+from lab.controlplane.xds.actions import header_options, host_of
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
 from tests.unit.controlplane.xds.translated import REVIEWS, hosts_of, resources, routes_to
 
@@ -154,6 +156,8 @@ def test_a_rule_of_a_match_counts_under_its_own_name() -> None:
     rule = {"name": "rule", "match": [{"name": "m", "statPrefix": "mine"}], "route": [to()]}
     route = only(bookinfo().istio(reviews(rule)))
     assert (route.name, route.stat_prefix) == ("rule.m", "mine")
+    nameless = reviews({"match": [{"name": "m"}], "route": [to()]})
+    assert only(bookinfo().istio(nameless)).name == ".m", "as in Istio"
 
 
 def test_timeouts_retries_and_their_codes() -> None:
@@ -305,8 +309,39 @@ def test_headers_of_the_rule_and_of_a_destination() -> None:
     assert second.host_rewrite_literal == "elsewhere"
 
 
+def test_a_destinations_headers_come_after_those_of_the_rule_but_for_the_host() -> None:
+    rule = {
+        "headers": {"request": {"set": {"a": "rule", "host": "rule"}}},
+        "route": [to(headers={"request": {"set": {"a": "destination", "host": "destination"}}})],
+    }
+    route = only(bookinfo().istio(reviews(rule)))
+    assert [option.header.value for option in route.request_headers_to_add] == ["rule", "destination"]
+    assert route.route.host_rewrite_literal == "rule"
+    rule["rewrite"] = {"authority": "rewritten"}
+    assert only(bookinfo().istio(reviews(rule))).route.host_rewrite_literal == "rewritten"
+
+
+@pytest.mark.parametrize(
+    ("operations", "host"),
+    [({"add": {"Host": "a"}}, "a"), ({"add": {"host": "a"}, "set": {":authority": "s"}}, "s"), ({}, None)],
+)
+def test_a_host_that_is_added_replaces_the_one_there_is(operations: dict[str, Any], host: str | None) -> None:
+    headers = Headers(request=HeaderOperations(**operations))
+    assert host_of(headers) == host
+    assert not header_options(headers.request)
+
+
+@pytest.mark.parametrize(("timeout", "limit"), [({}, 0), ({"timeout": "2s"}, 2)])
+def test_a_grpc_clients_own_limit_holds_up_to_that_of_the_rule(timeout: dict[str, str], limit: int) -> None:
+    route = only(bookinfo().istio(reviews({"route": [to()], **timeout}))).route
+    assert route.HasField("max_grpc_timeout")
+    assert route.max_grpc_timeout.ToSeconds() == limit
+    assert only(bookinfo()).route.HasField("max_grpc_timeout")
+
+
 def test_cross_origin_requests() -> None:
     policy = {
+        "allowOrigin": ["http://no-longer-meant"],
         "allowOrigins": [{"exact": "http://a"}],
         "allowMethods": ["GET", "PUT"],
         "maxAge": "1h",
