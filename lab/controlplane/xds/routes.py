@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from envoy.config.route.v3.route_components_pb2 import (
@@ -52,11 +52,11 @@ def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built
             if port.protocol is Protocol.AUTO and service.address:
                 host = _service_host(memo, scope, service, port.number, mesh, sniffed=True)
                 yield memo(configuration, sniffed_name(service, port), (host[1],))
-    written = _written_hosts(scope)
+    beside = _beside(scope)
     listening = (service for service in scope.services if service.resolution is not Resolution.ALIAS)
     for number in dict.fromkeys(port.number for s in listening for port in s.ports if port.protocol.is_http):
         found = [_service_host(memo, scope, service, number, mesh) for service in by_port.get(number, ())]
-        found += _hosts_beside(memo, scope, written, number, mesh)
+        found += _hosts_beside(memo, scope, beside.get(number, {}), number, mesh)
         # A host that an older VirtualService names keeps its names; what nobody has named comes last.
         fragments = (fragment for _, fragment in sorted(found, key=lambda each: each[0]))
         yield memo(configuration, str(number), (*fragments, _rest(memo, scope, mesh)))
@@ -71,34 +71,28 @@ Rank = tuple[tuple[str, ...], bool]
 Ranked = tuple[Rank, Fragment]
 
 _BEHIND_ALL: Rank = (("~",), True)
+_ALWAYS = 80
 
 
-@dataclass(frozen=True, eq=False)
-class _WrittenHost:
-    """A host that VirtualServices name, the ports on which it is a service's, and what they say of it, oldest first.
+def _beside(scope: Scope) -> dict[int, dict[str, list[RouteConfig]]]:
+    """By port, the hosts that VirtualServices name and that are no service's there, each with who names it.
 
-    Each VirtualService with the ports where it serves its hosts that are no service's: those of its services.
+    They are served on port 80, and where the services of their VirtualService are. So a wildcard stands for the
+    services that there are, and for unknown names only on a port where there are none (`separateVSHostsAndServices` in
+    Istio's pilot/pkg/networking/core/route).
     """
-
-    host: str
-    ports: frozenset[int]
-    rules: tuple[tuple[RouteConfig, frozenset[int]], ...]
-
-
-def _written_hosts(scope: Scope) -> list[_WrittenHost]:
     served: dict[RouteConfig, set[int]] = {}
     for hostname, configs in scope.routes.items():
         numbers = [p.number for p in scope.by_host[hostname].ports if p.protocol.is_http or p.protocol is Protocol.AUTO]
         for config in configs:
-            served.setdefault(config, set()).update(numbers)
-    return [
-        _WrittenHost(
-            host,
-            frozenset(port.number for service in _covered(scope, host) for port in service.ports),
-            tuple((config, frozenset(served.get(config, ()))) for config in configs),
-        )
-        for host, configs in scope.written.items()
-    ]
+            served.setdefault(config, {_ALWAYS}).update(numbers)
+    found: dict[int, dict[str, list[RouteConfig]]] = {}
+    for host, configs in scope.written.items():
+        own = {port.number for service in _covered(scope, host) for port in service.ports}
+        for config in configs:
+            for number in served.get(config, {_ALWAYS}) - own:
+                found.setdefault(number, {}).setdefault(host, []).append(config)
+    return found
 
 
 def _covered(scope: Scope, host: str) -> Iterable[MeshService]:
@@ -109,22 +103,14 @@ def _covered(scope: Scope, host: str) -> Iterable[MeshService]:
 
 
 def _hosts_beside(
-    memo: Memo, scope: Scope, written: Iterable[_WrittenHost], number: int, mesh: MeshConfig
+    memo: Memo, scope: Scope, named: Mapping[str, Iterable[RouteConfig]], number: int, mesh: MeshConfig
 ) -> Iterator[Ranked]:
-    """The hosts of VirtualServices that are no service's on this port: on port 80, and where their services are.
-
-    So a wildcard stands for the services that there are, and for unknown names only on a port where there are none
-    (`separateVSHostsAndServices` in Istio's pilot/pkg/networking/core/route).
-    """
     view = Viewpoint(MESH, number, scope.namespace, scope.labels)
-    for each in written:
-        if number in each.ports:
-            continue
-        concerned = (config for config, ports in each.rules if number == 80 or number in ports)
-        config = next((config for config in concerned if has_routes(config, view)), None)
+    for host, configs in named.items():
+        config = next((config for config in configs if has_routes(config, view)), None)
         if config is not None:
             targets = targets_of(memo, scope, config, mesh.cluster_domain)
-            fragment = memo(_virtual_host_of, each.host, config, view, targets, mesh.cluster_domain)
+            fragment = memo(_virtual_host_of, host, config, view, targets, mesh.cluster_domain)
             yield (config.precedence, False), fragment
 
 
