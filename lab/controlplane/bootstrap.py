@@ -213,6 +213,10 @@ def _runtime(settings: ProxySettings) -> dict[str, Any]:
         "http.max_requests_per_io_cycle": _MOST_REQUESTS_A_TURN,
         # Envoy would fill HTTP/2's histograms even where they are not among the statistics that are kept.
         "envoy.reloadable_features.http2_record_histograms": bool(settings.stats),
+        # What tells HTTP from other protocols. Envoy's newer parser takes any word for the beginning of a request, and
+        # holds text back until its first line ends (without end, or the connection is closed at 64 KiB); the older one
+        # decides at the first byte that no request can begin with.
+        "envoy.reloadable_features.http_inspector_use_balsa_parser": False,
     }
     if settings.kind == "sidecar":
         # A connection of which 250 requests were cancelled within a second is taken for an attack and closed, with all

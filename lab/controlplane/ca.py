@@ -30,6 +30,9 @@ ROOT_LIFE = timedelta(days=3650)
 # Clocks differ from node to node: a certificate is good from a little before it was made, as Istio's are.
 CLOCK_SKEW = timedelta(minutes=2)
 _NO_NAME = x509.Name([])
+# An identifier made of a UUID, which nobody has to assign: https://www.itu.int/rec/T-REC-X.667
+DESCRIPTION = x509.ObjectIdentifier("2.25.124767610006760382523362204565976675067")
+"""The kind of the name that describes a workload."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +101,21 @@ class Authority:
         return cls(certificate.public_bytes(Encoding.PEM), _pem(key))
 
     def issue_workload(self, principal: str, life: timedelta, described: str = "") -> Leaf:
-        """A leaf whose only name is a SPIFFE identity, good as client and as server.
+        """A leaf whose only name that identifies anybody is a SPIFFE identity, good as client and as server.
 
-        `described` goes into its subject, which identifies nobody, as an organizational unit.
+        `described` goes beside it as a name of a kind of its own, which nobody else looks at. The subject is empty.
         https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
         """
-        unit = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, described)] if described else []
-        return self._issue([x509.UniformResourceIdentifier(principal)], life, x509.Name(unit))
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(principal)]
+        if described:
+            names.append(x509.OtherName(DESCRIPTION, _utf8_string(described)))
+        return self._issue(names, life)
 
     def issue_server(self, dns_names: tuple[str, ...], life: timedelta) -> Leaf:
         """A leaf for a server of these DNS names."""
         return self._issue([x509.DNSName(name) for name in dns_names], life)
 
-    def _issue(self, names: list[x509.GeneralName], life: timedelta, subject: x509.Name = _NO_NAME) -> Leaf:
+    def _issue(self, names: list[x509.GeneralName], life: timedelta) -> Leaf:
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         serial = x509.random_serial_number()
@@ -118,7 +123,7 @@ class Authority:
         expires = min(now + life, self._certificate.not_valid_after_utc)
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(subject)
+            .subject_name(_NO_NAME)
             .issuer_name(self._certificate.subject)
             .public_key(key.public_key())
             .serial_number(serial)
@@ -136,6 +141,16 @@ class Authority:
             .sign(self._key, SHA256())
         )
         return Leaf(certificate.public_bytes(Encoding.PEM) + self.chain, _pem(key), serial, now, expires)
+
+
+def _utf8_string(text: str) -> bytes:
+    """Text as DER has it: the tag, the length (from 128 on, how many bytes it takes before it), the content."""
+    content = text.encode()
+    size = len(content)
+    if size < 128:
+        return bytes((0x0C, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((0x0C, 0x80 | len(length))) + length + content
 
 
 def _usage(*, authority: bool) -> x509.KeyUsage:

@@ -26,6 +26,7 @@ class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy(mode="ALLOW_ANY")
     h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = "UPGRADE"
     connect_timeout: Annotated[str, msgspec.Meta(pattern=DURATION_PATTERN)] = "10s"
+    protocol_detection_timeout: Annotated[str, msgspec.Meta(pattern=DURATION_PATTERN)] = "0s"
     root_namespace: str = "istio-system"
     trust_domain: str = "cluster.local"
     cluster_domain: str = "cluster.local"

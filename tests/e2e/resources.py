@@ -51,6 +51,18 @@ def destination_rule(host: str, *versions: str, policy: Mapping[str, Any] | None
     return _resource("networking.istio.io/v1", "DestinationRule", host, spec)
 
 
+def service(name: str, selector: Mapping[str, str], *ports: tuple[str, int, int]) -> Object:
+    """A Service; ports are (name, number, target)."""
+    listed = [{"name": port, "port": number, "targetPort": target} for port, number, target in ports]
+    return _resource("v1", "Service", name, {"selector": dict(selector), "ports": listed})
+
+
+def sidecar(app: str, *hosts: str) -> Object:
+    """A Sidecar: the hosts that an application's pods see."""
+    spec: Object = {"workloadSelector": {"labels": {"app": app}}, "egress": [{"hosts": list(hosts)}]}
+    return _resource("networking.istio.io/v1", "Sidecar", app, spec)
+
+
 def gateway(name: str, *servers: Object) -> Object:
     """A Gateway on the ingress gateway's pods."""
     return _resource(

@@ -16,7 +16,8 @@ from lab.harness.mesh import ConfigurationRejected, Mesh
 from lab.harness.traffic import TrafficClient
 
 from .certificates import ServerCertificate, issue
-from .resources import destination_rule, gateway, route, to, virtual_service
+from .pods import deployment, shell
+from .resources import destination_rule, gateway, route, service, to, virtual_service
 
 GATEWAYS = "istio-system"
 INGRESS = "istio-ingressgateway.istio-system"
@@ -197,6 +198,36 @@ def test_a_certificate_that_is_none_is_told_of_and_spoils_its_own_host_alone(
         shop.remove(refs)
         for ref in (entrance, routed):
             shop.wait_gone(ref)
+
+
+def secure(issued: ServerCertificate) -> Object:
+    """A server that ends TLS itself."""
+    serve = (
+        "import http.server, os, ssl; open('/tmp/pem', 'w').write(os.environ['PEM']);"
+        "context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH); context.load_cert_chain('/tmp/pem');"
+        "server = http.server.HTTPServer(('', 8443), http.server.SimpleHTTPRequestHandler);"
+        "server.socket = context.wrap_socket(server.socket, server_side=True); server.serve_forever()"
+    )
+    listening = {"tcpSocket": {"port": 8443}, "periodSeconds": 1}
+    container = shell("", name="secure", env=[{"name": "PEM", "value": issued.shown}], readinessProbe=listening)
+    return deployment("secure", {**container, "command": ["python3", "-c", serve]})
+
+
+def test_tls_passes_to_a_server_whose_port_names_no_protocol(shop: Mesh, visitor: TrafficClient, host: str) -> None:
+    issued = issue(host)
+    onward = {"match": [{"sniHosts": [host]}], "route": [to("secure", port=443)]}
+    listened = {
+        "port": {"number": 443, "name": f"tls-{shop.namespace}", "protocol": "TLS"},
+        "hosts": [host],
+        "tls": {"mode": "PASSTHROUGH"},
+    }
+    passed = virtual_service(host, name="front", gateways=["front"])
+    passed["spec"] = {**passed["spec"], "http": [], "tls": [onward]}
+    with shop.applied([secure(issued), service("secure", {"app": "secure"}, ("", 443, 8443))]):
+        shop.ready()
+        shop.wait_endpoints("secure", 1)
+        with shop.applied([gateway("front", listened), passed]):
+            assert_all(visitor.send(f"https://{INGRESS}/tmp/", 5, **trusting(host, issued.authority)))
 
 
 def test_plain_requests_are_sent_to_https(shop: Mesh, visitor: TrafficClient, host: str) -> None:

@@ -51,7 +51,11 @@ def identity(mesh: Mesh, account: str) -> str:
 
 
 def test_the_server_sees_the_clients_identity(inside: Mesh, client: TrafficClient, url: str) -> None:
-    assert_identity(client.send(url, show_body=True)[0], identity(inside, "client"))
+    result = client.send(url, show_body=True)[0]
+    assert_identity(result, identity(inside, "client"))
+    (told,) = result.json["client"]["xfcc"]
+    assert told.keys() == {"By", "Hash", "Subject", "URI"}
+    assert told["Subject"] == ""
 
 
 def test_a_client_cannot_claim_another_identity(inside: Mesh, client: TrafficClient, url: str) -> None:

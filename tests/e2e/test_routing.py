@@ -11,7 +11,7 @@ from lab.harness.results import Results
 from lab.harness.statistics import FALSE_ALARM, binomial_interval
 from lab.harness.traffic import TrafficClient
 
-from .resources import destination_rule, route, to, virtual_service
+from .resources import destination_rule, route, service, sidecar, to, virtual_service
 
 V1, V2 = to("echo", "v1"), to("echo", "v2")
 
@@ -190,3 +190,25 @@ def test_a_mirror_gets_a_copy_of_the_stated_share(shop: Mesh, client: TrafficCli
     accepted = binomial_interval(len(results), 0.3, FALSE_ALARM)
     copies = len(shadow.counts()["attempts"])
     assert copies in accepted, f"{copies} of {len(results)}, accepted {accepted}"
+
+
+def test_a_port_that_names_no_protocol_takes_requests_and_connections(shop: Mesh, client: TrafficClient) -> None:
+    ports = ("kafka", 9100, 9000), ("loc-p1", 8100, 8080)
+    with shop.applied(
+        [service("odd", {"app": "echo"}, *ports), virtual_service("odd", route(to("echo", "v1", port=80)))]
+    ):
+        shop.wait_endpoints("odd", 2)
+        answers = client.send("tcp://odd:9100", 10, body="good day\n", show_body=True)
+        assert_all(answers)
+        assert all(answer.body.endswith(" good day\n") for answer in answers)
+        assert_all(client.send("http://odd:8100", 20), version="v1")
+
+
+def test_a_destination_that_a_sidecar_does_not_list_is_reached_by_way_of_a_virtual_service(
+    shop: Mesh, client: TrafficClient
+) -> None:
+    only_echo = sidecar("client", f"./echo.{shop.namespace}.svc.cluster.local", "istio-system/*")
+    other = service("other", {"app": "echo", "version": "v2"}, ("http", 80, 8080))
+    with shop.applied([other, only_echo, virtual_service("echo", route(to("other")))]):
+        shop.wait_endpoints("other", 1)
+        assert_all(client.send("http://echo", 20), version="v2")

@@ -8,6 +8,7 @@ from typing import Any
 
 from lab.controlplane.model import Gateway, Sidecar
 from lab.controlplane.validation.common import Problem, camel, error, host_name, warning
+from lab.controlplane.validation.policies import connection_pool
 
 _PROTOCOLS = frozenset({"HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "TCP", "TLS", "MONGO", "MYSQL", "REDIS"})
 
@@ -99,6 +100,6 @@ def sidecar(spec: Sidecar) -> Iterator[Problem]:
         if listener.capture_mode == "NONE":
             yield warning(f"spec.egress[{index}].captureMode", "what a pod sends is redirected all the same")
     if spec.inbound_connection_pool is not None:
-        yield warning("spec.inboundConnectionPool", "inboundConnectionPool has no effect with this control plane")
+        yield from connection_pool("spec.inboundConnectionPool", spec.inbound_connection_pool)
     if spec.ingress:
         yield warning("spec.ingress", "ingress has no effect with this control plane")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lab.controlplane.model import DestinationRule
-from lab.controlplane.model.destinationrule import TrafficPolicy
+from lab.controlplane.model.destinationrule import ConnectionPoolSettings, TrafficPolicy
 from lab.controlplane.validation.common import Problem, camel, duration, error, host_name, warning
 
 _LARGEST_RING = 8 * 1024 * 1024
@@ -125,3 +125,9 @@ def _negatives(path: str, settings: Any, fields: tuple[str, ...]) -> Iterator[Pr
     for name in fields:
         if getattr(settings, name) < 0:
             yield error(f"{path}.{camel(name)}", f"{camel(name)} must be non-negative")
+
+
+def connection_pool(path: str, pool: ConnectionPoolSettings) -> Iterator[Problem]:
+    """Problems of limits that stand by themselves: the same as within a traffic policy."""
+    for problem in _settings("", TrafficPolicy(connection_pool=pool)):
+        yield problem._replace(path=problem.path.replace(".connectionPool", path, 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,8 +14,9 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf.struct_pb2 import Struct, Value
 
+from lab.controlplane.kubernetes import Origin
 from lab.controlplane.meshconfig import MeshConfig
-from lab.controlplane.model.destinationrule import ClientTLSSettings
+from lab.controlplane.model.destinationrule import ClientTLSSettings, ConnectionPoolSettings
 from lab.controlplane.xds import names, telemetry, tls
 from lab.controlplane.xds.balancing import (
     apply_connection_pool,
@@ -25,7 +26,7 @@ from lab.controlplane.xds.balancing import (
 )
 from lab.controlplane.xds.built import TYPE_CLUSTER, Built, any_of, build, wire
 from lab.controlplane.xds.durations import duration
-from lab.controlplane.xds.policies import HostRules, Policy, effective
+from lab.controlplane.xds.policies import NO_POLICY, HostRules, Policy, effective
 from lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -48,9 +49,19 @@ class Peers:
 
 
 def outbound(
-    service: MeshService, port: MeshPort, subset: str, rules: HostRules | None, peers: Peers, mesh: MeshConfig
+    service: MeshService,
+    port: MeshPort,
+    subset: str,
+    rules: HostRules | None,
+    peers: Peers,
+    mesh: MeshConfig,
+    gateway: bool,
 ) -> Built:
-    """The cluster of a port of a service as its clients see it."""
+    """The cluster of a port of a service as its clients see it, which are sidecars or gateways.
+
+    A sidecar takes what its application speaks for what a server of undeclared protocol speaks. Clients of a gateway
+    are from outside, and negotiate HTTP/2 whenever it is offered: it speaks HTTP/1.1 to such a server.
+    """
     name = names.outbound_cluster(port.number, subset, service.hostname)
     policy = effective(rules, port.number, subset)
     listed = service.resolution is Resolution.ENDPOINTS and not is_passthrough(policy.load_balancer)
@@ -59,9 +70,15 @@ def outbound(
     apply_load_balancer(cluster, policy.load_balancer)
     apply_connection_pool(cluster, policy.connection_pool)
     apply_outlier_detection(cluster, policy.outlier_detection)
-    upgraded = _set_transport(cluster, service, port, subset, policy, peers, mesh, listed=listed)
+    told = _is_told_to_upgrade(port, policy, gateway=gateway)
+    upgraded = _set_transport(cluster, service, port, subset, policy, peers, mesh, listed=listed, told=told)
     plain = peers.some_meshed and _may_be_plain(policy, peers, mesh)
-    _set_protocol(cluster, port.protocol, policy, upgraded=upgraded, filters=ANNOUNCING if plain else ())
+    as_client = not gateway and port.protocol is Protocol.AUTO
+    options = _protocol_options(port.protocol, policy, upgraded=upgraded, as_client=as_client)
+    if options is not None:
+        options.http_filters.extend(ANNOUNCING if plain else ())
+        _name_server(options, policy.tls)
+        _set_options(cluster, options)
     origins = [service.origin, *(rules.origins if rules is not None else ())]
     return build(TYPE_CLUSTER, name, wire(cluster), origins)
 
@@ -106,10 +123,11 @@ def _set_transport(
     mesh: MeshConfig,
     *,
     listed: bool,
+    told: bool,
 ) -> bool:
     """Set how connections are encrypted. True when they are upgraded to HTTP/2, which every sidecar understands.
 
-    A rule that says so answers for the applications too: then all are, encrypted or not.
+    A rule that says so (`told`) answers for the applications too: then all are, encrypted or not.
 
     An application without a sidecar may not, and a cluster speaks one protocol to all of its endpoints. So a service
     is upgraded while all of them have sidecars; otherwise the endpoint's own mark decides between mutual TLS and plain
@@ -117,7 +135,6 @@ def _set_transport(
     Where endpoints are not `listed` they carry no mark: there it is all or nothing.
     """
     settings = policy.tls
-    told = _is_told_to_upgrade(port, policy)
     if settings is not None and settings.mode in (None, "DISABLE"):
         return told
     if settings is not None and settings.mode in ("SIMPLE", "MUTUAL"):
@@ -154,10 +171,11 @@ def _subject_names(settings: ClientTLSSettings | None, peers: Peers) -> tuple[st
     return tuple(settings.subject_alt_names) if settings and settings.subject_alt_names else peers.principals
 
 
-def _is_told_to_upgrade(port: MeshPort, policy: Policy) -> bool:
+def _is_told_to_upgrade(port: MeshPort, policy: Policy, *, gateway: bool) -> bool:
+    """Whether a rule asks for HTTP/2. On a port of undeclared protocol a sidecar stays with its application's."""
     http = policy.connection_pool.http if policy.connection_pool else None
     return (
-        port.protocol in (Protocol.HTTP, Protocol.AUTO)
+        (port.protocol is Protocol.HTTP or (gateway and port.protocol is Protocol.AUTO))
         and http is not None
         and http.h2_upgrade_policy == "UPGRADE"
         and not http.use_client_protocol
@@ -197,17 +215,18 @@ def _matches(mutual: base_pb2.TransportSocket) -> list[Cluster.TransportSocketMa
     ]
 
 
-def _set_protocol(
-    cluster: Cluster, protocol: Protocol, policy: Policy, *, upgraded: bool, filters: Iterable[HttpFilter] = ()
-) -> None:
+def _protocol_options(
+    protocol: Protocol, policy: Policy, *, upgraded: bool, as_client: bool
+) -> http_protocol_options_pb2.HttpProtocolOptions | None:
+    """The HTTP that is spoken to a server: what the client speaks (`as_client`, or a rule says so), or one version."""
     if not (protocol.is_http or protocol is Protocol.AUTO):
-        return
+        return None
     http = policy.connection_pool.http if policy.connection_pool else None
-    options = http_protocol_options_pb2.HttpProtocolOptions(http_filters=list(filters))
-    if upgraded or protocol.is_http2:
-        options.explicit_http_config.http2_protocol_options.allow_connect = True
-    elif protocol is Protocol.AUTO or (http is not None and http.use_client_protocol):
+    options = http_protocol_options_pb2.HttpProtocolOptions()
+    if as_client or (http is not None and http.use_client_protocol):
         options.use_downstream_protocol_config.http2_protocol_options.allow_connect = True
+    elif upgraded or protocol.is_http2:
+        options.explicit_http_config.http2_protocol_options.allow_connect = True
     else:
         options.explicit_http_config.http_protocol_options.SetInParent()
     if http is not None and http.max_requests_per_connection:
@@ -220,7 +239,24 @@ def _set_protocol(
         options.common_http_protocol_options.max_connection_duration.CopyFrom(duration(tcp.max_connection_duration))
     if http is not None and http.max_concurrent_streams:
         _limit_streams(options, http.max_concurrent_streams)
-    cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(any_of(options))
+    return options
+
+
+def _name_server(options: http_protocol_options_pb2.HttpProtocolOptions, settings: ClientTLSSettings | None) -> None:
+    """A rule for TLS that names no server: a request's host is asked for, and its certificate is to be for that host.
+
+    Only requests have one: a connection asks for no name.
+    """
+    if settings is None or settings.mode not in ("SIMPLE", "MUTUAL") or settings.sni:
+        return
+    options.upstream_http_protocol_options.auto_sni = True
+    if not (settings.subject_alt_names or settings.insecure_skip_verify):
+        options.upstream_http_protocol_options.auto_san_validation = True
+
+
+def _set_options(cluster: Cluster, options: http_protocol_options_pb2.HttpProtocolOptions | None) -> None:
+    if options is not None:
+        cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(any_of(options))
 
 
 def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit: int) -> None:
@@ -230,19 +266,32 @@ def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit
             getattr(options, part).http2_protocol_options.max_concurrent_streams.value = limit
 
 
-def inbound(address: str, port: int, protocol: Protocol, service: MeshService) -> Built:
-    """The application itself. It sees 127.0.0.6, so that the pod's own rules tell this connection from a client's."""
+def inbound(
+    address: str,
+    port: int,
+    protocol: Protocol,
+    service: MeshService,
+    pool: ConnectionPoolSettings | None,
+    origins: tuple[Origin, ...],
+    mesh: MeshConfig,
+) -> Built:
+    """The application itself. It sees 127.0.0.6, so that the pod's own rules tell this connection from a client's.
+
+    The limits for its clients are those of its sidecar, too: `pool`, with `origins`.
+    """
     name = names.inbound_cluster(port)
     cluster = Cluster(
         name=name,
         type=Cluster.STATIC,
         load_assignment=_assignment(name, address, port),
+        connect_timeout=duration(mesh.connect_timeout),
     )
-    cluster.connect_timeout.FromSeconds(10)
     _bind_inbound(cluster)
-    apply_connection_pool(cluster, None)
-    _set_protocol(cluster, protocol, Policy(), upgraded=False)
-    return build(TYPE_CLUSTER, name, wire(cluster), [service.origin])
+    apply_connection_pool(cluster, pool)
+    policy = Policy(connection_pool=pool)
+    as_client = protocol is Protocol.AUTO
+    _set_options(cluster, _protocol_options(protocol, policy, upgraded=False, as_client=as_client))
+    return build(TYPE_CLUSTER, name, wire(cluster), [service.origin, *origins])
 
 
 def _bind_inbound(cluster: Cluster) -> None:
@@ -263,7 +312,7 @@ def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built
     if side == "inbound":
         _bind_inbound(cluster)
     apply_connection_pool(cluster, None)
-    _set_protocol(cluster, Protocol.AUTO, Policy(), upgraded=False)
+    _set_options(cluster, _protocol_options(Protocol.AUTO, NO_POLICY, upgraded=False, as_client=True))
     return build(TYPE_CLUSTER, name, wire(cluster), ())
 
 

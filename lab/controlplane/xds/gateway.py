@@ -28,7 +28,7 @@ from lab.controlplane.xds.rbac import Authorization
 from lab.controlplane.xds.routes import Fragment, configuration, fragment, targets_of
 from lab.controlplane.xds.rules import Target, all_hosts, has_routes, routes, takes_all
 from lab.controlplane.xds.scope import Labels, RouteConfig, Scope
-from lab.controlplane.xds.tcp import Share, concerns_connection, forward, policy_of, shares
+from lab.controlplane.xds.tcp import Share, concerns_connection, forward, mark, must_say_tcp, policy_of, shares
 
 AUTHORITY_SUFFIX = "-cacert"
 _VERSIONS = {
@@ -165,7 +165,9 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
             for host in all_hosts(each, setting.mesh.cluster_domain)
         )
         ruling = (origin for rules in called if rules is not None for origin in rules.origins)
-        origins = [*origins_of(some), *(each.origin for each in used), *ruling]
+        requests = all(server.plain_http or server.ends_tls for server in some)
+        permitting = () if requests else setting.authorization.origins
+        origins = [*origins_of(some), *(each.origin for each in used), *ruling, *permitting]
         made = {chain.name for chain in chains}
         secrets = (secret for server in some if _chain_name(server) in made for secret in _secrets_of(server))
         yield build(TYPE_LISTENER, name, wire(listener), origins, secrets)
@@ -215,11 +217,11 @@ def _tls_chain(setting: Setting, server: GatewayServer, wanted: list[str], found
     chosen = () if server.ends_tls else _attached_shares(setting, server, found)
     if not (server.ends_tls or chosen):
         return None
-    onward = _manager(setting, server, route_name(server)) if server.ends_tls else _tcp(setting, server, chosen)
+    onward = [_manager(setting, server, route_name(server))] if server.ends_tls else _tcp(setting, server, chosen)
     return FilterChain(
         name=_chain_name(server),
         filter_chain_match=_sni(wanted),
-        filters=[onward],
+        filters=onward,
         transport_socket=tls.downstream(downstream_context(settings, tls.HTTP_ALPN if server.ends_tls else ())),
     )
 
@@ -244,7 +246,7 @@ def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
 def _tcp_chain(setting: Setting, server: GatewayServer, found: list[Attached]) -> Iterator[FilterChain]:
     chosen = _attached_shares(setting, server, found)
     if chosen:
-        yield FilterChain(filters=[_tcp(setting, server, chosen)])
+        yield FilterChain(filters=_tcp(setting, server, chosen))
 
 
 def _attached_shares(setting: Setting, server: GatewayServer, found: list[Attached]) -> tuple[Share, ...]:
@@ -257,7 +259,7 @@ def _tcp_shares(config: RouteConfig, server: GatewayServer, setting: Setting) ->
     port = server.server.port.number
     for rule in config.spec.tcp:
         if not rule.match or any(_concerns(m, server, setting, config) for m in rule.match):
-            return shares(config, rule.route, port, setting.mesh.cluster_domain, setting.scope.by_host)
+            return shares(setting.scope, config, rule.route, port, setting.mesh.cluster_domain)
     return ()
 
 
@@ -283,18 +285,23 @@ def _passthrough_chains(
                 free = [host for host in match.sni_hosts if host not in taken]
                 if free and _concerns(match, server, setting, config):
                     taken.update(free)
-                    number, domain = server.server.port.number, setting.mesh.cluster_domain
-                    chosen = shares(config, rule.route, number, domain, setting.scope.by_host)
-                    yield FilterChain(filter_chain_match=_sni(free), filters=[_tcp(setting, server, chosen)])
+                    port, domain = server.server.port.number, setting.mesh.cluster_domain
+                    chosen = shares(setting.scope, config, rule.route, port, domain)
+                    yield FilterChain(filter_chain_match=_sni(free), filters=_tcp(setting, server, chosen))
 
 
-def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> Filter:
+def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> list[Filter]:
+    """Connections that are let in, on their way to clusters."""
     proxy = TcpProxy(
         stat_prefix=f"outbound_0.0.0.0_{server.target}",
         access_log=telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "tcp"), setting.own.packed),
     )
     forward(proxy, chosen, policy_of(setting.scope.rules, chosen))
-    return http.tcp_filter(proxy)
+    return [
+        *rbac.network_filters(setting.authorization, setting.mesh.trust_domain),
+        *mark(marked=must_say_tcp(setting.scope, chosen)),
+        http.tcp_filter(proxy),
+    ]
 
 
 def credentials_of(settings: ServerTLSSettings) -> list[str]:

@@ -15,7 +15,7 @@ from lab.controlplane.xds.built import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENE
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from lab.controlplane.xds.peers import Own, own_of
-from lab.controlplane.xds.policies import HostRules
+from lab.controlplane.xds.policies import HostRules, received
 from lab.controlplane.xds.rbac import Authorization, authorization_of
 from lab.controlplane.xds.rules import all_hosts
 from lab.controlplane.xds.scope import RouteConfig, Scope, scope_of
@@ -35,8 +35,9 @@ class Generator:
     def generate(self, snapshot: Snapshot, proxy: Proxy) -> Resources:
         """The listeners, routes, clusters and endpoints of a proxy, by type and name."""
         pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
-        scope = scope_of(self._memo, snapshot, proxy.namespace, pod.labels)
-        make = self._gateway if proxy.kind == "router" else self._sidecar
+        gateway = proxy.kind == "router"
+        scope = scope_of(self._memo, snapshot, proxy.namespace, pod.labels, gateway=gateway)
+        make = self._gateway if gateway else self._sidecar
         return make(snapshot, scope, pod, own_of(proxy))
 
     def _gateway(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: Own) -> Resources:
@@ -72,12 +73,8 @@ class Generator:
         policies = policies_of(memo, snapshot.peer_authentications, pod.namespace, mesh.root_namespace)
         ports = inbound.inbound_ports(pod, _services_of(memo, snapshot, pod), policies)
         authorization = self._authorization(snapshot, pod)
-        received = memo(inbound.virtual_inbound, ports, authorization, mesh, own, policies.origins(pod.labels))
-        served = [
-            memo(clusters.inbound, pod.ip, port.number, port.protocol, port.service)
-            for port in ports
-            if port.service is not None
-        ]
+        listener = memo(inbound.virtual_inbound, ports, authorization, mesh, own, policies.origins(pod.labels))
+        served = [self._application(scope, pod, port, port.service, mesh) for port in ports if port.service is not None]
         permitted = [
             memo(inbound.inbound_routes, port, authorization, mesh.trust_domain)
             for port in ports
@@ -88,9 +85,19 @@ class Generator:
         return {
             TYPE_CLUSTER: {**called, **_by_name(served)},
             TYPE_ENDPOINT: assigned,
-            TYPE_LISTENER: {**sent, received.name: received},
+            TYPE_LISTENER: {**sent, listener.name: listener},
             TYPE_ROUTE: {**memo(_routes, memo, scope, mesh), **_by_name(permitted)},
         }
+
+    def _application(
+        self, scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService, mesh: MeshConfig
+    ) -> Built:
+        """The cluster of a port of the pod. The Sidecar's limits come before those of a DestinationRule."""
+        rules = scope.rules.get(service.hostname)
+        pool, origins = received(rules, port.called_by), rules.origins if rules is not None else ()
+        if scope.sidecar is not None and scope.sidecar.spec.inbound_connection_pool is not None:
+            pool, origins = scope.sidecar.spec.inbound_connection_pool, (scope.sidecar.origin,)
+        return self._memo(clusters.inbound, pod.ip, port.number, port.protocol, service, pool, origins, mesh)
 
 
 def _by_name(built: Iterable[Built]) -> Table[str, Built]:
@@ -170,7 +177,7 @@ def _called(
         memo(clusters.black_hole),
     ]
     assigned: list[Built] = []
-    for some, theirs in service_clusters(memo, scope, scope.services, known, peer_table, mesh):
+    for some, theirs in service_clusters(memo, scope, (*scope.services, *scope.imported), known, peer_table, mesh):
         made.extend(some)
         assigned.extend(theirs)
     return _by_name(made), _by_name(assigned)
@@ -183,6 +190,8 @@ def service_clusters(
     known: Table[ObjectKey, ServiceEndpoints],
     peer_table: PeerTable,
     mesh: MeshConfig,
+    *,
+    gateway: bool = False,
 ) -> Iterator[tuple[tuple[Built, ...], tuple[Built, ...]]]:
     """For each service the clusters of its ports and subsets, and the endpoints of those that have a list of them."""
     policies: dict[str, PeerPolicies] = {}
@@ -194,7 +203,8 @@ def service_clusters(
         if concerned is None:
             concerned = policies[namespace] = policies_of(memo, peer_table, namespace, mesh.root_namespace)
         found = known.get(service.key, NO_ENDPOINTS)
-        yield memo(_service_clusters, memo, service, scope.rules.get(service.hostname), found, concerned, mesh)
+        rules = scope.rules.get(service.hostname)
+        yield memo(_service_clusters, memo, service, rules, found, concerned, mesh, gateway)
 
 
 def _service_clusters(
@@ -204,13 +214,14 @@ def _service_clusters(
     found: ServiceEndpoints,
     policies: PeerPolicies,
     mesh: MeshConfig,
+    gateway: bool,
 ) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
     made: list[Built] = []
     assigned: list[Built] = []
     for port in service.ports:
         peers = memo(endpoints.peers_of, port, found, policies, mesh.trust_domain)
         for subset in clusters.subsets_of(rules):
-            made.append(memo(clusters.outbound, service, port, subset, rules, peers, mesh))
+            made.append(memo(clusters.outbound, service, port, subset, rules, peers, mesh, gateway))
             if service.resolution is Resolution.ENDPOINTS:
                 chosen = rules.subset(subset) if rules is not None and subset else None
                 labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
@@ -260,7 +271,7 @@ def _called_by_gateway(
     written = (host for config in configs for host in memo(all_hosts, config, mesh.cluster_domain))
     hosts = dict.fromkeys(scope.called(host) for host in written)
     services = [memo(_listed, scope.by_host[host]) for host in hosts if host in scope.by_host]
-    for some, theirs in service_clusters(memo, scope, services, known, peer_table, mesh):
+    for some, theirs in service_clusters(memo, scope, services, known, peer_table, mesh, gateway=True):
         made.extend(some)
         assigned.extend(theirs)
     return _by_name(made), _by_name(assigned)

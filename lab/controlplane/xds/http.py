@@ -7,6 +7,7 @@ from typing import Literal
 
 from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
 from envoy.config.listener.v3.listener_components_pb2 import Filter, ListenerFilter
+from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.extensions.filters.http.cors.v3.cors_pb2 import Cors
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
@@ -22,11 +23,17 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.request_id.uuid.v3.uuid_pb2 import UuidRequestIdConfig
 from google.protobuf.duration_pb2 import Duration
 
+from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.xds import actions, tls
 from lab.controlplane.xds.built import any_of
+from lab.controlplane.xds.durations import duration
 
 SERVER_NAME = "istio-envoy"
 Side = Literal["outbound", "inbound", "gateway"]
+Inspector = Literal["original_dst", "tls_inspector", "http_inspector"]
+
+SNIFFED = ("http/1.0", "http/1.1", "h2c")
+"""What the HTTP inspector calls the HTTP that it finds in plain text."""
 
 _REQUEST_ID = any_of(UuidRequestIdConfig())
 _HCM = "envoy.filters.network.http_connection_manager"
@@ -65,8 +72,8 @@ def connection_manager(
     manager.use_remote_address.value = side == "gateway"
     if side == "gateway":
         manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET
-        manager.set_current_client_cert_details.subject.value = True
-        manager.set_current_client_cert_details.uri = True
+        details = manager.set_current_client_cert_details
+        details.subject.value = details.uri = details.dns = details.cert = True
     return manager
 
 
@@ -104,7 +111,17 @@ def without_logs(cluster: str) -> Filter:
     return Filter(name=_TCP, typed_config=any_of(TcpProxy(stat_prefix=cluster, cluster=cluster)))
 
 
-def listener_filter(name: Literal["original_dst", "tls_inspector", "http_inspector"]) -> ListenerFilter:
+def listener_filter(name: Inspector) -> ListenerFilter:
     """One of the filters that look at a connection before a chain is chosen."""
     message = {"original_dst": OriginalDst, "tls_inspector": TlsInspector, "http_inspector": HttpInspector}[name]
     return ListenerFilter(name=f"envoy.filters.listener.{name}", typed_config=any_of(message()))
+
+
+def detect(listener: Listener, mesh: MeshConfig, *inspectors: Inspector) -> None:
+    """Look at connections before a chain is chosen, and for how long (`protocolDetectionTimeout`; 0: without end).
+
+    After that time they go on as what could not be told: TCP.
+    """
+    listener.listener_filters.extend(listener_filter(name) for name in inspectors)
+    listener.listener_filters_timeout.CopyFrom(duration(mesh.protocol_detection_timeout))
+    listener.continue_on_listener_filters_timeout = True

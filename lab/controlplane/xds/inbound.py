@@ -6,7 +6,7 @@ has a chain for plain text that leads nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from envoy.config.core.v3.base_pb2 import TrafficDirection, TransportSocket
@@ -42,18 +42,21 @@ from lab.controlplane.xds.rbac import Authorization
 from lab.controlplane.xds.routes import configuration, fragment
 from lab.controlplane.xds.services import MeshService, Protocol
 
-_SNIFFED_HTTP = ("http/1.0", "http/1.1", "h2c")
 _MESH_HTTP = ("istio-http/1.0", tls.ALPN_HTTP1, tls.ALPN_HTTP2)
 
 
 @dataclass(frozen=True)
 class InboundPort:
-    """A port of a pod's container; `number` 0 stands for all that no service names, which has no service either."""
+    """A port of a pod's container; `number` 0 stands for all that no service names, which has no service either.
+
+    `called_by` is the number of the service's port.
+    """
 
     number: int
     protocol: Protocol
     mode: Mode
     service: MeshService | None = None
+    called_by: int = 0
 
     @property
     def cluster(self) -> str:
@@ -80,7 +83,7 @@ def inbound_ports(
             container = target if isinstance(target, int) else pod.ports.get(target)
             if port is not None and container is not None and container not in found:
                 mode = policies.mode(pod.labels, container)
-                found[container] = InboundPort(container, port.protocol, mode, service)
+                found[container] = InboundPort(container, port.protocol, mode, service, number)
     for number in policies.ports(pod.labels):
         if number not in found:
             found[number] = InboundPort(number, Protocol.AUTO, policies.mode(pod.labels, number))
@@ -101,29 +104,48 @@ def virtual_inbound(
         address=socket_address("0.0.0.0", names.INBOUND_PORT),
         traffic_direction=TrafficDirection.INBOUND,
         filter_chains=[_trap(), *(chain for port in ports for chain in _chains(port, authorization, mesh, own))],
-        listener_filters=[
-            http.listener_filter("original_dst"),
-            http.listener_filter("tls_inspector"),
-            http.listener_filter("http_inspector"),
-        ],
-        continue_on_listener_filters_timeout=True,
     )
-    listener.listener_filters_timeout.FromSeconds(5)
-    known = _known_ports(ports)
-    if known is not None:
-        listener.listener_filters[-1].filter_disabled.CopyFrom(known)
+    listener.listener_filters.append(http.listener_filter("original_dst"))
+    for inspector, needs in _INSPECTORS.items():
+        _inspect(listener, mesh, inspector, [port for port in ports if needs(port)], ports)
     return build(TYPE_LISTENER, names.VIRTUAL_INBOUND, wire(listener), [*services, *authorization.origins, *origins])
 
 
-def _known_ports(ports: Iterable[InboundPort]) -> ListenerFilterChainMatchPredicate | None:
-    """The ports whose protocol needs no sniffing."""
+# What has to be looked at before a chain is chosen. A port that does not need it must not wait for it: its server may
+# be the one to speak first.
+_INSPECTORS: dict[http.Inspector, Callable[[InboundPort], bool]] = {
+    "tls_inspector": lambda port: port.mode != "DISABLE",
+    "http_inspector": lambda port: port.protocol is Protocol.AUTO and port.mode != "STRICT",
+}
+
+
+def _inspect(
+    listener: Listener,
+    mesh: MeshConfig,
+    inspector: http.Inspector,
+    needed: list[InboundPort],
+    ports: tuple[InboundPort, ...],
+) -> None:
+    """Look at connections to the ports where that is needed."""
+    if not needed:
+        return
+    http.detect(listener, mesh, inspector)
+    disabled = listener.listener_filters[-1].filter_disabled
+    if any(port.number == 0 for port in needed):
+        others = [port for port in ports if port not in needed]
+        if others:
+            disabled.CopyFrom(_to_one_of(others))
+    else:
+        disabled.not_match.CopyFrom(_to_one_of(needed))
+
+
+def _to_one_of(ports: Iterable[InboundPort]) -> ListenerFilterChainMatchPredicate:
     predicates = [
         ListenerFilterChainMatchPredicate(destination_port_range=Int32Range(start=port.number, end=port.number + 1))
         for port in ports
-        if port.protocol is not Protocol.AUTO
     ]
-    if len(predicates) < 2:
-        return predicates[0] if predicates else None
+    if len(predicates) == 1:
+        return predicates[0]
     return ListenerFilterChainMatchPredicate(or_match=ListenerFilterChainMatchPredicate.MatchSet(rules=predicates))
 
 
@@ -144,13 +166,14 @@ def _chains(port: InboundPort, authorization: Authorization, mesh: MeshConfig, o
     if port.mode == "STRICT":
         yield make.chain("plaintext-refused", "raw_buffer", (), [http.without_logs(names.BLACK_HOLE_CLUSTER)])
         return
-    # TLS that is not the mesh's is the application's own.
-    yield make.chain("tls", "tls", (), make.tcp(mutual_tls=False))
     if port.protocol.is_http:
         yield make.chain("http", "raw_buffer", (), make.http(mutual_tls=False))
         return
+    if port.mode != "DISABLE":
+        # TLS that is not the mesh's is the application's own.
+        yield make.chain("tls", "tls", (), make.tcp(mutual_tls=False))
     if port.protocol is Protocol.AUTO:
-        yield make.chain("http", "raw_buffer", _SNIFFED_HTTP, make.http(mutual_tls=False))
+        yield make.chain("http", "raw_buffer", http.SNIFFED, make.http(mutual_tls=False))
     yield make.chain("tcp", "raw_buffer", (), make.tcp(mutual_tls=False))
 
 
@@ -218,15 +241,13 @@ class _Maker:
 
 
 def _tell_the_client(manager: HttpConnectionManager, *, mutual_tls: bool) -> None:
-    """X-Forwarded-Client-Cert says who the client is; what the client itself says there is dropped.
-
-    It leaves out the subject, which in Istio is empty: here it describes the workload, for metrics alone.
-    """
+    """X-Forwarded-Client-Cert says who the client is, as in Istio; what the client itself says there is dropped."""
     if not mutual_tls:
         manager.forward_client_cert_details = HttpConnectionManager.SANITIZE
         return
     manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET
-    manager.set_current_client_cert_details.uri = True
+    details = manager.set_current_client_cert_details
+    details.subject.value = details.uri = details.dns = True
 
 
 def inbound_routes(port: InboundPort, authorization: Authorization, trust_domain: str) -> Built:

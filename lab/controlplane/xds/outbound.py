@@ -7,15 +7,13 @@ from collections.abc import Iterator, Mapping
 from envoy.config.core.v3.base_pb2 import TrafficDirection
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, FilterChainMatch
 from envoy.config.listener.v3.listener_pb2 import Listener
-from envoy.extensions.filters.common.set_filter_state.v3.value_pb2 import FilterStateValue
-from envoy.extensions.filters.network.set_filter_state.v3.set_filter_state_pb2 import Config as SetFilterState
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from lab.controlplane.kubernetes import Origin
 from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.snapshot import ServiceEndpoints
-from lab.controlplane.xds import http, names, telemetry, tls
-from lab.controlplane.xds.built import TYPE_LISTENER, Built, any_of, build, wire
+from lab.controlplane.xds import http, names, telemetry
+from lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
 from lab.controlplane.xds.clusters import socket_address
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.peers import Own
@@ -23,9 +21,7 @@ from lab.controlplane.xds.policies import Policy
 from lab.controlplane.xds.routes import sniffed_name
 from lab.controlplane.xds.scope import Scope
 from lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
-from lab.controlplane.xds.tcp import Share, forward, policy_of, tcp_shares
-
-_SNIFFED_HTTP = ("http/1.0", "http/1.1", "h2c")
+from lab.controlplane.xds.tcp import Share, forward, mark, must_say_tcp, policy_of, tcp_shares
 
 
 def sidecar_listeners(
@@ -33,7 +29,8 @@ def sidecar_listeners(
 ) -> Iterator[Built]:
     """All outbound listeners. `endpoints` are those of headless services by hostname."""
     limiting = (scope.sidecar.origin,) if scope.sidecar is not None else ()
-    yield memo(virtual_outbound, mesh, own, _mode(scope, mesh), limiting)
+    mode = _mode(scope, mesh)
+    yield memo(virtual_outbound, mesh, own, mode, limiting)
     seen: set[int] = set()
     for service in scope.services:
         if service.resolution is Resolution.ALIAS:
@@ -42,15 +39,15 @@ def sidecar_listeners(
             if port.protocol.is_http:
                 if port.number not in seen:
                     seen.add(port.number)
-                    yield memo(http_listener, port.number, mesh, own)
+                    yield memo(http_listener, port.number, mesh, own, mode, limiting)
                 continue
             shares = tcp_shares(scope, service, port, mesh.cluster_domain) or (_whole(service, port),)
             policy = policy_of(scope.rules, shares)
             rules = scope.rules.get(shares[0].host)
             ruling = rules.origins if rules is not None else ()
+            marked = must_say_tcp(scope, shares)
             for address in _addresses(service, endpoints):
-                sniffed = port.protocol is Protocol.AUTO and bool(service.address)
-                yield memo(address_listener, address, service, port, shares, policy, ruling, sniffed, mesh, own)
+                yield memo(address_listener, address, service, port, shares, policy, ruling, marked, mesh, own)
 
 
 def _whole(service: MeshService, port: MeshPort) -> Share:
@@ -76,8 +73,6 @@ def virtual_outbound(mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origi
 
     What has none goes where it was going, or nowhere. A connection to this very port would go round for ever.
     """
-    allowed = names.PASSTHROUGH_CLUSTER if mode == "ALLOW_ANY" else names.BLACK_HOLE_CLUSTER
-    rest = TcpProxy(stat_prefix=allowed, cluster=allowed, access_log=_tcp_logs(mesh, own))
     listener = Listener(
         name=names.VIRTUAL_OUTBOUND,
         address=socket_address("0.0.0.0", names.OUTBOUND_PORT),
@@ -89,16 +84,28 @@ def virtual_outbound(mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origi
                 filter_chain_match=FilterChainMatch(destination_port={"value": names.OUTBOUND_PORT}),
                 filters=[http.without_logs(names.BLACK_HOLE_CLUSTER)],
             ),
-            FilterChain(name="virtualOutbound-catchall-tcp", filters=[http.tcp_filter(rest)]),
+            FilterChain(name="virtualOutbound-catchall-tcp", filters=[_onward(mode, mesh, own)]),
         ],
     )
     return build(TYPE_LISTENER, names.VIRTUAL_OUTBOUND, wire(listener), origins)
 
 
-def http_listener(port: int, mesh: MeshConfig, own: Own) -> Built:
-    """Requests to a port number, whatever the address: their Host decides."""
+def _onward(mode: str, mesh: MeshConfig, own: Own) -> Filter:
+    """Where connections go that are for nothing in the mesh: where they were going, or nowhere."""
+    allowed = names.PASSTHROUGH_CLUSTER if mode == "ALLOW_ANY" else names.BLACK_HOLE_CLUSTER
+    return http.tcp_filter(TcpProxy(stat_prefix=allowed, cluster=allowed, access_log=_tcp_logs(mesh, own)))
+
+
+def http_listener(port: int, mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origin, ...]) -> Built:
+    """Requests to a port number, whatever the address: their Host decides.
+
+    Connections that are no HTTP are for an address outside the mesh that happens to have this port, too.
+    """
     name = names.listener("0.0.0.0", port)
-    return _listener(name, "0.0.0.0", port, [FilterChain(filters=[_http(name, str(port), mesh, own)])], (), sniff=False)
+    rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(mode, mesh, own)])
+    listener = _listener(name, "0.0.0.0", port)
+    _sniff(listener, _http(name, str(port), mesh, own), rest, mesh)
+    return build(TYPE_LISTENER, name, wire(listener), origins)
 
 
 def address_listener(
@@ -108,46 +115,42 @@ def address_listener(
     shares: tuple[Share, ...],
     policy: Policy,
     ruling: tuple[Origin, ...],
-    sniffed: bool,
+    marked: bool,
     mesh: MeshConfig,
     own: Own,
 ) -> Built:
-    """Connections to one address: TCP, or what sniffing finds out."""
+    """Connections to one address: TCP, or what sniffing finds out. `marked`: see `tcp.must_say_tcp`."""
     name = names.listener(address, port.number)
-    plain = FilterChain(filters=[*_plain_tcp_mark(sniffed=sniffed), _tcp(name, shares, policy, mesh, own)])
-    chains = [plain]
-    if sniffed:
-        found = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=_SNIFFED_HTTP)
-        routes = sniffed_name(service, port)
-        chains = [FilterChain(filter_chain_match=found, filters=[_http(name, routes, mesh, own)]), plain]
+    plain = FilterChain(filters=[*mark(marked=marked), _tcp(name, shares, policy, mesh, own)])
+    listener = _listener(name, address, port.number)
+    if port.protocol is Protocol.AUTO:
+        _sniff(listener, _http(name, sniffed_name(service, port), mesh, own), plain, mesh)
+    else:
+        listener.filter_chains.append(plain)
     origins = [service.origin, *(origin for share in shares for origin in share.origins), *ruling]
-    return _listener(name, address, port.number, chains, origins, sniff=sniffed)
+    return build(TYPE_LISTENER, name, wire(listener), origins)
 
 
-def _listener(
-    name: str,
-    address: str,
-    port: int,
-    chains: list[FilterChain],
-    origins: list[Origin] | tuple[Origin, ...],
-    *,
-    sniff: bool,
-) -> Built:
-    listener = Listener(
+def _listener(name: str, address: str, port: int) -> Listener:
+    """A listener without chains yet."""
+    return Listener(
         name=name,
         address=socket_address(address, port),
         bind_to_port={"value": False},
         traffic_direction=TrafficDirection.OUTBOUND,
-        filter_chains=chains,
     )
-    if sniff:
-        # A server that speaks first must not wait for the client's first bytes for long.
-        listener.listener_filters.extend(
-            [http.listener_filter("tls_inspector"), http.listener_filter("http_inspector")]
-        )
-        listener.listener_filters_timeout.FromMilliseconds(5000)
-        listener.continue_on_listener_filters_timeout = True
-    return build(TYPE_LISTENER, name, wire(listener), origins)
+
+
+def _sniff(listener: Listener, found: Filter, rest: FilterChain, mesh: MeshConfig) -> None:
+    """HTTP goes to one filter, whatever else to the chain `rest`.
+
+    That is the default chain: Envoy does not go back from a transport protocol that one chain names to the chains that
+    name none, so that what is plain text and no HTTP would find no chain at all.
+    """
+    match = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=http.SNIFFED)
+    listener.filter_chains.append(FilterChain(filter_chain_match=match, filters=[found]))
+    listener.default_filter_chain.CopyFrom(rest)
+    http.detect(listener, mesh, "http_inspector")
 
 
 def _http(name: str, routes: str, mesh: MeshConfig, own: Own) -> Filter:
@@ -165,15 +168,3 @@ def _tcp(name: str, shares: tuple[Share, ...], policy: Policy, mesh: MeshConfig,
     proxy = TcpProxy(stat_prefix=f"outbound_{name}", access_log=_tcp_logs(mesh, own))
     forward(proxy, shares, policy)
     return http.tcp_filter(proxy)
-
-
-def _plain_tcp_mark(*, sniffed: bool) -> list[Filter]:
-    """Where a port may speak either, the cluster says HTTP by ALPN; connections that are not must say so."""
-    if not sniffed:
-        return []
-    value = FilterStateValue(
-        object_key="envoy.network.application_protocols", shared_with_upstream=FilterStateValue.ONCE
-    )
-    value.format_string.text_format_source.inline_string = tls.ALPN_TCP
-    config = SetFilterState(on_new_connection=[value])
-    return [Filter(name="envoy.filters.network.set_filter_state", typed_config=any_of(config))]

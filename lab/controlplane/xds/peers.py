@@ -1,8 +1,8 @@
 """What the metrics say about a workload: Istio's labels, from the labels of its pod, packed into one string.
 
 A client's sidecar learns of the server from the name of the endpoint that it chose. A server's sidecar learns of the
-client from the subject of its certificate or, in plain text, from a header that the client's sidecar adds and the
-server's takes away; without either the labels are `unknown`.
+client from a name in its certificate that is there for nothing else or, in plain text, from a header that the client's
+sidecar adds and the server's takes away; without either the labels are `unknown`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from lab.controlplane.proxy import Proxy
 
 UNKNOWN = "unknown"
 SEPARATOR = "|"
-SUBJECT = "OU"
 FIELDS = ("workload", "workload_namespace", "app", "version", "canonical_service", "canonical_revision", "principal")
 """The fields of a peer in the order in which they are packed; each is a label after `source_` or `destination_`.
 

@@ -22,10 +22,12 @@ from lab.controlplane.snapshot import Config
 class HostRules:
     """All that the DestinationRules of one namespace say about a host, merged as Istio does.
 
-    The policy is the oldest one's; subsets add up, and of two with one name the older stays.
+    The policy is the oldest one's; subsets add up, and of two with one name the older stays. `received` is the policy
+    for those who are called, whom a rule for some clients does not concern.
     """
 
     policy: TrafficPolicy | None
+    received: TrafficPolicy | None
     subsets: tuple[Subset, ...]
     origins: tuple[Origin, ...]
 
@@ -50,12 +52,16 @@ NO_POLICY = Policy()
 def merge_rules(configs: Sequence[Config[DestinationRule]]) -> HostRules:
     """Merge rules for one host, oldest first."""
     policies = [config.spec.traffic_policy for config in configs if config.spec.traffic_policy is not None]
+    for_all = (config.spec.traffic_policy for config in configs if config.spec.workload_selector is None)
     subsets: dict[str, Subset] = {}
     for config in configs:
         for subset in config.spec.subsets:
             subsets.setdefault(subset.name, subset)
     return HostRules(
-        policies[0] if policies else None, tuple(subsets.values()), tuple(config.origin for config in configs)
+        policies[0] if policies else None,
+        next((policy for policy in for_all if policy is not None), None),
+        tuple(subsets.values()),
+        tuple(config.origin for config in configs),
     )
 
 
@@ -66,6 +72,11 @@ def effective(rules: HostRules | None, port: int, subset: str = "") -> Policy:
     policy = _overlay(NO_POLICY, rules.policy, port)
     chosen = rules.subset(subset) if subset else None
     return _overlay(policy, chosen.traffic_policy, port) if chosen is not None else policy
+
+
+def received(rules: HostRules | None, port: int) -> ConnectionPoolSettings | None:
+    """The limits of connections and requests to a port, for the sidecar of the server that is called."""
+    return _overlay(NO_POLICY, rules.received, port).connection_pool if rules is not None else None
 
 
 def _overlay(base: Policy, policy: TrafficPolicy | None, port: int) -> Policy:

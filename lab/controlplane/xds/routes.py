@@ -49,7 +49,7 @@ def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built
         for port in service.ports:
             if (port.protocol.is_http or port.protocol is Protocol.AUTO) and _has_host(scope, service, port.number):
                 by_port.setdefault(port.number, []).append(service)
-            if port.protocol is Protocol.AUTO and service.address:
+            if port.protocol is Protocol.AUTO and service.resolution is not Resolution.ALIAS:
                 host = _service_host(memo, scope, service, port.number, mesh, sniffed=True)
                 yield memo(configuration, sniffed_name(service, port), (host[1],))
     beside = _beside(scope)
@@ -86,20 +86,20 @@ def _beside(scope: Scope) -> dict[int, dict[str, list[RouteConfig]]]:
         numbers = [p.number for p in scope.by_host[hostname].ports if p.protocol.is_http or p.protocol is Protocol.AUTO]
         for config in configs:
             served.setdefault(config, {_ALWAYS}).update(numbers)
+    named = {service.hostname: service for service in scope.services}
     found: dict[int, dict[str, list[RouteConfig]]] = {}
     for host, configs in scope.written.items():
-        own = {port.number for service in _covered(scope, host) for port in service.ports}
+        own = {port.number for service in _covered(named, host) for port in service.ports}
         for config in configs:
             for number in served.get(config, {_ALWAYS}) - own:
                 found.setdefault(number, {}).setdefault(host, []).append(config)
     return found
 
 
-def _covered(scope: Scope, host: str) -> Iterable[MeshService]:
+def _covered(named: Mapping[str, MeshService], host: str) -> Iterable[MeshService]:
     if host.startswith("*"):
-        return (service for service in scope.services if hosts.covers(host, service.hostname))
-    service = scope.by_host.get(host)
-    return () if service is None else (service,)
+        return (service for hostname, service in named.items() if hosts.covers(host, hostname))
+    return (named[host],) if host in named else ()
 
 
 def _hosts_beside(
@@ -152,10 +152,10 @@ def _plain_host(
     route = Route(name="default", match=RouteMatch(prefix="/"))
     action = RouteAction(cluster=names.outbound_cluster(number, "", service.hostname))
     actions.set_timeouts(action, None)
-    policy = actions.retry_policy(None)
+    add_hash_policy(action, rules, number, "")
+    policy = actions.retry_policy(None, hashed=bool(action.hash_policy))
     if policy is not None:
         action.retry_policy.CopyFrom(policy)
-    add_hash_policy(action, rules, number, "")
     route.route.CopyFrom(action)
     domains = _domains(service, sniffed, namespace, domain)
     host = _virtual_host(f"{service.hostname}:{number}", domains, [route], None)

@@ -6,12 +6,13 @@ All sidecars of a namespace share one scope, and so all that is made from it, un
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lab.controlplane.kubernetes import ObjectKey, Service
 from lab.controlplane.model import DestinationRule, Sidecar, VirtualService
 from lab.controlplane.snapshot import Config, Snapshot, Table
 from lab.controlplane.xds import aliases, hosts
+from lab.controlplane.xds.imports import Egress, destinations_of, egress_of
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.mtls import selects
 from lab.controlplane.xds.policies import HostRules, merge_rules
@@ -34,13 +35,16 @@ class Registry:
 class Scope:
     """What the sidecars of one namespace (with one set of labels, where those matter) see.
 
-    `routes` holds the VirtualServices of each service's hostname that has some, the one that counts first, first;
-    `written` the same for all hosts as they stand in VirtualServices; `rules` what DestinationRules say about a host.
+    `services` are those that they may name, `imported` those that they only reach by way of a VirtualService; `by_host`
+    has both. `routes` holds the VirtualServices of each service's hostname that has some, the one that counts first,
+    first; `written` the same for all hosts as they stand in VirtualServices; `rules` what DestinationRules say about a
+    hostname.
     """
 
     namespace: str
     labels: Labels
     services: tuple[MeshService, ...]
+    imported: tuple[MeshService, ...]
     by_host: Table[str, MeshService]
     routes: Table[str, tuple[RouteConfig, ...]]
     written: Table[str, tuple[RouteConfig, ...]]
@@ -85,18 +89,24 @@ def labels_matter(
     )
 
 
-def scope_of(memo: Memo, snapshot: Snapshot, namespace: str, labels: Mapping[str, str]) -> Scope:
-    """The scope of a proxy; the same object for all that see the same."""
+_NO_SIDECARS: Table[ObjectKey, Config[Sidecar]] = Table()
+
+
+def scope_of(
+    memo: Memo, snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, gateway: bool = False
+) -> Scope:
+    """The scope of a proxy; the same object for all that see the same. No Sidecar is for a gateway."""
     mesh = snapshot.mesh
+    sidecars = _NO_SIDECARS if gateway else snapshot.sidecars
     known = memo(registry, memo, snapshot.services, mesh.cluster_domain)
-    tell_apart = memo(labels_matter, snapshot.virtual_services, snapshot.destination_rules, snapshot.sidecars)
+    tell_apart = memo(labels_matter, snapshot.virtual_services, snapshot.destination_rules, sidecars)
     return memo(
         _scope,
         memo,
         known,
         snapshot.virtual_services,
         snapshot.destination_rules,
-        snapshot.sidecars,
+        sidecars,
         namespace,
         tuple(sorted(labels.items())) if tell_apart else (),
         mesh.cluster_domain,
@@ -116,25 +126,25 @@ def _scope(
     root_namespace: str,
 ) -> Scope:
     sidecar = _sidecar_for(sidecars, namespace, dict(labels), root_namespace)
-    services = tuple(
-        _with_aliases_let_in(memo, service, namespace, sidecar)
-        for service in known.services.values()
-        if _visible(service, namespace, sidecar)
-    )
-    by_host = Table({service.hostname: service for service in services})
+    egress = egress_of(sidecar, namespace)
+    visible = [s for s in known.services.values() if exported(s.export_to, s.namespace, namespace)]
+    services = tuple(_named(memo, s, egress) for s in visible if _shows(egress, s.namespace, s.hostname))
+    selected = memo(_selected_routes, routes, namespace, domain, egress)
+    imported = _imported(selected, services, visible, namespace, domain) if egress else ()
     index = memo(_rule_index, rules, domain, labels)
-    mesh_routes = memo(_mesh_routes, routes, namespace, domain)
+    mesh_routes = memo(_mesh_routes, selected, domain)
     covering = {s.hostname: found for s in services if (found := mesh_routes.find(s.hostname)) is not None}
     ruled = {}
-    for service in services:
-        configs = _rules_for(index, service.hostname, (namespace, service.namespace, root_namespace), namespace)
+    for service in (*services, *imported):
+        configs = _rules_for(index, service, namespace, root_namespace)
         if configs:
             ruled[service.hostname] = memo(merge_rules, configs)
     return Scope(
         namespace,
         labels,
         services,
-        by_host,
+        imported,
+        Table({service.hostname: service for service in (*services, *imported)}),
         Table(covering),
         Table({host: configs for host, configs in mesh_routes.items() if host != "*"}),
         Table(ruled),
@@ -155,47 +165,60 @@ def _sidecar_for(
     return next(iter([*wide, *root]), None)
 
 
-def _visible(service: MeshService, namespace: str, sidecar: Config[Sidecar] | None) -> bool:
-    if not exported(service.export_to, service.namespace, namespace):
-        return False
-    if sidecar is None or not sidecar.spec.egress:
-        return True
-    return any(_lets_in(pattern, service, namespace) for listener in sidecar.spec.egress for pattern in listener.hosts)
-
-
-def _with_aliases_let_in(
-    memo: Memo, service: MeshService, namespace: str, sidecar: Config[Sidecar] | None
-) -> MeshService:
-    """The service, under those of its other names that the Sidecar lets in as well."""
-    if not service.aliases or sidecar is None or not sidecar.spec.egress:
-        return service
-    kept = tuple(
-        alias for alias in service.aliases if _visible(replace(service, hostname=alias.hostname), namespace, sidecar)
+def _selected_routes(
+    routes: Table[ObjectKey, RouteConfig], namespace: str, domain: str, egress: tuple[Egress, ...]
+) -> tuple[RouteConfig, ...]:
+    """The VirtualServices that a namespace's sidecars see, oldest first."""
+    return tuple(
+        config
+        for config in sorted(routes.values(), key=lambda c: c.precedence)
+        if MESH in (config.spec.gateways or [MESH])
+        and exported(config.spec.export_to, config.namespace, namespace)
+        and (not egress or _let_in(egress, config, domain))
     )
+
+
+def _shows(egress: tuple[Egress, ...], namespace: str, hostname: str) -> bool:
+    return not egress or any(listener.shows_service(namespace, hostname) for listener in egress)
+
+
+def _named(memo: Memo, service: MeshService, egress: tuple[Egress, ...]) -> MeshService:
+    """The service, under those of its other names that the Sidecar lets in as well."""
+    kept = tuple(alias for alias in service.aliases if _shows(egress, service.namespace, alias.hostname))
     return service if len(kept) == len(service.aliases) else memo(aliases.known_as, service, kept)
 
 
-def _lets_in(pattern: str, service: MeshService, namespace: str) -> bool:
-    where, _, host = pattern.rpartition("/")
-    wanted = {"": "*", ".": namespace}.get(where, where)
-    return wanted in ("*", service.namespace) and hosts.covers(host, service.hostname)
+def _let_in(egress: tuple[Egress, ...], config: RouteConfig, domain: str) -> bool:
+    names = [hosts.resolve(host, config.namespace, domain) for host in config.spec.hosts]
+    return any(listener.shows_route(config.namespace, names) for listener in egress)
 
 
-def _mesh_routes(
-    routes: Table[ObjectKey, RouteConfig], namespace: str, domain: str
-) -> hosts.HostIndex[tuple[RouteConfig, ...]]:
-    """The VirtualServices for each host written in one, as seen by a namespace's sidecars.
+def _imported(
+    selected: tuple[RouteConfig, ...],
+    services: tuple[MeshService, ...],
+    visible: Iterable[MeshService],
+    namespace: str,
+    domain: str,
+) -> tuple[MeshService, ...]:
+    """Beside the services that a Sidecar lists, those that its VirtualServices lead to, by whatever name."""
+    known = {service.hostname: service for service in visible}
+    reached = {host for config in selected for host in destinations_of(config, namespace, domain)}
+    reached |= {known[host].called for host in reached if host in known}
+    listed = {service.hostname for service in services}
+    return tuple(service for host, service in known.items() if host in reached - listed)
+
+
+def _mesh_routes(selected: tuple[RouteConfig, ...], domain: str) -> hosts.HostIndex[tuple[RouteConfig, ...]]:
+    """The VirtualServices for each host written in one, of all that a namespace's sidecars see.
 
     The oldest is first, and holds wherever it has a rule; where it has none (it is about connections, or other clients)
     the next does. Of those that write one wildcard only the oldest counts, as in Istio.
     """
     found: dict[str, tuple[RouteConfig, ...]] = {}
-    for config in sorted(routes.values(), key=lambda c: c.precedence):
-        spec = config.spec
-        if MESH in (spec.gateways or [MESH]) and exported(spec.export_to, config.namespace, namespace):
-            for host in dict.fromkeys(hosts.resolve(written, config.namespace, domain) for written in spec.hosts):
-                if host not in found or not host.startswith("*"):
-                    found[host] = (*found.get(host, ()), config)
+    for config in selected:
+        for host in dict.fromkeys(hosts.resolve(written, config.namespace, domain) for written in config.spec.hosts):
+            if host not in found or not host.startswith("*"):
+                found[host] = (*found.get(host, ()), config)
     return hosts.HostIndex(found)
 
 
@@ -216,14 +239,20 @@ def _rule_index(rules: Table[ObjectKey, RuleConfig], domain: str, labels: Labels
     return {namespace: hosts.HostIndex(by_host) for namespace, by_host in index.items()}
 
 
-def _rules_for(index: RuleIndex, hostname: str, namespaces: Iterable[str], viewer: str) -> tuple[RuleConfig, ...]:
-    """The client's namespace speaks first, then the service's, then the root namespace."""
-    for namespace in namespaces:
+def _rules_for(index: RuleIndex, service: MeshService, viewer: str, root: str) -> tuple[RuleConfig, ...]:
+    """The client's namespace speaks first, then the service's, then the root namespace.
+
+    Clients in the root namespace, which gateways often are, have only its private rules first: its others are meant for
+    the whole mesh, and are not to hide what a service's own namespace says.
+    """
+    for namespace in (viewer, service.namespace, root):
         by_host = index.get(namespace)
-        configs = by_host.find(hostname) if by_host is not None else None
-        visible = tuple(c for c in configs or () if _rule_concerns(c, viewer))
-        if visible:
-            return visible
+        configs = by_host.find(service.hostname) if by_host is not None else None
+        found = tuple(c for c in configs or () if _rule_concerns(c, viewer))
+        if namespace == viewer == root != service.namespace:
+            found = tuple(c for c in found if c.spec.export_to in (["."], [root]))
+        if found:
+            return found
     return ()
 
 

@@ -6,7 +6,7 @@ same, and cost a proxy 3% of a request.
 
 from __future__ import annotations
 
-from lab.controlplane.xds.peers import FIELDS, SEPARATOR, SUBJECT, UNKNOWN
+from lab.controlplane.xds.peers import FIELDS, SEPARATOR, UNKNOWN
 from lab.controlplane.xds.telemetry import DURATION, GROUP_SEPARATOR, GROUPS, PACKED_TAG, STAT_PREFIX
 
 
@@ -54,10 +54,8 @@ local function unpack_labels(packed)
   local function label(name, value) labels[#labels + 1] = name .. '="' .. value .. '"' end
   local function peer(side, text)
     local parts = {{}}
-    -- A certificate's subject begins with the name of its attribute; a host that is no pod of the mesh has no fields.
-    if text and text:find("{SEPARATOR}", 1, true) then
-      parts = split(text:gsub("^{SUBJECT}=", ""), "{SEPARATOR}", #FIELDS)
-    end
+    -- A host that is no pod of the mesh has no fields.
+    if text and text:find("{SEPARATOR}", 1, true) then parts = split(text, "{SEPARATOR}", #FIELDS) end
     for index, field in ipairs(FIELDS) do
       local value = parts[index]
       if field == "principal" then value = verified and (value or group.other_principal) end

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from envoy.config.listener.v3.listener_components_pb2 import Filter
+from envoy.extensions.filters.common.set_filter_state.v3.value_pb2 import FilterStateValue
+from envoy.extensions.filters.network.set_filter_state.v3.set_filter_state_pb2 import Config as SetFilterState
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from lab.controlplane.kubernetes import Origin
 from lab.controlplane.model.virtualservice import Destination, L4MatchAttributes, RouteDestination, TLSMatchAttributes
-from lab.controlplane.xds import hosts, names
+from lab.controlplane.xds import hosts, names, tls
+from lab.controlplane.xds.built import any_of
 from lab.controlplane.xds.durations import duration
 from lab.controlplane.xds.matching import gateway_name
 from lab.controlplane.xds.mtls import selects
 from lab.controlplane.xds.policies import HostRules, Policy, effective
 from lab.controlplane.xds.scope import MESH, Labels, RouteConfig, Scope
-from lab.controlplane.xds.services import MeshPort, MeshService
+from lab.controlplane.xds.services import MeshPort, MeshService, Protocol
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,10 @@ def tcp_shares(scope: Scope, service: MeshService, port: MeshPort, domain: str) 
 
 
 def _shares(scope: Scope, config: RouteConfig, port: int, domain: str) -> tuple[Share, ...]:
-    viewer, owner = (scope.namespace, scope.labels), config.namespace
+    client, owner = (scope.namespace, scope.labels), config.namespace
     for rule in config.spec.tcp:
-        if not rule.match or any(concerns_connection(match, MESH, port, *viewer, owner) for match in rule.match):
-            return shares(config, rule.route, port, domain, scope.by_host)
+        if not rule.match or any(concerns_connection(m, MESH, port, *client, owner) for m in rule.match):
+            return shares(scope, config, rule.route, port, domain)
     return ()
 
 
@@ -62,22 +66,18 @@ def concerns_connection(
 
 
 def shares(
-    config: RouteConfig, route: list[RouteDestination], port: int, domain: str, services: Mapping[str, MeshService]
+    scope: Scope, config: RouteConfig, route: list[RouteDestination], port: int, domain: str
 ) -> tuple[Share, ...]:
     """The clusters of a rule; those without a weight get nothing, unless there is only one."""
     chosen = [entry for entry in route if entry.weight] or route[:1]
-    return tuple(_share(config, entry, port, domain, services) for entry in chosen)
+    return tuple(_share(scope, config, entry, port, domain) for entry in chosen)
 
 
-def _share(
-    config: RouteConfig, entry: RouteDestination, port: int, domain: str, services: Mapping[str, MeshService]
-) -> Share:
+def _share(scope: Scope, config: RouteConfig, entry: RouteDestination, port: int, domain: str) -> Share:
     destination = entry.destination
     host = hosts.resolve(destination.host, config.namespace, domain)
-    service = services.get(host)
-    called = service.called if service is not None else host
-    number = port_of(destination, service, port)
-    return Share(called, number, destination.subset, entry.weight or 1, (config.origin,))
+    number = port_of(destination, scope.by_host.get(host), port)
+    return Share(scope.called(host), number, destination.subset, entry.weight or 1, (config.origin,))
 
 
 def port_of(destination: Destination, service: MeshService | None, default: int) -> int:
@@ -109,3 +109,35 @@ def policy_of(rules: Mapping[str, HostRules], chosen: tuple[Share, ...]) -> Poli
     """What DestinationRules say of connections: those of the first destination, and of its subset if it is the only."""
     first = chosen[0]
     return effective(rules.get(first.host), first.port, first.subset if len(chosen) == 1 else "")
+
+
+def must_say_tcp(scope: Scope, chosen: tuple[Share, ...]) -> bool:
+    """Whether connections must say by ALPN that they are TCP, since a cluster that they go to would say HTTP.
+
+    A server's sidecar tells by ALPN what is spoken within mutual TLS. With other TLS the server is none of the mesh's:
+    what it is offered is not for the mesh to say.
+    """
+    return any(_speaks_http(scope, share) and _is_mutual(scope, share) for share in chosen)
+
+
+def _speaks_http(scope: Scope, share: Share) -> bool:
+    service = scope.by_host.get(share.host)
+    port = service.port(share.port) if service is not None else None
+    return port is not None and port.protocol not in (Protocol.TCP, Protocol.TLS)
+
+
+def _is_mutual(scope: Scope, share: Share) -> bool:
+    settings = effective(scope.rules.get(share.host), share.port, share.subset).tls
+    return settings is None or settings.mode == "ISTIO_MUTUAL"
+
+
+def mark(*, marked: bool) -> list[Filter]:
+    """The filter, if one is needed, by which a connection says that it is TCP. It comes before the TCP proxy."""
+    if not marked:
+        return []
+    value = FilterStateValue(
+        object_key="envoy.network.application_protocols", shared_with_upstream=FilterStateValue.ONCE
+    )
+    value.format_string.text_format_source.inline_string = tls.ALPN_TCP
+    config = SetFilterState(on_new_connection=[value])
+    return [Filter(name="envoy.filters.network.set_filter_state", typed_config=any_of(config))]

@@ -127,7 +127,7 @@ def _seen_by_server(reporting: Reporting) -> Mapping[str, str]:
     return {
         "service": literal(reporting.service),
         "connection_security_policy": "mutual_tls" if reporting.mutual_tls else "none",
-        "other_peer": "%DOWNSTREAM_PEER_SUBJECT%" if reporting.mutual_tls else plain,
+        "other_peer": "%DOWNSTREAM_PEER_OTHERNAME_SAN%" if reporting.mutual_tls else plain,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2, config_source_pb2
@@ -21,7 +22,15 @@ ALPN_HTTP1 = "istio-http/1.1"
 ALPN_HTTP2 = "istio-h2"
 MESH_ALPN = (ALPN_TCP, "istio-peer-exchange", "istio-http/1.0", ALPN_HTTP1, ALPN_HTTP2)
 HTTP_ALPN = ("h2", "http/1.1")
-SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+# Where distributions keep the authorities that they trust: in the proxy's container what is on the machine, as here.
+_AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/certs/ca-bundle.crt",
+)
+SYSTEM_AUTHORITIES = next((path for path in _AUTHORITIES if Path(path).exists()), _AUTHORITIES[0])
 
 _TLS = "envoy.transport_sockets.tls"
 _RAW = "envoy.transport_sockets.raw_buffer"
@@ -113,10 +122,11 @@ def settings_upstream(settings: ClientTLSSettings, alpn: Iterable[str]) -> base_
         credential = names.gateway_secret(settings.credential_name)
         if settings.mode == "MUTUAL":
             context.tls_certificate_sds_secret_configs.append(secret(credential))
-        context.combined_validation_context.default_validation_context.CopyFrom(trust)
-        context.combined_validation_context.validation_context_sds_secret_config.CopyFrom(
-            secret(f"{credential}-cacert")
-        )
+        if not settings.insecure_skip_verify:
+            context.combined_validation_context.default_validation_context.CopyFrom(trust)
+            context.combined_validation_context.validation_context_sds_secret_config.CopyFrom(
+                secret(f"{credential}-cacert")
+            )
     else:
         if settings.mode == "MUTUAL":
             context.tls_certificates.append(

@@ -72,6 +72,11 @@ def config(kind: str, name: str, spec: Object, *, namespace: str = "default", cr
     }
 
 
+def mesh_config(text: str) -> Object:
+    """The ConfigMap with the mesh's settings."""
+    return {"metadata": {"namespace": "istio-system", "name": "istio"}, "data": {"mesh": text}}
+
+
 class Cluster:
     """A world with one method to fill it."""
 

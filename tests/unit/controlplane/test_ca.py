@@ -87,10 +87,19 @@ def test_private_keys_do_not_show() -> None:
     assert "PRIVATE" not in repr(leaf)
 
 
-def test_a_leaf_may_describe_its_workload_at_any_length() -> None:
-    described = "|".join(("w" * 253, "default", "reviews", "v1"))
+@pytest.mark.parametrize("length", [1, 108, 109, 237, 238, 65536])
+def test_a_leaf_may_describe_its_workload_at_any_length_beside_its_identity(length: int) -> None:
+    described = "|".join(("w" * length, "default", "reviews", "v1"))
     leaf = Authority.create("cluster.local").issue_workload(PRINCIPAL, DAY, described)
     certificate = x509.load_pem_x509_certificate(leaf.chain)
-    assert certificate.subject.rfc4514_string() == f"OU={described}"
+    assert not list(certificate.subject), "Istio's have none, and applications see it"
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.UniformResourceIdentifier) == [PRINCIPAL]
+    assert not names.get_values_for_type(x509.DNSName)
+    (other,) = names.get_values_for_type(x509.OtherName)
+    size = len(described)
+    header, content = other.value[:-size], other.value[-size:]
+    assert content == described.encode()
+    assert header[0] == 12
+    assert int.from_bytes(header[2:] or header[1:], "big") == size
+    assert header[1] == (128 + len(header[2:]) if header[2:] else size)

@@ -326,6 +326,12 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("AuthorizationPolicy", {"provider": {"name": "p"}}, "spec.provider", "must not be set with action ALLOW"),
     ("AuthorizationPolicy", {"action": "CUSTOM"}, "spec.action", "CUSTOM needs an authoriser outside the mesh"),
     ("Sidecar", {"egress": [{"hosts": ["a"]}]}, "spec.egress[0].hosts[0]", "not of the form namespace/dnsName"),
+    (
+        "Sidecar",
+        {"inboundConnectionPool": {"http": {"http2MaxRequests": -1}}},
+        "spec.inboundConnectionPool.http.http2MaxRequests",
+        "must be non-negative",
+    ),
 ]
 
 
@@ -373,7 +379,6 @@ TLS_ROUTE: dict[str, Any] = {"hosts": ["a"], "tls": [{"match": [{"sniHosts": ["a
             http(retries={"attempts": 1, "retryRemoteLocalities": True}),
             "spec.http[0].retries.retryRemoteLocalities",
         ),
-        ("Sidecar", {"inboundConnectionPool": {}}, "spec.inboundConnectionPool"),
         ("Sidecar", {"egress": [{"hosts": ["./*"], "captureMode": "NONE"}]}, "spec.egress[0].captureMode"),
         ("Gateway", server(defaultEndpoint="127.0.0.1:80"), "spec.servers[0].defaultEndpoint"),
     ],

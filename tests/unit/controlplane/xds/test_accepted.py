@@ -116,8 +116,9 @@ def everything() -> Cluster:
     cluster.app("odd", ("", 7000), pods=[pod("odd-1", "10.244.0.41", meshed=False)])
     cluster.app("grpc", ("grpc", 50051), pods=[pod("grpc-1", "10.244.0.42")])
     head = pod("head-1", "10.244.0.43")
-    cluster.add("Service", service("head", ("http", 8000), ("tcp", 8001), clusterIP="None")).add("Pod", head)
-    cluster.add("EndpointSlice", endpoints("head", head, ports=(("http", 8000), ("tcp", 8001))))
+    ports = ("http", 8000), ("tcp", 8001), ("odd", 8002)
+    cluster.add("Service", service("head", *ports, clusterIP="None")).add("Pod", head)
+    cluster.add("EndpointSlice", endpoints("head", head, ports=ports))
     for name, target in (("ext", "a.example"), ("page", "productpage.default.svc.cluster.local"), ("loop", LOOP)):
         cluster.add("Service", service(name, ("http", 80), clusterIP="", type="ExternalName", externalName=target))
     subsets = [{"name": v, "labels": {"version": v}} for v in ("v1", "v2")]
@@ -136,7 +137,7 @@ def everything() -> Cluster:
     }
     front = {"selector": {"app": "gate"}, "servers": SERVERS}
     page = {"match": [{"uri": {"exact": "/productpage"}}], "route": [to("productpage")]}
-    passed = {"match": [{"sniHosts": ["pass.example.com"]}], "route": [to("db")]}
+    passed = {"match": [{"sniHosts": ["pass.example.com"]}], "route": [to("db", weight=1), to("odd", weight=1)]}
     deny = {
         "from": [
             {
@@ -165,6 +166,10 @@ def everything() -> Cluster:
             "DestinationRule", "details", {"host": "details", "trafficPolicy": {"tls": {"mode": "SIMPLE", "sni": "d"}}}
         ),
         config(
+            "DestinationRule", "ratings", {"host": "ratings", "trafficPolicy": {**POLICY, "tls": {"mode": "SIMPLE"}}}
+        ),
+        config("Sidecar", "pools", {"inboundConnectionPool": POLICY["connectionPool"]}),
+        config(
             "DestinationRule",
             "all",
             {"host": "*.default.svc.cluster.local", "trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}},
@@ -191,6 +196,7 @@ def everything() -> Cluster:
             },
         ),
         config("AuthorizationPolicy", "deny", {"action": "DENY", "rules": [deny]}),
+        config("AuthorizationPolicy", "edge", {"rules": [{}]}, namespace="istio-system"),
         config("AuthorizationPolicy", "allow", {"rules": [{"to": [{"operation": {"notMethods": ["POST"]}}]}, {}]}),
     )
 

@@ -154,3 +154,10 @@ def test_a_destination_rule_for_an_alias_is_told_that_it_has_no_effect() -> None
     ((code, message),) = remarks(aliased().istio(pooled))
     assert code == "IST0133"
     assert REVIEWS in message
+
+
+def test_what_a_route_leads_to_by_an_alias_is_imported_past_a_sidecar() -> None:
+    limited = config("Sidecar", "s", {"egress": [{"hosts": [f"./details.default.{DOMAIN}"]}]})
+    cluster = aliased(alias("chain", f"alias.default.{DOMAIN}")).istio(limited, rule("details", "chain"))
+    assert f"outbound|9080||{REVIEWS}" in resources(cluster)[TYPE_CLUSTER]
+    assert f"{REVIEWS}:9080" not in hosts_of(resources(cluster), "9080")

@@ -247,6 +247,47 @@ def test_a_rule_that_asks_for_http2_is_obeyed_without_sidecars_too(mode: str | N
     assert matched == ([] if mode else ["tlsMode-istio", "tlsMode-disabled"])
 
 
+ODD = "outbound|7000||odd.default.svc.cluster.local"
+
+
+def odd() -> Cluster:
+    """A service of undeclared protocol, and a gateway that leads to it."""
+    cluster = bookinfo().app("odd", ("", 7000), pods=[pod("odd-1", "10.244.1.1")])
+    cluster.add("Pod", pod("gate-1", "10.244.0.50", namespace="istio-system", app="gate", meshed=False))
+    servers = [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}]
+    cluster.istio(config("Gateway", "front", {"selector": {"app": "gate"}, "servers": servers}))
+    rules = [{"route": [{"destination": {"host": "odd"}}]}]
+    return cluster.istio(config("VirtualService", "r", {"hosts": ["*"], "gateways": ["front"], "http": rules}))
+
+
+def at_the_edge(cluster: Cluster, name: str) -> Any:
+    return message(resources(cluster, "gate-1", namespace="istio-system", kind="router")[TYPE_CLUSTER][name])
+
+
+def test_a_server_of_undeclared_protocol_is_spoken_to_as_its_client_speaks_by_sidecars_alone() -> None:
+    cluster = odd()
+    assert protocol(cluster_of(cluster, ODD)).HasField("use_downstream_protocol_config")
+    assert protocol(cluster_of(cluster, "inbound|7000||", "odd-1")).HasField("use_downstream_protocol_config")
+    assert protocol(at_the_edge(cluster, ODD)).explicit_http_config.HasField("http_protocol_options")
+
+
+def test_a_rule_that_asks_for_http2_leaves_undeclared_ports_alone_in_sidecars() -> None:
+    cluster = odd().istio(rule("odd", connectionPool={"http": {"h2UpgradePolicy": "UPGRADE"}}))
+    found = cluster_of(cluster, ODD)
+    assert protocol(found).HasField("use_downstream_protocol_config")
+    (mutual, _) = found.transport_socket_matches
+    assert list(tls(mutual.transport_socket).common_tls_context.alpn_protocols) == ["istio-http/1.1"]
+    assert protocol(at_the_edge(cluster, ODD)).explicit_http_config.HasField("http2_protocol_options")
+
+
+@pytest.mark.parametrize("name", ["http", "http2"])
+def test_a_rule_may_ask_for_what_the_client_speaks(name: str) -> None:
+    cluster = bookinfo().app("web", (name, 7000), pods=[pod("web-1", "10.244.1.1")])
+    cluster.istio(rule("web", connectionPool={"http": {"useClientProtocol": True}}))
+    found = cluster_of(cluster, "outbound|7000||web.default.svc.cluster.local")
+    assert protocol(found).HasField("use_downstream_protocol_config")
+
+
 def test_where_the_server_takes_no_mutual_tls_none_is_spoken() -> None:
     cluster = bookinfo().istio(config("PeerAuthentication", "p", {"mtls": {"mode": "DISABLE"}}))
     assert not any(
@@ -270,6 +311,32 @@ def test_tls_of_ones_own_trusts_the_systems_authorities() -> None:
     assert context.sni == "s"
     assert validation.trusted_ca.filename == "/etc/ssl/certs/ca-certificates.crt"
     assert [each.matcher.exact for each in validation.match_typed_subject_alt_names] == ["s"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "named", "verified"),
+    [
+        ({"mode": "SIMPLE"}, True, True),
+        ({"mode": "MUTUAL", "clientCertificate": "/c", "privateKey": "/k"}, True, True),
+        ({"mode": "SIMPLE", "sni": "s"}, False, False),
+        ({"mode": "SIMPLE", "subjectAltNames": ["s"]}, True, False),
+        ({"mode": "SIMPLE", "insecureSkipVerify": True}, True, False),
+        ({"mode": "ISTIO_MUTUAL"}, False, False),
+        ({"mode": "DISABLE"}, False, False),
+    ],
+)
+def test_tls_of_ones_own_asks_for_a_requests_host_and_wants_its_certificate(
+    settings: dict[str, Any], named: bool, verified: bool
+) -> None:
+    found = protocol(cluster_of(bookinfo().istio(rule(tls=settings)), NAME)).upstream_http_protocol_options
+    assert (found.auto_sni, found.auto_san_validation) == (named, verified)
+
+
+@pytest.mark.parametrize("more", [{}, {"credentialName": "c"}])
+def test_what_is_not_to_be_verified_is_not(more: dict[str, Any]) -> None:
+    cluster = bookinfo().istio(rule(tls={"mode": "SIMPLE", "insecureSkipVerify": True, **more}))
+    context = tls(cluster_of(cluster, NAME).transport_socket).common_tls_context
+    assert context.WhichOneof("validation_context_type") is None
 
 
 def test_grpc_is_http2_with_or_without_a_sidecar() -> None:
@@ -302,6 +369,55 @@ def test_the_application_behind_a_sidecar_sees_a_loopback_address() -> None:
     address = locality.lb_endpoints[0].endpoint.address.socket_address
     assert (address.address, address.port_value) == ("10.244.0.10", 9080)
     assert found.upstream_bind_config.source_address.address == "127.0.0.6"
+
+
+def pool(limit: int) -> dict[str, Any]:
+    return {"connectionPool": {"tcp": {"maxConnections": limit}}}
+
+
+def admitted(cluster: Cluster) -> int:
+    """The limit of connections between reviews' sidecar and its application; 0 for none."""
+    found = cluster_of(cluster, "inbound|8080||", "reviews-1").circuit_breakers.thresholds[0].max_connections.value
+    return 0 if found == 2**32 - 1 else int(found)
+
+
+def called_at_80() -> Cluster:
+    """Reviews, whose container's port has another number than its Service's."""
+    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+    cluster = Cluster().add("Pod", pod("reviews-1", "10.244.1.1"))
+    return cluster.add("Service", service("reviews", ports=ports))
+
+
+def test_limits_hold_in_the_servers_sidecar_too() -> None:
+    cluster = called_at_80()
+    assert admitted(cluster) == 0
+    http = {"http2MaxRequests": 5, "maxRequestsPerConnection": 6, "idleTimeout": "7s"}
+    tcp = {"maxConnections": 3, "connectTimeout": "2s", "tcpKeepalive": {"time": "60s"}}
+    cluster.istio(rule(connectionPool={"tcp": tcp, "http": http}, outlierDetection={"interval": "1s"}))
+    found = cluster_of(cluster, "inbound|8080||", "reviews-1")
+    assert found.circuit_breakers.thresholds[0].max_requests.value == 5
+    assert found.connect_timeout.seconds == 2
+    assert found.upstream_connection_options.tcp_keepalive.keepalive_time.value == 60
+    assert protocol(found).common_http_protocol_options.max_requests_per_connection.value == 6
+    assert protocol(found).common_http_protocol_options.idle_timeout.seconds == 7
+    assert not found.HasField("outlier_detection")
+    kinds = [origin.kind for origin in resources(cluster, "reviews-1")[TYPE_CLUSTER]["inbound|8080||"].origins]
+    assert kinds == ["Service", "DestinationRule"]
+
+
+def test_the_limits_of_a_port_are_those_of_the_services_port_and_come_first() -> None:
+    own = {"portLevelSettings": [{"port": {"number": 80}, **pool(4)}, {"port": {"number": 8080}, **pool(5)}]}
+    assert admitted(called_at_80().istio(rule(**pool(3), **own))) == 4
+
+
+def test_limits_for_some_clients_are_none_for_the_server_and_a_sidecars_come_before_a_rules() -> None:
+    some = {"host": "reviews", "trafficPolicy": pool(3), "workloadSelector": {"matchLabels": {"app": "reviews"}}}
+    cluster = called_at_80().istio(config("DestinationRule", "some", some))
+    assert admitted(cluster) == 0
+    cluster.istio(rule(**pool(4)))
+    assert admitted(cluster) == 4
+    cluster.istio(config("Sidecar", "s", {"inboundConnectionPool": {"tcp": {"maxConnections": 5}}}))
+    assert admitted(cluster) == 5
 
 
 @pytest.mark.parametrize(

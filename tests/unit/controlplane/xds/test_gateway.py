@@ -299,6 +299,36 @@ def test_tls_is_passed_on_by_name() -> None:
     assert not chain.HasField("transport_socket")
 
 
+@pytest.mark.parametrize(
+    ("server_of", "rules"),
+    [
+        (server(9000, "TCP"), {"tcp": [{"route": [{"destination": {"host": "odd"}}]}]}),
+        (
+            server(9000, "TLS", mode="SIMPLE", credentialName="cert"),
+            {"tcp": [{"route": [{"destination": {"host": "odd"}}]}]},
+        ),
+        (
+            server(9000, "TLS", mode="PASSTHROUGH"),
+            {"tls": [{"match": [{"sniHosts": ["a.example"]}], "route": [{"destination": {"host": "odd"}}]}]},
+        ),
+    ],
+)
+def test_connections_to_a_port_of_unknown_protocol_say_that_they_are_tcp_and_policies_hold_for_them(
+    server_of: dict[str, Any], rules: dict[str, Any]
+) -> None:
+    cluster = edge().add("Service", service("odd", ("", 7000)))
+    routed = config("VirtualService", "r", {"hosts": ["a.example"], "gateways": ["front"], **rules})
+    denied = config("AuthorizationPolicy", "d", {"action": "DENY", "rules": [{}]}, namespace="istio-system")
+    cluster.istio(gateway(server_of), routed, denied)
+    (chain,) = chains(cluster, "0.0.0.0_9001")
+    names = [each.name.rpartition(".")[2] for each in chain.filters]
+    assert names == ["rbac", "set_filter_state", "tcp_proxy"]
+    proxy = TcpProxy()
+    assert chain.filters[-1].typed_config.Unpack(proxy)
+    assert proxy.cluster == "outbound|7000||odd.default.svc.cluster.local"
+    assert "AuthorizationPolicy" in {origin.kind for origin in sent(cluster)[TYPE_LISTENER]["0.0.0.0_9001"].origins}
+
+
 def test_connections_within_tls_that_ends_here_go_where_tcp_rules_send_them() -> None:
     shares = [{"match": [{"port": 443}], "route": [{"destination": {"host": "reviews", "port": {"number": 9080}}}]}]
     routed = config("VirtualService", "r", {"hosts": ["a.example"], "gateways": ["front"], "tcp": shares})

@@ -11,7 +11,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
 
-from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
+from tests.unit.controlplane.cluster import Cluster, bookinfo, config, mesh_config, pod, service
 from tests.unit.controlplane.xds.translated import hosts_of, listener_of, resources
 
 SERVER = "reviews-v1-abc-1"
@@ -56,8 +56,12 @@ def test_permissive_takes_the_meshs_tls_the_applications_own_and_plain_text() ->
     cluster = bookinfo()
     assert target(chosen(cluster, 9080, "tls", "istio-h2")) == "mtls http inbound|9080||"
     assert target(chosen(cluster, 9080, "tls", "istio")) == "mtls http inbound|9080||"
-    assert target(chosen(cluster, 9080, "tls", "h2")) == "tcp inbound|9080||"
     assert target(chosen(cluster, 9080, "raw_buffer")) == "http inbound|9080||"
+    assert target(chosen(cluster, 12345, "tls", "h2")) == "tcp InboundPassthroughCluster"
+
+
+def test_a_port_that_speaks_http_takes_no_tls_but_the_meshs() -> None:
+    assert chosen(bookinfo(), 9080, "tls", "h2") is None
 
 
 def test_strict_leads_plain_text_nowhere_on_known_and_unknown_ports() -> None:
@@ -71,7 +75,8 @@ def test_strict_leads_plain_text_nowhere_on_known_and_unknown_ports() -> None:
 def test_disable_hands_everything_on_as_it_is() -> None:
     cluster = bookinfo().istio(peer("DISABLE"))
     assert target(chosen(cluster, 9080, "raw_buffer")) == "http inbound|9080||"
-    assert target(chosen(cluster, 9080, "tls", "istio")) == "tcp inbound|9080||"
+    assert target(chosen(cluster, 12345, "raw_buffer", "http/1.1")) == "http InboundPassthroughCluster"
+    assert target(chosen(cluster, 12345, "raw_buffer")) == "tcp InboundPassthroughCluster"
 
 
 @pytest.mark.parametrize(
@@ -144,6 +149,54 @@ def test_sniffing_is_left_out_where_the_protocol_is_known() -> None:
     ]
     known = listener.listener_filters[-1].filter_disabled.destination_port_range
     assert (known.start, known.end) == (9080, 9081)
+    assert not listener.listener_filters[1].HasField("filter_disabled")
+
+
+def inspected(cluster: Cluster, inspector: str, port: int) -> bool:
+    """Whether an inspector looks at connections to a port."""
+    listener = listener_of(cluster, "virtualInbound", SERVER)
+    found = [f for f in listener.listener_filters if f.name.endswith(inspector)]
+    return bool(found) and not (found[0].HasField("filter_disabled") and holds(found[0].filter_disabled, port))
+
+
+def holds(predicate: Any, port: int) -> bool:
+    if predicate.HasField("not_match"):
+        return not holds(predicate.not_match, port)
+    if predicate.HasField("or_match"):
+        return any(holds(each, port) for each in predicate.or_match.rules)
+    return bool(predicate.destination_port_range.start <= port < predicate.destination_port_range.end)
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "here", "tls", "http"),
+    [
+        ("DISABLE", "DISABLE", (False, False), (True, True)),
+        ("DISABLE", "STRICT", (True, False), (False, True)),
+        ("DISABLE", "PERMISSIVE", (True, False), (True, True)),
+        ("PERMISSIVE", "DISABLE", (False, True), (True, True)),
+        ("STRICT", "STRICT", (True, True), (False, False)),
+        ("STRICT", "DISABLE", (False, True), (True, False)),
+        ("STRICT", "PERMISSIVE", (True, True), (True, False)),
+    ],
+)
+def test_a_connection_waits_for_no_more_than_its_port_needs_to_know(
+    everywhere: str, here: str, tls: tuple[bool, bool], http: tuple[bool, bool]
+) -> None:
+    selector = {"matchLabels": {"app": "reviews"}}
+    cluster = bookinfo().istio(peer(everywhere, selector=selector, portLevelMtls={"7000": {"mode": here}}))
+    assert tuple(inspected(cluster, "tls_inspector", port) for port in (7000, 12345)) == tls
+    assert tuple(inspected(cluster, "http_inspector", port) for port in (7000, 12345)) == http
+
+
+def test_a_client_that_says_nothing_is_waited_for_as_long_as_the_mesh_says() -> None:
+    cluster = bookinfo()
+    listener = listener_of(cluster, "virtualInbound", SERVER)
+    assert listener.HasField("listener_filters_timeout")
+    assert listener.listener_filters_timeout.ToMilliseconds() == 0
+    cluster.add("ConfigMap", mesh_config("protocolDetectionTimeout: 100ms"))
+    listener = listener_of(cluster, "virtualInbound", SERVER)
+    assert listener.listener_filters_timeout.ToMilliseconds() == 100
+    assert listener.continue_on_listener_filters_timeout
 
 
 def manager_of(chain: Any) -> HttpConnectionManager:
@@ -156,8 +209,8 @@ def test_the_application_is_told_who_the_client_is_and_nobody_else_can_tell_it()
     cluster = bookinfo()
     mutual = manager_of(chosen(cluster, 9080, "tls", "istio-h2"))
     assert mutual.forward_client_cert_details == HttpConnectionManager.SANITIZE_SET
-    assert mutual.set_current_client_cert_details.uri
-    assert not mutual.set_current_client_cert_details.HasField("subject")
+    details = mutual.set_current_client_cert_details
+    assert (details.subject.value, details.uri, details.dns, details.cert) == (True, True, True, False)
     plain = manager_of(chosen(cluster, 9080, "raw_buffer"))
     assert plain.forward_client_cert_details == HttpConnectionManager.SANITIZE
 

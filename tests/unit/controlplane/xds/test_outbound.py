@@ -11,9 +11,9 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from lab.controlplane.kubernetes import ServicePort
-from lab.controlplane.xds import TYPE_LISTENER
+from lab.controlplane.xds import TYPE_LISTENER, TYPE_ROUTE
 from lab.controlplane.xds.services import Protocol, protocol_of
-from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
+from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, mesh_config, pod, service
 from tests.unit.controlplane.xds.translated import listener_of, resources
 
 
@@ -76,15 +76,80 @@ def test_only_the_registry_means_that_nothing_else_gets_out() -> None:
     assert tcp(rest.filters[-1]).cluster == "BlackHoleCluster"
 
 
-def test_a_port_of_unknown_protocol_is_sniffed_and_says_so_to_the_server() -> None:
+def chosen(listener: Any, transport: str, alpn: str = "") -> Any:
+    """The chain that Envoy takes: from a transport protocol that a chain names it goes back to the default one only."""
+    found = list(listener.filter_chains)
+    found = [c for c in found if c.filter_chain_match.transport_protocol == transport] or [
+        c for c in found if not c.filter_chain_match.transport_protocol
+    ]
+    by_alpn = [c for c in found if alpn and alpn in c.filter_chain_match.application_protocols]
+    found = by_alpn or [c for c in found if not c.filter_chain_match.application_protocols]
+    default = listener.default_filter_chain if listener.HasField("default_filter_chain") else None
+    return found[0] if found else default
+
+
+def routes_of(chain: Any) -> str:
+    manager = HttpConnectionManager()
+    assert chain.filters[-1].typed_config.Unpack(manager)
+    return str(manager.rds.route_config_name)
+
+
+def says_tcp(chain: Any) -> bool:
+    return bool(chain.filters[0].name == "envoy.filters.network.set_filter_state")
+
+
+def test_on_a_port_of_unknown_protocol_http_is_routed_and_all_else_passes_as_tcp() -> None:
     cluster = bookinfo().add("Service", service("odd", ("", 7000), ip="10.96.1.1"))
     found = listener_of(cluster, "10.96.1.1_7000")
-    http, plain = found.filter_chains
-    assert list(http.filter_chain_match.application_protocols) == ["http/1.0", "http/1.1", "h2c"]
-    manager = HttpConnectionManager()
-    assert http.filters[-1].typed_config.Unpack(manager)
-    assert manager.rds.route_config_name == "odd.default.svc.cluster.local:7000"
-    assert plain.filters[0].name == "envoy.filters.network.set_filter_state"
+    assert routes_of(chosen(found, "raw_buffer", "http/1.1")) == "odd.default.svc.cluster.local:7000"
+    for plain in (chosen(found, "raw_buffer"), chosen(found, "tls", "h2")):
+        assert tcp(plain.filters[-1]).cluster == "outbound|7000||odd.default.svc.cluster.local"
+        assert says_tcp(plain)
+
+
+def test_what_is_no_http_on_an_http_port_is_for_somewhere_outside_the_mesh() -> None:
+    found = listener_of(bookinfo(), "0.0.0.0_9080")
+    assert routes_of(chosen(found, "raw_buffer", "h2c")) == "9080"
+    for plain in (chosen(found, "raw_buffer"), chosen(found, "tls", "h2")):
+        assert tcp(plain.filters[-1]).cluster == "PassthroughCluster"
+    closed = bookinfo().istio(config("Sidecar", "s", {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}))
+    plain = chosen(listener_of(closed, "0.0.0.0_9080"), "raw_buffer")
+    assert tcp(plain.filters[-1]).cluster == "BlackHoleCluster"
+    assert [o.kind for o in resources(closed)[TYPE_LISTENER]["0.0.0.0_9080"].origins] == ["Sidecar"]
+
+
+@pytest.mark.parametrize(
+    ("port", "policy", "said"),
+    [
+        (("", 7000), {}, True),
+        (("kafka", 7000), {}, True),
+        (("http", 7000), {}, True),
+        (("tcp", 7000), {}, False),
+        (("", 7000), {"tls": {"mode": "ISTIO_MUTUAL"}}, True),
+        (("", 7000), {"tls": {"mode": "SIMPLE"}}, False),
+    ],
+)
+def test_connections_say_that_they_are_tcp_where_their_destination_may_speak_http(
+    port: tuple[str, int], policy: dict[str, Any], said: bool
+) -> None:
+    cluster = bookinfo().add("Service", service("db", ("tcp", 5432), ip="10.96.1.1"), service("other", port))
+    to = [{"destination": {"host": "other", "port": {"number": 7000}}}]
+    cluster.istio(config("VirtualService", "db", {"hosts": ["db"], "tcp": [{"route": to}]}))
+    cluster.istio(config("DestinationRule", "other", {"host": "other", "trafficPolicy": policy}))
+    (chain,) = listener_of(cluster, "10.96.1.1_5432").filter_chains
+    assert says_tcp(chain) == said
+
+
+@pytest.mark.parametrize("listener", ["0.0.0.0_9080", "10.96.1.1_7000"])
+def test_a_client_that_says_nothing_is_waited_for_as_long_as_the_mesh_says(listener: str) -> None:
+    cluster = bookinfo().add("Service", service("odd", ("", 7000), ip="10.96.1.1"))
+    found = listener_of(cluster, listener)
+    assert [f.name.rpartition(".")[2] for f in found.listener_filters] == ["http_inspector"]
+    assert found.HasField("listener_filters_timeout")
+    assert found.listener_filters_timeout.ToMilliseconds() == 0
+    cluster.add("ConfigMap", mesh_config("protocolDetectionTimeout: 100ms"))
+    found = listener_of(cluster, listener)
+    assert found.listener_filters_timeout.ToMilliseconds() == 100
     assert found.continue_on_listener_filters_timeout
 
 
@@ -93,6 +158,16 @@ def test_a_headless_services_pods_each_have_a_listener_for_tcp() -> None:
     cluster = bookinfo().add("Service", service("head", ("tcp", 9000), clusterIP="None")).add("Pod", head)
     cluster.add("EndpointSlice", endpoints("head", head, ports=(("tcp", 9000),)))
     assert "10.244.1.1_9000" in outbound(cluster)
+
+
+def test_a_headless_services_port_of_unknown_protocol_is_sniffed_pod_by_pod() -> None:
+    head = pod("head-1", "10.244.1.1")
+    cluster = bookinfo().add("Service", service("head", ("", 9000), clusterIP="None")).add("Pod", head)
+    cluster.add("EndpointSlice", endpoints("head", head, ports=(("", 9000),)))
+    found = listener_of(cluster, "10.244.1.1_9000")
+    assert routes_of(chosen(found, "raw_buffer", "http/1.1")) == "head.default.svc.cluster.local:9000"
+    assert says_tcp(chosen(found, "raw_buffer"))
+    assert "head.default.svc.cluster.local:9000" in resources(cluster)[TYPE_ROUTE]
 
 
 def test_connections_are_shared_out_as_a_virtual_service_says() -> None:

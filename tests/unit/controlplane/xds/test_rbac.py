@@ -116,7 +116,9 @@ def http_rules(cluster: Cluster) -> list[RBAC]:
 
 
 def tcp_rules(cluster: Cluster) -> list[RBAC]:
-    chain = next(c for c in listener_of(cluster, "virtualInbound", SERVER).filter_chains if c.name == "9080-tls")
+    chain = next(
+        c for c in listener_of(cluster, "virtualInbound", SERVER).filter_chains if c.name == "virtualInbound-tls"
+    )
     rules = []
     for each in chain.filters[:-1]:
         found = NetworkRBAC()

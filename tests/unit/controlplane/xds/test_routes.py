@@ -198,6 +198,13 @@ def test_a_request_that_is_hashed_to_an_endpoint_is_tried_again_there(
     assert bool(only(cluster).route.retry_policy.retry_host_predicate) is elsewhere
 
 
+def test_without_a_virtual_service_a_hashed_request_is_tried_again_where_it_was_too() -> None:
+    sticky = {"loadBalancer": {"consistentHash": {"httpHeaderName": "x-user"}}}
+    cluster = bookinfo().istio(config("DestinationRule", "r", {"host": "reviews", "trafficPolicy": sticky}))
+    assert not only(cluster).route.retry_policy.retry_host_predicate
+    assert only(cluster).route.retry_policy.num_retries.value == 2
+
+
 def test_faults_are_exact_to_one_in_a_million_and_none_without_a_percentage() -> None:
     fault = {"delay": {"fixedDelay": "3s", "percentage": {"value": 0.1}}, "abort": {"httpStatus": 503}}
     found = HTTPFault()
