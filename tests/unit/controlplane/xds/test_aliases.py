@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.controlplane.analysis import analyse
 from lab.controlplane.xds import TYPE_CLUSTER, TYPE_LISTENER, TYPE_ROUTE
 from lab.controlplane.xds.aliases import ends
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
-from tests.unit.controlplane.xds.translated import REVIEWS, hosts_of, resources
+from tests.unit.controlplane.envoy import message
+from tests.unit.controlplane.xds.translated import CLIENT, REVIEWS, hosts_of, resources
 
 DOMAIN = "svc.cluster.local"
 
@@ -161,3 +162,40 @@ def test_what_a_route_leads_to_by_an_alias_is_imported_past_a_sidecar() -> None:
     cluster = aliased(alias("chain", f"alias.default.{DOMAIN}")).istio(limited, rule("details", "chain"))
     assert f"outbound|9080||{REVIEWS}" in resources(cluster)[TYPE_CLUSTER]
     assert f"{REVIEWS}:9080" not in hosts_of(resources(cluster), "9080")
+
+
+NAMES, NAMESPACES = ("a", "b", "c"), ("default", "n")
+FULL = [f"{name}.{namespace}.{DOMAIN}" for name in NAMES for namespace in NAMESPACES]
+HOSTS = st.sampled_from(["a", "A", "b.n", "c.default.svc", *FULL, f"*.{DOMAIN}", "*.n", "x.example", "*.example"])
+PORTS = st.lists(
+    st.sampled_from([("http", 80), ("", 80), ("tcp", 80), ("http", 81)]), max_size=2, unique_by=lambda port: port[1]
+)
+SERVICES = st.dictionaries(
+    st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMESPACES)),
+    st.tuples(st.sampled_from(["", "None", *FULL]), PORTS),
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(SERVICES, st.lists(st.lists(HOSTS, min_size=1, max_size=4), max_size=3))
+def test_whatever_services_and_hosts_there_are_no_name_and_no_domain_is_there_twice(
+    services: dict[tuple[str, str], tuple[str, list[tuple[str, int]]]], written: list[list[str]]
+) -> None:
+    cluster = Cluster().add("Pod", pod(CLIENT, "10.244.0.10"))
+    for number, ((name, namespace), (target, ports)) in enumerate(services.items()):
+        some = [(f"{each}-{port}" if each else "", port) for each, port in ports] or [("http", 80)]
+        if target in FULL:
+            cluster.add("Service", alias(name, target, *some, namespace=namespace))
+        else:
+            address = target or f"10.96.1.{number}"
+            cluster.add("Service", service(name, *some, namespace=namespace, clusterIP=address))
+    for number, hosts in enumerate(written):
+        to = [{"destination": {"host": f"a.default.{DOMAIN}"}}]
+        cluster.istio(config("VirtualService", f"v{number}", {"hosts": hosts, "http": [{"route": to}]}))
+    for built in resources(cluster)[TYPE_ROUTE].values():
+        virtual_hosts = message(built).virtual_hosts
+        names = [host.name for host in virtual_hosts]
+        domains = [domain.lower() for host in virtual_hosts for domain in host.domains]
+        assert len(set(names)) == len(names)
+        assert len(set(domains)) == len(domains)
+        assert all(host.domains for host in virtual_hosts)
