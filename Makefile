@@ -53,9 +53,13 @@ lint: install ## Check style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: install ## Write docs/differences.md from its table
+	@$(BIN)/python -m lab.differences > docs/differences.md.new
+	@mv docs/differences.md.new docs/differences.md
+
 lock: install ## Write requirements.lock from what .venv holds
 	@echo "# Every package of .venv, pinned: \`make lock\` writes this file from a .venv that works." > $@.new
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip >> $@.new
 	@mv $@.new requirements.lock
 
-.PHONY: help install lab-up running lab-down lab-reset test unit e2e load load-ui images bench lint lock
+.PHONY: help install lab-up running lab-down lab-reset test unit e2e load load-ui images bench lint docs lock

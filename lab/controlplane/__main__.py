@@ -28,7 +28,7 @@ def main() -> int:
     try:
         asyncio.run(_serve(settings))
     except ExceptionGroup as group:
-        from lab.controlplane.trust import UnusableRootError
+        from lab.controlplane.plugged import UnusableRootError
 
         faults, rest = group.split(UnusableRootError)
         if faults is None or rest is not None:

@@ -23,7 +23,7 @@ from lab.controlplane.reachability import unreachable_rules
 from lab.controlplane.snapshot import DRY_RUN, Config, Snapshot
 from lab.controlplane.validation import validate
 from lab.controlplane.validation.security import is_dry_run, is_unclear
-from lab.controlplane.xds import hosts
+from lab.controlplane.xds import aliases, hosts
 from lab.controlplane.xds.attachment import GatewayServer
 from lab.controlplane.xds.gateway import authority_of, credentials_in, credentials_of
 from lab.controlplane.xds.matching import gateway_name
@@ -72,6 +72,9 @@ class _Index:
         self.services: dict[str, Service] = {
             f"{service.name}.{service.namespace}.svc.{self.domain}": service for service in snapshot.services.values()
         }
+        self._ends = aliases.ends(
+            {host: service.external_name for host, service in self.services.items() if service.external_name}
+        )
         self.subsets: dict[str, set[str]] = {}
         for config in snapshot.destination_rules.values():
             host = self.resolve(config.spec.host, config)
@@ -85,6 +88,11 @@ class _Index:
     def resolve(self, host: str, config: Config[Any]) -> str:
         """A host's full name, as a resource means it."""
         return hosts.resolve(host, config.namespace, self.domain)
+
+    def called(self, host: str) -> str:
+        """The host that is meant: itself, or what it is an alias for; empty for an alias in a circle."""
+        service = self.services.get(host)
+        return self._ends.get(host, "") if service is not None and service.external_name else host
 
     def has_subset(self, host: str, subset: str) -> bool:
         """Whether any DestinationRule for the host, or a wildcard over it, has the subset."""
@@ -143,23 +151,39 @@ def _destinations(config: RouteConfig) -> Iterator[tuple[str, Destination]]:
 def _routes_lead_somewhere(index: _Index) -> Iterator[Finding]:
     for config in index.snapshot.virtual_services.values():
         for path, destination in _destinations(config):
-            host = index.resolve(destination.host, config)
+            written = index.resolve(destination.host, config)
+            named, host = index.services.get(written), index.called(written)
             service = index.services.get(host)
-            if service is None:
+            if named is None:
                 yield _missing("host", destination.host, f"{path}.host", config.origin)
+                continue
+            if service is None:
+                yield _leads_out(destination.host, host, f"{path}.host", config.origin)
                 continue
             if destination.subset and not index.has_subset(host, destination.subset):
                 name = f"{destination.host}+{destination.subset}"
                 yield _missing("host+subset in destinationrule", name, f"{path}.subset", config.origin)
-            yield from _port_is_clear(path, destination, service, config.origin)
+            yield from _port_is_clear(path, destination, named, service, config.origin)
 
 
-def _port_is_clear(path: str, destination: Destination, service: Service, origin: Origin) -> Iterator[Finding]:
+def _leads_out(written: str, host: str, path: str, origin: Origin) -> Finding:
+    """A destination that is an ExternalName Service, and so another's name, of which the mesh has none."""
+    what = f'"{host}", which is no service of the mesh' if host else "itself, by way of other such names"
+    text = f'Referenced host not found: "{written}" is an ExternalName Service that stands for {what}'
+    return _finding("error", "IST0101", text, path, origin)
+
+
+def _port_is_clear(
+    path: str, destination: Destination, named: Service, service: Service, origin: Origin
+) -> Iterator[Finding]:
+    """An alias may have ports of its own; where it has just one, that is meant."""
     numbers = [port.port for port in service.ports]
-    if destination.port is not None and destination.port.number:
-        if destination.port.number not in numbers:
-            yield _missing("host:port", f"{destination.host}:{destination.port.number}", f"{path}.port.number", origin)
-    elif len(numbers) > 1:
+    only = named.ports[0].port if len(named.ports) == 1 else 0
+    number = (destination.port.number if destination.port is not None else 0) or only
+    if number:
+        if number not in numbers:
+            yield _missing("host:port", f"{destination.host}:{number}", f"{path}.port.number", origin)
+    elif len(numbers) > 1 or named is not service:
         text = (
             f'This VirtualService routes to a service "{destination.host}" that exposes multiple ports {numbers}. '
             "Specifying a port in the destination is required to disambiguate."
@@ -219,6 +243,7 @@ def _policies_have_hosts(index: _Index) -> Iterator[Finding]:
         if not covered:
             yield _missing("host", config.spec.host, "spec.host", config.origin)
             continue
+        yield from _rules_an_alias(index, config)
         pods = [pod for service in covered for pod in index.pods_of(service)]
         for number, subset in enumerate(config.spec.subsets):
             if not any(selects(subset.labels, pod.labels) for pod in pods):
@@ -229,12 +254,24 @@ def _policies_have_hosts(index: _Index) -> Iterator[Finding]:
                 yield _finding("warning", "IST0173", text, f"spec.subsets[{number}].labels", config.origin)
 
 
+def _rules_an_alias(index: _Index, config: Config[Any]) -> Iterator[Finding]:
+    """An alias has no clusters, so that rules for it are for nothing: as in Istio, where nothing says so."""
+    host = index.resolve(config.spec.host, config)
+    if index.called(host) != host:
+        text = (
+            f"Schema validation warning: spec.host: {config.spec.host} is an ExternalName Service, and rules for it "
+            f"have no effect: what holds are the rules for {index.called(host) or 'the service that it stands for'}"
+        )
+        yield _finding("warning", "IST0133", text, "spec.host", config.origin)
+
+
 def _gateways_have_workloads(index: _Index) -> Iterator[Finding]:
     snapshot = index.snapshot
     for config in snapshot.gateways.values():
         selector = config.spec.selector
-        pods = [pod for pod in snapshot.pods.values() if selector and selects(selector, pod.labels)]
-        if selector and not pods:
+        # Without a selector a Gateway is for all gateways, of which there may be none yet.
+        pods = [pod for pod in snapshot.pods.values() if (selector or pod.router) and selects(selector, pod.labels)]
+        if not pods:
             words = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
             yield _missing("selector", words, "spec.selector", config.origin)
             continue

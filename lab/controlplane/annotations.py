@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lab.controlplane.fleet import TEMPLATES_ANNOTATION
-from lab.controlplane.kubernetes import PROXY_CONFIG_ANNOTATION, STATISTICS_ANNOTATIONS, TLS_MODE_LABEL
+from lab.controlplane.kubernetes import (
+    PROXY_CONFIG_ANNOTATION,
+    STATISTICS_ANNOTATIONS,
+    TEMPLATES_ANNOTATION,
+    TLS_MODE_LABEL,
+)
 
 INJECT = "sidecar.istio.io/inject"
 PROXY_IMAGE = "sidecar.istio.io/proxyImage"

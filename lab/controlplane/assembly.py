@@ -138,6 +138,7 @@ async def serve(
         parts.create_task(listen())
         parts.create_task(pusher.run())
         parts.create_task(roots.run())
+        parts.create_task(trust.report(api))
         parts.create_task(bundle.run())
         parts.create_task(_on_new_roots(trust, bundle))
 

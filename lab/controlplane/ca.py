@@ -1,8 +1,9 @@
 """The mesh's certificate authority: its root, and the leaves it issues.
 
-Keys are P-256. Each certificate carries subject and authority key identifiers: while a root is being replaced there
-are two of one name, and without identifiers Envoy may take the wrong one and refuse a good leaf. To replace a root: add
-the new one to `roots`, then sign with it, then drop the old one, each after the proxies have the step before.
+Keys are P-256, but for the key of an authority that somebody brings along, which may be RSA. Each certificate carries
+subject and authority key identifiers: while a root is being replaced there are two of one name, and without identifiers
+Envoy may take the wrong one and refuse a good leaf. To replace a root: add the new one to `roots`, then sign with it,
+then drop the old one, each after the proxies have the step before.
 Nothing here touches a disk or the network; private keys are never logged and `repr` leaves them out.
 """
 
@@ -13,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -51,15 +52,18 @@ class Leaf:
 
 
 class Authority:
-    """Issues leaves under one signing certificate; `roots` (PEM, one or more) is what verifiers trust."""
+    """Issues leaves under one signing certificate; `roots` (PEM, one or more) is what verifiers trust.
 
-    def __init__(self, certificate: bytes, key: bytes, roots: bytes = b"") -> None:
+    `chain` (PEM) is what follows a leaf: the signing certificate and those above it, unless that is a root itself.
+    """
+
+    def __init__(self, certificate: bytes, key: bytes, roots: bytes = b"", chain: bytes = b"") -> None:
         """Raises ValueError when the PEM cannot be read, the key is not the certificate's, or it is no authority."""
         private = load_pem_private_key(key, password=None)
         self._certificate = x509.load_pem_x509_certificate(certificate)
         public = self._certificate.public_key()
-        if not isinstance(private, ec.EllipticCurvePrivateKey) or private.public_key() != public:
-            raise ValueError("the authority's key must be the elliptic-curve key of its certificate")
+        if not isinstance(private, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) or private.public_key() != public:
+            raise ValueError("the authority's key must be the RSA or elliptic-curve key of its certificate")
         self._key = private
         constraints = _extension(self._certificate, x509.BasicConstraints)
         if constraints is None or not constraints.ca:
@@ -68,6 +72,7 @@ class Authority:
         self.certificate = certificate
         self.key = key
         self.roots = roots or certificate
+        self.chain = chain or (b"" if self._certificate.subject == self._certificate.issuer else certificate)
 
     @classmethod
     def create(cls, organization: str, life: timedelta = ROOT_LIFE) -> Authority:
@@ -135,10 +140,7 @@ class Authority:
             .add_extension(_authority_identifier(self._certificate), critical=False)
             .sign(self._key, SHA256())
         )
-        chain = certificate.public_bytes(Encoding.PEM)
-        if self._certificate.subject != self._certificate.issuer:
-            chain += self.certificate
-        return Leaf(chain, _pem(key), serial, now, expires)
+        return Leaf(certificate.public_bytes(Encoding.PEM) + self.chain, _pem(key), serial, now, expires)
 
 
 def _utf8_string(text: str) -> bytes:
@@ -170,7 +172,7 @@ def _authority_identifier(certificate: x509.Certificate) -> x509.AuthorityKeyIde
     if identifier is not None:
         return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
     key = certificate.public_key()
-    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey)
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
 
 

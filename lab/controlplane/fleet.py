@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lab.controlplane.kubernetes import ObjectKey
+from lab.controlplane.kubernetes import GATEWAY_TEMPLATE, ObjectKey, templates_of
 from lab.controlplane.proxy import ProxyKind
 
 # Set by the injector; a pod without it has no proxy of this mesh.
 STATUS_ANNOTATION = "sidecar.istio.io/status"
-TEMPLATES_ANNOTATION = "inject.istio.io/templates"
-GATEWAY_TEMPLATE = "gateway"
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,6 @@ def _view(obj: Mapping[str, Any]) -> ProxyPod | None:
     annotations = meta.get("annotations") or {}
     if STATUS_ANNOTATION not in annotations or status.get("phase") in ("Succeeded", "Failed"):
         return None
-    templates = [name.strip() for name in annotations.get(TEMPLATES_ANNOTATION, "").split(",")]
     ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or ())
     return ProxyPod(
         meta.get("namespace", ""),
@@ -66,6 +63,6 @@ def _view(obj: Mapping[str, Any]) -> ProxyPod | None:
         meta.get("uid", ""),
         status.get("podIP", ""),
         spec.get("serviceAccountName") or "default",
-        "router" if GATEWAY_TEMPLATE in templates else "sidecar",
+        "router" if GATEWAY_TEMPLATE in templates_of(meta) else "sidecar",
         ready and "deletionTimestamp" not in meta,
     )

@@ -22,8 +22,8 @@ import msgspec
 from lab.controlplane import bootstrap, merging, probes, redirection
 from lab.controlplane.annotations import CANONICAL_NAME, CANONICAL_REVISION, INJECT
 from lab.controlplane.bootstrap import PROXY_UID, READY_PORT, STATS_PORT, ProxySettings, StatsMatcher
-from lab.controlplane.fleet import GATEWAY_TEMPLATE, STATUS_ANNOTATION, TEMPLATES_ANNOTATION
-from lab.controlplane.kubernetes import TLS_MODE_LABEL
+from lab.controlplane.fleet import STATUS_ANNOTATION
+from lab.controlplane.kubernetes import GATEWAY_TEMPLATE, TLS_MODE_LABEL, templates_of
 from lab.controlplane.proxy import ProxyKind
 from lab.controlplane.values import Values, for_pod
 from lab.controlplane.xds.peers import pack_fields
@@ -71,7 +71,7 @@ def inject(pod: Mapping[str, Any], place: Place) -> Object:
     new: Object = copy.deepcopy(dict(pod))
     meta, spec = new.setdefault("metadata", {}), new.setdefault("spec", {})
     annotations = meta.get("annotations") or {}
-    templates = [name.strip() for name in annotations.get(TEMPLATES_ANNOTATION, "").split(",")]
+    templates = templates_of(meta)
     values, stats = for_pod(place.values, annotations)
     metrics = merging.from_annotations(annotations)
     meta["annotations"] = metrics.annotations

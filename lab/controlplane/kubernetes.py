@@ -16,6 +16,10 @@ ObjectKey = tuple[str, str]
 # The injector puts it on the pods whose sidecar ends mutual TLS; gateways carry no such mark.
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
 
+# Which of the injector's templates a pod is made by; those made by this one are gateways.
+TEMPLATES_ANNOTATION = "inject.istio.io/templates"
+GATEWAY_TEMPLATE = "gateway"
+
 # By these a pod asks for statistics of its proxy, as lists of names' beginnings, ends and regular expressions; or by a
 # field of the second.
 STATISTICS_ANNOTATIONS = (
@@ -75,7 +79,7 @@ class Pod:
 
     `meshed` says that its sidecar speaks mutual TLS; `workload` names the Deployment, or whatever else made it;
     `more_statistics` that its annotations ask for statistics of its proxy beside those that all keep; `has_proxy` that
-    it was injected. `annotations` are Istio's.
+    it was injected; `router` that it is a gateway. `annotations` are Istio's.
     """
 
     origin: Origin
@@ -90,6 +94,7 @@ class Pod:
     ports: Mapping[str, int]
     more_statistics: bool = False
     has_proxy: bool = False
+    router: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -181,7 +186,7 @@ def service(obj: Object) -> Service:
         name=meta["name"],
         cluster_ip="" if address == "None" else address,
         headless=address == "None",
-        external_name=spec.get("externalName", "") if spec.get("type") == "ExternalName" else "",
+        external_name=_external_name(spec),
         ports=tuple(
             ServicePort(
                 port.get("name", ""),
@@ -197,6 +202,11 @@ def service(obj: Object) -> Service:
         export_to=tuple(part.strip() for part in exported.split(",") if part.strip()),
         annotations=_istios(annotations),
     )
+
+
+def _external_name(spec: Object) -> str:
+    """As DNS has it: without the final dot, in lower case."""
+    return str(spec.get("externalName", "")).rstrip(".").lower() if spec.get("type") == "ExternalName" else ""
 
 
 def pod(obj: Object) -> Pod | None:
@@ -225,7 +235,14 @@ def pod(obj: Object) -> Pod | None:
         more_statistics=_asks_for_statistics(meta.get("annotations") or {}),
         has_proxy=any(container.get("name") == PROXY_CONTAINER for container in containers),
         annotations=_istios(meta.get("annotations") or {}),
+        router=GATEWAY_TEMPLATE in templates_of(meta),
     )
+
+
+def templates_of(meta: Object) -> list[str]:
+    """The injection templates that a pod's annotation names."""
+    named = (meta.get("annotations") or {}).get(TEMPLATES_ANNOTATION, "")
+    return [name.strip() for name in named.split(",")]
 
 
 def _asks_for_statistics(annotations: Mapping[str, str]) -> bool:

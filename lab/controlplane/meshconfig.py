@@ -105,7 +105,6 @@ _OTHERS = frozenset(
         "mixerCheckServer",
         "mixerReportServer",
         "outboundClusterStatName",
-        "protocolDetectionTimeout",
         "proxyHttpPort",
         "proxyInboundListenPort",
         "proxyListenPort",

@@ -104,8 +104,8 @@ class Config(Generic[S_co]):
 
     @property
     def precedence(self) -> tuple[str, str, str]:
-        """Sorts the configurations as Istio does."""
-        return (self.created, self.namespace, self.name)
+        """Sorts the configurations as Istio does (`configCompareByCreationTime`)."""
+        return (self.created, self.name, self.namespace)
 
 
 @dataclass(frozen=True, eq=False)

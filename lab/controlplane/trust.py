@@ -1,7 +1,8 @@
 """Where the mesh's root lives: a Secret that survives istiod, and a ConfigMap in each namespace that pods mount.
 
-The Secret has Istio's form (`ca-cert.pem`, `ca-key.pem`, `root-cert.pem`), so a root can be brought along, and replaced
-by editing it: `root-cert.pem` may hold several.
+The Secret is `cacerts` where a user has brought an authority along before istiod started (`plugged.py`). Otherwise it
+is made here, in Istio's form (`ca-cert.pem`, `ca-key.pem`, `root-cert.pem`), and may be replaced by editing it:
+`root-cert.pem` may hold several.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from typing import Protocol
+from typing import NamedTuple
 
+from lab.controlplane import events, plugged
 from lab.controlplane.ca import Authority
-from lab.controlplane.kubeclient import CONFIG_MAPS, SECRETS, ApiError, Kind, Object, Unreachable
+from lab.controlplane.kubeclient import CONFIG_MAPS, SECRETS, ApiError, Object, Unreachable
+from lab.controlplane.plugged import UnusableRootError
 from lab.controlplane.signals import Signal
+from lab.controlplane.state import Subject
 from lab.controlplane.watching import Backoff
 
 log = logging.getLogger(__name__)
@@ -25,57 +29,131 @@ _SECRET_TYPE = "istio.io/ca-root"
 _LABELS = {"istio.io/config": "true"}
 
 
-class UnusableRootError(ValueError):
-    """The Secret is there and holds no authority."""
+_NOTICES_KEPT = 16
+
+Api = events.Api
 
 
-class Api(Protocol):
-    """What this needs of the API."""
+class Notice(NamedTuple):
+    """What a user must learn about a Secret of the mesh's authority."""
 
-    async def get(self, kind: Kind, name: str, namespace: str = "") -> Object | None:
-        """An object, or None."""
-
-    async def create(self, kind: Kind, obj: Object, namespace: str = "") -> Object:
-        """Create an object."""
-
-    async def merge(self, kind: Kind, name: str, patch: Object, namespace: str = "", subresource: str = "") -> Object:
-        """Patch an object."""
+    secret: Object
+    reason: str
+    message: str
 
 
 class Trust:
-    """The authority in use. `changed` fires when the Secret was edited."""
+    """The authority in use. `changed` fires when its Secret was edited.
 
-    def __init__(self, authority: Authority) -> None:
+    `plugged` says that it came from the Secret `cacerts`. As in Istio, another signing certificate under the same roots
+    is taken up at once; another root, or a Secret that comes or goes, only when istiod starts again.
+    """
+
+    def __init__(self, authority: Authority, namespace: str = "istio-system", *, plugged: bool = False) -> None:
         self.authority = authority
         self.changed = Signal()
+        self._namespace = namespace
+        self._plugged = plugged
+        self._notices: asyncio.Queue[Notice] = asyncio.Queue(_NOTICES_KEPT)
+        self._said = ""
 
     @classmethod
     async def load(cls, api: Api, namespace: str, organization: str) -> Trust:
         """Read the root, or make it; ask again for as long as the API is away or refuses.
 
-        Raises UnusableRootError.
+        Raises UnusableRootError: no other root is used in place of one that is broken. The Secret has an Event then.
         """
         backoff = Backoff()
         while True:
             try:
-                return cls(await _load(api, namespace, organization))
+                brought = await _load_plugged(api, namespace)
+                if brought is not None:
+                    log.info("signing with the authority of Secret %s", plugged.SECRET)
+                    return cls(brought, namespace, plugged=True)
+                return cls(await _load(api, namespace, organization), namespace)
             except (ApiError, Unreachable) as error:
-                log.warning("reading Secret %s: %s", SECRET, error)
+                log.warning("reading Secrets %s and %s: %s", plugged.SECRET, SECRET, error)
                 await backoff.pause()
 
     def observe(self, event: str, secret: Object) -> None:
         """A hook for Secrets: take up an edited root. A broken or deleted one leaves the last in use."""
-        if secret["metadata"]["name"] != SECRET or event == "DELETED" or secret.get("type") != _SECRET_TYPE:
+        meta = secret["metadata"]
+        if meta.get("namespace") != self._namespace:
             return
+        if meta["name"] == plugged.SECRET:
+            self._observe_plugged(event, secret)
+        elif meta["name"] == SECRET and event != "DELETED" and secret.get("type") == _SECRET_TYPE and not self._plugged:
+            try:
+                self._take(_parse(secret))
+            except UnusableRootError as error:
+                log.error("%s; the last good root stays in use", error)  # noqa: TRY400
+
+    def _observe_plugged(self, event: str, secret: Object) -> None:
         try:
-            authority = _parse(secret)
+            authority = None if event == "DELETED" else plugged.authority_in(secret)
         except UnusableRootError as error:
-            log.error("%s; the last good root stays in use", error)  # noqa: TRY400
+            self._say(secret, "UnusableAuthority", f"{error}; the authority in use stays in use")
             return
+        if authority is None:
+            if self._plugged:
+                text = f"it holds no authority any more; what was in it stays in use until istiod starts again, {_THEN}"
+                self._say(secret, "AuthorityGone", text)
+        elif not self._plugged or authority.roots != self.authority.roots:
+            text = (
+                "its root becomes that of the mesh only when istiod starts again, and proxies trust it from the next "
+                f"start of their pods on: {_RESTART} -n {self._namespace}, then that of all workloads"
+            )
+            self._say(secret, "RestartNeeded", text)
+        elif self._take(authority):
+            self._said = ""
+            log.info("signing with the authority that Secret %s has now", plugged.SECRET)
+
+    def _take(self, authority: Authority) -> bool:
         now = self.authority
-        if (authority.certificate, authority.key, authority.roots) != (now.certificate, now.key, now.roots):
-            self.authority = authority
-            self.changed.fire()
+        if _parts(authority) == _parts(now):
+            return False
+        self.authority = authority
+        self.changed.fire()
+        return True
+
+    def _say(self, secret: Object, reason: str, message: str) -> None:
+        """Once, however often the Secret is listed."""
+        if message == self._said:
+            return
+        self._said = message
+        log.warning("Secret %s: %s", plugged.SECRET, message)
+        if not self._notices.full():
+            self._notices.put_nowait(Notice(secret, reason, message))
+
+    async def report(self, api: Api) -> None:
+        """Make Events of what is to be said of the Secret, until cancelled."""
+        while True:
+            await _warn(api, await self._notices.get())
+
+
+_RESTART = "kubectl rollout restart deployment/istiod"
+_THEN = f"which then signs with Secret {SECRET}"
+
+
+def _parts(authority: Authority) -> tuple[bytes, ...]:
+    return (authority.certificate, authority.key, authority.roots, authority.chain)
+
+
+async def _warn(api: Api, notice: Notice) -> None:
+    meta = notice.secret["metadata"]
+    subject = Subject(meta.get("uid", ""), "v1", 0, {})
+    await events.warn(api, ("Secret", meta["namespace"], meta["name"]), subject, notice.reason, notice.message)
+
+
+async def _load_plugged(api: Api, namespace: str) -> Authority | None:
+    found = await api.get(SECRETS, plugged.SECRET, namespace)
+    if found is None:
+        return None
+    try:
+        return plugged.authority_in(found)
+    except UnusableRootError as error:
+        await _warn(api, Notice(found, "UnusableAuthority", f"{error}; istiod does not start"))
+        raise
 
 
 async def _load(api: Api, namespace: str, organization: str) -> Authority:

@@ -6,11 +6,13 @@ Every step is `kubectl apply` and a wait, so a second run changes nothing and an
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.clusters.base import Report
 from lab.errors import LabError
+from lab.install import ingress
 from lab.install.api import Api, Object, RequestError
 from lab.install.istiod import MeshState, OwnStatus, await_mesh
 from lab.install.readiness import Workload, await_deployments
@@ -18,6 +20,7 @@ from lab.kubectl import Applied, Kubectl
 from lab.pods import has_proxy
 
 MESH = ("mesh",)
+GATEWAY = "gateway.yaml"
 SAMPLES = (
     "apps/default-namespace.yaml",
     "apps/bookinfo.yaml",
@@ -36,14 +39,24 @@ class Installed:
     mesh: MeshState
 
 
-def install(kubectl: Kubectl, api: Api, manifests: Path, *, timeout: float, report: Report) -> Installed:
+def install(
+    kubectl: Kubectl,
+    api: Api,
+    manifests: Path,
+    *,
+    host_ports: Mapping[str, int],
+    directory: Path,
+    timeout: float,
+    report: Report,
+) -> Installed:
     """Put the mesh and the samples onto the cluster; return when all is ready and every proxy is in sync.
 
-    `timeout` in seconds is for the whole. Raises `LabError`.
+    The ingress Service has the lab's `host_ports`, in a manifest that is written into `directory`. `timeout` in seconds
+    is for the whole. Raises `LabError`.
     """
     deadline = time.monotonic() + timeout
     report("installing the mesh")
-    mesh = deployments(kubectl.apply(_files(manifests, MESH)))
+    mesh = deployments(kubectl.apply(_mesh(manifests, host_ports, directory)))
     # Injection is the control plane's work: pods that are made before it answers would be refused.
     await_deployments(api, {CONTROL_PLANE}, deadline, report)
     report("installing the sample microservices")
@@ -67,6 +80,13 @@ def live_pods(api: Api) -> list[Object]:
     """All pods that are not on their way out, by namespace and name. Raises `RequestError`."""
     pods = [pod for pod in api.get("/api/v1/pods")["items"] if "deletionTimestamp" not in pod["metadata"]]
     return sorted(pods, key=lambda pod: (pod["metadata"]["namespace"], pod["metadata"]["name"]))
+
+
+def _mesh(manifests: Path, host_ports: Mapping[str, int], directory: Path) -> list[Path]:
+    (folder,) = _files(manifests, MESH)
+    gateway = folder / GATEWAY
+    others = [file for file in sorted(folder.glob("*.yaml")) if file != gateway]
+    return [*others, ingress.manifest(gateway, directory, host_ports)]
 
 
 def _files(manifests: Path, names: tuple[str, ...]) -> list[Path]:

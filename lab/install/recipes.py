@@ -15,6 +15,7 @@ import msgspec
 import lab as package
 from lab.clusters import holding
 from lab.clusters.base import Report
+from lab.clusters.embedded.cluster import EmbeddedCluster
 from lab.clusters.existing import INSTANCE_LABEL, ExistingCluster, IstioMade, Record
 from lab.clusters.kind.cluster import KindCluster
 from lab.errors import LabError
@@ -118,7 +119,11 @@ def plan(lab: Lab) -> list[str]:
 
 
 def _embedded(lab: Lab, api: Api, report: Report) -> Installed:
-    return install(_kubectl(lab), api, MANIFESTS, timeout=lab.settings.timeouts.ready, report=report)
+    ports = EmbeddedCluster(lab).status().ports
+    limit = lab.settings.timeouts.ready
+    return install(
+        _kubectl(lab), api, MANIFESTS, host_ports=ports, directory=lab.state_dir, timeout=limit, report=report
+    )
 
 
 def _kind(lab: Lab, api: Api, report: Report) -> Installed:

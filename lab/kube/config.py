@@ -10,6 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+FROM_HOST = "127.0.0.1"
+"""Where the host's own programs reach what the cluster offers to the outside: balanced ports and node ports."""
+
 
 class HostPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Service's port that the host's loopback answers on `host_port`."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterator
+from http.client import HTTPConnection
 
 import pytest
 
@@ -64,6 +67,38 @@ def test_requests_for_its_host_come_in_and_are_routed(shop: Mesh, visitor: Traff
         assert_all(visitor.send(f"http://{INGRESS}/", 10, headers={"host": host}), version="v1")
         assert_all(visitor.send(f"http://{INGRESS}/new", 10, headers={"host": host}), version="v2")
         assert_all(visitor.send(f"http://{INGRESS}/", 3, headers={"host": "other.example"}), status=404)
+
+
+PORT = '{.spec.ports[?(@.name=="http2")].port}'
+NODE_PORT = PORT.replace(".port}", ".nodePort}")
+BALANCER = "{.status.loadBalancer.ingress[0].ip}"
+NODE = '{.items[0].status.addresses[?(@.type=="ExternalIP")].address}'
+
+
+@pytest.mark.clusters("embedded")
+def test_the_ways_in_that_tutorials_look_up_lead_in_from_the_host(shop: Mesh, host: str) -> None:
+    def looked_up(path: str, *what: str) -> str:
+        return shop.api.kubectl("get", *what, "-o", f"jsonpath={path}")
+
+    service = ("-n", GATEWAYS, "service", "istio-ingressgateway")
+    balanced = looked_up(BALANCER, *service), looked_up(PORT, *service)
+    with shop.applied([gateway("front", http(host)), routes(host)]):
+        for address, port in (balanced, (looked_up(NODE, "nodes"), looked_up(NODE_PORT, *service))):
+            with contextlib.closing(HTTPConnection(address, int(port), timeout=10)) as connection:
+                connection.request("GET", "/new", headers={"Host": host})
+                answer = connection.getresponse()
+                assert (answer.status, json.loads(answer.read())["version"]) == (200, "v2")
+
+
+def test_a_hosts_routes_may_be_split_with_the_catch_all_in_the_oldest(
+    shop: Mesh, visitor: TrafficClient, host: str
+) -> None:
+    everything = virtual_service(host, route(to("echo", "v1", port=80)), name="a-generic", gateways=["front"])
+    api = route(to("echo", "v2", port=80), match=[{"uri": {"prefix": "/api"}}])
+    narrow = virtual_service(host, api, name="b-api", gateways=["front"])
+    with shop.applied([gateway("front", http(host)), everything, narrow]):
+        assert_all(visitor.send(f"http://{INGRESS}/api/1", 5, headers={"host": host}), version="v2")
+        assert_all(visitor.send(f"http://{INGRESS}/", 5, headers={"host": host}), version="v1")
 
 
 def test_the_server_sees_the_gateways_identity(shop: Mesh, visitor: TrafficClient, host: str) -> None:

@@ -7,11 +7,12 @@ import uuid
 import pytest
 
 from lab.harness.assertions import assert_all, assert_identity
+from lab.harness.convergence import eventually
 from lab.harness.mesh import Mesh
 from lab.harness.traffic import TrafficClient
 
 from .pods import deployment, echo
-from .resources import destination_rule, peer_authentication
+from .resources import destination_rule, peer_authentication, route, to, virtual_service
 
 PORTS = (80, 8080)
 
@@ -136,6 +137,23 @@ def test_a_client_that_must_speak_mutual_tls_reaches_nobody_without_a_sidecar(
     assert client.send(f"http://{host}")[0].status == 200
     with inside.applied(destination_rule(host, policy={"tls": {"mode": "ISTIO_MUTUAL"}})):
         assert client.send(f"http://{host}")[0].status == 503
+
+
+def test_an_external_name_is_an_alias_under_whose_name_rules_and_mutual_tls_hold(
+    inside: Mesh, client: TrafficClient
+) -> None:
+    target = f"echo.{inside.namespace}.svc.cluster.local"
+    spec = {"type": "ExternalName", "externalName": target}
+    alias = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "alias"}, "spec": spec}
+    ruled = route(to("echo", port=80), headers={"response": {"set": {"x-rule": "of-echo"}}})
+    with inside.applied([alias, peer_authentication("STRICT"), virtual_service("echo", ruled)]):
+        eventually(
+            lambda: client.send("http://alias", show_header=["x-rule"])[0].headers == {"x-rule": "of-echo"},
+            timeout=10,
+            why="no proxy acknowledges a Service by its name",
+        )
+        assert_identity(client.send("http://alias", show_body=True)[0], identity(inside, "client"))
+        assert client.send(f"http://alias.{inside.namespace}:81")[0].status == 200, "all of the target's ports"
 
 
 def test_between_sidecars_the_wire_carries_tls_and_no_plaintext(inside: Mesh, client: TrafficClient, url: str) -> None:

@@ -59,4 +59,12 @@ def test_every_sample_is_there() -> None:
 
 def test_a_missing_manifest_is_named(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=f"missing manifests: {tmp_path}/{MESH[0]}"):
-        install(Kubectl(tmp_path, tmp_path), None, tmp_path, timeout=1, report=lambda _: None)  # type: ignore[arg-type]
+        install(
+            Kubectl(tmp_path, tmp_path),
+            None,  # type: ignore[arg-type]
+            tmp_path,
+            host_ports={},
+            directory=tmp_path,
+            timeout=1,
+            report=lambda _: None,
+        )

@@ -21,8 +21,6 @@ def gateway(spec: Gateway) -> Iterator[Problem]:
     """Problems of a Gateway."""
     if not spec.servers:
         yield error("spec.servers", "gateway must have at least one server")
-    if not spec.selector:
-        yield warning("spec.selector", "without a selector, no gateway's pod takes this up")
     seen: set[str] = set()
     for index, server in enumerate(spec.servers):
         path = f"spec.servers[{index}]"

@@ -108,9 +108,12 @@ def _split_conditions(text: str) -> tuple[list[str], list[int]]:
 def set_timeouts(action: RouteAction, route: HTTPRoute | None) -> None:
     """No limit unless the rule sets one. Envoy would stop after 15 s.
 
-    `max_stream_duration` stays unset: where it is set, to zero even, Envoy no longer heeds `timeout`.
+    A gRPC client's own limit (`grpc-timeout`) holds, up to that of the rule. `max_stream_duration` stays unset: where
+    it is set, to zero even, Envoy no longer heeds `timeout`.
     """
-    action.timeout.CopyFrom(duration(route.timeout) if route and route.timeout else Duration())
+    limit = duration(route.timeout) if route and route.timeout else Duration()
+    action.timeout.CopyFrom(limit)
+    action.max_grpc_timeout.CopyFrom(limit)
 
 
 def set_rewrite(action: RouteAction, rewrite: HTTPRewrite, match: HTTPMatchRequest | None) -> None:
@@ -215,9 +218,10 @@ def mirror_policies(mirrors: Iterable[tuple[str, HTTPMirrorPolicy]]) -> list[Rou
 
 
 def cors_policy(policy: CorsPolicy) -> CorsMessage:
-    """Cross-origin resource sharing."""
-    origins = [StringMatcher(exact=origin) for origin in policy.allow_origin]
-    origins += [matcher for origin in policy.allow_origins if (matcher := string_matcher(origin)) is not None]
+    """Cross-origin resource sharing. Beside `allowOrigins` the former `allowOrigin` counts for nothing."""
+    origins = [matcher for origin in policy.allow_origins if (matcher := string_matcher(origin)) is not None]
+    if not policy.allow_origins:
+        origins = [StringMatcher(exact=origin) for origin in policy.allow_origin]
     message = CorsMessage(
         allow_origin_string_match=origins,
         allow_methods=",".join(policy.allow_methods),
@@ -257,7 +261,7 @@ def _is_host(name: str) -> bool:
 
 
 def host_of(headers: Headers | None) -> str | None:
-    """The authority that header operations set, or add, which is the same: Envoy takes it apart from other headers."""
+    """The authority that header operations set, or else add: Envoy takes it apart from other headers."""
     if headers is None or headers.request is None:
         return None
     given = (*headers.request.set.items(), *headers.request.add.items())

@@ -68,7 +68,7 @@ class GatewayServer:
         """The hosts, each with the namespace (or `*`) whose VirtualServices may route it."""
         for host in self.server.hosts:
             where, _, name = host.rpartition("/")
-            yield ({"": "*", ".": self.config.namespace}.get(where, where), name)
+            yield ({"": "*", ".": self.config.namespace}.get(where, where), name.lower())
 
 
 Ports = tuple[tuple[int | str, int], ...]
@@ -77,7 +77,7 @@ Ports = tuple[tuple[int | str, int], ...]
 def servers_of(
     gateways: Table[ObjectKey, GatewayConfig], pod: Pod, service_ports: Iterable[Ports]
 ) -> tuple[GatewayServer, ...]:
-    """The servers of all Gateways that select a pod, oldest first.
+    """The servers of all Gateways that select a pod, oldest first. A Gateway without a selector is for every gateway.
 
     A Gateway names the port of the gateway's Service; the pod listens on the target of that port.
     """
@@ -90,7 +90,7 @@ def servers_of(
     return tuple(
         GatewayServer(config, server, targets.get(server.port.number, server.port.number))
         for config in sorted(gateways.values(), key=lambda c: c.precedence)
-        if config.spec.selector and selects(config.spec.selector, pod.labels)
+        if selects(config.spec.selector, pod.labels)
         for server in config.spec.servers
     )
 

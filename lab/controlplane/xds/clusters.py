@@ -66,7 +66,7 @@ def outbound(
     policy = effective(rules, port.number, subset)
     listed = service.resolution is Resolution.ENDPOINTS and not is_passthrough(policy.load_balancer)
     cluster = Cluster(name=name, connect_timeout=duration(mesh.connect_timeout))
-    _set_discovery(cluster, service, port)
+    _set_discovery(cluster, service)
     apply_load_balancer(cluster, policy.load_balancer)
     apply_connection_pool(cluster, policy.connection_pool)
     apply_outlier_detection(cluster, policy.outlier_detection)
@@ -83,20 +83,14 @@ def outbound(
     return build(TYPE_CLUSTER, name, wire(cluster), origins)
 
 
-def _set_discovery(cluster: Cluster, service: MeshService, port: MeshPort) -> None:
+def _set_discovery(cluster: Cluster, service: MeshService) -> None:
     if service.resolution is Resolution.ENDPOINTS:
         cluster.type = Cluster.EDS
         cluster.eds_cluster_config.CopyFrom(Cluster.EdsClusterConfig(eds_config=tls.ads(), service_name=cluster.name))
         cluster.eds_cluster_config.eds_config.initial_fetch_timeout.FromSeconds(0)
-    elif service.resolution is Resolution.ORIGINAL_DESTINATION:
+    else:
         cluster.type = Cluster.ORIGINAL_DST
         cluster.lb_policy = Cluster.CLUSTER_PROVIDED
-    else:
-        cluster.type = Cluster.STRICT_DNS
-        cluster.dns_refresh_rate.FromSeconds(60)
-        cluster.respect_dns_ttl = True
-        cluster.dns_lookup_family = Cluster.V4_ONLY
-        cluster.load_assignment.CopyFrom(_assignment(cluster.name, service.external, port.number))
 
 
 def _assignment(cluster: str, address: str, port: int) -> endpoint_pb2.ClusterLoadAssignment:
@@ -147,7 +141,7 @@ def _set_transport(
         alpn = ("h2",) if told else _plain_alpn(port.protocol)
         cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, alpn))
         return told
-    if settings is None and not (mesh.enable_auto_mtls and (listed or _are_mutual(service, peers))):
+    if settings is None and not (mesh.enable_auto_mtls and (listed or _are_mutual(peers))):
         return told
     must = settings is not None
     for_all = must or peers.all_mutual
@@ -169,8 +163,8 @@ def _may_be_plain(policy: Policy, peers: Peers, mesh: MeshConfig) -> bool:
     return not (mesh.enable_auto_mtls and peers.all_mutual)
 
 
-def _are_mutual(service: MeshService, peers: Peers) -> bool:
-    return service.resolution is not Resolution.DNS and peers.all_mutual and bool(peers.principals)
+def _are_mutual(peers: Peers) -> bool:
+    return peers.all_mutual and bool(peers.principals)
 
 
 def _subject_names(settings: ClientTLSSettings | None, peers: Peers) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from envoy.config.core.v3.base_pb2 import DataSource, TrafficDirection
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, FilterChainMatch
 from envoy.config.listener.v3.listener_pb2 import Listener
-from envoy.config.route.v3.route_components_pb2 import VirtualHost
+from envoy.config.route.v3.route_components_pb2 import Route, VirtualHost
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsCertificate, TlsParameters
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
@@ -26,7 +26,7 @@ from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.peers import Own
 from lab.controlplane.xds.rbac import Authorization
 from lab.controlplane.xds.routes import Fragment, configuration, fragment, targets_of
-from lab.controlplane.xds.rules import Target, all_hosts, routes
+from lab.controlplane.xds.rules import Target, all_hosts, has_routes, routes, takes_all
 from lab.controlplane.xds.scope import Labels, RouteConfig, Scope
 from lab.controlplane.xds.tcp import Share, concerns_connection, forward, mark, must_say_tcp, policy_of, shares
 
@@ -68,8 +68,10 @@ def gateway_routes(
             by_name.setdefault(route_name(server), []).append(server)
     by_server: dict[GatewayServer, list[Attached]] = {}
     for each in found:
-        by_server.setdefault(each.server, []).append(each)
+        if has_routes(each.config, _viewpoint(each.server, setting.scope.namespace, setting.scope.labels)):
+            by_server.setdefault(each.server, []).append(each)
     for name, some in by_name.items():
+        redirected = dict.fromkeys(host for server in some if _redirects(server) for _, host in server.hosts())
         hosts: dict[str, list[Attached]] = {}
         for each in (each for server in some for each in by_server.get(server, ())):
             hosts.setdefault(each.host, []).append(each)
@@ -82,14 +84,16 @@ def gateway_routes(
                 setting.scope.namespace,
                 setting.scope.labels,
                 setting.mesh.cluster_domain,
+                host in redirected or any(_redirects(each.server) for each in which),
             )
             for host, which in hosts.items()
         ]
-        redirected = dict.fromkeys(
-            host for server in some if _redirects(server) for _, host in server.hosts() if host not in hosts
-        )
-        fragments += [memo(_redirected, host, origins_of(some)) for host in redirected]
+        fragments += [memo(_redirected, host, origins_of(some)) for host in redirected if host not in hosts]
         yield memo(configuration, name, tuple(fragments), setting.authorization, setting.mesh.trust_domains)
+
+
+def _viewpoint(server: GatewayServer, namespace: str, labels: Labels) -> Viewpoint:
+    return Viewpoint(server.gateway, server.server.port.number, namespace, labels, tls=server.ends_tls)
 
 
 def _redirects(server: GatewayServer) -> bool:
@@ -108,18 +112,23 @@ def _host(
     namespace: str,
     labels: Labels,
     domain: str,
+    redirected: bool,
 ) -> Fragment:
-    """A host with the routes of all VirtualServices that name it, oldest first."""
+    """A host with the routes of all VirtualServices that name it, oldest first, but those that take all come last.
+
+    As in Istio, so that a host's routes may be split into several VirtualServices, in whatever order they were made:
+    https://istio.io/latest/docs/ops/best-practices/traffic-management/#split-virtual-services
+    """
     known = {target.host: target for target in targets}
     result = VirtualHost(name=f"{host}:{which[0].server.server.port.number}", domains=[host])
     result.include_request_attempt_count = any(actions.tells_attempts(each.config.spec) for each in which)
+    found: list[Route] = []
     origins: list[Origin] = []
     for each in which:
-        port = each.server.server.port.number
-        view = Viewpoint(each.server.gateway, port, namespace, labels, tls=each.server.ends_tls)
-        result.routes.extend(routes(each.config, view, known, domain))
+        found += routes(each.config, _viewpoint(each.server, namespace, labels), known, domain)
         origins += [each.config.origin, each.server.config.origin]
-    if all(_redirects(each.server) for each in which):
+    result.routes.extend(sorted(found, key=takes_all))
+    if redirected:
         result.require_tls = VirtualHost.ALL
     rules = [target.rules for target in targets if target.rules is not None]
     return fragment(result, [*origins, *(origin for rule in rules for origin in rule.origins)])
@@ -151,7 +160,9 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
             listener.listener_filters.append(http.listener_filter("tls_inspector"))
         used = [each.config for each in attachments if each.server in some and not each.server.plain_http]
         called = (
-            setting.scope.rules.get(host) for each in used for host in all_hosts(each, setting.mesh.cluster_domain)
+            setting.scope.rules.get(setting.scope.called(host))
+            for each in used
+            for host in all_hosts(each, setting.mesh.cluster_domain)
         )
         ruling = (origin for rules in called if rules is not None for origin in rules.origins)
         requests = all(server.plain_http or server.ends_tls for server in some)

@@ -162,7 +162,7 @@ def _services_of(memo: Memo, snapshot: Snapshot, pod: Pod) -> list[tuple[MeshSer
 def _selecting(services: Table[ObjectKey, Service]) -> Table[str, tuple[Service, ...]]:
     found: dict[str, list[Service]] = {}
     for service in services.values():
-        if service.selector:
+        if service.selector and not service.external_name:
             found.setdefault(service.namespace, []).append(service)
     return Table({name: tuple(sorted(some, key=lambda s: s.name)) for name, some in found.items()})
 
@@ -200,6 +200,8 @@ def service_clusters(
     """For each service the clusters of its ports and subsets, and the endpoints of those that have a list of them."""
     policies: dict[str, PeerPolicies] = {}
     for service in services:
+        if service.resolution is Resolution.ALIAS:
+            continue
         namespace = service.key[0]
         concerned = policies.get(namespace)
         if concerned is None:
@@ -270,7 +272,8 @@ def _called_by_gateway(
     made: list[Built] = [memo(clusters.black_hole)]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
-    hosts = dict.fromkeys(host for config in configs for host in memo(all_hosts, config, mesh.cluster_domain))
+    written = (host for config in configs for host in memo(all_hosts, config, mesh.cluster_domain))
+    hosts = dict.fromkeys(scope.called(host) for host in written)
     services = [memo(_listed, scope.by_host[host]) for host in hosts if host in scope.by_host]
     for some, theirs in service_clusters(memo, scope, services, known, peer_table, mesh, gateway=True):
         made.extend(some)

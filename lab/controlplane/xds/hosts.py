@@ -9,7 +9,11 @@ T = TypeVar("T")
 
 
 def resolve(host: str, namespace: str, domain: str) -> str:
-    """A host without a dot is a service of the resource's own namespace; anything else is taken as it stands."""
+    """A host without a dot is a service of the resource's own namespace; anything else is taken as it stands.
+
+    In lower case, since Envoy compares hosts so, and refuses two that differ in nothing else.
+    """
+    host = host.lower()
     if "." in host or host.startswith("*") or not host:
         return host
     return f"{host}.{namespace}.svc.{domain}"
@@ -53,9 +57,9 @@ class HostIndex(Generic[T]):
 
 
 def service_domains(
-    hostname: str, namespace: str, from_namespace: str, domain: str, address: str, *, pods: bool = False
+    hostname: str, namespace: str, from_namespace: str, domain: str, *, pods: bool = False
 ) -> list[str]:
-    """The values of a Host header (ports aside) that mean a cluster's service when sent from a namespace.
+    """The names in a Host header (ports aside) that mean a cluster's service when sent from a namespace.
 
     `pods` is for a headless service, whose pods have names of their own before the service's.
     """
@@ -67,4 +71,4 @@ def service_domains(
         names += [*short, f"{name}.{namespace}", f"{name}.{namespace}.svc"]
     if pods:
         names += [f"*.{name}" for name in names]
-    return [*names, *([address] if address else [])]
+    return names

@@ -20,7 +20,7 @@ from lab.controlplane.xds.peers import Own
 from lab.controlplane.xds.policies import Policy
 from lab.controlplane.xds.routes import sniffed_name
 from lab.controlplane.xds.scope import Scope
-from lab.controlplane.xds.services import MeshPort, MeshService, Protocol
+from lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 from lab.controlplane.xds.tcp import Share, forward, mark, must_say_tcp, policy_of, tcp_shares
 
 
@@ -33,13 +33,15 @@ def sidecar_listeners(
     yield memo(virtual_outbound, mesh, own, mode, limiting)
     seen: set[int] = set()
     for service in scope.services:
+        if service.resolution is Resolution.ALIAS:
+            continue
         for port in service.ports:
             if port.protocol.is_http:
                 if port.number not in seen:
                     seen.add(port.number)
                     yield memo(http_listener, port.number, mesh, own, mode, limiting)
                 continue
-            shares = tcp_shares(memo, scope, service, port, mesh.cluster_domain) or (_whole(service, port),)
+            shares = tcp_shares(scope, service, port, mesh.cluster_domain) or (_whole(service, port),)
             policy = policy_of(scope.rules, shares)
             rules = scope.rules.get(shares[0].host)
             ruling = rules.origins if rules is not None else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from envoy.config.route.v3.route_components_pb2 import (
@@ -43,22 +43,21 @@ class Fragment:
 
 def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built]:
     """One configuration for each HTTP port number, and one for each port whose protocol is found out by sniffing."""
-    by_port: dict[int, list[Fragment]] = {}
+    by_port: dict[int, list[MeshService]] = {}
     for service in scope.services:
         for port in service.ports:
-            if port.protocol.is_http:
-                by_port.setdefault(port.number, []).append(_service_host(memo, scope, service, port, mesh))
-            elif port.protocol is Protocol.AUTO and service.resolution is not Resolution.DNS:
-                yield memo(
-                    configuration, sniffed_name(service, port), (_service_host(memo, scope, service, port, mesh),)
-                )
-    beside = _ports_beside(scope) if scope.extra_routes else {}
-    for host, config in scope.extra_routes:
-        for number in beside.get(config, (80,)):
-            view = Viewpoint(MESH, number, scope.namespace, scope.labels)
-            if number in by_port and has_routes(config, view):
-                by_port[number].append(_extra_host(memo, scope, host, config, view, mesh))
-    for number, fragments in by_port.items():
+            if (port.protocol.is_http or port.protocol is Protocol.AUTO) and _has_host(scope, service, port.number):
+                by_port.setdefault(port.number, []).append(service)
+            if port.protocol is Protocol.AUTO and service.resolution is not Resolution.ALIAS:
+                host = _service_host(memo, scope, service, port.number, mesh, sniffed=True)
+                yield memo(configuration, sniffed_name(service, port), (host[1],))
+    beside = _beside(scope)
+    listening = (service for service in scope.services if service.resolution is not Resolution.ALIAS)
+    for number in dict.fromkeys(port.number for s in listening for port in s.ports if port.protocol.is_http):
+        found = [_service_host(memo, scope, service, number, mesh) for service in by_port.get(number, ())]
+        found += _hosts_beside(memo, scope, beside.get(number, {}), number, mesh)
+        # A host that an older VirtualService names keeps its names; what nobody has named comes last.
+        fragments = (fragment for _, fragment in sorted(found, key=lambda each: each[0]))
         yield memo(configuration, str(number), (*fragments, _rest(memo, scope, mesh)))
 
 
@@ -67,63 +66,113 @@ def sniffed_name(service: MeshService, port: MeshPort) -> str:
     return f"{service.hostname}:{port.number}"
 
 
-def _ports_beside(scope: Scope) -> dict[RouteConfig, dict[int, None]]:
-    """The ports of the services that each VirtualService is for: there it serves its other hosts too, else on 80."""
-    found: dict[RouteConfig, dict[int, None]] = {}
-    for hostname, config in scope.routes.items():
-        for port in scope.by_host[hostname].ports:
-            found.setdefault(config, {})[port.number] = None
+Rank = tuple[tuple[str, ...], bool]
+Ranked = tuple[Rank, Fragment]
+
+_BEHIND_ALL: Rank = (("~",), True)
+_ALWAYS = 80
+
+
+def _beside(scope: Scope) -> dict[int, dict[str, list[RouteConfig]]]:
+    """By port, the hosts that VirtualServices name and that are no service's there, each with who names it.
+
+    They are served on port 80, and where the services of their VirtualService are. So a wildcard stands for the
+    services that there are, and for unknown names only on a port where there are none (`separateVSHostsAndServices` in
+    Istio's pilot/pkg/networking/core/route).
+    """
+    served: dict[RouteConfig, set[int]] = {}
+    for hostname, configs in scope.routes.items():
+        numbers = [p.number for p in scope.by_host[hostname].ports if p.protocol.is_http or p.protocol is Protocol.AUTO]
+        for config in configs:
+            served.setdefault(config, {_ALWAYS}).update(numbers)
+    named = {service.hostname: service for service in scope.services}
+    found: dict[int, dict[str, list[RouteConfig]]] = {}
+    for host, configs in scope.written.items():
+        own = {port.number for service in _covered(named, host) for port in service.ports}
+        for config in configs:
+            for number in served.get(config, {_ALWAYS}) - own:
+                found.setdefault(number, {}).setdefault(host, []).append(config)
     return found
 
 
-def _service_host(memo: Memo, scope: Scope, service: MeshService, port: MeshPort, mesh: MeshConfig) -> Fragment:
-    config = scope.routes.get(service.hostname)
-    rules = scope.rules.get(service.hostname)
-    if config is None or not config.spec.http:
-        return memo(_plain_host, service, port, rules, scope.namespace, mesh.cluster_domain)
-    view = Viewpoint(MESH, port.number, scope.namespace, scope.labels)
-    if not has_routes(config, view):
-        return memo(_plain_host, service, port, rules, scope.namespace, mesh.cluster_domain)
-    targets = targets_of(memo, scope, config, mesh.cluster_domain)
-    return memo(_routed_host, service, config, view, targets, mesh.cluster_domain)
+def _covered(named: Mapping[str, MeshService], host: str) -> Iterable[MeshService]:
+    if host.startswith("*"):
+        return (service for hostname, service in named.items() if hosts.covers(host, hostname))
+    return (named[host],) if host in named else ()
 
 
-def _extra_host(
-    memo: Memo, scope: Scope, host: str, config: RouteConfig, view: Viewpoint, mesh: MeshConfig
-) -> Fragment:
-    targets = targets_of(memo, scope, config, mesh.cluster_domain)
-    return memo(_virtual_host_of, host, config, view, targets, mesh.cluster_domain)
+def _hosts_beside(
+    memo: Memo, scope: Scope, named: Mapping[str, Iterable[RouteConfig]], number: int, mesh: MeshConfig
+) -> Iterator[Ranked]:
+    view = Viewpoint(MESH, number, scope.namespace, scope.labels)
+    for host, configs in named.items():
+        config = next((config for config in configs if has_routes(config, view)), None)
+        if config is not None:
+            targets = targets_of(memo, scope, config, mesh.cluster_domain)
+            fragment = memo(_virtual_host_of, host, config, view, targets, mesh.cluster_domain)
+            yield (config.precedence, False), fragment
+
+
+def _has_host(scope: Scope, service: MeshService, number: int) -> bool:
+    """An alias is a domain of the service that it stands for, unless there are rules for the alias itself."""
+    return service.resolution is not Resolution.ALIAS or _rules_for(scope, service, number) is not None
+
+
+def _rules_for(scope: Scope, service: MeshService, number: int) -> RouteConfig | None:
+    view = Viewpoint(MESH, number, scope.namespace, scope.labels)
+    return next((config for config in scope.routes.get(service.hostname, ()) if has_routes(config, view)), None)
+
+
+def _service_host(
+    memo: Memo, scope: Scope, service: MeshService, number: int, mesh: MeshConfig, *, sniffed: bool = False
+) -> Ranked:
+    view = Viewpoint(MESH, number, scope.namespace, scope.labels)
+    domain = mesh.cluster_domain
+    config = _rules_for(scope, service, number)
+    if config is None:
+        rules = scope.rules.get(service.hostname)
+        return _BEHIND_ALL, memo(_plain_host, service, number, sniffed, rules, scope.namespace, domain)
+    targets = targets_of(memo, scope, config, domain)
+    return (config.precedence, True), memo(_routed_host, service, config, view, sniffed, targets, domain)
 
 
 def targets_of(memo: Memo, scope: Scope, config: RouteConfig, domain: str) -> tuple[Target, ...]:
     """What is known of the hosts that a VirtualService leads to."""
     return tuple(
-        Target(host, scope.by_host.get(host), scope.rules.get(host)) for host in memo(destination_hosts, config, domain)
+        Target(host, scope.by_host.get(host), scope.rules.get(scope.called(host)))
+        for host in memo(destination_hosts, config, domain)
     )
 
 
-def _plain_host(service: MeshService, port: MeshPort, rules: HostRules | None, namespace: str, domain: str) -> Fragment:
+def _plain_host(
+    service: MeshService, number: int, sniffed: bool, rules: HostRules | None, namespace: str, domain: str
+) -> Fragment:
     """Without a VirtualService, requests go to the service that they name."""
     route = Route(name="default", match=RouteMatch(prefix="/"))
-    action = RouteAction(cluster=names.outbound_cluster(port.number, "", service.hostname))
+    action = RouteAction(cluster=names.outbound_cluster(number, "", service.hostname))
     actions.set_timeouts(action, None)
-    add_hash_policy(action, rules, port.number, "")
+    add_hash_policy(action, rules, number, "")
     policy = actions.retry_policy(None, hashed=bool(action.hash_policy))
     if policy is not None:
         action.retry_policy.CopyFrom(policy)
     route.route.CopyFrom(action)
-    domains = _domains(service, port.number, namespace, domain)
-    host = _virtual_host(f"{service.hostname}:{port.number}", domains, [route], None)
-    return fragment(host, [service.origin, *(rules.origins if rules is not None else ())])
+    domains = _domains(service, sniffed, namespace, domain)
+    host = _virtual_host(f"{service.hostname}:{number}", domains, [route], None)
+    return fragment(host, [*_names_of(service), *(rules.origins if rules is not None else ())])
 
 
 def _routed_host(
-    service: MeshService, config: Config[VirtualService], view: Viewpoint, targets: tuple[Target, ...], domain: str
+    service: MeshService,
+    config: Config[VirtualService],
+    view: Viewpoint,
+    sniffed: bool,
+    targets: tuple[Target, ...],
+    domain: str,
 ) -> Fragment:
     found = list(routes(config, view, {target.host: target for target in targets}, domain))
-    domains = _domains(service, view.port, view.namespace, domain)
+    domains = _domains(service, sniffed, view.namespace, domain)
     host = _virtual_host(f"{service.hostname}:{view.port}", domains, found, config.spec)
-    return fragment(host, [config.origin, service.origin, *_origins(targets)])
+    return fragment(host, [config.origin, *_names_of(service), *_origins(targets)])
 
 
 def _virtual_host_of(
@@ -134,19 +183,27 @@ def _virtual_host_of(
     return fragment(host, [config.origin, *_origins(targets)])
 
 
+def _names_of(service: MeshService) -> Iterator[Origin]:
+    yield service.origin
+    yield from (alias.origin for alias in service.aliases)
+
+
 def _origins(targets: Iterable[Target]) -> Iterator[Origin]:
     for target in targets:
+        if target.service is not None and target.called != target.host:
+            yield target.service.origin
         if target.rules is not None:
             yield from target.rules.origins
 
 
-def _domains(service: MeshService, number: int, namespace: str, domain: str) -> list[str]:
+def _domains(service: MeshService, sniffed: bool, namespace: str, domain: str) -> list[str]:
     """A port that is sniffed has a listener of its own: whatever connects to its address means this service."""
-    port = service.port(number)
-    if port is not None and not port.protocol.is_http:
+    if sniffed:
         return ["*"]
     headless = service.resolution is Resolution.ORIGINAL_DESTINATION
-    return hosts.service_domains(service.hostname, service.namespace, namespace, domain, service.address, pods=headless)
+    known = [(service.hostname, service.namespace), *((alias.hostname, alias.namespace) for alias in service.aliases)]
+    found = [name for each in known for name in hosts.service_domains(*each, namespace, domain, pods=headless)]
+    return list(dict.fromkeys([*found, *([service.address] if service.address else [])]))
 
 
 def _virtual_host(name: str, domains: list[str], found: list[Route], rules: VirtualService | None) -> VirtualHost:
@@ -182,7 +239,8 @@ def configuration(
 ) -> Built:
     """A RouteConfiguration of virtual hosts that are serialised already. Hosts are compared without their ports.
 
-    Envoy refuses a configuration that names a domain twice, so the first virtual host to name one keeps it.
+    Envoy refuses a configuration that names a domain twice, so the first virtual host to name one keeps it, and the
+    others have the rest of theirs.
     """
     head = RouteConfiguration(
         name=name,
@@ -194,9 +252,19 @@ def configuration(
     taken: set[str] = set()
     kept: list[Fragment] = []
     for part in fragments:
-        if taken.isdisjoint(part.domains):
-            taken.update(part.domains)
-            kept.append(part)
+        left = part if taken.isdisjoint(part.domains) else _without(part, taken)
+        if left is not None:
+            taken.update(left.domains)
+            kept.append(left)
     body = b"".join([wire(head), *(part.body for part in kept)])
     origins = [origin for part in kept for origin in part.origins]
     return build(TYPE_ROUTE, name, body, [*origins, *authorization.origins])
+
+
+def _without(part: Fragment, taken: set[str]) -> Fragment | None:
+    """A virtual host without the domains that others have; None where none is left."""
+    (host,) = RouteConfiguration.FromString(part.body).virtual_hosts
+    left = [domain for domain in host.domains if domain not in taken]
+    del host.domains[:]
+    host.domains.extend(left)
+    return fragment(host, part.origins) if left else None

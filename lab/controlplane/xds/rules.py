@@ -22,6 +22,7 @@ from lab.controlplane.xds.built import any_of
 from lab.controlplane.xds.matching import Viewpoint, concerns, route_match
 from lab.controlplane.xds.policies import HostRules, effective
 from lab.controlplane.xds.services import MeshService
+from lab.controlplane.xds.tcp import port_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class Target:
     host: str
     service: MeshService | None
     rules: HostRules | None
+
+    @property
+    def called(self) -> str:
+        """The host whose clusters and rules are meant."""
+        return self.service.called if self.service is not None else self.host
 
 
 def destinations(config: Config[VirtualService]) -> Iterator[Destination]:
@@ -63,7 +69,7 @@ def routes(
         for match in matches if rule.match else [None]:
             route = _route(config, rule, match, view, targets, domain)
             yield route
-            if _takes_all(route):
+            if takes_all(route):
                 return
 
 
@@ -74,8 +80,11 @@ def has_routes(config: Config[VirtualService], view: Viewpoint) -> bool:
     )
 
 
-def _takes_all(route: Route) -> bool:
-    return route.match.prefix == "/" and not route.match.headers and not route.match.query_parameters
+def takes_all(route: Route) -> bool:
+    """Whether a route matches every request. Istio takes the expression `.*` for that, too, and no other."""
+    match = route.match
+    every_path = match.prefix == "/" or match.safe_regex.regex == ".*"
+    return every_path and not match.headers and not match.query_parameters
 
 
 def _route(
@@ -87,16 +96,14 @@ def _route(
     domain: str,
 ) -> Route:
     route = Route(name=_name(rule, match), match=route_match(match), stat_prefix=match.stat_prefix if match else "")
+    if rule.headers is not None:
+        actions.apply_headers(route, rule.headers)
     if rule.redirect is not None:
         route.redirect.CopyFrom(actions.redirect_action(rule.redirect, view.port, tls=view.tls))
     elif rule.direct_response is not None:
         route.direct_response.CopyFrom(actions.direct_response(rule.direct_response))
     else:
         _forward(route, config, rule, match, view, targets, domain)
-    if rule.headers is not None:
-        actions.apply_headers(route, rule.headers)
-        if rule.route and (host := actions.host_of(rule.headers)):
-            route.route.host_rewrite_literal = host
     if rule.fault is not None:
         route.typed_per_filter_config[actions.FAULT_FILTER].CopyFrom(any_of(actions.fault_filter(rule.fault)))
     if rule.cors_policy is not None:
@@ -105,9 +112,7 @@ def _route(
 
 
 def _name(rule: HTTPRoute, match: HTTPMatchRequest | None) -> str:
-    if match is not None and match.name:
-        return f"{rule.name}.{match.name}" if rule.name else match.name
-    return rule.name
+    return f"{rule.name}.{match.name}" if match is not None and match.name else rule.name
 
 
 def _forward(
@@ -121,10 +126,14 @@ def _forward(
 ) -> None:
     def cluster(destination: Destination) -> str:
         host = hosts.resolve(destination.host, config.namespace, domain)
-        return names.outbound_cluster(_port(destination, targets.get(host), view.port), destination.subset, host)
+        target = targets.get(host) or Target(host, None, None)
+        number = port_of(destination, target.service, view.port)
+        return names.outbound_cluster(number, destination.subset, target.called)
 
     action = route.route
     actions.set_timeouts(action, rule)
+    if host := actions.host_of(rule.headers):
+        action.host_rewrite_literal = host
     if rule.rewrite is not None:
         actions.set_rewrite(action, rule.rewrite, match)
     action.request_mirror_policies.extend(
@@ -135,7 +144,7 @@ def _forward(
         action.cluster = cluster(shares[0].destination)
         if shares[0].headers is not None:
             actions.apply_headers(route, shares[0].headers)
-            if host := actions.host_of(shares[0].headers):
+            if not action.host_rewrite_literal and (host := actions.host_of(shares[0].headers)):
                 action.host_rewrite_literal = host
     else:
         clusters = [actions.weighted(cluster(s.destination), s.weight, s.headers) for s in shares]
@@ -157,7 +166,8 @@ def _hash_on(
     for share in shares:
         target = targets.get(hosts.resolve(share.destination.host, config.namespace, domain))
         if target is not None:
-            add_hash_policy(action, target.rules, _port(share.destination, target, view.port), share.destination.subset)
+            number = port_of(share.destination, target.service, view.port)
+            add_hash_policy(action, target.rules, number, share.destination.subset)
 
 
 def add_hash_policy(action: RouteAction, rules: HostRules | None, port: int, subset: str) -> None:
@@ -167,14 +177,6 @@ def add_hash_policy(action: RouteAction, rules: HostRules | None, port: int, sub
         policy = actions.hash_policy(balancer.consistent_hash)
         if policy is not None and policy not in action.hash_policy:
             action.hash_policy.append(policy)
-
-
-def _port(destination: Destination, target: Target | None, default: int) -> int:
-    """The port asked for, else the only one that the service has, else the one that the request came for."""
-    if destination.port is not None and destination.port.number:
-        return destination.port.number
-    ports = target.service.ports if target is not None and target.service is not None else ()
-    return ports[0].number if len(ports) == 1 else default
 
 
 def _mirrors(rule: HTTPRoute) -> list[HTTPMirrorPolicy]:

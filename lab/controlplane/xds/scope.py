@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lab.controlplane.kubernetes import ObjectKey, Service
 from lab.controlplane.model import DestinationRule, Sidecar, VirtualService
 from lab.controlplane.snapshot import Config, Snapshot, Table
-from lab.controlplane.xds import hosts
+from lab.controlplane.xds import aliases, hosts
 from lab.controlplane.xds.imports import Egress, destinations_of, egress_of
 from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.mtls import selects
@@ -36,8 +36,9 @@ class Scope:
     """What the sidecars of one namespace (with one set of labels, where those matter) see.
 
     `services` are those that they may name, `imported` those that they only reach by way of a VirtualService; `by_host`
-    has both. `routes` holds the VirtualService of each service's hostname that has one, `extra_routes` those of hosts
-    that are no service of the mesh, `rules` what DestinationRules say about a hostname.
+    has both. `routes` holds the VirtualServices of each service's hostname that has some, the one that counts first,
+    first; `written` the same for all hosts as they stand in VirtualServices; `rules` what DestinationRules say about a
+    hostname.
     """
 
     namespace: str
@@ -45,15 +46,20 @@ class Scope:
     services: tuple[MeshService, ...]
     imported: tuple[MeshService, ...]
     by_host: Table[str, MeshService]
-    routes: Table[str, RouteConfig]
-    extra_routes: tuple[tuple[str, RouteConfig], ...]
+    routes: Table[str, tuple[RouteConfig, ...]]
+    written: Table[str, tuple[RouteConfig, ...]]
     rules: Table[str, HostRules]
     sidecar: Config[Sidecar] | None
+
+    def called(self, host: str) -> str:
+        """The host whose clusters and rules are meant by a host: itself, or what it is an alias for."""
+        service = self.by_host.get(host)
+        return service.called if service is not None else host
 
 
 def registry(memo: Memo, services: Table[ObjectKey, Service], domain: str) -> Registry:
     """The registry; a service that did not change keeps its identity."""
-    known = [memo(from_kubernetes, service, domain) for service in services.values()]
+    known = aliases.linked(memo, [memo(from_kubernetes, service, domain) for service in services.values()])
     return Registry(Table({service.hostname: service for service in sorted(known, key=lambda s: s.hostname)}))
 
 
@@ -122,10 +128,9 @@ def _scope(
     sidecar = _sidecar_for(sidecars, namespace, dict(labels), root_namespace)
     egress = egress_of(sidecar, namespace)
     visible = [s for s in known.services.values() if exported(s.export_to, s.namespace, namespace)]
-    services = tuple(s for s in visible if not egress or any(e.shows_service(s.namespace, s.hostname) for e in egress))
+    services = tuple(_named(memo, s, egress) for s in visible if _shows(egress, s.namespace, s.hostname))
     selected = memo(_selected_routes, routes, namespace, domain, egress)
     imported = _imported(selected, services, visible, namespace, domain) if egress else ()
-    listed = {service.hostname for service in services}
     index = memo(_rule_index, rules, domain, labels)
     mesh_routes = memo(_mesh_routes, selected, domain)
     covering = {s.hostname: found for s in services if (found := mesh_routes.find(s.hostname)) is not None}
@@ -141,7 +146,7 @@ def _scope(
         imported,
         Table({service.hostname: service for service in (*services, *imported)}),
         Table(covering),
-        tuple((host, config) for host, config in mesh_routes.items() if host not in listed and host != "*"),
+        Table({host: configs for host, configs in mesh_routes.items() if host != "*"}),
         Table(ruled),
         sidecar,
     )
@@ -173,6 +178,16 @@ def _selected_routes(
     )
 
 
+def _shows(egress: tuple[Egress, ...], namespace: str, hostname: str) -> bool:
+    return not egress or any(listener.shows_service(namespace, hostname) for listener in egress)
+
+
+def _named(memo: Memo, service: MeshService, egress: tuple[Egress, ...]) -> MeshService:
+    """The service, under those of its other names that the Sidecar lets in as well."""
+    kept = tuple(alias for alias in service.aliases if _shows(egress, service.namespace, alias.hostname))
+    return service if len(kept) == len(service.aliases) else memo(aliases.known_as, service, kept)
+
+
 def _let_in(egress: tuple[Egress, ...], config: RouteConfig, domain: str) -> bool:
     names = [hosts.resolve(host, config.namespace, domain) for host in config.spec.hosts]
     return any(listener.shows_route(config.namespace, names) for listener in egress)
@@ -185,18 +200,25 @@ def _imported(
     namespace: str,
     domain: str,
 ) -> tuple[MeshService, ...]:
-    """Beside the services that a Sidecar lists, those that its VirtualServices lead to."""
+    """Beside the services that a Sidecar lists, those that its VirtualServices lead to, by whatever name."""
+    known = {service.hostname: service for service in visible}
+    reached = {host for config in selected for host in destinations_of(config, namespace, domain)}
+    reached |= {known[host].called for host in reached if host in known}
     listed = {service.hostname for service in services}
-    reached = {host for config in selected for host in destinations_of(config, namespace, domain)} - listed
-    return tuple(service for service in visible if service.hostname in reached)
+    return tuple(service for host, service in known.items() if host in reached - listed)
 
 
-def _mesh_routes(selected: tuple[RouteConfig, ...], domain: str) -> hosts.HostIndex[RouteConfig]:
-    """The VirtualService that holds for each host written in one: the oldest."""
-    found: dict[str, RouteConfig] = {}
+def _mesh_routes(selected: tuple[RouteConfig, ...], domain: str) -> hosts.HostIndex[tuple[RouteConfig, ...]]:
+    """The VirtualServices for each host written in one, of all that a namespace's sidecars see.
+
+    The oldest is first, and holds wherever it has a rule; where it has none (it is about connections, or other clients)
+    the next does. Of those that write one wildcard only the oldest counts, as in Istio.
+    """
+    found: dict[str, tuple[RouteConfig, ...]] = {}
     for config in selected:
-        for host in config.spec.hosts:
-            found.setdefault(hosts.resolve(host, config.namespace, domain), config)
+        for host in dict.fromkeys(hosts.resolve(written, config.namespace, domain) for written in config.spec.hosts):
+            if host not in found or not host.startswith("*"):
+                found[host] = (*found.get(host, ()), config)
     return hosts.HostIndex(found)
 
 

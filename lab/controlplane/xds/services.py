@@ -70,7 +70,7 @@ class Resolution(Enum):
 
     ENDPOINTS = "endpoints"
     ORIGINAL_DESTINATION = "original destination"
-    DNS = "dns"
+    ALIAS = "alias"
 
 
 class MeshPort(NamedTuple):
@@ -81,9 +81,17 @@ class MeshPort(NamedTuple):
     protocol: Protocol
 
 
+class Alias(NamedTuple):
+    """Another name of a service: an ExternalName Service."""
+
+    hostname: str
+    namespace: str
+    origin: Origin
+
+
 @dataclass(frozen=True, eq=False)
 class MeshService:
-    """A service as clients know it. `external` is the DNS name to resolve where the resolution is DNS."""
+    """A service as clients know it. `external` is the host that an alias stands for; a service knows its `aliases`."""
 
     origin: Origin
     key: ObjectKey
@@ -93,6 +101,12 @@ class MeshService:
     resolution: Resolution
     export_to: tuple[str, ...]
     external: str = ""
+    aliases: tuple[Alias, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """The host whose clusters are meant where routes lead here."""
+        return self.external if self.resolution is Resolution.ALIAS else self.hostname
 
     @property
     def namespace(self) -> str:
@@ -108,7 +122,7 @@ def from_kubernetes(service: Service, domain: str) -> MeshService:
     """A Kubernetes Service. A headless one is reached at the very address that its client chose."""
     resolution = Resolution.ENDPOINTS
     if service.external_name:
-        resolution = Resolution.DNS
+        resolution = Resolution.ALIAS
     elif service.headless:
         resolution = Resolution.ORIGINAL_DESTINATION
     return MeshService(

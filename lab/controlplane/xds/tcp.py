@@ -11,12 +11,11 @@ from envoy.extensions.filters.network.set_filter_state.v3.set_filter_state_pb2 i
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from lab.controlplane.kubernetes import Origin
-from lab.controlplane.model.virtualservice import L4MatchAttributes, RouteDestination, TLSMatchAttributes
+from lab.controlplane.model.virtualservice import Destination, L4MatchAttributes, RouteDestination, TLSMatchAttributes
 from lab.controlplane.xds import hosts, names, tls
 from lab.controlplane.xds.built import any_of
 from lab.controlplane.xds.durations import duration
 from lab.controlplane.xds.matching import gateway_name
-from lab.controlplane.xds.memo import Memo
 from lab.controlplane.xds.mtls import selects
 from lab.controlplane.xds.policies import HostRules, Policy, effective
 from lab.controlplane.xds.scope import MESH, Labels, RouteConfig, Scope
@@ -39,12 +38,10 @@ class Share:
         return names.outbound_cluster(self.port, self.subset, self.host)
 
 
-def tcp_shares(memo: Memo, scope: Scope, service: MeshService, port: MeshPort, domain: str) -> tuple[Share, ...]:
+def tcp_shares(scope: Scope, service: MeshService, port: MeshPort, domain: str) -> tuple[Share, ...]:
     """Where connections to a service's port go; nothing where no VirtualService has a say."""
-    config = scope.routes.get(service.hostname)
-    if config is None or not config.spec.tcp:
-        return ()
-    return memo(_shares, scope, config, port.number, domain)
+    configs = (config for config in scope.routes.get(service.hostname, ()) if config.spec.tcp)
+    return next(filter(None, (_shares(scope, config, port.number, domain) for config in configs)), ())
 
 
 def _shares(scope: Scope, config: RouteConfig, port: int, domain: str) -> tuple[Share, ...]:
@@ -77,13 +74,18 @@ def shares(
 
 
 def _share(scope: Scope, config: RouteConfig, entry: RouteDestination, port: int, domain: str) -> Share:
-    """To the port asked for, else the only one that the service has, else that of the client's connection."""
-    host = hosts.resolve(entry.destination.host, config.namespace, domain)
-    if entry.destination.port is not None:
-        port = entry.destination.port.number
-    elif (service := scope.by_host.get(host)) is not None and len(service.ports) == 1:
-        port = service.ports[0].number
-    return Share(host, port, entry.destination.subset, entry.weight or 1, (config.origin,))
+    destination = entry.destination
+    host = hosts.resolve(destination.host, config.namespace, domain)
+    number = port_of(destination, scope.by_host.get(host), port)
+    return Share(scope.called(host), number, destination.subset, entry.weight or 1, (config.origin,))
+
+
+def port_of(destination: Destination, service: MeshService | None, default: int) -> int:
+    """The port asked for, else the only one that the service has, else the one that the request came for."""
+    if destination.port is not None and destination.port.number:
+        return destination.port.number
+    ports = service.ports if service is not None else ()
+    return ports[0].number if len(ports) == 1 else default
 
 
 def forward(proxy: TcpProxy, chosen: tuple[Share, ...], policy: Policy) -> None:

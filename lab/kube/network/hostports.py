@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab.kube.config import HostPort
+from lab.kube.config import FROM_HOST, HostPort
 from lab.kube.errors import ApiError
 from lab.kube.network.endpoints import Catalogue, Name
 from lab.kube.network.hostsockets import HostSocketError, HostSockets
@@ -23,7 +23,6 @@ LOG = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 
-HOST = "127.0.0.1"
 PRIVILEGED = 1024
 """Ports below are left alone unless lab.toml asks for them: the host's own servers live there."""
 
@@ -31,6 +30,7 @@ TRY_AGAIN = 10.0
 """Seconds after which a port that was taken is tried again."""
 
 PORT_TAKEN = "PortTaken"
+NOT_ON_HOST = "NotOnHost"
 REACHED_FROM_HOST = ("NodePort", "LoadBalancer")
 
 
@@ -44,11 +44,15 @@ class Wish:
 
 
 def wishes(name: Name, service: Service, configured: Sequence[HostPort]) -> list[Wish]:
-    """The host's ports that a Service wants: as configured; else, for a LoadBalancer, its own; and its node ports."""
+    """The host's ports that a Service wants: for a LoadBalancer its own, unless others are configured; its node ports.
+
+    A port that is its own comes first: where a configured one has the same number, that is what it is for.
+    """
     if not service.spec.virtual:
         return []
-    found: dict[int, Wish] = {}
     balanced = service.spec.type == "LoadBalancer"
+    own: list[Wish] = []
+    others: list[Wish] = []
     for port in service.spec.ports:
         if port.protocol != "TCP":
             continue
@@ -56,11 +60,13 @@ def wishes(name: Name, service: Service, configured: Sequence[HostPort]) -> list
             each.host_port for each in configured if (each.namespace, each.service, each.port) == (*name, port.port)
         ]
         if not chosen and balanced and port.port >= PRIVILEGED:
-            chosen = [port.port]
-        for number in chosen:
-            found.setdefault(number, Wish(number, port, main=True))
+            own.append(Wish(port.port, port, main=True))
+        others += [Wish(number, port, main=True) for number in chosen]
         if service.spec.type in REACHED_FROM_HOST and port.node_port:
-            found.setdefault(port.node_port, Wish(port.node_port, port, main=False))
+            others.append(Wish(port.node_port, port, main=False))
+    found: dict[int, Wish] = {}
+    for wish in (*own, *others):
+        found.setdefault(wish.host_port, wish)
     return list(found.values())
 
 
@@ -157,7 +163,7 @@ class HostPorts:
         if owner is not None:
             return f"it leads to Service {owner.namespace}/{owner.name}"
         try:
-            sock = await self._host.listen(HOST, wish.host_port)
+            sock = await self._host.listen(FROM_HOST, wish.host_port)
         except HostSocketError as error:
             return str(error)
         self._owners[wish.host_port] = name
@@ -177,11 +183,11 @@ class HostPorts:
         for each in news:
             number, port = each.wish.host_port, each.wish.port.port
             if each.error:
-                text = f"port {port} does not answer on {HOST}:{number} of the host: {each.error}"
+                text = f"port {port} does not answer on {FROM_HOST}:{number} of the host: {each.error}"
                 self._events.record(stored, WARNING, PORT_TAKEN, text)
                 LOG.warning("Service %s/%s: %s", *name, text)
             elif each.wish.main:
-                text = f"port {port} answers on {HOST}:{number} of the host"
+                text = f"port {port} answers on {FROM_HOST}:{number} of the host"
                 self._events.record(stored, NORMAL, "EnsuredLoadBalancer", text)
         balancer = load_balancer(service, [(each.wish, each.error) for each in held])
 
@@ -199,11 +205,22 @@ class HostPorts:
 
 
 def load_balancer(service: Service, outcomes: Sequence[tuple[Wish, str]]) -> Object:
-    """`status.loadBalancer`: no ingress as long as none of the Service's own ports answers."""
+    """`status.loadBalancer`: no ingress as long as none of the Service's ports answers under its own number.
+
+    An ingress names an address alone, so that whoever reads it asks there for the number that stands in the Service.
+    https://kubernetes.io/docs/reference/kubernetes-api/service-resources/service-v1/#ServiceStatus
+    """
     if service.spec.type != "LoadBalancer":
         return {}
-    main = sorted(((wish.port.port, error) for wish, error in outcomes if wish.main), key=lambda each: each[0])
-    if not any(not error for _, error in main):
+    told = {wish.host_port: error for wish, error in outcomes if wish.main and wish.host_port == wish.port.port}
+    if not any(not error for error in told.values()):
         return {}
-    ports = [{"port": port, "protocol": "TCP", **({"error": PORT_TAKEN} if error else {})} for port, error in main]
-    return {"ingress": [{"ip": HOST, "ipMode": "Proxy", "ports": ports}]}
+    ports = [_port_status(port, told) for port in sorted(service.spec.ports, key=lambda port: port.port)]
+    return {"ingress": [{"ip": FROM_HOST, "ipMode": "Proxy", "ports": ports}]}
+
+
+def _port_status(port: ServicePort, told: Mapping[int, str]) -> Object:
+    status = {"port": port.port, "protocol": port.protocol}
+    if port.protocol != "TCP" or port.port not in told:
+        return status | {"error": NOT_ON_HOST}
+    return status | ({"error": PORT_TAKEN} if told[port.port] else {})

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from lab.kube.config import KubeConfig
+from lab.kube.config import FROM_HOST, KubeConfig
 from lab.kube.errors import ApiError
 from lab.kube.node.images import Images
 from lab.kube.objects.meta import timestamp
@@ -129,6 +129,7 @@ def _status(old: Mapping[str, Any], config: KubeConfig, architecture: str, image
         "conditions": conditions,
         "addresses": [
             {"type": "InternalIP", "address": config.node_address},
+            {"type": "ExternalIP", "address": FROM_HOST},
             {"type": "Hostname", "address": config.node_name},
         ],
         "images": [{"names": [image.name], "sizeBytes": 0} for image in images.all()],

@@ -85,6 +85,17 @@ def test_a_gateway_that_no_pod_runs() -> None:
     assert '"app=gate"' in message
 
 
+def test_a_gateway_without_a_selector_is_held_against_all_gateways() -> None:
+    given = {"port": {"number": 81, "name": "x", "protocol": "HTTP"}, "hosts": ["*"]}
+    open_to_all = config("Gateway", "front", {"servers": [given]})
+    ((code, path, _),) = found(edge(), open_to_all)
+    assert (code, path) == ("IST0101", "spec.selector"), "an application's pod is no gateway"
+    gate = pod("gate-1", "10.244.0.50", namespace="istio-system", app="gate", meshed=False)
+    gate["metadata"]["annotations"] = {"inject.istio.io/templates": "gateway"}
+    ((code, path, _),) = found(edge().add("Pod", gate), open_to_all)
+    assert (code, path) == ("IST0104", "spec.servers[0].port.number")
+
+
 def test_a_gateways_port_that_its_service_has_not() -> None:
     (remark,) = found(edge(), gateway(port={"number": 81, "name": "x", "protocol": "HTTP"}))
     assert remark[:2] == ("IST0104", "spec.servers[0].port.number")

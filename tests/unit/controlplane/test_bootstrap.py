@@ -55,6 +55,16 @@ def test_envoy_takes_it_without_a_word_of_warning(tmp_path: Path, kind: str, sta
     assert "deprecated" not in checked.stderr.lower(), checked.stderr
 
 
+def test_a_proxy_has_one_worker_and_takes_turns_unless_it_is_told_otherwise() -> None:
+    def workers(settings: ProxySettings) -> str:
+        given = arguments(settings)
+        return given[given.index("--concurrency") + 1]
+
+    assert (workers(ProxySettings("sidecar")), workers(ProxySettings("sidecar", concurrency=2))) == ("1", "2")
+    (layer,) = config(ProxySettings("sidecar"))["layered_runtime"]["layers"]
+    assert layer["static_layer"]["http.max_requests_per_io_cycle"] == 16
+
+
 @pytest.mark.parametrize("more", [("a", "", ""), ("", "b", ""), ("", "", "c.*"), ("", "", "")])
 def test_http2_fills_its_histograms_where_somebody_asks_for_statistics(more: tuple[str, ...]) -> None:
     stats = StatsMatcher(*(tuple(filter(None, [each])) for each in more))

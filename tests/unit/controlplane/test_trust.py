@@ -14,8 +14,9 @@ from cryptography import x509
 
 from lab.controlplane.ca import Authority
 from lab.controlplane.kubeclient import ApiError, Kind, Unreachable
+from lab.controlplane.plugged import UnusableRootError
 from lab.controlplane.serving import BundlePublisher, ServingCertificate, serve_http
-from lab.controlplane.trust import CONFIG_MAP, SECRET, RootPublisher, Trust, UnusableRootError
+from lab.controlplane.trust import CONFIG_MAP, SECRET, RootPublisher, Trust
 
 Object = dict[str, Any]
 
@@ -116,6 +117,17 @@ async def test_a_broken_edit_leaves_the_last_good_root_in_use() -> None:
     trust.observe("DELETED", secret)
     assert trust.authority is before
     assert trust.changed.count == 0
+
+
+async def test_a_secret_of_that_name_elsewhere_is_no_authority() -> None:
+    trust = await Trust.load(Store(), "istio-system", "cluster.local")
+    before, other = trust.authority, Authority.create("an attacker's")
+    parts = {"ca-cert.pem": other.certificate, "ca-key.pem": other.key, "root-cert.pem": other.roots}
+    data = {name: base64.b64encode(content).decode() for name, content in parts.items()}
+    secret = {"metadata": {"name": SECRET, "namespace": "default"}, "type": "istio.io/ca-root", "data": data}
+    trust.observe("ADDED", secret)
+    trust.observe("ADDED", {**secret, "metadata": {"name": "cacerts", "namespace": "default"}})
+    assert trust.authority is before
 
 
 async def test_each_namespace_is_given_the_root_and_keeps_it() -> None:

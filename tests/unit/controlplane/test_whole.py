@@ -21,6 +21,7 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 from lab.controlplane.ca import Authority
 from lab.controlplane.findings import Finding
 from lab.controlplane.kubernetes import Origin
+from tests.unit.controlplane.authorities import istio_form, secret, signer
 from tests.unit.controlplane.mesh import (
     Envoy,
     Mesh,
@@ -145,6 +146,24 @@ async def test_an_edited_root_reaches_proxies_and_namespaces(plane: Mesh) -> Non
             return published is not None and published["data"]["root-cert.pem"] == both
 
         await plane.api.until(is_published)
+
+
+async def test_an_authority_that_a_user_brings_along_signs_for_proxies_from_the_next_start(plane: Mesh) -> None:
+    root = signer("root")
+    signing = signer("signing", root)
+    await plane.kill()
+    await plane.api.put("secrets", secret(istio_form(signing, root)))
+    await plane.start()
+
+    def is_published() -> bool:
+        published = plane.api.find("configmaps", "istio-ca-root-cert", "default")
+        return published is not None and published["data"]["root-cert.pem"].encode() == root.pem
+
+    await plane.api.until(is_published)
+    async with envoy(plane, "a", await plane.add_pod("a")) as proxy:
+        await proxy.until_ready()
+        shown = await asyncio.to_thread(certificate_at, await proxy.listener("tls"))
+        shown.verify_directly_issued_by(signing.certificate)
 
 
 async def test_what_envoy_refuses_is_told_on_the_resource_and_the_rest_goes_on(plane: Mesh) -> None:

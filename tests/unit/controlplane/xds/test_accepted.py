@@ -57,7 +57,7 @@ ROUTES = [
         "corsPolicy": {"allowOrigins": [{"exact": "http://a"}], "allowMethods": ["GET"], "maxAge": "24h"},
     },
     {"match": [{"uri": {"exact": "/r"}}], "redirect": {"uri": "/n", "authority": "h", "redirectCode": 302}},
-    {"match": [{"uri": {"prefix": "/d"}}], "directResponse": {"status": 418, "body": {"string": "tea"}}},
+    {"match": [{"uri": {"prefix": "/d"}}], "directResponse": {"status": 418, "body": {"string": "tea" * 1500}}},
     {
         "match": [{"uri": {"prefix": "/w"}}],
         "rewrite": {"uriRegexRewrite": {"match": "^/w/(.*)", "rewrite": r"/\1"}},
@@ -73,6 +73,7 @@ POLICY = {
     },
     "outlierDetection": {"consecutive5xxErrors": 1, "interval": "1s", "consecutiveGatewayErrors": 2},
 }
+LOOP = "loop.default.svc.cluster.local"
 SERVERS = [
     {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]},
     {
@@ -118,7 +119,8 @@ def everything() -> Cluster:
     ports = ("http", 8000), ("tcp", 8001), ("odd", 8002)
     cluster.add("Service", service("head", *ports, clusterIP="None")).add("Pod", head)
     cluster.add("EndpointSlice", endpoints("head", head, ports=ports))
-    cluster.add("Service", service("ext", ("http", 80), clusterIP="", type="ExternalName", externalName="a.example"))
+    for name, target in (("ext", "a.example"), ("page", "productpage.default.svc.cluster.local"), ("loop", LOOP)):
+        cluster.add("Service", service(name, ("http", 80), clusterIP="", type="ExternalName", externalName=target))
     subsets = [{"name": v, "labels": {"version": v}} for v in ("v1", "v2")]
     third = {
         "name": "v3",

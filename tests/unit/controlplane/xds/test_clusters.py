@@ -356,17 +356,6 @@ def test_a_headless_service_is_reached_where_the_client_says() -> None:
     assert message(found[TYPE_CLUSTER][name]).HasField("transport_socket")
 
 
-def test_an_external_name_is_resolved() -> None:
-    cluster = bookinfo().add(
-        "Service", service("ext", ("http", 80), ip="-", type="ExternalName", externalName="a.example", clusterIP="")
-    )
-    found = cluster_of(cluster, "outbound|80||ext.default.svc.cluster.local")
-    assert found.type == Message.STRICT_DNS
-    (locality,) = found.load_assignment.endpoints
-    assert locality.lb_endpoints[0].endpoint.address.socket_address.address == "a.example"
-    assert not found.HasField("transport_socket")
-
-
 def test_a_subsets_endpoints_are_those_with_its_labels() -> None:
     spec = {"host": "reviews", "subsets": [{"name": "v2", "labels": {"version": "v2"}}]}
     cluster = bookinfo().istio(config("DestinationRule", "r", spec))

@@ -145,6 +145,51 @@ def test_routes_of_several_virtual_services_for_a_host_add_up_oldest_first() -> 
     assert [r.route.cluster.split("|")[3].split(".")[0] for r in found.routes] == ["reviews", "productpage"]
 
 
+def named(name: str, created: str, *matches: dict[str, Any], host: str = "a.example", **spec: Any) -> dict[str, Any]:
+    """A VirtualService whose only route bears its name."""
+    rule = {"name": name, "route": [{"destination": {"host": "reviews"}}]} | (
+        {"match": list(matches)} if matches else {}
+    )
+    made = route(host, name=name, http=[rule], **spec)
+    made["metadata"]["creationTimestamp"] = created
+    return made
+
+
+@pytest.mark.parametrize("everything", [(), ({"uri": {"prefix": "/"}},), ({"uri": {"regex": ".*"}},)])
+def test_a_host_split_into_several_virtual_services_has_what_takes_all_last(everything: tuple[Any, ...]) -> None:
+    cluster = edge().istio(
+        gateway(server()),
+        named("a-generic", "2026-01-01", *everything),
+        named("b-api", "2026-01-02", {"uri": {"prefix": "/api"}}),
+        named("c-test", "2026-01-03", {"uri": {"prefix": "/"}, "headers": {"x": {"exact": "1"}}}),
+        named("d-late", "2026-01-04"),
+    )
+    found = hosts_of(sent(cluster), "http.8080")["a.example:80"]
+    assert [each.name for each in found.routes] == ["b-api", "c-test", "a-generic", "d-late"]
+
+
+def test_a_virtual_service_without_a_rule_for_a_gateway_leaves_its_host_to_others() -> None:
+    elsewhere = named("narrow", "2026-01-01", {"port": 443})
+    tcp = route("a.example", name="tcp", http=[], tcp=[{"route": [{"destination": {"host": "reviews"}}]}])
+    cluster = edge().istio(gateway(server()), elsewhere, tcp, named("wide", "2026-01-02", host="*"))
+    assert list(hosts_of(sent(cluster), "http.8080")) == ["*:80"]
+
+
+def test_a_host_is_redirected_to_tls_when_any_of_its_servers_says_so() -> None:
+    plain = gateway(server(80, "HTTP", "a.example"))
+    redirecting = gateway(
+        server(80, "HTTP", "*.example", "a.example", httpsRedirect=True), name="later", created="2026-02-02"
+    )
+    found = hosts_of(sent(edge().istio(plain, redirecting, route("a.example"))), "http.8080")
+    assert found["a.example:80"].require_tls == found["*.example:redirect"].require_tls == VirtualHost.ALL
+
+
+@pytest.mark.parametrize("selector", [{}, None])
+def test_a_gateway_without_a_selector_is_for_every_gateway(selector: dict[str, str] | None) -> None:
+    spec = {"servers": [server()]} | ({} if selector is None else {"selector": selector})
+    assert "0.0.0.0_8080" in sent(edge().istio(config("Gateway", "front", spec), route()))[TYPE_LISTENER]
+
+
 def test_a_virtual_service_names_a_gateway_of_another_namespace_in_full() -> None:
     cluster = edge().istio(gateway(server(), namespace="istio-system"), route(gateways=["istio-system/front"]))
     assert list(hosts_of(sent(cluster), "http.8080")) == ["*:80"]

@@ -53,12 +53,12 @@ def test_a_generator_without_a_memory_makes_equal_resources() -> None:
     )
 
 
-def test_a_route_changes_the_routes_of_its_port_alone() -> None:
+def test_a_route_changes_the_routes_of_its_port_and_of_port_80_alone() -> None:
     cluster, generator = bookinfo(), Generator()
     cluster.add("Service", service("other", ("http", 80)))
     before = generator.generate(cluster.snapshot(), cluster.proxy(CLIENT))
     after = generator.generate(cluster.istio(rule("v1")).snapshot(), cluster.proxy(CLIENT))
-    assert changed(before, after) == {(TYPE_ROUTE, "9080")}
+    assert changed(before, after) == {(TYPE_ROUTE, "9080"), (TYPE_ROUTE, "80")}
 
 
 def test_an_endpoint_changes_its_services_endpoints_alone() -> None:

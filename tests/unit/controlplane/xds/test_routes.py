@@ -10,6 +10,8 @@ from envoy.config.route.v3.route_components_pb2 import RedirectAction
 from envoy.extensions.filters.http.cors.v3.cors_pb2 import CorsPolicy
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 
+from lab.controlplane.model.virtualservice import HeaderOperations, Headers
+from lab.controlplane.xds.actions import header_options, host_of
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
 from tests.unit.controlplane.xds.translated import REVIEWS, hosts_of, resources, routes_to
 
@@ -154,6 +156,8 @@ def test_a_rule_of_a_match_counts_under_its_own_name() -> None:
     rule = {"name": "rule", "match": [{"name": "m", "statPrefix": "mine"}], "route": [to()]}
     route = only(bookinfo().istio(reviews(rule)))
     assert (route.name, route.stat_prefix) == ("rule.m", "mine")
+    nameless = reviews({"match": [{"name": "m"}], "route": [to()]})
+    assert only(bookinfo().istio(nameless)).name == ".m", "as in Istio"
 
 
 def test_timeouts_retries_and_their_codes() -> None:
@@ -312,8 +316,39 @@ def test_headers_of_the_rule_and_of_a_destination() -> None:
     assert second.host_rewrite_literal == "elsewhere"
 
 
+def test_a_destinations_headers_come_after_those_of_the_rule_but_for_the_host() -> None:
+    rule = {
+        "headers": {"request": {"set": {"a": "rule", "host": "rule"}}},
+        "route": [to(headers={"request": {"set": {"a": "destination", "host": "destination"}}})],
+    }
+    route = only(bookinfo().istio(reviews(rule)))
+    assert [option.header.value for option in route.request_headers_to_add] == ["rule", "destination"]
+    assert route.route.host_rewrite_literal == "rule"
+    rule["rewrite"] = {"authority": "rewritten"}
+    assert only(bookinfo().istio(reviews(rule))).route.host_rewrite_literal == "rewritten"
+
+
+@pytest.mark.parametrize(
+    ("operations", "host"),
+    [({"add": {"Host": "a"}}, "a"), ({"add": {"host": "a"}, "set": {":authority": "s"}}, "s"), ({}, None)],
+)
+def test_a_host_that_is_added_replaces_the_one_there_is(operations: dict[str, Any], host: str | None) -> None:
+    headers = Headers(request=HeaderOperations(**operations))
+    assert host_of(headers) == host
+    assert not header_options(headers.request)
+
+
+@pytest.mark.parametrize(("timeout", "limit"), [({}, 0), ({"timeout": "2s"}, 2)])
+def test_a_grpc_clients_own_limit_holds_up_to_that_of_the_rule(timeout: dict[str, str], limit: int) -> None:
+    route = only(bookinfo().istio(reviews({"route": [to()], **timeout}))).route
+    assert route.HasField("max_grpc_timeout")
+    assert route.max_grpc_timeout.ToSeconds() == limit
+    assert only(bookinfo()).route.HasField("max_grpc_timeout")
+
+
 def test_cross_origin_requests() -> None:
     policy = {
+        "allowOrigin": ["http://no-longer-meant"],
         "allowOrigins": [{"exact": "http://a"}],
         "allowMethods": ["GET", "PUT"],
         "maxAge": "1h",
@@ -382,23 +417,74 @@ def test_a_destination_without_a_port_takes_the_only_one_else_that_of_the_reques
     assert found == ["8000", "9080", "8002"]
 
 
-def test_a_domain_that_is_named_twice_does_not_spoil_the_port() -> None:
+def test_a_domain_that_is_named_twice_is_the_virtual_services_and_does_not_spoil_the_port() -> None:
     cluster = bookinfo().app("web", ("http", 80), pods=[pod("web-1", "10.244.1.1")])
     twice = config(
-        "VirtualService", "twice", {"hosts": ["web.default", "new.example.com"], "http": [{"route": [to("web")]}]}
+        "VirtualService", "twice", {"hosts": ["web.default", "NEW.example.com"], "http": [{"route": [to("web")]}]}
     )
     found = hosts_of(resources(cluster.istio(twice)), "80")
-    assert "web.default:80" not in found
-    assert "new.example.com:80" in found
+    assert list(found["web.default:80"].domains) == ["web.default"]
+    assert list(found["new.example.com:80"].domains) == ["new.example.com"]
+    others = found["web.default.svc.cluster.local:80"].domains
+    assert "web.default" not in others
+    assert {"web", "web.default.svc", "web.default.svc.cluster.local"} <= set(others)
 
 
-def test_hosts_beside_a_service_are_served_on_its_ports() -> None:
+def with_web() -> Cluster:
+    """Bookinfo, on port 9080, and a service on port 80."""
+    return bookinfo().app("web", ("http", 80), pods=[pod("web-1", "10.244.1.1")])
+
+
+def test_hosts_beside_a_service_are_served_on_its_ports_and_on_port_80() -> None:
     both = config(
         "VirtualService", "both", {"hosts": ["reviews", "new.example.com"], "http": [{"route": [to(subset="v1")]}]}
     )
-    found = resources(bookinfo().app("web", ("http", 80), pods=[pod("web-1", "10.244.1.1")]).istio(both))
+    found = resources(with_web().app("odd", ("http", 7000), pods=[pod("odd-1", "10.244.1.2")]).istio(both))
     assert list(hosts_of(found, "9080")["new.example.com:9080"].domains) == ["new.example.com"]
-    assert "new.example.com:80" not in hosts_of(found, "80")
+    assert list(hosts_of(found, "80")["new.example.com:80"].domains) == ["new.example.com"]
+    assert list(hosts_of(found, "80")[f"{REVIEWS}:80"].domains) == [REVIEWS], "port 9080 is meant where it has no other"
+    assert hosts_of(found, "80")[f"{REVIEWS}:80"].routes[0].route.cluster == f"outbound|9080|v1|{REVIEWS}"
+    assert "new.example.com:7000" not in hosts_of(found, "7000")
+
+
+def test_a_wildcard_routes_the_services_that_there_are_and_no_unknown_names() -> None:
+    wide = config(
+        "VirtualService", "w", {"hosts": ["*.svc.cluster.local", "*.example.com"], "http": [{"route": [to("web")]}]}
+    )
+    found = resources(with_web().istio(wide))
+    assert "*.svc.cluster.local:80" not in hosts_of(found, "80")
+    assert "*.svc.cluster.local:9080" not in hosts_of(found, "9080")
+    assert hosts_of(found, "9080")[f"{REVIEWS}:9080"].routes[0].route.cluster.startswith("outbound|80||web.")
+    assert "*.example.com:80" in hosts_of(found, "80"), "no service is called so: it is for unknown names"
+
+
+def test_a_wildcard_over_services_of_other_ports_is_served_on_port_80() -> None:
+    wide = config("VirtualService", "w", {"hosts": ["*.b.svc.cluster.local"], "http": [{"route": [to("web")]}]})
+    cluster = with_web().app("far", ("http", 9080), pods=[], namespace="b").istio(wide)
+    assert "*.b.svc.cluster.local:80" in hosts_of(resources(cluster), "80")
+    assert "*.b.svc.cluster.local:9080" not in hosts_of(resources(cluster), "9080")
+
+
+def test_the_next_virtual_service_of_a_host_holds_where_the_oldest_has_no_rule() -> None:
+    connections = config("VirtualService", "a", {"hosts": ["reviews"], "tcp": [{"route": [to(subset="v1")]}]})
+    others = reviews({"match": [{"sourceLabels": {"app": "ratings"}}], "route": [to(subset="v2")]})
+    mine = config("VirtualService", "z", {"hosts": [REVIEWS], "http": [{"route": [to(subset="v3")]}]})
+    assert only(bookinfo().istio(connections, others, mine)).route.cluster == f"outbound|9080|v3|{REVIEWS}"
+
+
+def test_of_one_age_the_first_by_name_holds_whatever_its_namespace() -> None:
+    def rule(name: str, namespace: str, subset: str) -> dict[str, Any]:
+        spec = {"hosts": [REVIEWS], "http": [{"route": [to(REVIEWS, subset)]}]}
+        return config("VirtualService", name, spec, namespace=namespace)
+
+    cluster = bookinfo().istio(rule("b", "aaa", "v1"), rule("a", "zzz", "v2"))
+    assert only(cluster).route.cluster == f"outbound|9080|v2|{REVIEWS}"
+
+
+def test_a_port_number_serves_all_that_may_speak_http_there() -> None:
+    cluster = with_web().app("odd", ("", 80), pods=[pod("odd-1", "10.244.1.2")])
+    domains = hosts_of(resources(cluster), "80")["odd.default.svc.cluster.local:80"].domains
+    assert "odd.default" in domains
 
 
 def test_a_port_that_is_sniffed_serves_its_service_whatever_host_is_asked_for() -> None:

@@ -14,7 +14,7 @@ import pytest
 from lab.kube.config import HostPort
 from lab.kube.network import hostports
 from lab.kube.network.endpoints import Catalogue, Name
-from lab.kube.network.hostports import HostPorts, wishes
+from lab.kube.network.hostports import HostPorts, load_balancer, wishes
 from lab.kube.objects.services import Service
 from lab.kube.registry.registry import Registry
 from lab.kube.resources import ENDPOINTSLICES, EVENTS, SERVICES
@@ -53,6 +53,27 @@ def test_configured_ports_take_the_place_of_the_service_port() -> None:
     assert asked(chosen, type="ClusterIP", ports=ports) == {8080: (9000, True)}
 
 
+def test_a_port_of_its_own_number_comes_before_one_that_is_led_there() -> None:
+    chosen = HostPort(namespace="default", service="web", port=80, host_port=9000)
+    assert asked(chosen, type="LoadBalancer", ports=[port(80), port(9000)]) == {9000: (9000, True)}
+
+
+def test_the_status_promises_what_answers_under_its_own_number() -> None:
+    ports = [port(80), port(9000), port(9001), port(9002, protocol="UDP")]
+    chosen = HostPort(namespace="default", service="web", port=80, host_port=8080)
+    asked_for = view(type="LoadBalancer", ports=ports)
+    outcomes = [(each, "taken" * (each.host_port == 9001)) for each in wishes(WEB, asked_for, [chosen])]
+    (ingress,) = load_balancer(asked_for, outcomes)["ingress"]
+    assert {each["port"]: each.get("error", "") for each in ingress["ports"]} == {
+        80: "NotOnHost",
+        9000: "",
+        9001: "PortTaken",
+        9002: "NotOnHost",
+    }
+    elsewhere = view(type="LoadBalancer", ports=[port(80)])
+    assert load_balancer(elsewhere, [(each, "") for each in wishes(WEB, elsewhere, [chosen])]) == {}
+
+
 @dataclass
 class Running:
     registry: Registry
@@ -81,8 +102,7 @@ async def running() -> AsyncIterator[Running]:
     registry, catalogue, host = Registry(Store()), Catalogue(), Host()
     await registry.bootstrap()
     number = free_port()
-    configured = [HostPort(namespace="default", service="web", port=80, host_port=number)]
-    ports = HostPorts(registry, catalogue, host.sockets, configured)
+    ports = HostPorts(registry, catalogue, host.sockets)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(each) for each in (host.run(), catalogue.run(registry), ports.run())]
         try:
@@ -93,8 +113,9 @@ async def running() -> AsyncIterator[Running]:
     host.close()
 
 
-def balanced() -> Object:
-    made = service("web", type="LoadBalancer", allocateLoadBalancerNodePorts=False)
+def balanced(number: int) -> Object:
+    ports = [{"name": "http", "port": number, "protocol": "TCP"}]
+    made = service("web", type="LoadBalancer", ports=ports, allocateLoadBalancerNodePorts=False)
     del made["metadata"]["uid"]
     return made
 
@@ -110,10 +131,12 @@ async def test_the_host_reaches_a_pod_through_the_service(running: Running) -> N
         del endpoints["metadata"]["uid"]
         # An address of the loopback range is no valid endpoint to the API, and here the only one that leads anywhere.
         endpoints["endpoints"][0]["addresses"] = ["127.0.0.1"]
-        await running.registry.create(SERVICES, balanced())
+        await running.registry.create(SERVICES, balanced(running.host_port))
         await running.until("an ingress", running.balancer)
         assert running.balancer() == {
-            "ingress": [{"ip": "127.0.0.1", "ipMode": "Proxy", "ports": [{"port": 80, "protocol": "TCP"}]}]
+            "ingress": [
+                {"ip": "127.0.0.1", "ipMode": "Proxy", "ports": [{"port": running.host_port, "protocol": "TCP"}]}
+            ]
         }
         await running.registry.create(ENDPOINTSLICES, endpoints)
         await running.until("an event", lambda: "EnsuredLoadBalancer" in running.events())
@@ -133,7 +156,7 @@ async def test_the_host_reaches_a_pod_through_the_service(running: Running) -> N
 
 async def test_a_taken_port_leaves_no_ingress_and_an_event_that_names_the_holder(running: Running) -> None:
     with socket.create_server(("127.0.0.1", running.host_port)):
-        await running.registry.create(SERVICES, balanced())
+        await running.registry.create(SERVICES, balanced(running.host_port))
         await running.until("a warning", lambda: "PortTaken" in running.events())
         assert running.events()["PortTaken"].count("nginx (pid 12)") == 1
         assert running.balancer() == {}
@@ -152,7 +175,7 @@ async def test_a_port_that_becomes_free_is_taken_up_and_its_absence_was_told_of_
     monkeypatch.setattr(hostports, "TRY_AGAIN", 0.02)
     monkeypatch.setattr(running.host.sockets, "listen", counted)
     with socket.create_server(("127.0.0.1", running.host_port)):
-        await running.registry.create(SERVICES, balanced())
+        await running.registry.create(SERVICES, balanced(running.host_port))
         await running.until("several tries", lambda: len(tries) >= 4)
     await running.until("an ingress", running.balancer)
     await running.until("an event", lambda: "EnsuredLoadBalancer" in running.events())
@@ -161,7 +184,7 @@ async def test_a_port_that_becomes_free_is_taken_up_and_its_absence_was_told_of_
 
 
 async def test_a_service_that_is_balanced_no_more_gives_its_port_back(running: Running) -> None:
-    await running.registry.create(SERVICES, balanced())
+    await running.registry.create(SERVICES, balanced(running.host_port))
     await running.until("an ingress", running.balancer)
     chosen = {"type": "ClusterIP"}
 

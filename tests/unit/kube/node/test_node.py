@@ -549,6 +549,7 @@ def test_the_node_is_registered_and_alive(node: Node) -> None:
     status = node.get(kind="Node", name="testlab")["status"]
     assert status["nodeInfo"]["kubeletVersion"] == VERSION, "kubectl and helm compare it with the server's"
     assert {"type": "InternalIP", "address": "10.244.0.1"} in status["addresses"]
+    assert {"type": "ExternalIP", "address": "127.0.0.1"} in status["addresses"], "there its node ports answer"
     assert {c["type"]: c["status"] for c in status["conditions"]}["Ready"] == "True"
     assert re.fullmatch(r"\d+Ki", status["capacity"]["memory"])
 

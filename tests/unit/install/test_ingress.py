@@ -1,0 +1,49 @@
+"""The ingress Service's ports are those under which the host's loopback answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lab.install.ingress import manifest
+from lab.install.recipes import MANIFESTS
+
+GATEWAY = MANIFESTS / "mesh" / "gateway.yaml"
+
+
+def ports(tmp_path: Path, **host_ports: int) -> dict[str, tuple[int, int, str]]:
+    objects = json.loads(manifest(GATEWAY, tmp_path, host_ports).read_text())["items"]
+    (service,) = [obj for obj in objects if obj["kind"] == "Service"]
+    return {p["name"]: (p["port"], p["targetPort"], p.get("appProtocol", "")) for p in service["spec"]["ports"]}
+
+
+def test_the_ports_that_tutorials_ask_for_have_the_labs_numbers_and_istios_stay(tmp_path: Path) -> None:
+    assert ports(tmp_path, api=6443, http=8080, https=8443) == {
+        "http2": (8080, 8080, "tcp"),
+        "http2-80": (80, 8080, ""),
+        "https": (8443, 8443, "tcp"),
+        "https-443": (443, 8443, ""),
+        "status-port": (15021, 15021, ""),
+    }
+
+
+@pytest.mark.parametrize("host_ports", [{"http": 80, "https": 443}, {}])
+def test_istios_own_numbers_need_no_others(tmp_path: Path, host_ports: dict[str, int]) -> None:
+    assert {name: port[0] for name, port in ports(tmp_path, **host_ports).items()} == {
+        "status-port": 15021,
+        "http2": 80,
+        "https": 443,
+    }
+
+
+def test_a_number_is_listed_once_and_the_labs_own_goes_first(tmp_path: Path) -> None:
+    found = ports(tmp_path, http=15021, https=80)
+    assert {name: port[0] for name, port in found.items()} == {"http2": 15021, "https": 80, "https-443": 443}
+
+
+def test_all_else_stays_as_it_is(tmp_path: Path) -> None:
+    objects = json.loads(manifest(GATEWAY, tmp_path, {"http": 1}).read_text())["items"]
+    assert [obj["kind"] for obj in objects] == ["ServiceAccount", "Service", "Deployment"]
+    assert objects[1]["spec"]["type"] == "LoadBalancer"
