@@ -68,7 +68,9 @@ def gateway_routes(
             by_name.setdefault(route_name(server), []).append(server)
     by_server: dict[GatewayServer, list[Attached]] = {}
     for each in found:
-        if has_routes(each.config, _viewpoint(each.server, setting.scope.namespace, setting.scope.labels)):
+        if has_routes(
+            each.config, _viewpoint(each.server, setting.scope.namespace, setting.scope.labels, setting.mesh)
+        ):
             by_server.setdefault(each.server, []).append(each)
     for name, some in by_name.items():
         redirected = dict.fromkeys(host for server in some if _redirects(server) for _, host in server.hosts())
@@ -83,7 +85,7 @@ def gateway_routes(
                 _targets(memo, setting, which),
                 setting.scope.namespace,
                 setting.scope.labels,
-                setting.mesh.cluster_domain,
+                setting.mesh,
                 host in redirected or any(_redirects(each.server) for each in which),
             )
             for host, which in hosts.items()
@@ -92,8 +94,9 @@ def gateway_routes(
         yield memo(configuration, name, tuple(fragments), setting.authorization, setting.mesh.trust_domains)
 
 
-def _viewpoint(server: GatewayServer, namespace: str, labels: Labels) -> Viewpoint:
-    return Viewpoint(server.gateway, server.server.port.number, namespace, labels, tls=server.ends_tls)
+def _viewpoint(server: GatewayServer, namespace: str, labels: Labels, mesh: MeshConfig) -> Viewpoint:
+    number, retries = server.server.port.number, mesh.default_http_retry_policy
+    return Viewpoint(server.gateway, number, namespace, labels, tls=server.ends_tls, retries=retries)
 
 
 def _redirects(server: GatewayServer) -> bool:
@@ -111,7 +114,7 @@ def _host(
     targets: tuple[Target, ...],
     namespace: str,
     labels: Labels,
-    domain: str,
+    mesh: MeshConfig,
     redirected: bool,
 ) -> Fragment:
     """A host with the routes of all VirtualServices that name it, oldest first, but those that take all come last.
@@ -125,7 +128,8 @@ def _host(
     found: list[Route] = []
     origins: list[Origin] = []
     for each in which:
-        found += routes(each.config, _viewpoint(each.server, namespace, labels), known, domain)
+        view = _viewpoint(each.server, namespace, labels, mesh)
+        found += routes(each.config, view, known, mesh.cluster_domain)
         origins += [each.config.origin, each.server.config.origin]
     result.routes.extend(sorted(found, key=takes_all))
     if redirected:
@@ -238,6 +242,7 @@ def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
         logs,
         rbac.http_filters(),
         more_statistics=setting.own.more_statistics,
+        paths=setting.mesh.path_normalization.normalization,
     )
     manager.rds.CopyFrom(http.rds(name))
     return http.http_filter(manager)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
@@ -23,7 +23,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.request_id.uuid.v3.uuid_pb2 import UuidRequestIdConfig
 from google.protobuf.duration_pb2 import Duration
 
-from lab.controlplane.meshconfig import MeshConfig
+from lab.controlplane.meshconfig import MeshConfig, Normalization
 from lab.controlplane.xds import actions, tls
 from lab.controlplane.xds.built import any_of
 from lab.controlplane.xds.durations import duration
@@ -34,6 +34,19 @@ Inspector = Literal["original_dst", "tls_inspector", "http_inspector"]
 
 SNIFFED = ("http/1.0", "http/1.1", "h2c")
 """What the HTTP inspector calls the HTTP that it finds in plain text."""
+
+_KEPT, _UNESCAPED = HttpConnectionManager.KEEP_UNCHANGED, HttpConnectionManager.UNESCAPE_AND_FORWARD
+# Whether dots and back-slashes are resolved, and slashes merged; and what becomes of slashes that are escaped.
+# https://istio.io/latest/docs/ops/best-practices/security/#customize-your-system-on-path-normalization
+_NORMALIZATION: Mapping[
+    Normalization, tuple[bool, bool, HttpConnectionManager.PathWithEscapedSlashesAction.ValueType]
+] = {
+    "DEFAULT": (True, False, _KEPT),
+    "BASE": (True, False, _KEPT),
+    "NONE": (False, False, _KEPT),
+    "MERGE_SLASHES": (True, True, _KEPT),
+    "DECODE_AND_MERGE_SLASHES": (True, True, _UNESCAPED),
+}
 
 _REQUEST_ID = any_of(UuidRequestIdConfig())
 _HCM = "envoy.filters.network.http_connection_manager"
@@ -47,21 +60,25 @@ def connection_manager(
     before: Iterable[HttpFilter] = (),
     *,
     more_statistics: bool = False,
+    paths: Normalization = "DEFAULT",
 ) -> HttpConnectionManager:
     """What all HTTP listeners share. Routes, and whatever else a side needs, are the caller's to add.
 
     `before` comes first among the filters; the client's side goes on with CORS and faults; the router is last. It
     counts answers by their code only where `more_statistics` are asked for: nobody else keeps the figures (see
-    `bootstrap`), and looking each time for where they would be is 4% of the work of a request.
+    `bootstrap`), and looking each time for where they would be is 4% of the work of a request. `paths` says what is
+    done to a path before anything looks at it.
     """
+    normalized, merged, escaped = _NORMALIZATION[paths]
     manager = HttpConnectionManager(
         stat_prefix=name,
         access_log=list(logs),
         http_filters=[*before, *([] if side == "inbound" else _client_filters()), _router(more_statistics)],
         upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         stream_idle_timeout=Duration(),
-        normalize_path={"value": True},
-        path_with_escaped_slashes_action=HttpConnectionManager.KEEP_UNCHANGED,
+        normalize_path={"value": normalized},
+        merge_slashes=merged,
+        path_with_escaped_slashes_action=escaped,
     )
     manager.http2_protocol_options.allow_connect = True
     manager.request_id_extension.typed_config.CopyFrom(_REQUEST_ID)

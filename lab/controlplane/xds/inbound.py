@@ -237,6 +237,7 @@ class _Maker:
             telemetry.access_logs(self.mesh, reporting, self.own.packed),
             [*([] if mutual_tls else [telemetry.recognise()]), *rbac.http_filters()],
             more_statistics=self.own.more_statistics,
+            paths=self.mesh.path_normalization.normalization,
         )
         manager.rds.CopyFrom(http.rds(self.port.cluster))
         _tell_the_client(manager, mutual_tls=mutual_tls)

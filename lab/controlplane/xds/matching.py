@@ -10,7 +10,7 @@ from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
 from lab.controlplane.model.base import StringMatch
-from lab.controlplane.model.virtualservice import HTTPMatchRequest
+from lab.controlplane.model.virtualservice import HTTPMatchRequest, HTTPRetry
 from lab.controlplane.xds.mtls import selects
 from lab.controlplane.xds.scope import MESH, Labels
 
@@ -19,7 +19,8 @@ from lab.controlplane.xds.scope import MESH, Labels
 class Viewpoint:
     """From where requests come: the gateway (`mesh` for a sidecar), its port, and the client's namespace and labels.
 
-    `tls` says that they come over TLS, which ends there.
+    `tls` says that they come over TLS, which ends there; `retries` what the mesh does where a rule asks for nothing
+    else (`defaultHttpRetryPolicy`).
     """
 
     gateway: str
@@ -27,6 +28,7 @@ class Viewpoint:
     namespace: str
     labels: Labels
     tls: bool = False
+    retries: HTTPRetry | None = None
 
 
 _ANY = "*"

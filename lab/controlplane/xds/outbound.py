@@ -155,7 +155,10 @@ def _sniff(listener: Listener, found: Filter, rest: FilterChain, mesh: MeshConfi
 
 def _http(name: str, routes: str, mesh: MeshConfig, own: Own) -> Filter:
     logs = telemetry.access_logs(mesh, telemetry.Reporting("source", "http"), own.packed)
-    manager = http.connection_manager("outbound", f"outbound_{name}", logs, more_statistics=own.more_statistics)
+    paths = mesh.path_normalization.normalization
+    manager = http.connection_manager(
+        "outbound", f"outbound_{name}", logs, more_statistics=own.more_statistics, paths=paths
+    )
     manager.rds.CopyFrom(http.rds(routes))
     return http.http_filter(manager)
 

@@ -18,6 +18,7 @@ from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 from lab.controlplane.kubernetes import Origin
 from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.model import VirtualService
+from lab.controlplane.model.virtualservice import HTTPRetry
 from lab.controlplane.snapshot import Config
 from lab.controlplane.validation.routing import LARGEST_BODY
 from lab.controlplane.xds import actions, hosts, names, rbac
@@ -104,7 +105,7 @@ def _covered(named: Mapping[str, MeshService], host: str) -> Iterable[MeshServic
 def _hosts_beside(
     memo: Memo, scope: Scope, named: Mapping[str, Iterable[RouteConfig]], number: int, mesh: MeshConfig
 ) -> Iterator[Ranked]:
-    view = Viewpoint(MESH, number, scope.namespace, scope.labels)
+    view = _view(scope, number, mesh)
     for host, configs in named.items():
         config = next((config for config in configs if has_routes(config, view)), None)
         if config is not None:
@@ -126,12 +127,13 @@ def _rules_for(scope: Scope, service: MeshService, number: int) -> RouteConfig |
 def _service_host(
     memo: Memo, scope: Scope, service: MeshService, number: int, mesh: MeshConfig, *, sniffed: bool = False
 ) -> Ranked:
-    view = Viewpoint(MESH, number, scope.namespace, scope.labels)
+    view = _view(scope, number, mesh)
     domain = mesh.cluster_domain
     config = _rules_for(scope, service, number)
     if config is None:
         rules = scope.rules.get(service.hostname)
-        return _BEHIND_ALL, memo(_plain_host, service, number, sniffed, rules, scope.namespace, domain)
+        asked = mesh.default_http_retry_policy
+        return _BEHIND_ALL, memo(_plain_host, service, number, sniffed, rules, scope.namespace, domain, asked)
     targets = targets_of(memo, scope, config, domain)
     return (config.precedence, True), memo(_routed_host, service, config, view, sniffed, targets, domain)
 
@@ -144,15 +146,25 @@ def targets_of(memo: Memo, scope: Scope, config: RouteConfig, domain: str) -> tu
     )
 
 
+def _view(scope: Scope, number: int, mesh: MeshConfig) -> Viewpoint:
+    return Viewpoint(MESH, number, scope.namespace, scope.labels, retries=mesh.default_http_retry_policy)
+
+
 def _plain_host(
-    service: MeshService, number: int, sniffed: bool, rules: HostRules | None, namespace: str, domain: str
+    service: MeshService,
+    number: int,
+    sniffed: bool,
+    rules: HostRules | None,
+    namespace: str,
+    domain: str,
+    retries: HTTPRetry | None,
 ) -> Fragment:
     """Without a VirtualService, requests go to the service that they name."""
     route = Route(name="default", match=RouteMatch(prefix="/"))
     action = RouteAction(cluster=names.outbound_cluster(number, "", service.hostname))
     actions.set_timeouts(action, None)
     add_hash_policy(action, rules, number, "")
-    policy = actions.retry_policy(None, hashed=bool(action.hash_policy))
+    policy = actions.retry_policy(retries, hashed=bool(action.hash_policy))
     if policy is not None:
         action.retry_policy.CopyFrom(policy)
     route.route.CopyFrom(action)

@@ -150,7 +150,8 @@ def _forward(
         clusters = [actions.weighted(cluster(s.destination), s.weight, s.headers) for s in shares]
         action.weighted_clusters.CopyFrom(WeightedCluster(clusters=clusters))
     _hash_on(action, shares, config, view, targets, domain)
-    policy = actions.retry_policy(rule.retries, hashed=len(rule.route) == 1 and bool(action.hash_policy))
+    asked = rule.retries if rule.retries is not None else view.retries
+    policy = actions.retry_policy(asked, hashed=len(rule.route) == 1 and bool(action.hash_policy))
     if policy is not None:
         action.retry_policy.CopyFrom(policy)
 
