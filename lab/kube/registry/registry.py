@@ -64,11 +64,10 @@ class Registry:
     async def bootstrap(self) -> None:
         """Make the namespaces that every cluster has, and go on with what a stop interrupted."""
         for name in SYSTEM_NAMESPACES:
-            try:
+            # What is there is not asked for again: a webhook that refuses everything must not keep the cluster from
+            # starting, for then nobody could remove it.
+            if self.find(NAMESPACES, name) is None:
                 await self.create(NAMESPACES, {"metadata": {"name": name}})
-            except ApiError as error:
-                if error.reason != "AlreadyExists":
-                    raise
         for crd in self.list(CRDS):
             if "deletionTimestamp" in crd["metadata"]:
                 await self._cleanup.begin(crd["metadata"]["name"])
