@@ -18,6 +18,7 @@ from lab.kube.errors import ApiError
 from lab.kube.registry.registry import Registry
 
 USUAL_LIMIT_S = 10
+_HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
 _MOST_BYTES = 8 * 1024 * 1024
 """An object of the largest size, as a patch in base64, fits in."""
 
@@ -45,7 +46,7 @@ class Caller:
                 self._client().post(
                     target,
                     data=orjson.dumps(review),
-                    headers={"Content-Type": "application/json", "Accept": "application/json"},
+                    headers=_HEADERS,
                     ssl=context,
                     server_hostname=server_name,
                     allow_redirects=False,
@@ -90,7 +91,8 @@ class Caller:
         if self._session is None:
             # Endpoints come and go with their pods, so connections are not kept for long.
             connector = TCPConnector(limit=0, keepalive_timeout=5)
-            self._session = ClientSession(connector=connector, cookie_jar=DummyCookieJar())
+            # What is small on the way must not become large here: answers are asked for, and read, as they are.
+            self._session = ClientSession(connector=connector, cookie_jar=DummyCookieJar(), auto_decompress=False)
         return self._session
 
 

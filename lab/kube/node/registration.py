@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
 RENEW_S = 10
+REGISTER_AGAIN_S = 2
 _LEASE_S = 40
 _PODS = 250
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -55,7 +56,19 @@ def allocatable(amounts: Mapping[str, str]) -> dict[str, Decimal]:
 
 
 async def register(registry: Registry, config: KubeConfig, images: Images) -> None:
-    """Create the Node or bring it up to date: Ready, with its addresses and what it has."""
+    """Create the Node or bring it up to date: Ready, with its addresses and what it has.
+
+    Tried until it succeeds, as a kubelet does: a webhook may refuse it, and only a running cluster can lose a webhook.
+    """
+    while True:
+        try:
+            return await _register(registry, config, images)
+        except ApiError as error:
+            log.warning("the node is not registered: %s; again in %d s", error, REGISTER_AGAIN_S)
+            await asyncio.sleep(REGISTER_AGAIN_S)
+
+
+async def _register(registry: Registry, config: KubeConfig, images: Images) -> None:
     name = config.node_name
     architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
     labels = {
@@ -64,13 +77,10 @@ async def register(registry: Registry, config: KubeConfig, images: Images) -> No
         "kubernetes.io/arch": architecture,
         "node-role.kubernetes.io/control-plane": "",
     }
-    try:
+    if registry.find(NODES, name) is None:
         await registry.create(
             NODES, {"metadata": {"name": name, "labels": labels}, "spec": {"podCIDR": config.pod_cidr}}
         )
-    except ApiError as error:
-        if error.reason != "AlreadyExists":
-            raise
 
     def change(node: Object) -> Object:
         return {**node, "status": _status(node.get("status") or {}, config, architecture, images)}

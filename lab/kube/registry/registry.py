@@ -74,7 +74,11 @@ class Registry:
         return self.store.revision
 
     async def bootstrap(self) -> None:
-        """Make the namespaces and roles that every cluster has, and go on with what a stop interrupted."""
+        """Make the namespaces and roles that every cluster has, and go on with what a stop interrupted.
+
+        What is there is not asked for again: a webhook that refuses everything must not keep the cluster from starting,
+        for then nobody could remove it.
+        """
         namespaces = [(NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES]
         missing = [
             self.create(r, obj)

@@ -18,7 +18,8 @@ from lab.kube.api import Webhooks
 from lab.kube.registry import Registry
 from lab.kube.resources import ENDPOINTSLICES, NAMESPACES, SERVICES
 
-Answer = Callable[[dict[str, Any]], dict[str, Any] | Awaitable[dict[str, Any]]]
+Answer = Callable[[dict[str, Any]], dict[str, Any] | Awaitable[dict[str, Any] | web.Response]]
+"""The response to a request; or the whole of what is sent."""
 
 
 @dataclass
@@ -62,6 +63,8 @@ async def serving(registry: Registry, directory: Path) -> AsyncIterator[Hook]:
         hook.asked.append(asked)
         answer = hook.answer(asked)
         response = answer if isinstance(answer, dict) else await answer
+        if isinstance(response, web.Response):
+            return response
         return web.json_response(
             {"apiVersion": f"admission.k8s.io/{hook.version}", "kind": "AdmissionReview", "response": response}
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from typing import Any
 
 import pytest
@@ -169,6 +170,10 @@ async def redirect(_request: dict[str, Any]) -> dict[str, Any]:
     raise web.HTTPFound("https://elsewhere.test/")
 
 
+async def bomb(_request: dict[str, Any]) -> web.Response:
+    return web.Response(body=gzip.compress(b" " * (64 << 20), 1), headers={"Content-Encoding": "gzip"})
+
+
 async def stall(request: dict[str, Any]) -> dict[str, Any]:
     await asyncio.sleep(30)
     return allow(request)
@@ -179,6 +184,7 @@ async def stall(request: dict[str, Any]) -> dict[str, Any]:
     [
         (fail, 'the server answered 500: "oops"'),
         (redirect, "the server answered 302"),
+        (bomb, "the answer is not JSON"),
         (stall, "context deadline exceeded"),
         (lambda _: {"uid": "other", "allowed": True}, "expected response.uid="),
         (lambda request: {"uid": request["uid"], "allowed": "yes"}, "response.allowed"),

@@ -42,6 +42,16 @@ async def test_the_system_namespaces_are_there_and_bootstrap_may_be_repeated(reg
     assert names == ["default", "kube-node-lease", "kube-public", "kube-system"]
 
 
+async def test_a_webhook_that_refuses_everything_keeps_no_cluster_from_starting_again(registry: Registry) -> None:
+    class Closed(Open):
+        async def mutate(self, request: AdmissionRequest) -> Object | None:
+            raise forbidden("admission webhook denied the request")
+
+    registry.admission = Closed()
+    await registry.bootstrap()
+    assert (await error_of(registry.create(kinds.CONFIGMAPS, config_map()))).code == 403
+
+
 async def test_the_server_decides_its_part_of_the_metadata(registry: Registry) -> None:
     obj = config_map()
     obj["metadata"] |= {"uid": "mine", "creationTimestamp": "2000-01-01T00:00:00Z", "generation": 7, "selfLink": "/x"}

@@ -1,0 +1,50 @@
+"""The node makes itself known, whoever is in its way."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from lab.kube.config import KubeConfig
+from lab.kube.errors import forbidden
+from lab.kube.node import registration
+from lab.kube.node.images import Images
+from lab.kube.registry import AdmissionRequest, Object, Open, Registry
+from lab.kube.resources import NODES
+from lab.kube.store import Store
+
+
+class Closed(Open):
+    """A webhook that refuses everything, and counts."""
+
+    asked = 0
+
+    async def mutate(self, request: AdmissionRequest) -> Object | None:
+        self.asked += 1
+        raise forbidden("admission webhook denied the request")
+
+
+async def test_a_node_that_a_webhook_refuses_tries_again_until_it_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registration, "REGISTER_AGAIN_S", 0)
+    registry = Registry(Store())
+    await registry.bootstrap()
+    registry.admission = closed = Closed()
+    config = KubeConfig(
+        name="lab", state_dir=str(tmp_path), api_fd=0, control_fd=0, lifeline_fd=0, api_port=0, rootless=False
+    )
+    registering = asyncio.create_task(registration.register(registry, config, Images({})))
+    async with asyncio.timeout(10):
+        while closed.asked < 3:  # noqa: ASYNC110 - what counts has no event
+            await asyncio.sleep(0)
+        assert not registering.done()
+        registry.admission = Open()
+        await registering
+    conditions = registry.get(NODES, "lab")["status"]["conditions"]
+    assert ("Ready", "True") in {(each["type"], each["status"]) for each in conditions}
+    # Already there, it is only brought up to date: no webhook for new nodes is asked.
+    registry.admission = Open()
+    await registration.register(registry, config, Images({}))
