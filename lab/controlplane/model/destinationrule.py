@@ -6,13 +6,27 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from lab.controlplane.model.base import Duration, Int32, Labels, PortSelector, Spec, UInt32, UInt64, WorkloadSelector
+from lab.controlplane.model.base import (
+    Duration,
+    HeaderName,
+    HostName,
+    Int32,
+    Labels,
+    PercentValue,
+    PortSelector,
+    Spec,
+    SubsetName,
+    UInt32,
+    UInt64,
+    Weight,
+    WorkloadSelector,
+)
 
 
 class HTTPCookie(Spec, frozen=True):
     """A cookie to hash on; made by the proxy when the client has none."""
 
-    name: str
+    name: Annotated[str, Meta(min_length=1)]
     path: str = ""
     ttl: Duration | None = None
 
@@ -32,7 +46,7 @@ class Maglev(Spec, frozen=True):
 class ConsistentHashLB(Spec, frozen=True):
     """Requests that are alike in one respect go to one endpoint."""
 
-    http_header_name: str | None = None
+    http_header_name: HeaderName | None = None
     http_cookie: HTTPCookie | None = None
     use_source_ip: bool | None = None
     http_query_parameter_name: str | None = None
@@ -68,8 +82,8 @@ class WarmupConfiguration(Spec, frozen=True):
     """How a new endpoint's share grows."""
 
     duration: Duration
-    minimum_percent: float | None = None
-    aggression: float | None = None
+    minimum_percent: PercentValue | None = None
+    aggression: Annotated[float, Meta(gt=0)] | None = None
 
 
 SimpleLB = Literal["UNSPECIFIED", "RANDOM", "PASSTHROUGH", "ROUND_ROBIN", "LEAST_REQUEST", "LEAST_CONN"]
@@ -126,7 +140,7 @@ class ConnectionPoolSettings(Spec, frozen=True):
 class OutlierDetection(Spec, frozen=True):
     """When an endpoint that fails is left out, and for how long."""
 
-    consecutive_errors: Int32 = 0
+    consecutive_errors: Weight = 0
     split_external_local_origin_errors: bool = False
     consecutive_local_origin_failures: UInt32 | None = None
     consecutive_gateway_errors: UInt32 | None = None
@@ -146,7 +160,7 @@ class ClientTLSSettings(Spec, frozen=True):
     ca_certificates: str = ""
     credential_name: str = ""
     subject_alt_names: list[str] = []
-    sni: str = ""
+    sni: HostName = ""
     insecure_skip_verify: bool | None = None
     ca_crl: str = ""
 
@@ -190,7 +204,7 @@ class TrafficPolicy(Spec, frozen=True):
 class Subset(Spec, frozen=True):
     """The endpoints with these labels, under a name."""
 
-    name: str
+    name: SubsetName
     labels: Labels = {}
     traffic_policy: TrafficPolicy | None = None
 
@@ -198,7 +212,7 @@ class Subset(Spec, frozen=True):
 class DestinationRule(Spec, frozen=True):
     """The policies and subsets of a host."""
 
-    host: str
+    host: HostName
     traffic_policy: TrafficPolicy | None = None
     subsets: list[Subset] = []
     export_to: list[str] = []

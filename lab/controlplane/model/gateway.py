@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from lab.controlplane.model.base import Labels, Spec, UInt32
 
+# SHA-256: of the key in base64, of the certificate in hexadecimal digits.
+CertificateKey = Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{43}=$")]
+CertificateHash = Annotated[str, Meta(pattern="^([0-9a-fA-F]{64}|([0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2})$")]
 TLSVersion = Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"]
 
 
@@ -33,8 +38,8 @@ class ServerTLSSettings(Spec, frozen=True):
     credential_names: list[str] = []
     ca_cert_credential_name: str = ""
     subject_alt_names: list[str] = []
-    verify_certificate_spki: list[str] = []
-    verify_certificate_hash: list[str] = []
+    verify_certificate_spki: list[CertificateKey] = []
+    verify_certificate_hash: list[CertificateHash] = []
     min_protocol_version: TLSVersion | None = None
     max_protocol_version: TLSVersion | None = None
     cipher_suites: list[str] = []

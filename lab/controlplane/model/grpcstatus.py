@@ -25,6 +25,6 @@ _GRPC_CODES = [
 
 def grpc_code(status: str) -> int | None:
     """The number of a gRPC status, given by name or number; None when there is none such."""
-    if status.isdigit():
+    if status.isdecimal() and status.isascii() and len(status) < 3:
         return int(status) if int(status) < len(_GRPC_CODES) else None
     return _GRPC_CODES.index(status) if status in _GRPC_CODES else None

@@ -109,5 +109,5 @@ def decode(kind: str, spec: Mapping[str, Any] | None) -> Spec:
     try:
         return msgspec.convert({} if spec is None else spec, KINDS[kind].spec)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
+        message, _, path = str(error).replace(" - at `key` in `$", " (in a name) - at `$").partition(" - at `$")
         raise DecodeError("spec" + path.removesuffix("`"), message) from None

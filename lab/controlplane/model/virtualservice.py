@@ -5,32 +5,41 @@ from __future__ import annotations
 from typing import Literal
 
 from lab.controlplane.model.base import (
+    AnyHeaderName,
     Duration,
+    FreeText,
+    HeaderName,
+    HeaderValue,
+    HostName,
     Int32,
     Labels,
+    MatchedHeaderName,
     Percent,
     PortSelector,
+    QueryName,
     Spec,
     StringMatch,
+    SubsetName,
     UInt32,
     Weight,
+    WholePercent,
 )
 
 
 class Destination(Spec, frozen=True):
     """A service, a subset of it that a DestinationRule names, and a port of it where it has several."""
 
-    host: str
-    subset: str = ""
+    host: HostName
+    subset: SubsetName = ""
     port: PortSelector | None = None
 
 
 class HeaderOperations(Spec, frozen=True):
     """What to do to headers: `set` overwrites, `add` appends."""
 
-    set: Labels = {}
-    add: Labels = {}
-    remove: list[str] = []
+    set: dict[AnyHeaderName, HeaderValue] = {}
+    add: dict[AnyHeaderName, HeaderValue] = {}
+    remove: list[AnyHeaderName] = []
 
 
 class Headers(Spec, frozen=True):
@@ -56,13 +65,13 @@ class HTTPMatchRequest(Spec, frozen=True):
     scheme: StringMatch | None = None
     method: StringMatch | None = None
     authority: StringMatch | None = None
-    headers: dict[str, StringMatch] = {}
+    headers: dict[MatchedHeaderName, StringMatch] = {}
     port: UInt32 = 0
     source_labels: Labels = {}
     gateways: list[str] = []
-    query_params: dict[str, StringMatch] = {}
+    query_params: dict[QueryName, StringMatch] = {}
     ignore_uri_case: bool = False
-    without_headers: dict[str, StringMatch] = {}
+    without_headers: dict[MatchedHeaderName, StringMatch] = {}
     source_namespace: str = ""
     stat_prefix: str = ""
 
@@ -81,8 +90,8 @@ class HTTPRedirect(Spec, frozen=True):
 class HTTPBody(Spec, frozen=True):
     """The body of a direct response: text, or base64."""
 
-    string: str | None = None
-    bytes: str | None = None
+    string: FreeText | None = None
+    bytes: FreeText | None = None
 
 
 class HTTPDirectResponse(Spec, frozen=True):
@@ -124,7 +133,7 @@ class Delay(Spec, frozen=True):
     fixed_delay: Duration | None = None
     exponential_delay: Duration | None = None
     percentage: Percent | None = None
-    percent: Int32 = 0
+    percent: WholePercent = 0
 
 
 class Abort(Spec, frozen=True):
@@ -156,8 +165,8 @@ class CorsPolicy(Spec, frozen=True):
     allow_origin: list[str] = []
     allow_origins: list[StringMatch] = []
     allow_methods: list[str] = []
-    allow_headers: list[str] = []
-    expose_headers: list[str] = []
+    allow_headers: list[HeaderName] = []
+    expose_headers: list[HeaderName] = []
     max_age: Duration | None = None
     allow_credentials: bool | None = None
     unmatched_preflights: Literal["UNSPECIFIED", "FORWARD", "IGNORE"] | None = None
@@ -185,7 +194,7 @@ class HTTPRoute(Spec, frozen=True):
     fault: HTTPFaultInjection | None = None
     mirror: Destination | None = None
     mirrors: list[HTTPMirrorPolicy] = []
-    mirror_percent: UInt32 | None = None
+    mirror_percent: WholePercent | None = None
     mirror_percentage: Percent | None = None
     cors_policy: CorsPolicy | None = None
     headers: Headers | None = None
@@ -219,7 +228,7 @@ class TCPRoute(Spec, frozen=True):
 class TLSMatchAttributes(Spec, frozen=True):
     """Conditions on a TLS connection that is passed through."""
 
-    sni_hosts: list[str]
+    sni_hosts: list[HostName]
     destination_subnets: list[str] = []
     port: UInt32 = 0
     source_labels: Labels = {}
@@ -237,7 +246,7 @@ class TLSRoute(Spec, frozen=True):
 class VirtualService(Spec, frozen=True):
     """Routes for `hosts`, on the sidecars (gateway `mesh`, the default) and on the gateways named."""
 
-    hosts: list[str] = []
+    hosts: list[HostName] = []
     gateways: list[str] = []
     http: list[HTTPRoute] = []
     tls: list[TLSRoute] = []

@@ -18,6 +18,7 @@ from lab.controlplane.model import (
     VirtualService,
 )
 from lab.controlplane.model.base import Spec
+from lab.controlplane.validation.bounds import bounds
 from lab.controlplane.validation.common import Problem
 from lab.controlplane.validation.edge import gateway, sidecar
 from lab.controlplane.validation.policies import destination_rule
@@ -37,7 +38,7 @@ _CHECKS: Mapping[type[Spec], Callable[[Any], Iterator[Problem]]] = {
 def validate(spec: Spec) -> tuple[Problem, ...]:
     """All problems of a spec, in the order of its fields."""
     check = _CHECKS.get(type(spec))
-    return tuple(check(spec)) if check is not None else ()
+    return (*bounds(spec), *(check(spec) if check is not None else ()))
 
 
 __all__ = ["Problem", "validate"]

@@ -78,6 +78,16 @@ def cidr(path: str, value: str) -> Iterator[Problem]:
         yield error(path, f'"{value}" is neither an IP address nor a CIDR range')
 
 
+def ip_address(path: str, value: str) -> Iterator[Problem]:
+    """One address, without a zone."""
+    try:
+        understood = "%" not in value and bool(ipaddress.ip_address(value))
+    except ValueError:
+        understood = False
+    if not understood:
+        yield error(path, f"{value[:100]!r} is not an IP address")
+
+
 def port_number(path: str, value: str) -> Iterator[Problem]:
     """The number of a port, as text."""
     if not (value.isdigit() and 1 <= int(value) <= 65535):

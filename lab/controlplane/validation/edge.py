@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lab.controlplane.model import Gateway, Sidecar
-from lab.controlplane.validation.common import Problem, camel, error, host_name, warning
+from lab.controlplane.validation.common import Problem, camel, error, host_name, ip_address, warning
 
 _PROTOCOLS = frozenset({"HTTP", "HTTPS", "GRPC", "GRPC-WEB", "HTTP2", "TCP", "TLS", "MONGO", "MYSQL", "REDIS"})
 
@@ -39,6 +39,8 @@ def gateway(spec: Gateway) -> Iterator[Problem]:
             yield from host_name(f"{path}.hosts[{number}]", name)
             if namespace and not re.match(r"^([.*]|[a-z0-9-]+)$", namespace):
                 yield error(f"{path}.hosts[{number}]", f"namespace {namespace!r} must be a namespace, '.' or '*'")
+        if server.bind:
+            yield from ip_address(f"{path}.bind", server.bind)
         if server.default_endpoint:
             yield warning(f"{path}.defaultEndpoint", "defaultEndpoint has no effect on gateways")
         if server.port.target_port:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from lab.controlplane.model import DestinationRule
-from lab.controlplane.model.destinationrule import TrafficPolicy
+from lab.controlplane.model.destinationrule import TcpKeepalive, TrafficPolicy
+from lab.controlplane.model.units import nanoseconds
 from lab.controlplane.validation.common import Problem, camel, duration, error, host_name, warning
 
 _LARGEST_RING = 8 * 1024 * 1024
@@ -54,6 +55,7 @@ def _settings(path: str, policy: Any) -> Iterator[Problem]:
         yield from _load_balancer(f"{path}.loadBalancer", balancer)
     if pool is not None and pool.tcp is not None:
         yield from _negatives(f"{path}.connectionPool.tcp", pool.tcp, ("max_connections",))
+        yield from _keepalive(f"{path}.connectionPool.tcp.tcpKeepalive", pool.tcp.tcp_keepalive)
         yield from duration(f"{path}.connectionPool.tcp.connectTimeout", pool.tcp.connect_timeout)
         yield from duration(f"{path}.connectionPool.tcp.maxConnectionDuration", pool.tcp.max_connection_duration)
         yield from duration(f"{path}.connectionPool.tcp.idleTimeout", pool.tcp.idle_timeout, zero=True)
@@ -93,6 +95,15 @@ def _settings(path: str, policy: Any) -> Iterator[Problem]:
             yield error(f"{path}.tls.clientCertificate", "client certificate required for mutual tls")
         if not tls.private_key:
             yield error(f"{path}.tls.privateKey", "private key required for mutual tls")
+
+
+def _keepalive(path: str, settings: TcpKeepalive | None) -> Iterator[Problem]:
+    """Envoy takes whole seconds, as a number of 32 bits."""
+    for name in ("time", "interval"):
+        value = getattr(settings, name, None)
+        yield from duration(f"{path}.{name}", value)
+        if value is not None and nanoseconds(value) >= 2**32 * 1_000_000_000:
+            yield error(f"{path}.{name}", f"{value} is out of range: at most {2**32 - 1}s")
 
 
 def _load_balancer(path: str, balancer: Any) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 from collections.abc import Iterator, Mapping
 
 from lab.controlplane.model import VirtualService
@@ -15,9 +15,11 @@ from lab.controlplane.model.virtualservice import (
     HTTPMatchRequest,
     HTTPRoute,
     L4MatchAttributes,
+    RegexRewrite,
     TLSMatchAttributes,
 )
 from lab.controlplane.validation.common import Problem, duration, error, host_name, regex, warning
+from lab.controlplane.validation.headers import header_value
 
 RETRY_POLICIES = frozenset(
     {
@@ -39,6 +41,7 @@ RETRY_POLICIES = frozenset(
         "unavailable",
     }
 )
+LARGEST_BODY = 1024 * 1024  # Istio's limit
 REDIRECT_CODES = frozenset({301, 302, 303, 307, 308})
 
 
@@ -131,7 +134,20 @@ def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
     if route.rewrite is not None and route.rewrite.uri_regex_rewrite is not None:
         if route.rewrite.uri:
             yield error(f"{path}.rewrite", "rewrite may only contain one of uri or uriRegexRewrite")
+        if not route.rewrite.uri_regex_rewrite.match:
+            yield error(f"{path}.rewrite.uriRegexRewrite.match", "UriRegexRewrite requires a match")
         yield from regex(f"{path}.rewrite.uriRegexRewrite.match", route.rewrite.uri_regex_rewrite.match)
+        yield from _groups(f"{path}.rewrite.uriRegexRewrite.rewrite", route.rewrite.uri_regex_rewrite)
+
+
+def _groups(path: str, rewrite: RegexRewrite) -> Iterator[Problem]:
+    """A rewrite names groups that the expression has; any other backslash is written twice."""
+    named = re.findall(r"\\(.?)", rewrite.rewrite, re.DOTALL)
+    groups = len(re.findall(r"(?<!\\)\((?!\?)", rewrite.match))
+    for each in named:
+        if each != "\\" and not (each.isascii() and each.isdecimal() and int(each) <= groups):
+            yield error(path, f'"\\{each}" is neither a group of the expression nor "\\\\"')
+            return
 
 
 def _says_something(spec: Spec, *, but: str = "") -> bool:
@@ -143,11 +159,15 @@ def _direct_response(path: str, route: HTTPRoute) -> Iterator[Problem]:
     assert response is not None
     if not 200 <= response.status <= 599:
         yield error(f"{path}.status", f"HTTP status {response.status} is not in range 200..599")
-    if response.body is not None and response.body.bytes is not None:
+    body = response.body
+    size = len(body.string.encode()) if body is not None and body.string is not None else 0
+    if body is not None and body.bytes is not None:
         try:
-            base64.b64decode(response.body.bytes, validate=True)
-        except binascii.Error:
+            size = len(base64.b64decode(body.bytes, validate=True))
+        except ValueError:
             yield error(f"{path}.body.bytes", "must be base64")
+    if size > LARGEST_BODY:
+        yield error(f"{path}.body", "large direct_responses may impact performance, must be less than 1MB")
 
 
 def _shares(path: str, weights: list[int]) -> Iterator[Problem]:
@@ -204,6 +224,9 @@ def _headers(path: str, headers: Headers | None) -> Iterator[Problem]:
         operations = getattr(headers, side, None)
         if operations is None:
             continue
+        for values in (operations.set, operations.add):
+            for name, value in values.items():
+                yield from header_value(f"{path}.{side}[{name}]", value)
         for verb, names in (("set", operations.set), ("add", operations.add), ("remove", operations.remove)):
             for name in names:
                 where = f"{path}.{side}.{verb}"
@@ -227,7 +250,7 @@ def _retries(path: str, route: HTTPRoute) -> Iterator[Problem]:
     if retries.attempts == 0 and (retries.retry_on or retries.per_try_timeout):
         yield error(path, "http retry policy configured when attempts are set to 0 (disabled)")
     for policy in filter(None, (part.strip() for part in retries.retry_on.split(","))):
-        if policy not in RETRY_POLICIES and not (policy.isdigit() and 100 <= int(policy) <= 599):
+        if policy not in RETRY_POLICIES and not (policy.isdecimal() and policy.isascii() and 100 <= int(policy) <= 599):
             yield error(f"{path}.retryOn", f'"{policy}" is not a valid retryOn policy')
     if retries.retry_remote_localities:
         yield warning(f"{path}.retryRemoteLocalities", "has no effect with this control plane: there is one locality")

@@ -13,12 +13,13 @@ from envoy.config.route.v3.route_components_pb2 import (
     VirtualHost,
 )
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
-from google.protobuf.wrappers_pb2 import BoolValue
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
 from lab.controlplane.kubernetes import Origin
 from lab.controlplane.meshconfig import MeshConfig
 from lab.controlplane.model import VirtualService
 from lab.controlplane.snapshot import Config
+from lab.controlplane.validation.routing import LARGEST_BODY
 from lab.controlplane.xds import actions, hosts, names, rbac
 from lab.controlplane.xds.built import TYPE_ROUTE, Built, build, wire
 from lab.controlplane.xds.matching import Viewpoint
@@ -186,6 +187,7 @@ def configuration(
         name=name,
         validate_clusters=BoolValue(value=False),
         ignore_port_in_host_matching=True,
+        max_direct_response_body_size_bytes=UInt32Value(value=LARGEST_BODY),
         typed_per_filter_config=rbac.route_filters(authorization, trust_domain),
     )
     taken: set[str] = set()

@@ -19,6 +19,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from google.protobuf.any_pb2 import Any as AnyMessage
 
+from lab.controlplane.bootstrap import ProxySettings, _runtime
 from lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Built
 
 ENVOY = Path(sys.executable).with_name("envoy")
@@ -46,6 +47,8 @@ def static(resources: Mapping[str, Mapping[str, Built]]) -> Bootstrap:
     bootstrap = Bootstrap()
     bootstrap.node.id = "test"
     bootstrap.node.cluster = "test"
+    runtime = _runtime(ProxySettings("sidecar"))
+    bootstrap.layered_runtime.layers.add(name="static").static_layer.update(runtime)
     ads = bootstrap.dynamic_resources.ads_config
     ads.api_type = ads.DELTA_GRPC
     ads.transport_api_version = 2
