@@ -27,7 +27,7 @@ from lab.controlplane.trust import RootPublisher, Trust
 from lab.controlplane.xds.built import Built
 from tests.unit.controlplane.cluster import Cluster, config
 from tests.unit.controlplane.cluster import service as kubernetes_service
-from tests.unit.controlplane.mesh import Mesh, envoy, generate, meshed, service, virtual_service
+from tests.unit.controlplane.mesh import Mesh, envoy, eventually, generate, meshed, service, virtual_service
 
 PATH = "/breaks"
 
@@ -132,6 +132,24 @@ async def test_an_analysis_that_fails_ends_nothing(plane: Mesh) -> None:
         await plane.api.put("virtualservices", virtual_service("vs", "web", prefix="/x"))
         assert (await plane.live("VirtualService", "vs"))["live"]
         assert any("at: analysing" in crash for crash in crashes(plane))
+
+
+async def test_a_snapshot_that_cannot_be_made_ends_nothing(plane: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = World._next
+
+    def failing(world: World) -> Snapshot:
+        if ("default", "odd") in world._views["Service"]:
+            raise TypeError("unhashable type: 'list'")
+        return make(world)
+
+    monkeypatch.setattr(World, "_next", failing)
+    async with envoy(plane, "a", await plane.add_pod("a")) as proxy:
+        await proxy.until_ready()
+        await plane.api.put("services", service("odd"))
+        await eventually(lambda: asyncio.sleep(0, any("at: making a snapshot" in crash for crash in crashes(plane))))
+        await plane.api.remove("services", "odd", "default")
+        await plane.api.put("virtualservices", virtual_service("vs", "web", prefix="/x"))
+        assert (await plane.live("VirtualService", "vs"))["live"]
 
 
 def routes(name: str, prefix: str) -> dict[str, Any]:
