@@ -36,7 +36,7 @@ from lab.controlplane.model import (
     decode,
 )
 from lab.controlplane.model.base import Spec
-from lab.controlplane.model.closed import closed
+from lab.controlplane.model.closed import closed, unread
 from lab.controlplane.validation import validate
 
 K = TypeVar("K")
@@ -356,10 +356,16 @@ class World:
         self._raw[origin.key] = raw
         self._changed.add(kind)
         self._proved.setdefault(origin.key, configs.get(key))
-        decoded, findings = _read(kind, spec, origin)
+        created = meta.get("creationTimestamp") or ""
+        try:
+            decoded, findings = _read(kind, spec, origin)
+        except Exception:
+            # Of a fault in the reading itself the caller tells; a policy is not to be open meanwhile.
+            if key not in configs and (strictest := unread(kind)) is not None:
+                configs[key] = Config(origin, origin.namespace, origin.name, labels, created, strictest)
+            raise
         self._set_findings(origin, findings)
         if decoded is not None:
-            created = meta.get("creationTimestamp") or ""
             configs[key] = Config(origin, origin.namespace, origin.name, labels, created, decoded)
         return True
 

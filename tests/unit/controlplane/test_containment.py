@@ -210,6 +210,22 @@ def test_a_policy_that_cannot_be_translated_lets_nobody_in(action: str, held: st
     assert all(isinstance(rule, Rule) and not (rule.from_ or rule.to or rule.when) for rule in after.spec.rules)
 
 
+def test_a_policy_whose_reading_fails_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_: Any) -> Any:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr("lab.controlplane.snapshot.validate", failing)
+    state = ClusterState("istio-system")
+    spec = {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/x"]}}]}]}
+    state.apply(FOLLOWED["AuthorizationPolicy"], "ADDED", config("AuthorizationPolicy", "p", spec))
+    snapshot = state.snapshot()
+    held = snapshot.authorization_policies["default", "p"].spec
+    assert isinstance(held, AuthorizationPolicy)
+    assert (held.action, held.selector, len(held.rules)) == ("DENY", None, 1)
+    ((finding,),) = snapshot.invalid.values()
+    assert (finding.code, "RecursionError" in finding.message) == ("IST0001", True)
+
+
 def test_a_peer_authentication_that_cannot_be_translated_is_strict() -> None:
     world = World()
     world.apply("PeerAuthentication", "ADDED", config("PeerAuthentication", "p", {"mtls": {"mode": "DISABLE"}}))
