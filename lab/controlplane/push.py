@@ -132,7 +132,10 @@ class Pusher:
                     await changed.wait()
                 await self._gather_company()
                 done = changed.count
-                await self._push()
+                try:
+                    await self._push()
+                except Exception as error:  # noqa: BLE001 - the next change may be the one that puts it right
+                    self._faults.record("making a snapshot", error)
 
     def connect(self, pod: ProxyPod, view: Pod, node_id: str) -> Connection:
         """A proxy has come; its pod has been proved by its token."""

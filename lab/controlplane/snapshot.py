@@ -37,7 +37,7 @@ from lab.controlplane.model import (
     decode,
 )
 from lab.controlplane.model.base import Spec
-from lab.controlplane.model.closed import closed
+from lab.controlplane.model.closed import closed, unread
 from lab.controlplane.validation import fail_closed, validate
 from lab.controlplane.validation.standins import StandIn, stand_in
 
@@ -374,7 +374,14 @@ class World:
         self._raw[origin.key] = raw
         self._changed.add(kind)
         self._proved.setdefault(origin.key, configs.get(key))
-        read = _read(kind, spec, origin)
+        created = meta.get("creationTimestamp") or ""
+        try:
+            read = _read(kind, spec, origin)
+        except Exception:
+            # Of a fault in the reading itself the caller tells; a policy is not to be open meanwhile.
+            if key not in configs and (strictest := unread(kind)) is not None:
+                configs[key] = Config(origin, origin.namespace, origin.name, labels, created, strictest)
+            raise
         decoded, findings = read.spec, read.findings
         if decoded is None and (instead := stand_in(kind, spec)) is not None:
             decoded, remark = self._instead_of(origin, instead)
@@ -383,7 +390,6 @@ class World:
             self._stood_in.discard(origin.key)
         self._set_findings(origin, findings)
         if decoded is not None:
-            created = meta.get("creationTimestamp") or ""
             configs[key] = Config(
                 origin, origin.namespace, origin.name, labels, created, decoded, annotations, read.any_workload
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import structs
 
 from lab.controlplane.model.base import Spec
@@ -21,3 +23,15 @@ def closed(spec: Spec) -> Spec | None:
             return structs.replace(spec, mtls=MutualTLS("STRICT"), port_level_mtls={})
         case _:
             return None
+
+
+def unread(kind: str) -> Spec | None:
+    """What holds in the place of a policy of which nothing could be read: for all workloads that it could be for."""
+    policy = _STRICTEST.get(kind)
+    return closed(policy) if policy is not None else None
+
+
+_STRICTEST: Mapping[str, Spec] = {
+    "AuthorizationPolicy": AuthorizationPolicy(action="DENY"),
+    "PeerAuthentication": PeerAuthentication(),
+}

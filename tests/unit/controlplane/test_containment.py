@@ -27,7 +27,7 @@ from lab.controlplane.trust import RootPublisher, Trust
 from lab.controlplane.xds.built import Built
 from tests.unit.controlplane.cluster import Cluster, config
 from tests.unit.controlplane.cluster import service as kubernetes_service
-from tests.unit.controlplane.mesh import Mesh, envoy, generate, meshed, service, virtual_service
+from tests.unit.controlplane.mesh import Mesh, envoy, eventually, generate, meshed, service, virtual_service
 
 PATH = "/breaks"
 
@@ -134,6 +134,24 @@ async def test_an_analysis_that_fails_ends_nothing(plane: Mesh) -> None:
         assert any("at: analysing" in crash for crash in crashes(plane))
 
 
+async def test_a_snapshot_that_cannot_be_made_ends_nothing(plane: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = World._next
+
+    def failing(world: World) -> Snapshot:
+        if ("default", "odd") in world._views["Service"]:
+            raise TypeError("unhashable type: 'list'")
+        return make(world)
+
+    monkeypatch.setattr(World, "_next", failing)
+    async with envoy(plane, "a", await plane.add_pod("a")) as proxy:
+        await proxy.until_ready()
+        await plane.api.put("services", service("odd"))
+        await eventually(lambda: asyncio.sleep(0, any("at: making a snapshot" in crash for crash in crashes(plane))))
+        await plane.api.remove("services", "odd", "default")
+        await plane.api.put("virtualservices", virtual_service("vs", "web", prefix="/x"))
+        assert (await plane.live("VirtualService", "vs"))["live"]
+
+
 def routes(name: str, prefix: str) -> dict[str, Any]:
     rule = {"match": [{"uri": {"prefix": prefix}}], "route": [{"destination": {"host": "a"}}]}
     return config("VirtualService", name, {"hosts": [name], "http": [rule]})
@@ -190,6 +208,22 @@ def test_a_policy_that_cannot_be_translated_lets_nobody_in(action: str, held: st
     assert after.spec.selector is not None
     assert after.spec.selector.match_labels == {"app": "a"}
     assert all(isinstance(rule, Rule) and not (rule.from_ or rule.to or rule.when) for rule in after.spec.rules)
+
+
+def test_a_policy_whose_reading_fails_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_: Any) -> Any:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr("lab.controlplane.snapshot.validate", failing)
+    state = ClusterState("istio-system")
+    spec = {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/x"]}}]}]}
+    state.apply(FOLLOWED["AuthorizationPolicy"], "ADDED", config("AuthorizationPolicy", "p", spec))
+    snapshot = state.snapshot()
+    held = snapshot.authorization_policies["default", "p"].spec
+    assert isinstance(held, AuthorizationPolicy)
+    assert (held.action, held.selector, len(held.rules)) == ("DENY", None, 1)
+    ((finding,),) = snapshot.invalid.values()
+    assert (finding.code, "RecursionError" in finding.message) == ("IST0001", True)
 
 
 def test_a_peer_authentication_that_cannot_be_translated_is_strict() -> None:

@@ -136,6 +136,23 @@ async def test_a_version_that_the_server_has_forgotten_leads_to_a_new_list(tmp_p
     assert script.asked[:3] == ["list", "watch from 5", "list"]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [b"[]\n", b"3\n", b'{"type": "ADDED"}\n', b'{"type": "ADDED", "object": {}}\n', b'{"object": {"metadata": {}}}\n'],
+)
+async def test_an_event_that_is_none_leads_to_a_new_list(tmp_path: Path, odd: bytes) -> None:
+    answers = [listing(5, thing("a", 3)), web.Response(body=odd), listing(90, thing("b", 80))]
+    script = await followed(tmp_path, answers, lambda seen, _: seen.objects == {"b": "80"})
+    assert script.asked[:3] == ["list", "watch from 5", "list"]
+
+
+@pytest.mark.parametrize("odd", [b"[]", b"{}", b'{"metadata": null}', b'{"metadata": {}, "items": 3}'])
+async def test_a_list_that_is_none_is_asked_for_again(tmp_path: Path, odd: bytes) -> None:
+    answers = [web.Response(body=odd), listing(90, thing("b", 80))]
+    script = await followed(tmp_path, answers, lambda seen, _: seen.objects == {"b": "80"})
+    assert script.asked[:2] == ["list", "list"]
+
+
 async def test_a_kind_that_is_not_there_yet_is_an_empty_one_until_it_comes(tmp_path: Path) -> None:
     answers = [status(404, "NotFound"), status(404, "NotFound"), listing(7, thing("a", 7))]
     script = await followed(tmp_path, answers, lambda seen, _: seen.lists == 3 and seen.objects == {"a": "7"})
