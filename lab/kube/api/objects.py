@@ -25,7 +25,7 @@ async def get(call: Call) -> web.Response:
     return answer(call, call.registry.get(call.resource, call.name, call.namespace))
 
 
-async def list_(call: Call) -> web.Response:
+async def list_(call: Call) -> web.StreamResponse:
     """The objects of a namespace or of all, by page when the client asks for pages."""
     options = list_options(call)
     exactly = None
@@ -57,9 +57,8 @@ async def list_(call: Call) -> web.Response:
         return answers.json_response(answers.list_of("PartialObjectMetadata", tables.API_VERSION, items, metadata))
     definition = call.registry.resources.definition(call.resource)
     kind = definition.list_kind if definition else f"{call.resource.kind}List"
-    return answers.json_response(
-        {"kind": kind, "apiVersion": call.resource.api_version, "metadata": metadata, "items": page.items}
-    )
+    head = {"kind": kind, "apiVersion": call.resource.api_version, "metadata": metadata}
+    return await answers.list_response(call.request, head, page.items)
 
 
 async def create(call: Call) -> web.Response:

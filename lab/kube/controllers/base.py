@@ -28,8 +28,8 @@ RECONCILE_LIMIT = 60.0
 """Seconds that one look at one object may take; webhooks have shorter limits of their own."""
 
 LASTING_S = 5.0
-"""From which delay on a failure that is tried again is worth a warning. While a lab comes up there are shorter ones: pods
-wait for the webhook that injects them.
+"""From which delay on a failure that is tried again is worth a warning. While a lab comes up there are shorter ones:
+pods wait for the webhook that injects them.
 """
 
 
