@@ -18,6 +18,7 @@ from lab.kube.errors import ApiError, bad_request
 _YAML_TYPES = frozenset({"application/yaml", "application/apply-patch+yaml"})
 _JSON_TYPES = frozenset({JSON, "text/plain", "application/octet-stream", ""})
 """Clients that name no type mean JSON, as curl's and aiohttp's defaults show."""
+_PIECE = 256 * 1024
 BODY_S = 60.0
 """How long a body may take to come: as long as a request may on a real server."""
 _WARNINGS_LIMIT, _WARNING_LIMIT = 4096, 256
@@ -41,6 +42,40 @@ def headers_of(content_type: str, warnings: Iterable[str] = ()) -> CIMultiDict[s
     for warning in _bounded(warnings):
         headers.add("Warning", f"299 - {_quoted(warning)}")
     return headers
+
+
+async def list_response(
+    request: web.Request, head: Mapping[str, Any], items: Iterable[Any], warnings: Iterable[str] = ()
+) -> web.StreamResponse:
+    """A list, whose `items` come after what is in `head`. A large one is written and sent in pieces, between which
+    others have their turn.
+    """
+    parts: list[bytes] = []
+    size = since = 0
+    for item in items:
+        parts.append(orjson.dumps(item))
+        since += len(parts[-1])
+        if since > _PIECE:
+            size, since = size + since, 0
+            await asyncio.sleep(0)
+    begin = orjson.dumps(head)[:-1] + b',"items":['
+    empty = json_response(None, warnings=warnings)
+    if not size or request.method == "HEAD":
+        empty.body = begin + b",".join(parts) + b"]}"
+        return empty
+    response = web.StreamResponse(headers=empty.headers)
+    response.content_length = len(begin) + size + since + len(parts) - 1 + len(b"]}")
+    await response.prepare(request)
+    pending, joint = bytearray(begin), b""
+    for part in parts:
+        pending += joint + part
+        joint = b","
+        if len(pending) > _PIECE:
+            await response.write(bytes(pending))
+            pending.clear()
+            await asyncio.sleep(0)
+    await response.write(bytes(pending) + b"]}")
+    return response
 
 
 def error_response(error: ApiError, warnings: Iterable[str] = ()) -> web.Response:

@@ -63,6 +63,7 @@ class Gate:
         self._silent: dict[asyncio.Task[None], None] = {}
         self._handshakes: dict[asyncio.Task[None], None] = {}
         self._noticed: dict[str, float] = {}
+        self._turn = asyncio.Lock()
 
     async def serve(self, listeners: Sequence[socket.socket]) -> None:
         """Accept connections until cancelled; those that are on their way are then closed."""
@@ -95,6 +96,7 @@ class Gate:
                 continue
             _enter(self._silent, loop.create_task(self._admit(client)))
             self._bound(self._silent, self._limits.silent, "say nothing")
+            await asyncio.sleep(0)
 
     async def _admit(self, client: socket.socket) -> None:
         task = asyncio.current_task()
@@ -108,6 +110,9 @@ class Gate:
                     _refuse_plain(client)
                 client.close()
                 return
+            async with self._turn:
+                # To begin a handshake takes a millisecond: one at a time, and requests have their turn in between.
+                await asyncio.sleep(0)
             _enter(self._handshakes, task)
             self._bound(self._handshakes, self._limits.handshakes, "are in the middle of a handshake")
             await asyncio.get_running_loop().connect_accepted_socket(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -27,7 +27,7 @@ async def get(call: Call) -> web.Response:
     return answer(call, call.registry.get(call.resource, call.name, call.namespace))
 
 
-async def list_(call: Call) -> web.Response:
+async def list_(call: Call) -> web.StreamResponse:
     """The objects of a namespace or of all, by page when the client asks for pages."""
     options = list_options(call)
     exactly = None
@@ -61,15 +61,8 @@ async def list_(call: Call) -> web.Response:
         return answers.json_response(found, warnings=call.warnings)
     definition = call.registry.resources.definition(call.resource)
     kind = definition.list_kind if definition else f"{call.resource.kind}List"
-    return answers.json_response(
-        {
-            "kind": kind,
-            "apiVersion": call.resource.api_version,
-            "metadata": metadata,
-            "items": listed(call, page.items),
-        },
-        warnings=call.warnings,
-    )
+    head = {"kind": kind, "apiVersion": call.resource.api_version, "metadata": metadata}
+    return await answers.list_response(call.request, head, listed(call, page.items), call.warnings)
 
 
 async def create(call: Call) -> web.Response:
@@ -134,8 +127,8 @@ async def delete_collection(call: Call) -> web.Response:
             if error.reason != "NotFound":
                 raise
     metadata = {"resourceVersion": str(call.registry.revision)}
-    ended = listed(call, ended)
-    gone = answers.list_of(call.resource.kind, call.resource.api_version, ended, metadata)
+    items = [*listed(call, ended)]
+    gone = answers.list_of(call.resource.kind, call.resource.api_version, items, metadata)
     return answers.json_response(gone, warnings=call.warnings)
 
 
@@ -151,11 +144,11 @@ def answer(call: Call, obj: Mapping[str, Any], *, status: int = 200) -> web.Resp
     return answers.json_response(shown, status=status, warnings=call.warnings)
 
 
-def listed(call: Call, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def listed(call: Call, items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The objects as items of a list: those of built-in kinds leave kind and version to the list, as typed lists do."""
     if call.registry.resources.is_custom(call.resource):
-        return items
-    return [{key: value for key, value in item.items() if key not in ("kind", "apiVersion")} for item in items]
+        return iter(items)
+    return ({key: value for key, value in item.items() if key not in ("kind", "apiVersion")} for item in items)
 
 
 def printer(call: Call) -> Printer:

@@ -108,7 +108,7 @@ class Loop(ABC, Generic[Subject]):
                 again = await self.reconcile(key)
         except ApiError as error:
             delay = self.queue.retry(key)
-            level = logging.WARNING if delay >= LASTING_S else logging.INFO
+            level = logging.WARNING if delay >= LASTING_S else logging.DEBUG
             level = logging.DEBUG if error.reason == "Conflict" else level
             LOG.log(level, "%s: %s: %s; again in %.3g s", self.name, key, error.message, delay)
         except TimeoutError:

@@ -6,11 +6,20 @@ import re
 from copy import deepcopy
 from typing import Any
 
+import orjson
+
+MOST_OPERATIONS = 10_000
+MOST_COPIED_BYTES = 3 * 1024 * 1024
+"""How much text all copies of a patch may add: as much as a request may bring, as in a real API server."""
 _INDEX = re.compile(r"0|[1-9][0-9]*")
 
 
 class MalformedPatchError(Exception):
     """The patch itself is not valid, whatever it is applied to."""
+
+
+class LargePatchError(MalformedPatchError):
+    """The patch has more operations than a real API server takes."""
 
 
 class PatchConflictError(Exception):
@@ -26,16 +35,22 @@ def apply(document: Any, operations: Any) -> Any:
     """
     if not isinstance(operations, list):
         raise MalformedPatchError("a JSON patch is a list of operations")
+    if len(operations) > MOST_OPERATIONS:
+        raise LargePatchError(
+            f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(operations)}"
+        )
     root = [deepcopy(document)]
+    copied = 0
     for index, operation in enumerate(operations):
         try:
-            _apply_one(root, operation)
+            copied += _apply_one(root, operation, MOST_COPIED_BYTES - copied)
         except (MalformedPatchError, PatchConflictError) as error:
             raise type(error)(f"operation {index}: {error}") from error
     return root[0]
 
 
-def _apply_one(root: list[Any], operation: Any) -> None:
+def _apply_one(root: list[Any], operation: Any, room: int) -> int:
+    """Carry out one operation. Returns how many bytes it has copied, which may be `room` at most."""
     if not isinstance(operation, dict):
         raise MalformedPatchError("an operation is an object")
     kind, path = operation.get("op"), _pointer(operation, "path")
@@ -54,12 +69,20 @@ def _apply_one(root: list[Any], operation: Any) -> None:
             raise PatchConflictError("a value cannot be moved into itself")
         _add(root, path, _remove(root, source))
     elif kind == "copy":
-        _add(root, path, deepcopy(_get(root, _pointer(operation, "from"))))
+        value = _get(root, _pointer(operation, "from"))
+        size = len(orjson.dumps(value))
+        if size > room:
+            raise PatchConflictError(
+                f"unable to complete the copy, the accumulated size increase of copy exceeds {MOST_COPIED_BYTES} bytes"
+            )
+        _add(root, path, deepcopy(value))
+        return size
     elif kind == "test":
         if not _same(_get(root, path), operation["value"]):
             raise PatchConflictError(f"testing value {operation['path']} failed")
     else:
         raise MalformedPatchError(f"unknown operation {kind!r}")
+    return 0
 
 
 def _pointer(operation: dict[str, Any], field: str) -> list[str]:

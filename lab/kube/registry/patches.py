@@ -38,6 +38,8 @@ def apply_patch(patch: Patch, obj: Object, schema: Schema, *, custom: bool) -> O
 def _json_patched(obj: Object, operations: Any) -> Object:
     try:
         result = jsonpatch.apply(obj, operations)
+    except jsonpatch.LargePatchError as error:
+        raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {error}") from error
     except jsonpatch.MalformedPatchError as error:
         raise bad_request(f"error decoding patch: {error}") from error
     except jsonpatch.PatchConflictError as error:

@@ -7,6 +7,7 @@ https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selector
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +17,8 @@ from lab.kube.errors import bad_request
 from lab.kube.registry.names import label_value_problem, qualified_name_problem
 
 _TOKEN = re.compile(r"\s*(==|!=|=|!|\(|\)|,|<|>|[^\s=!(),<>]+)")
+MOST_REQUIREMENTS = 1000
+"""Each is held against each object of a list, and against each change that a watch sees."""
 _SETS = {"in", "notin"}
 
 
@@ -82,7 +85,7 @@ def parse_labels(text: str) -> LabelSelector:
 class _LabelParser:
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens: list[str] = []
+        self._tokens: deque[str] = deque()
         position = 0
         while text[position:].strip():
             match = _TOKEN.match(text, position)
@@ -92,8 +95,10 @@ class _LabelParser:
             position = match.end()
 
     def requirements(self) -> list[Requirement]:
-        found = []
+        found: list[Requirement] = []
         while self._tokens:
+            if len(found) == MOST_REQUIREMENTS:
+                raise ValueError(f"a selector has {MOST_REQUIREMENTS} requirements at most in the embedded cluster")
             found.append(self._requirement())
             if self._tokens:
                 self._expect(",")
@@ -155,7 +160,7 @@ class _LabelParser:
     def _take(self) -> str:
         if not self._tokens:
             raise ValueError("found '', expected: identifier")
-        return self._tokens.pop(0)
+        return self._tokens.popleft()
 
     def _expect(self, token: str) -> None:
         found = self._take()

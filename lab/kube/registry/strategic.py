@@ -5,9 +5,12 @@ https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-m
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
+
+import orjson
 
 from lab.kube.schemas import Schema
 
@@ -15,6 +18,9 @@ _PATCH = "$patch"
 _RETAIN = "$retainKeys"
 _ORDER = "$setElementOrder/"
 _DELETE = "$deleteFromPrimitiveList/"
+
+
+_GONE = object()
 
 
 class StrategicPatchError(Exception):
@@ -36,11 +42,13 @@ def merge(original: dict[str, Any], patch: dict[str, Any], schema: Schema | None
         raise StrategicPatchError(f"unrecognized {_PATCH} directive: {directive!r}")
     result = dict(original)
     if (kept := patch.get(_RETAIN)) is not None:
-        result = {key: value for key, value in original.items() if key in kept}
+        retained = {_hashable(key) for key in kept}
+        result = {key: value for key, value in original.items() if key in retained}
     for key, removed in patch.items():
         if key.startswith(_DELETE):
             field = key.removeprefix(_DELETE)
-            result[field] = [item for item in result.get(field) or () if item not in removed]
+            gone = {_hashable(item) for item in removed}
+            result[field] = [item for item in result.get(field) or () if _hashable(item) not in gone]
     for key, value in patch.items():
         if key.startswith("$"):
             continue
@@ -77,7 +85,8 @@ def _value(original: Any, patch: Any, schema: Schema | None, order: list[Any] | 
         return [deepcopy(item) for item in patch if not _is_directive(item)]
     if schema.merge_key:
         return _merge_objects(present, patch, schema, order)
-    merged = [*present, *(item for item in patch if item not in present)]
+    known = {_hashable(item) for item in present}
+    merged = [*present, *(item for item in patch if _hashable(item) not in known)]
     return _ordered(merged, present, patch, order, schema)
 
 
@@ -87,22 +96,28 @@ def _is_directive(item: Any) -> bool:
 
 def _merge_objects(present: list[Any], patch: list[Any], schema: Schema, order: list[Any] | None) -> list[Any]:
     key = schema.merge_key
-    merged = list(present)
-    changed = []
+    merged: list[Any] = list(present)
+    places: dict[Any, int] = {}
+    for place, one in enumerate(merged):
+        if isinstance(one, dict) and key in one:
+            places.setdefault(_hashable(one[key]), place)
+    changed: dict[int, Any] = {}
     for item in patch:
         if not isinstance(item, dict) or key not in item:
             raise StrategicPatchError(f"{item!r} does not contain declared merge key: {key}")
-        index = next((i for i, one in enumerate(merged) if isinstance(one, dict) and one.get(key) == item[key]), None)
+        known = _hashable(item[key])
         if item.get(_PATCH) == "delete":
-            if index is not None:
-                del merged[index]
-        elif index is None:
-            merged.append(merge({}, item, schema.values))
-            changed.append(merged[-1])
-        else:
-            merged[index] = merge(merged[index], item, schema.values)
-            changed.append(merged[index])
-    return _ordered(merged, present, changed, order, schema)
+            if known in places:
+                place = places.pop(known)
+                merged[place] = _GONE
+                changed.pop(place, None)
+            continue
+        place = places.setdefault(known, len(merged))
+        if place == len(merged):
+            merged.append({})
+        changed[place] = merged[place] = merge(merged[place], item, schema.values)
+    kept = [one for one in merged if one is not _GONE]
+    return _ordered(kept, present, list(changed.values()), order, schema)
 
 
 def _ordered(
@@ -112,19 +127,26 @@ def _ordered(
     if order is None:
         return merged
     identity = _identity(schema)
-    wanted = [identity(item) for item in order]
-    before = [identity(item) for item in present]
-    listed = [item for item in merged if identity(item) in wanted or item in changed]
-    listed.sort(key=lambda item: wanted.index(identity(item)) if identity(item) in wanted else len(wanted))
-    others = [item for item in merged if all(item is not one for one in listed)]
+    wanted = {known: place for place, known in reversed(list(enumerate(map(identity, order))))}
+    before = {known: place for place, known in reversed(list(enumerate(map(identity, present))))}
+    new = {_hashable(item) for item in changed}
+    listed = [item for item in merged if identity(item) in wanted or _hashable(item) in new]
+    listed.sort(key=lambda item: wanted.get(identity(item), len(wanted)))
+    ours = {id(item) for item in listed}
+    first, second = deque(listed), deque(item for item in merged if id(item) not in ours)
     result = []
-    while listed and others:
-        one, other = identity(listed[0]), identity(others[0])
-        after = one in before and other in before and before.index(other) < before.index(one)
-        result.append(others.pop(0) if after else listed.pop(0))
-    return result + listed + others
+    while first and second:
+        one, other = before.get(identity(first[0])), before.get(identity(second[0]))
+        after = one is not None and other is not None and other < one
+        result.append(second.popleft() if after else first.popleft())
+    return [*result, *first, *second]
 
 
 def _identity(schema: Schema | None) -> Callable[[Any], Any]:
     key = schema.merge_key if schema is not None else ""
-    return lambda item: item.get(key) if key and isinstance(item, dict) else item
+    return lambda item: _hashable(item.get(key) if key and isinstance(item, dict) else item)
+
+
+def _hashable(value: Any) -> Any:
+    """What tells a value from others: lists of thousands of them are gone through once, and not once for each."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if isinstance(value, dict | list) else value

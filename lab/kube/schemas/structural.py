@@ -6,7 +6,10 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resou
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from lab.kube.schemas import ANY, OBJECT_META, Form, Schema, named_schema
 
@@ -40,7 +43,12 @@ _FORMS = {
 
 def compile_custom(raw: Mapping[str, Any] | None) -> Schema:
     """The schema of a custom resource's objects out of its `openAPIV3Schema`; None takes any field."""
-    schema = _compile(raw or {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+    return _compiled(orjson.dumps(raw or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}))
+
+
+@lru_cache(maxsize=32)
+def _compiled(raw: bytes) -> Schema:
+    schema = _compile(orjson.loads(raw))
     text = Schema(Form.STRING, go_type="string")
     schema.properties = {
         **schema.properties,

@@ -57,15 +57,21 @@ def member(value: Any) -> str:
 
 def tree(paths: Iterable[Path]) -> Tree:
     """The paths nested, as `fieldsV1` has them."""
-    members = set(paths)
     root: Tree = {}
-    for path in sorted(members):
-        here: Tree = root
-        for depth, element in enumerate(path):
-            if path[:depth] in members:
-                here[SELF] = {}
+    ends = []
+    for path in paths:
+        here = root
+        for element in path:
             here = here.setdefault(element, {})
-    return root
+        ends.append(here)
+    for node in ends:
+        if node:
+            node[SELF] = {}
+    return _in_order(root)
+
+
+def _in_order(node: Tree) -> Tree:
+    return {element: _in_order(node[element]) for element in sorted(node)} if node else node
 
 
 def paths(nested: Any) -> FieldSet:

@@ -10,6 +10,7 @@ from lab.kube.changes import Object
 from lab.kube.errors import Cause
 from lab.kube.registry.names import label_problem, service_name_problem, subdomain_problem
 from lab.kube.registry.rules.causes import duplicates, immutable, invalid, required
+from lab.kube.schemas.structural import compile_custom
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _COLUMN_TYPES = ("integer", "number", "string", "boolean", "date")
@@ -17,6 +18,15 @@ _COLUMN_TYPES = ("integer", "number", "string", "boolean", "date")
 
 def check(crd: Object) -> Iterator[Cause]:
     """Everything that is wrong with a CustomResourceDefinition."""
+    causes = [*_check(crd)]
+    yield from causes
+    if not causes:
+        # Large objects are checked beside the loop, and large schemas are best compiled there: it remembers them.
+        for version in crd["spec"]["versions"]:
+            compile_custom((version.get("schema") or {}).get("openAPIV3Schema"))
+
+
+def _check(crd: Object) -> Iterator[Cause]:
     spec, name = crd.get("spec") or {}, crd["metadata"].get("name", "")
     names, group = spec.get("names") or {}, spec.get("group", "")
     if group and names.get("plural") and name != f"{names['plural']}.{group}":

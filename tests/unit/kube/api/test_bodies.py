@@ -230,3 +230,18 @@ async def test_objects_of_all_namespaces_are_neither_made_nor_deleted(server: Se
     body = {"metadata": {"name": "b", "namespace": "default"}} if method == "POST" else None
     await server.json(method, "/api/v1/configmaps", body, code=405)
     assert [o["metadata"]["name"] for o in (await server.json("GET", "/api/v1/configmaps"))["items"]] == ["a"]
+
+
+async def test_a_large_list_comes_whole_and_in_pieces(server: Server) -> None:
+    for number in range(4):
+        body = io.BytesIO(orjson.dumps({"metadata": {"name": f"c{number}"}, "data": {"a": "x" * 400_000}}))
+        await server.json("POST", CONFIG_MAPS, code=201, data=body)
+    async with server.client.get(server.url + CONFIG_MAPS) as response:
+        text = await response.read()
+    assert response.content_length == len(text)
+    answer = orjson.loads(text)
+    assert (answer["kind"], answer["metadata"]["resourceVersion"]) == ("ConfigMapList", str(server.registry.revision))
+    assert [(o["metadata"]["name"], len(o["data"]["a"])) for o in answer["items"]] == [
+        (f"c{number}", 400_000) for number in range(4)
+    ]
+    assert (await server.json("GET", "/api/v1/namespaces/kube-public/configmaps"))["items"] == []

@@ -24,7 +24,7 @@ class _Failing(Loop[str]):
 
 
 async def test_only_a_failure_that_lasts_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, "lab.kube.controllers.base")
     loop = _Failing(Registry(Store()))
     waited = 0.0
     while not any(record.levelno >= logging.WARNING for record in caplog.records):

@@ -212,3 +212,25 @@ def test_a_strategic_patch_twice_is_as_once(present: list[str], patched: list[st
     assert len(names) == len(set(names))
     assert [name for name in names if name in patched] == patched
     assert all((c["image"] == "new") == (c["name"] in patched) for c in once["spec"]["containers"])
+
+
+def test_a_json_patch_has_the_limits_of_a_real_server() -> None:
+    operation = {"op": "test", "path": "/a", "value": 1}
+    assert apply_patch(Patch(PatchKind.JSON, [operation] * 10_000), {"a": 1}, POD, custom=False) == {"a": 1}
+    with pytest.raises(ApiError, match="maximum operations in a JSON patch is 10000, got 10001") as caught:
+        apply_patch(Patch(PatchKind.JSON, [operation] * 10_001), {"a": 1}, POD, custom=False)
+    assert caught.value.code == 413
+    doubling = [{"op": "copy", "from": "/a", "path": f"/a/{number}"} for number in range(40)]
+    with pytest.raises(ApiError, match="the accumulated size increase of copy") as caught:
+        apply_patch(Patch(PatchKind.JSON, doubling), {"a": {"text": "x" * 1000}}, POD, custom=False)
+    assert caught.value.code == 422
+
+
+def test_a_list_of_thousands_is_merged_in_one_pass() -> None:
+    env = [{"name": f"V{number}", "value": "old"} for number in range(20_000)]
+    wanted = [{"name": one["name"], "value": "new"} for one in reversed(env)]
+    order = [{"name": one["name"]} for one in wanted]
+    patch = {"spec": {"containers": [{"name": "c", "env": wanted, "$setElementOrder/env": order}]}}
+    pod = {"spec": {"containers": [{"name": "c", "env": env}]}}
+    merged = apply_patch(Patch(PatchKind.STRATEGIC, patch), pod, POD, custom=False)
+    assert merged["spec"]["containers"][0]["env"] == wanted

@@ -115,3 +115,10 @@ def test_a_field_that_cannot_be_selected_by_is_named() -> None:
     with pytest.raises(ApiError):
         fieldlabels.reader(CONFIGMAPS, selector)
     assert fieldlabels.reader(CONFIGMAPS, selector, ("data.x",))({"data": {"x": "y"}}, "data.x") == "y"
+
+
+def test_a_selector_of_thousands_of_requirements_is_refused() -> None:
+    many = ",".join(f"!k{number}" for number in range(1000))
+    assert parse_labels(many).matches({})
+    with pytest.raises(ApiError, match="1000 requirements at most"):
+        parse_labels(f"{many},!one")
