@@ -23,6 +23,8 @@ _REQUEST_LIMIT = aiohttp.ClientTimeout(total=15)
 WATCH_SECONDS = 300
 _WATCH_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=WATCH_SECONDS + 30)
 _TOKEN_AGE = 10.0
+_USER_AGENT = "pilot-discovery"
+"""Istio's own, by which `managedFields` names who has written a status."""
 
 
 class Kind(NamedTuple):
@@ -99,6 +101,7 @@ class KubeClient:
             connector=aiohttp.TCPConnector(ssl=trust, limit=0, keepalive_timeout=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=True,
+            headers={"User-Agent": _USER_AGENT},
         )
         return self
 

@@ -19,6 +19,7 @@ NOT_OLDER_THAN = "NotOlderThan"
 EXACT = "Exact"
 _MATCHES = ("", NOT_OLDER_THAN, EXACT)
 _DELETE = "DeleteOptions"
+_LONGEST_MANAGER = 128
 _LENIENT = WriteOptions(field_validation=FieldValidation.IGNORE)
 
 
@@ -96,7 +97,7 @@ def write_options(call: Call, repeated: tuple[str, ...] = ()) -> WriteOptions:
         dry_run=parse_dry_run(call.request.query.getall("dryRun", [])),
         field_validation=FieldValidation(validation),
         repeated=repeated,
-        field_manager=call.query("fieldManager") or _agent(call),
+        field_manager=_manager(call),
         force=call.flag("force"),
         warnings=call.warnings,
     )
@@ -149,6 +150,18 @@ def _invalid_list(field: str, words: str, reason: str = "FieldValueForbidden") -
     return invalid("ListOptions", "", (Cause(field, words, reason),), "meta.k8s.io")
 
 
+def _manager(call: Call) -> str:
+    """Who owns what the request writes (`fieldManager`). Raises `ApiError` 422."""
+    name = call.query("fieldManager")
+    if len(name.encode()) > _LONGEST_MANAGER:
+        words = f"Too long: may not be more than {_LONGEST_MANAGER} bytes"
+        raise invalid("PatchOptions", "", (Cause("fieldManager", words, "FieldValueTooLong"),), "meta.k8s.io")
+    if not name.isprintable():
+        words = f"Invalid value: {name!r}: should only contain printable characters"
+        raise invalid("PatchOptions", "", (Cause("fieldManager", words),), "meta.k8s.io")
+    return name or _agent(call)
+
+
 def _agent(call: Call) -> str:
     """The field manager of a client that names none: the first word of its user agent."""
-    return call.request.headers.get("User-Agent", "").partition("/")[0][:128] or "unknown"
+    return call.request.headers.get("User-Agent", "").partition("/")[0][:_LONGEST_MANAGER] or "unknown"

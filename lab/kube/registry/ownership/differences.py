@@ -99,50 +99,56 @@ def _node(schema: Schema, value: Any, itself: bool) -> Tree | None:
 
 def _compare(schema: Schema, old: Any, new: Any) -> Differences:
     """Two values that both merge as maps, or both as lists."""
-    changed: Tree = {}
-    removed: Tree = {}
-    for element, inner, before, after in _pairs(schema, old, new):
-        if before is None and after is not None:
-            _add(changed, element, _node(inner, *after))
-        elif after is None and before is not None:
-            _add(removed, element, _node(inner, *before))
-        elif before is None or after is None:
+    return _compare_maps(schema, old, new) if isinstance(new, dict) else _compare_lists(schema, old, new)
+
+
+def _compare_maps(schema: Schema, old: dict[str, Any], new: dict[str, Any]) -> Differences:
+    found = Differences({}, {})
+    for key, inner in new.items():
+        before = old.get(key, _ABSENT)
+        if before is inner or before == inner:
             continue
-        elif before[0] is not after[0] and before[0] != after[0]:
-            came, went = _altered(inner, before, after)
-            _add(changed, element, came)
-            _add(removed, element, went)
-    return Differences(changed, removed)
+        element = fieldsets.field(key)
+        if not isinstance(inner, dict | list) and not isinstance(before, dict | list):
+            found.changed[element] = LEAF
+            continue
+        child = child_schema(schema, key)
+        after = (inner, is_itself(schema, key, inner))
+        if before is _ABSENT:
+            _add(found.changed, element, _node(child, *after))
+        else:
+            _note(found, element, child, (before, is_itself(schema, key, before)), after)
+    for key, before in old.items():
+        if key not in new:
+            node = _node(child_schema(schema, key), before, is_itself(schema, key, before))
+            _add(found.removed, fieldsets.field(key), node)
+    return found
 
 
+def _compare_lists(schema: Schema, old: list[Any], new: list[Any]) -> Differences:
+    found = Differences({}, {})
+    before, after, inner = dict(items(schema, old)), dict(items(schema, new)), schema.values or ANY
+    for element, value in after.items():
+        if element not in before:
+            _add(found.changed, element, _node(inner, value, True))
+        elif before[element] != value:
+            _note(found, element, inner, (before[element], True), (value, True))
+    for element, value in before.items():
+        if element not in after:
+            _add(found.removed, element, _node(inner, value, True))
+    return found
+
+
+_ABSENT = object()
 _Value = tuple[Any, bool]
 """A value, and whether it is a field itself, whatever is inside it."""
 
 
-def _pairs(schema: Schema, old: Any, new: Any) -> list[tuple[str, Schema, _Value | None, _Value | None]]:
-    """(element, schema, value before, value after) of whatever is in either of two values of one form."""
-    if merges_as_map(schema, new):
-        return [
-            (
-                fieldsets.field(key),
-                child_schema(schema, key),
-                (old[key], is_itself(schema, key, old[key])) if key in old else None,
-                (new[key], is_itself(schema, key, new[key])) if key in new else None,
-            )
-            for key in (*new, *(key for key in old if key not in new))
-            if not (key in old and key in new and old[key] is new[key])
-        ]
-    before, after = dict(items(schema, old)), dict(items(schema, new))
-    inner = schema.values or ANY
-    return [
-        (
-            element,
-            inner,
-            (before[element], True) if element in before else None,
-            (after[element], True) if element in after else None,
-        )
-        for element in (*after, *(element for element in before if element not in after))
-    ]
+def _note(found: Differences, element: str, schema: Schema, before: _Value, after: _Value) -> None:
+    """Add what is different in a value to what was found."""
+    came, went = _altered(schema, before, after)
+    _add(found.changed, element, came)
+    _add(found.removed, element, went)
 
 
 def _altered(schema: Schema, before: _Value, after: _Value) -> tuple[Tree | None, Tree | None]:

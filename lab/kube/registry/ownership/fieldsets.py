@@ -18,6 +18,7 @@ Path = tuple[str, ...]
 FieldSet = frozenset[Path]
 Tree = dict[str, "Tree"]
 
+_USUAL_LENGTH = 64
 EMPTY: FieldSet = frozenset()
 SELF = "."
 _KINDS = ("f:", "k:", "v:", "i:")
@@ -36,7 +37,8 @@ def item(keys: Mapping[str, Any]) -> str:
     """The element of a list's item that is known by its keys."""
     if len(keys) == 1:
         ((name, value),) = keys.items()
-        return _item(name, value) if isinstance(value, str) else _items_of(keys)
+        if isinstance(value, str) and len(value) <= _USUAL_LENGTH:
+            return _item(name, value)
     return _items_of(keys)
 
 

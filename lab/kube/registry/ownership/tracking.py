@@ -102,7 +102,12 @@ class _Shared:
         self._known: OrderedDict[bytes, Tree] = OrderedDict()
 
     def __call__(self, tree: Tree) -> Tree:
-        text = orjson.dumps(tree)
+        try:
+            text = orjson.dumps(tree)
+        except orjson.JSONEncodeError:
+            return tree  # too deep to be stored, which the store says
+        if len(text) > _SHARED_BYTES:
+            return tree
         known = self._known.setdefault(text, tree)
         self._known.move_to_end(text)
         if len(self._known) > _SHARED_TREES:
@@ -110,7 +115,8 @@ class _Shared:
         return known
 
 
-_SHARED_TREES = 256
+_SHARED_TREES, _SHARED_BYTES = 256, 8192
+"""How many trees are known again, and how large: a pod's is half of that."""
 _shared = _Shared()
 
 

@@ -46,6 +46,8 @@ async def test_an_apply_creates_and_then_changes(server: Server) -> None:
             400,
             "does not match the name on the URL",
         ),
+        ("?fieldManager=" + "a" * 129, APPLY, config_map(), 422, "fieldManager: Too long: may not be more than 128"),
+        ("?fieldManager=a%0A", MERGE, {}, 422, "should only contain printable characters"),
         ("?force=true", MERGE, {}, 422, "force: Forbidden: may not be specified for non-apply patch"),
     ],
 )

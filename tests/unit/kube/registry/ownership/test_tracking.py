@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lab.kube.registry.ownership import APPLY, UPDATE, Manager, apply, encode
-from lab.kube.registry.ownership.tracking import tracked
-from tests.unit.kube.registry.ownership.objects import SCHEMA, thing
+from lab.kube.registry.ownership import APPLY, UPDATE, Manager, apply, decode, encode, update
+from lab.kube.registry.ownership.applying import fields_of
+from lab.kube.registry.ownership.managers import Managed, Owned
+from lab.kube.registry.ownership.tracking import created, tracked
+from tests.unit.kube.registry.ownership.objects import SCHEMA, thing, things
 
 EDITOR = Manager(UPDATE, "editor", "example.com/v1")
 BY_STATUS = Manager(UPDATE, "editor", "example.com/v1", "status")
@@ -53,3 +57,37 @@ def test_owners_that_make_no_sense_change_nothing(given: list[dict[str, Any]]) -
 def test_no_subresource_edits_the_owners() -> None:
     old = applied()
     assert tracked(SCHEMA, old, old, [{}], BY_STATUS, "2") == old["metadata"]["managedFields"]
+
+
+WRITERS = st.sampled_from([EDITOR, BY_STATUS, Manager(UPDATE, "other", "example.com/v1")])
+
+
+@given(things, st.lists(st.tuples(WRITERS, things), max_size=5))
+def test_entries_say_what_sets_of_paths_say(
+    first: dict[str, Any], writes: list[tuple[Manager, dict[str, Any]]]
+) -> None:
+    entries, old = created(SCHEMA, first, EDITOR, "1", has_status=False), first
+    fields = fields_of(SCHEMA, first)
+    wanted: Managed = {EDITOR: Owned(fields, "example.com/v1", "1")} if fields else {}
+    for number, (writer, new) in enumerate(writes, 2):
+        if not wanted:
+            break  # an object that has lost all owners gets none by an update
+        stored = {**old, "metadata": {**old["metadata"], "managedFields": entries}}
+        entries = tracked(SCHEMA, stored, new, None, writer, str(number))
+        wanted = update(wanted, SCHEMA, old, new, writer, str(number))
+        assert decode(entries) == wanted
+        old = new
+
+
+def test_of_many_updaters_the_oldest_become_one() -> None:
+    obj = thing({"map": {"a": "0"}})
+    entries = created(SCHEMA, obj, EDITOR, "00", has_status=False)
+    for number in range(1, 15):
+        new = thing({"map": {**obj["spec"]["map"], f"k{number:02}": "1"}})
+        stored = {**obj, "metadata": {**obj["metadata"], "managedFields": entries}}
+        writer = Manager(UPDATE, f"writer-{number:02}", "example.com/v1")
+        entries, obj = tracked(SCHEMA, stored, new, None, writer, f"{number:02}"), new
+    assert len(entries) == 10
+    assert {entry["manager"] for entry in entries} >= {"ancient-changes", "writer-14"}
+    owned = frozenset().union(*(one.fields for one in decode(entries).values()))
+    assert owned == fields_of(SCHEMA, obj)
