@@ -354,6 +354,15 @@ def test_termination_runs_the_hook_then_asks_then_kills(node: Node) -> None:
     assert status_of(node.delete(name="deaf", grace=1))["state"]["terminated"]["exitCode"] == 137
 
 
+def test_a_pod_that_a_webhook_holds_up_goes_on_when_it_may(node: Node) -> None:
+    node.refuse(times=1)
+    node.run(pod_object("held", container("main", "sh", "-c", IDLE)), ready)
+    events = {each["reason"]: each["message"] for each in node.events(name="held")}
+    assert events["FailedScheduling"] == "Binding rejected: admission webhook denied the request: not now"
+    node.refuse(times=1)
+    assert status_of(node.delete(name="held", grace=5))["state"]["terminated"]["exitCode"] == 0
+
+
 def test_a_post_start_hook_runs_in_the_container(node: Node, pod: Callable[..., Object]) -> None:
     hook = {"postStart": {"exec": {"command": ["touch", "/tmp/hooked"]}}}
     pod(pod_object("hooked", container("main", "sh", "-c", IDLE, lifecycle=hook)))
