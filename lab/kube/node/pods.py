@@ -7,6 +7,7 @@ Deletion may come at any moment; whatever is under way then sees it and stops.
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -32,7 +33,10 @@ from lab.kube.recording import NORMAL, WARNING
 from lab.kube.registry import DeleteOptions, Object
 from lab.kube.resources import PODS
 
+log = logging.getLogger(__name__)
+
 _FIRST_RETRY, _LAST_RETRY = 0.5, 60.0
+_REFUSED_AGAIN_S = 2.0
 
 
 class PodWorker:
@@ -218,9 +222,16 @@ class PodWorker:
             return {**obj, "spec": {**obj["spec"], "nodeName": node}}
 
         where = self._pod.metadata
-        bound = await self._node.registry.modify(PODS, where.name, where.namespace, bind, subresource="binding")
-        if bound is not None:
-            self._say(NORMAL, "Scheduled", f"Successfully assigned {where.namespace}/{where.name} to {node}")
+        while not self._ending_or_closing:
+            try:
+                bound = await self._node.registry.modify(PODS, where.name, where.namespace, bind, subresource="binding")
+            except ApiError as error:
+                self._say(WARNING, "FailedScheduling", f"Binding rejected: {error.message}")
+                await self._nudge_or_end(_REFUSED_AGAIN_S)
+                continue
+            if bound is not None:
+                self._say(NORMAL, "Scheduled", f"Successfully assigned {where.namespace}/{where.name} to {node}")
+            return
 
     async def _run_containers(self) -> None:
         self.facts.start_time = self.facts.start_time or datetime.now(UTC)
@@ -345,16 +356,23 @@ class PodWorker:
         self._status.changed()
 
     async def _forget(self) -> None:
-        """Write the last status and remove the object, if it is still there; then the logs."""
+        """Write the last status and remove the object, if it is still there; then the logs.
+
+        What a webhook refuses, or fails to answer, is tried again: it may have been the webhook's own pod.
+        """
         metadata = self._pod.metadata
-        try:
-            await self._status.publish()
-            await self._node.registry.delete(
-                PODS, metadata.name, metadata.namespace, options=DeleteOptions(grace_period=0, uid=metadata.uid)
-            )
-        except ApiError as error:
-            if error.reason not in ("NotFound", "Conflict"):
-                raise
+        while True:
+            try:
+                await self._status.publish()
+                await self._node.registry.delete(
+                    PODS, metadata.name, metadata.namespace, options=DeleteOptions(grace_period=0, uid=metadata.uid)
+                )
+                break
+            except ApiError as error:
+                if error.reason in ("NotFound", "Conflict"):
+                    break
+                log.warning("pod %s/%s has ended, but not its object: %s", metadata.namespace, metadata.name, error)
+                await asyncio.sleep(_REFUSED_AGAIN_S)
         shutil.rmtree(self._node.log_directory(self._pod), ignore_errors=True)
 
     def _say(self, kind: str, reason: str, message: str) -> None:

@@ -20,14 +20,14 @@ from typing import Any
 import lab
 from lab.kube import pki
 from lab.kube.config import KubeConfig
-from lab.kube.errors import ApiError
+from lab.kube.errors import ApiError, forbidden
 from lab.kube.node import launch
 from lab.kube.node.agent import NodeAgent
 from lab.kube.node.client import Runtime, RuntimeFailure
 from lab.kube.node.images import Image
 from lab.kube.objects.pods import read_pod
 from lab.kube.orphans import Reaper
-from lab.kube.registry import DELETED, DeleteOptions, Object, Registry
+from lab.kube.registry import DELETED, AdmissionRequest, DeleteOptions, Object, Open, Operation, Registry
 from lab.kube.registry.tokens import TokenIssuer
 from lab.kube.resources import BUILTIN, CONFIGMAPS, PODS, SERVICEACCOUNTS
 from lab.kube.store import Store
@@ -35,6 +35,20 @@ from lab.kube.streams import ExecSession, LogOptions
 from tests.unit.kube.node.pods import container, pod_object
 
 KINDS = {resource.kind: resource for resource in BUILTIN}
+
+
+class Refusing(Open):
+    """A webhook that refuses what only the node asks for, for a while."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    async def validate(self, request: AdmissionRequest) -> bool:
+        ends = request.operation == Operation.DELETE and "deletionTimestamp" in (request.old or {})["metadata"]
+        if self.left and (ends or request.subresource == "binding"):
+            self.left -= 1
+            raise forbidden("admission webhook denied the request: not now")
+        return False
 
 
 class IsolatedNode:
@@ -145,6 +159,10 @@ class IsolatedNode:
         uid = self.registry.get(PODS, name, "default")["metadata"]["uid"]
         (directory,) = (self.config.state / "node").glob(f"**/pods/{uid}/volumes")
         return sorted(volume.name for volume in directory.iterdir())
+
+    async def refuse(self, times: int) -> None:
+        """Let a webhook refuse the next bindings of pods and the ends of deleted ones, so many in all."""
+        self.registry.admission = Refusing(times)
 
     async def begin_to_delete(self, name: str, grace: int) -> None:
         await self.registry.delete(PODS, name, "default", options=DeleteOptions(grace_period=grace))

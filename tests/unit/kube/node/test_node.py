@@ -380,6 +380,15 @@ def test_a_sidecars_hook_runs_at_once_and_its_signal_waits_for_the_others(node: 
     assert (ended["exitCode"], ended["message"]) == (0, "1\n"), "after the application, and the hook ran once"
 
 
+def test_a_pod_that_a_webhook_holds_up_goes_on_when_it_may(node: Node) -> None:
+    node.refuse(times=1)
+    node.run(pod_object("held", container("main", "sh", "-c", IDLE)), ready)
+    events = {each["reason"]: each["message"] for each in node.events(name="held")}
+    assert events["FailedScheduling"] == "Binding rejected: admission webhook denied the request: not now"
+    node.refuse(times=1)
+    assert status_of(node.delete(name="held", grace=5))["state"]["terminated"]["exitCode"] == 0
+
+
 def test_a_post_start_hook_runs_in_the_container(node: Node, pod: Callable[..., Object]) -> None:
     hook = {"postStart": {"exec": {"command": ["touch", "/tmp/hooked"]}}}
     pod(pod_object("hooked", container("main", "sh", "-c", IDLE, lifecycle=hook)))
