@@ -193,7 +193,7 @@ class PodWorker:
                 self._node.room.take(self._pod)
                 break
             if why != refused:
-                self._say(WARNING, "FailedScheduling", why)
+                self._node.scheduling.record(self._object, WARNING, "FailedScheduling", why)
                 await self._status.write(partial(scheduling.unschedulable, why=why, now=timestamp(now())))
                 refused = why
             if not await self._nudge_or_end(None):
@@ -219,7 +219,8 @@ class PodWorker:
         where = self._pod.metadata
         bound = await self._node.registry.modify(PODS, where.name, where.namespace, bind, subresource="binding")
         if bound is not None:
-            self._say(NORMAL, "Scheduled", f"Successfully assigned {where.namespace}/{where.name} to {node}")
+            told = f"Successfully assigned {where.namespace}/{where.name} to {node}"
+            self._node.scheduling.record(self._object, NORMAL, "Scheduled", told)
 
     async def _run_containers(self) -> None:
         self.facts.start_time = self.facts.start_time or datetime.now(UTC)
