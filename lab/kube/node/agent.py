@@ -49,6 +49,7 @@ class NodeAgent:
         self._tokens = tokens
         self._images = Images(config.images)
         self._recorder = Recorder(registry, "kubelet")
+        self._scheduling = Recorder(registry, _SCHEDULER)
         self._workers: dict[str, PodWorker] = {}
         self._node: NodeContext | None = None
 
@@ -61,6 +62,7 @@ class NodeAgent:
         await registration.register(self._registry, self._config, self._images)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._recorder.run())
+            group.create_task(self._scheduling.run())
             group.create_task(registration.heartbeat(self._registry, self._config))
             group.create_task(self._serve())
 
@@ -84,6 +86,7 @@ class NodeAgent:
             registry=self._registry,
             tokens=self._tokens,
             recorder=self._recorder,
+            scheduling=self._scheduling,
             images=self._images,
             runtime=runtime,
             sandboxes=sandboxes,

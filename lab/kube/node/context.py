@@ -26,12 +26,13 @@ from lab.kube.resources import CONFIGMAPS, NODES, SECRETS, SERVICES
 
 @dataclass(frozen=True)
 class NodeContext:
-    """The node's parts, for one life of its runtime."""
+    """The node's parts, for one life of its runtime. What it does as the scheduler is told by `scheduling`."""
 
     config: KubeConfig
     registry: Registry
     tokens: Tokens
     recorder: Recorder
+    scheduling: Recorder
     images: Images
     runtime: Runtime
     sandboxes: Sandboxes

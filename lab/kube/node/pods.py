@@ -198,7 +198,7 @@ class PodWorker:
                 self._node.room.take(self._pod)
                 break
             if why != refused:
-                self._say(WARNING, "FailedScheduling", why)
+                self._node.scheduling.record(self._object, WARNING, "FailedScheduling", why)
                 await self._status.write(partial(scheduling.unschedulable, why=why, now=timestamp(now())))
                 refused = why
             if not await self._nudge_or_end(None):
@@ -222,15 +222,18 @@ class PodWorker:
             return {**obj, "spec": {**obj["spec"], "nodeName": node}}
 
         where = self._pod.metadata
+        recorder = self._node.scheduling
         while not self._ending_or_closing:
             try:
                 bound = await self._node.registry.modify(PODS, where.name, where.namespace, bind, subresource="binding")
             except ApiError as error:
-                self._say(WARNING, "FailedScheduling", f"Binding rejected: {error.message}")
+                told = f"Binding rejected: {error.message}"
+                recorder.record(self._object, WARNING, "FailedScheduling", told)
                 await self._nudge_or_end(_REFUSED_AGAIN_S)
                 continue
             if bound is not None:
-                self._say(NORMAL, "Scheduled", f"Successfully assigned {where.namespace}/{where.name} to {node}")
+                told = f"Successfully assigned {where.namespace}/{where.name} to {node}"
+                recorder.record(self._object, NORMAL, "Scheduled", told)
             return
 
     async def _run_containers(self) -> None:

@@ -66,6 +66,8 @@ class Schema:
     default: Any = None
     has_defaults: bool = False
     rules: Mapping[str, Any] = field(default_factory=dict)
+    known: dict[str, Schema] = field(default_factory=dict)
+    """The schemas of declared fields that were looked up before, for those who do that at each write."""
 
 
 ANY = Schema(Form.ANY, go_type="interface {}")

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lab.kube.registry.ownership import fieldsets
-from lab.kube.registry.ownership.fieldsets import SELF, Tree, holds
+from lab.kube.registry.ownership.fieldsets import FIELD, SELF, Tree, holds
 from lab.kube.registry.ownership.values import child_schema, is_itself, items, merges_as_list, merges_as_map
 from lab.kube.schemas import ANY, Schema
 
 LEAF: Tree = {}
 """A field with nothing inside that could have an owner of its own; at the root of a tree it means that it is empty."""
 
+_NESTED = (dict, list)
 _NOBODYS = frozenset({"apiVersion", "kind"})
 _NOBODYS_METADATA = frozenset(
     {
@@ -73,28 +73,31 @@ def _ownable(obj: dict[str, Any], skipped: frozenset[str] = frozenset()) -> dict
     return kept
 
 
-def _inside(schema: Schema, value: Any) -> Tree:
-    """The fields inside a value that merges, as a tree that the value itself is no member of."""
-    found: Tree = {}
-    if merges_as_map(schema, value):
+def _inside(schema: Schema, value: Any, itself: bool = False) -> Tree:
+    """The fields inside a value that merges, as a tree; `itself` says that the value is a member too."""
+    found: Tree = {SELF: LEAF} if itself else {}
+    if isinstance(value, dict):
         for key, inner in value.items():
             # Most fields are scalars, of which no schema is needed to know that they are one field.
-            if not isinstance(inner, dict | list):
-                found[fieldsets.field(key)] = LEAF
-            else:
-                node = _node(child_schema(schema, key), inner, is_itself(schema, key, inner))
-                _add(found, fieldsets.field(key), node)
+            if not isinstance(inner, _NESTED):
+                found[FIELD + key] = LEAF
+            elif (node := _node(child_schema(schema, key), inner, is_itself(schema, key, inner))) is not None:
+                found[FIELD + key] = node
     else:
+        of_items = schema.values or ANY
         for element, inner in items(schema, value):
-            _add(found, element, _node(schema.values or ANY, inner, True))
+            _add(found, element, _node(of_items, inner, True))
     return found
 
 
 def _node(schema: Schema, value: Any, itself: bool) -> Tree | None:
     """The fields at and inside a value; None when there are none."""
-    if not merges_as_map(schema, value) and not merges_as_list(schema, value):
-        return LEAF
-    return _marked(_inside(schema, value), itself)
+    if isinstance(value, _NESTED) and (merges_as_map(schema, value) or merges_as_list(schema, value)):
+        found = _inside(schema, value, itself)
+        if itself and len(found) == 1:
+            return LEAF
+        return found or None
+    return LEAF
 
 
 def _compare(schema: Schema, old: Any, new: Any) -> Differences:
@@ -108,8 +111,8 @@ def _compare_maps(schema: Schema, old: dict[str, Any], new: dict[str, Any]) -> D
         before = old.get(key, _ABSENT)
         if before is inner or before == inner:
             continue
-        element = fieldsets.field(key)
-        if not isinstance(inner, dict | list) and not isinstance(before, dict | list):
+        element = FIELD + key
+        if not isinstance(inner, _NESTED) and not isinstance(before, _NESTED):
             found.changed[element] = LEAF
             continue
         child = child_schema(schema, key)
@@ -121,7 +124,7 @@ def _compare_maps(schema: Schema, old: dict[str, Any], new: dict[str, Any]) -> D
     for key, before in old.items():
         if key not in new:
             node = _node(child_schema(schema, key), before, is_itself(schema, key, before))
-            _add(found.removed, fieldsets.field(key), node)
+            _add(found.removed, FIELD + key, node)
     return found
 
 

@@ -21,6 +21,7 @@ Tree = dict[str, "Tree"]
 _USUAL_LENGTH = 64
 EMPTY: FieldSet = frozenset()
 SELF = "."
+FIELD = "f:"
 _KINDS = ("f:", "k:", "v:", "i:")
 
 
@@ -30,7 +31,7 @@ class FieldSetError(ValueError):
 
 def field(name: str) -> str:
     """The element of a field."""
-    return f"f:{name}"
+    return FIELD + name
 
 
 def item(keys: Mapping[str, Any]) -> str:

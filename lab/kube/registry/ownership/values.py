@@ -168,7 +168,7 @@ def is_itself(schema: Schema, key: str, inner: Any) -> bool:
     """Whether what is under a key is a field whatever is inside it: a declared one is there when something is in it, a
     key of a map is there by itself.
     """
-    return inner == {} or key not in schema.properties
+    return inner == {} or (key not in schema.known and key not in schema.properties)
 
 
 def merges_as_map(schema: Schema, value: Any) -> bool:
@@ -183,8 +183,11 @@ def merges_as_list(schema: Schema, value: Any) -> bool:
 
 def child_schema(schema: Schema, key: str) -> Schema:
     """The schema of what is under a key."""
+    if (known := schema.known.get(key)) is not None:
+        return known
     if key in schema.properties:
-        return schema.properties[key]
+        found = schema.known[key] = schema.properties[key]
+        return found
     return schema.values if schema.form is Form.MAP and schema.values is not None else ANY
 
 
@@ -197,6 +200,8 @@ def _element(schema: Schema, inner: Any) -> str:
     """What an item is known by: of its keys, those that it has."""
     if schema.list_type == "set" or not isinstance(inner, dict):
         return fieldsets.member(inner)
+    if len(schema.map_keys) == 1 and (value := inner.get(schema.map_keys[0])) is not None:
+        return fieldsets.item({schema.map_keys[0]: value})
     found = {key: inner.get(key, _key_default(schema, key)) for key in schema.map_keys}
     return fieldsets.item({key: value for key, value in found.items() if value is not None})
 

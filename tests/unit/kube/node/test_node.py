@@ -587,7 +587,8 @@ def test_a_pod_waits_until_the_node_takes_pods_again(node: Node, spec: Object, b
     node.change(kind="Node", name="testlab", fields={"spec": spec})
     try:
         node.run(pod_object(name, container("main", "sh", "-c", IDLE)), unschedulable(words))
-        _until(lambda: any(e["reason"] == "FailedScheduling" for e in node.events(name=name)))
+        told = ("FailedScheduling", "default-scheduler")
+        _until(lambda: told in {(e["reason"], e["source"]["component"]) for e in node.events(name=name)})
     finally:
         node.change(kind="Node", name="testlab", fields={"spec": back})
     node.wait(name, ready)
