@@ -15,6 +15,7 @@ import logging
 import socket
 import ssl
 import time
+from asyncio import sslproto
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,10 @@ _TLS_HANDSHAKE = b"\x16"
 _PLAIN_ANSWER = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 """What a real API server (Go's net/http) says to those who forget the `s` of `https`."""
 _PLAIN_REQUEST = 64 * 1024
+_TLS_BUFFER = 32 * 1024
+"""Two TLS records. asyncio takes 256 KB for each connection, and keeps those of one that ended until its collector
+comes by: it has no setting for that but the attribute of its protocol.
+"""
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NOTICE_EVERY_S = 60.0
 _PAUSE_S = 0.1
@@ -67,6 +72,7 @@ class Gate:
 
     async def serve(self, listeners: Sequence[socket.socket]) -> None:
         """Accept connections until cancelled; those that are on their way are then closed."""
+        sslproto.SSLProtocol.max_size = _TLS_BUFFER
         try:
             async with asyncio.TaskGroup() as group:
                 for listener in listeners:

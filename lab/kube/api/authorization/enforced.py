@@ -48,6 +48,7 @@ ENFORCED: tuple[Entry, ...] = (
     Entry("", frozenset({"serviceaccounts/token"}), _ANY, _MESH),
     Entry("", frozenset({"pods"}), _LAUNCHES, _MESH),
     Entry("", frozenset({"pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers"}), _ANY, _MESH),
+    Entry("", frozenset({"pods/proxy", "services/proxy"}), _ANY, _MESH),
     Entry("apps", frozenset({"deployments", "replicasets"}), _LAUNCHES, _MESH),
     Entry("rbac.authorization.k8s.io", frozenset({"roles", "rolebindings"}), _GRANTS, _MESH),
     Entry("rbac.authorization.k8s.io", frozenset({"clusterroles", "clusterrolebindings"}), _GRANTS),

@@ -195,6 +195,8 @@ async def test_cluster_admin_is_everything() -> None:
         Access("create", "", "pods", "istio-system", "istiod", "attach"),
         Access("create", "", "pods", "istio-system", "istiod", "portforward"),
         Access("update", "", "pods", "istio-system", "istiod", "ephemeralcontainers"),
+        Access("get", "", "services", "istio-system", "istiod:15014", "proxy"),
+        Access("create", "", "pods", "istio-system", "istiod", "proxy"),
         Access("patch", "apps", "deployments", "istio-system", "istiod"),
         Access("create", "apps", "replicasets", "istio-system"),
         Access("create", GROUP, "rolebindings", "istio-system"),
