@@ -47,9 +47,8 @@ class Api(Protocol):
 class Trust:
     """The authority in use. `changed` fires when the Secret was edited."""
 
-    def __init__(self, authority: Authority, namespace: str = "istio-system") -> None:
+    def __init__(self, authority: Authority) -> None:
         self.authority = authority
-        self._namespace = namespace
         self.changed = Signal()
 
     @classmethod
@@ -61,19 +60,14 @@ class Trust:
         backoff = Backoff()
         while True:
             try:
-                return cls(await _load(api, namespace, organization), namespace)
+                return cls(await _load(api, namespace, organization))
             except (ApiError, Unreachable) as error:
                 log.warning("reading Secret %s: %s", SECRET, error)
                 await backoff.pause()
 
     def observe(self, event: str, secret: Object) -> None:
         """A hook for Secrets: take up an edited root. A broken or deleted one leaves the last in use."""
-        meta = secret["metadata"]
-        if (
-            (meta.get("namespace", ""), meta["name"]) != (self._namespace, SECRET)
-            or event == "DELETED"
-            or secret.get("type") != _SECRET_TYPE
-        ):
+        if secret["metadata"]["name"] != SECRET or event == "DELETED" or secret.get("type") != _SECRET_TYPE:
             return
         try:
             authority = _parse(secret)

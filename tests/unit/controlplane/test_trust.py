@@ -117,18 +117,6 @@ async def test_a_broken_edit_leaves_the_last_good_root_in_use() -> None:
     assert trust.changed.count == 0
 
 
-async def test_a_secret_of_that_name_elsewhere_is_no_root_of_the_mesh() -> None:
-    store = Store()
-    trust = await Trust.load(store, "istio-system", "cluster.local")
-    before, other = trust.authority, Authority.create("somebody")
-    parts = {"ca-cert.pem": other.certificate, "ca-key.pem": other.key, "root-cert.pem": other.roots}
-    secret = {**store.objects[("secrets", "istio-system", SECRET)]}
-    secret["metadata"] = {"name": SECRET, "namespace": "somebodys"}
-    secret["data"] = {name: base64.b64encode(content).decode() for name, content in parts.items()}
-    trust.observe("ADDED", secret)
-    assert trust.authority is before
-
-
 async def test_each_namespace_is_given_the_root_and_keeps_it() -> None:
     store = Store()
     trust = Trust(Authority.create("x"))
