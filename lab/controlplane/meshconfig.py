@@ -5,13 +5,18 @@ https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/ has many more
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import msgspec
 import yaml
 
+from lab.controlplane.model.base import FreeText
 from lab.controlplane.model.sidecar import OutboundTrafficPolicy
 from lab.controlplane.model.units import DURATION_PATTERN
+from lab.controlplane.validation.bounds import bounds
+from lab.controlplane.validation.commands import commands
+from lab.controlplane.validation.common import Problem, duration
 
 CONFIG_MAP = "istio"
 
@@ -20,7 +25,7 @@ class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
     """Defaults are those of Istio's demo profile: the access log is on and goes to the sidecar's stdout."""
 
     access_log_file: str = "/dev/stdout"
-    access_log_format: str = ""
+    access_log_format: FreeText = ""
     access_log_encoding: Literal["TEXT", "JSON"] = "TEXT"
     enable_auto_mtls: bool = msgspec.field(default=True, name="enableAutoMtls")
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy(mode="ALLOW_ANY")
@@ -41,7 +46,18 @@ def parse(text: str) -> MeshConfig:
         raise ValueError(
             f"ConfigMap {CONFIG_MAP!r}, key 'mesh': accessLogFormat must be a JSON object for the encoding JSON"
         )
+    problem = next(_out_of_range(config), None)
+    if problem is not None:
+        raise ValueError(f"ConfigMap {CONFIG_MAP!r}, key 'mesh': {problem.path}: {problem.message}")
     return config
+
+
+def _out_of_range(config: MeshConfig) -> Iterator[Problem]:
+    """What Envoy would refuse in every proxy's configuration."""
+    yield from bounds(config, "mesh")
+    yield from duration("mesh.connectTimeout", config.connect_timeout)
+    if config.access_log_encoding == "TEXT":
+        yield from commands("mesh.accessLogFormat", config.access_log_format)
 
 
 def _is_json(text: str) -> bool:
