@@ -8,16 +8,20 @@ not know, is told.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import yaml
 
 from lab.controlplane.findings import Severity
+from lab.controlplane.model.base import FreeText
 from lab.controlplane.model.sidecar import OutboundTrafficPolicy
 from lab.controlplane.model.units import DURATION_PATTERN
 from lab.controlplane.model.virtualservice import HTTPRetry
+from lab.controlplane.validation.bounds import bounds
+from lab.controlplane.validation.commands import commands
+from lab.controlplane.validation.common import Problem, duration
 
 CONFIG_MAP = "istio"
 KEY = "data.mesh"
@@ -35,7 +39,7 @@ class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
     """Defaults are those of Istio's demo profile: the access log is on and goes to the sidecar's stdout."""
 
     access_log_file: str = "/dev/stdout"
-    access_log_format: str = ""
+    access_log_format: FreeText = ""
     access_log_encoding: Literal["TEXT", "JSON"] = "TEXT"
     enable_auto_mtls: bool = msgspec.field(default=True, name="enableAutoMtls")
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy(mode="ALLOW_ANY")
@@ -163,6 +167,10 @@ def parse(text: str, before: MeshConfig | None = None) -> Parsed:
             remarks.append(Remark("error", f"{KEY}.{name}{where.removesuffix('`')}", f"{what}; it stays as it was"))
             good[field.name] = getattr(before or _closed(), field.name)
     config = MeshConfig(**good)
+    for problem in _out_of_range(config):
+        remarks.append(Remark("error", problem.path, f"{problem.message}; it stays as it was"))
+        field = _FIELDS[problem.path.removeprefix(f"{KEY}.").partition(".")[0]]
+        config = msgspec.structs.replace(config, **{field.name: getattr(before or _closed(), field.name)})
     if config.access_log_encoding == "JSON" and config.access_log_format and not _is_json(config.access_log_format):
         remarks.append(Remark("error", f"{KEY}.accessLogFormat", "not a JSON object, which the encoding JSON wants"))
         config = msgspec.structs.replace(config, access_log_format="")
@@ -182,6 +190,15 @@ def _without_effect(name: str, value: Any) -> list[Remark]:
         return [Remark("warning", path, f"this setting has no effect in this lab{instead}")]
     close = difflib.get_close_matches(name, [*_FIELDS, *_OTHERS], 1)
     return [Remark("error", path, "Istio knows no such setting" + (f"; is it {close[0]}?" if close else ""))]
+
+
+def _out_of_range(config: MeshConfig) -> Iterator[Problem]:
+    """What Envoy would refuse in every proxy's configuration."""
+    yield from bounds(config, KEY)
+    yield from duration(f"{KEY}.connectTimeout", config.connect_timeout)
+    yield from duration(f"{KEY}.protocolDetectionTimeout", config.protocol_detection_timeout, zero=True)
+    if config.access_log_encoding == "TEXT":
+        yield from commands(f"{KEY}.accessLogFormat", config.access_log_format)
 
 
 def _is_json(text: str) -> bool:

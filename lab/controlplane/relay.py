@@ -6,6 +6,7 @@ Which server that is, is chosen for each connection as it comes: one can replace
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import socket
 from collections import Counter
@@ -24,6 +25,7 @@ class Relay:
     def __init__(self, choose: Callable[[], Awaitable[str]], left: Callable[[str], None]) -> None:
         self._choose = choose
         self._left = left
+        self._numbers = itertools.count(1)
         self._open: Counter[str] = Counter()
         self._clients: set[_Client] = set()
         self._server: asyncio.Server | None = None
@@ -58,8 +60,8 @@ class Relay:
         end = socket.socket(socket.AF_UNIX)
         try:
             end.setblocking(False)
-            # The server behind sees who calls, as the name of this end.
-            end.bind(f"\0{name}/{client.peer}")
+            # The server behind sees who calls, as the last part of the name of this end.
+            end.bind(f"\0{name}/{next(self._numbers)}/{client.peer}")
             await loop.sock_connect(end, f"\0{name}")
             await loop.create_unix_connection(lambda: _Side(client), sock=end)
         except BaseException:

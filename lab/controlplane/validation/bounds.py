@@ -25,7 +25,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 Check = Callable[[str, Any], Iterator[Problem]]
 
 
-def bounds(spec: Spec, path: str = "spec") -> Iterator[Problem]:
+def bounds(spec: msgspec.Struct, path: str = "spec") -> Iterator[Problem]:
     """Problems of single values, whatever field they stand in."""
     for attribute, name, check in _plan(type(spec)):
         value = getattr(spec, attribute)

@@ -20,8 +20,8 @@ from lab.controlplane.model.virtualservice import (
     RegexRewrite,
     TLSMatchAttributes,
 )
+from lab.controlplane.validation.commands import commands
 from lab.controlplane.validation.common import Problem, duration, error, regex, warning
-from lab.controlplane.validation.headers import header_value
 from lab.controlplane.validation.names import (
     export_to,
     gateway_names,
@@ -312,7 +312,7 @@ def _headers(path: str, headers: Headers | None) -> Iterator[Problem]:
             continue
         for values in (operations.set, operations.add):
             for name, value in values.items():
-                yield from header_value(f"{path}.{side}[{name}]", value)
+                yield from commands(f"{path}.{side}[{name}]", value)
         for verb, names in (("set", operations.set), ("add", operations.add), ("remove", operations.remove)):
             for name in names:
                 where = f"{path}.{side}.{verb}"

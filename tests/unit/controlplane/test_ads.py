@@ -129,12 +129,25 @@ async def test_the_callers_address_is_known_through_the_relay(plane: Plane) -> N
     assert int(port) > 0
 
 
+def limit(monkeypatch: pytest.MonkeyPatch, name: str, milliseconds: int) -> None:
+    """Lower a time limit of the servers that are started from now on."""
+    others = tuple(each for each in ads._OPTIONS if each[0] != name)
+    assert len(others) < len(ads._OPTIONS)
+    monkeypatch.setattr(ads, "_OPTIONS", (*others, (name, milliseconds)))
+
+
 async def test_a_connection_that_says_nothing_is_ended(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = ("grpc.server_handshake_timeout_ms", 100)
-    monkeypatch.setattr(ads, "_OPTIONS", (*(each for each in ads._OPTIONS if each[0] != limit[0]), limit))
+    limit(monkeypatch, "grpc.server_handshake_timeout_ms", 100)
     plane.renew()
     reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
     async with asyncio.timeout(5):
         assert await reader.read() == b""
     writer.close()
-    await plane.connect()
+
+
+async def test_a_connection_without_a_stream_is_ended(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit(monkeypatch, "grpc.max_connection_idle_ms", 200)
+    plane.renew()
+    async with plane.channel() as channel, asyncio.timeout(10):
+        await channel.channel_ready()
+        await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)

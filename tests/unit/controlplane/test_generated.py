@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from lab.controlplane import meshconfig
 from lab.controlplane.model import KINDS, DecodeError, decode
 from lab.controlplane.validation import validate
-from lab.controlplane.validation.headers import COMMANDS, header_value
+from lab.controlplane.validation.commands import COMMANDS, commands
 from tests.unit.controlplane.edges import Case, cases
 from tests.unit.controlplane.judging import accepted, refused
 
@@ -25,7 +26,7 @@ def test_what_passes_the_checks_envoy_takes(kind: str) -> None:
 
 def test_every_command_that_a_header_may_hold_is_one_of_envoys() -> None:
     values = [f"a%%%{name}{_argument(rest)}%b" for name, rest in COMMANDS.items()]
-    assert not [value for value in values if [*header_value("", value)]]
+    assert not [value for value in values if [*commands("", value)]]
     plain = {"route": [{"destination": {"host": "reviews"}}]}
     made = [
         Case("VirtualService", "", {"hosts": ["a"], "http": [{**plain, "headers": {"request": {"set": {"x": value}}}}]})
@@ -40,7 +41,25 @@ def _argument(rest: str) -> str:
 
 @pytest.mark.parametrize("value", ["100%", "%", "%FOO%", "%REQ(", "%REQ%", "%PROTOCOL", "a%b%", "%req(x)%", "%REQ()%"])
 def test_a_percent_sign_that_is_no_command_is_refused(value: str) -> None:
-    assert [*header_value("", value)]
+    assert [*commands("", value)]
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("connectTimeout: 0s", "mesh.connectTimeout"),
+        ("connectTimeout: 9999999h", "mesh.connectTimeout"),
+        ('trustDomain: "a\\nb"', "mesh.trustDomain"),
+        ('accessLogFormat: "%FOO%"', "mesh.accessLogFormat"),
+    ],
+)
+def test_settings_of_the_mesh_are_bounded_as_well(text: str, field: str) -> None:
+    with pytest.raises(ValueError, match=field):
+        meshconfig.parse(text)
+
+
+def test_a_log_format_may_have_lines() -> None:
+    assert meshconfig.parse('accessLogFormat: "a %START_TIME(%s)%\\n"').access_log_format.endswith("\n")
 
 
 def test_they_are_more_than_ten_thousand() -> None:

@@ -1,4 +1,4 @@
-"""The values of headers that are set: text with Envoy's commands between percent signs.
+"""The values of headers that are set, and lines of logs: text with Envoy's commands between percent signs.
 
 https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage#command-operators
 """
@@ -71,9 +71,7 @@ _ONE = "|".join(
 _TEXT = re.compile(f"([^%]|%%|%({_ONE})%)*")
 
 
-def header_value(path: str, value: str) -> Iterator[Problem]:
-    """A value is text; a percent sign is written twice, unless it begins or ends one of Envoy's commands."""
+def commands(path: str, value: str) -> Iterator[Problem]:
+    """Text, in which a percent sign is written twice, unless it begins or ends one of Envoy's commands."""
     if not _TEXT.fullmatch(value):
-        yield error(
-            path, f'header value {value[:100]!r} is invalid: write "%" as "%%", or as the ends of a command of Envoy\'s'
-        )
+        yield error(path, f'{value[:100]!r} is invalid: write "%" as "%%", or as the ends of a command of Envoy\'s')
