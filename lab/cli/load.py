@@ -18,4 +18,4 @@ def load(lab: Lab, arguments: list[str]) -> None:
         existing = lab.settings.existing
         environment["MESH_LAB_IMAGE_PREFIX"] = existing.image_prefix
         arguments = ["--target", f"http://istio-ingressgateway.{existing.namespace}", *arguments]
-    os.execve(sys.executable, [sys.executable, "-m", "lab.harness.load", *arguments], environment)
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "lab.harness.load", *arguments], environment)

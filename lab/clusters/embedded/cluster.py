@@ -30,7 +30,7 @@ from lab.clusters.fixed import fixed, report_changes
 from lab.errors import LabError
 from lab.settings import Lab
 
-KUBE_COMMAND = (sys.executable, "-m", "lab.kube.main", "--config-fd", "{config_fd}")
+KUBE_COMMAND = (sys.executable, "-P", "-m", "lab.kube.main", "--config-fd", "{config_fd}")
 RECOVERY_MODULE = "lab.kube.recovery"
 JOURNAL_NAME = "journal.db"
 GATEWAY = ("istio-system", "istio-ingressgateway")
@@ -114,7 +114,7 @@ class EmbeddedCluster:
         with self._locked():
             # Its own process: what reads journals is a part of the kube process.
             done = subprocess.run(
-                [sys.executable, "-m", RECOVERY_MODULE, str(self._state / JOURNAL_NAME)],
+                [sys.executable, "-P", "-m", RECOVERY_MODULE, str(self._state / JOURNAL_NAME)],
                 capture_output=True,
                 text=True,
                 check=False,
@@ -215,7 +215,7 @@ class EmbeddedCluster:
             module = ["-m", ports.HOST_MODULE, self._lab.name]
             return os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-S", *module, "--spec-fd", str(spec), "--report-fd", str(report_fd)],
+                [sys.executable, "-P", "-S", *module, "--spec-fd", str(spec), "--report-fd", str(report_fd)],
                 {"PYTHONPATH": source, "PATH": self._path(), "LANG": "C.UTF-8"},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -399,3 +399,15 @@ def test_a_damaged_journal_is_recovered_while_the_lab_is_down_and_its_files_are_
     assert "is damaged" in lines[0]
     assert "kept: 0 objects" in lines
     assert [path.name for path in (tmp_path / ".lab").glob("damaged-*/*")] == ["journal.db"]
+
+
+def test_a_package_of_that_name_in_the_current_directory_is_not_taken_for_the_labs(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "project"
+    (odd / "lab").mkdir(parents=True)
+    (odd / "lab" / "__init__.py").write_text("raise SystemExit('this is another lab')\n")
+    monkeypatch.chdir(odd)
+    cluster = make()
+    assert cluster.up(ignore) is True
+    assert cluster.down(ignore) is True
