@@ -65,9 +65,10 @@ class Plane:
             session.update(self.generator.generate(snapshot, proxy), snapshot.version)
             while responses := session.pump(time.monotonic()):
                 for response in responses:
-                    asked = tuple(r.name for r in response.resources) if response.type_url == CDS else ()
                     session.request(Request(response.type_url, nonce=response.nonce))
-                    session.request(Request(EDS, subscribe=asked))
+                    if response.type_url == CDS:
+                        asked = tuple(resource.name for resource in response.resources)
+                        session.request(Request(EDS, subscribe=asked, unsubscribe=response.removed))
             session.request(Request(RDS, subscribe=tuple(session.desired()[RDS])))
         if snapshot.version % 10 == 0:
             analyse(snapshot)  # the reporter asks for it at most ten times a second
