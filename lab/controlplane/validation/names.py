@@ -82,11 +82,9 @@ def scoped_host(path: str, host: str, *, gateway: bool) -> Iterator[Problem]:
     if not namespace or not name:
         yield error(path, f'"{host}": config namespace and dnsName in host entry cannot be empty')
         return
-    if not gateway and namespace.startswith("~") and namespace != "~":
-        yield error(
-            path, f'"{host}": hosts cannot be excluded by ~ with this control plane: name those that are wanted'
-        )
-    elif namespace not in ("*", ".") and (gateway or namespace != "~") and not is_label(namespace):
+    # A Sidecar excludes what stands behind a tilde: `~/HOST`, or `~NAMESPACE/HOST`.
+    where = namespace if gateway or namespace == "~" else namespace.removeprefix("~")
+    if where not in ("*", ".") and (gateway or where != "~") and not is_label(where):
         yield error(path, f"namespace {namespace!r} must be a namespace, '.' or '*'")
     if name != "*" and "." not in name and not is_address(name):
         yield error(path, f'"{host}": short names (non FQDN) are not allowed')

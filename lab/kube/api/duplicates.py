@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,9 +40,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) == len(pairs):
         return made
-    names = [name for name, _ in pairs]
+    times = Counter(name for name, _ in pairs)
     marked = _Repeated(made)
-    marked.repeated = tuple(name for name in made if names.count(name) > 1)
+    marked.repeated = tuple(name for name in made if times[name] > 1)
     return marked
 
 

@@ -308,7 +308,7 @@ def test_objects_of_any_shape_end_nothing(events: list[tuple[Any, str, dict[str,
         state = ClusterState("istio-system")
         api: Any = NoApi()
         trust = Trust(AUTHORITY)
-        roots, bundle = RootPublisher(api, trust), BundlePublisher(api, lambda: b"roots", "x")
+        roots, bundle = RootPublisher(api, trust), BundlePublisher(api, lambda: b"roots")
         state.hook("Secret", trust.observe)
         state.hook("Namespace", roots.observe_namespace)
         state.hook("ConfigMap", roots.observe_config_map)

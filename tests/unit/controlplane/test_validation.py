@@ -352,7 +352,7 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("AuthorizationPolicy", operation(ports=["²"]), "spec.rules[0].to[0].operation.ports", 'invalid port "²"'),
     ("AuthorizationPolicy", operation(ports=["8" * 5000]), "spec.rules[0].to[0].operation.ports", "invalid port"),
     ("AuthorizationPolicy", when("request.auth.colour"), "spec.rules[0].when[0].key", "unknown attribute"),
-    ("AuthorizationPolicy", when("request.headers[x]\n"), "spec.rules[0].when[0].key", "unknown attribute"),
+    ("AuthorizationPolicy", when("request.headers[x]\n"), "spec.rules[0].when[0].key", "line break"),
     ("AuthorizationPolicy", when("experimental.envoy.filters.a"), "spec.rules[0].when[0].key", "unknown attribute"),
     (
         "AuthorizationPolicy",

@@ -89,7 +89,8 @@ async def test_a_proxy_shows_the_certificate_of_its_own_identity(plane: Mesh) ->
         await proxy.until_ready()
         shown = await asyncio.to_thread(certificate_at, await proxy.listener("tls"))
         names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        assert [name.value for name in names] == ["spiffe://cluster.local/ns/default/sa/default"]
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+        assert uris == ["spiffe://cluster.local/ns/default/sa/default"]
         secret = plane.api.find("secrets", "istio-ca-secret", "istio-system")
         assert secret is not None
         root = x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["root-cert.pem"]))

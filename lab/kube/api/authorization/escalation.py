@@ -40,7 +40,8 @@ class EscalationGuard:
     async def validate(self, request: AdmissionRequest) -> bool:
         """See `Admission.validate`. Raises `ApiError` 403 for what grants more than its writer has."""
         verb = _VERBS.get(request.operation)
-        if request.obj is not None and verb is not None and request.resource.key in _ROLES | _BINDINGS:
+        granting = request.resource.key in _ROLES | _BINDINGS and not request.subresource
+        if granting and verb is not None and request.obj is not None:
             self._check(verb, request.resource, request.obj, request.namespace, request.user)
         return await self.inner.validate(request)
 

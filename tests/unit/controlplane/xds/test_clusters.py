@@ -332,9 +332,8 @@ def test_tls_of_ones_own_asks_for_a_requests_host_and_wants_its_certificate(
     assert (found.auto_sni, found.auto_san_validation) == (named, verified)
 
 
-@pytest.mark.parametrize("more", [{}, {"credentialName": "c"}])
-def test_what_is_not_to_be_verified_is_not(more: dict[str, Any]) -> None:
-    cluster = bookinfo().istio(rule(tls={"mode": "SIMPLE", "insecureSkipVerify": True, **more}))
+def test_what_is_not_to_be_verified_is_not() -> None:
+    cluster = bookinfo().istio(rule(tls={"mode": "SIMPLE", "insecureSkipVerify": True}))
     context = tls(cluster_of(cluster, NAME).transport_socket).common_tls_context
     assert context.WhichOneof("validation_context_type") is None
 

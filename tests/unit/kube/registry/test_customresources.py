@@ -248,6 +248,9 @@ async def test_what_an_older_schema_let_in_can_still_be_marked_labelled_and_mend
             "type": "integer",
             "maximum": 5,
         }
+    tighter["metadata"]["resourceVersion"] = registry.get(kinds.CRDS, tighter["metadata"]["name"])["metadata"][
+        "resourceVersion"
+    ]
     await registry.update(kinds.CRDS, tighter)
 
     async def patched(body: Object, subresource: str = "") -> Object:
