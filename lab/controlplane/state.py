@@ -17,7 +17,8 @@ from lab.controlplane.kubeclient import Kind, Object
 from lab.controlplane.meshconfig import CONFIG_MAP
 from lab.controlplane.model import KINDS
 from lab.controlplane.signals import Signal
-from lab.controlplane.snapshot import Snapshot, World
+from lab.controlplane.snapshot import Snapshot
+from lab.controlplane.world import World
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lab.controlplane.proxy import Proxy
-from lab.controlplane.snapshot import Snapshot, World
+from lab.controlplane.snapshot import Snapshot
+from lab.controlplane.world import World
 
 Object = dict[str, Any]
 

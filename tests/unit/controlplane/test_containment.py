@@ -21,9 +21,10 @@ from lab.controlplane.model import AuthorizationPolicy, PeerAuthentication
 from lab.controlplane.model.security import Rule
 from lab.controlplane.proxy import Proxy
 from lab.controlplane.serving import BundlePublisher
-from lab.controlplane.snapshot import Snapshot, World
+from lab.controlplane.snapshot import Snapshot
 from lab.controlplane.state import ClusterState
 from lab.controlplane.trust import RootPublisher, Trust
+from lab.controlplane.world import World
 from lab.controlplane.xds.built import Built
 from tests.unit.controlplane.cluster import Cluster, config
 from tests.unit.controlplane.cluster import service as kubernetes_service
@@ -214,7 +215,7 @@ def test_a_policy_whose_reading_fails_lets_nobody_in(monkeypatch: pytest.MonkeyP
     def failing(_: Any) -> Any:
         raise RecursionError("maximum recursion depth exceeded")
 
-    monkeypatch.setattr("lab.controlplane.snapshot.validate", failing)
+    monkeypatch.setattr("lab.controlplane.world.validate", failing)
     state = ClusterState("istio-system")
     spec = {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/x"]}}]}]}
     state.apply(FOLLOWED["AuthorizationPolicy"], "ADDED", config("AuthorizationPolicy", "p", spec))
