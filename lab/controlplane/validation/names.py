@@ -1,4 +1,4 @@
-"""Names within resources: hosts, namespaces, gateways, labels, and to whom a resource is exported. Istio's rules."""
+"""Names within resources: hosts, namespaces, gateways, labels, and `exportTo`. Istio's rules."""
 
 from __future__ import annotations
 

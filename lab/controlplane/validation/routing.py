@@ -266,7 +266,7 @@ def _destination(path: str, destination: Destination) -> Iterator[Problem]:
 
 
 def _source(path: str, match: HTTPMatchRequest | L4MatchAttributes | TLSMatchAttributes) -> Iterator[Problem]:
-    """From whom a request or connection comes, and by which gateway and port."""
+    """What a match says of the client, the gateway and the port."""
     if match.port and not 1 <= match.port <= 65535:
         yield error(f"{path}.port", f"port number {match.port} must be in the range 1..65535")
     yield from labels(f"{path}.sourceLabels", match.source_labels)

@@ -23,7 +23,7 @@ class HostRules:
     """All that the DestinationRules of one namespace say about a host, merged as Istio does.
 
     The policy is the oldest one's; subsets add up, and of two with one name the older stays. `received` is the policy
-    for those who are called, whom a rule for some clients does not concern.
+    for the servers' own sidecars: a rule for some clients only does not hold there.
     """
 
     policy: TrafficPolicy | None

@@ -53,7 +53,7 @@ def destination_hosts(config: Config[VirtualService], domain: str) -> tuple[str,
 
 
 def all_hosts(config: Config[VirtualService], domain: str) -> tuple[str, ...]:
-    """The full names of all hosts that any rule leads to, be it for HTTP, TLS or TCP."""
+    """The full names of all hosts that any rule leads to, for HTTP, TLS and TCP."""
     connections = [share for tls in config.spec.tls for share in tls.route]
     connections += [share for tcp in config.spec.tcp for share in tcp.route]
     others = (hosts.resolve(share.destination.host, config.namespace, domain) for share in connections)

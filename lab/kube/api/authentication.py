@@ -1,4 +1,4 @@
-"""Who calls.
+"""Authentication: which user a request comes from.
 
 A caller proves itself with a client certificate of the lab's authority (common name and organisations are user and
 groups) or with a service account's token. Nobody else gets past the version and the health checks: there is no

@@ -151,7 +151,7 @@ def _invalid_list(field: str, words: str, reason: str = "FieldValueForbidden") -
 
 
 def _manager(call: Call) -> str:
-    """Who owns what the request writes (`fieldManager`). Raises `ApiError` 422."""
+    """The field manager of the request (`fieldManager`). Raises `ApiError` 422."""
     name = call.query("fieldManager")
     if len(name.encode()) > _LONGEST_MANAGER:
         words = f"Too long: may not be more than {_LONGEST_MANAGER} bytes"

@@ -30,7 +30,7 @@ from lab.kube.store import Store
 _ATTEMPTS = 16
 _NAME_ATTEMPTS = 8
 _MANAGER = "kube-apiserver"
-"""Who owns what the lab writes where no part of it gives its name."""
+"""The field manager of what the lab writes where no part of it gives its name."""
 _OWNS_NOTHING = frozenset({"binding"})
 """Subresources whose writer owns nothing of what it writes: a pod's node is nobody's to take back."""
 

@@ -1,4 +1,4 @@
-"""Who may do what: administrators all, service accounts all that is not enforced, others what their roles say."""
+"""Authorization: administrators may do all, service accounts all that is not enforced, others what their roles say."""
 
 from __future__ import annotations
 

@@ -19,23 +19,10 @@ from lab.kube.schemas import Schema
 BEFORE_FIRST_APPLY = "before-first-apply"
 """Who owns all that there was when an object was first applied to."""
 
-_NOBODYS: FieldSet = frozenset(
+_UNOWNED: FieldSet = frozenset(
     {
         *(("f:apiVersion",), ("f:kind",), ("f:metadata",)),
-        *(
-            ("f:metadata", fieldsets.field(name))
-            for name in (
-                "name",
-                "namespace",
-                "creationTimestamp",
-                "selfLink",
-                "uid",
-                "clusterName",
-                "generation",
-                "managedFields",
-                "resourceVersion",
-            )
-        ),
+        *(("f:metadata", fieldsets.field(name)) for name in fieldsets.UNOWNED_METADATA),
     }
 )
 """What only the server decides."""
@@ -66,7 +53,7 @@ class _Changes:
 
 def fields_of(schema: Schema, obj: dict[str, Any]) -> FieldSet:
     """All fields of an object that can have an owner."""
-    return frozenset(values.leaves(schema, obj)) - _NOBODYS
+    return frozenset(values.leaves(schema, obj)) - _UNOWNED
 
 
 def first_owner(schema: Schema, obj: dict[str, Any], now: str) -> Managed:
@@ -109,7 +96,7 @@ def apply(
     values.check_items(schema, config)
     before = managed.get(manager)
     named = frozenset(values.leaves(schema, config))
-    owned = Owned(named - _NOBODYS, config["apiVersion"], before.time if before else now)
+    owned = Owned(named - _UNOWNED, config["apiVersion"], before.time if before else now)
     others = {one: theirs for one, theirs in managed.items() if one != manager}
     result = values.merge(schema, live, config)
     if before is not None:
@@ -138,7 +125,7 @@ def _pruned(schema: Schema, obj: dict[str, Any], last: FieldSet, owned: FieldSet
 def _compare(schema: Schema, old: dict[str, Any], new: dict[str, Any]) -> _Changes:
     before, after = values.leaves(schema, old), values.leaves(schema, new)
     changed = frozenset(path for path, value in after.items() if path not in before or before[path] != value)
-    return _Changes(changed - _NOBODYS, frozenset(before.keys() - after.keys()) - _NOBODYS)
+    return _Changes(changed - _UNOWNED, frozenset(before.keys() - after.keys()) - _UNOWNED)
 
 
 def _without(managed: Managed, fields: FieldSet) -> dict[Manager, Owned]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from lab.kube.registry.ownership.fieldsets import FIELD, SELF, Tree, holds
+from lab.kube.registry.ownership.fieldsets import FIELD, SELF, UNOWNED_METADATA, Tree, holds
 from lab.kube.registry.ownership.values import child_schema, is_itself, items, merges_as_list, merges_as_map
 from lab.kube.schemas import ANY, Schema
 
@@ -16,21 +16,7 @@ LEAF: Tree = {}
 """A field with nothing inside that could have an owner of its own; at the root of a tree it means that it is empty."""
 
 _NESTED = (dict, list)
-_NOBODYS = frozenset({"apiVersion", "kind"})
-_NOBODYS_METADATA = frozenset(
-    {
-        "name",
-        "namespace",
-        "creationTimestamp",
-        "selfLink",
-        "uid",
-        "clusterName",
-        "generation",
-        "managedFields",
-        "resourceVersion",
-    }
-)
-"""What only the server decides."""
+_UNOWNED = frozenset({"apiVersion", "kind"})
 
 
 class Differences(NamedTuple):
@@ -64,8 +50,8 @@ def union(one: Tree, other: Tree) -> Tree:
 
 
 def _ownable(obj: dict[str, Any], skipped: frozenset[str] = frozenset()) -> dict[str, Any]:
-    kept = {key: value for key, value in obj.items() if key not in _NOBODYS and key not in skipped}
-    metadata = {key: value for key, value in obj["metadata"].items() if key not in _NOBODYS_METADATA}
+    kept = {key: value for key, value in obj.items() if key not in _UNOWNED and key not in skipped}
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in UNOWNED_METADATA}
     if metadata:
         kept["metadata"] = metadata
     else:

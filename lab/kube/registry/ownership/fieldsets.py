@@ -20,6 +20,21 @@ Tree = dict[str, "Tree"]
 
 _USUAL_LENGTH = 64
 EMPTY: FieldSet = frozenset()
+UNOWNED_METADATA = frozenset(
+    {
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "clusterName",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    }
+)
+"""Fields of `metadata` that no field manager owns: only the server decides them."""
+
 SELF = "."
 FIELD = "f:"
 _KINDS = ("f:", "k:", "v:", "i:")

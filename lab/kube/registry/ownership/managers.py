@@ -86,7 +86,7 @@ def in_order(entries: list[Entry]) -> list[Entry]:
 
 
 def manager_of(entry: Entry) -> Manager:
-    """Who owns what an entry says."""
+    """The field manager of an entry."""
     operation = entry["operation"]
     version = "" if operation == APPLY else entry.get("apiVersion", "")
     return Manager(operation, entry.get("manager", ""), version, entry.get("subresource", ""))
