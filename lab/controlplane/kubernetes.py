@@ -200,7 +200,7 @@ def service(obj: Object) -> Service:
         selector=spec.get("selector") or {},
         labels=meta.get("labels") or {},
         export_to=tuple(part.strip() for part in exported.split(",") if part.strip()),
-        annotations=_istios(annotations),
+        annotations=istios(annotations),
     )
 
 
@@ -234,7 +234,7 @@ def pod(obj: Object) -> Pod | None:
         },
         more_statistics=_asks_for_statistics(meta.get("annotations") or {}),
         has_proxy=any(container.get("name") == PROXY_CONTAINER for container in containers),
-        annotations=_istios(meta.get("annotations") or {}),
+        annotations=istios(meta.get("annotations") or {}),
         router=GATEWAY_TEMPLATE in templates_of(meta),
     )
 
@@ -291,17 +291,18 @@ def _target_pod(endpoint: Object) -> str:
 def namespace(obj: Object) -> Namespace:
     """The view of a Namespace."""
     meta = obj["metadata"]
-    annotations = _istios(meta.get("annotations") or {})
+    annotations = istios(meta.get("annotations") or {})
     return Namespace(origin_of("Namespace", obj), meta["name"], meta.get("labels") or {}, annotations)
 
 
 def deployment(obj: Object) -> Deployment:
     """The view of a Deployment."""
     meta = obj["metadata"]
-    return Deployment(origin_of("Deployment", obj), meta.get("labels") or {}, _istios(meta.get("annotations") or {}))
+    return Deployment(origin_of("Deployment", obj), meta.get("labels") or {}, istios(meta.get("annotations") or {}))
 
 
-def _istios(annotations: Mapping[str, str]) -> Mapping[str, str]:
+def istios(annotations: Mapping[str, str]) -> Mapping[str, str]:
+    """Of an object's annotations those that Istio would read."""
     return {name: value for name, value in annotations.items() if "istio.io/" in name}
 
 

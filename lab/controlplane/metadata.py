@@ -6,13 +6,14 @@ https://istio.io/latest/docs/reference/config/annotations/ and .../labels/ list 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from lab.controlplane.annotations import HEEDED_ANNOTATIONS, HEEDED_LABELS
 from lab.controlplane.findings import Finding
-from lab.controlplane.kubernetes import Origin
+from lab.controlplane.kubernetes import PROXY_CONFIG_ANNOTATION, Namespace, Origin, Pod
 from lab.controlplane.snapshot import Snapshot
+from lab.controlplane.values import PROXY_CONFIG_FIELDS, fields_without_effect
 
 POD, SERVICE, NAMESPACE, DEPLOYMENT, ANY = "Pod", "Service", "Namespace", "Deployment", "Any"
 _MISPLACED, _UNKNOWN, _WITHOUT_EFFECT = "IST0107", "IST0108", "IST0133"
@@ -166,12 +167,26 @@ _HEEDED_ELSEWHERE = frozenset(
         (POD, "istio.io/rev"),
         (NAMESPACE, "istio.io/rev"),
         (POD, "service.istio.io/workload-name"),
+        ("AuthorizationPolicy", "istio.io/dry-run"),
     }
 )
+_REVISION_LABEL, _REVISION = "istio.io/rev", "default"
+_INJECTION_LABEL, _INJECTION = "istio-injection", ("enabled", "disabled")
 # Istio's analysers leave these alone wherever they are.
 _IGNORED = frozenset({"install.operator.istio.io/owner-generation", "sidecar.istio.io/status"})
 # The API groups of Istio whose names annotations and labels begin with; `istio-injection` has none.
 _DOMAIN = "istio.io/"
+
+
+class _Described(Protocol):
+    """An object of the snapshot, with what its metadata says."""
+
+    @property
+    def origin(self) -> Origin: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def annotations(self) -> Mapping[str, str]: ...
 
 
 class _Words(NamedTuple):
@@ -189,23 +204,56 @@ _A_LABEL = _Words(LABELS, "label", "metadata.labels", HEEDED_LABELS)
 
 def is_istios(name: str) -> bool:
     """Whether an annotation or a label is one that Istio would read, by its name."""
-    return name == "istio-injection" or _DOMAIN in name
+    return name == _INJECTION_LABEL or _DOMAIN in name
 
 
 def metadata_is_understood(snapshot: Snapshot) -> Iterator[Finding]:
-    """Findings on the annotations and labels of pods, services, namespaces and deployments."""
-    for kind, views in (
-        (POD, snapshot.pods.values()),
-        (SERVICE, snapshot.services.values()),
-        (NAMESPACE, snapshot.namespaces.values()),
-        (DEPLOYMENT, snapshot.deployments.values()),
-    ):
+    """Findings on the annotations and labels of pods, services, namespaces, deployments and the mesh's resources."""
+    for kind, views in _tables(snapshot):
         for view in views:
             for name in view.annotations:
                 yield from _judge(_AN_ANNOTATION, kind, name, view.origin)
             for name in view.labels:
-                if is_istios(name):
+                if is_istios(name) and not (name == _REVISION_LABEL and kind in snapshot.configs):
                     yield from _judge(_A_LABEL, kind, name, view.origin)
+            yield from _judge_revision(kind, view)
+    for namespace in snapshot.namespaces.values():
+        yield from _judge_injection(namespace)
+    for pod in snapshot.pods.values():
+        yield from _judge_proxy_config(pod)
+
+
+def _tables(snapshot: Snapshot) -> Iterator[tuple[str, Iterable[_Described]]]:
+    yield POD, snapshot.pods.values()
+    yield SERVICE, snapshot.services.values()
+    yield NAMESPACE, snapshot.namespaces.values()
+    yield DEPLOYMENT, snapshot.deployments.values()
+    for kind, configs in snapshot.configs.items():
+        yield kind, configs.values()
+
+
+def _judge_revision(kind: str, view: _Described) -> Iterator[Finding]:
+    """Istio gives what is labelled with a revision to that control plane only; here there is one."""
+    revision = view.labels.get(_REVISION_LABEL, _REVISION)
+    if revision != _REVISION and kind not in (SERVICE, DEPLOYMENT):
+        effect = "no proxy is injected for it" if kind in (POD, NAMESPACE) else "it holds in this lab all the same"
+        text = f"label {_REVISION_LABEL}={revision}: the only revision in this lab is {_REVISION}; {effect}"
+        yield Finding("warning", _WITHOUT_EFFECT, text, f"metadata.labels[{_REVISION_LABEL}]", view.origin)
+
+
+def _judge_injection(namespace: Namespace) -> Iterator[Finding]:
+    value = namespace.labels.get(_INJECTION_LABEL, _INJECTION[0])
+    if value not in _INJECTION:
+        text = f"label {_INJECTION_LABEL}={value} has no effect: it is neither {' nor '.join(_INJECTION)}"
+        yield Finding("warning", _WITHOUT_EFFECT, text, f"metadata.labels[{_INJECTION_LABEL}]", namespace.origin)
+
+
+def _judge_proxy_config(pod: Pod) -> Iterator[Finding]:
+    for field in fields_without_effect(pod.annotations.get(PROXY_CONFIG_ANNOTATION, "")):
+        path = f"metadata.annotations[{PROXY_CONFIG_ANNOTATION}]"
+        text = f"annotation {PROXY_CONFIG_ANNOTATION}: the field {field} has no effect in this lab"
+        known = difflib.get_close_matches(field, PROXY_CONFIG_FIELDS, 1, 0.8)
+        yield Finding("warning", _WITHOUT_EFFECT, text + _hint(known), path, pod.origin)
 
 
 def _judge(words: _Words, kind: str, name: str, origin: Origin) -> Iterator[Finding]:
@@ -213,9 +261,10 @@ def _judge(words: _Words, kind: str, name: str, origin: Origin) -> Iterator[Find
         return
     where, path = words.known.get(name), f"{words.field}[{name}]"
     if where is None:
-        # Only of annotations Istio says that it knows none of that name; labels are everybody's.
-        if words is _AN_ANNOTATION:
-            yield Finding("warning", _UNKNOWN, f"Unknown annotation: {name}{_suggestion(name)}", path, origin)
+        close = difflib.get_close_matches(name, words.known, 1, 0.8)
+        # Of labels Istio never says that it knows none of that name, since they are everybody's; a near miss is told.
+        if close or words is _AN_ANNOTATION:
+            yield Finding("warning", _UNKNOWN, f"Unknown {words.noun}: {name}{_hint(close)}", path, origin)
         return
     if ANY not in where and kind not in where:
         text = f"Misplaced {words.noun}: {name} can only be applied to {', '.join(where)}"
@@ -226,6 +275,5 @@ def _judge(words: _Words, kind: str, name: str, origin: Origin) -> Iterator[Find
         yield Finding("warning", _WITHOUT_EFFECT, f"{words.noun} {name} has no effect in this lab", path, origin)
 
 
-def _suggestion(name: str) -> str:
-    close = difflib.get_close_matches(name, ANNOTATIONS, 1, 0.8)
+def _hint(close: Sequence[str]) -> str:
     return f" (is it {close[0]}?)" if close else ""

@@ -28,9 +28,7 @@ from lab.controlplane.model import (
 )
 from lab.controlplane.model.base import Spec
 
-# What a resource's annotations say to translation: others change nothing.
 DRY_RUN = "istio.io/dry-run"
-READ_ANNOTATIONS = (DRY_RUN,)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -76,7 +74,7 @@ WATCHED: tuple[Watched, ...] = (
 class Config(Generic[S_co]):
     """One Istio resource. `created` orders those that compete: the oldest wins, then the first by name.
 
-    `annotations` are those that translation reads. `any_workload` marks a policy whose selector could not be read, so
+    `annotations` are Istio's: others change nothing. `any_workload` marks a policy whose selector could not be read, so
     that it is for every workload that it could be for.
     """
 

@@ -6,6 +6,7 @@ https://istio.io/latest/docs/reference/config/annotations/ names the annotations
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -53,7 +54,7 @@ class _ProxyStatsMatcher(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _PodConfig(msgspec.Struct, frozen=True, rename="camel"):
-    """The annotation `proxy.istio.io/config`; Istio's other fields are ignored."""
+    """The annotation `proxy.istio.io/config`; of Istio's other fields an Event tells that they do nothing."""
 
     concurrency: int | None = None
     hold_application_until_proxy_starts: bool | None = None
@@ -63,6 +64,26 @@ class _PodConfig(msgspec.Struct, frozen=True, rename="camel"):
 
 PROXY_CONFIG_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(_PodConfig))
 """Those fields of `proxy.istio.io/config` that have an effect."""
+_MATCHER_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(_ProxyStatsMatcher))
+
+
+@lru_cache(maxsize=1024)
+def fields_without_effect(text: str) -> tuple[str, ...]:
+    """The fields in the value of `proxy.istio.io/config` that do nothing here. Of a text that is no YAML there are
+    none: injection refuses it.
+    """
+    try:
+        given = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return ()
+    if not isinstance(given, dict):
+        return ()
+    matcher = given.get("proxyStatsMatcher")
+    of_matcher = matcher if isinstance(matcher, dict) else {}
+    return (
+        *(str(name) for name in given if name not in PROXY_CONFIG_FIELDS),
+        *(f"proxyStatsMatcher.{name}" for name in of_matcher if name not in _MATCHER_FIELDS),
+    )
 
 
 def for_pod(values: Values, annotations: Mapping[str, str]) -> tuple[Values, StatsMatcher]:

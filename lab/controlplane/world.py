@@ -29,7 +29,6 @@ from lab.controlplane.model import (
 from lab.controlplane.model.base import Spec
 from lab.controlplane.model.closed import closed, unread
 from lab.controlplane.snapshot import (
-    READ_ANNOTATIONS,
     Config,
     Endpoint,
     ServiceEndpoints,
@@ -230,7 +229,7 @@ class World:
                 self._changed.add(kind)
             return known
         meta, spec = obj["metadata"], obj.get("spec")
-        labels, annotations = meta.get("labels") or {}, _read_annotations(meta.get("annotations") or {})
+        labels, annotations = meta.get("labels") or {}, kubernetes.istios(meta.get("annotations") or {})
         raw = (spec, labels, annotations, origin.generation)
         if self._raw.get(origin.key) == raw:
             return False
@@ -350,10 +349,6 @@ def _read(kind: str, spec: Any, origin: Origin) -> _Read:
         return _Read(None, tuple(errors))
     text = f"Schema validation error: until it is put right, the policy fails closed: {closed.effect}"
     return _Read(closed.spec, (*errors, Finding("error", "IST0106", text, "spec", origin)), closed.any_workload)
-
-
-def _read_annotations(given: Mapping[str, str]) -> Mapping[str, str]:
-    return {name: given[name] for name in READ_ANNOTATIONS if name in given}
 
 
 def _keep_identity(old: ServiceEndpoints, new: ServiceEndpoints) -> ServiceEndpoints:

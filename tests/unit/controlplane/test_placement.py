@@ -115,12 +115,52 @@ def test_a_namespace_has_one_sidecar_for_each_pod() -> None:
             ["IST0133"],
         ),
         ("Pod", pod("a-1", "10.0.0.1", **{"istio-injection": "enabled"}), ["IST0107"]),
+        ("Pod", pod("a-1", "10.0.0.1", **{"sidecar.istio.io/injct": "false"}), ["IST0108"]),
+        ("Pod", pod("a-1", "10.0.0.1", **{"shop.istio.io/shelf": "7"}), []),
+        ("Pod", pod("a-1", "10.0.0.1", **{"istio.io/rev": "default"}), []),
+        ("Pod", pod("a-1", "10.0.0.1", **{"istio.io/rev": "canary"}), ["IST0133"]),
+        ("Namespace", namespace("a", **{"istio.io/rev": "canary"}), ["IST0133"]),
+        ("Namespace", namespace("a", **{"istio-injection": "enable"}), ["IST0133"]),
+        ("Pod", annotated(pod("a-1", "10.0.0.1"), proxy_istio_io__config="concurrency: 2"), []),
+        ("Pod", annotated(pod("a-1", "10.0.0.1"), proxy_istio_io__config="concurrencyy: 2"), ["IST0133"]),
+        (
+            "Pod",
+            annotated(pod("a-1", "10.0.0.1"), proxy_istio_io__config="proxyStatsMatcher: {inclusionSuffix: [x]}"),
+            ["IST0133"],
+        ),
     ],
 )
 def test_annotations_and_labels_are_known_in_their_place_and_have_an_effect(
     kind: str, made: dict[str, Any], said: list[str]
 ) -> None:
     assert [code for code, _, _ in found(Cluster().add(kind, made))] == said
+
+
+@pytest.mark.parametrize(
+    ("kind", "annotations", "labels", "said"),
+    [
+        ("AuthorizationPolicy", {"istio.io/dry-run": "true"}, {}, []),
+        ("AuthorizationPolicy", {"istio.io/dry-runs": "true"}, {}, ["IST0108"]),
+        ("AuthorizationPolicy", {"sidecar.istio.io/inject": "true"}, {}, ["IST0107"]),
+        ("AuthorizationPolicy", {"kubectl.kubernetes.io/last-applied-configuration": "{}"}, {"app": "x"}, []),
+        ("VirtualService", {"networking.istio.io/exportTo": "."}, {}, ["IST0107"]),
+        ("VirtualService", {}, {"istio.io/rev": "default"}, []),
+        ("VirtualService", {}, {"istio.io/rev": "canary"}, ["IST0133"]),
+        ("Gateway", {}, {"sidecar.istio.io/inject": "true"}, ["IST0107"]),
+        ("Gateway", {"networking.istio.io/service-type": "NodePort"}, {}, ["IST0133"]),
+    ],
+)
+def test_the_metadata_of_the_meshs_resources_is_read_too(
+    kind: str, annotations: dict[str, str], labels: dict[str, str], said: list[str]
+) -> None:
+    specs: dict[str, dict[str, Any]] = {
+        "AuthorizationPolicy": {},
+        "VirtualService": {"hosts": ["a"], "http": [{"route": [{"destination": {"host": "a"}}]}]},
+        "Gateway": {"servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}]},
+    }
+    made = config(kind, "one", specs[kind])
+    made["metadata"] |= {"annotations": annotations, "labels": labels}
+    assert [code for code, _, _ in found(Cluster().istio(made))] == said
 
 
 def test_a_misspelt_annotation_names_the_one_that_may_be_meant() -> None:
