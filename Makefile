@@ -28,7 +28,7 @@ lab-reset: install ## Take the lab down and delete all it has kept
 
 test: unit e2e ## Run the unit tests, then the end-to-end tests on a lab that is brought up for them
 
-unit: install ## Run the unit tests (one of them: make unit ARGS='-k NAME')
+unit: install ## Run the unit tests (one of them: make unit ARGS='-k NAME'; on all processors: ARGS='-n auto')
 	$(BIN)/pytest tests/unit $(ARGS)
 
 e2e: running ## Run the end-to-end tests (one of them: make e2e ARGS='-k NAME')
