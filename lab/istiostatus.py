@@ -7,10 +7,16 @@ a settling time has passed in which its batching ends (PILOT_DEBOUNCE_AFTER, 100
 acknowledged the last it was sent, of every type. An istiod lists who is connected to it, and one that has just started
 has nobody yet: so the proxies of all ready pods count, whether listed or not. Source: pilot/pkg/xds/debug.go of Istio
 1.28 to 1.31.
+
+Where analysis is on, what it finds is written into the resource's status, and a resource without findings gets no
+status at all: that there are none shows only by time. Istio analyses after a second without a change, or after
+PILOT_ANALYSIS_INTERVAL in which there were changes. Source: `incluster.Controller.Run` and
+PILOT_ANALYSIS_INTERVAL in pilot/pkg/features.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,9 +28,16 @@ DEBUG_PORT = 15014
 SYNCZ, CONFIGZ = "/debug/syncz", "/debug/configz"
 PODS = "/api/v1/pods?fieldSelector=status.phase%3DRunning"
 SETTLE_S = 1.0
+ANALYSIS, ANALYSIS_INTERVAL = "PILOT_ENABLE_ANALYSIS", "PILOT_ANALYSIS_INTERVAL"
+ANALYSIS_DEFAULT_S, ANALYSIS_SHORTEST_S = 10.0, 1.0
+ANALYSIS_MARGIN_S = 2.0
+"""For the run itself, one that is under way before it, and the writing of the status."""
 ABSENT = "its pod is ready, its stream is not open"
 _TYPES = ("cluster", "listener", "route", "endpoint", "extensionconfig")
 _ENVOYS = ("sidecar", "router", "waypoint")
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class ProxyReport(msgspec.Struct, frozen=True):
@@ -72,10 +85,39 @@ def findings(resource: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     Nothing where that is of an earlier version of the resource.
     https://istio.io/latest/docs/reference/config/config-status/
     """
-    status = resource.get("status") or {}
-    if str(status.get("observedGeneration", "")) != str(resource["metadata"].get("generation", "")):
+    if not is_analysed(resource):
         return ()
-    return tuple(_finding(message) for message in status.get("validationMessages") or ())
+    return tuple(_finding(message) for message in resource["status"].get("validationMessages") or ())
+
+
+def is_analysed(resource: Mapping[str, Any]) -> bool:
+    """Whether the status that Istio has written is of the resource's present version."""
+    seen = (resource.get("status") or {}).get("observedGeneration")
+    return seen is not None and str(seen) == str(resource["metadata"].get("generation", ""))
+
+
+def analysis_s(environ: Mapping[str, str]) -> float:
+    """How long after a change an istiod with these variables has written its findings; 0 where it writes none."""
+    if environ.get(ANALYSIS) not in _TRUE:
+        return 0.0
+    return _interval(environ.get(ANALYSIS_INTERVAL, "")) + ANALYSIS_MARGIN_S
+
+
+def _interval(text: str) -> float:
+    """As Istio reads it: what is no duration, or too short, is the default."""
+    parts = _DURATION.findall(text)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    whole = "".join(number + unit for number, unit in parts) == text
+    return seconds if whole and seconds >= ANALYSIS_SHORTEST_S else ANALYSIS_DEFAULT_S
+
+
+def known(documents: Iterable[Any]) -> set[tuple[int, str]]:
+    """Every version that some istiod knows, of whatever resource, with the istiod's place among the documents."""
+    return {
+        (place, str(entry.get("metadata", {}).get("resourceVersion", "")))
+        for place, document in enumerate(documents)
+        for entry in (document if isinstance(document, list) else [])
+    }
 
 
 def _finding(message: Mapping[str, Any]) -> tuple[str, str]:

@@ -36,6 +36,7 @@ _REMARK = (
     "Istio does not tell what a refusal is made of: it may be another resource, and until that is corrected nobody can "
     "tell whether this one is live"
 )
+_UNANALYSED = "Istio's analysis of it is still to come: it takes up to {seconds:g} s"
 _REFUSED = (
     "What the proxies had before stays. Istio names no resource; `istioctl analyze --all-namespaces`, or the latest "
     "change, may tell what the refused was made of: correct or delete it."
@@ -45,13 +46,17 @@ _S = TypeVar("_S")
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """An istiod. `version` is empty for the lab's own, or where its image has no version in its tag."""
+    """An istiod. `version` is empty for the lab's own, or where its image has no version in its tag.
+
+    `analysis_s`: how long after a change its findings are written at the latest; 0 where it writes none.
+    """
 
     namespace: str
     name: str
     revision: str
     version: str
     own: bool
+    analysis_s: float = 0.0
 
     def __str__(self) -> str:
         what = "the lab's control plane" if self.own else f"Istio {self.version or 'of unknown version'}"
@@ -106,6 +111,7 @@ class IstioStatus:
     refused: str = _REFUSED
     _ports: dict[tuple[str, str], int] = field(default_factory=dict)
     _known_since: dict[Reference, float] = field(default_factory=dict)
+    _seen: dict[tuple[int, str], float] = field(default_factory=dict)
     _refused_since: float | None = None
 
     def mesh(self, *, wait: float = 0.0) -> MeshState:
@@ -149,26 +155,42 @@ class IstioStatus:
         since = self._known_since.setdefault(reference, now) if reached else now
         if not reached:
             self._known_since.pop(reference, None)
-        findings = self._findings(reference)
+        analysed, findings = self._analysis(reference)
+        analysed = self._must_be_analysed(documents, known, now) or analysed or gone
         mesh = self._mesh()
         settled = reached and now - since >= istiostatus.SETTLE_S
         states = tuple(_state(proxy, settled=settled) for proxy in mesh.proxies)
         version = next((have for have in known if have is not None), "")
-        live = settled and mesh.synced and not any(finding.severity == "error" for finding in findings)
-        remark = _REMARK if any(proxy.rejected for proxy in mesh.proxies) else ""
+        live = settled and analysed and mesh.synced and not any(finding.severity == "error" for finding in findings)
+        remark = "" if analysed or not reached else _UNANALYSED.format(seconds=self._analysis_s)
+        remark = _REMARK if any(proxy.rejected for proxy in mesh.proxies) else remark
         return ConfigState(any(have is not None for have in known), live, version, states, findings, remark)
 
-    def _findings(self, reference: Reference) -> tuple[Finding, ...]:
-        """What Istio's analysis has written into the resource's status, as far as that is of its present version."""
+    @property
+    def _analysis_s(self) -> float:
+        return max((plane.analysis_s for plane in self.planes), default=0.0)
+
+    def _must_be_analysed(self, documents: list[object], known: list[str | None], now: float) -> bool:
+        """Whether all istiods have known these versions for so long that an analysis has run.
+
+        When a version came is noted for all resources at once: many that are waited for in turn take one such time.
+        """
+        self._seen = {key: self._seen.get(key, now) for key in istiostatus.known(documents)}
+        since = (self._seen.get((place, have), now) for place, have in enumerate(known) if have is not None)
+        return now - max(since, default=now) >= self._analysis_s
+
+    def _analysis(self, reference: Reference) -> tuple[bool, tuple[Finding, ...]]:
+        """Whether Istio's analysis has written a status of the resource's present version, and what it has found."""
         if not reference.path:
-            return ()
+            return False, ()
         try:
             stored = self.api.get(reference.path)
         except RequestError as error:
             if error.code == _NOT_FOUND:
-                return ()
+                return False, ()
             raise
-        return tuple(Finding(severity, text) for severity, text in istiostatus.findings(stored))
+        found = tuple(Finding(severity, text) for severity, text in istiostatus.findings(stored))
+        return istiostatus.is_analysed(stored), found
 
     def _ask(self, path: str) -> list[object]:
         """The answer of every istiod that is ready."""
@@ -206,7 +228,9 @@ class IstioStatus:
 
 def _described(deployment: Object) -> ControlPlane:
     metadata, containers = deployment["metadata"], deployment["spec"]["template"]["spec"]["containers"]
-    image = next((c["image"] for c in containers if c["name"] == "discovery"), containers[0]["image"])
+    discovery = next((c for c in containers if c["name"] == "discovery"), containers[0])
+    image = discovery["image"]
+    environ = {entry["name"]: entry.get("value", "") for entry in discovery.get("env", [])}
     revision = metadata.get("labels", {}).get("istio.io/rev", "")
     version = re.search(r":v?(\d+\.\d+\.\d+)", image)
     own = OWN_IMAGE in image
@@ -216,6 +240,7 @@ def _described(deployment: Object) -> ControlPlane:
         "" if revision == "default" else revision,
         "" if own or version is None else version[1],
         own,
+        istiostatus.analysis_s(environ),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from lab import istiostatus
 from lab.clusters.base import Report
 from lab.clusters.kind.config import NODE_PORTS
 from lab.errors import LabError
@@ -36,8 +37,13 @@ _UNINSTALL_S = 180.0
 _BASE: dict[str, Any] = {
     "meshConfig": {"accessLogFile": "/dev/stdout"},
     "global": {"istiod": {"enableAnalysis": True}},
+    "pilot": {"env": {istiostatus.ANALYSIS_INTERVAL: "1s"}},
 }
-"""As the lab's own control plane has it; [istio.values] overrules it."""
+"""As the lab's own control plane has it; [istio.values] overrules it.
+
+A resource without findings is live only once an analysis must have run (see `lab.istiostatus`). A second is the
+shortest interval that Istio takes: it reads anything less as its default of ten.
+"""
 _SMALL_PROXY = {"requests": {"cpu": "10m", "memory": "40Mi"}}
 _SMALL: dict[str, Any] = {
     "pilot": {"autoscaleEnabled": False, "resources": {"requests": {"cpu": "10m", "memory": "100Mi"}}},

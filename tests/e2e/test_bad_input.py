@@ -14,7 +14,7 @@ from lab.harness.mesh import ConfigurationRejected, Mesh
 from .resources import destination_rule, route, to, virtual_service
 
 ANALYSIS = "PILOT_ENABLE_ANALYSIS"
-# Istio looks every ten seconds, and names a finding by its code alone: "Referenced ... not found".
+# Istio looks every ten seconds by default, and names a finding by its code alone: "Referenced ... not found".
 FOUND, FOUND_SECONDS, NOT_FOUND = "the control plane reports what it finds", 30, "IST0101"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +24,9 @@ from tests.unit.install.serving import serve
 from tests.unit.standins import StandIns, answer
 
 VS = Reference("VirtualService", "default", "reviews", "120")
+STORED = msgspec.structs.replace(VS, path="/stored")
+ANALYSING = {"PILOT_ENABLE_ANALYSIS": "true", "PILOT_ANALYSIS_INTERVAL": "1s"}
+NO_V9 = {"type": {"code": "IST0101", "name": "ReferencedResourceNotFound"}, "level": "ERROR", "message": "no v9"}
 CDS, LDS = (
     "type.googleapis.com/envoy.config.cluster.v3.Cluster",
     "type.googleapis.com/envoy.config.listener.v3.Listener",
@@ -31,11 +34,15 @@ CDS, LDS = (
 
 
 def istiod(
-    image: str = "docker.io/istio/pilot:1.30.3", revision: str = "default", name: str = "istiod"
+    image: str = "docker.io/istio/pilot:1.30.3",
+    revision: str = "default",
+    name: str = "istiod",
+    environ: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
+    env = [{"name": "POD_NAME", "valueFrom": {}}, *({"name": n, "value": v} for n, v in (environ or {}).items())]
     return {
         "metadata": {"namespace": "istio-system", "name": name, "labels": {"app": "istiod", "istio.io/rev": revision}},
-        "spec": {"template": {"spec": {"containers": [{"name": "discovery", "image": image}]}}},
+        "spec": {"template": {"spec": {"containers": [{"name": "discovery", "image": image, "env": env}]}}},
     }
 
 
@@ -72,6 +79,12 @@ def config(version: str) -> dict[str, Any]:
     return {"kind": "VirtualService", "apiVersion": "networking.istio.io/v1", "metadata": metadata}
 
 
+def stored(*messages: Mapping[str, Any], seen: str = "7") -> dict[str, Any]:
+    """A resource of generation 7 with what the analysis of a generation has found."""
+    status = {"observedGeneration": seen, "validationMessages": list(messages)}
+    return {"metadata": {"name": "reviews", "generation": 7}, "status": status}
+
+
 class Istiod(ThreadingHTTPServer):
     """Answers /debug/...; `documents` are what it answers, by path. `pods` are what the cluster has."""
 
@@ -104,7 +117,11 @@ class Answers(BaseHTTPRequestHandler):
 
 @contextmanager
 def istio(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, forwards: bool = True
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    forwards: bool = True,
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Istiod, IstioStatus]]:
     """A cluster with Istio, asked through kubectl."""
     server = Istiod()
@@ -122,7 +139,7 @@ def istio(
             return {"items": server.pods}
         if path == "/stored":
             return server.stored
-        return {"items": [istiod()] if path.startswith("/apis/apps/v1/deployments") else [asked]}
+        return {"items": [istiod(environ=environ)] if path.startswith("/apis/apps/v1/deployments") else [asked]}
 
     try:
         with (
@@ -136,6 +153,20 @@ def istio(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class Clock:
+    """Time that passes only in sleep; `then` is what happens meanwhile, told the seconds since the start."""
+
+    def __init__(self, then: Callable[[float], None] = lambda _: None) -> None:
+        self.now, self._then = 0.0, then
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self._then(self.now)
 
 
 def quiet(_line: str) -> None:
@@ -255,18 +286,81 @@ def test_a_bring_up_does_not_wait_for_a_proxy_that_has_refused(tmp_path: Path, m
 def test_what_istios_analysis_says_of_this_version_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: str, live: bool
 ) -> None:
-    """Of a version before this one it may be right no more."""
-    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.0)
-    message = {"type": {"code": "IST0101", "name": "ReferencedResourceNotFound"}, "level": "ERROR", "message": "no v9"}
-    stored = {
-        "metadata": {"name": "reviews", "generation": 7},
-        "status": {"observedGeneration": seen, "validationMessages": [message]},
-    }
-    with istio(tmp_path, monkeypatch) as (server, status):
-        server.stored = stored
-        state = status.config(msgspec.structs.replace(VS, path="/stored"), wait=5)
+    """Of a version before this one it may be right no more: then this one's analysis is awaited."""
+    clock = Clock()
+    monkeypatch.setattr("lab.install.controlplane.time", clock)
+    with istio(tmp_path, monkeypatch, environ=ANALYSING) as (server, status):
+        server.stored = stored(NO_V9, seen=seen)
+        state = status.config(STORED, wait=5)
         assert state.live is live
         assert [str(finding) for finding in state.findings] == ([] if live else ["error: IST0101 no v9"])
+        assert clock.now == pytest.approx(3.0 if live else 0.0, abs=0.3)
+
+
+def test_what_istios_analysis_says_only_later_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By then istiod has long known the version, and every proxy has acknowledged all that it was sent."""
+
+    def analyse(now: float) -> None:
+        if now >= 2.5:
+            server.stored = stored(NO_V9)
+
+    monkeypatch.setattr("lab.install.controlplane.time", Clock(analyse))
+    with istio(tmp_path, monkeypatch, environ=ANALYSING) as (server, status):
+        server.stored = {"metadata": {"generation": 7}}
+        state = status.config(STORED, wait=20)
+        assert (state.live, state.hopeless) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({"PILOT_ENABLE_ANALYSIS": "true", "PILOT_ANALYSIS_INTERVAL": "1s"}, 3.0),
+        ({"PILOT_ENABLE_ANALYSIS": "true"}, 12.0),
+        ({"PILOT_ENABLE_ANALYSIS": "false", "PILOT_ANALYSIS_INTERVAL": "1s"}, 1.0),
+        ({}, 1.0),
+    ],
+)
+def test_without_findings_a_resource_is_live_once_an_analysis_must_have_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], seconds: float
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("lab.install.controlplane.time", clock)
+    with istio(tmp_path, monkeypatch, environ=environ) as (server, status):
+        server.stored = {"metadata": {"generation": 7}}
+        assert status.config(STORED, wait=20).live
+        assert clock.now == pytest.approx(seconds, abs=0.3)
+
+
+def test_the_time_for_an_analysis_passes_for_all_resources_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("lab.install.controlplane.time", clock)
+    with istio(tmp_path, monkeypatch, environ={"PILOT_ENABLE_ANALYSIS": "true"}) as (server, status):
+        server.stored = {"metadata": {"generation": 7}}
+        state = status.config(STORED, wait=5)
+        assert (state.live, state.remark) == (False, "Istio's analysis of it is still to come: it takes up to 12 s")
+        assert status.config(msgspec.structs.replace(STORED, resource_version="119"), wait=20).live
+        assert clock.now == pytest.approx(12.0, abs=0.3)
+
+
+def test_an_analysis_that_finds_nothing_any_more_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("lab.install.controlplane.time", clock)
+    with istio(tmp_path, monkeypatch, environ=ANALYSING) as (server, status):
+        server.stored = stored()
+        assert status.config(STORED, wait=20).live
+        assert clock.now == pytest.approx(1.0, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"), [("1s", 3), ("1m30s", 92), ("1500ms", 3.5), ("500ms", 12), ("soon", 12), ("", 12)]
+)
+def test_an_interval_is_read_as_istio_reads_it(interval: str, seconds: float) -> None:
+    environ = {"PILOT_ENABLE_ANALYSIS": "true", "PILOT_ANALYSIS_INTERVAL": interval}
+    assert istiostatus.analysis_s(environ) == seconds
 
 
 def test_a_deleted_resource_is_gone_when_no_istiod_knows_it_and_all_have_acknowledged(

@@ -95,7 +95,7 @@ def test_profile_revision_and_values_come_from_the_settings() -> None:
     istio = Istio(profile="minimal", revision="canary", values={"pilot": {"env": {"A": "1"}}, "meshConfig": {"x": 1}})
     spec = overlay(istio, owner="lab-1", gateway=False)["spec"]
     assert (spec["profile"], spec["revision"]) == ("minimal", "canary")
-    assert spec["values"]["pilot"] == {"env": {"A": "1"}}
+    assert spec["values"]["pilot"] == {"env": {"PILOT_ANALYSIS_INTERVAL": "1s", "A": "1"}}
     assert spec["values"]["meshConfig"] == {"accessLogFile": "/dev/stdout", "x": 1}
     assert spec["components"]["ingressGateways"] == [{"name": "istio-ingressgateway", "enabled": False}]
 
@@ -118,7 +118,7 @@ def test_on_one_machine_little_is_asked_for_unless_the_settings_ask_for_more() -
     assert spec["values"]["pilot"]["resources"]["requests"]["cpu"] == "10m"
     assert spec["components"]["ingressGateways"][0]["k8s"]["resources"]["requests"]["cpu"] == "10m"
     guest = overlay(Istio(), owner="lab-1", gateway=False)["spec"]["values"]
-    assert "pilot" not in guest
+    assert "resources" not in guest["pilot"]
     assert "proxy" not in guest["global"]
 
 
