@@ -15,7 +15,7 @@ from lab.errors import LabError
 from lab.install.api import Api, RequestError
 from lab.install.controlplane import status_of
 from lab.install.istiod import ConfigState, MeshStatus, OwnStatus, Reference, await_config, await_gone
-from lab.install.meshkinds import KINDS, MeshKind, named, of
+from lab.install.meshkinds import INJECTOR_CONFIG_MAP, KINDS, MeshKind, named, of
 from lab.settings import Lab
 
 LIVE, DELETE = "live", "delete"
@@ -103,6 +103,8 @@ def _status(lab: Lab, api: Api) -> Iterator[MeshStatus]:
 
 
 def _live(wanted: Wanted, state: ConfigState, seconds: float) -> str:
+    if not wanted.kind.group and wanted.name == INJECTOR_CONFIG_MAP:
+        return f"{wanted} is what pods are injected by from now on"
     if not state.proxies:
         return f"{wanted} concerns no proxy"
     return f"{wanted} is live on {len(state.proxies)} proxies after {seconds * 1000:.0f} ms"
@@ -119,8 +121,9 @@ def _parse(text: str, namespace: str) -> Wanted:
             hint=f"These are: {_NAMES}. For others there is `kubectl wait`.",
             exit_code=2,
         )
-    if kind.only and name != kind.only:
-        raise LabError(f"{text!r}: the mesh reads only {word}/{kind.only}", exit_code=2)
+    if kind.only and name not in kind.only:
+        read = " and ".join(f"{word}/{each}" for each in kind.only)
+        raise LabError(f"{text!r}: the mesh reads only {read}", exit_code=2)
     return Wanted(kind, namespace or kind.namespace, name)
 
 
@@ -167,7 +170,7 @@ def _wanted(document: Any, namespace: str) -> Wanted | None:
         return None
     kind = of(str(document.get("apiVersion", "")), str(document.get("kind")))
     metadata = document["metadata"]
-    if kind is None or (kind.only and metadata.get("name") != kind.only):
+    if kind is None or (kind.only and metadata.get("name") not in kind.only):
         return None
     return Wanted(kind, str(metadata.get("namespace") or namespace or kind.namespace), str(metadata.get("name")))
 

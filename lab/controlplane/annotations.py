@@ -48,7 +48,7 @@ HEEDED_ANNOTATIONS = frozenset(
         EXCLUDE_OUTBOUND_RANGES,
     }
 )
-"""On a pod, or the template of one, these have an effect; of `proxy.istio.io/config` `PROXY_CONFIG_FIELDS`."""
+"""On a pod, or the template of one, these have an effect; of `proxy.istio.io/config` the fields that `values` reads."""
 
 HEEDED_LABELS = frozenset(
     {

@@ -22,13 +22,12 @@ from lab.controlplane.state import ClusterState
 from lab.controlplane.tracking import Analysis, Remarks, Tracker
 from lab.controlplane.trust import RootPublisher, Trust
 from lab.controlplane.unserved import Unserved
-from lab.controlplane.values import Values, parse_values
+from lab.controlplane.values import CONFIG_MAP, Values, parse_values
 from lab.controlplane.watching import Follower, Gate
 
 log = logging.getLogger(__name__)
 
 _ORGANIZATION = "cluster.local"
-_INJECTOR_CONFIG = "istio-sidecar-injector"
 _GRACE = 0.3
 
 
@@ -43,7 +42,7 @@ class Injection:
     def observe(self, event: str, config_map: Object) -> None:
         """A hook for ConfigMaps; broken values leave the last good ones in use."""
         meta = config_map["metadata"]
-        if (meta["namespace"], meta["name"]) != (self._namespace, _INJECTOR_CONFIG):
+        if (meta["namespace"], meta["name"]) != (self._namespace, CONFIG_MAP):
             return
         text = "" if event == "DELETED" else (config_map.get("data") or {}).get("values", "")
         try:

@@ -7,14 +7,13 @@ not know, is told.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import yaml
 
-from lab.controlplane.findings import Severity
+from lab.controlplane.configmaps import WITHOUT_EFFECT, Remark, beside, near
 from lab.controlplane.model.base import FreeText
 from lab.controlplane.model.sidecar import OutboundTrafficPolicy
 from lab.controlplane.model.units import DURATION_PATTERN
@@ -59,14 +58,6 @@ class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
         return tuple(dict.fromkeys(filter(None, (self.trust_domain, *self.trust_domain_aliases))))
 
 
-class Remark(NamedTuple):
-    """What is wrong with a setting, or that it has no effect; `path` names it within the ConfigMap."""
-
-    severity: Severity
-    path: str
-    message: str
-
-
 class Parsed(NamedTuple):
     """The settings that could be read, and what there is to say of the others."""
 
@@ -75,6 +66,9 @@ class Parsed(NamedTuple):
 
 
 _FIELDS = {field.encode_name: field for field in msgspec.structs.fields(MeshConfig)}
+
+_OTHER_KEYS = frozenset(["meshNetworks"])
+"""Istio's other keys of the ConfigMap."""
 
 # Istio's other settings. Their names only: what they hold is not looked at.
 _OTHERS = frozenset(
@@ -143,6 +137,12 @@ _WHERE: Mapping[str, str] = {
 _CLOSED: Mapping[str, Any] = {"outbound_traffic_policy": OutboundTrafficPolicy(mode="REGISTRY_ONLY")}
 
 
+def read(keys: dict[str, dict[str, Any]], before: MeshConfig | None = None) -> Parsed:
+    """The settings in the ConfigMap's keys, and remarks on those of its keys too that are not read."""
+    config, remarks = parse(keys["data"].get("mesh", ""), before)
+    return Parsed(config, (*remarks, *beside(keys, "mesh", _OTHER_KEYS)))
+
+
 def parse(text: str, before: MeshConfig | None = None) -> Parsed:
     """The settings in the YAML of the key `mesh`. One that cannot be read stays as it was in `before`."""
     try:
@@ -187,9 +187,8 @@ def _without_effect(name: str, value: Any) -> list[Remark]:
         if value in _AS_IT_IS.get(name, ()):
             return []
         instead = f"; {_WHERE[name]}" if name in _WHERE else ""
-        return [Remark("warning", path, f"this setting has no effect in this lab{instead}")]
-    close = difflib.get_close_matches(name, [*_FIELDS, *_OTHERS], 1)
-    return [Remark("error", path, "Istio knows no such setting" + (f"; is it {close[0]}?" if close else ""))]
+        return [Remark("warning", path, f"this setting {WITHOUT_EFFECT}{instead}")]
+    return [Remark("error", path, f"Istio knows no such setting{near(name, [*_FIELDS, *_OTHERS])}")]
 
 
 def _out_of_range(config: MeshConfig) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from lab.controlplane.annotations import HEEDED_ANNOTATIONS, HEEDED_LABELS
 from lab.controlplane.findings import Finding
 from lab.controlplane.kubernetes import PROXY_CONFIG_ANNOTATION, Namespace, Origin, Pod
 from lab.controlplane.snapshot import Snapshot
-from lab.controlplane.values import PROXY_CONFIG_FIELDS, fields_without_effect
+from lab.controlplane.values import proxy_config_remarks
 
 POD, SERVICE, NAMESPACE, DEPLOYMENT, ANY = "Pod", "Service", "Namespace", "Deployment", "Any"
 _MISPLACED, _UNKNOWN, _WITHOUT_EFFECT = "IST0107", "IST0108", "IST0133"
@@ -249,11 +249,10 @@ def _judge_injection(namespace: Namespace) -> Iterator[Finding]:
 
 
 def _judge_proxy_config(pod: Pod) -> Iterator[Finding]:
-    for field in fields_without_effect(pod.annotations.get(PROXY_CONFIG_ANNOTATION, "")):
+    for remark in proxy_config_remarks(pod.annotations.get(PROXY_CONFIG_ANNOTATION, "")):
+        text = f"annotation {PROXY_CONFIG_ANNOTATION}: {remark.path.lstrip('.')}: {remark.message}"
         path = f"metadata.annotations[{PROXY_CONFIG_ANNOTATION}]"
-        text = f"annotation {PROXY_CONFIG_ANNOTATION}: the field {field} has no effect in this lab"
-        known = difflib.get_close_matches(field, PROXY_CONFIG_FIELDS, 1, 0.8)
-        yield Finding("warning", _WITHOUT_EFFECT, text + _hint(known), path, pod.origin)
+        yield Finding("warning", _WITHOUT_EFFECT, text, path, pod.origin)
 
 
 def _judge(words: _Words, kind: str, name: str, origin: Origin) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Events on objects that have no status of the mesh: ConfigMap `istio`, pods, services, namespaces, deployments.
+"""Events on objects that have no status of the mesh: its ConfigMaps, pods, services, namespaces, deployments.
 
 Istio's own kinds are told of by the reporter, in their status too. What is only worth knowing is a Normal Event, what
 is wrong or doubtful a Warning; each is made once for each time that it comes up, if it stays.
@@ -10,10 +10,9 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 
-from lab.controlplane import events
+from lab.controlplane import events, meshconfig, values
 from lab.controlplane.findings import Finding
 from lab.controlplane.kubeclient import Object
-from lab.controlplane.meshconfig import CONFIG_MAP
 from lab.controlplane.state import ClusterState, Key, Subject
 from lab.controlplane.tracking import Remarks
 
@@ -37,7 +36,7 @@ class Notices:
         self._api = api
         self._state = state
         self._remarks = remarks
-        self._root_namespace = root_namespace
+        self._config_maps = {(root_namespace, name) for name in (meshconfig.CONFIG_MAP, values.CONFIG_MAP)}
         self._subjects: dict[Key, Subject] = {}
         self._due: dict[tuple[Key, str], float | None] = {}  # by object and text; None when the Event is made
         for kind in API_VERSIONS:
@@ -63,7 +62,7 @@ class Notices:
             key = (kind, meta.get("namespace", ""), meta["name"])
             if event == "DELETED":
                 self._subjects.pop(key, None)
-            elif kind != "ConfigMap" or key[1:] == (self._root_namespace, CONFIG_MAP):
+            elif kind != "ConfigMap" or key[1:] in self._config_maps:
                 self._subjects[key] = Subject(meta.get("uid", ""), API_VERSIONS[kind], meta.get("generation", 0), {})
 
         return observe

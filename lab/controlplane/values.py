@@ -5,7 +5,7 @@ https://istio.io/latest/docs/reference/config/annotations/ names the annotations
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -14,8 +14,16 @@ import yaml
 
 from lab.controlplane.annotations import LOG_LEVEL, NATIVE_SIDECAR, PROXY_IMAGE, REWRITE_PROBES, boolean
 from lab.controlplane.bootstrap import StatsMatcher
+from lab.controlplane.configmaps import WITHOUT_EFFECT, Remark, beside, near
 from lab.controlplane.kubernetes import PROXY_CONFIG_ANNOTATION, STATISTICS_ANNOTATIONS
 from lab.controlplane.validation.common import regex
+
+CONFIG_MAP = "istio-sidecar-injector"
+_KEY = "data.values"
+
+# What else Istio has in its ConfigMap: the templates that are injected, and the values that they are given.
+_OTHER_KEYS = frozenset(["config"])
+_OTHERS = frozenset(["gateways", "global", "pilot", "revision", "sidecarInjectorWebhook"])
 
 
 class Resources(msgspec.Struct, frozen=True):
@@ -44,7 +52,44 @@ def parse_values(text: str) -> Values:
     try:
         return msgspec.convert(yaml.safe_load(text) or {}, Values)
     except (msgspec.ValidationError, yaml.YAMLError) as error:
-        raise ValueError(f"ConfigMap 'istio-sidecar-injector', key 'values': {error}") from None
+        raise ValueError(f"ConfigMap {CONFIG_MAP!r}, key 'values': {error}") from None
+
+
+def remarks(keys: dict[str, dict[str, Any]]) -> Iterator[Remark]:
+    """What is wrong with the values in the ConfigMap's keys, or has no effect; and with those keys."""
+    yield from _of_values(keys["data"].get("values", ""))
+    yield from beside(keys, "values", _OTHER_KEYS)
+
+
+def _of_values(text: str) -> Iterator[Remark]:
+    try:
+        document = yaml.safe_load(text) or {}
+    except (yaml.YAMLError, ValueError) as error:
+        yield Remark("error", _KEY, f"not YAML, so the last good values stay in use: {error}")
+        return
+    try:
+        msgspec.convert(document, Values)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")
+        yield Remark("error", f"{_KEY}{where.removesuffix('`')}", f"{what}; all the last good values stay in use")
+    if isinstance(document, dict):
+        yield from _unknown(Values, document, _KEY, _OTHERS)
+
+
+def _unknown(
+    struct: type[msgspec.Struct], document: Mapping[Any, Any], path: str, istios: frozenset[str] = frozenset()
+) -> Iterator[Remark]:
+    """Remarks on fields that are not known; Istio has those in `istios`."""
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
+    for name, value in document.items():
+        where, inner = f"{path}.{name}", types.get(name)
+        if name in istios:
+            yield Remark("warning", where, f"this value {WITHOUT_EFFECT}")
+        elif name not in types:
+            text = f"this value is not known here and has no effect{near(str(name), [*types, *istios])}"
+            yield Remark("error", where, text)
+        elif isinstance(inner, type) and issubclass(inner, msgspec.Struct) and isinstance(value, dict):
+            yield from _unknown(inner, value, where)
 
 
 class _ProxyStatsMatcher(msgspec.Struct, frozen=True, rename="camel"):
@@ -54,7 +99,7 @@ class _ProxyStatsMatcher(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _PodConfig(msgspec.Struct, frozen=True, rename="camel"):
-    """The annotation `proxy.istio.io/config`; of Istio's other fields an Event tells that they do nothing."""
+    """The annotation `proxy.istio.io/config`; `proxy_config_remarks` tells of all other fields."""
 
     concurrency: int | None = None
     hold_application_until_proxy_starts: bool | None = None
@@ -62,28 +107,16 @@ class _PodConfig(msgspec.Struct, frozen=True, rename="camel"):
     proxy_stats_matcher: _ProxyStatsMatcher = _ProxyStatsMatcher()
 
 
-PROXY_CONFIG_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(_PodConfig))
-"""Those fields of `proxy.istio.io/config` that have an effect."""
-_MATCHER_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(_ProxyStatsMatcher))
-
-
 @lru_cache(maxsize=1024)
-def fields_without_effect(text: str) -> tuple[str, ...]:
-    """The fields in the value of `proxy.istio.io/config` that do nothing here. Of a text that is no YAML there are
+def proxy_config_remarks(text: str) -> tuple[Remark, ...]:
+    """Remarks on the fields in the value of `proxy.istio.io/config` that do nothing here. A text that is not YAML has
     none: injection refuses it.
     """
     try:
-        given = yaml.safe_load(text)
-    except yaml.YAMLError:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
         return ()
-    if not isinstance(given, dict):
-        return ()
-    matcher = given.get("proxyStatsMatcher")
-    of_matcher = matcher if isinstance(matcher, dict) else {}
-    return (
-        *(str(name) for name in given if name not in PROXY_CONFIG_FIELDS),
-        *(f"proxyStatsMatcher.{name}" for name in of_matcher if name not in _MATCHER_FIELDS),
-    )
+    return tuple(_unknown(_PodConfig, document, "")) if isinstance(document, dict) else ()
 
 
 def for_pod(values: Values, annotations: Mapping[str, str]) -> tuple[Values, StatsMatcher]:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
-from lab.controlplane import kubernetes, meshconfig
+from lab.controlplane import configmaps, kubernetes, meshconfig, values
+from lab.controlplane.configmaps import Remark
 from lab.controlplane.findings import Finding, Severity
 from lab.controlplane.kubernetes import (
     EndpointSlice,
@@ -72,7 +73,7 @@ class World:
         if kind in KINDS:
             return self._apply_config(kind, obj, gone=gone)
         if kind == "ConfigMap":
-            return self._apply_mesh(obj, gone=gone)
+            return self._apply_config_map(obj, gone=gone)
         return self._apply_view(kind, obj, gone=gone)
 
     def replace(self, kind: str, objects: Iterable[Object]) -> bool:
@@ -278,21 +279,30 @@ class World:
         elif self._invalid.pop(origin.key, None) is not None:
             self._changed.add("Invalid")
 
-    def _apply_mesh(self, obj: Object, *, gone: bool) -> bool:
+    def _apply_config_map(self, obj: Object, *, gone: bool) -> bool:
         origin = kubernetes.origin_of("ConfigMap", obj)
-        if (origin.namespace, origin.name) != (self._root_namespace, meshconfig.CONFIG_MAP):
+        if origin.namespace != self._root_namespace or origin.name not in (meshconfig.CONFIG_MAP, values.CONFIG_MAP):
             return False
-        text = "" if gone else (obj.get("data") or {}).get("mesh", "")
-        if self._raw.get(origin.key) == text:
+        keys = configmaps.held({} if gone else obj)
+        if self._raw.get(origin.key) == keys:
             return False
-        self._raw[origin.key] = text
+        self._raw[origin.key] = keys
+        if origin.name == values.CONFIG_MAP:
+            # The webhook reads the values for itself: to a proxy that runs they are nothing new.
+            return self._set_remarks(origin, values.remarks(keys))
         self._changed.add("ConfigMap")
         # What is wrong from the first look on has no good version before it.
-        self._mesh, remarks = meshconfig.parse(text, self._mesh if self._mesh_is_read else None)
+        self._mesh, remarks = meshconfig.read(keys, self._mesh if self._mesh_is_read else None)
         self._mesh_is_read = True
-        self._set_findings(
-            origin, tuple(Finding(r.severity, _CODES[r.severity], r.message, r.path, origin) for r in remarks)
-        )
+        self._set_remarks(origin, remarks)
+        return True
+
+    def _set_remarks(self, origin: Origin, remarks: Iterable[Remark]) -> bool:
+        """True when there is something else to tell than before."""
+        findings = tuple(Finding(r.severity, _CODES[r.severity], r.message, r.path, origin) for r in remarks)
+        if findings == self._invalid.get(origin.key, ()):
+            return False
+        self._set_findings(origin, findings)
         return True
 
     def _next(self) -> Snapshot:

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 _NETWORKING, _SECURITY = "networking.istio.io", "security.istio.io"
 _GATEWAY_API = "gateway.networking.k8s.io"
+INJECTOR_CONFIG_MAP = "istio-sidecar-injector"
+"""What it says is for the proxies of pods to come."""
 
 
 class MeshKind(NamedTuple):
     """One kind: its name, API version, plural and short names; `acted_on`: by the lab's own control plane.
 
-    `namespace` is where it is looked for when none is named; `only`, the one name that the mesh reads of its kind.
+    `namespace` is where it is looked for when none is named; `only`, the names that the mesh reads of its kind.
     https://istio.io/latest/docs/reference/config/, https://gateway-api.sigs.k8s.io/
     """
 
@@ -21,7 +23,7 @@ class MeshKind(NamedTuple):
     short: tuple[str, ...] = ()
     acted_on: bool = False
     namespace: str = "default"
-    only: str = ""
+    only: tuple[str, ...] = ()
 
     @property
     def group(self) -> str:
@@ -63,7 +65,15 @@ KINDS = (
     MeshKind("UDPRoute", f"{_GATEWAY_API}/v1alpha2", "udproutes"),
     MeshKind("BackendTLSPolicy", f"{_GATEWAY_API}/v1", "backendtlspolicies", ("btlspolicy",)),
     MeshKind("Gateway", f"{_GATEWAY_API}/v1", "gateways"),
-    MeshKind("ConfigMap", "v1", "configmaps", ("cm",), acted_on=True, namespace="istio-system", only="istio"),
+    MeshKind(
+        "ConfigMap",
+        "v1",
+        "configmaps",
+        ("cm",),
+        acted_on=True,
+        namespace="istio-system",
+        only=("istio", INJECTOR_CONFIG_MAP),
+    ),
 )
 
 _BY_WORD = {word: kind for kind in reversed(KINDS) for word in kind.words}

@@ -9,7 +9,7 @@ import pytest
 from lab.cli import wait
 from lab.controlplane import model
 from lab.errors import LabError
-from lab.install.istiod import OwnStatus
+from lab.install.istiod import ConfigState, OwnStatus
 from lab.install.meshkinds import KINDS, named
 
 LIST = """
@@ -64,12 +64,18 @@ def test_what_the_labs_control_plane_never_looks_at_is_not_waited_for() -> None:
         wait._refuse_without_effect(wait.Wanted(kind, "n", "x"), OwnStatus(None))  # type: ignore[arg-type]
 
 
-def test_of_config_maps_the_mesh_reads_one_where_it_is() -> None:
+def test_of_config_maps_the_mesh_reads_two_where_they_are() -> None:
     found = wait._parse("configmap/istio", "")
     assert (found.namespace, found.reference().path) == (
         "istio-system",
         "/api/v1/namespaces/istio-system/configmaps/istio",
     )
-    with pytest.raises(LabError, match="the mesh reads only configmap/istio"):
+    with pytest.raises(LabError, match="reads only configmap/istio and configmap/istio-sidecar-injector"):
         wait._parse("configmap/other", "")
+    assert wait._parse("cm/istio-sidecar-injector", "").namespace == "istio-system"
     assert wait._parse("vs/reviews", "").namespace == "default"
+
+
+def test_the_injectors_values_are_for_pods_to_come() -> None:
+    wanted = wait._parse("configmap/istio-sidecar-injector", "")
+    assert "pods are injected by from now on" in wait._live(wanted, ConfigState(found=True, live=True), 0.1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
-from lab.controlplane.meshconfig import MeshConfig, parse
+from lab.controlplane.configmaps import held
+from lab.controlplane.meshconfig import MeshConfig, parse, read
 from lab.controlplane.model.sidecar import OutboundTrafficPolicy
 
 
@@ -63,3 +66,35 @@ def test_of_no_good_one_before_what_lets_less_through_holds() -> None:
 def test_every_field_is_read_under_istios_name() -> None:
     document = msgspec.to_builtins(MeshConfig())
     assert parse(msgspec.yaml.encode(document).decode()).remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "severity", "words"),
+    [
+        ("data", "meshs", "error", "is it mesh?"),
+        ("data", "mesh.yaml", "error", "is it mesh?"),
+        ("data", "colour", "error", "Istio reads no such key"),
+        ("data", "meshNetworks", "warning", "no effect in this lab"),
+        ("binaryData", "mesh", "error", "is it data.mesh?"),
+        ("binaryData", "other", "error", "Istio reads no such key"),
+    ],
+)
+def test_a_key_beside_the_one_that_is_read_is_told(part: str, key: str, severity: str, words: str) -> None:
+    config_map = {"data": {"mesh": "trustDomain: a"}}
+    config_map.setdefault(part, {})[key] = "trustDomain: b"
+    config, (remark,) = read(held(config_map))
+    assert (remark.severity, remark.path) == (severity, f"{part}.{key}")
+    assert words in remark.message
+    assert config.trust_domain == "a"
+
+
+def test_that_the_key_is_missing_is_told_where_there_are_others() -> None:
+    remarks = read(held({"data": {"meshs": "trustDomain: b"}})).remarks
+    assert [(remark.severity, remark.path) for remark in remarks] == [("error", "data.meshs"), ("warning", "data.mesh")]
+
+
+@pytest.mark.parametrize(
+    "config_map", [{}, {"data": None}, {"data": {"mesh": "", "meshNetworks": "networks: {}"}, "binaryData": {}}]
+)
+def test_keys_that_say_nothing_are_no_remark(config_map: dict[str, Any]) -> None:
+    assert read(held(config_map)).remarks == ()

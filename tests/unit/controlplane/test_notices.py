@@ -13,9 +13,11 @@ from lab.controlplane.ca import Authority
 from lab.controlplane.findings import Finding
 from lab.controlplane.kubeclient import KubeClient
 from lab.controlplane.kubernetes import Origin
+from lab.controlplane.snapshot import Snapshot
+from lab.controlplane.tracking import Failed
 from lab.controlplane.unserved import Unserved
 from tests.unit.controlplane.fake_api import FakeApi, serving
-from tests.unit.controlplane.mesh import Mesh
+from tests.unit.controlplane.mesh import Mesh, meshed
 from tests.unit.controlplane.test_whole import plane as plane
 from tests.unit.controlplane.test_whole import service
 
@@ -41,6 +43,27 @@ async def test_findings_on_kubernetes_own_objects_are_events_once(plane: Mesh) -
     await plane.live("Service", "another")
     assert events(plane.api) == expected
     assert [e["count"] for e in plane.api.objects["events"].values()] == [1, 1]
+
+
+async def test_what_is_wrong_in_the_injectors_values_is_an_event_and_not_live(tmp_path: Path) -> None:
+    def analyse(snapshot: Snapshot, _: Failed) -> list[Finding]:
+        return [finding for findings in snapshot.invalid.values() for finding in findings]
+
+    name = "istio-sidecar-injector"
+    async with meshed(tmp_path, analyse=analyse) as plane:
+        meta = {"namespace": "istio-system", "name": name, "uid": "u"}
+        await plane.api.put("configmaps", {"metadata": meta, "data": {"values": "concurrency: two\nlogLevell: debug"}})
+        state = await plane.live("ConfigMap", name, namespace="istio-system")
+        assert (state["found"], state["live"]) == (True, False)
+        assert [finding["path"] for finding in state["findings"]] == [
+            "data.values.concurrency",
+            "data.values.logLevell",
+        ]
+        await plane.api.until(lambda: len(events(plane.api)) == 2)
+        assert [each[:3] for each in events(plane.api)] == [("ConfigMap", "Warning", "SchemaValidationError")] * 2
+        await plane.api.put("configmaps", {"metadata": meta, "data": {"values": "concurrency: 2"}})
+        state = await plane.live("ConfigMap", name, namespace="istio-system")
+        assert (state["live"], state["findings"]) == (True, [])
 
 
 def crd(plural: str, kind: str, group: str, *, status: bool = True) -> dict[str, Any]:
