@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -52,6 +53,8 @@ async def _serve(settings: Settings) -> None:
     # aiohttp reads the system's certificate authorities when it is imported, which takes 50 ms; only the cluster's own
     # is ever trusted here.
     os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+    # What is imported stays: it is not looked at for cycles, neither now nor, once `_translation` is there, later.
+    gc.disable()
     from lab.controlplane.server import run
 
     await run(settings, stop, _translation)
@@ -62,6 +65,8 @@ def _translation() -> Translation:
     from lab.controlplane.assembly import Translation
     from lab.controlplane.xds.generator import Generator
 
+    gc.freeze()
+    gc.enable()
     return Translation(Generator().generate, analyse)
 
 

@@ -42,7 +42,7 @@ class _Stopped(Exception):  # noqa: N818 - it ends the task group on purpose, no
 def main(arguments: list[str]) -> int:
     """Run until told to end (SIGTERM, or the host process is gone). `arguments` are `--config-fd N`."""
     if len(arguments) != 2 or arguments[0] != "--config-fd" or not arguments[1].isdigit():
-        print("usage: python -m lab.kube.main --config-fd N   (started by `mesh-lab up`)", file=sys.stderr)  # noqa: T201
+        print("usage: python -m lab.kube --config-fd N   (started by `mesh-lab up`)", file=sys.stderr)  # noqa: T201
         return 2
     _log_to_stderr()
     sys.setswitchinterval(heavy.SWITCH_S)
@@ -143,7 +143,3 @@ def _log_to_stderr() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)sZ %(name)s: %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -10,7 +10,7 @@ import psutil
 MEGABYTE = 1024 * 1024
 GROUPS = (
     ("host process", "lab.clusters.embedded.host"),
-    ("kube process", "lab.kube.main"),
+    ("kube process", "lab.kube --config-fd"),
     ("runtime", "lab.kube.node.runtime"),
     ("host port relay", "lab/kube/network/relay.py"),
     ("control plane", "lab.controlplane"),

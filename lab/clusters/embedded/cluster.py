@@ -30,7 +30,7 @@ from lab.clusters.fixed import fixed, report_changes
 from lab.errors import LabError
 from lab.settings import Lab
 
-KUBE_COMMAND = (sys.executable, "-P", "-m", "lab.kube.main", "--config-fd", "{config_fd}")
+KUBE_COMMAND = (sys.executable, "-P", "-m", "lab.kube", "--config-fd", "{config_fd}")
 RECOVERY_MODULE = "lab.kube.recovery"
 JOURNAL_NAME = "journal.db"
 GATEWAY = ("istio-system", "istio-ingressgateway")
