@@ -1,4 +1,4 @@
-"""Who may use the debug interface: istiod's own loopback, and callers with a service-account token, as proxies have.
+"""Access to the debug interface: from istiod's own loopback, and with a service-account token, as proxies have one.
 
 As with Istio, the tokens of its own namespace open all of it; those of others the configuration of their own proxies. A
 port forward ends on the loopback, and so asks without a token. Source: pilot/pkg/xds/debug.go of Istio 1.30.
