@@ -1,8 +1,7 @@
 """Resources that somebody has stored and nothing acts on: of Istio's groups and the Gateway API's, by their CRDs.
 
 The lab brings the CRDs of the kinds that it acts on. A user may put in Istio's own, or the Gateway API's; what is then
-stored of their other kinds has no effect, and each such object says so: by an Event, and of Istio's kinds by a
-condition in its status. A status of the Gateway API is its controller's to write, and the lab is none.
+stored of their other kinds has no effect, and each such object says so: by an Event, and in its status.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from lab.controlplane import events
+from lab.controlplane import events, unservedstatus
 from lab.controlplane.kubeclient import ApiError, Kind, KubeClient, Object, Unreachable
 from lab.controlplane.model import KINDS
 from lab.controlplane.signals import Signal
@@ -21,12 +20,10 @@ from lab.controlplane.watching import Follower
 
 log = logging.getLogger(__name__)
 
-GROUPS = ("istio.io", "gateway.networking.k8s.io")
+GROUPS = ("istio.io", unservedstatus.GATEWAY_API)
 """API groups whose resources people expect a mesh to act on: these, and what ends in a dot and one of these."""
-REASON = "NotActedOn"
 _CRDS = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
 _ACTED_ON = frozenset((kind.group, kind.plural) for kind in KINDS.values())
-_CONDITION = "Programmed"
 _PAUSE = 0.1
 
 
@@ -36,7 +33,7 @@ class Unserved:
     def __init__(self, api: KubeClient) -> None:
         self._api = api
         self._followed: dict[Kind, asyncio.Task[None]] = {}
-        self._with_status: set[Kind] = set()
+        self._shapes: dict[Kind, str | None] = {}
         self._pending: dict[Key, tuple[Kind, Object]] = {}
         self._told: set[str] = set()
         self._changed = Signal()
@@ -54,14 +51,14 @@ class Unserved:
                 await asyncio.sleep(_PAUSE)
                 await self._tell()
 
-    def follow(self, wanted: dict[Kind, bool], group: asyncio.TaskGroup) -> None:
-        """These kinds are there now, and whether each has a status of its own; others are followed no more."""
+    def follow(self, wanted: dict[Kind, str | None], group: asyncio.TaskGroup) -> None:
+        """These kinds are there now, with the shape of their status; others are followed no more."""
         for kind in self._followed.keys() - wanted.keys():
             self._followed.pop(kind).cancel()
         for kind in wanted.keys() - self._followed.keys():
             log.info("%s.%s are stored, and nothing acts on them", kind.plural, kind.group)
             self._followed[kind] = group.create_task(Follower(self._api, kind, _Objects(self)).run())
-        self._with_status = {kind for kind, has_status in wanted.items() if has_status}
+        self._shapes = wanted
 
     def take(self, kind: Kind, obj: Object) -> None:
         """An object of such a kind is there."""
@@ -76,23 +73,19 @@ class Unserved:
             meta = obj["metadata"]
             text = f"{kind.plural}.{kind.group} have no effect in this lab"
             subject = Subject(meta.get("uid", ""), f"{kind.group}/{kind.version}", meta.get("generation", 0), {})
-            await events.tell_once(self._api, key, subject, "Warning", REASON, text)
-            if kind in self._with_status and kind.group.endswith(GROUPS[0]):
-                await self._write(kind, obj, text)
+            await events.tell_once(self._api, key, subject, "Warning", unservedstatus.REASON, text)
+            await self._write(kind, obj, text)
             self._told.add(subject.uid)
 
     async def _write(self, kind: Kind, obj: Object, text: str) -> None:
-        meta, status = obj["metadata"], obj.get("status")
-        conditions = status.get("conditions") if isinstance(status, dict) else None
-        present = [each for each in conditions if isinstance(each, dict)] if isinstance(conditions, list) else []
-        ours = {"type": _CONDITION, "status": "False", "reason": REASON, "message": text}
-        if any(ours.items() <= each.items() for each in present):
+        shape = self._shapes.get(kind)
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        status = unservedstatus.of(shape, kind.group, obj, text, now) if shape is not None else None
+        if status is None:
             return
-        others = [each for each in present if each.get("type") != _CONDITION]
-        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        patch = {"status": {"conditions": [*others, {**ours, "lastTransitionTime": moment}]}}
+        meta = obj["metadata"]
         try:
-            await self._api.merge(kind, meta["name"], patch, meta.get("namespace", ""), "status")
+            await self._api.merge(kind, meta["name"], {"status": status}, meta.get("namespace", ""), "status")
         except (ApiError, Unreachable) as error:
             log.warning("writing the status of %s %s/%s: %s", kind.kind, meta.get("namespace", ""), meta["name"], error)
 
@@ -103,7 +96,7 @@ class _Definitions:
     def __init__(self, unserved: Unserved, group: asyncio.TaskGroup) -> None:
         self._unserved = unserved
         self._group = group
-        self._known: dict[str, tuple[Kind, bool]] = {}
+        self._known: dict[str, tuple[Kind, str | None]] = {}
 
     def replace(self, _kind: Kind, objects: list[Object]) -> None:
         self._known = {obj["metadata"]["name"]: found for obj in objects if (found := _defined(obj)) is not None}
@@ -136,8 +129,8 @@ class _Objects:
             self._unserved.take(kind, obj)
 
 
-def _defined(crd: Object) -> tuple[Kind, bool] | None:
-    """The kind that a CRD defines, if it is one that nothing acts on, and whether it has a status subresource."""
+def _defined(crd: Object) -> tuple[Kind, str | None] | None:
+    """The kind that a CRD defines, if it is one that nothing acts on, and the shape of its status."""
     spec: Any = crd["spec"]
     group, plural = spec["group"], spec["names"]["plural"]
     concerned = any(group == each or group.endswith(f".{each}") for each in GROUPS)
@@ -146,4 +139,4 @@ def _defined(crd: Object) -> tuple[Kind, bool] | None:
         return None
     version = next((each for each in served if each.get("storage")), served[0])
     kind = Kind(group, version["name"], plural, spec["names"]["kind"], spec.get("scope") == "Namespaced")
-    return kind, "status" in (version.get("subresources") or {})
+    return kind, unservedstatus.shape_of(version)
