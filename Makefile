@@ -3,6 +3,7 @@
 PYTHON ?= python3
 CLUSTER ?= embedded
 ARGS ?=
+BENCH ?= lab
 BIN := .venv/bin
 LAB := $(BIN)/mesh-lab
 
@@ -43,9 +44,9 @@ load-ui: running ## Open Locust's page on the host
 images: install ## Build the container images for kind and other clusters (options: ARGS='--platform linux/arm64')
 	@$(LAB) images $(ARGS)
 
-bench: ## Measure the lab, print the figures and write reports/bench.json
+bench: ## Measure the lab, print the figures and write reports/bench.json (of a part: BENCH=churn or another tests/bench/bench_*.py)
 	@PYTHON='$(PYTHON)' tools/bootstrap.sh wrk
-	$(BIN)/python -m tests.bench.bench_lab $(ARGS)
+	$(BIN)/python -m tests.bench.bench_$(BENCH) $(ARGS)
 
 lint: install ## Check style, types and layers
 	$(BIN)/ruff check .

@@ -2,15 +2,17 @@
 
     python -m tests.bench.bench_neighbours
 
-An API server runs in a process of its own; a client reads an object from it a hundred times a second, on one
-connection, while another does its worst. Prints how long the reads took (milliseconds) and what the worst came to.
+The API server, a client that reads an object from it a hundred times a second on one connection, and another that does
+its worst are a process each. Prints how long the reads took (milliseconds) and what the worst came to.
 Judges none: machines differ, and on one without a core to spare the reads wait for the bench itself as well.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import select
 import socket
 import ssl
 import sys
@@ -153,50 +155,61 @@ async def main() -> None:
     """Measure, and print a line for each kind of worst."""
     with tempfile.TemporaryDirectory() as directory:
         server = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.bench.bench_neighbours", directory, stdout=asyncio.subprocess.PIPE
+            sys.executable, "-m", "tests.bench.bench_neighbours", "serve", directory, stdout=asyncio.subprocess.PIPE
         )
         assert server.stdout is not None
         port = int(await server.stdout.readline())
-        made = pki.ensure(Path(directory) / "pki")
-        trust = ssl.create_default_context(cadata=made.authority_pem)
-        trust.load_cert_chain(made.admin.certificate, made.admin.key)
+        trust = _trust(Path(directory))
         try:
             timeout = aiohttp.ClientTimeout(total=LIMIT_S)
             async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust), timeout=timeout) as session:
                 client = Client(port, trust, session)
-                _say("nothing else", await _reads_while(trust, port, asyncio.sleep(2, "")), server.pid)
+                _say("nothing else", await _reads_while(directory, port, asyncio.sleep(2, "")), server.pid)
                 for send in WORST:
-                    _say((send.__doc__ or "").strip(), await _reads_while(trust, port, send(client)), server.pid)
+                    _say((send.__doc__ or "").strip(), await _reads_while(directory, port, send(client)), server.pid)
         finally:
             server.terminate()
             await server.wait()
 
 
-async def _reads_while(trust: ssl.SSLContext, port: int, worst: Awaitable[str]) -> tuple[list[float], float, str]:
-    """How long reads took meanwhile, how long the worst took, and what came of it. The reader is another thread."""
-    reading = asyncio.Event()
-    reads = asyncio.create_task(asyncio.to_thread(_read, trust, port, lambda: not reading.is_set()))
-    await asyncio.sleep(0.3)
+async def _reads_while(directory: str, port: int, worst: Awaitable[str]) -> tuple[list[float], float, str]:
+    """How long reads took meanwhile, how long the worst took, and what came of it. The reader is another process."""
+    command = (sys.executable, "-m", "tests.bench.bench_neighbours", "read", directory, str(port))
+    reader = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert reader.stdout is not None
+    await reader.stdout.readline()
     began = time.perf_counter()
     outcome = await worst
     took = time.perf_counter() - began
-    reading.set()
-    return await reads, took, outcome
+    printed, _ = await asyncio.wait_for(reader.communicate(b""), LIMIT_S)
+    return json.loads(printed), took, outcome
 
 
-def _read(trust: ssl.SSLContext, port: int, go_on: Callable[[], bool]) -> list[float]:
+def read(directory: Path, port: int) -> None:
+    """Read a hundred times a second until standard input ends; print how long each read took, as a list."""
     import http.client
 
-    connection = http.client.HTTPSConnection("127.0.0.1", port, context=trust, timeout=LIMIT_S)
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=_trust(directory), timeout=LIMIT_S)
     took = []
-    while go_on():
+    while not select.select([sys.stdin], [], [], PAUSE_S)[0]:
         began = time.perf_counter()
         connection.request("GET", "/api/v1/namespaces/default")
         connection.getresponse().read()
         took.append((time.perf_counter() - began) * 1000)
-        time.sleep(PAUSE_S)
+        if len(took) == 1:
+            sys.stdout.write("reading\n")
+            sys.stdout.flush()
     connection.close()
-    return took
+    sys.stdout.write(json.dumps(took[1:]))
+
+
+def _trust(directory: Path) -> ssl.SSLContext:
+    made = pki.ensure(directory / "pki")
+    trust = ssl.create_default_context(cadata=made.authority_pem)
+    trust.load_cert_chain(made.admin.certificate, made.admin.key)
+    return trust
 
 
 def _say(what: str, measured: tuple[list[float], float, str], pid: int) -> None:
@@ -209,7 +222,8 @@ def _say(what: str, measured: tuple[list[float], float, str], pid: int) -> None:
 
 
 async def run_server(directory: Path) -> None:
-    """An API server over a journal; prints its port."""
+    """An API server over a journal; prints its port. Python looks for cycles as in the kube process (`lab.kube`)."""
+    gc.freeze()
     sys.setswitchinterval(heavy.SWITCH_S)
     registry = Registry(Store.open(directory / "journal.db"))
     await registry.bootstrap()
@@ -223,4 +237,10 @@ async def run_server(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run_server(Path(sys.argv[1])) if len(sys.argv) > 1 else main())
+    match sys.argv[1:]:
+        case ["serve", directory]:
+            asyncio.run(run_server(Path(directory)))
+        case ["read", directory, port]:
+            read(Path(directory), int(port))
+        case _:
+            asyncio.run(main())

@@ -128,12 +128,15 @@ class Gate:
         except (OSError, TimeoutError) as error:
             log.debug("a connection came to nothing: %s", error)
             client.close()
+            # Its frames lead back to it. Thousands of such cycles at a time would be a collection that all wait for.
+            error.__traceback__ = None
         except asyncio.CancelledError:
             client.close()
             raise
         finally:
             self._silent.pop(task, None)
             self._handshakes.pop(task, None)
+            del task
 
     def _make_room(self, most: int) -> None:
         """Close the connections without a request that are more than `most`, the oldest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import ssl
@@ -97,6 +98,33 @@ async def is_closed(connection: Connection) -> bool:
         ended = True
     writer.close()
     return ended
+
+
+def handshakes() -> int:
+    """How many handshakes are held in memory, by the garbage collector's account."""
+    return sum(isinstance(each, ssl.SSLObject) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("door", [LASTING], indirect=True)
+@pytest.mark.parametrize("by_client", [True, False], ids=["the client leaves", "the server closes the oldest"])
+async def test_a_handshake_that_came_to_nothing_leaves_no_cycle_to_collect(door: Door, by_client: bool) -> None:
+    before = handshakes()
+
+    async def held(number: int) -> None:
+        # Nothing says when an object is freed.
+        async with asyncio.timeout(LIMIT_S):
+            while handshakes() - before != number:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    gc.disable()
+    try:
+        opened = [await door.plain(b"\x16\x03\x01\x02\x00") for _ in range(3 if by_client else 20)]
+        await held(3)
+        for _, writer in opened:
+            writer.transport.abort()
+        await held(0)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("door", [LIMITS], indirect=True)
