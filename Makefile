@@ -55,7 +55,7 @@ lint: install ## Check style, types and layers
 	$(BIN)/lint-imports
 
 docs: install ## Write docs/differences.md from its table
-	@$(BIN)/python -m lab.differences > docs/differences.md.new
+	@$(BIN)/python -m mesh_lab.differences > docs/differences.md.new
 	@mv docs/differences.md.new docs/differences.md
 
 lock: install ## Write requirements.lock from what .venv holds

@@ -1,10 +1,10 @@
-"""Make lab/kube/api/protobuf_fields.json.gz: the field numbers of the messages that clients may send to the lab.
+"""Make lab/mesh_lab/kube/api/protobuf_fields.json.gz: the field numbers of the messages that clients may send.
 
     python tools/make_protobuf_fields.py kubernetes-protobuf-fields.json
 
 The argument is `{message: {number: [name, label, type]}}` for all of Kubernetes, as read off the descriptors that a
 published kubectl carries; label `O` is one, `R` repeated, `M` a map with string keys. What is written is the part of it
-that the kinds of `lab/kube/resources.py` and the bodies of their subresources reach, in the same form.
+that the kinds of `lab/mesh_lab/kube/resources.py` and the bodies of their subresources reach, in the same form.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from lab.kube.api.protobuf import FIELDS_FILE, META, UNKNOWN, message_name  # noqa: E402
-from lab.kube.resources import BUILTIN  # noqa: E402
+from mesh_lab.kube.api.protobuf import FIELDS_FILE, META, UNKNOWN, message_name  # noqa: E402
+from mesh_lab.kube.resources import BUILTIN  # noqa: E402
 
 BODIES = (
     ("v1", "Binding"),

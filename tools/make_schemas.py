@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make `lab/kube/schemas/kubernetes.json.gz`: the definitions of the served kinds, out of `kubernetes-validate`.
+"""Make `lab/mesh_lab/kube/schemas/kubernetes.json.gz`: the served kinds' definitions, out of `kubernetes-validate`.
 
     python3 -m venv /tmp/schemas && /tmp/schemas/bin/pip install kubernetes-validate
     .venv/bin/python tools/make_schemas.py /tmp/schemas/lib/python3*/site-packages/kubernetes_validate
@@ -19,10 +19,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lab.kube.resources import BUILTIN
+from mesh_lab.kube.resources import BUILTIN
 
 VERSION = "1.36"
-OUTPUT = Path(__file__).parent.parent / "lab/kube/schemas/kubernetes.json.gz"
+OUTPUT = Path(__file__).parent.parent / "lab/mesh_lab/kube/schemas/kubernetes.json.gz"
 
 # Kinds that are sent in bodies or subresources, and are not resources of their own.
 EXTRA = (

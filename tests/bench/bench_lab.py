@@ -20,11 +20,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lab.harness.api import Api
+from mesh_lab.harness.api import Api
+
 from tests.bench import latency, machine, memory
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = (sys.executable, "-m", "lab.cli", "--dir", str(ROOT), "--name", "bench")
+COMMAND = (sys.executable, "-m", "mesh_lab.cli", "--dir", str(ROOT), "--name", "bench")
 DATAPLANE = ROOT / "tests" / "bench" / "bench_dataplane.py"
 ENVIRONMENT = os.environ | {f"MESH_LAB_{port}_PORT": "0" for port in ("API", "HTTP", "HTTPS")}
 GOALS = {

@@ -23,12 +23,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
+from mesh_lab.kube import heavy, pki
+from mesh_lab.kube.api import Authenticator, ClusterInfo, build_app, serve
+from mesh_lab.kube.registry import Registry
+from mesh_lab.kube.registry.tokens import TokenIssuer
+from mesh_lab.kube.store import Store
 
-from lab.kube import heavy, pki
-from lab.kube.api import Authenticator, ClusterInfo, build_app, serve
-from lab.kube.registry import Registry
-from lab.kube.registry.tokens import TokenIssuer
-from lab.kube.store import Store
 from tests.bench.latency import quantiles
 from tests.unit.kube.api.fake_node import FakeNode
 
@@ -222,7 +222,7 @@ def _say(what: str, measured: tuple[list[float], float, str], pid: int) -> None:
 
 
 async def run_server(directory: Path) -> None:
-    """An API server over a journal; prints its port. Python looks for cycles as in the kube process (`lab.kube`)."""
+    """An API server over a journal; prints its port. Garbage is collected as in the kube process (`mesh_lab.kube`)."""
     gc.freeze()
     sys.setswitchinterval(heavy.SWITCH_S)
     registry = Registry(Store.open(directory / "journal.db"))

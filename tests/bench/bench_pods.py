@@ -17,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from lab.kube.resources import PODS
+from mesh_lab.kube.resources import PODS
+
 from tests.unit.kube.node.isolated import IsolatedNode
 from tests.unit.kube.node.pods import container, pod_object
 

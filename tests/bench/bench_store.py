@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-
-from lab.kube import resources as kinds
-from lab.kube.registry import Registry, Watch
-from lab.kube.store import Store
+from mesh_lab.kube import resources as kinds
+from mesh_lab.kube.registry import Registry, Watch
+from mesh_lab.kube.store import Store
 
 PODS = 1000
 WATCHERS = 50

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-
-from lab.kube import resources as kinds
-from lab.kube.registry import Patch, PatchKind, Registry
-from lab.kube.store import Store
+from mesh_lab.kube import resources as kinds
+from mesh_lab.kube.registry import Patch, PatchKind, Registry
+from mesh_lab.kube.store import Store
 
 ROUNDS = 5
 PODS = 200

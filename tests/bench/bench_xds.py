@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lab.controlplane.analysis import analyse
-from lab.controlplane.xds import Generator
+from mesh_lab.controlplane.analysis import analyse
+from mesh_lab.controlplane.xds import Generator
+
 from tests.unit.controlplane.cluster import Cluster, config, endpoints, pod, service
 
 PODS = 3

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lab.harness.api import Api, Reference
-from lab.harness.controlplane import control_plane
+from mesh_lab.harness.api import Api, Reference
+from mesh_lab.harness.controlplane import control_plane
 
 NAMESPACE = "default"
 LIMIT_S = 10.0

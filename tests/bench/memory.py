@@ -9,13 +9,13 @@ import psutil
 
 MEGABYTE = 1024 * 1024
 GROUPS = (
-    ("host process", "lab.clusters.embedded.host"),
-    ("kube process", "lab.kube --config-fd"),
-    ("runtime", "lab.kube.node.runtime"),
-    ("host port relay", "lab/kube/network/relay.py"),
-    ("control plane", "lab.controlplane"),
+    ("host process", "mesh_lab.clusters.embedded.host"),
+    ("kube process", "mesh_lab.kube --config-fd"),
+    ("runtime", "mesh_lab.kube.node.runtime"),
+    ("host port relay", "lab/mesh_lab/kube/network/relay.py"),
+    ("control plane", "mesh_lab.controlplane"),
     ("envoy", "envoy"),
-    ("sample services", "lab.apps"),
+    ("sample services", "mesh_lab.apps"),
 )
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from lab.harness.api import Api
-from lab.harness.controlplane import Istio, control_plane
-from lab.harness.mesh import Mesh
-from lab.harness.namespaces import Namespaces
+from mesh_lab.harness.api import Api
+from mesh_lab.harness.controlplane import Istio, control_plane
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.namespaces import Namespaces
 
 from .resources import destination_rule
 

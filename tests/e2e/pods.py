@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.harness.workloads import IMAGE
+from mesh_lab.harness.workloads import IMAGE
 
 Object = dict[str, Any]
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-
-from lab.harness.api import Object
-from lab.harness.assertions import assert_all
-from lab.harness.mesh import Mesh
-from lab.harness.proxies import total
-from lab.harness.results import Results
-from lab.harness.traffic import TrafficClient
+from mesh_lab.harness.api import Object
+from mesh_lab.harness.assertions import assert_all
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.proxies import total
+from mesh_lab.harness.results import Results
+from mesh_lab.harness.traffic import TrafficClient
 
 from .resources import authorization
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-
-from lab.harness.api import ApiError, Object, Reference
-from lab.harness.assertions import assert_all
-from lab.harness.convergence import eventually
-from lab.harness.mesh import ConfigurationRejected, Mesh
+from mesh_lab.harness.api import ApiError, Object, Reference
+from mesh_lab.harness.assertions import assert_all
+from mesh_lab.harness.convergence import eventually
+from mesh_lab.harness.mesh import ConfigurationRejected, Mesh
 
 from .resources import destination_rule, route, to, virtual_service
 

@@ -7,11 +7,10 @@ import re
 from typing import Any
 
 import pytest
-
-from lab.harness.api import Object
-from lab.harness.assertions import assert_all, assert_random_baseline
-from lab.harness.mesh import Mesh
-from lab.harness.traffic import TrafficClient
+from mesh_lab.harness.api import Object
+from mesh_lab.harness.assertions import assert_all, assert_random_baseline
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.traffic import TrafficClient
 
 from .resources import destination_rule
 

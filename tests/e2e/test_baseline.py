@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from lab.harness.assertions import assert_all, assert_random_baseline
-from lab.harness.convergence import eventually
-from lab.harness.mesh import Mesh
-from lab.harness.traffic import TrafficClient
+from mesh_lab.harness.assertions import assert_all, assert_random_baseline
+from mesh_lab.harness.convergence import eventually
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.traffic import TrafficClient
 
 pytestmark = pytest.mark.injection(False)
 

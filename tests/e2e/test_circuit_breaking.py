@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
-from lab.harness.api import Object
-from lab.harness.assertions import assert_all, assert_ejected, assert_overflow
-from lab.harness.convergence import eventually
-from lab.harness.mesh import Mesh
-from lab.harness.proxies import Proxy, total
-from lab.harness.traffic import EchoControl, TrafficClient
+from mesh_lab.harness.api import Object
+from mesh_lab.harness.assertions import assert_all, assert_ejected, assert_overflow
+from mesh_lab.harness.convergence import eventually
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.proxies import Proxy, total
+from mesh_lab.harness.traffic import EchoControl, TrafficClient
 
 from .resources import destination_rule
 

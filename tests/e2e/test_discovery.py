@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-
-from lab.harness.api import Items, Reference
-from lab.harness.assertions import assert_all, assert_no_errors
-from lab.harness.mesh import Mesh
-from lab.harness.traffic import TrafficClient
+from mesh_lab.harness.api import Items, Reference
+from mesh_lab.harness.assertions import assert_all, assert_no_errors
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.traffic import TrafficClient
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mesh_lab.harness.api import Api, Object, Reference
 
-from lab.harness.api import Api, Object, Reference
 from tests.e2e.conftest import ROOT
 
 pytestmark = pytest.mark.timeout(240)
@@ -41,7 +41,7 @@ class Guest:
             [
                 sys.executable,
                 "-m",
-                "lab.cli",
+                "mesh_lab.cli",
                 "--dir",
                 str(self.directory),
                 command,

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 
 import pytest
-
-from lab.harness.api import Object, Reference
-from lab.harness.assertions import assert_all
-from lab.harness.convergence import eventually
-from lab.harness.mesh import ConfigurationRejected, Mesh
-from lab.harness.traffic import TrafficClient
+from mesh_lab.harness.api import Object, Reference
+from mesh_lab.harness.assertions import assert_all
+from mesh_lab.harness.convergence import eventually
+from mesh_lab.harness.mesh import ConfigurationRejected, Mesh
+from mesh_lab.harness.traffic import TrafficClient
 
 from .certificates import ServerCertificate, issue
 from .pods import deployment, shell

@@ -10,19 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mesh_lab.errors import LabError
+from mesh_lab.settings import load
 
-from lab.errors import LabError
-from lab.settings import load
 from tests.e2e.conftest import ROOT
 
 pytestmark = [pytest.mark.kind, pytest.mark.timeout(3600)]
 NAME = "kind-test"
+CLI = (sys.executable, "-m", "mesh_lab.cli")
 
 
 def obstacle() -> str:
     """Why there can be no kind cluster here; empty when there can."""
-    from lab.clusters.kind.provider import choose
-    from lab.programs import Programs
+    from mesh_lab.clusters.kind.provider import choose
+    from mesh_lab.programs import Programs
 
     own = load(ROOT, {}).tools_dir
     programs = Programs(own, os.environ)
@@ -54,19 +55,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def lab(directory: Path, command: str, *arguments: str) -> str:
     """What a command of the lab prints."""
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "lab.cli",
-            "--dir",
-            str(directory),
-            "--name",
-            NAME,
-            command,
-            "--cluster",
-            "kind",
-            *arguments,
-        ],
+        [*CLI, "--dir", str(directory), "--name", NAME, command, "--cluster", "kind", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -91,7 +80,18 @@ def test_up_traffic_wait_and_down(directory: Path) -> None:
     assert (
         "stopped"
         in subprocess.run(
-            [sys.executable, "-m", "lab.cli", "--dir", str(directory), "--name", NAME, "status", "--cluster", "kind"],
+            [
+                sys.executable,
+                "-m",
+                "mesh_lab.cli",
+                "--dir",
+                str(directory),
+                "--name",
+                NAME,
+                "status",
+                "--cluster",
+                "kind",
+            ],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-
-from lab.harness.commands import Running
-from lab.harness.mesh import Mesh
-from lab.harness.workloads import IMAGE
+from mesh_lab.harness.commands import Running
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.workloads import IMAGE
 
 from .pods import deployment, echo, pod, shell
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import uuid
 
 import pytest
-
-from lab.harness.assertions import assert_all, assert_identity
-from lab.harness.convergence import eventually
-from lab.harness.mesh import Mesh
-from lab.harness.traffic import TrafficClient
+from mesh_lab.harness.assertions import assert_all, assert_identity
+from mesh_lab.harness.convergence import eventually
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.traffic import TrafficClient
 
 from .pods import deployment, echo
 from .resources import destination_rule, peer_authentication, route, to, virtual_service

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from lab.harness.api import Items, Object
-from lab.harness.commands import Running
-from lab.harness.mesh import Mesh
+from mesh_lab.harness.api import Items, Object
+from mesh_lab.harness.commands import Running
+from mesh_lab.harness.mesh import Mesh
 
 from .pods import echo, pod, shell
 

@@ -6,12 +6,11 @@ import json
 from collections.abc import Iterator
 
 import pytest
-
-from lab.harness.api import ApiError, Object, Reference
-from lab.harness.assertions import assert_all, assert_no_errors
-from lab.harness.convergence import eventually
-from lab.harness.mesh import Mesh
-from lab.harness.traffic import TrafficClient
+from mesh_lab.harness.api import ApiError, Object, Reference
+from mesh_lab.harness.assertions import assert_all, assert_no_errors
+from mesh_lab.harness.convergence import eventually
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.traffic import TrafficClient
 
 from .resources import authorization, destination_rule, route, to, virtual_service
 

@@ -6,11 +6,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-
-from lab.harness.assertions import assert_all, assert_lasted
-from lab.harness.mesh import Mesh
-from lab.harness.results import Results
-from lab.harness.traffic import EchoControl, TrafficClient
+from mesh_lab.harness.assertions import assert_all, assert_lasted
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.results import Results
+from mesh_lab.harness.traffic import EchoControl, TrafficClient
 
 from .resources import route, to, virtual_service
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from lab.harness.assertions import assert_all
-from lab.harness.mesh import Mesh
-from lab.harness.results import parse_results
-from lab.harness.traffic import TrafficClient
+from mesh_lab.harness.assertions import assert_all
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.results import parse_results
+from mesh_lab.harness.traffic import TrafficClient
 
 from .conftest import ROOT
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
-from lab.harness.assertions import assert_all, assert_no_errors, assert_split
-from lab.harness.mesh import Mesh
-from lab.harness.traffic import TrafficClient
+from mesh_lab.harness.assertions import assert_all, assert_no_errors, assert_split
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.traffic import TrafficClient
 
 from .resources import destination_rule, route, tcp_service, to, virtual_service
 

@@ -21,8 +21,8 @@ Bootstrap = Callable[..., subprocess.CompletedProcess[str]]
 def checkout(tmp_path: Path) -> Path:
     """A small one, made with a strict umask."""
     made = tmp_path / "checkout"
-    (made / "lab" / "kube").mkdir(parents=True)
-    for name in ("lab/kube/main.py", "secret", "requirements.lock", "pyproject.toml"):
+    (made / "lab" / "mesh_lab" / "kube").mkdir(parents=True)
+    for name in ("lab/mesh_lab/kube/main.py", "secret", "requirements.lock", "pyproject.toml"):
         (made / name).touch()
     shutil.copytree(TOOLS, made / "tools")
     for path in (made, *made.rglob("*")):
@@ -52,7 +52,7 @@ def test_a_checkout_made_with_a_strict_umask_is_opened_to_containers(checkout: P
     done = bootstrap(PYTHON="/nowhere/python3")  # it comes no further than to this
     assert "/nowhere/python3 is not installed" in done.stderr
     assert (checkout / "lab").stat().st_mode & 0o777 == 0o755
-    assert (checkout / "lab" / "kube" / "main.py").stat().st_mode & 0o777 == 0o644
+    assert (checkout / "lab" / "mesh_lab" / "kube" / "main.py").stat().st_mode & 0o777 == 0o644
     assert checkout.stat().st_mode & 0o777 == 0o700
     assert (checkout / "secret").stat().st_mode & 0o777 == 0o600
 
@@ -75,7 +75,7 @@ def test_the_package_is_compiled_for_containers_and_again_when_it_changes(checko
     finally:
         os.umask(umask)
     assert (first.returncode, first.stdout, first.stderr) == (0, "", "")
-    source = checkout / "lab" / "kube" / "main.py"
+    source = checkout / "lab" / "mesh_lab" / "kube" / "main.py"
     (compiled,) = (source.parent / "__pycache__").glob("main.*.pyc")
     assert compiled.stat().st_mode & 0o777 == 0o644
     before = compiled.read_bytes()

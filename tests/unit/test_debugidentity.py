@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-
-from lab.debugidentity import HEADER, TOKENS, DebugIdentity
+from mesh_lab.debugidentity import HEADER, TOKENS, DebugIdentity
 
 
 class NotGivenError(Exception):

@@ -6,8 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
-
-from lab.differences import DIFFERENCES, PAGE, Difference, page
+from mesh_lab.differences import DIFFERENCES, PAGE, Difference, page
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from mesh_lab import forwarding
+from mesh_lab.forwarding import ForwardError, forwarded
 
-from lab import forwarding
-from lab.forwarding import ForwardError, forwarded
 from tests.unit.standins import StandIns, answer
 from tests.unit.test_programs import lives, until
 
@@ -53,7 +53,7 @@ def test_it_ends_with_the_block(tools: StandIns) -> None:
 def test_it_does_not_outlive_a_lab_that_is_killed(tools: StandIns) -> None:
     tools.add("kubectl", answer(out=FORWARDING, pid="pid", hangs=True))
     code = f"""
-from lab.forwarding import forwarded
+from mesh_lab.forwarding import forwarded
 with forwarded({kubectl(tools)!r}, "istio-system", "istiod-1", 15014):
     print("up", flush=True)
     input()

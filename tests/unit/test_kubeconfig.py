@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from mesh_lab import kubeconfig
+from mesh_lab.errors import LabError
+from mesh_lab.harness import api as harness
+from mesh_lab.install.api import Api
 
-from lab import kubeconfig
-from lab.errors import LabError
-from lab.harness import api as harness
-from lab.install.api import Api
 from tests.unit.install.serving import serve
 
 

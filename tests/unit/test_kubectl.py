@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from lab import kubectl
-from lab.errors import LabError
-from lab.install.bringup import MESH, SAMPLES, deployments, install
-from lab.install.readiness import Workload
-from lab.kubectl import Applied, Kubectl
+from mesh_lab import kubectl
+from mesh_lab.errors import LabError
+from mesh_lab.install.bringup import MESH, SAMPLES, deployments, install
+from mesh_lab.install.readiness import Workload
+from mesh_lab.kubectl import Applied, Kubectl
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from lab import programs
-from lab.errors import LabError
-from lab.programs import Program, ProgramFailedError, Programs, run, stream
+from mesh_lab import programs
+from mesh_lab.errors import LabError
+from mesh_lab.programs import Program, ProgramFailedError, Programs, run, stream
 
 
 def python(code: str) -> list[str]:
@@ -60,7 +59,7 @@ def test_a_program_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None
 def test_a_program_does_not_outlive_a_lab_that_is_killed(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     child = f"import os, time; open({str(file)!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(300)"
-    code = f"from lab.programs import run; run([{sys.executable!r}, '-S', '-c', {child!r}], timeout=300)"
+    code = f"from mesh_lab.programs import run; run([{sys.executable!r}, '-S', '-c', {child!r}], timeout=300)"
     with subprocess.Popen([sys.executable, "-c", code], cwd=Path(programs.__file__).parents[1]) as lab:
         until(lambda: file.exists() and file.read_text().endswith("\n"))
         pid = int(file.read_text())

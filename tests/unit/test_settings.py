@@ -9,9 +9,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from lab.errors import LabError
-from lab.settings import HostPort, Lab, Ports, Settings, find_directory, load
+from mesh_lab.errors import LabError
+from mesh_lab.settings import HostPort, Lab, Ports, Settings, find_directory, load
 
 REPOSITORY = Path(__file__).parent.parent.parent
 

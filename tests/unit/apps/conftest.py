@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-
-from lab.apps.http.connection import Handler
-from lab.apps.http.server import Server
+from mesh_lab.apps.http.connection import Handler
+from mesh_lab.apps.http.server import Server
 
 Start = Callable[[Handler], Awaitable[tuple[Server, str]]]
 

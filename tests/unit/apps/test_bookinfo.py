@@ -6,15 +6,14 @@ import json
 from typing import Any
 
 import pytest
-
-from lab.apps.bookinfo import details
-from lab.apps.bookinfo.productpage import ProductPage, session_user
-from lab.apps.bookinfo.ratings import Ratings
-from lab.apps.bookinfo.reviews import Reviews
-from lab.apps.bookinfo.upstreams import Upstream
-from lab.apps.http.client import fetch, parse_url
-from lab.apps.http.connection import Handler
-from lab.apps.http.messages import Headers, Request, Response
+from mesh_lab.apps.bookinfo import details
+from mesh_lab.apps.bookinfo.productpage import ProductPage, session_user
+from mesh_lab.apps.bookinfo.ratings import Ratings
+from mesh_lab.apps.bookinfo.reviews import Reviews
+from mesh_lab.apps.bookinfo.upstreams import Upstream
+from mesh_lab.apps.http.client import fetch, parse_url
+from mesh_lab.apps.http.connection import Handler
+from mesh_lab.apps.http.messages import Headers, Request, Response
 
 from .conftest import Start
 

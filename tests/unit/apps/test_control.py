@@ -7,15 +7,14 @@ import json
 from typing import Any
 
 import pytest
-
-from lab.apps.__main__ import main
-from lab.apps.echo.handler import Echo
-from lab.apps.http.answers import Answer
-from lab.apps.http.client import Client, fetch, parse_url
-from lab.apps.http.messages import Request, Response
-from lab.apps.traffic import control as module
-from lab.apps.traffic import orders
-from lab.apps.traffic.control import BEGUN, Control
+from mesh_lab.apps.__main__ import main
+from mesh_lab.apps.echo.handler import Echo
+from mesh_lab.apps.http.answers import Answer
+from mesh_lab.apps.http.client import Client, fetch, parse_url
+from mesh_lab.apps.http.messages import Request, Response
+from mesh_lab.apps.traffic import control as module
+from mesh_lab.apps.traffic import orders
+from mesh_lab.apps.traffic.control import BEGUN, Control
 
 from .conftest import Start
 

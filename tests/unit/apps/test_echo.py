@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from lab.apps.echo.handler import Echo
-from lab.apps.echo.identity import client_identity, parse_xfcc
-from lab.apps.echo.instructions import BadInstruction, parse
-from lab.apps.echo.state import Attempts
-from lab.apps.http.answers import RequestError
-from lab.apps.http.client import fetch
-from lab.apps.http.messages import Headers, Request
+from mesh_lab.apps.echo.handler import Echo
+from mesh_lab.apps.echo.identity import client_identity, parse_xfcc
+from mesh_lab.apps.echo.instructions import BadInstruction, parse
+from mesh_lab.apps.echo.state import Attempts
+from mesh_lab.apps.http.answers import RequestError
+from mesh_lab.apps.http.client import fetch
+from mesh_lab.apps.http.messages import Headers, Request
 
 from .conftest import Start
 

@@ -7,11 +7,10 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-
-from lab.apps.http.answers import RequestError
-from lab.apps.http.client import Client, fetch, parse_url
-from lab.apps.http.connection import HTTP2_PREFACE
-from lab.apps.http.messages import AbortConnection, Request, Response
+from mesh_lab.apps.http.answers import RequestError
+from mesh_lab.apps.http.client import Client, fetch, parse_url
+from mesh_lab.apps.http.connection import HTTP2_PREFACE
+from mesh_lab.apps.http.messages import AbortConnection, Request, Response
 
 from .conftest import Start
 

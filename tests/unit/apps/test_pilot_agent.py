@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-
-from lab.apps import pilot_agent
-from lab.kube.node.images import tools
+from mesh_lab.apps import pilot_agent
+from mesh_lab.kube.node.images import tools
 
 
 class Answers(BaseHTTPRequestHandler):

@@ -10,17 +10,16 @@ import time
 from typing import Any
 
 import pytest
-
-from lab.apps.__main__ import main
-from lab.apps.echo.handler import Echo
-from lab.apps.http.answers import Answer
-from lab.apps.http.connection import Connection
-from lab.apps.http.messages import Headers
-from lab.apps.http.server import Server
-from lab.apps.traffic.capture import Findings, tcp_segment
-from lab.apps.traffic.plan import Plan
-from lab.apps.traffic.run import percentile, run_plan
-from lab.apps.traffic.versions import version_of
+from mesh_lab.apps.__main__ import main
+from mesh_lab.apps.echo.handler import Echo
+from mesh_lab.apps.http.answers import Answer
+from mesh_lab.apps.http.connection import Connection
+from mesh_lab.apps.http.messages import Headers
+from mesh_lab.apps.http.server import Server
+from mesh_lab.apps.traffic.capture import Findings, tcp_segment
+from mesh_lab.apps.traffic.plan import Plan
+from mesh_lab.apps.traffic.run import percentile, run_plan
+from mesh_lab.apps.traffic.versions import version_of
 
 from .conftest import Start
 
@@ -144,7 +143,7 @@ def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_server_ends_with_0_when_kubernetes_asks_it_to() -> None:
-    command = [sys.executable, "-m", "lab.apps", "echo", "--port", "0"]
+    command = [sys.executable, "-m", "mesh_lab.apps", "echo", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "listens on port" in process.stderr.readline()
@@ -157,7 +156,7 @@ def test_a_taken_port_is_a_clear_error() -> None:
         port = taken.getsockname()[1]
         done = subprocess.run(
             check=False,
-            args=[sys.executable, "-m", "lab.apps", "traffic", "--port", str(port)],
+            args=[sys.executable, "-m", "mesh_lab.apps", "traffic", "--port", str(port)],
             capture_output=True,
             text=True,
             timeout=20,

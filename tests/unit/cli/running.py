@@ -8,7 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[3]
+SOURCE = ROOT / "lab"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ def run(directory: Path, *arguments: str, **environ: str) -> Outcome:
     """`mesh-lab ARGUMENTS` in `directory`, with no variable of the lab but `environ`."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MESH_LAB_")}
     done = subprocess.run(
-        [sys.executable, "-m", "lab.cli", *arguments],
+        [sys.executable, "-m", "mesh_lab.cli", *arguments],
         cwd=directory,
         env=clean | {"PYTHONPATH": str(SOURCE), "COLUMNS": "100"} | environ,
         capture_output=True,

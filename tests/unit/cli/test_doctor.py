@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-
-from lab.cli import doctor
-from lab.settings import Lab, Settings
+from mesh_lab.cli import doctor
+from mesh_lab.settings import Lab, Settings
 
 
 @pytest.mark.parametrize(
@@ -22,7 +21,7 @@ def test_a_refused_trial_comes_with_what_it_was_and_what_to_do(
     monkeypatch: pytest.MonkeyPatch, said: str, remedy: str
 ) -> None:
     refuse = ["sh", "-c", f"echo '{said}' >&2; exit 1"]
-    monkeypatch.setattr("lab.cli.doctor.namespaces.isolate", lambda _command, **_: refuse)
+    monkeypatch.setattr("mesh_lab.cli.doctor.namespaces.isolate", lambda _command, **_: refuse)
     (finding,) = doctor._trial()
     assert finding.detail == said
     assert remedy in finding.remedy

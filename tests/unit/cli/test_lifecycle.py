@@ -12,16 +12,16 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
+from mesh_lab.cli import console, lifecycle, status
+from mesh_lab.cli.app import app
+from mesh_lab.clusters.base import ClusterStatus, Report
+from mesh_lab.errors import ConfigurationRefusedError, LabError
+from mesh_lab.install.bringup import Installed
+from mesh_lab.install.istiod import MeshState, ProxySync
+from mesh_lab.install.recipes import MANIFESTS
+from mesh_lab.settings import Lab, Settings
 from typer.testing import CliRunner
 
-from lab.cli import console, lifecycle, status
-from lab.cli.app import app
-from lab.clusters.base import ClusterStatus, Report
-from lab.errors import ConfigurationRefusedError, LabError
-from lab.install.bringup import Installed
-from lab.install.istiod import MeshState, ProxySync
-from lab.install.recipes import MANIFESTS
-from lab.settings import Lab, Settings
 from tests.unit.install.serving import serve
 
 

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from mesh_lab.cli import entry
+from mesh_lab.cli.app import app
 
-from lab.cli import entry
-from lab.cli.app import app
-from tests.unit.cli.running import SOURCE, run
+from tests.unit.cli.running import ROOT, SOURCE, run
 
 HELP = """\
 Usage: mesh-lab [OPTIONS] COMMAND [ARGS]...
@@ -65,7 +65,7 @@ def test_each_command_explains_itself(tmp_path: Path, command: str) -> None:
 
 
 def test_the_readme_names_every_command() -> None:
-    readme = (SOURCE / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     assert [name for name in COMMANDS if f"mesh-lab {name}" not in readme] == []
     registered = {command.callback.__name__ for command in app.registered_commands if command.callback}
     assert registered | {group.name for group in app.registered_groups} == set(COMMANDS)
@@ -160,8 +160,8 @@ def test_a_fault_of_the_lab_leaves_its_traceback_in_a_file(
     def fail(**_: object) -> None:
         raise ZeroDivisionError("of no use")
 
-    monkeypatch.setattr("lab.cli.app.app", fail)
-    monkeypatch.setattr("lab.cli.app.context.state_dir", lambda: tmp_path)
+    monkeypatch.setattr("mesh_lab.cli.app.app", fail)
+    monkeypatch.setattr("mesh_lab.cli.app.context.state_dir", lambda: tmp_path)
     monkeypatch.setattr(sys, "argv", ["mesh-lab", "up"])
     with pytest.raises(SystemExit) as ended:
         entry.main()
@@ -177,7 +177,7 @@ def test_an_interrupted_command_says_so(monkeypatch: pytest.MonkeyPatch, capsys:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lab.cli.status.show", interrupted)
+    monkeypatch.setattr("mesh_lab.cli.status.show", interrupted)
     monkeypatch.setattr(sys, "argv", ["mesh-lab", "status"])
     with pytest.raises(SystemExit) as ended:
         entry.main()
@@ -187,7 +187,7 @@ def test_an_interrupted_command_says_so(monkeypatch: pytest.MonkeyPatch, capsys:
 
 _SLOW_IMPORT = """
     import sys, signal, builtins
-    from lab.cli import main
+    from mesh_lab.cli import main
 
     class Interrupted:
         def find_spec(self, name, path=None, target=None):
@@ -200,7 +200,7 @@ _SLOW_IMPORT = """
 """
 
 
-@pytest.mark.parametrize("module", ["lab.cli.entry", "lab.errors", "lab.cli.app", "typer"])
+@pytest.mark.parametrize("module", ["mesh_lab.cli.entry", "mesh_lab.errors", "mesh_lab.cli.app", "typer"])
 def test_an_interruption_while_the_program_is_imported_ends_it_without_a_word(tmp_path: Path, module: str) -> None:
     import subprocess
     import textwrap
@@ -215,7 +215,7 @@ def test_an_interruption_while_the_program_is_imported_ends_it_without_a_word(tm
 def test_output_that_nobody_reads_to_its_end_is_no_fault(tmp_path: Path) -> None:
     import subprocess
 
-    command = f"{shlex.quote(sys.executable)} -m lab.cli status | true; echo ${{PIPESTATUS[0]}}"
+    command = f"{shlex.quote(sys.executable)} -m mesh_lab.cli status | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=tmp_path,
@@ -231,7 +231,7 @@ def test_status_imports_nothing_heavy(tmp_path: Path) -> None:
     """What a quick command must not wait for: each of these takes as long as all the rest of it."""
     heavy = ("rich", "aiohttp", "grpc", "cryptography", "locust", "asyncio")
     code = (
-        "import sys; from lab.cli.app import app\n"
+        "import sys; from mesh_lab.cli.app import app\n"
         "try: app(['status'])\n"
         "except SystemExit: pass\n"
         f"sys.stdout.write(' '.join(m for m in {heavy!r} if m in sys.modules))"

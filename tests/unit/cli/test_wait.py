@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from lab.cli import wait
-from lab.controlplane import model
-from lab.errors import LabError
-from lab.install.istiod import ConfigState, OwnStatus
-from lab.install.meshkinds import KINDS, named
+from mesh_lab.cli import wait
+from mesh_lab.controlplane import model
+from mesh_lab.errors import LabError
+from mesh_lab.install.istiod import ConfigState, OwnStatus
+from mesh_lab.install.meshkinds import KINDS, named
 
 LIST = """
 apiVersion: v1

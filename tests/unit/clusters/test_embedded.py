@@ -16,11 +16,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
-from lab.clusters.embedded import namespaces, ports, record
-from lab.clusters.embedded.cluster import EmbeddedCluster
-from lab.errors import LabError
-from lab.settings import HostPort, Lab, Ports, Settings, Timeouts
+from mesh_lab.clusters.embedded import namespaces, ports, record
+from mesh_lab.clusters.embedded.cluster import EmbeddedCluster
+from mesh_lab.errors import LabError
+from mesh_lab.settings import HostPort, Lab, Ports, Settings, Timeouts
 
 STANDIN = Path(__file__).with_name("standin_kube.py")
 PATIENCE_S = 10
@@ -405,8 +404,8 @@ def test_a_package_of_that_name_in_the_current_directory_is_not_taken_for_the_la
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "project"
-    (odd / "lab").mkdir(parents=True)
-    (odd / "lab" / "__init__.py").write_text("raise SystemExit('this is another lab')\n")
+    (odd / "mesh_lab").mkdir(parents=True)
+    (odd / "mesh_lab" / "__init__.py").write_text("raise SystemExit('this is another lab')\n")
     monkeypatch.chdir(odd)
     cluster = make()
     assert cluster.up(ignore) is True

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from lab.clusters.fixed import fixed, report_changes
-from lab.settings import HostPort, Image, Kind, Lab, Settings, Timeouts
+from mesh_lab.clusters.fixed import fixed, report_changes
+from mesh_lab.settings import HostPort, Image, Kind, Lab, Settings, Timeouts
 
 STARTED = Settings(images={"me/shop": Image(["shop"])})
 

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from mesh_lab import kubectl
+from mesh_lab.clusters import holding
+from mesh_lab.clusters.kind import cluster as kind_cluster
+from mesh_lab.clusters.kind import machine
+from mesh_lab.clusters.kind.cluster import KindCluster, Record
+from mesh_lab.errors import LabError
+from mesh_lab.settings import Kind, Lab, Ports, Settings
 
-from lab import kubectl
-from lab.clusters import holding
-from lab.clusters.kind import cluster as kind_cluster
-from lab.clusters.kind import machine
-from lab.clusters.kind.cluster import KindCluster, Record
-from lab.errors import LabError
-from lab.settings import Kind, Lab, Ports, Settings
 from tests.unit.clusters.kind_standins import (
     DAEMON_AWAY,
     DENIED,
@@ -316,7 +316,7 @@ def test_a_client_that_tells_of_its_daemon_in_its_answer_is_understood(cluster: 
 def test_a_docker_that_hangs_is_not_waited_for(
     cluster: KindCluster, tools: StandIns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.clusters.kind.provider._QUICK_S", 0.5)
+    monkeypatch.setattr("mesh_lab.clusters.kind.provider._QUICK_S", 0.5)
     tools.prefer("docker", answer("ps", hangs=True))
     with pytest.raises(LabError, match=r"did not end within 0\.5 s"):
         cluster.up(quiet)

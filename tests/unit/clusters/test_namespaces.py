@@ -7,8 +7,7 @@ import pwd
 from pathlib import Path
 
 import pytest
-
-from lab.clusters.embedded import namespaces
+from mesh_lab.clusters.embedded import namespaces
 
 
 @pytest.fixture
@@ -95,9 +94,9 @@ def test_what_containers_may_not_read_is_named(
 
 
 def test_containers_see_the_package_and_not_the_checkout_around_it() -> None:
-    checkout = Path(namespaces.__file__).parents[3]
+    checkout = Path(namespaces.__file__).parents[4]
     shared = [Path(each) for each in namespaces.shared_directories()]
-    assert checkout / "lab" in shared
+    assert checkout / "lab" / "mesh_lab" in shared
     assert not any(checkout.is_relative_to(each) for each in shared if each != Path("/usr"))
 
 

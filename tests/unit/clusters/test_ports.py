@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from lab.clusters.embedded import ports
+from mesh_lab.clusters.embedded import ports
 
 LISTEN = """
 import socket

@@ -11,14 +11,13 @@ import threading
 from pathlib import Path
 
 import pytest
-
-from lab.clusters.turns import LOCK_NAME, turn
-from lab.errors import LabError
+from mesh_lab.clusters.turns import LOCK_NAME, turn
+from mesh_lab.errors import LabError
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from lab.clusters.turns import turn
+from mesh_lab.clusters.turns import turn
 with turn(Path(sys.argv[1]), 5, print):
     print("held", flush=True)
     sys.stdin.read()

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from lab.controlplane import bootstrap
-from lab.controlplane.bootstrap import ProxySettings
-from lab.controlplane.probes import PORT
+from mesh_lab.controlplane import bootstrap
+from mesh_lab.controlplane.bootstrap import ProxySettings
+from mesh_lab.controlplane.probes import PORT
+
 from tests.unit.controlplane.mesh import ENVOY, eventually
 
 POD_IP = "127.0.0.2"

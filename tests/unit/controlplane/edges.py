@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
-
-from lab.controlplane.model import KINDS
-from lab.controlplane.model.units import DURATION_PATTERN
+from mesh_lab.controlplane.model import KINDS
+from mesh_lab.controlplane.model.units import DURATION_PATTERN
 
 INTEGERS = (
     *(-(2**63), -(2**31), -1, 0, 1, 2, 3, 7, 10, 50, 80, 99, 100, 101, 199, 200, 444, 503, 599, 600),

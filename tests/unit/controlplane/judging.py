@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.controlplane.analysis import analyse
-from lab.controlplane.model import DecodeError, decode
-from lab.controlplane.proxy import Proxy
-from lab.controlplane.validation import validate as problems
-from lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, Generator
+from mesh_lab.controlplane.analysis import analyse
+from mesh_lab.controlplane.model import DecodeError, decode
+from mesh_lab.controlplane.proxy import Proxy
+from mesh_lab.controlplane.validation import validate as problems
+from mesh_lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, Generator
+
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.edges import Case
 from tests.unit.controlplane.envoy import static, validate

@@ -35,21 +35,21 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from mesh_lab.controlplane import bootstrap
+from mesh_lab.controlplane.assembly import Translation
+from mesh_lab.controlplane.ca import Authority
+from mesh_lab.controlplane.config import Ports, Settings
+from mesh_lab.controlplane.delta import CDS, EDS, LDS, RDS
+from mesh_lab.controlplane.findings import Finding
+from mesh_lab.controlplane.kubernetes import Origin
+from mesh_lab.controlplane.proxy import Proxy
+from mesh_lab.controlplane.push import Generate
+from mesh_lab.controlplane.secrets import GATEWAY_PREFIX, OWN
+from mesh_lab.controlplane.server import run
+from mesh_lab.controlplane.snapshot import Snapshot
+from mesh_lab.controlplane.tracking import Analysis
+from mesh_lab.controlplane.xds.built import Built, any_of, build, wire
 
-from lab.controlplane import bootstrap
-from lab.controlplane.assembly import Translation
-from lab.controlplane.ca import Authority
-from lab.controlplane.config import Ports, Settings
-from lab.controlplane.delta import CDS, EDS, LDS, RDS
-from lab.controlplane.findings import Finding
-from lab.controlplane.kubernetes import Origin
-from lab.controlplane.proxy import Proxy
-from lab.controlplane.push import Generate
-from lab.controlplane.secrets import GATEWAY_PREFIX, OWN
-from lab.controlplane.server import run
-from lab.controlplane.snapshot import Snapshot
-from lab.controlplane.tracking import Analysis
-from lab.controlplane.xds.built import Built, any_of, build, wire
 from tests.unit.controlplane.fake_api import FakeApi, Object, serving
 
 ENVOY = Path(sysconfig.get_path("scripts")) / "envoy"

@@ -12,10 +12,10 @@ import grpc
 import grpc.aio
 import pytest
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
+from mesh_lab.controlplane import ads
+from mesh_lab.controlplane.ads import AdsService, Context
+from mesh_lab.controlplane.ca import Authority, Leaf
 
-from lab.controlplane import ads
-from lab.controlplane.ads import AdsService, Context
-from lab.controlplane.ca import Authority, Leaf
 from tests.unit.controlplane.mesh import eventually
 
 NAME = "istiod.istio-system.svc"

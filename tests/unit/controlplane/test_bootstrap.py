@@ -8,11 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from mesh_lab.controlplane import probes
+from mesh_lab.controlplane.bootstrap import ProxySettings, StatsMatcher, arguments, config
+from mesh_lab.controlplane.ca import Authority
+from mesh_lab.controlplane.proxy import ProxyKind
 
-from lab.controlplane import probes
-from lab.controlplane.bootstrap import ProxySettings, StatsMatcher, arguments, config
-from lab.controlplane.ca import Authority
-from lab.controlplane.proxy import ProxyKind
 from tests.unit.controlplane.mesh import ENVOY
 
 APPLICATION = {

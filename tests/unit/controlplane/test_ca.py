@@ -9,8 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store
-
-from lab.controlplane.ca import CLOCK_SKEW, Authority
+from mesh_lab.controlplane.ca import CLOCK_SKEW, Authority
 
 PRINCIPAL = "spiffe://cluster.local/ns/default/sa/reviews"
 DAY = timedelta(days=1)

@@ -10,22 +10,22 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mesh_lab.controlplane.blame import culprit
+from mesh_lab.controlplane.ca import Authority
+from mesh_lab.controlplane.faults import Faults
+from mesh_lab.controlplane.findings import Finding
+from mesh_lab.controlplane.kinds import ALL, FOLLOWED
+from mesh_lab.controlplane.kubeclient import WEBHOOKS
+from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication
+from mesh_lab.controlplane.model.security import Rule
+from mesh_lab.controlplane.proxy import Proxy
+from mesh_lab.controlplane.serving import BundlePublisher
+from mesh_lab.controlplane.snapshot import Snapshot
+from mesh_lab.controlplane.state import ClusterState
+from mesh_lab.controlplane.trust import RootPublisher, Trust
+from mesh_lab.controlplane.world import World
+from mesh_lab.controlplane.xds.built import Built
 
-from lab.controlplane.blame import culprit
-from lab.controlplane.ca import Authority
-from lab.controlplane.faults import Faults
-from lab.controlplane.findings import Finding
-from lab.controlplane.kinds import ALL, FOLLOWED
-from lab.controlplane.kubeclient import WEBHOOKS
-from lab.controlplane.model import AuthorizationPolicy, PeerAuthentication
-from lab.controlplane.model.security import Rule
-from lab.controlplane.proxy import Proxy
-from lab.controlplane.serving import BundlePublisher
-from lab.controlplane.snapshot import Snapshot
-from lab.controlplane.state import ClusterState
-from lab.controlplane.trust import RootPublisher, Trust
-from lab.controlplane.world import World
-from lab.controlplane.xds.built import Built
 from tests.unit.controlplane.cluster import Cluster, config
 from tests.unit.controlplane.cluster import service as kubernetes_service
 from tests.unit.controlplane.mesh import Mesh, envoy, eventually, generate, meshed, service, virtual_service
@@ -215,7 +215,7 @@ def test_a_policy_whose_reading_fails_lets_nobody_in(monkeypatch: pytest.MonkeyP
     def failing(_: Any) -> Any:
         raise RecursionError("maximum recursion depth exceeded")
 
-    monkeypatch.setattr("lab.controlplane.world.validate", failing)
+    monkeypatch.setattr("mesh_lab.controlplane.world.validate", failing)
     state = ClusterState("istio-system")
     spec = {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/x"]}}]}]}
     state.apply(FOLLOWED["AuthorizationPolicy"], "ADDED", config("AuthorizationPolicy", "p", spec))

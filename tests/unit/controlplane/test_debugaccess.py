@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-
-from lab.controlplane.debugaccess import NAMESPACE, guard
-from lab.controlplane.identity import Authenticator
-from lab.controlplane.kubeclient import Kind, Unreachable
-from lab.debugidentity import HEADER
+from mesh_lab.controlplane.debugaccess import NAMESPACE, guard
+from mesh_lab.controlplane.identity import Authenticator
+from mesh_lab.controlplane.kubeclient import Kind, Unreachable
+from mesh_lab.debugidentity import HEADER
 
 ACCOUNTS = {"own": "istio-system:istiod", "other": "default:reviews"}
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from lab.controlplane.delta import CDS, EDS, LDS, RDS, SDS, SUBSCRIPTION_LIMIT, Request, Response, Session
-from lab.controlplane.kubernetes import Origin
+from mesh_lab.controlplane.delta import CDS, EDS, LDS, RDS, SDS, SUBSCRIPTION_LIMIT, Request, Response, Session
+from mesh_lab.controlplane.kubernetes import Origin
 
 NAMES = ("a", "b", "c")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from mesh_lab.controlplane.fleet import Fleet
 
-from lab.controlplane.fleet import Fleet
 from tests.unit.controlplane.mesh import pod
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from mesh_lab.controlplane import meshconfig
+from mesh_lab.controlplane.model import KINDS, DecodeError, decode
+from mesh_lab.controlplane.validation import validate
+from mesh_lab.controlplane.validation.commands import COMMANDS, commands
 
-from lab.controlplane import meshconfig
-from lab.controlplane.model import KINDS, DecodeError, decode
-from lab.controlplane.validation import validate
-from lab.controlplane.validation.commands import COMMANDS, commands
 from tests.unit.controlplane.edges import Case, cases
 from tests.unit.controlplane.judging import accepted, refused
 

@@ -6,9 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-
-from lab.controlplane.identity import Authenticator, Caller, Refused
-from lab.controlplane.kubeclient import Kind, Unreachable
+from mesh_lab.controlplane.identity import Authenticator, Caller, Refused
+from mesh_lab.controlplane.kubeclient import Kind, Unreachable
 
 GOOD: dict[str, Any] = {
     "authenticated": True,

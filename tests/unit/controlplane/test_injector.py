@@ -7,10 +7,9 @@ import json
 from typing import Any
 
 import pytest
-
-from lab.controlplane.annotations import HEEDED_ANNOTATIONS, INJECT
-from lab.controlplane.injector import INIT, PROXY, Place, inject, patch, wanted
-from lab.controlplane.values import Values, parse_values
+from mesh_lab.controlplane.annotations import HEEDED_ANNOTATIONS, INJECT
+from mesh_lab.controlplane.injector import INIT, PROXY, Place, inject, patch, wanted
+from mesh_lab.controlplane.values import Values, parse_values
 
 Object = dict[str, Any]
 

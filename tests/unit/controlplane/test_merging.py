@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from lab.controlplane.merging import Target, from_annotations
+from mesh_lab.controlplane.merging import Target, from_annotations
 
 AT_THE_PROXY = {
     "prometheus.io/scrape": "true",

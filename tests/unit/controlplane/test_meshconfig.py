@@ -6,10 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
-
-from lab.controlplane.configmaps import held
-from lab.controlplane.meshconfig import MeshConfig, parse, read
-from lab.controlplane.model.sidecar import OutboundTrafficPolicy
+from mesh_lab.controlplane.configmaps import held
+from mesh_lab.controlplane.meshconfig import MeshConfig, parse, read
+from mesh_lab.controlplane.model.sidecar import OutboundTrafficPolicy
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mesh_lab.controlplane.ca import Authority
+from mesh_lab.controlplane.findings import Finding
+from mesh_lab.controlplane.kubeclient import KubeClient
+from mesh_lab.controlplane.kubernetes import Origin
+from mesh_lab.controlplane.snapshot import Snapshot
+from mesh_lab.controlplane.tracking import Failed
+from mesh_lab.controlplane.unserved import Unserved
 
-from lab.controlplane.ca import Authority
-from lab.controlplane.findings import Finding
-from lab.controlplane.kubeclient import KubeClient
-from lab.controlplane.kubernetes import Origin
-from lab.controlplane.snapshot import Snapshot
-from lab.controlplane.tracking import Failed
-from lab.controlplane.unserved import Unserved
 from tests.unit.controlplane.fake_api import FakeApi, serving
 from tests.unit.controlplane.mesh import Mesh, meshed
 from tests.unit.controlplane.test_whole import plane as plane

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from mesh_lab.controlplane.plugged import UnusableRootError, authority_in
+from mesh_lab.controlplane.trust import Trust
 
-from lab.controlplane.plugged import UnusableRootError, authority_in
-from lab.controlplane.trust import Trust
 from tests.unit.controlplane.authorities import Signer, istio_form, secret, signer
 from tests.unit.controlplane.test_trust import Store
 

@@ -12,10 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from mesh_lab.controlplane import probes
+from mesh_lab.controlplane.bootstrap import ProxySettings
+from mesh_lab.controlplane.serving import serve_http
 
-from lab.controlplane import probes
-from lab.controlplane.bootstrap import ProxySettings
-from lab.controlplane.serving import serve_http
 from tests.unit.controlplane.alone import POD_IP, alone
 from tests.unit.controlplane.mesh import eventually
 

@@ -8,8 +8,7 @@ import subprocess
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from lab.controlplane.redirection import Interception, from_annotations, ruleset
+from mesh_lab.controlplane.redirection import Interception, from_annotations, ruleset
 
 PREFIX = "traffic.sidecar.istio.io/"
 

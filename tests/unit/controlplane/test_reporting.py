@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mesh_lab.controlplane import statuses
+from mesh_lab.controlplane.faults import Faults
+from mesh_lab.controlplane.findings import Finding
+from mesh_lab.controlplane.kubernetes import Origin
+from mesh_lab.controlplane.reporting import Refusal, Reporter
+from mesh_lab.controlplane.state import ClusterState, Subject
 
-from lab.controlplane import statuses
-from lab.controlplane.faults import Faults
-from lab.controlplane.findings import Finding
-from lab.controlplane.kubernetes import Origin
-from lab.controlplane.reporting import Refusal, Reporter
-from lab.controlplane.state import ClusterState, Subject
 from tests.unit.controlplane.mesh import Mesh, meshed, service, virtual_service
 
 KEY = ("VirtualService", "default", "vs")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from lab.controlplane.kinds import FOLLOWED
-from lab.controlplane.model import decode
-from lab.controlplane.model.base import Spec
-from lab.controlplane.snapshot import Snapshot
-from lab.controlplane.state import ClusterState
-from lab.controlplane.validation import validate
-from lab.controlplane.validation.standins import stand_in
+from mesh_lab.controlplane.kinds import FOLLOWED
+from mesh_lab.controlplane.model import decode
+from mesh_lab.controlplane.model.base import Spec
+from mesh_lab.controlplane.snapshot import Snapshot
+from mesh_lab.controlplane.state import ClusterState
+from mesh_lab.controlplane.validation import validate
+from mesh_lab.controlplane.validation.standins import stand_in
 
 ROUTE = [{"route": [{"destination": {"host": "echo"}}]}]
 GOOD: dict[str, Any] = {"hosts": ["echo"], "http": ROUTE}

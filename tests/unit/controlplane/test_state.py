@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.controlplane.kinds import FOLLOWED
-from lab.controlplane.state import ClusterState, Included
+from mesh_lab.controlplane.kinds import FOLLOWED
+from mesh_lab.controlplane.state import ClusterState, Included
 
 KEY = ("Service", "default", "web")
 SERVICE = FOLLOWED["Service"]

@@ -11,10 +11,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from mesh_lab.controlplane.bootstrap import ProxySettings
+from mesh_lab.controlplane.merging import Target
+from mesh_lab.controlplane.serving import serve_http
 
-from lab.controlplane.bootstrap import ProxySettings
-from lab.controlplane.merging import Target
-from lab.controlplane.serving import serve_http
 from tests.unit.controlplane.alone import alone
 from tests.unit.controlplane.mesh import eventually
 

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 from cryptography import x509
-
-from lab.controlplane.ca import Authority
-from lab.controlplane.kubeclient import ApiError, Kind, Unreachable
-from lab.controlplane.plugged import UnusableRootError
-from lab.controlplane.serving import BundlePublisher, ServingCertificate, serve_http
-from lab.controlplane.trust import CONFIG_MAP, SECRET, RootPublisher, Trust
+from mesh_lab.controlplane.ca import Authority
+from mesh_lab.controlplane.kubeclient import ApiError, Kind, Unreachable
+from mesh_lab.controlplane.plugged import UnusableRootError
+from mesh_lab.controlplane.serving import BundlePublisher, ServingCertificate, serve_http
+from mesh_lab.controlplane.trust import CONFIG_MAP, SECRET, RootPublisher, Trust
 
 Object = dict[str, Any]
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from lab.controlplane import unservedstatus
+from mesh_lab.controlplane import unservedstatus
 
 NOW = "2026-01-01T00:00:00Z"
 API = unservedstatus.GATEWAY_API

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from lab.controlplane.model import KINDS
-from lab.controlplane.reviewing import Answer, ReviewError
-from lab.controlplane.validating import review
+from mesh_lab.controlplane.model import KINDS
+from mesh_lab.controlplane.reviewing import Answer, ReviewError
+from mesh_lab.controlplane.validating import review
 
 GOOD: dict[str, Any] = {"hosts": ["echo"], "http": [{"route": [{"destination": {"host": "echo"}}]}]}
 BAD_REGEX: dict[str, Any] = {

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from lab.controlplane.model import DecodeError, decode
-from lab.controlplane.validation import validate
+from mesh_lab.controlplane.model import DecodeError, decode
+from mesh_lab.controlplane.validation import validate
 
 ROUTE: dict[str, Any] = {"route": [{"destination": {"host": "a"}}]}
 

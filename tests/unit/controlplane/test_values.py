@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-
-from lab.controlplane.configmaps import held
-from lab.controlplane.values import Values, parse_values, remarks
+from mesh_lab.controlplane.configmaps import held
+from mesh_lab.controlplane.values import Values, parse_values, remarks
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,10 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
-
-from lab.controlplane.ca import Authority
-from lab.controlplane.kubeclient import ApiError, Kind, KubeClient, Object, Unreachable
-from lab.controlplane.serving import serve_http
-from lab.controlplane.watching import Follower, Gate
+from mesh_lab.controlplane.ca import Authority
+from mesh_lab.controlplane.kubeclient import ApiError, Kind, KubeClient, Object, Unreachable
+from mesh_lab.controlplane.serving import serve_http
+from mesh_lab.controlplane.watching import Follower, Gate
 
 SERVICES = Kind("", "v1", "services", "Service")
 Answer = Callable[[web.Request], Any]

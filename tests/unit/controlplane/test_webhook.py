@@ -7,10 +7,9 @@ import json
 from typing import Any
 
 import pytest
-
-from lab.controlplane.injector import INIT, PROXY, Place
-from lab.controlplane.reviewing import ReviewError
-from lab.controlplane.webhook import review
+from mesh_lab.controlplane.injector import INIT, PROXY, Place
+from mesh_lab.controlplane.reviewing import ReviewError
+from mesh_lab.controlplane.webhook import review
 
 
 def asked(pod: dict[str, Any], namespace: str = "default") -> dict[str, Any]:

@@ -9,10 +9,9 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.status_pb2 import Status
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from lab.controlplane import wire
-from lab.controlplane.delta import CDS, SDS, Request, Response
-from lab.controlplane.kubernetes import Origin
+from mesh_lab.controlplane import wire
+from mesh_lab.controlplane.delta import CDS, SDS, Request, Response
+from mesh_lab.controlplane.kubernetes import Origin
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-
-from lab.harness.api import Api, ApiError, Reference, objects_in
-from lab.harness.kubeconfig import ClusterUnreachable
-from lab.harness.mesh import ConfigurationRejected, Mesh
+from mesh_lab.harness.api import Api, ApiError, Reference, objects_in
+from mesh_lab.harness.kubeconfig import ClusterUnreachable
+from mesh_lab.harness.mesh import ConfigurationRejected, Mesh
 
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "n"}}
 

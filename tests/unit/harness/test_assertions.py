@@ -7,8 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
-
-from lab.harness.assertions import (
+from mesh_lab.harness.assertions import (
     assert_all,
     assert_ejected,
     assert_identity,
@@ -17,7 +16,7 @@ from lab.harness.assertions import (
     assert_random_baseline,
     assert_split,
 )
-from lab.harness.results import Result, Results, parse_results
+from mesh_lab.harness.results import Result, Results, parse_results
 
 
 def answered(number: int = 1, status: int = 200, version: str = "v1", hostname: str = "a", **more: str) -> Results:

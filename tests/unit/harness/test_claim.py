@@ -9,10 +9,9 @@ from typing import Any
 
 import msgspec
 import pytest
-
-from lab.harness import claim
-from lab.harness.api import ApiError, Object, Reference
-from lab.harness.claim import Claim, RunUnderWay
+from mesh_lab.harness import claim
+from mesh_lab.harness.api import ApiError, Object, Reference
+from mesh_lab.harness.claim import Claim, RunUnderWay
 
 NAMESPACE: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "load", "labels": {"a": "b"}}}
 REF = Reference("v1", "Namespace", "load")

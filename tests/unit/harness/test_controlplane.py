@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from lab import istiostatus
-from lab.harness import controlplane
-from lab.harness.api import ApiError, Reference
-from lab.harness.controlplane import Istio, Own, control_plane
-from lab.harness.kubeconfig import ClusterUnreachable
+from mesh_lab import istiostatus
+from mesh_lab.harness import controlplane
+from mesh_lab.harness.api import ApiError, Reference
+from mesh_lab.harness.controlplane import Istio, Own, control_plane
+from mesh_lab.harness.kubeconfig import ClusterUnreachable
 
 VS = Reference("networking.istio.io/v1", "VirtualService", "reviews", "default")
 SLICE = Reference("discovery.k8s.io/v1", "EndpointSlice", "reviews-1", "default")

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from lab.harness import load
-from lab.harness.load import Settings, main, print_summary
+from mesh_lab.harness import load
+from mesh_lab.harness.load import Settings, main, print_summary
 
 SETTINGS = Settings("ramp", 20, 5.0, 30.0, 2, "http://gateway", 250.0, 0.0, ui=False)
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from lab.harness.mesh import Mesh
+from mesh_lab.harness.mesh import Mesh
 
 Items = dict[str, Any]
 

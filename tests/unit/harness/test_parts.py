@@ -6,13 +6,12 @@ import subprocess
 import sys
 
 import pytest
-
-from lab.harness.convergence import eventually
-from lab.harness.mesh import _is_rolled_out
-from lab.harness.namespaces import _dns_label
-from lab.harness.proxies import parse_stats, total
-from lab.harness.traffic import as_sent
-from lab.harness.workloads import Template, client_deployment, echo_deployment, echo_service
+from mesh_lab.harness.convergence import eventually
+from mesh_lab.harness.mesh import _is_rolled_out
+from mesh_lab.harness.namespaces import _dns_label
+from mesh_lab.harness.proxies import parse_stats, total
+from mesh_lab.harness.traffic import as_sent
+from mesh_lab.harness.workloads import Template, client_deployment, echo_deployment, echo_service
 
 
 def test_statistics_are_read_and_added_up() -> None:
@@ -62,11 +61,11 @@ def test_workloads_select_the_pods_that_they_make() -> None:
 def test_loading_the_plugin_imports_next_to_nothing() -> None:
     # Every pytest of the environment loads it.
     code = (
-        "import sys, pytest; before = set(sys.modules); import lab.harness.plugin;"
+        "import sys, pytest; before = set(sys.modules); import mesh_lab.harness.plugin;"
         "print(*sorted(set(sys.modules) - before))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) <= {"lab", "lab.harness", "lab.harness.plugin"}
+    assert set(done.stdout.split()) <= {"mesh_lab", "mesh_lab.harness", "mesh_lab.harness.plugin"}
 
 
 def test_a_request_that_is_traced_keeps_the_id_that_its_client_gave_it() -> None:

@@ -8,8 +8,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from lab.harness.statistics import (
+from mesh_lab.harness.statistics import (
     binomial_interval,
     log_probability,
     repeats,

@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 import yaml
-
-from lab.harness.api import Api, ApiError, Object
-from lab.harness.control import control_port
-from lab.harness.kubeconfig import ClusterUnreachable
-from lab.harness.proxies import Proxy
-from lab.harness.traffic import EchoControl, TrafficClient
-from lab.harness.workloads import Template, client_deployment, echo_deployment
+from mesh_lab.harness.api import Api, ApiError, Object
+from mesh_lab.harness.control import control_port
+from mesh_lab.harness.kubeconfig import ClusterUnreachable
+from mesh_lab.harness.proxies import Proxy
+from mesh_lab.harness.traffic import EchoControl, TrafficClient
+from mesh_lab.harness.workloads import Template, client_deployment, echo_deployment
 
 from .test_api import write_kubeconfig
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from lab.kube import pki
+from mesh_lab.kube import pki
 
 Answer = Callable[[str], Any]
 """Takes the path with its query; returns a document, an `int` status with a message, or an iterator of watch events."""

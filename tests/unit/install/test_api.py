@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+from mesh_lab.errors import LabError
+from mesh_lab.install.api import Api, RequestError
 
-from lab.errors import LabError
-from lab.install.api import Api, RequestError
 from tests.unit.install.serving import serve
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from lab.errors import LabError
-from lab.install import downloads
-from lab.install.downloads import CHECKSUMS, TOOLS, Tool, install_tools
-from lab.settings import Istio, Kind, Lab, Settings
+from mesh_lab.errors import LabError
+from mesh_lab.install import downloads
+from mesh_lab.install.downloads import CHECKSUMS, TOOLS, Tool, install_tools
+from mesh_lab.settings import Istio, Kind, Lab, Settings
 
 KIND = b"#!/bin/sh\necho kind v0.31.0\n"
 ISTIOCTL = b"#!/bin/sh\necho istioctl\n"

@@ -6,15 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+from mesh_lab.clusters.kind.provider import Provider
+from mesh_lab.harness.workloads import IMAGE
+from mesh_lab.install.bringup import SAMPLES
+from mesh_lab.install.images import IMAGES, Image, command_for, ensure, lay_out, names
+from mesh_lab.install.placing import read
+from mesh_lab.resources import IMAGES as RECIPES
+from mesh_lab.resources import MANIFESTS
+from mesh_lab.settings import Lab, Settings
 
-from lab.clusters.kind.provider import Provider
-from lab.harness.workloads import IMAGE
-from lab.install.bringup import SAMPLES
-from lab.install.images import IMAGES, SOURCE, Image, command_for, ensure, names
-from lab.install.placing import read
-from lab.settings import Lab, Settings
-
-MANIFESTS = SOURCE / "manifests"
 DOCKER = Provider("docker", "/usr/bin/docker", {})
 
 
@@ -31,7 +31,7 @@ def test_there_is_an_image_for_all_that_the_manifests_and_the_tests_name() -> No
 
 
 def _stages() -> dict[str, str]:
-    text = (SOURCE / "images/Dockerfile").read_text()
+    text = (RECIPES / "Dockerfile").read_text()
     return {stage.partition("\n")[0].split()[-1]: stage for stage in text.split("\nFROM ")[1:]}
 
 
@@ -40,7 +40,7 @@ def test_each_is_a_stage_of_the_dockerfile() -> None:
     assert all(image.target in stages for image in IMAGES)
     assert all("USER 10001:10001" in stages[target] for target in ("apps", "locust"))
     base = re.compile(r"^ARG BASE=\S+@sha256:[0-9a-f]{64}$", re.MULTILINE)
-    assert base.search((SOURCE / "images/Dockerfile").read_text())
+    assert base.search((RECIPES / "Dockerfile").read_text())
 
 
 def test_each_of_bookinfo_is_the_service_and_the_version_of_its_name() -> None:
@@ -60,21 +60,22 @@ def test_what_sets_images_apart_does_not_come_from_build_arguments() -> None:
         assert not [name for name in declared if re.search(rf"^(ENV|LABEL) .*\$\{{?{name}\b", stage, re.MULTILINE)]
 
 
-def test_what_the_dockerfile_copies_is_in_the_build_context() -> None:
-    kept = {line[1:] for line in (SOURCE / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    copies = re.findall(r"^COPY (?!--from)(\S+) ", (SOURCE / "images/Dockerfile").read_text(), re.MULTILINE)
-    assert copies
-    for source in copies:
-        assert (SOURCE / source).exists()
-        assert any(source == entry or source.startswith(f"{entry}/") for entry in kept)
+def test_what_the_dockerfile_copies_is_laid_out_and_nothing_else(tmp_path: Path) -> None:
+    laid_out = lay_out(tmp_path / "context")
+    copies = re.findall(r"^COPY (?!--from)(\S+) ", (laid_out / "Dockerfile").read_text(), re.MULTILINE)
+    assert {path.name for path in laid_out.iterdir()} == {"Dockerfile", *(copy.rstrip("/") for copy in copies)}
+    assert {path.name for path in (laid_out / "mesh_lab").iterdir()} == {"__init__.py", "apps"}
+    assert not [*laid_out.rglob("__pycache__")]
 
 
 def test_the_command_line_names_stage_tag_base_and_platform() -> None:
-    command = command_for(DOCKER, Image("a/b", "reviews-v2"), base="debian:12", platform="linux/arm64")
+    command = command_for(
+        DOCKER, Image("a/b", "reviews-v2"), Path("/context"), base="debian:12", platform="linux/arm64"
+    )
     assert command[:2] == ["/usr/bin/docker", "build"]
     joined = " ".join(command)
     assert "--target reviews-v2 --tag a/b --platform linux/arm64 --build-arg BASE=debian:12" in joined
-    assert Path(command[-1]) == SOURCE
+    assert (command[command.index("--file") + 1], command[-1]) == ("/context/Dockerfile", "/context")
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-
-from lab.install.ingress import manifest
-from lab.install.recipes import MANIFESTS
+from mesh_lab.install.ingress import manifest
+from mesh_lab.install.recipes import MANIFESTS
 
 GATEWAY = MANIFESTS / "mesh" / "gateway.yaml"
 

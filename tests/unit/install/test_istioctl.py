@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from mesh_lab import programs
+from mesh_lab.errors import LabError
+from mesh_lab.install.api import Api
+from mesh_lab.install.istioctl import Istioctl, merged, overlay
+from mesh_lab.settings import Istio, Lab, Settings, load
 
-from lab import programs
-from lab.errors import LabError
-from lab.install.api import Api
-from lab.install.istioctl import Istioctl, merged, overlay
-from lab.settings import Istio, Lab, Settings, load
 from tests.unit.install.serving import serve
 from tests.unit.standins import StandIns, answer
 
@@ -142,7 +142,7 @@ def test_a_stall_is_reported_while_it_lasts_and_ended_at_the_limit(
     lab: Lab, tools: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(programs, "_SILENCE_S", 0.3)
-    monkeypatch.setattr("lab.install.istioctl._MARGIN_S", 1.0)
+    monkeypatch.setattr("mesh_lab.install.istioctl._MARGIN_S", 1.0)
     lab = Lab(msgspec.structs.replace(lab.settings, istio=Istio(install_timeout=1)), lab.directory)
     tools.prefer("istioctl", answer("install", err=INSTALLED[:4], hangs=True))
     said: list[str] = []

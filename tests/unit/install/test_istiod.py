@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from mesh_lab.errors import ConfigurationRefusedError, LabError
+from mesh_lab.install.api import Api
+from mesh_lab.install.istiod import OwnStatus, Reference, await_config, await_mesh
 
-from lab.errors import ConfigurationRefusedError, LabError
-from lab.install.api import Api
-from lab.install.istiod import OwnStatus, Reference, await_config, await_mesh
 from tests.unit.install.serving import serve
 
 REVIEWS = Reference("VirtualService", "default", "reviews", "12")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from lab.errors import LabError
-from lab.install.bringup import SAMPLES
-from lab.install.placing import Place, namespace, placed, read
+from mesh_lab.errors import LabError
+from mesh_lab.install.bringup import SAMPLES
+from mesh_lab.install.placing import Place, namespace, placed, read
 
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 PLACE = Place("guest", {"mesh-lab/instance": "lab-1"}, "lab-1", "registry.example.com/team/")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mesh_lab.errors import LabError
+from mesh_lab.install import readiness
+from mesh_lab.install.api import Api
+from mesh_lab.install.readiness import Workload, await_deployments, await_pods, describe, is_ready, ready_containers
+from mesh_lab.pods import has_proxy
 
-from lab.errors import LabError
-from lab.install import readiness
-from lab.install.api import Api
-from lab.install.readiness import Workload, await_deployments, await_pods, describe, is_ready, ready_containers
-from lab.pods import has_proxy
 from tests.unit.install.serving import serve
 
 

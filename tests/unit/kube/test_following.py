@@ -7,12 +7,11 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-
-from lab.kube import changes
-from lab.kube.following import ADDED, BOOKMARK, DELETED, MODIFIED, Event, follow
-from lab.kube.registry.registry import Registry
-from lab.kube.resources import CONFIGMAPS
-from lab.kube.store import Store
+from mesh_lab.kube import changes
+from mesh_lab.kube.following import ADDED, BOOKMARK, DELETED, MODIFIED, Event, follow
+from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.resources import CONFIGMAPS
+from mesh_lab.kube.store import Store
 
 
 async def make(registry: Registry, name: str) -> None:

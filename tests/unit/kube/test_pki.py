@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cryptography import x509
-
-from lab.kube import pki
+from mesh_lab.kube import pki
 
 
 async def _handshake(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> dict[str, object] | None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
-from lab.kube import recording
-from lab.kube.recording import NORMAL, WARNING, Recorder
-from lab.kube.registry.registry import Registry
-from lab.kube.resources import CONFIGMAPS, EVENTS, NAMESPACES
-from lab.kube.store import Store
+from mesh_lab.kube import recording
+from mesh_lab.kube.recording import NORMAL, WARNING, Recorder
+from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.resources import CONFIGMAPS, EVENTS, NAMESPACES
+from mesh_lab.kube.store import Store
 
 
 async def settled(registry: Registry, number: int) -> list[dict[str, object]]:

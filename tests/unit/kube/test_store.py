@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from lab.kube import changes
-from lab.kube.changes import Log
-from lab.kube.errors import ApiError
-from lab.kube.journal import Journal, JournalError, Record
-from lab.kube.store import Store
+from mesh_lab.kube import changes
+from mesh_lab.kube.changes import Log
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.journal import Journal, JournalError, Record
+from mesh_lab.kube.store import Store
 
 
 def thing(name: str, **data: Any) -> dict[str, Any]:

@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from lab.kube.errors import ApiError
-from lab.kube.journal import FORMAT, Journal, JournalError, Record
-from lab.kube.store import Store
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.journal import FORMAT, Journal, JournalError, Record
+from mesh_lab.kube.store import Store
 
 _WRITER = """
     import asyncio, sys
     from pathlib import Path
-    from lab.kube.store import Store
+    from mesh_lab.kube.store import Store
 
     async def write(store, name):
         for number in range(1_000_000):
@@ -43,8 +42,8 @@ _WRITER = """
 _FULL = """
     import asyncio, json, resource, sys
     from pathlib import Path
-    from lab.kube.errors import ApiError
-    from lab.kube.store import Store
+    from mesh_lab.kube.errors import ApiError
+    from mesh_lab.kube.store import Store
 
     async def main():
         store = Store.open(Path(sys.argv[1]))

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mesh_lab.controlplane.model import KINDS, DecodeError, VirtualService, decode
 
-from lab.controlplane.model import KINDS, DecodeError, VirtualService, decode
 from tests.unit.controlplane.strategies import documents
 
 

@@ -6,10 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from mesh_lab.controlplane.proxy import Proxy
+from mesh_lab.controlplane.xds import (
+    TYPE_CLUSTER,
+    TYPE_ENDPOINT,
+    TYPE_LISTENER,
+    TYPE_ROUTE,
+    Built,
+    Generator,
+    Resources,
+)
+from mesh_lab.controlplane.xds.memo import Memo
 
-from lab.controlplane.proxy import Proxy
-from lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Built, Generator, Resources
-from lab.controlplane.xds.memo import Memo
 from tests.unit.controlplane.cluster import bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.xds.translated import CLIENT, REVIEWS
 

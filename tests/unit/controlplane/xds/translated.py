@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Generator, Resources
+from mesh_lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Generator, Resources
+
 from tests.unit.controlplane.cluster import Cluster
 from tests.unit.controlplane.envoy import message
 

@@ -12,10 +12,10 @@ import termios
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from lab.kube.errors import ApiError, internal, not_found
-from lab.kube.registry import Registry
-from lab.kube.resources import PODS
-from lab.kube.streams import ExecSession, LogOptions
+from mesh_lab.kube.errors import ApiError, internal, not_found
+from mesh_lab.kube.registry import Registry
+from mesh_lab.kube.resources import PODS
+from mesh_lab.kube.streams import ExecSession, LogOptions
 
 CHUNK = 32 * 1024
 

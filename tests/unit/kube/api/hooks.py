@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-
-from lab.kube import pki
-from lab.kube.api import Webhooks
-from lab.kube.registry import Registry
-from lab.kube.resources import ENDPOINTSLICES, NAMESPACES, SERVICES
+from mesh_lab.kube import pki
+from mesh_lab.kube.api import Webhooks
+from mesh_lab.kube.registry import Registry
+from mesh_lab.kube.resources import ENDPOINTSLICES, NAMESPACES, SERVICES
 
 Answer = Callable[[dict[str, Any]], dict[str, Any] | Awaitable[dict[str, Any] | web.Response]]
 """The response to a request; or the whole of what is sent."""

@@ -15,11 +15,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-
-from lab.kube import pki
-from lab.kube.api.app import serve
-from lab.kube.api.connections import BUSY, Limits, mark_busy
-from lab.kube.api.refusals import LINES
+from mesh_lab.kube import pki
+from mesh_lab.kube.api.app import serve
+from mesh_lab.kube.api.connections import BUSY, Limits, mark_busy
+from mesh_lab.kube.api.refusals import LINES
 
 SHORT_S = 0.2
 LIMIT_S = 10

@@ -8,8 +8,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from lab.kube.api import duplicates
+from mesh_lab.kube.api import duplicates
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(alphabet='a":\\ {', max_size=6),

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-
-from lab.kube.api import health
-from lab.kube.api.context import INFO, ClusterInfo
+from mesh_lab.kube.api import health
+from mesh_lab.kube.api.context import INFO, ClusterInfo
 
 Client = TestClient[web.Request, web.Application]
 NO_MATCH = 'warn: some health checks cannot be excluded: no matches for "etcd"'

@@ -8,14 +8,14 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from mesh_lab.kube.api import paths
+from mesh_lab.kube.api.negotiation import Form, choose
+from mesh_lab.kube.api.paths import Target
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.registry.options import AdmissionRequest, Open, Patch, PatchKind
+from mesh_lab.kube.resources import CONFIGMAPS
+from mesh_lab.kube.resources import DEPLOYMENTS as KINDS_DEPLOYMENTS
 
-from lab.kube.api import paths
-from lab.kube.api.negotiation import Form, choose
-from lab.kube.api.paths import Target
-from lab.kube.errors import ApiError
-from lab.kube.registry.options import AdmissionRequest, Open, Patch, PatchKind
-from lab.kube.resources import CONFIGMAPS
-from lab.kube.resources import DEPLOYMENTS as KINDS_DEPLOYMENTS
 from tests.unit.kube.api.conftest import Server
 from tests.unit.kube.api.test_protobuf import CORE, encode, envelope
 

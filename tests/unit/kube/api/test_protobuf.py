@@ -12,9 +12,8 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from lab.kube.api import protobuf
-from lab.kube.api.protobuf import META, ProtobufError, decode
+from mesh_lab.kube.api import protobuf
+from mesh_lab.kube.api.protobuf import META, ProtobufError, decode
 
 CORE = "k8s.io.api.core.v1."
 INT_OR_STRING = "k8s.io.apimachinery.pkg.util.intstr.IntOrString"

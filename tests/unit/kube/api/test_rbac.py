@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from lab.kube.api.authorization import Access, Action, Authorizer, PathAccess
-from lab.kube.api.authorization.enforced import enforced
-from lab.kube.api.authorization.escalation import covered
-from lab.kube.api.authorization.rbac import Rule
-from lab.kube.registry import Registry
-from lab.kube.registry.options import User
-from lab.kube.resources import CLUSTERROLEBINDINGS, CLUSTERROLES, NAMESPACES, ROLEBINDINGS, ROLES, Resource
-from lab.kube.store import Store
+from mesh_lab.kube.api.authorization import Access, Action, Authorizer, PathAccess
+from mesh_lab.kube.api.authorization.enforced import enforced
+from mesh_lab.kube.api.authorization.escalation import covered
+from mesh_lab.kube.api.authorization.rbac import Rule
+from mesh_lab.kube.registry import Registry
+from mesh_lab.kube.registry.options import User
+from mesh_lab.kube.resources import CLUSTERROLEBINDINGS, CLUSTERROLES, NAMESPACES, ROLEBINDINGS, ROLES, Resource
+from mesh_lab.kube.store import Store
 
 GROUP = "rbac.authorization.k8s.io"
 ALICE = User("alice", ("dev", "system:authenticated"))

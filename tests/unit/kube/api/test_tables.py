@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from lab.kube import resources
-from lab.kube.api import tables
-from lab.kube.api.tables import durations, jsonpath
-from lab.kube.api.tables.pods import status_word
-from lab.kube.registry.table import PrinterColumn
+from mesh_lab.kube import resources
+from mesh_lab.kube.api import tables
+from mesh_lab.kube.api.tables import durations, jsonpath
+from mesh_lab.kube.api.tables.pods import status_word
+from mesh_lab.kube.registry.table import PrinterColumn
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 

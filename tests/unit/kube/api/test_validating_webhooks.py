@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-
-from lab.kube.errors import ApiError
-from lab.kube.resources import (
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.resources import (
     CONFIGMAPS,
     CRDS,
     DEPLOYMENTS,
@@ -19,6 +18,7 @@ from lab.kube.resources import (
     SERVICES,
     VALIDATING_WEBHOOKS,
 )
+
 from tests.unit.kube.api.conftest import Server
 from tests.unit.kube.api.hooks import Answer, Hook, allow, config_map, configuration, patching
 from tests.unit.kube.registry.manifests import deployment, pod

@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-
-from lab.kube.objects.pods import Pod
-from lab.kube.objects.workloads import Deployment, ReplicaSet
+from mesh_lab.kube.objects.pods import Pod
+from mesh_lab.kube.objects.workloads import Deployment, ReplicaSet
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from lab.kube.config import KubeConfig
-from lab.kube.controllers import Controllers
-from lab.kube.errors import ApiError
-from lab.kube.following import BOOKMARK, DELETED, follow
-from lab.kube.objects.meta import now, timestamp
-from lab.kube.registry.options import DeleteOptions
-from lab.kube.registry.registry import Registry
-from lab.kube.resources import DEPLOYMENTS, PODS, REPLICASETS, Resource
-from lab.kube.store import Store
+from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.controllers import Controllers
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.following import BOOKMARK, DELETED, follow
+from mesh_lab.kube.objects.meta import now, timestamp
+from mesh_lab.kube.registry.options import DeleteOptions
+from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.resources import DEPLOYMENTS, PODS, REPLICASETS, Resource
+from mesh_lab.kube.store import Store
 
 Object = dict[str, Any]
 TIME_LIMIT = 20.0

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
-
-from lab.kube.controllers.base import LASTING_S, Loop
-from lab.kube.errors import internal
-from lab.kube.registry import Registry
-from lab.kube.store import Store
+from mesh_lab.kube.controllers.base import LASTING_S, Loop
+from mesh_lab.kube.errors import internal
+from mesh_lab.kube.registry import Registry
+from mesh_lab.kube.store import Store
 
 
 class _Failing(Loop[str]):
@@ -24,7 +23,7 @@ class _Failing(Loop[str]):
 
 
 async def test_only_a_failure_that_lasts_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "lab.kube.controllers.base")
+    caplog.set_level(logging.DEBUG, "mesh_lab.kube.controllers.base")
     loop = _Failing(Registry(Store()))
     waited = 0.0
     while not any(record.levelno >= logging.WARNING for record in caplog.records):

@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-
-from lab.kube.controllers.expiry import expired
-from lab.kube.errors import forbidden
-from lab.kube.objects.meta import timestamp
-from lab.kube.registry.options import AdmissionRequest, DeleteOptions, Open, Operation, Propagation
-from lab.kube.resources import (
+from mesh_lab.kube.controllers.expiry import expired
+from mesh_lab.kube.errors import forbidden
+from mesh_lab.kube.objects.meta import timestamp
+from mesh_lab.kube.registry.options import AdmissionRequest, DeleteOptions, Open, Operation, Propagation
+from mesh_lab.kube.resources import (
     CONFIGMAPS,
     CRDS,
     DEPLOYMENTS,
@@ -22,6 +21,7 @@ from lab.kube.resources import (
     SERVICEACCOUNTS,
     SERVICES,
 )
+
 from tests.unit.kube.controllers.running import Cluster, deployment, running_cluster
 
 Object = dict[str, Any]

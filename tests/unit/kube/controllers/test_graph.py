@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from lab.kube.controllers.graph import (
+from mesh_lab.kube.controllers.graph import (
     Delete,
     Disown,
     DropFinalizer,
@@ -19,9 +18,9 @@ from lab.kube.controllers.graph import (
     Reference,
     decide,
 )
-from lab.kube.registry.deletion import FOREGROUND, ORPHAN
-from lab.kube.registry.options import Propagation
-from lab.kube.resources import CONFIGMAPS
+from mesh_lab.kube.registry.deletion import FOREGROUND, ORPHAN
+from mesh_lab.kube.registry.options import Propagation
+from mesh_lab.kube.resources import CONFIGMAPS
 
 OF = {Propagation.FOREGROUND: FOREGROUND, Propagation.ORPHAN: ORPHAN}
 

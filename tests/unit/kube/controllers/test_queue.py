@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from lab.kube.controllers.queue import FIRST_DELAY, LONGEST_DELAY, WorkQueue
+from mesh_lab.kube.controllers.queue import FIRST_DELAY, LONGEST_DELAY, WorkQueue
 
 
 async def test_a_key_waits_once() -> None:

@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-
-from lab.kube.controllers.progress import assess, counts, until_deadline
-from lab.kube.controllers.revisions import (
+from mesh_lab.kube.controllers.progress import assess, counts, until_deadline
+from mesh_lab.kube.controllers.revisions import (
     HASH_LABEL,
     HISTORY_ANNOTATION,
     REVISION_ANNOTATION,
@@ -20,7 +19,8 @@ from lab.kube.controllers.revisions import (
     superfluous,
     template_hash,
 )
-from lab.kube.objects.workloads import NO_DEADLINE, Deployment, ReplicaSet
+from mesh_lab.kube.objects.workloads import NO_DEADLINE, Deployment, ReplicaSet
+
 from tests.unit.kube.controllers.making import START, deployment, replica_set
 
 TEMPLATE: dict[str, Any] = {

@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from lab.kube.controllers.slices import (
+from mesh_lab.kube.controllers.slices import (
     HEADLESS_LABEL,
     MANAGED_BY_LABEL,
     MANAGER,
@@ -18,8 +17,8 @@ from lab.kube.controllers.slices import (
     endpoints_by_ports,
     plan,
 )
-from lab.kube.objects.pods import Pod
-from lab.kube.objects.services import SERVICE_NAME_LABEL, Service
+from mesh_lab.kube.objects.pods import Pod
+from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL, Service
 
 Object = dict[str, Any]
 

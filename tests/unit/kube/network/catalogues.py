@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab.kube.network.endpoints import Catalogue
+from mesh_lab.kube.network.endpoints import Catalogue
 
 Object = dict[str, Any]
 

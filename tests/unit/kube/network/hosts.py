@@ -7,7 +7,7 @@ import json
 import socket
 from typing import Any
 
-from lab.kube.network.hostsockets import HostSockets
+from mesh_lab.kube.network.hostsockets import HostSockets
 
 
 class Host:

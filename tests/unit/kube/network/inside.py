@@ -20,11 +20,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from lab.kube.network.endpoints import Name
-from lab.kube.network.nft import Nft
-from lab.kube.network.node import prepare_node
-from lab.kube.network.ruleset import Places, VirtualPort, changes, counted, whole
-from lab.kube.network.services import ServiceNetwork
+from mesh_lab.kube.network.endpoints import Name
+from mesh_lab.kube.network.nft import Nft
+from mesh_lab.kube.network.node import prepare_node
+from mesh_lab.kube.network.ruleset import Places, VirtualPort, changes, counted, whole
+from mesh_lab.kube.network.services import ServiceNetwork
+
 from tests.unit.kube.network.catalogues import catalogue, endpoint_slice, service
 
 NODE, DNS, PODS, SERVICES = "10.244.0.1", "10.96.0.10", "10.244.0.0/16", "10.96.0.0/16"

@@ -10,15 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from mesh_lab.kube.config import HostPort
+from mesh_lab.kube.network import hostports
+from mesh_lab.kube.network.endpoints import Catalogue, Name
+from mesh_lab.kube.network.hostports import HostPorts, load_balancer, wishes
+from mesh_lab.kube.objects.services import Service
+from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.resources import ENDPOINTSLICES, EVENTS, SERVICES
+from mesh_lab.kube.store import Store
 
-from lab.kube.config import HostPort
-from lab.kube.network import hostports
-from lab.kube.network.endpoints import Catalogue, Name
-from lab.kube.network.hostports import HostPorts, load_balancer, wishes
-from lab.kube.objects.services import Service
-from lab.kube.registry.registry import Registry
-from lab.kube.resources import ENDPOINTSLICES, EVENTS, SERVICES
-from lab.kube.store import Store
 from tests.unit.kube.network.catalogues import endpoint_slice, service
 from tests.unit.kube.network.hosts import Host, free_port
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 
-from lab.harness.statistics import split_arms
+from mesh_lab.harness.statistics import split_arms
+
 from tests.unit.kube.network.isolation import isolated
 
 FALSE_ALARM = 1e-6

@@ -17,21 +17,22 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import lab
-from lab.kube import pki
-from lab.kube.config import KubeConfig
-from lab.kube.errors import ApiError, forbidden
-from lab.kube.node import launch
-from lab.kube.node.agent import NodeAgent
-from lab.kube.node.client import Runtime, RuntimeFailure
-from lab.kube.node.images import Image
-from lab.kube.objects.pods import read_pod
-from lab.kube.orphans import Reaper
-from lab.kube.registry import DELETED, AdmissionRequest, DeleteOptions, Object, Open, Operation, Registry
-from lab.kube.registry.tokens import TokenIssuer
-from lab.kube.resources import BUILTIN, CONFIGMAPS, PODS, SERVICEACCOUNTS
-from lab.kube.store import Store
-from lab.kube.streams import ExecSession, LogOptions
+import mesh_lab
+from mesh_lab.kube import pki
+from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.errors import ApiError, forbidden
+from mesh_lab.kube.node import launch
+from mesh_lab.kube.node.agent import NodeAgent
+from mesh_lab.kube.node.client import Runtime, RuntimeFailure
+from mesh_lab.kube.node.images import Image
+from mesh_lab.kube.objects.pods import read_pod
+from mesh_lab.kube.orphans import Reaper
+from mesh_lab.kube.registry import DELETED, AdmissionRequest, DeleteOptions, Object, Open, Operation, Registry
+from mesh_lab.kube.registry.tokens import TokenIssuer
+from mesh_lab.kube.resources import BUILTIN, CONFIGMAPS, PODS, SERVICEACCOUNTS
+from mesh_lab.kube.store import Store
+from mesh_lab.kube.streams import ExecSession, LogOptions
+
 from tests.unit.kube.node.pods import container, pod_object
 
 KINDS = {resource.kind: resource for resource in BUILTIN}
@@ -269,7 +270,9 @@ class IsolatedNode:
 def _runtime_pid() -> int:
     for process in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if process.name.isdigit() and b"lab.kube.node.runtime" in (process / "cmdline").read_bytes().split(b"\0"):
+            if process.name.isdigit() and b"mesh_lab.kube.node.runtime" in (process / "cmdline").read_bytes().split(
+                b"\0"
+            ):
                 return int(process.name)
     raise AssertionError("no runtime")
 
@@ -291,5 +294,5 @@ async def serve(link: socket.socket, state: Path) -> None:
 
 
 if __name__ == "__main__":
-    assert Path(lab.__file__).exists()
+    assert Path(mesh_lab.__file__).exists()
     asyncio.run(serve(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2])))

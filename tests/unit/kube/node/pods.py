@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.kube.objects.containers import Container
-from lab.kube.objects.pods import Pod, read_pod
+from mesh_lab.kube.objects.containers import Container
+from mesh_lab.kube.objects.pods import Pod, read_pod
 
 
 def container(name: str = "main", *command: str, **fields: Any) -> dict[str, Any]:

@@ -6,8 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-
-from lab.kube.node.atomic import AtomicDirectory, FileContent
+from mesh_lab.kube.node.atomic import AtomicDirectory, FileContent
 
 
 def test_files_are_reached_through_the_data_link(tmp_path: Path) -> None:

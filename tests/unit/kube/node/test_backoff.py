@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from lab.kube.node.backoff import Backoff, text
+from mesh_lab.kube.node.backoff import Backoff, text
 
 
 def test_first_restart_is_immediate_then_the_wait_doubles_to_five_minutes() -> None:

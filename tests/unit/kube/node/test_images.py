@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from lab.kube.config import ImageEntry
-from lab.kube.node.images import Images, UnknownImageError, repository
+from mesh_lab.kube.config import ImageEntry
+from mesh_lab.kube.node.images import Images, UnknownImageError, repository
 
 
 @pytest.mark.parametrize(
@@ -30,14 +29,14 @@ def test_registry_tag_and_digest_do_not_count(reference: str, name: str) -> None
 @pytest.mark.parametrize("published", ["docker.io/istio", "registry.istio.io/release"])
 def test_published_bookinfo_images_run_the_samples(published: str) -> None:
     image = Images({}).find(f"{published}/examples-bookinfo-reviews-v3:1.20.3")
-    assert image.entrypoint == (sys.executable, "-m", "lab.apps.bookinfo", "reviews")
+    assert image.entrypoint == (sys.executable, "-m", "mesh_lab.apps.bookinfo", "reviews")
     assert image.env["SERVICE_VERSION"] == "v3"
 
 
 def test_the_client_of_istios_tasks_is_known_where_there_is_a_curl(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.kube.node.images.which", lambda _: "/usr/bin/curl")
+    monkeypatch.setattr("mesh_lab.kube.node.images.which", lambda _: "/usr/bin/curl")
     assert Images({}).find("docker.io/curlimages/curl:8.16.0").entrypoint == ("curl",)
-    monkeypatch.setattr("lab.kube.node.images.which", lambda _: None)
+    monkeypatch.setattr("mesh_lab.kube.node.images.which", lambda _: None)
     with pytest.raises(UnknownImageError):
         Images({}).find("docker.io/curlimages/curl:8.16.0")
 

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from lab.kube.node import logreading, logs
-from lab.kube.streams import LogOptions
+from mesh_lab.kube.node import logreading, logs
+from mesh_lab.kube.streams import LogOptions
 
 CRI = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) [FP] ")
 

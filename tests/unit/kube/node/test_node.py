@@ -11,8 +11,8 @@ from shlex import quote
 from typing import Any
 
 import pytest
+from mesh_lab.kube.version import VERSION
 
-from lab.kube.version import VERSION
 from tests.unit.kube.node.conftest import LIMIT, ROOT, Node, NodeError
 from tests.unit.kube.node.pods import container, pod_object
 
@@ -172,8 +172,8 @@ def test_a_volume_above_the_labs_own_files_does_not_hide_them(output: Callable[.
     mount = {"name": "v", "mountPath": str(ROOT.parent)}
     fields = {"volumeMounts": [mount], "spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}
     root, python = quote(str(ROOT)), quote(sys.executable)
-    script = f"touch {root}/../own && cd {root} && {python} -c 'import lab; print(lab.__name__)'"
-    assert output("above", script, **fields) == "lab\n"
+    script = f"touch {root}/../own && cd {root} && {python} -c 'import mesh_lab; print(mesh_lab.__name__)'"
+    assert output("above", script, **fields) == "mesh_lab\n"
 
 
 def test_changes_of_a_config_map_reach_a_running_container(node: Node, pod: Callable[..., Object]) -> None:

@@ -6,14 +6,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-
-from lab.kube.config import KubeConfig
-from lab.kube.errors import forbidden
-from lab.kube.node import registration
-from lab.kube.node.images import Images
-from lab.kube.registry import AdmissionRequest, Object, Open, Registry
-from lab.kube.resources import NODES
-from lab.kube.store import Store
+from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.errors import forbidden
+from mesh_lab.kube.node import registration
+from mesh_lab.kube.node.images import Images
+from mesh_lab.kube.registry import AdmissionRequest, Object, Open, Registry
+from mesh_lab.kube.resources import NODES
+from mesh_lab.kube.store import Store
 
 
 class Closed(Open):

@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
-
-from lab.kube.objects.meta import LabelSelector, ObjectMeta, timestamp
-from lab.kube.objects.services import Endpoint, Service
+from mesh_lab.kube.objects.meta import LabelSelector, ObjectMeta, timestamp
+from mesh_lab.kube.objects.services import Endpoint, Service
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from lab.kube.registry import Registry
-from lab.kube.store import Store
+from mesh_lab.kube.registry import Registry
+from mesh_lab.kube.store import Store
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mesh_lab.kube import resources as kinds
+from mesh_lab.kube.changes import Object
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.registry import ADDED, Patch, PatchKind, Registry
+from mesh_lab.kube.registry.customresources import CLEANUP, is_established, version_priority
+from mesh_lab.kube.resources import Resource
+from mesh_lab.kube.store import Store
 
-from lab.kube import resources as kinds
-from lab.kube.changes import Object
-from lab.kube.errors import ApiError
-from lab.kube.registry import ADDED, Patch, PatchKind, Registry
-from lab.kube.registry.customresources import CLEANUP, is_established, version_priority
-from lab.kube.resources import Resource
-from lab.kube.store import Store
 from tests.unit.kube.registry.manifests import crd
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from lab.kube.registry.jsonpatch import MalformedPatchError, PatchConflictError, apply
+from mesh_lab.kube.registry.jsonpatch import MalformedPatchError, PatchConflictError, apply
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),

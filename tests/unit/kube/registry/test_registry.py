@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from lab.kube import resources as kinds
-from lab.kube.changes import Object
-from lab.kube.errors import ApiError, forbidden
-from lab.kube.registry import (
+from mesh_lab.kube import resources as kinds
+from mesh_lab.kube.changes import Object
+from mesh_lab.kube.errors import ApiError, forbidden
+from mesh_lab.kube.registry import (
     SYSTEM,
     AdmissionRequest,
     FieldValidation,
@@ -22,7 +21,8 @@ from lab.kube.registry import (
     User,
     WriteOptions,
 )
-from lab.kube.store import Store
+from mesh_lab.kube.store import Store
+
 from tests.unit.kube.registry.manifests import config_map, deployment, pod, service
 
 

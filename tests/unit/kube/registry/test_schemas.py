@@ -7,10 +7,9 @@ from importlib import resources
 
 import orjson
 import pytest
-
-from lab.kube.registry.rules import tables
-from lab.kube.resources import BUILTIN, Resource
-from lab.kube.schemas import Form, builtin_schema, definition_name, definitions
+from mesh_lab.kube.registry.rules import tables
+from mesh_lab.kube.resources import BUILTIN, Resource
+from mesh_lab.kube.schemas import Form, builtin_schema, definition_name, definitions
 
 
 @pytest.mark.parametrize("resource", BUILTIN, ids=lambda resource: resource.key)
@@ -57,7 +56,7 @@ def test_lists_know_how_they_are_patched() -> None:
 
 
 def test_the_slice_is_small() -> None:
-    size = len(resources.files("lab.kube.schemas").joinpath("kubernetes.json.gz").read_bytes())
+    size = len(resources.files("mesh_lab.kube.schemas").joinpath("kubernetes.json.gz").read_bytes())
     assert size < 150_000
 
 

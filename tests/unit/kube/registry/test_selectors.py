@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from lab.kube.errors import ApiError
-from lab.kube.registry import fieldlabels
-from lab.kube.registry.selectors import LabelSelector, Requirement, parse_fields, parse_labels
-from lab.kube.resources import CONFIGMAPS, EVENTS, NODES, PODS
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.registry import fieldlabels
+from mesh_lab.kube.registry.selectors import LabelSelector, Requirement, parse_fields, parse_labels
+from mesh_lab.kube.resources import CONFIGMAPS, EVENTS, NODES, PODS
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,10 @@ from typing import Any
 
 import jwt
 import pytest
-
-from lab.kube import pki
-from lab.kube.errors import ApiError
-from lab.kube.registry.tokens import ISSUER, TokenIssuer
-from lab.kube.resources import PODS, SERVICEACCOUNTS, Resource
+from mesh_lab.kube import pki
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.registry.tokens import ISSUER, TokenIssuer
+from mesh_lab.kube.resources import PODS, SERVICEACCOUNTS, Resource
 
 
 class Objects:

@@ -9,13 +9,24 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mesh_lab.kube import changes
+from mesh_lab.kube import resources as kinds
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.registry import (
+    ADDED,
+    BOOKMARK,
+    DELETED,
+    MODIFIED,
+    Event,
+    Patch,
+    PatchKind,
+    Registry,
+    Watch,
+    bookmark,
+)
+from mesh_lab.kube.registry.watching import INITIAL_EVENTS_END
+from mesh_lab.kube.store import Store
 
-from lab.kube import changes
-from lab.kube import resources as kinds
-from lab.kube.errors import ApiError
-from lab.kube.registry import ADDED, BOOKMARK, DELETED, MODIFIED, Event, Patch, PatchKind, Registry, Watch, bookmark
-from lab.kube.registry.watching import INITIAL_EVENTS_END
-from lab.kube.store import Store
 from tests.unit.kube.registry.manifests import config_map
 
 

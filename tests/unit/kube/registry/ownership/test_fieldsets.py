@@ -7,8 +7,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from lab.kube.registry.ownership.fieldsets import FieldSetError, Path, field, holds, item, member, paths, text, tree
+from mesh_lab.kube.registry.ownership.fieldsets import (
+    FieldSetError,
+    Path,
+    field,
+    holds,
+    item,
+    member,
+    paths,
+    text,
+    tree,
+)
 
 _elements = st.one_of(
     st.text(alphabet="ab.:", max_size=3).map(field),

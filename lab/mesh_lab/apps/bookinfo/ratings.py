@@ -1,0 +1,67 @@
+"""The ratings service: /ratings/ID; a POST there sets them, in memory.
+
+SERVICE_VERSION chooses the published misbehaviours: v-faulty fails half of the requests, v-delayed holds half of them
+for seven seconds, v-unavailable fails all of them in every other minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+
+from mesh_lab.apps.bookinfo.upstreams import json_response, not_found, product_id
+from mesh_lab.apps.http.connection import Handler
+from mesh_lab.apps.http.messages import Request, Response
+
+DELAY_S = 7.0
+MAX_BOOKS = 1000
+DEFAULT = {"Reviewer1": 5, "Reviewer2": 4}
+
+
+def service() -> Handler:
+    """The service's handler."""
+    return Ratings(os.environ.get("SERVICE_VERSION", "v1"))
+
+
+class Ratings:
+    """Ratings by book and reviewer."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+        self._set: dict[int, dict[str, int]] = {}
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        if request.path == "/health":
+            return json_response({"status": "Ratings is healthy"})
+        if not request.path.startswith("/ratings/"):
+            return not_found(request)
+        book = product_id(request.path, "/ratings")
+        if book is None:
+            return json_response({"error": "please provide numeric product ID"}, 400)
+        if request.method == "POST":
+            return self._post(book, request.body)
+        if await self._fails():
+            return json_response({"error": "Service unavailable"}, 503)
+        return json_response({"id": book, "ratings": self._set.get(book, DEFAULT)})
+
+    async def _fails(self) -> bool:
+        if self._version == "v-faulty":
+            return random.random() < 0.5
+        if self._version == "v-delayed" and random.random() < 0.5:
+            await asyncio.sleep(DELAY_S)
+        return self._version == "v-unavailable" and int(time.monotonic() // 60) % 2 == 1
+
+    def _post(self, book: int, body: bytes) -> Response:
+        try:
+            given = json.loads(body)
+            stars = {str(name): int(value) for name, value in given.items()}
+        except (ValueError, TypeError, AttributeError):
+            return json_response({"error": "please provide valid ratings JSON"}, 400)
+        if book not in self._set and len(self._set) >= MAX_BOOKS:
+            return json_response({"error": f"this service remembers {MAX_BOOKS} books"}, 507)
+        self._set[book] = stars
+        return json_response({"id": book, "ratings": stars})

@@ -1,0 +1,44 @@
+"""What comes of a request: an answer, or an error with a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from mesh_lab.apps.http.messages import Headers
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+
+
+class RequestError(Exception):
+    """A request without an answer.
+
+    `kind` is one of: dns, refused, unreachable, timeout, reset (cut before the whole answer), tls, protocol.
+    """
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+
+
+@dataclass(slots=True)
+class Answer:
+    """A response, whole."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    protocol: str
+
+
+class ClientConnection(Protocol):
+    """One connection, of either protocol."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request may be sent on it now."""
+
+    async def request(self, method: str, target: str, fields: Mapping[str, str], body: bytes) -> Answer: ...
+
+    def close(self) -> None: ...

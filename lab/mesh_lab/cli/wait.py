@@ -1,0 +1,192 @@
+"""`mesh-lab wait`: until every proxy that a resource concerns has acknowledged it, or its deletion."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mesh_lab.cli.access import connect, kubectl_for
+from mesh_lab.cli.console import progress, say
+from mesh_lab.errors import LabError
+from mesh_lab.install.api import Api, RequestError
+from mesh_lab.install.controlplane import status_of
+from mesh_lab.install.istiod import ConfigState, MeshStatus, OwnStatus, Reference, await_config, await_gone
+from mesh_lab.install.meshkinds import INJECTOR_CONFIG_MAP, KINDS, MeshKind, named, of
+from mesh_lab.settings import Lab
+
+LIVE, DELETE = "live", "delete"
+CONDITIONS = (LIVE, DELETE)
+"""What `--for` may say."""
+
+_NAMES = ", ".join(dict.fromkeys(kind.name for kind in KINDS))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A resource to wait for, as it was named."""
+
+    kind: MeshKind
+    namespace: str
+    name: str
+
+    def reference(self, version: str = "") -> Reference:
+        """As the control plane is asked for it."""
+        path = self.kind.path(self.namespace, self.name)
+        return Reference(self.kind.name, self.namespace, self.name, version, self.kind.group, path)
+
+    def __str__(self) -> str:
+        return f"{self.kind.name} {self.namespace}/{self.name}"
+
+
+def wait(
+    lab: Lab, references: list[str], files: list[Path], *, namespace: str, timeout: float, condition: str = LIVE
+) -> None:
+    """Wait for everything that is named. Raises `LabError` for what is not live (or gone) in time, or cannot be."""
+    if condition not in CONDITIONS:
+        raise LabError(f"--for {condition!r}: not known", hint=f"Known: {', '.join(CONDITIONS)}.", exit_code=2)
+    wanted = [_parse(text, namespace) for text in references]
+    skipped: list[str] = []
+    for file in files:
+        wanted += _in_file(file, namespace, skipped)
+    if not wanted:
+        raise LabError("nothing to wait for", hint="Name KIND/NAME, or a file with -f.", exit_code=2)
+    deadline = time.monotonic() + timeout
+    failures = []
+    with connect(lab) as api, progress("waiting for the proxies") as report, _status(lab, api) as status:
+        if skipped:
+            report(f"not waited for, since no proxy acknowledges it: {', '.join(skipped)}")
+        for each in wanted:
+            started = time.monotonic()
+            try:
+                _refuse_without_effect(each, status)
+                if condition == DELETE:
+                    await_gone(status, each.reference(), deadline, report)
+                    report(f"{each} is gone from every proxy")
+                    continue
+                state = await_config(status, _with_version(api, each), deadline, report)
+            except LabError as error:
+                failures.append(error)
+            else:
+                report(_live(each, state, time.monotonic() - started))
+                for finding in state.findings:
+                    report(f"  {finding}")
+    if failures:
+        hints = dict.fromkeys(error.hint for error in failures if error.hint)
+        raise LabError("\n".join(error.message for error in failures), hint="\n".join(hints))
+    say("gone" if condition == DELETE else "live")
+
+
+def _refuse_without_effect(wanted: Wanted, status: MeshStatus) -> None:
+    """Raises `LabError` for what the lab's own control plane would never look at."""
+    if not isinstance(status, OwnStatus) and not wanted.kind.group:
+        raise LabError(f"{wanted}: Istio does not tell which proxies have its settings")
+    if isinstance(status, OwnStatus) and not wanted.kind.acted_on:
+        known = ", ".join(kind.name for kind in KINDS if kind.acted_on)
+        raise LabError(
+            f"{wanted}: not acted on: {wanted.kind.plural}.{wanted.kind.group} have no effect in this lab",
+            hint=f"It acts on {known}.",
+        )
+
+
+@contextlib.contextmanager
+def _status(lab: Lab, api: Api) -> Iterator[MeshStatus]:
+    with contextlib.ExitStack() as stack:
+        try:
+            status = stack.enter_context(status_of(api, kubectl_for(lab)))
+        except RequestError as error:
+            raise LabError(f"the cluster's API: {error.message}") from error
+        yield status
+
+
+def _live(wanted: Wanted, state: ConfigState, seconds: float) -> str:
+    if not wanted.kind.group and wanted.name == INJECTOR_CONFIG_MAP:
+        return f"{wanted} is what pods are injected by from now on"
+    if not state.proxies:
+        return f"{wanted} concerns no proxy"
+    return f"{wanted} is live on {len(state.proxies)} proxies after {seconds * 1000:.0f} ms"
+
+
+def _parse(text: str, namespace: str) -> Wanted:
+    word, slash, name = text.partition("/")
+    kind = named(word)
+    if not slash or not name:
+        raise LabError(f"{text!r} is not KIND/NAME", hint="For example virtualservice/reviews.", exit_code=2)
+    if kind is None:
+        raise LabError(
+            f"{text!r}: {word} is no kind of the mesh",
+            hint=f"These are: {_NAMES}. For others there is `kubectl wait`.",
+            exit_code=2,
+        )
+    if kind.only and name not in kind.only:
+        read = " and ".join(f"{word}/{each}" for each in kind.only)
+        raise LabError(f"{text!r}: the mesh reads only {read}", exit_code=2)
+    return Wanted(kind, namespace or kind.namespace, name)
+
+
+def _in_file(file: Path, namespace: str, skipped: list[str]) -> list[Wanted]:
+    """The mesh's resources in a manifest; what else is in it is added to `skipped`.
+
+    Raises `LabError` naming the file, and the line as far as YAML knows it.
+    """
+    import yaml
+
+    try:
+        with file.open(encoding="utf-8") as text:
+            documents = [
+                each
+                for document in yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+                for each in _members(document)
+            ]
+    except OSError as error:
+        raise LabError(f"cannot read {file}: {error.strerror}", exit_code=2) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LabError(f"{file} is not YAML: {error}") from error
+    found = []
+    for document in documents:
+        wanted = _wanted(document, namespace)
+        if wanted is not None:
+            found.append(wanted)
+        elif document is not None:
+            skipped.append(_described(document))
+    if not found:
+        raise LabError(f"{file} holds no resource of the mesh", hint=f"Kinds of the mesh: {_NAMES}.")
+    return found
+
+
+def _members(document: Any) -> list[Any]:
+    """The objects of a document, which may be a list of them (`kind: List`)."""
+    if isinstance(document, dict) and document.get("kind") == "List" and isinstance(document.get("items"), list):
+        return list(document["items"])
+    return [document]
+
+
+def _wanted(document: Any, namespace: str) -> Wanted | None:
+    """None for what is no resource of the mesh."""
+    if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
+        return None
+    kind = of(str(document.get("apiVersion", "")), str(document.get("kind")))
+    metadata = document["metadata"]
+    if kind is None or (kind.only and metadata.get("name") not in kind.only):
+        return None
+    return Wanted(kind, str(metadata.get("namespace") or namespace or kind.namespace), str(metadata.get("name")))
+
+
+def _described(document: Any) -> str:
+    if not isinstance(document, dict):
+        return "what is no object"
+    metadata = document.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return f"{document.get('kind') or 'an object without kind'} {name or ''}".strip()
+
+
+def _with_version(api: Api, wanted: Wanted) -> Reference:
+    """The reference with the version that is stored now. Raises `LabError` when there is no such resource."""
+    try:
+        stored = api.get(wanted.reference().path)
+    except RequestError as error:
+        raise LabError(f"{wanted}: {error.message}") from error
+    return wanted.reference(stored["metadata"]["resourceVersion"])

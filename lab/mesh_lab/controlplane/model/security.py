@@ -1,0 +1,123 @@
+"""PeerAuthentication and AuthorizationPolicy: who may talk to a workload, and how.
+
+https://istio.io/latest/docs/reference/config/security/
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import field
+
+from mesh_lab.controlplane.model.base import Spec, WorkloadSelector
+
+Mode = Literal["UNSET", "DISABLE", "PERMISSIVE", "STRICT"]
+Action = Literal["ALLOW", "DENY", "AUDIT", "CUSTOM"]
+
+
+class MutualTLS(Spec, frozen=True):
+    """UNSET, or none, takes the mode of the level above."""
+
+    mode: Mode = "UNSET"
+
+
+class PeerAuthentication(Spec, frozen=True):
+    """Whether a workload demands mutual TLS: of the mesh, a namespace, some pods, or one of their ports."""
+
+    selector: WorkloadSelector | None = None
+    mtls: MutualTLS | None = None
+    port_level_mtls: dict[str, MutualTLS] = {}
+
+
+class PolicyTargetReference(Spec, frozen=True):
+    """What a policy is attached to, instead of a selector."""
+
+    kind: str
+    name: str
+    group: str = ""
+    namespace: str = ""
+
+
+class Source(Spec, frozen=True):
+    """Who asks. Values match exactly, by prefix `abc*`, by suffix `*abc`, or by presence `*`."""
+
+    principals: list[str] = []
+    not_principals: list[str] = []
+    request_principals: list[str] = []
+    not_request_principals: list[str] = []
+    namespaces: list[str] = []
+    not_namespaces: list[str] = []
+    service_accounts: list[str] = []
+    not_service_accounts: list[str] = []
+    trust_domains: list[str] = []
+    not_trust_domains: list[str] = []
+    ip_blocks: list[str] = []
+    not_ip_blocks: list[str] = []
+    remote_ip_blocks: list[str] = []
+    not_remote_ip_blocks: list[str] = []
+
+
+class From(Spec, frozen=True):
+    """A source."""
+
+    source: Source | None = None
+
+
+class Operation(Spec, frozen=True):
+    """What is asked for."""
+
+    hosts: list[str] = []
+    not_hosts: list[str] = []
+    ports: list[str] = []
+    not_ports: list[str] = []
+    methods: list[str] = []
+    not_methods: list[str] = []
+    paths: list[str] = []
+    not_paths: list[str] = []
+
+
+class To(Spec, frozen=True):
+    """An operation."""
+
+    operation: Operation | None = None
+
+
+class Condition(Spec, frozen=True):
+    """An attribute, such as `request.headers[x]` or `source.ip`, and its values."""
+
+    key: str
+    values: list[str] = []
+    not_values: list[str] = []
+
+
+class Rule(Spec, frozen=True):
+    """Matches when one `from`, one `to` and every `when` match; what is absent matches all."""
+
+    from_: list[From] | None = field(default=None, name="from")
+    to: list[To] | None = None
+    when: list[Condition] = []
+
+
+EVERYTHING = Rule()
+NOTHING = Rule(when=[Condition(key="")])
+"""No request has an attribute without a name."""
+
+
+class ExtensionProvider(Spec, frozen=True):
+    """The authoriser of a CUSTOM policy."""
+
+    name: str = ""
+
+
+class AuthorizationPolicy(Spec, frozen=True):
+    """ALLOW (the default) or DENY what the rules match. ALLOW without rules denies everything.
+
+    CUSTOM asks an authoriser outside the mesh, which is not supported: it refuses what the rules match.
+    """
+
+    selector: WorkloadSelector | None = None
+    target_ref: PolicyTargetReference | None = None
+    target_refs: list[PolicyTargetReference] = []
+    rules: list[Rule] = []
+    action: Action = "ALLOW"
+    provider: ExtensionProvider | None = None

@@ -1,0 +1,127 @@
+"""What holds of a policy that cannot be read as a whole: never more access than it says.
+
+What is understood of it stays. A rule that is not understood matches nothing when it would allow, and everything when
+it would deny; and so do all rules when the rest of the policy is not understood. A selector that cannot be read selects
+every workload that it could. So what holds depends on what is stored, and on nothing that was stored before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from mesh_lab.controlplane.model import AuthorizationPolicy, DecodeError, PeerAuthentication, decode
+from mesh_lab.controlplane.model.base import Spec, WorkloadSelector
+from mesh_lab.controlplane.model.security import (
+    EVERYTHING,
+    NOTHING,
+    Action,
+    MutualTLS,
+    PolicyTargetReference,
+    Rule,
+)
+from mesh_lab.controlplane.validation.common import Problem
+from mesh_lab.controlplane.validation.security import authorization_policy, rule_problems
+
+
+class Closed(NamedTuple):
+    """What holds instead, and `effect`, which says so.
+
+    `any_workload`: the selector could not be read, so it is for every workload that the policy's namespace lets it be.
+    """
+
+    spec: Spec
+    effect: str
+    any_workload: bool
+
+
+def fail_closed(kind: str, spec: Any) -> Closed | None:
+    """What holds of a spec in error; None of a kind that restricts nobody."""
+    closing = _CLOSING.get(kind)
+    return closing(spec) if closing is not None else None
+
+
+# By action: what becomes of a rule that is not understood, and what to say of it.
+_UNREAD: Mapping[Action, tuple[Rule, str]] = {
+    "ALLOW": (NOTHING, "allows nothing"),
+    "DENY": (EVERYTHING, "denies all that its workloads serve"),
+    "CUSTOM": (EVERYTHING, "refuses all that its workloads serve"),
+    "AUDIT": (NOTHING, "has no effect"),
+}
+
+
+def _authorization(raw: Any) -> Closed:
+    fields: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+    given = fields.get("action", "ALLOW")
+    action: Action = next((known for known in _UNREAD if known == given), "DENY")
+    unread, words = _UNREAD[action]
+    rules = fields.get("rules") or []
+    if action != given or raw is not fields or not isinstance(rules, list) or not _is_clear(fields, action):
+        kept, effect = [unread], f"the policy {words}"
+    else:
+        kept = [_rule(rule, action) or unread for rule in rules]
+        bad = [f"rules[{index}]" for index, rule in enumerate(rules) if _rule(rule, action) is None]
+        effect = f"{', '.join(bad)} {words}" if bad else "its rules hold as they are written"
+    selector, any_workload = _selector(fields)
+    targets = _targets(fields) if selector is None and not any_workload else []
+    if any_workload:
+        effect += ", whichever they are: it is for every workload of its namespace"
+    return Closed(
+        AuthorizationPolicy(selector=selector, target_refs=targets, rules=kept, action=action), effect, any_workload
+    )
+
+
+def _is_clear(fields: Mapping[str, Any], action: Action) -> bool:
+    """Whether all but the rules is understood. A provider is not asked in any case."""
+    try:
+        spec = decode(AuthorizationPolicy.__name__, {name: value for name, value in fields.items() if name != "rules"})
+    except DecodeError:
+        return False
+    assert isinstance(spec, AuthorizationPolicy)
+    irrelevant = ("spec.provider",) if action == "CUSTOM" else ()
+    return not any(problem.path not in irrelevant for problem in _errors(authorization_policy(spec)))
+
+
+def _rule(raw: Any, action: Action) -> Rule | None:
+    try:
+        rule = msgspec.convert(raw, Rule)
+    except msgspec.ValidationError:
+        return None
+    return None if any(_errors(rule_problems("", rule, action))) else rule
+
+
+def _errors(problems: Iterator[Problem]) -> Iterator[Problem]:
+    return (problem for problem in problems if problem.severity == "error")
+
+
+def _selector(fields: Mapping[str, Any]) -> tuple[WorkloadSelector | None, bool]:
+    """As much of it as can be read, which selects what all of it would and more; and whether a part could not be."""
+    raw = fields.get("selector")
+    if raw is None:
+        return None, False
+    given = (raw.get("matchLabels") or {}) if isinstance(raw, Mapping) else None
+    if not isinstance(given, Mapping):
+        return None, True
+    read = {key: value for key, value in given.items() if isinstance(value, str) and key and "*" not in key + value}
+    clear = raw.keys() <= {"matchLabels"} and len(read) == len(given)
+    return (WorkloadSelector(read), False) if clear or read else (None, True)
+
+
+def _targets(fields: Mapping[str, Any]) -> list[PolicyTargetReference]:
+    """A policy with any target is for no workload here."""
+    return [PolicyTargetReference("", "")] if fields.get("targetRefs") or fields.get("targetRef") else []
+
+
+def _peer_authentication(raw: Any) -> Closed:
+    selector, any_workload = _selector(raw if isinstance(raw, Mapping) else {})
+    where = "every workload of its namespace" if any_workload else "all that it selects"
+    effect = f"it demands mutual TLS (STRICT) on every port of {where}"
+    return Closed(PeerAuthentication(selector=selector, mtls=MutualTLS("STRICT")), effect, any_workload)
+
+
+_CLOSING: Mapping[str, Callable[[Any], Closed]] = {
+    AuthorizationPolicy.__name__: _authorization,
+    PeerAuthentication.__name__: _peer_authentication,
+}

@@ -1,0 +1,374 @@
+"""Rules for VirtualService."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+
+from mesh_lab.controlplane.model import VirtualService
+from mesh_lab.controlplane.model.base import Spec, StringMatch
+from mesh_lab.controlplane.model.grpcstatus import grpc_code
+from mesh_lab.controlplane.model.virtualservice import (
+    CorsPolicy,
+    Destination,
+    Headers,
+    HTTPFaultInjection,
+    HTTPMatchRequest,
+    HTTPRoute,
+    L4MatchAttributes,
+    RegexRewrite,
+    TLSMatchAttributes,
+)
+from mesh_lab.controlplane.validation.commands import commands
+from mesh_lab.controlplane.validation.common import Problem, duration, error, regex, warning
+from mesh_lab.controlplane.validation.names import (
+    export_to,
+    gateway_names,
+    header_name,
+    host_name,
+    is_address,
+    is_label,
+    labels,
+    overlap,
+)
+
+RETRY_POLICIES = frozenset(
+    {
+        "5xx",
+        "cancelled",
+        "connect-failure",
+        "deadline-exceeded",
+        "envoy-ratelimited",
+        "gateway-error",
+        "http3-post-connect-failure",
+        "internal",
+        "refused-stream",
+        "reset",
+        "reset-before-request",
+        "resource-exhausted",
+        "retriable-4xx",
+        "retriable-headers",
+        "retriable-status-codes",
+        "unavailable",
+    }
+)
+CORS_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*"})
+_AUTHORITY = ("host", ":authority")
+_LARGE_BODY, LARGEST_BODY = 100 * 1024, 1024 * 1024  # Istio's limits
+REDIRECT_CODES = frozenset({301, 302, 303, 307, 308})
+
+
+def virtual_service(spec: VirtualService) -> Iterator[Problem]:
+    """Problems of a VirtualService."""
+    if not spec.hosts:
+        yield error("spec.hosts", "virtual service must have at least one host: delegation is not supported here")
+    for index, host in enumerate(spec.hosts):
+        yield from host_name(f"spec.hosts[{index}]", host, address="." in host)
+        if host == "*" and (not spec.gateways or "mesh" in spec.gateways):
+            yield error(
+                f"spec.hosts[{index}]", "wildcard host * is not allowed for virtual services bound to the mesh gateway"
+            )
+    for one, other in overlap(spec.hosts):
+        yield error("spec.hosts", f"duplicate hosts in virtual service: {one} & {other}")
+    yield from gateway_names("spec.gateways", spec.gateways)
+    yield from export_to("spec.exportTo", spec.export_to)
+    if not (spec.http or spec.tcp or spec.tls):
+        yield error("spec", "http, tcp or tls must be provided in virtual service")
+    for index, route in enumerate(spec.http):
+        yield from _http_route(f"spec.http[{index}]", route)
+    for index, tcp in enumerate(spec.tcp):
+        yield from _shares(f"spec.tcp[{index}]", [share.weight for share in tcp.route])
+        for number, entry in enumerate(tcp.route):
+            yield from _destination(f"spec.tcp[{index}].route[{number}].destination", entry.destination)
+        for number, connection in enumerate(tcp.match):
+            yield from _subnets(f"spec.tcp[{index}].match[{number}]", connection)
+            yield from _source(f"spec.tcp[{index}].match[{number}]", connection)
+    if spec.tls and "mesh" in (spec.gateways or ["mesh"]):
+        yield warning("spec.tls", "TLS is routed by name at gateways only: on sidecars this has no effect")
+    for index, tls in enumerate(spec.tls):
+        if not tls.match:
+            yield error(f"spec.tls[{index}].match", "TLS route must have at least one match condition")
+        yield from _shares(f"spec.tls[{index}]", [share.weight for share in tls.route])
+        for number, entry in enumerate(tls.route):
+            yield from _destination(f"spec.tls[{index}].route[{number}].destination", entry.destination)
+        for number, match in enumerate(tls.match):
+            yield from _subnets(f"spec.tls[{index}].match[{number}]", match)
+            yield from _source(f"spec.tls[{index}].match[{number}]", match)
+            path = f"spec.tls[{index}].match[{number}].sniHosts"
+            if not match.sni_hosts:
+                yield error(path, "TLS match must have at least one SNI host")
+            for name in match.sni_hosts:
+                if is_address(name):
+                    yield warning(path, f'using an IP address ("{name}") goes against SNI spec: few clients send one')
+                    continue
+                yield from host_name(path, name)
+                if not any(_within(name, host) for host in spec.hosts):
+                    yield error(
+                        path, f'SNI host "{name}" is not a compatible subset of any of the virtual service hosts'
+                    )
+
+
+def _within(name: str, host: str) -> bool:
+    """Whether a name, or all that a wildcard stands for, is among a host's."""
+    return name == host or host == "*" or (host.startswith("*.") and name.endswith(host[1:]))
+
+
+def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
+    answers = [
+        name for name, value in (("redirect", route.redirect), ("directResponse", route.direct_response)) if value
+    ]
+    if route.delegate is not None:
+        yield error(f"{path}.delegate", "delegation to another virtual service is not supported by this control plane")
+    elif not route.route and not answers:
+        yield error(path, "HTTP route, redirect or direct_response is required")
+    for name in answers:
+        if route.route:
+            yield error(path, f"HTTP route cannot contain both route and {name}")
+        if route.fault is not None:
+            yield error(path, f"HTTP route cannot contain both fault and {name}")
+        if route.rewrite is not None:
+            yield error(path, f"HTTP route rule cannot contain both rewrite and {name}")
+    if len(answers) > 1:
+        yield error(path, "HTTP route cannot contain both redirect and direct_response")
+    for index, match in enumerate(route.match):
+        yield from _match(f"{path}.match[{index}]", match)
+    if route.route:
+        yield from _shares(path, [share.weight for share in route.route])
+    for index, share in enumerate(route.route):
+        yield from _headers(f"{path}.route[{index}].headers", share.headers)
+        yield from _destination(f"{path}.route[{index}].destination", share.destination)
+    if route.mirror is not None:
+        yield from _destination(f"{path}.mirror", route.mirror)
+    for index, mirror in enumerate(route.mirrors):
+        yield from _destination(f"{path}.mirrors[{index}].destination", mirror.destination)
+    yield from _headers(f"{path}.headers", route.headers)
+    yield from _authority_once(path, route)
+    if route.redirect is not None and route.redirect.redirect_code not in REDIRECT_CODES | {0}:
+        yield error(
+            f"{path}.redirect.redirectCode",
+            f"invalid redirect code {route.redirect.redirect_code}, must be one of 301, 302, 303, 307, 308",
+        )
+    if route.direct_response is not None:
+        yield from _direct_response(f"{path}.directResponse", route)
+    yield from duration(f"{path}.timeout", route.timeout)
+    yield from _retries(f"{path}.retries", route)
+    if route.fault is not None:
+        yield from _fault(f"{path}.fault", route.fault)
+    if route.cors_policy is not None:
+        yield from _cors(f"{path}.corsPolicy", route.cors_policy)
+    if route.mirrors and route.mirror is not None:
+        yield error(f"{path}.mirrors", "HTTP route cannot contain both mirror and mirrors")
+    if route.redirect is not None and not _says_something(route.redirect, but="redirect_code"):
+        yield error(f"{path}.redirect", "redirect must specify uri, authority, scheme or port")
+    if route.redirect is not None and route.redirect.scheme not in ("", "http", "https"):
+        yield error(f"{path}.redirect.scheme", 'invalid redirect scheme, must be "http" or "https"')
+    if route.rewrite is not None and not _says_something(route.rewrite):
+        yield error(f"{path}.rewrite", "rewrite must specify uri, uriRegexRewrite or authority")
+    if route.rewrite is not None and route.rewrite.uri_regex_rewrite is not None:
+        if route.rewrite.uri:
+            yield error(f"{path}.rewrite", "rewrite may only contain one of uri or uriRegexRewrite")
+        if not route.rewrite.uri_regex_rewrite.match or not route.rewrite.uri_regex_rewrite.rewrite:
+            yield error(f"{path}.rewrite.uriRegexRewrite", "uriRegexRewrite requires both match and rewrite")
+        yield from regex(f"{path}.rewrite.uriRegexRewrite.match", route.rewrite.uri_regex_rewrite.match)
+        yield from _groups(f"{path}.rewrite.uriRegexRewrite.rewrite", route.rewrite.uri_regex_rewrite)
+
+
+def _groups(path: str, rewrite: RegexRewrite) -> Iterator[Problem]:
+    """A rewrite names groups that the expression has; any other backslash is written twice."""
+    named = re.findall(r"\\(.?)", rewrite.rewrite, re.DOTALL)
+    groups = len(re.findall(r"(?<!\\)\((?!\?)", rewrite.match))
+    for each in named:
+        if each != "\\" and not (each.isascii() and each.isdecimal() and int(each) <= groups):
+            yield error(path, f'"\\{each}" is neither a group of the expression nor "\\\\"')
+            return
+
+
+def _says_something(spec: Spec, *, but: str = "") -> bool:
+    return any(getattr(spec, name) not in ("", None) for name in spec.__struct_fields__ if name != but)
+
+
+def _direct_response(path: str, route: HTTPRoute) -> Iterator[Problem]:
+    response = route.direct_response
+    assert response is not None
+    if not 200 <= response.status <= 599:
+        yield error(f"{path}.status", f"HTTP status {response.status} is not in range 200..599")
+    body = response.body
+    size = len(body.string.encode()) if body is not None and body.string is not None else 0
+    if body is not None and body.bytes is not None:
+        try:
+            size = len(base64.b64decode(body.bytes, validate=True))
+        except ValueError:
+            yield error(f"{path}.body.bytes", "must be base64")
+    if size > LARGEST_BODY:
+        yield error(
+            f"{path}.body", "large direct responses may impact control plane performance, must be less than 1MB"
+        )
+    elif size > _LARGE_BODY:
+        yield warning(f"{path}.body", "large direct responses may impact control plane performance")
+
+
+def _shares(path: str, weights: list[int]) -> Iterator[Problem]:
+    if not weights:
+        yield error(f"{path}.route", "a route to one destination at least is required")
+    if len(weights) > 1 and not any(weights):
+        yield error(f"{path}.route", "total destination weight = 0")
+
+
+def _match(path: str, match: HTTPMatchRequest) -> Iterator[Problem]:
+    single = {"uri": match.uri, "scheme": match.scheme, "method": match.method, "authority": match.authority}
+    named: Mapping[str, Mapping[str, StringMatch]] = {
+        "headers": match.headers,
+        "withoutHeaders": match.without_headers,
+        "queryParams": match.query_params,
+    }
+    for name, value in single.items():
+        if value is not None:
+            yield from _string_match(f"{path}.{name}", value, presence=True, empty_prefix=name == "uri")
+    for name, group in named.items():
+        for key, value in group.items():
+            where = f"{path}.{name}[{key}]"
+            if key.startswith("@request.auth."):
+                yield error(where, "claims of tokens cannot be routed by: tokens of end users are not checked")
+            elif name != "queryParams":
+                yield from header_name(where, key)
+            elif not key:
+                yield error(where, f"{name}: a name must not be empty")
+            # `*` is no expression there: the header must be absent.
+            if not (name == "withoutHeaders" and value.regex == "*"):
+                yield from _string_match(where, value, presence=True)
+    yield from _source(path, match)
+
+
+def _string_match(path: str, match: StringMatch, *, presence: bool, empty_prefix: bool = False) -> Iterator[Problem]:
+    given = [name for name in ("exact", "prefix", "regex") if getattr(match, name) is not None]
+    if len(given) > 1:
+        yield error(path, f"only one of exact, prefix and regex may be given, not {' and '.join(given)}")
+    elif match.prefix == "" and not empty_prefix:
+        yield error(path, "prefix string match should not be empty")
+    elif match.regex == "":
+        yield error(path, "regex string match should not be empty")
+    elif not given and not presence:
+        yield error(path, "one of exact, prefix and regex must be given")
+    if match.regex is not None:
+        yield from regex(path, match.regex)
+
+
+def _destination(path: str, destination: Destination) -> Iterator[Problem]:
+    if destination.host == "*":
+        yield error(f"{path}.host", "invalid destination host *")
+    else:
+        yield from host_name(f"{path}.host", destination.host)
+    if destination.subset and not is_label(destination.subset):
+        yield error(f"{path}.subset", f"subset name is invalid: {destination.subset}")
+    if destination.port is not None and not 1 <= destination.port.number <= 65535:
+        yield error(f"{path}.port.number", f"port number {destination.port.number} must be in the range 1..65535")
+
+
+def _source(path: str, match: HTTPMatchRequest | L4MatchAttributes | TLSMatchAttributes) -> Iterator[Problem]:
+    """What a match says of the client, the gateway and the port."""
+    if match.port and not 1 <= match.port <= 65535:
+        yield error(f"{path}.port", f"port number {match.port} must be in the range 1..65535")
+    yield from labels(f"{path}.sourceLabels", match.source_labels)
+    yield from gateway_names(f"{path}.gateways", match.gateways)
+    if match.source_namespace and not is_label(match.source_namespace):
+        yield error(f"{path}.sourceNamespace", f"sourceNamespace match {match.source_namespace} is invalid")
+
+
+def _authority_once(path: str, route: HTTPRoute) -> Iterator[Problem]:
+    """The authority has one new value at most: of `rewrite`, or of a header that is set or added."""
+    operations = route.headers.request if route.headers else None
+    given = [route.rewrite.authority] if route.rewrite is not None and route.rewrite.authority else []
+    for names in (operations.set, operations.add) if operations is not None else ():
+        given += [value for name, value in names.items() if name.lower() in _AUTHORITY]
+    if len(given) > 1:
+        yield error(path, f"authority header cannot be set multiple times: {', '.join(map(repr, given))}")
+
+
+def _cors(path: str, policy: CorsPolicy) -> Iterator[Problem]:
+    for index, origin in enumerate(policy.allow_origins):
+        yield from _string_match(f"{path}.allowOrigins[{index}]", origin, presence=False)
+    for index, method in enumerate(policy.allow_methods):
+        if method not in CORS_METHODS:
+            yield error(f"{path}.allowMethods[{index}]", f'"{method}" is not a supported HTTP method')
+    for field, names in (("allowHeaders", policy.allow_headers), ("exposeHeaders", policy.expose_headers)):
+        for index, name in enumerate(names):
+            if name != "*":
+                yield from header_name(f"{path}.{field}[{index}]", name)
+
+
+def _subnets(path: str, match: L4MatchAttributes | TLSMatchAttributes) -> Iterator[Problem]:
+    """Refused, since a match that leaves a condition out would take more than it should."""
+    if match.destination_subnets:
+        yield error(f"{path}.destinationSubnets", "destinationSubnets are not supported by this control plane")
+    if isinstance(match, L4MatchAttributes) and match.source_subnet:
+        yield error(f"{path}.sourceSubnet", "sourceSubnet is not supported: Istio ignores it too")
+
+
+def _headers(path: str, headers: Headers | None) -> Iterator[Problem]:
+    for side in ("request", "response"):
+        operations = getattr(headers, side, None)
+        if operations is None:
+            continue
+        for values in (operations.set, operations.add):
+            for name, value in values.items():
+                yield from commands(f"{path}.{side}[{name}]", value)
+        for verb, names in (("set", operations.set), ("add", operations.add), ("remove", operations.remove)):
+            for name in names:
+                where = f"{path}.{side}.{verb}"
+                is_host = name.lower() in _AUTHORITY
+                if not name:
+                    yield error(where, "header name cannot be empty")
+                elif name.startswith(":") and not is_host:
+                    yield error(
+                        where, f'header {name} cannot be changed: names that start with ":" are the protocol\'s'
+                    )
+                elif is_host and (side != "request" or verb == "remove"):
+                    yield error(where, f"{name} can only be set or added, and only on a request")
+
+
+def _retries(path: str, route: HTTPRoute) -> Iterator[Problem]:
+    retries = route.retries
+    if retries is None:
+        return
+    if retries.attempts < 0:
+        yield error(f"{path}.attempts", "attempts cannot be negative")
+    remote = retries.retry_remote_localities is not None
+    if retries.attempts == 0 and (retries.retry_on or retries.per_try_timeout is not None or remote):
+        yield error(path, "http retry policy configured when attempts are set to 0 (disabled)")
+    for policy in retries.retry_on.split(",") if retries.retry_on else ():
+        if policy not in RETRY_POLICIES and not (policy.isdecimal() and policy.isascii() and 100 <= int(policy) <= 599):
+            yield error(f"{path}.retryOn", f'"{policy}" is not a valid retryOn policy')
+    if retries.retry_remote_localities:
+        yield warning(f"{path}.retryRemoteLocalities", "has no effect with this control plane: there is one locality")
+    yield from duration(f"{path}.perTryTimeout", retries.per_try_timeout)
+    yield from duration(f"{path}.backoff", retries.backoff)
+
+
+def _fault(path: str, fault: HTTPFaultInjection) -> Iterator[Problem]:
+    if fault.delay is None and fault.abort is None:
+        yield error(path, "HTTP fault injection must have an abort and/or a delay")
+    if fault.delay is not None:
+        if fault.delay.exponential_delay is not None:
+            yield error(f"{path}.delay.exponentialDelay", "exponentialDelay not supported yet")
+        if fault.delay.fixed_delay is None:
+            yield warning(f"{path}.delay.fixedDelay", "without a fixedDelay, no request is delayed")
+        yield from duration(f"{path}.delay.fixedDelay", fault.delay.fixed_delay)
+        if fault.delay.percentage is None and not fault.delay.percent:
+            yield warning(f"{path}.delay.percentage", "without a percentage, no request is delayed")
+    if fault.abort is not None:
+        if fault.abort.http2_error is not None:
+            yield error(f"{path}.abort.http2Error", "HTTP/2 abort fault injection not supported yet")
+        elif fault.abort.http_status is not None and fault.abort.grpc_status is not None:
+            yield error(f"{path}.abort", "only one of httpStatus and grpcStatus may be given")
+        elif fault.abort.http_status is None and fault.abort.grpc_status is None:
+            yield warning(f"{path}.abort", "abort configured, but error type not set: no request is aborted")
+        if fault.abort.http_status is not None and not 200 <= fault.abort.http_status <= 599:
+            yield error(f"{path}.abort.httpStatus", f"HTTP status {fault.abort.http_status} is not in range 200..599")
+        if fault.abort.grpc_status is not None and grpc_code(fault.abort.grpc_status) is None:
+            yield error(
+                f"{path}.abort.grpcStatus",
+                f'gRPC status "{fault.abort.grpc_status}" is not supported: write a name such as NOT_FOUND',
+            )
+        if fault.abort.percentage is None:
+            yield warning(f"{path}.abort.percentage", "without a percentage, no request is aborted")

@@ -1,0 +1,133 @@
+"""Which servers of which Gateways a gateway's pod runs, on which ports, and which VirtualServices they route by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from mesh_lab.controlplane.kubernetes import ObjectKey, Origin, Pod
+from mesh_lab.controlplane.model import Gateway
+from mesh_lab.controlplane.model.gateway import Server
+from mesh_lab.controlplane.snapshot import Config, Table
+from mesh_lab.controlplane.xds import hosts
+from mesh_lab.controlplane.xds.matching import gateway_name
+from mesh_lab.controlplane.xds.mtls import selects
+from mesh_lab.controlplane.xds.scope import RouteConfig, exported
+
+GatewayConfig = Config[Gateway]
+
+_PLAIN = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB"})
+
+
+@dataclass(frozen=True)
+class GatewayServer:
+    """One server of a Gateway on one port of a pod: `target` is where the pod listens for the Service's port."""
+
+    config: GatewayConfig
+    server: Server
+    target: int
+
+    @property
+    def gateway(self) -> str:
+        """The Gateway, as VirtualServices name it."""
+        return f"{self.config.namespace}/{self.config.name}"
+
+    @property
+    def plain_http(self) -> bool:
+        """Requests without TLS."""
+        return self.server.port.protocol.upper() in _PLAIN
+
+    @property
+    def ends_tls(self) -> bool:
+        """Requests with TLS that ends here."""
+        return self.server.port.protocol.upper() == "HTTPS" and self._ends_tls
+
+    @property
+    def ends_tls_of_connections(self) -> bool:
+        """Connections of any kind within TLS that ends here."""
+        return self.server.port.protocol.upper() == "TLS" and self._ends_tls
+
+    @property
+    def _ends_tls(self) -> bool:
+        mode = self.server.tls.mode if self.server.tls else None
+        return mode not in (None, "PASSTHROUGH", "AUTO_PASSTHROUGH")
+
+    @property
+    def passes_tls(self) -> bool:
+        """TLS that is handed on by the name that the client asks for."""
+        # Settings that name no mode pass it on: PASSTHROUGH is Istio's default.
+        passing = self.server.tls is not None and self.server.tls.mode in (None, "PASSTHROUGH")
+        return self.server.port.protocol.upper() in ("TLS", "HTTPS") and passing
+
+    @property
+    def plain_tcp(self) -> bool:
+        """Connections of any kind."""
+        return self.server.port.protocol.upper() in ("TCP", "MONGO", "MYSQL", "REDIS")
+
+    def hosts(self) -> Iterator[tuple[str, str]]:
+        """The hosts, each with the namespace (or `*`) whose VirtualServices may route it."""
+        for host in self.server.hosts:
+            where, _, name = host.rpartition("/")
+            yield ({"": "*", ".": self.config.namespace}.get(where, where), name.lower())
+
+
+Ports = tuple[tuple[int | str, int], ...]
+
+
+def servers_of(
+    gateways: Table[ObjectKey, GatewayConfig], pod: Pod, service_ports: Iterable[Ports]
+) -> tuple[GatewayServer, ...]:
+    """The servers of all Gateways that select a pod, oldest first. A Gateway without a selector is for every gateway.
+
+    A Gateway names the port of the gateway's Service; the pod listens on the target of that port.
+    """
+    targets: dict[int, int] = {}
+    for ports in service_ports:
+        for target, number in ports:
+            container = target if isinstance(target, int) else pod.ports.get(target)
+            if container is not None:
+                targets.setdefault(number, container)
+    return tuple(
+        GatewayServer(config, server, targets.get(server.port.number, server.port.number))
+        for config in sorted(gateways.values(), key=lambda c: c.precedence)
+        if selects(config.spec.selector, pod.labels)
+        for server in config.spec.servers
+    )
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A host of a server, and the VirtualService that routes it there."""
+
+    host: str
+    server: GatewayServer
+    config: RouteConfig
+
+
+def attached(
+    servers: Iterable[GatewayServer], routes: Iterable[RouteConfig], namespace: str, domain: str
+) -> Iterator[Attached]:
+    """What VirtualServices say about the hosts of servers, oldest first; of two hosts the narrower is served."""
+    ordered = sorted(routes, key=lambda config: config.precedence)
+    for server in servers:
+        for config in ordered:
+            names = {gateway_name(name, config.namespace) for name in config.spec.gateways}
+            if server.gateway in names and exported(config.spec.export_to, config.namespace, namespace):
+                for host in _hosts_in_common(server, config, domain):
+                    yield Attached(host, server, config)
+
+
+def _hosts_in_common(server: GatewayServer, config: RouteConfig, domain: str) -> Iterator[str]:
+    seen: set[str] = set()
+    for wanted in config.spec.hosts:
+        host = hosts.resolve(wanted, config.namespace, domain)
+        for namespace, pattern in server.hosts():
+            common = hosts.intersection(pattern, host) if namespace in ("*", config.namespace) else None
+            if common is not None and common not in seen:
+                seen.add(common)
+                yield common
+
+
+def origins_of(servers: Iterable[GatewayServer]) -> tuple[Origin, ...]:
+    """The Gateways behind servers, once each."""
+    return tuple(dict.fromkeys(server.config.origin for server in servers))

@@ -1,0 +1,52 @@
+"""The product of translation: one Envoy resource, serialised once, whoever it is sent to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+
+from mesh_lab.controlplane.kubernetes import Origin
+
+_PREFIX = "type.googleapis.com/"
+TYPE_CLUSTER = _PREFIX + "envoy.config.cluster.v3.Cluster"
+TYPE_ENDPOINT = _PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+TYPE_LISTENER = _PREFIX + "envoy.config.listener.v3.Listener"
+TYPE_ROUTE = _PREFIX + "envoy.config.route.v3.RouteConfiguration"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Built:
+    """One Envoy resource.
+
+    `body` is a serialised `google.protobuf.Any`; `version` is a hash of it, so equal versions are equal resources.
+    `origins` are the objects that caused it: a rejection is reported on those. `secrets` are those without which a
+    listener does not serve, though Envoy accepts it: it asks for them only then.
+    """
+
+    name: str
+    type_url: str
+    version: str
+    body: bytes
+    origins: tuple[Origin, ...]
+    secrets: tuple[str, ...] = ()
+
+
+def build(type_url: str, name: str, message: bytes, origins: Iterable[Origin], secrets: Iterable[str] = ()) -> Built:
+    """Wrap a serialised message of the type that `type_url` names. Origins are kept once each, in order."""
+    body = AnyMessage(type_url=type_url, value=message).SerializeToString(deterministic=True)
+    version = hashlib.blake2b(body, digest_size=8).hexdigest()
+    return Built(name, type_url, version, body, tuple(dict.fromkeys(origins)), tuple(dict.fromkeys(secrets)))
+
+
+def wire(message: Any) -> bytes:
+    """A protobuf message as bytes, the same for the same content."""
+    return bytes(message.SerializeToString(deterministic=True))
+
+
+def any_of(message: Any) -> AnyMessage:
+    """A protobuf message as an `Any`, as Envoy's extension points take it."""
+    return AnyMessage(type_url=_PREFIX + message.DESCRIPTOR.full_name, value=wire(message))

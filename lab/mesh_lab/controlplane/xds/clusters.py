@@ -1,0 +1,329 @@
+"""CDS: one cluster for each port of each service, and one more for each subset of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3 import address_pb2, base_pb2
+from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
+from envoy.extensions.filters.http.upstream_codec.v3.upstream_codec_pb2 import UpstreamCodec
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from google.protobuf.struct_pb2 import Struct, Value
+
+from mesh_lab.controlplane.kubernetes import Origin
+from mesh_lab.controlplane.meshconfig import MeshConfig
+from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings, ConnectionPoolSettings
+from mesh_lab.controlplane.xds import names, telemetry, tls
+from mesh_lab.controlplane.xds.balancing import (
+    apply_connection_pool,
+    apply_load_balancer,
+    apply_outlier_detection,
+    is_passthrough,
+)
+from mesh_lab.controlplane.xds.built import TYPE_CLUSTER, Built, any_of, build, wire
+from mesh_lab.controlplane.xds.durations import duration
+from mesh_lab.controlplane.xds.policies import NO_POLICY, HostRules, Policy, effective
+from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+ANNOUNCING = (
+    telemetry.announce(),
+    HttpFilter(name="envoy.filters.http.upstream_codec", typed_config=any_of(UpstreamCodec())),
+)
+
+
+@dataclass(frozen=True)
+class Peers:
+    """What is known of those behind a port: who they may be (SPIFFE), whether all of them speak mutual TLS.
+
+    And whether some have a sidecar, which may yet be told to take plain text.
+    """
+
+    principals: tuple[str, ...] = ()
+    all_mutual: bool = False
+    some_meshed: bool = False
+
+
+def outbound(
+    service: MeshService,
+    port: MeshPort,
+    subset: str,
+    rules: HostRules | None,
+    peers: Peers,
+    mesh: MeshConfig,
+    gateway: bool,
+) -> Built:
+    """The cluster of a port of a service as its clients see it, which are sidecars or gateways.
+
+    A sidecar takes what its application speaks for what a server of undeclared protocol speaks. Clients of a gateway
+    are from outside, and negotiate HTTP/2 whenever it is offered: it speaks HTTP/1.1 to such a server.
+    """
+    name = names.outbound_cluster(port.number, subset, service.hostname)
+    policy = effective(rules, port.number, subset)
+    listed = service.resolution is Resolution.ENDPOINTS and not is_passthrough(policy.load_balancer)
+    cluster = Cluster(name=name, connect_timeout=duration(mesh.connect_timeout))
+    _set_discovery(cluster, service)
+    apply_load_balancer(cluster, policy.load_balancer)
+    apply_connection_pool(cluster, policy.connection_pool)
+    apply_outlier_detection(cluster, policy.outlier_detection)
+    told = _is_told_to_upgrade(port, policy, gateway=gateway)
+    upgraded = _set_transport(cluster, service, port, subset, policy, peers, mesh, listed=listed, told=told)
+    plain = peers.some_meshed and _may_be_plain(policy, peers, mesh)
+    as_client = not gateway and port.protocol is Protocol.AUTO
+    options = _protocol_options(port.protocol, policy, upgraded=upgraded, as_client=as_client)
+    if options is not None:
+        options.http_filters.extend(ANNOUNCING if plain else ())
+        _name_server(options, policy.tls)
+        _set_options(cluster, options)
+    origins = [service.origin, *(rules.origins if rules is not None else ())]
+    return build(TYPE_CLUSTER, name, wire(cluster), origins)
+
+
+def _set_discovery(cluster: Cluster, service: MeshService) -> None:
+    if service.resolution is Resolution.ENDPOINTS:
+        cluster.type = Cluster.EDS
+        cluster.eds_cluster_config.CopyFrom(Cluster.EdsClusterConfig(eds_config=tls.ads(), service_name=cluster.name))
+        cluster.eds_cluster_config.eds_config.initial_fetch_timeout.FromSeconds(0)
+    else:
+        cluster.type = Cluster.ORIGINAL_DST
+        cluster.lb_policy = Cluster.CLUSTER_PROVIDED
+
+
+def _assignment(cluster: str, address: str, port: int) -> endpoint_pb2.ClusterLoadAssignment:
+    return endpoint_pb2.ClusterLoadAssignment(
+        cluster_name=cluster,
+        endpoints=[
+            endpoint_components_pb2.LocalityLbEndpoints(
+                lb_endpoints=[
+                    endpoint_components_pb2.LbEndpoint(
+                        endpoint=endpoint_components_pb2.Endpoint(address=socket_address(address, port))
+                    )
+                ]
+            )
+        ],
+    )
+
+
+def socket_address(address: str, port: int) -> address_pb2.Address:
+    """An address and a TCP port."""
+    return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=address, port_value=port))
+
+
+def _set_transport(
+    cluster: Cluster,
+    service: MeshService,
+    port: MeshPort,
+    subset: str,
+    policy: Policy,
+    peers: Peers,
+    mesh: MeshConfig,
+    *,
+    listed: bool,
+    told: bool,
+) -> bool:
+    """Set how connections are encrypted. True when they are upgraded to HTTP/2, which every sidecar understands.
+
+    A rule that says so (`told`) answers for the applications too: then all are, encrypted or not.
+
+    An application without a sidecar may not, and a cluster speaks one protocol to all of its endpoints. So a service
+    is upgraded while all of them have sidecars; otherwise the endpoint's own mark decides between mutual TLS and plain
+    text. (Envoy could negotiate, but until the first answer it opens a connection for each request and keeps them all.)
+    Where endpoints are not `listed` they carry no mark: there it is all or nothing.
+    """
+    settings = policy.tls
+    if settings is not None and settings.mode in (None, "DISABLE"):
+        return told
+    if settings is not None and settings.mode in ("SIMPLE", "MUTUAL"):
+        alpn = ("h2",) if told else _plain_alpn(port.protocol)
+        cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, alpn))
+        return told
+    if settings is None and not (mesh.enable_auto_mtls and (listed or _are_mutual(peers))):
+        return told
+    must = settings is not None
+    for_all = must or peers.all_mutual
+    upgraded = told or (port.protocol is Protocol.HTTP and for_all and _may_upgrade(policy, mesh))
+    sni = settings.sni if settings and settings.sni else names.sni(port.number, subset, service.hostname)
+    wanted = _subject_names(settings, peers)
+    mutual = tls.mutual_upstream(sni, wanted, _mesh_alpn(port.protocol, upgraded=upgraded))
+    if (upgraded and for_all) or must or not listed:
+        cluster.transport_socket.CopyFrom(mutual)
+    else:
+        cluster.transport_socket_matches.extend(_matches(mutual))
+    return upgraded
+
+
+def _may_be_plain(policy: Policy, peers: Peers, mesh: MeshConfig) -> bool:
+    """Whether a sidecar may be called without mutual TLS, and so without a certificate that says who calls."""
+    if policy.tls is not None:
+        return policy.tls.mode in (None, "DISABLE")
+    return not (mesh.enable_auto_mtls and peers.all_mutual)
+
+
+def _are_mutual(peers: Peers) -> bool:
+    return peers.all_mutual and bool(peers.principals)
+
+
+def _subject_names(settings: ClientTLSSettings | None, peers: Peers) -> tuple[str, ...]:
+    return tuple(settings.subject_alt_names) if settings and settings.subject_alt_names else peers.principals
+
+
+def _is_told_to_upgrade(port: MeshPort, policy: Policy, *, gateway: bool) -> bool:
+    """Whether a rule asks for HTTP/2. On a port of undeclared protocol a sidecar stays with its application's."""
+    http = policy.connection_pool.http if policy.connection_pool else None
+    return (
+        (port.protocol is Protocol.HTTP or (gateway and port.protocol is Protocol.AUTO))
+        and http is not None
+        and http.h2_upgrade_policy == "UPGRADE"
+        and not http.use_client_protocol
+    )
+
+
+def _may_upgrade(policy: Policy, mesh: MeshConfig) -> bool:
+    """HTTP/2 between sidecars, unless a rule says no, or sets limits that only make sense for HTTP/1.1."""
+    pool = policy.connection_pool
+    http = pool.http if pool else None
+    if http and http.h2_upgrade_policy in ("UPGRADE", "DO_NOT_UPGRADE"):
+        return http.h2_upgrade_policy == "UPGRADE"
+    limited = bool(pool and pool.tcp and pool.tcp.max_connections) or bool(
+        http and (http.http1_max_pending_requests or http.max_requests_per_connection or http.use_client_protocol)
+    )
+    return mesh.h2_upgrade_policy == "UPGRADE" and not limited
+
+
+def _mesh_alpn(protocol: Protocol, *, upgraded: bool) -> tuple[str, ...]:
+    if upgraded:
+        return (tls.ALPN_HTTP2, "h2")
+    if protocol.is_http2:
+        return (tls.ALPN_HTTP2,)
+    return (tls.ALPN_HTTP1,) if protocol in (Protocol.HTTP, Protocol.AUTO) else (tls.ALPN_TCP,)
+
+
+def _plain_alpn(protocol: Protocol) -> tuple[str, ...]:
+    return ("h2",) if protocol.is_http2 else ("http/1.1",) if protocol is Protocol.HTTP else ()
+
+
+def _matches(mutual: base_pb2.TransportSocket) -> list[Cluster.TransportSocketMatch]:
+    marked = Struct(fields={"tlsMode": Value(string_value="istio")})
+    match = Cluster.TransportSocketMatch
+    return [
+        match(name="tlsMode-istio", match=marked, transport_socket=mutual),
+        match(name="tlsMode-disabled", match=Struct(), transport_socket=tls.raw_buffer()),
+    ]
+
+
+def _protocol_options(
+    protocol: Protocol, policy: Policy, *, upgraded: bool, as_client: bool
+) -> http_protocol_options_pb2.HttpProtocolOptions | None:
+    """The HTTP that is spoken to a server: what the client speaks (`as_client`, or a rule says so), or one version."""
+    if not (protocol.is_http or protocol is Protocol.AUTO):
+        return None
+    http = policy.connection_pool.http if policy.connection_pool else None
+    options = http_protocol_options_pb2.HttpProtocolOptions()
+    if as_client or (http is not None and http.use_client_protocol):
+        options.use_downstream_protocol_config.http2_protocol_options.allow_connect = True
+    elif upgraded or protocol.is_http2:
+        options.explicit_http_config.http2_protocol_options.allow_connect = True
+    else:
+        options.explicit_http_config.http_protocol_options.SetInParent()
+    if http is not None and http.max_requests_per_connection:
+        options.common_http_protocol_options.max_requests_per_connection.value = http.max_requests_per_connection
+    tcp = policy.connection_pool.tcp if policy.connection_pool else None
+    idle = (http.idle_timeout if http else None) or (tcp.idle_timeout if tcp else None)
+    if idle:
+        options.common_http_protocol_options.idle_timeout.CopyFrom(duration(idle))
+    if tcp is not None and tcp.max_connection_duration:
+        options.common_http_protocol_options.max_connection_duration.CopyFrom(duration(tcp.max_connection_duration))
+    if http is not None and http.max_concurrent_streams:
+        _limit_streams(options, http.max_concurrent_streams)
+    return options
+
+
+def _name_server(options: http_protocol_options_pb2.HttpProtocolOptions, settings: ClientTLSSettings | None) -> None:
+    """A rule for TLS that names no server: a request's host is asked for, and its certificate is to be for that host.
+
+    Only requests have one: a connection asks for no name.
+    """
+    if settings is None or settings.mode not in ("SIMPLE", "MUTUAL") or settings.sni:
+        return
+    options.upstream_http_protocol_options.auto_sni = True
+    if not (settings.subject_alt_names or settings.insecure_skip_verify):
+        options.upstream_http_protocol_options.auto_san_validation = True
+
+
+def _set_options(cluster: Cluster, options: http_protocol_options_pb2.HttpProtocolOptions | None) -> None:
+    if options is not None:
+        cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(any_of(options))
+
+
+def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit: int) -> None:
+    """Only where HTTP/2 is spoken at all."""
+    for part in ("explicit_http_config", "use_downstream_protocol_config"):
+        if options.HasField(part) and getattr(options, part).HasField("http2_protocol_options"):
+            getattr(options, part).http2_protocol_options.max_concurrent_streams.value = limit
+
+
+def inbound(
+    address: str,
+    port: int,
+    protocol: Protocol,
+    service: MeshService,
+    pool: ConnectionPoolSettings | None,
+    origins: tuple[Origin, ...],
+    mesh: MeshConfig,
+) -> Built:
+    """The application itself. It sees 127.0.0.6, so that the pod's own rules tell this connection from a client's.
+
+    The limits for its clients are those of its sidecar, too: `pool`, with `origins`.
+    """
+    name = names.inbound_cluster(port)
+    cluster = Cluster(
+        name=name,
+        type=Cluster.STATIC,
+        load_assignment=_assignment(name, address, port),
+        connect_timeout=duration(mesh.connect_timeout),
+    )
+    _bind_inbound(cluster)
+    apply_connection_pool(cluster, pool)
+    policy = Policy(connection_pool=pool)
+    as_client = protocol is Protocol.AUTO
+    _set_options(cluster, _protocol_options(protocol, policy, upgraded=False, as_client=as_client))
+    return build(TYPE_CLUSTER, name, wire(cluster), [service.origin, *origins])
+
+
+def _bind_inbound(cluster: Cluster) -> None:
+    cluster.upstream_bind_config.source_address.CopyFrom(
+        address_pb2.SocketAddress(address=names.INBOUND_SOURCE, port_value=0)
+    )
+
+
+def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built:
+    """Connections to what the mesh does not know go where they were going."""
+    name = names.INBOUND_PASSTHROUGH_CLUSTER if side == "inbound" else names.PASSTHROUGH_CLUSTER
+    cluster = Cluster(
+        name=name,
+        type=Cluster.ORIGINAL_DST,
+        lb_policy=Cluster.CLUSTER_PROVIDED,
+        connect_timeout=duration(mesh.connect_timeout),
+    )
+    if side == "inbound":
+        _bind_inbound(cluster)
+    apply_connection_pool(cluster, None)
+    _set_options(cluster, _protocol_options(Protocol.AUTO, NO_POLICY, upgraded=False, as_client=True))
+    return build(TYPE_CLUSTER, name, wire(cluster), ())
+
+
+def black_hole() -> Built:
+    """Connections that must lead nowhere."""
+    name = names.BLACK_HOLE_CLUSTER
+    return build(TYPE_CLUSTER, name, wire(Cluster(name=name, type=Cluster.STATIC)), ())
+
+
+def subsets_of(rules: HostRules | None) -> Iterator[str]:
+    """The whole service, as an empty name, and its subsets."""
+    yield ""
+    if rules is not None:
+        yield from (subset.name for subset in rules.subsets)

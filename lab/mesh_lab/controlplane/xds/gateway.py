@@ -1,0 +1,388 @@
+"""LDS and RDS of a gateway: a listener for each port, a chain for each set of hosts whose TLS ends or passes here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from envoy.config.core.v3.base_pb2 import DataSource, TrafficDirection
+from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, FilterChainMatch
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_components_pb2 import Route, VirtualHost
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsCertificate, TlsParameters
+from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
+
+from mesh_lab.controlplane.kubernetes import ObjectKey, Origin, TlsSecret
+from mesh_lab.controlplane.meshconfig import MeshConfig
+from mesh_lab.controlplane.model.gateway import ServerTLSSettings
+from mesh_lab.controlplane.snapshot import Table
+from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
+from mesh_lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
+from mesh_lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
+from mesh_lab.controlplane.xds.clusters import socket_address
+from mesh_lab.controlplane.xds.matching import Viewpoint
+from mesh_lab.controlplane.xds.memo import Memo
+from mesh_lab.controlplane.xds.peers import Own
+from mesh_lab.controlplane.xds.rbac import Authorization
+from mesh_lab.controlplane.xds.routes import Fragment, configuration, fragment, targets_of
+from mesh_lab.controlplane.xds.rules import Target, all_hosts, has_routes, routes, takes_all
+from mesh_lab.controlplane.xds.scope import Labels, RouteConfig, Scope
+from mesh_lab.controlplane.xds.tcp import Share, concerns_connection, forward, mark, must_say_tcp, policy_of, shares
+
+AUTHORITY_SUFFIX = "-cacert"
+_VERSIONS = {
+    "TLSV1_0": TlsParameters.TLSv1_0,
+    "TLSV1_1": TlsParameters.TLSv1_1,
+    "TLSV1_2": TlsParameters.TLSv1_2,
+    "TLSV1_3": TlsParameters.TLSv1_3,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What all listeners of one gateway share. `credentials` are the names of those that can be had."""
+
+    scope: Scope
+    mesh: MeshConfig
+    own: Own
+    authorization: Authorization
+    credentials: frozenset[str]
+
+
+def route_name(server: GatewayServer) -> str:
+    """The routes of plain HTTP belong to a port, those of HTTPS to a server."""
+    if server.plain_http:
+        return f"http.{server.target}"
+    port = server.server.port
+    return f"https.{port.number}.{port.name}.{server.config.name}.{server.config.namespace}"
+
+
+def gateway_routes(
+    memo: Memo, setting: Setting, servers: Iterable[GatewayServer], found: Iterable[Attached]
+) -> Iterator[Built]:
+    """One configuration for each name that a listener asks for."""
+    by_name: dict[str, list[GatewayServer]] = {}
+    for server in servers:
+        if server.plain_http or (server.ends_tls and _has_credentials(server, setting.credentials)):
+            by_name.setdefault(route_name(server), []).append(server)
+    by_server: dict[GatewayServer, list[Attached]] = {}
+    for each in found:
+        if has_routes(
+            each.config, _viewpoint(each.server, setting.scope.namespace, setting.scope.labels, setting.mesh)
+        ):
+            by_server.setdefault(each.server, []).append(each)
+    for name, some in by_name.items():
+        redirected = dict.fromkeys(host for server in some if _redirects(server) for _, host in server.hosts())
+        hosts: dict[str, list[Attached]] = {}
+        for each in (each for server in some for each in by_server.get(server, ())):
+            hosts.setdefault(each.host, []).append(each)
+        fragments = [
+            memo(
+                _host,
+                host,
+                tuple(which),
+                _targets(memo, setting, which),
+                setting.scope.namespace,
+                setting.scope.labels,
+                setting.mesh,
+                host in redirected or any(_redirects(each.server) for each in which),
+            )
+            for host, which in hosts.items()
+        ]
+        fragments += [memo(_redirected, host, origins_of(some)) for host in redirected if host not in hosts]
+        yield memo(configuration, name, tuple(fragments), setting.authorization, setting.mesh.trust_domains)
+
+
+def _viewpoint(server: GatewayServer, namespace: str, labels: Labels, mesh: MeshConfig) -> Viewpoint:
+    number, retries = server.server.port.number, mesh.default_http_retry_policy
+    return Viewpoint(server.gateway, number, namespace, labels, tls=server.ends_tls, retries=retries)
+
+
+def _redirects(server: GatewayServer) -> bool:
+    return bool(server.server.tls and server.server.tls.https_redirect)
+
+
+def _targets(memo: Memo, setting: Setting, which: Iterable[Attached]) -> tuple[Target, ...]:
+    found = (targets_of(memo, setting.scope, each.config, setting.mesh.cluster_domain) for each in which)
+    return tuple(dict.fromkeys(target for targets in found for target in targets))
+
+
+def _host(
+    host: str,
+    which: tuple[Attached, ...],
+    targets: tuple[Target, ...],
+    namespace: str,
+    labels: Labels,
+    mesh: MeshConfig,
+    redirected: bool,
+) -> Fragment:
+    """A host with the routes of all VirtualServices that name it, oldest first, but those that take all come last.
+
+    As in Istio, so that a host's routes may be split into several VirtualServices, in whatever order they were made:
+    https://istio.io/latest/docs/ops/best-practices/traffic-management/#split-virtual-services
+    """
+    known = {target.host: target for target in targets}
+    result = VirtualHost(name=f"{host}:{which[0].server.server.port.number}", domains=[host])
+    result.include_request_attempt_count = any(actions.tells_attempts(each.config.spec) for each in which)
+    found: list[Route] = []
+    origins: list[Origin] = []
+    for each in which:
+        view = _viewpoint(each.server, namespace, labels, mesh)
+        found += routes(each.config, view, known, mesh.cluster_domain)
+        origins += [each.config.origin, each.server.config.origin]
+    result.routes.extend(sorted(found, key=takes_all))
+    if redirected:
+        result.require_tls = VirtualHost.ALL
+    rules = [target.rules for target in targets if target.rules is not None]
+    return fragment(result, [*origins, *(origin for rule in rules for origin in rule.origins)])
+
+
+def _redirected(host: str, origins: tuple[Origin, ...]) -> Fragment:
+    """A host that nobody routes here, but that is to be asked for over TLS."""
+    return fragment(VirtualHost(name=f"{host}:redirect", domains=[host], require_tls=VirtualHost.ALL), origins)
+
+
+def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found: Iterable[Attached]) -> Iterator[Built]:
+    """One listener for each port of the pod. A port speaks plain HTTP or TLS, as its oldest server says."""
+    ports: dict[tuple[str, int], list[GatewayServer]] = {}
+    for server in servers:
+        ports.setdefault((server.server.bind or "0.0.0.0", server.target), []).append(server)
+    attachments = list(found)
+    for (bind, target), some in ports.items():
+        chains = list(_chains(setting, some, attachments))
+        if not chains:
+            continue
+        name = names.listener(bind, target)
+        listener = Listener(
+            name=name,
+            address=socket_address(bind, target),
+            traffic_direction=TrafficDirection.OUTBOUND,
+            filter_chains=chains,
+        )
+        if not (some[0].plain_http or some[0].plain_tcp):
+            listener.listener_filters.append(http.listener_filter("tls_inspector"))
+        used = [each.config for each in attachments if each.server in some and not each.server.plain_http]
+        called = (
+            setting.scope.rules.get(setting.scope.called(host))
+            for each in used
+            for host in all_hosts(each, setting.mesh.cluster_domain)
+        )
+        ruling = (origin for rules in called if rules is not None for origin in rules.origins)
+        requests = all(server.plain_http or server.ends_tls for server in some)
+        permitting = () if requests else setting.authorization.origins
+        origins = [*origins_of(some), *(each.origin for each in used), *ruling, *permitting]
+        made = {chain.name for chain in chains}
+        secrets = (secret for server in some if _chain_name(server) in made for secret in _secrets_of(server))
+        yield build(TYPE_LISTENER, name, wire(listener), origins, secrets)
+
+
+def _secrets_of(server: GatewayServer) -> list[str]:
+    """What the control plane is asked for before a server's chain serves."""
+    settings = server.server.tls or ServerTLSSettings()
+    return [names.gateway_secret(name) for name in (*credentials_of(settings), authority_of(settings)) if name]
+
+
+def _chains(setting: Setting, servers: list[GatewayServer], found: list[Attached]) -> Iterator[FilterChain]:
+    first = servers[0]
+    if first.plain_http:
+        yield FilterChain(filters=[_manager(setting, first, route_name(first))])
+        return
+    if first.plain_tcp:
+        yield from _tcp_chain(setting, first, found)
+        return
+    taken: set[str] = set()
+    for server in servers:
+        if server.ends_tls or server.ends_tls_of_connections:
+            free = [host for host in _server_names(server) if host not in taken]
+            chain = _tls_chain(setting, server, free, found) if free else None
+            if chain is not None:
+                taken.update(free)
+                yield chain
+        elif server.passes_tls:
+            yield from _passthrough_chains(setting, server, found, taken)
+
+
+def _server_names(server: GatewayServer) -> list[str]:
+    return list(dict.fromkeys(host for _, host in server.hosts()))
+
+
+def _sni(names_served: Iterable[str]) -> FilterChainMatch | None:
+    """The names that a client may ask for; `*` takes also those that ask for none."""
+    wanted = list(names_served)
+    return None if "*" in wanted else FilterChainMatch(server_names=wanted)
+
+
+def _tls_chain(setting: Setting, server: GatewayServer, wanted: list[str], found: list[Attached]) -> FilterChain | None:
+    """TLS that ends here, with requests in it or connections; None where a Secret is missing, or a way on."""
+    if not _has_credentials(server, setting.credentials):
+        return None
+    settings = server.server.tls or ServerTLSSettings()
+    chosen = () if server.ends_tls else _attached_shares(setting, server, found)
+    if not (server.ends_tls or chosen):
+        return None
+    onward = [_manager(setting, server, route_name(server))] if server.ends_tls else _tcp(setting, server, chosen)
+    return FilterChain(
+        name=_chain_name(server),
+        filter_chain_match=_sni(wanted),
+        filters=onward,
+        transport_socket=tls.downstream(downstream_context(settings, tls.HTTP_ALPN if server.ends_tls else ())),
+    )
+
+
+def _chain_name(server: GatewayServer) -> str:
+    return f"{server.server.port.number}-{server.server.port.name}-{server.gateway}"
+
+
+def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
+    logs = telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "http"), setting.own.packed)
+    manager = http.connection_manager(
+        "gateway",
+        f"outbound_0.0.0.0_{server.target}",
+        logs,
+        rbac.http_filters(),
+        more_statistics=setting.own.more_statistics,
+        paths=setting.mesh.path_normalization.normalization,
+    )
+    manager.rds.CopyFrom(http.rds(name))
+    return http.http_filter(manager)
+
+
+def _tcp_chain(setting: Setting, server: GatewayServer, found: list[Attached]) -> Iterator[FilterChain]:
+    chosen = _attached_shares(setting, server, found)
+    if chosen:
+        yield FilterChain(filters=_tcp(setting, server, chosen))
+
+
+def _attached_shares(setting: Setting, server: GatewayServer, found: list[Attached]) -> tuple[Share, ...]:
+    """Where connections go by the oldest VirtualService that says so."""
+    shares_of = (_tcp_shares(each.config, server, setting) for each in found if each.server == server)
+    return next(filter(None, shares_of), ())
+
+
+def _tcp_shares(config: RouteConfig, server: GatewayServer, setting: Setting) -> tuple[Share, ...]:
+    port = server.server.port.number
+    for rule in config.spec.tcp:
+        if not rule.match or any(_concerns(m, server, setting, config) for m in rule.match):
+            return shares(setting.scope, config, rule.route, port, setting.mesh.cluster_domain)
+    return ()
+
+
+def _concerns(match: object, server: GatewayServer, setting: Setting, config: RouteConfig) -> bool:
+    return concerns_connection(
+        match,  # type: ignore[arg-type]
+        server.gateway,
+        server.server.port.number,
+        setting.scope.namespace,
+        setting.scope.labels,
+        config.namespace,
+    )
+
+
+def _passthrough_chains(
+    setting: Setting, server: GatewayServer, found: list[Attached], taken: set[str]
+) -> Iterator[FilterChain]:
+    """TLS that is not ended here goes where VirtualService.tls sends the name that the client asks for."""
+    configs = dict.fromkeys(each.config for each in found if each.server == server)
+    for config in configs:
+        for rule in config.spec.tls:
+            for match in rule.match:
+                free = [host for host in match.sni_hosts if host not in taken]
+                if free and _concerns(match, server, setting, config):
+                    taken.update(free)
+                    port, domain = server.server.port.number, setting.mesh.cluster_domain
+                    chosen = shares(setting.scope, config, rule.route, port, domain)
+                    yield FilterChain(filter_chain_match=_sni(free), filters=_tcp(setting, server, chosen))
+
+
+def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> list[Filter]:
+    """Connections that are let in, on their way to clusters."""
+    proxy = TcpProxy(
+        stat_prefix=f"outbound_0.0.0.0_{server.target}",
+        access_log=telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "tcp"), setting.own.packed),
+    )
+    forward(proxy, chosen, policy_of(setting.scope.rules, chosen))
+    return [
+        *rbac.network_filters(setting.authorization, setting.mesh.trust_domains),
+        *mark(marked=must_say_tcp(setting.scope, chosen)),
+        http.tcp_filter(proxy),
+    ]
+
+
+def credentials_of(settings: ServerTLSSettings) -> list[str]:
+    """The Secrets that a server names."""
+    return list(settings.credential_names) or ([settings.credential_name] if settings.credential_name else [])
+
+
+def authority_of(settings: ServerTLSSettings) -> str:
+    """What client certificates are verified with, as one asks for it: `NAME-cacert`. Empty where it is no Secret."""
+    if settings.mode not in ("MUTUAL", "OPTIONAL_MUTUAL"):
+        return ""
+    name = settings.ca_cert_credential_name or next(iter(credentials_of(settings)), "")
+    return authority_name(name) if name else ""
+
+
+def authority_name(secret: str) -> str:
+    """The name by which the authority in a Secret is asked for: its own, if it is called `NAME-cacert` itself."""
+    return f"{secret.removesuffix(AUTHORITY_SUFFIX)}{AUTHORITY_SUFFIX}"
+
+
+def credentials_in(secrets: Table[ObjectKey, TlsSecret], namespace: str) -> frozenset[str]:
+    """The names under which a gateway of that namespace is given a certificate, or an authority."""
+    found = [secret for secret in secrets.values() if secret.namespace == namespace]
+    certificates = (secret.name for secret in found if secret.certificate)
+    return frozenset([*certificates, *(authority_name(secret.name) for secret in found if secret.ca)])
+
+
+def _has_credentials(server: GatewayServer, known: frozenset[str]) -> bool:
+    """A server whose Secret is missing is left out: Envoy would hold its whole port back for the Secret's sake."""
+    settings = server.server.tls or ServerTLSSettings()
+    wanted = [*credentials_of(settings), authority_of(settings)]
+    return settings.mode == "ISTIO_MUTUAL" or known.issuperset(filter(None, wanted))
+
+
+def downstream_context(settings: ServerTLSSettings, alpn: tuple[str, ...] = tls.HTTP_ALPN) -> DownstreamTlsContext:
+    """How TLS is ended: with Secrets beside the gateway's pod, files in it, or the mesh's own certificates."""
+    low = _VERSIONS.get(settings.min_protocol_version or "", TlsParameters.TLSv1_2)
+    high = _VERSIONS.get(settings.max_protocol_version or "", TlsParameters.TLSv1_3)
+    context = CommonTlsContext(
+        alpn_protocols=alpn,
+        tls_params=TlsParameters(
+            tls_minimum_protocol_version=low,
+            tls_maximum_protocol_version=high,
+            cipher_suites=settings.cipher_suites,
+        ),
+    )
+    if settings.mode == "ISTIO_MUTUAL":
+        return tls.mesh_downstream_context(alpn)
+    for name in credentials_of(settings):
+        context.tls_certificate_sds_secret_configs.append(tls.secret(names.gateway_secret(name)))
+    if settings.server_certificate:
+        context.tls_certificates.append(
+            TlsCertificate(
+                certificate_chain=DataSource(filename=settings.server_certificate),
+                private_key=DataSource(filename=settings.private_key),
+            )
+        )
+    result = DownstreamTlsContext(common_tls_context=context)
+    if settings.mode in ("MUTUAL", "OPTIONAL_MUTUAL"):
+        _verify_clients(result, settings)
+    return result
+
+
+def _verify_clients(result: DownstreamTlsContext, settings: ServerTLSSettings) -> None:
+    result.require_client_certificate.value = settings.mode == "MUTUAL"
+    context = result.common_tls_context
+    trusted = authority_of(settings)
+    validation = tls.validation(settings.subject_alt_names, settings.ca_certificates if not trusted else "")
+    validation.verify_certificate_spki.extend(settings.verify_certificate_spki)
+    validation.verify_certificate_hash.extend(settings.verify_certificate_hash)
+    if settings.ca_crl:
+        validation.crl.filename = settings.ca_crl
+    if trusted:
+        context.combined_validation_context.default_validation_context.CopyFrom(validation)
+        context.combined_validation_context.validation_context_sds_secret_config.CopyFrom(
+            tls.secret(names.gateway_secret(trusted))
+        )
+    else:
+        context.validation_context.CopyFrom(validation)

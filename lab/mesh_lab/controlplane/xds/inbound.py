@@ -1,0 +1,274 @@
+"""LDS for what a pod receives: one listener, with chains for each of its ports by what the client speaks.
+
+STRICT needs more than a TLS chain: plain text would skip it and reach the chain for unknown ports. So each strict port
+has a chain for plain text that leads nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from envoy.config.core.v3.base_pb2 import TrafficDirection, TransportSocket
+from envoy.config.listener.v3.listener_components_pb2 import (
+    Filter,
+    FilterChain,
+    FilterChainMatch,
+    ListenerFilterChainMatchPredicate,
+)
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_components_pb2 import (
+    RetryPolicy,
+    Route,
+    RouteAction,
+    RouteMatch,
+    VirtualHost,
+)
+from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+    HttpConnectionManager,
+)
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.type.v3.range_pb2 import Int32Range
+
+from mesh_lab.controlplane.kubernetes import Origin, Pod
+from mesh_lab.controlplane.meshconfig import MeshConfig
+from mesh_lab.controlplane.model.security import Mode
+from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
+from mesh_lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
+from mesh_lab.controlplane.xds.clusters import socket_address
+from mesh_lab.controlplane.xds.mtls import PeerPolicies
+from mesh_lab.controlplane.xds.peers import Own
+from mesh_lab.controlplane.xds.rbac import Authorization
+from mesh_lab.controlplane.xds.routes import configuration, fragment
+from mesh_lab.controlplane.xds.services import MeshService, Protocol
+from mesh_lab.controlplane.xds.trustdomains import TrustDomains
+
+_MESH_HTTP = ("istio-http/1.0", tls.ALPN_HTTP1, tls.ALPN_HTTP2)
+
+
+@dataclass(frozen=True)
+class InboundPort:
+    """A port of a pod's container; `number` 0 stands for all that no service names, which has no service either.
+
+    `called_by` is the number of the service's port.
+    """
+
+    number: int
+    protocol: Protocol
+    mode: Mode
+    service: MeshService | None = None
+    called_by: int = 0
+
+    @property
+    def cluster(self) -> str:
+        """Where its connections go."""
+        return names.inbound_cluster(self.number) if self.service else names.INBOUND_PASSTHROUGH_CLUSTER
+
+    @property
+    def called(self) -> str:
+        """The service's host, or else the cluster's name: what the metrics go by."""
+        return self.service.hostname if self.service else names.INBOUND_PASSTHROUGH_CLUSTER
+
+
+def inbound_ports(
+    pod: Pod, services: Iterable[tuple[MeshService, tuple[tuple[int | str, int], ...]]], policies: PeerPolicies
+) -> tuple[InboundPort, ...]:
+    """The ports that services name (the first to name one says what it speaks), those that a policy names, the rest.
+
+    Each service comes with the target and the number of its ports.
+    """
+    found: dict[int, InboundPort] = {}
+    for service, targets in services:
+        for target, number in targets:
+            port = service.port(number)
+            container = target if isinstance(target, int) else pod.ports.get(target)
+            if port is not None and container is not None and container not in found:
+                mode = policies.mode(pod.labels, container)
+                found[container] = InboundPort(container, port.protocol, mode, service, number)
+    for number in policies.ports(pod.labels):
+        if number not in found:
+            found[number] = InboundPort(number, Protocol.AUTO, policies.mode(pod.labels, number))
+    return (*found.values(), InboundPort(0, Protocol.AUTO, policies.mode(pod.labels, 0)))
+
+
+def virtual_inbound(
+    ports: tuple[InboundPort, ...],
+    authorization: Authorization,
+    mesh: MeshConfig,
+    own: Own,
+    origins: tuple[Origin, ...],
+) -> Built:
+    """The listener that the pod's rules send every incoming connection to."""
+    services = [port.service.origin for port in ports if port.service is not None]
+    listener = Listener(
+        name=names.VIRTUAL_INBOUND,
+        address=socket_address("0.0.0.0", names.INBOUND_PORT),
+        traffic_direction=TrafficDirection.INBOUND,
+        filter_chains=[_trap(), *(chain for port in ports for chain in _chains(port, authorization, mesh, own))],
+    )
+    listener.listener_filters.append(http.listener_filter("original_dst"))
+    for inspector, needs in _INSPECTORS.items():
+        _inspect(listener, mesh, inspector, [port for port in ports if needs(port)], ports)
+    return build(TYPE_LISTENER, names.VIRTUAL_INBOUND, wire(listener), [*services, *authorization.origins, *origins])
+
+
+# What has to be looked at before a chain is chosen. A port that does not need it must not wait for it: its server may
+# be the one to speak first.
+_INSPECTORS: dict[http.Inspector, Callable[[InboundPort], bool]] = {
+    "tls_inspector": lambda port: port.mode != "DISABLE",
+    "http_inspector": lambda port: port.protocol is Protocol.AUTO and port.mode != "STRICT",
+}
+
+
+def _inspect(
+    listener: Listener,
+    mesh: MeshConfig,
+    inspector: http.Inspector,
+    needed: list[InboundPort],
+    ports: tuple[InboundPort, ...],
+) -> None:
+    """Look at connections to the ports where that is needed."""
+    if not needed:
+        return
+    http.detect(listener, mesh, inspector)
+    disabled = listener.listener_filters[-1].filter_disabled
+    if any(port.number == 0 for port in needed):
+        others = [port for port in ports if port not in needed]
+        if others:
+            disabled.CopyFrom(_to_one_of(others))
+    else:
+        disabled.not_match.CopyFrom(_to_one_of(needed))
+
+
+def _to_one_of(ports: Iterable[InboundPort]) -> ListenerFilterChainMatchPredicate:
+    predicates = [
+        ListenerFilterChainMatchPredicate(destination_port_range=Int32Range(start=port.number, end=port.number + 1))
+        for port in ports
+    ]
+    if len(predicates) == 1:
+        return predicates[0]
+    return ListenerFilterChainMatchPredicate(or_match=ListenerFilterChainMatchPredicate.MatchSet(rules=predicates))
+
+
+def _trap() -> FilterChain:
+    """A connection to the listener's own port would go round for ever."""
+    return FilterChain(
+        name="virtualInbound-blackhole",
+        filter_chain_match=FilterChainMatch(destination_port={"value": names.INBOUND_PORT}),
+        filters=[http.without_logs(names.BLACK_HOLE_CLUSTER)],
+    )
+
+
+def _chains(port: InboundPort, authorization: Authorization, mesh: MeshConfig, own: Own) -> Iterator[FilterChain]:
+    """One port's chains: mutual TLS, then what else its mode lets in."""
+    make = _Maker(port, authorization, mesh, own)
+    if port.mode != "DISABLE":
+        yield from _mutual_chains(port, make)
+    if port.mode == "STRICT":
+        yield make.chain("plaintext-refused", "raw_buffer", (), [http.without_logs(names.BLACK_HOLE_CLUSTER)])
+        return
+    if port.protocol.is_http:
+        yield make.chain("http", "raw_buffer", (), make.http(mutual_tls=False))
+        return
+    if port.mode != "DISABLE":
+        # TLS that is not the mesh's is the application's own.
+        yield make.chain("tls", "tls", (), make.tcp(mutual_tls=False))
+    if port.protocol is Protocol.AUTO:
+        yield make.chain("http", "raw_buffer", http.SNIFFED, make.http(mutual_tls=False))
+    yield make.chain("tcp", "raw_buffer", (), make.tcp(mutual_tls=False))
+
+
+def _mutual_chains(port: InboundPort, make: _Maker) -> Iterator[FilterChain]:
+    """PERMISSIVE tells the mesh's TLS from the application's by ALPN; STRICT takes all TLS for the mesh's."""
+    strict = port.mode == "STRICT"
+    trust = make.mesh.trust_domains
+    socket = tls.mutual_downstream(tls.HTTP_ALPN, trust)
+    if port.protocol.is_http:
+        yield make.chain("mtls-http", "tls", () if strict else tls.MESH_ALPN, make.http(mutual_tls=True), socket)
+        return
+    if port.protocol is Protocol.AUTO:
+        yield make.chain("mtls-http", "tls", _MESH_HTTP, make.http(mutual_tls=True), socket)
+    others = tuple(alpn for alpn in tls.MESH_ALPN if port.protocol is not Protocol.AUTO or alpn not in _MESH_HTTP)
+    socket = tls.mutual_downstream((), trust)
+    yield make.chain("mtls-tcp", "tls", () if strict else others, make.tcp(mutual_tls=True), socket)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the chains of one port."""
+
+    port: InboundPort
+    authorization: Authorization
+    mesh: MeshConfig
+    own: Own
+
+    def chain(
+        self,
+        name: str,
+        transport: str,
+        alpn: tuple[str, ...],
+        filters: list[Filter],
+        socket: TransportSocket | None = None,
+    ) -> FilterChain:
+        match = FilterChainMatch(transport_protocol=transport, application_protocols=alpn)
+        if self.port.number:
+            match.destination_port.value = self.port.number
+        return FilterChain(
+            name=f"{self.port.number or 'virtualInbound'}-{name}",
+            filter_chain_match=match,
+            filters=filters,
+            transport_socket=socket,
+        )
+
+    def tcp(self, *, mutual_tls: bool) -> list[Filter]:
+        reporting = telemetry.Reporting("destination", "tcp", mutual_tls, self.port.called)
+        proxy = TcpProxy(
+            stat_prefix=self.port.cluster,
+            cluster=self.port.cluster,
+            access_log=telemetry.access_logs(self.mesh, reporting, self.own.packed),
+        )
+        return [*rbac.network_filters(self.authorization, self.mesh.trust_domains), http.tcp_filter(proxy)]
+
+    def http(self, *, mutual_tls: bool) -> list[Filter]:
+        reporting = telemetry.Reporting("destination", "http", mutual_tls, self.port.called)
+        manager = http.connection_manager(
+            "inbound",
+            f"inbound_0.0.0.0_{self.port.number}",
+            telemetry.access_logs(self.mesh, reporting, self.own.packed),
+            [*([] if mutual_tls else [telemetry.recognise()]), *rbac.http_filters()],
+            more_statistics=self.own.more_statistics,
+            paths=self.mesh.path_normalization.normalization,
+        )
+        manager.rds.CopyFrom(http.rds(self.port.cluster))
+        _tell_the_client(manager, mutual_tls=mutual_tls)
+        return [http.http_filter(manager)]
+
+
+def _tell_the_client(manager: HttpConnectionManager, *, mutual_tls: bool) -> None:
+    """X-Forwarded-Client-Cert says who the client is, as in Istio; what the client itself says there is dropped.
+
+    Istio asks for DNS names, too, of which a workload's certificate has none: Envoy, which keeps what it has found in a
+    certificate, would look for them again at each request, for 5% of a server's proxy.
+    """
+    if not mutual_tls:
+        manager.forward_client_cert_details = HttpConnectionManager.SANITIZE
+        return
+    manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET
+    details = manager.set_current_client_cert_details
+    details.subject.value = details.uri = True
+
+
+def inbound_routes(port: InboundPort, authorization: Authorization, trust: TrustDomains) -> Built:
+    """All requests go to the application, if the rules allow them. One that it cannot have seen is sent again."""
+    action = RouteAction(cluster=port.cluster)
+    actions.set_timeouts(action, None)
+    action.retry_policy.CopyFrom(RetryPolicy(retry_on="reset-before-request", num_retries={"value": 2}))
+    route = Route(name="default", match=RouteMatch(prefix="/"), route=action)
+    host = VirtualHost(
+        name=f"inbound|http|{port.number}",
+        domains=["*"],
+        routes=[route],
+        request_headers_to_remove=[telemetry.PEER_HEADER],
+    )
+    origins = [port.service.origin] if port.service else []
+    return configuration(port.cluster, (fragment(host, origins),), authorization, trust)

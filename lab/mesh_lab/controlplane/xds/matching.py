@@ -1,0 +1,108 @@
+"""VirtualService.http[].match as Envoy's route match, and which matches concern a proxy at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from envoy.config.route.v3.route_components_pb2 import HeaderMatcher, QueryParameterMatcher, RouteMatch
+from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
+from envoy.type.matcher.v3.string_pb2 import StringMatcher
+
+from mesh_lab.controlplane.model.base import StringMatch
+from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest, HTTPRetry
+from mesh_lab.controlplane.xds.mtls import selects
+from mesh_lab.controlplane.xds.scope import MESH, Labels
+
+
+@dataclass(frozen=True)
+class Viewpoint:
+    """From where requests come: the gateway (`mesh` for a sidecar), its port, and the client's namespace and labels.
+
+    `tls` says that they come over TLS, which ends there; `retries` what the mesh does where a rule asks for nothing
+    else (`defaultHttpRetryPolicy`).
+    """
+
+    gateway: str
+    port: int
+    namespace: str
+    labels: Labels
+    tls: bool = False
+    retries: HTTPRetry | None = None
+
+
+_ANY = "*"
+"""No expression, but Istio takes it for any value of a header."""
+
+
+def concerns(match: HTTPMatchRequest, view: Viewpoint, owner: str) -> bool:
+    """Whether a match can hold at a viewpoint; `owner` is the namespace of the VirtualService.
+
+    Gateways that are named say all about where requests come from: beside them, as in Istio, the client's labels and
+    namespace count for nothing. A gateway has labels and a namespace like any client.
+    """
+    if match.port and match.port != view.port:
+        return False
+    if match.gateways:
+        return view.gateway in {gateway_name(gateway, owner) for gateway in match.gateways}
+    if match.source_namespace and match.source_namespace != view.namespace:
+        return False
+    return selects(match.source_labels, dict(view.labels))
+
+
+def gateway_name(name: str, owner: str) -> str:
+    """A gateway as `namespace/name`; `mesh` stays."""
+    return name if name == MESH or "/" in name else f"{owner}/{name}"
+
+
+def route_match(match: HTTPMatchRequest | None) -> RouteMatch:
+    """All conditions of one match; none at all matches every request."""
+    if match is None:
+        return RouteMatch(prefix="/")
+    result = RouteMatch()
+    uri = match.uri
+    if uri is None or (uri.exact is None and uri.prefix is None and uri.regex is None):
+        result.prefix = "/"
+    elif uri.exact is not None:
+        result.path = uri.exact
+    elif uri.prefix is not None:
+        result.prefix = uri.prefix
+    else:
+        result.safe_regex.CopyFrom(RegexMatcher(regex=uri.regex or ""))
+    if match.ignore_uri_case:
+        result.case_sensitive.value = False
+    pseudo = {":method": match.method, ":authority": match.authority, ":scheme": match.scheme}
+    result.headers.extend(_header(name, value) for name, value in _sorted(match.headers))
+    result.headers.extend(_header(name, value) for name, value in pseudo.items() if value is not None)
+    result.headers.extend(_header(name, value, invert=True) for name, value in _sorted(match.without_headers))
+    result.query_parameters.extend(_parameter(name, value) for name, value in _sorted(match.query_params))
+    return result
+
+
+def _sorted(items: Mapping[str, StringMatch]) -> list[tuple[str, StringMatch]]:
+    return sorted(items.items())
+
+
+def string_matcher(match: StringMatch) -> StringMatcher | None:
+    """The matcher of a value; None when only its presence is asked for."""
+    if match.exact is not None:
+        return StringMatcher(exact=match.exact)
+    if match.prefix:
+        return StringMatcher(prefix=match.prefix)
+    if match.regex is not None and match.regex != _ANY:
+        return StringMatcher(safe_regex=RegexMatcher(regex=match.regex))
+    return None
+
+
+def _header(name: str, match: StringMatch, *, invert: bool = False) -> HeaderMatcher:
+    matcher = string_matcher(match)
+    if matcher is None:
+        return HeaderMatcher(name=name, present_match=True, invert_match=invert)
+    return HeaderMatcher(name=name, string_match=matcher, invert_match=invert, treat_missing_header_as_empty=invert)
+
+
+def _parameter(name: str, match: StringMatch) -> QueryParameterMatcher:
+    matcher = string_matcher(match)
+    if matcher is None:
+        return QueryParameterMatcher(name=name, present_match=True)
+    return QueryParameterMatcher(name=name, string_match=matcher)

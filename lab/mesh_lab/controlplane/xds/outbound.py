@@ -1,0 +1,173 @@
+"""LDS for what an application sends: one listener for each HTTP port number, one for each TCP service's address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from envoy.config.core.v3.base_pb2 import TrafficDirection
+from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, FilterChainMatch
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+
+from mesh_lab.controlplane.kubernetes import Origin
+from mesh_lab.controlplane.meshconfig import MeshConfig
+from mesh_lab.controlplane.snapshot import ServiceEndpoints
+from mesh_lab.controlplane.xds import http, names, telemetry
+from mesh_lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
+from mesh_lab.controlplane.xds.clusters import socket_address
+from mesh_lab.controlplane.xds.memo import Memo
+from mesh_lab.controlplane.xds.peers import Own
+from mesh_lab.controlplane.xds.policies import Policy
+from mesh_lab.controlplane.xds.routes import sniffed_name
+from mesh_lab.controlplane.xds.scope import Scope
+from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
+from mesh_lab.controlplane.xds.tcp import Share, forward, mark, must_say_tcp, policy_of, tcp_shares
+
+
+def sidecar_listeners(
+    memo: Memo, scope: Scope, mesh: MeshConfig, own: Own, endpoints: Mapping[str, ServiceEndpoints]
+) -> Iterator[Built]:
+    """All outbound listeners. `endpoints` are those of headless services by hostname."""
+    limiting = (scope.sidecar.origin,) if scope.sidecar is not None else ()
+    mode = _mode(scope, mesh)
+    yield memo(virtual_outbound, mesh, own, mode, limiting)
+    seen: set[int] = set()
+    for service in scope.services:
+        if service.resolution is Resolution.ALIAS:
+            continue
+        for port in service.ports:
+            if port.protocol.is_http:
+                if port.number not in seen:
+                    seen.add(port.number)
+                    yield memo(http_listener, port.number, mesh, own, mode, limiting)
+                continue
+            shares = tcp_shares(scope, service, port, mesh.cluster_domain) or (_whole(service, port),)
+            policy = policy_of(scope.rules, shares)
+            rules = scope.rules.get(shares[0].host)
+            ruling = rules.origins if rules is not None else ()
+            marked = must_say_tcp(scope, shares)
+            for address in _addresses(service, endpoints):
+                yield memo(address_listener, address, service, port, shares, policy, ruling, marked, mesh, own)
+
+
+def _whole(service: MeshService, port: MeshPort) -> Share:
+    """All connections to a port of a service, where no VirtualService has a say."""
+    return Share(service.hostname, port.number, "", 1, ())
+
+
+def _addresses(service: MeshService, endpoints: Mapping[str, ServiceEndpoints]) -> list[str]:
+    """The service's own address, or those of a headless service's pods."""
+    if service.address:
+        return [service.address]
+    known = endpoints.get(service.hostname)
+    return [endpoint.address for endpoint in known.endpoints] if known is not None else []
+
+
+def _mode(scope: Scope, mesh: MeshConfig) -> str:
+    policy = scope.sidecar.spec.outbound_traffic_policy if scope.sidecar else None
+    return (policy or mesh.outbound_traffic_policy).mode
+
+
+def virtual_outbound(mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origin, ...]) -> Built:
+    """Where the pod's rules send every connection. It hands each to the listener of its original destination.
+
+    What has none goes where it was going, or nowhere. A connection to this very port would go round for ever.
+    """
+    listener = Listener(
+        name=names.VIRTUAL_OUTBOUND,
+        address=socket_address("0.0.0.0", names.OUTBOUND_PORT),
+        use_original_dst={"value": True},
+        traffic_direction=TrafficDirection.OUTBOUND,
+        filter_chains=[
+            FilterChain(
+                name="virtualOutbound-trap",
+                filter_chain_match=FilterChainMatch(destination_port={"value": names.OUTBOUND_PORT}),
+                filters=[http.without_logs(names.BLACK_HOLE_CLUSTER)],
+            ),
+            FilterChain(name="virtualOutbound-catchall-tcp", filters=[_onward(mode, mesh, own)]),
+        ],
+    )
+    return build(TYPE_LISTENER, names.VIRTUAL_OUTBOUND, wire(listener), origins)
+
+
+def _onward(mode: str, mesh: MeshConfig, own: Own) -> Filter:
+    """Where connections go that are for nothing in the mesh: where they were going, or nowhere."""
+    allowed = names.PASSTHROUGH_CLUSTER if mode == "ALLOW_ANY" else names.BLACK_HOLE_CLUSTER
+    return http.tcp_filter(TcpProxy(stat_prefix=allowed, cluster=allowed, access_log=_tcp_logs(mesh, own)))
+
+
+def http_listener(port: int, mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origin, ...]) -> Built:
+    """Requests to a port number, whatever the address: their Host decides.
+
+    Connections that are no HTTP are for an address outside the mesh that happens to have this port, too.
+    """
+    name = names.listener("0.0.0.0", port)
+    rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(mode, mesh, own)])
+    listener = _listener(name, "0.0.0.0", port)
+    _sniff(listener, _http(name, str(port), mesh, own), rest, mesh)
+    return build(TYPE_LISTENER, name, wire(listener), origins)
+
+
+def address_listener(
+    address: str,
+    service: MeshService,
+    port: MeshPort,
+    shares: tuple[Share, ...],
+    policy: Policy,
+    ruling: tuple[Origin, ...],
+    marked: bool,
+    mesh: MeshConfig,
+    own: Own,
+) -> Built:
+    """Connections to one address: TCP, or what sniffing finds out. `marked`: see `tcp.must_say_tcp`."""
+    name = names.listener(address, port.number)
+    plain = FilterChain(filters=[*mark(marked=marked), _tcp(name, shares, policy, mesh, own)])
+    listener = _listener(name, address, port.number)
+    if port.protocol is Protocol.AUTO:
+        _sniff(listener, _http(name, sniffed_name(service, port), mesh, own), plain, mesh)
+    else:
+        listener.filter_chains.append(plain)
+    origins = [service.origin, *(origin for share in shares for origin in share.origins), *ruling]
+    return build(TYPE_LISTENER, name, wire(listener), origins)
+
+
+def _listener(name: str, address: str, port: int) -> Listener:
+    """A listener without chains yet."""
+    return Listener(
+        name=name,
+        address=socket_address(address, port),
+        bind_to_port={"value": False},
+        traffic_direction=TrafficDirection.OUTBOUND,
+    )
+
+
+def _sniff(listener: Listener, found: Filter, rest: FilterChain, mesh: MeshConfig) -> None:
+    """HTTP goes to one filter, whatever else to the chain `rest`.
+
+    That is the default chain: Envoy does not go back from a transport protocol that one chain names to the chains that
+    name none, so that what is plain text and no HTTP would find no chain at all.
+    """
+    match = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=http.SNIFFED)
+    listener.filter_chains.append(FilterChain(filter_chain_match=match, filters=[found]))
+    listener.default_filter_chain.CopyFrom(rest)
+    http.detect(listener, mesh, "http_inspector")
+
+
+def _http(name: str, routes: str, mesh: MeshConfig, own: Own) -> Filter:
+    logs = telemetry.access_logs(mesh, telemetry.Reporting("source", "http"), own.packed)
+    paths = mesh.path_normalization.normalization
+    manager = http.connection_manager(
+        "outbound", f"outbound_{name}", logs, more_statistics=own.more_statistics, paths=paths
+    )
+    manager.rds.CopyFrom(http.rds(routes))
+    return http.http_filter(manager)
+
+
+def _tcp_logs(mesh: MeshConfig, own: Own) -> list[object]:
+    return list(telemetry.access_logs(mesh, telemetry.Reporting("source", "tcp"), own.packed))
+
+
+def _tcp(name: str, shares: tuple[Share, ...], policy: Policy, mesh: MeshConfig, own: Own) -> Filter:
+    proxy = TcpProxy(stat_prefix=f"outbound_{name}", access_log=_tcp_logs(mesh, own))
+    forward(proxy, shares, policy)
+    return http.tcp_filter(proxy)

@@ -1,0 +1,94 @@
+"""DestinationRules: which of them holds for a host, and what it says about a port and a subset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mesh_lab.controlplane.kubernetes import Origin
+from mesh_lab.controlplane.model import DestinationRule
+from mesh_lab.controlplane.model.destinationrule import (
+    ClientTLSSettings,
+    ConnectionPoolSettings,
+    LoadBalancerSettings,
+    OutlierDetection,
+    Subset,
+    TrafficPolicy,
+)
+from mesh_lab.controlplane.snapshot import Config
+
+
+@dataclass(frozen=True, eq=False)
+class HostRules:
+    """All that the DestinationRules of one namespace say about a host, merged as Istio does.
+
+    The policy is the oldest one's; subsets add up, and of two with one name the older stays. `received` is the policy
+    for the servers' own sidecars: a rule for some clients only does not hold there.
+    """
+
+    policy: TrafficPolicy | None
+    received: TrafficPolicy | None
+    subsets: tuple[Subset, ...]
+    origins: tuple[Origin, ...]
+
+    def subset(self, name: str) -> Subset | None:
+        """The subset of that name."""
+        return next((subset for subset in self.subsets if subset.name == name), None)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What applies to one port of one subset."""
+
+    load_balancer: LoadBalancerSettings | None = None
+    connection_pool: ConnectionPoolSettings | None = None
+    outlier_detection: OutlierDetection | None = None
+    tls: ClientTLSSettings | None = None
+
+
+NO_POLICY = Policy()
+
+
+def merge_rules(configs: Sequence[Config[DestinationRule]]) -> HostRules:
+    """Merge rules for one host, oldest first."""
+    policies = [config.spec.traffic_policy for config in configs if config.spec.traffic_policy is not None]
+    for_all = (config.spec.traffic_policy for config in configs if config.spec.workload_selector is None)
+    subsets: dict[str, Subset] = {}
+    for config in configs:
+        for subset in config.spec.subsets:
+            subsets.setdefault(subset.name, subset)
+    return HostRules(
+        policies[0] if policies else None,
+        next((policy for policy in for_all if policy is not None), None),
+        tuple(subsets.values()),
+        tuple(config.origin for config in configs),
+    )
+
+
+def effective(rules: HostRules | None, port: int, subset: str = "") -> Policy:
+    """The policy of a port of a subset: the subset's settings over the host's, and a port's own over both."""
+    if rules is None:
+        return NO_POLICY
+    policy = _overlay(NO_POLICY, rules.policy, port)
+    chosen = rules.subset(subset) if subset else None
+    return _overlay(policy, chosen.traffic_policy, port) if chosen is not None else policy
+
+
+def received(rules: HostRules | None, port: int) -> ConnectionPoolSettings | None:
+    """The limits of connections and requests to a port, for the sidecar of the server that is called."""
+    return _overlay(NO_POLICY, rules.received, port).connection_pool if rules is not None else None
+
+
+def _overlay(base: Policy, policy: TrafficPolicy | None, port: int) -> Policy:
+    """Settings for a port replace all others: what they leave out is Istio's default, not the destination's setting."""
+    if policy is None:
+        return base
+    for own in policy.port_level_settings:
+        if own.port is not None and own.port.number == port:
+            return Policy(own.load_balancer, own.connection_pool, own.outlier_detection, own.tls)
+    return Policy(
+        policy.load_balancer or base.load_balancer,
+        policy.connection_pool or base.connection_pool,
+        policy.outlier_detection or base.outlier_detection,
+        policy.tls or base.tls,
+    )

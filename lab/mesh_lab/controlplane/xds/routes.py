@@ -1,0 +1,282 @@
+"""RDS: the virtual hosts of a port, in the order of their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from envoy.config.route.v3.route_components_pb2 import (
+    DirectResponseAction,
+    Route,
+    RouteAction,
+    RouteMatch,
+    VirtualHost,
+)
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
+
+from mesh_lab.controlplane.kubernetes import Origin
+from mesh_lab.controlplane.meshconfig import MeshConfig
+from mesh_lab.controlplane.model import VirtualService
+from mesh_lab.controlplane.model.virtualservice import HTTPRetry
+from mesh_lab.controlplane.snapshot import Config
+from mesh_lab.controlplane.validation.routing import LARGEST_BODY
+from mesh_lab.controlplane.xds import actions, hosts, names, rbac
+from mesh_lab.controlplane.xds.built import TYPE_ROUTE, Built, build, wire
+from mesh_lab.controlplane.xds.matching import Viewpoint
+from mesh_lab.controlplane.xds.memo import Memo
+from mesh_lab.controlplane.xds.policies import HostRules
+from mesh_lab.controlplane.xds.rbac import NOBODY_REFUSED, Authorization
+from mesh_lab.controlplane.xds.rules import Target, add_hash_policy, destination_hosts, has_routes, routes
+from mesh_lab.controlplane.xds.scope import MESH, RouteConfig, Scope
+from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
+from mesh_lab.controlplane.xds.trustdomains import TrustDomains
+
+
+@dataclass(frozen=True, eq=False)
+class Fragment:
+    """A virtual host as a piece of a RouteConfiguration: messages on the wire add up by concatenation."""
+
+    domains: tuple[str, ...]
+    body: bytes
+    origins: tuple[Origin, ...]
+
+
+def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built]:
+    """One configuration for each HTTP port number, and one for each port whose protocol is found out by sniffing."""
+    by_port: dict[int, list[MeshService]] = {}
+    for service in scope.services:
+        for port in service.ports:
+            if (port.protocol.is_http or port.protocol is Protocol.AUTO) and _has_host(scope, service, port.number):
+                by_port.setdefault(port.number, []).append(service)
+            if port.protocol is Protocol.AUTO and service.resolution is not Resolution.ALIAS:
+                host = _service_host(memo, scope, service, port.number, mesh, sniffed=True)
+                yield memo(configuration, sniffed_name(service, port), (host[1],))
+    beside = _beside(scope)
+    listening = (service for service in scope.services if service.resolution is not Resolution.ALIAS)
+    for number in dict.fromkeys(port.number for s in listening for port in s.ports if port.protocol.is_http):
+        found = [_service_host(memo, scope, service, number, mesh) for service in by_port.get(number, ())]
+        found += _hosts_beside(memo, scope, beside.get(number, {}), number, mesh)
+        # A host that an older VirtualService names keeps its names; what nobody has named comes last.
+        fragments = (fragment for _, fragment in sorted(found, key=lambda each: each[0]))
+        yield memo(configuration, str(number), (*fragments, _rest(memo, scope, mesh)))
+
+
+def sniffed_name(service: MeshService, port: MeshPort) -> str:
+    """The routes of one port of one service."""
+    return f"{service.hostname}:{port.number}"
+
+
+Rank = tuple[tuple[str, ...], bool]
+Ranked = tuple[Rank, Fragment]
+
+_BEHIND_ALL: Rank = (("~",), True)
+_ALWAYS = 80
+
+
+def _beside(scope: Scope) -> dict[int, dict[str, list[RouteConfig]]]:
+    """By port, the hosts that VirtualServices name and that are no service's there, each with who names it.
+
+    They are served on port 80, and where the services of their VirtualService are. So a wildcard stands for the
+    services that there are, and for unknown names only on a port where there are none (`separateVSHostsAndServices` in
+    Istio's pilot/pkg/networking/core/route).
+    """
+    served: dict[RouteConfig, set[int]] = {}
+    for hostname, configs in scope.routes.items():
+        numbers = [p.number for p in scope.by_host[hostname].ports if p.protocol.is_http or p.protocol is Protocol.AUTO]
+        for config in configs:
+            served.setdefault(config, {_ALWAYS}).update(numbers)
+    named = {service.hostname: service for service in scope.services}
+    found: dict[int, dict[str, list[RouteConfig]]] = {}
+    for host, configs in scope.written.items():
+        own = {port.number for service in _covered(named, host) for port in service.ports}
+        for config in configs:
+            for number in served.get(config, {_ALWAYS}) - own:
+                found.setdefault(number, {}).setdefault(host, []).append(config)
+    return found
+
+
+def _covered(named: Mapping[str, MeshService], host: str) -> Iterable[MeshService]:
+    if host.startswith("*"):
+        return (service for hostname, service in named.items() if hosts.covers(host, hostname))
+    return (named[host],) if host in named else ()
+
+
+def _hosts_beside(
+    memo: Memo, scope: Scope, named: Mapping[str, Iterable[RouteConfig]], number: int, mesh: MeshConfig
+) -> Iterator[Ranked]:
+    view = _view(scope, number, mesh)
+    for host, configs in named.items():
+        config = next((config for config in configs if has_routes(config, view)), None)
+        if config is not None:
+            targets = targets_of(memo, scope, config, mesh.cluster_domain)
+            fragment = memo(_virtual_host_of, host, config, view, targets, mesh.cluster_domain)
+            yield (config.precedence, False), fragment
+
+
+def _has_host(scope: Scope, service: MeshService, number: int) -> bool:
+    """An alias is a domain of the service that it stands for, unless there are rules for the alias itself."""
+    return service.resolution is not Resolution.ALIAS or _rules_for(scope, service, number) is not None
+
+
+def _rules_for(scope: Scope, service: MeshService, number: int) -> RouteConfig | None:
+    view = Viewpoint(MESH, number, scope.namespace, scope.labels)
+    return next((config for config in scope.routes.get(service.hostname, ()) if has_routes(config, view)), None)
+
+
+def _service_host(
+    memo: Memo, scope: Scope, service: MeshService, number: int, mesh: MeshConfig, *, sniffed: bool = False
+) -> Ranked:
+    view = _view(scope, number, mesh)
+    domain = mesh.cluster_domain
+    config = _rules_for(scope, service, number)
+    if config is None:
+        rules = scope.rules.get(service.hostname)
+        asked = mesh.default_http_retry_policy
+        return _BEHIND_ALL, memo(_plain_host, service, number, sniffed, rules, scope.namespace, domain, asked)
+    targets = targets_of(memo, scope, config, domain)
+    return (config.precedence, True), memo(_routed_host, service, config, view, sniffed, targets, domain)
+
+
+def targets_of(memo: Memo, scope: Scope, config: RouteConfig, domain: str) -> tuple[Target, ...]:
+    """What is known of the hosts that a VirtualService leads to."""
+    return tuple(
+        Target(host, scope.by_host.get(host), scope.rules.get(scope.called(host)))
+        for host in memo(destination_hosts, config, domain)
+    )
+
+
+def _view(scope: Scope, number: int, mesh: MeshConfig) -> Viewpoint:
+    return Viewpoint(MESH, number, scope.namespace, scope.labels, retries=mesh.default_http_retry_policy)
+
+
+def _plain_host(
+    service: MeshService,
+    number: int,
+    sniffed: bool,
+    rules: HostRules | None,
+    namespace: str,
+    domain: str,
+    retries: HTTPRetry | None,
+) -> Fragment:
+    """Without a VirtualService, requests go to the service that they name."""
+    route = Route(name="default", match=RouteMatch(prefix="/"))
+    action = RouteAction(cluster=names.outbound_cluster(number, "", service.hostname))
+    actions.set_timeouts(action, None)
+    add_hash_policy(action, rules, number, "")
+    policy = actions.retry_policy(retries, hashed=bool(action.hash_policy))
+    if policy is not None:
+        action.retry_policy.CopyFrom(policy)
+    route.route.CopyFrom(action)
+    domains = _domains(service, sniffed, namespace, domain)
+    host = _virtual_host(f"{service.hostname}:{number}", domains, [route], None)
+    return fragment(host, [*_names_of(service), *(rules.origins if rules is not None else ())])
+
+
+def _routed_host(
+    service: MeshService,
+    config: Config[VirtualService],
+    view: Viewpoint,
+    sniffed: bool,
+    targets: tuple[Target, ...],
+    domain: str,
+) -> Fragment:
+    found = list(routes(config, view, {target.host: target for target in targets}, domain))
+    domains = _domains(service, sniffed, view.namespace, domain)
+    host = _virtual_host(f"{service.hostname}:{view.port}", domains, found, config.spec)
+    return fragment(host, [config.origin, *_names_of(service), *_origins(targets)])
+
+
+def _virtual_host_of(
+    hostname: str, config: Config[VirtualService], view: Viewpoint, targets: tuple[Target, ...], domain: str
+) -> Fragment:
+    found = list(routes(config, view, {target.host: target for target in targets}, domain))
+    host = _virtual_host(f"{hostname}:{view.port}", [hostname], found, config.spec)
+    return fragment(host, [config.origin, *_origins(targets)])
+
+
+def _names_of(service: MeshService) -> Iterator[Origin]:
+    yield service.origin
+    yield from (alias.origin for alias in service.aliases)
+
+
+def _origins(targets: Iterable[Target]) -> Iterator[Origin]:
+    for target in targets:
+        if target.service is not None and target.called != target.host:
+            yield target.service.origin
+        if target.rules is not None:
+            yield from target.rules.origins
+
+
+def _domains(service: MeshService, sniffed: bool, namespace: str, domain: str) -> list[str]:
+    """A port that is sniffed has a listener of its own: whatever connects to its address means this service."""
+    if sniffed:
+        return ["*"]
+    headless = service.resolution is Resolution.ORIGINAL_DESTINATION
+    known = [(service.hostname, service.namespace), *((alias.hostname, alias.namespace) for alias in service.aliases)]
+    found = [name for each in known for name in hosts.service_domains(*each, namespace, domain, pods=headless)]
+    return list(dict.fromkeys([*found, *([service.address] if service.address else [])]))
+
+
+def _virtual_host(name: str, domains: list[str], found: list[Route], rules: VirtualService | None) -> VirtualHost:
+    told = actions.tells_attempts(rules)
+    return VirtualHost(name=name, domains=domains, routes=found, include_request_attempt_count=told)
+
+
+def _rest(memo: Memo, scope: Scope, mesh: MeshConfig) -> Fragment:
+    policy = scope.sidecar.spec.outbound_traffic_policy if scope.sidecar else None
+    return memo(_other_hosts, (policy or mesh.outbound_traffic_policy).mode)
+
+
+def _other_hosts(mode: str) -> Fragment:
+    """Hosts that the mesh does not know: where they were going anyway, or 502."""
+    if mode == "REGISTRY_ONLY":
+        refused = Route(
+            name="block_all", match=RouteMatch(prefix="/"), direct_response=DirectResponseAction(status=502)
+        )
+        return fragment(_virtual_host("block_all", ["*"], [refused], None), ())
+    action = RouteAction(cluster=names.PASSTHROUGH_CLUSTER)
+    actions.set_timeouts(action, None)
+    allowed = Route(name="allow_any", match=RouteMatch(prefix="/"), route=action)
+    return fragment(_virtual_host("allow_any", ["*"], [allowed], None), ())
+
+
+def fragment(host: VirtualHost, origins: Iterable[Origin]) -> Fragment:
+    """A virtual host, ready to be put among others."""
+    return Fragment(tuple(host.domains), wire(RouteConfiguration(virtual_hosts=[host])), tuple(origins))
+
+
+def configuration(
+    name: str, fragments: tuple[Fragment, ...], authorization: Authorization = NOBODY_REFUSED, trust: TrustDomains = ()
+) -> Built:
+    """A RouteConfiguration of virtual hosts that are serialised already. Hosts are compared without their ports.
+
+    Envoy refuses a configuration that names a domain twice, so the first virtual host to name one keeps it, and the
+    others have the rest of theirs.
+    """
+    head = RouteConfiguration(
+        name=name,
+        validate_clusters=BoolValue(value=False),
+        ignore_port_in_host_matching=True,
+        max_direct_response_body_size_bytes=UInt32Value(value=LARGEST_BODY),
+        typed_per_filter_config=rbac.route_filters(authorization, trust),
+    )
+    taken: set[str] = set()
+    kept: list[Fragment] = []
+    for part in fragments:
+        left = part if taken.isdisjoint(part.domains) else _without(part, taken)
+        if left is not None:
+            taken.update(left.domains)
+            kept.append(left)
+    body = b"".join([wire(head), *(part.body for part in kept)])
+    origins = [origin for part in kept for origin in part.origins]
+    return build(TYPE_ROUTE, name, body, [*origins, *authorization.origins])
+
+
+def _without(part: Fragment, taken: set[str]) -> Fragment | None:
+    """A virtual host without the domains that others have; None where none is left."""
+    (host,) = RouteConfiguration.FromString(part.body).virtual_hosts
+    left = [domain for domain in host.domains if domain not in taken]
+    del host.domains[:]
+    host.domains.extend(left)
+    return fragment(host, part.origins) if left else None

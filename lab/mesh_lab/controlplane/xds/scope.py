@@ -1,0 +1,263 @@
+"""What a proxy may see: the services, routes and rules that are exported to its namespace and that its Sidecar lets in.
+
+All sidecars of a namespace share one scope, and so all that is made from it, unless a resource asks for their labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mesh_lab.controlplane.kubernetes import ObjectKey, Service
+from mesh_lab.controlplane.model import DestinationRule, Sidecar, VirtualService
+from mesh_lab.controlplane.snapshot import Config, Snapshot, Table
+from mesh_lab.controlplane.xds import aliases, hosts
+from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of
+from mesh_lab.controlplane.xds.memo import Memo
+from mesh_lab.controlplane.xds.mtls import selects
+from mesh_lab.controlplane.xds.policies import HostRules, merge_rules
+from mesh_lab.controlplane.xds.services import MeshService, from_kubernetes
+
+Labels = tuple[tuple[str, str], ...]
+RuleConfig = Config[DestinationRule]
+RouteConfig = Config[VirtualService]
+MESH = "mesh"
+
+
+@dataclass(frozen=True, eq=False)
+class Registry:
+    """All services of the mesh, by hostname in order of their names."""
+
+    services: Table[str, MeshService]
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """What the sidecars of one namespace (with one set of labels, where those matter) see.
+
+    `services` are those that they may name, `imported` those that they only reach by way of a VirtualService; `by_host`
+    has both. `routes` holds the VirtualServices of each service's hostname that has some, the one that counts first,
+    first; `written` the same for all hosts as they stand in VirtualServices; `rules` what DestinationRules say about a
+    hostname.
+    """
+
+    namespace: str
+    labels: Labels
+    services: tuple[MeshService, ...]
+    imported: tuple[MeshService, ...]
+    by_host: Table[str, MeshService]
+    routes: Table[str, tuple[RouteConfig, ...]]
+    written: Table[str, tuple[RouteConfig, ...]]
+    rules: Table[str, HostRules]
+    sidecar: Config[Sidecar] | None
+
+    def called(self, host: str) -> str:
+        """The host whose clusters and rules are meant by a host: itself, or what it is an alias for."""
+        service = self.by_host.get(host)
+        return service.called if service is not None else host
+
+
+def registry(memo: Memo, services: Table[ObjectKey, Service], domain: str) -> Registry:
+    """The registry; a service that did not change keeps its identity."""
+    known = aliases.linked(memo, [memo(from_kubernetes, service, domain) for service in services.values()])
+    return Registry(Table({service.hostname: service for service in sorted(known, key=lambda s: s.hostname)}))
+
+
+def exported(export_to: Iterable[str], owner: str, viewer: str) -> bool:
+    """Whether a resource of one namespace is for another to see. Nothing said means everyone."""
+    targets = list(export_to)
+    return not targets or any(target in ("*", viewer) or (target == "." and owner == viewer) for target in targets)
+
+
+def labels_matter(
+    snapshot_routes: Table[ObjectKey, RouteConfig],
+    rules: Table[ObjectKey, RuleConfig],
+    sidecars: Table[ObjectKey, Config[Sidecar]],
+) -> bool:
+    """Whether any resource tells sidecars of one namespace apart by their labels."""
+    return (
+        any(
+            match.source_labels
+            for config in snapshot_routes.values()
+            for route in config.spec.http
+            for match in route.match
+        )
+        or any(match.source_labels for c in snapshot_routes.values() for tcp in c.spec.tcp for match in tcp.match)
+        or any(match.source_labels for c in snapshot_routes.values() for tls in c.spec.tls for match in tls.match)
+        or any(config.spec.workload_selector for config in rules.values())
+        or any(config.spec.workload_selector for config in sidecars.values())
+    )
+
+
+_NO_SIDECARS: Table[ObjectKey, Config[Sidecar]] = Table()
+
+
+def scope_of(
+    memo: Memo, snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, gateway: bool = False
+) -> Scope:
+    """The scope of a proxy; the same object for all that see the same. No Sidecar is for a gateway."""
+    mesh = snapshot.mesh
+    sidecars = _NO_SIDECARS if gateway else snapshot.sidecars
+    known = memo(registry, memo, snapshot.services, mesh.cluster_domain)
+    tell_apart = memo(labels_matter, snapshot.virtual_services, snapshot.destination_rules, sidecars)
+    return memo(
+        _scope,
+        memo,
+        known,
+        snapshot.virtual_services,
+        snapshot.destination_rules,
+        sidecars,
+        namespace,
+        tuple(sorted(labels.items())) if tell_apart else (),
+        mesh.cluster_domain,
+        mesh.root_namespace,
+    )
+
+
+def _scope(
+    memo: Memo,
+    known: Registry,
+    routes: Table[ObjectKey, RouteConfig],
+    rules: Table[ObjectKey, RuleConfig],
+    sidecars: Table[ObjectKey, Config[Sidecar]],
+    namespace: str,
+    labels: Labels,
+    domain: str,
+    root_namespace: str,
+) -> Scope:
+    sidecar = _sidecar_for(sidecars, namespace, dict(labels), root_namespace)
+    egress = egress_of(sidecar, namespace)
+    visible = [s for s in known.services.values() if exported(s.export_to, s.namespace, namespace)]
+    services = tuple(_named(memo, s, egress) for s in visible if _shows(egress, s.namespace, s.hostname))
+    selected = memo(_selected_routes, routes, namespace, domain, egress)
+    imported = _imported(selected, services, visible, namespace, domain) if egress else ()
+    index = memo(_rule_index, rules, domain, labels)
+    mesh_routes = memo(_mesh_routes, selected, domain)
+    covering = {s.hostname: found for s in services if (found := mesh_routes.find(s.hostname)) is not None}
+    ruled = {}
+    for service in (*services, *imported):
+        configs = _rules_for(index, service, namespace, root_namespace)
+        if configs:
+            ruled[service.hostname] = memo(merge_rules, configs)
+    return Scope(
+        namespace,
+        labels,
+        services,
+        imported,
+        Table({service.hostname: service for service in (*services, *imported)}),
+        Table(covering),
+        Table({host: configs for host, configs in mesh_routes.items() if host != "*"}),
+        Table(ruled),
+        sidecar,
+    )
+
+
+def _sidecar_for(
+    sidecars: Table[ObjectKey, Config[Sidecar]], namespace: str, labels: Mapping[str, str], root_namespace: str
+) -> Config[Sidecar] | None:
+    """The Sidecar that selects the pod, else the namespace's, else the mesh's."""
+    own = sorted((c for c in sidecars.values() if c.namespace == namespace), key=lambda config: config.precedence)
+    for config in own:
+        if config.spec.workload_selector and selects(config.spec.workload_selector.labels, labels):
+            return config
+    wide = [c for c in own if not c.spec.workload_selector]
+    root = [c for c in sidecars.values() if c.namespace == root_namespace and not c.spec.workload_selector]
+    return next(iter([*wide, *root]), None)
+
+
+def _selected_routes(
+    routes: Table[ObjectKey, RouteConfig], namespace: str, domain: str, egress: tuple[Egress, ...]
+) -> tuple[RouteConfig, ...]:
+    """The VirtualServices that a namespace's sidecars see, oldest first."""
+    return tuple(
+        config
+        for config in sorted(routes.values(), key=lambda c: c.precedence)
+        if MESH in (config.spec.gateways or [MESH])
+        and exported(config.spec.export_to, config.namespace, namespace)
+        and (not egress or _let_in(egress, config, domain))
+    )
+
+
+def _shows(egress: tuple[Egress, ...], namespace: str, hostname: str) -> bool:
+    return not egress or any(listener.shows_service(namespace, hostname) for listener in egress)
+
+
+def _named(memo: Memo, service: MeshService, egress: tuple[Egress, ...]) -> MeshService:
+    """The service, under those of its other names that the Sidecar lets in as well."""
+    kept = tuple(alias for alias in service.aliases if _shows(egress, service.namespace, alias.hostname))
+    return service if len(kept) == len(service.aliases) else memo(aliases.known_as, service, kept)
+
+
+def _let_in(egress: tuple[Egress, ...], config: RouteConfig, domain: str) -> bool:
+    names = [hosts.resolve(host, config.namespace, domain) for host in config.spec.hosts]
+    return any(listener.shows_route(config.namespace, names) for listener in egress)
+
+
+def _imported(
+    selected: tuple[RouteConfig, ...],
+    services: tuple[MeshService, ...],
+    visible: Iterable[MeshService],
+    namespace: str,
+    domain: str,
+) -> tuple[MeshService, ...]:
+    """Beside the services that a Sidecar lists, those that its VirtualServices lead to, by whatever name."""
+    known = {service.hostname: service for service in visible}
+    reached = {host for config in selected for host in destinations_of(config, namespace, domain)}
+    reached |= {known[host].called for host in reached if host in known}
+    listed = {service.hostname for service in services}
+    return tuple(service for host, service in known.items() if host in reached - listed)
+
+
+def _mesh_routes(selected: tuple[RouteConfig, ...], domain: str) -> hosts.HostIndex[tuple[RouteConfig, ...]]:
+    """The VirtualServices for each host written in one, of all that a namespace's sidecars see.
+
+    The oldest is first, and holds wherever it has a rule; where it has none (it is about connections, or other clients)
+    the next does. Of those that write one wildcard only the oldest counts, as in Istio.
+    """
+    found: dict[str, tuple[RouteConfig, ...]] = {}
+    for config in selected:
+        for host in dict.fromkeys(hosts.resolve(written, config.namespace, domain) for written in config.spec.hosts):
+            if host not in found or not host.startswith("*"):
+                found[host] = (*found.get(host, ()), config)
+    return hosts.HostIndex(found)
+
+
+RuleIndex = Mapping[str, hosts.HostIndex[tuple[RuleConfig, ...]]]
+
+
+def _rule_index(rules: Table[ObjectKey, RuleConfig], domain: str, labels: Labels) -> RuleIndex:
+    """By namespace and host, those that select this workload before those for all, each oldest first."""
+    index: dict[str, dict[str, tuple[RuleConfig, ...]]] = {}
+    mine = dict(labels)
+    for config in sorted(rules.values(), key=lambda c: (c.spec.workload_selector is None, c.precedence)):
+        selector = config.spec.workload_selector
+        if selector is not None and not selects(selector.match_labels, mine):
+            continue
+        host = hosts.resolve(config.spec.host, config.namespace, domain)
+        by_host = index.setdefault(config.namespace, {})
+        by_host[host] = (*by_host.get(host, ()), config)
+    return {namespace: hosts.HostIndex(by_host) for namespace, by_host in index.items()}
+
+
+def _rules_for(index: RuleIndex, service: MeshService, viewer: str, root: str) -> tuple[RuleConfig, ...]:
+    """The client's namespace speaks first, then the service's, then the root namespace.
+
+    Clients in the root namespace, which gateways often are, have only its private rules first: its others are meant for
+    the whole mesh, and are not to hide what a service's own namespace says.
+    """
+    for namespace in (viewer, service.namespace, root):
+        by_host = index.get(namespace)
+        configs = by_host.find(service.hostname) if by_host is not None else None
+        found = tuple(c for c in configs or () if _rule_concerns(c, viewer))
+        if namespace == viewer == root != service.namespace:
+            found = tuple(c for c in found if c.spec.export_to in (["."], [root]))
+        if found:
+            return found
+    return ()
+
+
+def _rule_concerns(config: RuleConfig, viewer: str) -> bool:
+    """A rule for some workloads is for those of its own namespace, whatever it says of exports."""
+    if config.spec.workload_selector is not None and config.namespace != viewer:
+        return False
+    return exported(config.spec.export_to, config.namespace, viewer)

@@ -1,0 +1,137 @@
+"""The mesh's registry of services, whatever they come from, and the protocol of each of their ports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from mesh_lab.controlplane.kubernetes import ObjectKey, Origin, Service, ServicePort
+
+
+class Protocol(Enum):
+    """What a port speaks. AUTO is found out connection by connection."""
+
+    HTTP = "http"
+    HTTP2 = "http2"
+    GRPC = "grpc"
+    TCP = "tcp"
+    TLS = "tls"
+    AUTO = "auto"
+
+    @property
+    def is_http(self) -> bool:
+        """Whether requests can be routed one by one for sure."""
+        return self in _HTTP
+
+    @property
+    def is_http2(self) -> bool:
+        """Whether the application itself speaks HTTP/2."""
+        return self in (Protocol.HTTP2, Protocol.GRPC)
+
+
+_HTTP = frozenset({Protocol.HTTP, Protocol.HTTP2, Protocol.GRPC})
+
+# https://istio.io/latest/docs/ops/configuration/traffic-management/protocol-selection/
+_BY_NAME = {
+    "http": Protocol.HTTP,
+    "http2": Protocol.HTTP2,
+    "grpc": Protocol.GRPC,
+    "grpc-web": Protocol.GRPC,
+    "https": Protocol.TLS,
+    "tls": Protocol.TLS,
+    "tcp": Protocol.TCP,
+    "mongo": Protocol.TCP,
+    "mysql": Protocol.TCP,
+    "redis": Protocol.TCP,
+    "kubernetes.io/h2c": Protocol.HTTP2,
+    "kubernetes.io/ws": Protocol.HTTP,
+    "kubernetes.io/wss": Protocol.TLS,
+}
+
+# Ports whose servers speak first, so that there is nothing to sniff.
+_SERVER_FIRST = frozenset({25, 53, 3306, 27017})
+
+
+def protocol_of(port: ServicePort) -> Protocol:
+    """`appProtocol`, then the port's name up to its first dash, then sniffing."""
+    declared = _BY_NAME.get(port.app_protocol.lower())
+    if declared:
+        return declared
+    name = port.name.lower()
+    named = _BY_NAME.get("grpc-web" if name.startswith("grpc-web") else name.partition("-")[0])
+    if named:
+        return named
+    return Protocol.TCP if port.port in _SERVER_FIRST else Protocol.AUTO
+
+
+class Resolution(Enum):
+    """Where a service's endpoints come from."""
+
+    ENDPOINTS = "endpoints"
+    ORIGINAL_DESTINATION = "original destination"
+    ALIAS = "alias"
+
+
+class MeshPort(NamedTuple):
+    """A port of a service, by the number that clients use."""
+
+    number: int
+    name: str
+    protocol: Protocol
+
+
+class Alias(NamedTuple):
+    """Another name of a service: an ExternalName Service."""
+
+    hostname: str
+    namespace: str
+    origin: Origin
+
+
+@dataclass(frozen=True, eq=False)
+class MeshService:
+    """A service as clients know it. `external` is the host that an alias stands for; a service knows its `aliases`."""
+
+    origin: Origin
+    key: ObjectKey
+    hostname: str
+    address: str
+    ports: tuple[MeshPort, ...]
+    resolution: Resolution
+    export_to: tuple[str, ...]
+    external: str = ""
+    aliases: tuple[Alias, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """The host whose clusters are meant where routes lead here."""
+        return self.external if self.resolution is Resolution.ALIAS else self.hostname
+
+    @property
+    def namespace(self) -> str:
+        """The namespace it is defined in."""
+        return self.key[0]
+
+    def port(self, number: int) -> MeshPort | None:
+        """The port of that number."""
+        return next((port for port in self.ports if port.number == number), None)
+
+
+def from_kubernetes(service: Service, domain: str) -> MeshService:
+    """A Kubernetes Service. A headless one is reached at the very address that its client chose."""
+    resolution = Resolution.ENDPOINTS
+    if service.external_name:
+        resolution = Resolution.ALIAS
+    elif service.headless:
+        resolution = Resolution.ORIGINAL_DESTINATION
+    return MeshService(
+        service.origin,
+        (service.namespace, service.name),
+        f"{service.name}.{service.namespace}.svc.{domain}",
+        service.cluster_ip,
+        tuple(MeshPort(p.port, p.name, protocol_of(p)) for p in service.ports if p.transport == "TCP"),
+        resolution,
+        service.export_to,
+        service.external_name,
+    )

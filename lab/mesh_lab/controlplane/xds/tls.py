@@ -1,0 +1,155 @@
+"""Transport sockets: mutual TLS with the mesh's own certificates, and TLS as resources ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from envoy.config.core.v3 import base_pb2, config_source_pb2
+from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
+from envoy.type.matcher.v3 import string_pb2
+from google.protobuf.wrappers_pb2 import BoolValue
+
+from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings
+from mesh_lab.controlplane.xds import names
+from mesh_lab.controlplane.xds.built import any_of
+
+# What a client's sidecar offers; the server's tells by it that the peer is of the mesh, and what it is going to speak.
+ALPN_TCP = "istio"
+ALPN_HTTP1 = "istio-http/1.1"
+ALPN_HTTP2 = "istio-h2"
+MESH_ALPN = (ALPN_TCP, "istio-peer-exchange", "istio-http/1.0", ALPN_HTTP1, ALPN_HTTP2)
+HTTP_ALPN = ("h2", "http/1.1")
+
+# Where distributions keep the authorities that they trust: in the proxy's container what is on the machine, as here.
+_AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/certs/ca-bundle.crt",
+)
+SYSTEM_AUTHORITIES = next((path for path in _AUTHORITIES if Path(path).exists()), _AUTHORITIES[0])
+
+_TLS = "envoy.transport_sockets.tls"
+_RAW = "envoy.transport_sockets.raw_buffer"
+
+
+def ads() -> config_source_pb2.ConfigSource:
+    """From the control plane, over the stream that everything comes from."""
+    return config_source_pb2.ConfigSource(
+        ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.ApiVersion.V3
+    )
+
+
+def secret(name: str) -> secret_pb2.SdsSecretConfig:
+    """A secret that the control plane gives."""
+    return secret_pb2.SdsSecretConfig(name=name, sds_config=ads())
+
+
+def raw_buffer() -> base_pb2.TransportSocket:
+    """No encryption."""
+    return base_pb2.TransportSocket(name=_RAW, typed_config=any_of(raw_buffer_pb2.RawBuffer()))
+
+
+def _versions(low: int, high: int) -> common_pb2.TlsParameters:
+    return common_pb2.TlsParameters(tls_minimum_protocol_version=low, tls_maximum_protocol_version=high)
+
+
+def mesh_versions() -> common_pb2.TlsParameters:
+    """What sidecars speak among themselves: TLS 1.2 and 1.3."""
+    return _versions(common_pb2.TlsParameters.TLSv1_2, common_pb2.TlsParameters.TLSv1_3)
+
+
+def _exact_names(uris: Iterable[str], kind: int) -> list[common_pb2.SubjectAltNameMatcher]:
+    return [
+        common_pb2.SubjectAltNameMatcher(san_type=kind, matcher=string_pb2.StringMatcher(exact=uri)) for uri in uris
+    ]
+
+
+def _mesh_context(alpn: Iterable[str], principals: Iterable[str]) -> tls_pb2.CommonTlsContext:
+    """This proxy's own certificate, and the trust in the mesh's authority; `principals` narrows who may answer."""
+    return tls_pb2.CommonTlsContext(
+        alpn_protocols=list(alpn),
+        tls_params=mesh_versions(),
+        tls_certificate_sds_secret_configs=[secret(names.DEFAULT_SECRET)],
+        combined_validation_context=tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
+            default_validation_context=common_pb2.CertificateValidationContext(
+                match_typed_subject_alt_names=_exact_names(principals, common_pb2.SubjectAltNameMatcher.URI)
+            ),
+            validation_context_sds_secret_config=secret(names.ROOT_SECRET),
+        ),
+    )
+
+
+def mutual_upstream(sni: str, principals: Iterable[str], alpn: Iterable[str]) -> base_pb2.TransportSocket:
+    """To a sidecar whose certificate names one of `principals` (SPIFFE; none given: anyone in the mesh)."""
+    context = tls_pb2.UpstreamTlsContext(common_tls_context=_mesh_context(alpn, principals), sni=sni)
+    return base_pb2.TransportSocket(name=_TLS, typed_config=any_of(context))
+
+
+def mesh_downstream_context(alpn: Iterable[str]) -> tls_pb2.DownstreamTlsContext:
+    """TLS with a client of the mesh, whose certificate is demanded."""
+    return tls_pb2.DownstreamTlsContext(
+        common_tls_context=_mesh_context(alpn, ()), require_client_certificate=BoolValue(value=True)
+    )
+
+
+def mutual_downstream(alpn: Iterable[str], trust_domains: Iterable[str]) -> base_pb2.TransportSocket:
+    """From a sidecar whose identity is in one of these trust domains."""
+    context = mesh_downstream_context(alpn)
+    accepted = context.common_tls_context.combined_validation_context.default_validation_context
+    accepted.match_typed_subject_alt_names.extend(
+        common_pb2.SubjectAltNameMatcher(
+            san_type=common_pb2.SubjectAltNameMatcher.URI,
+            matcher=string_pb2.StringMatcher(prefix=f"spiffe://{domain}/"),
+        )
+        for domain in trust_domains
+    )
+    return downstream(context)
+
+
+def validation(dns_names: Iterable[str], authorities: str) -> common_pb2.CertificateValidationContext:
+    """Certificates for one of these names (any, when there are none) by the authorities in a file, if one is named."""
+    context = common_pb2.CertificateValidationContext(
+        match_typed_subject_alt_names=_exact_names(dns_names, common_pb2.SubjectAltNameMatcher.DNS)
+    )
+    if authorities:
+        context.trusted_ca.filename = authorities
+    return context
+
+
+def settings_upstream(settings: ClientTLSSettings, alpn: Iterable[str]) -> base_pb2.TransportSocket:
+    """As a DestinationRule asks for it: SIMPLE or MUTUAL, from files or from a Secret."""
+    context = tls_pb2.CommonTlsContext(alpn_protocols=list(alpn), tls_params=mesh_versions())
+    authorities = "" if settings.credential_name else settings.ca_certificates or SYSTEM_AUTHORITIES
+    trust = validation(settings.subject_alt_names, authorities)
+    if settings.ca_crl and not settings.credential_name:
+        trust.crl.filename = settings.ca_crl
+    if settings.credential_name:
+        credential = names.gateway_secret(settings.credential_name)
+        if settings.mode == "MUTUAL":
+            context.tls_certificate_sds_secret_configs.append(secret(credential))
+        if not settings.insecure_skip_verify:
+            context.combined_validation_context.default_validation_context.CopyFrom(trust)
+            context.combined_validation_context.validation_context_sds_secret_config.CopyFrom(
+                secret(f"{credential}-cacert")
+            )
+    else:
+        if settings.mode == "MUTUAL":
+            context.tls_certificates.append(
+                common_pb2.TlsCertificate(
+                    certificate_chain=base_pb2.DataSource(filename=settings.client_certificate),
+                    private_key=base_pb2.DataSource(filename=settings.private_key),
+                )
+            )
+        if not settings.insecure_skip_verify:
+            context.validation_context.CopyFrom(trust)
+    upstream = tls_pb2.UpstreamTlsContext(common_tls_context=context, sni=settings.sni)
+    return base_pb2.TransportSocket(name=_TLS, typed_config=any_of(upstream))
+
+
+def downstream(context: Any) -> base_pb2.TransportSocket:
+    """A transport socket with a context that the caller has made."""
+    return base_pb2.TransportSocket(name=_TLS, typed_config=any_of(context))

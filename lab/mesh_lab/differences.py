@@ -1,0 +1,220 @@
+"""Where the lab's control plane differs from Istio on purpose. `python -m mesh_lab.differences` prints it as a page.
+
+A difference that is not in this table is a fault. Each names the test that holds it: who changes one changes the other.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+PAGE = "docs/differences.md"
+_UNIT = "tests/unit/controlplane"
+
+_HEAD = """\
+# How it differs from Istio
+
+On purpose, that is; any other difference is a fault, and worth an issue. It concerns the embedded cluster with the
+lab's own control plane: on kind and on other clusters there is Istio itself. README.md lists what the lab does not have
+at all.
+
+`make docs` makes this page of the table in `lab/mesh_lab/differences.py`. Each line is held by the test that it names.
+"""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference. `test` is a test's file and name, as pytest takes them."""
+
+    area: str
+    id: str
+    what: str
+    istio: str
+    here: str
+    reason: str
+    test: str
+
+
+DIFFERENCES: Sequence[Difference] = (
+    Difference(
+        "Requests",
+        "attempt-count",
+        "`x-envoy-attempt-count`",
+        "Each request has it.",
+        "Requests have it where a rule of their VirtualService asks for `retries`.",
+        "To write, pack and read it was 3% of what a request costs, and elsewhere it says 1.",
+        f"{_UNIT}/xds/test_routes.py::test_a_request_tells_its_attempt_where_a_rule_asks_for_retries",
+    ),
+    Difference(
+        "Requests",
+        "http2-between-sidecars",
+        "HTTP/2 between sidecars",
+        "`h2UpgradePolicy` is `DO_NOT_UPGRADE` unless the mesh or a rule says otherwise.",
+        "It is `UPGRADE`, where all pods of a service have sidecars and no rule sets a limit that only HTTP/1.1 knows.",
+        "One connection between two sidecars instead of one for each request under way.",
+        f"{_UNIT}/xds/test_clusters.py::test_between_sidecars_http_goes_over_http2_and_mutual_tls_to_the_services_own_identity",
+    ),
+    Difference(
+        "Requests",
+        "alias-of-an-alias",
+        "A route to an ExternalName Service that stands for another ExternalName Service",
+        "It leads to a cluster that does not exist, and so to 503.",
+        "It leads to the service at the end of the chain, as a request to that name does.",
+        "DNS leads there, too, and Istio has it down as a gap of its own.",
+        f"{_UNIT}/xds/test_aliases.py::test_a_route_to_an_alias_leads_to_what_it_stands_for",
+    ),
+    Difference(
+        "Requests",
+        "rbac-in-routes",
+        "Where AuthorizationPolicies are, for HTTP",
+        "In the listeners. A connection serves one more request by the old rules, or is drained for up to 45 s.",
+        "In the routes: a changed policy holds from the next request on, and no connection is drained.",
+        "A policy is in force when `mesh-lab wait` says so.",
+        f"{_UNIT}/xds/test_rbac.py::test_a_policy_changes_the_routes_and_leaves_http_chains_alone",
+    ),
+    Difference(
+        "Requests",
+        "http-is-told-by-the-older-parser",
+        "How HTTP is told on a port of undeclared protocol",
+        "By Envoy's newer parser: text without a line's end waits until the detection's time is over.",
+        "By its older one: such text passes as TCP at once, and so do HTTP methods that it does not know.",
+        "With the newer parser `hello` without a newline waits without end, and 64 KiB of it are dropped.",
+        f"{_UNIT}/xds/test_sniffing.py::test_text_of_any_length_without_a_line_passes",
+    ),
+    Difference(
+        "Requests",
+        "client-names-in-xfcc",
+        "DNS names in `x-forwarded-client-cert` that a sidecar writes",
+        "Asked for; certificates of the mesh have none.",
+        "Not asked for.",
+        "To look for what is not there at each request was 5% of a proxy's work.",
+        f"{_UNIT}/xds/test_inbound.py::test_the_application_is_told_who_the_client_is_and_nobody_else_can_tell_it",
+    ),
+    Difference(
+        "Metrics",
+        "request-count-lags",
+        "`istio_requests_total`",
+        "A counter of its own, up to date at once.",
+        "Made of the durations' histogram when somebody scrapes; it lags behind by up to a second.",
+        "A counter beside the histogram would be formatted anew at each request, for 3% of what that costs.",
+        f"{_UNIT}/xds/test_telemetry.py::test_durations_and_sizes_are_histograms_under_istios_names",
+    ),
+    Difference(
+        "Metrics",
+        "answers-by-code",
+        "Envoy's own counters of answers (`upstream_rq_2xx` and the like)",
+        "Counted, and left out of what is kept.",
+        "Not counted, unless the pod asks for more statistics (`proxyStatsMatcher`, `statsInclusion...` annotations).",
+        "To look for them was 4% of a request. Istio's metrics know the code in any case.",
+        f"{_UNIT}/xds/test_http.py::test_nobody_counts_answers_that_no_statistics_keep",
+    ),
+    Difference(
+        "Metrics",
+        "remaining-limits",
+        "What remains of connection limits (`circuit_breakers...remaining_...`)",
+        "Counted for each cluster.",
+        "Counted where a DestinationRule sets a limit.",
+        "Of a limit that nobody has set the remainder is a number short of 2^32, looked up at each request.",
+        f"{_UNIT}/xds/test_clusters.py::test_what_remains_is_counted_where_there_is_any_limit",
+    ),
+    Difference(
+        "Proxies",
+        "workers",
+        "Worker threads of a proxy (`concurrency`)",
+        "2, or as many as its CPU limit allows.",
+        "1, unless `proxy.istio.io/config` or the mesh's values say otherwise.",
+        "Two workers on two cores had 13% less throughput, and circuit breakers count for each worker.",
+        f"{_UNIT}/test_bootstrap.py::test_a_proxy_has_one_worker_and_takes_turns_unless_it_is_told_otherwise",
+    ),
+    Difference(
+        "Proxies",
+        "turns",
+        "Requests of one connection that are taken at a time (`http.max_requests_per_io_cycle`)",
+        "All that have arrived.",
+        "16.",
+        "Else 64 requests on one HTTP/2 connection go from stage to stage in step: 5 to 10% fewer a second.",
+        f"{_UNIT}/test_bootstrap.py::test_a_proxy_has_one_worker_and_takes_turns_unless_it_is_told_otherwise",
+    ),
+    Difference(
+        "Proxies",
+        "certificates-by-istiod",
+        "Whence a proxy has its key and certificate",
+        "Its agent makes the key, and has istiod sign it.",
+        "istiod makes both, and sends them over the authenticated stream that brings the rest of the configuration.",
+        "There is no agent: a process less in each pod.",
+        f"{_UNIT}/test_whole.py::test_a_proxy_shows_the_certificate_of_its_own_identity",
+    ),
+    Difference(
+        "Resources",
+        "unknown-fields",
+        "Fields of Istio's API that the lab does not have",
+        "There are none.",
+        "Refused, with the field's path; one that the lab knows and cannot carry out draws a warning on the resource.",
+        "What has no effect must not look as if it had.",
+        f"{_UNIT}/model/test_decoding.py::test_what_does_not_fit_is_refused_with_its_place",
+    ),
+    Difference(
+        "Resources",
+        "findings-on-resources",
+        "What `istioctl analyze` finds",
+        "Told when somebody runs it, or where istiod is told to write it into the status.",
+        "A condition and an Event on the resource, always; `mesh-lab wait` tells it, too.",
+        "Who has made a mistake is to hear of it where they look first.",
+        f"{_UNIT}/test_whole.py::test_a_finding_is_a_condition_while_it_holds_and_an_event_each_time_that_it_comes_up",
+    ),
+    Difference(
+        "Resources",
+        "gateway-secrets",
+        "A server of a Gateway whose Secret is missing",
+        "Its port is held back until the Secret is there.",
+        "It is left out, and its port serves the other servers; the Gateway has an error.",
+        "One missing certificate should not take down the other hosts of a port.",
+        f"{_UNIT}/xds/test_gateway.py::test_tls_ends_with_the_hosts_own_secret",
+    ),
+    Difference(
+        "Certificates",
+        "plugged-chain",
+        "A Secret `cacerts` whose `cert-chain.pem` lacks the signing certificate",
+        "Taken; then every handshake fails.",
+        "Refused: istiod says so and does not start.",
+        "The reason of the failures would stand nowhere.",
+        f"{_UNIT}/test_plugged.py::test_what_is_broken_is_named_and_no_other_root_takes_its_place",
+    ),
+    Difference(
+        "Certificates",
+        "new-root",
+        "Proxies after istiod has started with another root",
+        "Their agents read the new root, and connect.",
+        "They connect from the next start of their pods on; an Event on the Secret says so.",
+        "Envoy reads the root of its own configuration once.",
+        f"{_UNIT}/test_plugged.py::test_one_that_comes_late_waits_for_a_restart",
+    ),
+    Difference(
+        "The way in",
+        "ingress-ports",
+        "The ports of the Service `istio-ingressgateway`",
+        "`http2` is 80 and `https` is 443.",
+        "`http2` and `https` have the lab's own numbers, 8080 and 8443; in the cluster 80 and 443 answer, too.",
+        "What the Service says has to answer on the host, where no ordinary user can have port 80.",
+        "tests/e2e/test_ingress.py::test_the_ways_in_that_tutorials_look_up_lead_in_from_the_host",
+    ),
+)
+
+
+def page(differences: Sequence[Difference] = DIFFERENCES) -> str:
+    """The page, in Markdown."""
+    return "".join((_HEAD, *_sections(differences)))
+
+
+def _sections(differences: Sequence[Difference]) -> Iterator[str]:
+    for area in dict.fromkeys(each.area for each in differences):
+        yield f"\n## {area}\n\n| | Istio | here | why | held by |\n|---|---|---|---|---|\n"
+        for each in (each for each in differences if each.area == area):
+            file, _, name = each.test.partition("::")
+            held = f"[`{name}`](../{file})"
+            yield f'| <a id="{each.id}"></a>{each.what} | {each.istio} | {each.here} | {each.reason} | {held} |\n'
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

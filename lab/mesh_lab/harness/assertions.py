@@ -1,0 +1,158 @@
+"""Assertions in the domain's words, whose failures say what was observed, expected, and would have been accepted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+
+from mesh_lab.harness.results import Result, Results
+from mesh_lab.harness.statistics import FALSE_ALARM, Arm, binomial_interval, repeats, split_arms
+
+MAX_SHOWN = 5
+EARLY_MS = 10.0
+"""How much too early a time limit of Envoy's may end: it counts from when its loop last looked at the clock."""
+
+
+def assert_all(results: Collection[Result], *, status: int = 200, version: str | None = None) -> None:
+    """Every request was answered with this status (and by this version).
+
+    Raises:
+        AssertionError: naming the other outcomes and the first few of them.
+    """
+    _some(results)
+    other = [r for r in results if r.status != status or (version is not None and r.version != version)]
+    if other:
+        wanted = f"{status}" if version is None else f"{status} from {version}"
+        outcomes = Counter(f"{r.outcome} from {r.version or '?'}" for r in results)
+        raise AssertionError(
+            f"{len(other)} of {len(results)} requests were not answered with {wanted}\n"
+            f"  outcomes: {_table(outcomes)}\n" + "".join(f"  {_line(r)}\n" for r in other[:MAX_SHOWN])
+        )
+
+
+def assert_split(
+    results: Collection[Result], weights: Mapping[str, float], *, by: str = "version", false_alarm: float = FALSE_ALARM
+) -> None:
+    """The requests were shared out by these weights, tested exactly at this false-alarm rate; none went elsewhere.
+
+    Raises:
+        AssertionError: with each arm's observed, expected and accepted counts.
+    """
+    _some(results)
+    observed = Results(results).counts(by)
+    strangers = {name: count for name, count in observed.items() if name not in weights}
+    arms = split_arms({name: observed.get(name, 0) for name in weights}, weights, false_alarm)
+    if strangers or not all(arm.ok for arm in arms):
+        detail = f"  served by something else: {_table(Counter(strangers))}\n" if strangers else ""
+        raise AssertionError(
+            f"{len(results)} requests were not split as {dict(weights)} (false-alarm rate {false_alarm:g})\n"
+            + _arms(arms)
+            + detail
+        )
+
+
+def assert_random_baseline(
+    results: Collection[Result], endpoints: Collection[str], *, false_alarm: float = FALSE_ALARM
+) -> None:
+    """Each connection went to an endpoint picked at random: even shares, and as many repeats as chance gives.
+
+    Even shares alone would also be had by taking turns; picking at random, one in k connections goes where the one
+    before it went. The results must be of one connection each, one after the other.
+
+    Raises:
+        AssertionError: with the counts and what would have been accepted.
+    """
+    assert_split(results, dict.fromkeys(endpoints, 1.0), by="hostname", false_alarm=false_alarm / 2)
+    ordered = [r.hostname for r in sorted(results, key=lambda result: result.at_ms)]
+    accepted = binomial_interval(len(ordered) - 1, 1 / len(endpoints), false_alarm / 2)
+    seen = repeats(ordered)
+    if seen not in accepted:
+        expected = (len(ordered) - 1) / len(endpoints)
+        raise AssertionError(
+            f"the endpoints were not picked at random: {seen} of {len(ordered) - 1} connections went where the one "
+            f"before went; expected {expected:.1f}, accepted {accepted} (false-alarm rate {false_alarm:g})"
+        )
+
+
+def assert_lasted(results: Collection[Result], at_least_s: float, under_s: float) -> None:
+    """Every request took at least so many seconds (less `EARLY_MS`), and less than so many.
+
+    Raises:
+        AssertionError: naming the first few that did not.
+    """
+    _some(results)
+    other = [r for r in results if not at_least_s * 1000 - EARLY_MS <= r.duration_ms < under_s * 1000]
+    if other:
+        raise AssertionError(
+            f"{len(other)} of {len(results)} requests did not take {at_least_s:g} to {under_s:g} s\n"
+            + "".join(f"  {_line(r)}\n" for r in other[:MAX_SHOWN])
+        )
+
+
+def assert_identity(result: Result, identity: str | None) -> None:
+    """The server saw this client identity (a SPIFFE URI); None for a client that showed none. Needs the body.
+
+    Raises:
+        AssertionError: naming the identity seen.
+    """
+    assert_all([result])
+    seen = result.json["client"]["identity"]
+    if seen != identity:
+        raise AssertionError(f"the server saw the client as {seen!r}, not as {identity!r}")
+
+
+def assert_overflow(results: Collection[Result], *, served: int, counted: int) -> None:
+    """A circuit breaker let exactly `served` requests through and refused all others, as many as the proxy `counted`.
+
+    Raises:
+        AssertionError: with the outcomes.
+    """
+    refused = len(results) - served
+    outcomes = Counter(r.outcome for r in results)
+    if outcomes != Counter({"200": served, "503": refused}):
+        raise AssertionError(f"expected {served} × 200 and {refused} × 503, got {_table(outcomes)}")
+    if counted != refused:
+        raise AssertionError(f"{refused} requests were refused, but the proxy counted {counted} overflows")
+
+
+def assert_ejected(results: Collection[Result], hostname: str) -> None:
+    """No request reached this endpoint, although others were served.
+
+    Raises:
+        AssertionError: with the number of requests by endpoint.
+    """
+    _some(results)
+    by_host = Counter(r.hostname or r.outcome for r in results)
+    if by_host.get(hostname):
+        raise AssertionError(f"{hostname} was to be ejected, but requests went to {_table(by_host)}")
+
+
+def assert_no_errors(results: Collection[Result]) -> None:
+    """Every request was answered with 200: what is promised to hold while parts of the mesh come and go.
+
+    Raises:
+        AssertionError: as assert_all.
+    """
+    assert_all(results, status=200)
+
+
+def _some(results: Collection[Result]) -> None:
+    if not results:
+        raise AssertionError("there are no results: nothing was sent")
+
+
+def _arms(arms: Iterable[Arm]) -> str:
+    return "".join(
+        f"  {arm.name}: observed {arm.observed}, expected {arm.expected:.1f} ({arm.probability:.1%}), "
+        f"accepted {arm.accepted}{'' if arm.ok else '  <--'}\n"
+        for arm in arms
+    )
+
+
+def _table(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} × {name}" for name, count in sorted(counts.items(), key=lambda pair: -pair[1]))
+
+
+def _line(result: Result) -> str:
+    what = result.detail or f"{result.outcome} from {result.version or '?'} {result.hostname}".rstrip()
+    return f"after {result.at_ms:.0f} ms: {what} ({result.duration_ms:.1f} ms)"

@@ -1,0 +1,90 @@
+"""What is kept when a test fails: the namespace as it was, its proxies' configuration, its logs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import yaml
+
+from mesh_lab.harness.api import ApiError, CommandFailed, Object
+from mesh_lab.harness.kubeconfig import ClusterUnreachable
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.harness.proxies import Proxy
+from mesh_lab.pods import PROXY_CONTAINER, running_containers
+
+KINDS = (
+    ("apps/v1", "Deployment"),
+    ("v1", "Pod"),
+    ("v1", "Service"),
+    ("discovery.k8s.io/v1", "EndpointSlice"),
+    ("v1", "Event"),
+    ("networking.istio.io/v1", "VirtualService"),
+    ("networking.istio.io/v1", "DestinationRule"),
+    ("networking.istio.io/v1", "Gateway"),
+    ("security.istio.io/v1", "PeerAuthentication"),
+    ("security.istio.io/v1", "AuthorizationPolicy"),
+)
+LOG_LINES = 500
+FAILURES = (ApiError, CommandFailed, ClusterUnreachable, LookupError, OSError)
+
+
+def collect(mesh: Mesh, reports: Path, test: str) -> str:
+    """Write everything to files under `reports`; gives a summary for the test's report.
+
+    What cannot be had is named in the summary: evidence must not hide the failure that it is about.
+    """
+    folder = reports / "failures" / re.sub(r"[^\w.-]+", "-", test).strip("-")[-150:]
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    summary = [f"namespace {mesh.namespace}; details in {folder}"]
+    objects = _objects(mesh, summary)
+    with (folder / "objects.yaml").open("w", encoding="utf-8") as file:
+        yaml.safe_dump_all(objects, file, sort_keys=False)
+    for obj in objects:
+        if obj["kind"] == "Pod":
+            summary.append(_pod_line(obj))
+            _pod_files(mesh, obj, folder, summary)
+        elif obj["kind"] == "Event" and obj.get("type") == "Warning":
+            summary.append(f"event: {obj['involvedObject']['name']}: {obj.get('reason')}: {obj.get('message')}")
+    return "\n".join(summary)
+
+
+def _objects(mesh: Mesh, summary: list[str]) -> list[Object]:
+    found: list[Object] = []
+    for api_version, kind in KINDS:
+        try:
+            found += mesh.api.list_all(api_version, kind, mesh.namespace)
+        except FAILURES as error:
+            summary.append(f"no {kind}s: {error}")
+    return found
+
+
+def _pod_line(pod: Object) -> str:
+    status, names = pod.get("status", {}), {container["name"] for container in running_containers(pod)}
+    states = [
+        f"{one['name']}: {'ready' if one.get('ready') else one.get('state')}"
+        for one in (*status.get("containerStatuses", []), *status.get("initContainerStatuses", []))
+        if one["name"] in names or not one.get("ready")
+    ]
+    return f"pod {pod['metadata']['name']}: {status.get('phase')}; {'; '.join(states)}"
+
+
+def _pod_files(mesh: Mesh, pod: Object, folder: Path, summary: list[str]) -> None:
+    name = pod["metadata"]["name"]
+    containers = [container["name"] for container in running_containers(pod)]
+    for container in containers:
+        try:
+            lines = mesh.logs(name, container).splitlines()[-LOG_LINES:]
+            (folder / f"{name}.{container}.log").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        except FAILURES as error:
+            summary.append(f"no log of {name}/{container}: {error}")
+    if PROXY_CONTAINER not in containers:
+        return
+    proxy = Proxy(mesh.api, mesh.namespace, pod)
+    for what, path in (("config.json", "/config_dump?include_eds"), ("stats.txt", "/stats")):
+        try:
+            (folder / f"{name}.{what}").write_text(proxy.admin(path), encoding="utf-8")
+        except FAILURES as error:
+            summary.append(f"no {what} of {name}: {error}")

@@ -1,0 +1,289 @@
+"""A mesh as a test sees it: one namespace of it, what is deployed there, and when configuration is in force."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mesh_lab.harness.api import Api, Items, Object, Reference, objects_in, reference
+from mesh_lab.harness.commands import Capture
+from mesh_lab.harness.controlplane import control_plane
+from mesh_lab.harness.proxies import Proxy
+from mesh_lab.harness.traffic import EchoControl, TrafficClient
+from mesh_lab.harness.workloads import (
+    Template,
+    client_deployment,
+    echo_deployment,
+    echo_service,
+    service_account,
+)
+
+Manifest = Path | str | Object | Sequence[Object]
+
+READY_SECONDS = 60.0
+LIVE_SECONDS = 20.0
+_EVENTS_SHOWN = 10
+MESH_GROUPS = ("networking.istio.io/", "security.istio.io/")
+
+
+class ConfigurationRejected(Exception):  # noqa: N818 - what a proxy did with a resource
+    """A proxy has rejected what was made of a resource; the message holds its reason."""
+
+
+class Mesh:
+    """One namespace. What a test applies through it goes there unless it names another."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        self.api = api
+        self.namespace = namespace
+
+    # Objects
+
+    def apply(self, manifest: Manifest) -> list[Reference]:
+        """Apply a manifest (a file, YAML text, objects) to the namespace.
+
+        Raises:
+            ApiError: the API server refuses an object.
+        """
+        return [reference(self.api.apply(obj)) for obj in self._placed(manifest)]
+
+    def remove(self, references: Iterable[Reference]) -> None:
+        """Delete objects, the last first."""
+        for ref in reversed(list(references)):
+            self.api.delete(ref)
+
+    @contextmanager
+    def applied(self, manifest: Manifest) -> Iterator[list[Reference]]:
+        """Configuration that is in force on every proxy during a `with` block, and on none afterwards."""
+        references = [reference(obj) for obj in self._placed(manifest)]
+        try:
+            self.apply(manifest)
+            for ref in _of_the_mesh(references):
+                self.wait_live(ref)
+            yield references
+        finally:
+            self.remove(references)
+            for ref in _of_the_mesh(references):
+                self.wait_gone(ref)
+
+    def _placed(self, manifest: Manifest) -> list[Object]:
+        placed = []
+        for obj in objects_in(manifest):
+            meta = {"namespace": self.namespace, **obj["metadata"]}
+            placed.append({**obj, "metadata": meta})
+        return placed
+
+    # Configuration in force
+
+    def wait_live(self, ref: Reference, timeout: float = LIVE_SECONDS) -> None:
+        """Wait until every proxy that the resource concerns has acknowledged its present version.
+
+        Raises:
+            ConfigurationRejected: a proxy refuses it.
+            TimeoutError: naming the proxies that have not answered.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            left = end - time.monotonic()
+            state = self._state(ref, max(left, 0.0))
+            wanted = self.api.get(ref)["metadata"]["resourceVersion"]
+            present = state["found"] and int(state["resource_version"]) >= int(wanted)
+            if present and (refusals := _refusals(state)):
+                raise ConfigurationRejected(f"{ref} is refused\n{refusals}")
+            if present and state["live"]:
+                return
+            if left <= 0:
+                what = _missing(state) or f"the control plane, which has {state.get('resource_version')}"
+                raise TimeoutError(f"{ref} (version {wanted}) is not in force after {timeout:g} s: waiting for {what}")
+
+    def wait_gone(self, ref: Reference, timeout: float = LIVE_SECONDS) -> None:
+        """Wait until a resource has been deleted and every proxy has acknowledged that.
+
+        Raises:
+            TimeoutError: it did not happen in time.
+        """
+        end = time.monotonic() + timeout
+        state = self._state(ref, 0)
+        while (left := end - time.monotonic()) > 0:
+            state = self._state(ref, left)
+            if not state["found"] and state["live"]:
+                return
+        what = _missing(state) or ("it is still known" if state["found"] else "the control plane")
+        raise TimeoutError(f"{ref} is still in force {timeout:g} s after it was deleted: waiting for {what}")
+
+    def wait_endpoints(self, service: str, count: int, timeout: float = READY_SECONDS) -> None:
+        """Wait until a service has this many ready endpoints, and every proxy that knows it has them too.
+
+        Raises:
+            TimeoutError: they did not come (or go) in time.
+        """
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{self.namespace}/endpointslices"
+
+        def converged(slices: Items) -> bool:
+            return sum(_ready_endpoints(obj, service) for obj in slices.values()) == count
+
+        def describe(slices: Items) -> str:
+            return "\n".join(f"  {name}: {_ready_endpoints(obj, service)} ready" for name, obj in slices.items())
+
+        why = f"the service {service} has {count} ready endpoints"
+        for name in self.api.wait_until(path, converged, timeout=timeout, why=why, describe=describe):
+            self.wait_live(Reference("discovery.k8s.io/v1", "EndpointSlice", name, self.namespace))
+
+    def _state(self, ref: Reference, wait: float) -> dict[str, Any]:
+        return control_plane(self.api).state(ref, wait)
+
+    def syncz(self) -> dict[str, Any]:
+        """What the control plane knows of its proxies."""
+        return control_plane(self.api).syncz()
+
+    # Workloads
+
+    def deploy_echo(
+        self,
+        name: str = "echo",
+        versions: Sequence[str] = ("v1",),
+        *,
+        replicas: int = 1,
+        headless: bool = False,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> str:
+        """Deploy versions of an echo server behind one service; gives the service's URL. `ready` waits for it."""
+        template = Template(name, labels=labels or {}, annotations=annotations or {})
+        deployments = [echo_deployment(template, version, replicas) for version in versions]
+        self.apply([service_account(template.account), echo_service(name, headless=headless), *deployments])
+        return f"http://{name}.{self.namespace}"
+
+    def deploy_client(
+        self,
+        name: str = "client",
+        *,
+        capture: bool = False,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> TrafficClient:
+        """Deploy a traffic client with an identity of its own name. `ready` waits for it."""
+        template = Template(name, labels=labels or {}, annotations=annotations or {})
+        self.apply([service_account(template.account), client_deployment(template, capture=capture)])
+        return self.client(name)
+
+    def echo(self, name: str = "echo", version: str = "") -> EchoControl:
+        """Control over the first pod of an echo server, from within it."""
+        return EchoControl(self.api, self.namespace, self.pod(name, version))
+
+    def client(self, app: str = "client") -> TrafficClient:
+        """The traffic client of this name."""
+        return TrafficClient(self.api, self.namespace, lambda: self.pod(app))
+
+    def ready(self, timeout: float = READY_SECONDS) -> None:
+        """Wait until every deployment of the namespace is rolled out.
+
+        Raises:
+            TimeoutError: naming what is missing.
+        """
+        path = self.api.path("apps/v1", "Deployment", self.namespace)
+        self.api.wait_until(
+            path, _rolled_out, timeout=timeout, why=f"deployments of {self.namespace} roll out", describe=self._unready
+        )
+
+    def _unready(self, deployments: Items) -> str:
+        lines = [f"  {name}: {obj.get('status', {})}" for name, obj in deployments.items()]
+        for pod in self.api.list_all("v1", "Pod", self.namespace):
+            status = pod.get("status", {})
+            containers = (*status.get("initContainerStatuses", []), *status.get("containerStatuses", []))
+            states = [one.get("state", {}) for one in containers]
+            lines.append(f"  pod {pod['metadata']['name']}: {status.get('phase')} {states}")
+            ends = [(one["name"], one.get("lastState", {}).get("terminated")) for one in containers]
+            lines += [f"    {name} ended before: {end}" for name, end in ends if end]
+        return "\n".join([*lines, *self._warnings()])
+
+    def _warnings(self) -> list[str]:
+        """The latest Warning events of the namespace: they say why a pod is not made, or does not start."""
+        found = [e for e in self.api.list_all("v1", "Event", self.namespace) if e.get("type") == "Warning"]
+        found.sort(key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
+        about = [(e["involvedObject"]["kind"], e["involvedObject"]["name"], e) for e in found[-_EVENTS_SHOWN:]]
+        return [f"  event of {kind} {name}: {e.get('reason')}: {e.get('message')}" for kind, name, e in about]
+
+    def pods(self, app: str, version: str = "") -> list[Object]:
+        """The pods of an application that are not being deleted, oldest first."""
+        selector = f"app={app}" + (f",version={version}" if version else "")
+        found = self.api.list_all("v1", "Pod", self.namespace, selector)
+        alive = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        return sorted(alive, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
+
+    def pod(self, app: str, version: str = "") -> Object:
+        """The first pod of an application.
+
+        Raises:
+            LookupError: there is none.
+        """
+        pods = self.pods(app, version)
+        if not pods:
+            raise LookupError(f"no pod of {app} {version} in {self.namespace}")
+        return pods[0]
+
+    def proxy(self, app: str, version: str = "") -> Proxy:
+        """The Envoy of the first pod of an application."""
+        return Proxy(self.api, self.namespace, self.pod(app, version))
+
+    def capture(self, app: str, ports: Sequence[int], find: Sequence[str] = ()) -> Capture:
+        """Look at the packets of the pod of a client that was deployed with `capture=True`."""
+        return Capture(self.api, self.namespace, self.pod(app)["metadata"]["name"], ports, find)
+
+    def exec(self, pod: str, *command: str, container: str = "") -> str:
+        """What a command prints that is run in a pod.
+
+        Raises:
+            CommandFailed: its exit code is not 0.
+        """
+        where = ["-c", container] if container else []
+        return self.api.kubectl("exec", "-n", self.namespace, pod, *where, "--", *command)
+
+    def logs(self, pod: str, container: str = "") -> str:
+        """The log of a container."""
+        params: dict[str, Any] = {"container": container} if container else {}
+        text: str = self.api.request("GET", self.api.path("v1", "Pod", self.namespace, pod) + "/log", **params)
+        return text
+
+    def events(self, kind: str, name: str) -> list[Object]:
+        """The events about an object."""
+        found = self.api.list_all("v1", "Event", self.namespace)
+        return [e for e in found if (e["involvedObject"]["kind"], e["involvedObject"]["name"]) == (kind, name)]
+
+
+def _of_the_mesh(references: Iterable[Reference]) -> list[Reference]:
+    return [ref for ref in references if ref.api_version.startswith(MESH_GROUPS)]
+
+
+def _missing(state: Mapping[str, Any]) -> str:
+    return ", ".join(f"{p['proxy']} ({p['state']})" for p in state["proxies"] if p["state"] != "acknowledged")
+
+
+def _refusals(state: Mapping[str, Any]) -> str:
+    """What proxies, or the control plane itself, have against a resource."""
+    lines = [f"  by {p['proxy']}: {p.get('error', '')}" for p in state.get("proxies", []) if p["state"] == "rejected"]
+    errors = [finding for finding in state.get("findings", []) if finding["severity"] == "error"]
+    lines += [f"  by the control plane: {finding.get('path', '')}: {finding['message']}" for finding in errors]
+    return "\n".join(lines)
+
+
+def _ready_endpoints(endpoint_slice: Object, service: str) -> int:
+    if endpoint_slice["metadata"].get("labels", {}).get("kubernetes.io/service-name") != service:
+        return 0
+    return sum(bool(e.get("conditions", {}).get("ready")) for e in endpoint_slice.get("endpoints") or ())
+
+
+def _rolled_out(deployments: Items) -> bool:
+    return all(_is_rolled_out(obj) for obj in deployments.values())
+
+
+def _is_rolled_out(deployment: Object) -> bool:
+    """As `kubectl rollout status` has it: the present generation was seen, all replicas are new and available."""
+    status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
+    seen = bool(status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0))
+    return seen and all(
+        status.get(field, 0) == wanted for field in ("replicas", "updatedReplicas", "availableReplicas")
+    )

@@ -1,0 +1,149 @@
+"""Requests from inside the cluster: the traffic client, told by its control port."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from mesh_lab.harness.api import Api, Object
+from mesh_lab.harness.control import ControlPort, control_port
+from mesh_lab.harness.results import Results, parse_results
+from mesh_lab.harness.workloads import HTTP_PORT
+
+MARGIN_SECONDS = 20.0
+STOP_SECONDS = 10.0
+UUID_LENGTH = 36
+
+
+class Sending:
+    """Requests that are being sent; what is left of them ends with its `with` block.
+
+    Raises:
+        ApiError: the client refuses.
+        ClusterUnreachable: it does not answer.
+    """
+
+    def __init__(self, port: ControlPort, order: dict[str, Any], limit: float) -> None:
+        self._port = port
+        self._run = uuid.uuid4().hex
+        self._exchange = port.begin(f"/send?run={quote(self._run)}", order, limit)
+        self._exchange.line()  # it has begun
+
+    def results(self) -> Results:
+        """Wait for the end; every result.
+
+        Raises:
+            ClusterUnreachable: the client has gone.
+            ValueError: the run was cut short.
+        """
+        with self._exchange:
+            return parse_results(self._exchange.rest().splitlines())
+
+    def stop(self) -> Results:
+        """Send no more; wait for what is under way. Every result.
+
+        Raises:
+            ApiError: the run has ended by itself (404): what it was to accompany took longer.
+            ClusterUnreachable, ValueError: as `results`.
+        """
+        self._port.ask(f"/stop?run={self._run}", {}, STOP_SECONDS)
+        return self.results()
+
+    def __enter__(self) -> Sending:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exchange.close()
+
+
+class TrafficClient:
+    """A pod that sends requests. `find_pod` gives it as it is now."""
+
+    def __init__(self, api: Api, namespace: str, find_pod: Callable[[], Object]) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._find_pod = find_pod
+
+    @property
+    def pod(self) -> str:
+        """The pod's name."""
+        return str(self._find_pod()["metadata"]["name"])
+
+    def send(self, url: str, count: int = 1, **options: Any) -> Results:
+        """Send requests and give every result.
+
+        Options are those of `mesh-lab-app send`, with underscores: rate, concurrency, method, headers (a mapping),
+        body, timeout, deadline, http2, new_connections, distinct_ids, show_body, show_header (a list), ca_pem,
+        certificate_pem, insecure, server_name.
+
+        Raises:
+            ApiError: the client refuses, naming the option.
+            ClusterUnreachable: it does not answer.
+            LookupError: the pod is none of the harness' own.
+            ValueError: the run was cut short.
+        """
+        with self.sending(url, count, **options) as sending:
+            return sending.results()
+
+    def sending(self, url: str, count: int = 1, **options: Any) -> Sending:
+        """Begin to send requests, to do something else meanwhile: `with client.sending(...) as sending`.
+
+        The first of them is on its way when this returns. Raises as `send`.
+        """
+        pod = self._find_pod()
+        port = control_port(self._api, self._namespace, pod)
+        if port is None:
+            name = pod["metadata"]["name"]
+            raise LookupError(f"the pod {name} has no control port: deploy it with deploy_client or deploy_echo")
+        deadline = float(options.get("deadline", 120.0))
+        return Sending(port, {"url": url, "count": count, **options}, deadline + MARGIN_SECONDS)
+
+
+def as_sent(request_id: str) -> str:
+    """The version 4 UUID that it was before Envoy noted in its version digit that it traces the request.
+
+    Istio traces one of a hundred by default.
+    """
+    return f"{request_id[:14]}4{request_id[15:]}" if len(request_id) == UUID_LENGTH else request_id
+
+
+class EchoControl:
+    """One pod of an echo server, told and asked over its own loopback: past the mesh, whatever is configured there."""
+
+    def __init__(self, api: Api, namespace: str, pod: Object) -> None:
+        self._client = TrafficClient(api, namespace, lambda: pod)
+
+    def counts(self) -> dict[str, Any]:
+        """Requests since the last reset: `total`, and `attempts` by the request's id, as its client sent it."""
+        counted = self._ask("/counts")
+        attempts: dict[str, int] = {}
+        for request_id, times in counted["attempts"].items():
+            sent = as_sent(request_id)
+            attempts[sent] = attempts.get(sent, 0) + times
+        return {**counted, "attempts": attempts}
+
+    def reset(self) -> None:
+        """Forget what was counted."""
+        self._ask("/reset")
+
+    def holding(self, group: str = "") -> int:
+        """How many requests are held open."""
+        return int(self._ask(f"/holding?group={group}")["holding"])
+
+    def release(self, group: str = "") -> int:
+        """Let the held requests go; how many there were."""
+        return int(self._ask(f"/release?group={group}")["released"])
+
+    def answer_all_with(self, status: int) -> None:
+        """Be a broken endpoint from now on."""
+        self._ask(f"/behave?status={status}")
+
+    def answer_normally(self) -> None:
+        """Be well again."""
+        self._ask("/behave")
+
+    def _ask(self, path: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self._client.send(f"http://127.0.0.1:{HTTP_PORT}{path}", show_body=True)[0].json
+        return answer

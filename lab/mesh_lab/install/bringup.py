@@ -1,0 +1,98 @@
+"""The way from an empty cluster to a lab: the mesh, its control plane ready, the sample microservices, all in sync.
+
+Every step is `kubectl apply` and a wait, so a second run changes nothing and an interrupted one is simply run again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh_lab.clusters.base import Report
+from mesh_lab.errors import LabError
+from mesh_lab.install import ingress
+from mesh_lab.install.api import Api, Object, RequestError
+from mesh_lab.install.istiod import MeshState, OwnStatus, await_mesh
+from mesh_lab.install.readiness import Workload, await_deployments
+from mesh_lab.kubectl import Applied, Kubectl
+from mesh_lab.pods import has_proxy
+
+MESH = ("mesh",)
+GATEWAY = "gateway.yaml"
+SAMPLES = (
+    "apps/default-namespace.yaml",
+    "apps/bookinfo.yaml",
+    "apps/destination-rules.yaml",
+    "apps/bookinfo-gateway.yaml",
+    "apps/traffic-client.yaml",
+)
+CONTROL_PLANE = Workload("istio-system", "istiod")
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What a bring-up ends with."""
+
+    pods: list[Object]
+    mesh: MeshState
+
+
+def install(
+    kubectl: Kubectl,
+    api: Api,
+    manifests: Path,
+    *,
+    host_ports: Mapping[str, int],
+    directory: Path,
+    timeout: float,
+    report: Report,
+) -> Installed:
+    """Put the mesh and the samples onto the cluster; return when all is ready and every proxy is in sync.
+
+    The ingress Service has the lab's `host_ports`, in a manifest that is written into `directory`. `timeout` in seconds
+    is for the whole. Raises `LabError`.
+    """
+    deadline = time.monotonic() + timeout
+    report("installing the mesh")
+    mesh = deployments(kubectl.apply(_mesh(manifests, host_ports, directory)))
+    # Injection is the control plane's work: pods that are made before it answers would be refused.
+    await_deployments(api, {CONTROL_PLANE}, deadline, report)
+    report("installing the sample microservices")
+    samples = deployments(kubectl.apply(_files(manifests, SAMPLES)))
+    await_deployments(api, (mesh | samples) - {CONTROL_PLANE}, deadline, report)
+    report("waiting until every proxy has acknowledged its configuration")
+    try:
+        pods = live_pods(api)
+        state = await_mesh(OwnStatus(api), deadline, report, proxies=sum(1 for pod in pods if has_proxy(pod)))
+    except RequestError as error:
+        raise LabError(f"the cluster's API: {error.message}") from error
+    return Installed(pods, state)
+
+
+def deployments(applied: list[Applied]) -> set[Workload]:
+    """The Deployments among what was applied."""
+    return {Workload(entry.namespace, entry.name) for entry in applied if entry.kind == "Deployment"}
+
+
+def live_pods(api: Api) -> list[Object]:
+    """All pods that are not on their way out, by namespace and name. Raises `RequestError`."""
+    pods = [pod for pod in api.get("/api/v1/pods")["items"] if "deletionTimestamp" not in pod["metadata"]]
+    return sorted(pods, key=lambda pod: (pod["metadata"]["namespace"], pod["metadata"]["name"]))
+
+
+def _mesh(manifests: Path, host_ports: Mapping[str, int], directory: Path) -> list[Path]:
+    (folder,) = _files(manifests, MESH)
+    gateway = folder / GATEWAY
+    others = [file for file in sorted(folder.glob("*.yaml")) if file != gateway]
+    return [*others, ingress.manifest(gateway, directory, host_ports)]
+
+
+def _files(manifests: Path, names: tuple[str, ...]) -> list[Path]:
+    files = [manifests / name for name in names]
+    if missing := [str(file) for file in files if not file.exists()]:
+        raise LabError(
+            f"missing manifests: {', '.join(missing)}", hint="They come with the repository; clone it whole."
+        )
+    return files

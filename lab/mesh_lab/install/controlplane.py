@@ -1,0 +1,265 @@
+"""Which control plane a cluster has, and how to ask it about its proxies: the lab's own, or Istio's."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from mesh_lab import forwarding, istiostatus
+from mesh_lab.errors import LabError
+from mesh_lab.install.api import Api, Object, RequestError
+from mesh_lab.install.istiod import (
+    ConfigState,
+    Finding,
+    MeshState,
+    MeshStatus,
+    OwnStatus,
+    ProxyState,
+    ProxySync,
+    Reference,
+    Rejection,
+)
+from mesh_lab.kubectl import Kubectl
+from mesh_lab.pods import is_ready
+from mesh_lab.settings import MINIMUM_ISTIO
+
+OWN_IMAGE = "mesh-lab/istiod"
+_DEPLOYMENTS = "/apis/apps/v1/deployments?labelSelector=app%3Distiod"
+_ASK_S = 10.0
+_PAUSE_S = 0.2
+_NOT_FOUND = 404
+_REMARK = (
+    "Istio does not tell what a refusal is made of: it may be another resource, and until that is corrected nobody can "
+    "tell whether this one is live"
+)
+_UNANALYSED = "Istio's analysis of it is still to come: it takes up to {seconds:g} s"
+_REFUSED = (
+    "What the proxies had before stays. Istio names no resource; `istioctl analyze --all-namespaces`, or the latest "
+    "change, may tell what the refused was made of: correct or delete it."
+)
+_S = TypeVar("_S")
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """An istiod. `version` is empty for the lab's own, or where its image has no version in its tag.
+
+    `analysis_s`: how long after a change its findings are written at the latest; 0 where it writes none.
+    """
+
+    namespace: str
+    name: str
+    revision: str
+    version: str
+    own: bool
+    analysis_s: float = 0.0
+
+    def __str__(self) -> str:
+        what = "the lab's control plane" if self.own else f"Istio {self.version or 'of unknown version'}"
+        return f"{what} ({self.namespace}/{self.name}{f', revision {self.revision}' if self.revision else ''})"
+
+    @property
+    def injection_label(self) -> tuple[str, str]:
+        """What a namespace must be labelled with so that pods in it get a sidecar of this control plane."""
+        return ("istio.io/rev", self.revision) if self.revision else ("istio-injection", "enabled")
+
+
+def find(api: Api) -> list[ControlPlane]:
+    """The control planes of the cluster. Raises `RequestError`."""
+    return [_described(deployment) for deployment in api.get(_DEPLOYMENTS)["items"]]
+
+
+def choose(found: list[ControlPlane], revision: str) -> ControlPlane | None:
+    """The one of that revision; without one, the only one there is, or None. Raises `LabError` for a bad choice."""
+    if revision:
+        matching = [plane for plane in found if plane.revision == revision]
+        if found and not matching:
+            raise LabError(f"no control plane of revision {revision}; there is {', '.join(map(str, found))}")
+        found = matching
+    if len(found) > 1:
+        raise LabError(
+            f"several control planes: {', '.join(map(str, found))}", hint="[istio] revision in lab.toml chooses one."
+        )
+    if found and not found[0].own:
+        _refuse_old(found[0])
+    return found[0] if found else None
+
+
+@contextlib.contextmanager
+def status_of(api: Api, kubectl: Kubectl) -> Iterator[MeshStatus]:
+    """How to ask the cluster's control planes. Raises `RequestError`."""
+    found = find(api)
+    if not found or any(plane.own for plane in found):
+        yield OwnStatus(api)
+        return
+    with contextlib.ExitStack() as forwards:
+        yield IstioStatus(api, kubectl, found, forwards)
+
+
+@dataclass
+class IstioStatus:
+    """Istio's control planes, each pod asked by a forwarded port: they answer only to their own loopback."""
+
+    api: Api
+    kubectl: Kubectl
+    planes: list[ControlPlane]
+    forwards: contextlib.ExitStack
+    refused: str = _REFUSED
+    _ports: dict[tuple[str, str], int] = field(default_factory=dict)
+    _known_since: dict[Reference, float] = field(default_factory=dict)
+    _seen: dict[tuple[int, str], float] = field(default_factory=dict)
+    _refused_since: float | None = None
+
+    def mesh(self, *, wait: float = 0.0) -> MeshState:
+        """See `MeshStatus`."""
+        return self._until(self._mesh, lambda state: state.synced or state.hopeless, wait)
+
+    def config(self, reference: Reference, *, wait: float = 0.0) -> ConfigState:
+        """See `MeshStatus`. Istio does not tell whom a resource concerns, so every proxy counts."""
+        return self._until(lambda: self._config(reference), lambda state: state.live or state.hopeless, wait)
+
+    def _mesh(self) -> MeshState:
+        try:
+            pods = self.api.get(istiostatus.PODS)["items"]
+            reports = istiostatus.proxies(self._ask(istiostatus.SYNCZ), pods)
+        except ValueError as error:
+            raise RequestError(0, str(error)) from error
+        return MeshState(
+            all(report.synced for report in reports),
+            tuple(_sync(report) for report in reports),
+            self._hopeless(reports),
+        )
+
+    def _hopeless(self, reports: list[istiostatus.ProxyReport]) -> bool:
+        """Whether all have answered and one has refused: for long enough that no push that mends it is under way."""
+        waiting = any(not report.connected or report.pending for report in reports if not report.errors)
+        if waiting or not any(report.errors for report in reports):
+            self._refused_since = None
+            return False
+        now = time.monotonic()
+        self._refused_since = self._refused_since or now
+        return now - self._refused_since >= istiostatus.SETTLE_S
+
+    def _config(self, reference: Reference) -> ConfigState:
+        documents = self._ask(istiostatus.CONFIGZ)
+        which = (reference.kind, reference.namespace, reference.name, reference.group)
+        known = istiostatus.versions(documents, *which)
+        # Of a resource that no istiod knows, what is to be told is whether every proxy is without it.
+        gone = all(have is None for have in known)
+        reached = gone or all(istiostatus.reaches(have, reference.resource_version) for have in known)
+        now = time.monotonic()
+        since = self._known_since.setdefault(reference, now) if reached else now
+        if not reached:
+            self._known_since.pop(reference, None)
+        analysed, findings = self._analysis(reference)
+        analysed = self._must_be_analysed(documents, known, now) or analysed or gone
+        mesh = self._mesh()
+        settled = reached and now - since >= istiostatus.SETTLE_S
+        states = tuple(_state(proxy, settled=settled) for proxy in mesh.proxies)
+        version = next((have for have in known if have is not None), "")
+        live = settled and analysed and mesh.synced and not any(finding.severity == "error" for finding in findings)
+        remark = "" if analysed or not reached else _UNANALYSED.format(seconds=self._analysis_s)
+        remark = _REMARK if any(proxy.rejected for proxy in mesh.proxies) else remark
+        return ConfigState(any(have is not None for have in known), live, version, states, findings, remark)
+
+    @property
+    def _analysis_s(self) -> float:
+        return max((plane.analysis_s for plane in self.planes), default=0.0)
+
+    def _must_be_analysed(self, documents: list[object], known: list[str | None], now: float) -> bool:
+        """Whether all istiods have known these versions for so long that an analysis has run.
+
+        When a version came is noted for all resources at once: many that are waited for in turn take one such time.
+        """
+        self._seen = {key: self._seen.get(key, now) for key in istiostatus.known(documents)}
+        since = (self._seen.get((place, have), now) for place, have in enumerate(known) if have is not None)
+        return now - max(since, default=now) >= self._analysis_s
+
+    def _analysis(self, reference: Reference) -> tuple[bool, tuple[Finding, ...]]:
+        """Whether Istio's analysis has written a status of the resource's present version, and what it has found."""
+        if not reference.path:
+            return False, ()
+        try:
+            stored = self.api.get(reference.path)
+        except RequestError as error:
+            if error.code == _NOT_FOUND:
+                return False, ()
+            raise
+        found = tuple(Finding(severity, text) for severity, text in istiostatus.findings(stored))
+        return istiostatus.is_analysed(stored), found
+
+    def _ask(self, path: str) -> list[object]:
+        """The answer of every istiod that is ready."""
+        answers: list[object] = []
+        for namespace, pod in self._pods():
+            key = (namespace, pod)
+            try:
+                if key not in self._ports:
+                    forward = forwarding.forwarded(self.kubectl.command(), namespace, pod, istiostatus.DEBUG_PORT)
+                    self._ports[key] = self.forwards.enter_context(forward)
+                answers.append(forwarding.get(self._ports[key], path, timeout=_ASK_S))
+            except forwarding.ForwardError as error:
+                self._ports.pop(key, None)
+                raise RequestError(0, f"{namespace}/{pod}: {error}") from error
+        if not answers:
+            raise RequestError(0, "no istiod is ready")
+        return answers
+
+    def _pods(self) -> list[tuple[str, str]]:
+        found = []
+        for namespace in sorted({plane.namespace for plane in self.planes}):
+            pods = self.api.get(f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3Distiod")["items"]
+            found += [(namespace, str(pod["metadata"]["name"])) for pod in pods if is_ready(pod)]
+        return found
+
+    def _until(self, ask: Callable[[], _S], good: Callable[[_S], bool], wait: float) -> _S:
+        deadline = time.monotonic() + wait
+        while True:
+            state = ask()
+            if good(state) or time.monotonic() >= deadline:
+                return state
+            # Istio's debug pages tell the present; none of them waits for a change.
+            time.sleep(_PAUSE_S)
+
+
+def _described(deployment: Object) -> ControlPlane:
+    metadata, containers = deployment["metadata"], deployment["spec"]["template"]["spec"]["containers"]
+    discovery = next((c for c in containers if c["name"] == "discovery"), containers[0])
+    image = discovery["image"]
+    environ = {entry["name"]: entry.get("value", "") for entry in discovery.get("env", [])}
+    revision = metadata.get("labels", {}).get("istio.io/rev", "")
+    version = re.search(r":v?(\d+\.\d+\.\d+)", image)
+    own = OWN_IMAGE in image
+    return ControlPlane(
+        metadata["namespace"],
+        metadata["name"],
+        "" if revision == "default" else revision,
+        "" if own or version is None else version[1],
+        own,
+        istiostatus.analysis_s(environ),
+    )
+
+
+def _refuse_old(plane: ControlPlane) -> None:
+    if plane.version and tuple(int(part) for part in plane.version.split(".")[:2]) < MINIMUM_ISTIO:
+        minimum = ".".join(str(part) for part in MINIMUM_ISTIO)
+        raise LabError(f"{plane} is too old; the lab needs Istio {minimum} or later")
+
+
+def _sync(report: istiostatus.ProxyReport) -> ProxySync:
+    rejected = tuple(Rejection(kind, "", error) for kind, error in report.errors)
+    return ProxySync(report.proxy, report.synced, "yes" if report.connected else None, report.pending, rejected)
+
+
+def _state(proxy: ProxySync, *, settled: bool) -> ProxyState:
+    if proxy.rejected:
+        return ProxyState(proxy.proxy, "rejected", f"{proxy.rejected[0].type}: {proxy.rejected[0].error}")
+    if proxy.connected is None:
+        return ProxyState(proxy.proxy, "not-connected", istiostatus.ABSENT)
+    if not settled or not proxy.synced:
+        return ProxyState(proxy.proxy, "pending", ", ".join(proxy.pending))
+    return ProxyState(proxy.proxy, "acknowledged")

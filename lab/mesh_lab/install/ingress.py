@@ -1,0 +1,57 @@
+"""The embedded cluster's ingress Service: its ports, by the numbers under which the host's loopback answers.
+
+The way in stands in the Service, and everybody reads it there: the address of the load balancer, and the number of the
+port `http2` or `https`. No ordinary user can listen on ports 80 and 443, and of several labs only one could. So the
+ports of these names have the numbers of the lab's own; inside of the cluster 80 and 443 answer as they always do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mesh_lab.errors import LabError
+from mesh_lab.install import placing
+
+Object = dict[str, Any]
+
+SERVICE = "istio-ingressgateway"
+_PORTS = {"http2": "http", "https": "https"}
+"""The Service's ports by name, and the lab's (`[ports]` in lab.toml)."""
+
+
+def manifest(source: Path, directory: Path, host_ports: Mapping[str, int]) -> Path:
+    """The gateway's manifest for a lab with these ports, as a file of that directory. Raises `LabError`."""
+    file = directory / source.with_suffix(".json").name
+    items = [_published(obj, host_ports) if obj["kind"] == "Service" else obj for obj in placing.read([source])]
+    try:
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}), encoding="utf-8")
+    except OSError as error:
+        raise LabError(f"cannot write {file}: {error.strerror}") from error
+    return file
+
+
+def _published(service: Object, host_ports: Mapping[str, int]) -> Object:
+    ports = [port for each in service["spec"]["ports"] for port in _numbered(each, host_ports)]
+    return service | {"spec": service["spec"] | {"ports": _once(ports)}}
+
+
+def _numbered(port: Object, host_ports: Mapping[str, int]) -> Iterator[Object]:
+    """A port under the lab's own number, then under Istio's."""
+    number = host_ports.get(_PORTS.get(port["name"], ""), port["port"])
+    if number == port["port"]:
+        yield port
+        return
+    # As TCP the mesh knows it by the Service's address: for HTTP each sidecar would take all requests to that number.
+    yield port | {"port": number, "appProtocol": "tcp"}
+    yield port | {"name": f"{port['name']}-{port['port']}"}
+
+
+def _once(ports: Sequence[Object]) -> list[Object]:
+    """A Service lists a number once: the lab's own go before any other."""
+    found: dict[int, Object] = {}
+    for port in sorted(ports, key=lambda each: each["name"] not in _PORTS):
+        found.setdefault(port["port"], port)
+    return list(found.values())

@@ -1,0 +1,280 @@
+"""What the control plane knows of its proxies, asked through the Kubernetes API's service proxy.
+
+`/debug/config` tells which proxies a resource concerns and how far each is with it; `/debug/syncz` the same of all that
+was ever pushed. Both wait on the other side until there is good news, so nothing is polled while nothing happens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from mesh_lab.clusters.base import Report
+from mesh_lab.debugidentity import DebugIdentity
+from mesh_lab.errors import ConfigurationRefusedError, LabError
+from mesh_lab.install.api import Api, RequestError
+
+_PROXIED = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"
+_LONGEST_POLL_S = 10.0
+_ANSWER_MARGIN_S = 5.0
+_RETRY_S = 0.05
+ACKNOWLEDGED = "acknowledged"
+_HINT = "kubectl -n istio-system logs deploy/istiod"
+_REFUSED = (
+    "What the proxies had before, if anything, stays. `kubectl get events -A --field-selector reason=Rejected` tells "
+    "what the refused was made of: correct or delete what is wrong."
+)
+_State = TypeVar("_State")
+_Shape = TypeVar("_Shape")
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """What a proxy refused, in Envoy's own words."""
+
+    type: str
+    name: str
+    error: str
+
+
+class ProxySync(msgspec.Struct, frozen=True):
+    """How far one proxy is with all that it was sent."""
+
+    proxy: str
+    synced: bool
+    connected: str | None = None
+    pending: tuple[str, ...] = ()
+    rejected: tuple[Rejection, ...] = ()
+
+    def __str__(self) -> str:
+        if self.connected is None:
+            return f"{self.proxy}: not connected"
+        why = [f"rejected {r.type} {r.name}: {r.error}" for r in self.rejected]
+        return (
+            f"{self.proxy}: {'; '.join(why or [f'has not acknowledged {name}' for name in self.pending]) or 'pending'}"
+        )
+
+
+class MeshState(msgspec.Struct, frozen=True):
+    """How far all proxies are with all that they were sent. `hopeless`: only an edit can bring them all in sync."""
+
+    synced: bool
+    proxies: tuple[ProxySync, ...] = ()
+    hopeless: bool = False
+
+    @property
+    def in_sync(self) -> int:
+        """How many proxies have acknowledged everything."""
+        return sum(1 for proxy in self.proxies if proxy.synced)
+
+
+class ProxyState(msgspec.Struct, frozen=True):
+    """How far one proxy is with one resource: `acknowledged`, `pending`, `rejected` or `not-connected`, and why."""
+
+    proxy: str
+    state: str
+    error: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.proxy}: {self.state}{f' ({self.error})' if self.error else ''}"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What the control plane thinks is wrong with a resource: `severity` is `error` or `warning`."""
+
+    severity: str
+    message: str
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {f'{self.path}: ' if self.path else ''}{self.message}"
+
+
+class ConfigState(msgspec.Struct, frozen=True):
+    """How far the proxies that one resource concerns are with it. `live`: all of them have acknowledged it.
+
+    `remark` is what cannot be told from the proxies' states.
+    """
+
+    found: bool
+    live: bool
+    resource_version: str = ""
+    proxies: tuple[ProxyState, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    remark: str = ""
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether only an edit can make it live: a proxy or the control plane itself has refused it."""
+        return any(proxy.state == "rejected" for proxy in self.proxies) or any(
+            finding.severity == "error" for finding in self.findings
+        )
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A resource by kind and name, and the version of it that must be live; `path` is where the API has it."""
+
+    kind: str
+    namespace: str
+    name: str
+    resource_version: str = ""
+    group: str = ""
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+class MeshStatus(Protocol):
+    """What can be asked of a control plane. Both raise `RequestError`.
+
+    `refused` says where a person finds what a proxy's refusal is made of.
+    """
+
+    @property
+    def refused(self) -> str:
+        """What to do about it."""
+        ...
+
+    def mesh(self, *, wait: float = 0.0) -> MeshState:
+        """All proxies, after at most `wait` seconds or as soon as all are in sync."""
+        ...
+
+    def config(self, reference: Reference, *, wait: float = 0.0) -> ConfigState:
+        """The proxies that a resource concerns, after at most `wait` seconds or as soon as it is live."""
+        ...
+
+
+@dataclass(frozen=True)
+class OwnStatus:
+    """The lab's control plane, asked through the API's service proxy."""
+
+    api: Api
+    refused: str = _REFUSED
+
+    def mesh(self, *, wait: float = 0.0) -> MeshState:
+        """See `MeshStatus`."""
+        return self._ask("syncz", {"wait": f"{wait:g}"}, wait, MeshState)
+
+    def config(self, reference: Reference, *, wait: float = 0.0) -> ConfigState:
+        """See `MeshStatus`."""
+        query = {"kind": reference.kind, "namespace": reference.namespace, "name": reference.name, "wait": f"{wait:g}"}
+        return self._ask("config", query, wait, ConfigState)
+
+    def _ask(self, page: str, query: Mapping[str, str], wait: float, shape: type[_Shape]) -> _Shape:
+        path = f"{_PROXIED}/debug/{page}?{urlencode(query)}"
+
+        def send(headers: Mapping[str, str]) -> Any:
+            return self.api.get(path, timeout=wait + _ANSWER_MARGIN_S, headers=headers)
+
+        try:
+            return msgspec.convert(self._identity.ask(send, _code), shape)
+        except msgspec.ValidationError as error:
+            raise RequestError(0, f"/debug/{page} answers something else than expected: {error}") from error
+
+    @cached_property
+    def _identity(self) -> DebugIdentity:
+        return DebugIdentity(self.api.post)
+
+
+def _code(error: Exception) -> int:
+    return error.code if isinstance(error, RequestError) else 0
+
+
+def await_mesh(status: MeshStatus, deadline: float, report: Report, *, proxies: int = 0) -> MeshState:
+    """Return once at least `proxies` proxies are connected and have acknowledged all they were sent.
+
+    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, naming the proxies that have not, and
+    `ConfigurationRefusedError` as soon as all have answered and one has refused something.
+    """
+
+    def ask(wait: float) -> tuple[MeshState, bool]:
+        state = status.mesh(wait=wait)
+        return state, (state.synced or state.hopeless) and len(state.proxies) >= proxies
+
+    state = _until(ask, deadline, report)
+    if state.synced and len(state.proxies) >= proxies:
+        return state
+    expected = max(proxies, len(state.proxies))
+    lines = [f"{state.in_sync} of {expected} proxies are in sync:"]
+    lines += [f"  {proxy}" for proxy in state.proxies if not proxy.synced]
+    if state.hopeless and len(state.proxies) >= proxies:
+        raise ConfigurationRefusedError("\n".join(lines), hint=status.refused)
+    raise LabError("\n".join(lines))
+
+
+def await_config(status: MeshStatus, reference: Reference, deadline: float, report: Report) -> ConfigState:
+    """Return once every proxy that `reference` concerns has acknowledged that version of it, or a later one.
+
+    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, or as soon as the resource is refused,
+    saying which proxy has not acknowledged it and why.
+    """
+
+    def ask(wait: float) -> tuple[ConfigState, bool]:
+        state = status.config(reference, wait=wait)
+        current = state.found and _reaches(state.resource_version, reference.resource_version)
+        return state, current and (state.live or state.hopeless)
+
+    state = _until(ask, deadline, report)
+    if not state.found:
+        raise LabError(f"{reference}: the control plane does not know it")
+    if not state.live or not _reaches(state.resource_version, reference.resource_version):
+        why = [f"  {finding}" for finding in state.findings]
+        why += [f"  {proxy}" for proxy in state.proxies if proxy.state != ACKNOWLEDGED]
+        why += [f"  {state.remark}"] if state.remark else []
+        raise LabError(
+            "\n".join([f"{reference}: not live on every proxy:", *(why or ["  the change is not seen yet"])])
+        )
+    return state
+
+
+def await_gone(status: MeshStatus, reference: Reference, deadline: float, report: Report) -> ConfigState:
+    """Return once `reference` is deleted and every proxy has acknowledged what is left without it.
+
+    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, saying what still has it.
+    """
+
+    def ask(wait: float) -> tuple[ConfigState, bool]:
+        state = status.config(reference, wait=wait)
+        return state, not state.found and state.live
+
+    state = _until(ask, deadline, report)
+    if state.found:
+        raise LabError(f"{reference}: it is not deleted")
+    if not state.live:
+        why = [f"  {proxy}" for proxy in state.proxies if proxy.state != ACKNOWLEDGED]
+        raise LabError("\n".join([f"{reference}: it is deleted, but still in force:", *why]))
+    return state
+
+
+def _until(ask: Callable[[float], tuple[_State, bool]], deadline: float, report: Report) -> _State:
+    """Ask until the answer is good or the time is up, and give the last answer. Raises `LabError` without any."""
+    state: _State | None = None
+    trouble = ""
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        try:
+            state, good = ask(min(left, _LONGEST_POLL_S))
+        except RequestError as error:
+            # The control plane may just be starting again; its proxies keep what they have, and so can we wait.
+            good = False
+            if error.message != trouble:
+                trouble = error.message
+                report(f"the control plane does not answer: {trouble}")
+        if state is not None and (good or left <= 0):
+            return state
+        if left <= 0:
+            raise LabError(f"the control plane does not answer: {trouble}", hint=_HINT)
+        time.sleep(min(left, _RETRY_S))
+
+
+def _reaches(have: str, want: str) -> bool:
+    """Whether version `have` is `want` or newer. Versions that are not numbers can only be equal."""
+    if have.isdigit() and want.isdigit():
+        return int(have) >= int(want)
+    return not want or have == want

@@ -1,0 +1,10 @@
+"""The HTTPS surface of the embedded Kubernetes, one module a concern."""
+
+from __future__ import annotations
+
+from mesh_lab.kube.api.app import build_app, serve
+from mesh_lab.kube.api.authentication import Authenticator
+from mesh_lab.kube.api.context import ClusterInfo
+from mesh_lab.kube.api.webhooks import Webhooks
+
+__all__ = ["Authenticator", "ClusterInfo", "Webhooks", "build_app", "serve"]

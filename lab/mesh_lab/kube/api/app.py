@@ -1,0 +1,147 @@
+"""The API server as an aiohttp application, and how it is served."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import ClientConnectionResetError, web
+
+from mesh_lab.kube.api import answers, discovery, dispatch, health, openapi, proxying, refusals
+from mesh_lab.kube.api.authentication import Authenticator
+from mesh_lab.kube.api.authorization import Authorizer, PathAccess
+from mesh_lab.kube.api.authorization.escalation import EscalationGuard
+from mesh_lab.kube.api.connections import BUSY, Gate, Limits, mark_busy
+from mesh_lab.kube.api.context import (
+    AUTHENTICATOR,
+    AUTHORIZER,
+    INFO,
+    REGISTRY,
+    STREAMS,
+    USER,
+    WARNINGS,
+    ClusterInfo,
+)
+from mesh_lab.kube.api.impersonation import impersonated
+from mesh_lab.kube.api.paths import parse
+from mesh_lab.kube.api.webhooks import Webhooks
+from mesh_lab.kube.errors import ApiError, bad_request, internal
+from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.streams import NodeStreams
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 3 * 1024 * 1024
+"""What a real API server takes at most."""
+SHUTDOWN_S = 0.2
+"""How long open watches may keep a stopped server alive."""
+_LINE_LIMIT = 64 * 1024
+"""Selectors and commands stand in the URL and can be long."""
+
+_LIMITS = Limits()
+
+_Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def build_app(
+    registry: Registry, authenticator: Authenticator, streams: NodeStreams, info: ClusterInfo
+) -> web.Application:
+    """The HTTP surface over a registry. `streams` is the node, asked for logs, commands and connections."""
+    app = web.Application(middlewares=[mark_busy, _answer_errors, _authenticate], client_max_size=BODY_LIMIT)
+    app[BUSY] = set()
+    app[REGISTRY] = registry
+    app[AUTHENTICATOR] = authenticator
+    app[AUTHORIZER] = authorizer = Authorizer(registry)
+    registry.admission = EscalationGuard(registry.admission, authorizer, registry)
+    app[STREAMS] = streams
+    app[INFO] = info
+    app.cleanup_ctx.append(proxying.client_session)
+    app.on_cleanup.append(_close_webhooks)
+    health.add_routes(app)
+    discovery.add_routes(app)
+    openapi.add_routes(app)
+    app.router.add_route("*", "/{path:.*}", dispatch.handle)
+    return app
+
+
+async def serve(
+    app: web.Application, sockets: Sequence[socket.socket], context: ssl.SSLContext, limits: Limits = _LIMITS
+) -> None:
+    """Serve the application on bound sockets until the task is cancelled."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=SHUTDOWN_S,
+        keepalive_timeout=limits.idle_s,
+        logger=refusals.logger(),
+        max_line_size=_LINE_LIMIT,
+        max_field_size=_LINE_LIMIT,
+    )
+    await runner.setup()
+    server = runner.server
+    assert server is not None
+    try:
+        await Gate(server, context, limits, app[BUSY]).serve(sockets)
+    finally:
+        for listener in sockets:
+            listener.close()
+        await runner.cleanup()
+
+
+async def _close_webhooks(app: web.Application) -> None:
+    admission = app[REGISTRY].admission
+    if isinstance(admission, EscalationGuard):
+        admission = admission.inner
+    if isinstance(admission, Webhooks):
+        await admission.close()
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: _Next) -> web.StreamResponse:
+    """Every failure is answered with a `Status`, aiohttp's own included."""
+    # One task answers all requests of a connection, so what is left of the one before is not this one's.
+    warnings: list[str] = []
+    WARNINGS.set(warnings)
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return answers.error_response(error, warnings)
+    except web.HTTPException as error:
+        return answers.error_response(_translated(error))
+    except RecursionError:
+        # Not all that can be read and written is shallow enough for all that comes between.
+        return answers.error_response(bad_request("the object is nested too deeply"))
+    except ClientConnectionResetError:
+        # Whoever asked has left in the middle of the answer: this one reaches nobody.
+        return web.Response()
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        return answers.error_response(internal("Internal error occurred: the lab's log says more"))
+
+
+@web.middleware
+async def _authenticate(request: web.Request, handler: _Next) -> web.StreamResponse:
+    authenticator, authorizer = request.app[AUTHENTICATOR], request.app[AUTHORIZER]
+    if health.is_open(request.path):
+        authenticator.check_token(request.headers)
+        return await handler(request)
+    user = impersonated(authenticator.authenticate(request), request.headers, authorizer)
+    if parse(request.rel_url.raw_path) is None:
+        authorizer.require(user, PathAccess(request.method.lower(), request.path))
+    request[USER] = user
+    return await handler(request)
+
+
+def _translated(error: web.HTTPException) -> ApiError:
+    if error.status == 404:
+        return dispatch.unknown()
+    if error.status == 405:
+        return dispatch.not_allowed()
+    if error.status == 413:
+        return answers.too_large(BODY_LIMIT)
+    return bad_request(error.reason) if error.status < 500 else internal(error.reason)

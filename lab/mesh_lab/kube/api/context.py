@@ -1,0 +1,96 @@
+"""What the handlers of the API server share, and the keys under which an application holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from mesh_lab.kube.api.authentication import Authenticator
+from mesh_lab.kube.api.authorization import Access, Authorizer
+from mesh_lab.kube.api.paths import Target
+from mesh_lab.kube.registry.options import User
+from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.registry.selectors import parse_fields
+from mesh_lab.kube.resources import NAMESPACES, Resource
+from mesh_lab.kube.streams import NodeStreams
+from mesh_lab.kube.version import VERSION
+
+Checks = Mapping[str, Callable[[], str]]
+"""Parts by name; each says what is wrong with it, or nothing."""
+
+
+@dataclass(frozen=True)
+class ClusterInfo:
+    """What the API server tells of its cluster. `/livez` asks the parts in `alive`, `/readyz` those in `ready` too."""
+
+    name: str = "mesh-lab"
+    version: str = f"{VERSION}+meshlab"
+    alive: Checks = field(default_factory=dict)
+    ready: Checks = field(default_factory=dict)
+
+
+REGISTRY: web.AppKey[Registry] = web.AppKey("registry", Registry)
+AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator", Authenticator)
+AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer", Authorizer)
+STREAMS: web.AppKey[NodeStreams] = web.AppKey("streams", NodeStreams)
+INFO: web.AppKey[ClusterInfo] = web.AppKey("info", ClusterInfo)
+WARNINGS: ContextVar[list[str] | None] = ContextVar("warnings", default=None)
+"""The warnings of the request under way, for what is called without knowing of HTTP."""
+
+_OF_COLLECTIONS = frozenset({"list", "watch", "deletecollection"})
+
+
+def request_warnings() -> list[str]:
+    """The warnings of the request under way: what is appended gets into its answer, even when that is an error."""
+    warnings = WARNINGS.get()
+    return warnings if warnings is not None else []
+
+
+USER: web.RequestKey[User] = web.RequestKey("user", User)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One authorised request for a resource: who wants what of which object. `warnings` go into the answer."""
+
+    request: web.Request
+    registry: Registry
+    resource: Resource
+    target: Target
+    user: User
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace, empty for a cluster-wide resource."""
+        return self.target.namespace or ""
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return self.target.name
+
+    def require(self, verb: str) -> None:
+        """Refuse a verb that the user may not use on the target. Raises `ApiError` 403."""
+        self.request.app[AUTHORIZER].require(self.user, self._access(verb))
+
+    def _access(self, verb: str) -> Access:
+        target = self.target
+        name = "" if verb == "create" and not target.subresource else target.name
+        if not name and verb in _OF_COLLECTIONS:
+            # A selection of one object by its name is held to rules for that name, as in a real server.
+            name = parse_fields(self.query("fieldSelector")).exact("metadata.name")
+        # A namespace is inside itself, so that the roles in it can open it.
+        inside = target.name if self.resource.key == NAMESPACES.key else self.namespace
+        return Access(verb, target.group, target.plural, inside, name, target.subresource)
+
+    def query(self, key: str) -> str:
+        """A parameter of the query, empty when it is not there."""
+        return self.request.query.get(key, "")
+
+    def flag(self, key: str) -> bool:
+        """Whether a boolean parameter of the query is set, in the spellings that Go's parser takes."""
+        return self.query(key).lower() in ("1", "t", "true")

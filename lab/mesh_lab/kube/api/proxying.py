@@ -1,0 +1,101 @@
+"""`pods/NAME:PORT/proxy` and `services/NAME:PORT/proxy`: HTTP into the cluster, through the API server.
+
+Bodies are streamed both ways. The caller's credentials stop here; what is behind the proxy sees none of them.
+https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster-services/
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+
+from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
+from multidict import CIMultiDict
+from yarl import URL
+
+from mesh_lab.kube.api import endpoints
+from mesh_lab.kube.api.context import Call
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.resources import PODS, SERVICES
+
+CLIENT: web.AppKey[ClientSession] = web.AppKey("client", ClientSession)
+
+_CONNECT_S = 10.0
+_CHUNK = 64 * 1024
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_NOT_FORWARDED = _HOP_BY_HOP | {"authorization", "host", "content-length", "expect"}
+
+
+async def client_session(app: web.Application) -> AsyncIterator[None]:
+    """Hold one client for all that the API server asks of others: proxies and webhooks."""
+    connector = TCPConnector(limit=0, keepalive_timeout=5)
+    async with ClientSession(
+        connector=connector,
+        cookie_jar=DummyCookieJar(),
+        auto_decompress=False,
+        timeout=ClientTimeout(total=None, sock_connect=_CONNECT_S),
+    ) as session:
+        app[CLIENT] = session
+        yield
+
+
+async def proxy(call: Call) -> web.StreamResponse:
+    """Pass a request on, and its answer back. Raises `ApiError` 503 when nobody answers."""
+    scheme, name, port = endpoints.split_name(call.name)
+    if call.resource.key == SERVICES.key:
+        address = endpoints.of_service(call.registry, call.namespace, name, port)
+    elif call.resource.key == PODS.key:
+        address = endpoints.of_pod(call.registry, call.namespace, name, port)
+    else:
+        raise ApiError(501, "NotImplemented", "the lab's node serves nothing to proxy to")
+    request = call.request
+    query = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
+    url = URL(f"{scheme}://{address}/{call.target.rest}{query}", encoded=True)
+    body = request.content.iter_chunked(_CHUNK) if request.can_read_body else None
+    response: web.StreamResponse | None = None
+    try:
+        async with request.app[CLIENT].request(
+            request.method, url, headers=_request_headers(request), data=body, allow_redirects=False, ssl=False
+        ) as answer:
+            response = web.StreamResponse(status=answer.status, reason=answer.reason)
+            response.headers.extend(_kept(answer.headers.items(), _HOP_BY_HOP))
+            await response.prepare(request)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            return response
+    except (ClientError, TimeoutError, OSError) as error:
+        if response is not None:
+            # The answer has begun: all that is left is to let the caller see that it ended early.
+            raise ConnectionResetError("the answer was cut off") from error
+        why = str(error) or type(error).__name__
+        raise ApiError(503, "ServiceUnavailable", f"error trying to reach service: {why}") from error
+
+
+def _request_headers(request: web.Request) -> CIMultiDict[str]:
+    headers = CIMultiDict(_kept(request.headers.items(), _NOT_FORWARDED))
+    if request.content_length is not None and request.can_read_body:
+        headers["Content-Length"] = str(request.content_length)
+    headers.add("X-Forwarded-Host", request.host)
+    headers.add("X-Forwarded-Proto", "https")
+    headers.add("X-Forwarded-Uri", request.rel_url.raw_path)
+    if request.remote:
+        headers.add("X-Forwarded-For", request.remote)
+    return headers
+
+
+def _kept(headers: Iterable[tuple[str, str]], dropped: frozenset[str]) -> list[tuple[str, str]]:
+    return [
+        (key, value)
+        for key, value in headers
+        if key.lower() not in dropped and not key.lower().startswith("impersonate-")
+    ]

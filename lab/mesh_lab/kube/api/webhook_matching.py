@@ -1,0 +1,96 @@
+"""Which webhooks want to see a write: rules and selectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mesh_lab.kube.changes import Object
+from mesh_lab.kube.registry.options import AdmissionRequest
+from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.registry.rules.labels import compile_selector
+from mesh_lab.kube.registry.selectors import LabelSelector
+from mesh_lab.kube.resources import NAMESPACES, Resource
+
+
+@dataclass(frozen=True)
+class Match:
+    """A webhook's rule fits; `resource` is the version in which it wants to see the object."""
+
+    resource: Resource
+
+    def shown(self, obj: Object | None, request: AdmissionRequest) -> Object | None:
+        """The object as the webhook sees it. One of another kind than the resource's own has one version only."""
+        if obj is None or obj.get("kind", request.resource.kind) != request.resource.kind:
+            return obj
+        return {**obj, "apiVersion": self.resource.api_version, "kind": self.resource.kind}
+
+    def kind(self, request: AdmissionRequest) -> dict[str, str]:
+        """Group, version and kind of what the webhook sees."""
+        seen = self.shown(request.obj or request.old, request) or {}
+        group, _, version = str(seen.get("apiVersion", self.resource.api_version)).rpartition("/")
+        return {"group": group, "version": version, "kind": str(seen.get("kind", self.resource.kind))}
+
+
+def match(registry: Registry, hook: Mapping[str, Any], request: AdmissionRequest) -> Match | None:
+    """How the webhook wants to see this write; None when it does not."""
+    resource = next(
+        (
+            version
+            for version in _versions(registry, hook, request.resource)
+            if any(_fits(rule, request, version) for rule in hook.get("rules") or [])
+        ),
+        None,
+    )
+    if resource is None:
+        return None
+    if not _namespace_matches(registry, compile_selector(hook.get("namespaceSelector") or {}), request):
+        return None
+    wanted = compile_selector(hook.get("objectSelector") or {})
+    # What cannot have labels, such as the options of an exec, is selected by nothing but an empty selector.
+    labelled = [obj for obj in (request.obj, request.old) if obj is not None and "metadata" in obj]
+    if wanted.requirements and not any(wanted.matches(_labels(obj)) for obj in labelled):
+        return None
+    return Match(resource)
+
+
+def _versions(registry: Registry, hook: Mapping[str, Any], resource: Resource) -> Iterator[Resource]:
+    """The versions in which the webhook may see the object: its own first, others when they count as the same."""
+    yield resource
+    if hook.get("matchPolicy", "Equivalent") == "Equivalent":
+        yield from (r for r in registry.resources.all() if r.key == resource.key and r.version != resource.version)
+
+
+def _fits(rule: Mapping[str, Any], request: AdmissionRequest, resource: Resource) -> bool:
+    scope = rule.get("scope", "*")
+    return (
+        _among(rule.get("operations"), request.operation)
+        and _among(rule.get("apiGroups"), resource.group)
+        and _among(rule.get("apiVersions"), resource.version)
+        and any(_names(pattern, resource.plural, request.subresource) for pattern in rule.get("resources") or ())
+        and scope in ("*", "Namespaced" if resource.namespaced else "Cluster")
+    )
+
+
+def _names(pattern: str, plural: str, subresource: str) -> bool:
+    """`pods` is the resource itself, `pods/status` a subresource, `pods/*` both; `*` stands for all resources."""
+    wanted, _, part = pattern.partition("/")
+    return wanted in ("*", plural) and part in ("*", subresource)
+
+
+def _among(allowed: list[str] | None, value: str) -> bool:
+    return "*" in (allowed or ()) or value in (allowed or ())
+
+
+def _namespace_matches(registry: Registry, wanted: LabelSelector, request: AdmissionRequest) -> bool:
+    """A namespace is chosen by its own labels, other cluster-wide objects always."""
+    if not wanted.requirements:
+        return True
+    if request.resource.key == NAMESPACES.key:
+        return wanted.matches(_labels(request.obj if request.obj and not request.subresource else request.old))
+    return not request.namespace or wanted.matches(_labels(registry.find(NAMESPACES, request.namespace)))
+
+
+def _labels(obj: Object | None) -> Mapping[str, str]:
+    return (obj or {}).get("metadata", {}).get("labels") or {}

@@ -1,0 +1,171 @@
+"""What changed of late: a bounded log a resource, which all watchers of the resource read at their own pace.
+
+A watcher is a position in the log, not a queue of its own, so a slow one costs no memory; when it falls off the end
+it is told so and lists again, as with a real API server. What most watchers read are the latest changes; older ones are
+kept as JSON, which is a fifth of the memory, for those who come back after a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from bisect import bisect_right
+from typing import Any
+
+import orjson
+
+from mesh_lab.kube.errors import gone
+
+Object = dict[str, Any]
+
+KEPT_S = 300.0
+"""For how long changes are kept: etcd's default at a real API server (`--etcd-compaction-interval`)."""
+KEPT_CHANGES = 1000
+"""How many are kept however old they are."""
+KEPT_BYTES = 24 * 1024 * 1024
+"""How much JSON the older changes of one resource may be, however young they are."""
+_BATCH = 256
+
+
+class Change:
+    """One committed write. `object` is the state after it; of a removal, the last state with the removal's revision."""
+
+    __slots__ = ("_object", "_old", "made", "name", "namespace", "removed", "resource", "revision", "shared", "size")
+
+    def __init__(
+        self, resource: str, namespace: str, name: str, obj: Object, old: Object | None, removed: bool
+    ) -> None:
+        self.resource = resource
+        self.namespace = namespace
+        self.name = name
+        self._object: Object | bytes = obj
+        self._old: Object | bytes | None = old
+        self.removed = removed
+        self.revision = int(obj["metadata"]["resourceVersion"])
+        self.made = time.monotonic()
+        self.size = 0
+        """How many bytes it takes as JSON; 0 as long as it is not."""
+        # What watchers make of the change, once for all of them.
+        self.shared: dict[tuple[str, str], Any] = {}
+
+    @property
+    def object(self) -> Object:
+        """The state after the change."""
+        return orjson.loads(self._object) if isinstance(self._object, bytes) else self._object
+
+    @property
+    def old(self) -> Object | None:
+        """The state before it; None when there was none."""
+        return orjson.loads(self._old) if isinstance(self._old, bytes) else self._old
+
+    def pack(self, before: bytes | None) -> bytes:
+        """Keep JSON from now on. `before` is that of the state before, where it is known. Returns that of the object.
+
+        Nothing that watchers made of the change is kept.
+        """
+        body = self._object if isinstance(self._object, bytes) else orjson.dumps(self._object)
+        self.size = len(body)
+        if isinstance(self._old, dict):
+            if before is None:
+                before = orjson.dumps(self._old)
+                self.size += len(before)
+            self._old = before
+        self._object, self.shared = body, {}
+        return body
+
+
+class Log:
+    """The latest changes of one resource, oldest first: all of the last `KEPT_S`, `KEPT_CHANGES` at least."""
+
+    def __init__(self, compacted: int) -> None:
+        self.compacted = compacted
+        self._changes: list[Change] = []
+        self._revisions: list[int] = []
+        self._dropped = 0
+        self._packed = 0
+        self._bytes = 0
+        self._last: dict[tuple[str, str], tuple[int, bytes]] = {}
+        """The JSON of each object's latest packed change, which the next one was made of."""
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def append(self, change: Change) -> None:
+        """Add a change and wake those who wait for one."""
+        self._changes.append(change)
+        self._revisions.append(change.revision)
+        while len(self._changes) - self._packed > KEPT_CHANGES:
+            self._pack(self._changes[self._packed])
+        self._drop()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let all who wait look again."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def position(self, revision: int) -> int:
+        """Where the changes after `revision` begin.
+
+        Raises:
+            ApiError: 410, some of them are no longer kept.
+        """
+        if revision < self.compacted:
+            raise gone(f"too old resource version: {revision} ({self.compacted})")
+        return self._dropped + bisect_right(self._revisions, revision)
+
+    def at(self, position: int) -> Change | None:
+        """The change at `position`; None when it is yet to come.
+
+        Raises:
+            ApiError: 410, the reader was too slow and the change is no longer kept.
+        """
+        index = position - self._dropped
+        if index < 0:
+            raise gone(f"too old resource version: the watch is further behind than changes are kept ({KEPT_S:.0f} s)")
+        return self._changes[index] if index < len(self._changes) else None
+
+    def after(self, revision: int) -> list[Change]:
+        """All changes after `revision`. Raises `ApiError` 410 like `position`."""
+        return self._changes[self.position(revision) - self._dropped :]
+
+    async def grown(self) -> None:
+        """Wait for the next change; may return early."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter.cancelled() and waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _pack(self, change: Change) -> None:
+        key = (change.namespace, change.name)
+        _, before = self._last.get(key, (0, None))
+        self._last[key] = change.revision, change.pack(before)
+        if change.removed:
+            del self._last[key]
+        self._bytes += change.size
+        self._packed += 1
+
+    def _drop(self) -> None:
+        """Let go of packed changes that are too old or too many, a number of them at a time."""
+        oldest = time.monotonic() - KEPT_S
+        excess = bytes_left = 0
+        while excess < self._packed:
+            change = self._changes[excess]
+            if change.made > oldest and self._bytes - bytes_left <= KEPT_BYTES:
+                break
+            bytes_left += change.size
+            excess += 1
+        if excess < min(_BATCH, KEPT_CHANGES):
+            return
+        for change in self._changes[:excess]:
+            self._bytes -= change.size
+            key = (change.namespace, change.name)
+            if self._last.get(key, (0, b""))[0] == change.revision:
+                del self._last[key]
+        self.compacted = self._revisions[excess - 1]
+        self._dropped += excess
+        self._packed -= excess
+        del self._changes[:excess], self._revisions[:excess]

@@ -1,0 +1,48 @@
+"""The controllers of the embedded Kubernetes: each makes one kind of object match what its owner asked for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.controllers.clusterservices import ClusterServiceController
+from mesh_lab.kube.controllers.deployments import DeploymentController
+from mesh_lab.kube.controllers.endpointslices import EndpointSliceController
+from mesh_lab.kube.controllers.expiry import expire_events
+from mesh_lab.kube.controllers.garbage import GarbageCollector
+from mesh_lab.kube.controllers.namespaces import NamespaceController
+from mesh_lab.kube.controllers.replicasets import ReplicaSetController
+from mesh_lab.kube.controllers.serviceaccounts import ServiceAccountController
+from mesh_lab.kube.controllers.taints import TaintEvictionController
+from mesh_lab.kube.registry.registry import Registry
+
+__all__ = ["Controllers"]
+
+
+class Controllers:
+    """All controllers. `root_certificate` is the API server's authority, as PEM."""
+
+    def __init__(self, registry: Registry, config: KubeConfig, root_certificate: str) -> None:
+        self._registry = registry = registry.under("kube-controller-manager")
+        self._loops = (
+            ClusterServiceController(registry, config),
+            ServiceAccountController(registry, root_certificate),
+            NamespaceController(registry),
+            DeploymentController(registry),
+            ReplicaSetController(registry),
+            EndpointSliceController(registry),
+            GarbageCollector(registry),
+            TaintEvictionController(registry),
+        )
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(expire_events(self._registry))
+            for each in self._loops:
+                tasks.create_task(each.run(), name=each.name)
+
+    def trouble(self) -> str:
+        """Which controllers have not seen yet what they are to look after; nothing when all have."""
+        names = [each.name for each in self._loops if not each.informed]
+        return f"not informed yet: {', '.join(names)}" if names else ""

@@ -1,0 +1,177 @@
+"""What all controllers share: watches that name keys, a queue, and a few workers that make the world match.
+
+A controller is level-triggered: it is told *which* object to look at, never what happened to it, and reads the present
+state from the registry. Reads are never stale (the registry is in this process, and a write is visible once it
+returned), so nothing has to be expected or remembered from one look to the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from mesh_lab.kube.controllers.queue import WorkQueue
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.following import BOOKMARK, Event, follow
+from mesh_lab.kube.recording import Recorder
+from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.resources import Resource
+
+LOG = logging.getLogger(__name__)
+
+RECONCILE_LIMIT = 60.0
+"""Seconds that one look at one object may take; webhooks have shorter limits of their own."""
+
+LASTING_S = 5.0
+"""From which delay on a failure that is tried again is worth a warning. While a lab comes up there are shorter ones:
+pods wait for the webhook that injects them.
+"""
+
+
+class Key(NamedTuple):
+    """An object of the kind that a controller looks after."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+Keys = Callable[[Event], Iterable[Key]]
+Subject = TypeVar("Subject", bound=Hashable)
+View = TypeVar("View")
+
+
+def own_key(event: Event) -> Iterable[Key]:
+    """The key of the event's object itself."""
+    metadata = event.object["metadata"]
+    return (Key(metadata.get("namespace", ""), metadata["name"]),)
+
+
+class Loop(ABC, Generic[Subject]):
+    """A queue of subjects and the workers that look at them, one worker a subject."""
+
+    name: str
+    workers = 4
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.queue: WorkQueue[Subject] = WorkQueue()
+        self.events = Recorder(registry, self.name)
+        self._listed: set[Resource] = set()
+
+    @abstractmethod
+    async def reconcile(self, key: Subject) -> float | None:
+        """Make the subject right. Returns the seconds after which to look again, if time alone may change something.
+
+        Raises:
+            ApiError: something stood in the way; it is tried again after a growing delay.
+        """
+
+    @abstractmethod
+    async def observe(self) -> None:
+        """Put into the queue what is to be looked at, until cancelled."""
+
+    @property
+    @abstractmethod
+    def informed(self) -> bool:
+        """Whether it has seen all that was stored when it began."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.events.run())
+                tasks.create_task(self.observe())
+                for _ in range(self.workers):
+                    tasks.create_task(self._work())
+        finally:
+            self.queue.close()
+
+    async def _work(self) -> None:
+        while True:
+            key = await self.queue.get()
+            try:
+                await self._look(key)
+            finally:
+                self.queue.done(key)
+
+    async def _look(self, key: Subject) -> None:
+        try:
+            async with asyncio.timeout(RECONCILE_LIMIT):
+                again = await self.reconcile(key)
+        except ApiError as error:
+            delay = self.queue.retry(key)
+            level = logging.WARNING if delay >= LASTING_S else logging.DEBUG
+            level = logging.DEBUG if error.reason == "Conflict" else level
+            LOG.log(level, "%s: %s: %s; again in %.3g s", self.name, key, error.message, delay)
+        except TimeoutError:
+            LOG.warning("%s: %s took over %.0f s; again", self.name, key, RECONCILE_LIMIT)
+            self.queue.retry(key)
+        except Exception:  # a mistake of ours with one object must not stop the work on all others
+            LOG.exception("%s: %s", self.name, key)
+            self.queue.retry(key)
+        else:
+            self.queue.forget(key)
+            if again is not None:
+                self.queue.add_after(key, again)
+
+
+class Controller(Loop[Key]):
+    """One kind's controller. Subclasses say what they watch and how one object is made right."""
+
+    @abstractmethod
+    def sources(self) -> Mapping[Resource, Keys]:
+        """The resources to watch, and which keys an event of each concerns."""
+
+    @property
+    def informed(self) -> bool:
+        """Whether all sources have been listed."""
+        return self.sources().keys() <= self._listed
+
+    async def observe(self) -> None:
+        """Follow all sources."""
+        async with asyncio.TaskGroup() as tasks:
+            for resource, keys in self.sources().items():
+                tasks.create_task(self._follow(resource, keys))
+
+    async def _follow(self, resource: Resource, keys: Keys) -> None:
+        async for event in follow(self.registry, resource):
+            if event.type == BOOKMARK:
+                self._listed.add(resource)
+                continue
+            for key in keys(event):
+                self.queue.add(key)
+
+
+class Views(Generic[View]):
+    """Typed views of stored objects, decoded once a version."""
+
+    def __init__(self, kind: type[View]) -> None:
+        self._kind = kind
+        self._decoded: dict[str, tuple[str, View]] = {}
+
+    def __call__(self, obj: Mapping[str, Any]) -> View:
+        """The view of a stored object.
+
+        Raises:
+            msgspec.ValidationError: the object does not fit the view; validation should have refused it.
+        """
+        metadata = obj["metadata"]
+        uid, version = metadata["uid"], metadata["resourceVersion"]
+        known = self._decoded.get(uid)
+        if known is not None and known[0] == version:
+            return known[1]
+        view = msgspec.convert(obj, self._kind)
+        self._decoded[uid] = (version, view)
+        return view
+
+    def drop(self, uid: str) -> None:
+        """Forget an object that is gone."""
+        self._decoded.pop(uid, None)

@@ -1,0 +1,81 @@
+"""Which objects belong to a controller: by owner reference, and by selector where nobody owns them yet.
+
+Source: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/ (Non-Template Pod acquisitions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from mesh_lab.kube.objects.meta import LabelSelector, owner_reference
+from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.resources import Resource
+
+Object = dict[str, Any]
+
+
+def controller_of(obj: Object) -> Object | None:
+    """The owner reference of the object's controller, if it has one."""
+    for owner in obj["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            return dict(owner)
+    return None
+
+
+async def claim(
+    registry: Registry, resource: Resource, owner: Object, selector: LabelSelector, candidates: Iterable[Object]
+) -> list[Object]:
+    """The candidates that belong to `owner`, after taking in orphans that it selects and letting go what it does not.
+
+    An owner that is being deleted takes nothing in and lets nothing go.
+    """
+    uid, leaving = owner["metadata"]["uid"], "deletionTimestamp" in owner["metadata"]
+    owned = []
+    for each in candidates:
+        controller = controller_of(each)
+        selected = selector.matches(each["metadata"].get("labels") or {})
+        if controller is not None:
+            if controller["uid"] != uid:
+                continue
+            if selected:
+                owned.append(each)
+            elif not leaving:
+                await _release(registry, resource, each, uid)
+        elif selected and not leaving and "deletionTimestamp" not in each["metadata"]:
+            adopted = await _adopt(registry, resource, each, owner)
+            if adopted is not None:
+                owned.append(adopted)
+    return owned
+
+
+async def _adopt(registry: Registry, resource: Resource, orphan: Object, owner: Object) -> Object | None:
+    """The orphan with its owner; None when someone was faster, or it is gone."""
+
+    def change(found: Object) -> Object | None:
+        metadata = found["metadata"]
+        if metadata["uid"] != orphan["metadata"]["uid"] or controller_of(found) or "deletionTimestamp" in metadata:
+            return None
+        metadata.setdefault("ownerReferences", []).append(owner_reference(owner))
+        return found
+
+    found = await _modify(registry, resource, orphan, change)
+    mine = found is not None and (controller_of(found) or {}).get("uid") == owner["metadata"]["uid"]
+    return found if mine else None
+
+
+async def _release(registry: Registry, resource: Resource, obj: Object, owner_uid: str) -> None:
+    def change(found: Object) -> Object | None:
+        owners = found["metadata"].get("ownerReferences") or []
+        kept = [each for each in owners if each["uid"] != owner_uid]
+        if len(kept) == len(owners):
+            return None
+        found["metadata"]["ownerReferences"] = kept
+        return found
+
+    await _modify(registry, resource, obj, change)
+
+
+async def _modify(registry: Registry, resource: Resource, obj: Object, change: Any) -> Object | None:
+    metadata = obj["metadata"]
+    return await registry.modify(resource, metadata["name"], metadata["namespace"], change)

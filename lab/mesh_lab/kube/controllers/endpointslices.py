@@ -1,0 +1,128 @@
+"""Keeps the endpoint slices of each Service that has a selector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views, own_key
+from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, endpoints_by_ports, plan
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.following import DELETED, Event
+from mesh_lab.kube.objects.meta import contains
+from mesh_lab.kube.objects.pods import Pod
+from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL, Service
+from mesh_lab.kube.registry.options import DeleteOptions
+from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.resources import ENDPOINTSLICES, PODS, SERVICES, Resource
+
+Object = dict[str, Any]
+Facts = tuple[Any, ...]
+
+
+class EndpointSliceController(Controller):
+    """Writes which pods, at which addresses and ports, are behind each Service."""
+
+    name = "endpoint-slice-controller"
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self._services = Views(Service)
+        self._pods = Views(Pod)
+        self._facts: dict[str, tuple[dict[str, str], Facts]] = {}
+
+    def sources(self) -> Mapping[Resource, Keys]:
+        """Services, their slices (someone else may change one), and pods."""
+        return {SERVICES: self._own, ENDPOINTSLICES: self._of_slice, PODS: self._of_pod}
+
+    def _own(self, event: Event) -> Iterable[Key]:
+        if event.type == DELETED:
+            self._services.drop(event.object["metadata"]["uid"])
+        return own_key(event)
+
+    def _of_slice(self, event: Event) -> Iterable[Key]:
+        metadata = event.object["metadata"]
+        labels = metadata.get("labels") or {}
+        service = labels.get(SERVICE_NAME_LABEL)
+        if not service or labels.get(MANAGED_BY_LABEL) != MANAGER:
+            return []
+        return [Key(metadata["namespace"], service)]
+
+    def _of_pod(self, event: Event) -> Iterable[Key]:
+        """The Services that select the pod, or did before; none when nothing changed that an endpoint shows."""
+        metadata = event.object["metadata"]
+        uid, namespace = metadata["uid"], metadata["namespace"]
+        labels = metadata.get("labels") or {}
+        before = self._facts.get(uid)
+        if event.type == DELETED:
+            self._facts.pop(uid, None)
+            self._pods.drop(uid)
+        else:
+            found = _facts(event.object)
+            self._facts[uid] = (labels, found)
+            if before == (labels, found):
+                return []
+        selecting = [labels] if before is None or before[0] == labels else [labels, before[0]]
+        return [
+            Key(namespace, stored["metadata"]["name"])
+            for stored in self.registry.list(SERVICES, namespace)
+            if (selector := stored["spec"].get("selector")) and any(contains(each, selector) for each in selecting)
+        ]
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Write the slices that differ from what they should be."""
+        stored = self.registry.find(SERVICES, key.name, key.namespace)
+        existing = [
+            each
+            for each in self.registry.list(ENDPOINTSLICES, key.namespace)
+            if (labels := each["metadata"].get("labels") or {}).get(SERVICE_NAME_LABEL) == key.name
+            and labels.get(MANAGED_BY_LABEL) == MANAGER
+        ]
+        if stored is None or stored["metadata"].get("deletionTimestamp"):
+            await self._delete(existing if stored is None else [])
+            return None
+        service = self._services(stored)
+        if not service.spec.selector or service.spec.type == "ExternalName":
+            return None
+        pods = [
+            self._pods(each)
+            for each in self.registry.list(PODS, key.namespace)
+            if contains(each["metadata"].get("labels") or {}, service.spec.selector)
+        ]
+        wanted = plan(stored, service, endpoints_by_ports(service, pods), existing)
+        for each in wanted.create:
+            await self._create(each)
+        for each in wanted.update:
+            await self.registry.update(ENDPOINTSLICES, each)
+        await self._delete(wanted.delete)
+        return None
+
+    async def _create(self, wanted: Object) -> None:
+        try:
+            await self.registry.create(ENDPOINTSLICES, wanted)
+        except ApiError as error:
+            if not any(cause.reason == "NamespaceTerminating" for cause in error.causes):
+                raise
+
+    async def _delete(self, slices: Iterable[Object]) -> None:
+        for each in slices:
+            metadata = each["metadata"]
+            options = DeleteOptions(uid=metadata["uid"])
+            try:
+                await self.registry.delete(ENDPOINTSLICES, metadata["name"], metadata["namespace"], options=options)
+            except ApiError as error:
+                if error.reason != "NotFound":
+                    raise
+
+
+def _facts(pod: Object) -> Facts:
+    """What an endpoint shows of a pod, read without decoding it: most writes to a pod's status change none of it."""
+    status, spec, metadata = pod.get("status") or {}, pod.get("spec") or {}, pod["metadata"]
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
+    return (
+        status.get("podIP"),
+        status.get("phase") in ("Failed", "Succeeded"),
+        ready,
+        metadata.get("deletionTimestamp") is not None,
+        spec.get("nodeName"),
+    )

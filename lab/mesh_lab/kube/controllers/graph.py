@@ -1,0 +1,198 @@
+"""Who owns whom, and what follows from it for one object: the pure part of garbage collection.
+
+Source: https://kubernetes.io/docs/concepts/architecture/garbage-collection/ (Owners and dependents, Cascading
+deletion).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from mesh_lab.kube.registry.deletion import FOREGROUND, ORPHAN
+from mesh_lab.kube.registry.options import Propagation
+from mesh_lab.kube.resources import Resource
+
+
+class Owner(Enum):
+    """The state of an owner, as seen from a dependent. `UNKNOWN` (its kind is not served) keeps the dependent alive."""
+
+    THERE = "there"
+    GONE = "gone"
+    WAITING = "waiting for its dependents to go first"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An owner reference, reduced to what garbage collection reads."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    blocks: bool
+
+
+@dataclass(frozen=True)
+class Node:
+    """An object, reduced in the same way: two nodes are equal when nothing changed that matters here."""
+
+    resource: Resource
+    namespace: str
+    name: str
+    uid: str
+    owners: tuple[Reference, ...] = ()
+    deleting: bool = False
+    finalizers: frozenset[str] = frozenset()
+
+    @property
+    def awaits_dependents(self) -> bool:
+        """It is being deleted in the foreground."""
+        return self.deleting and FOREGROUND in self.finalizers
+
+    @property
+    def frees_dependents(self) -> bool:
+        """It is being deleted and leaves its dependents behind."""
+        return self.deleting and ORPHAN in self.finalizers
+
+
+class Graph:
+    """All objects by uid, and the dependents of each owner, there or not."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, Node] = {}
+        self._dependents: defaultdict[str, set[str]] = defaultdict(set)
+
+    def get(self, uid: str) -> Node | None:
+        """The object with this uid, if it is known."""
+        return self._nodes.get(uid)
+
+    def put(self, node: Node) -> set[str]:
+        """Note an object's present state. Returns the uids to look at for it."""
+        before = self._nodes.get(node.uid)
+        if before == node:
+            return set()
+        self._nodes[node.uid] = node
+        old = {owner.uid for owner in before.owners} if before else set()
+        new = {owner.uid for owner in node.owners}
+        self._unlink(node.uid, old - new)
+        for uid in new:
+            self._dependents[uid].add(node.uid)
+        look = {node.uid} if node.owners or node.awaits_dependents or node.frees_dependents else set()
+        return look | self._waiting(old | new)
+
+    def remove(self, uid: str) -> set[str]:
+        """Note that an object is gone. Returns the uids to look at: its dependents, and owners that waited for it."""
+        node = self._nodes.pop(uid, None)
+        look = set(self._dependents.get(uid, ()))
+        if node is not None:
+            owners = {owner.uid for owner in node.owners}
+            self._unlink(uid, owners)
+            look |= self._waiting(owners)
+        return look
+
+    def dependents(self, uid: str) -> list[Node]:
+        """The objects that name this one as an owner."""
+        return [self._nodes[each] for each in sorted(self._dependents.get(uid, ()))]
+
+    def of(self, resource: str) -> list[str]:
+        """The uids of all known objects of a resource, by its key."""
+        return [node.uid for node in self._nodes.values() if node.resource.key == resource]
+
+    def _unlink(self, uid: str, owners: Iterable[str]) -> None:
+        for owner in owners:
+            self._dependents[owner].discard(uid)
+            if not self._dependents[owner]:
+                del self._dependents[owner]
+
+    def _waiting(self, uids: Iterable[str]) -> set[str]:
+        return {uid for uid in uids if (node := self._nodes.get(uid)) and node.deleting}
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete the object. `unblock`: first let it hold up none of its owners, since it is part of a circle."""
+
+    propagation: Propagation
+    unblock: bool = False
+
+
+@dataclass(frozen=True)
+class Disown:
+    """Take these owners out of the object's references."""
+
+    owners: frozenset[str]
+
+
+@dataclass(frozen=True)
+class DropFinalizer:
+    """Take a finalizer off the object; `free` are dependents that lose their reference to it before."""
+
+    finalizer: str
+    free: tuple[Node, ...] = ()
+
+
+@dataclass(frozen=True)
+class LookAt:
+    """Other objects are to be looked at."""
+
+    uids: tuple[str, ...]
+
+
+Action = Delete | Disown | DropFinalizer | LookAt | None
+
+
+def decide(node: Node, dependents: Iterable[Node], state: Callable[[Reference], Owner]) -> Action:
+    """What has to be done about an object; `state` tells how its owners are. That it owns itself holds up nothing."""
+    dependents = [each for each in dependents if each.uid != node.uid]
+    if node.frees_dependents:
+        return DropFinalizer(ORPHAN, tuple(dependents))
+    if node.awaits_dependents:
+        return _await_dependents(node, dependents)
+    if node.deleting or not node.owners:
+        return None
+    states = {owner.uid: state(owner) for owner in node.owners}
+    lost = frozenset(uid for uid, found in states.items() if found in (Owner.GONE, Owner.WAITING))
+    if len(lost) < len(states):
+        return Disown(lost) if lost else None
+    if Owner.WAITING in states.values() and dependents:
+        return Delete(Propagation.FOREGROUND, unblock=any(each.awaits_dependents for each in dependents))
+    return Delete(_asked_for(node))
+
+
+def _await_dependents(node: Node, dependents: list[Node]) -> Action:
+    holding = [each for each in dependents if any(owner.uid == node.uid and owner.blocks for owner in each.owners)]
+    if not holding:
+        return DropFinalizer(FOREGROUND)
+    waiting = tuple(each.uid for each in dependents if not each.deleting)
+    return LookAt(waiting) if waiting else None
+
+
+def _asked_for(node: Node) -> Propagation:
+    """What finalizers on the object already say about its own dependents."""
+    if ORPHAN in node.finalizers:
+        return Propagation.ORPHAN
+    if FOREGROUND in node.finalizers:
+        return Propagation.FOREGROUND
+    return Propagation.BACKGROUND
+
+
+def node_of(resource: Resource, obj: dict[str, Any]) -> Node:
+    """The node of a stored object."""
+    metadata = obj["metadata"]
+    return Node(
+        resource=resource,
+        namespace=metadata.get("namespace", ""),
+        name=metadata["name"],
+        uid=metadata["uid"],
+        owners=tuple(
+            Reference(each["apiVersion"], each["kind"], each["name"], each["uid"], bool(each.get("blockOwnerDeletion")))
+            for each in metadata.get("ownerReferences") or ()
+        ),
+        deleting=metadata.get("deletionTimestamp") is not None,
+        finalizers=frozenset(metadata.get("finalizers") or ()),
+    )

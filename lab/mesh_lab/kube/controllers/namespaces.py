@@ -1,0 +1,128 @@
+"""Empties namespaces that are being deleted, then lets them go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.objects.meta import now, timestamp
+from mesh_lab.kube.registry.namespaces import FINALIZER
+from mesh_lab.kube.registry.options import DeleteOptions, Propagation
+from mesh_lab.kube.resources import NAMESPACES, Resource
+
+Object = dict[str, Any]
+
+LOOK_AGAIN = 0.2
+"""Seconds between looks at what is left: pods end when their processes do."""
+AFTER_REFUSAL = 2.0
+"""The same, when something could not be deleted: a webhook that refuses seldom changes its mind at once."""
+
+
+class NamespaceController(Controller):
+    """Deletes everything in a terminating namespace, custom resources included, and drops its finalizer at last."""
+
+    name = "namespace-controller"
+
+    def sources(self) -> Mapping[Resource, Keys]:
+        """Namespaces alone; what they hold is looked at again after a while."""
+        return {NAMESPACES: own_key}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Delete what is in the namespace; say what is left, or finish."""
+        stored = self.registry.find(NAMESPACES, key.name)
+        if stored is None or not stored["metadata"].get("deletionTimestamp"):
+            return None
+        if FINALIZER not in (stored.get("spec") or {}).get("finalizers", []):
+            return None
+        left, refused = await self._empty(key.name)
+        if not left:
+            await self.registry.modify(NAMESPACES, key.name, "", _finalized, subresource="finalize")
+            return None
+        await self._tell(key.name, left, refused)
+        return AFTER_REFUSAL if refused else LOOK_AGAIN
+
+    async def _empty(self, namespace: str) -> tuple[dict[str, list[Object]], list[str]]:
+        """Delete all there is. Returns what is still there afterwards, by resource, and why something would not go.
+
+        What is refused, by a webhook, holds back its own resource and no other.
+        """
+        left: dict[str, list[Object]] = {}
+        refused: list[str] = []
+        for resource in self._resources():
+            try:
+                for each in self.registry.list(resource, namespace):
+                    if not each["metadata"].get("deletionTimestamp"):
+                        await self._delete(resource, each)
+            except ApiError as error:
+                refused.append(error.message)
+            remaining = self.registry.list(resource, namespace)
+            if remaining:
+                left[resource.key] = remaining
+        return left, refused
+
+    def _resources(self) -> list[Resource]:
+        """All namespaced resources that are stored, each once. Events come last: deleting the others makes some."""
+        found = {each.key: each for each in self.registry.resources.all() if each.namespaced and each.stored}
+        return sorted(found.values(), key=lambda each: each.key == "events")
+
+    async def _delete(self, resource: Resource, each: Object) -> None:
+        metadata = each["metadata"]
+        options = DeleteOptions(uid=metadata["uid"], propagation=Propagation.BACKGROUND)
+        try:
+            await self.registry.delete(resource, metadata["name"], metadata["namespace"], options=options)
+        except ApiError as error:
+            if error.reason not in ("NotFound", "Conflict"):
+                raise
+
+    async def _tell(self, name: str, left: Mapping[str, list[Object]], refused: list[str]) -> None:
+        """Write what is left, and what holds it, as `kubectl describe namespace` shows."""
+        kinds = ", ".join(f"{key} has {len(objects)} resource instances" for key, objects in sorted(left.items()))
+        held = [finalizer for objects in left.values() for each in objects for finalizer in _finalizers(each)]
+        finalizers = ", ".join(f"{each} in {held.count(each)} resource instances" for each in sorted(set(held)))
+        failed = f"Failed to delete all resource types, {len(refused)} remaining: {', '.join(refused)}"
+        conditions = [
+            _condition(
+                "NamespaceDeletionContentFailure",
+                "ContentDeletionFailed" if refused else "ContentDeleted",
+                failed if refused else "All content successfully deleted, may be waiting on finalization",
+                status="True" if refused else "False",
+            ),
+            _condition("NamespaceContentRemaining", "SomeResourcesRemain", f"Some resources are remaining: {kinds}"),
+            _condition(
+                "NamespaceFinalizersRemaining",
+                "SomeFinalizersRemain" if held else "ContentHasNoFinalizers",
+                f"Some content in the namespace has finalizers remaining: {finalizers}"
+                if held
+                else "All content-preserving finalizers finished",
+                status="True" if held else "False",
+            ),
+        ]
+
+        def change(found: Object) -> Object | None:
+            status = found.get("status") or {}
+            before = {each["type"]: each for each in status.get("conditions") or ()}
+            after = [_unmoved(before.get(each["type"]), each) for each in conditions]
+            return None if after == status.get("conditions") else found | {"status": status | {"conditions": after}}
+
+        await self.registry.modify(NAMESPACES, name, "", change, subresource="status")
+
+
+def _finalized(found: Object) -> Object:
+    kept = [each for each in found["spec"].get("finalizers", []) if each != FINALIZER]
+    return found | {"spec": found["spec"] | {"finalizers": kept}}
+
+
+def _finalizers(each: Object) -> list[str]:
+    return each["metadata"].get("finalizers") or []
+
+
+def _condition(kind: str, reason: str, message: str, *, status: str = "True") -> Object:
+    return {"type": kind, "status": status, "reason": reason, "message": message}
+
+
+def _unmoved(before: Object | None, after: Object) -> Object:
+    """The condition with the time since which its status holds."""
+    since = before["lastTransitionTime"] if before and before["status"] == after["status"] else timestamp(now())
+    return {**after, "lastTransitionTime": since}

@@ -1,0 +1,55 @@
+"""The network of the embedded Kubernetes: the node's set-up, Services, cluster DNS, and the way in from the host."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.network.dns import ClusterDns
+from mesh_lab.kube.network.endpoints import Catalogue
+from mesh_lab.kube.network.hostports import HostPorts
+from mesh_lab.kube.network.hostsockets import HostSocketError, HostSockets
+from mesh_lab.kube.network.nft import Nft
+from mesh_lab.kube.network.node import NodeNetworkError, prepare_node
+from mesh_lab.kube.network.ruleset import Places
+from mesh_lab.kube.network.services import ServiceNetwork
+from mesh_lab.kube.registry.registry import Registry
+
+__all__ = ["HostSocketError", "HostSockets", "Network", "NodeNetworkError", "prepare_node"]
+
+
+class Network:
+    """Services, DNS and host ports, in the network namespace that `prepare_node` set up.
+
+    Raises:
+        NftError: nftables cannot be used here.
+    """
+
+    def __init__(self, registry: Registry, config: KubeConfig, host: HostSockets) -> None:
+        self._registry = registry
+        self._catalogue = Catalogue()
+        self._nft = Nft()
+        places = Places(config.node_address, config.service_cidr, config.dns_address)
+        self._services = ServiceNetwork(self._catalogue, self._nft, places)
+        self._dns = ClusterDns(self._catalogue, config.cluster_domain)
+        self._dns_addresses = (config.dns_address, config.node_address)
+        self._ports = HostPorts(registry, self._catalogue, host, config.host_ports)
+
+    async def run(self) -> None:
+        """Run until cancelled.
+
+        Raises:
+            OSError: the DNS addresses cannot be bound.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._services.run(), name="services")
+                tasks.create_task(self._dns.run(self._dns_addresses), name="dns")
+                tasks.create_task(self._ports.run(), name="host ports")
+                tasks.create_task(self._catalogue.run(self._registry), name="catalogue")
+        finally:
+            self._nft.close()
+
+    def trouble(self) -> str:
+        """What keeps connections to Services from going where they should; nothing when they do."""
+        return self._services.trouble

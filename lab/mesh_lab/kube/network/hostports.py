@@ -1,0 +1,226 @@
+"""Ports of LoadBalancer and NodePort Services on the host's loopback address: the lab's load balancer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mesh_lab.kube.config import FROM_HOST, HostPort
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.network.endpoints import Catalogue, Name
+from mesh_lab.kube.network.hostsockets import HostSocketError, HostSockets
+from mesh_lab.kube.network.relaying import Relaying
+from mesh_lab.kube.network.ruleset import backends_of
+from mesh_lab.kube.objects.services import Service, ServicePort
+from mesh_lab.kube.recording import NORMAL, WARNING, Recorder
+from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.resources import SERVICES
+
+LOG = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+
+PRIVILEGED = 1024
+"""Ports below are left alone unless lab.toml asks for them: the host's own servers live there."""
+
+TRY_AGAIN = 10.0
+"""Seconds after which a port that was taken is tried again."""
+
+PORT_TAKEN = "PortTaken"
+NOT_ON_HOST = "NotOnHost"
+REACHED_FROM_HOST = ("NodePort", "LoadBalancer")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A port of the host that is to lead to a Service's port. `main`: it is what the load balancer promises."""
+
+    host_port: int
+    port: ServicePort
+    main: bool
+
+
+def wishes(name: Name, service: Service, configured: Sequence[HostPort]) -> list[Wish]:
+    """The host's ports that a Service wants: for a LoadBalancer its own, unless others are configured; its node ports.
+
+    A port that is its own comes first: where a configured one has the same number, that is what it is for.
+    """
+    if not service.spec.virtual:
+        return []
+    balanced = service.spec.type == "LoadBalancer"
+    own: list[Wish] = []
+    others: list[Wish] = []
+    for port in service.spec.ports:
+        if port.protocol != "TCP":
+            continue
+        chosen = [
+            each.host_port for each in configured if (each.namespace, each.service, each.port) == (*name, port.port)
+        ]
+        if not chosen and balanced and port.port >= PRIVILEGED:
+            own.append(Wish(port.port, port, main=True))
+        others += [Wish(number, port, main=True) for number in chosen]
+        if service.spec.type in REACHED_FROM_HOST and port.node_port:
+            others.append(Wish(port.node_port, port, main=False))
+    found: dict[int, Wish] = {}
+    for wish in (*own, *others):
+        found.setdefault(wish.host_port, wish)
+    return list(found.values())
+
+
+@dataclass
+class _Held:
+    """A port of the host that leads to a Service; `error` says why it does not."""
+
+    wish: Wish
+    error: str = ""
+
+
+class HostPorts:
+    """Binds the host's ports that Services want, and says in their status what came of it."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        catalogue: Catalogue,
+        host: HostSockets,
+        configured: Sequence[HostPort] = (),
+    ) -> None:
+        self._registry = registry
+        self._catalogue = catalogue
+        self._host = host
+        self._configured = configured
+        self._events = Recorder(registry, "service-controller")
+        self._relaying = Relaying()
+        self._held: dict[Name, dict[int, _Held]] = {}
+        self._owners: dict[int, Name] = {}
+        self._dirty: set[Name] = set()
+        self._again: set[Name] = set()
+        self._wake = asyncio.Event()
+        catalogue.listen(self._mark)
+
+    def _mark(self, name: Name) -> None:
+        self._dirty.add(name)
+        self._wake.set()
+
+    def _try_again(self, name: Name) -> None:
+        """Look at the Service in a while: once, however often it is looked at until then."""
+        if name not in self._again:
+            self._again.add(name)
+            asyncio.get_running_loop().call_later(TRY_AGAIN, self._retry, name)
+
+    def _retry(self, name: Name) -> None:
+        self._again.discard(name)
+        self._mark(name)
+
+    async def run(self) -> None:
+        """Keep the ports as Services want them, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._events.run())
+                tasks.create_task(self._work())
+        finally:
+            await self._relaying.close()
+
+    async def _work(self) -> None:
+        await self._catalogue.complete()
+        while True:
+            self._wake.clear()
+            while self._dirty:
+                await self._look(self._dirty.pop())
+            await self._wake.wait()
+
+    async def _look(self, name: Name) -> None:
+        service = self._catalogue.services.get(name)
+        wanted = {wish.host_port: wish for wish in wishes(name, service, self._configured)} if service else {}
+        held = self._held.setdefault(name, {})
+        told = {number: each.error for number, each in held.items() if each.error}
+        for number in [number for number in held if number not in wanted or held[number].error]:
+            await self._release(name, number)
+        news = []
+        for number, wish in wanted.items():
+            if number not in held:
+                held[number] = _Held(wish, await self._bind(name, wish))
+                if not held[number].error or held[number].error != told.get(number):
+                    news.append(held[number])
+            held[number].wish = wish
+            await self._relaying.set_backends(str(number), self._backends(name, wish))
+        if any(each.error for each in held.values()):
+            self._try_again(name)
+        if not held:
+            del self._held[name]
+        if service is not None:
+            await self._report(name, service, held.values(), news)
+
+    def _backends(self, name: Name, wish: Wish) -> Sequence[tuple[str, int]]:
+        return backends_of(wish.port, self._catalogue.slices(name))
+
+    async def _bind(self, name: Name, wish: Wish) -> str:
+        """Bind a port; the reason in words when it cannot be had."""
+        owner = self._owners.get(wish.host_port)
+        if owner is not None:
+            return f"it leads to Service {owner.namespace}/{owner.name}"
+        try:
+            sock = await self._host.listen(FROM_HOST, wish.host_port)
+        except HostSocketError as error:
+            return str(error)
+        self._owners[wish.host_port] = name
+        await self._relaying.serve(str(wish.host_port), sock, self._backends(name, wish))
+        return ""
+
+    async def _release(self, name: Name, number: int) -> None:
+        held = self._held[name].pop(number)
+        if not held.error:
+            del self._owners[number]
+            await self._relaying.stop(str(number))
+
+    async def _report(self, name: Name, service: Service, held: Iterable[_Held], news: Iterable[_Held]) -> None:
+        stored = self._registry.find(SERVICES, name.name, name.namespace)
+        if stored is None or stored["metadata"]["uid"] != service.metadata.uid:
+            return
+        for each in news:
+            number, port = each.wish.host_port, each.wish.port.port
+            if each.error:
+                text = f"port {port} does not answer on {FROM_HOST}:{number} of the host: {each.error}"
+                self._events.record(stored, WARNING, PORT_TAKEN, text)
+                LOG.warning("Service %s/%s: %s", *name, text)
+            elif each.wish.main:
+                text = f"port {port} answers on {FROM_HOST}:{number} of the host"
+                self._events.record(stored, NORMAL, "EnsuredLoadBalancer", text)
+        balancer = load_balancer(service, [(each.wish, each.error) for each in held])
+
+        def change(found: Object) -> Object | None:
+            status = found.get("status") or {}
+            if found["metadata"]["uid"] != service.metadata.uid or status.get("loadBalancer", {}) == balancer:
+                return None
+            return found | {"status": status | {"loadBalancer": balancer}}
+
+        try:
+            await self._registry.modify(SERVICES, name.name, name.namespace, change, subresource="status")
+        except ApiError as error:
+            LOG.warning("status of Service %s/%s not written: %s", *name, error.message)
+            self._try_again(name)
+
+
+def load_balancer(service: Service, outcomes: Sequence[tuple[Wish, str]]) -> Object:
+    """`status.loadBalancer`: no ingress as long as none of the Service's ports answers under its own number.
+
+    An ingress names an address alone, so that whoever reads it asks there for the number that stands in the Service.
+    https://kubernetes.io/docs/reference/kubernetes-api/service-resources/service-v1/#ServiceStatus
+    """
+    if service.spec.type != "LoadBalancer":
+        return {}
+    told = {wish.host_port: error for wish, error in outcomes if wish.main and wish.host_port == wish.port.port}
+    if not any(not error for error in told.values()):
+        return {}
+    ports = [_port_status(port, told) for port in sorted(service.spec.ports, key=lambda port: port.port)]
+    return {"ingress": [{"ip": FROM_HOST, "ipMode": "Proxy", "ports": ports}]}
+
+
+def _port_status(port: ServicePort, told: Mapping[int, str]) -> Object:
+    status = {"port": port.port, "protocol": port.protocol}
+    if port.protocol != "TCP" or port.port not in told:
+        return status | {"error": NOT_ON_HOST}
+    return status | ({"error": PORT_TAKEN} if told[port.port] else {})

@@ -1,0 +1,139 @@
+"""Images: programs that the lab knows by name.
+
+There is no registry to pull from and nothing to unpack: an image is an entry of a table, and its program is on the host
+already. Tags and registries are ignored, so that published manifests apply as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+
+from mesh_lab.kube.config import ImageEntry
+from mesh_lab.kube.node.client import package_root
+
+TOOLS = "/opt/mesh-lab/bin"
+"""Where a container finds the lab's own programs."""
+
+# Where Bookinfo is published: on docker.io/istio; Istio's main branch of August 2026 names registry.istio.io/release.
+_PUBLISHED = ("istio", "release")
+_SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+
+@dataclass(frozen=True)
+class Image:
+    """What runs when a container names it: `entrypoint` and `arguments` are Docker's ENTRYPOINT and CMD."""
+
+    name: str
+    entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    user: int = 0
+    working_dir: str = "/"
+
+    @property
+    def identity(self) -> str:
+        """`status.containerStatuses[].imageID`: stable for the same program."""
+        content = repr((self.name, self.entrypoint, self.arguments, sorted(self.env.items()), self.user))
+        return f"{self.name}@sha256:{hashlib.sha256(content.encode()).hexdigest()}"
+
+
+class UnknownImageError(Exception):
+    """No program of that name; the message names those that there are."""
+
+
+class Images:
+    """The lab's images and those of `lab.toml`, which win."""
+
+    def __init__(self, own: Mapping[str, ImageEntry]) -> None:
+        self._table = {image.name: image for image in _builtin()}
+        for name, entry in own.items():
+            key = repository(name)
+            self._table[key] = Image(key, entry.command, entry.args, entry.env, entry.user or 0)
+
+    def find(self, reference: str) -> Image:
+        """The image of a container's `image` field.
+
+        Raises:
+            UnknownImageError: the lab has no such program.
+        """
+        image = self._table.get(repository(reference))
+        if image is None:
+            known = ", ".join(sorted(self._table))
+            raise UnknownImageError(
+                f'the lab has no program for image "{reference}"; it knows {known}. '
+                f'lab.toml adds one: [images."{repository(reference)}"] command = ["..."]'
+            )
+        return image
+
+    def all(self) -> list[Image]:
+        """All of them, by name."""
+        return [self._table[name] for name in sorted(self._table)]
+
+
+def repository(reference: str) -> str:
+    """An image's name without registry, tag and digest: `docker.io/library/busybox:1.36` is `busybox`."""
+    name = reference.partition("@")[0]
+    parts = name.split("/")
+    parts[-1] = parts[-1].partition(":")[0]
+    if len(parts) > 1 and (parts[0] == "localhost" or "." in parts[0] or ":" in parts[0]):
+        parts = parts[1:]
+    if len(parts) == 2 and parts[0] == "library":
+        parts = parts[1:]
+    return "/".join(parts)
+
+
+def search_path() -> str:
+    """PATH in a container that does not set it: the lab's tools, its Python environment, the host's programs."""
+    return ":".join(dict.fromkeys((TOOLS, str(Path(sys.executable).parent), *_SYSTEM_PATH)))
+
+
+@cache
+def tools() -> dict[str, str]:
+    """The scripts that each container finds in TOOLS, by name."""
+    python = shlex.quote(sys.executable)
+    agent = str(Path(package_root()) / "mesh_lab/apps/pilot_agent.py")
+    return {
+        "mesh-lab-app": f'#!/bin/sh\nexec {python} -m mesh_lab.apps "$@"\n',
+        "pilot-agent": f'#!/bin/sh\nexec {python} -I -S {shlex.quote(agent)} "$@"\n',
+        "envoy": f'#!/bin/sh\nexec {shlex.quote(_envoy())} "$@"\n',
+    }
+
+
+def _builtin() -> Iterator[Image]:
+    # Containers may not write beside the lab's modules, and what they log is to be seen at once.
+    python = {"PYTHONPATH": package_root(), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+    run = (sys.executable, "-m")
+    bookinfo = (*run, "mesh_lab.apps.bookinfo")
+    for published in _PUBLISHED:
+        for service in ("productpage", "details", "ratings"):
+            yield Image(f"{published}/examples-bookinfo-{service}-v1", (*bookinfo, service), env=python)
+        for version in ("v1", "v2", "v3"):
+            env = {**python, "SERVICE_VERSION": version}
+            yield Image(f"{published}/examples-bookinfo-reviews-{version}", (*bookinfo, "reviews"), env=env)
+    yield Image("mesh-lab/apps", (), (sys.executable,), env=python)
+    yield Image("mesh-lab/istiod", (*run, "mesh_lab.controlplane"), env=python)
+    yield Image("mesh-lab/locust", (*run, "locust"), env=python)
+    for name in ("mesh-lab/proxyv2", "istio/proxyv2"):
+        yield Image(name, (_envoy(),))
+    for name in ("busybox", "debian"):
+        yield Image(name, (), ("sh",))
+    if which("curl"):
+        yield Image("curlimages/curl", ("curl",))  # the client of Istio's tasks, samples/curl
+
+
+def _envoy() -> str:
+    """The real binary: the script of that name in the environment would start a Python first, only to exec it."""
+    package = find_spec("envoy")
+    for place in (package.submodule_search_locations or []) if package else []:
+        binary = Path(place) / "_bin" / "envoy"
+        if binary.is_file():
+            return str(binary)
+    return "envoy"

@@ -1,0 +1,165 @@
+"""The Node object, and the lease that says that its node is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from mesh_lab.kube.config import FROM_HOST, KubeConfig
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.node.images import Images
+from mesh_lab.kube.objects.meta import timestamp
+from mesh_lab.kube.registry import Object, Registry
+from mesh_lab.kube.resources import LEASES, NODES
+from mesh_lab.kube.version import VERSION
+
+log = logging.getLogger(__name__)
+
+LEASE_NAMESPACE = "kube-node-lease"
+RENEW_S = 10
+REGISTER_AGAIN_S = 2
+_LEASE_S = 40
+_PODS = 250
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_CONDITIONS = (
+    ("MemoryPressure", "False", "KubeletHasSufficientMemory", "the node has sufficient memory available"),
+    ("DiskPressure", "False", "KubeletHasNoDiskPressure", "the node has no disk pressure"),
+    ("PIDPressure", "False", "KubeletHasSufficientPID", "the node has sufficient PID available"),
+    ("Ready", "True", "KubeletReady", "the node is posting ready status"),
+)
+
+
+def capacity(state: Path) -> dict[str, str]:
+    """What the machine has, as quantities."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024
+    return {
+        "cpu": str(len(os.sched_getaffinity(0))),
+        "memory": f"{memory}Ki",
+        "ephemeral-storage": f"{shutil.disk_usage(state).total // 1024}Ki",
+        "pods": str(_PODS),
+    }
+
+
+def allocatable(amounts: Mapping[str, str]) -> dict[str, Decimal]:
+    """The same as numbers."""
+    return {
+        name: Decimal(text.removesuffix("Ki")) * (1024 if text.endswith("Ki") else 1) for name, text in amounts.items()
+    }
+
+
+async def register(registry: Registry, config: KubeConfig, images: Images) -> None:
+    """Create the Node or bring it up to date: Ready, with its addresses and what it has.
+
+    Tried until it succeeds, as a kubelet does: a webhook may refuse it, and only a running cluster can lose a webhook.
+    """
+    while True:
+        try:
+            return await _register(registry, config, images)
+        except ApiError as error:
+            log.warning("the node is not registered: %s; again in %d s", error, REGISTER_AGAIN_S)
+            await asyncio.sleep(REGISTER_AGAIN_S)
+
+
+async def _register(registry: Registry, config: KubeConfig, images: Images) -> None:
+    name = config.node_name
+    architecture = _ARCHITECTURES.get(platform.machine(), platform.machine())
+    labels = {
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": architecture,
+        "node-role.kubernetes.io/control-plane": "",
+    }
+    if registry.find(NODES, name) is None:
+        await registry.create(
+            NODES, {"metadata": {"name": name, "labels": labels}, "spec": {"podCIDR": config.pod_cidr}}
+        )
+
+    def change(node: Object) -> Object:
+        return {**node, "status": _status(node.get("status") or {}, config, architecture, images)}
+
+    await registry.modify(NODES, name, "", change, subresource="status")
+
+
+async def heartbeat(registry: Registry, config: KubeConfig) -> None:
+    """Renew the lease until cancelled."""
+    name = config.node_name
+    while True:
+        moment = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": moment}
+        try:
+            if await registry.modify(LEASES, name, LEASE_NAMESPACE, _renewal(spec)) is None:
+                await registry.create(LEASES, {"metadata": {"name": name, "namespace": LEASE_NAMESPACE}, "spec": spec})
+        except ApiError as error:
+            log.warning("the node's lease is not renewed: %s", error)
+        await asyncio.sleep(RENEW_S)
+
+
+def overdue(registry: Registry, config: KubeConfig) -> str:
+    """Whether others have to take the node for dead, its lease having run out; nothing when it has not."""
+    lease = registry.find(LEASES, config.node_name, LEASE_NAMESPACE)
+    if lease is None:
+        return "the node has no lease yet"
+    since = (datetime.now(UTC) - datetime.fromisoformat(lease["spec"]["renewTime"])).total_seconds()
+    return f"the node's lease was last renewed {since:.0f} s ago" if since > _LEASE_S else ""
+
+
+def _renewal(spec: dict[str, Any]) -> Any:
+    return lambda lease: {**lease, "spec": {**(lease.get("spec") or {}), **spec}}
+
+
+def _status(old: Mapping[str, Any], config: KubeConfig, architecture: str, images: Images) -> dict[str, Any]:
+    now = timestamp(datetime.now(UTC))
+    before = {c["type"]: c for c in old.get("conditions") or ()}
+    conditions = []
+    for kind, status, reason, message in _CONDITIONS:
+        same = before.get(kind, {}).get("status") == status
+        since = before[kind].get("lastTransitionTime", now) if same else now
+        conditions.append(
+            {
+                "type": kind,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "lastHeartbeatTime": now,
+                "lastTransitionTime": since,
+            }
+        )
+    amounts = capacity(config.state)
+    return {
+        "capacity": amounts,
+        "allocatable": amounts,
+        "conditions": conditions,
+        "addresses": [
+            {"type": "InternalIP", "address": config.node_address},
+            {"type": "ExternalIP", "address": FROM_HOST},
+            {"type": "Hostname", "address": config.node_name},
+        ],
+        "images": [{"names": [image.name], "sizeBytes": 0} for image in images.all()],
+        "nodeInfo": {
+            "architecture": architecture,
+            "operatingSystem": "linux",
+            "kernelVersion": platform.release(),
+            "osImage": _os_name(),
+            "kubeletVersion": VERSION,
+            "kubeProxyVersion": VERSION,
+            "containerRuntimeVersion": "mesh-lab://1",
+            "machineID": "",
+            "systemUUID": "",
+            "bootID": "",
+        },
+    }
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"

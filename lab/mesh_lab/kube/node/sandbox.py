@@ -1,0 +1,137 @@
+"""A pod's sandbox with its network: a routed veth, an address, a way out.
+
+Pods are routed, not bridged. Inside, `eth0` has the pod's address and one route, to a gateway that need not exist:
+its link-layer address is written down on both sides, so no ARP is ever sent and a new pod is reachable at once. In
+the node's namespace a route leads to each pod, and nftables sees every packet between two of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+import struct
+from pathlib import Path
+
+from mesh_lab.kube import netlink
+from mesh_lab.kube.node import routing
+from mesh_lab.kube.node.addresses import AddressPool
+from mesh_lab.kube.node.client import Runtime, RuntimeFailure
+
+log = logging.getLogger(__name__)
+
+_GATEWAY = "169.254.1.1"
+_POD_MAC = bytes.fromhex("0a580af40002")
+_NODE_MAC = bytes.fromhex("0a580af40001")
+_SIOCGIFINDEX = 0x8933
+
+
+class Sandbox:
+    """A pod's namespaces. `address` is the node's own for a pod in the host's network."""
+
+    def __init__(self, number: int, address: str, *, host_network: bool) -> None:
+        self.number = number
+        self.address = address
+        self.host_network = host_network
+
+
+class Sandboxes:
+    """Makes and removes sandboxes, in the network namespace of this process: the node."""
+
+    def __init__(self, runtime: Runtime, addresses: AddressPool, node_address: str) -> None:
+        self._runtime = runtime
+        self._addresses = addresses
+        self._node_address = node_address
+        self._link = netlink.open_here(socket.NETLINK_ROUTE)
+        self._namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Let go of the node's namespace."""
+        self._link.close()
+        os.close(self._namespace)
+
+    def prepare_node(self) -> None:
+        """Give the node its address and let it forward. Doing it again changes nothing.
+
+        Raises:
+            OSError: the kernel refuses, as in a network namespace that is not ours.
+        """
+        loopback = _index(self._link, "lo")
+        netlink.exchange(self._link, [routing.set_up("lo"), routing.add_address(loopback, self._node_address)])
+        _write("/proc/sys/net/ipv4/ip_forward", "1")
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
+
+    async def create(self, hostname: str, sysctls: dict[str, str], *, host_network: bool) -> Sandbox:
+        """A sandbox that is on the network.
+
+        Raises:
+            RuntimeFailure, NetlinkError, AddressesExhaustedError: it could not be made; nothing of it is left.
+        """
+        number = await self._runtime.create_sandbox(hostname, sysctls, host_network=host_network)
+        if host_network:
+            return Sandbox(number, self._node_address, host_network=True)
+        address = ""
+        try:
+            address = self._addresses.acquire()
+            await self._connect(number, address)
+        except BaseException:
+            self._addresses.release(address)
+            await self._runtime.remove_sandbox(number)
+            raise
+        return Sandbox(number, address, host_network=False)
+
+    async def remove(self, sandbox: Sandbox) -> None:
+        """Take the pod off the network.
+
+        Its devices go with its namespace, when the last process and socket in it do.
+        """
+        with contextlib.suppress(RuntimeFailure):  # then its namespaces went with the runtime
+            await self._runtime.remove_sandbox(sandbox.number)
+        if sandbox.host_network:
+            return
+        try:
+            netlink.exchange(self._link, [routing.remove_route(sandbox.address)])
+        except netlink.NetlinkError as error:
+            if not routing.is_missing(error):
+                log.warning("%s", error)
+        self._addresses.release(sandbox.address)
+
+    async def _connect(self, number: int, address: str) -> None:
+        name = f"pod{number}"
+        with await self._runtime.open_socket(
+            number, socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE
+        ) as inside:
+            veth = routing.add_veth("eth0", _POD_MAC, name, _NODE_MAC, self._namespace)
+            netlink.exchange(inside, [routing.set_up("lo"), veth])
+            index = _index(inside, "eth0")
+            netlink.exchange(
+                inside,
+                [
+                    routing.add_address(index, address),
+                    routing.set_up("eth0"),
+                    routing.add_neighbour(_GATEWAY, _NODE_MAC, index),
+                    routing.add_default_route(_GATEWAY, index),
+                ],
+            )
+        netlink.exchange(self._link, [routing.set_up(name)])
+        index = _index(self._link, name)
+        netlink.exchange(
+            self._link,
+            [
+                routing.add_neighbour(address, _POD_MAC, index),
+                routing.add_route(address, index, source=self._node_address),
+            ],
+        )
+
+
+def _index(link: socket.socket, name: str) -> int:
+    """A device's number in the namespace that the socket belongs to."""
+    answer = fcntl.ioctl(link, _SIOCGIFINDEX, struct.pack("16si20x", name.encode(), 0))
+    return int(struct.unpack_from("16si", answer)[1])
+
+
+def _write(path: str, text: str) -> None:
+    Path(path).write_text(text, encoding="ascii")

@@ -1,0 +1,135 @@
+"""Service, EndpointSlice and Namespace, as controllers and network read them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mesh_lab.kube.objects.meta import ObjectMeta, View
+
+HEADLESS = "None"
+"""`clusterIP` of a Service that has no virtual address: its name resolves to its pods."""
+
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+"""Label of an EndpointSlice that names its Service."""
+
+
+class ServicePort(View, frozen=True, kw_only=True):
+    """A port of a Service and the pods' port behind it (a number, or the name of a container's port)."""
+
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+    target_port: int | str | None = None
+    node_port: int = 0
+    app_protocol: str | None = None
+
+
+class ServiceSpec(View, frozen=True, kw_only=True):
+    """What the Service's owner wants, and the addresses that it was given."""
+
+    type: str = "ClusterIP"
+    cluster_ip: str = msgspec.field(name="clusterIP", default="")
+    external_name: str = ""
+    ports: tuple[ServicePort, ...] = ()
+    selector: dict[str, str] = msgspec.field(default_factory=dict)
+    session_affinity: str = "None"
+    publish_not_ready_addresses: bool = False
+
+    @property
+    def headless(self) -> bool:
+        """No virtual address was asked for."""
+        return self.cluster_ip == HEADLESS
+
+    @property
+    def virtual(self) -> bool:
+        """There is a virtual address that the network has to answer."""
+        return bool(self.cluster_ip) and not self.headless and self.type != "ExternalName"
+
+
+class Service(View, frozen=True, kw_only=True):
+    """A stable name and address for a changing set of pods."""
+
+    metadata: ObjectMeta
+    spec: ServiceSpec = ServiceSpec()
+
+
+class ObjectReference(View, frozen=True, kw_only=True):
+    """The object behind an endpoint."""
+
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+class EndpointConditions(View, frozen=True, kw_only=True):
+    """An absent `ready` or `serving` counts as true (EndpointSlice API)."""
+
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class Endpoint(View, frozen=True, kw_only=True):
+    """One pod (or other backend) of a Service. Consumers use the first address alone."""
+
+    addresses: tuple[str, ...]
+    conditions: EndpointConditions = EndpointConditions()
+    hostname: str = ""
+    node_name: str = ""
+    target_ref: ObjectReference | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Takes new connections."""
+        return self.conditions.ready is not False
+
+    @property
+    def serving(self) -> bool:
+        """Would answer, though it may be terminating."""
+        if self.conditions.serving is None:
+            return self.ready
+        return self.conditions.serving
+
+
+class EndpointPort(View, frozen=True, kw_only=True):
+    """A port that all endpoints of the slice share."""
+
+    name: str = ""
+    protocol: str = "TCP"
+    port: int | None = None
+    app_protocol: str | None = None
+
+
+class EndpointSlice(View, frozen=True, kw_only=True):
+    """Some of a Service's endpoints."""
+
+    metadata: ObjectMeta
+    address_type: str = "IPv4"
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[EndpointPort, ...] = ()
+
+    @property
+    def service(self) -> str:
+        """The name of the Service, in the slice's namespace; empty when it belongs to none."""
+        return self.metadata.labels.get(SERVICE_NAME_LABEL, "")
+
+
+class NamespaceSpec(View, frozen=True, kw_only=True):
+    """Finalizers that keep a deleted namespace until it is empty."""
+
+    finalizers: tuple[str, ...] = ()
+
+
+class NamespaceStatus(View, frozen=True, kw_only=True):
+    """`Active` or `Terminating`."""
+
+    phase: str = "Active"
+
+
+class Namespace(View, frozen=True, kw_only=True):
+    """A scope for names."""
+
+    metadata: ObjectMeta
+    spec: NamespaceSpec = NamespaceSpec()
+    status: NamespaceStatus = NamespaceStatus()

@@ -1,0 +1,88 @@
+"""Deployment and ReplicaSet, as their controllers read them (https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from mesh_lab.kube.objects.meta import Condition, LabelSelector, ObjectMeta, View
+
+NO_DEADLINE = 2**31 - 1
+"""`progressDeadlineSeconds` that means none (math.MaxInt32)."""
+
+
+class RollingUpdate(View, frozen=True, kw_only=True):
+    """How far a rollout may leave the wanted number: counts, or percentages of it such as `25%`."""
+
+    max_unavailable: int | str = "25%"
+    max_surge: int | str = "25%"
+
+
+class Strategy(View, frozen=True, kw_only=True):
+    """How new pods replace old ones."""
+
+    type: str = "RollingUpdate"
+    rolling_update: RollingUpdate = RollingUpdate()
+
+
+class DeploymentSpec(View, frozen=True, kw_only=True):
+    """What the deployment's owner wants. The template stays as stored: it is compared and copied, never read."""
+
+    selector: LabelSelector
+    template: dict[str, Any]
+    replicas: int = 1
+    strategy: Strategy = Strategy()
+    min_ready_seconds: int = 0
+    revision_history_limit: int = 10
+    paused: bool = False
+    progress_deadline_seconds: int = 600
+
+
+class DeploymentStatus(View, frozen=True, kw_only=True):
+    """What the controller found last."""
+
+    observed_generation: int = 0
+    replicas: int = 0
+    updated_replicas: int = 0
+    ready_replicas: int = 0
+    available_replicas: int = 0
+    unavailable_replicas: int = 0
+    collision_count: int | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class Deployment(View, frozen=True, kw_only=True):
+    """A number of like pods, and the way from one template to the next."""
+
+    metadata: ObjectMeta
+    spec: DeploymentSpec
+    status: DeploymentStatus = DeploymentStatus()
+
+
+class ReplicaSetSpec(View, frozen=True, kw_only=True):
+    """A number of pods of one template."""
+
+    selector: LabelSelector
+    replicas: int = 1
+    min_ready_seconds: int = 0
+    template: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class ReplicaSetStatus(View, frozen=True, kw_only=True):
+    """What the controller found last."""
+
+    observed_generation: int = 0
+    replicas: int = 0
+    fully_labeled_replicas: int = 0
+    ready_replicas: int = 0
+    available_replicas: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+
+class ReplicaSet(View, frozen=True, kw_only=True):
+    """Keeps a number of pods of one template running."""
+
+    metadata: ObjectMeta
+    spec: ReplicaSetSpec
+    status: ReplicaSetStatus = ReplicaSetStatus()

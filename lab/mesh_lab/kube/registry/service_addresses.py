@@ -1,0 +1,151 @@
+"""Addresses and node ports of Services.
+
+What is taken is read off the Services themselves at each allocation, so that nothing can leak and nothing needs
+releasing. https://kubernetes.io/docs/concepts/services-networking/cluster-ip-allocation/
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from mesh_lab.kube.changes import Object
+from mesh_lab.kube.errors import ApiError, Cause, internal, invalid
+from mesh_lab.kube.registry.rules import causes
+from mesh_lab.kube.resources import SERVICES
+from mesh_lab.kube.store import Store
+
+NODE_PORTS = range(30000, 32768)
+# The first addresses are for those who ask by number: the API server and the cluster's DNS.
+RESERVED = 256
+_TRIES = 64
+_WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
+
+
+class ServiceAddresses:
+    """Gives each Service its cluster address and node ports."""
+
+    def __init__(self, store: Store, service_cidr: str) -> None:
+        self._store = store
+        self._network = ipaddress.IPv4Network(service_cidr)
+
+    def allocate(self, obj: Object, old: Object | None) -> None:
+        """Fill in `clusterIP`, `clusterIPs`, `ipFamilies` and `nodePort`s.
+
+        Raises:
+            ApiError: 422, what the Service asks for is taken or out of range; 500, nothing is free.
+        """
+        spec = obj["spec"]
+        others = [s for s in self._store.heads(SERVICES.key) if s["metadata"]["uid"] != obj["metadata"]["uid"]]
+        if spec["type"] == "ExternalName":
+            for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+                spec.pop(field, None)
+            return
+        address = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
+        if address != "None":
+            taken = {s["spec"].get("clusterIP") for s in others}
+            address = self._checked(obj, address, taken) if address else self._free(taken)
+        spec["clusterIP"], spec["clusterIPs"] = address, [address]
+        spec.setdefault("ipFamilies", ["IPv4"])
+        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        self._allocate_ports(obj, old, {port for s in others for _, port in _node_ports(s["spec"])})
+
+    def _checked(self, obj: Object, address: str, taken: set[str]) -> str:
+        if ipaddress.ip_address(address) not in self._network:
+            words = f"failed to allocate IP {address}: the provided network does not match the current range"
+            raise _refusal(obj, causes.invalid("spec.clusterIPs", [address], words))
+        if address in taken:
+            words = f"failed to allocate IP {address}: provided IP is already allocated"
+            raise _refusal(obj, causes.invalid("spec.clusterIPs", [address], words))
+        return address
+
+    def _free(self, taken: set[str]) -> str:
+        size = self._network.num_addresses
+        first = min(RESERVED, size // 16)
+        for _ in range(_TRIES):
+            address = str(self._network[random.randrange(first, size - 1)])
+            if address not in taken:
+                return address
+        for offset in range(first, size - 1):
+            address = str(self._network[offset])
+            if address not in taken:
+                return address
+        raise internal(f"failed to allocate a serviceIP: range {self._network} is full")
+
+    def _allocate_ports(self, obj: Object, old: Object | None, taken: set[int]) -> None:
+        spec = obj["spec"]
+        wanted = spec["type"] in _WITH_NODE_PORTS
+        wanted = wanted and not (spec["type"] == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False)
+        before = dict(_node_ports(old["spec"])) if old else {}
+        for index, port in enumerate(spec.get("ports") or ()):
+            asked = port.get("nodePort")
+            if asked:
+                self._check_port(obj, index, asked, taken)
+            elif wanted:
+                kept = before.get(_identity(port))
+                asked = kept if kept and kept not in taken else _free_port(taken)
+                port["nodePort"] = asked
+            if asked:
+                taken.add(asked)
+
+    def _check_port(self, obj: Object, index: int, asked: int, taken: set[int]) -> None:
+        path = f"spec.ports[{index}].nodePort"
+        if asked not in NODE_PORTS:
+            words = f"provided port is not in the valid range. The range of valid ports is {_range()}"
+            raise _refusal(obj, causes.invalid(path, asked, words))
+        if asked in taken:
+            raise _refusal(obj, causes.invalid(path, asked, "provided port is already allocated"))
+
+
+def keep_allocated(new: Object, old: Object) -> None:
+    """Settle what an update says nothing about: what was allocated stays, but where the new type has no use for it.
+
+    A client that changes the type alone, as `kubectl patch` does, still sends along what belonged to the former one.
+    """
+    before, after = old["spec"], new["spec"]
+    if after["type"] == "ExternalName":
+        if before["type"] != "ExternalName" and after.get("clusterIPs") == before.get("clusterIPs"):
+            after.pop("clusterIP", None)
+            after.pop("clusterIPs", None)
+    elif before["type"] != "ExternalName":
+        for field in ("clusterIP", "clusterIPs"):
+            if not after.get(field) and field in before:
+                after[field] = before[field]
+        # Who changes one of the two names of the address means both.
+        if after.get("clusterIP") != before.get("clusterIP") and after.get("clusterIPs") == before.get("clusterIPs"):
+            after["clusterIPs"] = [after["clusterIP"]]
+    if before["type"] in _WITH_NODE_PORTS and after["type"] not in _WITH_NODE_PORTS:
+        if dict(_node_ports(after)) == dict(_node_ports(before)):
+            for port in after.get("ports") or ():
+                port.pop("nodePort", None)
+        if after.get("externalTrafficPolicy") == before.get("externalTrafficPolicy"):
+            after.pop("externalTrafficPolicy", None)
+    if before["type"] == "LoadBalancer" and after["type"] != "LoadBalancer":
+        after.pop("allocateLoadBalancerNodePorts", None)
+
+
+def _node_ports(spec: Object) -> Iterator[tuple[tuple[Any, Any], int]]:
+    for port in spec.get("ports") or ():
+        if port.get("nodePort"):
+            yield _identity(port), port["nodePort"]
+
+
+def _identity(port: Object) -> tuple[Any, Any]:
+    return port.get("protocol"), port.get("port")
+
+
+def _free_port(taken: set[int]) -> int:
+    free = [port for port in NODE_PORTS if port not in taken]
+    if not free:
+        raise internal(f"failed to allocate a nodePort: range {_range()} is full")
+    return random.choice(free)
+
+
+def _range() -> str:
+    return f"{NODE_PORTS.start}-{NODE_PORTS.stop - 1}"
+
+
+def _refusal(obj: Object, cause: Cause) -> ApiError:
+    return invalid("Service", obj["metadata"].get("name", ""), (cause,))

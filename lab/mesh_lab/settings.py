@@ -1,0 +1,325 @@
+"""What a lab is made of: `lab.toml`, overruled by the environment, as frozen structs.
+
+Whatever is wrong in the file is reported with file, line and field, and keys that the lab does not know are refused:
+a misspelt key that is silently ignored costs an hour.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+
+from mesh_lab.errors import LabError
+
+FILE_NAME = "lab.toml"
+DEFAULT_NAME = "lab"
+CLUSTERS = ("embedded", "kind", "existing")
+MINIMUM_ISTIO = (1, 28)
+KIND_NODE_IMAGE = (
+    "kindest/node:v1.35.0@sha256:452d707d4862f52530247495d180205e029056831160e22870e37e3f6c1ac31f"  # of kind v0.31.0
+)
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$"
+
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+PortOrAny = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Seconds = Annotated[int, msgspec.Meta(ge=1, le=3600)]
+Version = Annotated[str, msgspec.Meta(pattern=r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$")]
+
+
+class Ports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the lab answers on the host's loopback; 0 takes any free port (`mesh-lab status` tells which)."""
+
+    api: PortOrAny = 6443
+    http: PortOrAny = 8080
+    https: PortOrAny = 8443
+
+
+class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits in seconds: until the cluster answers, until all of the lab is ready, until it has stopped by itself."""
+
+    cluster: Seconds = 60
+    ready: Seconds = 180
+    stop: Seconds = 20
+
+
+class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A program under an image's name, for the embedded cluster; `user` is the uid that it runs as."""
+
+    command: Annotated[list[str], msgspec.Meta(min_length=1)]
+    args: list[str] = []
+    env: dict[str, str] = {}
+    user: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class HostPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A further Service's port that the host's loopback answers on `host_port`."""
+
+    namespace: str
+    service: str
+    port: Port
+    host_port: Port
+
+
+class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A cluster made with kind. Zones are dealt out to the nodes in turn; `create_timeout` is in seconds."""
+
+    version: Version = "0.31.0"
+    provider: Literal["auto", "docker", "podman"] = "auto"
+    nodes: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    zones: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] = ("zone-a", "zone-b")
+    node_image: str = KIND_NODE_IMAGE
+    registry_mirrors: dict[str, str] = {}
+    create_timeout: Seconds = 600
+
+
+class Istio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Istio as `istioctl install` puts it on; `values` are Helm's. Time limits in seconds."""
+
+    version: Version = "1.30.3"
+    profile: str = "default"
+    revision: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?)?$")] = ""
+    values: dict[str, Any] = {}
+    install_timeout: Seconds = 600
+
+
+class Existing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Somebody else's cluster: which contexts may be used at all, and where in it the lab's objects go."""
+
+    contexts: list[str] = []
+    kubeconfig: str = ""
+    context: str = ""
+    namespace: Name = "mesh-lab"
+    image_prefix: str = ""
+    install_istio: bool = False
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of `lab.toml`."""
+
+    name: Name = DEFAULT_NAME
+    cluster: Literal["embedded", "kind", "existing"] = "embedded"
+    ports: Ports = Ports()
+    timeouts: Timeouts = Timeouts()
+    images: dict[str, Image] = {}
+    host_ports: list[HostPort] = []
+    kind: Kind = Kind()
+    istio: Istio = Istio()
+    existing: Existing = Existing()
+
+    @property
+    def longest_up(self) -> int:
+        """How many seconds an `up` takes at most."""
+        limit = self.timeouts.cluster + self.timeouts.ready
+        return limit if self.cluster == "embedded" else limit + self.kind.create_timeout + self.istio.install_timeout
+
+
+@dataclass(frozen=True)
+class Lab:
+    """One lab: its settings, and the directory that holds its `lab.toml` and its state.
+
+    `given_directory` is `--dir` as it was given, empty where the directory was found from the current one.
+    """
+
+    settings: Settings
+    directory: Path
+    given_directory: str = ""
+
+    @property
+    def name(self) -> str:
+        """The lab's name, which is its node's too."""
+        return self.settings.name
+
+    @property
+    def state_dir(self) -> Path:
+        """What the lab keeps: `.lab`, or `.lab-NAME` for a lab of another name; `.lab.kind` when it is on kind.
+
+        A name has no dot in it, so the directories of two labs are never the same.
+        """
+        base = ".lab" if self.name == DEFAULT_NAME else f".lab-{self.name}"
+        return self.directory / (base if self.settings.cluster == "embedded" else f"{base}.{self.settings.cluster}")
+
+    @property
+    def tools_dir(self) -> Path:
+        """Where `mesh-lab tools install` puts programs, for all labs of the directory."""
+        return self.directory / ".lab" / "bin"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The file that kubectl needs."""
+        return self.state_dir / "kubeconfig"
+
+    @property
+    def tools_command(self) -> str:
+        """The command that fills `tools_dir`."""
+        return f"mesh-lab{self._place} tools install"
+
+    @property
+    def _place(self) -> str:
+        return f" --dir {shlex.quote(self.given_directory)}" if self.given_directory else ""
+
+    def command(self, verb: str) -> str:
+        """How a person gives this lab a command, wherever its settings come from."""
+        which = "" if self.name == DEFAULT_NAME else f" --name {self.name}"
+        where = "" if self.settings.cluster == "embedded" else f" --cluster {self.settings.cluster}"
+        return f"mesh-lab{self._place}{which} {verb}{where}"
+
+
+_TEXT_VARIABLES = {"MESH_LAB_NAME": "name", "MESH_LAB_CLUSTER": "cluster"}
+_PORT_VARIABLES = {"MESH_LAB_API_PORT": "api", "MESH_LAB_HTTP_PORT": "http", "MESH_LAB_HTTPS_PORT": "https"}
+
+
+def load(directory: Path, environ: Mapping[str, str], *, name: str | None = None, cluster: str | None = None) -> Lab:
+    """The lab of `directory`: defaults, then its `lab.toml`, then the environment, then `name` and `cluster`.
+
+    Raises:
+        LabError: the file cannot be read or says something impossible (names file, line and field), or a variable does.
+    """
+    file = directory / FILE_NAME
+    settings = _read(file)
+    changes: dict[str, Any] = {}
+    for variable, field in _TEXT_VARIABLES.items():
+        if environ.get(variable):
+            changes[field] = environ[variable]
+    ports = {
+        field: _port(variable, environ[variable])
+        for variable, field in _PORT_VARIABLES.items()
+        if environ.get(variable)
+    }
+    if ports:
+        changes["ports"] = msgspec.structs.replace(settings.ports, **ports)
+    given = {"name": name, "cluster": cluster}
+    changes |= {field: value for field, value in given.items() if value}
+    settings = msgspec.structs.replace(settings, **changes)
+    if not re.match(NAME_PATTERN, settings.name):
+        raise LabError(
+            f"{settings.name!r} cannot be a lab's name",
+            hint="Use at most 32 lower-case letters, digits and hyphens; it is the name of the lab's node, too.",
+            exit_code=2,
+        )
+    if settings.cluster not in CLUSTERS:
+        raise LabError(
+            f"unknown cluster {settings.cluster!r}", hint=f"Known clusters: {', '.join(CLUSTERS)}.", exit_code=2
+        )
+    _refuse_shared_ports(settings)
+    _refuse_old_istio(settings)
+    return Lab(settings, directory)
+
+
+def find_directory(start: Path) -> Path:
+    """The nearest directory from `start` upwards that holds a `lab.toml`; `start` itself where none does."""
+    start = start.resolve()
+    return next((d for d in (start, *start.parents) if (d / FILE_NAME).is_file()), start)
+
+
+def _read(file: Path) -> Settings:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except OSError as error:
+        raise LabError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise LabError(f"cannot read {file}: {error}") from error
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise LabError(f"{file} is not TOML: {error}") from error
+    try:
+        return msgspec.convert(document, Settings)
+    except msgspec.ValidationError as error:
+        raise LabError(_explain(file, text, str(error)), hint="README.md lists what lab.toml may say.") from error
+
+
+def _explain(file: Path, text: str, message: str) -> str:
+    """`FILE:LINE: FIELD: what is wrong` out of msgspec's message."""
+    what, _, where = message.partition(" - at `$")
+    path = re.findall(r"\[\.\.\.\]|\[\d+\]|[^.\[\]`]+", where.rstrip("`"))
+    unknown = re.search(r"unknown field `([^`]+)`", what) or re.search(r"missing required field `([^`]+)`", what)
+    if unknown and "unknown" in what:
+        path.append(unknown[1])
+        what = f"no such setting; {_alternatives(path)}"
+    line = _line_of(text, path)
+    field = "".join(p if p.startswith("[") else f".{p}" for p in path).lstrip(".")
+    place = f"{file}:{line}" if line else str(file)
+    return f"{place}: {field + ': ' if field else ''}{what}"
+
+
+def _alternatives(path: list[str]) -> str:
+    """What may stand where the last key of `path` does."""
+    shape: Any = Settings
+    for key in path[:-1]:
+        if not key.startswith("["):
+            shape = next(field.type for field in msgspec.structs.fields(shape) if field.name == key)
+        # Of a list or a table of names the members count.
+        while arguments := get_args(shape):
+            shape = arguments[-1]
+    names = shape.__struct_fields__
+    close = difflib.get_close_matches(path[-1], names, 1)
+    return f"is it {close[0]}?" if close else f"there are {', '.join(names)}"
+
+
+_KEY = r"(?:\"[^\"]*\"|'[^']*'|[\w-]+)"
+_HEADER = re.compile(r"\s*(\[\[?)\s*(.+?)\s*\]")
+_ASSIGNMENT = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*=")
+
+
+def _line_of(text: str, path: list[str]) -> int | None:
+    """The line that sets the deepest part of `path` that stands in the text; None when several may be meant."""
+    places: dict[int, list[int]] = {}
+    table: list[str] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            table = _keys(header[2])
+            if header[1] == "[[":
+                seen[header[2]] = seen.get(header[2], -1) + 1
+                table.append(f"[{seen[header[2]]}]")
+            full = table
+        elif key := _ASSIGNMENT.match(line):
+            full = table + _keys(key[1])
+        else:
+            continue
+        if _is_prefix(full, path):
+            places.setdefault(len(full), []).append(number)
+    deepest = places[max(places)] if places else []
+    return deepest[0] if len(deepest) == 1 else None
+
+
+def _keys(dotted: str) -> list[str]:
+    return [key.strip("\"'") for key in re.findall(_KEY, dotted)]
+
+
+def _is_prefix(full: list[str], path: list[str]) -> bool:
+    """Whether `full` leads to `path`; msgspec writes the key of a free-form table as `[...]`."""
+    return len(full) <= len(path) and all(p in (f, "[...]") for f, p in zip(full, path, strict=False))
+
+
+def _port(variable: str, value: str) -> int:
+    if not value.isascii() or not value.isdigit() or int(value) > 65535:
+        raise LabError(f"{variable}: {value!r} is not a port", hint="0 to 65535; 0 takes any free one.", exit_code=2)
+    return int(value)
+
+
+def _refuse_old_istio(settings: Settings) -> None:
+    if tuple(int(part) for part in settings.istio.version.split(".")[:2]) < MINIMUM_ISTIO:
+        minimum = ".".join(str(part) for part in MINIMUM_ISTIO)
+        raise LabError(f"istio.version: {settings.istio.version} is too old; the lab needs {minimum} or later")
+
+
+def _refuse_shared_ports(settings: Settings) -> None:
+    asked = [(f"ports.{field}", getattr(settings.ports, field)) for field in Ports.__struct_fields__]
+    asked += [(f"host_ports[{i}].host_port", entry.host_port) for i, entry in enumerate(settings.host_ports)]
+    owners: dict[int, str] = {}
+    for field, port in asked:
+        if port and port in owners:
+            raise LabError(f"{owners[port]} and {field} both ask for port {port}", exit_code=2)
+        owners[port] = field
