@@ -1,4 +1,4 @@
-"""Make lab/mesh_lab/kube/api/protobuf_fields.json.gz: the field numbers of the messages that clients may send.
+"""Make lab/mesh_lab/kube/api/bodies/protobuf_fields.json.gz: the field numbers of the messages that clients may send.
 
     python tools/make_protobuf_fields.py kubernetes-protobuf-fields.json
 
@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mesh_lab.kube.api.protobuf import FIELDS_FILE, META, UNKNOWN, message_name  # noqa: E402
+from mesh_lab.kube.api.bodies.protobuf import FIELDS_FILE, META, UNKNOWN, message_name  # noqa: E402
 from mesh_lab.kube.resources import BUILTIN  # noqa: E402
 
 BODIES = (

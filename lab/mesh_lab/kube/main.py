@@ -18,9 +18,9 @@ from typing import Any
 
 from mesh_lab.kube import heavy, orphans, pki
 from mesh_lab.kube.api.app import build_app, serve
-from mesh_lab.kube.api.authentication import Authenticator
+from mesh_lab.kube.api.auth.authentication import Authenticator
 from mesh_lab.kube.api.context import ClusterInfo
-from mesh_lab.kube.api.webhooks import Webhooks
+from mesh_lab.kube.api.webhooks.admission import Webhooks
 from mesh_lab.kube.config import KubeConfig, read_config
 from mesh_lab.kube.controllers import Controllers
 from mesh_lab.kube.journal import JournalError

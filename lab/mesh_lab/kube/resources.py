@@ -120,7 +120,7 @@ SELF_SUBJECT_RULES_REVIEWS = Resource(
     stored=False,
 )
 
-# What of role-based access control is enforced: mesh_lab.kube.api.authorization.enforced.
+# What of role-based access control is enforced: mesh_lab.kube.api.auth.enforced.
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role", True)
 ROLEBINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", True)
 CLUSTERROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False)

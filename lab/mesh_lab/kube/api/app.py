@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import ClientConnectionResetError, web
 
-from mesh_lab.kube.api import answers, discovery, dispatch, health, openapi, proxying, refusals
-from mesh_lab.kube.api.authentication import Authenticator
-from mesh_lab.kube.api.authorization import Authorizer, PathAccess
-from mesh_lab.kube.api.authorization.escalation import EscalationGuard
+from mesh_lab.kube.api import discovery, dispatch, health, openapi, proxying, refusals
+from mesh_lab.kube.api.auth import Authorizer, PathAccess
+from mesh_lab.kube.api.auth.authentication import Authenticator
+from mesh_lab.kube.api.auth.escalation import EscalationGuard
+from mesh_lab.kube.api.auth.impersonation import impersonated
+from mesh_lab.kube.api.bodies import answers
 from mesh_lab.kube.api.connections import BUSY, Gate, Limits, mark_busy
 from mesh_lab.kube.api.context import (
     AUTHENTICATOR,
@@ -24,9 +26,8 @@ from mesh_lab.kube.api.context import (
     WARNINGS,
     ClusterInfo,
 )
-from mesh_lab.kube.api.impersonation import impersonated
 from mesh_lab.kube.api.paths import parse
-from mesh_lab.kube.api.webhooks import Webhooks
+from mesh_lab.kube.api.webhooks.admission import Webhooks
 from mesh_lab.kube.errors import ApiError, bad_request, internal
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.streams import NodeStreams

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from mesh_lab.kube.api.authentication import Authenticator
-from mesh_lab.kube.api.authorization import Access, Authorizer
+from mesh_lab.kube.api.auth import Access, Authorizer
+from mesh_lab.kube.api.auth.authentication import Authenticator
 from mesh_lab.kube.api.paths import Target
 from mesh_lab.kube.registry.options import User
 from mesh_lab.kube.registry.registry import Registry

@@ -14,9 +14,9 @@ from typing import Any
 from aiohttp import web
 
 from mesh_lab.kube.api import health
-from mesh_lab.kube.api.answers import json_response
+from mesh_lab.kube.api.bodies.answers import json_response
+from mesh_lab.kube.api.bodies.negotiation import Form, choose
 from mesh_lab.kube.api.context import REGISTRY
-from mesh_lab.kube.api.negotiation import Form, choose
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.resources import Resource
 

@@ -6,20 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from mesh_lab.kube.api import (
-    actions,
-    connecting,
-    execution,
-    logs,
-    objects,
-    port_forwarding,
-    proxying,
-    reviews,
-    scale,
-    watches,
-)
+from mesh_lab.kube.api import proxying
 from mesh_lab.kube.api.context import REGISTRY, USER, Call, request_warnings
 from mesh_lab.kube.api.paths import Target, parse
+from mesh_lab.kube.api.rest import actions, connecting, objects, reviews, scale, watches
+from mesh_lab.kube.api.streaming import execution, logs, port_forwarding
 from mesh_lab.kube.errors import ApiError, unauthorized
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from mesh_lab.kube.api.answers import json_response
+from mesh_lab.kube.api.bodies.answers import json_response
 from mesh_lab.kube.api.context import INFO, Checks, ClusterInfo
 
 OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from mesh_lab.kube.api.answers import json_response
+from mesh_lab.kube.api.bodies.answers import json_response
 from mesh_lab.kube.api.context import INFO, REGISTRY
 from mesh_lab.kube.api.discovery import grouped, subresource_kind
 from mesh_lab.kube.errors import ApiError

@@ -6,14 +6,14 @@ import asyncio
 
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.controllers.clusterservices import ClusterServiceController
-from mesh_lab.kube.controllers.deployments import DeploymentController
 from mesh_lab.kube.controllers.endpointslices import EndpointSliceController
 from mesh_lab.kube.controllers.expiry import expire_events
 from mesh_lab.kube.controllers.garbage import GarbageCollector
 from mesh_lab.kube.controllers.namespaces import NamespaceController
-from mesh_lab.kube.controllers.replicasets import ReplicaSetController
 from mesh_lab.kube.controllers.serviceaccounts import ServiceAccountController
 from mesh_lab.kube.controllers.taints import TaintEvictionController
+from mesh_lab.kube.controllers.workloads.deployments import DeploymentController
+from mesh_lab.kube.controllers.workloads.replicasets import ReplicaSetController
 from mesh_lab.kube.registry.registry import Registry
 
 __all__ = ["Controllers"]

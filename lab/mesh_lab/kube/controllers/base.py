@@ -17,8 +17,8 @@ import msgspec
 
 from mesh_lab.kube.controllers.queue import WorkQueue
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.following import BOOKMARK, Event, follow
 from mesh_lab.kube.recording import Recorder
+from mesh_lab.kube.reflector import BOOKMARK, Event, follow
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import Resource
 

@@ -8,10 +8,10 @@ from typing import Any
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views, own_key
 from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, endpoints_by_ports, plan
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.following import DELETED, Event
 from mesh_lab.kube.objects.meta import contains
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL, Service
+from mesh_lab.kube.reflector import DELETED, Event
 from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import ENDPOINTSLICES, PODS, SERVICES, Resource

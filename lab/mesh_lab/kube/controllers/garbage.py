@@ -19,8 +19,8 @@ from mesh_lab.kube.controllers.graph import (
     node_of,
 )
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.following import BOOKMARK, DELETED, Event, follow
 from mesh_lab.kube.recording import WARNING
+from mesh_lab.kube.reflector import BOOKMARK, DELETED, Event, follow
 from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import BUILTIN, CRDS, Resource

@@ -7,7 +7,7 @@ from typing import Any
 
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.following import Event
+from mesh_lab.kube.reflector import Event
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS, Resource
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
-from mesh_lab.kube.following import DELETED, Event
 from mesh_lab.kube.objects.meta import now, timestamp
 from mesh_lab.kube.objects.nodes import NO_EXECUTE, Taint, read_node
 from mesh_lab.kube.objects.pods import Pod, read_pod
 from mesh_lab.kube.recording import NORMAL
+from mesh_lab.kube.reflector import DELETED, Event
 from mesh_lab.kube.registry import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import NODES, PODS, Resource

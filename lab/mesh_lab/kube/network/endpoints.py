@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from mesh_lab.kube.following import BOOKMARK, DELETED, follow
 from mesh_lab.kube.objects.services import EndpointSlice, Service
+from mesh_lab.kube.reflector import BOOKMARK, DELETED, follow
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import ENDPOINTSLICES, NAMESPACES, SERVICES
 

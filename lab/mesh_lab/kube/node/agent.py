@@ -13,21 +13,23 @@ from pathlib import Path
 
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.errors import ApiError, bad_request, internal, not_found
-from mesh_lab.kube.following import BOOKMARK, DELETED, follow
-from mesh_lab.kube.node import facts as known
-from mesh_lab.kube.node import logreading, registration, scheduling, sessions
+from mesh_lab.kube.node import registration, scheduling
 from mesh_lab.kube.node.addresses import AddressPool
-from mesh_lab.kube.node.checks import reason
 from mesh_lab.kube.node.client import Runtime, RuntimeFailure, RuntimeLost
-from mesh_lab.kube.node.console import Attachment
-from mesh_lab.kube.node.containers import ContainerRunner
 from mesh_lab.kube.node.context import NodeContext, log_root
+from mesh_lab.kube.node.files import logreading
+from mesh_lab.kube.node.files.volumes import Tokens
 from mesh_lab.kube.node.images import Images
-from mesh_lab.kube.node.pods import PodWorker
+from mesh_lab.kube.node.pod import facts as known
+from mesh_lab.kube.node.pod import sessions
+from mesh_lab.kube.node.pod.checks import reason
+from mesh_lab.kube.node.pod.console import Attachment
+from mesh_lab.kube.node.pod.container import ContainerRunner
+from mesh_lab.kube.node.pod.worker import PodWorker
 from mesh_lab.kube.node.room import Room
 from mesh_lab.kube.node.sandbox import Sandboxes
-from mesh_lab.kube.node.volumes import Tokens
 from mesh_lab.kube.recording import Recorder
+from mesh_lab.kube.reflector import BOOKMARK, DELETED, follow
 from mesh_lab.kube.registry import Object, Registry
 from mesh_lab.kube.resources import CONFIGMAPS, NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
 from mesh_lab.kube.streams import LogOptions

@@ -13,7 +13,7 @@ import os
 import re
 from pathlib import Path
 
-from mesh_lab.kube.node.logreading import PREFIX
+from mesh_lab.kube.node.files.logreading import PREFIX
 
 _BYTES, _LINES = 2048, 80
 """What a kubelet shows at most."""

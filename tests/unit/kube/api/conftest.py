@@ -22,7 +22,7 @@ from mesh_lab.kube.registry.tokens import TokenIssuer
 from mesh_lab.kube.store import Store
 
 from tests.unit.kube.api.fake_node import FakeNode
-from tests.unit.kube.api.hooks import Hook, serving
+from tests.unit.kube.api.webhooks.hooks import Hook, serving
 
 KUBECTL = Path(sys.executable).parent / "kubectl"
 LIMIT_S = 30

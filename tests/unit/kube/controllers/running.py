@@ -10,8 +10,8 @@ from typing import Any
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.controllers import Controllers
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.following import BOOKMARK, DELETED, follow
 from mesh_lab.kube.objects.meta import now, timestamp
+from mesh_lab.kube.reflector import BOOKMARK, DELETED, follow
 from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import DEPLOYMENTS, PODS, REPLICASETS, Resource

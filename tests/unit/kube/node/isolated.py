@@ -21,10 +21,10 @@ import mesh_lab
 from mesh_lab.kube import pki
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.errors import ApiError, forbidden
-from mesh_lab.kube.node import launch
 from mesh_lab.kube.node.agent import NodeAgent
 from mesh_lab.kube.node.client import Runtime, RuntimeFailure
 from mesh_lab.kube.node.images import Image
+from mesh_lab.kube.node.pod import launch
 from mesh_lab.kube.objects.pods import read_pod
 from mesh_lab.kube.orphans import Reaper
 from mesh_lab.kube.registry import DELETED, AdmissionRequest, DeleteOptions, Object, Open, Operation, Registry

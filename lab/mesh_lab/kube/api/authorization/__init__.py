@@ -1,8 +1,0 @@
-"""Authorization: role-based access control, and the part of it that the embedded cluster enforces."""
-
-from __future__ import annotations
-
-from mesh_lab.kube.api.authorization.attributes import Access, Action, PathAccess
-from mesh_lab.kube.api.authorization.authorizer import Authorizer, Decision
-
-__all__ = ["Access", "Action", "Authorizer", "Decision", "PathAccess"]

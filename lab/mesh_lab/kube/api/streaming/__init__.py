@@ -1,0 +1,1 @@
+"""Streams of a container over a connection: exec, attach, port-forward, log."""

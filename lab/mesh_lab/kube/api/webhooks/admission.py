@@ -1,0 +1,136 @@
+"""Admission by webhooks: what their configurations select is shown to their services, which may change or refuse it.
+
+https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
+
+Mutating webhooks are called one after the other, configurations by name; validating ones all at once, after the object
+has been validated, and each sees what would be stored. CEL match conditions are not evaluated: a webhook that has some
+fails, as one whose condition cannot be evaluated does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from mesh_lab.kube.api.context import WARNINGS
+from mesh_lab.kube.api.webhooks import reviews
+from mesh_lab.kube.api.webhooks.calls import Caller, CallError
+from mesh_lab.kube.api.webhooks.matching import Match, match
+from mesh_lab.kube.changes import Object
+from mesh_lab.kube.errors import internal
+from mesh_lab.kube.registry.options import AdmissionRequest
+from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Resource
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Hook:
+    """One webhook of one configuration, and the object as it left it."""
+
+    configuration: str
+    spec: Mapping[str, Any]
+    left: Object | None = None
+    called: bool = False
+
+    @property
+    def name(self) -> str:
+        return str(self.spec["name"])
+
+    @property
+    def may_fail(self) -> bool:
+        return str(self.spec.get("failurePolicy", "Fail")) == "Ignore"
+
+
+class Webhooks:
+    """Implements the registry's `Admission` with the webhooks that the registry holds."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._caller = Caller(registry)
+
+    async def close(self) -> None:
+        """Close the connections to webhooks."""
+        await self._caller.close()
+
+    async def mutate(self, request: AdmissionRequest) -> Object | None:
+        """See `Admission`."""
+        hooks = list(self._hooks(MUTATING_WEBHOOKS, request))
+        for hook in hooks:
+            request = await self._pass(hook, request)
+        for hook in hooks:
+            again = hook.called and hook.spec.get("reinvocationPolicy") == "IfNeeded"
+            if again and request.obj != hook.left:
+                request = await self._pass(hook, request)
+        return request.obj
+
+    async def validate(self, request: AdmissionRequest) -> bool:
+        """See `Admission`. Of several that refuse, the first by configuration is the one that the client hears of."""
+        concerned = [
+            (hook, found)
+            for hook in self._hooks(VALIDATING_WEBHOOKS, request)
+            if (found := match(self._registry, hook.spec, request)) is not None
+        ]
+        if not concerned:
+            return False
+        asked = (self._ask(hook, request, found) for hook, found in concerned)
+        for outcome in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return True
+
+    def _hooks(self, kind: Resource, request: AdmissionRequest) -> Iterator[_Hook]:
+        """All webhooks in order. Who configures webhooks must stay able to, so such requests are shown to none."""
+        if request.resource.group == kind.group:
+            return
+        for configuration in self._registry.list(kind):
+            for spec in configuration.get("webhooks") or []:
+                yield _Hook(configuration["metadata"]["name"], spec)
+
+    async def _pass(self, hook: _Hook, request: AdmissionRequest) -> AdmissionRequest:
+        """Show the object to one mutating webhook, if that wants to see it."""
+        found = match(self._registry, hook.spec, request)
+        if found is None:
+            return request
+        answer = await self._ask(hook, request, found)
+        if answer is None:
+            return request
+        with self._failing(hook):
+            changed = reviews.changed(request, found, answer)
+            hook.called, hook.left = True, changed
+            return request.of(changed)
+        return request
+
+    async def _ask(self, hook: _Hook, request: AdmissionRequest, found: Match) -> Mapping[str, Any] | None:
+        """What the webhook has allowed; None when it failed, and may. Raises `ApiError` when it refuses."""
+        answer = None
+        with self._failing(hook):
+            if hook.spec.get("matchConditions"):
+                raise CallError("its matchConditions cannot be evaluated: the lab has no CEL")
+            review = reviews.review(request, found, reviews.version(hook.spec))
+            answer = reviews.response(await self._caller.call(hook.spec, review), review)
+        if answer is not None:
+            _warn(answer.get("warnings") or ())
+            if not answer.get("allowed"):
+                raise reviews.denied(hook.name, answer.get("status") or {})
+        return answer
+
+    @contextmanager
+    def _failing(self, hook: _Hook) -> Iterator[None]:
+        """What a webhook that fails does to the request: it goes on without its answer, or ends with 500."""
+        try:
+            yield
+        except CallError as error:
+            if not hook.may_fail:
+                raise internal(f'Internal error occurred: failed calling webhook "{hook.name}": {error}') from error
+            log.warning("webhook %s of %s failed and is ignored: %s", hook.name, hook.configuration, error)
+
+
+def _warn(texts: Iterable[object]) -> None:
+    if (warnings := WARNINGS.get()) is not None:
+        warnings += [text for text in map(str, texts) if text not in warnings]

@@ -1,0 +1,1 @@
+"""Deployments, their replica sets, and the pods of these."""

@@ -1,0 +1,1 @@
+"""The node's files: volumes, and the logs of containers."""

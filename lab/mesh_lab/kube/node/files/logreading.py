@@ -1,0 +1,162 @@
+"""Reading what containers wrote: the files of `logs`, as `kubectl logs` asks for them.
+
+A follower reads the file, not the stream: the file is the buffer between a fast container and a slow reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import BinaryIO
+
+from mesh_lab.kube.node.files.logs import LogFile, rotated
+from mesh_lab.kube.streams import LogOptions
+
+_STAMP = len("2006-01-02T15:04:05.123456789Z")
+_FLAG = _STAMP + len(" stdout ")
+PREFIX = _FLAG + len("F ")
+"""How long the time, stream and flag are that stand before each stored line."""
+_BLOCK = 256 << 10
+
+
+async def read(path: Path, options: LogOptions, live: LogFile | None) -> AsyncIterator[bytes]:
+    """What was logged into the file, as `options` ask for it; with `follow` until `live`, its writer, is closed.
+
+    Raises:
+        FileNotFoundError: nothing was ever logged there.
+    """
+    form = _Form(options)
+    with contextlib.ExitStack() as stack:
+        event = stack.enter_context(live.following()) if live is not None and options.follow else None
+        files = _positioned(path, options.tail_lines)
+        stack.callback(lambda: [file.close() for file in files])
+        for file in files[:-1]:
+            async for block in _rest(file, form):
+                yield block
+        while live is not None and event is not None:
+            event.clear()
+            ended, moved = live.closed, _moved(files[-1], path)  # asked first: what is written meanwhile is read below
+            async for block in _rest(files[-1], form):
+                yield block
+            if form.full:
+                return
+            if moved:
+                files[-1].close()
+                files[-1] = path.open("rb")
+            elif ended:
+                return
+            else:
+                await event.wait()
+        async for block in _rest(files[-1], form):
+            yield block
+
+
+class _Form:
+    """Turns stored lines into what the reader asked for: times or not, since when, how many bytes."""
+
+    def __init__(self, options: LogOptions) -> None:
+        self._timestamps = options.timestamps
+        self._since = b""
+        if options.since_time is not None:
+            moment = options.since_time.astimezone(UTC)
+            self._since = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}000Z".encode()
+        self._left = options.limit_bytes
+        self._within_line = False
+
+    @property
+    def full(self) -> bool:
+        """Whether the limit of bytes is reached."""
+        return self._left == 0
+
+    def render(self, block: bytes) -> bytes:
+        """The text of stored lines."""
+        parts: list[bytes] = []
+        for line in block.split(b"\n"):
+            if len(line) < PREFIX or (self._since and line[:_STAMP] < self._since):
+                continue
+            if self._timestamps and not self._within_line:
+                parts.append(line[: _STAMP + 1])
+            parts.append(line[PREFIX:])
+            self._within_line = line[_FLAG] == ord("P")
+            if not self._within_line:
+                parts.append(b"\n")
+        text = b"".join(parts)
+        if self._left is not None:
+            text = text[: self._left]
+            self._left -= len(text)
+        return text
+
+
+def _positioned(path: Path, tail: int | None) -> list[BinaryIO]:
+    """The open files, oldest first, each at the place where the wanted lines begin."""
+    files: list[BinaryIO] = [path.open("rb")]
+    if tail is None or (tail := _seek_tail(files[0], tail)) > 0:
+        with contextlib.suppress(FileNotFoundError):
+            older = rotated(path).open("rb")
+            if tail is not None:
+                _seek_tail(older, tail)
+            files.insert(0, older)
+    return files
+
+
+def _seek_tail(file: BinaryIO, lines: int) -> int:
+    """Go to where the file's last lines begin; how many it has too few."""
+    end = file.seek(0, os.SEEK_END)
+    if lines == 0:
+        return 0
+    missing = lines + 1  # the line that ends right before the first wanted one is counted, too
+    for start, line in _backwards(file, end):
+        if line[_FLAG : _FLAG + 1] != b"P":
+            missing -= 1
+        if missing == 0:
+            file.seek(start + len(line) + 1)
+            return 0
+    file.seek(0)
+    return missing - 1
+
+
+def _backwards(file: BinaryIO, end: int) -> Iterator[tuple[int, bytes]]:
+    """The lines from the last to the first, without their newlines, and where each begins."""
+    rest = b""
+    while end > 0:
+        size = min(_BLOCK, end)
+        end -= size
+        file.seek(end)
+        block = file.read(size) + rest
+        first, *lines = block.split(b"\n")
+        start = end + len(block) + 1
+        for line in reversed(lines):
+            start -= len(line) + 1
+            if line or start < end + len(block):  # after the last newline comes no line
+                yield start, line
+        rest = first
+        if lines:
+            rest += b"\n"
+    if rest:
+        yield 0, rest.rstrip(b"\n")
+
+
+async def _rest(file: BinaryIO, form: _Form) -> AsyncIterator[bytes]:
+    """What there is from the file's position to its end; a line that is being written stays for the next time."""
+    while not form.full:
+        block = file.read(_BLOCK)
+        whole, newline, begun = block.rpartition(b"\n")
+        if not newline:
+            return
+        if begun:
+            file.seek(-len(begun), os.SEEK_CUR)
+        if text := form.render(whole):
+            yield text
+        await asyncio.sleep(0)  # a long log must not hold up the loop
+
+
+def _moved(file: BinaryIO, path: Path) -> bool:
+    """Whether the file is no longer the one that is written."""
+    try:
+        return not os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

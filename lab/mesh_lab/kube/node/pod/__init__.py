@@ -1,0 +1,1 @@
+"""One pod and its containers: started, probed, connected to, reported, stopped."""

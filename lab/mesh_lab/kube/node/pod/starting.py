@@ -1,0 +1,129 @@
+"""What it takes to start a container: what the runtime is asked for, and where its output goes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mesh_lab.kube.node.context import NodeContext
+from mesh_lab.kube.node.files import logs
+from mesh_lab.kube.node.files.volumes import PodVolumes
+from mesh_lab.kube.node.images import Image
+from mesh_lab.kube.node.pod import launch
+from mesh_lab.kube.node.pod.console import Console
+from mesh_lab.kube.node.pod.env import environment, expand
+from mesh_lab.kube.node.pod.sessions import on_terminal
+from mesh_lab.kube.node.sandbox import Sandbox
+from mesh_lab.kube.objects.containers import Container
+from mesh_lab.kube.objects.pods import Pod
+
+_KEPT_STARTS = 2  # this one's log and the one before
+
+
+@dataclass(frozen=True)
+class PodPlace:
+    """What a container gets from its pod once that is set up."""
+
+    sandbox: Sandbox
+    volumes: PodVolumes
+
+
+def specification(node: NodeContext, pod: Pod, container: Container, image: Image, place: PodPlace) -> dict[str, Any]:
+    """What the runtime is asked to start.
+
+    Raises:
+        ConfigProblem, ValueError: something that the container refers to is missing, or does not fit.
+    """
+    around = node.surroundings(pod, place.sandbox.address)
+    variables = environment(pod, container, image.env, around)
+    argv = launch.command(container, image, variables)
+    who = launch.identity(pod, container, image)
+    env = launch.complete(variables, who, launch.hostname(pod))
+    mounts = _mounts(container, message_file(node, pod, container), place, variables)
+    files = launch.etc_files(pod, place.sandbox.address, node.config)
+    shm = str(node.pod_directory(pod) / "shm")
+    return {
+        **launch.process_spec(pod, container, image, argv, env),
+        "root": launch.root_spec(container, mounts, shm, files),
+    }
+
+
+def message_file(node: NodeContext, pod: Pod, container: Container) -> Path:
+    """Where the container's last words are."""
+    return node.pod_directory(pod) / "messages" / container.name
+
+
+def _mounts(container: Container, message: Path, place: PodPlace, variables: dict[str, str]) -> list[launch.Mount]:
+    mounts = []
+    for mount in container.volume_mounts:
+        sub_path = expand(mount.sub_path_expr, variables) if mount.sub_path_expr else mount.sub_path
+        source, inside = place.volumes.source(mount, sub_path)
+        read_only = mount.read_only or place.volumes.is_read_only(mount.name)
+        mounts.append(launch.Mount(source, mount.mount_path, read_only, inside))
+    message.parent.mkdir(parents=True, exist_ok=True)
+    message.write_bytes(b"")
+    message.chmod(0o666)
+    mounts.append(launch.Mount(str(message), container.termination_message_path))
+    return mounts
+
+
+def open_log(node: NodeContext, pod: Pod, container: Container, start: int) -> logs.LogFile:
+    """The log of the container's start of that number; those of long ago are deleted."""
+    directory = node.log_directory(pod) / container.name
+    log = logs.LogFile(directory / f"{start}.log")
+    logs.forget(directory, start - _KEPT_STARTS)
+    return log
+
+
+async def start(
+    node: NodeContext, container: Container, place: PodPlace, spec: dict[str, Any], log: logs.LogFile
+) -> Console:
+    """Have the runtime start it, with its output going to `log`, which is closed when that fails.
+
+    Raises:
+        RuntimeFailure, OSError: it could not be started; nothing of it is left.
+    """
+    try:
+        if container.tty:
+            return await _on_terminal(node, container, place, spec, log)
+        return await _on_pipes(node, container, place, spec, log)
+    except BaseException:
+        log.close()
+        raise
+
+
+async def _on_terminal(
+    node: NodeContext, container: Container, place: PodPlace, spec: dict[str, Any], log: logs.LogFile
+) -> Console:
+    number, spec = place.sandbox.number, {**spec, "env": {"TERM": "xterm", **spec["env"]}}
+    process, leader = await on_terminal(lambda stdio: node.runtime.start_container(number, spec, stdio))
+    stdin = os.dup(leader) if container.stdin else None
+    readers = (logs.StreamReader(leader, "stdout", log),)
+    return Console(process, readers, stdin, tty=True, once=container.stdin_once)
+
+
+async def _on_pipes(
+    node: NodeContext, container: Container, place: PodPlace, spec: dict[str, Any], log: logs.LogFile
+) -> Console:
+    with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+        to_container: int | None = None
+        if container.stdin:
+            stdin, to_container = os.pipe()
+            ours.callback(os.close, to_container)
+        else:
+            stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        theirs.callback(os.close, stdin)
+        readers = []
+        ends = [stdin]
+        for name in ("stdout", "stderr"):
+            reading, writing = os.pipe()
+            theirs.callback(os.close, writing)
+            ends.append(writing)
+            readers.append(logs.StreamReader(reading, name, log))
+            ours.callback(readers[-1].finish)
+        process = await node.runtime.start_container(place.sandbox.number, spec, ends)
+        ours.pop_all()
+    return Console(process, (readers[0], readers[1]), to_container, tty=False, once=container.stdin_once)

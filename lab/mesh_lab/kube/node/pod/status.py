@@ -1,0 +1,177 @@
+"""From facts to a PodStatus: phase, conditions, container statuses. Pure.
+
+The rules are the kubelet's; https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/ tells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from mesh_lab.kube.node.pod.facts import ContainerFacts, PodFacts, Running, State, Terminated, Waiting
+from mesh_lab.kube.objects.containers import Resources
+from mesh_lab.kube.objects.meta import timestamp
+from mesh_lab.kube.objects.pods import Pod
+from mesh_lab.kube.registry import quantities
+
+PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
+_QOS_RESOURCES = ("cpu", "memory")
+
+
+def build(pod: Pod, facts: PodFacts, old: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """The whole status. `old` is the present one: its conditions keep the time of their last change, and those that
+    the node knows nothing of stay."""
+    phase = pod_phase(pod, facts)
+    status: dict[str, Any] = {
+        "phase": phase,
+        "conditions": _conditions(facts, phase, old.get("conditions") or (), timestamp(now)),
+        "hostIP": facts.host_ip,
+        "hostIPs": [{"ip": facts.host_ip}],
+        "qosClass": old.get("qosClass") or qos_class(pod),
+        "containerStatuses": [_container(c) for c in facts.main.values()],
+    }
+    if facts.start_time is not None:
+        status["startTime"] = timestamp(facts.start_time)
+    if facts.pod_ip:
+        status |= {"podIP": facts.pod_ip, "podIPs": [{"ip": facts.pod_ip}]}
+    if facts.init:
+        status["initContainerStatuses"] = [_container(c) for c in facts.init.values()]
+    if facts.reason:
+        status |= {"reason": facts.reason, "message": facts.message}
+    return status
+
+
+def pod_phase(pod: Pod, facts: PodFacts) -> str:
+    """One word for the pod. Once it is over it stays over."""
+    if facts.failed:
+        return FAILED
+    policy = pod.spec.restart_policy
+    for container in facts.init.values():
+        if not container.sidecar and isinstance(container.state, Terminated) and container.state.code:
+            return FAILED if policy == "Never" else PENDING
+    if not facts.initialized:
+        return PENDING
+    states = list(facts.main.values())
+    if any(isinstance(c.state, Waiting) and not c.ever_ended for c in states):
+        return PENDING
+    sidecars = [c for c in facts.init.values() if c.sidecar]
+    if any(isinstance(c.state, Running) for c in (*states, *sidecars)) or policy == "Always":
+        return RUNNING
+    ended = [c.state for c in states if isinstance(c.state, Terminated)]
+    if len(ended) == len(states):
+        if all(state.code == 0 for state in ended):
+            return SUCCEEDED
+        if policy == "Never":
+            return FAILED
+    return RUNNING
+
+
+def qos_class(pod: Pod) -> str:
+    """Guaranteed, Burstable or BestEffort, by what the containers request and are limited to."""
+    everybody = (*pod.spec.init_containers, *pod.spec.containers)
+    if not any(_asked(c.resources) for c in everybody):
+        return "BestEffort"
+    return "Guaranteed" if all(_is_guaranteed(c.resources) for c in everybody) else "Burstable"
+
+
+def _asked(resources: Resources) -> bool:
+    return any(name in side for side in (resources.limits, resources.requests) for name in _QOS_RESOURCES)
+
+
+def _is_guaranteed(resources: Resources) -> bool:
+    limits, requests = resources.limits, resources.requests
+    return all(
+        name in limits
+        and quantities.parse(str(limits[name])) == quantities.parse(str(requests.get(name, limits[name])))
+        for name in _QOS_RESOURCES
+    )
+
+
+def _conditions(facts: PodFacts, phase: str, old: Iterable[Mapping[str, Any]], now: str) -> list[dict[str, Any]]:
+    unready = [c.name for c in facts.main.values() if not c.ready]
+    unready = [c.name for c in facts.init.values() if c.sidecar and not c.ready] + unready
+    incomplete = [c.name for c in facts.init.values() if not _is_complete(c)]
+    if phase == SUCCEEDED:
+        why, message = "PodCompleted", ""
+    elif unready:
+        why, message = "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
+    else:
+        why, message = "", ""
+    if phase == FAILED:
+        why, message = "PodFailed", ""
+    is_ready = not unready and phase == RUNNING
+    initialized = facts.initialized or phase == SUCCEEDED
+    incomplete_text = f"containers with incomplete status: [{' '.join(incomplete)}]"
+    values = (
+        ("PodReadyToStartContainers", facts.sandboxed, "", ""),
+        ("Initialized", initialized, "ContainersNotInitialized", incomplete_text),
+        ("Ready", is_ready, why, message),
+        ("ContainersReady", is_ready, why, message),
+        ("PodScheduled", True, "", ""),
+    )
+    before = {c["type"]: c for c in old}
+    conditions = [_condition(before.get(kind), kind, value, why, text, now) for kind, value, why, text in values]
+    ours = {kind for kind, *_ in values}
+    return conditions + [dict(c) for kind, c in before.items() if kind not in ours]
+
+
+def _condition(
+    before: Mapping[str, Any] | None, kind: str, value: bool, reason: str, message: str, now: str
+) -> dict[str, Any]:
+    word = "True" if value else "False"
+    changed = before is None or before.get("status") != word
+    condition: dict[str, Any] = {
+        "type": kind,
+        "status": word,
+        "lastTransitionTime": now if before is None or changed else before.get("lastTransitionTime", now),
+    }
+    if not value and reason:
+        condition["reason"] = reason
+        if message:
+            condition["message"] = message
+    return condition
+
+
+def _is_complete(container: ContainerFacts) -> bool:
+    if container.sidecar:
+        return container.started
+    return isinstance(container.state, Terminated) and container.state.code == 0
+
+
+def _container(facts: ContainerFacts) -> dict[str, Any]:
+    status: dict[str, Any] = {
+        "name": facts.name,
+        "state": _state(facts.state),
+        "lastState": {} if facts.last is None else _state(facts.last),
+        "ready": facts.ready,
+        "started": facts.started,
+        "restartCount": facts.restarts,
+        "image": facts.image,
+        "imageID": facts.image_id,
+    }
+    if facts.container_id:
+        status["containerID"] = facts.container_id
+    return status
+
+
+def _state(state: State) -> dict[str, Any]:
+    match state:
+        case Waiting(reason, message):
+            return {"waiting": {"reason": reason, **({"message": message} if message else {})}}
+        case Running(since):
+            return {"running": {"startedAt": timestamp(since)}}
+        case Terminated():
+            ended: dict[str, Any] = {
+                "exitCode": state.code,
+                "reason": state.reason,
+                "startedAt": timestamp(state.started or state.finished),
+                "finishedAt": timestamp(state.finished),
+            }
+            if state.signal:
+                ended["signal"] = state.signal
+            if state.message:
+                ended["message"] = state.message
+            if state.container_id:
+                ended["containerID"] = state.container_id
+            return {"terminated": ended}

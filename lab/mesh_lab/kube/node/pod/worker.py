@@ -1,0 +1,414 @@
+"""One pod on this node: from its binding to its removal, in one task.
+
+A pod's life is a straight line: scheduled, volumes, sandbox, init containers one by one, containers, the end.
+Deletion may come at any moment; whatever is under way then sees it and stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.netlink import NetlinkError
+from mesh_lab.kube.node import room, scheduling
+from mesh_lab.kube.node.addresses import AddressesExhaustedError
+from mesh_lab.kube.node.client import RuntimeFailure, RuntimeLost
+from mesh_lab.kube.node.context import NodeContext
+from mesh_lab.kube.node.files.volumes import MountProblem, PodVolumes
+from mesh_lab.kube.node.pod import facts as known
+from mesh_lab.kube.node.pod import launch
+from mesh_lab.kube.node.pod.container import ContainerRunner
+from mesh_lab.kube.node.pod.publishing import StatusPublisher
+from mesh_lab.kube.node.pod.starting import PodPlace
+from mesh_lab.kube.node.sandbox import Sandbox
+from mesh_lab.kube.node.tasks import end
+from mesh_lab.kube.objects.containers import Container
+from mesh_lab.kube.objects.meta import now, timestamp
+from mesh_lab.kube.objects.pods import Pod, read_pod
+from mesh_lab.kube.recording import NORMAL, WARNING
+from mesh_lab.kube.registry import DeleteOptions, Object
+from mesh_lab.kube.resources import PODS
+
+log = logging.getLogger(__name__)
+
+_FIRST_RETRY, _LAST_RETRY = 0.5, 60.0
+_REFUSED_AGAIN_S = 2.0
+
+
+class PodWorker:
+    """Runs one pod. The agent hands it every change of the object, and its end."""
+
+    def __init__(self, node: NodeContext, obj: Object) -> None:
+        self._node = node
+        self._object = obj
+        self._pod = read_pod(obj)
+        self.facts = known.beginning(self._pod, datetime.now(UTC))
+        self.facts.host_ip = node.config.node_address
+        self.runners: dict[str, ContainerRunner] = {}
+        self._volumes: PodVolumes | None = None
+        self._sandbox: Sandbox | None = None
+        self._ending = asyncio.Event()
+        self._nudged = asyncio.Event()
+        self._grace = 0.0
+        self._closing = False  # it is to end, though nobody deletes it
+        # It was over before this node had it, or is being deleted: nothing is started, its status stays as it is.
+        self._over = self._pod.finished or self._pod.metadata.deleting
+        self._status = StatusPublisher(node.registry, lambda: self._pod, self.facts, silent=self._over)
+        if self._pod.metadata.deleting:
+            self._begin_to_end(self._pod)
+        if self._pod.spec.node_name and not self._pod.finished:
+            node.room.take(self._pod)
+
+    @property
+    def pod(self) -> Pod:
+        """The pod as it is now."""
+        return self._pod
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """Its namespaces, while it has any."""
+        return self._sandbox
+
+    # What the agent tells.
+
+    def update(self, obj: Object) -> None:
+        """The object has changed."""
+        before, self._object = self._pod, obj
+        self._pod = read_pod(obj)
+        if self._pod.metadata.deleting:
+            self._begin_to_end(self._pod)
+        self._nudged.set()
+        if (before.metadata.labels, before.metadata.annotations) != (
+            self._pod.metadata.labels,
+            self._pod.metadata.annotations,
+        ):
+            self.refresh()
+        images = {c.name: c.image for c in _containers(before)}
+        for container in _containers(self._pod):
+            if container.name in self.runners and images.get(container.name) != container.image:
+                self.runners[container.name].redefine(container, self._pod.spec.termination_grace_period_seconds)
+
+    def remove(self) -> None:
+        """The object is gone: nobody waits for its containers any more."""
+        self._grace = 0.0
+        self._ending.set()
+        self._hasten(0.0)
+
+    def nudge(self, plural: str, name: str) -> None:
+        """A ConfigMap, Secret or ServiceAccount of its namespace has changed: show it, or try again with it."""
+        self._nudged.set()
+        for runner in self.runners.values():
+            runner.nudge()
+        if self._volumes is not None and self._volumes.mentions(plural, name):
+            self.refresh()
+
+    def look_again(self) -> None:
+        """What it waits for may be there."""
+        self._nudged.set()
+
+    @property
+    def renew_at(self) -> float:
+        """When `refresh` is due for a token, on the monotonic clock."""
+        return float("inf") if self._volumes is None else self._volumes.renew_at
+
+    def refresh(self) -> None:
+        """Bring the volumes up to date. What fails stays as it was and is told in an event."""
+        if self._volumes is None or self._ending.is_set():
+            return
+        try:
+            self._volumes.set_up(self._pod, self._node.surroundings(self._pod, self.facts.pod_ip))
+        except MountProblem as problem:
+            self._say(WARNING, "FailedMount", str(problem))
+
+    def _begin_to_end(self, pod: Pod) -> None:
+        grace = float(pod.metadata.deletion_grace_period_seconds or 0)
+        if self._ending.is_set():
+            if grace < self._grace:
+                self._hasten(grace)
+            return
+        self._grace = grace
+        self._ending.set()
+
+    def _hasten(self, grace: float) -> None:
+        self._grace = grace
+        for runner in self.runners.values():
+            runner.hasten(grace)
+
+    # Its life.
+
+    async def run(self) -> None:
+        """See the pod through, to the removal of its object.
+
+        Raises:
+            RuntimeLost: the runtime died; the agent starts over.
+        """
+        publishing = asyncio.get_running_loop().create_task(self._status.run())
+        try:
+            if await self._schedule():
+                await self._live()
+            await self._ending.wait()
+            await self._forget()
+        finally:
+            self._node.room.give_back(self._pod)
+            await end(publishing)
+
+    async def _live(self) -> None:
+        """From the binding to the end of the last container."""
+        if not self._over:
+            life = asyncio.get_running_loop().create_task(self._run_containers())
+            ending = asyncio.get_running_loop().create_task(self._ending.wait())
+            try:
+                await asyncio.wait({life, ending}, timeout=self._deadline(), return_when=asyncio.FIRST_COMPLETED)
+                if not life.done():
+                    if not ending.done():
+                        self._exceed_deadline()
+                    await self._stop_containers()
+                await life
+            finally:
+                for task in (life, ending):
+                    task.cancel()
+                await asyncio.gather(life, ending, return_exceptions=True)
+        await self._tear_down()
+
+    def _deadline(self) -> float | None:
+        limit, start = self._pod.spec.active_deadline_seconds, self.facts.start_time
+        if limit is None:
+            return None
+        passed = (datetime.now(UTC) - start).total_seconds() if start is not None else 0.0
+        return max(0.0, limit - passed)
+
+    def _exceed_deadline(self) -> None:
+        self.facts.failed, self.facts.reason = True, "DeadlineExceeded"
+        self.facts.message = "Pod was active on the node longer than the specified deadline"
+        self._say(WARNING, "DeadlineExceeded", self.facts.message)
+        self._grace = float(self._pod.spec.termination_grace_period_seconds)
+        self._closing = True
+
+    async def _schedule(self) -> bool:
+        """Bind the pod to this node; False when it is to end before it could be."""
+        refused = ""
+        while not self._pod.spec.node_name:
+            why = self._objection()
+            if not why:
+                # Counted before it is bound: others look for room meanwhile.
+                self._node.room.take(self._pod)
+                break
+            if why != refused:
+                self._node.scheduling.record(self._object, WARNING, "FailedScheduling", why)
+                await self._status.write(partial(scheduling.unschedulable, why=why, now=timestamp(now())))
+                refused = why
+            if not await self._nudge_or_end(None):
+                return False
+        if not self._pod.spec.node_name:
+            await self._bind()
+        return not self._ending.is_set()
+
+    def _objection(self) -> str:
+        """Why the pod has no place on the node at present; nothing when it has."""
+        node = self._node.node()
+        allocatable = room.amounts(node.status.allocatable) or self._node.allocatable
+        return scheduling.objection(self._pod, node, self._node.room.lacking(self._pod, allocatable))
+
+    async def _bind(self) -> None:
+        node, uid = self._node.config.node_name, self._pod.metadata.uid
+
+        def bind(obj: Object) -> Object | None:
+            if obj["metadata"]["uid"] != uid or obj["spec"].get("nodeName"):
+                return None
+            return {**obj, "spec": {**obj["spec"], "nodeName": node}}
+
+        where = self._pod.metadata
+        recorder = self._node.scheduling
+        while not self._ending_or_closing:
+            try:
+                bound = await self._node.registry.modify(PODS, where.name, where.namespace, bind, subresource="binding")
+            except ApiError as error:
+                told = f"Binding rejected: {error.message}"
+                recorder.record(self._object, WARNING, "FailedScheduling", told)
+                await self._nudge_or_end(_REFUSED_AGAIN_S)
+                continue
+            if bound is not None:
+                told = f"Successfully assigned {where.namespace}/{where.name} to {node}"
+                recorder.record(self._object, NORMAL, "Scheduled", told)
+            return
+
+    async def _run_containers(self) -> None:
+        self.facts.start_time = self.facts.start_time or datetime.now(UTC)
+        self._status.changed()
+        place = await self._set_up()
+        if place is None:
+            return
+        async with asyncio.TaskGroup() as group:
+            sidecars = await self._initialize(place, group)
+            if sidecars is None:
+                return
+            self.facts.initialized = True
+            running: list[asyncio.Task[None]] = []
+            for container in self._pod.spec.containers:
+                if self._ending_or_closing:
+                    break
+                if not self._is_over(container):
+                    runner = self._runner(container, self.facts.main[container.name])
+                    running.append(group.create_task(runner.run(place, self._pod.spec.restart_policy)))
+                    await runner.attempted.wait()
+            self._status.changed()
+            if running:
+                await asyncio.wait(running)
+            await _stop_in_turn(sidecars, float(self._pod.spec.termination_grace_period_seconds))
+
+    @property
+    def _ending_or_closing(self) -> bool:
+        return self._ending.is_set() or self._closing
+
+    def _is_over(self, container: Container) -> bool:
+        """Whether the container has run and will not again: in a pod that is taken up after a restart of the node."""
+        state = self.facts.main[container.name].state
+        if not isinstance(state, known.Terminated):
+            return False
+        policy = self._pod.spec.restart_policy
+        return policy == "Never" or (policy == "OnFailure" and state.code == 0)
+
+    async def _set_up(self) -> PodPlace | None:
+        """Volumes and sandbox; None when the pod ends before it has them."""
+        wait = _FIRST_RETRY
+        while not self._ending_or_closing:
+            try:
+                return await self._try_set_up()
+            except MountProblem as problem:
+                self._say(WARNING, "FailedMount", str(problem))
+            except (RuntimeFailure, NetlinkError, AddressesExhaustedError) as error:
+                if isinstance(error, RuntimeLost):
+                    raise
+                self._say(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+            await self._nudge_or_end(wait)
+            wait = min(2 * wait, _LAST_RETRY)
+        return None
+
+    async def _try_set_up(self) -> PodPlace:
+        if self._volumes is None:
+            volumes = PodVolumes(self._pod, self._node.pod_directory(self._pod), self._node.tokens)
+        else:
+            volumes = self._volumes
+        volumes.set_up(self._pod, self._node.surroundings(self._pod, ""))
+        self._volumes = volumes
+        shm = self._node.pod_directory(self._pod) / "shm"
+        shm.mkdir(parents=True, exist_ok=True)
+        shm.chmod(0o1777)
+        spec = self._pod.spec
+        sysctls = {sysctl.name: sysctl.value for sysctl in spec.security_context.sysctls}
+        self._sandbox = await self._node.sandboxes.create(
+            launch.hostname(self._pod), sysctls, host_network=spec.host_network
+        )
+        self.facts.pod_ip = self._sandbox.address
+        self.facts.sandboxed = True
+        return PodPlace(self._sandbox, volumes)
+
+    async def _initialize(self, place: PodPlace, group: asyncio.TaskGroup) -> list[ContainerRunner] | None:
+        """Run the init containers in order; the sidecars among them, or None when one failed or the pod is to end."""
+        sidecars: list[ContainerRunner] = []
+        if any(isinstance(c.state, known.Terminated) for c in self.facts.main.values()) and all(
+            self._is_over(c) for c in self._pod.spec.containers
+        ):
+            return sidecars  # nothing is left to be prepared for
+        policy = "Never" if self._pod.spec.restart_policy == "Never" else "OnFailure"
+        for container in self._pod.spec.init_containers:
+            if self._ending_or_closing:
+                return None
+            facts = self.facts.init[container.name]
+            runner = self._runner(container, facts, "initContainers")
+            if container.is_sidecar:
+                group.create_task(runner.run(place, "Always"))
+                await runner.started.wait()
+                sidecars.append(runner)
+                continue
+            await runner.run(place, policy)
+            facts.ready = isinstance(facts.state, known.Terminated) and facts.state.code == 0
+            self._status.changed()
+            if not facts.ready:
+                await _stop_in_turn(sidecars, float(self._pod.spec.termination_grace_period_seconds))
+                return None
+        return sidecars
+
+    def _runner(self, container: Container, facts: known.ContainerFacts, field: str = "containers") -> ContainerRunner:
+        runner = ContainerRunner(
+            self._node, lambda: (self._pod, self._object), container, facts, self._status.changed, field
+        )
+        self.runners[container.name] = runner
+        return runner
+
+    async def _stop_containers(self) -> None:
+        """End the containers together, and the sidecars after them."""
+        names = [c.name for c in self._pod.spec.init_containers if c.is_sidecar]
+        sidecars = [self.runners[name] for name in names if name in self.runners]
+        others = [runner for name, runner in self.runners.items() if name not in names]
+        await _stop_in_turn(sidecars, self._grace, others)
+
+    async def _tear_down(self) -> None:
+        self.facts.sandboxed = False
+        if self._sandbox is not None:
+            sandbox, self._sandbox = self._sandbox, None
+            await self._node.sandboxes.remove(sandbox)
+        if self._volumes is not None:
+            self._volumes.remove()
+            self._volumes = None
+        self._node.room.give_back(self._pod)
+        self._status.changed()
+
+    async def _forget(self) -> None:
+        """Write the last status and remove the object, if it is still there; then the logs.
+
+        What a webhook refuses, or fails to answer, is tried again: it may have been the webhook's own pod.
+        """
+        metadata = self._pod.metadata
+        while True:
+            try:
+                await self._status.publish()
+                await self._node.registry.delete(
+                    PODS, metadata.name, metadata.namespace, options=DeleteOptions(grace_period=0, uid=metadata.uid)
+                )
+                break
+            except ApiError as error:
+                if error.reason in ("NotFound", "Conflict"):
+                    break
+                log.warning("pod %s/%s has ended, but not its object: %s", metadata.namespace, metadata.name, error)
+                await asyncio.sleep(_REFUSED_AGAIN_S)
+        shutil.rmtree(self._node.log_directory(self._pod), ignore_errors=True)
+
+    def _say(self, kind: str, reason: str, message: str) -> None:
+        self._node.recorder.record(self._object, kind, reason, message)
+
+    async def _nudge_or_end(self, seconds: float | None) -> bool:
+        """Wait for a change, the pod's end, or the time; False at its end."""
+        self._nudged.clear()
+        if self._ending_or_closing:
+            return False
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(self._nudged.wait()), loop.create_task(self._ending.wait())]
+        try:
+            await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return not self._ending_or_closing
+
+
+async def _stop_in_turn(
+    sidecars: Sequence[ContainerRunner], grace: float, others: Sequence[ContainerRunner] = ()
+) -> None:
+    """End the others, then the sidecars, the last first. All hooks run at once, as the kubelet runs them.
+
+    https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#termination-with-sidecars
+    """
+    async with asyncio.TaskGroup() as group:
+        ending = [group.create_task(runner.stop(grace)) for runner in others]
+        for sidecar in reversed(sidecars):
+            ending.append(group.create_task(sidecar.stop(grace, after=tuple(ending))))
+
+
+def _containers(pod: Pod) -> tuple[Container, ...]:
+    return (*pod.spec.init_containers, *pod.spec.containers)
