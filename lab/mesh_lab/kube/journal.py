@@ -14,15 +14,15 @@ ends there. That mark is set after each commit, so it is never ahead of what is 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
-
-from mesh_lab.kube.journal_mark import Mark
 
 FORMAT = 2
 _UNSUMMED = 1
@@ -55,6 +55,9 @@ _CUT_SHORT = sqlite3.SQLITE_IOERR_SHORT_READ
 _NAMED = 5
 """How many objects a message names."""
 WAY_OUT = "`mesh-lab up --recover` goes on with what can be read and says what is lost; `make lab-reset` starts afresh"
+
+_MARK_PLACE = struct.Struct("<QI")
+_MARK_PLACES = 2
 
 _Key = tuple[str, str, str]
 
@@ -106,6 +109,65 @@ def is_sound(record: Record, checksum: int | None) -> bool:
         return isinstance(orjson.loads(record.body), dict)
     except orjson.JSONDecodeError:
         return False
+
+
+class Mark:
+    """How far a journal was written, in a file beside it. Like the journal it does not wait for the disk.
+
+    Two places are written in turn, each with a checksum of its own, so that one that was cut short leaves the other.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self.path = journal.with_name(f"{journal.name}-mark")
+        self._file: int | None = None
+        self._place = 0
+
+    def read(self) -> int | None:
+        """The last revision that was marked; None when there is no readable mark."""
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return None
+        found = [
+            revision
+            for revision, checksum in _MARK_PLACE.iter_unpack(
+                content[: len(content) // _MARK_PLACE.size * _MARK_PLACE.size]
+            )
+            if checksum == _checksum_of(revision)
+        ]
+        return max(found, default=None)
+
+    def create(self) -> None:
+        """Begin with a mark at revision 0, if there is none. Raises `OSError`."""
+        if self.read() is None:
+            self._open()
+            for _ in range(_MARK_PLACES):
+                self._put(0)
+
+    def write(self, revision: int) -> None:
+        """Mark a revision as written. A mark that cannot be set stays behind, and what it guards is in the journal."""
+        with contextlib.suppress(OSError):
+            self._open()
+            self._put(revision)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open(self) -> None:
+        if self._file is None:
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _put(self, revision: int) -> None:
+        assert self._file is not None
+        os.pwrite(self._file, _MARK_PLACE.pack(revision, _checksum_of(revision)), self._place * _MARK_PLACE.size)
+        self._place = (self._place + 1) % _MARK_PLACES
+
+
+def _checksum_of(revision: int) -> int:
+    return zlib.crc32(revision.to_bytes(8, "little"))
 
 
 class Journal:
@@ -209,7 +271,7 @@ class Journal:
             self._mark.write(revision)
 
     def _readable(self) -> str:
-        from mesh_lab.kube.salvage import salvage
+        from mesh_lab.kube.recovery import salvage
 
         found = salvage(self.path)
         of_all = "" if found.expected is None else f" of {found.expected}"

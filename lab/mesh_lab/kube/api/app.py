@@ -9,13 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import ClientConnectionResetError, web
 
-from mesh_lab.kube.api import discovery, dispatch, health, openapi, proxying, refusals
+from mesh_lab.kube.api import discovery, dispatch, health, openapi, proxying
 from mesh_lab.kube.api.auth import Authorizer, PathAccess
-from mesh_lab.kube.api.auth.authentication import Authenticator
+from mesh_lab.kube.api.auth.authentication import Authenticator, impersonated
 from mesh_lab.kube.api.auth.escalation import EscalationGuard
-from mesh_lab.kube.api.auth.impersonation import impersonated
 from mesh_lab.kube.api.bodies import answers
-from mesh_lab.kube.api.connections import BUSY, Gate, Limits, mark_busy
+from mesh_lab.kube.api.connections import BUSY, Gate, Limits, http_logger, mark_busy
 from mesh_lab.kube.api.context import (
     AUTHENTICATOR,
     AUTHORIZER,
@@ -25,8 +24,8 @@ from mesh_lab.kube.api.context import (
     USER,
     WARNINGS,
     ClusterInfo,
+    parse_path,
 )
-from mesh_lab.kube.api.paths import parse
 from mesh_lab.kube.api.webhooks.admission import Webhooks
 from mesh_lab.kube.errors import ApiError, bad_request, internal
 from mesh_lab.kube.registry.registry import Registry
@@ -77,7 +76,7 @@ async def serve(
         handler_cancellation=True,
         shutdown_timeout=SHUTDOWN_S,
         keepalive_timeout=limits.idle_s,
-        logger=refusals.logger(),
+        logger=http_logger(),
         max_line_size=_LINE_LIMIT,
         max_field_size=_LINE_LIMIT,
     )
@@ -132,7 +131,7 @@ async def _authenticate(request: web.Request, handler: _Next) -> web.StreamRespo
         authenticator.check_token(request.headers)
         return await handler(request)
     user = impersonated(authenticator.authenticate(request), request.headers, authorizer)
-    if parse(request.rel_url.raw_path) is None:
+    if parse_path(request.rel_url.raw_path) is None:
         authorizer.require(user, PathAccess(request.method.lower(), request.path))
     request[USER] = user
     return await handler(request)

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 log = logging.getLogger(__name__)
 
@@ -200,3 +201,47 @@ async def _first_byte(client: socket.socket) -> bytes:
     finally:
         loop.remove_reader(client)
     return client.recv(1, socket.MSG_PEEK)
+
+
+_REFUSED_EVERY_S = 60.0
+REFUSED_LINES = 5
+"""How many refused requests are logged in `_REFUSED_EVERY_S`."""
+
+
+class _Refused(logging.Filter):
+    """Makes one line of a refused request, and drops it when there have been enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since = -_REFUSED_EVERY_S
+        self._lines = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is logged."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        now = time.monotonic()
+        if now - self._since >= _REFUSED_EVERY_S:
+            self._since, self._lines = now, 0
+        self._lines += 1
+        why = " ".join(error.message.split())[:200]
+        record.msg, record.args = "a request is refused, for it is not HTTP: %s", (why,)
+        record.exc_info = record.exc_text = None
+        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+        return self._lines <= REFUSED_LINES
+
+
+_REFUSED = _Refused()
+
+
+def http_logger() -> logging.Logger:
+    """The HTTP server's logger: one line for a request that is not HTTP, and few of them.
+
+    aiohttp writes a traceback for each. The client has an answer (400) that says what is wrong, and the lab's log is
+    for what is wrong with the lab.
+    """
+    made = logging.getLogger("mesh_lab.kube.api.http")
+    if _REFUSED not in made.filters:
+        made.addFilter(_REFUSED)
+    return made

@@ -1,22 +1,63 @@
-"""What the handlers of the API server share, and the keys under which an application holds it."""
+"""What the handlers of the API server share: a request's target and call, and the keys of what an application holds.
+
+`/api/v1/...` is the core group, `/apis/GROUP/VERSION/...` all others; then
+`[namespaces/NAMESPACE/]PLURAL[/NAME[/SUBRESOURCE[/REST]]]`. Trailing slashes are ignored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from urllib.parse import unquote
 
 from aiohttp import web
 
+from mesh_lab.kube import VERSION
 from mesh_lab.kube.api.auth import Access, Authorizer
 from mesh_lab.kube.api.auth.authentication import Authenticator
-from mesh_lab.kube.api.paths import Target
 from mesh_lab.kube.registry.options import User
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.registry.selectors import parse_fields
 from mesh_lab.kube.resources import NAMESPACES, Resource
 from mesh_lab.kube.streams import NodeStreams
-from mesh_lab.kube.version import VERSION
+
+_NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a request goes. `namespace` None means all of them, or a cluster-wide resource; `rest` is what follows a
+    proxy subresource, still percent-encoded.
+    """
+
+    group: str
+    version: str
+    plural: str
+    namespace: str | None = None
+    name: str = ""
+    subresource: str = ""
+    rest: str = ""
+
+
+def parse_path(raw_path: str) -> Target | None:
+    """The target of a percent-encoded path, or None when it is not one of a resource."""
+    segments = raw_path.split("/")[1:]
+    if segments[0] == "api" and len(segments) > 2:
+        group, version, tail = "", segments[1], segments[2:]
+    elif segments[0] == "apis" and len(segments) > 3:
+        group, version, tail = segments[1], segments[2], segments[3:]
+    else:
+        return None
+    namespace: str | None = None
+    if tail[0] == "namespaces" and len(tail) > 2 and tail[2] and not (not group and tail[2] in _NAMESPACE_SUBRESOURCES):
+        namespace, tail = unquote(tail[1]), tail[2:]
+    plural, name, subresource, *rest = [*tail, "", "", ""][: max(len(tail), 3)]
+    if not plural or (rest and subresource != "proxy" and any(rest)):
+        return None
+    target_rest = "/".join(tail[3:]) if len(tail) > 3 else ""
+    return Target(group, version, plural, namespace, unquote(name), subresource, target_rest)
+
 
 Checks = Mapping[str, Callable[[], str]]
 """Parts by name; each says what is wrong with it, or nothing."""

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from mesh_lab.kube.api import proxying
-from mesh_lab.kube.api.context import REGISTRY, USER, Call, request_warnings
-from mesh_lab.kube.api.paths import Target, parse
+from mesh_lab.kube.api.context import REGISTRY, USER, Call, Target, parse_path, request_warnings
 from mesh_lab.kube.api.rest import actions, connecting, objects, reviews, scale, watches
 from mesh_lab.kube.api.streaming import execution, logs, port_forwarding
 from mesh_lab.kube.errors import ApiError, unauthorized
@@ -63,7 +62,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
     user = request.get(USER)
     if user is None:
         raise unauthorized()
-    target = parse(request.rel_url.raw_path)
+    target = parse_path(request.rel_url.raw_path)
     registry = request.app[REGISTRY]
     if target is None:
         raise unknown()

@@ -14,7 +14,6 @@ from pathlib import Path
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.errors import ApiError, bad_request, internal, not_found
 from mesh_lab.kube.node import registration, scheduling
-from mesh_lab.kube.node.addresses import AddressPool
 from mesh_lab.kube.node.client import Runtime, RuntimeFailure, RuntimeLost
 from mesh_lab.kube.node.context import NodeContext, log_root
 from mesh_lab.kube.node.files import logreading
@@ -26,8 +25,8 @@ from mesh_lab.kube.node.pod.checks import reason
 from mesh_lab.kube.node.pod.console import Attachment
 from mesh_lab.kube.node.pod.container import ContainerRunner
 from mesh_lab.kube.node.pod.worker import PodWorker
-from mesh_lab.kube.node.room import Room
-from mesh_lab.kube.node.sandbox import Sandboxes
+from mesh_lab.kube.node.sandbox import AddressPool, Sandboxes
+from mesh_lab.kube.node.scheduling import Room
 from mesh_lab.kube.recording import Recorder
 from mesh_lab.kube.reflector import BOOKMARK, DELETED, follow
 from mesh_lab.kube.registry import Object, Registry

@@ -14,8 +14,8 @@ from mesh_lab.kube.node.client import Runtime
 from mesh_lab.kube.node.files.volumes import Tokens
 from mesh_lab.kube.node.images import Images
 from mesh_lab.kube.node.pod.env import Surroundings
-from mesh_lab.kube.node.room import Room
 from mesh_lab.kube.node.sandbox import Sandboxes
+from mesh_lab.kube.node.scheduling import Room
 from mesh_lab.kube.objects.nodes import Node, read_node
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.objects.services import Service

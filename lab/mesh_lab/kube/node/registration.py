@@ -13,13 +13,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from mesh_lab.kube import VERSION
 from mesh_lab.kube.config import FROM_HOST, KubeConfig
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.node.images import Images
 from mesh_lab.kube.objects.meta import timestamp
 from mesh_lab.kube.registry import Object, Registry
 from mesh_lab.kube.resources import LEASES, NODES
-from mesh_lab.kube.version import VERSION
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""A pod's sandbox with its network: a routed veth, an address, a way out.
+"""A pod's sandbox with its network: a routed veth, an address out of the lab's range, a way out.
 
 Pods are routed, not bridged. Inside, `eth0` has the pod's address and one route, to a gateway that need not exist:
 its link-layer address is written down on both sides, so no ARP is ever sent and a new pod is reachable at once. In
@@ -13,11 +13,12 @@ import logging
 import os
 import socket
 import struct
+from collections import deque
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from mesh_lab.kube import netlink
 from mesh_lab.kube.node import routing
-from mesh_lab.kube.node.addresses import AddressPool
 from mesh_lab.kube.node.client import Runtime, RuntimeFailure
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,51 @@ _GATEWAY = "169.254.1.1"
 _POD_MAC = bytes.fromhex("0a580af40002")
 _NODE_MAC = bytes.fromhex("0a580af40001")
 _SIOCGIFINDEX = 0x8933
+
+
+class AddressesExhaustedError(Exception):
+    """Every address of the range is in use."""
+
+
+class AddressPool:
+    """Hands out the addresses of a range, but for `reserved`, each to one holder.
+
+    A freed address goes to the end of the queue: what still remembers it (a connection, a cached endpoint) had better
+    reach nobody than somebody else.
+    """
+
+    def __init__(self, cidr: str, reserved: frozenset[str] = frozenset()) -> None:
+        network = IPv4Network(cidr)
+        self._cidr = cidr
+        self._next = int(network.network_address) + 2  # the first is the node's
+        self._end = int(network.broadcast_address)
+        self._reserved = reserved
+        self._freed: deque[str] = deque()
+        self._held: set[str] = set()
+
+    def acquire(self) -> str:
+        """An address that nobody holds.
+
+        Raises:
+            AddressesExhaustedError: there is none.
+        """
+        while self._next < self._end:
+            address = str(IPv4Address(self._next))
+            self._next += 1
+            if address not in self._reserved:
+                self._held.add(address)
+                return address
+        if not self._freed:
+            raise AddressesExhaustedError(f"all {len(self._held)} pod addresses of {self._cidr} are in use")
+        address = self._freed.popleft()
+        self._held.add(address)
+        return address
+
+    def release(self, address: str) -> None:
+        """Give an address back; twice does no harm."""
+        if address in self._held:
+            self._held.remove(address)
+            self._freed.append(address)
 
 
 class Sandbox:

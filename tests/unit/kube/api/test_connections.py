@@ -17,8 +17,7 @@ import pytest
 from aiohttp import web
 from mesh_lab.kube import pki
 from mesh_lab.kube.api.app import serve
-from mesh_lab.kube.api.connections import BUSY, Limits, mark_busy
-from mesh_lab.kube.api.refusals import LINES
+from mesh_lab.kube.api.connections import BUSY, REFUSED_LINES, Limits, mark_busy
 
 SHORT_S = 0.2
 LIMIT_S = 10
@@ -190,11 +189,11 @@ async def test_what_is_no_http_is_answered_and_costs_the_log_a_line_and_no_more(
     door: Door, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    for _ in range(LINES + 5):
+    for _ in range(REFUSED_LINES + 5):
         reader, writer = await door.secure(b"GET / HTTP/1.1\r\nbad header\r\n\r\n")
         assert (await asyncio.wait_for(reader.read(), LIMIT_S)).startswith(b"HTTP/1.0 400 ")
         writer.close()
     lines = [record for record in caplog.records if "not HTTP" in record.getMessage()]
-    assert 0 < len(lines) <= LINES
+    assert 0 < len(lines) <= REFUSED_LINES
     assert "Traceback" not in caplog.text
     assert all(len(line.getMessage().splitlines()) == 1 for line in lines)

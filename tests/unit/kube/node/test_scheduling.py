@@ -6,9 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from mesh_lab.kube.node import room
-from mesh_lab.kube.node.room import Room
-from mesh_lab.kube.node.scheduling import in_order, objection, unschedulable
+from mesh_lab.kube.node import scheduling
+from mesh_lab.kube.node.scheduling import Room, in_order, objection, unschedulable
 from mesh_lab.kube.objects.nodes import Node, read_node
 from mesh_lab.kube.objects.pods import Pod, read_pod
 
@@ -110,7 +109,7 @@ def asking(name: str, cpu: str, **fields: Any) -> dict[str, Any]:
     ],
 )
 def test_what_a_pod_asks_for(spec: dict[str, Any], cpu: str) -> None:
-    found = room.requests(typed_pod(**spec))
+    found = scheduling.requests(typed_pod(**spec))
     assert (found["cpu"], found["pods"]) == (Decimal(cpu), 1)
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from mesh_lab.kube.api.bodies import answers, typed
+from mesh_lab.kube.api.bodies import answers
 from mesh_lab.kube.api.context import AUTHENTICATOR, Call
 from mesh_lab.kube.api.rest import connecting
+from mesh_lab.kube.api.rest.parameters import read_typed
 from mesh_lab.kube.errors import Cause, bad_request, conflict, invalid, not_found
 from mesh_lab.kube.registry.metadata import timestamp
 from mesh_lab.kube.registry.options import DeleteOptions, Patch, PatchKind, WriteOptions
@@ -18,7 +19,7 @@ from mesh_lab.kube.resources import PODS
 
 async def token(call: Call) -> web.Response:
     """A token of the service account (`kubectl create token`, and what clients use to renew theirs)."""
-    body = await connecting.admitted(call, await typed.read(call, "authentication.k8s.io/v1", "TokenRequest"))
+    body = await connecting.admitted(call, await read_typed(call, "authentication.k8s.io/v1", "TokenRequest"))
     spec = body.get("spec") or {}
     audiences, expires_s = spec.get("audiences") or [ISSUER], spec.get("expirationSeconds", USUAL_S)
     issued, expiry = call.request.app[AUTHENTICATOR].tokens.issue(
@@ -40,7 +41,7 @@ async def token(call: Call) -> web.Response:
 
 async def evict(call: Call) -> web.Response:
     """Delete the pod. There are no disruption budgets in the lab, so nothing stands against it."""
-    body = await typed.read(call, "policy/v1", "Eviction")
+    body = await read_typed(call, "policy/v1", "Eviction")
     name = (body.get("metadata") or {}).get("name") or call.name
     if name != call.name:
         raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
@@ -53,7 +54,7 @@ async def evict(call: Call) -> web.Response:
 
 async def bind(call: Call) -> web.Response:
     """Give the pod to a node, which a scheduler of one's own may want to do."""
-    body = await connecting.admitted(call, await typed.read(call, "v1", "Binding"))
+    body = await connecting.admitted(call, await read_typed(call, "v1", "Binding"))
     node = (body.get("target") or {}).get("name")
     if not node:
         cause = Cause("target.name", "Required value", "FieldValueRequired")

@@ -1,17 +1,23 @@
-"""The query parameters of reads, writes and deletes."""
+"""What a request says beside the object: query parameters, and bodies of kinds that are not stored (options, scales).
+
+Such bodies are held to their schemas like everything that is stored, so what reads them need not doubt their types.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from mesh_lab.kube import heavy
+from mesh_lab.kube.api.bodies import answers
 from mesh_lab.kube.api.bodies.answers import decode as decode_body
 from mesh_lab.kube.api.bodies.answers import media_type, read_body
 from mesh_lab.kube.api.context import Call
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause, bad_request, invalid
-from mesh_lab.kube.registry.codec import decode_builtin
+from mesh_lab.kube.registry.codec import decode_builtin, decode_kind
 from mesh_lab.kube.registry.options import DeleteOptions, FieldValidation, WriteOptions, parse_dry_run
 from mesh_lab.kube.schemas import DELETE_OPTIONS, named_schema
 
@@ -165,3 +171,16 @@ def _manager(call: Call) -> str:
 def _agent(call: Call) -> str:
     """The field manager of a client that names none: the first word of its user agent."""
     return call.request.headers.get("User-Agent", "").partition("/")[0][:_LONGEST_MANAGER] or "unknown"
+
+
+async def read_typed(call: Call, api_version: str, kind: str) -> Object:
+    """The body as an object of the kind. Raises `ApiError` 400, 413 or 415."""
+    return decode_typed(call, await answers.read_object(call.request), api_version, kind)
+
+
+def decode_typed(call: Call, body: Mapping[str, Any], api_version: str, kind: str) -> Object:
+    """A decoded body as an object of the kind. Raises `ApiError` 400."""
+    if (found := body.get("kind") or kind) != kind:
+        raise bad_request(f"the object provided is unrecognized (must be of type {kind}): Kind={found}")
+    # These kinds have one version each, and older clients name those that were before it.
+    return decode_kind({**body, "kind": kind, "apiVersion": api_version}, api_version, kind, write_options(call))

@@ -16,8 +16,9 @@ from mesh_lab.kube.api.auth.authentication import user_info
 from mesh_lab.kube.api.auth.authorizer import AUTHENTICATED, SERVICE_ACCOUNTS, is_administrator, is_service_account
 from mesh_lab.kube.api.auth.enforced import free_rules
 from mesh_lab.kube.api.auth.rbac import ALL, Rule
-from mesh_lab.kube.api.bodies import answers, typed
+from mesh_lab.kube.api.bodies import answers
 from mesh_lab.kube.api.context import AUTHENTICATOR, AUTHORIZER, Call
+from mesh_lab.kube.api.rest.parameters import read_typed
 from mesh_lab.kube.errors import Cause, invalid
 from mesh_lab.kube.registry.metadata import timestamp
 from mesh_lab.kube.registry.options import User
@@ -28,7 +29,7 @@ _EVERY_PATH = Rule((ALL,), urls=(ALL,))
 
 async def create(call: Call) -> web.Response:
     """Answer one question."""
-    body = await typed.read(call, call.resource.api_version, call.resource.kind)
+    body = await read_typed(call, call.resource.api_version, call.resource.kind)
     spec = body.get("spec") or {}
     answer = {
         "kind": call.resource.kind,

@@ -12,11 +12,11 @@ from typing import Any
 from aiohttp import web
 
 from mesh_lab.kube.api import tables
-from mesh_lab.kube.api.bodies import answers, typed
+from mesh_lab.kube.api.bodies import answers
 from mesh_lab.kube.api.bodies.negotiation import Form, choose
 from mesh_lab.kube.api.context import Call
 from mesh_lab.kube.api.rest.objects import addressed, included, read_patch
-from mesh_lab.kube.api.rest.parameters import write_options
+from mesh_lab.kube.api.rest.parameters import decode_typed, write_options
 from mesh_lab.kube.api.tables.columns import NONE, selector_text
 from mesh_lab.kube.api.tables.groups import SCALES
 from mesh_lab.kube.changes import Object
@@ -63,7 +63,7 @@ async def _set(call: Call, wanted: Callable[[Object], Object]) -> web.Response:
     """Give the object the scale that `wanted` makes of the present one; anew when others change it meanwhile."""
 
     def change(found: Object) -> Object:
-        scale = typed.decode(call, wanted(_scale(call, found)), "autoscaling/v1", "Scale")
+        scale = decode_typed(call, wanted(_scale(call, found)), "autoscaling/v1", "Scale")
         replicas = (scale.get("spec") or {}).get("replicas", 0)
         if replicas < 0:
             cause = Cause("spec.replicas", f"Invalid value: {replicas}: must be greater than or equal to 0")

@@ -1,6 +1,10 @@
 """Reading what containers wrote: the files of `logs`, as `kubectl logs` asks for them.
 
 A follower reads the file, not the stream: the file is the buffer between a fast container and a slow reader.
+
+The end of a log goes into the status and the events of a container that failed without a message of its own. A kubelet
+does that only where the container asks for it (`terminationMessagePolicy: FallbackToLogsOnError`), which Istio's proxy
+does not. https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
 """
 
 from __future__ import annotations
@@ -8,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC
 from pathlib import Path
@@ -21,6 +26,12 @@ _FLAG = _STAMP + len(" stdout ")
 PREFIX = _FLAG + len("F ")
 """How long the time, stream and flag are that stand before each stored line."""
 _BLOCK = 256 << 10
+_TAIL_BYTES, _TAIL_LINES = 2048, 80
+"""What a kubelet shows of the end of a log at most."""
+_TAIL_READ = 64 << 10
+_SHOWN = 300
+_FRAME = re.compile(r"\[backtrace\]|^\s*#\d+:? |^\s+at \S|^goroutine \d+ |^\s+\S+\.go:\d+ ")
+"""A frame of a stack trace: it says where a program was, and not what went wrong."""
 
 
 async def read(path: Path, options: LogOptions, live: LogFile | None) -> AsyncIterator[bytes]:
@@ -160,3 +171,20 @@ def _moved(file: BinaryIO, path: Path) -> bool:
         return not os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
+
+
+def tail(path: Path) -> str:
+    """The end of a log, without times and without the frames of stack traces; empty when nothing is there."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_READ))
+        stored = file.read().split(b"\n")
+        lines = [line[PREFIX:].decode(errors="replace") for line in stored if len(line) > PREFIX]
+        kept = [line for line in lines if not _FRAME.search(line)][-_TAIL_LINES:]
+        return "\n".join(kept).encode()[-_TAIL_BYTES:].decode(errors="ignore")
+    return ""
+
+
+def last_line(message: str) -> str:
+    """The last line of a message that says something, for one line of text."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1][:_SHOWN] if lines else ""

@@ -13,8 +13,8 @@ import ssl
 from dataclasses import dataclass
 from functools import cache
 
+from mesh_lab.kube import MINOR_VERSION
 from mesh_lab.kube.objects.containers import Container, HttpGet
-from mesh_lab.kube.version import MINOR_VERSION
 
 _USER_AGENT = f"kube-probe/{MINOR_VERSION}"
 _BODY_SHOWN = 10 << 10  # bytes of an answer, as much as the kubelet reads

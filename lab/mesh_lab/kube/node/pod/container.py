@@ -15,10 +15,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from mesh_lab.kube.node import backoff, lastwords
+from mesh_lab.kube.node import backoff
 from mesh_lab.kube.node.client import Exit, Process, RuntimeFailure, RuntimeLost
 from mesh_lab.kube.node.context import NodeContext
-from mesh_lab.kube.node.files import logs
+from mesh_lab.kube.node.files import logreading, logs
 from mesh_lab.kube.node.images import UnknownImageError
 from mesh_lab.kube.node.pod import probes, starting
 from mesh_lab.kube.node.pod.console import Console
@@ -178,7 +178,7 @@ class ContainerRunner:
             console.close()
             self.log.close()
         if ended.code and not ended.message:
-            ended = replace(ended, message=lastwords.tail(self.log.path))
+            ended = replace(ended, message=logreading.tail(self.log.path))
         return self._ended(ended), time.monotonic() - clock
 
     async def _supervise(self, place: PodPlace, process: Process, spec: dict[str, Any], began: datetime) -> Terminated:
@@ -323,7 +323,7 @@ class ContainerRunner:
     def _words(self) -> str:
         """What the container said when it failed, as the end of an event's message."""
         last = self._facts.last
-        words = lastwords.last_line(last.message) if last is not None and last.code else ""
+        words = logreading.last_line(last.message) if last is not None and last.code else ""
         return f"; it ended with exit code {last.code}: {words}" if last is not None and words else ""
 
     def _image_missing(self, why: str) -> None:

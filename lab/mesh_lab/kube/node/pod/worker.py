@@ -15,8 +15,7 @@ from functools import partial
 
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.netlink import NetlinkError
-from mesh_lab.kube.node import room, scheduling
-from mesh_lab.kube.node.addresses import AddressesExhaustedError
+from mesh_lab.kube.node import scheduling
 from mesh_lab.kube.node.client import RuntimeFailure, RuntimeLost
 from mesh_lab.kube.node.context import NodeContext
 from mesh_lab.kube.node.files.volumes import MountProblem, PodVolumes
@@ -25,7 +24,7 @@ from mesh_lab.kube.node.pod import launch
 from mesh_lab.kube.node.pod.container import ContainerRunner
 from mesh_lab.kube.node.pod.publishing import StatusPublisher
 from mesh_lab.kube.node.pod.starting import PodPlace
-from mesh_lab.kube.node.sandbox import Sandbox
+from mesh_lab.kube.node.sandbox import AddressesExhaustedError, Sandbox
 from mesh_lab.kube.node.tasks import end
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.meta import now, timestamp
@@ -211,7 +210,7 @@ class PodWorker:
     def _objection(self) -> str:
         """Why the pod has no place on the node at present; nothing when it has."""
         node = self._node.node()
-        allocatable = room.amounts(node.status.allocatable) or self._node.allocatable
+        allocatable = scheduling.amounts(node.status.allocatable) or self._node.allocatable
         return scheduling.objection(self._pod, node, self._node.room.lacking(self._pod, allocatable))
 
     async def _bind(self) -> None:

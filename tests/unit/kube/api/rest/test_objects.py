@@ -8,9 +8,8 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from mesh_lab.kube.api import paths
 from mesh_lab.kube.api.bodies.negotiation import Form, choose
-from mesh_lab.kube.api.paths import Target
+from mesh_lab.kube.api.context import Target, parse_path
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.options import AdmissionRequest, Open, Patch, PatchKind
 from mesh_lab.kube.resources import CONFIGMAPS
@@ -71,12 +70,12 @@ def deployment(name: str) -> dict[str, Any]:
     ],
 )
 def test_paths_name_their_targets(path: str, target: Target | None) -> None:
-    assert paths.parse(path) == target
+    assert parse_path(path) == target
 
 
 @given(st.text(alphabet="abc/%2F.", max_size=40))
 def test_no_path_crashes_the_parser(text: str) -> None:
-    found = paths.parse("/" + text)
+    found = parse_path("/" + text)
     assert found is None or found.plural
 
 

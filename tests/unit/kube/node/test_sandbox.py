@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.kube.node.addresses import AddressesExhaustedError, AddressPool
+from mesh_lab.kube.node.sandbox import AddressesExhaustedError, AddressPool
 
 
 def test_addresses_are_unique_and_neither_the_nodes_nor_the_networks() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mesh_lab.kube.node import lastwords
+from mesh_lab.kube.node.files import logreading
 
 STAMP = "2026-01-02T03:04:05.000000006Z stderr F "
 
@@ -33,19 +33,19 @@ def written(path: Path, *lines: str) -> Path:
     ],
 )
 def test_the_end_of_a_log(tmp_path: Path, lines: tuple[str, ...], kept: str) -> None:
-    assert lastwords.tail(written(tmp_path / "0.log", *lines)) == kept
+    assert logreading.tail(written(tmp_path / "0.log", *lines)) == kept
 
 
 def test_it_is_no_longer_than_a_kubelets_and_stays_text(tmp_path: Path) -> None:
-    found = lastwords.tail(written(tmp_path / "0.log", "ä" * 3000))
+    found = logreading.tail(written(tmp_path / "0.log", "ä" * 3000))
     assert len(found.encode()) <= 2048
     assert set(found) == {"ä"}
 
 
 def test_a_log_that_is_not_there_says_nothing(tmp_path: Path) -> None:
-    assert lastwords.tail(tmp_path / "none.log") == ""
+    assert logreading.tail(tmp_path / "none.log") == ""
 
 
 def test_one_line_of_it() -> None:
-    assert lastwords.last_line("one\n two \n\n") == "two"
-    assert lastwords.last_line("") == ""
+    assert logreading.last_line("one\n two \n\n") == "two"
+    assert logreading.last_line("") == ""
