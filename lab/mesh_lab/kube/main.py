@@ -16,6 +16,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from mesh_lab import rfc3339
 from mesh_lab.kube import heavy, orphans, pki
 from mesh_lab.kube.api.app import build_app, serve
 from mesh_lab.kube.api.auth.authentication import Authenticator
@@ -141,5 +142,5 @@ def _log_to_stderr() -> None:
     """Plain lines with UTC times; the host process appends them to the lab's log."""
     logging.Formatter.converter = time.gmtime
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)sZ %(name)s: %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
+        level=logging.INFO, format="%(asctime)sZ %(name)s: %(levelname)s %(message)s", datefmt=rfc3339.TO_SECONDS
     )

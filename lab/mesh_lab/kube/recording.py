@@ -11,14 +11,14 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from datetime import UTC, datetime
 from typing import Any
 
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import EVENTS
+from mesh_lab.rfc3339 import timestamp
 
-LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 NORMAL = "Normal"
 WARNING = "Warning"
@@ -43,7 +43,7 @@ class Recorder:
         try:
             self._waiting.put_nowait(self._event(about, kind, reason, message[:MESSAGE_LIMIT], field_path))
         except asyncio.QueueFull:
-            LOG.warning("too many events wait: dropped %s of %s: %s", reason, about["metadata"]["name"], message)
+            log.warning("too many events wait: dropped %s of %s: %s", reason, about["metadata"]["name"], message)
 
     async def run(self) -> None:
         """Write what was recorded, until cancelled."""
@@ -53,7 +53,7 @@ class Recorder:
                 await self._write(event)
             except ApiError as error:
                 # A namespace that is being deleted takes no more events; nothing else may fail for that.
-                LOG.debug("event %s not written: %s", event["reason"], error)
+                log.debug("event %s not written: %s", event["reason"], error)
 
     async def _write(self, event: dict[str, Any]) -> None:
         def repeat(old: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Recorder:
         }
         same = "\0".join((metadata["uid"], field_path, self._component, kind, reason, message))
         digest = hashlib.blake2b(same.encode(), digest_size=16).digest()
-        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        moment = timestamp()
         return {
             "apiVersion": "v1",
             "kind": "Event",

@@ -22,7 +22,7 @@ from mesh_lab.kube.reflector import BOOKMARK, Event, follow
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import Resource
 
-LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 RECONCILE_LIMIT = 60.0
 """Seconds that one look at one object may take; webhooks have shorter limits of their own."""
@@ -110,12 +110,12 @@ class Loop(ABC, Generic[Subject]):
             delay = self.queue.retry(key)
             level = logging.WARNING if delay >= LASTING_S else logging.DEBUG
             level = logging.DEBUG if error.reason == "Conflict" else level
-            LOG.log(level, "%s: %s: %s; again in %.3g s", self.name, key, error.message, delay)
+            log.log(level, "%s: %s: %s; again in %.3g s", self.name, key, error.message, delay)
         except TimeoutError:
-            LOG.warning("%s: %s took over %.0f s; again", self.name, key, RECONCILE_LIMIT)
+            log.warning("%s: %s took over %.0f s; again", self.name, key, RECONCILE_LIMIT)
             self.queue.retry(key)
         except Exception:  # a mistake of ours with one object must not stop the work on all others
-            LOG.exception("%s: %s", self.name, key)
+            log.exception("%s: %s", self.name, key)
             self.queue.retry(key)
         else:
             self.queue.forget(key)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
 from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import ENDPOINTSLICES, SERVICES, Resource
-
-Object = dict[str, Any]
 
 
 def cluster_services(config: KubeConfig) -> dict[Key, tuple[Object, Object]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views, own_key
 from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, endpoints_by_ports, plan
 from mesh_lab.kube.errors import ApiError
@@ -16,7 +17,6 @@ from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import ENDPOINTSLICES, PODS, SERVICES, Resource
 
-Object = dict[str, Any]
 Facts = tuple[Any, ...]
 
 

@@ -12,8 +12,9 @@ from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import EVENTS
+from mesh_lab.rfc3339 import parse
 
-LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 LIFETIME = timedelta(hours=1)
 INTERVAL = 60.0
@@ -33,10 +34,7 @@ def _last_seen(event: dict[str, Any], fallback: datetime) -> datetime:
         event["metadata"].get("creationTimestamp"),
     )
     text = next((each for each in texts if each), None)
-    if text is None:
-        return fallback
-    seen = datetime.fromisoformat(text)
-    return seen if seen.tzinfo else seen.replace(tzinfo=UTC)
+    return fallback if text is None else parse(text)
 
 
 async def expire_events(registry: Registry) -> None:
@@ -48,5 +46,5 @@ async def expire_events(registry: Registry) -> None:
                 options = DeleteOptions(uid=metadata["uid"])
                 await registry.delete(EVENTS, metadata["name"], metadata["namespace"], options=options)
             except ApiError as error:
-                LOG.debug("event %s/%s not deleted: %s", metadata["namespace"], metadata["name"], error)
+                log.debug("event %s/%s not deleted: %s", metadata["namespace"], metadata["name"], error)
         await asyncio.sleep(INTERVAL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Loop
 from mesh_lab.kube.controllers.graph import (
     Delete,
@@ -24,8 +25,6 @@ from mesh_lab.kube.reflector import BOOKMARK, DELETED, Event, follow
 from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import BUILTIN, CRDS, Resource
-
-Object = dict[str, Any]
 
 TABLE_CHECK = 2.0
 """Seconds between looks at the table of resources, beside those at each change of a CustomResourceDefinition."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from mesh_lab.kube.changes import Object
+from mesh_lab.kube.conditions import condition
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.objects.meta import now, timestamp
 from mesh_lab.kube.registry.namespaces import FINALIZER
 from mesh_lab.kube.registry.options import DeleteOptions, Propagation
 from mesh_lab.kube.resources import NAMESPACES, Resource
-
-Object = dict[str, Any]
 
 LOOK_AGAIN = 0.2
 """Seconds between looks at what is left: pods end when their processes do."""
@@ -83,28 +81,28 @@ class NamespaceController(Controller):
         finalizers = ", ".join(f"{each} in {held.count(each)} resource instances" for each in sorted(set(held)))
         failed = f"Failed to delete all resource types, {len(refused)} remaining: {', '.join(refused)}"
         conditions = [
-            _condition(
+            (
                 "NamespaceDeletionContentFailure",
+                "True" if refused else "False",
                 "ContentDeletionFailed" if refused else "ContentDeleted",
                 failed if refused else "All content successfully deleted, may be waiting on finalization",
-                status="True" if refused else "False",
             ),
-            _condition("NamespaceContentRemaining", "SomeResourcesRemain", f"Some resources are remaining: {kinds}"),
-            _condition(
+            ("NamespaceContentRemaining", "True", "SomeResourcesRemain", f"Some resources are remaining: {kinds}"),
+            (
                 "NamespaceFinalizersRemaining",
+                "True" if held else "False",
                 "SomeFinalizersRemain" if held else "ContentHasNoFinalizers",
                 f"Some content in the namespace has finalizers remaining: {finalizers}"
                 if held
                 else "All content-preserving finalizers finished",
-                status="True" if held else "False",
             ),
         ]
 
         def change(found: Object) -> Object | None:
             status = found.get("status") or {}
-            before = {each["type"]: each for each in status.get("conditions") or ()}
-            after = [_unmoved(before.get(each["type"]), each) for each in conditions]
-            return None if after == status.get("conditions") else found | {"status": status | {"conditions": after}}
+            before = status.get("conditions")
+            after = [condition(before, *each) for each in conditions]
+            return None if after == before else found | {"status": status | {"conditions": after}}
 
         await self.registry.modify(NAMESPACES, name, "", change, subresource="status")
 
@@ -116,13 +114,3 @@ def _finalized(found: Object) -> Object:
 
 def _finalizers(each: Object) -> list[str]:
     return each["metadata"].get("finalizers") or []
-
-
-def _condition(kind: str, reason: str, message: str, *, status: str = "True") -> Object:
-    return {"type": kind, "status": status, "reason": reason, "message": message}
-
-
-def _unmoved(before: Object | None, after: Object) -> Object:
-    """The condition with the time since which its status holds."""
-    since = before["lastTransitionTime"] if before and before["status"] == after["status"] else timestamp(now())
-    return {**after, "lastTransitionTime": since}

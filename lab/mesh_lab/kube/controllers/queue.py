@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from mesh_lab import backoff
+
 Key = TypeVar("Key", bound=Hashable)
 
 FIRST_DELAY = 0.005
@@ -60,7 +62,7 @@ class WorkQueue(Generic[Key]):
         """The work on the key failed: again after a delay that grows. Returns the delay in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay: float = min(FIRST_DELAY * 2 ** min(failures, 20), LONGEST_DELAY)
+        delay = backoff.delay(failures, FIRST_DELAY, LONGEST_DELAY)
         self.add_after(key, delay)
         return delay
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.reflector import Event
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS, Resource
-
-Object = dict[str, Any]
 
 ACCOUNT = "default"
 ROOT_CA = "kube-root-ca.crt"

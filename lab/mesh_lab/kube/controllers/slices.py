@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.objects.meta import owner_reference
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL, Service, ServicePort
@@ -20,7 +20,6 @@ MANAGER = "endpointslice-controller.k8s.io"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 MAX_ENDPOINTS = 100
 
-Object = dict[str, Any]
 Ports = tuple[tuple[str, str, int, str | None], ...]
 """Name, protocol, number and application protocol of each port: all endpoints of a slice share them."""
 

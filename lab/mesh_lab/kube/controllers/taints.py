@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from mesh_lab.kube.changes import Object
+from mesh_lab.kube.conditions import condition, updated
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
-from mesh_lab.kube.objects.meta import now, timestamp
 from mesh_lab.kube.objects.nodes import NO_EXECUTE, Taint, read_node
 from mesh_lab.kube.objects.pods import Pod, read_pod
 from mesh_lab.kube.recording import NORMAL
@@ -19,12 +19,7 @@ from mesh_lab.kube.registry import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import NODES, PODS, Resource
 
-_CONDITION = {
-    "type": "DisruptionTarget",
-    "status": "True",
-    "reason": "DeletionByTaintManager",
-    "message": "Taint manager: deleting due to NoExecute taint",
-}
+_CONDITION = "DisruptionTarget", "True", "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"
 
 
 class TaintEvictionController(Controller):
@@ -78,9 +73,8 @@ class TaintEvictionController(Controller):
             if present["metadata"]["uid"] != uid:
                 return None
             status = present.get("status") or {}
-            others = [c for c in status.get("conditions") or () if c["type"] != _CONDITION["type"]]
-            condition = {**_CONDITION, "lastTransitionTime": timestamp(now())}
-            return {**present, "status": {**status, "conditions": [*others, condition]}}
+            before = status.get("conditions")
+            return {**present, "status": {**status, "conditions": updated(before, condition(before, *_CONDITION))}}
 
         await self.registry.modify(PODS, name, namespace, disrupted, subresource="status")
         await self.registry.delete(PODS, name, namespace, options=DeleteOptions(uid=uid))

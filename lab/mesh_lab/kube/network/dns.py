@@ -26,7 +26,7 @@ import dns.rrset
 from mesh_lab.kube.network.endpoints import Catalogue, Name
 from mesh_lab.kube.network.zone import REVERSE, Answer, Record, Zone
 
-LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 PORT = 53
 TTL = 5

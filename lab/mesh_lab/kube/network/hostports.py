@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.config import FROM_HOST, HostPort
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.network.endpoints import Catalogue, Name
@@ -19,9 +19,8 @@ from mesh_lab.kube.recording import NORMAL, WARNING, Recorder
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import SERVICES
 
-LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
-Object = dict[str, Any]
 
 PRIVILEGED = 1024
 """Ports below are left alone unless lab.toml asks for them: the host's own servers live there."""
@@ -185,7 +184,7 @@ class HostPorts:
             if each.error:
                 text = f"port {port} does not answer on {FROM_HOST}:{number} of the host: {each.error}"
                 self._events.record(stored, WARNING, PORT_TAKEN, text)
-                LOG.warning("Service %s/%s: %s", *name, text)
+                log.warning("Service %s/%s: %s", *name, text)
             elif each.wish.main:
                 text = f"port {port} answers on {FROM_HOST}:{number} of the host"
                 self._events.record(stored, NORMAL, "EnsuredLoadBalancer", text)
@@ -200,7 +199,7 @@ class HostPorts:
         try:
             await self._registry.modify(SERVICES, name.name, name.namespace, change, subresource="status")
         except ApiError as error:
-            LOG.warning("status of Service %s/%s not written: %s", *name, error.message)
+            log.warning("status of Service %s/%s not written: %s", *name, error.message)
             self._try_again(name)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from mesh_lab.kube.network.ruleset import Backend
 
-LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 PROGRAM = Path(__file__).with_name("relay.py")
 ORDER_LIMIT = 5.0
@@ -108,7 +108,7 @@ class Relaying:
         self._orders.close()
         self._orders = None
         if not self._closed:
-            LOG.error("the relay to the host's ports ended unexpectedly; starting it again")
+            log.error("the relay to the host's ports ended unexpectedly; starting it again")
             task = asyncio.get_running_loop().create_task(self._restart(self._process))
             self._restarts.add(task)
             task.add_done_callback(self._restarts.discard)
@@ -133,7 +133,7 @@ class Relaying:
         try:
             await asyncio.to_thread(socket.send_fds, orders, [json.dumps(order).encode()], descriptors)
         except OSError as error:
-            LOG.warning("the relay to the host's ports does not take orders: %s", error)
+            log.warning("the relay to the host's ports does not take orders: %s", error)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from mesh_lab.backoff import Backoff
 from mesh_lab.kube.network import conntrack
 from mesh_lab.kube.network.endpoints import Catalogue, Name
 from mesh_lab.kube.network.nft import Nft, NftError
@@ -19,7 +20,7 @@ from mesh_lab.kube.network.ruleset import (
     whole,
 )
 
-LOG = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 GATHER = 0.003
 """Seconds that changes are gathered before they are applied together."""
@@ -51,19 +52,20 @@ class ServiceNetwork:
 
     async def run(self) -> None:
         """Keep the rules right until cancelled. What nftables refuses is logged and tried again as a whole."""
-        pause = FIRST_PAUSE
+        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         fresh = True
         await self._catalogue.complete()
         while True:
             try:
                 await self._apply(fresh=fresh)
             except NftError as error:
-                LOG.error("the rules of the Services were not applied (again in %.1f s): %s", pause, error)  # noqa: TRY400
+                pause, fresh = backoff.next(), True
+                log.error("the rules of the Services were not applied (again in %.1f s): %s", pause, error)  # noqa: TRY400
                 self.trouble = f"the rules of the Services were not applied: {error}"
                 await asyncio.sleep(pause)
-                pause, fresh = min(2 * pause, LONGEST_PAUSE), True
                 continue
-            pause, fresh, self.trouble = FIRST_PAUSE, False, ""
+            backoff.reset()
+            fresh, self.trouble = False, ""
             if not self._dirty:
                 self.settled.set()
                 await self._wake.wait()
@@ -93,7 +95,7 @@ class ServiceNetwork:
         try:
             await asyncio.to_thread(conntrack.forget_stale, may_go)
         except OSError as error:
-            LOG.warning("UDP clients may go on being sent to endpoints that are gone: %s", error)
+            log.warning("UDP clients may go on being sent to endpoints that are gone: %s", error)
 
     def _ports(self, name: Name) -> list[VirtualPort]:
         service = self._catalogue.services.get(name)

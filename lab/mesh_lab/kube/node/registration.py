@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from mesh_lab.kube import VERSION
+from mesh_lab.kube.conditions import condition
 from mesh_lab.kube.config import FROM_HOST, KubeConfig
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.node.images import Images
-from mesh_lab.kube.objects.meta import timestamp
 from mesh_lab.kube.registry import Object, Registry
 from mesh_lab.kube.resources import LEASES, NODES
+from mesh_lab.rfc3339 import micro_timestamp, parse, timestamp
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +93,7 @@ async def heartbeat(registry: Registry, config: KubeConfig) -> None:
     """Renew the lease until cancelled."""
     name = config.node_name
     while True:
-        moment = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
-        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": moment}
+        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": micro_timestamp()}
         try:
             if await registry.modify(LEASES, name, LEASE_NAMESPACE, _renewal(spec)) is None:
                 await registry.create(LEASES, {"metadata": {"name": name, "namespace": LEASE_NAMESPACE}, "spec": spec})
@@ -107,7 +107,7 @@ def overdue(registry: Registry, config: KubeConfig) -> str:
     lease = registry.find(LEASES, config.node_name, LEASE_NAMESPACE)
     if lease is None:
         return "the node has no lease yet"
-    since = (datetime.now(UTC) - datetime.fromisoformat(lease["spec"]["renewTime"])).total_seconds()
+    since = (datetime.now(UTC) - parse(lease["spec"]["renewTime"])).total_seconds()
     return f"the node's lease was last renewed {since:.0f} s ago" if since > _LEASE_S else ""
 
 
@@ -116,22 +116,8 @@ def _renewal(spec: dict[str, Any]) -> Any:
 
 
 def _status(old: Mapping[str, Any], config: KubeConfig, architecture: str, images: Images) -> dict[str, Any]:
-    now = timestamp(datetime.now(UTC))
-    before = {c["type"]: c for c in old.get("conditions") or ()}
-    conditions = []
-    for kind, status, reason, message in _CONDITIONS:
-        same = before.get(kind, {}).get("status") == status
-        since = before[kind].get("lastTransitionTime", now) if same else now
-        conditions.append(
-            {
-                "type": kind,
-                "status": status,
-                "reason": reason,
-                "message": message,
-                "lastHeartbeatTime": now,
-                "lastTransitionTime": since,
-            }
-        )
+    now, before = timestamp(), old.get("conditions")
+    conditions = [{**condition(before, *each, now=now), "lastHeartbeatTime": now} for each in _CONDITIONS]
     amounts = capacity(config.state)
     return {
         "capacity": amounts,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from mesh_lab.kube.conditions import condition, updated
 from mesh_lab.kube.objects.containers import Quantity
 from mesh_lab.kube.objects.meta import contains
 from mesh_lab.kube.objects.nodes import NO_EXECUTE, NO_SCHEDULE, UNSCHEDULABLE, Node, Taint
@@ -68,17 +69,10 @@ def in_order(pods: Iterable[Object]) -> list[Object]:
     return sorted(pods, key=lambda pod: (-pod["spec"].get("priority", 0), pod["metadata"]["creationTimestamp"]))
 
 
-def unschedulable(status: Mapping[str, Any], why: str, now: str) -> dict[str, Any]:
+def unschedulable(status: Mapping[str, Any], why: str) -> dict[str, Any]:
     """The status of a pod that no node suits."""
-    others = [c for c in status.get("conditions") or () if c["type"] != "PodScheduled"]
-    condition = {
-        "type": "PodScheduled",
-        "status": "False",
-        "reason": "Unschedulable",
-        "message": why,
-        "lastTransitionTime": now,
-    }
-    return {**status, "conditions": [*others, condition]}
+    before = status.get("conditions")
+    return {**status, "conditions": updated(before, condition(before, "PodScheduled", "False", "Unschedulable", why))}
 
 
 def _term(term: NodeSelectorTerm, node_name: str, labels: Mapping[str, str]) -> bool:

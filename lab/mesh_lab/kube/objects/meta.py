@@ -1,8 +1,8 @@
-"""What all kinds share: metadata, owner references, label selectors, conditions and times."""
+"""What all kinds share: metadata, owner references, label selectors, conditions."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -102,16 +102,6 @@ class Condition(View, frozen=True, kw_only=True):
 def contains(labels: dict[str, str], wanted: dict[str, str]) -> bool:
     """Whether `labels` has all pairs of `wanted` (an equality-based selector, such as a Service's)."""
     return wanted.items() <= labels.items()
-
-
-def now() -> datetime:
-    """The present in the resolution that Kubernetes stores: whole seconds, UTC."""
-    return datetime.now(UTC).replace(microsecond=0)
-
-
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 as Kubernetes writes `metav1.Time`: `2024-05-01T12:00:00Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def owner_reference(owner: dict[str, Any]) -> dict[str, Any]:

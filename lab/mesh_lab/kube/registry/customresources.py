@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from mesh_lab.kube.changes import Change, Object
+from mesh_lab.kube.conditions import condition
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.deletion import Deleter
-from mesh_lab.kube.registry.metadata import timestamp
 from mesh_lab.kube.registry.options import DEFAULT, DeleteOptions
 from mesh_lab.kube.registry.table import Definition, PrinterColumn, ResourceTable, ScalePaths, ServedVersion
 from mesh_lab.kube.registry.writing import Writer
@@ -221,10 +221,4 @@ def _conditions(before: list[Object], taken: str) -> list[Object]:
     )
     wanted = {"NamesAccepted": accepted, "Established": established}
     kept = [c for c in before if c["type"] not in wanted]
-    return kept + [_condition(before, kind, *wanted[kind]) for kind in wanted]
-
-
-def _condition(before: list[Object], kind: str, status: str, reason: str, message: str) -> Object:
-    old = next((c for c in before if c["type"] == kind), {})
-    since = old["lastTransitionTime"] if old.get("status") == status else timestamp()
-    return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since}
+    return kept + [condition(before, kind, *wanted[kind]) for kind in wanted]

@@ -6,19 +6,16 @@ https://github.com/kubernetes/community/blob/master/contributors/devel/sig-archi
 from __future__ import annotations
 
 import random
-import time
 import uuid
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError, Cause, bad_request, conflict, invalid, not_found
 from mesh_lab.kube.registry import names
 from mesh_lab.kube.resources import Resource
+from mesh_lab.rfc3339 import timestamp as timestamp
 
-_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED_PREFIX = 58
 _ANNOTATIONS_LIMIT = 256 * 1024
@@ -46,17 +43,6 @@ _NAME_RULES = {
 }
 # Built-in finalizers have no domain; all others must.
 _STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
-
-
-def timestamp(moment: datetime | None = None) -> str:
-    """`2025-01-31T12:00:00Z`, of now by default."""
-    return _text_of(int(time.time())) if moment is None else moment.astimezone(UTC).strftime(_FORMAT)
-
-
-@lru_cache(maxsize=1)
-def _text_of(second: int) -> str:
-    """Each write wants to know the time, and many come in the same second."""
-    return datetime.fromtimestamp(second, UTC).strftime(_FORMAT)
 
 
 def require_metadata(obj: Object) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from typing import Any
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.controllers import Controllers
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.objects.meta import now, timestamp
 from mesh_lab.kube.reflector import BOOKMARK, DELETED, follow
 from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import DEPLOYMENTS, PODS, REPLICASETS, Resource
 from mesh_lab.kube.store import Store
+from mesh_lab.rfc3339 import now, timestamp
 
 Object = dict[str, Any]
 TIME_LIMIT = 20.0

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from mesh_lab.kube.controllers.expiry import expired
 from mesh_lab.kube.errors import forbidden
-from mesh_lab.kube.objects.meta import timestamp
 from mesh_lab.kube.registry.options import AdmissionRequest, DeleteOptions, Open, Operation, Propagation
 from mesh_lab.kube.resources import (
     CONFIGMAPS,
@@ -21,6 +20,7 @@ from mesh_lab.kube.resources import (
     SERVICEACCOUNTS,
     SERVICES,
 )
+from mesh_lab.rfc3339 import timestamp
 
 from tests.unit.kube.controllers.running import Cluster, deployment, running_cluster
 

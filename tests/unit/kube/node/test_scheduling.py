@@ -135,7 +135,7 @@ def test_a_pod_waits_for_what_others_have_taken_and_learns_when_they_give_it_bac
 
 
 def test_an_unschedulable_pod_says_why_and_keeps_its_other_conditions() -> None:
-    status = unschedulable({"conditions": [{"type": "Custom", "status": "True"}]}, "no place", "now")
+    status = unschedulable({"conditions": [{"type": "Custom", "status": "True"}]}, "no place")
     assert [c["type"] for c in status["conditions"]] == ["Custom", "PodScheduled"]
     assert status["conditions"][1]["message"] == "no place"
 

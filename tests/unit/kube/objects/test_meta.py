@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from mesh_lab.kube.objects.meta import LabelSelector, ObjectMeta, timestamp
+from mesh_lab.kube.objects.meta import LabelSelector, ObjectMeta
 from mesh_lab.kube.objects.services import Endpoint, Service
 
 
@@ -46,9 +46,7 @@ def test_the_controller_is_the_one_owner_marked_as_such() -> None:
     assert meta.controller.uid == "2"
 
 
-def test_times_are_written_in_utc_and_whole_seconds() -> None:
-    moment = datetime(2024, 5, 1, 14, 30, 0, 900_000, tzinfo=timezone(timedelta(hours=2)))
-    assert timestamp(moment) == "2024-05-01T12:30:00Z"
+def test_times_are_read_as_they_are_stored() -> None:
     read = msgspec.convert({"creationTimestamp": "2024-05-01T12:30:00Z"}, ObjectMeta)
     assert read.creation_timestamp == datetime(2024, 5, 1, 12, 30, tzinfo=UTC)
 

@@ -23,6 +23,8 @@ from typing import Any
 
 import orjson
 
+from mesh_lab.rfc3339 import micro_timestamp, timestamp
+
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 MAGIC = b"k8s\0"
 FIELDS_FILE = Path(__file__).parent / "protobuf_fields.json.gz"
@@ -244,12 +246,12 @@ def _plain(message: Any) -> dict[str, Any]:
 
 def _time(parts: dict[str, Any]) -> str | None:
     moment = _moment(parts)
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if moment is None else timestamp(moment)
 
 
 def _micro_time(parts: dict[str, Any]) -> str | None:
     moment = _moment(parts)
-    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if moment is None else micro_timestamp(moment)
 
 
 def _moment(parts: dict[str, Any]) -> datetime | None:

@@ -11,10 +11,10 @@ from mesh_lab.kube.api.context import AUTHENTICATOR, Call
 from mesh_lab.kube.api.rest import connecting
 from mesh_lab.kube.api.rest.parameters import read_typed
 from mesh_lab.kube.errors import Cause, bad_request, conflict, invalid, not_found
-from mesh_lab.kube.registry.metadata import timestamp
 from mesh_lab.kube.registry.options import DeleteOptions, Patch, PatchKind, WriteOptions
 from mesh_lab.kube.registry.tokens import ISSUER, USUAL_S
 from mesh_lab.kube.resources import PODS
+from mesh_lab.rfc3339 import timestamp
 
 
 async def token(call: Call) -> web.Response:

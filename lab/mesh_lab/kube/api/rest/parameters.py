@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mesh_lab import rfc3339
 from mesh_lab.kube import heavy
 from mesh_lab.kube.api.bodies import answers
 from mesh_lab.kube.api.bodies.answers import decode as decode_body
@@ -60,7 +61,7 @@ def moment(call: Call, key: str) -> datetime | None:
     if not text:
         return None
     try:
-        return datetime.fromisoformat(text)
+        return rfc3339.parse(text)
     except ValueError as error:
         raise bad_request(f"{key}: Invalid value: {text!r}: must be a time such as 2024-05-06T07:08:09Z") from error
 

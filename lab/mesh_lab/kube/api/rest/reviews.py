@@ -20,8 +20,8 @@ from mesh_lab.kube.api.bodies import answers
 from mesh_lab.kube.api.context import AUTHENTICATOR, AUTHORIZER, Call
 from mesh_lab.kube.api.rest.parameters import read_typed
 from mesh_lab.kube.errors import Cause, invalid
-from mesh_lab.kube.registry.metadata import timestamp
 from mesh_lab.kube.registry.options import User
+from mesh_lab.rfc3339 import timestamp
 
 _EVERY_RESOURCE = Rule((ALL,), (ALL,), (ALL,))
 _EVERY_PATH = Rule((ALL,), urls=(ALL,))

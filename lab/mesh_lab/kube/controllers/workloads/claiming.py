@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.objects.meta import LabelSelector, owner_reference
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import Resource
-
-Object = dict[str, Any]
 
 
 def controller_of(obj: Object) -> Object | None:

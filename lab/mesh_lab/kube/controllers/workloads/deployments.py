@@ -8,19 +8,18 @@ from typing import Any
 
 import msgspec
 
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views, own_key
 from mesh_lab.kube.controllers.workloads import progress, revisions, rollout
 from mesh_lab.kube.controllers.workloads.claiming import claim, controller_of
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.objects.meta import now
 from mesh_lab.kube.objects.workloads import Deployment, ReplicaSet
 from mesh_lab.kube.recording import NORMAL, WARNING
 from mesh_lab.kube.reflector import DELETED, Event
 from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import DEPLOYMENTS, PODS, REPLICASETS, Resource
-
-Object = dict[str, Any]
+from mesh_lab.rfc3339 import now
 
 
 @dataclass

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mesh_lab.kube.controllers.workloads.rollout import available, desired, least_available
-from mesh_lab.kube.objects.meta import Condition, timestamp
+from mesh_lab.kube.objects.meta import Condition
 from mesh_lab.kube.objects.workloads import NO_DEADLINE, Deployment, DeploymentStatus, ReplicaSet
+from mesh_lab.rfc3339 import timestamp
 
 UPDATED = "ReplicaSetUpdated"
 COMPLETE = "NewReplicaSetAvailable"

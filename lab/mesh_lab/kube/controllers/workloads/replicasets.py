@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from typing import Any
 
+from mesh_lab.kube import conditions
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views, own_key
 from mesh_lab.kube.controllers.workloads.claiming import claim, controller_of
 from mesh_lab.kube.controllers.workloads.replicas import count, counts_as_replica, victims
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.objects.meta import now, owner_reference, timestamp
+from mesh_lab.kube.objects.meta import owner_reference
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.objects.workloads import ReplicaSet, ReplicaSetStatus
 from mesh_lab.kube.recording import NORMAL, WARNING
@@ -19,10 +20,10 @@ from mesh_lab.kube.reflector import DELETED, Event
 from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import PODS, REPLICASETS, Resource
-
-Object = dict[str, Any]
+from mesh_lab.rfc3339 import now
 
 BURST = 500
+_FAILURE = "ReplicaFailure"
 """The most pods that one look creates or deletes."""
 
 
@@ -202,15 +203,7 @@ def _encode(status: ReplicaSetStatus, conditions: list[Object]) -> Object:
 
 def _conditions(before: list[Object], missing: int, failure: ApiError | None) -> list[Object]:
     """`ReplicaFailure` while pods cannot be created or deleted."""
-    others = [each for each in before if each["type"] != "ReplicaFailure"]
     if failure is None:
-        return others
-    found = {
-        "type": "ReplicaFailure",
-        "status": "True",
-        "reason": "FailedCreate" if missing > 0 else "FailedDelete",
-        "message": failure.message,
-    }
-    old = next((each for each in before if each["type"] == "ReplicaFailure"), None)
-    since = old["lastTransitionTime"] if old is not None else timestamp(now())
-    return [*others, {**found, "lastTransitionTime": since}]
+        return [each for each in before if each["type"] != _FAILURE]
+    reason = "FailedCreate" if missing > 0 else "FailedDelete"
+    return conditions.updated(before, conditions.condition(before, _FAILURE, "True", reason, failure.message))

@@ -14,12 +14,12 @@ import contextlib
 import os
 import re
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC
 from pathlib import Path
 from typing import BinaryIO
 
 from mesh_lab.kube.node.files.logs import LogFile, rotated
 from mesh_lab.kube.streams import LogOptions
+from mesh_lab.rfc3339 import nano_timestamp
 
 _STAMP = len("2006-01-02T15:04:05.123456789Z")
 _FLAG = _STAMP + len(" stdout ")
@@ -73,8 +73,7 @@ class _Form:
         self._timestamps = options.timestamps
         self._since = b""
         if options.since_time is not None:
-            moment = options.since_time.astimezone(UTC)
-            self._since = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}000Z".encode()
+            self._since = nano_timestamp(options.since_time).encode()
         self._left = options.limit_bytes
         self._within_line = False
 

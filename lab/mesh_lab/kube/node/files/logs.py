@@ -17,8 +17,9 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
+
+from mesh_lab.rfc3339 import nano_timestamp
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +175,7 @@ class StreamReader:
         self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
         if self._rest:
-            self._file.append(stamp() + self._middle, self._rest, b"\n")
+            self._file.append(nano_timestamp().encode() + self._middle, self._rest, b"\n")
             self._rest = b""
         self.ended.set_result(None)
 
@@ -182,7 +183,7 @@ class StreamReader:
         """Write the lines that the buffer's first `size` bytes end."""
         for tap in tuple(self.taps):
             tap(bytes(_view[:size]))
-        now = stamp()
+        now = nano_timestamp().encode()
         prefix = now + self._middle
         start = 0
         while start < size:
@@ -213,17 +214,6 @@ def together(now: float, pause: float) -> float:
     if pause < grid:
         return now + pause
     return math.floor((now + pause) / grid) * grid
-
-
-def stamp() -> bytes:
-    """Now, as RFC 3339 with nanoseconds."""
-    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return _second(seconds) + b".%09dZ" % nanoseconds
-
-
-@lru_cache(maxsize=1)
-def _second(seconds: int) -> bytes:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode()
 
 
 def forget(directory: Path, number: int) -> None:

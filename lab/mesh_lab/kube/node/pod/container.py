@@ -15,7 +15,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from mesh_lab.kube.node import backoff
 from mesh_lab.kube.node.client import Exit, Process, RuntimeFailure, RuntimeLost
 from mesh_lab.kube.node.context import NodeContext
 from mesh_lab.kube.node.files import logreading, logs
@@ -26,7 +25,6 @@ from mesh_lab.kube.node.pod.env import ConfigProblem
 from mesh_lab.kube.node.pod.facts import ContainerFacts, Running, Terminated, Waiting
 from mesh_lab.kube.node.pod.hooks import Actions
 from mesh_lab.kube.node.pod.starting import PodPlace
-from mesh_lab.kube.node.tasks import end
 from mesh_lab.kube.objects.containers import Container, Probe
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.recording import NORMAL, WARNING
@@ -56,7 +54,7 @@ class ContainerRunner:
         self._container = container
         self._facts = facts
         self._changed = changed
-        self._backoff = backoff.Backoff()
+        self._backoff = starting.RestartBackoff()
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._grace = 0.0
@@ -311,7 +309,7 @@ class ContainerRunner:
             return
         pod, _ = self._view()
         where = f"{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})"
-        text = f"back-off {backoff.text(wait)} restarting failed container={self.name} pod={where}"
+        text = f"back-off {starting.go_duration(wait)} restarting failed container={self.name} pod={where}"
         self._wait("CrashLoopBackOff", text)
         self._say(WARNING, "BackOff", f"Back-off restarting failed container {self.name} in pod {where}{self._words()}")
         self._wake.clear()
@@ -338,7 +336,7 @@ class ContainerRunner:
         self._say(WARNING, "Failed", "Error: ErrImagePull")
 
     def _errors_pause(self) -> float:
-        return self._backoff.failed() or backoff.FIRST
+        return self._backoff.failed() or starting.FIRST_WAIT_SECONDS
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless something happens that the container may have waited for."""
@@ -370,3 +368,15 @@ class ContainerRunner:
 
 def _wants_restart(policy: str, code: int) -> bool:
     return policy == "Always" or (policy == "OnFailure" and code != 0)
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel `task` and wait until it has ended; what it failed with is raised.
+
+    A cancellation of the caller meanwhile is the caller's own and goes on: to await the task and suppress
+    CancelledError would swallow it, and the caller would go on until its next pause.
+    """
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled() and (failure := task.exception()) is not None:
+        raise failure

@@ -1,4 +1,4 @@
-"""What it takes to start a container: what the runtime is asked for, and where its output goes."""
+"""What it takes to start a container: the wait before, what the runtime is asked for, and where its output goes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mesh_lab.backoff import Backoff
 from mesh_lab.kube.node.context import NodeContext
 from mesh_lab.kube.node.files import logs
 from mesh_lab.kube.node.files.volumes import PodVolumes
@@ -20,7 +21,34 @@ from mesh_lab.kube.node.sandbox import Sandbox
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.pods import Pod
 
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 10.0, 300.0
 _KEPT_STARTS = 2  # this one's log and the one before
+
+
+class RestartBackoff:
+    """How long a failed container waits for its next start: not at all, then 10 s, doubling up to 5 min.
+
+    https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy. The same rule, with its own
+    memory, holds for an image that cannot be had.
+    """
+
+    def __init__(self) -> None:
+        self._backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+        self._wait = 0.0
+
+    def failed(self, ran_for: float = 0.0) -> float:
+        """The container ended after `ran_for`; how long the next start waits. Twice the longest wait is a new start."""
+        if ran_for >= 2 * LONGEST_WAIT_SECONDS:
+            self._backoff.reset()
+            self._wait = 0.0
+        wait, self._wait = self._wait, self._backoff.next()
+        return wait
+
+
+def go_duration(seconds: float) -> str:
+    """The duration as Go prints it: `10s`, `1m20s`."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,16 @@ The rules are the kubelet's; https://kubernetes.io/docs/concepts/workloads/pods/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from mesh_lab.kube.conditions import condition
 from mesh_lab.kube.node.pod.facts import ContainerFacts, PodFacts, Running, State, Terminated, Waiting
 from mesh_lab.kube.objects.containers import Resources
-from mesh_lab.kube.objects.meta import timestamp
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.registry import quantities
+from mesh_lab.rfc3339 import timestamp
 
 PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"
 _QOS_RESOURCES = ("cpu", "memory")
@@ -88,7 +89,7 @@ def _is_guaranteed(resources: Resources) -> bool:
     )
 
 
-def _conditions(facts: PodFacts, phase: str, old: Iterable[Mapping[str, Any]], now: str) -> list[dict[str, Any]]:
+def _conditions(facts: PodFacts, phase: str, old: Sequence[Mapping[str, Any]], now: str) -> list[dict[str, Any]]:
     unready = [c.name for c in facts.main.values() if not c.ready]
     unready = [c.name for c in facts.init.values() if c.sidecar and not c.ready] + unready
     incomplete = [c.name for c in facts.init.values() if not _is_complete(c)]
@@ -110,27 +111,14 @@ def _conditions(facts: PodFacts, phase: str, old: Iterable[Mapping[str, Any]], n
         ("ContainersReady", is_ready, why, message),
         ("PodScheduled", True, "", ""),
     )
-    before = {c["type"]: c for c in old}
-    conditions = [_condition(before.get(kind), kind, value, why, text, now) for kind, value, why, text in values]
-    ours = {kind for kind, *_ in values}
-    return conditions + [dict(c) for kind, c in before.items() if kind not in ours]
-
-
-def _condition(
-    before: Mapping[str, Any] | None, kind: str, value: bool, reason: str, message: str, now: str
-) -> dict[str, Any]:
-    word = "True" if value else "False"
-    changed = before is None or before.get("status") != word
-    condition: dict[str, Any] = {
-        "type": kind,
-        "status": word,
-        "lastTransitionTime": now if before is None or changed else before.get("lastTransitionTime", now),
-    }
-    if not value and reason:
-        condition["reason"] = reason
-        if message:
-            condition["message"] = message
-    return condition
+    ours = [
+        condition(old, kind, "True", now=now)
+        if value
+        else condition(old, kind, "False", why, text if why else "", now=now)
+        for kind, value, why, text in values
+    ]
+    kinds = {kind for kind, *_ in values}
+    return ours + [dict(each) for each in old if each["type"] not in kinds]
 
 
 def _is_complete(container: ContainerFacts) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
+from mesh_lab.backoff import Backoff
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.netlink import NetlinkError
 from mesh_lab.kube.node import scheduling
@@ -21,13 +22,11 @@ from mesh_lab.kube.node.context import NodeContext
 from mesh_lab.kube.node.files.volumes import MountProblem, PodVolumes
 from mesh_lab.kube.node.pod import facts as known
 from mesh_lab.kube.node.pod import launch
-from mesh_lab.kube.node.pod.container import ContainerRunner
+from mesh_lab.kube.node.pod.container import ContainerRunner, end
 from mesh_lab.kube.node.pod.publishing import StatusPublisher
 from mesh_lab.kube.node.pod.starting import PodPlace
 from mesh_lab.kube.node.sandbox import AddressesExhaustedError, Sandbox
-from mesh_lab.kube.node.tasks import end
 from mesh_lab.kube.objects.containers import Container
-from mesh_lab.kube.objects.meta import now, timestamp
 from mesh_lab.kube.objects.pods import Pod, read_pod
 from mesh_lab.kube.recording import NORMAL, WARNING
 from mesh_lab.kube.registry import DeleteOptions, Object
@@ -35,7 +34,7 @@ from mesh_lab.kube.resources import PODS
 
 log = logging.getLogger(__name__)
 
-_FIRST_RETRY, _LAST_RETRY = 0.5, 60.0
+_SET_UP_RETRY_SECONDS = 0.5, 60.0
 _REFUSED_AGAIN_S = 2.0
 
 
@@ -199,7 +198,7 @@ class PodWorker:
                 break
             if why != refused:
                 self._node.scheduling.record(self._object, WARNING, "FailedScheduling", why)
-                await self._status.write(partial(scheduling.unschedulable, why=why, now=timestamp(now())))
+                await self._status.write(partial(scheduling.unschedulable, why=why))
                 refused = why
             if not await self._nudge_or_end(None):
                 return False
@@ -274,7 +273,7 @@ class PodWorker:
 
     async def _set_up(self) -> PodPlace | None:
         """Volumes and sandbox; None when the pod ends before it has them."""
-        wait = _FIRST_RETRY
+        backoff = Backoff(*_SET_UP_RETRY_SECONDS)
         while not self._ending_or_closing:
             try:
                 return await self._try_set_up()
@@ -284,8 +283,7 @@ class PodWorker:
                 if isinstance(error, RuntimeLost):
                     raise
                 self._say(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
-            await self._nudge_or_end(wait)
-            wait = min(2 * wait, _LAST_RETRY)
+            await self._nudge_or_end(backoff.next())
         return None
 
     async def _try_set_up(self) -> PodPlace:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mesh_lab.kube.node.files import logreading, logs
 from mesh_lab.kube.streams import LogOptions
+from mesh_lab.rfc3339 import nano_timestamp
 
 CRI = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) [FP] ")
 
@@ -118,7 +119,7 @@ async def test_following_across_a_rotation_until_the_container_ends(tmp_path: Pa
     file = logs.LogFile(path, limit=300)
     following = asyncio.create_task(text(path, LogOptions(follow=True), file))
     for number in range(20):
-        file.append(logs.stamp() + b" stdout F line %d\n" % number)
+        file.append(nano_timestamp().encode() + b" stdout F line %d\n" % number)
         await asyncio.sleep(0)
     file.close()
     async with asyncio.timeout(5):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from mesh_lab.kube.node.tasks import end
+from mesh_lab.kube.node.pod.container import end
 
 
 async def test_a_task_is_cancelled_and_waited_for() -> None:

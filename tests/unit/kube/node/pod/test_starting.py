@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.kube.node.backoff import Backoff, text
+from mesh_lab.kube.node.pod.starting import RestartBackoff, go_duration
 
 
 def test_first_restart_is_immediate_then_the_wait_doubles_to_five_minutes() -> None:
-    backoff = Backoff()
+    backoff = RestartBackoff()
     assert [backoff.failed() for _ in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
 
 
 def test_ten_minutes_of_running_make_up_for_the_past() -> None:
-    backoff = Backoff()
+    backoff = RestartBackoff()
     for _ in range(4):
         backoff.failed(5)
     assert backoff.failed(599) == 80
@@ -22,4 +22,4 @@ def test_ten_minutes_of_running_make_up_for_the_past() -> None:
 
 @pytest.mark.parametrize(("seconds", "words"), [(10, "10s"), (80, "1m20s"), (300, "5m0s")])
 def test_durations_read_as_in_kubernetes(seconds: float, words: str) -> None:
-    assert text(seconds) == words
+    assert go_duration(seconds) == words

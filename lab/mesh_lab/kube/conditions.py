@@ -1,0 +1,38 @@
+"""Entries of `status.conditions`: what each says, and since when its status holds.
+
+https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mesh_lab.kube.changes import Object
+from mesh_lab.rfc3339 import timestamp
+
+Conditions = Iterable[Mapping[str, Any]]
+
+
+def find(conditions: Conditions | None, kind: str) -> Mapping[str, Any]:
+    """The condition of a type; empty when there is none."""
+    return next((each for each in conditions or () if each["type"] == kind), {})
+
+
+def condition(
+    before: Conditions | None, kind: str, status: str, reason: str = "", message: str = "", *, now: str = ""
+) -> Object:
+    """A condition whose `lastTransitionTime` is that of the one in `before` while the status stays, else `now`.
+
+    Reason and message are left out when they are empty; `now` is the present by default.
+    """
+    old = find(before, kind)
+    since = old.get("lastTransitionTime") if old.get("status") == status else None
+    made = {"type": kind, "status": status, "lastTransitionTime": since or now or timestamp()}
+    return made | ({"reason": reason} if reason else {}) | ({"message": message} if message else {})
+
+
+def updated(before: Conditions | None, *conditions: Object) -> list[Object]:
+    """`before` with these conditions in place of those of their types; they come last."""
+    kinds = {each["type"] for each in conditions}
+    return [*(dict(each) for each in before or () if each["type"] not in kinds), *conditions]
