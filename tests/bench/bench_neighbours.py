@@ -224,7 +224,7 @@ def _say(what: str, measured: tuple[list[float], float, str], pid: int) -> None:
 async def run_server(directory: Path) -> None:
     """An API server over a journal; prints its port. Garbage is collected as in the kube process (`mesh_lab.kube`)."""
     gc.freeze()
-    sys.setswitchinterval(heavy.SWITCH_S)
+    sys.setswitchinterval(heavy.SWITCH_SECONDS)
     registry = Registry(Store.open(directory / "journal.db"))
     await registry.bootstrap()
     made = pki.ensure(directory / "pki")

@@ -1,8 +1,8 @@
-"""What changed of late: a bounded log a resource, which all watchers of the resource read at their own pace.
+"""The watch cache: a bounded log of changes a resource, which all watchers of the resource read at their own pace.
 
 A watcher is a position in the log, not a queue of its own, so a slow one costs no memory; when it falls off the end
-it is told so and lists again, as with a real API server. What most watchers read are the latest changes; older ones are
-kept as JSON, which is a fifth of the memory, for those who come back after a while.
+it gets 410 (Gone) and lists again, as in Kubernetes. What most watchers read are the latest changes; older ones are
+kept as JSON, which is a fifth of the memory, for watchers that reconnect after a while.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mesh_lab.kube.errors import gone
 
 Object = dict[str, Any]
 
-KEPT_S = 300.0
+KEPT_SECONDS = 300.0
 """For how long changes are kept: etcd's default at a real API server (`--etcd-compaction-interval`)."""
 KEPT_CHANGES = 1000
 """How many are kept however old they are."""
@@ -44,8 +44,8 @@ class Change:
         self.revision = int(obj["metadata"]["resourceVersion"])
         self.made = time.monotonic()
         self.size = 0
-        """How many bytes it takes as JSON; 0 as long as it is not."""
-        # What watchers make of the change, once for all of them.
+        """Its size as JSON in bytes; 0 before it is packed."""
+        # What watchers render of the change, once for all of them.
         self.shared: dict[tuple[str, str], Any] = {}
 
     @property
@@ -75,7 +75,7 @@ class Change:
 
 
 class Log:
-    """The latest changes of one resource, oldest first: all of the last `KEPT_S`, `KEPT_CHANGES` at least."""
+    """The latest changes of one resource, oldest first: all of the last `KEPT_SECONDS`, `KEPT_CHANGES` at least."""
 
     def __init__(self, compacted: int) -> None:
         self.compacted = compacted
@@ -89,7 +89,7 @@ class Log:
         self._waiters: list[asyncio.Future[None]] = []
 
     def append(self, change: Change) -> None:
-        """Add a change and wake those who wait for one."""
+        """Add a change and wake the watchers."""
         self._changes.append(change)
         self._revisions.append(change.revision)
         while len(self._changes) - self._packed > KEPT_CHANGES:
@@ -98,14 +98,14 @@ class Log:
         self.wake()
 
     def wake(self) -> None:
-        """Let all who wait look again."""
+        """Wake all watchers."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     def position(self, revision: int) -> int:
-        """Where the changes after `revision` begin.
+        """Return the position of the changes after `revision`.
 
         Raises:
             ApiError: 410, some of them are no longer kept.
@@ -115,18 +115,20 @@ class Log:
         return self._dropped + bisect_right(self._revisions, revision)
 
     def at(self, position: int) -> Change | None:
-        """The change at `position`; None when it is yet to come.
+        """Return the change at `position`; None when there is none yet.
 
         Raises:
             ApiError: 410, the reader was too slow and the change is no longer kept.
         """
         index = position - self._dropped
         if index < 0:
-            raise gone(f"too old resource version: the watch is further behind than changes are kept ({KEPT_S:.0f} s)")
+            raise gone(
+                f"too old resource version: the watch is further behind than changes are kept ({KEPT_SECONDS:.0f} s)"
+            )
         return self._changes[index] if index < len(self._changes) else None
 
     def after(self, revision: int) -> list[Change]:
-        """All changes after `revision`. Raises `ApiError` 410 like `position`."""
+        """Return all changes after `revision`. Raises `ApiError` 410 like `position`."""
         return self._changes[self.position(revision) - self._dropped :]
 
     async def grown(self) -> None:
@@ -149,8 +151,8 @@ class Log:
         self._packed += 1
 
     def _drop(self) -> None:
-        """Let go of packed changes that are too old or too many, a number of them at a time."""
-        oldest = time.monotonic() - KEPT_S
+        """Drop packed changes that are too old or too many, in batches."""
+        oldest = time.monotonic() - KEPT_SECONDS
         excess = bytes_left = 0
         while excess < self._packed:
             change = self._changes[excess]

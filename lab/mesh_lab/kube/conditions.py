@@ -1,4 +1,4 @@
-"""Entries of `status.conditions`: what each says, and since when its status holds.
+"""Entries of `status.conditions`: find, set, and keep their transition times.
 
 https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties
 """
@@ -15,14 +15,14 @@ Conditions = Iterable[Mapping[str, Any]]
 
 
 def find(conditions: Conditions | None, kind: str) -> Mapping[str, Any]:
-    """The condition of a type; empty when there is none."""
+    """Return the condition of a type; empty when there is none."""
     return next((each for each in conditions or () if each["type"] == kind), {})
 
 
 def condition(
     before: Conditions | None, kind: str, status: str, reason: str = "", message: str = "", *, now: str = ""
 ) -> Object:
-    """A condition whose `lastTransitionTime` is that of the one in `before` while the status stays, else `now`.
+    """Return a condition whose `lastTransitionTime` is that of the one in `before` while the status stays, else `now`.
 
     Reason and message are left out when they are empty; `now` is the present by default.
     """
@@ -33,6 +33,6 @@ def condition(
 
 
 def updated(before: Conditions | None, *conditions: Object) -> list[Object]:
-    """`before` with these conditions in place of those of their types; they come last."""
+    """Return `before` with these conditions in place of those of the same types; they come last."""
     kinds = {each["type"] for each in conditions}
     return [*(dict(each) for each in before or () if each["type"] not in kinds), *conditions]

@@ -1,4 +1,4 @@
-"""What the host process tells the kube process at its start: one JSON document, read from an inherited descriptor.
+"""The configuration of the kube process: one JSON document, which it reads from an inherited descriptor.
 
 A descriptor rather than a file, so that nothing has to be cleaned up when either of them is killed.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 FROM_HOST = "127.0.0.1"
-"""Where the host's own programs reach what the cluster offers to the outside: balanced ports and node ports."""
+"""The host's address of load-balanced ports and node ports."""
 
 
 class HostPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

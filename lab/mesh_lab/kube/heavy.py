@@ -1,7 +1,7 @@
-"""Work on large bodies and objects, in a thread of its own, so that nobody else's request waits for it.
+"""Work on large bodies and objects in a separate thread, so that other requests do not wait for it.
 
 Small work is done at once: nearly all requests are small, and a thread would only cost them time. There is one thread:
-large requests wait for each other, and for nothing else do they hold anybody up. What runs there must be plain Python
+large requests wait only for each other. What runs there must be plain Python
 that works on values of its own, for the loop goes on meanwhile, and must be small steps for the interpreter, which
 changes threads only between them.
 """
@@ -17,7 +17,7 @@ from typing import ParamSpec, TypeVar
 
 LIGHT_BYTES = 16 * 1024
 """Up to which size work is done at once; the slowest kind, server-side apply, takes some 10 ms for it."""
-SWITCH_S = 0.001
+SWITCH_SECONDS = 0.001
 """How long the thread keeps the interpreter from the loop at a time; the kube process sets it."""
 
 BODY_BYTES: ContextVar[int] = ContextVar("body", default=0)
@@ -29,8 +29,8 @@ _thread = ThreadPoolExecutor(1, thread_name_prefix="heavy")
 
 
 async def run(size: int, work: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """What `work` returns or raises. `size` is the size in bytes of what it works on, as far as that is not the body of
-    the request under way.
+    """Run `work` and return its result. `size` is the size in bytes of what it works on, besides the body of the
+    present request.
     """
     if max(size, BODY_BYTES.get()) <= LIGHT_BYTES:
         return work(*args, **kwargs)
@@ -38,7 +38,7 @@ async def run(size: int, work: Callable[_P, _R], *args: _P.args, **kwargs: _P.kw
 
 
 def _uncollected(work: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """Do it without the collector of cycles, which looks at all that there is in one step; there are few here."""
+    """Run `work` without the garbage collector, which traverses all objects in one step; cycles are few here."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""The journal: what a lab's API server holds, on disk, so that it survives the process.
+"""The journal: the API server's objects on disk, which survive the process.
 
 One SQLite file in WAL mode. It keeps the present state and not its history: events are for watchers that live, and a
 client that outlived the server lists again. `synchronous=NORMAL` hands each commit to the kernel without waiting for
@@ -6,7 +6,7 @@ the disk. A commit is therefore safe from the death of the process, by kill -9 t
 moments but never the file's consistency (https://www.sqlite.org/pragma.html#pragma_synchronous). A lab does not
 outlive its machine, so that is the right price.
 
-What was damaged is never taken for what was written. Each object has a checksum, all of them together a sum, and a file
+Damage is always detected. Each object has a checksum, all of them together a sum, and a file
 beside the journal says how far it was written: SQLite takes a write-ahead log that is damaged or missing for one that
 ends there. That mark is set after each commit, so it is never ahead of what is stored, whenever the process is killed.
 """
@@ -53,7 +53,7 @@ _SURROUNDINGS = frozenset(
 """SQLite's errors that are no fault of the file's content, but for one that says that the file ends too early."""
 _CUT_SHORT = sqlite3.SQLITE_IOERR_SHORT_READ
 _NAMED = 5
-"""How many objects a message names."""
+"""How many objects a message lists."""
 WAY_OUT = "`mesh-lab up --recover` goes on with what can be read and says what is lost; `make lab-reset` starts afresh"
 
 _MARK_PLACE = struct.Struct("<QI")
@@ -86,7 +86,7 @@ class Record:
 
     @property
     def key(self) -> _Key:
-        """Where the object is filed."""
+        """The object's resource, namespace and name."""
         return self.resource, self.namespace, self.name
 
     @property
@@ -100,7 +100,7 @@ class Record:
 
 
 def is_sound(record: Record, checksum: int | None) -> bool:
-    """Whether a record is the one that its checksum is of; without a checksum, whether it is an object at all."""
+    """Return whether a record matches its checksum; without a checksum, whether it is a JSON object."""
     if not isinstance(record.body, bytes) or not all(isinstance(part, str) for part in record.key):
         return False
     if checksum is not None:
@@ -171,7 +171,7 @@ def _checksum_of(revision: int) -> int:
 
 
 class Journal:
-    """A journal file, open for this process alone. Not thread-safe: one thread at a time.
+    """A journal file, open for this process only. Not thread-safe: one thread at a time.
 
     Raises:
         JournalDamagedError: it does not hold what was written to it.
@@ -229,7 +229,7 @@ class Journal:
         self._verify(marked or 0)
 
     def _sum_up(self) -> None:
-        """Give what an older version stored its checksums."""
+        """Add checksums to the records of an older version."""
         records = [Record(*row[:5]) for row in self._connection.execute(_ALL)]
         if unsound := [record for record in records if not is_sound(record, None)]:
             raise self._damaged(f"{len(unsound)} objects cannot be read: {', '.join(map(str, unsound[:_NAMED]))}")
@@ -238,7 +238,7 @@ class Journal:
         self._sum = 0
 
     def _verify(self, marked: int) -> None:
-        """Read everything, and hold it to the checksums and to the mark."""
+        """Read everything, and check it against the checksums and the mark."""
         problems = [
             " ".join(str(row[0]).split())
             for row in self._connection.execute("PRAGMA quick_check(1)").fetchall()

@@ -33,20 +33,20 @@ from mesh_lab.kube.store import Store
 
 log = logging.getLogger(__name__)
 
-_SLOW_WRITE = 5.0  # seconds; one that goes to a healthy disk takes milliseconds
+_SLOW_WRITE_SECONDS = 5.0  # seconds; one that goes to a healthy disk takes milliseconds
 
 
 class _Stopped(Exception):  # noqa: N818 - it ends the task group on purpose, nothing went wrong
-    """Somebody asked the lab to end."""
+    """The lab is to stop: a signal, or the host process is gone."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run until told to end (SIGTERM, or the host process is gone). `arguments` are `--config-fd N`."""
+    """Run until SIGTERM, or until the host process is gone. `arguments` are `--config-fd N`."""
     if len(arguments) != 2 or arguments[0] != "--config-fd" or not arguments[1].isdigit():
         print("usage: python -m mesh_lab.kube --config-fd N   (started by `mesh-lab up`)", file=sys.stderr)  # noqa: T201
         return 2
     _log_to_stderr()
-    sys.setswitchinterval(heavy.SWITCH_S)
+    sys.setswitchinterval(heavy.SWITCH_SECONDS)
     config = read_config(int(arguments[1]))
     code = 0
     try:
@@ -107,9 +107,9 @@ async def _serve(config: KubeConfig, keys: pki.Pki, store: Store, stop: asyncio.
 
 
 def _delay(store: Store) -> str:
-    """Why writes are not stored at present; nothing when they are."""
+    """Return why writes are not stored at present; empty when they are."""
     seconds = store.delayed()
-    return f"a write has been under way for {seconds:.0f} s" if seconds > _SLOW_WRITE else ""
+    return f"a write has been under way for {seconds:.0f} s" if seconds > _SLOW_WRITE_SECONDS else ""
 
 
 def _start(group: asyncio.TaskGroup, name: str, part: Coroutine[Any, Any, None]) -> None:
@@ -117,7 +117,7 @@ def _start(group: asyncio.TaskGroup, name: str, part: Coroutine[Any, Any, None])
 
 
 def _stop_signal(lifeline: int) -> asyncio.Event:
-    """Set by SIGTERM and SIGINT, and when the host process' end of the lifeline closes."""
+    """Return an event that SIGTERM, SIGINT and the end of the lifeline set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -125,7 +125,7 @@ def _stop_signal(lifeline: int) -> asyncio.Event:
 
     def lost() -> None:
         if not os.read(lifeline, 1):
-            # The host process is gone and nobody is left to ask nicely; acknowledged writes are in the journal.
+            # The host process is gone, so there is no orderly stop; acknowledged writes are in the journal.
             os._exit(1)
 
     loop.add_reader(lifeline, lost)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 REPLACE, EXCL, CREATE = 0x100, 0x200, 0x400
-"""Flags of requests that make something."""
+"""Flags of requests that create something."""
 
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _ERROR, _DONE = 2, 3
@@ -29,11 +29,11 @@ class Request:
 
 
 class NetlinkError(OSError):
-    """The kernel refused a request; the message names it."""
+    """The kernel rejected a request; the message names it."""
 
 
 def open_here(protocol: int) -> socket.socket:
-    """A netlink socket in the network namespace of this thread. The kernel answers at once, so it never blocks."""
+    """Open a netlink socket in the network namespace of this thread. The kernel answers at once, so it never blocks."""
     link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     link.setblocking(False)
     return link
@@ -43,7 +43,7 @@ def exchange(link: socket.socket, requests: Sequence[Request]) -> None:
     """Send the requests as one datagram and read the kernel's answers, which are there when the send returns.
 
     Raises:
-        NetlinkError: the first that was refused. The kernel goes on with those after it.
+        NetlinkError: the first that was rejected; the kernel has processed those after it.
     """
     flags = _REQUEST | _ACK
     messages = [_message(r, flags | r.flags, number) for number, r in enumerate(requests)]
@@ -60,10 +60,10 @@ def exchange(link: socket.socket, requests: Sequence[Request]) -> None:
 
 
 def dump(link: socket.socket, request: Request) -> Iterator[bytes]:
-    """The bodies of all that the kernel lists.
+    """Yield the bodies of a dump request's answers.
 
     Raises:
-        NetlinkError: it refuses to.
+        NetlinkError: the request was rejected.
     """
     link.send(_message(request, _REQUEST | _DUMP | request.flags, 0))
     while True:
@@ -77,13 +77,13 @@ def dump(link: socket.socket, request: Request) -> Iterator[bytes]:
 
 
 def attribute(kind: int, value: bytes) -> bytes:
-    """One attribute, padded."""
+    """Encode one attribute, padded."""
     length = 4 + len(value)
     return struct.pack("=HH", length, kind) + value + b"\0" * (-length % 4)
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
-    """The values of attributes that stand one after another, by their types."""
+    """Decode consecutive attributes: values by type."""
     found = {}
     offset = 0
     while offset + 4 <= len(data):
@@ -100,7 +100,7 @@ def _message(request: Request, flags: int, number: int) -> bytes:
 
 
 def _answers(link: socket.socket) -> Iterator[tuple[int, int, bytes]]:
-    """Type, sequence number and body of each message of one datagram."""
+    """Yield type, sequence number and body of each message of a datagram."""
     data = link.recv(_MOST)
     offset = 0
     while offset + _HEAD.size <= len(data):

@@ -1,6 +1,6 @@
-"""What pid 1 owes its PID namespace: to reap processes whose parent died.
+"""Reaping of orphans, which is the duty of a PID namespace's pid 1.
 
-They are containers' processes after the death of the runtime that had started them. This process has children of its
+Orphans are containers' processes after the death of the runtime that started them. This process has children of its
 own beside them, whose exit codes `subprocess` and asyncio wait for, so nothing may be reaped in their place. What
 tells the two apart is the process group: the runtime begins a session for each process that it starts
 (`mesh_lab.kube.node.runtime.process`), while our own children stay in our group.
@@ -13,7 +13,7 @@ import contextlib
 import os
 import signal
 
-_LOOK_AGAIN = 0.1  # seconds that one of our own children has to be waited for by whoever started it
+_LOOK_AGAIN_SECONDS = 0.1  # seconds that the starter of an own child gets to wait for it
 
 
 class Reaper:
@@ -33,11 +33,11 @@ class Reaper:
             self._timer.cancel()
             self._timer = None
         if not _reap_orphans():
-            self._timer = self._loop.call_later(_LOOK_AGAIN, self._reap)
+            self._timer = self._loop.call_later(_LOOK_AGAIN_SECONDS, self._reap)
 
 
 def _reap_orphans() -> bool:
-    """Reap the orphans that have ended; False when one of our own children stands before what may be more of them."""
+    """Reap the orphans that have ended; False when an own child, which is not reaped here, may hide more of them."""
     with contextlib.suppress(ChildProcessError):
         while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
             try:

@@ -1,4 +1,4 @@
-"""The lab's certificate authority and what it signs: the API server's certificate and the administrator's.
+"""The lab's certificate authority and its certificates: the API server's and the administrator's.
 
 All of it lives in `STATE_DIR/pki`, is made once and kept, so that a kubeconfig outlives a restart. Certificates are
 remade when they near their end, no longer fit the authority, or lack a name. Key identifiers and key usages are set,
@@ -109,7 +109,7 @@ def ensure(directory: Path, names: Sequence[str] = ()) -> Pki:
 
 
 def write_kubeconfig(path: Path, pki: Pki, *, name: str, server: str) -> None:
-    """Write the administrator's kubeconfig, readable by its owner alone; cluster, user and context are called `name`.
+    """Write the administrator's kubeconfig, readable by its owner only; cluster, user and context are called `name`.
 
     `server` is the URL. The client certificate is embedded, so that the file works wherever it is copied.
     """

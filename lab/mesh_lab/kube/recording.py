@@ -1,7 +1,6 @@
 """Events: what happened to an object, for `kubectl describe` and `kubectl get events`.
 
-Recording never holds up or fails what it reports on: events are written in the background, and dropped when too many
-wait.
+Recording never delays or fails its caller: events are written in the background, and dropped when too many wait.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ WARNING = "Warning"
 WAITING_LIMIT = 1000
 MESSAGE_LIMIT = 1024
 KNOWN_LIMIT = 4096
-"""Events that are known again when they repeat; of one that is not, there will be two."""
+"""How many events are remembered, so that a repeat raises the count of the first."""
 
 
 class Recorder:
@@ -97,7 +96,7 @@ class Recorder:
         }
 
     def _name(self, digest: bytes, about: str) -> str:
-        """The name of the event that is as `digest` says: of its time, as a real component names it.
+        """Return the event's name by its digest; a new one is made of the time, as real components do.
 
         Times of events are in seconds, and `kubectl describe` shows those of one second in the order of their names.
         """

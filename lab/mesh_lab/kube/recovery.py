@@ -34,7 +34,7 @@ class Salvage:
 
 
 def salvage(path: Path) -> Salvage:
-    """All objects that can be read of a damaged journal, and that are as they were written."""
+    """Return all objects of a damaged journal that can be read and match their checksums."""
     found = Salvage()
     try:
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
@@ -80,7 +80,7 @@ def _take(record: Record, checksum: int | None, found: Salvage) -> None:
 
 
 def recover(path: Path) -> Iterator[str]:
-    """Replace a damaged journal; the lines say what came of it. A sound one is left as it is.
+    """Replace a damaged journal; yield lines that report the outcome. A sound one is left as it is.
 
     Raises:
         JournalError: the new journal cannot be written, or the old one is in use.
@@ -103,7 +103,7 @@ def recover(path: Path) -> Iterator[str]:
             Path(f"{path}{suffix}").rename(aside / f"{path.name}{suffix}")
     found = salvage(aside / path.name)
     with closing(Journal(path)) as journal:
-        # Revisions go on after the last that anybody has seen.
+        # Revisions go on after the last one that a client may have seen.
         reached = max(marked, found.revision, *(record.revision for record in found.kept.values()), 1)
         if found.kept:
             journal.commit(list(found.kept.values()), reached)
@@ -125,7 +125,7 @@ def _lines(found: Salvage, marked: int) -> Iterator[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Recover the journal that is named; 1 when that is impossible."""
+    """Recover the named journal; 1 when that is impossible."""
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m mesh_lab.kube.recovery JOURNAL   (run by `mesh-lab up --recover`)\n")
         return 2

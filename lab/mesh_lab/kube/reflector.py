@@ -1,6 +1,6 @@
-"""Following a resource without end: a watch that is opened again when its reader fell behind.
+"""The reflector: lists and watches a resource, and lists again when the watch ends with 410 (Gone).
 
-Controllers and network see the same few event types as in a watch; what vanished in a gap is reported as deleted.
+Readers see the event types of a watch; an object that vanished in a gap is reported as deleted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Known = dict[str, dict[str, Any]]
 
 
 async def follow(registry: Registry, resource: Resource) -> AsyncIterator[Event]:
-    """The resource's objects as ADDED, a BOOKMARK when they are complete, then its changes, until cancelled.
+    """Yield the resource's objects as ADDED, a BOOKMARK when they are complete, then its changes, until cancelled.
 
     After a gap all objects come as ADDED again (readers are level-triggered), then DELETED for those that are gone, and
     a BOOKMARK.

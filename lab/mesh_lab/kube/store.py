@@ -1,8 +1,8 @@
-"""The store: every object of the cluster in memory, one revision for all, and what changed of late.
+"""The store: every object of the cluster in memory, one revision for all, and the recent changes.
 
 What is read is what is committed. A write gets its revision at once and waits in `head`, which only writers look at,
-until the journal has it; then it becomes visible to readers and watchers together, and its caller is told. So nobody
-ever acts on a state that a crash or a full disk takes back, as with etcd. Writes that arrive while a commit is under
+until the journal has it; then it becomes visible to readers and watchers together, and its future is done. So no
+client acts on a state that a crash or a full disk takes back, as with etcd. Writes that arrive while a commit is under
 way share the next one.
 
 Objects are plain JSON values and immutable once stored: copy before changing.
@@ -29,7 +29,7 @@ OBJECT_LIMIT = 1536 * 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Write:
-    """A change on its way into the journal, and who waits for it."""
+    """A change on its way into the journal, and the future of its caller."""
 
     change: Change
     record: Record
@@ -141,7 +141,7 @@ class Store:
         self._listeners.append(listener)
 
     def require(self, revision: int) -> None:
-        """Refuse a revision that is yet to come (as after a reset of the lab).
+        """Reject a revision that is yet to come (as after a reset of the lab).
 
         Raises:
             ApiError: 504, as a real server answers, which makes clients list again.
@@ -161,7 +161,7 @@ class Store:
                 be written. Nothing was stored.
         """
         obj["metadata"]["resourceVersion"] = str(self._last + 1)
-        # Encoded before it is queued: what cannot be is its writer's failure alone, not that of the batch.
+        # Encoded before it is queued: an encoding error fails its writer only, not the batch.
         body = _encode(obj)
         self._last += 1
         self._measure((resource, namespace, name), len(body))

@@ -1,6 +1,6 @@
-"""What the API server asks of the node: a pod's logs, a command in a container, a connection into a pod.
+"""The interface of API server and node: a pod's logs, a command in a container, a connection into a pod.
 
-The API server knows this interface alone and the node implements it, so neither imports the other.
+The API server uses only this interface and the node implements it, so neither imports the other.
 """
 
 from __future__ import annotations

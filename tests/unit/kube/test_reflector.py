@@ -38,7 +38,7 @@ async def test_objects_then_a_bookmark_then_changes() -> None:
 async def test_after_a_gap_what_vanished_is_reported_even_if_its_name_is_taken_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(changes, "KEPT_S", 0)
+    monkeypatch.setattr(changes, "KEPT_SECONDS", 0)
     registry = Registry(Store())
     await registry.bootstrap()
     for name in ("stays", "goes", "again"):

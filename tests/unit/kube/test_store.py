@@ -150,7 +150,7 @@ async def test_a_list_can_be_had_as_it_was() -> None:
 
 async def test_the_log_forgets_old_changes_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "KEPT_CHANGES", 4)
-    monkeypatch.setattr(changes, "KEPT_S", 0)
+    monkeypatch.setattr(changes, "KEPT_SECONDS", 0)
     monkeypatch.setattr(changes, "_BATCH", 1)
     store = Store()
     start = store.revision
@@ -184,7 +184,7 @@ async def test_the_log_goes_back_for_five_minutes_however_much_happens(monkeypat
     half = seen[2500]
     at_half = store.objects_at("things", "ns", int(half["metadata"]["resourceVersion"]))
     assert {o["data"]["v"] for o in at_half} == set(range(2494, 2501))
-    now += changes.KEPT_S
+    now += changes.KEPT_SECONDS
     await store.put("things", "ns", "last", thing("last"))
     with pytest.raises(ApiError, match="too old resource version"):
         log.position(1)

@@ -1,4 +1,4 @@
-"""The HTTPS surface of the embedded Kubernetes, one module a concern."""
+"""The API server of the embedded Kubernetes."""
 
 from __future__ import annotations
 

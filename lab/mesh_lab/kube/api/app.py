@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 
 BODY_LIMIT = 3 * 1024 * 1024
 """What a real API server takes at most."""
-SHUTDOWN_S = 0.2
-"""How long open watches may keep a stopped server alive."""
+SHUTDOWN_SECONDS = 0.2
+"""How long a stopped server waits for open watches."""
 _LINE_LIMIT = 64 * 1024
 """Selectors and commands stand in the URL and can be long."""
 
@@ -48,7 +48,7 @@ _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def build_app(
     registry: Registry, authenticator: Authenticator, streams: NodeStreams, info: ClusterInfo
 ) -> web.Application:
-    """The HTTP surface over a registry. `streams` is the node, asked for logs, commands and connections."""
+    """Build the application over a registry. `streams` is the node, which serves logs, commands and connections."""
     app = web.Application(middlewares=[mark_busy, _answer_errors, _authenticate], client_max_size=BODY_LIMIT)
     app[BUSY] = set()
     app[REGISTRY] = registry
@@ -74,8 +74,8 @@ async def serve(
         app,
         access_log=None,
         handler_cancellation=True,
-        shutdown_timeout=SHUTDOWN_S,
-        keepalive_timeout=limits.idle_s,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        keepalive_timeout=limits.idle_seconds,
         logger=http_logger(),
         max_line_size=_LINE_LIMIT,
         max_field_size=_LINE_LIMIT,
@@ -112,10 +112,10 @@ async def _answer_errors(request: web.Request, handler: _Next) -> web.StreamResp
     except web.HTTPException as error:
         return answers.error_response(_translated(error))
     except RecursionError:
-        # Not all that can be read and written is shallow enough for all that comes between.
+        # An object may be nested too deeply for what lies between reading and writing.
         return answers.error_response(bad_request("the object is nested too deeply"))
     except ClientConnectionResetError:
-        # Whoever asked has left in the middle of the answer: this one reaches nobody.
+        # The client left in the middle of the answer, so this one is not delivered.
         return web.Response()
     except ConnectionError:
         raise

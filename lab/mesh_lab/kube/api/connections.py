@@ -1,9 +1,8 @@
 """Connections to the API server, from the kernel's queue to HTTP: bounded in number and in time at each step.
 
-A connection costs a quarter of a megabyte as soon as TLS has buffers for it. So it gets none until it has said
-something, and little time to say who it is. When there are too many at a step, those that have been longest at it are
-closed: whoever is about to do something has just begun. Requests under way are never closed for others; when they are
-too many, no more connections are taken.
+A connection costs a quarter of a megabyte as soon as TLS has buffers for it. So it gets none before its first
+byte, and little time for the handshake. When there are too many at a step, those that have been longest at it are
+closed. Connections with a request under way are never closed for others; when these are too many, no more are accepted.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _TLS_HANDSHAKE = b"\x16"
 _PLAIN_ANSWER = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
-"""What a real API server (Go's net/http) says to those who forget the `s` of `https`."""
+"""The answer of a real API server (Go's net/http) to plain HTTP."""
 _PLAIN_REQUEST = 64 * 1024
 _TLS_BUFFER = 32 * 1024
 """Two TLS records. asyncio takes 256 KB for each connection, and keeps those of one that ended until its collector
 comes by: it has no setting for that but the attribute of its protocol.
 """
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_NOTICE_EVERY_S = 60.0
-_PAUSE_S = 0.1
+_NOTICE_EVERY_SECONDS = 60.0
+_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,12 @@ class Limits:
     """How many connections there may be at each step, and for how many seconds."""
 
     silent: int = 1000
-    silent_s: float = 10.0
+    silent_seconds: float = 10.0
     """Until the first byte."""
     handshakes: int = 128
-    handshake_s: float = 10.0
+    handshake_seconds: float = 10.0
     idle: int = 256
-    idle_s: float = 90.0
+    idle_seconds: float = 90.0
     """Without a request under way; it has to be there, with all of its headers, by then."""
     busy: int = 1000
 
@@ -59,7 +58,7 @@ BUSY: web.AppKey[set[object]] = web.AppKey("busy", set)
 
 
 class Gate:
-    """Takes connections from listening sockets, and hands those that have come through TLS to an HTTP server."""
+    """Accepts connections from listening sockets, and passes those with a finished TLS handshake to an HTTP server."""
 
     def __init__(self, server: web.Server, context: ssl.SSLContext, limits: Limits, busy: set[object]) -> None:
         self._server = server
@@ -72,7 +71,7 @@ class Gate:
         self._turn = asyncio.Lock()
 
     async def serve(self, listeners: Sequence[socket.socket]) -> None:
-        """Accept connections until cancelled; those that are on their way are then closed."""
+        """Accept connections until cancelled; unfinished handshakes are then aborted."""
         sslproto.SSLProtocol.max_size = _TLS_BUFFER
         try:
             async with asyncio.TaskGroup() as group:
@@ -94,8 +93,8 @@ class Gate:
                 if error.errno in _OUT_OF_FILES:
                     self._notice("files", f"no connection can be accepted: {error.strerror}")
                     self._make_room(0)
-                    await asyncio.sleep(_PAUSE_S)
-                # Else it was given up by the client before it was taken.
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                # Else the client gave up before the accept.
                 continue
             if len(self._server.connections) >= self._limits.busy + self._limits.idle:
                 self._notice("busy", f"{self._limits.busy} requests are under way: more connections are refused")
@@ -109,7 +108,7 @@ class Gate:
         task = asyncio.current_task()
         assert task is not None
         try:
-            async with asyncio.timeout(self._limits.silent_s):
+            async with asyncio.timeout(self._limits.silent_seconds):
                 first = await _first_byte(client)
             self._silent.pop(task, None)
             if first != _TLS_HANDSHAKE:
@@ -118,18 +117,18 @@ class Gate:
                 client.close()
                 return
             async with self._turn:
-                # To begin a handshake takes a millisecond: one at a time, and requests have their turn in between.
+                # To begin a handshake takes a millisecond: one at a time, and requests are served in between.
                 await asyncio.sleep(0)
             _enter(self._handshakes, task)
             self._bound(self._handshakes, self._limits.handshakes, "are in the middle of a handshake")
             await asyncio.get_running_loop().connect_accepted_socket(
-                self._server, client, ssl=self._context, ssl_handshake_timeout=self._limits.handshake_s
+                self._server, client, ssl=self._context, ssl_handshake_timeout=self._limits.handshake_seconds
             )
             self._make_room(self._limits.idle)
         except (OSError, TimeoutError) as error:
             log.debug("a connection came to nothing: %s", error)
             client.close()
-            # Its frames lead back to it. Thousands of such cycles at a time would be a collection that all wait for.
+            # Its frames refer back to it. Thousands of such cycles at once would make a long garbage collection.
             error.__traceback__ = None
         except asyncio.CancelledError:
             client.close()
@@ -153,16 +152,16 @@ class Gate:
             task.cancel()
 
     def _notice(self, kind: str, text: str) -> None:
-        """Say it in the log, once a minute."""
+        """Log it, once a minute."""
         now = time.monotonic()
-        if now - self._noticed.get(kind, -_NOTICE_EVERY_S) >= _NOTICE_EVERY_S:
+        if now - self._noticed.get(kind, -_NOTICE_EVERY_SECONDS) >= _NOTICE_EVERY_SECONDS:
             self._noticed[kind] = now
             log.warning("%s", text)
 
 
 @web.middleware
 async def mark_busy(request: web.Request, handler: _Next) -> web.StreamResponse:
-    """Keep the connection of a request from being taken for an idle one."""
+    """Mark the connection of a request as busy."""
     busy, connection = request.app[BUSY], request.protocol
     busy.add(connection)
     try:
@@ -177,16 +176,16 @@ def _enter(tasks: dict[asyncio.Task[None], None], task: asyncio.Task[None]) -> N
 
 
 def _refuse_plain(client: socket.socket) -> None:
-    """Say that this is no place for HTTP without TLS."""
+    """Answer plain HTTP with an error."""
     with contextlib.suppress(OSError):
-        # What is left unread would make the kernel take the answer back.
+        # Unread data would make the kernel send a reset and drop the answer.
         client.recv(_PLAIN_REQUEST)
         client.send(_PLAIN_ANSWER)
         client.shutdown(socket.SHUT_WR)
 
 
 async def _first_byte(client: socket.socket) -> bytes:
-    """What the client begins with, which is left for others to read; nothing when it has left."""
+    """Peek at the client's first byte; empty when it has closed."""
     client.setblocking(False)
     loop = asyncio.get_running_loop()
     readable = loop.create_future()
@@ -203,17 +202,17 @@ async def _first_byte(client: socket.socket) -> bytes:
     return client.recv(1, socket.MSG_PEEK)
 
 
-_REFUSED_EVERY_S = 60.0
+_REFUSED_EVERY_SECONDS = 60.0
 REFUSED_LINES = 5
-"""How many refused requests are logged in `_REFUSED_EVERY_S`."""
+"""How many rejected requests are logged in `_REFUSED_EVERY_SECONDS`."""
 
 
 class _Refused(logging.Filter):
-    """Makes one line of a refused request, and drops it when there have been enough."""
+    """Logs a rejected request in one line, and drops it when there have been enough."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._since = -_REFUSED_EVERY_S
+        self._since = -_REFUSED_EVERY_SECONDS
         self._lines = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -222,7 +221,7 @@ class _Refused(logging.Filter):
         if not isinstance(error, HttpProcessingError):
             return True
         now = time.monotonic()
-        if now - self._since >= _REFUSED_EVERY_S:
+        if now - self._since >= _REFUSED_EVERY_SECONDS:
             self._since, self._lines = now, 0
         self._lines += 1
         why = " ".join(error.message.split())[:200]

@@ -41,7 +41,7 @@ class Target:
 
 
 def parse_path(raw_path: str) -> Target | None:
-    """The target of a percent-encoded path, or None when it is not one of a resource."""
+    """Parse a percent-encoded path; None when it is not one of a resource."""
     segments = raw_path.split("/")[1:]
     if segments[0] == "api" and len(segments) > 2:
         group, version, tail = "", segments[1], segments[2:]
@@ -60,12 +60,12 @@ def parse_path(raw_path: str) -> Target | None:
 
 
 Checks = Mapping[str, Callable[[], str]]
-"""Parts by name; each says what is wrong with it, or nothing."""
+"""Health checks by name; each returns what is wrong, or an empty text."""
 
 
 @dataclass(frozen=True)
 class ClusterInfo:
-    """What the API server tells of its cluster. `/livez` asks the parts in `alive`, `/readyz` those in `ready` too."""
+    """The cluster's name, version and health checks: `/livez` runs `alive`, `/readyz` also `ready`."""
 
     name: str = "mesh-lab"
     version: str = f"{VERSION}+meshlab"
@@ -79,13 +79,13 @@ AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer", Authorizer)
 STREAMS: web.AppKey[NodeStreams] = web.AppKey("streams", NodeStreams)
 INFO: web.AppKey[ClusterInfo] = web.AppKey("info", ClusterInfo)
 WARNINGS: ContextVar[list[str] | None] = ContextVar("warnings", default=None)
-"""The warnings of the request under way, for what is called without knowing of HTTP."""
+"""The warnings of the present request, for code that does not know of HTTP."""
 
 _OF_COLLECTIONS = frozenset({"list", "watch", "deletecollection"})
 
 
 def request_warnings() -> list[str]:
-    """The warnings of the request under way: what is appended gets into its answer, even when that is an error."""
+    """Return the warnings of the present request; what is appended goes into its answer, even into an error."""
     warnings = WARNINGS.get()
     return warnings if warnings is not None else []
 
@@ -95,7 +95,7 @@ USER: web.RequestKey[User] = web.RequestKey("user", User)
 
 @dataclass(frozen=True)
 class Call:
-    """One authorised request for a resource: who wants what of which object. `warnings` go into the answer."""
+    """One authorised request for a resource: user, resource and target. `warnings` go into the answer."""
 
     request: web.Request
     registry: Registry
@@ -115,23 +115,23 @@ class Call:
         return self.target.name
 
     def require(self, verb: str) -> None:
-        """Refuse a verb that the user may not use on the target. Raises `ApiError` 403."""
+        """Require that the user may use the verb on the target. Raises `ApiError` 403."""
         self.request.app[AUTHORIZER].require(self.user, self._access(verb))
 
     def _access(self, verb: str) -> Access:
         target = self.target
         name = "" if verb == "create" and not target.subresource else target.name
         if not name and verb in _OF_COLLECTIONS:
-            # A selection of one object by its name is held to rules for that name, as in a real server.
+            # A field selector for one name is authorised for that name, as in a real server.
             name = parse_fields(self.query("fieldSelector")).exact("metadata.name")
-        # A namespace is inside itself, so that the roles in it can open it.
+        # A namespace counts as inside itself, so that roles in it can grant access to it.
         inside = target.name if self.resource.key == NAMESPACES.key else self.namespace
         return Access(verb, target.group, target.plural, inside, name, target.subresource)
 
     def query(self, key: str) -> str:
-        """A parameter of the query, empty when it is not there."""
+        """Return a query parameter, empty when it is absent."""
         return self.request.query.get(key, "")
 
     def flag(self, key: str) -> bool:
-        """Whether a boolean parameter of the query is set, in the spellings that Go's parser takes."""
+        """Return whether a boolean query parameter is true, in the spellings of Go's parser."""
         return self.query(key).lower() in ("1", "t", "true")

@@ -27,7 +27,7 @@ _STAGES = {"": 2, "beta": 1, "alpha": 0}
 
 @dataclass(frozen=True)
 class _Subresource:
-    """What a subresource takes and gives when that is not the resource itself."""
+    """A subresource's kind when that is not the resource's own."""
 
     verbs: tuple[str, ...]
     group: str = ""
@@ -68,7 +68,7 @@ def add_routes(app: web.Application) -> None:
 
 
 async def _root(request: web.Request) -> web.Response:
-    """Where else there is something to find, for people with `kubectl get --raw /`."""
+    """List the paths, for `kubectl get --raw /`."""
     groups = grouped(request.app[REGISTRY].resources.all())
     found = {"/api", "/apis", "/openapi/v2", "/openapi/v3", *health.OPEN_PATHS}
     for group, versions in groups.items():
@@ -78,7 +78,7 @@ async def _root(request: web.Request) -> web.Response:
 
 
 def priority(version: str) -> tuple[int, int, int]:
-    """Greater means preferred: v2, v1, v1beta2, v1beta1, v1alpha1, and last what is no Kubernetes version."""
+    """Rank a version, preferred ones higher: v2, v1, v1beta2, v1beta1, v1alpha1, others."""
     match = _VERSION.fullmatch(version)
     if match is None:
         return (-1, 0, 0)
@@ -87,7 +87,7 @@ def priority(version: str) -> tuple[int, int, int]:
 
 
 def grouped(resources: Iterable[Resource]) -> dict[str, dict[str, list[Resource]]]:
-    """Resources by group and version: groups by name, versions by preference, resources by name."""
+    """Group resources by group and version: groups by name, versions by preference, resources by name."""
     groups: dict[str, dict[str, list[Resource]]] = {}
     for resource in sorted(resources, key=lambda r: (r.group, r.plural)):
         groups.setdefault(resource.group, {}).setdefault(resource.version, []).append(resource)
@@ -98,7 +98,7 @@ def grouped(resources: Iterable[Resource]) -> dict[str, dict[str, list[Resource]
 
 
 def subresource_kind(resource: Resource, name: str) -> tuple[tuple[str, str, str], tuple[str, ...]]:
-    """((group, version, kind), verbs) of a subresource."""
+    """Return ((group, version, kind), verbs) of a subresource."""
     if name == "proxy":
         return ("", "v1", _PROXY_KINDS.get(resource.plural, resource.kind)), _PROXY
     known = _SUBRESOURCES[name]

@@ -1,4 +1,4 @@
-"""From a request for a resource to the function that answers it."""
+"""Routes a request for a resource to the function that answers it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _SUBRESOURCES: Mapping[str, Mapping[str, tuple[str, Handler]]] = {
 
 
 async def handle(request: web.Request) -> web.StreamResponse:
-    """Answer a request for a resource. Raises `ApiError` 404 for what is none."""
+    """Answer a request for a resource. Raises `ApiError` 404 for unknown paths."""
     user = request.get(USER)
     if user is None:
         raise unauthorized()
@@ -80,12 +80,12 @@ async def handle(request: web.Request) -> web.StreamResponse:
 
 
 def unknown() -> ApiError:
-    """404: there is nothing under this path."""
+    """404: the path is unknown."""
     return ApiError(404, "NotFound", "the server could not find the requested resource", details={})
 
 
 def not_allowed() -> ApiError:
-    """405: what the path names cannot be done this to."""
+    """405: the path does not support this method."""
     return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
 
 

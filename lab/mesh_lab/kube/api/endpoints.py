@@ -1,7 +1,7 @@
-"""From the name of a service or pod to an address that answers, for proxies and webhooks.
+"""Resolves a service or pod to an address, for proxies and webhooks.
 
-A service's endpoint is picked at random among the ready ones of its EndpointSlices, which is what a connection to its
-virtual address would come to.
+A service's endpoint is picked at random among the ready ones of its EndpointSlices, as for a connection to its
+virtual address.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Address:
 
 
 def of_service(registry: Registry, namespace: str, name: str, port: str | int | None) -> Address:
-    """A random ready endpoint of a service; `port` is a port of the service, by number or name.
+    """Return a random ready endpoint of a service; `port` is a port of the service, by number or name.
 
     None is allowed for a service of one port. Raises `ApiError` 404 without such a service, 400 without such a port,
     503 without a ready endpoint.
@@ -46,7 +46,7 @@ def of_service(registry: Registry, namespace: str, name: str, port: str | int | 
 
 
 def of_pod(registry: Registry, namespace: str, name: str, port: str | int | None) -> Address:
-    """A pod's address; `port` is a number or a container port's name, by default the first port that the pod declares.
+    """Return a pod's address; `port` is a number or a container port's name, by default the pod's first port.
 
     Raises `ApiError` 404 without such a pod, 400 without such a port, 503 before the pod has an address.
     """
@@ -68,8 +68,8 @@ def of_pod(registry: Registry, namespace: str, name: str, port: str | int | None
 
 
 def split_name(text: str) -> tuple[str, str, str | None]:
-    """(scheme, name, port) of a proxy's `[SCHEME:]NAME[:PORT]`; the scheme is `http` by default. Raises `ApiError`
-    400.
+    """Return (scheme, name, port) of a proxy's `[SCHEME:]NAME[:PORT]`; the scheme is `http` by default. Raises
+    `ApiError` 400.
     """
     parts = text.split(":")
     if len(parts) == 3 and parts[0] in ("http", "https", ""):

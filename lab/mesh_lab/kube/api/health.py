@@ -1,4 +1,4 @@
-"""What everybody may ask without saying who they are: the version and the health of the API server."""
+"""What is served without authentication: the version and the health checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OPEN_PATHS = ("/version", "/healthz", "/livez", "/readyz")
 
 
 def is_open(path: str) -> bool:
-    """Whether a path is answered without authentication."""
+    """Return whether a path is served without authentication."""
     return any(path == open_path or path.startswith(open_path + "/") for open_path in OPEN_PATHS)
 
 
@@ -43,7 +43,7 @@ async def _version(request: web.Request) -> web.Response:
 
 
 async def _health(request: web.Request) -> web.Response:
-    """`ok`, or with `?verbose` (and in trouble) a line a check in the format of a real server.
+    """Answer `ok`, or with `?verbose` (and on failure) a line a check in the format of a real server.
 
     https://kubernetes.io/docs/reference/using-api/health-checks/. A real server withholds the reasons.
     """
@@ -75,6 +75,6 @@ async def _health(request: web.Request) -> web.Response:
 
 
 def _checks(info: ClusterInfo, kind: str) -> Checks:
-    """What has to work for the server to be alive, and what else before it is of use."""
+    """Return the checks of `/livez`, or those of `/readyz`."""
     alive = {"ping": lambda: "", **info.alive}
     return {**alive, **info.ready} if kind == "readyz" else alive

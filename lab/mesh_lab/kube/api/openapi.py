@@ -77,14 +77,14 @@ class _Document:
 
 
 class _Documents:
-    """The documents of the resources that are served now; made anew when these change."""
+    """The documents of the served resources; rebuilt when these change."""
 
     def __init__(self) -> None:
         self._generation: tuple[int, int] | None = None
         self._made: dict[str, _Document] = {}
 
     def path(self, registry: Registry, version: str, path: str) -> _Document | None:
-        """The document at a path such as `api/v1` or `apis/apps/v1`; None when nothing is served there."""
+        """Return the document at a path such as `api/v1` or `apis/apps/v1`; None when nothing is served there."""
         generation = (id(registry), registry.resources.generation)
         if generation != self._generation:
             self._generation, self._made = generation, {}
@@ -129,9 +129,9 @@ async def _one(request: web.Request) -> web.Response:
 
 
 async def _old(request: web.Request) -> web.Response:
-    """An empty document of version 2, which kubectl asks for when version 3 does not know a kind: then nor does this.
+    """Return an empty OpenAPI v2 document, which kubectl requests when v3 does not know a kind.
 
-    client-go accepts it as protobuf alone: gnostic's `Document` of `swagger` (1), `info` (2: title 1, version 2).
+    client-go accepts it as protobuf only: gnostic's `Document` of `swagger` (1), `info` (2: title 1, version 2).
     """
     version = request.app[INFO].version
     if _OLD_TYPE not in request.headers.get("Accept", ""):
@@ -144,12 +144,12 @@ async def _old(request: web.Request) -> web.Response:
 
 
 def _text_field(number: int, text: bytes) -> bytes:
-    """A protobuf field of under 128 bytes."""
+    """Encode a protobuf text field of under 128 bytes."""
     return bytes((number << 3 | 2, len(text))) + text
 
 
 def _served(registry: Registry) -> dict[str, list[Resource]]:
-    """Resources by the path of their group and version."""
+    """Group resources by the path of their group and version."""
     return {
         (f"apis/{group}/{version}" if group else f"api/{version}"): resources
         for group, versions in grouped(registry.resources.all()).items()
@@ -181,7 +181,7 @@ _Gvk = tuple[str, str, str]
 
 
 def _paths(components: _Components, resource: Resource, own: str) -> Iterator[tuple[str, _Gvk, str, list[str]]]:
-    """(path, (group, version, kind), name of the schema, actions) of all that can be done with a resource."""
+    """Yield (path, (group, version, kind), name of the schema, actions) of a resource."""
     base = f"/apis/{resource.group}/{resource.version}" if resource.group else f"/api/{resource.version}"
     gvk = (resource.group, resource.version, resource.kind)
     verbs = {_VERB_ACTIONS.get(verb, verb) for verb in resource.verbs}
@@ -273,7 +273,7 @@ class _Components:
 
 
 def _references(schema: Any) -> Iterator[str]:
-    """The names of the schemas that one refers to."""
+    """Yield the names of the schemas that one refers to."""
     if isinstance(schema, Mapping):
         if isinstance(target := schema.get("$ref"), str):
             yield target.removeprefix(_PREFIX)

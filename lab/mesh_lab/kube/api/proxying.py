@@ -19,7 +19,7 @@ from mesh_lab.kube.resources import PODS, SERVICES
 
 CLIENT: web.AppKey[ClientSession] = web.AppKey("client", ClientSession)
 
-_CONNECT_S = 10.0
+_CONNECT_SECONDS = 10.0
 _CHUNK = 64 * 1024
 _HOP_BY_HOP = frozenset(
     {
@@ -37,20 +37,20 @@ _NOT_FORWARDED = _HOP_BY_HOP | {"authorization", "host", "content-length", "expe
 
 
 async def client_session(app: web.Application) -> AsyncIterator[None]:
-    """Hold one client for all that the API server asks of others: proxies and webhooks."""
+    """Hold one HTTP client for proxying."""
     connector = TCPConnector(limit=0, keepalive_timeout=5)
     async with ClientSession(
         connector=connector,
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
-        timeout=ClientTimeout(total=None, sock_connect=_CONNECT_S),
+        timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
     ) as session:
         app[CLIENT] = session
         yield
 
 
 async def proxy(call: Call) -> web.StreamResponse:
-    """Pass a request on, and its answer back. Raises `ApiError` 503 when nobody answers."""
+    """Proxy a request and its answer. Raises `ApiError` 503 when the backend does not answer."""
     scheme, name, port = endpoints.split_name(call.name)
     if call.resource.key == SERVICES.key:
         address = endpoints.of_service(call.registry, call.namespace, name, port)
@@ -75,7 +75,7 @@ async def proxy(call: Call) -> web.StreamResponse:
             return response
     except (ClientError, TimeoutError, OSError) as error:
         if response is not None:
-            # The answer has begun: all that is left is to let the caller see that it ended early.
+            # The answer has begun: close the connection, so that the caller sees that it is incomplete.
             raise ConnectionResetError("the answer was cut off") from error
         why = str(error) or type(error).__name__
         raise ApiError(503, "ServiceUnavailable", f"error trying to reach service: {why}") from error

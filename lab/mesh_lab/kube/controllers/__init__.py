@@ -1,4 +1,4 @@
-"""The controllers of the embedded Kubernetes: each makes one kind of object match what its owner asked for."""
+"""The controllers of the embedded Kubernetes: each reconciles one kind of object with its specification."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ class Controllers:
                 tasks.create_task(each.run(), name=each.name)
 
     def trouble(self) -> str:
-        """Which controllers have not seen yet what they are to look after; nothing when all have."""
+        """Return which controllers have not listed their sources yet; empty when all have."""
         names = [each.name for each in self._loops if not each.informed]
         return f"not informed yet: {', '.join(names)}" if names else ""

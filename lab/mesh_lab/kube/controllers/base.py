@@ -1,8 +1,8 @@
-"""What all controllers share: watches that name keys, a queue, and a few workers that make the world match.
+"""What all controllers share: informers that put keys into a work queue, and workers that reconcile them.
 
-A controller is level-triggered: it is told *which* object to look at, never what happened to it, and reads the present
-state from the registry. Reads are never stale (the registry is in this process, and a write is visible once it
-returned), so nothing has to be expected or remembered from one look to the next.
+A controller is level-triggered: the queue says *which* object to reconcile, never what happened to it, and its state is
+read from the registry. Reads are never stale (the registry is in this process, and a write is visible once it
+returned), so no expectations are kept from one reconciliation to the next.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from mesh_lab.kube.resources import Resource
 
 log = logging.getLogger(__name__)
 
-RECONCILE_LIMIT = 60.0
-"""Seconds that one look at one object may take; webhooks have shorter limits of their own."""
+RECONCILE_LIMIT_SECONDS = 60.0
+"""The time limit of one reconciliation; webhooks have shorter limits of their own."""
 
-LASTING_S = 5.0
-"""From which delay on a failure that is tried again is worth a warning. While a lab comes up there are shorter ones:
-pods wait for the webhook that injects them.
+LASTING_SECONDS = 5.0
+"""From this requeue delay on a failure is logged as a warning. While a lab starts there are shorter ones: pods wait
+for the webhook that injects them.
 """
 
 
 class Key(NamedTuple):
-    """An object of the kind that a controller looks after."""
+    """The namespace and name of an object of the controller's kind."""
 
     namespace: str
     name: str
@@ -49,13 +49,13 @@ View = TypeVar("View")
 
 
 def own_key(event: Event) -> Iterable[Key]:
-    """The key of the event's object itself."""
+    """Return the key of the event's object itself."""
     metadata = event.object["metadata"]
     return (Key(metadata.get("namespace", ""), metadata["name"]),)
 
 
 class Loop(ABC, Generic[Subject]):
-    """A queue of subjects and the workers that look at them, one worker a subject."""
+    """A work queue of subjects and the workers that reconcile them, one worker a subject."""
 
     name: str
     workers = 4
@@ -68,20 +68,20 @@ class Loop(ABC, Generic[Subject]):
 
     @abstractmethod
     async def reconcile(self, key: Subject) -> float | None:
-        """Make the subject right. Returns the seconds after which to look again, if time alone may change something.
+        """Reconcile the subject. Returns the seconds after which to requeue it, if it depends on time.
 
         Raises:
-            ApiError: something stood in the way; it is tried again after a growing delay.
+            ApiError: it failed; the subject is requeued with back-off.
         """
 
     @abstractmethod
     async def observe(self) -> None:
-        """Put into the queue what is to be looked at, until cancelled."""
+        """Put what is to be reconciled into the queue, until cancelled."""
 
     @property
     @abstractmethod
     def informed(self) -> bool:
-        """Whether it has seen all that was stored when it began."""
+        """Whether the initial lists are complete (informers' HasSynced)."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -104,17 +104,17 @@ class Loop(ABC, Generic[Subject]):
 
     async def _look(self, key: Subject) -> None:
         try:
-            async with asyncio.timeout(RECONCILE_LIMIT):
+            async with asyncio.timeout(RECONCILE_LIMIT_SECONDS):
                 again = await self.reconcile(key)
         except ApiError as error:
             delay = self.queue.retry(key)
-            level = logging.WARNING if delay >= LASTING_S else logging.DEBUG
+            level = logging.WARNING if delay >= LASTING_SECONDS else logging.DEBUG
             level = logging.DEBUG if error.reason == "Conflict" else level
             log.log(level, "%s: %s: %s; again in %.3g s", self.name, key, error.message, delay)
         except TimeoutError:
-            log.warning("%s: %s took over %.0f s; again", self.name, key, RECONCILE_LIMIT)
+            log.warning("%s: %s took over %.0f s; again", self.name, key, RECONCILE_LIMIT_SECONDS)
             self.queue.retry(key)
-        except Exception:  # a mistake of ours with one object must not stop the work on all others
+        except Exception:  # an error in our code for one object must not stop all others
             log.exception("%s: %s", self.name, key)
             self.queue.retry(key)
         else:
@@ -124,11 +124,11 @@ class Loop(ABC, Generic[Subject]):
 
 
 class Controller(Loop[Key]):
-    """One kind's controller. Subclasses say what they watch and how one object is made right."""
+    """One kind's controller. Subclasses define what they watch and how one object is reconciled."""
 
     @abstractmethod
     def sources(self) -> Mapping[Resource, Keys]:
-        """The resources to watch, and which keys an event of each concerns."""
+        """Return the resources to watch, each with a function from an event to the keys to enqueue."""
 
     @property
     def informed(self) -> bool:
@@ -136,7 +136,7 @@ class Controller(Loop[Key]):
         return self.sources().keys() <= self._listed
 
     async def observe(self) -> None:
-        """Follow all sources."""
+        """Watch all sources."""
         async with asyncio.TaskGroup() as tasks:
             for resource, keys in self.sources().items():
                 tasks.create_task(self._follow(resource, keys))
@@ -158,7 +158,7 @@ class Views(Generic[View]):
         self._decoded: dict[str, tuple[str, View]] = {}
 
     def __call__(self, obj: Mapping[str, Any]) -> View:
-        """The view of a stored object.
+        """Return the view of a stored object.
 
         Raises:
             msgspec.ValidationError: the object does not fit the view; validation should have refused it.

@@ -1,7 +1,7 @@
 """Keeps the Services that every cluster has: `kubernetes` (the API server) and `kube-dns`.
 
-Their endpoints are on the node, not in pods, so their slices are written here. The Service `kube-dns` is what keeps its
-address from being given to another; the node answers that address itself.
+Their endpoints are on the node, not in pods, so their slices are written here. The Service `kube-dns` reserves its
+address; the node itself answers on it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mesh_lab.kube.resources import ENDPOINTSLICES, SERVICES, Resource
 
 
 def cluster_services(config: KubeConfig) -> dict[Key, tuple[Object, Object]]:
-    """Service and slice by their key, as they should be."""
+    """Return the wanted Services and slices by their keys."""
     kubernetes = Key("default", "kubernetes")
     dns = Key("kube-system", "kube-dns")
     api_labels = {"component": "apiserver", "provider": "kubernetes"}
@@ -52,13 +52,13 @@ class ClusterServiceController(Controller):
         return {SERVICES: own_key, ENDPOINTSLICES: own_key}
 
     async def observe(self) -> None:
-        """Look at all of them at the start, then at each that changes."""
+        """Enqueue all of them at the start, then each that changes."""
         for key in self._wanted:
             self.queue.add(key)
         await super().observe()
 
     async def reconcile(self, key: Key) -> float | None:
-        """Create what is missing; set right what differs."""
+        """Create what is missing; update what differs."""
         if key not in self._wanted:
             return None
         service, endpoints = self._wanted[key]

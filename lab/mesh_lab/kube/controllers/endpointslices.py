@@ -32,7 +32,7 @@ class EndpointSliceController(Controller):
         self._facts: dict[str, tuple[dict[str, str], Facts]] = {}
 
     def sources(self) -> Mapping[Resource, Keys]:
-        """Services, their slices (someone else may change one), and pods."""
+        """Services, their slices (another client may change one), and pods."""
         return {SERVICES: self._own, ENDPOINTSLICES: self._of_slice, PODS: self._of_pod}
 
     def _own(self, event: Event) -> Iterable[Key]:
@@ -49,7 +49,7 @@ class EndpointSliceController(Controller):
         return [Key(metadata["namespace"], service)]
 
     def _of_pod(self, event: Event) -> Iterable[Key]:
-        """The Services that select the pod, or did before; none when nothing changed that an endpoint shows."""
+        """Return the Services that select the pod, or did before; none when no part of an endpoint changed."""
         metadata = event.object["metadata"]
         uid, namespace = metadata["uid"], metadata["namespace"]
         labels = metadata.get("labels") or {}
@@ -116,7 +116,7 @@ class EndpointSliceController(Controller):
 
 
 def _facts(pod: Object) -> Facts:
-    """What an endpoint shows of a pod, read without decoding it: most writes to a pod's status change none of it."""
+    """Return what an endpoint has of a pod, without decoding it: most status writes change none of it."""
     status, spec, metadata = pod.get("status") or {}, pod.get("spec") or {}, pod["metadata"]
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
     return (

@@ -1,4 +1,4 @@
-"""Forgets events after an hour, as kube-apiserver does."""
+"""Deletes events after an hour, as kube-apiserver does."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mesh_lab.rfc3339 import parse
 log = logging.getLogger(__name__)
 
 LIFETIME = timedelta(hours=1)
-INTERVAL = 60.0
+INTERVAL_SECONDS = 60.0
 
 
 def expired(events: Iterable[dict[str, Any]], moment: datetime) -> list[dict[str, Any]]:
-    """The events that did not happen again within the last hour."""
+    """Return the events that did not recur within the last hour."""
     return [each for each in events if moment - _last_seen(each, moment) > LIFETIME]
 
 
@@ -47,4 +47,4 @@ async def expire_events(registry: Registry) -> None:
                 await registry.delete(EVENTS, metadata["name"], metadata["namespace"], options=options)
             except ApiError as error:
                 log.debug("event %s/%s not deleted: %s", metadata["namespace"], metadata["name"], error)
-        await asyncio.sleep(INTERVAL)
+        await asyncio.sleep(INTERVAL_SECONDS)

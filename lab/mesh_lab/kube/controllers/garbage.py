@@ -26,12 +26,12 @@ from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import BUILTIN, CRDS, Resource
 
-TABLE_CHECK = 2.0
-"""Seconds between looks at the table of resources, beside those at each change of a CustomResourceDefinition."""
+TABLE_CHECK_SECONDS = 2.0
+"""How often the table of resources is read, besides at each change of a CustomResourceDefinition."""
 
 
 class GarbageCollector(Loop[str]):
-    """Looks at objects by uid. Custom resources are followed as long as they are served."""
+    """Reconciles objects by uid. Custom resources are watched while they are served."""
 
     name = "garbage-collector"
 
@@ -41,7 +41,7 @@ class GarbageCollector(Loop[str]):
         self._changed = asyncio.Event()
 
     async def observe(self) -> None:
-        """Follow every stored resource; start and stop with the custom ones."""
+        """Watch every stored resource; start and stop watches of custom ones."""
         followers: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as tasks:
             while True:
@@ -54,7 +54,7 @@ class GarbageCollector(Loop[str]):
                 for key in served.keys() - followers.keys():
                     followers[key] = tasks.create_task(self._follow(served[key]))
                 try:
-                    async with asyncio.timeout(TABLE_CHECK):
+                    async with asyncio.timeout(TABLE_CHECK_SECONDS):
                         await self._changed.wait()
                 except TimeoutError:
                     continue
@@ -106,7 +106,7 @@ class GarbageCollector(Loop[str]):
         return None
 
     def _state(self, node: Node, owner: Reference, stored: Object) -> Owner:
-        """How an owner is, from the store rather than the graph: events of two resources come in no certain order."""
+        """Return an owner's state, from the store and not the graph: events of two resources come in no fixed order."""
         resource = self.registry.resources.by_kind(owner.api_version, owner.kind)
         if resource is None:
             return Owner.UNKNOWN

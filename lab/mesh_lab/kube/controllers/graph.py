@@ -1,4 +1,4 @@
-"""Who owns whom, and what follows from it for one object: the pure part of garbage collection.
+"""The graph of owners and dependents, and what it means for one object: the pure part of garbage collection.
 
 Source: https://kubernetes.io/docs/concepts/architecture/garbage-collection/ (Owners and dependents, Cascading
 deletion).
@@ -61,7 +61,7 @@ class Node:
 
 
 class Graph:
-    """All objects by uid, and the dependents of each owner, there or not."""
+    """All objects by uid, and the dependents of each owner, whether it exists or not."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
@@ -72,7 +72,7 @@ class Graph:
         return self._nodes.get(uid)
 
     def put(self, node: Node) -> set[str]:
-        """Note an object's present state. Returns the uids to look at for it."""
+        """Note an object's present state. Returns the uids to reconcile."""
         before = self._nodes.get(node.uid)
         if before == node:
             return set()
@@ -86,7 +86,7 @@ class Graph:
         return look | self._waiting(old | new)
 
     def remove(self, uid: str) -> set[str]:
-        """Note that an object is gone. Returns the uids to look at: its dependents, and owners that waited for it."""
+        """Note that an object is gone. Returns the uids to reconcile: its dependents, and owners that waited for it."""
         node = self._nodes.pop(uid, None)
         look = set(self._dependents.get(uid, ()))
         if node is not None:
@@ -96,11 +96,11 @@ class Graph:
         return look
 
     def dependents(self, uid: str) -> list[Node]:
-        """The objects that name this one as an owner."""
+        """Return the objects that name this one as an owner."""
         return [self._nodes[each] for each in sorted(self._dependents.get(uid, ()))]
 
     def of(self, resource: str) -> list[str]:
-        """The uids of all known objects of a resource, by its key."""
+        """Return the uids of all known objects of a resource, by its key."""
         return [node.uid for node in self._nodes.values() if node.resource.key == resource]
 
     def _unlink(self, uid: str, owners: Iterable[str]) -> None:
@@ -115,7 +115,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete the object. `unblock`: first let it hold up none of its owners, since it is part of a circle."""
+    """Delete the object. `unblock`: first clear its blockOwnerDeletion, since it is part of a cycle."""
 
     propagation: Propagation
     unblock: bool = False
@@ -123,14 +123,14 @@ class Delete:
 
 @dataclass(frozen=True)
 class Disown:
-    """Take these owners out of the object's references."""
+    """Remove these owners from the object's references."""
 
     owners: frozenset[str]
 
 
 @dataclass(frozen=True)
 class DropFinalizer:
-    """Take a finalizer off the object; `free` are dependents that lose their reference to it before."""
+    """Remove a finalizer from the object; `free` are dependents that lose their reference to it before."""
 
     finalizer: str
     free: tuple[Node, ...] = ()
@@ -138,7 +138,7 @@ class DropFinalizer:
 
 @dataclass(frozen=True)
 class LookAt:
-    """Other objects are to be looked at."""
+    """Reconcile other objects."""
 
     uids: tuple[str, ...]
 
@@ -147,7 +147,7 @@ Action = Delete | Disown | DropFinalizer | LookAt | None
 
 
 def decide(node: Node, dependents: Iterable[Node], state: Callable[[Reference], Owner]) -> Action:
-    """What has to be done about an object; `state` tells how its owners are. That it owns itself holds up nothing."""
+    """Return what to do about an object; `state` gives the state of an owner. A reference to itself does not count."""
     dependents = [each for each in dependents if each.uid != node.uid]
     if node.frees_dependents:
         return DropFinalizer(ORPHAN, tuple(dependents))
@@ -173,7 +173,7 @@ def _await_dependents(node: Node, dependents: list[Node]) -> Action:
 
 
 def _asked_for(node: Node) -> Propagation:
-    """What finalizers on the object already say about its own dependents."""
+    """Return the deletion of dependents that the object's finalizers ask for."""
     if ORPHAN in node.finalizers:
         return Propagation.ORPHAN
     if FOREGROUND in node.finalizers:
@@ -182,7 +182,7 @@ def _asked_for(node: Node) -> Propagation:
 
 
 def node_of(resource: Resource, obj: dict[str, Any]) -> Node:
-    """The node of a stored object."""
+    """Return the node of a stored object."""
     metadata = obj["metadata"]
     return Node(
         resource=resource,

@@ -1,4 +1,4 @@
-"""Empties namespaces that are being deleted, then lets them go."""
+"""Deletes the content of terminating namespaces, then removes their finalizer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mesh_lab.kube.registry.namespaces import FINALIZER
 from mesh_lab.kube.registry.options import DeleteOptions, Propagation
 from mesh_lab.kube.resources import NAMESPACES, Resource
 
-LOOK_AGAIN = 0.2
-"""Seconds between looks at what is left: pods end when their processes do."""
-AFTER_REFUSAL = 2.0
-"""The same, when something could not be deleted: a webhook that refuses seldom changes its mind at once."""
+LOOK_AGAIN_SECONDS = 0.2
+"""How often what is left is read again: pods end when their processes do."""
+AFTER_REFUSAL_SECONDS = 2.0
+"""The same after a deletion failed: a webhook that denied it will not allow it at once."""
 
 
 class NamespaceController(Controller):
@@ -24,11 +24,11 @@ class NamespaceController(Controller):
     name = "namespace-controller"
 
     def sources(self) -> Mapping[Resource, Keys]:
-        """Namespaces alone; what they hold is looked at again after a while."""
+        """Only namespaces; their content is listed again after a while."""
         return {NAMESPACES: own_key}
 
     async def reconcile(self, key: Key) -> float | None:
-        """Delete what is in the namespace; say what is left, or finish."""
+        """Delete the namespace's content; write what is left into its status, or remove the finalizer."""
         stored = self.registry.find(NAMESPACES, key.name)
         if stored is None or not stored["metadata"].get("deletionTimestamp"):
             return None
@@ -39,12 +39,12 @@ class NamespaceController(Controller):
             await self.registry.modify(NAMESPACES, key.name, "", _finalized, subresource="finalize")
             return None
         await self._tell(key.name, left, refused)
-        return AFTER_REFUSAL if refused else LOOK_AGAIN
+        return AFTER_REFUSAL_SECONDS if refused else LOOK_AGAIN_SECONDS
 
     async def _empty(self, namespace: str) -> tuple[dict[str, list[Object]], list[str]]:
-        """Delete all there is. Returns what is still there afterwards, by resource, and why something would not go.
+        """Delete all content. Returns what is left, by resource, and the deletions that failed with their reasons.
 
-        What is refused, by a webhook, holds back its own resource and no other.
+        A deletion that a webhook denies stops its own resource only.
         """
         left: dict[str, list[Object]] = {}
         refused: list[str] = []

@@ -1,7 +1,7 @@
-"""A queue of keys for level-triggered work: each key waits at most once and is worked on by one worker at a time.
+"""A work queue of keys: each key waits at most once and is processed by one worker at a time.
 
-The semantics are those of client-go's work queue: a key that is added while it is worked on is worked on again
-afterwards; failures are repeated after 5 ms, doubling to 16 s, until the key is forgotten.
+The semantics are those of client-go's workqueue: a key that is added while it is processed is processed again
+afterwards; failures are requeued with back-off, 5 ms doubling to 16 s, until the key is forgotten.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from mesh_lab import backoff
 
 Key = TypeVar("Key", bound=Hashable)
 
-FIRST_DELAY = 0.005
-LONGEST_DELAY = 16.0
+FIRST_DELAY_SECONDS = 0.005
+LONGEST_DELAY_SECONDS = 16.0
 
 
 class WorkQueue(Generic[Key]):
@@ -35,11 +35,11 @@ class WorkQueue(Generic[Key]):
 
     @property
     def idle(self) -> bool:
-        """Nothing waits and nothing is under way; keys that are to come back later do not count."""
+        """Whether nothing waits and nothing is processed; delayed keys do not count."""
         return not self._dirty and not self._active
 
     def add(self, key: Key) -> None:
-        """The key's object may have to be worked on."""
+        """Enqueue the key."""
         if key in self._dirty:
             return
         self._dirty.add(key)
@@ -48,7 +48,7 @@ class WorkQueue(Generic[Key]):
             self._wake()
 
     def add_after(self, key: Key, delay: float) -> None:
-        """The same in `delay` seconds; of several such requests the earliest holds."""
+        """Enqueue the key in `delay` seconds; of several requests the earliest counts."""
         loop = asyncio.get_running_loop()
         when = loop.time() + delay
         timer = self._timers.get(key)
@@ -59,19 +59,19 @@ class WorkQueue(Generic[Key]):
         self._timers[key] = loop.call_at(when, self._expire, key)
 
     def retry(self, key: Key) -> float:
-        """The work on the key failed: again after a delay that grows. Returns the delay in seconds."""
+        """Requeue the key after a failure, with back-off. Returns the delay in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = backoff.delay(failures, FIRST_DELAY, LONGEST_DELAY)
+        delay = backoff.delay(failures, FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS)
         self.add_after(key, delay)
         return delay
 
     def forget(self, key: Key) -> None:
-        """The work on the key succeeded: its next failure is its first."""
+        """Reset the key's back-off after a success."""
         self._failures.pop(key, None)
 
     async def get(self) -> Key:
-        """The next key, which the caller has to report as `done`."""
+        """Wait for the next key, which the caller must mark as `done`."""
         while not self._ready:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
@@ -87,7 +87,7 @@ class WorkQueue(Generic[Key]):
         return key
 
     def done(self, key: Key) -> None:
-        """The work on the key ended, well or not."""
+        """Mark the processing of the key as ended."""
         self._active.discard(key)
         if key in self._dirty:
             self._ready.append(key)

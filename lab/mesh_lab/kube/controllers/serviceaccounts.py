@@ -1,4 +1,4 @@
-"""Gives every namespace what pods in it rely on: the service account `default` and the cluster's root certificate."""
+"""Creates what pods of each namespace need: the service account `default` and the cluster's root certificate."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ServiceAccountController(Controller):
         return {NAMESPACES: own_key, SERVICEACCOUNTS: _kept(ACCOUNT), CONFIGMAPS: _kept(ROOT_CA)}
 
     async def reconcile(self, key: Key) -> float | None:
-        """Create what is missing; set the certificate right."""
+        """Create what is missing; update the certificate."""
         namespace = self.registry.find(NAMESPACES, key.name)
         if namespace is None or namespace["metadata"].get("deletionTimestamp"):
             return None
@@ -61,7 +61,7 @@ class ServiceAccountController(Controller):
 
 
 def _kept(name: str) -> Keys:
-    """The namespace of an object that is kept by this controller."""
+    """Return the namespace of an object that this controller keeps."""
 
     def keys(event: Event) -> Iterable[Key]:
         metadata = event.object["metadata"]

@@ -1,4 +1,4 @@
-"""What the endpoint slices of a Service should be, reached with as few writes as possible: pure functions.
+"""Plans the endpoint slices of a Service with as few writes as possible: pure functions.
 
 Source: https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/ (Conditions, Management, Distribution
 of EndpointSlices).
@@ -34,8 +34,8 @@ class Plan:
 
 
 def endpoints_by_ports(service: Service, pods: Iterable[Pod]) -> dict[Ports, list[Object]]:
-    """The Service's endpoints, grouped by what its ports come to on their pods. Pods without an address are none yet,
-    pods that ended are none any more; a pod that is being deleted stays, marked as terminating."""
+    """Return the Service's endpoints, grouped by the ports that they have. Pods without an address and pods that ended
+    are left out; a pod that is being deleted stays, marked as terminating."""
     groups: dict[Ports, list[Object]] = defaultdict(list)
     for pod in sorted(pods, key=lambda pod: pod.metadata.name):
         if pod.status.pod_ip and pod.status.phase not in ("Failed", "Succeeded"):
@@ -44,7 +44,7 @@ def endpoints_by_ports(service: Service, pods: Iterable[Pod]) -> dict[Ports, lis
 
 
 def ports_on(service: Service, pod: Pod) -> Ports:
-    """The Service's ports as numbers of this pod; a named port that the pod lacks is left out."""
+    """Resolve the Service's ports for this pod; a named port that the pod lacks is left out."""
     found = []
     for port in service.spec.ports:
         number = target_port(port, pod)
@@ -54,7 +54,7 @@ def ports_on(service: Service, pod: Pod) -> Ports:
 
 
 def target_port(port: ServicePort, pod: Pod) -> int | None:
-    """The number behind `targetPort`; None when it names a port that no container has."""
+    """Resolve `targetPort` to a number; None when no container has a port of that name."""
     target = port.target_port or port.port
     if isinstance(target, int):
         return target
@@ -66,7 +66,7 @@ def target_port(port: ServicePort, pod: Pod) -> int | None:
 
 
 def endpoint(service: Service, pod: Pod) -> Object:
-    """The pod as an endpoint of the Service."""
+    """Return the pod as an endpoint of the Service."""
     serving = pod.ready
     terminating = pod.metadata.deleting
     ready = service.spec.publish_not_ready_addresses or (serving and not terminating)
@@ -90,7 +90,7 @@ def endpoint(service: Service, pod: Pod) -> Object:
 def plan(
     stored: Object, service: Service, wanted: Mapping[Ports, Sequence[Object]], existing: Sequence[Object]
 ) -> Plan:
-    """The writes from the `existing` slices to the `wanted` endpoints. `stored` is the Service itself.
+    """Return the writes that lead from the `existing` slices to the `wanted` endpoints. `stored` is the Service.
 
     Endpoints stay in the slice in which they are; new ones fill slices that change anyway, then one with room, and only
     then a new slice. A Service without endpoints keeps one empty slice.
@@ -147,7 +147,7 @@ def _plan_group(
 
 
 def _retain(stored: Object, missing: dict[tuple[str, str], Object], labels: dict[str, str]) -> _Draft:
-    """The slice with the endpoints that it keeps, as they should be; they are taken out of `missing`."""
+    """Return the slice with the endpoints that it keeps, updated; they are removed from `missing`."""
     before = stored.get("endpoints") or []
     kept = [found for each in before if (found := missing.pop(_identity(each), None)) is not None]
     changed = kept != before or (stored["metadata"].get("labels") or {}) != labels

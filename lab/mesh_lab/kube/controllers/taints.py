@@ -1,4 +1,4 @@
-"""Evicts pods from nodes whose NoExecute taints they do not tolerate, or not for so long.
+"""Evicts pods from nodes whose NoExecute taints they do not tolerate, or no longer tolerate.
 
 https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/#taint-based-evictions
 """
@@ -23,14 +23,14 @@ _CONDITION = "DisruptionTarget", "True", "DeletionByTaintManager", "Taint manage
 
 
 class TaintEvictionController(Controller):
-    """Deletes pods that have to leave their node."""
+    """Deletes pods that must leave their node."""
 
     name = "taint-eviction-controller"
 
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry)
         self._since: dict[str, float] = {}
-        """When a pod (by uid) was first seen to leave because of a taint; on the monotonic clock."""
+        """When a pod's (by uid) toleration time began, on the monotonic clock."""
 
     def sources(self) -> Mapping[Resource, Keys]:
         """Pods, and the pods of a node."""
@@ -47,7 +47,7 @@ class TaintEvictionController(Controller):
             yield Key(pod["metadata"]["namespace"], pod["metadata"]["name"])
 
     async def reconcile(self, key: Key) -> float | None:
-        """Delete the pod when it has to go; else the seconds that it may stay."""
+        """Delete the pod when its time is over; else return the seconds that it may stay."""
         obj = self.registry.find(PODS, key.name, key.namespace)
         if obj is None or "deletionTimestamp" in obj["metadata"] or not obj["spec"].get("nodeName"):
             return None
@@ -81,7 +81,7 @@ class TaintEvictionController(Controller):
 
 
 def seconds_left(pod: Pod, taints: Sequence[Taint]) -> float | None:
-    """How long the pod may stay on a node with these NoExecute taints; None: for ever."""
+    """Return how long the pod may stay on a node with these NoExecute taints; None: for ever."""
     limits: list[int] = []
     for taint in taints:
         covering = [toleration for toleration in pod.spec.tolerations if toleration.covers(taint)]

@@ -1,4 +1,4 @@
-"""The network of the embedded Kubernetes: the node's set-up, Services, cluster DNS, and the way in from the host."""
+"""The network of the embedded Kubernetes: the node's set-up, Services, cluster DNS, and ports of the host."""
 
 from __future__ import annotations
 
@@ -51,5 +51,5 @@ class Network:
             self._nft.close()
 
     def trouble(self) -> str:
-        """What keeps connections to Services from going where they should; nothing when they do."""
+        """Return what keeps the rules of Services from being applied; empty when they are."""
         return self._services.trouble

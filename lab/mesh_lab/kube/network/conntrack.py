@@ -1,4 +1,4 @@
-"""Flows of datagrams that the kernel still sends to endpoints that are gone.
+"""Deletes conntrack entries of UDP flows whose endpoints are gone.
 
 The kernel remembers the endpoint that it chose for a flow for as long as datagrams keep coming, and a client that sends
 from one port (a resolver, QUIC, syslog) would be sent to a dead pod for good. kube-proxy deletes such flows; TCP needs
@@ -29,7 +29,7 @@ _AT_ONCE = 64  # deletions whose answers fit into a socket's buffer
 
 
 class Flow(NamedTuple):
-    """A flow of UDP: where its sender sends it, who answers, and the name by which the kernel knows it."""
+    """A UDP flow: its original destination, the endpoint that answers, and its tuple as the kernel's key."""
 
     destination: Backend
     endpoint: Backend
@@ -37,12 +37,12 @@ class Flow(NamedTuple):
 
 
 def forget_stale(may_go: Mapping[Backend, frozenset[Backend]]) -> None:
-    """Forget the flows to these addresses whose endpoint is not among those that they may go to.
+    """Delete the flows to these addresses whose endpoint is not an allowed one.
 
-    The next datagram of such a flow is sent to an endpoint of the present.
+    The next datagram of such a flow goes to a present endpoint.
 
     Raises:
-        OSError: the kernel keeps no flows that may be read or forgotten (a module `nf_conntrack_netlink` is missing).
+        OSError: the kernel has no flows that can be read or deleted (the module `nf_conntrack_netlink` is missing).
     """
     with netlink.open_here(_NETFILTER) as link:
         bodies = netlink.dump(link, netlink.Request(_GET, 0, _HEAD, "list flows"))
@@ -69,7 +69,7 @@ def _flows(bodies: Iterator[bytes]) -> Iterator[Flow]:
 
 
 def _tuple(data: bytes) -> tuple[Backend, Backend] | None:
-    """Source and destination; None when it is not one of UDP."""
+    """Return source and destination; None when the tuple is not one of UDP."""
     parts = netlink.attributes(data)
     addresses = netlink.attributes(parts.get(_ADDRESSES, b""))
     ports = netlink.attributes(parts.get(_PORTS, b""))

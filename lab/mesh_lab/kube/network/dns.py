@@ -38,12 +38,12 @@ EDNS_LIMIT = 1232
 
 CACHE_LIMIT = 4096
 TCP_CONNECTIONS = 128
-TCP_IDLE = 10.0
+TCP_IDLE_SECONDS = 10.0
 HEADER = 12
 
 
 class ClusterDns:
-    """Answers queries. Whole answers are remembered until a Service or endpoint changes."""
+    """Answers queries. Whole answers are cached until a Service or endpoint changes."""
 
     def __init__(self, catalogue: Catalogue, domain: str) -> None:
         self._zone = Zone(catalogue, domain)
@@ -85,7 +85,7 @@ class ClusterDns:
                 server.close()
 
     def answer(self, query: bytes, limit: int) -> bytes | None:
-        """The response to a query in at most `limit` bytes (0: TCP, no limit); None for what deserves no response."""
+        """Return the response to a query in at most `limit` bytes (0: TCP, no limit); None to drop it."""
         if len(query) < HEADER or query[2] & 0x80:
             return None
         key = (query[2:], limit)
@@ -106,7 +106,7 @@ class ClusterDns:
         return wire
 
     def _respond(self, query: dns.message.Message) -> tuple[dns.message.Message, bool]:
-        """The response, and whether it may be given again as it is."""
+        """Return the response, and whether it may be cached."""
         response = dns.message.make_response(query, recursion_available=True, our_payload=EDNS_LIMIT)
         if query.opcode() != dns.opcode.QUERY:
             response.set_rcode(dns.rcode.NOTIMP)
@@ -150,7 +150,7 @@ class ClusterDns:
         response.additional.extend(_sets(list(found.additional)))
 
     def _nearest(self, name: dns.name.Name) -> dns.name.Name:
-        """The zone whose authority says that a name or its data is missing."""
+        """Return the zone whose SOA record goes with a negative answer."""
         if name.is_subdomain(self._origin):
             return self._origin
         reverse = dns.name.from_text(".".join(reversed(REVERSE)))
@@ -174,7 +174,7 @@ class ClusterDns:
         self._connections += 1
         try:
             while True:
-                async with asyncio.timeout(TCP_IDLE):
+                async with asyncio.timeout(TCP_IDLE_SECONDS):
                     (size,) = struct.unpack("!H", await reader.readexactly(2))
                     response = self.answer(await reader.readexactly(size), 0)
                     if response is None:
@@ -204,7 +204,7 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 def _sets(records: list[Record]) -> list[dns.rrset.RRset]:
-    """Records by name and type, as the wire format wants them, in the order in which they come."""
+    """Group records by name and type, as the wire format requires, in their order."""
     sets: dict[tuple[str, str], dns.rrset.RRset] = {}
     for record in records:
         key = (record.name, record.type)

@@ -1,6 +1,6 @@
 """Services and their endpoint slices as the network sees them, kept up to date from watches.
 
-One picture serves the packet rules, DNS and the host's ports. Whoever uses it is called with the Services that changed.
+One catalogue serves the packet rules, DNS and the host's ports. Listeners are called with the Services that changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mesh_lab.kube.resources import ENDPOINTSLICES, NAMESPACES, SERVICES
 
 
 class Name(NamedTuple):
-    """A Service's place."""
+    """A Service's namespace and name."""
 
     namespace: str
     name: str
@@ -40,14 +40,14 @@ class Catalogue:
         self._complete: dict[str, asyncio.Event] = {"services": asyncio.Event(), "slices": asyncio.Event()}
 
     def slices(self, name: Name) -> Iterable[EndpointSlice]:
-        """The slices of a Service, in a stable order."""
+        """Return the slices of a Service, in a stable order."""
         found = self._slices.get(name)
         return [found[each] for each in sorted(found)] if found else ()
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` for each Service that changed, with the catalogue already up to date.
 
-        A namespace that comes or goes is told as a Service without a name.
+        A namespace that comes or goes is reported as a Service without a name.
         """
         self._listeners.append(listener)
 
@@ -64,30 +64,30 @@ class Catalogue:
             tasks.create_task(self._follow_namespaces(registry))
 
     def put_service(self, obj: dict[str, Any]) -> None:
-        """A Service was added or changed."""
+        """Add or update a Service."""
         name = _name(obj)
         self.services[name] = msgspec.convert(obj, Service)
         self._tell(name)
 
     def drop_service(self, obj: dict[str, Any]) -> None:
-        """A Service is gone."""
+        """Remove a Service."""
         name = _name(obj)
         self.services.pop(name, None)
         self._tell(name)
 
     def put_namespace(self, name: str) -> None:
-        """A namespace is there."""
+        """Add a namespace."""
         if name not in self.namespaces:
             self.namespaces.add(name)
             self._tell(Name(name, ""))
 
     def drop_namespace(self, name: str) -> None:
-        """A namespace is gone."""
+        """Remove a namespace."""
         self.namespaces.discard(name)
         self._tell(Name(name, ""))
 
     def put_slice(self, obj: dict[str, Any]) -> None:
-        """A slice was added or changed; it may have moved from one Service to another."""
+        """Add or update a slice, which may have moved from one Service to another."""
         found = msgspec.convert(obj, EndpointSlice)
         self._forget(found.metadata.uid, found.metadata.namespace, found.service)
         if found.service and found.address_type == "IPv4":
@@ -97,7 +97,7 @@ class Catalogue:
             self._tell(name)
 
     def drop_slice(self, obj: dict[str, Any]) -> None:
-        """A slice is gone."""
+        """Remove a slice."""
         self._forget(obj["metadata"]["uid"], obj["metadata"]["namespace"], "")
 
     def _forget(self, uid: str, namespace: str, but: str) -> None:

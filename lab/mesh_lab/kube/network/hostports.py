@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 
 PRIVILEGED = 1024
-"""Ports below are left alone unless lab.toml asks for them: the host's own servers live there."""
+"""Ports below are not used unless lab.toml names them: the host's own servers have them."""
 
-TRY_AGAIN = 10.0
-"""Seconds after which a port that was taken is tried again."""
+TRY_AGAIN_SECONDS = 10.0
+"""When a port that was in use is tried again."""
 
 PORT_TAKEN = "PortTaken"
 NOT_ON_HOST = "NotOnHost"
@@ -35,7 +35,7 @@ REACHED_FROM_HOST = ("NodePort", "LoadBalancer")
 
 @dataclass(frozen=True)
 class Wish:
-    """A port of the host that is to lead to a Service's port. `main`: it is what the load balancer promises."""
+    """A port of the host that is to lead to a Service's port. `main`: it is the load balancer's own."""
 
     host_port: int
     port: ServicePort
@@ -43,7 +43,7 @@ class Wish:
 
 
 def wishes(name: Name, service: Service, configured: Sequence[HostPort]) -> list[Wish]:
-    """The host's ports that a Service wants: for a LoadBalancer its own, unless others are configured; its node ports.
+    """Return a Service's ports of the host: a LoadBalancer's own, unless others are configured; its node ports.
 
     A port that is its own comes first: where a configured one has the same number, that is what it is for.
     """
@@ -78,7 +78,7 @@ class _Held:
 
 
 class HostPorts:
-    """Binds the host's ports that Services want, and says in their status what came of it."""
+    """Binds the host's ports that Services want, and writes the outcome into their status."""
 
     def __init__(
         self,
@@ -105,10 +105,10 @@ class HostPorts:
         self._wake.set()
 
     def _try_again(self, name: Name) -> None:
-        """Look at the Service in a while: once, however often it is looked at until then."""
+        """Requeue the Service after a while, once."""
         if name not in self._again:
             self._again.add(name)
-            asyncio.get_running_loop().call_later(TRY_AGAIN, self._retry, name)
+            asyncio.get_running_loop().call_later(TRY_AGAIN_SECONDS, self._retry, name)
 
     def _retry(self, name: Name) -> None:
         self._again.discard(name)
@@ -135,14 +135,14 @@ class HostPorts:
         service = self._catalogue.services.get(name)
         wanted = {wish.host_port: wish for wish in wishes(name, service, self._configured)} if service else {}
         held = self._held.setdefault(name, {})
-        told = {number: each.error for number, each in held.items() if each.error}
+        known = {number: each.error for number, each in held.items() if each.error}
         for number in [number for number in held if number not in wanted or held[number].error]:
             await self._release(name, number)
         news = []
         for number, wish in wanted.items():
             if number not in held:
                 held[number] = _Held(wish, await self._bind(name, wish))
-                if not held[number].error or held[number].error != told.get(number):
+                if not held[number].error or held[number].error != known.get(number):
                     news.append(held[number])
             held[number].wish = wish
             await self._relaying.set_backends(str(number), self._backends(name, wish))
@@ -157,7 +157,7 @@ class HostPorts:
         return backends_of(wish.port, self._catalogue.slices(name))
 
     async def _bind(self, name: Name, wish: Wish) -> str:
-        """Bind a port; the reason in words when it cannot be had."""
+        """Bind a port; return why it cannot be bound, if so."""
         owner = self._owners.get(wish.host_port)
         if owner is not None:
             return f"it leads to Service {owner.namespace}/{owner.name}"
@@ -204,22 +204,22 @@ class HostPorts:
 
 
 def load_balancer(service: Service, outcomes: Sequence[tuple[Wish, str]]) -> Object:
-    """`status.loadBalancer`: no ingress as long as none of the Service's ports answers under its own number.
+    """Return `status.loadBalancer`: no ingress while none of the Service's ports answers under its own number.
 
-    An ingress names an address alone, so that whoever reads it asks there for the number that stands in the Service.
+    An ingress has an address only, so clients combine it with the port numbers of the Service.
     https://kubernetes.io/docs/reference/kubernetes-api/service-resources/service-v1/#ServiceStatus
     """
     if service.spec.type != "LoadBalancer":
         return {}
-    told = {wish.host_port: error for wish, error in outcomes if wish.main and wish.host_port == wish.port.port}
-    if not any(not error for error in told.values()):
+    errors = {wish.host_port: error for wish, error in outcomes if wish.main and wish.host_port == wish.port.port}
+    if not any(not error for error in errors.values()):
         return {}
-    ports = [_port_status(port, told) for port in sorted(service.spec.ports, key=lambda port: port.port)]
+    ports = [_port_status(port, errors) for port in sorted(service.spec.ports, key=lambda port: port.port)]
     return {"ingress": [{"ip": FROM_HOST, "ipMode": "Proxy", "ports": ports}]}
 
 
-def _port_status(port: ServicePort, told: Mapping[int, str]) -> Object:
+def _port_status(port: ServicePort, errors: Mapping[int, str]) -> Object:
     status = {"port": port.port, "protocol": port.protocol}
-    if port.protocol != "TCP" or port.port not in told:
+    if port.protocol != "TCP" or port.port not in errors:
         return status | {"error": NOT_ON_HOST}
-    return status | ({"error": PORT_TAKEN} if told[port.port] else {})
+    return status | ({"error": PORT_TAKEN} if errors[port.port] else {})

@@ -15,11 +15,11 @@ from collections import deque
 from typing import Any
 
 REPLY_LIMIT = 1 << 16
-TIME_LIMIT = 10.0
+TIME_LIMIT_SECONDS = 10.0
 
 
 class HostSocketError(Exception):
-    """The host process did not give a socket; the message says why, and who has the port as far as that is known."""
+    """The host process did not pass a socket; the message says why, and which process has the port if that is known."""
 
 
 class HostSockets:
@@ -34,15 +34,15 @@ class HostSockets:
         self._gone = False
 
     async def ready(self) -> None:
-        """Tell the host process that the lab is ready to be used."""
+        """Report to the host process that the lab is ready."""
         await self._send({"op": "ready"})
 
     async def progress(self, text: str) -> None:
-        """Tell the host process what is under way, for the eyes of whoever waits."""
+        """Report progress to the host process, which shows it to the user."""
         await self._send({"op": "progress", "text": text})
 
     async def listen(self, host: str, port: int) -> socket.socket:
-        """A listening TCP socket of the host; it is non-blocking and the caller's to close.
+        """Return a listening TCP socket of the host, non-blocking; the caller closes it.
 
         Raises:
             HostSocketError: the port is taken, or the host process refused, is gone or did not answer in time.
@@ -52,14 +52,14 @@ class HostSockets:
             asyncio.get_running_loop().add_reader(self._socket.fileno(), self._receive)
         reply: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
         try:
-            async with asyncio.timeout(TIME_LIMIT):
+            async with asyncio.timeout(TIME_LIMIT_SECONDS):
                 await self._send({"op": "listen", "host": host, "port": port}, reply)
                 return await reply
         except TimeoutError:
-            raise HostSocketError(f"the host process did not answer within {TIME_LIMIT:.0f} s") from None
+            raise HostSocketError(f"the host process did not answer within {TIME_LIMIT_SECONDS:.0f} s") from None
 
     def close(self) -> None:
-        """Let go of the control socket; requests that wait fail."""
+        """Close the control socket; pending requests fail."""
         if self._reading:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
             self._reading = False
@@ -91,7 +91,7 @@ class HostSockets:
             return
         waiting = self._waiting.popleft() if self._waiting else None
         if waiting is None or waiting.done():
-            # Its request gave up waiting: the port goes back.
+            # Its request timed out: release the port.
             for descriptor in descriptors:
                 os.close(descriptor)
             return

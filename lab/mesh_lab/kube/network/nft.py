@@ -12,7 +12,7 @@ import threading
 
 
 class NftError(Exception):
-    """nftables refused a ruleset, or is not there; the text is nft's own."""
+    """nftables rejected a ruleset, or is not installed; the text is nft's own."""
 
 
 class Nft:
@@ -31,15 +31,15 @@ class Nft:
         """Apply a script as one transaction: all of it or nothing.
 
         Raises:
-            NftError: it was refused.
+            NftError: it was rejected.
         """
         await asyncio.to_thread(self.run, text)
 
     def run(self, text: str) -> str:
-        """Like `apply`, and wait; gives the output of `list` commands.
+        """Apply a script without asyncio; return the output of `list` commands.
 
         Raises:
-            NftError: it was refused.
+            NftError: it was rejected.
         """
         with self._lock:
             if not self._context:

@@ -1,7 +1,7 @@
 """The node's own network: the lab's root network namespace, before the first pod.
 
-Pods are routed to each other and to the node; nothing leads out of the lab. The kernel's settings are those of this
-network namespace alone.
+Pods are routed to each other and to the node; nothing leads out of the lab. The kernel's settings apply to this
+network namespace only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-TIME_LIMIT = 10.0
+TIME_LIMIT_SECONDS = 10.0
 
 SETTINGS = {
     "net/ipv4/ip_forward": "1",
@@ -19,7 +19,7 @@ SETTINGS = {
     # A pod that a Service leads back to itself gets its packets on the device that they came from.
     "net/ipv4/conf/all/send_redirects": "0",
     "net/ipv4/conf/default/send_redirects": "0",
-    # "No such pod" and "no such service" reach every client that asks, not one a second.
+    # "No such pod" and "no such service" reach every client, not one a second.
     "net/ipv4/icmp_ratelimit": "0",
     # A relay or a load test opens many connections to one endpoint.
     "net/ipv4/ip_local_port_range": "10000 65000",
@@ -27,11 +27,11 @@ SETTINGS = {
 
 
 class NodeNetworkError(Exception):
-    """The kernel refused a part of the node's network."""
+    """A part of the node's network could not be set up."""
 
 
 def commands(node_address: str, dns_address: str, pod_cidr: str, service_cidr: str) -> str:
-    """The set-up as a script for `ip -batch`; running it again changes nothing.
+    """Return the set-up as an idempotent script for `ip -batch`.
 
     The addresses are on the loopback device, since not every kernel has dummy ones; the node's own comes first, since
     the kernel takes the first one for what the node sends without saying from where. The service range needs a route,
@@ -51,7 +51,7 @@ def prepare_node(node_address: str, dns_address: str, pod_cidr: str, service_cid
     """Set up the network namespace of this process as the node's. Call once, before anything listens or any pod starts.
 
     Raises:
-        NodeNetworkError: what the kernel refused, in the words of `ip` or with the name of the setting.
+        NodeNetworkError: what failed, in the words of `ip` or with the name of the setting.
     """
     for name, value in SETTINGS.items():
         try:
@@ -61,11 +61,11 @@ def prepare_node(node_address: str, dns_address: str, pod_cidr: str, service_cid
     script = commands(node_address, dns_address, pod_cidr, service_cidr)
     try:
         done = subprocess.run(
-            ["ip", "-batch", "-"], input=script, text=True, capture_output=True, timeout=TIME_LIMIT, check=False
+            ["ip", "-batch", "-"], input=script, text=True, capture_output=True, timeout=TIME_LIMIT_SECONDS, check=False
         )
     except FileNotFoundError:
         raise NodeNetworkError("the program `ip` is missing; install the package iproute2") from None
     except subprocess.TimeoutExpired:
-        raise NodeNetworkError(f"`ip -batch` did not end within {TIME_LIMIT:.0f} s") from None
+        raise NodeNetworkError(f"`ip -batch` did not end within {TIME_LIMIT_SECONDS:.0f} s") from None
     if done.returncode:
         raise NodeNetworkError(f"cannot set up the node's network: {done.stderr.strip()}")

@@ -1,4 +1,4 @@
-"""A program that relays TCP connections from listening sockets, which it is handed, to endpoints of Services.
+"""A program that relays TCP connections from listening sockets, which are passed to it, to endpoints of Services.
 
 It is a process of its own, so that load through the ingress does not hold up the API server (nor the other way round),
 and a plain epoll loop over one buffer, since every byte of such load goes through it: `python relay.py DESCRIPTOR`. It
@@ -9,7 +9,7 @@ through asyncio protocols in a process that does nothing else; 18 microseconds a
 
 Orders arrive as JSON datagrams on the descriptor, a SOCK_SEQPACKET socket; its end ends the program:
 `{"op": "listen", "id": ID, "backends": [[ADDRESS, PORT], ...]}` with one listening descriptor; `{"op": "backends"}`
-likewise with other backends for new connections; `{"op": "close", "id": ID}`, which leaves open connections alone.
+likewise with other backends for new connections; `{"op": "close", "id": ID}`, which keeps open connections.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from collections.abc import Iterable
 
 CHUNK = 1 << 18
 ACCEPT_AT_ONCE = 64
-CONNECT_LIMIT = 10.0
+CONNECT_LIMIT_SECONDS = 10.0
 ORDER_LIMIT = 1 << 18
 MANY_FILES = 65536
 RESET = struct.pack("ii", 1, 0)
@@ -37,7 +37,7 @@ Backend = tuple[str, int]
 
 
 class Listener:
-    """A listening socket and where its connections go."""
+    """A listening socket and the backends of its connections."""
 
     def __init__(self, sock: socket.socket, backends: list[Backend]) -> None:
         self.sock = sock
@@ -160,8 +160,8 @@ class Relay:
         near.peer, far.peer = far, near
         self._sides[client.fileno()] = near
         self._sides[server.fileno()] = far
-        self._connecting[server.fileno()] = time.monotonic() + CONNECT_LIMIT
-        # The client is read only once there is someone to read it to.
+        self._connecting[server.fileno()] = time.monotonic() + CONNECT_LIMIT_SECONDS
+        # The client is read only once the backend is connected.
         self._watch(near, 0)
         self._watch(far, select.EPOLLOUT)
 
@@ -180,7 +180,7 @@ class Relay:
             self._abort(side)
 
     def _read(self, side: Side) -> None:
-        """Pass on one chunk; what the peer does not take at once is kept, and the side rests until it is taken."""
+        """Forward one chunk; what the peer does not take at once is buffered, and reading stops until it is taken."""
         peer = side.peer
         try:
             size = side.sock.recv_into(self._buffer)
@@ -201,7 +201,7 @@ class Relay:
             self._watch(peer, peer.events | select.EPOLLOUT)
 
     def _write(self, side: Side) -> None:
-        """The side takes data (again): a connection came about, or what was kept can go."""
+        """Handle writability: the connection is established, or buffered data can be sent."""
         if self._connecting.pop(side.sock.fileno(), None) is not None:
             self._watch(side, select.EPOLLIN)
         elif side.pending is not None:
@@ -213,7 +213,7 @@ class Relay:
         self._watch(side.peer, side.peer.events | select.EPOLLIN)
 
     def _finish(self, side: Side) -> None:
-        """The peer's stream ended, and all of it was sent on: end this side's; after both, the connection."""
+        """Shut down this side's stream after the peer's ended and was forwarded; close the connection after both."""
         if side.done:
             self._forget(side)
             side.sock.close()
@@ -222,7 +222,7 @@ class Relay:
             side.sock.shutdown(socket.SHUT_WR)
 
     def _hung_up(self, side: Side) -> None:
-        """Both streams have ended, but what the peer could not take yet must not be lost: no news until it did."""
+        """Handle a hang-up: stop polling the side until what its peer could not take yet is sent."""
         if side.done or side.peer.pending is None:
             self._abort(side)
         else:
@@ -230,7 +230,7 @@ class Relay:
             side.registered = False
 
     def _abort(self, side: Side) -> None:
-        """The connection broke: break the other half in the same way."""
+        """Reset the other half of a connection that broke."""
         self._forget(side)
         _reset(side.sock)
         _reset(side.peer.sock)
@@ -249,7 +249,7 @@ class Relay:
         side.registered, side.events = True, events
 
     def _tend(self, now: float) -> None:
-        """Give up on connections that do not come about; accept again after running out of descriptors."""
+        """Abort connections that are not established in time; accept again after running out of descriptors."""
         for descriptor in [each for each, deadline in self._connecting.items() if deadline < now]:
             self._abort(self._sides[descriptor])
         resting, self._resting = self._resting, []

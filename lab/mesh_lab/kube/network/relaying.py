@@ -1,4 +1,4 @@
-"""Starts the relay program, hands it sockets and tells it where connections go; starts it again should it end."""
+"""Starts the relay program, passes it sockets and backends, and restarts it if it ends."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mesh_lab.kube.network.ruleset import Backend
 log = logging.getLogger(__name__)
 
 PROGRAM = Path(__file__).with_name("relay.py")
-ORDER_LIMIT = 5.0
-END_LIMIT = 2.0
-PAUSE = 0.2
+ORDER_LIMIT_SECONDS = 5.0
+END_LIMIT_SECONDS = 2.0
+PAUSE_SECONDS = 0.2
 
 
 @dataclass
@@ -96,12 +96,12 @@ class Relaying:
             # Isolated: no site-packages, no environment; the program needs neither, and starts in a third of the time.
             command = [sys.executable, "-I", "-S", str(PROGRAM), str(theirs.fileno())]
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        ours.settimeout(ORDER_LIMIT)
+        ours.settimeout(ORDER_LIMIT_SECONDS)
         self._orders = ours
         asyncio.get_running_loop().add_reader(ours, self._ended)
 
     def _ended(self) -> None:
-        """The program never writes: its socket becomes readable when it ends."""
+        """Handle the program's end: it never writes, so its socket becomes readable only then."""
         if self._orders is None or self._process is None:
             return
         asyncio.get_running_loop().remove_reader(self._orders)
@@ -115,7 +115,7 @@ class Relaying:
 
     async def _restart(self, ended: subprocess.Popen[bytes]) -> None:
         await asyncio.to_thread(_end, ended)
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(PAUSE_SECONDS)
         async with self._lock:
             self._start()
             await self._hand_over_all()
@@ -125,7 +125,7 @@ class Relaying:
             await self._order({"op": "listen", "id": name, "backends": served.backends}, served.sock)
 
     async def _order(self, order: dict[str, Any], sock: socket.socket | None = None) -> None:
-        """Send an order; when the program is ending it gets all of them anew once it is back."""
+        """Send an order; a program that is ending gets all of them again after its restart."""
         orders = self._orders
         if orders is None:
             return
@@ -137,9 +137,9 @@ class Relaying:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Its orders have ended, so it ends by itself; otherwise it is killed."""
+    """Wait for the program, which ends with its orders' socket; kill it after a while."""
     try:
-        process.wait(END_LIMIT)
+        process.wait(END_LIMIT_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait(END_LIMIT)
+        process.wait(END_LIMIT_SECONDS)

@@ -1,9 +1,9 @@
 """Services as nftables rules: pure functions from Services and EndpointSlices to text for nft.
 
-The picture is kube-proxy's in nftables mode
+The design is that of kube-proxy's nftables mode
 (https://kubernetes.io/docs/reference/networking/virtual-ips/#proxy-mode-nftables): a verdict map leads from a virtual
 address to a chain a service port, whose one rule sends each new connection to a random endpoint; the kernel remembers
-the choice for the connection's life. A change rewrites the chains that it concerns and leaves all others alone.
+the choice for the connection's life. A change rewrites only the chains that it concerns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Backend = tuple[str, int]
 
 @dataclass(frozen=True)
 class Places:
-    """Where the rules meet the node: its address (for node ports), the service range, and the address of DNS."""
+    """The node's address (for node ports), the service range, and the address of DNS."""
 
     node_address: str
     service_cidr: str
@@ -49,7 +49,7 @@ State = Mapping[str, VirtualPort]
 
 
 def virtual_ports(service: Service, slices: Iterable[EndpointSlice]) -> list[VirtualPort]:
-    """The Service's ports that have endpoints. One without gets no rule, and is refused with the rest of the range."""
+    """Return the Service's ports that have endpoints. Others get no rule and are rejected."""
     if not service.spec.virtual:
         return []
     slices = list(slices)
@@ -62,13 +62,13 @@ def virtual_ports(service: Service, slices: Iterable[EndpointSlice]) -> list[Vir
 
 
 def backends_of(port: ServicePort, slices: Iterable[EndpointSlice]) -> tuple[Backend, ...]:
-    """The ready endpoints behind a port; when there is none, those that still serve while they terminate."""
+    """Return the ready endpoints of a port; if there are none, those that still serve while they terminate."""
     ready, draining = _endpoints(port, slices)
     return ready or draining
 
 
 def _endpoints(port: ServicePort, slices: Iterable[EndpointSlice]) -> tuple[tuple[Backend, ...], tuple[Backend, ...]]:
-    """The ready endpoints behind a port, and those that still serve while they terminate."""
+    """Return the ready endpoints of a port, and those that still serve while they terminate."""
     ready: set[Backend] = set()
     draining: set[Backend] = set()
     for each in slices:
@@ -84,7 +84,7 @@ def _endpoints(port: ServicePort, slices: Iterable[EndpointSlice]) -> tuple[tupl
 
 
 def whole(places: Places, state: State) -> str:
-    """Text that replaces the table by one for `state`, in one transaction."""
+    """Return the text that replaces the table by one for `state`, in one transaction."""
     refuse = "meta l4proto tcp reject with tcp reset\n    reject"
     head = f"""\
 table {TABLE}
@@ -127,7 +127,7 @@ table {TABLE} {{
 
 
 def counted(before: State, after: State, used: Mapping[str, int]) -> dict[str, int]:
-    """How many service ports lead to each address that either state names, afterwards; `used` says how many do now."""
+    """Count the service ports that lead to each address of either state afterwards; `used` has the present counts."""
     counts = {address: used.get(address, 0) for state in (before, after) for address in _addresses(state)}
     for state, step in ((before, -1), (after, 1)):
         for address in _addresses(state):
@@ -136,7 +136,7 @@ def counted(before: State, after: State, used: Mapping[str, int]) -> dict[str, i
 
 
 def changes(before: State, after: State, used: Mapping[str, int]) -> str:
-    """Text that leads from the rules of one state to those of another; empty when they are the same.
+    """Return the text that changes the rules from one state to another; empty when they are the same.
 
     The states need hold only the service ports that may differ; `used` is how many ports, of those and of all others,
     lead to each address now.
@@ -165,10 +165,10 @@ def changes(before: State, after: State, used: Mapping[str, int]) -> str:
 
 
 def flows_may_go(before: State, after: State, node_address: str) -> dict[Backend, frozenset[Backend]]:
-    """For each address and port of a UDP service port that changed: the endpoints that its flows may still go to."""
+    """Return the endpoints that flows may still go to, for each address and port of a UDP service port that changed."""
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     found: dict[Backend, frozenset[Backend]] = {}
-    for state in (before, after):  # the present state has the last word
+    for state in (before, after):  # the present state wins
         for port in (state[name] for name in changed if name in state):
             if port.protocol == "udp":
                 now = after.get(port.chain)
@@ -207,7 +207,7 @@ def _draining(endpoint: Endpoint) -> bool:
 
 
 def _rule(port: VirtualPort) -> str:
-    """The rule of a port's chain. Affinity is a hash of the client's address: it holds while the endpoints stay."""
+    """Return the rule of a port's chain. Affinity hashes the client's address: it holds while the endpoints stay."""
     select = "jhash ip saddr" if port.sticky else "numgen random"
     count = len(port.backends)
     if count == 1:
@@ -226,7 +226,7 @@ def _by_node_port(port: VirtualPort) -> str:
 
 
 def _addresses(state: State) -> list[str]:
-    """Each address once a service port."""
+    """Yield each address once a service port."""
     return [address for port in state.values() for address in {address for address, _ in port.backends}]
 
 

@@ -22,14 +22,14 @@ from mesh_lab.kube.network.ruleset import (
 
 log = logging.getLogger(__name__)
 
-GATHER = 0.003
-"""Seconds that changes are gathered before they are applied together."""
+GATHER_SECONDS = 0.003
+"""Debounce: changes within this time are applied together."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0
 
 
 class ServiceNetwork:
-    """Keeps the rules of all Services; a change touches the rules of the Services that it concerns alone."""
+    """Keeps the rules of all Services; a change rewrites only the rules of the Services that it concerns."""
 
     def __init__(self, catalogue: Catalogue, nft: Nft, places: Places) -> None:
         self._catalogue = catalogue
@@ -40,9 +40,9 @@ class ServiceNetwork:
         self._dirty: set[Name] = set()
         self._wake = asyncio.Event()
         self.settled = asyncio.Event()
-        """Set while the rules are those of all Services that are known."""
+        """Set while the rules of all known Services are applied."""
         self.trouble = "the rules of the Services are not applied yet"
-        """Why the rules are not what they should be; empty when they are, or are about to be."""
+        """Why the rules are not applied; empty when they are, or are about to be."""
         catalogue.listen(self._mark)
 
     def _mark(self, name: Name) -> None:
@@ -51,8 +51,8 @@ class ServiceNetwork:
         self._wake.set()
 
     async def run(self) -> None:
-        """Keep the rules right until cancelled. What nftables refuses is logged and tried again as a whole."""
-        backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        """Keep the rules up to date until cancelled. After an error all rules are applied again, with back-off."""
+        backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         fresh = True
         await self._catalogue.complete()
         while True:
@@ -69,7 +69,7 @@ class ServiceNetwork:
             if not self._dirty:
                 self.settled.set()
                 await self._wake.wait()
-                await asyncio.sleep(GATHER)
+                await asyncio.sleep(GATHER_SECONDS)
 
     async def _apply(self, *, fresh: bool) -> None:
         self._wake.clear()

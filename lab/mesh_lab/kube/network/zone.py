@@ -1,4 +1,4 @@
-"""What cluster DNS answers: names to records, from the Services that are there. How DNS looks on the wire is elsewhere.
+"""The zone of cluster DNS: from names to records, by the present Services. `dns` has the wire format.
 
 Source: https://github.com/kubernetes/dns/blob/master/docs/specification.md (version 1.1.0). Where it leaves a choice,
 the answers are CoreDNS's: pod names resolve without a look at the pods, and a headless Service without endpoints does
@@ -60,7 +60,7 @@ class Zone:
         catalogue.listen(self._stale.add)
 
     def resolve(self, labels: Labels, kind: str) -> Answer:
-        """The answer to a question of type `kind` (`A`, `SRV`, ...); `labels` are in lower case."""
+        """Return the answer to a question of type `kind` (`A`, `SRV`, ...); `labels` are in lower case."""
         apex = self._apex
         if labels[: len(apex)] == apex:
             return self._within(labels[len(apex) :], kind)
@@ -113,7 +113,7 @@ class Zone:
         return _of_kind((Record(full, "A", address) for address in sorted(addresses)), kind)
 
     def _below_service(self, name: Name, second: str, kind: str) -> Answer:
-        """A pod of a headless Service by its host name, or the middle of an SRV name, which exists without data."""
+        """Resolve a pod of a headless Service by host name, or the middle of an SRV name, which exists without data."""
         service = self._catalogue.services.get(name)
         if service is None:
             return NO_NAME
@@ -135,7 +135,7 @@ class Zone:
         return self._servers(f"_{port}._{protocol}.{self._name(name)}", name, service, (port,), protocol)
 
     def _servers(self, full: str, name: Name, service: Service, ports: tuple[str, ...], protocol: str = "") -> Answer:
-        """SRV records: of the Service itself, or of each pod of a headless one, with the pods' addresses."""
+        """Return SRV records: of the Service itself, or of each pod of a headless one, with the pods' addresses."""
         if not service.spec.headless:
             target = self._name(name)
             numbers = [each.port for each in service.spec.ports if _asked(each.name, each.protocol, ports, protocol)]
@@ -155,7 +155,7 @@ class Zone:
         return Answer(True, records, additional)
 
     def _alias(self, full: str, target: str, kind: str, chain: int) -> Answer:
-        """A CNAME, followed as far as it stays in the cluster."""
+        """Return a CNAME, followed as far as it stays in the cluster."""
         target = target.rstrip(".").lower()
         own = Record(full, "CNAME", target)
         if kind == "CNAME" or chain == 0:
@@ -180,7 +180,7 @@ class Zone:
         return _of_kind((Record(reverse, "PTR", each) for each in names), kind)
 
     def _catch_up(self) -> None:
-        """Bring the reverse names of changed Services up to date; it is done when somebody asks, which few do."""
+        """Update the reverse names of changed Services; done lazily, at a reverse query, as those are rare."""
         while self._stale:
             name = self._stale.pop()
             for address in self._reverse_of.pop(name, ()):
@@ -214,7 +214,7 @@ class Zone:
 
 
 def host_name(endpoint: Endpoint) -> str:
-    """The endpoint's own label: the pod's host name, or its address with dashes."""
+    """Return the endpoint's own label: the pod's host name, or its address with dashes."""
     return endpoint.hostname or endpoint.addresses[0].replace(".", "-")
 
 

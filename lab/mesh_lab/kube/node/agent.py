@@ -1,4 +1,4 @@
-"""The node agent: takes on pods, shows their logs, runs commands in them."""
+"""The node agent (kubelet): runs pods, serves their logs, executes commands in them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mesh_lab.kube.node.context import NodeContext, log_root
 from mesh_lab.kube.node.files import logreading
 from mesh_lab.kube.node.files.volumes import Tokens
 from mesh_lab.kube.node.images import Images
-from mesh_lab.kube.node.pod import facts as known
 from mesh_lab.kube.node.pod import sessions
 from mesh_lab.kube.node.pod.checks import reason
 from mesh_lab.kube.node.pod.console import Attachment
 from mesh_lab.kube.node.pod.container import ContainerRunner
+from mesh_lab.kube.node.pod.facts import Waiting
 from mesh_lab.kube.node.pod.worker import PodWorker
 from mesh_lab.kube.node.sandbox import AddressPool, Sandboxes
 from mesh_lab.kube.node.scheduling import Room
@@ -35,9 +35,9 @@ from mesh_lab.kube.streams import LogOptions
 
 log = logging.getLogger(__name__)
 
-_TOKENS_EVERY = 10.0
-_RUNTIME_RETRY = 1.0
-_CONNECT_LIMIT = 10.0
+_TOKENS_EVERY_SECONDS = 10.0
+_RUNTIME_RETRY_SECONDS = 1.0
+_CONNECT_LIMIT_SECONDS = 10.0
 _SCHEDULER = "default-scheduler"
 
 
@@ -55,7 +55,7 @@ class NodeAgent:
         self._node: NodeContext | None = None
 
     async def run(self) -> None:
-        """Be the node, until cancelled.
+        """Run the node until cancelled.
 
         Raises:
             RuntimeFailure, OSError: the runtime cannot be started, or the node's network cannot be set up.
@@ -68,7 +68,7 @@ class NodeAgent:
             group.create_task(self._serve())
 
     async def _serve(self) -> None:
-        """Run pods; when the runtime dies, all of them again, as a node does after it was switched off."""
+        """Run pods; when the runtime dies, start it and all pods again, as a node does after a reboot."""
         while True:
             runtime = Runtime(self._config.state / "node", self._config.read_only_dirs)
             await runtime.start()
@@ -76,7 +76,7 @@ class NodeAgent:
                 await self._serve_with(runtime)
             except* RuntimeLost:
                 log.error("the container runtime died, and all containers with it: they are started again")  # noqa: TRY400
-            await asyncio.sleep(_RUNTIME_RETRY)
+            await asyncio.sleep(_RUNTIME_RETRY_SECONDS)
 
     async def _serve_with(self, runtime: Runtime) -> None:
         config = self._config
@@ -110,7 +110,7 @@ class NodeAgent:
             runtime.close()
 
     async def _follow_pods(self, node: NodeContext, group: asyncio.TaskGroup) -> None:
-        found: dict[str, Object] | None = {}  # the pods that are there already, until all are known
+        found: dict[str, Object] | None = {}  # the pods of the initial list, until it is complete
         async for event in follow(self._registry, PODS):
             if event.type == BOOKMARK:
                 if found is not None:
@@ -131,7 +131,7 @@ class NodeAgent:
                 self._take_on(node, group, event.object)
 
     def _take_on(self, node: NodeContext, group: asyncio.TaskGroup, obj: Object) -> None:
-        """Tell the pod's worker how the pod is now, or give it one."""
+        """Pass the pod's present state to its worker; start a worker if it has none."""
         uid = obj["metadata"]["uid"]
         worker = self._workers.get(uid)
         if worker is not None:
@@ -143,7 +143,7 @@ class NodeAgent:
     def _is_ours(self, obj: Object) -> bool:
         metadata, spec = obj["metadata"], obj["spec"]
         if "deletionTimestamp" in metadata and not metadata.get("deletionGracePeriodSeconds"):
-            return False  # this node is done with it, and somebody's finalizer is not
+            return False  # this node is done with it; a finalizer keeps the object
         if not spec.get("nodeName"):
             return bool(spec.get("schedulerName", _SCHEDULER) == _SCHEDULER)
         return bool(spec["nodeName"] == self._config.node_name)
@@ -161,7 +161,7 @@ class NodeAgent:
                 del self._workers[uid]
 
     def _retry_pending(self) -> None:
-        """There is more room: pods that wait for some look again."""
+        """Let pods that wait for free resources be scheduled again."""
         for worker in list(self._workers.values()):
             if not worker.pod.spec.node_name:
                 worker.look_again()
@@ -177,30 +177,30 @@ class NodeAgent:
 
     async def _renew_tokens(self) -> None:
         while True:
-            await asyncio.sleep(_TOKENS_EVERY)
+            await asyncio.sleep(_TOKENS_EVERY_SECONDS)
             now = time.monotonic()
             for worker in list(self._workers.values()):
                 if worker.renew_at <= now:
                     worker.refresh()
 
     def _delete_logs_of_gone_pods(self, node: NodeContext) -> None:
-        """Pods may have been deleted while the node was off."""
+        """Delete the logs of pods that were deleted while the node was off."""
         kept = {node.log_directory(worker.pod).name for worker in self._workers.values()}
         with contextlib.suppress(FileNotFoundError):
             for directory in log_root(self._config).iterdir():
                 if directory.name not in kept:
                     shutil.rmtree(directory, ignore_errors=True)
 
-    # What the API server asks for.
+    # The API server's interface (NodeStreams).
 
     def trouble(self) -> str:
-        """Why no container can be started at present; nothing when they can."""
+        """Return why no container can be started at present; empty when they can."""
         if self._node is None:
             return "the container runtime is not up"
         return registration.overdue(self._registry, self._config)
 
     def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
-        """Chunks of whole lines; see `NodeStreams.logs`. Its errors are raised here, not by the iteration."""
+        """Return a log as chunks of lines; see `NodeStreams.logs`. Errors are raised here, not by the iteration."""
         worker = self._worker(namespace, pod)
         name = options.container
         path, runner = self._log_path(worker, name, previous=options.previous)
@@ -216,15 +216,15 @@ class NodeAgent:
         if previous:
             if facts.last is None:
                 raise bad_request(f'previous terminated container "{name}" in pod "{pod.metadata.name}" not found')
-            if not isinstance(facts.state, known.Waiting):
+            if not isinstance(facts.state, Waiting):
                 number -= 1
-        elif isinstance(facts.state, known.Waiting) and facts.last is None:
+        elif isinstance(facts.state, Waiting) and facts.last is None:
             text = f'container "{name}" in pod "{pod.metadata.name}" is waiting to start: {facts.state.reason}'
             raise bad_request(text)
         return node.log_directory(pod) / name / f"{number}.log", worker.runners.get(name)
 
     def check_running(self, namespace: str, pod: str, container: str = "") -> None:
-        """Whether there is something to connect to; see `NodeStreams.check_running`."""
+        """Check that the pod, and the container if one is named, is running; see `NodeStreams.check_running`."""
         worker = self._worker(namespace, pod)
         if worker.sandbox is None:
             raise internal(f'pod not found ("{pod}_{namespace}"): it is not running')
@@ -249,14 +249,14 @@ class NodeAgent:
             raise internal(f"failed to exec in container {container}: {error}") from error
 
     async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool) -> Attachment:
-        """The streams of a container; see `NodeStreams.attach`."""
+        """Attach to the streams of a container; see `NodeStreams.attach`."""
         runner = _running(self._worker(namespace, pod), container)
         if runner.console is None:
             raise _not_running(container)
         return Attachment(runner.console, stdin=stdin)
 
     async def connect(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to a port inside the pod; see `NodeStreams.connect`."""
+        """Connect to a port inside the pod; see `NodeStreams.connect`."""
         worker = self._worker(namespace, pod)
         if worker.sandbox is None:
             raise bad_request(f'pod "{pod}" is not running')
@@ -265,7 +265,7 @@ class NodeAgent:
         except RuntimeFailure as error:
             raise internal(f"no socket in pod {pod}: {error}") from error
         try:
-            async with asyncio.timeout(_CONNECT_LIMIT):
+            async with asyncio.timeout(_CONNECT_LIMIT_SECONDS):
                 await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
             return await asyncio.open_connection(sock=made)
         except OSError as error:
@@ -300,5 +300,5 @@ def _running(worker: PodWorker, container: str) -> ContainerRunner:
 
 
 def _not_running(container: str) -> ApiError:
-    """In a kubelet's words, which stop at the colon."""
+    """Return the kubelet's error, whose text ends with the colon."""
     return internal(f'container not found ("{container}"): it is not running')

@@ -19,13 +19,13 @@ from mesh_lab.kube.node.runtime import wire
 
 log = logging.getLogger(__name__)
 
-START_LIMIT = 10.0  # seconds that the runtime gives a container to be made
-CALL_LIMIT = 2 * START_LIMIT
+START_LIMIT_SECONDS = 10.0  # seconds that the runtime gives a container to be made
+CALL_LIMIT_SECONDS = 2 * START_LIMIT_SECONDS
 _BUFFER = 1 << 20
 
 
 class RuntimeFailure(Exception):  # noqa: N818 - it is not always an error: a command that does not exist is one
-    """The runtime could not do what was asked; the message is for the pod's owner."""
+    """The runtime could not carry out a request; the message is for the pod's owner."""
 
 
 class RuntimeLost(RuntimeFailure):
@@ -41,7 +41,7 @@ class Exit:
 
     @classmethod
     def of(cls, status: int) -> Exit:
-        """From a wait status."""
+        """Convert a wait status."""
         code = os.waitstatus_to_exitcode(status)
         return cls(code) if code >= 0 else cls(128 - code, -code)
 
@@ -56,11 +56,11 @@ class Process:
         self.ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> Exit:
-        """How it ended."""
+        """Wait for its end and return how it ended."""
         return await asyncio.shield(self.ended)
 
     async def kill(self, number: int = signal.SIGKILL, *, group: bool = False) -> None:
-        """Send a signal, with `group` to all that it has started as well; to one that has ended, nothing."""
+        """Send a signal to the process, with `group` to its whole process group; does nothing once it has ended."""
         if not self.ended.done():
             await self._runtime.call("signal", process=self.number, signal=int(number), group=group)
 
@@ -68,7 +68,9 @@ class Process:
 class Runtime:
     """A running runtime. `directory` is where both keep the pods' files; see `mesh_lab.kube.node.runtime`."""
 
-    def __init__(self, directory: Path, read_only_dirs: Sequence[str], *, start_limit: float = START_LIMIT) -> None:
+    def __init__(
+        self, directory: Path, read_only_dirs: Sequence[str], *, start_limit: float = START_LIMIT_SECONDS
+    ) -> None:
         self.directory = directory
         self._start_limit = start_limit
         self._read_only_dirs = read_only_dirs
@@ -83,7 +85,7 @@ class Runtime:
         self.lost = asyncio.Event()
 
     async def start(self) -> int:
-        """Start it and wait until it answers; its pid.
+        """Start it, wait until it answers, and return its pid.
 
         Raises:
             RuntimeFailure: it ended at once; its own words are on stderr.
@@ -108,7 +110,7 @@ class Runtime:
             )
         self._link = ours
         loop.add_reader(ours, self._read)
-        async with asyncio.timeout(CALL_LIMIT):
+        async with asyncio.timeout(CALL_LIMIT_SECONDS):
             return await self._ready
 
     def close(self) -> None:
@@ -119,12 +121,12 @@ class Runtime:
             self._child = None
 
     async def create_sandbox(self, hostname: str, sysctls: dict[str, str], *, host_network: bool = False) -> int:
-        """New namespaces for a pod; the number that other calls know them by."""
+        """Make a pod's namespaces; returns the number that identifies them in other calls."""
         reply, _ = await self.call("sandbox", hostname=hostname, sysctls=sysctls, host_network=host_network)
         return int(reply["sandbox"])
 
     async def remove_sandbox(self, sandbox: int) -> None:
-        """Give the namespaces up. Nothing in them is killed."""
+        """Release the namespaces. Processes in them are not killed."""
         await self.call("remove", sandbox=sandbox)
 
     async def start_container(self, sandbox: int, spec: wire.Message, stdio: Sequence[int]) -> Process:
@@ -144,7 +146,7 @@ class Runtime:
         return started
 
     async def open_socket(self, sandbox: int, family: int, kind: int, protocol: int = 0) -> socket.socket:
-        """A non-blocking socket in the pod's network."""
+        """Open a non-blocking socket in the pod's network."""
         _, descriptors = await self.call("socket", sandbox=sandbox, family=family, kind=kind, protocol=protocol)
         made = socket.socket(fileno=descriptors[0])
         made.setblocking(False)
@@ -169,11 +171,11 @@ class Runtime:
         reply: asyncio.Future[tuple[wire.Message, list[int]]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = reply
         try:
-            async with asyncio.timeout(CALL_LIMIT):
+            async with asyncio.timeout(CALL_LIMIT_SECONDS):
                 await self._send(data, descriptors)
                 message, received = await reply
         except TimeoutError:
-            raise RuntimeFailure(f"the runtime did not answer within {CALL_LIMIT:.0f} s") from None
+            raise RuntimeFailure(f"the runtime did not answer within {CALL_LIMIT_SECONDS:.0f} s") from None
         finally:
             self._waiting.pop(number, None)
         if "error" in message:
@@ -228,7 +230,7 @@ class Runtime:
         if reply is not None and not reply.done():
             reply.set_result((message, descriptors))
             return
-        # Who asked has been cancelled: nothing may stay behind that nobody knows of.
+        # The caller was cancelled: release what the reply carries.
         for descriptor in descriptors:
             os.close(descriptor)
         if "process" in message:

@@ -26,7 +26,7 @@ from mesh_lab.kube.resources import CONFIGMAPS, NODES, SECRETS, SERVICES
 
 @dataclass(frozen=True)
 class NodeContext:
-    """The node's parts, for one life of its runtime. What it does as the scheduler is told by `scheduling`."""
+    """The node's parts, for one life of its runtime. `scheduling` records what it does as the scheduler."""
 
     config: KubeConfig
     registry: Registry
@@ -40,7 +40,7 @@ class NodeContext:
     room: Room
 
     def surroundings(self, pod: Pod, pod_ip: str) -> Surroundings:
-        """What the pod's references are looked up in, as it is now."""
+        """Return what the pod's references (ConfigMaps, Secrets, fields) are looked up in, at present."""
         return Surroundings(
             config_map=lambda namespace, name: self.registry.find(CONFIGMAPS, name, namespace),
             secret=lambda namespace, name: self.registry.find(SECRETS, name, namespace),
@@ -52,16 +52,16 @@ class NodeContext:
         )
 
     def node(self) -> Node:
-        """The node's object, as it is now."""
+        """Return the node's object at present."""
         obj = self.registry.find(NODES, self.config.node_name)
         return read_node(obj or {"metadata": {"name": self.config.node_name}})
 
     def pod_directory(self, pod: Pod) -> Path:
-        """Where the pod's volumes are."""
+        """Return the directory of the pod's volumes."""
         return self.runtime.directory / "pods" / pod.metadata.uid
 
     def log_directory(self, pod: Pod) -> Path:
-        """Where the pod's logs are, one directory a container."""
+        """Return the directory of the pod's logs, with one directory a container in it."""
         metadata = pod.metadata
         return log_root(self.config) / f"{metadata.namespace}_{metadata.name}_{metadata.uid}"
 
@@ -73,5 +73,5 @@ class NodeContext:
 
 
 def log_root(config: KubeConfig) -> Path:
-    """Where the logs of all pods are."""
+    """Return the directory of all pods' logs."""
     return config.state / "logs"

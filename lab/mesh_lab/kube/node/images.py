@@ -29,7 +29,7 @@ _SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/
 
 @dataclass(frozen=True)
 class Image:
-    """What runs when a container names it: `entrypoint` and `arguments` are Docker's ENTRYPOINT and CMD."""
+    """A program under an image's name: `entrypoint` and `arguments` are Docker's ENTRYPOINT and CMD."""
 
     name: str
     entrypoint: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Image:
 
 
 class UnknownImageError(Exception):
-    """No program of that name; the message names those that there are."""
+    """There is no program of that name; the message lists the known ones."""
 
 
 class Images:
@@ -59,7 +59,7 @@ class Images:
             self._table[key] = Image(key, entry.command, entry.args, entry.env, entry.user or 0)
 
     def find(self, reference: str) -> Image:
-        """The image of a container's `image` field.
+        """Return the image that a container's `image` field names.
 
         Raises:
             UnknownImageError: the lab has no such program.
@@ -74,12 +74,12 @@ class Images:
         return image
 
     def all(self) -> list[Image]:
-        """All of them, by name."""
+        """Return all images, sorted by name."""
         return [self._table[name] for name in sorted(self._table)]
 
 
 def repository(reference: str) -> str:
-    """An image's name without registry, tag and digest: `docker.io/library/busybox:1.36` is `busybox`."""
+    """Return an image's name without registry, tag and digest: `docker.io/library/busybox:1.36` is `busybox`."""
     name = reference.partition("@")[0]
     parts = name.split("/")
     parts[-1] = parts[-1].partition(":")[0]

@@ -25,9 +25,9 @@ from mesh_lab.rfc3339 import micro_timestamp, parse, timestamp
 log = logging.getLogger(__name__)
 
 LEASE_NAMESPACE = "kube-node-lease"
-RENEW_S = 10
-REGISTER_AGAIN_S = 2
-_LEASE_S = 40
+RENEW_SECONDS = 10
+REGISTER_AGAIN_SECONDS = 2
+_LEASE_SECONDS = 40
 _PODS = 250
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _CONDITIONS = (
@@ -39,7 +39,7 @@ _CONDITIONS = (
 
 
 def capacity(state: Path) -> dict[str, str]:
-    """What the machine has, as quantities."""
+    """Return the machine's resources as quantities."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024
     return {
         "cpu": str(len(os.sched_getaffinity(0))),
@@ -50,14 +50,14 @@ def capacity(state: Path) -> dict[str, str]:
 
 
 def allocatable(amounts: Mapping[str, str]) -> dict[str, Decimal]:
-    """The same as numbers."""
+    """Return the same as numbers."""
     return {
         name: Decimal(text.removesuffix("Ki")) * (1024 if text.endswith("Ki") else 1) for name, text in amounts.items()
     }
 
 
 async def register(registry: Registry, config: KubeConfig, images: Images) -> None:
-    """Create the Node or bring it up to date: Ready, with its addresses and what it has.
+    """Create or update the Node object: Ready, with its addresses and resources.
 
     Tried until it succeeds, as a kubelet does: a webhook may refuse it, and only a running cluster can lose a webhook.
     """
@@ -65,8 +65,8 @@ async def register(registry: Registry, config: KubeConfig, images: Images) -> No
         try:
             return await _register(registry, config, images)
         except ApiError as error:
-            log.warning("the node is not registered: %s; again in %d s", error, REGISTER_AGAIN_S)
-            await asyncio.sleep(REGISTER_AGAIN_S)
+            log.warning("the node is not registered: %s; again in %d s", error, REGISTER_AGAIN_SECONDS)
+            await asyncio.sleep(REGISTER_AGAIN_SECONDS)
 
 
 async def _register(registry: Registry, config: KubeConfig, images: Images) -> None:
@@ -93,22 +93,22 @@ async def heartbeat(registry: Registry, config: KubeConfig) -> None:
     """Renew the lease until cancelled."""
     name = config.node_name
     while True:
-        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_S, "renewTime": micro_timestamp()}
+        spec = {"holderIdentity": name, "leaseDurationSeconds": _LEASE_SECONDS, "renewTime": micro_timestamp()}
         try:
             if await registry.modify(LEASES, name, LEASE_NAMESPACE, _renewal(spec)) is None:
                 await registry.create(LEASES, {"metadata": {"name": name, "namespace": LEASE_NAMESPACE}, "spec": spec})
         except ApiError as error:
             log.warning("the node's lease is not renewed: %s", error)
-        await asyncio.sleep(RENEW_S)
+        await asyncio.sleep(RENEW_SECONDS)
 
 
 def overdue(registry: Registry, config: KubeConfig) -> str:
-    """Whether others have to take the node for dead, its lease having run out; nothing when it has not."""
+    """Return that the node's lease has run out, if it has; empty otherwise."""
     lease = registry.find(LEASES, config.node_name, LEASE_NAMESPACE)
     if lease is None:
         return "the node has no lease yet"
     since = (datetime.now(UTC) - parse(lease["spec"]["renewTime"])).total_seconds()
-    return f"the node's lease was last renewed {since:.0f} s ago" if since > _LEASE_S else ""
+    return f"the node's lease was last renewed {since:.0f} s ago" if since > _LEASE_SECONDS else ""
 
 
 def _renewal(spec: dict[str, Any]) -> Any:

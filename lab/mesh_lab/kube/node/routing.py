@@ -38,12 +38,12 @@ def add_veth(name: str, mac: bytes, peer: str, peer_mac: bytes, peer_namespace: 
 
 
 def set_up(name: str) -> Request:
-    """Switch a device on."""
+    """Set a device up."""
     return Request(_SETLINK, 0, _link_head(_IFF_UP, _IFF_UP) + _text(_IFLA_IFNAME, name), f"set {name} up")
 
 
 def add_address(index: int, address: str) -> Request:
-    """Give the device of that index an IPv4 address of its own (/32); one that it has already stays."""
+    """Add an IPv4 address (/32) to the device of that index; one that is there already stays."""
     head = struct.pack("=BBBBI", socket.AF_INET, 32, 0, _SCOPE_UNIVERSE, index)
     packed = socket.inet_aton(address)
     body = head + attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
@@ -51,33 +51,33 @@ def add_address(index: int, address: str) -> Request:
 
 
 def add_route(address: str, index: int, *, source: str) -> Request:
-    """Reach `address` directly over the device; what this machine itself sends comes from `source`."""
+    """Add a route to `address` over the device, with `source` for packets of this machine."""
     body = _route_head(32, _SCOPE_LINK) + attribute(_RTA_DST, socket.inet_aton(address)) + _u32(_RTA_OIF, index)
     body += attribute(_RTA_PREFSRC, socket.inet_aton(source))
     return Request(_NEWROUTE, CREATE | REPLACE, body, f"route to {address}")
 
 
 def add_default_route(gateway: str, index: int) -> Request:
-    """Reach everything over `gateway`, which is on the device's link although no address says so."""
+    """Add a default route over `gateway`, which is on-link although no address of the device covers it."""
     body = _route_head(0, _SCOPE_UNIVERSE, _RTNH_F_ONLINK) + attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
     return Request(_NEWROUTE, CREATE | REPLACE, body + _u32(_RTA_OIF, index), "default route")
 
 
 def remove_route(address: str) -> Request:
-    """Forget how to reach `address`."""
+    """Remove the route to `address`."""
     body = _route_head(32, _SCOPE_LINK) + attribute(_RTA_DST, socket.inet_aton(address))
     return Request(_DELROUTE, 0, body, f"remove the route to {address}")
 
 
 def add_neighbour(address: str, mac: bytes, index: int) -> Request:
-    """Who has `address` on the device's link, for good: nobody needs to ask."""
+    """Add a permanent neighbour (ARP) entry for `address` on the device's link."""
     head = struct.pack("=BxxxiHBB", socket.AF_INET, index, _NUD_PERMANENT, 0, 0)
     body = head + attribute(_NDA_DST, socket.inet_aton(address)) + attribute(_NDA_LLADDR, mac)
     return Request(_NEWNEIGH, CREATE | REPLACE, body, f"neighbour {address}")
 
 
 def is_missing(error: OSError) -> bool:
-    """Whether a removal failed since there was nothing to remove."""
+    """Return whether a removal failed because there was nothing to remove."""
     return error.errno in (errno.ESRCH, errno.ENODEV)
 
 

@@ -36,8 +36,8 @@ class AddressesExhaustedError(Exception):
 class AddressPool:
     """Hands out the addresses of a range, but for `reserved`, each to one holder.
 
-    A freed address goes to the end of the queue: what still remembers it (a connection, a cached endpoint) had better
-    reach nobody than somebody else.
+    A freed address goes to the end of the queue, so that a stale connection or cached endpoint does not reach another
+    pod.
     """
 
     def __init__(self, cidr: str, reserved: frozenset[str] = frozenset()) -> None:
@@ -50,10 +50,10 @@ class AddressPool:
         self._held: set[str] = set()
 
     def acquire(self) -> str:
-        """An address that nobody holds.
+        """Return a free address and mark it as used.
 
         Raises:
-            AddressesExhaustedError: there is none.
+            AddressesExhaustedError: all addresses are in use.
         """
         while self._next < self._end:
             address = str(IPv4Address(self._next))
@@ -68,7 +68,7 @@ class AddressPool:
         return address
 
     def release(self, address: str) -> None:
-        """Give an address back; twice does no harm."""
+        """Free an address; one that is free already is ignored."""
         if address in self._held:
             self._held.remove(address)
             self._freed.append(address)
@@ -94,12 +94,12 @@ class Sandboxes:
         self._namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
-        """Let go of the node's namespace."""
+        """Close the descriptors of the node's namespace."""
         self._link.close()
         os.close(self._namespace)
 
     def prepare_node(self) -> None:
-        """Give the node its address and let it forward. Doing it again changes nothing.
+        """Set the node's address and enable forwarding. Idempotent.
 
         Raises:
             OSError: the kernel refuses, as in a network namespace that is not ours.
@@ -111,10 +111,10 @@ class Sandboxes:
             _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
 
     async def create(self, hostname: str, sysctls: dict[str, str], *, host_network: bool) -> Sandbox:
-        """A sandbox that is on the network.
+        """Make a sandbox and connect it to the network.
 
         Raises:
-            RuntimeFailure, NetlinkError, AddressesExhaustedError: it could not be made; nothing of it is left.
+            RuntimeFailure, NetlinkError, AddressesExhaustedError: it could not be made; nothing is left behind.
         """
         number = await self._runtime.create_sandbox(hostname, sysctls, host_network=host_network)
         if host_network:
@@ -130,7 +130,7 @@ class Sandboxes:
         return Sandbox(number, address, host_network=False)
 
     async def remove(self, sandbox: Sandbox) -> None:
-        """Take the pod off the network.
+        """Remove the pod from the network.
 
         Its devices go with its namespace, when the last process and socket in it do.
         """
@@ -174,7 +174,7 @@ class Sandboxes:
 
 
 def _index(link: socket.socket, name: str) -> int:
-    """A device's number in the namespace that the socket belongs to."""
+    """Return a device's index in the socket's network namespace."""
     answer = fcntl.ioctl(link, _SIOCGIFINDEX, struct.pack("16si20x", name.encode(), 0))
     return int(struct.unpack_from("16si", answer)[1])
 

@@ -23,8 +23,8 @@ _NONE_AVAILABLE = "0/1 nodes are available:"
 
 
 def objection(pod: Pod, node: Node, lacking: Sequence[str] = ()) -> str:
-    """Why the pod may not run on the node, in the scheduler's words; nothing when it may. `lacking` is what the node
-    has too little of.
+    """Return why the pod may not run on the node, in the scheduler's words; empty when it may. `lacking` names the
+    resources that the node has too little of.
 
     Like the scheduler's filters it stops at the first reason, and the order is theirs.
     """
@@ -44,12 +44,12 @@ def objection(pod: Pod, node: Node, lacking: Sequence[str] = ()) -> str:
 
 
 def tolerates(pod: Pod, taint: Taint) -> bool:
-    """Whether the pod puts up with the taint."""
+    """Return whether the pod tolerates the taint."""
     return any(toleration.covers(taint) for toleration in pod.spec.tolerations)
 
 
 def _is_wanted(pod: Pod, node: Node) -> bool:
-    """Whether the node is one of those that the pod asks for."""
+    """Return whether the node matches the pod's node selector and required node affinity."""
     labels = node.metadata.labels
     if not contains(dict(labels), pod.spec.node_selector):
         return False
@@ -61,8 +61,8 @@ def _is_wanted(pod: Pod, node: Node) -> bool:
 
 
 def in_order(pods: Iterable[Object]) -> list[Object]:
-    """The pods that are there when the node comes up: by priority, as the scheduler's queue sorts them, and then the
-    oldest first, as a kubelet takes them up.
+    """Sort the pods of the initial list by priority, as the scheduler's queue does, and then oldest first, as a kubelet
+    does.
 
     https://github.com/kubernetes/kubernetes/blob/master/pkg/scheduler/framework/plugins/queuesort/priority_sort.go
     """
@@ -70,7 +70,7 @@ def in_order(pods: Iterable[Object]) -> list[Object]:
 
 
 def unschedulable(status: Mapping[str, Any], why: str) -> dict[str, Any]:
-    """The status of a pod that no node suits."""
+    """Return the status of a pod that no node suits."""
     before = status.get("conditions")
     return {**status, "conditions": updated(before, condition(before, "PodScheduled", "False", "Unschedulable", why))}
 
@@ -94,10 +94,10 @@ def _requirement(requirement: NodeSelectorRequirement, labels: Mapping[str, str]
 
 
 def requests(pod: Pod) -> dict[str, Decimal]:
-    """What the pod asks for, itself as one of the node's `pods` included.
+    """Return the pod's effective resource requests, including itself as one of the node's `pods`.
 
-    That is the most that it ever needs at once: its containers and sidecars together, or an init container with the
-    sidecars before it; what the pod as a whole asks for wins. https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
+    That is the most that it needs at once: its containers and sidecars together, or an init container with the
+    sidecars before it; pod-level requests win. https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
     """
     total = dict[str, Decimal]()
     for container in pod.spec.containers:
@@ -118,19 +118,19 @@ def requests(pod: Pod) -> dict[str, Decimal]:
 
 
 def amounts(written: Mapping[str, Quantity]) -> dict[str, Decimal]:
-    """Quantities as numbers."""
+    """Parse quantities."""
     return {name: quantities.parse(str(text)) for name, text in written.items()}
 
 
 class Room:
-    """What is taken of the node. `freed` is called when some of it is given back."""
+    """The resources that pods hold on the node. `freed` is called when some are released."""
 
     def __init__(self, freed: Callable[[], None]) -> None:
         self._freed = freed
         self._taken: dict[str, Amounts] = {}
 
     def lacking(self, pod: Pod, allocatable: Amounts) -> list[str]:
-        """Of what there is too little for the pod beside those that are here; in the order of names."""
+        """Return the names of the resources that do not suffice for the pod beside the others, sorted."""
         used = dict[str, Decimal]()
         for uid, taken in self._taken.items():
             if uid != pod.metadata.uid:
@@ -146,7 +146,7 @@ class Room:
         self._taken[pod.metadata.uid] = requests(pod)
 
     def give_back(self, pod: Pod) -> None:
-        """The pod needs nothing any more; harmless when it has taken nothing."""
+        """Release the pod's requests; does nothing when it holds none."""
         if self._taken.pop(pod.metadata.uid, None) is not None:
             self._freed()
 

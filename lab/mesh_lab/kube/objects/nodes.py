@@ -46,7 +46,7 @@ class Node(View, frozen=True, kw_only=True):
 
 
 class Toleration(View, frozen=True, kw_only=True):
-    """Taints that a pod puts up with: of any key when it names none, for a time when that is limited."""
+    """Taints that a pod tolerates: of any key when it names none, for a limited time if that is given."""
 
     key: str = ""
     operator: str = "Equal"
@@ -55,7 +55,7 @@ class Toleration(View, frozen=True, kw_only=True):
     toleration_seconds: int | None = None
 
     def covers(self, taint: Taint) -> bool:
-        """Whether it is about the taint."""
+        """Return whether the toleration matches the taint."""
         if self.effect not in ("", taint.effect) or self.key not in ("", taint.key):
             return False
         return self.operator == "Exists" or (bool(self.key) and self.value == taint.value)

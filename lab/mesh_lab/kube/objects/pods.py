@@ -130,7 +130,7 @@ class ContainerState(View, frozen=True, kw_only=True):
 
 
 class ContainerStatus(View, frozen=True, kw_only=True):
-    """What became of a container."""
+    """The state of a container."""
 
     name: str
     state: ContainerState = ContainerState()
@@ -160,7 +160,7 @@ class PodStatus(View, frozen=True, kw_only=True):
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 
     def condition(self, kind: str) -> bool:
-        """Whether the condition is there and True."""
+        """Return whether the condition exists and is True."""
         return any(c.type == kind and c.status == "True" for c in self.conditions)
 
 

@@ -71,7 +71,7 @@ class EndpointConditions(View, frozen=True, kw_only=True):
 
 
 class Endpoint(View, frozen=True, kw_only=True):
-    """One pod (or other backend) of a Service. Consumers use the first address alone."""
+    """One pod (or other backend) of a Service. Consumers use the first address only."""
 
     addresses: tuple[str, ...]
     conditions: EndpointConditions = EndpointConditions()

@@ -21,8 +21,10 @@ from mesh_lab.kube.api.connections import BUSY, REFUSED_LINES, Limits, mark_busy
 
 SHORT_S = 0.2
 LIMIT_S = 10
-LIMITS = Limits(silent=5, silent_s=SHORT_S, handshakes=3, handshake_s=SHORT_S, idle=3, idle_s=SHORT_S, busy=4)
-LASTING = Limits(silent=5, silent_s=60, handshakes=3, handshake_s=60, idle=3, idle_s=60, busy=4)
+LIMITS = Limits(
+    silent=5, silent_seconds=SHORT_S, handshakes=3, handshake_seconds=SHORT_S, idle=3, idle_seconds=SHORT_S, busy=4
+)
+LASTING = Limits(silent=5, silent_seconds=60, handshakes=3, handshake_seconds=60, idle=3, idle_seconds=60, busy=4)
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from mesh_lab.kube.controllers.base import LASTING_S, Loop
+from mesh_lab.kube.controllers.base import LASTING_SECONDS, Loop
 from mesh_lab.kube.errors import internal
 from mesh_lab.kube.registry import Registry
 from mesh_lab.kube.store import Store
@@ -30,5 +30,5 @@ async def test_only_a_failure_that_lasts_is_a_warning(caplog: pytest.LogCaptureF
         assert waited < 60
         await loop._look("x")
         waited += 0.005 * 2 ** (len(caplog.records) - 1)
-    assert waited > LASTING_S
+    assert waited > LASTING_SECONDS
     loop.queue.close()

@@ -172,7 +172,7 @@ async def test_a_port_that_becomes_free_is_taken_up_and_its_absence_was_told_of_
         tries.append(number)
         return await listen(host, number)
 
-    monkeypatch.setattr(hostports, "TRY_AGAIN", 0.02)
+    monkeypatch.setattr(hostports, "TRY_AGAIN_SECONDS", 0.02)
     monkeypatch.setattr(running.host.sockets, "listen", counted)
     with socket.create_server(("127.0.0.1", running.host_port)):
         await running.registry.create(SERVICES, balanced(running.host_port))

@@ -50,13 +50,13 @@ async def test_a_taken_port_names_its_holder(host: Host) -> None:
 
 
 async def test_silence_has_a_limit_and_a_late_socket_is_given_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hostsockets, "TIME_LIMIT", 0.05)
+    monkeypatch.setattr(hostsockets, "TIME_LIMIT_SECONDS", 0.05)
     host.silent = True
     port = free_port()
     with pytest.raises(HostSocketError, match="did not answer"):
         await host.sockets.listen("127.0.0.1", port)
     host.silent = False
-    monkeypatch.setattr(hostsockets, "TIME_LIMIT", 10.0)
+    monkeypatch.setattr(hostsockets, "TIME_LIMIT_SECONDS", 10.0)
     descriptors = _descriptors()
     host.answer(host.heard[0])
     other = free_port()

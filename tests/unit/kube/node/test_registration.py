@@ -28,7 +28,7 @@ class Closed(Open):
 async def test_a_node_that_a_webhook_refuses_tries_again_until_it_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registration, "REGISTER_AGAIN_S", 0)
+    monkeypatch.setattr(registration, "REGISTER_AGAIN_SECONDS", 0)
     registry = Registry(Store())
     await registry.bootstrap()
     registry.admission = closed = Closed()

@@ -126,7 +126,7 @@ async def test_an_event_is_encoded_once_for_all(registry: Registry) -> None:
 
 async def test_who_is_too_slow_or_too_late_is_told(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "KEPT_CHANGES", 3)
-    monkeypatch.setattr(changes, "KEPT_S", 0)
+    monkeypatch.setattr(changes, "KEPT_SECONDS", 0)
     monkeypatch.setattr(changes, "_BATCH", 1)
     start = registry.revision
     slow = registry.watch(kinds.CONFIGMAPS, since=start)

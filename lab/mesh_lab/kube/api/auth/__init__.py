@@ -1,4 +1,4 @@
-"""Authorization: role-based access control, and the part of it that the embedded cluster enforces."""
+"""Authentication and authorization: RBAC, and the part of it that the embedded cluster enforces."""
 
 from __future__ import annotations
 

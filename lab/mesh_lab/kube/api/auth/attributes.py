@@ -1,4 +1,4 @@
-"""What a request wants to do, as authorization sees it.
+"""The attributes of a request that authorization evaluates.
 
 https://kubernetes.io/docs/reference/access-authn-authz/authorization/#review-your-request-attributes
 """
@@ -27,7 +27,7 @@ class Access:
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
     def refusal(self, user: str) -> str:
-        """Why the user may not, in the words of a real API server."""
+        """Return the text of a denial, as a real API server words it."""
         plural = f"{self.resource}.{self.group}" if self.group else self.resource
         name = f' "{self.name}"' if self.name else ""
         where = f' in the namespace "{self.namespace}"' if self.namespace else " at the cluster scope"
@@ -45,7 +45,7 @@ class PathAccess:
     path: str
 
     def refusal(self, user: str) -> str:
-        """Why the user may not, in the words of a real API server."""
+        """Return the text of a denial, as a real API server words it."""
         return f'forbidden: User "{user}" cannot {self.verb} path "{self.path}"'
 
 

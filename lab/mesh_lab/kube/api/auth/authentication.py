@@ -1,8 +1,8 @@
 """Authentication: which user a request comes from, and which one it is done as (`kubectl --as`, impersonation).
 
-A caller proves itself with a client certificate of the lab's authority (common name and organisations are user and
-groups) or with a service account's token. Nobody else gets past the version and the health checks: there is no
-`system:anonymous`. Impersonation needs the right to `impersonate` each part of the identity:
+A caller authenticates with a client certificate of the lab's authority (common name and organisations are user and
+groups) or with a service account's token. All others may read only the version and the health checks: there is
+no `system:anonymous`. Impersonation needs the right to `impersonate` each part of the identity:
 https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/
 """
 
@@ -23,20 +23,20 @@ from mesh_lab.kube.registry.tokens import TokenIssuer
 
 
 class Authenticator:
-    """Turns what a request shows into a user."""
+    """Authenticates requests by client certificate or bearer token."""
 
     def __init__(self, tokens: TokenIssuer) -> None:
         self.tokens = tokens
 
     def authenticate(self, request: web.Request) -> User:
-        """The user who calls. Raises `ApiError` 401 without proof."""
+        """Return the user of a request. Raises `ApiError` 401 without valid credentials."""
         user = self._bearer(request.headers) or _certified(request)
         if user is None:
             raise unauthorized()
         return user
 
     def check_token(self, headers: CIMultiDictProxy[str]) -> None:
-        """Refuse a wrong token where none is needed, as a real server does. Raises `ApiError` 401."""
+        """Reject a wrong token where none is needed, as a real server does. Raises `ApiError` 401."""
         self._bearer(headers)
 
     def _bearer(self, headers: CIMultiDictProxy[str]) -> User | None:
@@ -45,13 +45,13 @@ class Authenticator:
             return None
         identity = self.tokens.verify(token.strip())
         if identity is None:
-            # A wrong token is refused even beside a right certificate, as a real server does.
+            # A wrong token is rejected even beside a right certificate, as a real server does.
             raise unauthorized()
         return identity.user
 
 
 def user_info(user: User) -> dict[str, Any]:
-    """The JSON of `authentication.k8s.io/v1 UserInfo`."""
+    """Encode a user as `authentication.k8s.io/v1 UserInfo`."""
     info: dict[str, Any] = {"username": user.name, "groups": list(user.groups)}
     if user.uid:
         info["uid"] = user.uid
@@ -61,7 +61,7 @@ def user_info(user: User) -> dict[str, Any]:
 
 
 def _certified(request: web.Request) -> User | None:
-    """The user of the client certificate, which TLS has checked against the lab's authority already."""
+    """Return the user of the client certificate, which TLS has verified already."""
     transport = request.transport
     certificate = transport.get_extra_info("peercert") if transport is not None else None
     if not certificate:
@@ -80,10 +80,10 @@ _IDENTITIES = "authentication.k8s.io"
 
 
 def impersonated(user: User, headers: CIMultiDictProxy[str], authorizer: Authorizer) -> User:
-    """The user that the request is to be taken for: the one who calls, unless the headers name another.
+    """Return the user that the request is done as: the caller, or the one that it impersonates.
 
     Raises:
-        ApiError: 400, the headers make no identity; 403, the caller may not be taken for it.
+        ApiError: 400, the headers are invalid; 403, the caller may not impersonate this identity.
     """
     given = [(key.lower(), value) for key, value in headers.items() if key.lower().startswith(_PREFIX)]
     if not given:
@@ -106,7 +106,7 @@ def impersonated(user: User, headers: CIMultiDictProxy[str], authorizer: Authori
 
 
 def _actions(name: str, groups: list[str], uid: str, extra: Mapping[str, tuple[str, ...]]) -> Iterator[Access]:
-    """What the caller must be allowed to impersonate."""
+    """Yield what the caller must be allowed to impersonate."""
     if name.startswith(_ACCOUNT):
         namespace, account = _account(name)
         yield Access(_VERB, "", "serviceaccounts", namespace, account)
@@ -122,11 +122,11 @@ def _actions(name: str, groups: list[str], uid: str, extra: Mapping[str, tuple[s
 
 
 def _account(name: str) -> tuple[str, str]:
-    """Namespace and name of a service account's user name."""
+    """Split a service account's user name into namespace and name."""
     namespace, _, account = name.removeprefix(_ACCOUNT).partition(":")
     return namespace, account
 
 
 def _is_text(value: str) -> bool:
-    """Whether a header was UTF-8: what was not is kept in surrogates, which no answer could repeat."""
+    """Return whether a header was UTF-8: other bytes become surrogates, which no answer could repeat."""
     return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)

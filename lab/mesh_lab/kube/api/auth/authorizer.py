@@ -1,4 +1,4 @@
-"""Authorization: administrators may do all, service accounts all that is not enforced, others what their roles say."""
+"""Authorization: administrators may do all, service accounts all that is not enforced, others what roles grant."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ NOT_ENFORCED = (
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether something is allowed, and by what; a refusal has no reason, for no rule is one."""
+    """Whether something is allowed, and by which binding; a denial has no reason, as no rule denies."""
 
     allowed: bool
     reason: str = ""
 
 
 class Authorizer:
-    """Decides by the roles and bindings as they are stored at the time."""
+    """Decides by the stored roles and bindings."""
 
     def __init__(self, reader: rbac.Reader) -> None:
         self._reader = reader
 
     def decide(self, user: User, action: Action) -> Decision:
-        """Whether the user may do it. The server does what is decided here, and reviews answer it."""
+        """Decide whether the user may do it, for requests and for access reviews."""
         if is_administrator(user):
             return Decision(True, f'group "{MASTERS}" may do everything')
         if is_service_account(user) and not enforced(action):
@@ -45,7 +45,7 @@ class Authorizer:
         return Decision(False)
 
     def require(self, user: User, *actions: Action) -> None:
-        """Refuse what the user may not do.
+        """Require that the user may do all of it.
 
         Raises:
             ApiError: 403, one of the actions is not allowed.
@@ -55,15 +55,15 @@ class Authorizer:
                 raise forbidden(action.refusal(user.name))
 
     def rules(self, user: User, namespace: str) -> list[rbac.Rule]:
-        """What stored roles grant the user in a namespace (none: in the whole cluster)."""
+        """Return what stored roles grant the user in a namespace (none: in the whole cluster)."""
         return [grant.rule for grant in rbac.grants(user, namespace, self._reader)]
 
 
 def is_administrator(user: User) -> bool:
-    """Whether no rule is asked for the user at all."""
+    """Return whether the user may do all without a role."""
     return MASTERS in user.groups
 
 
 def is_service_account(user: User) -> bool:
-    """Whether the user acts for a pod, and is held to no more than what is enforced."""
+    """Return whether the user is a service account, for which only a part of RBAC is enforced."""
     return SERVICE_ACCOUNTS in user.groups

@@ -1,9 +1,9 @@
-"""Which part of role-based access control the embedded cluster holds service accounts to.
+"""The part of RBAC that the embedded cluster enforces for service accounts.
 
 All else is open to them: charts and manifests come with roles, but few labs have a use for them. What is enforced keeps
 the mesh's root of trust, the Secrets of `istio-system`, with istiod and administrators. Reading them is one entry;
-the others are the ways round: to become istiod, to run a program beside it, to give oneself the right, or to change
-what others write. Enforcing more is one entry more. Users that are no service accounts are held to all of it.
+the others close detours: to become istiod, to run a program beside it, to grant oneself the right, or to change what
+others write. Enforcing more is one more entry. For users that are no service accounts all of RBAC is enforced.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Entry:
     namespaces: frozenset[str] = frozenset()
 
     def covers(self, action: Access) -> bool:
-        """Whether the action is held to roles by this entry. Reviews ask for `*`, which is everything at once."""
+        """Return whether this entry enforces roles for the action. Access reviews use `*` for all."""
         return (
             action.group in (self.group, ALL)
             and (action.resource == ALL or not self.resources.isdisjoint(_names(action)))
@@ -67,12 +67,12 @@ def _names(action: Access) -> tuple[str, str]:
 
 
 def enforced(action: Action) -> bool:
-    """Whether a service account needs a role for the action."""
+    """Return whether a service account needs a role for the action."""
     return isinstance(action, Access) and any(entry.covers(action) for entry in ENFORCED)
 
 
 def free_rules(resources: Iterable[Resource], namespace: str) -> list[Rule]:
-    """What service accounts may do in a namespace without a role, as rules: the verbs that are not enforced."""
+    """Return what service accounts may do in a namespace without a role, as rules."""
     free: dict[tuple[str, tuple[str, ...]], set[str]] = {}
     for resource in resources:
         inside = namespace if resource.namespaced else ""

@@ -1,4 +1,4 @@
-"""Nobody grants what they do not have: the check of roles and bindings that are written.
+"""Privilege escalation prevention: a role or binding may grant only what its writer has.
 
 https://kubernetes.io/docs/reference/access-authn-authz/rbac/#privilege-escalation-prevention-and-bootstrapping
 """
@@ -26,7 +26,7 @@ _EVERYTHING = Rule((ALL,), (ALL,), (ALL,))
 
 
 class EscalationGuard:
-    """Admission that holds roles and bindings to the rights of their writer, after the webhooks in `inner`."""
+    """Admission that checks roles and bindings against the rights of their writer, after the webhooks in `inner`."""
 
     def __init__(self, inner: Admission, authorizer: Authorizer, reader: rbac.Reader) -> None:
         self.inner = inner
@@ -62,12 +62,12 @@ class EscalationGuard:
 
     def _of_role(self, role: Object) -> list[Rule]:
         if role.get("aggregationRule"):
-            # What it will hold depends on roles that are yet to come.
+            # What it will contain depends on roles that are created later.
             return [_EVERYTHING]
         return [Rule.parse(rule) for rule in role.get("rules") or ()]
 
     def _of_binding(self, binding: Object, namespace: str) -> tuple[list[Rule], Access]:
-        """What the binding's role grants, and the action that lets somebody bind it all the same."""
+        """Return what the binding's role grants, and the action (`bind`) that allows the binding anyway."""
         reference = binding["roleRef"]
         name = str(reference.get("name", ""))
         resource = CLUSTERROLES if reference.get("kind") == CLUSTERROLES.kind else ROLES
@@ -78,13 +78,13 @@ class EscalationGuard:
 
 
 def covered(wanted: Rule, owned: Iterable[Rule]) -> bool:
-    """Whether all that a rule grants is among what the owned rules grant."""
+    """Return whether the owned rules grant all that a rule grants."""
     rules = list(owned)
     return all(any(_holds(rule, part) for rule in rules) for part in _parts(wanted))
 
 
 def _parts(rule: Rule) -> Iterator[Rule]:
-    """The rule as rules of one verb, one group, one resource and one name (or none), and of one path."""
+    """Split the rule into rules of one verb, one group, one resource and one name (or none), and of one path."""
     for verb, url in product(rule.verbs, rule.urls):
         yield Rule((verb,), urls=(url,))
     names: list[tuple[str, ...]] = [(name,) for name in rule.names] or [()]

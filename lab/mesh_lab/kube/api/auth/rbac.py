@@ -1,7 +1,7 @@
-"""Role-based access control: which rules the stored roles and bindings give to a user, and what they allow.
+"""Role-based access control: the rules that stored roles and bindings grant to a user, and what these allow.
 
-https://kubernetes.io/docs/reference/access-authn-authz/rbac/. Rules only add; there is none that denies. Aggregated
-roles are put together when they are asked for: no controller writes the sum into them.
+https://kubernetes.io/docs/reference/access-authn-authz/rbac/. Rules only add; none denies. Aggregated roles are
+computed when they are evaluated; no controller writes their rules.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Reader(Protocol):
     """The part of the registry that holds roles and bindings."""
 
     def find(self, r: Resource, name: str, namespace: str = "") -> _Object | None:
-        """The object, or None."""
+        """Return the object, or None."""
         ...
 
     def list(self, r: Resource, namespace: str | None = None) -> list[_Object]:
-        """The objects of a namespace, or of all."""
+        """Return the objects of a namespace, or of all."""
         ...
 
 
@@ -45,12 +45,12 @@ class Rule:
 
     @classmethod
     def parse(cls, rule: _Object) -> Rule:
-        """The rule of a stored role."""
+        """Parse a rule of a stored role."""
         fields = ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs")
         return cls(*(tuple(rule.get(field) or ()) for field in fields))
 
     def allows(self, action: Action) -> bool:
-        """Whether the action is among what the rule grants."""
+        """Return whether the rule grants the action."""
         if not _has(self.verbs, action.verb):
             return False
         if isinstance(action, PathAccess):
@@ -76,7 +76,7 @@ class Grant:
 
 
 def grants(user: User, namespace: str, reader: Reader) -> Iterator[Grant]:
-    """The rules that hold for the user in a namespace; in none, those of the whole cluster."""
+    """Yield the user's rules in a namespace; without one, those of the whole cluster."""
     for binding in reader.list(CLUSTERROLEBINDINGS):
         yield from _granted(binding, user, "", reader)
     if namespace:
@@ -85,7 +85,7 @@ def grants(user: User, namespace: str, reader: Reader) -> Iterator[Grant]:
 
 
 def role_rules(reference: _Object, namespace: str, reader: Reader) -> list[Rule]:
-    """The rules of the role that a `roleRef` names; none when there is no such role."""
+    """Return the rules of the role that a `roleRef` names; none when there is no such role."""
     name = reference.get("name", "")
     if reference.get("kind") != _CLUSTER_ROLE:
         role = reader.find(ROLES, name, namespace) if namespace else None
@@ -95,7 +95,7 @@ def role_rules(reference: _Object, namespace: str, reader: Reader) -> list[Rule]
 
 
 def cluster_rules(role: _Object, reader: Reader) -> list[Rule]:
-    """The rules of a ClusterRole, those included that it is aggregated from."""
+    """Return the rules of a ClusterRole, including aggregated ones."""
     rules = _rules(role)
     seen, waiting = {role["metadata"].get("name", "")}, [role]
     while waiting:
@@ -124,7 +124,7 @@ def _granted(binding: _Object, user: User, namespace: str, reader: Reader) -> It
 
 
 def _is(subject: _Object, user: User, namespace: str) -> bool:
-    """Whether a binding's subject is the user. A service account without a namespace is one of the binding's own."""
+    """Return whether a binding's subject is the user. A service account without a namespace is in the binding's."""
     kind, name = subject.get("kind"), subject.get("name", "")
     if kind == "Group":
         return name in user.groups

@@ -1,4 +1,4 @@
-"""Answers in JSON, and requests' bodies out of JSON, YAML or protobuf."""
+"""Encodes answers as JSON, and decodes requests' bodies from JSON, YAML or protobuf."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mesh_lab.kube.errors import ApiError, bad_request
 
 _YAML_TYPES = frozenset({"application/yaml", "application/apply-patch+yaml"})
 _JSON_TYPES = frozenset({JSON, "text/plain", "application/octet-stream", ""})
-"""Clients that name no type mean JSON, as curl's and aiohttp's defaults show."""
+"""Types that are read as JSON, because curl and aiohttp send them by default."""
 _PIECE = 256 * 1024
-BODY_S = 60.0
-"""How long a body may take to come: as long as a request may on a real server."""
+BODY_SECONDS = 60.0
+"""The time limit of a body: that of a request on a real server."""
 _WARNINGS_LIMIT, _WARNING_LIMIT = 4096, 256
 """What a real API server takes of warnings: characters of all together, and of each where those are too many."""
 DEPTH_LIMIT = 254
@@ -30,12 +30,12 @@ DEPTH_LIMIT = 254
 def json_response(
     value: Any, *, status: int = 200, warnings: Iterable[str] = (), content_type: str = JSON
 ) -> web.Response:
-    """The value as JSON, with a `Warning` header for each warning."""
+    """Return the value as JSON, with a `Warning` header for each warning."""
     return web.Response(body=orjson.dumps(value), status=status, headers=headers_of(content_type, warnings))
 
 
 def headers_of(content_type: str, warnings: Iterable[str] = ()) -> CIMultiDict[str]:
-    """The headers of an answer, with a `Warning` for each warning."""
+    """Return the headers of an answer, with a `Warning` for each warning."""
     headers: CIMultiDict[str] = CIMultiDict()
     headers["Content-Type"] = content_type
     headers["Cache-Control"] = "no-cache, private"
@@ -47,8 +47,8 @@ def headers_of(content_type: str, warnings: Iterable[str] = ()) -> CIMultiDict[s
 async def list_response(
     request: web.Request, head: Mapping[str, Any], items: Iterable[Any], warnings: Iterable[str] = ()
 ) -> web.StreamResponse:
-    """A list, whose `items` come after what is in `head`. A large one is written and sent in pieces, between which
-    others have their turn.
+    """Answer with a list, whose `items` follow what is in `head`. A large one is written in pieces, between which other
+    requests are served.
     """
     parts: list[bytes] = []
     size = since = 0
@@ -79,7 +79,7 @@ async def list_response(
 
 
 def error_response(error: ApiError, warnings: Iterable[str] = ()) -> web.Response:
-    """The `Status` of a failed request."""
+    """Answer with the `Status` of a failed request."""
     response = json_response(error.status(), status=error.code, warnings=warnings)
     if error.code == 429:
         response.headers["Retry-After"] = str(error.details.get("retryAfterSeconds", 1))
@@ -87,14 +87,14 @@ def error_response(error: ApiError, warnings: Iterable[str] = ()) -> web.Respons
 
 
 async def read_body(request: web.Request) -> bytes:
-    """The request's body, whole. Raises `ApiError` 408 when it does not come, 413 beyond the limit of the app."""
+    """Read the request's whole body. Raises `ApiError` 408 when it times out, 413 beyond the limit of the app."""
     if (request.content_length or 0) > request.app._client_max_size:
         raise too_large(request.app._client_max_size)
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(BODY_SECONDS):
             body = await request.read()
     except TimeoutError as error:
-        raise ApiError(408, "Timeout", f"the body of the request did not come within {BODY_S:.0f} s") from error
+        raise ApiError(408, "Timeout", f"the body of the request did not come within {BODY_SECONDS:.0f} s") from error
     except web.RequestPayloadError as error:
         raise bad_request("the body is not in the encoding that its headers name") from error
     except web.HTTPRequestEntityTooLarge as error:
@@ -104,18 +104,18 @@ async def read_body(request: web.Request) -> bytes:
 
 
 def too_large(limit: int) -> ApiError:
-    """413: more than a request may bring."""
+    """413: the body is larger than allowed."""
     return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}", details={})
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:
-    """The object in the request's body. Raises `ApiError` 400, 413 or 415."""
+    """Read the object in the request's body. Raises `ApiError` 400, 413 or 415."""
     value, _ = await read_checked(request)
     return value
 
 
 async def read_checked(request: web.Request) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The object in the request's body, and the paths of its fields that are there twice. Raises `ApiError` 400, 413
+    """Read the object in the request's body, and the paths of its duplicate fields. Raises `ApiError` 400, 413
     or 415.
     """
     body, media = await read_body(request), media_type(request)
@@ -126,17 +126,17 @@ async def read_checked(request: web.Request) -> tuple[dict[str, Any], tuple[str,
 
 
 def repeated(body: bytes, value: Any, media: str) -> tuple[str, ...]:
-    """The paths of the fields that a decoded JSON body has more than once."""
+    """Return the paths of the duplicate fields of a decoded JSON body."""
     return duplicates.find(body, value) if media in _JSON_TYPES or media.endswith("+json") else ()
 
 
 def media_type(request: web.Request) -> str:
-    """The body's type without parameters, in small letters; empty when the client names none."""
+    """Return the body's media type without parameters, in lower case; empty when there is none."""
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
 def decode(body: bytes, media: str) -> Any:
-    """The value that a body of the media type holds. Raises `ApiError` 400 or 415."""
+    """Decode a body of the media type. Raises `ApiError` 400 or 415."""
     if media == protobuf.MEDIA_TYPE:
         try:
             return protobuf.decode(body)
@@ -150,7 +150,7 @@ def decode(body: bytes, media: str) -> Any:
 
 
 def unsupported(media: str, accepted: Iterable[str]) -> ApiError:
-    """415: no body of this type is read here."""
+    """415: bodies of this type are not supported."""
     return ApiError(
         415,
         "UnsupportedMediaType",
@@ -160,7 +160,7 @@ def unsupported(media: str, accepted: Iterable[str]) -> ApiError:
 
 
 def list_of(kind: str, api_version: str, items: list[Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """A list object; `kind` is that of the items."""
+    """Return a list object; `kind` is that of the items."""
     return {"kind": f"{kind}List", "apiVersion": api_version, "metadata": dict(metadata), "items": items}
 
 
@@ -191,7 +191,7 @@ def _yaml(body: bytes) -> Any:
 
 
 def _bounded(warnings: Iterable[str]) -> Iterator[str]:
-    """The warnings that fit into the headers of an answer: long ones are cut when together they are too many."""
+    """Return the warnings that fit into an answer's headers: long ones are cut when all together are too long."""
     texts = list(warnings)
     cut = sum(map(len, texts)) > _WARNINGS_LIMIT
     left = _WARNINGS_LIMIT
@@ -204,6 +204,6 @@ def _bounded(warnings: Iterable[str]) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    r"""An HTTP quoted string: one line, with `\` and `"` escaped, and ASCII alone as headers demand."""
+    r"""An HTTP quoted string: one line, with `\` and `"` escaped, and ASCII only, as headers demand."""
     plain = " ".join(text.split()).encode("ascii", "replace").decode()
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'

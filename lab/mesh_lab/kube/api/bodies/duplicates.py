@@ -1,6 +1,6 @@
-"""Fields that a JSON body names twice: the last one counts, as in Go, and the client is told (`fieldValidation`).
+"""Duplicate fields of a JSON body: the last one counts, as in Go, and the client is warned (`fieldValidation`).
 
-orjson says nothing of them. Most bodies have none, which counting shows: as many keys in the text as in the value.
+orjson does not report them. Most bodies have none, which counting shows: as many keys in the text as in the value.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _UNUSUAL = re.compile(rb'"\s+:|\\\\":')
 
 
 class _Repeated(dict[str, Any]):
-    """An object with keys that were there more than once."""
+    """An object with duplicate keys."""
 
     repeated: tuple[str, ...] = ()
 
 
 def find(body: bytes, value: Any) -> tuple[str, ...]:
-    """The paths of the fields that are in `body` more than once; `value` is what the body was decoded to."""
+    """Return the paths of the duplicate fields of `body`; `value` is its decoded value."""
     if not _UNUSUAL.search(body) and body.count(b'":') - body.count(b'\\":') == _keys(value):
         return ()
     return tuple(_paths(json.loads(body, object_pairs_hook=_object), ""))

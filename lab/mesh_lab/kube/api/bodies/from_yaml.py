@@ -1,7 +1,7 @@
-"""Request bodies in YAML, as the JSON that they stand for.
+"""Converts request bodies from YAML to JSON values.
 
-YAML can say what JSON cannot: keys that are no text, dates, values that contain themselves, and a few lines that stand
-for gigabytes. None of it may get past here, for all that comes after takes objects for JSON.
+YAML has what JSON has not: keys that are no text, dates, values that contain themselves, and aliases that expand a few
+lines to gigabytes. None of that may pass: all code behind expects JSON.
 
 libyaml takes the text apart into events, of which values are made here. PyYAML's own loaders first make a tree of
 nodes of all events, in one step that keeps the interpreter from other threads for as long as it lasts.
@@ -38,14 +38,14 @@ _BEGINNINGS = {
 
 
 class YamlBodyError(ValueError):
-    """The body is not YAML, or stands for no JSON."""
+    """The body is not YAML, or has no JSON value."""
 
 
 def decode(body: bytes) -> Any:
-    """The JSON value that the body stands for.
+    """Return the JSON value of a YAML body.
 
     Raises:
-        YamlBodyError: it cannot be read, or stands for no JSON value.
+        YamlBodyError: it cannot be read, or has no JSON value.
     """
     parser = yaml.CSafeLoader(body)
     try:
@@ -66,10 +66,10 @@ class _Open:
     keys: list[Any] = field(default_factory=list)
     """The key whose value comes next, if it has been read."""
     merged: dict[str, Any] = field(default_factory=dict)
-    """What `<<` takes in: it counts for less than what the object says itself."""
+    """What `<<` merges in; the object's own keys override it."""
 
     def expects_key(self) -> bool:
-        """Whether what comes next is a key of an object."""
+        """Return whether the next event is a key of an object."""
         return isinstance(self.value, dict) and not self.keys
 
 
@@ -83,7 +83,7 @@ class _Document:
         self._result: Any = None
 
     def read(self) -> Any:
-        """The value; None for a body without a document."""
+        """Read the value; None for a body without a document."""
         self._next()
         if isinstance(self._next(), yaml.StreamEndEvent):
             return None
@@ -158,7 +158,7 @@ class _Document:
 
 
 class _Merges:
-    """Stands for a plain `<<` where a key is expected."""
+    """The key `<<` (merge)."""
 
 
 _MERGES = _Merges()
@@ -211,7 +211,7 @@ _READERS: Mapping[str, Callable[[yaml.ScalarNode], Any]] = {
 
 
 def _key(value: Any, event: Any) -> str:
-    """A key as text: `1: x` means what `"1": x` does."""
+    """Return a key as text: `1: x` means `"1": x`."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict | list):
@@ -220,7 +220,7 @@ def _key(value: Any, event: Any) -> str:
 
 
 def _sources(value: Any, event: Any) -> list[dict[str, Any]]:
-    """The objects that `<<` takes in: the first ones count for more."""
+    """Return the objects that `<<` merges in; earlier ones override later ones."""
     sources = value if isinstance(value, list) else [value]
     if not all(isinstance(source, dict) for source in sources):
         raise YamlBodyError(f"expected a mapping or list of mappings for merging{_place(event)}")

@@ -18,7 +18,7 @@ from mesh_lab.rfc3339 import timestamp
 
 
 async def token(call: Call) -> web.Response:
-    """A token of the service account (`kubectl create token`, and what clients use to renew theirs)."""
+    """Issue a token of the service account (`kubectl create token`, and clients that renew theirs)."""
     body = await connecting.admitted(call, await read_typed(call, "authentication.k8s.io/v1", "TokenRequest"))
     spec = body.get("spec") or {}
     audiences, expires_s = spec.get("audiences") or [ISSUER], spec.get("expirationSeconds", USUAL_S)
@@ -40,7 +40,7 @@ async def token(call: Call) -> web.Response:
 
 
 async def evict(call: Call) -> web.Response:
-    """Delete the pod. There are no disruption budgets in the lab, so nothing stands against it."""
+    """Delete the pod. There are no disruption budgets in the lab."""
     body = await read_typed(call, "policy/v1", "Eviction")
     name = (body.get("metadata") or {}).get("name") or call.name
     if name != call.name:
@@ -53,7 +53,7 @@ async def evict(call: Call) -> web.Response:
 
 
 async def bind(call: Call) -> web.Response:
-    """Give the pod to a node, which a scheduler of one's own may want to do."""
+    """Bind the pod to a node, as a custom scheduler does."""
     body = await connecting.admitted(call, await read_typed(call, "v1", "Binding"))
     node = (body.get("target") or {}).get("name")
     if not node:
@@ -73,13 +73,13 @@ def _success() -> dict[str, object]:
 
 
 def _bound_pod(call: Call, spec: dict[str, object]) -> tuple[str, str] | None:
-    """(name, uid) of the pod that the token is to be bound to. Raises `ApiError` 404, 409 or 422."""
+    """Return (name, uid) of the pod that the token is to be bound to. Raises `ApiError` 404, 409 or 422."""
     reference = spec.get("boundObjectRef")
     if not isinstance(reference, dict):
         return None
     kind = reference.get("kind", "")
     if kind != "Pod":
-        text = f'Invalid value: "{kind}": the lab binds tokens to pods alone ("Pod")'
+        text = f'Invalid value: "{kind}": the lab binds tokens to pods only ("Pod")'
         raise invalid("TokenRequest", call.name, (Cause("spec.boundObjectRef.kind", text),), "authentication.k8s.io")
     name = str(reference.get("name", ""))
     pod = call.registry.find(PODS, name, call.namespace)

@@ -1,4 +1,4 @@
-"""Admission of requests to subresources that do something: a CONNECT shows its options, an action what was sent.
+"""Admission of requests to subresources: a CONNECT is reviewed with its options, an action with its body.
 
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#matching-requests-rules
 """
@@ -26,14 +26,14 @@ _FLAGS = ("stdin", "stdout", "stderr", "tty")
 
 
 async def admit(call: Call) -> None:
-    """Show a connection that is asked for to the webhooks. Raises `ApiError` when one refuses it."""
+    """Review a CONNECT request. Raises `ApiError` when a webhook denies it."""
     kind = KINDS[call.target.subresource].get(call.resource.key)
     if kind is not None:
         await _admit(call, Operation.CONNECT, {"kind": kind, "apiVersion": "v1", **_options(call)})
 
 
 async def admitted(call: Call, body: Object) -> Object:
-    """What an action is asked to do, as the webhooks leave it. Raises `ApiError` when one refuses it."""
+    """Review an action; return its body after the mutating webhooks. Raises `ApiError` when one denies it."""
     return await _admit(call, Operation.CREATE, body, write_options(call)) or body
 
 
@@ -56,7 +56,7 @@ async def _admit(call: Call, operation: Operation, obj: Object, options: WriteOp
 
 
 def _options(call: Call) -> Object:
-    """The options of the query, in the fields of their kind."""
+    """Return the query's options as an object of their kind."""
     if call.target.subresource == "proxy":
         return {"path": call.target.rest}
     if call.target.subresource == "portforward":

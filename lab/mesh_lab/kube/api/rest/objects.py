@@ -24,12 +24,12 @@ _INCLUDES = ("None", "Metadata", "Object")
 
 
 async def get(call: Call) -> web.Response:
-    """One object."""
+    """Answer with one object."""
     return answer(call, call.registry.get(call.resource, call.name, call.namespace))
 
 
 async def list_(call: Call) -> web.StreamResponse:
-    """The objects of a namespace or of all, by page when the client asks for pages."""
+    """List the objects of a namespace or of all, in pages if `limit` is given."""
     options = list_options(call)
     exactly = None
     if options.revision:
@@ -67,7 +67,7 @@ async def list_(call: Call) -> web.StreamResponse:
 
 
 async def create(call: Call) -> web.Response:
-    """A new object."""
+    """Create an object."""
     obj, repeated = await answers.read_checked(call.request)
     options = write_options(call, repeated)
     made = await call.registry.create(call.resource, obj, namespace=call.namespace, options=options)
@@ -75,7 +75,7 @@ async def create(call: Call) -> web.Response:
 
 
 async def update(call: Call) -> web.Response:
-    """An object in place of the present one; of a subresource, the part that it covers."""
+    """Replace an object, or the part of it that a subresource covers."""
     obj, repeated = await answers.read_checked(call.request)
     options = write_options(call, repeated)
     stored = await call.registry.update(
@@ -85,7 +85,7 @@ async def update(call: Call) -> web.Response:
 
 
 async def patch(call: Call) -> web.Response:
-    """A change of the object, in one of the languages for changes that the registry knows."""
+    """Patch an object, in one of the patch types of the registry."""
     change, repeated = await read_patch(call)
     options = write_options(call, repeated)
     there = call.registry.find(call.resource, call.name, call.namespace) is not None
@@ -100,7 +100,7 @@ async def patch(call: Call) -> web.Response:
 
 
 async def delete(call: Call) -> web.Response:
-    """The object's end, or the beginning of it: then the answer is the object as it waits for its end."""
+    """Delete an object; if that waits for finalizers or a grace period, answer with the object."""
     options = await delete_options(call)
     last = await call.registry.delete(call.resource, call.name, call.namespace, options=options)
     if call.registry.find(call.resource, call.name, call.namespace) is not None or options.dry_run:
@@ -111,7 +111,7 @@ async def delete(call: Call) -> web.Response:
 
 
 async def delete_collection(call: Call) -> web.Response:
-    """The end of all objects that the selectors match, one after the other."""
+    """Delete all objects that the selectors match, one after the other."""
     chosen = list_options(call)
     options = await delete_options(call)
     found = call.registry.list(call.resource, call.target.namespace, labels=chosen.labels, fields=chosen.fields)
@@ -134,7 +134,7 @@ async def delete_collection(call: Call) -> web.Response:
 
 
 def answer(call: Call, obj: Mapping[str, Any], *, status: int = 200) -> web.Response:
-    """One object in the form that the client asked for."""
+    """Answer with one object in the negotiated form."""
     form = _form(call)
     shown: Mapping[str, Any] = obj
     if form is Form.TABLE:
@@ -146,20 +146,20 @@ def answer(call: Call, obj: Mapping[str, Any], *, status: int = 200) -> web.Resp
 
 
 def listed(call: Call, items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The objects as items of a list: those of built-in kinds leave kind and version to the list, as typed lists do."""
+    """Return the objects as items of a list: those of built-in kinds without kind and version, as in typed lists."""
     if call.registry.resources.is_custom(call.resource):
         return iter(items)
     return ({key: value for key, value in item.items() if key not in ("kind", "apiVersion")} for item in items)
 
 
 def printer(call: Call) -> Printer:
-    """How objects of the resource are shown in a table."""
+    """Return the table printer of the resource."""
     served = call.registry.resources.served(call.resource)
     return tables.printer_for(call.resource.key, served.columns if served else ())
 
 
 def included(call: Call) -> str:
-    """What the rows of a table carry of their objects (`includeObject`). Raises `ApiError` 400."""
+    """Return what table rows contain of their objects (`includeObject`). Raises `ApiError` 400."""
     include = call.query("includeObject") or "Metadata"
     if include not in _INCLUDES:
         raise bad_request(f'includeObject: Unsupported value: "{include}": supported values: {", ".join(_INCLUDES)}')
@@ -167,7 +167,7 @@ def included(call: Call) -> str:
 
 
 def addressed(call: Call, obj: dict[str, Any]) -> dict[str, Any]:
-    """The object with the name and namespace that its URL says. Raises `ApiError` 400 when it says otherwise."""
+    """Return the object with the name and namespace of the URL. Raises `ApiError` 400 when they differ."""
     metadata = obj.get("metadata")
     if metadata is not None and not isinstance(metadata, dict):
         raise bad_request("metadata: must be an object")
@@ -183,7 +183,7 @@ def addressed(call: Call, obj: dict[str, Any]) -> dict[str, Any]:
 
 
 async def read_patch(call: Call) -> tuple[Patch, tuple[str, ...]]:
-    """The patch in the request's body, and the paths of its fields that are there twice. Raises `ApiError` 400, 413 or
+    """Read the patch in the request's body, and the paths of its duplicate fields. Raises `ApiError` 400, 413 or
     415.
     """
     media = answers.media_type(call.request)
@@ -207,7 +207,7 @@ async def read_patch(call: Call) -> tuple[Patch, tuple[str, ...]]:
 
 
 def deleted_status(resource: Resource, last: Mapping[str, Any]) -> dict[str, Any]:
-    """The `Status` of a delete that is done."""
+    """Return the `Status` of a finished delete."""
     details = {"name": last["metadata"]["name"], "kind": resource.plural, "uid": last["metadata"].get("uid", "")}
     if resource.group:
         details["group"] = resource.group

@@ -1,6 +1,6 @@
-"""What a request says beside the object: query parameters, and bodies of kinds that are not stored (options, scales).
+"""Query parameters, and bodies of kinds that are not stored (options, evictions, scales).
 
-Such bodies are held to their schemas like everything that is stored, so what reads them need not doubt their types.
+Such bodies are validated by their schemas like everything that is stored, so their readers can rely on the types.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LENIENT = WriteOptions(field_validation=FieldValidation.IGNORE)
 
 @dataclass(frozen=True)
 class ListOptions:
-    """What a list or watch asks for. `revision` is None without a resourceVersion."""
+    """The options of a list or watch. `revision` is None without a resourceVersion."""
 
     labels: str
     fields: str
@@ -42,11 +42,11 @@ class ListOptions:
     match: str
     initial_events: bool | None
     bookmarks: bool
-    timeout_s: int | None
+    timeout_seconds: int | None
 
 
 def number(call: Call, key: str) -> int | None:
-    """A parameter that is a whole number, not negative. Raises `ApiError` 400."""
+    """Parse a parameter that is a whole number, not negative. Raises `ApiError` 400."""
     text = call.query(key)
     if not text:
         return None
@@ -56,7 +56,7 @@ def number(call: Call, key: str) -> int | None:
 
 
 def moment(call: Call, key: str) -> datetime | None:
-    """A parameter that is a time (RFC 3339). Raises `ApiError` 400."""
+    """Parse a parameter that is a time (RFC 3339). Raises `ApiError` 400."""
     text = call.query(key)
     if not text:
         return None
@@ -67,14 +67,14 @@ def moment(call: Call, key: str) -> datetime | None:
 
 
 def list_options(call: Call) -> ListOptions:
-    """The options of a list or watch. Raises `ApiError` 400 or 422."""
+    """Parse the options of a list or watch. Raises `ApiError` 400 or 422."""
     match = call.query("resourceVersionMatch")
     if match not in _MATCHES:
         words = f'Unsupported value: "{match}": supported values: "{EXACT}", "{NOT_OLDER_THAN}"'
         raise _invalid_list("resourceVersionMatch", words, "FieldValueNotSupported")
     fields = call.query("fieldSelector")
     if call.name:
-        # A read of one object that asks to watch it.
+        # A GET of one object with `watch`.
         fields = ",".join(filter(None, (fields, f"metadata.name={call.name}")))
     options = ListOptions(
         labels=call.query("labelSelector"),
@@ -85,15 +85,15 @@ def list_options(call: Call) -> ListOptions:
         match=match,
         initial_events=call.flag("sendInitialEvents") if call.query("sendInitialEvents") else None,
         bookmarks=call.flag("allowWatchBookmarks"),
-        timeout_s=number(call, "timeoutSeconds"),
+        timeout_seconds=number(call, "timeoutSeconds"),
     )
     _check(options, watching=call.flag("watch"))
     return options
 
 
 def write_options(call: Call, repeated: tuple[str, ...] = ()) -> WriteOptions:
-    """The options of a create, update or patch; `repeated` are the fields that its body has twice. Raises `ApiError`
-    422.
+    """Parse the options of a create, update or patch; `repeated` are the duplicate fields of its body. Raises
+    `ApiError` 422.
     """
     validation = call.query("fieldValidation") or FieldValidation.WARN
     if validation not in list(FieldValidation):
@@ -111,7 +111,7 @@ def write_options(call: Call, repeated: tuple[str, ...] = ()) -> WriteOptions:
 
 
 async def delete_options(call: Call) -> DeleteOptions:
-    """The options of a delete, which stand in the body, the query, or both; the body wins. Raises `ApiError` 400 or
+    """Parse the options of a delete, from the body, the query, or both; the body wins. Raises `ApiError` 400 or
     422.
     """
     body: dict[str, Any] = {}
@@ -132,7 +132,7 @@ async def delete_options(call: Call) -> DeleteOptions:
 
 
 def _check(options: ListOptions, *, watching: bool) -> None:
-    """Combinations that a real server refuses as well. It matters to clients: a 422 makes them list instead of
+    """Reject combinations that a real server rejects. Clients rely on it: a 422 makes them list instead of
     waiting.
     """
     if not watching:
@@ -158,7 +158,7 @@ def _invalid_list(field: str, words: str, reason: str = "FieldValueForbidden") -
 
 
 def _manager(call: Call) -> str:
-    """The field manager of the request (`fieldManager`). Raises `ApiError` 422."""
+    """Return the field manager of the request (`fieldManager`). Raises `ApiError` 422."""
     name = call.query("fieldManager")
     if len(name.encode()) > _LONGEST_MANAGER:
         words = f"Too long: may not be more than {_LONGEST_MANAGER} bytes"
@@ -170,17 +170,17 @@ def _manager(call: Call) -> str:
 
 
 def _agent(call: Call) -> str:
-    """The field manager of a client that names none: the first word of its user agent."""
+    """Return the field manager of a client that names none: the first word of its user agent."""
     return call.request.headers.get("User-Agent", "").partition("/")[0][:_LONGEST_MANAGER] or "unknown"
 
 
 async def read_typed(call: Call, api_version: str, kind: str) -> Object:
-    """The body as an object of the kind. Raises `ApiError` 400, 413 or 415."""
+    """Read the body as an object of the kind. Raises `ApiError` 400, 413 or 415."""
     return decode_typed(call, await answers.read_object(call.request), api_version, kind)
 
 
 def decode_typed(call: Call, body: Mapping[str, Any], api_version: str, kind: str) -> Object:
-    """A decoded body as an object of the kind. Raises `ApiError` 400."""
+    """Convert a decoded body to an object of the kind. Raises `ApiError` 400."""
     if (found := body.get("kind") or kind) != kind:
         raise bad_request(f"the object provided is unrecognized (must be of type {kind}): Kind={found}")
     # These kinds have one version each, and older clients name those that were before it.

@@ -1,4 +1,4 @@
-"""Questions that are answered and not stored: who is this token, who am I, may somebody do that.
+"""Reviews, which are answered and not stored: TokenReview, SelfSubjectReview, SubjectAccessReview and the like.
 
 https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/ and .../authorization-resources/
 """
@@ -28,7 +28,7 @@ _EVERY_PATH = Rule((ALL,), urls=(ALL,))
 
 
 async def create(call: Call) -> web.Response:
-    """Answer one question."""
+    """Answer one review."""
     body = await read_typed(call, call.resource.api_version, call.resource.kind)
     spec = body.get("spec") or {}
     answer = {
@@ -68,7 +68,7 @@ def _subject_access_review(call: Call, spec: Mapping[str, Any]) -> dict[str, Any
 
 
 def _implied(name: str) -> tuple[str, ...]:
-    """The groups that a service account is in by its name."""
+    """Return the groups that a service account is in by its name."""
     if not name.startswith("system:serviceaccount:"):
         return ()
     namespace = name.split(":")[2]

@@ -1,4 +1,4 @@
-"""The `scale` subresource: how many pods something wants, as an `autoscaling/v1 Scale`, whatever kind it is.
+"""The `scale` subresource: the number of replicas of any kind, as an `autoscaling/v1 Scale`.
 
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource
 """
@@ -31,7 +31,7 @@ _BUILTIN = ScalePaths(".spec.replicas", ".status.replicas", ".spec.selector")
 
 
 async def get(call: Call) -> web.Response:
-    """The scale of an object."""
+    """Answer with the scale of an object."""
     scale = _scale(call, call.registry.get(call.resource, call.name, call.namespace))
     if choose(call.request.headers.get("Accept"), Form.TABLE) is Form.TABLE:
         metadata = {"resourceVersion": scale["metadata"]["resourceVersion"]}
@@ -60,7 +60,7 @@ async def patch(call: Call) -> web.Response:
 
 
 async def _set(call: Call, wanted: Callable[[Object], Object]) -> web.Response:
-    """Give the object the scale that `wanted` makes of the present one; anew when others change it meanwhile."""
+    """Set the scale that `wanted` makes of the present one; retried on conflicts."""
 
     def change(found: Object) -> Object:
         scale = decode_typed(call, wanted(_scale(call, found)), "autoscaling/v1", "Scale")

@@ -1,7 +1,7 @@
 """Watch responses: a line of JSON an event, for as long as the client listens.
 
 What is sent comes straight from the store's log of changes, at the client's pace: a slow client costs no memory. One
-that does not read for `WRITE_LIMIT_S`, or that falls off the end of the log, is told to list again or cut off.
+that does not read for `WRITE_LIMIT_SECONDS`, or that falls off the end of the log, gets 410 (Gone) or is disconnected.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from mesh_lab.kube.api.rest.parameters import ListOptions, list_options
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.watching import BOOKMARK, Event, Watch, bookmark
 
-WRITE_LIMIT_S = 30.0
-BOOKMARK_EVERY_S = 60.0
-SHORTEST_S = 1800
+WRITE_LIMIT_SECONDS = 30.0
+BOOKMARK_EVERY_SECONDS = 60.0
+SHORTEST_SECONDS = 1800
 _BATCH_BYTES = 64 * 1024
 
 Render = Callable[[Event], bytes]
@@ -35,7 +35,7 @@ async def watch(call: Call) -> web.StreamResponse:
     """Stream the changes of a resource. Raises `ApiError` before the answer begins; afterwards errors are events."""
     options = list_options(call)
     render = _renderer(call)
-    lifetime = options.timeout_s or random.uniform(SHORTEST_S, 2 * SHORTEST_S)
+    lifetime = options.timeout_seconds or random.uniform(SHORTEST_SECONDS, 2 * SHORTEST_SECONDS)
     failure: ApiError | None = None
     changes: Watch | None = None
     try:
@@ -71,7 +71,7 @@ async def watch(call: Call) -> web.StreamResponse:
 
 
 class _SlowClientError(Exception):
-    """The client does not read what it is sent."""
+    """The client does not read."""
 
 
 class _Stream:
@@ -82,7 +82,7 @@ class _Stream:
         self._response = response
         self._options = options
         self._render = render
-        self._bookmark_due = asyncio.get_running_loop().time() + BOOKMARK_EVERY_S
+        self._bookmark_due = asyncio.get_running_loop().time() + BOOKMARK_EVERY_SECONDS
 
     async def run(self, changes: Watch) -> None:
         """Send events until the client leaves. Raises `ApiError` 410 when the client fell too far behind."""
@@ -90,7 +90,7 @@ class _Stream:
             if lines := self._batch(changes):
                 await self._write(lines)
                 continue
-            # With nothing left to look through, a bookmark may promise everything up to the present revision.
+            # With all changes read, a bookmark may have the present revision.
             if self._options.bookmarks and changes.complete and self._due():
                 await self._write(self._render(self._bookmark()))
                 continue
@@ -117,7 +117,7 @@ class _Stream:
         now = asyncio.get_running_loop().time()
         if now < self._bookmark_due:
             return False
-        self._bookmark_due = now + BOOKMARK_EVERY_S
+        self._bookmark_due = now + BOOKMARK_EVERY_SECONDS
         return True
 
     def _bookmark(self) -> Event:
@@ -125,7 +125,7 @@ class _Stream:
         return bookmark(resource.api_version, resource.kind, self._call.registry.revision)
 
     async def _write(self, lines: bytes) -> None:
-        writing = asyncio.timeout(WRITE_LIMIT_S)
+        writing = asyncio.timeout(WRITE_LIMIT_SECONDS)
         try:
             async with writing:
                 await self._response.write(lines)
@@ -136,7 +136,7 @@ class _Stream:
 
 
 def _since(call: Call, options: ListOptions) -> int | None:
-    """The revision to start after; None to begin with the present objects."""
+    """Return the revision to start after; None to begin with the present objects."""
     if options.initial_events:
         if options.revision:
             call.registry.store.require(options.revision)
@@ -147,7 +147,7 @@ def _since(call: Call, options: ListOptions) -> int | None:
 
 
 def _renderer(call: Call) -> Render:
-    """How events are written in the form that the client asked for."""
+    """Return the function that writes events in the negotiated form."""
     form = choose(call.request.headers.get("Accept"), Form.TABLE, Form.PARTIAL)
     if form is Form.TABLE:
         return _table_renderer(call)
@@ -157,7 +157,7 @@ def _renderer(call: Call) -> Render:
 
 
 def _table_renderer(call: Call) -> Render:
-    """Each event is a table of one row; the columns are described in the first one alone."""
+    """Each event is a table of one row; only the first one describes the columns."""
     shown, include = objects.printer(call), objects.included(call)
     first = True
 

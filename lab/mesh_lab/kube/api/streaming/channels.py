@@ -1,6 +1,6 @@
-"""The channels of exec and attach: several streams over one WebSocket, told apart by each message's first byte.
+"""The channels of exec and attach: several streams over one WebSocket; each message's first byte is its channel.
 
-`v5.channel.k8s.io` differs from `v4` in one thing: the client can say that a stream has come to its end.
+`v5.channel.k8s.io` differs from `v4` in one thing: the client can close a stream.
 https://kubernetes.io/blog/2024/08/20/websockets-transition/
 """
 
@@ -23,7 +23,7 @@ _MESSAGE_LIMIT = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Input:
-    """Something from the client for one channel: bytes, or its end."""
+    """A message of the client for one channel: bytes, or its end."""
 
     channel: int
     data: bytes
@@ -38,12 +38,12 @@ class Channels:
 
     @property
     def response(self) -> web.WebSocketResponse:
-        """What the handler returns to aiohttp."""
+        """The response that the handler returns to aiohttp."""
         return self._socket
 
     @classmethod
     async def accept(cls, request: web.Request) -> Channels:
-        """Take the connection over. Raises `ApiError` 400 when the client does not speak WebSocket."""
+        """Upgrade the connection. Raises `ApiError` 400 when the client does not speak WebSocket."""
         socket = web.WebSocketResponse(protocols=PROTOCOLS, compress=False, max_msg_size=_MESSAGE_LIMIT)
         if not socket.can_prepare(request).ok:
             raise bad_request("this needs a WebSocket with the protocol v5.channel.k8s.io (kubectl 1.29 or later)")
@@ -51,7 +51,7 @@ class Channels:
         return cls(socket)
 
     async def inputs(self) -> AsyncIterator[Input]:
-        """What the client sends, until it closes."""
+        """Yield what the client sends, until it closes."""
         async for message in self._socket:
             if message.type is WSMsgType.BINARY:
                 data: bytes = message.data
@@ -77,7 +77,7 @@ class Channels:
 
 
 def exit_status(code: int) -> dict[str, Any]:
-    """The outcome of a command as a `Status`."""
+    """Return the outcome of a command as a `Status`."""
     if code == 0:
         return {"metadata": {}, "status": "Success"}
     return {

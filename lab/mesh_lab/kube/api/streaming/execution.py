@@ -17,7 +17,7 @@ from mesh_lab.kube.streams import ExecSession
 
 
 async def run(call: Call) -> web.StreamResponse:
-    """Run a command in a container, its streams on channels. Once the client is gone, so is the command."""
+    """Run a command in a container, its streams on channels. It is killed when the client disconnects."""
     command = call.request.query.getall("command", [])
     if not command:
         raise bad_request("you must specify at least 1 command")
@@ -29,17 +29,17 @@ async def run(call: Call) -> web.StreamResponse:
 
 
 async def attach(call: Call) -> web.StreamResponse:
-    """Join a container: what it writes from now on, and its input if it has one."""
+    """Attach to a container: what it writes from now on, and its input if it has one."""
     stdin = call.flag("stdin")
     streams = call.request.app[STREAMS]
     return await _hold(call, lambda container: streams.attach(call.namespace, call.name, container, stdin=stdin))
 
 
 async def _hold(call: Call, begin: Callable[[str], Awaitable[ExecSession]]) -> web.StreamResponse:
-    """Take the connection over and carry a session's streams on it.
+    """Upgrade the connection and carry a session's streams on it.
 
-    What is wrong with the container is a `Status` before that: clients read the error channel after the command at
-    best, and the official Python client does not read it at all.
+    Errors of the container are a `Status` before the upgrade: clients read the error channel after the command at best,
+    and the official Python client does not read it at all.
     """
     pod = call.registry.get(call.resource, call.name, call.namespace)
     container = targets.container(pod, call.query("container"))
@@ -48,7 +48,7 @@ async def _hold(call: Call, begin: Callable[[str], Awaitable[ExecSession]]) -> w
     try:
         session = await begin(container)
     except ApiError as error:
-        # A command that cannot be started fails like one that could: after the connection is taken over.
+        # A command that cannot be started fails like one that could: after the upgrade.
         await channels.finish(error.status())
         return channels.response
     try:
@@ -59,7 +59,7 @@ async def _hold(call: Call, begin: Callable[[str], Awaitable[ExecSession]]) -> w
 
 
 async def _converse(channels: Channels, session: ExecSession) -> None:
-    """Carry the streams until the command has ended or the client has gone."""
+    """Carry the streams until the command ends or the client disconnects."""
     listening = asyncio.create_task(_listen(channels, session))
     running = asyncio.create_task(_output(channels, session))
     try:
@@ -81,7 +81,7 @@ async def _output(channels: Channels, session: ExecSession) -> int:
 
 
 async def _send(channels: Channels, channel: int, chunks: AsyncIterator[bytes]) -> None:
-    # A client that has gone is noticed by who listens to it.
+    # The reader of the inputs notices a client that disconnects.
     with suppress(ConnectionError):
         async for chunk in chunks:
             await channels.send(channel, chunk)

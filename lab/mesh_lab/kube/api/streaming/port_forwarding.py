@@ -31,7 +31,7 @@ Connect = Callable[[int], Awaitable[_Streams]]
 
 
 async def forward(call: Call) -> web.StreamResponse:
-    """Carry connections until the client leaves. Raises `ApiError` before the connection is taken over."""
+    """Carry connections until the client disconnects. Raises `ApiError` before the upgrade."""
     targets.check_assigned(call.registry.get(call.resource, call.name, call.namespace))
     call.request.app[STREAMS].check_running(call.namespace, call.name)
     socket = web.WebSocketResponse(
@@ -74,14 +74,14 @@ def _ports(call: Call) -> list[int]:
 
 
 class _Connection:
-    """One connection into the pod, and what the client sent for it that is yet to be written."""
+    """One connection into the pod, and the client's data that is not written yet."""
 
     def __init__(self) -> None:
         self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING_CHUNKS)
         self._over = False
 
     async def put(self, chunk: bytes | None) -> None:
-        """Have something written, None for the end; waits while the pod does not read. What comes too late is
+        """Queue data, None for the end; waits while the pod does not read. What comes after the end is
         dropped.
         """
         if not self._over:
@@ -100,7 +100,7 @@ class _Connection:
                 await asyncio.gather(writing, return_exceptions=True)
                 writer.close()
         finally:
-            # Whoever waits in `put` must not wait for a connection that is no more.
+            # Release a caller that waits in `put` of the closed connection.
             self._over = True
             while not self._waiting.empty():
                 self._waiting.get_nowait()
@@ -115,7 +115,7 @@ class _Connection:
 
 
 class _Carrier:
-    """What both ways of carrying connections share."""
+    """What both protocols share."""
 
     def __init__(self, send: Send, connect: Connect) -> None:
         self._send = send
@@ -162,7 +162,7 @@ class _Tunnel(_Carrier):
         self._by_stream: dict[int, _Pair] = {}
 
     async def run(self, messages: AsyncIterator[bytes]) -> None:
-        """Answer frames until the client leaves, or speaks something else."""
+        """Answer frames until the client disconnects, or breaks the protocol."""
         decoder = spdy.Decoder()
         with suppress(spdy.SpdyError):
             async for message in messages:
@@ -215,7 +215,7 @@ class _Tunnel(_Carrier):
 
 
 class _Channels(_Carrier):
-    """Two channels a port: data, and what went wrong. Each begins with the port's number."""
+    """Two channels a port: data and error. Each begins with the port's number."""
 
     def __init__(self, send: Send, connect: Connect, ports: list[int]) -> None:
         super().__init__(send, connect)
@@ -223,7 +223,7 @@ class _Channels(_Carrier):
         self._connections = [_Connection() for _ in ports]
 
     async def run(self, messages: AsyncIterator[bytes]) -> None:
-        """Connect to every port, and carry until the client leaves."""
+        """Connect to every port, and carry until the client disconnects."""
         for index, port in enumerate(self._ports):
             for channel in (2 * index, 2 * index + 1):
                 await self._send(bytes((channel,)) + struct.pack("<H", port))

@@ -1,7 +1,7 @@
-"""The little of SPDY/3.1 that port-forwarding speaks inside a WebSocket: streams that open, carry data and end.
+"""The part of SPDY/3.1 that port-forwarding uses inside a WebSocket: streams that open, carry data and end.
 
 https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/ . Flow control is left out: kubectl's side does not
-use it, and the WebSocket below holds a fast sender back. Priorities and settings are read over.
+use it, and the WebSocket below limits a fast sender. Priorities and settings are ignored.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ def _prefixed(text: str) -> bytes:
 
 
 DICTIONARY = b"".join(_prefixed(word.replace("_", " ")) for word in _WORDS.split()) + _PHRASES.encode()
-"""What both sides' header compression starts from (section 2.6.10.1 of the protocol)."""
+"""The initial dictionary of the header compression (section 2.6.10.1 of the protocol)."""
 
 
 class SpdyError(Exception):
-    """The other side does not speak SPDY/3.1."""
+    """The peer violates SPDY/3.1."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """The other side opens a stream; `ended` means that it will send no data on it."""
+    """The peer opens a stream; `ended` means that it will send no data on it."""
 
     stream: int
     headers: Mapping[str, str]
@@ -69,35 +69,35 @@ class Data:
 
 @dataclass(frozen=True)
 class Reset:
-    """The other side gives a stream up."""
+    """The peer resets a stream."""
 
     stream: int
 
 
 @dataclass(frozen=True)
 class Ping:
-    """The other side wants to hear the same number back."""
+    """The peer wants the same number back."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class GoAway:
-    """The other side opens no more streams."""
+    """The peer opens no more streams."""
 
 
 Frame = Opened | Data | Reset | Ping | GoAway
 
 
 class Decoder:
-    """Takes bytes as they come and gives frames."""
+    """Decodes bytes into frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._inflate = zlib.decompressobj(zdict=DICTIONARY)
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that are complete with `data`. Raises `SpdyError`."""
+        """Yield the frames that are complete with `data`. Raises `SpdyError`."""
         self._buffer += data
         while len(self._buffer) >= 8:
             first, second = struct.unpack_from(">II", self._buffer)
@@ -166,7 +166,7 @@ class Encoder:
         return struct.pack(">II", stream, (_FIN if ended else 0) << 24 | len(data)) + data
 
     def reset(self, stream: int) -> bytes:
-        """Give a stream up."""
+        """Reset a stream."""
         return _control(_RST_STREAM, struct.pack(">II", stream, _CANCEL))
 
     def ping(self, number: int) -> bytes:

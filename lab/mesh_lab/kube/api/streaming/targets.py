@@ -1,6 +1,6 @@
-"""Which container of a pod a request for its streams means: exec, attach, port-forward and log.
+"""Finds the container of a streaming request: exec, attach, port-forward and log.
 
-The words are those of a real API server, which checks this before it takes a connection over. The annotation
+The messages are those of a real API server, which checks this before the upgrade. The annotation
 `kubectl.kubernetes.io/default-container` is read by kubectl and not by servers.
 """
 
@@ -15,7 +15,7 @@ _KINDS = ("containers", "initContainers", "ephemeralContainers")
 
 
 def container(pod: Object, wanted: str) -> str:
-    """As `named`, of a pod that has a node.
+    """Return the container as `named` does, of a pod that has a node.
 
     Raises:
         ApiError: 400, as for `named`, or the pod has no node yet.
@@ -26,7 +26,7 @@ def container(pod: Object, wanted: str) -> str:
 
 
 def named(pod: Object, wanted: str) -> str:
-    """The name of the wanted container, or of the only one when none is named.
+    """Return the name of the wanted container, or of the only one when none is named.
 
     Raises:
         ApiError: 400, the pod has no such container, or several to choose from.

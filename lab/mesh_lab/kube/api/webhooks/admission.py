@@ -1,4 +1,4 @@
-"""Admission by webhooks: what their configurations select is shown to their services, which may change or refuse it.
+"""Admission by webhooks: requests that their configurations select are sent to them, and they may change or deny them.
 
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
 
@@ -70,7 +70,7 @@ class Webhooks:
         return request.obj
 
     async def validate(self, request: AdmissionRequest) -> bool:
-        """See `Admission`. Of several that refuse, the first by configuration is the one that the client hears of."""
+        """See `Admission`. Of several denials, the client gets that of the first configuration."""
         concerned = [
             (hook, found)
             for hook in self._hooks(VALIDATING_WEBHOOKS, request)
@@ -85,7 +85,7 @@ class Webhooks:
         return True
 
     def _hooks(self, kind: Resource, request: AdmissionRequest) -> Iterator[_Hook]:
-        """All webhooks in order. Who configures webhooks must stay able to, so such requests are shown to none."""
+        """Return all webhooks in order. Webhook configurations themselves are never sent to webhooks."""
         if request.resource.group == kind.group:
             return
         for configuration in self._registry.list(kind):
@@ -93,7 +93,7 @@ class Webhooks:
                 yield _Hook(configuration["metadata"]["name"], spec)
 
     async def _pass(self, hook: _Hook, request: AdmissionRequest) -> AdmissionRequest:
-        """Show the object to one mutating webhook, if that wants to see it."""
+        """Call one mutating webhook, if its rules match."""
         found = match(self._registry, hook.spec, request)
         if found is None:
             return request
@@ -107,7 +107,7 @@ class Webhooks:
         return request
 
     async def _ask(self, hook: _Hook, request: AdmissionRequest, found: Match) -> Mapping[str, Any] | None:
-        """What the webhook has allowed; None when it failed, and may. Raises `ApiError` when it refuses."""
+        """Return a webhook's response; None when it failed with policy Ignore. Raises `ApiError` on a denial."""
         answer = None
         with self._failing(hook):
             if hook.spec.get("matchConditions"):
@@ -122,7 +122,7 @@ class Webhooks:
 
     @contextmanager
     def _failing(self, hook: _Hook) -> Iterator[None]:
-        """What a webhook that fails does to the request: it goes on without its answer, or ends with 500."""
+        """Apply the failure policy: ignore the webhook, or fail the request with 500."""
         try:
             yield
         except CallError as error:

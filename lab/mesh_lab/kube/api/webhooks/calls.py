@@ -1,4 +1,4 @@
-"""Calling a webhook: over HTTPS, to a ready endpoint of its service or to a URL, for no longer than it may take."""
+"""Calls webhooks over HTTPS, at a ready endpoint of their service or at a URL, within a time limit."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mesh_lab.kube.api import endpoints
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.registry import Registry
 
-USUAL_LIMIT_S = 10
+USUAL_LIMIT_SECONDS = 10
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
 _MOST_BYTES = 8 * 1024 * 1024
 """An object of the largest size, as a patch in base64, fits in."""
 
 
 class CallError(Exception):
-    """A webhook could not be asked, or its answer makes no sense."""
+    """A webhook could not be called, or its answer is invalid."""
 
 
 class Caller:
@@ -35,8 +35,8 @@ class Caller:
         self._session: ClientSession | None = None
 
     async def call(self, hook: Mapping[str, Any], review: Mapping[str, Any]) -> Any:
-        """The webhook's decoded answer. Raises `CallError`."""
-        limit = int(hook.get("timeoutSeconds", USUAL_LIMIT_S))
+        """Call the webhook and return its decoded answer. Raises `CallError`."""
+        limit = int(hook.get("timeoutSeconds", USUAL_LIMIT_SECONDS))
         config = hook.get("clientConfig") or {}
         shown, target, server_name = self._target(config, f"timeout={limit}s")
         context = _context(config.get("caBundle") or "")
@@ -72,7 +72,7 @@ class Caller:
             self._session = None
 
     def _target(self, config: Mapping[str, Any], query: str) -> tuple[str, str, str | None]:
-        """(URL as it is named, URL to connect to, name that the certificate must have)."""
+        """Return (URL as it is named, URL to connect to, name that the certificate must have)."""
         if config.get("url"):
             url = f"{config['url']}?{query}"
             return url, url, None
@@ -91,7 +91,7 @@ class Caller:
         if self._session is None:
             # Endpoints come and go with their pods, so connections are not kept for long.
             connector = TCPConnector(limit=0, keepalive_timeout=5)
-            # What is small on the way must not become large here: answers are asked for, and read, as they are.
+            # No compression: a small answer must not become large here.
             self._session = ClientSession(connector=connector, cookie_jar=DummyCookieJar(), auto_decompress=False)
         return self._session
 
@@ -107,7 +107,7 @@ async def _read(response: ClientResponse) -> bytes:
 
 @lru_cache(maxsize=64)
 def _context(bundle: str) -> ssl.SSLContext:
-    """Trust in the authorities of a caBundle (base64 of PEM), or in the system's when it is empty."""
+    """Return a TLS context that trusts a caBundle (base64 of PEM), or the system's authorities when it is empty."""
     if not bundle:
         return ssl.create_default_context()
     try:

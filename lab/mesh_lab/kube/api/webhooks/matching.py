@@ -1,4 +1,4 @@
-"""Which webhooks want to see a write: rules and selectors."""
+"""Matches requests against webhooks' rules and selectors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mesh_lab.kube.resources import NAMESPACES, Resource
 
 @dataclass(frozen=True)
 class Match:
-    """A webhook's rule fits; `resource` is the version in which it wants to see the object."""
+    """A webhook's rule matches; `resource` is the version in which it gets the object."""
 
     resource: Resource
 
     def shown(self, obj: Object | None, request: AdmissionRequest) -> Object | None:
-        """The object as the webhook sees it. One of another kind than the resource's own has one version only."""
+        """Return the object as the webhook sees it. One of another kind than the resource's has one version only."""
         if obj is None or obj.get("kind", request.resource.kind) != request.resource.kind:
             return obj
         return {**obj, "apiVersion": self.resource.api_version, "kind": self.resource.kind}
@@ -34,7 +34,7 @@ class Match:
 
 
 def match(registry: Registry, hook: Mapping[str, Any], request: AdmissionRequest) -> Match | None:
-    """How the webhook wants to see this write; None when it does not."""
+    """Match a request against a webhook; None when it does not match."""
     resource = next(
         (
             version
@@ -48,7 +48,7 @@ def match(registry: Registry, hook: Mapping[str, Any], request: AdmissionRequest
     if not _namespace_matches(registry, compile_selector(hook.get("namespaceSelector") or {}), request):
         return None
     wanted = compile_selector(hook.get("objectSelector") or {})
-    # What cannot have labels, such as the options of an exec, is selected by nothing but an empty selector.
+    # What has no labels, such as the options of an exec, matches only an empty selector.
     labelled = [obj for obj in (request.obj, request.old) if obj is not None and "metadata" in obj]
     if wanted.requirements and not any(wanted.matches(_labels(obj)) for obj in labelled):
         return None
@@ -56,7 +56,7 @@ def match(registry: Registry, hook: Mapping[str, Any], request: AdmissionRequest
 
 
 def _versions(registry: Registry, hook: Mapping[str, Any], resource: Resource) -> Iterator[Resource]:
-    """The versions in which the webhook may see the object: its own first, others when they count as the same."""
+    """Return the versions in which the webhook may get the object: its own first, others if equivalent."""
     yield resource
     if hook.get("matchPolicy", "Equivalent") == "Equivalent":
         yield from (r for r in registry.resources.all() if r.key == resource.key and r.version != resource.version)
@@ -84,7 +84,7 @@ def _among(allowed: list[str] | None, value: str) -> bool:
 
 
 def _namespace_matches(registry: Registry, wanted: LabelSelector, request: AdmissionRequest) -> bool:
-    """A namespace is chosen by its own labels, other cluster-wide objects always."""
+    """Match the namespace selector: a namespace by its own labels, other cluster-wide objects always."""
     if not wanted.requirements:
         return True
     if request.resource.key == NAMESPACES.key:

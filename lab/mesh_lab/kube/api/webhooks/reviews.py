@@ -1,4 +1,4 @@
-"""AdmissionReviews: what a webhook is sent, and what its answer says.
+"""AdmissionReviews: the request to a webhook, and its response.
 
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request
 """
@@ -25,12 +25,12 @@ from mesh_lab.kube.schemas import ANY
 
 GROUP = "admission.k8s.io"
 VERSIONS = ("v1", "v1beta1")
-"""The versions of AdmissionReview that are spoken here; they have the same fields."""
+"""The supported versions of AdmissionReview; they have the same fields."""
 Review = dict[str, Any]
 
 
 def version(hook: Mapping[str, Any]) -> str:
-    """The first version that the webhook prefers and that is spoken here. Raises `CallError` when there is none."""
+    """Return the first supported version of the webhook's list. Raises `CallError` when there is none."""
     wanted = hook.get("admissionReviewVersions") or ()
     found = next((each for each in wanted if each in VERSIONS), None)
     if found is None:
@@ -39,7 +39,7 @@ def version(hook: Mapping[str, Any]) -> str:
 
 
 def review(request: AdmissionRequest, found: Match, review_version: str) -> Review:
-    """The `AdmissionReview` that a webhook is sent."""
+    """Return the `AdmissionReview` for a webhook."""
     own, shown = request.resource, found.resource
     body: dict[str, Any] = {
         "uid": str(uuid.uuid4()),
@@ -63,7 +63,7 @@ def review(request: AdmissionRequest, found: Match, review_version: str) -> Revi
 
 
 def response(answer: Any, asked: Review) -> Mapping[str, Any]:
-    """The response in a webhook's answer. Raises `CallError` when it is none to this request."""
+    """Return the response in a webhook's answer. Raises `CallError` when it does not belong to this request."""
     kind = (answer.get("apiVersion"), answer.get("kind")) if isinstance(answer, dict) else None
     if kind != (asked["apiVersion"], asked["kind"]):
         raise CallError(f"expected webhook response of {asked['apiVersion']}, Kind={asked['kind']}, got {kind}")
@@ -80,7 +80,7 @@ def response(answer: Any, asked: Review) -> Mapping[str, Any]:
 
 
 def changed(request: AdmissionRequest, found: Match, answer: Mapping[str, Any]) -> Object | None:
-    """The object as a webhook wants it. Raises `CallError` when its patch cannot be used."""
+    """Apply a webhook's patch. Raises `CallError` when it cannot be applied."""
     patch = answer.get("patch")
     if not patch or request.obj is None:
         return request.obj
@@ -92,7 +92,7 @@ def changed(request: AdmissionRequest, found: Match, answer: Mapping[str, Any]) 
 
 
 def denied(name: str, status: Mapping[str, Any]) -> ApiError:
-    """The refusal of a webhook, in Kubernetes' words around its own."""
+    """Return the error of a denial, as Kubernetes words it."""
     start = f'admission webhook "{name}" denied the request'
     why = status.get("message") or status.get("reason")
     code, details = status.get("code", 0), status.get("details")

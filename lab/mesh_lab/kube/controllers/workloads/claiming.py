@@ -1,4 +1,4 @@
-"""Which objects belong to a controller: by owner reference, and by selector where nobody owns them yet.
+"""Which objects belong to a controller: by owner reference, and by selector if they are orphans.
 
 Source: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/ (Non-Template Pod acquisitions).
 """
@@ -15,7 +15,7 @@ from mesh_lab.kube.resources import Resource
 
 
 def controller_of(obj: Object) -> Object | None:
-    """The owner reference of the object's controller, if it has one."""
+    """Return the owner reference of the object's controller, if it has one."""
     for owner in obj["metadata"].get("ownerReferences") or ():
         if owner.get("controller"):
             return dict(owner)
@@ -25,9 +25,9 @@ def controller_of(obj: Object) -> Object | None:
 async def claim(
     registry: Registry, resource: Resource, owner: Object, selector: LabelSelector, candidates: Iterable[Object]
 ) -> list[Object]:
-    """The candidates that belong to `owner`, after taking in orphans that it selects and letting go what it does not.
+    """Return the candidates that belong to `owner`, after adopting matching orphans and releasing what does not match.
 
-    An owner that is being deleted takes nothing in and lets nothing go.
+    An owner that is being deleted adopts and releases nothing.
     """
     uid, leaving = owner["metadata"]["uid"], "deletionTimestamp" in owner["metadata"]
     owned = []
@@ -49,7 +49,7 @@ async def claim(
 
 
 async def _adopt(registry: Registry, resource: Resource, orphan: Object, owner: Object) -> Object | None:
-    """The orphan with its owner; None when someone was faster, or it is gone."""
+    """Adopt the orphan; None when another controller was faster, or it is gone."""
 
     def change(found: Object) -> Object | None:
         metadata = found["metadata"]

@@ -24,7 +24,7 @@ from mesh_lab.rfc3339 import now
 
 @dataclass
 class _Rollout:
-    """One look at a deployment: what is stored, and its replica sets as they come to be in the course of the look."""
+    """One reconciliation of a deployment: the stored object, and its replica sets as they are changed."""
 
     stored: Object
     deployment: Deployment
@@ -47,7 +47,7 @@ class DeploymentController(Controller):
         self._sets = Views(ReplicaSet)
 
     def sources(self) -> Mapping[Resource, Keys]:
-        """Its own objects, their replica sets, and pods that are gone (which Recreate waits for)."""
+        """Deployments, their replica sets, and deleted pods (which Recreate waits for)."""
         return {DEPLOYMENTS: self._own, REPLICASETS: self._of_set, PODS: self._of_pod}
 
     def _own(self, event: Event) -> Iterable[Key]:
@@ -56,7 +56,7 @@ class DeploymentController(Controller):
         return own_key(event)
 
     def _of_set(self, event: Event) -> Iterable[Key]:
-        """The set's owner; of an orphan, all that would take it in."""
+        """Return the key of the set's owner; of an orphan, the keys of all that would adopt it."""
         metadata = event.object["metadata"]
         namespace = metadata["namespace"]
         if event.type == DELETED:
@@ -110,7 +110,7 @@ class DeploymentController(Controller):
             look.deployment = msgspec.structs.replace(look.deployment, status=status)
 
     async def _advance(self, look: _Rollout) -> None:
-        """One step; the change of a replica set that it leads to brings the next."""
+        """Take one step; the change of a replica set triggers the next."""
         if look.deployment.spec.paused or self._was_scaled(look):
             await self._renumber(look, create=False)
             await self._scale(look)
@@ -122,7 +122,7 @@ class DeploymentController(Controller):
             await self._roll(look)
 
     def _was_scaled(self, look: _Rollout) -> bool:
-        """Whether the wanted number changed since the active sets were sized."""
+        """Return whether the number of replicas changed since the active sets were sized."""
         wanted = look.deployment.spec.replicas
         noted = (rollout.annotated(each, rollout.DESIRED_ANNOTATION) for each in rollout.active(look.sets))
         return any(number is not None and number != wanted for number in noted)
@@ -157,7 +157,7 @@ class DeploymentController(Controller):
             await self._clean_up(look)
 
     def _old_pods_left(self, look: _Rollout) -> bool:
-        """Whether a pod of an old set still runs, be it on its way out."""
+        """Return whether a pod of an old set still runs, terminating or not."""
         old = {each.metadata.uid for each in look.old}
         return any(
             (controller_of(pod) or {}).get("uid") in old
@@ -166,7 +166,7 @@ class DeploymentController(Controller):
         )
 
     async def _scale(self, look: _Rollout) -> None:
-        """Bring a deployment of which only the number changed to its size."""
+        """Scale the sets of a deployment of which only the number of replicas changed."""
         active = rollout.active(look.sets)
         wanted = look.deployment.spec.replicas
         if len(active) <= 1:
@@ -185,7 +185,7 @@ class DeploymentController(Controller):
             await self._resize(look, each, sizes.get(each.metadata.name, each.spec.replicas))
 
     async def _renumber(self, look: _Rollout, *, create: bool) -> None:
-        """See to the newest set's existence (if asked), and to everybody's revision and annotations."""
+        """Create the newest set if it is missing and `create`, and update all sets' revisions and annotations."""
         revision = revisions.next_revision(look.old)
         if look.new is not None:
             annotations = revisions.revision_annotations(look.deployment, look.new.metadata.annotations, revision)
@@ -211,7 +211,7 @@ class DeploymentController(Controller):
             self._report_scaling(look, name, 0, size)
 
     async def _count_collision(self, look: _Rollout, name: str) -> None:
-        """Another template has the same hash: the next attempt takes the collision count into the hash."""
+        """Raise the collision count after a hash collision; it is part of the next hash."""
         other = self.registry.find(REPLICASETS, name, look.deployment.metadata.namespace)
         if other is None or (
             (controller_of(other) or {}).get("uid") == look.deployment.metadata.uid
@@ -236,7 +236,7 @@ class DeploymentController(Controller):
         await self._modify(look, DEPLOYMENTS, change)
 
     async def _resize(self, look: _Rollout, each: ReplicaSet, size: int) -> bool:
-        """Give a set its size, and note the deployment's on it. Returns whether the size changed."""
+        """Scale a set, and annotate it with the deployment's size. Returns whether its size changed."""
         before = each.spec.replicas
         annotations = each.metadata.annotations | revisions.size_annotations(look.deployment)
         await self._update(look, each, annotations=annotations, size=size)
@@ -253,7 +253,7 @@ class DeploymentController(Controller):
     async def _update(
         self, look: _Rollout, each: ReplicaSet, *, annotations: dict[str, str], size: int | None = None
     ) -> None:
-        """Write what differs of a set, and take the result into the look."""
+        """Write what differs of a set, and keep the result."""
         delay = look.deployment.spec.min_ready_seconds
         wanted = each.spec.replicas if size is None else size
         if (annotations, wanted, delay) == (each.metadata.annotations, each.spec.replicas, each.spec.min_ready_seconds):
@@ -299,7 +299,7 @@ class DeploymentController(Controller):
         status = msgspec.structs.replace(status, conditions=conditions)
 
         def change(found: Object) -> Object | None:
-            # The collision count may have been raised meanwhile, and never goes back.
+            # The collision count may have been raised meanwhile, and never decreases.
             kept = (found.get("status") or {}).get("collisionCount")
             wanted = progress.encode(status) | ({} if kept is None else {"collisionCount": kept})
             return None if wanted == found.get("status") else found | {"status": wanted}

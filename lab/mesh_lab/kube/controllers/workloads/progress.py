@@ -1,4 +1,4 @@
-"""A deployment's status: its counts, and whether it is available and progressing, in the words that kubectl knows."""
+"""A deployment's status: its counts, and whether it is available and progressing, in kubectl's words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RANK = {"Available": 0, "Progressing": 1, "ReplicaFailure": 2}
 
 
 def counts(deployment: Deployment, new: ReplicaSet | None, sets: Sequence[ReplicaSet]) -> DeploymentStatus:
-    """The numbers of the status; the conditions are those that stand."""
+    """Return the status with new counts and its present conditions."""
     replicas = sum(each.status.replicas for each in sets)
     available_now = sum(each.status.available_replicas for each in sets)
     return DeploymentStatus(
@@ -37,7 +37,7 @@ def counts(deployment: Deployment, new: ReplicaSet | None, sets: Sequence[Replic
 
 
 def complete(deployment: Deployment, status: DeploymentStatus) -> bool:
-    """All pods are of the present template and available, and no other is left."""
+    """Return whether all pods are of the present template and available, and no others are left."""
     wanted = deployment.spec.replicas
     return (
         status.updated_replicas == wanted
@@ -48,7 +48,7 @@ def complete(deployment: Deployment, status: DeploymentStatus) -> bool:
 
 
 def has_deadline(deployment: Deployment) -> bool:
-    """Whether a rollout that makes no progress is ever called failed."""
+    """Return whether a rollout without progress times out."""
     return deployment.spec.progress_deadline_seconds != NO_DEADLINE
 
 
@@ -59,7 +59,7 @@ def assess(
     sets: Sequence[ReplicaSet],
     moment: datetime,
 ) -> tuple[Condition, ...]:
-    """All conditions after this look at the rollout. Paused deployments keep their Progressing condition."""
+    """Return all conditions after this reconciliation. Paused deployments keep their Progressing condition."""
     conditions = {each.type: each for each in deployment.status.conditions}
     conditions["Available"] = _settled(conditions.get("Available"), _availability(deployment, sets), moment)
     if not has_deadline(deployment):
@@ -77,7 +77,7 @@ def assess(
 
 
 def until_deadline(deployment: Deployment, status: DeploymentStatus, moment: datetime) -> float | None:
-    """Seconds until the rollout has to be looked at again for its deadline; None when there is nothing to wait for."""
+    """Return the seconds until the rollout's deadline must be checked; None when there is none."""
     progressing = next((each for each in status.conditions if each.type == "Progressing"), None)
     if (
         not has_deadline(deployment)
@@ -92,7 +92,7 @@ def until_deadline(deployment: Deployment, status: DeploymentStatus, moment: dat
 
 
 def encode(status: DeploymentStatus) -> dict[str, Any]:
-    """The status as stored: zero counts are left out, as Kubernetes does."""
+    """Encode the status; zero counts are left out, as Kubernetes does."""
     numbers: dict[str, Any] = {
         "observedGeneration": status.observed_generation,
         "replicas": status.replicas,
@@ -109,7 +109,7 @@ def encode(status: DeploymentStatus) -> dict[str, Any]:
 
 
 def encode_condition(each: Condition) -> dict[str, Any]:
-    """A condition as stored."""
+    """Encode a condition."""
     encoded: dict[str, Any] = {"type": each.type, "status": each.status}
     if each.last_update_time:
         encoded["lastUpdateTime"] = timestamp(each.last_update_time)
@@ -119,7 +119,7 @@ def encode_condition(each: Condition) -> dict[str, Any]:
 
 
 def pausing(deployment: Deployment, moment: datetime) -> Condition | None:
-    """The Progressing condition that notes a pause or its end; None when it stands already or there is no deadline."""
+    """Return the Progressing condition of a pause or its end; None when it is set already or there is no deadline."""
     before = next((each for each in deployment.status.conditions if each.type == "Progressing"), None)
     noted = before is not None and before.reason == PAUSED
     if not has_deadline(deployment) or deployment.spec.paused == noted:
@@ -172,7 +172,7 @@ def _progressing(state: str, reason: str, message: str) -> Condition:
 
 
 def _moved(before: DeploymentStatus, after: DeploymentStatus) -> bool:
-    """More new pods, fewer old ones, or more that are ready or available."""
+    """Return whether there are more new pods, fewer old ones, or more that are ready or available."""
     old_before = before.replicas - before.updated_replicas
     old_after = after.replicas - after.updated_replicas
     return (
@@ -192,7 +192,7 @@ def _timed_out(deployment: Deployment, before: Condition, moment: datetime) -> b
 
 
 def _failure(new: ReplicaSet | None, sets: Sequence[ReplicaSet]) -> Condition | None:
-    """What keeps a replica set from making or removing pods: the new one's trouble first."""
+    """Return the ReplicaFailure of a replica set as the deployment's, the newest set's first."""
     ordered = ([new] if new else []) + [each for each in sets if each is not new]
     for each in ordered:
         for condition in each.status.conditions:
@@ -204,7 +204,7 @@ def _failure(new: ReplicaSet | None, sets: Sequence[ReplicaSet]) -> Condition | 
 
 
 def _settled(before: Condition | None, found: Condition, moment: datetime, *, refresh: bool = False) -> Condition:
-    """`found` with its times: those of `before` if nothing changed; the transition time stays as the status does."""
+    """Return `found` with its times: those of `before` if nothing changed; a status keeps its transition time."""
     same = before is not None and before.status == found.status
     if (
         before is not None

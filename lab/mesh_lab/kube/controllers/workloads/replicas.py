@@ -1,7 +1,7 @@
 """The pods of a replica set: which count, which are available, and which go first. Pure functions.
 
 Source: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/ (Scaling a ReplicaSet). Kubernetes
-compares ages on a logarithmic scale, to spread victims at random; here the newest pod goes first, so a test can tell.
+compares ages on a logarithmic scale, to spread victims at random; here the newest pod goes first, for tests.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
 def counts_as_replica(pod: Pod) -> bool:
-    """A pod that ended, or that is being deleted, is a replica no more."""
+    """Return whether the pod is a replica: it has not ended and is not being deleted."""
     return not pod.finished and not pod.metadata.deleting
 
 
 def ready_since(pod: Pod) -> datetime | None:
-    """When the pod became ready; None when it is not."""
+    """Return when the pod became ready; None when it is not."""
     for condition in pod.status.conditions:
         if condition.type == "Ready" and condition.status == "True":
             return condition.last_transition_time
@@ -33,7 +33,7 @@ def ready_since(pod: Pod) -> datetime | None:
 
 
 def until_available(pod: Pod, min_ready_seconds: int, moment: datetime) -> float | None:
-    """Seconds until a ready pod counts as available: 0 when it does, None when it is not even ready."""
+    """Return the seconds until a ready pod counts as available: 0 when it does, None when it is not ready."""
     if not pod.ready:
         return None
     since = ready_since(pod)
@@ -43,12 +43,12 @@ def until_available(pod: Pod, min_ready_seconds: int, moment: datetime) -> float
 
 
 def victims(pods: Iterable[Pod], number: int) -> list[Pod]:
-    """The `number` pods that a replica set gives up first."""
+    """Return the `number` pods that a replica set deletes first."""
     return sorted(pods, key=_worth)[:number]
 
 
 def _worth(pod: Pod) -> tuple[Any, ...]:
-    """Low values go first: unassigned, pending, not ready, cheap, lately ready, often restarted, new."""
+    """Sort key of deletion: unassigned, pending, not ready, cheap, lately ready, often restarted, new pods first."""
     since = ready_since(pod)
     created = pod.metadata.creation_timestamp
     restarts = max((each.restart_count for each in pod.status.container_statuses), default=0)
@@ -73,7 +73,7 @@ def _cost(pod: Pod) -> int:
 
 
 def count(owner: ReplicaSet, pods: Sequence[Pod], moment: datetime) -> tuple[ReplicaSetStatus, float | None]:
-    """The numbers of the status, and the seconds until time alone makes a further pod available."""
+    """Return the status with its counts, and the seconds until the next ready pod becomes available."""
     template_labels = (owner.spec.template.get("metadata") or {}).get("labels") or {}
     waits = [until_available(pod, owner.spec.min_ready_seconds, moment) for pod in pods]
     soon = [wait for wait in waits if wait]

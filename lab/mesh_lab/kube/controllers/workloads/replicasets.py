@@ -1,4 +1,4 @@
-"""Keeps as many pods as each ReplicaSet asks for."""
+"""Keeps the pods of each ReplicaSet at `spec.replicas`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from mesh_lab.rfc3339 import now
 
 BURST = 500
 _FAILURE = "ReplicaFailure"
-"""The most pods that one look creates or deletes."""
+"""The most pods that one reconciliation creates or deletes."""
 
 
 class ReplicaSetController(Controller):
-    """Creates and deletes pods until each ReplicaSet has as many as it asks for."""
+    """Creates and deletes pods until each ReplicaSet has `spec.replicas` of them."""
 
     name = "replicaset-controller"
 
@@ -38,7 +38,7 @@ class ReplicaSetController(Controller):
         self._pods = Views(Pod)
 
     def sources(self) -> Mapping[Resource, Keys]:
-        """Its own objects, and pods."""
+        """Replica sets and pods."""
         return {REPLICASETS: self._own, PODS: self._of_pod}
 
     def _own(self, event: Event) -> Iterable[Key]:
@@ -47,7 +47,7 @@ class ReplicaSetController(Controller):
         return own_key(event)
 
     def _of_pod(self, event: Event) -> Iterable[Key]:
-        """The pod's owner; of an orphan, all that would take it in."""
+        """Return the key of the pod's owner; of an orphan, the keys of all that would adopt it."""
         metadata = event.object["metadata"]
         namespace = metadata["namespace"]
         if event.type == DELETED:
@@ -62,7 +62,7 @@ class ReplicaSetController(Controller):
         return [Key(namespace, each.metadata.name) for each in sets if each.spec.selector.matches(labels)]
 
     async def reconcile(self, key: Key) -> float | None:
-        """Create or delete what is missing or too much, then write the status."""
+        """Create missing or delete surplus pods, then write the status."""
         stored = self.registry.find(REPLICASETS, key.name, key.namespace)
         if stored is None:
             return None
@@ -91,7 +91,7 @@ class ReplicaSetController(Controller):
         return [self._pods(each) for each in claimed]
 
     def _owned(self, stored: Object) -> list[Pod]:
-        """The replicas as they are now: what was just created or deleted is taken into account."""
+        """Return the present replicas, with those just created and without those just deleted."""
         uid = stored["metadata"]["uid"]
         listed = self.registry.list(PODS, stored["metadata"]["namespace"])
         mine = [self._pods(each) for each in listed if (controller_of(each) or {}).get("uid") == uid]
@@ -105,7 +105,7 @@ class ReplicaSetController(Controller):
             await self._delete(stored, victims(pods, min(-missing, BURST)))
 
     async def _create(self, stored: Object, owner: ReplicaSet, number: int) -> None:
-        """In batches of 1, 2, 4, ...: when no pod can be made, few requests find out."""
+        """Create pods in batches of 1, 2, 4, ... (slow start): when none can be created, few requests fail."""
         batch, left = 1, number
         while left:
             size = min(batch, left)
@@ -170,7 +170,7 @@ def _namespace_goes(error: ApiError) -> bool:
 
 
 def _pod(stored: Object, owner: ReplicaSet) -> Object:
-    """A pod of the set's template, to be created."""
+    """Return a new pod of the set's template."""
     template = owner.spec.template
     metadata = template.get("metadata") or {}
     taken = {
@@ -202,7 +202,7 @@ def _encode(status: ReplicaSetStatus, conditions: list[Object]) -> Object:
 
 
 def _conditions(before: list[Object], missing: int, failure: ApiError | None) -> list[Object]:
-    """`ReplicaFailure` while pods cannot be created or deleted."""
+    """Return the conditions, with `ReplicaFailure` while pods cannot be created or deleted."""
     if failure is None:
         return [each for each in before if each["type"] != _FAILURE]
     reason = "FailedCreate" if missing > 0 else "FailedDelete"

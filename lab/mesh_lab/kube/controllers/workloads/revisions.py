@@ -30,7 +30,7 @@ _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def template_hash(template: Mapping[str, Any], collisions: int | None = None) -> str:
-    """The value of `pod-template-hash`: FNV-1a (32 bits) over the template as canonical JSON and the collision count.
+    """Return the value of `pod-template-hash`: FNV-1a (32 bits) of the template as JSON and the collision count.
 
     Digits are written in letters that spell no words, as Kubernetes does. It is stable across restarts.
     """
@@ -42,7 +42,7 @@ def template_hash(template: Mapping[str, Any], collisions: int | None = None) ->
 
 
 def without_hash(template: Mapping[str, Any]) -> dict[str, Any]:
-    """The template as the deployment's owner wrote it: no `pod-template-hash`, no empty metadata."""
+    """Return the template as the deployment's owner wrote it: no `pod-template-hash`, no empty metadata."""
     plain = {key: value for key, value in template.items() if key != "metadata"}
     metadata = dict(template.get("metadata") or {})
     labels = {key: value for key, value in (metadata.get("labels") or {}).items() if key != HASH_LABEL}
@@ -52,29 +52,29 @@ def without_hash(template: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def same_template(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two templates make the same pods."""
+    """Return whether two templates make the same pods."""
     return without_hash(one) == without_hash(other)
 
 
 def find_new(deployment: Deployment, sets: Iterable[ReplicaSet]) -> ReplicaSet | None:
-    """The oldest set that has the deployment's present template; None before it is made."""
+    """Return the oldest set that has the deployment's present template; None when there is none."""
     matching = [each for each in sets if same_template(each.spec.template, deployment.spec.template)]
     return min(matching, key=age, default=None)
 
 
 def revision_of(each: ReplicaSet) -> int:
-    """The set's revision number; 0 before it has one."""
+    """Return the set's revision number; 0 before it has one."""
     text = each.metadata.annotations.get(REVISION_ANNOTATION, "")
     return int(text) if text.isdigit() else 0
 
 
 def next_revision(old: Iterable[ReplicaSet]) -> int:
-    """The number after the highest of the old sets."""
+    """Return the number after the highest of the old sets."""
     return max((revision_of(each) for each in old), default=0) + 1
 
 
 def revision_annotations(deployment: Deployment, existing: Mapping[str, str], revision: int) -> dict[str, str]:
-    """All annotations of the newest set: the deployment's own, its revision, and the revisions that it had before."""
+    """Return all annotations of the newest set: the deployment's own, its revision, and its earlier revisions."""
     annotations = dict(existing)
     annotations |= {key: value for key, value in deployment.metadata.annotations.items() if key not in NOT_COPIED}
     before = existing.get(REVISION_ANNOTATION, "")
@@ -87,12 +87,12 @@ def revision_annotations(deployment: Deployment, existing: Mapping[str, str], re
 
 
 def size_annotations(deployment: Deployment) -> dict[str, str]:
-    """The sizes that a later scaling starts from, noted on each set whenever it is sized."""
+    """Return the annotations with the sizes that a later proportional scaling starts from."""
     return {DESIRED_ANNOTATION: str(deployment.spec.replicas), MAX_ANNOTATION: str(most_pods(deployment))}
 
 
 def new_set(stored: dict[str, Any], deployment: Deployment, revision: int, replicas: int) -> dict[str, Any]:
-    """The replica set for the deployment's present template, ready to be created. `stored` is the deployment itself."""
+    """Return a new replica set for the deployment's present template. `stored` is the deployment itself."""
     digest = template_hash(deployment.spec.template, deployment.status.collision_count)
     template = deepcopy(deployment.spec.template)
     template.setdefault("metadata", {}).setdefault("labels", {})[HASH_LABEL] = digest
@@ -116,7 +116,7 @@ def new_set(stored: dict[str, Any], deployment: Deployment, revision: int, repli
 
 
 def superfluous(deployment: Deployment, old: Sequence[ReplicaSet]) -> list[ReplicaSet]:
-    """Old sets without pods beyond `revisionHistoryLimit`, the lowest revisions first."""
+    """Return old sets without pods beyond `revisionHistoryLimit`, the lowest revisions first."""
     excess = len(old) - deployment.spec.revision_history_limit
     if excess <= 0:
         return []

@@ -16,7 +16,7 @@ MAX_ANNOTATION = "deployment.kubernetes.io/max-replicas"
 
 
 def resolve(value: int | str, total: int, *, up: bool) -> int:
-    """A count, or a percentage (`"25%"`) of `total` rounded up or down.
+    """Resolve a count, or a percentage (`"25%"`) of `total` rounded up or down.
 
     Raises:
         ValueError: text that is not a percentage.
@@ -30,7 +30,7 @@ def resolve(value: int | str, total: int, *, up: bool) -> int:
 
 
 def allowance(deployment: Deployment) -> tuple[int, int]:
-    """`(surge, unavailable)` in pods. Surge rounds up, unavailable down.
+    """Return `(maxSurge, maxUnavailable)` in pods. Surge rounds up, unavailable down.
 
     When both come to 0 one pod may be unavailable, or the rollout could never move. Recreate allows no surge, and any
     number to be unavailable.
@@ -47,24 +47,24 @@ def allowance(deployment: Deployment) -> tuple[int, int]:
 
 
 def most_pods(deployment: Deployment) -> int:
-    """The number of pods that may exist at once during a rollout; 0 for a deployment scaled to 0."""
+    """Return the number of pods that may exist at once during a rollout; 0 for a deployment scaled to 0."""
     if deployment.spec.replicas == 0:
         return 0
     return deployment.spec.replicas + allowance(deployment)[0]
 
 
 def least_available(deployment: Deployment) -> int:
-    """The number of available pods that a rollout keeps."""
+    """Return the number of available pods that a rollout keeps."""
     return deployment.spec.replicas - allowance(deployment)[1]
 
 
 def desired(sets: Iterable[ReplicaSet]) -> int:
-    """Pods wanted by all sets together."""
+    """Return the pods wanted by all sets together."""
     return sum(each.spec.replicas for each in sets)
 
 
 def present(sets: Iterable[ReplicaSet]) -> int:
-    """Pods that there are or will be: a set that shrank has its pods until its status says otherwise.
+    """Return the pods that exist or will: a set that shrank has its pods until its status says otherwise.
 
     Kubernetes counts only what is wanted, and so may exceed `maxSurge` for the moment in which old pods are deleted.
     """
@@ -72,17 +72,17 @@ def present(sets: Iterable[ReplicaSet]) -> int:
 
 
 def available(sets: Iterable[ReplicaSet]) -> int:
-    """Available pods, none beyond what a set still wants: the surplus is about to go."""
+    """Return the available pods, at most as many as each set wants: the surplus is about to be deleted."""
     return sum(min(each.status.available_replicas, each.spec.replicas) for each in sets)
 
 
 def active(sets: Iterable[ReplicaSet]) -> list[ReplicaSet]:
-    """The sets that want pods."""
+    """Return the sets that want pods."""
     return [each for each in sets if each.spec.replicas > 0]
 
 
 def new_set_size(deployment: Deployment, new_size: int, total: int) -> int:
-    """The next size of the newest set (now `new_size`) while there are `total` pods of all sets together."""
+    """Return the next size of the newest set (now `new_size`) while there are `total` pods of all sets together."""
     wanted = deployment.spec.replicas
     if deployment.spec.strategy.type != "RollingUpdate" or new_size > wanted:
         return wanted
@@ -91,10 +91,10 @@ def new_set_size(deployment: Deployment, new_size: int, total: int) -> int:
 
 
 def shrink_old(deployment: Deployment, new: ReplicaSet, old: Sequence[ReplicaSet]) -> dict[str, int]:
-    """New sizes of the old sets, oldest first; sets that stay as they are, are left out.
+    """Return the new sizes of the old sets, oldest first; unchanged sets are left out.
 
-    First the pods that are not available anyway go, then available ones as long as enough remain. Pods of the new set
-    that are not available yet count against what may go.
+    Pods that are not available are removed first, then available ones while enough remain. Pods of the new set that are
+    not available yet count against that.
     """
     everything = [*old, new]
     floor = least_available(deployment)
@@ -120,9 +120,9 @@ def shrink_old(deployment: Deployment, new: ReplicaSet, old: Sequence[ReplicaSet
 
 
 def proportional(deployment: Deployment, sets: Sequence[ReplicaSet]) -> dict[str, int]:
-    """New sizes when a deployment is scaled in the midst of a rollout: each active set keeps its share.
+    """Return the new sizes when a deployment is scaled during a rollout: each active set keeps its share.
 
-    What rounding leaves over goes to (or comes from) the largest sets. Sets that stay as they are, are left out.
+    What rounding leaves over goes to (or comes from) the largest sets. Unchanged sets are left out.
     """
     growing = active(sets)
     to_add = most_pods(deployment) - desired(growing)
@@ -153,7 +153,7 @@ def proportional(deployment: Deployment, sets: Sequence[ReplicaSet]) -> dict[str
 
 
 def _share(deployment: Deployment, each: ReplicaSet) -> int:
-    """By how much a set would change if all sets changed in proportion."""
+    """Return by how much a set would change if all sets changed in proportion."""
     if deployment.spec.replicas == 0:
         return -each.spec.replicas
     before = annotated(each, MAX_ANNOTATION) or deployment.status.replicas
@@ -164,12 +164,12 @@ def _share(deployment: Deployment, each: ReplicaSet) -> int:
 
 
 def annotated(each: ReplicaSet, annotation: str) -> int | None:
-    """A number noted on the set by this controller; None when it is absent or not a number."""
+    """Return a number from the set's annotations; None when it is absent or not a number."""
     text = each.metadata.annotations.get(annotation, "")
     return int(text) if text.isdigit() else None
 
 
 def age(each: ReplicaSet) -> tuple[float, str]:
-    """Sorts the oldest first, by name within a second."""
+    """Sort key: the oldest first, by name within a second."""
     created = each.metadata.creation_timestamp
     return (created.timestamp() if created else 0.0, each.metadata.name)

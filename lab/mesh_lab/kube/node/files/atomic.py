@@ -35,7 +35,7 @@ class AtomicDirectory:
         self._written: dict[str, FileContent] | None = None
 
     def write(self, files: Mapping[str, FileContent]) -> bool:
-        """Let the directory hold exactly these files (relative path → content); False if it does already.
+        """Write exactly these files (relative path → content); False if they are there already.
 
         Raises:
             OSError: a file cannot be written; what was there stays.
@@ -73,7 +73,7 @@ class AtomicDirectory:
         mode = content.mode
         if self._group is not None:
             os.chown(path, -1, self._group)
-            mode |= (mode & 0o400) >> 3  # who shares the volume by its group may read it
+            mode |= (mode & 0o400) >> 3  # the group that shares the volume may read it
         path.chmod(mode)
 
     def _switch(self, fresh: Path) -> None:

@@ -1,4 +1,4 @@
-"""Reading what containers wrote: the files of `logs`, as `kubectl logs` asks for them.
+"""Reads the log files that `logs` writes, for `kubectl logs`.
 
 A follower reads the file, not the stream: the file is the buffer between a fast container and a slow reader.
 
@@ -24,21 +24,21 @@ from mesh_lab.rfc3339 import nano_timestamp
 _STAMP = len("2006-01-02T15:04:05.123456789Z")
 _FLAG = _STAMP + len(" stdout ")
 PREFIX = _FLAG + len("F ")
-"""How long the time, stream and flag are that stand before each stored line."""
+"""The length of time, stream and flag before each stored line."""
 _BLOCK = 256 << 10
 _TAIL_BYTES, _TAIL_LINES = 2048, 80
 """What a kubelet shows of the end of a log at most."""
 _TAIL_READ = 64 << 10
 _SHOWN = 300
 _FRAME = re.compile(r"\[backtrace\]|^\s*#\d+:? |^\s+at \S|^goroutine \d+ |^\s+\S+\.go:\d+ ")
-"""A frame of a stack trace: it says where a program was, and not what went wrong."""
+"""A frame of a stack trace, which does not say what went wrong."""
 
 
 async def read(path: Path, options: LogOptions, live: LogFile | None) -> AsyncIterator[bytes]:
-    """What was logged into the file, as `options` ask for it; with `follow` until `live`, its writer, is closed.
+    """Yield the file's log lines that `options` select; with `follow` until `live`, its writer, is closed.
 
     Raises:
-        FileNotFoundError: nothing was ever logged there.
+        FileNotFoundError: there is no log.
     """
     form = _Form(options)
     with contextlib.ExitStack() as stack:
@@ -50,7 +50,10 @@ async def read(path: Path, options: LogOptions, live: LogFile | None) -> AsyncIt
                 yield block
         while live is not None and event is not None:
             event.clear()
-            ended, moved = live.closed, _moved(files[-1], path)  # asked first: what is written meanwhile is read below
+            ended, moved = (
+                live.closed,
+                _moved(files[-1], path),
+            )  # evaluated first: what is written meanwhile is read below
             async for block in _rest(files[-1], form):
                 yield block
             if form.full:
@@ -67,7 +70,7 @@ async def read(path: Path, options: LogOptions, live: LogFile | None) -> AsyncIt
 
 
 class _Form:
-    """Turns stored lines into what the reader asked for: times or not, since when, how many bytes."""
+    """Formats stored lines by the reader's options: timestamps, since when, how many bytes."""
 
     def __init__(self, options: LogOptions) -> None:
         self._timestamps = options.timestamps
@@ -102,7 +105,7 @@ class _Form:
 
 
 def _positioned(path: Path, tail: int | None) -> list[BinaryIO]:
-    """The open files, oldest first, each at the place where the wanted lines begin."""
+    """Open the files, oldest first, each positioned where the wanted lines begin."""
     files: list[BinaryIO] = [path.open("rb")]
     if tail is None or (tail := _seek_tail(files[0], tail)) > 0:
         with contextlib.suppress(FileNotFoundError):
@@ -114,7 +117,7 @@ def _positioned(path: Path, tail: int | None) -> list[BinaryIO]:
 
 
 def _seek_tail(file: BinaryIO, lines: int) -> int:
-    """Go to where the file's last lines begin; how many it has too few."""
+    """Seek to where the file's last `lines` lines begin; return how many are missing."""
     end = file.seek(0, os.SEEK_END)
     if lines == 0:
         return 0
@@ -130,7 +133,7 @@ def _seek_tail(file: BinaryIO, lines: int) -> int:
 
 
 def _backwards(file: BinaryIO, end: int) -> Iterator[tuple[int, bytes]]:
-    """The lines from the last to the first, without their newlines, and where each begins."""
+    """Yield the lines from the last to the first, without newlines, with the offset of each."""
     rest = b""
     while end > 0:
         size = min(_BLOCK, end)
@@ -151,7 +154,7 @@ def _backwards(file: BinaryIO, end: int) -> Iterator[tuple[int, bytes]]:
 
 
 async def _rest(file: BinaryIO, form: _Form) -> AsyncIterator[bytes]:
-    """What there is from the file's position to its end; a line that is being written stays for the next time."""
+    """Yield the text from the file's position to its end; an incomplete last line is left for the next read."""
     while not form.full:
         block = file.read(_BLOCK)
         whole, newline, begun = block.rpartition(b"\n")
@@ -161,11 +164,11 @@ async def _rest(file: BinaryIO, form: _Form) -> AsyncIterator[bytes]:
             file.seek(-len(begun), os.SEEK_CUR)
         if text := form.render(whole):
             yield text
-        await asyncio.sleep(0)  # a long log must not hold up the loop
+        await asyncio.sleep(0)  # a long log must not block the loop
 
 
 def _moved(file: BinaryIO, path: Path) -> bool:
-    """Whether the file is no longer the one that is written."""
+    """Return whether the file was rotated away."""
     try:
         return not os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -173,7 +176,7 @@ def _moved(file: BinaryIO, path: Path) -> bool:
 
 
 def tail(path: Path) -> str:
-    """The end of a log, without times and without the frames of stack traces; empty when nothing is there."""
+    """Return the end of a log, without times and frames of stack traces; empty when there is none."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_READ))
         stored = file.read().split(b"\n")
@@ -184,6 +187,6 @@ def tail(path: Path) -> str:
 
 
 def last_line(message: str) -> str:
-    """The last line of a message that says something, for one line of text."""
+    """Return the last line of a message that is not blank, shortened."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return lines[-1][:_SHOWN] if lines else ""

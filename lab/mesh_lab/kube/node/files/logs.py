@@ -28,8 +28,8 @@ LINE_LIMIT = 16 << 10
 _PIPE = 256 << 10
 _LARGEST_PIPE = 1 << 20  # of a stream that would fill half of the usual one too soon: as large as users' may be
 _PIECE = 64 << 10  # what is copied at a time: larger blocks of memory go back to the kernel when they are freed
-_PAUSE = 0.01  # between reads, so that a chatty container is one wake-up in 10 ms and not one a line
-_LONGEST_PAUSE = 0.05  # where that is not for a few lines: so long can a follower lag behind a stream of output
+_PAUSE_SECONDS = 0.01  # between reads, so that a chatty container is one wake-up in 10 ms and not one a line
+_LONGEST_PAUSE_SECONDS = 0.05  # with more than a few lines: a follower may lag this much behind a stream of output
 _FEW = 4 << 10
 _SHARE = 4  # a long chunk is followed by a pause of so many times what it took: output gets a fifth of the loop at most
 
@@ -39,7 +39,7 @@ _view = memoryview(_buffer)
 
 
 class LogFile:
-    """The file of one start of one container, written by its two streams; `changed` wakes those who follow it."""
+    """The file of one start of one container, written by its two streams; `changed` wakes its followers."""
 
     def __init__(self, path: Path, limit: int = FILE_LIMIT) -> None:
         self.path = path
@@ -54,7 +54,7 @@ class LogFile:
     def append(self, *parts: bytes) -> None:
         """Write formatted lines, given in parts.
 
-        On a full disk they are lost, which is said once: the container must not stop for it.
+        On a full disk they are lost, which is logged once: the container must not stop for it.
         """
         try:
             os.writev(self._descriptor, parts)
@@ -77,7 +77,7 @@ class LogFile:
             self._size = 0
 
     def close(self) -> None:
-        """No more will be written."""
+        """Close the file; nothing more is written."""
         if not self.closed:
             self.closed = True
             os.close(self._descriptor)
@@ -86,7 +86,7 @@ class LogFile:
 
     @contextlib.contextmanager
     def following(self) -> Iterator[asyncio.Event]:
-        """An event that is set when the file grows or is closed."""
+        """Register an event that is set when the file grows or is closed."""
         event = asyncio.Event()
         self._followers.add(event)
         try:
@@ -115,7 +115,7 @@ class StreamReader:
         self._listen()
 
     def _set_size(self, wanted: int) -> int:
-        """Let the pipe hold so many bytes, if it may; what it holds then."""
+        """Set the pipe's capacity, if allowed; return its capacity."""
         with contextlib.suppress(OSError):  # the user's pipes may be at their limit; the usual size does
             return fcntl.fcntl(self._descriptor, fcntl.F_SETPIPE_SZ, wanted)
         with contextlib.suppress(OSError):
@@ -130,7 +130,7 @@ class StreamReader:
         self._read()
 
     def _read(self) -> None:
-        """Take what the pipe holds, and look again after a pause; listen once it is found empty.
+        """Read what the pipe holds, and again after a pause; add a reader to the loop once it is empty.
 
         A container that goes on writing costs a timer for each read, and no change of what the loop listens to.
         """
@@ -141,7 +141,7 @@ class StreamReader:
         except BlockingIOError:
             self._listen()
             return
-        except OSError:  # a terminal that nobody has open any more
+        except OSError:  # a terminal whose other end is closed
             size = 0
         if not size:
             self.finish()
@@ -151,16 +151,20 @@ class StreamReader:
         self._timer = self._loop.call_at(together(self._loop.time(), pause), self._read)
 
     def _until_half_full(self, size: int, now: float) -> float:
-        """Seconds until the pipe is about half full at the rate since the last read: it is wake-ups that cost."""
+        """Return the seconds until the pipe is about half full at the present rate: wake-ups are what costs."""
         since, self._last_read = now - self._last_read, now
-        if size * _LONGEST_PAUSE > self._half_full * since and self._half_full < _LARGEST_PIPE // 2:
+        if size * _LONGEST_PAUSE_SECONDS > self._half_full * since and self._half_full < _LARGEST_PIPE // 2:
             self._half_full = max(self._half_full, self._set_size(_LARGEST_PIPE) // 2)
         if size >= self._half_full:
             return 0
-        return _PAUSE if size < _FEW else min(max(_PAUSE, since * self._half_full / size), _LONGEST_PAUSE)
+        return (
+            _PAUSE_SECONDS
+            if size < _FEW
+            else min(max(_PAUSE_SECONDS, since * self._half_full / size), _LONGEST_PAUSE_SECONDS)
+        )
 
     def drain(self) -> None:
-        """Take what the pipe holds now and stop: the container has ended, and what it wrote is in the pipe."""
+        """Read what the pipe still holds and stop, after the container has ended."""
         with contextlib.suppress(BlockingIOError, OSError):
             while not self.ended.done() and (size := os.readv(self._descriptor, [_buffer])):
                 self._take(size)
@@ -206,11 +210,11 @@ class StreamReader:
 
 
 def together(now: float, pause: float) -> float:
-    """When to read next, after a pause of at most so many seconds: at a time that the other streams choose, too.
+    """Return when to read next, within `pause` seconds, aligned with the other streams.
 
     A wake-up of the loop finds cold caches; what it costs is shared by all streams that are read in it.
     """
-    grid = _LONGEST_PAUSE if pause >= _LONGEST_PAUSE else _PAUSE
+    grid = _LONGEST_PAUSE_SECONDS if pause >= _LONGEST_PAUSE_SECONDS else _PAUSE_SECONDS
     if pause < grid:
         return now + pause
     return math.floor((now + pause) / grid) * grid
@@ -224,5 +228,5 @@ def forget(directory: Path, number: int) -> None:
 
 
 def rotated(path: Path) -> Path:
-    """Where the file's older part is."""
+    """Return the path of the file's rotated part."""
     return path.with_name(path.name + ".1")

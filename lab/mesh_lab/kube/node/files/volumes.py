@@ -36,15 +36,15 @@ from mesh_lab.kube.objects.volumes import (
 from mesh_lab.kube.registry import quantities
 
 _RENEW_AFTER = 0.8  # of a token's life
-_RETRY_S = 30.0
+_RETRY_SECONDS = 30.0
 
 
 class MountProblem(Exception):  # noqa: N818 - the kubelet's own word for it is FailedMount
-    """A volume cannot be set up now. It is tried again: what it needs may come."""
+    """A volume cannot be set up now. It is retried: what it needs may come."""
 
 
 class Tokens(Protocol):
-    """Who issues service-account tokens."""
+    """Issues service-account tokens."""
 
     def issue(
         self,
@@ -55,7 +55,7 @@ class Tokens(Protocol):
         expires_s: int = 3600,
         pod: tuple[str, str] | None = None,
     ) -> tuple[str, datetime]:
-        """A token and the time when it ends."""
+        """Issue a token; return it with its expiry."""
         ...
 
 
@@ -77,11 +77,11 @@ class PodVolumes:
 
     @property
     def renew_at(self) -> float:
-        """When the next token is due, on the monotonic clock; infinity without tokens."""
+        """The time when the next token must be renewed, on the monotonic clock; infinity without tokens."""
         return min((token.renew_at for token in self._tokens.values()), default=float("inf"))
 
     def set_up(self, pod: Pod, around: Surroundings) -> None:
-        """Make all volumes, or bring them up to date with the pod and the objects that they show.
+        """Make all volumes, or update them from the pod and the objects that they show.
 
         Raises:
             MountProblem: a volume's source is missing, or of a kind that this node does not have.
@@ -100,15 +100,15 @@ class PodVolumes:
                 raise MountProblem(text) from error
 
     def mentions(self, plural: str, name: str) -> bool:
-        """Whether a volume shows the ConfigMap or Secret of that name."""
+        """Return whether a volume shows the ConfigMap or Secret of that name."""
         return any((plural, name) in set(_references(volume)) for volume in self._pod.spec.volumes)
 
     def is_read_only(self, name: str) -> bool:
-        """Whether containers may not write to the volume: to all but an emptyDir."""
+        """Return whether containers may not write to the volume, which only an emptyDir lets them."""
         return any(volume.name == name and volume.empty_dir is None for volume in self._pod.spec.volumes)
 
     def source(self, mount: VolumeMount, sub_path: str) -> tuple[str, str]:
-        """What to bind for a mount: the volume's directory, and the path inside of it (or nothing).
+        """Return what to bind for a mount: the volume's directory, and the path inside of it (or nothing).
 
         Raises:
             ConfigProblem: the path leads out of the volume.
@@ -119,8 +119,8 @@ class PodVolumes:
         return str(directory), sub_path
 
     def remove(self) -> None:
-        """Delete everything."""
-        # One that was made before the runtime died is not known to this object.
+        """Delete all volumes."""
+        # One that was made before the runtime died is unknown to this object.
         for path in (self._directory / "volumes").glob("*"):
             if path.is_mount():
                 syscalls.unmount(str(path))
@@ -201,7 +201,7 @@ class PodVolumes:
         except ApiError:
             if token is None:
                 raise
-            token.renew_at = now + _RETRY_S  # the old one serves for a while yet
+            token.renew_at = now + _RETRY_SECONDS  # the old one is valid for a while yet
             return token.text
         life = ends.timestamp() - time.time()
         self._tokens[volume, wanted] = _Token(text, now + _RENEW_AFTER * life)

@@ -22,7 +22,7 @@ _BODY_SHOWN = 10 << 10  # bytes of an answer, as much as the kubelet reads
 
 @dataclass(frozen=True)
 class Result:
-    """Whether a check succeeded, and what it met; `unknown` when it could not be made at all."""
+    """The outcome of a check and its message; `unknown` when it could not be made at all."""
 
     ok: bool
     message: str = ""
@@ -30,7 +30,7 @@ class Result:
 
 
 def port_number(port: int | str, container: Container) -> int:
-    """The number of a port given by number or name.
+    """Return the number of a port that is given by number or name.
 
     Raises:
         ValueError: the container has no port of that name.
@@ -67,12 +67,12 @@ async def http(action: HttpGet, address: str, port: int) -> Result:
     except (OSError, EOFError, ValueError) as error:
         return Result(False, f'Get "{url}": {reason(error)}')
     finally:
-        # A probe leaves nothing to flush, and waiting for the peer's goodbye could take for ever.
+        # There is nothing to flush, and waiting for the peer to close could take for ever.
         writer.transport.abort()
 
 
 async def tcp(host: str, port: int) -> Result:
-    """Whether a connection opens."""
+    """Try to open a TCP connection."""
     try:
         _, writer = await asyncio.open_connection(host, port)
     except OSError as error:
@@ -117,13 +117,13 @@ def _unverified() -> ssl.SSLContext:
 
 
 def reason(error: BaseException) -> str:
-    """A connection's failure in few words."""
+    """Return a connection's failure in few words."""
     if isinstance(error, OSError) and error.errno and not isinstance(error, ssl.SSLError):
         return f"connect: {os.strerror(error.errno).lower()}"  # asyncio's own text leaves the cause out
     return str(error) or type(error).__name__
 
 
 def describe_failure(output: bytes, code: int) -> str:
-    """What a failed command said, or at least its code."""
+    """Return the output of a failed command, or its exit code if it wrote nothing."""
     text = output.decode(errors="replace").strip()
     return text or f"command failed with exit code {code}"

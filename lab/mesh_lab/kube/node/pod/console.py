@@ -1,7 +1,7 @@
-"""What a person attaches to (`kubectl attach`, `kubectl run -i`): the streams of a container's own process.
+"""The streams of a container's own process, for `kubectl attach` and `kubectl run -i`.
 
-What it writes goes to its log, attached or not; who is attached gets the same bytes as they arrive. A slow client does
-not hold the container up: one that is too far behind is cut off.
+Output always goes to the log; attached clients get the same bytes as they arrive. A slow client does not block the
+container: one that is too far behind is cut off.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mesh_lab.kube.node.files.logs import StreamReader
 from mesh_lab.kube.node.pod.sessions import END_OF_INPUT, Pipe
 
 BEHIND_LIMIT = 4 << 20
-"""Bytes that an attached client may be behind."""
+"""How many bytes an attached client may lag behind."""
 
 
 class Console:
@@ -34,7 +34,7 @@ class Console:
         self.stdin = None if stdin is None else Pipe(stdin, process)
 
     def close(self) -> None:
-        """The container has ended: take what it wrote, and let go of its streams."""
+        """Read what the ended container still wrote, and close its streams."""
         for reader in self.readers:
             reader.drain()
         self.close_stdin()
@@ -46,7 +46,7 @@ class Console:
 
 
 class _Tap:
-    """What one stream of the container writes from now on."""
+    """Receives what one stream of the container writes from now on."""
 
     def __init__(self, reader: StreamReader) -> None:
         self._reader = reader
@@ -67,13 +67,13 @@ class _Tap:
         self._change.set()
 
     def close(self) -> None:
-        """Take no more."""
+        """Stop receiving."""
         self._reader.taps.discard(self._take)
         self._reader.ended.remove_done_callback(self._end)
         self._change.set()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Chunks until the stream ends, or the tap is closed."""
+        """Yield chunks until the stream ends or the tap is closed."""
         while True:
             arrived, self._arrived, self._behind = self._arrived, [], 0
             for data in arrived:
@@ -87,7 +87,7 @@ class _Tap:
 
 
 class Attachment:
-    """Somebody who is attached; implements `mesh_lab.kube.streams.ExecSession`."""
+    """An attached client; implements `mesh_lab.kube.streams.ExecSession`."""
 
     def __init__(self, console: Console, *, stdin: bool) -> None:
         self._console = console
@@ -95,23 +95,23 @@ class Attachment:
         self._taps = [_Tap(reader) for reader in console.readers]
 
     async def stdout(self) -> AsyncIterator[bytes]:
-        """What the container writes, until it ends."""
+        """Yield what the container writes, until it ends."""
         async for chunk in self._taps[0].chunks():
             yield chunk
 
     async def stderr(self) -> AsyncIterator[bytes]:
-        """The same for its standard error; nothing with a terminal."""
+        """Yield the same for standard error; nothing with a terminal."""
         if len(self._taps) > 1:
             async for chunk in self._taps[1].chunks():
                 yield chunk
 
     async def write(self, data: bytes) -> None:
-        """Send to the container's input; without one, nowhere."""
+        """Write to the container's input; dropped when it has none."""
         if self._stdin is not None:
             await self._stdin.write(data)
 
     async def close_stdin(self) -> None:
-        """End the container's input, when it is for one client alone (`stdinOnce`)."""
+        """End the container's input, if it is for one client only (`stdinOnce`)."""
         if self._stdin is None or not self._console.once:
             return
         if self._console.tty:
@@ -126,12 +126,12 @@ class Attachment:
                 fcntl.ioctl(self._stdin.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     async def wait(self) -> int:
-        """0, when the container has ended: how it did is in its status."""
+        """Wait for the container's end and return 0; its exit code is in its status."""
         await self._console.process.wait()
         return 0
 
     async def kill(self) -> None:
-        """Leave. The container stays; its input ends when it was for this client alone."""
+        """Detach. The container goes on; its input ends if it was for one client only (`stdinOnce`)."""
         for tap in self._taps:
             tap.close()
         if self._stdin is not None and self._console.once:

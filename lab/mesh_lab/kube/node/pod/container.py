@@ -33,11 +33,11 @@ from mesh_lab.kube.registry import Object
 _CONFIG_ERROR = "CreateContainerConfigError"
 _MESSAGE_LIMIT = 4096
 _START_ERROR = 128  # what container runtimes report for a command that cannot be executed
-_EXTRA_GRACE = 2.0  # seconds that a container gets to end when its hook has used up all of its grace
+_EXTRA_GRACE_SECONDS = 2.0  # seconds that a container gets to end when its hook has used up all of its grace
 
 
 class ContainerRunner:
-    """Runs one container until it is over for good. `changed` is called whenever its facts change."""
+    """Runs one container until it will not start again. `changed` is called whenever its facts change."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class ContainerRunner:
             while not self._stopping.is_set():
                 outcome = await self._run_once(place)
                 self.attempted.set()
-                if outcome is None:  # it could not be tried; what it lacks may come
+                if outcome is None:  # it could not be started yet; what it lacks may come
                     await self._pause(self._errors_pause())
                     continue
                 ended, ran_for = outcome
@@ -96,12 +96,12 @@ class ContainerRunner:
             self.started.set()
 
     def nudge(self) -> None:
-        """A ConfigMap or Secret has changed: try again, if it was that which was missing."""
+        """Try again if the container waits for this ConfigMap or Secret, which has changed."""
         if isinstance(self._facts.state, Waiting) and self._facts.state.reason == _CONFIG_ERROR:
             self._wake.set()
 
     def redefine(self, container: Container, grace: float) -> None:
-        """The pod's spec has another image for it now."""
+        """Take over a changed image from the pod's spec."""
         self._container, self._redefined = container, True
         self._facts.image = container.image
         self._wake.set()
@@ -120,7 +120,7 @@ class ContainerRunner:
         self._wake.set()
         if self.process is None:
             return
-        if not first:  # its hook is not to run twice
+        if not first:  # its hook must not run twice
             self.hasten(grace)
             await self.process.wait()
             return
@@ -128,7 +128,7 @@ class ContainerRunner:
         await self._terminate(self.process, grace, after)
 
     def hasten(self, grace: float) -> None:
-        """Kill it in `grace` seconds although it was promised more."""
+        """Shorten the grace period to `grace` seconds."""
         if (process := self.process) is not None:
 
             async def kill() -> None:
@@ -140,7 +140,7 @@ class ContainerRunner:
     # One start.
 
     async def _run_once(self, place: PodPlace) -> tuple[Terminated, float] | None:
-        """Start it and see it through; None when it could not be tried."""
+        """Start it and wait for its end; None when it could not be started yet."""
         pod, _ = self._view()
         try:
             image = self._node.images.find(self._container.image)
@@ -152,7 +152,7 @@ class ContainerRunner:
             self._wait(_CONFIG_ERROR, str(error))
             self._say(WARNING, "Failed", f"Error: {error}")
             return None
-        # A status that is written while the runtime is still at work tells of the start before.
+        # A status that is written while the runtime still works describes the start before.
         start = self._facts.next_start
         self._facts.image_id = image.identity
         began = datetime.now(UTC)
@@ -287,10 +287,10 @@ class ContainerRunner:
                     self._say(WARNING, "FailedPreStopHook", f"PreStopHook failed: {result.message}")
             except TimeoutError:
                 self._say(WARNING, "FailedPreStopHook", f"PreStopHook did not end within {grace:g}s")
-            deadline = max(deadline, loop.time() + _EXTRA_GRACE)
+            deadline = max(deadline, loop.time() + _EXTRA_GRACE_SECONDS)
         if after and grace > 0:
             await asyncio.wait(after, timeout=max(deadline - loop.time(), 0.0))
-            deadline = max(deadline, loop.time() + _EXTRA_GRACE)
+            deadline = max(deadline, loop.time() + _EXTRA_GRACE_SECONDS)
         with contextlib.suppress(RuntimeFailure):
             if grace > 0:
                 await process.kill(self._stop_signal())
@@ -319,7 +319,7 @@ class ContainerRunner:
             await self._pause(left)
 
     def _words(self) -> str:
-        """What the container said when it failed, as the end of an event's message."""
+        """Return the last log line of a failed container, as the end of an event's message."""
         last = self._facts.last
         words = logreading.last_line(last.message) if last is not None and last.code else ""
         return f"; it ended with exit code {last.code}: {words}" if last is not None and words else ""
@@ -339,7 +339,7 @@ class ContainerRunner:
         return self._backoff.failed() or starting.FIRST_WAIT_SECONDS
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, unless something happens that the container may have waited for."""
+        """Wait for the time, or until something changes that the container may wait for."""
         self._wake.clear()
         if self._stopping.is_set():
             return
@@ -355,7 +355,7 @@ class ContainerRunner:
         self._node.recorder.record(self._view()[1], kind, reason, message, field_path=self._field_path)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Go on with something that ends soon after the process does."""
+        """Run a coroutine that ends soon after the process does."""
 
         async def run() -> None:
             with contextlib.suppress(RuntimeFailure):  # then there is no process either
@@ -371,9 +371,9 @@ def _wants_restart(policy: str, code: int) -> bool:
 
 
 async def end(task: asyncio.Task[Any]) -> None:
-    """Cancel `task` and wait until it has ended; what it failed with is raised.
+    """Cancel `task`, wait until it has ended, and raise what it failed with.
 
-    A cancellation of the caller meanwhile is the caller's own and goes on: to await the task and suppress
+    A cancellation of the caller meanwhile is the caller's own and is raised: to await the task and suppress
     CancelledError would swallow it, and the caller would go on until its next pause.
     """
     task.cancel()

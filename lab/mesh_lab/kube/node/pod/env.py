@@ -35,7 +35,7 @@ Find = Callable[[str, str], dict[str, Any] | None]
 
 
 class ConfigProblem(Exception):  # noqa: N818 - the kubelet's own word for it is CreateContainerConfigError
-    """A container's configuration refers to something that is not there."""
+    """A container's configuration refers to something that does not exist."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
 
 
 def environment(pod: Pod, container: Container, image: Mapping[str, str], around: Surroundings) -> dict[str, str]:
-    """All variables of the container, in the kubelet's order of precedence.
+    """Return all variables of the container, in the kubelet's order of precedence.
 
     Raises:
         ConfigProblem: a ConfigMap, Secret, key or field is missing.
@@ -81,7 +81,7 @@ def environment(pod: Pod, container: Container, image: Mapping[str, str], around
 
 
 def service_variables(pod: Pod, services: Iterable[Service]) -> dict[str, str]:
-    """`REVIEWS_SERVICE_HOST` and its like for the Services of the pod's namespace; the API server's for everybody."""
+    """`REVIEWS_SERVICE_HOST` and its like for the Services of the pod's namespace and for the API server."""
     variables: dict[str, str] = {}
     for service in services:
         of_api = (service.metadata.namespace, service.metadata.name) == ("default", "kubernetes")
@@ -159,18 +159,18 @@ def _key(pod: Pod, selector: KeySelector, texts: Mapping[str, str] | None, what:
 
 
 def config_map_texts(data: Mapping[str, Any]) -> dict[str, str]:
-    """A ConfigMap's textual keys."""
+    """Return a ConfigMap's textual keys."""
     return dict(data.get("data") or {})
 
 
 def secret_texts(data: Mapping[str, Any]) -> dict[str, str]:
-    """A Secret's keys as text; bytes that are none stay as surrogates, and reach the process as they were."""
+    """Return a Secret's keys as text; bytes that are not UTF-8 become surrogates and reach the process unchanged."""
     decoded = {key: base64.b64decode(value) for key, value in (data.get("data") or {}).items()}
     return {key: value.decode("utf-8", "surrogateescape") for key, value in decoded.items()}
 
 
 def field_value(pod: Pod, reference: FieldRef, around: Surroundings) -> str:
-    """The value of a `fieldRef`, in a variable or a file.
+    """Return the value of a `fieldRef`, for a variable or a file.
 
     Raises:
         ConfigProblem: pods have no such field here.
@@ -201,14 +201,14 @@ def field_value(pod: Pod, reference: FieldRef, around: Surroundings) -> str:
 def resource_value(
     pod: Pod, reference: ResourceFieldRef, around: Surroundings, container: Container | None = None
 ) -> str:
-    """The value of a `resourceFieldRef`, rounded up to its divisor. A limit that is not set is all that the node has.
+    """Return the value of a `resourceFieldRef`, rounded up to its divisor. An unset limit is the node's allocatable.
 
     Raises:
         ConfigProblem: no such container or resource.
     """
     if reference.container_name:
-        everybody = (*pod.spec.containers, *pod.spec.init_containers)
-        container = next((c for c in everybody if c.name == reference.container_name), None)
+        containers = (*pod.spec.containers, *pod.spec.init_containers)
+        container = next((c for c in containers if c.name == reference.container_name), None)
     if container is None:
         raise ConfigProblem(f"container {reference.container_name} not found")
     kind, _, name = reference.resource.partition(".")
@@ -228,6 +228,6 @@ def resource_value(
 
 
 def _quoted(value: str) -> str:
-    """As Go's %q, which the kubelet writes labels with."""
+    """Quote as Go's %q does, which the kubelet uses for labels."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
     return f'"{escaped}"'

@@ -1,4 +1,4 @@
-"""What the node knows of a pod's containers, before it is put into the words of a PodStatus."""
+"""The state of a pod and its containers as the node knows it; `status` makes a PodStatus of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Terminated:
-    """Ended: how, when, and its last words (from its termination message file)."""
+    """Ended: how, when, and its termination message."""
 
     code: int
     reason: str
@@ -69,7 +69,7 @@ class ContainerFacts:
         return self.restarts + 1 if self.ever_ended else self.restarts
 
     def enter(self, state: State) -> None:
-        """Be in another state now. An end that it was in becomes its last one."""
+        """Enter another state; a termination becomes the last state."""
         if isinstance(self.state, Terminated):
             self.last = self.state
         self.state = state
@@ -96,11 +96,11 @@ class PodFacts:
         yield from self.main.values()
 
 
-def beginning(pod: Pod, now: datetime) -> PodFacts:
-    """The facts of a pod that this node takes on.
+def initial_facts(pod: Pod, now: datetime) -> PodFacts:
+    """Return the facts of a pod that this node starts to run.
 
     One that ran before (the node was restarted, and nothing of the pod is left) keeps its counts; what ran is lost, as
-    on a machine that was switched off.
+    after a reboot.
     """
     known = {s.name: s for s in (*pod.status.init_container_statuses, *pod.status.container_statuses)}
     first = "PodInitializing" if pod.spec.init_containers else "ContainerCreating"

@@ -16,7 +16,7 @@ _CHUNK = 16 << 10
 
 
 async def check(host: str, port: int, service: str) -> Result:
-    """Whether the service says that it is serving; the caller limits the time."""
+    """Return whether the service reports SERVING; the caller limits the time."""
     try:
         reader, writer = await asyncio.open_connection(host, port)
     except OSError as error:
@@ -39,7 +39,7 @@ async def check(host: str, port: int, service: str) -> Result:
 async def _call(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, authority: str, service: str
 ) -> tuple[str, bytes]:
-    """The call's grpc-status and its answer's bytes, frame header included."""
+    """Return the call's grpc-status and its answer's bytes, frame header included."""
     from h2.config import H2Configuration  # few labs probe over gRPC
     from h2.connection import H2Connection
     from h2.events import DataReceived, ResponseReceived, StreamEnded, TrailersReceived

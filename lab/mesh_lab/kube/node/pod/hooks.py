@@ -1,4 +1,4 @@
-"""What is done to a running container on behalf of probes and lifecycle hooks."""
+"""Actions in a running container: probes and lifecycle hooks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Actions:
         self._exec_spec = exec_spec
 
     async def probe(self, probe: Probe) -> Result:
-        """Make one check; the caller limits the time."""
+        """Run one probe; the caller limits the time."""
         try:
             if probe.http_get is not None:
                 port = checks.port_number(probe.http_get.port, self._container)
@@ -70,7 +70,7 @@ class Actions:
 
 
 async def _output(session: sessions.Session) -> bytes:
-    """The beginning of what a command writes, on either stream; all of it is read."""
+    """Read all that a command writes on either stream; return the beginning."""
     shown = bytearray()
 
     async def collect(chunks: AsyncIterator[bytes]) -> None:

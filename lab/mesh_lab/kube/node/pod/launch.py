@@ -1,4 +1,4 @@
-"""What the runtime is told when it starts a container or a command inside one: pure, from the pod to a message."""
+"""The specification of a container or a command for the runtime: pure functions from the pod to a message."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LEFT_BY_DOCKER = """
 """
 _USUAL_CAPABILITIES = frozenset(_LEFT_BY_DOCKER.split())
 # With these, root in a container could remount, reopen or reload its way into the host, which Kubernetes leaves to the
-# cluster's owner and a lab on somebody's laptop must not.
+# cluster's owner and a lab on a developer's machine must not.
 _REACH_THE_HOST = """
     SYS_ADMIN SYS_MODULE SYS_RAWIO SYS_BOOT SYS_TIME DAC_READ_SEARCH LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE SYSLOG BPF
     PERFMON AUDIT_CONTROL
@@ -54,7 +54,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a container runs as."""
+    """The user that a container runs as."""
 
     uid: int
     gid: int
@@ -62,7 +62,7 @@ class Identity:
 
 
 def command(container: Container, image: Image, variables: Mapping[str, str]) -> list[str]:
-    """The program and its arguments; `command` replaces the image's entry point and drops its arguments.
+    """Return the program and its arguments; `command` replaces the image's entry point and drops its arguments.
 
     Raises:
         ConfigProblem: there is none.
@@ -76,7 +76,7 @@ def command(container: Container, image: Image, variables: Mapping[str, str]) ->
 
 
 def identity(pod: Pod, container: Container, image: Image) -> Identity:
-    """The user of a container: its own wish, the pod's, the image's.
+    """Return the user of a container: from its own security context, the pod's, or the image.
 
     Raises:
         ConfigProblem: it would be root and must not.
@@ -94,14 +94,14 @@ def identity(pod: Pod, container: Container, image: Image) -> Identity:
 
 
 def complete(variables: Mapping[str, str], who: Identity, hostname: str) -> dict[str, str]:
-    """The environment with what a container runtime adds to it."""
+    """Return the environment with what a container runtime adds to it."""
     return {"PATH": search_path(), "HOSTNAME": hostname, "HOME": who.home, **variables}
 
 
 def process_spec(
     pod: Pod, container: Container, image: Image, argv: list[str], env: Mapping[str, str]
 ) -> dict[str, Any]:
-    """A start or exec request's `spec`, but for the root file system."""
+    """Return a start or exec request's `spec`, without the root file system."""
     who = identity(pod, container, image)
     shared = pod.spec.security_context
     groups = [*shared.supplemental_groups, *([shared.fs_group] if shared.fs_group is not None else [])]
@@ -118,7 +118,7 @@ def process_spec(
 
 
 def root_spec(container: Container, mounts: list[Mount], shm: str, files: Mapping[str, str]) -> dict[str, Any]:
-    """A start request's `spec.root`."""
+    """Return a start request's `spec.root`."""
     limit = container.resources.limits.get("ephemeral-storage")
     scripts = {f"{TOOLS}/{name}": [text, 0o755] for name, text in tools().items()}
     return {
@@ -134,8 +134,8 @@ def root_spec(container: Container, mounts: list[Mount], shm: str, files: Mappin
 
 
 def capabilities(container: Container) -> list[int]:
-    """The numbers of the capabilities that a container may have: the usual ones as it changes them, all of them when
-    it is privileged, and in no case one that reaches the host.
+    """Return the numbers of a container's capabilities: the default ones with its changes, all of them when it is
+    privileged, and in no case one that reaches the host.
 
     Raises:
         ConfigProblem: one that Linux does not know.
@@ -157,12 +157,12 @@ def _names(names: tuple[str, ...]) -> frozenset[str]:
 
 
 def hostname(pod: Pod) -> str:
-    """The pod's host name: at most 63 characters, as Linux allows."""
+    """Return the pod's host name: at most 63 characters, as Linux allows."""
     return pod.spec.hostname or pod.metadata.name[:63].rstrip("-.")
 
 
 def etc_files(pod: Pod, address: str, config: KubeConfig) -> dict[str, str]:
-    """The files of /etc that the node manages."""
+    """Return the files of /etc that the node manages."""
     return {
         "/etc/hostname": hostname(pod) + "\n",
         "/etc/hosts": _hosts(pod, address, config.cluster_domain),

@@ -16,13 +16,13 @@ from enum import StrEnum
 from mesh_lab.kube.node.pod.checks import Result
 from mesh_lab.kube.objects.containers import Probe
 
-_FIRST_TRY = 0.02
-_FIRST_EXEC = 0.1  # a command costs more than a connection
+_FIRST_TRY_SECONDS = 0.02
+_FIRST_EXEC_SECONDS = 0.1  # a command costs more than a connection
 _GROWTH = 1.5
 
 
 class Kind(StrEnum):
-    """The three probes, by the words of their events."""
+    """The three probes, as their events name them."""
 
     STARTUP = "Startup"
     READINESS = "Readiness"
@@ -39,7 +39,7 @@ class Verdict:
     _last: bool | None = None
 
     def count(self, ok: bool) -> bool:
-        """Take a result; whether the verdict stands now as it did not before (or failed once more)."""
+        """Count a result; return whether the verdict changed, or failed once more."""
         self._streak = self._streak + 1 if ok == self._last else 1
         self._last = ok
         threshold = self.probe.success_threshold if ok else self.probe.failure_threshold
@@ -52,20 +52,20 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Reports:
-    """Whom the prober tells. `verdict` is called when a threshold is reached, `failed` for each failure that counts."""
+    """The prober's callbacks: `verdict` when a threshold is reached, `failed` for each failure that counts."""
 
     verdict: Callable[[Kind, bool], None]
     failed: Callable[[Kind, str], None]
 
 
 async def run(kind: Kind, probe: Probe, check: Callable[[], Awaitable[Result]], reports: Reports) -> bool:
-    """Probe until cancelled; a startup probe until its first verdict, a liveness probe until a bad one; gives it."""
+    """Probe until cancelled, a startup probe until its first verdict, a liveness probe until it fails; return that."""
     loop = asyncio.get_running_loop()
     verdict = Verdict(probe, healthy=kind is Kind.LIVENESS)
     if probe.initial_delay_seconds:
         await asyncio.sleep(probe.initial_delay_seconds)
     due = loop.time() + probe.period_seconds
-    try_after = _FIRST_EXEC if probe.exec is not None else _FIRST_TRY
+    try_after = _FIRST_EXEC_SECONDS if probe.exec is not None else _FIRST_TRY_SECONDS
     if kind is Kind.LIVENESS:
         await asyncio.sleep(probe.period_seconds)
     while True:
@@ -78,7 +78,7 @@ async def run(kind: Kind, probe: Probe, check: Callable[[], Awaitable[Result]], 
                 reports.failed(kind, result.message)
             if verdict.count(result.ok):
                 reports.verdict(kind, result.ok)
-                # What failed is about to be restarted: it is not asked again, nor ended a second time.
+                # A container that failed is about to be restarted: it is not probed again, nor ended a second time.
                 if kind is Kind.STARTUP or (kind is Kind.LIVENESS and not result.ok):
                     return result.ok
         if verdict.healthy:

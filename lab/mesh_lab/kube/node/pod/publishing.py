@@ -1,4 +1,4 @@
-"""Writes the status of a pod whenever its facts have changed, many changes at a time."""
+"""Writes the status of a pod when its facts change, debounced."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mesh_lab.kube.resources import PODS
 
 log = logging.getLogger(__name__)
 
-_COALESCE = 0.005  # seconds in which changes of the status wait for others to be written with
-_RETRY = 1.0
+_COALESCE_SECONDS = 0.005  # debounce: changes within this time are written together
+_RETRY_SECONDS = 1.0
 
 
 class StatusPublisher:
-    """One pod's. `pod` gives the pod as it is now; a `silent` one keeps the status that it has."""
+    """Publishes one pod's status. `pod` returns the present pod; with `silent` nothing is written."""
 
     def __init__(self, registry: Registry, pod: Callable[[], Pod], facts: PodFacts, *, silent: bool) -> None:
         self._registry = registry
@@ -32,27 +32,27 @@ class StatusPublisher:
         self._dirty = asyncio.Event()
 
     def changed(self) -> None:
-        """The facts have changed."""
+        """Note that the facts have changed."""
         self._dirty.set()
 
     async def run(self) -> None:
         """Write what changes until cancelled."""
         while True:
             await self._dirty.wait()
-            await asyncio.sleep(_COALESCE)
+            await asyncio.sleep(_COALESCE_SECONDS)
             self._dirty.clear()
             try:
                 await self.publish()
             except ApiError as error:
-                # A pod that was just deleted has no status any more; its worker is about to learn of it.
+                # A pod that was just deleted has no status any more; its worker gets the DELETED event next.
                 level = logging.DEBUG if error.reason == "NotFound" else logging.WARNING
                 where = self._pod().metadata
                 log.log(level, "status of pod %s/%s: %s", where.namespace, where.name, error)
-                await asyncio.sleep(_RETRY)
+                await asyncio.sleep(_RETRY_SECONDS)
                 self._dirty.set()
 
     async def publish(self) -> None:
-        """Write the status as it is now, once the pod has begun.
+        """Write the present status, once the pod has begun.
 
         Raises:
             ApiError: it cannot be written.

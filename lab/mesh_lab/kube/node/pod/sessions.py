@@ -15,7 +15,7 @@ from mesh_lab.kube.node.client import Process, Runtime
 from mesh_lab.kube.node.runtime.wire import Message
 
 _CHUNK = 64 << 10
-END_OF_INPUT = b"\x04"  # what a person types to end the input of a terminal
+END_OF_INPUT = b"\x04"  # ^D, the end of a terminal's input
 
 
 class Pipe:
@@ -27,7 +27,7 @@ class Pipe:
         os.set_blocking(descriptor, False)
 
     def close(self) -> None:
-        """Let go of it; twice does no harm."""
+        """Close it; idempotent."""
         if self.descriptor < 0:
             return
         loop = asyncio.get_running_loop()
@@ -37,11 +37,11 @@ class Pipe:
         self.descriptor = -1
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """What arrives until the end of the stream. A process that inherited it may keep it open beyond the end of the
-        command; nobody waits for that."""
+        """Yield what arrives until the stream or the command ends. A process that inherited the stream may keep it open
+        longer, which is not waited for."""
         try:
             while self.descriptor >= 0:
-                ended = self._process.ended.done()  # asked first: then all that it wrote is there to read
+                ended = self._process.ended.done()  # read first: then all that it wrote is there to read
                 try:
                     data = os.read(self.descriptor, _CHUNK)
                 except BlockingIOError:
@@ -49,7 +49,7 @@ class Pipe:
                         return
                     await self._ready(writing=False)
                     continue
-                except OSError:  # a terminal that nobody has open any more
+                except OSError:  # a terminal whose other end is closed
                     return
                 if not data:
                     return
@@ -58,7 +58,7 @@ class Pipe:
             self.close()
 
     async def write(self, data: bytes) -> None:
-        """Write it all, unless the other end is closed or the command has ended before."""
+        """Write all data, unless the other end is closed or the command ends before."""
         view = memoryview(data)
         while view and self.descriptor >= 0 and not self._process.ended.done():
             try:
@@ -78,7 +78,7 @@ class Pipe:
         try:
             await ready.wait()
         finally:
-            if self.descriptor == descriptor:  # else it is closed, and its number may be somebody else's by now
+            if self.descriptor == descriptor:  # else it is closed, and its number may be in use again
                 (loop.remove_writer if writing else loop.remove_reader)(descriptor)
 
 
@@ -93,18 +93,18 @@ class Session:
         self._stderr = None if stderr is None else Pipe(stderr, process)
 
     async def stdout(self) -> AsyncIterator[bytes]:
-        """Chunks until the command has ended and all it wrote is read."""
+        """Yield chunks until the command has ended and all its output is read."""
         async for chunk in self._stdout.chunks():
             yield chunk
 
     async def stderr(self) -> AsyncIterator[bytes]:
-        """The same for its standard error; nothing with a terminal."""
+        """Yield the same for standard error; nothing with a terminal."""
         if self._stderr is not None:
             async for chunk in self._stderr.chunks():
                 yield chunk
 
     async def write(self, data: bytes) -> None:
-        """Send to the command's input; waits while it does not read."""
+        """Write to the command's input; waits while it does not read."""
         if self._stdin is not None:
             await self._stdin.write(data)
 
@@ -116,18 +116,18 @@ class Session:
             self._stdin.close()
 
     def resize(self, columns: int, rows: int) -> None:
-        """Set the size of the terminal, which tells the command."""
+        """Set the size of the terminal; the command gets SIGWINCH."""
         if self._tty and self._stdout.descriptor >= 0:
             size = struct.pack("HHHH", rows, columns, 0, 0)
             with contextlib.suppress(OSError):
                 fcntl.ioctl(self._stdout.descriptor, termios.TIOCSWINSZ, size)
 
     async def wait(self) -> int:
-        """The exit code."""
+        """Wait for the end and return the exit code."""
         return (await self._process.wait()).code
 
     async def kill(self) -> None:
-        """End the command with all that it has started, and let go of its streams."""
+        """Kill the command's process group and close its streams."""
         await self._process.kill(group=True)
         await self._process.wait()
         for pipe in (self._stdin, self._stdout, self._stderr):
@@ -173,7 +173,7 @@ async def _with_terminal(runtime: Runtime, container: Process, spec: Message) ->
 
 
 async def on_terminal(begin: Callable[[list[int]], Awaitable[Process]]) -> tuple[Process, int]:
-    """Start something on a terminal of its own; the process, and our end of the terminal.
+    """Start a process on a terminal of its own; return it and our end of the terminal.
 
     Raises:
         RuntimeFailure: it cannot be started.

@@ -37,7 +37,7 @@ class RestartBackoff:
         self._wait = 0.0
 
     def failed(self, ran_for: float = 0.0) -> float:
-        """The container ended after `ran_for`; how long the next start waits. Twice the longest wait is a new start."""
+        """Return how long the next start waits, after a run of `ran_for`; a run of twice the longest wait resets it."""
         if ran_for >= 2 * LONGEST_WAIT_SECONDS:
             self._backoff.reset()
             self._wait = 0.0
@@ -46,21 +46,21 @@ class RestartBackoff:
 
 
 def go_duration(seconds: float) -> str:
-    """The duration as Go prints it: `10s`, `1m20s`."""
+    """Format a duration as Go prints it: `10s`, `1m20s`."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
 @dataclass(frozen=True)
 class PodPlace:
-    """What a container gets from its pod once that is set up."""
+    """What a container gets from its pod: the sandbox and the volumes."""
 
     sandbox: Sandbox
     volumes: PodVolumes
 
 
 def specification(node: NodeContext, pod: Pod, container: Container, image: Image, place: PodPlace) -> dict[str, Any]:
-    """What the runtime is asked to start.
+    """Return the runtime's start request for a container.
 
     Raises:
         ConfigProblem, ValueError: something that the container refers to is missing, or does not fit.
@@ -80,7 +80,7 @@ def specification(node: NodeContext, pod: Pod, container: Container, image: Imag
 
 
 def message_file(node: NodeContext, pod: Pod, container: Container) -> Path:
-    """Where the container's last words are."""
+    """Return the path of the container's termination message."""
     return node.pod_directory(pod) / "messages" / container.name
 
 
@@ -99,7 +99,7 @@ def _mounts(container: Container, message: Path, place: PodPlace, variables: dic
 
 
 def open_log(node: NodeContext, pod: Pod, container: Container, start: int) -> logs.LogFile:
-    """The log of the container's start of that number; those of long ago are deleted."""
+    """Open the log of the container's start of that number; delete older ones."""
     directory = node.log_directory(pod) / container.name
     log = logs.LogFile(directory / f"{start}.log")
     logs.forget(directory, start - _KEPT_STARTS)
@@ -109,10 +109,10 @@ def open_log(node: NodeContext, pod: Pod, container: Container, start: int) -> l
 async def start(
     node: NodeContext, container: Container, place: PodPlace, spec: dict[str, Any], log: logs.LogFile
 ) -> Console:
-    """Have the runtime start it, with its output going to `log`, which is closed when that fails.
+    """Start the container with its output going to `log`, which is closed on failure.
 
     Raises:
-        RuntimeFailure, OSError: it could not be started; nothing of it is left.
+        RuntimeFailure, OSError: it could not be started; nothing is left behind.
     """
     try:
         if container.tty:

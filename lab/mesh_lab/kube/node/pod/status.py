@@ -1,6 +1,6 @@
 """From facts to a PodStatus: phase, conditions, container statuses. Pure.
 
-The rules are the kubelet's; https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/ tells them.
+The rules are the kubelet's; see https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _QOS_RESOURCES = ("cpu", "memory")
 
 
 def build(pod: Pod, facts: PodFacts, old: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """The whole status. `old` is the present one: its conditions keep the time of their last change, and those that
-    the node knows nothing of stay."""
+    """Return the whole status. `old` is the stored one: its conditions keep their transition times, and those of
+    other owners stay."""
     phase = pod_phase(pod, facts)
     status: dict[str, Any] = {
         "phase": phase,
@@ -44,7 +44,7 @@ def build(pod: Pod, facts: PodFacts, old: Mapping[str, Any], now: datetime) -> d
 
 
 def pod_phase(pod: Pod, facts: PodFacts) -> str:
-    """One word for the pod. Once it is over it stays over."""
+    """Return the pod's phase. Succeeded and Failed are final."""
     if facts.failed:
         return FAILED
     policy = pod.spec.restart_policy
@@ -69,11 +69,11 @@ def pod_phase(pod: Pod, facts: PodFacts) -> str:
 
 
 def qos_class(pod: Pod) -> str:
-    """Guaranteed, Burstable or BestEffort, by what the containers request and are limited to."""
-    everybody = (*pod.spec.init_containers, *pod.spec.containers)
-    if not any(_asked(c.resources) for c in everybody):
+    """Return the QoS class (Guaranteed, Burstable, BestEffort) by the containers' requests and limits."""
+    containers = (*pod.spec.init_containers, *pod.spec.containers)
+    if not any(_asked(c.resources) for c in containers):
         return "BestEffort"
-    return "Guaranteed" if all(_is_guaranteed(c.resources) for c in everybody) else "Burstable"
+    return "Guaranteed" if all(_is_guaranteed(c.resources) for c in containers) else "Burstable"
 
 
 def _asked(resources: Resources) -> bool:

@@ -20,9 +20,9 @@ from mesh_lab.kube.node import scheduling
 from mesh_lab.kube.node.client import RuntimeFailure, RuntimeLost
 from mesh_lab.kube.node.context import NodeContext
 from mesh_lab.kube.node.files.volumes import MountProblem, PodVolumes
-from mesh_lab.kube.node.pod import facts as known
 from mesh_lab.kube.node.pod import launch
 from mesh_lab.kube.node.pod.container import ContainerRunner, end
+from mesh_lab.kube.node.pod.facts import ContainerFacts, Terminated, initial_facts
 from mesh_lab.kube.node.pod.publishing import StatusPublisher
 from mesh_lab.kube.node.pod.starting import PodPlace
 from mesh_lab.kube.node.sandbox import AddressesExhaustedError, Sandbox
@@ -35,17 +35,17 @@ from mesh_lab.kube.resources import PODS
 log = logging.getLogger(__name__)
 
 _SET_UP_RETRY_SECONDS = 0.5, 60.0
-_REFUSED_AGAIN_S = 2.0
+_REFUSED_AGAIN_SECONDS = 2.0
 
 
 class PodWorker:
-    """Runs one pod. The agent hands it every change of the object, and its end."""
+    """Runs one pod. The agent passes it every change of the object and its deletion."""
 
     def __init__(self, node: NodeContext, obj: Object) -> None:
         self._node = node
         self._object = obj
         self._pod = read_pod(obj)
-        self.facts = known.beginning(self._pod, datetime.now(UTC))
+        self.facts = initial_facts(self._pod, datetime.now(UTC))
         self.facts.host_ip = node.config.node_address
         self.runners: dict[str, ContainerRunner] = {}
         self._volumes: PodVolumes | None = None
@@ -53,7 +53,7 @@ class PodWorker:
         self._ending = asyncio.Event()
         self._nudged = asyncio.Event()
         self._grace = 0.0
-        self._closing = False  # it is to end, though nobody deletes it
+        self._closing = False  # it is to end without having been deleted
         # It was over before this node had it, or is being deleted: nothing is started, its status stays as it is.
         self._over = self._pod.finished or self._pod.metadata.deleting
         self._status = StatusPublisher(node.registry, lambda: self._pod, self.facts, silent=self._over)
@@ -64,18 +64,18 @@ class PodWorker:
 
     @property
     def pod(self) -> Pod:
-        """The pod as it is now."""
+        """The pod at present."""
         return self._pod
 
     @property
     def sandbox(self) -> Sandbox | None:
-        """Its namespaces, while it has any."""
+        """The pod's namespaces; None while it has none."""
         return self._sandbox
 
-    # What the agent tells.
+    # Called by the agent.
 
     def update(self, obj: Object) -> None:
-        """The object has changed."""
+        """Take over a change of the object."""
         before, self._object = self._pod, obj
         self._pod = read_pod(obj)
         if self._pod.metadata.deleting:
@@ -98,7 +98,7 @@ class PodWorker:
         self._hasten(0.0)
 
     def nudge(self, plural: str, name: str) -> None:
-        """A ConfigMap, Secret or ServiceAccount of its namespace has changed: show it, or try again with it."""
+        """Handle a change of a ConfigMap, Secret or ServiceAccount: update volumes, or try again what it held up."""
         self._nudged.set()
         for runner in self.runners.values():
             runner.nudge()
@@ -106,16 +106,16 @@ class PodWorker:
             self.refresh()
 
     def look_again(self) -> None:
-        """What it waits for may be there."""
+        """Try again what the pod waits for."""
         self._nudged.set()
 
     @property
     def renew_at(self) -> float:
-        """When `refresh` is due for a token, on the monotonic clock."""
+        """The time when a token must be renewed by `refresh`, on the monotonic clock."""
         return float("inf") if self._volumes is None else self._volumes.renew_at
 
     def refresh(self) -> None:
-        """Bring the volumes up to date. What fails stays as it was and is told in an event."""
+        """Update the volumes. On failure they stay as they were, and an event says why."""
         if self._volumes is None or self._ending.is_set():
             return
         try:
@@ -137,10 +137,10 @@ class PodWorker:
         for runner in self.runners.values():
             runner.hasten(grace)
 
-    # Its life.
+    # Lifecycle.
 
     async def run(self) -> None:
-        """See the pod through, to the removal of its object.
+        """Run the pod until its object is removed.
 
         Raises:
             RuntimeLost: the runtime died; the agent starts over.
@@ -156,7 +156,7 @@ class PodWorker:
             await end(publishing)
 
     async def _live(self) -> None:
-        """From the binding to the end of the last container."""
+        """Run the pod from its binding to the end of the last container."""
         if not self._over:
             life = asyncio.get_running_loop().create_task(self._run_containers())
             ending = asyncio.get_running_loop().create_task(self._ending.wait())
@@ -193,7 +193,7 @@ class PodWorker:
         while not self._pod.spec.node_name:
             why = self._objection()
             if not why:
-                # Counted before it is bound: others look for room meanwhile.
+                # Counted before it is bound: other pods are scheduled meanwhile.
                 self._node.room.take(self._pod)
                 break
             if why != refused:
@@ -207,7 +207,7 @@ class PodWorker:
         return not self._ending.is_set()
 
     def _objection(self) -> str:
-        """Why the pod has no place on the node at present; nothing when it has."""
+        """Return why the pod cannot be scheduled at present; empty when it can."""
         node = self._node.node()
         allocatable = scheduling.amounts(node.status.allocatable) or self._node.allocatable
         return scheduling.objection(self._pod, node, self._node.room.lacking(self._pod, allocatable))
@@ -226,13 +226,13 @@ class PodWorker:
             try:
                 bound = await self._node.registry.modify(PODS, where.name, where.namespace, bind, subresource="binding")
             except ApiError as error:
-                told = f"Binding rejected: {error.message}"
-                recorder.record(self._object, WARNING, "FailedScheduling", told)
-                await self._nudge_or_end(_REFUSED_AGAIN_S)
+                message = f"Binding rejected: {error.message}"
+                recorder.record(self._object, WARNING, "FailedScheduling", message)
+                await self._nudge_or_end(_REFUSED_AGAIN_SECONDS)
                 continue
             if bound is not None:
-                told = f"Successfully assigned {where.namespace}/{where.name} to {node}"
-                recorder.record(self._object, NORMAL, "Scheduled", told)
+                message = f"Successfully assigned {where.namespace}/{where.name} to {node}"
+                recorder.record(self._object, NORMAL, "Scheduled", message)
             return
 
     async def _run_containers(self) -> None:
@@ -264,15 +264,15 @@ class PodWorker:
         return self._ending.is_set() or self._closing
 
     def _is_over(self, container: Container) -> bool:
-        """Whether the container has run and will not again: in a pod that is taken up after a restart of the node."""
+        """Return whether the container has run and will not again, in a pod from before a restart of the node."""
         state = self.facts.main[container.name].state
-        if not isinstance(state, known.Terminated):
+        if not isinstance(state, Terminated):
             return False
         policy = self._pod.spec.restart_policy
         return policy == "Never" or (policy == "OnFailure" and state.code == 0)
 
     async def _set_up(self) -> PodPlace | None:
-        """Volumes and sandbox; None when the pod ends before it has them."""
+        """Set up volumes and sandbox; None when the pod ends before."""
         backoff = Backoff(*_SET_UP_RETRY_SECONDS)
         while not self._ending_or_closing:
             try:
@@ -308,7 +308,7 @@ class PodWorker:
     async def _initialize(self, place: PodPlace, group: asyncio.TaskGroup) -> list[ContainerRunner] | None:
         """Run the init containers in order; the sidecars among them, or None when one failed or the pod is to end."""
         sidecars: list[ContainerRunner] = []
-        if any(isinstance(c.state, known.Terminated) for c in self.facts.main.values()) and all(
+        if any(isinstance(c.state, Terminated) for c in self.facts.main.values()) and all(
             self._is_over(c) for c in self._pod.spec.containers
         ):
             return sidecars  # nothing is left to be prepared for
@@ -324,14 +324,14 @@ class PodWorker:
                 sidecars.append(runner)
                 continue
             await runner.run(place, policy)
-            facts.ready = isinstance(facts.state, known.Terminated) and facts.state.code == 0
+            facts.ready = isinstance(facts.state, Terminated) and facts.state.code == 0
             self._status.changed()
             if not facts.ready:
                 await _stop_in_turn(sidecars, float(self._pod.spec.termination_grace_period_seconds))
                 return None
         return sidecars
 
-    def _runner(self, container: Container, facts: known.ContainerFacts, field: str = "containers") -> ContainerRunner:
+    def _runner(self, container: Container, facts: ContainerFacts, field: str = "containers") -> ContainerRunner:
         runner = ContainerRunner(
             self._node, lambda: (self._pod, self._object), container, facts, self._status.changed, field
         )
@@ -359,7 +359,7 @@ class PodWorker:
     async def _forget(self) -> None:
         """Write the last status and remove the object, if it is still there; then the logs.
 
-        What a webhook refuses, or fails to answer, is tried again: it may have been the webhook's own pod.
+        What a webhook denies, or fails to answer, is retried: it may have been the webhook's own pod.
         """
         metadata = self._pod.metadata
         while True:
@@ -373,7 +373,7 @@ class PodWorker:
                 if error.reason in ("NotFound", "Conflict"):
                     break
                 log.warning("pod %s/%s has ended, but not its object: %s", metadata.namespace, metadata.name, error)
-                await asyncio.sleep(_REFUSED_AGAIN_S)
+                await asyncio.sleep(_REFUSED_AGAIN_SECONDS)
         shutil.rmtree(self._node.log_directory(self._pod), ignore_errors=True)
 
     def _say(self, kind: str, reason: str, message: str) -> None:

@@ -1,6 +1,6 @@
-"""`python -m mesh_lab.kube.node.runtime FD DIRECTORY LIMIT [READ_ONLY_DIR...]`, started by the node agent alone.
+"""`python -m mesh_lab.kube.node.runtime FD DIRECTORY LIMIT [READ_ONLY_DIR...]`, started by the node agent only.
 
-FD is the runtime's end of a socket pair. DIRECTORY becomes a tmpfs, seen in the lab's mount namespace alone: the
+FD is the runtime's end of a socket pair. DIRECTORY becomes a tmpfs, seen in the lab's mount namespace only: the
 agent keeps the pods' volumes there, and containers' roots are put together in its `rootfs`. LIMIT is how
 many seconds a container may take from fork to exec.
 """
@@ -31,8 +31,8 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    # Whoever leaves a namespace of the host's for a pod's cannot go back in a user namespace; from one of its own, it
-    # can.
+    # In a user namespace a process that leaves a namespace of the host for a pod's cannot go back; from one of its
+    # own it can.
     syscalls.unshare(syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS)
     staging = f"{directory}/rootfs"
     if not os.path.ismount(directory):

@@ -1,7 +1,7 @@
 """Starting a container's command, or another command inside a running container.
 
 The runtime forks; the child makes the container around itself and then becomes the command. The command is process 1
-of its PID namespace, as in Kubernetes: nobody reaps for it, it ignores signals that it has no handler for, and its
+of its PID namespace, as in Kubernetes: it must reap orphans, it ignores signals that it does not handle, and its
 end ends the whole container. What fails before the exec comes back over a pipe that the exec closes.
 """
 
@@ -48,7 +48,7 @@ class Home:
 
     @classmethod
     def here(cls, staging: str, files: HostFiles) -> Home:
-        """Take hold of what this process is in now."""
+        """Open this process' present namespaces."""
         namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         return cls(Sandbox.here(), namespace, os.pidfd_open(os.getpid()), staging, files)
 

@@ -51,7 +51,7 @@ _LINKS = {
     "dev/stdout": "../proc/self/fd/1",
     "dev/stderr": "../proc/self/fd/2",
 }
-# A user namespace may not make device nodes, and the host's serve everybody.
+# A user namespace may not make device nodes, so the host's are bound.
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _ETC_COPIED = (
     "bash.bashrc",
@@ -171,7 +171,7 @@ def _skeleton(root: str, privileged: bool) -> None:
             os.chmod(f"{root}/{path}", mode)
     for path, target in _LINKS.items():
         os.symlink(target, f"{root}/{path}")
-    # In a user namespace the kernel allows these only while the old ones are still in sight.
+    # In a user namespace the kernel allows these only while the old ones are still mounted.
     sc.mount("proc", f"{root}/proc", sc.MS_NOSUID | sc.MS_NODEV | sc.MS_NOEXEC)
     with contextlib.suppress(PermissionError):
         flags = 0 if privileged else sc.MS_RDONLY

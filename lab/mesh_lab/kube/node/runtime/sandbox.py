@@ -1,6 +1,6 @@
 """Sandboxes: the network, IPC and host name of a pod, shared by its containers.
 
-A sandbox is three descriptors, not a process. Namespaces live as long as somebody holds them, so they need no pause
+A sandbox is three descriptors, not a process. Namespaces live as long as a descriptor is open, so they need no pause
 container, cannot be killed by a workload, and are gone with the runtime.
 """
 
@@ -14,8 +14,8 @@ from mesh_lab.kube.node.runtime import syscalls as sc
 
 _KINDS = (("net", sc.CLONE_NEWNET), ("ipc", sc.CLONE_NEWIPC), ("uts", sc.CLONE_NEWUTS))
 
-# What container runtimes set in each pod: everybody may bind port 80 and send echo requests. IPv6 is on the loopback
-# alone: the lab's network is IPv4, and link-local chatter costs.
+# What container runtimes set in each pod: all users may bind port 80 and send echo requests. IPv6 is on the loopback
+# only: the lab's network is IPv4, and link-local chatter costs.
 _SYSCTLS = {
     "net/ipv4/ip_unprivileged_port_start": "0",
     "net/ipv4/ping_group_range": "0 65535",
@@ -24,14 +24,14 @@ _SYSCTLS = {
 
 
 class Sandbox:
-    """Namespaces of one pod; `close` lets go of them."""
+    """Namespaces of one pod; `close` releases them."""
 
     def __init__(self, descriptors: tuple[int, int, int]) -> None:
         self._descriptors = descriptors
 
     @classmethod
     def here(cls) -> Sandbox:
-        """The namespaces that this process is in now."""
+        """Open the namespaces that this process is in."""
         net, ipc, uts = (os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name, _ in _KINDS)
         return cls((net, ipc, uts))
 
@@ -41,14 +41,13 @@ class Sandbox:
             sc.setns(descriptor, flag)
 
     def close(self) -> None:
-        """Give the namespaces up; they go with their last process and their last open socket."""
+        """Close the descriptors; the namespaces end with their last process and open socket."""
         for descriptor in self._descriptors:
             os.close(descriptor)
 
 
 def create(home: Sandbox, hostname: str, sysctls: dict[str, str], *, host_network: bool) -> Sandbox:
-    """A sandbox with new namespaces; with `host_network`, in the node's network. This process ends where it began, in
-    `home`.
+    """Make a sandbox with new namespaces; with `host_network`, in the node's network. This process ends up in `home`.
 
     Raises:
         OSError: the kernel refuses a namespace or a sysctl.
@@ -69,7 +68,7 @@ def create(home: Sandbox, hostname: str, sysctls: dict[str, str], *, host_networ
 
 
 def open_socket(home: Sandbox, sandbox: Sandbox, family: int, kind: int, protocol: int) -> socket.socket:
-    """A socket that belongs to the sandbox' network, wherever it is used."""
+    """Open a socket in the sandbox' network; it stays there wherever it is used."""
     try:
         sandbox.enter()
         return socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)

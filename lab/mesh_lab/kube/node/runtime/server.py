@@ -1,7 +1,7 @@
-"""The runtime's loop: takes requests, starts what they ask for, tells of what ended.
+"""The runtime's loop: receives requests, starts processes, reports their ends.
 
 Nothing here waits. A container that hangs while it is being made hangs in its own process; the loop goes on and, after
-its time limit, kills it and says so.
+its time limit, kills it and reports that.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Server:
         }
 
     def run(self) -> None:
-        """Say that it is ready, and serve until the agent closes its end."""
+        """Report readiness, and serve until the agent closes its end."""
         self._link.setblocking(False)
         self._poll.register(self._link, select.EPOLLIN)
         self._send({"ready": os.getpid()})
@@ -121,7 +121,7 @@ class Server:
                 self._poll.modify(self._link, select.EPOLLIN | select.EPOLLOUT)
                 return
             except (BrokenPipeError, ConnectionResetError):
-                self._outgoing.clear()  # the agent is gone, and the next read says so
+                self._outgoing.clear()  # the agent is gone, which the next read reports
                 return
             self._outgoing.popleft()
             for descriptor in descriptors:
@@ -194,7 +194,7 @@ class Server:
         self._watch(started.pidfd, lambda: self._reap(child))
 
     def _hear(self, child: _Child) -> None:
-        """The child failed, and says why, or its pipe ended: it has become the command, or died."""
+        """Read the child's report: an error, or the pipe's end, when it became the command or died."""
         assert child.report is not None
         data = os.read(child.report, 4096)
         if data:

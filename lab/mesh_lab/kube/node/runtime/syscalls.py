@@ -44,7 +44,7 @@ _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _RESOLVE_IN_ROOT = 0x10
 
-# These numbers are the same on every architecture; pivot_root's is older than that custom.
+# These numbers are the same on every architecture; that of pivot_root, which is older, is not.
 _SYS_OPEN_TREE = 428
 _SYS_MOVE_MOUNT = 429
 _SYS_OPENAT2 = 437
@@ -81,7 +81,7 @@ def mount(kind: str, target: str, flags: int = 0, options: str = "") -> None:
 
 
 def unmount(target: str) -> None:
-    """Take away what is mounted at `target`, as soon as nobody uses it any more."""
+    """Unmount `target` lazily (MNT_DETACH)."""
     _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), f"unmount {target}")
 
 
@@ -91,13 +91,13 @@ def make_private(target: str) -> None:
 
 
 def clone_tree(path: str) -> int:
-    """A descriptor of a copy of the mounts at and below `path`, attached nowhere: what a bind mount is made of."""
+    """Return a detached copy of the mounts at and below `path`, from which a bind mount is made."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE
     return _check(_syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(path), ctypes.c_uint(flags)), f"open {path}")
 
 
 def clone_tree_inside(directory: str, path: str) -> int:
-    """The same for `path` inside of `directory`, which no link, however it is made, can lead out of."""
+    """Return the same for `path` inside of `directory`; no symbolic link can lead out of that."""
     root = os.open(directory, os.O_PATH | os.O_CLOEXEC)
     try:
         how = struct.pack("=QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
@@ -141,7 +141,7 @@ def pivot_root(new_root: str) -> None:
 
 
 def keep_capabilities(kept: frozenset[int]) -> None:
-    """Take every capability that is not in `kept` out of the bounding set: no exec can give it back."""
+    """Drop every capability that is not in `kept` from the bounding set, for good."""
     for number in range(64):
         if number in kept:
             continue

@@ -1,7 +1,7 @@
-"""What the node agent and the runtime say to each other: one JSON document a datagram, with descriptors beside it.
+"""The protocol of node agent and runtime: one JSON document a datagram, with descriptors beside it.
 
-The socket is AF_UNIX and SOCK_SEQPACKET: datagrams keep their borders and their order, and its end means the other's
-death. A request has an `id` that its reply repeats; a message without one is an event.
+The socket is AF_UNIX and SOCK_SEQPACKET: datagrams keep their boundaries and order, and end of file means that the
+other end died. A request has an `id` that its reply repeats; a message without one is an event.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MAX_DESCRIPTORS = 8
 
 
 def encode(message: Message) -> bytes:
-    """The datagram of a message.
+    """Encode a message as a datagram.
 
     Raises:
         ValueError: it is longer than LIMIT.
@@ -29,10 +29,10 @@ def encode(message: Message) -> bytes:
 
 
 def receive(link: socket.socket) -> tuple[Message | None, list[int]]:
-    """The next message and its descriptors; None at the end of the connection.
+    """Receive the next message and its descriptors; None at the end of the connection.
 
     Raises:
-        BlockingIOError: the socket does not block and nothing is there.
+        BlockingIOError: the socket is non-blocking and has no message.
     """
     data, descriptors, _, _ = socket.recv_fds(link, LIMIT + 1, _MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
     if not data:

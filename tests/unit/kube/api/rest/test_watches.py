@@ -146,7 +146,7 @@ async def test_metadata_alone_can_be_watched(server: Server) -> None:
 
 async def test_a_revision_that_is_no_longer_kept_is_an_event(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "KEPT_CHANGES", 2)
-    monkeypatch.setattr(changes, "KEPT_S", 0)
+    monkeypatch.setattr(changes, "KEPT_SECONDS", 0)
     monkeypatch.setattr(changes, "_BATCH", 1)
     first = await make(server, "a")
     for number in range(5):
@@ -168,7 +168,7 @@ async def test_a_watch_ends_when_its_time_is_up(server: Server) -> None:
 
 
 async def test_bookmarks_come_now_and_then(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watches, "BOOKMARK_EVERY_S", 0.05)
+    monkeypatch.setattr(watches, "BOOKMARK_EVERY_SECONDS", 0.05)
     async with watching(server, "allowWatchBookmarks=true&resourceVersion=1") as stream:
         await make(server, "a")
         assert await stream.take(2) == [("ADDED", "a"), ("BOOKMARK", "")]
@@ -178,7 +178,7 @@ async def test_bookmarks_come_now_and_then(server: Server, monkeypatch: pytest.M
 
 
 async def test_who_does_not_read_is_cut_off(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watches, "WRITE_LIMIT_S", 0.2)
+    monkeypatch.setattr(watches, "WRITE_LIMIT_SECONDS", 0.2)
     payload = "x" * 200_000
     async with server.client.get(f"{server.url}{PATH}?watch=true") as response:
         for number in range(60):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from mesh_lab.kube.node.pod.facts import ContainerFacts, PodFacts, Running, State, Terminated, Waiting, beginning
+from mesh_lab.kube.node.pod.facts import ContainerFacts, PodFacts, Running, State, Terminated, Waiting, initial_facts
 from mesh_lab.kube.node.pod.status import build, pod_phase, qos_class
 
 from tests.unit.kube.node.pods import container, typed_pod
@@ -129,7 +129,7 @@ def test_after_a_restart_of_the_node_what_ran_is_lost_and_what_was_done_is_not()
         ],
     }
     pod = typed_pod(*(container(name) for name in ("up", "done", "crashing", "new")), status=status)
-    main = beginning(pod, NOW).main
+    main = initial_facts(pod, NOW).main
     lost = main["up"].state
     assert isinstance(lost, Terminated)
     assert (lost.code, lost.reason, main["up"].restarts) == (255, "Unknown", 2)
