@@ -133,23 +133,23 @@ def test_recovery_keeps_what_can_be_read_and_says_what_is_lost(
 ) -> None:
     DAMAGES[name][0](path)
     assert main([str(path)]) == 0
-    told = capsys.readouterr().out
+    reported = capsys.readouterr().out
     after = content(path)
     assert after.items() <= BEFORE.items()
-    assert f"kept: {len(after)} objects" in told
+    assert f"kept: {len(after)} objects" in reported
     if len(after) < OBJECTS:
-        assert "lost: " in told
+        assert "lost: " in reported
     journal = Journal(path)
     assert journal.revision() >= max((int(n) + 2 for n in (name[1:] for name in after)), default=0)
     journal.close()
     (aside,) = (one for one in tmp_path.iterdir() if one.name.startswith("damaged-"))
-    assert f"kept in {aside}" in told
+    assert f"kept in {aside}" in reported
 
 
 def test_one_object_that_changed_costs_that_object(path: Path) -> None:
     flipped(path, b'"n":70,')
-    told = list(recover(path))
-    assert "lost: configmaps default/o070 (it is not as it was written)" in told
+    reported = list(recover(path))
+    assert "lost: configmaps default/o070 (it is not as it was written)" in reported
     assert content(path) == {name: body for name, body in BEFORE.items() if name != "o070"}
 
 
@@ -172,7 +172,7 @@ def test_wherever_it_is_damaged_nothing_that_was_acknowledged_is_lost_in_silence
     raw[start : start + length] = random.Random(seed).randbytes(len(raw[start : start + length]))
     target.write_bytes(bytes(raw))
     try:
-        # Damage in what nobody reads, such as a free page, is none.
+        # Damage in unused parts, such as a free page, does not count.
         assert content(path) == BEFORE
     except JournalError:
         list(recover(path))

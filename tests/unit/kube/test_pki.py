@@ -66,7 +66,7 @@ def test_everything_is_kept_across_restarts(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_a_new_name_remakes_the_server_certificate_alone(tmp_path: Path) -> None:
+def test_a_new_name_remakes_only_the_server_certificate(tmp_path: Path) -> None:
     pki.ensure(tmp_path)
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     made = pki.ensure(tmp_path, ["10.244.0.1"])
@@ -95,7 +95,7 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str) -> None:
         pki.ensure(tmp_path)
 
 
-def test_keys_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
+def test_keys_are_readable_only_by_their_owner(tmp_path: Path) -> None:
     pki.ensure(tmp_path / "pki")
     assert (tmp_path / "pki").stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "pki").iterdir()} == {0o600}

@@ -1,4 +1,4 @@
-"""Following survives gaps: whoever fell behind sees everything anew, and what vanished meanwhile as deleted."""
+"""The reflector survives gaps: a reader that fell behind gets all objects again, and vanished ones as deleted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def make(registry: Registry, name: str) -> None:
     await registry.create(CONFIGMAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
 
 
-def told(event: Event) -> tuple[str, str]:
+def reported(event: Event) -> tuple[str, str]:
     metadata: dict[str, Any] = event.object["metadata"]
     return event.type, metadata.get("name", "")
 
@@ -29,10 +29,10 @@ async def test_objects_then_a_bookmark_then_changes() -> None:
     await registry.bootstrap()
     await make(registry, "a")
     async with asyncio.timeout(10), aclosing(follow(registry, CONFIGMAPS)) as events:
-        assert [told(await anext(events)) for _ in range(2)] == [(ADDED, "a"), (BOOKMARK, "")]
+        assert [reported(await anext(events)) for _ in range(2)] == [(ADDED, "a"), (BOOKMARK, "")]
         await registry.modify(CONFIGMAPS, "a", "default", lambda found: found | {"data": {"k": "v"}})
         await registry.delete(CONFIGMAPS, "a", "default")
-        assert [told(await anext(events)) for _ in range(2)] == [(MODIFIED, "a"), (DELETED, "a")]
+        assert [reported(await anext(events)) for _ in range(2)] == [(MODIFIED, "a"), (DELETED, "a")]
 
 
 async def test_after_a_gap_what_vanished_is_reported_even_if_its_name_is_taken_again(
@@ -58,5 +58,5 @@ async def test_after_a_gap_what_vanished_is_reported_even_if_its_name_is_taken_a
         while not seen or seen[-1].type != BOOKMARK:
             seen.append(await anext(events))
     expected = {(ADDED, "stays"), (ADDED, "again"), (DELETED, "goes"), (DELETED, "again")}
-    assert {told(each) for each in seen[:-1]} == expected
-    assert [each.object["metadata"]["uid"] for each in seen if told(each) == (DELETED, "again")] == [first]
+    assert {reported(each) for each in seen[:-1]} == expected
+    assert [each.object["metadata"]["uid"] for each in seen if reported(each) == (DELETED, "again")] == [first]

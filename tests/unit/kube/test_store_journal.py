@@ -126,7 +126,7 @@ async def test_a_full_disk_is_an_error_of_the_request_and_nothing_more(tmp_path:
     await store.close()
 
 
-async def test_what_cannot_be_written_is_its_writers_failure_alone(tmp_path: Path) -> None:
+async def test_what_cannot_be_written_fails_its_writer_only(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     store = Store.open(path)
     first = store.put("things", "", "a", {"metadata": {"name": "a"}})

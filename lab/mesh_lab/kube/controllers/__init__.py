@@ -44,5 +44,5 @@ class Controllers:
 
     def trouble(self) -> str:
         """Return which controllers have not listed their sources yet; empty when all have."""
-        names = [each.name for each in self._loops if not each.informed]
-        return f"not informed yet: {', '.join(names)}" if names else ""
+        names = [each.name for each in self._loops if not each.synced]
+        return f"not synced yet: {', '.join(names)}" if names else ""

@@ -18,7 +18,7 @@ import msgspec
 from mesh_lab.kube.controllers.queue import WorkQueue
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.recording import Recorder
-from mesh_lab.kube.reflector import BOOKMARK, Event, follow
+from mesh_lab.kube.reflector import BOOKMARK, DELETED, Event, follow
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import Resource
 
@@ -80,7 +80,7 @@ class Loop(ABC, Generic[Subject]):
 
     @property
     @abstractmethod
-    def informed(self) -> bool:
+    def synced(self) -> bool:
         """Whether the initial lists are complete (informers' HasSynced)."""
 
     async def run(self) -> None:
@@ -98,25 +98,25 @@ class Loop(ABC, Generic[Subject]):
         while True:
             key = await self.queue.get()
             try:
-                await self._look(key)
+                await self._process(key)
             finally:
                 self.queue.done(key)
 
-    async def _look(self, key: Subject) -> None:
+    async def _process(self, key: Subject) -> None:
         try:
             async with asyncio.timeout(RECONCILE_LIMIT_SECONDS):
                 again = await self.reconcile(key)
         except ApiError as error:
-            delay = self.queue.retry(key)
+            delay = self.queue.requeue(key)
             level = logging.WARNING if delay >= LASTING_SECONDS else logging.DEBUG
             level = logging.DEBUG if error.reason == "Conflict" else level
             log.log(level, "%s: %s: %s; again in %.3g s", self.name, key, error.message, delay)
         except TimeoutError:
             log.warning("%s: %s took over %.0f s; again", self.name, key, RECONCILE_LIMIT_SECONDS)
-            self.queue.retry(key)
+            self.queue.requeue(key)
         except Exception:  # an error in our code for one object must not stop all others
             log.exception("%s: %s", self.name, key)
-            self.queue.retry(key)
+            self.queue.requeue(key)
         else:
             self.queue.forget(key)
             if again is not None:
@@ -131,7 +131,7 @@ class Controller(Loop[Key]):
         """Return the resources to watch, each with a function from an event to the keys to enqueue."""
 
     @property
-    def informed(self) -> bool:
+    def synced(self) -> bool:
         """Whether all sources have been listed."""
         return self.sources().keys() <= self._listed
 
@@ -175,3 +175,9 @@ class Views(Generic[View]):
     def drop(self, uid: str) -> None:
         """Forget an object that is gone."""
         self._decoded.pop(uid, None)
+
+    def own_key(self, event: Event) -> Iterable[Key]:
+        """Return the key of the event's object itself, and forget the object if it is gone."""
+        if event.type == DELETED:
+            self.drop(event.object["metadata"]["uid"])
+        return own_key(event)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views, own_key
+from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views
 from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, endpoints_by_ports, plan
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.objects.meta import contains
@@ -33,12 +33,7 @@ class EndpointSliceController(Controller):
 
     def sources(self) -> Mapping[Resource, Keys]:
         """Services, their slices (another client may change one), and pods."""
-        return {SERVICES: self._own, ENDPOINTSLICES: self._of_slice, PODS: self._of_pod}
-
-    def _own(self, event: Event) -> Iterable[Key]:
-        if event.type == DELETED:
-            self._services.drop(event.object["metadata"]["uid"])
-        return own_key(event)
+        return {SERVICES: self._services.own_key, ENDPOINTSLICES: self._of_slice, PODS: self._of_pod}
 
     def _of_slice(self, event: Event) -> Iterable[Key]:
         metadata = event.object["metadata"]

@@ -12,10 +12,10 @@ from mesh_lab.kube.controllers.graph import (
     Disown,
     DropFinalizer,
     Graph,
-    LookAt,
     Node,
     Owner,
     Reference,
+    Requeue,
     decide,
     node_of,
 )
@@ -60,7 +60,7 @@ class GarbageCollector(Loop[str]):
                     continue
 
     @property
-    def informed(self) -> bool:
+    def synced(self) -> bool:
         """Whether all built-in resources have been listed."""
         return all(each in self._listed for each in BUILTIN if each.stored)
 
@@ -99,7 +99,7 @@ class GarbageCollector(Loop[str]):
                 for dependent in free:
                     await self._edit_owners(dependent, lambda each: None if each["uid"] == key else each)
                 await self._drop_finalizer(node, finalizer)
-            case LookAt(uids):
+            case Requeue(uids):
                 self._enqueue(set(uids))
             case None:
                 pass

@@ -137,13 +137,13 @@ class DropFinalizer:
 
 
 @dataclass(frozen=True)
-class LookAt:
+class Requeue:
     """Reconcile other objects."""
 
     uids: tuple[str, ...]
 
 
-Action = Delete | Disown | DropFinalizer | LookAt | None
+Action = Delete | Disown | DropFinalizer | Requeue | None
 
 
 def decide(node: Node, dependents: Iterable[Node], state: Callable[[Reference], Owner]) -> Action:
@@ -169,7 +169,7 @@ def _await_dependents(node: Node, dependents: list[Node]) -> Action:
     if not holding:
         return DropFinalizer(FOREGROUND)
     waiting = tuple(each.uid for each in dependents if not each.deleting)
-    return LookAt(waiting) if waiting else None
+    return Requeue(waiting) if waiting else None
 
 
 def _asked_for(node: Node) -> Propagation:

@@ -58,7 +58,7 @@ class WorkQueue(Generic[Key]):
             timer.cancel()
         self._timers[key] = loop.call_at(when, self._expire, key)
 
-    def retry(self, key: Key) -> float:
+    def requeue(self, key: Key) -> float:
         """Requeue the key after a failure, with back-off. Returns the delay in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1

@@ -1,4 +1,4 @@
-"""A registry with the controllers running on it, and a node that runs no processes: pods become ready when told to."""
+"""A registry with the controllers running on it, and a node that runs no processes: pods become ready on demand."""
 
 from __future__ import annotations
 

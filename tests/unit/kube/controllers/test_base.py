@@ -13,7 +13,7 @@ from mesh_lab.kube.store import Store
 
 class _Failing(Loop[str]):
     name = "failing-controller"
-    informed = True
+    synced = True
 
     async def reconcile(self, key: str) -> float | None:
         raise internal(f"{key} waits for a webhook")
@@ -28,7 +28,7 @@ async def test_only_a_failure_that_lasts_is_a_warning(caplog: pytest.LogCaptureF
     waited = 0.0
     while not any(record.levelno >= logging.WARNING for record in caplog.records):
         assert waited < 60
-        await loop._look("x")
+        await loop._process("x")
         waited += 0.005 * 2 ** (len(caplog.records) - 1)
     assert waited > LASTING_SECONDS
     loop.queue.close()

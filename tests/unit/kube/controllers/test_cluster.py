@@ -148,13 +148,13 @@ async def test_a_namespace_says_what_a_webhook_keeps_in_it_and_goes_once_it_may(
     cluster.registry.admission = Keeping()
     await cluster.registry.delete(NAMESPACES, "shop")
 
-    def told() -> bool:
+    def reported() -> bool:
         found = cluster.get(NAMESPACES, "shop", "")["status"].get("conditions", [])
         by_type = {each["type"]: each for each in found}
         failure = by_type.get("NamespaceDeletionContentFailure", {})
         return failure.get("status") == "True" and "denied the request: stays" in failure["message"]
 
-    await cluster.until("a word on what is refused", told)
+    await cluster.until("a word on what is refused", reported)
     await cluster.until("the rest gone", lambda: not cluster.registry.list(SERVICES, "shop"))
     cluster.registry.admission = Open()
     await cluster.until("no namespace", lambda: cluster.registry.find(NAMESPACES, "shop") is None)
@@ -269,6 +269,6 @@ def _unlabelled(cluster: Cluster) -> str:
 
 
 async def test_controllers_tell_when_they_know_what_they_look_after() -> None:
-    assert Cluster().controllers.trouble().startswith("not informed yet: cluster-service")
+    assert Cluster().controllers.trouble().startswith("not synced yet: cluster-service")
     async with running_cluster() as cluster:
-        await cluster.until("all controllers are informed", lambda: cluster.controllers.trouble() == "")
+        await cluster.until("all controllers are synced", lambda: cluster.controllers.trouble() == "")

@@ -12,10 +12,10 @@ from mesh_lab.kube.controllers.graph import (
     Disown,
     DropFinalizer,
     Graph,
-    LookAt,
     Node,
     Owner,
     Reference,
+    Requeue,
     decide,
 )
 from mesh_lab.kube.registry.deletion import FOREGROUND, ORPHAN
@@ -50,9 +50,9 @@ def test_a_dependent_without_dependents_of_its_own_goes_in_the_background() -> N
     assert decide(node("x", "a"), [], lambda _: Owner.WAITING) == Delete(Propagation.BACKGROUND)
 
 
-def test_foreground_waits_for_those_that_block_alone() -> None:
+def test_foreground_waits_only_for_those_that_block() -> None:
     owner = node("a", deleting=True, finalizers=(FOREGROUND,))
-    assert decide(owner, [node("x", "a")], lambda _: Owner.THERE) == LookAt(("x",))
+    assert decide(owner, [node("x", "a")], lambda _: Owner.THERE) == Requeue(("x",))
     assert decide(owner, [node("x", "a", blocks=False)], lambda _: Owner.THERE) == DropFinalizer(FOREGROUND)
     assert decide(owner, [node("x", "a", deleting=True)], lambda _: Owner.THERE) is None
 
@@ -116,7 +116,7 @@ class World:
                     self.disown(self.nodes[dependent.uid], frozenset({uid}))
                 each = self.nodes[uid]
                 self.put(replace(each, finalizers=each.finalizers - {finalizer}))
-            case LookAt(uids):
+            case Requeue(uids):
                 self.queue += uids
             case None:
                 pass
@@ -144,7 +144,7 @@ def kept(nodes: list[Node], deleted: str, propagation: Propagation) -> set[str]:
     """What has to be left in the end, by the rule in the documentation rather than by how it is carried out.
 
     Everything goes that was deleted, or all of whose owners are gone; orphaning takes the owner out of its dependents
-    first, and an object without owners is nobody's garbage.
+    first, and an object without owners is no garbage.
     """
     owners = {each.uid: {owner.uid for owner in each.owners} for each in nodes}
     if propagation is Propagation.ORPHAN:

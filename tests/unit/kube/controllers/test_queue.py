@@ -29,11 +29,11 @@ async def test_a_key_that_is_added_while_worked_on_comes_again_and_not_at_once()
 
 async def test_delays_double_until_the_longest_and_start_anew_after_success() -> None:
     queue: WorkQueue[str] = WorkQueue()
-    delays = [queue.retry("a") for _ in range(14)]
+    delays = [queue.requeue("a") for _ in range(14)]
     assert delays[:3] == [FIRST_DELAY_SECONDS, 2 * FIRST_DELAY_SECONDS, 4 * FIRST_DELAY_SECONDS]
     assert delays[-1] == LONGEST_DELAY_SECONDS
     queue.forget("a")
-    assert queue.retry("a") == FIRST_DELAY_SECONDS
+    assert queue.requeue("a") == FIRST_DELAY_SECONDS
     queue.close()
 
 

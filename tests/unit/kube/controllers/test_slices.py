@@ -1,4 +1,4 @@
-"""Endpoint slices converge on the wanted endpoints, and are left alone when they hold them."""
+"""Endpoint slices converge on the wanted endpoints, and are not written when they hold them."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_pods_without_an_address_and_pods_that_ended_are_no_endpoints() -> None:
     assert endpoints_by_ports(service, pods) == {}
 
 
-def test_a_host_name_counts_in_the_service_named_as_the_subdomain_alone() -> None:
+def test_a_host_name_counts_only_in_the_service_named_as_the_subdomain() -> None:
     service = msgspec.convert(stored_service(clusterIP="None"), Service)
     assert endpoint(service, make_pod(0, spec={"hostname": "db-0", "subdomain": "web"}))["hostname"] == "db-0"
     assert "hostname" not in endpoint(service, make_pod(0, spec={"hostname": "db-0", "subdomain": "other"}))

@@ -11,7 +11,7 @@ Object = dict[str, Any]
 
 
 def service(name: str, address: str = "10.96.0.20", namespace: str = "default", **spec: Any) -> Object:
-    """A Service with one TCP port `http` unless told otherwise."""
+    """A Service with one TCP port `http` by default."""
     ports = [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}]
     wanted = {"type": "ClusterIP", "clusterIP": address, "ports": ports} | spec
     return {

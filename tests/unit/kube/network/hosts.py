@@ -60,6 +60,6 @@ class Host:
 
 
 def free_port() -> int:
-    """A port that nobody has right now."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])

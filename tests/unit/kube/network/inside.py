@@ -230,11 +230,11 @@ async def _flows() -> dict[str, Any]:
 
 
 def _arrives(sender: socket.socket, receivers: dict[str, socket.socket]) -> list[str]:
-    """At whom a datagram arrives, or how it fails: the packet is there, or its refusal, when the call returns."""
+    """Return where a datagram arrives, or its error: the packet or its rejection is there when the call returns."""
     sender.settimeout(1)
     try:
         sender.send(b"x")
-        sender.send(b"x")  # a refusal of the first is told now
+        sender.send(b"x")  # a rejection of the first is reported now
     except OSError as error:
         return [errno.errorcode[error.errno or 0]]
     arrived = []

@@ -179,8 +179,8 @@ async def test_a_port_that_becomes_free_is_taken_up_and_its_absence_was_told_of_
         await running.until("several tries", lambda: len(tries) >= 4)
     await running.until("an ingress", running.balancer)
     await running.until("an event", lambda: "EnsuredLoadBalancer" in running.events())
-    (told,) = [each for each in running.registry.list(EVENTS) if each["reason"] == "PortTaken"]
-    assert told.get("count", 1) == 1
+    (reported,) = [each for each in running.registry.list(EVENTS) if each["reason"] == "PortTaken"]
+    assert reported.get("count", 1) == 1
 
 
 async def test_a_service_that_is_balanced_no_more_gives_its_port_back(running: Running) -> None:

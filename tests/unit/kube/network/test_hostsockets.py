@@ -78,7 +78,7 @@ async def test_a_host_process_that_is_gone_fails_every_request(host: Host) -> No
         await host.sockets.listen("127.0.0.1", free_port())
 
 
-async def test_progress_and_readiness_are_told(host: Host) -> None:
+async def test_progress_and_readiness_are_reported(host: Host) -> None:
     await host.sockets.progress("node")
     await host.sockets.ready()
     await host.hears(2)

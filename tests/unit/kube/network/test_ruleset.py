@@ -59,7 +59,7 @@ def test_nothing_changed_is_nothing_to_do() -> None:
     assert changes(present, present, counted({}, present, {})) == ""
 
 
-def test_a_changed_endpoint_touches_its_service_alone() -> None:
+def test_a_changed_endpoint_touches_only_its_service() -> None:
     before = state(port("1", "10.244.0.2", "10.244.0.3"), port("2", "10.244.0.3"))
     after = state(port("1", "10.244.0.2", "10.244.0.4"), port("2", "10.244.0.3"))
     rule = "meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.244.0.2 . 8080, 1 : 10.244.0.4 . 8080 }"

@@ -238,7 +238,7 @@ def test_commands_in_a_running_container(node: Node, pod: Callable[..., Object])
         node.exec(name="shell", command=["no-such-program"], stdin=None, size=None)
 
 
-def test_whoever_leaves_takes_along_what_the_command_started(node: Node, pod: Callable[..., Object]) -> None:
+def test_a_client_that_disconnects_ends_what_the_command_started(node: Node, pod: Callable[..., Object]) -> None:
     pod(pod_object("left", container("main", "sh", "-c", IDLE)))
     node.leave(name="left", command=["sh", "-c", "sleep 1234 & echo begun; wait"], until="begun")
     _until(lambda: "1234" not in node.sh("left", "cat /proc/[0-9]*/cmdline")[1])
@@ -264,19 +264,19 @@ def test_a_crashing_container_restarts_at_once_and_then_backs_off(node: Node, po
     assert "back-off 10s restarting failed container=main" in status["state"]["waiting"]["message"]
     assert node.output("crash") == "run\n"
     assert status["lastState"]["terminated"]["message"] == "run"
-    told = "; it ended with exit code 1: run"
-    _until(lambda: any(e["message"].endswith(told) for e in node.events(name="crash") if e["reason"] == "BackOff"))
+    reported = "; it ended with exit code 1: run"
+    _until(lambda: any(e["message"].endswith(reported) for e in node.events(name="crash") if e["reason"] == "BackOff"))
 
 
 @pytest.mark.parametrize("command", [["sh", "-c", "exit 1"], ["no-such-program"]])
 def test_a_restart_and_what_went_before_it_are_told_together(node: Node, command: list[str]) -> None:
-    obj = pod_object(f"told-{len(command)}", container("main", *command))
+    obj = pod_object(f"ended-{len(command)}", container("main", *command))
     name, created = obj["metadata"]["name"], node.create(obj=obj)
     node.wait(name, waits_for("CrashLoopBackOff"))
     statuses = [status_of(v) for v in node.versions(name=name, since=created["metadata"]["resourceVersion"])]
-    told = [status for status in statuses if status.get("restartCount")]
-    assert told
-    assert [status["state"] for status in told if not status["lastState"]] == []
+    reported = [status for status in statuses if status.get("restartCount")]
+    assert reported
+    assert [status["state"] for status in reported if not status["lastState"]] == []
     node.delete(name=name, grace=0)
 
 
@@ -520,8 +520,8 @@ def test_an_empty_dir_holds_no_more_than_its_size_limit(node: Node, pod: Callabl
     main = container("main", "sh", "-c", IDLE, volumeMounts=[{"name": "v", "mountPath": "/v"}])
     pod(pod_object(name, main, volumes=volumes))
     assert node.sh(name, "head -c 500000 /dev/zero > /v/a && stat -c %a /v") == (0, "777\n", "")
-    code, _, told = node.sh(name, "head -c 1000000 /dev/zero > /v/b")
-    assert (code, "No space left on device" in told) == (1, True)
+    code, _, reported = node.sh(name, "head -c 1000000 /dev/zero > /v/b")
+    assert (code, "No space left on device" in reported) == (1, True)
     node.kill_runtime()
     node.wait(name, lambda p: restarted(1)(p) and ready(p))
     assert node.sh(name, "wc -c < /v/a") == (0, "500000\n", "")
@@ -529,14 +529,16 @@ def test_an_empty_dir_holds_no_more_than_its_size_limit(node: Node, pod: Callabl
     _until(lambda: "size=1024k" not in node.shell(command="cat /proc/mounts"))
 
 
-def test_a_read_only_volume_above_the_lab_itself_is_told(node: Node, pod: Callable[..., Object]) -> None:
+def test_a_read_only_volume_above_the_lab_itself_is_reported(node: Node, pod: Callable[..., Object]) -> None:
     """There is no place in it to show the lab's programs at; an emptyDir has one."""
     above = f"/{ROOT.relative_to('/').parts[0]}"
     volumes = [{"name": "v", "downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "metadata.name"}}]}}]
     main = container("main", "true", volumeMounts=[{"name": "v", "mountPath": above}])
     done = pod(pod_object("above", main, volumes=volumes, restartPolicy="Never"), finished)
-    told = status_of(done)["state"]["terminated"]["message"]
-    assert re.fullmatch(rf"mountPath: a read-only volume is mounted above {above}/.+, where the lab itself .*", told)
+    reported = status_of(done)["state"]["terminated"]["message"]
+    assert re.fullmatch(
+        rf"mountPath: a read-only volume is mounted above {above}/.+, where the lab itself .*", reported
+    )
 
 
 def test_a_dead_runtimes_containers_are_reaped(node: Node, pod: Callable[..., Object]) -> None:
@@ -587,8 +589,8 @@ def test_a_pod_waits_until_the_node_takes_pods_again(node: Node, spec: Object, b
     node.change(kind="Node", name="testlab", fields={"spec": spec})
     try:
         node.run(pod_object(name, container("main", "sh", "-c", IDLE)), unschedulable(words))
-        told = ("FailedScheduling", "default-scheduler")
-        _until(lambda: told in {(e["reason"], e["source"]["component"]) for e in node.events(name=name)})
+        reported = ("FailedScheduling", "default-scheduler")
+        _until(lambda: reported in {(e["reason"], e["source"]["component"]) for e in node.events(name=name)})
     finally:
         node.change(kind="Node", name="testlab", fields={"spec": back})
     node.wait(name, ready)

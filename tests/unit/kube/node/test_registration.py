@@ -1,4 +1,4 @@
-"""The node makes itself known, whoever is in its way."""
+"""The node registers itself, even if a webhook denies it at first."""
 
 from __future__ import annotations
 

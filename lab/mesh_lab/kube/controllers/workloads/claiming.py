@@ -5,10 +5,11 @@ Source: https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/ (N
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mesh_lab.kube.changes import Object
+from mesh_lab.kube.controllers.base import Key
 from mesh_lab.kube.objects.meta import LabelSelector, owner_reference
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import Resource
@@ -20,6 +21,20 @@ def controller_of(obj: Object) -> Object | None:
         if owner.get("controller"):
             return dict(owner)
     return None
+
+
+def claimants(
+    registry: Registry, obj: Object, resource: Resource, selector: Callable[[Object], LabelSelector]
+) -> list[Key]:
+    """Return the key of the object's controller if that is of the resource; of an orphan, those that would adopt it."""
+    metadata = obj["metadata"]
+    namespace, labels = metadata["namespace"], metadata.get("labels") or {}
+    if (owner := controller_of(obj)) is not None:
+        return [Key(namespace, owner["name"])] if owner["kind"] == resource.kind else []
+    if not labels:
+        return []
+    candidates = registry.list(resource, namespace)
+    return [Key(namespace, each["metadata"]["name"]) for each in candidates if selector(each).matches(labels)]
 
 
 async def claim(

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views, own_key
+from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views
 from mesh_lab.kube.controllers.workloads import progress, revisions, rollout
-from mesh_lab.kube.controllers.workloads.claiming import claim, controller_of
+from mesh_lab.kube.controllers.workloads.claiming import claim, claimants, controller_of
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.objects.workloads import Deployment, ReplicaSet
 from mesh_lab.kube.recording import NORMAL, WARNING
@@ -48,27 +48,13 @@ class DeploymentController(Controller):
 
     def sources(self) -> Mapping[Resource, Keys]:
         """Deployments, their replica sets, and deleted pods (which Recreate waits for)."""
-        return {DEPLOYMENTS: self._own, REPLICASETS: self._of_set, PODS: self._of_pod}
-
-    def _own(self, event: Event) -> Iterable[Key]:
-        if event.type == DELETED:
-            self._deployments.drop(event.object["metadata"]["uid"])
-        return own_key(event)
+        return {DEPLOYMENTS: self._deployments.own_key, REPLICASETS: self._of_set, PODS: self._of_pod}
 
     def _of_set(self, event: Event) -> Iterable[Key]:
         """Return the key of the set's owner; of an orphan, the keys of all that would adopt it."""
-        metadata = event.object["metadata"]
-        namespace = metadata["namespace"]
         if event.type == DELETED:
-            self._sets.drop(metadata["uid"])
-        owner = controller_of(event.object)
-        if owner is not None:
-            return [Key(namespace, owner["name"])] if owner["kind"] == DEPLOYMENTS.kind else []
-        labels = metadata.get("labels") or {}
-        if not labels:
-            return []
-        found = [self._deployments(each) for each in self.registry.list(DEPLOYMENTS, namespace)]
-        return [Key(namespace, each.metadata.name) for each in found if each.spec.selector.matches(labels)]
+            self._sets.drop(event.object["metadata"]["uid"])
+        return claimants(self.registry, event.object, DEPLOYMENTS, lambda each: self._deployments(each).spec.selector)
 
     def _of_pod(self, event: Event) -> Iterable[Key]:
         owner = controller_of(event.object) if event.type == DELETED else None

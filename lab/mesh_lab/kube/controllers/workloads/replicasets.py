@@ -8,8 +8,8 @@ from copy import deepcopy
 
 from mesh_lab.kube import conditions
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views, own_key
-from mesh_lab.kube.controllers.workloads.claiming import claim, controller_of
+from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views
+from mesh_lab.kube.controllers.workloads.claiming import claim, claimants, controller_of
 from mesh_lab.kube.controllers.workloads.replicas import count, counts_as_replica, victims
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.objects.meta import owner_reference
@@ -39,27 +39,13 @@ class ReplicaSetController(Controller):
 
     def sources(self) -> Mapping[Resource, Keys]:
         """Replica sets and pods."""
-        return {REPLICASETS: self._own, PODS: self._of_pod}
-
-    def _own(self, event: Event) -> Iterable[Key]:
-        if event.type == DELETED:
-            self._sets.drop(event.object["metadata"]["uid"])
-        return own_key(event)
+        return {REPLICASETS: self._sets.own_key, PODS: self._of_pod}
 
     def _of_pod(self, event: Event) -> Iterable[Key]:
         """Return the key of the pod's owner; of an orphan, the keys of all that would adopt it."""
-        metadata = event.object["metadata"]
-        namespace = metadata["namespace"]
         if event.type == DELETED:
-            self._pods.drop(metadata["uid"])
-        owner = controller_of(event.object)
-        if owner is not None:
-            return [Key(namespace, owner["name"])] if owner["kind"] == REPLICASETS.kind else []
-        labels = metadata.get("labels") or {}
-        if not labels:
-            return []
-        sets = [self._sets(each) for each in self.registry.list(REPLICASETS, namespace)]
-        return [Key(namespace, each.metadata.name) for each in sets if each.spec.selector.matches(labels)]
+            self._pods.drop(event.object["metadata"]["uid"])
+        return claimants(self.registry, event.object, REPLICASETS, lambda each: self._sets(each).spec.selector)
 
     async def reconcile(self, key: Key) -> float | None:
         """Create missing or delete surplus pods, then write the status."""

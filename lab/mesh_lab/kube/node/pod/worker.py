@@ -92,7 +92,7 @@ class PodWorker:
                 self.runners[container.name].redefine(container, self._pod.spec.termination_grace_period_seconds)
 
     def remove(self) -> None:
-        """The object is gone: nobody waits for its containers any more."""
+        """Handle the deletion of the object: the pod is to end without a grace period."""
         self._grace = 0.0
         self._ending.set()
         self._hasten(0.0)

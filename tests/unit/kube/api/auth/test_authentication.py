@@ -1,4 +1,4 @@
-"""Nobody gets past the version and the health checks without proof, and proof says who one is."""
+"""All but the version and the health checks need credentials, which say who the user is."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ async def test_a_token_for_others_does_not_open_the_api(server: Server) -> None:
         assert response.status == 401
 
 
-async def test_an_impersonated_nobody_may_only_ask_about_itself(server: Server) -> None:
+async def test_an_impersonated_user_without_roles_may_only_review_itself(server: Server) -> None:
     alice = {"Impersonate-User": "alice", "Impersonate-Group": "dev"}
     answer = await server.json("POST", SELF, WHOAMI, code=201, headers=alice)
     assert answer["status"]["userInfo"] == {"username": "alice", "groups": ["dev", "system:authenticated"]}

@@ -19,7 +19,7 @@ AS_ALICE = {"Impersonate-User": "alice"}
 
 @pytest.fixture
 async def guarded(server: Server) -> Server:
-    """A server with a Secret of the mesh, one of somebody else, and a service account without roles."""
+    """A server with a Secret of the mesh, one of another namespace, and a service account without roles."""
     for name in ("istio-system", "shop"):
         await server.registry.create(NAMESPACES, {"metadata": {"name": name}})
     await server.registry.create(SECRETS, {"metadata": {"name": "istio-ca-secret"}}, namespace="istio-system")
@@ -111,7 +111,7 @@ async def test_an_apply_that_creates_needs_the_right_to_create(guarded: Server) 
         await guarded.json("PATCH", f"{MESH_SECRETS}/{name}?fieldManager=t", secret, headers=headers, code=code)
 
 
-async def test_nobody_grants_what_they_do_not_have(guarded: Server) -> None:
+async def test_a_role_grants_only_what_its_writer_has(guarded: Server) -> None:
     everything_of_rbac = {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"], "verbs": ["create", "update"]}
     await grant(guarded, "granter", [everything_of_rbac])
     role = {"metadata": {"name": "mine"}, "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}
@@ -193,8 +193,8 @@ async def test_impersonation_needs_a_right_to_each_part_of_the_identity(guarded:
     ids=str,
 )
 async def test_can_i_says_what_the_server_does(guarded: Server, question: tuple[str, ...], may: bool) -> None:
-    told = await guarded.kubectl("auth", "can-i", *question, f"--as={CART}", code=None)
-    assert (told.out.split()[0], told.code) == (("yes", 0) if may else ("no", 1)), told
+    reported = await guarded.kubectl("auth", "can-i", *question, f"--as={CART}", code=None)
+    assert (reported.out.split()[0], reported.code) == (("yes", 0) if may else ("no", 1)), reported
 
 
 async def test_a_review_gives_the_reason(guarded: Server) -> None:

@@ -1,4 +1,4 @@
-"""Bodies that are hostile or merely wrong: each is answered for itself, and nobody else notices."""
+"""Bodies that are hostile or merely wrong: each gets its own answer, and other requests go on."""
 
 from __future__ import annotations
 

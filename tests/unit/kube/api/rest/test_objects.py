@@ -325,7 +325,7 @@ async def test_a_status_is_written_on_its_own(server: Server) -> None:
 
 @pytest.mark.parametrize("validation", ["Strict", "Warn", "Ignore"])
 @pytest.mark.parametrize(("method", "media"), [("POST", "application/json"), ("PATCH", "application/merge-patch+json")])
-async def test_a_field_that_is_there_twice_is_told(server: Server, validation: str, method: str, media: str) -> None:
+async def test_a_duplicate_field_is_reported(server: Server, validation: str, method: str, media: str) -> None:
     there = config_map("there", a="0", n='{"a": 1, "b": {"a": 2}}')
     await server.json("POST", PATH, there, code=201)
     twice = '{"metadata": {"name": "there"}, "data": {"a": "1", "b\\":": "x", "a": "2"}, "immutable": false}'

@@ -208,8 +208,8 @@ async def test_an_open_watch_does_not_keep_a_stopped_server_alive(server: Server
 
 
 async def test_that_a_watcher_has_left_is_no_error() -> None:
-    async def to_nobody(request: web.Request) -> web.StreamResponse:
+    async def to_a_closed_connection(request: web.Request) -> web.StreamResponse:
         raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
 
     # What a handler raises, aiohttp logs with a traceback; an answer to a closed connection it drops.
-    assert isinstance(await app._answer_errors(make_mocked_request("GET", PATH), to_nobody), web.Response)
+    assert isinstance(await app._answer_errors(make_mocked_request("GET", PATH), to_a_closed_connection), web.Response)

@@ -244,7 +244,7 @@ async def test_attach_joins_a_container_and_leaves_it(server: Server, pod: None)
         conversation = Conversation(socket)
         await socket.send_bytes(b"\0hello\n")
         await conversation.until(b"got hello")
-    # It has been told that the client left.
+    # It was killed when the client left.
     assert await asyncio.wait_for(running.wait(), LIMIT_S) != 0
 
 
@@ -256,5 +256,5 @@ async def test_attach_to_what_does_not_run_says_so(server: Server, pod: None) ->
 async def test_kubectl_run_talks_to_the_container(server: Server, pod: None) -> None:
     node = server.node
     node.running = await node.exec("default", "p", "c", ["sh", "-c", "cat; echo end"], stdin=True, tty=False)
-    told = await server.kubectl("attach", "-i", "p", stdin="one\ntwo\n")
-    assert told.out == "one\ntwo\nend\n"
+    reported = await server.kubectl("attach", "-i", "p", stdin="one\ntwo\n")
+    assert reported.out == "one\ntwo\nend\n"

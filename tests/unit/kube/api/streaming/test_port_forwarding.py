@@ -106,7 +106,7 @@ async def test_kubectl_forwards_connections(server: Server, shouting: int) -> No
         await process.communicate()
 
 
-async def test_kubectl_says_when_nobody_listens(server: Server, shouting: int) -> None:
+async def test_kubectl_reports_a_closed_port(server: Server, shouting: int) -> None:
     process = await server.start_kubectl("port-forward", "pod/p", ":1", "--address=127.0.0.1")
     assert process.stdout is not None
     assert process.stderr is not None

@@ -459,13 +459,13 @@ async def test_deprecated_versions_and_rules_in_cel_draw_warnings(server: Server
             assert "spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations" in warning
     finally:
         del schema["x-kubernetes-validations"]
-    told = {}
+    reported = {}
     for version in ("v1", "v1alpha1"):
         path = f"/apis/lab.test/{version}/namespaces/default/gizmos"
         body = {**GIZMO, "apiVersion": f"lab.test/{version}", "metadata": {"name": f"g-{version}"}}
         async with server.client.post(server.url + path, json=body) as response:
-            told[version] = [response.headers.get("Warning")]
+            reported[version] = [response.headers.get("Warning")]
         for more in ("", f"/g-{version}", "?watch=1&timeoutSeconds=1"):
             async with server.client.get(server.url + path + more) as response:
-                told[version].append(response.headers.get("Warning"))
-    assert told == {"v1": [None] * 4, "v1alpha1": ['299 - "lab.test/v1alpha1 Gizmo is deprecated"'] * 4}
+                reported[version].append(response.headers.get("Warning"))
+    assert reported == {"v1": [None] * 4, "v1alpha1": ['299 - "lab.test/v1alpha1 Gizmo is deprecated"'] * 4}

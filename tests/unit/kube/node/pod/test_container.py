@@ -1,4 +1,4 @@
-"""Ending a task: its failure is told, and who waits for its end can be cancelled meanwhile."""
+"""Ending a task: its failure is raised, and the waiting caller can be cancelled meanwhile."""
 
 from __future__ import annotations
 

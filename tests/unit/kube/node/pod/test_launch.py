@@ -1,4 +1,4 @@
-"""What the runtime is told follows from the pod."""
+"""The runtime's start requests follow from the pod."""
 
 from __future__ import annotations
 

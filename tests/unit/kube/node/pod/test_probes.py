@@ -164,7 +164,7 @@ async def test_http(answer: bytes, ok: bool, message: str) -> None:
         lambda port: grpchealth.check("127.0.0.1", port, ""),
     ],
 )
-async def test_nobody_listens(check: Callable[[int], Awaitable[Result]]) -> None:
+async def test_a_closed_port(check: Callable[[int], Awaitable[Result]]) -> None:
     async with server(b"") as (port, _):
         pass
     result = await check(port)
