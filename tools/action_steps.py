@@ -2,8 +2,9 @@
 """The steps of action.yml, as tools/run_action.sh runs them: action_steps.py DIRECTORY [INPUT=VALUE ...]
 
 Writes a directory for each step, `00` and so on: its `name`; `kind` (run, uses, or skip) while all is well, and
-`kind-failed` after a failure; its `script`; and its variables, `environment`. Of GitHub's expressions those are known that
-action.yml uses: inputs, comparison with a text, `failure()`, `&&`, `||`, and outputs of earlier steps, written as `@NAME@`.
+`kind-failed` after a failure; its `script`; and its variables, `environment`. Of GitHub's expressions those are known
+that action.yml uses: inputs, comparison with a text, `failure()`, `&&`, `||`, and outputs of earlier steps, which are
+written as `@NAME@`.
 """
 
 from __future__ import annotations
