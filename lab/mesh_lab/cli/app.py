@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from mesh_lab.cli.completion import SHELLS
 from mesh_lab.cli.context import Context
+from mesh_lab.settings import CLUSTERS
 
 context = Context()
 app = typer.Typer(
@@ -21,7 +23,13 @@ app = typer.Typer(
 )
 
 ClusterOption = Annotated[
-    str | None, typer.Option("--cluster", metavar="KIND", help="Where the lab runs: embedded, kind, existing.")
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="KIND",
+        help="Where the lab runs: embedded, kind, existing.",
+        autocompletion=lambda: list(CLUSTERS),
+    ),
 ]
 
 
@@ -119,11 +127,14 @@ def status(
 
 
 @app.command(short_help="Check what the lab needs of this machine.")
-def doctor(cluster: ClusterOption = None) -> None:
+def doctor(
+    cluster: ClusterOption = None,
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json.")] = "text",
+) -> None:
     """Check what the lab needs of this machine, and say what to do about what is missing."""
     from mesh_lab.cli.doctor import doctor
 
-    doctor(context.lab(cluster))
+    doctor(context.lab(cluster), output)
 
 
 @app.command(short_help="Show the log of the lab's own processes.")
@@ -202,3 +213,15 @@ def load(arguments: typer.Context, cluster: ClusterOption = None) -> None:
     from mesh_lab.cli.load import load
 
     load(context.lab(cluster), arguments.args)
+
+
+@app.command(short_help="Print what lets a shell complete these commands.")
+def completion(
+    shell: Annotated[
+        str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", autocompletion=lambda: list(SHELLS))
+    ],
+) -> None:
+    """Print the script that lets a shell complete these commands: `source <(mesh-lab completion bash)` in ~/.bashrc."""
+    from mesh_lab.cli.completion import print_script
+
+    print_script(shell)
