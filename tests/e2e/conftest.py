@@ -6,12 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mesh_lab.harness.api import Api
 from mesh_lab.harness.controlplane import Istio, control_plane
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.namespaces import Namespaces
-
-from .resources import destination_rule
+from mesh_lab.testing import Api, Mesh, Namespaces, destination_rule
 
 ROOT = Path(__file__).parents[2]
 STATS_FILTER = "istio.stats"

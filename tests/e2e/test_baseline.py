@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.harness.assertions import assert_all, assert_random_baseline
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
+from mesh_lab.testing import Mesh, TrafficClient, assert_all, assert_random_baseline, eventually
 
 pytestmark = pytest.mark.injection(False)
 

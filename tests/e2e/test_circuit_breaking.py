@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from mesh_lab.harness.api import Object
-from mesh_lab.harness.assertions import assert_all, assert_ejected, assert_overflow
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.proxies import Proxy, total
-from mesh_lab.harness.traffic import EchoControl, TrafficClient
-
-from .resources import destination_rule
+from mesh_lab.testing import (
+    EchoControl,
+    Mesh,
+    Object,
+    Proxy,
+    TrafficClient,
+    assert_all,
+    assert_ejected,
+    assert_overflow,
+    destination_rule,
+    eventually,
+    total,
+)
 
 HELD = "http://echo/hold?limit=20"
 HELD_HTTP2 = "http://echo:81/hold?limit=20"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mesh_lab.harness.api import Api, Object, Reference
+from mesh_lab.testing import Api, Object, Reference
 
 from tests.e2e.conftest import ROOT
 

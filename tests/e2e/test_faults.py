@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.harness.assertions import assert_all, assert_lasted, assert_split
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
-
-from .resources import route, to, virtual_service
+from mesh_lab.testing import Mesh, TrafficClient, assert_all, assert_lasted, assert_split, route, to, virtual_service
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,24 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 
 import pytest
-from mesh_lab.harness.api import Object, Reference
-from mesh_lab.harness.assertions import assert_all
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import ConfigurationRejected, Mesh
-from mesh_lab.harness.traffic import TrafficClient
+from mesh_lab.testing import (
+    ConfigurationRejected,
+    Mesh,
+    Object,
+    Reference,
+    TrafficClient,
+    assert_all,
+    destination_rule,
+    eventually,
+    gateway,
+    route,
+    service,
+    to,
+    virtual_service,
+)
 
 from .certificates import ServerCertificate, issue
 from .pods import deployment, shell
-from .resources import destination_rule, gateway, route, service, to, virtual_service
 
 GATEWAYS = "istio-system"
 INGRESS = "istio-ingressgateway.istio-system"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from mesh_lab.harness.commands import Running
-from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.workloads import IMAGE
+from mesh_lab.testing import Mesh
 
 from .pods import deployment, echo, pod, shell
 

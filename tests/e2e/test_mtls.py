@@ -5,13 +5,20 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from mesh_lab.harness.assertions import assert_all, assert_identity
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
+from mesh_lab.testing import (
+    Mesh,
+    TrafficClient,
+    assert_all,
+    assert_identity,
+    destination_rule,
+    eventually,
+    peer_authentication,
+    route,
+    to,
+    virtual_service,
+)
 
 from .pods import deployment, echo
-from .resources import destination_rule, peer_authentication, route, to, virtual_service
 
 PORTS = (80, 8080)
 

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mesh_lab.harness.api import Items, Object
 from mesh_lab.harness.commands import Running
-from mesh_lab.harness.mesh import Mesh
+from mesh_lab.testing import Items, Mesh, Object
 
 from .pods import echo, pod, shell
 

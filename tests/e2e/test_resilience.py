@@ -6,13 +6,21 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from mesh_lab.harness.api import ApiError, Object, Reference
-from mesh_lab.harness.assertions import assert_all, assert_no_errors
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
-
-from .resources import authorization, destination_rule, route, to, virtual_service
+from mesh_lab.testing import (
+    ApiError,
+    Mesh,
+    Object,
+    Reference,
+    TrafficClient,
+    assert_all,
+    assert_no_errors,
+    authorization_policy,
+    destination_rule,
+    eventually,
+    route,
+    to,
+    virtual_service,
+)
 
 SYSTEM = "istio-system"
 ISTIOD = Reference("apps/v1", "Deployment", "istiod", SYSTEM)
@@ -56,8 +64,8 @@ def test_a_bad_update_is_refused_and_the_policy_before_it_holds_when_the_control
 ) -> None:
     posts = {"to": [{"operation": {"methods": ["POST"]}}]}
     unclear = {"to": [{"operation": {"methods": ["POST"], "paths": ["/a/{*}x"]}}]}
-    with canary.applied(authorization("no-posts", "DENY", "echo", posts)) as (ref,):
-        bad = json.dumps(authorization("no-posts", "DENY", "echo", unclear, posts))
+    with canary.applied(authorization_policy("no-posts", "DENY", "echo", posts)) as (ref,):
+        bad = json.dumps(authorization_policy("no-posts", "DENY", "echo", unclear, posts))
         for how in ((), ("--dry-run=server",)):
             done = canary.api.try_kubectl("-n", canary.namespace, "apply", *how, "-f", "-", stdin=bad)
             assert done.returncode == 1

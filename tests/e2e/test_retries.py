@@ -6,12 +6,17 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from mesh_lab.harness.assertions import assert_all, assert_lasted
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.results import Results
-from mesh_lab.harness.traffic import EchoControl, TrafficClient
-
-from .resources import route, to, virtual_service
+from mesh_lab.testing import (
+    EchoControl,
+    Mesh,
+    Results,
+    TrafficClient,
+    assert_all,
+    assert_lasted,
+    route,
+    to,
+    virtual_service,
+)
 
 REQUESTS = 20
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.harness.api import Object
-from mesh_lab.harness.assertions import assert_all
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.results import Results
 from mesh_lab.harness.statistics import FALSE_ALARM, binomial_interval
-from mesh_lab.harness.traffic import TrafficClient
-
-from .resources import destination_rule, route, service, sidecar, to, virtual_service
+from mesh_lab.testing import (
+    Mesh,
+    Object,
+    Results,
+    TrafficClient,
+    assert_all,
+    destination_rule,
+    route,
+    service,
+    sidecar,
+    to,
+    virtual_service,
+)
 
 V1, V2 = to("echo", "v1"), to("echo", "v2")
 

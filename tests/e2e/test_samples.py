@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mesh_lab.harness.assertions import assert_all
-from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.results import parse_results
-from mesh_lab.harness.traffic import TrafficClient
+from mesh_lab.testing import Mesh, TrafficClient, assert_all
 
 from .conftest import ROOT
 

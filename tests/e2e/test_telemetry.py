@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from mesh_lab.harness.assertions import assert_all
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
 from mesh_lab.pods import PROXY_CONTAINER
+from mesh_lab.testing import Mesh, TrafficClient, assert_all, eventually
 
 from .conftest import need_metrics
 

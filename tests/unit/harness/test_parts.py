@@ -11,7 +11,7 @@ from mesh_lab.harness.mesh import _is_rolled_out
 from mesh_lab.harness.namespaces import _dns_label
 from mesh_lab.harness.proxies import parse_stats, total
 from mesh_lab.harness.traffic import as_sent
-from mesh_lab.harness.workloads import Template, client_deployment, echo_deployment, echo_service
+from mesh_lab.harness.workloads import IMAGE, Template, client_deployment, echo_deployment, echo_service
 
 
 def test_statistics_are_read_and_added_up() -> None:
@@ -54,6 +54,9 @@ def test_workloads_select_the_pods_that_they_make() -> None:
     assert labels == {"app": "echo", "version": "v2", "extra": "1"}
     assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
     assert echo_service("echo")["spec"]["selector"].items() <= labels.items()
+    assert [c["image"] for c in deployment["spec"]["template"]["spec"]["containers"]] == [IMAGE]
+    own = client_deployment(Template("client", "registry.test/client:1"), capture=True)
+    assert {c["image"] for c in own["spec"]["template"]["spec"]["containers"]} == {"registry.test/client:1"}
     capture = client_deployment(Template("client"), capture=True)["spec"]["template"]["spec"]["containers"][1]
     assert capture["securityContext"]["capabilities"] == {"add": ["NET_RAW"]}
 
