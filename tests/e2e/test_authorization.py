@@ -7,15 +7,15 @@ from mesh_lab.testing import Mesh, Object, Results, TrafficClient, assert_all, a
 
 
 @pytest.fixture(scope="module")
-def shop(shared_mesh: Mesh, outside: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo")
-    shared_mesh.deploy_client("friend")
-    shared_mesh.deploy_client("stranger")
+def shop(mesh_shared: Mesh, outside: Mesh) -> Mesh:
+    mesh_shared.deploy_echo("echo")
+    mesh_shared.deploy_client("friend")
+    mesh_shared.deploy_client("stranger")
     outside.deploy_client("outsider")
-    shared_mesh.ready()
+    mesh_shared.ready()
     outside.ready()
-    shared_mesh.wait_endpoints("echo", 1)
-    return shared_mesh
+    mesh_shared.wait_endpoints("echo", 1)
+    return mesh_shared
 
 
 @pytest.fixture

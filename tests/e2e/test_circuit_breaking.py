@@ -24,14 +24,14 @@ HELD_HTTP2 = "http://echo:81/hold?limit=20"
 
 
 @pytest.fixture(scope="module")
-def shop(shared_mesh: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo")
-    shared_mesh.deploy_echo("pair", ("v1", "v2"))
-    shared_mesh.deploy_client()
-    shared_mesh.ready()
-    shared_mesh.wait_endpoints("echo", 1)
-    shared_mesh.wait_endpoints("pair", 2)
-    return shared_mesh
+def shop(mesh_shared: Mesh) -> Mesh:
+    mesh_shared.deploy_echo("echo")
+    mesh_shared.deploy_echo("pair", ("v1", "v2"))
+    mesh_shared.deploy_client()
+    mesh_shared.ready()
+    mesh_shared.wait_endpoints("echo", 1)
+    mesh_shared.wait_endpoints("pair", 2)
+    return mesh_shared
 
 
 @pytest.fixture

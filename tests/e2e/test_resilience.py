@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from mesh_lab.testing import (
@@ -22,6 +22,7 @@ from mesh_lab.testing import (
     virtual_service,
 )
 
+pytestmark = pytest.mark.mesh_exclusive
 SYSTEM = "istio-system"
 ISTIOD = Reference("apps/v1", "Deployment", "istiod", SYSTEM)
 LIFE_SECONDS = 5
@@ -37,8 +38,8 @@ def client(canary: Mesh) -> TrafficClient:
 
 
 @pytest.fixture(scope="module")
-def system(canary: Mesh) -> Mesh:
-    return Mesh(canary.api, SYSTEM)
+def system(mesh_in: Callable[[str], Mesh]) -> Mesh:
+    return mesh_in(SYSTEM)
 
 
 def test_traffic_flows_while_the_control_plane_is_killed_and_it_catches_up(
@@ -104,7 +105,7 @@ def _restart(system: Mesh, containers: list[Object]) -> None:
     system.ready()
 
 
-@pytest.mark.clusters("embedded")
+@pytest.mark.mesh_clusters("embedded")
 def test_certificates_are_renewed_under_load_and_no_request_is_lost(
     canary: Mesh, client: TrafficClient, short_lives: None
 ) -> None:

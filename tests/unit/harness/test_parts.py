@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from mesh_lab.harness.convergence import eventually
@@ -69,6 +71,21 @@ def test_loading_the_plugin_imports_next_to_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= {"mesh_lab", "mesh_lab.harness", "mesh_lab.harness.plugin"}
+
+
+def test_a_pytest_that_has_the_plugin_imports_none_of_the_harness(tmp_path: Path) -> None:
+    code = "print('imported', *sorted(name for name in sys.modules if name.startswith('mesh_lab')))"
+    (tmp_path / "test_all.py").write_text(f"import sys\n\ndef test_it():\n    {code}\n")
+    command = [sys.executable, "-m", "pytest", "-qs", "-p", "mesh_lab.harness.plugin", str(tmp_path)]
+    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    imported = next(line.split()[1:] for line in done.stdout.splitlines() if line.startswith("imported"))
+    assert set(imported) == {
+        "mesh_lab",
+        "mesh_lab.harness",
+        "mesh_lab.harness.oldnames",
+        "mesh_lab.harness.plugin",
+    }
 
 
 def test_a_request_that_is_traced_keeps_the_id_that_its_client_gave_it() -> None:
