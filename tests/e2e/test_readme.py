@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(240)
 def run(folder: Path, kubeconfig: Path, *options: str) -> str:
     """What pytest prints, which passes."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "--mesh-kubeconfig", str(kubeconfig.resolve()), *options]
+    command = [sys.executable, "-m", "pytest", f"--mesh-kubeconfig={kubeconfig.resolve()}", *options]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=220, check=False
     )
@@ -28,6 +28,7 @@ def run(folder: Path, kubeconfig: Path, *options: str) -> str:
 def test_the_first_test_passes_in_an_empty_folder(mesh_kubeconfig: Path, tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(first_test())
     told = run(tmp_path, mesh_kubeconfig)
+    assert f"rootdir: {tmp_path}\n" in told
     assert "1 passed" in told
     assert "warning" not in told
 

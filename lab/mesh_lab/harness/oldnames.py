@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh_lab.harness.plugin import CLUSTERS
+
 if TYPE_CHECKING:
     from mesh_lab.harness.api import Api
     from mesh_lab.harness.mesh import Mesh
@@ -25,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The old options; where another plugin has one of these names, it keeps it."""
     group = parser.getgroup("mesh-lab")
     with contextlib.suppress(ValueError, argparse.ArgumentError):
-        group.addoption("--cluster", dest="old_mesh_cluster", metavar="KIND", help="the old name of --mesh-cluster")
+        group.addoption("--cluster", dest="old_mesh_cluster", choices=CLUSTERS, help="the old name of --mesh-cluster")
     with contextlib.suppress(ValueError, argparse.ArgumentError):
         group.addoption(
             "--keep-namespaces",

@@ -38,7 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of the harness."""
     group = parser.getgroup("mesh-lab")
     group.addoption(
-        "--mesh-kubeconfig", metavar="FILE", help="the cluster (default: $KUBECONFIG, or else .lab/kubeconfig)"
+        "--mesh-kubeconfig",
+        metavar="FILE",
+        help="the cluster (default: $KUBECONFIG, or else .lab/kubeconfig). Write =FILE: pytest takes the folder of a "
+        "FILE by itself for its rootdir",
     )
     group.addoption(
         "--mesh-cluster", choices=CLUSTERS, default="embedded", help="what kind of cluster it is (default: embedded)"
