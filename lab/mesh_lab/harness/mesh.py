@@ -13,7 +13,9 @@ from mesh_lab.harness.commands import Capture
 from mesh_lab.harness.controlplane import control_plane
 from mesh_lab.harness.proxies import Proxy
 from mesh_lab.harness.traffic import EchoControl, TrafficClient
+from mesh_lab.harness.versions import VersionOf
 from mesh_lab.harness.workloads import (
+    Images,
     Template,
     client_deployment,
     echo_deployment,
@@ -23,6 +25,7 @@ from mesh_lab.harness.workloads import (
 
 Manifest = Path | str | Object | Sequence[Object]
 
+DEFAULT_IMAGES = Images()
 READY_SECONDS = 60.0
 LIVE_SECONDS = 20.0
 _EVENTS_SHOWN = 10
@@ -34,11 +37,18 @@ class ConfigurationRejected(Exception):  # noqa: N818 - what a proxy did with a 
 
 
 class Mesh:
-    """One namespace. What a test applies through it goes there unless it names another."""
+    """One namespace. What a test applies through it goes there unless it names another.
 
-    def __init__(self, api: Api, namespace: str) -> None:
+    `images` are those of the pods that it deploys; `version_of` reads the version of what its clients report.
+    """
+
+    def __init__(
+        self, api: Api, namespace: str, images: Images = DEFAULT_IMAGES, version_of: VersionOf | None = None
+    ) -> None:
         self.api = api
         self.namespace = namespace
+        self._images = images
+        self._version_of = version_of
 
     # Objects
 
@@ -82,7 +92,7 @@ class Mesh:
         """Wait until every proxy that the resource concerns has acknowledged its present version.
 
         Raises:
-            ConfigurationRejected: a proxy refuses it.
+            ConfigurationRejected: a proxy has rejected it (NACK).
             TimeoutError: naming the proxies that have not answered.
         """
         end = time.monotonic() + timeout
@@ -152,7 +162,7 @@ class Mesh:
         annotations: Mapping[str, str] | None = None,
     ) -> str:
         """Deploy versions of an echo server behind one service; gives the service's URL. `ready` waits for it."""
-        template = Template(name, labels=labels or {}, annotations=annotations or {})
+        template = Template(name, self._images.echo, labels=labels or {}, annotations=annotations or {})
         deployments = [echo_deployment(template, version, replicas) for version in versions]
         self.apply([service_account(template.account), echo_service(name, headless=headless), *deployments])
         return f"http://{name}.{self.namespace}"
@@ -166,7 +176,7 @@ class Mesh:
         annotations: Mapping[str, str] | None = None,
     ) -> TrafficClient:
         """Deploy a traffic client with an identity of its own name. `ready` waits for it."""
-        template = Template(name, labels=labels or {}, annotations=annotations or {})
+        template = Template(name, self._images.client, labels=labels or {}, annotations=annotations or {})
         self.apply([service_account(template.account), client_deployment(template, capture=capture)])
         return self.client(name)
 
@@ -176,7 +186,7 @@ class Mesh:
 
     def client(self, app: str = "client") -> TrafficClient:
         """The traffic client of this name."""
-        return TrafficClient(self.api, self.namespace, lambda: self.pod(app))
+        return TrafficClient(self.api, self.namespace, lambda: self.pod(app), self._version_of)
 
     def ready(self, timeout: float = READY_SECONDS) -> None:
         """Wait until every deployment of the namespace is rolled out.
