@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from mesh_lab.kube.api.protobuf import FIELDS_FILE, META, UNKNOWN, message_name  # noqa: E402
-from mesh_lab.kube.resources import BUILTIN  # noqa: E402
+from mesh_lab.kube.registry.kinds import RESOURCES  # noqa: E402
 
 BODIES = (
     ("v1", "Binding"),
@@ -34,7 +34,7 @@ Fields = dict[str, dict[str, list[str]]]
 
 def reach(everything: Fields) -> Fields:
     """The messages that a request may hold, with all they refer to."""
-    names = [message_name(r.api_version, r.kind) for r in BUILTIN] + [message_name(*body) for body in BODIES]
+    names = [message_name(r.api_version, r.kind) for r in RESOURCES] + [message_name(*body) for body in BODIES]
     names += [META + kind for kind in META_BODIES] + [UNKNOWN]
     reached: Fields = {}
     while names:

@@ -76,8 +76,8 @@ class Registry:
     async def bootstrap(self) -> None:
         """Make the namespaces and roles that every cluster has, and go on with what a stop interrupted.
 
-        What is there is not asked for again: a webhook that refuses everything must not keep the cluster from starting,
-        for then nobody could remove it.
+        What is there is not asked for again: a webhook that refuses everything must not keep the cluster from starting:
+        it could not be removed then.
         """
         namespaces = [(NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES]
         missing = [
@@ -144,7 +144,7 @@ class Registry:
         name, namespace = meta.get("name", ""), meta.get("namespace", "") if r.namespaced else ""
 
         def change(old: Object) -> Object:  # noqa: ARG001
-            if not meta.get("resourceVersion") and not self._writer.strategy(r).may_be_replaced_unseen:
+            if not meta.get("resourceVersion") and self._writer.strategy(r).kind.names_what_it_replaces:
                 raise metadata.needs_version(r, name)
             return obj
 
@@ -161,8 +161,8 @@ class Registry:
     ) -> Object | None:
         """Change an object, again on its newer state as long as others change it meanwhile.
 
-        `change` gets a copy which it may mutate, and returns it; None leaves the object alone. Returns what is stored
-        then, or None when the object is gone.
+        `change` gets a copy which it may mutate, and returns it; None leaves the object as it is. Returns what is
+        stored then, or None when the object is gone.
         """
         try:
             return await self._revise(r, name, namespace, change, subresource, self._own)
@@ -228,10 +228,8 @@ class Registry:
         """Delete an object, or mark it for deletion when something has to happen first. Returns its last state: it is
         gone when `find` does not find it any more."""
         last = await self._deleter.delete(r, name, namespace, options)
-        if r.key == CRDS.key and not options.dry_run:
-            await self._cleanup.begin(name)
-        else:
-            await self._cleanup.go_on(r)
+        if not options.dry_run:
+            await self._cleanup.after_delete(r, name)
         return self._reader.present(r, last)
 
     async def _revise(

@@ -63,7 +63,7 @@ class Applier:
 
 
 def _part(resource: Resource, config: Object, subresource: str) -> Object:
-    """What of an applied object counts: the status alone, or all but the status."""
+    """What of an applied object counts: only the status, or all but the status."""
     if subresource:
         known = ("apiVersion", "kind", "metadata", "status" if subresource == "status" else "spec")
         names = {key: config["metadata"][key] for key in ("name", "namespace") if key in config["metadata"]}

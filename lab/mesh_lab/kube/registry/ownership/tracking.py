@@ -62,7 +62,7 @@ def tracked(
 
 
 def _taken(entries: Entries, manager: Manager, changed: Tree, removed: Tree, now: str) -> Entries:
-    """The entries after `manager` changed and removed fields: what it changed is its own then, and nobody else's."""
+    """The entries after `manager` changed and removed fields: what it changed is then owned by no other manager."""
     kept: Entries = []
     gone = differences.union(changed, removed)
     found = False

@@ -23,7 +23,7 @@ _PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical":
 """The classes that every cluster has. Others cannot be made here: the kind PriorityClass is not served."""
 
 
-def admit_pod(store: Store, pod: Object) -> None:
+def admit(store: Store, pod: Object) -> None:
     """Complete a new pod in place. Doing it again, after a webhook added a container, is harmless.
 
     Raises:
