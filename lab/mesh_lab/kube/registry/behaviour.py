@@ -61,6 +61,8 @@ class Behaviour:
     """One kind. A field that it leaves out does what most kinds do. The fields stand in the order of their use."""
 
     resource: Resource
+    standard: tuple[Object, ...] = ()
+    """Objects that every cluster has: each start makes those that are missing."""
 
     fill_defaults: Callable[[Object], None] = _nothing
     """Set the fields that a client left out, as `SetDefaults_*` of Kubernetes does; what is set stays."""

@@ -15,9 +15,8 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import metadata
 from mesh_lab.kube.registry.customresources import Cleanup, CustomResources
-from mesh_lab.kube.registry.default_roles import default_objects
 from mesh_lab.kube.registry.deletion import Deleter
-from mesh_lab.kube.registry.namespaces import SYSTEM_NAMESPACES
+from mesh_lab.kube.registry.kinds import BUILTIN
 from mesh_lab.kube.registry.options import DEFAULT, DEFAULT_DELETE, Admission, DeleteOptions, Patch, WriteOptions
 from mesh_lab.kube.registry.patches import apply_patch
 from mesh_lab.kube.registry.reading import Page, Reader
@@ -26,7 +25,7 @@ from mesh_lab.kube.registry.service_addresses import ServiceAddresses
 from mesh_lab.kube.registry.table import ResourceTable
 from mesh_lab.kube.registry.watching import Watch
 from mesh_lab.kube.registry.writing import Allocator, Writer
-from mesh_lab.kube.resources import CRDS, NAMESPACES, SERVICES, Resource
+from mesh_lab.kube.resources import CRDS, SERVICES, Resource
 from mesh_lab.kube.store import Store
 
 
@@ -74,16 +73,16 @@ class Registry:
         return self.store.revision
 
     async def bootstrap(self) -> None:
-        """Make the namespaces and roles that every cluster has, and go on with what a stop interrupted.
+        """Make the objects that every cluster has, and go on with what a stop interrupted.
 
         What is there is not asked for again: a webhook that refuses everything must not keep the cluster from starting:
         it could not be removed then.
         """
-        namespaces = [(NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES]
         missing = [
-            self.create(r, obj)
-            for r, obj in (*namespaces, *default_objects())
-            if self.find(r, obj["metadata"]["name"]) is None
+            self.create(kind.resource, obj)
+            for kind in BUILTIN
+            for obj in kind.standard
+            if self.find(kind.resource, obj["metadata"]["name"]) is None
         ]
         # Written together, they share their commits.
         await asyncio.gather(*missing)

@@ -11,7 +11,7 @@ from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import Behaviour, FieldLabel
 from mesh_lab.kube.registry.metadata import validate_finalizers
 from mesh_lab.kube.registry.names import label_problem
-from mesh_lab.kube.registry.namespaces import FINALIZER, UNDELETABLE
+from mesh_lab.kube.registry.namespaces import FINALIZER, SYSTEM_NAMESPACES, UNDELETABLE
 from mesh_lab.kube.registry.podsecurity.admission import review_namespace
 from mesh_lab.kube.registry.podsecurity.levels import check_labels
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name, part
@@ -58,6 +58,7 @@ def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
 
 BEHAVIOUR = Behaviour(
     NAMESPACES,
+    standard=tuple({"metadata": {"name": name}} for name in SYSTEM_NAMESPACES),
     fill_defaults=_fill_defaults,
     begin=_begin,
     keep=_keep,

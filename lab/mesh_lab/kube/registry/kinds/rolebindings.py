@@ -10,6 +10,7 @@ from typing import Any
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.default_roles import default_bindings
 from mesh_lab.kube.registry.names import path_segment_problem
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, items, name, part, wide
 from mesh_lab.kube.registry.rules.causes import invalid, required
@@ -61,4 +62,4 @@ ROLE_BINDING = Behaviour(
     check_update=_check_update,
     printer=Printer((NAME, Column("Role"), AGE, *wide("Users", "Groups", "ServiceAccounts")), _row),
 )
-CLUSTER_ROLE_BINDING = replace(ROLE_BINDING, resource=CLUSTERROLEBINDINGS)
+CLUSTER_ROLE_BINDING = replace(ROLE_BINDING, resource=CLUSTERROLEBINDINGS, standard=tuple(default_bindings()))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.default_roles import default_roles
 from mesh_lab.kube.registry.names import path_segment_problem
 from mesh_lab.kube.registry.printing.columns import NAME_AND_CREATION
 from mesh_lab.kube.registry.rules.causes import invalid, required
@@ -30,4 +31,4 @@ def _check(role: Object) -> Iterator[Cause]:
 
 
 ROLE = Behaviour(ROLES, name_problem=path_segment_problem, check=_check, printer=NAME_AND_CREATION)
-CLUSTER_ROLE = replace(ROLE, resource=CLUSTERROLES)
+CLUSTER_ROLE = replace(ROLE, resource=CLUSTERROLES, standard=tuple(default_roles()))
