@@ -19,6 +19,7 @@ from mesh_lab.kube.registry.kinds import (
     namespaces,
     nodes,
     pods,
+    priorityclasses,
     replicasets,
     reviews,
     rolebindings,
@@ -55,6 +56,7 @@ BUILTIN: tuple[Behaviour, ...] = (
     rolebindings.ROLE_BINDING,
     roles.CLUSTER_ROLE,
     rolebindings.CLUSTER_ROLE_BINDING,
+    priorityclasses.BEHAVIOUR,
 )
 RESOURCES: tuple[Resource, ...] = tuple(kind.resource for kind in BUILTIN)
 """What `kubectl api-resources` lists, but for custom resources."""
