@@ -2,9 +2,10 @@
 
     python tools/make_protobuf_fields.py kubernetes-protobuf-fields.json
 
-The argument is `{message: {number: [name, label, type]}}` for all of Kubernetes, as read off the descriptors that a
-published kubectl carries; label `O` is one, `R` repeated, `M` a map with string keys. What is written is the part of it
-that the kinds of `lab/mesh_lab/kube/resources.py` and the bodies of their subresources reach, in the same form.
+The argument is `{message: {number: [name, label, type]}}`: label `O` is one, `R` repeated, `M` a map with string keys;
+types are those of the present file. It may hold all of Kubernetes (older kubectls carry descriptors), or only the
+messages of a new kind, as its `generated.proto` numbers them: the present file is added to. What is written is the part
+that the kinds of `mesh_lab.kube.registry.kinds` and the bodies of their subresources reach.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "lab"))
 
 from mesh_lab.kube.api.protobuf import FIELDS_FILE, META, UNKNOWN, message_name  # noqa: E402
 from mesh_lab.kube.registry.kinds import RESOURCES  # noqa: E402
@@ -51,7 +52,8 @@ def main() -> int:
     if len(sys.argv) != 2:
         sys.stderr.write("usage: make_protobuf_fields.py kubernetes-protobuf-fields.json\n")
         return 2
-    fields = reach(json.loads(Path(sys.argv[1]).read_text()))
+    present = json.loads(gzip.decompress(FIELDS_FILE.read_bytes()))
+    fields = reach({**present, **json.loads(Path(sys.argv[1]).read_text())})
     text = json.dumps(fields, separators=(",", ":")).encode()
     FIELDS_FILE.write_bytes(gzip.compress(text, 9, mtime=0))
     sys.stdout.write(f"{FIELDS_FILE.relative_to(ROOT)}: {len(fields)} messages\n")
