@@ -202,7 +202,7 @@ class AdmissionRequest(NamedTuple):
     options: WriteOptions | DeleteOptions | None = None
 
     def of(self, obj: Object | None) -> AdmissionRequest:
-        """The same request, of the object as somebody has changed it."""
+        """The same request, of a changed object."""
         return self if obj is self.obj else self._replace(obj=obj)
 
 

@@ -1,6 +1,6 @@
 """Server-side apply: an object is created, or becomes what it was and what the client says together.
 
-Who owns what is decided in `mesh_lab.kube.registry.ownership`; here are the object, its errors and its time.
+Ownership of fields is decided in `mesh_lab.kube.registry.ownership`; here are the object, its errors and its time.
 https://kubernetes.io/docs/reference/using-api/server-side-apply/
 """
 

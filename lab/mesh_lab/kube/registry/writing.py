@@ -72,7 +72,7 @@ class Writer:
         namespace = metadata.settle_namespace(resource, new, namespace)
         self._check_room(resource, new, namespace)
         if owners is None:
-            # What admission adds has no owner, as on a real server: who takes it out of its manifest never put it in.
+            # What admission adds has no owner, as on a real server: no manifest has it, so no apply may take it away.
             owners = await heavy.run(
                 0,
                 created,
@@ -106,7 +106,7 @@ class Writer:
             name = new["metadata"].get("name", "")
             if self._store.head(resource.key, namespace, name) is None:
                 await self._check_new(request, strategy, new, name, options)
-                # While webhooks were asked, somebody may have taken the name, or ended the namespace.
+                # While webhooks were called, the name may have been taken, or the namespace deleted.
                 if self._store.head(resource.key, namespace, name) is None:
                     return new if options.dry_run else await self._store.put(resource.key, namespace, name, new)
             if not prefix:
@@ -270,7 +270,7 @@ def _problems(strategy: Strategy, new: Object, old: Object | None, subresource: 
 
 
 def _copy(obj: Object) -> Object:
-    """A copy that may be changed, but for the owners of its fields, which are shared."""
+    """A copy that may be changed, except for the owners of its fields, which are shared."""
     copied = deepcopy(_without_owners(obj))
     if (owners := obj["metadata"].get("managedFields")) is not None:
         copied["metadata"]["managedFields"] = owners

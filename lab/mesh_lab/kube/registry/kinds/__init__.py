@@ -59,7 +59,7 @@ BUILTIN: tuple[Behaviour, ...] = (
     priorityclasses.BEHAVIOUR,
 )
 RESOURCES: tuple[Resource, ...] = tuple(kind.resource for kind in BUILTIN)
-"""What `kubectl api-resources` lists, but for custom resources."""
+"""What `kubectl api-resources` lists, without custom resources."""
 STORED: tuple[Resource, ...] = tuple(resource for resource in RESOURCES if resource.stored)
 _BY_KEY = {kind.resource.key: kind for kind in BUILTIN}
 

@@ -58,7 +58,7 @@ def _problems(crd: Object) -> Iterator[Cause]:
     for index, version in enumerate(versions):
         yield from _check_version(version, f"spec.versions[{index}]")
     if (spec.get("conversion") or {}).get("strategy") == "Webhook":
-        yield invalid("spec.conversion.strategy", "Webhook", "this cluster converts between versions with None alone")
+        yield invalid("spec.conversion.strategy", "Webhook", "this cluster converts between versions only with None")
 
 
 def _remark(crd: Object) -> Iterator[str]:

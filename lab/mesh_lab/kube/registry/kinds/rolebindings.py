@@ -20,7 +20,7 @@ _RBAC = "rbac.authorization.k8s.io"
 
 
 def _fill_defaults(binding: Object) -> None:
-    """The API group of roles and subjects is that of access control, but for service accounts."""
+    """The API group of roles and of subjects other than service accounts is that of access control."""
     if (role := binding.get("roleRef")) is not None:
         role["apiGroup"] = role.get("apiGroup") or _RBAC
     for subject in binding.get("subjects") or ():
