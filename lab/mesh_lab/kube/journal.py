@@ -109,15 +109,17 @@ def is_sound(record: Record, checksum: int | None) -> bool:
 
 
 class Journal:
-    """A journal file, open for this process alone. Not thread-safe: one thread at a time.
+    """A journal file, open only in this process. Not thread-safe: one thread at a time. `known` are the keys of the
+    resources that it may hold, by which the objects of a damaged one are found.
 
     Raises:
         JournalDamagedError: it does not hold what was written to it.
         JournalError: the file is not a journal, is of another format, or is in use.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, known: tuple[str, ...] = ()) -> None:
         self.path = path
+        self._known = known
         self._checksums: dict[_Key, int] = {}
         self._sum = 0
         self._mark = Mark(path)
@@ -211,7 +213,7 @@ class Journal:
     def _readable(self) -> str:
         from mesh_lab.kube.salvage import salvage
 
-        found = salvage(self.path)
+        found = salvage(self.path, self._known)
         of_all = "" if found.expected is None else f" of {found.expected}"
         return f"{len(found.kept)}{of_all} objects can be read"
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 from mesh_lab.kube.journal import WAY_OUT, Journal, JournalError, JournalInUseError
 from mesh_lab.kube.journal_mark import Mark
+from mesh_lab.kube.registry.kinds import STORED
 from mesh_lab.kube.salvage import Salvage, salvage
 
 _SUFFIXES = ("", "-wal", "-shm", "-mark")
 
 
-def recover(path: Path) -> Iterator[str]:
-    """Replace a damaged journal; the lines say what came of it. A sound one is left as it is.
+def recover(path: Path, known: Iterable[str] = ()) -> Iterator[str]:
+    """Replace a damaged journal; the lines say what came of it. A sound one is left as it is. `known` as in `salvage`.
 
     Raises:
         JournalError: the new journal cannot be written, or the old one is in use.
@@ -41,7 +42,7 @@ def recover(path: Path) -> Iterator[str]:
     for suffix in _SUFFIXES:
         with suppress(FileNotFoundError):
             Path(f"{path}{suffix}").rename(aside / f"{path.name}{suffix}")
-    found = salvage(aside / path.name)
+    found = salvage(aside / path.name, known)
     with closing(Journal(path)) as journal:
         # Revisions go on after the last that anybody has seen.
         reached = max(marked, found.revision, *(record.revision for record in found.kept.values()), 1)
@@ -70,7 +71,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m mesh_lab.kube.recovery JOURNAL   (run by `mesh-lab up --recover`)\n")
         return 2
     try:
-        for line in recover(Path(arguments[0])):
+        for line in recover(Path(arguments[0]), [resource.key for resource in STORED]):
             sys.stdout.write(f"{line}\n")
     except (JournalError, OSError) as error:
         sys.stderr.write(f"{error}\n")

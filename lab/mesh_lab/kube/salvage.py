@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 from mesh_lab.kube.journal import Record, is_sound
-from mesh_lab.kube.resources import BUILTIN, CRDS
+from mesh_lab.kube.resources import CRDS
 
 _COLUMNS = "resource, namespace, name, revision, body, checksum"
 _UNSUMMED = "resource, namespace, name, revision, body, NULL"
@@ -25,8 +26,11 @@ class Salvage:
     revision: int = 0
 
 
-def salvage(path: Path) -> Salvage:
-    """All objects that can be read of a damaged journal, and that are as they were written."""
+def salvage(path: Path, known: Iterable[str] = ()) -> Salvage:
+    """All objects that can be read of a damaged journal, and that are as they were written.
+
+    `known` are keys of resources: with them, what lies between two damaged places is found, too.
+    """
     found = Salvage()
     try:
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
@@ -48,7 +52,7 @@ def salvage(path: Path) -> Salvage:
         # Behind a page that cannot be read there are others: the table is read from both ends, and so is each part.
         _read(connection, rows, (), found)
         custom = [key[2] for key in found.kept if key[0] == CRDS.key]
-        for resource in (*(resource.key for resource in BUILTIN), *custom):
+        for resource in (*known, *custom):
             _read(connection, f"{rows} WHERE resource = ?", (resource,), found)
             spaces = {key[1] for key in found.kept if key[0] == resource}
             for namespace in spaces:

@@ -1,15 +1,21 @@
-"""Rules of roles and their bindings."""
+"""Roles and ClusterRoles."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
+from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.default_roles import default_roles
+from mesh_lab.kube.registry.names import path_segment_problem
+from mesh_lab.kube.registry.printing.columns import NAME_AND_CREATION
 from mesh_lab.kube.registry.rules.causes import invalid, required
+from mesh_lab.kube.resources import CLUSTERROLES, ROLES
 
 
-def check_role(role: Object) -> Iterator[Cause]:
+def _check(role: Object) -> Iterator[Cause]:
     """Each rule says what it grants, and on what."""
     for index, rule in enumerate(role.get("rules") or ()):
         path = f"rules[{index}]"
@@ -24,14 +30,5 @@ def check_role(role: Object) -> Iterator[Cause]:
             yield required(f"{path}.resources", "resource rules must supply at least one resource")
 
 
-def check_binding(binding: Object) -> Iterator[Cause]:
-    """Service accounts have namespaces."""
-    for index, subject in enumerate(binding.get("subjects") or ()):
-        if subject.get("kind") == "ServiceAccount" and not subject.get("namespace"):
-            yield required(f"subjects[{index}].namespace")
-
-
-def check_binding_update(new: Object, old: Object) -> Iterator[Cause]:
-    """A binding's role stays."""
-    if new.get("roleRef") != old.get("roleRef"):
-        yield invalid("roleRef", new.get("roleRef"), "cannot change roleRef")
+ROLE = Behaviour(ROLES, name_problem=path_segment_problem, check=_check, printer=NAME_AND_CREATION)
+CLUSTER_ROLE = replace(ROLE, resource=CLUSTERROLES, standard=tuple(default_roles()))

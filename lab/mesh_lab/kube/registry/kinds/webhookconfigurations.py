@@ -1,25 +1,52 @@
-"""Rules of webhook configurations."""
+"""MutatingWebhookConfigurations and ValidatingWebhookConfigurations."""
 
 from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
+from mesh_lab.kube.registry.behaviour import Behaviour
 from mesh_lab.kube.registry.names import subdomain_problem
+from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name
 from mesh_lab.kube.registry.rules.causes import duplicates, invalid, required
 from mesh_lab.kube.registry.rules.labels import check_selector
+from mesh_lab.kube.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 
+_WEBHOOK_TIMEOUT_S = 10
 _REVIEW_VERSIONS = ("v1", "v1beta1")
 _LONGEST_S = 30
 _RULE_FIELDS = ("operations", "apiGroups", "apiVersions", "resources")
 
 
-def check(configuration: Object) -> Iterator[Cause]:
+def _fill_mutating(configuration: Object) -> None:
+    """Defaults of each webhook of a MutatingWebhookConfiguration."""
+    _fill_defaults(configuration)
+    for webhook in configuration.get("webhooks") or ():
+        webhook.setdefault("reinvocationPolicy", "Never")
+
+
+def _fill_defaults(configuration: Object) -> None:
+    """Defaults of each webhook of a configuration."""
+    for webhook in configuration.get("webhooks") or ():
+        webhook.setdefault("failurePolicy", "Fail")
+        webhook.setdefault("matchPolicy", "Equivalent")
+        webhook.setdefault("namespaceSelector", {})
+        webhook.setdefault("objectSelector", {})
+        webhook.setdefault("timeoutSeconds", _WEBHOOK_TIMEOUT_S)
+        if (service := (webhook.get("clientConfig") or {}).get("service")) is not None:
+            service.setdefault("port", 443)
+        for rule in webhook.get("rules") or ():
+            rule.setdefault("scope", "*")
+
+
+def _check(configuration: Object) -> Iterator[Cause]:
     """Everything that is wrong with a MutatingWebhookConfiguration or ValidatingWebhookConfiguration."""
     webhooks = configuration.get("webhooks") or []
     for index, webhook in enumerate(webhooks):
@@ -27,7 +54,7 @@ def check(configuration: Object) -> Iterator[Cause]:
     yield from duplicates((webhook.get("name") for webhook in webhooks), "webhooks", "name")
 
 
-def remark(configuration: Object) -> Iterator[str]:
+def _remark(configuration: Object) -> Iterator[str]:
     """What has no effect, or another one than was meant."""
     for index, webhook in enumerate(configuration.get("webhooks") or ()):
         if webhook.get("matchConditions"):
@@ -86,3 +113,20 @@ def _check_client(client: dict[str, Any], path: str) -> Iterator[Cause]:
             yield invalid(
                 f"{path}.caBundle", bundle, "unable to load root certificates: unable to parse bytes as PEM block"
             )
+
+
+def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
+    return [name(obj), len(obj.get("webhooks") or []), age(obj, now)]
+
+
+VALIDATING = Behaviour(
+    VALIDATING_WEBHOOKS,
+    fill_defaults=_fill_defaults,
+    check=_check,
+    remark=_remark,
+    counts_generations=True,
+    names_what_it_replaces=True,
+    printer=Printer((NAME, Column("Webhooks", "integer"), AGE), _row),
+    zero_counts=frozenset({"port"}),
+)
+MUTATING = replace(VALIDATING, resource=MUTATING_WEBHOOKS, fill_defaults=_fill_mutating)

@@ -1,23 +1,71 @@
-"""Rules of Services and EndpointSlices."""
+"""Services."""
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
+from mesh_lab.kube.registry.behaviour import Behaviour, FieldLabel
 from mesh_lab.kube.registry.metadata import validate_labels
-from mesh_lab.kube.registry.names import label_problem, subdomain_problem
-from mesh_lab.kube.registry.rules.causes import duplicate, forbidden, immutable, invalid, required
+from mesh_lab.kube.registry.names import label_problem, service_name_problem, subdomain_problem
+from mesh_lab.kube.registry.printing.columns import (
+    AGE,
+    NAME,
+    NONE,
+    Cells,
+    Column,
+    Printer,
+    age,
+    items,
+    joined,
+    labels_text,
+    name,
+    part,
+    wide,
+)
+from mesh_lab.kube.registry.rules.addresses import is_ip
+from mesh_lab.kube.registry.rules.causes import duplicate, forbidden, invalid, required
+from mesh_lab.kube.registry.service_addresses import keep_allocated
+from mesh_lab.kube.resources import SERVICES
 
+_AFFINITY_TIMEOUT_S = 10800
+_REACHABLE_FROM_OUTSIDE = ("NodePort", "LoadBalancer")
 _AFFINITY_LIMIT_S = 86400
-_MAX_ENDPOINTS = 1000
-_MAX_ADDRESSES = 100
 
 
-def check_service(service: Object) -> Iterator[Cause]:
+def _fill_defaults(service: Object) -> None:
+    """Defaults of a Service. Its addresses are allocated later."""
+    spec = service.setdefault("spec", {})
+    spec["type"] = spec.get("type") or "ClusterIP"
+    spec["sessionAffinity"] = spec.get("sessionAffinity") or "None"
+    # Two names of one field: the plural is the newer.
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    if spec["sessionAffinity"] == "ClientIP":
+        client = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
+        client.setdefault("timeoutSeconds", _AFFINITY_TIMEOUT_S)
+    else:
+        spec.pop("sessionAffinityConfig", None)
+    for port in spec.get("ports") or ():
+        port["protocol"] = port.get("protocol") or "TCP"
+        if port.get("targetPort") in (None, "", 0) and "port" in port:
+            port["targetPort"] = port["port"]
+    if spec["type"] != "ExternalName":
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+    if spec["type"] in _REACHABLE_FROM_OUTSIDE:
+        spec.setdefault("externalTrafficPolicy", "Cluster")
+    if spec["type"] == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+
+
+def _begin(service: Object) -> None:
+    service["status"] = {"loadBalancer": {}}
+
+
+def _check(service: Object) -> Iterator[Cause]:
     """Everything that is wrong with a Service."""
     spec = service.get("spec") or {}
     kind = spec.get("type", "ClusterIP")
@@ -79,14 +127,14 @@ def _check_addresses(spec: dict[str, Any], kind: str) -> Iterator[Cause]:
     if len(addresses) > 1:
         yield invalid("spec.clusterIPs", addresses, "may only hold one address: the cluster has one IP family")
     for index, one in enumerate(addresses):
-        if one != "None" and not _is_ip(one):
+        if one != "None" and not is_ip(one):
             yield invalid(f"spec.clusterIPs[{index}]", one, "must be a valid IP address")
     for index, one in enumerate(spec.get("externalIPs") or ()):
-        if not _is_ip(one):
+        if not is_ip(one):
             yield invalid(f"spec.externalIPs[{index}]", one, "must be a valid IP address")
 
 
-def check_service_update(new: Object, old: Object) -> Iterator[Cause]:
+def _check_update(new: Object, old: Object) -> Iterator[Cause]:
     """The cluster address stays as long as the Service has one."""
     before, after = old["spec"].get("clusterIP"), new["spec"].get("clusterIP")
     keeps = "ExternalName" not in (old["spec"].get("type"), new["spec"].get("type"))
@@ -94,41 +142,50 @@ def check_service_update(new: Object, old: Object) -> Iterator[Cause]:
         yield invalid("spec.clusterIPs[0]", [after], "may not change once set")
 
 
-def check_slice(endpoint_slice: Object) -> Iterator[Cause]:
-    """Everything that is wrong with an EndpointSlice."""
-    endpoints = endpoint_slice.get("endpoints") or []
-    kind = endpoint_slice.get("addressType")
-    if len(endpoints) > _MAX_ENDPOINTS:
-        words = f"Too many: {len(endpoints)}: must have at most {_MAX_ENDPOINTS} items"
-        yield Cause("endpoints", words, "FieldValueTooMany")
-    for index, endpoint in enumerate(endpoints):
-        path = f"endpoints[{index}].addresses"
-        addresses = endpoint.get("addresses") or []
-        if not addresses:
-            yield required(path, "must contain at least 1 address")
-        if len(addresses) > _MAX_ADDRESSES:
-            words = f"Too many: {len(addresses)}: must have at most {_MAX_ADDRESSES} items"
-            yield Cause(path, words, "FieldValueTooMany")
-        for position, address in enumerate(addresses):
-            if kind in ("IPv4", "IPv6") and not _is_ip(address, int(kind[-1])):
-                yield invalid(f"{path}[{position}]", address, f"must be a valid {kind} address")
-    names: set[str] = set()
-    for index, port in enumerate(endpoint_slice.get("ports") or ()):
-        name = port.get("name", "")
-        if name in names:
-            yield duplicate(f"ports[{index}].name", name)
-        names.add(name)
-        if name and (problem := label_problem(name)):
-            yield invalid(f"ports[{index}].name", name, problem)
+def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
+    spec = part(obj, "spec")
+    ips = spec.get("clusterIPs") or [spec.get("clusterIP", "")]
+    return [
+        name(obj),
+        spec.get("type", ""),
+        ips[0] or NONE,
+        _external(obj),
+        joined([_port(port) for port in spec.get("ports") or []]),
+        age(obj, now),
+        labels_text(spec.get("selector")),
+    ]
 
 
-def check_slice_update(new: Object, old: Object) -> Iterator[Cause]:
-    """A slice holds addresses of one type, always."""
-    yield from immutable("addressType", new.get("addressType"), old.get("addressType"))
+def _external(service: Mapping[str, Any]) -> str:
+    spec = part(service, "spec")
+    fixed = list(spec.get("externalIPs") or [])
+    kind = spec.get("type", "ClusterIP")
+    if kind == "ExternalName":
+        return str(spec.get("externalName", ""))
+    if kind == "LoadBalancer":
+        ingress = items(service, "status", "loadBalancer", "ingress")
+        return ",".join([i.get("ip") or i.get("hostname", "") for i in ingress] + fixed) or "<pending>"
+    return joined(fixed)
 
 
-def _is_ip(text: str, version: int = 0) -> bool:
-    try:
-        return version in (0, ipaddress.ip_address(text).version)
-    except ValueError:
-        return False
+def _port(port: Mapping[str, Any]) -> str:
+    node = f":{port['nodePort']}" if port.get("nodePort") else ""
+    return f"{port['port']}{node}/{port.get('protocol', 'TCP')}"
+
+
+BEHAVIOUR = Behaviour(
+    SERVICES,
+    fill_defaults=_fill_defaults,
+    begin=_begin,
+    keep=keep_allocated,
+    name_problem=service_name_problem,
+    check=_check,
+    check_update=_check_update,
+    answers_with_last_state=True,
+    field_labels=(FieldLabel("spec.clusterIP"), FieldLabel("spec.type")),
+    printer=Printer(
+        (NAME, Column("Type"), Column("Cluster-IP"), Column("External-IP"), Column("Port(s)"), AGE, *wide("Selector")),
+        _row,
+    ),
+    zero_counts=frozenset({"allocateLoadBalancerNodePorts", "port"}),
+)

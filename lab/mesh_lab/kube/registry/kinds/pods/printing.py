@@ -6,8 +6,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from mesh_lab.kube.api.tables.columns import AGE, NAME, NONE, Cells, Column, Printer, age, items, name, part, wide
-from mesh_lab.kube.api.tables.durations import human, parse
+from mesh_lab.kube.registry.printing.columns import (
+    AGE,
+    NAME,
+    NONE,
+    Cells,
+    Column,
+    Printer,
+    age,
+    items,
+    name,
+    part,
+    wide,
+)
+from mesh_lab.kube.registry.printing.durations import human, parse
 
 _FINAL_PHASES = ("Succeeded", "Failed")
 
@@ -134,7 +146,7 @@ def _finished(pod: Mapping[str, Any]) -> bool:
     return part(pod, "status").get("phase") in _FINAL_PHASES
 
 
-PODS = Printer(
+PRINTER = Printer(
     (
         NAME,
         Column("Ready", description="How many of the pod's containers are ready."),

@@ -9,6 +9,7 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import forbidden
+from mesh_lab.kube.registry.kinds.priorityclasses import PREEMPT, find_class
 from mesh_lab.kube.registry.metadata import generated_name
 from mesh_lab.kube.resources import SERVICEACCOUNTS
 from mesh_lab.kube.store import Store
@@ -19,11 +20,9 @@ _VOLUME_PREFIX = "kube-api-access-"
 _TOKEN_EXPIRY_S = 3607
 _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _TOLERATION_S = 300
-_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-"""The classes that every cluster has. Others cannot be made here: the kind PriorityClass is not served."""
 
 
-def admit_pod(store: Store, pod: Object) -> None:
+def admit(store: Store, pod: Object) -> None:
     """Complete a new pod in place. Doing it again, after a webhook added a container, is harmless.
 
     Raises:
@@ -37,20 +36,28 @@ def admit_pod(store: Store, pod: Object) -> None:
             tolerations.append(
                 {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATION_S}
             )
-    _set_priority(pod)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    _set_priority(store, pod)
 
 
-def _set_priority(pod: Object) -> None:
+def _set_priority(store: Store, pod: Object) -> None:
     spec = pod["spec"]
     name = spec.get("priorityClassName", "")
-    if name and name not in _PRIORITIES:
+    found = find_class(store, name)
+    if found is not None:
+        spec["priorityClassName"] = found["metadata"]["name"]
+    elif name:
         raise forbidden(f'pods "{_name(pod)}" is forbidden: no PriorityClass with name {name} was found')
-    computed = _PRIORITIES.get(name, 0)
-    if spec.setdefault("priority", computed) != computed:
+    value, policy = (found["value"], found["preemptionPolicy"]) if found is not None else (0, PREEMPT)
+    _set_computed(pod, "priority", "integer value of priority", value)
+    _set_computed(pod, "preemptionPolicy", "string value of PreemptionPolicy", policy)
+
+
+def _set_computed(pod: Object, field: str, words: str, computed: int | str) -> None:
+    given = pod["spec"].setdefault(field, computed)
+    if given != computed:
         raise forbidden(
-            f'pods "{_name(pod)}" is forbidden: the integer value of priority ({spec["priority"]}) must not be '
-            f"provided in pod spec; priority admission controller computed {computed} from the given PriorityClass name"
+            f'pods "{_name(pod)}" is forbidden: the {words} ({given}) must not be provided in pod spec; priority '
+            f"admission controller computed {computed} from the given PriorityClass name"
         )
 
 

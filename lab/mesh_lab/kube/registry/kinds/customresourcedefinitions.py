@@ -1,4 +1,4 @@
-"""Rules of CustomResourceDefinitions."""
+"""CustomResourceDefinitions. What they add to the served resources: `mesh_lab.kube.registry.customresources`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,30 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
+from mesh_lab.kube.registry.behaviour import Behaviour
 from mesh_lab.kube.registry.names import label_problem, service_name_problem, subdomain_problem
+from mesh_lab.kube.registry.printing.columns import NAME_AND_CREATION
 from mesh_lab.kube.registry.rules.causes import duplicates, immutable, invalid, required
+from mesh_lab.kube.resources import CRDS
 from mesh_lab.kube.schemas.structural import compile_custom
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _COLUMN_TYPES = ("integer", "number", "string", "boolean", "date")
 
 
-def check(crd: Object) -> Iterator[Cause]:
+def _fill_defaults(crd: Object) -> None:
+    """Defaults of a CustomResourceDefinition's names and conversion."""
+    spec = crd.setdefault("spec", {})
+    spec.setdefault("conversion", {}).setdefault("strategy", "None")
+    names = spec.setdefault("names", {})
+    if kind := names.get("kind"):
+        names.setdefault("singular", kind.lower())
+        names.setdefault("listKind", f"{kind}List")
+
+
+def _check(crd: Object) -> Iterator[Cause]:
     """Everything that is wrong with a CustomResourceDefinition."""
-    causes = [*_check(crd)]
+    causes = [*_problems(crd)]
     yield from causes
     if not causes:
         # Large objects are checked beside the loop, and large schemas are best compiled there: it remembers them.
@@ -26,7 +39,7 @@ def check(crd: Object) -> Iterator[Cause]:
             compile_custom((version.get("schema") or {}).get("openAPIV3Schema"))
 
 
-def _check(crd: Object) -> Iterator[Cause]:
+def _problems(crd: Object) -> Iterator[Cause]:
     spec, name = crd.get("spec") or {}, crd["metadata"].get("name", "")
     names, group = spec.get("names") or {}, spec.get("group", "")
     if group and names.get("plural") and name != f"{names['plural']}.{group}":
@@ -45,10 +58,10 @@ def _check(crd: Object) -> Iterator[Cause]:
     for index, version in enumerate(versions):
         yield from _check_version(version, f"spec.versions[{index}]")
     if (spec.get("conversion") or {}).get("strategy") == "Webhook":
-        yield invalid("spec.conversion.strategy", "Webhook", "this cluster converts between versions with None alone")
+        yield invalid("spec.conversion.strategy", "Webhook", "this cluster converts between versions only with None")
 
 
-def remark(crd: Object) -> Iterator[str]:
+def _remark(crd: Object) -> Iterator[str]:
     """Rules in CEL, which are stored and not evaluated: one remark a version, with the first of its places."""
     for index, version in enumerate((crd.get("spec") or {}).get("versions") or ()):
         schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
@@ -72,7 +85,7 @@ def _with_rules(schema: dict[str, Any], path: str) -> Iterator[str]:
             yield from _with_rules(one, f"{path}.{field}")
 
 
-def check_update(new: Object, old: Object) -> Iterator[Cause]:
+def _check_update(new: Object, old: Object) -> Iterator[Cause]:
     """What objects were stored under stays."""
     before, after = old["spec"], new["spec"]
     for field in ("group", "scope"):
@@ -147,3 +160,15 @@ def _compiles(pattern: str) -> bool:
 
 def _summary(versions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: version[key] for key in ("name", "served", "storage") if key in version} for version in versions]
+
+
+BEHAVIOUR = Behaviour(
+    CRDS,
+    fill_defaults=_fill_defaults,
+    check=_check,
+    check_update=_check_update,
+    remark=_remark,
+    counts_generations=True,
+    names_what_it_replaces=True,
+    printer=NAME_AND_CREATION,
+)

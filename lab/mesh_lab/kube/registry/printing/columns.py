@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mesh_lab.kube.api.tables.durations import since
+from mesh_lab.kube.registry.printing.durations import since
 
 NONE = "<none>"
 Cell = str | int | float | bool | None
@@ -16,7 +16,7 @@ Cells = list[Cell]
 
 @dataclass(frozen=True)
 class Column:
-    """One column; kubectl shows those of a `priority` above 0 with `-o wide` alone."""
+    """One column; kubectl shows those of a `priority` above 0 only with `-o wide`."""
 
     name: str
     type: str = "string"
@@ -98,3 +98,8 @@ def selector_text(selector: Mapping[str, Any] | None) -> str:
         words = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key}
         parts.append(words.get(rule["operator"], f"!{key}"))
     return joined(parts)
+
+
+PLAIN = Printer((NAME, AGE), lambda obj, now: [name(obj), age(obj, now)])
+"""Name and age: for a kind that says nothing else."""
+NAME_AND_CREATION = Printer((NAME, CREATED), lambda obj, _: [name(obj), obj["metadata"].get("creationTimestamp", "")])

@@ -1,11 +1,9 @@
-"""Defaults of pods and pod templates."""
+"""Defaults of a pod's spec."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-
-from mesh_lab.kube.changes import Object
 
 _MODE = 0o644
 _TOKEN_EXPIRY_S = 3600
@@ -20,15 +18,6 @@ _SPEC_DEFAULTS = {
 _WITH_MODE = ("secret", "configMap", "downwardAPI", "projected")
 
 
-def fill_pod(pod: Object) -> None:
-    """Defaults of a pod, on top of those of its spec."""
-    spec = pod.setdefault("spec", {})
-    spec.setdefault("enableServiceLinks", True)
-    fill_pod_spec(spec)
-    for container in _containers(spec):
-        _request_limits(container["resources"])
-
-
 def fill_pod_spec(spec: dict[str, Any]) -> None:
     """Defaults of a pod's spec, in a template as well."""
     for field, value in _SPEC_DEFAULTS.items():
@@ -38,13 +27,14 @@ def fill_pod_spec(spec: dict[str, Any]) -> None:
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         spec["serviceAccountName"] = spec["serviceAccount"] = account
-    for container in _containers(spec):
+    for container in containers_of(spec):
         _fill_container(container, host_network=bool(spec.get("hostNetwork")))
     for volume in spec.get("volumes") or ():
         _fill_volume(volume)
 
 
-def _containers(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def containers_of(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All containers of a pod's spec."""
     for field in ("initContainers", "containers", "ephemeralContainers"):
         yield from spec.get(field) or ()
 
@@ -111,10 +101,3 @@ def _fill_volume(volume: dict[str, Any]) -> None:
             _fill_field_ref(item)
         if (token := projected.get("serviceAccountToken")) is not None:
             token.setdefault("expirationSeconds", _TOKEN_EXPIRY_S)
-
-
-def _request_limits(resources: dict[str, Any]) -> None:
-    """Who limits a resource and requests none of it requests as much."""
-    limits = resources.get("limits") or {}
-    if limits:
-        resources["requests"] = {**limits, **(resources.get("requests") or {})}

@@ -8,7 +8,7 @@ import pytest
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import Registry
-from mesh_lab.kube.registry.pod_admission import MOUNT_PATH
+from mesh_lab.kube.registry.kinds.pods.admission import MOUNT_PATH
 
 from tests.unit.kube.registry.manifests import pod
 
