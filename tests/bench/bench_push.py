@@ -20,7 +20,7 @@ import grpc
 import grpc.aio
 from envoy.config.core.v3.base_pb2 import Node
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
-from mesh_lab.controlplane.delta import CDS, EDS, LDS
+from mesh_lab.controlplane.delivery.delta import CDS, EDS, LDS
 from mesh_lab.controlplane.xds import Generator
 
 from tests.unit.controlplane.mesh import Mesh, endpoints, meshed, service

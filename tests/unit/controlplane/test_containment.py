@@ -10,20 +10,19 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mesh_lab.controlplane.blame import culprit
-from mesh_lab.controlplane.ca import Authority
+from mesh_lab.controlplane.delivery.blame import culprit
+from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.faults import Faults
-from mesh_lab.controlplane.findings import Finding
-from mesh_lab.controlplane.kinds import ALL, FOLLOWED
-from mesh_lab.controlplane.kubeclient import WEBHOOKS
+from mesh_lab.controlplane.kube.kinds import ALL, FOLLOWED, WEBHOOKS
 from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication
 from mesh_lab.controlplane.model.security import Rule
-from mesh_lab.controlplane.proxy import Proxy
-from mesh_lab.controlplane.serving import BundlePublisher
-from mesh_lab.controlplane.snapshot import Snapshot
-from mesh_lab.controlplane.state import ClusterState
-from mesh_lab.controlplane.trust import RootPublisher, Trust
-from mesh_lab.controlplane.world import World
+from mesh_lab.controlplane.trust.ca import Authority
+from mesh_lab.controlplane.trust.root import RootPublisher, Trust
+from mesh_lab.controlplane.trust.serving import BundlePublisher
+from mesh_lab.controlplane.world.findings import Finding
+from mesh_lab.controlplane.world.proxy import Proxy
+from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.world.world import World
 from mesh_lab.controlplane.xds.built import Built
 
 from tests.unit.controlplane.cluster import Cluster, config
@@ -215,7 +214,7 @@ def test_a_policy_whose_reading_fails_lets_nobody_in(monkeypatch: pytest.MonkeyP
     def failing(_: Any) -> Any:
         raise RecursionError("maximum recursion depth exceeded")
 
-    monkeypatch.setattr("mesh_lab.controlplane.world.validate", failing)
+    monkeypatch.setattr("mesh_lab.controlplane.world.world.validate", failing)
     state = ClusterState("istio-system")
     spec = {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/x"]}}]}]}
     state.apply(FOLLOWED["AuthorizationPolicy"], "ADDED", config("AuthorizationPolicy", "p", spec))

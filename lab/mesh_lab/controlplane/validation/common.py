@@ -6,10 +6,11 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from mesh_lab.controlplane.findings import Severity
 from mesh_lab.controlplane.model.units import nanoseconds
+
+Severity = Literal["error", "warning", "info"]
 
 MOST_PROGRAM = 32768
 """Of the size of an expression's program, Istio's: the bootstrap tells Envoy (`re2.max_program_size.error_level`)."""

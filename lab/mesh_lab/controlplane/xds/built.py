@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from mesh_lab.controlplane.kubernetes import Origin
+from mesh_lab.controlplane.world.kubernetes import Origin
 
 _PREFIX = "type.googleapis.com/"
 TYPE_CLUSTER = _PREFIX + "envoy.config.cluster.v3.Cluster"

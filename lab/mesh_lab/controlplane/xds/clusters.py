@@ -14,9 +14,9 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf.struct_pb2 import Struct, Value
 
-from mesh_lab.controlplane.kubernetes import Origin
-from mesh_lab.controlplane.meshconfig import MeshConfig
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings, ConnectionPoolSettings
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import names, telemetry, tls
 from mesh_lab.controlplane.xds.balancing import (
     apply_connection_pool,

@@ -11,8 +11,8 @@ from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.wrappers_pb2 import UInt32Value
 
-from mesh_lab.controlplane.kubernetes import Pod
-from mesh_lab.controlplane.snapshot import Endpoint, ServiceEndpoints
+from mesh_lab.controlplane.world.kubernetes import Pod
+from mesh_lab.controlplane.world.snapshot import Endpoint, ServiceEndpoints
 from mesh_lab.controlplane.xds import names
 from mesh_lab.controlplane.xds.built import TYPE_ENDPOINT, Built, build, wire
 from mesh_lab.controlplane.xds.clusters import Peers, socket_address

@@ -13,10 +13,10 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsCertificate, TlsParameters
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
 
-from mesh_lab.controlplane.kubernetes import ObjectKey, Origin, TlsSecret
-from mesh_lab.controlplane.meshconfig import MeshConfig
 from mesh_lab.controlplane.model.gateway import ServerTLSSettings
-from mesh_lab.controlplane.snapshot import Table
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, TlsSecret
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.snapshot import Table
 from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
 from mesh_lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
 from mesh_lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from mesh_lab.controlplane.kubernetes import ObjectKey, Origin, Pod, Service
-from mesh_lab.controlplane.meshconfig import MeshConfig
 from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication
-from mesh_lab.controlplane.proxy import Proxy
-from mesh_lab.controlplane.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.proxy import Proxy
+from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
 from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
 from mesh_lab.controlplane.xds.built import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Built
 from mesh_lab.controlplane.xds.memo import Memo

@@ -30,9 +30,9 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.type.v3.range_pb2 import Int32Range
 
-from mesh_lab.controlplane.kubernetes import Origin, Pod
-from mesh_lab.controlplane.meshconfig import MeshConfig
 from mesh_lab.controlplane.model.security import Mode
+from mesh_lab.controlplane.world.kubernetes import Origin, Pod
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
 from mesh_lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
 from mesh_lab.controlplane.xds.clusters import socket_address

@@ -9,9 +9,9 @@ from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
-from mesh_lab.controlplane.kubernetes import Origin
-from mesh_lab.controlplane.meshconfig import MeshConfig
-from mesh_lab.controlplane.snapshot import ServiceEndpoints
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.snapshot import ServiceEndpoints
 from mesh_lab.controlplane.xds import http, names, telemetry
 from mesh_lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
 from mesh_lab.controlplane.xds.clusters import socket_address

@@ -15,12 +15,12 @@ from envoy.config.route.v3.route_components_pb2 import (
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
-from mesh_lab.controlplane.kubernetes import Origin
-from mesh_lab.controlplane.meshconfig import MeshConfig
 from mesh_lab.controlplane.model import VirtualService
 from mesh_lab.controlplane.model.virtualservice import HTTPRetry
-from mesh_lab.controlplane.snapshot import Config
 from mesh_lab.controlplane.validation.routing import LARGEST_BODY
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.xds import actions, hosts, names, rbac
 from mesh_lab.controlplane.xds.built import TYPE_ROUTE, Built, build, wire
 from mesh_lab.controlplane.xds.matching import Viewpoint

@@ -16,7 +16,7 @@ from mesh_lab.controlplane.model.virtualservice import (
     HTTPRoute,
     HTTPRouteDestination,
 )
-from mesh_lab.controlplane.snapshot import Config
+from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.xds import actions, hosts, names
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.matching import Viewpoint, concerns, route_match

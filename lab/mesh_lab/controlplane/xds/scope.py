@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mesh_lab.controlplane.kubernetes import ObjectKey, Service
 from mesh_lab.controlplane.model import DestinationRule, Sidecar, VirtualService
-from mesh_lab.controlplane.snapshot import Config, Snapshot, Table
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
+from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
 from mesh_lab.controlplane.xds import aliases, hosts
 from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of
 from mesh_lab.controlplane.xds.memo import Memo

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mesh_lab.controlplane.analysis import analyse
+from mesh_lab.controlplane.report.analysis import analyse
 from mesh_lab.controlplane.xds import TYPE_CLUSTER, TYPE_LISTENER, TYPE_ROUTE
 from mesh_lab.controlplane.xds.aliases import ends
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from mesh_lab.controlplane.proxy import Proxy
+from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.xds import (
     TYPE_CLUSTER,
     TYPE_ENDPOINT,

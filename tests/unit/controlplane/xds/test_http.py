@@ -10,7 +10,7 @@ from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
 )
-from mesh_lab.controlplane.meshconfig import Normalization
+from mesh_lab.controlplane.world.meshconfig import Normalization
 from mesh_lab.controlplane.xds import TYPE_LISTENER
 from mesh_lab.controlplane.xds.http import connection_manager
 

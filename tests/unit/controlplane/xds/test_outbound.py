@@ -9,7 +9,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
-from mesh_lab.controlplane.kubernetes import ServicePort
+from mesh_lab.controlplane.world.kubernetes import ServicePort
 from mesh_lab.controlplane.xds import TYPE_LISTENER, TYPE_ROUTE
 from mesh_lab.controlplane.xds.services import Protocol, protocol_of
 
