@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mesh_lab.controlplane.model import DecodeError, decode
+from mesh_lab.controlplane.istiokinds import decode
+from mesh_lab.controlplane.istiokinds import validate as problems
+from mesh_lab.controlplane.model import (
+    DecodeError,
+)
 from mesh_lab.controlplane.report.analysis import analyse
-from mesh_lab.controlplane.validation import validate as problems
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, Generator
 

@@ -42,6 +42,7 @@ from mesh_lab.controlplane.delivery.push import Generate
 from mesh_lab.controlplane.delivery.secrets import GATEWAY_PREFIX, OWN
 from mesh_lab.controlplane.delivery.tracking import Analysis
 from mesh_lab.controlplane.injection import bootstrap
+from mesh_lab.controlplane.model import VirtualService
 from mesh_lab.controlplane.server import run
 from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.world.findings import Finding
@@ -130,7 +131,7 @@ def generate(snapshot: Snapshot, proxy: Proxy) -> dict[str, dict[str, Built]]:
         assignments[name] = build(EDS, name, wire(_assignment(snapshot, name)), [view.origin])
     routes, origins = [], [Origin("Namespace", "", proxy.namespace)]
     bad: list[Built] = []
-    for (_, name), config in sorted(snapshot.virtual_services.items()):
+    for (_, name), config in sorted(snapshot.of(VirtualService).items()):
         rule = config.spec.http[0]  # type: ignore[index]
         target = rule.route[0].destination.host  # type: ignore[index]
         if name.startswith("bad"):

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from mesh_lab.controlplane.istiokinds import KINDS
 from mesh_lab.controlplane.kube.events import Key
-from mesh_lab.controlplane.model import KINDS
 from mesh_lab.controlplane.world.snapshot import Snapshot, Table
 
 Attempt = Callable[[Snapshot], object]

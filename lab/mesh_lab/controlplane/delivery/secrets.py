@@ -9,6 +9,7 @@ from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateVali
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from mesh_lab.controlplane.delivery.delta import SDS
+from mesh_lab.controlplane.model import Gateway
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.proxy import Proxy
@@ -51,7 +52,7 @@ def for_gateway(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
 
 def _named_by(snapshot: Snapshot, wanted: str) -> Iterator[Origin]:
     """The Gateways that ask for a Secret: who has made one of them is to learn what becomes of it."""
-    for config in snapshot.gateways.values():
+    for config in snapshot.of(Gateway).values():
         settings = [server.tls for server in config.spec.servers if server.tls is not None]
         if any(wanted in (*credentials_of(each), authority_of(each)) for each in settings):
             yield config.origin

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model.kinds import KINDS
+from mesh_lab.controlplane.istiokinds import KINDS
 
 
 class Kind(NamedTuple):

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from mesh_lab.controlplane.istiokinds import validate
+from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, Gateway, VirtualService
 from mesh_lab.controlplane.model.virtualservice import Destination
 from mesh_lab.controlplane.report.metadata import metadata_is_understood
 from mesh_lab.controlplane.report.placement import (
@@ -18,7 +20,6 @@ from mesh_lab.controlplane.report.placement import (
     services_agree_on_ports,
 )
 from mesh_lab.controlplane.report.reachability import unreachable_rules
-from mesh_lab.controlplane.validation import validate
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.security import is_dry_run, is_unclear
 from mesh_lab.controlplane.world.findings import Finding
@@ -77,7 +78,7 @@ class _Index:
             {host: service.external_name for host, service in self.services.items() if service.external_name}
         )
         self.subsets: dict[str, set[str]] = {}
-        for config in snapshot.destination_rules.values():
+        for config in snapshot.of(DestinationRule).values():
             host = self.resolve(config.spec.host, config)
             self.subsets.setdefault(host, set()).update(subset.name for subset in config.spec.subsets)
         self._wildcards = [host for host in self.subsets if host.startswith("*")]
@@ -150,7 +151,7 @@ def _destinations(config: RouteConfig) -> Iterator[tuple[str, Destination]]:
 
 
 def _routes_lead_somewhere(index: _Index) -> Iterator[Finding]:
-    for config in index.snapshot.virtual_services.values():
+    for config in index.snapshot.of(VirtualService).values():
         for path, destination in _destinations(config):
             written = index.resolve(destination.host, config)
             named, host = index.services.get(written), index.called(written)
@@ -193,8 +194,8 @@ def _port_is_clear(
 
 
 def _routes_have_gateways(index: _Index) -> Iterator[Finding]:
-    gateways = index.snapshot.gateways
-    for config in index.snapshot.virtual_services.values():
+    gateways = index.snapshot.of(Gateway)
+    for config in index.snapshot.of(VirtualService).values():
         for number, name in enumerate(config.spec.gateways):
             if name == MESH:
                 continue
@@ -222,7 +223,7 @@ def _share_a_host(index: _Index, gateway: Config[Any], config: RouteConfig) -> b
 
 def _mesh_hosts_are_routed_once(index: _Index) -> Iterator[Finding]:
     by_host: dict[str, list[RouteConfig]] = {}
-    for config in index.snapshot.virtual_services.values():
+    for config in index.snapshot.of(VirtualService).values():
         if MESH in (config.spec.gateways or [MESH]):
             for host in config.spec.hosts:
                 by_host.setdefault(index.resolve(host, config), []).append(config)
@@ -239,7 +240,7 @@ def _mesh_hosts_are_routed_once(index: _Index) -> Iterator[Finding]:
 
 
 def _policies_have_hosts(index: _Index) -> Iterator[Finding]:
-    for config in index.snapshot.destination_rules.values():
+    for config in index.snapshot.of(DestinationRule).values():
         covered = index.services_of(index.resolve(config.spec.host, config))
         if not covered:
             yield _missing("host", config.spec.host, "spec.host", config.origin)
@@ -268,7 +269,7 @@ def _rules_an_alias(index: _Index, config: Config[Any]) -> Iterator[Finding]:
 
 def _gateways_have_workloads(index: _Index) -> Iterator[Finding]:
     snapshot = index.snapshot
-    for config in snapshot.gateways.values():
+    for config in snapshot.of(Gateway).values():
         selector = config.spec.selector
         # Without a selector a Gateway is for all gateways, of which there may be none yet.
         pods = [pod for pod in snapshot.pods.values() if (selector or pod.router) and selects(selector, pod.labels)]
@@ -294,7 +295,7 @@ def _gateways_have_workloads(index: _Index) -> Iterator[Finding]:
 def _gateways_share_ports_in_peace(index: _Index) -> Iterator[Finding]:
     """A port speaks plain text or TLS, and of TLS a host has one server: what comes second is not served."""
     taken: dict[tuple[tuple[tuple[str, str], ...], int], list[GatewayServer]] = {}
-    for config in sorted(index.snapshot.gateways.values(), key=lambda config: config.precedence):
+    for config in sorted(index.snapshot.of(Gateway).values(), key=lambda config: config.precedence):
         selector = tuple(sorted(config.spec.selector.items()))
         for number, server in enumerate(config.spec.servers):
             here = GatewayServer(config, server, server.port.number)
@@ -334,7 +335,7 @@ def _exposes(services: Mapping[ObjectKey, Service], pod: Pod, port: int) -> bool
 
 def _policies_name_namespaces(index: _Index) -> Iterator[Finding]:
     known = index.snapshot.namespaces
-    for config in index.snapshot.authorization_policies.values():
+    for config in index.snapshot.of(AuthorizationPolicy).values():
         for number, rule in enumerate(config.spec.rules):
             for place, entry in enumerate(rule.from_ or ()):
                 source = entry.source
@@ -345,7 +346,7 @@ def _policies_name_namespaces(index: _Index) -> Iterator[Finding]:
 
 
 def _dry_runs_are_clear(index: _Index) -> Iterator[Finding]:
-    for config in index.snapshot.authorization_policies.values():
+    for config in index.snapshot.of(AuthorizationPolicy).values():
         annotation = config.annotations.get(DRY_RUN)
         if is_unclear(annotation):
             text = f'the value "{annotation}" is neither true nor false: the policy is enforced'

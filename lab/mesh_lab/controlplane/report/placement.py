@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
+from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication, Sidecar
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import Pod, Service
 from mesh_lab.controlplane.world.snapshot import Snapshot
@@ -74,11 +75,11 @@ def services_agree_on_ports(snapshot: Snapshot) -> Iterator[Finding]:
 def selectors_match_workloads(snapshot: Snapshot) -> Iterator[Finding]:
     """IST0127: a policy for nobody."""
     root = snapshot.mesh.root_namespace
-    for table in (snapshot.authorization_policies, snapshot.peer_authentications):
+    for table in (snapshot.of(AuthorizationPolicy), snapshot.of(PeerAuthentication)):
         for config in table.values():
             labels = config.spec.selector.match_labels if config.spec.selector else {}
             # A policy of the root namespace with a selector is for pods of every namespace.
-            everywhere = config.namespace == root and table is snapshot.authorization_policies
+            everywhere = config.namespace == root and table is snapshot.of(AuthorizationPolicy)
             pods = (pod for pod in snapshot.pods.values() if everywhere or pod.namespace == config.namespace)
             if labels and not any(selects(labels, pod.labels) for pod in pods):
                 text = f"No matching workloads for this resource with the following labels: {_words(labels)}"
@@ -87,7 +88,7 @@ def selectors_match_workloads(snapshot: Snapshot) -> Iterator[Finding]:
 
 def namespaces_have_one_sidecar(snapshot: Snapshot) -> Iterator[Finding]:
     """IST0111 and IST0110: Sidecars of a namespace that are for the same pods."""
-    ordered = sorted(snapshot.sidecars.values(), key=lambda config: config.namespace)
+    ordered = sorted(snapshot.of(Sidecar).values(), key=lambda config: config.namespace)
     for namespace, group in groupby(ordered, key=lambda config: config.namespace):
         sidecars = sorted(group, key=lambda config: config.name)
         wide = [config for config in sidecars if not _selector(config.spec)]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from mesh_lab.controlplane.model import VirtualService
 from mesh_lab.controlplane.model.base import Spec, StringMatch
 from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest
 from mesh_lab.controlplane.world.findings import Finding
@@ -24,7 +25,7 @@ _NAMES = frozenset({"name", "stat_prefix"})
 
 def unreachable_rules(snapshot: Snapshot) -> Iterator[Finding]:
     """Findings on the rules of all VirtualServices."""
-    for config in snapshot.virtual_services.values():
+    for config in snapshot.of(VirtualService).values():
         for kind, rules in (("http", config.spec.http), ("tls", config.spec.tls), ("tcp", config.spec.tcp)):
             yield from _rules(config, f"spec.{kind}", rules)
 

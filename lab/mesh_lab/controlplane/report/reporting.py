@@ -23,11 +23,11 @@ from mesh_lab.controlplane.delivery.push import Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Remarks, Tracker
 from mesh_lab.controlplane.faults import Faults
+from mesh_lab.controlplane.istiokinds import KINDS
 from mesh_lab.controlplane.kube import events
 from mesh_lab.controlplane.kube.client import ApiError, Object, Unreachable
 from mesh_lab.controlplane.kube.events import Key, Subject
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
-from mesh_lab.controlplane.model import KINDS
 from mesh_lab.controlplane.report import statuses
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import Origin

@@ -11,13 +11,13 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from mesh_lab.controlplane.istiokinds import KINDS
 from mesh_lab.controlplane.kube import events
 from mesh_lab.controlplane.kube.client import ApiError, KubeClient, Object, Unreachable
 from mesh_lab.controlplane.kube.events import Key, Subject
 from mesh_lab.controlplane.kube.kinds import Kind
 from mesh_lab.controlplane.kube.signals import Signal
 from mesh_lab.controlplane.kube.watching import Follower
-from mesh_lab.controlplane.model import KINDS
 from mesh_lab.controlplane.report import unservedstatus
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +36,6 @@ class Fleet:
 
     def __init__(self) -> None:
         self.pods: dict[ObjectKey, ProxyPod] = {}
-
-    def replace(self, objects: Iterable[Mapping[str, Any]]) -> None:
-        """These pods are all there are."""
-        self.pods = {(pod.namespace, pod.name): pod for pod in map(_view, objects) if pod is not None}
 
     def apply(self, event: str, obj: Mapping[str, Any]) -> None:
         """ADDED, MODIFIED or DELETED."""

@@ -6,14 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
-from mesh_lab.controlplane.model import (
-    AuthorizationPolicy,
-    DestinationRule,
-    Gateway,
-    PeerAuthentication,
-    Sidecar,
-    VirtualService,
-)
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import (
@@ -109,35 +101,6 @@ class Snapshot:
     configs: Table[str, Table[ObjectKey, Config[Spec]]]
     invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
 
-    def _of(self, kind: type[S]) -> Table[ObjectKey, Config[S]]:
+    def of(self, kind: type[S]) -> Table[ObjectKey, Config[S]]:
+        """The resources of a kind, by namespace and name."""
         return cast("Table[ObjectKey, Config[S]]", self.configs[kind.__name__])
-
-    @property
-    def virtual_services(self) -> Table[ObjectKey, Config[VirtualService]]:
-        """By namespace and name."""
-        return self._of(VirtualService)
-
-    @property
-    def destination_rules(self) -> Table[ObjectKey, Config[DestinationRule]]:
-        """By namespace and name."""
-        return self._of(DestinationRule)
-
-    @property
-    def gateways(self) -> Table[ObjectKey, Config[Gateway]]:
-        """By namespace and name."""
-        return self._of(Gateway)
-
-    @property
-    def sidecars(self) -> Table[ObjectKey, Config[Sidecar]]:
-        """By namespace and name."""
-        return self._of(Sidecar)
-
-    @property
-    def peer_authentications(self) -> Table[ObjectKey, Config[PeerAuthentication]]:
-        """By namespace and name."""
-        return self._of(PeerAuthentication)
-
-    @property
-    def authorization_policies(self) -> Table[ObjectKey, Config[AuthorizationPolicy]]:
-        """By namespace and name."""
-        return self._of(AuthorizationPolicy)

@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
+from mesh_lab.controlplane.istiokinds import KINDS, decode, fail_closed, stand_in, validate
 from mesh_lab.controlplane.model import (
-    KINDS,
     DecodeError,
-    decode,
 )
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.closed import closed, unread
-from mesh_lab.controlplane.validation import fail_closed, validate
 from mesh_lab.controlplane.validation.common import Severity
-from mesh_lab.controlplane.validation.standins import StandIn, stand_in
+from mesh_lab.controlplane.validation.standins import StandIn
 from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, values
 from mesh_lab.controlplane.world.configmaps import Remark
 from mesh_lab.controlplane.world.findings import Finding
@@ -63,16 +61,6 @@ class World:
         if kind == "ConfigMap":
             return self._apply_config_map(obj, gone=gone)
         return self._apply_view(kind, obj, gone=gone)
-
-    def replace(self, kind: str, objects: Iterable[Object]) -> bool:
-        """Take a fresh list of a kind: what is not in it is gone. True as for `apply`."""
-        listed = {(obj["metadata"].get("namespace", ""), obj["metadata"]["name"]): obj for obj in objects}
-        changed = [self.apply(kind, "MODIFIED", obj) for obj in listed.values()]
-        held: Iterable[ObjectKey] = self._configs[kind] if kind in KINDS else self._views.get(kind, ())
-        invalid = [key[1:] for key in self._invalid if key[0] == kind]
-        for namespace, name in {*held, *invalid} - listed.keys():
-            changed.append(self.apply(kind, "DELETED", {"metadata": {"namespace": namespace, "name": name}}))
-        return any(changed)
 
     def snapshot(self) -> Snapshot:
         """The world as it is now; the very same object as before when nothing has changed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication
+from mesh_lab.controlplane.model import AuthorizationPolicy, Gateway, PeerAuthentication, VirtualService
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
@@ -47,8 +47,8 @@ class Generator:
     def _gateway(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: Own) -> Resources:
         memo, mesh = self._memo, snapshot.mesh
         targets = tuple(ports for _, ports in _services_of(memo, snapshot, pod))
-        servers = memo(attachment.servers_of, snapshot.gateways, pod, targets)
-        found = memo(_attached, servers, snapshot.virtual_services, pod.namespace, mesh.cluster_domain)
+        servers = memo(attachment.servers_of, snapshot.of(Gateway), pod, targets)
+        found = memo(_attached, servers, snapshot.of(VirtualService), pod.namespace, mesh.cluster_domain)
         setting = memo(
             gateway.Setting,
             scope,
@@ -58,7 +58,7 @@ class Generator:
             memo(gateway.credentials_in, snapshot.secrets, pod.namespace),
         )
         called, assigned = memo(
-            _called_by_gateway, memo, scope, found, snapshot.endpoints, snapshot.peer_authentications, mesh
+            _called_by_gateway, memo, scope, found, snapshot.endpoints, snapshot.of(PeerAuthentication), mesh
         )
         return {
             TYPE_CLUSTER: called,
@@ -70,11 +70,11 @@ class Generator:
     def _authorization(self, snapshot: Snapshot, pod: Pod) -> Authorization:
         labels = tuple(sorted(pod.labels.items()))
         root = snapshot.mesh.root_namespace
-        return self._memo(_authorization, snapshot.authorization_policies, pod.namespace, labels, root)
+        return self._memo(_authorization, snapshot.of(AuthorizationPolicy), pod.namespace, labels, root)
 
     def _sidecar(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: Own) -> Resources:
         memo, mesh = self._memo, snapshot.mesh
-        policies = policies_of(memo, snapshot.peer_authentications, pod.namespace, mesh.root_namespace)
+        policies = policies_of(memo, snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
         ports = inbound.inbound_ports(pod, _services_of(memo, snapshot, pod), policies)
         authorization = self._authorization(snapshot, pod)
         listener = memo(inbound.virtual_inbound, ports, authorization, mesh, own, policies.origins(pod.labels))
@@ -84,7 +84,7 @@ class Generator:
             for port in ports
             if port.protocol.is_http or port.protocol is Protocol.AUTO
         ]
-        called, assigned = memo(_called, memo, scope, snapshot.endpoints, snapshot.peer_authentications, mesh)
+        called, assigned = memo(_called, memo, scope, snapshot.endpoints, snapshot.of(PeerAuthentication), mesh)
         sent = memo(_listeners, memo, scope, mesh, own, _headless(scope, snapshot.endpoints))
         return {
             TYPE_CLUSTER: {**called, **_by_name(served)},

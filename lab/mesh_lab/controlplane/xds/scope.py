@@ -97,15 +97,15 @@ def scope_of(
 ) -> Scope:
     """The scope of a proxy; the same object for all that see the same. No Sidecar is for a gateway."""
     mesh = snapshot.mesh
-    sidecars = _NO_SIDECARS if gateway else snapshot.sidecars
+    sidecars = _NO_SIDECARS if gateway else snapshot.of(Sidecar)
     known = memo(registry, memo, snapshot.services, mesh.cluster_domain)
-    tell_apart = memo(labels_matter, snapshot.virtual_services, snapshot.destination_rules, sidecars)
+    tell_apart = memo(labels_matter, snapshot.of(VirtualService), snapshot.of(DestinationRule), sidecars)
     return memo(
         _scope,
         memo,
         known,
-        snapshot.virtual_services,
-        snapshot.destination_rules,
+        snapshot.of(VirtualService),
+        snapshot.of(DestinationRule),
         sidecars,
         namespace,
         tuple(sorted(labels.items())) if tell_apart else (),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from mesh_lab.controlplane.admission.reviewing import Answer, ReviewError
 from mesh_lab.controlplane.admission.validating import review
-from mesh_lab.controlplane.model import KINDS
+from mesh_lab.controlplane.istiokinds import KINDS
 
 GOOD: dict[str, Any] = {"hosts": ["echo"], "http": [{"route": [{"destination": {"host": "echo"}}]}]}
 BAD_REGEX: dict[str, Any] = {

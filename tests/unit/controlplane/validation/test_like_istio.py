@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mesh_lab.controlplane.model import DecodeError, decode
-from mesh_lab.controlplane.validation import validate
+from mesh_lab.controlplane.istiokinds import decode, validate
+from mesh_lab.controlplane.model import (
+    DecodeError,
+)
 
 ROUTE: dict[str, Any] = {"route": [{"destination": {"host": "a"}}]}
 

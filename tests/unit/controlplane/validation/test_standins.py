@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 from mesh_lab.controlplane.delivery.state import ClusterState
+from mesh_lab.controlplane.istiokinds import decode, stand_in, validate
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
-from mesh_lab.controlplane.model import decode
+from mesh_lab.controlplane.model import VirtualService
 from mesh_lab.controlplane.model.base import Spec
-from mesh_lab.controlplane.validation import validate
-from mesh_lab.controlplane.validation.standins import stand_in
 from mesh_lab.controlplane.world.snapshot import Snapshot
 
 ROUTE = [{"route": [{"destination": {"host": "echo"}}]}]
@@ -30,7 +29,7 @@ def remarks(snapshot: Snapshot) -> str:
 
 
 def direct_response(snapshot: Snapshot) -> int:
-    (route,) = snapshot.virtual_services["c", "echo"].spec.http
+    (route,) = snapshot.of(VirtualService)["c", "echo"].spec.http
     return route.direct_response.status if route.direct_response is not None else 0
 
 
@@ -40,7 +39,7 @@ def test_the_good_version_before_stays_until_a_restart_and_both_are_said() -> No
     state.apply(kind, "ADDED", virtual_service(1, GOOD))
     state.apply(kind, "MODIFIED", virtual_service(2, BAD))
     before = state.snapshot()
-    assert before.virtual_services["c", "echo"].spec.http[0].route
+    assert before.of(VirtualService)["c", "echo"].spec.http[0].route
     assert "the version before it holds; when istiod is restarted, HTTP requests to echo are answered" in remarks(
         before
     )
@@ -58,7 +57,7 @@ def test_the_good_version_before_stays_until_a_restart_and_both_are_said() -> No
     restarted.apply(kind, "MODIFIED", virtual_service(5, BAD))
     assert "the version before it holds" in remarks(restarted.snapshot())
     restarted.apply(kind, "DELETED", virtual_service(5, BAD))
-    assert not restarted.snapshot().virtual_services
+    assert not restarted.snapshot().of(VirtualService)
 
 
 SIMPLE = {"mode": "SIMPLE", "sni": "x.example"}

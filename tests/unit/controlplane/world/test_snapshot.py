@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mesh_lab.controlplane.model import DestinationRule, VirtualService
 
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 
@@ -43,8 +44,8 @@ def test_a_change_leaves_everything_else_as_it_was() -> None:
         before.pods,
         before.pods_by_ip,
     )
-    assert after.destination_rules is before.destination_rules
-    assert list(after.virtual_services) == [("default", "a")]
+    assert after.of(DestinationRule) is before.of(DestinationRule)
+    assert list(after.of(VirtualService)) == [("default", "a")]
 
 
 def test_a_new_endpoint_leaves_the_others_as_they_were() -> None:
@@ -131,12 +132,12 @@ def test_what_cannot_be_read_is_reported_and_the_last_good_version_stays() -> No
     cluster = bookinfo()
     good = {"hosts": ["reviews"], "http": [{"route": [{"destination": {"host": "reviews"}}]}]}
     cluster.istio(config("VirtualService", "a", good))
-    before = cluster.snapshot().virtual_services
+    before = cluster.snapshot().of(VirtualService)
     bad = config("VirtualService", "a", {"hosts": ["reviews"], "http": [{"timeot": "1s"}]})
     bad["metadata"]["generation"] = 2
     assert cluster.world.apply("VirtualService", "MODIFIED", bad)
     after = cluster.snapshot()
-    assert after.virtual_services[("default", "a")] is before[("default", "a")]
+    assert after.of(VirtualService)[("default", "a")] is before[("default", "a")]
     finding, remark = after.invalid[("VirtualService", "default", "a")]
     assert "the version before it holds" in remark.message
     assert (finding.severity, finding.path, finding.origin.generation) == ("error", "spec.http[0]", 2)
@@ -149,17 +150,10 @@ def test_a_resource_that_was_never_good_is_not_there() -> None:
         config("DestinationRule", "a", {"host": "reviews", "subsets": [{"name": "v1"}, {"name": "v1"}]})
     )
     snapshot = cluster.snapshot()
-    assert not snapshot.destination_rules
+    assert not snapshot.of(DestinationRule)
     assert "duplicate subset names: v1" in snapshot.invalid[("DestinationRule", "default", "a")][0].message
     cluster.world.apply("DestinationRule", "DELETED", config("DestinationRule", "a", {}))
     assert not cluster.snapshot().invalid
-
-
-def test_a_fresh_list_forgets_what_is_not_in_it() -> None:
-    cluster = bookinfo()
-    assert cluster.world.replace("Service", [service("reviews", ("http", 9080))])
-    assert list(cluster.snapshot().services) == [("default", "reviews")]
-    assert not cluster.world.replace("Service", [service("reviews", ("http", 9080))])
 
 
 def test_a_status_write_is_no_change() -> None:

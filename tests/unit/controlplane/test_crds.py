@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from mesh_lab.controlplane.model import KINDS
-from mesh_lab.controlplane.model.crds import definitions, render, structural
+from mesh_lab.controlplane.crds import definitions, render, structural
+from mesh_lab.controlplane.istiokinds import KINDS
 
-FILE = Path(__file__).parents[4] / "manifests" / "mesh" / "crds.yaml"
+FILE = Path(__file__).parents[3] / "manifests" / "mesh" / "crds.yaml"
 
 
 def schema(kind: str) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def walk(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def test_the_file_is_what_the_types_say() -> None:
-    assert FILE.read_text() == render(), "run: python -m mesh_lab.controlplane.model.crds > manifests/mesh/crds.yaml"
+    assert FILE.read_text() == render(), "run: python -m mesh_lab.controlplane.crds > manifests/mesh/crds.yaml"
 
 
 def test_the_file_is_plain_yaml_of_all_kinds() -> None:
