@@ -37,7 +37,6 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from mesh_lab.controlplane.assembly import Translation
 from mesh_lab.controlplane.config import Ports, Settings
-from mesh_lab.controlplane.delivery.delta import CDS, EDS, LDS, RDS
 from mesh_lab.controlplane.delivery.push import Generate
 from mesh_lab.controlplane.delivery.secrets import GATEWAY_PREFIX, OWN
 from mesh_lab.controlplane.delivery.tracking import Analysis
@@ -50,6 +49,7 @@ from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Snapshot
 from mesh_lab.controlplane.xds.built import Built, any_of, build, wire
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 
 from tests.unit.controlplane.fake_api import FakeApi, Object, serving
 

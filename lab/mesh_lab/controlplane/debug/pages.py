@@ -13,13 +13,17 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.json_format import MessageToDict
 
 from mesh_lab.controlplane.debug.access import NAMESPACE
-from mesh_lab.controlplane.delivery.delta import SDS, Desired, Resource
+from mesh_lab.controlplane.delivery.delta import (
+    Desired,
+    Resource,
+)
 from mesh_lab.controlplane.delivery.push import Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Tracker
 from mesh_lab.controlplane.kube.client import ApiError, KubeClient, Unreachable
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
 from mesh_lab.controlplane.metrics import Metrics
+from mesh_lab.controlplane.xds.typeurls import SDS
 
 LONGEST_WAIT = 300.0
 # What is wrong may be on its way to be put right: the rest of a file that is being applied, another kind's watch.

@@ -17,7 +17,6 @@ import grpc.aio
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 
 from mesh_lab.controlplane.delivery import wire
-from mesh_lab.controlplane.delivery.delta import SDS
 from mesh_lab.controlplane.delivery.identity import Authenticator, Caller, Refused
 from mesh_lab.controlplane.delivery.push import Connection, Pusher
 from mesh_lab.controlplane.delivery.relay import Relay
@@ -27,6 +26,7 @@ from mesh_lab.controlplane.metrics import Metrics
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.world.fleet import ProxyPod
 from mesh_lab.controlplane.world.kubernetes import Pod
+from mesh_lab.controlplane.xds.typeurls import SDS
 
 log = logging.getLogger(__name__)
 

@@ -15,14 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from mesh_lab.controlplane.world.kubernetes import Origin
-
-_PREFIX = "type.googleapis.com/envoy."
-CDS = f"{_PREFIX}config.cluster.v3.Cluster"
-EDS = f"{_PREFIX}config.endpoint.v3.ClusterLoadAssignment"
-LDS = f"{_PREFIX}config.listener.v3.Listener"
-RDS = f"{_PREFIX}config.route.v3.RouteConfiguration"
-SDS = f"{_PREFIX}extensions.transport_sockets.tls.v3.Secret"
-TYPES = (CDS, EDS, LDS, RDS, SDS)
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS, SDS, TYPES
 
 # An empty subscription to one of these is a subscription to all there are.
 _WILDCARD_TYPES = frozenset({CDS, LDS})

@@ -16,7 +16,10 @@ from functools import partial
 
 from mesh_lab.controlplane.delivery import secrets
 from mesh_lab.controlplane.delivery.blame import culprit
-from mesh_lab.controlplane.delivery.delta import SDS, Desired, Session
+from mesh_lab.controlplane.delivery.delta import (
+    Desired,
+    Session,
+)
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.kube.events import Key
@@ -29,6 +32,7 @@ from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Snapshot
 from mesh_lab.controlplane.xds.built import Built
 from mesh_lab.controlplane.xds.peers import pack_verified
+from mesh_lab.controlplane.xds.typeurls import SDS
 
 # Translation: pure, and quick where little has changed.
 Generate = Callable[[Snapshot, Proxy], Mapping[str, Mapping[str, Built]]]

@@ -8,7 +8,6 @@ from envoy.config.core.v3.base_pb2 import DataSource
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext, TlsCertificate
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
-from mesh_lab.controlplane.delivery.delta import SDS
 from mesh_lab.controlplane.model import Gateway
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.world.kubernetes import Origin
@@ -16,6 +15,7 @@ from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Snapshot
 from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.gateway import AUTHORITY_SUFFIX, authority_of, credentials_of
+from mesh_lab.controlplane.xds.typeurls import SDS
 
 OWN = "default"
 ROOTS = "ROOTCA"

@@ -19,7 +19,11 @@ from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Table
 from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
 from mesh_lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
-from mesh_lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
+from mesh_lab.controlplane.xds.built import (
+    Built,
+    build,
+    wire,
+)
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import Memo
@@ -29,6 +33,7 @@ from mesh_lab.controlplane.xds.routes import Fragment, configuration, fragment, 
 from mesh_lab.controlplane.xds.rules import Target, all_hosts, has_routes, routes, takes_all
 from mesh_lab.controlplane.xds.scope import Labels, RouteConfig, Scope
 from mesh_lab.controlplane.xds.tcp import Share, concerns_connection, forward, mark, must_say_tcp, policy_of, shares
+from mesh_lab.controlplane.xds.typeurls import LDS
 
 AUTHORITY_SUFFIX = "-cacert"
 _VERSIONS = {
@@ -174,7 +179,7 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
         origins = [*origins_of(some), *(each.origin for each in used), *ruling, *permitting]
         made = {chain.name for chain in chains}
         secrets = (secret for server in some if _chain_name(server) in made for secret in _secrets_of(server))
-        yield build(TYPE_LISTENER, name, wire(listener), origins, secrets)
+        yield build(LDS, name, wire(listener), origins, secrets)
 
 
 def _secrets_of(server: GatewayServer) -> list[str]:

@@ -11,7 +11,9 @@ from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
 from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
-from mesh_lab.controlplane.xds.built import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Built
+from mesh_lab.controlplane.xds.built import (
+    Built,
+)
 from mesh_lab.controlplane.xds.memo import Memo
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.peers import Own, own_of
@@ -20,6 +22,7 @@ from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
 from mesh_lab.controlplane.xds.rules import all_hosts
 from mesh_lab.controlplane.xds.scope import RouteConfig, Scope, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
@@ -61,10 +64,10 @@ class Generator:
             _called_by_gateway, memo, scope, found, snapshot.endpoints, snapshot.of(PeerAuthentication), mesh
         )
         return {
-            TYPE_CLUSTER: called,
-            TYPE_ENDPOINT: assigned,
-            TYPE_LISTENER: memo(_gateway_listeners, setting, servers, found),
-            TYPE_ROUTE: memo(_gateway_routes, memo, setting, servers, found),
+            CDS: called,
+            EDS: assigned,
+            LDS: memo(_gateway_listeners, setting, servers, found),
+            RDS: memo(_gateway_routes, memo, setting, servers, found),
         }
 
     def _authorization(self, snapshot: Snapshot, pod: Pod) -> Authorization:
@@ -87,10 +90,10 @@ class Generator:
         called, assigned = memo(_called, memo, scope, snapshot.endpoints, snapshot.of(PeerAuthentication), mesh)
         sent = memo(_listeners, memo, scope, mesh, own, _headless(scope, snapshot.endpoints))
         return {
-            TYPE_CLUSTER: {**called, **_by_name(served)},
-            TYPE_ENDPOINT: assigned,
-            TYPE_LISTENER: {**sent, listener.name: listener},
-            TYPE_ROUTE: {**memo(_routes, memo, scope, mesh), **_by_name(permitted)},
+            CDS: {**called, **_by_name(served)},
+            EDS: assigned,
+            LDS: {**sent, listener.name: listener},
+            RDS: {**memo(_routes, memo, scope, mesh), **_by_name(permitted)},
         }
 
     def _application(

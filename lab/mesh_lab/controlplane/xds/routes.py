@@ -22,7 +22,11 @@ from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.xds import actions, hosts, names, rbac
-from mesh_lab.controlplane.xds.built import TYPE_ROUTE, Built, build, wire
+from mesh_lab.controlplane.xds.built import (
+    Built,
+    build,
+    wire,
+)
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import Memo
 from mesh_lab.controlplane.xds.policies import HostRules
@@ -31,6 +35,7 @@ from mesh_lab.controlplane.xds.rules import Target, add_hash_policy, destination
 from mesh_lab.controlplane.xds.scope import MESH, RouteConfig, Scope
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains
+from mesh_lab.controlplane.xds.typeurls import RDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +275,7 @@ def configuration(
             kept.append(left)
     body = b"".join([wire(head), *(part.body for part in kept)])
     origins = [origin for part in kept for origin in part.origins]
-    return build(TYPE_ROUTE, name, body, [*origins, *authorization.origins])
+    return build(RDS, name, body, [*origins, *authorization.origins])
 
 
 def _without(part: Fragment, taken: set[str]) -> Fragment | None:
