@@ -15,7 +15,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 from google.protobuf.json_format import ParseDict
-from mesh_lab.controlplane import bootstrap
+from mesh_lab.controlplane.injection import bootstrap
 from mesh_lab.controlplane.xds.clusters import socket_address
 
 from tests.unit.controlplane.cluster import bookinfo, service
