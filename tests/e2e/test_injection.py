@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from mesh_lab.client.pods import running_containers
 from mesh_lab.harness.api import Api, Items, Object
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.namespaces import Namespaces
-from mesh_lab.pods import running_containers
 
 from .conftest import need_metrics
 from .pods import deployment, echo, pod, shell

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from mesh_lab.client.pods import PROXY_CONTAINER
 from mesh_lab.harness.assertions import assert_all
 from mesh_lab.harness.convergence import eventually
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.traffic import TrafficClient
-from mesh_lab.pods import PROXY_CONTAINER
 
 from .conftest import need_metrics
 

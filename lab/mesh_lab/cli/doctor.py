@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from mesh_lab.cli.console import say
+from mesh_lab.client.kubectl import program
 from mesh_lab.clusters.embedded import namespaces, ports
 from mesh_lab.clusters.embedded.cluster import EmbeddedCluster
 from mesh_lab.clusters.existing import ExistingCluster
@@ -19,7 +20,6 @@ from mesh_lab.clusters.kind.cluster import KIND, MINIMUM_KIND
 from mesh_lab.clusters.kind.provider import choose
 from mesh_lab.errors import LabError
 from mesh_lab.install.istioctl import ISTIOCTL
-from mesh_lab.kubectl import program
 from mesh_lab.programs import Program, Programs
 from mesh_lab.settings import MINIMUM_ISTIO, Lab
 

@@ -6,11 +6,11 @@ import msgspec
 
 from mesh_lab.cli.access import kubectl_for
 from mesh_lab.cli.console import say
+from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.controlplane import status_of
 from mesh_lab.clusters.selection import open_cluster
 from mesh_lab.errors import LabError
-from mesh_lab.install.api import Api, RequestError
 from mesh_lab.install.bringup import live_pods
-from mesh_lab.install.controlplane import status_of
 from mesh_lab.install.readiness import ready_containers
 from mesh_lab.settings import Lab
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from mesh_lab.cli.access import connect, kubectl_for
 from mesh_lab.cli.console import progress, say
+from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.controlplane import status_of
+from mesh_lab.client.meshstatus import ConfigState, MeshStatus, OwnStatus, Reference
+from mesh_lab.client.rollout import await_config, await_gone
 from mesh_lab.errors import LabError
-from mesh_lab.install.api import Api, RequestError
-from mesh_lab.install.controlplane import status_of
-from mesh_lab.install.istiod import ConfigState, MeshStatus, OwnStatus, Reference, await_config, await_gone
 from mesh_lab.install.meshkinds import INJECTOR_CONFIG_MAP, KINDS, MeshKind, named, of
 from mesh_lab.settings import Lab
 

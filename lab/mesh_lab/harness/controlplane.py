@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mesh_lab import forwarding, istiostatus
+from mesh_lab.client import forwarding, istiostatus
+from mesh_lab.client.pods import is_ready
 from mesh_lab.debugidentity import DebugIdentity
 from mesh_lab.harness.api import Api, ApiError, Object, Reference
 from mesh_lab.harness.kubeconfig import ClusterUnreachable
 from mesh_lab.harness.workloads import DRAIN_SECONDS
-from mesh_lab.pods import is_ready
 
 SERVICE = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"
 OWN_IMAGE = "mesh-lab/istiod"
@@ -82,7 +82,7 @@ class Own:
 
 
 class Istio:
-    """Istio's control plane; see `mesh_lab.istiostatus` for what its answers can and cannot tell."""
+    """Istio's control plane; see `mesh_lab.client.istiostatus` for what its answers can and cannot tell."""
 
     def __init__(self, api: Api) -> None:
         self._api = api

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import yaml
 
+from mesh_lab.client.pods import PROXY_CONTAINER, running_containers
 from mesh_lab.harness.api import ApiError, CommandFailed, Object
 from mesh_lab.harness.kubeconfig import ClusterUnreachable
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.proxies import Proxy
-from mesh_lab.pods import PROXY_CONTAINER, running_containers
 
 KINDS = (
     ("apps/v1", "Deployment"),

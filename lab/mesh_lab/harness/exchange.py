@@ -7,8 +7,8 @@ import ssl
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from mesh_lab.client.kubeconfig import Identity
 from mesh_lab.harness.kubeconfig import ClusterUnreachable, User
-from mesh_lab.kubeconfig import Identity
 
 
 class Dialler:

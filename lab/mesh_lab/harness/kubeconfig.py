@@ -10,9 +10,9 @@ from pathlib import Path
 import requests
 from urllib3.exceptions import InsecureRequestWarning
 
-from mesh_lab import kubeconfig as kubeconfigs
+from mesh_lab.client import kubeconfig as kubeconfigs
+from mesh_lab.client.kubeconfig import Identity, Target
 from mesh_lab.errors import LabError
-from mesh_lab.kubeconfig import Identity, Target
 
 
 class ClusterUnreachable(Exception):  # noqa: N818 - says what is the case, in pytest's report

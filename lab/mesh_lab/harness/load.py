@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from mesh_lab import forwarding
+from mesh_lab.client import forwarding
 from mesh_lab.harness import claim
 from mesh_lab.harness.api import Api, ApiError, CommandFailed, Items, Reference, objects_in
 from mesh_lab.harness.claim import RunUnderWay

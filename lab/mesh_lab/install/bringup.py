@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh_lab.client.api import Api, Object, RequestError
+from mesh_lab.client.kubectl import Applied, Kubectl
+from mesh_lab.client.meshstatus import MeshState, OwnStatus
+from mesh_lab.client.pods import has_proxy
+from mesh_lab.client.rollout import await_mesh
 from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
 from mesh_lab.install import ingress
-from mesh_lab.install.api import Api, Object, RequestError
-from mesh_lab.install.istiod import MeshState, OwnStatus, await_mesh
 from mesh_lab.install.readiness import Workload, await_deployments
-from mesh_lab.kubectl import Applied, Kubectl
-from mesh_lab.pods import has_proxy
 
 MESH = ("mesh",)
 GATEWAY = "gateway.yaml"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mesh_lab.client.api import Api, Object, RequestError
+from mesh_lab.client.pods import running_containers
 from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
-from mesh_lab.install.api import Api, Object, RequestError
-from mesh_lab.pods import running_containers
 
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
 _SILENCE_S = 10.0

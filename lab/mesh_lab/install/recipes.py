@@ -11,21 +11,22 @@ from urllib.request import ProxyHandler, build_opener
 
 import msgspec
 
+from mesh_lab.client import controlplane
+from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.controlplane import ControlPlane, status_of
+from mesh_lab.client.kubectl import Applied, Kubectl
+from mesh_lab.client.pods import has_proxy
+from mesh_lab.client.rollout import await_mesh
 from mesh_lab.clusters import holding
 from mesh_lab.clusters.base import Report
 from mesh_lab.clusters.embedded.cluster import EmbeddedCluster
 from mesh_lab.clusters.existing import INSTANCE_LABEL, ExistingCluster, IstioMade, Record
 from mesh_lab.clusters.kind.cluster import KindCluster
 from mesh_lab.errors import LabError
-from mesh_lab.install import controlplane, images, placing
-from mesh_lab.install.api import Api, RequestError
+from mesh_lab.install import images, placing
 from mesh_lab.install.bringup import SAMPLES, Installed, deployments, install, live_pods
-from mesh_lab.install.controlplane import ControlPlane, status_of
 from mesh_lab.install.istioctl import NAMESPACE, Istioctl, owned
-from mesh_lab.install.istiod import await_mesh
 from mesh_lab.install.readiness import await_deployments, await_pods, belongs
-from mesh_lab.kubectl import Applied, Kubectl
-from mesh_lab.pods import has_proxy
 from mesh_lab.resources import MANIFESTS
 from mesh_lab.settings import Lab
 

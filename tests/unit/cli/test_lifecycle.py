@@ -14,15 +14,15 @@ import msgspec
 import pytest
 from mesh_lab.cli import console, lifecycle, status
 from mesh_lab.cli.app import app
+from mesh_lab.client.meshstatus import MeshState, ProxySync
 from mesh_lab.clusters.base import ClusterStatus, Report
 from mesh_lab.errors import ConfigurationRefusedError, LabError
 from mesh_lab.install.bringup import Installed
-from mesh_lab.install.istiod import MeshState, ProxySync
 from mesh_lab.install.recipes import MANIFESTS
 from mesh_lab.settings import Lab, Settings
 from typer.testing import CliRunner
 
-from tests.unit.install.serving import serve
+from tests.unit.client.serving import serve
 
 
 class StandIn:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from mesh_lab.cli import wait
+from mesh_lab.client.meshstatus import ConfigState, OwnStatus
 from mesh_lab.controlplane import model
 from mesh_lab.errors import LabError
-from mesh_lab.install.istiod import ConfigState, OwnStatus
 from mesh_lab.install.meshkinds import KINDS, named
 
 LIST = """

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from mesh_lab import kubectl
+from mesh_lab.client import kubectl
 from mesh_lab.clusters import holding
 from mesh_lab.clusters.kind import cluster as kind_cluster
 from mesh_lab.clusters.kind import machine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mesh_lab import istiostatus
+from mesh_lab.client import istiostatus
 from mesh_lab.harness import controlplane
 from mesh_lab.harness.api import ApiError, Reference
 from mesh_lab.harness.controlplane import Istio, Own, control_plane

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mesh_lab.client.api import Api
+from mesh_lab.client.pods import has_proxy
 from mesh_lab.errors import LabError
 from mesh_lab.install import readiness
-from mesh_lab.install.api import Api
 from mesh_lab.install.readiness import Workload, await_deployments, await_pods, describe, is_ready, ready_containers
-from mesh_lab.pods import has_proxy
 
-from tests.unit.install.serving import serve
+from tests.unit.client.serving import serve
 
 
 def deployment(name: str, *, available: int = 1, replicas: int = 1, **status: int) -> dict[str, Any]:

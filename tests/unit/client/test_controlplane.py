@@ -13,14 +13,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from mesh_lab import istiostatus, kubectl
+from mesh_lab.client import istiostatus, kubectl
+from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.controlplane import ControlPlane, OwnStatus, choose, find, status_of
+from mesh_lab.client.istio import IstioStatus
+from mesh_lab.client.kubectl import Kubectl
+from mesh_lab.client.meshstatus import Reference
+from mesh_lab.client.rollout import await_config, await_gone, await_mesh
 from mesh_lab.errors import ConfigurationRefusedError, LabError
-from mesh_lab.install.api import Api, RequestError
-from mesh_lab.install.controlplane import ControlPlane, IstioStatus, OwnStatus, choose, find, status_of
-from mesh_lab.install.istiod import Reference, await_config, await_gone, await_mesh
-from mesh_lab.kubectl import Kubectl
 
-from tests.unit.install.serving import serve
+from tests.unit.client.serving import serve
 from tests.unit.standins import StandIns, answer
 
 VS = Reference("VirtualService", "default", "reviews", "120")
@@ -288,7 +290,7 @@ def test_what_istios_analysis_says_of_this_version_counts(
 ) -> None:
     """Of a version before this one it may be right no more: then this one's analysis is awaited."""
     clock = Clock()
-    monkeypatch.setattr("mesh_lab.install.controlplane.time", clock)
+    monkeypatch.setattr("mesh_lab.client.istio.time", clock)
     with istio(tmp_path, monkeypatch, environ=ANALYSING) as (server, status):
         server.stored = stored(NO_V9, seen=seen)
         state = status.config(STORED, wait=5)
@@ -304,7 +306,7 @@ def test_what_istios_analysis_says_only_later_counts(tmp_path: Path, monkeypatch
         if now >= 2.5:
             server.stored = stored(NO_V9)
 
-    monkeypatch.setattr("mesh_lab.install.controlplane.time", Clock(analyse))
+    monkeypatch.setattr("mesh_lab.client.istio.time", Clock(analyse))
     with istio(tmp_path, monkeypatch, environ=ANALYSING) as (server, status):
         server.stored = {"metadata": {"generation": 7}}
         state = status.config(STORED, wait=20)
@@ -324,7 +326,7 @@ def test_without_findings_a_resource_is_live_once_an_analysis_must_have_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], seconds: float
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("mesh_lab.install.controlplane.time", clock)
+    monkeypatch.setattr("mesh_lab.client.istio.time", clock)
     with istio(tmp_path, monkeypatch, environ=environ) as (server, status):
         server.stored = {"metadata": {"generation": 7}}
         assert status.config(STORED, wait=20).live
@@ -335,7 +337,7 @@ def test_the_time_for_an_analysis_passes_for_all_resources_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("mesh_lab.install.controlplane.time", clock)
+    monkeypatch.setattr("mesh_lab.client.istio.time", clock)
     with istio(tmp_path, monkeypatch, environ={"PILOT_ENABLE_ANALYSIS": "true"}) as (server, status):
         server.stored = {"metadata": {"generation": 7}}
         state = status.config(STORED, wait=5)
@@ -348,7 +350,7 @@ def test_an_analysis_that_finds_nothing_any_more_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("mesh_lab.install.controlplane.time", clock)
+    monkeypatch.setattr("mesh_lab.client.istio.time", clock)
     with istio(tmp_path, monkeypatch, environ=ANALYSING) as (server, status):
         server.stored = stored()
         assert status.config(STORED, wait=20).live

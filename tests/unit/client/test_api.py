@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from mesh_lab.client.api import Api, RequestError
 from mesh_lab.errors import LabError
-from mesh_lab.install.api import Api, RequestError
 
-from tests.unit.install.serving import serve
+from tests.unit.client.serving import serve
 
 
 def test_it_reads_a_document_over_one_connection(tmp_path: Path) -> None:

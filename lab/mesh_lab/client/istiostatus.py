@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from mesh_lab.pods import has_proxy, is_ready
+from mesh_lab.client.pods import has_proxy, is_ready
 
 DEBUG_PORT = 15014
 SYNCZ, CONFIGZ = "/debug/syncz", "/debug/configz"

@@ -6,8 +6,7 @@ was ever pushed. Both wait on the other side until there is good news, so nothin
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
@@ -15,22 +14,16 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from mesh_lab.clusters.base import Report
+from mesh_lab.client.api import Api, RequestError
 from mesh_lab.debugidentity import DebugIdentity
-from mesh_lab.errors import ConfigurationRefusedError, LabError
-from mesh_lab.install.api import Api, RequestError
 
 _PROXIED = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"
-_LONGEST_POLL_S = 10.0
 _ANSWER_MARGIN_S = 5.0
-_RETRY_S = 0.05
 ACKNOWLEDGED = "acknowledged"
-_HINT = "kubectl -n istio-system logs deploy/istiod"
 _REFUSED = (
     "What the proxies had before, if anything, stays. `kubectl get events -A --field-selector reason=Rejected` tells "
     "what the refused was made of: correct or delete what is wrong."
 )
-_State = TypeVar("_State")
 _Shape = TypeVar("_Shape")
 
 
@@ -184,97 +177,3 @@ class OwnStatus:
 
 def _code(error: Exception) -> int:
     return error.code if isinstance(error, RequestError) else 0
-
-
-def await_mesh(status: MeshStatus, deadline: float, report: Report, *, proxies: int = 0) -> MeshState:
-    """Return once at least `proxies` proxies are connected and have acknowledged all they were sent.
-
-    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, naming the proxies that have not, and
-    `ConfigurationRefusedError` as soon as all have answered and one has refused something.
-    """
-
-    def ask(wait: float) -> tuple[MeshState, bool]:
-        state = status.mesh(wait=wait)
-        return state, (state.synced or state.hopeless) and len(state.proxies) >= proxies
-
-    state = _until(ask, deadline, report)
-    if state.synced and len(state.proxies) >= proxies:
-        return state
-    expected = max(proxies, len(state.proxies))
-    lines = [f"{state.in_sync} of {expected} proxies are in sync:"]
-    lines += [f"  {proxy}" for proxy in state.proxies if not proxy.synced]
-    if state.hopeless and len(state.proxies) >= proxies:
-        raise ConfigurationRefusedError("\n".join(lines), hint=status.refused)
-    raise LabError("\n".join(lines))
-
-
-def await_config(status: MeshStatus, reference: Reference, deadline: float, report: Report) -> ConfigState:
-    """Return once every proxy that `reference` concerns has acknowledged that version of it, or a later one.
-
-    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, or as soon as the resource is refused,
-    saying which proxy has not acknowledged it and why.
-    """
-
-    def ask(wait: float) -> tuple[ConfigState, bool]:
-        state = status.config(reference, wait=wait)
-        current = state.found and _reaches(state.resource_version, reference.resource_version)
-        return state, current and (state.live or state.hopeless)
-
-    state = _until(ask, deadline, report)
-    if not state.found:
-        raise LabError(f"{reference}: the control plane does not know it")
-    if not state.live or not _reaches(state.resource_version, reference.resource_version):
-        why = [f"  {finding}" for finding in state.findings]
-        why += [f"  {proxy}" for proxy in state.proxies if proxy.state != ACKNOWLEDGED]
-        why += [f"  {state.remark}"] if state.remark else []
-        raise LabError(
-            "\n".join([f"{reference}: not live on every proxy:", *(why or ["  the change is not seen yet"])])
-        )
-    return state
-
-
-def await_gone(status: MeshStatus, reference: Reference, deadline: float, report: Report) -> ConfigState:
-    """Return once `reference` is deleted and every proxy has acknowledged what is left without it.
-
-    `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, saying what still has it.
-    """
-
-    def ask(wait: float) -> tuple[ConfigState, bool]:
-        state = status.config(reference, wait=wait)
-        return state, not state.found and state.live
-
-    state = _until(ask, deadline, report)
-    if state.found:
-        raise LabError(f"{reference}: it is not deleted")
-    if not state.live:
-        why = [f"  {proxy}" for proxy in state.proxies if proxy.state != ACKNOWLEDGED]
-        raise LabError("\n".join([f"{reference}: it is deleted, but still in force:", *why]))
-    return state
-
-
-def _until(ask: Callable[[float], tuple[_State, bool]], deadline: float, report: Report) -> _State:
-    """Ask until the answer is good or the time is up, and give the last answer. Raises `LabError` without any."""
-    state: _State | None = None
-    trouble = ""
-    while True:
-        left = max(0.0, deadline - time.monotonic())
-        try:
-            state, good = ask(min(left, _LONGEST_POLL_S))
-        except RequestError as error:
-            # The control plane may just be starting again; its proxies keep what they have, and so can we wait.
-            good = False
-            if error.message != trouble:
-                trouble = error.message
-                report(f"the control plane does not answer: {trouble}")
-        if state is not None and (good or left <= 0):
-            return state
-        if left <= 0:
-            raise LabError(f"the control plane does not answer: {trouble}", hint=_HINT)
-        time.sleep(min(left, _RETRY_S))
-
-
-def _reaches(have: str, want: str) -> bool:
-    """Whether version `have` is `want` or newer. Versions that are not numbers can only be equal."""
-    if have.isdigit() and want.isdigit():
-        return int(have) >= int(want)
-    return not want or have == want

@@ -1,34 +1,19 @@
-"""Which control plane a cluster has, and how to ask it about its proxies: the lab's own, or Istio's."""
+"""How to ask Istio's control planes: each istiod by a forwarded port."""
 
 from __future__ import annotations
 
 import contextlib
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from mesh_lab import forwarding, istiostatus
-from mesh_lab.errors import LabError
-from mesh_lab.install.api import Api, Object, RequestError
-from mesh_lab.install.istiod import (
-    ConfigState,
-    Finding,
-    MeshState,
-    MeshStatus,
-    OwnStatus,
-    ProxyState,
-    ProxySync,
-    Reference,
-    Rejection,
-)
-from mesh_lab.kubectl import Kubectl
-from mesh_lab.pods import is_ready
-from mesh_lab.settings import MINIMUM_ISTIO
+from mesh_lab.client import forwarding, istiostatus
+from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.kubectl import Kubectl
+from mesh_lab.client.meshstatus import ConfigState, Finding, MeshState, ProxyState, ProxySync, Reference, Rejection
+from mesh_lab.client.pods import is_ready
 
-OWN_IMAGE = "mesh-lab/istiod"
-_DEPLOYMENTS = "/apis/apps/v1/deployments?labelSelector=app%3Distiod"
 _ASK_S = 10.0
 _PAUSE_S = 0.2
 _NOT_FOUND = 404
@@ -44,69 +29,14 @@ _REFUSED = (
 _S = TypeVar("_S")
 
 
-@dataclass(frozen=True)
-class ControlPlane:
-    """An istiod. `version` is empty for the lab's own, or where its image has no version in its tag.
-
-    `analysis_s`: how long after a change its findings are written at the latest; 0 where it writes none.
-    """
-
-    namespace: str
-    name: str
-    revision: str
-    version: str
-    own: bool
-    analysis_s: float = 0.0
-
-    def __str__(self) -> str:
-        what = "the lab's control plane" if self.own else f"Istio {self.version or 'of unknown version'}"
-        return f"{what} ({self.namespace}/{self.name}{f', revision {self.revision}' if self.revision else ''})"
-
-    @property
-    def injection_label(self) -> tuple[str, str]:
-        """What a namespace must be labelled with so that pods in it get a sidecar of this control plane."""
-        return ("istio.io/rev", self.revision) if self.revision else ("istio-injection", "enabled")
-
-
-def find(api: Api) -> list[ControlPlane]:
-    """The control planes of the cluster. Raises `RequestError`."""
-    return [_described(deployment) for deployment in api.get(_DEPLOYMENTS)["items"]]
-
-
-def choose(found: list[ControlPlane], revision: str) -> ControlPlane | None:
-    """The one of that revision; without one, the only one there is, or None. Raises `LabError` for a bad choice."""
-    if revision:
-        matching = [plane for plane in found if plane.revision == revision]
-        if found and not matching:
-            raise LabError(f"no control plane of revision {revision}; there is {', '.join(map(str, found))}")
-        found = matching
-    if len(found) > 1:
-        raise LabError(
-            f"several control planes: {', '.join(map(str, found))}", hint="[istio] revision in lab.toml chooses one."
-        )
-    if found and not found[0].own:
-        _refuse_old(found[0])
-    return found[0] if found else None
-
-
-@contextlib.contextmanager
-def status_of(api: Api, kubectl: Kubectl) -> Iterator[MeshStatus]:
-    """How to ask the cluster's control planes. Raises `RequestError`."""
-    found = find(api)
-    if not found or any(plane.own for plane in found):
-        yield OwnStatus(api)
-        return
-    with contextlib.ExitStack() as forwards:
-        yield IstioStatus(api, kubectl, found, forwards)
-
-
 @dataclass
 class IstioStatus:
     """Istio's control planes, each pod asked by a forwarded port: they answer only to their own loopback."""
 
     api: Api
     kubectl: Kubectl
-    planes: list[ControlPlane]
+    namespaces: Sequence[str]
+    analysis_s: float
     forwards: contextlib.ExitStack
     refused: str = _REFUSED
     _ports: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -162,13 +92,9 @@ class IstioStatus:
         states = tuple(_state(proxy, settled=settled) for proxy in mesh.proxies)
         version = next((have for have in known if have is not None), "")
         live = settled and analysed and mesh.synced and not any(finding.severity == "error" for finding in findings)
-        remark = "" if analysed or not reached else _UNANALYSED.format(seconds=self._analysis_s)
+        remark = "" if analysed or not reached else _UNANALYSED.format(seconds=self.analysis_s)
         remark = _REMARK if any(proxy.rejected for proxy in mesh.proxies) else remark
         return ConfigState(any(have is not None for have in known), live, version, states, findings, remark)
-
-    @property
-    def _analysis_s(self) -> float:
-        return max((plane.analysis_s for plane in self.planes), default=0.0)
 
     def _must_be_analysed(self, documents: list[object], known: list[str | None], now: float) -> bool:
         """Whether all istiods have known these versions for so long that an analysis has run.
@@ -177,7 +103,7 @@ class IstioStatus:
         """
         self._seen = {key: self._seen.get(key, now) for key in istiostatus.known(documents)}
         since = (self._seen.get((place, have), now) for place, have in enumerate(known) if have is not None)
-        return now - max(since, default=now) >= self._analysis_s
+        return now - max(since, default=now) >= self.analysis_s
 
     def _analysis(self, reference: Reference) -> tuple[bool, tuple[Finding, ...]]:
         """Whether Istio's analysis has written a status of the resource's present version, and what it has found."""
@@ -211,7 +137,7 @@ class IstioStatus:
 
     def _pods(self) -> list[tuple[str, str]]:
         found = []
-        for namespace in sorted({plane.namespace for plane in self.planes}):
+        for namespace in self.namespaces:
             pods = self.api.get(f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3Distiod")["items"]
             found += [(namespace, str(pod["metadata"]["name"])) for pod in pods if is_ready(pod)]
         return found
@@ -224,30 +150,6 @@ class IstioStatus:
                 return state
             # Istio's debug pages tell the present; none of them waits for a change.
             time.sleep(_PAUSE_S)
-
-
-def _described(deployment: Object) -> ControlPlane:
-    metadata, containers = deployment["metadata"], deployment["spec"]["template"]["spec"]["containers"]
-    discovery = next((c for c in containers if c["name"] == "discovery"), containers[0])
-    image = discovery["image"]
-    environ = {entry["name"]: entry.get("value", "") for entry in discovery.get("env", [])}
-    revision = metadata.get("labels", {}).get("istio.io/rev", "")
-    version = re.search(r":v?(\d+\.\d+\.\d+)", image)
-    own = OWN_IMAGE in image
-    return ControlPlane(
-        metadata["namespace"],
-        metadata["name"],
-        "" if revision == "default" else revision,
-        "" if own or version is None else version[1],
-        own,
-        istiostatus.analysis_s(environ),
-    )
-
-
-def _refuse_old(plane: ControlPlane) -> None:
-    if plane.version and tuple(int(part) for part in plane.version.split(".")[:2]) < MINIMUM_ISTIO:
-        minimum = ".".join(str(part) for part in MINIMUM_ISTIO)
-        raise LabError(f"{plane} is too old; the lab needs Istio {minimum} or later")
 
 
 def _sync(report: istiostatus.ProxyReport) -> ProxySync:

@@ -9,11 +9,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from mesh_lab.client.api import Api
+from mesh_lab.client.meshstatus import OwnStatus, Reference
+from mesh_lab.client.rollout import await_config, await_mesh
 from mesh_lab.errors import ConfigurationRefusedError, LabError
-from mesh_lab.install.api import Api
-from mesh_lab.install.istiod import OwnStatus, Reference, await_config, await_mesh
 
-from tests.unit.install.serving import serve
+from tests.unit.client.serving import serve
 
 REVIEWS = Reference("VirtualService", "default", "reviews", "12")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mesh_lab import kubeconfig
+from mesh_lab.client import kubeconfig
 
 Object = dict[str, Any]
 _GOOD = (200, 201)

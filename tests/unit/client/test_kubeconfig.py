@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
-from mesh_lab import kubeconfig
+from mesh_lab.client import kubeconfig
+from mesh_lab.client.api import Api
 from mesh_lab.errors import LabError
 from mesh_lab.harness import api as harness
-from mesh_lab.install.api import Api
 
-from tests.unit.install.serving import serve
+from tests.unit.client.serving import serve
 
 
 def changed(file: Path, *, cluster: dict[str, Any] | None = None, user: dict[str, Any] | None = None) -> None:

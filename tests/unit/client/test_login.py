@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 import yaml
 from cryptography import x509
-from mesh_lab import login
+from mesh_lab.client import login
+from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.login import Login
 from mesh_lab.errors import LabError
 from mesh_lab.harness import api as harness
 from mesh_lab.harness.kubeconfig import ClusterUnreachable, open_session
-from mesh_lab.install.api import Api, RequestError
 from mesh_lab.kube import pki
-from mesh_lab.login import Login
 
-from tests.unit.install.serving import serve
+from tests.unit.client.serving import serve
 from tests.unit.standins import StandIns, answer
 
 V1 = "client.authentication.k8s.io/v1"
@@ -52,7 +52,7 @@ def test_a_credential_is_kept_until_shortly_before_it_expires(tools: StandIns, m
     assert one.credential().token == one.credential().token == "abc"
     assert tools.calls() == [["sign-in", "get-token"]]
     now = time.time()
-    monkeypatch.setattr("mesh_lab.login.time.time", lambda: now + 3595)
+    monkeypatch.setattr("mesh_lab.client.login.time.time", lambda: now + 3595)
     one.credential()
     assert len(tools.calls()) == 2
 
@@ -225,7 +225,7 @@ def test_a_client_certificate_is_replaced_when_its_time_is_over(
             assert [ask("/a"), ask("/b")] == [{"path": "/a"}, {"path": "/b"}]
             tools.add("sign-in", answer("get-token", out=given("", lasts=7200, **second)))
             now = time.time()
-            monkeypatch.setattr("mesh_lab.login.time.time", lambda: now + 3595)
+            monkeypatch.setattr("mesh_lab.client.login.time.time", lambda: now + 3595)
             assert [ask("/c"), ask("/d")] == [{"path": "/c"}, {"path": "/d"}]
     assert server.certificates == [one, one, other, other]
     assert len(tools.calls()) == 2

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mesh_lab import kubectl
+from mesh_lab.client import kubectl
+from mesh_lab.client.kubectl import Applied, Kubectl
 from mesh_lab.errors import LabError
 from mesh_lab.install.bringup import MESH, SAMPLES, deployments, install
 from mesh_lab.install.readiness import Workload
-from mesh_lab.kubectl import Applied, Kubectl
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
+MANIFESTS = Path(__file__).parents[3] / "manifests"
 
 
 @pytest.fixture
