@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mesh_lab.harness.api import Api
+from mesh_lab.client.api import Api
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.namespaces import Namespaces
 

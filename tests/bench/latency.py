@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mesh_lab.harness.api import Api, Reference
+from mesh_lab.client.api import Api
+from mesh_lab.client.objects import Reference
 from mesh_lab.harness.controlplane import control_plane
 
 NAMESPACE = "default"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mesh_lab.harness.api import Api
+from mesh_lab.client.api import Api
 from mesh_lab.harness.controlplane import Istio, control_plane
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.namespaces import Namespaces

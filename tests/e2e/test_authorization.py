@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.harness.api import Object
+from mesh_lab.client.objects import Object
 from mesh_lab.harness.assertions import assert_all
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.proxies import total

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from mesh_lab.harness.api import ApiError, Object, Reference
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.objects import Object, Reference
 from mesh_lab.harness.assertions import assert_all
 from mesh_lab.harness.convergence import eventually
 from mesh_lab.harness.mesh import ConfigurationRejected, Mesh

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from mesh_lab.harness.api import Object
+from mesh_lab.client.objects import Object
 from mesh_lab.harness.assertions import assert_all, assert_random_baseline
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.traffic import TrafficClient

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from mesh_lab.harness.api import Object
+from mesh_lab.client.objects import Object
 from mesh_lab.harness.assertions import assert_all, assert_ejected, assert_overflow
 from mesh_lab.harness.convergence import eventually
 from mesh_lab.harness.mesh import Mesh

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.harness.api import Items, Reference
+from mesh_lab.client.objects import Items, Reference
 from mesh_lab.harness.assertions import assert_all, assert_no_errors
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.traffic import TrafficClient

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mesh_lab.harness.api import Api, Object, Reference
+from mesh_lab.client.api import Api
+from mesh_lab.client.objects import Object, Reference
 
 from tests.e2e.conftest import ROOT
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 
 import pytest
-from mesh_lab.harness.api import Object, Reference
+from mesh_lab.client.objects import Object, Reference
 from mesh_lab.harness.assertions import assert_all
 from mesh_lab.harness.convergence import eventually
 from mesh_lab.harness.mesh import ConfigurationRejected, Mesh

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from mesh_lab.client.api import Api
+from mesh_lab.client.objects import Items, Object
 from mesh_lab.client.pods import running_containers
-from mesh_lab.harness.api import Api, Items, Object
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.namespaces import Namespaces
 

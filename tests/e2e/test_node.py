@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mesh_lab.harness.api import Items, Object
+from mesh_lab.client.objects import Items, Object
 from mesh_lab.harness.commands import Running
 from mesh_lab.harness.mesh import Mesh
 

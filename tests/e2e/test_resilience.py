@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from mesh_lab.harness.api import ApiError, Object, Reference
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.objects import Object, Reference
 from mesh_lab.harness.assertions import assert_all, assert_no_errors
 from mesh_lab.harness.convergence import eventually
 from mesh_lab.harness.mesh import Mesh

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import FrameType
 
 from mesh_lab.cli.console import progress, say, table
-from mesh_lab.client.api import Object
 from mesh_lab.client.kubectl import program
+from mesh_lab.client.objects import Object
 from mesh_lab.clusters.base import Cluster, ClusterStatus, Report
 from mesh_lab.clusters.selection import open_cluster
 from mesh_lab.clusters.turns import turn

@@ -6,7 +6,8 @@ import msgspec
 
 from mesh_lab.cli.access import kubectl_for
 from mesh_lab.cli.console import say
-from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
 from mesh_lab.client.controlplane import status_of
 from mesh_lab.clusters.selection import open_cluster
 from mesh_lab.errors import LabError
@@ -71,13 +72,13 @@ def _counts(lab: Lab) -> tuple[Count | None, Count | None]:
     with Api(lab.kubeconfig) as api:
         try:
             ready = [ready_containers(pod) for pod in live_pods(api)]
-        except RequestError:
+        except ApiError:
             return None, None
         pods = Count(sum(1 for good, total in ready if good == total), len(ready))
         try:
             with status_of(api, kubectl_for(lab)) as status:
                 mesh = status.mesh()
-        except RequestError:
+        except ApiError:
             return pods, None
         return pods, Count(mesh.in_sync, len(mesh.proxies))
 

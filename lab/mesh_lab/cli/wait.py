@@ -11,9 +11,11 @@ from typing import Any
 
 from mesh_lab.cli.access import connect, kubectl_for
 from mesh_lab.cli.console import progress, say
-from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
 from mesh_lab.client.controlplane import status_of
-from mesh_lab.client.meshstatus import ConfigState, MeshStatus, OwnStatus, Reference
+from mesh_lab.client.meshstatus import ConfigState, MeshStatus, OwnStatus
+from mesh_lab.client.objects import Reference
 from mesh_lab.client.rollout import await_config, await_gone
 from mesh_lab.errors import LabError
 from mesh_lab.install.meshkinds import INJECTOR_CONFIG_MAP, KINDS, MeshKind, named, of
@@ -34,13 +36,13 @@ class Wanted:
     namespace: str
     name: str
 
-    def reference(self, version: str = "") -> Reference:
-        """As the control plane is asked for it."""
-        path = self.kind.path(self.namespace, self.name)
-        return Reference(self.kind.name, self.namespace, self.name, version, self.kind.group, path)
+    @property
+    def reference(self) -> Reference:
+        """As the API knows it."""
+        return Reference(self.kind.version, self.kind.name, self.name, self.namespace)
 
     def __str__(self) -> str:
-        return f"{self.kind.name} {self.namespace}/{self.name}"
+        return str(self.reference)
 
 
 def wait(
@@ -65,10 +67,10 @@ def wait(
             try:
                 _refuse_without_effect(each, status)
                 if condition == DELETE:
-                    await_gone(status, each.reference(), deadline, report)
+                    await_gone(status, each.reference, deadline, report)
                     report(f"{each} is gone from every proxy")
                     continue
-                state = await_config(status, _with_version(api, each), deadline, report)
+                state = await_config(status, each.reference, _version(api, each), deadline, report)
             except LabError as error:
                 failures.append(error)
             else:
@@ -98,7 +100,7 @@ def _status(lab: Lab, api: Api) -> Iterator[MeshStatus]:
     with contextlib.ExitStack() as stack:
         try:
             status = stack.enter_context(status_of(api, kubectl_for(lab)))
-        except RequestError as error:
+        except ApiError as error:
             raise LabError(f"the cluster's API: {error.message}") from error
         yield status
 
@@ -184,10 +186,9 @@ def _described(document: Any) -> str:
     return f"{document.get('kind') or 'an object without kind'} {name or ''}".strip()
 
 
-def _with_version(api: Api, wanted: Wanted) -> Reference:
-    """The reference with the version that is stored now. Raises `LabError` when there is no such resource."""
+def _version(api: Api, wanted: Wanted) -> str:
+    """The version that is stored now. Raises `LabError` when there is no such resource."""
     try:
-        stored = api.get(wanted.reference().path)
-    except RequestError as error:
+        return str(api.get(wanted.reference)["metadata"]["resourceVersion"])
+    except ApiError as error:
         raise LabError(f"{wanted}: {error.message}") from error
-    return wanted.reference(stored["metadata"]["resourceVersion"])

@@ -1,46 +1,54 @@
-"""As much of a Kubernetes client as the command line needs: read an object, watch a collection.
+"""A Kubernetes API: any kind by discovery, waits by watching, commands by kubectl.
 
-kubectl does the rest. This is here because a process of kubectl takes a tenth of a second for each question, and the
-command line asks many. Importing a whole client library would cost more than all of those questions.
+The API is asked directly, since a process of kubectl costs a tenth of a second, and the command line and the tests ask
+often.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
-from collections.abc import Iterator, Mapping
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlencode
 
-from mesh_lab.client import kubeconfig
+from mesh_lab.client import kubeconfig as kubeconfigs
+from mesh_lab.client.connection import NONE, ApiError, ClusterUnreachable, Connections, Exchange, json_of
+from mesh_lab.client.kubectl import Kubectl
+from mesh_lab.client.objects import Items, Object, Reference, reference
+from mesh_lab.errors import LabError
 
-Object = dict[str, Any]
-_GOOD = (200, 201)
-_HTTPS_PORT = 443
-_UNAUTHORIZED = 401
-_NONE: Mapping[str, str] = MappingProxyType({})
+_REQUEST_S = 30.0
+_NOT_FOUND, _GONE = 404, 410
+_Kept = TypeVar("_Kept")
 
 
-class RequestError(Exception):
-    """The API did not give what was asked for. `code` is the HTTP status, 0 when there was no answer at all."""
+class UnknownKindError(LabError, LookupError):
+    """The cluster has no such kind."""
 
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+
+class WaitTimeoutError(LabError, TimeoutError):
+    """What was waited for was not the case in time; the message says what was the case instead."""
 
 
 class Api:
-    """A Kubernetes API, reached as a kubeconfig's current context says. One connection, kept open between requests."""
+    """One cluster, as the user of its kubeconfig's current context. Every method raises `ApiError` or `LabError`."""
 
-    def __init__(self, file: Path) -> None:
-        """Raises `LabError` for a kubeconfig that cannot be used, or whose user cannot log in."""
-        self._target = kubeconfig.read(file)
-        self._who = self._target.user.identity()
-        self._context = self._target.tls(self._who)
-        self._connection: http.client.HTTPSConnection | None = None
+    def __init__(self, kubeconfig: Path, scratch: Path | None = None) -> None:
+        """kubectl keeps in `scratch` what it learns of the cluster; without one, beside the kubeconfig.
+
+        Raises:
+            LabError: the kubeconfig cannot be used, or its user cannot log in.
+        """
+        self.kubeconfig = kubeconfig
+        self._connections = Connections(kubeconfigs.read(kubeconfig))
+        self._kubectl = Kubectl(kubeconfig, (scratch or kubeconfig.parent) / "kubectl-cache")
+        self._plurals: dict[str, dict[str, tuple[str, bool]]] = {}
+        self._opened = contextlib.ExitStack()
+        self.memory: dict[str, Any] = {}
 
     def __enter__(self) -> Api:
         return self
@@ -49,110 +57,254 @@ class Api:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; the next request opens another."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Close the connections, and what was kept open with them."""
+        self._opened.close()
+        self._connections.close()
 
-    def get(self, path: str, *, timeout: float = 10.0, headers: Mapping[str, str] = _NONE) -> Any:
-        """The JSON document at `path`. Raises `RequestError`."""
-        return self._ask("GET", path, timeout, headers)
+    def keep(self, manager: contextlib.AbstractContextManager[_Kept]) -> _Kept:
+        """Enter a context that lasts until `close`."""
+        return self._opened.enter_context(manager)
 
-    def post(self, path: str, body: Any, *, timeout: float = 10.0) -> Any:
-        """The JSON document that answers `body` at `path`. Raises `RequestError`."""
-        return self._ask("POST", path, timeout, {"Content-Type": "application/json"}, json.dumps(body))
+    # Requests
 
-    def _ask(self, method: str, path: str, timeout: float, headers: Mapping[str, str], body: str | None = None) -> Any:
-        kept = self._connection is not None
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        timeout: float = _REQUEST_S,
+        headers: Mapping[str, str] | None = None,
+        **params: Any,
+    ) -> Any:
+        """One request for JSON; gives the text where the answer is something else.
+
+        Raises:
+            ApiError: the server's answer is an error.
+            ClusterUnreachable: no answer.
+        """
+        with self._send(method, path, body=body, timeout=timeout, headers=headers, **params) as answer:
+            return json_of(answer)
+
+    def begin(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] = NONE, *, timeout: float
+    ) -> Exchange:
+        """A request whose answer, whatever its status, is read as it comes; `timeout` is for each piece of it.
+
+        Raises:
+            ClusterUnreachable: no answer.
+        """
+        return self._connections.begin(method, path, body=body, headers=headers, timeout=timeout)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        timeout: float,
+        headers: Mapping[str, str] | None = None,
+        **params: Any,
+    ) -> Exchange:
+        content = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        sent = {"Accept": "application/json", "Content-Type": content, **(headers or {})}
+        text = None if body is None else json.dumps(body)
+        answer = self._connections.begin(method, _with(path, params), body=text, headers=sent, timeout=timeout)
         try:
-            return self._send(method, path, timeout, headers, body)
-        except RequestError as error:
-            # A kept connection may have been closed by the server in the meantime, which is no failure.
-            again = kept and not error.code
-            if not again and not (error.code == _UNAUTHORIZED and self._target.user.refused()):
+            answer.raise_for_status()
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def path(self, api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
+        """Where the API serves a kind.
+
+        Raises:
+            UnknownKindError: the cluster has no such kind (a `LookupError`).
+        """
+        base = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
+        if kind not in self._plurals.get(api_version, {}):
+            listed = self.request("GET", base)["resources"]
+            self._plurals[api_version] = {
+                entry["kind"]: (entry["name"], entry["namespaced"]) for entry in listed if "/" not in entry["name"]
+            }
+        if kind not in self._plurals[api_version]:
+            raise UnknownKindError(
+                f"the cluster has no {kind} of {api_version}: has its CustomResourceDefinition been applied?"
+            )
+        plural, namespaced = self._plurals[api_version][kind]
+        place = f"/namespaces/{namespace}" if namespaced and namespace else ""
+        return f"{base}{place}/{plural}" + (f"/{name}" if name else "")
+
+    def _path(self, ref: Reference) -> str:
+        return self.path(ref.api_version, ref.kind, ref.namespace, ref.name)
+
+    # Objects
+
+    def get(self, ref: Reference) -> Object:
+        """The object.
+
+        Raises:
+            ApiError: it does not exist (404), ...
+        """
+        found: Object = self.request("GET", self._path(ref))
+        return found
+
+    def find(self, ref: Reference) -> Object | None:
+        """The object, or None."""
+        try:
+            return self.get(ref)
+        except ApiError as error:
+            if error.code == _NOT_FOUND:
+                return None
+            raise
+
+    def list_all(self, api_version: str, kind: str, namespace: str = "", labels: str = "") -> list[Object]:
+        """The objects of a kind, in a namespace or in all."""
+        params: dict[str, Any] = {"labelSelector": labels} if labels else {}
+        found = self.request("GET", self.path(api_version, kind, namespace), **params)["items"]
+        return [{"apiVersion": api_version, "kind": kind, **obj} for obj in found]
+
+    def create(self, obj: Object) -> Object:
+        """Create the object; a field that the schema does not know is an error.
+
+        Raises:
+            ApiError: it exists, is invalid, ...
+        """
+        ref = reference(obj)
+        path = self.path(ref.api_version, ref.kind, ref.namespace)
+        created: Object = self.request("POST", path, body=obj, fieldValidation="Strict")
+        return created
+
+    def apply(self, obj: Object) -> Object:
+        """Create the object, or change what it says in the one that exists (a merge patch: lists are replaced).
+
+        Raises:
+            ApiError: it is invalid, ...
+        """
+        try:
+            return self.create(obj)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
                 raise
-            return self._send(method, path, timeout, headers, body)
+        return self.patch(reference(obj), obj)
+
+    def patch(self, ref: Reference, change: Object) -> Object:
+        """Merge a change into the object (RFC 7386: None removes a field).
+
+        Raises:
+            ApiError: it does not exist, the result is invalid, ...
+        """
+        patched: Object = self.request("PATCH", self._path(ref), body=change, fieldValidation="Strict")
+        return patched
+
+    def delete(self, ref: Reference, grace: int | None = None) -> None:
+        """Delete the object if it exists; does not wait until it is gone."""
+        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if grace is not None:
+            body["gracePeriodSeconds"] = grace
+        try:
+            self.request("DELETE", self._path(ref), body=body)
+        except ApiError as error:
+            if error.code != _NOT_FOUND:
+                raise
+
+    # Waiting
 
     def watch(self, path: str, resource_version: str, *, silence: float) -> Iterator[tuple[str, Object]]:
         """Changes of a collection after `resource_version`, as (type, object).
 
-        Ends when the server ends it or after `silence` seconds without a change. Raises `RequestError`.
+        Ends when the server ends it or after `silence` seconds without a change.
+
+        Raises:
+            ApiError: the server refuses, or ends it with an error (410: that version is too old).
+            ClusterUnreachable: it broke off.
         """
-        joint = "&" if "?" in path else "?"
-        self._renew()
-        connection = self._open(silence)
-        try:
-            with self._request(connection, f"{path}{joint}watch=true&resourceVersion={resource_version}") as response:
-                while line := response.readline():
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        raise RequestError(
-                            event["object"].get("code", 0), event["object"].get("message", "watch failed")
-                        )
-                    yield event["type"], event["object"]
-        except TimeoutError:
-            return
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise RequestError(0, f"the watch of {path} broke off: {error}") from error
-        finally:
-            connection.close()
+        params: dict[str, Any] = {"watch": "true", "resourceVersion": resource_version}
+        with self._send("GET", path, timeout=silence, **params) as answer:
+            for line in answer.lines():
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    status = event["object"]
+                    raise ApiError(int(status.get("code", 0)), status.get("message", "watch failed"), request=path)
+                yield event["type"], event["object"]
 
-    def _send(self, method: str, path: str, timeout: float, headers: Mapping[str, str], body: str | None) -> Any:
-        self._renew()
-        connection = self._connection or self._open(timeout)
-        self._connection = connection
-        try:
-            if connection.sock is not None:
-                connection.sock.settimeout(timeout)
-            with self._request(connection, path, method, headers, body) as response:
-                return json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            # A failed TLS handshake leaves a socket in it that is no longer one.
-            self.close()
-            raise RequestError(0, f"{self._host}:{self._port} does not answer: {error}") from error
-
-    def _open(self, timeout: float) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._context)
-
-    def _renew(self) -> None:
-        """Go on as whoever the user is by now. A connection stays with the certificate that it was opened with."""
-        who = self._target.user.identity()
-        if (who.certificate, who.key) != (self._who.certificate, self._who.key):
-            self.close()
-            self._context = self._target.tls(who)
-        self._who = who
-
-    @property
-    def _host(self) -> str:
-        return self._target.url.hostname or ""
-
-    @property
-    def _port(self) -> int:
-        return self._target.url.port or _HTTPS_PORT
-
-    @contextlib.contextmanager
-    def _request(
+    def wait_until(
         self,
-        connection: http.client.HTTPSConnection,
         path: str,
-        method: str = "GET",
-        more: Mapping[str, str] = _NONE,
-        body: str | None = None,
-    ) -> Iterator[http.client.HTTPResponse]:
-        headers = {"Accept": "application/json", "User-Agent": "mesh-lab", **more}
-        if self._who.token:
-            headers["Authorization"] = f"Bearer {self._who.token}"
-        connection.request(method, self._target.url.path + path, body=body, headers=headers)
-        with connection.getresponse() as response:
-            if response.status not in _GOOD:
-                raise RequestError(response.status, _message(response.read()))
-            yield response
+        condition: Callable[[Items], bool],
+        *,
+        timeout: float,
+        why: str,
+        describe: Callable[[Items], str],
+    ) -> Items:
+        """Follow a collection until a condition on its objects (by name) holds: list, then watch from there.
+
+        Raises:
+            WaitTimeoutError: it did not hold in time (a `TimeoutError`); the message says why it was waited for and
+                what was the case at last.
+        """
+        end = time.monotonic() + timeout
+        while True:
+            listed = self.request("GET", path)
+            items: Items = {obj["metadata"]["name"]: obj for obj in listed["items"]}
+            if condition(items):
+                return items
+            left = end - time.monotonic()
+            if left <= 0:
+                raise WaitTimeoutError(f"not within {timeout:g} s: {why}\n{describe(items)}")
+            try:
+                for what, obj in self.watch(path, listed["metadata"]["resourceVersion"], silence=left):
+                    _change(items, what, obj)
+                    if condition(items):
+                        return items
+                    if time.monotonic() > end:
+                        break
+            except ApiError as error:
+                if error.code != _GONE:
+                    raise
+
+    def follow_log(self, namespace: str, pod: str, container: str, seconds: float) -> Iterator[str]:
+        """The lines of a log as they are written, until the container ends or for `seconds` without a line."""
+        path = self.path("v1", "Pod", namespace, pod) + "/log"
+        with self._send("GET", path, timeout=seconds, follow="true", container=container) as answer:
+            try:
+                yield from answer.lines()
+            except ClusterUnreachable:
+                return
+
+    # Commands
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float | None = None) -> str:
+        """What `kubectl ARGUMENTS` prints.
+
+        Raises:
+            CommandFailed: its exit code is not 0.
+        """
+        return self._kubectl.run(*arguments, stdin=stdin or "", timeout=timeout)
+
+    def try_kubectl(
+        self, *arguments: str, stdin: str | None = None, timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl and tell how it ended, whatever its exit code."""
+        return self._kubectl.attempt(*arguments, stdin=stdin or "", timeout=timeout)
+
+    def kubectl_command(self, *arguments: str) -> list[str]:
+        """The whole command line of a kubectl for this cluster; its cache is kept apart from the user's."""
+        return [*self._kubectl.command(), *arguments]
 
 
-def _message(body: bytes) -> str:
-    """The message of a `Status` object, or the plain text that a proxied program answered."""
-    with contextlib.suppress(ValueError):
-        status = json.loads(body)
-        if isinstance(status, dict) and "message" in status:
-            return str(status["message"])
-    return body.decode("utf-8", "replace").strip()[:500]
+def _with(path: str, params: Mapping[str, Any]) -> str:
+    """A path with further parameters of its query."""
+    given = {name: value for name, value in params.items() if value is not None}
+    return f"{path}{'&' if '?' in path else '?'}{urlencode(given, doseq=True)}" if given else path
+
+
+def _change(items: Items, what: str, obj: Object) -> None:
+    """Do to the objects what an event of their watch says."""
+    name = obj["metadata"].get("name")
+    if what == "DELETED":
+        items.pop(name, None)
+    elif what != "BOOKMARK":
+        items[name] = obj

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mesh_lab.client import istiostatus
-from mesh_lab.client.api import Api, Object
+from mesh_lab.client.api import Api
 from mesh_lab.client.istio import IstioStatus
 from mesh_lab.client.kubectl import Kubectl
 from mesh_lab.client.meshstatus import MeshStatus, OwnStatus
+from mesh_lab.client.objects import Object
 from mesh_lab.errors import LabError
 from mesh_lab.settings import MINIMUM_ISTIO
 
@@ -44,8 +45,8 @@ class ControlPlane:
 
 
 def find(api: Api) -> list[ControlPlane]:
-    """The control planes of the cluster. Raises `RequestError`."""
-    return [_described(deployment) for deployment in api.get(_DEPLOYMENTS)["items"]]
+    """The control planes of the cluster. Raises `ApiError`."""
+    return [_described(deployment) for deployment in api.request("GET", _DEPLOYMENTS)["items"]]
 
 
 def choose(found: list[ControlPlane], revision: str) -> ControlPlane | None:
@@ -66,7 +67,7 @@ def choose(found: list[ControlPlane], revision: str) -> ControlPlane | None:
 
 @contextlib.contextmanager
 def status_of(api: Api, kubectl: Kubectl) -> Iterator[MeshStatus]:
-    """How to ask the cluster's control planes. Raises `RequestError`."""
+    """How to ask the cluster's control planes. Raises `ApiError`."""
     found = find(api)
     if not found or any(plane.own for plane in found):
         yield OwnStatus(api)

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from mesh_lab.client import forwarding, istiostatus
-from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ClusterUnreachable
 from mesh_lab.client.kubectl import Kubectl
-from mesh_lab.client.meshstatus import ConfigState, Finding, MeshState, ProxyState, ProxySync, Reference, Rejection
+from mesh_lab.client.meshstatus import ConfigState, Finding, MeshState, ProxyState, ProxySync, Rejection, reaches
+from mesh_lab.client.objects import Reference
 from mesh_lab.client.pods import is_ready
 
 _ASK_S = 10.0
 _PAUSE_S = 0.2
-_NOT_FOUND = 404
 _REMARK = (
     "Istio does not tell what a refusal is made of: it may be another resource, and until that is corrected nobody can "
     "tell whether this one is live"
@@ -40,7 +41,7 @@ class IstioStatus:
     forwards: contextlib.ExitStack
     refused: str = _REFUSED
     _ports: dict[tuple[str, str], int] = field(default_factory=dict)
-    _known_since: dict[Reference, float] = field(default_factory=dict)
+    _known_since: dict[tuple[Reference, str], float] = field(default_factory=dict)
     _seen: dict[tuple[int, str], float] = field(default_factory=dict)
     _refused_since: float | None = None
 
@@ -48,16 +49,16 @@ class IstioStatus:
         """See `MeshStatus`."""
         return self._until(self._mesh, lambda state: state.synced or state.hopeless, wait)
 
-    def config(self, reference: Reference, *, wait: float = 0.0) -> ConfigState:
+    def config(self, reference: Reference, version: str = "", *, wait: float = 0.0) -> ConfigState:
         """See `MeshStatus`. Istio does not tell whom a resource concerns, so every proxy counts."""
-        return self._until(lambda: self._config(reference), lambda state: state.live or state.hopeless, wait)
+        return self._until(lambda: self._config(reference, version), lambda state: state.live or state.hopeless, wait)
 
     def _mesh(self) -> MeshState:
         try:
-            pods = self.api.get(istiostatus.PODS)["items"]
+            pods = self.api.request("GET", istiostatus.PODS)["items"]
             reports = istiostatus.proxies(self._ask(istiostatus.SYNCZ), pods)
         except ValueError as error:
-            raise RequestError(0, str(error)) from error
+            raise ClusterUnreachable(str(error)) from error
         return MeshState(
             all(report.synced for report in reports),
             tuple(_sync(report) for report in reports),
@@ -74,17 +75,17 @@ class IstioStatus:
         self._refused_since = self._refused_since or now
         return now - self._refused_since >= istiostatus.SETTLE_S
 
-    def _config(self, reference: Reference) -> ConfigState:
+    def _config(self, reference: Reference, wanted: str) -> ConfigState:
         documents = self._ask(istiostatus.CONFIGZ)
         which = (reference.kind, reference.namespace, reference.name, reference.group)
         known = istiostatus.versions(documents, *which)
         # Of a resource that no istiod knows, what is to be told is whether every proxy is without it.
         gone = all(have is None for have in known)
-        reached = gone or all(istiostatus.reaches(have, reference.resource_version) for have in known)
+        reached = gone or all(reaches(have, wanted) for have in known)
         now = time.monotonic()
-        since = self._known_since.setdefault(reference, now) if reached else now
+        since = self._known_since.setdefault((reference, wanted), now) if reached else now
         if not reached:
-            self._known_since.pop(reference, None)
+            self._known_since.pop((reference, wanted), None)
         analysed, findings = self._analysis(reference)
         analysed = self._must_be_analysed(documents, known, now) or analysed or gone
         mesh = self._mesh()
@@ -107,14 +108,9 @@ class IstioStatus:
 
     def _analysis(self, reference: Reference) -> tuple[bool, tuple[Finding, ...]]:
         """Whether Istio's analysis has written a status of the resource's present version, and what it has found."""
-        if not reference.path:
+        stored = self.api.find(reference)
+        if stored is None:
             return False, ()
-        try:
-            stored = self.api.get(reference.path)
-        except RequestError as error:
-            if error.code == _NOT_FOUND:
-                return False, ()
-            raise
         found = tuple(Finding(severity, text) for severity, text in istiostatus.findings(stored))
         return istiostatus.is_analysed(stored), found
 
@@ -130,15 +126,15 @@ class IstioStatus:
                 answers.append(forwarding.get(self._ports[key], path, timeout=_ASK_S))
             except forwarding.ForwardError as error:
                 self._ports.pop(key, None)
-                raise RequestError(0, f"{namespace}/{pod}: {error}") from error
+                raise ClusterUnreachable(f"{namespace}/{pod}: {error}") from error
         if not answers:
-            raise RequestError(0, "no istiod is ready")
+            raise ClusterUnreachable("no istiod is ready")
         return answers
 
     def _pods(self) -> list[tuple[str, str]]:
         found = []
         for namespace in self.namespaces:
-            pods = self.api.get(f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3Distiod")["items"]
+            pods = self.api.request("GET", f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3Distiod")["items"]
             found += [(namespace, str(pod["metadata"]["name"])) for pod in pods if is_ready(pod)]
         return found
 

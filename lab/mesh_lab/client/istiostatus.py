@@ -127,15 +127,6 @@ def _finding(message: Mapping[str, Any]) -> tuple[str, str]:
     return severity, f"{kind.get('code', '')} {words}".strip()
 
 
-def reaches(have: str | None, want: str) -> bool:
-    """Whether version `have` is `want` or newer. Versions that are not numbers can only be equal."""
-    if have is None:
-        return False
-    if have.isdigit() and want.isdigit():
-        return int(have) >= int(want)
-    return not want or have == want
-
-
 def _report(entry: Mapping[str, Any]) -> ProxyReport:
     # Newer istiods list every type under `resources`, with the last refusal; all of them have the fields of old.
     resources: Mapping[str, Any] = entry.get("resources") or {}

@@ -14,7 +14,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError, ClusterUnreachable
+from mesh_lab.client.objects import Reference
 from mesh_lab.debugidentity import DebugIdentity
 
 _PROXIED = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"
@@ -109,22 +111,8 @@ class ConfigState(msgspec.Struct, frozen=True):
         )
 
 
-class Reference(msgspec.Struct, frozen=True):
-    """A resource by kind and name, and the version of it that must be live; `path` is where the API has it."""
-
-    kind: str
-    namespace: str
-    name: str
-    resource_version: str = ""
-    group: str = ""
-    path: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}"
-
-
 class MeshStatus(Protocol):
-    """What can be asked of a control plane. Both raise `RequestError`.
+    """What can be asked of a control plane. Both raise `ApiError`.
 
     `refused` says where a person finds what a proxy's refusal is made of.
     """
@@ -138,7 +126,7 @@ class MeshStatus(Protocol):
         """All proxies, after at most `wait` seconds or as soon as all are in sync."""
         ...
 
-    def config(self, reference: Reference, *, wait: float = 0.0) -> ConfigState:
+    def config(self, reference: Reference, version: str = "", *, wait: float = 0.0) -> ConfigState:
         """The proxies that a resource concerns, after at most `wait` seconds or as soon as it is live."""
         ...
 
@@ -154,7 +142,13 @@ class OwnStatus:
         """See `MeshStatus`."""
         return self._ask("syncz", {"wait": f"{wait:g}"}, wait, MeshState)
 
-    def config(self, reference: Reference, *, wait: float = 0.0) -> ConfigState:
+    def config(
+        self,
+        reference: Reference,
+        version: str = "",  # noqa: ARG002 - it says by itself which version it has
+        *,
+        wait: float = 0.0,
+    ) -> ConfigState:
         """See `MeshStatus`."""
         query = {"kind": reference.kind, "namespace": reference.namespace, "name": reference.name, "wait": f"{wait:g}"}
         return self._ask("config", query, wait, ConfigState)
@@ -163,17 +157,26 @@ class OwnStatus:
         path = f"{_PROXIED}/debug/{page}?{urlencode(query)}"
 
         def send(headers: Mapping[str, str]) -> Any:
-            return self.api.get(path, timeout=wait + _ANSWER_MARGIN_S, headers=headers)
+            return self.api.request("GET", path, timeout=wait + _ANSWER_MARGIN_S, headers=headers)
 
         try:
             return msgspec.convert(self._identity.ask(send, _code), shape)
         except msgspec.ValidationError as error:
-            raise RequestError(0, f"/debug/{page} answers something else than expected: {error}") from error
+            raise ClusterUnreachable(f"/debug/{page} answers something else than expected: {error}") from error
 
     @cached_property
     def _identity(self) -> DebugIdentity:
-        return DebugIdentity(self.api.post)
+        return DebugIdentity(lambda path, body: self.api.request("POST", path, body=body))
 
 
 def _code(error: Exception) -> int:
-    return error.code if isinstance(error, RequestError) else 0
+    return error.code if isinstance(error, ApiError) else 0
+
+
+def reaches(have: str | None, want: str) -> bool:
+    """Whether version `have` is `want` or newer. Versions that are not numbers can only be equal."""
+    if have is None:
+        return False
+    if have.isdigit() and want.isdigit():
+        return int(have) >= int(want)
+    return not want or have == want

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from mesh_lab.client.api import RequestError
-from mesh_lab.client.meshstatus import ACKNOWLEDGED, ConfigState, MeshState, MeshStatus, Reference
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.meshstatus import ACKNOWLEDGED, ConfigState, MeshState, MeshStatus, reaches
+from mesh_lab.client.objects import Reference
 from mesh_lab.errors import ConfigurationRefusedError, LabError
 
 Report = Callable[[str], None]
@@ -39,8 +40,10 @@ def await_mesh(status: MeshStatus, deadline: float, report: Report, *, proxies: 
     raise LabError("\n".join(lines))
 
 
-def await_config(status: MeshStatus, reference: Reference, deadline: float, report: Report) -> ConfigState:
-    """Return once every proxy that `reference` concerns has acknowledged that version of it, or a later one.
+def await_config(
+    status: MeshStatus, reference: Reference, version: str, deadline: float, report: Report
+) -> ConfigState:
+    """Return once every proxy that `reference` concerns has acknowledged `version` of it, or a later one.
 
     `deadline` is in `time.monotonic` seconds. Raises `LabError` at the deadline, or as soon as the resource is refused,
     saying which proxy has not acknowledged it and why.
@@ -48,13 +51,13 @@ def await_config(status: MeshStatus, reference: Reference, deadline: float, repo
 
     def ask(wait: float) -> tuple[ConfigState, bool]:
         state = status.config(reference, wait=wait)
-        current = state.found and _reaches(state.resource_version, reference.resource_version)
+        current = state.found and reaches(state.resource_version, version)
         return state, current and (state.live or state.hopeless)
 
     state = _until(ask, deadline, report)
     if not state.found:
         raise LabError(f"{reference}: the control plane does not know it")
-    if not state.live or not _reaches(state.resource_version, reference.resource_version):
+    if not state.live or not reaches(state.resource_version, version):
         why = [f"  {finding}" for finding in state.findings]
         why += [f"  {proxy}" for proxy in state.proxies if proxy.state != ACKNOWLEDGED]
         why += [f"  {state.remark}"] if state.remark else []
@@ -91,7 +94,7 @@ def _until(ask: Callable[[float], tuple[_State, bool]], deadline: float, report:
         left = max(0.0, deadline - time.monotonic())
         try:
             state, good = ask(min(left, _LONGEST_POLL_S))
-        except RequestError as error:
+        except ApiError as error:
             # The control plane may just be starting again; its proxies keep what they have, and so can we wait.
             good = False
             if error.message != trouble:
@@ -102,10 +105,3 @@ def _until(ask: Callable[[float], tuple[_State, bool]], deadline: float, report:
         if left <= 0:
             raise LabError(f"the control plane does not answer: {trouble}", hint=_HINT)
         time.sleep(min(left, _RETRY_S))
-
-
-def _reaches(have: str, want: str) -> bool:
-    """Whether version `have` is `want` or newer. Versions that are not numbers can only be equal."""
-    if have.isdigit() and want.isdigit():
-        return int(have) >= int(want)
-    return not want or have == want

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from mesh_lab.client import forwarding, istiostatus
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError, ClusterUnreachable
+from mesh_lab.client.objects import Object, Reference
 from mesh_lab.client.pods import is_ready
 from mesh_lab.debugidentity import DebugIdentity
-from mesh_lab.harness.api import Api, ApiError, Object, Reference
-from mesh_lab.harness.kubeconfig import ClusterUnreachable
 from mesh_lab.harness.workloads import DRAIN_SECONDS
 
 SERVICE = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"

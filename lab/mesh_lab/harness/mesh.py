@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mesh_lab.harness.api import Api, Items, Object, Reference, objects_in, reference
+from mesh_lab.client.api import Api
+from mesh_lab.client.objects import Items, Object, Reference, objects_in, reference
 from mesh_lab.harness.commands import Capture
 from mesh_lab.harness.controlplane import control_plane
 from mesh_lab.harness.proxies import Proxy

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 
-from mesh_lab.harness.api import Api, Items, Reference
+from mesh_lab.client.api import Api
+from mesh_lab.client.objects import Items, Reference
 
 MAX_NAME = 50
 ROOTS, ROOTS_SECONDS = "istio-ca-root-cert", 60

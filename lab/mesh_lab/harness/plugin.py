@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from mesh_lab.harness.api import Api
+    from mesh_lab.client.api import Api
     from mesh_lab.harness.mesh import Mesh
     from mesh_lab.harness.namespaces import Namespaces
 
@@ -102,8 +102,8 @@ def k8s_manager(mesh_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def kube(k8s_manager: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """The Kubernetes API of the cluster under test."""
-    from mesh_lab.harness.api import Api
-    from mesh_lab.harness.kubeconfig import ClusterUnreachable
+    from mesh_lab.client.api import Api
+    from mesh_lab.client.connection import ClusterUnreachable
 
     manager = k8s_manager()("mesh-lab")
     api = Api(manager.kubeconfig, tmp_path_factory.mktemp("api"))

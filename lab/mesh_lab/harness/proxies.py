@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
+from mesh_lab.client.api import Api
+from mesh_lab.client.objects import Object
 from mesh_lab.client.pods import PROXY_CONTAINER, running_containers
-from mesh_lab.harness.api import Api, Object
 from mesh_lab.harness.control import control_port
 
 METRICS_PORT = 15090

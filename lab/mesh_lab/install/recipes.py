@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from http.client import HTTPException
-from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
 import msgspec
 
 from mesh_lab.client import controlplane
-from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
 from mesh_lab.client.controlplane import ControlPlane, status_of
 from mesh_lab.client.kubectl import Applied, Kubectl
 from mesh_lab.client.pods import has_proxy
@@ -49,7 +49,7 @@ def put_on(lab: Lab, report: Report) -> Installed:
     with Api(lab.kubeconfig) as api:
         try:
             return _PUT_ON[lab.settings.cluster](lab, api, report)
-        except RequestError as error:
+        except ApiError as error:
             raise LabError(f"the cluster's API: {error.message}") from error
 
 
@@ -109,7 +109,7 @@ def plan(lab: Lab) -> list[str]:
             _refuse_foreign_namespace(api, place)
             if plane is None and lab.settings.existing.install_istio:
                 _refuse_remains(api)
-        except RequestError as error:
+        except ApiError as error:
             raise LabError(f"the cluster's API: {error.message}") from error
     lines = [f"found {plane}"] if plane else [_no_mesh(lab)]
     lines.append(f"make the namespace {place.namespace}, labelled {INSTANCE_LABEL}={place.labels[INSTANCE_LABEL]}")
@@ -224,8 +224,8 @@ def _place(lab: Lab, instance: str) -> placing.Place:
 
 def _refuse_foreign_namespace(api: Api, place: placing.Place) -> None:
     try:
-        present = api.get(f"/api/v1/namespaces/{place.namespace}")
-    except RequestError as error:
+        present = api.request("GET", f"/api/v1/namespaces/{place.namespace}")
+    except ApiError as error:
         if error.code == _NOT_FOUND:
             return
         raise
@@ -258,7 +258,7 @@ def _install_istio(lab: Lab, api: Api, kubectl: Kubectl, record: Record, report:
 def _refuse_remains(api: Api) -> None:
     """Raises `LabError` where an installation would change what somebody else has made."""
     there = [f"the namespace {NAMESPACE}"] if _exists(api, f"/api/v1/namespaces/{NAMESPACE}") else []
-    names = [str(crd["metadata"]["name"]) for crd in api.get(_CRDS)["items"]]
+    names = [str(crd["metadata"]["name"]) for crd in api.request("GET", _CRDS)["items"]]
     there += [f"the kind {name}" for name in sorted(names) if name.endswith(_ISTIO_GROUPS)]
     if there:
         raise LabError(
@@ -269,8 +269,8 @@ def _refuse_remains(api: Api) -> None:
 
 def _exists(api: Api, path: str) -> bool:
     try:
-        api.get(path)
-    except RequestError as error:
+        api.request("GET", path)
+    except ApiError as error:
         if error.code == _NOT_FOUND:
             return False
         raise
@@ -279,8 +279,8 @@ def _exists(api: Api, path: str) -> bool:
 
 def _certified(api: Api) -> tuple[str, ...]:
     """The namespaces that have a mesh's root certificate already: istiod gives it to every one."""
-    query = urlencode({"labelSelector": _ROOTS_LABEL})
-    return tuple(sorted({str(o["metadata"]["namespace"]) for o in api.get(f"/api/v1/configmaps?{query}")["items"]}))
+    maps = api.request("GET", "/api/v1/configmaps", labelSelector=_ROOTS_LABEL)["items"]
+    return tuple(sorted({str(one["metadata"]["namespace"]) for one in maps}))
 
 
 def _no_mesh(lab: Lab) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mesh_lab.cli import wait
 from mesh_lab.client.meshstatus import ConfigState, OwnStatus
+from mesh_lab.client.objects import Reference
 from mesh_lab.controlplane import model
 from mesh_lab.errors import LabError
 from mesh_lab.install.meshkinds import KINDS, named
@@ -65,10 +66,7 @@ def test_what_the_labs_control_plane_never_looks_at_is_not_waited_for() -> None:
 
 def test_of_config_maps_the_mesh_reads_two_where_they_are() -> None:
     found = wait._parse("configmap/istio", "")
-    assert (found.namespace, found.reference().path) == (
-        "istio-system",
-        "/api/v1/namespaces/istio-system/configmaps/istio",
-    )
+    assert found.reference == Reference("v1", "ConfigMap", "istio", "istio-system")
     with pytest.raises(LabError, match="reads only configmap/istio and configmap/istio-sidecar-injector"):
         wait._parse("configmap/other", "")
     assert wait._parse("cm/istio-sidecar-injector", "").namespace == "istio-system"

@@ -1,149 +1,199 @@
-"""The command line's own Kubernetes client: what it trusts, what it asks, how it fails."""
+"""A Kubernetes API by discovery, against a small server that plays one."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
+import json
 import threading
-import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError, ClusterUnreachable
+from mesh_lab.client.objects import Reference, objects_in
 from mesh_lab.errors import LabError
+from mesh_lab.harness.mesh import ConfigurationRejected, Mesh
 
-from tests.unit.client.serving import serve
-
-
-def test_it_reads_a_document_over_one_connection(tmp_path: Path) -> None:
-    def answer(path: str) -> Any:
-        return {"path": path, "thread": threading.get_ident()}
-
-    with serve(tmp_path, answer) as (_, kubeconfig), Api(kubeconfig) as api:
-        first, second = api.get("/a"), api.get("/b?x=1")
-    assert (first["path"], second["path"]) == ("/a", "/b?x=1")
-    assert first["thread"] == second["thread"]
+POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "n"}}
 
 
-def test_a_refusal_carries_the_servers_words(tmp_path: Path) -> None:
-    with serve(tmp_path, lambda _: (403, "you may not")) as (_, kubeconfig), Api(kubeconfig) as api:
-        with pytest.raises(RequestError) as failure:
-            api.get("/a")
-        assert (failure.value.code, failure.value.message) == (403, "you may not")
+class Player:
+    """Answers by request line; remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[tuple[int, Any]]] = {}
+        self.asked: list[str] = []
+        self.bodies: list[Any] = []
+
+    def on(self, request: str, *answers: Any, status: int = 200) -> None:
+        self.answers.setdefault(request, []).extend((status, answer) for answer in answers)
 
 
-def test_a_connection_that_the_server_closed_is_opened_again(tmp_path: Path) -> None:
-    with serve(tmp_path, lambda path: {"path": path}) as (_, kubeconfig), Api(kubeconfig) as api:
-        api.get("/a")
-        assert api._connection is not None
-        api._connection.sock.shutdown(socket.SHUT_RDWR)
-        assert api.get("/b") == {"path": "/b"}
+@pytest.fixture
+def player() -> Player:
+    made = Player()
+    resources = [
+        {"name": "pods", "kind": "Pod", "namespaced": True},
+        {"name": "pods/log", "kind": "Pod", "namespaced": True},
+    ]
+    made.on("GET /api/v1", {"resources": resources})
+    made.on("GET /apis/apps/v1/deployments", {"items": []})
+    made.on(
+        "GET /apis/networking.istio.io/v1",
+        {"resources": [{"name": "virtualservices", "kind": "VirtualService", "namespaced": True}]},
+    )
+    return made
 
 
-def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with serve(tmp_path, lambda _: {}) as (server, kubeconfig):
-        port = server.port
-    with Api(kubeconfig) as api, pytest.raises(RequestError, match=f"127.0.0.1:{port} does not answer") as failure:
-        api.get("/a")
-    assert failure.value.code == 0
+@pytest.fixture
+def api(player: Player, tmp_path: Path) -> Iterator[Api]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            request = f"{self.command} {self.path.partition('?')[0]}"
+            player.asked.append(f"{self.command} {self.path}")
+            if length := int(self.headers.get("content-length") or 0):
+                player.bodies.append(json.loads(self.rfile.read(length)))
+            waiting = player.answers.get(request, [(404, {"code": 404, "reason": "NotFound", "message": "not there"})])
+            status, body = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+            text = body if isinstance(body, str) else json.dumps(body)
+            self.send_response(status)
+            self.send_header("content-type", "text/plain" if isinstance(body, str) else "application/json")
+            self.send_header("content-length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - http.server's names
+
+        def log_message(self, *_: Any) -> None:
+            """Keep pytest's output clean."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    kubeconfig = write_kubeconfig(tmp_path, f"http://127.0.0.1:{server.server_port}")
+    made = Api(kubeconfig, tmp_path)
+    yield made
+    made.close()
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
 
 
-def test_a_server_that_dies_while_it_is_asked_is_told_each_time(tmp_path: Path) -> None:
-    """As a lab's does that is killed: connections are accepted, and closed in the middle of TLS's handshake."""
-    with contextlib.ExitStack() as living:
-        server, kubeconfig = living.enter_context(serve(tmp_path, lambda _: {}))
-        with Api(kubeconfig) as api:
-            api.get("/a")
-            assert api._connection is not None
-            api._connection.sock.shutdown(socket.SHUT_RDWR)
-            port = server.port
-            living.close()
-            with socket.create_server(("127.0.0.1", port)) as dying:
-                threading.Thread(target=hang_up, args=(dying,), daemon=True).start()
-                for _ in range(3):
-                    with pytest.raises(RequestError, match="does not answer"):
-                        api.get("/a")
+def write_kubeconfig(folder: Path, server: str) -> Path:
+    document = {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "secret"}}],
+    }
+    path = folder / "config"
+    path.write_text(yaml.safe_dump(document))
+    return path
 
 
-def hang_up(listening: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while True:
-            listening.accept()[0].close()
+def test_apply_creates_or_else_patches(api: Api, player: Player) -> None:
+    player.on(
+        "POST /api/v1/namespaces/n/pods", {"code": 409, "reason": "AlreadyExists", "message": "exists"}, status=409
+    )
+    player.on("PATCH /api/v1/namespaces/n/pods/a", POD)
+    assert api.apply(POD) == POD
+    assert player.bodies == [POD, POD]
+    assert all("fieldValidation=Strict" in request for request in player.asked[1:])
 
 
-def test_a_foreign_server_is_not_trusted(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "theirs").mkdir()
-    with (
-        serve(tmp_path / "mine", lambda _: {}) as (_, mine),
-        serve(tmp_path / "theirs", lambda _: {}) as (theirs, _),
-    ):
-        config = yaml.safe_load(mine.read_text())
-        config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{theirs.port}"
-        mine.write_text(yaml.safe_dump(config))
-        with Api(mine) as api, pytest.raises(RequestError, match="CERTIFICATE_VERIFY_FAILED"):
-            api.get("/a")
+def test_what_the_server_refuses_is_told_in_its_words(api: Api, player: Player) -> None:
+    player.on(
+        "POST /api/v1/namespaces/n/pods", {"code": 422, "reason": "Invalid", "message": "spec.x: bad"}, status=422
+    )
+    with pytest.raises(ApiError, match=r"422 Invalid: spec\.x: bad"):
+        api.apply(POD)
 
 
-def test_a_watch_yields_changes_until_the_server_ends_it(tmp_path: Path) -> None:
-    def answer(_path: str) -> Iterator[tuple[str, Any]]:
-        yield "ADDED", {"n": 1}
-        yield "DELETED", {"n": 1}
-
-    with serve(tmp_path, answer) as (server, kubeconfig), Api(kubeconfig) as api:
-        assert list(api.watch("/a", "7", silence=5)) == [("ADDED", {"n": 1}), ("DELETED", {"n": 1})]
-        assert server.paths == ["/a?watch=true&resourceVersion=7"]
+def test_a_kind_that_the_cluster_lacks_is_named(api: Api) -> None:
+    with pytest.raises(LookupError, match="no Gizmo of v1"):
+        api.path("v1", "Gizmo")
 
 
-def test_a_watch_ends_when_nothing_happens(tmp_path: Path) -> None:
-    over = threading.Event()
-
-    def answer(_path: str) -> Iterator[tuple[str, Any]]:
-        yield "ADDED", {}
-        over.wait(10)
-
-    with serve(tmp_path, answer) as (_, kubeconfig), Api(kubeconfig) as api:
-        started = time.monotonic()
-        assert len(list(api.watch("/a", "7", silence=0.1))) == 1
-        assert time.monotonic() - started < 5
-        over.set()
+def test_deleting_what_is_gone_is_no_error(api: Api) -> None:
+    api.delete(Reference("v1", "Pod", "gone", "n"))
+    assert api.find(Reference("v1", "Pod", "gone", "n")) is None
 
 
-def test_an_error_within_a_watch_is_raised(tmp_path: Path) -> None:
-    def answer(_path: str) -> Iterator[tuple[str, Any]]:
-        yield "ERROR", {"code": 410, "message": "too old"}
-
-    with serve(tmp_path, answer) as (_, kubeconfig), Api(kubeconfig) as api:
-        with pytest.raises(RequestError, match="too old") as failure:
-            list(api.watch("/a", "7", silence=5))
-        assert failure.value.code == 410
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("", "is not a kubeconfig"),
-        ("[1, 2", "is not a kubeconfig"),
-        ("current-context: gone\ncontexts: []\n", "no 'gone' among its contexts"),
-        (
-            (
-                "current-context: c\ncontexts: [{name: c, context: {cluster: c, user: u}}]\n"
-                "clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: u, user: {}}]\n"
-            ),
-            "neither a client certificate, a token nor a login program",
-        ),
-    ],
-)
-def test_a_kubeconfig_that_leads_nowhere_is_told(tmp_path: Path, text: str, told: str) -> None:
-    file = tmp_path / "kubeconfig"
-    file.write_text(text)
-    with pytest.raises(LabError, match=told):
-        Api(file)
+def test_waiting_lists_and_then_follows_the_watch(api: Api, player: Player) -> None:
+    ready = {**POD, "status": {"phase": "Running"}}
+    listed = {"metadata": {"resourceVersion": "5"}, "items": [POD]}
+    event = json.dumps({"type": "MODIFIED", "object": ready}) + "\n"
+    player.on("GET /api/v1/namespaces/n/pods", listed, event)
+    found = api.wait_until(
+        "/api/v1/namespaces/n/pods", lambda items: "status" in items["a"], timeout=5, why="it runs", describe=str
+    )
+    assert found["a"] == ready
+    assert "watch=true&resourceVersion=5" in player.asked[-1]
 
 
-def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LabError, match=r"cannot read the kubeconfig .*/kubeconfig: No such file"):
-        Api(tmp_path / "kubeconfig")
+def test_waiting_in_vain_says_why_and_what_was_the_case(api: Api, player: Player) -> None:
+    player.on("GET /api/v1/namespaces/n/pods", {"metadata": {"resourceVersion": "5"}, "items": []})
+    with pytest.raises(TimeoutError, match="not within 0 s: it runs\nnothing there"):
+        api.wait_until("/api/v1/namespaces/n/pods", bool, timeout=0, why="it runs", describe=lambda _: "nothing there")
+
+
+def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    api = Api(write_kubeconfig(tmp_path, "http://127.0.0.1:1"), tmp_path)
+    with pytest.raises(ClusterUnreachable, match=r"GET http://127.0.0.1:1/readyz"):
+        api.request("GET", "/readyz")
+
+
+@pytest.mark.parametrize("text", ["", "a: b", "[", "current-context: x\ncontexts: []"])
+def test_what_is_no_kubeconfig_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    with pytest.raises(LabError, match="is not a kubeconfig"):
+        Api(path, tmp_path)
+
+
+SERVICE = {
+    "apiVersion": "networking.istio.io/v1",
+    "kind": "VirtualService",
+    "metadata": {"name": "v", "resourceVersion": "7"},
+}
+DEBUG = "GET /api/v1/namespaces/istio-system/services/istiod:15014/proxy/debug/config"
+REFERENCE = Reference("networking.istio.io/v1", "VirtualService", "v", "n")
+
+
+def state(version: str, **states: str) -> dict[str, Any]:
+    proxies = [{"proxy": name, "state": what, "error": "no such cluster"} for name, what in states.items()]
+    live = all(what == "acknowledged" for what in states.values())
+    return {"found": bool(version), "resource_version": version, "proxies": proxies, "live": live}
+
+
+def test_configuration_is_live_once_its_present_version_is_acknowledged(api: Api, player: Player) -> None:
+    player.on("GET /apis/networking.istio.io/v1/namespaces/n/virtualservices/v", SERVICE)
+    player.on(DEBUG, state("6", a="acknowledged"), state("7", a="pending"), state("7", a="acknowledged"))
+    Mesh(api, "n").wait_live(REFERENCE, 5)
+    assert len([request for request in player.asked if "debug" in request]) == 3
+
+
+def test_a_rejection_is_told_with_its_reason(api: Api, player: Player) -> None:
+    player.on("GET /apis/networking.istio.io/v1/namespaces/n/virtualservices/v", SERVICE)
+    player.on(DEBUG, state("7", a="acknowledged", b="rejected"))
+    with pytest.raises(ConfigurationRejected, match="b: no such cluster"):
+        Mesh(api, "n").wait_live(REFERENCE, 5)
+
+
+def test_a_proxy_that_does_not_answer_is_named(api: Api, player: Player) -> None:
+    player.on("GET /apis/networking.istio.io/v1/namespaces/n/virtualservices/v", SERVICE)
+    player.on(DEBUG, state("7", a="acknowledged", b="pending"))
+    with pytest.raises(TimeoutError, match=r"waiting for b \(pending\)"):
+        Mesh(api, "n").wait_live(REFERENCE, 0.01)
+
+
+def test_manifests_are_files_folders_texts_or_objects(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("kind: A\n---\n# nothing\n---\nkind: B\n")
+    (tmp_path / "b.yaml").write_text("kind: C\n")
+    assert [obj["kind"] for obj in objects_in(tmp_path)] == ["A", "B", "C"]
+    assert objects_in("kind: D") == objects_in({"kind": "D"}) == objects_in([{"kind": "D"}]) == [{"kind": "D"}]

@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from mesh_lab.client import istiostatus, kubectl
-from mesh_lab.client.api import Api, RequestError
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
 from mesh_lab.client.controlplane import ControlPlane, OwnStatus, choose, find, status_of
 from mesh_lab.client.istio import IstioStatus
 from mesh_lab.client.kubectl import Kubectl
@@ -25,8 +25,7 @@ from mesh_lab.errors import ConfigurationRefusedError, LabError
 from tests.unit.client.serving import serve
 from tests.unit.standins import StandIns, answer
 
-VS = Reference("VirtualService", "default", "reviews", "120")
-STORED = msgspec.structs.replace(VS, path="/stored")
+VS = Reference("networking.istio.io/v1", "VirtualService", "reviews", "default")
 ANALYSING = {"PILOT_ENABLE_ANALYSIS": "true", "PILOT_ANALYSIS_INTERVAL": "1s"}
 NO_V9 = {"type": {"code": "IST0101", "name": "ReferencedResourceNotFound"}, "level": "ERROR", "message": "no v9"}
 CDS, LDS = (
@@ -139,7 +138,9 @@ def istio(
     def answers(path: str) -> Any:
         if path == istiostatus.PODS:
             return {"items": server.pods}
-        if path == "/stored":
+        if path == "/apis/networking.istio.io/v1":
+            return {"resources": [{"name": "virtualservices", "kind": "VirtualService", "namespaced": True}]}
+        if path == "/apis/networking.istio.io/v1/namespaces/default/virtualservices/reviews":
             return server.stored
         return {"items": [istiod(environ=environ)] if path.startswith("/apis/apps/v1/deployments") else [asked]}
 
@@ -226,7 +227,7 @@ def test_an_envoy_that_has_only_just_connected_is_not_in_sync(sent: dict[str, st
     [("12", "9", True), ("9", "12", False), (None, "1", False), ("x", "x", True), ("x", "y", False), ("5", "", True)],
 )
 def test_versions_are_compared_as_numbers_where_they_are(have: str | None, want: str, is_reached: bool) -> None:
-    assert istiostatus.reaches(have, want) is is_reached
+    assert reaches(have, want) is is_reached
 
 
 def test_a_resource_is_live_when_istiod_has_it_and_all_have_acknowledged(
@@ -234,7 +235,7 @@ def test_a_resource_is_live_when_istiod_has_it_and_all_have_acknowledged(
 ) -> None:
     monkeypatch.setattr(istiostatus, "SETTLE_S", 0.1)
     with istio(tmp_path, monkeypatch) as (_, status):
-        state = await_config(status, VS, time.monotonic() + 20, quiet)
+        state = await_config(status, VS, "120", time.monotonic() + 20, quiet)
         assert state.live
         assert [proxy.state for proxy in state.proxies] == ["acknowledged"]
         assert await_mesh(status, time.monotonic() + 20, quiet, proxies=1).in_sync == 1
@@ -245,16 +246,16 @@ def test_an_older_version_in_istiod_is_not_live(tmp_path: Path, monkeypatch: pyt
     with istio(tmp_path, monkeypatch) as (server, status):
         server.documents[istiostatus.CONFIGZ] = [config("119")]
         with pytest.raises(LabError, match="not live on every proxy"):
-            await_config(status, VS, time.monotonic() + 0.5, quiet)
+            await_config(status, VS, "120", time.monotonic() + 0.5, quiet)
         server.documents[istiostatus.CONFIGZ] = []
         with pytest.raises(LabError, match="the control plane does not know it"):
-            await_config(status, VS, time.monotonic() + 0.5, quiet)
+            await_config(status, VS, "120", time.monotonic() + 0.5, quiet)
 
 
 def test_it_is_not_live_before_istiods_batching_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(istiostatus, "SETTLE_S", 60.0)
     with istio(tmp_path, monkeypatch) as (_, status):
-        state = status.config(VS)
+        state = status.config(VS, "120")
         assert state.found
         assert not state.live
 
@@ -267,7 +268,7 @@ def test_a_proxy_that_refuses_is_told_with_its_reason_at_once(tmp_path: Path, mo
             LabError,
             match=r"a\.default: rejected \(Listener: duplicate domain\)\n  Istio does not tell what a",
         ):
-            await_config(status, VS, time.monotonic() + 60, quiet)
+            await_config(status, VS, "120", time.monotonic() + 60, quiet)
         assert time.monotonic() - started < 30
 
 
@@ -293,7 +294,7 @@ def test_what_istios_analysis_says_of_this_version_counts(
     monkeypatch.setattr("mesh_lab.client.istio.time", clock)
     with istio(tmp_path, monkeypatch, environ=ANALYSING) as (server, status):
         server.stored = stored(NO_V9, seen=seen)
-        state = status.config(STORED, wait=5)
+        state = status.config(VS, "120", wait=5)
         assert state.live is live
         assert [str(finding) for finding in state.findings] == ([] if live else ["error: IST0101 no v9"])
         assert clock.now == pytest.approx(3.0 if live else 0.0, abs=0.3)
@@ -309,7 +310,7 @@ def test_what_istios_analysis_says_only_later_counts(tmp_path: Path, monkeypatch
     monkeypatch.setattr("mesh_lab.client.istio.time", Clock(analyse))
     with istio(tmp_path, monkeypatch, environ=ANALYSING) as (server, status):
         server.stored = {"metadata": {"generation": 7}}
-        state = status.config(STORED, wait=20)
+        state = status.config(VS, "120", wait=20)
         assert (state.live, state.hopeless) == (False, True)
 
 
@@ -329,7 +330,7 @@ def test_without_findings_a_resource_is_live_once_an_analysis_must_have_run(
     monkeypatch.setattr("mesh_lab.client.istio.time", clock)
     with istio(tmp_path, monkeypatch, environ=environ) as (server, status):
         server.stored = {"metadata": {"generation": 7}}
-        assert status.config(STORED, wait=20).live
+        assert status.config(VS, "120", wait=20).live
         assert clock.now == pytest.approx(seconds, abs=0.3)
 
 
@@ -340,9 +341,9 @@ def test_the_time_for_an_analysis_passes_for_all_resources_at_once(
     monkeypatch.setattr("mesh_lab.client.istio.time", clock)
     with istio(tmp_path, monkeypatch, environ={"PILOT_ENABLE_ANALYSIS": "true"}) as (server, status):
         server.stored = {"metadata": {"generation": 7}}
-        state = status.config(STORED, wait=5)
+        state = status.config(VS, "120", wait=5)
         assert (state.live, state.remark) == (False, "Istio's analysis of it is still to come: it takes up to 12 s")
-        assert status.config(msgspec.structs.replace(STORED, resource_version="119"), wait=20).live
+        assert status.config(VS, "119", wait=20).live
         assert clock.now == pytest.approx(12.0, abs=0.3)
 
 
@@ -353,7 +354,7 @@ def test_an_analysis_that_finds_nothing_any_more_is_not_waited_for(
     monkeypatch.setattr("mesh_lab.client.istio.time", clock)
     with istio(tmp_path, monkeypatch, environ=ANALYSING) as (server, status):
         server.stored = stored()
-        assert status.config(STORED, wait=20).live
+        assert status.config(VS, "120", wait=20).live
         assert clock.now == pytest.approx(1.0, abs=0.3)
 
 
@@ -383,22 +384,22 @@ def test_nothing_is_live_before_the_proxies_of_all_ready_pods_are_connected_agai
     with istio(tmp_path, monkeypatch) as (server, status):
         server.pods = [pod("a"), pod("b")]
         with pytest.raises(LabError, match=r"b\.default: not-connected \(its pod is ready, its stream is not open\)"):
-            await_config(status, VS, time.monotonic() + 0.5, quiet)
+            await_config(status, VS, "120", time.monotonic() + 0.5, quiet)
         with pytest.raises(LabError, match=r"1 of 2 proxies are in sync:\n  b\.default: not connected"):
             await_mesh(status, time.monotonic() + 0.5, quiet)
         server.documents[istiostatus.SYNCZ].append(of_late("b.default"))
-        assert len(await_config(status, VS, time.monotonic() + 20, quiet).proxies) == 2
+        assert len(await_config(status, VS, "120", time.monotonic() + 20, quiet).proxies) == 2
 
 
 def test_an_istiod_that_cannot_be_asked_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with istio(tmp_path, monkeypatch) as (server, status):
         server.documents.clear()
-        with pytest.raises(RequestError, match="answers 401"):
+        with pytest.raises(ApiError, match="answers 401"):
             status.mesh()
 
 
 def test_kubectl_that_cannot_forward_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = pytest.raises(RequestError, match="pod is not running")
+    refused = pytest.raises(ApiError, match="pod is not running")
     with istio(tmp_path, monkeypatch, forwards=False) as (_, status), refused:
         status.mesh()
 

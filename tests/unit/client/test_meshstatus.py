@@ -16,7 +16,7 @@ from mesh_lab.errors import ConfigurationRefusedError, LabError
 
 from tests.unit.client.serving import serve
 
-REVIEWS = Reference("VirtualService", "default", "reviews", "12")
+REVIEWS = Reference("networking.istio.io/v1", "VirtualService", "reviews", "default")
 
 
 def config(
@@ -26,9 +26,7 @@ def config(
     return {"found": found, "resource_version": version, "live": live, "proxies": states, "findings": []}
 
 
-def waited(
-    tmp_path: Path, answer: Callable[[int], Any], seconds: float, reference: Reference = REVIEWS
-) -> tuple[Any, list[str]]:
+def waited(tmp_path: Path, answer: Callable[[int], Any], seconds: float) -> tuple[Any, list[str]]:
     asked: list[str] = []
 
     def respond(path: str) -> Any:
@@ -36,7 +34,7 @@ def waited(
         return answer(len(asked))
 
     with serve(tmp_path, respond) as (_, kubeconfig), Api(kubeconfig) as api:
-        return await_config(OwnStatus(api), reference, time.monotonic() + seconds, lambda _: None), asked
+        return await_config(OwnStatus(api), REVIEWS, "12", time.monotonic() + seconds, lambda _: None), asked
 
 
 def test_it_asks_through_the_service_proxy_and_waits_on_the_other_side(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from mesh_lab.client import istiostatus
+from mesh_lab.client.connection import ApiError, ClusterUnreachable
+from mesh_lab.client.objects import Reference
 from mesh_lab.harness import controlplane
-from mesh_lab.harness.api import ApiError, Reference
 from mesh_lab.harness.controlplane import Istio, Own, control_plane
-from mesh_lab.harness.kubeconfig import ClusterUnreachable
 
 VS = Reference("networking.istio.io/v1", "VirtualService", "reviews", "default")
 SLICE = Reference("discovery.k8s.io/v1", "EndpointSlice", "reviews-1", "default")
@@ -184,7 +184,7 @@ class Starting(FakeApi):
         self.code = code
 
     def request(self, method: str, path: str, **params: Any) -> Any:
-        raise ApiError({"code": self.code}, f"{method} {path}")
+        raise ApiError(self.code, "", request=f"{method} {path}")
 
 
 def test_a_control_plane_that_is_starting_again_has_nothing_live_yet() -> None:
