@@ -18,7 +18,8 @@ from mesh_lab.client.connection import ApiError
 from mesh_lab.client.controlplane import ControlPlane, OwnStatus, choose, find, status_of
 from mesh_lab.client.istio import IstioStatus
 from mesh_lab.client.kubectl import Kubectl
-from mesh_lab.client.meshstatus import Reference
+from mesh_lab.client.meshstatus import reaches
+from mesh_lab.client.objects import Reference
 from mesh_lab.client.rollout import await_config, await_gone, await_mesh
 from mesh_lab.errors import ConfigurationRefusedError, LabError
 

@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from mesh_lab.client.api import Api
-from mesh_lab.client.meshstatus import OwnStatus, Reference
+from mesh_lab.client.meshstatus import OwnStatus
+from mesh_lab.client.objects import Reference
 from mesh_lab.client.rollout import await_config, await_mesh
 from mesh_lab.errors import ConfigurationRefusedError, LabError
 
