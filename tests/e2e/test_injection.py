@@ -141,7 +141,7 @@ def test_istiod_tells_a_pod_without_an_identity_nothing_of_others(labelled: Mesh
     pod = labelled.client("opted-out")
     assert pod.send("http://istiod.istio-system:15014/debug/syncz")[0].status == 401
     assert pod.send("http://istiod.istio-system:15014/metrics")[0].status == 200
-    assert labelled.syncz()["proxies"], "an administrator is told"
+    assert labelled.syncz().proxies, "an administrator is told"
 
 
 def test_the_sidecar_counts_requests(labelled: Mesh) -> None:

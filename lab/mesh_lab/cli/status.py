@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from mesh_lab.cli.access import kubectl_for
 from mesh_lab.cli.console import say
 from mesh_lab.client.api import Api
 from mesh_lab.client.connection import ApiError
@@ -76,8 +75,7 @@ def _counts(lab: Lab) -> tuple[Count | None, Count | None]:
             return None, None
         pods = Count(sum(1 for good, total in ready if good == total), len(ready))
         try:
-            with status_of(api, kubectl_for(lab)) as status:
-                mesh = status.mesh()
+            mesh = status_of(api).mesh()
         except ApiError:
             return pods, None
         return pods, Count(mesh.in_sync, len(mesh.proxies))

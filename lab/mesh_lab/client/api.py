@@ -19,7 +19,7 @@ from mesh_lab.client import kubeconfig as kubeconfigs
 from mesh_lab.client.connection import NONE, ApiError, ClusterUnreachable, Connections, Exchange, json_of
 from mesh_lab.client.kubectl import Kubectl
 from mesh_lab.client.objects import Items, Object, Reference, reference
-from mesh_lab.errors import LabError
+from mesh_lab.errors import LabError, WaitTimeoutError
 
 _REQUEST_S = 30.0
 _NOT_FOUND, _GONE = 404, 410
@@ -28,10 +28,6 @@ _Kept = TypeVar("_Kept")
 
 class UnknownKindError(LabError, LookupError):
     """The cluster has no such kind."""
-
-
-class WaitTimeoutError(LabError, TimeoutError):
-    """What was waited for was not the case in time; the message says what was the case instead."""
 
 
 class Api:

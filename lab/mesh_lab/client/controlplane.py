@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mesh_lab.client import istiostatus
 from mesh_lab.client.api import Api
 from mesh_lab.client.istio import IstioStatus
-from mesh_lab.client.kubectl import Kubectl
 from mesh_lab.client.meshstatus import MeshStatus, OwnStatus
 from mesh_lab.client.objects import Object
 from mesh_lab.errors import LabError
 from mesh_lab.settings import MINIMUM_ISTIO
 
 OWN_IMAGE = "mesh-lab/istiod"
+_MEMORY = "mesh status"
 _DEPLOYMENTS = "/apis/apps/v1/deployments?labelSelector=app%3Distiod"
 
 
@@ -65,16 +63,21 @@ def choose(found: list[ControlPlane], revision: str) -> ControlPlane | None:
     return found[0] if found else None
 
 
-@contextlib.contextmanager
-def status_of(api: Api, kubectl: Kubectl) -> Iterator[MeshStatus]:
-    """How to ask the cluster's control planes. Raises `ApiError`."""
-    found = find(api)
-    if not found or any(plane.own for plane in found):
-        yield OwnStatus(api)
-        return
-    with contextlib.ExitStack() as forwards:
-        namespaces = sorted({plane.namespace for plane in found})
-        yield IstioStatus(api, kubectl, namespaces, max(plane.analysis_s for plane in found), forwards)
+def status_of(api: Api, *, findings: bool = True) -> MeshStatus:
+    """How to ask the cluster's control planes; remembered with the API. Raises `ApiError`.
+
+    Without `findings`, Istio's analysis of a resource is neither waited for nor told.
+    """
+    if (known := api.memory.get(_MEMORY)) is None:
+        found = find(api)
+        if not found or any(plane.own for plane in found):
+            known = OwnStatus(api)
+        else:
+            namespaces = sorted({plane.namespace for plane in found})
+            known = IstioStatus(api, namespaces, max(plane.analysis_s for plane in found), findings)
+        api.memory[_MEMORY] = known
+    status: MeshStatus = known
+    return status
 
 
 def _described(deployment: Object) -> ControlPlane:

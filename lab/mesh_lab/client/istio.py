@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +10,8 @@ from typing import TypeVar
 from mesh_lab.client import forwarding, istiostatus
 from mesh_lab.client.api import Api
 from mesh_lab.client.connection import ClusterUnreachable
-from mesh_lab.client.kubectl import Kubectl
 from mesh_lab.client.meshstatus import ConfigState, Finding, MeshState, ProxyState, ProxySync, Rejection, reaches
-from mesh_lab.client.objects import Reference
+from mesh_lab.client.objects import Object, Reference
 from mesh_lab.client.pods import is_ready
 
 _ASK_S = 10.0
@@ -23,6 +21,11 @@ _REMARK = (
     "tell whether this one is live"
 )
 _UNANALYSED = "Istio's analysis of it is still to come: it takes up to {seconds:g} s"
+_DRAINING = (
+    "connections that were open before it may go by what was in force until they are drained, for up to {seconds:g} s"
+)
+_LISTED = (".istio.io", "gateway.networking.k8s.io")
+"""The groups of what istiod lists in /debug/configz."""
 _REFUSED = (
     "What the proxies had before stays. Istio names no resource; `istioctl analyze --all-namespaces`, or the latest "
     "change, may tell what the refused was made of: correct or delete it."
@@ -32,16 +35,20 @@ _S = TypeVar("_S")
 
 @dataclass
 class IstioStatus:
-    """Istio's control planes, each pod asked by a forwarded port: they answer only to their own loopback."""
+    """Istio's control planes, each pod asked by a forwarded port: they answer only to their own loopback.
+
+    `namespaces` are theirs. `analysis_s` is how long after a change an analysis has written what it has found; with
+    `findings` False nobody asks for that.
+    """
 
     api: Api
-    kubectl: Kubectl
     namespaces: Sequence[str]
     analysis_s: float
-    forwards: contextlib.ExitStack
+    findings: bool = True
     refused: str = _REFUSED
     _ports: dict[tuple[str, str], int] = field(default_factory=dict)
     _known_since: dict[tuple[Reference, str], float] = field(default_factory=dict)
+    _synced_since: dict[Reference, float] = field(default_factory=dict)
     _seen: dict[tuple[int, str], float] = field(default_factory=dict)
     _refused_since: float | None = None
 
@@ -51,11 +58,22 @@ class IstioStatus:
 
     def config(self, reference: Reference, version: str = "", *, wait: float = 0.0) -> ConfigState:
         """See `MeshStatus`. Istio does not tell whom a resource concerns, so every proxy counts."""
-        return self._until(lambda: self._config(reference, version), lambda state: state.live or state.hopeless, wait)
+        state = self._until(lambda: self._config(reference, version), lambda now: now.live or now.hopeless, wait)
+        if state.live:
+            # The next wait is about another change, and has times of its own to settle and to drain.
+            self._known_since.pop((reference, version), None)
+            self._synced_since.pop(reference, None)
+        return state
 
     def _mesh(self) -> MeshState:
+        return self._state_of(self._pods())
+
+    def _pods(self) -> list[Object]:
+        found: list[Object] = self.api.request("GET", istiostatus.PODS)["items"]
+        return found
+
+    def _state_of(self, pods: list[Object]) -> MeshState:
         try:
-            pods = self.api.request("GET", istiostatus.PODS)["items"]
             reports = istiostatus.proxies(self._ask(istiostatus.SYNCZ), pods)
         except ValueError as error:
             raise ClusterUnreachable(str(error)) from error
@@ -77,8 +95,7 @@ class IstioStatus:
 
     def _config(self, reference: Reference, wanted: str) -> ConfigState:
         documents = self._ask(istiostatus.CONFIGZ)
-        which = (reference.kind, reference.namespace, reference.name, reference.group)
-        known = istiostatus.versions(documents, *which)
+        known = self._versions(documents, reference)
         # Of a resource that no istiod knows, what is to be told is whether every proxy is without it.
         gone = all(have is None for have in known)
         reached = gone or all(reaches(have, wanted) for have in known)
@@ -86,16 +103,48 @@ class IstioStatus:
         since = self._known_since.setdefault((reference, wanted), now) if reached else now
         if not reached:
             self._known_since.pop((reference, wanted), None)
-        analysed, findings = self._analysis(reference)
-        analysed = self._must_be_analysed(documents, known, now) or analysed or gone
-        mesh = self._mesh()
+        analysed, findings = self._analysis(reference) if self.findings else (True, ())
+        analysed = analysed or gone or self._must_be_analysed(documents, known, now)
+        pods = self._pods()
+        mesh = self._state_of(pods)
         settled = reached and now - since >= istiostatus.SETTLE_S
-        states = tuple(_state(proxy, settled=settled) for proxy in mesh.proxies)
+        draining = self._draining(reference, pods, synced=settled and mesh.synced)
+        live = settled and analysed and mesh.synced and not draining
         version = next((have for have in known if have is not None), "")
-        live = settled and analysed and mesh.synced and not any(finding.severity == "error" for finding in findings)
-        remark = "" if analysed or not reached else _UNANALYSED.format(seconds=self.analysis_s)
-        remark = _REMARK if any(proxy.rejected for proxy in mesh.proxies) else remark
-        return ConfigState(any(have is not None for have in known), live, version, states, findings, remark)
+        return ConfigState(
+            any(have is not None for have in known),
+            live and not any(finding.severity == "error" for finding in findings),
+            version,
+            tuple(_state(proxy, settled=settled) for proxy in mesh.proxies),
+            findings,
+            self._remark(mesh, analysed=analysed or not reached, draining=draining),
+        )
+
+    def _remark(self, mesh: MeshState, *, analysed: bool, draining: float) -> str:
+        if any(proxy.rejected for proxy in mesh.proxies):
+            return _REMARK
+        if not analysed:
+            return _UNANALYSED.format(seconds=self.analysis_s)
+        return _DRAINING.format(seconds=draining) if draining else ""
+
+    def _versions(self, documents: list[object], reference: Reference) -> list[str | None]:
+        """The version that each istiod knows; of a kind that none of them lists, the one that is stored."""
+        if reference.group.endswith(_LISTED):
+            which = (reference.kind, reference.namespace, reference.name, reference.group)
+            return istiostatus.versions(documents, *which)
+        stored = self.api.find(reference)
+        return [None if stored is None else str(stored["metadata"]["resourceVersion"])]
+
+    def _draining(self, reference: Reference, pods: list[Object], *, synced: bool) -> float:
+        """The seconds for which connections are drained that go by what was in force before; 0 when that is over."""
+        if not synced:
+            self._synced_since.pop(reference, None)
+            return 0.0
+        since = self._synced_since.setdefault(reference, time.monotonic())
+        everywhere = reference.namespace in self.namespaces
+        concerned = [pod for pod in pods if everywhere or pod["metadata"]["namespace"] == reference.namespace]
+        seconds = istiostatus.drain_s(reference.kind, concerned)
+        return seconds if time.monotonic() - since < seconds else 0.0
 
     def _must_be_analysed(self, documents: list[object], known: list[str | None], now: float) -> bool:
         """Whether all istiods have known these versions for so long that an analysis has run.
@@ -117,12 +166,12 @@ class IstioStatus:
     def _ask(self, path: str) -> list[object]:
         """The answer of every istiod that is ready."""
         answers: list[object] = []
-        for namespace, pod in self._pods():
+        for namespace, pod in self._istiods():
             key = (namespace, pod)
             try:
                 if key not in self._ports:
-                    forward = forwarding.forwarded(self.kubectl.command(), namespace, pod, istiostatus.DEBUG_PORT)
-                    self._ports[key] = self.forwards.enter_context(forward)
+                    forward = forwarding.forwarded(self.api.kubectl_command(), namespace, pod, istiostatus.DEBUG_PORT)
+                    self._ports[key] = self.api.keep(forward)
                 answers.append(forwarding.get(self._ports[key], path, timeout=_ASK_S))
             except forwarding.ForwardError as error:
                 self._ports.pop(key, None)
@@ -131,7 +180,7 @@ class IstioStatus:
             raise ClusterUnreachable("no istiod is ready")
         return answers
 
-    def _pods(self) -> list[tuple[str, str]]:
+    def _istiods(self) -> list[tuple[str, str]]:
         found = []
         for namespace in self.namespaces:
             pods = self.api.request("GET", f"/api/v1/namespaces/{namespace}/pods?labelSelector=app%3Distiod")["items"]

@@ -16,6 +16,7 @@ from mesh_lab.client.api import Api
 from mesh_lab.client.connection import ApiError
 from mesh_lab.client.objects import Object
 from mesh_lab.client.pods import running_containers
+from mesh_lab.client.rollout import is_rolled_out
 from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
 
@@ -103,14 +104,6 @@ def _named_after(pod: Object, workload: Workload) -> bool:
     return str(pod["metadata"]["name"]).startswith(f"{workload.name}-")
 
 
-def is_ready(deployment: Object) -> bool:
-    """Whether the Deployment's rollout is over and all of its pods are available."""
-    spec, status = deployment.get("spec", {}), deployment.get("status", {})
-    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    counts = {status.get(field, 0) for field in ("updatedReplicas", "replicas", "availableReplicas")}
-    return bool(seen and counts == {spec.get("replicas", 1)})
-
-
 def describe(api: Api, waiting: Iterable[Workload]) -> list[str]:
     """For each workload that is not ready, what its pods, their containers and the latest warnings say."""
     lines = []
@@ -134,7 +127,7 @@ def _settle(waiting: set[Workload], deployments: Iterable[Object], report: Repor
     ready = set()
     for deployment in deployments:
         workload = Workload(deployment["metadata"]["namespace"], deployment["metadata"]["name"])
-        if workload in waiting and is_ready(deployment):
+        if workload in waiting and is_rolled_out(deployment):
             ready.add(workload)
             report(f"{workload} is ready")
     return waiting - ready

@@ -137,7 +137,7 @@ def _kind(lab: Lab, api: Api, report: Report) -> Installed:
         for obj in objects:
             if obj["kind"] == "Namespace":
                 obj["metadata"]["labels"] = {"istio.io/rev": revision}
-    installed = _settle(lab, api, kubectl, kubectl.apply_objects(objects), report, since=cluster.started())
+    installed = _settle(lab, api, kubectl.apply_objects(objects), report, since=cluster.started())
     _await_gateway(cluster.status().ports["http"], time.monotonic() + lab.settings.timeouts.ready, report)
     return installed
 
@@ -155,7 +155,7 @@ def _existing(lab: Lab, api: Api, report: Report) -> Installed:
         plane = _install_istio(lab, api, kubectl, record, report)
     report(f"found {plane}")
     applied = kubectl.apply_objects([placing.namespace(place, plane.injection_label), *_guests(place)])
-    installed = _settle(lab, api, kubectl, applied, report, namespace=place.namespace)
+    installed = _settle(lab, api, applied, report, namespace=place.namespace)
     latest = cluster.record() or record
     holding.write(lab.state_dir, msgspec.structs.replace(latest, phase="ready"))
     return installed
@@ -164,7 +164,6 @@ def _existing(lab: Lab, api: Api, report: Report) -> Installed:
 def _settle(
     lab: Lab,
     api: Api,
-    kubectl: Kubectl,
     applied: Sequence[Applied],
     report: Report,
     *,
@@ -184,8 +183,7 @@ def _settle(
         return [pod for pod in live_pods(api) if not namespace or pod["metadata"]["namespace"] == namespace]
 
     await_pods(lambda: [pod for pod in ours() if belongs(pod, workloads)], since or {}, deadline, report)
-    with status_of(api, kubectl) as status:
-        state = await_mesh(status, deadline, report, proxies=sum(1 for pod in ours() if has_proxy(pod)))
+    state = await_mesh(status_of(api), deadline, report, proxies=sum(1 for pod in ours() if has_proxy(pod)))
     return Installed(ours(), state)
 
 
