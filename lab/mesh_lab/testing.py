@@ -7,7 +7,10 @@ plugin, by themselves: `pytest --help` has its options, `pytest --fixtures` its 
 
 from __future__ import annotations
 
-from mesh_lab.harness.api import Api, ApiError, CommandFailed, Items, Object, Reference, reference
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError, ClusterUnreachable
+from mesh_lab.client.kubectl import CommandFailed
+from mesh_lab.client.objects import Items, Object, Reference, reference
 from mesh_lab.harness.assertions import (
     assert_all,
     assert_ejected,
@@ -32,7 +35,6 @@ from mesh_lab.harness.builders import (
 )
 from mesh_lab.harness.commands import Capture
 from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.kubeconfig import ClusterUnreachable
 from mesh_lab.harness.mesh import ConfigurationRejected, Mesh
 from mesh_lab.harness.namespaces import Namespaces
 from mesh_lab.harness.proxies import Proxy, total

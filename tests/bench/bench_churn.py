@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
+
 from mesh_lab.controlplane.delivery.delta import (
     Request,
     Session,
@@ -25,7 +26,6 @@ from mesh_lab.controlplane.report.analysis import analyse
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.xds import Generator
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
-
 from tests.unit.controlplane.cluster import config, endpoints, pod, service
 
 SERVICES = 20

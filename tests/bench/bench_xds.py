@@ -15,7 +15,6 @@ from typing import Any
 
 from mesh_lab.controlplane.report.analysis import analyse
 from mesh_lab.controlplane.xds import Generator
-
 from tests.unit.controlplane.cluster import Cluster, config, endpoints, pod, service
 
 PODS = 3

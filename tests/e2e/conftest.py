@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from mesh_lab.harness.controlplane import Istio, control_plane
+
+from mesh_lab.client.controlplane import status_of
+from mesh_lab.client.istio import IstioStatus
 from mesh_lab.testing import Mesh, Namespaces, destination_rule
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +22,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def need_metrics(mesh: Mesh, app: str) -> None:
     """Skips on an Istio that was installed without telemetry: its proxies count nothing."""
-    if isinstance(control_plane(mesh.api), Istio) and STATS_FILTER not in mesh.proxy(app).admin("/config_dump"):
+    if isinstance(status_of(mesh.api, findings=False), IstioStatus) and STATS_FILTER not in mesh.proxy(app).admin(
+        "/config_dump"
+    ):
         pytest.skip(f"this Istio has telemetry off: no {STATS_FILTER} among the filters of {app}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mesh_lab.testing import Mesh, Object, Results, TrafficClient, assert_all, authorization_policy, total
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+
 from mesh_lab.testing import (
     ApiError,
     ConfigurationRejected,

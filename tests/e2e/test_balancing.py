@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+
 from mesh_lab.testing import Mesh, Object, TrafficClient, assert_all, assert_random_baseline, destination_rule
 
 # Of two endpoints a hash picks either: that all of 24 keys go to one happens once in 2**23 choices of keys.

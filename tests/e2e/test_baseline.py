@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mesh_lab.testing import Mesh, TrafficClient, assert_all, assert_random_baseline, eventually
 
 pytestmark = pytest.mark.mesh_injection(False)

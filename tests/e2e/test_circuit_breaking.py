@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from mesh_lab.testing import (
     EchoControl,
     Mesh,

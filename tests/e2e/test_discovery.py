@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mesh_lab.testing import Items, Mesh, Reference, TrafficClient, assert_all, assert_no_errors
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mesh_lab.testing import Api, Object, Reference
 
+from mesh_lab.testing import Api, Object, Reference
 from tests.e2e.conftest import ROOT
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.mesh_exclusive]

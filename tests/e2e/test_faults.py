@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mesh_lab.testing import Mesh, TrafficClient, assert_all, assert_lasted, assert_split, route, to, virtual_service
 
 

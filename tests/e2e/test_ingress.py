@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 
 import pytest
+
 from mesh_lab.testing import (
     ConfigurationRejected,
     Mesh,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from mesh_lab.pods import running_containers
+
+from mesh_lab.client.pods import running_containers
 from mesh_lab.testing import Items, Mesh, Namespaces, Object
 
 from .conftest import need_metrics
@@ -140,7 +141,7 @@ def test_istiod_tells_a_pod_without_an_identity_nothing_of_others(labelled: Mesh
     pod = labelled.client("opted-out")
     assert pod.send("http://istiod.istio-system:15014/debug/syncz")[0].status == 401
     assert pod.send("http://istiod.istio-system:15014/metrics")[0].status == 200
-    assert labelled.syncz()["proxies"], "an administrator is told"
+    assert labelled.syncz().proxies, "an administrator is told"
 
 
 def test_the_sidecar_counts_requests(labelled: Mesh) -> None:

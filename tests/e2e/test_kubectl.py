@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from mesh_lab.harness.commands import Running
 from mesh_lab.harness.workloads import IMAGE
 from mesh_lab.testing import Mesh

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.harness.commands import Running
 from mesh_lab.testing import Items, Mesh, Object
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from mesh_lab.testing import (
     ApiError,
     Mesh,

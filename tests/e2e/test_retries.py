@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
+
 from mesh_lab.testing import (
     EchoControl,
     Mesh,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mesh_lab.harness.statistics import FALSE_ALARM, binomial_interval
 from mesh_lab.testing import (
     Mesh,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mesh_lab.harness.results import parse_results
 from mesh_lab.testing import Mesh, TrafficClient, assert_all
 

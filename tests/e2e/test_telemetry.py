@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from mesh_lab.pods import PROXY_CONTAINER
+
+from mesh_lab.client.pods import PROXY_CONTAINER
 from mesh_lab.testing import Mesh, TrafficClient, assert_all, eventually
 
 from .conftest import need_metrics

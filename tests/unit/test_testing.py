@@ -6,6 +6,7 @@ import inspect
 from types import FunctionType
 
 import pytest
+
 from mesh_lab import testing
 
 

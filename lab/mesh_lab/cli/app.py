@@ -192,7 +192,8 @@ def wait(
     condition: Annotated[
         str, typer.Option("--for", metavar="CONDITION", help="live, or delete: gone from every proxy.")
     ] = "live",
-    timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long at most.")] = 30.0,
+    timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long at most.")] = 60.0,
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json.")] = "text",
     cluster: ClusterOption = None,
 ) -> None:
     """Wait until every proxy that a resource of the mesh concerns has acknowledged it, or that it is deleted.
@@ -201,7 +202,15 @@ def wait(
     """
     from mesh_lab.cli.wait import wait
 
-    wait(context.lab(cluster), references or [], files or [], namespace=namespace, timeout=timeout, condition=condition)
+    wait(
+        context.lab(cluster),
+        references or [],
+        files or [],
+        namespace=namespace,
+        timeout=timeout,
+        condition=condition,
+        output=output,
+    )
 
 
 @app.command(

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from mesh_lab.cli.console import chosen, say
+from mesh_lab.client.kubectl import program
 from mesh_lab.clusters.embedded import namespaces, ports
 from mesh_lab.clusters.embedded.cluster import EmbeddedCluster
 from mesh_lab.clusters.existing import ExistingCluster
@@ -21,7 +22,6 @@ from mesh_lab.clusters.kind.cluster import KIND, MINIMUM_KIND
 from mesh_lab.clusters.kind.provider import choose
 from mesh_lab.errors import LabError
 from mesh_lab.install.istioctl import ISTIOCTL
-from mesh_lab.kubectl import program
 from mesh_lab.programs import Program, Programs
 from mesh_lab.settings import MINIMUM_ISTIO, Lab
 

@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from mesh_lab.harness.api import Api, Items, Reference
+from mesh_lab.client.api import Api
+from mesh_lab.client.objects import Items, Reference
 
 MAX_NAME = 50
 REVISION = "istio.io/rev"

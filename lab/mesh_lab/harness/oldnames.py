@@ -15,7 +15,7 @@ import pytest
 from mesh_lab.harness.plugin import CLUSTERS
 
 if TYPE_CHECKING:
-    from mesh_lab.harness.api import Api
+    from mesh_lab.client.api import Api
     from mesh_lab.harness.mesh import Mesh
     from mesh_lab.harness.namespaces import Namespaces
 

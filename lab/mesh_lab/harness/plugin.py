@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 if TYPE_CHECKING:
-    from mesh_lab.harness.api import Api
+    from mesh_lab.client.api import Api
     from mesh_lab.harness.mesh import Mesh
     from mesh_lab.harness.namespaces import Namespaces
     from mesh_lab.harness.versions import VersionOf
@@ -160,8 +160,8 @@ def mesh_api(
     request: pytest.FixtureRequest,
 ) -> Iterator[Api]:
     """The Kubernetes API of the cluster under test."""
-    from mesh_lab.harness.api import Api
-    from mesh_lab.harness.kubeconfig import ClusterUnreachable
+    from mesh_lab.client.api import Api
+    from mesh_lab.client.connection import ClusterUnreachable
 
     manager = mesh_cluster_manager()("mesh-lab")
     api = Api(manager.kubeconfig, tmp_path_factory.mktemp("api"))

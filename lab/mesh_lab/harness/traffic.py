@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from mesh_lab.harness.api import Api, Object
+from mesh_lab.client.api import Api
+from mesh_lab.client.objects import Object
 from mesh_lab.harness.control import ControlPort, control_port
 from mesh_lab.harness.results import Results, parse_results
 from mesh_lab.harness.versions import VersionFrom, VersionOf

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from mesh_lab.kubectl import program
 
+from mesh_lab.client.kubectl import program
 from tests.unit.cli.running import SOURCE, run
 
 

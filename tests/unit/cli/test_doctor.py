@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.cli import doctor
 from mesh_lab.settings import Lab, Settings
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.cli import entry
 from mesh_lab.cli.app import app
-
 from tests.unit.cli.running import ROOT, SOURCE, run
 
 HELP = """\

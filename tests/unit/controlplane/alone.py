@@ -12,7 +12,6 @@ from pathlib import Path
 from mesh_lab.controlplane.injection import bootstrap
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings
 from mesh_lab.controlplane.injection.probes import PORT
-
 from tests.unit.controlplane.mesh import ENVOY, eventually
 
 POD_IP = "127.0.0.2"

@@ -19,7 +19,6 @@ from mesh_lab.controlplane.xds import (
     Generator,
 )
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS
-
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.edges import Case
 from tests.unit.controlplane.envoy import static, validate

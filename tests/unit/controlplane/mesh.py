@@ -35,6 +35,7 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+
 from mesh_lab.controlplane.assembly import Translation
 from mesh_lab.controlplane.config import Ports, Settings
 from mesh_lab.controlplane.delivery.push import Generate
@@ -50,7 +51,6 @@ from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Snapshot
 from mesh_lab.controlplane.xds.built import Built, any_of, build, wire
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
-
 from tests.unit.controlplane.fake_api import FakeApi, Object, serving
 
 ENVOY = Path(sysconfig.get_path("scripts")) / "envoy"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.controlplane.delivery.blame import culprit
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.faults import Faults
@@ -24,7 +25,6 @@ from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Snapshot
 from mesh_lab.controlplane.world.world import World
 from mesh_lab.controlplane.xds.built import Built
-
 from tests.unit.controlplane.cluster import Cluster, config
 from tests.unit.controlplane.cluster import service as kubernetes_service
 from tests.unit.controlplane.mesh import Mesh, envoy, eventually, generate, meshed, service, virtual_service

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from mesh_lab.controlplane.crds import definitions, render, structural
 from mesh_lab.controlplane.istiokinds import KINDS
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mesh_lab.controlplane.admission.validating import review
 from mesh_lab.controlplane.istiokinds import KINDS, decode, validate
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
 from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.report.analysis import analyse
-
 from tests.unit.controlplane.cluster import bookinfo, config
 
 SPEC: dict[str, Any] = {

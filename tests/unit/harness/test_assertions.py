@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
+
 from mesh_lab.harness.assertions import (
     assert_all,
     assert_ejected,

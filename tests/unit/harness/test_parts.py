@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from mesh_lab.client.rollout import is_rolled_out
 from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import _is_rolled_out
 from mesh_lab.harness.namespaces import _dns_label
 from mesh_lab.harness.proxies import parse_stats, total
 from mesh_lab.harness.traffic import as_sent
@@ -44,9 +45,9 @@ def test_eventually_gives_what_it_found_or_says_why_it_waited() -> None:
 def test_a_rollout_is_done_when_all_replicas_are_new_and_available() -> None:
     status = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
     deployment = {"metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status}
-    assert _is_rolled_out(deployment)
+    assert is_rolled_out(deployment)
     for field, value in (("observedGeneration", 1), ("replicas", 3), ("updatedReplicas", 1), ("availableReplicas", 0)):
-        assert not _is_rolled_out({**deployment, "status": {**status, field: value}})
+        assert not is_rolled_out({**deployment, "status": {**status, field: value}})
 
 
 def test_workloads_select_the_pods_that_they_make() -> None:

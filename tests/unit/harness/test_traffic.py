@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 import yaml
-from mesh_lab.harness.api import Api, ApiError, Object
+
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError, ClusterUnreachable
+from mesh_lab.client.objects import Object
 from mesh_lab.harness.control import control_port
-from mesh_lab.harness.kubeconfig import ClusterUnreachable
 from mesh_lab.harness.proxies import Proxy
 from mesh_lab.harness.traffic import EchoControl, TrafficClient
 from mesh_lab.harness.versions import by_header, by_json
 from mesh_lab.harness.workloads import Template, client_deployment, echo_deployment
-
-from .test_api import write_kubeconfig
+from tests.unit.client.test_api import write_kubeconfig
 
 BEGUN, RESULT, WHOLE = {"begun": True}, {"status": 200, "at_ms": 1, "duration_ms": 2}, {"summary": {"cut_short": False}}
 
@@ -204,7 +205,7 @@ def test_a_run_is_ordered_with_the_token_that_a_login_program_gives_at_that_mome
     proxied.answers["/send"] = (200, "{}")
     own = Api(tmp_path / "config", tmp_path)
     try:
-        with own.dialler.begin("POST", "/api/v1/namespaces/n/pods/a/proxy/send", b"{}", {}, timeout=5):
+        with own.begin("POST", "/api/v1/namespaces/n/pods/a/proxy/send", b"{}", timeout=5):
             assert proxied.asked[-1][1]["Authorization"] == "Bearer of-the-program"
     finally:
         own.close()

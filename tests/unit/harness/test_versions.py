@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from mesh_lab.harness.results import Result
 from mesh_lab.harness.versions import by_header, by_json
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mesh_lab.controlplane.admission.reviewing import Answer, ReviewError
 from mesh_lab.controlplane.admission.validating import review
 from mesh_lab.controlplane.istiokinds import KINDS

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+
 from mesh_lab.controlplane.admission.reviewing import ReviewError
 from mesh_lab.controlplane.admission.webhook import review
 from mesh_lab.controlplane.injection.injector import INIT, PROXY, Place

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+
 from mesh_lab.controlplane.debug.access import NAMESPACE, guard
 from mesh_lab.controlplane.delivery.identity import Authenticator
 from mesh_lab.controlplane.kube.client import Unreachable

@@ -12,10 +12,10 @@ import grpc
 import grpc.aio
 import pytest
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
+
 from mesh_lab.controlplane.delivery import ads
 from mesh_lab.controlplane.delivery.ads import AdsService, Context
 from mesh_lab.controlplane.trust.ca import Authority, Leaf
-
 from tests.unit.controlplane.mesh import eventually
 
 NAME = "istiod.istio-system.svc"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.controlplane.delivery.delta import (
     SUBSCRIPTION_LIMIT,
     Request,

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from mesh_lab.controlplane.delivery.identity import Authenticator, Caller, Refused
 from mesh_lab.controlplane.kube.client import Unreachable
 from mesh_lab.controlplane.kube.kinds import Kind

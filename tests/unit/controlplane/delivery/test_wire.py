@@ -9,6 +9,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.status_pb2 import Status
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.controlplane.delivery import wire
 from mesh_lab.controlplane.delivery.delta import (
     Request,

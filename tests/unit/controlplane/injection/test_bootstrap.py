@@ -8,12 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.controlplane.injection import probes
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings, arguments, config
 from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.world.proxy import ProxyKind
 from mesh_lab.controlplane.world.values import StatsMatcher
-
 from tests.unit.controlplane.mesh import ENVOY
 
 APPLICATION = {

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+
 from mesh_lab.controlplane.injection.injector import INIT, PROXY, Place, inject, patch, wanted
 from mesh_lab.controlplane.world.annotations import HEEDED_ANNOTATIONS, INJECT
 from mesh_lab.controlplane.world.values import Values, parse_values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mesh_lab.controlplane.injection.merging import Target, from_annotations
 
 AT_THE_PROXY = {

@@ -12,10 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+
 from mesh_lab.controlplane.injection import probes
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings
 from mesh_lab.controlplane.trust.serving import serve_http
-
 from tests.unit.controlplane.alone import POD_IP, alone
 from tests.unit.controlplane.mesh import eventually
 

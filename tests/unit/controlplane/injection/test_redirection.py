@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.controlplane.injection.redirection import Interception, from_annotations, ruleset
 
 PREFIX = "traffic.sidecar.istio.io/"

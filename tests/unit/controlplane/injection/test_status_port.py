@@ -11,10 +11,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.trust.serving import serve_http
-
 from tests.unit.controlplane.alone import alone
 from tests.unit.controlplane.mesh import eventually
 

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
+
 from mesh_lab.controlplane.kube.client import ApiError, KubeClient, Object, Unreachable
 from mesh_lab.controlplane.kube.kinds import Kind
 from mesh_lab.controlplane.kube.watching import Follower, Gate

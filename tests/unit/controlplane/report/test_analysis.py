@@ -6,8 +6,8 @@ import base64
 from typing import Any
 
 import pytest
-from mesh_lab.controlplane.report.analysis import analyse
 
+from mesh_lab.controlplane.report.analysis import analyse
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
 
 ROUTE: dict[str, Any] = {"route": [{"destination": {"host": "reviews"}}]}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mesh_lab.controlplane.delivery.tracking import Failed
 from mesh_lab.controlplane.kube.client import KubeClient
 from mesh_lab.controlplane.report.unserved import Unserved
@@ -15,7 +16,6 @@ from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import Snapshot
-
 from tests.unit.controlplane.fake_api import FakeApi, serving
 from tests.unit.controlplane.mesh import Mesh, meshed
 from tests.unit.controlplane.test_whole import plane as plane

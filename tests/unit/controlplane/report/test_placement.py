@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mesh_lab.controlplane.report.analysis import analyse
 
+from mesh_lab.controlplane.report.analysis import analyse
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
 
 CODES = ("IST0102", "IST0103", "IST0107", "IST0108", "IST0110", "IST0111", "IST0116", "IST0118", "IST0127", "IST0133")

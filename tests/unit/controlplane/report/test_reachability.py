@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest
 from mesh_lab.controlplane.report.analysis import analyse
 from mesh_lab.controlplane.report.reachability import _covers
-
 from tests.unit.controlplane.cluster import bookinfo, config
 
 TO = {"route": [{"destination": {"host": "reviews"}}]}

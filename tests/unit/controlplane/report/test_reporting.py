@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.kube.events import Subject
@@ -17,7 +18,6 @@ from mesh_lab.controlplane.report import statuses
 from mesh_lab.controlplane.report.reporting import Refusal, Reporter
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import Origin
-
 from tests.unit.controlplane.mesh import Mesh, meshed, service, virtual_service
 
 KEY = ("VirtualService", "default", "vs")

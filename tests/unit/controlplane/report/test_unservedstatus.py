@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mesh_lab.controlplane.report import unservedstatus
 
 NOW = "2026-01-01T00:00:00Z"

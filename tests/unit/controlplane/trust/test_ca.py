@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store
+
 from mesh_lab.controlplane.trust.ca import CLOCK_SKEW, Authority
 
 PRINCIPAL = "spiffe://cluster.local/ns/default/sa/reviews"

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+
 from mesh_lab.controlplane.trust.plugged import UnusableRootError, authority_in
 from mesh_lab.controlplane.trust.root import Trust
-
 from tests.unit.controlplane.authorities import Signer, istio_form, secret, signer
 from tests.unit.controlplane.trust.test_root import Store
 

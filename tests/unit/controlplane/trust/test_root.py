@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from cryptography import x509
+
 from mesh_lab.controlplane.kube.client import ApiError, Unreachable
 from mesh_lab.controlplane.kube.kinds import Kind
 from mesh_lab.controlplane.trust.ca import Authority

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mesh_lab.controlplane.world.findings import Finding
 
+from mesh_lab.controlplane.world.findings import Finding
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config
 from tests.unit.controlplane.xds.judging import SERVER, allowed, http_rules, tcp_allowed
 from tests.unit.controlplane.xds.translated import listener_of

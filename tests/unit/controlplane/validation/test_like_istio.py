@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mesh_lab.controlplane.istiokinds import decode, validate
 from mesh_lab.controlplane.model import (
     DecodeError,

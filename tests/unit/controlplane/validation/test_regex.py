@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings, config
 from mesh_lab.controlplane.validation.common import regex
-
 from tests.unit.controlplane.envoy import ENVOY
 
 # What Python's `re` takes and RE2 does not, and the other way round, first.

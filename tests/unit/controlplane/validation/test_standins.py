@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.istiokinds import decode, stand_in, validate
 from mesh_lab.controlplane.kube.kinds import FOLLOWED

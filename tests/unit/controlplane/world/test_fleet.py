@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mesh_lab.controlplane.world.fleet import Fleet
 
+from mesh_lab.controlplane.world.fleet import Fleet
 from tests.unit.controlplane.mesh import pod
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from mesh_lab.controlplane.model.sidecar import OutboundTrafficPolicy
 from mesh_lab.controlplane.world.configmaps import held
 from mesh_lab.controlplane.world.meshconfig import MeshConfig, parse, read

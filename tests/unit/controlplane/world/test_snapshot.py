@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from mesh_lab.controlplane.model import DestinationRule, VirtualService
 
+from mesh_lab.controlplane.model import DestinationRule, VirtualService
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 
 

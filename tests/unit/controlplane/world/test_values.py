@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+
 from mesh_lab.controlplane.world.configmaps import held
 from mesh_lab.controlplane.world.values import Values, parse_values, remarks
 

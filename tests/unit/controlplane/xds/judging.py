@@ -10,8 +10,8 @@ from typing import Any
 from envoy.config.rbac.v3.rbac_pb2 import RBAC
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBACPerRoute
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
-from mesh_lab.controlplane.xds.typeurls import RDS
 
+from mesh_lab.controlplane.xds.typeurls import RDS
 from tests.unit.controlplane.cluster import Cluster
 from tests.unit.controlplane.envoy import message
 from tests.unit.controlplane.xds.translated import listener_of, resources

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.controlplane.report.analysis import analyse
 from mesh_lab.controlplane.xds.aliases import ends
 from mesh_lab.controlplane.xds.typeurls import CDS, LDS, RDS
-
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
 from tests.unit.controlplane.envoy import message
 from tests.unit.controlplane.xds.translated import CLIENT, REVIEWS, hosts_of, resources

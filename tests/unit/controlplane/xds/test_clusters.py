@@ -8,8 +8,8 @@ import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster as Message
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
-from mesh_lab.controlplane.xds.typeurls import CDS, EDS
 
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.envoy import message
 from tests.unit.controlplane.xds.translated import REVIEWS, cluster_of, endpoints_of, resources

@@ -13,12 +13,12 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
+
 from mesh_lab.controlplane.delivery.secrets import GATEWAY_PREFIX, for_gateway
 from mesh_lab.controlplane.xds import (
     Resources,
 )
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
-
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.envoy import message
 from tests.unit.controlplane.xds.translated import hosts_of, resources

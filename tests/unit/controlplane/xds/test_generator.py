@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.xds import (
     Built,
@@ -14,7 +15,6 @@ from mesh_lab.controlplane.xds import (
 )
 from mesh_lab.controlplane.xds.memo import Memo
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
-
 from tests.unit.controlplane.cluster import bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.xds.translated import CLIENT, REVIEWS
 

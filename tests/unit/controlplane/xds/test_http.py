@@ -10,10 +10,10 @@ from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
 )
+
 from mesh_lab.controlplane.world.meshconfig import Normalization
 from mesh_lab.controlplane.xds.http import connection_manager
 from mesh_lab.controlplane.xds.typeurls import LDS
-
 from tests.unit.controlplane.cluster import Cluster, bookinfo, mesh_config, pod
 from tests.unit.controlplane.envoy import message
 from tests.unit.controlplane.xds.translated import listener_of, resources

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mesh_lab.controlplane.xds.typeurls import CDS, LDS
 
+from mesh_lab.controlplane.xds.typeurls import CDS, LDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
 from tests.unit.controlplane.xds.translated import hosts_of, resources
 

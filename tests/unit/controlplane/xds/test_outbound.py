@@ -9,10 +9,10 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+
 from mesh_lab.controlplane.world.kubernetes import ServicePort
 from mesh_lab.controlplane.xds.services import Protocol, protocol_of
 from mesh_lab.controlplane.xds.typeurls import LDS, RDS
-
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, mesh_config, pod, service
 from tests.unit.controlplane.xds.translated import listener_of, resources
 

@@ -12,11 +12,11 @@ from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBACPerRoute
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.controlplane.istiokinds import decode, validate
 from mesh_lab.controlplane.model import AuthorizationPolicy
 from mesh_lab.controlplane.xds import Generator
 from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of, network_filters, route_filters
-
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config
 from tests.unit.controlplane.envoy import static
 from tests.unit.controlplane.envoy import validate as validate_by_envoy

@@ -9,7 +9,6 @@ from mesh_lab.controlplane.xds import (
     Resources,
 )
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
-
 from tests.unit.controlplane.cluster import Cluster
 from tests.unit.controlplane.envoy import message
 

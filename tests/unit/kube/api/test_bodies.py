@@ -11,11 +11,11 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube import heavy
 from mesh_lab.kube.api import yaml_bodies
 from mesh_lab.kube.api.answers import DEPTH_LIMIT
 from mesh_lab.kube.api.app import BODY_LIMIT
-
 from tests.unit.kube.api.conftest import LIMIT_S, Server
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"

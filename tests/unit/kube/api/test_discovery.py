@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube.api.discovery import priority
 from mesh_lab.kube.registry.kinds import RESOURCES
 from mesh_lab.kube.resources import CRDS
-
 from tests.unit.kube.api.conftest import Server
 
 AGGREGATED = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"}

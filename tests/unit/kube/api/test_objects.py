@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube.api import paths
 from mesh_lab.kube.api.negotiation import Form, choose
 from mesh_lab.kube.api.paths import Target
@@ -15,7 +16,6 @@ from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.options import AdmissionRequest, Open, Patch, PatchKind
 from mesh_lab.kube.resources import CONFIGMAPS
 from mesh_lab.kube.resources import DEPLOYMENTS as KINDS_DEPLOYMENTS
-
 from tests.unit.kube.api.conftest import Server
 from tests.unit.kube.api.test_protobuf import CORE, encode, envelope
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube.api.authorization import Access, Action, Authorizer, PathAccess
 from mesh_lab.kube.api.authorization.enforced import enforced
 from mesh_lab.kube.api.authorization.escalation import covered

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube import resources
 from mesh_lab.kube.api import tables
 from mesh_lab.kube.api.tables import jsonpath

@@ -33,7 +33,6 @@ from mesh_lab.kube.registry.tokens import TokenIssuer
 from mesh_lab.kube.resources import CONFIGMAPS, PODS, SERVICEACCOUNTS
 from mesh_lab.kube.store import Store
 from mesh_lab.kube.streams import ExecSession, LogOptions
-
 from tests.unit.kube.node.pods import container, pod_object
 
 KINDS = {resource.kind: resource for resource in RESOURCES}

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from mesh_lab.kube.node import checks, grpchealth, probes
 from mesh_lab.kube.node.checks import Result
 from mesh_lab.kube.node.probes import Kind, Verdict
 from mesh_lab.kube.objects.containers import HttpGet, Probe
 from mesh_lab.kube.version import VERSION
-
 from tests.unit.kube.node.pods import typed_container
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
+
 from mesh_lab.kube.objects.meta import LabelSelector, ObjectMeta, timestamp
 from mesh_lab.kube.objects.services import Endpoint, Service
 

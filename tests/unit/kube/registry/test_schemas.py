@@ -7,6 +7,7 @@ from importlib import resources
 
 import orjson
 import pytest
+
 from mesh_lab.kube.registry.kinds import RESOURCES
 from mesh_lab.kube.registry.rules import tables
 from mesh_lab.kube.resources import Resource

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.kube import registry
 from mesh_lab.kube.api import tables
 from mesh_lab.kube.registry.kinds import BUILTIN, RESOURCES, behaviour_of

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.api import tables
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import Registry
 from mesh_lab.kube.registry.kinds.priorityclasses import PRIORITY_CLASSES
-
 from tests.unit.kube.registry.manifests import pod
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mesh_lab import kubectl
+
+from mesh_lab.client import kubectl
+from mesh_lab.client.kubectl import Applied, Kubectl
 from mesh_lab.errors import LabError
 from mesh_lab.install.bringup import MESH, SAMPLES, deployments, install
 from mesh_lab.install.readiness import Workload
-from mesh_lab.kubectl import Applied, Kubectl
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
+MANIFESTS = Path(__file__).parents[3] / "manifests"
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_what_was_applied_is_read_from_the_template(stand_in: Path) -> None:
 
 def test_its_own_words_are_shown_when_it_fails(stand_in: Path) -> None:
     failing = script(stand_in, "echo 'error: error parsing bad.yaml: line 3: did not find expected key' >&2; exit 1")
-    with pytest.raises(LabError, match=r"`kubectl apply -f bad.yaml` failed:\nerror: error parsing bad.yaml: line 3"):
+    with pytest.raises(LabError, match=r"`kubectl apply -f bad.yaml` failed with exit code 1:\nerror: error parsing"):
         failing.apply([Path("bad.yaml")])
 
 

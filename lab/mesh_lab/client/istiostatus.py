@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from mesh_lab.pods import has_proxy, is_ready
+from mesh_lab.client.pods import PROXY_CONTAINER, has_proxy, is_ready, running_containers
 
 DEBUG_PORT = 15014
 SYNCZ, CONFIGZ = "/debug/syncz", "/debug/configz"
@@ -36,6 +36,10 @@ ABSENT = "its pod is ready, its stream is not open"
 _TYPES = ("cluster", "listener", "route", "endpoint", "extensionconfig")
 _ENVOYS = ("sidecar", "router", "waypoint")
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_OF_LISTENERS = ("AuthorizationPolicy", "PeerAuthentication")
+_DRAIN_DEFAULT_S, _DRAIN_MARGIN_S = 45.0, 0.1
+_DRAIN = re.compile(r"""drainDuration["']?:\s*["']?([0-9.a-z]+)""")
+_PROXY_CONFIG, _PROXY_CONFIG_VARIABLE = "proxy.istio.io/config", "PROXY_CONFIG"
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -103,12 +107,41 @@ def analysis_s(environ: Mapping[str, str]) -> float:
     return _interval(environ.get(ANALYSIS_INTERVAL, "")) + ANALYSIS_MARGIN_S
 
 
+def drain_s(kind: str, pods: Iterable[Mapping[str, Any]]) -> float:
+    """For how long the proxies of `pods` may serve connections by what a resource of a kind said before.
+
+    Istio has a policy's rules in the listeners, which serve the connections that they have until these are drained.
+    """
+    if kind not in _OF_LISTENERS:
+        return 0.0
+    return max((_drain_of(pod) + _DRAIN_MARGIN_S for pod in pods if has_proxy(pod)), default=0.0)
+
+
+def _drain_of(pod: Mapping[str, Any]) -> float:
+    """`drainDuration` of a pod's own configuration: its annotation, or what injection has made of that and the mesh's.
+
+    https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#ProxyConfig
+    """
+    variables = [v for c in running_containers(pod) if c["name"] == PROXY_CONTAINER for v in c.get("env") or ()]
+    texts = [str((pod["metadata"].get("annotations") or {}).get(_PROXY_CONFIG, ""))]
+    texts += [str(v.get("value", "")) for v in variables if v["name"] == _PROXY_CONFIG_VARIABLE]
+    for text in texts:
+        if (found := _DRAIN.search(text)) and (seconds := _duration(found[1])) is not None:
+            return seconds
+    return _DRAIN_DEFAULT_S
+
+
 def _interval(text: str) -> float:
     """As Istio reads it: what is no duration, or too short, is the default."""
+    seconds = _duration(text)
+    return seconds if seconds is not None and seconds >= ANALYSIS_SHORTEST_S else ANALYSIS_DEFAULT_S
+
+
+def _duration(text: str) -> float | None:
+    """The seconds of a duration as Go writes it (`1m30s`), None for what is none."""
     parts = _DURATION.findall(text)
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    whole = "".join(number + unit for number, unit in parts) == text
-    return seconds if whole and seconds >= ANALYSIS_SHORTEST_S else ANALYSIS_DEFAULT_S
+    whole = bool(text) and "".join(number + unit for number, unit in parts) == text
+    return sum(float(number) * _UNITS[unit] for number, unit in parts) if whole else None
 
 
 def known(documents: Iterable[Any]) -> set[tuple[int, str]]:
@@ -125,15 +158,6 @@ def _finding(message: Mapping[str, Any]) -> tuple[str, str]:
     severity = str(message.get("level", "")).lower() or "info"
     words = str(message.get("message") or message.get("documentationUrl") or kind.get("name") or "")
     return severity, f"{kind.get('code', '')} {words}".strip()
-
-
-def reaches(have: str | None, want: str) -> bool:
-    """Whether version `have` is `want` or newer. Versions that are not numbers can only be equal."""
-    if have is None:
-        return False
-    if have.isdigit() and want.isdigit():
-        return int(have) >= int(want)
-    return not want or have == want
 
 
 def _report(entry: Mapping[str, Any]) -> ProxyReport:

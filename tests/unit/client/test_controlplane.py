@@ -11,20 +11,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
-from mesh_lab import istiostatus, kubectl
-from mesh_lab.errors import ConfigurationRefusedError, LabError
-from mesh_lab.install.api import Api, RequestError
-from mesh_lab.install.controlplane import ControlPlane, IstioStatus, OwnStatus, choose, find, status_of
-from mesh_lab.install.istiod import Reference, await_config, await_gone, await_mesh
-from mesh_lab.kubectl import Kubectl
 
-from tests.unit.install.serving import serve
+from mesh_lab.client import istiostatus, kubectl
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.controlplane import ControlPlane, OwnStatus, choose, find, status_of
+from mesh_lab.client.istio import IstioStatus
+from mesh_lab.client.meshstatus import reaches
+from mesh_lab.client.objects import Reference
+from mesh_lab.client.rollout import await_gone, await_live, await_mesh
+from mesh_lab.errors import ConfigurationRejected, LabError
+from tests.unit.client.serving import serve
 from tests.unit.standins import StandIns, answer
 
-VS = Reference("VirtualService", "default", "reviews", "120")
-STORED = msgspec.structs.replace(VS, path="/stored")
+VS = Reference("networking.istio.io/v1", "VirtualService", "reviews", "default")
 ANALYSING = {"PILOT_ENABLE_ANALYSIS": "true", "PILOT_ANALYSIS_INTERVAL": "1s"}
 NO_V9 = {"type": {"code": "IST0101", "name": "ReferencedResourceNotFound"}, "level": "ERROR", "message": "no v9"}
 CDS, LDS = (
@@ -137,16 +138,15 @@ def istio(
     def answers(path: str) -> Any:
         if path == istiostatus.PODS:
             return {"items": server.pods}
-        if path == "/stored":
+        if path == "/apis/networking.istio.io/v1":
+            return {"resources": [{"name": "virtualservices", "kind": "VirtualService", "namespaced": True}]}
+        if path == "/apis/networking.istio.io/v1/namespaces/default/virtualservices/reviews":
             return server.stored
         return {"items": [istiod(environ=environ)] if path.startswith("/apis/apps/v1/deployments") else [asked]}
 
     try:
-        with (
-            serve(tmp_path, answers) as (_, kubeconfig),
-            Api(kubeconfig) as api,
-            status_of(api, Kubectl(kubeconfig, tmp_path / "cache")) as status,
-        ):
+        with serve(tmp_path, answers) as (_, kubeconfig), Api(kubeconfig) as api:
+            status = status_of(api)
             assert isinstance(status, IstioStatus)
             yield server, status
     finally:
@@ -224,7 +224,7 @@ def test_an_envoy_that_has_only_just_connected_is_not_in_sync(sent: dict[str, st
     [("12", "9", True), ("9", "12", False), (None, "1", False), ("x", "x", True), ("x", "y", False), ("5", "", True)],
 )
 def test_versions_are_compared_as_numbers_where_they_are(have: str | None, want: str, is_reached: bool) -> None:
-    assert istiostatus.reaches(have, want) is is_reached
+    assert reaches(have, want) is is_reached
 
 
 def test_a_resource_is_live_when_istiod_has_it_and_all_have_acknowledged(
@@ -232,7 +232,7 @@ def test_a_resource_is_live_when_istiod_has_it_and_all_have_acknowledged(
 ) -> None:
     monkeypatch.setattr(istiostatus, "SETTLE_S", 0.1)
     with istio(tmp_path, monkeypatch) as (_, status):
-        state = await_config(status, VS, time.monotonic() + 20, quiet)
+        state = await_live(status, VS, "120", time.monotonic() + 20, quiet)
         assert state.live
         assert [proxy.state for proxy in state.proxies] == ["acknowledged"]
         assert await_mesh(status, time.monotonic() + 20, quiet, proxies=1).in_sync == 1
@@ -243,16 +243,16 @@ def test_an_older_version_in_istiod_is_not_live(tmp_path: Path, monkeypatch: pyt
     with istio(tmp_path, monkeypatch) as (server, status):
         server.documents[istiostatus.CONFIGZ] = [config("119")]
         with pytest.raises(LabError, match="not live on every proxy"):
-            await_config(status, VS, time.monotonic() + 0.5, quiet)
+            await_live(status, VS, "120", time.monotonic() + 0.5, quiet)
         server.documents[istiostatus.CONFIGZ] = []
         with pytest.raises(LabError, match="the control plane does not know it"):
-            await_config(status, VS, time.monotonic() + 0.5, quiet)
+            await_live(status, VS, "120", time.monotonic() + 0.5, quiet)
 
 
 def test_it_is_not_live_before_istiods_batching_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(istiostatus, "SETTLE_S", 60.0)
     with istio(tmp_path, monkeypatch) as (_, status):
-        state = status.config(VS)
+        state = status.config(VS, "120")
         assert state.found
         assert not state.live
 
@@ -265,7 +265,7 @@ def test_a_proxy_that_refuses_is_told_with_its_reason_at_once(tmp_path: Path, mo
             LabError,
             match=r"a\.default: rejected \(Listener: duplicate domain\)\n  Istio does not tell what a",
         ):
-            await_config(status, VS, time.monotonic() + 60, quiet)
+            await_live(status, VS, "120", time.monotonic() + 60, quiet)
         assert time.monotonic() - started < 30
 
 
@@ -274,7 +274,7 @@ def test_a_bring_up_does_not_wait_for_a_proxy_that_has_refused(tmp_path: Path, m
     with istio(tmp_path, monkeypatch) as (server, status):
         server.documents[istiostatus.SYNCZ] = [of_late("a.default", acked="b=1", error="duplicate domain")]
         started = time.monotonic()
-        with pytest.raises(ConfigurationRefusedError, match="duplicate domain") as failure:
+        with pytest.raises(ConfigurationRejected, match="duplicate domain") as failure:
             await_mesh(status, time.monotonic() + 60, quiet, proxies=1)
         assert time.monotonic() - started < 30
         assert "istioctl analyze" in failure.value.hint
@@ -288,10 +288,10 @@ def test_what_istios_analysis_says_of_this_version_counts(
 ) -> None:
     """Of a version before this one it may be right no more: then this one's analysis is awaited."""
     clock = Clock()
-    monkeypatch.setattr("mesh_lab.install.controlplane.time", clock)
+    monkeypatch.setattr("mesh_lab.client.istio.time", clock)
     with istio(tmp_path, monkeypatch, environ=ANALYSING) as (server, status):
         server.stored = stored(NO_V9, seen=seen)
-        state = status.config(STORED, wait=5)
+        state = status.config(VS, "120", wait=5)
         assert state.live is live
         assert [str(finding) for finding in state.findings] == ([] if live else ["error: IST0101 no v9"])
         assert clock.now == pytest.approx(3.0 if live else 0.0, abs=0.3)
@@ -304,10 +304,10 @@ def test_what_istios_analysis_says_only_later_counts(tmp_path: Path, monkeypatch
         if now >= 2.5:
             server.stored = stored(NO_V9)
 
-    monkeypatch.setattr("mesh_lab.install.controlplane.time", Clock(analyse))
+    monkeypatch.setattr("mesh_lab.client.istio.time", Clock(analyse))
     with istio(tmp_path, monkeypatch, environ=ANALYSING) as (server, status):
         server.stored = {"metadata": {"generation": 7}}
-        state = status.config(STORED, wait=20)
+        state = status.config(VS, "120", wait=20)
         assert (state.live, state.hopeless) == (False, True)
 
 
@@ -324,10 +324,10 @@ def test_without_findings_a_resource_is_live_once_an_analysis_must_have_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], seconds: float
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("mesh_lab.install.controlplane.time", clock)
+    monkeypatch.setattr("mesh_lab.client.istio.time", clock)
     with istio(tmp_path, monkeypatch, environ=environ) as (server, status):
         server.stored = {"metadata": {"generation": 7}}
-        assert status.config(STORED, wait=20).live
+        assert status.config(VS, "120", wait=20).live
         assert clock.now == pytest.approx(seconds, abs=0.3)
 
 
@@ -335,12 +335,12 @@ def test_the_time_for_an_analysis_passes_for_all_resources_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("mesh_lab.install.controlplane.time", clock)
+    monkeypatch.setattr("mesh_lab.client.istio.time", clock)
     with istio(tmp_path, monkeypatch, environ={"PILOT_ENABLE_ANALYSIS": "true"}) as (server, status):
         server.stored = {"metadata": {"generation": 7}}
-        state = status.config(STORED, wait=5)
+        state = status.config(VS, "120", wait=5)
         assert (state.live, state.remark) == (False, "Istio's analysis of it is still to come: it takes up to 12 s")
-        assert status.config(msgspec.structs.replace(STORED, resource_version="119"), wait=20).live
+        assert status.config(VS, "119", wait=20).live
         assert clock.now == pytest.approx(12.0, abs=0.3)
 
 
@@ -348,10 +348,10 @@ def test_an_analysis_that_finds_nothing_any_more_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr("mesh_lab.install.controlplane.time", clock)
+    monkeypatch.setattr("mesh_lab.client.istio.time", clock)
     with istio(tmp_path, monkeypatch, environ=ANALYSING) as (server, status):
         server.stored = stored()
-        assert status.config(STORED, wait=20).live
+        assert status.config(VS, "120", wait=20).live
         assert clock.now == pytest.approx(1.0, abs=0.3)
 
 
@@ -381,22 +381,22 @@ def test_nothing_is_live_before_the_proxies_of_all_ready_pods_are_connected_agai
     with istio(tmp_path, monkeypatch) as (server, status):
         server.pods = [pod("a"), pod("b")]
         with pytest.raises(LabError, match=r"b\.default: not-connected \(its pod is ready, its stream is not open\)"):
-            await_config(status, VS, time.monotonic() + 0.5, quiet)
+            await_live(status, VS, "120", time.monotonic() + 0.5, quiet)
         with pytest.raises(LabError, match=r"1 of 2 proxies are in sync:\n  b\.default: not connected"):
             await_mesh(status, time.monotonic() + 0.5, quiet)
         server.documents[istiostatus.SYNCZ].append(of_late("b.default"))
-        assert len(await_config(status, VS, time.monotonic() + 20, quiet).proxies) == 2
+        assert len(await_live(status, VS, "120", time.monotonic() + 20, quiet).proxies) == 2
 
 
 def test_an_istiod_that_cannot_be_asked_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with istio(tmp_path, monkeypatch) as (server, status):
         server.documents.clear()
-        with pytest.raises(RequestError, match="answers 401"):
+        with pytest.raises(ApiError, match="answers 401"):
             status.mesh()
 
 
 def test_kubectl_that_cannot_forward_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = pytest.raises(RequestError, match="pod is not running")
+    refused = pytest.raises(ApiError, match="pod is not running")
     with istio(tmp_path, monkeypatch, forwards=False) as (_, status), refused:
         status.mesh()
 
@@ -424,6 +424,79 @@ def test_the_labs_own_control_plane_is_asked_its_own_way(tmp_path: Path) -> None
     with (
         serve(tmp_path, lambda _: {"items": [istiod("mesh-lab/istiod")]}) as (_, kubeconfig),
         Api(kubeconfig) as api,
-        status_of(api, Kubectl(kubeconfig, tmp_path)) as status,
     ):
+        status = status_of(api)
         assert isinstance(status, OwnStatus)
+
+
+def policy(drain: str = "", variable: str = "") -> dict[str, Any]:
+    """A pod of the namespace `default` that asks for a drain time, or whose proxy was given one."""
+    made = pod("a")
+    if drain:
+        made["metadata"]["annotations"] = {"proxy.istio.io/config": f"drainDuration: {drain}\nconcurrency: 1\n"}
+    if variable:
+        made["spec"]["containers"][1]["env"] = [{"name": "PROXY_CONFIG", "value": f'{{"drainDuration":"{variable}"}}'}]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("pods", "seconds"),
+    [
+        ([], 0.0),
+        ([pod("a", "web")], 0.0),
+        ([pod("a")], 45.1),
+        ([policy(drain="1s"), policy(variable="1m30s")], 90.1),
+        ([policy(drain="'2s'", variable="5s")], 2.1),
+        ([policy(drain="soon")], 45.1),
+    ],
+)
+def test_a_policy_drains_for_as_long_as_the_proxies_it_concerns_take(pods: list[Any], seconds: float) -> None:
+    assert istiostatus.drain_s("AuthorizationPolicy", pods) == pytest.approx(seconds)
+    assert istiostatus.drain_s("VirtualService", pods) == 0.0
+
+
+AP = Reference("security.istio.io/v1", "AuthorizationPolicy", "reviews", "default")
+
+
+def test_what_listeners_have_is_live_once_their_old_connections_are_drained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("mesh_lab.client.istio.time", clock)
+    with istio(tmp_path, monkeypatch) as (server, status):
+        status.findings = False
+        elsewhere = policy()
+        elsewhere["metadata"]["namespace"] = "other"
+        server.pods = [policy(drain="3s"), elsewhere]
+        server.documents[istiostatus.SYNCZ] = [of_late("a.default"), of_late("a.other")]
+        server.documents[istiostatus.CONFIGZ] = [config("120") | {"kind": "AuthorizationPolicy"}]
+        state = status.config(AP, "120", wait=3)
+        assert not state.live
+        assert "until they are drained" in state.remark
+        assert status.config(AP, "120", wait=3).live
+        assert 4 < clock.now < 5, "a second to settle, three to drain"
+        # The next change drains anew.
+        server.documents[istiostatus.CONFIGZ] = [config("121") | {"kind": "AuthorizationPolicy"}]
+        assert not status.config(AP, "121", wait=3).live
+
+
+def test_every_wait_settles_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with istio(tmp_path, monkeypatch) as (_, status):
+        monkeypatch.setattr(istiostatus, "SETTLE_S", 0.05)
+        assert status.config(VS, "120", wait=5).live
+        assert not status.config(VS, "120").live
+
+
+def test_a_kind_that_istiod_does_not_list_is_looked_up_in_the_cluster() -> None:
+    class Stored:
+        def find(self, _: Reference) -> Any:
+            return {"metadata": {"resourceVersion": "3"}}
+
+    status = IstioStatus(Stored(), ["istio-system"], 0.0)  # type: ignore[arg-type]
+    assert status._versions([[]], Reference("discovery.k8s.io/v1", "EndpointSlice", "reviews-1", "default")) == ["3"]
+    assert status._versions([[], []], VS) == [None, None]
+
+
+def test_the_status_is_remembered_with_the_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with istio(tmp_path, monkeypatch) as (_, status):
+        assert status_of(status.api) is status

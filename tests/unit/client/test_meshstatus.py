@@ -9,13 +9,15 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from mesh_lab.errors import ConfigurationRefusedError, LabError
-from mesh_lab.install.api import Api
-from mesh_lab.install.istiod import OwnStatus, Reference, await_config, await_mesh
 
-from tests.unit.install.serving import serve
+from mesh_lab.client.api import Api
+from mesh_lab.client.meshstatus import OwnStatus
+from mesh_lab.client.objects import Reference
+from mesh_lab.client.rollout import await_live, await_mesh
+from mesh_lab.errors import ConfigurationRejected, LabError
+from tests.unit.client.serving import serve
 
-REVIEWS = Reference("VirtualService", "default", "reviews", "12")
+REVIEWS = Reference("networking.istio.io/v1", "VirtualService", "reviews", "default")
 
 
 def config(
@@ -25,9 +27,7 @@ def config(
     return {"found": found, "resource_version": version, "live": live, "proxies": states, "findings": []}
 
 
-def waited(
-    tmp_path: Path, answer: Callable[[int], Any], seconds: float, reference: Reference = REVIEWS
-) -> tuple[Any, list[str]]:
+def waited(tmp_path: Path, answer: Callable[[int], Any], seconds: float) -> tuple[Any, list[str]]:
     asked: list[str] = []
 
     def respond(path: str) -> Any:
@@ -35,7 +35,7 @@ def waited(
         return answer(len(asked))
 
     with serve(tmp_path, respond) as (_, kubeconfig), Api(kubeconfig) as api:
-        return await_config(OwnStatus(api), reference, time.monotonic() + seconds, lambda _: None), asked
+        return await_live(OwnStatus(api), REVIEWS, "12", time.monotonic() + seconds, lambda _: None), asked
 
 
 def test_it_asks_through_the_service_proxy_and_waits_on_the_other_side(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_mesh_of_which_a_proxy_has_refused_something_is_not_waited_for(tmp_pat
     with (
         serve(tmp_path, lambda _: answers.pop(0)) as (_, kubeconfig),
         Api(kubeconfig) as api,
-        pytest.raises(ConfigurationRefusedError) as failure,
+        pytest.raises(ConfigurationRejected) as failure,
     ):
         await_mesh(OwnStatus(api), time.monotonic() + 60, lambda _: None, proxies=2)
     assert failure.value.message.splitlines() == ["1 of 2 proxies are in sync:", "  b: rejected Listener y: bad"]

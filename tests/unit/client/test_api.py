@@ -1,4 +1,4 @@
-"""The harness' view of a Kubernetes API, against a small server that plays one."""
+"""A Kubernetes API by discovery, against a small server that plays one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
-from mesh_lab.harness.api import Api, ApiError, Reference, objects_in
-from mesh_lab.harness.kubeconfig import ClusterUnreachable
+
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError, ClusterUnreachable
+from mesh_lab.client.objects import Reference, objects_in
+from mesh_lab.errors import LabError
 from mesh_lab.harness.mesh import ConfigurationRejected, Mesh
 
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "n"}}
@@ -150,7 +153,7 @@ def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
 def test_what_is_no_kubeconfig_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
     path.write_text(text)
-    with pytest.raises(ClusterUnreachable, match="is not a kubeconfig"):
+    with pytest.raises(LabError, match="is not a kubeconfig"):
         Api(path, tmp_path)
 
 
@@ -179,14 +182,14 @@ def test_configuration_is_live_once_its_present_version_is_acknowledged(api: Api
 def test_a_rejection_is_told_with_its_reason(api: Api, player: Player) -> None:
     player.on("GET /apis/networking.istio.io/v1/namespaces/n/virtualservices/v", SERVICE)
     player.on(DEBUG, state("7", a="acknowledged", b="rejected"))
-    with pytest.raises(ConfigurationRejected, match="b: no such cluster"):
+    with pytest.raises(ConfigurationRejected, match=r"b: rejected \(no such cluster\)"):
         Mesh(api, "n").wait_live(REFERENCE, 5)
 
 
 def test_a_proxy_that_does_not_answer_is_named(api: Api, player: Player) -> None:
     player.on("GET /apis/networking.istio.io/v1/namespaces/n/virtualservices/v", SERVICE)
     player.on(DEBUG, state("7", a="acknowledged", b="pending"))
-    with pytest.raises(TimeoutError, match=r"waiting for b \(pending\)"):
+    with pytest.raises(TimeoutError, match=r"b: pending \(no such cluster\)"):
         Mesh(api, "n").wait_live(REFERENCE, 0.01)
 
 

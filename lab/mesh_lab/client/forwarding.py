@@ -21,7 +21,7 @@ _HTTP_OK = 200
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 
 
-class ForwardError(Exception):
+class ForwardError(LabError):
     """The port cannot be reached, or what answers there is not as expected."""
 
 

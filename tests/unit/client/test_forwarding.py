@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from mesh_lab import forwarding
-from mesh_lab.forwarding import ForwardError, forwarded
 
+from mesh_lab.client import forwarding
+from mesh_lab.client.forwarding import ForwardError, forwarded
 from tests.unit.standins import StandIns, answer
 from tests.unit.test_programs import lives, until
 
@@ -53,14 +53,14 @@ def test_it_ends_with_the_block(tools: StandIns) -> None:
 def test_it_does_not_outlive_a_lab_that_is_killed(tools: StandIns) -> None:
     tools.add("kubectl", answer(out=FORWARDING, pid="pid", hangs=True))
     code = f"""
-from mesh_lab.forwarding import forwarded
+from mesh_lab.client.forwarding import forwarded
 with forwarded({kubectl(tools)!r}, "istio-system", "istiod-1", 15014):
     print("up", flush=True)
     input()
 """
     with subprocess.Popen(
         [sys.executable, "-c", code],
-        cwd=Path(forwarding.__file__).parents[1],
+        cwd=Path(forwarding.__file__).parents[2],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

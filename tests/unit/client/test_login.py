@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,14 @@ from typing import Any
 import pytest
 import yaml
 from cryptography import x509
-from mesh_lab import login
-from mesh_lab.errors import LabError
-from mesh_lab.harness import api as harness
-from mesh_lab.harness.kubeconfig import ClusterUnreachable, open_session
-from mesh_lab.install.api import Api, RequestError
-from mesh_lab.kube import pki
-from mesh_lab.login import Login
 
-from tests.unit.install.serving import serve
+from mesh_lab.client import login
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.login import Login
+from mesh_lab.errors import LabError
+from mesh_lab.kube import pki
+from tests.unit.client.serving import serve
 from tests.unit.standins import StandIns, answer
 
 V1 = "client.authentication.k8s.io/v1"
@@ -52,7 +49,7 @@ def test_a_credential_is_kept_until_shortly_before_it_expires(tools: StandIns, m
     assert one.credential().token == one.credential().token == "abc"
     assert tools.calls() == [["sign-in", "get-token"]]
     now = time.time()
-    monkeypatch.setattr("mesh_lab.login.time.time", lambda: now + 3595)
+    monkeypatch.setattr("mesh_lab.client.login.time.time", lambda: now + 3595)
     one.credential()
     assert len(tools.calls()) == 2
 
@@ -151,17 +148,14 @@ def logged_in(kubeconfig: Path, tools: StandIns) -> None:
     kubeconfig.write_text(yaml.safe_dump(document))
 
 
-def test_the_command_line_and_the_tests_send_its_token(tmp_path: Path, tools: StandIns) -> None:
+def test_its_token_is_sent(tmp_path: Path, tools: StandIns) -> None:
     tools.add("sign-in", answer("get-token", out=given("of-the-cloud", lasts=3600)))
     with serve(tmp_path, lambda path: {"path": path}) as (server, kubeconfig):
         logged_in(kubeconfig, tools)
         with Api(kubeconfig) as api:
-            api.get("/a")
-        session, url, _ = open_session(kubeconfig, tmp_path)
-        with session:
-            assert session.get(f"{url}/b", timeout=10).json() == {"path": "/b"}
-    assert server.tokens == ["Bearer of-the-cloud", "Bearer of-the-cloud"]
-    assert len(tools.calls()) == 2
+            api.request("GET", "/a")
+    assert server.tokens == ["Bearer of-the-cloud"]
+    assert len(tools.calls()) == 1
 
 
 def test_its_client_certificate_is_used(tmp_path: Path, tools: StandIns) -> None:
@@ -172,10 +166,7 @@ def test_its_client_certificate_is_used(tmp_path: Path, tools: StandIns) -> None
         tools.add("sign-in", answer("get-token", out=given("", **pem)))
         logged_in(kubeconfig, tools)
         with Api(kubeconfig) as api:
-            assert api.get("/a") == {"path": "/a"}
-        session, url, _ = open_session(kubeconfig, tmp_path)
-        with session:
-            assert session.get(f"{url}/b", timeout=10).json() == {"path": "/b"}
+            assert api.request("GET", "/a") == {"path": "/a"}
 
 
 def certificate(directory: Path) -> tuple[dict[str, str], str]:
@@ -188,74 +179,58 @@ def certificate(directory: Path) -> tuple[dict[str, str], str]:
     return pem, f"{serial:X}".zfill(len(f"{serial:X}") + len(f"{serial:X}") % 2)
 
 
-@contextmanager
-def by_the_command_line(kubeconfig: Path, _: Path) -> Iterator[Callable[[str], Any]]:
-    with Api(kubeconfig) as api:
-        yield api.get
+def by_requests(api: Api, path: str) -> Any:
+    return api.request("GET", path)
 
 
-@contextmanager
-def by_the_tests(kubeconfig: Path, scratch: Path) -> Iterator[Callable[[str], Any]]:
-    with contextlib.closing(harness.Api(kubeconfig, scratch)) as api:
-        yield lambda path: api.request("GET", path)
+def by_orders_to_pods(api: Api, path: str) -> Any:
+    with api.begin("POST", path, b"{}", timeout=10) as exchange:
+        return json.loads(exchange.rest())
 
 
-@contextmanager
-def by_orders_to_pods(kubeconfig: Path, scratch: Path) -> Iterator[Callable[[str], Any]]:
-    def order(path: str) -> Any:
-        with api.dialler.begin("POST", path, b"{}", {}, timeout=10) as exchange:
-            return json.loads(exchange.rest())
-
-    with contextlib.closing(harness.Api(kubeconfig, scratch)) as api:
-        yield order
-
-
-@pytest.mark.parametrize("asking", [by_the_command_line, by_the_tests, by_orders_to_pods])
+@pytest.mark.parametrize("asking", [by_requests, by_orders_to_pods])
 def test_a_client_certificate_is_replaced_when_its_time_is_over(
     tmp_path: Path,
     tools: StandIns,
     monkeypatch: pytest.MonkeyPatch,
-    asking: Callable[[Path, Path], AbstractContextManager[Callable[[str], Any]]],
+    asking: Callable[[Api, str], Any],
 ) -> None:
     with serve(tmp_path, lambda path: {"path": path}) as (server, kubeconfig):
         (first, one), (second, other) = certificate(tmp_path), certificate(tmp_path)
         tools.add("sign-in", answer("get-token", out=given("", lasts=3600, **first)))
         logged_in(kubeconfig, tools)
-        with asking(kubeconfig, tmp_path) as ask:
-            assert [ask("/a"), ask("/b")] == [{"path": "/a"}, {"path": "/b"}]
+        with Api(kubeconfig) as api:
+            assert [asking(api, "/a"), asking(api, "/b")] == [{"path": "/a"}, {"path": "/b"}]
             tools.add("sign-in", answer("get-token", out=given("", lasts=7200, **second)))
             now = time.time()
-            monkeypatch.setattr("mesh_lab.login.time.time", lambda: now + 3595)
-            assert [ask("/c"), ask("/d")] == [{"path": "/c"}, {"path": "/d"}]
+            monkeypatch.setattr("mesh_lab.client.login.time.time", lambda: now + 3595)
+            assert [asking(api, "/c"), asking(api, "/d")] == [{"path": "/c"}, {"path": "/d"}]
     assert server.certificates == [one, one, other, other]
     assert len(tools.calls()) == 2
 
 
-@pytest.mark.parametrize("asking", [by_the_command_line, by_the_tests])
-def test_a_credential_that_the_cluster_refuses_is_replaced_before_its_time(
-    tmp_path: Path, tools: StandIns, asking: Callable[[Path, Path], AbstractContextManager[Callable[[str], Any]]]
-) -> None:
+def test_a_credential_that_the_cluster_refuses_is_replaced_before_its_time(tmp_path: Path, tools: StandIns) -> None:
     def judged(path: str) -> Any:
         return {"path": path} if server.tokens[-1] == "Bearer new" else (401, "Unauthorized")
 
     tools.add("sign-in", answer("get-token", out=given("old")))
     with serve(tmp_path, judged) as (server, kubeconfig):
         logged_in(kubeconfig, tools)
-        with asking(kubeconfig, tmp_path) as ask:
+        with Api(kubeconfig) as api:
             tools.add("sign-in", answer("get-token", out=given("new")))
-            assert ask("/a") == {"path": "/a"}
+            assert api.request("GET", "/a") == {"path": "/a"}
             assert len(tools.calls()) == 2
             # One that is refused again is told, and not asked for for ever.
             tools.add("sign-in", answer("get-token", out=given("old")))
             server.answer = lambda _: (401, "Unauthorized")
-            with pytest.raises((RequestError, harness.ApiError), match="Unauthorized"):
-                ask("/b")
+            with pytest.raises(ApiError, match="Unauthorized"):
+                api.request("GET", "/b")
     assert len(tools.calls()) == 3
 
 
-def test_a_test_run_tells_of_a_login_that_fails(tmp_path: Path, tools: StandIns) -> None:
+def test_a_login_that_fails_is_told(tmp_path: Path, tools: StandIns) -> None:
     tools.add("sign-in", answer("get-token", err=["who are you?\n"], code=1))
     with serve(tmp_path, lambda path: {"path": path}) as (_, kubeconfig):
         logged_in(kubeconfig, tools)
-        with pytest.raises(ClusterUnreachable, match=r"who are you\?"):
-            open_session(kubeconfig, tmp_path)
+        with pytest.raises(LabError, match=r"who are you\?"):
+            Api(kubeconfig)
