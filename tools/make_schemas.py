@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mesh_lab.kube.resources import BUILTIN
+from mesh_lab.kube.registry.kinds import RESOURCES
 
 VERSION = "1.36"
 OUTPUT = Path(__file__).parent.parent / "lab/mesh_lab/kube/schemas/kubernetes.json.gz"
@@ -71,7 +71,7 @@ def main() -> int:
 
 def roots(definitions: dict[str, Any]) -> list[str]:
     """The definitions of the kinds in the table, and of their lists."""
-    wanted = {(r.group, r.version, kind) for r in BUILTIN for kind in (r.kind, f"{r.kind}List")}
+    wanted = {(r.group, r.version, kind) for r in RESOURCES for kind in (r.kind, f"{r.kind}List")}
     return [
         name
         for name, definition in definitions.items()

@@ -1,6 +1,6 @@
 """How the lab's own tools show istiod's debug interface who they are.
 
-It answers its own loopback, and otherwise a token (see `mesh_lab.controlplane.debugaccess`). What comes through the API
+It answers its own loopback, and otherwise a token (see `controlplane.debug.access`). What comes through the API
 server's service proxy is not from its loopback, and the proxy keeps the caller's own credentials back. So a client with
 the right to make tokens of istiod's service account, as an administrator has it, makes one, and sends it in a header of
 its own. The token is for istiod only: the API server does not take it.

@@ -125,7 +125,7 @@ DIFFERENCES: Sequence[Difference] = (
         "2, or as many as its CPU limit allows.",
         "1, unless `proxy.istio.io/config` or the mesh's values say otherwise.",
         "Two workers on two cores had 13% less throughput, and circuit breakers count for each worker.",
-        f"{_UNIT}/test_bootstrap.py::test_a_proxy_has_one_worker_and_takes_turns_unless_it_is_told_otherwise",
+        f"{_UNIT}/injection/test_bootstrap.py::test_a_proxy_has_one_worker_and_takes_turns_unless_it_is_told_otherwise",
     ),
     Difference(
         "Proxies",
@@ -134,7 +134,7 @@ DIFFERENCES: Sequence[Difference] = (
         "All that have arrived.",
         "16.",
         "Else 64 requests on one HTTP/2 connection go from stage to stage in step: 5 to 10% fewer a second.",
-        f"{_UNIT}/test_bootstrap.py::test_a_proxy_has_one_worker_and_takes_turns_unless_it_is_told_otherwise",
+        f"{_UNIT}/injection/test_bootstrap.py::test_a_proxy_has_one_worker_and_takes_turns_unless_it_is_told_otherwise",
     ),
     Difference(
         "Proxies",
@@ -179,7 +179,7 @@ DIFFERENCES: Sequence[Difference] = (
         "Taken; then every handshake fails.",
         "Refused: istiod says so and does not start.",
         "The reason of the failures would stand nowhere.",
-        f"{_UNIT}/test_plugged.py::test_what_is_broken_is_named_and_no_other_root_takes_its_place",
+        f"{_UNIT}/trust/test_plugged.py::test_what_is_broken_is_named_and_no_other_root_takes_its_place",
     ),
     Difference(
         "Certificates",
@@ -188,7 +188,7 @@ DIFFERENCES: Sequence[Difference] = (
         "Their agents read the new root, and connect.",
         "They connect from the next start of their pods on; an Event on the Secret says so.",
         "Envoy reads the root of its own configuration once.",
-        f"{_UNIT}/test_plugged.py::test_one_that_comes_late_waits_for_a_restart",
+        f"{_UNIT}/trust/test_plugged.py::test_one_that_comes_late_waits_for_a_restart",
     ),
     Difference(
         "The way in",

@@ -17,5 +17,9 @@ class LabError(Exception):
         self.exit_code = exit_code
 
 
-class ConfigurationRefusedError(LabError):
+class WaitTimeoutError(LabError, TimeoutError):
+    """What was waited for was not the case in time; the message says what was the case instead."""
+
+
+class ConfigurationRejected(LabError):  # noqa: N818 - what a proxy did with a resource
     """The lab is well; something that was applied to it is not, and stays without effect until it is put right."""

@@ -15,13 +15,17 @@ from collections.abc import Callable
 from typing import Any
 
 import psutil
-from mesh_lab.controlplane.analysis import analyse
-from mesh_lab.controlplane.delta import CDS, EDS, LDS, RDS, Request, Session
-from mesh_lab.controlplane.kinds import FOLLOWED
-from mesh_lab.controlplane.proxy import Proxy
-from mesh_lab.controlplane.state import ClusterState
-from mesh_lab.controlplane.xds import Generator
 
+from mesh_lab.controlplane.delivery.delta import (
+    Request,
+    Session,
+)
+from mesh_lab.controlplane.delivery.state import ClusterState
+from mesh_lab.controlplane.kube.kinds import FOLLOWED
+from mesh_lab.controlplane.report.analysis import analyse
+from mesh_lab.controlplane.world.proxy import Proxy
+from mesh_lab.controlplane.xds import Generator
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import config, endpoints, pod, service
 
 SERVICES = 20

@@ -19,10 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mesh_lab.harness.api import Api
+from mesh_lab.client.api import Api
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.namespaces import Namespaces
-
 from tests.bench import envoys
 from tests.e2e.certificates import issue
 

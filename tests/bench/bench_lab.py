@@ -20,8 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mesh_lab.harness.api import Api
-
+from mesh_lab.client.api import Api
 from tests.bench import latency, machine, memory
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,12 +23,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
+
 from mesh_lab.kube import heavy, pki
 from mesh_lab.kube.api import Authenticator, ClusterInfo, build_app, serve
 from mesh_lab.kube.registry import Registry
 from mesh_lab.kube.registry.tokens import TokenIssuer
 from mesh_lab.kube.store import Store
-
 from tests.bench.latency import quantiles
 from tests.unit.kube.api.fake_node import FakeNode
 

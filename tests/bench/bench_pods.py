@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 
 from mesh_lab.kube.resources import PODS
-
 from tests.unit.kube.node.isolated import IsolatedNode
 from tests.unit.kube.node.pods import container, pod_object
 

@@ -20,9 +20,9 @@ import grpc
 import grpc.aio
 from envoy.config.core.v3.base_pb2 import Node
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
-from mesh_lab.controlplane.delta import CDS, EDS, LDS
-from mesh_lab.controlplane.xds import Generator
 
+from mesh_lab.controlplane.xds import Generator
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS
 from tests.unit.controlplane.mesh import Mesh, endpoints, meshed, service
 
 METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.registry import Registry, Watch
 from mesh_lab.kube.store import Store

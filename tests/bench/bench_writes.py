@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.registry import Patch, PatchKind, Registry
 from mesh_lab.kube.store import Store

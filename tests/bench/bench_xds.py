@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mesh_lab.controlplane.analysis import analyse
+from mesh_lab.controlplane.report.analysis import analyse
 from mesh_lab.controlplane.xds import Generator
-
 from tests.unit.controlplane.cluster import Cluster, config, endpoints, pod, service
 
 PODS = 3

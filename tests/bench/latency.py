@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mesh_lab.harness.api import Api, Reference
-from mesh_lab.harness.controlplane import control_plane
+from mesh_lab.client.api import Api
+from mesh_lab.client.controlplane import status_of
+from mesh_lab.client.objects import Reference
 
 NAMESPACE = "default"
 LIMIT_S = 10.0
@@ -40,15 +41,15 @@ def serving(api: Api, port: int, changes: int) -> list[float]:
 def acknowledged(api: Api, changes: int) -> list[float]:
     """Change a route that every sidecar has, as often as asked, and wait until all have acknowledged it."""
     api.apply(_inner(0))
-    asked = control_plane(api)
-    asked.syncz()  # the first question to istiod shows who asks
+    asked = status_of(api, findings=False)
+    asked.mesh()  # the first question to istiod shows who asks
     try:
         figures = []
         for number in range(1, changes + 1):
             api.apply(_inner(number))
             stored = time.perf_counter()
-            state = asked.state(INNER, LIMIT_S)
-            if not state["live"] or not state["proxies"]:
+            state = asked.config(INNER, wait=LIMIT_S)
+            if not state.live or not state.proxies:
                 raise AssertionError(f"change {number} is not live within {LIMIT_S:g} s: {state}")
             figures.append((time.perf_counter() - stored) * 1000)
             time.sleep(PAUSE_S)

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.harness.api import Object
-from mesh_lab.harness.assertions import assert_all
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.proxies import total
-from mesh_lab.harness.results import Results
-from mesh_lab.harness.traffic import TrafficClient
 
-from .resources import authorization
+from mesh_lab.testing import Mesh, Object, Results, TrafficClient, assert_all, authorization_policy, total
 
 
 @pytest.fixture(scope="module")
-def shop(shared_mesh: Mesh, outside: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo")
-    shared_mesh.deploy_client("friend")
-    shared_mesh.deploy_client("stranger")
+def shop(mesh_shared: Mesh, outside: Mesh) -> Mesh:
+    mesh_shared.deploy_echo("echo")
+    mesh_shared.deploy_client("friend")
+    mesh_shared.deploy_client("stranger")
     outside.deploy_client("outsider")
-    shared_mesh.ready()
+    mesh_shared.ready()
     outside.ready()
-    shared_mesh.wait_endpoints("echo", 1)
-    return shared_mesh
+    mesh_shared.wait_endpoints("echo", 1)
+    return mesh_shared
 
 
 @pytest.fixture
@@ -46,7 +40,7 @@ def test_without_a_policy_everybody_may(friend: TrafficClient, stranger: Traffic
 
 def test_a_principal_may_and_others_may_not(shop: Mesh, friend: TrafficClient, stranger: TrafficClient) -> None:
     rule = {"from": [{"source": {"principals": [principal(shop, "friend")]}}]}
-    with shop.applied(authorization("friends", "ALLOW", "echo", rule)):
+    with shop.applied(authorization_policy("friends", "ALLOW", "echo", rule)):
         assert_all(friend.send("http://echo", 5))
         denied = stranger.send("http://echo", 5, show_body=True)
     assert_all(denied, status=403)
@@ -55,14 +49,14 @@ def test_a_principal_may_and_others_may_not(shop: Mesh, friend: TrafficClient, s
 
 def test_a_namespace_may_and_plaintext_from_elsewhere_may_not(shop: Mesh, outside: Mesh, friend: TrafficClient) -> None:
     rule = {"from": [{"source": {"namespaces": [shop.namespace]}}]}
-    with shop.applied(authorization("neighbours", "ALLOW", "echo", rule)):
+    with shop.applied(authorization_policy("neighbours", "ALLOW", "echo", rule)):
         assert_all(friend.send("http://echo", 5))
         assert_all(outside.client("outsider").send(f"http://echo.{shop.namespace}", 5), status=403)
 
 
 def test_methods_paths_and_ports_are_told_apart(shop: Mesh, friend: TrafficClient) -> None:
     rule = {"to": [{"operation": {"methods": ["GET"], "paths": ["/public/*"], "ports": ["8080"]}}]}
-    with shop.applied(authorization("public", "ALLOW", "echo", rule)):
+    with shop.applied(authorization_policy("public", "ALLOW", "echo", rule)):
         assert_all(friend.send("http://echo/public/page"))
         assert_all(friend.send("http://echo/private/page"), status=403)
         assert_all(friend.send("http://echo/public/page", method="POST"), status=403)
@@ -105,30 +99,30 @@ def test_a_request_is_judged_by_its(shop: Mesh, friend: TrafficClient, kind: str
         options = dict(request)
         return friend.send(url + options.pop("path", "/"), 3, **options)
 
-    with shop.applied(authorization("judged", "ALLOW", "echo", rule)):
+    with shop.applied(authorization_policy("judged", "ALLOW", "echo", rule)):
         assert_all(ask(allowed))
         assert_all(ask(other), status=403)
-    with shop.applied(authorization("judged", "DENY", "echo", rule)):
+    with shop.applied(authorization_policy("judged", "DENY", "echo", rule)):
         assert_all(ask(allowed), status=403)
         assert_all(ask(other))
 
 
 def test_others_than_those_named_may(shop: Mesh, friend: TrafficClient, stranger: TrafficClient) -> None:
     rule = {"from": [{"source": {"notPrincipals": [principal(shop, "stranger")]}}]}
-    with shop.applied(authorization("no-stranger", "ALLOW", "echo", rule)):
+    with shop.applied(authorization_policy("no-stranger", "ALLOW", "echo", rule)):
         assert_all(friend.send("http://echo", 5))
         assert_all(stranger.send("http://echo", 5), status=403)
 
 
 def test_an_address_may_and_others_may_not(shop: Mesh, friend: TrafficClient, stranger: TrafficClient) -> None:
     rule = {"from": [{"source": {"ipBlocks": [shop.pod("friend")["status"]["podIP"]]}}]}
-    with shop.applied(authorization("address", "ALLOW", "echo", rule)):
+    with shop.applied(authorization_policy("address", "ALLOW", "echo", rule)):
         assert_all(friend.send("http://echo", 5))
         assert_all(stranger.send("http://echo", 5), status=403)
 
 
 def test_a_policy_is_for_the_pods_that_it_selects(shop: Mesh, friend: TrafficClient) -> None:
-    with shop.applied(authorization("others", "ALLOW", "nobody")):
+    with shop.applied(authorization_policy("others", "ALLOW", "nobody")):
         assert_all(friend.send("http://echo", 5))
 
 
@@ -136,28 +130,28 @@ def test_connections_are_judged_by_who_makes_them(
     shop: Mesh, outside: Mesh, friend: TrafficClient, stranger: TrafficClient
 ) -> None:
     rule = {"from": [{"source": {"principals": [principal(shop, "friend")]}}]}
-    with shop.applied(authorization("friends", "ALLOW", "echo", rule)):
+    with shop.applied(authorization_policy("friends", "ALLOW", "echo", rule)):
         assert friend.send("tcp://echo:9000")[0].status == 200
         assert stranger.send("tcp://echo:9000")[0].status == 0
         assert outside.client("outsider").send(f"tcp://echo.{shop.namespace}:9000")[0].status == 0
 
 
 def test_a_denial_weighs_more_than_a_permission(shop: Mesh, friend: TrafficClient) -> None:
-    everybody = authorization("everybody", "ALLOW", "echo", {})
-    no_admin = authorization("no-admin", "DENY", "echo", {"to": [{"operation": {"paths": ["/admin*"]}}]})
+    everybody = authorization_policy("everybody", "ALLOW", "echo", {})
+    no_admin = authorization_policy("no-admin", "DENY", "echo", {"to": [{"operation": {"paths": ["/admin*"]}}]})
     with shop.applied([everybody, no_admin]):
         assert_all(friend.send("http://echo/page"))
         assert_all(friend.send("http://echo/admin/users"), status=403)
 
 
 def test_a_policy_without_rules_allows_nobody(shop: Mesh, friend: TrafficClient) -> None:
-    with shop.applied(authorization("nobody", "ALLOW", "echo")):
+    with shop.applied(authorization_policy("nobody", "ALLOW", "echo")):
         assert_all(friend.send("http://echo", 5), status=403)
     assert_all(friend.send("http://echo", 5))
 
 
 def test_a_dry_run_denies_nobody_and_is_counted(shop: Mesh, friend: TrafficClient) -> None:
-    policy = authorization("tried", "DENY", "echo", {})
+    policy = authorization_policy("tried", "DENY", "echo", {})
     policy["metadata"]["annotations"] = {"istio.io/dry-run": "true"}
     server = shop.proxy("echo")
     with shop.applied(policy):
@@ -172,13 +166,13 @@ NO_ADMIN = {"to": [{"operation": {"paths": ["/admin*"]}}]}
 
 def test_a_denial_holds_beside_a_rule_about_what_no_request_has(shop: Mesh, friend: TrafficClient) -> None:
     mysql = {"when": [{"key": "experimental.envoy.filters.network.mysql_proxy[db.table]", "values": ["[x]"]}]}
-    with shop.applied(authorization("no-admin", "DENY", "echo", NO_ADMIN, mysql)):
+    with shop.applied(authorization_policy("no-admin", "DENY", "echo", NO_ADMIN, mysql)):
         assert_all(friend.send("http://echo/admin/users"), status=403)
         assert_all(friend.send("http://echo/page"))
 
 
 def test_what_nobody_can_be_asked_about_is_refused(shop: Mesh, friend: TrafficClient) -> None:
-    policy = authorization("ask", "CUSTOM", "echo", NO_ADMIN)
+    policy = authorization_policy("ask", "CUSTOM", "echo", NO_ADMIN)
     policy["spec"]["provider"] = {"name": "nobody"}
     with shop.applied(policy):
         assert_all(friend.send("http://echo/admin/users"), status=403)

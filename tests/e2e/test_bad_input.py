@@ -5,12 +5,20 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from mesh_lab.harness.api import ApiError, Object, Reference
-from mesh_lab.harness.assertions import assert_all
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import ConfigurationRejected, Mesh
 
-from .resources import destination_rule, route, to, virtual_service
+from mesh_lab.testing import (
+    ApiError,
+    ConfigurationRejected,
+    Mesh,
+    Object,
+    Reference,
+    assert_all,
+    destination_rule,
+    eventually,
+    route,
+    to,
+    virtual_service,
+)
 
 ANALYSIS = "PILOT_ENABLE_ANALYSIS"
 # Istio looks every ten seconds by default, and names a finding by its code alone: "Referenced ... not found".
@@ -18,12 +26,12 @@ FOUND, FOUND_SECONDS, NOT_FOUND = "the control plane reports what it finds", 30,
 
 
 @pytest.fixture(scope="module")
-def shop(shared_mesh: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo")
-    shared_mesh.deploy_client()
-    shared_mesh.ready()
-    shared_mesh.wait_endpoints("echo", 1)
-    return shared_mesh
+def shop(mesh_shared: Mesh) -> Mesh:
+    mesh_shared.deploy_echo("echo")
+    mesh_shared.deploy_client()
+    mesh_shared.ready()
+    mesh_shared.wait_endpoints("echo", 1)
+    return mesh_shared
 
 
 @pytest.fixture

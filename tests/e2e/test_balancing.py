@@ -7,12 +7,8 @@ import re
 from typing import Any
 
 import pytest
-from mesh_lab.harness.api import Object
-from mesh_lab.harness.assertions import assert_all, assert_random_baseline
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
 
-from .resources import destination_rule
+from mesh_lab.testing import Mesh, Object, TrafficClient, assert_all, assert_random_baseline, destination_rule
 
 # Of two endpoints a hash picks either: that all of 24 keys go to one happens once in 2**23 choices of keys.
 KEYS = 24

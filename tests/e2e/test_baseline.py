@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.harness.assertions import assert_all, assert_random_baseline
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
 
-pytestmark = pytest.mark.injection(False)
+from mesh_lab.testing import Mesh, TrafficClient, assert_all, assert_random_baseline, eventually
+
+pytestmark = pytest.mark.mesh_injection(False)
 
 REPLICAS = 3
 
 
 @pytest.fixture(scope="module")
-def mesh_free(shared_mesh: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo", replicas=REPLICAS)
-    shared_mesh.deploy_echo("headless", replicas=2, headless=True)
-    shared_mesh.deploy_client()
-    shared_mesh.ready()
+def mesh_free(mesh_shared: Mesh) -> Mesh:
+    mesh_shared.deploy_echo("echo", replicas=REPLICAS)
+    mesh_shared.deploy_echo("headless", replicas=2, headless=True)
+    mesh_shared.deploy_client()
+    mesh_shared.ready()
     seen: set[str] = set()
 
     def all_reached() -> bool:
-        seen.update(shared_mesh.client().send("http://echo", 10, new_connections=True).counts("hostname"))
-        return names(shared_mesh, "echo") <= seen
+        seen.update(mesh_shared.client().send("http://echo", 10, new_connections=True).counts("hostname"))
+        return names(mesh_shared, "echo") <= seen
 
     eventually(all_reached, timeout=20, why="the node's rules have all endpoints, which nobody tells")
-    return shared_mesh
+    return mesh_shared
 
 
 @pytest.fixture

@@ -5,28 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from mesh_lab.harness.api import Object
-from mesh_lab.harness.assertions import assert_all, assert_ejected, assert_overflow
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.proxies import Proxy, total
-from mesh_lab.harness.traffic import EchoControl, TrafficClient
 
-from .resources import destination_rule
+from mesh_lab.testing import (
+    EchoControl,
+    Mesh,
+    Object,
+    Proxy,
+    TrafficClient,
+    assert_all,
+    assert_ejected,
+    assert_overflow,
+    destination_rule,
+    eventually,
+    total,
+)
 
 HELD = "http://echo/hold?limit=20"
 HELD_HTTP2 = "http://echo:81/hold?limit=20"
 
 
 @pytest.fixture(scope="module")
-def shop(shared_mesh: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo")
-    shared_mesh.deploy_echo("pair", ("v1", "v2"))
-    shared_mesh.deploy_client()
-    shared_mesh.ready()
-    shared_mesh.wait_endpoints("echo", 1)
-    shared_mesh.wait_endpoints("pair", 2)
-    return shared_mesh
+def shop(mesh_shared: Mesh) -> Mesh:
+    mesh_shared.deploy_echo("echo")
+    mesh_shared.deploy_echo("pair", ("v1", "v2"))
+    mesh_shared.deploy_client()
+    mesh_shared.ready()
+    mesh_shared.wait_endpoints("echo", 1)
+    mesh_shared.wait_endpoints("pair", 2)
+    return mesh_shared
 
 
 @pytest.fixture

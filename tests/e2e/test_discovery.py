@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.harness.api import Items, Reference
-from mesh_lab.harness.assertions import assert_all, assert_no_errors
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
+
+from mesh_lab.testing import Items, Mesh, Reference, TrafficClient, assert_all, assert_no_errors
 
 
 @pytest.fixture

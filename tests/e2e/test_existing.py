@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mesh_lab.harness.api import Api, Object, Reference
 
+from mesh_lab.testing import Api, Object, Reference
 from tests.e2e.conftest import ROOT
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.mesh_exclusive]
 NAMESPACE = "mesh-lab-guest"
 MOVING = (
     "events",
@@ -66,18 +66,18 @@ class Guest:
 
 
 @pytest.fixture
-def guest(kube: Api, mesh_kubeconfig: Path, tmp_path: Path) -> Iterator[Guest]:
-    context = kube.kubectl("config", "current-context").strip()
+def guest(mesh_api: Api, mesh_kubeconfig: Path, tmp_path: Path) -> Iterator[Guest]:
+    context = mesh_api.kubectl("config", "current-context").strip()
     made = Guest(tmp_path, mesh_kubeconfig.resolve(), context)
     yield made
     made.run("down")
 
 
-def inventory(kube: Api) -> dict[str, Object]:
+def inventory(mesh_api: Api) -> dict[str, Object]:
     """Every object as somebody has made it, but for those of other tests, by kind, namespace and name."""
-    served = kube.kubectl("api-resources", "--verbs=list", "--output", "name").split()
+    served = mesh_api.kubectl("api-resources", "--verbs=list", "--output", "name").split()
     kinds = [kind for kind in served if kind not in MOVING and not kind.endswith(".metrics.k8s.io")]
-    found = kube.kubectl("get", ",".join(kinds), "--all-namespaces", "--output", "json")
+    found = mesh_api.kubectl("get", ",".join(kinds), "--all-namespaces", "--output", "json")
     objects: list[Object] = json.loads(found)["items"]
     tests = {
         obj["metadata"]["name"]
@@ -99,14 +99,14 @@ def _as_made(obj: Object) -> Object:
     return {key: value for key, value in obj.items() if key != "status"} | {"metadata": meta}
 
 
-def test_a_guest_lives_in_a_namespace_of_its_own_and_leaves_nothing(kube: Api, guest: Guest) -> None:
-    before = inventory(kube)
+def test_a_guest_lives_in_a_namespace_of_its_own_and_leaves_nothing(mesh_api: Api, guest: Guest) -> None:
+    before = inventory(mesh_api)
     plan = guest.up("--dry-run")
     assert f"make Deployment {NAMESPACE}/productpage-v1" in plan
-    assert inventory(kube) == before
+    assert inventory(mesh_api) == before
 
     guest.up()
-    present = inventory(kube)
+    present = inventory(mesh_api)
     assert {name: present.get(name) for name in before} == before
     made = [name for name in present if name not in before]
     assert f"Namespace /{NAMESPACE}" in made
@@ -115,26 +115,26 @@ def test_a_guest_lives_in_a_namespace_of_its_own_and_leaves_nothing(kube: Api, g
 
     url = f"http://istio-ingressgateway.{NAMESPACE}/productpage"
     client = ("exec", "--namespace", NAMESPACE, "deploy/traffic-client", "--container", "client", "--")
-    kube.kubectl(*client, "mesh-lab-app", "send", url)
-    kube.kubectl("apply", "--namespace", NAMESPACE, "-f", str(ROOT / "manifests/scenarios/canary-90-10.yaml"))
+    mesh_api.kubectl(*client, "mesh-lab-app", "send", url)
+    mesh_api.kubectl("apply", "--namespace", NAMESPACE, "-f", str(ROOT / "manifests/scenarios/canary-90-10.yaml"))
     assert guest.run("wait", "--namespace", NAMESPACE, "virtualservice/reviews").endswith("live\n")
 
     guest.run("down")
-    assert inventory(kube) == before
+    assert inventory(mesh_api) == before
 
 
-def test_a_namespace_of_somebody_elses_is_not_touched(kube: Api, guest: Guest) -> None:
+def test_a_namespace_of_somebody_elses_is_not_touched(mesh_api: Api, guest: Guest) -> None:
     theirs = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": {"team": "other"}}}
-    kube.create(theirs)
+    mesh_api.create(theirs)
     try:
-        before = inventory(kube)
+        before = inventory(mesh_api)
         assert f"there is a namespace {NAMESPACE} that this lab did not make" in guest.up(code=1)
-        assert inventory(kube) == before
+        assert inventory(mesh_api) == before
     finally:
-        kube.delete(Reference("v1", "Namespace", NAMESPACE))
-        kube.kubectl("wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=60s")
+        mesh_api.delete(Reference("v1", "Namespace", NAMESPACE))
+        mesh_api.kubectl("wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=60s")
 
 
-def test_a_context_that_is_not_listed_is_not_used(kube: Api, guest: Guest) -> None:
+def test_a_context_that_is_not_listed_is_not_used(mesh_api: Api, guest: Guest) -> None:
     (guest.directory / "lab.toml").write_text("[existing]\ncontexts = []\n")
     assert "is not on the list of contexts that the lab may touch" in guest.up(code=1)

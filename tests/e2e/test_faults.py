@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.harness.assertions import assert_all, assert_lasted, assert_split
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
 
-from .resources import route, to, virtual_service
+from mesh_lab.testing import Mesh, TrafficClient, assert_all, assert_lasted, assert_split, route, to, virtual_service
 
 
 @pytest.fixture(scope="module")
-def shop(shared_mesh: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo")
-    shared_mesh.deploy_client()
-    shared_mesh.ready()
-    shared_mesh.wait_endpoints("echo", 1)
-    return shared_mesh
+def shop(mesh_shared: Mesh) -> Mesh:
+    mesh_shared.deploy_echo("echo")
+    mesh_shared.deploy_client()
+    mesh_shared.ready()
+    mesh_shared.wait_endpoints("echo", 1)
+    return mesh_shared
 
 
 @pytest.fixture

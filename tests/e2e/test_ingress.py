@@ -8,29 +8,39 @@ from collections.abc import Iterator
 from http.client import HTTPConnection
 
 import pytest
-from mesh_lab.harness.api import Object, Reference
-from mesh_lab.harness.assertions import assert_all
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import ConfigurationRejected, Mesh
-from mesh_lab.harness.traffic import TrafficClient
+
+from mesh_lab.testing import (
+    ConfigurationRejected,
+    Mesh,
+    Object,
+    Reference,
+    TrafficClient,
+    assert_all,
+    destination_rule,
+    eventually,
+    gateway,
+    route,
+    service,
+    to,
+    virtual_service,
+)
 
 from .certificates import ServerCertificate, issue
 from .pods import deployment, shell
-from .resources import destination_rule, gateway, route, service, to, virtual_service
 
 GATEWAYS = "istio-system"
 INGRESS = "istio-ingressgateway.istio-system"
 
 
 @pytest.fixture(scope="module")
-def shop(shared_mesh: Mesh, outside: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo", ("v1", "v2"))
-    shared_mesh.apply(destination_rule("echo", "v1", "v2", export="*"))
+def shop(mesh_shared: Mesh, outside: Mesh) -> Mesh:
+    mesh_shared.deploy_echo("echo", ("v1", "v2"))
+    mesh_shared.apply(destination_rule("echo", "v1", "v2", export="*"))
     outside.deploy_client("visitor")
-    shared_mesh.ready()
+    mesh_shared.ready()
     outside.ready()
-    shared_mesh.wait_endpoints("echo", 2)
-    return shared_mesh
+    mesh_shared.wait_endpoints("echo", 2)
+    return mesh_shared
 
 
 @pytest.fixture
@@ -74,7 +84,7 @@ BALANCER = "{.status.loadBalancer.ingress[0].ip}"
 NODE = '{.items[0].status.addresses[?(@.type=="ExternalIP")].address}'
 
 
-@pytest.mark.clusters("embedded")
+@pytest.mark.mesh_clusters("embedded")
 def test_the_ways_in_that_tutorials_look_up_lead_in_from_the_host(shop: Mesh, host: str) -> None:
     def looked_up(path: str, *what: str) -> str:
         return shop.api.kubectl("get", *what, "-o", f"jsonpath={path}")
@@ -178,7 +188,7 @@ def test_a_client_must_show_a_certificate_where_it_is_asked_for(
             assert visitor.send(f"https://{INGRESS}/", **shown, **trust)[0].status == 0
 
 
-@pytest.mark.clusters("embedded")
+@pytest.mark.mesh_clusters("embedded")
 def test_a_certificate_that_is_none_is_told_of_and_spoils_its_own_host_alone(
     shop: Mesh, visitor: TrafficClient, host: str, certificate: tuple[str, ServerCertificate]
 ) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from mesh_lab.harness.api import Api, Items, Object
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.namespaces import Namespaces
-from mesh_lab.pods import running_containers
+
+from mesh_lab.client.pods import running_containers
+from mesh_lab.testing import Items, Mesh, Namespaces, Object
 
 from .conftest import need_metrics
 from .pods import deployment, echo, pod, shell
@@ -28,16 +29,16 @@ def containers(pod: Object) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def labelled(shared_mesh: Mesh) -> Mesh:
-    shared_mesh.deploy_client("plain")
-    shared_mesh.deploy_client("opted-out", labels={INJECT: "false"})
-    shared_mesh.ready()
-    return shared_mesh
+def labelled(mesh_shared: Mesh) -> Mesh:
+    mesh_shared.deploy_client("plain")
+    mesh_shared.deploy_client("opted-out", labels={INJECT: "false"})
+    mesh_shared.ready()
+    return mesh_shared
 
 
 @pytest.fixture(scope="module")
-def silent(kube: Api, namespaces: Namespaces) -> Mesh:
-    mesh = Mesh(kube, namespaces.create("injection-silent", injection=None))
+def silent(mesh_in: Callable[[str], Mesh], mesh_namespaces: Namespaces) -> Mesh:
+    mesh = mesh_in(mesh_namespaces.create("injection-silent", injection=None))
     mesh.deploy_client("plain")
     mesh.deploy_client("opted-in", labels={INJECT: "true"})
     mesh.ready()
@@ -140,7 +141,7 @@ def test_istiod_tells_a_pod_without_an_identity_nothing_of_others(labelled: Mesh
     pod = labelled.client("opted-out")
     assert pod.send("http://istiod.istio-system:15014/debug/syncz")[0].status == 401
     assert pod.send("http://istiod.istio-system:15014/metrics")[0].status == 200
-    assert labelled.syncz()["proxies"], "an administrator is told"
+    assert labelled.syncz().proxies, "an administrator is told"
 
 
 def test_the_sidecar_counts_requests(labelled: Mesh) -> None:

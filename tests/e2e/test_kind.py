@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.errors import LabError
 from mesh_lab.settings import load
-
 from tests.e2e.conftest import ROOT
 
 pytestmark = [pytest.mark.kind, pytest.mark.timeout(3600)]

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+
 from mesh_lab.harness.commands import Running
-from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.workloads import IMAGE
+from mesh_lab.testing import Mesh
 
 from .pods import deployment, echo, pod, shell
 
-pytestmark = pytest.mark.injection(False)
+pytestmark = pytest.mark.mesh_injection(False)
 
 
 class Kubectl:
@@ -38,17 +39,17 @@ class Kubectl:
 
 
 @pytest.fixture(scope="module")
-def web(shared_mesh: Mesh) -> Mesh:
+def web(mesh_shared: Mesh) -> Mesh:
     """A deployment `web` that no test changes."""
-    shared_mesh.apply(
+    mesh_shared.apply(
         [
             deployment("web", echo()),
             pod("talker", shell("echo one; echo two; sleep 600"), shell("echo side; sleep 600", name="side")),
         ]
     )
-    shared_mesh.ready()
-    shared_mesh.api.kubectl("-n", shared_mesh.namespace, "wait", "pod/talker", "--for=condition=Ready", "--timeout=20s")
-    return shared_mesh
+    mesh_shared.ready()
+    mesh_shared.api.kubectl("-n", mesh_shared.namespace, "wait", "pod/talker", "--for=condition=Ready", "--timeout=20s")
+    return mesh_shared
 
 
 @pytest.fixture

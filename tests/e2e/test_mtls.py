@@ -5,29 +5,37 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from mesh_lab.harness.assertions import assert_all, assert_identity
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
+
+from mesh_lab.testing import (
+    Mesh,
+    TrafficClient,
+    assert_all,
+    assert_identity,
+    destination_rule,
+    eventually,
+    peer_authentication,
+    route,
+    to,
+    virtual_service,
+)
 
 from .pods import deployment, echo
-from .resources import destination_rule, peer_authentication, route, to, virtual_service
 
 PORTS = (80, 8080)
 
 
 @pytest.fixture(scope="module")
-def inside(shared_mesh: Mesh, outside: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo")
-    shared_mesh.deploy_client("client", capture=True)
-    shared_mesh.apply(deployment("loner", echo()))
+def inside(mesh_shared: Mesh, outside: Mesh) -> Mesh:
+    mesh_shared.deploy_echo("echo")
+    mesh_shared.deploy_client("client", capture=True)
+    mesh_shared.apply(deployment("loner", echo()))
     outside.deploy_client("outsider", capture=True)
     outside.deploy_echo("bare")
-    shared_mesh.ready()
+    mesh_shared.ready()
     outside.ready()
-    shared_mesh.wait_endpoints("echo", 1)
+    mesh_shared.wait_endpoints("echo", 1)
     outside.wait_endpoints("bare", 1)
-    return shared_mesh
+    return mesh_shared
 
 
 @pytest.fixture

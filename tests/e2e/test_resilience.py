@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from mesh_lab.harness.api import ApiError, Object, Reference
-from mesh_lab.harness.assertions import assert_all, assert_no_errors
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
 
-from .resources import authorization, destination_rule, route, to, virtual_service
+from mesh_lab.testing import (
+    ApiError,
+    Mesh,
+    Object,
+    Reference,
+    TrafficClient,
+    assert_all,
+    assert_no_errors,
+    authorization_policy,
+    destination_rule,
+    eventually,
+    route,
+    to,
+    virtual_service,
+)
 
+pytestmark = pytest.mark.mesh_exclusive
 SYSTEM = "istio-system"
 ISTIOD = Reference("apps/v1", "Deployment", "istiod", SYSTEM)
 LIFE_SECONDS = 5
@@ -29,8 +39,8 @@ def client(canary: Mesh) -> TrafficClient:
 
 
 @pytest.fixture(scope="module")
-def system(canary: Mesh) -> Mesh:
-    return Mesh(canary.api, SYSTEM)
+def system(mesh_in: Callable[[str], Mesh]) -> Mesh:
+    return mesh_in(SYSTEM)
 
 
 def test_traffic_flows_while_the_control_plane_is_killed_and_it_catches_up(
@@ -56,8 +66,8 @@ def test_a_bad_update_is_refused_and_the_policy_before_it_holds_when_the_control
 ) -> None:
     posts = {"to": [{"operation": {"methods": ["POST"]}}]}
     unclear = {"to": [{"operation": {"methods": ["POST"], "paths": ["/a/{*}x"]}}]}
-    with canary.applied(authorization("no-posts", "DENY", "echo", posts)) as (ref,):
-        bad = json.dumps(authorization("no-posts", "DENY", "echo", unclear, posts))
+    with canary.applied(authorization_policy("no-posts", "DENY", "echo", posts)) as (ref,):
+        bad = json.dumps(authorization_policy("no-posts", "DENY", "echo", unclear, posts))
         for how in ((), ("--dry-run=server",)):
             done = canary.api.try_kubectl("-n", canary.namespace, "apply", *how, "-f", "-", stdin=bad)
             assert done.returncode == 1
@@ -96,7 +106,7 @@ def _restart(system: Mesh, containers: list[Object]) -> None:
     system.ready()
 
 
-@pytest.mark.clusters("embedded")
+@pytest.mark.mesh_clusters("embedded")
 def test_certificates_are_renewed_under_load_and_no_request_is_lost(
     canary: Mesh, client: TrafficClient, short_lives: None
 ) -> None:

@@ -6,23 +6,29 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from mesh_lab.harness.assertions import assert_all, assert_lasted
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.results import Results
-from mesh_lab.harness.traffic import EchoControl, TrafficClient
 
-from .resources import route, to, virtual_service
+from mesh_lab.testing import (
+    EchoControl,
+    Mesh,
+    Results,
+    TrafficClient,
+    assert_all,
+    assert_lasted,
+    route,
+    to,
+    virtual_service,
+)
 
 REQUESTS = 20
 
 
 @pytest.fixture(scope="module")
-def shop(shared_mesh: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo")
-    shared_mesh.deploy_client()
-    shared_mesh.ready()
-    shared_mesh.wait_endpoints("echo", 1)
-    return shared_mesh
+def shop(mesh_shared: Mesh) -> Mesh:
+    mesh_shared.deploy_echo("echo")
+    mesh_shared.deploy_client()
+    mesh_shared.ready()
+    mesh_shared.wait_endpoints("echo", 1)
+    return mesh_shared
 
 
 @pytest.fixture

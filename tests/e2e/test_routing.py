@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.harness.api import Object
-from mesh_lab.harness.assertions import assert_all
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.results import Results
-from mesh_lab.harness.statistics import FALSE_ALARM, binomial_interval
-from mesh_lab.harness.traffic import TrafficClient
 
-from .resources import destination_rule, route, service, sidecar, to, virtual_service
+from mesh_lab.harness.statistics import FALSE_ALARM, binomial_interval
+from mesh_lab.testing import (
+    Mesh,
+    Object,
+    Results,
+    TrafficClient,
+    assert_all,
+    destination_rule,
+    route,
+    service,
+    sidecar,
+    to,
+    virtual_service,
+)
 
 V1, V2 = to("echo", "v1"), to("echo", "v2")
 
 
 @pytest.fixture(scope="module")
-def shop(shared_mesh: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo", ("v1", "v2"))
-    shared_mesh.deploy_client()
-    shared_mesh.deploy_client("tester", labels={"role": "tester"})
-    shared_mesh.apply(destination_rule("echo", "v1", "v2"))
-    shared_mesh.ready()
-    shared_mesh.wait_endpoints("echo", 2)
-    return shared_mesh
+def shop(mesh_shared: Mesh) -> Mesh:
+    mesh_shared.deploy_echo("echo", ("v1", "v2"))
+    mesh_shared.deploy_client()
+    mesh_shared.deploy_client("tester", labels={"role": "tester"})
+    mesh_shared.apply(destination_rule("echo", "v1", "v2"))
+    mesh_shared.ready()
+    mesh_shared.wait_endpoints("echo", 2)
+    return mesh_shared
 
 
 @pytest.fixture

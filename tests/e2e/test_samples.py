@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mesh_lab.harness.assertions import assert_all
-from mesh_lab.harness.mesh import Mesh
+
 from mesh_lab.harness.results import parse_results
-from mesh_lab.harness.traffic import TrafficClient
+from mesh_lab.testing import Mesh, TrafficClient, assert_all
 
 from .conftest import ROOT
 
@@ -26,14 +25,14 @@ REVIEWS = "http://productpage:9080/api/v1/products/0/reviews"
 
 
 @pytest.fixture(scope="module")
-def bookinfo(shared_mesh: Mesh) -> Mesh:
+def bookinfo(mesh_shared: Mesh) -> Mesh:
     for manifest in ("bookinfo.yaml", "destination-rules.yaml", "echo.yaml", "traffic-client.yaml"):
-        shared_mesh.apply(APPS / manifest)
-    shared_mesh.deploy_client()
-    shared_mesh.ready()
-    shared_mesh.wait_endpoints("reviews", 3)
-    shared_mesh.wait_endpoints("echo", 2)
-    return shared_mesh
+        mesh_shared.apply(APPS / manifest)
+    mesh_shared.deploy_client()
+    mesh_shared.ready()
+    mesh_shared.wait_endpoints("reviews", 3)
+    mesh_shared.wait_endpoints("echo", 2)
+    return mesh_shared
 
 
 @pytest.fixture

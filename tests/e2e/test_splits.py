@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import pytest
-from mesh_lab.harness.assertions import assert_all, assert_no_errors, assert_split
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
 
-from .resources import destination_rule, route, tcp_service, to, virtual_service
+from mesh_lab.testing import (
+    Mesh,
+    TrafficClient,
+    VersionOf,
+    assert_all,
+    assert_no_errors,
+    assert_split,
+    by_header,
+    by_json,
+    destination_rule,
+    route,
+    tcp_virtual_service,
+    to,
+    virtual_service,
+)
 
 # At one false alarm in a million 3,000 requests tell 4.5 points at a half and 2.7 at nine tenths.
 REQUESTS = 3000
@@ -27,8 +38,19 @@ def test_traffic_is_split_as_weighted(canary: Mesh, client: TrafficClient, first
     assert_split(results, {"v1": first, "v2": second}, false_alarm=FALSE_ALARM)
 
 
+@pytest.mark.parametrize("version_of", [by_header("x-echo-version"), by_json("$.version")], ids=["header", "json"])
+def test_a_version_is_read_from_where_the_server_says_it(
+    canary: Mesh, client: TrafficClient, version_of: VersionOf
+) -> None:
+    with canary.applied(virtual_service("echo", route(to("echo", "v1", 50), to("echo", "v2", 50)))):
+        results = client.send("http://echo", 400, concurrency=16, version_of=version_of)
+        unread = client.send("http://echo/", 10, version_of=by_header("x-version"))
+    assert_split(results, {"v1": 50, "v2": 50}, false_alarm=FALSE_ALARM)
+    assert unread.versions() == {"": 10}
+
+
 def test_connections_are_split_as_weighted(canary: Mesh, client: TrafficClient) -> None:
-    with canary.applied(tcp_service("echo", to("echo", "v1", 80, port=9000), to("echo", "v2", 20, port=9000))):
+    with canary.applied(tcp_virtual_service("echo", to("echo", "v1", 80, port=9000), to("echo", "v2", 20, port=9000))):
         results = client.send("tcp://echo:9000", 600, concurrency=10)
     assert_all(results)
     assert_split(results, {"v1": 80, "v2": 20}, false_alarm=FALSE_ALARM)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from mesh_lab.harness.assertions import assert_all
-from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import Mesh
-from mesh_lab.harness.traffic import TrafficClient
-from mesh_lab.pods import PROXY_CONTAINER
+
+from mesh_lab.client.pods import PROXY_CONTAINER
+from mesh_lab.testing import Mesh, TrafficClient, assert_all, eventually
 
 from .conftest import need_metrics
 
@@ -28,12 +26,12 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 @pytest.fixture(scope="module")
-def shop(shared_mesh: Mesh) -> Mesh:
-    shared_mesh.deploy_echo("echo")
-    shared_mesh.deploy_client()
-    shared_mesh.ready()
-    shared_mesh.wait_endpoints("echo", 1)
-    return shared_mesh
+def shop(mesh_shared: Mesh) -> Mesh:
+    mesh_shared.deploy_echo("echo")
+    mesh_shared.deploy_client()
+    mesh_shared.ready()
+    mesh_shared.wait_endpoints("echo", 1)
+    return mesh_shared
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+
 from mesh_lab.debugidentity import HEADER, TOKENS, DebugIdentity
 
 

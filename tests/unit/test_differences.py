@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.differences import DIFFERENCES, PAGE, Difference, page
 
 ROOT = Path(__file__).parent.parent.parent

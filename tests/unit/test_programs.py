@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from mesh_lab import programs
 from mesh_lab.errors import LabError
 from mesh_lab.programs import Program, ProgramFailedError, Programs, run, stream

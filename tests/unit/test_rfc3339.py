@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+
 from mesh_lab.rfc3339 import micro_timestamp, nano_timestamp, now, parse, timestamp
 
 MOMENT = datetime(2024, 5, 1, 14, 30, 0, 900_001, tzinfo=timezone(timedelta(hours=2)))

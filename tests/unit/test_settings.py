@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.errors import LabError
 from mesh_lab.settings import HostPort, Lab, Ports, Settings, find_directory, load
 

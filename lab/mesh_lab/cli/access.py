@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from mesh_lab.client.api import Api
+from mesh_lab.client.kubectl import Kubectl
 from mesh_lab.clusters.base import ClusterStatus
 from mesh_lab.clusters.selection import open_cluster
 from mesh_lab.errors import LabError
-from mesh_lab.install.api import Api
-from mesh_lab.kubectl import Kubectl
 from mesh_lab.settings import Lab
 
 

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from mesh_lab.cli.completion import SHELLS
 from mesh_lab.cli.context import Context
+from mesh_lab.settings import CLUSTERS
 
 context = Context()
 app = typer.Typer(
@@ -21,7 +23,13 @@ app = typer.Typer(
 )
 
 ClusterOption = Annotated[
-    str | None, typer.Option("--cluster", metavar="KIND", help="Where the lab runs: embedded, kind, existing.")
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="KIND",
+        help="Where the lab runs: embedded, kind, existing.",
+        autocompletion=lambda: list(CLUSTERS),
+    ),
 ]
 
 
@@ -119,11 +127,14 @@ def status(
 
 
 @app.command(short_help="Check what the lab needs of this machine.")
-def doctor(cluster: ClusterOption = None) -> None:
+def doctor(
+    cluster: ClusterOption = None,
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json.")] = "text",
+) -> None:
     """Check what the lab needs of this machine, and say what to do about what is missing."""
     from mesh_lab.cli.doctor import doctor
 
-    doctor(context.lab(cluster))
+    doctor(context.lab(cluster), output)
 
 
 @app.command(short_help="Show the log of the lab's own processes.")
@@ -181,7 +192,8 @@ def wait(
     condition: Annotated[
         str, typer.Option("--for", metavar="CONDITION", help="live, or delete: gone from every proxy.")
     ] = "live",
-    timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long at most.")] = 30.0,
+    timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long at most.")] = 60.0,
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json.")] = "text",
     cluster: ClusterOption = None,
 ) -> None:
     """Wait until every proxy that a resource of the mesh concerns has acknowledged it, or that it is deleted.
@@ -190,7 +202,15 @@ def wait(
     """
     from mesh_lab.cli.wait import wait
 
-    wait(context.lab(cluster), references or [], files or [], namespace=namespace, timeout=timeout, condition=condition)
+    wait(
+        context.lab(cluster),
+        references or [],
+        files or [],
+        namespace=namespace,
+        timeout=timeout,
+        condition=condition,
+        output=output,
+    )
 
 
 @app.command(
@@ -202,3 +222,15 @@ def load(arguments: typer.Context, cluster: ClusterOption = None) -> None:
     from mesh_lab.cli.load import load
 
     load(context.lab(cluster), arguments.args)
+
+
+@app.command(short_help="Print what lets a shell complete these commands.")
+def completion(
+    shell: Annotated[
+        str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", autocompletion=lambda: list(SHELLS))
+    ],
+) -> None:
+    """Print the script that lets a shell complete these commands: `source <(mesh-lab completion bash)` in ~/.bashrc."""
+    from mesh_lab.cli.completion import print_script
+
+    print_script(shell)

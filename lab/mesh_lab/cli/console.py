@@ -1,13 +1,17 @@
-"""What a person sees: live progress on a terminal, plain lines in a pipe. rich is imported for the former alone."""
+"""What a person sees: live progress on a terminal, plain lines in a pipe. rich is imported only for the former."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from mesh_lab.clusters.base import Report
+from mesh_lab.errors import LabError
+
+Printer = TypeVar("Printer")
 
 
 def say(text: str = "") -> None:
@@ -45,3 +49,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
     for row in (header, *rows):
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def chosen(printers: Mapping[str, Printer], output: str) -> Printer:
+    """The printer for `-o OUTPUT`. Raises `LabError` for a format that is not known."""
+    if output not in printers:
+        raise LabError(f"unknown output format {output!r}", hint=f"Known: {', '.join(printers)}.", exit_code=2)
+    return printers[output]

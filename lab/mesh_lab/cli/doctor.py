@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from mesh_lab.cli.console import say
+import msgspec
+
+from mesh_lab.cli.console import chosen, say
+from mesh_lab.client.kubectl import program
 from mesh_lab.clusters.embedded import namespaces, ports
 from mesh_lab.clusters.embedded.cluster import EmbeddedCluster
 from mesh_lab.clusters.existing import ExistingCluster
@@ -19,7 +22,6 @@ from mesh_lab.clusters.kind.cluster import KIND, MINIMUM_KIND
 from mesh_lab.clusters.kind.provider import choose
 from mesh_lab.errors import LabError
 from mesh_lab.install.istioctl import ISTIOCTL
-from mesh_lab.kubectl import program
 from mesh_lab.programs import Program, Programs
 from mesh_lab.settings import MINIMUM_ISTIO, Lab
 
@@ -49,9 +51,35 @@ class Finding:
 Check = Callable[[Lab], list[Finding]]
 
 
-def doctor(lab: Lab) -> None:
-    """Print the outcome of every check. Raises `LabError` when any found something missing."""
-    findings = [finding for check in CHECKS[lab.settings.cluster] for finding in check(lab)]
+class Checked(msgspec.Struct, frozen=True):
+    """A check in `mesh-lab doctor -o json`: `state` is `ok`, `warning` or `missing`."""
+
+    subject: str
+    state: str
+    detail: str
+    remedy: str
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What `mesh-lab doctor -o json` prints. `well`: nothing is missing, and `mesh-lab up` should work."""
+
+    well: bool
+    missing: int
+    warnings: int
+    checks: list[Checked]
+
+
+def doctor(lab: Lab, output: str = "text") -> None:
+    """Print the outcome of every check.
+
+    Raises `LabError` for an unknown format, and when any check found something missing; `SystemExit(1)` for the
+    latter when the output is JSON.
+    """
+    printer = chosen(_PRINTERS, output)
+    printer(lab, [finding for check in CHECKS[lab.settings.cluster] for finding in check(lab)])
+
+
+def _print_text(lab: Lab, findings: list[Finding]) -> None:
     for finding in findings:
         first, *more = finding.detail.splitlines() or [""]
         say(f"{finding.mark:<8}{finding.subject}: {first}")
@@ -59,12 +87,28 @@ def doctor(lab: Lab) -> None:
             say(f"{'':<8}  {line}")
         for line in finding.remedy.splitlines():
             say(f"{'':<8}  {line}")
-    missing = sum(1 for finding in findings if finding.remedy and not finding.advice)
+    missing, warned = _counts(findings)
     if missing:
         raise LabError(f"{missing} of {len(findings)} checks found something missing")
-    warned = sum(1 for finding in findings if finding.advice)
     well = f"nothing is missing, {warned} warning(s)" if warned else f"all {len(findings)} checks are well"
     say(f"{well}; `{lab.command('up')}` should work")
+
+
+def _print_json(_lab: Lab, findings: list[Finding]) -> None:
+    missing, warned = _counts(findings)
+    checks = [Checked(each.subject, each.mark.lower(), each.detail, each.remedy) for each in findings]
+    say(msgspec.json.format(msgspec.json.encode(Report(not missing, missing, warned, checks))).decode())
+    if missing:
+        raise SystemExit(1)
+
+
+_PRINTERS = {"text": _print_text, "json": _print_json}
+
+
+def _counts(findings: list[Finding]) -> tuple[int, int]:
+    """How many are missing, and how many are a warning."""
+    warned = sum(1 for finding in findings if finding.advice)
+    return sum(1 for finding in findings if finding.remedy and not finding.advice), warned
 
 
 def _python(_lab: Lab) -> list[Finding]:

@@ -6,15 +6,18 @@ traceback goes to a file, and one line says where that is.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
+from mesh_lab.cli.completion import PROGRAM, VARIABLE, prepare
 from mesh_lab.errors import LabError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _TYPER_INTERRUPTED = 130
+_PLUGIN = "kubectl-mesh_lab"
 
 
 def main() -> None:
@@ -32,8 +35,10 @@ def _run() -> int:
 
     # From here on an interruption is an exception, for there is something to undo.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if VARIABLE in os.environ:
+        prepare()
     try:
-        app(prog_name="mesh-lab")
+        app(prog_name=_called(sys.argv[0]))
     except LabError as error:
         return _explain(error)
     except SystemExit as ended:
@@ -47,10 +52,13 @@ def _run() -> int:
     return 0
 
 
+def _called(program: str) -> str:
+    """What the person has typed, for the usage texts: kubectl runs its plugin `mesh-lab` by a file's name."""
+    return f"kubectl {PROGRAM}" if program.rpartition("/")[2] == _PLUGIN else PROGRAM
+
+
 def _silence() -> int:
     """Whoever read the output has seen enough; that it is flushed at exit must not complain either."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
@@ -63,7 +71,6 @@ def _explain(error: LabError) -> int:
 
 
 def _record(error: Exception, state_dir: Path | None) -> int:
-    import os
     import tempfile
     import time
     import traceback

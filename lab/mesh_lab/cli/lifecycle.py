@@ -12,14 +12,14 @@ from pathlib import Path
 from types import FrameType
 
 from mesh_lab.cli.console import progress, say, table
+from mesh_lab.client.kubectl import program
+from mesh_lab.client.objects import Object
 from mesh_lab.clusters.base import Cluster, ClusterStatus, Report
 from mesh_lab.clusters.selection import open_cluster
 from mesh_lab.clusters.turns import turn
-from mesh_lab.errors import ConfigurationRefusedError, LabError
-from mesh_lab.install.api import Object
+from mesh_lab.errors import ConfigurationRejected, LabError
 from mesh_lab.install.bringup import Installed
 from mesh_lab.install.readiness import ready_containers
-from mesh_lab.kubectl import program
 from mesh_lab.settings import Lab
 
 _GONE = {
@@ -62,7 +62,7 @@ def up(lab: Lab, *, keep: bool, quiet: bool = False, recover: bool = False) -> N
         try:
             installed = _install(lab, report)
         except BaseException as error:
-            failed = not isinstance(error, ConfigurationRefusedError)
+            failed = not isinstance(error, ConfigurationRejected)
             raise _abandoned(lab, cluster, error, report, end=fresh and failed and not keep) from error
     if not quiet:
         _show(lab, cluster.status(), installed, time.monotonic() - started)

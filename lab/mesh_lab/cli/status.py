@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from mesh_lab.cli.access import kubectl_for
-from mesh_lab.cli.console import say
+from mesh_lab.cli.console import chosen, say
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.controlplane import status_of
 from mesh_lab.clusters.selection import open_cluster
-from mesh_lab.errors import LabError
-from mesh_lab.install.api import Api, RequestError
 from mesh_lab.install.bringup import live_pods
-from mesh_lab.install.controlplane import status_of
 from mesh_lab.install.readiness import ready_containers
 from mesh_lab.settings import Lab
 
@@ -39,10 +38,9 @@ class LabStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 def show(lab: Lab, output: str) -> None:
     """Print the status. Raises `LabError` for an unknown format, `SystemExit(1)` when the lab is not up."""
-    if output not in _PRINTERS:
-        raise LabError(f"unknown output format {output!r}", hint=f"Known: {', '.join(_PRINTERS)}.", exit_code=2)
+    printer = chosen(_PRINTERS, output)
     status = gather(lab)
-    say(_PRINTERS[output](lab, status))
+    say(printer(lab, status))
     if status.phase != "ready":
         raise SystemExit(1)
 
@@ -71,13 +69,12 @@ def _counts(lab: Lab) -> tuple[Count | None, Count | None]:
     with Api(lab.kubeconfig) as api:
         try:
             ready = [ready_containers(pod) for pod in live_pods(api)]
-        except RequestError:
+        except ApiError:
             return None, None
         pods = Count(sum(1 for good, total in ready if good == total), len(ready))
         try:
-            with status_of(api, kubectl_for(lab)) as status:
-                mesh = status.mesh()
-        except RequestError:
+            mesh = status_of(api).mesh()
+        except ApiError:
             return pods, None
         return pods, Count(mesh.in_sync, len(mesh.proxies))
 

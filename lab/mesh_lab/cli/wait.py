@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mesh_lab.cli.access import connect, kubectl_for
+import msgspec
+
+from mesh_lab.cli.access import connect
 from mesh_lab.cli.console import progress, say
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.controlplane import status_of
+from mesh_lab.client.meshstatus import ConfigState, Finding, MeshStatus, OwnStatus
+from mesh_lab.client.objects import Reference
+from mesh_lab.client.rollout import await_gone, await_live
+from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
-from mesh_lab.install.api import Api, RequestError
-from mesh_lab.install.controlplane import status_of
-from mesh_lab.install.istiod import ConfigState, MeshStatus, OwnStatus, Reference, await_config, await_gone
 from mesh_lab.install.meshkinds import INJECTOR_CONFIG_MAP, KINDS, MeshKind, named, of
 from mesh_lab.settings import Lab
 
 LIVE, DELETE = "live", "delete"
 CONDITIONS = (LIVE, DELETE)
 """What `--for` may say."""
+TEXT, JSON = "text", "json"
+OUTPUTS = (TEXT, JSON)
+_DONE = {LIVE: "live", DELETE: "gone"}
 
 _NAMES = ", ".join(dict.fromkeys(kind.name for kind in KINDS))
 
@@ -33,21 +40,50 @@ class Wanted:
     namespace: str
     name: str
 
-    def reference(self, version: str = "") -> Reference:
-        """As the control plane is asked for it."""
-        path = self.kind.path(self.namespace, self.name)
-        return Reference(self.kind.name, self.namespace, self.name, version, self.kind.group, path)
+    @property
+    def reference(self) -> Reference:
+        """As the API knows it."""
+        return Reference(self.kind.version, self.kind.name, self.name, self.namespace)
 
     def __str__(self) -> str:
-        return f"{self.kind.name} {self.namespace}/{self.name}"
+        return str(self.reference)
+
+
+class Outcome(msgspec.Struct, frozen=True, rename="camel"):
+    """What came of the wait for one resource: `live`, `gone`, or `failed`, and then why. Times in seconds."""
+
+    kind: str
+    namespace: str
+    name: str
+    outcome: str
+    seconds: float
+    proxies: int = 0
+    findings: tuple[Finding, ...] = ()
+    message: str = ""
+
+
+class Waited(msgspec.Struct, frozen=True, rename="camel"):
+    """What `mesh-lab wait -o json` prints. `skipped`: what a file holds besides, which no proxy acknowledges."""
+
+    condition: str
+    succeeded: bool
+    resources: list[Outcome]
+    skipped: list[str]
 
 
 def wait(
-    lab: Lab, references: list[str], files: list[Path], *, namespace: str, timeout: float, condition: str = LIVE
+    lab: Lab,
+    references: list[str],
+    files: list[Path],
+    *,
+    namespace: str,
+    timeout: float,
+    condition: str = LIVE,
+    output: str = TEXT,
 ) -> None:
     """Wait for everything that is named. Raises `LabError` for what is not live (or gone) in time, or cannot be."""
-    if condition not in CONDITIONS:
-        raise LabError(f"--for {condition!r}: not known", hint=f"Known: {', '.join(CONDITIONS)}.", exit_code=2)
+    _refuse_unknown("--for", condition, CONDITIONS)
+    _refuse_unknown("-o", output, OUTPUTS)
     wanted = [_parse(text, namespace) for text in references]
     skipped: list[str] = []
     for file in files:
@@ -55,29 +91,57 @@ def wait(
     if not wanted:
         raise LabError("nothing to wait for", hint="Name KIND/NAME, or a file with -f.", exit_code=2)
     deadline = time.monotonic() + timeout
-    failures = []
-    with connect(lab) as api, progress("waiting for the proxies") as report, _status(lab, api) as status:
+    outcomes, failures = [], []
+    with connect(lab) as api, progress("waiting for the proxies", quiet=output != TEXT) as report:
+        status = _status(api)
         if skipped:
             report(f"not waited for, since no proxy acknowledges it: {', '.join(skipped)}")
         for each in wanted:
             started = time.monotonic()
             try:
-                _refuse_without_effect(each, status)
-                if condition == DELETE:
-                    await_gone(status, each.reference(), deadline, report)
-                    report(f"{each} is gone from every proxy")
-                    continue
-                state = await_config(status, _with_version(api, each), deadline, report)
+                state = _await(each, condition, api, status, deadline, report)
             except LabError as error:
                 failures.append(error)
-            else:
-                report(_live(each, state, time.monotonic() - started))
-                for finding in state.findings:
-                    report(f"  {finding}")
+                outcomes.append(_outcome(each, "failed", time.monotonic() - started, message=error.message))
+                continue
+            seconds = time.monotonic() - started
+            outcomes.append(_outcome(each, _DONE[condition], seconds, state))
+            report(f"{each} is gone from every proxy" if condition == DELETE else _live(each, state, seconds))
+            for finding in state.findings:
+                report(f"  {finding}")
+    if output == JSON:
+        waited = Waited(condition, not failures, outcomes, skipped)
+        say(msgspec.json.format(msgspec.json.encode(waited)).decode())
     if failures:
         hints = dict.fromkeys(error.hint for error in failures if error.hint)
         raise LabError("\n".join(error.message for error in failures), hint="\n".join(hints))
-    say("gone" if condition == DELETE else "live")
+    if output == TEXT:
+        say(_DONE[condition])
+
+
+def _await(
+    wanted: Wanted, condition: str, api: Api, status: MeshStatus, deadline: float, report: Report
+) -> ConfigState:
+    _refuse_without_effect(wanted, status)
+    if condition == DELETE:
+        return await_gone(status, wanted.reference, deadline, report)
+    return await_live(status, wanted.reference, _version(api, wanted), deadline, report)
+
+
+def _outcome(
+    wanted: Wanted, outcome: str, seconds: float, state: ConfigState | None = None, message: str = ""
+) -> Outcome:
+    known = state or ConfigState(found=False, live=False)
+    ref = wanted.reference
+    proxies = len(known.proxies) if outcome == LIVE else 0
+    return Outcome(
+        ref.kind, ref.namespace, ref.name, outcome, round(seconds, 3), proxies, known.findings, message=message
+    )
+
+
+def _refuse_unknown(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise LabError(f"{option} {value!r}: not known", hint=f"Known: {', '.join(known)}.", exit_code=2)
 
 
 def _refuse_without_effect(wanted: Wanted, status: MeshStatus) -> None:
@@ -92,14 +156,11 @@ def _refuse_without_effect(wanted: Wanted, status: MeshStatus) -> None:
         )
 
 
-@contextlib.contextmanager
-def _status(lab: Lab, api: Api) -> Iterator[MeshStatus]:
-    with contextlib.ExitStack() as stack:
-        try:
-            status = stack.enter_context(status_of(api, kubectl_for(lab)))
-        except RequestError as error:
-            raise LabError(f"the cluster's API: {error.message}") from error
-        yield status
+def _status(api: Api) -> MeshStatus:
+    try:
+        return status_of(api)
+    except ApiError as error:
+        raise LabError(f"the cluster's API: {error.message}") from error
 
 
 def _live(wanted: Wanted, state: ConfigState, seconds: float) -> str:
@@ -183,10 +244,9 @@ def _described(document: Any) -> str:
     return f"{document.get('kind') or 'an object without kind'} {name or ''}".strip()
 
 
-def _with_version(api: Api, wanted: Wanted) -> Reference:
-    """The reference with the version that is stored now. Raises `LabError` when there is no such resource."""
+def _version(api: Api, wanted: Wanted) -> str:
+    """The version that is stored now. Raises `LabError` when there is no such resource."""
     try:
-        stored = api.get(wanted.reference().path)
-    except RequestError as error:
+        return str(api.get(wanted.reference)["metadata"]["resourceVersion"])
+    except ApiError as error:
         raise LabError(f"{wanted}: {error.message}") from error
-    return wanted.reference(stored["metadata"]["resourceVersion"])

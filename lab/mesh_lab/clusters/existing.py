@@ -18,11 +18,11 @@ from typing import Any
 
 import msgspec
 
+from mesh_lab.client.kubeconfig import secret
+from mesh_lab.client.kubectl import Kubectl, program
 from mesh_lab.clusters import holding
 from mesh_lab.clusters.base import ClusterStatus, Report
 from mesh_lab.errors import LabError
-from mesh_lab.kubeconfig import secret
-from mesh_lab.kubectl import Kubectl, program
 from mesh_lab.programs import ProgramFailedError, run
 from mesh_lab.settings import FILE_NAME, Lab
 

@@ -29,7 +29,7 @@ def main() -> int:
     try:
         asyncio.run(_serve(settings))
     except ExceptionGroup as group:
-        from mesh_lab.controlplane.plugged import UnusableRootError
+        from mesh_lab.controlplane.trust.plugged import UnusableRootError
 
         faults, rest = group.split(UnusableRootError)
         if faults is None or rest is not None:
@@ -61,8 +61,8 @@ async def _serve(settings: Settings) -> None:
 
 
 def _translation() -> Translation:
-    from mesh_lab.controlplane.analysis import analyse
     from mesh_lab.controlplane.assembly import Translation
+    from mesh_lab.controlplane.report.analysis import analyse
     from mesh_lab.controlplane.xds.generator import Generator
 
     gc.freeze()

@@ -7,23 +7,28 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
-from mesh_lab.controlplane import ads, debug, debugaccess, serving, webhook
+from mesh_lab.controlplane.admission import webhook
 from mesh_lab.controlplane.config import Ports, Settings
+from mesh_lab.controlplane.debug import access as debugaccess
+from mesh_lab.controlplane.debug import pages as debug
+from mesh_lab.controlplane.delivery import ads
+from mesh_lab.controlplane.delivery.identity import Authenticator
+from mesh_lab.controlplane.delivery.push import Generate, Pusher
+from mesh_lab.controlplane.delivery.state import ClusterState
+from mesh_lab.controlplane.delivery.tracking import Analysis, Remarks, Tracker
 from mesh_lab.controlplane.faults import Faults
-from mesh_lab.controlplane.identity import Authenticator
-from mesh_lab.controlplane.injector import Place
-from mesh_lab.controlplane.kubeclient import VALIDATING_WEBHOOKS, WEBHOOKS, KubeClient, Object
+from mesh_lab.controlplane.injection.injector import Place
+from mesh_lab.controlplane.kube.client import KubeClient, Object
+from mesh_lab.controlplane.kube.kinds import VALIDATING_WEBHOOKS, WEBHOOKS
+from mesh_lab.controlplane.kube.watching import Follower, Gate
 from mesh_lab.controlplane.metrics import Metrics
-from mesh_lab.controlplane.notices import Notices
-from mesh_lab.controlplane.push import Generate, Pusher
-from mesh_lab.controlplane.reporting import Reporter
-from mesh_lab.controlplane.serving import BundlePublisher, ServingCertificate
-from mesh_lab.controlplane.state import ClusterState
-from mesh_lab.controlplane.tracking import Analysis, Remarks, Tracker
-from mesh_lab.controlplane.trust import RootPublisher, Trust
-from mesh_lab.controlplane.unserved import Unserved
-from mesh_lab.controlplane.values import CONFIG_MAP, Values, parse_values
-from mesh_lab.controlplane.watching import Follower, Gate
+from mesh_lab.controlplane.report.notices import Notices
+from mesh_lab.controlplane.report.reporting import Reporter
+from mesh_lab.controlplane.report.unserved import Unserved
+from mesh_lab.controlplane.trust import serving
+from mesh_lab.controlplane.trust.root import RootPublisher, Trust
+from mesh_lab.controlplane.trust.serving import BundlePublisher, ServingCertificate
+from mesh_lab.controlplane.world.values import CONFIG_MAP, Values, parse_values
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mesh_lab.controlplane.config import Ports, Settings
-from mesh_lab.controlplane.kinds import ALL
-from mesh_lab.controlplane.kubeclient import KubeClient
-from mesh_lab.controlplane.watching import Follower, Gate
+from mesh_lab.controlplane.kube.client import KubeClient
+from mesh_lab.controlplane.kube.kinds import ALL
+from mesh_lab.controlplane.kube.watching import Follower, Gate
 
 if TYPE_CHECKING:
     from mesh_lab.controlplane.assembly import Translation

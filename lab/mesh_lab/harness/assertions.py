@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
-from mesh_lab.harness.results import Result, Results
+from mesh_lab.harness.results import By, Result, Results
 from mesh_lab.harness.statistics import FALSE_ALARM, Arm, binomial_interval, repeats, split_arms
 
 MAX_SHOWN = 5
@@ -31,9 +31,11 @@ def assert_all(results: Collection[Result], *, status: int = 200, version: str |
 
 
 def assert_split(
-    results: Collection[Result], weights: Mapping[str, float], *, by: str = "version", false_alarm: float = FALSE_ALARM
+    results: Collection[Result], weights: Mapping[str, float], *, by: By = "version", false_alarm: float = FALSE_ALARM
 ) -> None:
     """The requests were shared out by these weights, tested exactly at this false-alarm rate; none went elsewhere.
+
+    They are told apart by their version, by another attribute, or by what a function gives for each.
 
     Raises:
         AssertionError: with each arm's observed, expected and accepted counts.
@@ -150,7 +152,7 @@ def _arms(arms: Iterable[Arm]) -> str:
 
 
 def _table(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} × {name}" for name, count in sorted(counts.items(), key=lambda pair: -pair[1]))
+    return ", ".join(f"{count} × {name or '?'}" for name, count in sorted(counts.items(), key=lambda pair: -pair[1]))
 
 
 def _line(result: Result) -> str:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from mesh_lab.harness.api import Api, ApiError, Items, Object, Reference, reference
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.objects import Items, Object, Reference, reference
 
 ANNOTATION = "mesh-lab/load-run"
 _REMOVAL_SECONDS = 60.0

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_kubernetes.options import ClusterOptions
 from pytest_kubernetes.providers.base import AClusterManager
 
-from mesh_lab.harness.api import kubectl_program
+from mesh_lab.client.kubectl import program
 
 
 class RunningCluster(AClusterManager):  # type: ignore[misc] # the package has no types
@@ -26,7 +26,7 @@ class RunningCluster(AClusterManager):  # type: ignore[misc] # the package has n
     @classmethod
     def get_binary_name(cls) -> str:
         """pytest-kubernetes looks for its provider's program; for a cluster that runs, kubectl is all."""
-        return kubectl_program()
+        return program()
 
     def _on_create(self, cluster_options: ClusterOptions, **kwargs: Any) -> None:
         raise NotImplementedError("the cluster of a kubeconfig is not created by its tests: `make lab-up` does that")

@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Sequence
 from typing import IO, Any
 
-from mesh_lab.harness.api import Api, CommandFailed
+from mesh_lab.client.api import Api
+from mesh_lab.client.kubectl import CommandFailed
 
 
 class Running:
@@ -64,7 +65,7 @@ class Capture:
         first = self._running.stdout.readline()
         if "capturing" not in first:
             done = self._running.finish(10)
-            raise CommandFailed(done.args, done)
+            raise CommandFailed(" ".join(done.args), done)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -73,5 +74,5 @@ class Capture:
             return
         done = self._running.finish(20)
         if done.returncode:
-            raise CommandFailed(done.args, done)
+            raise CommandFailed(" ".join(done.args), done)
         self.findings = json.loads(done.stdout)

@@ -12,8 +12,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mesh_lab.harness.api import Api, ApiError, Object
-from mesh_lab.harness.exchange import Exchange
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError, Exchange
+from mesh_lab.client.objects import Object
 from mesh_lab.harness.workloads import CONTROL_PORT_NAME, TOKEN_VARIABLE
 
 TOKEN_HEADER = "X-Control-Token"
@@ -43,11 +44,11 @@ class ControlPort:
             # The API server may break off an answer that begins before it is done with the request's body.
             headers = headers | {ORDER_HEADER: text}
         body = b"" if short else text.encode()
-        exchange = self._api.dialler.begin("POST", self._path + path, body, headers, timeout)
+        exchange = self._api.begin("POST", self._path + path, body, headers, timeout=timeout)
         if exchange.status != OK:
             with exchange:
-                status = {"code": exchange.status, "reason": "Refused", "message": exchange.rest().strip()[:500]}
-                raise ApiError(status, exchange.what)
+                words = exchange.rest().strip()[:500]
+                raise ApiError(exchange.status, words, reason="Refused", request=exchange.request)
         return exchange
 
     def ask(self, path: str, order: Mapping[str, Any], timeout: float) -> str:

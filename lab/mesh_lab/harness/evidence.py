@@ -8,11 +8,11 @@ from pathlib import Path
 
 import yaml
 
-from mesh_lab.harness.api import ApiError, CommandFailed, Object
-from mesh_lab.harness.kubeconfig import ClusterUnreachable
+from mesh_lab.client.objects import Object
+from mesh_lab.client.pods import PROXY_CONTAINER, running_containers
+from mesh_lab.errors import LabError
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.proxies import Proxy
-from mesh_lab.pods import PROXY_CONTAINER, running_containers
 
 KINDS = (
     ("apps/v1", "Deployment"),
@@ -27,7 +27,7 @@ KINDS = (
     ("security.istio.io/v1", "AuthorizationPolicy"),
 )
 LOG_LINES = 500
-FAILURES = (ApiError, CommandFailed, ClusterUnreachable, LookupError, OSError)
+FAILURES = (LabError, LookupError, OSError)
 
 
 def collect(mesh: Mesh, reports: Path, test: str) -> str:

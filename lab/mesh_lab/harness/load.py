@@ -21,11 +21,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from mesh_lab import forwarding
+from mesh_lab.client import forwarding
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.kubectl import CommandFailed
+from mesh_lab.client.objects import Items, Reference, objects_in
+from mesh_lab.errors import LabError
 from mesh_lab.harness import claim
-from mesh_lab.harness.api import Api, ApiError, CommandFailed, Items, Reference, objects_in
 from mesh_lab.harness.claim import RunUnderWay
-from mesh_lab.harness.kubeconfig import ClusterUnreachable
 from mesh_lab.harness.mesh import READY_SECONDS, Mesh
 from mesh_lab.harness.workloads import IMAGE_PREFIX
 from mesh_lab.resources import LOADTESTS, MANIFESTS
@@ -97,15 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as scratch:
             api = Api(Path(options.kubeconfig), Path(scratch))
             return run(Mesh(api, NAMESPACE), settings, Path(options.reports))
-    except (
-        LoadFailed,
-        RunUnderWay,
-        ClusterUnreachable,
-        ApiError,
-        CommandFailed,
-        TimeoutError,
-        forwarding.ForwardError,
-    ) as error:
+    except (LabError, LoadFailed, RunUnderWay, TimeoutError) as error:
         say(f"mesh-lab load: {error}", error=True)
         return 1
     except KeyboardInterrupt:

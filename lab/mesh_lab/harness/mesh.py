@@ -8,12 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mesh_lab.harness.api import Api, Items, Object, Reference, objects_in, reference
+from mesh_lab.client.api import Api
+from mesh_lab.client.controlplane import status_of
+from mesh_lab.client.meshstatus import MeshState, MeshStatus
+from mesh_lab.client.objects import Items, Object, Reference, objects_in, reference
+from mesh_lab.client.rollout import await_gone, await_live, is_rolled_out
+from mesh_lab.errors import ConfigurationRejected
 from mesh_lab.harness.commands import Capture
-from mesh_lab.harness.controlplane import control_plane
 from mesh_lab.harness.proxies import Proxy
 from mesh_lab.harness.traffic import EchoControl, TrafficClient
+from mesh_lab.harness.versions import VersionOf
 from mesh_lab.harness.workloads import (
+    Images,
     Template,
     client_deployment,
     echo_deployment,
@@ -23,22 +29,27 @@ from mesh_lab.harness.workloads import (
 
 Manifest = Path | str | Object | Sequence[Object]
 
+DEFAULT_IMAGES = Images()
 READY_SECONDS = 60.0
 LIVE_SECONDS = 20.0
+__all__ = ["ConfigurationRejected", "Mesh"]
 _EVENTS_SHOWN = 10
 MESH_GROUPS = ("networking.istio.io/", "security.istio.io/")
 
 
-class ConfigurationRejected(Exception):  # noqa: N818 - what a proxy did with a resource
-    """A proxy has rejected what was made of a resource; the message holds its reason."""
-
-
 class Mesh:
-    """One namespace. What a test applies through it goes there unless it names another."""
+    """One namespace. What a test applies through it goes there unless it names another.
 
-    def __init__(self, api: Api, namespace: str) -> None:
+    `images` are those of the pods that it deploys; `version_of` reads the version of what its clients report.
+    """
+
+    def __init__(
+        self, api: Api, namespace: str, images: Images = DEFAULT_IMAGES, version_of: VersionOf | None = None
+    ) -> None:
         self.api = api
         self.namespace = namespace
+        self._images = images
+        self._version_of = version_of
 
     # Objects
 
@@ -82,22 +93,11 @@ class Mesh:
         """Wait until every proxy that the resource concerns has acknowledged its present version.
 
         Raises:
-            ConfigurationRejected: a proxy refuses it.
+            ConfigurationRejected: a proxy has rejected it (NACK).
             TimeoutError: naming the proxies that have not answered.
         """
-        end = time.monotonic() + timeout
-        while True:
-            left = end - time.monotonic()
-            state = self._state(ref, max(left, 0.0))
-            wanted = self.api.get(ref)["metadata"]["resourceVersion"]
-            present = state["found"] and int(state["resource_version"]) >= int(wanted)
-            if present and (refusals := _refusals(state)):
-                raise ConfigurationRejected(f"{ref} is refused\n{refusals}")
-            if present and state["live"]:
-                return
-            if left <= 0:
-                what = _missing(state) or f"the control plane, which has {state.get('resource_version')}"
-                raise TimeoutError(f"{ref} (version {wanted}) is not in force after {timeout:g} s: waiting for {what}")
+        wanted = self.api.get(ref)["metadata"]["resourceVersion"]
+        await_live(self._status, ref, wanted, time.monotonic() + timeout)
 
     def wait_gone(self, ref: Reference, timeout: float = LIVE_SECONDS) -> None:
         """Wait until a resource has been deleted and every proxy has acknowledged that.
@@ -105,14 +105,7 @@ class Mesh:
         Raises:
             TimeoutError: it did not happen in time.
         """
-        end = time.monotonic() + timeout
-        state = self._state(ref, 0)
-        while (left := end - time.monotonic()) > 0:
-            state = self._state(ref, left)
-            if not state["found"] and state["live"]:
-                return
-        what = _missing(state) or ("it is still known" if state["found"] else "the control plane")
-        raise TimeoutError(f"{ref} is still in force {timeout:g} s after it was deleted: waiting for {what}")
+        await_gone(self._status, ref, time.monotonic() + timeout)
 
     def wait_endpoints(self, service: str, count: int, timeout: float = READY_SECONDS) -> None:
         """Wait until a service has this many ready endpoints, and every proxy that knows it has them too.
@@ -132,12 +125,13 @@ class Mesh:
         for name in self.api.wait_until(path, converged, timeout=timeout, why=why, describe=describe):
             self.wait_live(Reference("discovery.k8s.io/v1", "EndpointSlice", name, self.namespace))
 
-    def _state(self, ref: Reference, wait: float) -> dict[str, Any]:
-        return control_plane(self.api).state(ref, wait)
+    @property
+    def _status(self) -> MeshStatus:
+        return status_of(self.api, findings=False)
 
-    def syncz(self) -> dict[str, Any]:
+    def syncz(self) -> MeshState:
         """What the control plane knows of its proxies."""
-        return control_plane(self.api).syncz()
+        return self._status.mesh()
 
     # Workloads
 
@@ -152,7 +146,7 @@ class Mesh:
         annotations: Mapping[str, str] | None = None,
     ) -> str:
         """Deploy versions of an echo server behind one service; gives the service's URL. `ready` waits for it."""
-        template = Template(name, labels=labels or {}, annotations=annotations or {})
+        template = Template(name, self._images.echo, labels=labels or {}, annotations=annotations or {})
         deployments = [echo_deployment(template, version, replicas) for version in versions]
         self.apply([service_account(template.account), echo_service(name, headless=headless), *deployments])
         return f"http://{name}.{self.namespace}"
@@ -166,7 +160,7 @@ class Mesh:
         annotations: Mapping[str, str] | None = None,
     ) -> TrafficClient:
         """Deploy a traffic client with an identity of its own name. `ready` waits for it."""
-        template = Template(name, labels=labels or {}, annotations=annotations or {})
+        template = Template(name, self._images.client, labels=labels or {}, annotations=annotations or {})
         self.apply([service_account(template.account), client_deployment(template, capture=capture)])
         return self.client(name)
 
@@ -176,7 +170,7 @@ class Mesh:
 
     def client(self, app: str = "client") -> TrafficClient:
         """The traffic client of this name."""
-        return TrafficClient(self.api, self.namespace, lambda: self.pod(app))
+        return TrafficClient(self.api, self.namespace, lambda: self.pod(app), self._version_of)
 
     def ready(self, timeout: float = READY_SECONDS) -> None:
         """Wait until every deployment of the namespace is rolled out.
@@ -258,18 +252,6 @@ def _of_the_mesh(references: Iterable[Reference]) -> list[Reference]:
     return [ref for ref in references if ref.api_version.startswith(MESH_GROUPS)]
 
 
-def _missing(state: Mapping[str, Any]) -> str:
-    return ", ".join(f"{p['proxy']} ({p['state']})" for p in state["proxies"] if p["state"] != "acknowledged")
-
-
-def _refusals(state: Mapping[str, Any]) -> str:
-    """What proxies, or the control plane itself, have against a resource."""
-    lines = [f"  by {p['proxy']}: {p.get('error', '')}" for p in state.get("proxies", []) if p["state"] == "rejected"]
-    errors = [finding for finding in state.get("findings", []) if finding["severity"] == "error"]
-    lines += [f"  by the control plane: {finding.get('path', '')}: {finding['message']}" for finding in errors]
-    return "\n".join(lines)
-
-
 def _ready_endpoints(endpoint_slice: Object, service: str) -> int:
     if endpoint_slice["metadata"].get("labels", {}).get("kubernetes.io/service-name") != service:
         return 0
@@ -277,13 +259,4 @@ def _ready_endpoints(endpoint_slice: Object, service: str) -> int:
 
 
 def _rolled_out(deployments: Items) -> bool:
-    return all(_is_rolled_out(obj) for obj in deployments.values())
-
-
-def _is_rolled_out(deployment: Object) -> bool:
-    """As `kubectl rollout status` has it: the present generation was seen, all replicas are new and available."""
-    status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
-    seen = bool(status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0))
-    return seen and all(
-        status.get(field, 0) == wanted for field in ("replicas", "updatedReplicas", "availableReplicas")
-    )
+    return all(is_rolled_out(obj) for obj in deployments.values())

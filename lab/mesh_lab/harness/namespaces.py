@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from mesh_lab.harness.api import Api, Items, Reference
+from mesh_lab.client.api import Api
+from mesh_lab.client.objects import Items, Reference
 
 MAX_NAME = 50
+REVISION = "istio.io/rev"
 ROOTS, ROOTS_SECONDS = "istio-ca-root-cert", 60
 
 
 class Namespaces:
-    """Makes namespaces and remembers them."""
+    """Makes namespaces, with these labels besides its own, and remembers them."""
 
-    def __init__(self, api: Api, label: str, *, keep: bool = False) -> None:
+    def __init__(
+        self, api: Api, label: str, *, keep: bool = False, labels: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._api = api
         self._label = label
         self._keep = keep
+        self._labels = labels
         self._made: list[str] = []
         self._run = secrets.token_hex(4)
 
@@ -32,9 +39,7 @@ class Namespaces:
             TimeoutError: the control plane does not do so.
         """
         name = f"{_dns_label(purpose)}-{secrets.token_hex(3)}"
-        labels = {self._label: self._run}
-        if injection is not None:
-            labels["istio-injection"] = "enabled" if injection else "disabled"
+        labels = {**self._labels, self._label: self._run, **self._of_injection(injection)}
         self._api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         self._made.append(name)
         if injection is not False:
@@ -46,6 +51,12 @@ class Namespaces:
                 describe=lambda items: f"  there is {', '.join(sorted(items)) or 'no ConfigMap'}",
             )
         return name
+
+    def _of_injection(self, injection: bool | None) -> Mapping[str, str]:
+        """A revision says who injects; beside `istio-injection` it would count for nothing."""
+        if injection is None or (injection and REVISION in self._labels):
+            return {}
+        return {"istio-injection": "enabled" if injection else "disabled"}
 
     def remove(self, name: str) -> None:
         """Begin to delete a namespace."""

@@ -1,54 +1,71 @@
 """The pytest plugin: a cluster, a namespace and a mesh as fixtures; evidence when a test fails.
 
-Every pytest in this environment loads it, so it imports next to nothing before a fixture is asked for.
+Every pytest of the environment loads it, so it imports next to nothing before a fixture is asked for.
+
+A project's conftest.py redefines those fixtures that say what is its own: `mesh_kubeconfig`, `mesh_echo_image`,
+`mesh_client_image`, `mesh_namespace_labels`, `mesh_version_of` (all of the session's scope).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
-    from mesh_lab.harness.api import Api
+    from mesh_lab.client.api import Api
     from mesh_lab.harness.mesh import Mesh
     from mesh_lab.harness.namespaces import Namespaces
+    from mesh_lab.harness.versions import VersionOf
+
+pytest_plugins = ["mesh_lab.harness.oldnames"]  # for one release
 
 CLUSTERS = ("embedded", "kind", "existing")
 DEFAULT_KUBECONFIG = Path(".lab/kubeconfig")
 GONE_SECONDS = 60.0
 LABEL = "mesh-lab/test"
+MARKERS = (
+    "mesh_injection(enabled): whether pods of the test's namespace get sidecars (default: yes)",
+    "mesh_clusters(*names): the kinds of cluster that a test is about; skipped on others",
+    "mesh_exclusive: changes what the whole cluster shares; no other test of the mesh runs meanwhile",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of the harness."""
     group = parser.getgroup("mesh-lab")
     group.addoption(
-        "--mesh-kubeconfig", metavar="FILE", help="the cluster (default: $KUBECONFIG, or else .lab/kubeconfig)"
+        "--mesh-kubeconfig",
+        metavar="FILE",
+        help="the cluster (default: $KUBECONFIG, or else .lab/kubeconfig). Write =FILE: pytest takes the folder of a "
+        "FILE by itself for its rootdir",
     )
     group.addoption(
-        "--cluster", choices=CLUSTERS, default="embedded", help="what kind of cluster it is (default: embedded)"
+        "--mesh-cluster", choices=CLUSTERS, default="embedded", help="what kind of cluster it is (default: embedded)"
     )
     group.addoption("--mesh-reports", metavar="DIR", default="reports", help="where evidence goes (default: reports)")
-    group.addoption("--keep-namespaces", action="store_true", help="leave the tests' namespaces for a look at them")
+    group.addoption(
+        "--mesh-keep-namespaces", action="store_true", help="leave the tests' namespaces for a look at them"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The markers of the harness."""
-    config.addinivalue_line(
-        "markers", "injection(enabled): whether pods of the test's namespace get sidecars (default: yes)"
-    )
-    config.addinivalue_line("markers", "kind: makes a cluster of its own with kind; skipped where that cannot be")
-    config.addinivalue_line("markers", "clusters(*names): the kinds of cluster that a test is about; skipped on others")
+    """Declare the markers; have pytest-xdist's workers take turns where it is in use."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    if hasattr(config, "workerinput") or config.getoption("dist", "no") != "no":
+        from mesh_lab.harness.parallel import register
+
+        register(config)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what is about another kind of cluster."""
-    marker = item.get_closest_marker("clusters")
-    cluster = item.config.getoption("--cluster")
+    marker = item.get_closest_marker("mesh_clusters")
+    cluster = item.config.getoption("--mesh-cluster")
     if marker and cluster not in marker.args:
         pytest.skip(f"is about {', '.join(marker.args)} clusters; this one is {cluster}")
 
@@ -60,7 +77,7 @@ def pytest_runtest_makereport(
     """Attach evidence to the report of a test that failed."""
     report = yield
     if report.failed and call.when != "teardown":
-        mesh = next((_fixtures(item)[name] for name in ("mesh", "shared_mesh") if name in _fixtures(item)), None)
+        mesh = next((_fixtures(item)[name] for name in ("mesh", "mesh_shared") if name in _fixtures(item)), None)
         if mesh is not None:
             from mesh_lab.harness.evidence import collect
 
@@ -73,19 +90,56 @@ def _fixtures(item: pytest.Item) -> dict[str, Any]:
     return getattr(item, "funcargs", {})
 
 
+# What a project may redefine
+
+
 @pytest.fixture(scope="session")
 def mesh_kubeconfig(request: pytest.FixtureRequest) -> Path:
     """The kubeconfig of the cluster under test."""
     given = request.config.getoption("--mesh-kubeconfig") or os.environ.get("KUBECONFIG")
     path = Path(given) if given else request.config.rootpath / DEFAULT_KUBECONFIG
     if not path.is_file():
-        pytest.exit(f"there is no cluster: {path} does not exist. `make lab-up` brings one up.", returncode=2)
+        _end(request.config, f"there is no cluster: {path} does not exist. `mesh-lab up` brings one up.")
     return path
 
 
 @pytest.fixture(scope="session")
-def k8s_manager(mesh_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """pytest-kubernetes' factory of cluster managers (its fixture `k8s` calls it), for the cluster under test."""
+def mesh_echo_image() -> str:
+    """The image of `Mesh.deploy_echo`. To redefine where the lab's images are under another name."""
+    from mesh_lab.harness.workloads import IMAGE
+
+    return IMAGE
+
+
+@pytest.fixture(scope="session")
+def mesh_client_image() -> str:
+    """The image of `Mesh.deploy_client`. To redefine where the lab's images are under another name."""
+    from mesh_lab.harness.workloads import IMAGE
+
+    return IMAGE
+
+
+@pytest.fixture(scope="session")
+def mesh_namespace_labels() -> Mapping[str, str]:
+    """Further labels of the tests' namespaces. To redefine; `istio.io/rev` takes the place of `istio-injection`."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def mesh_version_of() -> VersionOf | None:
+    """Reads the version of each result. To redefine (`by_header`, `by_json`); None: as our echo server says it."""
+    return None
+
+
+# The mesh
+
+
+@pytest.fixture(scope="session")
+def mesh_cluster_manager(mesh_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """pytest-kubernetes' factory of cluster managers, for the cluster under test.
+
+    A project whose fixture `k8s` is to be this cluster has its own `k8s_manager` return it.
+    """
 
     def factory(provider_name: str | None = None) -> Any:  # noqa: ARG001 - there is one provider
         from mesh_lab.harness.cluster import RunningCluster
@@ -100,57 +154,81 @@ def k8s_manager(mesh_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def kube(k8s_manager: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def mesh_api(
+    mesh_cluster_manager: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Iterator[Api]:
     """The Kubernetes API of the cluster under test."""
-    from mesh_lab.harness.api import Api
-    from mesh_lab.harness.kubeconfig import ClusterUnreachable
+    from mesh_lab.client.api import Api
+    from mesh_lab.client.connection import ClusterUnreachable
 
-    manager = k8s_manager()("mesh-lab")
+    manager = mesh_cluster_manager()("mesh-lab")
     api = Api(manager.kubeconfig, tmp_path_factory.mktemp("api"))
     try:
         api.request("GET", "/readyz")
     except ClusterUnreachable as error:
-        pytest.exit(f"the cluster does not answer: {error}\n`mesh-lab status` tells whether it runs.", returncode=2)
+        _end(request.config, f"the cluster does not answer: {error}\n`mesh-lab status` tells whether it runs.")
     yield api
     api.close()
 
 
 @pytest.fixture(scope="session")
-def namespaces(kube: Api, request: pytest.FixtureRequest) -> Iterator[Namespaces]:
+def mesh_namespaces(
+    mesh_api: Api, mesh_namespace_labels: Mapping[str, str], request: pytest.FixtureRequest
+) -> Iterator[Namespaces]:
     """Makes namespaces; when the session ends, all of them are gone."""
     from mesh_lab.harness.namespaces import Namespaces
 
-    made = Namespaces(kube, LABEL, keep=request.config.getoption("--keep-namespaces"))
+    keep = request.config.getoption("--mesh-keep-namespaces")
+    made = Namespaces(mesh_api, LABEL, keep=keep, labels=mesh_namespace_labels)
     yield made
     made.remove_all(GONE_SECONDS)
 
 
-@pytest.fixture
-def namespace(namespaces: Namespaces, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A namespace of the test's own, with injection as its marker says. Its deletion begins when the test ends."""
-    name = namespaces.create(request.node.name, _injection(request))
-    yield name
-    namespaces.remove(name)
-
-
-@pytest.fixture
-def mesh(kube: Api, namespace: str) -> Mesh:
-    """The mesh, in a namespace of the test's own."""
+@pytest.fixture(scope="session")
+def mesh_in(
+    mesh_api: Api, mesh_echo_image: str, mesh_client_image: str, mesh_version_of: VersionOf | None
+) -> Callable[[str], Mesh]:
+    """The mesh in any namespace, by its name: `mesh_in("default")`."""
     from mesh_lab.harness.mesh import Mesh
+    from mesh_lab.harness.workloads import Images
 
-    return Mesh(kube, namespace)
+    images = Images(mesh_echo_image, mesh_client_image)
+    return lambda namespace: Mesh(mesh_api, namespace, images, mesh_version_of)
+
+
+@pytest.fixture
+def mesh_namespace(mesh_namespaces: Namespaces, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own, with injection as its marker says. Its deletion begins when the test ends."""
+    name = mesh_namespaces.create(request.node.name, _injection(request))
+    yield name
+    mesh_namespaces.remove(name)
+
+
+@pytest.fixture
+def mesh(mesh_in: Callable[[str], Mesh], mesh_namespace: str) -> Mesh:
+    """The mesh, in a namespace of the test's own."""
+    return mesh_in(mesh_namespace)
 
 
 @pytest.fixture(scope="module")
-def shared_mesh(kube: Api, namespaces: Namespaces, request: pytest.FixtureRequest) -> Iterator[Mesh]:
+def mesh_shared(
+    mesh_in: Callable[[str], Mesh], mesh_namespaces: Namespaces, request: pytest.FixtureRequest
+) -> Iterator[Mesh]:
     """The mesh, in a namespace that the tests of a module share: for deployments that none of them changes."""
-    from mesh_lab.harness.mesh import Mesh
+    name = mesh_namespaces.create(request.node.path.stem, _injection(request))
+    yield mesh_in(name)
+    mesh_namespaces.remove(name)
 
-    name = namespaces.create(request.node.path.stem, _injection(request))
-    yield Mesh(kube, name)
-    namespaces.remove(name)
+
+def _end(config: pytest.Config, why: str) -> NoReturn:
+    """End the run. To its controller a worker of pytest-xdist that exits has crashed, so there each test fails."""
+    if hasattr(config, "workerinput"):
+        pytest.fail(why, pytrace=False)
+    pytest.exit(why, returncode=2)
 
 
 def _injection(request: pytest.FixtureRequest) -> bool:
-    marker = request.node.get_closest_marker("injection")
+    marker = request.node.get_closest_marker("mesh_injection")
     return bool(marker.args[0]) if marker else True

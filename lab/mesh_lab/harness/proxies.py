@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-from mesh_lab.harness.api import Api, Object
+from mesh_lab.client.api import Api
+from mesh_lab.client.objects import Object
+from mesh_lab.client.pods import PROXY_CONTAINER, running_containers
 from mesh_lab.harness.control import control_port
-from mesh_lab.pods import PROXY_CONTAINER, running_containers
 
 METRICS_PORT = 15090
 ADMIN_SECONDS = 30.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 
@@ -40,12 +41,25 @@ class Result:
         return str(self.status) if self.status else self.error
 
 
+By = str | Callable[[Result], object]
+"""What results are told apart by: the name of an attribute, or a function (`by_header`, `by_json`, or any other)."""
+
+
 class Results(list[Result]):
     """All results of a run, in the order in which they came in."""
 
-    def counts(self, by: str) -> Counter[str]:
-        """How many results have which value of an attribute."""
-        return Counter(str(getattr(result, by)) for result in self)
+    def counts(self, by: By) -> Counter[str]:
+        """How many results have which value of an attribute, or of a function of theirs."""
+        value = by if callable(by) else attrgetter(by)
+        return Counter(str(value(result)) for result in self)
+
+    def versions(self) -> Counter[str]:
+        """How many results are of which version; those that do not say are under the empty text."""
+        return self.counts("version")
+
+    def read_by(self, version_of: Callable[[Result], str]) -> Results:
+        """The same results with the version that a function reads from each."""
+        return Results(replace(result, version=version_of(result)) for result in self)
 
     def with_status(self, status: int) -> Results:
         """The results of this status."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from mesh_lab.harness.api import Api, Object
+from mesh_lab.client.api import Api
+from mesh_lab.client.objects import Object
 from mesh_lab.harness.control import ControlPort, control_port
 from mesh_lab.harness.results import Results, parse_results
+from mesh_lab.harness.versions import VersionFrom, VersionOf
 from mesh_lab.harness.workloads import HTTP_PORT
 
 MARGIN_SECONDS = 20.0
@@ -25,8 +27,11 @@ class Sending:
         ClusterUnreachable: it does not answer.
     """
 
-    def __init__(self, port: ControlPort, order: dict[str, Any], limit: float) -> None:
+    def __init__(
+        self, port: ControlPort, order: dict[str, Any], limit: float, version_of: VersionOf | None = None
+    ) -> None:
         self._port = port
+        self._version_of = version_of
         self._run = uuid.uuid4().hex
         self._exchange = port.begin(f"/send?run={quote(self._run)}", order, limit)
         self._exchange.line()  # it has begun
@@ -39,7 +44,8 @@ class Sending:
             ValueError: the run was cut short.
         """
         with self._exchange:
-            return parse_results(self._exchange.rest().splitlines())
+            results = parse_results(self._exchange.rest().splitlines())
+        return results.read_by(self._version_of) if self._version_of else results
 
     def stop(self) -> Results:
         """Send no more; wait for what is under way. Every result.
@@ -59,20 +65,27 @@ class Sending:
 
 
 class TrafficClient:
-    """A pod that sends requests. `find_pod` gives it as it is now."""
+    """A pod that sends requests. `find_pod` gives it as it is now; `version_of` reads the version of each result."""
 
-    def __init__(self, api: Api, namespace: str, find_pod: Callable[[], Object]) -> None:
+    def __init__(
+        self, api: Api, namespace: str, find_pod: Callable[[], Object], version_of: VersionOf | None = None
+    ) -> None:
         self._api = api
         self._namespace = namespace
         self._find_pod = find_pod
+        self._version_of = version_of
 
     @property
     def pod(self) -> str:
         """The pod's name."""
         return str(self._find_pod()["metadata"]["name"])
 
-    def send(self, url: str, count: int = 1, **options: Any) -> Results:
+    def send(self, url: str, count: int = 1, *, version_of: VersionOf | None = None, **options: Any) -> Results:
         """Send requests and give every result.
+
+        `version_of` reads each result's version in place of the client's own way: `by_header("x-version")`,
+        `by_json("$.version")`, or any function, for which the options then say what of the answer is to be shown. Of
+        answers that are shown in part the client keeps a thousand.
 
         Options are those of `mesh-lab-app send`, with underscores: rate, concurrency, method, headers (a mapping),
         body, timeout, deadline, http2, new_connections, distinct_ids, show_body, show_header (a list), ca_pem,
@@ -84,10 +97,10 @@ class TrafficClient:
             LookupError: the pod is none of the harness' own.
             ValueError: the run was cut short.
         """
-        with self.sending(url, count, **options) as sending:
+        with self.sending(url, count, version_of=version_of, **options) as sending:
             return sending.results()
 
-    def sending(self, url: str, count: int = 1, **options: Any) -> Sending:
+    def sending(self, url: str, count: int = 1, *, version_of: VersionOf | None = None, **options: Any) -> Sending:
         """Begin to send requests, to do something else meanwhile: `with client.sending(...) as sending`.
 
         The first of them is on its way when this returns. Raises as `send`.
@@ -97,8 +110,21 @@ class TrafficClient:
         if port is None:
             name = pod["metadata"]["name"]
             raise LookupError(f"the pod {name} has no control port: deploy it with deploy_client or deploy_echo")
+        version_of = version_of or self._version_of
+        order = {"url": url, "count": count, **_shown_for(version_of, options)}
         deadline = float(options.get("deadline", 120.0))
-        return Sending(port, {"url": url, "count": count, **options}, deadline + MARGIN_SECONDS)
+        return Sending(port, order, deadline + MARGIN_SECONDS, version_of)
+
+
+def _shown_for(version_of: VersionOf | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, with all shown that the version is read from."""
+    shown = dict(options)
+    if isinstance(version_of, VersionFrom):
+        if version_of.headers:
+            shown["show_header"] = [*options.get("show_header", ()), *version_of.headers]
+        if version_of.body:
+            shown["show_body"] = True
+    return shown
 
 
 def as_sent(request_id: str) -> str:

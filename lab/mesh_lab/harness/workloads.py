@@ -32,10 +32,19 @@ connections that are there until they have drained, for up to 45 s (`MeshConfig.
 
 
 @dataclass(frozen=True, slots=True)
+class Images:
+    """The images of what tests deploy. Both hold the command `mesh-lab-app`."""
+
+    echo: str = IMAGE
+    client: str = IMAGE
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
-    """What is the same for every workload of a test: pods' labels, annotations, whose identity they have."""
+    """What is the same for every workload of a test: pods' image, labels, annotations, whose identity they have."""
 
     name: str
+    image: str = IMAGE
     service_account: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -66,7 +75,7 @@ def echo_service(name: str, *, headless: bool = False) -> Object:
 def echo_deployment(template: Template, version: str, replicas: int = 1) -> Object:
     """One version of an echo server."""
     ports = ("--port", str(HTTP_PORT), "--port", str(HTTP2_PORT), "--tcp", str(TCP_PORT))
-    container = _controlled(_container("echo", ["echo", *ports], HTTP_PORT))
+    container = _controlled(_container("echo", template.image, ["echo", *ports], HTTP_PORT))
     container["env"] += [{"name": "VERSION", "value": version}, {"name": "SERVICE", "value": template.name}]
     labels = {"app": template.name, "version": version}
     return _deployment(f"{template.name}-{version}", labels, template, [container], replicas)
@@ -74,23 +83,24 @@ def echo_deployment(template: Template, version: str, replicas: int = 1) -> Obje
 
 def client_deployment(template: Template, *, capture: bool = False) -> Object:
     """A traffic client; with `capture` a container beside it that may look at the packets of the pod's network."""
-    containers = [_controlled(_container("client", ["traffic", "--serve", "--port", str(HTTP_PORT)], HTTP_PORT))]
+    serving = ["traffic", "--serve", "--port", str(HTTP_PORT)]
+    containers = [_controlled(_container("client", template.image, serving, HTTP_PORT))]
     if capture:
-        containers.append(capture_container())
+        containers.append(_capture_container(template.image))
     return _deployment(template.name, {"app": template.name}, template, containers, 1)
 
 
-def capture_container() -> Object:
+def _capture_container(image: str) -> Object:
     """Runs `mesh-lab-app capture` when asked to; any cluster that grants NET_RAW runs it."""
-    container = _container("capture", ["traffic", "--serve", "--port", str(CAPTURE_PORT)], CAPTURE_PORT)
+    container = _container("capture", image, ["traffic", "--serve", "--port", str(CAPTURE_PORT)], CAPTURE_PORT)
     container["securityContext"] = {"runAsUser": 0, "capabilities": {"add": ["NET_RAW"]}}
     return container
 
 
-def _container(name: str, program: Sequence[str], port: int) -> Object:
+def _container(name: str, image: str, program: Sequence[str], port: int) -> Object:
     return {
         "name": name,
-        "image": IMAGE,
+        "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["mesh-lab-app", *program],
         "ports": [{"containerPort": port}],

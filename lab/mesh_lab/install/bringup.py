@@ -10,14 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.kubectl import Applied, Kubectl
+from mesh_lab.client.meshstatus import MeshState, OwnStatus
+from mesh_lab.client.objects import Object
+from mesh_lab.client.pods import has_proxy
+from mesh_lab.client.rollout import await_mesh
 from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
 from mesh_lab.install import ingress
-from mesh_lab.install.api import Api, Object, RequestError
-from mesh_lab.install.istiod import MeshState, OwnStatus, await_mesh
 from mesh_lab.install.readiness import Workload, await_deployments
-from mesh_lab.kubectl import Applied, Kubectl
-from mesh_lab.pods import has_proxy
 
 MESH = ("mesh",)
 GATEWAY = "gateway.yaml"
@@ -66,7 +69,7 @@ def install(
     try:
         pods = live_pods(api)
         state = await_mesh(OwnStatus(api), deadline, report, proxies=sum(1 for pod in pods if has_proxy(pod)))
-    except RequestError as error:
+    except ApiError as error:
         raise LabError(f"the cluster's API: {error.message}") from error
     return Installed(pods, state)
 
@@ -77,8 +80,8 @@ def deployments(applied: list[Applied]) -> set[Workload]:
 
 
 def live_pods(api: Api) -> list[Object]:
-    """All pods that are not on their way out, by namespace and name. Raises `RequestError`."""
-    pods = [pod for pod in api.get("/api/v1/pods")["items"] if "deletionTimestamp" not in pod["metadata"]]
+    """All pods that are not on their way out, by namespace and name. Raises `ApiError`."""
+    pods = [pod for pod in api.request("GET", "/api/v1/pods")["items"] if "deletionTimestamp" not in pod["metadata"]]
     return sorted(pods, key=lambda pod: (pod["metadata"]["namespace"], pod["metadata"]["name"]))
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
-from mesh_lab import istiostatus
+from mesh_lab.client import istiostatus
+from mesh_lab.client.api import Api
 from mesh_lab.clusters.base import Report
 from mesh_lab.clusters.kind.config import NODE_PORTS
 from mesh_lab.errors import LabError
-from mesh_lab.install.api import Api
 from mesh_lab.install.readiness import Workload, describe
 from mesh_lab.programs import Program, ProgramFailedError, Programs, stream
 from mesh_lab.settings import MINIMUM_ISTIO, Istio, Lab
@@ -41,8 +41,8 @@ _BASE: dict[str, Any] = {
 }
 """As the lab's own control plane has it; [istio.values] overrules it.
 
-A resource without findings is live only once an analysis must have run (see `mesh_lab.istiostatus`). A second is the
-shortest interval that Istio takes: it reads anything less as its default of ten.
+A resource without findings is live only once an analysis must have run (see `mesh_lab.client.istiostatus`). A second is
+the shortest interval that Istio takes: it reads anything less as its default of ten.
 """
 _SMALL_PROXY = {"requests": {"cpu": "10m", "memory": "40Mi"}}
 _SMALL: dict[str, Any] = {

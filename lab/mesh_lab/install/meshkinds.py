@@ -30,11 +30,6 @@ class MeshKind(NamedTuple):
         """The API group."""
         return self.version.rpartition("/")[0]
 
-    def path(self, namespace: str, name: str) -> str:
-        """Where the API has an object of the kind."""
-        root = f"/apis/{self.version}" if self.group else f"/api/{self.version}"
-        return f"{root}/namespaces/{namespace}/{self.plural}/{name}"
-
     @property
     def words(self) -> tuple[str, ...]:
         """What names the kind on a command line, in lower case, as with kubectl; the last two are its alone."""

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.objects import Object
+from mesh_lab.client.pods import running_containers
+from mesh_lab.client.rollout import is_rolled_out
 from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
-from mesh_lab.install.api import Api, Object, RequestError
-from mesh_lab.pods import running_containers
 
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
 _SILENCE_S = 10.0
@@ -45,7 +48,7 @@ def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, r
     """
     waiting, told = set(wanted), list[str]()
     while True:
-        listed = _request(lambda: api.get(_DEPLOYMENTS))
+        listed = _request(lambda: api.request("GET", _DEPLOYMENTS))
         waiting = _settle(waiting, listed["items"], report)
         left = deadline - time.monotonic()
         if not waiting or left <= 0:
@@ -58,7 +61,7 @@ def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, r
                     return
                 if time.monotonic() > deadline:
                     break
-        except RequestError:
+        except ApiError:
             # The list at the head of the loop tells whether the API is still there; one that refuses is not pressed.
             time.sleep(_PAUSE_S)
             continue
@@ -101,21 +104,13 @@ def _named_after(pod: Object, workload: Workload) -> bool:
     return str(pod["metadata"]["name"]).startswith(f"{workload.name}-")
 
 
-def is_ready(deployment: Object) -> bool:
-    """Whether the Deployment's rollout is over and all of its pods are available."""
-    spec, status = deployment.get("spec", {}), deployment.get("status", {})
-    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    counts = {status.get(field, 0) for field in ("updatedReplicas", "replicas", "availableReplicas")}
-    return bool(seen and counts == {spec.get("replicas", 1)})
-
-
 def describe(api: Api, waiting: Iterable[Workload]) -> list[str]:
     """For each workload that is not ready, what its pods, their containers and the latest warnings say."""
     lines = []
     for workload in sorted(waiting):
         try:
             lines += _describe(api, workload)
-        except RequestError as error:
+        except ApiError as error:
             lines.append(f"{workload}: {error.message}")
     return lines
 
@@ -132,7 +127,7 @@ def _settle(waiting: set[Workload], deployments: Iterable[Object], report: Repor
     ready = set()
     for deployment in deployments:
         workload = Workload(deployment["metadata"]["namespace"], deployment["metadata"]["name"])
-        if workload in waiting and is_ready(deployment):
+        if workload in waiting and is_rolled_out(deployment):
             ready.add(workload)
             report(f"{workload} is ready")
     return waiting - ready
@@ -141,15 +136,15 @@ def _settle(waiting: set[Workload], deployments: Iterable[Object], report: Repor
 def _request(ask: Callable[[], Any]) -> Any:
     try:
         return ask()
-    except RequestError as error:
+    except ApiError as error:
         raise LabError(f"the cluster's API: {error.message}") from error
 
 
 def _describe(api: Api, workload: Workload) -> list[str]:
-    listed = api.get(f"/api/v1/namespaces/{workload.namespace}/pods")["items"]
+    listed = api.request("GET", f"/api/v1/namespaces/{workload.namespace}/pods")["items"]
     made = [pod for pod in listed if _named_after(pod, workload)]
     pods = [pod for pod in made if not _whole(pod)]
-    events = api.get(f"/api/v1/namespaces/{workload.namespace}/events")["items"]
+    events = api.request("GET", f"/api/v1/namespaces/{workload.namespace}/events")["items"]
     lines = [f"{workload}: {_rollout(api, workload, made=len(made))}"] if not pods else []
     for pod in pods:
         ready, containers = ready_containers(pod)
@@ -166,7 +161,7 @@ def _rollout(api: Api, workload: Workload, *, made: int) -> str:
     """What a Deployment waits for that has no pod, or none that is not ready."""
     if not made:
         return "no pod yet"
-    deployment = api.get(f"/apis/apps/v1/namespaces/{workload.namespace}/deployments/{workload.name}")
+    deployment = api.request("GET", f"/apis/apps/v1/namespaces/{workload.namespace}/deployments/{workload.name}")
     status = deployment.get("status", {})
     counts = ", ".join(f"{status.get(field, 0)} {word}" for field, word in _COUNTS.items())
     return f"its pods are ready; of {deployment.get('spec', {}).get('replicas', 1)} wanted, its status counts {counts}"

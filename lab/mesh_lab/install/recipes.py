@@ -6,26 +6,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from http.client import HTTPException
-from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
 import msgspec
 
+from mesh_lab.client import controlplane
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.controlplane import ControlPlane, status_of
+from mesh_lab.client.kubectl import Applied, Kubectl
+from mesh_lab.client.pods import has_proxy
+from mesh_lab.client.rollout import await_mesh
 from mesh_lab.clusters import holding
 from mesh_lab.clusters.base import Report
 from mesh_lab.clusters.embedded.cluster import EmbeddedCluster
 from mesh_lab.clusters.existing import INSTANCE_LABEL, ExistingCluster, IstioMade, Record
 from mesh_lab.clusters.kind.cluster import KindCluster
 from mesh_lab.errors import LabError
-from mesh_lab.install import controlplane, images, placing
-from mesh_lab.install.api import Api, RequestError
+from mesh_lab.install import images, placing
 from mesh_lab.install.bringup import SAMPLES, Installed, deployments, install, live_pods
-from mesh_lab.install.controlplane import ControlPlane, status_of
 from mesh_lab.install.istioctl import NAMESPACE, Istioctl, owned
-from mesh_lab.install.istiod import await_mesh
 from mesh_lab.install.readiness import await_deployments, await_pods, belongs
-from mesh_lab.kubectl import Applied, Kubectl
-from mesh_lab.pods import has_proxy
 from mesh_lab.resources import MANIFESTS
 from mesh_lab.settings import Lab
 
@@ -48,7 +49,7 @@ def put_on(lab: Lab, report: Report) -> Installed:
     with Api(lab.kubeconfig) as api:
         try:
             return _PUT_ON[lab.settings.cluster](lab, api, report)
-        except RequestError as error:
+        except ApiError as error:
             raise LabError(f"the cluster's API: {error.message}") from error
 
 
@@ -108,7 +109,7 @@ def plan(lab: Lab) -> list[str]:
             _refuse_foreign_namespace(api, place)
             if plane is None and lab.settings.existing.install_istio:
                 _refuse_remains(api)
-        except RequestError as error:
+        except ApiError as error:
             raise LabError(f"the cluster's API: {error.message}") from error
     lines = [f"found {plane}"] if plane else [_no_mesh(lab)]
     lines.append(f"make the namespace {place.namespace}, labelled {INSTANCE_LABEL}={place.labels[INSTANCE_LABEL]}")
@@ -136,7 +137,7 @@ def _kind(lab: Lab, api: Api, report: Report) -> Installed:
         for obj in objects:
             if obj["kind"] == "Namespace":
                 obj["metadata"]["labels"] = {"istio.io/rev": revision}
-    installed = _settle(lab, api, kubectl, kubectl.apply_objects(objects), report, since=cluster.started())
+    installed = _settle(lab, api, kubectl.apply_objects(objects), report, since=cluster.started())
     _await_gateway(cluster.status().ports["http"], time.monotonic() + lab.settings.timeouts.ready, report)
     return installed
 
@@ -154,7 +155,7 @@ def _existing(lab: Lab, api: Api, report: Report) -> Installed:
         plane = _install_istio(lab, api, kubectl, record, report)
     report(f"found {plane}")
     applied = kubectl.apply_objects([placing.namespace(place, plane.injection_label), *_guests(place)])
-    installed = _settle(lab, api, kubectl, applied, report, namespace=place.namespace)
+    installed = _settle(lab, api, applied, report, namespace=place.namespace)
     latest = cluster.record() or record
     holding.write(lab.state_dir, msgspec.structs.replace(latest, phase="ready"))
     return installed
@@ -163,7 +164,6 @@ def _existing(lab: Lab, api: Api, report: Report) -> Installed:
 def _settle(
     lab: Lab,
     api: Api,
-    kubectl: Kubectl,
     applied: Sequence[Applied],
     report: Report,
     *,
@@ -183,8 +183,7 @@ def _settle(
         return [pod for pod in live_pods(api) if not namespace or pod["metadata"]["namespace"] == namespace]
 
     await_pods(lambda: [pod for pod in ours() if belongs(pod, workloads)], since or {}, deadline, report)
-    with status_of(api, kubectl) as status:
-        state = await_mesh(status, deadline, report, proxies=sum(1 for pod in ours() if has_proxy(pod)))
+    state = await_mesh(status_of(api), deadline, report, proxies=sum(1 for pod in ours() if has_proxy(pod)))
     return Installed(ours(), state)
 
 
@@ -223,8 +222,8 @@ def _place(lab: Lab, instance: str) -> placing.Place:
 
 def _refuse_foreign_namespace(api: Api, place: placing.Place) -> None:
     try:
-        present = api.get(f"/api/v1/namespaces/{place.namespace}")
-    except RequestError as error:
+        present = api.request("GET", f"/api/v1/namespaces/{place.namespace}")
+    except ApiError as error:
         if error.code == _NOT_FOUND:
             return
         raise
@@ -257,7 +256,7 @@ def _install_istio(lab: Lab, api: Api, kubectl: Kubectl, record: Record, report:
 def _refuse_remains(api: Api) -> None:
     """Raises `LabError` where an installation would change what somebody else has made."""
     there = [f"the namespace {NAMESPACE}"] if _exists(api, f"/api/v1/namespaces/{NAMESPACE}") else []
-    names = [str(crd["metadata"]["name"]) for crd in api.get(_CRDS)["items"]]
+    names = [str(crd["metadata"]["name"]) for crd in api.request("GET", _CRDS)["items"]]
     there += [f"the kind {name}" for name in sorted(names) if name.endswith(_ISTIO_GROUPS)]
     if there:
         raise LabError(
@@ -268,8 +267,8 @@ def _refuse_remains(api: Api) -> None:
 
 def _exists(api: Api, path: str) -> bool:
     try:
-        api.get(path)
-    except RequestError as error:
+        api.request("GET", path)
+    except ApiError as error:
         if error.code == _NOT_FOUND:
             return False
         raise
@@ -278,8 +277,8 @@ def _exists(api: Api, path: str) -> bool:
 
 def _certified(api: Api) -> tuple[str, ...]:
     """The namespaces that have a mesh's root certificate already: istiod gives it to every one."""
-    query = urlencode({"labelSelector": _ROOTS_LABEL})
-    return tuple(sorted({str(o["metadata"]["namespace"]) for o in api.get(f"/api/v1/configmaps?{query}")["items"]}))
+    maps = api.request("GET", "/api/v1/configmaps", labelSelector=_ROOTS_LABEL)["items"]
+    return tuple(sorted({str(one["metadata"]["namespace"]) for one in maps}))
 
 
 def _no_mesh(lab: Lab) -> str:

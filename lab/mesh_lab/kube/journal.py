@@ -171,15 +171,17 @@ def _checksum_of(revision: int) -> int:
 
 
 class Journal:
-    """A journal file, open for this process only. Not thread-safe: one thread at a time.
+    """A journal file, open only in this process. Not thread-safe: one thread at a time. `known` are the keys of the
+    resources that it may hold, by which the objects of a damaged one are found.
 
     Raises:
         JournalDamagedError: it does not hold what was written to it.
         JournalError: the file is not a journal, is of another format, or is in use.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, known: tuple[str, ...] = ()) -> None:
         self.path = path
+        self._known = known
         self._checksums: dict[_Key, int] = {}
         self._sum = 0
         self._mark = Mark(path)
@@ -271,9 +273,9 @@ class Journal:
             self._mark.write(revision)
 
     def _readable(self) -> str:
-        from mesh_lab.kube.recovery import salvage
+        from mesh_lab.kube.salvage import salvage
 
-        found = salvage(self.path)
+        found = salvage(self.path, self._known)
         of_all = "" if found.expected is None else f" of {found.expected}"
         return f"{len(found.kept)}{of_all} objects can be read"
 

@@ -28,6 +28,7 @@ from mesh_lab.kube.journal import JournalError
 from mesh_lab.kube.network import HostSockets, Network, NodeNetworkError, prepare_node
 from mesh_lab.kube.node.agent import NodeAgent
 from mesh_lab.kube.registry import Registry
+from mesh_lab.kube.registry.kinds import STORED
 from mesh_lab.kube.registry.tokens import TokenIssuer
 from mesh_lab.kube.store import Store
 
@@ -67,7 +68,7 @@ async def _run(config: KubeConfig) -> None:
     keys = pki.ensure(config.state / "pki", (config.api_service_address, config.node_address))
     server = f"https://127.0.0.1:{config.api_port}"
     pki.write_kubeconfig(config.state / "kubeconfig", keys, name=config.name, server=server)
-    store = Store.open(config.state / "journal.db")
+    store = Store.open(config.state / "journal.db", tuple(resource.key for resource in STORED))
     try:
         await _serve(config, keys, store, stop)
     finally:

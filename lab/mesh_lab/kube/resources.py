@@ -1,7 +1,8 @@
-"""The kinds that the embedded Kubernetes serves, as a table: adding a kind is one entry.
+"""What a served resource is called, and the resources that other code works with by name.
 
-Custom resources join the same table at run time, when their CustomResourceDefinition is established.
-Names, short names and categories are those of `kubectl api-resources` on Kubernetes 1.33.
+All of them, and what each kind does: `mesh_lab.kube.registry.kinds`. Custom resources join them at run time, when their
+CustomResourceDefinition is established. Names, short names and categories are those of `kubectl api-resources` on
+Kubernetes 1.33.
 """
 
 from __future__ import annotations
@@ -125,30 +126,3 @@ ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role", True)
 ROLEBINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", True)
 CLUSTERROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False)
 CLUSTERROLEBINDINGS = Resource("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", False)
-
-BUILTIN: tuple[Resource, ...] = (
-    NAMESPACES,
-    NODES,
-    PODS,
-    SERVICES,
-    CONFIGMAPS,
-    SECRETS,
-    SERVICEACCOUNTS,
-    EVENTS,
-    LEASES,
-    ENDPOINTSLICES,
-    DEPLOYMENTS,
-    REPLICASETS,
-    CRDS,
-    MUTATING_WEBHOOKS,
-    VALIDATING_WEBHOOKS,
-    TOKEN_REVIEWS,
-    SELF_SUBJECT_REVIEWS,
-    SUBJECT_ACCESS_REVIEWS,
-    SELF_SUBJECT_ACCESS_REVIEWS,
-    SELF_SUBJECT_RULES_REVIEWS,
-    ROLES,
-    ROLEBINDINGS,
-    CLUSTERROLES,
-    CLUSTERROLEBINDINGS,
-)

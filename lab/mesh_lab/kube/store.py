@@ -63,13 +63,13 @@ class Store:
         self._last = self._start = self.revision
 
     @classmethod
-    def open(cls, path: Path) -> Store:
-        """The store whose journal is at `path`, as it was when it was last written.
+    def open(cls, path: Path, known: tuple[str, ...] = ()) -> Store:
+        """The store whose journal is at `path`, as it was when it was last written. `known` as in `Journal`.
 
         Raises:
             JournalError: the file cannot be used.
         """
-        return cls(Journal(path))
+        return cls(Journal(path, known))
 
     def get(self, resource: str, namespace: str, name: str) -> Object | None:
         """The committed object, or None."""

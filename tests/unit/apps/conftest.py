@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+
 from mesh_lab.apps.http.connection import Handler
 from mesh_lab.apps.http.server import Server
 

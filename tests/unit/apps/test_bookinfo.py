@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from mesh_lab.apps.bookinfo import details
 from mesh_lab.apps.bookinfo.productpage import ProductPage, session_user
 from mesh_lab.apps.bookinfo.ratings import Ratings

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+
 from mesh_lab.apps.__main__ import main
 from mesh_lab.apps.echo.handler import Echo
 from mesh_lab.apps.http.answers import Answer

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.apps.echo.handler import Echo
 from mesh_lab.apps.echo.identity import client_identity, parse_xfcc
 from mesh_lab.apps.echo.instructions import BadInstruction, parse
 from mesh_lab.apps.echo.state import Attempts
-from mesh_lab.apps.http.answers import RequestError
+from mesh_lab.apps.http.answers import ApiError
 from mesh_lab.apps.http.client import fetch
 from mesh_lab.apps.http.messages import Headers, Request
 
@@ -97,7 +98,7 @@ async def test_holding_has_a_time_limit(start: Start) -> None:
 
 async def test_it_cuts_the_connection_when_told_to(start: Start) -> None:
     _, url = await start(Echo())
-    with pytest.raises(RequestError) as raised:
+    with pytest.raises(ApiError) as raised:
         await fetch(f"{url}/?close")
     assert raised.value.kind == "reset"
 

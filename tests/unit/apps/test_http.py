@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from mesh_lab.apps.http.answers import RequestError
+
+from mesh_lab.apps.http.answers import ApiError
 from mesh_lab.apps.http.client import Client, fetch, parse_url
 from mesh_lab.apps.http.connection import HTTP2_PREFACE
 from mesh_lab.apps.http.messages import AbortConnection, Request, Response
@@ -96,7 +97,7 @@ async def test_a_handler_that_aborts_shows_as_a_reset(start: Start, http2: bool)
         raise AbortConnection
 
     _, url = await start(handler)
-    with contextlib.closing(Client(parse_url(url)[0], http2=http2)) as client, pytest.raises(RequestError) as raised:
+    with contextlib.closing(Client(parse_url(url)[0], http2=http2)) as client, pytest.raises(ApiError) as raised:
         await client.request("GET", "/")
     assert raised.value.kind == "reset"
 
@@ -127,15 +128,15 @@ async def test_the_time_limit_has_a_name(start: Start, http2: bool) -> None:
 
     _, url = await start(handler)
     client = Client(parse_url(url)[0], http2=http2, timeout=0.05)
-    with contextlib.closing(client), pytest.raises(RequestError) as raised:
+    with contextlib.closing(client), pytest.raises(ApiError) as raised:
         await client.request("GET", "/")
     assert raised.value.kind == "timeout"
 
 
 async def test_a_closed_port_and_an_unknown_host_have_names() -> None:
-    with pytest.raises(RequestError) as refused:
+    with pytest.raises(ApiError) as refused:
         await fetch("http://127.0.0.1:1/")
-    with pytest.raises(RequestError) as unknown:
+    with pytest.raises(ApiError) as unknown:
         await fetch("http://no-such-host.invalid/")
     assert (refused.value.kind, unknown.value.kind) == ("refused", "dns")
 
@@ -155,7 +156,7 @@ async def test_closing_finishes_what_is_under_way_and_refuses_what_is_new(start:
     await begun.wait()
     closing = asyncio.ensure_future(server.close(5))
     await asyncio.sleep(0)
-    with pytest.raises(RequestError):
+    with pytest.raises(ApiError):
         await fetch(url)
     release.set()
     assert (await under_way).body == b"finished"
@@ -174,7 +175,7 @@ async def test_who_is_leaving_serves_on_for_a_while_and_closes_what_it_answers(s
     assert last.headers.get("connection") == "close"
     client.close()
     await leaving
-    with pytest.raises(RequestError):
+    with pytest.raises(ApiError):
         await fetch(url)
 
 
@@ -190,7 +191,7 @@ async def test_closing_does_not_wait_longer_than_its_limit(start: Start) -> None
     stuck = asyncio.ensure_future(fetch(url))
     await begun.wait()
     await server.close(0.05)
-    with pytest.raises(RequestError):
+    with pytest.raises(ApiError):
         await stuck
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+
 from mesh_lab.apps import pilot_agent
 from mesh_lab.kube.node.images import tools
 

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+
 from mesh_lab.apps.__main__ import main
 from mesh_lab.apps.echo.handler import Echo
 from mesh_lab.apps.http.answers import Answer

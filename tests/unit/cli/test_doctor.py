@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.cli import doctor
 from mesh_lab.settings import Lab, Settings
 
@@ -62,3 +63,41 @@ def test_programs_that_are_too_old_are_missing(
     for fault in faults:
         assert all(word in fault.detail for word in missing)
         assert "`mesh-lab --dir x tools install`" in fault.remedy
+
+
+FINDINGS = [
+    doctor.Finding("python", "3.11.2"),
+    doctor.Finding("machine", "2 cores", "4 are better.", advice=True),
+    doctor.Finding("kernel", "refused", "Do something."),
+]
+
+
+@pytest.mark.parametrize(
+    ("findings", "well", "states"),
+    [(FINDINGS[:2], True, ["ok", "warning"]), (FINDINGS, False, ["ok", "warning", "missing"])],
+)
+def test_programs_read_the_outcome_as_json(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    findings: list[doctor.Finding],
+    well: bool,
+    states: list[str],
+) -> None:
+    monkeypatch.setitem(doctor.CHECKS, "embedded", (lambda _lab: findings,))
+    code = 0
+    try:
+        doctor.doctor(Lab(Settings(), tmp_path), "json")
+    except SystemExit as ended:
+        code = int(str(ended.code))
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert (code, printed.err) == (0 if well else 1, "")
+    assert (report["well"], report["missing"], report["warnings"]) == (well, 0 if well else 1, 1)
+    assert [check["state"] for check in report["checks"]] == states
+    assert report["checks"][1] == {
+        "subject": "machine",
+        "state": "warning",
+        "detail": "2 cores",
+        "remedy": "4 are better.",
+    }

@@ -12,17 +12,17 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
-from mesh_lab.cli import console, lifecycle, status
-from mesh_lab.cli.app import app
-from mesh_lab.clusters.base import ClusterStatus, Report
-from mesh_lab.errors import ConfigurationRefusedError, LabError
-from mesh_lab.install.bringup import Installed
-from mesh_lab.install.istiod import MeshState, ProxySync
-from mesh_lab.install.recipes import MANIFESTS
-from mesh_lab.settings import Lab, Settings
 from typer.testing import CliRunner
 
-from tests.unit.install.serving import serve
+from mesh_lab.cli import console, lifecycle, status
+from mesh_lab.cli.app import app
+from mesh_lab.client.meshstatus import MeshState, ProxySync
+from mesh_lab.clusters.base import ClusterStatus, Report
+from mesh_lab.errors import ConfigurationRejected, LabError
+from mesh_lab.install.bringup import Installed
+from mesh_lab.install.recipes import MANIFESTS
+from mesh_lab.settings import Lab, Settings
+from tests.unit.client.serving import serve
 
 
 class StandIn:
@@ -197,7 +197,7 @@ def test_a_lab_in_which_only_a_users_resource_is_wrong_stays_for_it_to_be_put_ri
     lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, before: bool
 ) -> None:
     def refused() -> Installed:
-        raise ConfigurationRefusedError("1 of 2 proxies are in sync", hint="correct it")
+        raise ConfigurationRejected("1 of 2 proxies are in sync", hint="correct it")
 
     cluster.running = before
     installs(monkeypatch, refused)

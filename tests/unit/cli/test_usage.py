@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.cli import entry
 from mesh_lab.cli.app import app
-
 from tests.unit.cli.running import ROOT, SOURCE, run
 
 HELP = """\
@@ -24,16 +24,17 @@ Options:
   -h, --help   Show this message and exit.
 
 Commands:
-  up      Bring the lab up, until all of it is ready.
-  down    Take the lab down; its objects are kept.
-  reset   Take the lab down and delete all it has kept.
-  status  Tell how the lab is.
-  doctor  Check what the lab needs of this machine.
-  logs    Show the log of the lab's own processes.
-  images  Build the images for clusters that run containers.
-  wait    Wait until the proxies have acknowledged a resource.
-  load    Put load on the lab with Locust.
-  tools   Install kind and istioctl.
+  up          Bring the lab up, until all of it is ready.
+  down        Take the lab down; its objects are kept.
+  reset       Take the lab down and delete all it has kept.
+  status      Tell how the lab is.
+  doctor      Check what the lab needs of this machine.
+  logs        Show the log of the lab's own processes.
+  images      Build the images for clusters that run containers.
+  wait        Wait until the proxies have acknowledged a resource.
+  load        Put load on the lab with Locust.
+  completion  Print what lets a shell complete these commands.
+  tools       Install kind and istioctl.
 """
 COMMANDS = [line.split()[0] for line in HELP.partition("Commands:\n")[2].splitlines()]
 
@@ -78,6 +79,8 @@ def test_the_readme_names_every_command() -> None:
         (("up", "--frobnicate"), "No such option"),
         (("logs", "-n", "many"), "should be a valid integer"),
         (("status", "-o", "xml"), "unknown output format 'xml'"),
+        (("doctor", "-o", "xml"), "unknown output format 'xml'"),
+        (("completion", "tcsh"), "no completion for the shell 'tcsh'"),
         (("--dir", "/nowhere", "status"), "/nowhere is not a directory"),
         (("--name", "A B", "status"), "'A B' cannot be a lab's name"),
         (("up", "--cluster", "moon"), "unknown cluster 'moon'"),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+
 from mesh_lab.cli import wait
-from mesh_lab.controlplane import model
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.meshstatus import ConfigState, OwnStatus, ProxyState
+from mesh_lab.client.objects import Reference
+from mesh_lab.controlplane import istiokinds
 from mesh_lab.errors import LabError
-from mesh_lab.install.istiod import ConfigState, OwnStatus
 from mesh_lab.install.meshkinds import KINDS, named
 
 LIST = """
@@ -26,7 +31,9 @@ items:
 
 def test_every_kind_that_the_lab_acts_on_is_marked_as_that() -> None:
     expected = {
-        (name, f"{kind.group}/{kind.versions[0]}", kind.plural, kind.short) for name, kind in model.KINDS.items()
+        (name, f"{kind.group}/{kind.versions[0]}", kind.plural, kind.short)
+        for name, kind in istiokinds.KINDS.items()
+        if kind.acted_on
     }
     assert expected == {
         (kind.name, kind.version, kind.plural, kind.short) for kind in KINDS if kind.acted_on and kind.group
@@ -65,10 +72,7 @@ def test_what_the_labs_control_plane_never_looks_at_is_not_waited_for() -> None:
 
 def test_of_config_maps_the_mesh_reads_two_where_they_are() -> None:
     found = wait._parse("configmap/istio", "")
-    assert (found.namespace, found.reference().path) == (
-        "istio-system",
-        "/api/v1/namespaces/istio-system/configmaps/istio",
-    )
+    assert found.reference == Reference("v1", "ConfigMap", "istio", "istio-system")
     with pytest.raises(LabError, match="reads only configmap/istio and configmap/istio-sidecar-injector"):
         wait._parse("configmap/other", "")
     assert wait._parse("cm/istio-sidecar-injector", "").namespace == "istio-system"
@@ -78,3 +82,53 @@ def test_of_config_maps_the_mesh_reads_two_where_they_are() -> None:
 def test_the_injectors_values_are_for_pods_to_come() -> None:
     wanted = wait._parse("configmap/istio-sidecar-injector", "")
     assert "pods are injected by from now on" in wait._live(wanted, ConfigState(found=True, live=True), 0.1)
+
+
+class Api:
+    """A cluster with one VirtualService, version 7."""
+
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def get(self, ref: Reference) -> Any:
+        if ref.name != "reviews":
+            raise ApiError(404, f"{ref.name} not found")
+        return {"metadata": {"resourceVersion": "7"}}
+
+
+class Status:
+    """A control plane on which all is live at once."""
+
+    refused = ""
+
+    def config(self, reference: Reference, version: str = "", *, wait: float = 0.0) -> ConfigState:
+        return ConfigState(found=True, live=True, resource_version=version, proxies=(ProxyState("a", "acknowledged"),))
+
+
+def test_json_tells_what_came_of_each_and_the_exit_code_stays(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(wait, "connect", lambda _: Api())
+    monkeypatch.setattr(wait, "status_of", lambda _: Status())
+    lab: Any = None
+    wait.wait(lab, ["vs/reviews"], [], namespace="", timeout=5, output="json")
+    told = json.loads(capsys.readouterr().out)
+    assert (told["condition"], told["succeeded"]) == ("live", True)
+    assert told["resources"][0] | {"seconds": 0} == {
+        "kind": "VirtualService",
+        "namespace": "default",
+        "name": "reviews",
+        "outcome": "live",
+        "seconds": 0,
+        "proxies": 1,
+        "findings": [],
+        "message": "",
+    }
+    with pytest.raises(LabError, match="VirtualService default/none: none not found"):
+        wait.wait(lab, ["vs/none", "vs/reviews"], [], namespace="", timeout=5, output="json")
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["name"], one["outcome"]) for one in told["resources"]] == [("none", "failed"), ("reviews", "live")]
+    assert not told["succeeded"]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from mesh_lab.clusters.embedded import namespaces, ports, record
 from mesh_lab.clusters.embedded.cluster import EmbeddedCluster
 from mesh_lab.errors import LabError

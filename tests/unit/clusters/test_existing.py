@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from mesh_lab import kubectl
+
+from mesh_lab.client import kubectl
 from mesh_lab.clusters import existing as module
 from mesh_lab.clusters.existing import ExistingCluster
 from mesh_lab.errors import LabError
 from mesh_lab.settings import Existing, Lab, Settings
-
 from tests.unit.standins import StandIns, answer
 
 VIEW = {

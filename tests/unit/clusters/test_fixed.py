@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.clusters.fixed import fixed, report_changes
 from mesh_lab.settings import HostPort, Image, Kind, Lab, Settings, Timeouts
 

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from mesh_lab import kubectl
+
+from mesh_lab.client import kubectl
 from mesh_lab.clusters import holding
 from mesh_lab.clusters.kind import cluster as kind_cluster
 from mesh_lab.clusters.kind import machine
 from mesh_lab.clusters.kind.cluster import KindCluster, Record
 from mesh_lab.errors import LabError
 from mesh_lab.settings import Kind, Lab, Ports, Settings
-
 from tests.unit.clusters.kind_standins import (
     DAEMON_AWAY,
     DENIED,

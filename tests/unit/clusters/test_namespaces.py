@@ -7,6 +7,7 @@ import pwd
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.clusters.embedded import namespaces
 
 

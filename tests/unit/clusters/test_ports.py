@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.clusters.embedded import ports
 
 LISTEN = """

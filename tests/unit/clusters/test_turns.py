@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.clusters.turns import LOCK_NAME, turn
 from mesh_lab.errors import LabError
 

@@ -9,10 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from mesh_lab.controlplane import bootstrap
-from mesh_lab.controlplane.bootstrap import ProxySettings
-from mesh_lab.controlplane.probes import PORT
-
+from mesh_lab.controlplane.injection import bootstrap
+from mesh_lab.controlplane.injection.bootstrap import ProxySettings
+from mesh_lab.controlplane.injection.probes import PORT
 from tests.unit.controlplane.mesh import ENVOY, eventually
 
 POD_IP = "127.0.0.2"

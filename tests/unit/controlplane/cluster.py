@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh_lab.controlplane.proxy import Proxy
-from mesh_lab.controlplane.snapshot import Snapshot
-from mesh_lab.controlplane.world import World
+from mesh_lab.controlplane.world.proxy import Proxy
+from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.world.world import World
 
 Object = dict[str, Any]
 

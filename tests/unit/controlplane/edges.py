@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
-from mesh_lab.controlplane.model import KINDS
+
+from mesh_lab.controlplane.istiokinds import KINDS
 from mesh_lab.controlplane.model.units import DURATION_PATTERN
 
 INTEGERS = (

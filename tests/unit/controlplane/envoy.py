@@ -18,15 +18,19 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 )
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from google.protobuf.any_pb2 import Any as AnyMessage
-from mesh_lab.controlplane.bootstrap import ProxySettings, _runtime
-from mesh_lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Built
+
+from mesh_lab.controlplane.injection.bootstrap import ProxySettings, _runtime
+from mesh_lab.controlplane.xds import (
+    Built,
+)
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 
 ENVOY = Path(sys.executable).with_name("envoy")
 MESSAGES = {
-    TYPE_CLUSTER: Cluster,
-    TYPE_ENDPOINT: ClusterLoadAssignment,
-    TYPE_LISTENER: Listener,
-    TYPE_ROUTE: RouteConfiguration,
+    CDS: Cluster,
+    EDS: ClusterLoadAssignment,
+    LDS: Listener,
+    RDS: RouteConfiguration,
 }
 
 
@@ -55,16 +59,16 @@ def static(resources: Mapping[str, Mapping[str, Built]]) -> Bootstrap:
     control = bootstrap.static_resources.clusters.add(name="xds-grpc")
     control.load_assignment.cluster_name = "xds-grpc"
     control.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].Pack(_http2())
-    routes = {name: message(built) for name, built in resources[TYPE_ROUTE].items()}
-    for built in resources[TYPE_CLUSTER].values():
+    routes = {name: message(built) for name, built in resources[RDS].items()}
+    for built in resources[CDS].values():
         cluster = message(built)
         if cluster.type != Cluster.EDS:
             _leave_ads_alone(cluster)
         bootstrap.static_resources.clusters.append(cluster)
-    for built in resources[TYPE_ENDPOINT].values():
+    for built in resources[EDS].values():
         _as_cluster(bootstrap, message(built))
     used: set[str] = set()
-    for built in resources[TYPE_LISTENER].values():
+    for built in resources[LDS].values():
         listener = message(built)
         used |= _inline(listener, routes)
         bootstrap.static_resources.listeners.append(listener)

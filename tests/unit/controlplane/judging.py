@@ -8,12 +8,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mesh_lab.controlplane.analysis import analyse
-from mesh_lab.controlplane.model import DecodeError, decode
-from mesh_lab.controlplane.proxy import Proxy
-from mesh_lab.controlplane.validation import validate as problems
-from mesh_lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, Generator
-
+from mesh_lab.controlplane.istiokinds import decode
+from mesh_lab.controlplane.istiokinds import validate as problems
+from mesh_lab.controlplane.model import (
+    DecodeError,
+)
+from mesh_lab.controlplane.report.analysis import analyse
+from mesh_lab.controlplane.world.proxy import Proxy
+from mesh_lab.controlplane.xds import (
+    Generator,
+)
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.edges import Case
 from tests.unit.controlplane.envoy import static, validate
@@ -22,8 +27,8 @@ BATCH = 400
 CLIENT = "productpage-v1-abc-1"
 # What a kind shapes nothing of costs Envoy the most.
 _LEFT_OUT: dict[str, dict[str, Any]] = {
-    "VirtualService": {TYPE_CLUSTER: {}, TYPE_ENDPOINT: {}},
-    "DestinationRule": {TYPE_ENDPOINT: {}},
+    "VirtualService": {CDS: {}, EDS: {}},
+    "DestinationRule": {EDS: {}},
 }
 SUBSETS = [{"name": "v1", "labels": {"version": "v1"}}]
 

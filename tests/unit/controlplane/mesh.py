@@ -35,21 +35,22 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
-from mesh_lab.controlplane import bootstrap
-from mesh_lab.controlplane.assembly import Translation
-from mesh_lab.controlplane.ca import Authority
-from mesh_lab.controlplane.config import Ports, Settings
-from mesh_lab.controlplane.delta import CDS, EDS, LDS, RDS
-from mesh_lab.controlplane.findings import Finding
-from mesh_lab.controlplane.kubernetes import Origin
-from mesh_lab.controlplane.proxy import Proxy
-from mesh_lab.controlplane.push import Generate
-from mesh_lab.controlplane.secrets import GATEWAY_PREFIX, OWN
-from mesh_lab.controlplane.server import run
-from mesh_lab.controlplane.snapshot import Snapshot
-from mesh_lab.controlplane.tracking import Analysis
-from mesh_lab.controlplane.xds.built import Built, any_of, build, wire
 
+from mesh_lab.controlplane.assembly import Translation
+from mesh_lab.controlplane.config import Ports, Settings
+from mesh_lab.controlplane.delivery.push import Generate
+from mesh_lab.controlplane.delivery.secrets import GATEWAY_PREFIX, OWN
+from mesh_lab.controlplane.delivery.tracking import Analysis
+from mesh_lab.controlplane.injection import bootstrap
+from mesh_lab.controlplane.model import VirtualService
+from mesh_lab.controlplane.server import run
+from mesh_lab.controlplane.trust.ca import Authority
+from mesh_lab.controlplane.world.findings import Finding
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.proxy import Proxy
+from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.xds.built import Built, any_of, build, wire
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.fake_api import FakeApi, Object, serving
 
 ENVOY = Path(sysconfig.get_path("scripts")) / "envoy"
@@ -130,7 +131,7 @@ def generate(snapshot: Snapshot, proxy: Proxy) -> dict[str, dict[str, Built]]:
         assignments[name] = build(EDS, name, wire(_assignment(snapshot, name)), [view.origin])
     routes, origins = [], [Origin("Namespace", "", proxy.namespace)]
     bad: list[Built] = []
-    for (_, name), config in sorted(snapshot.virtual_services.items()):
+    for (_, name), config in sorted(snapshot.of(VirtualService).items()):
         rule = config.spec.http[0]  # type: ignore[index]
         target = rule.route[0].destination.host  # type: ignore[index]
         if name.startswith("bad"):

@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 from hypothesis import strategies as st
-from mesh_lab.controlplane.model import KINDS, DecodeError, decode
+
+from mesh_lab.controlplane.istiokinds import KINDS, decode, validate
+from mesh_lab.controlplane.model import (
+    DecodeError,
+)
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.units import DURATION_PATTERN
-from mesh_lab.controlplane.validation import validate
 
 WORDS = st.sampled_from(["a", "app", "v1", "x-user", "reviews", "/api", "GET", "default", "10", "5xx"])
 DURATIONS = st.sampled_from(["1s", "250ms", "1m30s", "0s", "1h", "3.5s", "1ns"])

@@ -10,22 +10,21 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mesh_lab.controlplane.blame import culprit
-from mesh_lab.controlplane.ca import Authority
-from mesh_lab.controlplane.faults import Faults
-from mesh_lab.controlplane.findings import Finding
-from mesh_lab.controlplane.kinds import ALL, FOLLOWED
-from mesh_lab.controlplane.kubeclient import WEBHOOKS
-from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication
-from mesh_lab.controlplane.model.security import Rule
-from mesh_lab.controlplane.proxy import Proxy
-from mesh_lab.controlplane.serving import BundlePublisher
-from mesh_lab.controlplane.snapshot import Snapshot
-from mesh_lab.controlplane.state import ClusterState
-from mesh_lab.controlplane.trust import RootPublisher, Trust
-from mesh_lab.controlplane.world import World
-from mesh_lab.controlplane.xds.built import Built
 
+from mesh_lab.controlplane.delivery.blame import culprit
+from mesh_lab.controlplane.delivery.state import ClusterState
+from mesh_lab.controlplane.faults import Faults
+from mesh_lab.controlplane.kube.kinds import ALL, FOLLOWED, WEBHOOKS
+from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication, VirtualService
+from mesh_lab.controlplane.model.security import Rule
+from mesh_lab.controlplane.trust.ca import Authority
+from mesh_lab.controlplane.trust.root import RootPublisher, Trust
+from mesh_lab.controlplane.trust.serving import BundlePublisher
+from mesh_lab.controlplane.world.findings import Finding
+from mesh_lab.controlplane.world.proxy import Proxy
+from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.world.world import World
+from mesh_lab.controlplane.xds.built import Built
 from tests.unit.controlplane.cluster import Cluster, config
 from tests.unit.controlplane.cluster import service as kubernetes_service
 from tests.unit.controlplane.mesh import Mesh, envoy, eventually, generate, meshed, service, virtual_service
@@ -35,7 +34,7 @@ PATH = "/breaks"
 
 def translate(snapshot: Snapshot, proxy: Proxy) -> dict[str, dict[str, Built]]:
     """Fails for a VirtualService of one path, and for a proxy of one name."""
-    for vs in snapshot.virtual_services.values():
+    for vs in snapshot.of(VirtualService).values():
         if any(match.uri and match.uri.prefix == PATH for match in vs.spec.http[0].match):
             raise OverflowError("Value out of range: 9223372036854775807")
     if proxy.pod == "unlucky":
@@ -170,7 +169,7 @@ async def test_the_culprit_is_found_among_many(guilty: str) -> None:
     def attempt(some: Snapshot) -> None:
         nonlocal attempts
         attempts += 1
-        if ("default", guilty) in {*some.virtual_services, *some.services}:
+        if ("default", guilty) in {*some.of(VirtualService), *some.services}:
             raise ValueError(guilty)
 
     kind = "Service" if guilty.startswith("s") else "VirtualService"
@@ -199,7 +198,7 @@ def test_a_policy_that_cannot_be_translated_lets_nobody_in(action: str, held: st
     world.apply("AuthorizationPolicy", "ADDED", config("AuthorizationPolicy", "p", spec))
     snapshot = world.snapshot()
     assert world.set_aside(("AuthorizationPolicy", "default", "p"), snapshot, "why")
-    after = world.snapshot().authorization_policies.get(("default", "p"))
+    after = world.snapshot().of(AuthorizationPolicy).get(("default", "p"))
     if held is None:
         assert after is None
         return
@@ -215,12 +214,12 @@ def test_a_policy_whose_reading_fails_lets_nobody_in(monkeypatch: pytest.MonkeyP
     def failing(_: Any) -> Any:
         raise RecursionError("maximum recursion depth exceeded")
 
-    monkeypatch.setattr("mesh_lab.controlplane.world.validate", failing)
+    monkeypatch.setattr("mesh_lab.controlplane.world.world.validate", failing)
     state = ClusterState("istio-system")
     spec = {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/x"]}}]}]}
     state.apply(FOLLOWED["AuthorizationPolicy"], "ADDED", config("AuthorizationPolicy", "p", spec))
     snapshot = state.snapshot()
-    held = snapshot.authorization_policies["default", "p"].spec
+    held = snapshot.of(AuthorizationPolicy)["default", "p"].spec
     assert isinstance(held, AuthorizationPolicy)
     assert (held.action, held.selector, len(held.rules)) == ("DENY", None, 1)
     ((finding,),) = snapshot.invalid.values()
@@ -231,7 +230,7 @@ def test_a_peer_authentication_that_cannot_be_translated_is_strict() -> None:
     world = World()
     world.apply("PeerAuthentication", "ADDED", config("PeerAuthentication", "p", {"mtls": {"mode": "DISABLE"}}))
     world.set_aside(("PeerAuthentication", "default", "p"), world.snapshot(), "why")
-    after = world.snapshot().peer_authentications["default", "p"].spec
+    after = world.snapshot().of(PeerAuthentication)["default", "p"].spec
     assert isinstance(after, PeerAuthentication)
     assert after.mtls is not None
     assert after.mtls.mode == "STRICT"
@@ -247,8 +246,8 @@ def test_what_has_changed_since_is_not_set_aside() -> None:
     assert not world.set_aside(("VirtualService", "default", "v"), before, "why")
     world.prove(before)
     assert world.set_aside(("VirtualService", "default", "v"), world.snapshot(), "why")
-    held = world.snapshot().virtual_services["default", "v"]
-    assert held is before.virtual_services["default", "v"], "what was translated is held"
+    held = world.snapshot().of(VirtualService)["default", "v"]
+    assert held is before.of(VirtualService)["default", "v"], "what was translated is held"
 
 
 def test_a_service_that_is_set_aside_comes_back_when_it_changes() -> None:

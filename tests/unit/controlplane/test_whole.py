@@ -17,10 +17,10 @@ import pytest
 from cryptography import x509
 from envoy.config.core.v3.base_pb2 import Node
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
-from mesh_lab.controlplane.ca import Authority
-from mesh_lab.controlplane.findings import Finding
-from mesh_lab.controlplane.kubernetes import Origin
 
+from mesh_lab.controlplane.trust.ca import Authority
+from mesh_lab.controlplane.world.findings import Finding
+from mesh_lab.controlplane.world.kubernetes import Origin
 from tests.unit.controlplane.authorities import istio_form, secret, signer
 from tests.unit.controlplane.mesh import (
     Envoy,

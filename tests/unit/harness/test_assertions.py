@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
+
 from mesh_lab.harness.assertions import (
     assert_all,
     assert_ejected,
@@ -17,6 +18,7 @@ from mesh_lab.harness.assertions import (
     assert_split,
 )
 from mesh_lab.harness.results import Result, Results, parse_results
+from mesh_lab.harness.versions import by_header
 
 
 def answered(number: int = 1, status: int = 200, version: str = "v1", hostname: str = "a", **more: str) -> Results:
@@ -50,6 +52,13 @@ def test_assert_split_shows_the_counts_and_what_would_have_been_accepted() -> No
 def test_assert_split_tells_of_versions_that_were_not_asked_for() -> None:
     with pytest.raises(AssertionError, match="something else: 1 × v3"):
         assert_split(answered(99) + answered(1, version="v3"), {"v1": 1, "v2": 0})
+
+
+def test_assert_split_tells_versions_apart_by_any_function() -> None:
+    results = Results(Result(200, 0, 1, headers={"x-version": version}) for version in ["a"] * 90 + ["b"] * 10)
+    assert_split(results, {"a": 90, "b": 10}, by=by_header("x-version"))
+    with pytest.raises(AssertionError, match=r"something else: 100 × \?"):
+        assert_split(results, {"a": 90, "b": 10})
 
 
 def hosts(sequence: list[str]) -> Results:

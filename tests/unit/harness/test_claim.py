@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 import pytest
+
+from mesh_lab.client.connection import ApiError
+from mesh_lab.client.objects import Object, Reference
 from mesh_lab.harness import claim
-from mesh_lab.harness.api import ApiError, Object, Reference
 from mesh_lab.harness.claim import Claim, RunUnderWay
 
 NAMESPACE: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "load", "labels": {"a": "b"}}}
@@ -27,7 +29,7 @@ class Cluster:
     def create(self, obj: Object) -> Object:
         name = obj["metadata"]["name"]
         if name in self.stored:
-            raise ApiError({"code": 409, "reason": "AlreadyExists", "message": "already exists"}, "POST")
+            raise ApiError(409, "already exists", reason="AlreadyExists")
         self.stored[name] = obj
         return obj
 

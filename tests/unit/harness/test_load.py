@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mesh_lab.harness import load
 from mesh_lab.harness.load import Settings, main, print_summary
 

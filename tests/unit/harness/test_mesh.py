@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from mesh_lab.harness.mesh import Mesh
 
 Items = dict[str, Any]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from mesh_lab.client.rollout import is_rolled_out
 from mesh_lab.harness.convergence import eventually
-from mesh_lab.harness.mesh import _is_rolled_out
 from mesh_lab.harness.namespaces import _dns_label
 from mesh_lab.harness.proxies import parse_stats, total
 from mesh_lab.harness.traffic import as_sent
-from mesh_lab.harness.workloads import Template, client_deployment, echo_deployment, echo_service
+from mesh_lab.harness.workloads import IMAGE, Template, client_deployment, echo_deployment, echo_service
 
 
 def test_statistics_are_read_and_added_up() -> None:
@@ -42,9 +45,9 @@ def test_eventually_gives_what_it_found_or_says_why_it_waited() -> None:
 def test_a_rollout_is_done_when_all_replicas_are_new_and_available() -> None:
     status = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
     deployment = {"metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status}
-    assert _is_rolled_out(deployment)
+    assert is_rolled_out(deployment)
     for field, value in (("observedGeneration", 1), ("replicas", 3), ("updatedReplicas", 1), ("availableReplicas", 0)):
-        assert not _is_rolled_out({**deployment, "status": {**status, field: value}})
+        assert not is_rolled_out({**deployment, "status": {**status, field: value}})
 
 
 def test_workloads_select_the_pods_that_they_make() -> None:
@@ -54,6 +57,9 @@ def test_workloads_select_the_pods_that_they_make() -> None:
     assert labels == {"app": "echo", "version": "v2", "extra": "1"}
     assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
     assert echo_service("echo")["spec"]["selector"].items() <= labels.items()
+    assert [c["image"] for c in deployment["spec"]["template"]["spec"]["containers"]] == [IMAGE]
+    own = client_deployment(Template("client", "registry.test/client:1"), capture=True)
+    assert {c["image"] for c in own["spec"]["template"]["spec"]["containers"]} == {"registry.test/client:1"}
     capture = client_deployment(Template("client"), capture=True)["spec"]["template"]["spec"]["containers"][1]
     assert capture["securityContext"]["capabilities"] == {"add": ["NET_RAW"]}
 
@@ -66,6 +72,21 @@ def test_loading_the_plugin_imports_next_to_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= {"mesh_lab", "mesh_lab.harness", "mesh_lab.harness.plugin"}
+
+
+def test_a_pytest_that_has_the_plugin_imports_none_of_the_harness(tmp_path: Path) -> None:
+    code = "print('imported', *sorted(name for name in sys.modules if name.startswith('mesh_lab')))"
+    (tmp_path / "test_all.py").write_text(f"import sys\n\ndef test_it():\n    {code}\n")
+    command = [sys.executable, "-m", "pytest", "-qs", "-p", "mesh_lab.harness.plugin", str(tmp_path)]
+    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    imported = next(line.split()[1:] for line in done.stdout.splitlines() if line.startswith("imported"))
+    assert set(imported) == {
+        "mesh_lab",
+        "mesh_lab.harness",
+        "mesh_lab.harness.oldnames",
+        "mesh_lab.harness.plugin",
+    }
 
 
 def test_a_request_that_is_traced_keeps_the_id_that_its_client_gave_it() -> None:

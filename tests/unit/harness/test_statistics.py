@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.harness.statistics import (
     binomial_interval,
     log_probability,

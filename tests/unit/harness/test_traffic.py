@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 import yaml
-from mesh_lab.harness.api import Api, ApiError, Object
+
+from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError, ClusterUnreachable
+from mesh_lab.client.objects import Object
 from mesh_lab.harness.control import control_port
-from mesh_lab.harness.kubeconfig import ClusterUnreachable
 from mesh_lab.harness.proxies import Proxy
 from mesh_lab.harness.traffic import EchoControl, TrafficClient
+from mesh_lab.harness.versions import by_header, by_json
 from mesh_lab.harness.workloads import Template, client_deployment, echo_deployment
-
-from .test_api import write_kubeconfig
+from tests.unit.client.test_api import write_kubeconfig
 
 BEGUN, RESULT, WHOLE = {"begun": True}, {"status": 200, "at_ms": 1, "duration_ms": 2}, {"summary": {"cut_short": False}}
 
@@ -78,6 +80,40 @@ def client(api: Api) -> TrafficClient:
 
 def lines(*documents: Any) -> str:
     return "".join(json.dumps(document) + "\n" for document in documents)
+
+
+def test_the_version_is_read_by_the_callers_function(client: TrafficClient, proxied: Proxied) -> None:
+    answered = {
+        **RESULT,
+        "version": "by the client",
+        "headers": {"x-version": "7"},
+        "body": '{"app": {"version": "8"}}',
+    }
+    proxied.answers["/send"] = (200, lines(BEGUN, answered, WHOLE))
+    read = {
+        "by the client": None,
+        "7": by_header("X-Version"),
+        "8": by_json("$.app.version"),
+        "200!": lambda result: f"{result.status}!",
+    }
+    for version, version_of in read.items():
+        assert client.send("http://shop", version_of=version_of).versions() == {version: 1}
+    shown = [{name: asked[2].get(name) for name in ("show_header", "show_body")} for asked in proxied.asked]
+    assert shown == [
+        {"show_header": None, "show_body": None},
+        {"show_header": ["x-version"], "show_body": None},
+        {"show_header": None, "show_body": True},
+        {"show_header": None, "show_body": None},
+    ]
+
+
+def test_a_header_that_tells_the_version_is_shown_beside_those_asked_for(api: Api, proxied: Proxied) -> None:
+    pod = pod_of(client_deployment(Template("client")))
+    proxied.answers["/send"] = (200, lines(BEGUN, RESULT, WHOLE))
+    client = TrafficClient(api, "n", lambda: pod, by_header("x-version"))
+    assert client.send("http://shop", show_header=["server"]).versions() == {"": 1}
+    assert proxied.asked[0][2]["show_header"] == ["server", "x-version"]
+    assert client.send("http://shop", version_of=lambda _: "mine").versions() == {"mine": 1}
 
 
 def test_a_client_is_told_what_to_send_with_the_token_of_its_pod(client: TrafficClient, proxied: Proxied) -> None:
@@ -169,7 +205,7 @@ def test_a_run_is_ordered_with_the_token_that_a_login_program_gives_at_that_mome
     proxied.answers["/send"] = (200, "{}")
     own = Api(tmp_path / "config", tmp_path)
     try:
-        with own.dialler.begin("POST", "/api/v1/namespaces/n/pods/a/proxy/send", b"{}", {}, timeout=5):
+        with own.begin("POST", "/api/v1/namespaces/n/pods/a/proxy/send", b"{}", timeout=5):
             assert proxied.asked[-1][1]["Authorization"] == "Bearer of-the-program"
     finally:
         own.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mesh_lab.errors import LabError
 from mesh_lab.install import downloads
 from mesh_lab.install.downloads import CHECKSUMS, TOOLS, Tool, install_tools

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.clusters.kind.provider import Provider
 from mesh_lab.harness.workloads import IMAGE
 from mesh_lab.install.bringup import SAMPLES

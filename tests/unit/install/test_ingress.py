@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.install.ingress import manifest
 from mesh_lab.install.recipes import MANIFESTS
 

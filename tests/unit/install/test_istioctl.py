@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from mesh_lab import programs
+from mesh_lab.client.api import Api
 from mesh_lab.errors import LabError
-from mesh_lab.install.api import Api
 from mesh_lab.install.istioctl import Istioctl, merged, overlay
 from mesh_lab.settings import Istio, Lab, Settings, load
-
-from tests.unit.install.serving import serve
+from tests.unit.client.serving import serve
 from tests.unit.standins import StandIns, answer
 
 INSTALLED = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.errors import LabError
 from mesh_lab.install.bringup import SAMPLES
 from mesh_lab.install.placing import Place, namespace, placed, read

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mesh_lab.client.api import Api
+from mesh_lab.client.pods import has_proxy
+from mesh_lab.client.rollout import is_rolled_out
 from mesh_lab.errors import LabError
 from mesh_lab.install import readiness
-from mesh_lab.install.api import Api
-from mesh_lab.install.readiness import Workload, await_deployments, await_pods, describe, is_ready, ready_containers
-from mesh_lab.pods import has_proxy
-
-from tests.unit.install.serving import serve
+from mesh_lab.install.readiness import Workload, await_deployments, await_pods, describe, ready_containers
+from tests.unit.client.serving import serve
 
 
 def deployment(name: str, *, available: int = 1, replicas: int = 1, **status: int) -> dict[str, Any]:
@@ -45,11 +46,11 @@ def deployment(name: str, *, available: int = 1, replicas: int = 1, **status: in
     ],
 )
 def test_ready_is_what_rollout_status_waits_for(candidate: dict[str, Any], ready: bool) -> None:
-    assert is_ready(candidate) is ready
+    assert is_rolled_out(candidate) is ready
 
 
 def test_an_old_pod_that_is_still_there_means_not_ready() -> None:
-    assert not is_ready(deployment("a") | {"status": deployment("a")["status"] | {"replicas": 2}})
+    assert not is_rolled_out(deployment("a") | {"status": deployment("a")["status"] | {"replicas": 2}})
 
 
 def test_it_returns_as_soon_as_the_last_one_is_ready(tmp_path: Path) -> None:

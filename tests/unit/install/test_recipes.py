@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mesh_lab import kubectl
+
+from mesh_lab.client import kubectl
 from mesh_lab.clusters import holding
 from mesh_lab.clusters.existing import IstioMade, Record
 from mesh_lab.errors import LabError
 from mesh_lab.install import recipes
 from mesh_lab.settings import Existing, Lab, Settings
-
-from tests.unit.install.serving import serve
+from tests.unit.client.serving import serve
 from tests.unit.standins import StandIns, answer
 
 CRDS = ("gateways.networking.istio.io", "virtualservices.networking.istio.io")

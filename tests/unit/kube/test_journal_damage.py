@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.kube.journal import FORMAT, Journal, JournalDamagedError, JournalError, Record
 from mesh_lab.kube.recovery import main, recover
-
 from tests.unit.kube.test_store_journal import kill_while_writing
 
 OBJECTS = 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from mesh_lab.kube import recording
 from mesh_lab.kube.recording import NORMAL, WARNING, Recorder
 from mesh_lab.kube.registry.registry import Registry

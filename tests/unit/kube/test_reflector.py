@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube import changes
 from mesh_lab.kube.reflector import ADDED, BOOKMARK, DELETED, MODIFIED, Event, follow
 from mesh_lab.kube.registry.registry import Registry

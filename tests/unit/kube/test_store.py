@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.kube import changes
 from mesh_lab.kube.changes import Log
 from mesh_lab.kube.errors import ApiError

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.journal import FORMAT, Journal, JournalError, Record
 from mesh_lab.kube.store import Store

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from mesh_lab.apps.bookinfo.page import index_page, product_page
 from mesh_lab.apps.bookinfo.upstreams import Upstream, json_response, not_found, propagated
-from mesh_lab.apps.http.answers import RequestError
+from mesh_lab.apps.http.answers import ApiError
 from mesh_lab.apps.http.connection import Handler
 from mesh_lab.apps.http.messages import Request, Response
 
@@ -124,7 +124,7 @@ class ProductPage:
             status = answer.status
             if status == 200:
                 return Part(200, json.loads(answer.body))
-        except (RequestError, ValueError):
+        except (ApiError, ValueError):
             status = 500
         return Part(status, {"error": f"Sorry, product {what} are currently unavailable for this book."})
 

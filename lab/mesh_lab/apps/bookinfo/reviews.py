@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mesh_lab.apps.bookinfo.upstreams import Upstream, json_response, not_found, product_id, propagated
-from mesh_lab.apps.http.answers import RequestError
+from mesh_lab.apps.http.answers import ApiError
 from mesh_lab.apps.http.connection import Handler
 from mesh_lab.apps.http.messages import Request, Response
 
@@ -61,7 +61,7 @@ class Reviews:
             if answer.status != 200:
                 return {}
             return {str(name): int(value) for name, value in json.loads(answer.body)["ratings"].items()}
-        except (RequestError, ValueError, KeyError, AttributeError):
+        except (ApiError, ValueError, KeyError, AttributeError):
             return {}
 
     def _review(self, name: str, text: str, stars: dict[str, int] | None) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Upstream:
         """GET a path.
 
         Raises:
-            RequestError: no answer.
+            ApiError: no answer.
         """
         return await self._client.request("GET", path, headers)
 

@@ -11,7 +11,7 @@ from mesh_lab.apps.http.messages import Headers
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
-class RequestError(Exception):
+class ApiError(Exception):
     """A request without an answer.
 
     `kind` is one of: dns, refused, unreachable, timeout, reset (cut before the whole answer), tls, protocol.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mesh_lab.apps.http.answers import Answer, ClientConnection, RequestError
+from mesh_lab.apps.http.answers import Answer, ApiError, ClientConnection
 from mesh_lab.apps.http.http1_client import Http1Connection
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ async def connect(
     """Open a connection to the next of the addresses, in turn.
 
     Raises:
-        RequestError: dns, refused, unreachable or tls.
+        ApiError: dns, refused, unreachable or tls.
     """
     if not addresses:
         addresses.extend(await resolve(origin.host))
@@ -80,33 +80,33 @@ async def connect(
             Http1Connection, address, origin.port, ssl=tls, server_hostname=server_name
         )
     except ConnectionRefusedError as error:
-        raise RequestError("refused", f"{address}:{origin.port} refused the connection") from error
+        raise ApiError("refused", f"{address}:{origin.port} refused the connection") from error
     except OSError as error:
         raise _connect_error(error, address, origin.port) from error
     return first
 
 
-def _connect_error(error: OSError, address: str, port: int) -> RequestError:
+def _connect_error(error: OSError, address: str, port: int) -> ApiError:
     where = f"{address}:{port}"
     if type(error).__module__ == "ssl":
-        return RequestError("tls", f"{where}: {error}")
+        return ApiError("tls", f"{where}: {error}")
     if isinstance(error, ConnectionResetError | BrokenPipeError):
-        return RequestError("reset", f"{where} cut the connection before it was set up")
+        return ApiError("reset", f"{where} cut the connection before it was set up")
     if isinstance(error, TimeoutError):
-        return RequestError("timeout", f"{where} did not accept the connection")
-    return RequestError("unreachable", f"{where}: {error.strerror or error}")
+        return ApiError("timeout", f"{where} did not accept the connection")
+    return ApiError("unreachable", f"{where}: {error.strerror or error}")
 
 
 async def resolve(host: str) -> list[str]:
     """The host's IPv4 and IPv6 addresses, as the system's resolver orders them.
 
     Raises:
-        RequestError: dns.
+        ApiError: dns.
     """
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise RequestError("dns", f"{host!r}: {error.strerror or error}") from error
+        raise ApiError("dns", f"{host!r}: {error.strerror or error}") from error
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
@@ -141,7 +141,7 @@ class Client:
         """Send one request and read the whole answer.
 
         Raises:
-            RequestError: no answer within the time limit, or none at all.
+            ApiError: no answer within the time limit, or none at all.
         """
         fields = {"host": self.origin.authority, **(headers or {})}
         try:
@@ -150,7 +150,7 @@ class Client:
                     return await (await self._shared_connection()).request(method, target, fields, body)
                 return await self._on_own_connection(method, target, fields, body)
         except TimeoutError as error:
-            raise RequestError("timeout", f"no answer within {self._timeout:g} s") from error
+            raise ApiError("timeout", f"no answer within {self._timeout:g} s") from error
 
     async def _shared_connection(self) -> ClientConnection:
         async with self._connecting:
@@ -181,7 +181,7 @@ class Client:
     async def _connect(self) -> ClientConnection:
         try:
             return await connect(self.origin, self._addresses, http2=self._http2, tls=self._tls)
-        except RequestError:
+        except ApiError:
             self._addresses.clear()  # look the name up again: its addresses may have changed
             raise
 
@@ -201,7 +201,7 @@ async def fetch(
 
     Raises:
         ValueError: not an HTTP URL.
-        RequestError: no answer.
+        ApiError: no answer.
     """
     origin, target = parse_url(url)
     client = Client(origin, keep=False, timeout=timeout)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import httptools
 
-from mesh_lab.apps.http.answers import MAX_BODY_BYTES, Answer, RequestError
+from mesh_lab.apps.http.answers import MAX_BODY_BYTES, Answer, ApiError
 from mesh_lab.apps.http.messages import Headers, Pairs
 
 
@@ -61,7 +61,7 @@ class Http1Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(RequestError("protocol", f"the answer is not HTTP/1.1: {error}"))
+            self._fail(ApiError("protocol", f"the answer is not HTTP/1.1: {error}"))
 
     def eof_received(self) -> bool:
         if self._until_close and self._waiting is not None:
@@ -74,7 +74,7 @@ class Http1Connection(asyncio.Protocol):
             if isinstance(error, OSError)
             else "closed by the other side before the whole answer"
         )
-        self._fail(RequestError("reset", detail))
+        self._fail(ApiError("reset", detail))
 
     # What the parser calls
 
@@ -98,7 +98,7 @@ class Http1Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         if self._body_bytes > MAX_BODY_BYTES:
-            self._fail(RequestError("protocol", f"an answer of more than {MAX_BODY_BYTES} bytes"))
+            self._fail(ApiError("protocol", f"an answer of more than {MAX_BODY_BYTES} bytes"))
             return
         self._body.append(body)
 
@@ -113,7 +113,7 @@ class Http1Connection(asyncio.Protocol):
             answer = Answer(self._parser.get_status_code(), Headers(self._pairs), b"".join(self._body), protocol)
             self._waiting.set_result(answer)
 
-    def _fail(self, error: RequestError) -> None:
+    def _fail(self, error: ApiError) -> None:
         self._keep_alive = False
         self.close()
         if self._waiting is not None and not self._waiting.done():

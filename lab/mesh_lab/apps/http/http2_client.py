@@ -11,7 +11,7 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
-from mesh_lab.apps.http.answers import MAX_BODY_BYTES, Answer, RequestError
+from mesh_lab.apps.http.answers import MAX_BODY_BYTES, Answer, ApiError
 from mesh_lab.apps.http.messages import HOP_BY_HOP, Headers, Pairs
 
 FRAME_HEADER_BYTES = 9
@@ -55,7 +55,7 @@ class Http2Connection(asyncio.Protocol):
             await self._send_body(stream, body)
             return await exchange.answer
         except h2.exceptions.ProtocolError as error:
-            raise RequestError("protocol", str(error)) from error
+            raise ApiError("protocol", str(error)) from error
         except asyncio.CancelledError:
             self._cancel(stream)
             raise
@@ -72,7 +72,7 @@ class Http2Connection(asyncio.Protocol):
             self._changed.clear()
             await self._changed.wait()
         if not self.usable:
-            raise RequestError("reset", "the other side is closing the connection")
+            raise ApiError("reset", "the other side is closing the connection")
 
     def _fields(self, method: str, target: str, fields: Mapping[str, str]) -> Pairs:
         lowered = {name.lower(): value for name, value in fields.items()}
@@ -122,7 +122,7 @@ class Http2Connection(asyncio.Protocol):
                 for event in self._h2.receive_data(frame):
                     self._on_event(event)
         except h2.exceptions.ProtocolError as error:
-            self._fail_all(RequestError("protocol", f"the answer is not HTTP/2: {error}"))
+            self._fail_all(ApiError("protocol", f"the answer is not HTTP/2: {error}"))
             self.close()
             return
         self._flush()
@@ -134,7 +134,7 @@ class Http2Connection(asyncio.Protocol):
             if isinstance(error, OSError)
             else "closed by the other side before the whole answer"
         )
-        self._fail_all(RequestError("reset", detail))
+        self._fail_all(ApiError("reset", detail))
 
     def _next_frame(self) -> bytes:
         """One whole frame (RFC 9113, 4.1), or nothing yet."""
@@ -151,7 +151,7 @@ class Http2Connection(asyncio.Protocol):
         self._going_away = True
         for stream, exchange in self._exchanges.items():
             if stream > last and not exchange.answer.done():
-                exchange.answer.set_exception(RequestError("reset", "the other side went away before this request"))
+                exchange.answer.set_exception(ApiError("reset", "the other side went away before this request"))
 
     def _on_event(self, event: h2.events.Event) -> None:
         exchange = self._exchanges.get(getattr(event, "stream_id", 0) or 0)
@@ -164,17 +164,13 @@ class Http2Connection(asyncio.Protocol):
         elif isinstance(event, h2.events.DataReceived):
             exchange.body.extend(event.data)
             if len(exchange.body) > MAX_BODY_BYTES:
-                exchange.answer.set_exception(
-                    RequestError("protocol", f"an answer of more than {MAX_BODY_BYTES} bytes")
-                )
+                exchange.answer.set_exception(ApiError("protocol", f"an answer of more than {MAX_BODY_BYTES} bytes"))
         elif isinstance(event, h2.events.StreamEnded):
             exchange.answer.set_result(_answer(exchange))
         elif isinstance(event, h2.events.StreamReset):
-            exchange.answer.set_exception(
-                RequestError("reset", f"the stream was reset with error code {event.error_code}")
-            )
+            exchange.answer.set_exception(ApiError("reset", f"the stream was reset with error code {event.error_code}"))
 
-    def _fail_all(self, error: RequestError) -> None:
+    def _fail_all(self, error: ApiError) -> None:
         self._going_away = True
         for exchange in self._exchanges.values():
             if not exchange.answer.done():

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-from mesh_lab.apps.http.answers import RequestError
+from mesh_lab.apps.http.answers import ApiError
 from mesh_lab.apps.http.client import fetch
 
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     method = "POST" if options.post else "GET"
     try:
         answer = asyncio.run(fetch(f"http://127.0.0.1:{options.port}{path}", method=method, timeout=20))
-    except RequestError as error:
+    except ApiError as error:
         sys.stderr.write(f"mesh-lab-app admin: no Envoy answers in this pod: {error}\n")
         return 1
     sys.stdout.buffer.write(answer.body)

@@ -20,7 +20,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from mesh_lab.apps.http.answers import RequestError
+from mesh_lab.apps.http.answers import ApiError
 from mesh_lab.apps.http.client import fetch
 from mesh_lab.apps.http.messages import Request, Response
 from mesh_lab.apps.traffic.orders import MAX_ORDER_BYTES, BadOrder, fields_of, plan_of
@@ -106,7 +106,7 @@ async def _admin(request: Request) -> Response:
         raise BadOrder(f"post: {json.dumps(given['post'])[:80]} is not true or false")
     try:
         answer = await fetch(f"http://127.0.0.1:{ADMIN_PORT}{path}", method=method, timeout=ADMIN_SECONDS)
-    except (RequestError, ValueError) as error:
+    except (ApiError, ValueError) as error:
         return _refusal(502, f"no Envoy answers in this pod: {error}")
     return Response(answer.status, answer.body, answer.headers.get("content-type", "text/plain"))
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from mesh_lab.apps.http.answers import Answer, RequestError
+from mesh_lab.apps.http.answers import Answer, ApiError
 from mesh_lab.apps.http.client import Client, parse_url
 from mesh_lab.apps.traffic.plan import Plan
 from mesh_lab.apps.traffic.tcp import TcpSender
@@ -150,7 +150,7 @@ class _HttpSender:
         request_id = {"id": headers["x-request-id"]} if "x-request-id" in headers else {}
         try:
             answer = await self._client.request(plan.method, self._target, headers, plan.body)
-        except RequestError as error:
+        except ApiError as error:
             return {"status": 0, "error": error.kind, "detail": str(error), **request_id}
         return self._result(answer) | request_id
 

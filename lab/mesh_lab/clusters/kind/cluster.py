@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from mesh_lab.client.kubectl import Kubectl
 from mesh_lab.clusters import holding
 from mesh_lab.clusters.base import ClusterStatus, Report
 from mesh_lab.clusters.embedded import ports as host_ports
@@ -23,7 +24,6 @@ from mesh_lab.clusters.fixed import fixed, report_changes
 from mesh_lab.clusters.kind import config, failure, machine
 from mesh_lab.clusters.kind.provider import Node, Provider, choose
 from mesh_lab.errors import LabError
-from mesh_lab.kubectl import Kubectl
 from mesh_lab.programs import Program, ProgramFailedError, Programs, run, stream
 from mesh_lab.settings import Lab
 

@@ -6,10 +6,12 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from mesh_lab.controlplane.findings import Severity
+from mesh_lab.controlplane.model.base import WorkloadSelector
 from mesh_lab.controlplane.model.units import nanoseconds
+
+Severity = Literal["error", "warning", "info"]
 
 MOST_PROGRAM = 32768
 """Of the size of an expression's program, Istio's: the bootstrap tells Envoy (`re2.max_program_size.error_level`)."""
@@ -104,6 +106,13 @@ def port_number(path: str, value: str) -> Iterator[Problem]:
 def is_port(value: str) -> bool:
     """Whether a text is the number of a port."""
     return _PORT.fullmatch(value) is not None and 1 <= int(value) <= 65535
+
+
+def workload_selector(selector: WorkloadSelector | None) -> Iterator[Problem]:
+    """The labels by which a resource selects pods."""
+    for key, value in (selector.match_labels if selector is not None else {}).items():
+        if not key or "*" in key + value:
+            yield error("spec.selector.matchLabels", f'wildcard or empty key in selector: "{key}={value}"')
 
 
 def camel(name: str) -> str:

@@ -7,13 +7,14 @@ every workload that it could. So what holds depends on what is stored, and on no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, DecodeError, PeerAuthentication, decode
+from mesh_lab.controlplane.model import AuthorizationPolicy, DecodeError, PeerAuthentication
 from mesh_lab.controlplane.model.base import Spec, WorkloadSelector
+from mesh_lab.controlplane.model.decoding import decode_as
 from mesh_lab.controlplane.model.security import (
     EVERYTHING,
     NOTHING,
@@ -22,8 +23,8 @@ from mesh_lab.controlplane.model.security import (
     PolicyTargetReference,
     Rule,
 )
+from mesh_lab.controlplane.validation import security
 from mesh_lab.controlplane.validation.common import Problem
-from mesh_lab.controlplane.validation.security import authorization_policy, rule_problems
 
 
 class Closed(NamedTuple):
@@ -37,12 +38,6 @@ class Closed(NamedTuple):
     any_workload: bool
 
 
-def fail_closed(kind: str, spec: Any) -> Closed | None:
-    """What holds of a spec in error; None of a kind that restricts nobody."""
-    closing = _CLOSING.get(kind)
-    return closing(spec) if closing is not None else None
-
-
 # By action: what becomes of a rule that is not understood, and what to say of it.
 _UNREAD: Mapping[Action, tuple[Rule, str]] = {
     "ALLOW": (NOTHING, "allows nothing"),
@@ -52,7 +47,8 @@ _UNREAD: Mapping[Action, tuple[Rule, str]] = {
 }
 
 
-def _authorization(raw: Any) -> Closed:
+def authorization_policy(raw: Any) -> Closed:
+    """What holds of an AuthorizationPolicy in error."""
     fields: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
     given = fields.get("action", "ALLOW")
     action: Action = next((known for known in _UNREAD if known == given), "DENY")
@@ -76,12 +72,11 @@ def _authorization(raw: Any) -> Closed:
 def _is_clear(fields: Mapping[str, Any], action: Action) -> bool:
     """Whether all but the rules is understood. A provider is not asked in any case."""
     try:
-        spec = decode(AuthorizationPolicy.__name__, {name: value for name, value in fields.items() if name != "rules"})
+        spec = decode_as(AuthorizationPolicy, {name: value for name, value in fields.items() if name != "rules"})
     except DecodeError:
         return False
-    assert isinstance(spec, AuthorizationPolicy)
     irrelevant = ("spec.provider",) if action == "CUSTOM" else ()
-    return not any(problem.path not in irrelevant for problem in _errors(authorization_policy(spec)))
+    return not any(problem.path not in irrelevant for problem in _errors(security.authorization_policy(spec)))
 
 
 def _rule(raw: Any, action: Action) -> Rule | None:
@@ -89,7 +84,7 @@ def _rule(raw: Any, action: Action) -> Rule | None:
         rule = msgspec.convert(raw, Rule)
     except msgspec.ValidationError:
         return None
-    return None if any(_errors(rule_problems("", rule, action))) else rule
+    return None if any(_errors(security.rule_problems("", rule, action))) else rule
 
 
 def _errors(problems: Iterator[Problem]) -> Iterator[Problem]:
@@ -114,14 +109,9 @@ def _targets(fields: Mapping[str, Any]) -> list[PolicyTargetReference]:
     return [PolicyTargetReference("", "")] if fields.get("targetRefs") or fields.get("targetRef") else []
 
 
-def _peer_authentication(raw: Any) -> Closed:
+def peer_authentication(raw: Any) -> Closed:
+    """What holds of a PeerAuthentication in error."""
     selector, any_workload = _selector(raw if isinstance(raw, Mapping) else {})
     where = "every workload of its namespace" if any_workload else "all that it selects"
     effect = f"it demands mutual TLS (STRICT) on every port of {where}"
     return Closed(PeerAuthentication(selector=selector, mtls=MutualTLS("STRICT")), effect, any_workload)
-
-
-_CLOSING: Mapping[str, Callable[[Any], Closed]] = {
-    AuthorizationPolicy.__name__: _authorization,
-    PeerAuthentication.__name__: _peer_authentication,
-}

@@ -6,9 +6,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication
-from mesh_lab.controlplane.model.base import Spec, WorkloadSelector
+from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.security import PolicyTargetReference, Rule, Source
-from mesh_lab.controlplane.validation.common import Problem, camel, cidr, error, is_port, port_number, warning
+from mesh_lab.controlplane.validation.common import (
+    Problem,
+    camel,
+    cidr,
+    error,
+    is_port,
+    port_number,
+    warning,
+    workload_selector,
+)
 
 _KNOWN_KEY = re.compile(
     r"request\.headers\[[^\0\r\n]+\]|request\.auth\.(principal|audiences|presenter|claims\[.+\])"
@@ -36,7 +45,7 @@ _TARGETS = (
 
 def peer_authentication(spec: PeerAuthentication) -> Iterator[Problem]:
     """Problems of a PeerAuthentication."""
-    yield from _selector(spec.selector)
+    yield from workload_selector(spec.selector)
     if spec.port_level_mtls and not (spec.selector and spec.selector.match_labels):
         yield error("spec.portLevelMtls", "port level mTLS requires a workload selector")
     for port in spec.port_level_mtls:
@@ -60,17 +69,11 @@ def is_unclear(annotation: str | None) -> bool:
 
 def authorization_policy(spec: AuthorizationPolicy) -> Iterator[Problem]:
     """Problems of an AuthorizationPolicy."""
-    yield from _selector(spec.selector)
+    yield from workload_selector(spec.selector)
     yield from _targets(spec)
     yield from _action(spec)
     for index, rule in enumerate(spec.rules):
         yield from rule_problems(f"spec.rules[{index}]", rule, spec.action)
-
-
-def _selector(selector: WorkloadSelector | None) -> Iterator[Problem]:
-    for key, value in (selector.match_labels if selector is not None else {}).items():
-        if not key or "*" in key + value:
-            yield error("spec.selector.matchLabels", f'wildcard or empty key in selector: "{key}={value}"')
 
 
 def _targets(spec: AuthorizationPolicy) -> Iterator[Problem]:

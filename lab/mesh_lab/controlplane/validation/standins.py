@@ -12,15 +12,18 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from mesh_lab.controlplane.model import DestinationRule, Gateway, Sidecar, VirtualService
+from mesh_lab.controlplane.model import DestinationRule, Sidecar, VirtualService
 from mesh_lab.controlplane.model.base import LabelsSelector, Spec
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings, TrafficPolicy
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener, OutboundTrafficPolicy
 from mesh_lab.controlplane.model.virtualservice import HTTPBody, HTTPDirectResponse, HTTPRoute
-from mesh_lab.controlplane.validation import validate
+from mesh_lab.controlplane.validation import edge, policies, routing
+from mesh_lab.controlplane.validation.bounds import bounds
+from mesh_lab.controlplane.validation.common import Problem
 
 _UNAVAILABLE = 503
 _S = TypeVar("_S")
+_Spec = TypeVar("_Spec", bound=Spec)
 
 
 class StandIn(NamedTuple):
@@ -30,13 +33,7 @@ class StandIn(NamedTuple):
     effect: str
 
 
-def stand_in(kind: str, raw: Any) -> StandIn | None:
-    """What holds in place of a spec in error; None of kinds that are not traffic management's."""
-    make = _MAKERS.get(kind)
-    return make(raw if isinstance(raw, Mapping) else {}) if make is not None else None
-
-
-def _virtual_service(raw: Mapping[str, Any]) -> StandIn:
+def virtual_service(raw: Mapping[str, Any]) -> StandIn:
     """Where requests would go without it is not where its author sends them, so they go nowhere."""
     body = HTTPBody(string="the VirtualService of this host is in error\n")
     route = HTTPRoute(direct_response=HTTPDirectResponse(status=_UNAVAILABLE, body=body))
@@ -47,24 +44,24 @@ def _virtual_service(raw: Mapping[str, Any]) -> StandIn:
 
     hosts: list[str] = []
     for host in _read(raw.get("hosts"), list[str]) or []:
-        if _is_clear(of([*hosts, host])):
+        if _is_clear(of([*hosts, host]), routing.virtual_service):
             hosts.append(host)
     if not hosts or not raw.get("http"):
         return StandIn(None, "it routes nothing: connections go where they would without it")
     return StandIn(of(hosts), f"HTTP requests to {', '.join(hosts)} are answered with {_UNAVAILABLE}")
 
 
-def _destination_rule(raw: Mapping[str, Any]) -> StandIn:
+def destination_rule(raw: Mapping[str, Any]) -> StandIn:
     """Its limits and subsets are gone, and routes to its subsets lead nowhere; but nothing is sent in plain text."""
     host, policy = raw.get("host"), raw.get("trafficPolicy")
     asked = [tls for tls in _values(raw, "tls") if not (isinstance(tls, Mapping) and tls.get("mode") == "DISABLE")]
     without = "its subsets and its traffic policy do not hold"
-    if not isinstance(host, str) or not asked or not _is_clear(DestinationRule(host=host)):
+    if not isinstance(host, str) or not asked or not _is_clear(DestinationRule(host=host), policies.destination_rule):
         return StandIn(None, without)
     own = policy.get("tls") if isinstance(policy, Mapping) else None
     readable = _read(own, ClientTLSSettings) if own in asked and len(asked) == 1 else None
     kept = DestinationRule(host=host, traffic_policy=TrafficPolicy(tls=readable))
-    if readable is not None and readable.mode is not None and _is_clear(kept):
+    if readable is not None and readable.mode is not None and _is_clear(kept, policies.destination_rule):
         return StandIn(kept, f"{without}, but for its trafficPolicy.tls")
     mutual = TrafficPolicy(tls=ClientTLSSettings(mode="ISTIO_MUTUAL"))
     return StandIn(
@@ -72,12 +69,12 @@ def _destination_rule(raw: Mapping[str, Any]) -> StandIn:
     )
 
 
-def _sidecar(raw: Mapping[str, Any]) -> StandIn:
+def sidecar(raw: Mapping[str, Any]) -> StandIn:
     """Its workloads reach what can be read of `egress`, and the outside only if that says so."""
     listeners = raw.get("egress")
     given = listeners if isinstance(listeners, list) else [listeners] if listeners else []
     read = [one for one in (_read(each, IstioEgressListener) for each in given) if one is not None]
-    clear = [one for one in read if _is_clear(Sidecar(egress=[one]))]
+    clear = [one for one in read if _is_clear(Sidecar(egress=[one]), edge.sidecar)]
     egress = clear or ([IstioEgressListener(hosts=["~/*"])] if given else [])
     outside = raw.get("outboundTrafficPolicy")
     policy = None if outside is None else _read(outside, OutboundTrafficPolicy) or OutboundTrafficPolicy()
@@ -88,12 +85,13 @@ def _sidecar(raw: Mapping[str, Any]) -> StandIn:
     return StandIn(spec, f"of it hold {left} that can be read{mode}")
 
 
-def _gateway(_: Mapping[str, Any]) -> StandIn:
+def gateway(_: Mapping[str, Any]) -> StandIn:
+    """Nothing listens for it."""
     return StandIn(None, "gateways do not listen for it")
 
 
-def _is_clear(spec: Spec) -> bool:
-    return not any(problem.severity == "error" for problem in validate(spec))
+def _is_clear(spec: _Spec, check: Callable[[_Spec], Iterator[Problem]]) -> bool:
+    return not any(problem.severity == "error" for problem in (*bounds(spec), *check(spec)))
 
 
 def _read(raw: Any, wanted: type[_S]) -> _S | None:
@@ -115,11 +113,3 @@ def _values(raw: Any, key: str) -> Iterator[Any]:
     elif isinstance(raw, list):
         for value in raw:
             yield from _values(value, key)
-
-
-_MAKERS: Mapping[str, Callable[[Mapping[str, Any]], StandIn]] = {
-    VirtualService.__name__: _virtual_service,
-    DestinationRule.__name__: _destination_rule,
-    Sidecar.__name__: _sidecar,
-    Gateway.__name__: _gateway,
-}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mesh_lab.controlplane.kubernetes import ObjectKey, Origin, Pod
 from mesh_lab.controlplane.model import Gateway
 from mesh_lab.controlplane.model.gateway import Server
-from mesh_lab.controlplane.snapshot import Config, Table
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod
+from mesh_lab.controlplane.world.snapshot import Config, Table
 from mesh_lab.controlplane.xds import hosts
 from mesh_lab.controlplane.xds.matching import gateway_name
 from mesh_lab.controlplane.xds.mtls import selects

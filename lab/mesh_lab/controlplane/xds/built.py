@@ -9,13 +9,8 @@ from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from mesh_lab.controlplane.kubernetes import Origin
-
-_PREFIX = "type.googleapis.com/"
-TYPE_CLUSTER = _PREFIX + "envoy.config.cluster.v3.Cluster"
-TYPE_ENDPOINT = _PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
-TYPE_LISTENER = _PREFIX + "envoy.config.listener.v3.Listener"
-TYPE_ROUTE = _PREFIX + "envoy.config.route.v3.RouteConfiguration"
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.xds.typeurls import PREFIX
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -49,4 +44,4 @@ def wire(message: Any) -> bytes:
 
 def any_of(message: Any) -> AnyMessage:
     """A protobuf message as an `Any`, as Envoy's extension points take it."""
-    return AnyMessage(type_url=_PREFIX + message.DESCRIPTOR.full_name, value=wire(message))
+    return AnyMessage(type_url=PREFIX + message.DESCRIPTOR.full_name, value=wire(message))

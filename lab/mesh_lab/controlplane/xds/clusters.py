@@ -14,9 +14,9 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf.struct_pb2 import Struct, Value
 
-from mesh_lab.controlplane.kubernetes import Origin
-from mesh_lab.controlplane.meshconfig import MeshConfig
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings, ConnectionPoolSettings
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import names, telemetry, tls
 from mesh_lab.controlplane.xds.balancing import (
     apply_connection_pool,
@@ -24,10 +24,16 @@ from mesh_lab.controlplane.xds.balancing import (
     apply_outlier_detection,
     is_passthrough,
 )
-from mesh_lab.controlplane.xds.built import TYPE_CLUSTER, Built, any_of, build, wire
+from mesh_lab.controlplane.xds.built import (
+    Built,
+    any_of,
+    build,
+    wire,
+)
 from mesh_lab.controlplane.xds.durations import duration
 from mesh_lab.controlplane.xds.policies import NO_POLICY, HostRules, Policy, effective
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
+from mesh_lab.controlplane.xds.typeurls import CDS
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 ANNOUNCING = (
@@ -80,7 +86,7 @@ def outbound(
         _name_server(options, policy.tls)
         _set_options(cluster, options)
     origins = [service.origin, *(rules.origins if rules is not None else ())]
-    return build(TYPE_CLUSTER, name, wire(cluster), origins)
+    return build(CDS, name, wire(cluster), origins)
 
 
 def _set_discovery(cluster: Cluster, service: MeshService) -> None:
@@ -291,7 +297,7 @@ def inbound(
     policy = Policy(connection_pool=pool)
     as_client = protocol is Protocol.AUTO
     _set_options(cluster, _protocol_options(protocol, policy, upgraded=False, as_client=as_client))
-    return build(TYPE_CLUSTER, name, wire(cluster), [service.origin, *origins])
+    return build(CDS, name, wire(cluster), [service.origin, *origins])
 
 
 def _bind_inbound(cluster: Cluster) -> None:
@@ -313,13 +319,13 @@ def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built
         _bind_inbound(cluster)
     apply_connection_pool(cluster, None)
     _set_options(cluster, _protocol_options(Protocol.AUTO, NO_POLICY, upgraded=False, as_client=True))
-    return build(TYPE_CLUSTER, name, wire(cluster), ())
+    return build(CDS, name, wire(cluster), ())
 
 
 def black_hole() -> Built:
     """Connections that must lead nowhere."""
     name = names.BLACK_HOLE_CLUSTER
-    return build(TYPE_CLUSTER, name, wire(Cluster(name=name, type=Cluster.STATIC)), ())
+    return build(CDS, name, wire(Cluster(name=name, type=Cluster.STATIC)), ())
 
 
 def subsets_of(rules: HostRules | None) -> Iterator[str]:

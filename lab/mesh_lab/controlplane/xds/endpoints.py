@@ -11,15 +11,20 @@ from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.wrappers_pb2 import UInt32Value
 
-from mesh_lab.controlplane.kubernetes import Pod
-from mesh_lab.controlplane.snapshot import Endpoint, ServiceEndpoints
+from mesh_lab.controlplane.world.kubernetes import Pod
+from mesh_lab.controlplane.world.snapshot import Endpoint, ServiceEndpoints
 from mesh_lab.controlplane.xds import names
-from mesh_lab.controlplane.xds.built import TYPE_ENDPOINT, Built, build, wire
+from mesh_lab.controlplane.xds.built import (
+    Built,
+    build,
+    wire,
+)
 from mesh_lab.controlplane.xds.clusters import Peers, socket_address
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, selects
 from mesh_lab.controlplane.xds.peers import pack
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains, spiffe
+from mesh_lab.controlplane.xds.typeurls import EDS
 
 _MUTUAL = Struct(fields={"tlsMode": Value(string_value="istio")})
 
@@ -53,7 +58,7 @@ def assignment(
     )
     labels_seen = {tuple(sorted(e.pod.labels.items())) for e in known.endpoints if e.pod is not None}
     deciding = (origin for each in sorted(labels_seen) for origin in policies.origins(dict(each)))
-    return build(TYPE_ENDPOINT, name, wire(message), [service.origin, *deciding])
+    return build(EDS, name, wire(message), [service.origin, *deciding])
 
 
 def peers_of(port: MeshPort, known: ServiceEndpoints, policies: PeerPolicies, trust: TrustDomains) -> Peers:

@@ -8,27 +8,32 @@ from dataclasses import dataclass
 from envoy.config.core.v3.base_pb2 import DataSource, TrafficDirection
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, FilterChainMatch
 from envoy.config.listener.v3.listener_pb2 import Listener
-from envoy.config.route.v3.route_components_pb2 import Route, VirtualHost
+from envoy.config.route.v3.route_components_pb2 import VirtualHost
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsCertificate, TlsParameters
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
 
-from mesh_lab.controlplane.kubernetes import ObjectKey, Origin, TlsSecret
-from mesh_lab.controlplane.meshconfig import MeshConfig
 from mesh_lab.controlplane.model.gateway import ServerTLSSettings
-from mesh_lab.controlplane.snapshot import Table
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, TlsSecret
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.snapshot import Table
 from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
 from mesh_lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
-from mesh_lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
+from mesh_lab.controlplane.xds.built import (
+    Built,
+    build,
+    wire,
+)
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import Memo
 from mesh_lab.controlplane.xds.peers import Own
 from mesh_lab.controlplane.xds.rbac import Authorization
-from mesh_lab.controlplane.xds.routes import Fragment, configuration, fragment, targets_of
-from mesh_lab.controlplane.xds.rules import Target, all_hosts, has_routes, routes, takes_all
-from mesh_lab.controlplane.xds.scope import Labels, RouteConfig, Scope
+from mesh_lab.controlplane.xds.routes import Fragment, configuration, context_of, fragment
+from mesh_lab.controlplane.xds.rules import RouteContext, all_hosts, has_routes, routes, takes_all
+from mesh_lab.controlplane.xds.scope import RouteConfig, Scope
 from mesh_lab.controlplane.xds.tcp import Share, concerns_connection, forward, mark, must_say_tcp, policy_of, shares
+from mesh_lab.controlplane.xds.typeurls import LDS
 
 AUTHORITY_SUFFIX = "-cacert"
 _VERSIONS = {
@@ -68,9 +73,7 @@ def gateway_routes(
             by_name.setdefault(route_name(server), []).append(server)
     by_server: dict[GatewayServer, list[Attached]] = {}
     for each in found:
-        if has_routes(
-            each.config, _viewpoint(each.server, setting.scope.namespace, setting.scope.labels, setting.mesh)
-        ):
+        if has_routes(each.config, _viewpoint(each.server, setting)):
             by_server.setdefault(each.server, []).append(each)
     for name, some in by_name.items():
         redirected = dict.fromkeys(host for server in some if _redirects(server) for _, host in server.hosts())
@@ -82,10 +85,7 @@ def gateway_routes(
                 _host,
                 host,
                 tuple(which),
-                _targets(memo, setting, which),
-                setting.scope.namespace,
-                setting.scope.labels,
-                setting.mesh,
+                tuple(_context(memo, setting, each) for each in which),
                 host in redirected or any(_redirects(each.server) for each in which),
             )
             for host, which in hosts.items()
@@ -94,43 +94,31 @@ def gateway_routes(
         yield memo(configuration, name, tuple(fragments), setting.authorization, setting.mesh.trust_domains)
 
 
-def _viewpoint(server: GatewayServer, namespace: str, labels: Labels, mesh: MeshConfig) -> Viewpoint:
-    number, retries = server.server.port.number, mesh.default_http_retry_policy
-    return Viewpoint(server.gateway, number, namespace, labels, tls=server.ends_tls, retries=retries)
+def _viewpoint(server: GatewayServer, setting: Setting) -> Viewpoint:
+    number, retries = server.server.port.number, setting.mesh.default_http_retry_policy
+    scope = setting.scope
+    return Viewpoint(server.gateway, number, scope.namespace, scope.labels, tls=server.ends_tls, retries=retries)
 
 
 def _redirects(server: GatewayServer) -> bool:
     return bool(server.server.tls and server.server.tls.https_redirect)
 
 
-def _targets(memo: Memo, setting: Setting, which: Iterable[Attached]) -> tuple[Target, ...]:
-    found = (targets_of(memo, setting.scope, each.config, setting.mesh.cluster_domain) for each in which)
-    return tuple(dict.fromkeys(target for targets in found for target in targets))
+def _context(memo: Memo, setting: Setting, each: Attached) -> RouteContext:
+    return context_of(memo, setting.scope, each.config, _viewpoint(each.server, setting), setting.mesh)
 
 
-def _host(
-    host: str,
-    which: tuple[Attached, ...],
-    targets: tuple[Target, ...],
-    namespace: str,
-    labels: Labels,
-    mesh: MeshConfig,
-    redirected: bool,
-) -> Fragment:
+def _host(host: str, which: tuple[Attached, ...], contexts: tuple[RouteContext, ...], redirected: bool) -> Fragment:
     """A host with the routes of all VirtualServices that name it, oldest first, but those that take all come last.
 
     As in Istio, so that a host's routes may be split into several VirtualServices, in whatever order they were made:
     https://istio.io/latest/docs/ops/best-practices/traffic-management/#split-virtual-services
     """
-    known = {target.host: target for target in targets}
     result = VirtualHost(name=f"{host}:{which[0].server.server.port.number}", domains=[host])
     result.include_request_attempt_count = any(actions.tells_attempts(each.config.spec) for each in which)
-    found: list[Route] = []
-    origins: list[Origin] = []
-    for each in which:
-        view = _viewpoint(each.server, namespace, labels, mesh)
-        found += routes(each.config, view, known, mesh.cluster_domain)
-        origins += [each.config.origin, each.server.config.origin]
+    found = [route for context in contexts for route in routes(context)]
+    origins = [origin for each in which for origin in (each.config.origin, each.server.config.origin)]
+    targets = dict.fromkeys(target for context in contexts for target in context.targets)
     result.routes.extend(sorted(found, key=takes_all))
     if redirected:
         result.require_tls = VirtualHost.ALL
@@ -174,7 +162,7 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
         origins = [*origins_of(some), *(each.origin for each in used), *ruling, *permitting]
         made = {chain.name for chain in chains}
         secrets = (secret for server in some if _chain_name(server) in made for secret in _secrets_of(server))
-        yield build(TYPE_LISTENER, name, wire(listener), origins, secrets)
+        yield build(LDS, name, wire(listener), origins, secrets)
 
 
 def _secrets_of(server: GatewayServer) -> list[str]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from mesh_lab.controlplane.kubernetes import ObjectKey, Origin, Pod, Service
-from mesh_lab.controlplane.meshconfig import MeshConfig
-from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication
-from mesh_lab.controlplane.proxy import Proxy
-from mesh_lab.controlplane.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
+from mesh_lab.controlplane.model import AuthorizationPolicy, Gateway, PeerAuthentication, VirtualService
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.proxy import Proxy
+from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
 from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
-from mesh_lab.controlplane.xds.built import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Built
+from mesh_lab.controlplane.xds.built import (
+    Built,
+)
 from mesh_lab.controlplane.xds.memo import Memo
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.peers import Own, own_of
@@ -20,6 +22,7 @@ from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
 from mesh_lab.controlplane.xds.rules import all_hosts
 from mesh_lab.controlplane.xds.scope import RouteConfig, Scope, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
@@ -47,8 +50,8 @@ class Generator:
     def _gateway(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: Own) -> Resources:
         memo, mesh = self._memo, snapshot.mesh
         targets = tuple(ports for _, ports in _services_of(memo, snapshot, pod))
-        servers = memo(attachment.servers_of, snapshot.gateways, pod, targets)
-        found = memo(_attached, servers, snapshot.virtual_services, pod.namespace, mesh.cluster_domain)
+        servers = memo(attachment.servers_of, snapshot.of(Gateway), pod, targets)
+        found = memo(_attached, servers, snapshot.of(VirtualService), pod.namespace, mesh.cluster_domain)
         setting = memo(
             gateway.Setting,
             scope,
@@ -58,23 +61,23 @@ class Generator:
             memo(gateway.credentials_in, snapshot.secrets, pod.namespace),
         )
         called, assigned = memo(
-            _called_by_gateway, memo, scope, found, snapshot.endpoints, snapshot.peer_authentications, mesh
+            _called_by_gateway, memo, scope, found, snapshot.endpoints, snapshot.of(PeerAuthentication), mesh
         )
         return {
-            TYPE_CLUSTER: called,
-            TYPE_ENDPOINT: assigned,
-            TYPE_LISTENER: memo(_gateway_listeners, setting, servers, found),
-            TYPE_ROUTE: memo(_gateway_routes, memo, setting, servers, found),
+            CDS: called,
+            EDS: assigned,
+            LDS: memo(_gateway_listeners, setting, servers, found),
+            RDS: memo(_gateway_routes, memo, setting, servers, found),
         }
 
     def _authorization(self, snapshot: Snapshot, pod: Pod) -> Authorization:
         labels = tuple(sorted(pod.labels.items()))
         root = snapshot.mesh.root_namespace
-        return self._memo(_authorization, snapshot.authorization_policies, pod.namespace, labels, root)
+        return self._memo(_authorization, snapshot.of(AuthorizationPolicy), pod.namespace, labels, root)
 
     def _sidecar(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: Own) -> Resources:
         memo, mesh = self._memo, snapshot.mesh
-        policies = policies_of(memo, snapshot.peer_authentications, pod.namespace, mesh.root_namespace)
+        policies = policies_of(memo, snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
         ports = inbound.inbound_ports(pod, _services_of(memo, snapshot, pod), policies)
         authorization = self._authorization(snapshot, pod)
         listener = memo(inbound.virtual_inbound, ports, authorization, mesh, own, policies.origins(pod.labels))
@@ -84,13 +87,13 @@ class Generator:
             for port in ports
             if port.protocol.is_http or port.protocol is Protocol.AUTO
         ]
-        called, assigned = memo(_called, memo, scope, snapshot.endpoints, snapshot.peer_authentications, mesh)
+        called, assigned = memo(_called, memo, scope, snapshot.endpoints, snapshot.of(PeerAuthentication), mesh)
         sent = memo(_listeners, memo, scope, mesh, own, _headless(scope, snapshot.endpoints))
         return {
-            TYPE_CLUSTER: {**called, **_by_name(served)},
-            TYPE_ENDPOINT: assigned,
-            TYPE_LISTENER: {**sent, listener.name: listener},
-            TYPE_ROUTE: {**memo(_routes, memo, scope, mesh), **_by_name(permitted)},
+            CDS: {**called, **_by_name(served)},
+            EDS: assigned,
+            LDS: {**sent, listener.name: listener},
+            RDS: {**memo(_routes, memo, scope, mesh), **_by_name(permitted)},
         }
 
     def _application(

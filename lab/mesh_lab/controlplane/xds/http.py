@@ -23,7 +23,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.request_id.uuid.v3.uuid_pb2 import UuidRequestIdConfig
 from google.protobuf.duration_pb2 import Duration
 
-from mesh_lab.controlplane.meshconfig import MeshConfig, Normalization
+from mesh_lab.controlplane.world.meshconfig import MeshConfig, Normalization
 from mesh_lab.controlplane.xds import actions, tls
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.durations import duration

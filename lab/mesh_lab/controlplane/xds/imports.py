@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from mesh_lab.controlplane.model import Sidecar, VirtualService
 from mesh_lab.controlplane.model.virtualservice import HTTPRoute
-from mesh_lab.controlplane.snapshot import Config
+from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.xds import hosts
 
 Place = tuple[str, str]

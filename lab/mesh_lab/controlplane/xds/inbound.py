@@ -30,11 +30,15 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.type.v3.range_pb2 import Int32Range
 
-from mesh_lab.controlplane.kubernetes import Origin, Pod
-from mesh_lab.controlplane.meshconfig import MeshConfig
 from mesh_lab.controlplane.model.security import Mode
+from mesh_lab.controlplane.world.kubernetes import Origin, Pod
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
-from mesh_lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
+from mesh_lab.controlplane.xds.built import (
+    Built,
+    build,
+    wire,
+)
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.mtls import PeerPolicies
 from mesh_lab.controlplane.xds.peers import Own
@@ -42,6 +46,7 @@ from mesh_lab.controlplane.xds.rbac import Authorization
 from mesh_lab.controlplane.xds.routes import configuration, fragment
 from mesh_lab.controlplane.xds.services import MeshService, Protocol
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains
+from mesh_lab.controlplane.xds.typeurls import LDS
 
 _MESH_HTTP = ("istio-http/1.0", tls.ALPN_HTTP1, tls.ALPN_HTTP2)
 
@@ -109,7 +114,7 @@ def virtual_inbound(
     listener.listener_filters.append(http.listener_filter("original_dst"))
     for inspector, needs in _INSPECTORS.items():
         _inspect(listener, mesh, inspector, [port for port in ports if needs(port)], ports)
-    return build(TYPE_LISTENER, names.VIRTUAL_INBOUND, wire(listener), [*services, *authorization.origins, *origins])
+    return build(LDS, names.VIRTUAL_INBOUND, wire(listener), [*services, *authorization.origins, *origins])
 
 
 # What has to be looked at before a chain is chosen. A port that does not need it must not wait for it: its server may

@@ -11,7 +11,7 @@ from envoy.config.core.v3.base_pb2 import DataSource
 from envoy.config.core.v3.substitution_format_string_pb2 import SubstitutionFormatString
 from google.protobuf.struct_pb2 import Struct
 
-from mesh_lab.controlplane.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
 
 DEFAULT_FORMAT = (
     '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '

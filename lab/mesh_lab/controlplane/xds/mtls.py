@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mesh_lab.controlplane.kubernetes import Origin
 from mesh_lab.controlplane.model import PeerAuthentication
 from mesh_lab.controlplane.model.security import Mode, MutualTLS
-from mesh_lab.controlplane.snapshot import Config
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.snapshot import Config
 
 PeerConfig = Config[PeerAuthentication]
 

@@ -9,11 +9,15 @@ from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
-from mesh_lab.controlplane.kubernetes import Origin
-from mesh_lab.controlplane.meshconfig import MeshConfig
-from mesh_lab.controlplane.snapshot import ServiceEndpoints
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.snapshot import ServiceEndpoints
 from mesh_lab.controlplane.xds import http, names, telemetry
-from mesh_lab.controlplane.xds.built import TYPE_LISTENER, Built, build, wire
+from mesh_lab.controlplane.xds.built import (
+    Built,
+    build,
+    wire,
+)
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.memo import Memo
 from mesh_lab.controlplane.xds.peers import Own
@@ -22,6 +26,7 @@ from mesh_lab.controlplane.xds.routes import sniffed_name
 from mesh_lab.controlplane.xds.scope import Scope
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 from mesh_lab.controlplane.xds.tcp import Share, forward, mark, must_say_tcp, policy_of, tcp_shares
+from mesh_lab.controlplane.xds.typeurls import LDS
 
 
 def sidecar_listeners(
@@ -87,7 +92,7 @@ def virtual_outbound(mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origi
             FilterChain(name="virtualOutbound-catchall-tcp", filters=[_onward(mode, mesh, own)]),
         ],
     )
-    return build(TYPE_LISTENER, names.VIRTUAL_OUTBOUND, wire(listener), origins)
+    return build(LDS, names.VIRTUAL_OUTBOUND, wire(listener), origins)
 
 
 def _onward(mode: str, mesh: MeshConfig, own: Own) -> Filter:
@@ -105,7 +110,7 @@ def http_listener(port: int, mesh: MeshConfig, own: Own, mode: str, origins: tup
     rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(mode, mesh, own)])
     listener = _listener(name, "0.0.0.0", port)
     _sniff(listener, _http(name, str(port), mesh, own), rest, mesh)
-    return build(TYPE_LISTENER, name, wire(listener), origins)
+    return build(LDS, name, wire(listener), origins)
 
 
 def address_listener(
@@ -128,7 +133,7 @@ def address_listener(
     else:
         listener.filter_chains.append(plain)
     origins = [service.origin, *(origin for share in shares for origin in share.origins), *ruling]
-    return build(TYPE_LISTENER, name, wire(listener), origins)
+    return build(LDS, name, wire(listener), origins)
 
 
 def _listener(name: str, address: str, port: int) -> Listener:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from mesh_lab.controlplane.kubernetes import Pod
-from mesh_lab.controlplane.proxy import Proxy
+from mesh_lab.controlplane.world.kubernetes import Pod
+from mesh_lab.controlplane.world.proxy import Proxy
 
 UNKNOWN = "unknown"
 SEPARATOR = "|"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mesh_lab.controlplane.kubernetes import Origin
 from mesh_lab.controlplane.model import DestinationRule
 from mesh_lab.controlplane.model.destinationrule import (
     ClientTLSSettings,
@@ -15,7 +14,8 @@ from mesh_lab.controlplane.model.destinationrule import (
     Subset,
     TrafficPolicy,
 )
-from mesh_lab.controlplane.snapshot import Config
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.snapshot import Config
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,11 +18,11 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from mesh_lab.controlplane.kubernetes import Origin
 from mesh_lab.controlplane.model import AuthorizationPolicy
 from mesh_lab.controlplane.model.security import Action
-from mesh_lab.controlplane.snapshot import DRY_RUN, Config
 from mesh_lab.controlplane.validation.security import is_dry_run
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.snapshot import DRY_RUN, Config
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.rbacrules import Owner, policy_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from envoy.config.route.v3.route_components_pb2 import (
     DirectResponseAction,
@@ -15,22 +15,25 @@ from envoy.config.route.v3.route_components_pb2 import (
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
-from mesh_lab.controlplane.kubernetes import Origin
-from mesh_lab.controlplane.meshconfig import MeshConfig
 from mesh_lab.controlplane.model import VirtualService
-from mesh_lab.controlplane.model.virtualservice import HTTPRetry
-from mesh_lab.controlplane.snapshot import Config
 from mesh_lab.controlplane.validation.routing import LARGEST_BODY
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import actions, hosts, names, rbac
-from mesh_lab.controlplane.xds.built import TYPE_ROUTE, Built, build, wire
+from mesh_lab.controlplane.xds.built import (
+    Built,
+    build,
+    wire,
+)
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import Memo
 from mesh_lab.controlplane.xds.policies import HostRules
 from mesh_lab.controlplane.xds.rbac import NOBODY_REFUSED, Authorization
-from mesh_lab.controlplane.xds.rules import Target, add_hash_policy, destination_hosts, has_routes, routes
+from mesh_lab.controlplane.xds.rules import RouteContext, Target, add_hash_policy, destination_hosts, has_routes, routes
 from mesh_lab.controlplane.xds.scope import MESH, RouteConfig, Scope
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains
+from mesh_lab.controlplane.xds.typeurls import RDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +112,7 @@ def _hosts_beside(
     for host, configs in named.items():
         config = next((config for config in configs if has_routes(config, view)), None)
         if config is not None:
-            targets = targets_of(memo, scope, config, mesh.cluster_domain)
-            fragment = memo(_virtual_host_of, host, config, view, targets, mesh.cluster_domain)
-            yield (config.precedence, False), fragment
+            yield (config.precedence, False), memo(_virtual_host_of, host, context_of(memo, scope, config, view, mesh))
 
 
 def _has_host(scope: Scope, service: MeshService, number: int) -> bool:
@@ -127,15 +128,18 @@ def _rules_for(scope: Scope, service: MeshService, number: int) -> RouteConfig |
 def _service_host(
     memo: Memo, scope: Scope, service: MeshService, number: int, mesh: MeshConfig, *, sniffed: bool = False
 ) -> Ranked:
-    view = _view(scope, number, mesh)
-    domain = mesh.cluster_domain
     config = _rules_for(scope, service, number)
     if config is None:
+        anybody = replace(_view(scope, number, mesh), labels=())
         rules = scope.rules.get(service.hostname)
-        asked = mesh.default_http_retry_policy
-        return _BEHIND_ALL, memo(_plain_host, service, number, sniffed, rules, scope.namespace, domain, asked)
-    targets = targets_of(memo, scope, config, domain)
-    return (config.precedence, True), memo(_routed_host, service, config, view, sniffed, targets, domain)
+        return _BEHIND_ALL, memo(_plain_host, service, anybody, rules, mesh.cluster_domain, sniffed)
+    context = context_of(memo, scope, config, _view(scope, number, mesh), mesh)
+    return (config.precedence, True), memo(_routed_host, service, context, sniffed)
+
+
+def context_of(memo: Memo, scope: Scope, config: RouteConfig, view: Viewpoint, mesh: MeshConfig) -> RouteContext:
+    """What the rules of a VirtualService are translated by, as a proxy of that scope sees it."""
+    return RouteContext(config, view, targets_of(memo, scope, config, mesh.cluster_domain), mesh.cluster_domain)
 
 
 def targets_of(memo: Memo, scope: Scope, config: RouteConfig, domain: str) -> tuple[Target, ...]:
@@ -150,62 +154,37 @@ def _view(scope: Scope, number: int, mesh: MeshConfig) -> Viewpoint:
     return Viewpoint(MESH, number, scope.namespace, scope.labels, retries=mesh.default_http_retry_policy)
 
 
-def _plain_host(
-    service: MeshService,
-    number: int,
-    sniffed: bool,
-    rules: HostRules | None,
-    namespace: str,
-    domain: str,
-    retries: HTTPRetry | None,
-) -> Fragment:
+def _plain_host(service: MeshService, view: Viewpoint, rules: HostRules | None, domain: str, sniffed: bool) -> Fragment:
     """Without a VirtualService, requests go to the service that they name."""
     route = Route(name="default", match=RouteMatch(prefix="/"))
-    action = RouteAction(cluster=names.outbound_cluster(number, "", service.hostname))
+    action = RouteAction(cluster=names.outbound_cluster(view.port, "", service.hostname))
     actions.set_timeouts(action, None)
-    add_hash_policy(action, rules, number, "")
-    policy = actions.retry_policy(retries, hashed=bool(action.hash_policy))
+    add_hash_policy(action, rules, view.port, "")
+    policy = actions.retry_policy(view.retries, hashed=bool(action.hash_policy))
     if policy is not None:
         action.retry_policy.CopyFrom(policy)
     route.route.CopyFrom(action)
-    domains = _domains(service, sniffed, namespace, domain)
-    host = _virtual_host(f"{service.hostname}:{number}", domains, [route], None)
+    domains = _domains(service, sniffed, view.namespace, domain)
+    host = _virtual_host(f"{service.hostname}:{view.port}", domains, [route], None)
     return fragment(host, [*_names_of(service), *(rules.origins if rules is not None else ())])
 
 
-def _routed_host(
-    service: MeshService,
-    config: Config[VirtualService],
-    view: Viewpoint,
-    sniffed: bool,
-    targets: tuple[Target, ...],
-    domain: str,
-) -> Fragment:
-    found = list(routes(config, view, {target.host: target for target in targets}, domain))
-    domains = _domains(service, sniffed, view.namespace, domain)
-    host = _virtual_host(f"{service.hostname}:{view.port}", domains, found, config.spec)
-    return fragment(host, [config.origin, *_names_of(service), *_origins(targets)])
+def _routed_host(service: MeshService, context: RouteContext, sniffed: bool) -> Fragment:
+    domains = _domains(service, sniffed, context.view.namespace, context.domain)
+    name = f"{service.hostname}:{context.view.port}"
+    host = _virtual_host(name, domains, list(routes(context)), context.config.spec)
+    return fragment(host, [context.config.origin, *_names_of(service), *context.origins])
 
 
-def _virtual_host_of(
-    hostname: str, config: Config[VirtualService], view: Viewpoint, targets: tuple[Target, ...], domain: str
-) -> Fragment:
-    found = list(routes(config, view, {target.host: target for target in targets}, domain))
-    host = _virtual_host(f"{hostname}:{view.port}", [hostname], found, config.spec)
-    return fragment(host, [config.origin, *_origins(targets)])
+def _virtual_host_of(hostname: str, context: RouteContext) -> Fragment:
+    name = f"{hostname}:{context.view.port}"
+    host = _virtual_host(name, [hostname], list(routes(context)), context.config.spec)
+    return fragment(host, [context.config.origin, *context.origins])
 
 
 def _names_of(service: MeshService) -> Iterator[Origin]:
     yield service.origin
     yield from (alias.origin for alias in service.aliases)
-
-
-def _origins(targets: Iterable[Target]) -> Iterator[Origin]:
-    for target in targets:
-        if target.service is not None and target.called != target.host:
-            yield target.service.origin
-        if target.rules is not None:
-            yield from target.rules.origins
 
 
 def _domains(service: MeshService, sniffed: bool, namespace: str, domain: str) -> list[str]:
@@ -270,7 +249,7 @@ def configuration(
             kept.append(left)
     body = b"".join([wire(head), *(part.body for part in kept)])
     origins = [origin for part in kept for origin in part.origins]
-    return build(TYPE_ROUTE, name, body, [*origins, *authorization.origins])
+    return build(RDS, name, body, [*origins, *authorization.origins])
 
 
 def _without(part: Fragment, taken: set[str]) -> Fragment | None:

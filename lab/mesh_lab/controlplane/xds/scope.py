@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mesh_lab.controlplane.kubernetes import ObjectKey, Service
 from mesh_lab.controlplane.model import DestinationRule, Sidecar, VirtualService
-from mesh_lab.controlplane.snapshot import Config, Snapshot, Table
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
+from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
 from mesh_lab.controlplane.xds import aliases, hosts
 from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of
 from mesh_lab.controlplane.xds.memo import Memo
@@ -97,15 +97,15 @@ def scope_of(
 ) -> Scope:
     """The scope of a proxy; the same object for all that see the same. No Sidecar is for a gateway."""
     mesh = snapshot.mesh
-    sidecars = _NO_SIDECARS if gateway else snapshot.sidecars
+    sidecars = _NO_SIDECARS if gateway else snapshot.of(Sidecar)
     known = memo(registry, memo, snapshot.services, mesh.cluster_domain)
-    tell_apart = memo(labels_matter, snapshot.virtual_services, snapshot.destination_rules, sidecars)
+    tell_apart = memo(labels_matter, snapshot.of(VirtualService), snapshot.of(DestinationRule), sidecars)
     return memo(
         _scope,
         memo,
         known,
-        snapshot.virtual_services,
-        snapshot.destination_rules,
+        snapshot.of(VirtualService),
+        snapshot.of(DestinationRule),
         sidecars,
         namespace,
         tuple(sorted(labels.items())) if tell_apart else (),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from mesh_lab.controlplane.kubernetes import ObjectKey, Origin, Service, ServicePort
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Service, ServicePort
 
 
 class Protocol(Enum):

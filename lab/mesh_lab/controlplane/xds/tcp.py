@@ -10,13 +10,13 @@ from envoy.extensions.filters.common.set_filter_state.v3.value_pb2 import Filter
 from envoy.extensions.filters.network.set_filter_state.v3.set_filter_state_pb2 import Config as SetFilterState
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
-from mesh_lab.controlplane.kubernetes import Origin
 from mesh_lab.controlplane.model.virtualservice import (
     Destination,
     L4MatchAttributes,
     RouteDestination,
     TLSMatchAttributes,
 )
+from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.xds import hosts, names, tls
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.durations import duration

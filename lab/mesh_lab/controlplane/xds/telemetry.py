@@ -33,7 +33,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
-from mesh_lab.controlplane.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.logformat import log_format
 

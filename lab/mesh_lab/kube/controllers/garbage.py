@@ -22,9 +22,10 @@ from mesh_lab.kube.controllers.graph import (
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.recording import WARNING
 from mesh_lab.kube.reflector import BOOKMARK, DELETED, Event, follow
+from mesh_lab.kube.registry.kinds import STORED
 from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
-from mesh_lab.kube.resources import BUILTIN, CRDS, Resource
+from mesh_lab.kube.resources import CRDS, Resource
 
 TABLE_CHECK_SECONDS = 2.0
 """How often the table of resources is read, besides at each change of a CustomResourceDefinition."""
@@ -62,7 +63,7 @@ class GarbageCollector(Loop[str]):
     @property
     def synced(self) -> bool:
         """Whether all built-in resources have been listed."""
-        return all(each in self._listed for each in BUILTIN if each.stored)
+        return all(each in self._listed for each in STORED)
 
     async def _follow(self, resource: Resource) -> None:
         async for event in follow(self.registry, resource):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError, Cause, bad_request
 from mesh_lab.kube.registry import custom_values, structure
-from mesh_lab.kube.registry.defaults import fill_defaults
+from mesh_lab.kube.registry.kinds import behaviour_of
 from mesh_lab.kube.registry.options import FieldValidation, WriteOptions
 from mesh_lab.kube.registry.table import Definition, ResourceTable
 from mesh_lab.kube.resources import Resource
@@ -29,7 +29,7 @@ class Codec:
         schema = self._resources.schema(resource)
         if definition is None:
             new = decode_builtin(schema, obj, resource.api_version, resource.kind, options)
-            fill_defaults(resource.key, new)
+            behaviour_of(resource).fill_defaults(new)
         else:
             new = _decode_custom(schema, obj, resource, definition, options)
         return {"kind": resource.kind, "apiVersion": new.get("apiVersion", resource.api_version), **new}

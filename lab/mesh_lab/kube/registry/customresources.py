@@ -111,6 +111,13 @@ class Cleanup:
                     raise
         await self._finish(key)
 
+    async def after_delete(self, resource: Resource, name: str) -> None:
+        """Delete the objects of a deleted definition; after another delete, go on with what waited for it."""
+        if resource.key == CRDS.key:
+            await self.begin(name)
+        else:
+            await self.go_on(resource)
+
     async def go_on(self, resource: Resource) -> None:
         """After a write to an object: end its definition when that only waited for it."""
         definition = self._resources.definition(resource)

@@ -1,4 +1,4 @@
-"""The roles and bindings that every cluster has, as far as they speak of what the lab serves.
+"""The roles and bindings that every cluster has, as far as they concern what the lab serves.
 
 https://kubernetes.io/docs/reference/access-authn-authz/rbac/#default-roles-and-role-bindings. `admin`, `edit` and
 `view` are put together from the roles that are labelled for them, so that charts can add to them.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-
-from mesh_lab.kube.resources import CLUSTERROLEBINDINGS, CLUSTERROLES, Resource
 
 _Object = dict[str, Any]
 _GROUP = "rbac.authorization.k8s.io"
@@ -86,20 +84,24 @@ _BINDINGS = {
 }
 
 
-def default_objects() -> Iterator[tuple[Resource, _Object]]:
-    """The objects, with the resource of each."""
+def default_roles() -> Iterator[_Object]:
+    """The ClusterRoles."""
     for name, rules in _ROLES.items():
-        yield CLUSTERROLES, _role(name, {}, rules=list(rules))
+        yield _role(name, {}, rules=list(rules))
     for name, rules in _AGGREGATED.items():
         joins = {_aggregation(_PART_OF[name]): "true"} if _PART_OF[name] else {}
         selector = {"matchLabels": {_aggregation(name): "true"}}
-        yield CLUSTERROLES, _role(name, joins, aggregationRule={"clusterRoleSelectors": [selector]})
+        yield _role(name, joins, aggregationRule={"clusterRoleSelectors": [selector]})
         part = {_aggregation(name): "true"}
-        yield CLUSTERROLES, _role(f"system:aggregate-to-{name}", part, rules=list(rules))
+        yield _role(f"system:aggregate-to-{name}", part, rules=list(rules))
+
+
+def default_bindings() -> Iterator[_Object]:
+    """The ClusterRoleBindings."""
     for name, groups in _BINDINGS.items():
         subjects = [{"apiGroup": _GROUP, "kind": "Group", "name": group} for group in groups]
         role = {"apiGroup": _GROUP, "kind": "ClusterRole", "name": name}
-        yield CLUSTERROLEBINDINGS, {"metadata": _metadata(name, {}), "roleRef": role, "subjects": subjects}
+        yield {"metadata": _metadata(name, {}), "roleRef": role, "subjects": subjects}
 
 
 def _role(name: str, labels: dict[str, str], **fields: Any) -> _Object:

@@ -9,18 +9,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.errors import ApiError, forbidden
 from mesh_lab.kube.registry import metadata
-from mesh_lab.kube.registry.namespaces import check_delete
+from mesh_lab.kube.registry.kinds import behaviour_of
 from mesh_lab.kube.registry.options import AdmissionRequest, DeleteOptions, Operation, Propagation
 from mesh_lab.kube.registry.writing import Writer
-from mesh_lab.kube.resources import NAMESPACES, PODS, Resource
+from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.store import Store
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _ATTEMPTS = 16
-_USUAL_GRACE_S = 30
 _OF_PROPAGATION = {Propagation.FOREGROUND: FOREGROUND, Propagation.ORPHAN: ORPHAN}
 
 
@@ -33,7 +32,9 @@ class Deleter:
 
     async def delete(self, resource: Resource, name: str, namespace: str, options: DeleteOptions) -> Object:
         """Delete an object or begin to; see `Registry.delete`."""
-        check_delete(resource, name)
+        if name in behaviour_of(resource).undeletable:
+            words = f"this {resource.kind.lower()} may not be deleted"
+            raise forbidden(f'{resource.plural} "{name}" is forbidden: {words}')
         for _ in range(_ATTEMPTS):
             old = self._store.head(resource.key, namespace, name)
             if old is None:
@@ -86,7 +87,8 @@ def _marked(resource: Resource, old: Object, options: DeleteOptions) -> Object:
     meta.pop("finalizers", None)
     if finalizers:
         meta["finalizers"] = finalizers
-    grace = _grace(resource, old, options)
+    kind = behaviour_of(resource)
+    grace = kind.grace(old, options.grace_period)
     before = meta.get("deletionGracePeriodSeconds")
     if "deletionTimestamp" in meta and (before is None or grace >= before):
         return new
@@ -95,18 +97,5 @@ def _marked(resource: Resource, old: Object, options: DeleteOptions) -> Object:
         meta["generation"] += 1
     meta["deletionTimestamp"] = metadata.timestamp(moment + timedelta(seconds=grace))
     meta["deletionGracePeriodSeconds"] = grace
-    if resource.key == NAMESPACES.key:
-        new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
+    kind.mark_deleted(new)
     return new
-
-
-def _grace(resource: Resource, old: Object, options: DeleteOptions) -> int:
-    """Seconds that are left to the object: only a pod that runs somewhere gets any."""
-    if resource.key != PODS.key:
-        return 0
-    spec, status = old.get("spec") or {}, old.get("status") or {}
-    if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
-        return 0
-    if options.grace_period is not None:
-        return options.grace_period
-    return int(spec.get("terminationGracePeriodSeconds", _USUAL_GRACE_S))

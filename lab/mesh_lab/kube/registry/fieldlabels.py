@@ -1,8 +1,5 @@
-"""The fields that a field selector may name, per kind; `metadata.name` and `metadata.namespace` are known everywhere.
-
-The table is that of Kubernetes 1.33 (`AddFieldLabelConversionFunc` of each kind), and CRDs add their
-`selectableFields`.
-"""
+"""The fields that a field selector may name: name and namespace everywhere, those of the kind, and those that a
+CustomResourceDefinition adds (`selectableFields`)."""
 
 from __future__ import annotations
 
@@ -10,50 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mesh_lab.kube.errors import bad_request
+from mesh_lab.kube.registry.kinds import behaviour_of
 from mesh_lab.kube.registry.selectors import FieldSelector
 from mesh_lab.kube.resources import Resource
 
 COMMON = ("metadata.name", "metadata.namespace")
-
-LABELS: dict[str, tuple[str, ...]] = {
-    "pods": (
-        "spec.nodeName",
-        "spec.restartPolicy",
-        "spec.schedulerName",
-        "spec.serviceAccountName",
-        "spec.hostNetwork",
-        "status.phase",
-        "status.podIP",
-        "status.nominatedNodeName",
-    ),
-    "events": (
-        "involvedObject.kind",
-        "involvedObject.namespace",
-        "involvedObject.name",
-        "involvedObject.uid",
-        "involvedObject.apiVersion",
-        "involvedObject.resourceVersion",
-        "involvedObject.fieldPath",
-        "reason",
-        "reportingComponent",
-        "source",
-        "type",
-    ),
-    "secrets": ("type",),
-    "namespaces": ("status.phase",),
-    "nodes": ("spec.unschedulable",),
-    "services": ("spec.clusterIP", "spec.type"),
-    "replicasets.apps": ("status.replicas",),
-}
-
-# What stands in the object under another name than the label's.
-_PATHS = {"source": "source.component"}
-# What an absent field reads as; text is empty otherwise.
-_ABSENT = {
-    "spec.unschedulable": "false",
-    "spec.hostNetwork": "false",
-    "status.replicas": "0",
-}
 
 
 def reader(resource: Resource, selector: FieldSelector, more: tuple[str, ...] = ()) -> Callable[[Any, str], str]:
@@ -62,19 +20,23 @@ def reader(resource: Resource, selector: FieldSelector, more: tuple[str, ...] = 
     Raises:
         ApiError: 400, the selector names a field that cannot be selected by.
     """
-    known = {*COMMON, *LABELS.get(resource.key, ()), *more}
+    labels = {label.name: label for label in behaviour_of(resource).field_labels}
+    known = {*COMMON, *labels, *more}
     for path, _, _ in selector.terms:
         if path not in known:
             raise bad_request(f"field label not supported: {path}")
-    return _read
+
+    def read(obj: Any, path: str) -> str:
+        label = labels.get(path)
+        return _read(obj, label.path or path, label.absent) if label else _read(obj, path, "")
+
+    return read
 
 
-def _read(obj: Mapping[str, Any], path: str) -> str:
+def _read(obj: Mapping[str, Any], path: str, absent: str) -> str:
     value: Any = obj
-    for part in _PATHS.get(path, path).split("."):
+    for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     if value is None:
-        return _ABSENT.get(path, "")
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
+        return absent
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mesh_lab.kube.changes import Object
@@ -21,26 +21,6 @@ _MAX_GENERATED_PREFIX = 58
 _ANNOTATIONS_LIMIT = 256 * 1024
 _SYSTEM_FIELDS = ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "selfLink")
 
-# Kinds whose metadata.generation counts the changes of what they ask for. Custom resources count as well.
-COUNTS_GENERATIONS = frozenset(
-    {
-        "pods",
-        "deployments.apps",
-        "replicasets.apps",
-        "endpointslices.discovery.k8s.io",
-        "customresourcedefinitions.apiextensions.k8s.io",
-        "mutatingwebhookconfigurations.admissionregistration.k8s.io",
-        "validatingwebhookconfigurations.admissionregistration.k8s.io",
-    }
-)
-_NAME_RULES = {
-    "namespaces": names.label_problem,
-    "services": names.service_name_problem,
-    "roles.rbac.authorization.k8s.io": names.path_segment_problem,
-    "rolebindings.rbac.authorization.k8s.io": names.path_segment_problem,
-    "clusterroles.rbac.authorization.k8s.io": names.path_segment_problem,
-    "clusterrolebindings.rbac.authorization.k8s.io": names.path_segment_problem,
-}
 # Built-in finalizers have no domain; all others must.
 _STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
 
@@ -144,13 +124,13 @@ def check_preconditions(resource: Resource, obj: Object, uid: str, resource_vers
             raise conflict(resource.plural, metadata["name"], why, resource.group)
 
 
-def validate_metadata(resource: Resource, obj: Object) -> Iterator[Cause]:
-    """Everything that is wrong with an object's metadata."""
+def validate_metadata(obj: Object, name_problem: Callable[[str], str]) -> Iterator[Cause]:
+    """Everything that is wrong with an object's metadata; `name_problem` says what is wrong with a name."""
     metadata = obj["metadata"]
     name = metadata.get("name", "")
     if not name:
         yield Cause("metadata.name", "Required value: name or generateName is required", "FieldValueRequired")
-    elif problem := _NAME_RULES.get(resource.key, names.subdomain_problem)(name):
+    elif problem := name_problem(name):
         yield Cause("metadata.name", f'Invalid value: "{name}": {problem}')
     yield from validate_labels(metadata.get("labels") or {}, "metadata.labels")
     yield from _validate_annotations(metadata.get("annotations") or {})

@@ -1,11 +1,11 @@
-"""The rules of namespaces: nothing is created in one that is missing or goes away, and some may not go.
+"""The rules of namespaces: nothing is created in one that is missing or terminating, and some may not be deleted.
 
 https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#namespacelifecycle
 """
 
 from __future__ import annotations
 
-from mesh_lab.kube.errors import ApiError, Cause, forbidden, not_found
+from mesh_lab.kube.errors import ApiError, Cause, not_found
 from mesh_lab.kube.resources import NAMESPACES, Resource
 from mesh_lab.kube.store import Store
 
@@ -31,13 +31,3 @@ def check_create(store: Store, resource: Resource, namespace: str, name: str = "
         cause = Cause("metadata.namespace", f"namespace {namespace} is being terminated", "NamespaceTerminating")
         text = f'{full} "{name}" is forbidden: {why}'
         raise ApiError(403, "Forbidden", text, causes=(cause,), details={"kind": resource.plural, "name": name})
-
-
-def check_delete(resource: Resource, name: str) -> None:
-    """Refuse to delete what the cluster cannot do without.
-
-    Raises:
-        ApiError: 403.
-    """
-    if resource.key == NAMESPACES.key and name in UNDELETABLE:
-        raise forbidden(f'namespaces "{name}" is forbidden: this namespace may not be deleted')

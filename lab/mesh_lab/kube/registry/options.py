@@ -1,4 +1,4 @@
-"""How a write is asked for: by whom, and with which options of the Kubernetes API."""
+"""What comes with a write: its user, and the options of the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mesh_lab.kube.resources import Resource
 
 @dataclass(frozen=True)
 class User:
-    """Who asks, as in Kubernetes' `UserInfo`."""
+    """The user of a request, as in Kubernetes' `UserInfo`."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class WriteOptions:
         return _options(f"{operation.capitalize()}Options", given)
 
     def warn(self, text: str) -> None:
-        """Tell the client, once. Beyond `MOST_WARNINGS` nobody is told: no headers would hold them."""
+        """Warn the client, once. Warnings beyond `MOST_WARNINGS` are dropped: headers would not hold them."""
         if self.warnings is not None and len(self.warnings) < MOST_WARNINGS and text not in self.warnings:
             self.warnings.append(text)
 
@@ -202,7 +202,7 @@ class AdmissionRequest(NamedTuple):
     options: WriteOptions | DeleteOptions | None = None
 
     def of(self, obj: Object | None) -> AdmissionRequest:
-        """The same request, of the object as somebody has changed it."""
+        """The same request, of a changed object."""
         return self if obj is self.obj else self._replace(obj=obj)
 
 

@@ -1,4 +1,4 @@
-"""Reads: single objects, lists with selectors and pages, watches. All of them see committed state alone."""
+"""Reads: single objects, lists with selectors and pages, watches. All of them see only committed state."""
 
 from __future__ import annotations
 

@@ -15,9 +15,8 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import metadata
 from mesh_lab.kube.registry.customresources import Cleanup, CustomResources
-from mesh_lab.kube.registry.default_roles import default_objects
 from mesh_lab.kube.registry.deletion import Deleter
-from mesh_lab.kube.registry.namespaces import SYSTEM_NAMESPACES
+from mesh_lab.kube.registry.kinds import BUILTIN
 from mesh_lab.kube.registry.options import DEFAULT, DEFAULT_DELETE, Admission, DeleteOptions, Patch, WriteOptions
 from mesh_lab.kube.registry.patches import apply_patch
 from mesh_lab.kube.registry.reading import Page, Reader
@@ -26,7 +25,7 @@ from mesh_lab.kube.registry.service_addresses import ServiceAddresses
 from mesh_lab.kube.registry.table import ResourceTable
 from mesh_lab.kube.registry.watching import Watch
 from mesh_lab.kube.registry.writing import Allocator, Writer
-from mesh_lab.kube.resources import CRDS, NAMESPACES, SERVICES, Resource
+from mesh_lab.kube.resources import CRDS, SERVICES, Resource
 from mesh_lab.kube.store import Store
 
 
@@ -74,16 +73,16 @@ class Registry:
         return self.store.revision
 
     async def bootstrap(self) -> None:
-        """Make the namespaces and roles that every cluster has, and go on with what a stop interrupted.
+        """Make the objects that every cluster has, and go on with what a stop interrupted.
 
-        What is there is not asked for again: a webhook that refuses everything must not keep the cluster from starting,
-        for then nobody could remove it.
+        What is there is not asked for again: a webhook that refuses everything must not keep the cluster from starting:
+        it could not be removed then.
         """
-        namespaces = [(NAMESPACES, {"metadata": {"name": name}}) for name in SYSTEM_NAMESPACES]
         missing = [
-            self.create(r, obj)
-            for r, obj in (*namespaces, *default_objects())
-            if self.find(r, obj["metadata"]["name"]) is None
+            self.create(kind.resource, obj)
+            for kind in BUILTIN
+            for obj in kind.standard
+            if self.find(kind.resource, obj["metadata"]["name"]) is None
         ]
         # Written together, they share their commits.
         await asyncio.gather(*missing)
@@ -144,7 +143,7 @@ class Registry:
         name, namespace = meta.get("name", ""), meta.get("namespace", "") if r.namespaced else ""
 
         def change(old: Object) -> Object:  # noqa: ARG001
-            if not meta.get("resourceVersion") and not self._writer.strategy(r).may_be_replaced_unseen:
+            if not meta.get("resourceVersion") and self._writer.strategy(r).kind.names_what_it_replaces:
                 raise metadata.needs_version(r, name)
             return obj
 
@@ -161,8 +160,8 @@ class Registry:
     ) -> Object | None:
         """Change an object, again on its newer state as long as others change it meanwhile.
 
-        `change` gets a copy which it may mutate, and returns it; None leaves the object alone. Returns what is stored
-        then, or None when the object is gone.
+        `change` gets a copy which it may mutate, and returns it; None leaves the object as it is. Returns what is
+        stored then, or None when the object is gone.
         """
         try:
             return await self._revise(r, name, namespace, change, subresource, self._own)
@@ -228,10 +227,8 @@ class Registry:
         """Delete an object, or mark it for deletion when something has to happen first. Returns its last state: it is
         gone when `find` does not find it any more."""
         last = await self._deleter.delete(r, name, namespace, options)
-        if r.key == CRDS.key and not options.dry_run:
-            await self._cleanup.begin(name)
-        else:
-            await self._cleanup.go_on(r)
+        if not options.dry_run:
+            await self._cleanup.after_delete(r, name)
         return self._reader.present(r, last)
 
     async def _revise(

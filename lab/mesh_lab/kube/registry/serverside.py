@@ -1,6 +1,6 @@
 """Server-side apply: an object is created, or becomes what it was and what the client says together.
 
-Who owns what is decided in `mesh_lab.kube.registry.ownership`; here are the object, its errors and its time.
+Ownership of fields is decided in `mesh_lab.kube.registry.ownership`; here are the object, its errors and its time.
 https://kubernetes.io/docs/reference/using-api/server-side-apply/
 """
 
@@ -63,7 +63,7 @@ class Applier:
 
 
 def _part(resource: Resource, config: Object, subresource: str) -> Object:
-    """What of an applied object counts: the status alone, or all but the status."""
+    """What of an applied object counts: only the status, or all but the status."""
     if subresource:
         known = ("apiVersion", "kind", "metadata", "status" if subresource == "status" else "spec")
         names = {key: config["metadata"][key] for key in ("name", "namespace") if key in config["metadata"]}

@@ -18,7 +18,7 @@ from mesh_lab.kube.resources import SERVICES
 from mesh_lab.kube.store import Store
 
 NODE_PORTS = range(30000, 32768)
-# The first addresses are for those who ask by number: the API server and the cluster's DNS.
+# The first addresses are for Services that name theirs: the API server and the cluster's DNS.
 RESERVED = 256
 _TRIES = 64
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
@@ -102,7 +102,7 @@ class ServiceAddresses:
 def keep_allocated(new: Object, old: Object) -> None:
     """Settle what an update says nothing about: what was allocated stays, but where the new type has no use for it.
 
-    A client that changes the type alone, as `kubectl patch` does, still sends along what belonged to the former one.
+    A client that changes only the type, as `kubectl patch` does, still sends along what belonged to the former one.
     """
     before, after = old["spec"], new["spec"]
     if after["type"] == "ExternalName":
@@ -113,7 +113,7 @@ def keep_allocated(new: Object, old: Object) -> None:
         for field in ("clusterIP", "clusterIPs"):
             if not after.get(field) and field in before:
                 after[field] = before[field]
-        # Who changes one of the two names of the address means both.
+        # A client that changes one of the two names of the address means both.
         if after.get("clusterIP") != before.get("clusterIP") and after.get("clusterIPs") == before.get("clusterIPs"):
             after["clusterIPs"] = [after["clusterIP"]]
     if before["type"] in _WITH_NODE_PORTS and after["type"] not in _WITH_NODE_PORTS:

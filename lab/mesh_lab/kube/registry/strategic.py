@@ -148,5 +148,5 @@ def _identity(schema: Schema | None) -> Callable[[Any], Any]:
 
 
 def _hashable(value: Any) -> Any:
-    """What tells a value from others: lists of thousands of them are gone through once, and not once for each."""
+    """A hashable form of a value: lists of thousands of them are gone through once, and not once for each."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if isinstance(value, dict | list) else value

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mesh_lab.kube.resources import BUILTIN, Resource
+from mesh_lab.kube.registry.kinds import RESOURCES
+from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.schemas import Schema, builtin_schema
 
 
@@ -66,7 +67,7 @@ class Definition:
 class ResourceTable:
     """Looks resources up by key, path or kind. `generation` grows with each change: what was derived is then stale."""
 
-    def __init__(self, builtin: Iterable[Resource] = BUILTIN) -> None:
+    def __init__(self, builtin: Iterable[Resource] = RESOURCES) -> None:
         self._builtin = tuple(builtin)
         self._definitions: dict[str, Definition] = {}
         self.generation = 0

@@ -107,7 +107,9 @@ class TokenIssuer:
         return token, datetime.fromtimestamp(now + expires_s, UTC)
 
     def verify(self, token: str, audiences: Iterable[str] = ()) -> Identity | None:
-        """Who the token speaks for; None when it is not ours, has ended, is for others, or its account or pod is gone.
+        """The user that the token authenticates.
+
+        None when another issuer signed it, it has expired, it is for other audiences, or its account or pod is gone.
 
         No audience means the API server itself.
         """

@@ -14,17 +14,15 @@ from typing import Protocol
 from mesh_lab.kube import heavy
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError, Cause, already_exists, conflict, invalid
-from mesh_lab.kube.registry import metadata, podsecurity
+from mesh_lab.kube.registry import metadata
 from mesh_lab.kube.registry.codec import Codec
-from mesh_lab.kube.registry.defaults import fill_defaults
 from mesh_lab.kube.registry.namespaces import check_create
 from mesh_lab.kube.registry.options import Admission, AdmissionRequest, Open, Operation, WriteOptions
 from mesh_lab.kube.registry.ownership import UPDATE, Manager
 from mesh_lab.kube.registry.ownership.tracking import created, tracked
-from mesh_lab.kube.registry.pod_admission import admit_pod
 from mesh_lab.kube.registry.strategies import Strategy, strategy_of
 from mesh_lab.kube.registry.table import ResourceTable
-from mesh_lab.kube.resources import PODS, Resource
+from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.store import Store
 
 _ATTEMPTS = 16
@@ -32,7 +30,7 @@ _NAME_ATTEMPTS = 8
 _MANAGER = "kube-apiserver"
 """The field manager of what the lab writes where no part of it gives its name."""
 _OWNS_NOTHING = frozenset({"binding"})
-"""Subresources whose writer owns nothing of what it writes: a pod's node is nobody's to take back."""
+"""Subresources whose writer owns nothing of what it writes: no manager may take a pod's node back."""
 
 Change = Callable[[Object], Object | None]
 
@@ -74,7 +72,7 @@ class Writer:
         namespace = metadata.settle_namespace(resource, new, namespace)
         self._check_room(resource, new, namespace)
         if owners is None:
-            # What admission adds has no owner, as on a real server: who takes it out of its manifest never put it in.
+            # What admission adds has no owner, as on a real server: no manifest has it, so no apply may take it away.
             owners = await heavy.run(
                 0,
                 created,
@@ -84,13 +82,13 @@ class Writer:
                 metadata.timestamp(),
                 has_status="status" in resource.subresources,
             )
-        metadata.prepare_create(new, counts=strategy.counts_generations)
+        metadata.prepare_create(new, counts=strategy.kind.counts_generations)
         strategy.prepare_create(new)
         _set_owners(new, owners)
-        self._complete(resource, new)
+        strategy.kind.admit(self._store, new)
         request = _request(Operation.CREATE, resource, new, None, options)
         new = await self._admit(request, strategy, options)
-        self._complete(resource, new)
+        strategy.kind.admit(self._store, new)
         self._check_room(resource, new, namespace)
         _set_owners(new, owners)
         return await self._store_new(request.of(new), strategy, new, options)
@@ -104,11 +102,11 @@ class Writer:
             if prefix:
                 new["metadata"]["name"] = metadata.generated_name(prefix)
                 # A default may be made of the name, as a namespace's label is.
-                fill_defaults(resource.key, new)
+                strategy.kind.fill_defaults(new)
             name = new["metadata"].get("name", "")
             if self._store.head(resource.key, namespace, name) is None:
                 await self._check_new(request, strategy, new, name, options)
-                # While webhooks were asked, somebody may have taken the name, or ended the namespace.
+                # While webhooks were called, the name may have been taken, or the namespace deleted.
                 if self._store.head(resource.key, namespace, name) is None:
                     return new if options.dry_run else await self._store.put(resource.key, namespace, name, new)
             if not prefix:
@@ -120,16 +118,16 @@ class Writer:
     ) -> None:
         """Hold a new object to its rules and to the validating webhooks, and give it what must be unique."""
         resource = request.resource
-        causes = await heavy.run(0, _problems, resource, strategy, new, None)
+        causes = await heavy.run(0, _problems, strategy, new, None)
         if causes:
             raise invalid(resource.kind, name, causes, resource.group)
         self._check_room(resource, new, request.namespace)
-        podsecurity.review(self._store, resource, new, None, options)
+        strategy.kind.review(self._store, new, None, options)
         self._allocate(resource, new, None)
         if await self.admission.validate(request._replace(name=name)):
             self._check_room(resource, new, request.namespace)
             self._allocate(resource, new, None)
-        for text in strategy.remarks(new):
+        for text in strategy.kind.remark(new):
             options.warn(text)
 
     async def revise(
@@ -143,7 +141,7 @@ class Writer:
         options: WriteOptions,
         keeps_owners: bool = False,
     ) -> Object:
-        """Replace an object by what `change` makes of it, which gets a copy. None from `change` leaves it alone.
+        """Replace an object by what `change` makes of it, which gets a copy. None from `change` leaves it as it is.
 
         With `keeps_owners` the `metadata.managedFields` that `change` returns are final.
 
@@ -195,16 +193,16 @@ class Writer:
         """Hold a changed object to its rules and to the validating webhooks, and give it what must be unique."""
         resource = request.resource
         size = self._store.size(resource.key, request.namespace, request.name)
-        causes = await heavy.run(size, _problems, resource, strategy, new, old, request.subresource)
+        causes = await heavy.run(size, _problems, strategy, new, old, request.subresource)
         if causes:
             raise invalid(resource.kind, request.name, causes, resource.group)
         if not request.subresource:
-            podsecurity.review(self._store, resource, new, old, options)
+            strategy.kind.review(self._store, new, old, options)
         self._allocate(resource, new, old)
         strategy.count_generation(new, old)
         if await self.admission.validate(_seen(request, options)):
             self._allocate(resource, new, old)
-        for text in strategy.remarks(new):
+        for text in strategy.kind.remark(new):
             options.warn(text)
 
     async def _store_revised(
@@ -221,7 +219,7 @@ class Writer:
         return await self._store.put(resource.key, namespace, name, new)
 
     def is_there(self, resource: Resource, name: str, namespace: str) -> bool:
-        """Whether there is such an object, be its write still under way."""
+        """Whether there is such an object, even if its write is still under way."""
         return self._store.head(resource.key, namespace, name) is not None
 
     def strategy(self, resource: Resource) -> Strategy:
@@ -234,10 +232,6 @@ class Writer:
         if definition is not None and definition.terminating:
             why = "create not allowed while custom resource definition is terminating"
             raise ApiError(405, "MethodNotAllowed", why)
-
-    def _complete(self, resource: Resource, new: Object) -> None:
-        if resource.key == PODS.key:
-            admit_pod(self._store, new)
 
     def _allocate(self, resource: Resource, new: Object, old: Object | None) -> None:
         if (allocator := self.allocators.get(resource.key)) is not None:
@@ -265,16 +259,18 @@ def _changed(change: Change, old: Object, api_version: str) -> Object | None:
     return change({**_copy(old), "apiVersion": api_version})
 
 
-def _problems(
-    resource: Resource, strategy: Strategy, new: Object, old: Object | None, subresource: str = ""
-) -> tuple[Cause, ...]:
+def _problems(strategy: Strategy, new: Object, old: Object | None, subresource: str = "") -> tuple[Cause, ...]:
     """Everything that is wrong with an object that is about to be stored."""
     updates = metadata.validate_metadata_update(new, old) if old is not None else ()
-    return (*metadata.validate_metadata(resource, new), *updates, *strategy.validate(new, old, subresource))
+    return (
+        *metadata.validate_metadata(new, strategy.kind.name_problem),
+        *updates,
+        *strategy.validate(new, old, subresource),
+    )
 
 
 def _copy(obj: Object) -> Object:
-    """A copy that may be changed, but for the owners of its fields, which are shared."""
+    """A copy that may be changed, except for the owners of its fields, which are shared."""
     copied = deepcopy(_without_owners(obj))
     if (owners := obj["metadata"].get("managedFields")) is not None:
         copied["metadata"]["managedFields"] = owners

@@ -10,8 +10,8 @@ from typing import Any
 from envoy.config.rbac.v3.rbac_pb2 import RBAC
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBACPerRoute
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
-from mesh_lab.controlplane.xds import TYPE_ROUTE
 
+from mesh_lab.controlplane.xds.typeurls import RDS
 from tests.unit.controlplane.cluster import Cluster
 from tests.unit.controlplane.envoy import message
 from tests.unit.controlplane.xds.translated import listener_of, resources
@@ -106,7 +106,7 @@ def passes(rules: RBAC, request: Request) -> bool:
 
 def http_rules(cluster: Cluster, part: str = "rules") -> list[RBAC]:
     """In the order in which the filters ask; `part` is `rules` or `shadow_rules`."""
-    found = message(resources(cluster, SERVER)[TYPE_ROUTE]["inbound|9080||"]).typed_per_filter_config
+    found = message(resources(cluster, SERVER)[RDS]["inbound|9080||"]).typed_per_filter_config
     rules = []
     for name in ("envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow"):
         if name in found:

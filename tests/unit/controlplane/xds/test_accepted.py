@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from mesh_lab.controlplane.analysis import analyse
-from mesh_lab.controlplane.model import KINDS
-from mesh_lab.controlplane.xds import Generator
 
+from mesh_lab.controlplane.istiokinds import KINDS
+from mesh_lab.controlplane.report.analysis import analyse
+from mesh_lab.controlplane.xds import Generator
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.envoy import static, validate
 from tests.unit.controlplane.strategies import valid

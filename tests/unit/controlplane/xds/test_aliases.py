@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mesh_lab.controlplane.analysis import analyse
-from mesh_lab.controlplane.xds import TYPE_CLUSTER, TYPE_LISTENER, TYPE_ROUTE
-from mesh_lab.controlplane.xds.aliases import ends
 
+from mesh_lab.controlplane.report.analysis import analyse
+from mesh_lab.controlplane.xds.aliases import ends
+from mesh_lab.controlplane.xds.typeurls import CDS, LDS, RDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
 from tests.unit.controlplane.envoy import message
 from tests.unit.controlplane.xds.translated import CLIENT, REVIEWS, hosts_of, resources
@@ -51,9 +51,9 @@ def test_an_alias_is_a_domain_of_what_it_stands_for_on_all_of_its_ports() -> Non
 
 def test_an_alias_has_no_listener_no_cluster_and_no_port_of_its_own() -> None:
     found = resources(aliased(alias("odd", REVIEWS, ("http", 81), ("", 82), ("tcp", 83))))
-    assert not [name for name in found[TYPE_CLUSTER] if "alias" in name or "odd" in name]
-    assert not [name for name in found[TYPE_LISTENER] if name.endswith(("_81", "_82", "_83"))]
-    assert not {"81", f"odd.default.{DOMAIN}:82"} & found[TYPE_ROUTE].keys()
+    assert not [name for name in found[CDS] if "alias" in name or "odd" in name]
+    assert not [name for name in found[LDS] if name.endswith(("_81", "_82", "_83"))]
+    assert not {"81", f"odd.default.{DOMAIN}:82"} & found[RDS].keys()
 
 
 def test_the_rules_of_what_it_stands_for_hold_for_an_alias() -> None:
@@ -123,11 +123,11 @@ def test_a_gateway_is_sent_the_clusters_of_what_an_alias_stands_for() -> None:
     found = resources(
         aliased().add("Pod", gate).istio(front, routes), "gate-1", namespace="istio-system", kind="router"
     )
-    assert f"outbound|9080||{REVIEWS}" in found[TYPE_CLUSTER]
+    assert f"outbound|9080||{REVIEWS}" in found[CDS]
     assert [r.route.cluster for h in hosts_of(found, "http.80").values() for r in h.routes] == [
         f"outbound|9080||{REVIEWS}"
     ]
-    assert f"outbound|9080||{REVIEWS}".encode() in found[TYPE_LISTENER]["0.0.0.0_9000"].body
+    assert f"outbound|9080||{REVIEWS}".encode() in found[LDS]["0.0.0.0_9000"].body
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_destination_rule_for_an_alias_is_told_that_it_has_no_effect() -> None
 def test_what_a_route_leads_to_by_an_alias_is_imported_past_a_sidecar() -> None:
     limited = config("Sidecar", "s", {"egress": [{"hosts": [f"./details.default.{DOMAIN}"]}]})
     cluster = aliased(alias("chain", f"alias.default.{DOMAIN}")).istio(limited, rule("details", "chain"))
-    assert f"outbound|9080||{REVIEWS}" in resources(cluster)[TYPE_CLUSTER]
+    assert f"outbound|9080||{REVIEWS}" in resources(cluster)[CDS]
     assert f"{REVIEWS}:9080" not in hosts_of(resources(cluster), "9080")
 
 
@@ -192,7 +192,7 @@ def test_whatever_services_and_hosts_there_are_no_name_and_no_domain_is_there_tw
     for number, hosts in enumerate(written):
         to = [{"destination": {"host": f"a.default.{DOMAIN}"}}]
         cluster.istio(config("VirtualService", f"v{number}", {"hosts": hosts, "http": [{"route": to}]}))
-    for built in resources(cluster)[TYPE_ROUTE].values():
+    for built in resources(cluster)[RDS].values():
         virtual_hosts = message(built).virtual_hosts
         names = [host.name for host in virtual_hosts]
         domains = [domain.lower() for host in virtual_hosts for domain in host.domains]

@@ -8,8 +8,8 @@ import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster as Message
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
-from mesh_lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT
 
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.envoy import message
 from tests.unit.controlplane.xds.translated import REVIEWS, cluster_of, endpoints_of, resources
@@ -165,7 +165,7 @@ def test_the_clients_namespace_speaks_before_the_services() -> None:
         namespace="shop",
     )
     cluster = bookinfo().add("Pod", pod("buyer-1", "10.244.9.9", namespace="shop")).istio(theirs, ours)
-    found = message(resources(cluster, "buyer-1", namespace="shop")[TYPE_CLUSTER][NAME])
+    found = message(resources(cluster, "buyer-1", namespace="shop")[CDS][NAME])
     assert found.lb_policy == Message.ROUND_ROBIN
     assert cluster_of(cluster, NAME).lb_policy == Message.RANDOM
 
@@ -185,7 +185,7 @@ def test_a_rule_for_some_workloads_of_its_namespace_comes_before_one_for_all(
     cluster = bookinfo().istio(limit(1), some)
     cluster.add("Pod", pod("productpage-far", "10.244.9.9", namespace="far", app="productpage"))
     name = "productpage-far" if namespace == "far" else "productpage-v1-abc-1"
-    found = message(resources(cluster, name, namespace=namespace)[TYPE_CLUSTER][NAME])
+    found = message(resources(cluster, name, namespace=namespace)[CDS][NAME])
     assert found.circuit_breakers.thresholds[0].max_connections.value == expected
 
 
@@ -215,7 +215,7 @@ def test_one_endpoint_without_a_sidecar_makes_all_choose_by_their_mark() -> None
 def test_a_service_that_is_scaled_to_nothing_is_not_changed_by_its_first_sidecar() -> None:
     cluster = Cluster().app("a", ("http", 80), pods=[]).add("Pod", pod("client-1", "10.244.0.2"))
     name = "outbound|80||a.default.svc.cluster.local"
-    before = resources(cluster, "client-1")[TYPE_CLUSTER][name]
+    before = resources(cluster, "client-1")[CDS][name]
     assert protocol(message(before)).explicit_http_config.HasField("http2_protocol_options")
     assert message(before).HasField("transport_socket")
 
@@ -261,7 +261,7 @@ def odd() -> Cluster:
 
 
 def at_the_edge(cluster: Cluster, name: str) -> Any:
-    return message(resources(cluster, "gate-1", namespace="istio-system", kind="router")[TYPE_CLUSTER][name])
+    return message(resources(cluster, "gate-1", namespace="istio-system", kind="router")[CDS][name])
 
 
 def test_a_server_of_undeclared_protocol_is_spoken_to_as_its_client_speaks_by_sidecars_alone() -> None:
@@ -350,9 +350,9 @@ def test_a_headless_service_is_reached_where_the_client_says() -> None:
     cluster.add("EndpointSlice", endpoints("head", head, ports=(("http", 80),)))
     name = "outbound|80||head.default.svc.cluster.local"
     found = resources(cluster)
-    assert message(found[TYPE_CLUSTER][name]).type == Message.ORIGINAL_DST
-    assert name not in found[TYPE_ENDPOINT]
-    assert message(found[TYPE_CLUSTER][name]).HasField("transport_socket")
+    assert message(found[CDS][name]).type == Message.ORIGINAL_DST
+    assert name not in found[EDS]
+    assert message(found[CDS][name]).HasField("transport_socket")
 
 
 def test_a_subsets_endpoints_are_those_with_its_labels() -> None:
@@ -400,7 +400,7 @@ def test_limits_hold_in_the_servers_sidecar_too() -> None:
     assert protocol(found).common_http_protocol_options.max_requests_per_connection.value == 6
     assert protocol(found).common_http_protocol_options.idle_timeout.seconds == 7
     assert not found.HasField("outlier_detection")
-    kinds = [origin.kind for origin in resources(cluster, "reviews-1")[TYPE_CLUSTER]["inbound|8080||"].origins]
+    kinds = [origin.kind for origin in resources(cluster, "reviews-1")[CDS]["inbound|8080||"].origins]
     assert kinds == ["Service", "DestinationRule"]
 
 

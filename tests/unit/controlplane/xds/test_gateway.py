@@ -13,9 +13,12 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
-from mesh_lab.controlplane.secrets import GATEWAY_PREFIX, for_gateway
-from mesh_lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Resources
 
+from mesh_lab.controlplane.delivery.secrets import GATEWAY_PREFIX, for_gateway
+from mesh_lab.controlplane.xds import (
+    Resources,
+)
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.envoy import message
 from tests.unit.controlplane.xds.translated import hosts_of, resources
@@ -72,7 +75,7 @@ def sent(cluster: Cluster) -> Resources:
 
 
 def chains(cluster: Cluster, name: str) -> list[Any]:
-    return list(message(sent(cluster)[TYPE_LISTENER][name]).filter_chains)
+    return list(message(sent(cluster)[LDS][name]).filter_chains)
 
 
 def context(chain: Any) -> DownstreamTlsContext:
@@ -83,7 +86,7 @@ def context(chain: Any) -> DownstreamTlsContext:
 
 def test_it_listens_where_its_service_leads() -> None:
     cluster = edge().istio(gateway(server()), route())
-    found = message(sent(cluster)[TYPE_LISTENER]["0.0.0.0_8080"])
+    found = message(sent(cluster)[LDS]["0.0.0.0_8080"])
     assert found.address.socket_address.port_value == 8080
     assert not found.HasField("bind_to_port")
     assert list(hosts_of(sent(cluster), "http.8080")) == ["*:80"]
@@ -91,19 +94,19 @@ def test_it_listens_where_its_service_leads() -> None:
 
 def test_without_a_gateway_it_listens_to_nothing() -> None:
     found = sent(edge().istio(route()))
-    assert not found[TYPE_LISTENER]
-    assert not found[TYPE_ROUTE]
+    assert not found[LDS]
+    assert not found[RDS]
 
 
 def test_a_gateway_for_other_pods_does_not_concern_it() -> None:
     other = config("Gateway", "front", {"selector": {"istio": "egress"}, "servers": [server()]})
-    assert not sent(edge().istio(other, route()))[TYPE_LISTENER]
+    assert not sent(edge().istio(other, route()))[LDS]
 
 
 def test_it_is_sent_only_the_clusters_that_its_routes_lead_to() -> None:
     found = sent(edge().istio(gateway(server()), route(to="reviews")))
-    assert set(found[TYPE_CLUSTER]) == {"BlackHoleCluster", "outbound|9080||reviews.default.svc.cluster.local"}
-    assert set(found[TYPE_ENDPOINT]) == {"outbound|9080||reviews.default.svc.cluster.local"}
+    assert set(found[CDS]) == {"BlackHoleCluster", "outbound|9080||reviews.default.svc.cluster.local"}
+    assert set(found[EDS]) == {"outbound|9080||reviews.default.svc.cluster.local"}
 
 
 def test_a_headless_service_has_endpoints_there_since_clients_outside_know_none() -> None:
@@ -111,7 +114,7 @@ def test_a_headless_service_has_endpoints_there_since_clients_outside_know_none(
     cluster = edge().add("Service", service("head", ("http", 9080), clusterIP="None")).add("Pod", head)
     cluster.add("EndpointSlice", endpoints("head", head, ports=(("http", 9080),)))
     found = sent(cluster.istio(gateway(server()), route(to="head")))
-    assert "outbound|9080||head.default.svc.cluster.local" in found[TYPE_ENDPOINT]
+    assert "outbound|9080||head.default.svc.cluster.local" in found[EDS]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +190,7 @@ def test_a_host_is_redirected_to_tls_when_any_of_its_servers_says_so() -> None:
 @pytest.mark.parametrize("selector", [{}, None])
 def test_a_gateway_without_a_selector_is_for_every_gateway(selector: dict[str, str] | None) -> None:
     spec = {"servers": [server()]} | ({} if selector is None else {"selector": selector})
-    assert "0.0.0.0_8080" in sent(edge().istio(config("Gateway", "front", spec), route()))[TYPE_LISTENER]
+    assert "0.0.0.0_8080" in sent(edge().istio(config("Gateway", "front", spec), route()))[LDS]
 
 
 def test_a_virtual_service_names_a_gateway_of_another_namespace_in_full() -> None:
@@ -229,13 +232,13 @@ def test_a_listener_waits_for_the_secrets_of_the_chains_that_it_has() -> None:
         route("a.example"),
     )
     secret(secret(cluster, "clients", keys=("ca.crt",)), "unused")
-    found = sent(cluster)[TYPE_LISTENER]["0.0.0.0_8443"].secrets
+    found = sent(cluster)[LDS]["0.0.0.0_8443"].secrets
     assert found == ("kubernetes://cert", "kubernetes://clients-cacert")
 
 
 def test_a_missing_secret_does_not_hold_back_the_rest_and_is_taken_up_when_it_comes() -> None:
     cluster = edge().istio(gateway(server(443, "HTTPS", mode="SIMPLE", credentialName="late")), route())
-    assert not sent(cluster)[TYPE_LISTENER]
+    assert not sent(cluster)[LDS]
     assert chains(secret(cluster, "late"), "0.0.0.0_8443")
 
 
@@ -269,7 +272,7 @@ def test_clients_are_verified_by_an_authority_whose_absence_holds_nothing_else_b
 def test_a_secret_of_another_namespace_is_not_the_gateways() -> None:
     cluster = secret(edge(), "theirs", "default")
     cluster.istio(gateway(server(443, "HTTPS", mode="SIMPLE", credentialName="theirs")), route())
-    assert not sent(cluster)[TYPE_LISTENER]
+    assert not sent(cluster)[LDS]
 
 
 def test_plain_requests_are_sent_to_https() -> None:
@@ -327,7 +330,7 @@ def test_connections_to_a_port_of_unknown_protocol_say_that_they_are_tcp_and_pol
     proxy = TcpProxy()
     assert chain.filters[-1].typed_config.Unpack(proxy)
     assert proxy.cluster == "outbound|7000||odd.default.svc.cluster.local"
-    assert "AuthorizationPolicy" in {origin.kind for origin in sent(cluster)[TYPE_LISTENER]["0.0.0.0_9001"].origins}
+    assert "AuthorizationPolicy" in {origin.kind for origin in sent(cluster)[LDS]["0.0.0.0_9001"].origins}
 
 
 @pytest.mark.parametrize("protocol", ["TLS", "HTTPS"])
@@ -371,7 +374,7 @@ def test_connections_through_a_gateway_last_as_long_as_a_destination_rule_says()
     proxy = TcpProxy()
     assert chain.filters[-1].typed_config.Unpack(proxy)
     assert proxy.idle_timeout.seconds == 90
-    assert "DestinationRule" in {origin.kind for origin in sent(cluster)[TYPE_LISTENER]["0.0.0.0_9001"].origins}
+    assert "DestinationRule" in {origin.kind for origin in sent(cluster)[LDS]["0.0.0.0_9001"].origins}
 
 
 TCP_ROUTE = [{"route": [{"destination": {"host": "reviews", "port": {"number": 9080}}}]}]
@@ -398,7 +401,7 @@ def test_connections_through_a_gateway_are_judged_by_its_policies(
     judged = NetworkRBAC()
     assert chain.filters[0].typed_config.Unpack(judged)
     assert list(judged.rules.policies) == ["ns[istio-system]-policy[p]-rule[0]"]
-    assert "AuthorizationPolicy" in {origin.kind for origin in sent(cluster)[TYPE_LISTENER][listener].origins}
+    assert "AuthorizationPolicy" in {origin.kind for origin in sent(cluster)[LDS][listener].origins}
 
 
 def test_connections_go_by_port_and_a_targets_name_is_looked_up() -> None:
@@ -436,7 +439,7 @@ def test_connections_of_some_clients_are_not_those_of_a_gateway_that_is_none_of_
     tls = [{"match": [match], "route": [{"destination": {"host": "reviews"}}]}]
     passed = config("VirtualService", "r", {"hosts": ["pass.example"], "gateways": ["front"], "tls": tls})
     servers = gateway(server(443, "TLS", "pass.example", mode="PASSTHROUGH"))
-    assert "0.0.0.0_8443" not in sent(edge().istio(servers, passed))[TYPE_LISTENER]
+    assert "0.0.0.0_8443" not in sent(edge().istio(servers, passed))[LDS]
 
 
 def test_a_redirect_over_tls_names_no_port_that_https_implies() -> None:

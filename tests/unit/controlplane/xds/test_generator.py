@@ -6,18 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from mesh_lab.controlplane.proxy import Proxy
+
+from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.xds import (
-    TYPE_CLUSTER,
-    TYPE_ENDPOINT,
-    TYPE_LISTENER,
-    TYPE_ROUTE,
     Built,
     Generator,
     Resources,
 )
 from mesh_lab.controlplane.xds.memo import Memo
-
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.xds.translated import CLIENT, REVIEWS
 
@@ -66,7 +63,7 @@ def test_a_route_changes_the_routes_of_its_port_and_of_port_80_alone() -> None:
     cluster.add("Service", service("other", ("http", 80)))
     before = generator.generate(cluster.snapshot(), cluster.proxy(CLIENT))
     after = generator.generate(cluster.istio(rule("v1")).snapshot(), cluster.proxy(CLIENT))
-    assert changed(before, after) == {(TYPE_ROUTE, "9080"), (TYPE_ROUTE, "80")}
+    assert changed(before, after) == {(RDS, "9080"), (RDS, "80")}
 
 
 def test_an_endpoint_changes_its_services_endpoints_alone() -> None:
@@ -76,7 +73,7 @@ def test_an_endpoint_changes_its_services_endpoints_alone() -> None:
     more = pod("ratings-v1-abc-2", "10.244.0.32", app="ratings", version="v1")
     cluster.add("Pod", more).add("EndpointSlice", endpoints("ratings", known, more, ports=(("http", 9080),)))
     after = generator.generate(cluster.snapshot(), cluster.proxy(CLIENT))
-    assert changed(before, after) == {(TYPE_ENDPOINT, "outbound|9080||ratings.default.svc.cluster.local")}
+    assert changed(before, after) == {(EDS, "outbound|9080||ratings.default.svc.cluster.local")}
 
 
 def test_a_subset_adds_a_cluster_and_leaves_the_bytes_of_others() -> None:
@@ -86,9 +83,7 @@ def test_a_subset_adds_a_cluster_and_leaves_the_bytes_of_others() -> None:
     cluster.istio(config("DestinationRule", "r", spec))
     after = versions(generator.generate(cluster.snapshot(), cluster.proxy(CLIENT)))
     name = f"outbound|9080|v1|{REVIEWS}"
-    assert after.items() - before.items() == {
-        (key, after[key]) for key in ((TYPE_CLUSTER, name), (TYPE_ENDPOINT, name))
-    }
+    assert after.items() - before.items() == {(key, after[key]) for key in ((CDS, name), (EDS, name))}
     assert before.keys() <= after.keys()
 
 
@@ -97,9 +92,9 @@ def test_sidecars_of_a_namespace_share_what_they_call() -> None:
     snapshot = cluster.snapshot()
     one = generator.generate(snapshot, cluster.proxy(CLIENT))
     other = generator.generate(snapshot, cluster.proxy("details-v1-abc-1"))
-    assert one[TYPE_ENDPOINT] is other[TYPE_ENDPOINT]
-    assert one[TYPE_ROUTE]["9080"] is other[TYPE_ROUTE]["9080"]
-    assert one[TYPE_CLUSTER][f"outbound|9080||{REVIEWS}"] is other[TYPE_CLUSTER][f"outbound|9080||{REVIEWS}"]
+    assert one[EDS] is other[EDS]
+    assert one[RDS]["9080"] is other[RDS]["9080"]
+    assert one[CDS][f"outbound|9080||{REVIEWS}"] is other[CDS][f"outbound|9080||{REVIEWS}"]
 
 
 def test_labels_tell_sidecars_apart_only_where_a_resource_asks_for_them() -> None:
@@ -111,7 +106,7 @@ def test_labels_tell_sidecars_apart_only_where_a_resource_asks_for_them() -> Non
     snapshot = cluster.istio(config("VirtualService", "r", spec)).snapshot()
     one = generator.generate(snapshot, cluster.proxy(CLIENT))
     other = generator.generate(snapshot, cluster.proxy("details-v1-abc-1"))
-    assert one[TYPE_ROUTE]["9080"].version != other[TYPE_ROUTE]["9080"].version
+    assert one[RDS]["9080"].version != other[RDS]["9080"].version
 
 
 def test_everything_knows_what_caused_it() -> None:
@@ -126,18 +121,18 @@ def test_everything_knows_what_caused_it() -> None:
     def causes(url: str, name: str) -> set[tuple[str, str]]:
         return {(origin.kind, origin.name) for origin in found[url][name].origins}
 
-    assert ("VirtualService", "r") in causes(TYPE_ROUTE, "9080")
-    assert causes(TYPE_CLUSTER, f"outbound|9080||{REVIEWS}") == {("Service", "reviews"), ("DestinationRule", "d")}
-    assert ("PeerAuthentication", "p") in causes(TYPE_LISTENER, "virtualInbound")
-    assert ("AuthorizationPolicy", "a") in causes(TYPE_ROUTE, "inbound|9080||")
+    assert ("VirtualService", "r") in causes(RDS, "9080")
+    assert causes(CDS, f"outbound|9080||{REVIEWS}") == {("Service", "reviews"), ("DestinationRule", "d")}
+    assert ("PeerAuthentication", "p") in causes(LDS, "virtualInbound")
+    assert ("AuthorizationPolicy", "a") in causes(RDS, "inbound|9080||")
 
 
 def test_a_new_generation_of_a_resource_is_seen_in_the_origins_even_if_it_says_the_same() -> None:
     cluster, generator = bookinfo().istio(rule("v1")), Generator()
-    before = generator.generate(cluster.snapshot(), cluster.proxy(CLIENT))[TYPE_ROUTE]["9080"]
+    before = generator.generate(cluster.snapshot(), cluster.proxy(CLIENT))[RDS]["9080"]
     touched = rule("v1")
     touched["metadata"]["generation"] = 2
-    after = generator.generate(cluster.istio(touched).snapshot(), cluster.proxy(CLIENT))[TYPE_ROUTE]["9080"]
+    after = generator.generate(cluster.istio(touched).snapshot(), cluster.proxy(CLIENT))[RDS]["9080"]
     assert after.version == before.version
     assert {o.generation for o in after.origins if o.kind == "VirtualService"} == {2}
 
@@ -209,5 +204,5 @@ def test_what_shapes_a_resource_from_afar_is_among_its_causes() -> None:
         config("PeerAuthentication", "p", {"mtls": {"mode": "DISABLE"}}),
     )
     found = Generator().generate(cluster.snapshot(), cluster.proxy(CLIENT))
-    assert "s" in {o.name for o in found[TYPE_LISTENER]["virtualOutbound"].origins}
-    assert "p" in {o.name for o in found[TYPE_ENDPOINT][f"outbound|9080||{REVIEWS}"].origins}
+    assert "s" in {o.name for o in found[LDS]["virtualOutbound"].origins}
+    assert "p" in {o.name for o in found[EDS][f"outbound|9080||{REVIEWS}"].origins}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.controlplane.xds.hosts import HostIndex, covers, intersection, resolve, service_domains
 
 LABELS = st.text("abc", min_size=1, max_size=3)

@@ -10,10 +10,10 @@ from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
 )
-from mesh_lab.controlplane.meshconfig import Normalization
-from mesh_lab.controlplane.xds import TYPE_LISTENER
-from mesh_lab.controlplane.xds.http import connection_manager
 
+from mesh_lab.controlplane.world.meshconfig import Normalization
+from mesh_lab.controlplane.xds.http import connection_manager
+from mesh_lab.controlplane.xds.typeurls import LDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, mesh_config, pod
 from tests.unit.controlplane.envoy import message
 from tests.unit.controlplane.xds.translated import listener_of, resources
@@ -41,7 +41,7 @@ def counts_answers(annotations: dict[str, str]) -> set[bool]:
     web = pod("web-1", "10.244.0.9", app="web")
     web["metadata"]["annotations"] = annotations
     cluster = Cluster().app("web", ("http", 80), pods=[web])
-    listeners = [message(built) for built in resources(cluster, "web-1")[TYPE_LISTENER].values()]
+    listeners = [message(built) for built in resources(cluster, "web-1")[LDS].values()]
     found = [router.dynamic_stats.value for listener in listeners for router in routers(listener)]
     assert len(found) >= 3, "a listener for what is sent, two chains for what is received"
     return set(found)

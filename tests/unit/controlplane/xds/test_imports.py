@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mesh_lab.controlplane.xds import TYPE_CLUSTER, TYPE_LISTENER
 
+from mesh_lab.controlplane.xds.typeurls import CDS, LDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
 from tests.unit.controlplane.xds.translated import hosts_of, resources
 
@@ -27,7 +27,7 @@ def routed(name: str, to: str, *hosts: str, namespace: str = "default", **match:
 
 def called(cluster: Cluster) -> set[str]:
     """The services that the client has clusters of, by the first part of their names."""
-    found = resources(cluster)[TYPE_CLUSTER]
+    found = resources(cluster)[CDS]
     return {name.split("|")[3].partition(".")[0] for name in found if name.startswith("outbound|")}
 
 
@@ -46,7 +46,7 @@ def test_a_destination_that_a_sidecar_does_not_list_is_imported_with_the_virtual
     assert f"{RATINGS}:9080" not in hosts_of(found, "9080"), "it cannot be named"
     rule = {"host": "ratings", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]}
     cluster.istio(config("DestinationRule", "ratings", rule))
-    assert f"outbound|9080|v1|{RATINGS}" in resources(cluster)[TYPE_CLUSTER]
+    assert f"outbound|9080|v1|{RATINGS}" in resources(cluster)[CDS]
 
 
 def test_mirrors_and_connections_are_imported_and_what_is_private_or_for_others_is_not() -> None:
@@ -59,7 +59,7 @@ def test_mirrors_and_connections_are_imported_and_what_is_private_or_for_others_
     rules = {"hosts": ["details"], "http": [others, mirrored], "tcp": shares}
     cluster.istio(sidecar(f"./{DETAILS}"), config("VirtualService", "details", rules))
     assert called(cluster) == {"details", "ratings", "db"}
-    assert not [name for name in resources(cluster)[TYPE_LISTENER] if name.endswith("_5432")]
+    assert not [name for name in resources(cluster)[LDS] if name.endswith("_5432")]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def edge(cluster: Cluster) -> Cluster:
 
 
 def at_the_edge(cluster: Cluster) -> set[str]:
-    return set(resources(cluster, "gate-1", namespace="istio-system", kind="router")[TYPE_CLUSTER])
+    return set(resources(cluster, "gate-1", namespace="istio-system", kind="router")[CDS])
 
 
 def test_a_sidecar_for_the_whole_mesh_is_none_for_gateways() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mesh_lab.controlplane.meshconfig import MeshConfig, parse
+from mesh_lab.controlplane.world.meshconfig import MeshConfig, parse
 from mesh_lab.controlplane.xds.logformat import DEFAULT_FIELDS, log_format
 
 # What each word of Istio's line stands for, https://istio.io/latest/docs/tasks/observability/logs/access-log/.

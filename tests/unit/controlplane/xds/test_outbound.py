@@ -9,16 +9,16 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
-from mesh_lab.controlplane.kubernetes import ServicePort
-from mesh_lab.controlplane.xds import TYPE_LISTENER, TYPE_ROUTE
-from mesh_lab.controlplane.xds.services import Protocol, protocol_of
 
+from mesh_lab.controlplane.world.kubernetes import ServicePort
+from mesh_lab.controlplane.xds.services import Protocol, protocol_of
+from mesh_lab.controlplane.xds.typeurls import LDS, RDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, mesh_config, pod, service
 from tests.unit.controlplane.xds.translated import listener_of, resources
 
 
 def outbound(cluster: Cluster) -> set[str]:
-    return set(resources(cluster)[TYPE_LISTENER]) - {"virtualOutbound", "virtualInbound"}
+    return set(resources(cluster)[LDS]) - {"virtualOutbound", "virtualInbound"}
 
 
 def tcp(filter_: Any) -> TcpProxy:
@@ -115,7 +115,7 @@ def test_what_is_no_http_on_an_http_port_is_for_somewhere_outside_the_mesh() -> 
     closed = bookinfo().istio(config("Sidecar", "s", {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}))
     plain = chosen(listener_of(closed, "0.0.0.0_9080"), "raw_buffer")
     assert tcp(plain.filters[-1]).cluster == "BlackHoleCluster"
-    assert [o.kind for o in resources(closed)[TYPE_LISTENER]["0.0.0.0_9080"].origins] == ["Sidecar"]
+    assert [o.kind for o in resources(closed)[LDS]["0.0.0.0_9080"].origins] == ["Sidecar"]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_headless_services_port_of_unknown_protocol_is_sniffed_pod_by_pod() ->
     found = listener_of(cluster, "10.244.1.1_9000")
     assert routes_of(chosen(found, "raw_buffer", "http/1.1")) == "head.default.svc.cluster.local:9000"
     assert says_tcp(chosen(found, "raw_buffer"))
-    assert "head.default.svc.cluster.local:9000" in resources(cluster)[TYPE_ROUTE]
+    assert "head.default.svc.cluster.local:9000" in resources(cluster)[RDS]
 
 
 def test_connections_are_shared_out_as_a_virtual_service_says() -> None:
@@ -199,7 +199,7 @@ def test_connections_last_and_stay_with_an_endpoint_as_a_destination_rule_says()
     proxy = tcp(chain.filters[-1])
     assert proxy.hash_policy[0].HasField("source_ip")
     assert proxy.idle_timeout.seconds == 90
-    kinds = [origin.kind for origin in resources(cluster)[TYPE_LISTENER]["10.96.1.1_5432"].origins]
+    kinds = [origin.kind for origin in resources(cluster)[LDS]["10.96.1.1_5432"].origins]
     assert {"DestinationRule", "VirtualService"} <= set(kinds)
 
 

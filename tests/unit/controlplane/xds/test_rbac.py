@@ -10,8 +10,8 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
-from mesh_lab.controlplane.analysis import analyse
 
+from mesh_lab.controlplane.report.analysis import analyse
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config
 from tests.unit.controlplane.xds.judging import (
     FRIEND,

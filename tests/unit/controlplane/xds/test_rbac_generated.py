@@ -12,11 +12,11 @@ from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBACPerRoute
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mesh_lab.controlplane.model import decode
-from mesh_lab.controlplane.validation import validate
+
+from mesh_lab.controlplane.istiokinds import decode, validate
+from mesh_lab.controlplane.model import AuthorizationPolicy
 from mesh_lab.controlplane.xds import Generator
 from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of, network_filters, route_filters
-
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config
 from tests.unit.controlplane.envoy import static
 from tests.unit.controlplane.envoy import validate as validate_by_envoy
@@ -138,7 +138,7 @@ def concerned(*specs: Any) -> Authorization:
     cluster = Cluster()
     for number, spec in enumerate(specs):
         cluster.istio(config("AuthorizationPolicy", f"p{number}", spec))
-    table = cluster.snapshot().authorization_policies
+    table = cluster.snapshot().of(AuthorizationPolicy)
     return authorization_of(table.values(), "default", (("app", "reviews"),), "istio-system")
 
 

@@ -15,9 +15,9 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 from google.protobuf.json_format import ParseDict
-from mesh_lab.controlplane import bootstrap
-from mesh_lab.controlplane.xds.clusters import socket_address
 
+from mesh_lab.controlplane.injection import bootstrap
+from mesh_lab.controlplane.xds.clusters import socket_address
 from tests.unit.controlplane.cluster import bookinfo, service
 from tests.unit.controlplane.envoy import ENVOY
 from tests.unit.controlplane.xds.translated import listener_of

@@ -26,13 +26,13 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 )
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
-from mesh_lab.controlplane.ca import Authority
-from mesh_lab.controlplane.meshconfig import MeshConfig
+
+from mesh_lab.controlplane.trust.ca import Authority
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import clusters, telemetry
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.peers import pack_fields
 from mesh_lab.controlplane.xds.scraping import SCRAPE_LUA
-
 from tests.unit.controlplane.envoy import ENVOY
 
 OWN_PRINCIPAL, CLIENT_PRINCIPAL = (f"spiffe://cluster.local/ns/{name}" for name in ("default/sa/r", "shop/sa/buyer"))

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext, UpstreamTlsContext
-from mesh_lab.controlplane.xds.trustdomains import of_domain, of_principal
 
+from mesh_lab.controlplane.xds.trustdomains import of_domain, of_principal
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config
 from tests.unit.controlplane.xds.judging import SERVER, allowed, tcp_allowed
 from tests.unit.controlplane.xds.translated import REVIEWS, cluster_of, listener_of

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh_lab.controlplane.xds import TYPE_CLUSTER, TYPE_ENDPOINT, TYPE_LISTENER, TYPE_ROUTE, Generator, Resources
-
+from mesh_lab.controlplane.xds import (
+    Generator,
+    Resources,
+)
+from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import Cluster
 from tests.unit.controlplane.envoy import message
 
@@ -20,12 +23,12 @@ def resources(cluster: Cluster, pod: str = CLIENT, *, namespace: str = "default"
 
 def cluster_of(cluster: Cluster, name: str, pod: str = CLIENT) -> Any:
     """One cluster."""
-    return message(resources(cluster, pod)[TYPE_CLUSTER][name])
+    return message(resources(cluster, pod)[CDS][name])
 
 
 def endpoints_of(cluster: Cluster, name: str, pod: str = CLIENT) -> dict[str, Any]:
     """The endpoints of a cluster, by address."""
-    assignment = message(resources(cluster, pod)[TYPE_ENDPOINT][name])
+    assignment = message(resources(cluster, pod)[EDS][name])
     return {
         each.endpoint.address.socket_address.address: each
         for locality in assignment.endpoints
@@ -35,12 +38,12 @@ def endpoints_of(cluster: Cluster, name: str, pod: str = CLIENT) -> dict[str, An
 
 def listener_of(cluster: Cluster, name: str, pod: str = CLIENT) -> Any:
     """One listener."""
-    return message(resources(cluster, pod)[TYPE_LISTENER][name])
+    return message(resources(cluster, pod)[LDS][name])
 
 
 def hosts_of(found: Resources, name: str) -> dict[str, Any]:
     """The virtual hosts of a RouteConfiguration, by name."""
-    return {host.name: host for host in message(found[TYPE_ROUTE][name]).virtual_hosts}
+    return {host.name: host for host in message(found[RDS][name]).virtual_hosts}
 
 
 def routes_to(cluster: Cluster, host: str = f"{REVIEWS}:9080", pod: str = CLIENT, port: str = "9080") -> list[Any]:

@@ -15,12 +15,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from mesh_lab.kube import pki
 from mesh_lab.kube.api import Authenticator, ClusterInfo, build_app, serve
 from mesh_lab.kube.registry import Registry
 from mesh_lab.kube.registry.tokens import TokenIssuer
 from mesh_lab.kube.store import Store
-
 from tests.unit.kube.api.fake_node import FakeNode
 from tests.unit.kube.api.webhooks.hooks import Hook, serving
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+
 from mesh_lab.kube import pki
 from mesh_lab.kube.api.app import serve
 from mesh_lab.kube.api.connections import BUSY, REFUSED_LINES, Limits, mark_busy

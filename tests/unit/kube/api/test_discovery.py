@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mesh_lab.kube.api.discovery import priority
-from mesh_lab.kube.resources import BUILTIN, CRDS
 
+from mesh_lab.kube.api.discovery import priority
+from mesh_lab.kube.registry.kinds import RESOURCES
+from mesh_lab.kube.resources import CRDS
 from tests.unit.kube.api.conftest import Server
 
 AGGREGATED = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"}
@@ -51,7 +52,7 @@ async def test_aggregated_discovery_names_every_kind(server: Server) -> None:
                 for version in group["versions"]:
                     for resource in version["resources"]:
                         found.add((group["metadata"].get("name", ""), version["version"], resource["resource"]))
-    assert found == {(r.group, r.version, r.plural) for r in BUILTIN}
+    assert found == {(r.group, r.version, r.plural) for r in RESOURCES}
 
 
 async def test_legacy_discovery_says_the_same(server: Server) -> None:
@@ -63,7 +64,8 @@ async def test_legacy_discovery_says_the_same(server: Server) -> None:
             if "/" not in entry["name"]:
                 found.add((path, entry["name"], entry["kind"], entry["namespaced"]))
     assert found == {
-        (f"/apis/{r.api_version}" if r.group else f"/api/{r.version}", r.plural, r.kind, r.namespaced) for r in BUILTIN
+        (f"/apis/{r.api_version}" if r.group else f"/api/{r.version}", r.plural, r.kind, r.namespaced)
+        for r in RESOURCES
     }
 
 

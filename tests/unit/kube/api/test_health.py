@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+
 from mesh_lab.kube.api import health
 from mesh_lab.kube.api.context import INFO, ClusterInfo
 

@@ -9,8 +9,8 @@ from typing import Any
 import jwt
 import pytest
 import yaml
-from mesh_lab.kube.resources import CONFIGMAPS, CRDS, DEPLOYMENTS, EVENTS, PODS, SERVICEACCOUNTS
 
+from mesh_lab.kube.resources import CONFIGMAPS, CRDS, DEPLOYMENTS, EVENTS, PODS, SERVICEACCOUNTS
 from tests.unit.kube.api.conftest import LIMIT_S, Server
 from tests.unit.kube.api.test_discovery import crd
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from yarl import URL
+
 from mesh_lab.kube.api.endpoints import split_name
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.resources import ENDPOINTSLICES, PODS, SERVICES
-from yarl import URL
-
 from tests.unit.kube.api.conftest import Server
 
 

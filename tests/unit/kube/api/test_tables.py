@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube import resources
 from mesh_lab.kube.api import tables
-from mesh_lab.kube.api.tables import durations, jsonpath
-from mesh_lab.kube.api.tables.pods import status_word
+from mesh_lab.kube.api.tables import jsonpath
+from mesh_lab.kube.registry.kinds import STORED
+from mesh_lab.kube.registry.kinds.pods.printing import status_word
+from mesh_lab.kube.registry.printing import durations
+from mesh_lab.kube.registry.printing.columns import PLAIN
 from mesh_lab.kube.registry.table import PrinterColumn
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
@@ -25,7 +29,7 @@ def cells(resource: resources.Resource, obj: dict[str, Any]) -> dict[str, Any]:
     """The row of an object, by the columns' names."""
     obj.setdefault("metadata", {}).setdefault("name", "it")
     obj["metadata"].setdefault("creationTimestamp", ago(90))
-    made = tables.table(tables.printer_for(resource.key), [obj], {}, now=NOW)
+    made = tables.table(tables.printer_for(resource), [obj], {}, now=NOW)
     return dict(zip((c["name"] for c in made["columnDefinitions"]), made["rows"][0]["cells"], strict=True))
 
 
@@ -257,9 +261,9 @@ def test_a_nodes_row() -> None:
     )
 
 
-@pytest.mark.parametrize("resource", [r for r in resources.BUILTIN if r.stored], ids=lambda r: r.key)
+@pytest.mark.parametrize("resource", STORED, ids=lambda r: r.key)
 def test_every_kind_has_a_printer_that_bears_an_empty_object(resource: resources.Resource) -> None:
-    assert tables.printer_for(resource.key) is not tables.PLAIN
+    assert tables.printer_for(resource) is not PLAIN
     assert "it" in cells(resource, {"metadata": {"name": "it"}, "spec": {}, "status": {}}).values()
 
 
@@ -272,12 +276,13 @@ def test_custom_columns() -> None:
         PrinterColumn("Broken", "string", ".spec[["),
         PrinterColumn("Missing", "string", ".spec.none"),
     ]
+    shown = resources.Resource("networking.istio.io", "v1", "virtualservices", "VirtualService")
     obj = {
         "metadata": {"name": "vs", "creationTimestamp": ago(60)},
         "spec": {"hosts": ["a", "b"], "port": 80},
         "status": {"conditions": [{"type": "Other", "status": "No"}, {"type": "Ready", "status": "True"}]},
     }
-    made = tables.table(tables.printer_for("virtualservices.networking.istio.io", columns), [obj], {}, now=NOW)
+    made = tables.table(tables.printer_for(shown, columns), [obj], {}, now=NOW)
     assert [c["name"] for c in made["columnDefinitions"]] == ["Name", "Hosts", "Port", "Ready", "Age", "Missing"]
     assert made["rows"][0]["cells"] == ["vs", '["a","b"]', 80, "True", "60s", None]
 
@@ -317,13 +322,13 @@ def test_any_text_is_a_path_or_refused(text: str) -> None:
 
 
 def test_later_tables_of_a_watch_leave_the_columns_out() -> None:
-    made = tables.table(tables.printer_for("pods"), [pod()], {"resourceVersion": "7"}, headers=False)
+    made = tables.table(tables.printer_for(resources.PODS), [pod()], {"resourceVersion": "7"}, headers=False)
     assert made["columnDefinitions"] == []
     assert made["metadata"] == {"resourceVersion": "7"}
 
 
 def test_a_row_carries_as_much_of_its_object_as_was_asked() -> None:
-    shown, obj = tables.printer_for("pods"), pod()
+    shown, obj = tables.printer_for(resources.PODS), pod()
     rows = {
         include: tables.table(shown, [obj], {}, include=include)["rows"][0]
         for include in ("None", "Metadata", "Object")

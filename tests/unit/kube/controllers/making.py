@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.objects.workloads import Deployment, ReplicaSet
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+
 from mesh_lab.kube.controllers.base import LASTING_SECONDS, Loop
 from mesh_lab.kube.errors import internal
 from mesh_lab.kube.registry import Registry

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube.controllers.expiry import expired
 from mesh_lab.kube.errors import forbidden
 from mesh_lab.kube.registry.options import AdmissionRequest, DeleteOptions, Open, Operation, Propagation
@@ -21,7 +22,6 @@ from mesh_lab.kube.resources import (
     SERVICES,
 )
 from mesh_lab.rfc3339 import timestamp
-
 from tests.unit.kube.controllers.running import Cluster, deployment, running_cluster
 
 Object = dict[str, Any]

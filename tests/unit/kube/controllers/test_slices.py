@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.kube.controllers.slices import (
     HEADLESS_LABEL,
     MANAGED_BY_LABEL,

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube.controllers.taints import seconds_left
 from mesh_lab.kube.objects.nodes import Taint
 from mesh_lab.kube.objects.pods import read_pod
 from mesh_lab.kube.resources import EVENTS, NODES, PODS
-
 from tests.unit.kube.controllers.running import Cluster, running_cluster
 
 TAINT = Taint(key="a", value="b", effect="NoExecute")

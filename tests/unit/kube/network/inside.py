@@ -25,7 +25,6 @@ from mesh_lab.kube.network.nft import Nft
 from mesh_lab.kube.network.node import prepare_node
 from mesh_lab.kube.network.ruleset import Places, VirtualPort, changes, counted, whole
 from mesh_lab.kube.network.services import ServiceNetwork
-
 from tests.unit.kube.network.catalogues import catalogue, endpoint_slice, service
 
 NODE, DNS, PODS, SERVICES = "10.244.0.1", "10.96.0.10", "10.244.0.0/16", "10.96.0.0/16"

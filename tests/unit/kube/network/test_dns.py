@@ -11,9 +11,9 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
+
 from mesh_lab.kube.network.dns import TTL, UDP_LIMIT, ClusterDns
 from mesh_lab.kube.network.endpoints import Catalogue, Name
-
 from tests.unit.kube.network.catalogues import catalogue, endpoint_slice, service
 
 SRV_PORTS = ({"name": "peer", "port": 7000, "protocol": "TCP"},)

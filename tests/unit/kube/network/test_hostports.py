@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from mesh_lab.kube.config import HostPort
 from mesh_lab.kube.network import hostports
 from mesh_lab.kube.network.endpoints import Catalogue, Name
@@ -18,7 +19,6 @@ from mesh_lab.kube.objects.services import Service
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import ENDPOINTSLICES, EVENTS, SERVICES
 from mesh_lab.kube.store import Store
-
 from tests.unit.kube.network.catalogues import endpoint_slice, service
 from tests.unit.kube.network.hosts import Host, free_port
 

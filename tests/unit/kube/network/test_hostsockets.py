@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.kube.network import hostsockets
 from mesh_lab.kube.network.hostsockets import HostSocketError
-
 from tests.unit.kube.network.hosts import Host, free_port
 
 

@@ -13,6 +13,7 @@ import struct
 from collections.abc import AsyncIterator
 
 import pytest
+
 from mesh_lab.kube.network.relaying import Relaying
 
 LIMIT = 20.0

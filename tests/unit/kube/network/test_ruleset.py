@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import msgspec
+
 from mesh_lab.kube.network.ruleset import VirtualPort, changes, counted, virtual_ports
 from mesh_lab.kube.objects.services import EndpointSlice, Service
-
 from tests.unit.kube.network.catalogues import endpoint_slice, service
 
 LEAVING = {"ready": False, "serving": True, "terminating": True}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 
 from mesh_lab.harness.statistics import split_arms
-
 from tests.unit.kube.network.isolation import isolated
 
 FALSE_ALARM = 1e-6

@@ -28,14 +28,14 @@ from mesh_lab.kube.node.pod import launch
 from mesh_lab.kube.objects.pods import read_pod
 from mesh_lab.kube.orphans import Reaper
 from mesh_lab.kube.registry import DELETED, AdmissionRequest, DeleteOptions, Object, Open, Operation, Registry
+from mesh_lab.kube.registry.kinds import RESOURCES
 from mesh_lab.kube.registry.tokens import TokenIssuer
-from mesh_lab.kube.resources import BUILTIN, CONFIGMAPS, PODS, SERVICEACCOUNTS
+from mesh_lab.kube.resources import CONFIGMAPS, PODS, SERVICEACCOUNTS
 from mesh_lab.kube.store import Store
 from mesh_lab.kube.streams import ExecSession, LogOptions
-
 from tests.unit.kube.node.pods import container, pod_object
 
-KINDS = {resource.kind: resource for resource in BUILTIN}
+KINDS = {resource.kind: resource for resource in RESOURCES}
 
 
 class Refusing(Open):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.kube.config import ImageEntry
 from mesh_lab.kube.node.images import Images, UnknownImageError, repository
 

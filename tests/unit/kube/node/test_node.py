@@ -11,8 +11,8 @@ from shlex import quote
 from typing import Any
 
 import pytest
-from mesh_lab.kube import VERSION
 
+from mesh_lab.kube import VERSION
 from tests.unit.kube.node.conftest import LIMIT, ROOT, Node, NodeError
 from tests.unit.kube.node.pods import container, pod_object
 

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.errors import forbidden
 from mesh_lab.kube.node import registration

@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube.node import scheduling
 from mesh_lab.kube.node.scheduling import Room, in_order, objection, unschedulable
 from mesh_lab.kube.objects.nodes import Node, read_node
 from mesh_lab.kube.objects.pods import Pod, read_pod
-
 from tests.unit.kube.node.pods import container, typed_pod
 
 LABELS = {"kubernetes.io/os": "linux", "cores": "4"}

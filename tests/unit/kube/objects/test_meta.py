@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+
 from mesh_lab.kube.objects.meta import LabelSelector, ObjectMeta
 from mesh_lab.kube.objects.services import Endpoint, Service
 

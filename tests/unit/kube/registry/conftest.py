@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mesh_lab.kube.registry import Registry
 from mesh_lab.kube.store import Store
 

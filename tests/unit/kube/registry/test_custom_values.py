@@ -6,9 +6,9 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube.registry.custom_values import fill_defaults, prune, validate
 from mesh_lab.kube.schemas.structural import compile_custom
-
 from tests.unit.kube.registry.manifests import crd
 
 SCHEMA = compile_custom(crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"])

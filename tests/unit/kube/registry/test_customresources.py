@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError
@@ -13,7 +14,6 @@ from mesh_lab.kube.registry import ADDED, Patch, PatchKind, Registry
 from mesh_lab.kube.registry.customresources import CLEANUP, is_established, version_priority
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.store import Store
-
 from tests.unit.kube.registry.manifests import crd
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.registry import Registry
-
 from tests.unit.kube.registry.manifests import deployment, pod, service, webhook
 
 

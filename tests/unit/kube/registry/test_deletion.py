@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import DELETED, MODIFIED, DeleteOptions, Patch, PatchKind, Propagation, Registry
 from mesh_lab.kube.registry.options import SYSTEM
-
 from tests.unit.kube.registry.manifests import config_map, deployment, pod
 
 

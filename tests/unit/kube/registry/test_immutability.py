@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import Registry
 from mesh_lab.kube.resources import Resource
-
 from tests.unit.kube.registry.manifests import config_map, crd, deployment, pod, service, set_at
 
 Case = tuple[str, Any, str, str]

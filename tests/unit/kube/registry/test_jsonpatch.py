@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube.registry.jsonpatch import MalformedPatchError, PatchConflictError, apply
 
 JSON = st.recursive(

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.options import Patch, PatchKind
 from mesh_lab.kube.registry.patches import apply_patch, merge
 from mesh_lab.kube.schemas import builtin_schema
-
 from tests.unit.kube.registry.test_jsonpatch import JSON
 
 POD = builtin_schema("v1", "Pod")

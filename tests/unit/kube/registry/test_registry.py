@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError, forbidden
@@ -22,7 +23,6 @@ from mesh_lab.kube.registry import (
     WriteOptions,
 )
 from mesh_lab.kube.store import Store
-
 from tests.unit.kube.registry.manifests import config_map, deployment, pod, service
 
 

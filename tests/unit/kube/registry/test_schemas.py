@@ -7,12 +7,14 @@ from importlib import resources
 
 import orjson
 import pytest
+
+from mesh_lab.kube.registry.kinds import RESOURCES
 from mesh_lab.kube.registry.rules import tables
-from mesh_lab.kube.resources import BUILTIN, Resource
+from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.schemas import Form, builtin_schema, definition_name, definitions
 
 
-@pytest.mark.parametrize("resource", BUILTIN, ids=lambda resource: resource.key)
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.key)
 def test_every_served_kind_has_a_schema(resource: Resource) -> None:
     schema = builtin_schema(resource.api_version, resource.kind)
     assert schema.form is Form.OBJECT

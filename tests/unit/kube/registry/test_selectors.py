@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import fieldlabels
 from mesh_lab.kube.registry.selectors import LabelSelector, Requirement, parse_fields, parse_labels

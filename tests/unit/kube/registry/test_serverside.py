@@ -7,13 +7,13 @@ from typing import Any
 
 import orjson
 import pytest
+
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import Patch, PatchKind, Registry
 from mesh_lab.kube.registry.options import FieldValidation, WriteOptions
 from mesh_lab.kube.registry.ownership.clientside import ANNOTATION
-
 from tests.unit.kube.registry.manifests import crd, deployment
 
 ANN = WriteOptions(field_manager="ann")

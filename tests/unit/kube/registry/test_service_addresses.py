@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import Registry
 from mesh_lab.kube.registry.service_addresses import NODE_PORTS
 from mesh_lab.kube.store import Store
-
 from tests.unit.kube.registry.manifests import service
 
 

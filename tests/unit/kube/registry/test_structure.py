@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube.registry.structure import DecodeError, decode
 from mesh_lab.kube.schemas import builtin_schema
-
 from tests.unit.kube.registry.manifests import deployment, pod, set_at
 
 DEPLOYMENT = builtin_schema("apps/v1", "Deployment")

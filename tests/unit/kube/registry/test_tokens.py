@@ -7,6 +7,7 @@ from typing import Any
 
 import jwt
 import pytest
+
 from mesh_lab.kube import pki
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.tokens import ISSUER, TokenIssuer

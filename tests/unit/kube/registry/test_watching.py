@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.kube import changes
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.errors import ApiError
@@ -26,7 +27,6 @@ from mesh_lab.kube.registry import (
 )
 from mesh_lab.kube.registry.watching import INITIAL_EVENTS_END
 from mesh_lab.kube.store import Store
-
 from tests.unit.kube.registry.manifests import config_map
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import orjson
 
+from mesh_lab.kube.registry.kinds import BUILTIN
 from mesh_lab.rfc3339 import micro_timestamp, timestamp
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
@@ -36,33 +37,13 @@ _EMBEDDED = frozenset({"ephemeralContainerCommon", "handler", "localObjectRefere
 
 _ZERO_COUNTS = frozenset(
     {
-        *(
-            "activeDeadlineSeconds",
-            "allocateLoadBalancerNodePorts",
-            "allowPrivilegeEscalation",
-            "allowed",
-            "authenticated",
-        ),
-        *("automountServiceAccountToken", "blockOwnerDeletion", "containerPort", "controller", "defaultMode"),
-        *("deletionGracePeriodSeconds", "enableServiceLinks", "exitCode", "expirationSeconds", "fsGroup", "gid"),
-        *("gracePeriodSeconds", "hostProcess", "hostUsers", "immutable", "leaseDurationSeconds", "leaseTransitions"),
-        *(
-            "maxSkew",
-            "mode",
-            "optional",
-            "orphanDependents",
-            "port",
-            "priority",
-            "privileged",
-            "progressDeadlineSeconds",
-        ),
-        *("readOnlyRootFilesystem", "ready", "replicas", "restartCount", "revisionHistoryLimit", "runAsGroup"),
-        *("runAsNonRoot", "runAsUser", "seconds", "serving", "setHostnameAsFQDN", "shareProcessNamespace", "started"),
-        *("terminating", "terminationGracePeriodSeconds", "tolerationSeconds", "uid", "weight"),
+        *("blockOwnerDeletion", "controller", "deletionGracePeriodSeconds", "gracePeriodSeconds", "orphanDependents"),
+        *(name for kind in BUILTIN for name in kind.zero_counts),
     }
 )
-"""Scalars that are pointers in Go, or required: zero and false are not the same as nothing. Of text none is: `uid` is a
-number in one message and text in the others."""
+"""Scalars that are pointers in Go, or required: zero and false are not the same as nothing. Those of metadata and of
+options stand here, the others in their kind's `Behaviour`. Text is never one: `uid` is a number in one message and text
+in the others."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5

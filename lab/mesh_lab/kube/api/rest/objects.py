@@ -13,13 +13,12 @@ from mesh_lab.kube.api.bodies import answers
 from mesh_lab.kube.api.bodies.negotiation import Form, choose
 from mesh_lab.kube.api.context import Call
 from mesh_lab.kube.api.rest.parameters import EXACT, delete_options, list_options, write_options
-from mesh_lab.kube.api.tables.columns import Printer
 from mesh_lab.kube.errors import ApiError, Cause, bad_request, invalid
+from mesh_lab.kube.registry.kinds import behaviour_of
 from mesh_lab.kube.registry.options import Patch, PatchKind
-from mesh_lab.kube.resources import PODS, SERVICEACCOUNTS, SERVICES, Resource
+from mesh_lab.kube.registry.printing.columns import Printer
+from mesh_lab.kube.resources import Resource
 
-_ANSWERED_WITH_LAST_STATE = frozenset({PODS.key, SERVICES.key, SERVICEACCOUNTS.key})
-"""Kinds whose delete is answered with the object (`ReturnDeletedObject` of their store), and not with a `Status`."""
 _INCLUDES = ("None", "Metadata", "Object")
 
 
@@ -105,7 +104,7 @@ async def delete(call: Call) -> web.Response:
     last = await call.registry.delete(call.resource, call.name, call.namespace, options=options)
     if call.registry.find(call.resource, call.name, call.namespace) is not None or options.dry_run:
         return answer(call, last)
-    if call.resource.key in _ANSWERED_WITH_LAST_STATE:
+    if behaviour_of(call.resource).answers_with_last_state:
         return answer(call, last)
     return answers.json_response(deleted_status(call.resource, last), warnings=call.warnings)
 
@@ -155,7 +154,7 @@ def listed(call: Call, items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def printer(call: Call) -> Printer:
     """Return the table printer of the resource."""
     served = call.registry.resources.served(call.resource)
-    return tables.printer_for(call.resource.key, served.columns if served else ())
+    return tables.printer_for(call.resource, served.columns if served else ())
 
 
 def included(call: Call) -> str:

@@ -1,6 +1,6 @@
 """Server-side printing: objects as the rows of a `meta.k8s.io/v1 Table`, which is what `kubectl get` asks for.
 
-One `Printer` a kind, found by the resource's key; custom resources bring their columns in their definition.
+A built-in kind has a `Printer` in its `Behaviour`; custom resources bring their columns in their definition.
 https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
 """
 
@@ -10,40 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from mesh_lab.kube import resources
-from mesh_lab.kube.api.tables import core, groups, pods
-from mesh_lab.kube.api.tables.columns import Printer
-from mesh_lab.kube.api.tables.custom import PLAIN, printer
+from mesh_lab.kube.api.tables.custom import printer
+from mesh_lab.kube.registry.kinds import behaviour_of
+from mesh_lab.kube.registry.printing.columns import Printer
 from mesh_lab.kube.registry.table import PrinterColumn
+from mesh_lab.kube.resources import Resource
 
 API_VERSION = "meta.k8s.io/v1"
 
-_BUILTIN: Mapping[str, Printer] = {
-    resources.NAMESPACES.key: core.NAMESPACES,
-    resources.NODES.key: core.NODES,
-    resources.PODS.key: pods.PODS,
-    resources.SERVICES.key: core.SERVICES,
-    resources.CONFIGMAPS.key: core.CONFIG_MAPS,
-    resources.SECRETS.key: core.SECRETS,
-    resources.SERVICEACCOUNTS.key: core.SERVICE_ACCOUNTS,
-    resources.EVENTS.key: core.EVENTS,
-    resources.LEASES.key: groups.LEASES,
-    resources.ENDPOINTSLICES.key: groups.ENDPOINT_SLICES,
-    resources.DEPLOYMENTS.key: groups.DEPLOYMENTS,
-    resources.REPLICASETS.key: groups.REPLICA_SETS,
-    resources.CRDS.key: groups.DEFINITIONS,
-    resources.MUTATING_WEBHOOKS.key: groups.WEBHOOK_CONFIGURATIONS,
-    resources.VALIDATING_WEBHOOKS.key: groups.WEBHOOK_CONFIGURATIONS,
-    resources.ROLES.key: groups.ROLES,
-    resources.CLUSTERROLES.key: groups.ROLES,
-    resources.ROLEBINDINGS.key: groups.ROLE_BINDINGS,
-    resources.CLUSTERROLEBINDINGS.key: groups.ROLE_BINDINGS,
-}
 
-
-def printer_for(key: str, custom_columns: Sequence[PrinterColumn] = ()) -> Printer:
+def printer_for(resource: Resource, custom_columns: Sequence[PrinterColumn] = ()) -> Printer:
     """How a resource is shown; `custom_columns` are those that a custom one asks for."""
-    return _BUILTIN.get(key) or (printer(custom_columns) if custom_columns else PLAIN)
+    return printer(custom_columns) if custom_columns else behaviour_of(resource).printer
 
 
 def table(
@@ -71,7 +49,7 @@ def table(
 
 
 def partial(obj: Mapping[str, Any]) -> dict[str, Any]:
-    """The object's metadata alone, as a `PartialObjectMetadata`."""
+    """The object's metadata, as a `PartialObjectMetadata`."""
     return {"kind": "PartialObjectMetadata", "apiVersion": API_VERSION, "metadata": obj["metadata"]}
 
 

@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from mesh_lab.kube.api.tables.columns import AGE, NAME, Cell, Cells, Column, Printer, age, name
-from mesh_lab.kube.api.tables.durations import since
 from mesh_lab.kube.api.tables.jsonpath import Path, PathError, as_text, compile_path
+from mesh_lab.kube.registry.printing.columns import NAME, PLAIN, Cell, Cells, Column, Printer, name
+from mesh_lab.kube.registry.printing.durations import since
 from mesh_lab.kube.registry.table import PrinterColumn
-
-PLAIN = Printer((NAME, AGE), lambda obj, now: [name(obj), age(obj, now)])
-"""Name and age: for a kind that says nothing else."""
 
 
 def printer(columns: Sequence[PrinterColumn]) -> Printer:

@@ -1,4 +1,4 @@
-"""Who owns which fields of an object: what server-side apply rests on.
+"""Field managers and the fields that they own: what server-side apply rests on.
 
 `fieldsets` are sets of fields and their form in `metadata.managedFields`; `values` is what the schema says of merging
 and comparing; `managers` are the owners; `applying` decides what an apply does to an object and them, `tracking`

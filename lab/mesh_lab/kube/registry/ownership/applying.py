@@ -1,7 +1,8 @@
 """What a write does to the owners of an object's fields, and an apply to the object.
 
-Whoever applies owns exactly what it applies: what it no longer names goes, unless somebody else owns it too. To change
-what others own is a conflict, or takes it from them by force. Whoever updates takes what it changes, from everybody.
+A manager that applies owns exactly what it applies: what it no longer names is removed, unless another manager owns it,
+too. A change of what others own is a conflict; with force it takes the field from them. A manager that updates takes
+what it changes from all others.
 
 https://kubernetes.io/docs/reference/using-api/server-side-apply/
 """
@@ -17,7 +18,7 @@ from mesh_lab.kube.registry.ownership.managers import UPDATE, Managed, Manager, 
 from mesh_lab.kube.schemas import Schema
 
 BEFORE_FIRST_APPLY = "before-first-apply"
-"""Who owns all that there was when an object was first applied to."""
+"""The manager of all fields that were there when an object was first applied to."""
 
 _UNOWNED: FieldSet = frozenset(
     {
@@ -30,7 +31,7 @@ _UNOWNED: FieldSet = frozenset(
 
 @dataclass(frozen=True)
 class Conflict:
-    """A field that an apply would change and that somebody else owns."""
+    """A field that an apply would change and that another manager owns."""
 
     manager: Manager
     owned: Owned
@@ -129,7 +130,7 @@ def _compare(schema: Schema, old: dict[str, Any], new: dict[str, Any]) -> _Chang
 
 
 def _without(managed: Managed, fields: FieldSet) -> dict[Manager, Owned]:
-    """The owners without some fields; who then owns nothing is gone."""
+    """The owners without some fields; a manager that is left with none is removed."""
     if not fields:
         return dict(managed)
     kept = {}

@@ -15,7 +15,7 @@ from mesh_lab.kube.registry.ownership.fieldsets import FieldSet, FieldSetError, 
 APPLY = "Apply"
 UPDATE = "Update"
 ANCIENT = "ancient-changes"
-"""Who owns what the owners of long ago did, once there are too many of them."""
+"""The manager that takes over the fields of the oldest managers, once there are too many of them."""
 MOST_UPDATERS = 10
 
 _OPERATIONS = (APPLY, UPDATE)
@@ -24,7 +24,7 @@ _FORMAT = "FieldsV1"
 
 @dataclass(frozen=True, order=True)
 class Manager:
-    """Who writes, and how. `api_version` tells updaters apart and is empty for those that apply."""
+    """A field manager and its operation. `api_version` distinguishes managers that update; it is empty for an apply."""
 
     operation: str
     name: str

@@ -1,7 +1,7 @@
 """The owners of an object's fields through writes that do not apply.
 
 Owners are kept from the creation of an object on; one that has none (it was made by an older lab, or made to forget
-them) gets none until somebody applies to it. Entries are changed as they stand in `metadata.managedFields`, as trees,
+them) gets none until the first apply. Entries are changed as they stand in `metadata.managedFields`, as trees,
 and only where a write concerns them: most writes are those of controllers, again and again to the same fields.
 """
 
@@ -62,7 +62,7 @@ def tracked(
 
 
 def _taken(entries: Entries, manager: Manager, changed: Tree, removed: Tree, now: str) -> Entries:
-    """The entries after `manager` changed and removed fields: what it changed is its own then, and nobody else's."""
+    """The entries after `manager` changed and removed fields: what it changed is then owned by no other manager."""
     kept: Entries = []
     gone = differences.union(changed, removed)
     found = False
@@ -86,7 +86,7 @@ def _taken(entries: Entries, manager: Manager, changed: Tree, removed: Tree, now
 
 
 def _is(one: dict[str, Any], manager: Manager) -> bool:
-    """Whether an entry is that of somebody who updates."""
+    """Whether an entry is of an update, and not of an apply."""
     return (one["operation"], one.get("manager", ""), one.get("apiVersion", ""), one.get("subresource", "")) == (
         manager.operation,
         manager.name,

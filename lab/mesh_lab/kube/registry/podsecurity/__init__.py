@@ -3,7 +3,3 @@
 `standards` are the levels `baseline` and `restricted` as a table of checks, `levels` reads the labels, and `admission`
 holds pods and their templates to them. https://kubernetes.io/docs/concepts/security/pod-security-admission/
 """
-
-from mesh_lab.kube.registry.podsecurity.admission import review
-
-__all__ = ["review"]

@@ -1,7 +1,7 @@
 """Holds pods to the levels of their namespace, and warns of templates and pods that do not keep to them.
 
-As in Kubernetes: `enforce` refuses pods alone, `warn` tells of pods and of the templates that they are made of, and who
-raises a namespace's level is told which of its pods would not be let in any more. There is no audit log to write to.
+As in Kubernetes: `enforce` refuses only pods, `warn` warns of pods and of the templates that they are made of, and a
+namespace whose level is raised warns of the pods that it would not take any more. There is no audit log to write to.
 """
 
 from __future__ import annotations
@@ -15,41 +15,44 @@ from mesh_lab.kube.errors import forbidden
 from mesh_lab.kube.registry.options import WriteOptions
 from mesh_lab.kube.registry.podsecurity.levels import LEVELS, PRIVILEGED, level
 from mesh_lab.kube.registry.podsecurity.standards import violations
-from mesh_lab.kube.resources import DEPLOYMENTS, NAMESPACES, PODS, REPLICASETS, Resource
+from mesh_lab.kube.resources import NAMESPACES, PODS
 from mesh_lab.kube.store import Store
 
-_WITH_TEMPLATE = frozenset({DEPLOYMENTS.key, REPLICASETS.key})
+
+def review_namespace(store: Store, new: Object, old: Object | None, options: WriteOptions) -> None:
+    """Warn of what a change of a namespace's labels means to its pods."""
+    for warning in _of_namespace(store, new, old):
+        options.warn(warning)
 
 
-def review(store: Store, resource: Resource, new: Object, old: Object | None, options: WriteOptions) -> None:
-    """Look at an object that is about to be stored in place of `old` (None: to be created).
+def review_pod(store: Store, new: Object, old: Object | None, options: WriteOptions) -> None:
+    """Hold a pod that is about to be stored to its namespace's levels.
 
     Raises:
-        ApiError: 403, it is a pod that its namespace does not take.
+        ApiError: 403, the namespace does not take it.
     """
-    if resource.key == NAMESPACES.key:
-        for warning in _of_namespace(store, new, old):
-            options.warn(warning)
-    elif resource.key == PODS.key:
-        if old is None or new.get("spec") != old.get("spec"):
-            _review_pod(_labels(store, new), new, options)
-    elif resource.key in _WITH_TEMPLATE and (old is None or new.get("spec") != old.get("spec")):
-        template = (new.get("spec") or {}).get("template") or {}
-        _warn(_labels(store, new), template.get("spec") or {}, options)
+    if old is not None and new.get("spec") == old.get("spec"):
+        return
+    labels = _labels(store, new)
+    wanted = level(labels, "enforce")
+    if found := violations(wanted.name, new.get("spec") or {}):
+        name = new["metadata"].get("name") or new["metadata"].get("generateName", "")
+        raise forbidden(f'pods "{name}" is forbidden: violates PodSecurity "{wanted}": {", ".join(found)}')
+    _warn(labels, new.get("spec") or {}, options)
+
+
+def review_template(store: Store, new: Object, old: Object | None, options: WriteOptions) -> None:
+    """Warn of a pod template whose pods the namespace would not take, or would warn of."""
+    if old is not None and new.get("spec") == old.get("spec"):
+        return
+    template = (new.get("spec") or {}).get("template") or {}
+    _warn(_labels(store, new), template.get("spec") or {}, options)
 
 
 def _labels(store: Store, obj: Object) -> Mapping[str, str]:
     namespace = store.head(NAMESPACES.key, "", obj["metadata"]["namespace"])
     found: Mapping[str, str] = ((namespace or {}).get("metadata") or {}).get("labels") or {}
     return found
-
-
-def _review_pod(labels: Mapping[str, str], pod: Object, options: WriteOptions) -> None:
-    wanted = level(labels, "enforce")
-    if found := violations(wanted.name, pod.get("spec") or {}):
-        name = pod["metadata"].get("name") or pod["metadata"].get("generateName", "")
-        raise forbidden(f'pods "{name}" is forbidden: violates PodSecurity "{wanted}": {", ".join(found)}')
-    _warn(labels, pod.get("spec") or {}, options)
 
 
 def _warn(labels: Mapping[str, str], spec: dict[str, Any], options: WriteOptions) -> None:
@@ -59,7 +62,7 @@ def _warn(labels: Mapping[str, str], spec: dict[str, Any], options: WriteOptions
 
 
 def _of_namespace(store: Store, new: Object, old: Object | None) -> Iterator[str]:
-    """What its owner is to know of a change of a namespace's labels."""
+    """The warnings that a change of a namespace's labels is answered with."""
     labels = new["metadata"].get("labels") or {}
     before = ((old or {}).get("metadata") or {}).get("labels") or {}
     if level(labels, "audit") != level(before, "audit") and level(labels, "audit").name != PRIVILEGED:

@@ -260,4 +260,4 @@ CHECKS = (
     Check("runAsUser=0", RESTRICTED, _root_user),
     Check("seccompProfile", RESTRICTED, _confined, replaces=_unconfined),
 )
-"""In the order in which violations are told: by level, and then by the checks' names in Kubernetes."""
+"""In the order in which violations are reported: by level, and then by the checks' names in Kubernetes."""

@@ -26,11 +26,6 @@ def check(schema: Schema, obj: Object) -> Iterator[Cause]:
     yield from _fields(schema, obj, "", skipped=_SKIPPED)
 
 
-def check_part(schema: Schema, value: dict[str, Any], path: str) -> Iterator[Cause]:
-    """The same for a part of an object, at `path`."""
-    yield from _fields(schema, value, path)
-
-
 def _fields(schema: Schema, value: dict[str, Any], path: str, skipped: frozenset[str] = frozenset()) -> Iterator[Cause]:
     owner = schema.go_type.rpartition(".")[2]
     prefix = f"{path}." if path else ""

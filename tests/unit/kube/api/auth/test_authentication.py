@@ -7,9 +7,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+
 from mesh_lab.kube import pki
 from mesh_lab.kube.resources import SERVICEACCOUNTS
-
 from tests.unit.kube.api.conftest import Server
 
 SELF = "/apis/authentication.k8s.io/v1/selfsubjectreviews"

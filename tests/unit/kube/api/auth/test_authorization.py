@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mesh_lab.kube.resources import NAMESPACES, SECRETS, SERVICEACCOUNTS
 
+from mesh_lab.kube.resources import NAMESPACES, SECRETS, SERVICEACCOUNTS
 from tests.unit.kube.api.auth.test_authentication import anonymous
 from tests.unit.kube.api.conftest import Server
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube.api.auth import Access, Action, Authorizer, PathAccess
 from mesh_lab.kube.api.auth.enforced import enforced
 from mesh_lab.kube.api.auth.escalation import covered

@@ -11,11 +11,11 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube import heavy
 from mesh_lab.kube.api.app import BODY_LIMIT
 from mesh_lab.kube.api.bodies import from_yaml
 from mesh_lab.kube.api.bodies.answers import DEPTH_LIMIT
-
 from tests.unit.kube.api.conftest import LIMIT_S, Server
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"

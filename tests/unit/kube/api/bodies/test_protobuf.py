@@ -12,6 +12,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube.api.bodies import protobuf
 from mesh_lab.kube.api.bodies.protobuf import META, ProtobufError, decode
 

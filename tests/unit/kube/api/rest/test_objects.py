@@ -8,13 +8,13 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube.api.bodies.negotiation import Form, choose
 from mesh_lab.kube.api.context import Target, parse_path
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.options import AdmissionRequest, Open, Patch, PatchKind
 from mesh_lab.kube.resources import CONFIGMAPS
 from mesh_lab.kube.resources import DEPLOYMENTS as KINDS_DEPLOYMENTS
-
 from tests.unit.kube.api.bodies.test_protobuf import CORE, encode, envelope
 from tests.unit.kube.api.conftest import Server
 

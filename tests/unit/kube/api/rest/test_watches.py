@@ -12,11 +12,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
+
 from mesh_lab.kube import changes
 from mesh_lab.kube.api import app
 from mesh_lab.kube.api.rest import watches
 from mesh_lab.kube.resources import CONFIGMAPS
-
 from tests.unit.kube.api.conftest import LIMIT_S, Server
 
 PATH = "/api/v1/namespaces/default/configmaps"

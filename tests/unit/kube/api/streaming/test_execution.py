@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
-from mesh_lab.kube.resources import PODS
 
+from mesh_lab.kube.resources import PODS
 from tests.unit.kube.api.conftest import LIMIT_S, Server
 
 BASE = "/api/v1/namespaces/default/pods/p"

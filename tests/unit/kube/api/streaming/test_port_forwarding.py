@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube.api.streaming import spdy
 from mesh_lab.kube.api.streaming.port_forwarding import SPDY_PROTOCOL
 from mesh_lab.kube.resources import PODS
-
 from tests.unit.kube.api.conftest import LIMIT_S, Server
 
 PATH = "/api/v1/namespaces/default/pods/p/portforward"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+
 from mesh_lab.kube import pki
 from mesh_lab.kube.api import Webhooks
 from mesh_lab.kube.registry import Registry

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from mesh_lab.kube.resources import CONFIGMAPS, ENDPOINTSLICES, MUTATING_WEBHOOKS
 
+from mesh_lab.kube.resources import CONFIGMAPS, ENDPOINTSLICES, MUTATING_WEBHOOKS
 from tests.unit.kube.api.conftest import Server
 from tests.unit.kube.api.webhooks.hooks import (
     Answer,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.resources import (
     CONFIGMAPS,
@@ -18,7 +19,6 @@ from mesh_lab.kube.resources import (
     SERVICES,
     VALIDATING_WEBHOOKS,
 )
-
 from tests.unit.kube.api.conftest import Server
 from tests.unit.kube.api.webhooks.hooks import Answer, Hook, allow, config_map, configuration, patching
 from tests.unit.kube.registry.manifests import deployment, pod

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 import msgspec
+
 from mesh_lab.kube.controllers.workloads.replicas import count, counts_as_replica, until_available, victims
 from mesh_lab.kube.objects.pods import Pod
-
 from tests.unit.kube.controllers.making import START, pod, replica_set
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube.controllers.workloads.progress import assess, counts, until_deadline
 from mesh_lab.kube.controllers.workloads.revisions import (
     HASH_LABEL,
@@ -20,7 +21,6 @@ from mesh_lab.kube.controllers.workloads.revisions import (
     template_hash,
 )
 from mesh_lab.kube.objects.workloads import NO_DEADLINE, Deployment, ReplicaSet
-
 from tests.unit.kube.controllers.making import START, deployment, replica_set
 
 TEMPLATE: dict[str, Any] = {

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.kube.controllers.workloads import rollout
 from mesh_lab.kube.controllers.workloads.replicas import victims
 from mesh_lab.kube.objects.workloads import Deployment, ReplicaSet
-
 from tests.unit.kube.controllers.making import deployment, pod, replica_set
 
 

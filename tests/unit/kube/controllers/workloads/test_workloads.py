@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.options import AdmissionRequest, DeleteOptions, Open, Propagation
 from mesh_lab.kube.resources import DEPLOYMENTS, EVENTS, PODS, REPLICASETS
-
 from tests.unit.kube.controllers.running import Cluster, deployment, running_cluster, set_image
 
 Object = dict[str, Any]

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.kube.node.files.atomic import AtomicDirectory, FileContent
 
 

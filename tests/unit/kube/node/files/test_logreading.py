@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from mesh_lab.kube.node.files import logreading
 
 STAMP = "2026-01-02T03:04:05.000000006Z stderr F "

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from mesh_lab.kube.node.files import logreading, logs
 from mesh_lab.kube.streams import LogOptions
 from mesh_lab.rfc3339 import nano_timestamp

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube.node.client import Process, Runtime
 from mesh_lab.kube.node.files.logs import LogFile, StreamReader
 from mesh_lab.kube.node.pod.console import BEHIND_LIMIT, Attachment, Console
-
 from tests.unit.kube.node.conftest import Node, NodeError
 from tests.unit.kube.node.pods import container, pod_object
 

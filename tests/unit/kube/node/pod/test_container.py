@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from mesh_lab.kube.node.pod.container import end
 
 

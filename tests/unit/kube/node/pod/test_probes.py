@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from mesh_lab.kube import VERSION
 from mesh_lab.kube.node.pod import checks, grpchealth, probes
 from mesh_lab.kube.node.pod.checks import Result
 from mesh_lab.kube.node.pod.probes import Kind, Verdict
 from mesh_lab.kube.objects.containers import HttpGet, Probe
-
 from tests.unit.kube.node.pods import typed_container
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mesh_lab.kube.node.pod.starting import RestartBackoff, go_duration
 
 

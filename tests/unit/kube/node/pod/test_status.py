@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube.node.pod.facts import ContainerFacts, PodFacts, Running, State, Terminated, Waiting, initial_facts
 from mesh_lab.kube.node.pod.status import build, pod_phase, qos_class
-
 from tests.unit.kube.node.pods import container, typed_pod
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)

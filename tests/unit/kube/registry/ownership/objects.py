@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
+
 from mesh_lab.kube.schemas.structural import compile_custom
 
 _TEXT = {"type": "string"}

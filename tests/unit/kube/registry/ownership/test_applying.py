@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+
 from mesh_lab.kube.registry.ownership import APPLY, UPDATE, ConflictError, Managed, Manager, apply, first_owner, update
 from mesh_lab.kube.registry.ownership.applying import fields_of
 from mesh_lab.kube.registry.ownership.fieldsets import FieldSet
 from mesh_lab.kube.registry.ownership.managers import ANCIENT, MOST_UPDATERS, decode, encode
 from mesh_lab.kube.registry.ownership.values import leaves
-
 from tests.unit.kube.registry.ownership.objects import SCHEMA, thing, things
 
 Object = dict[str, Any]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import given
+
 from mesh_lab.kube.registry.ownership import differences
 from mesh_lab.kube.registry.ownership.applying import _compare, fields_of
 from mesh_lab.kube.registry.ownership.fieldsets import paths, tree
 from mesh_lab.kube.schemas import builtin_schema
-
 from tests.unit.kube.registry.manifests import deployment
 from tests.unit.kube.registry.ownership.objects import SCHEMA, things
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mesh_lab.kube.registry.ownership import APPLY, UPDATE, Manager, apply, decode, encode, update
 from mesh_lab.kube.registry.ownership.applying import fields_of
 from mesh_lab.kube.registry.ownership.managers import Managed, Owned
 from mesh_lab.kube.registry.ownership.tracking import created, tracked
-
 from tests.unit.kube.registry.ownership.objects import SCHEMA, thing, things
 
 EDITOR = Manager(UPDATE, "editor", "example.com/v1")

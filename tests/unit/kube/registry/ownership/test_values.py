@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+
 from mesh_lab.kube.registry.ownership import values
 from mesh_lab.kube.registry.ownership.fieldsets import tree
 from mesh_lab.kube.registry.ownership.values import WITHIN, ItemError, check_items, leaves, merge, remove, with_parents
 from mesh_lab.kube.schemas import builtin_schema
-
 from tests.unit.kube.registry.ownership.objects import SCHEMA, thing, things
 
 DEPLOYMENT = builtin_schema("apps/v1", "Deployment")

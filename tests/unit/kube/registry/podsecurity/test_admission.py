@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import Registry
 from mesh_lab.kube.registry.options import WriteOptions
-
 from tests.unit.kube.registry.manifests import deployment
 
 LABEL = "pod-security.kubernetes.io/"

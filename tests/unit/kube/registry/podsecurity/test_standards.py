@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from mesh_lab.kube.registry.podsecurity.standards import CHECKS, violations
 
 SOUND = {

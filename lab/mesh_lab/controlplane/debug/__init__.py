@@ -1,0 +1,1 @@
+"""The debug interface of istiod: its pages, and who may read them."""

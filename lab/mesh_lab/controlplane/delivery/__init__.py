@@ -1,0 +1,1 @@
+"""From snapshots to proxies: what has changed is translated and pushed, and each ACK and NACK is kept."""

@@ -1,0 +1,97 @@
+"""Who a proxy is: the API server's word on its pod's token, and on nothing else.
+
+A token names a service account and the pod it was made for; https://kubernetes.io/docs/reference/access-authn-authz/
+service-accounts-admin/#additional-metadata-in-pod-bound-tokens. What a proxy says of itself is only checked against it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from mesh_lab.controlplane.kube.kinds import TOKEN_REVIEWS, Kind
+from mesh_lab.debugidentity import AUDIENCE
+
+# A review is asked for once in a while only: all proxies come back at once after a restart, each several times over.
+_REVIEW_LIFE = 5.0
+_REVIEWS_KEPT = 10_000
+_USER_PREFIX = "system:serviceaccount:"
+_POD_NAME = "authentication.kubernetes.io/pod-name"
+_POD_UID = "authentication.kubernetes.io/pod-uid"
+
+
+class Refused(Exception):  # noqa: N818 - the caller's fault, said as in gRPC
+    """The caller has not shown who it is. The message is meant for it."""
+
+
+class Caller(NamedTuple):
+    """The service account of a token, and the pod it was made for; none has one that was not made for a pod."""
+
+    namespace: str
+    service_account: str
+    pod: str
+    pod_uid: str
+
+
+class Reviewer(Protocol):
+    """What this needs of the API."""
+
+    async def create(self, kind: Kind, obj: dict[str, Any], namespace: str = "") -> dict[str, Any]:
+        """Create an object."""
+
+
+class Authenticator:
+    """Reviews tokens, remembering the good ones for a few seconds."""
+
+    def __init__(self, api: Reviewer) -> None:
+        self._api = api
+        self._known: dict[bytes, tuple[float, Caller]] = {}
+
+    async def authenticate(self, metadata: Mapping[str, str]) -> Caller:
+        """The pod behind a request with this metadata. Raises Refused; ApiError or Unreachable when nobody can tell."""
+        caller = await self.account(metadata.get("authorization", ""))
+        if not caller.pod:
+            raise Refused("the token is not one that was made for a pod")
+        return caller
+
+    async def account(self, authorization: str) -> Caller:
+        """The caller by the header `authorization`, with a pod or without. Raises as `authenticate` does."""
+        token = authorization.removeprefix("Bearer ").strip()
+        if not token:
+            raise Refused("no token: send the pod's token, audience istio-ca, as 'authorization'")
+        now = asyncio.get_running_loop().time()
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._known.get(digest)
+        if known is not None and known[0] > now:
+            return known[1]
+        caller = await self._review(token)
+        if len(self._known) >= _REVIEWS_KEPT:
+            self._known.clear()
+        self._known[digest] = (now + _REVIEW_LIFE, caller)
+        return caller
+
+    async def _review(self, token: str) -> Caller:
+        answer = await self._api.create(
+            TOKEN_REVIEWS,
+            {
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenReview",
+                "metadata": {},
+                "spec": {"token": token, "audiences": [AUDIENCE]},
+            },
+        )
+        status = answer.get("status") or {}
+        if not status.get("authenticated"):
+            raise Refused(f"the token is not valid: {status.get('error') or 'the API server does not know it'}")
+        # A server that knows nothing of audiences leaves them out: its word is then for another audience.
+        if AUDIENCE not in (status.get("audiences") or ()):
+            raise Refused(f"the token is not for the audience {AUDIENCE}")
+        user = status.get("user") or {}
+        namespace, _, account = user.get("username", "").removeprefix(_USER_PREFIX).partition(":")
+        extra = user.get("extra") or {}
+        pod, uid = (next(iter(extra.get(key) or ()), "") for key in (_POD_NAME, _POD_UID))
+        if not user.get("username", "").startswith(_USER_PREFIX) or not account:
+            raise Refused("the token is not a service account's, as one that was made for a pod is")
+        return Caller(namespace, account, pod, uid)

@@ -1,0 +1,70 @@
+"""Secrets as Envoy takes them: a proxy's own certificate, the roots it trusts, and those a gateway names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from envoy.config.core.v3.base_pb2 import DataSource
+from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext, TlsCertificate
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
+
+from mesh_lab.controlplane.model import Gateway
+from mesh_lab.controlplane.trust.ca import Leaf
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.proxy import Proxy
+from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.xds.built import Built, build, wire
+from mesh_lab.controlplane.xds.gateway import AUTHORITY_SUFFIX, authority_of, credentials_of
+from mesh_lab.controlplane.xds.typeurls import SDS
+
+OWN = "default"
+ROOTS = "ROOTCA"
+GATEWAY_PREFIX = "kubernetes://"
+
+
+def own(leaf: Leaf) -> Built:
+    """The certificate of a proxy's own identity."""
+    return _certificate(OWN, leaf.chain, leaf.key, ())
+
+
+def roots(pem: bytes) -> Built:
+    """What the mesh's certificates are verified with."""
+    return _authority(ROOTS, pem, ())
+
+
+def for_gateway(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
+    """The Secret that a Gateway's credentialName names, in the gateway's own namespace; None when there is none.
+
+    `NAME-cacert` is what client certificates are verified with: the Secret of that name, or the authority within NAME.
+    """
+    if proxy.kind != "router" or not name.startswith(GATEWAY_PREFIX):
+        return None
+    wanted = name.removeprefix(GATEWAY_PREFIX)
+    named_by = tuple(_named_by(snapshot, wanted))
+    exact = snapshot.secrets.get((proxy.namespace, wanted))
+    if wanted.endswith(AUTHORITY_SUFFIX):
+        secret = exact or snapshot.secrets.get((proxy.namespace, wanted.removesuffix(AUTHORITY_SUFFIX)))
+        return _authority(name, secret.ca, (secret.origin, *named_by)) if secret and secret.ca else None
+    if exact is None or not exact.certificate:
+        return None
+    return _certificate(name, exact.certificate, exact.private_key, (exact.origin, *named_by))
+
+
+def _named_by(snapshot: Snapshot, wanted: str) -> Iterator[Origin]:
+    """The Gateways that ask for a Secret: who has made one of them is to learn what becomes of it."""
+    for config in snapshot.of(Gateway).values():
+        settings = [server.tls for server in config.spec.servers if server.tls is not None]
+        if any(wanted in (*credentials_of(each), authority_of(each)) for each in settings):
+            yield config.origin
+
+
+def _certificate(name: str, chain: bytes, key: bytes, origins: tuple[Origin, ...]) -> Built:
+    certificate = TlsCertificate(
+        certificate_chain=DataSource(inline_bytes=chain), private_key=DataSource(inline_bytes=key)
+    )
+    return build(SDS, name, wire(Secret(name=name, tls_certificate=certificate)), origins)
+
+
+def _authority(name: str, pem: bytes, origins: tuple[Origin, ...]) -> Built:
+    context = CertificateValidationContext(trusted_ca=DataSource(inline_bytes=pem))
+    return build(SDS, name, wire(Secret(name=name, validation_context=context)), origins)

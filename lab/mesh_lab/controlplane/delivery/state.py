@@ -1,0 +1,182 @@
+"""What the control plane knows of the cluster, and as of which version of each object.
+
+Takes what is followed, hands it to the snapshot's `World`, and keeps the books that the `World` has no need of: which
+snapshot is the first to include a given version of an object, who runs a proxy, which status an object carries.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from mesh_lab.controlplane.faults import Faults
+from mesh_lab.controlplane.istiokinds import KINDS
+from mesh_lab.controlplane.kube.client import Object
+from mesh_lab.controlplane.kube.events import Key, Subject
+from mesh_lab.controlplane.kube.kinds import FOLLOWED, Kind
+from mesh_lab.controlplane.kube.signals import Signal
+from mesh_lab.controlplane.world.fleet import Fleet
+from mesh_lab.controlplane.world.meshconfig import CONFIG_MAP
+from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.world.world import World
+
+log = logging.getLogger(__name__)
+
+Hook = Callable[[str, Object], None]
+
+# Objects that are gone are remembered for those who wait for exactly that.
+_GONE_KEPT = 10_000
+
+
+class Included(NamedTuple):
+    """An object's version, and the first snapshot that holds all that this version says."""
+
+    resource_version: str
+    snapshot: int
+
+
+class ClusterState:
+    """Takes events (it is the followers' sink) and makes snapshots.
+
+    `changed` fires on what a proxy could notice, `snapshotted` with each snapshot, `progress` on every event, and
+    whenever a proxy has come, answered or gone.
+    """
+
+    def __init__(self, root_namespace: str, faults: Faults | None = None) -> None:
+        self._faults = faults or Faults()
+        self.settings_key: Key = ("ConfigMap", root_namespace, CONFIG_MAP)
+        self._world = World(root_namespace=root_namespace)
+        self._snapshot: Snapshot | None = None
+        self._versions: dict[Key, Included] = {}
+        self._gone: dict[Key, int] = {}
+        self._fresh: set[Key] = set()
+        self._hooks: dict[str, list[Hook]] = {}
+        self.fleet = Fleet()
+        self.subjects: dict[Key, Subject] = {}
+        # Everything has been listed once: what is not known is not there.
+        self.complete = False
+        self.changed = Signal()
+        self.progress = Signal()
+        self.snapshotted = Signal()
+
+    def hook(self, kind: str, hook: Hook) -> None:
+        """Call `hook(event, object)` for each event of a kind; a list gives ADDED and DELETED ones."""
+        self._hooks.setdefault(kind, []).append(hook)
+
+    def replace(self, kind: Kind, objects: list[Object]) -> None:
+        """These objects are all there are of a kind."""
+        objects = [obj for obj in objects if self._is_one(kind.kind, obj)]
+        listed = {_key(kind.kind, obj) for obj in objects}
+        known = {*self._versions, *self._fresh}
+        for gone in [key for key in known if key[0] == kind.kind and key not in listed]:
+            self.apply(kind, "DELETED", {"metadata": {"namespace": gone[1], "name": gone[2]}})
+        for obj in objects:
+            self.apply(kind, "ADDED", obj)
+
+    def apply(self, kind: Kind, event: str, obj: Object) -> None:
+        """Take one event. Whatever an object makes go wrong is told of it, and concerns no other."""
+        if not self._is_one(kind.kind, obj):
+            return
+        key = _key(kind.kind, obj)
+        visible = False
+        try:
+            visible = kind.kind in FOLLOWED and self._world.apply(kind.kind, event, obj)
+        except Exception as error:  # noqa: BLE001 - of others' objects anything may come
+            self._world.refuse(key, self._faults.record("reading {} {}/{}".format(*key), error))
+            visible = True
+        self._book(key, event, obj, visible=visible)
+        hooks = self._hooks.get(kind.kind, [])
+        for hook in (self.fleet.apply, *hooks) if kind.kind == "Pod" else hooks:
+            try:
+                hook(event, obj)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._faults.record("taking up {} {}/{}".format(*key), error)
+        if visible:
+            self.changed.fire()
+        self.progress.fire()
+
+    @property
+    def unproved(self) -> tuple[Key, ...]:
+        """The resources that have changed since all was last translated."""
+        return self._world.unproved
+
+    def prove(self, snapshot: Snapshot) -> None:
+        """A snapshot has been translated for all proxies."""
+        self._world.prove(snapshot)
+
+    def set_aside(self, key: Key, snapshot: Snapshot, reason: str) -> None:
+        """Do without an object that cannot be translated as it is in `snapshot`, until it is changed."""
+        if self._world.set_aside(key, snapshot, reason):
+            self._fresh.add(key)
+
+    def _is_one(self, kind: str, obj: Object) -> bool:
+        """Whether it is an object at all: what has no name cannot even be told of."""
+        try:
+            _, namespace, name = _key(kind, obj)
+            if name and isinstance(name, str) and isinstance(namespace, str):
+                return True
+        except (KeyError, TypeError, AttributeError):
+            pass
+        log.warning("a %s without a name is left out", kind)
+        return False
+
+    def snapshot(self) -> Snapshot:
+        """The cluster as it is now."""
+        snapshot = self._world.snapshot()
+        for key in self._fresh:
+            if key in self._versions:
+                self._versions[key] = Included(self._versions[key].resource_version, snapshot.version)
+            else:
+                self._gone[key] = snapshot.version
+        self._fresh.clear()
+        while len(self._gone) > _GONE_KEPT:
+            del self._gone[next(iter(self._gone))]
+        self._snapshot = snapshot
+        self.snapshotted.fire()
+        return snapshot
+
+    @property
+    def latest(self) -> Snapshot:
+        """The last snapshot that was made."""
+        return self._snapshot or self.snapshot()
+
+    @property
+    def settled(self) -> bool:
+        """Nothing has changed since the last snapshot."""
+        return not self._fresh
+
+    def included(self, key: Key) -> Included | None:
+        """An object's version and the first snapshot with it; None when there is no such object."""
+        known = self._versions.get(key)
+        if known is not None and key in self._fresh:
+            return Included(known.resource_version, self.latest.version + 1)
+        return known
+
+    def gone_since(self, key: Key) -> int:
+        """The first snapshot without an object that is no more (or never was)."""
+        return self.latest.version + 1 if key in self._fresh else self._gone.get(key, 0)
+
+    def _book(self, key: Key, event: str, obj: Object, *, visible: bool) -> None:
+        meta = obj["metadata"]
+        if event == "DELETED":
+            self._versions.pop(key, None)
+            self.subjects.pop(key, None)
+        else:
+            before = self._versions.get(key)
+            self._versions[key] = Included(meta.get("resourceVersion", ""), before.snapshot if before else 0)
+            self._gone.pop(key, None)
+            if key[0] in KINDS:
+                status = obj.get("status")
+                self.subjects[key] = Subject(
+                    meta.get("uid", ""),
+                    obj.get("apiVersion", ""),
+                    meta.get("generation", 0),
+                    status if isinstance(status, Mapping) else {},
+                )
+        if visible:
+            self._fresh.add(key)
+
+
+def _key(kind: str, obj: Object) -> Key:
+    return (kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])

@@ -1,0 +1,1 @@
+"""Which pods get a proxy, what is added to them, and Envoy's first configuration."""

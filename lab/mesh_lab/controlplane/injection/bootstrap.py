@@ -1,0 +1,415 @@
+"""Envoy's first configuration: where the control plane is, how to prove who it is, and what never changes.
+
+It is handed to Envoy on its command line; `$(NAME)` is replaced by Kubernetes with the container's environment, so one
+text serves all pods of a workload. Everything that depends on the mesh comes over ADS.
+
+Files are read when Envoy starts and never followed: that takes inotify instances, two of them for a token. Linux gives
+128 to a user, and all proxies of a machine are one user, so that the 65th would abort. So the token is valid for as
+long as any lab is up, and for no longer than its pod is there. Other ways to show it in each request were no better:
+
+- A Lua filter that reads the file needs no instance, but crashes Envoy 1.40 whenever it ends.
+- The gRPC library with `file_based_metadata`: five more threads in each proxy, and after the control plane was away for
+  four seconds it was not called again within two and a half; Envoy's own client was back in 12 ms to 0.1 s.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mesh_lab.controlplane.injection import merging, probes, status_port
+from mesh_lab.controlplane.injection.merging import Target
+from mesh_lab.controlplane.injection.probes import Probe
+from mesh_lab.controlplane.validation.common import MOST_PROGRAM
+from mesh_lab.controlplane.world.proxy import ProxyKind
+from mesh_lab.controlplane.world.values import StatsMatcher
+from mesh_lab.controlplane.xds.scraping import SCRAPE_LUA
+from mesh_lab.controlplane.xds.telemetry import STAT_PREFIX
+
+ADMIN_PORT = 15000
+READY_PORT = 15021
+STATS_PORT = 15090
+PROXY_UID = 1337
+
+TOKEN_DIRECTORY = "/var/run/secrets/tokens"
+ROOT_DIRECTORY = "/var/run/secrets/istio"
+ROOT_FILE = f"{ROOT_DIRECTORY}/root-cert.pem"
+_T = "type.googleapis.com/"
+
+_TOKEN_SECRET = "istio-token"
+
+# What a sidecar counts of itself: the ends of names, and parts, that tell what the mesh did to a request. Istio keeps
+# fewer (proxyStatsMatcher adds to them there); all of Envoy's would cost some megabytes in each of many sidecars.
+_STATS_PREFIXES = (
+    "cluster.xds-grpc",
+    "cluster_manager",
+    "control_plane",
+    "listener_manager",
+    "sds",
+    "server",
+    STAT_PREFIX,
+)
+_STATS_SUFFIXES = (
+    "circuit_breakers.default.cx_open",
+    "circuit_breakers.default.rq_open",
+    "circuit_breakers.default.rq_pending_open",
+    "downstream_cx_active",
+    "downstream_rq_active",
+    "lb_healthy_panic",
+    "membership_healthy",
+    "membership_total",
+    "ssl.connection_error",
+    "ssl.fail_verify_error",
+    "ssl.fail_verify_no_cert",
+    "ssl.fail_verify_san",
+    "ssl.handshake",
+    "upstream_cx_active",
+    "upstream_cx_connect_fail",
+    "upstream_cx_overflow",
+    "upstream_cx_total",
+    "upstream_rq_active",
+    "upstream_rq_pending_active",
+    "upstream_rq_pending_overflow",
+    "upstream_rq_per_try_timeout",
+    "upstream_rq_retry",
+    "upstream_rq_retry_limit_exceeded",
+    "upstream_rq_retry_overflow",
+    "upstream_rq_retry_success",
+    "upstream_rq_timeout",
+    "upstream_rq_total",
+)
+_STATS_PARTS = ("outlier_detection.", "rbac.", ".fault.")
+
+_MOST_STATS_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ProxySettings:
+    """What differs from one workload's proxies to another's."""
+
+    kind: ProxyKind
+    workload: str = ""
+    control_plane: str = "istiod.istio-system.svc"
+    control_plane_port: int = 15012
+    cluster_domain: str = "cluster.local"
+    concurrency: int = 1
+    drain_seconds: int = 45
+    log_level: str = "warning"
+    probes: tuple[Probe, ...] = ()
+    metrics: tuple[Target, ...] = ()
+    stats: StatsMatcher = field(default_factory=StatsMatcher)
+
+
+def arguments(settings: ProxySettings) -> list[str]:
+    """Envoy's arguments."""
+    return [
+        "--config-yaml",
+        json.dumps(config(settings), separators=(",", ":")),
+        "--concurrency",
+        str(settings.concurrency),
+        "--disable-hot-restart",
+        # `stat_prefix` of the metrics' access logger is deprecated and has no successor: one line a listener.
+        "--skip-deprecated-logs",
+        "--drain-time-s",
+        str(settings.drain_seconds),
+        "--drain-strategy",
+        "immediate",
+        # The access log, which Envoy keeps for 10 s by default: whoever looks for a request has just sent it.
+        "--file-flush-interval-msec",
+        "1000",
+        "--local-address-ip-version",
+        "v4",
+        "--log-level",
+        settings.log_level,
+        # As Istio does: what is deprecated is the control plane's business, and said again for every listener.
+        "--component-log-level",
+        "misc:error",
+        "--log-format",
+        "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n\t%v",
+    ]
+
+
+def config(settings: ProxySettings) -> dict[str, Any]:
+    """The bootstrap, as JSON. https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/bootstrap/v3/bootstrap.proto"""
+    ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+    return {
+        "node": _node(settings),
+        "admin": {
+            "address": _address("127.0.0.1", ADMIN_PORT),
+            "ignore_global_conn_limit": True,
+        },
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": _runtime(settings)}]},
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": f"{_T}envoy.extensions.resource_monitors.downstream_connections.v3"
+                        ".DownstreamConnectionsConfig",
+                        "max_active_downstream_connections": 2**31 - 1,
+                    },
+                }
+            ]
+        },
+        "stats_config": _stats(settings.stats),
+        # Prometheus sees a duration once Envoy has brought its workers' figures together: every 5 s by default. Each
+        # second of an idle proxy costs no more for it (0.3% of a processor, with either).
+        "stats_flush_interval": "1s",
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": True,
+                "grpc_services": [
+                    {
+                        "envoy_grpc": {
+                            "cluster_name": "xds-grpc",
+                            "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}},
+                        }
+                    }
+                ],
+            },
+            "cds_config": ads,
+            "lds_config": ads,
+        },
+        "static_resources": {
+            "secrets": [
+                {"name": _TOKEN_SECRET, "generic_secret": {"secret": {"filename": f"{TOKEN_DIRECTORY}/istio-token"}}}
+            ],
+            "clusters": [
+                _local_cluster("admin", ADMIN_PORT),
+                _local_cluster("stats", STATS_PORT),
+                _control_plane(settings),
+                *probes.clusters(settings.probes),
+                *merging.clusters(settings.metrics),
+            ],
+            "listeners": [
+                _ready_listener(),
+                _stats_listener(),
+                status_port.listener(settings.probes, settings.metrics, _MOST_STATS_BYTES),
+            ],
+        },
+    }
+
+
+# What one connection may have decoded in one turn of Envoy's loop. HTTP/2 brings all that clients send at a time over
+# one connection: without a limit they are worked on in one go, and whoever comes next, the application behind the
+# sidecar as well as other connections, waits for the last of them.
+_MOST_REQUESTS_A_TURN = 16
+
+
+def _runtime(settings: ProxySettings) -> dict[str, Any]:
+    runtime = {
+        "re2.max_program_size.error_level": MOST_PROGRAM,
+        "http.max_requests_per_io_cycle": _MOST_REQUESTS_A_TURN,
+        # Envoy would fill HTTP/2's histograms even where they are not among the statistics that are kept.
+        "envoy.reloadable_features.http2_record_histograms": bool(settings.stats),
+        # What tells HTTP from other protocols. Envoy's newer parser takes any word for the beginning of a request, and
+        # holds text back until its first line ends (without end, or the connection is closed at 64 KiB); the older one
+        # decides at the first byte that no request can begin with.
+        "envoy.reloadable_features.http_inspector_use_balsa_parser": False,
+    }
+    if settings.kind == "sidecar":
+        # A connection of which 250 requests were cancelled within a second is taken for an attack and closed, with all
+        # that is still on it. Between sidecars it holds the requests of a whole pod, and what cancels them is a rule's
+        # time limit, or a client that went away. Gateways keep the protection: theirs come from outside.
+        runtime["overload.premature_reset_total_stream_count"] = 2**32 - 1
+    return runtime
+
+
+def _node(settings: ProxySettings) -> dict[str, Any]:
+    domain = f"$(POD_NAMESPACE).svc.{settings.cluster_domain}"
+    return {
+        "id": f"{settings.kind}~$(INSTANCE_IP)~$(POD_NAME).$(POD_NAMESPACE)~{domain}",
+        "cluster": f"{settings.workload or '$(POD_NAME)'}.$(POD_NAMESPACE)",
+        "metadata": {
+            "NAME": "$(POD_NAME)",
+            "NAMESPACE": "$(POD_NAMESPACE)",
+            "SERVICE_ACCOUNT": "$(SERVICE_ACCOUNT)",
+            "WORKLOAD_NAME": settings.workload or "$(POD_NAME)",
+        },
+    }
+
+
+_AUTHORIZATION_TAGS = {
+    "authz_enforce_result": r".*rbac(\.(allowed|denied))",
+    "authz_dry_run_action": r".*rbac(\.istio_dry_run_(allow|deny)_)",
+    "authz_dry_run_result": r".*rbac.*(\.shadow_(allowed|denied))",
+}
+"""Istio's tags. Its expressions have no beginning; with one, Envoy does not try them on the statistics of clusters,
+which are nearly all, and a proxy starts sooner."""
+
+
+def _stats(more: StatsMatcher) -> dict[str, Any]:
+    patterns = [
+        *({"prefix": prefix} for prefix in (*_STATS_PREFIXES, *more.prefixes)),
+        *({"suffix": suffix} for suffix in (*_STATS_SUFFIXES, *more.suffixes)),
+        *({"contains": part} for part in _STATS_PARTS),
+        *({"safe_regex": {"regex": regexp}} for regexp in more.regexps),
+    ]
+    # A cluster's name has dots of its own: as in `cluster.outbound|9080||reviews.default.svc.cluster.local.ssl...`
+    return {
+        "use_all_default_tags": False,
+        "stats_tags": [
+            {"tag_name": "cluster_name", "regex": r"^cluster\.((.+?(\..+?\.svc\.cluster\.local)?)\.)"},
+            {"tag_name": "response_code_class", "regex": r"_rq(_(\dxx))$"},
+            {
+                "tag_name": "http_conn_manager_prefix",
+                "regex": r"^http\.(((?:in|out)bound_[_.a-fA-F0-9]*[0-9]|[^.]+)\.)",
+            },
+            {
+                "tag_name": "listener_address",
+                "regex": r"^listener\.(((?:[_.[:digit:]]*|[_\[\]aAbBcCdDeEfF[:digit:]]*))\.)",
+            },
+            *(
+                {"tag_name": name, "regex": rf"^{protocol}\.{regex}"}
+                for name, regex in _AUTHORIZATION_TAGS.items()
+                for protocol in ("http", "tcp")
+            ),
+        ],
+        "stats_matcher": {"inclusion_list": {"patterns": patterns}},
+    }
+
+
+def _control_plane(settings: ProxySettings) -> dict[str, Any]:
+    """Istiod: verified against the mesh's root, and shown the pod's token in each request."""
+    injector = {
+        "@type": f"{_T}envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
+        "overwrite": True,
+        "credential": {
+            "name": "envoy.http.injected_credentials.generic",
+            "typed_config": {
+                "@type": f"{_T}envoy.extensions.http.injected_credentials.generic.v3.Generic",
+                "credential": {"name": _TOKEN_SECRET},
+            },
+        },
+    }
+    filters = [
+        {"name": "envoy.filters.http.credential_injector", "typed_config": injector},
+        {
+            "name": "envoy.filters.http.upstream_codec",
+            "typed_config": {"@type": f"{_T}envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"},
+        },
+    ]
+    return {
+        "name": "xds-grpc",
+        "cluster_type": {
+            "name": "envoy.cluster.dns",
+            "typed_config": {
+                "@type": f"{_T}envoy.extensions.clusters.dns.v3.DnsCluster",
+                "dns_lookup_family": "V4_ONLY",
+                "dns_refresh_rate": "30s",
+                "dns_failure_refresh_rate": {"base_interval": "0.1s", "max_interval": "1s"},
+                # The name is whole: the search domains of the pod would only be asked in vain first.
+                "typed_dns_resolver_config": {
+                    "name": "envoy.network.dns_resolver.cares",
+                    "typed_config": {
+                        "@type": f"{_T}envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+                        "dns_resolver_options": {"no_default_search_domain": True},
+                        "query_timeout_seconds": 1,
+                        "query_tries": 4,
+                    },
+                },
+            },
+        },
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": "xds-grpc",
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {
+                            "endpoint": {
+                                "address": _address(
+                                    f"{settings.control_plane}.{settings.cluster_domain}",
+                                    settings.control_plane_port,
+                                )
+                            }
+                        }
+                    ]
+                }
+            ],
+        },
+        "transport_socket": {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": f"{_T}envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                "sni": settings.control_plane,
+                "common_tls_context": {
+                    "alpn_protocols": ["h2"],
+                    "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+                    "validation_context": {
+                        "trusted_ca": {"filename": ROOT_FILE},
+                        "match_typed_subject_alt_names": [
+                            {"san_type": "DNS", "matcher": {"exact": settings.control_plane}}
+                        ],
+                    },
+                },
+            },
+        },
+        "typed_extension_protocol_options": probes.http2_options(http_filters=filters),
+    }
+
+
+def _local_cluster(name: str, port: int) -> dict[str, Any]:
+    """One of Envoy's own ports."""
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address("127.0.0.1", port)}}]}],
+        },
+    }
+
+
+def _ready_listener() -> dict[str, Any]:
+    """Ready once Envoy has its first listeners and clusters, all of them warm."""
+    return _admin_listener("ready", READY_PORT, "/healthz/ready", "/ready", [])
+
+
+def _stats_listener() -> dict[str, Any]:
+    rename = {
+        "name": "envoy.filters.http.lua",
+        "typed_config": {
+            "@type": f"{_T}envoy.extensions.filters.http.lua.v3.Lua",
+            "default_source_code": {"inline_string": SCRAPE_LUA},
+        },
+    }
+    listener = _admin_listener("stats", STATS_PORT, "/stats/prometheus", "/stats/prometheus", [rename])
+    return {**listener, "per_connection_buffer_limit_bytes": _MOST_STATS_BYTES}
+
+
+def _admin_listener(name: str, port: int, path: str, admin_path: str, filters: list[dict[str, Any]]) -> dict[str, Any]:
+    """One path of Envoy's administration interface, the rest of which stays within the pod."""
+    router = {
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": f"{_T}envoy.extensions.filters.http.router.v3.Router"},
+    }
+    route = {
+        "match": {"path": path},
+        "route": {"cluster": "admin", "prefix_rewrite": admin_path},
+        # Prometheus offers to take protobuf, which Envoy has, and in which the metrics could not be renamed.
+        "request_headers_to_remove": ["accept"],
+    }
+    manager: Mapping[str, Any] = {
+        "@type": f"{_T}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": name,
+        "route_config": {"virtual_hosts": [{"name": name, "domains": ["*"], "routes": [route]}]},
+        "http_filters": [*filters, router],
+    }
+    return {
+        "name": name,
+        "address": _address("0.0.0.0", port),
+        "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+        "ignore_global_conn_limit": True,
+    }
+
+
+def _address(host: str, port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": host, "port_value": port}}

@@ -1,0 +1,365 @@
+"""Which pods get a proxy, and what is added to them: pure functions from a pod to a JSON patch (RFC 6902).
+
+Istio's rules and names: https://istio.io/latest/docs/setup/additional-setup/sidecar-injection/. Where this differs:
+there is no agent beside Envoy. The container's command is Envoy itself, its bootstrap stands in its arguments, and its
+key comes from istiod over the same authenticated stream as the rest.
+
+The proxy is a native sidecar (an init container that keeps running), as Istio's is on Kubernetes 1.33 and later: init
+containers after it and the application find it ready, it ends after them, and it does not keep a Job from its end. With
+the annotation `sidecar.istio.io/nativeSidecar: "false"` it is an ordinary container, which starts with the application.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from mesh_lab.controlplane.injection import bootstrap, merging, probes, redirection
+from mesh_lab.controlplane.injection.bootstrap import PROXY_UID, READY_PORT, STATS_PORT, ProxySettings
+from mesh_lab.controlplane.world.annotations import CANONICAL_NAME, CANONICAL_REVISION, INJECT
+from mesh_lab.controlplane.world.fleet import STATUS_ANNOTATION
+from mesh_lab.controlplane.world.kubernetes import GATEWAY_TEMPLATE, TLS_MODE_LABEL, templates_of
+from mesh_lab.controlplane.world.proxy import ProxyKind
+from mesh_lab.controlplane.world.values import StatsMatcher, Values, for_pod
+from mesh_lab.controlplane.xds.peers import pack_fields
+from mesh_lab.controlplane.xds.telemetry import PEER_VARIABLE
+
+Object = dict[str, Any]
+
+PROXY = "istio-proxy"
+INIT = "istio-init"
+_REVISION = "default"
+# Istio injects nothing there, whatever the labels say.
+_SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
+# What Istio takes for a yes; without a word of the pod's own, what the webhook is asked about gets a proxy.
+_YES = frozenset({"y", "yes", "true", "on", ""})
+# The image of a gateway's manifest, to be replaced by the mesh's own.
+_AUTO_IMAGE = "auto"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What of the mesh an injected pod must know."""
+
+    control_plane: str = "istiod.istio-system.svc"
+    cluster_domain: str = "cluster.local"
+    values: Values = field(default_factory=Values)
+
+
+def wanted(pod: Mapping[str, Any], namespace: str) -> bool:
+    """Whether a pod that the webhook is asked about gets a proxy.
+
+    The labels of namespaces are the API server's business: the webhook's selectors stand for them, and a namespace is
+    known there before it is known here. Pods on the node's network get none: the redirection would be the node's.
+    """
+    meta, spec = pod.get("metadata") or {}, pod.get("spec") or {}
+    if spec.get("hostNetwork") or namespace in _SYSTEM_NAMESPACES:
+        return False
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    if STATUS_ANNOTATION in annotations and any(c.get("name") == PROXY for c in _all_containers(spec)):
+        return False
+    return str(labels.get(INJECT, annotations.get(INJECT, ""))).lower() in _YES
+
+
+def inject(pod: Mapping[str, Any], place: Place) -> Object:
+    """The pod with its proxy. The given one is not changed. Raises ValueError that names a bad annotation."""
+    new: Object = copy.deepcopy(dict(pod))
+    meta, spec = new.setdefault("metadata", {}), new.setdefault("spec", {})
+    annotations = meta.get("annotations") or {}
+    templates = templates_of(meta)
+    values, stats = for_pod(place.values, annotations)
+    metrics = merging.from_annotations(annotations)
+    meta["annotations"] = metrics.annotations
+    if GATEWAY_TEMPLATE in templates:
+        _as_gateway(meta, spec, replace(place, values=values), stats)
+    else:
+        _as_sidecar(meta, spec, replace(place, values=values), stats, metrics.targets)
+    _add_volumes(spec)
+    _add_labels(meta, spec, sidecar=GATEWAY_TEMPLATE not in templates)
+    return new
+
+
+def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Object]:
+    """The JSON patch from one pod to another, by the fields of metadata and spec that differ."""
+    operations: list[Object] = []
+    for part in ("metadata", "spec"):
+        before, after = old.get(part), new.get(part) or {}
+        if before is None:
+            operations.append({"op": "add", "path": f"/{part}", "value": after})
+            continue
+        for name, value in after.items():
+            if name not in before or before[name] is None:
+                operations.append({"op": "add", "path": f"/{part}/{name}", "value": value})
+            elif before[name] != value:
+                operations.append({"op": "replace", "path": f"/{part}/{name}", "value": value})
+    return operations
+
+
+def _as_sidecar(
+    meta: Object, spec: Object, place: Place, stats: StatsMatcher, metrics: tuple[merging.Target, ...]
+) -> None:
+    values = place.values
+    given = next((c for c in _all_containers(spec) if c.get("name") == PROXY), {})
+    containers, answered = _probed(spec.get("containers") or (), values, probes.HANDLERS)
+    # Before an ordinary proxy has started it answers no probe for an init container that must have started before.
+    initial, more = _probed(
+        spec.get("initContainers") or (),
+        values,
+        probes.HANDLERS if values.native_sidecars else probes.AFTER_START,
+    )
+    settings = replace(_settings("sidecar", meta, place, stats), probes=(*answered, *more), metrics=metrics)
+    proxy = _proxy(settings, meta, values, given)
+    redirecting = _redirecting(redirection.from_annotations(meta.get("annotations") or {}), values)
+    if values.native_sidecars:
+        # What comes after it waits until it has started: that is, until it is ready.
+        initial = [redirecting, {"startupProbe": _STARTUP_PROBE, **proxy, "restartPolicy": "Always"}, *initial]
+    else:
+        # Last, as in Istio: what the others send would be led to a proxy that there is not yet.
+        initial = [*initial, redirecting]
+        if values.hold_application_until_proxy_starts:
+            containers = [{**proxy, "lifecycle": {**proxy["lifecycle"], "postStart": _WAIT_FOR_READY}}, *containers]
+        else:
+            containers = [*containers, proxy]
+    spec["containers"], spec["initContainers"] = containers, initial
+    _set_status(meta, [INIT, PROXY] if values.native_sidecars else [INIT], [] if values.native_sidecars else [PROXY])
+
+
+def _probed(
+    containers: Iterable[Object], values: Values, handlers: probes.Handlers
+) -> tuple[list[Object], list[probes.Probe]]:
+    """All but the injector's own, and of the application's handlers those that the proxy answers."""
+    kept = [container for container in containers if container.get("name") not in (INIT, PROXY)]
+    if not values.rewrite_app_http_probe:
+        return kept, []
+    rewritten = [probes.rewrite(container, handlers) for container in kept]
+    return [container for container, _ in rewritten], [probe for _, found in rewritten for probe in found]
+
+
+def _as_gateway(meta: Object, spec: Object, place: Place, stats: StatsMatcher) -> None:
+    """The manifest's own container `istio-proxy` becomes a router; there is nothing to redirect."""
+    containers = list(spec.get("containers") or ())
+    given: Object = next((c for c in containers if c.get("name") == PROXY), {})
+    settings = _settings("router", meta, place, stats)
+    proxy = _proxy(settings, meta, place.values, given)
+    spec["containers"] = [*(c for c in containers if c.get("name") != PROXY), proxy]
+    _set_status(meta, [], [PROXY])
+
+
+def _settings(kind: ProxyKind, meta: Object, place: Place, stats: StatsMatcher) -> ProxySettings:
+    return ProxySettings(
+        kind=kind,
+        workload=_workload(meta),
+        control_plane=place.control_plane,
+        cluster_domain=place.cluster_domain,
+        concurrency=place.values.concurrency,
+        log_level=place.values.log_level,
+        stats=stats,
+    )
+
+
+def _workload(meta: Mapping[str, Any]) -> str:
+    """The Deployment's name, from the names that its ReplicaSet gives its pods."""
+    owner = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), None)
+    if owner is None:
+        return str(meta.get("name") or "")
+    template = (meta.get("labels") or {}).get("pod-template-hash", "")
+    name = str(owner["name"])
+    return name.removesuffix(f"-{template}") if owner.get("kind") == "ReplicaSet" and template else name
+
+
+def _proxy(settings: ProxySettings, meta: Mapping[str, Any], values: Values, given: Mapping[str, Any]) -> Object:
+    """The container. What the pod's author wrote for a container of this name goes first, as in Istio."""
+    image = given.get("image", _AUTO_IMAGE)
+    ours = (*_ENVIRONMENT, {"name": PEER_VARIABLE, "value": _peer(settings, meta.get("labels") or {})})
+    environment = {variable["name"]: variable for variable in (*ours, *(given.get("env") or ()))}
+    mounts = {mount["mountPath"]: mount for mount in (*_MOUNTS, *(given.get("volumeMounts") or ()))}
+    ports = {
+        port["containerPort"]: port
+        for port in (
+            {"name": "http-envoy-prom", "containerPort": STATS_PORT, "protocol": "TCP"},
+            *(given.get("ports") or ()),
+        )
+    }
+    return {
+        "resources": msgspec.to_builtins(values.resources),
+        "readinessProbe": _READY_PROBE,
+        "lifecycle": {"preStop": _drain(settings.kind, values.termination_drain_seconds)},
+        "securityContext": _UNPRIVILEGED,
+        **{name: value for name, value in given.items() if name != "restartPolicy"},
+        "name": PROXY,
+        "image": values.image if image == _AUTO_IMAGE else image,
+        "imagePullPolicy": given.get("imagePullPolicy", values.image_pull_policy),
+        "args": bootstrap.arguments(settings),
+        "env": list(environment.values()),
+        "ports": list(ports.values()),
+        "volumeMounts": list(mounts.values()),
+    }
+
+
+def _peer(settings: ProxySettings, labels: Mapping[str, str]) -> str:
+    """What the proxy says of itself where no certificate does. Kubernetes fills in the variables before it."""
+    return pack_fields("$(POD_NAMESPACE)", settings.workload or "$(POD_NAME)", labels)
+
+
+def _redirecting(interception: redirection.Interception, values: Values) -> Object:
+    return {
+        "name": INIT,
+        "image": values.image,
+        "imagePullPolicy": values.image_pull_policy,
+        "command": ["nft"],
+        "args": [redirection.ruleset(interception)],
+        "resources": msgspec.to_builtins(values.resources),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": False,
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "runAsNonRoot": False,
+        },
+    }
+
+
+def _add_volumes(spec: Object) -> None:
+    present = {volume.get("name") for volume in spec.get("volumes") or ()}
+    spec["volumes"] = [
+        *(spec.get("volumes") or ()),
+        *(copy.deepcopy(volume) for volume in _VOLUMES if volume["name"] not in present),
+    ]
+
+
+def _add_labels(meta: Object, spec: Object, *, sidecar: bool) -> None:
+    labels = dict(meta.get("labels") or {})
+    name = labels.get("app.kubernetes.io/name") or labels.get("app") or _workload(meta)
+    revision = labels.get("app.kubernetes.io/version") or labels.get("version") or "latest"
+    labels.setdefault(CANONICAL_NAME, name)
+    labels.setdefault(CANONICAL_REVISION, revision)
+    if sidecar:
+        labels.setdefault(TLS_MODE_LABEL, "istio")
+    meta["labels"] = labels
+    # Envoy's user is not root, and files of a projected volume are the owner's alone.
+    context = dict(spec.get("securityContext") or {})
+    context.setdefault("fsGroup", PROXY_UID)
+    spec["securityContext"] = context
+
+
+def _set_status(meta: Object, initial: list[str], containers: list[str]) -> None:
+    status = {
+        "initContainers": initial,
+        "containers": containers,
+        "volumes": [volume["name"] for volume in _VOLUMES],
+        "revision": _REVISION,
+    }
+    annotations = dict(meta.get("annotations") or {})
+    annotations[STATUS_ANNOTATION] = json.dumps(status, separators=(",", ":"))
+    meta["annotations"] = annotations
+
+
+def _all_containers(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+
+
+def _field(name: str, path: str) -> Object:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+_ENVIRONMENT: tuple[Object, ...] = (
+    _field("POD_NAME", "metadata.name"),
+    _field("POD_NAMESPACE", "metadata.namespace"),
+    _field("INSTANCE_IP", "status.podIP"),
+    _field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
+)
+
+# Istio asks for half a day and follows the file; Envoy reads it once. It ends with its pod in any case.
+_YEAR = 365 * 24 * 60 * 60
+
+_VOLUMES: tuple[Object, ...] = (
+    {
+        "name": "istio-token",
+        "projected": {
+            "sources": [
+                {"serviceAccountToken": {"audience": "istio-ca", "expirationSeconds": _YEAR, "path": "istio-token"}}
+            ]
+        },
+    },
+    {"name": "istiod-ca-cert", "configMap": {"name": "istio-ca-root-cert"}},
+    {
+        "name": "istio-podinfo",
+        "downwardAPI": {
+            "items": [
+                {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}},
+                {"path": "annotations", "fieldRef": {"fieldPath": "metadata.annotations"}},
+            ]
+        },
+    },
+)
+
+_MOUNTS: tuple[Object, ...] = (
+    {"name": "istio-token", "mountPath": bootstrap.TOKEN_DIRECTORY},
+    {"name": "istiod-ca-cert", "mountPath": bootstrap.ROOT_DIRECTORY},
+    {"name": "istio-podinfo", "mountPath": "/etc/istio/pod"},
+)
+
+_UNPRIVILEGED: Object = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "privileged": False,
+    "readOnlyRootFilesystem": True,
+    "runAsUser": PROXY_UID,
+    "runAsGroup": PROXY_UID,
+    "runAsNonRoot": True,
+}
+
+# Istio asks every 15 s once a proxy has started; a lab is in a hurry, and the answer costs Envoy next to nothing.
+_READY_PROBE: Object = {
+    "httpGet": {"path": "/healthz/ready", "port": READY_PORT},
+    "initialDelaySeconds": 0,
+    "periodSeconds": 1,
+    "timeoutSeconds": 3,
+    "failureThreshold": 30,
+}
+
+_STARTUP_PROBE: Object = {**_READY_PROBE, "failureThreshold": 600}
+
+_READY_SCRIPT = r"""
+for try in {1..600}; do
+  exec 3<>/dev/tcp/127.0.0.1/15000 &&
+    printf 'GET /ready HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n' >&3 &&
+    read -r _ code _ <&3
+  [ "$code" = 200 ] && exit 0
+  sleep 0.1
+done 2>/dev/null
+exit 1
+"""
+_WAIT_FOR_READY: Object = {"exec": {"command": ["bash", "-c", _READY_SCRIPT]}}
+
+# Local ports of connections that come from elsewhere: through the redirection, or straight to a gateway's listeners.
+_CARRIED: Mapping[ProxyKind, str] = {"sidecar": "sport = :15001 or sport = :15006", "router": "sport < :15000"}
+_DRAIN_SCRIPT = r"""
+exec 3<>/dev/tcp/127.0.0.1/15000 &&
+  printf 'POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n' >&3 &&
+  printf 'Content-Length: 0\r\n\r\n' >&3 &&
+  cat <&3
+end=$((SECONDS + {seconds}))
+sleep 1
+while [ $SECONDS -lt $end ] && [ -n "$(ss -Htn state established '( {carried} )' || echo unknown)" ]; do
+  sleep 0.1
+done
+"""
+
+
+def _drain(kind: ProxyKind, seconds: int) -> Object:
+    """Runs before Envoy is told to end, so that no request is lost that ends within `seconds`.
+
+    Envoy asks its clients to leave (`Connection: close`, GOAWAY) and goes on serving those that stay. The first second
+    is for the news: until every other proxy knows that this pod is going, they send it more. After it the pod may end
+    as soon as nobody is connected any more. Istio waits the whole time, always.
+    """
+    script = _DRAIN_SCRIPT.replace("{seconds}", str(seconds)).replace("{carried}", _CARRIED[kind])
+    return {"exec": {"command": ["bash", "-c", script]}}

@@ -1,0 +1,119 @@
+"""The redirection of a pod's traffic through its sidecar: one nftables table, loaded by the init container at once.
+
+Inbound TCP goes to 15006 and outbound TCP to 15001, but for what Envoy itself sends (it runs as its own user), what is
+for loopback, and what annotations leave out. What passes between Envoy and its application is not even followed by
+connection tracking, which each packet would pay for, and so is never redirected.
+https://istio.io/latest/docs/ops/deployment/application-requirements/
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mesh_lab.controlplane.injection.bootstrap import PROXY_UID, READY_PORT, STATS_PORT
+from mesh_lab.controlplane.injection.probes import PORT as PROBE_PORT
+from mesh_lab.controlplane.world.annotations import (
+    EXCLUDE_INBOUND_PORTS,
+    EXCLUDE_OUTBOUND_PORTS,
+    EXCLUDE_OUTBOUND_RANGES,
+    INCLUDE_INBOUND_PORTS,
+    INCLUDE_OUTBOUND_RANGES,
+)
+from mesh_lab.controlplane.xds.names import INBOUND_PORT, INBOUND_SOURCE, OUTBOUND_PORT
+
+TABLE = "mesh_lab_redirection"
+# 15008 is HBONE's: Istio leaves it alone in every pod.
+_PRIORITIES = {"raw": -300, "dstnat": -100}  # by number: old versions of nft know no names in this family's output
+_ANSWERED_PORTS = (PROBE_PORT, READY_PORT, STATS_PORT)
+_OWN_PORTS = (15008, *_ANSWERED_PORTS)
+
+
+@dataclass(frozen=True)
+class Interception:
+    """What annotations make of it. `include_inbound` of None is all ports, an empty one is none."""
+
+    include_inbound: tuple[int, ...] | None = None
+    exclude_inbound: tuple[int, ...] = ()
+    exclude_outbound: tuple[int, ...] = ()
+    include_ranges: tuple[str, ...] | None = None
+    exclude_ranges: tuple[str, ...] = ()
+
+
+def from_annotations(annotations: Mapping[str, str]) -> Interception:
+    """Istio's annotations. Raises ValueError that names the annotation with the bad value."""
+    included, ranges = annotations.get(INCLUDE_INBOUND_PORTS), annotations.get(INCLUDE_OUTBOUND_RANGES)
+    return Interception(
+        None if included in (None, "*") else _ports(annotations, INCLUDE_INBOUND_PORTS),
+        _ports(annotations, EXCLUDE_INBOUND_PORTS),
+        _ports(annotations, EXCLUDE_OUTBOUND_PORTS),
+        None if ranges in (None, "*") else _ranges(annotations, INCLUDE_OUTBOUND_RANGES),
+        _ranges(annotations, EXCLUDE_OUTBOUND_RANGES),
+    )
+
+
+def _ports(annotations: Mapping[str, str], name: str) -> tuple[int, ...]:
+    text = annotations.get(name, "")
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdigit() and 0 < int(part) < 65536 for part in parts):
+        raise ValueError(f"annotation {name}: {text!r} is not a list of ports")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _ranges(annotations: Mapping[str, str], name: str) -> tuple[str, ...]:
+    text = annotations.get(name, "")
+    try:
+        return tuple(str(ipaddress.IPv4Network(part.strip(), strict=False)) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise ValueError(f"annotation {name}: {text!r}: {error}") from None
+
+
+def ruleset(interception: Interception) -> str:
+    """The table in nft's language. Loading it twice leaves one."""
+    inbound = [f"tcp dport {_set((*_OWN_PORTS, *interception.exclude_inbound))} return"]
+    if interception.include_inbound is None:
+        inbound.append(f"meta l4proto tcp redirect to :{INBOUND_PORT}")
+    elif interception.include_inbound:
+        inbound.append(f"tcp dport {_set(interception.include_inbound)} redirect to :{INBOUND_PORT}")
+    proxy = f"meta skuid {PROXY_UID}"
+    # Between Envoy and its application nothing is translated: following these connections would cost each packet. The
+    # address is on loopback alone, and these rules are asked of every packet: so they look at nothing else.
+    between = [f"ip {end} {INBOUND_SOURCE} notrack" for end in ("saddr", "daddr")]
+    outbound = [
+        # A pod that calls its own service: Envoy hands the connection to its own inbound side.
+        f'oifname "lo" ip daddr != 127.0.0.1 {proxy} meta l4proto tcp redirect to :{INBOUND_PORT}',
+        f'oifname "lo" meta skuid != {PROXY_UID} return',
+        f"{proxy} return",
+        "ip daddr 127.0.0.1 return",
+        # Led to Envoy, its own listeners on these ports would take what is for those of another pod.
+        f"tcp dport {_set(_ANSWERED_PORTS)} return",
+    ]
+    if interception.exclude_outbound:
+        outbound.append(f"tcp dport {_set(interception.exclude_outbound)} return")
+    if interception.exclude_ranges:
+        outbound.append(f"ip daddr {_set(interception.exclude_ranges)} return")
+    if interception.include_ranges is None:
+        outbound.append(f"meta l4proto tcp redirect to :{OUTBOUND_PORT}")
+    elif interception.include_ranges:
+        outbound.append(f"ip daddr {_set(interception.include_ranges)} meta l4proto tcp redirect to :{OUTBOUND_PORT}")
+    return "\n".join(
+        (
+            f"table ip {TABLE} {{}}",
+            f"delete table ip {TABLE}",
+            f"table ip {TABLE} {{",
+            *_chain("inbound", "nat", "prerouting", "dstnat", inbound),
+            *_chain("outbound", "nat", "output", "dstnat", outbound),
+            *_chain("untracked", "filter", "output", "raw", between),
+            "}",
+        )
+    )
+
+
+def _chain(name: str, kind: str, hook: str, priority: str, rules: list[str]) -> list[str]:
+    head = f"    type {kind} hook {hook} priority {_PRIORITIES[priority]};"
+    return [f"  chain {name} {{", head, *(f"    {rule}" for rule in rules), "  }"]
+
+
+def _set(members: tuple[object, ...]) -> str:
+    return "{ " + ", ".join(map(str, dict.fromkeys(members))) + " }"

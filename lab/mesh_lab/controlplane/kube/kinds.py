@@ -1,0 +1,62 @@
+"""The kinds that the control plane reads and writes, and where the API server keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from mesh_lab.controlplane.istiokinds import KINDS
+
+
+class Kind(NamedTuple):
+    """Where the API server keeps a kind."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """Its path below the server's address; without a namespace that of all namespaces."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        within = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
+        return "/".join(part for part in (f"{root}{within}/{self.plural}", name, subresource) if part)
+
+
+CONFIG_MAPS = Kind("", "v1", "configmaps", "ConfigMap")
+EVENTS = Kind("", "v1", "events", "Event")
+SECRETS = Kind("", "v1", "secrets", "Secret")
+TOKEN_REVIEWS = Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False)
+WEBHOOKS = Kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
+    namespaced=False,
+)
+VALIDATING_WEBHOOKS = Kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingwebhookconfigurations",
+    "ValidatingWebhookConfiguration",
+    namespaced=False,
+)
+
+FOLLOWED: Mapping[str, Kind] = {
+    kind.kind: kind
+    for kind in (
+        Kind("", "v1", "services", "Service"),
+        Kind("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice"),
+        Kind("", "v1", "pods", "Pod"),
+        Kind("", "v1", "namespaces", "Namespace", namespaced=False),
+        Kind("apps", "v1", "deployments", "Deployment"),
+        SECRETS,
+        CONFIG_MAPS,
+        *(Kind(kind.group, kind.versions[0], kind.plural, kind.name) for kind in KINDS.values()),
+    )
+}
+"""What translation reads."""
+
+ALL = (*FOLLOWED.values(), WEBHOOKS, VALIDATING_WEBHOOKS)
+"""What the control plane follows."""

@@ -1,0 +1,382 @@
+"""What resources say about things that are not there, or that contradict each other: Istio's analysers, as far as they
+concern what this control plane does. https://istio.io/latest/docs/reference/config/analysis/ lists the codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from mesh_lab.controlplane.istiokinds import validate
+from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, Gateway, VirtualService
+from mesh_lab.controlplane.model.virtualservice import Destination
+from mesh_lab.controlplane.report.metadata import metadata_is_understood
+from mesh_lab.controlplane.report.placement import (
+    namespaces_are_injected,
+    namespaces_have_one_sidecar,
+    pods_have_their_proxy,
+    port_names_tell_the_protocol,
+    selectors_match_workloads,
+    services_agree_on_ports,
+)
+from mesh_lab.controlplane.report.reachability import unreachable_rules
+from mesh_lab.controlplane.validation.common import Severity
+from mesh_lab.controlplane.validation.security import is_dry_run, is_unclear
+from mesh_lab.controlplane.world.findings import Finding
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
+from mesh_lab.controlplane.world.snapshot import DRY_RUN, Config, Snapshot
+from mesh_lab.controlplane.xds import aliases, hosts
+from mesh_lab.controlplane.xds.attachment import GatewayServer
+from mesh_lab.controlplane.xds.gateway import authority_of, credentials_in, credentials_of
+from mesh_lab.controlplane.xds.matching import gateway_name
+from mesh_lab.controlplane.xds.mtls import selects
+from mesh_lab.controlplane.xds.scope import MESH, RouteConfig
+
+_Read = TypeVar("_Read")
+
+
+def _fail(what: str, error: Exception) -> None:
+    raise RuntimeError(what) from error
+
+
+def analyse(snapshot: Snapshot, failed: Callable[[str, Exception], object] = _fail) -> tuple[Finding, ...]:
+    """All findings, by object: what could not be used, what has no effect, and what refers to nothing.
+
+    A check that fails is told to `failed`; what the others find stays.
+    """
+    found = [finding for findings in snapshot.invalid.values() for finding in findings]
+    index = _Index(snapshot)
+    for check in _CHECKS:
+        _contained(found, check, index, failed)
+    for plain in _PLAIN_CHECKS:
+        _contained(found, plain, snapshot, failed)
+    return tuple(sorted(found, key=lambda finding: finding.origin.key))
+
+
+def _contained(
+    found: list[Finding],
+    check: Callable[[_Read], Iterator[Finding]],
+    read: _Read,
+    failed: Callable[[str, Exception], object],
+) -> None:
+    try:
+        found += check(read)
+    except Exception as error:  # noqa: BLE001 - one resource is not to keep all findings from being told
+        failed(f"analysing ({check.__name__})", error)
+
+
+class _Index:
+    """The snapshot, with what the checks look up."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.domain = snapshot.mesh.cluster_domain
+        self.services: dict[str, Service] = {
+            f"{service.name}.{service.namespace}.svc.{self.domain}": service for service in snapshot.services.values()
+        }
+        self._ends = aliases.ends(
+            {host: service.external_name for host, service in self.services.items() if service.external_name}
+        )
+        self.subsets: dict[str, set[str]] = {}
+        for config in snapshot.of(DestinationRule).values():
+            host = self.resolve(config.spec.host, config)
+            self.subsets.setdefault(host, set()).update(subset.name for subset in config.spec.subsets)
+        self._wildcards = [host for host in self.subsets if host.startswith("*")]
+        self._pods: dict[tuple[str, str, str], list[Pod]] = {}
+        for pod in snapshot.pods.values():
+            for key, value in pod.labels.items():
+                self._pods.setdefault((pod.namespace, key, value), []).append(pod)
+
+    def resolve(self, host: str, config: Config[Any]) -> str:
+        """A host's full name, as a resource means it."""
+        return hosts.resolve(host, config.namespace, self.domain)
+
+    def called(self, host: str) -> str:
+        """The host that is meant: itself, or what it is an alias for; empty for an alias in a circle."""
+        service = self.services.get(host)
+        return self._ends.get(host, "") if service is not None and service.external_name else host
+
+    def has_subset(self, host: str, subset: str) -> bool:
+        """Whether any DestinationRule for the host, or a wildcard over it, has the subset."""
+        over = (pattern for pattern in self._wildcards if hosts.covers(pattern, host))
+        return any(subset in self.subsets.get(pattern, ()) for pattern in (host, *over))
+
+    def services_of(self, host: str) -> list[Service]:
+        """The service of that name, or all under a wildcard."""
+        if not host.startswith("*"):
+            return [self.services[host]] if host in self.services else []
+        return [service for name, service in self.services.items() if hosts.covers(host, name)]
+
+    def pods_of(self, service: Service) -> list[Pod]:
+        """The pods that a service selects."""
+        for key, value in service.selector.items():
+            candidates = self._pods.get((service.namespace, key, value), ())
+            return [pod for pod in candidates if selects(service.selector, pod.labels)]
+        return []
+
+
+def _finding(severity: Severity, code: str, message: str, path: str, origin: Origin) -> Finding:
+    return Finding(severity, code, message, path, origin)
+
+
+def _missing(what: str, name: str, path: str, origin: Origin) -> Finding:
+    return _finding("error", "IST0101", f'Referenced {what} not found: "{name}"', path, origin)
+
+
+def _fields_are_well_used(index: _Index) -> Iterator[Finding]:
+    for table in index.snapshot.configs.values():
+        for config in table.values():
+            for severity, path, message in validate(config.spec):
+                if severity != "error":
+                    text = f"Schema validation warning: {path}: {message}"
+                    yield _finding(severity, "IST0133", text, path, config.origin)
+
+
+def _destinations(config: RouteConfig) -> Iterator[tuple[str, Destination]]:
+    """All destinations with the paths of their fields."""
+    for index, http in enumerate(config.spec.http):
+        path = f"spec.http[{index}]"
+        for number, share in enumerate(http.route):
+            yield f"{path}.route[{number}].destination", share.destination
+        if http.mirror is not None:
+            yield f"{path}.mirror", http.mirror
+        for number, mirror in enumerate(http.mirrors):
+            yield f"{path}.mirrors[{number}].destination", mirror.destination
+    for index, tcp in enumerate(config.spec.tcp):
+        for number, entry in enumerate(tcp.route):
+            yield f"spec.tcp[{index}].route[{number}].destination", entry.destination
+    for index, tls in enumerate(config.spec.tls):
+        for number, entry in enumerate(tls.route):
+            yield f"spec.tls[{index}].route[{number}].destination", entry.destination
+
+
+def _routes_lead_somewhere(index: _Index) -> Iterator[Finding]:
+    for config in index.snapshot.of(VirtualService).values():
+        for path, destination in _destinations(config):
+            written = index.resolve(destination.host, config)
+            named, host = index.services.get(written), index.called(written)
+            service = index.services.get(host)
+            if named is None:
+                yield _missing("host", destination.host, f"{path}.host", config.origin)
+                continue
+            if service is None:
+                yield _leads_out(destination.host, host, f"{path}.host", config.origin)
+                continue
+            if destination.subset and not index.has_subset(host, destination.subset):
+                name = f"{destination.host}+{destination.subset}"
+                yield _missing("host+subset in destinationrule", name, f"{path}.subset", config.origin)
+            yield from _port_is_clear(path, destination, named, service, config.origin)
+
+
+def _leads_out(written: str, host: str, path: str, origin: Origin) -> Finding:
+    """A destination that is an ExternalName Service, and so another's name, of which the mesh has none."""
+    what = f'"{host}", which is no service of the mesh' if host else "itself, by way of other such names"
+    text = f'Referenced host not found: "{written}" is an ExternalName Service that stands for {what}'
+    return _finding("error", "IST0101", text, path, origin)
+
+
+def _port_is_clear(
+    path: str, destination: Destination, named: Service, service: Service, origin: Origin
+) -> Iterator[Finding]:
+    """An alias may have ports of its own; where it has just one, that is meant."""
+    numbers = [port.port for port in service.ports]
+    only = named.ports[0].port if len(named.ports) == 1 else 0
+    number = (destination.port.number if destination.port is not None else 0) or only
+    if number:
+        if number not in numbers:
+            yield _missing("host:port", f"{destination.host}:{number}", f"{path}.port.number", origin)
+    elif len(numbers) > 1 or named is not service:
+        text = (
+            f'This VirtualService routes to a service "{destination.host}" that exposes multiple ports {numbers}. '
+            "Specifying a port in the destination is required to disambiguate."
+        )
+        yield _finding("warning", "IST0112", text, path, origin)
+
+
+def _routes_have_gateways(index: _Index) -> Iterator[Finding]:
+    gateways = index.snapshot.of(Gateway)
+    for config in index.snapshot.of(VirtualService).values():
+        for number, name in enumerate(config.spec.gateways):
+            if name == MESH:
+                continue
+            namespace, _, plain = gateway_name(name, config.namespace).partition("/")
+            gateway = gateways.get((namespace, plain))
+            path = f"spec.gateways[{number}]"
+            if gateway is None:
+                yield _missing("gateway", name, path, config.origin)
+            elif not _share_a_host(index, gateway, config):
+                text = (
+                    f"one or more host {config.spec.hosts} defined in VirtualService {config.namespace}/{config.name} "
+                    f"not found in Gateway {namespace}/{plain}."
+                )
+                yield _finding("warning", "IST0132", text, "spec.hosts", config.origin)
+
+
+def _share_a_host(index: _Index, gateway: Config[Any], config: RouteConfig) -> bool:
+    return any(
+        namespace in ("*", config.namespace) and hosts.intersection(pattern, index.resolve(host, config)) is not None
+        for server in gateway.spec.servers
+        for namespace, pattern in GatewayServer(gateway, server, 0).hosts()
+        for host in config.spec.hosts
+    )
+
+
+def _mesh_hosts_are_routed_once(index: _Index) -> Iterator[Finding]:
+    by_host: dict[str, list[RouteConfig]] = {}
+    for config in index.snapshot.of(VirtualService).values():
+        if MESH in (config.spec.gateways or [MESH]):
+            for host in config.spec.hosts:
+                by_host.setdefault(index.resolve(host, config), []).append(config)
+    for host, configs in by_host.items():
+        if len(configs) < 2:
+            continue
+        names = ", ".join(f"{config.namespace}/{config.name}" for config in configs)
+        text = (
+            f"The VirtualServices {names} associated with mesh gateway define the same host {host} which can lead to "
+            "undefined behavior. This can be fixed by merging the conflicting VirtualServices into a single resource."
+        )
+        for config in configs:
+            yield _finding("error", "IST0109", text, "spec.hosts", config.origin)
+
+
+def _policies_have_hosts(index: _Index) -> Iterator[Finding]:
+    for config in index.snapshot.of(DestinationRule).values():
+        covered = index.services_of(index.resolve(config.spec.host, config))
+        if not covered:
+            yield _missing("host", config.spec.host, "spec.host", config.origin)
+            continue
+        yield from _rules_an_alias(index, config)
+        pods = [pod for service in covered for pod in index.pods_of(service)]
+        for number, subset in enumerate(config.spec.subsets):
+            if not any(selects(subset.labels, pod.labels) for pod in pods):
+                text = (
+                    f"The Subset {subset.name} defined in Destination Rule {config.namespace}/{config.name} "
+                    "does not select any pods."
+                )
+                yield _finding("warning", "IST0173", text, f"spec.subsets[{number}].labels", config.origin)
+
+
+def _rules_an_alias(index: _Index, config: Config[Any]) -> Iterator[Finding]:
+    """An alias has no clusters, so that rules for it are for nothing: as in Istio, where nothing says so."""
+    host = index.resolve(config.spec.host, config)
+    if index.called(host) != host:
+        text = (
+            f"Schema validation warning: spec.host: {config.spec.host} is an ExternalName Service, and rules for it "
+            f"have no effect: what holds are the rules for {index.called(host) or 'the service that it stands for'}"
+        )
+        yield _finding("warning", "IST0133", text, "spec.host", config.origin)
+
+
+def _gateways_have_workloads(index: _Index) -> Iterator[Finding]:
+    snapshot = index.snapshot
+    for config in snapshot.of(Gateway).values():
+        selector = config.spec.selector
+        # Without a selector a Gateway is for all gateways, of which there may be none yet.
+        pods = [pod for pod in snapshot.pods.values() if (selector or pod.router) and selects(selector, pod.labels)]
+        if not pods:
+            words = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+            yield _missing("selector", words, "spec.selector", config.origin)
+            continue
+        namespaces = {pod.namespace for pod in pods}
+        for number, server in enumerate(config.spec.servers):
+            for name in filter(None, (*credentials_of(server.tls), authority_of(server.tls)) if server.tls else ()):
+                if not any(name in credentials_in(snapshot.secrets, namespace) for namespace in namespaces):
+                    path = f"spec.servers[{number}].tls.credentialName"
+                    yield _missing("credentialName", name, path, config.origin)
+            if pods and not any(_exposes(snapshot.services, pod, server.port.number) for pod in pods):
+                words = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+                text = (
+                    f"The gateway refers to a port that is not exposed on the workload "
+                    f"(pod selector {words}; port {server.port.number})"
+                )
+                yield _finding("warning", "IST0104", text, f"spec.servers[{number}].port.number", config.origin)
+
+
+def _gateways_share_ports_in_peace(index: _Index) -> Iterator[Finding]:
+    """A port speaks plain text or TLS, and of TLS a host has one server: what comes second is not served."""
+    taken: dict[tuple[tuple[tuple[str, str], ...], int], list[GatewayServer]] = {}
+    for config in sorted(index.snapshot.of(Gateway).values(), key=lambda config: config.precedence):
+        selector = tuple(sorted(config.spec.selector.items()))
+        for number, server in enumerate(config.spec.servers):
+            here = GatewayServer(config, server, server.port.number)
+            before = taken.setdefault((selector, server.port.number), [])
+            for other in before:
+                lost = _lost_to(other, here)
+                if lost:
+                    words = ",".join(f"{key}={value}" for key, value in selector)
+                    text = (
+                        f"Conflict with gateways {other.gateway} (workload selector {words}, "
+                        f"port {server.port.number}, hosts {','.join(lost)}): theirs is the older, and is served."
+                    )
+                    yield _finding("warning", "IST0145", text, f"spec.servers[{number}]", config.origin)
+            before.append(here)
+
+
+def _lost_to(other: GatewayServer, here: GatewayServer) -> list[str]:
+    """The hosts that a server does not get because of an older one on its port."""
+    mine = dict.fromkeys(host for _, host in here.hosts())
+    if (here.plain_http, here.plain_tcp) != (other.plain_http, other.plain_tcp):
+        return list(mine)
+    if here.plain_http:
+        return []
+    theirs = {host for _, host in other.hosts()}
+    return [host for host in mine if host in theirs or here.plain_tcp]
+
+
+def _exposes(services: Mapping[ObjectKey, Service], pod: Pod, port: int) -> bool:
+    """By the number of the Service's port, which stands for its target, or by that of the target itself."""
+    return any(
+        port in (each.port, each.target if isinstance(each.target, int) else pod.ports.get(each.target))
+        for service in services.values()
+        if service.selector and service.namespace == pod.namespace and selects(service.selector, pod.labels)
+        for each in service.ports
+    )
+
+
+def _policies_name_namespaces(index: _Index) -> Iterator[Finding]:
+    known = index.snapshot.namespaces
+    for config in index.snapshot.of(AuthorizationPolicy).values():
+        for number, rule in enumerate(config.spec.rules):
+            for place, entry in enumerate(rule.from_ or ()):
+                source = entry.source
+                for name in (*source.namespaces, *source.not_namespaces) if source else ():
+                    if "*" not in name and known and name not in known:
+                        path = f"spec.rules[{number}].from[{place}].source.namespaces"
+                        yield _missing("namespace", name, path, config.origin)
+
+
+def _dry_runs_are_clear(index: _Index) -> Iterator[Finding]:
+    for config in index.snapshot.of(AuthorizationPolicy).values():
+        annotation = config.annotations.get(DRY_RUN)
+        if is_unclear(annotation):
+            text = f'the value "{annotation}" is neither true nor false: the policy is enforced'
+            yield _finding("warning", "IST0133", f"{_DRY_RUN_PATH}: {text}", _DRY_RUN_PATH, config.origin)
+        elif is_dry_run(annotation) and config.spec.action not in ("ALLOW", "DENY"):
+            text = f"a dry run of a policy with action {config.spec.action} does nothing"
+            yield _finding("warning", "IST0133", f"{_DRY_RUN_PATH}: {text}", _DRY_RUN_PATH, config.origin)
+
+
+_DRY_RUN_PATH = f"metadata.annotations[{DRY_RUN}]"
+_CHECKS: tuple[Callable[[_Index], Iterator[Finding]], ...] = (
+    _fields_are_well_used,
+    _routes_lead_somewhere,
+    _routes_have_gateways,
+    _mesh_hosts_are_routed_once,
+    _policies_have_hosts,
+    _gateways_have_workloads,
+    _gateways_share_ports_in_peace,
+    _policies_name_namespaces,
+    _dry_runs_are_clear,
+)
+
+_PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
+    unreachable_rules,
+    namespaces_are_injected,
+    pods_have_their_proxy,
+    port_names_tell_the_protocol,
+    services_agree_on_ports,
+    selectors_match_workloads,
+    namespaces_have_one_sidecar,
+    metadata_is_understood,
+)
+"""Those that need no index."""

@@ -1,0 +1,279 @@
+"""Tells the authors of resources what became of them, in the resources' status and in Events.
+
+Envoy keeps the last good version of what it refuses, so nobody would notice otherwise. The condition `Programmed` turns
+False with Envoy's words on the resources that the refusal is due to, and True again once every proxy has what it
+should. What the analysis finds stands in `validationMessages`, as with Istio; errors and warnings among it make the
+condition `HasFindings` as well, which is there for as long as they are. Each refusal and each such finding is an Event,
+once for each time that it comes up, if it stays: manifests are applied one after another, and an Event is not taken
+back. A status is written only when it changes, and a resource that was never in trouble has none.
+https://istio.io/latest/docs/reference/config/config-status/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from mesh_lab.controlplane.delivery.delta import Rejection
+from mesh_lab.controlplane.delivery.push import Pusher
+from mesh_lab.controlplane.delivery.state import ClusterState
+from mesh_lab.controlplane.delivery.tracking import Remarks, Tracker
+from mesh_lab.controlplane.faults import Faults
+from mesh_lab.controlplane.istiokinds import KINDS
+from mesh_lab.controlplane.kube import events
+from mesh_lab.controlplane.kube.client import ApiError, Object, Unreachable
+from mesh_lab.controlplane.kube.events import Key, Subject
+from mesh_lab.controlplane.kube.kinds import FOLLOWED
+from mesh_lab.controlplane.report import statuses
+from mesh_lab.controlplane.world.findings import Finding
+from mesh_lab.controlplane.world.kubernetes import Origin
+
+log = logging.getLogger(__name__)
+
+PROGRAMMED = "Programmed"
+HAS_FINDINGS = "HasFindings"
+_REJECTED = "Rejected"
+_SINCE = "lastTransitionTime"
+_PAUSE = 0.1
+_LEVELS = {"error": "ERROR", "warning": "WARNING", "info": "INFO"}
+_GRAVE = ("error", "warning")
+_DOCUMENTATION = "https://istio.io/latest/docs/reference/config/analysis/"
+_MOST_WORDS = 1024
+_NOT_FOUND = 404
+_STAYS = 1.0  # seconds after which a finding is no longer one of a change that is still under way
+
+Told = tuple[str, str]
+"""Reason and message of an Event."""
+
+
+class Refusal(NamedTuple):
+    """What proxies said of a resource; `proxies` are those that refused it."""
+
+    message: str
+    proxies: tuple[str, ...]
+
+
+class Reporter:
+    """Writes statuses and Events, at most every tenth of a second, from what the connections and the analysis say."""
+
+    def __init__(
+        self,
+        api: events.Api,
+        state: ClusterState,
+        pusher: Pusher,
+        tracker: Tracker,
+        remarks: Remarks,
+        faults: Faults,
+    ) -> None:
+        self._faults = faults
+        self._api = api
+        self._state = state
+        self._pusher = pusher
+        self._tracker = tracker
+        self._remarks = remarks
+        # What a status was to say, and what it said afterwards.
+        self._written: dict[Key, tuple[Object, Mapping[str, Any]]] = {}
+        self._told: dict[Key, dict[Told, float | None]] = {}  # when the Event is due; None when it is made
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        progress, done = self._state.progress, 0
+        while True:
+            if progress.count == done:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(self._next_due()):
+                        await progress.wait()
+            await asyncio.sleep(_PAUSE)
+            done = progress.count
+            await self._report()
+
+    def _next_due(self) -> float | None:
+        return min((due for each in self._told.values() for due in each.values() if due is not None), default=None)
+
+    async def _report(self) -> None:
+        refusals = self._refusals()
+        findings = self._remarks.on(self._state.latest)
+        for gone in self._told.keys() - self._state.subjects.keys():
+            del self._told[gone]
+            self._written.pop(gone, None)
+        for key, subject in list(self._state.subjects.items()):
+            try:
+                await self._report_on(key, subject, refusals.get(key), findings.get(key, ()))
+            except Exception as error:  # noqa: BLE001 - one resource is not to keep the others from being told of
+                self._faults.record("reporting on {} {}/{}".format(*key), error)
+
+    async def _report_on(self, key: Key, subject: Subject, refusal: Refusal | None, found: Sequence[Finding]) -> None:
+        grave = sorted((f for f in found if f.severity in _GRAVE), key=lambda f: _GRAVE.index(f.severity))
+        status = self._status(key, subject, refusal, found, grave)
+        new = status is not None and self._written.get(key) != (_intent(status), subject.status)
+        if status is not None and new and not await self._write(key, status):
+            return
+        await self._tell(key, subject, refusal, grave)
+
+    async def _tell(self, key: Key, subject: Subject, refusal: Refusal | None, grave: Sequence[Finding]) -> None:
+        now = asyncio.get_running_loop().time()
+        before = self._told.get(key)
+        if before is None:  # what an earlier life of this process has put into the status, it has told too
+            status = statuses.read(subject.status)
+            before = {each: None for each in ((f.name, f.text) for f in grave) if _is_stated(status, *each)}
+        told = {each: before.get(each, now + _STAYS) for each in ((f.name, f.text) for f in grave)}
+        if refusal is not None:
+            told[_REJECTED, refusal.message] = before.get((_REJECTED, refusal.message), now)
+        self._told[key] = told
+        for (reason, message), due in told.items():
+            if due is not None and due <= now:
+                who = f"{_named(refusal.proxies)}: " if refusal is not None and reason == _REJECTED else ""
+                await events.warn(self._api, key, subject, reason, who + message)
+                told[reason, message] = None
+
+    def _refusals(self) -> dict[Key, Refusal]:
+        """By the objects that caused them: those of Istio's kinds, for a Service is seldom at fault.
+
+        A proxy that never had a good version tells no more than what the bad one was made of. Whom others blame for
+        theirs, or who was blamed before this process or that proxy began, is at fault then; else all of them may be.
+        """
+        found: dict[Key, dict[str, set[str]]] = {}
+        sure: dict[str, set[Key]] = {}
+        unsure: list[tuple[str, Rejection]] = []
+
+        def blame(keys: Iterable[Key], refused: Rejection, proxy: str) -> None:
+            for key in keys:
+                found.setdefault(key, {}).setdefault(refused.message, set()).add(proxy)
+
+        for connection in self._pusher.connections:
+            for refused in connection.session.rejections().values():
+                suspects = _of_istio(refused.suspects)
+                if suspects and refused.suspects != refused.resource.origins:
+                    blame(suspects, refused, connection.name)
+                    sure.setdefault(refused.resource.name, set()).update(suspects)
+                else:
+                    unsure.append((connection.name, refused))
+        for proxy, refused in unsure:
+            origins = _of_istio(refused.resource.origins)
+            blamed = sure.get(refused.resource.name, set())
+            known = [key for key in origins if key in blamed or self._was_blamed(key)]
+            blame(known or origins, refused, proxy)
+        return {
+            key: Refusal("; ".join(sorted(messages))[:_MOST_WORDS], tuple(sorted(set[str]().union(*messages.values()))))
+            for key, messages in found.items()
+        }
+
+    def _was_blamed(self, key: Key) -> bool:
+        """Whether the object's status says that something was refused because of it, as it is now."""
+        subject = self._state.subjects.get(key)
+        if subject is None:
+            return False
+        status = statuses.read(subject.status)
+        return status.observed_generation == str(subject.generation) and any(
+            each.get("reason") == _REJECTED and each.get("status") == "False" for each in status.conditions
+        )
+
+    def _status(
+        self, key: Key, subject: Subject, refusal: Refusal | None, found: Iterable[Finding], grave: Sequence[Finding]
+    ) -> Object | None:
+        """What to write of the status, all that is ours of it; None when it is as it should be."""
+        present = statuses.read(subject.status)
+        ours = {
+            PROGRAMMED: self._programmed(key, present.condition(PROGRAMMED), refusal),
+            HAS_FINDINGS: _has_findings(present.condition(HAS_FINDINGS), grave),
+        }
+        messages = [_message(finding) for finding in found]
+        kept = all(condition == present.condition(name) for name, condition in ours.items())
+        if kept and messages == list(present.messages):
+            return None
+        others = [condition for condition in present.conditions if condition["type"] not in ours]
+        patch: Object = {
+            "conditions": [*others, *filter(None, ours.values())] or None,
+            "validationMessages": messages or None,
+        }
+        if subject.generation:
+            patch["observedGeneration"] = str(subject.generation)
+        return patch
+
+    def _programmed(self, key: Key, present: statuses.Part | None, refusal: Refusal | None) -> statuses.Part | None:
+        if refusal is not None:
+            text = f"refused by {_named(refusal.proxies)}: {refusal.message}"
+            return _condition(present, PROGRAMMED, "False", _REJECTED, text)
+        if present is not None and present.get("status") == "False" and self._tracker.liveness(key).live:
+            return _condition(present, PROGRAMMED, "True", "Accepted", "every proxy that this concerns has accepted it")
+        return present
+
+    async def _write(self, key: Key, status: Object) -> bool:
+        """False when the resource is gone: it is deleted meanwhile, and the watch is about to say so."""
+        kind, namespace, name = key
+        try:
+            answer = await self._api.merge(FOLLOWED[kind], name, {"status": status}, namespace, "status")
+        except (ApiError, Unreachable) as error:
+            if isinstance(error, ApiError) and error.status == _NOT_FOUND:
+                return False
+            log.warning("writing the status of %s %s/%s: %s", kind, namespace, name, error)
+            return True
+        # The watch will say so too, but later: without this the same would be written twice.
+        subject = self._state.subjects.get(key)
+        if subject is not None:
+            after = answer.get("status")
+            subject = self._state.subjects[key] = subject._replace(status=after if isinstance(after, Mapping) else {})
+            # A definition may prune what was written: the same is not written again and again then.
+            self._written[key] = (_intent(status), subject.status)
+        return True
+
+
+def _of_istio(origins: Iterable[Origin]) -> list[Key]:
+    return [origin.key for origin in origins if origin.kind in KINDS]
+
+
+def _intent(status: Object) -> Object:
+    """What a change of the status is to say, whenever it is made."""
+    conditions = [{k: v for k, v in each.items() if k != _SINCE} for each in status.get("conditions") or ()]
+    return {**status, "conditions": conditions}
+
+
+def _has_findings(present: statuses.Part | None, grave: Sequence[Finding]) -> statuses.Part | None:
+    if not grave:
+        return None
+    text = "; ".join(finding.text for finding in grave)[:_MOST_WORDS]
+    return _condition(present, HAS_FINDINGS, "True", grave[0].name, text)
+
+
+def _condition(present: statuses.Part | None, kind: str, status: str, reason: str, message: str) -> statuses.Part:
+    """The condition in these words; one that says so already stays as it is."""
+    wanted = {"type": kind, "status": status, "reason": reason, "message": message}
+    if present is not None and wanted.items() <= present.items():
+        return present
+    before = statuses.text_of(present, _SINCE) if present is not None and present.get("status") == status else ""
+    return {**wanted, _SINCE: before or _now()}
+
+
+def _is_stated(status: statuses.Status, name: str, text: str) -> bool:
+    """Whether a status says so already, which was written with an Event: in a message, or where those lack their words,
+    in the condition.
+    """
+    told = statuses.text_of(status.condition(HAS_FINDINGS) or {}, "message")
+    return any(
+        statuses.name_of(each) == name
+        and (text in told if "message" not in each else text == statuses.text_of(each, "message"))
+        for each in status.messages
+    )
+
+
+def _message(finding: Finding) -> Object:
+    """Istio's AnalysisMessageBase, with the finding's own words."""
+    return {
+        "type": {"code": finding.code, "name": finding.name},
+        "level": _LEVELS[finding.severity],
+        "documentationUrl": f"{_DOCUMENTATION}{finding.code.lower()}/",
+        "message": finding.text,
+    }
+
+
+def _named(proxies: tuple[str, ...]) -> str:
+    shown = ", ".join(proxies[:3])
+    return shown if len(proxies) <= 3 else f"{shown} and {len(proxies) - 3} more"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""The mesh's certificate authority, where its root lives, and istiod's own certificate."""

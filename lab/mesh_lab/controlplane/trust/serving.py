@@ -1,0 +1,156 @@
+"""istiod's own certificate, the HTTP servers that show it, and the webhook configuration that trusts it."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from aiohttp import web
+
+from mesh_lab.controlplane.kube.client import ApiError, Object, Unreachable
+from mesh_lab.controlplane.kube.kinds import VALIDATING_WEBHOOKS, WEBHOOKS, Kind
+from mesh_lab.controlplane.kube.signals import Signal
+from mesh_lab.controlplane.kube.watching import Backoff
+from mesh_lab.controlplane.trust.ca import Leaf
+from mesh_lab.controlplane.trust.root import Trust
+
+log = logging.getLogger(__name__)
+
+WEBHOOK_CONFIGURATIONS: Mapping[str, Kind] = {
+    "istio-sidecar-injector": WEBHOOKS,
+    "istio-validator-istio-system": VALIDATING_WEBHOOKS,
+    "istiod-default-validator": VALIDATING_WEBHOOKS,
+}
+"""Those that lead to istiod, in Istio's names."""
+_SERVING_LIFE = timedelta(days=1)
+_SHUTDOWN_LIMIT = 0.5
+
+
+class ServingCertificate:
+    """The certificate of istiod's own servers: renewed at half of its life, and when another authority signs."""
+
+    def __init__(self, trust: Trust, dns_names: tuple[str, ...]) -> None:
+        self._trust = trust
+        self._dns_names = dns_names
+        self._leaf: Leaf | None = None
+        self._issuer = b""
+
+    def current(self) -> Leaf:
+        """The certificate to show now."""
+        authority = self._trust.authority
+        if self._leaf is None or self._issuer != authority.certificate or self._leaf.renew_at <= datetime.now(UTC):
+            self._leaf = authority.issue_server(self._dns_names, _SERVING_LIFE)
+            self._issuer = authority.certificate
+        return self._leaf
+
+    def context(self) -> ssl.SSLContext:
+        """A server's TLS context that shows the current certificate at every handshake."""
+        leaf = self.current()
+        first = within = _context(leaf)
+
+        def choose(connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _first: ssl.SSLContext) -> None:
+            # A connection has taken its certificate from its context already: only another context changes it.
+            nonlocal leaf, within
+            if (now := self.current()) is not leaf:
+                leaf, within = now, _context(now)
+            connection.context = within
+
+        first.sni_callback = choose
+        return first
+
+
+def _context(leaf: Leaf) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load(context, leaf)
+    return context
+
+
+def _load(context: ssl.SSLContext, leaf: Leaf) -> None:
+    """Python's ssl reads certificates from files only; this one lies in memory and has no name."""
+    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, leaf.key + leaf.chain)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+async def serve_http(app: web.Application, host: str, port: int, tls: ssl.SSLContext | None = None) -> web.AppRunner:
+    """Start an application; `runner.addresses` tells where, `runner.cleanup()` ends it."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_LIMIT)
+    await runner.setup()
+    await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    return runner
+
+
+class Api(Protocol):
+    """What this needs of the API."""
+
+    async def json_patch(self, kind: Kind, name: str, patch: list[Object], namespace: str = "") -> Object:
+        """Patch an object."""
+
+
+class BundlePublisher:
+    """Keeps the caBundles of webhook configurations equal to the mesh's roots, and validation from being skipped."""
+
+    def __init__(self, api: Api, roots: Callable[[], bytes]) -> None:
+        self._api = api
+        self._roots = roots
+        self._seen: dict[str, Object] = {}
+        self._changed = Signal()
+
+    def observe(self, event: str, configuration: Object) -> None:
+        """A hook for configurations of webhooks, of both kinds."""
+        name = configuration["metadata"]["name"]
+        if name not in WEBHOOK_CONFIGURATIONS:
+            return
+        if event == "DELETED":
+            self._seen.pop(name, None)
+        else:
+            self._seen[name] = configuration
+        self._changed.fire()
+
+    @property
+    def done(self) -> bool:
+        """The configurations that there are trust the roots."""
+        return not self._patches()
+
+    async def run(self) -> None:
+        """Patch until cancelled."""
+        backoff, seen = Backoff(), -1
+        while True:
+            if self._changed.count == seen and self.done:
+                await self._changed.wait()
+            seen = self._changed.count
+            for name, patch in self._patches().items():
+                try:
+                    self._seen[name] = await self._api.json_patch(WEBHOOK_CONFIGURATIONS[name], name, patch)
+                    backoff.reset()
+                except (ApiError, Unreachable) as error:
+                    log.warning("patching %s: %s", name, error)
+                    await backoff.pause()
+
+    def refresh(self) -> None:
+        """The roots have changed."""
+        self._changed.fire()
+
+    def _patches(self) -> dict[str, list[Object]]:
+        """What is to be changed of each configuration that is not as it should be."""
+        bundle = base64.b64encode(self._roots()).decode()
+        patches = {name: list(_patch(name, configuration, bundle)) for name, configuration in self._seen.items()}
+        return {name: patch for name, patch in patches.items() if patch}
+
+
+def _patch(name: str, configuration: Object, bundle: str) -> Iterator[Object]:
+    for index, webhook in enumerate(configuration.get("webhooks") or ()):
+        if webhook["clientConfig"].get("caBundle") != bundle:
+            yield {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle}
+        # Istio's own manifests begin with Ignore, and leave it to istiod to close the door once it is there.
+        if WEBHOOK_CONFIGURATIONS[name] is VALIDATING_WEBHOOKS and webhook.get("failurePolicy") == "Ignore":
+            yield {"op": "replace", "path": f"/webhooks/{index}/failurePolicy", "value": "Fail"}

@@ -1,0 +1,50 @@
+"""A proxy as translation knows it: which pod it is part of, and whether it is a sidecar or a gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mesh_lab.controlplane.world.kubernetes import Pod
+
+ProxyKind = Literal["sidecar", "router"]
+
+
+@dataclass(frozen=True, eq=False)
+class Proxy:
+    """One Envoy. Compared by identity: make one when it connects, and another when its pod's view has changed."""
+
+    id: str
+    kind: ProxyKind
+    namespace: str
+    pod: str
+    ip: str
+    labels: Mapping[str, str]
+    service_account: str
+    workload: str = ""
+    trust_domain: str = "cluster.local"
+    more_statistics: bool = False
+
+    @property
+    def principal(self) -> str:
+        """Its SPIFFE identity."""
+        return f"spiffe://{self.trust_domain}/ns/{self.namespace}/sa/{self.service_account}"
+
+    @classmethod
+    def of(
+        cls, pod: Pod, kind: ProxyKind = "sidecar", *, node_id: str = "", trust_domain: str = "cluster.local"
+    ) -> Proxy:
+        """The proxy of a pod. `node_id` is what it calls itself; Istio's form when empty."""
+        return cls(
+            node_id or f"{kind}~{pod.ip}~{pod.name}.{pod.namespace}~{pod.namespace}.svc.cluster.local",
+            kind,
+            pod.namespace,
+            pod.name,
+            pod.ip,
+            pod.labels,
+            pod.service_account,
+            pod.workload,
+            trust_domain,
+            pod.more_statistics,
+        )

@@ -1,0 +1,106 @@
+"""All that translation may read: the cluster and Istio's resources at one moment, as `world` makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar, cast
+
+from mesh_lab.controlplane.model.base import Spec
+from mesh_lab.controlplane.world.findings import Finding
+from mesh_lab.controlplane.world.kubernetes import (
+    Deployment,
+    Namespace,
+    ObjectKey,
+    Origin,
+    Pod,
+    Service,
+    TlsSecret,
+)
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
+
+DRY_RUN = "istio.io/dry-run"
+
+K = TypeVar("K")
+V = TypeVar("V")
+S = TypeVar("S", bound=Spec)
+S_co = TypeVar("S_co", bound=Spec, covariant=True)
+
+
+class Table(dict[K, V]):
+    """A dict that is not changed any more, compared by identity, so that it can be memoised on."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+
+@dataclass(frozen=True, eq=False)
+class Config(Generic[S_co]):
+    """One Istio resource. `created` orders those that compete: the oldest wins, then the first by name.
+
+    `annotations` are Istio's: others change nothing. `any_workload` marks a policy whose selector could not be read, so
+    that it is for every workload that it could be for.
+    """
+
+    origin: Origin
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
+    created: str
+    spec: S_co
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    any_workload: bool = False
+
+    @property
+    def precedence(self) -> tuple[str, str, str]:
+        """Sorts the configurations as Istio does (`configCompareByCreationTime`)."""
+        return (self.created, self.name, self.namespace)
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """A ready address of a service, the numbers of the service's ports there, and the pod behind it, if it is one."""
+
+    address: str
+    ports: Mapping[str, int]
+    pod: Pod | None
+    zone: str
+
+
+@dataclass(frozen=True, eq=False)
+class ServiceEndpoints:
+    """The ready endpoints of a service, and the service accounts (`namespace/name`) of all its pods, ready or not."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    accounts: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+
+
+NO_ENDPOINTS = ServiceEndpoints()
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """The world at one moment; `version` grows with each change."""
+
+    version: int
+    mesh: MeshConfig
+    services: Table[ObjectKey, Service]
+    endpoints: Table[ObjectKey, ServiceEndpoints]
+    pods: Table[ObjectKey, Pod]
+    pods_by_ip: Table[str, Pod]
+    namespaces: Table[str, Namespace]
+    deployments: Table[ObjectKey, Deployment]
+    secrets: Table[ObjectKey, TlsSecret]
+    configs: Table[str, Table[ObjectKey, Config[Spec]]]
+    invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
+
+    def of(self, kind: type[S]) -> Table[ObjectKey, Config[S]]:
+        """The resources of a kind, by namespace and name."""
+        return cast("Table[ObjectKey, Config[S]]", self.configs[kind.__name__])

@@ -1,0 +1,362 @@
+"""From the API server's events to snapshots: what the cluster and Istio's resources add up to.
+
+What an event does not touch keeps its identity from one snapshot to the next, down to the single endpoint, and
+translation memoises on identity: a change costs what it touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar, cast
+
+from mesh_lab.controlplane.istiokinds import KINDS, decode, fail_closed, stand_in, validate
+from mesh_lab.controlplane.model import (
+    DecodeError,
+)
+from mesh_lab.controlplane.model.base import Spec
+from mesh_lab.controlplane.model.closed import closed, unread
+from mesh_lab.controlplane.validation.common import Severity
+from mesh_lab.controlplane.validation.standins import StandIn
+from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, values
+from mesh_lab.controlplane.world.configmaps import Remark
+from mesh_lab.controlplane.world.findings import Finding
+from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Object, ObjectKey, Origin, Pod, same
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.snapshot import Config, Endpoint, ServiceEndpoints, Snapshot, Table
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class World:
+    """Takes the API server's events, in any order across kinds, and makes snapshots of what they add up to."""
+
+    def __init__(self, *, root_namespace: str = "istio-system") -> None:
+        self._root_namespace = root_namespace
+        self._mesh = MeshConfig(root_namespace=root_namespace)
+        self._mesh_is_read = False
+        self._views: dict[str, dict[ObjectKey, Any]] = {kind: {} for kind in _VIEWS}
+        self._configs: dict[str, dict[ObjectKey, Config[Spec]]] = {kind: {} for kind in KINDS}
+        self._raw: dict[tuple[str, str, str], Any] = {}
+        self._invalid: dict[tuple[str, str, str], tuple[Finding, ...]] = {}
+        # The resources in error in whose place something else holds.
+        self._stood_in: set[tuple[str, str, str]] = set()
+        # Objects that are done without, as they were when that was decided.
+        self._aside: dict[tuple[str, str, str], Any] = {}
+        # What each resource said when all was last translated, where it has changed since; None where it was not there.
+        self._proved: dict[tuple[str, str, str], Config[Spec] | None] = {}
+        self._endpoints: dict[ObjectKey, ServiceEndpoints] = {}
+        self._slices: dict[ObjectKey, dict[str, EndpointSlice]] = {}
+        self._services_of_pod: dict[ObjectKey, set[ObjectKey]] = {}
+        self._stale_endpoints: set[ObjectKey] = set()
+        self._changed: set[str] = {*_VIEWS, *KINDS, "Endpoints", "Invalid"}
+        self._snapshot: Snapshot | None = None
+
+    def apply(self, kind: str, event: str, obj: Object) -> bool:
+        """Take one event: ADDED, MODIFIED or DELETED. True when it changes what a proxy, or the analysis, could see."""
+        gone = event == "DELETED"
+        if kind in KINDS:
+            return self._apply_config(kind, obj, gone=gone)
+        if kind == "ConfigMap":
+            return self._apply_config_map(obj, gone=gone)
+        return self._apply_view(kind, obj, gone=gone)
+
+    def snapshot(self) -> Snapshot:
+        """The world as it is now; the very same object as before when nothing has changed."""
+        self._refresh_endpoints()
+        if self._snapshot is None or self._changed:
+            self._snapshot = self._next()
+            self._changed.clear()
+        return self._snapshot
+
+    @property
+    def unproved(self) -> tuple[tuple[str, str, str], ...]:
+        """The resources that have changed since all was last translated."""
+        return tuple(self._proved)
+
+    def prove(self, snapshot: Snapshot) -> None:
+        """A snapshot has been translated for all proxies."""
+        for key in list(self._proved):
+            kind, *name = key
+            good = snapshot.configs[kind].get((name[0], name[1]))
+            if good is self._configs[kind].get((name[0], name[1])):
+                del self._proved[key]
+            else:
+                self._proved[key] = good
+
+    def set_aside(self, key: tuple[str, str, str], snapshot: Snapshot, reason: str) -> bool:
+        """Do without an object that cannot be translated as it is in `snapshot`, until it is changed.
+
+        What it said before holds, if that was translated; a policy that was not there before refuses what it is for.
+        False when it has changed since.
+        """
+        kind, namespace, name = key
+        current: dict[ObjectKey, Any] = cast("Any", self._configs)[kind] if kind in KINDS else self._views[kind]
+        translated: Mapping[ObjectKey, Any] = snapshot.configs.get(kind, snapshot.services)
+        bad = current.get((namespace, name))
+        if bad is None or bad is not translated.get((namespace, name)):
+            return False
+        del current[namespace, name]
+        if isinstance(bad, Config):
+            held = self._proved.pop(key, None)
+            if held is None and (spec := closed(bad.spec)) is not None:
+                held = replace(bad, spec=spec)
+            if held is not None:
+                current[namespace, name] = held
+        else:
+            self._aside[key] = bad
+        self._changed.add(kind)
+        self.refuse(key, reason)
+        return True
+
+    def refuse(self, key: tuple[str, str, str], reason: str) -> None:
+        """An object cannot be used as it is, through no fault of its author; the finding stays until it is changed."""
+        origin = Origin(*key)
+        self._set_findings(origin, (Finding("error", "IST0001", f"Internal error: {reason}", "", origin),))
+
+    def _apply_view(self, kind: str, obj: Object, *, gone: bool) -> bool:
+        views, key = self._views[kind], (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        old, new = views.get(key), None if gone else _VIEWS[kind](obj)
+        if new is not None and same(self._aside.get((kind, *key)), new):
+            return False
+        self._aside.pop((kind, *key), None)
+        cleared = (kind, *key) in self._invalid
+        self._set_findings(Origin(kind, *key), ())
+        if old is new or (old is not None and new is not None and same(old, new)):
+            return cleared
+        if new is None:
+            del views[key]
+        else:
+            views[key] = new
+        self._changed.add(kind)
+        self._mark_endpoints(kind, key, old, new)
+        return True
+
+    def _mark_endpoints(self, kind: str, key: ObjectKey, old: Any, new: Any) -> None:
+        if kind == "Pod":
+            self._stale_endpoints |= self._services_of_pod.get(key, set())
+        elif kind == "EndpointSlice":
+            for view in (old, new):
+                if view is not None:
+                    self._stale_endpoints.add((view.namespace, view.service))
+            if old is not None:
+                self._slices[(old.namespace, old.service)].pop(old.name, None)
+                self._forget_pods_of(old)
+            if new is not None:
+                self._slices.setdefault((new.namespace, new.service), {})[new.name] = new
+
+    def _forget_pods_of(self, part: EndpointSlice) -> None:
+        """Its service is stale, and remembers the pods of all slices that it still has."""
+        for endpoint in part.endpoints:
+            services = self._services_of_pod.get((part.namespace, endpoint.pod), set())
+            services.discard((part.namespace, part.service))
+            if not services:
+                self._services_of_pod.pop((part.namespace, endpoint.pod), None)
+
+    def _refresh_endpoints(self) -> None:
+        for service in self._stale_endpoints:
+            new = self._endpoints_of(service)
+            old = self._endpoints.get(service)
+            if old is not None and new is not None and old.accounts == new.accounts:
+                new = _keep_identity(old, new)
+            if new is old:
+                continue
+            if new is None:
+                del self._endpoints[service]
+            else:
+                self._endpoints[service] = new
+            self._changed.add("Endpoints")
+        self._stale_endpoints.clear()
+
+    def _endpoints_of(self, service: ObjectKey) -> ServiceEndpoints | None:
+        """The endpoints of all slices of a service; one whose pod is not known yet waits for it."""
+        slices = self._slices.get(service)
+        if not slices:
+            self._slices.pop(service, None)
+            return None
+        pods: dict[ObjectKey, Pod] = self._views["Pod"]
+        ready: dict[str, Endpoint] = {}
+        accounts: set[str] = set()
+        for part in slices.values():
+            for address, is_ready, pod_name, zone in part.endpoints:
+                pod = None
+                if pod_name:
+                    key = (part.namespace, pod_name)
+                    self._services_of_pod.setdefault(key, set()).add(service)
+                    pod = pods.get(key)
+                    if pod is None:
+                        continue
+                    accounts.add(f"{pod.namespace}/{pod.service_account}")
+                if is_ready:
+                    ready[address] = Endpoint(address, part.ports, pod, zone)
+        return ServiceEndpoints(tuple(ready[address] for address in sorted(ready)), tuple(sorted(accounts)))
+
+    def _apply_config(self, kind: str, obj: Object, *, gone: bool) -> bool:
+        origin = kubernetes.origin_of(kind, obj)
+        key = (origin.namespace, origin.name)
+        configs = self._configs[kind]
+        if gone:
+            known = configs.pop(key, None) is not None or origin.key in self._invalid
+            self._raw.pop(origin.key, None)
+            self._stood_in.discard(origin.key)
+            self._proved.pop(origin.key, None)
+            self._set_findings(origin, ())
+            if known:
+                self._changed.add(kind)
+            return known
+        meta, spec = obj["metadata"], obj.get("spec")
+        labels, annotations = meta.get("labels") or {}, kubernetes.istios(meta.get("annotations") or {})
+        raw = (spec, labels, annotations, origin.generation)
+        if self._raw.get(origin.key) == raw:
+            return False
+        self._raw[origin.key] = raw
+        self._changed.add(kind)
+        self._proved.setdefault(origin.key, configs.get(key))
+        created = meta.get("creationTimestamp") or ""
+        try:
+            read = _read(kind, spec, origin)
+        except Exception:
+            # Of a fault in the reading itself the caller tells; a policy is not to be open meanwhile.
+            if key not in configs and (strictest := unread(kind)) is not None:
+                configs[key] = Config(origin, origin.namespace, origin.name, labels, created, strictest)
+            raise
+        decoded, findings = read.spec, read.findings
+        if decoded is None and (instead := stand_in(kind, spec)) is not None:
+            decoded, remark = self._instead_of(origin, instead)
+            findings = (*findings, remark)
+        else:
+            self._stood_in.discard(origin.key)
+        self._set_findings(origin, findings)
+        if decoded is not None:
+            configs[key] = Config(
+                origin, origin.namespace, origin.name, labels, created, decoded, annotations, read.any_workload
+            )
+        return True
+
+    def _instead_of(self, origin: Origin, instead: StandIn) -> tuple[Spec | None, Finding]:
+        """What holds of a resource in error: the good version before it, if one is known. And the remark on that."""
+        text = f"Schema validation error: until it is put right, {instead.effect}"
+        known = (origin.namespace, origin.name) in self._configs[origin.kind]
+        if known and origin.key not in self._stood_in:
+            text = (
+                "Schema validation error: until it is put right, the version before it holds; "
+                f"when istiod is restarted, {instead.effect}"
+            )
+            return None, Finding("error", "IST0106", text, "spec", origin)
+        if instead.spec is not None:
+            self._stood_in.add(origin.key)
+        return instead.spec, Finding("error", "IST0106", text, "spec", origin)
+
+    def _set_findings(self, origin: Origin, findings: tuple[Finding, ...]) -> None:
+        if findings:
+            self._invalid[origin.key] = findings
+            self._changed.add("Invalid")
+        elif self._invalid.pop(origin.key, None) is not None:
+            self._changed.add("Invalid")
+
+    def _apply_config_map(self, obj: Object, *, gone: bool) -> bool:
+        origin = kubernetes.origin_of("ConfigMap", obj)
+        if origin.namespace != self._root_namespace or origin.name not in (meshconfig.CONFIG_MAP, values.CONFIG_MAP):
+            return False
+        keys = configmaps.held({} if gone else obj)
+        if self._raw.get(origin.key) == keys:
+            return False
+        self._raw[origin.key] = keys
+        if origin.name == values.CONFIG_MAP:
+            # The webhook reads the values for itself: to a proxy that runs they are nothing new.
+            return self._set_remarks(origin, values.remarks(keys))
+        self._changed.add("ConfigMap")
+        # What is wrong from the first look on has no good version before it.
+        self._mesh, remarks = meshconfig.read(keys, self._mesh if self._mesh_is_read else None)
+        self._mesh_is_read = True
+        self._set_remarks(origin, remarks)
+        return True
+
+    def _set_remarks(self, origin: Origin, remarks: Iterable[Remark]) -> bool:
+        """True when there is something else to tell than before."""
+        findings = tuple(Finding(r.severity, _CODES[r.severity], r.message, r.path, origin) for r in remarks)
+        if findings == self._invalid.get(origin.key, ()):
+            return False
+        self._set_findings(origin, findings)
+        return True
+
+    def _next(self) -> Snapshot:
+        old = self._snapshot
+        fresh = self._changed
+
+        def table(name: str, current: dict[K, V], read: Callable[[Snapshot], Table[K, V]]) -> Table[K, V]:
+            return Table(current) if old is None or name in fresh else read(old)
+
+        def configs(kind: str) -> Table[ObjectKey, Config[Spec]]:
+            return table(kind, self._configs[kind], lambda before: before.configs[kind])
+
+        pods: Table[ObjectKey, Pod] = table("Pod", self._views["Pod"], lambda before: before.pods)
+        named = {key[1]: view for key, view in self._views["Namespace"].items()}
+        return Snapshot(
+            version=old.version + 1 if old else 1,
+            mesh=self._mesh,
+            services=table("Service", self._views["Service"], lambda before: before.services),
+            endpoints=table("Endpoints", self._endpoints, lambda before: before.endpoints),
+            pods=pods,
+            pods_by_ip=old.pods_by_ip if old and pods is old.pods else Table({pod.ip: pod for pod in pods.values()}),
+            namespaces=table("Namespace", named, lambda before: before.namespaces),
+            deployments=table("Deployment", self._views["Deployment"], lambda before: before.deployments),
+            secrets=table("Secret", self._views["Secret"], lambda before: before.secrets),
+            configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
+            invalid=table("Invalid", self._invalid, lambda before: before.invalid),
+        )
+
+
+class _Read(NamedTuple):
+    """What is made of a spec: None when it cannot be used, with the reasons."""
+
+    spec: Spec | None
+    findings: tuple[Finding, ...] = ()
+    any_workload: bool = False
+
+
+def _read(kind: str, spec: Any, origin: Origin) -> _Read:
+    """The typed spec; of a policy in error, what holds instead."""
+    try:
+        decoded = decode(kind, spec)
+        wrong = [(path, message) for severity, path, message in validate(decoded) if severity == "error"]
+    except DecodeError as error:
+        wrong = [(error.path, error.message)]
+    else:
+        if not wrong:
+            return _Read(decoded)
+    errors = [
+        Finding("error", "IST0106", f"Schema validation error: {path}: {message}", path, origin)
+        for path, message in wrong
+    ]
+    closed = fail_closed(kind, spec)
+    if closed is None:
+        return _Read(None, tuple(errors))
+    text = f"Schema validation error: until it is put right, the policy fails closed: {closed.effect}"
+    return _Read(closed.spec, (*errors, Finding("error", "IST0106", text, "spec", origin)), closed.any_workload)
+
+
+def _keep_identity(old: ServiceEndpoints, new: ServiceEndpoints) -> ServiceEndpoints:
+    """The old endpoints where the new ones say the same: all of them, or each by itself."""
+    before = {endpoint.address: endpoint for endpoint in old.endpoints}
+    kept = tuple(
+        known if (known := before.get(endpoint.address)) is not None and same(known, endpoint) else endpoint
+        for endpoint in new.endpoints
+    )
+    if len(kept) == len(old.endpoints) and all(a is b for a, b in zip(kept, old.endpoints, strict=True)):
+        return old
+    return ServiceEndpoints(kept, new.accounts)
+
+
+_CODES: Mapping[Severity, str] = {"error": "IST0106", "warning": "IST0133", "info": "IST0133"}
+"""A setting of the mesh that cannot be used, and one without effect."""
+
+_VIEWS: Mapping[str, Callable[[Object], Any]] = {
+    "Service": kubernetes.service,
+    "EndpointSlice": kubernetes.endpoint_slice,
+    "Pod": kubernetes.pod,
+    "Namespace": kubernetes.namespace,
+    "Deployment": kubernetes.deployment,
+    "Secret": kubernetes.tls_secret,
+}

@@ -1,0 +1,11 @@
+"""The types of Envoy's resources, each by the name of its discovery service."""
+
+from __future__ import annotations
+
+PREFIX = "type.googleapis.com/"
+CDS = PREFIX + "envoy.config.cluster.v3.Cluster"
+EDS = PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+LDS = PREFIX + "envoy.config.listener.v3.Listener"
+RDS = PREFIX + "envoy.config.route.v3.RouteConfiguration"
+SDS = PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
+TYPES = (CDS, EDS, LDS, RDS, SDS)

@@ -1,0 +1,80 @@
+"""Tests of the mesh under pytest-xdist: what is the cluster's, and not a namespace's, belongs to one test at a time.
+
+Each worker makes namespaces of its own, so most tests do not concern each other. A test that is marked `mesh_exclusive`
+changes what all share (the control plane, the mesh's settings, an object without a namespace): it waits until no other
+test of the mesh is under way, and the others wait for it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DIRECTORY = "mesh_turns"
+MARKER = "mesh_exclusive"
+FIXTURES = {"mesh_api", "mesh_kubeconfig"}
+"""Who asks for one of them is a test of the mesh."""
+
+
+class Turns:
+    """Locks in the files of a directory, which the processes of a run share. Those of a process that dies are free."""
+
+    def __init__(self, directory: Path) -> None:
+        self._queue, self._cluster = directory / "queue", directory / "cluster"
+
+    @contextmanager
+    def taken(self, *, exclusively: bool) -> Iterator[None]:
+        """Have the cluster, with others or without, for as long as a `with` block lasts.
+
+        Who comes after a test that waits to have it without others waits behind it: else that might never be.
+        """
+        with self._queue.open("w") as queue, self._cluster.open("w") as cluster:
+            fcntl.flock(queue, fcntl.LOCK_EX)
+            fcntl.flock(cluster, fcntl.LOCK_EX if exclusively else fcntl.LOCK_SH)
+            fcntl.flock(queue, fcntl.LOCK_UN)
+            yield
+
+
+class Controller:
+    """The process that hands the tests out: it makes the directory of the locks."""
+
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="mesh-lab-turns-")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker where the locks are."""
+        node.workerinput[DIRECTORY] = self._directory.name
+
+    def pytest_unconfigure(self) -> None:
+        """Remove them."""
+        self._directory.cleanup()
+
+
+class Worker:
+    """A process that runs tests."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Run a test of the mesh in its turn. The time that it waits is none of its own time limit's."""
+        exclusively = item.get_closest_marker(MARKER) is not None
+        if not exclusively and FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            return (yield)
+        with self._turns.taken(exclusively=exclusively):
+            return (yield)
+
+
+def register(config: pytest.Config) -> None:
+    """Add what this process of pytest-xdist needs."""
+    given = getattr(config, "workerinput", None)
+    plugin = Controller() if given is None else Worker(Turns(Path(given[DIRECTORY])))
+    config.pluginmanager.register(plugin, "mesh-lab-parallel")

@@ -1,0 +1,106 @@
+"""`Behaviour`: what one kind does differently from others when it is written, deleted, selected and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mesh_lab.kube.changes import Object
+from mesh_lab.kube.errors import Cause
+from mesh_lab.kube.registry import names
+from mesh_lab.kube.registry.options import WriteOptions
+from mesh_lab.kube.registry.printing.columns import PLAIN, Printer
+from mesh_lab.kube.resources import Resource
+from mesh_lab.kube.store import Store
+
+
+@dataclass(frozen=True)
+class FieldLabel:
+    """A field that a field selector may name. `path` is its place in the object where that is not its name; `absent` is
+    what it reads as when the object does not have it."""
+
+    name: str
+    path: str = ""
+    absent: str = ""
+
+
+def _nothing(obj: Object) -> None: ...
+
+
+def _keep_nothing(new: Object, old: Object) -> None: ...
+
+
+def _no_cause(obj: Object) -> Iterator[Cause]:  # noqa: ARG001
+    return iter(())
+
+
+def _no_cause_of_update(new: Object, old: Object) -> Iterator[Cause]:  # noqa: ARG001
+    return iter(())
+
+
+def _no_remark(obj: Object) -> Iterator[str]:  # noqa: ARG001
+    return iter(())
+
+
+def _admit_all(store: Store, new: Object) -> None: ...
+
+
+def _review_nothing(store: Store, new: Object, old: Object | None, options: WriteOptions) -> None: ...
+
+
+def _no_grace(obj: Object, asked: int | None) -> int:  # noqa: ARG001
+    return 0
+
+
+def _is_free(obj: Object) -> bool:  # noqa: ARG001
+    return False
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """One kind. A field that it leaves out does what most kinds do. The fields stand in the order of their use."""
+
+    resource: Resource
+    standard: tuple[Object, ...] = ()
+    """Objects that every cluster has: each start makes those that are missing."""
+
+    fill_defaults: Callable[[Object], None] = _nothing
+    """Set the fields that a client left out, as `SetDefaults_*` of Kubernetes does; what is set stays."""
+    begin: Callable[[Object], None] = _nothing
+    """Set what a new object begins with, which a client has no say in: its status above all."""
+    keep: Callable[[Object, Object], None] = _keep_nothing
+    """Take over into a new state what an update may not change of the old one."""
+    admit: Callable[[Store, Object], None] = _admit_all
+    """Complete a new object from others, or refuse it with 403. Done again after mutating webhooks."""
+
+    name_problem: Callable[[str], str] = names.subdomain_problem
+    check: Callable[[Object], Iterator[Cause]] = _no_cause
+    """What is wrong with an object beyond its schema, its metadata and the tables of fields (`rules.tables`)."""
+    check_update: Callable[[Object, Object], Iterator[Cause]] = _no_cause_of_update
+    remark: Callable[[Object], Iterator[str]] = _no_remark
+    """What deserves a warning although the object is taken: parts of it that have no effect here."""
+    review: Callable[[Store, Object, Object | None, WriteOptions], None] = _review_nothing
+    """Hold an object that is about to be stored to others in the store: raise `ApiError` 403, or warn."""
+
+    counts_generations: bool = False
+    """Whether metadata.generation counts the changes of what the object asks for."""
+    names_what_it_replaces: bool = False
+    """Whether an update has to name the version that it replaces (the contrary of `AllowUnconditionalUpdate`)."""
+
+    undeletable: frozenset[str] = frozenset()
+    """Names of objects that the cluster cannot do without."""
+    grace: Callable[[Object, int | None], int] = _no_grace
+    """Seconds that a deleted object has left, given what the client asked for."""
+    mark_deleted: Callable[[Object], None] = _nothing
+    """Show in a deleted object that it waits for its end. Its metadata and status may be replaced, not changed."""
+    is_held: Callable[[Object], bool] = _is_free
+    """Whether anything but finalizers keeps a deleted object."""
+    answers_with_last_state: bool = False
+    """Whether a delete is answered with the object (`ReturnDeletedObject`), and not with a `Status`."""
+
+    field_labels: tuple[FieldLabel, ...] = ()
+    """The fields, beside name and namespace, that a selector may name (`AddFieldLabelConversionFunc`)."""
+    printer: Printer = PLAIN
+    """The columns of `kubectl get`."""
+    zero_counts: frozenset[str] = frozenset()
+    """Scalars that are pointers in Go, or required: in its protobuf form, zero is not the same as nothing."""

@@ -1,0 +1,174 @@
+"""CustomResourceDefinitions. What they add to the served resources: `mesh_lab.kube.registry.customresources`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mesh_lab.kube.changes import Object
+from mesh_lab.kube.errors import Cause
+from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.names import label_problem, service_name_problem, subdomain_problem
+from mesh_lab.kube.registry.printing.columns import NAME_AND_CREATION
+from mesh_lab.kube.registry.rules.causes import duplicates, immutable, invalid, required
+from mesh_lab.kube.resources import CRDS
+from mesh_lab.kube.schemas.structural import compile_custom
+
+_TYPES = ("array", "boolean", "integer", "number", "object", "string")
+_COLUMN_TYPES = ("integer", "number", "string", "boolean", "date")
+
+
+def _fill_defaults(crd: Object) -> None:
+    """Defaults of a CustomResourceDefinition's names and conversion."""
+    spec = crd.setdefault("spec", {})
+    spec.setdefault("conversion", {}).setdefault("strategy", "None")
+    names = spec.setdefault("names", {})
+    if kind := names.get("kind"):
+        names.setdefault("singular", kind.lower())
+        names.setdefault("listKind", f"{kind}List")
+
+
+def _check(crd: Object) -> Iterator[Cause]:
+    """Everything that is wrong with a CustomResourceDefinition."""
+    causes = [*_problems(crd)]
+    yield from causes
+    if not causes:
+        # Large objects are checked beside the loop, and large schemas are best compiled there: it remembers them.
+        for version in crd["spec"]["versions"]:
+            compile_custom((version.get("schema") or {}).get("openAPIV3Schema"))
+
+
+def _problems(crd: Object) -> Iterator[Cause]:
+    spec, name = crd.get("spec") or {}, crd["metadata"].get("name", "")
+    names, group = spec.get("names") or {}, spec.get("group", "")
+    if group and names.get("plural") and name != f"{names['plural']}.{group}":
+        yield invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
+    if group and (problem := subdomain_problem(group)):
+        yield invalid("spec.group", group, problem)
+    elif group and "." not in group:
+        yield invalid("spec.group", group, "should be a domain with at least one dot")
+    yield from _check_names(names)
+    versions = spec.get("versions") or []
+    if not versions:
+        yield required("spec.versions", "must have exactly one version marked as storage version")
+    elif sum(bool(version.get("storage")) for version in versions) != 1:
+        yield invalid("spec.versions", _summary(versions), "must have exactly one version marked as storage version")
+    yield from duplicates((version.get("name") for version in versions), "spec.versions", "name")
+    for index, version in enumerate(versions):
+        yield from _check_version(version, f"spec.versions[{index}]")
+    if (spec.get("conversion") or {}).get("strategy") == "Webhook":
+        yield invalid("spec.conversion.strategy", "Webhook", "this cluster converts between versions only with None")
+
+
+def _remark(crd: Object) -> Iterator[str]:
+    """Rules in CEL, which are stored and not evaluated: one remark a version, with the first of its places."""
+    for index, version in enumerate((crd.get("spec") or {}).get("versions") or ()):
+        schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+        places = list(_with_rules(schema, f"spec.versions[{index}].schema.openAPIV3Schema"))
+        if places:
+            more = f" and {len(places) - 1} more places" if len(places) > 1 else ""
+            yield (
+                f"{places[0]}.x-kubernetes-validations{more}: rules in CEL are stored, but not evaluated: "
+                f"{version.get('name')} objects that break them are taken"
+            )
+
+
+def _with_rules(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """The places of a schema that have rules in CEL."""
+    if schema.get("x-kubernetes-validations"):
+        yield path
+    for name, one in (schema.get("properties") or {}).items():
+        yield from _with_rules(one, f"{path}.properties[{name}]")
+    for field in ("items", "additionalProperties"):
+        if isinstance(one := schema.get(field), dict):
+            yield from _with_rules(one, f"{path}.{field}")
+
+
+def _check_update(new: Object, old: Object) -> Iterator[Cause]:
+    """What objects were stored under stays."""
+    before, after = old["spec"], new["spec"]
+    for field in ("group", "scope"):
+        yield from immutable(f"spec.{field}", after.get(field), before.get(field))
+    for field in ("plural", "kind"):
+        yield from immutable(f"spec.names.{field}", after["names"].get(field), before["names"].get(field))
+    present = [version.get("name") for version in after.get("versions") or ()]
+    for index, stored in enumerate((old.get("status") or {}).get("storedVersions") or ()):
+        if stored not in present:
+            yield invalid(f"status.storedVersions[{index}]", stored, "missing from spec.versions")
+
+
+def _check_names(names: dict[str, Any]) -> Iterator[Cause]:
+    for field in ("plural", "singular"):
+        if (text := names.get(field)) and (problem := service_name_problem(text)):
+            yield invalid(f"spec.names.{field}", text, problem)
+    for field in ("kind", "listKind"):
+        if (text := names.get(field)) and (problem := service_name_problem(text.lower())):
+            yield invalid(f"spec.names.{field}", text, f"may have mixed case, but should otherwise match: {problem}")
+    for field in ("shortNames", "categories"):
+        for index, text in enumerate(names.get(field) or ()):
+            if problem := service_name_problem(text):
+                yield invalid(f"spec.names.{field}[{index}]", text, problem)
+
+
+def _check_version(version: dict[str, Any], path: str) -> Iterator[Cause]:
+    name = version.get("name", "")
+    if name and (problem := label_problem(name)):
+        yield invalid(f"{path}.name", name, problem)
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    where = f"{path}.schema.openAPIV3Schema"
+    if schema is None:
+        yield required(where, "schemas are required")
+    elif schema.get("type") != "object":
+        yield invalid(f"{where}.type", schema.get("type", ""), "must be object at the root")
+    else:
+        yield from _check_schema(schema, where)
+    for index, column in enumerate(version.get("additionalPrinterColumns") or ()):
+        if (kind := column.get("type")) not in _COLUMN_TYPES:
+            words = f"must be one of {','.join(_COLUMN_TYPES)}"
+            yield invalid(f"{path}.additionalPrinterColumns[{index}].type", kind, words)
+
+
+def _check_schema(schema: dict[str, Any], path: str) -> Iterator[Cause]:
+    """A structural schema: each value has a type, or says that it may have any."""
+    kind = schema.get("type", "")
+    free = schema.get("x-kubernetes-preserve-unknown-fields") or schema.get("x-kubernetes-int-or-string")
+    if not kind and not free:
+        yield required(f"{path}.type", "must not be empty for specified object fields")
+    elif kind and kind not in _TYPES:
+        words = ", ".join(f'"{one}"' for one in _TYPES)
+        text = f'Unsupported value: "{kind}": supported values: {words}'
+        yield Cause(f"{path}.type", text, "FieldValueNotSupported")
+    if kind == "array" and not isinstance(schema.get("items"), dict):
+        yield required(f"{path}.items", "must be specified")
+    if (pattern := schema.get("pattern")) is not None and not _compiles(pattern):
+        yield invalid(f"{path}.pattern", pattern, "must be a valid regular expression")
+    for name, one in (schema.get("properties") or {}).items():
+        yield from _check_schema(one, f"{path}.properties[{name}]")
+    for field in ("items", "additionalProperties"):
+        if isinstance(one := schema.get(field), dict):
+            yield from _check_schema(one, f"{path}.{field}")
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
+
+
+def _summary(versions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: version[key] for key in ("name", "served", "storage") if key in version} for version in versions]
+
+
+BEHAVIOUR = Behaviour(
+    CRDS,
+    fill_defaults=_fill_defaults,
+    check=_check,
+    check_update=_check_update,
+    remark=_remark,
+    counts_generations=True,
+    names_what_it_replaces=True,
+    printer=NAME_AND_CREATION,
+)

@@ -1,0 +1,23 @@
+"""Leases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name, part
+from mesh_lab.kube.resources import LEASES
+
+
+def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
+    return [name(obj), part(obj, "spec").get("holderIdentity", ""), age(obj, now)]
+
+
+BEHAVIOUR = Behaviour(
+    LEASES,
+    names_what_it_replaces=True,
+    printer=Printer((NAME, Column("Holder"), AGE), _row),
+    zero_counts=frozenset({"leaseDurationSeconds", "leaseTransitions"}),
+)

@@ -1,0 +1,160 @@
+"""Pods. What concerns a pod's spec wherever it stands, in a template as well: `mesh_lab.kube.registry.podspec`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+from mesh_lab.kube.changes import Object
+from mesh_lab.kube.errors import Cause
+from mesh_lab.kube.registry.behaviour import Behaviour, FieldLabel
+from mesh_lab.kube.registry.kinds.pods.admission import admit
+from mesh_lab.kube.registry.kinds.pods.printing import PRINTER
+from mesh_lab.kube.registry.podsecurity.admission import review_pod
+from mesh_lab.kube.registry.podspec.checks import check_spec
+from mesh_lab.kube.registry.podspec.defaults import containers_of, fill_pod_spec
+from mesh_lab.kube.registry.podspec.quality import qos_class
+from mesh_lab.kube.registry.rules.causes import forbidden
+from mesh_lab.kube.resources import PODS
+
+_USUAL_GRACE_S = 30
+_MUTABLE = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+_LABELS = (
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "status.phase",
+    "status.podIP",
+    "status.nominatedNodeName",
+)
+_ZERO_COUNTS = frozenset(
+    {
+        "activeDeadlineSeconds",
+        "allowPrivilegeEscalation",
+        "automountServiceAccountToken",
+        "containerPort",
+        "defaultMode",
+        "enableServiceLinks",
+        "exitCode",
+        "expirationSeconds",
+        "fsGroup",
+        "gid",
+        "hostProcess",
+        "hostUsers",
+        "maxSkew",
+        "mode",
+        "optional",
+        "port",
+        "priority",
+        "privileged",
+        "readOnlyRootFilesystem",
+        "ready",
+        "restartCount",
+        "runAsGroup",
+        "runAsNonRoot",
+        "runAsUser",
+        "seconds",
+        "setHostnameAsFQDN",
+        "shareProcessNamespace",
+        "started",
+        "terminationGracePeriodSeconds",
+        "tolerationSeconds",
+        "uid",
+        "weight",
+    }
+)
+
+
+def _fill_defaults(pod: Object) -> None:
+    """Defaults of a pod, on top of those of its spec."""
+    spec = pod.setdefault("spec", {})
+    spec.setdefault("enableServiceLinks", True)
+    fill_pod_spec(spec)
+    for container in containers_of(spec):
+        _request_limits(container["resources"])
+
+
+def _request_limits(resources: dict[str, Any]) -> None:
+    """A limit without a request is a request of as much."""
+    limits = resources.get("limits") or {}
+    if limits:
+        resources["requests"] = {**limits, **(resources.get("requests") or {})}
+
+
+def _begin(pod: Object) -> None:
+    pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
+
+
+def _check(pod: Object) -> Iterator[Cause]:
+    """Everything that is wrong with a pod."""
+    spec = pod.get("spec") or {}
+    yield from check_spec(spec, "spec")
+    if spec.get("ephemeralContainers"):
+        yield forbidden("spec.ephemeralContainers", "this cluster runs none: `kubectl exec` has the same programs")
+
+
+def _check_update(new: Object, old: Object) -> Iterator[Cause]:
+    """A pod is replaced rather than changed: little of its spec may differ.
+
+    The node's name may be set once, which is how a pod is bound.
+    """
+    before, after = old.get("spec") or {}, new.get("spec") or {}
+    for field in ("containers", "initContainers"):
+        if len(before.get(field) or ()) != len(after.get(field) or ()):
+            yield forbidden(f"spec.{field}", "pod updates may not add or remove containers")
+            return
+    if not before.get("nodeName"):
+        before = {**before, "nodeName": after.get("nodeName")}
+    if _fixed(before) != _fixed({"nodeName": None, **after}):
+        yield forbidden("spec", _MUTABLE)
+    kept = before.get("tolerations") or []
+    if any(toleration not in (after.get("tolerations") or []) for toleration in kept):
+        yield forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
+
+
+def _fixed(spec: dict[str, Any]) -> dict[str, Any]:
+    """What of a spec may not change."""
+    fixed = deepcopy(spec)
+    for field in ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "ephemeralContainers"):
+        fixed.pop(field, None)
+    for field in ("containers", "initContainers"):
+        for container in fixed.get(field) or ():
+            container.pop("image", None)
+    return fixed
+
+
+def _grace(pod: Object, asked: int | None) -> int:
+    """Only a pod that runs somewhere has processes to wait for."""
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
+        return 0
+    return int(spec.get("terminationGracePeriodSeconds", _USUAL_GRACE_S)) if asked is None else asked
+
+
+def _is_held(pod: Object) -> bool:
+    """Its node deletes it once more, without grace, when its processes have ended."""
+    return bool(pod["metadata"].get("deletionGracePeriodSeconds"))
+
+
+BEHAVIOUR = Behaviour(
+    PODS,
+    fill_defaults=_fill_defaults,
+    begin=_begin,
+    admit=admit,
+    check=_check,
+    check_update=_check_update,
+    review=review_pod,
+    counts_generations=True,
+    grace=_grace,
+    is_held=_is_held,
+    answers_with_last_state=True,
+    field_labels=(*map(FieldLabel, _LABELS), FieldLabel("spec.hostNetwork", absent="false")),
+    printer=PRINTER,
+    zero_counts=_ZERO_COUNTS,
+)

@@ -1,0 +1,331 @@
+"""What is added to a pod, and to which."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from mesh_lab.controlplane.injection.injector import INIT, PROXY, Place, inject, patch, wanted
+from mesh_lab.controlplane.world.annotations import HEEDED_ANNOTATIONS, INJECT
+from mesh_lab.controlplane.world.values import Values, parse_values
+
+Object = dict[str, Any]
+
+
+def pod(annotations: Object | None = None, labels: Object | None = None, **container: Any) -> Object:
+    return {
+        "metadata": {
+            "generateName": "reviews-v1-5f6b-",
+            "labels": {"app": "reviews", "version": "v1", "pod-template-hash": "5f6b", **(labels or {})},
+            "annotations": annotations or {},
+            "ownerReferences": [{"kind": "ReplicaSet", "name": "reviews-v1-5f6b", "controller": True}],
+        },
+        "spec": {"containers": [{"name": "reviews", "image": "reviews", **container}]},
+    }
+
+
+def named(containers: list[Object], name: str) -> Object:
+    return next(container for container in containers if container["name"] == name)
+
+
+def proxy_of(injected: Object) -> Object:
+    return named([*injected["spec"].get("initContainers", ()), *injected["spec"]["containers"]], PROXY)
+
+
+def bootstrap_of(container: Object) -> Object:
+    arguments = container["args"]
+    document: Object = json.loads(arguments[arguments.index("--config-yaml") + 1])
+    return document
+
+
+def applied(document: Object, operations: list[Object]) -> Object:
+    """A JSON patch as far as it is used: add and replace of a field of a part."""
+    new = copy.deepcopy(document)
+    for operation in operations:
+        assert operation["op"] in ("add", "replace")
+        *path, last = operation["path"].strip("/").split("/")
+        target = new
+        for part in path:
+            target = target[part]
+        assert (last in target) == (operation["op"] == "replace")
+        target[last] = operation["value"]
+    return new
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, True),
+        ({"labels": {"sidecar.istio.io/inject": "true"}}, True),
+        ({"labels": {"sidecar.istio.io/inject": "false"}}, False),
+        ({"annotations": {"sidecar.istio.io/inject": "false"}}, False),
+        ({"annotations": {"sidecar.istio.io/inject": "yes"}}, True),
+        (
+            {"labels": {"sidecar.istio.io/inject": "true"}, "annotations": {"sidecar.istio.io/inject": "false"}},
+            True,
+        ),
+    ],
+)
+def test_the_pods_own_word_goes_first(change: Object, expected: bool) -> None:
+    assert wanted(pod(**change), "default") is expected
+
+
+def test_pods_of_the_system_and_on_the_nodes_network_are_left_alone() -> None:
+    on_node = pod()
+    on_node["spec"]["hostNetwork"] = True
+    assert not wanted(on_node, "default")
+    assert not wanted(pod(), "kube-system")
+
+
+def test_a_pod_is_injected_once() -> None:
+    assert not wanted(inject(pod(), Place()), "default")
+
+
+def test_a_sidecar_is_envoy_itself_with_all_it_needs() -> None:
+    given = pod()
+    before = copy.deepcopy(given)
+    injected = inject(given, Place())
+    assert given == before, "what the API server sent is not touched"
+    proxy = proxy_of(injected)
+    assert "command" not in proxy, "the image's own program is Envoy"
+    assert proxy["securityContext"]["runAsUser"] == 1337
+    assert proxy["readinessProbe"]["httpGet"] == {"path": "/healthz/ready", "port": 15021}
+    assert {variable["name"] for variable in proxy["env"]} >= {"POD_NAME", "POD_NAMESPACE", "INSTANCE_IP"}
+    node = bootstrap_of(proxy)["node"]
+    assert node["id"] == "sidecar~$(INSTANCE_IP)~$(POD_NAME).$(POD_NAMESPACE)~$(POD_NAMESPACE).svc.cluster.local"
+    assert node["metadata"]["WORKLOAD_NAME"] == "reviews-v1"
+    volumes = {volume["name"] for volume in injected["spec"]["volumes"]}
+    assert {mount["name"] for mount in proxy["volumeMounts"]} <= volumes
+    token = named(injected["spec"]["volumes"], "istio-token")["projected"]["sources"][0]["serviceAccountToken"]
+    assert token["audience"] == "istio-ca"
+    assert token["expirationSeconds"] > 30 * 24 * 3600, "Envoy reads it when it starts"
+
+
+@pytest.mark.parametrize(
+    ("native", "order"), [("true", [INIT, PROXY, "migrate", "cache"]), ("false", ["migrate", "cache", INIT])]
+)
+def test_what_other_init_containers_send_finds_a_proxy_or_no_redirection(native: str, order: list[str]) -> None:
+    given = pod({"sidecar.istio.io/nativeSidecar": native})
+    given["spec"]["initContainers"] = [{"name": "migrate"}, {"name": "cache", "restartPolicy": "Always"}]
+    initial = inject(given, Place())["spec"]["initContainers"]
+    assert [container["name"] for container in initial] == order
+    redirecting = named(initial, INIT)
+    assert redirecting["securityContext"]["capabilities"]["add"] == ["NET_ADMIN", "NET_RAW"]
+    assert "redirect to :15001" in redirecting["args"][0]
+
+
+def test_probes_of_an_applications_own_sidecar_are_answered_by_the_proxy_once_it_can() -> None:
+    probe: Object = {"httpGet": {"path": "/health", "port": 8383}}
+    cache = {"name": "cache", "restartPolicy": "Always", "startupProbe": probe, "readinessProbe": probe}
+
+    def asked_at(native: str) -> list[int]:
+        given = pod({"sidecar.istio.io/nativeSidecar": native})
+        given["spec"]["initContainers"] = [cache]
+        injected = inject(given, Place())
+        changed = named(injected["spec"]["initContainers"], "cache")
+        return [changed[field]["httpGet"]["port"] for field in ("startupProbe", "readinessProbe")]
+
+    assert asked_at("true") == [15020, 15020]
+    assert asked_at("false") == [8383, 15020], "an ordinary proxy starts after it has started"
+
+
+def test_an_applications_metrics_are_read_through_the_proxy() -> None:
+    own = {"prometheus.io/scrape": "true", "prometheus.io/port": "8080", "prometheus.io/path": "/metrics"}
+    injected = inject(pod(own), Place())
+    annotations = injected["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == "15020"
+    assert annotations["prometheus.io/path"] == "/stats/prometheus"
+    clusters = bootstrap_of(proxy_of(injected))["static_resources"]["clusters"]
+    assert "application-metrics|8080" in {cluster["name"] for cluster in clusters}
+    assert "sidecar.istio.io/status" in annotations
+    left = inject(pod({**own, "prometheus.istio.io/merge-metrics": "false"}), Place())
+    assert left["metadata"]["annotations"]["prometheus.io/port"] == "8080"
+
+
+CHOICES = {
+    "sidecar.istio.io/inject": "false",
+    "inject.istio.io/templates": "gateway",
+    "proxy.istio.io/config": "concurrency: 7",
+    "sidecar.istio.io/proxyImage": "other",
+    "sidecar.istio.io/logLevel": "trace",
+    "sidecar.istio.io/rewriteAppHTTPProbers": "false",
+    "sidecar.istio.io/nativeSidecar": "false",
+    "prometheus.istio.io/merge-metrics": "false",
+    "prometheus.istio.io/scrape-targets": "8080",
+    "sidecar.istio.io/statsInclusionPrefixes": "a",
+    "sidecar.istio.io/statsInclusionSuffixes": "a",
+    "sidecar.istio.io/statsInclusionRegexps": "a",
+    "traffic.sidecar.istio.io/includeInboundPorts": "1",
+    "traffic.sidecar.istio.io/excludeInboundPorts": "1",
+    "traffic.sidecar.istio.io/excludeOutboundPorts": "1",
+    "traffic.sidecar.istio.io/includeOutboundIPRanges": "10.0.0.0/8",
+    "traffic.sidecar.istio.io/excludeOutboundIPRanges": "10.0.0.0/8",
+}
+
+
+@pytest.mark.parametrize("name", sorted(HEEDED_ANNOTATIONS))
+def test_each_annotation_that_is_said_to_be_heeded_changes_something(name: str) -> None:
+    given = pod({name: CHOICES[name]}, readinessProbe={"httpGet": {"path": "/health", "port": 9080}})
+    without = pod({}, readinessProbe={"httpGet": {"path": "/health", "port": 9080}})
+    if name == INJECT:
+        assert not wanted(given, "default")
+        return
+    changed, usual = inject(given, Place()), inject(without, Place())
+    changed["metadata"]["annotations"].pop(name, None)
+    assert changed != usual
+
+
+def test_hooks_that_ask_the_application_go_through_the_proxy() -> None:
+    lifecycle = {
+        "preStop": {"httpGet": {"path": "/leave", "port": 9080, "httpHeaders": [{"name": "a", "value": "b"}]}},
+        "postStart": {"exec": {"command": ["true"]}},
+    }
+    injected = inject(pod(lifecycle=lifecycle), Place())
+    asked = named(injected["spec"]["containers"], "reviews")["lifecycle"]
+    headers = [{"name": "a", "value": "b"}]
+    path = "/app-lifecycle/reviews/prestopz"
+    assert asked["preStop"] == {"httpGet": {"path": path, "port": 15020, "scheme": "HTTP", "httpHeaders": headers}}
+    assert asked["postStart"] == lifecycle["postStart"]
+    clusters = bootstrap_of(proxy_of(injected))["static_resources"]["clusters"]
+    assert "probe|app-lifecycle|reviews|prestopz" in {cluster["name"] for cluster in clusters}
+
+
+@pytest.mark.parametrize("where", ["containers", "initContainers"])
+@pytest.mark.parametrize("native", ["true", "false"])
+def test_what_the_author_wrote_for_the_proxys_container_goes_first(where: str, native: str) -> None:
+    given = pod({"sidecar.istio.io/nativeSidecar": native})
+    own = {"name": PROXY, "image": "auto", "resources": {"limits": {"cpu": "1"}}, "restartPolicy": "Always"}
+    given["spec"].setdefault(where, []).append(own)
+    spec = inject(given, Place())["spec"]
+    (proxy,) = [c for c in [*spec["initContainers"], *spec["containers"]] if c["name"] == PROXY]
+    assert proxy["resources"] == {"limits": {"cpu": "1"}}
+    assert proxy["image"] == Values().image
+    assert ("restartPolicy" in proxy) is (proxy in spec["initContainers"]) is (native == "true")
+
+
+def test_labels_say_what_the_pod_is_in_the_mesh() -> None:
+    meta = inject(pod(), Place())["metadata"]
+    assert meta["labels"]["service.istio.io/canonical-name"] == "reviews"
+    assert meta["labels"]["service.istio.io/canonical-revision"] == "v1"
+    assert meta["labels"]["security.istio.io/tlsMode"] == "istio"
+    status = json.loads(meta["annotations"]["sidecar.istio.io/status"])
+    assert (status["initContainers"], status["containers"]) == ([INIT, PROXY], [])
+    unlabelled = pod()
+    del unlabelled["metadata"]["labels"]["app"], unlabelled["metadata"]["labels"]["version"]
+    labels = inject(unlabelled, Place())["metadata"]["labels"]
+    assert labels["service.istio.io/canonical-name"] == "reviews-v1"
+    assert labels["service.istio.io/canonical-revision"] == "latest"
+
+
+def test_a_gateways_container_becomes_a_router_without_redirection() -> None:
+    given: Object = {
+        "metadata": {"annotations": {"inject.istio.io/templates": "gateway"}, "labels": {"istio": "ingressgateway"}},
+        "spec": {
+            "containers": [
+                {"name": PROXY, "image": "auto", "env": [{"name": "EXTRA", "value": "1"}], "resources": {"limits": {}}}
+            ]
+        },
+    }
+    injected = inject(given, Place())
+    proxy = proxy_of(injected)
+    assert proxy["image"] == Values().image
+    assert {"name": "EXTRA", "value": "1"} in proxy["env"]
+    assert proxy["resources"] == {"limits": {}}
+    assert bootstrap_of(proxy)["node"]["id"].startswith("router~")
+    assert "initContainers" not in injected["spec"]
+    assert "security.istio.io/tlsMode" not in injected["metadata"]["labels"]
+    assert [c["name"] for c in injected["spec"]["containers"]] == [PROXY]
+
+
+def test_the_patch_makes_of_the_pod_what_injection_made_of_it() -> None:
+    given = pod(readinessProbe={"httpGet": {"path": "/health", "port": 9080}})
+    injected = inject(given, Place())
+    assert applied(given, patch(given, injected)) == injected
+    bare: Object = {"metadata": {}, "spec": {"containers": []}}
+    assert applied(bare, patch(bare, inject(bare, Place()))) == inject(bare, Place())
+
+
+def test_probes_are_answered_by_the_proxy_and_asked_of_the_application() -> None:
+    injected = inject(pod(readinessProbe={"httpGet": {"path": "/health", "port": 9080}, "periodSeconds": 3}), Place())
+    probe = named(injected["spec"]["containers"], "reviews")["readinessProbe"]
+    assert probe == {
+        "httpGet": {"path": "/app-health/reviews/readyz", "port": 15020, "scheme": "HTTP"},
+        "periodSeconds": 3,
+    }
+    listeners = bootstrap_of(proxy_of(injected))["static_resources"]["listeners"]
+    assert 15020 in [listener["address"]["socket_address"]["port_value"] for listener in listeners]
+
+
+def test_probes_can_be_left_as_they_are() -> None:
+    declared = {"httpGet": {"path": "/health", "port": 9080}}
+    kept = inject(pod({"sidecar.istio.io/rewriteAppHTTPProbers": "false"}, readinessProbe=declared), Place())
+    assert named(kept["spec"]["containers"], "reviews")["readinessProbe"] == declared
+
+
+def test_annotations_choose_for_their_pod() -> None:
+    text = """
+    concurrency: 3
+    holdApplicationUntilProxyStarts: true
+    terminationDrainDuration: 9s
+    proxyStatsMatcher: {inclusionRegexps: [".*upstream_cx.*"]}
+    """
+    annotations = {
+        "proxy.istio.io/config": text,
+        "sidecar.istio.io/logLevel": "debug",
+        "sidecar.istio.io/nativeSidecar": "false",
+    }
+    containers = inject(pod(annotations), Place())["spec"]["containers"]
+    assert [container["name"] for container in containers] == [PROXY, "reviews"]
+    arguments = containers[0]["args"]
+    assert arguments[arguments.index("--concurrency") + 1] == "3"
+    assert arguments[arguments.index("--log-level") + 1] == "debug"
+    assert "postStart" in containers[0]["lifecycle"]
+    assert "SECONDS + 9" in containers[0]["lifecycle"]["preStop"]["exec"]["command"][-1]
+    patterns = bootstrap_of(containers[0])["stats_config"]["stats_matcher"]["inclusion_list"]["patterns"]
+    assert {"safe_regex": {"regex": ".*upstream_cx.*"}} in patterns
+
+
+def test_the_proxy_is_a_native_sidecar_unless_told_otherwise() -> None:
+    spec = inject(pod({"proxy.istio.io/config": "holdApplicationUntilProxyStarts: true"}), Place())["spec"]
+    assert [container["name"] for container in spec["initContainers"]] == [INIT, PROXY]
+    proxy = spec["initContainers"][1]
+    assert proxy["restartPolicy"] == "Always"
+    assert proxy["startupProbe"]["httpGet"] == {"path": "/healthz/ready", "port": 15021}
+    assert "postStart" not in proxy["lifecycle"], "what it would wait for, the startup probe has"
+    assert [container["name"] for container in spec["containers"]] == ["reviews"]
+    ordinary = inject(pod({"sidecar.istio.io/nativeSidecar": "false"}), Place())
+    assert [container["name"] for container in ordinary["spec"]["containers"]] == ["reviews", PROXY]
+    status = json.loads(ordinary["metadata"]["annotations"]["sidecar.istio.io/status"])
+    assert (status["initContainers"], status["containers"]) == ([INIT], [PROXY])
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "words"),
+    [
+        ("proxy.istio.io/config", "concurrency: many", "proxy.istio.io/config"),
+        ("proxy.istio.io/config", "terminationDrainDuration: soon", "terminationDrainDuration"),
+        ("proxy.istio.io/config", "{", "proxy.istio.io/config"),
+        ("proxy.istio.io/config", 'proxyStatsMatcher: {inclusionRegexps: ["("]}', "proxy.istio.io/config"),
+        ("sidecar.istio.io/statsInclusionRegexps", "a.*,(?=b)", "statsInclusionRegexps: invalid regex"),
+        ("traffic.sidecar.istio.io/excludeInboundPorts", "http", "excludeInboundPorts"),
+        ("sidecar.istio.io/nativeSidecar", "maybe", "nativeSidecar: 'maybe' is neither true nor false"),
+        ("sidecar.istio.io/rewriteAppHTTPProbers", "", "rewriteAppHTTPProbers"),
+        ("prometheus.io/port", "web", "prometheus.io/port"),
+        ("traffic.sidecar.istio.io/excludeOutboundIPRanges", "10.0.0.0/64", "excludeOutboundIPRanges"),
+    ],
+)
+def test_a_bad_annotation_is_named(annotation: str, value: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        inject(pod({annotation: value}), Place())
+
+
+def test_the_meshs_values_are_for_all_and_a_bad_one_is_named() -> None:
+    values = parse_values("image: mine\nconcurrency: 2\n")
+    proxy = proxy_of(inject(pod(), Place(values=values)))
+    assert proxy["image"] == "mine"
+    assert parse_values("") == Values()
+    with pytest.raises(ValueError, match=r"istio-sidecar-injector.*concurrency"):
+        parse_values("concurrency: two")

@@ -1,0 +1,71 @@
+"""The rules of redirection, and that nft takes them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesh_lab.controlplane.injection.redirection import Interception, from_annotations, ruleset
+
+PREFIX = "traffic.sidecar.istio.io/"
+
+
+def test_annotations_leave_ports_and_ranges_out() -> None:
+    interception = from_annotations(
+        {
+            f"{PREFIX}excludeInboundPorts": "22, 9090",
+            f"{PREFIX}excludeOutboundPorts": "3306",
+            f"{PREFIX}excludeOutboundIPRanges": "10.1.0.0/16,10.2.3.4",
+        }
+    )
+    rules = ruleset(interception)
+    assert "15021, 15090, 22, 9090 } return" in rules
+    assert "tcp dport { 3306 } return" in rules
+    assert "ip daddr { 10.1.0.0/16, 10.2.3.4/32 } return" in rules
+
+
+def test_what_is_for_another_pods_proxy_goes_past_ones_own() -> None:
+    """Envoy's listeners on these ports are on all addresses: led to it, it would answer in the other's place."""
+    outbound = ruleset(Interception()).partition("chain outbound")[2]
+    assert outbound.index("tcp dport { 15020, 15021, 15090 } return") < outbound.index("redirect to :15001")
+
+
+def test_only_included_ports_come_in() -> None:
+    rules = ruleset(from_annotations({f"{PREFIX}includeInboundPorts": "80"}))
+    assert "tcp dport { 80 } redirect to :15006" in rules
+    assert "meta l4proto tcp redirect to :15006\n  }" not in rules
+    none = ruleset(from_annotations({f"{PREFIX}includeInboundPorts": ""}))
+    assert "redirect to :15006" not in none.partition("chain outbound")[0]
+    everything = from_annotations({f"{PREFIX}includeInboundPorts": "*", f"{PREFIX}includeOutboundIPRanges": "*"})
+    assert everything == Interception()
+
+
+ports = st.lists(st.integers(1, 65535), max_size=5, unique=True).map(tuple)
+ranges = st.lists(st.sampled_from(["10.0.0.0/8", "192.168.1.0/24", "1.2.3.4/32"]), max_size=3, unique=True).map(tuple)
+
+
+def test_what_passes_between_envoy_and_its_application_is_not_followed() -> None:
+    chain = ruleset(Interception()).partition("chain untracked")[2].partition("}")[0]
+    assert "type filter hook output priority -300;" in chain, "before connection tracking, at -200"
+    assert chain.count("notrack") == 2
+    for end in ("saddr", "daddr"):
+        assert f"    ip {end} 127.0.0.6 notrack" in chain
+
+
+@pytest.mark.skipif(shutil.which("nft") is None, reason="nft is not installed")
+@given(st.builds(Interception, st.none() | ports, ports, ports, st.none() | ranges, ranges))
+@settings(max_examples=15, deadline=None)
+def test_nft_takes_whatever_annotations_ask_for(interception: Interception) -> None:
+    checked = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--net", "nft", "--check", ruleset(interception)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "unshare" in checked.stderr:
+        pytest.skip("no namespaces here")
+    assert checked.returncode == 0, checked.stderr

@@ -1,0 +1,110 @@
+"""What is told of objects that have no status of the mesh, and of those that nothing acts on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh_lab.controlplane.delivery.tracking import Failed
+from mesh_lab.controlplane.kube.client import KubeClient
+from mesh_lab.controlplane.report.unserved import Unserved
+from mesh_lab.controlplane.trust.ca import Authority
+from mesh_lab.controlplane.world.findings import Finding
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.snapshot import Snapshot
+from tests.unit.controlplane.fake_api import FakeApi, serving
+from tests.unit.controlplane.mesh import Mesh, meshed
+from tests.unit.controlplane.test_whole import plane as plane
+from tests.unit.controlplane.test_whole import service
+
+
+def events(api: FakeApi) -> list[tuple[str, str, str, str]]:
+    stored = api.objects.get("events", {}).values()
+    return sorted((e["involvedObject"]["kind"], e["type"], e["reason"], e["message"]) for e in stored)
+
+
+async def test_findings_on_kubernetes_own_objects_are_events_once(plane: Mesh) -> None:
+    origin = Origin("Service", "default", "web")
+    plane.findings += [
+        Finding("warning", "IST0137", "two ports", "spec.ports", origin),
+        Finding("info", "IST0118", "a name", "spec.ports[0].name", origin),
+    ]
+    await plane.api.put("services", service("web"))
+    expected = [
+        ("Service", "Normal", "PortNameIsNotUnderNamingConvention", "spec.ports[0].name: a name"),
+        ("Service", "Warning", "DeploymentConflictingPorts", "spec.ports: two ports"),
+    ]
+    await plane.api.until(lambda: events(plane.api) == expected)
+    await plane.api.put("services", service("another"))
+    await plane.live("Service", "another")
+    assert events(plane.api) == expected
+    assert [e["count"] for e in plane.api.objects["events"].values()] == [1, 1]
+
+
+async def test_what_is_wrong_in_the_injectors_values_is_an_event_and_not_live(tmp_path: Path) -> None:
+    def analyse(snapshot: Snapshot, _: Failed) -> list[Finding]:
+        return [finding for findings in snapshot.invalid.values() for finding in findings]
+
+    name = "istio-sidecar-injector"
+    async with meshed(tmp_path, analyse=analyse) as plane:
+        meta = {"namespace": "istio-system", "name": name, "uid": "u"}
+        await plane.api.put("configmaps", {"metadata": meta, "data": {"values": "concurrency: two\nlogLevell: debug"}})
+        state = await plane.live("ConfigMap", name, namespace="istio-system")
+        assert (state["found"], state["live"]) == (True, False)
+        assert [finding["path"] for finding in state["findings"]] == [
+            "data.values.concurrency",
+            "data.values.logLevell",
+        ]
+        await plane.api.until(lambda: len(events(plane.api)) == 2)
+        assert [each[:3] for each in events(plane.api)] == [("ConfigMap", "Warning", "SchemaValidationError")] * 2
+        await plane.api.put("configmaps", {"metadata": meta, "data": {"values": "concurrency: 2"}})
+        state = await plane.live("ConfigMap", name, namespace="istio-system")
+        assert (state["live"], state["findings"]) == (True, [])
+
+
+def crd(plural: str, kind: str, group: str, *, status: bool = True) -> dict[str, Any]:
+    version = {"name": "v1", "served": True, "storage": True, "subresources": {"status": {}} if status else {}}
+    spec = {"group": group, "names": {"plural": plural, "kind": kind}, "scope": "Namespaced", "versions": [version]}
+    return {"metadata": {"name": f"{plural}.{group}"}, "spec": spec}
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    async with serving() as fake:
+        yield fake
+
+
+async def test_an_object_that_nothing_acts_on_says_so(api: FakeApi, tmp_path: Path) -> None:
+    token, ca = tmp_path / "token", tmp_path / "ca"
+    token.write_text("t")
+    ca.write_bytes(Authority.create("x").certificate)
+    await api.put("customresourcedefinitions", crd("envoyfilters", "EnvoyFilter", "networking.istio.io"))
+    await api.put("customresourcedefinitions", crd("virtualservices", "VirtualService", "networking.istio.io"))
+    await api.put("customresourcedefinitions", crd("httproutes", "HTTPRoute", "gateway.networking.k8s.io"))
+    await api.put("customresourcedefinitions", crd("widgets", "Widget", "example.com"))
+    for collection in ("envoyfilters", "virtualservices", "httproutes", "widgets"):
+        meta = {"namespace": "default", "name": "one", "uid": f"uid-{collection}"}
+        await api.put(collection, {"metadata": meta, "spec": {}})
+    async with KubeClient(api.url, token, ca) as client:
+        task = asyncio.create_task(Unserved(client).run())
+        told = [
+            ("EnvoyFilter", "Warning", "NotActedOn", "envoyfilters.networking.istio.io have no effect in this lab"),
+            ("HTTPRoute", "Warning", "NotActedOn", "httproutes.gateway.networking.k8s.io have no effect in this lab"),
+        ]
+        await api.until(lambda: events(api) == told)
+
+        def condition(collection: str) -> list[tuple[str, str, str]]:
+            found = api.find(collection, "one", "default") or {}
+            return [(c["type"], c["status"], c["reason"]) for c in found.get("status", {}).get("conditions", ())]
+
+        await api.until(lambda: condition("envoyfilters") == [("Programmed", "False", "NotActedOn")])
+        await api.put("customresourcedefinitions", crd("telemetries", "Telemetry", "telemetry.istio.io", status=False))
+        await api.put("telemetries", {"metadata": {"namespace": "default", "name": "late", "uid": "u"}, "spec": {}})
+        await api.until(lambda: any(kind == "Telemetry" for kind, *_ in events(api)))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task

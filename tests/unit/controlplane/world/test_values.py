@@ -1,0 +1,55 @@
+"""The mesh's choices for all proxies: what is wrong with them, or has no effect, is told."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from mesh_lab.controlplane.world.configmaps import held
+from mesh_lab.controlplane.world.values import Values, parse_values, remarks
+
+
+@pytest.mark.parametrize(
+    ("text", "severity", "path", "words"),
+    [
+        ("logLevell: debug", "error", "data.values.logLevell", "is it logLevel?"),
+        ("colour: red", "error", "data.values.colour", "is not known here and has no effect"),
+        ("resources: {limit: {cpu: '1'}}", "error", "data.values.resources.limit", "is it limits?"),
+        ("global: {proxy: {logLevel: debug}}", "warning", "data.values.global", "no effect in this lab"),
+        ("concurrency: two", "error", "data.values.concurrency", "last good values stay in use"),
+        ("resources: {limits: {cpu: 1}}", "error", "data.values.resources.limits", "last good values stay in use"),
+        ("a: [", "error", "data.values", "not YAML"),
+        ("image: 2020-13-45", "error", "data.values", "not YAML"),
+        ("- a", "error", "data.values", "last good values stay in use"),
+    ],
+)
+def test_what_is_wrong_or_without_effect_is_told_with_its_place(
+    text: str, severity: str, path: str, words: str
+) -> None:
+    (remark,) = remarks(held({"data": {"values": text}}))
+    assert remark.severity == severity
+    assert remark.path.startswith(path)
+    assert words in remark.message
+
+
+def test_a_wrong_value_does_not_hide_one_that_is_not_known() -> None:
+    found = remarks(held({"data": {"values": "concurrency: two\nlogLevell: debug"}}))
+    assert [remark.path for remark in found] == ["data.values.concurrency", "data.values.logLevell"]
+
+
+def test_a_value_that_is_not_known_leaves_the_others_in_use() -> None:
+    assert parse_values("logLevell: debug\nimage: mine") == Values(image="mine")
+
+
+def test_keys_beside_the_values_are_told() -> None:
+    found = remarks(held({"data": {"value": "image: mine", "config": "policy: enabled"}}))
+    assert [(remark.severity, remark.path) for remark in found] == [
+        ("error", "data.value"),
+        ("warning", "data.config"),
+        ("warning", "data.values"),
+    ]
+
+
+def test_every_field_is_known() -> None:
+    text = msgspec.yaml.encode(msgspec.to_builtins(Values())).decode()
+    assert list(remarks(held({"data": {"values": text}}))) == []

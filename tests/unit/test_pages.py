@@ -1,0 +1,56 @@
+"""The pages for people who work on the house: what they name is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
+)
+
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
+_CODE = re.compile(r"`([^`\s]+)`")
+_PATH = re.compile(r"(?:\.ci|\.devcontainer|docs|images|lab|loadtests|manifests|tests|tools)(?:/[\w.-]+)+/?")
+_STEP = re.compile(r"^\| \d+ \|.*?\|(?P<where>.*?)\|(?P<names>.*?)\|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_link_and_path_of_a_page_leads_somewhere(page: str) -> None:
+    file = ROOT / page
+    text = file.read_text(encoding="utf-8")
+    linked = [file.parent / target for target in _LINK.findall(text) if "://" not in target]
+    written = [ROOT / name for name in _CODE.findall(text) if _PATH.fullmatch(name)]
+    assert [str(path) for path in linked + written if not path.exists()] == []
+
+
+def _steps() -> Iterator[tuple[str, list[Path]]]:
+    """Each name of the map's journeys, with where it is said to be."""
+    page = ROOT / "docs/map.md"
+    for step in _STEP.finditer(page.read_text(encoding="utf-8")):
+        places = [page.parent / target for target in _LINK.findall(step["where"])]
+        for name in _CODE.findall(step["names"]):
+            yield name, places
+
+
+@pytest.mark.parametrize(("name", "places"), [pytest.param(*step, id=step[0]) for step in _steps()])
+def test_each_name_of_the_map_is_defined_where_it_says(name: str, places: list[Path]) -> None:
+    """`Class.method` is a class with that method; any other name is a function or a class."""
+    sources = [file for place in places for file in ([place] if place.is_file() else place.rglob("*.py"))]
+    assert any(_defines(file.read_text(encoding="utf-8"), name) for file in sources)
+
+
+def _defines(source: str, name: str) -> bool:
+    defined, _, method = name.partition(".")
+    found = re.search(rf"^(?:class|def|async def) {defined}\b", source, re.MULTILINE)
+    return found is not None and (
+        not method or re.search(rf"^    (?:async )?def {method}\b", source, re.MULTILINE) is not None
+    )

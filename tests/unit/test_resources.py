@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mesh_lab import resources
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("found", "place", "sample"),
+    [
+        (resources.MANIFESTS, "manifests", "mesh/crds.yaml"),
+        (resources.LOADTESTS, "loadtests", "locustfile.py"),
+        (resources.IMAGES, "images", "Dockerfile"),
+    ],
+)
+def test_in_a_checkout_the_files_are_those_at_its_top(found: Path, place: str, sample: str) -> None:
+    assert found == ROOT / place
+    assert (found / sample).is_file()
+
+
+def test_the_lock_travels_too() -> None:
+    assert resources.LOCK.read_text() == (ROOT / "requirements.lock").read_text()
