@@ -33,7 +33,7 @@ unit: install ## Run the unit tests (one of them: make unit ARGS='-k NAME'; on a
 	$(BIN)/pytest tests/unit $(ARGS)
 
 e2e: running ## Run the end-to-end tests (one of them: make e2e ARGS='-k NAME')
-	$(BIN)/pytest tests/e2e --mesh-cluster $(CLUSTER) --mesh-kubeconfig "$$($(LAB) status --cluster $(CLUSTER) -o kubeconfig)" $(ARGS)
+	$(BIN)/pytest tests/e2e --mesh-cluster $(CLUSTER) --mesh-kubeconfig="$$($(LAB) status --cluster $(CLUSTER) -o kubeconfig)" $(ARGS)
 
 load: running ## Put load on the lab and report figures and limits (options: ARGS='--help')
 	@$(LAB) load --cluster $(CLUSTER) $(ARGS)
