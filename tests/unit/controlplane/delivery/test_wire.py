@@ -10,10 +10,7 @@ from google.rpc.status_pb2 import Status
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mesh_lab.controlplane.delivery import wire
-from mesh_lab.controlplane.delivery.delta import (
-    Request,
-    Response,
-)
+from mesh_lab.controlplane.delivery.delta import Request, Response
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.xds.typeurls import CDS, SDS
 
