@@ -55,7 +55,7 @@ def test_without_a_command_the_help_is_shown_and_the_usage_wrong(tmp_path: Path)
     assert run(tmp_path).code == 2
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "load"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself(tmp_path: Path, command: str) -> None:
     outcome = run(tmp_path, command, "--help")
     assert outcome.code == 0
