@@ -1,4 +1,4 @@
-"""A load run: Locust deployed into the cluster, followed while it runs, its reports fetched, all of it removed again."""
+"""A load run: Locust deployed into the cluster, followed while it runs, its reports fetched, and all of it removed."""
 
 from __future__ import annotations
 
