@@ -229,7 +229,7 @@ def test_output_that_nobody_reads_to_its_end_is_no_fault(tmp_path: Path) -> None
 
 def test_status_imports_nothing_heavy(tmp_path: Path) -> None:
     """What a quick command must not wait for: each of these takes as long as all the rest of it."""
-    heavy = ("rich", "aiohttp", "grpc", "cryptography", "locust", "asyncio")
+    heavy = ("rich", "requests", "aiohttp", "grpc", "cryptography", "locust", "asyncio")
     code = (
         "import sys; from mesh_lab.cli.app import app\n"
         "try: app(['status'])\n"
