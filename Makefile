@@ -32,8 +32,14 @@ test: unit e2e ## Run the unit tests, then the end-to-end tests on a lab that is
 unit: install ## Run the unit tests (one of them: make unit ARGS='-k NAME'; on all processors: ARGS='-n auto')
 	$(BIN)/pytest tests/unit $(ARGS)
 
+quick: install ## Run the unit tests of pure functions, for the inner loop: a quarter of them, in seconds
+	@$(BIN)/pytest tests/unit --quick -q -n 2 --dist loadfile $(ARGS)
+
+coverage: install ## Run the unit tests and tell which lines of the package they do not reach (report: reports/coverage/)
+	$(BIN)/pytest tests/unit -n auto --dist loadfile --cov mesh_lab --cov-report term:skip-covered --cov-report html:reports/coverage $(ARGS)
+
 e2e: running ## Run the end-to-end tests (one of them: make e2e ARGS='-k NAME')
-	$(BIN)/pytest tests/e2e --mesh-cluster $(CLUSTER) --mesh-kubeconfig "$$($(LAB) status --cluster $(CLUSTER) -o kubeconfig)" $(ARGS)
+	$(BIN)/pytest tests/e2e --mesh-cluster $(CLUSTER) --mesh-kubeconfig="$$($(LAB) status --cluster $(CLUSTER) -o kubeconfig)" $(ARGS)
 
 load: running ## Put load on the lab and report figures and limits (options: ARGS='--help')
 	@$(LAB) load --cluster $(CLUSTER) $(ARGS)
@@ -63,4 +69,4 @@ lock: install ## Write requirements.lock from what .venv holds
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip >> $@.new
 	@mv $@.new requirements.lock
 
-.PHONY: help install lab-up running lab-down lab-reset test unit e2e load load-ui images bench lint docs lock
+.PHONY: help install lab-up running lab-down lab-reset test unit quick coverage e2e load load-ui images bench lint docs lock

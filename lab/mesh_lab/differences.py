@@ -16,7 +16,7 @@ _HEAD = """\
 # How it differs from Istio
 
 On purpose, that is; any other difference is a fault, and worth an issue. It concerns the embedded cluster with the
-lab's own control plane: on kind and on other clusters there is Istio itself. README.md lists what the lab does not have
+lab's own control plane: on kind and on other clusters there is Istio itself. limits.md lists what the lab does not have
 at all.
 
 `make docs` makes this page of the table in `lab/mesh_lab/differences.py`. Each line is held by the test that it names.

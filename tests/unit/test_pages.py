@@ -54,3 +54,11 @@ def _defines(source: str, name: str) -> bool:
     return found is not None and (
         not method or re.search(rf"^    (?:async )?def {method}\b", source, re.MULTILINE) is not None
     )
+
+
+def test_the_readme_is_short() -> None:
+    """What somebody needs who comes to the lab for the first time; the particulars are in docs/, and named."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(readme.splitlines()) < 200
+    pages = {f"docs/{page.name}" for page in ROOT.glob("docs/*.md")}
+    assert [page for page in sorted(pages) if page not in readme] == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mesh_lab.client.api import Api
-from mesh_lab.client.kubectl import Kubectl
 from mesh_lab.clusters.base import ClusterStatus
 from mesh_lab.clusters.selection import open_cluster
 from mesh_lab.errors import LabError
@@ -22,11 +21,6 @@ def require_up(lab: Lab) -> ClusterStatus:
             f"the lab {lab.name!r} is {status.phase}", hint=f"`{lab.command('up')}` waits until it is ready."
         )
     return status
-
-
-def kubectl_for(lab: Lab) -> Kubectl:
-    """kubectl for a lab's cluster."""
-    return Kubectl(lab.kubeconfig, lab.state_dir / "kubectl-cache")
 
 
 def connect(lab: Lab) -> Api:

@@ -167,7 +167,7 @@ def _trial() -> list[Finding]:
 def _trial_remedy(said: str) -> str:
     if "newuidmap" in said or "newgidmap" in said:
         return "They must be setuid root: sudo apt-get install --reinstall uidmap (elsewhere the package is shadow)."
-    return "The kernel refused a network namespace or a NAT rule; see README, Limits."
+    return "The kernel refused a network namespace or a NAT rule; see README.md, Limits."
 
 
 def _host_ports(lab: Lab) -> list[Finding]:

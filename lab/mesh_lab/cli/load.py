@@ -1,21 +1,67 @@
-"""`mesh-lab load`: the harness' load run, on this lab."""
+"""`mesh-lab load`: a load run on this lab, its options checked, its figures told."""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
-from mesh_lab.cli.access import require_up
+from mesh_lab.cli.access import connect
+from mesh_lab.cli.console import say
+from mesh_lab.errors import LabError
+from mesh_lab.load import figures
+from mesh_lab.load.run import run
+from mesh_lab.load.settings import TARGET, Settings
 from mesh_lab.settings import Lab
 
+TEXT, JSON = "text", "json"
 
-def load(lab: Lab, arguments: list[str]) -> None:
-    """Become the load run."""
-    if "--help" not in arguments and "-h" not in arguments:
-        require_up(lab)
-    environment = os.environ | {"KUBECONFIG": str(lab.kubeconfig)}
-    if lab.settings.cluster == "existing":
-        existing = lab.settings.existing
-        environment["MESH_LAB_IMAGE_PREFIX"] = existing.image_prefix
-        arguments = ["--target", f"http://istio-ingressgateway.{existing.namespace}", *arguments]
-    os.execve(sys.executable, [sys.executable, "-P", "-m", "mesh_lab.harness.load", *arguments], environment)
+
+def load(lab: Lab, settings: Settings, *, reports: Path, output: str) -> None:
+    """Make the run. Raises `LabError`, or `SystemExit(1)` when a limit is broken."""
+    if output not in (TEXT, JSON):
+        raise LabError(f"unknown output format {output!r}", hint=f"Known: {TEXT}, {JSON}.", exit_code=2)
+    if lab.settings.cluster == "embedded" and find_spec("locust") is None:
+        raise LabError("mesh-lab load needs locust: install mesh-lab[load]")
+    signal.signal(signal.SIGTERM, _interrupt)
+    with connect(lab) as api:
+        try:
+            found = run(api, _for_lab(settings, lab), reports, say if output == TEXT else _tell)
+        except KeyboardInterrupt:
+            raise LabError("interrupted; locust is removed") from None
+    if found is None:
+        return
+    if output == JSON:
+        say(json.dumps({**found, "reports": str(reports)}, indent=2))
+    else:
+        for line in figures.summary(found, reports):
+            say(line)
+    for broken in found["broken_limits"]:
+        _tell(f"limit broken: {broken}")
+    if found["broken_limits"]:
+        raise SystemExit(1)
+
+
+def _for_lab(settings: Settings, lab: Lab) -> Settings:
+    """The settings with this lab's gateway and images where none were named."""
+    if lab.settings.cluster != "existing":
+        prefix = os.environ.get("MESH_LAB_IMAGE_PREFIX", "")
+        return replace(settings, target=settings.target or TARGET, image_prefix=prefix)
+    existing = lab.settings.existing
+    target = settings.target or f"http://istio-ingressgateway.{existing.namespace}"
+    return replace(settings, target=target, image_prefix=existing.image_prefix)
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def _interrupt(_: int, __: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

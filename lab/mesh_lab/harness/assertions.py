@@ -1,4 +1,7 @@
-"""Assertions in the domain's words, whose failures say what was observed, expected, and would have been accepted."""
+"""Assertions in the domain's words, whose failures say what was observed, expected, and would have been accepted.
+
+They hide themselves from pytest's traceback (`__tracebackhide__`): what a reader wants to see is the test's line.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ def assert_all(results: Collection[Result], *, status: int = 200, version: str |
     Raises:
         AssertionError: naming the other outcomes and the first few of them.
     """
+    __tracebackhide__ = True
     _some(results)
     other = [r for r in results if r.status != status or (version is not None and r.version != version)]
     if other:
@@ -40,6 +44,7 @@ def assert_split(
     Raises:
         AssertionError: with each arm's observed, expected and accepted counts.
     """
+    __tracebackhide__ = True
     _some(results)
     observed = Results(results).counts(by)
     strangers = {name: count for name, count in observed.items() if name not in weights}
@@ -64,6 +69,7 @@ def assert_random_baseline(
     Raises:
         AssertionError: with the counts and what would have been accepted.
     """
+    __tracebackhide__ = True
     assert_split(results, dict.fromkeys(endpoints, 1.0), by="hostname", false_alarm=false_alarm / 2)
     ordered = [r.hostname for r in sorted(results, key=lambda result: result.at_ms)]
     accepted = binomial_interval(len(ordered) - 1, 1 / len(endpoints), false_alarm / 2)
@@ -82,6 +88,7 @@ def assert_lasted(results: Collection[Result], at_least_s: float, under_s: float
     Raises:
         AssertionError: naming the first few that did not.
     """
+    __tracebackhide__ = True
     _some(results)
     other = [r for r in results if not at_least_s * 1000 - EARLY_MS <= r.duration_ms < under_s * 1000]
     if other:
@@ -97,6 +104,7 @@ def assert_identity(result: Result, identity: str | None) -> None:
     Raises:
         AssertionError: naming the identity seen.
     """
+    __tracebackhide__ = True
     assert_all([result])
     seen = result.json["client"]["identity"]
     if seen != identity:
@@ -109,6 +117,7 @@ def assert_overflow(results: Collection[Result], *, served: int, counted: int) -
     Raises:
         AssertionError: with the outcomes.
     """
+    __tracebackhide__ = True
     refused = len(results) - served
     outcomes = Counter(r.outcome for r in results)
     if outcomes != Counter({"200": served, "503": refused}):
@@ -123,6 +132,7 @@ def assert_ejected(results: Collection[Result], hostname: str) -> None:
     Raises:
         AssertionError: with the number of requests by endpoint.
     """
+    __tracebackhide__ = True
     _some(results)
     by_host = Counter(r.hostname or r.outcome for r in results)
     if by_host.get(hostname):
@@ -135,10 +145,12 @@ def assert_no_errors(results: Collection[Result]) -> None:
     Raises:
         AssertionError: as assert_all.
     """
+    __tracebackhide__ = True
     assert_all(results, status=200)
 
 
 def _some(results: Collection[Result]) -> None:
+    __tracebackhide__ = True
     if not results:
         raise AssertionError("there are no results: nothing was sent")
 

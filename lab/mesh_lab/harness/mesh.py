@@ -27,12 +27,13 @@ from mesh_lab.harness.workloads import (
     service_account,
 )
 
+__all__ = ["ConfigurationRejected", "Mesh"]
+
 Manifest = Path | str | Object | Sequence[Object]
 
 DEFAULT_IMAGES = Images()
 READY_SECONDS = 60.0
 LIVE_SECONDS = 20.0
-__all__ = ["ConfigurationRejected", "Mesh"]
 _EVENTS_SHOWN = 10
 MESH_GROUPS = ("networking.istio.io/", "security.istio.io/")
 

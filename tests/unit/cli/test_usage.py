@@ -56,7 +56,7 @@ def test_without_a_command_the_help_is_shown_and_the_usage_wrong(tmp_path: Path)
     assert run(tmp_path).code == 2
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "load"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself(tmp_path: Path, command: str) -> None:
     outcome = run(tmp_path, command, "--help")
     assert outcome.code == 0
@@ -232,7 +232,7 @@ def test_output_that_nobody_reads_to_its_end_is_no_fault(tmp_path: Path) -> None
 
 def test_status_imports_nothing_heavy(tmp_path: Path) -> None:
     """What a quick command must not wait for: each of these takes as long as all the rest of it."""
-    heavy = ("rich", "aiohttp", "grpc", "cryptography", "locust", "asyncio")
+    heavy = ("rich", "requests", "aiohttp", "grpc", "cryptography", "locust", "asyncio")
     code = (
         "import sys; from mesh_lab.cli.app import app\n"
         "try: app(['status'])\n"

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from mesh_lab.client.api import Api
-from mesh_lab.client.connection import ApiError
+from mesh_lab.client.connection import ApiError, ClusterUnreachable
 from mesh_lab.errors import LabError
 from tests.unit.client.serving import serve
 
@@ -65,6 +65,45 @@ def test_a_server_that_dies_while_it_is_asked_is_told_each_time(tmp_path: Path) 
                 for _ in range(3):
                     with pytest.raises(ApiError, match="does not answer"):
                         api.request("GET", "/a")
+
+
+@pytest.mark.parametrize(("method", "sent"), [("GET", 2), ("POST", 1)])
+def test_only_a_get_is_sent_again_when_a_kept_connection_closes(tmp_path: Path, method: str, sent: int) -> None:
+    def answer(path: str) -> Any:
+        if path == "/a":
+            return {}
+        raise ConnectionAbortedError
+
+    with serve(tmp_path, answer) as (server, kubeconfig), Api(kubeconfig) as api:
+        api.request("GET", "/a")
+        with pytest.raises(ClusterUnreachable, match="does not answer"):
+            api.request(method, "/b", body={})
+    assert server.paths == ["/a"] + ["/b"] * sent
+
+
+def test_requests_of_several_threads_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def answer(_path: str) -> Any:
+        both.wait()
+        return {}
+
+    with serve(tmp_path, answer) as (_, kubeconfig), Api(kubeconfig) as api:
+        asking = threading.Thread(target=api.request, args=("GET", "/a"))
+        asking.start()
+        assert api.request("GET", "/b") == {}
+        asking.join()
+        assert len(api._connections._idle) == 2
+
+
+def test_an_answer_that_is_left_unread_takes_its_connection_with_it(tmp_path: Path) -> None:
+    with serve(tmp_path, lambda _: {}) as (_, kubeconfig), Api(kubeconfig) as api:
+        with api.begin("GET", "/a", timeout=5) as exchange:
+            assert exchange.status == 200
+        assert api._connections._idle == []
+        with api.begin("GET", "/a", timeout=5) as exchange:
+            assert exchange.rest() == "{}"
+        assert len(api._connections._idle) == 1
 
 
 def drop(api: Api) -> None:

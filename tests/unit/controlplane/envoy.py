@@ -20,9 +20,7 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings, _runtime
-from mesh_lab.controlplane.xds import (
-    Built,
-)
+from mesh_lab.controlplane.xds import Built
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 
 ENVOY = Path(sys.executable).with_name("envoy")

@@ -10,14 +10,10 @@ from typing import Any
 
 from mesh_lab.controlplane.istiokinds import decode
 from mesh_lab.controlplane.istiokinds import validate as problems
-from mesh_lab.controlplane.model import (
-    DecodeError,
-)
+from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.report.analysis import analyse
 from mesh_lab.controlplane.world.proxy import Proxy
-from mesh_lab.controlplane.xds import (
-    Generator,
-)
+from mesh_lab.controlplane.xds import Generator
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.edges import Case

@@ -11,9 +11,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from mesh_lab.controlplane.istiokinds import KINDS, decode, validate
-from mesh_lab.controlplane.model import (
-    DecodeError,
-)
+from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.units import DURATION_PATTERN
 

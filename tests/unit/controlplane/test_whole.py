@@ -22,16 +22,7 @@ from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import Origin
 from tests.unit.controlplane.authorities import istio_form, secret, signer
-from tests.unit.controlplane.mesh import (
-    Envoy,
-    Mesh,
-    endpoints,
-    envoy,
-    eventually,
-    meshed,
-    service,
-    virtual_service,
-)
+from tests.unit.controlplane.mesh import Envoy, Mesh, endpoints, envoy, eventually, meshed, service, virtual_service
 
 
 def open_files(pid: int) -> list[str]:

@@ -177,6 +177,39 @@ def test_a_project_without_a_cluster_is_told_how_to_have_one(pytester: pytest.Py
         assert "`mesh-lab up` brings one up" in result.stdout.str() + result.stderr.str()
 
 
+def test_an_assertion_that_fails_shows_the_line_of_the_test(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        from mesh_lab.testing import Result, Results, assert_split
+
+        def test_it():
+            assert_split(Results([Result(200, 0, 1, version="v3")]), {"v1": 1})
+        """
+    )
+    told = project.runpytest_inprocess().stdout.str()
+    assert ">       assert_split(Results" in told
+    assert "served by something else: 1 × v3" in told
+    assert "harness/assertions.py" not in told
+
+
+def test_pytest_kubernetes_has_the_cluster_of_a_project_that_wants_it_to(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p mesh_lab.harness.plugin -p pytest_kubernetes.plugin")
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def k8s_manager(mesh_cluster_manager): return mesh_cluster_manager
+        """
+    )
+    pytester.makepyfile("def test_it(k8s): assert k8s.kubeconfig.read_text() == 'apiVersion: v1'")
+    pytester.path.joinpath("kubeconfig").write_text("apiVersion: v1")
+    pytester.runpytest_inprocess("--mesh-kubeconfig=kubeconfig").assert_outcomes(passed=1)
+    assert pytester.path.joinpath("kubeconfig").is_file(), "pytest-kubernetes deletes the kubeconfig that it is given"
+
+
 SHARED = """
     import json, os, pathlib, time
     import pytest

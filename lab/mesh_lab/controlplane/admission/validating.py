@@ -15,9 +15,7 @@ from typing import Any, NamedTuple
 
 from mesh_lab.controlplane.admission.reviewing import Answer, Object, asked_for, reviewed
 from mesh_lab.controlplane.istiokinds import KINDS, decode, validate
-from mesh_lab.controlplane.model import (
-    DecodeError,
-)
+from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.validation.common import Problem
 from mesh_lab.controlplane.validation.metadata import metadata_problems
 

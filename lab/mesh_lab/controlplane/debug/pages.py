@@ -13,10 +13,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.json_format import MessageToDict
 
 from mesh_lab.controlplane.debug.access import NAMESPACE
-from mesh_lab.controlplane.delivery.delta import (
-    Desired,
-    Resource,
-)
+from mesh_lab.controlplane.delivery.delta import Desired, Resource
 from mesh_lab.controlplane.delivery.push import Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Tracker

@@ -16,10 +16,7 @@ from functools import partial
 
 from mesh_lab.controlplane.delivery import secrets
 from mesh_lab.controlplane.delivery.blame import culprit
-from mesh_lab.controlplane.delivery.delta import (
-    Desired,
-    Session,
-)
+from mesh_lab.controlplane.delivery.delta import Desired, Session
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.kube.events import Key

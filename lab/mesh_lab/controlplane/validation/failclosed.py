@@ -15,14 +15,7 @@ import msgspec
 from mesh_lab.controlplane.model import AuthorizationPolicy, DecodeError, PeerAuthentication
 from mesh_lab.controlplane.model.base import Spec, WorkloadSelector
 from mesh_lab.controlplane.model.decoding import decode_as
-from mesh_lab.controlplane.model.security import (
-    EVERYTHING,
-    NOTHING,
-    Action,
-    MutualTLS,
-    PolicyTargetReference,
-    Rule,
-)
+from mesh_lab.controlplane.model.security import EVERYTHING, NOTHING, Action, MutualTLS, PolicyTargetReference, Rule
 from mesh_lab.controlplane.validation import security
 from mesh_lab.controlplane.validation.common import Problem
 

@@ -17,13 +17,7 @@ from mesh_lab.controlplane.model.destinationrule import (
 from mesh_lab.controlplane.model.units import nanoseconds
 from mesh_lab.controlplane.validation.common import Problem, camel, duration, error, warning
 from mesh_lab.controlplane.validation.localities import locality_setting
-from mesh_lab.controlplane.validation.names import (
-    export_to,
-    host_name,
-    is_label,
-    labels,
-    workload_labels,
-)
+from mesh_lab.controlplane.validation.names import export_to, host_name, is_label, labels, workload_labels
 
 _LARGEST_RING = 8 * 1024 * 1024
 

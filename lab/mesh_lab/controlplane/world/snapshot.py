@@ -8,15 +8,7 @@ from typing import Generic, TypeVar, cast
 
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.world.findings import Finding
-from mesh_lab.controlplane.world.kubernetes import (
-    Deployment,
-    Namespace,
-    ObjectKey,
-    Origin,
-    Pod,
-    Service,
-    TlsSecret,
-)
+from mesh_lab.controlplane.world.kubernetes import Deployment, Namespace, ObjectKey, Origin, Pod, Service, TlsSecret
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 
 DRY_RUN = "istio.io/dry-run"

@@ -14,13 +14,7 @@ import msgspec
 import yaml
 
 from mesh_lab.controlplane.validation.common import regex
-from mesh_lab.controlplane.world.annotations import (
-    LOG_LEVEL,
-    NATIVE_SIDECAR,
-    PROXY_IMAGE,
-    REWRITE_PROBES,
-    boolean,
-)
+from mesh_lab.controlplane.world.annotations import LOG_LEVEL, NATIVE_SIDECAR, PROXY_IMAGE, REWRITE_PROBES, boolean
 from mesh_lab.controlplane.world.configmaps import WITHOUT_EFFECT, Remark, beside, near
 from mesh_lab.controlplane.world.kubernetes import PROXY_CONFIG_ANNOTATION, STATISTICS_ANNOTATIONS
 

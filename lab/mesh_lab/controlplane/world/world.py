@@ -11,9 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.istiokinds import KINDS, decode, fail_closed, stand_in, validate
-from mesh_lab.controlplane.model import (
-    DecodeError,
-)
+from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.closed import closed, unread
 from mesh_lab.controlplane.validation.common import Severity

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from mesh_lab.controlplane.xds.memo import Memo
+from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.services import Alias, MeshService, Resolution
 
 
@@ -28,7 +28,7 @@ def ends(external: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def linked(memo: Memo, services: Iterable[MeshService]) -> list[MeshService]:
+def linked(services: Iterable[MeshService]) -> list[MeshService]:
     """The services, each with its aliases, and each alias with the host that it stands for in the end."""
     known = list(services)
     named = {service.hostname: service for service in known if service.resolution is Resolution.ALIAS}
@@ -39,19 +39,21 @@ def linked(memo: Memo, services: Iterable[MeshService]) -> list[MeshService]:
     for hostname, end in stands_for.items():
         aliases.setdefault(end, []).append(Alias(hostname, named[hostname].namespace, named[hostname].origin))
     return [
-        memo(_standing_for, service, stands_for.get(service.hostname, service.external))
+        _standing_for(service, stands_for.get(service.hostname, service.external))
         if service.hostname in named
-        else memo(known_as, service, tuple(sorted(aliases[service.hostname])))
+        else known_as(service, tuple(sorted(aliases[service.hostname])))
         if service.hostname in aliases
         else service
         for service in known
     ]
 
 
+@memoised
 def _standing_for(alias: MeshService, end: str) -> MeshService:
     return replace(alias, external=end)
 
 
+@memoised
 def known_as(service: MeshService, aliases: tuple[Alias, ...]) -> MeshService:
     """The service with these aliases."""
     return replace(service, aliases=aliases)

@@ -11,6 +11,7 @@ from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod
 from mesh_lab.controlplane.world.snapshot import Config, Table
 from mesh_lab.controlplane.xds import hosts
 from mesh_lab.controlplane.xds.matching import gateway_name
+from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.scope import RouteConfig, exported
 
@@ -74,6 +75,7 @@ class GatewayServer:
 Ports = tuple[tuple[int | str, int], ...]
 
 
+@memoised
 def servers_of(
     gateways: Table[ObjectKey, GatewayConfig], pod: Pod, service_ports: Iterable[Ports]
 ) -> tuple[GatewayServer, ...]:
@@ -104,17 +106,20 @@ class Attached:
     config: RouteConfig
 
 
+@memoised
 def attached(
-    servers: Iterable[GatewayServer], routes: Iterable[RouteConfig], namespace: str, domain: str
-) -> Iterator[Attached]:
+    servers: tuple[GatewayServer, ...], routes: Table[ObjectKey, RouteConfig], namespace: str, domain: str
+) -> tuple[Attached, ...]:
     """What VirtualServices say about the hosts of servers, oldest first; of two hosts the narrower is served."""
-    ordered = sorted(routes, key=lambda config: config.precedence)
-    for server in servers:
-        for config in ordered:
-            names = {gateway_name(name, config.namespace) for name in config.spec.gateways}
-            if server.gateway in names and exported(config.spec.export_to, config.namespace, namespace):
-                for host in _hosts_in_common(server, config, domain):
-                    yield Attached(host, server, config)
+    ordered = sorted(routes.values(), key=lambda config: config.precedence)
+    return tuple(
+        Attached(host, server, config)
+        for server in servers
+        for config in ordered
+        if server.gateway in {gateway_name(name, config.namespace) for name in config.spec.gateways}
+        and exported(config.spec.export_to, config.namespace, namespace)
+        for host in _hosts_in_common(server, config, domain)
+    )
 
 
 def _hosts_in_common(server: GatewayServer, config: RouteConfig, domain: str) -> Iterator[str]:

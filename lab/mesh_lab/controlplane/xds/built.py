@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.snapshot import Table
 from mesh_lab.controlplane.xds.typeurls import PREFIX
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -35,6 +39,21 @@ def build(type_url: str, name: str, message: bytes, origins: Iterable[Origin], s
     body = AnyMessage(type_url=type_url, value=message).SerializeToString(deterministic=True)
     version = hashlib.blake2b(body, digest_size=8).hexdigest()
     return Built(name, type_url, version, body, tuple(dict.fromkeys(origins)), tuple(dict.fromkeys(secrets)))
+
+
+def by_name(function: Callable[P, Iterable[Built]]) -> Callable[P, Table[str, Built]]:
+    """The function, with the resources that it yields as a table by their names."""
+
+    @wraps(function)
+    def gathered(*inputs: P.args, **named: P.kwargs) -> Table[str, Built]:
+        return table_of(function(*inputs, **named))
+
+    return gathered
+
+
+def table_of(built: Iterable[Built]) -> Table[str, Built]:
+    """Resources by their names."""
+    return Table({resource.name: resource for resource in built})
 
 
 def wire(message: Any) -> bytes:

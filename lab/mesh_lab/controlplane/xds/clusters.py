@@ -24,13 +24,9 @@ from mesh_lab.controlplane.xds.balancing import (
     apply_outlier_detection,
     is_passthrough,
 )
-from mesh_lab.controlplane.xds.built import (
-    Built,
-    any_of,
-    build,
-    wire,
-)
+from mesh_lab.controlplane.xds.built import Built, any_of, build, wire
 from mesh_lab.controlplane.xds.durations import duration
+from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import NO_POLICY, HostRules, Policy, effective
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 from mesh_lab.controlplane.xds.typeurls import CDS
@@ -54,6 +50,7 @@ class Peers:
     some_meshed: bool = False
 
 
+@memoised
 def outbound(
     service: MeshService,
     port: MeshPort,
@@ -272,6 +269,7 @@ def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit
             getattr(options, part).http2_protocol_options.max_concurrent_streams.value = limit
 
 
+@memoised
 def inbound(
     address: str,
     port: int,
@@ -306,6 +304,7 @@ def _bind_inbound(cluster: Cluster) -> None:
     )
 
 
+@memoised
 def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built:
     """Connections to what the mesh does not know go where they were going."""
     name = names.INBOUND_PASSTHROUGH_CLUSTER if side == "inbound" else names.PASSTHROUGH_CLUSTER
@@ -322,6 +321,7 @@ def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built
     return build(CDS, name, wire(cluster), ())
 
 
+@memoised
 def black_hole() -> Built:
     """Connections that must lead nowhere."""
     name = names.BLACK_HOLE_CLUSTER

@@ -14,12 +14,9 @@ from google.protobuf.wrappers_pb2 import UInt32Value
 from mesh_lab.controlplane.world.kubernetes import Pod
 from mesh_lab.controlplane.world.snapshot import Endpoint, ServiceEndpoints
 from mesh_lab.controlplane.xds import names
-from mesh_lab.controlplane.xds.built import (
-    Built,
-    build,
-    wire,
-)
+from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.clusters import Peers, socket_address
+from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, selects
 from mesh_lab.controlplane.xds.peers import pack
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService
@@ -29,6 +26,7 @@ from mesh_lab.controlplane.xds.typeurls import EDS
 _MUTUAL = Struct(fields={"tlsMode": Value(string_value="istio")})
 
 
+@memoised
 def assignment(
     service: MeshService,
     port: MeshPort,
@@ -61,6 +59,7 @@ def assignment(
     return build(EDS, name, wire(message), [service.origin, *deciding])
 
 
+@memoised
 def peers_of(port: MeshPort, known: ServiceEndpoints, policies: PeerPolicies, trust: TrustDomains) -> Peers:
     """Who is behind a port. All speak mutual TLS when none that is ready does not."""
     principals = tuple(

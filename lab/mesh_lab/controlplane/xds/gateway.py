@@ -19,17 +19,13 @@ from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Table
 from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
 from mesh_lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
-from mesh_lab.controlplane.xds.built import (
-    Built,
-    build,
-    wire,
-)
+from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.matching import Viewpoint
-from mesh_lab.controlplane.xds.memo import Memo
+from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.peers import Own
 from mesh_lab.controlplane.xds.rbac import Authorization
-from mesh_lab.controlplane.xds.routes import Fragment, configuration, context_of, fragment
+from mesh_lab.controlplane.xds.routes import Fragment, context_of, fragment, shared_configuration
 from mesh_lab.controlplane.xds.rules import RouteContext, all_hosts, has_routes, routes, takes_all
 from mesh_lab.controlplane.xds.scope import RouteConfig, Scope
 from mesh_lab.controlplane.xds.tcp import Share, concerns_connection, forward, mark, must_say_tcp, policy_of, shares
@@ -63,9 +59,9 @@ def route_name(server: GatewayServer) -> str:
     return f"https.{port.number}.{port.name}.{server.config.name}.{server.config.namespace}"
 
 
-def gateway_routes(
-    memo: Memo, setting: Setting, servers: Iterable[GatewayServer], found: Iterable[Attached]
-) -> Iterator[Built]:
+@memoised
+@by_name
+def gateway_routes(setting: Setting, servers: Iterable[GatewayServer], found: Iterable[Attached]) -> Iterator[Built]:
     """One configuration for each name that a listener asks for."""
     by_name: dict[str, list[GatewayServer]] = {}
     for server in servers:
@@ -81,17 +77,16 @@ def gateway_routes(
         for each in (each for server in some for each in by_server.get(server, ())):
             hosts.setdefault(each.host, []).append(each)
         fragments = [
-            memo(
-                _host,
+            _host(
                 host,
                 tuple(which),
-                tuple(_context(memo, setting, each) for each in which),
+                tuple(_context(setting, each) for each in which),
                 host in redirected or any(_redirects(each.server) for each in which),
             )
             for host, which in hosts.items()
         ]
-        fragments += [memo(_redirected, host, origins_of(some)) for host in redirected if host not in hosts]
-        yield memo(configuration, name, tuple(fragments), setting.authorization, setting.mesh.trust_domains)
+        fragments += [_redirected(host, origins_of(some)) for host in redirected if host not in hosts]
+        yield shared_configuration(name, tuple(fragments), setting.authorization, setting.mesh.trust_domains)
 
 
 def _viewpoint(server: GatewayServer, setting: Setting) -> Viewpoint:
@@ -104,10 +99,11 @@ def _redirects(server: GatewayServer) -> bool:
     return bool(server.server.tls and server.server.tls.https_redirect)
 
 
-def _context(memo: Memo, setting: Setting, each: Attached) -> RouteContext:
-    return context_of(memo, setting.scope, each.config, _viewpoint(each.server, setting), setting.mesh)
+def _context(setting: Setting, each: Attached) -> RouteContext:
+    return context_of(setting.scope, each.config, _viewpoint(each.server, setting), setting.mesh)
 
 
+@memoised
 def _host(host: str, which: tuple[Attached, ...], contexts: tuple[RouteContext, ...], redirected: bool) -> Fragment:
     """A host with the routes of all VirtualServices that name it, oldest first, but those that take all come last.
 
@@ -126,11 +122,14 @@ def _host(host: str, which: tuple[Attached, ...], contexts: tuple[RouteContext, 
     return fragment(result, [*origins, *(origin for rule in rules for origin in rule.origins)])
 
 
+@memoised
 def _redirected(host: str, origins: tuple[Origin, ...]) -> Fragment:
     """A host that nobody routes here, but that is to be asked for over TLS."""
     return fragment(VirtualHost(name=f"{host}:redirect", domains=[host], require_tls=VirtualHost.ALL), origins)
 
 
+@memoised
+@by_name
 def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found: Iterable[Attached]) -> Iterator[Built]:
     """One listener for each port of the pod. A port speaks plain HTTP or TLS, as its oldest server says."""
     ports: dict[tuple[str, int], list[GatewayServer]] = {}
@@ -315,6 +314,7 @@ def authority_name(secret: str) -> str:
     return f"{secret.removesuffix(AUTHORITY_SUFFIX)}{AUTHORITY_SUFFIX}"
 
 
+@memoised
 def credentials_in(secrets: Table[ObjectKey, TlsSecret], namespace: str) -> frozenset[str]:
     """The names under which a gateway of that namespace is given a certificate, or an authority."""
     found = [secret for secret in secrets.values() if secret.namespace == namespace]

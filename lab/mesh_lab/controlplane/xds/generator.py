@@ -11,16 +11,14 @@ from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
 from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
-from mesh_lab.controlplane.xds.built import (
-    Built,
-)
-from mesh_lab.controlplane.xds.memo import Memo
+from mesh_lab.controlplane.xds.built import Built, table_of
+from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
 from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
 from mesh_lab.controlplane.xds.rules import all_hosts
-from mesh_lab.controlplane.xds.scope import RouteConfig, Scope, scope_of
+from mesh_lab.controlplane.xds.scope import Scope, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 
@@ -41,74 +39,69 @@ class Generator:
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._memo.turn()
-        pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
-        gateway = proxy.kind == "router"
-        scope = scope_of(self._memo, snapshot, proxy.namespace, pod.labels, gateway=gateway)
-        make = self._gateway if gateway else self._sidecar
-        return make(snapshot, scope, pod, own_of(proxy))
-
-    def _gateway(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: Own) -> Resources:
-        memo, mesh = self._memo, snapshot.mesh
-        targets = tuple(ports for _, ports in _services_of(memo, snapshot, pod))
-        servers = memo(attachment.servers_of, snapshot.of(Gateway), pod, targets)
-        found = memo(_attached, servers, snapshot.of(VirtualService), pod.namespace, mesh.cluster_domain)
-        setting = memo(
-            gateway.Setting,
-            scope,
-            mesh,
-            own,
-            self._authorization(snapshot, pod),
-            memo(gateway.credentials_in, snapshot.secrets, pod.namespace),
-        )
-        called, assigned = memo(
-            _called_by_gateway, memo, scope, found, snapshot.endpoints, snapshot.of(PeerAuthentication), mesh
-        )
-        return {
-            CDS: called,
-            EDS: assigned,
-            LDS: memo(_gateway_listeners, setting, servers, found),
-            RDS: memo(_gateway_routes, memo, setting, servers, found),
-        }
-
-    def _authorization(self, snapshot: Snapshot, pod: Pod) -> Authorization:
-        labels = tuple(sorted(pod.labels.items()))
-        root = snapshot.mesh.root_namespace
-        return self._memo(_authorization, snapshot.of(AuthorizationPolicy), pod.namespace, labels, root)
-
-    def _sidecar(self, snapshot: Snapshot, scope: Scope, pod: Pod, own: Own) -> Resources:
-        memo, mesh = self._memo, snapshot.mesh
-        policies = policies_of(memo, snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
-        ports = inbound.inbound_ports(pod, _services_of(memo, snapshot, pod), policies)
-        authorization = self._authorization(snapshot, pod)
-        listener = memo(inbound.virtual_inbound, ports, authorization, mesh, own, policies.origins(pod.labels))
-        served = [self._application(scope, pod, port, port.service, mesh) for port in ports if port.service is not None]
-        permitted = [
-            memo(inbound.inbound_routes, port, authorization, mesh.trust_domains)
-            for port in ports
-            if port.protocol.is_http or port.protocol is Protocol.AUTO
-        ]
-        called, assigned = memo(_called, memo, scope, snapshot.endpoints, snapshot.of(PeerAuthentication), mesh)
-        sent = memo(_listeners, memo, scope, mesh, own, _headless(scope, snapshot.endpoints))
-        return {
-            CDS: {**called, **_by_name(served)},
-            EDS: assigned,
-            LDS: {**sent, listener.name: listener},
-            RDS: {**memo(_routes, memo, scope, mesh), **_by_name(permitted)},
-        }
-
-    def _application(
-        self, scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService, mesh: MeshConfig
-    ) -> Built:
-        """The cluster of a port of the pod. The Sidecar's limits come before those of a DestinationRule."""
-        rules = scope.rules.get(service.hostname)
-        pool, origins = received(rules, port.called_by), rules.origins if rules is not None else ()
-        if scope.sidecar is not None and scope.sidecar.spec.inbound_connection_pool is not None:
-            pool, origins = scope.sidecar.spec.inbound_connection_pool, (scope.sidecar.origin,)
-        return self._memo(clusters.inbound, pod.ip, port.number, port.protocol, service, pool, origins, mesh)
+        with using(self._memo):
+            pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
+            make = _for_gateway if proxy.kind == "router" else _for_sidecar
+            return make(snapshot, pod, own_of(proxy))
 
 
-def _by_name(built: Iterable[Built]) -> Table[str, Built]:
-    return Table({resource.name: resource for resource in built})
+def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
+    mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels, gateway=True)
+    targets = tuple(ports for _, ports in _services_of(snapshot, pod))
+    servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
+    found = attachment.attached(servers, snapshot.of(VirtualService), pod.namespace, mesh.cluster_domain)
+    credentials = gateway.credentials_in(snapshot.secrets, pod.namespace)
+    setting = _setting(scope, mesh, own, _authorization(snapshot, pod), credentials)
+    called, assigned = _called_by_gateway(scope, found, snapshot.endpoints, snapshot.of(PeerAuthentication), mesh)
+    return {
+        CDS: called,
+        EDS: assigned,
+        LDS: gateway.gateway_listeners(setting, servers, found),
+        RDS: gateway.gateway_routes(setting, servers, found),
+    }
+
+
+@memoised
+def _setting(
+    scope: Scope, mesh: MeshConfig, own: Own, authorization: Authorization, credentials: frozenset[str]
+) -> gateway.Setting:
+    return gateway.Setting(scope, mesh, own, authorization, credentials)
+
+
+def _authorization(snapshot: Snapshot, pod: Pod) -> Authorization:
+    labels = tuple(sorted(pod.labels.items()))
+    return authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, snapshot.mesh.root_namespace)
+
+
+def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
+    mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels)
+    policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
+    ports = inbound.inbound_ports(pod, _services_of(snapshot, pod), policies)
+    authorization = _authorization(snapshot, pod)
+    listener = inbound.virtual_inbound(ports, authorization, mesh, own, policies.origins(pod.labels))
+    served = [_application(scope, pod, port, port.service, mesh) for port in ports if port.service is not None]
+    permitted = [
+        inbound.inbound_routes(port, authorization, mesh.trust_domains)
+        for port in ports
+        if port.protocol.is_http or port.protocol is Protocol.AUTO
+    ]
+    called, assigned = _called(scope, snapshot.endpoints, snapshot.of(PeerAuthentication), mesh)
+    sent = outbound.sidecar_listeners(scope, mesh, own, _headless(scope, snapshot.endpoints))
+    return {
+        CDS: {**called, **table_of(served)},
+        EDS: assigned,
+        LDS: {**sent, listener.name: listener},
+        RDS: {**routes.sidecar_routes(scope, mesh), **table_of(permitted)},
+    }
+
+
+def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService, mesh: MeshConfig) -> Built:
+    """The cluster of a port of the pod. The Sidecar's limits come before those of a DestinationRule."""
+    rules = scope.rules.get(service.hostname)
+    pool, origins = received(rules, port.called_by), rules.origins if rules is not None else ()
+    if scope.sidecar is not None and scope.sidecar.spec.inbound_connection_pool is not None:
+        pool, origins = scope.sidecar.spec.inbound_connection_pool, (scope.sidecar.origin,)
+    return clusters.inbound(pod.ip, port.number, port.protocol, service, pool, origins, mesh)
 
 
 def _pod_of(proxy: Proxy) -> Pod:
@@ -127,14 +120,15 @@ def _pod_of(proxy: Proxy) -> Pod:
     )
 
 
-def policies_of(memo: Memo, table: PeerTable, namespace: str, root_namespace: str) -> PeerPolicies:
+def policies_of(table: PeerTable, namespace: str, root_namespace: str) -> PeerPolicies:
     """The PeerAuthentications that concern a namespace; the same object while those do not change."""
-    by_namespace = memo(_by_namespace, table)
+    by_namespace = _by_namespace(table)
     concerned = dict.fromkeys((root_namespace, namespace))
     found = tuple(config for name in concerned for config in by_namespace.get(name, ()))
-    return memo(peer_policies, found, namespace, root_namespace)
+    return peer_policies(found, namespace, root_namespace)
 
 
+@memoised
 def _by_namespace(table: PeerTable) -> Table[str, tuple[Config[PeerAuthentication], ...]]:
     found: dict[str, tuple[Config[PeerAuthentication], ...]] = {}
     for config in table.values():
@@ -142,26 +136,21 @@ def _by_namespace(table: PeerTable) -> Table[str, tuple[Config[PeerAuthenticatio
     return Table(found)
 
 
-def _authorization(
-    table: AuthorizationTable, namespace: str, labels: tuple[tuple[str, str], ...], root_namespace: str
-) -> Authorization:
-    return authorization_of(table.values(), namespace, labels, root_namespace)
-
-
 Targets = tuple[tuple[int | str, int], ...]
 
 
-def _services_of(memo: Memo, snapshot: Snapshot, pod: Pod) -> list[tuple[MeshService, Targets]]:
+def _services_of(snapshot: Snapshot, pod: Pod) -> list[tuple[MeshService, Targets]]:
     """The services that select a pod, by name, with the targets and numbers of their ports."""
-    by_namespace = memo(_selecting, snapshot.services)
+    by_namespace = _selecting(snapshot.services)
     domain = snapshot.mesh.cluster_domain
     return [
-        (memo(from_kubernetes, service, domain), tuple((port.target, port.port) for port in service.ports))
+        (from_kubernetes(service, domain), tuple((port.target, port.port) for port in service.ports))
         for service in by_namespace.get(pod.namespace, ())
         if selects(service.selector, pod.labels)
     ]
 
 
+@memoised
 def _selecting(services: Table[ObjectKey, Service]) -> Table[str, tuple[Service, ...]]:
     found: dict[str, list[Service]] = {}
     for service in services.values():
@@ -170,8 +159,8 @@ def _selecting(services: Table[ObjectKey, Service]) -> Table[str, tuple[Service,
     return Table({name: tuple(sorted(some, key=lambda s: s.name)) for name, some in found.items()})
 
 
+@memoised
 def _called(
-    memo: Memo,
     scope: Scope,
     known: Table[ObjectKey, ServiceEndpoints],
     peer_table: PeerTable,
@@ -179,19 +168,18 @@ def _called(
 ) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters that a scope's proxies may call, and their endpoints."""
     made: list[Built] = [
-        memo(clusters.passthrough, mesh, "outbound"),
-        memo(clusters.passthrough, mesh, "inbound"),
-        memo(clusters.black_hole),
+        clusters.passthrough(mesh, "outbound"),
+        clusters.passthrough(mesh, "inbound"),
+        clusters.black_hole(),
     ]
     assigned: list[Built] = []
-    for some, theirs in service_clusters(memo, scope, (*scope.services, *scope.imported), known, peer_table, mesh):
+    for some, theirs in service_clusters(scope, (*scope.services, *scope.imported), known, peer_table, mesh):
         made.extend(some)
         assigned.extend(theirs)
-    return _by_name(made), _by_name(assigned)
+    return table_of(made), table_of(assigned)
 
 
 def service_clusters(
-    memo: Memo,
     scope: Scope,
     services: Iterable[MeshService],
     known: Table[ObjectKey, ServiceEndpoints],
@@ -208,14 +196,14 @@ def service_clusters(
         namespace = service.key[0]
         concerned = policies.get(namespace)
         if concerned is None:
-            concerned = policies[namespace] = policies_of(memo, peer_table, namespace, mesh.root_namespace)
+            concerned = policies[namespace] = policies_of(peer_table, namespace, mesh.root_namespace)
         found = known.get(service.key, NO_ENDPOINTS)
         rules = scope.rules.get(service.hostname)
-        yield memo(_service_clusters, memo, service, rules, found, concerned, mesh, gateway)
+        yield _service_clusters(service, rules, found, concerned, mesh, gateway)
 
 
+@memoised
 def _service_clusters(
-    memo: Memo,
     service: MeshService,
     rules: HostRules | None,
     found: ServiceEndpoints,
@@ -226,13 +214,13 @@ def _service_clusters(
     made: list[Built] = []
     assigned: list[Built] = []
     for port in service.ports:
-        peers = memo(endpoints.peers_of, port, found, policies, mesh.trust_domains)
+        peers = endpoints.peers_of(port, found, policies, mesh.trust_domains)
         for subset in clusters.subsets_of(rules):
-            made.append(memo(clusters.outbound, service, port, subset, rules, peers, mesh, gateway))
+            made.append(clusters.outbound(service, port, subset, rules, peers, mesh, gateway))
             if service.resolution is Resolution.ENDPOINTS:
                 chosen = rules.subset(subset) if rules is not None and subset else None
                 labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
-                assigned.append(memo(endpoints.assignment, service, port, subset, labels, found, policies))
+                assigned.append(endpoints.assignment(service, port, subset, labels, found, policies))
     return tuple(made), tuple(assigned)
 
 
@@ -247,24 +235,8 @@ def _headless(scope: Scope, known: Table[ObjectKey, ServiceEndpoints]) -> tuple[
     )
 
 
-def _listeners(
-    memo: Memo, scope: Scope, mesh: MeshConfig, own: Own, headless: tuple[tuple[str, ServiceEndpoints], ...]
-) -> Table[str, Built]:
-    return _by_name(outbound.sidecar_listeners(memo, scope, mesh, own, dict(headless)))
-
-
-def _routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Table[str, Built]:
-    return _by_name(routes.sidecar_routes(memo, scope, mesh))
-
-
-def _attached(
-    servers: tuple[attachment.GatewayServer, ...], table: Table[ObjectKey, RouteConfig], namespace: str, domain: str
-) -> tuple[attachment.Attached, ...]:
-    return tuple(attachment.attached(servers, table.values(), namespace, domain))
-
-
+@memoised
 def _called_by_gateway(
-    memo: Memo,
     scope: Scope,
     found: tuple[attachment.Attached, ...],
     known: Table[ObjectKey, ServiceEndpoints],
@@ -272,35 +244,21 @@ def _called_by_gateway(
     mesh: MeshConfig,
 ) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters of the services that a gateway's routes lead to, and their endpoints."""
-    made: list[Built] = [memo(clusters.black_hole)]
+    made: list[Built] = [clusters.black_hole()]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
-    written = (host for config in configs for host in memo(all_hosts, config, mesh.cluster_domain))
+    written = (host for config in configs for host in all_hosts(config, mesh.cluster_domain))
     hosts = dict.fromkeys(scope.called(host) for host in written)
-    services = [memo(_listed, scope.by_host[host]) for host in hosts if host in scope.by_host]
-    for some, theirs in service_clusters(memo, scope, services, known, peer_table, mesh, gateway=True):
+    services = [_listed(scope.by_host[host]) for host in hosts if host in scope.by_host]
+    for some, theirs in service_clusters(scope, services, known, peer_table, mesh, gateway=True):
         made.extend(some)
         assigned.extend(theirs)
-    return _by_name(made), _by_name(assigned)
+    return table_of(made), table_of(assigned)
 
 
+@memoised
 def _listed(service: MeshService) -> MeshService:
     """A headless service's client chooses the address; a gateway's clients know none, so the gateway chooses."""
     if service.resolution is not Resolution.ORIGINAL_DESTINATION:
         return service
     return replace(service, resolution=Resolution.ENDPOINTS)
-
-
-def _gateway_listeners(
-    setting: gateway.Setting, servers: tuple[attachment.GatewayServer, ...], found: tuple[attachment.Attached, ...]
-) -> Table[str, Built]:
-    return _by_name(gateway.gateway_listeners(setting, servers, found))
-
-
-def _gateway_routes(
-    memo: Memo,
-    setting: gateway.Setting,
-    servers: tuple[attachment.GatewayServer, ...],
-    found: tuple[attachment.Attached, ...],
-) -> Table[str, Built]:
-    return _by_name(gateway.gateway_routes(memo, setting, servers, found))

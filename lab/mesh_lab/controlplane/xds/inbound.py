@@ -17,13 +17,7 @@ from envoy.config.listener.v3.listener_components_pb2 import (
     ListenerFilterChainMatchPredicate,
 )
 from envoy.config.listener.v3.listener_pb2 import Listener
-from envoy.config.route.v3.route_components_pb2 import (
-    RetryPolicy,
-    Route,
-    RouteAction,
-    RouteMatch,
-    VirtualHost,
-)
+from envoy.config.route.v3.route_components_pb2 import RetryPolicy, Route, RouteAction, RouteMatch, VirtualHost
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
 )
@@ -34,12 +28,9 @@ from mesh_lab.controlplane.model.security import Mode
 from mesh_lab.controlplane.world.kubernetes import Origin, Pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
-from mesh_lab.controlplane.xds.built import (
-    Built,
-    build,
-    wire,
-)
+from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
+from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import PeerPolicies
 from mesh_lab.controlplane.xds.peers import Own
 from mesh_lab.controlplane.xds.rbac import Authorization
@@ -96,6 +87,7 @@ def inbound_ports(
     return (*found.values(), InboundPort(0, Protocol.AUTO, policies.mode(pod.labels, 0)))
 
 
+@memoised
 def virtual_inbound(
     ports: tuple[InboundPort, ...],
     authorization: Authorization,
@@ -263,6 +255,7 @@ def _tell_the_client(manager: HttpConnectionManager, *, mutual_tls: bool) -> Non
     details.subject.value = details.uri = True
 
 
+@memoised
 def inbound_routes(port: InboundPort, authorization: Authorization, trust: TrustDomains) -> Built:
     """All requests go to the application, if the rules allow them. One that it cannot have seen is sent again."""
     action = RouteAction(cluster=port.cluster)

@@ -2,11 +2,17 @@
 
 The snapshot keeps what has not changed as the very same objects: whatever was made from those need not be made again.
 Plain values (strings, numbers, tuples of such) are inputs too, compared by value.
+
+`memoised` marks such functions. Which memory they use is up to their caller, who makes one and lends it with `using`:
+so each generator forgets at its own pace, and without a generator nothing is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -54,3 +60,27 @@ class Memo:
         if self._made >= max(self._least, self._again):
             self._old, self._young = self._young, {}
             self._made = self._again = 0
+
+
+_IN_USE: ContextVar[Memo | None] = ContextVar("memo", default=None)
+
+
+@contextmanager
+def using(memo: Memo) -> Iterator[None]:
+    """Within it, memoised functions use this memory."""
+    token = _IN_USE.set(memo)
+    try:
+        yield
+    finally:
+        _IN_USE.reset(token)
+
+
+def memoised(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, with its results kept in the memory that is in use, if any. Inputs are given by position."""
+
+    @wraps(function)
+    def remembered(*inputs: P.args, **named: P.kwargs) -> R:
+        memo = _IN_USE.get()
+        return function(*inputs, **named) if memo is None else memo(function, *inputs, **named)
+
+    return remembered

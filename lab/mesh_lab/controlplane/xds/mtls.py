@@ -9,6 +9,7 @@ from mesh_lab.controlplane.model import PeerAuthentication
 from mesh_lab.controlplane.model.security import Mode, MutualTLS
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import Config
+from mesh_lab.controlplane.xds.memo import memoised
 
 PeerConfig = Config[PeerAuthentication]
 
@@ -58,6 +59,7 @@ def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in selector.items())
 
 
+@memoised
 def peer_policies(configs: Iterable[PeerConfig], namespace: str, root_namespace: str) -> PeerPolicies:
     """The policies for a namespace's pods. A selector in the root namespace concerns that namespace's pods alone."""
     ordered = sorted(configs, key=lambda config: config.precedence)

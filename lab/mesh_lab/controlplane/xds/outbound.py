@@ -13,13 +13,9 @@ from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import ServiceEndpoints
 from mesh_lab.controlplane.xds import http, names, telemetry
-from mesh_lab.controlplane.xds.built import (
-    Built,
-    build,
-    wire,
-)
+from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
-from mesh_lab.controlplane.xds.memo import Memo
+from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.peers import Own
 from mesh_lab.controlplane.xds.policies import Policy
 from mesh_lab.controlplane.xds.routes import sniffed_name
@@ -28,14 +24,17 @@ from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, 
 from mesh_lab.controlplane.xds.tcp import Share, forward, mark, must_say_tcp, policy_of, tcp_shares
 from mesh_lab.controlplane.xds.typeurls import LDS
 
+Headless = tuple[tuple[str, ServiceEndpoints], ...]
 
-def sidecar_listeners(
-    memo: Memo, scope: Scope, mesh: MeshConfig, own: Own, endpoints: Mapping[str, ServiceEndpoints]
-) -> Iterator[Built]:
-    """All outbound listeners. `endpoints` are those of headless services by hostname."""
+
+@memoised
+@by_name
+def sidecar_listeners(scope: Scope, mesh: MeshConfig, own: Own, headless: Headless) -> Iterator[Built]:
+    """All outbound listeners. `headless` are the endpoints of headless services by hostname."""
+    endpoints = dict(headless)
     limiting = (scope.sidecar.origin,) if scope.sidecar is not None else ()
     mode = _mode(scope, mesh)
-    yield memo(virtual_outbound, mesh, own, mode, limiting)
+    yield virtual_outbound(mesh, own, mode, limiting)
     seen: set[int] = set()
     for service in scope.services:
         if service.resolution is Resolution.ALIAS:
@@ -44,7 +43,7 @@ def sidecar_listeners(
             if port.protocol.is_http:
                 if port.number not in seen:
                     seen.add(port.number)
-                    yield memo(http_listener, port.number, mesh, own, mode, limiting)
+                    yield http_listener(port.number, mesh, own, mode, limiting)
                 continue
             shares = tcp_shares(scope, service, port, mesh.cluster_domain) or (_whole(service, port),)
             policy = policy_of(scope.rules, shares)
@@ -52,7 +51,7 @@ def sidecar_listeners(
             ruling = rules.origins if rules is not None else ()
             marked = must_say_tcp(scope, shares)
             for address in _addresses(service, endpoints):
-                yield memo(address_listener, address, service, port, shares, policy, ruling, marked, mesh, own)
+                yield address_listener(address, service, port, shares, policy, ruling, marked, mesh, own)
 
 
 def _whole(service: MeshService, port: MeshPort) -> Share:
@@ -73,6 +72,7 @@ def _mode(scope: Scope, mesh: MeshConfig) -> str:
     return (policy or mesh.outbound_traffic_policy).mode
 
 
+@memoised
 def virtual_outbound(mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origin, ...]) -> Built:
     """Where the pod's rules send every connection. It hands each to the listener of its original destination.
 
@@ -101,6 +101,7 @@ def _onward(mode: str, mesh: MeshConfig, own: Own) -> Filter:
     return http.tcp_filter(TcpProxy(stat_prefix=allowed, cluster=allowed, access_log=_tcp_logs(mesh, own)))
 
 
+@memoised
 def http_listener(port: int, mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origin, ...]) -> Built:
     """Requests to a port number, whatever the address: their Host decides.
 
@@ -113,6 +114,7 @@ def http_listener(port: int, mesh: MeshConfig, own: Own, mode: str, origins: tup
     return build(LDS, name, wire(listener), origins)
 
 
+@memoised
 def address_listener(
     address: str,
     service: MeshService,

@@ -16,6 +16,7 @@ from mesh_lab.controlplane.model.destinationrule import (
 )
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import Config
+from mesh_lab.controlplane.xds.memo import memoised
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,7 @@ class Policy:
 NO_POLICY = Policy()
 
 
+@memoised
 def merge_rules(configs: Sequence[Config[DestinationRule]]) -> HostRules:
     """Merge rules for one host, oldest first."""
     policies = [config.spec.traffic_policy for config in configs if config.spec.traffic_policy is not None]

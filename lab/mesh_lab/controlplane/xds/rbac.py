@@ -21,9 +21,10 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from mesh_lab.controlplane.model import AuthorizationPolicy
 from mesh_lab.controlplane.model.security import Action
 from mesh_lab.controlplane.validation.security import is_dry_run
-from mesh_lab.controlplane.world.kubernetes import Origin
-from mesh_lab.controlplane.world.snapshot import DRY_RUN, Config
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin
+from mesh_lab.controlplane.world.snapshot import DRY_RUN, Config, Table
 from mesh_lab.controlplane.xds.built import any_of
+from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.rbacrules import Owner, policy_of
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains
@@ -63,14 +64,15 @@ class Authorization:
 NOBODY_REFUSED = Authorization()
 
 
+@memoised
 def authorization_of(
-    configs: Iterable[AuthConfig], namespace: str, labels: tuple[tuple[str, str], ...], root_namespace: str
+    policies: Table[ObjectKey, AuthConfig], namespace: str, labels: tuple[tuple[str, str], ...], root_namespace: str
 ) -> Authorization:
     """Those of the workload's namespace and of the root namespace whose selector, if any, it meets."""
     mine = dict(labels)
     found = [
         config
-        for config in sorted(configs, key=lambda c: c.precedence)
+        for config in sorted(policies.values(), key=lambda c: c.precedence)
         if config.namespace in (namespace, root_namespace)
         and not (config.spec.target_ref or config.spec.target_refs)
         and (config.spec.selector is None or selects(config.spec.selector.match_labels, mine))

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from envoy.config.route.v3.route_components_pb2 import (
-    DirectResponseAction,
-    Route,
-    RouteAction,
-    RouteMatch,
-    VirtualHost,
-)
+from envoy.config.route.v3.route_components_pb2 import DirectResponseAction, Route, RouteAction, RouteMatch, VirtualHost
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 
@@ -20,13 +14,9 @@ from mesh_lab.controlplane.validation.routing import LARGEST_BODY
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import actions, hosts, names, rbac
-from mesh_lab.controlplane.xds.built import (
-    Built,
-    build,
-    wire,
-)
+from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.matching import Viewpoint
-from mesh_lab.controlplane.xds.memo import Memo
+from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import HostRules
 from mesh_lab.controlplane.xds.rbac import NOBODY_REFUSED, Authorization
 from mesh_lab.controlplane.xds.rules import RouteContext, Target, add_hash_policy, destination_hosts, has_routes, routes
@@ -45,7 +35,9 @@ class Fragment:
     origins: tuple[Origin, ...]
 
 
-def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built]:
+@memoised
+@by_name
+def sidecar_routes(scope: Scope, mesh: MeshConfig) -> Iterator[Built]:
     """One configuration for each HTTP port number, and one for each port whose protocol is found out by sniffing."""
     by_port: dict[int, list[MeshService]] = {}
     for service in scope.services:
@@ -53,16 +45,16 @@ def sidecar_routes(memo: Memo, scope: Scope, mesh: MeshConfig) -> Iterator[Built
             if (port.protocol.is_http or port.protocol is Protocol.AUTO) and _has_host(scope, service, port.number):
                 by_port.setdefault(port.number, []).append(service)
             if port.protocol is Protocol.AUTO and service.resolution is not Resolution.ALIAS:
-                host = _service_host(memo, scope, service, port.number, mesh, sniffed=True)
-                yield memo(configuration, sniffed_name(service, port), (host[1],))
+                host = _service_host(scope, service, port.number, mesh, sniffed=True)
+                yield shared_configuration(sniffed_name(service, port), (host[1],))
     beside = _beside(scope)
     listening = (service for service in scope.services if service.resolution is not Resolution.ALIAS)
     for number in dict.fromkeys(port.number for s in listening for port in s.ports if port.protocol.is_http):
-        found = [_service_host(memo, scope, service, number, mesh) for service in by_port.get(number, ())]
-        found += _hosts_beside(memo, scope, beside.get(number, {}), number, mesh)
+        found = [_service_host(scope, service, number, mesh) for service in by_port.get(number, ())]
+        found += _hosts_beside(scope, beside.get(number, {}), number, mesh)
         # A host that an older VirtualService names keeps its names; what nobody has named comes last.
         fragments = (fragment for _, fragment in sorted(found, key=lambda each: each[0]))
-        yield memo(configuration, str(number), (*fragments, _rest(memo, scope, mesh)))
+        yield shared_configuration(str(number), (*fragments, _rest(scope, mesh)))
 
 
 def sniffed_name(service: MeshService, port: MeshPort) -> str:
@@ -106,13 +98,13 @@ def _covered(named: Mapping[str, MeshService], host: str) -> Iterable[MeshServic
 
 
 def _hosts_beside(
-    memo: Memo, scope: Scope, named: Mapping[str, Iterable[RouteConfig]], number: int, mesh: MeshConfig
+    scope: Scope, named: Mapping[str, Iterable[RouteConfig]], number: int, mesh: MeshConfig
 ) -> Iterator[Ranked]:
     view = _view(scope, number, mesh)
     for host, configs in named.items():
         config = next((config for config in configs if has_routes(config, view)), None)
         if config is not None:
-            yield (config.precedence, False), memo(_virtual_host_of, host, context_of(memo, scope, config, view, mesh))
+            yield (config.precedence, False), _virtual_host_of(host, context_of(scope, config, view, mesh))
 
 
 def _has_host(scope: Scope, service: MeshService, number: int) -> bool:
@@ -126,27 +118,27 @@ def _rules_for(scope: Scope, service: MeshService, number: int) -> RouteConfig |
 
 
 def _service_host(
-    memo: Memo, scope: Scope, service: MeshService, number: int, mesh: MeshConfig, *, sniffed: bool = False
+    scope: Scope, service: MeshService, number: int, mesh: MeshConfig, *, sniffed: bool = False
 ) -> Ranked:
     config = _rules_for(scope, service, number)
     if config is None:
         anybody = replace(_view(scope, number, mesh), labels=())
         rules = scope.rules.get(service.hostname)
-        return _BEHIND_ALL, memo(_plain_host, service, anybody, rules, mesh.cluster_domain, sniffed)
-    context = context_of(memo, scope, config, _view(scope, number, mesh), mesh)
-    return (config.precedence, True), memo(_routed_host, service, context, sniffed)
+        return _BEHIND_ALL, _plain_host(service, anybody, rules, mesh.cluster_domain, sniffed)
+    context = context_of(scope, config, _view(scope, number, mesh), mesh)
+    return (config.precedence, True), _routed_host(service, context, sniffed)
 
 
-def context_of(memo: Memo, scope: Scope, config: RouteConfig, view: Viewpoint, mesh: MeshConfig) -> RouteContext:
+def context_of(scope: Scope, config: RouteConfig, view: Viewpoint, mesh: MeshConfig) -> RouteContext:
     """What the rules of a VirtualService are translated by, as a proxy of that scope sees it."""
-    return RouteContext(config, view, targets_of(memo, scope, config, mesh.cluster_domain), mesh.cluster_domain)
+    return RouteContext(config, view, targets_of(scope, config, mesh.cluster_domain), mesh.cluster_domain)
 
 
-def targets_of(memo: Memo, scope: Scope, config: RouteConfig, domain: str) -> tuple[Target, ...]:
+def targets_of(scope: Scope, config: RouteConfig, domain: str) -> tuple[Target, ...]:
     """What is known of the hosts that a VirtualService leads to."""
     return tuple(
         Target(host, scope.by_host.get(host), scope.rules.get(scope.called(host)))
-        for host in memo(destination_hosts, config, domain)
+        for host in destination_hosts(config, domain)
     )
 
 
@@ -154,6 +146,7 @@ def _view(scope: Scope, number: int, mesh: MeshConfig) -> Viewpoint:
     return Viewpoint(MESH, number, scope.namespace, scope.labels, retries=mesh.default_http_retry_policy)
 
 
+@memoised
 def _plain_host(service: MeshService, view: Viewpoint, rules: HostRules | None, domain: str, sniffed: bool) -> Fragment:
     """Without a VirtualService, requests go to the service that they name."""
     route = Route(name="default", match=RouteMatch(prefix="/"))
@@ -169,6 +162,7 @@ def _plain_host(service: MeshService, view: Viewpoint, rules: HostRules | None, 
     return fragment(host, [*_names_of(service), *(rules.origins if rules is not None else ())])
 
 
+@memoised
 def _routed_host(service: MeshService, context: RouteContext, sniffed: bool) -> Fragment:
     domains = _domains(service, sniffed, context.view.namespace, context.domain)
     name = f"{service.hostname}:{context.view.port}"
@@ -176,6 +170,7 @@ def _routed_host(service: MeshService, context: RouteContext, sniffed: bool) -> 
     return fragment(host, [context.config.origin, *_names_of(service), *context.origins])
 
 
+@memoised
 def _virtual_host_of(hostname: str, context: RouteContext) -> Fragment:
     name = f"{hostname}:{context.view.port}"
     host = _virtual_host(name, [hostname], list(routes(context)), context.config.spec)
@@ -202,11 +197,12 @@ def _virtual_host(name: str, domains: list[str], found: list[Route], rules: Virt
     return VirtualHost(name=name, domains=domains, routes=found, include_request_attempt_count=told)
 
 
-def _rest(memo: Memo, scope: Scope, mesh: MeshConfig) -> Fragment:
+def _rest(scope: Scope, mesh: MeshConfig) -> Fragment:
     policy = scope.sidecar.spec.outbound_traffic_policy if scope.sidecar else None
-    return memo(_other_hosts, (policy or mesh.outbound_traffic_policy).mode)
+    return _other_hosts((policy or mesh.outbound_traffic_policy).mode)
 
 
+@memoised
 def _other_hosts(mode: str) -> Fragment:
     """Hosts that the mesh does not know: where they were going anyway, or 502."""
     if mode == "REGISTRY_ONLY":
@@ -250,6 +246,10 @@ def configuration(
     body = b"".join([wire(head), *(part.body for part in kept)])
     origins = [origin for part in kept for origin in part.origins]
     return build(RDS, name, body, [*origins, *authorization.origins])
+
+
+shared_configuration = memoised(configuration)
+"""For the configurations of which many proxies have the same. An inbound one is kept as what `inbound_routes` gives."""
 
 
 def _without(part: Fragment, taken: set[str]) -> Fragment | None:

@@ -10,17 +10,13 @@ from envoy.config.route.v3.route_components_pb2 import Route, RouteAction, Weigh
 
 from mesh_lab.controlplane.model import VirtualService
 from mesh_lab.controlplane.model.base import Percent
-from mesh_lab.controlplane.model.virtualservice import (
-    Destination,
-    HTTPMatchRequest,
-    HTTPMirrorPolicy,
-    HTTPRoute,
-)
+from mesh_lab.controlplane.model.virtualservice import Destination, HTTPMatchRequest, HTTPMirrorPolicy, HTTPRoute
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.xds import actions, hosts, names
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.matching import Viewpoint, concerns, route_match
+from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import HostRules, effective
 from mesh_lab.controlplane.xds.services import MeshService
 from mesh_lab.controlplane.xds.tcp import port_of
@@ -91,12 +87,14 @@ def destinations(config: Config[VirtualService]) -> Iterator[Destination]:
         yield from (mirror.destination for mirror in _mirrors(rule))
 
 
+@memoised
 def destination_hosts(config: Config[VirtualService], domain: str) -> tuple[str, ...]:
     """The full names of all hosts that the HTTP rules lead to, once each."""
     found = (hosts.resolve(destination.host, config.namespace, domain) for destination in destinations(config))
     return tuple(dict.fromkeys(found))
 
 
+@memoised
 def all_hosts(config: Config[VirtualService], domain: str) -> tuple[str, ...]:
     """The full names of all hosts that any rule leads to, for HTTP, TLS and TCP."""
     connections = [share for tls in config.spec.tls for share in tls.route]

@@ -13,7 +13,7 @@ from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
 from mesh_lab.controlplane.xds import aliases, hosts
 from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of
-from mesh_lab.controlplane.xds.memo import Memo
+from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.policies import HostRules, merge_rules
 from mesh_lab.controlplane.xds.services import MeshService, from_kubernetes
@@ -57,9 +57,10 @@ class Scope:
         return service.called if service is not None else host
 
 
-def registry(memo: Memo, services: Table[ObjectKey, Service], domain: str) -> Registry:
+@memoised
+def registry(services: Table[ObjectKey, Service], domain: str) -> Registry:
     """The registry; a service that did not change keeps its identity."""
-    known = aliases.linked(memo, [memo(from_kubernetes, service, domain) for service in services.values()])
+    known = aliases.linked([from_kubernetes(service, domain) for service in services.values()])
     return Registry(Table({service.hostname: service for service in sorted(known, key=lambda s: s.hostname)}))
 
 
@@ -69,6 +70,7 @@ def exported(export_to: Iterable[str], owner: str, viewer: str) -> bool:
     return not targets or any(target in ("*", viewer) or (target == "." and owner == viewer) for target in targets)
 
 
+@memoised
 def labels_matter(
     snapshot_routes: Table[ObjectKey, RouteConfig],
     rules: Table[ObjectKey, RuleConfig],
@@ -92,17 +94,13 @@ def labels_matter(
 _NO_SIDECARS: Table[ObjectKey, Config[Sidecar]] = Table()
 
 
-def scope_of(
-    memo: Memo, snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, gateway: bool = False
-) -> Scope:
+def scope_of(snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, gateway: bool = False) -> Scope:
     """The scope of a proxy; the same object for all that see the same. No Sidecar is for a gateway."""
     mesh = snapshot.mesh
     sidecars = _NO_SIDECARS if gateway else snapshot.of(Sidecar)
-    known = memo(registry, memo, snapshot.services, mesh.cluster_domain)
-    tell_apart = memo(labels_matter, snapshot.of(VirtualService), snapshot.of(DestinationRule), sidecars)
-    return memo(
-        _scope,
-        memo,
+    known = registry(snapshot.services, mesh.cluster_domain)
+    tell_apart = labels_matter(snapshot.of(VirtualService), snapshot.of(DestinationRule), sidecars)
+    return _scope(
         known,
         snapshot.of(VirtualService),
         snapshot.of(DestinationRule),
@@ -114,8 +112,8 @@ def scope_of(
     )
 
 
+@memoised
 def _scope(
-    memo: Memo,
     known: Registry,
     routes: Table[ObjectKey, RouteConfig],
     rules: Table[ObjectKey, RuleConfig],
@@ -128,17 +126,17 @@ def _scope(
     sidecar = _sidecar_for(sidecars, namespace, dict(labels), root_namespace)
     egress = egress_of(sidecar, namespace)
     visible = [s for s in known.services.values() if exported(s.export_to, s.namespace, namespace)]
-    services = tuple(_named(memo, s, egress) for s in visible if _shows(egress, s.namespace, s.hostname))
-    selected = memo(_selected_routes, routes, namespace, domain, egress)
+    services = tuple(_named(s, egress) for s in visible if _shows(egress, s.namespace, s.hostname))
+    selected = _selected_routes(routes, namespace, domain, egress)
     imported = _imported(selected, services, visible, namespace, domain) if egress else ()
-    index = memo(_rule_index, rules, domain, labels)
-    mesh_routes = memo(_mesh_routes, selected, domain)
+    index = _rule_index(rules, domain, labels)
+    mesh_routes = _mesh_routes(selected, domain)
     covering = {s.hostname: found for s in services if (found := mesh_routes.find(s.hostname)) is not None}
     ruled = {}
     for service in (*services, *imported):
         configs = _rules_for(index, service, namespace, root_namespace)
         if configs:
-            ruled[service.hostname] = memo(merge_rules, configs)
+            ruled[service.hostname] = merge_rules(configs)
     return Scope(
         namespace,
         labels,
@@ -165,6 +163,7 @@ def _sidecar_for(
     return next(iter([*wide, *root]), None)
 
 
+@memoised
 def _selected_routes(
     routes: Table[ObjectKey, RouteConfig], namespace: str, domain: str, egress: tuple[Egress, ...]
 ) -> tuple[RouteConfig, ...]:
@@ -182,10 +181,10 @@ def _shows(egress: tuple[Egress, ...], namespace: str, hostname: str) -> bool:
     return not egress or any(listener.shows_service(namespace, hostname) for listener in egress)
 
 
-def _named(memo: Memo, service: MeshService, egress: tuple[Egress, ...]) -> MeshService:
+def _named(service: MeshService, egress: tuple[Egress, ...]) -> MeshService:
     """The service, under those of its other names that the Sidecar lets in as well."""
     kept = tuple(alias for alias in service.aliases if _shows(egress, service.namespace, alias.hostname))
-    return service if len(kept) == len(service.aliases) else memo(aliases.known_as, service, kept)
+    return service if len(kept) == len(service.aliases) else aliases.known_as(service, kept)
 
 
 def _let_in(egress: tuple[Egress, ...], config: RouteConfig, domain: str) -> bool:
@@ -208,6 +207,7 @@ def _imported(
     return tuple(service for host, service in known.items() if host in reached - listed)
 
 
+@memoised
 def _mesh_routes(selected: tuple[RouteConfig, ...], domain: str) -> hosts.HostIndex[tuple[RouteConfig, ...]]:
     """The VirtualServices for each host written in one, of all that a namespace's sidecars see.
 
@@ -225,6 +225,7 @@ def _mesh_routes(selected: tuple[RouteConfig, ...], domain: str) -> hosts.HostIn
 RuleIndex = Mapping[str, hosts.HostIndex[tuple[RuleConfig, ...]]]
 
 
+@memoised
 def _rule_index(rules: Table[ObjectKey, RuleConfig], domain: str, labels: Labels) -> RuleIndex:
     """By namespace and host, those that select this workload before those for all, each oldest first."""
     index: dict[str, dict[str, tuple[RuleConfig, ...]]] = {}

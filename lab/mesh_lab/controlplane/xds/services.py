@@ -7,6 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Service, ServicePort
+from mesh_lab.controlplane.xds.memo import memoised
 
 
 class Protocol(Enum):
@@ -118,6 +119,7 @@ class MeshService:
         return next((port for port in self.ports if port.number == number), None)
 
 
+@memoised
 def from_kubernetes(service: Service, domain: str) -> MeshService:
     """A Kubernetes Service. A headless one is reached at the very address that its client chose."""
     resolution = Resolution.ENDPOINTS

@@ -24,6 +24,19 @@ class FieldLabel:
     absent: str = ""
 
 
+READ = ("get", "list", "watch")
+WRITE = ("create", "delete", "deletecollection", "patch", "update")
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What the role `view`, `edit` or `admin` allows: verbs on the objects (the part "") or on subresources."""
+
+    role: str
+    verbs: tuple[str, ...]
+    parts: tuple[str, ...] = ("",)
+
+
 def _nothing(obj: Object) -> None: ...
 
 
@@ -100,6 +113,8 @@ class Behaviour:
 
     field_labels: tuple[FieldLabel, ...] = ()
     """The fields, beside name and namespace, that a selector may name (`AddFieldLabelConversionFunc`)."""
+    grants: tuple[Grant, ...] = ()
+    """What the roles that every cluster has allow beyond `cluster-admin`."""
     printer: Printer = PLAIN
     """The columns of `kubectl get`."""
     zero_counts: frozenset[str] = frozenset()

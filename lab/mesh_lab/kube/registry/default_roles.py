@@ -6,15 +6,15 @@ https://kubernetes.io/docs/reference/access-authn-authz/rbac/#default-roles-and-
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+from mesh_lab.kube.registry.behaviour import Behaviour
 
 _Object = dict[str, Any]
 _GROUP = "rbac.authorization.k8s.io"
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
-_READ = ("get", "list", "watch")
-_WRITE = ("create", "delete", "deletecollection", "patch", "update")
-
 _PATHS = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 _DISCOVERY = (*_PATHS, "/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")
 
@@ -26,41 +26,6 @@ def _rule(groups: tuple[str, ...], resources: tuple[str, ...], verbs: tuple[str,
 def _paths(*urls: str) -> _Object:
     return {"nonResourceURLs": list(urls), "verbs": ["get"]}
 
-
-_WORKLOADS = ("deployments", "deployments/scale", "replicasets", "replicasets/scale")
-_VIEW = (
-    _rule(
-        ("",),
-        (
-            "configmaps",
-            "events",
-            "namespaces",
-            "pods",
-            "pods/log",
-            "pods/status",
-            "serviceaccounts",
-            "services",
-            "services/status",
-        ),
-        _READ,
-    ),
-    _rule(("apps",), (*_WORKLOADS, "deployments/status", "replicasets/status"), _READ),
-    _rule(("discovery.k8s.io",), ("endpointslices",), _READ),
-)
-_EDIT = (
-    _rule(
-        ("",),
-        ("pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets", "services/proxy"),
-        _READ,
-    ),
-    _rule(("",), ("serviceaccounts",), ("impersonate",)),
-    _rule(("",), ("pods", "pods/attach", "pods/exec", "pods/portforward", "pods/proxy"), _WRITE),
-    _rule(("",), ("pods/eviction", "serviceaccounts/token"), ("create",)),
-    _rule(("",), ("configmaps", "events", "secrets", "serviceaccounts", "services", "services/proxy"), _WRITE),
-    _rule(("apps",), _WORKLOADS, _WRITE),
-    _rule(("coordination.k8s.io",), ("leases",), (*_READ, *_WRITE)),
-)
-_ADMIN = (_rule((_GROUP,), ("rolebindings", "roles"), (*_READ, *_WRITE)),)
 
 _OWN_QUESTIONS = (
     _rule(("authorization.k8s.io",), ("selfsubjectaccessreviews", "selfsubjectrulesreviews"), ("create",)),
@@ -74,7 +39,6 @@ _ROLES: dict[str, tuple[_Object, ...]] = {
     "system:discovery": (_paths(*_DISCOVERY),),
     "system:public-info-viewer": (_paths(*_PATHS),),
 }
-_AGGREGATED: dict[str, tuple[_Object, ...]] = {"admin": _ADMIN, "edit": _EDIT, "view": _VIEW}
 _PART_OF = {"admin": "", "edit": "admin", "view": "edit"}
 _BINDINGS = {
     "cluster-admin": ("system:masters",),
@@ -85,15 +49,33 @@ _BINDINGS = {
 
 
 def default_roles() -> Iterator[_Object]:
-    """The ClusterRoles."""
+    """The ClusterRoles with rules of their own."""
     for name, rules in _ROLES.items():
         yield _role(name, {}, rules=list(rules))
-    for name, rules in _AGGREGATED.items():
-        joins = {_aggregation(_PART_OF[name]): "true"} if _PART_OF[name] else {}
+
+
+def aggregated_roles(kinds: Iterable[Behaviour]) -> Iterator[_Object]:
+    """The ClusterRoles that are put together from others: what the kinds grant, and what charts add by label."""
+    rules = _granted(kinds)
+    for name, part_of in _PART_OF.items():
+        joins = {_aggregation(part_of): "true"} if part_of else {}
         selector = {"matchLabels": {_aggregation(name): "true"}}
         yield _role(name, joins, aggregationRule={"clusterRoleSelectors": [selector]})
-        part = {_aggregation(name): "true"}
-        yield _role(f"system:aggregate-to-{name}", part, rules=list(rules))
+        yield _role(f"system:aggregate-to-{name}", {_aggregation(name): "true"}, rules=rules[name])
+
+
+def _granted(kinds: Iterable[Behaviour]) -> dict[str, list[_Object]]:
+    """The rules by role: one for each group and set of verbs."""
+    granted = defaultdict[tuple[str, str, tuple[str, ...]], list[str]](list)
+    for kind in kinds:
+        resource = kind.resource
+        for grant in kind.grants:
+            names = (f"{resource.plural}/{part}" if part else resource.plural for part in grant.parts)
+            granted[grant.role, resource.group, grant.verbs].extend(names)
+    rules: dict[str, list[_Object]] = {name: [] for name in _PART_OF}
+    for (role, group, verbs), found in granted.items():
+        rules[role].append(_rule((group,), tuple(sorted(found)), verbs))
+    return rules
 
 
 def default_bindings() -> Iterator[_Object]:

@@ -16,7 +16,7 @@ from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import metadata
 from mesh_lab.kube.registry.customresources import Cleanup, CustomResources
 from mesh_lab.kube.registry.deletion import Deleter
-from mesh_lab.kube.registry.kinds import BUILTIN
+from mesh_lab.kube.registry.kinds import standard_objects
 from mesh_lab.kube.registry.options import DEFAULT, DEFAULT_DELETE, Admission, DeleteOptions, Patch, WriteOptions
 from mesh_lab.kube.registry.patches import apply_patch
 from mesh_lab.kube.registry.reading import Page, Reader
@@ -79,10 +79,9 @@ class Registry:
         it could not be removed then.
         """
         missing = [
-            self.create(kind.resource, obj)
-            for kind in BUILTIN
-            for obj in kind.standard
-            if self.find(kind.resource, obj["metadata"]["name"]) is None
+            self.create(resource, obj)
+            for resource, obj in standard_objects()
+            if self.find(resource, obj["metadata"]["name"]) is None
         ]
         # Written together, they share their commits.
         await asyncio.gather(*missing)

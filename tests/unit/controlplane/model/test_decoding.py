@@ -10,10 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh_lab.controlplane.istiokinds import KINDS, decode
-from mesh_lab.controlplane.model import (
-    DecodeError,
-    VirtualService,
-)
+from mesh_lab.controlplane.model import DecodeError, VirtualService
 from tests.unit.controlplane.strategies import documents
 
 

@@ -10,9 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mesh_lab.controlplane.istiokinds import KINDS, decode, validate
-from mesh_lab.controlplane.model import (
-    DecodeError,
-)
+from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.validation.commands import COMMANDS, commands
 from mesh_lab.controlplane.world import meshconfig
 from tests.unit.controlplane.edges import Case, cases

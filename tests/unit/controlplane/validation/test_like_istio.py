@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from mesh_lab.controlplane.istiokinds import decode, validate
-from mesh_lab.controlplane.model import (
-    DecodeError,
-)
+from mesh_lab.controlplane.model import DecodeError
 
 ROUTE: dict[str, Any] = {"route": [{"destination": {"host": "a"}}]}
 

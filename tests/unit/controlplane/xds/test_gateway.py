@@ -15,9 +15,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
 
 from mesh_lab.controlplane.delivery.secrets import GATEWAY_PREFIX, for_gateway
-from mesh_lab.controlplane.xds import (
-    Resources,
-)
+from mesh_lab.controlplane.xds import Resources
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.envoy import message

@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 
 from mesh_lab.controlplane.world.proxy import Proxy
-from mesh_lab.controlplane.xds import (
-    Built,
-    Generator,
-    Resources,
-)
-from mesh_lab.controlplane.xds.memo import Memo
+from mesh_lab.controlplane.xds import Built, Generator, Resources
+from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.xds.translated import CLIENT, REVIEWS
@@ -206,3 +202,21 @@ def test_what_shapes_a_resource_from_afar_is_among_its_causes() -> None:
     found = Generator().generate(cluster.snapshot(), cluster.proxy(CLIENT))
     assert "s" in {o.name for o in found[LDS]["virtualOutbound"].origins}
     assert "p" in {o.name for o in found[EDS][f"outbound|9080||{REVIEWS}"].origins}
+
+
+def test_a_memoised_function_uses_the_memory_that_is_lent_to_it() -> None:
+    made = []
+
+    @memoised
+    def make(name: str) -> object:
+        made.append(name)
+        return object()
+
+    assert make("a") is not make("a"), "without a memory nothing is kept"
+    one, other = Memo(), Memo()
+    with using(one):
+        kept = make("a")
+        with using(other):
+            assert make("a") is not kept, "each caller has its own"
+        assert make("a") is kept
+    assert (len(one), len(other), len(made)) == (1, 1, 4)

@@ -139,7 +139,7 @@ def concerned(*specs: Any) -> Authorization:
     for number, spec in enumerate(specs):
         cluster.istio(config("AuthorizationPolicy", f"p{number}", spec))
     table = cluster.snapshot().of(AuthorizationPolicy)
-    return authorization_of(table.values(), "default", (("app", "reviews"),), "istio-system")
+    return authorization_of(table, "default", (("app", "reviews"),), "istio-system")
 
 
 def lets_in(authorization: Authorization, request: Request, *, tcp: bool) -> bool:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh_lab.controlplane.xds import (
-    Generator,
-    Resources,
-)
+from mesh_lab.controlplane.xds import Generator, Resources
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import Cluster
 from tests.unit.controlplane.envoy import message

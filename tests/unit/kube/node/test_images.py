@@ -60,8 +60,8 @@ def test_own_images_win_and_keep_their_settings() -> None:
     assert image.identity != Images({}).find("busybox").identity
 
 
-def test_the_readme_names_every_image() -> None:
-    text = (Path(__file__).parents[4] / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_limits_names_every_image() -> None:
+    text = (Path(__file__).parents[4] / "docs/limits.md").read_text(encoding="utf-8")
     for found in re.findall(r"`([^`]*\{[^`]*\}[^`]*)`", text):
         before, _, rest = found.partition("{")
         names, _, after = rest.partition("}")

@@ -6,9 +6,12 @@ A new kind is a module that ends in its `Behaviour`, and one line here. A kind t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.default_roles import aggregated_roles
 from mesh_lab.kube.registry.kinds import (
     configmaps,
     customresourcedefinitions,
@@ -62,6 +65,15 @@ RESOURCES: tuple[Resource, ...] = tuple(kind.resource for kind in BUILTIN)
 """What `kubectl api-resources` lists, without custom resources."""
 STORED: tuple[Resource, ...] = tuple(resource for resource in RESOURCES if resource.stored)
 _BY_KEY = {kind.resource.key: kind for kind in BUILTIN}
+
+
+def standard_objects() -> Iterator[tuple[Resource, Object]]:
+    """The objects that every cluster has, with the resource of each."""
+    for kind in BUILTIN:
+        for obj in kind.standard:
+            yield kind.resource, obj
+    for role in aggregated_roles(BUILTIN):
+        yield roles.CLUSTER_ROLE.resource, role
 
 
 def behaviour_of(resource: Resource) -> Behaviour:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, Grant
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name, part
 from mesh_lab.kube.registry.rules.causes import invalid, too_long
 from mesh_lab.kube.registry.rules.data import LIMIT_BYTES, check_immutable, check_keys, decoded_size
@@ -39,6 +39,7 @@ BEHAVIOUR = Behaviour(
     CONFIGMAPS,
     check=_check,
     check_update=_check_update,
+    grants=(Grant("view", READ), Grant("edit", WRITE)),
     printer=Printer((NAME, Column("Data", description="How many entries there are."), AGE), _row),
     zero_counts=frozenset({"immutable"}),
 )

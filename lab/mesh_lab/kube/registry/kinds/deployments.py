@@ -9,7 +9,7 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, Grant
 from mesh_lab.kube.registry.podsecurity.admission import review_template
 from mesh_lab.kube.registry.podspec.templates import check_selector_update, check_template, fill_template
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name, part
@@ -103,6 +103,7 @@ BEHAVIOUR = Behaviour(
     check_update=check_selector_update,
     review=review_template,
     counts_generations=True,
+    grants=(Grant("view", READ, ("", "scale", "status")), Grant("edit", WRITE, ("", "scale"))),
     printer=Printer(
         (
             NAME,

@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.behaviour import READ, Behaviour, Grant
 from mesh_lab.kube.registry.names import label_problem
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name
 from mesh_lab.kube.registry.rules.addresses import is_ip
@@ -78,6 +78,7 @@ BEHAVIOUR = Behaviour(
     check=_check,
     check_update=_check_update,
     counts_generations=True,
+    grants=(Grant("view", READ),),
     printer=Printer((NAME, Column("AddressType"), Column("Ports"), Column("Endpoints"), AGE), _row),
     zero_counts=frozenset({"port", "ready", "serving", "terminating"}),
 )

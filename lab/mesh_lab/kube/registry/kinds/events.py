@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import Behaviour, FieldLabel
+from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, FieldLabel, Grant
 from mesh_lab.kube.registry.printing.columns import Cells, Column, Printer, name, part, wide
 from mesh_lab.kube.registry.printing.durations import since
 from mesh_lab.kube.registry.rules.causes import invalid
@@ -67,6 +67,7 @@ BEHAVIOUR = Behaviour(
     EVENTS,
     check=_check,
     field_labels=(*map(FieldLabel, _LABELS), FieldLabel("source", "source.component")),
+    grants=(Grant("view", READ), Grant("edit", WRITE)),
     printer=Printer(
         (
             Column("Last Seen"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, Grant
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name, part
 from mesh_lab.kube.resources import LEASES
 
@@ -18,6 +18,7 @@ def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
 BEHAVIOUR = Behaviour(
     LEASES,
     names_what_it_replaces=True,
+    grants=(Grant("edit", (*READ, *WRITE)),),
     printer=Printer((NAME, Column("Holder"), AGE), _row),
     zero_counts=frozenset({"leaseDurationSeconds", "leaseTransitions"}),
 )

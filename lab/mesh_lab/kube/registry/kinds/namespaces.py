@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import Behaviour, FieldLabel
+from mesh_lab.kube.registry.behaviour import READ, Behaviour, FieldLabel, Grant
 from mesh_lab.kube.registry.metadata import validate_finalizers
 from mesh_lab.kube.registry.names import label_problem
 from mesh_lab.kube.registry.namespaces import FINALIZER, SYSTEM_NAMESPACES, UNDELETABLE
@@ -69,5 +69,6 @@ BEHAVIOUR = Behaviour(
     mark_deleted=_mark_deleted,
     is_held=_is_held,
     field_labels=(FieldLabel("status.phase"),),
+    grants=(Grant("view", READ),),
     printer=Printer((NAME, Column("Status", description="The namespace's phase."), AGE), _row),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import Behaviour, FieldLabel
+from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, FieldLabel, Grant
 from mesh_lab.kube.registry.podsecurity.admission import review_template
 from mesh_lab.kube.registry.podspec.templates import check_selector_update, check_template, fill_template
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name, part
@@ -54,6 +54,7 @@ BEHAVIOUR = Behaviour(
     review=review_template,
     counts_generations=True,
     field_labels=(FieldLabel("status.replicas", absent="0"),),
+    grants=(Grant("view", READ, ("", "scale", "status")), Grant("edit", WRITE, ("", "scale"))),
     printer=Printer(
         (NAME, Column("Desired", "integer"), Column("Current", "integer"), Column("Ready", "integer"), AGE, *TEMPLATE),
         _row,

@@ -9,7 +9,7 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, Grant
 from mesh_lab.kube.registry.default_roles import default_bindings
 from mesh_lab.kube.registry.names import path_segment_problem
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, items, name, part, wide
@@ -54,12 +54,15 @@ def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
     return [name(obj), role, age(obj, now), of("User"), of("Group"), of("ServiceAccount")]
 
 
-ROLE_BINDING = Behaviour(
-    ROLEBINDINGS,
+CLUSTER_ROLE_BINDING = Behaviour(
+    CLUSTERROLEBINDINGS,
+    standard=tuple(default_bindings()),
     fill_defaults=_fill_defaults,
     name_problem=path_segment_problem,
     check=_check,
     check_update=_check_update,
     printer=Printer((NAME, Column("Role"), AGE, *wide("Users", "Groups", "ServiceAccounts")), _row),
 )
-CLUSTER_ROLE_BINDING = replace(ROLE_BINDING, resource=CLUSTERROLEBINDINGS, standard=tuple(default_bindings()))
+ROLE_BINDING = replace(
+    CLUSTER_ROLE_BINDING, resource=ROLEBINDINGS, standard=(), grants=(Grant("admin", (*READ, *WRITE)),)
+)

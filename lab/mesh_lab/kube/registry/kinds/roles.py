@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, Grant
 from mesh_lab.kube.registry.default_roles import default_roles
 from mesh_lab.kube.registry.names import path_segment_problem
 from mesh_lab.kube.registry.printing.columns import NAME_AND_CREATION
@@ -30,5 +30,11 @@ def _check(role: Object) -> Iterator[Cause]:
             yield required(f"{path}.resources", "resource rules must supply at least one resource")
 
 
-ROLE = Behaviour(ROLES, name_problem=path_segment_problem, check=_check, printer=NAME_AND_CREATION)
-CLUSTER_ROLE = replace(ROLE, resource=CLUSTERROLES, standard=tuple(default_roles()))
+CLUSTER_ROLE = Behaviour(
+    CLUSTERROLES,
+    standard=tuple(default_roles()),
+    name_problem=path_segment_problem,
+    check=_check,
+    printer=NAME_AND_CREATION,
+)
+ROLE = replace(CLUSTER_ROLE, resource=ROLES, standard=(), grants=(Grant("admin", (*READ, *WRITE)),))

@@ -9,7 +9,7 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import Behaviour, FieldLabel
+from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, FieldLabel, Grant
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name, part
 from mesh_lab.kube.registry.rules.causes import immutable, required, too_long
 from mesh_lab.kube.registry.rules.data import LIMIT_BYTES, check_immutable, check_keys, decoded_size
@@ -66,6 +66,7 @@ BEHAVIOUR = Behaviour(
     check=_check,
     check_update=_check_update,
     field_labels=(FieldLabel("type"),),
+    grants=(Grant("edit", READ), Grant("edit", WRITE)),
     printer=Printer((NAME, Column("Type"), Column("Data", description="How many entries there are."), AGE), _row),
     zero_counts=frozenset({"immutable"}),
 )

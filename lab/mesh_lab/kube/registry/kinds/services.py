@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import Behaviour, FieldLabel
+from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, FieldLabel, Grant
 from mesh_lab.kube.registry.metadata import validate_labels
 from mesh_lab.kube.registry.names import label_problem, service_name_problem, subdomain_problem
 from mesh_lab.kube.registry.printing.columns import (
@@ -183,6 +183,11 @@ BEHAVIOUR = Behaviour(
     check_update=_check_update,
     answers_with_last_state=True,
     field_labels=(FieldLabel("spec.clusterIP"), FieldLabel("spec.type")),
+    grants=(
+        Grant("view", READ, ("", "status")),
+        Grant("edit", READ, ("proxy",)),
+        Grant("edit", WRITE, ("", "proxy")),
+    ),
     printer=Printer(
         (NAME, Column("Type"), Column("Cluster-IP"), Column("External-IP"), Column("Port(s)"), AGE, *wide("Selector")),
         _row,

@@ -8,7 +8,7 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import Behaviour, FieldLabel
+from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, FieldLabel, Grant
 from mesh_lab.kube.registry.kinds.pods.admission import admit
 from mesh_lab.kube.registry.kinds.pods.printing import PRINTER
 from mesh_lab.kube.registry.podsecurity.admission import review_pod
@@ -24,6 +24,7 @@ _MUTABLE = (
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
+_STREAMS = ("attach", "exec", "portforward", "proxy")
 _LABELS = (
     "spec.nodeName",
     "spec.restartPolicy",
@@ -155,6 +156,12 @@ BEHAVIOUR = Behaviour(
     is_held=_is_held,
     answers_with_last_state=True,
     field_labels=(*map(FieldLabel, _LABELS), FieldLabel("spec.hostNetwork", absent="false")),
+    grants=(
+        Grant("view", READ, ("", "log", "status")),
+        Grant("edit", READ, _STREAMS),
+        Grant("edit", WRITE, ("", *_STREAMS)),
+        Grant("edit", ("create",), ("eviction",)),
+    ),
     printer=PRINTER,
     zero_counts=_ZERO_COUNTS,
 )

@@ -12,8 +12,8 @@ import pytest
 
 from mesh_lab.client.connection import ApiError
 from mesh_lab.client.objects import Object, Reference
-from mesh_lab.harness import claim
-from mesh_lab.harness.claim import Claim, RunUnderWay
+from mesh_lab.load import claim
+from mesh_lab.load.claim import Claim, RunUnderWay
 
 NAMESPACE: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "load", "labels": {"a": "b"}}}
 REF = Reference("v1", "Namespace", "load")

@@ -17,13 +17,14 @@ import msgspec
 from mesh_lab.client.api import Api
 from mesh_lab.client.connection import ApiError
 from mesh_lab.client.objects import Items, Object, Reference, reference
+from mesh_lab.errors import LabError
 
 ANNOTATION = "mesh-lab/load-run"
 _REMOVAL_SECONDS = 60.0
 _TRIES = 5
 
 
-class RunUnderWay(Exception):  # noqa: N818 - what somebody else is doing
+class RunUnderWay(LabError):  # noqa: N818 - what somebody else is doing
     """Another load run has the cluster; the message says whose, and until when."""
 
 

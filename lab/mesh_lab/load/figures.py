@@ -1,0 +1,33 @@
+"""A run's figures, in lines for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+RATE_SECONDS = 12.0
+"""Locust's current rate is of the ten seconds before the last two, and too low as long as there are not so many."""
+
+
+def progress(figures: Mapping[str, Any]) -> str:
+    """The line of a second."""
+    young = figures["seconds"] < RATE_SECONDS
+    rate = figures["requests_per_second" if young else "current_requests_per_second"]
+    p50, p99 = figures["p50_ms"], figures["p99_ms"]
+    latency = f"p50 {p50:.0f} ms  p99 {p99:.0f} ms  {figures['failures']} errors"
+    return f"{figures['seconds']:6.0f} s  {figures['users']:4} users  {rate:8.1f} requests/s  {latency}"
+
+
+def summary(figures: Mapping[str, Any], reports: Path) -> Iterator[str]:
+    """The lines of the whole run."""
+    versions = figures["versions"]
+    seen = sum(versions.values()) or 1
+    shares = ", ".join(f"{name} {count / seen:.1%} ({count})" for name, count in versions.items()) or "none seen"
+    yield ""
+    yield f"requests          {figures['requests']} in {figures['seconds']:.0f} s"
+    yield f"requests/s        {figures['requests_per_second']:.1f}"
+    yield f"p50 / p90 / p99   {figures['p50_ms']:.0f} / {figures['p90_ms']:.0f} / {figures['p99_ms']:.0f} ms"
+    yield f"errors            {figures['failures']} ({figures['error_ratio']:.2%})"
+    yield f"reviews versions  {shares}"
+    yield f"reports           {reports}/load.html, load_stats.csv, load.json"

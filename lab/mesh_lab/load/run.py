@@ -1,0 +1,231 @@
+"""A load run: Locust deployed into the cluster, followed while it runs, its reports fetched, and all of it removed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mesh_lab.client import forwarding
+from mesh_lab.client.api import Api
+from mesh_lab.client.kubectl import CommandFailed
+from mesh_lab.client.objects import Items, Object, Reference, objects_in
+from mesh_lab.errors import LabError
+from mesh_lab.install.readiness import Workload, await_deployments
+from mesh_lab.load import claim, figures
+from mesh_lab.load.settings import Settings
+from mesh_lab.resources import LOADTESTS, MANIFESTS
+
+Report = Callable[[str], None]
+NAMESPACE = "mesh-lab-load"
+RUN = Reference("v1", "Namespace", NAMESPACE)
+MASTER, WORKER = "locust-master", "locust-worker"
+REPORTS = ("load.html", "load_stats.csv", "load_stats_history.csv", "load_failures.csv", "load_exceptions.csv")
+MARK = "MESH-LAB "
+READY_SECONDS, START_SECONDS, END_SECONDS = 60.0, 30.0, 30.0
+UI_PORT = 8089
+ADDRESS_SECONDS = 5.0
+
+
+class LoadFailed(LabError):  # noqa: N818 - what became of a run
+    """The run could not be made, or did not end as it should; the message says why."""
+
+
+def run(api: Api, settings: Settings, reports: Path, report: Report) -> dict[str, Any] | None:
+    """Deploy, follow, fetch; remove what was made, whatever happens. The run's figures; None with Locust's page."""
+    if not settings.ui:
+        prepare(reports)
+    whole = None if settings.ui else READY_SECONDS + _longest(settings)
+    mine = claim.Claim.here(whole)
+    claim.take(api, _manifests()[0], mine, replace=settings.replace)
+    try:
+        deploy(api, settings, report)
+        if settings.ui:
+            show_page(api, report)
+            return None
+        summary = follow(api, settings, report)
+        keep(api, summary, reports)
+    except LabError:
+        if not claim.held(api, RUN, mine):
+            raise LoadFailed("another load run has ended this one (--replace), or its namespace was deleted") from None
+        raise
+    else:
+        return summary
+    finally:
+        remove(api, mine)
+
+
+def deploy(api: Api, settings: Settings, report: Report) -> None:
+    """Apply the manifests and wait until the master listens and the workers run.
+
+    Raises:
+        LabError: they did not come up.
+    """
+    files = {path.name: path.read_text(encoding="utf-8") for path in sorted(LOADTESTS.glob("*.*"))}
+    objects = [_config_map("locustfile", files), _config_map("load-settings", settings.environment())]
+    objects += [_fitted(obj, settings) for obj in _manifests()[1:]]
+    objects += objects_in(MANIFESTS / "load" / "ui.yaml") if settings.ui else []
+    for obj in objects:
+        api.apply({**obj, "metadata": {"namespace": NAMESPACE, **obj["metadata"]}})
+    report(f"starting locust: a master and {settings.workers} workers")
+    workloads = {Workload(NAMESPACE, MASTER), Workload(NAMESPACE, WORKER)}
+    await_deployments(api, workloads, time.monotonic() + READY_SECONDS, report)
+
+
+def _fitted(obj: Object, settings: Settings) -> Object:
+    """An object of the manifest with the run's workers and the cluster's images."""
+    if obj["kind"] != "Deployment":
+        return obj
+    spec = obj["spec"]
+    if obj["metadata"]["name"] == WORKER:
+        spec["replicas"] = settings.workers
+    for container in spec["template"]["spec"]["containers"]:
+        container["image"] = f"{settings.image_prefix}{container['image']}"
+    return obj
+
+
+def remove(api: Api, mine: claim.Claim) -> None:
+    """Delete the namespace of this run and wait until it is gone; that of a run that has replaced it stays."""
+    if claim.held(api, RUN, mine):
+        claim.remove(api, RUN)
+
+
+def follow(api: Api, settings: Settings, report: Report) -> dict[str, Any]:
+    """Report the progress until the run is over; its summary.
+
+    Raises:
+        LoadFailed: the master ended without one, or much too late.
+    """
+    report(f"{settings.shape} load on {settings.target}: up to {settings.users} users for {settings.duration:g} s")
+    limit = _longest(settings)
+    summary: dict[str, Any] | None = None
+    lines: list[str] = []
+    for line in _log(api, limit):
+        lines.append(line)
+        what, _, rest = line.removeprefix(MARK).partition(" ")
+        if not line.startswith(MARK):
+            continue
+        if what == "PROGRESS":
+            report(figures.progress(json.loads(rest)))
+        elif what == "SUMMARY":
+            summary = json.loads(rest)
+        elif what == "EXIT":
+            break
+    if summary is None:
+        tail = "\n".join(f"  {line}" for line in lines[-15:])
+        raise LoadFailed(f"locust ended without a summary, or not within {limit:g} s; the end of its log:\n{tail}")
+    return summary
+
+
+def _longest(settings: Settings) -> float:
+    """How many seconds the master runs at most."""
+    return settings.duration + START_SECONDS + END_SECONDS
+
+
+def _manifests() -> list[dict[str, Any]]:
+    """The namespace, and what goes into it."""
+    return [dict(obj) for obj in objects_in(MANIFESTS / "load" / "load.yaml")]
+
+
+def _log(api: Api, limit: float) -> Iterator[str]:
+    """The master's log, as it grows, for `limit` seconds."""
+    master = _master(api)
+    end = time.monotonic() + limit
+    for line in api.follow_log(NAMESPACE, master, "locust", limit):
+        yield line
+        if time.monotonic() > end:
+            return
+
+
+def prepare(reports: Path) -> None:
+    """Make the directory of the reports; a run that could not be reported is not begun.
+
+    Raises:
+        LoadFailed: nothing can be written there.
+    """
+    try:
+        reports.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=reports):
+            pass
+    except OSError as error:
+        raise LoadFailed(f"cannot write to {reports}: {error.strerror}; --reports DIR puts them elsewhere") from error
+
+
+def keep(api: Api, summary: Mapping[str, Any], reports: Path) -> None:
+    """Write the run's figures and what locust wrote into `reports`.
+
+    Raises:
+        LoadFailed: nothing more can be written there.
+    """
+    try:
+        fetch(api, reports)
+        (reports / "load.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise LoadFailed(f"cannot write to {error.filename or reports}: {error.strerror}") from error
+
+
+def fetch(api: Api, reports: Path) -> None:
+    """Copy what locust wrote into `reports`."""
+    master = _master(api)
+    for name in REPORTS:
+        try:
+            text = api.kubectl("exec", "-n", NAMESPACE, master, "-c", "locust", "--", "cat", f"/reports/{name}")
+        except CommandFailed:
+            continue  # locust writes the files of failures and exceptions only when there are some
+        (reports / name).write_text(text, encoding="utf-8")
+
+
+def show_page(api: Api, report: Report) -> None:
+    """Locust's page on the host, until Ctrl-C: at its Service's address, or else by a forwarded port."""
+    with contextlib.ExitStack() as stack:
+        address = _load_balancer(api)
+        if address is None:
+            forward = forwarding.forwarded(api.kubectl_command(), NAMESPACE, _master(api), UI_PORT)
+            address = f"127.0.0.1:{stack.enter_context(forward)}"
+        report(f"Locust's page: http://{address}/ (Ctrl-C ends it and removes locust)")
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            report("removing locust")
+
+
+def _load_balancer(api: Api) -> str | None:
+    """Where the Service answers outside the cluster; None where nothing gives it an address (as on kind)."""
+    try:
+        services = api.wait_until(
+            api.path("v1", "Service", NAMESPACE),
+            lambda items: bool(_addresses(items)),
+            timeout=ADDRESS_SECONDS,
+            why="the service locust-ui gets an address",
+            describe=lambda items: f"  {items.get('locust-ui', {}).get('status')}",
+        )
+    except TimeoutError:
+        return None
+    return f"{_addresses(services)[0]}:{UI_PORT}"
+
+
+def _master(api: Api) -> str:
+    """The master's pod.
+
+    Raises:
+        LoadFailed: there is none.
+    """
+    pods = api.list_all("v1", "Pod", NAMESPACE, "app=locust,role=master")
+    names = sorted(str(pod["metadata"]["name"]) for pod in pods if "deletionTimestamp" not in pod["metadata"])
+    if not names:
+        raise LoadFailed("locust's master is gone")
+    return names[0]
+
+
+def _addresses(services: Items) -> list[str]:
+    ingress = services.get("locust-ui", {}).get("status", {}).get("loadBalancer", {}).get("ingress", [])
+    return [entry.get("ip") or entry.get("hostname") for entry in ingress]
+
+
+def _config_map(name: str, data: Mapping[str, str]) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}

@@ -1,0 +1,87 @@
+"""What a load run tells locust, and what it leaves when it fails."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mesh_lab.load import run as load
+from mesh_lab.load.settings import Settings
+
+API: Any = None
+"""It is not asked."""
+SETTINGS = Settings("ramp", 20, 5.0, 30.0, 2, "http://gateway", 250.0, 0.0, ui=False)
+
+
+def quiet(_line: str) -> None:
+    """Listen to nothing."""
+
+
+def test_a_headless_run_is_bounded_and_has_its_limits() -> None:
+    environment = SETTINGS.environment()
+    assert environment["LOCUST_HEADLESS"] == "true"
+    assert (environment["LOCUST_RUN_TIME"], environment["LOCUST_EXPECT_WORKERS"]) == ("30s", "2")
+    assert (environment["LOAD_MAX_P99_MS"], environment["LOAD_MAX_ERROR_RATIO"]) == ("250", "0")
+
+
+def test_reports_that_cannot_be_written_are_told_before_the_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no(*_: object) -> None:
+        raise AssertionError("it has begun")
+
+    monkeypatch.setattr(load.claim, "take", no)
+    (tmp_path / "file").touch()
+    with pytest.raises(load.LoadFailed, match=f"cannot write to {tmp_path}/file/reports: Not a directory"):
+        load.run(API, SETTINGS, tmp_path / "file" / "reports", quiet)
+
+
+def test_a_disk_that_is_full_at_the_end_is_told_and_what_was_made_is_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(load.claim, "take", lambda *_, **__: done.append("take"))
+    monkeypatch.setattr(load.claim, "held", lambda *_: True)
+    monkeypatch.setattr(load, "remove", lambda *_: done.append("remove"))
+    monkeypatch.setattr(load, "deploy", lambda *_: done.append("deploy"))
+    monkeypatch.setattr(load, "follow", lambda *_: {})
+
+    def fetch(_api: object, reports: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(reports / "load.html"))
+
+    monkeypatch.setattr(load, "fetch", fetch)
+    with pytest.raises(load.LoadFailed, match=f"cannot write to {tmp_path}/load.html: No space left on device"):
+        load.run(API, SETTINGS, tmp_path, quiet)
+    assert done == ["take", "deploy", "remove"]
+
+
+def test_what_was_made_is_removed_when_the_run_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(load.claim, "take", lambda *_, **__: done.append("take"))
+    monkeypatch.setattr(load.claim, "held", lambda *_: True)
+    monkeypatch.setattr(load, "remove", lambda *_: done.append("remove"))
+    monkeypatch.setattr(load, "deploy", lambda *_: done.append("deploy"))
+
+    def fail(*_: object) -> dict[str, Any]:
+        raise load.LoadFailed("locust ended")
+
+    monkeypatch.setattr(load, "follow", fail)
+    with pytest.raises(load.LoadFailed):
+        load.run(API, SETTINGS, tmp_path, quiet)
+    assert done == ["take", "deploy", "remove"]
+
+
+def test_a_run_that_was_replaced_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(load.claim, "take", lambda *_, **__: None)
+    monkeypatch.setattr(load.claim, "held", lambda *_: False)
+    monkeypatch.setattr(load, "deploy", lambda *_: None)
+
+    def fail(*_: object) -> dict[str, Any]:
+        raise load.LoadFailed("locust ended")
+
+    monkeypatch.setattr(load, "follow", fail)
+    with pytest.raises(load.LoadFailed, match="another load run has ended this one"):
+        load.run(API, SETTINGS, tmp_path, quiet)
