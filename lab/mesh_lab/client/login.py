@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from mesh_lab.errors import LabError
 from mesh_lab.programs import ProgramFailedError, run
+from mesh_lab.rfc3339 import parse
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _LIMIT_S = 60.0
@@ -112,7 +112,7 @@ def _read(said: str, command: str, version: str) -> Credential:
         token = str(status.get("token") or "")
         certificate, key = (str(status.get(f"client{part}Data") or "") for part in ("Certificate", "Key"))
         stamp = status.get("expirationTimestamp")
-        expires = datetime.fromisoformat(stamp).timestamp() if stamp else float("inf")
+        expires = parse(stamp).timestamp() if stamp else float("inf")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LabError(f"the kubeconfig's login program {command} gave no credential: {error!r}") from error
     if what != f"ExecCredential of {version}":

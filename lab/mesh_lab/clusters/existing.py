@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from mesh_lab.clusters import holding
 from mesh_lab.clusters.base import ClusterStatus, Report
 from mesh_lab.errors import LabError
 from mesh_lab.programs import ProgramFailedError, run
+from mesh_lab.rfc3339 import timestamp
 from mesh_lab.settings import FILE_NAME, Lab
 
 INSTANCE_LABEL = "mesh-lab/instance"
@@ -94,7 +94,7 @@ class ExistingCluster:
                 raise
             if record is not None:
                 return False
-            started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            started = timestamp()
             holding.write(
                 self._state,
                 Record(

@@ -19,6 +19,7 @@ from mesh_lab.client.pods import running_containers
 from mesh_lab.client.rollout import is_rolled_out
 from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
+from mesh_lab.rfc3339 import parse
 
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
 _SILENCE_S = 10.0
@@ -176,7 +177,7 @@ def _unobserved(pod: Object, since: Mapping[str, datetime]) -> list[str]:
         return [f"{name}: {status.get('phase', 'Pending')}, {ready}/{containers} ready"]
     start = since.get(pod.get("spec", {}).get("nodeName", ""))
     running = [container.get("state", {}).get("running") for container in status.get("containerStatuses", [])]
-    if start and any(one and datetime.fromisoformat(one["startedAt"]) < start for one in running):
+    if start and any(one and parse(one["startedAt"]) < start for one in running):
         return [f"{name}: not seen again since its node was started"]
     return []
 

@@ -25,6 +25,7 @@ from mesh_lab.clusters.kind import config, failure, machine
 from mesh_lab.clusters.kind.provider import Node, Provider, choose
 from mesh_lab.errors import LabError
 from mesh_lab.programs import Program, ProgramFailedError, Programs, run, stream
+from mesh_lab.rfc3339 import timestamp
 from mesh_lab.settings import Lab
 
 KIND = Program(
@@ -169,7 +170,7 @@ class KindCluster:
             report("containers run on cgroup v1: the kubelets are told to accept that")
         with _free(self._asked_ports()) as ports:
             pass
-        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        started = timestamp()
         record = Record(
             name=self.name,
             provider=provider.name,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
 from mesh_lab.controlplane.kube.client import ApiError, Object, Unreachable
 from mesh_lab.controlplane.kube.kinds import EVENTS, Kind
+from mesh_lab.rfc3339 import timestamp
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def _event(key: Key, subject: Subject, severity: Severity, reason: str, message:
     kind, namespace, name = key
     same = "\0".join((subject.uid, reason, message))
     digest = hashlib.blake2b(same.encode(), digest_size=8).hexdigest()
-    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = timestamp()
     return {
         "apiVersion": "v1",
         "kind": "Event",

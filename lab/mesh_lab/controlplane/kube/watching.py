@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Protocol
 
+from mesh_lab.backoff import Backoff
 from mesh_lab.controlplane.kube.client import ApiError, KubeClient, Object, Unreachable
 from mesh_lab.controlplane.kube.kinds import Kind
 
@@ -62,20 +63,15 @@ class Gate:
             self._kept.append(hand_over)
 
 
-class Backoff:
-    """Pauses that double from 50 ms to 2 s, each shortened by chance so that kinds do not come back in step."""
+class Pauses(Backoff):
+    """Pauses of the back-off from 50 ms to 2 s, with jitter, so that kinds do not come back in step."""
 
     def __init__(self) -> None:
-        self._next = _FIRST_PAUSE
-
-    def reset(self) -> None:
-        """The next pause is short again."""
-        self._next = _FIRST_PAUSE
+        super().__init__(_FIRST_PAUSE, _LONGEST_PAUSE)
 
     async def pause(self) -> None:
         """Wait."""
-        pause, self._next = self._next, min(self._next * 2, _LONGEST_PAUSE)
-        await asyncio.sleep(pause * random.uniform(0.5, 1))
+        await asyncio.sleep(self.next() * random.uniform(0.5, 1))
 
 
 class Follower:
@@ -90,7 +86,7 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        backoff = Backoff()
+        backoff = Pauses()
         version = ""
         while True:
             try:

@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from mesh_lab.controlplane.delivery.delta import Rejection
@@ -31,6 +30,7 @@ from mesh_lab.controlplane.kube.kinds import FOLLOWED
 from mesh_lab.controlplane.report import statuses
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.rfc3339 import timestamp
 
 log = logging.getLogger(__name__)
 
@@ -245,7 +245,7 @@ def _condition(present: statuses.Part | None, kind: str, status: str, reason: st
     if present is not None and wanted.items() <= present.items():
         return present
     before = statuses.text_of(present, _SINCE) if present is not None and present.get("status") == status else ""
-    return {**wanted, _SINCE: before or _now()}
+    return {**wanted, _SINCE: before or timestamp()}
 
 
 def _is_stated(status: statuses.Status, name: str, text: str) -> bool:
@@ -273,7 +273,3 @@ def _message(finding: Finding) -> Object:
 def _named(proxies: tuple[str, ...]) -> str:
     shown = ", ".join(proxies[:3])
     return shown if len(proxies) <= 3 else f"{shown} and {len(proxies) - 3} more"
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime
 from typing import Any
 
 from mesh_lab.controlplane.istiokinds import KINDS
@@ -19,6 +18,7 @@ from mesh_lab.controlplane.kube.kinds import Kind
 from mesh_lab.controlplane.kube.signals import Signal
 from mesh_lab.controlplane.kube.watching import Follower
 from mesh_lab.controlplane.report import unservedstatus
+from mesh_lab.rfc3339 import timestamp
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +81,7 @@ class Unserved:
 
     async def _write(self, kind: Kind, obj: Object, text: str) -> None:
         shape = self._shapes.get(kind)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        status = unservedstatus.of(shape, kind.group, obj, text, now) if shape is not None else None
+        status = unservedstatus.of(shape, kind.group, obj, text, timestamp()) if shape is not None else None
         if status is None:
             return
         meta = obj["metadata"]

@@ -17,7 +17,7 @@ from mesh_lab.controlplane.kube.client import ApiError, Object, Unreachable
 from mesh_lab.controlplane.kube.events import Subject
 from mesh_lab.controlplane.kube.kinds import CONFIG_MAPS, SECRETS
 from mesh_lab.controlplane.kube.signals import Signal
-from mesh_lab.controlplane.kube.watching import Backoff
+from mesh_lab.controlplane.kube.watching import Pauses
 from mesh_lab.controlplane.trust import plugged
 from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.trust.plugged import UnusableRootError
@@ -65,7 +65,7 @@ class Trust:
 
         Raises UnusableRootError: no other root is used in place of one that is broken. The Secret has an Event then.
         """
-        backoff = Backoff()
+        backoff = Pauses()
         while True:
             try:
                 brought = await _load_plugged(api, namespace)
@@ -230,7 +230,7 @@ class RootPublisher:
         """Publish until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_trust())
-            backoff = Backoff()
+            backoff = Pauses()
             while True:
                 namespace = await self._todo.get()
                 self._queued.discard(namespace)

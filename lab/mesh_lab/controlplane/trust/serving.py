@@ -15,7 +15,7 @@ from aiohttp import web
 from mesh_lab.controlplane.kube.client import ApiError, Object, Unreachable
 from mesh_lab.controlplane.kube.kinds import VALIDATING_WEBHOOKS, WEBHOOKS, Kind
 from mesh_lab.controlplane.kube.signals import Signal
-from mesh_lab.controlplane.kube.watching import Backoff
+from mesh_lab.controlplane.kube.watching import Pauses
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.trust.root import Trust
 
@@ -123,7 +123,7 @@ class BundlePublisher:
 
     async def run(self) -> None:
         """Patch until cancelled."""
-        backoff, seen = Backoff(), -1
+        backoff, seen = Pauses(), -1
         while True:
             if self._changed.count == seen and self.done:
                 await self._changed.wait()

@@ -16,6 +16,7 @@ from mesh_lab.kube.registry.options import AdmissionRequest, DeleteOptions, Oper
 from mesh_lab.kube.registry.writing import Writer
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.store import Store
+from mesh_lab.rfc3339 import timestamp
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -95,7 +96,7 @@ def _marked(resource: Resource, old: Object, options: DeleteOptions) -> Object:
     moment = datetime.now(UTC)
     if "deletionTimestamp" not in meta and "generation" in meta:
         meta["generation"] += 1
-    meta["deletionTimestamp"] = metadata.timestamp(moment + timedelta(seconds=grace))
+    meta["deletionTimestamp"] = timestamp(moment + timedelta(seconds=grace))
     meta["deletionGracePeriodSeconds"] = grace
     kind.mark_deleted(new)
     return new

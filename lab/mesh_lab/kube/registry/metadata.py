@@ -14,7 +14,7 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError, Cause, bad_request, conflict, invalid, not_found
 from mesh_lab.kube.registry import names
 from mesh_lab.kube.resources import Resource
-from mesh_lab.rfc3339 import timestamp as timestamp
+from mesh_lab.rfc3339 import timestamp
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED_PREFIX = 58

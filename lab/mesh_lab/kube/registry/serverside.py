@@ -9,7 +9,7 @@ from __future__ import annotations
 from mesh_lab.kube import heavy
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError, Cause, bad_request
-from mesh_lab.kube.registry import metadata, ownership
+from mesh_lab.kube.registry import ownership
 from mesh_lab.kube.registry.codec import Codec
 from mesh_lab.kube.registry.options import WriteOptions
 from mesh_lab.kube.registry.ownership import APPLY, Conflict, ConflictError, Managed, Manager, clientside
@@ -19,6 +19,7 @@ from mesh_lab.kube.registry.table import ResourceTable
 from mesh_lab.kube.registry.writing import Writer
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.schemas import Schema
+from mesh_lab.rfc3339 import timestamp
 
 _ATTEMPTS = 8
 
@@ -74,7 +75,7 @@ def _part(resource: Resource, config: Object, subresource: str) -> Object:
 
 
 def _applied(schema: Schema, live: Object, config: Object, manager: Manager, *, force: bool) -> Object:
-    now = metadata.timestamp()
+    now = timestamp()
     entries = live["metadata"].pop("managedFields", None)
     try:
         managed = ownership.decode(entries) if entries else ownership.first_owner(schema, live, now)
@@ -109,7 +110,7 @@ def _first(schema: Schema, config: Object, manager: Manager) -> list[Object]:
     """The owners of an object that an apply creates."""
     empty: Object = {"apiVersion": config["apiVersion"], "kind": config["kind"], "metadata": {}}
     try:
-        _, managed = ownership.apply({}, schema, empty, config, manager, metadata.timestamp(), force=False)
+        _, managed = ownership.apply({}, schema, empty, config, manager, timestamp(), force=False)
     except ItemError as error:
         raise _no_typed_patch(config, error) from error
     return ownership.encode(managed)

@@ -24,6 +24,7 @@ from mesh_lab.kube.registry.strategies import Strategy, strategy_of
 from mesh_lab.kube.registry.table import ResourceTable
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.store import Store
+from mesh_lab.rfc3339 import timestamp
 
 _ATTEMPTS = 16
 _NAME_ATTEMPTS = 8
@@ -79,7 +80,7 @@ class Writer:
                 strategy.schema,
                 new,
                 Manager(UPDATE, options.field_manager or _MANAGER, resource.api_version),
-                metadata.timestamp(),
+                timestamp(),
                 has_status="status" in resource.subresources,
             )
         metadata.prepare_create(new, counts=strategy.kind.counts_generations)
@@ -171,9 +172,7 @@ class Writer:
             through = subresource or options.written_through
             if not keeps_owners and subresource not in _OWNS_NOTHING:
                 manager = Manager(UPDATE, options.field_manager or _MANAGER, resource.api_version, through)
-                owners = await heavy.run(
-                    size, tracked, strategy.schema, old, new, owners, manager, metadata.timestamp()
-                )
+                owners = await heavy.run(size, tracked, strategy.schema, old, new, owners, manager, timestamp())
             _set_owners(new, owners)
             request = _request(Operation.UPDATE, resource, new, old, options, through)
             new = await self._admit(request, strategy, options)

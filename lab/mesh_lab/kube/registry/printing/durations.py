@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
+
+from mesh_lab import rfc3339
 
 UNKNOWN = "<unknown>"
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 86400 * 365
@@ -37,10 +39,9 @@ def parse(timestamp: str | None) -> datetime | None:
     if not timestamp:
         return None
     try:
-        moment = datetime.fromisoformat(timestamp)
+        return rfc3339.parse(timestamp)
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def since(timestamp: str | None, now: datetime) -> str:
