@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from mesh_lab.controlplane.admission import webhook
 from mesh_lab.controlplane.config import Ports, Settings
-from mesh_lab.controlplane.debug import access as debugaccess
-from mesh_lab.controlplane.debug import pages as debug
+from mesh_lab.controlplane.debug import access, pages
 from mesh_lab.controlplane.delivery import ads
 from mesh_lab.controlplane.delivery.identity import Authenticator
 from mesh_lab.controlplane.delivery.push import Generate, Pusher
@@ -107,9 +106,9 @@ async def serve(
     async def listen() -> None:
         """Serve those first who can wait least; proxies last: before all is known they would be told less."""
         authenticator = Authenticator(api)
-        access = debugaccess.guard(authenticator, settings.namespace)
-        monitoring = debug.build_app(
-            api, state, pusher, tracker, metrics, lambda: state.complete and bundle.done, access
+        guarded = access.guard(authenticator, settings.namespace)
+        monitoring = pages.build_app(
+            api, state, pusher, tracker, metrics, lambda: state.complete and bundle.done, guarded
         )
         ends: list[Callable[[], Awaitable[Any]]] = []
         try:

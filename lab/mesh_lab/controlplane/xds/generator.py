@@ -24,7 +24,6 @@ from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
-AuthorizationTable = Table[ObjectKey, Config[AuthorizationPolicy]]
 
 
 class Generator:
