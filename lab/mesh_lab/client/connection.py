@@ -63,6 +63,7 @@ class Exchange:
         self._connection = connection
         self._response = response
         self._keep = keep
+        self._closed = False
 
     def line(self) -> str:
         """The next line of the answer, empty at its end.
@@ -121,7 +122,13 @@ class Exchange:
         raise ApiError(self.status, text.strip()[:500], reason=self.reason, request=self.request)
 
     def close(self) -> None:
-        """Keep the connection for another request, or hang up: the other end then gives up what it is doing."""
+        """Keep the connection for another request, or hang up: the other end then gives up what it is doing.
+
+        Once: by a second time another request may be on the connection.
+        """
+        if self._closed:
+            return
+        self._closed = True
         if self._response.isclosed() and not self._response.will_close:
             self._keep(self._connection)
         else:

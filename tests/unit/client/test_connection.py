@@ -43,6 +43,16 @@ def test_a_connection_that_the_server_closed_is_opened_again(tmp_path: Path) -> 
         assert api.request("GET", "/b") == {"path": "/b"}
 
 
+def test_an_answer_that_is_closed_twice_gives_its_connection_to_one_request_only(tmp_path: Path) -> None:
+    with serve(tmp_path, lambda path: {"path": path}) as (_, kubeconfig), Api(kubeconfig) as api:
+        with api.begin("GET", "/a", timeout=5) as answer:
+            answer.rest()
+            answer.close()
+        with api.begin("GET", "/b", timeout=5) as under_way:
+            assert api.request("POST", "/c", body={}) == {"path": "/c"}
+            assert "/b" in under_way.rest()
+
+
 def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
     with serve(tmp_path, lambda _: {}) as (server, kubeconfig):
         port = server.port
