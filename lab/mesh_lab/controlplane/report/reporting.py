@@ -196,7 +196,7 @@ class Reporter:
 
     def _programmed(self, key: Key, present: statuses.Part | None, refusal: Refusal | None) -> statuses.Part | None:
         if refusal is not None:
-            text = f"refused by {_named(refusal.proxies)}: {refusal.message}"
+            text = f"rejected by {_named(refusal.proxies)}: {refusal.message}"
             return _condition(present, PROGRAMMED, "False", _REJECTED, text)
         if present is not None and present.get("status") == "False" and self._tracker.liveness(key).live:
             return _condition(present, PROGRAMMED, "True", "Accepted", "every proxy that this concerns has accepted it")
