@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from envoy.config.core.v3.base_pb2 import DataSource, HeaderValue, HeaderValueOption, RuntimeFractionalPercent
+from envoy.config.core.v3.base_pb2 import DataSource, RuntimeFractionalPercent
 from envoy.config.route.v3.route_components_pb2 import (
     DirectResponseAction,
     RedirectAction,
     RetryPolicy,
+    Route,
     RouteAction,
     WeightedCluster,
 )
@@ -28,7 +29,6 @@ from mesh_lab.controlplane.model.destinationrule import ConsistentHashLB
 from mesh_lab.controlplane.model.grpcstatus import grpc_code
 from mesh_lab.controlplane.model.virtualservice import (
     CorsPolicy,
-    HeaderOperations,
     Headers,
     HTTPDirectResponse,
     HTTPFaultInjection,
@@ -42,7 +42,10 @@ from mesh_lab.controlplane.model.virtualservice import (
 )
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.durations import duration, fraction
+from mesh_lab.controlplane.xds.headers import apply_headers, host_of
 from mesh_lab.controlplane.xds.matching import string_matcher
+from mesh_lab.controlplane.xds.policies import HostRules, effective
+from mesh_lab.controlplane.xds.routecontext import RouteContext
 
 FAULT_FILTER = "envoy.filters.http.fault"
 CORS_FILTER = "envoy.filters.http.cors"
@@ -51,6 +54,72 @@ DEFAULT_ATTEMPTS = 2
 HOST_SELECTION_ATTEMPTS = 5
 
 _ALL = FractionalPercent(numerator=100)
+
+
+def fill(route: Route, context: RouteContext, rule: HTTPRoute, match: HTTPMatchRequest | None) -> None:
+    """Set what a rule does with the requests that a route matches."""
+    if rule.headers is not None:
+        apply_headers(route, rule.headers)
+    if rule.redirect is not None:
+        route.redirect.CopyFrom(_redirect_action(rule.redirect, context.view.port, tls=context.view.tls))
+    elif rule.direct_response is not None:
+        route.direct_response.CopyFrom(_direct_response(rule.direct_response))
+    else:
+        _forward(route, context, rule, match)
+    if rule.fault is not None:
+        route.typed_per_filter_config[FAULT_FILTER].CopyFrom(any_of(_fault_filter(rule.fault)))
+    if rule.cors_policy is not None:
+        route.typed_per_filter_config[CORS_FILTER].CopyFrom(any_of(_cors_policy(rule.cors_policy)))
+
+
+def _forward(route: Route, context: RouteContext, rule: HTTPRoute, match: HTTPMatchRequest | None) -> None:
+    action = route.route
+    set_timeouts(action, rule)
+    if host := host_of(rule.headers):
+        action.host_rewrite_literal = host
+    if rule.rewrite is not None:
+        _set_rewrite(action, rule.rewrite, match)
+    action.request_mirror_policies.extend(
+        _mirror_policies((context.cluster(mirror.destination), mirror) for mirror in mirrors(rule))
+    )
+    shares = [share for share in rule.route if share.weight] or rule.route[:1]
+    if len(shares) == 1:
+        action.cluster = context.cluster(shares[0].destination)
+        if shares[0].headers is not None:
+            apply_headers(route, shares[0].headers)
+            if not action.host_rewrite_literal and (host := host_of(shares[0].headers)):
+                action.host_rewrite_literal = host
+    else:
+        clusters = [_weighted(context.cluster(s.destination), s.weight, s.headers) for s in shares]
+        action.weighted_clusters.CopyFrom(WeightedCluster(clusters=clusters))
+    for share in shares:
+        target = context.target(share.destination)
+        add_hash_policy(action, target.rules, context.port(share.destination, target), share.destination.subset)
+    asked = rule.retries if rule.retries is not None else context.view.retries
+    policy = retry_policy(asked, hashed=len(rule.route) == 1 and bool(action.hash_policy))
+    if policy is not None:
+        action.retry_policy.CopyFrom(policy)
+
+
+def add_hash_policy(action: RouteAction, rules: HostRules | None, port: int, subset: str) -> None:
+    """The hash policy of a DestinationRule; once, when several destinations have the same."""
+    balancer = effective(rules, port, subset).load_balancer
+    if balancer is not None and balancer.consistent_hash is not None:
+        policy = _hash_policy(balancer.consistent_hash)
+        if policy is not None and policy not in action.hash_policy:
+            action.hash_policy.append(policy)
+
+
+def mirrors(rule: HTTPRoute) -> list[HTTPMirrorPolicy]:
+    """Where copies of a rule's requests go, by `mirrors` or by the older fields."""
+    if rule.mirrors:
+        return rule.mirrors
+    if rule.mirror is None:
+        return []
+    percentage = rule.mirror_percentage
+    if percentage is None and rule.mirror_percent is not None:
+        percentage = Percent(value=rule.mirror_percent)
+    return [HTTPMirrorPolicy(destination=rule.mirror, percentage=percentage)]
 
 
 def retry_policy(settings: HTTPRetry | None, *, hashed: bool = False) -> RetryPolicy | None:
@@ -116,7 +185,7 @@ def set_timeouts(action: RouteAction, route: HTTPRoute | None) -> None:
     action.max_grpc_timeout.CopyFrom(limit)
 
 
-def set_rewrite(action: RouteAction, rewrite: HTTPRewrite, match: HTTPMatchRequest | None) -> None:
+def _set_rewrite(action: RouteAction, rewrite: HTTPRewrite, match: HTTPMatchRequest | None) -> None:
     """`uri` replaces the prefix that matched, or the whole path where the match is exact or an expression.
 
     As it stands: `/a` rewritten to `/` makes `//b` of `/a/b`, here as in Istio; a rule that is to give `/b` matches
@@ -153,7 +222,7 @@ _PREFIX_VARIABLE = "%PREFIX()%"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def redirect_action(redirect: HTTPRedirect, port: int, *, tls: bool = False) -> RedirectAction:
+def _redirect_action(redirect: HTTPRedirect, port: int, *, tls: bool = False) -> RedirectAction:
     """An answer that sends the client elsewhere; 301 unless said otherwise.
 
     A port that the scheme implies is not named. `tls`: the request itself came over TLS.
@@ -176,7 +245,7 @@ def redirect_action(redirect: HTTPRedirect, port: int, *, tls: bool = False) -> 
     return action
 
 
-def direct_response(response: HTTPDirectResponse) -> DirectResponseAction:
+def _direct_response(response: HTTPDirectResponse) -> DirectResponseAction:
     """An answer that the proxy gives by itself."""
     action = DirectResponseAction(status=response.status)
     body = response.body
@@ -187,7 +256,7 @@ def direct_response(response: HTTPDirectResponse) -> DirectResponseAction:
     return action
 
 
-def fault_filter(fault: HTTPFaultInjection) -> HTTPFault:
+def _fault_filter(fault: HTTPFaultInjection) -> HTTPFault:
     """Delays and aborts. A share that is not given is no share."""
     message = HTTPFault()
     if fault.delay is not None and fault.delay.fixed_delay:
@@ -202,7 +271,7 @@ def fault_filter(fault: HTTPFaultInjection) -> HTTPFault:
     return message
 
 
-def mirror_policies(mirrors: Iterable[tuple[str, HTTPMirrorPolicy]]) -> list[RouteAction.RequestMirrorPolicy]:
+def _mirror_policies(mirrors: Iterable[tuple[str, HTTPMirrorPolicy]]) -> list[RouteAction.RequestMirrorPolicy]:
     """Copies of requests to clusters. The copy keeps its authority, as in Istio. The default is 100 percent."""
     return [
         RouteAction.RequestMirrorPolicy(
@@ -218,7 +287,7 @@ def mirror_policies(mirrors: Iterable[tuple[str, HTTPMirrorPolicy]]) -> list[Rou
     ]
 
 
-def cors_policy(policy: CorsPolicy) -> CorsMessage:
+def _cors_policy(policy: CorsPolicy) -> CorsMessage:
     """Cross-origin resource sharing. Beside `allowOrigins` the former `allowOrigin` has no effect."""
     origins = [matcher for origin in policy.allow_origins if (matcher := string_matcher(origin)) is not None]
     if not policy.allow_origins:
@@ -239,37 +308,7 @@ def cors_policy(policy: CorsPolicy) -> CorsMessage:
     return message
 
 
-def header_options(operations: HeaderOperations | None) -> list[HeaderValueOption]:
-    """Headers that are set (over what is there) or added (beside it)."""
-    if operations is None:
-        return []
-    return [
-        *_options(operations.set, HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD),
-        *_options(operations.add, HeaderValueOption.APPEND_IF_EXISTS_OR_ADD),
-    ]
-
-
-def _options(headers: Mapping[str, str], how: int) -> list[HeaderValueOption]:
-    return [
-        HeaderValueOption(header=HeaderValue(key=name, value=value), append_action=how)
-        for name, value in sorted(headers.items())
-        if not _is_host(name)
-    ]
-
-
-def _is_host(name: str) -> bool:
-    return name.lower() in ("host", ":authority")
-
-
-def host_of(headers: Headers | None) -> str | None:
-    """The authority that header operations set, or else add: Envoy takes it apart from other headers."""
-    if headers is None or headers.request is None:
-        return None
-    given = (*headers.request.set.items(), *headers.request.add.items())
-    return next((value for name, value in given if _is_host(name)), None)
-
-
-def weighted(name: str, weight: int, headers: Headers | None) -> WeightedCluster.ClusterWeight:
+def _weighted(name: str, weight: int, headers: Headers | None) -> WeightedCluster.ClusterWeight:
     """A cluster's share, with the header operations of its destination."""
     share = WeightedCluster.ClusterWeight(name=name, weight=UInt32Value(value=weight))
     if headers is not None:
@@ -279,15 +318,7 @@ def weighted(name: str, weight: int, headers: Headers | None) -> WeightedCluster
     return share
 
 
-def apply_headers(target: WeightedCluster.ClusterWeight, headers: Headers) -> None:
-    """Header operations on a route, or on a cluster's share of one."""
-    target.request_headers_to_add.extend(header_options(headers.request))
-    target.response_headers_to_add.extend(header_options(headers.response))
-    target.request_headers_to_remove.extend(headers.request.remove if headers.request else ())
-    target.response_headers_to_remove.extend(headers.response.remove if headers.response else ())
-
-
-def hash_policy(settings: ConsistentHashLB) -> RouteAction.HashPolicy | None:
+def _hash_policy(settings: ConsistentHashLB) -> RouteAction.HashPolicy | None:
     """The attribute that requests are hashed on; None when none is named."""
     policy = RouteAction.HashPolicy()
     if settings.http_header_name:

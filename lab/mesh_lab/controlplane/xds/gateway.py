@@ -25,8 +25,9 @@ from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.peers import Own
 from mesh_lab.controlplane.xds.rbac import Authorization
+from mesh_lab.controlplane.xds.routecontext import RouteContext
 from mesh_lab.controlplane.xds.routes import Fragment, context_of, fragment, shared_configuration
-from mesh_lab.controlplane.xds.rules import RouteContext, all_hosts, has_routes, routes, takes_all
+from mesh_lab.controlplane.xds.rules import all_hosts, has_routes, routes, takes_all
 from mesh_lab.controlplane.xds.scope import RouteConfig, Scope
 from mesh_lab.controlplane.xds.tcp import Share, concerns_connection, forward, mark, must_say_tcp, policy_of, shares
 from mesh_lab.controlplane.xds.typeurls import LDS

@@ -19,7 +19,8 @@ from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import HostRules
 from mesh_lab.controlplane.xds.rbac import NOBODY_REFUSED, Authorization
-from mesh_lab.controlplane.xds.rules import RouteContext, Target, add_hash_policy, destination_hosts, has_routes, routes
+from mesh_lab.controlplane.xds.routecontext import RouteContext, Target
+from mesh_lab.controlplane.xds.rules import destination_hosts, has_routes, routes
 from mesh_lab.controlplane.xds.scope import MESH, RouteConfig, Scope
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains
@@ -152,7 +153,7 @@ def _plain_host(service: MeshService, view: Viewpoint, rules: HostRules | None, 
     route = Route(name="default", match=RouteMatch(prefix="/"))
     action = RouteAction(cluster=names.outbound_cluster(view.port, "", service.hostname))
     actions.set_timeouts(action, None)
-    add_hash_policy(action, rules, view.port, "")
+    actions.add_hash_policy(action, rules, view.port, "")
     policy = actions.retry_policy(view.retries, hashed=bool(action.hash_policy))
     if policy is not None:
         action.retry_policy.CopyFrom(policy)

@@ -11,7 +11,7 @@ from envoy.extensions.filters.http.cors.v3.cors_pb2 import CorsPolicy
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 
 from mesh_lab.controlplane.model.virtualservice import HeaderOperations, Headers
-from mesh_lab.controlplane.xds.actions import header_options, host_of
+from mesh_lab.controlplane.xds.headers import header_options, host_of
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, mesh_config, pod, service
 from tests.unit.controlplane.xds.translated import REVIEWS, hosts_of, resources, routes_to
 
