@@ -22,9 +22,10 @@ class Context:
         self._lab: Lab | None = None
 
     def lab(self, cluster: str | None = None, **existing: str | bool) -> Lab:
-        """The lab that is meant; `existing` are options that overrule [existing] in lab.toml.
+        """Return the lab that is meant; `existing` are options that overrule [existing] in lab.toml.
 
-        Raises `LabError` when `lab.toml`, a variable or an option is wrong.
+        Raises:
+            LabError: `lab.toml`, a variable or an option is wrong.
         """
         directory = self.directory
         if directory is not None and not directory.is_dir():

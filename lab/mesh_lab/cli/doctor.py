@@ -72,8 +72,9 @@ class Report(msgspec.Struct, frozen=True):
 def doctor(lab: Lab, output: str = "text") -> None:
     """Print the outcome of every check.
 
-    Raises `LabError` for an unknown format, and when any check found something missing; `SystemExit(1)` for the
-    latter when the output is JSON.
+    Raises:
+        LabError: the format is not known, or a check found something missing.
+        SystemExit: with code 1, when a check found something missing and the output is JSON.
     """
     printer = chosen(_PRINTERS, output)
     printer(lab, [finding for check in CHECKS[lab.settings.cluster] for finding in check(lab)])
@@ -137,7 +138,7 @@ def _privileges(_lab: Lab) -> list[Finding]:
 
 
 def _trial() -> list[Finding]:
-    """Make the namespaces and a rule in them: what the kernel says counts more than what its settings promise."""
+    """Make the namespaces and a rule in them: the kernel's answer counts more than its settings."""
     import subprocess
 
     user_namespace = namespaces.rootless()
