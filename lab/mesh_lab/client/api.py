@@ -21,7 +21,7 @@ from mesh_lab.client.kubectl import Kubectl
 from mesh_lab.client.objects import Items, Object, Reference, reference
 from mesh_lab.errors import LabError, WaitTimeoutError
 
-_REQUEST_S = 30.0
+_REQUEST_SECONDS = 30.0
 _NOT_FOUND, _GONE = 404, 410
 _Kept = TypeVar("_Kept")
 
@@ -34,7 +34,7 @@ class Api:
     """One cluster, as the user of its kubeconfig's current context. Every method raises `ApiError` or `LabError`."""
 
     def __init__(self, kubeconfig: Path, scratch: Path | None = None) -> None:
-        """kubectl keeps in `scratch` what it learns of the cluster; without one, beside the kubeconfig.
+        """Connect as the kubeconfig's user. `scratch` is for kubectl's cache; without one, it is beside the kubeconfig.
 
         Raises:
             LabError: the kubeconfig cannot be used, or its user cannot log in.
@@ -69,7 +69,7 @@ class Api:
         path: str,
         *,
         body: Any = None,
-        timeout: float = _REQUEST_S,
+        timeout: float = _REQUEST_SECONDS,
         headers: Mapping[str, str] | None = None,
         **params: Any,
     ) -> Any:
@@ -298,7 +298,7 @@ def _with(path: str, params: Mapping[str, Any]) -> str:
 
 
 def _change(items: Items, what: str, obj: Object) -> None:
-    """Do to the objects what an event of their watch says."""
+    """Apply an event of their watch to the objects."""
     name = obj["metadata"].get("name")
     if what == "DELETED":
         items.pop(name, None)

@@ -21,8 +21,8 @@ from mesh_lab.programs import ProgramFailedError, run
 from mesh_lab.rfc3339 import parse
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
-_LIMIT_S = 60.0
-_MARGIN_S = 30.0
+_LIMIT_SECONDS = 60.0
+_MARGIN_SECONDS = 30.0
 _CLUSTER_FIELDS = (
     "server",
     "tls-server-name",
@@ -55,14 +55,18 @@ class Login:
         self._kept: Credential | None = None
 
     def credential(self) -> Credential:
-        """The credential, fetched again shortly before it expires. Raises `LabError` in the program's own words."""
+        """Return the credential; it is fetched again shortly before it expires.
+
+        Raises:
+            LabError: the program failed, or gave no credential; the message quotes it.
+        """
         with self._lock:
-            if self._kept is None or self._kept.expires - _MARGIN_S < time.time():
+            if self._kept is None or self._kept.expires - _MARGIN_SECONDS < time.time():
                 self._kept = self._fetch()
             return self._kept
 
     def refused(self, credential: Credential) -> None:
-        """The cluster does not take this credential (401) although its time is not over: the next is a new one."""
+        """Note that the cluster refused this credential (401) before it expired: the next is fetched anew."""
         with self._lock:
             if self._kept is credential:
                 self._kept = None
@@ -81,7 +85,7 @@ class Login:
         if os.sep in command:
             command = str(self._directory / command)
         try:
-            said = run([command, *(self._spec.get("args") or ())], timeout=_LIMIT_S, environ=self._environment())
+            said = run([command, *(self._spec.get("args") or ())], timeout=_LIMIT_SECONDS, environ=self._environment())
         except ProgramFailedError as error:
             raise LabError(f"the kubeconfig's login program failed\n{error.message}", hint=self._hint()) from error
         except LabError as error:
@@ -104,7 +108,11 @@ class Login:
 
 
 def _read(said: str, command: str, version: str) -> Credential:
-    """Raises `LabError` for an answer that is no `ExecCredential` of this version with a credential in it."""
+    """Read the credential from what the program printed.
+
+    Raises:
+        LabError: it is not an `ExecCredential` of this version with a credential in it.
+    """
     try:
         document = json.loads(said)
         what = f"{document['kind']} of {document['apiVersion']}"
