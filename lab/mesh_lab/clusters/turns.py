@@ -18,7 +18,7 @@ from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
 
 LOCK_NAME = "up.lock"
-_POLL_S = 0.05
+_POLL_SECONDS = 0.05
 
 
 @contextlib.contextmanager
@@ -34,7 +34,7 @@ def turn(state: Path, limit: float, report: Report) -> Iterator[None]:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = (state / LOCK_NAME).open("a+b")
         except OSError:
-            # What prevents the lock prevents the lab, and the cluster's own check says what to do about it.
+            # If the lock cannot be made, neither can the lab, and the cluster's own check says what to do about it.
             yield
             return
         with lock:
@@ -66,7 +66,7 @@ def _acquire(lock: BinaryIO, state: Path, deadline: float, report: Report) -> No
         if not told:
             report(f"another command (process {holder}) is bringing this lab up; waiting for it")
             told = True
-        time.sleep(_POLL_S)
+        time.sleep(_POLL_SECONDS)
 
 
 def _has_its_name(lock: BinaryIO, state: Path) -> bool:

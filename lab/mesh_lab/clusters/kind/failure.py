@@ -1,7 +1,7 @@
 """Why kind could not make a cluster, in a few lines.
 
-kind prints all that kubeadm has logged and the stacks of its errors. What kubeadm waited for in vain, the kubelet says
-in its journal, which is gone with its node.
+kind prints all that kubeadm has logged and the stacks of its errors. Why kubeadm's wait timed out stands in the
+kubelet's journal, which is gone with its node.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ADVICE = (
 
 
 def reason(output: str) -> list[str]:
-    """kind's error and what kubeadm says of it, without logs, phases and stacks; empty where kind names no error."""
+    """Return the error of kind and what kubeadm says of it, without logs, phases and stacks; empty without an error."""
     lines = output.splitlines()
     first = next((number for number, line in enumerate(lines) if line.startswith("ERROR:")), len(lines))
     kept: list[str] = []
