@@ -22,9 +22,9 @@ from mesh_lab.errors import LabError
 from mesh_lab.rfc3339 import parse
 
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
-_SILENCE_S = 10.0
-_PAUSE_S = 0.1
-_PODS_PAUSE_S = 0.5
+_SILENCE_SECONDS = 10.0
+_PAUSE_SECONDS = 0.1
+_PODS_PAUSE_SECONDS = 0.5
 _EVENTS_SHOWN = 3
 _COUNTS = {"updatedReplicas": "of the newest template", "replicas": "in all", "availableReplicas": "available"}
 _WORDS_SHOWN = 5
@@ -44,8 +44,11 @@ class Workload:
 def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, report: Report) -> None:
     """Return when all of `wanted` are ready. `deadline` is in `time.monotonic` seconds.
 
-    While nothing moves for ten seconds, pods that are not ready are reported with their conditions and events, once
-    as long as these stay the same. Raises `LabError` at the deadline, with the same particulars.
+    When nothing moves for ten seconds, pods that are not ready are reported with their conditions and events, once as
+    long as these stay the same.
+
+    Raises:
+        LabError: not all are ready at the deadline; the message has the pods' conditions and events.
     """
     waiting, told = set(wanted), list[str]()
     while True:
@@ -56,15 +59,15 @@ def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, r
             break
         try:
             version = listed["metadata"]["resourceVersion"]
-            for _type, changed in api.watch(_DEPLOYMENTS, version, silence=min(left, _SILENCE_S)):
+            for _type, changed in api.watch(_DEPLOYMENTS, version, silence=min(left, _SILENCE_SECONDS)):
                 waiting = _settle(waiting, [changed], report)
                 if not waiting:
                     return
                 if time.monotonic() > deadline:
                     break
         except ApiError:
-            # The list at the head of the loop tells whether the API is still there; one that refuses is not pressed.
-            time.sleep(_PAUSE_S)
+            # The list at the head of the loop shows whether the API still answers; the pause is for one that refuses.
+            time.sleep(_PAUSE_SECONDS)
             continue
         lines = describe(api, waiting)
         if lines != told:
@@ -79,9 +82,12 @@ def await_pods(
 ) -> None:
     """Return when each pod that `pods` gives is ready, and its containers were started after its node was.
 
-    A Deployment's status, and that of its pods, is of before a node's stop until its kubelet has looked at them again.
+    After a node's restart the status of a Deployment and of its pods is stale until the kubelet has synced them.
     `since` has the start of nodes by name; the pods of others need only be ready. `deadline` is in `time.monotonic`
-    seconds. Raises `LabError` at the deadline, and when the API does not answer.
+    seconds.
+
+    Raises:
+        LabError: not all are ready at the deadline, or the API does not answer.
     """
     told: list[str] = []
     while True:
@@ -93,7 +99,7 @@ def await_pods(
         if lines != told:
             report("\n".join(["waiting for pods:", *lines]))
         told = lines
-        time.sleep(_PODS_PAUSE_S)
+        time.sleep(_PODS_PAUSE_SECONDS)
 
 
 def belongs(pod: Object, workloads: Iterable[Workload]) -> bool:
