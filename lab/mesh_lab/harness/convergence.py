@@ -1,7 +1,7 @@
-"""Waiting for what converges by itself.
+"""Waiting for a state that is reached eventually.
 
-Kubernetes and a mesh promise that they come to a state, not when. These helpers wait for such a state alone, and say
-why. They are no means to repeat an experiment until it succeeds: what is under test is done once, after the wait.
+Kubernetes and a mesh promise that they come to a state, not when. These helpers wait only for such a state, and
+say why. They must not repeat an experiment until it succeeds: what is under test is done once, after the wait.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Result:
 
 
 By = str | Callable[[Result], object]
-"""What results are told apart by: the name of an attribute, or a function (`by_header`, `by_json`, or any other)."""
+"""How results are told apart: the name of an attribute, or a function (`by_header`, `by_json`, or any other)."""
 
 
 class Results(list[Result]):
