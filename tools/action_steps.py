@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The steps of action.yml, as tools/run_action.sh runs them: action_steps.py DIRECTORY [INPUT=VALUE ...]
+"""The steps of action.yml, as tools/run_action.sh runs them: action_steps.py DIRECTORY [INPUT=VALUE ...].
 
 Writes a directory for each step, `00` and so on: its `name`; `kind` (run, uses, or skip) while all is well, and
 `kind-failed` after a failure; its `script`; and its variables, `environment`. Of GitHub's expressions those are known
@@ -28,7 +28,11 @@ def load() -> dict[str, Any]:
 
 
 def settle(declared: dict[str, Any], given: list[str]) -> dict[str, str]:
-    """The inputs: their defaults, and what is given. Raises `ValueError` for one that is not declared."""
+    """Return the inputs: the values that are given, else their defaults.
+
+    Raises:
+        ValueError: an input is not declared.
+    """
     inputs = {name: str(entry.get("default", "")) for name, entry in declared.items()}
     for each in given:
         name, _, value = each.partition("=")
