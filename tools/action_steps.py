@@ -83,12 +83,12 @@ def parts(step: dict[str, Any], inputs: dict[str, str]) -> dict[str, str]:
     """What is written of a step, by the files' names."""
     condition = str(step.get("if", ""))
     kind = "run" if "run" in step else "uses"
-    told = ", ".join(f"{key}: {filled(str(value), inputs)}" for key, value in step.get("with", {}).items())
+    given = ", ".join(f"{key}: {filled(str(value), inputs)}" for key, value in step.get("with", {}).items())
     return {
         "name": step["name"],
         "kind": kind if holds(condition, inputs, failed=False) else "skip",
         "kind-failed": kind if holds(condition, inputs, failed=True) else "skip",
-        "script": str(step["run"]) if kind == "run" else f"{step['uses']} ({told})",
+        "script": str(step["run"]) if kind == "run" else f"{step['uses']} ({given})",
         "environment": "".join(f"{key}={filled(str(value), inputs)}\0" for key, value in step.get("env", {}).items()),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class LabError(Exception):
-    """Something went wrong that its reader can put right; the command line prints it without a traceback.
+    """A failure that its reader can correct; the command line prints it without a traceback.
 
     `message` says what was wrong and where, `hint` what to do about it. The process then ends with `exit_code`
     (1: it failed; 2: wrong usage).

@@ -31,7 +31,7 @@ _KEPT_LINES = 2000
 
 
 class ProgramFailedError(LabError):
-    """A program ended with an exit code other than 0, or did not end in time. `output` is what it said until then."""
+    """A program ended with an exit code other than 0, or did not end in time. `output` is what it had printed."""
 
     def __init__(self, message: str, output: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -139,24 +139,24 @@ def stream(
         ProgramFailedError: it fails or takes more than `timeout` seconds.
     """
     process = start(command, environ)
-    said: list[str] = []
+    output: list[str] = []
     deadline = time.monotonic() + timeout
     with process:
         try:
             for line in lines(process, deadline, when_silent):
-                said = [*said[-_KEPT_LINES:], line]
+                output = [*output[-_KEPT_LINES:], line]
                 report(line)
             left = max(0.0, deadline - time.monotonic())
             code = process.wait(timeout=left)
         except subprocess.TimeoutExpired:
             end(process)
-            raise ProgramFailedError(_late(command, timeout, "\n".join(said)), "\n".join(said)) from None
+            raise ProgramFailedError(_late(command, timeout, "\n".join(output)), "\n".join(output)) from None
         except BaseException:
             end(process)
             raise
     if code:
-        raise ProgramFailedError(_failed(command, code, "\n".join(said)), "\n".join(said))
-    return "\n".join(said)
+        raise ProgramFailedError(_failed(command, code, "\n".join(output)), "\n".join(output))
+    return "\n".join(output)
 
 
 def start(
@@ -246,14 +246,14 @@ def _shown(command: Sequence[str]) -> str:
     return f"`{' '.join(words)}{' ...' if len(command) > len(words) else ''}`"
 
 
-def _failed(command: Sequence[str], code: int, said: str) -> str:
+def _failed(command: Sequence[str], code: int, output: str) -> str:
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    return "\n".join(filter(None, (f"{_shown(command)} {how}", _tail(said))))
+    return "\n".join(filter(None, (f"{_shown(command)} {how}", _tail(output))))
 
 
-def _late(command: Sequence[str], timeout: float, said: str) -> str:
-    lines = (f"{_shown(command)} did not end within {timeout:g} s and was ended; its last words:", _tail(said))
-    return "\n".join(lines if said.strip() else (lines[0].replace("; its last words:", " without a word"),))
+def _late(command: Sequence[str], timeout: float, output: str) -> str:
+    lines = (f"{_shown(command)} did not end within {timeout:g} s and was ended; its last words:", _tail(output))
+    return "\n".join(lines if output.strip() else (lines[0].replace("; its last words:", " without a word"),))
 
 
 def _tail(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the options before the command say: which lab is meant. Read when a command needs it, not before."""
+"""The options before the command: they choose the lab, which is opened when a command needs it, not before."""
 
 from __future__ import annotations
 

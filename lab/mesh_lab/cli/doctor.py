@@ -160,13 +160,13 @@ def _trial() -> list[Finding]:
             Finding("kernel", "no answer to a trial within 10 s", "Try again; if it stays so, restart the machine.")
         ]
     if done.returncode:
-        said = done.stderr.strip() or f"exit code {done.returncode}"
-        return [Finding("kernel", said, _trial_remedy(said))]
+        message = done.stderr.strip() or f"exit code {done.returncode}"
+        return [Finding("kernel", message, _trial_remedy(message))]
     return [Finding("kernel", "namespaces and NAT rules work")]
 
 
-def _trial_remedy(said: str) -> str:
-    if "newuidmap" in said or "newgidmap" in said:
+def _trial_remedy(message: str) -> str:
+    if "newuidmap" in message or "newgidmap" in message:
         return "They must be setuid root: sudo apt-get install --reinstall uidmap (elsewhere the package is shadow)."
     return "The kernel refused a network namespace or a NAT rule; see README.md, Limits."
 

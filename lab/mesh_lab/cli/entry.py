@@ -1,6 +1,6 @@
 """From the shell to a command and back to an exit code: 0 done, 1 failed, 2 wrong usage.
 
-A failure that its reader can put right is two lines, what and what to do. Any other is a fault of the lab: its
+A failure that its reader can correct is two lines, what and what to do. Any other is a fault of the lab: its
 traceback goes to a file, and one line says where that is.
 """
 

@@ -27,7 +27,7 @@ _GONE = {
     "kind": "its cluster is deleted",
     "existing": "what it had made in the cluster is removed",
 }
-"""What is said of a lab that was taken down, by the kind of its cluster."""
+"""The text for a lab that was taken down, by the kind of its cluster."""
 _SPECIAL = re.compile(r'[\\"$`]')  # to a shell, between double quotes
 _ENDED = "`{logs}` shows its last words. What it had stored is kept: `{up}` goes on from there."
 
@@ -36,7 +36,7 @@ _UNTOUCHED = {
     "kind": "a cluster that was there before is there still",
     "existing": "nothing was made in the cluster",
 }
-"""What is said when a cluster's `up` was interrupted where it had nothing to take back."""
+"""The text for an `up` that was interrupted before it had anything to undo, by the kind of its cluster."""
 
 
 def up(lab: Lab, *, keep: bool, quiet: bool = False, recover: bool = False) -> None:

@@ -24,7 +24,7 @@ from mesh_lab.settings import Lab
 
 LIVE, DELETE = "live", "delete"
 CONDITIONS = (LIVE, DELETE)
-"""What `--for` may say."""
+"""The values of `--for`."""
 TEXT, JSON = "text", "json"
 OUTPUTS = (TEXT, JSON)
 _DONE = {LIVE: "live", DELETE: "gone"}

@@ -174,7 +174,7 @@ class Api:
         return created
 
     def apply(self, obj: Object) -> Object:
-        """Create the object, or change what it says in the one that exists (a merge patch: lists are replaced).
+        """Create the object, or merge it into the one that exists (a merge patch: lists are replaced).
 
         Raises:
             ApiError: it is invalid, ...
@@ -283,7 +283,7 @@ class Api:
     def try_kubectl(
         self, *arguments: str, stdin: str | None = None, timeout: float | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl and tell how it ended, whatever its exit code."""
+        """Run kubectl and return how it ended, whatever its exit code."""
         return self._kubectl.attempt(*arguments, stdin=stdin or "", timeout=timeout)
 
     def kubectl_command(self, *arguments: str) -> list[str]:

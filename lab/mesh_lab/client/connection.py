@@ -39,7 +39,7 @@ class ApiError(LabError):
         return ": ".join(part for part in parts if part)
 
 
-class ClusterUnreachable(ApiError):  # noqa: N818 - says what is the case, in pytest's report
+class ClusterUnreachable(ApiError):  # noqa: N818 - reads as a state in pytest's report
     """No answer came, or half of one. `code` is 0."""
 
     def __init__(self, message: str, *, request: str = "") -> None:

@@ -49,15 +49,15 @@ def forwarded(kubectl: Sequence[str], namespace: str, pod: str, port: int) -> It
 
 
 def _local_port(process: subprocess.Popen[str]) -> int:
-    said = []
+    lines = []
     try:
         for line in programs.lines(process, time.monotonic() + _START_SECONDS):
             if found := _FORWARDING.match(line):
                 return int(found[1])
-            said.append(line)
+            lines.append(line)
     except subprocess.TimeoutExpired:
-        said.append(f"no port within {_START_SECONDS:g} s")
-    raise ForwardError(f"cannot forward a port: {' '.join(said) or 'kubectl ended without a word'}")
+        lines.append(f"no port within {_START_SECONDS:g} s")
+    raise ForwardError(f"cannot forward a port: {' '.join(lines) or 'kubectl ended without a word'}")
 
 
 def _listen(descriptor: int) -> None:

@@ -17,18 +17,16 @@ from mesh_lab.client.pods import is_ready
 _ASK_SECONDS = 10.0
 _PAUSE_SECONDS = 0.2
 _REMARK = (
-    "Istio does not tell what a refusal is made of: it may be another resource, and until that is corrected nobody can "
-    "tell whether this one is live"
+    "Istio does not tell which resource a rejected push comes from: it may be another one, and until that is corrected "
+    "it is not known whether this one is live"
 )
 _UNANALYSED = "Istio's analysis of it is still to come: it takes up to {seconds:g} s"
-_DRAINING = (
-    "connections that were open before it may go by what was in force until they are drained, for up to {seconds:g} s"
-)
+_DRAINING = "connections that were open before may keep the old rules until they are drained, for up to {seconds:g} s"
 _LISTED = (".istio.io", "gateway.networking.k8s.io")
 """The groups of what istiod lists in /debug/configz."""
 _REFUSED = (
     "What the proxies had before stays. Istio names no resource; `istioctl analyze --all-namespaces`, or the latest "
-    "change, may tell what the refused was made of: correct or delete it."
+    "change, may tell which one was rejected: correct or delete it."
 )
 _Answer = TypeVar("_Answer")
 
@@ -136,7 +134,7 @@ class IstioStatus:
         return [None if stored is None else str(stored["metadata"]["resourceVersion"])]
 
     def _draining(self, reference: Reference, pods: list[Object], *, synced: bool) -> float:
-        """The seconds for which connections are drained that go by what was in force before; 0 when that is over."""
+        """The seconds for which connections with the old configuration are drained; 0 when that is over."""
         if not synced:
             self._synced_since.pop(reference, None)
             return 0.0
@@ -147,9 +145,9 @@ class IstioStatus:
         return seconds if time.monotonic() - since < seconds else 0.0
 
     def _must_be_analysed(self, documents: list[object], known: list[str | None], now: float) -> bool:
-        """Whether all istiods have known these versions for so long that an analysis has run.
+        """Whether all istiods have had these versions for so long that an analysis has run.
 
-        When a version came is noted for all resources at once: many that are waited for in turn take one such time.
+        Arrival times are kept for all resources at once: to wait for many in turn takes one such time.
         """
         self._seen = {key: self._seen.get(key, now) for key in istiostatus.known(documents)}
         since = (self._seen.get((place, have), now) for place, have in enumerate(known) if have is not None)

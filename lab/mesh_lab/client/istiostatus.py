@@ -45,7 +45,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class ProxyReport(msgspec.Struct, frozen=True):
-    """How far a proxy is: types that it has not acknowledged, and types that it has refused, with its reason."""
+    """How far a proxy is: types without an ACK, and types with a NACK and its reason."""
 
     proxy: str
     pending: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ def analysis_s(environ: Mapping[str, str]) -> float:
 
 
 def drain_s(kind: str, pods: Iterable[Mapping[str, Any]]) -> float:
-    """For how long the proxies of `pods` may serve connections by what a resource of a kind said before.
+    """For how long the proxies of `pods` may serve connections by the old version of a resource.
 
     Istio has a policy's rules in the listeners, which serve the connections that they have until these are drained.
     """
@@ -163,7 +163,7 @@ def _finding(message: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _report(entry: Mapping[str, Any]) -> ProxyReport:
-    # Newer istiods list every type under `resources`, with the last refusal; all of them have the fields of old.
+    # Newer istiods list every type under `resources`, with the last NACK; all of them have the older fields.
     resources: Mapping[str, Any] = entry.get("resources") or {}
     if resources:
         nonces = {_short(url): (state.get("sent"), state.get("acked")) for url, state in resources.items()}

@@ -1,4 +1,4 @@
-"""kubectl as a subprocess, with a time limit and with its own words when it fails."""
+"""kubectl as a subprocess, with a time limit; errors quote its output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _APPLIED = '{{range .items}}{{.kind}} {{or .metadata.namespace "-"}} {{.metadata
 
 
 class CommandFailed(LabError):  # noqa: N818 - what happened to a command that was run
-    """A command ended with an exit code other than 0: `code`, and what it said."""
+    """A command ended with an exit code other than 0: `code`, and its output."""
 
     def __init__(self, command: str, done: subprocess.CompletedProcess[str]) -> None:
         self.code, self.stdout, self.stderr = done.returncode, done.stdout, done.stderr

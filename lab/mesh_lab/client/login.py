@@ -36,7 +36,7 @@ _CONFIG_EXTENSION = "client.authentication.k8s.io/exec"
 
 @dataclass(frozen=True)
 class Credential:
-    """What a program gave: a bearer token, a client certificate with its key (PEM), or both. `expires` is Unix time."""
+    """A bearer token, a client certificate with its key (PEM), or both. `expires` is in Unix time."""
 
     token: str
     certificate: str
@@ -66,7 +66,7 @@ class Login:
             return self._kept
 
     def refused(self, credential: Credential) -> None:
-        """Note that the cluster refused this credential (401) before it expired: the next is fetched anew."""
+        """Note that the cluster refused this credential (401) before it expired: the next is a new one."""
         with self._lock:
             if self._kept is credential:
                 self._kept = None
@@ -85,12 +85,14 @@ class Login:
         if os.sep in command:
             command = str(self._directory / command)
         try:
-            said = run([command, *(self._spec.get("args") or ())], timeout=_LIMIT_SECONDS, environ=self._environment())
+            output = run(
+                [command, *(self._spec.get("args") or ())], timeout=_LIMIT_SECONDS, environ=self._environment()
+            )
         except ProgramFailedError as error:
             raise LabError(f"the kubeconfig's login program failed\n{error.message}", hint=self._hint()) from error
         except LabError as error:
             raise LabError(f"the kubeconfig's login program: {error.message}", hint=self._hint()) from error
-        return _read(said, command, str(version))
+        return _read(output, command, str(version))
 
     def _environment(self) -> dict[str, str]:
         spec: dict[str, Any] = {"interactive": False}
@@ -107,14 +109,14 @@ class Login:
         return str(self._spec.get("installHint") or "Run kubectl with this kubeconfig: does it log in?")
 
 
-def _read(said: str, command: str, version: str) -> Credential:
+def _read(output: str, command: str, version: str) -> Credential:
     """Read the credential from what the program printed.
 
     Raises:
         LabError: it is not an `ExecCredential` of this version with a credential in it.
     """
     try:
-        document = json.loads(said)
+        document = json.loads(output)
         what = f"{document['kind']} of {document['apiVersion']}"
         status = document["status"]
         token = str(status.get("token") or "")

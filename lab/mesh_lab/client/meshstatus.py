@@ -1,7 +1,7 @@
 """What the control plane knows of its proxies, read through the Kubernetes API's service proxy.
 
-`/debug/config` tells which proxies a resource concerns and how far each is with it; `/debug/syncz` the same of all that
-was ever pushed. Both are long polls: the server answers when the state is good or the time is up.
+`/debug/config` tells which proxies a resource concerns and how far each is with it; `/debug/syncz` the same of
+everything that was pushed. Both are long polls: the server answers when the state is good or the time is up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ANSWER_MARGIN_SECONDS = 5.0
 ACKNOWLEDGED = "acknowledged"
 _REFUSED = (
     "What the proxies had before, if anything, stays. `kubectl get events -A --field-selector reason=Rejected` tells "
-    "what the refused was made of: correct or delete what is wrong."
+    "which resources were rejected: correct or delete what is wrong."
 )
 _Shape = TypeVar("_Shape")
 
@@ -80,7 +80,7 @@ class ProxyState(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What the control plane thinks is wrong with a resource: `severity` is `error` or `warning`."""
+    """A fault that the control plane found in a resource: `severity` is `error` or `warning`."""
 
     severity: str
     message: str
@@ -93,7 +93,7 @@ class Finding(msgspec.Struct, frozen=True):
 class ConfigState(msgspec.Struct, frozen=True):
     """How far the proxies that one resource concerns are with it. `live`: all of them have acknowledged it.
 
-    `remark` is what cannot be told from the proxies' states.
+    `remark` is what the proxies' states do not show.
     """
 
     found: bool

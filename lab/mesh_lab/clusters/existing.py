@@ -261,6 +261,6 @@ def _anchor(document: Mapping[str, Any], files: list[Path]) -> None:
 
 
 def _number(text: str) -> int:
-    """Some providers say `30+`."""
+    """Parse a version's number; some providers write `30+`."""
     digits = "".join(character for character in str(text) if character.isdigit())
     return int(digits or 0)

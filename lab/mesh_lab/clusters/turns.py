@@ -49,7 +49,7 @@ def turn(state: Path, limit: float, report: Report) -> Iterator[None]:
 
 
 def _acquire(lock: BinaryIO, state: Path, deadline: float, report: Report) -> None:
-    told = False
+    reported = False
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,9 +63,9 @@ def _acquire(lock: BinaryIO, state: Path, deadline: float, report: Report) -> No
                 f"another command (process {holder}) has been bringing up the lab in {state} all the time",
                 hint="Wait until it is done, or end it.",
             )
-        if not told:
+        if not reported:
             report(f"another command (process {holder}) is bringing this lab up; waiting for it")
-            told = True
+            reported = True
         time.sleep(_POLL_SECONDS)
 
 

@@ -127,7 +127,7 @@ def mesh_namespace_labels() -> Mapping[str, str]:
 
 @pytest.fixture(scope="session")
 def mesh_version_of() -> VersionOf | None:
-    """Reads the version of each result. To redefine (`by_header`, `by_json`); None: as our echo server says it."""
+    """Reads the version of each result. To redefine (`by_header`, `by_json`); None: as the lab's echo server has it."""
     return None
 
 

@@ -54,7 +54,7 @@ class Results(list[Result]):
         return Counter(str(value(result)) for result in self)
 
     def versions(self) -> Counter[str]:
-        """How many results are of which version; those that do not say are under the empty text."""
+        """How many results are of which version; those without one are under the empty text."""
         return self.counts("version")
 
     def read_by(self, version_of: Callable[[Result], str]) -> Results:

@@ -112,7 +112,7 @@ def split_arms(
 
 
 def tolerance(trials: int, probability: float, false_alarm: float = FALSE_ALARM) -> float:
-    """The widest accepted difference from the expected share, in percentage points: what a test of this size tells."""
+    """The widest accepted difference from the expected share, in percentage points: a test's resolution."""
     accepted = binomial_interval(trials, probability, false_alarm)
     expected = trials * probability
     return max(expected - accepted.low, accepted.high - expected) / trials * 100

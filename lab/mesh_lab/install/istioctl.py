@@ -107,15 +107,19 @@ class Istioctl:
         report(f"installing Istio {self.version()}")
         file = self._write(overlay(self.lab.settings.istio, owner=owner, gateway=gateway))
         watched = self.workloads | ({Workload(NAMESPACE, GATEWAY)} if gateway else set())
-        tell = _Changes(lambda: describe(api, watched), report)
+        changes = _Changes(lambda: describe(api, watched), report)
         limit = self.lab.settings.istio.install_timeout + _MARGIN_SECONDS
         try:
             stream(
-                self.command(file), timeout=limit, report=report, environ=self._environment(), when_silent=tell.report
+                self.command(file),
+                timeout=limit,
+                report=report,
+                environ=self._environment(),
+                when_silent=changes.report,
             )
         except ProgramFailedError as error:
             raise LabError(
-                "\n".join((error.message, *tell.now())),
+                "\n".join((error.message, *changes.now())),
                 hint="The images cannot be pulled? [kind.registry_mirrors] in lab.toml. Else: kubectl -n "
                 f"{NAMESPACE} describe pods",
             ) from error

@@ -50,7 +50,7 @@ def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, r
     Raises:
         LabError: not all are ready at the deadline; the message has the pods' conditions and events.
     """
-    waiting, told = set(wanted), list[str]()
+    waiting, reported = set(wanted), list[str]()
     while True:
         listed = _request(lambda: api.request("GET", _DEPLOYMENTS))
         waiting = _settle(waiting, listed["items"], report)
@@ -70,9 +70,9 @@ def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, r
             time.sleep(_PAUSE_SECONDS)
             continue
         lines = describe(api, waiting)
-        if lines != told:
+        if lines != reported:
             report("\n".join(["still waiting:", *lines]))
-        told = lines
+        reported = lines
     if waiting:
         raise LabError("\n".join(["not all became ready in time:", *describe(api, waiting)]))
 
@@ -89,16 +89,16 @@ def await_pods(
     Raises:
         LabError: not all are ready at the deadline, or the API does not answer.
     """
-    told: list[str] = []
+    reported: list[str] = []
     while True:
         lines = [line for pod in _request(pods) for line in _unobserved(pod, since)]
         if not lines:
             return
         if time.monotonic() > deadline:
             raise LabError("\n".join(["not all pods became ready in time:", *lines]))
-        if lines != told:
+        if lines != reported:
             report("\n".join(["waiting for pods:", *lines]))
-        told = lines
+        reported = lines
         time.sleep(_PODS_PAUSE_SECONDS)
 
 
@@ -200,8 +200,8 @@ def _troubles(pod: Object) -> list[str]:
         for state in ("waiting", "terminated"):
             detail = container.get("state", {}).get(state)
             if detail and detail.get("reason") != "Completed":
-                said = _said(detail)
-                message = f": {said[0]}" if len(said) == 1 else "".join(f"\n    {line}" for line in said)
+                text = _message_lines(detail)
+                message = f": {text[0]}" if len(text) == 1 else "".join(f"\n    {line}" for line in text)
                 code = f" with exit code {detail['exitCode']}" if "exitCode" in detail else ""
                 lines.append(f"container {container['name']} is {state}{code}, {detail.get('reason')}{message}")
         lines += _last_words(container)
@@ -210,16 +210,16 @@ def _troubles(pod: Object) -> list[str]:
 
 
 def _last_words(status: Object) -> list[str]:
-    """What a container said when it failed before its last restart, if it does not run well since."""
+    """The output of a container that failed before its last restart, if it is not ready since."""
     ended = status.get("lastState", {}).get("terminated")
     if status.get("ready") or not ended or not ended.get("exitCode"):
         return []
-    said = _said(ended)
+    text = _message_lines(ended)
     before = f"container {status['name']} ended before with exit code {ended['exitCode']}, {ended.get('reason')}"
-    return [before + (":" if said else "; see kubectl logs --previous"), *(f"  {line}" for line in said)]
+    return [before + (":" if text else "; see kubectl logs --previous"), *(f"  {line}" for line in text)]
 
 
-def _said(state: Object) -> list[str]:
+def _message_lines(state: Object) -> list[str]:
     """The last lines of a state's message."""
     return [line for line in state.get("message", "").splitlines() if line.strip()][-_WORDS_SHOWN:]
 

@@ -32,7 +32,7 @@ UI_PORT = 8089
 ADDRESS_SECONDS = 5.0
 
 
-class LoadFailed(LabError):  # noqa: N818 - what became of a run
+class LoadFailed(LabError):  # noqa: N818 - the outcome of a run
     """The run could not be made, or did not end as it should; the message says why."""
 
 

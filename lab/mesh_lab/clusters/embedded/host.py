@@ -81,7 +81,7 @@ class Host:
         self._log_start = 0
 
     def run(self) -> int:
-        """Live until told to end or until the kube process ends; the exit code says which of them it was."""
+        """Run until a signal or the kube process' end; the exit code says which of them it was."""
         lock = self._lock()
         try:
             return self._run(lock)

@@ -206,7 +206,7 @@ class KindCluster:
 
     def _abandoned(self, kind: str, provider: Provider, error: BaseException, report: Report) -> BaseException:
         """Remove what was made; return the error to raise, with the failure's reason first."""
-        said = _said(error, provider, self.name) if isinstance(error, ProgramFailedError) else ""
+        reason = _reason(error, provider, self.name) if isinstance(error, ProgramFailedError) else ""
         report("removing what was made")
         by_hand = f"kind delete cluster --name {self.name}"
         try:
@@ -218,8 +218,8 @@ class KindCluster:
         except KeyboardInterrupt:
             after = f"Its removal was interrupted, too; `{by_hand}` does it."
         if isinstance(error, ProgramFailedError):
-            known = failure.advice(f"{error.output}\n{said}")
-            return ProgramFailedError(said, error.output, hint="\n".join((*known, after)))
+            known = failure.advice(f"{error.output}\n{reason}")
+            return ProgramFailedError(reason, error.output, hint="\n".join((*known, after)))
         if isinstance(error, LabError):
             return LabError(error.message, hint="\n".join(filter(None, (error.hint, after))))
         if isinstance(error, KeyboardInterrupt):
@@ -261,13 +261,13 @@ class KindCluster:
             except LabError:
                 if time.monotonic() > deadline:
                     raise
-                # `kubectl wait` needs an API that answers; nothing tells when that begins.
+                # `kubectl wait` needs an API that answers, and no event announces that.
                 time.sleep(_POLL_SECONDS)
             else:
                 return
 
     def _refuse_old_kind(self) -> None:
-        """Refuse a kind that is too old; one that does not tell its version counts as new."""
+        """Refuse a kind that is too old; one whose version is not known counts as new."""
         found = self._programs.version(KIND)
         if found and found < MINIMUM_KIND:
             raise LabError(
@@ -342,8 +342,8 @@ def _states(nodes: list[Node]) -> str:
     return ", ".join(f"{node.name}: {node.state}" for node in nodes)
 
 
-def _said(error: ProgramFailedError, provider: Provider, name: str) -> str:
-    """What failed and why, as far as kind and the nodes that it has left tell."""
+def _reason(error: ProgramFailedError, provider: Provider, name: str) -> str:
+    """What failed and why, from the output of kind and the journals of the nodes that it has left."""
     lines = failure.reason(error.output)
     try:
         nodes = failure.kubelets(provider, provider.nodes(name))

@@ -54,17 +54,17 @@ def reason(output: str) -> list[str]:
 
 def kubelets(provider: Provider, nodes: Sequence[Node]) -> list[str]:
     """The last error of each running node's kubelet, where it has one and can be asked."""
-    said = []
+    errors_found = []
     for node in nodes:
         try:
             journal = provider.journal(node.name, "kubelet") if node.state == "running" else ""
         except LabError:
             continue
         if errors := [found[1] for line in journal.splitlines() if (found := _KLOG_ERROR.match(line))]:
-            said.append(f"the kubelet of {node.name}: {errors[-1]}")
-    return said
+            errors_found.append(f"the kubelet of {node.name}: {errors[-1]}")
+    return errors_found
 
 
-def advice(said: str) -> list[str]:
-    """What known messages usually mean."""
-    return [meaning for sign, meaning in _ADVICE if sign.lower() in said.lower()]
+def advice(output: str) -> list[str]:
+    """The advice for each known message in the output."""
+    return [meaning for sign, meaning in _ADVICE if sign.lower() in output.lower()]

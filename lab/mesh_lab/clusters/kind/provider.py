@@ -65,7 +65,7 @@ class Provider:
     environ: Mapping[str, str]
 
     def info(self) -> Info:
-        """Return what the provider tells of its machine.
+        """Return the facts about the machine that containers run on.
 
         Raises:
             LabError: it does not answer; with its message and what that usually means.
@@ -151,8 +151,8 @@ class Provider:
     def _away(self, error: ProgramFailedError) -> LabError:
         return LabError(f"{self.name} does not answer\n{error.message}", hint=self._remedy(error.output))
 
-    def _remedy(self, said: str) -> str:
-        if "permission denied" in said.lower():
+    def _remedy(self, output: str) -> str:
+        if "permission denied" in output.lower():
             return "Your account may not use it: sudo usermod --append --groups docker $USER, then log in again."
         if self.name == "docker":
             return "Is it running? sudo systemctl start docker; or start Docker Desktop."
