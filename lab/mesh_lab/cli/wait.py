@@ -42,7 +42,7 @@ class Wanted:
 
     @property
     def reference(self) -> Reference:
-        """As the API knows it."""
+        """The resource's reference for the API."""
         return Reference(self.kind.version, self.kind.name, self.name, self.namespace)
 
     def __str__(self) -> str:

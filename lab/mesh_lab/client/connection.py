@@ -26,7 +26,7 @@ NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class ApiError(LabError):
-    """The API did not do what was asked; `code`, `reason` and `message` are those of its `Status`."""
+    """The API refused a request; `code`, `reason` and `message` are those of its `Status`."""
 
     def __init__(self, code: int, message: str, *, reason: str = "", request: str = "") -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Which control plane a cluster has, and how to ask it about its proxies: the lab's own, or Istio's."""
+"""Which control plane a cluster has, and the status of its proxies: the lab's own, or Istio's."""
 
 from __future__ import annotations
 

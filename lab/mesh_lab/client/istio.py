@@ -1,4 +1,4 @@
-"""The status of Istio's control planes: each istiod is asked by a forwarded port."""
+"""The status of Istio's control planes: each istiod is reached by a forwarded port."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass
 class IstioStatus:
-    """Istio's control planes, each pod asked by a forwarded port: they answer only to their own loopback.
+    """Istio's control planes, each pod reached by a forwarded port: they answer only to their own loopback.
 
     `namespaces` are theirs. `analysis_s` is how long after a change an analysis has written what it has found; where
     `findings` is False it is not used.

@@ -31,7 +31,7 @@ SETTLE_SECONDS = 1.0
 ANALYSIS, ANALYSIS_INTERVAL = "PILOT_ENABLE_ANALYSIS", "PILOT_ANALYSIS_INTERVAL"
 ANALYSIS_DEFAULT_SECONDS, ANALYSIS_SHORTEST_SECONDS = 10.0, 1.0
 ANALYSIS_MARGIN_SECONDS = 2.0
-"""For the run itself, one that is under way before it, and the writing of the status."""
+"""The time for the analysis itself, one that is running before it, and the writing of the status."""
 ABSENT = "its pod is ready, its stream is not open"
 _TYPES = ("cluster", "listener", "route", "endpoint", "extensionconfig")
 _ENVOYS = ("sidecar", "router", "waypoint")

@@ -133,7 +133,7 @@ class MeshStatus(Protocol):
 
 @dataclass(frozen=True)
 class OwnStatus:
-    """The lab's control plane, asked through the API's service proxy."""
+    """The lab's control plane, reached through the API's service proxy."""
 
     api: Api
     refused: str = _REFUSED

@@ -40,7 +40,7 @@ class IstioMade(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Which cluster, and how the lab's objects are known in it."""
+    """Which cluster it is, and the label of the lab's objects in it."""
 
     context: str
     server: str

@@ -16,7 +16,7 @@ PAUSE_SECONDS = 0.05
 
 
 def eventually(condition: Callable[[], Found | None], *, timeout: float, why: str) -> Found:
-    """The first truthy value of `condition`, asked again and again for `timeout` seconds.
+    """The first truthy value of `condition`, polled for `timeout` seconds.
 
     For states without an event to wait for: an endpoint's ejection in Envoy's statistics, requests held by a server.
     Objects of the Kubernetes API are waited for by watching (`Api.wait_until`), configuration by its acknowledgement

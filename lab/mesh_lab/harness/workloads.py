@@ -40,7 +40,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What is the same for every workload of a test: pods' image, labels, annotations, whose identity they have."""
+    """What is the same for every workload of a test: pods' image, labels, annotations, service account."""
 
     name: str
     image: str = IMAGE

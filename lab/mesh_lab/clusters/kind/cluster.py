@@ -71,7 +71,7 @@ class KindCluster:
 
     @property
     def name(self) -> str:
-        """As kind knows it."""
+        """The cluster's name for kind."""
         return f"{PREFIX}{self._lab.name}"
 
     @property

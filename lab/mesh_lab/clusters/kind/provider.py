@@ -1,4 +1,4 @@
-"""What kind's nodes run in: Docker or Podman, asked by their command line, which is nearly the same."""
+"""What kind's nodes run in: Docker or Podman, used by their command lines, which are nearly the same."""
 
 from __future__ import annotations
 
