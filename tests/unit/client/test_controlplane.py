@@ -263,7 +263,7 @@ def test_a_proxy_that_refuses_is_told_with_its_reason_at_once(tmp_path: Path, mo
         started = time.monotonic()
         with pytest.raises(
             LabError,
-            match=r"a\.default: rejected \(Listener: duplicate domain\)\n  Istio does not tell what a",
+            match=r"a\.default: rejected \(Listener: duplicate domain\)\n  Istio does not tell which resource",
         ):
             await_live(status, VS, "120", time.monotonic() + 60, quiet)
         assert time.monotonic() - started < 30
