@@ -9,7 +9,7 @@ from importlib import import_module
 PROGRAMS = {
     "echo": (
         "mesh_lab.apps.echo.program",
-        "a server that reports what it received, and fails, delays or holds as it is told",
+        "a server that reports what it received, and fails, delays or holds as requested",
     ),
     "traffic": ("mesh_lab.apps.traffic.idle", "an idle server: the pod from which `send` is run"),
     "send": ("mesh_lab.apps.traffic.send", "send requests and print every result"),

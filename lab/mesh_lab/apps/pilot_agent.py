@@ -17,7 +17,7 @@ _REQUEST_SECONDS = 60.0
 
 
 class AgentError(Exception):
-    """The answer was no, or there was none."""
+    """The answer was an error, or there was none."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def request(method: str, path: str, body: str, port: int) -> str:
-    """The body of the answer. As with Istio's, a 404 is an answer like any other. Raises AgentError."""
+    """The body of the answer. As with Istio's, a 404 is an answer like any other.
+
+    Raises:
+        AgentError: there is no answer, or it has another status of 400 or more.
+    """
     status, answer = _ask(method, "127.0.0.1", port, f"/{path.removeprefix('/')}", body, _REQUEST_SECONDS)
     if status >= 400 and status != 404:
         raise AgentError(f"received unsuccessful status code {status}: {answer}")
@@ -43,7 +47,11 @@ def request(method: str, path: str, body: str, port: int) -> str:
 
 
 def wait(url: str, seconds: float, request_seconds: float, period: float) -> None:
-    """Return once the URL answers 200. Raises AgentError when it does not in time."""
+    """Return once the URL answers 200.
+
+    Raises:
+        AgentError: it does not within the time.
+    """
     place = urlsplit(url)
     until = time.monotonic() + seconds
     while True:

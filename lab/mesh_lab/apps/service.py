@@ -1,4 +1,4 @@
-"""What every sample service does around its handler: open ports, say so, and end when Kubernetes asks it to."""
+"""What every sample service does around its handler: open ports, say so, and end on SIGTERM."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(
     drain: float = DRAIN_SECONDS,
 ) -> int:
     """Serve until SIGTERM. Exit code 1 when a port cannot be opened."""
-    # The imports live as long as the process: keeping them out of the collector's sight spares copies of shared pages.
+    # The imports live as long as the process: keeping them from the garbage collector spares copies of shared pages.
     gc.freeze()
     return asyncio.run(_run(name, handler, ports, linger, drain))
 

@@ -53,7 +53,7 @@ async def _serve(settings: Settings) -> None:
     # aiohttp reads the system's certificate authorities when it is imported, which takes 50 ms; only the cluster's own
     # is ever trusted here.
     os.environ.setdefault("SSL_CERT_FILE", os.devnull)
-    # What is imported stays: it is not looked at for cycles, neither now nor, once `_translation` is there, later.
+    # What is imported stays: no garbage is collected while it loads, and `_translation` exempts it for good.
     gc.disable()
     from mesh_lab.controlplane.server import run
 

@@ -1,4 +1,4 @@
-"""The control plane's parts put together: translation, proxies, the webhook, reports, and those who ask."""
+"""The control plane's parts put together: translation, proxies, the webhooks, reports, and the pages."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def serve(
     gate.open(state)
 
     async def listen() -> None:
-        """Serve those first who can wait least; proxies last: before all is known they would be told less."""
+        """Start the proxies last: before everything has been listed they would be sent too little."""
         authenticator = Authenticator(api)
         guarded = access.guard(authenticator, settings.namespace)
         monitoring = pages.build_app(
@@ -128,7 +128,7 @@ async def serve(
             log.info("serving %d kinds to proxies on port %d", len(followers), port)
             if started is not None:
                 started(Ports(port, hook.addresses[0][1], web.addresses[0][1]))
-            # What is reported of half a world is wrong: a host that is missing may only not have been listed yet.
+            # Reports begin after all lists: before, a host that is missing may only not have been listed yet.
             async with asyncio.TaskGroup() as telling:
                 telling.create_task(reporter.run())
                 telling.create_task(notices.run())

@@ -1,5 +1,7 @@
-"""What istiod is told by its environment: where the API server is, who it is, which ports it serves, how long
-certificates live. Names are Istio's where Istio has one.
+"""istiod's settings, from its environment.
+
+Where the API server is, istiod's own names, which ports it serves, how long certificates live. Names are Istio's where
+Istio has one.
 """
 
 from __future__ import annotations
@@ -28,11 +30,11 @@ class Ports:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that istiod needs to know before it has asked the API server anything.
+    """All that istiod needs to know before its first request to the API server.
 
     `crash_directory` takes a file for each fault of istiod itself; none are written without it.
 
-    `issue_for` is the life of a workload certificate. `debounce` is how long a change waits for company before it is
+    `issue_for` is the life of a workload certificate. `debounce` is how long a change waits for others before it is
     pushed, and `debounce_max` for how long a stream of changes may put that off.
     """
 
@@ -58,7 +60,11 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Settings of a pod. Raises ValueError that names the variable which is missing or malformed."""
+    """Settings of a pod.
+
+    Raises:
+        ValueError: a variable, which it names, is missing or malformed.
+    """
     host, port = environment.get("KUBERNETES_SERVICE_HOST", ""), environment.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
         raise ValueError("KUBERNETES_SERVICE_HOST is not set: istiod runs as a pod")

@@ -86,7 +86,8 @@ def _resource_schema(kind: Kind) -> Schema:
 def structural(schema: Mapping[str, Any], components: Mapping[str, Schema]) -> Schema:
     """A schema with its references resolved and without null, which a structural schema may not offer.
 
-    Raises ValueError for what has no structural form, so that no type can lose its checks unnoticed.
+    Raises:
+        ValueError: it has no structural form, so that no type can lose its checks unnoticed.
     """
     if "$ref" in schema:
         return structural(components[str(schema["$ref"]).removeprefix(_REFERENCE)], components)
@@ -126,7 +127,7 @@ def _described(schema: Mapping[str, Any]) -> Schema:
 
 
 class _Plain(yaml.SafeDumper):
-    """Writes the schema out for every version, where YAML would refer to the first: such files are read by people."""
+    """Writes the schema out for every version, where YAML would refer to the first: people read such files."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base class names it
         return True

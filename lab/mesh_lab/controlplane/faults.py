@@ -1,7 +1,7 @@
-"""Faults of the control plane itself, written down where people look: its log, a crash file, and what it says of them.
+"""Faults of the control plane itself, recorded in its log, in a crash file, and in what it reports to users.
 
-Nothing that one object makes go wrong may end the process or hold up what others say, so the places that work on
-objects one by one catch whatever is raised and hand it in here.
+A fault with one object must neither end the process nor hold up other objects, so the places that work on objects one
+by one catch all exceptions and record them here.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-# A fault that comes up with each change is written down once, and a disk is not filled by many of them.
+# A fault that recurs with each change is recorded once, and the number of crash files is limited.
 _MOST_FILES = 50
 _MOST_KNOWN = 1000
 _MOST_WORDS = 200
 
 
 class Faults:
-    """Writes faults down, each once; crash files go to `directory`, if there is one that can be written to."""
+    """Records faults, each once; crash files go to `directory`, if there is one that can be written to."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
@@ -30,7 +30,7 @@ class Faults:
         self._files = 0
 
     def record(self, what: str, error: BaseException) -> str:
-        """Write down what went wrong with `what`; gives it in a few words, with the crash file's path.
+        """Record what went wrong with `what`; returns it in a few words, with the crash file's path.
 
         Called from within `except`, it costs next to nothing for a fault that is known.
         """

@@ -1,4 +1,4 @@
-"""Istio's kinds, all that there is to say of each in one table: types, names, rules, and what holds of one in error.
+"""Istio's kinds in one table: types, names, rules, and what holds of a resource in error.
 
 A kind is a line here, its types in `model` and, where it has rules of its own, a function in `validation`. Its CRD
 follows from this table (`crds`), and so does that it is followed, kept in snapshots and checked by admission.
@@ -116,7 +116,7 @@ _TABLE = (
         SECURITY,
         "peerauthentications",
         ("pa",),
-        (Column("Mode", ".spec.mtls.mode", description="Whether mutual TLS is demanded."), AGE),
+        (Column("Mode", ".spec.mtls.mode", description="Whether mutual TLS is required."), AGE),
         check=security.peer_authentication,
         fail_closed=failclosed.peer_authentication,
     ),
@@ -144,23 +144,27 @@ KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _TABLE}
 
 
 def decode(kind: str, spec: Mapping[str, Any] | None) -> Spec:
-    """The typed spec of a resource of that kind. Raises DecodeError."""
+    """The typed spec of a resource of that kind.
+
+    Raises:
+        DecodeError: it does not fit the type.
+    """
     return decode_as(KINDS[kind].spec, spec)
 
 
 def fail_closed(kind: str, spec: Any) -> Closed | None:
-    """What holds of a spec in error; None of a kind that restricts nobody."""
+    """What holds of a spec in error; None of a kind that restricts nothing."""
     closing = KINDS[kind].fail_closed
     return closing(spec) if closing is not None else None
 
 
 def stand_in(kind: str, spec: Any) -> StandIn | None:
-    """What holds in place of a spec in error; None of a kind that has no such thing."""
+    """What holds in place of a spec in error; None of a kind without a stand-in."""
     make = KINDS[kind].stand_in
     return make(spec if isinstance(spec, Mapping) else {}) if make is not None else None
 
 
-# The analysis asks again with each snapshot, for specs that are mostly those of the one before.
+# The analysis needs it again with each snapshot, for specs that are mostly those of the one before.
 @lru_cache(maxsize=1024)
 def validate(spec: Spec) -> tuple[Problem, ...]:
     """All problems of a spec, in the order of its fields."""

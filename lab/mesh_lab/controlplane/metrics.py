@@ -26,37 +26,37 @@ class Metrics:
         self._seconds = 0.0
 
     def connected(self, number: int) -> None:
-        """So many proxies are connected."""
+        """Set the number of connected proxies."""
         self._connected = number
 
     def pushed(self, seconds: float, proxies: int) -> None:
-        """A snapshot has been translated for all proxies."""
+        """Count a snapshot that has been translated for all proxies."""
         self._pushes += proxies
         self._seconds += seconds
         self._buckets[bisect_left(_BUCKETS, seconds)] += 1
 
     def sent(self, type_url: str) -> None:
-        """A response has been sent."""
+        """Count a response that has been sent."""
         self._sent[_short(type_url)] += 1
 
     def rejected(self, type_url: str) -> None:
-        """A proxy has refused a response."""
+        """Count a NACK."""
         self._rejects[_short(type_url)] += 1
 
     def issued(self) -> None:
-        """A certificate has been issued."""
+        """Count an issued certificate."""
         self._issued += 1
 
     def injected(self, outcome: str) -> None:
-        """The webhook has answered: success, skip or failure."""
+        """Count an answer of the injection webhook: success, skip or failure."""
         self._injections[outcome] += 1
 
     def validated(self, outcome: str) -> None:
-        """The validating webhook has answered: passed, failed or skipped."""
+        """Count an answer of the validating webhook: passed, failed or skipped."""
         self._validations[outcome] += 1
 
     def text(self) -> str:
-        """All of it."""
+        """All metrics, as Prometheus reads them."""
         lines = [
             "# TYPE pilot_xds gauge",
             f"pilot_xds {self._connected}",

@@ -1,7 +1,7 @@
-"""The control plane's life: follows the API server from its first moment, and serves until it is told to stop.
+"""The control plane's life: follows the API server from its first moment, and serves until it is stopped.
 
 A start is mostly the loading of code: 0.2 s of a core for the Kubernetes client, 0.3 s for all else. So the lists are
-asked for with the client alone, and come in while a thread loads the rest.
+requested with only the client loaded, and come in while a thread loads the rest.
 """
 
 from __future__ import annotations

@@ -128,7 +128,11 @@ class Log:
         return self._changes[index] if index < len(self._changes) else None
 
     def after(self, revision: int) -> list[Change]:
-        """Return all changes after `revision`. Raises `ApiError` 410 like `position`."""
+        """Return all changes after `revision`.
+
+        Raises:
+            ApiError: 410, as for `position`.
+        """
         return self._changes[self.position(revision) - self._dropped :]
 
     async def grown(self) -> None:

@@ -29,8 +29,9 @@ _thread = ThreadPoolExecutor(1, thread_name_prefix="heavy")
 
 
 async def run(size: int, work: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """Run `work` and return its result. `size` is the size in bytes of what it works on, besides the body of the
-    present request.
+    """Run `work` and return its result.
+
+    `size` is the size in bytes of what it works on, besides the body of the present request.
     """
     if max(size, BODY_BYTES.get()) <= LIGHT_BYTES:
         return work(*args, **kwargs)

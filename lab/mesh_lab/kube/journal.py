@@ -138,7 +138,11 @@ class Mark:
         return max(found, default=None)
 
     def create(self) -> None:
-        """Begin with a mark at revision 0, if there is none. Raises `OSError`."""
+        """Begin with a mark at revision 0, if there is none.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         if self.read() is None:
             self._open()
             for _ in range(_MARK_PLACES):
@@ -171,8 +175,9 @@ def _checksum_of(revision: int) -> int:
 
 
 class Journal:
-    """A journal file, open only in this process. Not thread-safe: one thread at a time. `known` are the keys of the
-    resources that it may hold, by which the objects of a damaged one are found.
+    """A journal file, open only in this process. Not thread-safe: one thread at a time.
+
+    `known` are the keys of the resources that it may hold, by which the objects of a damaged one are found.
 
     Raises:
         JournalDamagedError: it does not hold what was written to it.

@@ -87,7 +87,9 @@ def ensure(directory: Path, names: Sequence[str] = ()) -> Pki:
     """The lab's keys and certificates in `directory`, made as far as they are missing or no longer fit.
 
     `names` are host names and addresses by which the API server is reached beside `SERVER_NAMES`.
-    Raises `PkiError` for files that are there and cannot be read as what they should be.
+
+    Raises:
+        PkiError: a file is there and cannot be read as what it should be.
     """
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)

@@ -58,8 +58,10 @@ class ExecSession(Protocol):
 
 
 class NodeStreams(Protocol):
-    """Implemented by the node agent. Each method raises `ApiError` (404: no such pod, 400 or 500: container not
-    running).
+    """Implemented by the node agent.
+
+    Raises:
+        ApiError: from each method; 404 without such a pod, 400 or 500 when the container does not run.
     """
 
     def check_running(self, namespace: str, pod: str, container: str = "") -> None:

@@ -40,7 +40,7 @@ def index_page() -> str:
 
 
 def product_page(product: dict[str, Any], details: dict[str, Any], reviews: dict[str, Any], user: str) -> str:
-    """One book with whatever the other services gave."""
+    """One book with what the other services gave."""
     body = (
         f"<h1>{escape(str(product['title']))}</h1><p>{escape(str(product['descriptionHtml']))}</p>"
         f'<div class="columns">{_details(details)}{_reviews(reviews)}</div>'

@@ -1,7 +1,7 @@
 """The product page: HTML for people, /api/v1 for programs, put together from details, reviews and ratings.
 
-It asks reviews twice, three seconds each, before it gives up: the published sample does, and its lesson on delays
-rests on it.
+It calls reviews up to twice, with a timeout of three seconds: the published sample does, and its lesson on delays
+relies on it.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class ProductPage:
 
 
 def session_user(request: Request) -> str:
-    """Who has logged in. The session proves nothing: there is no password, the name serves to route by."""
+    """The user of the session. It proves nothing: there is no password, the name serves to route by."""
     for cookie in request.headers.get("cookie").split(";"):
         name, _, value = cookie.strip().partition("=")
         if name == "session":

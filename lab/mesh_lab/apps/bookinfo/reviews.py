@@ -1,8 +1,8 @@
 """The reviews service: /reviews/ID. Version v1 has no stars, v2 black ones, v3 red ones.
 
-The version comes from SERVICE_VERSION (the image's name, in the lab); ENABLE_RATINGS and STAR_COLOR decide over it as
-in the published sample. Its patience with the ratings service is that of the published one, since the lessons on delays
-rest on it: 10 s with black stars, 2.5 s with any other.
+The version comes from SERVICE_VERSION (the image's name, in the lab); ENABLE_RATINGS and STAR_COLOR override
+it as in the published sample. Its timeout for the ratings service is the published one, which the lessons on delays
+rely on: 10 s with black stars, 2.5 s with any other.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The echo server, the far end of every experiment: it reports what arrived and misbehaves exactly as asked."""
+"""The echo server, the far end of every experiment: it reports what arrived and fails or delays as requested."""

@@ -106,7 +106,7 @@ class Echo:
         return _json({"reset": True})
 
     def _behave(self, request: Request) -> Response:
-        """From now on answer everything with a status, as a broken endpoint does; without one, be well again."""
+        """Answer everything with a status from now on, as a broken endpoint does; without one, as usual again."""
         try:
             self._status = parse(request).status if "status" in request.query else None
         except BadInstruction as error:

@@ -1,4 +1,7 @@
-"""Who called: X-Forwarded-Client-Cert, which a server's sidecar sets from the client's certificate (Envoy's format)."""
+"""The identity of the caller, from X-Forwarded-Client-Cert.
+
+A server's sidecar sets it from the client's certificate, in Envoy's format.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Instructions:
 def parse(request: Request) -> Instructions:
     """Read the instructions.
 
-    `fail=K` fails the first K attempts of a request (told apart by `id` or the header x-request-id) with `code`;
+    `fail=K` fails the first K attempts of a request (distinguished by `id` or the header x-request-id) with `code`;
     `status=MIX` and the path /status/MIX answer a code, or codes by weight (`200:90,503:10`); `delay=SECONDS`;
     `close` cuts the connection; `size=BYTES`.
 

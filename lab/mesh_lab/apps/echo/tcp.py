@@ -1,4 +1,4 @@
-"""A TCP echo that says who it is before the first bytes it returns, so that clients can tell endpoints apart."""
+"""A TCP echo that sends its name before the first bytes it returns, so that clients can distinguish endpoints."""
 
 from __future__ import annotations
 

@@ -39,6 +39,12 @@ class ClientConnection(Protocol):
     def usable(self) -> bool:
         """Whether another request may be sent on it now."""
 
-    async def request(self, method: str, target: str, fields: Mapping[str, str], body: bytes) -> Answer: ...
+    async def request(self, method: str, target: str, fields: Mapping[str, str], body: bytes) -> Answer:
+        """Send a request and return the whole answer.
 
-    def close(self) -> None: ...
+        Raises:
+            ApiError: there is no whole answer.
+        """
+
+    def close(self) -> None:
+        """Close the connection; a request under way fails."""

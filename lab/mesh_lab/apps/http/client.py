@@ -70,7 +70,7 @@ async def connect(
     server_name = (origin.server_name or origin.host) if tls else None
     try:
         if http2:
-            from mesh_lab.apps.http.http2_client import Http2Connection  # h2 costs 20 ms, and few ask for it
+            from mesh_lab.apps.http.http2_client import Http2Connection  # h2 costs 20 ms, and is rarely used
 
             _, second = await loop.create_connection(
                 lambda: Http2Connection(origin.scheme), address, origin.port, ssl=tls, server_hostname=server_name

@@ -20,9 +20,11 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 class Session(Protocol):
     """One protocol on one connection."""
 
-    def received(self, data: bytes) -> None: ...
+    def received(self, data: bytes) -> None:
+        """Take bytes from the client."""
 
-    def lost(self) -> None: ...
+    def lost(self) -> None:
+        """Stop: the connection has ended, by either side."""
 
     def drain(self) -> None:
         """Take no new request; close as soon as those begun are answered."""
@@ -51,12 +53,14 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport, and both addresses of the connection."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.peer = _address(transport.get_extra_info("peername"))
         self.port = int(transport.get_extra_info("sockname")[1])
 
     def data_received(self, data: bytes) -> None:
+        """Choose the protocol by the first bytes; pass on what follows."""
         if self._session is None:
             self._first += data
             if len(self._first) < len(HTTP2_PREFACE) and HTTP2_PREFACE.startswith(self._first):
@@ -66,18 +70,22 @@ class Connection(asyncio.Protocol):
         self._session.received(data)
 
     def eof_received(self) -> bool:
+        """Close when the client has finished sending."""
         return False
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's interface
+        """End the session, and report the end to the server."""
         self._writable.set()
         if self._session is not None:
             self._session.lost()
         self._ended(self)
 
     def pause_writing(self) -> None:
+        """Hold `writable` back: the client reads too slowly."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
+        """Let `writable` go on."""
         self._writable.set()
 
     async def writable(self) -> None:

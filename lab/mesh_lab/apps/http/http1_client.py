@@ -27,6 +27,7 @@ class Http1Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
+        """See ClientConnection."""
         return (
             self._keep_alive
             and self._waiting is None
@@ -35,6 +36,7 @@ class Http1Connection(asyncio.Protocol):
         )
 
     async def request(self, method: str, target: str, fields: Mapping[str, str], body: bytes) -> Answer:
+        """See ClientConnection."""
         assert self._transport is not None
         self._waiting = asyncio.get_running_loop().create_future()
         self._method = method
@@ -48,27 +50,32 @@ class Http1Connection(asyncio.Protocol):
             self._waiting = None
 
     def close(self) -> None:
+        """See ClientConnection."""
         if self._transport is not None:
             self._transport.close()
 
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport, by which requests are sent."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Parse a part of the answer."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(ApiError("protocol", f"the answer is not HTTP/1.1: {error}"))
 
     def eof_received(self) -> bool:
+        """End an answer without a length, which lasts until the connection closes."""
         if self._until_close and self._waiting is not None:
             self._complete()
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Fail the request under way."""
         detail = (
             f"{error.strerror or error}"
             if isinstance(error, OSError)
@@ -79,12 +86,15 @@ class Http1Connection(asyncio.Protocol):
     # What the parser calls
 
     def on_message_begin(self) -> None:
+        """Begin an answer."""
         self._pairs, self._body, self._body_bytes = [], [], 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
         self._pairs.append((name.decode("latin-1"), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
+        """Find out how the body ends; an answer to HEAD has none."""
         if self._parser.get_status_code() < 200:
             return
         headers = Headers(self._pairs)
@@ -96,6 +106,7 @@ class Http1Connection(asyncio.Protocol):
             self._complete()
 
     def on_body(self, body: bytes) -> None:
+        """Keep a part of the body, up to the limit."""
         self._body_bytes += len(body)
         if self._body_bytes > MAX_BODY_BYTES:
             self._fail(ApiError("protocol", f"an answer of more than {MAX_BODY_BYTES} bytes"))
@@ -103,6 +114,7 @@ class Http1Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
+        """Hand the answer over, unless it is an interim one (1xx)."""
         if self._parser.get_status_code() >= 200:
             self._keep_alive = self._keep_alive and self._parser.should_keep_alive()
             self._complete()

@@ -33,6 +33,7 @@ class Http1Session:
     # What the connection calls
 
     def received(self, data: bytes) -> None:
+        """See Session."""
         if self._closing:
             return
         try:
@@ -44,12 +45,14 @@ class Http1Session:
             self._refuse(400, f"not an HTTP/1.1 request: {error}")
 
     def lost(self) -> None:
+        """See Session."""
         self._closing = True
         self._waiting.clear()
         if self._worker is not None:
             self._worker.cancel()
 
     def drain(self) -> None:
+        """See Session."""
         self._closing = True
         if self._worker is None:
             self._connection.close()
@@ -57,25 +60,31 @@ class Http1Session:
     # What the parser calls
 
     def on_message_begin(self) -> None:
+        """Begin a request."""
         self._target, self._pairs, self._body, self._body_bytes = b"", [], [], 0
 
     def on_url(self, url: bytes) -> None:
+        """Keep a part of the target."""
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header."""
         self._pairs.append((name.decode("latin-1"), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
+        """Ask for the body where the client waits for that (`Expect: 100-continue`)."""
         for name, value in self._pairs:
             if name.lower() == "expect" and value.lower() == "100-continue":
                 self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
+        """Keep a part of the body, up to the limit."""
         self._body_bytes += len(body)
         if self._body_bytes <= MAX_BODY_BYTES:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
+        """Queue the request; start answering unless that is under way."""
         if self._body_bytes > MAX_BODY_BYTES:
             self._refuse(413, f"a body of more than {MAX_BODY_BYTES} bytes")
             return

@@ -42,9 +42,11 @@ class Http2Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
+        """See ClientConnection."""
         return not self._going_away and self._transport is not None and not self._transport.is_closing()
 
     async def request(self, method: str, target: str, fields: Mapping[str, str], body: bytes) -> Answer:
+        """See ClientConnection."""
         await self._wait_for_a_slot()
         stream = self._h2.get_next_available_stream_id()
         exchange = Exchange(asyncio.get_running_loop().create_future())
@@ -64,6 +66,7 @@ class Http2Connection(asyncio.Protocol):
             self._changed.set()
 
     def close(self) -> None:
+        """See ClientConnection."""
         if self._transport is not None:
             self._transport.close()
 
@@ -105,6 +108,7 @@ class Http2Connection(asyncio.Protocol):
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the preface and the settings."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._h2.initiate_connection()
@@ -113,6 +117,7 @@ class Http2Connection(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
+        """Handle the frames that are complete."""
         self._received += data
         try:
             while frame := self._next_frame():
@@ -129,6 +134,7 @@ class Http2Connection(asyncio.Protocol):
         self._changed.set()
 
     def connection_lost(self, error: Exception | None) -> None:
+        """Fail all requests under way."""
         detail = (
             f"{error.strerror or error}"
             if isinstance(error, OSError)
@@ -146,7 +152,7 @@ class Http2Connection(asyncio.Protocol):
         return frame
 
     def _on_goaway(self, last: int) -> None:
-        # h2 takes GOAWAY for the end of everything. It ends the streams above `last` alone (RFC 9113, 6.8), and a
+        # h2 takes GOAWAY for the end of everything. It ends only the streams above `last` (RFC 9113, 6.8), and a
         # proxy that drains its connections relies on that.
         self._going_away = True
         for stream, exchange in self._exchanges.items():

@@ -37,6 +37,7 @@ class Http2Session:
         self._flush()
 
     def received(self, data: bytes) -> None:
+        """See Session."""
         try:
             events = self._h2.receive_data(data)
         except h2.exceptions.ProtocolError:
@@ -48,11 +49,13 @@ class Http2Session:
         self._flush()
 
     def lost(self) -> None:
+        """See Session."""
         for task in self._tasks.values():
             task.cancel()
         self._window.set()
 
     def drain(self) -> None:
+        """See Session."""
         # h2 takes a GOAWAY of its own for the end of the connection; ours lets the streams that have begun finish.
         self._draining = True
         last = self._h2.highest_inbound_stream_id

@@ -1,4 +1,4 @@
-"""A server for both protocols on one port, which finishes what it has begun when it is told to stop."""
+"""A server for both protocols on one port, which finishes the requests under way when it stops."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Server:
         return int(listener.sockets[0].getsockname()[1])
 
     async def finish(self, linger: float, limit: float = DRAIN_SECONDS) -> None:
-        """End without losing a request, as a pod must: those who call it learn only by and by that it is going.
+        """End without losing a request, as a pod must: its clients learn of its end only gradually.
 
         For `linger` seconds everything is served as before, but each answer closes its connection; then as `close`.
         """
@@ -76,7 +76,7 @@ def _choose(connection: Connection, first: bytes) -> Session:
 
 
 def stop_requested() -> asyncio.Event:
-    """An event that SIGTERM or SIGINT sets from now on. Call it before the ports open: who is ready can be stopped."""
+    """An event that SIGTERM or SIGINT sets from now on. Call it before the ports open: a ready pod can be stopped."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

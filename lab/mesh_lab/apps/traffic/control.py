@@ -1,8 +1,8 @@
-"""The control port: a pod of a test sends requests, and asks its Envoy, when it is told so over HTTP.
+"""The control port: a pod of a test sends requests, and queries its Envoy, on orders that come over HTTP.
 
 The same as `kubectl exec POD -- mesh-lab-app send` and `admin`, without a process of kubectl and one of Python each:
 
-    POST /send    the options of `send` as JSON (see `orders`); the answer is a line that tells that the run has begun
+    POST /send    the options of `send` as JSON (see `orders`); the answer is a line that says that the run has begun
                   and, when it has ended, what `send` prints. With ?run=NAME it can be stopped before its end.
     POST /stop    ?run=NAME: no further request of that run begins.
     POST /admin   {"path": "/stats", "post": false}: what the pod's Envoy answers, with its status.
@@ -10,8 +10,8 @@ The same as `kubectl exec POD -- mesh-lab-app send` and `admin`, without a proce
 An order may also stand in the header x-control-order, of a request without a body: a proxy that hands on the beginning
 of an answer while it is still at the request's body may break off both (Go's does, and so Kubernetes' API server).
 
-Whoever may send from here has the pod's identity in the mesh. So the port opens only where it is asked for, and answers
-only those who know its token. A run ends when whoever asked for it hangs up.
+Requests from here carry the pod's identity in the mesh. So the port opens only where `--control` is given, and every
+request to it needs the token. A run ends when its client disconnects.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 MAX_COUNT = 1_000_000
 MAX_CONCURRENCY = 1_000
-CONCURRENCY_WITH_RATE = 100  # where a rate is asked for: what waits for an answer is not to hold up what comes next
+CONCURRENCY_WITH_RATE = 100  # with a rate: a request that waits for its answer must not delay the next ones
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ def add_option(parser: argparse.ArgumentParser) -> None:
         "--control",
         type=int,
         metavar="N",
-        help=f"let those send requests from here, over HTTP, who know the token in {TOKEN_VARIABLE} (default: nobody)",
+        help=f"a port whose clients send requests from here, with the token in {TOKEN_VARIABLE} (default: none)",
     )
 
 
 def with_control(parser: argparse.ArgumentParser, port: int | None, handler: Handler) -> tuple[Handler, list[int]]:
-    """The handler for all ports of a program, and the ports that come to its own.
+    """The handler for all ports of a program, and the ports beside its own.
 
     Ends the program with exit code 2 when there is no token.
     """

@@ -189,7 +189,7 @@ def _tls(plan: Plan) -> Any:
 
 
 def _show(context: Any, pem: str) -> None:
-    """Python's ssl reads a certificate of one's own from a file only; this one lies in memory and has no name."""
+    """Load the client's certificate. Python's ssl reads it from a file only; this one is in memory, without a name."""
     descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, pem.encode())

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         plan = _plan(options)
     except ValueError as error:
         parser.error(str(error))
-    gc.disable()  # a run is short and bounded; a collection in its midst would show as a slow request
+    gc.disable()  # a run is short and bounded; a garbage collection during it would show as a slow request
     try:
         return 0 if asyncio.run(run_plan(plan, sys.stdout.write)) else 1
     except ValueError as error:

@@ -26,6 +26,7 @@ class TcpSender:
         self._body, self._timeout = plan.body or b"hello\n", plan.timeout
 
     async def __call__(self, _: int) -> dict[str, Any]:
+        """Send one message and return the result."""
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await _exchange(self._host, self._port, self._body)

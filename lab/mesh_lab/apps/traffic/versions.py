@@ -1,4 +1,4 @@
-"""Which version of a service gave an answer, as far as the answer tells."""
+"""Which version of a service gave an answer, as far as the answer shows."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _VERSION = "admission.k8s.io/v1"
 
 
 class ReviewError(ValueError):
-    """What came is not an AdmissionReview, or not of what the webhook is for."""
+    """The body is not an AdmissionReview, or one of another kind of object."""
 
 
 class Answer(NamedTuple):
@@ -24,13 +24,17 @@ class Answer(NamedTuple):
 
     @property
     def refusal(self) -> str:
-        """Why the request is refused; empty when it is not."""
+        """Why the request is denied; empty when it is allowed."""
         response = self.review["response"]
         return "" if response["allowed"] else str(response["status"]["message"])
 
 
 def asked_for(document: object) -> Object:
-    """The request in an AdmissionReview. Raises ReviewError."""
+    """The request in an AdmissionReview.
+
+    Raises:
+        ReviewError: it has no request with a `uid`.
+    """
     if not isinstance(document, dict) or not isinstance(document.get("request"), dict):
         raise ReviewError("not an AdmissionReview: there is no 'request'")
     request: Object = document["request"]
@@ -40,9 +44,13 @@ def asked_for(document: object) -> Object:
 
 
 def reviewed(document: object, outcome: str, *, allowed: bool = True, **more: Any) -> Answer:
-    """The answer to a review; of `more`, what says something is part of the response. Raises ReviewError."""
+    """The answer to a review; those of `more` that are not empty are part of the response.
+
+    Raises:
+        ReviewError: the review has no request with a `uid`.
+    """
     response = {"uid": asked_for(document)["uid"], "allowed": allowed}
     response |= {key: value for key, value in more.items() if value}
-    # The versions have the same fields; who asks in one wants the answer in it.
+    # The versions have the same fields; the response has the version of the request.
     version = document.get("apiVersion", _VERSION) if isinstance(document, dict) else _VERSION
     return Answer({"apiVersion": version, "kind": "AdmissionReview", "response": response}, outcome)

@@ -1,8 +1,8 @@
-"""Answers of the validating webhook: whether a resource that somebody writes may be stored.
+"""Answers of the validating webhook: whether a resource that a client writes may be stored.
 
-What `decode` and `validate` say of a resource by itself is refused here, with the fields that it is about, so that
-nothing is stored that would not be used. What only the rest of the cluster shows, such as a host that is missing, is a
-finding of the analysis: manifests are applied one after another.
+A resource for which `decode` or `validate` find a problem is denied here, with the fields concerned, so that nothing is
+stored that would not be used. What only the rest of the cluster shows, such as a host that is missing, is a finding of
+the analysis: manifests are applied one after another.
 
 An update that leaves an invalid spec as it was is let through with warnings: what an older version of this lab has
 stored can still be labelled, and lose its finalizers. Kubernetes does the same with schemas (validation ratcheting).
@@ -29,9 +29,12 @@ class _Verdict(NamedTuple):
 
 
 def review(document: object) -> Answer:
-    """Answer an AdmissionReview of a resource. Raises ReviewError.
+    """Answer an AdmissionReview of a resource.
 
     The outcome is `passed`, `failed`, or `skipped` where there was nothing to check.
+
+    Raises:
+        ReviewError: the body is not an AdmissionReview.
     """
     request = asked_for(document)
     if request.get("operation") not in _CHECKED:

@@ -24,7 +24,11 @@ _MOST_BYTES = 8 * 1024 * 1024
 
 
 def review(document: object, place: Place) -> Answer:
-    """Answer an AdmissionReview of a pod; the outcome is success, skip or failure. Raises ReviewError."""
+    """Answer an AdmissionReview of a pod; the outcome is success, skip or failure.
+
+    Raises:
+        ReviewError: the body is not an AdmissionReview of a pod.
+    """
     request = asked_for(document)
     pod = request.get("object")
     if not isinstance(pod, dict):
@@ -35,7 +39,7 @@ def review(document: object, place: Place) -> Answer:
             return reviewed(document, "skip")
         patch = orjson.dumps(injector.patch(pod, injector.inject(pod, place)))
     except ValueError as error:
-        # A pod that would run without the proxy its author asked for is worse than none.
+        # A pod that would run without the proxy that its author wants is worse than none.
         status = {"code": 422, "reason": "Invalid", "message": str(error)}
         return reviewed(document, "failure", allowed=False, status=status)
     return reviewed(document, "success", patchType="JSONPatch", patch=base64.b64encode(patch).decode())
@@ -54,7 +58,7 @@ def build_app(place: Callable[[], Place], metrics: Metrics) -> web.Application:
                 raise web.HTTPBadRequest(text=f"{error}\n") from None
             count(given.outcome)
             if given.refusal:
-                log.warning("refused a %s: %s", what, given.refusal)
+                log.warning("denied a %s: %s", what, given.refusal)
             return web.Response(body=orjson.dumps(given.review), content_type="application/json")
 
         return handle

@@ -1,7 +1,7 @@
 """Access to the debug interface: from istiod's own loopback, and with a service-account token, as proxies have one.
 
 As with Istio, the tokens of its own namespace open all of it; those of others the configuration of their own proxies. A
-port forward ends on the loopback, and so asks without a token. Source: pilot/pkg/xds/debug.go of Istio 1.30.
+port forward ends on the loopback, and so needs no token. Source: pilot/pkg/xds/debug.go of Istio 1.30.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mesh_lab.debugidentity import HEADER
 
 _PREFIX = "/debug/"
 _OF_NAMESPACES = frozenset({"/debug/config_dump"})
-# The namespace whose proxies the caller may ask about; none means all.
+# The namespace whose proxies the caller may see; none means all.
 NAMESPACE: web.RequestKey[str] = web.RequestKey("namespace", str)
 
 

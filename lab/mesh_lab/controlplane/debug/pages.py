@@ -1,4 +1,4 @@
-"""What istiod tells those who ask it over HTTP: readiness, metrics, and where the proxies stand."""
+"""istiod's pages over HTTP: readiness, metrics, and the state of the proxies."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from mesh_lab.controlplane.metrics import Metrics
 from mesh_lab.controlplane.xds.typeurls import SDS
 
 LONGEST_WAIT = 300.0
-# What is wrong may be on its way to be put right: the rest of a file that is being applied, another kind's watch.
+# How long an error may last, for it may be corrected at once: by the rest of a file that is being applied, or another
+# kind's watch.
 _PATIENCE = 0.5
 
 
 class _Verdict(NamedTuple):
-    """How to write an answer as JSON; whether it is what was hoped for, or will not be without an edit."""
+    """How to write an answer as JSON; whether it is `live`, or cannot become so without an edit."""
 
     document: Callable[[], dict[str, Any]]
     good: bool
@@ -44,16 +45,16 @@ def build_app(
     ready: Callable[[], bool],
     access: Middleware,
 ) -> web.Application:
-    """The application on the monitoring port; `access` decides who may ask what."""
+    """The application on the monitoring port; `access` decides which callers may read what."""
     app = web.Application(middlewares=[access])
 
     async def moved(deadline: float) -> bool:
-        """Something has happened; False when the time is up."""
+        """Wait for the next change; False when the time is up."""
         left = deadline - asyncio.get_running_loop().time()
         return left > 0 and await state.progress.wait(left)
 
     async def decided(ask: Callable[[], _Verdict], deadline: float) -> web.Response:
-        """Answers once it is good news, once it has been without hope for a while, or when the time is up."""
+        """Answer once the state is good, when for a while only an edit could make it so, or when the time is up."""
         patience: float | None = None
         while True:
             verdict = ask()
@@ -89,7 +90,7 @@ def build_app(
             raise web.HTTPBadRequest(text=f"give name and kind, which is one of {known}; kind is {kind!r}\n")
         deadline = _deadline(request)
         try:
-            # What is asked about is the object as it is stored now, not as far as the watch has come.
+            # The question is about the object as it is stored now, not as far as the watch has come.
             stored = await api.get(FOLLOWED[spelled], name, namespace)
         except (ApiError, Unreachable) as error:
             raise web.HTTPServiceUnavailable(text=f"the API server does not answer: {error}\n") from None

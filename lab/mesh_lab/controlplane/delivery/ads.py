@@ -31,7 +31,7 @@ from mesh_lab.controlplane.xds.typeurls import SDS
 log = logging.getLogger(__name__)
 
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
-# A token may be there before the watch has told of its pod, and before the pod's address stands in its status.
+# A token may be there before the watch has reported its pod, and before the pod's address stands in its status.
 _POD_LIMIT = 10.0
 _FIRST_REQUEST_LIMIT = 10.0
 _OPTIONS = (
@@ -40,7 +40,7 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    # What a connection may take before it has a stream, whoever holds it.
+    # What a connection may take before it has a stream.
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 60_000),
 )
@@ -49,7 +49,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class AdsService:
-    """The streams. `answered` is called whenever a proxy has acknowledged or refused something."""
+    """The streams. `answered` is called with each ACK and NACK."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class AdsService:
     async def _accept(
         self, requests: AsyncIterator[DeltaDiscoveryRequest], context: Context
     ) -> tuple[Connection, DeltaDiscoveryRequest]:
-        """Who calls, and its first request; ends the call where that is not to be had."""
+        """The caller, and its first request; ends the call without a valid identity or a request."""
         metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
         try:
             caller = await self._authenticator.authenticate(metadata)
@@ -91,7 +91,7 @@ class AdsService:
             pod, view = await self._find(caller)
             _check_claims(first.node.id, pod)
         except Refused as error:
-            log.warning("refused a proxy at %s: %s", _peer(context), error)
+            log.warning("rejected a proxy at %s: %s", _peer(context), error)
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
         except (ApiError, Unreachable) as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"the token cannot be reviewed now: {error}")
@@ -125,7 +125,7 @@ class AdsService:
         connection.session.request(request)
         if request.error is not None:
             self._metrics.rejected(request.type_url)
-            log.warning("%s: refused %s: %s", connection.name, request.type_url.rpartition(".")[2], request.error)
+            log.warning("%s: NACK of %s: %s", connection.name, request.type_url.rpartition(".")[2], request.error)
         if request.type_url == SDS and (request.subscribe or request.unsubscribe):
             self._pusher.refresh_secrets(connection)
         if request.nonce:
@@ -148,7 +148,7 @@ def _peer(context: Context) -> str:
 
 
 def _check_claims(node_id: str, pod: ProxyPod) -> None:
-    """A node's id says in Istio's form what it is; nothing of it is believed that the token's pod does not confirm."""
+    """Check the node's id, which says in Istio's form what it is, against the token's pod."""
     if not node_id.startswith(pod.node_id):
         raise Refused(f"the node calls itself {node_id!r}, but its token is that of {pod.node_id!r}...")
 
@@ -164,7 +164,7 @@ class _Handlers(grpc.GenericRpcHandler):
 
 
 def credentials(leaf: Callable[[], Leaf]) -> grpc.ServerCredentials:
-    """TLS with the certificate that `leaf` gives now, which is that of the server for all its life."""
+    """TLS with the certificate that `leaf` gives now, which the server keeps all its life."""
     shown = leaf()
     return grpc.ssl_server_credentials([(shown.key, shown.chain)])
 
@@ -211,7 +211,7 @@ class Server:
             return self._newest
 
     async def _start(self, leaf: Leaf) -> tuple[str, grpc.aio.Server]:
-        # A name that is in no file system, and that nobody guesses; who connects there needs a token all the same.
+        # A name that is in no file system and cannot be guessed; a client there needs a token all the same.
         name = f"istiod-{secrets.token_hex(16)}"
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers((_Handlers(self._service),))

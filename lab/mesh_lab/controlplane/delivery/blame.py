@@ -1,4 +1,4 @@
-"""Which object makes a translation fail: found by leaving objects out until it succeeds, so that it is known."""
+"""Which object makes a translation fail: found by leaving objects out until it succeeds."""
 
 from __future__ import annotations
 

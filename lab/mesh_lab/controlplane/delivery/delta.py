@@ -1,6 +1,6 @@
 """The incremental variant of Envoy's discovery protocol for one client, without any input or output.
 
-What the client should have is set by `update`; what it says goes into `request`; `pump` gives what to send next. At any
+What the client should have is set by `update`; its requests go into `request`; `pump` gives what to send next. At any
 moment at most one response of a type is unanswered, and what changes meanwhile is sent once, in its latest form: a slow
 client costs no memory. https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol
 
@@ -21,7 +21,8 @@ from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS, SDS, TYPES
 _WILDCARD_TYPES = frozenset({CDS, LDS})
 # A secret that is gone leaves its last certificate in use, as with Istio: better than a listener without any.
 _KEPT_TYPES = frozenset({SDS})
-# How long listeners and routes wait for the client to ask for the endpoints of a cluster that it has just accepted.
+# How long listeners and routes wait for the client to subscribe to the endpoints of a cluster that it has just
+# accepted.
 SUBSCRIPTION_LIMIT = 1.0
 
 
@@ -29,29 +30,38 @@ class Resource(Protocol):
     """A resource as it is sent; equal versions mean equal bytes."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name, unique within its type."""
+
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """A hash of the bytes."""
+
     @property
-    def body(self) -> bytes: ...
+    def body(self) -> bytes:
+        """The serialised `google.protobuf.Any`."""
+
     @property
-    def origins(self) -> tuple[Origin, ...]: ...
+    def origins(self) -> tuple[Origin, ...]:
+        """The objects that it was made from."""
+
     @property
-    def secrets(self) -> tuple[str, ...]: ...
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that a listener needs before it serves."""
 
 
 Desired = Mapping[str, Mapping[str, Resource]]
 
 
 class Held(NamedTuple):
-    """What the client has: `origins` is None where only the client's own word for the version is known."""
+    """What the client has: `origins` is None where the version is known only from the client's first request."""
 
     version: str
     origins: tuple[Origin, ...] | None
 
 
 class Rejection(NamedTuple):
-    """A version that the client refused, and its words."""
+    """A version that the client rejected (NACK), and its words."""
 
     resource: Resource
     message: str
@@ -91,7 +101,7 @@ class _Type:
         self.url = url
         self.known = False
         self.wildcard = False
-        # Who asks for all there are waits for an answer, even where there are none.
+        # A wildcard subscription waits for a response, even where there are no resources.
         self.greeted = False
         self.names: set[str] = set()
         self.desired: Mapping[str, Resource] = {}
@@ -118,7 +128,7 @@ class _Type:
                 and flying.get(name, resource.version) == resource.version
             ):
                 self.lag.pop(name, None)
-                # The newest origins explain the same bytes: an object may have come to say the same as another.
+                # The newest origins explain the same bytes: an object may now give the same resource as another.
                 if held.origins != resource.origins:
                     self.held[name] = Held(resource.version, resource.origins)
             else:
@@ -153,8 +163,8 @@ class _Type:
                 continue
             self.names.add(name)
             if name not in request.initial_versions or self.url == EDS:
-                # Asked for again: the client may have dropped it, whatever it acknowledged before. And a cluster that
-                # was waiting for its endpoints when the last stream broke has them in no version.
+                # Subscribed to again: the client may have dropped it, whatever it acknowledged before. And a cluster
+                # that was waiting for its endpoints when the last stream broke has them in no version.
                 self.again.add(name)
         for name in request.unsubscribe:
             if name == "*":
@@ -182,7 +192,7 @@ class _Type:
             self.lag[name] = max(snapshot, self.lag.get(name, 0))
 
     def answered(self, request: Request) -> None:
-        """The client has taken, or refused, what is in flight; an answer to anything older says nothing."""
+        """An ACK or NACK of the response in flight; one of anything older says nothing."""
         flight = self.flight
         if flight is None or request.nonce != flight.nonce:
             return
@@ -190,9 +200,9 @@ class _Type:
         if request.error is None:
             self._accepted(flight)
         elif len(flight.resources) == 1 and not flight.removed:
-            self._refused(flight.resources[0], request.error)
+            self._take_nack(flight.resources[0], request.error)
         elif flight.resources:
-            # The client names the culprits only in prose: send each by itself to learn which.
+            # A NACK names the bad resources only in prose: send each by itself to learn which.
             self.alone.update(resource.name for resource in flight.resources)
         else:
             self._accepted(flight)
@@ -211,7 +221,7 @@ class _Type:
             else:
                 self._forget([name])
 
-    def _refused(self, resource: Resource, message: str) -> None:
+    def _take_nack(self, resource: Resource, message: str) -> None:
         self.alone.discard(resource.name)
         self.again.discard(resource.name)
         current = self.desired.get(resource.name)
@@ -222,7 +232,7 @@ class _Type:
             self.rejected[resource.name] = Rejection(resource, message, changed or resource.origins)
 
     def to_send(self) -> list[Resource]:
-        """What the client lacks, has in another version or asked for again."""
+        """What the client lacks, has in another version or subscribed to again."""
         if not self.known:
             return []
         if self.wildcard:
@@ -250,7 +260,7 @@ class _Type:
         return {name for name in self.held.keys() - self.desired.keys() if self.held[name] is not _ABSENT}
 
     def new(self) -> set[str]:
-        """What the client has in no version at all and has not refused either."""
+        """What the client has in no version at all and has not rejected either."""
         return {
             name
             for name in self.lag
@@ -296,7 +306,7 @@ class Session:
         self.snapshot = snapshot
 
     def set_secrets(self, secrets: Mapping[str, Resource]) -> None:
-        """The secrets it should have; they depend on what it asks for, so they come apart from the rest."""
+        """The secrets it should have; they depend on its subscriptions, so they come apart from the rest."""
         self._types[SDS].update(secrets, max(self.snapshot - 1, 0))
 
     def names(self, url: str) -> frozenset[str]:
@@ -304,7 +314,7 @@ class Session:
         return frozenset(self._types[url].names)
 
     def request(self, request: Request) -> None:
-        """Take what the client says. Types that are not served are ignored."""
+        """Take a request of the client. Types that are not served are ignored."""
         state = self._types.get(request.type_url)
         if state is None:
             return
@@ -336,35 +346,35 @@ class Session:
         return None if self._waiting_since is None else self._waiting_since + SUBSCRIPTION_LIMIT
 
     def rejections(self) -> dict[tuple[str, str], Rejection]:
-        """By type and name, what the client has refused and is still meant to have."""
+        """By type and name, what the client has rejected (NACK) and is still meant to have."""
         return {(url, name): bad for url, state in self._types.items() for name, bad in state.rejected.items()}
 
     def pending(self) -> list[tuple[str, str]]:
-        """Type and name of all that the client does not have as it should, or waits for in vain."""
+        """Type and name of all that the client lacks in its desired version, or waits for in vain."""
         secrets = self._types[SDS]
         vain = sorted(secrets.names - secrets.desired.keys() - secrets.held.keys())
         vain += sorted(self._unasked(self._types[LDS].desired.values()) - {*vain})
         return [(url, name) for url, state in self._types.items() for name in state.lag] + [(SDS, n) for n in vain]
 
     def behind(self, key: tuple[str, str, str], snapshot: int) -> tuple[list[tuple[str, str]], list[Rejection]]:
-        """What the client lacks of all that an object has a part in, as of a snapshot, and what it refused of it."""
+        """What the client lacks of all that an object has a part in, as of a snapshot, and what it rejected of it."""
         lacking: list[tuple[str, str]] = []
-        refused: list[Rejection] = []
+        rejected: list[Rejection] = []
         for url, state in self._types.items():
             for name, last in state.lag.items():
-                # A client that starts again asks for a secret anew, however long it has been named.
+                # A client that starts again subscribes to a secret anew, however long it has been named.
                 anew = url == SDS and name not in state.held and _is_made_of(state.desired.get(name), key)
                 if anew or (last < snapshot and state.concerned(key, name)):
                     lacking.append((url, name))
                     if (bad := state.rejected.get(name)) is not None:
-                        refused.append(bad)
+                        rejected.append(bad)
         unasked = self._unasked(
             listener for listener in self._types[LDS].desired.values() if _is_made_of(listener, key)
         )
-        return lacking + [(SDS, name) for name in sorted(unasked)], refused
+        return lacking + [(SDS, name) for name in sorted(unasked)], rejected
 
     def _unasked(self, listeners: Iterable[Resource]) -> set[str]:
-        """Secrets that listeners wait for and that the client has not even asked for yet: it does so a moment later."""
+        """Secrets that listeners wait for and that the client has not subscribed to yet: it does so a moment later."""
         state = self._types[SDS]
         return {name for each in listeners for name in each.secrets} - state.held.keys() - state.lag.keys()
 
@@ -392,7 +402,7 @@ class Session:
         if suspects:
             resources, removed = suspects[:1], []
         elif url == SDS:
-            # Envoy remembers a secret that it refuses, and accepts it when it comes again: it has one chance to tell
+            # Envoy remembers a secret that it rejects, and accepts it when it comes again: only the first NACK shows
             # which of them is bad. Those of its own identity, which no object has made, go together.
             resources = [each for each in resources if not each.origins] or resources[:1]
         if not resources and not removed and (state.greeted or not state.wildcard):
@@ -404,7 +414,7 @@ class Session:
         return [state.flight]
 
     def _unknown(self, state: _Type) -> list[str]:
-        """Names it waits for that do not exist: it must be told at once, lest it wait in vain."""
+        """Names it waits for that do not exist: a removal says so at once, and ends the wait."""
         return [name for name in state.to_remove() if name not in state.held]
 
     def _clusters_ready(self, now: float) -> bool:
@@ -424,5 +434,5 @@ class Session:
         return True
 
     def _routes_settled(self) -> bool:
-        """Nothing is in use any more that is not desired; what a refused listener or route replaces, still is."""
+        """Nothing is in use any more that is not desired; what a rejected listener or route replaces, still is."""
         return not self._types[LDS].lag and not self._types[RDS].lag

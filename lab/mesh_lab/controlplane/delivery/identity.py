@@ -1,7 +1,7 @@
-"""Who a proxy is: the API server's word on its pod's token, and on nothing else.
+"""The identity of a proxy: what a TokenReview says of its pod's token, and nothing else.
 
 A token names a service account and the pod it was made for; https://kubernetes.io/docs/reference/access-authn-authz/
-service-accounts-admin/#additional-metadata-in-pod-bound-tokens. What a proxy says of itself is only checked against it.
+service-accounts-admin/#additional-metadata-in-pod-bound-tokens. What a proxy says of itself is only compared with it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from mesh_lab.controlplane.kube.kinds import TOKEN_REVIEWS, Kind
 from mesh_lab.debugidentity import AUDIENCE
 
-# A review is asked for once in a while only: all proxies come back at once after a restart, each several times over.
+# How long a review holds: all proxies come back at once after a restart, each several times over.
 _REVIEW_LIFE = 5.0
 _REVIEWS_KEPT = 10_000
 _USER_PREFIX = "system:serviceaccount:"
@@ -23,7 +23,7 @@ _POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
 class Refused(Exception):  # noqa: N818 - the caller's fault, said as in gRPC
-    """The caller has not shown who it is. The message is meant for it."""
+    """The caller has not proved its identity. The message is meant for the caller."""
 
 
 class Caller(NamedTuple):
@@ -50,14 +50,26 @@ class Authenticator:
         self._known: dict[bytes, tuple[float, Caller]] = {}
 
     async def authenticate(self, metadata: Mapping[str, str]) -> Caller:
-        """The pod behind a request with this metadata. Raises Refused; ApiError or Unreachable when nobody can tell."""
+        """The pod behind a request with this metadata.
+
+        Raises:
+            Refused: the token is missing, invalid, or not one of a pod.
+            ApiError: the API server answers the review with an error.
+            Unreachable: the API server does not answer.
+        """
         caller = await self.account(metadata.get("authorization", ""))
         if not caller.pod:
             raise Refused("the token is not one that was made for a pod")
         return caller
 
     async def account(self, authorization: str) -> Caller:
-        """The caller by the header `authorization`, with a pod or without. Raises as `authenticate` does."""
+        """The caller by the header `authorization`, with a pod or without.
+
+        Raises:
+            Refused: the token is missing or invalid.
+            ApiError: the API server answers the review with an error.
+            Unreachable: the API server does not answer.
+        """
         token = authorization.removeprefix("Bearer ").strip()
         if not token:
             raise Refused("no token: send the pod's token, audience istio-ca, as 'authorization'")
@@ -85,7 +97,7 @@ class Authenticator:
         status = answer.get("status") or {}
         if not status.get("authenticated"):
             raise Refused(f"the token is not valid: {status.get('error') or 'the API server does not know it'}")
-        # A server that knows nothing of audiences leaves them out: its word is then for another audience.
+        # A server that knows nothing of audiences leaves them out: its answer is then for another audience.
         if AUDIENCE not in (status.get("audiences") or ()):
             raise Refused(f"the token is not for the audience {AUDIENCE}")
         user = status.get("user") or {}

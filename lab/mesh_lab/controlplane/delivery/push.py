@@ -1,4 +1,4 @@
-"""From a change to the proxies: waits for company, takes a snapshot, gives each connected proxy what it should have.
+"""From a change to the proxies: debounces, takes a snapshot, gives each connected proxy what it should have.
 
 A proxy's stream takes it from there at its own pace (`delta`): between two snapshots there is no queue, a proxy that is
 slow gets the latest only.
@@ -56,13 +56,13 @@ class Connection:
         self.own: Built | None = None
         self.closing = ""
         self.closed = False
-        # Why its configuration could not be made: it keeps the last one.
+        # Why its configuration could not be made; it keeps the last one.
         self.fault = ""
         self._wake = asyncio.Event()
 
     @property
     def name(self) -> str:
-        """As shown to people: `pod.namespace`."""
+        """The name in reports: `pod.namespace`."""
         return f"{self.proxy.pod}.{self.proxy.namespace}"
 
     def wake(self) -> None:
@@ -81,7 +81,7 @@ class Connection:
         return self.leaf is not None and self.leaf.renew_at <= datetime.now(UTC)
 
     async def idle(self) -> None:
-        """Wait until woken, or until the session or the certificate asks for attention."""
+        """Wait until woken, or until the session or the certificate is due."""
         waits = [_LONGEST_WAIT]
         if self.session.wake_at is not None:
             waits.append(self.session.wake_at - asyncio.get_running_loop().time())
@@ -132,7 +132,7 @@ class Pusher:
             while True:
                 if changed.count == done:
                     await changed.wait()
-                await self._gather_company()
+                await self._wait_debounced()
                 done = changed.count
                 try:
                     await self._push()
@@ -140,7 +140,7 @@ class Pusher:
                     self._faults.record("making a snapshot", error)
 
     def connect(self, pod: ProxyPod, view: Pod, node_id: str) -> Connection:
-        """A proxy has come; its pod has been proved by its token."""
+        """Add a proxy that has connected; its token has proved its pod."""
         for other in self.connections:
             if other.pod.uid == pod.uid:
                 other.close("its proxy has opened another stream")
@@ -154,13 +154,13 @@ class Pusher:
         return connection
 
     def disconnect(self, connection: Connection) -> None:
-        """Its stream has ended."""
+        """Remove a proxy whose stream has ended."""
         self._connections.pop(connection.id, None)
         self._metrics.connected(len(self._connections))
         self._state.progress.fire()
 
     def refresh_secrets(self, connection: Connection) -> None:
-        """Give a proxy the secrets that it asks for, renewing its certificate when half of its life is over."""
+        """Give a proxy the secrets that it subscribes to, renewing its certificate when half of its life is over."""
         wanted = connection.session.names(SDS)
         found: dict[str, Built] = {}
         for name in wanted:
@@ -224,7 +224,7 @@ class Pusher:
         return Proxy.of(view, pod.kind, node_id=node_id, trust_domain=snapshot.mesh.trust_domain)
 
     async def _renew_all(self) -> None:
-        """Another authority signs, or there is another root to trust."""
+        """Renew all certificates: another authority signs, or there is another root to trust."""
         while True:
             await self._trust.changed.wait()
             for connection in self.connections:
@@ -232,8 +232,8 @@ class Pusher:
                 self.refresh_secrets(connection)
                 connection.wake()
 
-    async def _gather_company(self) -> None:
-        """Until nothing more has come for a while, or it has gone on for too long."""
+    async def _wait_debounced(self) -> None:
+        """Debounce: wait until no more changes have come for a while, or they have gone on for too long."""
         deadline = time.monotonic() + self._debounce_max
         seen = -1
         while seen != self._state.changed.count and time.monotonic() < deadline:
@@ -254,7 +254,7 @@ class Pusher:
             if (error := self._attempt(connection, snapshot)) is not None:
                 failed.append((connection, error))
             connection.wake()
-            # Acknowledgements, and the watch, go on meanwhile.
+            # ACKs, and the watch, go on meanwhile.
             await asyncio.sleep(0)
         for connection, error in failed:
             key = await culprit(partial(self._translate, connection), snapshot, self._state.unproved)

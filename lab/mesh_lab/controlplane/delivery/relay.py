@@ -20,7 +20,10 @@ _CHUNK = 64 * 1024
 
 
 class Relay:
-    """`choose` gives the name of the socket for a new connection; `left` is told when the last of a name has gone."""
+    """Relays connections to sockets by name.
+
+    `choose` gives the name of the socket for a new connection; `left` is called when the last of a name has closed.
+    """
 
     def __init__(self, choose: Callable[[], Awaitable[str]], left: Callable[[str], None]) -> None:
         self._choose = choose
@@ -31,7 +34,11 @@ class Relay:
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; gives the port. Raises OSError when that is not to be had."""
+        """Listen; gives the port.
+
+        Raises:
+            OSError: the port is taken or not permitted.
+        """
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _Client(self), host, port, backlog=_BACKLOG)
         return int(self._server.sockets[0].getsockname()[1])
@@ -52,7 +59,11 @@ class Relay:
         return self._open[name] > 0
 
     async def connect(self, client: _Client) -> None:
-        """Give a new connection its other end. Raises OSError."""
+        """Connect a new client to the socket that `choose` names.
+
+        Raises:
+            OSError: there is no such socket, or it accepts nothing.
+        """
         loop = asyncio.get_running_loop()
         name = await self._choose()
         self._open[name] += 1
@@ -60,7 +71,7 @@ class Relay:
         end = socket.socket(socket.AF_UNIX)
         try:
             end.setblocking(False)
-            # The server behind sees who calls, as the last part of the name of this end.
+            # The server behind sees the client's address as the last part of the name of this end.
             end.bind(f"\0{name}/{next(self._numbers)}/{client.peer}")
             await loop.sock_connect(end, f"\0{name}")
             await loop.create_unix_connection(lambda: _Side(client), sock=end)
@@ -69,11 +80,11 @@ class Relay:
             raise
 
     def opened(self, client: _Client) -> None:
-        """A connection has come."""
+        """Count a new connection."""
         self._clients.add(client)
 
     def lost(self, client: _Client) -> None:
-        """A connection has gone."""
+        """Forget a closed connection; report the last of its name to `left`."""
         self._clients.discard(client)
         if client.name:
             self._open[client.name] -= 1
@@ -123,7 +134,7 @@ class _Side(asyncio.BufferedProtocol):
 
 
 class _Client(_Side):
-    """The end that has come from outside. It is not read before there is somebody to read it for."""
+    """The client's end. It is not read before the server's end is connected."""
 
     def __init__(self, relay: Relay) -> None:
         super().__init__()

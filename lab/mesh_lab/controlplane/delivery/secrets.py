@@ -51,7 +51,7 @@ def for_gateway(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
 
 
 def _named_by(snapshot: Snapshot, wanted: str) -> Iterator[Origin]:
-    """The Gateways that ask for a Secret: who has made one of them is to learn what becomes of it."""
+    """The Gateways that name a Secret: the result of pushing it is reported on them."""
     for config in snapshot.of(Gateway).values():
         settings = [server.tls for server in config.spec.servers if server.tls is not None]
         if any(wanted in (*credentials_of(each), authority_of(each)) for each in settings):

@@ -1,7 +1,7 @@
 """What the control plane knows of the cluster, and as of which version of each object.
 
-Takes what is followed, hands it to the snapshot's `World`, and keeps the books that the `World` has no need of: which
-snapshot is the first to include a given version of an object, who runs a proxy, which status an object carries.
+Takes what is followed, hands it to the snapshot's `World`, and records what the `World` has no need of: which snapshot
+is the first to include a given version of an object, which pods run a proxy, which status an object has.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 Hook = Callable[[str, Object], None]
 
-# Objects that are gone are remembered for those who wait for exactly that.
+# Deleted objects are remembered for callers that wait for their deletion.
 _GONE_KEPT = 10_000
 
 
@@ -54,7 +54,7 @@ class ClusterState:
         self._hooks: dict[str, list[Hook]] = {}
         self.fleet = Fleet()
         self.subjects: dict[Key, Subject] = {}
-        # Everything has been listed once: what is not known is not there.
+        # Everything has been listed once: what is not known does not exist.
         self.complete = False
         self.changed = Signal()
         self.progress = Signal()
@@ -75,7 +75,7 @@ class ClusterState:
             self.apply(kind, "ADDED", obj)
 
     def apply(self, kind: Kind, event: str, obj: Object) -> None:
-        """Take one event. Whatever an object makes go wrong is told of it, and concerns no other."""
+        """Take one event. A fault in handling an object is reported on that object, and concerns no other."""
         if not self._is_one(kind.kind, obj):
             return
         key = _key(kind.kind, obj)
@@ -106,12 +106,12 @@ class ClusterState:
         self._world.prove(snapshot)
 
     def set_aside(self, key: Key, snapshot: Snapshot, reason: str) -> None:
-        """Do without an object that cannot be translated as it is in `snapshot`, until it is changed."""
+        """Set an object aside that cannot be translated as it is in `snapshot`, until it is changed."""
         if self._world.set_aside(key, snapshot, reason):
             self._fresh.add(key)
 
     def _is_one(self, kind: str, obj: Object) -> bool:
-        """Whether it is an object at all: what has no name cannot even be told of."""
+        """Whether it is an object at all: without a name there is nothing to report on."""
         try:
             _, namespace, name = _key(kind, obj)
             if name and isinstance(name, str) and isinstance(namespace, str):

@@ -2,9 +2,9 @@
 
 A resource as of a version is live when a snapshot includes that version (or a later one), every connected proxy has
 been given what that snapshot says, and has acknowledged all of it that the resource has a part in, or had in what the
-proxy held before. A ready pod whose proxy is not connected serves something that nobody knows of: it stands in the way
-too, and so does an error in the resource itself. A resource that concerns no proxy is live once a snapshot includes it;
-one that is gone, once no proxy holds it.
+proxy held before. A ready pod whose proxy is not connected serves an unknown configuration: it keeps the resource from
+being live, and so does an error in the resource itself. A resource that concerns no proxy is live once a snapshot
+includes it; one that is gone, once no proxy holds it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ State = Literal["acknowledged", "pending", "rejected", "not-connected"]
 
 
 class ProxyState(NamedTuple):
-    """Where one proxy stands with a resource. `error` is Envoy's, or says what it lacks."""
+    """Where one proxy stands with a resource. `error` is that of Envoy's NACK, or says what the proxy lacks."""
 
     proxy: str
     state: State
@@ -45,7 +45,7 @@ class Liveness(NamedTuple):
 
     @property
     def hopeless(self) -> bool:
-        """Only an edit can make it live: it is in error, or every proxy has answered and one has refused it."""
+        """Only an edit can make it live: it is in error, or every proxy has answered and one with a NACK."""
         states = {proxy.state for proxy in self.proxies}
         return ("rejected" in states and "pending" not in states) or _in_error(self.findings)
 
@@ -72,7 +72,7 @@ class Remarks:
         self._found: dict[Key, tuple[Finding, ...]] = {}
 
     def on(self, snapshot: Snapshot) -> Mapping[Key, tuple[Finding, ...]]:
-        """What there is to say of a snapshot."""
+        """The findings of a snapshot."""
         if self._snapshot is not snapshot:
             self._found = {}
             for finding in self._made(snapshot):
@@ -83,7 +83,7 @@ class Remarks:
     def _made(self, snapshot: Snapshot) -> Iterable[Finding]:
         try:
             return self._analysis(snapshot, self._faults.record)
-        except Exception as error:  # noqa: BLE001 - what is known without it is told all the same
+        except Exception as error:  # noqa: BLE001 - what is known without it is reported all the same
             self._faults.record("analysing", error)
             return [finding for findings in snapshot.invalid.values() for finding in findings]
 
@@ -129,7 +129,7 @@ class Tracker:
         rows = []
         for connection in self._pusher.connections:
             pending = connection.session.pending()
-            refused = connection.session.rejections()
+            rejected = connection.session.rejections()
             rows.append(
                 {
                     "proxy": connection.name,
@@ -140,7 +140,7 @@ class Tracker:
                     "pending": [f"{url.rpartition('.')[2]} {name}" for url, name in pending],
                     "rejected": [
                         {"type": url.rpartition(".")[2], "name": name, "error": bad.message}
-                        for (url, name), bad in refused.items()
+                        for (url, name), bad in rejected.items()
                     ]
                     + [{"type": "", "name": "all that is new", "error": connection.fault}][: bool(connection.fault)],
                 }
@@ -164,7 +164,7 @@ class Tracker:
         }
 
     def _all_have_answered(self, proxies: list[dict[str, Any]]) -> bool:
-        """Whether every proxy is there, and has acknowledged or refused each part of the latest snapshot."""
+        """Whether every proxy is there, and has answered each part of the latest snapshot (ACK or NACK)."""
         return all(row["connected"] is not None for row in proxies) and all(
             bool(connection.fault)
             or (
@@ -182,9 +182,9 @@ def _state(connection: Connection, key: Key, snapshot: int) -> ProxyState | None
         return ProxyState(connection.name, "rejected", f"it keeps the configuration that it has: {connection.fault}")
     if session.snapshot < snapshot:
         return ProxyState(connection.name, "pending", "its configuration is being generated")
-    lacking, refused = session.behind(key, snapshot)
-    if refused:
-        return ProxyState(connection.name, "rejected", "; ".join(sorted({bad.message for bad in refused})))
+    lacking, rejected = session.behind(key, snapshot)
+    if rejected:
+        return ProxyState(connection.name, "rejected", "; ".join(sorted({bad.message for bad in rejected})))
     if lacking:
         names = ", ".join(f"{url.rpartition('.')[2]} {name}" for url, name in lacking)
         return ProxyState(connection.name, "pending", f"not yet acknowledged: {names}")
@@ -195,8 +195,8 @@ def _settings_state(connection: Connection, snapshot: int) -> ProxyState:
     """Of the mesh's settings every part of a configuration may be made: all of it must be acknowledged."""
     if connection.session.snapshot < snapshot:
         return ProxyState(connection.name, "pending", "its configuration is being generated")
-    if refused := connection.session.rejections():
-        return ProxyState(connection.name, "rejected", "; ".join(sorted({bad.message for bad in refused.values()})))
+    if rejected := connection.session.rejections():
+        return ProxyState(connection.name, "rejected", "; ".join(sorted({bad.message for bad in rejected.values()})))
     if pending := connection.session.pending():
         names = ", ".join(f"{url.rpartition('.')[2]} {name}" for url, name in pending)
         return ProxyState(connection.name, "pending", f"not yet acknowledged: {names}")
@@ -204,7 +204,7 @@ def _settings_state(connection: Connection, snapshot: int) -> ProxyState:
 
 
 def _reaches(version: str, wanted: str) -> bool:
-    """Versions are opaque by the book; every API server counts, and since Kubernetes 1.35 clients may rely on it."""
+    """Compare resource versions as numbers. Since Kubernetes 1.35 clients may rely on that; all API servers count."""
     if version.isdigit() and wanted.isdigit():
         return int(version) >= int(wanted)
     return not wanted or version == wanted

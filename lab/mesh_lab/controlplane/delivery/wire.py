@@ -49,7 +49,7 @@ class Framer:
 
 
 def request(message: DeltaDiscoveryRequest) -> Request:
-    """What a client says."""
+    """A client's request, decoded."""
     return Request(
         type_url=message.type_url,
         nonce=message.response_nonce,

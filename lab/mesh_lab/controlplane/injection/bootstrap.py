@@ -1,4 +1,4 @@
-"""Envoy's first configuration: where the control plane is, how to prove who it is, and what never changes.
+"""Envoy's bootstrap: where the control plane is, how Envoy proves its identity, and what never changes.
 
 It is handed to Envoy on its command line; `$(NAME)` is replaced by Kubernetes with the container's environment, so one
 text serves all pods of a workload. Everything that depends on the mesh comes over ADS.
@@ -40,8 +40,8 @@ _T = "type.googleapis.com/"
 
 _TOKEN_SECRET = "istio-token"
 
-# What a sidecar counts of itself: the ends of names, and parts, that tell what the mesh did to a request. Istio keeps
-# fewer (proxyStatsMatcher adds to them there); all of Envoy's would cost some megabytes in each of many sidecars.
+# What a sidecar counts of itself: the ends of names, and parts, of statistics on what the mesh did to a request. Istio
+# keeps fewer (proxyStatsMatcher adds to them there); all of Envoy's would cost some megabytes in each of many sidecars.
 _STATS_PREFIXES = (
     "cluster.xds-grpc",
     "cluster_manager",
@@ -116,14 +116,14 @@ def arguments(settings: ProxySettings) -> list[str]:
         str(settings.drain_seconds),
         "--drain-strategy",
         "immediate",
-        # The access log, which Envoy keeps for 10 s by default: whoever looks for a request has just sent it.
+        # The access log, which Envoy buffers for 10 s by default: a user looks for a request right after sending it.
         "--file-flush-interval-msec",
         "1000",
         "--local-address-ip-version",
         "v4",
         "--log-level",
         settings.log_level,
-        # As Istio does: what is deprecated is the control plane's business, and said again for every listener.
+        # As Istio does: deprecations concern the control plane, and would be logged again for every listener.
         "--component-log-level",
         "misc:error",
         "--log-format",
@@ -132,7 +132,10 @@ def arguments(settings: ProxySettings) -> list[str]:
 
 
 def config(settings: ProxySettings) -> dict[str, Any]:
-    """The bootstrap, as JSON. https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/bootstrap/v3/bootstrap.proto"""
+    """The bootstrap, as JSON.
+
+    https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/bootstrap/v3/bootstrap.proto
+    """
     ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
     return {
         "node": _node(settings),
@@ -195,8 +198,8 @@ def config(settings: ProxySettings) -> dict[str, Any]:
 
 
 # What one connection may have decoded in one turn of Envoy's loop. HTTP/2 brings all that clients send at a time over
-# one connection: without a limit they are worked on in one go, and whoever comes next, the application behind the
-# sidecar as well as other connections, waits for the last of them.
+# one connection: without a limit they are worked on in one go, and the application behind the sidecar, as well as all
+# other connections, waits for the last of them.
 _MOST_REQUESTS_A_TURN = 16
 
 
@@ -206,15 +209,15 @@ def _runtime(settings: ProxySettings) -> dict[str, Any]:
         "http.max_requests_per_io_cycle": _MOST_REQUESTS_A_TURN,
         # Envoy would fill HTTP/2's histograms even where they are not among the statistics that are kept.
         "envoy.reloadable_features.http2_record_histograms": bool(settings.stats),
-        # What tells HTTP from other protocols. Envoy's newer parser takes any word for the beginning of a request, and
-        # holds text back until its first line ends (without end, or the connection is closed at 64 KiB); the older one
-        # decides at the first byte that no request can begin with.
+        # How HTTP is distinguished from other protocols. Envoy's newer parser takes any word for the beginning of a
+        # request, and holds text back until its first line ends (without end, or the connection is closed at 64 KiB);
+        # the older one decides at the first byte that no request can begin with.
         "envoy.reloadable_features.http_inspector_use_balsa_parser": False,
     }
     if settings.kind == "sidecar":
         # A connection of which 250 requests were cancelled within a second is taken for an attack and closed, with all
-        # that is still on it. Between sidecars it holds the requests of a whole pod, and what cancels them is a rule's
-        # time limit, or a client that went away. Gateways keep the protection: theirs come from outside.
+        # requests that are still on it. Between sidecars it holds the requests of a whole pod, and what cancels them is
+        # a rule's time limit, or a client that went away. Gateways keep the protection: theirs come from outside.
         runtime["overload.premature_reset_total_stream_count"] = 2**32 - 1
     return runtime
 
@@ -274,7 +277,7 @@ def _stats(more: StatsMatcher) -> dict[str, Any]:
 
 
 def _control_plane(settings: ProxySettings) -> dict[str, Any]:
-    """Istiod: verified against the mesh's root, and shown the pod's token in each request."""
+    """Istiod: verified against the mesh's root; each request carries the pod's token."""
     injector = {
         "@type": f"{_T}envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
         "overwrite": True,
@@ -302,7 +305,7 @@ def _control_plane(settings: ProxySettings) -> dict[str, Any]:
                 "dns_lookup_family": "V4_ONLY",
                 "dns_refresh_rate": "30s",
                 "dns_failure_refresh_rate": {"base_interval": "0.1s", "max_interval": "1s"},
-                # The name is whole: the search domains of the pod would only be asked in vain first.
+                # The name is fully qualified: without the dot the pod's search domains would be tried first, in vain.
                 "typed_dns_resolver_config": {
                     "name": "envoy.network.dns_resolver.cares",
                     "typed_config": {
@@ -392,7 +395,7 @@ def _admin_listener(name: str, port: int, path: str, admin_path: str, filters: l
     route = {
         "match": {"path": path},
         "route": {"cluster": "admin", "prefix_rewrite": admin_path},
-        # Prometheus offers to take protobuf, which Envoy has, and in which the metrics could not be renamed.
+        # Prometheus accepts protobuf, which Envoy offers, and in which the metrics could not be renamed.
         "request_headers_to_remove": ["accept"],
     }
     manager: Mapping[str, Any] = {

@@ -34,9 +34,9 @@ Object = dict[str, Any]
 PROXY = "istio-proxy"
 INIT = "istio-init"
 _REVISION = "default"
-# Istio injects nothing there, whatever the labels say.
+# Istio injects nothing there, independently of labels.
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
-# What Istio takes for a yes; without a word of the pod's own, what the webhook is asked about gets a proxy.
+# What Istio takes for a yes; without a label or annotation of its own, a pod in a review gets a proxy.
 _YES = frozenset({"y", "yes", "true", "on", ""})
 # The image of a gateway's manifest, to be replaced by the mesh's own.
 _AUTO_IMAGE = "auto"
@@ -44,7 +44,7 @@ _AUTO_IMAGE = "auto"
 
 @dataclass(frozen=True)
 class Place:
-    """What of the mesh an injected pod must know."""
+    """The mesh's settings that an injected pod needs."""
 
     control_plane: str = "istiod.istio-system.svc"
     cluster_domain: str = "cluster.local"
@@ -52,10 +52,10 @@ class Place:
 
 
 def wanted(pod: Mapping[str, Any], namespace: str) -> bool:
-    """Whether a pod that the webhook is asked about gets a proxy.
+    """Whether a pod that the webhook reviews gets a proxy.
 
-    The labels of namespaces are the API server's business: the webhook's selectors stand for them, and a namespace is
-    known there before it is known here. Pods on the node's network get none: the redirection would be the node's.
+    The webhook's selectors cover the labels of namespaces: the API server knows a namespace before it is known here.
+    Pods on the node's network get none: the redirection would be the node's.
     """
     meta, spec = pod.get("metadata") or {}, pod.get("spec") or {}
     if spec.get("hostNetwork") or namespace in _SYSTEM_NAMESPACES:
@@ -67,7 +67,11 @@ def wanted(pod: Mapping[str, Any], namespace: str) -> bool:
 
 
 def inject(pod: Mapping[str, Any], place: Place) -> Object:
-    """The pod with its proxy. The given one is not changed. Raises ValueError that names a bad annotation."""
+    """The pod with its proxy. The given one is not changed.
+
+    Raises:
+        ValueError: an annotation, which it names, has a bad value.
+    """
     new: Object = copy.deepcopy(dict(pod))
     meta, spec = new.setdefault("metadata", {}), new.setdefault("spec", {})
     annotations = meta.get("annotations") or {}
@@ -119,7 +123,7 @@ def _as_sidecar(
         # What comes after it waits until it has started: that is, until it is ready.
         initial = [redirecting, {"startupProbe": _STARTUP_PROBE, **proxy, "restartPolicy": "Always"}, *initial]
     else:
-        # Last, as in Istio: what the others send would be led to a proxy that there is not yet.
+        # Last, as in Istio: what the others send would be redirected to a proxy that does not run yet.
         initial = [*initial, redirecting]
         if values.hold_application_until_proxy_starts:
             containers = [{**proxy, "lifecycle": {**proxy["lifecycle"], "postStart": _WAIT_FOR_READY}}, *containers]
@@ -202,7 +206,7 @@ def _proxy(settings: ProxySettings, meta: Mapping[str, Any], values: Values, giv
 
 
 def _peer(settings: ProxySettings, labels: Mapping[str, str]) -> str:
-    """What the proxy says of itself where no certificate does. Kubernetes fills in the variables before it."""
+    """What the proxy says of itself where there is no certificate. Kubernetes fills in the variables before it."""
     return pack_fields("$(POD_NAMESPACE)", settings.workload or "$(POD_NAME)", labels)
 
 
@@ -243,7 +247,7 @@ def _add_labels(meta: Object, spec: Object, *, sidecar: bool) -> None:
     if sidecar:
         labels.setdefault(TLS_MODE_LABEL, "istio")
     meta["labels"] = labels
-    # Envoy's user is not root, and files of a projected volume are the owner's alone.
+    # Envoy's user is not root, and only the owner may read files of a projected volume.
     context = dict(spec.get("securityContext") or {})
     context.setdefault("fsGroup", PROXY_UID)
     spec["securityContext"] = context
@@ -276,7 +280,7 @@ _ENVIRONMENT: tuple[Object, ...] = (
     _field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
 )
 
-# Istio asks for half a day and follows the file; Envoy reads it once. It ends with its pod in any case.
+# Istio requests half a day and follows the file; Envoy reads it once. It ends with its pod in any case.
 _YEAR = 365 * 24 * 60 * 60
 
 _VOLUMES: tuple[Object, ...] = (
@@ -316,7 +320,7 @@ _UNPRIVILEGED: Object = {
     "runAsNonRoot": True,
 }
 
-# Istio asks every 15 s once a proxy has started; a lab is in a hurry, and the answer costs Envoy next to nothing.
+# Istio probes every 15 s once a proxy has started; here it is more often, and a probe costs Envoy next to nothing.
 _READY_PROBE: Object = {
     "httpGet": {"path": "/healthz/ready", "port": READY_PORT},
     "initialDelaySeconds": 0,
@@ -355,11 +359,11 @@ done
 
 
 def _drain(kind: ProxyKind, seconds: int) -> Object:
-    """Runs before Envoy is told to end, so that no request is lost that ends within `seconds`.
+    """Runs before Envoy is terminated, so that no request is lost that ends within `seconds`.
 
-    Envoy asks its clients to leave (`Connection: close`, GOAWAY) and goes on serving those that stay. The first second
-    is for the news: until every other proxy knows that this pod is going, they send it more. After it the pod may end
-    as soon as nobody is connected any more. Istio waits the whole time, always.
+    Envoy asks its clients to leave (`Connection: close`, GOAWAY) and goes on serving those that stay. During the first
+    second other proxies still send requests, until each knows that this pod is ending. After it the pod may end as soon
+    as no connection is left. Istio always waits the whole time.
     """
     script = _DRAIN_SCRIPT.replace("{seconds}", str(seconds)).replace("{carried}", _CARRIED[kind])
     return {"exec": {"command": ["bash", "-c", script]}}

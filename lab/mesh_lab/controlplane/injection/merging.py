@@ -1,4 +1,4 @@
-"""An application's metrics, joined with its proxy's: so they can be read where the port takes mutual TLS only.
+"""An application's metrics, joined with its proxy's: so they can be read where the port takes only mutual TLS.
 
 A pod's `prometheus.io/...` annotations say where the application has its metrics. Injection makes them say 15020 and
 `/stats/prometheus`, where Envoy answers with its own and then the application's.
@@ -54,7 +54,11 @@ class Merging(NamedTuple):
 
 
 def from_annotations(annotations: Mapping[str, str]) -> Merging:
-    """Istio's rules. Raises ValueError that names the annotation with the bad value."""
+    """The targets that a pod's annotations name, by Istio's rules.
+
+    Raises:
+        ValueError: an annotation, which it names, has a bad value.
+    """
     given = {_NOT_OF_A_LABEL.sub("_", name): (name, value) for name, value in annotations.items()}
     scraped = given.get(_SCRAPE, ("", "true"))[1]
     wanted = boolean(annotations, MERGE_METRICS, True)
@@ -112,9 +116,9 @@ def _cluster(name: str, port: int) -> dict[str, Any]:
 
 
 def program(targets: tuple[Target, ...]) -> str:
-    """The Lua program that appends what the targets say to a page of Envoy's metrics.
+    """The Lua program that appends the targets' metrics to a page of Envoy's metrics.
 
-    A target that fails is left out, is counted, and is told in the proxy's log. Counts are those of one worker.
+    A target that fails is left out, is counted, and is reported in the proxy's log. Counts are those of one worker.
     """
     rows = ", ".join(
         f'{{cluster = "{target.cluster}", authority = "localhost:{target.port}", path = {_lua_string(target.path)}}}'

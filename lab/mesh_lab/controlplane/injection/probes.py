@@ -1,8 +1,8 @@
-"""An application's probes and hooks, made to reach it although its ports answer mutual TLS only.
+"""An application's probes and hooks, made to reach it although its ports take only mutual TLS.
 
 The node's requests come from outside the pod and carry no certificate. Istio sends them to its agent; here Envoy itself
-answers on 15020, a port that redirection leaves alone, at Istio's paths `/app-health/CONTAINER/PROBE` and
-`/app-lifecycle/CONTAINER/HOOK`. It asks the application at the pod's address, as the node would:
+answers on 15020, a port that is not redirected, at Istio's paths `/app-health/CONTAINER/PROBE` and
+`/app-lifecycle/CONTAINER/HOOK`. It checks the application at the pod's address, as the node would:
 
 - http: handed on to the application, whose answer is the answer;
 - tcp: a connection to Envoy says nothing about the application, so Envoy tries the application's port itself, once a
@@ -27,7 +27,7 @@ PORT = 15020
 
 
 class Handler(NamedTuple):
-    """Where a container declares something that the node asks of it, and the path at which Envoy answers."""
+    """Where a container declares a probe or hook, and the path at which Envoy answers it."""
 
     field: tuple[str, ...]
     path: str
@@ -41,14 +41,14 @@ _PRE_STOP = Handler(("lifecycle", "preStop"), "/app-lifecycle/{}/prestopz")
 _POST_START = Handler(("lifecycle", "postStart"), "/app-lifecycle/{}/poststartz")
 HANDLERS: Handlers = (_READINESS, _LIVENESS, _STARTUP, _PRE_STOP, _POST_START)
 AFTER_START: Handlers = (_READINESS, _LIVENESS, _PRE_STOP)
-"""Those that are asked once a container has started."""
+"""The probes of a container that has started."""
 
 _CHECK_SECONDS = "1s"
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A probe that Envoy answers: where it is asked, and what it asks of the application."""
+    """A probe that Envoy answers: its path, and the request that goes to the application."""
 
     path: str
     kind: Literal["http", "https", "tcp", "grpc"]
@@ -94,7 +94,7 @@ def _sent_to(probe: Probe, declared: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: str, declared: Mapping[str, Any], container: Mapping[str, Any]) -> Probe | None:
-    """None for a probe that is left alone: exec, one that names another host, or a port that there is not."""
+    """None for a probe that stays as it is: exec, one that names another host, or a port that there is not."""
     timeout = max(int(declared.get("timeoutSeconds") or 1), 1)
     if http := declared.get("httpGet"):
         return _http(path, http, container, timeout)

@@ -24,7 +24,7 @@ from mesh_lab.controlplane.world.annotations import (
 from mesh_lab.controlplane.xds.names import INBOUND_PORT, INBOUND_SOURCE, OUTBOUND_PORT
 
 TABLE = "mesh_lab_redirection"
-# 15008 is HBONE's: Istio leaves it alone in every pod.
+# 15008 is HBONE's: Istio does not redirect it in any pod.
 _PRIORITIES = {"raw": -300, "dstnat": -100}  # by number: old versions of nft know no names in this family's output
 _ANSWERED_PORTS = (PROBE_PORT, READY_PORT, STATS_PORT)
 _OWN_PORTS = (15008, *_ANSWERED_PORTS)
@@ -42,7 +42,11 @@ class Interception:
 
 
 def from_annotations(annotations: Mapping[str, str]) -> Interception:
-    """Istio's annotations. Raises ValueError that names the annotation with the bad value."""
+    """The redirection that a pod's annotations configure.
+
+    Raises:
+        ValueError: an annotation, which it names, has a bad value.
+    """
     included, ranges = annotations.get(INCLUDE_INBOUND_PORTS), annotations.get(INCLUDE_OUTBOUND_RANGES)
     return Interception(
         None if included in (None, "*") else _ports(annotations, INCLUDE_INBOUND_PORTS),
@@ -78,7 +82,7 @@ def ruleset(interception: Interception) -> str:
         inbound.append(f"tcp dport {_set(interception.include_inbound)} redirect to :{INBOUND_PORT}")
     proxy = f"meta skuid {PROXY_UID}"
     # Between Envoy and its application nothing is translated: following these connections would cost each packet. The
-    # address is on loopback alone, and these rules are asked of every packet: so they look at nothing else.
+    # address is only on loopback, and these rules are evaluated for every packet: so they match on nothing else.
     between = [f"ip {end} {INBOUND_SOURCE} notrack" for end in ("saddr", "daddr")]
     outbound = [
         # A pod that calls its own service: Envoy hands the connection to its own inbound side.
@@ -86,7 +90,7 @@ def ruleset(interception: Interception) -> str:
         f'oifname "lo" meta skuid != {PROXY_UID} return',
         f"{proxy} return",
         "ip daddr 127.0.0.1 return",
-        # Led to Envoy, its own listeners on these ports would take what is for those of another pod.
+        # If these were redirected, Envoy's own listeners on these ports would take what is for those of another pod.
         f"tcp dport {_set(_ANSWERED_PORTS)} return",
     ]
     if interception.exclude_outbound:

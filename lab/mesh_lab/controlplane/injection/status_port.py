@@ -1,10 +1,10 @@
-"""Port 15020, where Istio's agent answers for a pod. Here Envoy itself does, at the same paths:
+"""Port 15020, where Istio's agent answers for a pod. Here Envoy itself does, at the same paths.
 
-| path | who may ask | what answers |
+| path | callers | what answers |
 |---|---|---|
-| `/healthz/ready` | everybody | Envoy: whether it is ready |
-| `/stats/prometheus`, `/metrics` | everybody | Envoy's metrics and the application's |
-| `/app-health/...`, `/app-lifecycle/...` | everybody | the application's probes and hooks |
+| `/healthz/ready` | all | Envoy: whether it is ready |
+| `/stats/prometheus`, `/metrics` | all | Envoy's metrics and the application's |
+| `/app-health/...`, `/app-lifecycle/...` | all | the application's probes and hooks |
 | `POST /drain` | the pod itself | Envoy asks its clients to leave |
 | `POST /quitquitquit` | the pod itself | Envoy ends, with exit code 0 |
 """
@@ -23,7 +23,7 @@ _LUA = "envoy.filters.http.lua"
 _RBAC = "envoy.filters.http.rbac"
 _MERGE, _QUIT = "merge", "quit"
 
-# 127.0.0.1 and not all of the loopback: from 127.0.0.6 Envoy sends what others have sent to the pod.
+# 127.0.0.1 and not all of the loopback: from 127.0.0.6 Envoy sends what comes from other pods.
 _ONLY_THE_POD = {
     _RBAC: {
         "@type": f"{_HTTP}.rbac.v3.RBACPerRoute",

@@ -1,4 +1,4 @@
-"""A small client of the Kubernetes API: what the control plane asks of it, over HTTPS with its pod's own token.
+"""A small client of the Kubernetes API: what the control plane needs of it, over HTTPS with its pod's own token.
 
 https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
@@ -26,11 +26,11 @@ WATCH_SECONDS = 300
 _WATCH_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=WATCH_SECONDS + 30)
 _TOKEN_AGE = 10.0
 _USER_AGENT = "pilot-discovery"
-"""Istio's own, by which `managedFields` names who has written a status."""
+"""Istio's own, by which `managedFields` names the writer of a status."""
 
 
 class ApiError(Exception):
-    """The API server refused; `status` is the HTTP status, `reason` Kubernetes' word for it."""
+    """The API server answered with an error; `status` is the HTTP status, `reason` Kubernetes' word for it."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message or f"{status} {reason}")
@@ -51,7 +51,12 @@ class WatchEvent:
 
 
 class KubeClient:
-    """Use as an async context manager. Every call raises ApiError, or Unreachable when there was no answer."""
+    """Use as an async context manager.
+
+    Raises:
+        ApiError: from every call, when the API server answers with an error.
+        Unreachable: from every call, when there is no answer.
+    """
 
     def __init__(self, server: str, token_file: Path, ca_file: Path) -> None:
         self._server = server.rstrip("/")
@@ -115,7 +120,8 @@ class KubeClient:
     async def watch(self, kind: Kind, resource_version: str, namespace: str = "") -> AsyncGenerator[WatchEvent, None]:
         """What happens to a kind after `resource_version`, bookmarks included, until the server ends the watch.
 
-        Raises ApiError with status 410 when the server has forgotten that version: list again.
+        Raises:
+            ApiError: 410 when the server has forgotten that version: list again.
         """
         query = {
             "watch": "true",
@@ -174,7 +180,7 @@ class KubeClient:
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of any length: aiohttp's own iteration refuses those over 64 KiB."""
+    """Lines of any length: aiohttp's own iteration fails for those over 64 KiB."""
     parts: list[bytes] = []
     async for chunk in content.iter_any():
         *complete, rest = chunk.split(b"\n")

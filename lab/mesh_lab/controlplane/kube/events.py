@@ -1,4 +1,4 @@
-"""Events on resources, for `kubectl describe`: one that happens again raises the count of the first."""
+"""Events on resources, for `kubectl describe`: one that happens again increments the count of the first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 _COMPONENT = "istiod"
 _LONGEST_NAME = 230
 _LONGEST_MESSAGE = 1024
-_OF_THE_CLUSTER = "default"  # where Kubernetes keeps Events on what has no namespace
+_OF_THE_CLUSTER = "default"  # where Kubernetes keeps Events on objects without a namespace
 
 Key = tuple[str, str, str]
 """An object: kind, namespace and name."""

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 
 class Signal:
-    """Something has changed: those who wait look again."""
+    """Wakes its waiters on each change; they check their condition again."""
 
     def __init__(self) -> None:
         self._waiters: set[asyncio.Future[None]] = set()
         self.count = 0
 
     def fire(self) -> None:
-        """Wake all that wait; `count` tells those who were busy that they have missed something."""
+        """Wake all waiters; `count` shows a waiter that was busy that it has missed a change."""
         self.count += 1
         for waiter in self._waiters:
             if not waiter.done():

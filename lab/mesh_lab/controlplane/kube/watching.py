@@ -1,8 +1,8 @@
-"""Follows the API server: one list and one watch a kind, repeated through restarts, until cancelled.
+"""Reflectors of the API server: one list and one watch a kind, repeated through restarts, until cancelled.
 
 A list replaces what was known of a kind, a watch goes on from it. The server may end a watch, forget the version it
-should go on from (410: list again), restart, or not know the kind yet (404: its CRD comes later); none of that ends the
-following, nor empties what is known.
+should go on from (410: list again), restart, or not know the kind yet (404: its CRD comes later); none of that ends a
+reflector, nor empties what is known.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Sink(Protocol):
 
 
 class Gate:
-    """A sink that keeps what is seen until somebody is there to take it; from then on it hands it over at once."""
+    """A sink that buffers events until they are taken; from then on it hands them over at once."""
 
     def __init__(self) -> None:
         self._sink: Sink | None = None
@@ -75,7 +75,7 @@ class Pauses(Backoff):
 
 
 class Follower:
-    """Follows one kind. `synced` is set by its first list, or by the server's word that it knows no such kind."""
+    """The reflector of a kind. `synced` is set by its first list, or by a 404 for the kind."""
 
     def __init__(self, client: KubeClient, kind: Kind, sink: Sink) -> None:
         self._client = client
@@ -123,7 +123,7 @@ class Follower:
                 await backoff.pause()
 
     def _complain(self, error: Exception) -> None:
-        """Once for each new reason: a server that is away for a minute is one line, not sixty."""
+        """Log each new reason once: a server that is away for a minute is one line, not sixty."""
         words = str(error) if isinstance(error, (ApiError, Unreachable)) else repr(error)
         if words != self._complained:
             self._complained = words

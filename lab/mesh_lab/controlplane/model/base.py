@@ -32,7 +32,7 @@ Labels = dict[str, str]
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _LONGEST_HEADER = 16384  # Envoy's limit, for names and for values
 HeaderName = Annotated[str, Meta(pattern=f"^{_TOKEN}$", max_length=_LONGEST_HEADER)]
-# Those of the protocol's own (`:authority`) are told apart from others by the rules of each place.
+# Pseudo-headers (`:authority`) are distinguished from others by the rules of each field.
 AnyHeaderName = Annotated[str, Meta(pattern=f"^(:?{_TOKEN})?$", max_length=_LONGEST_HEADER)]
 MatchedHeaderName = Annotated[str, Meta(pattern=rf"^((:?{_TOKEN})?|@request\.auth\..*)$", max_length=_LONGEST_HEADER)]
 HeaderValue = Annotated[str, Meta(max_length=_LONGEST_HEADER)]
@@ -41,7 +41,7 @@ HostName = Annotated[str, Meta(max_length=255)]
 SubsetName = Annotated[str, Meta(max_length=63)]
 
 FREE_TEXT = {"free": True}
-"""Marks text in which line breaks are welcome."""
+"""Marks text in which line breaks are allowed."""
 FreeText = Annotated[str, Meta(extra=FREE_TEXT)]
 
 

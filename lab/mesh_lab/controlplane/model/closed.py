@@ -11,7 +11,7 @@ from mesh_lab.controlplane.model.security import AuthorizationPolicy, MutualTLS,
 
 
 def closed(spec: Spec) -> Spec | None:
-    """The same policy with its doors shut, for the same workloads; None for a resource that lets nobody in."""
+    """The same policy, denying everything, for the same workloads; None for a resource that grants no access."""
     match spec:
         case AuthorizationPolicy(action="AUDIT"):
             return None
@@ -26,7 +26,7 @@ def closed(spec: Spec) -> Spec | None:
 
 
 def unread(kind: str) -> Spec | None:
-    """What holds in the place of a policy of which nothing could be read: for all workloads that it could be for."""
+    """What holds in the place of a policy of which nothing could be read: for all workloads that it might select."""
     policy = _STRICTEST.get(kind)
     return closed(policy) if policy is not None else None
 

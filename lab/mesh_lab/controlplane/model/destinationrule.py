@@ -1,4 +1,7 @@
-"""DestinationRule: how to talk to a service. https://istio.io/latest/docs/reference/config/networking/destination-rule/"""
+"""DestinationRule: how to talk to a service.
+
+https://istio.io/latest/docs/reference/config/networking/destination-rule/
+"""
 
 from __future__ import annotations
 

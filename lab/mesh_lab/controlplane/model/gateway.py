@@ -1,4 +1,7 @@
-"""Gateway: what a load balancer at the edge of the mesh listens to. https://istio.io/latest/docs/reference/config/networking/gateway/"""
+"""Gateway: what a load balancer at the edge of the mesh listens to.
+
+https://istio.io/latest/docs/reference/config/networking/gateway/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The status codes of gRPC. https://grpc.io/docs/guides/status-codes/"""
+"""The status codes of gRPC.
+
+https://grpc.io/docs/guides/status-codes/
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _GRPC_CODES = [
 
 
 def grpc_code(status: str) -> int | None:
-    """The number of a gRPC status, given by name or number; None when there is none such."""
+    """The number of a gRPC status, given by name or number; None when there is no such status."""
     if status.isdecimal() and status.isascii() and len(status) < 3:
         return int(status) if int(status) < len(_GRPC_CODES) else None
     return _GRPC_CODES.index(status) if status in _GRPC_CODES else None

@@ -1,4 +1,7 @@
-"""ProxyConfig: how the proxies of some pods are started. https://istio.io/latest/docs/reference/config/networking/proxy-config/"""
+"""ProxyConfig: how the proxies of some pods are started.
+
+https://istio.io/latest/docs/reference/config/networking/proxy-config/
+"""
 
 from __future__ import annotations
 

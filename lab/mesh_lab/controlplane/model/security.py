@@ -1,4 +1,4 @@
-"""PeerAuthentication and AuthorizationPolicy: who may talk to a workload, and how.
+"""PeerAuthentication and AuthorizationPolicy: which clients may call a workload, and how.
 
 https://istio.io/latest/docs/reference/config/security/
 """
@@ -22,7 +22,7 @@ class MutualTLS(Spec, frozen=True):
 
 
 class PeerAuthentication(Spec, frozen=True):
-    """Whether a workload demands mutual TLS: of the mesh, a namespace, some pods, or one of their ports."""
+    """Whether mutual TLS is required: in the mesh, a namespace, by some pods, or on one of their ports."""
 
     selector: WorkloadSelector | None = None
     mtls: MutualTLS | None = None
@@ -39,7 +39,7 @@ class PolicyTargetReference(Spec, frozen=True):
 
 
 class Source(Spec, frozen=True):
-    """Who asks. Values match exactly, by prefix `abc*`, by suffix `*abc`, or by presence `*`."""
+    """The client. Values match exactly, by prefix `abc*`, by suffix `*abc`, or by presence `*`."""
 
     principals: list[str] = []
     not_principals: list[str] = []
@@ -64,7 +64,7 @@ class From(Spec, frozen=True):
 
 
 class Operation(Spec, frozen=True):
-    """What is asked for."""
+    """The request."""
 
     hosts: list[str] = []
     not_hosts: list[str] = []
@@ -112,7 +112,7 @@ class ExtensionProvider(Spec, frozen=True):
 class AuthorizationPolicy(Spec, frozen=True):
     """ALLOW (the default) or DENY what the rules match. ALLOW without rules denies everything.
 
-    CUSTOM asks an authoriser outside the mesh, which is not supported: it refuses what the rules match.
+    CUSTOM calls an authoriser outside the mesh, which is not supported: it denies what the rules match.
     """
 
     selector: WorkloadSelector | None = None

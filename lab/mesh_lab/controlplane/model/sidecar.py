@@ -1,4 +1,7 @@
-"""Sidecar: which hosts a workload may need, so that it is sent no more. https://istio.io/latest/docs/reference/config/networking/sidecar/"""
+"""Sidecar: which hosts a workload may call, so that its proxy is sent no others.
+
+https://istio.io/latest/docs/reference/config/networking/sidecar/
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,11 @@ _NANOSECONDS = {
 
 
 def nanoseconds(text: str) -> int:
-    """The length of a duration such as `1m30s`, in nanoseconds. Raises ValueError when it is not one."""
+    """The length of a duration such as `1m30s`, in nanoseconds.
+
+    Raises:
+        ValueError: the text is not a duration.
+    """
     if not _WHOLE.match(text):
         raise ValueError(f"{text!r} is not a duration: write a number and a unit, such as 500ms, 2s or 1m30s")
     return sum(int(Decimal(number) * _NANOSECONDS[unit]) for number, unit in _PART.findall(text))

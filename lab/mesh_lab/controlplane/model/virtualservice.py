@@ -1,4 +1,7 @@
-"""VirtualService: which requests go where. https://istio.io/latest/docs/reference/config/networking/virtual-service/"""
+"""VirtualService: which requests go where.
+
+https://istio.io/latest/docs/reference/config/networking/virtual-service/
+"""
 
 from __future__ import annotations
 
@@ -102,7 +105,7 @@ class HTTPDirectResponse(Spec, frozen=True):
 
 
 class RegexRewrite(Spec, frozen=True):
-    """An RE2 expression and what to put in its place (`\\1` for the first group)."""
+    r"""An RE2 expression and what to put in its place (`\1` for the first group)."""
 
     match: str = ""
     rewrite: str = ""
@@ -128,7 +131,7 @@ class HTTPRetry(Spec, frozen=True):
 
 
 class Delay(Spec, frozen=True):
-    """Hold a share of the requests back."""
+    """Delay a share of the requests."""
 
     fixed_delay: Duration | None = None
     exponential_delay: Duration | None = None

@@ -1,1 +1,1 @@
-"""What is told to the authors of resources: analysis, statuses, and Events."""
+"""Reports to the authors of resources: analysis, statuses, and Events."""

@@ -1,5 +1,7 @@
-"""What resources say about things that are not there, or that contradict each other: Istio's analysers, as far as they
-concern what this control plane does. https://istio.io/latest/docs/reference/config/analysis/ lists the codes.
+"""What resources say about things that do not exist, or that contradict each other.
+
+These are Istio's analysers, as far as they concern what this control plane does.
+https://istio.io/latest/docs/reference/config/analysis/ lists the codes.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ def _fail(what: str, error: Exception) -> None:
 def analyse(snapshot: Snapshot, failed: Callable[[str, Exception], object] = _fail) -> tuple[Finding, ...]:
     """All findings, by object: what could not be used, what has no effect, and what refers to nothing.
 
-    A check that fails is told to `failed`; what the others find stays.
+    A check that raises is reported to `failed`; the findings of the others stay.
     """
     found = [finding for findings in snapshot.invalid.values() for finding in findings]
     index = _Index(snapshot)
@@ -61,7 +63,7 @@ def _contained(
 ) -> None:
     try:
         found += check(read)
-    except Exception as error:  # noqa: BLE001 - one resource is not to keep all findings from being told
+    except Exception as error:  # noqa: BLE001 - one resource is not to keep all findings from being reported
         failed(f"analysing ({check.__name__})", error)
 
 
@@ -92,7 +94,7 @@ class _Index:
         return hosts.resolve(host, config.namespace, self.domain)
 
     def called(self, host: str) -> str:
-        """The host that is meant: itself, or what it is an alias for; empty for an alias in a circle."""
+        """The host that is meant: itself, or what it is an alias for; empty for aliases in a circle."""
         service = self.services.get(host)
         return self._ends.get(host, "") if service is not None and service.external_name else host
 
@@ -257,7 +259,7 @@ def _policies_have_hosts(index: _Index) -> Iterator[Finding]:
 
 
 def _rules_an_alias(index: _Index, config: Config[Any]) -> Iterator[Finding]:
-    """An alias has no clusters, so that rules for it are for nothing: as in Istio, where nothing says so."""
+    """An alias has no clusters, so that rules for it have no effect: as in Istio, which does not report it."""
     host = index.resolve(config.spec.host, config)
     if index.called(host) != host:
         text = (
@@ -293,7 +295,7 @@ def _gateways_have_workloads(index: _Index) -> Iterator[Finding]:
 
 
 def _gateways_share_ports_in_peace(index: _Index) -> Iterator[Finding]:
-    """A port speaks plain text or TLS, and of TLS a host has one server: what comes second is not served."""
+    """A port speaks plain text or TLS, and of TLS a host has one server: a second one is not served."""
     taken: dict[tuple[tuple[tuple[str, str], ...], int], list[GatewayServer]] = {}
     for config in sorted(index.snapshot.of(Gateway).values(), key=lambda config: config.precedence):
         selector = tuple(sorted(config.spec.selector.items()))
@@ -379,4 +381,4 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     namespaces_have_one_sidecar,
     metadata_is_understood,
 )
-"""Those that need no index."""
+"""The checks that need no index."""

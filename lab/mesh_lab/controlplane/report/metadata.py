@@ -158,7 +158,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {
 }
 """The kinds that each of Istio's labels belongs on."""
 
-# What the lab looks at or writes on other objects than pods, and what is for people and their tools.
+# What the lab reads or writes on other objects than pods, and what is for users and their tools.
 _HEEDED_ELSEWHERE = frozenset(
     {
         (SERVICE, "networking.istio.io/exportTo"),
@@ -172,7 +172,7 @@ _HEEDED_ELSEWHERE = frozenset(
 )
 _REVISION_LABEL, _REVISION = "istio.io/rev", "default"
 _INJECTION_LABEL, _INJECTION = "istio-injection", ("enabled", "disabled")
-# Istio's analysers leave these alone wherever they are.
+# Istio's analysers ignore these wherever they are.
 _IGNORED = frozenset({"install.operator.istio.io/owner-generation", "sidecar.istio.io/status"})
 # The API groups of Istio whose names annotations and labels begin with; `istio-injection` has none.
 _DOMAIN = "istio.io/"
@@ -190,7 +190,7 @@ class _Described(Protocol):
 
 
 class _Words(NamedTuple):
-    """How a person reads of an annotation, or a label: the table, its name, and its field."""
+    """The words for annotations, or labels: the table of kinds, the noun, and the field."""
 
     known: Mapping[str, tuple[str, ...]]
     noun: str
@@ -261,7 +261,7 @@ def _judge(words: _Words, kind: str, name: str, origin: Origin) -> Iterator[Find
     where, path = words.known.get(name), f"{words.field}[{name}]"
     if where is None:
         close = difflib.get_close_matches(name, words.known, 1, 0.8)
-        # Of labels Istio never says that it knows none of that name, since they are everybody's; a near miss is told.
+        # Istio never reports an unknown label, since anyone may use labels; here one with a similar name is reported.
         if close or words is _AN_ANNOTATION:
             yield Finding("warning", _UNKNOWN, f"Unknown {words.noun}: {name}{_hint(close)}", path, origin)
         return

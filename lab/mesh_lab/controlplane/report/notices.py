@@ -1,7 +1,7 @@
 """Events on objects that have no status of the mesh: its ConfigMaps, pods, services, namespaces, deployments.
 
-Istio's own kinds are told of by the reporter, in their status too. What is only worth knowing is a Normal Event, what
-is wrong or doubtful a Warning; each is made once for each time that it comes up, if it stays.
+The reporter does that for Istio's own kinds, in their status too. Information is a Normal Event, an error or a warning
+a Warning; each is made once for each time that it comes up, if it stays.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ API_VERSIONS: Mapping[str, str] = {
     "Namespace": "v1",
     "Deployment": "apps/v1",
 }
-"""The kinds that are told of here."""
+"""The kinds that are reported on here."""
 
 _STAYS = 1.0  # seconds after which a finding is no longer one of a change that is still under way
 _MOST = 200  # Events of one round; the next round goes on
@@ -45,7 +45,7 @@ class Notices:
             state.hook(kind, self._observer(kind))
 
     async def run(self) -> None:
-        """Tell until cancelled."""
+        """Report until cancelled."""
         changed, done = self._state.snapshotted, -1
         while True:
             if changed.count == done:
@@ -53,7 +53,7 @@ class Notices:
                     async with asyncio.timeout_at(self._next_due()):
                         await changed.wait()
             done = changed.count
-            await self._tell()
+            await self._report()
 
     def _next_due(self) -> float | None:
         return min((due for due in self._due.values() if due is not None), default=None)
@@ -69,7 +69,7 @@ class Notices:
 
         return observe
 
-    async def _tell(self) -> None:
+    async def _report(self) -> None:
         now = asyncio.get_running_loop().time()
         present = {
             (key, finding.text): finding

@@ -17,12 +17,12 @@ from mesh_lab.controlplane.xds.services import Protocol, protocol_of
 
 INJECTION_LABEL, INJECT_LABEL = "istio-injection", "sidecar.istio.io/inject"
 _REVISION_LABEL = "istio.io/rev"
-# Kubernetes' own namespaces hold nothing that anybody would put into a mesh.
+# Kubernetes' own namespaces hold nothing that belongs into a mesh.
 _SYSTEM = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 
 
 def namespaces_are_injected(snapshot: Snapshot) -> Iterator[Finding]:
-    """IST0102: neither injected nor said not to be."""
+    """IST0102: a namespace labelled neither for injection nor against it."""
     for namespace in snapshot.namespaces.values():
         decided = INJECTION_LABEL in namespace.labels or _REVISION_LABEL in namespace.labels
         if not decided and not _is_apart(namespace.name, snapshot):
@@ -35,7 +35,7 @@ def namespaces_are_injected(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def pods_have_their_proxy(snapshot: Snapshot) -> Iterator[Finding]:
-    """IST0103: made before its namespace was labelled, or while nobody injected."""
+    """IST0103: a pod made before its namespace was labelled, or while the injector was away."""
     for pod in snapshot.pods.values():
         namespace = snapshot.namespaces.get(pod.namespace)
         wanted = namespace is not None and namespace.labels.get(INJECTION_LABEL) == "enabled"
@@ -49,7 +49,7 @@ def pods_have_their_proxy(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def port_names_tell_the_protocol(snapshot: Snapshot) -> Iterator[Finding]:
-    """IST0118: the protocol of the port is found out connection by connection."""
+    """IST0118: a port whose protocol is detected for each connection."""
     for service in snapshot.services.values():
         if _is_apart(service.namespace, snapshot):
             continue
@@ -73,7 +73,7 @@ def services_agree_on_ports(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def selectors_match_workloads(snapshot: Snapshot) -> Iterator[Finding]:
-    """IST0127: a policy for nobody."""
+    """IST0127: a policy that selects no workload."""
     root = snapshot.mesh.root_namespace
     for table in (snapshot.of(AuthorizationPolicy), snapshot.of(PeerAuthentication)):
         for config in table.values():

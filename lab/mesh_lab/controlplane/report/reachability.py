@@ -1,7 +1,7 @@
 """Rules and matches of a VirtualService that no request can reach, since an earlier one takes them all.
 
 Istio's `analyzeUnreachableHTTPRules` finds equal matches and prefixes under prefixes; here a match is also found to be
-covered by an earlier one that asks for less, such as `prefix: /`.
+covered by an earlier one that demands less, such as `prefix: /`.
 https://istio.io/latest/docs/reference/config/analysis/ist0130/, .../ist0131/
 """
 
@@ -19,7 +19,7 @@ from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot
 
 _UNREACHABLE, _INEFFECTIVE = "IST0130", "IST0131"
-# Of a match these tell nothing about which requests it takes.
+# These fields of a match do not limit which requests it takes.
 _NAMES = frozenset({"name", "stat_prefix"})
 
 
@@ -31,7 +31,7 @@ def unreachable_rules(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 class _Earlier(NamedTuple):
-    """A match that comes before, and the rule that it is of."""
+    """An earlier match, and its rule."""
 
     rule: str
     match: Any
@@ -66,7 +66,7 @@ def _rules(config: Config[Any], path: str, rules: Sequence[Any]) -> Iterator[Fin
 
 
 def match_name(match: Any, index: int) -> str:
-    """How a match is named to a person: as its author did, or by its place."""
+    """The name of a match in messages: its own, or its index."""
     return getattr(match, "name", "") or f"#{index}"
 
 
@@ -75,7 +75,7 @@ def _unused(config: Config[Any], path: str, name: str, reason: str) -> Finding:
 
 
 def _covers(one: Any, other: Any) -> bool:
-    """Whether a match takes every request that the other takes: it asks for no more, field by field."""
+    """Whether a match takes every request that the other takes: no field demands more."""
     if not isinstance(one, HTTPMatchRequest):
         return bool(_plain(one) == _plain(other))
     return all(
@@ -120,5 +120,5 @@ def _is_any(path: StringMatch) -> bool:
 
 
 def _plain(spec: Spec) -> Any:
-    """A spec as plain values, which compare by what they say."""
+    """A spec as plain values, which compare by content."""
     return {key: value for key, value in msgspec.to_builtins(spec).items() if key not in ("name", "statPrefix")}

@@ -1,11 +1,11 @@
-"""Tells the authors of resources what became of them, in the resources' status and in Events.
+"""Reports on Istio's resources to their authors, in the resources' status and in Events.
 
-Envoy keeps the last good version of what it refuses, so nobody would notice otherwise. The condition `Programmed` turns
-False with Envoy's words on the resources that the refusal is due to, and True again once every proxy has what it
-should. What the analysis finds stands in `validationMessages`, as with Istio; errors and warnings among it make the
-condition `HasFindings` as well, which is there for as long as they are. Each refusal and each such finding is an Event,
-once for each time that it comes up, if it stays: manifests are applied one after another, and an Event is not taken
-back. A status is written only when it changes, and a resource that was never in trouble has none.
+Envoy keeps the last good version of what it rejects (NACK), so a bad one would go unnoticed otherwise. The condition
+`Programmed` turns False with Envoy's message on the resources that caused the NACK, and True again once every proxy has
+what it should. What the analysis finds stands in `validationMessages`, as with Istio; errors and warnings among it make
+the condition `HasFindings` as well, which is there for as long as they are. Each NACK and each such finding is an
+Event, once for each time that it comes up, if it stays: manifests are applied one after another, and an Event is not
+taken back. A status is written only when it changes, and a resource that was never in trouble has none.
 https://istio.io/latest/docs/reference/config/config-status/
 """
 
@@ -46,19 +46,19 @@ _MOST_WORDS = 1024
 _NOT_FOUND = 404
 _STAYS = 1.0  # seconds after which a finding is no longer one of a change that is still under way
 
-Told = tuple[str, str]
+Reported = tuple[str, str]
 """Reason and message of an Event."""
 
 
 class Refusal(NamedTuple):
-    """What proxies said of a resource; `proxies` are those that refused it."""
+    """The NACKs of a resource; `proxies` are those that sent one."""
 
     message: str
     proxies: tuple[str, ...]
 
 
 class Reporter:
-    """Writes statuses and Events, at most every tenth of a second, from what the connections and the analysis say."""
+    """Writes statuses and Events, at most every tenth of a second, from the connections and the analysis."""
 
     def __init__(
         self,
@@ -75,9 +75,9 @@ class Reporter:
         self._pusher = pusher
         self._tracker = tracker
         self._remarks = remarks
-        # What a status was to say, and what it said afterwards.
+        # What was written into a status, and what it contained afterwards.
         self._written: dict[Key, tuple[Object, Mapping[str, Any]]] = {}
-        self._told: dict[Key, dict[Told, float | None]] = {}  # when the Event is due; None when it is made
+        self._events: dict[Key, dict[Reported, float | None]] = {}  # when the Event is due; None when it is made
 
     async def run(self) -> None:
         """Report until cancelled."""
@@ -92,18 +92,18 @@ class Reporter:
             await self._report()
 
     def _next_due(self) -> float | None:
-        return min((due for each in self._told.values() for due in each.values() if due is not None), default=None)
+        return min((due for each in self._events.values() for due in each.values() if due is not None), default=None)
 
     async def _report(self) -> None:
         refusals = self._refusals()
         findings = self._remarks.on(self._state.latest)
-        for gone in self._told.keys() - self._state.subjects.keys():
-            del self._told[gone]
+        for gone in self._events.keys() - self._state.subjects.keys():
+            del self._events[gone]
             self._written.pop(gone, None)
         for key, subject in list(self._state.subjects.items()):
             try:
                 await self._report_on(key, subject, refusals.get(key), findings.get(key, ()))
-            except Exception as error:  # noqa: BLE001 - one resource is not to keep the others from being told of
+            except Exception as error:  # noqa: BLE001 - one resource is not to keep the others from being reported on
                 self._faults.record("reporting on {} {}/{}".format(*key), error)
 
     async def _report_on(self, key: Key, subject: Subject, refusal: Refusal | None, found: Sequence[Finding]) -> None:
@@ -112,58 +112,58 @@ class Reporter:
         new = status is not None and self._written.get(key) != (_intent(status), subject.status)
         if status is not None and new and not await self._write(key, status):
             return
-        await self._tell(key, subject, refusal, grave)
+        await self._make_events(key, subject, refusal, grave)
 
-    async def _tell(self, key: Key, subject: Subject, refusal: Refusal | None, grave: Sequence[Finding]) -> None:
+    async def _make_events(self, key: Key, subject: Subject, refusal: Refusal | None, grave: Sequence[Finding]) -> None:
         now = asyncio.get_running_loop().time()
-        before = self._told.get(key)
-        if before is None:  # what an earlier life of this process has put into the status, it has told too
+        before = self._events.get(key)
+        if before is None:  # what an earlier run of this process has put into the status, it has made an Event of, too
             status = statuses.read(subject.status)
             before = {each: None for each in ((f.name, f.text) for f in grave) if _is_stated(status, *each)}
-        told = {each: before.get(each, now + _STAYS) for each in ((f.name, f.text) for f in grave)}
+        due_of = {each: before.get(each, now + _STAYS) for each in ((f.name, f.text) for f in grave)}
         if refusal is not None:
-            told[_REJECTED, refusal.message] = before.get((_REJECTED, refusal.message), now)
-        self._told[key] = told
-        for (reason, message), due in told.items():
+            due_of[_REJECTED, refusal.message] = before.get((_REJECTED, refusal.message), now)
+        self._events[key] = due_of
+        for (reason, message), due in due_of.items():
             if due is not None and due <= now:
                 who = f"{_named(refusal.proxies)}: " if refusal is not None and reason == _REJECTED else ""
                 await events.warn(self._api, key, subject, reason, who + message)
-                told[reason, message] = None
+                due_of[reason, message] = None
 
     def _refusals(self) -> dict[Key, Refusal]:
-        """By the objects that caused them: those of Istio's kinds, for a Service is seldom at fault.
+        """The NACKs by the objects that caused them: those of Istio's kinds, for a Service is seldom at fault.
 
-        A proxy that never had a good version tells no more than what the bad one was made of. Whom others blame for
-        theirs, or who was blamed before this process or that proxy began, is at fault then; else all of them may be.
+        For a proxy that never had a good version only the origins of the bad one are known. Of these, the objects that
+        other NACKs, or an earlier status, name as the cause are at fault; if there are none, all of them may be.
         """
         found: dict[Key, dict[str, set[str]]] = {}
         sure: dict[str, set[Key]] = {}
         unsure: list[tuple[str, Rejection]] = []
 
-        def blame(keys: Iterable[Key], refused: Rejection, proxy: str) -> None:
+        def blame(keys: Iterable[Key], rejection: Rejection, proxy: str) -> None:
             for key in keys:
-                found.setdefault(key, {}).setdefault(refused.message, set()).add(proxy)
+                found.setdefault(key, {}).setdefault(rejection.message, set()).add(proxy)
 
         for connection in self._pusher.connections:
-            for refused in connection.session.rejections().values():
-                suspects = _of_istio(refused.suspects)
-                if suspects and refused.suspects != refused.resource.origins:
-                    blame(suspects, refused, connection.name)
-                    sure.setdefault(refused.resource.name, set()).update(suspects)
+            for rejection in connection.session.rejections().values():
+                suspects = _of_istio(rejection.suspects)
+                if suspects and rejection.suspects != rejection.resource.origins:
+                    blame(suspects, rejection, connection.name)
+                    sure.setdefault(rejection.resource.name, set()).update(suspects)
                 else:
-                    unsure.append((connection.name, refused))
-        for proxy, refused in unsure:
-            origins = _of_istio(refused.resource.origins)
-            blamed = sure.get(refused.resource.name, set())
+                    unsure.append((connection.name, rejection))
+        for proxy, rejection in unsure:
+            origins = _of_istio(rejection.resource.origins)
+            blamed = sure.get(rejection.resource.name, set())
             known = [key for key in origins if key in blamed or self._was_blamed(key)]
-            blame(known or origins, refused, proxy)
+            blame(known or origins, rejection, proxy)
         return {
             key: Refusal("; ".join(sorted(messages))[:_MOST_WORDS], tuple(sorted(set[str]().union(*messages.values()))))
             for key, messages in found.items()
         }
 
     def _was_blamed(self, key: Key) -> bool:
-        """Whether the object's status says that something was refused because of it, as it is now."""
+        """Whether the object's status names it, in its present version, as the cause of a NACK."""
         subject = self._state.subjects.get(key)
         if subject is None:
             return False
@@ -175,7 +175,7 @@ class Reporter:
     def _status(
         self, key: Key, subject: Subject, refusal: Refusal | None, found: Iterable[Finding], grave: Sequence[Finding]
     ) -> Object | None:
-        """What to write of the status, all that is ours of it; None when it is as it should be."""
+        """Istiod's part of the status, to be written; None when it is as it should be."""
         present = statuses.read(subject.status)
         ours = {
             PROGRAMMED: self._programmed(key, present.condition(PROGRAMMED), refusal),
@@ -196,14 +196,14 @@ class Reporter:
 
     def _programmed(self, key: Key, present: statuses.Part | None, refusal: Refusal | None) -> statuses.Part | None:
         if refusal is not None:
-            text = f"refused by {_named(refusal.proxies)}: {refusal.message}"
+            text = f"rejected by {_named(refusal.proxies)}: {refusal.message}"
             return _condition(present, PROGRAMMED, "False", _REJECTED, text)
         if present is not None and present.get("status") == "False" and self._tracker.liveness(key).live:
             return _condition(present, PROGRAMMED, "True", "Accepted", "every proxy that this concerns has accepted it")
         return present
 
     async def _write(self, key: Key, status: Object) -> bool:
-        """False when the resource is gone: it is deleted meanwhile, and the watch is about to say so."""
+        """Write a status; False when the resource has been deleted, which the watch is about to report."""
         kind, namespace, name = key
         try:
             answer = await self._api.merge(FOLLOWED[kind], name, {"status": status}, namespace, "status")
@@ -212,7 +212,7 @@ class Reporter:
                 return False
             log.warning("writing the status of %s %s/%s: %s", kind, namespace, name, error)
             return True
-        # The watch will say so too, but later: without this the same would be written twice.
+        # The watch reports it too, but later: without this the same would be written twice.
         subject = self._state.subjects.get(key)
         if subject is not None:
             after = answer.get("status")
@@ -227,7 +227,7 @@ def _of_istio(origins: Iterable[Origin]) -> list[Key]:
 
 
 def _intent(status: Object) -> Object:
-    """What a change of the status is to say, whenever it is made."""
+    """The content of a change to the status, without its times."""
     conditions = [{k: v for k, v in each.items() if k != _SINCE} for each in status.get("conditions") or ()]
     return {**status, "conditions": conditions}
 
@@ -240,7 +240,7 @@ def _has_findings(present: statuses.Part | None, grave: Sequence[Finding]) -> st
 
 
 def _condition(present: statuses.Part | None, kind: str, status: str, reason: str, message: str) -> statuses.Part:
-    """The condition in these words; one that says so already stays as it is."""
+    """The condition with this content; one that has it already stays as it is."""
     wanted = {"type": kind, "status": status, "reason": reason, "message": message}
     if present is not None and wanted.items() <= present.items():
         return present
@@ -249,13 +249,14 @@ def _condition(present: statuses.Part | None, kind: str, status: str, reason: st
 
 
 def _is_stated(status: statuses.Status, name: str, text: str) -> bool:
-    """Whether a status says so already, which was written with an Event: in a message, or where those lack their words,
-    in the condition.
+    """Whether a status contains the finding already: then its Event has been made.
+
+    It is in a message or, where a CRD prunes the messages' text, in the condition.
     """
-    told = statuses.text_of(status.condition(HAS_FINDINGS) or {}, "message")
+    stated = statuses.text_of(status.condition(HAS_FINDINGS) or {}, "message")
     return any(
         statuses.name_of(each) == name
-        and (text in told if "message" not in each else text == statuses.text_of(each, "message"))
+        and (text in stated if "message" not in each else text == statuses.text_of(each, "message"))
         for each in status.messages
     )
 

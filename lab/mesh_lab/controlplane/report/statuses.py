@@ -1,4 +1,4 @@
-"""Reading the status of an Istio resource, whoever wrote it: what is not of the expected form is not there.
+"""Reading the status of an Istio resource by any writer: what is not of the expected form is ignored.
 
 Istio's definitions prune what they do not name, such as the `message` of validation messages.
 https://istio.io/latest/docs/reference/config/config-status/
@@ -15,7 +15,7 @@ Part = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Status:
-    """A status; `observed_generation` is empty where none is told."""
+    """A status; `observed_generation` is empty where none is given."""
 
     conditions: tuple[Part, ...]
     messages: tuple[Part, ...]

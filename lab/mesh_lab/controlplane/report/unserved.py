@@ -1,7 +1,7 @@
-"""Resources that somebody has stored and nothing acts on: of Istio's groups and the Gateway API's, by their CRDs.
+"""Resources that are stored although nothing acts on them: of Istio's groups and the Gateway API's, by their CRDs.
 
 The lab brings the CRDs of the kinds that it acts on. A user may put in Istio's own, or the Gateway API's; what is then
-stored of their other kinds has no effect, and each such object says so: by an Event, and in its status.
+stored of their other kinds has no effect, and each such object is marked: by an Event, and in its status.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from mesh_lab.rfc3339 import timestamp
 log = logging.getLogger(__name__)
 
 GROUPS = ("istio.io", unservedstatus.GATEWAY_API)
-"""API groups whose resources people expect a mesh to act on: these, and what ends in a dot and one of these."""
+"""API groups whose resources a mesh is expected to act on: these, and their subdomains."""
 _CRDS = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
 _ACTED_ON = frozenset((kind.group, kind.plural) for kind in KINDS.values())
 _PAUSE = 0.1
 
 
 class Unserved:
-    """Follows the definitions, the objects of those that nothing acts on, and tells of each object once."""
+    """Follows the CRDs, and the objects of those that nothing acts on, and reports on each object once."""
 
     def __init__(self, api: KubeClient) -> None:
         self._api = api
         self._followed: dict[Kind, asyncio.Task[None]] = {}
         self._shapes: dict[Kind, str | None] = {}
         self._pending: dict[Key, tuple[Kind, Object]] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._changed = Signal()
 
     async def run(self) -> None:
-        """Follow and tell until cancelled."""
+        """Follow and report until cancelled."""
         async with asyncio.TaskGroup() as group:
             definitions = Follower(self._api, _CRDS, _Definitions(self, group))
             group.create_task(definitions.run())
@@ -51,7 +51,7 @@ class Unserved:
                     await self._changed.wait()
                 seen = self._changed.count
                 await asyncio.sleep(_PAUSE)
-                await self._tell()
+                await self._report()
 
     def follow(self, wanted: dict[Kind, str | None], group: asyncio.TaskGroup) -> None:
         """These kinds are there now, with the shape of their status; others are followed no more."""
@@ -63,13 +63,13 @@ class Unserved:
         self._shapes = wanted
 
     def take(self, kind: Kind, obj: Object) -> None:
-        """An object of such a kind is there."""
+        """Queue an object of such a kind."""
         meta = obj["metadata"]
-        if meta.get("uid") not in self._told:
+        if meta.get("uid") not in self._reported:
             self._pending[kind.kind, meta.get("namespace", ""), meta["name"]] = (kind, obj)
             self._changed.fire()
 
-    async def _tell(self) -> None:
+    async def _report(self) -> None:
         pending, self._pending = self._pending, {}
         for key, (kind, obj) in pending.items():
             meta = obj["metadata"]
@@ -77,7 +77,7 @@ class Unserved:
             subject = Subject(meta.get("uid", ""), f"{kind.group}/{kind.version}", meta.get("generation", 0), {})
             await events.tell_once(self._api, key, subject, "Warning", unservedstatus.REASON, text)
             await self._write(kind, obj, text)
-            self._told.add(subject.uid)
+            self._reported.add(subject.uid)
 
     async def _write(self, kind: Kind, obj: Object, text: str) -> None:
         shape = self._shapes.get(kind)

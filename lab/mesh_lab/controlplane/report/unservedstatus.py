@@ -2,8 +2,8 @@
 
 Istio's kinds and the Gateway API's classes and gateways have conditions. The Gateway API's routes have a list of
 parents and its policies one of ancestors, with an entry for each controller:
-https://gateway-api.sigs.k8s.io/reference/spec/. The lab writes what Istio's controller would be expected to write. What
-another controller is in charge of, or has written, is left alone.
+https://gateway-api.sigs.k8s.io/reference/spec/. The lab writes what Istio's controller would be expected to write. The
+status of an object that another controller is in charge of, or has written to, is not changed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Condition = Callable[[str], dict[str, Any]]
 
 
 def shape_of(version: Mapping[str, Any]) -> str | None:
-    """The field of `status` in which objects of this version of a CRD say how they are; None without a status."""
+    """The field of `status` in which objects of this version of a CRD report their state; None without a status."""
     if "status" not in (version.get("subresources") or {}):
         return None
     schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}

@@ -1,10 +1,10 @@
 """The mesh's certificate authority: its root, and the leaves it issues.
 
-Keys are P-256, but for the key of an authority that somebody brings along, which may be RSA. Each certificate carries
-subject and authority key identifiers: while a root is being replaced there are two of one name, and without identifiers
-Envoy may take the wrong one and refuse a good leaf. To replace a root: add the new one to `roots`, then sign with it,
-then drop the old one, each after the proxies have the step before.
-Nothing here touches a disk or the network; private keys are never logged and `repr` leaves them out.
+Keys are P-256, but for the key of an authority that a user supplies, which may be RSA. Each certificate carries subject
+and authority key identifiers: while a root is being replaced there are two of one name, and without identifiers Envoy
+may take the wrong one and reject a good leaf. To replace a root: add the new one to `roots`, then sign with it, then
+drop the old one, each after the proxies have the step before. Nothing here touches a disk or the network; private keys
+are never logged and `repr` leaves them out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROOT_LIFE = timedelta(days=3650)
 # Clocks differ from node to node: a certificate is good from a little before it was made, as Istio's are.
 CLOCK_SKEW = timedelta(minutes=2)
 _NO_NAME = x509.Name([])
-# An identifier made of a UUID, which nobody has to assign: https://www.itu.int/rec/T-REC-X.667
+# An identifier made of a UUID, which needs no registration: https://www.itu.int/rec/T-REC-X.667
 DESCRIPTION = x509.ObjectIdentifier("2.25.124767610006760382523362204565976675067")
 """The kind of the name that describes a workload."""
 
@@ -53,7 +53,11 @@ class Authority:
     """
 
     def __init__(self, certificate: bytes, key: bytes, roots: bytes = b"", chain: bytes = b"") -> None:
-        """Raises ValueError when the PEM cannot be read, the key is not the certificate's, or it is no authority."""
+        """Check the authority.
+
+        Raises:
+            ValueError: the PEM cannot be read, the key is not the certificate's, or it is no authority.
+        """
         private = load_pem_private_key(key, password=None)
         self._certificate = x509.load_pem_x509_certificate(certificate)
         public = self._certificate.public_key()
@@ -96,9 +100,9 @@ class Authority:
         return cls(certificate.public_bytes(Encoding.PEM), _pem(key))
 
     def issue_workload(self, principal: str, life: timedelta, described: str = "") -> Leaf:
-        """A leaf whose only name that identifies anybody is a SPIFFE identity, good as client and as server.
+        """A leaf whose only identifying name is a SPIFFE identity, good as client and as server.
 
-        `described` goes beside it as a name of a kind of its own, which nobody else looks at. The subject is empty.
+        `described` stands beside it as a name of a kind of its own, which only the mesh reads. The subject is empty.
         https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md
         """
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(principal)]
@@ -114,7 +118,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         serial = x509.random_serial_number()
-        # A leaf that outlived its authority would fail all at once and for no reason that its own dates show.
+        # A leaf that outlived its authority would fail at once, for a reason that its own dates do not show.
         expires = min(now + life, self._certificate.not_valid_after_utc)
         certificate = (
             x509.CertificateBuilder()

@@ -1,4 +1,4 @@
-"""The Secret `cacerts`: an authority that a user brings along, in the two forms that Istio takes.
+"""The Secret `cacerts`: an authority that a user supplies, in the two forms that Istio takes.
 
 https://istio.io/latest/docs/tasks/security/cert-management/plugin-ca-cert/ and `detectSigningCABundle` of istiod.
 """
@@ -47,7 +47,8 @@ _ISTIO = Form("ca-cert.pem", "ca-key.pem", "root-cert.pem", ("cert-chain.pem",))
 def authority_in(secret: Object) -> Authority | None:
     """The authority in the Secret; None where it has none of the keys.
 
-    Raises UnusableRootError: a key is missing, cannot be read, or the parts do not belong together.
+    Raises:
+        UnusableRootError: a key is missing, cannot be read, or the parts do not belong together.
     """
     data = secret.get("data") or {}
     form = _TLS if _TLS.certificate in data else _ISTIO

@@ -1,7 +1,7 @@
 """Where the mesh's root lives: a Secret that survives istiod, and a ConfigMap in each namespace that pods mount.
 
-The Secret is `cacerts` where a user has brought an authority along before istiod started (`plugged.py`). Otherwise it
-is made here, in Istio's form (`ca-cert.pem`, `ca-key.pem`, `root-cert.pem`), and may be replaced by editing it:
+The Secret is `cacerts` where a user has supplied an authority before istiod started (`plugged.py`). Otherwise it is
+made here, in Istio's form (`ca-cert.pem`, `ca-key.pem`, `root-cert.pem`), and may be replaced by editing it:
 `root-cert.pem` may hold several.
 """
 
@@ -37,7 +37,7 @@ Api = events.Api
 
 
 class Notice(NamedTuple):
-    """What a user must learn about a Secret of the mesh's authority."""
+    """A report to the user on a Secret of the mesh's authority."""
 
     secret: Object
     reason: str
@@ -61,9 +61,10 @@ class Trust:
 
     @classmethod
     async def load(cls, api: Api, namespace: str, organization: str) -> Trust:
-        """Read the root, or make it; ask again for as long as the API is away or refuses.
+        """Read the root, or make it; retry for as long as the API is away or answers with errors.
 
-        Raises UnusableRootError: no other root is used in place of one that is broken. The Secret has an Event then.
+        Raises:
+            UnusableRootError: the root is broken, and no other is used in its place. The Secret has an Event then.
         """
         backoff = Pauses()
         while True:
@@ -119,7 +120,7 @@ class Trust:
         return True
 
     def _say(self, secret: Object, reason: str, message: str) -> None:
-        """Once, however often the Secret is listed."""
+        """Report a problem once, however often the Secret is listed."""
         if message == self._said:
             return
         self._said = message
@@ -128,7 +129,7 @@ class Trust:
             self._notices.put_nowait(Notice(secret, reason, message))
 
     async def report(self, api: Api) -> None:
-        """Make Events of what is to be said of the Secret, until cancelled."""
+        """Make Events of the reports on the Secret, until cancelled."""
         while True:
             await _warn(api, await self._notices.get())
 
@@ -242,7 +243,7 @@ class RootPublisher:
                     await backoff.pause()
                     self._enqueue(namespace)
                 except ApiError as error:
-                    # A namespace that is ending takes nothing new; whatever else it is, its next event tries again.
+                    # A terminating namespace takes nothing new; after any other error its next event tries again.
                     log.warning("publishing the root in %s: %s", namespace, error)
 
     def _enqueue(self, namespace: str) -> None:

@@ -1,4 +1,4 @@
-"""istiod's own certificate, the HTTP servers that show it, and the webhook configuration that trusts it."""
+"""istiod's own certificate, the HTTP servers that present it, and the webhook configuration that trusts it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WEBHOOK_CONFIGURATIONS: Mapping[str, Kind] = {
     "istio-validator-istio-system": VALIDATING_WEBHOOKS,
     "istiod-default-validator": VALIDATING_WEBHOOKS,
 }
-"""Those that lead to istiod, in Istio's names."""
+"""The webhook configurations that lead to istiod, by Istio's names."""
 _SERVING_LIFE = timedelta(days=1)
 _SHUTDOWN_LIMIT = 0.5
 
@@ -54,7 +54,7 @@ class ServingCertificate:
         first = within = _context(leaf)
 
         def choose(connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _first: ssl.SSLContext) -> None:
-            # A connection has taken its certificate from its context already: only another context changes it.
+            # A connection takes its certificate from its context when it is made: only another context changes it.
             nonlocal leaf, within
             if (now := self.current()) is not leaf:
                 leaf, within = now, _context(now)
@@ -72,7 +72,7 @@ def _context(leaf: Leaf) -> ssl.SSLContext:
 
 
 def _load(context: ssl.SSLContext, leaf: Leaf) -> None:
-    """Python's ssl reads certificates from files only; this one lies in memory and has no name."""
+    """Load a certificate. Python's ssl reads it from a file only; this one is in memory, without a name."""
     descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, leaf.key + leaf.chain)
@@ -82,7 +82,7 @@ def _load(context: ssl.SSLContext, leaf: Leaf) -> None:
 
 
 async def serve_http(app: web.Application, host: str, port: int, tls: ssl.SSLContext | None = None) -> web.AppRunner:
-    """Start an application; `runner.addresses` tells where, `runner.cleanup()` ends it."""
+    """Start an application; `runner.addresses` has its addresses, `runner.cleanup()` ends it."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_LIMIT)
     await runner.setup()
     await web.TCPSite(runner, host, port, ssl_context=tls).start()
@@ -151,6 +151,6 @@ def _patch(name: str, configuration: Object, bundle: str) -> Iterator[Object]:
     for index, webhook in enumerate(configuration.get("webhooks") or ()):
         if webhook["clientConfig"].get("caBundle") != bundle:
             yield {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle}
-        # Istio's own manifests begin with Ignore, and leave it to istiod to close the door once it is there.
+        # Istio's own manifests begin with Ignore, and istiod sets Fail once it runs.
         if WEBHOOK_CONFIGURATIONS[name] is VALIDATING_WEBHOOKS and webhook.get("failurePolicy") == "Ignore":
             yield {"op": "replace", "path": f"/webhooks/{index}/failurePolicy", "value": "Fail"}

@@ -26,7 +26,7 @@ Check = Callable[[str, Any], Iterator[Problem]]
 
 
 def bounds(spec: msgspec.Struct, path: str = "spec") -> Iterator[Problem]:
-    """Problems of single values, whatever field they stand in."""
+    """Problems of single values, in any field."""
     for attribute, name, check in _plan(type(spec)):
         value = getattr(spec, attribute)
         if value is not None:

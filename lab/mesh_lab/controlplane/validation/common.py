@@ -1,4 +1,4 @@
-"""What the rules of all kinds share: how a problem is told, and checks of single values."""
+"""What the rules of all kinds share: the form of a problem, and checks of single values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mesh_lab.controlplane.model.units import nanoseconds
 Severity = Literal["error", "warning", "info"]
 
 MOST_PROGRAM = 32768
-"""Of the size of an expression's program, Istio's: the bootstrap tells Envoy (`re2.max_program_size.error_level`)."""
+"""Istio's limit for the size of an expression's program, also in the bootstrap (`re2.max_program_size.error_level`)."""
 
 _MILLISECOND = 1_000_000
 _NOT_RE2 = re.compile(r"\(\?(=|!|<=|<!|\()|(?<!\\)\\[1-9]|(?<!\\)[*+?}]\+")
@@ -60,7 +60,7 @@ def regex(path: str, pattern: str) -> Iterator[Problem]:
 
 @lru_cache(maxsize=4096)
 def _complaint(pattern: str) -> str:
-    """What is wrong with an expression, or nothing. The same ones are judged again with each change of the mesh."""
+    """What is wrong with an expression, or nothing; cached, since each snapshot judges the same ones again."""
     import re2  # when there is something to judge: istiod starts without it
 
     options = re2.Options()

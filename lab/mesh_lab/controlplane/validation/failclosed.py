@@ -23,7 +23,7 @@ from mesh_lab.controlplane.validation.common import Problem
 class Closed(NamedTuple):
     """What holds instead, and `effect`, which says so.
 
-    `any_workload`: the selector could not be read, so it is for every workload that the policy's namespace lets it be.
+    `any_workload`: the selector could not be read, so it is for every workload that the policy's namespace allows.
     """
 
     spec: Spec
@@ -31,7 +31,7 @@ class Closed(NamedTuple):
     any_workload: bool
 
 
-# By action: what becomes of a rule that is not understood, and what to say of it.
+# By action: what becomes of a rule that is not understood, and the words for it.
 _UNREAD: Mapping[Action, tuple[Rule, str]] = {
     "ALLOW": (NOTHING, "allows nothing"),
     "DENY": (EVERYTHING, "denies all that its workloads serve"),
@@ -63,7 +63,7 @@ def authorization_policy(raw: Any) -> Closed:
 
 
 def _is_clear(fields: Mapping[str, Any], action: Action) -> bool:
-    """Whether all but the rules is understood. A provider is not asked in any case."""
+    """Whether all but the rules is understood. A provider is never called."""
     try:
         spec = decode_as(AuthorizationPolicy, {name: value for name, value in fields.items() if name != "rules"})
     except DecodeError:
@@ -98,7 +98,7 @@ def _selector(fields: Mapping[str, Any]) -> tuple[WorkloadSelector | None, bool]
 
 
 def _targets(fields: Mapping[str, Any]) -> list[PolicyTargetReference]:
-    """A policy with any target is for no workload here."""
+    """A policy with targets is for no workload here."""
     return [PolicyTargetReference("", "")] if fields.get("targetRefs") or fields.get("targetRef") else []
 
 

@@ -1,4 +1,4 @@
-"""Rules for load balancing by locality, which has no effect here but is held to Istio's rules all the same."""
+"""Rules for load balancing by locality, which has no effect here but is checked by Istio's rules all the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules that Istio has for a resource's name and annotations; admission asks for them, beside those of its spec."""
+"""Rules that Istio has for a resource's name and annotations; admission checks them, beside those of its spec."""
 
 from __future__ import annotations
 

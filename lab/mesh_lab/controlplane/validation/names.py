@@ -57,7 +57,7 @@ def _wrong_label(host: str) -> str | None:
 
 
 def overlap(hosts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of hosts of which one is, or is among, what the other stands for."""
+    """Pairs of hosts that overlap: equal ones, or one under the other's wildcard."""
     return ((one, other) for one, other in combinations(hosts, 2) if _matches(one, other))
 
 
@@ -125,7 +125,7 @@ def export_to(path: str, entries: Sequence[str]) -> Iterator[Problem]:
 
 
 def labels(path: str, given: Mapping[str, str]) -> Iterator[Problem]:
-    """Labels of pods that are looked for."""
+    """Labels by which pods are selected."""
     for key, value in given.items():
         prefix, slash, name = key.rpartition("/")
         if _LABEL_KEY.fullmatch(key) is None or len(name) > _LONGEST_LABEL or (slash and len(prefix) >= _LONGEST_NAME):

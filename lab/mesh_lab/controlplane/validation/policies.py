@@ -67,7 +67,7 @@ def _traffic_policy(path: str, policy: TrafficPolicy | None) -> Iterator[Problem
 
 
 def _is_empty(part: Spec) -> bool:
-    """Whether no field says anything. A part that is there counts, whatever it says."""
+    """Whether no field is set. A part that is present counts as set, even an empty one."""
     return not any(getattr(part, name) for name in part.__struct_fields__)
 
 

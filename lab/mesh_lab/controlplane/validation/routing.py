@@ -266,7 +266,7 @@ def _destination(path: str, destination: Destination) -> Iterator[Problem]:
 
 
 def _source(path: str, match: HTTPMatchRequest | L4MatchAttributes | TLSMatchAttributes) -> Iterator[Problem]:
-    """What a match says of the client, the gateway and the port."""
+    """A match's conditions on the client, the gateway and the port."""
     if match.port and not 1 <= match.port <= 65535:
         yield error(f"{path}.port", f"port number {match.port} must be in the range 1..65535")
     yield from labels(f"{path}.sourceLabels", match.source_labels)
@@ -298,7 +298,7 @@ def _cors(path: str, policy: CorsPolicy) -> Iterator[Problem]:
 
 
 def _subnets(path: str, match: L4MatchAttributes | TLSMatchAttributes) -> Iterator[Problem]:
-    """Refused, since a match that leaves a condition out would take more than it should."""
+    """An error, since a match that leaves a condition out would take more than it should."""
     if match.destination_subnets:
         yield error(f"{path}.destinationSubnets", "destinationSubnets are not supported by this control plane")
     if isinstance(match, L4MatchAttributes) and match.source_subnet:

@@ -29,7 +29,7 @@ _MOST_ACCOUNTS = 16
 _TEMPLATES = ("{*}", "{**}")
 _LITERAL = re.compile(r"^[a-zA-Z0-9-._~%!$&'()+,;:@=]+$")  # of a path beside templates, as Envoy takes it
 
-# Who asks is known to an authoriser outside the mesh only by the request: Istio takes no such rules with CUSTOM.
+# An authoriser outside the mesh knows the client only by the request: Istio takes no such rules with CUSTOM.
 _NOT_CUSTOM_FIELDS = ("namespaces", "service_accounts", "trust_domains", "principals", "request_principals")
 _NOT_CUSTOM_KEYS = ("source.namespace", "source.serviceAccount", "source.trustDomain", "source.principal")
 
@@ -169,7 +169,7 @@ def _not_custom(path: str, source: Source) -> Iterator[Problem]:
 
 
 def _lists(path: str, what: str, spec: Spec) -> Iterator[Problem]:
-    """A part that says nothing would hold for everybody, and so would an empty value."""
+    """An empty part would hold for all clients, and so would an empty value."""
     given = {name: getattr(spec, name) for name in spec.__struct_fields__}
     if not any(given.values()):
         yield error(path, f"{what} must not be empty: an empty rule, {{}}, holds for everybody")

@@ -1,8 +1,8 @@
 """What holds in place of a resource of traffic management that is in error, and of which no good version is known.
 
-Admission refuses such resources; one that an older lab has stored, or that came in while admission was switched off,
-must not open by its absence what it kept closed: paths that a VirtualService answers itself, encryption that a
-DestinationRule asks for, the outside that a Sidecar keeps its workloads from. What can be read of it stays.
+Admission denies such resources; one that an older lab has stored, or that came in while admission was switched off,
+must not, by its absence, open what it kept closed: paths that a VirtualService answers itself, encryption that a
+DestinationRule asks for, hosts outside the mesh that a Sidecar keeps its workloads from. What can be read of it stays.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _Spec = TypeVar("_Spec", bound=Spec)
 
 
 class StandIn(NamedTuple):
-    """The spec that holds, None where nothing has to; `effect` says so to the resource's author."""
+    """The spec that holds, None where none is needed; `effect` describes it to the resource's author."""
 
     spec: Spec | None
     effect: str
 
 
 def virtual_service(raw: Mapping[str, Any]) -> StandIn:
-    """Where requests would go without it is not where its author sends them, so they go nowhere."""
+    """A VirtualService: without it requests would not go where its author sends them, so they get a 503."""
     body = HTTPBody(string="the VirtualService of this host is in error\n")
     route = HTTPRoute(direct_response=HTTPDirectResponse(status=_UNAVAILABLE, body=body))
     gateways, export_to = (_read(raw.get(field), list[str]) or [] for field in ("gateways", "exportTo"))
@@ -52,7 +52,7 @@ def virtual_service(raw: Mapping[str, Any]) -> StandIn:
 
 
 def destination_rule(raw: Mapping[str, Any]) -> StandIn:
-    """Its limits and subsets are gone, and routes to its subsets lead nowhere; but nothing is sent in plain text."""
+    """A DestinationRule: its limits do not hold, and routes to its subsets fail; nothing is sent in plain text."""
     host, policy = raw.get("host"), raw.get("trafficPolicy")
     asked = [tls for tls in _values(raw, "tls") if not (isinstance(tls, Mapping) and tls.get("mode") == "DISABLE")]
     without = "its subsets and its traffic policy do not hold"
@@ -70,7 +70,7 @@ def destination_rule(raw: Mapping[str, Any]) -> StandIn:
 
 
 def sidecar(raw: Mapping[str, Any]) -> StandIn:
-    """Its workloads reach what can be read of `egress`, and the outside only if that says so."""
+    """A Sidecar: its workloads reach what can be read of `egress`, and the outside only if that allows it."""
     listeners = raw.get("egress")
     given = listeners if isinstance(listeners, list) else [listeners] if listeners else []
     read = [one for one in (_read(each, IstioEgressListener) for each in given) if one is not None]
@@ -86,7 +86,7 @@ def sidecar(raw: Mapping[str, Any]) -> StandIn:
 
 
 def gateway(_: Mapping[str, Any]) -> StandIn:
-    """Nothing listens for it."""
+    """A Gateway: nothing listens for it."""
     return StandIn(None, "gateways do not listen for it")
 
 

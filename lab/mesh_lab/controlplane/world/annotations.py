@@ -1,4 +1,4 @@
-"""The annotations and labels of a pod that injection heeds, and how their values are read.
+"""The annotations and labels of a pod that injection reads, and how their values are parsed.
 
 https://istio.io/latest/docs/reference/config/annotations/ lists all of Istio's. What is not here has no effect.
 """
@@ -67,12 +67,16 @@ _BOOLEANS: Mapping[str, bool] = {
 
 
 def parse_boolean(text: str) -> bool | None:
-    """What Go takes the text for; None for neither."""
+    """The boolean that Go reads in the text; None when it is neither."""
     return _BOOLEANS.get(text)
 
 
 def boolean(annotations: Mapping[str, str], name: str, default: bool) -> bool:
-    """An annotation's value, or the default without it. Raises ValueError that names it."""
+    """An annotation's value, or the default without it.
+
+    Raises:
+        ValueError: the value, whose annotation it names, is neither true nor false.
+    """
     if name not in annotations:
         return default
     value = parse_boolean(annotations[name])

@@ -1,4 +1,4 @@
-"""The ConfigMaps that the mesh reads: one key of each is read, and what stands beside it is told."""
+"""The ConfigMaps that the mesh reads: one key of each is read, and other keys are reported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WITHOUT_EFFECT = "has no effect in this lab"
 
 
 class Remark(NamedTuple):
-    """What is wrong with a setting, or that it has no effect; `path` names it within the ConfigMap."""
+    """A remark on a setting: that it is wrong, or has no effect; `path` names it within the ConfigMap."""
 
     severity: Severity
     path: str
@@ -44,11 +44,11 @@ def beside(keys: dict[str, dict[str, Any]], read: str, istios: Collection[str]) 
 
 
 def near(name: str, known: Collection[str]) -> str:
-    """Which of the known names may be meant, as the end of a message; empty when none is like it."""
+    """A hint at the known name that may be meant, as the end of a message; empty when none is similar."""
     close = difflib.get_close_matches(name, known, 1)
     return f"; is it {close[0]}?" if close else ""
 
 
 def _is_empty(text: Any) -> bool:
-    """Whether it says nothing, as `networks: {}` does, which Istio's own installation writes."""
+    """Whether a value is empty, as in `networks: {}`, which Istio's own installation writes."""
     return str(text).split() in ([], ["{}"], ["networks:", "{}"])

@@ -1,4 +1,4 @@
-"""Which pods run a proxy, and which of them are ready: what the control plane must know of a pod beyond translation."""
+"""Which pods run a proxy, and which of them are ready: what is needed of a pod beyond translation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ProxyPod:
 
     @property
     def node_id(self) -> str:
-        """What its Envoy must call itself."""
+        """The node id that its Envoy must send."""
         return f"{self.kind}~{self.ip}~{self.name}.{self.namespace}~"
 
 

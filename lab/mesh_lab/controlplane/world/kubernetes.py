@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 Object = Mapping[str, Any]
 ObjectKey = tuple[str, str]
 
-# The injector puts it on the pods whose sidecar ends mutual TLS; gateways carry no such mark.
+# The injector puts it on the pods whose sidecar terminates mutual TLS; gateways have no such label.
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
 
 # Which of the injector's templates a pod is made by; those made by this one are gateways.
 TEMPLATES_ANNOTATION = "inject.istio.io/templates"
 GATEWAY_TEMPLATE = "gateway"
 
-# By these a pod asks for statistics of its proxy, as lists of names' beginnings, ends and regular expressions; or by a
+# By these a pod requests statistics of its proxy, as lists of names' beginnings, ends and regular expressions; or by a
 # field of the second.
 STATISTICS_ANNOTATIONS = (
     "sidecar.istio.io/statsInclusionPrefixes",
@@ -77,9 +77,9 @@ class Service:
 class Pod:
     """A pod that has an address.
 
-    `meshed` says that its sidecar speaks mutual TLS; `workload` names the Deployment, or whatever else made it;
-    `more_statistics` that its annotations ask for statistics of its proxy beside those that all keep; `has_proxy` that
-    it was injected; `router` that it is a gateway. `annotations` are Istio's.
+    `meshed` says that its sidecar speaks mutual TLS; `workload` names the Deployment, or other owner; `more_statistics`
+    that its annotations request statistics of its proxy beside those that all keep; `has_proxy` that it was injected;
+    `router` that it is a gateway. `annotations` are Istio's.
     """
 
     origin: Origin
@@ -136,7 +136,7 @@ class Namespace:
 
 @dataclass(frozen=True, eq=False)
 class Deployment:
-    """What a Deployment says of itself, where people put what belongs on its pods. `annotations` are Istio's."""
+    """A Deployment's own metadata, where users put what belongs on its pods. `annotations` are Istio's."""
 
     origin: Origin
     labels: Mapping[str, str]
@@ -156,7 +156,7 @@ class TlsSecret:
 
 
 def same(old: Any, new: Any) -> bool:
-    """Whether two views say the same, whatever the version of the objects they were made from."""
+    """Whether two views are equal, but for the version of the objects they were made from."""
     return type(old) is type(new) and all(
         getattr(old, each.name) == getattr(new, each.name) for each in fields(old) if each.name != "origin"
     )
@@ -252,7 +252,7 @@ def _asks_for_statistics(annotations: Mapping[str, str]) -> bool:
 
 
 def _workload(meta: Object, labels: Mapping[str, str]) -> str:
-    """The name of what made the pod: a ReplicaSet of a Deployment is named after it, with the template's hash."""
+    """The name of the pod's workload: a ReplicaSet of a Deployment is named after it, with the template's hash."""
     owner = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), None)
     if owner is None:
         return str(meta["name"])

@@ -1,8 +1,8 @@
 """The mesh's settings: the key `mesh` of the ConfigMap `istio`, in Istio's own words.
 
-https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/ has many more than the lab heeds. Each setting is
-read by itself: one that is wrong leaves the others in use, and a setting without effect, or of a name that Istio does
-not know, is told.
+https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/ has many more than the lab uses. Each setting is read
+by itself: one that is wrong leaves the others in use, and a setting without effect, or of a name that Istio does not
+know, is reported.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
 
 
 class Parsed(NamedTuple):
-    """The settings that could be read, and what there is to say of the others."""
+    """The settings that could be read, and remarks on the others."""
 
     config: MeshConfig
     remarks: tuple[Remark, ...]
@@ -70,7 +70,7 @@ _FIELDS = {field.encode_name: field for field in msgspec.structs.fields(MeshConf
 _OTHER_KEYS = frozenset(["meshNetworks"])
 """Istio's other keys of the ConfigMap."""
 
-# Istio's other settings. Their names only: what they hold is not looked at.
+# Istio's other settings. Only their names: their values are not read.
 _OTHERS = frozenset(
     [
         "accessLogging",
@@ -115,7 +115,7 @@ _OTHERS = frozenset(
         "zoneAwareLbSetting",
     ]
 )
-# Values that only say what is the case here anyway.
+# Values that equal what the lab does anyway.
 _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
     "enablePrometheusMerge": (True,),
     "enableTracing": (False,),
@@ -131,9 +131,9 @@ _WHERE: Mapping[str, str] = {
     "defaultConfig": "the ConfigMap istio-sidecar-injector, key values, or the annotation proxy.istio.io/config of a "
     "pod have what the lab knows of it",
 }
-"""What does instead, where there is something."""
+"""What has that effect instead, where there is something."""
 
-# What holds for a setting that cannot be read while no good one is known, where the default would let more through.
+# The value of a setting that cannot be read while no good one is known, where the default would allow more.
 _CLOSED: Mapping[str, Any] = {"outbound_traffic_policy": OutboundTrafficPolicy(mode="REGISTRY_ONLY")}
 
 
@@ -192,7 +192,7 @@ def _without_effect(name: str, value: Any) -> list[Remark]:
 
 
 def _out_of_range(config: MeshConfig) -> Iterator[Problem]:
-    """What Envoy would refuse in every proxy's configuration."""
+    """Problems that Envoy would reject in every proxy's configuration."""
     yield from bounds(config, KEY)
     yield from duration(f"{KEY}.connectTimeout", config.connect_timeout)
     yield from duration(f"{KEY}.protocolDetectionTimeout", config.protocol_detection_timeout, zero=True)

@@ -35,7 +35,7 @@ class Proxy:
     def of(
         cls, pod: Pod, kind: ProxyKind = "sidecar", *, node_id: str = "", trust_domain: str = "cluster.local"
     ) -> Proxy:
-        """The proxy of a pod. `node_id` is what it calls itself; Istio's form when empty."""
+        """The proxy of a pod. `node_id` is the id that it sends; Istio's form when empty."""
         return cls(
             node_id or f"{kind}~{pod.ip}~{pod.name}.{pod.namespace}~{pod.namespace}.svc.cluster.local",
             kind,

@@ -20,7 +20,7 @@ S_co = TypeVar("S_co", bound=Spec, covariant=True)
 
 
 class Table(dict[K, V]):
-    """A dict that is not changed any more, compared by identity, so that it can be memoised on."""
+    """A dict that does not change, compared by identity, so that it can be memoised on."""
 
     __slots__ = ()
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -37,7 +37,7 @@ class Config(Generic[S_co]):
     """One Istio resource. `created` orders those that compete: the oldest wins, then the first by name.
 
     `annotations` are Istio's: others change nothing. `any_workload` marks a policy whose selector could not be read, so
-    that it is for every workload that it could be for.
+    that it is for every workload that it might select.
     """
 
     origin: Origin

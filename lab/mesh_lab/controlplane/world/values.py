@@ -1,4 +1,4 @@
-"""What proxies are like: the mesh's choices for all of them, and those of a pod for its own.
+"""The settings of proxies: the mesh's for all of them, and a pod's for its own.
 
 https://istio.io/latest/docs/reference/config/annotations/ names the annotations.
 """
@@ -21,7 +21,7 @@ from mesh_lab.controlplane.world.kubernetes import PROXY_CONFIG_ANNOTATION, STAT
 CONFIG_MAP = "istio-sidecar-injector"
 _KEY = "data.values"
 
-# What else Istio has in its ConfigMap: the templates that are injected, and the values that they are given.
+# Istio's other keys in its ConfigMap: the templates that are injected, and the values that they are given.
 _OTHER_KEYS = frozenset(["config"])
 _OTHERS = frozenset(["gateways", "global", "pilot", "revision", "sidecarInjectorWebhook"])
 
@@ -48,7 +48,11 @@ class Values(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def parse_values(text: str) -> Values:
-    """Values from YAML. Raises ValueError that names the field."""
+    """Values from YAML.
+
+    Raises:
+        ValueError: a field, which it names, has a bad value.
+    """
     try:
         return msgspec.convert(yaml.safe_load(text) or {}, Values)
     except (msgspec.ValidationError, yaml.YAMLError) as error:
@@ -112,7 +116,7 @@ class _ProxyStatsMatcher(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _PodConfig(msgspec.Struct, frozen=True, rename="camel"):
-    """The annotation `proxy.istio.io/config`; `proxy_config_remarks` tells of all other fields."""
+    """The annotation `proxy.istio.io/config`; `proxy_config_remarks` reports all other fields."""
 
     concurrency: int | None = None
     hold_application_until_proxy_starts: bool | None = None
@@ -122,8 +126,9 @@ class _PodConfig(msgspec.Struct, frozen=True, rename="camel"):
 
 @lru_cache(maxsize=1024)
 def proxy_config_remarks(text: str) -> tuple[Remark, ...]:
-    """Remarks on the fields in the value of `proxy.istio.io/config` that do nothing here. A text that is not YAML has
-    none: injection refuses it.
+    """Remarks on the fields in the value of `proxy.istio.io/config` that do nothing here.
+
+    A text that is not YAML has none: injection fails for it.
     """
     try:
         document = yaml.safe_load(text)
@@ -133,9 +138,10 @@ def proxy_config_remarks(text: str) -> tuple[Remark, ...]:
 
 
 def for_pod(values: Values, annotations: Mapping[str, str]) -> tuple[Values, StatsMatcher]:
-    """The values as a pod's annotations change them, and the statistics it asks for beside those that all proxies keep.
+    """The values as a pod's annotations change them, and the statistics it requests beside those that all proxies keep.
 
-    Raises ValueError that names the annotation.
+    Raises:
+        ValueError: an annotation, which it names, has a bad value.
     """
     try:
         config = msgspec.convert(yaml.safe_load(annotations.get(PROXY_CONFIG_ANNOTATION, "")) or {}, _PodConfig)

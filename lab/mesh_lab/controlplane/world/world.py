@@ -1,4 +1,4 @@
-"""From the API server's events to snapshots: what the cluster and Istio's resources add up to.
+"""From the API server's events to snapshots of the cluster and Istio's resources.
 
 What an event does not touch keeps its identity from one snapshot to the next, down to the single endpoint, and
 translation memoises on identity: a change costs what it touches.
@@ -28,7 +28,7 @@ V = TypeVar("V")
 
 
 class World:
-    """Takes the API server's events, in any order across kinds, and makes snapshots of what they add up to."""
+    """Takes the API server's events, in any order across kinds, and makes snapshots of the objects."""
 
     def __init__(self, *, root_namespace: str = "istio-system") -> None:
         self._root_namespace = root_namespace
@@ -38,11 +38,12 @@ class World:
         self._configs: dict[str, dict[ObjectKey, Config[Spec]]] = {kind: {} for kind in KINDS}
         self._raw: dict[tuple[str, str, str], Any] = {}
         self._invalid: dict[tuple[str, str, str], tuple[Finding, ...]] = {}
-        # The resources in error in whose place something else holds.
+        # The resources in error that something else stands in for.
         self._stood_in: set[tuple[str, str, str]] = set()
-        # Objects that are done without, as they were when that was decided.
+        # Objects that are set aside, as they were when that was decided.
         self._aside: dict[tuple[str, str, str], Any] = {}
-        # What each resource said when all was last translated, where it has changed since; None where it was not there.
+        # The content of each resource when all was last translated, where it has changed since; None where it did not
+        # exist.
         self._proved: dict[tuple[str, str, str], Config[Spec] | None] = {}
         self._endpoints: dict[ObjectKey, ServiceEndpoints] = {}
         self._slices: dict[ObjectKey, dict[str, EndpointSlice]] = {}
@@ -84,10 +85,10 @@ class World:
                 self._proved[key] = good
 
     def set_aside(self, key: tuple[str, str, str], snapshot: Snapshot, reason: str) -> bool:
-        """Do without an object that cannot be translated as it is in `snapshot`, until it is changed.
+        """Set an object aside that cannot be translated as it is in `snapshot`, until it is changed.
 
-        What it said before holds, if that was translated; a policy that was not there before refuses what it is for.
-        False when it has changed since.
+        Its former version holds, if that was translated; a new policy denies what it is for. False when it has changed
+        since.
         """
         kind, namespace, name = key
         current: dict[ObjectKey, Any] = cast("Any", self._configs)[kind] if kind in KINDS else self._views[kind]
@@ -109,7 +110,7 @@ class World:
         return True
 
     def refuse(self, key: tuple[str, str, str], reason: str) -> None:
-        """An object cannot be used as it is, through no fault of its author; the finding stays until it is changed."""
+        """Report an object that cannot be used, through no fault of its author; the finding stays until it changes."""
         origin = Origin(*key)
         self._set_findings(origin, (Finding("error", "IST0001", f"Internal error: {reason}", "", origin),))
 
@@ -215,7 +216,7 @@ class World:
         try:
             read = _read(kind, spec, origin)
         except Exception:
-            # Of a fault in the reading itself the caller tells; a policy is not to be open meanwhile.
+            # The caller reports a fault in reading; a policy must not be open meanwhile.
             if key not in configs and (strictest := unread(kind)) is not None:
                 configs[key] = Config(origin, origin.namespace, origin.name, labels, created, strictest)
             raise
@@ -262,17 +263,17 @@ class World:
             return False
         self._raw[origin.key] = keys
         if origin.name == values.CONFIG_MAP:
-            # The webhook reads the values for itself: to a proxy that runs they are nothing new.
+            # The webhook reads the values itself: they change nothing for a proxy that runs.
             return self._set_remarks(origin, values.remarks(keys))
         self._changed.add("ConfigMap")
-        # What is wrong from the first look on has no good version before it.
+        # A resource that is wrong when it is first seen has no good version before it.
         self._mesh, remarks = meshconfig.read(keys, self._mesh if self._mesh_is_read else None)
         self._mesh_is_read = True
         self._set_remarks(origin, remarks)
         return True
 
     def _set_remarks(self, origin: Origin, remarks: Iterable[Remark]) -> bool:
-        """True when there is something else to tell than before."""
+        """True when the findings differ from those before."""
         findings = tuple(Finding(r.severity, _CODES[r.severity], r.message, r.path, origin) for r in remarks)
         if findings == self._invalid.get(origin.key, ()):
             return False
@@ -336,7 +337,7 @@ def _read(kind: str, spec: Any, origin: Origin) -> _Read:
 
 
 def _keep_identity(old: ServiceEndpoints, new: ServiceEndpoints) -> ServiceEndpoints:
-    """The old endpoints where the new ones say the same: all of them, or each by itself."""
+    """The old endpoints where the new ones are equal: all of them, or each by itself."""
     before = {endpoint.address: endpoint for endpoint in old.endpoints}
     kept = tuple(
         known if (known := before.get(endpoint.address)) is not None and same(known, endpoint) else endpoint

@@ -54,10 +54,10 @@ _ALL = FractionalPercent(numerator=100)
 
 
 def retry_policy(settings: HTTPRetry | None, *, hashed: bool = False) -> RetryPolicy | None:
-    """Istio's default (2 more attempts, when nothing can have been done by the first) or what is asked for.
+    """Istio's default (2 more attempts, when the first can have had no effect) or what the rule says.
 
-    Each attempt goes to an endpoint that has not been tried, as far as there is one; but where requests are `hashed`
-    to endpoints, they stay with theirs unless told otherwise. None turns retries off.
+    Each attempt goes to an endpoint that has not been tried, as far as there is one; but where requests are `hashed` to
+    endpoints, they stay with theirs unless the rule says otherwise. None turns retries off.
     """
     if settings is not None and settings.attempts <= 0:
         return None
@@ -85,10 +85,10 @@ def retry_policy(settings: HTTPRetry | None, *, hashed: bool = False) -> RetryPo
 
 
 def tells_attempts(rules: VirtualService | None) -> bool:
-    """Whether requests say in a header (`x-envoy-attempt-count`) how often they have been tried.
+    """Whether requests carry the number of their attempt in a header (`x-envoy-attempt-count`).
 
-    Where a rule asks for retries they do. Istio's say so always; but a header more costs the two proxies and the
-    application 3% of a request's work, and elsewhere it says 1.
+    Where a rule has retries they do. Istio's always do; but a header more costs the two proxies and the application 3%
+    of a request's work, and without retries it is always 1.
     """
     return rules is not None and any(rule.retries is not None for rule in rules.http)
 
@@ -109,7 +109,7 @@ def set_timeouts(action: RouteAction, route: HTTPRoute | None) -> None:
     """No limit unless the rule sets one. Envoy would stop after 15 s.
 
     A gRPC client's own limit (`grpc-timeout`) holds, up to that of the rule. `max_stream_duration` stays unset: where
-    it is set, to zero even, Envoy no longer heeds `timeout`.
+    it is set, to zero even, Envoy ignores `timeout`.
     """
     limit = duration(route.timeout) if route and route.timeout else Duration()
     action.timeout.CopyFrom(limit)
@@ -119,7 +119,8 @@ def set_timeouts(action: RouteAction, route: HTTPRoute | None) -> None:
 def set_rewrite(action: RouteAction, rewrite: HTTPRewrite, match: HTTPMatchRequest | None) -> None:
     """`uri` replaces the prefix that matched, or the whole path where the match is exact or an expression.
 
-    As it stands: `/a` rewritten to `/` makes `//b` of `/a/b`, here as in Istio; who wants `/b` matches `/a/`.
+    As it stands: `/a` rewritten to `/` makes `//b` of `/a/b`, here as in Istio; a rule that is to give `/b` matches
+    `/a/`.
     """
     if rewrite.authority:
         action.host_rewrite_literal = rewrite.authority
@@ -155,7 +156,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 def redirect_action(redirect: HTTPRedirect, port: int, *, tls: bool = False) -> RedirectAction:
     """An answer that sends the client elsewhere; 301 unless said otherwise.
 
-    A port that the scheme implies is not named. `tls` tells how the request itself came.
+    A port that the scheme implies is not named. `tls`: the request itself came over TLS.
     """
     action = RedirectAction(
         host_redirect=redirect.authority, response_code=_REDIRECT_CODES.get(redirect.redirect_code, 0)
@@ -202,7 +203,7 @@ def fault_filter(fault: HTTPFaultInjection) -> HTTPFault:
 
 
 def mirror_policies(mirrors: Iterable[tuple[str, HTTPMirrorPolicy]]) -> list[RouteAction.RequestMirrorPolicy]:
-    """Copies of requests to clusters. The copy keeps its authority, as in Istio; nothing said means all requests."""
+    """Copies of requests to clusters. The copy keeps its authority, as in Istio. The default is 100 percent."""
     return [
         RouteAction.RequestMirrorPolicy(
             cluster=cluster,
@@ -218,7 +219,7 @@ def mirror_policies(mirrors: Iterable[tuple[str, HTTPMirrorPolicy]]) -> list[Rou
 
 
 def cors_policy(policy: CorsPolicy) -> CorsMessage:
-    """Cross-origin resource sharing. Beside `allowOrigins` the former `allowOrigin` counts for nothing."""
+    """Cross-origin resource sharing. Beside `allowOrigins` the former `allowOrigin` has no effect."""
     origins = [matcher for origin in policy.allow_origins if (matcher := string_matcher(origin)) is not None]
     if not policy.allow_origins:
         origins = [StringMatcher(exact=origin) for origin in policy.allow_origin]
@@ -287,7 +288,7 @@ def apply_headers(target: WeightedCluster.ClusterWeight, headers: Headers) -> No
 
 
 def hash_policy(settings: ConsistentHashLB) -> RouteAction.HashPolicy | None:
-    """What requests are told apart by; None when nothing is named."""
+    """The attribute that requests are hashed on; None when none is named."""
     policy = RouteAction.HashPolicy()
     if settings.http_header_name:
         policy.header.header_name = settings.http_header_name

@@ -1,7 +1,7 @@
-"""ExternalName Services: other names of a service, whose rules and mutual TLS hold for requests to them.
+"""ExternalName Services: aliases of a service, whose rules and mutual TLS hold for requests to them.
 
 As in Istio since 1.21: the service that such a name stands for, in the end, answers to it, and the name itself has no
-cluster and no listener. A name for a host that is no service of the mesh, or that leads back to itself, is nothing.
+cluster and no listener. A name for a host that is no service of the mesh, or that leads back to itself, is ignored.
 https://istio.io/latest/news/releases/1.21.x/announcing-1.21/change-notes/
 """
 

@@ -45,7 +45,7 @@ class GatewayServer:
 
     @property
     def ends_tls_of_connections(self) -> bool:
-        """Connections of any kind within TLS that ends here."""
+        """Connections of any protocol within TLS that ends here."""
         return self.server.port.protocol.upper() == "TLS" and self._ends_tls
 
     @property
@@ -55,14 +55,14 @@ class GatewayServer:
 
     @property
     def passes_tls(self) -> bool:
-        """TLS that is handed on by the name that the client asks for."""
+        """TLS that is passed through by the server name (SNI) of the client."""
         # Settings that name no mode pass it on: PASSTHROUGH is Istio's default.
         passing = self.server.tls is not None and self.server.tls.mode in (None, "PASSTHROUGH")
         return self.server.port.protocol.upper() in ("TLS", "HTTPS") and passing
 
     @property
     def plain_tcp(self) -> bool:
-        """Connections of any kind."""
+        """Connections of any protocol."""
         return self.server.port.protocol.upper() in ("TCP", "MONGO", "MYSQL", "REDIS")
 
     def hosts(self) -> Iterator[tuple[str, str]]:
@@ -110,7 +110,7 @@ class Attached:
 def attached(
     servers: tuple[GatewayServer, ...], routes: Table[ObjectKey, RouteConfig], namespace: str, domain: str
 ) -> tuple[Attached, ...]:
-    """What VirtualServices say about the hosts of servers, oldest first; of two hosts the narrower is served."""
+    """The VirtualServices for the hosts of servers, oldest first; of two hosts the narrower is served."""
     ordered = sorted(routes.values(), key=lambda config: config.precedence)
     return tuple(
         Attached(host, server, config)

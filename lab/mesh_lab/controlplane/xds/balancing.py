@@ -111,7 +111,7 @@ def apply_connection_pool(cluster: Cluster, settings: ConnectionPoolSettings | N
 
 
 def apply_outlier_detection(cluster: Cluster, settings: OutlierDetection | None) -> None:
-    """Ejection, off unless asked for: after 5 errors in a row, for 30 s, of at most a tenth of the endpoints."""
+    """Ejection, off by default; else after 5 errors in a row, for 30 s, of at most a tenth of the endpoints."""
     if settings is None:
         return
     detection = outlier_detection_pb2.OutlierDetection(

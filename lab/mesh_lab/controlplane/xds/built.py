@@ -1,4 +1,4 @@
-"""The product of translation: one Envoy resource, serialised once, whoever it is sent to."""
+"""The product of translation: one Envoy resource, serialised once for all proxies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Built:
 
     `body` is a serialised `google.protobuf.Any`; `version` is a hash of it, so equal versions are equal resources.
     `origins` are the objects that caused it: a rejection is reported on those. `secrets` are those without which a
-    listener does not serve, though Envoy accepts it: it asks for them only then.
+    listener does not serve, though Envoy accepts it: it subscribes to them only then.
     """
 
     name: str

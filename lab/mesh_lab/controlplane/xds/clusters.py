@@ -40,9 +40,9 @@ ANNOUNCING = (
 
 @dataclass(frozen=True)
 class Peers:
-    """What is known of those behind a port: who they may be (SPIFFE), whether all of them speak mutual TLS.
+    """What is known of a port's endpoints: their identities (SPIFFE), and whether all of them speak mutual TLS.
 
-    And whether some have a sidecar, which may yet be told to take plain text.
+    And whether some have a sidecar, which a policy may still make accept plain text.
     """
 
     principals: tuple[str, ...] = ()
@@ -62,8 +62,8 @@ def outbound(
 ) -> Built:
     """The cluster of a port of a service as its clients see it, which are sidecars or gateways.
 
-    A sidecar takes what its application speaks for what a server of undeclared protocol speaks. Clients of a gateway
-    are from outside, and negotiate HTTP/2 whenever it is offered: it speaks HTTP/1.1 to such a server.
+    To a server of undeclared protocol a sidecar speaks what its application speaks. Clients of a gateway are from
+    outside, and negotiate HTTP/2 whenever it is offered: it speaks HTTP/1.1 to such a server.
     """
     name = names.outbound_cluster(port.number, subset, service.hostname)
     policy = effective(rules, port.number, subset)
@@ -73,8 +73,8 @@ def outbound(
     apply_load_balancer(cluster, policy.load_balancer)
     apply_connection_pool(cluster, policy.connection_pool)
     apply_outlier_detection(cluster, policy.outlier_detection)
-    told = _is_told_to_upgrade(port, policy, gateway=gateway)
-    upgraded = _set_transport(cluster, service, port, subset, policy, peers, mesh, listed=listed, told=told)
+    demanded = _demands_upgrade(port, policy, gateway=gateway)
+    upgraded = _set_transport(cluster, service, port, subset, policy, peers, mesh, listed=listed, demanded=demanded)
     plain = peers.some_meshed and _may_be_plain(policy, peers, mesh)
     as_client = not gateway and port.protocol is Protocol.AUTO
     options = _protocol_options(port.protocol, policy, upgraded=upgraded, as_client=as_client)
@@ -126,11 +126,11 @@ def _set_transport(
     mesh: MeshConfig,
     *,
     listed: bool,
-    told: bool,
+    demanded: bool,
 ) -> bool:
     """Set how connections are encrypted. True when they are upgraded to HTTP/2, which every sidecar understands.
 
-    A rule that says so (`told`) answers for the applications too: then all are, encrypted or not.
+    A rule that demands it (`demanded`) vouches for the applications too: then all are, encrypted or not.
 
     An application without a sidecar may not, and a cluster speaks one protocol to all of its endpoints. So a service
     is upgraded while all of them have sidecars; otherwise the endpoint's own mark decides between mutual TLS and plain
@@ -139,16 +139,16 @@ def _set_transport(
     """
     settings = policy.tls
     if settings is not None and settings.mode in (None, "DISABLE"):
-        return told
+        return demanded
     if settings is not None and settings.mode in ("SIMPLE", "MUTUAL"):
-        alpn = ("h2",) if told else _plain_alpn(port.protocol)
+        alpn = ("h2",) if demanded else _plain_alpn(port.protocol)
         cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, alpn))
-        return told
+        return demanded
     if settings is None and not (mesh.enable_auto_mtls and (listed or _are_mutual(peers))):
-        return told
+        return demanded
     must = settings is not None
     for_all = must or peers.all_mutual
-    upgraded = told or (port.protocol is Protocol.HTTP and for_all and _may_upgrade(policy, mesh))
+    upgraded = demanded or (port.protocol is Protocol.HTTP and for_all and _may_upgrade(policy, mesh))
     sni = settings.sni if settings and settings.sni else names.sni(port.number, subset, service.hostname)
     wanted = _subject_names(settings, peers)
     mutual = tls.mutual_upstream(sni, wanted, _mesh_alpn(port.protocol, upgraded=upgraded))
@@ -160,7 +160,7 @@ def _set_transport(
 
 
 def _may_be_plain(policy: Policy, peers: Peers, mesh: MeshConfig) -> bool:
-    """Whether a sidecar may be called without mutual TLS, and so without a certificate that says who calls."""
+    """Whether a sidecar may be called without mutual TLS, and so without a certificate of the client."""
     if policy.tls is not None:
         return policy.tls.mode in (None, "DISABLE")
     return not (mesh.enable_auto_mtls and peers.all_mutual)
@@ -174,8 +174,8 @@ def _subject_names(settings: ClientTLSSettings | None, peers: Peers) -> tuple[st
     return tuple(settings.subject_alt_names) if settings and settings.subject_alt_names else peers.principals
 
 
-def _is_told_to_upgrade(port: MeshPort, policy: Policy, *, gateway: bool) -> bool:
-    """Whether a rule asks for HTTP/2. On a port of undeclared protocol a sidecar stays with its application's."""
+def _demands_upgrade(port: MeshPort, policy: Policy, *, gateway: bool) -> bool:
+    """Whether a rule demands HTTP/2. On a port of undeclared protocol a sidecar stays with its application's."""
     http = policy.connection_pool.http if policy.connection_pool else None
     return (
         (port.protocol is Protocol.HTTP or (gateway and port.protocol is Protocol.AUTO))
@@ -246,9 +246,9 @@ def _protocol_options(
 
 
 def _name_server(options: http_protocol_options_pb2.HttpProtocolOptions, settings: ClientTLSSettings | None) -> None:
-    """A rule for TLS that names no server: a request's host is asked for, and its certificate is to be for that host.
+    """Derive the server name from each request where a rule for TLS names none; the certificate must be for it.
 
-    Only requests have one: a connection asks for no name.
+    Only requests have a host: for TCP connections there is no server name.
     """
     if settings is None or settings.mode not in ("SIMPLE", "MUTUAL") or settings.sni:
         return
@@ -263,7 +263,7 @@ def _set_options(cluster: Cluster, options: http_protocol_options_pb2.HttpProtoc
 
 
 def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit: int) -> None:
-    """Only where HTTP/2 is spoken at all."""
+    """Limit concurrent streams, where HTTP/2 is spoken at all."""
     for part in ("explicit_http_config", "use_downstream_protocol_config"):
         if options.HasField(part) and getattr(options, part).HasField("http2_protocol_options"):
             getattr(options, part).http2_protocol_options.max_concurrent_streams.value = limit
@@ -279,7 +279,7 @@ def inbound(
     origins: tuple[Origin, ...],
     mesh: MeshConfig,
 ) -> Built:
-    """The application itself. It sees 127.0.0.6, so that the pod's own rules tell this connection from a client's.
+    """The application itself. It sees 127.0.0.6, by which the pod's own rules know connections of its proxy.
 
     The limits for its clients are those of its sidecar, too: `pool`, with `origins`.
     """

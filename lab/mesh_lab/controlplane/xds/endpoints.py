@@ -1,4 +1,4 @@
-"""EDS: the ready endpoints of a cluster, each with the mark that tells whether it speaks mutual TLS."""
+"""EDS: the ready endpoints of a cluster, each with a mark for whether it speaks mutual TLS."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def assignment(
 
 @memoised
 def peers_of(port: MeshPort, known: ServiceEndpoints, policies: PeerPolicies, trust: TrustDomains) -> Peers:
-    """Who is behind a port. All speak mutual TLS when none that is ready does not."""
+    """The peers behind a port. `all_mutual` holds when every ready endpoint speaks mutual TLS."""
     principals = tuple(
         identity
         for namespace, _, account in (name.partition("/") for name in known.accounts)
@@ -76,7 +76,7 @@ def peers_of(port: MeshPort, known: ServiceEndpoints, policies: PeerPolicies, tr
 
 
 def speaks_mutual_tls(pod: Pod | None, port: int, policies: PeerPolicies) -> bool:
-    """Whether a pod's sidecar ends mutual TLS on a port."""
+    """Whether a pod's sidecar terminates mutual TLS on a port."""
     return pod is not None and pod.meshed and policies.mode(pod.labels, port) != "DISABLE"
 
 

@@ -42,7 +42,7 @@ _VERSIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What all listeners of one gateway share. `credentials` are the names of those that can be had."""
+    """What all listeners of one gateway share. `credentials` are the names of the Secrets that exist."""
 
     scope: Scope
     mesh: MeshConfig
@@ -62,7 +62,7 @@ def route_name(server: GatewayServer) -> str:
 @memoised
 @by_name
 def gateway_routes(setting: Setting, servers: Iterable[GatewayServer], found: Iterable[Attached]) -> Iterator[Built]:
-    """One configuration for each name that a listener asks for."""
+    """One configuration for each name that a listener refers to."""
     by_name: dict[str, list[GatewayServer]] = {}
     for server in servers:
         if server.plain_http or (server.ends_tls and _has_credentials(server, setting.credentials)):
@@ -124,7 +124,7 @@ def _host(host: str, which: tuple[Attached, ...], contexts: tuple[RouteContext, 
 
 @memoised
 def _redirected(host: str, origins: tuple[Origin, ...]) -> Fragment:
-    """A host that nobody routes here, but that is to be asked for over TLS."""
+    """A host without routes on this port: clients are redirected to HTTPS."""
     return fragment(VirtualHost(name=f"{host}:redirect", domains=[host], require_tls=VirtualHost.ALL), origins)
 
 
@@ -165,7 +165,7 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
 
 
 def _secrets_of(server: GatewayServer) -> list[str]:
-    """What the control plane is asked for before a server's chain serves."""
+    """The secrets that a server's chain needs before it serves."""
     settings = server.server.tls or ServerTLSSettings()
     return [names.gateway_secret(name) for name in (*credentials_of(settings), authority_of(settings)) if name]
 
@@ -195,7 +195,7 @@ def _server_names(server: GatewayServer) -> list[str]:
 
 
 def _sni(names_served: Iterable[str]) -> FilterChainMatch | None:
-    """The names that a client may ask for; `*` takes also those that ask for none."""
+    """The server names (SNI) of a chain; `*` also takes clients that send none."""
     wanted = list(names_served)
     return None if "*" in wanted else FilterChainMatch(server_names=wanted)
 
@@ -242,7 +242,7 @@ def _tcp_chain(setting: Setting, server: GatewayServer, found: list[Attached]) -
 
 
 def _attached_shares(setting: Setting, server: GatewayServer, found: list[Attached]) -> tuple[Share, ...]:
-    """Where connections go by the oldest VirtualService that says so."""
+    """Where connections go by the oldest VirtualService with a TCP route."""
     shares_of = (_tcp_shares(each.config, server, setting) for each in found if each.server == server)
     return next(filter(None, shares_of), ())
 
@@ -269,7 +269,7 @@ def _concerns(match: object, server: GatewayServer, setting: Setting, config: Ro
 def _passthrough_chains(
     setting: Setting, server: GatewayServer, found: list[Attached], taken: set[str]
 ) -> Iterator[FilterChain]:
-    """TLS that is not ended here goes where VirtualService.tls sends the name that the client asks for."""
+    """TLS that is passed through goes where VirtualService.tls sends the client's server name (SNI)."""
     configs = dict.fromkeys(each.config for each in found if each.server == server)
     for config in configs:
         for rule in config.spec.tls:
@@ -283,7 +283,7 @@ def _passthrough_chains(
 
 
 def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> list[Filter]:
-    """Connections that are let in, on their way to clusters."""
+    """The filters of connections to clusters, with the policies that admit them."""
     proxy = TcpProxy(
         stat_prefix=f"outbound_0.0.0.0_{server.target}",
         access_log=telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "tcp"), setting.own.packed),
@@ -302,7 +302,7 @@ def credentials_of(settings: ServerTLSSettings) -> list[str]:
 
 
 def authority_of(settings: ServerTLSSettings) -> str:
-    """What client certificates are verified with, as one asks for it: `NAME-cacert`. Empty where it is no Secret."""
+    """The SDS name of the authority for client certificates: `NAME-cacert`. Empty where it is no Secret."""
     if settings.mode not in ("MUTUAL", "OPTIONAL_MUTUAL"):
         return ""
     name = settings.ca_cert_credential_name or next(iter(credentials_of(settings)), "")
@@ -310,7 +310,7 @@ def authority_of(settings: ServerTLSSettings) -> str:
 
 
 def authority_name(secret: str) -> str:
-    """The name by which the authority in a Secret is asked for: its own, if it is called `NAME-cacert` itself."""
+    """The SDS name of the authority in a Secret: the Secret's own, if it is called `NAME-cacert` itself."""
     return f"{secret.removesuffix(AUTHORITY_SUFFIX)}{AUTHORITY_SUFFIX}"
 
 
@@ -330,7 +330,7 @@ def _has_credentials(server: GatewayServer, known: frozenset[str]) -> bool:
 
 
 def downstream_context(settings: ServerTLSSettings, alpn: tuple[str, ...] = tls.HTTP_ALPN) -> DownstreamTlsContext:
-    """How TLS is ended: with Secrets beside the gateway's pod, files in it, or the mesh's own certificates."""
+    """How TLS is terminated: with Secrets beside the gateway's pod, files in it, or the mesh's own certificates."""
     low = _VERSIONS.get(settings.min_protocol_version or "", TlsParameters.TLSv1_2)
     high = _VERSIONS.get(settings.max_protocol_version or "", TlsParameters.TLSv1_3)
     context = CommonTlsContext(

@@ -27,7 +27,7 @@ PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
 
 
 class Generator:
-    """Translates snapshots. It remembers what it made, so a change costs what it touches; the results are pure."""
+    """Translates snapshots. It memoises its results, so a change costs what it touches; the results are pure."""
 
     def __init__(self) -> None:
         self._memo = Memo()

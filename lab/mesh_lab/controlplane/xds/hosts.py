@@ -11,7 +11,7 @@ T = TypeVar("T")
 def resolve(host: str, namespace: str, domain: str) -> str:
     """A host without a dot is a service of the resource's own namespace; anything else is taken as it stands.
 
-    In lower case, since Envoy compares hosts so, and refuses two that differ in nothing else.
+    In lower case, since Envoy compares hosts so, and rejects two that differ in nothing else.
     """
     host = host.lower()
     if "." in host or host.startswith("*") or not host:
@@ -36,7 +36,7 @@ def intersection(one: str, other: str) -> str | None:
 
 
 class HostIndex(Generic[T]):
-    """What resources say about hosts: the host itself comes first, then the longest wildcard that covers it."""
+    """A table by host patterns: the host itself comes first, then the longest wildcard that covers it."""
 
     def __init__(self, by_pattern: Mapping[str, T]) -> None:
         self.exact = {pattern: value for pattern, value in by_pattern.items() if not pattern.startswith("*")}
@@ -49,7 +49,7 @@ class HostIndex(Generic[T]):
         yield from self._wild
 
     def find(self, host: str) -> T | None:
-        """What is said about a host; None when nothing is."""
+        """The value for a host; None when no pattern covers it."""
         found = self.exact.get(host)
         if found is not None:
             return found

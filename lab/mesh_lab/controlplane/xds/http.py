@@ -62,12 +62,12 @@ def connection_manager(
     more_statistics: bool = False,
     paths: Normalization = "DEFAULT",
 ) -> HttpConnectionManager:
-    """What all HTTP listeners share. Routes, and whatever else a side needs, are the caller's to add.
+    """What all HTTP listeners share. The caller adds the routes, and what else its side needs.
 
     `before` comes first among the filters; the client's side goes on with CORS and faults; the router is last. It
-    counts answers by their code only where `more_statistics` are asked for: nobody else keeps the figures (see
-    `bootstrap`), and looking each time for where they would be is 4% of the work of a request. `paths` says what is
-    done to a path before anything looks at it.
+    counts answers by their code only where `more_statistics` are requested: other proxies do not keep the figures (see
+    `bootstrap`), and the look-up is 4% of the work of a request. `paths` says how a path is normalised before anything
+    reads it.
     """
     normalized, merged, escaped = _NORMALIZATION[paths]
     manager = HttpConnectionManager(
@@ -95,7 +95,7 @@ def connection_manager(
 
 
 def _client_filters() -> list[HttpFilter]:
-    """Idle, and free of cost, until a route brings a configuration for them."""
+    """Filters that are idle, and free of cost, until a route brings a configuration for them."""
     return [
         HttpFilter(name=actions.CORS_FILTER, typed_config=any_of(Cors()), disabled=True),
         HttpFilter(name=actions.FAULT_FILTER, typed_config=any_of(HTTPFault()), disabled=True),
@@ -124,7 +124,7 @@ def tcp_filter(proxy: TcpProxy) -> Filter:
 
 
 def without_logs(cluster: str) -> Filter:
-    """Connections handed on to a cluster, unseen."""
+    """Connections passed to a cluster, without access logs."""
     return Filter(name=_TCP, typed_config=any_of(TcpProxy(stat_prefix=cluster, cluster=cluster)))
 
 
@@ -137,7 +137,7 @@ def listener_filter(name: Inspector) -> ListenerFilter:
 def detect(listener: Listener, mesh: MeshConfig, *inspectors: Inspector) -> None:
     """Look at connections before a chain is chosen, and for how long (`protocolDetectionTimeout`; 0: without end).
 
-    After that time they go on as what could not be told: TCP.
+    After that time they are taken for TCP.
     """
     listener.listener_filters.extend(listener_filter(name) for name in inspectors)
     listener.listener_filters_timeout.CopyFrom(duration(mesh.protocol_detection_timeout))

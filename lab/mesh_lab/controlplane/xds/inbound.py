@@ -176,7 +176,7 @@ def _chains(port: InboundPort, authorization: Authorization, mesh: MeshConfig, o
 
 
 def _mutual_chains(port: InboundPort, make: _Maker) -> Iterator[FilterChain]:
-    """PERMISSIVE tells the mesh's TLS from the application's by ALPN; STRICT takes all TLS for the mesh's."""
+    """PERMISSIVE distinguishes the mesh's TLS from the application's by ALPN; STRICT takes all TLS for the mesh's."""
     strict = port.mode == "STRICT"
     trust = make.mesh.trust_domains
     socket = tls.mutual_downstream(tls.HTTP_ALPN, trust)
@@ -242,7 +242,7 @@ class _Maker:
 
 
 def _tell_the_client(manager: HttpConnectionManager, *, mutual_tls: bool) -> None:
-    """X-Forwarded-Client-Cert says who the client is, as in Istio; what the client itself says there is dropped.
+    """X-Forwarded-Client-Cert has the client's identity, as in Istio; what the client itself sends there is dropped.
 
     Istio asks for DNS names, too, of which a workload's certificate has none: Envoy, which keeps what it has found in a
     certificate, would look for them again at each request, for 5% of a server's proxy.
@@ -257,7 +257,7 @@ def _tell_the_client(manager: HttpConnectionManager, *, mutual_tls: bool) -> Non
 
 @memoised
 def inbound_routes(port: InboundPort, authorization: Authorization, trust: TrustDomains) -> Built:
-    """All requests go to the application, if the rules allow them. One that it cannot have seen is sent again."""
+    """All requests go to the application, if the rules allow them. One that it cannot have received is sent again."""
     action = RouteAction(cluster=port.cluster)
     actions.set_timeouts(action, None)
     action.retry_policy.CopyFrom(RetryPolicy(retry_on="reset-before-request", num_retries={"value": 2}))

@@ -1,4 +1,4 @@
-"""What a line of the access log holds: Istio's default, or what the mesh's settings ask for, as text or as JSON.
+"""What a line of the access log holds: Istio's default, or what the mesh's settings define, as text or as JSON.
 
 https://istio.io/latest/docs/tasks/observability/logs/access-log/
 """
@@ -49,7 +49,7 @@ DEFAULT_FIELDS = {
 
 
 def log_format(mesh: MeshConfig) -> SubstitutionFormatString:
-    """The format that `accessLogEncoding` and `accessLogFormat` ask for."""
+    """The format that `accessLogEncoding` and `accessLogFormat` define."""
     if mesh.access_log_encoding == "JSON":
         fields = Struct()
         fields.update(json.loads(mesh.access_log_format) if mesh.access_log_format else DEFAULT_FIELDS)

@@ -19,8 +19,8 @@ from mesh_lab.controlplane.xds.scope import MESH, Labels
 class Viewpoint:
     """From where requests come: the gateway (`mesh` for a sidecar), its port, and the client's namespace and labels.
 
-    `tls` says that they come over TLS, which ends there; `retries` what the mesh does where a rule asks for nothing
-    else (`defaultHttpRetryPolicy`).
+    `tls` says that they come over TLS, which ends there; `retries` is the mesh's default for rules without their own
+    (`defaultHttpRetryPolicy`).
     """
 
     gateway: str
@@ -38,8 +38,8 @@ _ANY = "*"
 def concerns(match: HTTPMatchRequest, view: Viewpoint, owner: str) -> bool:
     """Whether a match can hold at a viewpoint; `owner` is the namespace of the VirtualService.
 
-    Gateways that are named say all about where requests come from: beside them, as in Istio, the client's labels and
-    namespace count for nothing. A gateway has labels and a namespace like any client.
+    Where gateways are named, the client's labels and namespace have no effect, as in Istio. A gateway has labels and a
+    namespace like any client.
     """
     if match.port and match.port != view.port:
         return False
@@ -84,7 +84,7 @@ def _sorted(items: Mapping[str, StringMatch]) -> list[tuple[str, StringMatch]]:
 
 
 def string_matcher(match: StringMatch) -> StringMatcher | None:
-    """The matcher of a value; None when only its presence is asked for."""
+    """The matcher of a value; None when only its presence is required."""
     if match.exact is not None:
         return StringMatcher(exact=match.exact)
     if match.prefix:

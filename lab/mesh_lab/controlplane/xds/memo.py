@@ -1,10 +1,10 @@
-"""A memory of pure functions' results, by the identity of their inputs.
+"""A cache of pure functions' results, by the identity of their inputs.
 
 The snapshot keeps what has not changed as the very same objects: whatever was made from those need not be made again.
 Plain values (strings, numbers, tuples of such) are inputs too, compared by value.
 
-`memoised` marks such functions. Which memory they use is up to their caller, who makes one and lends it with `using`:
-so each generator forgets at its own pace, and without a generator nothing is kept.
+`memoised` marks such functions. Their caller chooses the memory that they use, by `using`: so each generator forgets at
+its own pace, and without a generator nothing is kept.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Memo:
         self._again = 0
 
     def __call__(self, function: Callable[P, R], *inputs: P.args, **named: P.kwargs) -> R:
-        """`function(*inputs)`, or the very result of the last time with these inputs. Inputs must be hashable."""
+        """`function(*inputs)`, or the very same result as the last time with these inputs. Inputs must be hashable."""
         if named:
             raise TypeError("a memoised function takes its inputs by position")
         key = (function, *inputs)
@@ -56,7 +56,7 @@ class Memo:
         return len(self._young) + len(self._old)
 
     def turn(self) -> None:
-        """Something has changed. Only now may a generation end: all that one state of things needs fits into one."""
+        """Mark a change. Only now may a generation end, so that all results for one snapshot fit into one."""
         if self._made >= max(self._least, self._again):
             self._old, self._young = self._young, {}
             self._made = self._again = 0

@@ -1,4 +1,4 @@
-"""PeerAuthentication: what a workload demands of those who connect to it."""
+"""PeerAuthentication: which TLS a workload requires of its clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PeerConfig = Config[PeerAuthentication]
 class PeerPolicies:
     """The policies that concern the pods of one namespace. Of several at one level the oldest holds.
 
-    Before those of workloads come the ones that could not be read, which may be for any of them.
+    The ones that could not be read, which may be for any workload, come before those of workloads.
     """
 
     mesh: PeerConfig | None
@@ -55,13 +55,13 @@ def _set(mtls: MutualTLS | None) -> Mode | None:
 
 
 def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    """Whether labels carry all that a selector asks for."""
+    """Whether labels contain all that a selector demands."""
     return all(labels.get(key) == value for key, value in selector.items())
 
 
 @memoised
 def peer_policies(configs: Iterable[PeerConfig], namespace: str, root_namespace: str) -> PeerPolicies:
-    """The policies for a namespace's pods. A selector in the root namespace concerns that namespace's pods alone."""
+    """The policies for a namespace's pods. A selector in the root namespace concerns only that namespace's pods."""
     ordered = sorted(configs, key=lambda config: config.precedence)
 
     def wide(where: str) -> PeerConfig | None:

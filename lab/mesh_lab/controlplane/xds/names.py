@@ -1,4 +1,4 @@
-"""The names of Envoy's resources, which are Istio's, so that what is learned here holds there."""
+"""The names of Envoy's resources, which are Istio's, so that they mean the same there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VIRTUAL_OUTBOUND = "virtualOutbound"
 VIRTUAL_INBOUND = "virtualInbound"
 OUTBOUND_PORT = 15001
 INBOUND_PORT = 15006
-# Where a proxy connects to its application from.
+# The source address of a proxy's connections to its application.
 INBOUND_SOURCE = "127.0.0.6"
 
 DEFAULT_SECRET = "default"

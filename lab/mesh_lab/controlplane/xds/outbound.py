@@ -55,7 +55,7 @@ def sidecar_listeners(scope: Scope, mesh: MeshConfig, own: Own, headless: Headle
 
 
 def _whole(service: MeshService, port: MeshPort) -> Share:
-    """All connections to a port of a service, where no VirtualService has a say."""
+    """All connections to a port of a service that no VirtualService routes."""
     return Share(service.hostname, port.number, "", 1, ())
 
 
@@ -74,9 +74,10 @@ def _mode(scope: Scope, mesh: MeshConfig) -> str:
 
 @memoised
 def virtual_outbound(mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origin, ...]) -> Built:
-    """Where the pod's rules send every connection. It hands each to the listener of its original destination.
+    """The listener that the pod's nftables rules send every connection to.
 
-    What has none goes where it was going, or nowhere. A connection to this very port would go round for ever.
+    It hands each to the listener of its original destination. What has none goes where it was going, or nowhere. A
+    connection to this very port would go round for ever.
     """
     listener = Listener(
         name=names.VIRTUAL_OUTBOUND,
@@ -96,16 +97,16 @@ def virtual_outbound(mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origi
 
 
 def _onward(mode: str, mesh: MeshConfig, own: Own) -> Filter:
-    """Where connections go that are for nothing in the mesh: where they were going, or nowhere."""
+    """The route of connections to unknown destinations: their original destination, or nowhere."""
     allowed = names.PASSTHROUGH_CLUSTER if mode == "ALLOW_ANY" else names.BLACK_HOLE_CLUSTER
     return http.tcp_filter(TcpProxy(stat_prefix=allowed, cluster=allowed, access_log=_tcp_logs(mesh, own)))
 
 
 @memoised
 def http_listener(port: int, mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origin, ...]) -> Built:
-    """Requests to a port number, whatever the address: their Host decides.
+    """Requests to a port number at any address: their Host decides.
 
-    Connections that are no HTTP are for an address outside the mesh that happens to have this port, too.
+    Connections that are not HTTP are for an address outside the mesh that has this port, too.
     """
     name = names.listener("0.0.0.0", port)
     rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(mode, mesh, own)])
@@ -126,7 +127,7 @@ def address_listener(
     mesh: MeshConfig,
     own: Own,
 ) -> Built:
-    """Connections to one address: TCP, or what sniffing finds out. `marked`: see `tcp.must_say_tcp`."""
+    """Connections to one address: TCP, or the protocol that sniffing detects. `marked`: see `tcp.must_say_tcp`."""
     name = names.listener(address, port.number)
     plain = FilterChain(filters=[*mark(marked=marked), _tcp(name, shares, policy, mesh, own)])
     listener = _listener(name, address, port.number)
@@ -149,10 +150,10 @@ def _listener(name: str, address: str, port: int) -> Listener:
 
 
 def _sniff(listener: Listener, found: Filter, rest: FilterChain, mesh: MeshConfig) -> None:
-    """HTTP goes to one filter, whatever else to the chain `rest`.
+    """HTTP goes to one filter, everything else to the chain `rest`.
 
     That is the default chain: Envoy does not go back from a transport protocol that one chain names to the chains that
-    name none, so that what is plain text and no HTTP would find no chain at all.
+    name none, so that plain text other than HTTP would find no chain at all.
     """
     match = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=http.SNIFFED)
     listener.filter_chains.append(FilterChain(filter_chain_match=match, filters=[found]))

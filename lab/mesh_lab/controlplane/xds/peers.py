@@ -1,7 +1,7 @@
-"""What the metrics say about a workload: Istio's labels, from the labels of its pod, packed into one string.
+"""A workload in the metrics: Istio's labels, from the labels of its pod, packed into one string.
 
 A client's sidecar learns of the server from the name of the endpoint that it chose. A server's sidecar learns of the
-client from a name in its certificate that is there for nothing else or, in plain text, from a header that the client's
+client from a name in its certificate that exists only for this or, in plain text, from a header that the client's
 sidecar adds and the server's takes away; without either the labels are `unknown`.
 """
 
@@ -18,15 +18,15 @@ SEPARATOR = "|"
 FIELDS = ("workload", "workload_namespace", "app", "version", "canonical_service", "canonical_revision", "principal")
 """The fields of a peer in the order in which they are packed; each is a label after `source_` or `destination_`.
 
-The principal is left out where it would be a claim that nobody has verified.
+The principal is left out where it would be an unverified claim.
 """
 
 
 class Own(NamedTuple):
     """What a proxy's listeners know of the workload that it is part of.
 
-    `packed` is what the metrics say of it. `more_statistics` are wanted where its pod asks for statistics of Envoy's
-    beside those that every proxy keeps.
+    `packed` are its labels for the metrics. `more_statistics`: its pod requests statistics of Envoy's beside those that
+    every proxy keeps.
     """
 
     packed: str

@@ -21,7 +21,7 @@ from mesh_lab.controlplane.xds.memo import memoised
 
 @dataclass(frozen=True, eq=False)
 class HostRules:
-    """All that the DestinationRules of one namespace say about a host, merged as Istio does.
+    """The DestinationRules of one namespace for a host, merged as Istio does.
 
     The policy is the oldest one's; subsets add up, and of two with one name the older stays. `received` is the policy
     for the servers' own sidecars: a rule for some clients only does not hold there.

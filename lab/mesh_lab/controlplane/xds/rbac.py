@@ -1,6 +1,6 @@
-"""AuthorizationPolicy as Envoy's RBAC: DENY is asked first, then ALLOW; no ALLOW policy at all allows everything.
+"""AuthorizationPolicy as Envoy's RBAC: DENY is evaluated first, then ALLOW; no ALLOW policy at all allows everything.
 
-CUSTOM asks an authoriser outside the mesh first. There is none here: as with Istio, when the provider does not exist,
+CUSTOM calls an authoriser outside the mesh first. There is none here: as with Istio, when the provider does not exist,
 what the rules match is denied. A policy with the annotation `istio.io/dry-run` is counted and logged, and not enforced.
 https://istio.io/latest/docs/reference/config/security/authorization-policy/
 """
@@ -41,7 +41,7 @@ class _Filter(NamedTuple):
     """Of the statistics and the metadata of rules that are not enforced: Istio's."""
 
 
-# In the order in which they are asked.
+# In the order in which they are evaluated.
 _DENY = _Filter(RBAC.DENY, "envoy.filters.http.rbac.deny", "istio_dry_run_deny_")
 _ALLOW = _Filter(RBAC.ALLOW, "envoy.filters.http.rbac.allow", "istio_dry_run_allow_")
 _FILTERS = (_DENY, _ALLOW)
@@ -68,7 +68,7 @@ NOBODY_REFUSED = Authorization()
 def authorization_of(
     policies: Table[ObjectKey, AuthConfig], namespace: str, labels: tuple[tuple[str, str], ...], root_namespace: str
 ) -> Authorization:
-    """Those of the workload's namespace and of the root namespace whose selector, if any, it meets."""
+    """The policies of the workload's namespace and of the root namespace whose selector, if any, it matches."""
     mine = dict(labels)
     found = [
         config
@@ -87,8 +87,8 @@ def authorization_of(
 def http_filters() -> list[HttpFilter]:
     """The filters of an HTTP chain. They are idle until the routes bring rules for them.
 
-    For a change of routes is in force with the next request, whereas a change of the listener leaves the old rules to
-    the connections that are there, until they have drained.
+    A change of routes is in force with the next request, whereas a change of the listener leaves the old rules to the
+    connections that are there, until they have drained.
     """
     return [
         HttpFilter(
@@ -133,7 +133,7 @@ def network_filters(authorization: Authorization, trust_domains: TrustDomains) -
 
 
 class _Rules(NamedTuple):
-    """What one filter enforces, and what it only counts: None where no policy says anything."""
+    """What one filter enforces, and what it only counts: None where there is no policy."""
 
     enforced: RBAC | None
     shadow: RBAC | None

@@ -1,6 +1,6 @@
 """One rule of an AuthorizationPolicy as a policy of Envoy's RBAC.
 
-A rule that only HTTP can answer never allows a TCP connection; a DENY rule is asked there without that part, and so
+A rule that only HTTP can answer never allows a TCP connection; a DENY rule is evaluated there without that part, and so
 denies more rather than less. It is the same with a condition on an attribute that is not known.
 https://istio.io/latest/docs/reference/config/security/conditions/
 """
@@ -131,7 +131,7 @@ def _operation(operation: Operation | None, *, tcp: bool) -> Iterator[Permission
 
 
 def _matcher(value: str, *, ignore_case: bool = False) -> StringMatcher:
-    """`*` is anything but nothing, `abc*` a prefix, `*abc` a suffix, and whatever else an exact value."""
+    """`*` is any text but the empty one, `abc*` a prefix, `*abc` a suffix, and anything else an exact value."""
     if value == "*":
         return StringMatcher(safe_regex=RegexMatcher(regex=".+"))
     if value.startswith("*"):
@@ -182,7 +182,7 @@ def _domain(value: str) -> Principal:
 
 
 def _request_principal(_value: str) -> Principal:
-    """Nobody: tokens of end users are not checked by this control plane, so no request carries such a principal."""
+    """Matches nothing: tokens of end users are not checked, so no request carries such a principal."""
     return Principal(not_id=Principal(any=True))
 
 
@@ -204,7 +204,7 @@ def _remote_ip(value: str) -> Principal:
 
 
 def _header(name: str, value: str, *, ignore_case: bool = False) -> Permission:
-    """`*` is a header that is there, be its value empty."""
+    """`*` is a header that is present, even with an empty value."""
     if value == "*":
         return Permission(header=HeaderMatcher(name=name, present_match=True))
     return Permission(header=HeaderMatcher(name=name, string_match=_matcher(value, ignore_case=ignore_case)))
@@ -260,7 +260,7 @@ _PERMISSION_PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str]
 
 
 def _metadata(filter_name: str, key: str, value: str) -> Permission:
-    """What another of Envoy's filters has found out, as a text, or, in brackets, as one of a list of texts."""
+    """A value that another of Envoy's filters has set, as a text, or, in brackets, as one of a list of texts."""
     wanted = ValueMatcher(string_match=_matcher(value.strip("[]") if _is_list(value) else value))
     if _is_list(value):
         wanted = ValueMatcher(list_match=ListMatcher(one_of=wanted))

@@ -38,7 +38,7 @@ class Fragment:
 @memoised
 @by_name
 def sidecar_routes(scope: Scope, mesh: MeshConfig) -> Iterator[Built]:
-    """One configuration for each HTTP port number, and one for each port whose protocol is found out by sniffing."""
+    """One configuration for each HTTP port number, and one for each port whose protocol is detected by sniffing."""
     by_port: dict[int, list[MeshService]] = {}
     for service in scope.services:
         for port in service.ports:
@@ -52,7 +52,7 @@ def sidecar_routes(scope: Scope, mesh: MeshConfig) -> Iterator[Built]:
     for number in dict.fromkeys(port.number for s in listening for port in s.ports if port.protocol.is_http):
         found = [_service_host(scope, service, number, mesh) for service in by_port.get(number, ())]
         found += _hosts_beside(scope, beside.get(number, {}), number, mesh)
-        # A host that an older VirtualService names keeps its names; what nobody has named comes last.
+        # A host that an older VirtualService names keeps its names; hosts without a VirtualService come last.
         fragments = (fragment for _, fragment in sorted(found, key=lambda each: each[0]))
         yield shared_configuration(str(number), (*fragments, _rest(scope, mesh)))
 
@@ -70,7 +70,7 @@ _ALWAYS = 80
 
 
 def _beside(scope: Scope) -> dict[int, dict[str, list[RouteConfig]]]:
-    """By port, the hosts that VirtualServices name and that are no service's there, each with who names it.
+    """By port, the hosts of no service there that VirtualServices name, each with those VirtualServices.
 
     They are served on port 80, and where the services of their VirtualService are. So a wildcard stands for the
     services that there are, and for unknown names only on a port where there are none (`separateVSHostsAndServices` in
@@ -183,7 +183,7 @@ def _names_of(service: MeshService) -> Iterator[Origin]:
 
 
 def _domains(service: MeshService, sniffed: bool, namespace: str, domain: str) -> list[str]:
-    """A port that is sniffed has a listener of its own: whatever connects to its address means this service."""
+    """A port that is sniffed has a listener of its own: all connections to its address mean this service."""
     if sniffed:
         return ["*"]
     headless = service.resolution is Resolution.ORIGINAL_DESTINATION
@@ -193,8 +193,8 @@ def _domains(service: MeshService, sniffed: bool, namespace: str, domain: str) -
 
 
 def _virtual_host(name: str, domains: list[str], found: list[Route], rules: VirtualService | None) -> VirtualHost:
-    told = actions.tells_attempts(rules)
-    return VirtualHost(name=name, domains=domains, routes=found, include_request_attempt_count=told)
+    counted = actions.tells_attempts(rules)
+    return VirtualHost(name=name, domains=domains, routes=found, include_request_attempt_count=counted)
 
 
 def _rest(scope: Scope, mesh: MeshConfig) -> Fragment:
@@ -204,7 +204,7 @@ def _rest(scope: Scope, mesh: MeshConfig) -> Fragment:
 
 @memoised
 def _other_hosts(mode: str) -> Fragment:
-    """Hosts that the mesh does not know: where they were going anyway, or 502."""
+    """Hosts that the mesh does not know: their original destination, or 502."""
     if mode == "REGISTRY_ONLY":
         refused = Route(
             name="block_all", match=RouteMatch(prefix="/"), direct_response=DirectResponseAction(status=502)
@@ -226,7 +226,7 @@ def configuration(
 ) -> Built:
     """A RouteConfiguration of virtual hosts that are serialised already. Hosts are compared without their ports.
 
-    Envoy refuses a configuration that names a domain twice, so the first virtual host to name one keeps it, and the
+    Envoy rejects a configuration that names a domain twice, so the first virtual host to name one keeps it, and the
     others have the rest of theirs.
     """
     head = RouteConfiguration(

@@ -24,7 +24,7 @@ from mesh_lab.controlplane.xds.tcp import port_of
 
 @dataclass(frozen=True)
 class Target:
-    """A host that routes lead to, and what is known of it: nothing, where there is no such service."""
+    """A host that routes lead to, with its service and rules where there are any."""
 
     host: str
     service: MeshService | None
@@ -179,7 +179,7 @@ def _forward(route: Route, context: RouteContext, rule: HTTPRoute, match: HTTPMa
 
 
 def add_hash_policy(action: RouteAction, rules: HostRules | None, port: int, subset: str) -> None:
-    """What a DestinationRule tells requests apart by; once, when several destinations say the same."""
+    """The hash policy of a DestinationRule; once, when several destinations have the same."""
     balancer = effective(rules, port, subset).load_balancer
     if balancer is not None and balancer.consistent_hash is not None:
         policy = actions.hash_policy(balancer.consistent_hash)

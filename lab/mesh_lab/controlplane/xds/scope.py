@@ -1,6 +1,6 @@
 """What a proxy may see: the services, routes and rules that are exported to its namespace and that its Sidecar lets in.
 
-All sidecars of a namespace share one scope, and so all that is made from it, unless a resource asks for their labels.
+All sidecars of a namespace share one scope, and so all that is made from it, unless a resource selects by their labels.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Scope:
 
     `services` are those that they may name, `imported` those that they only reach by way of a VirtualService; `by_host`
     has both. `routes` holds the VirtualServices of each service's hostname that has some, the one that counts first,
-    first; `written` the same for all hosts as they stand in VirtualServices; `rules` what DestinationRules say about a
+    first; `written` the same for all hosts as they stand in VirtualServices; `rules` the DestinationRules of a
     hostname.
     """
 
@@ -65,7 +65,7 @@ def registry(services: Table[ObjectKey, Service], domain: str) -> Registry:
 
 
 def exported(export_to: Iterable[str], owner: str, viewer: str) -> bool:
-    """Whether a resource of one namespace is for another to see. Nothing said means everyone."""
+    """Whether a resource of one namespace is for another to see. Without `exportTo` it is for all."""
     targets = list(export_to)
     return not targets or any(target in ("*", viewer) or (target == "." and owner == viewer) for target in targets)
 
@@ -76,7 +76,7 @@ def labels_matter(
     rules: Table[ObjectKey, RuleConfig],
     sidecars: Table[ObjectKey, Config[Sidecar]],
 ) -> bool:
-    """Whether any resource tells sidecars of one namespace apart by their labels."""
+    """Whether any resource distinguishes sidecars of one namespace by their labels."""
     return (
         any(
             match.source_labels
@@ -95,7 +95,7 @@ _NO_SIDECARS: Table[ObjectKey, Config[Sidecar]] = Table()
 
 
 def scope_of(snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, gateway: bool = False) -> Scope:
-    """The scope of a proxy; the same object for all that see the same. No Sidecar is for a gateway."""
+    """The scope of a proxy; the same object for all that see the same. Sidecars do not apply to gateways."""
     mesh = snapshot.mesh
     sidecars = _NO_SIDECARS if gateway else snapshot.of(Sidecar)
     known = registry(snapshot.services, mesh.cluster_domain)
@@ -199,7 +199,7 @@ def _imported(
     namespace: str,
     domain: str,
 ) -> tuple[MeshService, ...]:
-    """Beside the services that a Sidecar lists, those that its VirtualServices lead to, by whatever name."""
+    """Beside the services that a Sidecar lists, those that its VirtualServices lead to, by any of their names."""
     known = {service.hostname: service for service in visible}
     reached = {host for config in selected for host in destinations_of(config, namespace, domain)}
     reached |= {known[host].called for host in reached if host in known}
@@ -241,7 +241,7 @@ def _rule_index(rules: Table[ObjectKey, RuleConfig], domain: str, labels: Labels
 
 
 def _rules_for(index: RuleIndex, service: MeshService, viewer: str, root: str) -> tuple[RuleConfig, ...]:
-    """The client's namespace speaks first, then the service's, then the root namespace.
+    """The client's namespace comes first, then the service's, then the root namespace.
 
     Clients in the root namespace, which gateways often are, have only its private rules first: its others are meant for
     the whole mesh, and are not to hide what a service's own namespace says.
@@ -258,7 +258,7 @@ def _rules_for(index: RuleIndex, service: MeshService, viewer: str, root: str) -
 
 
 def _rule_concerns(config: RuleConfig, viewer: str) -> bool:
-    """A rule for some workloads is for those of its own namespace, whatever it says of exports."""
+    """A rule for some workloads is for those of its own namespace, whatever its `exportTo`."""
     if config.spec.workload_selector is not None and config.namespace != viewer:
         return False
     return exported(config.spec.export_to, config.namespace, viewer)

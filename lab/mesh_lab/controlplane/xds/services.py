@@ -1,4 +1,4 @@
-"""The mesh's registry of services, whatever they come from, and the protocol of each of their ports."""
+"""The mesh's registry of services, from all sources, and the protocol of each of their ports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mesh_lab.controlplane.xds.memo import memoised
 
 
 class Protocol(Enum):
-    """What a port speaks. AUTO is found out connection by connection."""
+    """The protocol of a port. AUTO is detected for each connection."""
 
     HTTP = "http"
     HTTP2 = "http2"
@@ -22,7 +22,7 @@ class Protocol(Enum):
 
     @property
     def is_http(self) -> bool:
-        """Whether requests can be routed one by one for sure."""
+        """Whether the port surely speaks HTTP, so that requests are routed one by one."""
         return self in _HTTP
 
     @property

@@ -44,7 +44,7 @@ class Share:
 
 
 def tcp_shares(scope: Scope, service: MeshService, port: MeshPort, domain: str) -> tuple[Share, ...]:
-    """Where connections to a service's port go; nothing where no VirtualService has a say."""
+    """Where connections to a service's port go; nothing where no VirtualService routes them."""
     configs = (config for config in scope.routes.get(service.hostname, ()) if config.spec.tcp)
     return next(filter(None, (_shares(scope, config, port.number, domain) for config in configs)), ())
 
@@ -86,7 +86,7 @@ def _share(scope: Scope, config: RouteConfig, entry: RouteDestination, port: int
 
 
 def port_of(destination: Destination, service: MeshService | None, default: int) -> int:
-    """The port asked for, else the only one that the service has, else the one that the request came for."""
+    """The port of the destination, else the only one of the service, else the one that the client connected to."""
     if destination.port is not None and destination.port.number:
         return destination.port.number
     ports = service.ports if service is not None else ()
@@ -111,16 +111,16 @@ def forward(proxy: TcpProxy, chosen: tuple[Share, ...], policy: Policy) -> None:
 
 
 def policy_of(rules: Mapping[str, HostRules], chosen: tuple[Share, ...]) -> Policy:
-    """What DestinationRules say of connections: those of the first destination, and of its subset if it is the only."""
+    """DestinationRules' settings for connections: of the first destination, and of its subset if it is the only one."""
     first = chosen[0]
     return effective(rules.get(first.host), first.port, first.subset if len(chosen) == 1 else "")
 
 
 def must_say_tcp(scope: Scope, chosen: tuple[Share, ...]) -> bool:
-    """Whether connections must say by ALPN that they are TCP, since a cluster that they go to would say HTTP.
+    """Whether connections must announce TCP by ALPN, since a cluster that they go to would announce HTTP.
 
-    A server's sidecar tells by ALPN what is spoken within mutual TLS. With other TLS the server is none of the mesh's:
-    what it is offered is not for the mesh to say.
+    A server's sidecar detects by ALPN what is spoken within mutual TLS. With other TLS the server is outside the mesh,
+    which does not choose the ALPN for it.
     """
     return any(_speaks_http(scope, share) and _is_mutual(scope, share) for share in chosen)
 
@@ -137,7 +137,7 @@ def _is_mutual(scope: Scope, share: Share) -> bool:
 
 
 def mark(*, marked: bool) -> list[Filter]:
-    """The filter, if one is needed, by which a connection says that it is TCP. It comes before the TCP proxy."""
+    """The filter, if one is needed, that marks a connection as TCP. It comes before the TCP proxy."""
     if not marked:
         return []
     value = FilterStateValue(

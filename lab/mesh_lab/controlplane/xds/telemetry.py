@@ -2,8 +2,8 @@
 
 https://istio.io/latest/docs/reference/config/metrics/ names the metrics and their labels. Envoy formats the tags anew
 for each of the three metrics, and each command in them costs: when the count was a fourth, all labels in one tag came
-to 10 µs of CPU a request and proxy, the least that tells them to 4 µs. So that travels as one string, and `scraping`
-makes the labels of it when somebody looks.
+to 10 µs of CPU a request and proxy, the minimum that determines them to 4 µs. So these travel as one string, and
+`scraping` makes the labels of it at a scrape.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from mesh_lab.controlplane.xds.logformat import log_format
 Reporter = Literal["source", "destination"]
 Protocol = Literal["http", "tcp"]
 
-# Envoy's own name for who a request comes from. The headers that it has names for it finds at once; for any other, that
-# a server's sidecar would look for in each request to take it off, it first puts all into a map: 1% of the work.
+# Envoy's own header for the origin of a request. The headers that it has names for it finds at once; for any other,
+# that a server's sidecar would look for in each request to take it off, it first puts all into a map: 1% of the work.
 PEER_HEADER = "x-envoy-downstream-service-node"
 PEER_VARIABLE = "MESH_LAB_PEER"
 PACKED_TAG = "istio"
@@ -75,9 +75,9 @@ _GRPC = (
 
 @dataclass(frozen=True)
 class Reporting:
-    """Who reports, by which protocol, whether mutual TLS is spoken, and (by a server) for which service.
+    """The reporter, the protocol, whether mutual TLS is spoken, and (by a server) the service.
 
-    A service is told by the name of a cluster that leads to it.
+    A service is identified by the name of a cluster that leads to it.
     """
 
     reporter: Reporter
@@ -102,7 +102,7 @@ def _file_log(mesh: MeshConfig) -> AccessLog:
 
 
 def packed_labels(reporting: Reporting, own: str, protocol: Literal["http", "grpc", "tcp"]) -> str:
-    """The format that yields what tells all labels of a metric in one string, in the order of `GROUPS`."""
+    """The format that packs what determines a metric's labels into one string, in the order of `GROUPS`."""
     groups: Mapping[str, str] = {
         "reporter": reporting.reporter,
         "request_protocol": protocol,
@@ -203,9 +203,10 @@ def _only(event: int) -> AccessLogFilter:
 
 
 def announce() -> HttpFilter:
-    """For a cluster with endpoints that may be called in plain text: says who calls, whatever the application says.
+    """Set the header with the client's labels, in place of the application's own.
 
-    Clusters are the same for all proxies, so it is a variable of the proxy's container that tells.
+    For a cluster with endpoints that may be called in plain text. Clusters are the same for all proxies, so the value
+    is a variable of the proxy's container.
     """
     option = HeaderValueOption(
         header=HeaderValue(key=PEER_HEADER, value=f"%ENVIRONMENT({PEER_VARIABLE})%"),
@@ -216,7 +217,7 @@ def announce() -> HttpFilter:
 
 
 def recognise() -> HttpFilter:
-    """The server's side of plain text: keeps the client's word for the metrics. The routes take the header off."""
+    """The server's side of plain text: keeps the client's labels for the metrics. The routes take the header off."""
     value = FilterStateValue(object_key=_PEER_KEY, factory_key="envoy.string", skip_if_empty=True)
     value.format_string.text_format_source.inline_string = f"%REQ({PEER_HEADER})%"
     return HttpFilter(

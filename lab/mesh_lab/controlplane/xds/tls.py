@@ -1,4 +1,4 @@
-"""Transport sockets: mutual TLS with the mesh's own certificates, and TLS as resources ask for it."""
+"""Transport sockets: mutual TLS with the mesh's own certificates, and TLS as resources configure it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings
 from mesh_lab.controlplane.xds import names
 from mesh_lab.controlplane.xds.built import any_of
 
-# What a client's sidecar offers; the server's tells by it that the peer is of the mesh, and what it is going to speak.
+# The ALPN of a client's sidecar; it shows the server's that the peer is of the mesh, and the protocol within.
 ALPN_TCP = "istio"
 ALPN_HTTP1 = "istio-http/1.1"
 ALPN_HTTP2 = "istio-h2"
@@ -37,14 +37,14 @@ _RAW = "envoy.transport_sockets.raw_buffer"
 
 
 def ads() -> config_source_pb2.ConfigSource:
-    """From the control plane, over the stream that everything comes from."""
+    """The source of resources that come from the control plane: the ADS stream."""
     return config_source_pb2.ConfigSource(
         ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.ApiVersion.V3
     )
 
 
 def secret(name: str) -> secret_pb2.SdsSecretConfig:
-    """A secret that the control plane gives."""
+    """A reference to a secret that the control plane sends."""
     return secret_pb2.SdsSecretConfig(name=name, sds_config=ads())
 
 
@@ -69,7 +69,7 @@ def _exact_names(uris: Iterable[str], kind: int) -> list[common_pb2.SubjectAltNa
 
 
 def _mesh_context(alpn: Iterable[str], principals: Iterable[str]) -> tls_pb2.CommonTlsContext:
-    """This proxy's own certificate, and the trust in the mesh's authority; `principals` narrows who may answer."""
+    """This proxy's own certificate, and the trust in the mesh's authority; `principals` restricts the servers."""
     return tls_pb2.CommonTlsContext(
         alpn_protocols=list(alpn),
         tls_params=mesh_versions(),
@@ -90,7 +90,7 @@ def mutual_upstream(sni: str, principals: Iterable[str], alpn: Iterable[str]) ->
 
 
 def mesh_downstream_context(alpn: Iterable[str]) -> tls_pb2.DownstreamTlsContext:
-    """TLS with a client of the mesh, whose certificate is demanded."""
+    """TLS with a client of the mesh, whose certificate is required."""
     return tls_pb2.DownstreamTlsContext(
         common_tls_context=_mesh_context(alpn, ()), require_client_certificate=BoolValue(value=True)
     )
@@ -121,7 +121,7 @@ def validation(dns_names: Iterable[str], authorities: str) -> common_pb2.Certifi
 
 
 def settings_upstream(settings: ClientTLSSettings, alpn: Iterable[str]) -> base_pb2.TransportSocket:
-    """As a DestinationRule asks for it: SIMPLE or MUTUAL, from files or from a Secret."""
+    """As a DestinationRule configures it: SIMPLE or MUTUAL, from files or from a Secret."""
     context = tls_pb2.CommonTlsContext(alpn_protocols=list(alpn), tls_params=mesh_versions())
     authorities = "" if settings.credential_name else settings.ca_certificates or SYSTEM_AUTHORITIES
     trust = validation(settings.subject_alt_names, authorities)

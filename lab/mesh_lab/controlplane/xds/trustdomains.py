@@ -1,4 +1,4 @@
-"""The mesh's trust domain and its aliases: names of one and the same mesh, as while it goes over from one to another.
+"""The mesh's trust domain and its aliases: names of one mesh, such as during a migration from one to another.
 
 An identity in any of them is the same workload's. Source: pilot/pkg/security/trustdomain of Istio 1.30.
 """

@@ -27,8 +27,10 @@ _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 
 @dataclass(frozen=True)
 class Target:
-    """Where a request goes. `namespace` None means all of them, or a cluster-wide resource; `rest` is what follows a
-    proxy subresource, still percent-encoded.
+    """Where a request goes.
+
+    `namespace` None means all of them, or a cluster-wide resource; `rest` is what follows a proxy subresource, still
+    percent-encoded.
     """
 
     group: str
@@ -115,7 +117,11 @@ class Call:
         return self.target.name
 
     def require(self, verb: str) -> None:
-        """Require that the user may use the verb on the target. Raises `ApiError` 403."""
+        """Require that the user may use the verb on the target.
+
+        Raises:
+            ApiError: 403, the user may not.
+        """
         self.request.app[AUTHORIZER].require(self.user, self._access(verb))
 
     def _access(self, verb: str) -> Access:

@@ -1,6 +1,6 @@
-"""Discovery: which groups, versions and resources there are, in the aggregated form that kubectl asks for and in the
-older ones.
+"""Discovery: which groups, versions and resources there are.
 
+In the aggregated form that kubectl asks for and in the older ones.
 https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 """
 

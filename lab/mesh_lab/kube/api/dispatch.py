@@ -58,7 +58,11 @@ _SUBRESOURCES: Mapping[str, Mapping[str, tuple[str, Handler]]] = {
 
 
 async def handle(request: web.Request) -> web.StreamResponse:
-    """Answer a request for a resource. Raises `ApiError` 404 for unknown paths."""
+    """Answer a request for a resource.
+
+    Raises:
+        ApiError: 404, the path is unknown.
+    """
     user = request.get(USER)
     if user is None:
         raise unauthorized()

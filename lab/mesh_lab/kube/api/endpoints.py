@@ -32,8 +32,10 @@ class Address:
 def of_service(registry: Registry, namespace: str, name: str, port: str | int | None) -> Address:
     """Return a random ready endpoint of a service; `port` is a port of the service, by number or name.
 
-    None is allowed for a service of one port. Raises `ApiError` 404 without such a service, 400 without such a port,
-    503 without a ready endpoint.
+    None is allowed for a service of one port.
+
+    Raises:
+        ApiError: 404 without such a service, 400 without such a port, 503 without a ready endpoint.
     """
     service = registry.find(SERVICES, name, namespace)
     if service is None:
@@ -48,7 +50,8 @@ def of_service(registry: Registry, namespace: str, name: str, port: str | int | 
 def of_pod(registry: Registry, namespace: str, name: str, port: str | int | None) -> Address:
     """Return a pod's address; `port` is a number or a container port's name, by default the pod's first port.
 
-    Raises `ApiError` 404 without such a pod, 400 without such a port, 503 before the pod has an address.
+    Raises:
+        ApiError: 404 without such a pod, 400 without such a port, 503 before the pod has an address.
     """
     pod = registry.find(PODS, name, namespace)
     if pod is None:
@@ -68,8 +71,10 @@ def of_pod(registry: Registry, namespace: str, name: str, port: str | int | None
 
 
 def split_name(text: str) -> tuple[str, str, str | None]:
-    """Return (scheme, name, port) of a proxy's `[SCHEME:]NAME[:PORT]`; the scheme is `http` by default. Raises
-    `ApiError` 400.
+    """Return (scheme, name, port) of a proxy's `[SCHEME:]NAME[:PORT]`; the scheme is `http` by default.
+
+    Raises:
+        ApiError: 400, the text has another form.
     """
     parts = text.split(":")
     if len(parts) == 3 and parts[0] in ("http", "https", ""):

@@ -50,7 +50,11 @@ async def client_session(app: web.Application) -> AsyncIterator[None]:
 
 
 async def proxy(call: Call) -> web.StreamResponse:
-    """Proxy a request and its answer. Raises `ApiError` 503 when the backend does not answer."""
+    """Proxy a request and its answer.
+
+    Raises:
+        ApiError: 503, the backend does not answer.
+    """
     scheme, name, port = endpoints.split_name(call.name)
     if call.resource.key == SERVICES.key:
         address = endpoints.of_service(call.registry, call.namespace, name, port)

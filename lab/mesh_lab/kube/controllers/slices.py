@@ -34,8 +34,10 @@ class Plan:
 
 
 def endpoints_by_ports(service: Service, pods: Iterable[Pod]) -> dict[Ports, list[Object]]:
-    """Return the Service's endpoints, grouped by the ports that they have. Pods without an address and pods that ended
-    are left out; a pod that is being deleted stays, marked as terminating."""
+    """Return the Service's endpoints, grouped by the ports that they have.
+
+    Pods without an address and pods that ended are left out; a pod that is being deleted stays, marked as terminating.
+    """
     groups: dict[Ports, list[Object]] = defaultdict(list)
     for pod in sorted(pods, key=lambda pod: pod.metadata.name):
         if pod.status.pod_ip and pod.status.phase not in ("Failed", "Succeeded"):

@@ -23,10 +23,10 @@ _NONE_AVAILABLE = "0/1 nodes are available:"
 
 
 def objection(pod: Pod, node: Node, lacking: Sequence[str] = ()) -> str:
-    """Return why the pod may not run on the node, in the scheduler's words; empty when it may. `lacking` names the
-    resources that the node has too little of.
+    """Return why the pod may not run on the node, in the scheduler's words; empty when it may.
 
-    Like the scheduler's filters it stops at the first reason, and the order is theirs.
+    `lacking` names the resources that the node has too little of. Like the scheduler's filters it stops at the first
+    reason, and the order is theirs.
     """
     taints = [taint for taint in node.spec.taints if taint.effect in (NO_SCHEDULE, NO_EXECUTE)]
     cordon = Taint(key=UNSCHEDULABLE)
@@ -61,9 +61,9 @@ def _is_wanted(pod: Pod, node: Node) -> bool:
 
 
 def in_order(pods: Iterable[Object]) -> list[Object]:
-    """Sort the pods of the initial list by priority, as the scheduler's queue does, and then oldest first, as a kubelet
-    does.
+    """Sort the pods of the initial list by priority, then oldest first.
 
+    The first is the order of the scheduler's queue, the second that of a kubelet.
     https://github.com/kubernetes/kubernetes/blob/master/pkg/scheduler/framework/plugins/queuesort/priority_sort.go
     """
     return sorted(pods, key=lambda pod: (-pod["spec"].get("priority", 0), pod["metadata"]["creationTimestamp"]))

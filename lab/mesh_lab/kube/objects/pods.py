@@ -57,7 +57,7 @@ class NodeSelector(View, frozen=True, kw_only=True):
 
 
 class NodeAffinity(View, frozen=True, kw_only=True):
-    """On which nodes a pod may run. (Preferences mean nothing on a single node.)"""
+    """On which nodes a pod may run. Preferences mean nothing on a single node."""
 
     required: NodeSelector | None = msgspec.field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
 

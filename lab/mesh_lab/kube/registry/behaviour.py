@@ -16,8 +16,11 @@ from mesh_lab.kube.store import Store
 
 @dataclass(frozen=True)
 class FieldLabel:
-    """A field that a field selector may name. `path` is its place in the object where that is not its name; `absent` is
-    what it reads as when the object does not have it."""
+    """A field that a field selector may name.
+
+    `path` is its place in the object where that is not its name; `absent` is what it reads as when the object does not
+    have it.
+    """
 
     name: str
     path: str = ""

@@ -1,5 +1,8 @@
-"""The fields that a field selector may name: name and namespace everywhere, those of the kind, and those that a
-CustomResourceDefinition adds (`selectableFields`)."""
+"""The fields that a field selector may name.
+
+Name and namespace everywhere, those of the kind, and those that a CustomResourceDefinition adds
+(`selectableFields`).
+"""
 
 from __future__ import annotations
 

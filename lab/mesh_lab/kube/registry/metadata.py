@@ -200,8 +200,9 @@ def missing(resource: Resource, name: str) -> ApiError:
 
 
 def needs_version(resource: Resource, name: str) -> ApiError:
-    """422 for a replacement that does not say which state it replaces. (It names the resource where others have the
-    kind, as a real server's does.)
+    """422 for a replacement that does not say which state it replaces.
+
+    It names the resource where others have the kind, as a real server's does.
     """
     cause = Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
     return invalid(resource.plural, name, (cause,), resource.group)

@@ -29,8 +29,9 @@ MOST_WARNINGS = 100
 
 
 class FieldValidation(StrEnum):
-    """What becomes of fields that the schema does not know, which are never stored, and of those that are there twice,
-    of which the last counts: an error, a warning, or nothing.
+    """What becomes of fields that the schema does not know, and of those that are there twice.
+
+    The first are never stored, of the second the last counts: with an error, a warning, or nothing.
     """
 
     STRICT = "Strict"
@@ -90,8 +91,11 @@ class Propagation(StrEnum):
 
 @dataclass(frozen=True)
 class DeleteOptions:
-    """Options of a delete. `grace_period` is in seconds, None leaves it to the object; `uid` and `resource_version`
-    are preconditions. `admitted`: webhooks are not asked, for what this is a part of has been admitted."""
+    """Options of a delete.
+
+    `grace_period` is in seconds, None leaves it to the object; `uid` and `resource_version` are preconditions.
+    `admitted`: webhooks are not called, for what this is a part of has been admitted.
+    """
 
     user: User = SYSTEM
     dry_run: bool = False
@@ -207,8 +211,10 @@ class AdmissionRequest(NamedTuple):
 
 
 class Admission(Protocol):
-    """What may change or refuse a request before it is carried out: the webhooks. Both raise `ApiError` when one
-    refuses the request, or fails and may not be ignored.
+    """What may change or deny a request before it is carried out: the webhooks.
+
+    Raises:
+        ApiError: from both methods; a webhook denies the request, or fails and may not be ignored.
     """
 
     async def mutate(self, request: AdmissionRequest) -> Object | None:
@@ -216,8 +222,10 @@ class Admission(Protocol):
         ...
 
     async def validate(self, request: AdmissionRequest) -> bool:
-        """Show the object, as it would be stored, to the validating webhooks. Whether any was asked, which takes time
-        in which others may have written."""
+        """Show the object, as it would be stored, to the validating webhooks.
+
+        Returns whether any was called, which takes time in which others may have written.
+        """
         ...
 
 

@@ -136,8 +136,12 @@ class Registry:
     async def update(
         self, r: Resource, obj: Object, *, subresource: str = "", options: WriteOptions | None = None
     ) -> Object:
-        """Replace an object, or what `subresource` covers of it. Fails with 409 when metadata.resourceVersion is set
-        and is not the present one, and with 422 when a kind demands one that is missing."""
+        """Replace an object, or what `subresource` covers of it.
+
+        Raises:
+            ApiError: 409 when metadata.resourceVersion is set and is not the present one, 422 when a kind demands one
+                that is missing.
+        """
         meta = obj.get("metadata") or {}
         name, namespace = meta.get("name", ""), meta.get("namespace", "") if r.namespaced else ""
 
@@ -214,8 +218,11 @@ class Registry:
         subresource: str = "",
         options: WriteOptions,
     ) -> Object:
-        """Apply what a field manager says of an object, and create it when it is not there. Fails with 409 when others
-        own what would change, unless `options.force` is set."""
+        """Apply what a field manager says of an object, and create it when it is not there.
+
+        Raises:
+            ApiError: 409, others own what would change, and `options.force` is not set.
+        """
         stored = await self._applier.apply(r, name, namespace, config, subresource, options)
         await self._cleanup.go_on(r)
         return self._reader.present(r, stored)
@@ -223,8 +230,10 @@ class Registry:
     async def delete(
         self, r: Resource, name: str, namespace: str = "", *, options: DeleteOptions = DEFAULT_DELETE
     ) -> Object:
-        """Delete an object, or mark it for deletion when something has to happen first. Returns its last state: it is
-        gone when `find` does not find it any more."""
+        """Delete an object, or mark it for deletion when something has to happen first.
+
+        Returns its last state: it is gone when `find` does not find it any more.
+        """
         last = await self._deleter.delete(r, name, namespace, options)
         if not options.dry_run:
             await self._cleanup.after_delete(r, name)

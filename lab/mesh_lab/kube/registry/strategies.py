@@ -1,5 +1,7 @@
-"""How objects of a resource are created and updated: built-in ones as the `Behaviour` of their kind says, custom ones
-by their schema."""
+"""How objects of a resource are created and updated.
+
+Built-in ones as the `Behaviour` of their kind says, custom ones by their schema.
+"""
 
 from __future__ import annotations
 

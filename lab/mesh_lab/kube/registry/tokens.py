@@ -71,11 +71,12 @@ class TokenIssuer:
         expires_s: int = USUAL_S,
         pod: tuple[str, str] | None = None,
     ) -> tuple[str, datetime]:
-        """A token for the service account and the time when it ends; `pod` is (name, uid) of the pod that it is bound
-        to.
+        """A token for the service account and the time when it ends.
 
-        No audience means the API server itself. Raises `ApiError` 404 without such a service account, 422 for a life
-        under ten minutes.
+        `pod` is (name, uid) of the pod that it is bound to. No audience means the API server itself.
+
+        Raises:
+            ApiError: 404 without such a service account, 422 for a life under ten minutes.
         """
         if not SHORTEST_S <= expires_s <= LONGEST_S:
             cause = Cause(

@@ -48,8 +48,8 @@ class Watch(AsyncIterator[Event]):
     A watch without a start revision begins with the present objects as ADDED, followed by one BOOKMARK which says that
     the picture is complete (its object has no name, only a resourceVersion). All other bookmarks are the reader's own.
 
-    Raises (from iteration):
-        ApiError: 410, the reader fell behind more than the log keeps; it lists and watches again.
+    Raises:
+        ApiError: from iteration; 410, the reader fell behind more than the log keeps; it lists and watches again.
     """
 
     def __init__(
@@ -92,8 +92,10 @@ class Watch(AsyncIterator[Event]):
         raise StopAsyncIteration
 
     def poll(self) -> Event | None:
-        """The next event if it is there already. None means that there was none among the next `_STEP` changes; it is
-        `complete` then if everything committed so far has been seen.
+        """The next event if it is there already.
+
+        None means that there was none among the next `_STEP` changes; it is `complete` then if everything committed
+        so far has been seen.
         """
         if self._initial:
             return self._initial.pop()

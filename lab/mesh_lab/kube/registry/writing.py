@@ -66,8 +66,10 @@ class Writer:
         options: WriteOptions,
         owners: list[Object] | None = None,
     ) -> Object:
-        """Store a new object; see `Registry.create`. `owners` are its `metadata.managedFields`, which by default say
-        that whoever creates it owns what it sent."""
+        """Store a new object; see `Registry.create`.
+
+        `owners` are its `metadata.managedFields`, which by default say that the creator owns what it sent.
+        """
         strategy = self.strategy(resource)
         new = await heavy.run(0, self._codec.decode, resource, obj, options)
         namespace = metadata.settle_namespace(resource, new, namespace)

@@ -22,8 +22,10 @@ OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
 class Form(Enum):
-    """What shape a value has. `OBJECT` has named fields, `MAP` has any; `ANY` is not looked into. `SCHEMA` is a JSON
-    schema inside another one, or a list of them, or true or false in its place.
+    """What shape a value has.
+
+    `OBJECT` has named fields, `MAP` has any; `ANY` is not looked into. `SCHEMA` is a JSON schema inside another one,
+    or a list of them, or true or false in its place.
     """
 
     OBJECT = "object"

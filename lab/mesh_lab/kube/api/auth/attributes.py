@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Access:
-    """One verb on a resource. `namespace` is empty for all namespaces and for resources of the cluster, `name` for a
-    collection.
+    """One verb on a resource.
+
+    `namespace` is empty for all namespaces and for resources of the cluster, `name` for a collection.
     """
 
     verb: str

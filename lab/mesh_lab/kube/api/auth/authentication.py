@@ -29,14 +29,22 @@ class Authenticator:
         self.tokens = tokens
 
     def authenticate(self, request: web.Request) -> User:
-        """Return the user of a request. Raises `ApiError` 401 without valid credentials."""
+        """Return the user of a request.
+
+        Raises:
+            ApiError: 401, there are no valid credentials.
+        """
         user = self._bearer(request.headers) or _certified(request)
         if user is None:
             raise unauthorized()
         return user
 
     def check_token(self, headers: CIMultiDictProxy[str]) -> None:
-        """Reject a wrong token where none is needed, as a real server does. Raises `ApiError` 401."""
+        """Reject a wrong token where none is needed, as a real server does.
+
+        Raises:
+            ApiError: 401, the token is wrong.
+        """
         self._bearer(headers)
 
     def _bearer(self, headers: CIMultiDictProxy[str]) -> User | None:

@@ -24,8 +24,9 @@ _ANY = frozenset({ALL})
 
 @dataclass(frozen=True)
 class Entry:
-    """Some verbs on some resources. `NAME/*` are all subresources of NAME. Without `namespaces` it holds everywhere;
-    with them, for requests that mean all namespaces, too.
+    """Some verbs on some resources. `NAME/*` are all subresources of NAME.
+
+    Without `namespaces` it holds everywhere; with them, for requests that mean all namespaces, too.
     """
 
     group: str

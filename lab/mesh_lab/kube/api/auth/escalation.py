@@ -38,7 +38,11 @@ class EscalationGuard:
         return await self.inner.mutate(request)
 
     async def validate(self, request: AdmissionRequest) -> bool:
-        """See `Admission.validate`. Raises `ApiError` 403 for what grants more than its writer has."""
+        """See `Admission.validate`.
+
+        Raises:
+            ApiError: 403, it grants more than its writer has.
+        """
         verb = _VERBS.get(request.operation)
         granting = request.resource.key in _ROLES | _BINDINGS and not request.subresource
         if granting and verb is not None and request.obj is not None:

@@ -47,8 +47,9 @@ def headers_of(content_type: str, warnings: Iterable[str] = ()) -> CIMultiDict[s
 async def list_response(
     request: web.Request, head: Mapping[str, Any], items: Iterable[Any], warnings: Iterable[str] = ()
 ) -> web.StreamResponse:
-    """Answer with a list, whose `items` follow what is in `head`. A large one is written in pieces, between which other
-    requests are served.
+    """Answer with a list, whose `items` follow what is in `head`.
+
+    A large one is written in pieces, between which other requests are served.
     """
     parts: list[bytes] = []
     size = since = 0
@@ -87,7 +88,11 @@ def error_response(error: ApiError, warnings: Iterable[str] = ()) -> web.Respons
 
 
 async def read_body(request: web.Request) -> bytes:
-    """Read the request's whole body. Raises `ApiError` 408 when it times out, 413 beyond the limit of the app."""
+    """Read the request's whole body.
+
+    Raises:
+        ApiError: 408 when it times out, 413 when it exceeds the app's limit.
+    """
     if (request.content_length or 0) > request.app._client_max_size:
         raise too_large(request.app._client_max_size)
     try:
@@ -109,14 +114,20 @@ def too_large(limit: int) -> ApiError:
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:
-    """Read the object in the request's body. Raises `ApiError` 400, 413 or 415."""
+    """Read the object in the request's body.
+
+    Raises:
+        ApiError: 400 when the body is not an object, 413 when it is too large, 415 for an unknown media type.
+    """
     value, _ = await read_checked(request)
     return value
 
 
 async def read_checked(request: web.Request) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Read the object in the request's body, and the paths of its duplicate fields. Raises `ApiError` 400, 413
-    or 415.
+    """Read the object in the request's body, and the paths of its duplicate fields.
+
+    Raises:
+        ApiError: as for `read_object`.
     """
     body, media = await read_body(request), media_type(request)
     value = await heavy.run(len(body), decode, body, media)
@@ -136,7 +147,11 @@ def media_type(request: web.Request) -> str:
 
 
 def decode(body: bytes, media: str) -> Any:
-    """Decode a body of the media type. Raises `ApiError` 400 or 415."""
+    """Decode a body of the media type.
+
+    Raises:
+        ApiError: 400 when the body cannot be decoded, 415 for an unknown media type.
+    """
     if media == protobuf.MEDIA_TYPE:
         try:
             return protobuf.decode(body)

@@ -61,7 +61,8 @@ def ranges(header: str) -> Iterator[MediaRange]:
 def choose(header: str | None, *offered: Form) -> Form:
     """The form that the client likes best among those `offered` (and the plain object, which always is).
 
-    Raises `ApiError` 406 when it accepts none of them.
+    Raises:
+        ApiError: 406, it accepts none of them.
     """
     if not header:
         return Form.OBJECT

@@ -68,7 +68,11 @@ def message_name(api_version: str, kind: str) -> str:
 
 
 def decode(body: bytes) -> dict[str, Any]:
-    """The object in a request's body. Raises `ProtobufError` for anything that is not one."""
+    """The object in a request's body.
+
+    Raises:
+        ProtobufError: the body is not a protobuf object.
+    """
     if not body.startswith(MAGIC):
         raise ProtobufError("the body does not begin as Kubernetes' protobuf does (k8s\\0)")
     envelope = _plain(_decode_message(memoryview(body)[len(MAGIC) :], UNKNOWN))

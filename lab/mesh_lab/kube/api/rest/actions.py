@@ -73,7 +73,11 @@ def _success() -> dict[str, object]:
 
 
 def _bound_pod(call: Call, spec: dict[str, object]) -> tuple[str, str] | None:
-    """Return (name, uid) of the pod that the token is to be bound to. Raises `ApiError` 404, 409 or 422."""
+    """Return (name, uid) of the pod that the token is to be bound to.
+
+    Raises:
+        ApiError: 404 without such a pod, 400 when it does not fit the token, 422 for another kind than Pod.
+    """
     reference = spec.get("boundObjectRef")
     if not isinstance(reference, dict):
         return None

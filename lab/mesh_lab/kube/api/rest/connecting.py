@@ -26,14 +26,22 @@ _FLAGS = ("stdin", "stdout", "stderr", "tty")
 
 
 async def admit(call: Call) -> None:
-    """Review a CONNECT request. Raises `ApiError` when a webhook denies it."""
+    """Review a CONNECT request.
+
+    Raises:
+        ApiError: a webhook denies it.
+    """
     kind = KINDS[call.target.subresource].get(call.resource.key)
     if kind is not None:
         await _admit(call, Operation.CONNECT, {"kind": kind, "apiVersion": "v1", **_options(call)})
 
 
 async def admitted(call: Call, body: Object) -> Object:
-    """Review an action; return its body after the mutating webhooks. Raises `ApiError` when one denies it."""
+    """Review an action; return its body after the mutating webhooks.
+
+    Raises:
+        ApiError: a webhook denies it.
+    """
     return await _admit(call, Operation.CREATE, body, write_options(call)) or body
 
 

@@ -158,7 +158,11 @@ def printer(call: Call) -> Printer:
 
 
 def included(call: Call) -> str:
-    """Return what table rows contain of their objects (`includeObject`). Raises `ApiError` 400."""
+    """Return what table rows contain of their objects (`includeObject`).
+
+    Raises:
+        ApiError: 400, the value is unknown.
+    """
     include = call.query("includeObject") or "Metadata"
     if include not in _INCLUDES:
         raise bad_request(f'includeObject: Unsupported value: "{include}": supported values: {", ".join(_INCLUDES)}')
@@ -166,7 +170,11 @@ def included(call: Call) -> str:
 
 
 def addressed(call: Call, obj: dict[str, Any]) -> dict[str, Any]:
-    """Return the object with the name and namespace of the URL. Raises `ApiError` 400 when they differ."""
+    """Return the object with the name and namespace of the URL.
+
+    Raises:
+        ApiError: 400, its name or namespace is another one than the URL's.
+    """
     metadata = obj.get("metadata")
     if metadata is not None and not isinstance(metadata, dict):
         raise bad_request("metadata: must be an object")
@@ -182,8 +190,11 @@ def addressed(call: Call, obj: dict[str, Any]) -> dict[str, Any]:
 
 
 async def read_patch(call: Call) -> tuple[Patch, tuple[str, ...]]:
-    """Read the patch in the request's body, and the paths of its duplicate fields. Raises `ApiError` 400, 413 or
-    415.
+    """Read the patch in the request's body, and the paths of its duplicate fields.
+
+    Raises:
+        ApiError: 400 when the body is no patch, 413 when it is too large, 415 for an unknown kind of patch,
+            422 for an apply without a field manager.
     """
     media = answers.media_type(call.request)
     if media not in list(PatchKind):

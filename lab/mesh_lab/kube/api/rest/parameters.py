@@ -46,7 +46,11 @@ class ListOptions:
 
 
 def number(call: Call, key: str) -> int | None:
-    """Parse a parameter that is a whole number, not negative. Raises `ApiError` 400."""
+    """Parse a parameter that is a whole number, not negative.
+
+    Raises:
+        ApiError: 400, it is not.
+    """
     text = call.query(key)
     if not text:
         return None
@@ -56,7 +60,11 @@ def number(call: Call, key: str) -> int | None:
 
 
 def moment(call: Call, key: str) -> datetime | None:
-    """Parse a parameter that is a time (RFC 3339). Raises `ApiError` 400."""
+    """Parse a parameter that is a time (RFC 3339).
+
+    Raises:
+        ApiError: 400, it is not.
+    """
     text = call.query(key)
     if not text:
         return None
@@ -67,7 +75,11 @@ def moment(call: Call, key: str) -> datetime | None:
 
 
 def list_options(call: Call) -> ListOptions:
-    """Parse the options of a list or watch. Raises `ApiError` 400 or 422."""
+    """Parse the options of a list or watch.
+
+    Raises:
+        ApiError: 400 for a malformed value, 422 for options that exclude each other.
+    """
     match = call.query("resourceVersionMatch")
     if match not in _MATCHES:
         words = f'Unsupported value: "{match}": supported values: "{EXACT}", "{NOT_OLDER_THAN}"'
@@ -92,8 +104,10 @@ def list_options(call: Call) -> ListOptions:
 
 
 def write_options(call: Call, repeated: tuple[str, ...] = ()) -> WriteOptions:
-    """Parse the options of a create, update or patch; `repeated` are the duplicate fields of its body. Raises
-    `ApiError` 422.
+    """Parse the options of a create, update or patch; `repeated` are the duplicate fields of its body.
+
+    Raises:
+        ApiError: 422, an option has a value that it cannot have.
     """
     validation = call.query("fieldValidation") or FieldValidation.WARN
     if validation not in list(FieldValidation):
@@ -111,8 +125,10 @@ def write_options(call: Call, repeated: tuple[str, ...] = ()) -> WriteOptions:
 
 
 async def delete_options(call: Call) -> DeleteOptions:
-    """Parse the options of a delete, from the body, the query, or both; the body wins. Raises `ApiError` 400 or
-    422.
+    """Parse the options of a delete, from the body, the query, or both; the body wins.
+
+    Raises:
+        ApiError: 400 for a malformed body or value, 422 for an option with a value that it cannot have.
     """
     body: dict[str, Any] = {}
     for key in ("propagationPolicy", "orphanDependents"):
@@ -132,8 +148,9 @@ async def delete_options(call: Call) -> DeleteOptions:
 
 
 def _check(options: ListOptions, *, watching: bool) -> None:
-    """Reject combinations that a real server rejects. Clients rely on it: a 422 makes them list instead of
-    waiting.
+    """Reject combinations that a real server rejects.
+
+    Clients rely on it: a 422 makes them list instead of waiting.
     """
     if not watching:
         if options.initial_events is not None:
@@ -158,7 +175,11 @@ def _invalid_list(field: str, words: str, reason: str = "FieldValueForbidden") -
 
 
 def _manager(call: Call) -> str:
-    """Return the field manager of the request (`fieldManager`). Raises `ApiError` 422."""
+    """Return the field manager of the request (`fieldManager`).
+
+    Raises:
+        ApiError: 422, it is too long or not printable.
+    """
     name = call.query("fieldManager")
     if len(name.encode()) > _LONGEST_MANAGER:
         words = f"Too long: may not be more than {_LONGEST_MANAGER} bytes"
@@ -175,12 +196,20 @@ def _agent(call: Call) -> str:
 
 
 async def read_typed(call: Call, api_version: str, kind: str) -> Object:
-    """Read the body as an object of the kind. Raises `ApiError` 400, 413 or 415."""
+    """Read the body as an object of the kind.
+
+    Raises:
+        ApiError: 400 when the body is another kind, 413 when it is too large, 415 for an unknown media type.
+    """
     return decode_typed(call, await answers.read_object(call.request), api_version, kind)
 
 
 def decode_typed(call: Call, body: Mapping[str, Any], api_version: str, kind: str) -> Object:
-    """Convert a decoded body to an object of the kind. Raises `ApiError` 400."""
+    """Convert a decoded body to an object of the kind.
+
+    Raises:
+        ApiError: 400, the body is of another kind.
+    """
     if (found := body.get("kind") or kind) != kind:
         raise bad_request(f"the object provided is unrecognized (must be of type {kind}): Kind={found}")
     # These kinds have one version each, and older clients name those that were before it.

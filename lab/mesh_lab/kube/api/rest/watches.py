@@ -32,7 +32,11 @@ Render = Callable[[Event], bytes]
 
 
 async def watch(call: Call) -> web.StreamResponse:
-    """Stream the changes of a resource. Raises `ApiError` before the answer begins; afterwards errors are events."""
+    """Stream the changes of a resource.
+
+    Raises:
+        ApiError: before the answer begins; afterwards errors are events.
+    """
     options = list_options(call)
     render = _renderer(call)
     lifetime = options.timeout_seconds or random.uniform(SHORTEST_SECONDS, 2 * SHORTEST_SECONDS)
@@ -85,7 +89,11 @@ class _Stream:
         self._bookmark_due = asyncio.get_running_loop().time() + BOOKMARK_EVERY_SECONDS
 
     async def run(self, changes: Watch) -> None:
-        """Send events until the client leaves. Raises `ApiError` 410 when the client fell too far behind."""
+        """Send events until the client leaves.
+
+        Raises:
+            ApiError: 410, the client fell too far behind.
+        """
         while True:
             if lines := self._batch(changes):
                 await self._write(lines)

@@ -43,7 +43,11 @@ class Channels:
 
     @classmethod
     async def accept(cls, request: web.Request) -> Channels:
-        """Upgrade the connection. Raises `ApiError` 400 when the client does not speak WebSocket."""
+        """Upgrade the connection.
+
+        Raises:
+            ApiError: 400, the client does not speak WebSocket.
+        """
         socket = web.WebSocketResponse(protocols=PROTOCOLS, compress=False, max_msg_size=_MESSAGE_LIMIT)
         if not socket.can_prepare(request).ok:
             raise bad_request("this needs a WebSocket with the protocol v5.channel.k8s.io (kubectl 1.29 or later)")

@@ -31,7 +31,11 @@ Connect = Callable[[int], Awaitable[_Streams]]
 
 
 async def forward(call: Call) -> web.StreamResponse:
-    """Carry connections until the client disconnects. Raises `ApiError` before the upgrade."""
+    """Carry connections until the client disconnects.
+
+    Raises:
+        ApiError: before the upgrade; the pod does not run, or the request is malformed.
+    """
     targets.check_assigned(call.registry.get(call.resource, call.name, call.namespace))
     call.request.app[STREAMS].check_running(call.namespace, call.name)
     socket = web.WebSocketResponse(
@@ -81,14 +85,20 @@ class _Connection:
         self._over = False
 
     async def put(self, chunk: bytes | None) -> None:
-        """Queue data, None for the end; waits while the pod does not read. What comes after the end is
-        dropped.
+        """Queue data, None for the end; waits while the pod does not read.
+
+        What comes after the end is dropped.
         """
         if not self._over:
             await self._waiting.put(chunk)
 
     async def carry(self, opening: Awaitable[_Streams], receive: Callable[[bytes], Awaitable[None]]) -> None:
-        """Connect, and carry both directions until the pod's side ends. Raises `ApiError` or `OSError`."""
+        """Connect, and carry both directions until the pod's side ends.
+
+        Raises:
+            ApiError: no connection could be made.
+            OSError: the connection broke.
+        """
         try:
             reader, writer = await opening
             writing = asyncio.create_task(self._write(writer))

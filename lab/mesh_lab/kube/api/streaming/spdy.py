@@ -97,7 +97,11 @@ class Decoder:
         self._inflate = zlib.decompressobj(zdict=DICTIONARY)
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Yield the frames that are complete with `data`. Raises `SpdyError`."""
+        """Yield the frames that are complete with `data`.
+
+        Raises:
+            SpdyError: the data is not SPDY.
+        """
         self._buffer += data
         while len(self._buffer) >= 8:
             first, second = struct.unpack_from(">II", self._buffer)
@@ -145,8 +149,9 @@ class Decoder:
 
 
 class Encoder:
-    """Makes frames. Frames have to be sent in the order in which they are made, since headers are compressed
-    together.
+    """Makes frames.
+
+    Frames have to be sent in the order in which they are made, since headers are compressed together.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""The part of JSONPath that a CustomResourceDefinition's printer columns may use.
+r"""The part of JSONPath that a CustomResourceDefinition's printer columns may use.
 
-Names (`.spec.hosts`, `['a.b']`, `.metadata.annotations.a\\.b`), indexes, slices, wildcards and one-comparison filters
+Names (`.spec.hosts`, `['a.b']`, `.metadata.annotations.a\.b`), indexes, slices, wildcards and one-comparison filters
 (`[?(@.type=="Ready")]`), as https://kubernetes.io/docs/reference/kubectl/jsonpath/ describes them. A path that leads
 nowhere finds nothing, which is no error.
 """
@@ -61,7 +61,11 @@ class Path:
 
 @functools.lru_cache(maxsize=1024)
 def compile_path(text: str) -> Path:
-    """The path that `text` spells, with or without the braces of kubectl's templates. Raises `PathError`."""
+    """The path that `text` spells, with or without the braces of kubectl's templates.
+
+    Raises:
+        PathError: the text is not such a path.
+    """
     body = text.strip()
     if body.startswith("{") and body.endswith("}"):
         body = body[1:-1]

@@ -107,7 +107,11 @@ class Webhooks:
         return request
 
     async def _ask(self, hook: _Hook, request: AdmissionRequest, found: Match) -> Mapping[str, Any] | None:
-        """Return a webhook's response; None when it failed with policy Ignore. Raises `ApiError` on a denial."""
+        """Return a webhook's response; None when it failed with policy Ignore.
+
+        Raises:
+            ApiError: the webhook denies the request, or failed with policy Fail.
+        """
         answer = None
         with self._failing(hook):
             if hook.spec.get("matchConditions"):

@@ -35,7 +35,11 @@ class Caller:
         self._session: ClientSession | None = None
 
     async def call(self, hook: Mapping[str, Any], review: Mapping[str, Any]) -> Any:
-        """Call the webhook and return its decoded answer. Raises `CallError`."""
+        """Call the webhook and return its decoded answer.
+
+        Raises:
+            CallError: the webhook cannot be reached, or does not answer as one.
+        """
         limit = int(hook.get("timeoutSeconds", USUAL_LIMIT_SECONDS))
         config = hook.get("clientConfig") or {}
         shown, target, server_name = self._target(config, f"timeout={limit}s")

@@ -30,7 +30,11 @@ Review = dict[str, Any]
 
 
 def version(hook: Mapping[str, Any]) -> str:
-    """Return the first supported version of the webhook's list. Raises `CallError` when there is none."""
+    """Return the first supported version of the webhook's list.
+
+    Raises:
+        CallError: there is none.
+    """
     wanted = hook.get("admissionReviewVersions") or ()
     found = next((each for each in wanted if each in VERSIONS), None)
     if found is None:
@@ -63,7 +67,11 @@ def review(request: AdmissionRequest, found: Match, review_version: str) -> Revi
 
 
 def response(answer: Any, asked: Review) -> Mapping[str, Any]:
-    """Return the response in a webhook's answer. Raises `CallError` when it does not belong to this request."""
+    """Return the response in a webhook's answer.
+
+    Raises:
+        CallError: it does not belong to this request.
+    """
     kind = (answer.get("apiVersion"), answer.get("kind")) if isinstance(answer, dict) else None
     if kind != (asked["apiVersion"], asked["kind"]):
         raise CallError(f"expected webhook response of {asked['apiVersion']}, Kind={asked['kind']}, got {kind}")
@@ -80,7 +88,11 @@ def response(answer: Any, asked: Review) -> Mapping[str, Any]:
 
 
 def changed(request: AdmissionRequest, found: Match, answer: Mapping[str, Any]) -> Object | None:
-    """Apply a webhook's patch. Raises `CallError` when it cannot be applied."""
+    """Apply a webhook's patch.
+
+    Raises:
+        CallError: it cannot be applied.
+    """
     patch = answer.get("patch")
     if not patch or request.obj is None:
         return request.obj

@@ -1,6 +1,6 @@
-"""A container's environment: `env`, `envFrom`, fields of the pod, its namespace's Services, and `$(VARIABLE)`
-references.
+"""A container's environment.
 
+`env`, `envFrom`, fields of the pod, its namespace's Services, and `$(VARIABLE)` references.
 Behaviour and messages are the kubelet's; see
 https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/ and
 https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables

@@ -134,8 +134,10 @@ def root_spec(container: Container, mounts: list[Mount], shm: str, files: Mappin
 
 
 def capabilities(container: Container) -> list[int]:
-    """Return the numbers of a container's capabilities: the default ones with its changes, all of them when it is
-    privileged, and in no case one that reaches the host.
+    """Return the numbers of a container's capabilities.
+
+    They are the default ones with its changes, all of them when it is privileged, and in no case one that reaches the
+    host.
 
     Raises:
         ConfigProblem: one that Linux does not know.
@@ -187,8 +189,10 @@ def _hosts(pod: Pod, address: str, domain: str) -> str:
 
 
 def _resolv_conf(pod: Pod, config: KubeConfig) -> str:
-    """https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/. `Default`, the node's own resolver, is
-    the cluster's without its search domains: there is no other in the lab."""
+    """The pod's `resolv.conf`. `Default`, the node's own resolver, is the cluster's without its search domains.
+
+    There is no other in the lab. https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
+    """
     servers: list[str] = []
     searches: list[str] = []
     options: dict[str, str] = {}
@@ -214,6 +218,6 @@ def _first(*values: _T | None) -> _T:
 
 @cache
 def _users() -> dict[int, tuple[int, str]]:
-    """uid → (gid, home) of the host's passwd file, which containers have a copy of."""
+    """Map each uid to its (gid, home) in the host's passwd file, which containers have a copy of."""
     entries = (line.split(":") for line in Path("/etc/passwd").read_text(errors="replace").splitlines())
     return {int(e[2]): (int(e[3]), e[5] or "/") for e in reversed(list(entries)) if len(e) >= 7 and e[2].isdigit()}

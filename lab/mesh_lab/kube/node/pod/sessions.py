@@ -37,8 +37,10 @@ class Pipe:
         self.descriptor = -1
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield what arrives until the stream or the command ends. A process that inherited the stream may keep it open
-        longer, which is not waited for."""
+        """Yield what arrives until the stream or the command ends.
+
+        A process that inherited the stream may keep it open longer, which is not waited for.
+        """
         try:
             while self.descriptor >= 0:
                 ended = self._process.ended.done()  # read first: then all that it wrote is there to read

@@ -21,8 +21,10 @@ _QOS_RESOURCES = ("cpu", "memory")
 
 
 def build(pod: Pod, facts: PodFacts, old: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return the whole status. `old` is the stored one: its conditions keep their transition times, and those of
-    other owners stay."""
+    """Return the whole status.
+
+    `old` is the stored one: its conditions keep their transition times, and those of other owners stay.
+    """
     phase = pod_phase(pod, facts)
     status: dict[str, Any] = {
         "phase": phase,

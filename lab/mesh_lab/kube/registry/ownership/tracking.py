@@ -33,8 +33,9 @@ _STATUS = frozenset({"status"})
 
 
 def created(schema: Schema, new: dict[str, Any], manager: Manager, now: str, *, has_status: bool) -> Entries:
-    """`metadata.managedFields` of an object that `manager` creates. Where the status is written by a way of its own
-    (`has_status`), what was sent of it counts for nothing.
+    """`metadata.managedFields` of an object that `manager` creates.
+
+    Where the status is written by a way of its own (`has_status`), what was sent of it counts for nothing.
     """
     fields = differences.fields_of(schema, new, _STATUS if has_status else frozenset())
     return [entry(manager, _shared(fields), manager.api_version, now)] if fields else []
@@ -43,8 +44,9 @@ def created(schema: Schema, new: dict[str, Any], manager: Manager, now: str, *, 
 def tracked(
     schema: Schema, old: dict[str, Any], new: dict[str, Any], given: Entries | None, manager: Manager, now: str
 ) -> Entries:
-    """`metadata.managedFields` after `manager` made `new` of `old`. `given` is what it sent of them, for it may edit
-    them as well (but not by way of a subresource).
+    """`metadata.managedFields` after `manager` made `new` of `old`.
+
+    `given` is what it sent of them, for it may edit them as well (but not by way of a subresource).
     """
     present: Entries = old["metadata"].get("managedFields") or []
     if manager.subresource or not given or given is present:

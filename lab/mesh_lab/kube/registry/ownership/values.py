@@ -165,8 +165,9 @@ def with_parents(schema: Schema, paths: FieldSet) -> FieldSet:
 
 
 def is_itself(schema: Schema, key: str, inner: Any) -> bool:
-    """Whether what is under a key is a field whatever is inside it: a declared one is there when something is in it, a
-    key of a map is there by itself.
+    """Whether what is under a key is a field whatever is inside it.
+
+    A declared one is there when something is in it, a key of a map is there by itself.
     """
     return inner == {} or (key not in schema.known and key not in schema.properties)
 

@@ -28,8 +28,9 @@ class Level:
 
 
 def level(labels: Mapping[str, str], mode: str) -> Level:
-    """What a namespace's labels ask for in a mode; `privileged`, which asks nothing, without a label. An unknown level
-    is the strictest, so that nothing gets in by a mistake that an older lab let pass.
+    """What a namespace's labels ask for in a mode; `privileged`, which asks nothing, without a label.
+
+    An unknown level is the strictest, so that nothing gets in by a mistake that an older lab let pass.
     """
     name = labels.get(f"{_PREFIX}{mode}", PRIVILEGED)
     return Level(name if name in LEVELS else RESTRICTED, labels.get(f"{_PREFIX}{mode}-version", _LATEST))

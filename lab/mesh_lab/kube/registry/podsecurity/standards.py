@@ -39,8 +39,10 @@ _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 class Check(NamedTuple):
-    """One rule of a level. `violation` says what is wrong with a spec, or nothing; a check of the level `restricted`
-    may take the place of one of `baseline`, which it names.
+    """One rule of a level.
+
+    `violation` says what is wrong with a spec, or nothing; a check of the level `restricted` may take the place of one
+    of `baseline`, which it names.
     """
 
     reason: str
