@@ -25,7 +25,7 @@ REVIEWS_POD = re.compile(r"\breviews-(v\d+)-")
 PROGRESS_SECONDS = 1.0
 versions: Counter[str] = Counter()
 
-# The progress is told every second; locust's workers would report every third.
+# Progress is printed every second; locust's workers would report only every third.
 locust.runners.WORKER_REPORT_INTERVAL = PROGRESS_SECONDS
 
 
@@ -38,6 +38,7 @@ class Reader(FastHttpUser):
 
     @task(6)
     def product_page(self) -> None:
+        """Read the page; it is a failure when details or reviews are missing."""
         with self.client.get("/productpage", catch_response=True) as response:
             if response.status_code == 200 and "Error fetching product" in (response.text or ""):
                 response.failure("the page came without its details or reviews")
@@ -45,15 +46,18 @@ class Reader(FastHttpUser):
 
     @task(2)
     def reviews(self) -> None:
+        """Ask the API for a product's reviews."""
         with self.client.get("/api/v1/products/0/reviews", catch_response=True) as response:
             _count_version(response.text or "")
 
     @task(1)
     def products(self) -> None:
+        """Ask the API for the products."""
         self.client.get("/api/v1/products")
 
     @task(1)
     def sign_in(self) -> None:
+        """Sign in."""
         self.client.post("/login", data={"username": "reader"}, allow_redirects=False)
 
 
@@ -68,6 +72,7 @@ class Shape(LoadTestShape):
     use_common_options = True
 
     def tick(self) -> tuple[int, float] | None:
+        """Return users and spawn rate for now; None ends the run."""
         options = self.runner.environment.parsed_options
         shape = os.environ.get("LOAD_SHAPE", "steady")
         users = users_at(shape, self.get_run_time(), float(options.run_time or 60), int(options.num_users or 1))
@@ -89,7 +94,7 @@ def take_versions(client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG001
 
 @events.test_start.add_listener
 def begin(environment: Environment, **_: Any) -> None:
-    """Tell of the progress every second, where the run is led."""
+    """Print the progress every second, on the master."""
     versions.clear()
     if not isinstance(environment.runner, WorkerRunner):
         gevent.spawn(_tell_progress, environment)
@@ -103,7 +108,7 @@ def _tell_progress(environment: Environment) -> None:
 
 @events.quitting.add_listener
 def judge(environment: Environment, **_: Any) -> None:
-    """Hold the run against its limits; tell the outcome."""
+    """Compare the run with its limits; print the outcome."""
     if isinstance(environment.runner, WorkerRunner):
         return
     figures = _figures(environment)

@@ -1,4 +1,4 @@
-"""How the number of users goes over a run. Pure: locust asks once a second, tests ask at will."""
+"""How the number of users goes over a run. Pure functions: locust calls them once a second, tests with any time."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The steps of action.yml, as tools/run_action.sh runs them: action_steps.py DIRECTORY [INPUT=VALUE ...]
+"""The steps of action.yml, as tools/run_action.sh runs them: action_steps.py DIRECTORY [INPUT=VALUE ...].
 
 Writes a directory for each step, `00` and so on: its `name`; `kind` (run, uses, or skip) while all is well, and
 `kind-failed` after a failure; its `script`; and its variables, `environment`. Of GitHub's expressions those are known
@@ -28,7 +28,11 @@ def load() -> dict[str, Any]:
 
 
 def settle(declared: dict[str, Any], given: list[str]) -> dict[str, str]:
-    """The inputs: their defaults, and what is given. Raises `ValueError` for one that is not declared."""
+    """Return the inputs: the values that are given, else their defaults.
+
+    Raises:
+        ValueError: an input is not declared.
+    """
     inputs = {name: str(entry.get("default", "")) for name, entry in declared.items()}
     for each in given:
         name, _, value = each.partition("=")
@@ -79,12 +83,12 @@ def parts(step: dict[str, Any], inputs: dict[str, str]) -> dict[str, str]:
     """What is written of a step, by the files' names."""
     condition = str(step.get("if", ""))
     kind = "run" if "run" in step else "uses"
-    told = ", ".join(f"{key}: {filled(str(value), inputs)}" for key, value in step.get("with", {}).items())
+    given = ", ".join(f"{key}: {filled(str(value), inputs)}" for key, value in step.get("with", {}).items())
     return {
         "name": step["name"],
         "kind": kind if holds(condition, inputs, failed=False) else "skip",
         "kind-failed": kind if holds(condition, inputs, failed=True) else "skip",
-        "script": str(step["run"]) if kind == "run" else f"{step['uses']} ({told})",
+        "script": str(step["run"]) if kind == "run" else f"{step['uses']} ({given})",
         "environment": "".join(f"{key}={filled(str(value), inputs)}\0" for key, value in step.get("env", {}).items()),
     }
 

@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-PATIENCE_S = 5.0
+PATIENCE_SECONDS = 5.0
 NAMESPACES = ("net", "mnt", "pid", "user", "ipc", "uts")
 
 
@@ -77,8 +77,8 @@ def left(known: dict[str, list[str]]) -> list[str]:
     """What there is of the lab, and what the host has more than before.
 
     The kernel gives a namespace's number to the next one, so another lab that has just come up may have those of the
-    one that went. Its processes are below its own first process, which is in the host's namespaces; who is left of a
-    lab has lost that, and is a child of init.
+    one that went. Its processes are below its own first process, which is in the host's namespaces; a process that
+    outlived its lab has lost that parent, and is a child of init.
     """
     every = processes()
     now = {f"process {pid} {at}" for pid, (_, at) in every.items()}
@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> int:
             Path(file).write_text(json.dumps(known))
         case ["after", file]:
             known = json.loads(Path(file).read_text())
-            deadline = time.monotonic() + PATIENCE_S
+            deadline = time.monotonic() + PATIENCE_SECONDS
             # The kernel takes a moment to end a namespace's processes after its first.
             while (found := left(known)) and time.monotonic() < deadline:
                 time.sleep(0.05)

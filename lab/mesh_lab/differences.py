@@ -1,6 +1,6 @@
 """Where the lab's control plane differs from Istio on purpose. `python -m mesh_lab.differences` prints it as a page.
 
-A difference that is not in this table is a fault. Each names the test that holds it: who changes one changes the other.
+A difference that is not in this table is a fault. Each names the test that holds it: change them together.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ DIFFERENCES: Sequence[Difference] = (
         "request-count-lags",
         "`istio_requests_total`",
         "A counter of its own, up to date at once.",
-        "Made of the durations' histogram when somebody scrapes; it lags behind by up to a second.",
-        "A counter beside the histogram would be formatted anew at each request, for 3% of what that costs.",
+        "Made of the durations' histogram at each scrape; it lags behind by up to a second.",
+        "A counter beside the histogram would be formatted again at each request, for 3% of what that costs.",
         f"{_UNIT}/xds/test_telemetry.py::test_durations_and_sizes_are_histograms_under_istios_names",
     ),
     Difference(
@@ -115,7 +115,7 @@ DIFFERENCES: Sequence[Difference] = (
         "What remains of connection limits (`circuit_breakers...remaining_...`)",
         "Counted for each cluster.",
         "Counted where a DestinationRule sets a limit.",
-        "Of a limit that nobody has set the remainder is a number short of 2^32, looked up at each request.",
+        "Without a limit the remainder is a number short of 2^32, looked up at each request.",
         f"{_UNIT}/xds/test_clusters.py::test_what_remains_is_counted_where_there_is_any_limit",
     ),
     Difference(
@@ -139,7 +139,7 @@ DIFFERENCES: Sequence[Difference] = (
     Difference(
         "Proxies",
         "certificates-by-istiod",
-        "Whence a proxy has its key and certificate",
+        "Where a proxy gets its key and certificate",
         "Its agent makes the key, and has istiod sign it.",
         "istiod makes both, and sends them over the authenticated stream that brings the rest of the configuration.",
         "There is no agent: a process less in each pod.",
@@ -158,9 +158,9 @@ DIFFERENCES: Sequence[Difference] = (
         "Resources",
         "findings-on-resources",
         "What `istioctl analyze` finds",
-        "Told when somebody runs it, or where istiod is told to write it into the status.",
-        "A condition and an Event on the resource, always; `mesh-lab wait` tells it, too.",
-        "Who has made a mistake is to hear of it where they look first.",
+        "Printed by that command, or written into the status where istiod is configured to do so.",
+        "A condition and an Event on the resource, always; `mesh-lab wait` prints it, too.",
+        "A mistake should show where its author looks first.",
         f"{_UNIT}/test_whole.py::test_a_finding_is_a_condition_while_it_holds_and_an_event_each_time_that_it_comes_up",
     ),
     Difference(
@@ -178,7 +178,7 @@ DIFFERENCES: Sequence[Difference] = (
         "A Secret `cacerts` whose `cert-chain.pem` lacks the signing certificate",
         "Taken; then every handshake fails.",
         "Refused: istiod says so and does not start.",
-        "The reason of the failures would stand nowhere.",
+        "Otherwise nothing would tell the reason of the failures.",
         f"{_UNIT}/trust/test_plugged.py::test_what_is_broken_is_named_and_no_other_root_takes_its_place",
     ),
     Difference(

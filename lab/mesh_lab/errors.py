@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 class LabError(Exception):
-    """Something went wrong that its reader can put right; the command line prints it without a traceback.
+    """A failure that its reader can correct; the command line prints it without a traceback.
 
     `message` says what was wrong and where, `hint` what to do about it. The process then ends with `exit_code`
-    (1: it failed; 2: it was asked wrongly).
+    (1: it failed; 2: wrong usage).
     """
 
     def __init__(self, message: str, *, hint: str = "", exit_code: int = 1) -> None:
@@ -18,8 +18,8 @@ class LabError(Exception):
 
 
 class WaitTimeoutError(LabError, TimeoutError):
-    """What was waited for was not the case in time; the message says what was the case instead."""
+    """A condition did not hold in time; the message says what was the case instead."""
 
 
 class ConfigurationRejected(LabError):  # noqa: N818 - what a proxy did with a resource
-    """The lab is well; something that was applied to it is not, and stays without effect until it is put right."""
+    """An applied resource is wrong, and has no effect until it is corrected; the lab itself is well."""

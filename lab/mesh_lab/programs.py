@@ -1,7 +1,7 @@
-"""Other people's programs: find them, run them within a time limit, pass on what they say.
+"""External programs: find them, run them within a time limit, report their output.
 
-A program that is not there is reported with what it is for and how to get it. One that fails is quoted. One that hangs
-is ended together with whatever it has started. On Linux none outlives this process, not even where that is killed.
+A program that is missing is reported with its purpose and how to get it. The output of one that fails is quoted. One
+that hangs is ended with all its children. On Linux none outlives this process, not even when it is killed.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from pathlib import Path
 
 from mesh_lab.errors import LabError
 
-_END_PATIENCE_S = 5.0
-_SILENCE_S = 15.0
+_END_PATIENCE_SECONDS = 5.0
+_SILENCE_SECONDS = 15.0
 _SHOWN_LINES = 20
-_VERSION_S = 15.0
+_VERSION_SECONDS = 15.0
 _KEPT_LINES = 2000
 
 
 class ProgramFailedError(LabError):
-    """A program ended with an exit code other than 0, or did not end in time. `output` is what it said until then."""
+    """A program ended with an exit code other than 0, or did not end in time. `output` is what it had printed."""
 
     def __init__(self, message: str, output: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -65,7 +65,11 @@ class Programs:
         return shutil.which(name, path=path)
 
     def need(self, program: Program) -> str:
-        """The path of a program. Raises `LabError` saying which is missing, why it is needed and how to get it."""
+        """Return the path of a program.
+
+        Raises:
+            LabError: it is missing; says why it is needed and how to get it.
+        """
         found = self.find(program.name)
         if found is None:
             raise LabError(f"{program.name} is not installed: {program.purpose}", hint=self.remedy(program))
@@ -76,8 +80,12 @@ class Programs:
         return program.remedy.replace("{install}", self.install)
 
     def version(self, program: Program) -> tuple[int, ...]:
-        """The version of the program that `find` finds, empty where it tells none. Raises `LabError` as `need` does."""
-        text = run([self.need(program), *program.version], timeout=_VERSION_S, environ=self.environment())
+        """Return the version of the program that `find` finds, empty where it tells none.
+
+        Raises:
+            LabError: the program is missing, or fails.
+        """
+        text = run([self.need(program), *program.version], timeout=_VERSION_SECONDS, environ=self.environment())
         found = re.search(r"v?(\d+)\.(\d+)\.(\d+)", text)
         return tuple(int(part) for part in found.groups()) if found else ()
 
@@ -94,7 +102,11 @@ def run(
     environ: Mapping[str, str] | None = None,
     stdin: str | None = None,
 ) -> str:
-    """Standard output of `command`. Raises `ProgramFailedError` when it fails or takes more than `timeout` seconds."""
+    """Return the standard output of `command`.
+
+    Raises:
+        ProgramFailedError: it fails or takes more than `timeout` seconds.
+    """
     process = start(command, environ, stdin=stdin is not None, apart=True)
     with process:
         try:
@@ -119,38 +131,43 @@ def stream(
     environ: Mapping[str, str] | None = None,
     when_silent: Callable[[], None] | None = None,
 ) -> str:
-    """Run `command`, reporting each line as it comes; gives all it said, standard error included.
+    """Run `command` and report each line as it comes; return its whole output, standard error included.
 
-    `when_silent` is called whenever it has said nothing for a quarter of a minute. Raises `ProgramFailedError` when it
-    fails or takes more than `timeout` seconds.
+    `when_silent` is called whenever there was no output for 15 seconds.
+
+    Raises:
+        ProgramFailedError: it fails or takes more than `timeout` seconds.
     """
     process = start(command, environ)
-    said: list[str] = []
+    output: list[str] = []
     deadline = time.monotonic() + timeout
     with process:
         try:
             for line in lines(process, deadline, when_silent):
-                said = [*said[-_KEPT_LINES:], line]
+                output = [*output[-_KEPT_LINES:], line]
                 report(line)
             left = max(0.0, deadline - time.monotonic())
             code = process.wait(timeout=left)
         except subprocess.TimeoutExpired:
             end(process)
-            raise ProgramFailedError(_late(command, timeout, "\n".join(said)), "\n".join(said)) from None
+            raise ProgramFailedError(_late(command, timeout, "\n".join(output)), "\n".join(output)) from None
         except BaseException:
             end(process)
             raise
     if code:
-        raise ProgramFailedError(_failed(command, code, "\n".join(said)), "\n".join(said))
-    return "\n".join(said)
+        raise ProgramFailedError(_failed(command, code, "\n".join(output)), "\n".join(output))
+    return "\n".join(output)
 
 
 def start(
     command: Sequence[str], environ: Mapping[str, str] | None = None, *, stdin: bool = False, apart: bool = False
 ) -> subprocess.Popen[str]:
-    """A process group of its own: a Ctrl-C reaches this process alone, which then ends the whole group with `end`.
+    """Start a process group of its own: a Ctrl-C reaches only this process, which then ends the whole group with `end`.
 
-    `apart`: standard error by itself, instead of within the output. Raises `LabError` when it cannot be run.
+    `apart`: standard error has its own pipe, instead of going into the output.
+
+    Raises:
+        LabError: it cannot be run.
     """
     if shutil.which(command[0], path=(os.environ if environ is None else environ).get("PATH")) is None:
         reason = errno.EACCES if Path(command[0]).exists() else errno.ENOENT
@@ -172,9 +189,9 @@ def start(
 
 @functools.cache
 def _mortal() -> tuple[str, ...]:
-    """What makes a program end with the thread that starts it; empty where the system has no such thing.
+    """Return the command that makes a program end with the thread that starts it; empty where the system has none.
 
-    A killed process cannot end what it has started. setpriv asks the kernel to, and then becomes the program.
+    A killed process cannot end its children. setpriv asks the kernel to do that, and then executes the program.
     """
     found = shutil.which("setpriv") if sys.platform == "linux" else None
     return (found, "--pdeathsig", "KILL", "--") if found else ()
@@ -183,9 +200,10 @@ def _mortal() -> tuple[str, ...]:
 def lines(
     process: subprocess.Popen[str], deadline: float, when_silent: Callable[[], None] | None = None
 ) -> Iterator[str]:
-    """Lines as they come, until the output is closed. A line that is drawn over ends with a carriage return.
+    """Yield lines as they come, until the output is closed. A line that is drawn over ends with a carriage return.
 
-    Raises `subprocess.TimeoutExpired` at `deadline`, in `time.monotonic` seconds.
+    Raises:
+        subprocess.TimeoutExpired: at `deadline`, in `time.monotonic` seconds.
     """
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
@@ -193,7 +211,7 @@ def lines(
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:
-            if not selector.select(min(left, _SILENCE_S)):
+            if not selector.select(min(left, _SILENCE_SECONDS)):
                 if when_silent is not None:
                     when_silent()
                 continue
@@ -218,7 +236,7 @@ def end(process: subprocess.Popen[str]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=_END_PATIENCE_S)
+            process.wait(timeout=_END_PATIENCE_SECONDS)
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
@@ -228,14 +246,14 @@ def _shown(command: Sequence[str]) -> str:
     return f"`{' '.join(words)}{' ...' if len(command) > len(words) else ''}`"
 
 
-def _failed(command: Sequence[str], code: int, said: str) -> str:
+def _failed(command: Sequence[str], code: int, output: str) -> str:
     how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    return "\n".join(filter(None, (f"{_shown(command)} {how}", _tail(said))))
+    return "\n".join(filter(None, (f"{_shown(command)} {how}", _tail(output))))
 
 
-def _late(command: Sequence[str], timeout: float, said: str) -> str:
-    lines = (f"{_shown(command)} did not end within {timeout:g} s and was ended; its last words:", _tail(said))
-    return "\n".join(lines if said.strip() else (lines[0].replace("; its last words:", " without a word"),))
+def _late(command: Sequence[str], timeout: float, output: str) -> str:
+    lines = (f"{_shown(command)} did not end within {timeout:g} s and was ended; its last words:", _tail(output))
+    return "\n".join(lines if output.strip() else (lines[0].replace("; its last words:", " without a word"),))
 
 
 def _tail(text: str) -> str:

@@ -45,5 +45,5 @@ def parse(text: str) -> datetime:
 
 @lru_cache(maxsize=1)
 def _second(second: int) -> str:
-    """The present second, which many ask for while it lasts: each write, each chunk of a log."""
+    """Format a second; cached, since each write and each chunk of a log needs the present one."""
     return time.strftime(TO_SECONDS, time.gmtime(second))

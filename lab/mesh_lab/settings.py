@@ -1,7 +1,7 @@
-"""What a lab is made of: `lab.toml`, overruled by the environment, as frozen structs.
+"""The settings of a lab: `lab.toml`, overruled by the environment, as frozen structs.
 
 Whatever is wrong in the file is reported with file, line and field, and keys that the lab does not know are refused:
-a misspelt key that is silently ignored costs an hour.
+otherwise a misspelt key would silently have no effect.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Istio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Existing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Somebody else's cluster: which contexts may be used at all, and where in it the lab's objects go."""
+    """A cluster that the lab did not make: the contexts that may be used, and where in it the lab's objects go."""
 
     contexts: list[str] = []
     kubeconfig: str = ""

@@ -1,7 +1,7 @@
-"""What tests of a mesh are written with: the public names, which stay while the package's rooms are moved about.
+"""What tests of a mesh are written with: the public names, which stay the same when modules move.
 
 The fixtures `mesh`, `mesh_shared`, `mesh_in`, `mesh_api`, `mesh_namespace` and `mesh_namespaces` come from the pytest
-plugin, by themselves: `pytest --help` has its options, `pytest --fixtures` its fixtures and what a project's
+plugin without an import: `pytest --help` has its options, `pytest --fixtures` its fixtures and what a project's
 `conftest.py` may redefine.
 """
 

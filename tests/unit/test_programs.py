@@ -84,7 +84,7 @@ def test_a_program_that_ends_while_a_child_holds_its_output_is_not_waited_for_lo
 
 
 def test_silence_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "_SILENCE_S", 0.1)
+    monkeypatch.setattr(programs, "_SILENCE_SECONDS", 0.1)
     silences: list[int] = []
     stream(python("import time; time.sleep(1)"), timeout=20, report=print, when_silent=lambda: silences.append(1))
     assert silences

@@ -25,7 +25,7 @@ def main() -> None:
     try:
         entry.main()
     finally:
-        # What is left is the end of the interpreter, which has nothing to say about it.
+        # Only the interpreter's end is left: there, too, Ctrl-C just ends the process.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

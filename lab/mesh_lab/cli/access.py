@@ -1,4 +1,4 @@
-"""A running lab's API, or a word on why there is none."""
+"""Access to a running lab's API, or an error that says why there is none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from mesh_lab.settings import Lab
 
 
 def require_up(lab: Lab) -> ClusterStatus:
-    """The status of a lab that is ready. Raises `LabError` for one that is not."""
+    """Return the status of a lab that is ready.
+
+    Raises:
+        LabError: the lab is down, or not ready yet.
+    """
     status = open_cluster(lab).status()
     if not status.running:
         raise LabError(
@@ -24,6 +28,10 @@ def require_up(lab: Lab) -> ClusterStatus:
 
 
 def connect(lab: Lab) -> Api:
-    """The API of a lab that is ready. Raises `LabError`."""
+    """Return the API of a lab that is ready.
+
+    Raises:
+        LabError: the lab is not ready, or its kubeconfig cannot be used.
+    """
     require_up(lab)
     return Api(lab.kubeconfig)

@@ -144,7 +144,7 @@ def logs(
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as more is written.")] = False,
     lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", min=0, help="How many lines from the end.")] = 100,
 ) -> None:
-    """Show what the lab's own processes have logged. (Pods: kubectl logs.)"""
+    """Show what the lab's own processes have logged; for pods there is `kubectl logs`."""
     from mesh_lab.cli.logs import logs
 
     logs(context.lab(), follow=follow, lines=lines)

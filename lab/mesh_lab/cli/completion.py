@@ -1,7 +1,7 @@
-"""Shell completion: the script that a shell reads, and the answers while somebody types.
+"""Shell completion: the script that a shell reads, and the candidates for the words typed so far.
 
-typer carries it out. The lab's own part is that none of it is set up at an ordinary start of `mesh-lab`, and the
-program by which kubectl asks its plugins: https://pkg.go.dev/k8s.io/kubectl/pkg/cmd#SetupPluginCompletion.
+typer carries it out. The lab's own part is that it is set up only when completion is asked for, and the program by
+which kubectl asks its plugins: https://pkg.go.dev/k8s.io/kubectl/pkg/cmd#SetupPluginCompletion.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ _FILES_IF_NOTHING_ELSE = ":0"  # a directive of cobra's, on the last line
 
 
 def print_script(shell: str) -> None:
-    """Print the script by which `shell` completes `mesh-lab`. Raises `LabError` for a shell that is not known."""
+    """Print the script by which `shell` completes `mesh-lab`.
+
+    Raises:
+        LabError: the shell is not known.
+    """
     if shell not in SHELLS:
         raise LabError(f"no completion for the shell {shell!r}", hint=f"Known: {', '.join(SHELLS)}.", exit_code=2)
     from typer.completion import shell_complete
@@ -35,7 +39,7 @@ def print_script(shell: str) -> None:
 
 
 def prepare() -> None:
-    """Let typer know the shells, which it does of itself only for programs with its own two options."""
+    """Register the shells with typer, which does so by itself only for programs with its own two options."""
     from typer.completion import get_completion_inspect_parameters
 
     get_completion_inspect_parameters()

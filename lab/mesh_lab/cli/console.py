@@ -52,7 +52,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def chosen(printers: Mapping[str, Printer], output: str) -> Printer:
-    """The printer for `-o OUTPUT`. Raises `LabError` for a format that is not known."""
+    """Return the printer for `-o OUTPUT`.
+
+    Raises:
+        LabError: the format is not known.
+    """
     if output not in printers:
         raise LabError(f"unknown output format {output!r}", hint=f"Known: {', '.join(printers)}.", exit_code=2)
     return printers[output]

@@ -1,4 +1,4 @@
-"""What the options before the command say: which lab is meant. Read when a command needs it, not before."""
+"""The options before the command: they choose the lab, which is opened when a command needs it, not before."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class Context:
         self._lab: Lab | None = None
 
     def lab(self, cluster: str | None = None, **existing: str | bool) -> Lab:
-        """The lab that is meant; `existing` are options that overrule [existing] in lab.toml.
+        """Return the lab that is meant; `existing` are options that overrule [existing] in lab.toml.
 
-        Raises `LabError` when `lab.toml`, a variable or an option is wrong.
+        Raises:
+            LabError: `lab.toml`, a variable or an option is wrong.
         """
         directory = self.directory
         if directory is not None and not directory.is_dir():

@@ -72,8 +72,9 @@ class Report(msgspec.Struct, frozen=True):
 def doctor(lab: Lab, output: str = "text") -> None:
     """Print the outcome of every check.
 
-    Raises `LabError` for an unknown format, and when any check found something missing; `SystemExit(1)` for the
-    latter when the output is JSON.
+    Raises:
+        LabError: the format is not known, or a check found something missing.
+        SystemExit: with code 1, when a check found something missing and the output is JSON.
     """
     printer = chosen(_PRINTERS, output)
     printer(lab, [finding for check in CHECKS[lab.settings.cluster] for finding in check(lab)])
@@ -137,7 +138,7 @@ def _privileges(_lab: Lab) -> list[Finding]:
 
 
 def _trial() -> list[Finding]:
-    """Make the namespaces and a rule in them: what the kernel says counts more than what its settings promise."""
+    """Make the namespaces and a rule in them: the kernel's answer counts more than its settings."""
     import subprocess
 
     user_namespace = namespaces.rootless()
@@ -159,13 +160,13 @@ def _trial() -> list[Finding]:
             Finding("kernel", "no answer to a trial within 10 s", "Try again; if it stays so, restart the machine.")
         ]
     if done.returncode:
-        said = done.stderr.strip() or f"exit code {done.returncode}"
-        return [Finding("kernel", said, _trial_remedy(said))]
+        message = done.stderr.strip() or f"exit code {done.returncode}"
+        return [Finding("kernel", message, _trial_remedy(message))]
     return [Finding("kernel", "namespaces and NAT rules work")]
 
 
-def _trial_remedy(said: str) -> str:
-    if "newuidmap" in said or "newgidmap" in said:
+def _trial_remedy(message: str) -> str:
+    if "newuidmap" in message or "newgidmap" in message:
         return "They must be setuid root: sudo apt-get install --reinstall uidmap (elsewhere the package is shadow)."
     return "The kernel refused a network namespace or a NAT rule; see README.md, Limits."
 

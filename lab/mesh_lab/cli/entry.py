@@ -1,6 +1,6 @@
-"""From the shell to a command and back to an exit code: 0 done, 1 failed, 2 asked wrongly.
+"""From the shell to a command and back to an exit code: 0 done, 1 failed, 2 wrong usage.
 
-A failure that its reader can put right is two lines, what and what to do. Any other is a fault of the lab: its
+A failure that its reader can correct is two lines, what and what to do. Any other is a fault of the lab: its
 traceback goes to a file, and one line says where that is.
 """
 
@@ -47,18 +47,18 @@ def _run() -> int:
         raise
     except BrokenPipeError:
         return _silence()
-    except Exception as error:  # noqa: BLE001 - the last resort, which loses nothing: the traceback is kept
+    except Exception as error:  # noqa: BLE001 - the last resort: the traceback is kept in a file
         return _record(error, context.state_dir())
     return 0
 
 
 def _called(program: str) -> str:
-    """What the person has typed, for the usage texts: kubectl runs its plugin `mesh-lab` by a file's name."""
+    """The command as it was typed, for the usage texts: kubectl runs its plugin `mesh-lab` by a file's name."""
     return f"kubectl {PROGRAM}" if program.rpartition("/")[2] == _PLUGIN else PROGRAM
 
 
 def _silence() -> int:
-    """Whoever read the output has seen enough; that it is flushed at exit must not complain either."""
+    """Handle a closed pipe: the reader has seen enough, and the flush at exit must not fail either."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 

@@ -9,7 +9,11 @@ from mesh_lab.settings import Lab
 
 
 def build(lab: Lab, *, base: str, platform: str, network: str) -> None:
-    """Build all of them. Raises `LabError`."""
+    """Build all images.
+
+    Raises:
+        LabError: an image cannot be built.
+    """
     with progress("building images") as report:
         build_images(lab, report, base=base, platform=platform, network=network)
     say(f"built {len(IMAGES)} images: {', '.join(image.name for image in IMAGES)}")

@@ -27,7 +27,7 @@ _GONE = {
     "kind": "its cluster is deleted",
     "existing": "what it had made in the cluster is removed",
 }
-"""What is said of a lab that was taken down, by the kind of its cluster."""
+"""The text for a lab that was taken down, by the kind of its cluster."""
 _SPECIAL = re.compile(r'[\\"$`]')  # to a shell, between double quotes
 _ENDED = "`{logs}` shows its last words. What it had stored is kept: `{up}` goes on from there."
 
@@ -36,15 +36,18 @@ _UNTOUCHED = {
     "kind": "a cluster that was there before is there still",
     "existing": "nothing was made in the cluster",
 }
-"""What is said when a cluster's `up` was interrupted where it had nothing to take back."""
+"""The text for an `up` that was interrupted before it had anything to undo, by the kind of its cluster."""
 
 
 def up(lab: Lab, *, keep: bool, quiet: bool = False, recover: bool = False) -> None:
     """Bring everything up. What this invocation has started ends with it when it fails or is interrupted.
 
-    A lab in which only a user's resource is wrong stays: it is there that it can be put right. With `keep`, a lab that
-    failed stays, too. With `quiet`, nothing is printed. With `recover`, a damaged journal is first
-    replaced by what can be read of it. Raises `LabError`.
+    A lab in which only a user's resource is wrong stays up, since the resource can only be corrected there. With
+    `keep`, a lab that failed stays up, too. With `quiet`, no progress is printed. With `recover`, a damaged journal is
+    first replaced by what can be read of it.
+
+    Raises:
+        LabError: the lab did not come up, or was interrupted.
     """
     started = time.monotonic()
     cluster = open_cluster(lab)
@@ -69,7 +72,7 @@ def up(lab: Lab, *, keep: bool, quiet: bool = False, recover: bool = False) -> N
 
 
 def _recover(cluster: Cluster) -> None:
-    """Say what was kept and what is lost, with `quiet`, too: nobody wants to miss that."""
+    """Recover the journal and print what was kept and what is lost, even with `quiet`."""
     from mesh_lab.clusters.embedded.cluster import EmbeddedCluster
 
     if not isinstance(cluster, EmbeddedCluster):
@@ -79,7 +82,11 @@ def _recover(cluster: Cluster) -> None:
 
 
 def show_plan(lab: Lab) -> None:
-    """Print what `up` would do, and do nothing. Raises `LabError`."""
+    """Print what `up` would do, and do nothing.
+
+    Raises:
+        LabError: the cluster has no plan to show, or cannot be reached.
+    """
     from mesh_lab.clusters.existing import ExistingCluster
     from mesh_lab.clusters.kind.cluster import KindCluster
     from mesh_lab.install.recipes import plan
@@ -92,7 +99,11 @@ def show_plan(lab: Lab) -> None:
 
 
 def down(lab: Lab) -> None:
-    """Take the lab down. Raises `LabError`."""
+    """Take the lab down.
+
+    Raises:
+        LabError: it cannot be taken down.
+    """
     with progress(f"taking down {lab.name}") as report:
         _take_off(lab, report)
         was_up = open_cluster(lab).down(report)
@@ -100,7 +111,11 @@ def down(lab: Lab) -> None:
 
 
 def reset(lab: Lab) -> None:
-    """Delete everything that the lab has kept. Raises `LabError`."""
+    """Take the lab down and delete its state.
+
+    Raises:
+        LabError: it cannot be taken down, or its state cannot be deleted.
+    """
     with progress(f"resetting {lab.name}") as report:
         _take_off(lab, report)
         was_there = open_cluster(lab).reset(report)
@@ -122,9 +137,9 @@ def _take_off(lab: Lab, report: Report) -> None:
 
 
 def _abandoned(lab: Lab, cluster: Cluster, error: BaseException, report: Report, *, end: bool) -> BaseException:
-    """End what was started, and say so in what is raised; what could not be ended, too."""
+    """End what was started; return the error to raise, which says what was ended and what could not be."""
     state = f"the lab is still up: `{lab.command('down')}` ends it"
-    # Of other clusters an error tells more than whether they run: their processes are not the lab's.
+    # For other clusters the error itself says more than whether they run: their processes are not the lab's.
     ended = lab.settings.cluster == "embedded" and not cluster.status().running
     if end:
         try:
@@ -138,7 +153,7 @@ def _abandoned(lab: Lab, cluster: Cluster, error: BaseException, report: Report,
     if isinstance(error, KeyboardInterrupt):
         return LabError(f"interrupted; {state}")
     if isinstance(error, LabError) and ended:
-        # What failed did so because nobody was left to ask; its own words, a line for each question, hide that.
+        # The error came of the API being gone: its own text, a line for each failed request, would hide that.
         first = error.message.splitlines()[0].rstrip(":")
         return LabError(
             f"the lab has ended while it was being brought up ({first})",

@@ -1,4 +1,4 @@
-"""`mesh-lab load`: a load run on this lab, its options checked, its figures told."""
+"""`mesh-lab load`: a load run on this lab: checks its options and prints its figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ TEXT, JSON = "text", "json"
 
 
 def load(lab: Lab, settings: Settings, *, reports: Path, output: str) -> None:
-    """Make the run. Raises `LabError`, or `SystemExit(1)` when a limit is broken."""
+    """Make the run.
+
+    Raises:
+        LabError: the run could not be made or was interrupted.
+        SystemExit: with code 1, when a limit is broken.
+    """
     if output not in (TEXT, JSON):
         raise LabError(f"unknown output format {output!r}", hint=f"Known: {TEXT}, {JSON}.", exit_code=2)
     if lab.settings.cluster == "embedded" and find_spec("locust") is None:

@@ -1,4 +1,4 @@
-"""`mesh-lab logs`: the lab's own log, by tail, which knows how to follow a file that is replaced."""
+"""`mesh-lab logs`: the lab's own log, shown by tail, which can follow a file that is replaced."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from mesh_lab.settings import Lab
 
 
 def logs(lab: Lab, *, follow: bool, lines: int) -> None:
-    """Become `tail`. Raises `LabError` when there is nothing to show."""
+    """Replace this process by `tail`.
+
+    Raises:
+        LabError: there is no log yet.
+    """
     log = lab.state_dir / "lab.log"
     try:
         log.open("rb").close()

@@ -22,7 +22,7 @@ class Count(msgspec.Struct, frozen=True):
 
 
 class LabStatus(msgspec.Struct, frozen=True, rename="camel"):
-    """What `mesh-lab status -o json` prints. `pods` and `proxies` are null as long as nobody can tell."""
+    """What `mesh-lab status -o json` prints. `pods` and `proxies` are null as long as they are not known."""
 
     name: str
     cluster: str
@@ -37,7 +37,12 @@ class LabStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def show(lab: Lab, output: str) -> None:
-    """Print the status. Raises `LabError` for an unknown format, `SystemExit(1)` when the lab is not up."""
+    """Print the status.
+
+    Raises:
+        LabError: the format is not known.
+        SystemExit: with code 1, when the lab is not up.
+    """
     printer = chosen(_PRINTERS, output)
     status = gather(lab)
     say(printer(lab, status))
@@ -46,7 +51,7 @@ def show(lab: Lab, output: str) -> None:
 
 
 def gather(lab: Lab) -> LabStatus:
-    """Ask around; whoever does not answer is left out."""
+    """Collect the status from the cluster, the API and the control plane; what does not answer is left out."""
     cluster = open_cluster(lab).status()
     pods = proxies = None
     if cluster.phase == "ready":

@@ -8,7 +8,11 @@ from mesh_lab.settings import Lab
 
 
 def install(lab: Lab) -> None:
-    """Install what is not there yet. Raises `LabError`."""
+    """Install the tools that are not there yet.
+
+    Raises:
+        LabError: a download failed or does not match its checksum.
+    """
     with progress("installing tools") as report:
         installed = install_tools(lab, report)
     for path in installed:

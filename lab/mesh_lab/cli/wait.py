@@ -24,7 +24,7 @@ from mesh_lab.settings import Lab
 
 LIVE, DELETE = "live", "delete"
 CONDITIONS = (LIVE, DELETE)
-"""What `--for` may say."""
+"""The values of `--for`."""
 TEXT, JSON = "text", "json"
 OUTPUTS = (TEXT, JSON)
 _DONE = {LIVE: "live", DELETE: "gone"}
@@ -42,7 +42,7 @@ class Wanted:
 
     @property
     def reference(self) -> Reference:
-        """As the API knows it."""
+        """The resource's reference for the API."""
         return Reference(self.kind.version, self.kind.name, self.name, self.namespace)
 
     def __str__(self) -> str:
@@ -50,7 +50,7 @@ class Wanted:
 
 
 class Outcome(msgspec.Struct, frozen=True, rename="camel"):
-    """What came of the wait for one resource: `live`, `gone`, or `failed`, and then why. Times in seconds."""
+    """The outcome for one resource: `live`, `gone`, or `failed` with the reason. Times in seconds."""
 
     kind: str
     namespace: str
@@ -81,7 +81,11 @@ def wait(
     condition: str = LIVE,
     output: str = TEXT,
 ) -> None:
-    """Wait for everything that is named. Raises `LabError` for what is not live (or gone) in time, or cannot be."""
+    """Wait for everything that is named.
+
+    Raises:
+        LabError: a resource is not live (or gone) in time, or never can be.
+    """
     _refuse_unknown("--for", condition, CONDITIONS)
     _refuse_unknown("-o", output, OUTPUTS)
     wanted = [_parse(text, namespace) for text in references]
@@ -145,7 +149,11 @@ def _refuse_unknown(option: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _refuse_without_effect(wanted: Wanted, status: MeshStatus) -> None:
-    """Raises `LabError` for what the lab's own control plane would never look at."""
+    """Refuse a resource that the cluster's control plane has no effect or no report for.
+
+    Raises:
+        LabError: its state cannot be waited for.
+    """
     if not isinstance(status, OwnStatus) and not wanted.kind.group:
         raise LabError(f"{wanted}: Istio does not tell which proxies have its settings")
     if isinstance(status, OwnStatus) and not wanted.kind.acted_on:
@@ -189,9 +197,10 @@ def _parse(text: str, namespace: str) -> Wanted:
 
 
 def _in_file(file: Path, namespace: str, skipped: list[str]) -> list[Wanted]:
-    """The mesh's resources in a manifest; what else is in it is added to `skipped`.
+    """Return the mesh's resources in a manifest; what else is in it is added to `skipped`.
 
-    Raises `LabError` naming the file, and the line as far as YAML knows it.
+    Raises:
+        LabError: the file cannot be read; names the file, and the line as far as YAML knows it.
     """
     import yaml
 
@@ -226,7 +235,7 @@ def _members(document: Any) -> list[Any]:
 
 
 def _wanted(document: Any, namespace: str) -> Wanted | None:
-    """None for what is no resource of the mesh."""
+    """Return what to wait for; None for a document that is no resource of the mesh."""
     if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
         return None
     kind = of(str(document.get("apiVersion", "")), str(document.get("kind")))
@@ -245,7 +254,11 @@ def _described(document: Any) -> str:
 
 
 def _version(api: Api, wanted: Wanted) -> str:
-    """The version that is stored now. Raises `LabError` when there is no such resource."""
+    """Return the version that is stored now.
+
+    Raises:
+        LabError: there is no such resource.
+    """
     try:
         return str(api.get(wanted.reference)["metadata"]["resourceVersion"])
     except ApiError as error:

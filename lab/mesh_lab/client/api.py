@@ -21,7 +21,7 @@ from mesh_lab.client.kubectl import Kubectl
 from mesh_lab.client.objects import Items, Object, Reference, reference
 from mesh_lab.errors import LabError, WaitTimeoutError
 
-_REQUEST_S = 30.0
+_REQUEST_SECONDS = 30.0
 _NOT_FOUND, _GONE = 404, 410
 _Kept = TypeVar("_Kept")
 
@@ -34,7 +34,7 @@ class Api:
     """One cluster, as the user of its kubeconfig's current context. Every method raises `ApiError` or `LabError`."""
 
     def __init__(self, kubeconfig: Path, scratch: Path | None = None) -> None:
-        """kubectl keeps in `scratch` what it learns of the cluster; without one, beside the kubeconfig.
+        """Connect as the kubeconfig's user. `scratch` is for kubectl's cache; without one, it is beside the kubeconfig.
 
         Raises:
             LabError: the kubeconfig cannot be used, or its user cannot log in.
@@ -69,7 +69,7 @@ class Api:
         path: str,
         *,
         body: Any = None,
-        timeout: float = _REQUEST_S,
+        timeout: float = _REQUEST_SECONDS,
         headers: Mapping[str, str] | None = None,
         **params: Any,
     ) -> Any:
@@ -174,7 +174,7 @@ class Api:
         return created
 
     def apply(self, obj: Object) -> Object:
-        """Create the object, or change what it says in the one that exists (a merge patch: lists are replaced).
+        """Create the object, or merge it into the one that exists (a merge patch: lists are replaced).
 
         Raises:
             ApiError: it is invalid, ...
@@ -283,7 +283,7 @@ class Api:
     def try_kubectl(
         self, *arguments: str, stdin: str | None = None, timeout: float | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl and tell how it ended, whatever its exit code."""
+        """Run kubectl and return how it ended, whatever its exit code."""
         return self._kubectl.attempt(*arguments, stdin=stdin or "", timeout=timeout)
 
     def kubectl_command(self, *arguments: str) -> list[str]:
@@ -298,7 +298,7 @@ def _with(path: str, params: Mapping[str, Any]) -> str:
 
 
 def _change(items: Items, what: str, obj: Object) -> None:
-    """Do to the objects what an event of their watch says."""
+    """Apply an event of their watch to the objects."""
     name = obj["metadata"].get("name")
     if what == "DELETED":
         items.pop(name, None)

@@ -1,6 +1,6 @@
-"""HTTP to an API server, as whoever a kubeconfig's user is at the moment.
+"""HTTP to an API server, with the credentials that a kubeconfig's user has at the moment.
 
-It rests on `http.client`: importing a whole HTTP library would take longer than all that `mesh-lab status` asks.
+It uses `http.client`: importing a whole HTTP library would take longer than all requests of `mesh-lab status`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class ApiError(LabError):
-    """The API did not do what was asked; `code`, `reason` and `message` are those of its `Status`."""
+    """The API refused a request; `code`, `reason` and `message` are those of its `Status`."""
 
     def __init__(self, code: int, message: str, *, reason: str = "", request: str = "") -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class ApiError(LabError):
         return ": ".join(part for part in parts if part)
 
 
-class ClusterUnreachable(ApiError):  # noqa: N818 - says what is the case, in pytest's report
+class ClusterUnreachable(ApiError):  # noqa: N818 - reads as a state in pytest's report
     """No answer came, or half of one. `code` is 0."""
 
     def __init__(self, message: str, *, request: str = "") -> None:
@@ -91,7 +91,11 @@ class Exchange:
             yield line.decode("utf-8", "replace").rstrip("\r\n")
 
     def rest(self) -> str:
-        """All that is left of the answer. Raises as `line`."""
+        """Return all that is left of the answer.
+
+        Raises:
+            ClusterUnreachable: it is cut off, or does not come in time.
+        """
         return self.content().decode("utf-8", "replace")
 
     def content(self) -> bytes:
@@ -110,7 +114,11 @@ class Exchange:
         return ClusterUnreachable(f"the answer broke off: {_words(error)}", request=self.request)
 
     def raise_for_status(self) -> None:
-        """Raise `ApiError` for an answer that is one of an error, in the words of its `Status` or its text."""
+        """Raise the error that the answer is, if it is one.
+
+        Raises:
+            ApiError: the answer's status is an error; the message is that of its `Status`, or its text.
+        """
         if self.status < _ERRORS:
             return
         text = self.rest()
@@ -124,7 +132,7 @@ class Exchange:
     def close(self) -> None:
         """Keep the connection for another request, or hang up: the other end then gives up what it is doing.
 
-        Once: by a second time another request may be on the connection.
+        Only the first call counts: later another request may be on the connection.
         """
         if self._closed:
             return
@@ -146,7 +154,11 @@ class Connections:
     """Connections to an API server. Those that are idle are kept for the next request; it may come from any thread."""
 
     def __init__(self, target: Target) -> None:
-        """Raises `LabError` for a user who cannot log in, and for certificates that are none."""
+        """Prepare connections; none is opened yet.
+
+        Raises:
+            LabError: the user cannot log in, or a certificate cannot be used.
+        """
         self._target = target
         self._tls: ssl.SSLContext | None = None
         self._who: Identity | None = None
@@ -229,7 +241,7 @@ class Connections:
         return self._target.url.port or (_HTTPS_PORT if self._tls is not None else _HTTP_PORT)
 
     def _identity(self) -> Identity:
-        """Who the user is by now. A connection stays with the certificate that it was opened with."""
+        """Return the user's credentials of now. A connection stays with the certificate that it was opened with."""
         who, shown = self._target.user.identity(), self._who
         if shown is None or (who.certificate, who.key) != (shown.certificate, shown.key):
             self._tls = self._target.tls(who) if self._target.url.scheme == "https" else None
@@ -249,7 +261,7 @@ def json_of(exchange: Exchange) -> Any:
 
 
 def _readable(connection: http.client.HTTPConnection) -> bool:
-    """Whether the server has said something unasked: that it has closed the connection."""
+    """Whether something can be read before a request: then the server has closed the connection."""
     poll = select.poll()
     poll.register(connection.sock, select.POLLIN)
     return bool(poll.poll(0))

@@ -1,4 +1,4 @@
-"""Which control plane a cluster has, and how to ask it about its proxies: the lab's own, or Istio's."""
+"""Which control plane a cluster has, and the status of its proxies: the lab's own, or Istio's."""
 
 from __future__ import annotations
 
@@ -43,12 +43,20 @@ class ControlPlane:
 
 
 def find(api: Api) -> list[ControlPlane]:
-    """The control planes of the cluster. Raises `ApiError`."""
+    """Return the control planes of the cluster.
+
+    Raises:
+        ApiError: the API refuses the request, or does not answer.
+    """
     return [_described(deployment) for deployment in api.request("GET", _DEPLOYMENTS)["items"]]
 
 
 def choose(found: list[ControlPlane], revision: str) -> ControlPlane | None:
-    """The one of that revision; without one, the only one there is, or None. Raises `LabError` for a bad choice."""
+    """Return the control plane of that revision; without a revision, the only one there is, or None.
+
+    Raises:
+        LabError: there is none of that revision, or several and no revision is named.
+    """
     if revision:
         matching = [plane for plane in found if plane.revision == revision]
         if found and not matching:
@@ -64,9 +72,12 @@ def choose(found: list[ControlPlane], revision: str) -> ControlPlane | None:
 
 
 def status_of(api: Api, *, findings: bool = True) -> MeshStatus:
-    """How to ask the cluster's control planes; remembered with the API. Raises `ApiError`.
+    """Return the way to ask the cluster's control planes; it is kept with the API.
 
-    Without `findings`, Istio's analysis of a resource is neither waited for nor told.
+    Without `findings`, Istio's analysis of a resource is neither waited for nor reported.
+
+    Raises:
+        ApiError: the API refuses the request, or does not answer.
     """
     if (known := api.memory.get(_MEMORY)) is None:
         found = find(api)

@@ -16,7 +16,7 @@ from typing import Any
 from mesh_lab import programs
 from mesh_lab.errors import LabError
 
-_START_S = 20.0
+_START_SECONDS = 20.0
 _HTTP_OK = 200
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 
@@ -27,7 +27,11 @@ class ForwardError(LabError):
 
 @contextlib.contextmanager
 def forwarded(kubectl: Sequence[str], namespace: str, pod: str, port: int) -> Iterator[int]:
-    """The local port. `kubectl` is its command line up to the verb. Raises `ForwardError` with kubectl's words."""
+    """Forward a port during a `with` block; gives the local port. `kubectl` is its command line up to the verb.
+
+    Raises:
+        ForwardError: the port cannot be forwarded; the message quotes kubectl.
+    """
     command = [*kubectl, "port-forward", "--namespace", namespace, f"pod/{pod}", f":{port}"]
     try:
         process = programs.start(command)
@@ -37,7 +41,7 @@ def forwarded(kubectl: Sequence[str], namespace: str, pod: str, port: int) -> It
         try:
             local = _local_port(process)
             assert process.stdout is not None
-            # It says a line for each connection, and stops where it is when nobody takes them.
+            # It prints a line for each connection, and would block if the pipe were not read.
             threading.Thread(target=_listen, args=(os.dup(process.stdout.fileno()),), daemon=True).start()
             yield local
         finally:
@@ -45,15 +49,15 @@ def forwarded(kubectl: Sequence[str], namespace: str, pod: str, port: int) -> It
 
 
 def _local_port(process: subprocess.Popen[str]) -> int:
-    said = []
+    lines = []
     try:
-        for line in programs.lines(process, time.monotonic() + _START_S):
+        for line in programs.lines(process, time.monotonic() + _START_SECONDS):
             if found := _FORWARDING.match(line):
                 return int(found[1])
-            said.append(line)
+            lines.append(line)
     except subprocess.TimeoutExpired:
-        said.append(f"no port within {_START_S:g} s")
-    raise ForwardError(f"cannot forward a port: {' '.join(said) or 'kubectl ended without a word'}")
+        lines.append(f"no port within {_START_SECONDS:g} s")
+    raise ForwardError(f"cannot forward a port: {' '.join(lines) or 'kubectl ended without a word'}")
 
 
 def _listen(descriptor: int) -> None:
@@ -63,7 +67,11 @@ def _listen(descriptor: int) -> None:
 
 
 def get(port: int, path: str, *, timeout: float) -> Any:
-    """The JSON document at `path` of what answers on a local port. Raises `ForwardError`."""
+    """Return the JSON document at `path` from the server on a local port.
+
+    Raises:
+        ForwardError: there is no answer, or it is not as expected.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""How to ask Istio's control planes: each istiod by a forwarded port."""
+"""The status of Istio's control planes: each istiod is reached by a forwarded port."""
 
 from __future__ import annotations
 
@@ -14,31 +14,29 @@ from mesh_lab.client.meshstatus import ConfigState, Finding, MeshState, ProxySta
 from mesh_lab.client.objects import Object, Reference
 from mesh_lab.client.pods import is_ready
 
-_ASK_S = 10.0
-_PAUSE_S = 0.2
+_ASK_SECONDS = 10.0
+_PAUSE_SECONDS = 0.2
 _REMARK = (
-    "Istio does not tell what a refusal is made of: it may be another resource, and until that is corrected nobody can "
-    "tell whether this one is live"
+    "Istio does not tell which resource a rejected push comes from: it may be another one, and until that is corrected "
+    "it is not known whether this one is live"
 )
 _UNANALYSED = "Istio's analysis of it is still to come: it takes up to {seconds:g} s"
-_DRAINING = (
-    "connections that were open before it may go by what was in force until they are drained, for up to {seconds:g} s"
-)
+_DRAINING = "connections that were open before may keep the old rules until they are drained, for up to {seconds:g} s"
 _LISTED = (".istio.io", "gateway.networking.k8s.io")
 """The groups of what istiod lists in /debug/configz."""
 _REFUSED = (
     "What the proxies had before stays. Istio names no resource; `istioctl analyze --all-namespaces`, or the latest "
-    "change, may tell what the refused was made of: correct or delete it."
+    "change, may tell which one was rejected: correct or delete it."
 )
-_S = TypeVar("_S")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass
 class IstioStatus:
-    """Istio's control planes, each pod asked by a forwarded port: they answer only to their own loopback.
+    """Istio's control planes, each pod reached by a forwarded port: they answer only to their own loopback.
 
-    `namespaces` are theirs. `analysis_s` is how long after a change an analysis has written what it has found; with
-    `findings` False nobody asks for that.
+    `namespaces` are theirs. `analysis_s` is how long after a change an analysis has written what it has found; where
+    `findings` is False it is not used.
     """
 
     api: Api
@@ -57,7 +55,7 @@ class IstioStatus:
         return self._until(self._mesh, lambda state: state.synced or state.hopeless, wait)
 
     def config(self, reference: Reference, version: str = "", *, wait: float = 0.0) -> ConfigState:
-        """See `MeshStatus`. Istio does not tell whom a resource concerns, so every proxy counts."""
+        """See `MeshStatus`. Istio does not tell which proxies a resource concerns, so every proxy counts."""
         state = self._until(lambda: self._config(reference, version), lambda now: now.live or now.hopeless, wait)
         if state.live:
             # The next wait is about another change, and has times of its own to settle and to drain.
@@ -84,19 +82,19 @@ class IstioStatus:
         )
 
     def _hopeless(self, reports: list[istiostatus.ProxyReport]) -> bool:
-        """Whether all have answered and one has refused: for long enough that no push that mends it is under way."""
+        """Whether no proxy is pending and one has sent a NACK, for so long that no push that mends it is under way."""
         waiting = any(not report.connected or report.pending for report in reports if not report.errors)
         if waiting or not any(report.errors for report in reports):
             self._refused_since = None
             return False
         now = time.monotonic()
         self._refused_since = self._refused_since or now
-        return now - self._refused_since >= istiostatus.SETTLE_S
+        return now - self._refused_since >= istiostatus.SETTLE_SECONDS
 
     def _config(self, reference: Reference, wanted: str) -> ConfigState:
         documents = self._ask(istiostatus.CONFIGZ)
         known = self._versions(documents, reference)
-        # Of a resource that no istiod knows, what is to be told is whether every proxy is without it.
+        # If no istiod knows the resource, the question is whether every proxy is without it.
         gone = all(have is None for have in known)
         reached = gone or all(reaches(have, wanted) for have in known)
         now = time.monotonic()
@@ -107,7 +105,7 @@ class IstioStatus:
         analysed = analysed or gone or self._must_be_analysed(documents, known, now)
         pods = self._pods()
         mesh = self._state_of(pods)
-        settled = reached and now - since >= istiostatus.SETTLE_S
+        settled = reached and now - since >= istiostatus.SETTLE_SECONDS
         draining = self._draining(reference, pods, synced=settled and mesh.synced)
         live = settled and analysed and mesh.synced and not draining
         version = next((have for have in known if have is not None), "")
@@ -136,7 +134,7 @@ class IstioStatus:
         return [None if stored is None else str(stored["metadata"]["resourceVersion"])]
 
     def _draining(self, reference: Reference, pods: list[Object], *, synced: bool) -> float:
-        """The seconds for which connections are drained that go by what was in force before; 0 when that is over."""
+        """The seconds for which connections with the old configuration are drained; 0 when that is over."""
         if not synced:
             self._synced_since.pop(reference, None)
             return 0.0
@@ -147,9 +145,9 @@ class IstioStatus:
         return seconds if time.monotonic() - since < seconds else 0.0
 
     def _must_be_analysed(self, documents: list[object], known: list[str | None], now: float) -> bool:
-        """Whether all istiods have known these versions for so long that an analysis has run.
+        """Whether all istiods have had these versions for so long that an analysis has run.
 
-        When a version came is noted for all resources at once: many that are waited for in turn take one such time.
+        Arrival times are kept for all resources at once: to wait for many in turn takes one such time.
         """
         self._seen = {key: self._seen.get(key, now) for key in istiostatus.known(documents)}
         since = (self._seen.get((place, have), now) for place, have in enumerate(known) if have is not None)
@@ -172,7 +170,7 @@ class IstioStatus:
                 if key not in self._ports:
                     forward = forwarding.forwarded(self.api.kubectl_command(), namespace, pod, istiostatus.DEBUG_PORT)
                     self._ports[key] = self.api.keep(forward)
-                answers.append(forwarding.get(self._ports[key], path, timeout=_ASK_S))
+                answers.append(forwarding.get(self._ports[key], path, timeout=_ASK_SECONDS))
             except forwarding.ForwardError as error:
                 self._ports.pop(key, None)
                 raise ClusterUnreachable(f"{namespace}/{pod}: {error}") from error
@@ -187,14 +185,14 @@ class IstioStatus:
             found += [(namespace, str(pod["metadata"]["name"])) for pod in pods if is_ready(pod)]
         return found
 
-    def _until(self, ask: Callable[[], _S], good: Callable[[_S], bool], wait: float) -> _S:
+    def _until(self, ask: Callable[[], _Answer], good: Callable[[_Answer], bool], wait: float) -> _Answer:
         deadline = time.monotonic() + wait
         while True:
             state = ask()
             if good(state) or time.monotonic() >= deadline:
                 return state
-            # Istio's debug pages tell the present; none of them waits for a change.
-            time.sleep(_PAUSE_S)
+            # Istio's debug pages show the present state; they cannot wait for a change.
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _sync(report: istiostatus.ProxyReport) -> ProxySync:

@@ -4,9 +4,9 @@
 last. `configz` has the resources that istiod knows, with their versions. There is no way to ask istiod which resource
 stands in which push (`config_distribution`, which did that, is gone). So a version counts as live when istiod knows it,
 a settling time has passed in which its batching ends (PILOT_DEBOUNCE_AFTER, 100 ms), and every proxy has then
-acknowledged the last it was sent, of every type. An istiod lists who is connected to it, and one that has just started
-has nobody yet: so the proxies of all ready pods count, whether listed or not. Source: pilot/pkg/xds/debug.go of Istio
-1.28 to 1.31.
+acknowledged the last it was sent, of every type. An istiod lists the proxies that are connected to it, and one that
+has just started has none yet: so the proxies of all ready pods count, whether listed or not. Source:
+pilot/pkg/xds/debug.go of Istio 1.28 to 1.31.
 
 Where analysis is on, what it finds is written into the resource's status, and a resource without findings gets no
 status at all: that there are none shows only by time. Istio analyses after a second without a change, or after
@@ -27,17 +27,17 @@ from mesh_lab.client.pods import PROXY_CONTAINER, has_proxy, is_ready, running_c
 DEBUG_PORT = 15014
 SYNCZ, CONFIGZ = "/debug/syncz", "/debug/configz"
 PODS = "/api/v1/pods?fieldSelector=status.phase%3DRunning"
-SETTLE_S = 1.0
+SETTLE_SECONDS = 1.0
 ANALYSIS, ANALYSIS_INTERVAL = "PILOT_ENABLE_ANALYSIS", "PILOT_ANALYSIS_INTERVAL"
-ANALYSIS_DEFAULT_S, ANALYSIS_SHORTEST_S = 10.0, 1.0
-ANALYSIS_MARGIN_S = 2.0
-"""For the run itself, one that is under way before it, and the writing of the status."""
+ANALYSIS_DEFAULT_SECONDS, ANALYSIS_SHORTEST_SECONDS = 10.0, 1.0
+ANALYSIS_MARGIN_SECONDS = 2.0
+"""The time for the analysis itself, one that is running before it, and the writing of the status."""
 ABSENT = "its pod is ready, its stream is not open"
 _TYPES = ("cluster", "listener", "route", "endpoint", "extensionconfig")
 _ENVOYS = ("sidecar", "router", "waypoint")
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _OF_LISTENERS = ("AuthorizationPolicy", "PeerAuthentication")
-_DRAIN_DEFAULT_S, _DRAIN_MARGIN_S = 45.0, 0.1
+_DRAIN_DEFAULT_SECONDS, _DRAIN_MARGIN_SECONDS = 45.0, 0.1
 _DRAIN = re.compile(r"""drainDuration["']?:\s*["']?([0-9.a-z]+)""")
 _PROXY_CONFIG, _PROXY_CONFIG_VARIABLE = "proxy.istio.io/config", "PROXY_CONFIG"
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
@@ -45,7 +45,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class ProxyReport(msgspec.Struct, frozen=True):
-    """How far a proxy is: types that it has not acknowledged, and types that it has refused, with its reason."""
+    """How far a proxy is: types without an ACK, and types with a NACK and its reason."""
 
     proxy: str
     pending: tuple[str, ...] = ()
@@ -59,10 +59,12 @@ class ProxyReport(msgspec.Struct, frozen=True):
 
 
 def proxies(documents: Iterable[Any], pods: Iterable[Mapping[str, Any]]) -> list[ProxyReport]:
-    """All proxies: of the `syncz` documents of all istiods, and of `pods` those that are ready and in none of these.
+    """Return all proxies: those in the `syncz` documents of all istiods, and those of ready `pods` that are in none.
 
-    `pods` are best asked for before the documents: a pod is ready only once its proxy has been connected. Raises
-    `ValueError` when a document is something else.
+    `pods` are best asked for before the documents: a pod is ready only once its proxy has been connected.
+
+    Raises:
+        ValueError: a document is not a list of proxies.
     """
     reports = []
     for document in documents:
@@ -104,17 +106,17 @@ def analysis_s(environ: Mapping[str, str]) -> float:
     """How long after a change an istiod with these variables has written its findings; 0 where it writes none."""
     if environ.get(ANALYSIS) not in _TRUE:
         return 0.0
-    return _interval(environ.get(ANALYSIS_INTERVAL, "")) + ANALYSIS_MARGIN_S
+    return _interval(environ.get(ANALYSIS_INTERVAL, "")) + ANALYSIS_MARGIN_SECONDS
 
 
 def drain_s(kind: str, pods: Iterable[Mapping[str, Any]]) -> float:
-    """For how long the proxies of `pods` may serve connections by what a resource of a kind said before.
+    """For how long the proxies of `pods` may serve connections by the old version of a resource.
 
     Istio has a policy's rules in the listeners, which serve the connections that they have until these are drained.
     """
     if kind not in _OF_LISTENERS:
         return 0.0
-    return max((_drain_of(pod) + _DRAIN_MARGIN_S for pod in pods if has_proxy(pod)), default=0.0)
+    return max((_drain_of(pod) + _DRAIN_MARGIN_SECONDS for pod in pods if has_proxy(pod)), default=0.0)
 
 
 def _drain_of(pod: Mapping[str, Any]) -> float:
@@ -128,13 +130,13 @@ def _drain_of(pod: Mapping[str, Any]) -> float:
     for text in texts:
         if (found := _DRAIN.search(text)) and (seconds := _duration(found[1])) is not None:
             return seconds
-    return _DRAIN_DEFAULT_S
+    return _DRAIN_DEFAULT_SECONDS
 
 
 def _interval(text: str) -> float:
     """As Istio reads it: what is no duration, or too short, is the default."""
     seconds = _duration(text)
-    return seconds if seconds is not None and seconds >= ANALYSIS_SHORTEST_S else ANALYSIS_DEFAULT_S
+    return seconds if seconds is not None and seconds >= ANALYSIS_SHORTEST_SECONDS else ANALYSIS_DEFAULT_SECONDS
 
 
 def _duration(text: str) -> float | None:
@@ -161,7 +163,7 @@ def _finding(message: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _report(entry: Mapping[str, Any]) -> ProxyReport:
-    # Newer istiods list every type under `resources`, with the last refusal; all of them have the fields of old.
+    # Newer istiods list every type under `resources`, with the last NACK; all of them have the older fields.
     resources: Mapping[str, Any] = entry.get("resources") or {}
     if resources:
         nonces = {_short(url): (state.get("sent"), state.get("acked")) for url, state in resources.items()}
@@ -174,10 +176,10 @@ def _report(entry: Mapping[str, Any]) -> ProxyReport:
 
 
 def _awaited(entry: Mapping[str, Any]) -> set[str]:
-    """What an Envoy that has only just connected has not been sent yet: it wants clusters, then listeners.
+    """The types that an Envoy that has just connected has not been sent yet: it wants clusters, then listeners.
 
-    Routes and endpoints it asks for in the same breath, so these are on their way by the time listeners are
-    acknowledged. (A gRPC server without Envoy wants listeners alone.)
+    Routes and endpoints it asks for at the same time, so these are on their way by the time listeners are
+    acknowledged. (A gRPC server without Envoy wants only listeners.)
     """
     if entry.get("proxy_type") not in _ENVOYS or _sent(entry, "listener"):
         return set()

@@ -1,7 +1,7 @@
-"""What a kubeconfig's current context says: where the API is, whom to trust, who the user is.
+"""What a kubeconfig's current context says: the API's address, its authority, the user.
 
-As much of it as the lab's own connections need; kubectl reads the same file by itself. What is not understood is
-refused, since ignoring it would lead elsewhere, or as somebody else. See
+Only what the lab's own connections need; kubectl reads the same file by itself. A field that is not understood is
+refused, since ignoring it could lead to another server or another user. See
 https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 """
 
@@ -26,7 +26,7 @@ _NOT_USED = ("proxy-url", "tls-server-name")
 
 @dataclass(frozen=True)
 class Identity:
-    """Who asks: a bearer token, a client certificate with its key (PEM), or both."""
+    """A user's credentials: a bearer token, a client certificate with its key (PEM), or both."""
 
     token: str
     certificate: bytes
@@ -40,14 +40,18 @@ class Identity:
 
 @dataclass(frozen=True)
 class User:
-    """A kubeconfig's user. What a login program or a file gives has its time, so it is asked for again and again."""
+    """A kubeconfig's user. What a login program or a file gives may expire, so it is read again for each use."""
 
     own: Identity
     token_file: Path | None
     login: Login | None
 
     def identity(self) -> Identity:
-        """Of the moment. Raises `LabError` when there is none to be had."""
+        """Return the credentials of the moment.
+
+        Raises:
+            LabError: the token's file cannot be read, or the login program fails.
+        """
         own = self.own
         if self.token_file is not None:
             try:
@@ -62,7 +66,7 @@ class User:
         return Identity(given.token, given.certificate.encode(), given.key.encode())
 
     def refused(self) -> bool:
-        """The cluster does not take the identity of the moment: whether there may be another."""
+        """Note that the cluster refused the identity of the moment; return whether there may be another."""
         if self.login is not None:
             self.login.refused(self.login.credential())
         return self.login is not None
@@ -70,7 +74,7 @@ class User:
 
 @dataclass(frozen=True)
 class Target:
-    """A cluster's API: its address, the authority (PEM) that has signed its certificate, and who asks."""
+    """A cluster's API: its address, the authority (PEM) that has signed its certificate, and the user."""
 
     url: SplitResult
     authority: bytes | None
@@ -78,7 +82,11 @@ class Target:
     user: User
 
     def tls(self, who: Identity) -> ssl.SSLContext:
-        """How to connect. Raises `LabError` for certificates that are none."""
+        """Return the TLS context to connect with.
+
+        Raises:
+            LabError: a certificate cannot be used.
+        """
         try:
             context = ssl.create_default_context(cadata=self.authority.decode() if self.authority else None)
             if self.insecure:
@@ -92,7 +100,11 @@ class Target:
 
 
 def read(file: Path) -> Target:
-    """Raises `LabError` for a kubeconfig that is missing, broken, or asks for what the lab cannot do."""
+    """Read the API's address and user from a kubeconfig's current context.
+
+    Raises:
+        LabError: the kubeconfig is missing, broken, or asks for what the lab cannot do.
+    """
     import yaml
 
     try:
@@ -112,7 +124,11 @@ def read(file: Path) -> Target:
 
 
 def _address(server: str) -> SplitResult:
-    """Some clusters are a path on somebody's server. Raises `ValueError`."""
+    """Parse a cluster's address, which may have a path.
+
+    Raises:
+        ValueError: it is not a URL with a host.
+    """
     url = urlsplit(server.rstrip("/"))
     if not url.hostname or url.port == 0:
         raise ValueError(f"{server!r} is no address")
@@ -160,7 +176,7 @@ def _content(section: Mapping[str, Any], field: str, kubeconfig: Path) -> bytes:
 
 @contextlib.contextmanager
 def secret(content: bytes) -> Iterator[Path]:
-    """A file for programs that take a secret from a file only: never on a disk where the system can do without."""
+    """A file for programs that take a secret only from a file: in memory where the system can, else on disk."""
     if not hasattr(os, "memfd_create"):
         with tempfile.NamedTemporaryFile() as file:
             file.write(content)

@@ -1,4 +1,4 @@
-"""kubectl as a subprocess, with a time limit and with its own words when it fails."""
+"""kubectl as a subprocess, with a time limit; errors quote its output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _APPLIED = '{{range .items}}{{.kind}} {{or .metadata.namespace "-"}} {{.metadata
 
 
 class CommandFailed(LabError):  # noqa: N818 - what happened to a command that was run
-    """A command ended with an exit code other than 0: `code`, and what it said."""
+    """A command ended with an exit code other than 0: `code`, and its output."""
 
     def __init__(self, command: str, done: subprocess.CompletedProcess[str]) -> None:
         self.code, self.stdout, self.stderr = done.returncode, done.stdout, done.stderr
@@ -45,14 +45,22 @@ class Kubectl:
     timeout: float = 60.0
 
     def apply(self, files: Sequence[Path]) -> list[Applied]:
-        """Apply files or directories in one go, and tell what they hold. Raises `LabError` with kubectl's message."""
+        """Apply files or directories with one command, and return what they hold.
+
+        Raises:
+            LabError: kubectl failed; the message is its own.
+        """
         # The template is for a List, which kubectl prints when it has applied more than one object.
         arguments = [argument for file in files for argument in ("-f", str(file))]
         output = self.run("apply", *arguments, "-o", f"go-template={_APPLIED}")
         return [_applied(line) for line in output.splitlines() if line.strip()]
 
     def apply_objects(self, objects: Sequence[Mapping[str, Any]]) -> list[Applied]:
-        """Apply objects in their order. Raises `LabError` with kubectl's message."""
+        """Apply objects in their order, and return them.
+
+        Raises:
+            LabError: kubectl failed; the message is its own.
+        """
         if not objects:
             return []
         listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
@@ -61,11 +69,16 @@ class Kubectl:
         return [_named(obj) for obj in document.get("items", [document])]
 
     def command(self) -> list[str]:
-        """kubectl's command line, up to the verb."""
+        """The command line of kubectl, up to the verb."""
         return [program(), "--kubeconfig", str(self.kubeconfig), "--cache-dir", str(self.cache)]
 
     def run(self, *arguments: str, stdin: str = "", timeout: float | None = None) -> str:
-        """Standard output of `kubectl ARGUMENTS`. Raises `CommandFailed`, or `LabError` when it is not over in time."""
+        """Return the standard output of `kubectl ARGUMENTS`.
+
+        Raises:
+            CommandFailed: its exit code is not 0.
+            LabError: it did not end in time.
+        """
         done = self.attempt(*arguments, stdin=stdin, timeout=timeout)
         if done.returncode:
             raise CommandFailed(_shown(arguments), done)
@@ -74,7 +87,11 @@ class Kubectl:
     def attempt(
         self, *arguments: str, stdin: str = "", timeout: float | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl and tell how it ended, whatever its exit code. Raises `LabError` when it does not in time."""
+        """Run kubectl and return how it ended, whatever its exit code.
+
+        Raises:
+            LabError: it did not end in time.
+        """
         command, limit = [*self.command(), *arguments], self.timeout if timeout is None else timeout
         try:
             return subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False, input=stdin)
@@ -85,7 +102,11 @@ class Kubectl:
 
 
 def program() -> str:
-    """kubectl of this environment, else the one on PATH. Raises `LabError` when there is none."""
+    """Return the path of this environment's kubectl, else of the one on PATH.
+
+    Raises:
+        LabError: there is none.
+    """
     own = Path(sys.executable).with_name("kubectl")
     found = str(own) if os.access(own, os.X_OK) else shutil.which("kubectl")
     if found is None:

@@ -21,8 +21,8 @@ from mesh_lab.programs import ProgramFailedError, run
 from mesh_lab.rfc3339 import parse
 
 API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
-_LIMIT_S = 60.0
-_MARGIN_S = 30.0
+_LIMIT_SECONDS = 60.0
+_MARGIN_SECONDS = 30.0
 _CLUSTER_FIELDS = (
     "server",
     "tls-server-name",
@@ -36,7 +36,7 @@ _CONFIG_EXTENSION = "client.authentication.k8s.io/exec"
 
 @dataclass(frozen=True)
 class Credential:
-    """What a program gave: a bearer token, a client certificate with its key (PEM), or both. `expires` is Unix time."""
+    """A bearer token, a client certificate with its key (PEM), or both. `expires` is in Unix time."""
 
     token: str
     certificate: str
@@ -55,14 +55,18 @@ class Login:
         self._kept: Credential | None = None
 
     def credential(self) -> Credential:
-        """The credential, fetched again shortly before it expires. Raises `LabError` in the program's own words."""
+        """Return the credential; it is fetched again shortly before it expires.
+
+        Raises:
+            LabError: the program failed, or gave no credential; the message quotes it.
+        """
         with self._lock:
-            if self._kept is None or self._kept.expires - _MARGIN_S < time.time():
+            if self._kept is None or self._kept.expires - _MARGIN_SECONDS < time.time():
                 self._kept = self._fetch()
             return self._kept
 
     def refused(self, credential: Credential) -> None:
-        """The cluster does not take this credential (401) although its time is not over: the next is a new one."""
+        """Note that the cluster refused this credential (401) before it expired: the next is a new one."""
         with self._lock:
             if self._kept is credential:
                 self._kept = None
@@ -81,12 +85,14 @@ class Login:
         if os.sep in command:
             command = str(self._directory / command)
         try:
-            said = run([command, *(self._spec.get("args") or ())], timeout=_LIMIT_S, environ=self._environment())
+            output = run(
+                [command, *(self._spec.get("args") or ())], timeout=_LIMIT_SECONDS, environ=self._environment()
+            )
         except ProgramFailedError as error:
             raise LabError(f"the kubeconfig's login program failed\n{error.message}", hint=self._hint()) from error
         except LabError as error:
             raise LabError(f"the kubeconfig's login program: {error.message}", hint=self._hint()) from error
-        return _read(said, command, str(version))
+        return _read(output, command, str(version))
 
     def _environment(self) -> dict[str, str]:
         spec: dict[str, Any] = {"interactive": False}
@@ -103,10 +109,14 @@ class Login:
         return str(self._spec.get("installHint") or "Run kubectl with this kubeconfig: does it log in?")
 
 
-def _read(said: str, command: str, version: str) -> Credential:
-    """Raises `LabError` for an answer that is no `ExecCredential` of this version with a credential in it."""
+def _read(output: str, command: str, version: str) -> Credential:
+    """Read the credential from what the program printed.
+
+    Raises:
+        LabError: it is not an `ExecCredential` of this version with a credential in it.
+    """
     try:
-        document = json.loads(said)
+        document = json.loads(output)
         what = f"{document['kind']} of {document['apiVersion']}"
         status = document["status"]
         token = str(status.get("token") or "")

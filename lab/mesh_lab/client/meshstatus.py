@@ -1,7 +1,7 @@
-"""What the control plane knows of its proxies, asked through the Kubernetes API's service proxy.
+"""What the control plane knows of its proxies, read through the Kubernetes API's service proxy.
 
-`/debug/config` tells which proxies a resource concerns and how far each is with it; `/debug/syncz` the same of all that
-was ever pushed. Both wait on the other side until there is good news, so nothing is polled while nothing happens.
+`/debug/config` tells which proxies a resource concerns and how far each is with it; `/debug/syncz` the same of
+everything that was pushed. Both are long polls: the server answers when the state is good or the time is up.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from mesh_lab.client.objects import Reference
 from mesh_lab.debugidentity import DebugIdentity
 
 _PROXIED = "/api/v1/namespaces/istio-system/services/istiod:15014/proxy"
-_ANSWER_MARGIN_S = 5.0
+_ANSWER_MARGIN_SECONDS = 5.0
 ACKNOWLEDGED = "acknowledged"
 _REFUSED = (
     "What the proxies had before, if anything, stays. `kubectl get events -A --field-selector reason=Rejected` tells "
-    "what the refused was made of: correct or delete what is wrong."
+    "which resources were rejected: correct or delete what is wrong."
 )
 _Shape = TypeVar("_Shape")
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """What a proxy refused, in Envoy's own words."""
+    """A type of resource that a proxy rejected (NACK), with Envoy's message."""
 
     type: str
     name: str
@@ -80,7 +80,7 @@ class ProxyState(msgspec.Struct, frozen=True):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What the control plane thinks is wrong with a resource: `severity` is `error` or `warning`."""
+    """A fault that the control plane found in a resource: `severity` is `error` or `warning`."""
 
     severity: str
     message: str
@@ -93,7 +93,7 @@ class Finding(msgspec.Struct, frozen=True):
 class ConfigState(msgspec.Struct, frozen=True):
     """How far the proxies that one resource concerns are with it. `live`: all of them have acknowledged it.
 
-    `remark` is what cannot be told from the proxies' states.
+    `remark` is what the proxies' states do not show.
     """
 
     found: bool
@@ -112,9 +112,9 @@ class ConfigState(msgspec.Struct, frozen=True):
 
 
 class MeshStatus(Protocol):
-    """What can be asked of a control plane. Both raise `ApiError`.
+    """The status that a control plane gives. Both methods raise `ApiError`.
 
-    `refused` says where a person finds what a proxy's refusal is made of.
+    `refused` says where a person finds which resources a rejected push was made of.
     """
 
     @property
@@ -133,7 +133,7 @@ class MeshStatus(Protocol):
 
 @dataclass(frozen=True)
 class OwnStatus:
-    """The lab's control plane, asked through the API's service proxy."""
+    """The lab's control plane, reached through the API's service proxy."""
 
     api: Api
     refused: str = _REFUSED
@@ -145,7 +145,7 @@ class OwnStatus:
     def config(
         self,
         reference: Reference,
-        version: str = "",  # noqa: ARG002 - it says by itself which version it has
+        version: str = "",  # noqa: ARG002 - its answer tells the version
         *,
         wait: float = 0.0,
     ) -> ConfigState:
@@ -157,7 +157,7 @@ class OwnStatus:
         path = f"{_PROXIED}/debug/{page}?{urlencode(query)}"
 
         def send(headers: Mapping[str, str]) -> Any:
-            return self.api.request("GET", path, timeout=wait + _ANSWER_MARGIN_S, headers=headers)
+            return self.api.request("GET", path, timeout=wait + _ANSWER_MARGIN_SECONDS, headers=headers)
 
         try:
             return msgspec.convert(self._identity.ask(send, _code), shape)

@@ -1,14 +1,16 @@
-"""What a pod's document says about it, for whoever has one in hand."""
+"""What a pod's document says about it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from mesh_lab.client.objects import Object
+
 PROXY_CONTAINER = "istio-proxy"
 
 
-def running_containers(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
+def running_containers(pod: Mapping[str, Any]) -> list[Object]:
     """The containers that run as long as a pod does: with Istio's native sidecars the proxy is an init container."""
     spec = pod["spec"]
     sidecars = [c for c in spec.get("initContainers", []) if c.get("restartPolicy") == "Always"]
@@ -16,7 +18,7 @@ def running_containers(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def has_proxy(pod: Mapping[str, Any]) -> bool:
-    """Whether a proxy runs in the pod, be it a gateway or a sidecar of either kind."""
+    """Whether a proxy runs in the pod: a gateway's, or a sidecar of either kind."""
     return any(container["name"] == PROXY_CONTAINER for container in running_containers(pod))
 
 

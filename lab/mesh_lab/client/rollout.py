@@ -12,14 +12,14 @@ from mesh_lab.client.objects import Object, Reference
 from mesh_lab.errors import ConfigurationRejected, WaitTimeoutError
 
 Report = Callable[[str], None]
-_LONGEST_POLL_S = 10.0
-_RETRY_S = 0.05
+_LONGEST_POLL_SECONDS = 10.0
+_RETRY_SECONDS = 0.05
 _HINT = "kubectl -n istio-system logs deploy/istiod"
 _State = TypeVar("_State")
 
 
 def _say_nothing(_line: str) -> None:
-    """For those who have nobody to report to."""
+    """A report that goes nowhere."""
 
 
 def is_rolled_out(deployment: Object) -> bool:
@@ -36,7 +36,7 @@ def await_mesh(status: MeshStatus, deadline: float, report: Report = _say_nothin
     `deadline` is in `time.monotonic` seconds.
 
     Raises:
-        ConfigurationRejected: all have answered, and one has refused something.
+        ConfigurationRejected: all have sent an ACK or NACK, and one a NACK.
         WaitTimeoutError: not all have acknowledged it at the deadline; the message names the proxies.
     """
 
@@ -63,7 +63,7 @@ def await_live(
     `deadline` is in `time.monotonic` seconds. What is raised says which proxy has not acknowledged it, and why.
 
     Raises:
-        ConfigurationRejected: a proxy or the control plane has refused it.
+        ConfigurationRejected: a proxy (NACK) or the control plane has rejected it.
         WaitTimeoutError: not all have acknowledged it at the deadline.
     """
 
@@ -117,15 +117,19 @@ def _unacknowledged(state: ConfigState) -> list[str]:
 
 
 def _until(ask: Callable[[float], tuple[_State, bool]], deadline: float, report: Report) -> _State:
-    """Ask until the answer is good or the time is up; the last answer. Raises `WaitTimeoutError` without any."""
+    """Ask until the answer is good or the time is up, and return the last answer.
+
+    Raises:
+        WaitTimeoutError: there was no answer at all.
+    """
     state: _State | None = None
     trouble = ""
     while True:
         left = max(0.0, deadline - time.monotonic())
         try:
-            state, good = ask(min(left, _LONGEST_POLL_S))
+            state, good = ask(min(left, _LONGEST_POLL_SECONDS))
         except ApiError as error:
-            # The control plane may just be starting again; its proxies keep what they have, and so can we wait.
+            # The control plane may be restarting; its proxies keep what they have, so waiting is safe.
             good = False
             if error.message != trouble:
                 trouble = error.message
@@ -134,4 +138,4 @@ def _until(ask: Callable[[float], tuple[_State, bool]], deadline: float, report:
             return state
         if left <= 0:
             raise WaitTimeoutError(f"the control plane does not answer: {trouble}", hint=_HINT)
-        time.sleep(min(left, _RETRY_S))
+        time.sleep(min(left, _RETRY_SECONDS))

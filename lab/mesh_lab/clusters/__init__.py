@@ -1,3 +1,3 @@
-"""Where a lab runs. Each cluster brings itself up and yields a kubeconfig; nothing above knows more of it."""
+"""Where a lab runs. Each cluster brings itself up and yields a kubeconfig; the layers above use nothing else of it."""
 
 from __future__ import annotations

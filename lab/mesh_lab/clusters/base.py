@@ -1,4 +1,4 @@
-"""What every kind of cluster offers: it comes up, yields a kubeconfig, tells how it is, and goes away."""
+"""The interface of every kind of cluster: it comes up, yields a kubeconfig, has a status, and goes away."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Report = Callable[[str], None]
 
 
 class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What can be told of a cluster without asking its API. `phase` is `stopped`, `starting` or `ready`."""
+    """What is known of a cluster without a request to its API. `phase` is `stopped`, `starting` or `ready`."""
 
     phase: str = "stopped"
     pid: int | None = None
@@ -27,7 +27,7 @@ class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Cluster(Protocol):
-    """A place for a lab. Every method raises `LabError` for what a person can put right."""
+    """A place for a lab. Every method raises `LabError` for what a person can correct."""
 
     @property
     def kubeconfig(self) -> Path:

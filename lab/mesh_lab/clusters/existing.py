@@ -1,7 +1,7 @@
-"""A cluster that somebody else made: the lab is a guest there.
+"""An existing cluster, not made by the lab: the lab is a guest there.
 
 Only contexts that the user has allowed are touched. All that the lab makes is in namespaces that carry a label of this
-lab's own, which was drawn by lot before anything was made; `down` removes what carries it, and nothing else.
+lab's own, chosen at random before anything is made; `down` removes what carries it, and nothing else.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from mesh_lab.settings import FILE_NAME, Lab
 
 INSTANCE_LABEL = "mesh-lab/instance"
 MINIMUM_KUBERNETES = (1, 30)
-_QUICK_S = 30.0
-_DELETE_S = 180
+_QUICK_SECONDS = 30.0
+_DELETE_SECONDS = 180
 
 
 class IstioMade(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class IstioMade(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Which cluster, and how the lab's objects are known in it."""
+    """Which cluster it is, and the label of the lab's objects in it."""
 
     context: str
     server: str
@@ -52,7 +52,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExistingCluster:
-    """A lab's place in a cluster of somebody else's."""
+    """A lab's place in a cluster that it does not own."""
 
     def __init__(self, lab: Lab, environ: Mapping[str, str] = os.environ) -> None:
         self._lab = lab
@@ -62,20 +62,24 @@ class ExistingCluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """A copy of the user's, of the one context alone; the user's own is never written to."""
+        """A copy of the user's, with only the one context; the user's own is never written to."""
         return self._lab.kubeconfig
 
     def status(self) -> ClusterStatus:
-        """From the record: whether the cluster answers is for its API to say."""
+        """Return the status from the record; it does not tell whether the cluster answers."""
         record = self.record()
         return ClusterStatus(phase=record.phase, started=record.started) if record else ClusterStatus()
 
     def record(self) -> Record | None:
-        """What is known of a lab that is up. Raises `LabError` when it cannot be read."""
+        """Return the record of a lab that is up; None when it is down.
+
+        Raises:
+            LabError: it cannot be read.
+        """
         return holding.read(self._state, Record)
 
     def up(self, report: Report) -> bool:
-        """Check that the cluster may be used and can be; writes down which, before anything is made in it."""
+        """Check that the cluster may and can be used; record which it is, before anything is made in it."""
         access = self._access()
         report(f"context {access.context} at {access.server}")
         with holding.held(self._state):
@@ -87,7 +91,7 @@ class ExistingCluster:
                 )
             holding.write_private(self.kubeconfig, access.text)
             try:
-                self._check(report, Kubectl(self.kubeconfig, self._state / "kubectl-cache", timeout=_QUICK_S))
+                self._check(report, Kubectl(self.kubeconfig, self._state / "kubectl-cache", timeout=_QUICK_SECONDS))
             except LabError:
                 if record is None:
                     self.kubeconfig.unlink(missing_ok=True)
@@ -108,7 +112,11 @@ class ExistingCluster:
         return True
 
     def down(self, report: Report) -> bool:
-        """Delete the namespaces that carry the lab's label. Raises `LabError` saying how to remove what is left."""
+        """Delete the namespaces that carry the lab's label.
+
+        Raises:
+            LabError: they were not all deleted; it says how to remove what is left.
+        """
         record = self.record()
         if record is None:
             return False
@@ -116,8 +124,8 @@ class ExistingCluster:
         with holding.held(self._state):
             report(f"deleting the namespaces labelled {selector}")
             try:
-                Kubectl(self.kubeconfig, self._state / "kubectl-cache", timeout=_DELETE_S + _QUICK_S).run(
-                    "delete", "namespaces", "--selector", selector, "--wait", f"--timeout={_DELETE_S}s"
+                Kubectl(self.kubeconfig, self._state / "kubectl-cache", timeout=_DELETE_SECONDS + _QUICK_SECONDS).run(
+                    "delete", "namespaces", "--selector", selector, "--wait", f"--timeout={_DELETE_SECONDS}s"
                 )
             except LabError as error:
                 raise LabError(
@@ -134,11 +142,15 @@ class ExistingCluster:
         return holding.remove(self._state)
 
     def plan(self) -> list[str]:
-        """Which cluster `up` would use; nothing is written, and the cluster is only asked. Raises as `up` does."""
+        """Return which cluster `up` would use; nothing is written, and the cluster is only read.
+
+        Raises:
+            LabError: the cluster may not be used, does not answer, or is too old.
+        """
         access = self._access()
         lines = [f"use the context {access.context} at {access.server}"]
         with self.looked_at() as kubeconfig, tempfile.TemporaryDirectory() as cache:
-            self._check(lines.append, Kubectl(kubeconfig, Path(cache), timeout=_QUICK_S))
+            self._check(lines.append, Kubectl(kubeconfig, Path(cache), timeout=_QUICK_SECONDS))
         return lines
 
     @contextlib.contextmanager
@@ -151,7 +163,11 @@ class ExistingCluster:
             yield file
 
     def _access(self) -> _Access:
-        """The user's kubeconfig, reduced to the one context. Raises `LabError` when that may not or cannot be used."""
+        """Return the user's kubeconfig, reduced to the one context.
+
+        Raises:
+            LabError: the context may not be used, or cannot be.
+        """
         given = self._settings.kubeconfig
         environ = dict(self._environ)
         if given:
@@ -165,7 +181,7 @@ class ExistingCluster:
             command += ["--context", self._settings.context]
         where = environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
         try:
-            document = json.loads(run(command, timeout=_QUICK_S, environ=environ))
+            document = json.loads(run(command, timeout=_QUICK_SECONDS, environ=environ))
             context = str(document["current-context"])
             server = str(document["clusters"][0]["cluster"]["server"])
         except ProgramFailedError as error:
@@ -187,7 +203,11 @@ class ExistingCluster:
         )
 
     def _check(self, report: Report, kubectl: Kubectl) -> None:
-        """Raises `LabError` for a cluster that does not answer, is too old, or lets the lab make no namespace."""
+        """Check that the lab can use the cluster.
+
+        Raises:
+            LabError: it does not answer, is too old, or lets the lab make no namespace.
+        """
         try:
             version = json.loads(kubectl.run("version", "--output", "json", "--request-timeout=15s"))["serverVersion"]
         except LabError as error:
@@ -241,6 +261,6 @@ def _anchor(document: Mapping[str, Any], files: list[Path]) -> None:
 
 
 def _number(text: str) -> int:
-    """Some providers say `30+`."""
+    """Parse a version's number; some providers write `30+`."""
     digits = "".join(character for character in str(text) if character.isdigit())
     return int(digits or 0)

@@ -15,7 +15,7 @@ _FIXED: Mapping[str, tuple[str, ...]] = {
     "kind": ("kind.nodes", "kind.zones", "kind.node_image", "kind.registry_mirrors"),
     "existing": (),
 }
-"""By the kind of cluster, as paths in lab.toml. Ports are told apart: what a running lab has is in its status."""
+"""By the kind of cluster, as paths in lab.toml. Ports are not among them: those of a running lab are in its status."""
 
 
 def fixed(lab: Lab) -> dict[str, Any]:

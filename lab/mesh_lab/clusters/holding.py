@@ -1,4 +1,4 @@
-"""What a lab on somebody else's Kubernetes keeps in its state directory: a record of what it made, and a lock."""
+"""The state directory of a lab on kind or an existing cluster: a record of what the lab made, and a lock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
 def prepare(state: Path) -> None:
-    """Make the state directory. Raises `LabError`."""
+    """Make the state directory.
+
+    Raises:
+        LabError: it cannot be made.
+    """
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -29,7 +33,11 @@ def prepare(state: Path) -> None:
 
 @contextlib.contextmanager
 def held(state: Path) -> Iterator[None]:
-    """Nobody else changes this lab meanwhile. Raises `LabError` when somebody is at it."""
+    """Hold the lab's lock during a `with` block, so that no other command changes the lab.
+
+    Raises:
+        LabError: another command holds it.
+    """
     prepare(state)
     with (state / _LOCK).open("w") as lock:
         try:
@@ -42,12 +50,20 @@ def held(state: Path) -> Iterator[None]:
 
 
 def write(state: Path, record: msgspec.Struct) -> None:
-    """Replace the record as a whole: a crash leaves the old one or the new one. Raises `LabError`."""
+    """Replace the record as a whole: a crash leaves the old one or the new one.
+
+    Raises:
+        LabError: it cannot be written.
+    """
     _replace(state / RECORD, msgspec.json.format(msgspec.json.encode(record)) + b"\n")
 
 
 def read(state: Path, shape: type[_Record]) -> _Record | None:
-    """The record, or None. Raises `LabError` for one that is damaged: guessing could touch what is not the lab's."""
+    """Return the record, or None.
+
+    Raises:
+        LabError: it is damaged; guessing could touch what is not the lab's.
+    """
     file = state / RECORD
     try:
         return msgspec.json.decode(file.read_bytes(), type=shape)
@@ -60,7 +76,11 @@ def read(state: Path, shape: type[_Record]) -> _Record | None:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a file that holds credentials: its owner alone may read it. Raises `LabError`."""
+    """Write a file that holds credentials: only its owner may read it.
+
+    Raises:
+        LabError: it cannot be written.
+    """
     _replace(file, text.encode())
 
 
@@ -71,7 +91,11 @@ def forget(state: Path, *files: str) -> None:
 
 
 def remove(state: Path) -> bool:
-    """Delete the state directory of such a lab. False when there is none. Raises `LabError`."""
+    """Delete the state directory of such a lab. False when there is none.
+
+    Raises:
+        LabError: it is not a lab's state, or cannot be deleted.
+    """
     if not state.exists():
         return False
     if not (state / _LOCK).is_file():

@@ -18,7 +18,7 @@ from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
 
 LOCK_NAME = "up.lock"
-_POLL_S = 0.05
+_POLL_SECONDS = 0.05
 
 
 @contextlib.contextmanager
@@ -34,7 +34,7 @@ def turn(state: Path, limit: float, report: Report) -> Iterator[None]:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = (state / LOCK_NAME).open("a+b")
         except OSError:
-            # What prevents the lock prevents the lab, and the cluster's own check says what to do about it.
+            # If the lock cannot be made, neither can the lab, and the cluster's own check says what to do about it.
             yield
             return
         with lock:
@@ -49,7 +49,7 @@ def turn(state: Path, limit: float, report: Report) -> Iterator[None]:
 
 
 def _acquire(lock: BinaryIO, state: Path, deadline: float, report: Report) -> None:
-    told = False
+    reported = False
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,10 +63,10 @@ def _acquire(lock: BinaryIO, state: Path, deadline: float, report: Report) -> No
                 f"another command (process {holder}) has been bringing up the lab in {state} all the time",
                 hint="Wait until it is done, or end it.",
             )
-        if not told:
+        if not reported:
             report(f"another command (process {holder}) is bringing this lab up; waiting for it")
-            told = True
-        time.sleep(_POLL_S)
+            reported = True
+        time.sleep(_POLL_SECONDS)
 
 
 def _has_its_name(lock: BinaryIO, state: Path) -> bool:

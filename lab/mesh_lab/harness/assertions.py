@@ -1,4 +1,4 @@
-"""Assertions in the domain's words, whose failures say what was observed, expected, and would have been accepted.
+"""Assertions in a mesh's words; their failures say what was observed, expected, and would have been accepted.
 
 They hide themselves from pytest's traceback (`__tracebackhide__`): what a reader wants to see is the test's line.
 """
@@ -63,8 +63,8 @@ def assert_random_baseline(
 ) -> None:
     """Each connection went to an endpoint picked at random: even shares, and as many repeats as chance gives.
 
-    Even shares alone would also be had by taking turns; picking at random, one in k connections goes where the one
-    before it went. The results must be of one connection each, one after the other.
+    Even shares would also come of round robin; with random endpoints, one in k connections goes to the endpoint of the
+    one before it. The results must be of one connection each, one after the other.
 
     Raises:
         AssertionError: with the counts and what would have been accepted.

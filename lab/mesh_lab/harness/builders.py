@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-Object = dict[str, Any]
+from mesh_lab.client.objects import Object
 
 NETWORKING, SECURITY = "networking.istio.io/v1", "security.istio.io/v1"
 

@@ -32,7 +32,7 @@ class RunningCluster(AClusterManager):  # type: ignore[misc] # the package has n
         raise NotImplementedError("the cluster of a kubeconfig is not created by its tests: `make lab-up` does that")
 
     def _on_delete(self) -> None:
-        """Leave the cluster alone."""
+        """Leave the cluster as it is."""
 
     def load_image(self, image: str) -> None:
         """Images are the cluster's own affair.

@@ -1,9 +1,9 @@
-"""The control port of a pod that the harness has deployed: what it is to send, and what its Envoy says.
+"""The control port of a pod that the harness has deployed: orders to send, and its Envoy's admin interface.
 
 It is reached through the API server's pod proxy, which every cluster has, and no sidecar intercepts it
-(`traffic.sidecar.istio.io/excludeInboundPorts`): whatever is configured in the mesh, a test can still tell its pods
-what to do. `kubectl exec` would do as well; its two processes take a quarter of a second, and a suite asks hundreds of
-times.
+(`traffic.sidecar.istio.io/excludeInboundPorts`): whatever is configured in the mesh, a test still reaches its
+pods. `kubectl exec` would work as well, but its two processes take a quarter of a second, and a suite needs hundreds of
+them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ControlPort:
         """
         text, headers = json.dumps(order), self._headers
         if short := len(text) <= HEADER_BYTES:
-            # The API server may break off an answer that begins before it is done with the request's body.
+            # The API server may cut off an answer that begins before the request's body is sent.
             headers = headers | {ORDER_HEADER: text}
         body = b"" if short else text.encode()
         exchange = self._api.begin("POST", self._path + path, body, headers, timeout=timeout)
@@ -52,7 +52,11 @@ class ControlPort:
         return exchange
 
     def ask(self, path: str, order: Mapping[str, Any], timeout: float) -> str:
-        """Give an order and wait for the whole answer. Raises as `begin`."""
+        """Give an order and wait for the whole answer.
+
+        Raises:
+            ApiError, ClusterUnreachable: as `begin`.
+        """
         with self.begin(path, order, timeout) as exchange:
             return exchange.rest()
 

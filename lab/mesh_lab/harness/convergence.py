@@ -1,7 +1,7 @@
-"""Waiting for what converges by itself.
+"""Waiting for a state that is reached eventually.
 
-Kubernetes and a mesh promise that they come to a state, not when. These helpers wait for such a state alone, and say
-why. They are no means to repeat an experiment until it succeeds: what is under test is done once, after the wait.
+Kubernetes and a mesh promise that they come to a state, not when. These helpers wait only for such a state, and
+say why. They must not repeat an experiment until it succeeds: what is under test is done once, after the wait.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PAUSE_SECONDS = 0.05
 
 
 def eventually(condition: Callable[[], Found | None], *, timeout: float, why: str) -> Found:
-    """The first truthy value of `condition`, asked again and again for `timeout` seconds.
+    """The first truthy value of `condition`, polled for `timeout` seconds.
 
     For states without an event to wait for: an endpoint's ejection in Envoy's statistics, requests held by a server.
     Objects of the Kubernetes API are waited for by watching (`Api.wait_until`), configuration by its acknowledgement

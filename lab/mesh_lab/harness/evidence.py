@@ -33,7 +33,7 @@ FAILURES = (LabError, LookupError, OSError)
 def collect(mesh: Mesh, reports: Path, test: str) -> str:
     """Write everything to files under `reports`; gives a summary for the test's report.
 
-    What cannot be had is named in the summary: evidence must not hide the failure that it is about.
+    What cannot be collected is named in the summary: it must not hide the failure itself.
     """
     folder = reports / "failures" / re.sub(r"[^\w.-]+", "-", test).strip("-")[-150:]
     shutil.rmtree(folder, ignore_errors=True)

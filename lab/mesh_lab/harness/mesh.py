@@ -181,7 +181,11 @@ class Mesh:
         """
         path = self.api.path("apps/v1", "Deployment", self.namespace)
         self.api.wait_until(
-            path, _rolled_out, timeout=timeout, why=f"deployments of {self.namespace} roll out", describe=self._unready
+            path,
+            _all_rolled_out,
+            timeout=timeout,
+            why=f"deployments of {self.namespace} roll out",
+            describe=self._unready,
         )
 
     def _unready(self, deployments: Items) -> str:
@@ -259,5 +263,5 @@ def _ready_endpoints(endpoint_slice: Object, service: str) -> int:
     return sum(bool(e.get("conditions", {}).get("ready")) for e in endpoint_slice.get("endpoints") or ())
 
 
-def _rolled_out(deployments: Items) -> bool:
+def _all_rolled_out(deployments: Items) -> bool:
     return all(is_rolled_out(obj) for obj in deployments.values())

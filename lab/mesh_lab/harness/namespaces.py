@@ -29,14 +29,14 @@ class Namespaces:
         self._run = secrets.token_hex(4)
 
     def create(self, purpose: str, injection: bool | None = True) -> str:
-        """A new namespace, named for its purpose; with `injection` None it says nothing of sidecars.
+        """Create a namespace, named for its purpose; with `injection` None it has no label for sidecars.
 
-        Where there may be sidecars, it is given when the control plane has put the mesh's roots of trust into it: a pod
-        that comes before them waits for its volume, and a kubelet looks less and less often. An Istio that was killed
-        has its successor wait for half a minute.
+        Where there may be sidecars, it returns when the control plane has put the mesh's roots of trust into it: a pod
+        that is created before them waits for its volume, and the kubelet retries with a back-off. After an istiod was
+        killed, its successor needs half a minute for that.
 
         Raises:
-            TimeoutError: the control plane does not do so.
+            TimeoutError: the control plane has not put them there in time.
         """
         name = f"{_dns_label(purpose)}-{secrets.token_hex(3)}"
         labels = {**self._labels, self._label: self._run, **self._of_injection(injection)}
@@ -53,7 +53,7 @@ class Namespaces:
         return name
 
     def _of_injection(self, injection: bool | None) -> Mapping[str, str]:
-        """A revision says who injects; beside `istio-injection` it would count for nothing."""
+        """The labels for injection. A label for a revision has no effect beside `istio-injection`."""
         if injection is None or (injection and REVISION in self._labels):
             return {}
         return {"istio-injection": "enabled" if injection else "disabled"}

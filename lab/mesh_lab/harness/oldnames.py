@@ -43,7 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
         attribute = new.lstrip("-").replace("-", "_")
         if value := getattr(config.option, f"old_{attribute}", None):
             setattr(config.option, attribute, value)
-            if not hasattr(config, "workerinput"):  # a worker of pytest-xdist is told what its controller has warned of
+            if not hasattr(
+                config, "workerinput"
+            ):  # a worker of pytest-xdist gets the options of its controller, which has warned already
                 config.issue_config_time_warning(_warning("option", old, new), stacklevel=2)
     for old, new in MARKERS.items():
         config.addinivalue_line("markers", f"{old}: the old name of {new}")

@@ -1,4 +1,4 @@
-"""Tests of the mesh under pytest-xdist: what is the cluster's, and not a namespace's, belongs to one test at a time.
+"""Tests of the mesh under pytest-xdist: one test at a time changes what belongs to the cluster and not to a namespace.
 
 Each worker makes namespaces of its own, so most tests do not concern each other. A test that is marked `mesh_exclusive`
 changes what all share (the control plane, the mesh's settings, an object without a namespace): it waits until no other
@@ -19,7 +19,7 @@ import pytest
 DIRECTORY = "mesh_turns"
 MARKER = "mesh_exclusive"
 FIXTURES = {"mesh_api", "mesh_kubeconfig"}
-"""Who asks for one of them is a test of the mesh."""
+"""A test that uses one of these fixtures is a test of the mesh."""
 
 
 class Turns:
@@ -30,9 +30,9 @@ class Turns:
 
     @contextmanager
     def taken(self, *, exclusively: bool) -> Iterator[None]:
-        """Have the cluster, with others or without, for as long as a `with` block lasts.
+        """Hold the cluster, shared or exclusively, during a `with` block.
 
-        Who comes after a test that waits to have it without others waits behind it: else that might never be.
+        A test that comes after one that waits for it exclusively queues behind that one, which else might wait forever.
         """
         with self._queue.open("w") as queue, self._cluster.open("w") as cluster:
             fcntl.flock(queue, fcntl.LOCK_EX)
@@ -65,7 +65,7 @@ class Worker:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Run a test of the mesh in its turn. The time that it waits is none of its own time limit's."""
+        """Run a test of the mesh in its turn. The time that it waits does not count against its own time limit."""
         exclusively = item.get_closest_marker(MARKER) is not None
         if not exclusively and FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             return (yield)

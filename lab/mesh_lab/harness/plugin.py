@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what is about another kind of cluster."""
+    """Skip tests that are about another kind of cluster."""
     marker = item.get_closest_marker("mesh_clusters")
     cluster = item.config.getoption("--mesh-cluster")
     if marker and cluster not in marker.args:
@@ -127,7 +127,7 @@ def mesh_namespace_labels() -> Mapping[str, str]:
 
 @pytest.fixture(scope="session")
 def mesh_version_of() -> VersionOf | None:
-    """Reads the version of each result. To redefine (`by_header`, `by_json`); None: as our echo server says it."""
+    """Reads the version of each result. To redefine (`by_header`, `by_json`); None: as the lab's echo server has it."""
     return None
 
 
@@ -200,7 +200,7 @@ def mesh_in(
 
 @pytest.fixture
 def mesh_namespace(mesh_namespaces: Namespaces, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A namespace of the test's own, with injection as its marker says. Its deletion begins when the test ends."""
+    """A namespace of the test's own, with injection by its marker. Its deletion begins when the test ends."""
     name = mesh_namespaces.create(request.node.name, _injection(request))
     yield name
     mesh_namespaces.remove(name)

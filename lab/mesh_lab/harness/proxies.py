@@ -1,4 +1,4 @@
-"""A pod's Envoy, asked through its administration interface."""
+"""A pod's Envoy, read through its administration interface."""
 
 from __future__ import annotations
 

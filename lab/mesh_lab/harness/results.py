@@ -42,7 +42,7 @@ class Result:
 
 
 By = str | Callable[[Result], object]
-"""What results are told apart by: the name of an attribute, or a function (`by_header`, `by_json`, or any other)."""
+"""How results are told apart: the name of an attribute, or a function (`by_header`, `by_json`, or any other)."""
 
 
 class Results(list[Result]):
@@ -54,7 +54,7 @@ class Results(list[Result]):
         return Counter(str(value(result)) for result in self)
 
     def versions(self) -> Counter[str]:
-        """How many results are of which version; those that do not say are under the empty text."""
+        """How many results are of which version; those without one are under the empty text."""
         return self.counts("version")
 
     def read_by(self, version_of: Callable[[Result], str]) -> Results:

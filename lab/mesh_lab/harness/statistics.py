@@ -1,6 +1,6 @@
 """Exact tests for what is random by design: traffic splits and random endpoints.
 
-A tolerance chosen by feel is either so wide that a broken split passes or so narrow that a right one fails now and
+A guessed tolerance is either so wide that a broken split passes or so narrow that a right one fails now and
 then. Here a test states its false-alarm rate (how often it may fail although all is well), and the counts it accepts
 follow from the binomial distribution, computed and not approximated.
 """
@@ -87,8 +87,8 @@ def split_arms(
     """Hold each arm of a split against its weight.
 
     The arms' counts depend on each other, so each is tested at `false_alarm` divided by the number of tests
-    (Bonferroni): taken together they raise at most `false_alarm`. Of two arms one says all. An arm without weight must
-    have nothing, exactly.
+    (Bonferroni): taken together they raise at most `false_alarm`. Of two arms one determines the other. An arm without
+    weight must have a count of 0.
 
     Raises:
         ValueError: no weights, or a negative one.
@@ -112,7 +112,7 @@ def split_arms(
 
 
 def tolerance(trials: int, probability: float, false_alarm: float = FALSE_ALARM) -> float:
-    """The widest accepted difference from the expected share, in percentage points: what a test of this size tells."""
+    """The widest accepted difference from the expected share, in percentage points: a test's resolution."""
     accepted = binomial_interval(trials, probability, false_alarm)
     expected = trials * probability
     return max(expected - accepted.low, accepted.high - expected) / trials * 100

@@ -1,4 +1,4 @@
-"""Requests from inside the cluster: the traffic client, told by its control port."""
+"""Requests from inside the cluster: the traffic client, driven through its control port."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Sending:
         """Send no more; wait for what is under way. Every result.
 
         Raises:
-            ApiError: the run has ended by itself (404): what it was to accompany took longer.
+            ApiError: the run has already ended (404): what was done meanwhile took longer.
             ClusterUnreachable, ValueError: as `results`.
         """
         self._port.ask(f"/stop?run={self._run}", {}, STOP_SECONDS)
@@ -94,7 +94,7 @@ class TrafficClient:
         Raises:
             ApiError: the client refuses, naming the option.
             ClusterUnreachable: it does not answer.
-            LookupError: the pod is none of the harness' own.
+            LookupError: the harness has not deployed the pod.
             ValueError: the run was cut short.
         """
         with self.sending(url, count, version_of=version_of, **options) as sending:
@@ -103,7 +103,10 @@ class TrafficClient:
     def sending(self, url: str, count: int = 1, *, version_of: VersionOf | None = None, **options: Any) -> Sending:
         """Begin to send requests, to do something else meanwhile: `with client.sending(...) as sending`.
 
-        The first of them is on its way when this returns. Raises as `send`.
+        The first of them is on its way when this returns.
+
+        Raises:
+            ApiError, ClusterUnreachable, LookupError: as `send`.
         """
         pod = self._find_pod()
         port = control_port(self._api, self._namespace, pod)
@@ -136,7 +139,7 @@ def as_sent(request_id: str) -> str:
 
 
 class EchoControl:
-    """One pod of an echo server, told and asked over its own loopback: past the mesh, whatever is configured there."""
+    """One pod of an echo server, driven over its own loopback, which the mesh's configuration does not concern."""
 
     def __init__(self, api: Api, namespace: str, pod: Object) -> None:
         self._client = TrafficClient(api, namespace, lambda: pod)
@@ -159,11 +162,11 @@ class EchoControl:
         return int(self._ask(f"/holding?group={group}")["holding"])
 
     def release(self, group: str = "") -> int:
-        """Let the held requests go; how many there were."""
+        """Answer the held requests; returns how many there were."""
         return int(self._ask(f"/release?group={group}")["released"])
 
     def answer_all_with(self, status: int) -> None:
-        """Be a broken endpoint from now on."""
+        """Answer every request with this status from now on."""
         self._ask(f"/behave?status={status}")
 
     def answer_normally(self) -> None:

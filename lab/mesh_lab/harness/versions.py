@@ -1,6 +1,6 @@
 """Which version of a service gave an answer: read by a function that the caller may give.
 
-The lab's echo server says it in a header that the traffic client knows. Other people's servers say it elsewhere.
+The lab's echo server sends it in a header that the traffic client reads. Other servers have it elsewhere.
 """
 
 from __future__ import annotations

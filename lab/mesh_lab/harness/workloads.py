@@ -6,20 +6,19 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-Object = dict[str, Any]
+from mesh_lab.client.objects import Object
 
 IMAGE_PREFIX = os.environ.get("MESH_LAB_IMAGE_PREFIX", "")  # the registry that a cluster pulls the lab's images from
 IMAGE = f"{IMAGE_PREFIX}mesh-lab/apps"
 HTTP_PORT, HTTP2_PORT, TCP_PORT = 8080, 8081, 9000
 CAPTURE_PORT = 8099
 
-# By which the harness tells a pod what to send (mesh_lab.harness.control); the sidecar leaves it alone.
+# The port by which the harness drives a pod (mesh_lab.harness.control); the sidecar does not intercept it.
 CONTROL_PORT, CONTROL_PORT_NAME = 8090, "control"
 TOKEN_VARIABLE = "CONTROL_TOKEN"
 EXCLUDED_PORTS = "traffic.sidecar.istio.io/excludeInboundPorts"
-_TOKEN = secrets.token_hex(16)  # of this run: whoever knows it may send in the name of its pods
+_TOKEN = secrets.token_hex(16)  # of this run: the pods' control ports accept only orders that carry it
 
 DRAIN_SECONDS = 1
 PROXY_CONFIG = f"""\
@@ -27,8 +26,8 @@ drainDuration: {DRAIN_SECONDS}s
 proxyStatsMatcher:
   inclusionRegexps: ['.*upstream_rq.*', '.*upstream_cx.*', '.*outlier_detection.*']
 """
-"""What a pod asks of Istio, which by itself keeps few of Envoy's statistics, and leaves an old policy in force for the
-connections that are there until they have drained, for up to 45 s (`MeshConfig.ProxyConfig`)."""
+"""Istio's `MeshConfig.ProxyConfig` for a pod: by default Istio keeps few of Envoy's statistics, and an old policy stays
+in force for open connections until they have drained, for up to 45 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What is the same for every workload of a test: pods' image, labels, annotations, whose identity they have."""
+    """What is the same for every workload of a test: pods' image, labels, annotations, service account."""
 
     name: str
     image: str = IMAGE

@@ -1,3 +1,3 @@
-"""What goes onto a cluster: the mesh, then the sample microservices. Of the cluster it knows the kubeconfig alone."""
+"""What goes onto a cluster: the mesh, then the sample microservices. Of the cluster it needs only the kubeconfig."""
 
 from __future__ import annotations

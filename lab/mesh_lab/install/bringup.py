@@ -55,7 +55,10 @@ def install(
     """Put the mesh and the samples onto the cluster; return when all is ready and every proxy is in sync.
 
     The ingress Service has the lab's `host_ports`, in a manifest that is written into `directory`. `timeout` in seconds
-    is for the whole. Raises `LabError`.
+    is for the whole.
+
+    Raises:
+        LabError: a manifest cannot be applied, or not all is ready in time.
     """
     deadline = time.monotonic() + timeout
     report("installing the mesh")
@@ -80,7 +83,11 @@ def deployments(applied: list[Applied]) -> set[Workload]:
 
 
 def live_pods(api: Api) -> list[Object]:
-    """All pods that are not on their way out, by namespace and name. Raises `ApiError`."""
+    """Return all pods that are not being deleted, sorted by namespace and name.
+
+    Raises:
+        ApiError: the API refuses the request, or does not answer.
+    """
     pods = [pod for pod in api.request("GET", "/api/v1/pods")["items"] if "deletionTimestamp" not in pod["metadata"]]
     return sorted(pods, key=lambda pod: (pod["metadata"]["namespace"], pod["metadata"]["name"]))
 

@@ -26,7 +26,7 @@ from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
 from mesh_lab.settings import Lab
 
-_TIMEOUT_S = 60.0
+_TIMEOUT_SECONDS = 60.0
 _MAX_BYTES = 512 * 2**20
 _CHUNK = 2**20
 _ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -75,7 +75,11 @@ def install_tools(
     tools: Mapping[str, Tool] = TOOLS,
     checksums: Mapping[tuple[str, str, str], str] = CHECKSUMS,
 ) -> list[Path]:
-    """Kind and istioctl in the versions of the settings. What is there in that version stays. Raises `LabError`."""
+    """Install kind and istioctl in the versions of the settings. A program that has that version stays.
+
+    Raises:
+        LabError: a download failed, or does not match its checksum.
+    """
     wanted = {"kind": lab.settings.kind.version, "istioctl": lab.settings.istio.version}
     return [_install(tools[name], version, lab.tools_dir, report, checksums) for name, version in wanted.items()]
 
@@ -109,14 +113,21 @@ def _install(
 
 
 def _is_there(program: Path, stamp: Path, version: str) -> bool:
-    """The stamp has the program's own checksum: one that was cut short or changed is installed again."""
+    """Whether the program is there in this version.
+
+    The stamp has the program's checksum: one that was cut short or changed is installed again.
+    """
     if not program.is_file() or not stamp.is_file():
         return False
     return stamp.read_text().split() == [version, _digest(program.read_bytes())]
 
 
 def _places(version: str) -> dict[str, str]:
-    """What stands in the publishers' names for this machine. Raises `LabError` for one that they do not build for."""
+    """Return the words for this machine in the publishers' file names.
+
+    Raises:
+        LabError: they do not build for this machine.
+    """
     system, machine = sys.platform, platform.machine().lower()
     if system not in ("linux", "darwin") or machine not in _ARCHITECTURES:
         raise LabError(f"nothing is published for {system} on {machine}", hint="On Windows: in WSL 2.")
@@ -136,7 +147,7 @@ def _published(url: str) -> str:
 def _fetch(url: str) -> bytes:
     content = io.BytesIO()
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:
             if not _trusted(response.url):
                 raise LabError(f"{url} leads to {response.url}, which is not HTTPS")
             while chunk := response.read(_CHUNK):
@@ -170,7 +181,7 @@ def _member(archive: bytes, name: str, url: str) -> bytes:
 
 
 def _place(content: bytes, program: Path) -> None:
-    """All of it or nothing, whatever happens in between."""
+    """Write the program atomically: a failure leaves the old one."""
     new = program.with_name(f".{program.name}.{os.getpid()}.new")
     try:
         program.parent.mkdir(parents=True, exist_ok=True)

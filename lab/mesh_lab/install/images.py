@@ -19,7 +19,7 @@ from mesh_lab.resources import LOCK
 from mesh_lab.settings import Lab
 
 PLATFORMS = ("linux/amd64", "linux/arm64")
-_BUILD_S = 1800.0
+_BUILD_SECONDS = 1800.0
 _PROGRAMS = ("apps",)
 """What of the package runs in images."""
 _BOOKINFO = "docker.io/istio/examples-bookinfo-{service}-{version}:1.20.3"
@@ -48,12 +48,16 @@ IMAGES = (
 
 
 def names() -> list[str]:
-    """What all of them are called."""
+    """The names of all images."""
     return [image.name for image in IMAGES]
 
 
 def ensure(lab: Lab, report: Report) -> None:
-    """Build those that are not in the local store, or were built for another kind of machine. Raises `LabError`."""
+    """Build the images that are not in the local store, or were built for another kind of machine.
+
+    Raises:
+        LabError: there is neither Docker nor Podman, or an image cannot be built.
+    """
     provider = _provider(lab)
     architecture = provider.info().architecture
     missing = [image for image in IMAGES if not provider.has_image(image.name, architecture)]
@@ -63,7 +67,11 @@ def ensure(lab: Lab, report: Report) -> None:
 def build(
     lab: Lab, report: Report, wanted: Sequence[Image] = IMAGES, *, base: str = "", platform: str = "", network: str = ""
 ) -> None:
-    """Build images. `base` replaces the Dockerfile's base image, `platform` this machine's. Raises `LabError`."""
+    """Build images. `base` replaces the Dockerfile's base image, `platform` this machine's.
+
+    Raises:
+        LabError: there is neither Docker nor Podman, or an image cannot be built.
+    """
     if platform and platform not in PLATFORMS:
         raise LabError(f"unknown platform {platform!r}", hint=f"Known: {', '.join(PLATFORMS)}.", exit_code=2)
     provider = _provider(lab)
@@ -72,7 +80,7 @@ def build(
         for image in wanted:
             report(f"building {image.name}")
             command = command_for(provider, image, context, base=base, platform=platform, network=network)
-            stream(command, timeout=_BUILD_S, report=report, environ=provider.environ)
+            stream(command, timeout=_BUILD_SECONDS, report=report, environ=provider.environ)
 
 
 def lay_out(directory: Path) -> Path:

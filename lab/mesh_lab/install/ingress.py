@@ -1,6 +1,6 @@
 """The embedded cluster's ingress Service: its ports, by the numbers under which the host's loopback answers.
 
-The way in stands in the Service, and everybody reads it there: the address of the load balancer, and the number of the
+Clients find the ingress by its Service: the address of the load balancer, and the number of the
 port `http2` or `https`. No ordinary user can listen on ports 80 and 443, and of several labs only one could. So the
 ports of these names have the numbers of the lab's own; inside of the cluster 80 and 443 answer as they always do.
 """
@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from mesh_lab.client.objects import Object
 from mesh_lab.errors import LabError
 from mesh_lab.install import placing
-
-Object = dict[str, Any]
 
 SERVICE = "istio-ingressgateway"
 _PORTS = {"http2": "http", "https": "https"}
@@ -23,7 +21,11 @@ _PORTS = {"http2": "http", "https": "https"}
 
 
 def manifest(source: Path, directory: Path, host_ports: Mapping[str, int]) -> Path:
-    """The gateway's manifest for a lab with these ports, as a file of that directory. Raises `LabError`."""
+    """Write the gateway's manifest for a lab with these ports into a directory; return the file.
+
+    Raises:
+        LabError: the manifest cannot be read.
+    """
     file = directory / source.with_suffix(".json").name
     items = [_published(obj, host_ports) if obj["kind"] == "Service" else obj for obj in placing.read([source])]
     try:

@@ -1,4 +1,4 @@
-"""Istio by `istioctl install`: what it is told, how it is followed, how it is removed.
+"""Istio by `istioctl install`: its configuration, its progress, its removal.
 
 See https://istio.io/latest/docs/reference/config/istio.operator.v1alpha1/ for the overlay.
 """
@@ -32,8 +32,8 @@ ISTIOCTL = Program(
 )
 NAMESPACE = "istio-system"
 GATEWAY = "istio-ingressgateway"
-_MARGIN_S = 30.0
-_UNINSTALL_S = 180.0
+_MARGIN_SECONDS = 30.0
+_UNINSTALL_SECONDS = 180.0
 _BASE: dict[str, Any] = {
     "meshConfig": {"accessLogFile": "/dev/stdout"},
     "global": {"istiod": {"enableAnalysis": True}},
@@ -72,12 +72,20 @@ class Istioctl:
         return {Workload(NAMESPACE, f"istiod-{revision}" if revision else "istiod")}
 
     def command(self, file: Path) -> list[str]:
-        """The command line of an installation. Raises `LabError` when istioctl is missing."""
+        """Return the command line of an installation.
+
+        Raises:
+            LabError: istioctl is missing.
+        """
         command = [self._program(), "install", "--skip-confirmation", "--filename", str(file), *self._cluster()]
         return [*command, "--readiness-timeout", f"{self.lab.settings.istio.install_timeout}s"]
 
     def version(self) -> str:
-        """The version that an installation makes: istioctl's own. Raises `LabError` where it is missing or too old."""
+        """Return the version that an installation makes: istioctl's own.
+
+        Raises:
+            LabError: istioctl is missing or too old.
+        """
         programs = self._programs()
         found = programs.version(ISTIOCTL)
         if found and found[:2] < MINIMUM_ISTIO:
@@ -92,34 +100,43 @@ class Istioctl:
         """Install or bring up to date. While nothing moves, the pods' conditions and events are reported.
 
         All that is made is labelled as `owner`'s (see `owned`). `gateway`: with an ingress gateway on the nodes' ports.
-        Raises `LabError` with the same particulars.
+
+        Raises:
+            LabError: istioctl failed; the message has the pods' conditions and events.
         """
         report(f"installing Istio {self.version()}")
         file = self._write(overlay(self.lab.settings.istio, owner=owner, gateway=gateway))
         watched = self.workloads | ({Workload(NAMESPACE, GATEWAY)} if gateway else set())
-        tell = _Changes(lambda: describe(api, watched), report)
-        limit = self.lab.settings.istio.install_timeout + _MARGIN_S
+        changes = _Changes(lambda: describe(api, watched), report)
+        limit = self.lab.settings.istio.install_timeout + _MARGIN_SECONDS
         try:
             stream(
-                self.command(file), timeout=limit, report=report, environ=self._environment(), when_silent=tell.report
+                self.command(file),
+                timeout=limit,
+                report=report,
+                environ=self._environment(),
+                when_silent=changes.report,
             )
         except ProgramFailedError as error:
             raise LabError(
-                "\n".join((error.message, *tell.now())),
+                "\n".join((error.message, *changes.now())),
                 hint="The images cannot be pulled? [kind.registry_mirrors] in lab.toml. Else: kubectl -n "
                 f"{NAMESPACE} describe pods",
             ) from error
 
     def uninstall(self, report: Report, *, owner: str, revision: str) -> None:
-        """Remove the control plane that `install` has made for this owner. Raises `LabError`.
+        """Remove the control plane that `install` has made for this owner.
 
-        What belongs to all control planes of a cluster istioctl leaves: see `owned`. Its `--purge` would not, but takes
-        those of others along, and the kinds of resource with everybody's resources.
+        istioctl leaves what belongs to all control planes of a cluster: see `owned`. Its `--purge` would remove that,
+        but also other control planes, and the kinds of resource with all their resources.
+
+        Raises:
+            LabError: istioctl failed.
         """
         which = msgspec.structs.replace(self.lab.settings.istio, revision=revision)
         file = self._write(overlay(which, owner=owner, gateway=False))
         command = [self._program(), "uninstall", "--filename", str(file), "--skip-confirmation", *self._cluster()]
-        stream(command, timeout=_UNINSTALL_S, report=report, environ=self._environment())
+        stream(command, timeout=_UNINSTALL_SECONDS, report=report, environ=self._environment())
 
     def _write(self, document: Mapping[str, Any]) -> Path:
         file = self.lab.state_dir / "istio.yaml"
@@ -140,21 +157,21 @@ class Istioctl:
 
 
 class _Changes:
-    """Reports particulars when they are others than the last time."""
+    """Reports the pods' conditions and events when they have changed since the last time."""
 
     def __init__(self, ask: Callable[[], list[str]], report: Report) -> None:
         self._ask, self._report = ask, report
         self._last: list[str] = []
 
     def now(self) -> list[str]:
-        """The particulars, or why there are none."""
+        """The lines of now, or the error that prevents them."""
         try:
             return self._ask()
         except LabError as error:
             return [error.message]
 
     def report(self) -> None:
-        """Report them unless they are the same."""
+        """Report the lines unless they are those of the last time."""
         lines = self.now()
         if lines != self._last:
             self._report("\n".join(["still waiting:", *lines]))
@@ -187,7 +204,7 @@ def overlay(istio: Istio, *, owner: str, gateway: bool) -> dict[str, Any]:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Two trees as one; where both say something, `over` is right."""
+    """Merge two trees; where both have a value, that of `over` counts."""
     result = dict(base)
     for key, value in over.items():
         below = result.get(key)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 _NETWORKING, _SECURITY = "networking.istio.io", "security.istio.io"
 _GATEWAY_API = "gateway.networking.k8s.io"
 INJECTOR_CONFIG_MAP = "istio-sidecar-injector"
-"""What it says is for the proxies of pods to come."""
+"""Its settings are for the proxies of pods that are created later."""
 
 
 class MeshKind(NamedTuple):
@@ -32,10 +32,10 @@ class MeshKind(NamedTuple):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What names the kind on a command line, in lower case, as with kubectl; the last two are its alone."""
+        """The names of the kind on a command line, in lower case, as with kubectl; the last two are unique to it."""
         kind, group = self.name.lower(), self.group
-        alone = (f"{kind}.{group}", f"{self.plural}.{group}") if group else ()
-        return (kind, self.plural, *self.short, *alone)
+        qualified = (f"{kind}.{group}", f"{self.plural}.{group}") if group else ()
+        return (kind, self.plural, *self.short, *qualified)
 
 
 KINDS = (

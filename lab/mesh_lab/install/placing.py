@@ -1,6 +1,6 @@
 """The same manifests in another place: a namespace, labels, a gateway and images of the lab's own.
 
-For clusters that belong to somebody else, and for control planes with a revision. What an object does stays as it is.
+For existing clusters, and for control planes with a revision. What an object does stays as it is.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from mesh_lab.client.objects import Object
 from mesh_lab.errors import LabError
 
-Object = dict[str, Any]
 _OWN_IMAGES = "mesh-lab/"
 _GATEWAY_LABEL = "istio"
 _SHARED_GATEWAY = "ingressgateway"
@@ -30,7 +29,11 @@ class Place:
 
 
 def read(files: Sequence[Path]) -> list[Object]:
-    """The objects of manifests, in their order. Raises `LabError` naming the file."""
+    """Return the objects of manifests, in their order.
+
+    Raises:
+        LabError: a file cannot be read; names it.
+    """
     import yaml
 
     objects: list[Object] = []

@@ -22,9 +22,9 @@ from mesh_lab.errors import LabError
 from mesh_lab.rfc3339 import parse
 
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
-_SILENCE_S = 10.0
-_PAUSE_S = 0.1
-_PODS_PAUSE_S = 0.5
+_SILENCE_SECONDS = 10.0
+_PAUSE_SECONDS = 0.1
+_PODS_PAUSE_SECONDS = 0.5
 _EVENTS_SHOWN = 3
 _COUNTS = {"updatedReplicas": "of the newest template", "replicas": "in all", "availableReplicas": "available"}
 _WORDS_SHOWN = 5
@@ -44,10 +44,13 @@ class Workload:
 def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, report: Report) -> None:
     """Return when all of `wanted` are ready. `deadline` is in `time.monotonic` seconds.
 
-    While nothing moves for ten seconds, pods that are not ready are reported with their conditions and events, once
-    as long as these stay the same. Raises `LabError` at the deadline, with the same particulars.
+    When nothing moves for ten seconds, pods that are not ready are reported with their conditions and events, once as
+    long as these stay the same.
+
+    Raises:
+        LabError: not all are ready at the deadline; the message has the pods' conditions and events.
     """
-    waiting, told = set(wanted), list[str]()
+    waiting, reported = set(wanted), list[str]()
     while True:
         listed = _request(lambda: api.request("GET", _DEPLOYMENTS))
         waiting = _settle(waiting, listed["items"], report)
@@ -56,20 +59,20 @@ def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, r
             break
         try:
             version = listed["metadata"]["resourceVersion"]
-            for _type, changed in api.watch(_DEPLOYMENTS, version, silence=min(left, _SILENCE_S)):
+            for _type, changed in api.watch(_DEPLOYMENTS, version, silence=min(left, _SILENCE_SECONDS)):
                 waiting = _settle(waiting, [changed], report)
                 if not waiting:
                     return
                 if time.monotonic() > deadline:
                     break
         except ApiError:
-            # The list at the head of the loop tells whether the API is still there; one that refuses is not pressed.
-            time.sleep(_PAUSE_S)
+            # The list at the head of the loop shows whether the API still answers; the pause is for one that refuses.
+            time.sleep(_PAUSE_SECONDS)
             continue
         lines = describe(api, waiting)
-        if lines != told:
+        if lines != reported:
             report("\n".join(["still waiting:", *lines]))
-        told = lines
+        reported = lines
     if waiting:
         raise LabError("\n".join(["not all became ready in time:", *describe(api, waiting)]))
 
@@ -79,21 +82,24 @@ def await_pods(
 ) -> None:
     """Return when each pod that `pods` gives is ready, and its containers were started after its node was.
 
-    A Deployment's status, and that of its pods, is of before a node's stop until its kubelet has looked at them again.
+    After a node's restart the status of a Deployment and of its pods is stale until the kubelet has synced them.
     `since` has the start of nodes by name; the pods of others need only be ready. `deadline` is in `time.monotonic`
-    seconds. Raises `LabError` at the deadline, and when the API does not answer.
+    seconds.
+
+    Raises:
+        LabError: not all are ready at the deadline, or the API does not answer.
     """
-    told: list[str] = []
+    reported: list[str] = []
     while True:
         lines = [line for pod in _request(pods) for line in _unobserved(pod, since)]
         if not lines:
             return
         if time.monotonic() > deadline:
             raise LabError("\n".join(["not all pods became ready in time:", *lines]))
-        if lines != told:
+        if lines != reported:
             report("\n".join(["waiting for pods:", *lines]))
-        told = lines
-        time.sleep(_PODS_PAUSE_S)
+        reported = lines
+        time.sleep(_PODS_PAUSE_SECONDS)
 
 
 def belongs(pod: Object, workloads: Iterable[Workload]) -> bool:
@@ -194,8 +200,8 @@ def _troubles(pod: Object) -> list[str]:
         for state in ("waiting", "terminated"):
             detail = container.get("state", {}).get(state)
             if detail and detail.get("reason") != "Completed":
-                said = _said(detail)
-                message = f": {said[0]}" if len(said) == 1 else "".join(f"\n    {line}" for line in said)
+                text = _message_lines(detail)
+                message = f": {text[0]}" if len(text) == 1 else "".join(f"\n    {line}" for line in text)
                 code = f" with exit code {detail['exitCode']}" if "exitCode" in detail else ""
                 lines.append(f"container {container['name']} is {state}{code}, {detail.get('reason')}{message}")
         lines += _last_words(container)
@@ -204,16 +210,16 @@ def _troubles(pod: Object) -> list[str]:
 
 
 def _last_words(status: Object) -> list[str]:
-    """What a container said when it failed before its last restart, if it does not run well since."""
+    """The output of a container that failed before its last restart, if it is not ready since."""
     ended = status.get("lastState", {}).get("terminated")
     if status.get("ready") or not ended or not ended.get("exitCode"):
         return []
-    said = _said(ended)
+    text = _message_lines(ended)
     before = f"container {status['name']} ended before with exit code {ended['exitCode']}, {ended.get('reason')}"
-    return [before + (":" if said else "; see kubectl logs --previous"), *(f"  {line}" for line in said)]
+    return [before + (":" if text else "; see kubectl logs --previous"), *(f"  {line}" for line in text)]
 
 
-def _said(state: Object) -> list[str]:
+def _message_lines(state: Object) -> list[str]:
     """The last lines of a state's message."""
     return [line for line in state.get("message", "").splitlines() if line.strip()][-_WORDS_SHOWN:]
 

@@ -1,4 +1,4 @@
-"""What goes onto each kind of cluster, and what comes off again before the cluster is let go."""
+"""What goes onto each kind of cluster, and what is removed again before the cluster is released."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mesh_lab.client.api import Api
 from mesh_lab.client.connection import ApiError
 from mesh_lab.client.controlplane import ControlPlane, status_of
 from mesh_lab.client.kubectl import Applied, Kubectl
+from mesh_lab.client.objects import Object
 from mesh_lab.client.pods import has_proxy
 from mesh_lab.client.rollout import await_mesh
 from mesh_lab.clusters import holding
@@ -41,11 +42,15 @@ _CLUSTER_KINDS = (
 )
 _ROOT_CERTIFICATES = ("istio-ca-root-cert", "istio-ca-crl")
 _ROOTS_LABEL = "istio.io/config=true"
-_DELETE_S = 180
+_DELETE_SECONDS = 180
 
 
 def put_on(lab: Lab, report: Report) -> Installed:
-    """Mesh and samples onto the lab's cluster; return when all is ready and in sync. Raises `LabError`."""
+    """Put mesh and samples onto the lab's cluster; return when all is ready and in sync.
+
+    Raises:
+        LabError: something cannot be installed, or is not ready in time.
+    """
     with Api(lab.kubeconfig) as api:
         try:
             return _PUT_ON[lab.settings.cluster](lab, api, report)
@@ -54,7 +59,7 @@ def put_on(lab: Lab, report: Report) -> Installed:
 
 
 def take_off(lab: Lab, report: Report) -> None:
-    """Remove what outlives the lab's namespaces: an Istio that the lab has installed on somebody's cluster."""
+    """Remove what outlives the lab's namespaces: an Istio that the lab has installed on an existing cluster."""
     if lab.settings.cluster != "existing":
         return
     record = ExistingCluster(lab).record()
@@ -75,12 +80,12 @@ def _take_off_istio(lab: Lab, record: Record, istio: IstioMade, report: Report) 
     mine, made = f"{INSTANCE_LABEL}={record.instance}", owned(record.instance)
 
     def delete(kinds: str, *which: str) -> None:
-        kubectl.run("delete", kinds, *which, "--ignore-not-found", f"--timeout={_DELETE_S}s")
+        kubectl.run("delete", kinds, *which, "--ignore-not-found", f"--timeout={_DELETE_SECONDS}s")
 
     # Sidecars and gateways go before the control plane that they ask for their configuration.
     delete("namespaces", "--selector", mine, "--field-selector", f"metadata.name={record.namespace}")
     Istioctl.of(lab).uninstall(report, owner=record.instance, revision=istio.revision)
-    # With its namespace the last istiod is gone, which would write root certificates anew.
+    # With its namespace the last istiod is gone, which would write the root certificates again.
     delete("namespaces", "--selector", mine)
     delete(",".join(_CLUSTER_KINDS), "--selector", made)
     for name in kubectl.run("get", "customresourcedefinitions", "--selector", made, "--output", "name").split():
@@ -97,14 +102,18 @@ def _take_off_istio(lab: Lab, record: Record, istio: IstioMade, report: Report) 
 
 
 def plan(lab: Lab) -> list[str]:
-    """What `put_on` would do to somebody's cluster, found out by asking it. Raises `LabError`."""
+    """Return what `put_on` would do to an existing cluster; the cluster is only read.
+
+    Raises:
+        LabError: the cluster does not answer, or cannot be used.
+    """
     if lab.settings.cluster != "existing":
         return []
     with ExistingCluster(lab).looked_at() as kubeconfig, Api(kubeconfig) as api:
         try:
             plane = controlplane.choose(controlplane.find(api), lab.settings.istio.revision)
             record = ExistingCluster(lab).record()
-            # The end of the name is drawn by lot when the lab comes up; here it only shows the form.
+            # The end of the name is chosen at random when the lab comes up; here it only shows the form.
             place = _place(lab, record.instance if record else f"{lab.name}-XXXXXXXX")
             _refuse_foreign_namespace(api, place)
             if plane is None and lab.settings.existing.install_istio:
@@ -172,14 +181,14 @@ def _settle(
 ) -> Installed:
     """Wait until what was applied is ready and the proxies are in sync: all, or those of one namespace.
 
-    `since`: when each node was started. What the API says of its pods before is of their life before that.
+    `since`: when each node was started. A pod's status counts only once its containers were started after that.
     """
     deadline = time.monotonic() + lab.settings.timeouts.ready
     workloads = deployments(list(applied))
     await_deployments(api, workloads, deadline, report)
     report("waiting until every proxy has acknowledged its configuration")
 
-    def ours() -> list[placing.Object]:
+    def ours() -> list[Object]:
         return [pod for pod in live_pods(api) if not namespace or pod["metadata"]["namespace"] == namespace]
 
     await_pods(lambda: [pod for pod in ours() if belongs(pod, workloads)], since or {}, deadline, report)
@@ -188,12 +197,16 @@ def _settle(
 
 
 def _await_gateway(port: int, deadline: float, report: Report) -> None:
-    """Return once the page is served through the gateway. Raises `LabError` at the deadline with the last trouble."""
+    """Return once the page is served through the gateway.
+
+    Raises:
+        LabError: it is not at the deadline; the message has the last failure.
+    """
     url, trouble = f"http://127.0.0.1:{port}/productpage", ""
     direct = build_opener(ProxyHandler({}))
     while True:
         try:
-            with direct.open(url, timeout=_GATEWAY_S) as answer:
+            with direct.open(url, timeout=_GATEWAY_SECONDS) as answer:
                 answer.read()
                 return
         except (OSError, HTTPException) as error:
@@ -205,10 +218,10 @@ def _await_gateway(port: int, deadline: float, report: Report) -> None:
                 f"all pods are ready, but the gateway does not serve {url}: {trouble}",
                 hint=f"kubectl -n {NAMESPACE} logs deploy/istio-ingressgateway",
             )
-        time.sleep(_PAUSE_S)
+        time.sleep(_PAUSE_SECONDS)
 
 
-def _guests(place: placing.Place) -> list[placing.Object]:
+def _guests(place: placing.Place) -> list[Object]:
     """The samples, and an ingress gateway of their own: that of the cluster's owner is not for the lab to configure."""
     files = [MANIFESTS / name for name in (_GATEWAY, *SAMPLES)]
     return placing.placed(placing.read(files), place)
@@ -254,7 +267,11 @@ def _install_istio(lab: Lab, api: Api, kubectl: Kubectl, record: Record, report:
 
 
 def _refuse_remains(api: Api) -> None:
-    """Raises `LabError` where an installation would change what somebody else has made."""
+    """Refuse to install Istio over what the lab did not make.
+
+    Raises:
+        LabError: an installation would change objects that are there.
+    """
     there = [f"the namespace {NAMESPACE}"] if _exists(api, f"/api/v1/namespaces/{NAMESPACE}") else []
     names = [str(crd["metadata"]["name"]) for crd in api.request("GET", _CRDS)["items"]]
     there += [f"the kind {name}" for name in sorted(names) if name.endswith(_ISTIO_GROUPS)]
@@ -288,12 +305,12 @@ def _no_mesh(lab: Lab) -> str:
 
 
 def _kubectl(lab: Lab) -> Kubectl:
-    return Kubectl(lab.kubeconfig, lab.state_dir / "kubectl-cache", timeout=_DELETE_S + 30.0)
+    return Kubectl(lab.kubeconfig, lab.state_dir / "kubectl-cache", timeout=_DELETE_SECONDS + 30.0)
 
 
 _NOT_FOUND = 404
-_GATEWAY_S = 10.0
-_PAUSE_S = 0.5
+_GATEWAY_SECONDS = 10.0
+_PAUSE_SECONDS = 0.5
 _HINT_INSTALL = "`mesh-lab up --cluster existing --install-istio` installs it (and `down` removes it again)."
 _PUT_ON: dict[str, Callable[[Lab, Api, Report], Installed]] = {
     "embedded": _embedded,

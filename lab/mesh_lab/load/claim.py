@@ -1,4 +1,4 @@
-"""One load run at a time on a cluster: the namespace of the run says whose it is, and creating it decides who is first.
+"""One load run at a time on a cluster: the run's namespace records its owner, and the first to create it has the run.
 
 A run that was killed leaves its namespace behind. It is over when its time is, or when its process on this machine is
 gone; then the next run removes it.
@@ -24,12 +24,12 @@ _REMOVAL_SECONDS = 60.0
 _TRIES = 5
 
 
-class RunUnderWay(LabError):  # noqa: N818 - what somebody else is doing
-    """Another load run has the cluster; the message says whose, and until when."""
+class RunUnderWay(LabError):  # noqa: N818 - a state of the cluster, not a fault
+    """Another load run is under way; the message says which process' it is, and until when."""
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """Whose a run is: the process on its host, by its number and its start (in clock ticks since boot).
+    """The owner of a run: the process on its host, by its number and its start (in clock ticks since boot).
 
     `until` is when it is over at the latest (Unix time, seconds); None for one that has no end of its own.
     """
@@ -47,7 +47,7 @@ class Claim(msgspec.Struct, frozen=True):
         return cls(platform.node(), process, _started(process), now, None if seconds is None else now + seconds)
 
     def over(self) -> bool:
-        """Whether nobody can be at it any more."""
+        """Whether the run is over: its time is up, or its process has ended."""
         if self.until is not None and time.time() > self.until:
             return True
         return self.host == platform.node() and _started(self.process) != self.started

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 RATE_SECONDS = 12.0
-"""Locust's current rate is of the ten seconds before the last two, and too low as long as there are not so many."""
+"""Locust's current rate is an average over ten seconds up to two seconds ago: too low until the run is that long."""
 
 
 def progress(figures: Mapping[str, Any]) -> str:

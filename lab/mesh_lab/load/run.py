@@ -32,7 +32,7 @@ UI_PORT = 8089
 ADDRESS_SECONDS = 5.0
 
 
-class LoadFailed(LabError):  # noqa: N818 - what became of a run
+class LoadFailed(LabError):  # noqa: N818 - the outcome of a run
     """The run could not be made, or did not end as it should; the message says why."""
 
 
@@ -127,7 +127,7 @@ def _longest(settings: Settings) -> float:
     return settings.duration + START_SECONDS + END_SECONDS
 
 
-def _manifests() -> list[dict[str, Any]]:
+def _manifests() -> list[Object]:
     """The namespace, and what goes into it."""
     return [dict(obj) for obj in objects_in(MANIFESTS / "load" / "load.yaml")]
 
@@ -143,7 +143,7 @@ def _log(api: Api, limit: float) -> Iterator[str]:
 
 
 def prepare(reports: Path) -> None:
-    """Make the directory of the reports; a run that could not be reported is not begun.
+    """Make the directory of the reports; without one the run does not start.
 
     Raises:
         LoadFailed: nothing can be written there.

@@ -1,4 +1,4 @@
-"""What a load run is told: how many users come and how, for how long, and its limits."""
+"""The settings of a load run: how many users come and how, for how long, and its limits."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ def test_versions_are_compared_as_numbers_where_they_are(have: str | None, want:
 def test_a_resource_is_live_when_istiod_has_it_and_all_have_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.1)
+    monkeypatch.setattr(istiostatus, "SETTLE_SECONDS", 0.1)
     with istio(tmp_path, monkeypatch) as (_, status):
         state = await_live(status, VS, "120", time.monotonic() + 20, quiet)
         assert state.live
@@ -239,7 +239,7 @@ def test_a_resource_is_live_when_istiod_has_it_and_all_have_acknowledged(
 
 
 def test_an_older_version_in_istiod_is_not_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.0)
+    monkeypatch.setattr(istiostatus, "SETTLE_SECONDS", 0.0)
     with istio(tmp_path, monkeypatch) as (server, status):
         server.documents[istiostatus.CONFIGZ] = [config("119")]
         with pytest.raises(LabError, match="not live on every proxy"):
@@ -250,7 +250,7 @@ def test_an_older_version_in_istiod_is_not_live(tmp_path: Path, monkeypatch: pyt
 
 
 def test_it_is_not_live_before_istiods_batching_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(istiostatus, "SETTLE_S", 60.0)
+    monkeypatch.setattr(istiostatus, "SETTLE_SECONDS", 60.0)
     with istio(tmp_path, monkeypatch) as (_, status):
         state = status.config(VS, "120")
         assert state.found
@@ -263,14 +263,14 @@ def test_a_proxy_that_refuses_is_told_with_its_reason_at_once(tmp_path: Path, mo
         started = time.monotonic()
         with pytest.raises(
             LabError,
-            match=r"a\.default: rejected \(Listener: duplicate domain\)\n  Istio does not tell what a",
+            match=r"a\.default: rejected \(Listener: duplicate domain\)\n  Istio does not tell which resource",
         ):
             await_live(status, VS, "120", time.monotonic() + 60, quiet)
         assert time.monotonic() - started < 30
 
 
 def test_a_bring_up_does_not_wait_for_a_proxy_that_has_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.2)
+    monkeypatch.setattr(istiostatus, "SETTLE_SECONDS", 0.2)
     with istio(tmp_path, monkeypatch) as (server, status):
         server.documents[istiostatus.SYNCZ] = [of_late("a.default", acked="b=1", error="duplicate domain")]
         started = time.monotonic()
@@ -366,7 +366,7 @@ def test_an_interval_is_read_as_istio_reads_it(interval: str, seconds: float) ->
 def test_a_deleted_resource_is_gone_when_no_istiod_knows_it_and_all_have_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.1)
+    monkeypatch.setattr(istiostatus, "SETTLE_SECONDS", 0.1)
     with istio(tmp_path, monkeypatch) as (server, status):
         with pytest.raises(LabError, match="it is not deleted"):
             await_gone(status, VS, time.monotonic() + 0.5, quiet)
@@ -377,7 +377,7 @@ def test_a_deleted_resource_is_gone_when_no_istiod_knows_it_and_all_have_acknowl
 def test_nothing_is_live_before_the_proxies_of_all_ready_pods_are_connected_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(istiostatus, "SETTLE_S", 0.0)
+    monkeypatch.setattr(istiostatus, "SETTLE_SECONDS", 0.0)
     with istio(tmp_path, monkeypatch) as (server, status):
         server.pods = [pod("a"), pod("b")]
         with pytest.raises(LabError, match=r"b\.default: not-connected \(its pod is ready, its stream is not open\)"):
@@ -482,7 +482,7 @@ def test_what_listeners_have_is_live_once_their_old_connections_are_drained(
 
 def test_every_wait_settles_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with istio(tmp_path, monkeypatch) as (_, status):
-        monkeypatch.setattr(istiostatus, "SETTLE_S", 0.05)
+        monkeypatch.setattr(istiostatus, "SETTLE_SECONDS", 0.05)
         assert status.config(VS, "120", wait=5).live
         assert not status.config(VS, "120").live
 

@@ -92,7 +92,7 @@ def test_a_kubectl_that_fails_is_quoted(tools: StandIns, said: str, told: str) -
 def test_a_kubectl_that_hangs_in_the_middle_of_a_line_is_ended(
     tools: StandIns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forwarding, "_START_S", 1.0)
+    monkeypatch.setattr(forwarding, "_START_SECONDS", 1.0)
     tools.add("kubectl", answer(out="Forwarding from 127.0", pid="pid", hangs=True))
     with (
         pytest.raises(ForwardError, match=r"Forwarding from 127\.0 no port within 1 s"),

@@ -119,7 +119,7 @@ def test_a_program_that_is_missing_is_told(tools: StandIns) -> None:
 
 
 def test_a_program_that_hangs_is_ended(tools: StandIns, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "_LIMIT_S", 0.5)
+    monkeypatch.setattr(login, "_LIMIT_SECONDS", 0.5)
     tools.add("sign-in", answer("get-token", hangs=True))
     with pytest.raises(LabError, match=r"did not end within 0\.5 s"):
         Login(user(tools), {}, tools.directory).credential()

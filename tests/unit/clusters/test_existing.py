@@ -139,7 +139,7 @@ def test_a_cluster_that_will_not_do_is_told_and_nothing_is_kept(
 def test_a_cluster_that_does_not_answer_at_all_is_not_waited_for(
     lab: Lab, tools: StandIns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_QUICK_S", 1.0)
+    monkeypatch.setattr(module, "_QUICK_SECONDS", 1.0)
     prefer(lab, tools, "version", hangs=True)
     with pytest.raises(LabError, match="took more than 1 s"):
         opened(lab, tools).up(quiet)

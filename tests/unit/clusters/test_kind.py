@@ -198,7 +198,7 @@ def test_when_even_the_removal_fails_the_command_for_it_is_told(cluster: KindClu
 def test_a_kind_that_hangs_is_ended_with_all_that_it_started(
     lab: Lab, tools: StandIns, inotify: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kind_cluster, "_MARGIN_S", 0.0)
+    monkeypatch.setattr(kind_cluster, "_MARGIN_SECONDS", 0.0)
     lab = Lab(msgspec.structs.replace(lab.settings, kind=Kind(create_timeout=1)), lab.directory)
     tools.prefer("kind", answer("create", "cluster", err=KUBEADM_FAILED[:5], hangs=True, pid="pid"))
     with pytest.raises(LabError, match="did not end within 1 s") as failure:
@@ -316,7 +316,7 @@ def test_a_client_that_tells_of_its_daemon_in_its_answer_is_understood(cluster: 
 def test_a_docker_that_hangs_is_not_waited_for(
     cluster: KindCluster, tools: StandIns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesh_lab.clusters.kind.provider._QUICK_S", 0.5)
+    monkeypatch.setattr("mesh_lab.clusters.kind.provider._QUICK_SECONDS", 0.5)
     tools.prefer("docker", answer("ps", hangs=True))
     with pytest.raises(LabError, match=r"did not end within 0\.5 s"):
         cluster.up(quiet)

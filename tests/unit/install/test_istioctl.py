@@ -141,8 +141,8 @@ def test_a_failure_is_told_with_the_pods_and_their_events(lab: Lab, tools: Stand
 def test_a_stall_is_reported_while_it_lasts_and_ended_at_the_limit(
     lab: Lab, tools: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(programs, "_SILENCE_S", 0.3)
-    monkeypatch.setattr("mesh_lab.install.istioctl._MARGIN_S", 1.0)
+    monkeypatch.setattr(programs, "_SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr("mesh_lab.install.istioctl._MARGIN_SECONDS", 1.0)
     lab = Lab(msgspec.structs.replace(lab.settings, istio=Istio(install_timeout=1)), lab.directory)
     tools.prefer("istioctl", answer("install", err=INSTALLED[:4], hangs=True))
     said: list[str] = []

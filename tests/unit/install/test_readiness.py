@@ -154,7 +154,7 @@ def test_a_stall_shows_containers_conditions_and_events(tmp_path: Path) -> None:
 
 
 def test_an_api_that_goes_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "_SILENCE_S", 0.1)
+    monkeypatch.setattr(readiness, "_SILENCE_SECONDS", 0.1)
     with serve(tmp_path, lambda _: {}) as (_, kubeconfig):
         pass
     with Api(kubeconfig) as api, pytest.raises(LabError, match=r"the cluster's API: .* does not answer"):

@@ -237,7 +237,7 @@ class Gateway(BaseHTTPRequestHandler):
 
 
 def test_the_gateway_is_asked_before_a_lab_is_said_to_be_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipes, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(recipes, "_PAUSE_SECONDS", 0.01)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # which a loopback address does not go through
     told: list[str] = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:

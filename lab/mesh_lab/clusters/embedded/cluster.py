@@ -1,7 +1,7 @@
 """The embedded cluster, seen from the command line: start the host process, wait for it, find it again, end it.
 
-`lab.json` says which process it is, the lock on the state directory whether anybody still uses that state. The kube
-process holds the lock, too, so that "the lock is free" means "nothing is left".
+`lab.json` says which process it is, the lock on the state directory whether a process still uses that state. The
+kube process holds the lock, too, so that "the lock is free" means "nothing is left".
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ JOURNAL_NAME = "journal.db"
 GATEWAY = ("istio-system", "istio-ingressgateway")
 _GATEWAY_PORTS = {"http": 80, "https": 443}
 _MAX_LOG_BYTES = 8 * 1024 * 1024
-_KILL_PATIENCE_S = 5.0
-_POLL_S = 0.02
-_RECOVERY_S = 60.0
+_KILL_PATIENCE_SECONDS = 5.0
+_POLL_SECONDS = 0.02
+_RECOVERY_SECONDS = 60.0
 _SHOWN_LINES = 10
 _INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -57,18 +57,19 @@ class EmbeddedCluster:
 
     @property
     def kubeconfig(self) -> Path:
-        """Written by the kube process."""
+        """The kubeconfig, which the kube process writes."""
         return self._lab.kubeconfig
 
     @property
     def log(self) -> Path:
-        """What the host and kube processes say."""
+        """The log of the host and kube processes."""
         return self._state / host.LOG_NAME
 
     def status(self) -> ClusterStatus:
-        """Read from `lab.json`, which is believed only as far as its process is alive.
+        """Return the status from `lab.json`, which counts only while its process is alive.
 
-        Raises `LabError` when one may not look: that would be taken for a lab that is down.
+        Raises:
+            LabError: the state may not be read, which must not look like a lab that is down.
         """
         self._refuse_foreign()
         found = record.read(str(self._state))
@@ -105,20 +106,21 @@ class EmbeddedCluster:
     def recover(self) -> list[str]:
         """Replace a damaged journal by what can be read of it; the lines say what was kept and what is lost.
 
-        Raises `LabError`: the lab is running, or its state cannot be written.
+        Raises:
+            LabError: the lab is running, or its state cannot be written.
         """
         if self.status().running:
             raise LabError("the lab is running, so its journal is in use", hint="`mesh-lab down` takes it down.")
         if not self._is_state():
             return []
         with self._locked():
-            # Its own process: what reads journals is a part of the kube process.
+            # In a process of its own: the code that reads journals is a part of the kube process.
             done = subprocess.run(
                 [sys.executable, "-P", "-m", RECOVERY_MODULE, str(self._state / JOURNAL_NAME)],
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=_RECOVERY_S,
+                timeout=_RECOVERY_SECONDS,
             )
         if done.returncode:
             raise LabError(f"the journal cannot be recovered: {done.stderr.strip()}")
@@ -158,7 +160,7 @@ class EmbeddedCluster:
         return (self._state / host.LOCK_NAME).is_file()
 
     def _delete_state(self) -> None:
-        """Everything but the programs that `mesh-lab tools install` has put there, which are no lab's state."""
+        """Delete everything but the programs that `mesh-lab tools install` has put there, which are no lab's state."""
         if self._lab.tools_dir.parent != self._state or not self._lab.tools_dir.exists():
             shutil.rmtree(self._state)
             return
@@ -229,7 +231,7 @@ class EmbeddedCluster:
             os.close(spec)
 
     def _spec(self, source: str) -> dict[str, Any]:
-        """What `host.Host` is told: the kube process' command, environment and configuration, and the ports to take."""
+        """The input of `host.Host`: the kube process' command, environment and configuration, and the ports."""
         settings = self._lab.settings
         user_namespace = namespaces.rootless()
         extra = {f"host_ports[{i}]": entry for i, entry in enumerate(settings.host_ports)}
@@ -268,7 +270,7 @@ class EmbeddedCluster:
         return os.pathsep.join((str(Path(sys.executable).parent), namespaces.search_path(self._environ)))
 
     def _await_ready(self, descriptor: int, report: Report) -> bool:
-        """Relay what the host process tells until it is ready; False when another one had the lab first."""
+        """Pass the host process' messages on until it is ready; False when another host process has the lab."""
         deadline = time.monotonic() + self._timeouts.cluster
         for message in _messages(descriptor, deadline):
             operation = message.get("op")
@@ -317,25 +319,25 @@ class EmbeddedCluster:
                 report(f"already runs with {label} port {port}; for port {wanted}, `{self._lab.command('down')}` first")
         deadline = time.monotonic() + self._timeouts.cluster
         while status.phase == "starting" and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
+            time.sleep(_POLL_SECONDS)
             status = self.status()
         if status.phase != "ready":
             raise LabError(f"the lab that another command was starting is {status.phase}", hint=f"See {self.log}.")
 
     def _end(self, pid: int) -> None:
-        """Ask the host process to end, insist after a while, and return when it is gone."""
+        """Ask the host process to end, kill it after a while, and return when it is gone."""
         try:
             process = os.pidfd_open(pid)
         except ProcessLookupError:
             return
         try:
-            # Held by the descriptor, the number cannot pass on to another process between the two calls.
+            # The descriptor holds the process: its number cannot be reused between the two calls.
             if record.started(pid) is None:
                 return
             signal.pidfd_send_signal(process, signal.SIGTERM)
-            if not select.select([process], [], [], self._timeouts.stop + _KILL_PATIENCE_S)[0]:
+            if not select.select([process], [], [], self._timeouts.stop + _KILL_PATIENCE_SECONDS)[0]:
                 signal.pidfd_send_signal(process, signal.SIGKILL)
-                select.select([process], [], [], _KILL_PATIENCE_S)
+                select.select([process], [], [], _KILL_PATIENCE_SECONDS)
         except ProcessLookupError:
             return
         except PermissionError as error:
@@ -355,18 +357,18 @@ class EmbeddedCluster:
         except OSError as error:
             raise LabError(f"cannot open {error.filename}: {error.strerror}") from error
         try:
-            deadline = time.monotonic() + _KILL_PATIENCE_S
+            deadline = time.monotonic() + _KILL_PATIENCE_SECONDS
             while not _try_lock(lock):
                 if time.monotonic() > deadline:
                     raise LabError(f"the lab in {self._state} is in use by another command")
-                time.sleep(_POLL_S)
+                time.sleep(_POLL_SECONDS)
             yield
         finally:
             os.close(lock)
 
 
 def _gist(log: str) -> str:
-    """What a person wants of the kube process' last words: of a traceback, the last line (the rest is in the log)."""
+    """The part of the kube process' last output that a person needs: of a traceback, the last line."""
     lines = [line for line in log.splitlines() if line.strip() and " host: " not in line]
     if any(line.startswith("Traceback ") for line in lines):
         return lines[-1]

@@ -2,7 +2,7 @@
 
 It stays in the host's namespaces and does four things: it holds the lock on the lab's state, it owns what only the
 host's namespaces can give (listening sockets on the loopback), it starts the kube process in namespaces of its own, and
-its end is that process' end. It is small, so that nothing in it can fail, and it imports little, since it stays.
+its end is that process' end. It is small, so that little in it can fail, and imports little, since it stays in memory.
 
 However it ends, nothing outlives it. The kube process is pid 1 of a PID namespace, and the kernel ends such a namespace
 with its pid 1. That pid 1 dies when `unshare` dies (`--kill-child`), and `unshare` when this process does (`setpriv
@@ -28,9 +28,9 @@ from mesh_lab.clusters.embedded import ports, record
 
 LOCK_NAME = "lock"
 LOG_NAME = "lab.log"
-_LOCK_PATIENCE_S = 5.0
-_LOCK_PAUSE_S = 0.02
-_UNREADY_STOP_S = 0.5
+_LOCK_PATIENCE_SECONDS = 5.0
+_LOCK_PAUSE_SECONDS = 0.02
+_UNREADY_STOP_SECONDS = 0.5
 _LOG_TAIL_BYTES = 4096
 _MESSAGE_BYTES = 65536
 
@@ -44,14 +44,14 @@ class AlreadyRunningError(Exception):
 
 
 class Reporter:
-    """What the waiting command is told: JSON lines. A command that went away or does not read is nobody's problem."""
+    """Messages to the waiting command, as JSON lines. They are dropped when it went away or does not read."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
         os.set_blocking(descriptor, False)
 
     def send(self, **message: object) -> None:
-        """Say it if anybody listens."""
+        """Send a message, or drop it when it cannot be sent."""
         if self._descriptor is None:
             return
         try:
@@ -62,7 +62,7 @@ class Reporter:
             self.close()
 
     def close(self) -> None:
-        """There is no more to say."""
+        """Close the pipe: no more messages follow."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -81,7 +81,7 @@ class Host:
         self._log_start = 0
 
     def run(self) -> int:
-        """Live until told to end or until the kube process ends; the exit code says which of them it was."""
+        """Run until a signal or the kube process' end; the exit code says which of them it was."""
         lock = self._lock()
         try:
             return self._run(lock)
@@ -99,7 +99,7 @@ class Host:
         config = self._kube_config(addresses, api.fileno(), kube_control.fileno(), lifeline_read)
         signals = _signals()
         self._write_record(addresses)
-        # The kube process holds the lock too: it is free only when nobody uses the state any more.
+        # The kube process holds the lock too: it is free only when no process uses the state any more.
         starter = self._spawn(config, (config, api.fileno(), kube_control.fileno(), lifeline_read, lock))
         for descriptor in (config, lifeline_read):
             os.close(descriptor)
@@ -113,7 +113,7 @@ class Host:
     def _lock(self) -> int:
         """Take the lab; a predecessor that is just being killed is waited for."""
         lock = os.open(f"{self.state_dir}/{LOCK_NAME}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = time.monotonic() + _LOCK_PATIENCE_S
+        deadline = time.monotonic() + _LOCK_PATIENCE_SECONDS
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,7 +122,7 @@ class Host:
                     raise AlreadyRunningError from None
                 if time.monotonic() > deadline:
                     raise StartError(f"another process holds {self.state_dir}/{LOCK_NAME} (`fuser` names it)") from None
-                time.sleep(_LOCK_PAUSE_S)
+                time.sleep(_LOCK_PAUSE_SECONDS)
             else:
                 return lock
 
@@ -204,7 +204,7 @@ class Host:
                 # `unshare` outlives it, and so its end says that the whole PID namespace is gone.
                 for victim in record.children(starter) or [starter]:
                     os.kill(victim, signal.SIGKILL)
-                deadline = time.monotonic() + _UNREADY_STOP_S
+                deadline = time.monotonic() + _UNREADY_STOP_SECONDS
         status = os.waitstatus_to_exitcode(os.waitpid(starter, 0)[1])
         os.close(lifeline)
         if deadline is not None:
@@ -214,12 +214,12 @@ class Host:
         return 1
 
     def _stop(self, starter: int) -> float:
-        """Ask the kube process to end; how many seconds it has for that."""
+        """Ask the kube process to end; return how many seconds it has for that."""
         _log("stopping")
         for kube in record.children(starter):
             os.kill(kube, signal.SIGTERM)
         # Before it is ready it may not have installed its handler, and a PID namespace's init ignores the rest.
-        limit = self._spec["stop_timeout_s"] if self._record["phase"] == "ready" else _UNREADY_STOP_S
+        limit = self._spec["stop_timeout_s"] if self._record["phase"] == "ready" else _UNREADY_STOP_SECONDS
         assert isinstance(limit, int | float)
         return limit
 
@@ -235,7 +235,7 @@ class Host:
             message = json.loads(datagram)
             operation = message["op"]
         except (ValueError, KeyError, TypeError):
-            _log(f"a message that makes no sense: {datagram[:200]!r}")
+            _log(f"a malformed message: {datagram[:200]!r}")
             return True
         if operation == "listen":
             self._listen(control, message)
@@ -287,7 +287,7 @@ def main(arguments: list[str]) -> int:
     """Read the specification, run the lab, report what prevents it."""
     spec_fd, report_fd = int(arguments[2]), int(arguments[4])
     os.chdir("/")
-    # What the lab makes for containers they must be able to read, whatever the user's umask keeps from others; the
+    # Containers must be able to read what the lab makes for them, whatever the user's umask keeps from others; the
     # state directory itself is closed to them.
     os.umask(0o022)
     reporter = Reporter(report_fd)

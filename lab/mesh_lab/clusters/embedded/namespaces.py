@@ -1,4 +1,4 @@
-"""How the kube process gets namespaces of its own, and what stands in the way of that on this machine."""
+"""How the kube process gets namespaces of its own, and what prevents that on this machine."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def install_command(programs: list[str]) -> str:
 
 
 def obstacles(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> list[Obstacle]:
-    """Everything that is known to keep the lab from getting its namespaces here; empty when it should work."""
+    """Return everything that is known to keep the lab from its namespaces here; empty when it should work."""
     user_namespace = rootless()
     found = []
     if missing := missing_programs(search_path(environ), user_namespace=user_namespace):
@@ -132,7 +132,7 @@ def _closed(samples: Mapping[str, Iterable[str]]) -> list[str]:
         try:
             mode = Path(path).stat().st_mode
         except OSError:
-            return False  # laid out differently, then
+            return False  # this installation is laid out differently
         wanted = stat.S_IROTH | (stat.S_IXOTH if stat.S_ISDIR(mode) else 0)
         return mode & wanted != wanted
 
@@ -192,7 +192,7 @@ def _ranges(file: Path) -> list[tuple[str, int, int]]:
 
 
 def _free_range(root: Path) -> str:
-    """A range that is nobody's yet: of two users with the same ids, each could read what the other's pods write."""
+    """Return a range of ids that no user has: two users with the same ids could read what the other's pods write."""
     taken = [row for file in ("etc/subuid", "etc/subgid") for row in _ranges(root / file)]
     start = max((first + count for _, first, count in taken), default=_FIRST_SUBORDINATE_ID)
     start = max(start, _FIRST_SUBORDINATE_ID)

@@ -18,7 +18,7 @@ _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 
 
 class PortTakenError(Exception):
-    """The port cannot be had; `holder` names the process that has it as far as one may see."""
+    """The port cannot be had; `holder` names the process that has it, as far as it may be seen."""
 
     def __init__(self, port: int, reason: str, holder: str) -> None:
         super().__init__(f"port {port} is {reason}{f': {holder} listens on it' if holder else ''}")
@@ -27,7 +27,11 @@ class PortTakenError(Exception):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A TCP socket bound to `host`:`port` (0: any free one) that does not listen yet. Raises `PortTakenError`."""
+    """Return a TCP socket bound to `host`:`port` (0: any free one) that does not listen yet.
+
+    Raises:
+        PortTakenError: the port is in use, reserved or not available.
+    """
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -39,7 +43,11 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def listen(bound: socket.socket, backlog: int = 1024) -> None:
-    """Start to listen. Raises `PortTakenError`: two may have bound a port, only one of them can listen."""
+    """Start to listen.
+
+    Raises:
+        PortTakenError: another socket listens; two may have bound a port, but only one can listen.
+    """
     port = bound.getsockname()[1]
     try:
         bound.listen(backlog)
@@ -49,7 +57,7 @@ def listen(bound: socket.socket, backlog: int = 1024) -> None:
 
 
 def taken(port: int, error: OSError) -> PortTakenError:
-    """Say why `port` could not be had."""
+    """Return the error that says why `port` could not be had."""
     if error.errno == errno.EADDRINUSE:
         return PortTakenError(port, "in use", holder(port))
     if error.errno == errno.EACCES:
@@ -58,8 +66,10 @@ def taken(port: int, error: OSError) -> PortTakenError:
 
 
 def holder(port: int) -> str:
-    """`COMMAND (pid N)` of who listens on `port`, or which lab; without the right to look, the user; empty when nobody
-    does."""
+    """Return the process that listens on `port`, as `COMMAND (pid N)`, or the lab that it belongs to.
+
+    Without the right to look at the process it is only its user; empty when none listens.
+    """
     inodes = dict(_listeners(port))
     if not inodes:
         return ""

@@ -1,6 +1,6 @@
-"""`lab.json`: which processes a running lab consists of, for whoever wants to find it.
+"""`lab.json`: which processes a running lab consists of, so that other commands find it.
 
-Written by the host process alone and removed by it at its end; one that was killed leaves the file behind, so a reader
+Written only by the host process and removed by it at its end; one that was killed leaves the file behind, so a reader
 asks `alive` and not merely whether the file is there. Imports little, since the host process does.
 """
 
@@ -15,7 +15,7 @@ Record = dict[str, object]
 
 
 def write(state_dir: str, record: Record) -> None:
-    """Put `record` in the place of the last one, at once and whole."""
+    """Replace the last record by `record`, atomically."""
     path = f"{state_dir}/{FILE_NAME}"
     partial = f"{path}.{os.getpid()}"
     try:

@@ -1,4 +1,4 @@
-"""A cluster made with the `kind` command: create it, find it again, put it right after a crash, delete it.
+"""A cluster made with the `kind` command: create it, find it again, repair it after a crash, delete it.
 
 kind keeps its clusters in containers' labels, so they outlive this program and even the machine's restart. The record
 in the state directory says whether a cluster of that name is this lab's: one that is not is never touched.
@@ -40,12 +40,12 @@ of the Kubernetes that the lab is tested with."""
 PREFIX = "mesh-lab-"
 _CONFIG = "kind.yaml"
 _HOSTS = "certs.d"
-_QUICK_S = 30.0
-_DELETE_S = 120.0
-_LOAD_S = 600.0
-_MARGIN_S = 60.0
-_REPAIR_S = 120.0
-_POLL_S = 1.0
+_QUICK_SECONDS = 30.0
+_DELETE_SECONDS = 120.0
+_LOAD_SECONDS = 600.0
+_MARGIN_SECONDS = 60.0
+_REPAIR_SECONDS = 120.0
+_POLL_SECONDS = 1.0
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class KindCluster:
 
     @property
     def name(self) -> str:
-        """As kind knows it."""
+        """The cluster's name for kind."""
         return f"{PREFIX}{self._lab.name}"
 
     @property
@@ -80,7 +80,11 @@ class KindCluster:
         return self._lab.kubeconfig
 
     def status(self) -> ClusterStatus:
-        """From the record and the nodes' containers. Raises `LabError` when these cannot be asked."""
+        """Return the status from the record and the nodes' containers.
+
+        Raises:
+            LabError: the provider does not answer.
+        """
         record = self._record()
         if record is None:
             return ClusterStatus()
@@ -135,13 +139,21 @@ class KindCluster:
         return [f"kind create cluster --name {self.name} with this configuration:", *text.splitlines()]
 
     def started(self) -> dict[str, datetime]:
-        """When each node was last started, by its name. Raises `LabError` when the provider does not answer."""
+        """Return when each node was last started, by its name.
+
+        Raises:
+            LabError: the provider does not answer.
+        """
         record = self._record()
         provider = self._provider(record.provider if record else self._settings.provider)
         return provider.started([node.name for node in provider.nodes(self.name)])
 
     def load_images(self, images: list[str], report: Report) -> None:
-        """Put images of the local store onto every node. Raises `LabError` naming those that are not there."""
+        """Put images of the local store onto every node.
+
+        Raises:
+            LabError: an image is not in the store, or cannot be loaded.
+        """
         kind = self._programs.need(KIND)
         record = self._record()
         provider = self._provider(record.provider if record else self._settings.provider)
@@ -151,15 +163,15 @@ class KindCluster:
             )
         if provider.name == "docker":
             command = [kind, "load", "docker-image", *images, "--name", self.name]
-            stream(command, timeout=_LOAD_S, report=report, environ=provider.environ)
+            stream(command, timeout=_LOAD_SECONDS, report=report, environ=provider.environ)
             return
         archive = self._state / "images.tar"
         try:
-            # `kind load docker-image` asks Docker alone.
+            # `kind load docker-image` asks only Docker.
             save = [provider.path, "save", "--multi-image-archive", "--output", str(archive), *images]
-            run(save, timeout=_LOAD_S, environ=provider.environ)
+            run(save, timeout=_LOAD_SECONDS, environ=provider.environ)
             command = [kind, "load", "image-archive", str(archive), "--name", self.name]
-            stream(command, timeout=_LOAD_S, report=report, environ=provider.environ)
+            stream(command, timeout=_LOAD_SECONDS, report=report, environ=provider.environ)
         finally:
             archive.unlink(missing_ok=True)
 
@@ -183,18 +195,18 @@ class KindCluster:
         holding.write(self._state, record)
         limit = self._settings.create_timeout
         command = [kind, "create", "cluster", "--name", self.name, "--config", str(self._state / _CONFIG)]
-        # Of a node that kind removes itself nobody can tell any more why it did not start.
+        # kind would remove a node that did not start, and with it the reason why.
         command += ["--kubeconfig", str(self.kubeconfig), "--wait", f"{limit}s", "--retain"]
         try:
-            stream(command, timeout=limit + _MARGIN_S, report=report, environ=provider.environ)
-            self._await_api(time.monotonic() + _REPAIR_S)
+            stream(command, timeout=limit + _MARGIN_SECONDS, report=report, environ=provider.environ)
+            self._await_api(time.monotonic() + _REPAIR_SECONDS)
         except BaseException as error:
             raise self._abandoned(kind, provider, error, report) from error
         holding.write(self._state, msgspec.structs.replace(record, phase="ready"))
 
     def _abandoned(self, kind: str, provider: Provider, error: BaseException, report: Report) -> BaseException:
-        """Remove what was made, or say how to: the reason for the failure comes first."""
-        said = _said(error, provider, self.name) if isinstance(error, ProgramFailedError) else ""
+        """Remove what was made; return the error to raise, with the failure's reason first."""
+        reason = _reason(error, provider, self.name) if isinstance(error, ProgramFailedError) else ""
         report("removing what was made")
         by_hand = f"kind delete cluster --name {self.name}"
         try:
@@ -206,8 +218,8 @@ class KindCluster:
         except KeyboardInterrupt:
             after = f"Its removal was interrupted, too; `{by_hand}` does it."
         if isinstance(error, ProgramFailedError):
-            known = failure.advice(f"{error.output}\n{said}")
-            return ProgramFailedError(said, error.output, hint="\n".join((*known, after)))
+            known = failure.advice(f"{error.output}\n{reason}")
+            return ProgramFailedError(reason, error.output, hint="\n".join((*known, after)))
         if isinstance(error, LabError):
             return LabError(error.message, hint="\n".join(filter(None, (error.hint, after))))
         if isinstance(error, KeyboardInterrupt):
@@ -215,28 +227,32 @@ class KindCluster:
         return error
 
     def _resume(self, kind: str, provider: Provider, nodes: list[Node], report: Report) -> bool:
-        """A cluster that was whole once. False when it still was."""
+        """Start a cluster that was complete once. False when it was still running."""
         stopped = [node.name for node in nodes if node.state != "running"]
         if stopped:
             report(f"starting nodes that were stopped: {', '.join(stopped)}")
             provider.start(stopped)
-        text = run([kind, "get", "kubeconfig", "--name", self.name], timeout=_QUICK_S, environ=provider.environ)
+        text = run([kind, "get", "kubeconfig", "--name", self.name], timeout=_QUICK_SECONDS, environ=provider.environ)
         holding.write_private(self.kubeconfig, text)
         try:
-            self._await_api(time.monotonic() + (_REPAIR_S if stopped else _QUICK_S))
+            self._await_api(time.monotonic() + (_REPAIR_SECONDS if stopped else _QUICK_SECONDS))
         except LabError as error:
             raise LabError(
                 f"the kind cluster {self.name} is there, but not well\n{error.message}",
                 hint=f"`{self._lab.command('reset')}` deletes it with all that is in it; `{self._lab.command('up')}` "
-                "makes it anew."
+                "makes a new one."
                 if not stopped
                 else f"`{provider.name} logs {stopped[0]}` may tell why; `{self._lab.command('down')}` removes it.",
             ) from error
         return bool(stopped)
 
     def _await_api(self, deadline: float) -> None:
-        """Return when the API is ready and every node is. Raises `LabError` with the last trouble."""
-        kubectl = Kubectl(self.kubeconfig, self._state / "kubectl-cache", timeout=_QUICK_S)
+        """Return when the API is ready and every node is.
+
+        Raises:
+            LabError: they are not at the deadline; the message has the last failure.
+        """
+        kubectl = Kubectl(self.kubeconfig, self._state / "kubectl-cache", timeout=_QUICK_SECONDS)
         while True:
             try:
                 kubectl.run("get", "--raw", "/readyz")
@@ -245,13 +261,13 @@ class KindCluster:
             except LabError:
                 if time.monotonic() > deadline:
                     raise
-                # `kubectl wait` needs an API that answers; nothing tells when that begins.
-                time.sleep(_POLL_S)
+                # `kubectl wait` needs an API that answers, and no event announces that.
+                time.sleep(_POLL_SECONDS)
             else:
                 return
 
     def _refuse_old_kind(self) -> None:
-        """One that does not tell its version is believed to be new."""
+        """Refuse a kind that is too old; one whose version is not known counts as new."""
         found = self._programs.version(KIND)
         if found and found < MINIMUM_KIND:
             raise LabError(
@@ -261,7 +277,7 @@ class KindCluster:
 
     def _delete(self, kind: str, provider: Provider, report: Report) -> None:
         command = [kind, "delete", "cluster", "--name", self.name, "--kubeconfig", str(self.kubeconfig)]
-        stream(command, timeout=_DELETE_S, report=report, environ=provider.environ)
+        stream(command, timeout=_DELETE_SECONDS, report=report, environ=provider.environ)
         if left := provider.nodes(self.name):
             raise LabError(
                 f"kind says that it deleted {self.name}, but {_states(left)} remain",
@@ -303,9 +319,10 @@ class KindCluster:
 
 @contextlib.contextmanager
 def _free(asked: dict[str, int]) -> Iterator[dict[str, int]]:
-    """The ports with any that were left open chosen; held as long as all of them are being looked at.
+    """Choose the ports that were left open; gives all of them, each bound during the `with` block.
 
-    Raises `LabError` for one that is taken, naming who has it.
+    Raises:
+        LabError: a port is taken; names the process that has it.
     """
     with contextlib.ExitStack() as held:
         ports = {}
@@ -325,8 +342,8 @@ def _states(nodes: list[Node]) -> str:
     return ", ".join(f"{node.name}: {node.state}" for node in nodes)
 
 
-def _said(error: ProgramFailedError, provider: Provider, name: str) -> str:
-    """What failed and why, as far as kind and the nodes that it has left tell."""
+def _reason(error: ProgramFailedError, provider: Provider, name: str) -> str:
+    """What failed and why, from the output of kind and the journals of the nodes that it has left."""
     lines = failure.reason(error.output)
     try:
         nodes = failure.kubelets(provider, provider.nodes(name))

@@ -1,4 +1,4 @@
-"""What kind is told: nodes, zones, the gateway's ports on the host, registry mirrors.
+"""The configuration for kind: nodes, zones, the gateway's ports on the host, registry mirrors.
 
 See https://kind.sigs.k8s.io/docs/user/configuration/ and, for mirrors, containerd's docs/hosts.md.
 """
@@ -67,7 +67,7 @@ def render(name: str, kind: Kind, ports: Mapping[str, int], hosts_directory: str
 
 
 def hosts_files(mirrors: Mapping[str, str]) -> dict[str, str]:
-    """containerd's `hosts.toml` for each mirrored registry, by path below `HOSTS_DIRECTORY`.
+    """Return `hosts.toml` of containerd for each mirrored registry, by path below `HOSTS_DIRECTORY`.
 
     The mirror is asked first, the registry itself when the mirror does not answer.
     """

@@ -1,7 +1,7 @@
 """Why kind could not make a cluster, in a few lines.
 
-kind prints all that kubeadm has logged and the stacks of its errors. What kubeadm waited for in vain, the kubelet says
-in its journal, which is gone with its node.
+kind prints all that kubeadm has logged and the stacks of its errors. Why kubeadm's wait timed out stands in the
+kubelet's journal, which is gone with its node.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ADVICE = (
 
 
 def reason(output: str) -> list[str]:
-    """kind's error and what kubeadm says of it, without logs, phases and stacks; empty where kind names no error."""
+    """Return the error of kind and what kubeadm says of it, without logs, phases and stacks; empty without an error."""
     lines = output.splitlines()
     first = next((number for number, line in enumerate(lines) if line.startswith("ERROR:")), len(lines))
     kept: list[str] = []
@@ -54,17 +54,17 @@ def reason(output: str) -> list[str]:
 
 def kubelets(provider: Provider, nodes: Sequence[Node]) -> list[str]:
     """The last error of each running node's kubelet, where it has one and can be asked."""
-    said = []
+    errors_found = []
     for node in nodes:
         try:
             journal = provider.journal(node.name, "kubelet") if node.state == "running" else ""
         except LabError:
             continue
         if errors := [found[1] for line in journal.splitlines() if (found := _KLOG_ERROR.match(line))]:
-            said.append(f"the kubelet of {node.name}: {errors[-1]}")
-    return said
+            errors_found.append(f"the kubelet of {node.name}: {errors[-1]}")
+    return errors_found
 
 
-def advice(said: str) -> list[str]:
-    """What known messages usually mean."""
-    return [meaning for sign, meaning in _ADVICE if sign.lower() in said.lower()]
+def advice(output: str) -> list[str]:
+    """The advice for each known message in the output."""
+    return [meaning for sign, meaning in _ADVICE if sign.lower() in output.lower()]

@@ -31,7 +31,11 @@ class Finding:
 
 
 def check(provider: Provider, kind: Kind, inotify: Path = _PROC) -> list[Finding]:
-    """Everything that the machine lacks. Raises `LabError` when the provider does not answer."""
+    """Return everything that the machine lacks.
+
+    Raises:
+        LabError: the provider does not answer.
+    """
     info = provider.info()
     checks: tuple[Callable[[], list[Finding]], ...] = (
         lambda: _cores(info.cores),

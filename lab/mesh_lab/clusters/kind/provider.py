@@ -1,4 +1,4 @@
-"""What kind's nodes run in: Docker or Podman, asked by their command line, which is nearly the same."""
+"""What kind's nodes run in: Docker or Podman, used by their command lines, which are nearly the same."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mesh_lab.errors import LabError
 from mesh_lab.programs import Program, ProgramFailedError, Programs, run
 
 CLUSTER_LABEL = "io.x-k8s.kind.cluster"
-_QUICK_S = 20.0
-_START_S = 60.0
+_QUICK_SECONDS = 20.0
+_START_SECONDS = 60.0
 _NO_IMAGE = re.compile(r"no such (image|object)|image not known|failed to find image", re.IGNORECASE)
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Docker calls the machine's, and as images call theirs
 
@@ -65,13 +65,17 @@ class Provider:
     environ: Mapping[str, str]
 
     def info(self) -> Info:
-        """Raises `LabError` when it does not answer, with what it says and what that usually means."""
+        """Return the facts about the machine that containers run on.
+
+        Raises:
+            LabError: it does not answer; with its message and what that usually means.
+        """
         text = self._ask("info", "--format", "{{json .}}")
         try:
             document = json.loads(text)
         except ValueError as error:
             raise LabError(f"`{self.name} info` gave no JSON: {text.strip()[:200]!r}") from error
-        # Docker's client exits with 0 when the daemon is away, and tells so in its answer.
+        # Docker's client exits with 0 when the daemon does not answer, and puts the error into its output.
         if errors := document.get("ServerErrors"):
             raise LabError("\n".join([f"{self.name} does not answer", *errors]), hint=self._remedy("\n".join(errors)))
         host = document.get("host") or {}
@@ -86,35 +90,52 @@ class Provider:
         return Info(int(cores), int(memory) // 2**20, str(cgroups).removeprefix("v"), local, architecture, store)
 
     def nodes(self, cluster: str) -> list[Node]:
-        """The containers of a kind cluster, by name, whatever state they are in. Raises `LabError` as `info` does."""
+        """Return the containers of a kind cluster, sorted by name, in whatever state they are.
+
+        Raises:
+            LabError: the provider does not answer.
+        """
         which = ("--all", "--filter", f"label={CLUSTER_LABEL}={cluster}")
         text = self._ask("ps", *which, "--format", "{{.Names}}\t{{.State}}")
         rows = [line.split("\t") for line in text.splitlines() if "\t" in line]
         return sorted((Node(row[0], row[1].lower()) for row in rows), key=lambda node: node.name)
 
     def start(self, names: list[str]) -> None:
-        """Start containers that were stopped. Raises `LabError`."""
-        run([self.path, "start", *names], timeout=_START_S, environ=self.environ)
+        """Start containers that were stopped.
+
+        Raises:
+            LabError: one does not start.
+        """
+        run([self.path, "start", *names], timeout=_START_SECONDS, environ=self.environ)
 
     def started(self, names: list[str]) -> dict[str, datetime]:
-        """When running containers were started, by name. Raises `LabError` as `info` does."""
+        """Return when running containers were started, by name.
+
+        Raises:
+            LabError: the provider does not answer.
+        """
         text = self._ask("inspect", "--format", "{{.Name}}\t{{.State.StartedAt}}", *names)
         rows = [line.strip().split("\t") for line in text.splitlines() if "\t" in line]
         return {name.removeprefix("/"): moment for name, when in rows if (moment := _moment(when)) is not None}
 
     def journal(self, node: str, unit: str) -> str:
-        """The end of a systemd unit's journal on a node, the messages alone. Raises `LabError`."""
+        """Return the end of a systemd unit's journal on a node, only the messages.
+
+        Raises:
+            LabError: it cannot be read.
+        """
         command = [self.path, "exec", node, "journalctl", "--unit", unit, "--output", "cat", "--no-pager"]
-        return run([*command, "--lines", "200"], timeout=_QUICK_S, environ=self.environ)
+        return run([*command, "--lines", "200"], timeout=_QUICK_SECONDS, environ=self.environ)
 
     def has_image(self, image: str, architecture: str = "") -> bool:
-        """Whether an image is in the local store, and for that architecture where one is given.
+        """Return whether an image is in the local store, and for that architecture where one is given.
 
-        Raises `LabError` as `info` does: a provider that does not answer knows nothing of its store.
+        Raises:
+            LabError: the provider does not answer, which must not look like a missing image.
         """
         command = [self.path, "image", "inspect", "--format", "{{.Architecture}}", image]
         try:
-            found = run(command, timeout=_QUICK_S, environ=self.environ).strip()
+            found = run(command, timeout=_QUICK_SECONDS, environ=self.environ).strip()
         except ProgramFailedError as error:
             if _NO_IMAGE.search(error.output):
                 return False
@@ -123,15 +144,15 @@ class Provider:
 
     def _ask(self, *arguments: str) -> str:
         try:
-            return run([self.path, *arguments], timeout=_QUICK_S, environ=self.environ)
+            return run([self.path, *arguments], timeout=_QUICK_SECONDS, environ=self.environ)
         except ProgramFailedError as error:
             raise self._away(error) from error
 
     def _away(self, error: ProgramFailedError) -> LabError:
         return LabError(f"{self.name} does not answer\n{error.message}", hint=self._remedy(error.output))
 
-    def _remedy(self, said: str) -> str:
-        if "permission denied" in said.lower():
+    def _remedy(self, output: str) -> str:
+        if "permission denied" in output.lower():
             return "Your account may not use it: sudo usermod --append --groups docker $USER, then log in again."
         if self.name == "docker":
             return "Is it running? sudo systemctl start docker; or start Docker Desktop."
@@ -139,9 +160,10 @@ class Provider:
 
 
 def choose(wanted: str, programs: Programs) -> Provider:
-    """The provider that the settings name, or with `auto` the one that kind would take: Docker, else Podman.
+    """Return the provider that the settings name, or with `auto` the one that kind would take: Docker, else Podman.
 
-    Raises `LabError` when there is none.
+    Raises:
+        LabError: there is none.
     """
     environ = programs.environment()
     asked = environ.get("KIND_EXPERIMENTAL_PROVIDER", "") if wanted == "auto" else wanted
