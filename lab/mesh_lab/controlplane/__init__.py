@@ -1,4 +1,4 @@
 """The embedded mesh control plane: Istio's resources in, Envoy configuration out.
 
-It knows Kubernetes by its API alone, as any pod does.
+It knows Kubernetes by its API only, as any pod does.
 """

@@ -12,7 +12,7 @@ from mesh_lab.harness.results import By, Result, Results
 from mesh_lab.harness.statistics import FALSE_ALARM, Arm, binomial_interval, repeats, split_arms
 
 MAX_SHOWN = 5
-EARLY_MS = 10.0
+EARLY_MILLISECONDS = 10.0
 """How much too early a time limit of Envoy's may end: it counts from when its loop last looked at the clock."""
 
 
@@ -83,14 +83,14 @@ def assert_random_baseline(
 
 
 def assert_lasted(results: Collection[Result], at_least_s: float, under_s: float) -> None:
-    """Every request took at least so many seconds (less `EARLY_MS`), and less than so many.
+    """Every request took at least so many seconds (less `EARLY_MILLISECONDS`), and less than so many.
 
     Raises:
         AssertionError: naming the first few that did not.
     """
     __tracebackhide__ = True
     _some(results)
-    other = [r for r in results if not at_least_s * 1000 - EARLY_MS <= r.duration_ms < under_s * 1000]
+    other = [r for r in results if not at_least_s * 1000 - EARLY_MILLISECONDS <= r.duration_ms < under_s * 1000]
     if other:
         raise AssertionError(
             f"{len(other)} of {len(results)} requests did not take {at_least_s:g} to {under_s:g} s\n"

@@ -1,4 +1,4 @@
-"""The names that options, markers and fixtures had before 0.3: they work for one release more, and warn.
+"""The names that options, markers and fixtures had before 0.2: they work in 0.2, and warn.
 
 Imported by every pytest of the environment, as the plugin is.
 """

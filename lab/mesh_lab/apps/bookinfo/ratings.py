@@ -16,7 +16,7 @@ from mesh_lab.apps.bookinfo.upstreams import json_response, not_found, product_i
 from mesh_lab.apps.http.connection import Handler
 from mesh_lab.apps.http.messages import Request, Response
 
-DELAY_S = 7.0
+DELAY_SECONDS = 7.0
 MAX_BOOKS = 1000
 DEFAULT = {"Reviewer1": 5, "Reviewer2": 4}
 
@@ -52,7 +52,7 @@ class Ratings:
         if self._version == "v-faulty":
             return random.random() < 0.5
         if self._version == "v-delayed" and random.random() < 0.5:
-            await asyncio.sleep(DELAY_S)
+            await asyncio.sleep(DELAY_SECONDS)
         return self._version == "v-unavailable" and int(time.monotonic() // 60) % 2 == 1
 
     def _post(self, book: int, body: bytes) -> Response:

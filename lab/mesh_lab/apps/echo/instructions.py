@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mesh_lab.apps.http.messages import Request
 
-MAX_WAIT_S = 300.0
+MAX_WAIT_SECONDS = 300.0
 MAX_SIZE_BYTES = 64 * 1024 * 1024
 STATUS_PATH = "/status/"
 
@@ -54,7 +54,7 @@ def parse(request: Request) -> Instructions:
         fail=int(_number("fail", field("fail") or "0", 0, 1_000_000)),
         code=_code("code", field("code") or "503"),
         id=field("id") or request.headers.get("x-request-id"),
-        delay=_number("delay", field("delay") or "0", 0, MAX_WAIT_S),
+        delay=_number("delay", field("delay") or "0", 0, MAX_WAIT_SECONDS),
         close=(field("close") or "") not in ("", "0", "false") or query.get("close") == "",
         size=None if size is None else int(_number("size", size, 0, MAX_SIZE_BYTES)),
     )

@@ -110,7 +110,7 @@ class _Type:
         # Names whose held version is not the desired one, with the last snapshot for which it was.
         self.lag: dict[str, int] = {}
         self.again: set[str] = set()
-        self.alone: set[str] = set()
+        self.one_by_one: set[str] = set()
         self.flight: Response | None = None
 
     def update(self, desired: Mapping[str, Resource], before: int) -> None:
@@ -203,13 +203,13 @@ class _Type:
             self._take_nack(flight.resources[0], request.error)
         elif flight.resources:
             # A NACK names the bad resources only in prose: send each by itself to learn which.
-            self.alone.update(resource.name for resource in flight.resources)
+            self.one_by_one.update(resource.name for resource in flight.resources)
         else:
             self._accepted(flight)
 
     def _accepted(self, flight: Response) -> None:
         for resource in flight.resources:
-            self.alone.discard(resource.name)
+            self.one_by_one.discard(resource.name)
             rejection = self.rejected.get(resource.name)
             if rejection is not None and rejection.resource.version != resource.version:
                 del self.rejected[resource.name]
@@ -222,7 +222,7 @@ class _Type:
                 self._forget([name])
 
     def _take_nack(self, resource: Resource, message: str) -> None:
-        self.alone.discard(resource.name)
+        self.one_by_one.discard(resource.name)
         self.again.discard(resource.name)
         current = self.desired.get(resource.name)
         if current is not None and current.version == resource.version:
@@ -398,7 +398,7 @@ class Session:
             return []
         resources = state.to_send()
         removed = state.to_remove() if removals or url not in (CDS, EDS) else self._unknown(state)
-        suspects = [resource for resource in resources if resource.name in state.alone]
+        suspects = [resource for resource in resources if resource.name in state.one_by_one]
         if suspects:
             resources, removed = suspects[:1], []
         elif url == SDS:

@@ -17,6 +17,7 @@ from mesh_lab.kube.api import health
 from mesh_lab.kube.api.bodies.answers import json_response
 from mesh_lab.kube.api.bodies.negotiation import Form, choose
 from mesh_lab.kube.api.context import REGISTRY
+from mesh_lab.kube.api.rest import connecting
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.resources import Resource
 
@@ -36,21 +37,18 @@ class _Subresource:
 
 
 _READ_WRITE = ("get", "patch", "update")
+_CONNECT = ("create", "get")
 _PROXY = ("create", "delete", "get", "patch", "update")
 _SUBRESOURCES: Mapping[str, _Subresource] = {
-    "attach": _Subresource(("create", "get"), "", "v1", "PodAttachOptions"),
     "binding": _Subresource(("create",), "", "v1", "Binding"),
     "ephemeralcontainers": _Subresource(_READ_WRITE),
     "eviction": _Subresource(("create",), "policy", "v1", "Eviction"),
-    "exec": _Subresource(("create", "get"), "", "v1", "PodExecOptions"),
     "finalize": _Subresource(("update",)),
     "log": _Subresource(("get",)),
-    "portforward": _Subresource(("create", "get"), "", "v1", "PodPortForwardOptions"),
     "scale": _Subresource(_READ_WRITE, "autoscaling", "v1", "Scale"),
     "status": _Subresource(_READ_WRITE),
     "token": _Subresource(("create",), "authentication.k8s.io", "v1", "TokenRequest"),
 }
-_PROXY_KINDS = {"pods": "PodProxyOptions", "services": "ServiceProxyOptions", "nodes": "NodeProxyOptions"}
 
 
 def add_routes(app: web.Application) -> None:
@@ -99,8 +97,9 @@ def grouped(resources: Iterable[Resource]) -> dict[str, dict[str, list[Resource]
 
 def subresource_kind(resource: Resource, name: str) -> tuple[tuple[str, str, str], tuple[str, ...]]:
     """Return ((group, version, kind), verbs) of a subresource."""
-    if name == "proxy":
-        return ("", "v1", _PROXY_KINDS.get(resource.plural, resource.kind)), _PROXY
+    if name in connecting.KINDS:
+        verbs = _PROXY if name == "proxy" else _CONNECT
+        return ("", "v1", connecting.KINDS[name].get(resource.key, resource.kind)), verbs
     known = _SUBRESOURCES[name]
     if not known.kind:
         return (resource.group, resource.version, resource.kind), known.verbs

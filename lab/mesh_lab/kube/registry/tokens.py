@@ -27,15 +27,15 @@ from mesh_lab.kube.resources import PODS, SERVICEACCOUNTS, Resource
 log = logging.getLogger(__name__)
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
-SHORTEST_S = 600
-LONGEST_S = 2**32
-USUAL_S = 3600
+SHORTEST_SECONDS = 600
+LONGEST_SECONDS = 2**32
+USUAL_SECONDS = 3600
 _ALGORITHM = "ES256"
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a token speaks for, and the audiences that it was checked for and has."""
+    """The account that a token is for, and the audiences that it was checked for and has."""
 
     user: User
     audiences: tuple[str, ...]
@@ -68,7 +68,7 @@ class TokenIssuer:
         service_account: str,
         *,
         audiences: Iterable[str] = (),
-        expires_s: int = USUAL_S,
+        expires_s: int = USUAL_SECONDS,
         pod: tuple[str, str] | None = None,
     ) -> tuple[str, datetime]:
         """A token for the service account and the time when it ends.
@@ -78,7 +78,7 @@ class TokenIssuer:
         Raises:
             ApiError: 404 without such a service account, 422 for a life under ten minutes.
         """
-        if not SHORTEST_S <= expires_s <= LONGEST_S:
+        if not SHORTEST_SECONDS <= expires_s <= LONGEST_SECONDS:
             cause = Cause(
                 "spec.expirationSeconds",
                 f"Invalid value: {expires_s}: may not specify a duration under 10 minutes or over 2^32 seconds",

@@ -12,7 +12,7 @@ from mesh_lab.kube.api.rest import connecting
 from mesh_lab.kube.api.rest.parameters import read_typed
 from mesh_lab.kube.errors import Cause, bad_request, conflict, invalid, not_found
 from mesh_lab.kube.registry.options import DeleteOptions, Patch, PatchKind, WriteOptions
-from mesh_lab.kube.registry.tokens import ISSUER, USUAL_S
+from mesh_lab.kube.registry.tokens import ISSUER, USUAL_SECONDS
 from mesh_lab.kube.resources import PODS
 from mesh_lab.rfc3339 import timestamp
 
@@ -21,7 +21,7 @@ async def token(call: Call) -> web.Response:
     """Issue a token of the service account (`kubectl create token`, and clients that renew theirs)."""
     body = await connecting.admitted(call, await read_typed(call, "authentication.k8s.io/v1", "TokenRequest"))
     spec = body.get("spec") or {}
-    audiences, expires_s = spec.get("audiences") or [ISSUER], spec.get("expirationSeconds", USUAL_S)
+    audiences, expires_s = spec.get("audiences") or [ISSUER], spec.get("expirationSeconds", USUAL_SECONDS)
     issued, expiry = call.request.app[AUTHENTICATOR].tokens.issue(
         call.namespace, call.name, audiences=audiences, expires_s=expires_s, pod=_bound_pod(call, spec)
     )

@@ -31,9 +31,9 @@ from mesh_lab.kube.registry.rules.causes import duplicate, forbidden, invalid, r
 from mesh_lab.kube.registry.service_addresses import keep_allocated
 from mesh_lab.kube.resources import SERVICES
 
-_AFFINITY_TIMEOUT_S = 10800
+_AFFINITY_TIMEOUT_SECONDS = 10800
 _REACHABLE_FROM_OUTSIDE = ("NodePort", "LoadBalancer")
-_AFFINITY_LIMIT_S = 86400
+_AFFINITY_LIMIT_SECONDS = 86400
 
 
 def _fill_defaults(service: Object) -> None:
@@ -46,7 +46,7 @@ def _fill_defaults(service: Object) -> None:
         spec["clusterIPs"] = [spec["clusterIP"]]
     if spec["sessionAffinity"] == "ClientIP":
         client = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
-        client.setdefault("timeoutSeconds", _AFFINITY_TIMEOUT_S)
+        client.setdefault("timeoutSeconds", _AFFINITY_TIMEOUT_SECONDS)
     else:
         spec.pop("sessionAffinityConfig", None)
     for port in spec.get("ports") or ():
@@ -84,9 +84,9 @@ def _check(service: Object) -> Iterator[Cause]:
     if headless and kind in ("LoadBalancer", "NodePort"):
         yield invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services")
     timeout = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
-    if timeout is not None and not 0 < timeout <= _AFFINITY_LIMIT_S:
+    if timeout is not None and not 0 < timeout <= _AFFINITY_LIMIT_SECONDS:
         path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds"
-        yield invalid(path, timeout, f"must be greater than 0 and less than {_AFFINITY_LIMIT_S}")
+        yield invalid(path, timeout, f"must be greater than 0 and less than {_AFFINITY_LIMIT_SECONDS}")
     if "externalTrafficPolicy" in spec and kind not in ("NodePort", "LoadBalancer"):
         words = "may only be set for externally-accessible services"
         yield invalid("spec.externalTrafficPolicy", spec["externalTrafficPolicy"], words)

@@ -19,9 +19,9 @@ from mesh_lab.kube.registry.rules.causes import duplicates, invalid, required
 from mesh_lab.kube.registry.rules.labels import check_selector
 from mesh_lab.kube.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 
-_WEBHOOK_TIMEOUT_S = 10
+_WEBHOOK_TIMEOUT_SECONDS = 10
 _REVIEW_VERSIONS = ("v1", "v1beta1")
-_LONGEST_S = 30
+_LONGEST_SECONDS = 30
 _RULE_FIELDS = ("operations", "apiGroups", "apiVersions", "resources")
 
 
@@ -39,7 +39,7 @@ def _fill_defaults(configuration: Object) -> None:
         webhook.setdefault("matchPolicy", "Equivalent")
         webhook.setdefault("namespaceSelector", {})
         webhook.setdefault("objectSelector", {})
-        webhook.setdefault("timeoutSeconds", _WEBHOOK_TIMEOUT_S)
+        webhook.setdefault("timeoutSeconds", _WEBHOOK_TIMEOUT_SECONDS)
         if (service := (webhook.get("clientConfig") or {}).get("service")) is not None:
             service.setdefault("port", 443)
         for rule in webhook.get("rules") or ():
@@ -80,8 +80,8 @@ def _check_webhook(webhook: dict[str, Any], path: str) -> Iterator[Cause]:
         words = f"must include at least one of {', '.join(_REVIEW_VERSIONS)}"
         yield invalid(f"{path}.admissionReviewVersions", versions, words)
     timeout = webhook.get("timeoutSeconds", 1)
-    if not 1 <= timeout <= _LONGEST_S:
-        words = f"the timeout value must be between 1 and {_LONGEST_S} seconds"
+    if not 1 <= timeout <= _LONGEST_SECONDS:
+        words = f"the timeout value must be between 1 and {_LONGEST_SECONDS} seconds"
         yield invalid(f"{path}.timeoutSeconds", timeout, words)
     yield from _check_client(webhook.get("clientConfig") or {}, f"{path}.clientConfig")
     for index, rule in enumerate(webhook.get("rules") or ()):

@@ -1,4 +1,4 @@
-"""What `kubectl apply` without `--server-side` has left on an object, for whoever goes on with it on the server's side.
+"""What `kubectl apply` without `--server-side` has left on an object, and what the server's side takes over of it.
 
 Its annotation holds what it applied last. A server-side apply by `kubectl` may change all that is still as it says, and
 keeps the annotation up to date, so that either way of applying can follow the other.

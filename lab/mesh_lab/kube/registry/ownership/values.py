@@ -149,7 +149,7 @@ def remove(schema: Schema, value: Any, gone: Tree) -> Any:
 
 
 def with_parents(schema: Schema, paths: FieldSet) -> FieldSet:
-    """The set with the declared fields that are around its members: whoever owns `a.b` has a word in `a`."""
+    """The set with the declared fields that are around its members: an owner of `a.b` also owns `a`."""
     found = set(paths)
     for path in paths:
         here = schema

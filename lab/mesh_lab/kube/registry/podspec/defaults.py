@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _MODE = 0o644
-_TOKEN_EXPIRY_S = 3600
+_PROJECTED_TOKEN_SECONDS = 3600
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _PROBE_DEFAULTS = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 _SPEC_DEFAULTS = {
@@ -100,4 +100,4 @@ def _fill_volume(volume: dict[str, Any]) -> None:
         for item in (projected.get("downwardAPI") or {}).get("items") or ():
             _fill_field_ref(item)
         if (token := projected.get("serviceAccountToken")) is not None:
-            token.setdefault("expirationSeconds", _TOKEN_EXPIRY_S)
+            token.setdefault("expirationSeconds", _PROJECTED_TOKEN_SECONDS)

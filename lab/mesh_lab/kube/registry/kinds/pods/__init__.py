@@ -18,7 +18,7 @@ from mesh_lab.kube.registry.podspec.quality import qos_class
 from mesh_lab.kube.registry.rules.causes import forbidden
 from mesh_lab.kube.resources import PODS
 
-_USUAL_GRACE_S = 30
+_USUAL_GRACE_SECONDS = 30
 _MUTABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
@@ -135,7 +135,7 @@ def _grace(pod: Object, asked: int | None) -> int:
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
         return 0
-    return int(spec.get("terminationGracePeriodSeconds", _USUAL_GRACE_S)) if asked is None else asked
+    return int(spec.get("terminationGracePeriodSeconds", _USUAL_GRACE_SECONDS)) if asked is None else asked
 
 
 def _is_held(pod: Object) -> bool:

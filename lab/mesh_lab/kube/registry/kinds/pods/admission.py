@@ -17,9 +17,9 @@ from mesh_lab.kube.store import Store
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
 _VOLUME_PREFIX = "kube-api-access-"
-_TOKEN_EXPIRY_S = 3607
+_ACCOUNT_TOKEN_SECONDS = 3607
 _TOLERATED = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-_TOLERATION_S = 300
+_TOLERATION_SECONDS = 300
 
 
 def admit(store: Store, pod: Object) -> None:
@@ -34,7 +34,7 @@ def admit(store: Store, pod: Object) -> None:
         tolerations = spec.setdefault("tolerations", [])
         if not any(t.get("key") in (key, None) and t.get("effect") in ("NoExecute", None) for t in tolerations):
             tolerations.append(
-                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATION_S}
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATION_SECONDS}
             )
     _set_priority(store, pod)
 
@@ -103,7 +103,7 @@ def _token_volume(name: str) -> dict[str, Any]:
     namespace = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
     authority = {"name": ROOT_CA_CONFIG_MAP, "items": [{"key": "ca.crt", "path": "ca.crt"}]}
     sources = [
-        {"serviceAccountToken": {"expirationSeconds": _TOKEN_EXPIRY_S, "path": "token"}},
+        {"serviceAccountToken": {"expirationSeconds": _ACCOUNT_TOKEN_SECONDS, "path": "token"}},
         {"configMap": authority},
         {"downwardAPI": {"items": [namespace]}},
     ]
