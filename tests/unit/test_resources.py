@@ -22,5 +22,6 @@ def test_in_a_checkout_the_files_are_those_at_its_top(found: Path, place: str, s
     assert (found / sample).is_file()
 
 
-def test_the_lock_travels_too() -> None:
-    assert resources.LOCK.read_text() == (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements.lock", "lab.toml"])
+def test_the_lock_and_the_settings_travel_too(name: str) -> None:
+    assert (resources.LOCK.parent / name).read_text() == (ROOT / name).read_text()

@@ -8,6 +8,7 @@ import shlex
 import signal
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
@@ -199,7 +200,8 @@ def _show(lab: Lab, status: ClusterStatus, installed: Installed, seconds: float)
     say(f"  curl -s {gateway}/productpage | grep -o '<title>.*</title>'")
     say(f"  kubectl{place} apply -f {_path(MANIFESTS / 'scenarios' / 'canary-90-10.yaml')}")
     say(f"  {lab.command('wait')}{place} virtualservice/reviews")
-    say(f"  {'; '.join(lab.command(verb) for verb in ('status', 'load', 'down'))}")
+    verbs = ("status", "load", "down") if find_spec("locust") else ("status", "down")
+    say(f"  {'; '.join(lab.command(verb) for verb in verbs)}")
 
 
 def _row(pod: Object) -> tuple[str, ...]:

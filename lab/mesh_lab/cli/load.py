@@ -33,7 +33,10 @@ def load(lab: Lab, settings: Settings, *, reports: Path, output: str) -> None:
     if output not in (TEXT, JSON):
         raise LabError(f"unknown output format {output!r}", hint=f"Known: {TEXT}, {JSON}.", exit_code=2)
     if lab.settings.cluster == "embedded" and find_spec("locust") is None:
-        raise LabError("mesh-lab load needs locust: install mesh-lab[load]")
+        raise LabError(
+            "mesh-lab load needs locust: install mesh-lab[load]",
+            hint="pip install locust, in this environment, is enough.",
+        )
     signal.signal(signal.SIGTERM, _interrupt)
     with connect(lab) as api:
         try:

@@ -107,4 +107,5 @@ def test_without_locust_it_says_what_to_install(lab: Lab, monkeypatch: pytest.Mo
     with pytest.raises(LabError) as failure:
         command.load(lab, SETTINGS, reports=Path("reports"), output="text")
     assert failure.value.message == "mesh-lab load needs locust: install mesh-lab[load]"
-    assert (failure.value.hint, failure.value.exit_code) == ("", 1)
+    assert "pip install locust" in failure.value.hint
+    assert failure.value.exit_code == 1

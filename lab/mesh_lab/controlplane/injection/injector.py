@@ -161,6 +161,7 @@ def _settings(kind: ProxyKind, meta: Object, place: Place, stats: StatsMatcher) 
         control_plane=place.control_plane,
         cluster_domain=place.cluster_domain,
         concurrency=place.values.concurrency,
+        drain_seconds=place.values.drain_seconds,
         log_level=place.values.log_level,
         stats=stats,
     )

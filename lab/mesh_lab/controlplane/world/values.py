@@ -43,6 +43,7 @@ class Values(msgspec.Struct, frozen=True, rename="camel"):
     hold_application_until_proxy_starts: bool = False
     native_sidecars: bool = True
     rewrite_app_http_probe: bool = msgspec.field(default=True, name="rewriteAppHTTPProbe")
+    drain_seconds: int = 45
     termination_drain_seconds: int = 5
     resources: Resources = msgspec.field(default_factory=Resources)
 
@@ -120,6 +121,7 @@ class _PodConfig(msgspec.Struct, frozen=True, rename="camel"):
 
     concurrency: int | None = None
     hold_application_until_proxy_starts: bool | None = None
+    drain_duration: str = ""
     termination_drain_duration: str = ""
     proxy_stats_matcher: _ProxyStatsMatcher = _ProxyStatsMatcher()
 
@@ -157,16 +159,18 @@ def for_pod(values: Values, annotations: Mapping[str, str]) -> tuple[Values, Sta
         changes["concurrency"] = config.concurrency
     if config.hold_application_until_proxy_starts is not None:
         changes["hold_application_until_proxy_starts"] = config.hold_application_until_proxy_starts
+    if config.drain_duration:
+        changes["drain_seconds"] = _whole_seconds("drainDuration", config.drain_duration)
     if config.termination_drain_duration:
-        changes["termination_drain_seconds"] = _whole_seconds(config.termination_drain_duration)
+        changes["termination_drain_seconds"] = _whole_seconds(
+            "terminationDrainDuration", config.termination_drain_duration
+        )
     return msgspec.structs.replace(values, **changes), _statistics(config.proxy_stats_matcher, annotations)
 
 
-def _whole_seconds(text: str) -> int:
+def _whole_seconds(field: str, text: str) -> int:
     if not text.endswith("s") or not text[:-1].isdigit():
-        raise ValueError(
-            f"annotation {PROXY_CONFIG_ANNOTATION}: terminationDrainDuration: {text!r} is not whole seconds, as in 5s"
-        )
+        raise ValueError(f"annotation {PROXY_CONFIG_ANNOTATION}: {field}: {text!r} is not whole seconds, as in 5s")
     return int(text[:-1])
 
 

@@ -269,6 +269,7 @@ def test_annotations_choose_for_their_pod() -> None:
     text = """
     concurrency: 3
     holdApplicationUntilProxyStarts: true
+    drainDuration: 2s
     terminationDrainDuration: 9s
     proxyStatsMatcher: {inclusionRegexps: [".*upstream_cx.*"]}
     """
@@ -281,6 +282,7 @@ def test_annotations_choose_for_their_pod() -> None:
     assert [container["name"] for container in containers] == [PROXY, "reviews"]
     arguments = containers[0]["args"]
     assert arguments[arguments.index("--concurrency") + 1] == "3"
+    assert arguments[arguments.index("--drain-time-s") + 1] == "2"
     assert arguments[arguments.index("--log-level") + 1] == "debug"
     assert "postStart" in containers[0]["lifecycle"]
     assert "SECONDS + 9" in containers[0]["lifecycle"]["preStop"]["exec"]["command"][-1]
@@ -307,6 +309,7 @@ def test_the_proxy_is_a_native_sidecar_unless_told_otherwise() -> None:
     [
         ("proxy.istio.io/config", "concurrency: many", "proxy.istio.io/config"),
         ("proxy.istio.io/config", "terminationDrainDuration: soon", "terminationDrainDuration"),
+        ("proxy.istio.io/config", "drainDuration: 1m", ": drainDuration: '1m' is not whole seconds"),
         ("proxy.istio.io/config", "{", "proxy.istio.io/config"),
         ("proxy.istio.io/config", 'proxyStatsMatcher: {inclusionRegexps: ["("]}', "proxy.istio.io/config"),
         ("sidecar.istio.io/statsInclusionRegexps", "a.*,(?=b)", "statsInclusionRegexps: invalid regex"),
