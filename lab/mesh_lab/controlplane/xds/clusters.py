@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -50,39 +51,81 @@ class Peers:
     some_meshed: bool = False
 
 
+@dataclass(frozen=True)
+class View:
+    """A port of a service, or a subset of its endpoints, as its clients see it, which are sidecars or gateways."""
+
+    service: MeshService
+    port: MeshPort
+    subset: str
+    rules: HostRules | None
+    peers: Peers
+    mesh: MeshConfig
+    gateway: bool
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What the DestinationRules of the host say for the port and the subset."""
+        return effective(self.rules, self.port.number, self.subset)
+
+    @property
+    def listed(self) -> bool:
+        """Whether the cluster's endpoints are listed, and so carry marks of their own."""
+        return self.service.resolution is Resolution.ENDPOINTS and not is_passthrough(self.policy.load_balancer)
+
+    @property
+    def may_be_plain(self) -> bool:
+        """Whether a sidecar may be called without mutual TLS, and so without a certificate of the client."""
+        if self.policy.tls is not None:
+            return self.policy.tls.mode in (None, "DISABLE")
+        return not (self.mesh.enable_auto_mtls and self.peers.all_mutual)
+
+    @property
+    def demands_upgrade(self) -> bool:
+        """Whether a rule demands HTTP/2. On a port of undeclared protocol a sidecar stays with its application's."""
+        http = self.policy.connection_pool.http if self.policy.connection_pool else None
+        return (
+            (self.port.protocol is Protocol.HTTP or (self.gateway and self.port.protocol is Protocol.AUTO))
+            and http is not None
+            and http.h2_upgrade_policy == "UPGRADE"
+            and not http.use_client_protocol
+        )
+
+    @property
+    def may_upgrade(self) -> bool:
+        """HTTP/2 between sidecars, unless a rule says no, or sets limits that only make sense for HTTP/1.1."""
+        pool = self.policy.connection_pool
+        http = pool.http if pool else None
+        if http and http.h2_upgrade_policy in ("UPGRADE", "DO_NOT_UPGRADE"):
+            return http.h2_upgrade_policy == "UPGRADE"
+        limited = bool(pool and pool.tcp and pool.tcp.max_connections) or bool(
+            http and (http.http1_max_pending_requests or http.max_requests_per_connection or http.use_client_protocol)
+        )
+        return self.mesh.h2_upgrade_policy == "UPGRADE" and not limited
+
+
 @memoised
-def outbound(
-    service: MeshService,
-    port: MeshPort,
-    subset: str,
-    rules: HostRules | None,
-    peers: Peers,
-    mesh: MeshConfig,
-    gateway: bool,
-) -> Built:
-    """The cluster of a port of a service as its clients see it, which are sidecars or gateways.
+def outbound(view: View) -> Built:
+    """The cluster of a port of a service.
 
     To a server of undeclared protocol a sidecar speaks what its application speaks. Clients of a gateway are from
     outside, and negotiate HTTP/2 whenever it is offered: it speaks HTTP/1.1 to such a server.
     """
-    name = names.outbound_cluster(port.number, subset, service.hostname)
-    policy = effective(rules, port.number, subset)
-    listed = service.resolution is Resolution.ENDPOINTS and not is_passthrough(policy.load_balancer)
-    cluster = Cluster(name=name, connect_timeout=duration(mesh.connect_timeout))
+    service, port, policy = view.service, view.port, view.policy
+    name = names.outbound_cluster(port.number, view.subset, service.hostname)
+    cluster = Cluster(name=name, connect_timeout=duration(view.mesh.connect_timeout))
     _set_discovery(cluster, service)
     apply_load_balancer(cluster, policy.load_balancer)
     apply_connection_pool(cluster, policy.connection_pool)
     apply_outlier_detection(cluster, policy.outlier_detection)
-    demanded = _demands_upgrade(port, policy, gateway=gateway)
-    upgraded = _set_transport(cluster, service, port, subset, policy, peers, mesh, listed=listed, demanded=demanded)
-    plain = peers.some_meshed and _may_be_plain(policy, peers, mesh)
-    as_client = not gateway and port.protocol is Protocol.AUTO
+    upgraded = _set_transport(cluster, view)
+    as_client = not view.gateway and port.protocol is Protocol.AUTO
     options = _protocol_options(port.protocol, policy, upgraded=upgraded, as_client=as_client)
     if options is not None:
-        options.http_filters.extend(ANNOUNCING if plain else ())
+        options.http_filters.extend(ANNOUNCING if view.peers.some_meshed and view.may_be_plain else ())
         _name_server(options, policy.tls)
         _set_options(cluster, options)
-    origins = [service.origin, *(rules.origins if rules is not None else ())]
+    origins = [service.origin, *(view.rules.origins if view.rules is not None else ())]
     return build(CDS, name, wire(cluster), origins)
 
 
@@ -116,54 +159,35 @@ def socket_address(address: str, port: int) -> address_pb2.Address:
     return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=address, port_value=port))
 
 
-def _set_transport(
-    cluster: Cluster,
-    service: MeshService,
-    port: MeshPort,
-    subset: str,
-    policy: Policy,
-    peers: Peers,
-    mesh: MeshConfig,
-    *,
-    listed: bool,
-    demanded: bool,
-) -> bool:
+def _set_transport(cluster: Cluster, view: View) -> bool:
     """Set how connections are encrypted. True when they are upgraded to HTTP/2, which every sidecar understands.
 
-    A rule that demands it (`demanded`) vouches for the applications too: then all are, encrypted or not.
+    A rule that demands it vouches for the applications too: then all are, encrypted or not.
 
     An application without a sidecar may not, and a cluster speaks one protocol to all of its endpoints. So a service
     is upgraded while all of them have sidecars; otherwise the endpoint's own mark decides between mutual TLS and plain
     text. (Envoy could negotiate, but until the first answer it opens a connection for each request and keeps them all.)
-    Where endpoints are not `listed` they carry no mark: there it is all or nothing.
+    Where endpoints are not listed they carry no mark: there it is all or nothing.
     """
-    settings = policy.tls
+    settings, protocol, peers, demanded = view.policy.tls, view.port.protocol, view.peers, view.demands_upgrade
     if settings is not None and settings.mode in (None, "DISABLE"):
         return demanded
     if settings is not None and settings.mode in ("SIMPLE", "MUTUAL"):
-        alpn = ("h2",) if demanded else _plain_alpn(port.protocol)
+        alpn = ("h2",) if demanded else _plain_alpn(protocol)
         cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, alpn))
         return demanded
-    if settings is None and not (mesh.enable_auto_mtls and (listed or _are_mutual(peers))):
+    if settings is None and not (view.mesh.enable_auto_mtls and (view.listed or _are_mutual(peers))):
         return demanded
     must = settings is not None
     for_all = must or peers.all_mutual
-    upgraded = demanded or (port.protocol is Protocol.HTTP and for_all and _may_upgrade(policy, mesh))
-    sni = settings.sni if settings and settings.sni else names.sni(port.number, subset, service.hostname)
-    wanted = _subject_names(settings, peers)
-    mutual = tls.mutual_upstream(sni, wanted, _mesh_alpn(port.protocol, upgraded=upgraded))
-    if (upgraded and for_all) or must or not listed:
+    upgraded = demanded or (protocol is Protocol.HTTP and for_all and view.may_upgrade)
+    sni = settings.sni if settings and settings.sni else names.sni(view.port.number, view.subset, view.service.hostname)
+    mutual = tls.mutual_upstream(sni, _subject_names(settings, peers), _mesh_alpn(protocol, upgraded=upgraded))
+    if (upgraded and for_all) or must or not view.listed:
         cluster.transport_socket.CopyFrom(mutual)
     else:
         cluster.transport_socket_matches.extend(_matches(mutual))
     return upgraded
-
-
-def _may_be_plain(policy: Policy, peers: Peers, mesh: MeshConfig) -> bool:
-    """Whether a sidecar may be called without mutual TLS, and so without a certificate of the client."""
-    if policy.tls is not None:
-        return policy.tls.mode in (None, "DISABLE")
-    return not (mesh.enable_auto_mtls and peers.all_mutual)
 
 
 def _are_mutual(peers: Peers) -> bool:
@@ -172,29 +196,6 @@ def _are_mutual(peers: Peers) -> bool:
 
 def _subject_names(settings: ClientTLSSettings | None, peers: Peers) -> tuple[str, ...]:
     return tuple(settings.subject_alt_names) if settings and settings.subject_alt_names else peers.principals
-
-
-def _demands_upgrade(port: MeshPort, policy: Policy, *, gateway: bool) -> bool:
-    """Whether a rule demands HTTP/2. On a port of undeclared protocol a sidecar stays with its application's."""
-    http = policy.connection_pool.http if policy.connection_pool else None
-    return (
-        (port.protocol is Protocol.HTTP or (gateway and port.protocol is Protocol.AUTO))
-        and http is not None
-        and http.h2_upgrade_policy == "UPGRADE"
-        and not http.use_client_protocol
-    )
-
-
-def _may_upgrade(policy: Policy, mesh: MeshConfig) -> bool:
-    """HTTP/2 between sidecars, unless a rule says no, or sets limits that only make sense for HTTP/1.1."""
-    pool = policy.connection_pool
-    http = pool.http if pool else None
-    if http and http.h2_upgrade_policy in ("UPGRADE", "DO_NOT_UPGRADE"):
-        return http.h2_upgrade_policy == "UPGRADE"
-    limited = bool(pool and pool.tcp and pool.tcp.max_connections) or bool(
-        http and (http.http1_max_pending_requests or http.max_requests_per_connection or http.use_client_protocol)
-    )
-    return mesh.h2_upgrade_policy == "UPGRADE" and not limited
 
 
 def _mesh_alpn(protocol: Protocol, *, upgraded: bool) -> tuple[str, ...]:

@@ -215,7 +215,7 @@ def _service_clusters(
     for port in service.ports:
         peers = endpoints.peers_of(port, found, policies, mesh.trust_domains)
         for subset in clusters.subsets_of(rules):
-            made.append(clusters.outbound(service, port, subset, rules, peers, mesh, gateway))
+            made.append(clusters.outbound(clusters.View(service, port, subset, rules, peers, mesh, gateway)))
             if service.resolution is Resolution.ENDPOINTS:
                 chosen = rules.subset(subset) if rules is not None and subset else None
                 labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
