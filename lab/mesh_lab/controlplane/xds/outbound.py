@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from envoy.config.core.v3.base_pb2 import TrafficDirection
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, FilterChainMatch
@@ -45,13 +46,26 @@ def sidecar_listeners(scope: Scope, mesh: MeshConfig, own: Own, headless: Headle
                     seen.add(port.number)
                     yield http_listener(port.number, mesh, own, mode, limiting)
                 continue
-            shares = tcp_shares(scope, service, port, mesh.cluster_domain) or (_whole(service, port),)
-            policy = policy_of(scope.rules, shares)
-            rules = scope.rules.get(shares[0].host)
-            ruling = rules.origins if rules is not None else ()
-            marked = must_say_tcp(scope, shares)
+            forwarding = _forwarding(scope, service, port, mesh.cluster_domain)
             for address in _addresses(service, endpoints):
-                yield address_listener(address, service, port, shares, policy, ruling, marked, mesh, own)
+                yield address_listener(address, service, port, forwarding, mesh, own)
+
+
+@dataclass(frozen=True)
+class Forwarding:
+    """Where the TCP connections to a port go, by which policy; `marked`: see `tcp.must_say_tcp`."""
+
+    shares: tuple[Share, ...]
+    policy: Policy
+    origins: tuple[Origin, ...]
+    marked: bool
+
+
+def _forwarding(scope: Scope, service: MeshService, port: MeshPort, domain: str) -> Forwarding:
+    shares = tcp_shares(scope, service, port, domain) or (_whole(service, port),)
+    rules = scope.rules.get(shares[0].host)
+    origins = rules.origins if rules is not None else ()
+    return Forwarding(shares, policy_of(scope.rules, shares), origins, must_say_tcp(scope, shares))
 
 
 def _whole(service: MeshService, port: MeshPort) -> Share:
@@ -120,22 +134,20 @@ def address_listener(
     address: str,
     service: MeshService,
     port: MeshPort,
-    shares: tuple[Share, ...],
-    policy: Policy,
-    ruling: tuple[Origin, ...],
-    marked: bool,
+    forwarding: Forwarding,
     mesh: MeshConfig,
     own: Own,
 ) -> Built:
-    """Connections to one address: TCP, or the protocol that sniffing detects. `marked`: see `tcp.must_say_tcp`."""
+    """Connections to one address: TCP, or the protocol that sniffing detects."""
     name = names.listener(address, port.number)
-    plain = FilterChain(filters=[*mark(marked=marked), _tcp(name, shares, policy, mesh, own)])
+    plain = FilterChain(filters=[*mark(marked=forwarding.marked), _tcp(name, forwarding, mesh, own)])
     listener = _listener(name, address, port.number)
     if port.protocol is Protocol.AUTO:
         _sniff(listener, _http(name, sniffed_name(service, port), mesh, own), plain, mesh)
     else:
         listener.filter_chains.append(plain)
-    origins = [service.origin, *(origin for share in shares for origin in share.origins), *ruling]
+    shared = (origin for share in forwarding.shares for origin in share.origins)
+    origins = [service.origin, *shared, *forwarding.origins]
     return build(LDS, name, wire(listener), origins)
 
 
@@ -175,7 +187,7 @@ def _tcp_logs(mesh: MeshConfig, own: Own) -> list[object]:
     return list(telemetry.access_logs(mesh, telemetry.Reporting("source", "tcp"), own.packed))
 
 
-def _tcp(name: str, shares: tuple[Share, ...], policy: Policy, mesh: MeshConfig, own: Own) -> Filter:
+def _tcp(name: str, forwarding: Forwarding, mesh: MeshConfig, own: Own) -> Filter:
     proxy = TcpProxy(stat_prefix=f"outbound_{name}", access_log=_tcp_logs(mesh, own))
-    forward(proxy, shares, policy)
+    forward(proxy, forwarding.shares, forwarding.policy)
     return http.tcp_filter(proxy)
