@@ -5,10 +5,10 @@ https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-con
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-Object = Mapping[str, Any]
+from mesh_lab.controlplane.world.kubernetes import Object
+
 _VERSION = "admission.k8s.io/v1"
 
 

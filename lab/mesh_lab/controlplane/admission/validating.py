@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mesh_lab.controlplane.admission.reviewing import Answer, Object, asked_for, reviewed
+from mesh_lab.controlplane.admission.reviewing import Answer, asked_for, reviewed
 from mesh_lab.controlplane.istiokinds import KINDS, decode, validate
 from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.validation.common import Problem
 from mesh_lab.controlplane.validation.metadata import metadata_problems
+from mesh_lab.controlplane.world.kubernetes import Object
 
 _INVALID = 400
 _CHECKED = ("CREATE", "UPDATE")

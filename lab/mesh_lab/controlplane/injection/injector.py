@@ -21,6 +21,7 @@ import msgspec
 
 from mesh_lab.controlplane.injection import bootstrap, merging, probes, redirection
 from mesh_lab.controlplane.injection.bootstrap import PROXY_UID, READY_PORT, STATS_PORT, ProxySettings
+from mesh_lab.controlplane.kube.client import Object
 from mesh_lab.controlplane.world.annotations import CANONICAL_NAME, CANONICAL_REVISION, INJECT
 from mesh_lab.controlplane.world.fleet import STATUS_ANNOTATION
 from mesh_lab.controlplane.world.kubernetes import GATEWAY_TEMPLATE, TLS_MODE_LABEL, templates_of
@@ -28,8 +29,6 @@ from mesh_lab.controlplane.world.proxy import ProxyKind
 from mesh_lab.controlplane.world.values import StatsMatcher, Values, for_pod
 from mesh_lab.controlplane.xds.peers import pack_fields
 from mesh_lab.controlplane.xds.telemetry import PEER_VARIABLE
-
-Object = dict[str, Any]
 
 PROXY = "istio-proxy"
 INIT = "istio-init"

@@ -50,7 +50,7 @@ Reported = tuple[str, str]
 """Reason and message of an Event."""
 
 
-class Refusal(NamedTuple):
+class Nack(NamedTuple):
     """The NACKs of a resource; `proxies` are those that sent one."""
 
     message: str
@@ -95,42 +95,42 @@ class Reporter:
         return min((due for each in self._events.values() for due in each.values() if due is not None), default=None)
 
     async def _report(self) -> None:
-        refusals = self._refusals()
+        nacks = self._nacks()
         findings = self._remarks.on(self._state.latest)
         for gone in self._events.keys() - self._state.subjects.keys():
             del self._events[gone]
             self._written.pop(gone, None)
         for key, subject in list(self._state.subjects.items()):
             try:
-                await self._report_on(key, subject, refusals.get(key), findings.get(key, ()))
+                await self._report_on(key, subject, nacks.get(key), findings.get(key, ()))
             except Exception as error:  # noqa: BLE001 - one resource is not to keep the others from being reported on
                 self._faults.record("reporting on {} {}/{}".format(*key), error)
 
-    async def _report_on(self, key: Key, subject: Subject, refusal: Refusal | None, found: Sequence[Finding]) -> None:
+    async def _report_on(self, key: Key, subject: Subject, nack: Nack | None, found: Sequence[Finding]) -> None:
         grave = sorted((f for f in found if f.severity in _GRAVE), key=lambda f: _GRAVE.index(f.severity))
-        status = self._status(key, subject, refusal, found, grave)
+        status = self._status(key, subject, nack, found, grave)
         new = status is not None and self._written.get(key) != (_intent(status), subject.status)
         if status is not None and new and not await self._write(key, status):
             return
-        await self._make_events(key, subject, refusal, grave)
+        await self._make_events(key, subject, nack, grave)
 
-    async def _make_events(self, key: Key, subject: Subject, refusal: Refusal | None, grave: Sequence[Finding]) -> None:
+    async def _make_events(self, key: Key, subject: Subject, nack: Nack | None, grave: Sequence[Finding]) -> None:
         now = asyncio.get_running_loop().time()
         before = self._events.get(key)
         if before is None:  # what an earlier run of this process has put into the status, it has made an Event of, too
             status = statuses.read(subject.status)
             before = {each: None for each in ((f.name, f.text) for f in grave) if _is_stated(status, *each)}
         due_of = {each: before.get(each, now + _STAYS) for each in ((f.name, f.text) for f in grave)}
-        if refusal is not None:
-            due_of[_REJECTED, refusal.message] = before.get((_REJECTED, refusal.message), now)
+        if nack is not None:
+            due_of[_REJECTED, nack.message] = before.get((_REJECTED, nack.message), now)
         self._events[key] = due_of
         for (reason, message), due in due_of.items():
             if due is not None and due <= now:
-                who = f"{_named(refusal.proxies)}: " if refusal is not None and reason == _REJECTED else ""
+                who = f"{_named(nack.proxies)}: " if nack is not None and reason == _REJECTED else ""
                 await events.warn(self._api, key, subject, reason, who + message)
                 due_of[reason, message] = None
 
-    def _refusals(self) -> dict[Key, Refusal]:
+    def _nacks(self) -> dict[Key, Nack]:
         """The NACKs by the objects that caused them: those of Istio's kinds, for a Service is seldom at fault.
 
         For a proxy that never had a good version only the origins of the bad one are known. Of these, the objects that
@@ -158,7 +158,7 @@ class Reporter:
             known = [key for key in origins if key in blamed or self._was_blamed(key)]
             blame(known or origins, rejection, proxy)
         return {
-            key: Refusal("; ".join(sorted(messages))[:_MOST_WORDS], tuple(sorted(set[str]().union(*messages.values()))))
+            key: Nack("; ".join(sorted(messages))[:_MOST_WORDS], tuple(sorted(set[str]().union(*messages.values()))))
             for key, messages in found.items()
         }
 
@@ -173,12 +173,12 @@ class Reporter:
         )
 
     def _status(
-        self, key: Key, subject: Subject, refusal: Refusal | None, found: Iterable[Finding], grave: Sequence[Finding]
+        self, key: Key, subject: Subject, nack: Nack | None, found: Iterable[Finding], grave: Sequence[Finding]
     ) -> Object | None:
         """Istiod's part of the status, to be written; None when it is as it should be."""
         present = statuses.read(subject.status)
         ours = {
-            PROGRAMMED: self._programmed(key, present.condition(PROGRAMMED), refusal),
+            PROGRAMMED: self._programmed(key, present.condition(PROGRAMMED), nack),
             HAS_FINDINGS: _has_findings(present.condition(HAS_FINDINGS), grave),
         }
         messages = [_message(finding) for finding in found]
@@ -194,9 +194,9 @@ class Reporter:
             patch["observedGeneration"] = str(subject.generation)
         return patch
 
-    def _programmed(self, key: Key, present: statuses.Part | None, refusal: Refusal | None) -> statuses.Part | None:
-        if refusal is not None:
-            text = f"rejected by {_named(refusal.proxies)}: {refusal.message}"
+    def _programmed(self, key: Key, present: statuses.Part | None, nack: Nack | None) -> statuses.Part | None:
+        if nack is not None:
+            text = f"rejected by {_named(nack.proxies)}: {nack.message}"
             return _condition(present, PROGRAMMED, "False", _REJECTED, text)
         if present is not None and present.get("status") == "False" and self._tracker.liveness(key).live:
             return _condition(present, PROGRAMMED, "True", "Accepted", "every proxy that this concerns has accepted it")

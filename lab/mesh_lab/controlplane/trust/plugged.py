@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from mesh_lab.controlplane.trust.ca import Authority
-
-Object = Mapping[str, Any]
+from mesh_lab.controlplane.world.kubernetes import Object
 
 SECRET = "cacerts"
 _LONGEST_CHAIN = 8

@@ -10,20 +10,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.registry.behaviour import Behaviour
 
-_Object = dict[str, Any]
 _GROUP = "rbac.authorization.k8s.io"
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 _PATHS = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 _DISCOVERY = (*_PATHS, "/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")
 
 
-def _rule(groups: tuple[str, ...], resources: tuple[str, ...], verbs: tuple[str, ...]) -> _Object:
+def _rule(groups: tuple[str, ...], resources: tuple[str, ...], verbs: tuple[str, ...]) -> Object:
     return {"apiGroups": list(groups), "resources": list(resources), "verbs": list(verbs)}
 
 
-def _paths(*urls: str) -> _Object:
+def _paths(*urls: str) -> Object:
     return {"nonResourceURLs": list(urls), "verbs": ["get"]}
 
 
@@ -33,7 +33,7 @@ _OWN_QUESTIONS = (
 )
 _EVERYTHING = (_rule(("*",), ("*",), ("*",)), {"nonResourceURLs": ["*"], "verbs": ["*"]})
 
-_ROLES: dict[str, tuple[_Object, ...]] = {
+_ROLES: dict[str, tuple[Object, ...]] = {
     "cluster-admin": _EVERYTHING,
     "system:basic-user": _OWN_QUESTIONS,
     "system:discovery": (_paths(*_DISCOVERY),),
@@ -48,13 +48,13 @@ _BINDINGS = {
 }
 
 
-def default_roles() -> Iterator[_Object]:
+def default_roles() -> Iterator[Object]:
     """The ClusterRoles with rules of their own."""
     for name, rules in _ROLES.items():
         yield _role(name, {}, rules=list(rules))
 
 
-def aggregated_roles(kinds: Iterable[Behaviour]) -> Iterator[_Object]:
+def aggregated_roles(kinds: Iterable[Behaviour]) -> Iterator[Object]:
     """The ClusterRoles that are put together from others: what the kinds grant, and what charts add by label."""
     rules = _granted(kinds)
     for name, part_of in _PART_OF.items():
@@ -64,7 +64,7 @@ def aggregated_roles(kinds: Iterable[Behaviour]) -> Iterator[_Object]:
         yield _role(f"system:aggregate-to-{name}", {_aggregation(name): "true"}, rules=rules[name])
 
 
-def _granted(kinds: Iterable[Behaviour]) -> dict[str, list[_Object]]:
+def _granted(kinds: Iterable[Behaviour]) -> dict[str, list[Object]]:
     """The rules by role: one for each group and set of verbs."""
     granted = defaultdict[tuple[str, str, tuple[str, ...]], list[str]](list)
     for kind in kinds:
@@ -72,13 +72,13 @@ def _granted(kinds: Iterable[Behaviour]) -> dict[str, list[_Object]]:
         for grant in kind.grants:
             names = (f"{resource.plural}/{part}" if part else resource.plural for part in grant.parts)
             granted[grant.role, resource.group, grant.verbs].extend(names)
-    rules: dict[str, list[_Object]] = {name: [] for name in _PART_OF}
+    rules: dict[str, list[Object]] = {name: [] for name in _PART_OF}
     for (role, group, verbs), found in granted.items():
         rules[role].append(_rule((group,), tuple(sorted(found)), verbs))
     return rules
 
 
-def default_bindings() -> Iterator[_Object]:
+def default_bindings() -> Iterator[Object]:
     """The ClusterRoleBindings."""
     for name, groups in _BINDINGS.items():
         subjects = [{"apiGroup": _GROUP, "kind": "Group", "name": group} for group in groups]
@@ -86,11 +86,11 @@ def default_bindings() -> Iterator[_Object]:
         yield {"metadata": _metadata(name, {}), "roleRef": role, "subjects": subjects}
 
 
-def _role(name: str, labels: dict[str, str], **fields: Any) -> _Object:
+def _role(name: str, labels: dict[str, str], **fields: Any) -> Object:
     return {"metadata": _metadata(name, labels), **fields}
 
 
-def _metadata(name: str, labels: dict[str, str]) -> _Object:
+def _metadata(name: str, labels: dict[str, str]) -> Object:
     return {"name": name, "labels": {**_LABELS, **labels}}
 
 

@@ -15,7 +15,7 @@ from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.kube.events import Subject
 from mesh_lab.controlplane.report import statuses
-from mesh_lab.controlplane.report.reporting import Refusal, Reporter
+from mesh_lab.controlplane.report.reporting import Nack, Reporter
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import Origin
 from tests.unit.controlplane.mesh import Mesh, meshed, service, virtual_service
@@ -137,10 +137,10 @@ def test_any_status_is_read(status: Any) -> None:
     parts = status if isinstance(status, dict) else {}
     subject = state.subjects[KEY] = Subject("uid", "v1", 1, parts)
     assert reporter._was_blamed(KEY) in (True, False)
-    for refusal in (None, Refusal("bad", ("a.default",))):
+    for nack in (None, Nack("bad", ("a.default",))):
         for found in ([], [MISSING]):
-            patch = reporter._status(KEY, subject, refusal, found, found)
+            patch = reporter._status(KEY, subject, nack, found, found)
             merged = {**parts, **{key: value for key, value in (patch or {}).items() if value is not None}}
             after = subject._replace(status={k: v for k, v in merged.items() if (patch or {}).get(k, v) is not None})
-            assert reporter._status(KEY, after, refusal, found, found) is None, "what is written stays"
+            assert reporter._status(KEY, after, nack, found, found) is None, "what is written stays"
     assert isinstance(statuses.read(status).observed_generation, str)

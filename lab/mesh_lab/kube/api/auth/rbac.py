@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from mesh_lab.kube.api.auth.attributes import Access, Action, PathAccess
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.registry.options import User
 from mesh_lab.kube.registry.rules.labels import compile_selector
 from mesh_lab.kube.registry.tokens import username
@@ -18,17 +19,16 @@ from mesh_lab.kube.resources import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDI
 
 ALL = "*"
 _CLUSTER_ROLE = "ClusterRole"
-_Object = dict[str, Any]
 
 
 class Reader(Protocol):
     """The part of the registry that holds roles and bindings."""
 
-    def find(self, r: Resource, name: str, namespace: str = "") -> _Object | None:
+    def find(self, r: Resource, name: str, namespace: str = "") -> Object | None:
         """Return the object, or None."""
         ...
 
-    def list(self, r: Resource, namespace: str | None = None) -> list[_Object]:
+    def list(self, r: Resource, namespace: str | None = None) -> list[Object]:
         """Return the objects of a namespace, or of all."""
         ...
 
@@ -44,7 +44,7 @@ class Rule:
     urls: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, rule: _Object) -> Rule:
+    def parse(cls, rule: Object) -> Rule:
         """Parse a rule of a stored role."""
         fields = ("verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs")
         return cls(*(tuple(rule.get(field) or ()) for field in fields))
@@ -84,7 +84,7 @@ def grants(user: User, namespace: str, reader: Reader) -> Iterator[Grant]:
             yield from _granted(binding, user, namespace, reader)
 
 
-def role_rules(reference: _Object, namespace: str, reader: Reader) -> list[Rule]:
+def role_rules(reference: Object, namespace: str, reader: Reader) -> list[Rule]:
     """Return the rules of the role that a `roleRef` names; none when there is no such role."""
     name = reference.get("name", "")
     if reference.get("kind") != _CLUSTER_ROLE:
@@ -94,7 +94,7 @@ def role_rules(reference: _Object, namespace: str, reader: Reader) -> list[Rule]
     return cluster_rules(role, reader) if role else []
 
 
-def cluster_rules(role: _Object, reader: Reader) -> list[Rule]:
+def cluster_rules(role: Object, reader: Reader) -> list[Rule]:
     """Return the rules of a ClusterRole, including aggregated ones."""
     rules = _rules(role)
     seen, waiting = {role["metadata"].get("name", "")}, [role]
@@ -109,7 +109,7 @@ def cluster_rules(role: _Object, reader: Reader) -> list[Rule]:
     return rules
 
 
-def _granted(binding: _Object, user: User, namespace: str, reader: Reader) -> Iterator[Grant]:
+def _granted(binding: Object, user: User, namespace: str, reader: Reader) -> Iterator[Grant]:
     subject = next((s for s in binding.get("subjects") or () if _is(s, user, namespace)), None)
     if subject is None:
         return
@@ -123,7 +123,7 @@ def _granted(binding: _Object, user: User, namespace: str, reader: Reader) -> It
         yield Grant(rule, source)
 
 
-def _is(subject: _Object, user: User, namespace: str) -> bool:
+def _is(subject: Object, user: User, namespace: str) -> bool:
     """Return whether a binding's subject is the user. A service account without a namespace is in the binding's."""
     kind, name = subject.get("kind"), subject.get("name", "")
     if kind == "Group":
@@ -134,15 +134,15 @@ def _is(subject: _Object, user: User, namespace: str) -> bool:
     return kind == "User" and name == user.name
 
 
-def _rules(role: _Object) -> list[Rule]:
+def _rules(role: Object) -> list[Rule]:
     return [Rule.parse(rule) for rule in role.get("rules") or ()]
 
 
-def _selectors(role: _Object) -> list[_Object]:
+def _selectors(role: Object) -> list[Object]:
     return (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or []
 
 
-def _full_name(obj: _Object) -> str:
+def _full_name(obj: Object) -> str:
     return "/".join(filter(None, (obj["metadata"].get("namespace"), obj["metadata"]["name"])))
 
 
