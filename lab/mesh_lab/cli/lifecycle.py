@@ -8,7 +8,6 @@ import shlex
 import signal
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +20,7 @@ from mesh_lab.clusters.turns import turn
 from mesh_lab.errors import ConfigurationRejected, LabError
 from mesh_lab.install.bringup import Installed
 from mesh_lab.install.readiness import ready_containers
+from mesh_lab.load.settings import lacks_locust
 from mesh_lab.settings import Lab
 
 _GONE = {
@@ -200,7 +200,7 @@ def _show(lab: Lab, status: ClusterStatus, installed: Installed, seconds: float)
     say(f"  curl -s {gateway}/productpage | grep -o '<title>.*</title>'")
     say(f"  kubectl{place} apply -f {_path(MANIFESTS / 'scenarios' / 'canary-90-10.yaml')}")
     say(f"  {lab.command('wait')}{place} virtualservice/reviews")
-    verbs = ("status", "load", "down") if find_spec("locust") else ("status", "down")
+    verbs = ("status", "down") if lacks_locust(lab.settings.cluster) else ("status", "load", "down")
     say(f"  {'; '.join(lab.command(verb) for verb in verbs)}")
 
 

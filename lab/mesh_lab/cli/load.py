@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -17,7 +16,7 @@ from mesh_lab.cli.console import say
 from mesh_lab.errors import LabError
 from mesh_lab.load import figures
 from mesh_lab.load.run import run
-from mesh_lab.load.settings import TARGET, Settings
+from mesh_lab.load.settings import TARGET, Settings, lacks_locust
 from mesh_lab.settings import Lab
 
 TEXT, JSON = "text", "json"
@@ -32,7 +31,7 @@ def load(lab: Lab, settings: Settings, *, reports: Path, output: str) -> None:
     """
     if output not in (TEXT, JSON):
         raise LabError(f"unknown output format {output!r}", hint=f"Known: {TEXT}, {JSON}.", exit_code=2)
-    if lab.settings.cluster == "embedded" and find_spec("locust") is None:
+    if lacks_locust(lab.settings.cluster):
         raise LabError(
             "mesh-lab load needs locust: install mesh-lab[load]",
             hint="pip install locust, in this environment, is enough.",

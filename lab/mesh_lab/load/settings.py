@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 
 TARGET = "http://istio-ingressgateway.istio-system"
 
@@ -53,3 +54,8 @@ class Settings:
             "LOCUST_CSV": "/reports/load",
             "LOCUST_HTML": "/reports/load.html",
         }
+
+
+def lacks_locust(cluster: str) -> bool:
+    """Whether no run is possible: in the embedded cluster Locust is a program of this environment, else an image."""
+    return cluster == "embedded" and find_spec("locust") is None

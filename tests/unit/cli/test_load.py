@@ -103,7 +103,7 @@ def test_an_interrupted_run_says_so(lab: Lab, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_without_locust_it_says_what_to_install(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda _: None)
+    monkeypatch.setattr("mesh_lab.load.settings.find_spec", lambda _: None)
     with pytest.raises(LabError) as failure:
         command.load(lab, SETTINGS, reports=Path("reports"), output="text")
     assert failure.value.message == "mesh-lab load needs locust: install mesh-lab[load]"

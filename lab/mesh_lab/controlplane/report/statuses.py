@@ -31,8 +31,8 @@ def read(status: object) -> Status:
     parts = status if isinstance(status, Mapping) else {}
     observed = parts.get("observedGeneration")
     return Status(
-        tuple(each for each in _parts(parts.get("conditions")) if isinstance(each.get("type"), str)),
-        tuple(_parts(parts.get("validationMessages"))),
+        tuple(each for each in parts_of(parts.get("conditions")) if isinstance(each.get("type"), str)),
+        tuple(parts_of(parts.get("validationMessages"))),
         str(observed) if isinstance(observed, int | str) else "",
     )
 
@@ -50,5 +50,6 @@ def text_of(part: Part, field: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _parts(value: object) -> list[Part]:
+def parts_of(value: object) -> list[Part]:
+    """The objects in a list; what is not of that form is left out."""
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mesh_lab.controlplane.kube.client import Object
+from mesh_lab.controlplane.report.statuses import parts_of
 
 REASON = "NotActedOn"
 CONTROLLER = "istio.io/gateway-controller"
@@ -42,7 +43,7 @@ def of(shape: str, group: str, obj: Object, text: str, now: str) -> dict[str, An
         return {"type": kind, **common, "observedGeneration": generation}
 
     status = obj.get("status")
-    present = _parts(status.get(shape) if isinstance(status, Mapping) else None)
+    present = parts_of(status.get(shape) if isinstance(status, Mapping) else None)
     entries = SHAPES[shape](obj, present, condition) if group == GATEWAY_API else _programmed(present, condition)
     return None if entries is None or _same(entries, present) else {shape: entries}
 
@@ -66,7 +67,7 @@ def _entries(references: str, name: str) -> Callable[[Object, list[Any], Conditi
     def entries(obj: Object, present: list[Any], condition: Condition) -> list[Any] | None:
         ours = [
             {name: reference, "controllerName": CONTROLLER, "conditions": [condition("Accepted")]}
-            for reference in _parts(_mapping(obj.get("spec")).get(references))
+            for reference in parts_of(_mapping(obj.get("spec")).get(references))
         ]
         return [*(each for each in present if each.get("controllerName") != CONTROLLER), *ours]
 
@@ -95,7 +96,3 @@ def _timeless(value: Any) -> Any:
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _parts(value: object) -> list[Any]:
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
