@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ SLOW = re.compile(
     r"\b(hypothesis|subprocess|fake_api|authorities|sleep|alone|envoy)\b(?= import|\.|\(|$)", re.MULTILINE
 )
 """What a slow module has in its text: generated examples, processes, waiting, keys, a whole control plane, an Envoy."""
+
+
+# As from a terminal: a shell starts its background jobs, such as a whole run of tests, with SIGINT ignored.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
