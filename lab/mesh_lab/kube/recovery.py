@@ -7,7 +7,6 @@ what was kept or what is lost.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from mesh_lab.kube.journal import WAY_OUT, Journal, JournalError, JournalInUseError, Mark
 from mesh_lab.kube.registry.kinds import STORED
 from mesh_lab.kube.salvage import Salvage, salvage
+from mesh_lab.rfc3339 import file_stamp
 
 _SUFFIXES = ("", "-wal", "-shm", "-mark")
 
@@ -36,7 +36,7 @@ def recover(path: Path, known: Iterable[str] = ()) -> Iterator[str]:
         yield f"the journal {path} is not damaged"
         return
     marked = Mark(path).read() or 0
-    aside = path.with_name(f"damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    aside = path.with_name(f"damaged-{file_stamp()}")
     aside.mkdir(mode=0o700)
     for suffix in _SUFFIXES:
         with suppress(FileNotFoundError):
