@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh_lab.kube import resources
-from mesh_lab.kube.api import tables
-from mesh_lab.kube.api.tables import jsonpath
+from mesh_lab.kube.api import jsonpath, tables
 from mesh_lab.kube.registry.kinds import STORED
 from mesh_lab.kube.registry.kinds.pods.printing import status_word
 from mesh_lab.kube.registry.printing import durations
