@@ -24,9 +24,8 @@ import msgspec
 
 import mesh_lab as package
 from mesh_lab.clusters import turns
-from mesh_lab.clusters.base import ClusterStatus, Report
+from mesh_lab.clusters.base import ClusterStatus, Report, report_changes, start_settings
 from mesh_lab.clusters.embedded import host, namespaces, ports, record
-from mesh_lab.clusters.fixed import fixed, report_changes
 from mesh_lab.errors import LabError
 from mesh_lab.settings import Lab
 
@@ -256,7 +255,7 @@ class EmbeddedCluster:
                 "LANG": "C.UTF-8",
             },
             "stop_timeout_s": settings.timeouts.stop,
-            "settings": fixed(self._lab),
+            "settings": start_settings(self._lab),
             "kube": {
                 "rootless": user_namespace,
                 "read_only_dirs": namespaces.shared_directories(),

@@ -1,4 +1,4 @@
-"""What a running lab does not pick up from a changed lab.toml is told."""
+"""Settings that a running lab does not take over from a changed lab.toml are reported."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from mesh_lab.clusters.fixed import fixed, report_changes
+from mesh_lab.clusters.base import report_changes, start_settings
 from mesh_lab.settings import HostPort, Image, Kind, Lab, Settings, Timeouts
 
 STARTED = Settings(images={"me/shop": Image(["shop"])})
 
 
 @pytest.mark.parametrize(
-    ("now", "told"),
+    ("now", "named"),
     [
         (STARTED, ""),
         (Settings(images=STARTED.images, timeouts=Timeouts(ready=5)), ""),
@@ -22,22 +22,22 @@ STARTED = Settings(images={"me/shop": Image(["shop"])})
         (Settings(images=STARTED.images, timeouts=Timeouts(stop=5)), "timeouts.stop"),
     ],
 )
-def test_settings_that_take_a_new_start_are_named_when_they_changed(tmp_path: Path, now: Settings, told: str) -> None:
+def test_changed_settings_that_need_a_new_start_are_named(tmp_path: Path, now: Settings, named: str) -> None:
     lines: list[str] = []
-    report_changes(Lab(now, tmp_path), fixed(Lab(STARTED, tmp_path)), lines.append)
+    report_changes(Lab(now, tmp_path), start_settings(Lab(STARTED, tmp_path)), lines.append)
     effect = "lab.toml has changed since the lab was started, which has no effect yet"
-    assert lines == ([f"{effect}: {told}; `mesh-lab down`, then `mesh-lab up` applies it"] if told else [])
+    assert lines == ([f"{effect}: {named}; `mesh-lab down`, then `mesh-lab up` applies it"] if named else [])
 
 
-def test_on_kind_it_is_what_the_nodes_are_made_of(tmp_path: Path) -> None:
+def test_on_kind_the_settings_of_the_nodes_need_a_new_start(tmp_path: Path) -> None:
     lines: list[str] = []
     old, new = (Lab(Settings(cluster="kind", kind=Kind(nodes=nodes)), tmp_path) for nodes in (1, 2))
-    report_changes(new, fixed(old), lines.append)
+    report_changes(new, start_settings(old), lines.append)
     (line,) = lines
     assert "kind.nodes; `mesh-lab down --cluster kind`" in line
 
 
-def test_a_lab_that_an_older_version_started_says_nothing(tmp_path: Path) -> None:
+def test_a_record_of_an_older_version_reports_no_changes(tmp_path: Path) -> None:
     lines: list[str] = []
     report_changes(Lab(STARTED, tmp_path), {}, lines.append)
     assert lines == []
