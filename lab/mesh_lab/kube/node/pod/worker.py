@@ -23,8 +23,8 @@ from mesh_lab.kube.node.files.volumes import MountProblem, PodVolumes
 from mesh_lab.kube.node.pod import launch
 from mesh_lab.kube.node.pod.container import ContainerRunner, end
 from mesh_lab.kube.node.pod.facts import ContainerFacts, Terminated, initial_facts
-from mesh_lab.kube.node.pod.publishing import StatusPublisher
 from mesh_lab.kube.node.pod.starting import PodPlace
+from mesh_lab.kube.node.pod.status import StatusPublisher
 from mesh_lab.kube.node.sandbox import AddressesExhaustedError, Sandbox
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.pods import Pod, read_pod
