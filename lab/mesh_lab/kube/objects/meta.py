@@ -89,13 +89,10 @@ class LabelSelector(View, frozen=True, kw_only=True):
 
 
 class Condition(View, frozen=True, kw_only=True):
-    """An entry of `status.conditions`."""
+    """An entry of `status.conditions`, as far as it is read here."""
 
     type: str
     status: str
-    reason: str = ""
-    message: str = ""
-    last_update_time: datetime | None = None
     last_transition_time: datetime | None = None
 
 

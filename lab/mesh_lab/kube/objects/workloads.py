@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mesh_lab.kube.objects.meta import Condition, LabelSelector, ObjectMeta, View
+from mesh_lab.kube.objects.meta import LabelSelector, ObjectMeta, View
 
 NO_DEADLINE = 2**31 - 1
 """`progressDeadlineSeconds` that means none (math.MaxInt32)."""
@@ -40,7 +40,7 @@ class DeploymentSpec(View, frozen=True, kw_only=True):
 
 
 class DeploymentStatus(View, frozen=True, kw_only=True):
-    """What the controller found last."""
+    """What the controller found last. Conditions stay as stored: see `mesh_lab.kube.conditions`."""
 
     observed_generation: int = 0
     replicas: int = 0
@@ -49,7 +49,7 @@ class DeploymentStatus(View, frozen=True, kw_only=True):
     available_replicas: int = 0
     unavailable_replicas: int = 0
     collision_count: int | None = None
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[dict[str, Any], ...] = ()
 
 
 class Deployment(View, frozen=True, kw_only=True):
@@ -70,14 +70,14 @@ class ReplicaSetSpec(View, frozen=True, kw_only=True):
 
 
 class ReplicaSetStatus(View, frozen=True, kw_only=True):
-    """What the controller found last."""
+    """What the controller found last. Conditions stay as stored: see `mesh_lab.kube.conditions`."""
 
     observed_generation: int = 0
     replicas: int = 0
     fully_labeled_replicas: int = 0
     ready_replicas: int = 0
     available_replicas: int = 0
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[dict[str, Any], ...] = ()
 
 
 class ReplicaSet(View, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from mesh_lab.kube.conditions import condition
+from mesh_lab.kube.conditions import condition, others
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.node.pod.facts import ContainerFacts, PodFacts, Running, State, Terminated, Waiting
 from mesh_lab.kube.objects.containers import Resources
@@ -182,8 +182,7 @@ def _conditions(facts: PodFacts, phase: str, old: Sequence[Mapping[str, Any]], n
         else condition(old, kind, "False", why, text if why else "", now=now)
         for kind, value, why, text in values
     ]
-    kinds = {kind for kind, *_ in values}
-    return ours + [dict(each) for each in old if each["type"] not in kinds]
+    return ours + others(old, *(kind for kind, *_ in values))
 
 
 def _is_complete(container: ContainerFacts) -> bool:
