@@ -24,7 +24,7 @@ from mesh_lab.kube.node.pod.console import Console
 from mesh_lab.kube.node.pod.env import ConfigProblem
 from mesh_lab.kube.node.pod.facts import ContainerFacts, Running, Terminated, Waiting
 from mesh_lab.kube.node.pod.hooks import Actions
-from mesh_lab.kube.node.pod.starting import PodPlace
+from mesh_lab.kube.node.pod.place import PodPlace
 from mesh_lab.kube.objects.containers import Container, Probe
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.recording import NORMAL, WARNING
