@@ -32,7 +32,7 @@ def main() -> int:
     subprocess.run(["ip", "link", "add", "pod0", "type", "veth", "peer", "name", "pod1"], check=True)
     if behaviour == "hang":
         signal.pause()
-    (state / "listen.json").write_text(json.dumps([listen(control, port) for port in asked(config)]))
+    (state / "listen.json").write_text(json.dumps([listen(control, port) for port in wanted_ports(config)]))
     threading.Thread(target=serve, args=(config["api_fd"],), daemon=True).start()
     if behaviour != "stubborn":
         signal.signal(signal.SIGTERM, lambda *_: stop(state))
@@ -41,7 +41,7 @@ def main() -> int:
         signal.pause()
 
 
-def asked(config: dict[str, Any]) -> list[int]:
+def wanted_ports(config: dict[str, Any]) -> list[int]:
     return [entry["host_port"] for entry in config["host_ports"]]
 
 

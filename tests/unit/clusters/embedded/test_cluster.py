@@ -33,7 +33,7 @@ Make = Callable[..., EmbeddedCluster]
 
 
 def ignore(_text: str) -> None:
-    """For whom progress is of no interest."""
+    """Take progress and drop it."""
 
 
 @pytest.fixture
@@ -85,11 +85,11 @@ def get(port: int) -> bytes:
         return connection.recv(64)
 
 
-def test_it_comes_up_is_found_and_goes_down_gracefully(make: Make, tmp_path: Path) -> None:
+def test_a_lab_comes_up_is_found_and_goes_down_gracefully(make: Make, tmp_path: Path) -> None:
     cluster = make()
-    told: list[str] = []
-    assert cluster.up(told.append) is True
-    assert told == ["making certificates"]
+    lines: list[str] = []
+    assert cluster.up(lines.append) is True
+    assert lines == ["making certificates"]
     status = cluster.status()
     assert status.phase == "ready"
     assert status.pid is not None
@@ -126,7 +126,7 @@ def test_the_kube_process_gets_its_configuration_and_sockets(make: Make, tmp_pat
         assert get(port).startswith(b"HTTP/1.1 200"), port
 
 
-def test_what_it_makes_for_containers_is_theirs_to_read(make: Make, tmp_path: Path) -> None:
+def test_containers_may_read_what_the_kube_process_makes_for_them(make: Make, tmp_path: Path) -> None:
     strict = os.umask(0o077)
     try:
         make().up(ignore)
@@ -136,7 +136,7 @@ def test_what_it_makes_for_containers_is_theirs_to_read(make: Make, tmp_path: Pa
     assert (tmp_path / ".lab").stat().st_mode & 0o777 == 0o700
 
 
-def test_its_network_is_not_the_hosts(make: Make) -> None:
+def test_the_kube_process_has_a_network_of_its_own(make: Make) -> None:
     before = Path("/proc/net/dev").read_text()
     mounts = Path("/proc/self/mountinfo").read_text()
     cluster = make()
@@ -154,7 +154,7 @@ def names(table: str) -> list[str]:
 
 
 @pytest.mark.parametrize("victim", ["host", "starter", "kube"])
-def test_whichever_is_killed_nothing_is_left(make: Make, victim: str) -> None:
+def test_nothing_is_left_whichever_process_is_killed(make: Make, victim: str) -> None:
     cluster = make()
     cluster.up(ignore)
     host = cluster.status().pid
@@ -170,7 +170,7 @@ def test_whichever_is_killed_nothing_is_left(make: Make, victim: str) -> None:
     assert cluster.up(ignore) is True
 
 
-def test_killed_at_any_moment_of_its_start_nothing_is_left(make: Make) -> None:
+def test_nothing_is_left_of_a_start_killed_at_any_moment(make: Make) -> None:
     """The host process is killed ever later, from before it starts anything until it is ready."""
     cluster = make()
     cluster.up(ignore)
@@ -217,7 +217,7 @@ def test_a_kube_process_that_will_not_end_is_killed(make: Make) -> None:
     assert "did not end in time" in cluster.log.read_text()
 
 
-def test_a_kube_process_that_ends_too_early_shows_what_it_said(make: Make) -> None:
+def test_the_output_of_a_kube_process_that_ends_too_early_is_shown(make: Make) -> None:
     cluster = make("crash")
     with pytest.raises(LabError) as failure:
         cluster.up(ignore)
@@ -248,7 +248,7 @@ def test_an_interrupted_start_ends_what_it_started(make: Make) -> None:
 
 
 @pytest.mark.parametrize("label", ["api", "http", "https"])
-def test_a_taken_port_names_its_holder(make: Make, label: str) -> None:
+def test_the_holder_of_a_port_in_use_is_named(make: Make, label: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         cluster = make(ports=Ports(**({"api": 0, "http": 0, "https": 0} | {label: port})))
@@ -260,7 +260,7 @@ def test_a_taken_port_names_its_holder(make: Make, label: str) -> None:
     assert standins(cluster) == set()
 
 
-def test_a_port_that_another_lab_has_names_that_lab(make: Make, tmp_path: Path) -> None:
+def test_the_lab_that_has_a_port_is_named(make: Make, tmp_path: Path) -> None:
     """Its sockets are in `unshare` and in a Python, which nobody would recognise."""
     other = make(name="other")
     other.up(ignore)
@@ -283,7 +283,7 @@ def test_two_labs_run_side_by_side(make: Make, tmp_path: Path) -> None:
     assert (tmp_path / ".lab-two" / "lab.json").exists()
 
 
-def test_of_two_that_start_one_lab_together_one_starts_it(make: Make) -> None:
+def test_of_two_concurrent_ups_only_one_starts_the_lab(make: Make) -> None:
     clusters = [make(), make()]
     results: list[bool] = []
 
@@ -298,13 +298,13 @@ def test_of_two_that_start_one_lab_together_one_starts_it(make: Make) -> None:
     assert sorted(results) == [False, True]
 
 
-def test_other_ports_than_the_running_ones_are_pointed_out(make: Make) -> None:
+def test_ports_that_differ_from_the_running_labs_are_reported(make: Make) -> None:
     make().up(ignore)
     port = free_port()
-    told: list[str] = []
-    assert make(ports=Ports(api=0, http=port, https=0)).up(told.append) is False
-    assert len(told) == 1
-    assert f"for port {port}, `mesh-lab down` first" in told[0]
+    lines: list[str] = []
+    assert make(ports=Ports(api=0, http=port, https=0)).up(lines.append) is False
+    assert len(lines) == 1
+    assert f"for port {port}, `mesh-lab down` first" in lines[0]
 
 
 def test_reset_keeps_the_tools_that_were_installed(make: Make, tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_a_state_directory_that_cannot_be_made_is_named(make: Make, tmp_path: Pa
         make().up(ignore)
 
 
-def test_a_lab_of_another_user_is_told_as_that_and_let_alone(
+def test_a_lab_of_another_user_is_reported_and_left_as_it_is(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = make()
@@ -363,7 +363,7 @@ def test_a_lab_of_another_user_is_told_as_that_and_let_alone(
     assert cluster.status().phase == "ready"
 
 
-def test_a_record_of_another_process_with_the_same_number_is_not_believed(make: Make, tmp_path: Path) -> None:
+def test_a_record_with_the_process_id_of_another_process_is_ignored(make: Make, tmp_path: Path) -> None:
     (tmp_path / ".lab").mkdir()
     ticks = record.started(os.getpid())
     assert ticks is not None
@@ -401,7 +401,7 @@ def test_a_damaged_journal_is_recovered_while_the_lab_is_down_and_its_files_are_
     assert [path.name for path in (tmp_path / ".lab").glob("damaged-*/*")] == ["journal.db"]
 
 
-def test_a_package_of_that_name_in_the_current_directory_is_not_taken_for_the_labs(
+def test_a_package_mesh_lab_in_the_current_directory_is_not_imported(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "project"

@@ -1,4 +1,4 @@
-"""What keeps a machine from giving namespaces, told from its files."""
+"""What keeps a machine from giving namespaces is found in its files."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def programs(root: Path, *names: str) -> dict[str, str]:
     return {"PATH": str(directory)}
 
 
-def told(root: Path, user: str, **files: str) -> list[namespaces.Obstacle]:
+def obstacles(root: Path, user: str, **files: str) -> list[namespaces.Obstacle]:
     ids = {"etc__subuid": f"{user}:100000:65536\n", "etc__subgid": f"{user}:100000:65536\n"}
     return namespaces.obstacles(machine(root, **(ids | files)), programs(root, *namespaces.PACKAGES))
 
 
-def test_a_machine_that_allows_all_has_no_obstacle(tmp_path: Path, ordinary: str) -> None:
-    assert told(tmp_path, ordinary) == []
+def test_a_machine_that_allows_namespaces_has_no_obstacle(tmp_path: Path, ordinary: str) -> None:
+    assert obstacles(tmp_path, ordinary) == []
 
 
 @pytest.mark.parametrize(
@@ -61,24 +61,24 @@ def test_a_machine_that_allows_all_has_no_obstacle(tmp_path: Path, ordinary: str
 def test_an_obstacle_comes_with_its_remedy(
     tmp_path: Path, ordinary: str, file: str, content: str, what: str, remedy: str
 ) -> None:
-    (obstacle,) = told(tmp_path, ordinary, **{file: content})
+    (obstacle,) = obstacles(tmp_path, ordinary, **{file: content})
     assert what in obstacle.what
     assert remedy in obstacle.remedy
 
 
-def test_a_range_may_be_given_by_number(tmp_path: Path, ordinary: str) -> None:
+def test_a_range_of_ids_may_be_given_by_user_number(tmp_path: Path, ordinary: str) -> None:
     by_number = f"{os.geteuid()}:100000:65536\n"
-    assert told(tmp_path, ordinary, etc__subuid=by_number, etc__subgid=by_number) == []
+    assert obstacles(tmp_path, ordinary, etc__subuid=by_number, etc__subgid=by_number) == []
 
 
-def test_a_range_that_is_nobodys_is_proposed(tmp_path: Path, ordinary: str) -> None:
+def test_a_free_range_of_ids_is_proposed(tmp_path: Path, ordinary: str) -> None:
     others = "ann:100000:65536\nbob:165536:65536\n"
-    (obstacle,) = told(tmp_path, ordinary, etc__subuid=others, etc__subgid="ann:100000:65536\nbob:200000:65536\n")
+    (obstacle,) = obstacles(tmp_path, ordinary, etc__subuid=others, etc__subgid="ann:100000:65536\nbob:200000:65536\n")
     assert f"--add-subuids 265536-331071 --add-subgids 265536-331071 {ordinary}" in obstacle.remedy
 
 
 @pytest.mark.parametrize("closed", ["lab", "lab/main.py"])
-def test_what_containers_may_not_read_is_named(
+def test_a_directory_that_containers_may_not_read_is_named(
     tmp_path: Path, ordinary: str, monkeypatch: pytest.MonkeyPatch, closed: str
 ) -> None:
     """As after a `git clone` with umask 077: they run as other users, and none of them would start."""
@@ -87,9 +87,9 @@ def test_what_containers_may_not_read_is_named(
     (place / "main.py").touch(mode=0o644)
     samples = {str(place): (f"{place}/main.py", f"{place}/not-there")}
     monkeypatch.setattr(namespaces, "_samples", lambda: samples)
-    assert told(tmp_path, ordinary) == []
+    assert obstacles(tmp_path, ordinary) == []
     (tmp_path / "my lab" / closed).chmod(0o700)
-    (obstacle,) = told(tmp_path, ordinary)
+    (obstacle,) = obstacles(tmp_path, ordinary)
     assert f"which may not read {place}" in obstacle.what
     assert obstacle.remedy == f"chmod -R go+rX '{place}'"
 

@@ -1,4 +1,4 @@
-"""Who has a port, in one line that a person can act on."""
+"""The holder of a port in use is named in one line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ with socket.create_server(("127.0.0.1", 0)) as listening:
 """
 
 
-def test_a_program_with_a_script_for_an_argument_is_told_in_one_line() -> None:
+def test_the_holder_of_a_port_is_one_line_even_with_a_script_as_argument() -> None:
     command = [sys.executable, "-c", LISTEN]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
@@ -34,10 +34,10 @@ def test_a_program_with_a_script_for_an_argument_is_told_in_one_line() -> None:
     assert f"(pid {other.pid}) listens on it" in message
 
 
-def test_whose_processes_one_may_not_look_into_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_user_is_named_when_the_process_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_descriptors", lambda _pid: [])
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        told = ports.holder(listening.getsockname()[1])
-    assert told == f"a process of {ports.user(os.geteuid())}"
+        text = ports.holder(listening.getsockname()[1])
+    assert text == f"a process of {ports.user(os.geteuid())}"
     assert ports.user(0) == "root (uid 0)"
     assert ports.user(4294967000) == "the user with uid 4294967000"

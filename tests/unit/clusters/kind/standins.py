@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
+from mesh_lab.clusters import holding
+from mesh_lab.clusters.kind.cluster import Record
+from mesh_lab.settings import Lab
 from tests.unit.standins import StandIns, answer
 
 NAME = "mesh-lab-lab"
+NODE = f"{NAME}-control-plane"
 NODES = "nodes"
 RUNNING = f"{NAME}-control-plane\trunning\n"
 STOPPED = f"{NAME}-control-plane\texited\n"
@@ -127,3 +131,22 @@ def healthy(tools: StandIns) -> None:
         answer("image", "inspect", out="amd64\n"),
         answer("inspect", out=f"/{NAME}-control-plane\t2026-01-01T10:00:00.123456789Z\n"),
     )
+
+
+def record(lab: Lab, phase: str = "ready") -> None:
+    holding.prepare(lab.state_dir)
+    ports = {"api": 1, "http": 2, "https": 3}
+    holding.write(lab.state_dir, Record(name=NAME, provider="docker", phase=phase, ports=ports, started="2026-01-01"))
+
+
+def verbs(tools: StandIns) -> list[str]:
+    return [call[1] for call in tools.calls("kind") if call[1] != "version"]
+
+
+def made(tools: StandIns) -> list[str]:
+    """The first call of kind that makes something."""
+    return next(call for call in tools.calls("kind") if call[1] != "version")
+
+
+def quiet(_line: str) -> None:
+    """Listen to nothing."""
