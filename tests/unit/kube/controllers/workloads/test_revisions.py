@@ -34,7 +34,7 @@ def with_template(each: ReplicaSet, template: dict[str, Any]) -> ReplicaSet:
     return msgspec.structs.replace(each, spec=msgspec.structs.replace(each.spec, template=template))
 
 
-def test_the_hash_does_not_hang_on_the_order_of_keys_and_spells_no_words() -> None:
+def test_the_hash_is_independent_of_the_order_of_keys_and_spells_no_words() -> None:
     turned = {"spec": TEMPLATE["spec"], "metadata": TEMPLATE["metadata"]}
     assert template_hash(TEMPLATE) == template_hash(turned) == "5758b7489d", (
         "a changed hash would roll out every deployment"
@@ -57,7 +57,7 @@ def test_of_two_sets_with_the_template_the_older_is_the_new_one() -> None:
     assert find_new(wanted, [replica_set("other", 1)]) is None
 
 
-def test_a_set_that_is_new_again_gets_a_number_and_keeps_its_history() -> None:
+def test_a_set_that_becomes_new_again_gets_a_new_revision_and_keeps_its_history() -> None:
     annotations = revision_annotations(deployment(), {REVISION_ANNOTATION: "2", HISTORY_ANNOTATION: "1"}, 5)
     assert annotations == {REVISION_ANNOTATION: "5", HISTORY_ANNOTATION: "1,2"}
     assert revision_annotations(deployment(), annotations, 5) == annotations

@@ -60,7 +60,7 @@ def test_the_containers_user_then_the_pods_then_the_images(
         ({"runAsNonRoot": True, "runAsUser": 0}, "container's runAsUser breaks non-root policy"),
     ],
 )
-def test_who_must_not_be_root_is_not(own: dict[str, Any], message: str) -> None:
+def test_runasnonroot_refuses_root(own: dict[str, Any], message: str) -> None:
     typed = typed_pod(container(securityContext=own))
     with pytest.raises(ConfigProblem, match=message):
         launch.identity(typed, typed.spec.containers[0], Image("root"))
