@@ -50,7 +50,7 @@ _ADVANCE = "INSERT OR REPLACE INTO progress (id, revision, objects, checksums) V
 _SURROUNDINGS = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR}
 )
-"""SQLite's errors that are no fault of the file's content, but for one that says that the file ends too early."""
+"""SQLite's errors that do not mean a damaged file, except for `_CUT_SHORT`: the file ends too early."""
 _CUT_SHORT = sqlite3.SQLITE_IOERR_SHORT_READ
 _NAMED = 5
 """How many objects a message lists."""

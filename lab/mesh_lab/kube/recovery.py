@@ -57,7 +57,7 @@ def _lines(found: Salvage, marked: int) -> Iterator[str]:
         yield f"lost: {found.broken[key]} (it is not as it was written)"
     missing = None if found.expected is None else found.expected - len(found.kept.keys() | found.broken.keys())
     if missing is None:
-        yield "lost: all that could not be read; how much that is, is lost, too"
+        yield "lost: all objects that cannot be read; their number is not known"
     elif missing > 0:
         yield f"lost: {missing} objects that cannot be read"
     if found.revision < marked:

@@ -117,7 +117,7 @@ class Store:
         seen: set[tuple[str, str]] = set()
         for change in changes:
             key = (change.namespace, change.name)
-            # What an object was before the first change since then is what it was then.
+            # The state before the first change since then is the state at that revision.
             if key in seen or (namespace is not None and change.namespace != namespace):
                 continue
             seen.add(key)

@@ -311,9 +311,9 @@ class EmbeddedCluster:
         """Another invocation has started the lab: wait until it is ready."""
         recorded = (record.read(str(self._state)) or {}).get("settings")
         report_changes(self._lab, recorded if isinstance(recorded, dict) else {}, report)
-        asked = self._lab.settings.ports
+        configured = self._lab.settings.ports
         for label, port in status.ports.items():
-            wanted = getattr(asked, label, 0)
+            wanted = getattr(configured, label, 0)
             if wanted and wanted != port:
                 report(f"already runs with {label} port {port}; for port {wanted}, `{self._lab.command('down')}` first")
         deadline = time.monotonic() + self._timeouts.cluster

@@ -166,7 +166,7 @@ class KindCluster:
             return
         archive = self._state / "images.tar"
         try:
-            # `kind load docker-image` asks only Docker.
+            # `kind load docker-image` reads only Docker's store.
             save = [provider.path, "save", "--multi-image-archive", "--output", str(archive), *images]
             run(save, timeout=_LOAD_SECONDS, environ=provider.environ)
             command = [kind, "load", "image-archive", str(archive), "--name", self.name]

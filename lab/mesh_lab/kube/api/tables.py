@@ -1,4 +1,4 @@
-"""Server-side printing: objects as the rows of a `meta.k8s.io/v1 Table`, which is what `kubectl get` asks for.
+"""Server-side printing: objects as the rows of a `meta.k8s.io/v1 Table`, which `kubectl get` requests.
 
 A built-in kind has a `Printer` in its `Behaviour`; the definition of a custom one names its columns
 (`additionalPrinterColumns`), the value of each by a JSONPath.

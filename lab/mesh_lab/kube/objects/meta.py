@@ -13,7 +13,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class OwnerReference(View, frozen=True, kw_only=True):
-    """An object that this one goes with; at most one of them has `controller`."""
+    """An owner of the object; at most one of them has `controller`."""
 
     api_version: str
     kind: str
@@ -46,7 +46,7 @@ class ObjectMeta(View, frozen=True, kw_only=True):
 
     @property
     def deleting(self) -> bool:
-        """Whether deletion was asked for (and waits for a grace period or finalizers)."""
+        """Whether deletion was requested (and waits for a grace period or finalizers)."""
         return self.deletion_timestamp is not None
 
 

@@ -27,7 +27,7 @@ class Strategy(View, frozen=True, kw_only=True):
 
 
 class DeploymentSpec(View, frozen=True, kw_only=True):
-    """What the deployment's owner wants. The template stays as stored: it is compared and copied, never read."""
+    """The wanted state. The template stays as stored: it is compared and copied, never read."""
 
     selector: LabelSelector
     template: dict[str, Any]
@@ -53,7 +53,7 @@ class DeploymentStatus(View, frozen=True, kw_only=True):
 
 
 class Deployment(View, frozen=True, kw_only=True):
-    """A number of like pods, and the way from one template to the next."""
+    """A number of equal pods, and how a new template replaces the old one."""
 
     metadata: ObjectMeta
     spec: DeploymentSpec

@@ -66,19 +66,19 @@ def review(request: AdmissionRequest, found: Match, review_version: str) -> Revi
     return {"kind": "AdmissionReview", "apiVersion": f"{GROUP}/{review_version}", "request": body}
 
 
-def response(answer: Any, asked: Review) -> Mapping[str, Any]:
+def response(answer: Any, sent: Review) -> Mapping[str, Any]:
     """Return the response in a webhook's answer.
 
     Raises:
         CallError: it does not belong to this request.
     """
     kind = (answer.get("apiVersion"), answer.get("kind")) if isinstance(answer, dict) else None
-    if kind != (asked["apiVersion"], asked["kind"]):
-        raise CallError(f"expected webhook response of {asked['apiVersion']}, Kind={asked['kind']}, got {kind}")
+    if kind != (sent["apiVersion"], sent["kind"]):
+        raise CallError(f"expected webhook response of {sent['apiVersion']}, Kind={sent['kind']}, got {kind}")
     found = answer.get("response")
     if not isinstance(found, dict):
         raise CallError("webhook response was absent")
-    uid = asked["request"]["uid"]
+    uid = sent["request"]["uid"]
     if found.get("uid") != uid:
         raise CallError(f'expected response.uid="{uid}", got "{found.get("uid", "")}"')
     for field, kinds in _FIELDS.items():

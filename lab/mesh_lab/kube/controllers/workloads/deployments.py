@@ -1,4 +1,4 @@
-"""Leads each Deployment from one template to the next, through replica sets of one template each."""
+"""The Deployment controller: rolls out each new template, with one replica set a template."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _RETRY_SECONDS = 30.0
 
 
 class MountProblem(Exception):  # noqa: N818 - the kubelet's own word for it is FailedMount
-    """A volume cannot be set up now. It is retried: what it needs may come."""
+    """A volume cannot be set up now. The caller retries: its source may be created later."""
 
 
 class Tokens(Protocol):

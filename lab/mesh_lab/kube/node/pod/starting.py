@@ -1,4 +1,4 @@
-"""What it takes to start a container: the wait before, what the runtime is asked for, and where its output goes."""
+"""What it takes to start a container: the wait before, the request to the runtime, and where its output goes."""
 
 from __future__ import annotations
 

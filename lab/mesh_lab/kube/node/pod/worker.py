@@ -119,7 +119,7 @@ class PodWorker:
         try:
             self._place.refresh(self._pod, self.facts.pod_ip)
         except MountProblem as problem:
-            self._say(WARNING, "FailedMount", str(problem))
+            self._record(WARNING, "FailedMount", str(problem))
 
     def _begin_to_end(self, pod: Pod) -> None:
         grace = float(pod.metadata.deletion_grace_period_seconds or 0)
@@ -181,7 +181,7 @@ class PodWorker:
     def _exceed_deadline(self) -> None:
         self.facts.failed, self.facts.reason = True, "DeadlineExceeded"
         self.facts.message = "Pod was active on the node longer than the specified deadline"
-        self._say(WARNING, "DeadlineExceeded", self.facts.message)
+        self._record(WARNING, "DeadlineExceeded", self.facts.message)
         self._grace = float(self._pod.spec.termination_grace_period_seconds)
         self._closing = True
 
@@ -276,11 +276,11 @@ class PodWorker:
             try:
                 place = await self._place.make(self._pod)
             except MountProblem as problem:
-                self._say(WARNING, "FailedMount", str(problem))
+                self._record(WARNING, "FailedMount", str(problem))
             except (RuntimeFailure, NetlinkError, AddressesExhaustedError) as error:
                 if isinstance(error, RuntimeLost):
                     raise
-                self._say(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+                self._record(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             else:
                 self.facts.pod_ip, self.facts.sandboxed = place.sandbox.address, True
                 return place
@@ -293,7 +293,7 @@ class PodWorker:
         if any(isinstance(c.state, Terminated) for c in self.facts.main.values()) and all(
             self._is_over(c) for c in self._pod.spec.containers
         ):
-            return sidecars  # nothing is left to be prepared for
+            return sidecars  # no container will run again
         policy = "Never" if self._pod.spec.restart_policy == "Never" else "OnFailure"
         for container in self._pod.spec.init_containers:
             if self._ending_or_closing:
@@ -353,7 +353,7 @@ class PodWorker:
                 await asyncio.sleep(_REFUSED_AGAIN_SECONDS)
         shutil.rmtree(self._node.log_directory(self._pod), ignore_errors=True)
 
-    def _say(self, kind: str, reason: str, message: str) -> None:
+    def _record(self, kind: str, reason: str, message: str) -> None:
         self._node.recorder.record(self._object, kind, reason, message)
 
     async def _nudge_or_end(self, seconds: float | None) -> bool:
