@@ -12,8 +12,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from mesh_lab.kube.journal import WAY_OUT, Journal, JournalError, JournalInUseError, Mark
+from mesh_lab.kube.records import Salvage, salvage
 from mesh_lab.kube.registry.kinds import STORED
-from mesh_lab.kube.salvage import Salvage, salvage
 from mesh_lab.rfc3339 import file_stamp
 
 _SUFFIXES = ("", "-wal", "-shm", "-mark")

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mesh_lab.kube.journal import FORMAT, Journal, JournalDamagedError, JournalError, Record
+from mesh_lab.kube.journal import FORMAT, Journal, JournalDamagedError, JournalError
+from mesh_lab.kube.records import Record
 from mesh_lab.kube.recovery import main, recover
 from tests.unit.kube.test_store_journal import kill_while_writing
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from mesh_lab.kube import changes
 from mesh_lab.kube.changes import Log
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.journal import Journal, JournalError, Record
+from mesh_lab.kube.journal import Journal, JournalError
+from mesh_lab.kube.records import Record
 from mesh_lab.kube.store import Store
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.journal import FORMAT, Journal, JournalError, Record
+from mesh_lab.kube.journal import FORMAT, Journal, JournalError
+from mesh_lab.kube.records import Record
 from mesh_lab.kube.store import Store
 
 _WRITER = """

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.node.env import ConfigProblem, Surroundings, field_value, resource_value
 from mesh_lab.kube.node.files.atomic import AtomicDirectory, FileContent
-from mesh_lab.kube.node.pod.env import ConfigProblem, Surroundings, field_value, resource_value
 from mesh_lab.kube.node.runtime import syscalls
 from mesh_lab.kube.objects.containers import VolumeMount
 from mesh_lab.kube.objects.pods import Pod

@@ -17,11 +17,11 @@ from typing import Any
 
 from mesh_lab.kube.node.client import Exit, Process, RuntimeFailure, RuntimeLost
 from mesh_lab.kube.node.context import NodeContext
+from mesh_lab.kube.node.env import ConfigProblem
 from mesh_lab.kube.node.files import logreading, logs
 from mesh_lab.kube.node.images import UnknownImageError
 from mesh_lab.kube.node.pod import probes, starting
 from mesh_lab.kube.node.pod.console import Console
-from mesh_lab.kube.node.pod.env import ConfigProblem
 from mesh_lab.kube.node.pod.facts import ContainerFacts, Running, Terminated, Waiting
 from mesh_lab.kube.node.pod.hooks import Actions
 from mesh_lab.kube.node.pod.place import PodPlace

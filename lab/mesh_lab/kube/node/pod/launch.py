@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.node.env import ConfigProblem, expand
 from mesh_lab.kube.node.images import TOOLS, Image, search_path, tools
-from mesh_lab.kube.node.pod.env import ConfigProblem, expand
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.registry import quantities

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mesh_lab.kube.node.context import NodeContext
+from mesh_lab.kube.node.env import expand
 from mesh_lab.kube.node.files.volumes import PodVolumes
 from mesh_lab.kube.node.pod import launch
-from mesh_lab.kube.node.pod.env import expand
 from mesh_lab.kube.node.sandbox import Sandbox
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.pods import Pod

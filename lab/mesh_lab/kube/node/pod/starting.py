@@ -9,11 +9,11 @@ from typing import Any
 
 from mesh_lab.backoff import Backoff
 from mesh_lab.kube.node.context import NodeContext
+from mesh_lab.kube.node.env import environment
 from mesh_lab.kube.node.files import logs
 from mesh_lab.kube.node.images import Image
 from mesh_lab.kube.node.pod import launch
 from mesh_lab.kube.node.pod.console import Console
-from mesh_lab.kube.node.pod.env import environment
 from mesh_lab.kube.node.pod.place import PodPlace
 from mesh_lab.kube.node.pod.sessions import on_terminal
 from mesh_lab.kube.objects.containers import Container

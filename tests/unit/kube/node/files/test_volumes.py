@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from mesh_lab.kube.errors import not_found
+from mesh_lab.kube.node.env import ConfigProblem, Surroundings
 from mesh_lab.kube.node.files import volumes
 from mesh_lab.kube.node.files.volumes import MountProblem, PodVolumes
-from mesh_lab.kube.node.pod.env import ConfigProblem, Surroundings
 from mesh_lab.kube.objects.containers import VolumeMount
 from tests.unit.kube.node.pods import container, typed_pod
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.node.env import ConfigProblem
 from mesh_lab.kube.node.images import Image
 from mesh_lab.kube.node.pod import launch
-from mesh_lab.kube.node.pod.env import ConfigProblem
 from tests.unit.kube.node.pods import container, typed_container, typed_pod
 
 CONFIG = KubeConfig(name="lab", state_dir="/nowhere", api_fd=0, control_fd=0, lifeline_fd=0, api_port=0, rootless=False)

@@ -1,33 +1,76 @@
-"""What can be read of a damaged journal, which is left as it is."""
+"""The records of a journal, one a write, and what can be read of them in a damaged one."""
 
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from mesh_lab.kube.journal import Record, is_sound
+import orjson
+
 from mesh_lab.kube.resources import CRDS
 
 _COLUMNS = "resource, namespace, name, revision, body, checksum"
 _UNSUMMED = "resource, namespace, name, revision, body, NULL"
 
 
+Key = tuple[str, str, str]
+"""An object's resource, namespace and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One write: the object's JSON, or None when it was removed."""
+
+    resource: str
+    namespace: str
+    name: str
+    revision: int
+    body: bytes | None
+
+    @property
+    def key(self) -> Key:
+        """The object's resource, namespace and name."""
+        return self.resource, self.namespace, self.name
+
+    @property
+    def checksum(self) -> int:
+        """The checksum of all that is stored of the object."""
+        head = "\0".join(map(str, (*self.key, self.revision, ""))).encode()
+        return zlib.crc32(self.body or b"", zlib.crc32(head))
+
+    def __str__(self) -> str:
+        return f"{self.resource} {'/'.join(filter(None, (self.namespace, self.name)))}"
+
+
+def is_sound(record: Record, checksum: int | None) -> bool:
+    """Return whether a record matches its checksum; without a checksum, whether it is a JSON object."""
+    if not isinstance(record.body, bytes) or not all(isinstance(part, str) for part in record.key):
+        return False
+    if checksum is not None:
+        return record.checksum == checksum
+    try:
+        return isinstance(orjson.loads(record.body), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
 @dataclass
 class Salvage:
     """What was read of a damaged journal. `expected` is the number of objects that it had, None when that is lost."""
 
-    kept: dict[tuple[str, str, str], Record] = field(default_factory=dict)
-    broken: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    kept: dict[Key, Record] = field(default_factory=dict)
+    broken: dict[Key, str] = field(default_factory=dict)
     expected: int | None = None
     revision: int = 0
 
 
 def salvage(path: Path, known: Iterable[str] = ()) -> Salvage:
-    """Return all objects of a damaged journal that can be read and match their checksums.
+    """Return all objects of a damaged journal, which is left as it is, that can be read and match their checksums.
 
     `known` are keys of resources: with them, what lies between two damaged places is found, too.
     """

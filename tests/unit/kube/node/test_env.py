@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh_lab.kube.node.pod.env import ConfigProblem, Surroundings, environment, expand, field_value, service_variables
+from mesh_lab.kube.node.env import ConfigProblem, Surroundings, environment, expand, field_value, service_variables
 from mesh_lab.kube.objects.containers import FieldRef
 from mesh_lab.kube.objects.services import Service
 from tests.unit.kube.node.pods import container, typed_pod
