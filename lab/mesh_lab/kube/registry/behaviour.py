@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Protocol
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry import names
 from mesh_lab.kube.registry.options import WriteOptions
 from mesh_lab.kube.registry.printing.columns import PLAIN, Printer
+from mesh_lab.kube.registry.syntax import names
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.store import Store
 
@@ -25,6 +27,24 @@ class FieldLabel:
     name: str
     path: str = ""
     absent: str = ""
+
+
+class Served(Protocol):
+    """The resources that are served now."""
+
+    def all(self) -> tuple[Resource, ...]:
+        """Every resource in every served version."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What values are allocated from: the cluster that they have to be unique in."""
+
+    store: Store
+    resources: Served
+    service_network: IPv4Network
+    """The addresses of Services."""
 
 
 READ = ("get", "list", "watch")
@@ -64,6 +84,9 @@ def _admit_all(store: Store, new: Object) -> None: ...
 def _review_nothing(store: Store, new: Object, old: Object | None, options: WriteOptions) -> None: ...
 
 
+def _allocate_nothing(cluster: Cluster, new: Object, old: Object | None) -> None: ...
+
+
 def _no_grace(obj: Object, asked: int | None) -> int:  # noqa: ARG001
     return 0
 
@@ -97,6 +120,12 @@ class Behaviour:
     """What deserves a warning although the object is taken: parts of it that have no effect here."""
     review: Callable[[Store, Object, Object | None, WriteOptions], None] = _review_nothing
     """Hold an object that is about to be stored to others in the store: raise `ApiError` 403, or warn."""
+
+    allocate: Callable[[Cluster, Object, Object | None], None] = _allocate_nothing
+    """Fill in values that must be unique in the cluster, or raise `ApiError` 422 where what is asked for is taken.
+
+    The object is about to replace the second one (None: to be created): nothing is awaited before it is stored.
+    """
 
     counts_generations: bool = False
     """Whether metadata.generation counts the changes of what the object asks for."""

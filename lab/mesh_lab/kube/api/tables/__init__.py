@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mesh_lab.kube.api.tables.custom import printer
+from mesh_lab.kube.registry.custom.definitions import PrinterColumn
 from mesh_lab.kube.registry.kinds import behaviour_of
 from mesh_lab.kube.registry.printing.columns import Printer
-from mesh_lab.kube.registry.table import PrinterColumn
 from mesh_lab.kube.resources import Resource
 
 API_VERSION = "meta.k8s.io/v1"

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from mesh_lab.kube.api.tables.jsonpath import Path, PathError, as_text, compile_path
+from mesh_lab.kube.registry.custom.definitions import PrinterColumn
 from mesh_lab.kube.registry.printing.columns import NAME, PLAIN, Cell, Cells, Column, Printer, name
 from mesh_lab.kube.registry.printing.durations import since
-from mesh_lab.kube.registry.table import PrinterColumn
 
 
 def printer(columns: Sequence[PrinterColumn]) -> Printer:

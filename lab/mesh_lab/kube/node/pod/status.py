@@ -13,7 +13,7 @@ from mesh_lab.kube.conditions import condition
 from mesh_lab.kube.node.pod.facts import ContainerFacts, PodFacts, Running, State, Terminated, Waiting
 from mesh_lab.kube.objects.containers import Resources
 from mesh_lab.kube.objects.pods import Pod
-from mesh_lab.kube.registry import quantities
+from mesh_lab.kube.registry.syntax import quantities
 from mesh_lab.rfc3339 import timestamp
 
 PENDING, RUNNING, SUCCEEDED, FAILED = "Pending", "Running", "Succeeded", "Failed"

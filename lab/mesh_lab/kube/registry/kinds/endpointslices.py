@@ -9,10 +9,9 @@ from typing import Any
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import READ, Behaviour, Grant
-from mesh_lab.kube.registry.names import label_problem
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name
-from mesh_lab.kube.registry.rules.addresses import is_ip
 from mesh_lab.kube.registry.rules.causes import duplicate, immutable, invalid, required
+from mesh_lab.kube.registry.syntax.names import is_ip, label_problem
 from mesh_lab.kube.resources import ENDPOINTSLICES
 
 _MAX_ENDPOINTS = 1000

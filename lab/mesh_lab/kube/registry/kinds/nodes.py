@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from mesh_lab.kube.conditions import find
 from mesh_lab.kube.registry.behaviour import Behaviour, FieldLabel
 from mesh_lab.kube.registry.printing.columns import (
     AGE,
@@ -45,8 +46,8 @@ def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
 
 
 def _node_status(node: Mapping[str, Any]) -> str:
-    ready = next((c for c in items(node, "status", "conditions") if c.get("type") == "Ready"), None)
-    word = "Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"
+    ready = find(items(node, "status", "conditions"), "Ready")
+    word = "Unknown" if not ready else "Ready" if ready.get("status") == "True" else "NotReady"
     return word + (",SchedulingDisabled" if part(node, "spec").get("unschedulable") else "")
 
 

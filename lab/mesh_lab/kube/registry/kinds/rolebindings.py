@@ -10,10 +10,10 @@ from typing import Any
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, Grant
-from mesh_lab.kube.registry.default_roles import default_bindings
-from mesh_lab.kube.registry.names import path_segment_problem
+from mesh_lab.kube.registry.kinds.roles.defaults import default_bindings
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, items, name, part, wide
 from mesh_lab.kube.registry.rules.causes import invalid, required
+from mesh_lab.kube.registry.syntax.names import path_segment_problem
 from mesh_lab.kube.resources import CLUSTERROLEBINDINGS, ROLEBINDINGS
 
 _RBAC = "rbac.authorization.k8s.io"

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import Behaviour
-from mesh_lab.kube.registry.names import subdomain_problem
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name
 from mesh_lab.kube.registry.rules.causes import duplicates, invalid, required
 from mesh_lab.kube.registry.rules.labels import check_selector
+from mesh_lab.kube.registry.syntax.names import subdomain_problem
 from mesh_lab.kube.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 
 _WEBHOOK_TIMEOUT_SECONDS = 10

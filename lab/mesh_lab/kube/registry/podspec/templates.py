@@ -7,11 +7,11 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.metadata import validate_labels
 from mesh_lab.kube.registry.podspec.checks import check_spec
 from mesh_lab.kube.registry.podspec.defaults import fill_pod_spec
 from mesh_lab.kube.registry.rules.causes import forbidden, immutable, invalid, required, unsupported
-from mesh_lab.kube.registry.rules.labels import check_selector, compile_selector
+from mesh_lab.kube.registry.rules.labels import check_selector, validate_labels
+from mesh_lab.kube.registry.syntax.selectors import compile_selector
 
 
 def fill_template(spec: Object) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.names import port_name_problem
 from mesh_lab.kube.registry.rules.causes import invalid, required, unsupported
 from mesh_lab.kube.registry.rules.tables import ENUMS, MAY_BE_EMPTY, MINIMA, MODES, NOT_EMPTY, PORTS
+from mesh_lab.kube.registry.syntax.names import port_name_problem
 from mesh_lab.kube.schemas import Form, Schema
 
 # The status is the system's own, and the metadata has rules for all kinds alike.

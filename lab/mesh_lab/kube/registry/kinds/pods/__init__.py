@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -14,8 +14,8 @@ from mesh_lab.kube.registry.kinds.pods.printing import PRINTER
 from mesh_lab.kube.registry.podsecurity.admission import review_pod
 from mesh_lab.kube.registry.podspec.checks import check_spec
 from mesh_lab.kube.registry.podspec.defaults import containers_of, fill_pod_spec
-from mesh_lab.kube.registry.podspec.quality import qos_class
 from mesh_lab.kube.registry.rules.causes import forbidden
+from mesh_lab.kube.registry.syntax import quantities
 from mesh_lab.kube.resources import PODS
 
 _USUAL_GRACE_SECONDS = 30
@@ -70,6 +70,8 @@ _ZERO_COUNTS = frozenset(
         "weight",
     }
 )
+_COUNTED = ("cpu", "memory")
+"""The resources that make a pod's quality of service class."""
 
 
 def _fill_defaults(pod: Object) -> None:
@@ -89,7 +91,26 @@ def _request_limits(resources: dict[str, Any]) -> None:
 
 
 def _begin(pod: Object) -> None:
-    pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
+    pod["status"] = {"phase": "Pending", "qosClass": _qos_class(pod["spec"])}
+
+
+def _qos_class(spec: Mapping[str, Any]) -> str:
+    """`Guaranteed`, `Burstable` or `BestEffort`: https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/."""
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    parts = [container.get("resources") or {} for container in containers]
+    asked = [_counted_amounts(part, field) for part in parts for field in ("requests", "limits")]
+    if not any(asked):
+        return "BestEffort"
+    if all(len(_counted_amounts(part, "limits")) == len(_COUNTED) for part in parts) and all(
+        _counted_amounts(part, "requests") == _counted_amounts(part, "limits") for part in parts
+    ):
+        return "Guaranteed"
+    return "Burstable"
+
+
+def _counted_amounts(part: Mapping[str, Any], field: str) -> dict[str, Any]:
+    found = {name: quantities.parse(str(amount)) for name, amount in (part.get(field) or {}).items()}
+    return {name: amount for name, amount in found.items() if name in _COUNTED and amount}
 
 
 def _check(pod: Object) -> Iterator[Cause]:
