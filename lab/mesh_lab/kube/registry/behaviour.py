@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.options import WriteOptions
 from mesh_lab.kube.registry.printing.columns import PLAIN, Printer
+from mesh_lab.kube.registry.rules.fields import Rules
 from mesh_lab.kube.registry.syntax import names
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.store import Store
@@ -113,8 +114,10 @@ class Behaviour:
     """Complete a new object from others, or refuse it with 403. Done again after mutating webhooks."""
 
     name_problem: Callable[[str], str] = names.subdomain_problem
+    fields: Rules = field(default_factory=dict)
+    """Rules of single fields beyond the schema and `rules.fields.SHARED`."""
     check: Callable[[Object], Iterator[Cause]] = _no_cause
-    """What is wrong with an object beyond its schema, its metadata and the tables of fields (`rules.tables`)."""
+    """What is wrong with an object beyond its schema, its metadata and the rules of single fields."""
     check_update: Callable[[Object, Object], Iterator[Cause]] = _no_cause_of_update
     remark: Callable[[Object], Iterator[str]] = _no_remark
     """What deserves a warning although the object is taken: parts of it that have no effect here."""

@@ -16,12 +16,17 @@ from mesh_lab.kube.registry.behaviour import Behaviour, Cluster
 from mesh_lab.kube.registry.custom.definitions import CLEANUP, definition_of
 from mesh_lab.kube.registry.printing.columns import NAME_AND_CREATION
 from mesh_lab.kube.registry.rules.causes import duplicates, immutable, invalid, required
+from mesh_lab.kube.registry.rules.fields import Rules, one_of
 from mesh_lab.kube.registry.syntax.names import label_problem, service_name_problem, subdomain_problem
 from mesh_lab.kube.resources import CRDS, Resource
 from mesh_lab.kube.schemas.structural import compile_custom
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _COLUMN_TYPES = ("integer", "number", "string", "boolean", "date")
+_FIELDS: Rules = {
+    ("CustomResourceDefinitionSpec", "scope"): one_of("Cluster", "Namespaced"),
+    ("CustomResourceConversion", "strategy"): one_of("None", "Webhook"),
+}
 
 
 def _fill_defaults(crd: Object) -> None:
@@ -214,6 +219,7 @@ def _conditions(before: list[Object], taken: str) -> list[Object]:
 BEHAVIOUR = Behaviour(
     CRDS,
     fill_defaults=_fill_defaults,
+    fields=_FIELDS,
     check=_check,
     check_update=_check_update,
     remark=_remark,

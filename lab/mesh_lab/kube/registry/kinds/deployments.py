@@ -11,13 +11,23 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, Grant
 from mesh_lab.kube.registry.podsecurity.admission import review_template
+from mesh_lab.kube.registry.podspec.fields import POD_SPEC
 from mesh_lab.kube.registry.podspec.templates import check_selector_update, check_template, fill_template
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name, part
 from mesh_lab.kube.registry.printing.templates import TEMPLATE, template_cells
 from mesh_lab.kube.registry.rules.causes import forbidden, invalid
+from mesh_lab.kube.registry.rules.fields import Rules, at_least, one_of
 from mesh_lab.kube.resources import DEPLOYMENTS
 
 _QUARTER = "25%"
+_FIELDS: Rules = {
+    **POD_SPEC,
+    ("DeploymentStrategy", "type"): one_of("Recreate", "RollingUpdate"),
+    ("DeploymentSpec", "replicas"): at_least(0),
+    ("DeploymentSpec", "minReadySeconds"): at_least(0),
+    ("DeploymentSpec", "revisionHistoryLimit"): at_least(0),
+    ("DeploymentSpec", "progressDeadlineSeconds"): at_least(0),
+}
 
 
 def _fill_defaults(deployment: Object) -> None:
@@ -99,6 +109,7 @@ BEHAVIOUR = Behaviour(
     DEPLOYMENTS,
     fill_defaults=_fill_defaults,
     begin=_begin,
+    fields=_FIELDS,
     check=_check,
     check_update=check_selector_update,
     review=review_template,

@@ -16,6 +16,7 @@ from mesh_lab.kube.registry.metadata import validate_finalizers
 from mesh_lab.kube.registry.podsecurity.admission import review_namespace
 from mesh_lab.kube.registry.podsecurity.levels import check_labels
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name, part
+from mesh_lab.kube.registry.rules.fields import Rules, one_of
 from mesh_lab.kube.registry.syntax.names import label_problem
 from mesh_lab.kube.resources import NAMESPACES, Resource
 from mesh_lab.kube.store import Store
@@ -23,6 +24,9 @@ from mesh_lab.kube.store import Store
 _SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _UNDELETABLE = frozenset({"default", "kube-system", "kube-public"})
 FINALIZER = "kubernetes"
+_FIELDS: Rules = {
+    ("NamespaceStatus", "phase"): one_of("Active", "Terminating"),
+}
 
 
 def check_create(store: Store, resource: Resource, namespace: str, name: str = "") -> None:
@@ -88,6 +92,7 @@ BEHAVIOUR = Behaviour(
     begin=_begin,
     keep=_keep,
     name_problem=label_problem,
+    fields=_FIELDS,
     check=_check,
     review=review_namespace,
     undeletable=_UNDELETABLE,

@@ -23,10 +23,14 @@ from mesh_lab.kube.registry.printing.columns import (
     wide,
 )
 from mesh_lab.kube.registry.printing.durations import UNKNOWN
+from mesh_lab.kube.registry.rules.fields import TAINT_EFFECT, Rules
 from mesh_lab.kube.resources import NODES
 
 _ROLE_PREFIX = "node-role.kubernetes.io/"
 _ROLE_LABEL = "kubernetes.io/role"
+_FIELDS: Rules = {
+    ("Taint", "effect"): TAINT_EFFECT,
+}
 
 
 def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
@@ -63,6 +67,7 @@ def _address(node: Mapping[str, Any], kind: str) -> str:
 
 BEHAVIOUR = Behaviour(
     NODES,
+    fields=_FIELDS,
     field_labels=(FieldLabel("spec.unschedulable", absent="false"),),
     printer=Printer(
         (

@@ -10,10 +10,18 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, FieldLabel, Grant
 from mesh_lab.kube.registry.podsecurity.admission import review_template
+from mesh_lab.kube.registry.podspec.fields import POD_SPEC
 from mesh_lab.kube.registry.podspec.templates import check_selector_update, check_template, fill_template
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name, part
 from mesh_lab.kube.registry.printing.templates import TEMPLATE, template_cells
+from mesh_lab.kube.registry.rules.fields import Rules, at_least
 from mesh_lab.kube.resources import REPLICASETS
+
+_FIELDS: Rules = {
+    **POD_SPEC,
+    ("ReplicaSetSpec", "replicas"): at_least(0),
+    ("ReplicaSetSpec", "minReadySeconds"): at_least(0),
+}
 
 
 def _fill_defaults(replica_set: Object) -> None:
@@ -49,6 +57,7 @@ BEHAVIOUR = Behaviour(
     REPLICASETS,
     fill_defaults=_fill_defaults,
     begin=_begin,
+    fields=_FIELDS,
     check=_check,
     check_update=check_selector_update,
     review=review_template,

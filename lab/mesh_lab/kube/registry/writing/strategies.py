@@ -16,6 +16,7 @@ from mesh_lab.kube.registry.behaviour import Behaviour
 from mesh_lab.kube.registry.custom import values as custom_values
 from mesh_lab.kube.registry.kinds import behaviour_of
 from mesh_lab.kube.registry.rules import fields
+from mesh_lab.kube.registry.rules.fields import Rules
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.schemas import Schema
 
@@ -28,6 +29,8 @@ class Strategy:
     schema: Schema
     custom: bool
     kind: Behaviour
+    rules: Rules
+    """Of single fields of a built-in kind: its own, and those that all kinds share."""
 
     def prepare_create(self, new: Object) -> None:
         """Set the status with which an object begins: a client has no say in it."""
@@ -79,7 +82,7 @@ class Strategy:
         return _unless_there_before(causes, self.schema, old)
 
     def _built_in(self, new: Object, old: Object | None) -> Iterator[Cause]:
-        yield from fields.check(self.schema, new)
+        yield from fields.check(self.schema, new, self.rules)
         yield from self.kind.check(new)
         if old is not None:
             yield from self.kind.check_update(new, old)
@@ -119,4 +122,5 @@ def _own_marks(metadata: dict[str, Any], subresource: str) -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def strategy_of(resource: Resource, schema: Schema, custom: bool) -> Strategy:
     """The strategy of a resource."""
-    return Strategy(resource, schema, custom, behaviour_of(resource))
+    kind = behaviour_of(resource)
+    return Strategy(resource, schema, custom, kind, {**fields.SHARED, **kind.fields})

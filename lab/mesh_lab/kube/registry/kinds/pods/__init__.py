@@ -14,7 +14,9 @@ from mesh_lab.kube.registry.kinds.pods.printing import PRINTER
 from mesh_lab.kube.registry.podsecurity.admission import review_pod
 from mesh_lab.kube.registry.podspec.checks import check_spec
 from mesh_lab.kube.registry.podspec.defaults import containers_of, fill_pod_spec
+from mesh_lab.kube.registry.podspec.fields import POD_SPEC
 from mesh_lab.kube.registry.rules.causes import forbidden
+from mesh_lab.kube.registry.rules.fields import Rules, one_of
 from mesh_lab.kube.registry.syntax import quantities
 from mesh_lab.kube.resources import PODS
 
@@ -72,6 +74,10 @@ _ZERO_COUNTS = frozenset(
 )
 _COUNTED = ("cpu", "memory")
 """The resources that make a pod's quality of service class."""
+_FIELDS: Rules = {
+    **POD_SPEC,
+    ("PodStatus", "phase"): one_of("Failed", "Pending", "Running", "Succeeded", "Unknown"),
+}
 
 
 def _fill_defaults(pod: Object) -> None:
@@ -169,6 +175,7 @@ BEHAVIOUR = Behaviour(
     fill_defaults=_fill_defaults,
     begin=_begin,
     admit=admit,
+    fields=_FIELDS,
     check=_check,
     check_update=_check_update,
     review=review_pod,

@@ -11,8 +11,13 @@ from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, Grant
 from mesh_lab.kube.registry.kinds.roles.defaults import default_roles
 from mesh_lab.kube.registry.printing.columns import NAME_AND_CREATION
 from mesh_lab.kube.registry.rules.causes import invalid, required
+from mesh_lab.kube.registry.rules.fields import Rules, not_empty
 from mesh_lab.kube.registry.syntax.names import path_segment_problem
 from mesh_lab.kube.resources import CLUSTERROLES, ROLES
+
+_FIELDS: Rules = {
+    ("PolicyRule", "verbs"): not_empty("verbs must contain at least one value"),
+}
 
 
 def _check(role: Object) -> Iterator[Cause]:
@@ -34,6 +39,7 @@ CLUSTER_ROLE = Behaviour(
     CLUSTERROLES,
     standard=tuple(default_roles()),
     name_problem=path_segment_problem,
+    fields=_FIELDS,
     check=_check,
     printer=NAME_AND_CREATION,
 )

@@ -26,6 +26,7 @@ from mesh_lab.kube.registry.printing.columns import (
     wide,
 )
 from mesh_lab.kube.registry.rules.causes import duplicate, forbidden, invalid, required
+from mesh_lab.kube.registry.rules.fields import OPTIONAL_PORT, PORT, PROTOCOL, Rules, one_of
 from mesh_lab.kube.registry.rules.labels import validate_labels
 from mesh_lab.kube.registry.syntax.names import is_ip, label_problem, service_name_problem, subdomain_problem
 from mesh_lab.kube.resources import SERVICES
@@ -33,6 +34,18 @@ from mesh_lab.kube.resources import SERVICES
 _AFFINITY_TIMEOUT_SECONDS = 10800
 _REACHABLE_FROM_OUTSIDE = ("NodePort", "LoadBalancer")
 _AFFINITY_LIMIT_SECONDS = 86400
+_FIELDS: Rules = {
+    ("ServiceSpec", "type"): one_of("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"),
+    ("ServiceSpec", "sessionAffinity"): one_of("ClientIP", "None"),
+    ("ServiceSpec", "externalTrafficPolicy"): one_of("Cluster", "Local"),
+    ("ServiceSpec", "internalTrafficPolicy"): one_of("Cluster", "Local"),
+    ("ServiceSpec", "ipFamilyPolicy"): one_of("PreferDualStack", "RequireDualStack", "SingleStack"),
+    ("ServiceSpec", "ipFamilies"): one_of("IPv4", "IPv6"),
+    ("ServicePort", "protocol"): PROTOCOL,
+    ("ServicePort", "port"): PORT,
+    ("ServicePort", "targetPort"): PORT,
+    ("ServicePort", "nodePort"): OPTIONAL_PORT,
+}
 
 
 def _fill_defaults(service: Object) -> None:
@@ -178,6 +191,7 @@ BEHAVIOUR = Behaviour(
     begin=_begin,
     keep=keep_allocated,
     name_problem=service_name_problem,
+    fields=_FIELDS,
     check=_check,
     check_update=_check_update,
     allocate=allocate,
