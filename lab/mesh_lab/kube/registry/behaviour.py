@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Protocol
 
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.errors import Cause
+from mesh_lab.kube.errors import ApiError, Cause
 from mesh_lab.kube.registry.options import WriteOptions
 from mesh_lab.kube.registry.printing.columns import PLAIN, Printer
 from mesh_lab.kube.registry.rules.fields import Rules
@@ -46,6 +46,17 @@ class Cluster:
     resources: Served
     service_network: IPv4Network
     """The addresses of Services."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to connect to."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 READ = ("get", "list", "watch")
@@ -92,6 +103,10 @@ def _no_grace(obj: Object, asked: int | None) -> int:  # noqa: ARG001
     return 0
 
 
+def _no_backend(store: Store, namespace: str, name: str, port: str | int | None) -> Address:  # noqa: ARG001
+    raise ApiError(501, "NotImplemented", "the lab's node serves nothing to proxy to")
+
+
 def _is_free(obj: Object) -> bool:  # noqa: ARG001
     return False
 
@@ -110,6 +125,10 @@ class Behaviour:
     """Set what a new object begins with, which a client has no say in: its status above all."""
     keep: Callable[[Object, Object], None] = _keep_nothing
     """Take over into a new state what an update may not change of the old one."""
+    specs_of_parts: Mapping[str, Callable[[Object, Object], Object]] = field(default_factory=dict)
+    """By subresource that writes a part of the spec: the new spec, given the one that was sent and the old one."""
+    unowned_parts: frozenset[str] = frozenset()
+    """Subresources whose writer owns nothing of what it writes."""
     admit: Callable[[Store, Object], None] = _admit_all
     """Complete a new object from others, or refuse it with 403. Done again after mutating webhooks."""
 
@@ -148,6 +167,11 @@ class Behaviour:
 
     field_labels: tuple[FieldLabel, ...] = ()
     """The fields, beside name and namespace, that a selector may name (`AddFieldLabelConversionFunc`)."""
+    backend: Callable[[Store, str, str, str | int | None], Address] = _no_backend
+    """Where what is proxied to an object goes, given its namespace, its name and a port by number or name.
+
+    Without a port, the only one or the first. Raises `ApiError` when there is no such object or port, or none is ready.
+    """
     grants: tuple[Grant, ...] = ()
     """What the roles that every cluster has allow beyond `cluster-admin`."""
     printer: Printer = PLAIN

@@ -73,6 +73,11 @@ def _check(namespace: Object) -> Iterator[Cause]:
     yield from validate_finalizers((namespace.get("spec") or {}).get("finalizers") or (), "spec.finalizers")
 
 
+def _finalized(sent: Object, old: Object) -> Object:
+    finalizers = sent.get("finalizers") or []
+    return {**old, "finalizers": finalizers} if finalizers else {}
+
+
 def _mark_deleted(namespace: Object) -> None:
     namespace["status"] = {**(namespace.get("status") or {}), "phase": "Terminating"}
 
@@ -91,6 +96,7 @@ BEHAVIOUR = Behaviour(
     fill_defaults=_fill_defaults,
     begin=_begin,
     keep=_keep,
+    specs_of_parts={"finalize": _finalized},
     name_problem=label_problem,
     fields=_FIELDS,
     check=_check,

@@ -40,19 +40,16 @@ class Strategy:
 
     def prepare_update(self, new: Object, old: Object, subresource: str) -> None:
         """Keep what this way of writing may not change."""
-        if subresource in ("status", "finalize", "ephemeralcontainers"):
-            part = new.get("status") if subresource == "status" else new.get("spec")
-            meta = new["metadata"]
+        spec_of = self.kind.specs_of_parts.get(subresource)
+        if subresource == "status" or spec_of is not None:
+            sent = dict(new)
             new.clear()
             new.update(old)
-            new["metadata"] = {**old["metadata"], **_own_marks(meta, subresource)}
-            if subresource == "status":
-                new["status"] = part or {}
-            elif subresource == "finalize":
-                finalizers = (part or {}).get("finalizers") or []
-                new["spec"] = {**old.get("spec", {}), "finalizers": finalizers} if finalizers else {}
+            new["metadata"] = {**old["metadata"], **_own_marks(sent["metadata"], subresource)}
+            if spec_of is not None:
+                new["spec"] = spec_of(sent.get("spec") or {}, old.get("spec") or {})
             else:
-                new["spec"] = {**old["spec"], "ephemeralContainers": (part or {}).get("ephemeralContainers") or []}
+                new["status"] = sent.get("status") or {}
             return
         if "status" in self.resource.subresources:
             new.pop("status", None)

@@ -31,8 +31,6 @@ _ATTEMPTS = 16
 _NAME_ATTEMPTS = 8
 _MANAGER = "kube-apiserver"
 """The field manager of what the lab writes where no part of it gives its name."""
-_OWNS_NOTHING = frozenset({"binding"})
-"""Subresources whose writer owns nothing of what it writes: no manager may take a pod's node back."""
 
 Change = Callable[[Object], Object | None]
 
@@ -161,7 +159,7 @@ class Writer:
             metadata.carry_over(resource, new, old)
             strategy.prepare_update(new, old, subresource)
             through = subresource or options.written_through
-            if not keeps_owners and subresource not in _OWNS_NOTHING:
+            if not keeps_owners and subresource not in strategy.kind.unowned_parts:
                 manager = Manager(UPDATE, options.field_manager or _MANAGER, resource.api_version, through)
                 owners = await heavy.run(size, tracked, strategy.schema, old, new, owners, manager, timestamp())
             _set_owners(new, owners)

@@ -10,6 +10,7 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, FieldLabel, Grant
 from mesh_lab.kube.registry.kinds.pods.admission import admit
+from mesh_lab.kube.registry.kinds.pods.backends import backend
 from mesh_lab.kube.registry.kinds.pods.printing import PRINTER
 from mesh_lab.kube.registry.podsecurity.admission import review_pod
 from mesh_lab.kube.registry.podspec.checks import check_spec
@@ -127,6 +128,10 @@ def _check(pod: Object) -> Iterator[Cause]:
         yield forbidden("spec.ephemeralContainers", "this cluster runs none: `kubectl exec` has the same programs")
 
 
+def _with_ephemeral(sent: Object, old: Object) -> Object:
+    return {**old, "ephemeralContainers": sent.get("ephemeralContainers") or []}
+
+
 def _check_update(new: Object, old: Object) -> Iterator[Cause]:
     """A pod is replaced rather than changed: little of its spec may differ.
 
@@ -174,6 +179,9 @@ BEHAVIOUR = Behaviour(
     PODS,
     fill_defaults=_fill_defaults,
     begin=_begin,
+    specs_of_parts={"ephemeralcontainers": _with_ephemeral},
+    # No manager may take a pod's node back.
+    unowned_parts=frozenset({"binding"}),
     admit=admit,
     fields=_FIELDS,
     check=_check,
@@ -184,6 +192,7 @@ BEHAVIOUR = Behaviour(
     is_held=_is_held,
     answers_with_last_state=True,
     field_labels=(*map(FieldLabel, _LABELS), FieldLabel("spec.hostNetwork", absent="false")),
+    backend=backend,
     grants=(
         Grant("view", READ, ("", "log", "status")),
         Grant("edit", READ, _STREAMS),

@@ -10,6 +10,7 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, FieldLabel, Grant
 from mesh_lab.kube.registry.kinds.services.addresses import allocate, keep_allocated
+from mesh_lab.kube.registry.kinds.services.backends import backend
 from mesh_lab.kube.registry.printing.columns import (
     AGE,
     NAME,
@@ -197,6 +198,7 @@ BEHAVIOUR = Behaviour(
     allocate=allocate,
     answers_with_last_state=True,
     field_labels=(FieldLabel("spec.clusterIP"), FieldLabel("spec.type")),
+    backend=backend,
     grants=(
         Grant("view", READ, ("", "status")),
         Grant("edit", READ, ("proxy",)),
