@@ -45,7 +45,7 @@ def test_labels_are_selected(text: str, labels: dict[str, str], selected: bool) 
     "text",
     ["app=web,", "=web", "app in a", "app in (a", "a b", "app=-", "-app", "n>x", "app in (a b)", ",", "(a)", "!"],
 )
-def test_what_is_no_selector_is_refused(text: str) -> None:
+def test_malformed_label_selectors_are_refused(text: str) -> None:
     with pytest.raises(ApiError, match="unable to parse requirement") as caught:
         parse_labels(text)
     assert caught.value.code == 400
@@ -117,7 +117,7 @@ def test_a_field_that_cannot_be_selected_by_is_named() -> None:
     assert field_reader(CONFIGMAPS, selector, ("data.x",))({"data": {"x": "y"}}, "data.x") == "y"
 
 
-def test_a_selector_of_thousands_of_requirements_is_refused() -> None:
+def test_a_selector_of_more_than_a_thousand_requirements_is_refused() -> None:
     many = ",".join(f"!k{number}" for number in range(1000))
     assert parse_labels(many).matches({})
     with pytest.raises(ApiError, match="1000 requirements at most"):
