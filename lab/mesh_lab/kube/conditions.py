@@ -16,7 +16,7 @@ Conditions = Iterable[Mapping[str, Any]]
 
 def find(conditions: Conditions | None, kind: str) -> Mapping[str, Any]:
     """Return the condition of a type; empty when there is none."""
-    return next((each for each in conditions or () if each["type"] == kind), {})
+    return next((each for each in conditions or () if each.get("type") == kind), {})
 
 
 def holds(conditions: Conditions | None, kind: str) -> bool:

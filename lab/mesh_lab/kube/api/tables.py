@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mesh_lab.kube.api.jsonpath import Path, PathError, as_text, compile_path
+from mesh_lab.kube.registry.custom.definitions import PrinterColumn
 from mesh_lab.kube.registry.kinds import behaviour_of
 from mesh_lab.kube.registry.printing.columns import NAME, PLAIN, Cell, Cells, Column, Printer, name
 from mesh_lab.kube.registry.printing.durations import since
-from mesh_lab.kube.registry.table import PrinterColumn
 from mesh_lab.kube.resources import Resource
 
 API_VERSION = "meta.k8s.io/v1"

@@ -8,7 +8,7 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.conditions import condition
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.registry.namespaces import FINALIZER
+from mesh_lab.kube.registry.kinds.namespaces import FINALIZER
 from mesh_lab.kube.registry.options import DeleteOptions, Propagation
 from mesh_lab.kube.resources import NAMESPACES, Resource
 

@@ -25,7 +25,7 @@ from mesh_lab.kube.objects.containers import (
 )
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.objects.services import Service
-from mesh_lab.kube.registry import quantities
+from mesh_lab.kube.registry.syntax import quantities
 
 _REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
 _SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['(.+)'\]$")

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from mesh_lab.kube import resources
 from mesh_lab.kube.api import jsonpath, tables
+from mesh_lab.kube.registry.custom.definitions import PrinterColumn
 from mesh_lab.kube.registry.kinds import STORED
 from mesh_lab.kube.registry.kinds.pods.printing import status_word
 from mesh_lab.kube.registry.printing import durations
 from mesh_lab.kube.registry.printing.columns import PLAIN
-from mesh_lab.kube.registry.table import PrinterColumn
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 

@@ -19,8 +19,8 @@ from mesh_lab.kube.controllers.graph import (
     Requeue,
     decide,
 )
-from mesh_lab.kube.registry.deletion import FOREGROUND, ORPHAN
 from mesh_lab.kube.registry.options import Propagation
+from mesh_lab.kube.registry.writing.deletion import FOREGROUND, ORPHAN
 from mesh_lab.kube.resources import CONFIGMAPS
 
 OF = {Propagation.FOREGROUND: FOREGROUND, Propagation.ORPHAN: ORPHAN}

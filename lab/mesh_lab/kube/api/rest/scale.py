@@ -20,8 +20,9 @@ from mesh_lab.kube.api.rest.objects import addressed, included, read_patch
 from mesh_lab.kube.api.rest.parameters import decode_typed, write_options
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause, invalid, not_found
+from mesh_lab.kube.registry.custom.definitions import ScalePaths
 from mesh_lab.kube.registry.options import Patch, PatchKind, View
-from mesh_lab.kube.registry.patches import apply_patch, merge
+from mesh_lab.kube.registry.patching.patches import apply_patch, merge
 from mesh_lab.kube.registry.printing.columns import (
     AGE,
     NAME,
@@ -34,7 +35,6 @@ from mesh_lab.kube.registry.printing.columns import (
     part,
     selector_text,
 )
-from mesh_lab.kube.registry.table import ScalePaths
 from mesh_lab.kube.schemas import named_schema
 
 _SCALE = "io.k8s.api.autoscaling.v1.Scale"

@@ -19,7 +19,7 @@ from mesh_lab.kube.api.webhooks.matching import Match
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.options import AdmissionRequest, Operation, Patch, PatchKind
-from mesh_lab.kube.registry.patches import apply_patch
+from mesh_lab.kube.registry.patching.patches import apply_patch
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.schemas import ANY
 

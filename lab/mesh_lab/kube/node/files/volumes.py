@@ -33,7 +33,7 @@ from mesh_lab.kube.objects.volumes import (
     TokenProjection,
     Volume,
 )
-from mesh_lab.kube.registry import quantities
+from mesh_lab.kube.registry.syntax import quantities
 
 _RENEW_AFTER = 0.8  # of a token's life
 _RETRY_SECONDS = 30.0

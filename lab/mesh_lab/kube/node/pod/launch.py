@@ -13,7 +13,7 @@ from mesh_lab.kube.node.env import ConfigProblem, expand
 from mesh_lab.kube.node.images import TOOLS, Image, search_path, tools
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.pods import Pod
-from mesh_lab.kube.registry import quantities
+from mesh_lab.kube.registry.syntax import quantities
 
 _T = TypeVar("_T")
 

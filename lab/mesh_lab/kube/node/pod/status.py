@@ -16,7 +16,8 @@ from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.node.pod.facts import ContainerFacts, PodFacts, Running, State, Terminated, Waiting
 from mesh_lab.kube.objects.containers import Resources
 from mesh_lab.kube.objects.pods import Pod
-from mesh_lab.kube.registry import Object, Registry, quantities
+from mesh_lab.kube.registry import Object, Registry
+from mesh_lab.kube.registry.syntax import quantities
 from mesh_lab.kube.resources import PODS
 from mesh_lab.rfc3339 import timestamp
 
