@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
-from mesh_lab.controlplane.istiokinds import KINDS, decode, fail_closed, stand_in, validate
+from mesh_lab.controlplane.istiokinds import KINDS, closed, decode, fail_closed, stand_in, unread, validate
 from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.model.base import Spec
-from mesh_lab.controlplane.model.closed import closed, unread
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.standins import StandIn
 from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, values
