@@ -23,7 +23,7 @@ from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import memoised
-from mesh_lab.controlplane.xds.peers import Own
+from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import Authorization
 from mesh_lab.controlplane.xds.routecontext import RouteContext
 from mesh_lab.controlplane.xds.routes import Fragment, context_of, fragment, shared_configuration
@@ -46,10 +46,14 @@ class Setting:
     """What all listeners of one gateway share. `credentials` are the names of the Secrets that exist."""
 
     scope: Scope
-    mesh: MeshConfig
-    own: Own
+    context: ProxyContext
     authorization: Authorization
     credentials: frozenset[str]
+
+    @property
+    def mesh(self) -> MeshConfig:
+        """The mesh's settings."""
+        return self.context.mesh
 
 
 def route_name(server: GatewayServer) -> str:
@@ -223,15 +227,9 @@ def _chain_name(server: GatewayServer) -> str:
 
 
 def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
-    logs = telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "http"), setting.own.packed)
-    manager = http.connection_manager(
-        "gateway",
-        f"outbound_0.0.0.0_{server.target}",
-        logs,
-        rbac.http_filters(),
-        more_statistics=setting.own.more_statistics,
-        paths=setting.mesh.path_normalization.normalization,
-    )
+    logs = telemetry.access_logs(setting.context, telemetry.Reporting("source", "http"))
+    prefix = f"outbound_0.0.0.0_{server.target}"
+    manager = http.connection_manager("gateway", prefix, setting.context, logs, rbac.http_filters())
     manager.rds.CopyFrom(http.rds(name))
     return http.http_filter(manager)
 
@@ -249,22 +247,11 @@ def _attached_shares(setting: Setting, server: GatewayServer, found: list[Attach
 
 
 def _tcp_shares(config: RouteConfig, server: GatewayServer, setting: Setting) -> tuple[Share, ...]:
-    port = server.server.port.number
+    view = _viewpoint(server, setting)
     for rule in config.spec.tcp:
-        if not rule.match or any(_concerns(m, server, setting, config) for m in rule.match):
-            return shares(setting.scope, config, rule.route, port, setting.mesh.cluster_domain)
+        if not rule.match or any(concerns_connection(match, view, config.namespace) for match in rule.match):
+            return shares(setting.scope, config, rule.route, view.port, setting.mesh.cluster_domain)
     return ()
-
-
-def _concerns(match: object, server: GatewayServer, setting: Setting, config: RouteConfig) -> bool:
-    return concerns_connection(
-        match,  # type: ignore[arg-type]
-        server.gateway,
-        server.server.port.number,
-        setting.scope.namespace,
-        setting.scope.labels,
-        config.namespace,
-    )
 
 
 def _passthrough_chains(
@@ -272,14 +259,14 @@ def _passthrough_chains(
 ) -> Iterator[FilterChain]:
     """TLS that is passed through goes where VirtualService.tls sends the client's server name (SNI)."""
     configs = dict.fromkeys(each.config for each in found if each.server == server)
+    view, domain = _viewpoint(server, setting), setting.mesh.cluster_domain
     for config in configs:
         for rule in config.spec.tls:
             for match in rule.match:
                 free = [host for host in match.sni_hosts if host not in taken]
-                if free and _concerns(match, server, setting, config):
+                if free and concerns_connection(match, view, config.namespace):
                     taken.update(free)
-                    port, domain = server.server.port.number, setting.mesh.cluster_domain
-                    chosen = shares(setting.scope, config, rule.route, port, domain)
+                    chosen = shares(setting.scope, config, rule.route, view.port, domain)
                     yield FilterChain(filter_chain_match=_sni(free), filters=_tcp(setting, server, chosen))
 
 
@@ -287,7 +274,7 @@ def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> 
     """The filters of connections to clusters, with the policies that admit them."""
     proxy = TcpProxy(
         stat_prefix=f"outbound_0.0.0.0_{server.target}",
-        access_log=telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "tcp"), setting.own.packed),
+        access_log=telemetry.access_logs(setting.context, telemetry.Reporting("source", "tcp")),
     )
     forward(proxy, chosen, policy_of(setting.scope.rules, chosen))
     return [
