@@ -105,10 +105,10 @@ class World:
         else:
             self._aside[key] = bad
         self._changed.add(kind)
-        self.refuse(key, reason)
+        self.report_unusable(key, reason)
         return True
 
-    def refuse(self, key: tuple[str, str, str], reason: str) -> None:
+    def report_unusable(self, key: tuple[str, str, str], reason: str) -> None:
         """Report an object that cannot be used, through no fault of its author; the finding stays until it changes."""
         origin = Origin(*key)
         self._set_findings(origin, (Finding("error", "IST0001", f"Internal error: {reason}", "", origin),))

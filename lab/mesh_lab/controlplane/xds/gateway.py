@@ -29,7 +29,15 @@ from mesh_lab.controlplane.xds.routecontext import RouteContext
 from mesh_lab.controlplane.xds.routes import Fragment, context_of, fragment, shared_configuration
 from mesh_lab.controlplane.xds.rules import all_hosts, has_routes, routes, takes_all
 from mesh_lab.controlplane.xds.scope import RouteConfig, Scope
-from mesh_lab.controlplane.xds.tcp import Share, concerns_connection, forward, mark, must_say_tcp, policy_of, shares
+from mesh_lab.controlplane.xds.tcp import (
+    Share,
+    concerns_connection,
+    forward,
+    mark,
+    must_announce_tcp,
+    policy_of,
+    shares,
+)
 from mesh_lab.controlplane.xds.typeurls import LDS
 
 AUTHORITY_SUFFIX = "-cacert"
@@ -116,7 +124,7 @@ def _host(host: str, which: tuple[Attached, ...], contexts: tuple[RouteContext, 
     https://istio.io/latest/docs/ops/best-practices/traffic-management/#split-virtual-services
     """
     result = VirtualHost(name=f"{host}:{which[0].server.server.port.number}", domains=[host])
-    result.include_request_attempt_count = any(actions.tells_attempts(each.config.spec) for each in which)
+    result.include_request_attempt_count = any(actions.counts_attempts(each.config.spec) for each in which)
     found = [route for context in contexts for route in routes(context)]
     origins = [origin for each in which for origin in (each.config.origin, each.server.config.origin)]
     targets = dict.fromkeys(target for context in contexts for target in context.targets)
@@ -279,7 +287,7 @@ def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> 
     forward(proxy, chosen, policy_of(setting.scope.rules, chosen))
     return [
         *rbac.network_filters(setting.authorization, setting.mesh.trust_domains),
-        *mark(marked=must_say_tcp(setting.scope, chosen)),
+        *mark(marked=must_announce_tcp(setting.scope, chosen)),
         http.tcp_filter(proxy),
     ]
 

@@ -237,11 +237,11 @@ class _Maker:
             [*([] if mutual_tls else [telemetry.recognise()]), *rbac.http_filters()],
         )
         manager.rds.CopyFrom(http.rds(self.port.cluster))
-        _tell_the_client(manager, mutual_tls=mutual_tls)
+        _forward_client_identity(manager, mutual_tls=mutual_tls)
         return [http.http_filter(manager)]
 
 
-def _tell_the_client(manager: HttpConnectionManager, *, mutual_tls: bool) -> None:
+def _forward_client_identity(manager: HttpConnectionManager, *, mutual_tls: bool) -> None:
     """X-Forwarded-Client-Cert has the client's identity, as in Istio; what the client itself sends there is dropped.
 
     Istio asks for DNS names, too, of which a workload's certificate has none: Envoy, which keeps what it has found in a

@@ -22,7 +22,7 @@ from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.routes import sniffed_name
 from mesh_lab.controlplane.xds.scope import Scope
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
-from mesh_lab.controlplane.xds.tcp import Share, forward, mark, must_say_tcp, policy_of, tcp_shares
+from mesh_lab.controlplane.xds.tcp import Share, forward, mark, must_announce_tcp, policy_of, tcp_shares
 from mesh_lab.controlplane.xds.typeurls import LDS
 
 Headless = tuple[tuple[str, ServiceEndpoints], ...]
@@ -53,7 +53,7 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
 
 @dataclass(frozen=True)
 class Forwarding:
-    """Where the TCP connections to a port of a service go, by which policy; `marked`: see `tcp.must_say_tcp`."""
+    """Where the TCP connections to a port of a service go, by which policy; `marked`: see `tcp.must_announce_tcp`."""
 
     service: MeshService
     port: MeshPort
@@ -67,7 +67,7 @@ def _forwarding(scope: Scope, service: MeshService, port: MeshPort, domain: str)
     shares = tcp_shares(scope, service, port, domain) or (_whole(service, port),)
     rules = scope.rules.get(shares[0].host)
     origins = rules.origins if rules is not None else ()
-    return Forwarding(service, port, shares, policy_of(scope.rules, shares), origins, must_say_tcp(scope, shares))
+    return Forwarding(service, port, shares, policy_of(scope.rules, shares), origins, must_announce_tcp(scope, shares))
 
 
 def _whole(service: MeshService, port: MeshPort) -> Share:

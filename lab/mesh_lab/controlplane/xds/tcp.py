@@ -114,7 +114,7 @@ def policy_of(rules: Mapping[str, HostRules], chosen: tuple[Share, ...]) -> Poli
     return effective(rules.get(first.host), first.port, first.subset if len(chosen) == 1 else "")
 
 
-def must_say_tcp(scope: Scope, chosen: tuple[Share, ...]) -> bool:
+def must_announce_tcp(scope: Scope, chosen: tuple[Share, ...]) -> bool:
     """Whether connections must announce TCP by ALPN, since a cluster that they go to would announce HTTP.
 
     A server's sidecar detects by ALPN what is spoken within mutual TLS. With other TLS the server is outside the mesh,
