@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from mesh_lab.controlplane.istiokinds import KINDS, NETWORKING, Column, Kind
+from mesh_lab.controlplane.istiokinds import KINDS, Column, Kind
+from mesh_lab.meshkinds import NETWORKING
 
 Schema = dict[str, Any]
 
@@ -30,7 +31,6 @@ def definitions() -> Iterator[Schema]:
 def definition(kind: Kind) -> Schema:
     """One kind's definition. All versions share one schema; the first is stored."""
     schema = _resource_schema(kind)
-    family = "networking-istio-io" if kind.group == NETWORKING else "security-istio-io"
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -42,7 +42,7 @@ def definition(kind: Kind) -> Schema:
                 "listKind": f"{kind.name}List",
                 "plural": kind.plural,
                 "singular": kind.name.lower(),
-                "categories": ["istio-io", family],
+                "categories": ["istio-io", kind.group.replace(".", "-")],
                 **({"shortNames": list(kind.short)} if kind.short else {}),
             },
             "scope": "Namespaced",

@@ -1,4 +1,4 @@
-"""What holds of a policy that cannot be read as a whole: never more access than it says.
+"""What holds of a policy that cannot be read, or cannot be carried out: never more access than it says.
 
 What is understood of it stays. A rule that is not understood matches nothing when it would allow, and everything when
 it would deny; and so do all rules when the rest of the policy is not understood. A selector that cannot be read selects
@@ -7,10 +7,11 @@ every workload that it could. So what holds depends on what is stored, and on no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from mesh_lab.controlplane.model import AuthorizationPolicy, DecodeError, PeerAuthentication
 from mesh_lab.controlplane.model.base import Spec, WorkloadSelector
@@ -29,6 +30,18 @@ class Closed(NamedTuple):
     spec: Spec
     effect: str
     any_workload: bool
+
+
+class FailClosed(NamedTuple):
+    """What holds in place of a policy of one kind.
+
+    `of_json` is for one in error, `of_spec` for one that cannot be carried out (None where it grants no access);
+    `unread` holds where nothing of it could be read.
+    """
+
+    of_json: Callable[[Any], Closed]
+    of_spec: Callable[[Any], Spec | None]
+    unread: Spec
 
 
 # By action: what becomes of a rule that is not understood, and the words for it.
@@ -108,3 +121,22 @@ def peer_authentication(raw: Any) -> Closed:
     where = "every workload of its namespace" if any_workload else "all that it selects"
     effect = f"it demands mutual TLS (STRICT) on every port of {where}"
     return Closed(PeerAuthentication(selector=selector, mtls=MutualTLS("STRICT")), effect, any_workload)
+
+
+def _denying(spec: AuthorizationPolicy) -> AuthorizationPolicy | None:
+    """The same policy, for the same workloads, denying everything."""
+    if spec.action == "AUDIT":
+        return None
+    if spec.action == "ALLOW":
+        return structs.replace(spec, rules=[])
+    return structs.replace(spec, action="DENY", provider=None, rules=[EVERYTHING])
+
+
+def _strict(spec: PeerAuthentication) -> PeerAuthentication:
+    return structs.replace(spec, mtls=MutualTLS("STRICT"), port_level_mtls={})
+
+
+AUTHORIZATION_POLICY = FailClosed(
+    authorization_policy, _denying, AuthorizationPolicy(action="DENY", rules=[EVERYTHING])
+)
+PEER_AUTHENTICATION = FailClosed(peer_authentication, _strict, PeerAuthentication(mtls=MutualTLS("STRICT")))

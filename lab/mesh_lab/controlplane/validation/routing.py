@@ -159,11 +159,11 @@ def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
         yield from _cors(f"{path}.corsPolicy", route.cors_policy)
     if route.mirrors and route.mirror is not None:
         yield error(f"{path}.mirrors", "HTTP route cannot contain both mirror and mirrors")
-    if route.redirect is not None and not _says_something(route.redirect, but="redirect_code"):
+    if route.redirect is not None and not _has_field(route.redirect, but="redirect_code"):
         yield error(f"{path}.redirect", "redirect must specify uri, authority, scheme or port")
     if route.redirect is not None and route.redirect.scheme not in ("", "http", "https"):
         yield error(f"{path}.redirect.scheme", 'invalid redirect scheme, must be "http" or "https"')
-    if route.rewrite is not None and not _says_something(route.rewrite):
+    if route.rewrite is not None and not _has_field(route.rewrite):
         yield error(f"{path}.rewrite", "rewrite must specify uri, uriRegexRewrite or authority")
     if route.rewrite is not None and route.rewrite.uri_regex_rewrite is not None:
         if route.rewrite.uri:
@@ -184,7 +184,7 @@ def _groups(path: str, rewrite: RegexRewrite) -> Iterator[Problem]:
             return
 
 
-def _says_something(spec: Spec, *, but: str = "") -> bool:
+def _has_field(spec: Spec, *, but: str = "") -> bool:
     return any(getattr(spec, name) not in ("", None) for name in spec.__struct_fields__ if name != but)
 
 

@@ -53,7 +53,7 @@ def test_decoding_loses_nothing(case: tuple[str, dict[str, Any]]) -> None:
     assert msgspec.json.encode(again) == msgspec.json.encode(decoded)
 
 
-def test_specs_are_told_apart_by_identity() -> None:
+def test_specs_are_distinguished_by_identity() -> None:
     one, other = decode("VirtualService", {"hosts": ["a"]}), decode("VirtualService", {"hosts": ["a"]})
     assert one != other
     assert {one: 1}.get(other) is None

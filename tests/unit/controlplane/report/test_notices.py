@@ -1,4 +1,4 @@
-"""What is told of objects that have no status of the mesh, and of those that nothing acts on."""
+"""What is reported on objects that have no status of the mesh, and of those that nothing acts on."""
 
 from __future__ import annotations
 
@@ -91,11 +91,11 @@ async def test_an_object_that_nothing_acts_on_says_so(api: FakeApi, tmp_path: Pa
         await api.put(collection, {"metadata": meta, "spec": {}})
     async with KubeClient(api.url, token, ca) as client:
         task = asyncio.create_task(Unserved(client).run())
-        told = [
+        reported = [
             ("EnvoyFilter", "Warning", "NotActedOn", "envoyfilters.networking.istio.io have no effect in this lab"),
             ("HTTPRoute", "Warning", "NotActedOn", "httproutes.gateway.networking.k8s.io have no effect in this lab"),
         ]
-        await api.until(lambda: events(api) == told)
+        await api.until(lambda: events(api) == reported)
 
         def condition(collection: str) -> list[tuple[str, str, str]]:
             found = api.find(collection, "one", "default") or {}

@@ -19,7 +19,7 @@ POD_IP = "127.0.0.2"
 
 
 @asynccontextmanager
-async def alone(directory: Path, settings: ProxySettings) -> AsyncIterator[tuple[int, subprocess.Popen[bytes]]]:
+async def standalone(directory: Path, settings: ProxySettings) -> AsyncIterator[tuple[int, subprocess.Popen[bytes]]]:
     """Runs it; gives the port that stands for 15020, and the process."""
     config = bootstrap.config(settings)
     del config["dynamic_resources"]
