@@ -177,7 +177,7 @@ def _head(response: Response, keep_alive: bool) -> bytes:
             lines.append(f"content-length: {len(response.body)}")
         else:
             lines.append("transfer-encoding: chunked")
-    lines += [f"{name}: {value}" for name, value in response.headers.items()]
+    lines += [f"{name}: {value}" for name, value in response.fields]
     if not keep_alive:
         lines.append("connection: close")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -236,6 +236,10 @@ def test_commands_in_a_running_container(node: Node, pod: Callable[..., Object])
     assert node.sh("shell", "kill -9 $$")[0] == 137
     with pytest.raises(NodeError, match="executable file not found"):
         node.exec(name="shell", command=["no-such-program"], stdin=None, size=None)
+    with pytest.raises(NodeError, match='"/usr/local/bin/no-such-program": no such file'):
+        node.exec(name="shell", command=["/usr/local/bin/no-such-program"], stdin=None, size=None)
+    code, out, _ = node.exec(name="shell", command=["/no/such/pilot-agent", "--help"], stdin=None, size=None)
+    assert (code, out.split()[:2]) == (0, ["usage:", "pilot-agent"]), "a path of the published image"
 
 
 def test_a_client_that_disconnects_ends_what_the_command_started(node: Node, pod: Callable[..., Object]) -> None:
