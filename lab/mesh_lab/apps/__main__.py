@@ -33,6 +33,9 @@ PROGRAMS = {
     "bookinfo": Program(
         "mesh_lab.apps.bookinfo.__main__:main", "a service of Bookinfo: productpage, details, reviews, ratings"
     ),
+    "fortio": Program(
+        "mesh_lab.apps.samples.fortio.program:main", "the load generator of Istio's samples, and its server"
+    ),
     "go-httpbin": Program(
         "mesh_lab.apps.samples.httpbin.program:go_httpbin", "Istio's sample httpbin, as mccutchen/go-httpbin"
     ),
