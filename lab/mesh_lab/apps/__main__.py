@@ -44,6 +44,9 @@ PROGRAMS = {
     ),
     "health": Program("mesh_lab.apps.samples.health:main", "Istio's sample health-check"),
     "helloworld": Program("mesh_lab.apps.samples.helloworld:main", "Istio's sample helloworld"),
+    "nginx": Program(
+        "mesh_lab.apps.samples.nginx.program:main", "the part of nginx that Istio's tasks on TLS configure", tls=True
+    ),
     "tcp-echo": Program("mesh_lab.apps.samples.tcpecho:main", "Istio's sample tcp-echo"),
 }
 

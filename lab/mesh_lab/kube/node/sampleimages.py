@@ -35,6 +35,7 @@ SAMPLE_IMAGES = (
     SampleImage(_published("examples-helloworld-v2"), "helloworld", env={"SERVICE_VERSION": "v2"}),
     SampleImage(_published("tcp-echo-server"), "tcp-echo"),
     SampleImage(_published("health"), "health"),
+    SampleImage(("nginx",), "nginx", ("-g", "daemon off;"), commands={"nginx": "nginx"}),
     SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
 )
 
