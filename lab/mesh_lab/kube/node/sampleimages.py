@@ -26,6 +26,11 @@ def _published(name: str, *older: str) -> tuple[str, ...]:
     return (f"istio/{name}", f"release/{name}", *older)
 
 
+def _testing(name: str) -> tuple[str, ...]:
+    """The names of one of the images of Istio's tests: on gcr.io/istio-testing, later registry.istio.io/testing."""
+    return (f"istio-testing/{name}", f"testing/{name}")
+
+
 SAMPLE_IMAGES = (
     SampleImage(("mccutchen/go-httpbin",), "go-httpbin", commands={"go-httpbin": "go-httpbin"}),
     SampleImage(
@@ -35,6 +40,7 @@ SAMPLE_IMAGES = (
     SampleImage(_published("examples-helloworld-v2"), "helloworld", env={"SERVICE_VERSION": "v2"}),
     SampleImage(_published("tcp-echo-server"), "tcp-echo"),
     SampleImage(_published("health"), "health"),
+    SampleImage(_testing("ext-authz"), "ext-authz"),
     SampleImage(("nginx",), "nginx", ("-g", "daemon off;"), commands={"nginx": "nginx"}),
     SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
 )

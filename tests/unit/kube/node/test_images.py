@@ -113,6 +113,6 @@ def test_the_page_of_limits_names_every_image() -> None:
         before, _, rest = found.partition("{")
         names, _, after = rest.partition("}")
         text += " ".join(f" {before}{name}{after}" for name in names.split(","))
-    text += text.replace("istio/", "release/")
+    text += text.replace("istio/", "release/") + text.replace("istio-testing/", "testing/")
     missing = [image.name for image in Images({}).all() if image.name not in text]
     assert missing == []
