@@ -5,20 +5,50 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import NamedTuple
+
+
+class Program(NamedTuple):
+    """Where a program is (`module:function`), what it does, and whether it speaks TLS itself."""
+
+    place: str
+    what: str
+    tls: bool = False
+
 
 PROGRAMS = {
-    "echo": (
-        "mesh_lab.apps.echo.program",
+    "echo": Program(
+        "mesh_lab.apps.echo.program:main",
         "a server that reports what it received, and fails, delays or holds as requested",
+        tls=True,
     ),
-    "traffic": ("mesh_lab.apps.traffic.idle", "an idle server: the pod from which `send` is run"),
-    "send": ("mesh_lab.apps.traffic.send", "send requests and print every result"),
-    "admin": ("mesh_lab.apps.traffic.admin", "ask the administration interface of the pod's Envoy"),
-    "capture": ("mesh_lab.apps.traffic.capture", "look at the packets of the pod's network (needs NET_RAW)"),
-    "bookinfo": (
-        "mesh_lab.apps.bookinfo.__main__",
-        "a service of Bookinfo: productpage, details, reviews, ratings",
+    "traffic": Program("mesh_lab.apps.traffic.idle:main", "an idle server: the pod from which `send` is run", tls=True),
+    "send": Program("mesh_lab.apps.traffic.send:main", "send requests and print every result", tls=True),
+    "admin": Program(
+        "mesh_lab.apps.traffic.admin:main", "ask the administration interface of the pod's Envoy", tls=True
     ),
+    "capture": Program(
+        "mesh_lab.apps.traffic.capture:main", "look at the packets of the pod's network (needs NET_RAW)", tls=True
+    ),
+    "bookinfo": Program(
+        "mesh_lab.apps.bookinfo.__main__:main", "a service of Bookinfo: productpage, details, reviews, ratings"
+    ),
+    "ext-authz": Program("mesh_lab.apps.samples.extauthz:main", "Istio's sample of an external authorizer"),
+    "fortio": Program(
+        "mesh_lab.apps.samples.fortio.program:main", "the load generator of Istio's samples, and its server"
+    ),
+    "go-httpbin": Program(
+        "mesh_lab.apps.samples.httpbin.program:go_httpbin", "Istio's sample httpbin, as mccutchen/go-httpbin"
+    ),
+    "gunicorn": Program(
+        "mesh_lab.apps.samples.httpbin.program:gunicorn", "Istio's sample httpbin, as kennethreitz/httpbin"
+    ),
+    "health": Program("mesh_lab.apps.samples.health:main", "Istio's sample health-check"),
+    "helloworld": Program("mesh_lab.apps.samples.helloworld:main", "Istio's sample helloworld"),
+    "nginx": Program(
+        "mesh_lab.apps.samples.nginx.program:main", "the part of nginx that Istio's tasks on TLS configure", tls=True
+    ),
+    "tcp-echo": Program("mesh_lab.apps.samples.tcpecho:main", "Istio's sample tcp-echo"),
 }
 
 
@@ -26,16 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a program; returns its exit code (2 for wrong usage)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in PROGRAMS:
-        program: Callable[[Sequence[str]], int] = import_module(PROGRAMS[given[0]][0]).main
+        module, _, function = PROGRAMS[given[0]].place.partition(":")
+        program: Callable[[Sequence[str]], int] = getattr(import_module(module), function)
         return program(given[1:])
     wants_help = given[:1] in (["-h"], ["--help"])
     stream = sys.stdout if wants_help else sys.stderr
     if given and not wants_help:
         stream.write(f"mesh-lab-app: there is no program {given[0]!r}\n")
     stream.write("usage: mesh-lab-app PROGRAM [OPTIONS] (each takes --help)\n")
-    stream.writelines(f"  {name:10} {what}\n" for name, (_, what) in PROGRAMS.items())
+    stream.writelines(f"  {name:10} {known.what}\n" for name, known in PROGRAMS.items())
     return 0 if wants_help else 2
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] and sys.argv[1] in PROGRAMS and not PROGRAMS[sys.argv[1]].tls:
+        # asyncio loads ssl where there is one, which is 1.5 MB in each pod. TLS is the sidecar's here.
+        sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
     sys.exit(main())

@@ -99,6 +99,7 @@ class Http1Session:
             protocol=f"HTTP/{self._parser.get_http_version()}",
             peer=self._connection.peer,
             port=self._connection.port,
+            tls=self._connection.tls,
         )
         self._waiting.append((request, self._parser.should_keep_alive()))
         if self._worker is None:
@@ -177,7 +178,7 @@ def _head(response: Response, keep_alive: bool) -> bytes:
             lines.append(f"content-length: {len(response.body)}")
         else:
             lines.append("transfer-encoding: chunked")
-    lines += [f"{name}: {value}" for name, value in response.headers.items()]
+    lines += [f"{name}: {value}" for name, value in response.fields]
     if not keep_alive:
         lines.append("connection: close")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

@@ -106,6 +106,7 @@ class Http2Session:
             protocol="HTTP/2",
             peer=self._connection.peer,
             port=self._connection.port,
+            tls=self._connection.tls,
         )
         task = asyncio.ensure_future(self._answer(stream, request))
         self._tasks[stream] = task
@@ -137,10 +138,11 @@ class Http2Session:
         fields = [(":status", str(response.status))]
         if response.status not in (204, 304):
             fields.append(("content-type", response.content_type))
-            if isinstance(response.body, bytes):
+            if isinstance(response.body, bytes) and not response.trailers:
                 fields.append(("content-length", str(len(response.body))))
-        fields += [(name.lower(), value) for name, value in response.headers.items() if name.lower() not in HOP_BY_HOP]
-        if request.method == "HEAD" or response.status in (204, 304) or response.body == b"":
+        fields += [(name.lower(), value) for name, value in response.fields if name.lower() not in HOP_BY_HOP]
+        empty = response.body == b"" and not response.trailers
+        if request.method == "HEAD" or response.status in (204, 304) or empty:
             self._h2.send_headers(stream, fields, end_stream=True)
             self._flush()
             return
@@ -148,7 +150,10 @@ class Http2Session:
         self._flush()
         async for chunk in _chunks(response.body):
             await self._send_data(stream, chunk)
-        self._h2.end_stream(stream)
+        if response.trailers:
+            self._h2.send_headers(stream, list(response.trailers), end_stream=True)
+        else:
+            self._h2.end_stream(stream)
         self._flush()
 
     async def _send_data(self, stream: int, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
@@ -43,6 +43,14 @@ class Headers:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A connection's TLS: whether the client has shown a certificate that was verified, and the protocol's version."""
+
+    certified: bool
+    version: str
+
+
 @dataclass(slots=True)
 class Request:
     """One request, whole: bodies are read before a handler sees them (the server bounds their size)."""
@@ -54,6 +62,7 @@ class Request:
     protocol: str = "HTTP/1.1"
     peer: str = ""
     port: int = 0
+    tls: Tls | None = None
 
     @property
     def path(self) -> str:
@@ -68,12 +77,21 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """One answer. A body in pieces is sent chunked (HTTP/1.1) and at the pace at which the client reads."""
+    """One answer. A body in pieces is sent chunked (HTTP/1.1) and at the pace at which the client reads.
+
+    `headers` as pairs may repeat a name. `trailers` follow the body over HTTP/2, which is where gRPC has its status.
+    """
 
     status: int = 200
     body: bytes | AsyncIterator[bytes] = b""
     content_type: str = "text/plain; charset=utf-8"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] = field(default_factory=dict)
+    trailers: Sequence[tuple[str, str]] = ()
+
+    @property
+    def fields(self) -> Iterable[tuple[str, str]]:
+        """The headers beside those that describe the body."""
+        return self.headers.items() if isinstance(self.headers, Mapping) else self.headers
 
     @property
     def reason(self) -> str:

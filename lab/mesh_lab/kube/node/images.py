@@ -18,18 +18,25 @@ from shutil import which
 
 from mesh_lab.kube.config import ImageEntry
 from mesh_lab.kube.node.client import package_root
-
-TOOLS = "/opt/mesh-lab/bin"
-"""Where a container finds the lab's own programs."""
+from mesh_lab.kube.node.runtime import TOOLS
+from mesh_lab.kube.node.sampleimages import REFUSED, SAMPLE_IMAGES, SHELLS
 
 # Where Bookinfo is published: on docker.io/istio; Istio's main branch of August 2026 names registry.istio.io/release.
 _PUBLISHED = ("istio", "release")
+# What tasks call in pods, and not every host has: files that a bare interpreter runs.
+_WHERE_LACKING = {
+    "nc": "mesh_lab/apps/tools/netcat.py",
+    "nslookup": "mesh_lab/apps/tools/nslookup.py",
+}
 _SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 @dataclass(frozen=True)
 class Image:
-    """A program under an image's name: `entrypoint` and `arguments` are Docker's ENTRYPOINT and CMD."""
+    """A program under an image's name: `entrypoint` and `arguments` are Docker's ENTRYPOINT and CMD.
+
+    `commands` are further programs of `mesh-lab-app`, by the names under which containers of the image find them.
+    """
 
     name: str
     entrypoint: tuple[str, ...] = ()
@@ -37,6 +44,7 @@ class Image:
     env: Mapping[str, str] = field(default_factory=dict)
     user: int = 0
     working_dir: str = "/"
+    commands: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
@@ -65,6 +73,8 @@ class Images:
             UnknownImageError: the lab has no such program.
         """
         image = self._table.get(repository(reference))
+        if image is None and (why := REFUSED.get(repository(reference))):
+            raise UnknownImageError(f'the lab has no program for image "{reference}": {why}')
         if image is None:
             known = ", ".join(sorted(self._table))
             raise UnknownImageError(
@@ -100,11 +110,23 @@ def tools() -> dict[str, str]:
     """The scripts that each container finds in TOOLS, by name."""
     python = shlex.quote(sys.executable)
     agent = str(Path(package_root()) / "mesh_lab/apps/pilot_agent.py")
+    lacking = {name: file for name, file in _WHERE_LACKING.items() if not which(name, path=":".join(_SYSTEM_PATH))}
+    single = {name: str(Path(package_root()) / file) for name, file in lacking.items()}
     return {
+        **{name: f'#!/bin/sh\nexec {python} -I -S {shlex.quote(file)} "$@"\n' for name, file in single.items()},
         "mesh-lab-app": f'#!/bin/sh\nexec {python} -m mesh_lab.apps "$@"\n',
         "pilot-agent": f'#!/bin/sh\nexec {python} -I -S {shlex.quote(agent)} "$@"\n',
         "envoy": f'#!/bin/sh\nexec {shlex.quote(_envoy())} "$@"\n',
     }
+
+
+def scripts(image: Image) -> dict[str, str]:
+    """The scripts that a container of the image finds in TOOLS, by name."""
+    python = shlex.quote(sys.executable)
+    own = {
+        name: f'#!/bin/sh\nexec {python} -m mesh_lab.apps {program} "$@"\n' for name, program in image.commands.items()
+    }
+    return {**tools(), **own}
 
 
 def _builtin() -> Iterator[Image]:
@@ -123,8 +145,13 @@ def _builtin() -> Iterator[Image]:
     yield Image("mesh-lab/locust", (*run, "locust"), env=python)
     for name in ("mesh-lab/proxyv2", "istio/proxyv2"):
         yield Image(name, (_envoy(),))
-    for name in ("busybox", "debian"):
+    for name in SHELLS:
         yield Image(name, (), ("sh",))
+    yield Image("python", (), ("python3",))
+    for sample in SAMPLE_IMAGES:
+        for name in sample.names:
+            command = (*run, "mesh_lab.apps", sample.program)
+            yield Image(name, command, sample.arguments, {**python, **sample.env}, commands=sample.commands)
     if which("curl"):
         yield Image("curlimages/curl", ("curl",))  # the client of Istio's tasks, samples/curl
 

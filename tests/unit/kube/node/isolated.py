@@ -233,7 +233,7 @@ class IsolatedNode:
         (runtime.directory / "shm").mkdir()
         env = {"PATH": "/usr/bin:/bin"}
         spec = launch.process_spec(pod, pod.spec.containers[0], image, ["true"], env)
-        spec["root"] = launch.root_spec(pod.spec.containers[0], [], str(runtime.directory / "shm"), {})
+        spec["root"] = launch.root_spec(pod.spec.containers[0], image, [], str(runtime.directory / "shm"), {})
         sandbox = await runtime.create_sandbox("direct", {})
         ours, theirs = socket.socketpair()
         null = os.open(os.devnull, os.O_RDWR)

@@ -23,6 +23,10 @@ def test_a_command_has_the_containers_files_its_streams_and_an_exit_code(
     assert node.sh("shell", "kill -9 $$")[0] == 137
     with pytest.raises(NodeError, match="executable file not found"):
         node.exec(name="shell", command=["no-such-program"], stdin=None, size=None)
+    with pytest.raises(NodeError, match='"/usr/local/bin/no-such-program": no such file'):
+        node.exec(name="shell", command=["/usr/local/bin/no-such-program"], stdin=None, size=None)
+    code, out, _ = node.exec(name="shell", command=["/no/such/pilot-agent", "--help"], stdin=None, size=None)
+    assert (code, out.split()[:2]) == (0, ["usage:", "pilot-agent"]), "a path of the published image"
 
 
 def test_the_processes_of_a_command_end_when_its_client_disconnects(node: Node, pod: Callable[..., Object]) -> None:

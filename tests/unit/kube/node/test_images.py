@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mesh_lab.apps.__main__ import PROGRAMS
 from mesh_lab.kube.config import ImageEntry
-from mesh_lab.kube.node.images import Images, UnknownImageError, repository
+from mesh_lab.kube.node.images import Images, UnknownImageError, repository, scripts, tools
+from mesh_lab.kube.node.sampleimages import SAMPLE_IMAGES
 
 
 @pytest.mark.parametrize(
@@ -42,15 +44,60 @@ def test_the_client_of_istios_tasks_is_known_where_there_is_a_curl(monkeypatch: 
         Images({}).find("docker.io/curlimages/curl:8.16.0")
 
 
+@pytest.mark.parametrize(
+    ("reference", "program", "arguments", "env"),
+    [
+        ("docker.io/mccutchen/go-httpbin:v2.15.0", "go-httpbin", (), {}),
+        ("docker.io/kennethreitz/httpbin", "gunicorn", ("-b", "0.0.0.0:80", "httpbin:app"), {}),
+        ("registry.istio.io/release/examples-helloworld-v2:1.0", "helloworld", (), {"SERVICE_VERSION": "v2"}),
+        ("docker.io/istio/tcp-echo-server:1.3", "tcp-echo", (), {}),
+    ],
+)
+def test_the_images_of_samples_run_the_programs_of_the_lab(
+    reference: str, program: str, arguments: tuple[str, ...], env: dict[str, str]
+) -> None:
+    image = Images({}).find(reference)
+    assert image.entrypoint == (sys.executable, "-m", "mesh_lab.apps", program)
+    assert image.arguments == arguments
+    assert env.items() <= image.env.items()
+
+
+def test_every_program_of_an_image_is_one_of_the_labs() -> None:
+    for sample in SAMPLE_IMAGES:
+        assert {sample.program, *sample.commands.values()} <= PROGRAMS.keys()
+
+
+def test_an_image_brings_its_own_commands_along_and_each_finds_those_that_hosts_lack() -> None:
+    images = Images({})
+    assert "-m mesh_lab.apps gunicorn" in scripts(images.find("kennethreitz/httpbin"))["gunicorn"]
+    assert "gunicorn" not in scripts(images.find("busybox"))
+    assert "pilot-agent" in scripts(images.find("busybox"))
+
+
+def test_nc_and_nslookup_are_the_hosts_where_it_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mesh_lab.kube.node.images.which", lambda name, **_: None if name == "nc" else f"/bin/{name}")
+    found = tools.__wrapped__()
+    assert "netcat.py" in found["nc"]
+    assert "nslookup" not in found
+
+
 def test_an_unknown_image_names_those_that_exist_and_how_to_add_one() -> None:
     images = Images({"team/extra:v1": ImageEntry(command=("extra",))})
     with pytest.raises(UnknownImageError) as error:
-        images.find("nginx:1.27")
+        images.find("mongo:7")
     message = str(error.value)
-    assert '"nginx:1.27"' in message
+    assert '"mongo:7"' in message
     assert "busybox" in message
     assert "team/extra" in message
-    assert '[images."nginx"]' in message
+    assert '[images."mongo"]' in message
+
+
+@pytest.mark.parametrize(("name", "why"), [("ratings-v2", "MySQL or MongoDB"), ("details-v2", "no way")])
+def test_a_sample_that_the_lab_has_not_says_why(name: str, why: str) -> None:
+    reference = f"registry.istio.io/release/examples-bookinfo-{name}:1.20.3"
+    with pytest.raises(UnknownImageError, match=why):
+        Images({}).find(reference)
+    assert Images({reference: ImageEntry(command=("x",))}).find(reference).entrypoint == ("x",)
 
 
 def test_own_images_win_and_keep_their_settings() -> None:
@@ -66,6 +113,6 @@ def test_the_page_of_limits_names_every_image() -> None:
         before, _, rest = found.partition("{")
         names, _, after = rest.partition("}")
         text += " ".join(f" {before}{name}{after}" for name in names.split(","))
-    text += re.sub("istio/(examples-)", r"release/\1", text)
+    text += text.replace("istio/", "release/") + text.replace("istio-testing/", "testing/")
     missing = [image.name for image in Images({}).all() if image.name not in text]
     assert missing == []

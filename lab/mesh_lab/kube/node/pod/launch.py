@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.node.env import ConfigProblem, expand
-from mesh_lab.kube.node.images import TOOLS, Image, search_path, tools
+from mesh_lab.kube.node.images import Image, scripts, search_path
+from mesh_lab.kube.node.runtime import TOOLS
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.registry.syntax import quantities
@@ -117,16 +118,18 @@ def process_spec(
     }
 
 
-def root_spec(container: Container, mounts: list[Mount], shm: str, files: Mapping[str, str]) -> dict[str, Any]:
+def root_spec(
+    container: Container, image: Image, mounts: list[Mount], shm: str, files: Mapping[str, str]
+) -> dict[str, Any]:
     """Return a start request's `spec.root`."""
     limit = container.resources.limits.get("ephemeral-storage")
-    scripts = {f"{TOOLS}/{name}": [text, 0o755] for name, text in tools().items()}
+    programs = {f"{TOOLS}/{name}": [text, 0o755] for name, text in scripts(image).items()}
     return {
         "size": DISK if limit is None else int(quantities.parse(str(limit))),
         "read_only": container.security_context.read_only_root_filesystem,
         "privileged": container.security_context.privileged,
         "shm": shm,
-        "files": {**scripts, **{path: [text, 0o644] for path, text in files.items()}},
+        "files": {**programs, **{path: [text, 0o644] for path, text in files.items()}},
         "mounts": [
             {"source": m.source, "target": m.target, "read_only": m.read_only, "sub_path": m.sub_path} for m in mounts
         ],

@@ -66,7 +66,7 @@ def specification(node: NodeContext, pod: Pod, container: Container, image: Imag
     shm = str(node.pod_directory(pod) / "shm")
     return {
         **launch.process_spec(pod, container, image, argv, env),
-        "root": launch.root_spec(container, mounts, shm, files),
+        "root": launch.root_spec(container, image, mounts, shm, files),
     }
 
 

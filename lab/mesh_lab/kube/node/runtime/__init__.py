@@ -8,3 +8,6 @@ library's `os`, `socket`, `json` and `ctypes`.
 `server` is the loop; `wire` is what it speaks with the node agent; `sandbox` and `process` are what it does; `rootfs`
 is what a container sees of the file system; `syscalls` is what the standard library lacks.
 """
+
+TOOLS = "/opt/mesh-lab/bin"
+"""Where a container finds the lab's own programs."""

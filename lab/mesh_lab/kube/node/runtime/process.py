@@ -19,6 +19,7 @@ import termios
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from mesh_lab.kube.node.runtime import TOOLS
 from mesh_lab.kube.node.runtime import syscalls as sc
 from mesh_lab.kube.node.runtime.rootfs import HostFiles, build
 from mesh_lab.kube.node.runtime.sandbox import Sandbox
@@ -158,6 +159,10 @@ def _execute(argv: list[str], env: dict[str, str]) -> NoReturn:
     try:
         os.execvpe(program, argv, env)
     except FileNotFoundError:
+        # Published images have programs at paths of their own, /usr/bin/fortio; a container finds the lab's in TOOLS.
+        if program.startswith("/"):
+            with contextlib.suppress(OSError):
+                os.execve(f"{TOOLS}/{os.path.basename(program)}", argv, env)
         where = "no such file or directory" if "/" in program else "executable file not found in $PATH"
         raise FileNotFoundError(f'exec: "{program}": {where}') from None
     except OSError as error:

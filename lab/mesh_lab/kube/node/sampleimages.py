@@ -1,0 +1,61 @@
+"""The images of Istio's samples beside Bookinfo: which published name runs which of the lab's programs.
+
+A row is an image. `program` is one of `mesh-lab-app`; `commands` are the names by which manifests and tasks call
+programs of the image, wherever it has them: `/usr/bin/fortio` is found as `fortio`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class SampleImage:
+    """An image's names, its entry point among the programs of `mesh-lab-app`, and Docker's CMD and ENV."""
+
+    names: tuple[str, ...]
+    program: str
+    arguments: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, str] = field(default_factory=dict)
+
+
+def _published(name: str, *older: str) -> tuple[str, ...]:
+    """The names of one of Istio's own images: on docker.io/istio, and registry.istio.io/release since August 2026."""
+    return (f"istio/{name}", f"release/{name}", *older)
+
+
+def _testing(name: str) -> tuple[str, ...]:
+    """The names of one of the images of Istio's tests: on gcr.io/istio-testing, later registry.istio.io/testing."""
+    return (f"istio-testing/{name}", f"testing/{name}")
+
+
+SAMPLE_IMAGES = (
+    SampleImage(("mccutchen/go-httpbin",), "go-httpbin", commands={"go-httpbin": "go-httpbin"}),
+    SampleImage(
+        ("kennethreitz/httpbin",), "gunicorn", ("-b", "0.0.0.0:80", "httpbin:app"), {}, {"gunicorn": "gunicorn"}
+    ),
+    SampleImage(_published("examples-helloworld-v1"), "helloworld", env={"SERVICE_VERSION": "v1"}),
+    SampleImage(_published("examples-helloworld-v2"), "helloworld", env={"SERVICE_VERSION": "v2"}),
+    SampleImage(_published("tcp-echo-server"), "tcp-echo"),
+    SampleImage(_published("health"), "health"),
+    SampleImage(_testing("ext-authz"), "ext-authz"),
+    SampleImage(("nginx",), "nginx", ("-g", "daemon off;"), commands={"nginx": "nginx"}),
+    SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
+)
+
+REFUSED = {
+    **dict.fromkeys(
+        _published("examples-bookinfo-ratings-v2"), "it needs MySQL or MongoDB, which the lab has not; use ratings-v1"
+    ),
+    **dict.fromkeys(_published("examples-bookinfo-mongodb"), "it is MongoDB, which the lab has not"),
+    **dict.fromkeys(_published("examples-bookinfo-mysqldb"), "it is MySQL, which the lab has not"),
+    **dict.fromkeys(
+        _published("examples-bookinfo-details-v2"), "it asks the internet, to which the lab has no way; use details-v1"
+    ),
+}
+"""Images of Istio's samples that the lab has no program for, and why."""
+
+SHELLS = ("alpine", "busybox", "debian", "ubuntu", "governmentpaas/curl-ssl")
+"""Images from which only a shell and the usual programs are wanted; these are the host's."""
