@@ -14,12 +14,26 @@ from typing import Any
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.decoding import decode_as
 from mesh_lab.controlplane.model.destinationrule import DestinationRule
+from mesh_lab.controlplane.model.extensions import TrafficExtension, WasmPlugin
 from mesh_lab.controlplane.model.gateway import Gateway
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
+from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.model.security import AuthorizationPolicy, PeerAuthentication
 from mesh_lab.controlplane.model.sidecar import Sidecar
+from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.model.virtualservice import VirtualService
-from mesh_lab.controlplane.validation import edge, failclosed, policies, proxyconfig, routing, security, standins
+from mesh_lab.controlplane.validation import (
+    edge,
+    extensions,
+    failclosed,
+    policies,
+    proxyconfig,
+    requestauthentication,
+    routing,
+    security,
+    standins,
+    telemetry,
+)
 from mesh_lab.controlplane.validation.bounds import bounds
 from mesh_lab.controlplane.validation.common import Problem, warning
 from mesh_lab.controlplane.validation.failclosed import Closed
@@ -27,6 +41,8 @@ from mesh_lab.controlplane.validation.standins import StandIn
 
 NETWORKING = "networking.istio.io"
 SECURITY = "security.istio.io"
+TELEMETRY = "telemetry.istio.io"
+EXTENSIONS = "extensions.istio.io"
 
 
 @dataclass(frozen=True)
@@ -135,6 +151,39 @@ _TABLE = (
         "proxyconfigs",
         versions=("v1beta1",),
         check=proxyconfig.proxy_config,
+        acted_on=False,
+    ),
+    Kind(
+        RequestAuthentication,
+        SECURITY,
+        "requestauthentications",
+        ("ra",),
+        check=requestauthentication.request_authentication,
+        acted_on=False,
+    ),
+    Kind(
+        Telemetry,
+        TELEMETRY,
+        "telemetries",
+        ("telemetry",),
+        versions=("v1", "v1alpha1"),
+        check=telemetry.telemetry,
+        acted_on=False,
+    ),
+    Kind(
+        WasmPlugin,
+        EXTENSIONS,
+        "wasmplugins",
+        versions=("v1alpha1",),
+        check=extensions.wasm_plugin,
+        acted_on=False,
+    ),
+    Kind(
+        TrafficExtension,
+        EXTENSIONS,
+        "trafficextensions",
+        versions=("v1alpha1",),
+        check=extensions.traffic_extension,
         acted_on=False,
     ),
 )

@@ -32,6 +32,10 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "tableSize": st.sampled_from([5003, 4]),
     "minimumRingSize": st.sampled_from([1, 1024, 2**40]),
     "caCertificates": st.just(""),
+    "jwksUri": st.sampled_from(["https://example.com/keys", "ftp://example.com", "nonsense"]),
+    "jwks": st.sampled_from(["", '{"keys": []}', "nonsense"]),
+    "expression": st.sampled_from(["response.code >= 400", "a ==", ""]),
+    "url": st.sampled_from(["oci://a/b:c", "https://example.com/x.wasm", "ftp://a", "a.b/c"]),
     "mode": st.nothing(),
 }
 
@@ -71,7 +75,8 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(WORDS, _values(args[1]), max_size=2)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _struct(kind)
-    return {str: WORDS, int: st.integers(0, 5), float: st.sampled_from([0.5, 2.0]), bool: st.booleans()}[kind]
+    scalars = {str: WORDS, int: st.integers(0, 5), float: st.sampled_from([0.5, 2.0]), bool: st.booleans()}
+    return {**scalars, Any: st.sampled_from([None, "a", 1.5, [True], {"a": {"b": []}}])}[kind]
 
 
 _DESTINATION = {"destination": {"host": "reviews"}}
@@ -83,6 +88,8 @@ _BASE: dict[str, dict[str, Any]] = {
         "selector": {"app": "reviews"},
         "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],
     },
+    "WasmPlugin": {"url": "oci://a/b", "phase": "STATS", "failStrategy": "FAIL_OPEN"},
+    "TrafficExtension": {"lua": {"inlineCode": "function envoy_on_request(handle) end"}},
 }
 
 
