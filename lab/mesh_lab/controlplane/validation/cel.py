@@ -18,8 +18,7 @@ _LONGEST = 100_000  # characters
 _SHOWN = 80
 
 _RESERVED = frozenset(
-    ["as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package"]
-    + ["namespace", "return", "var", "void", "while", "in"]
+    ("as break const continue else for function if import in let loop package namespace return var void while").split()
 )
 _LITERALS = frozenset(["true", "false", "null"])
 # Weakest first.
