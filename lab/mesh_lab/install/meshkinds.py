@@ -53,6 +53,7 @@ KINDS = (
     MeshKind("ProxyConfig", f"{_NETWORKING}/v1beta1", "proxyconfigs"),
     MeshKind("Telemetry", "telemetry.istio.io/v1", "telemetries", ("telemetry",)),
     MeshKind("WasmPlugin", "extensions.istio.io/v1alpha1", "wasmplugins"),
+    MeshKind("TrafficExtension", "extensions.istio.io/v1alpha1", "trafficextensions"),
     MeshKind("HTTPRoute", f"{_GATEWAY_API}/v1", "httproutes"),
     MeshKind("GRPCRoute", f"{_GATEWAY_API}/v1", "grpcroutes"),
     MeshKind("TLSRoute", f"{_GATEWAY_API}/v1", "tlsroutes"),

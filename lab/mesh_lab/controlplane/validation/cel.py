@@ -18,7 +18,10 @@ _LONGEST = 100_000  # characters
 _SHOWN = 80
 
 _RESERVED = frozenset(
-    ("as break const continue else for function if import in let loop package namespace return var void while").split()
+    [
+        *("as", "break", "const", "continue", "else", "for", "function", "if", "import", "in", "let", "loop"),
+        *("namespace", "package", "return", "var", "void", "while"),
+    ]
 )
 _LITERALS = frozenset(["true", "false", "null"])
 # Weakest first.
