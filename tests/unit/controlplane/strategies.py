@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from mesh_lab.controlplane.istiokinds import KINDS, decode, validate
 from mesh_lab.controlplane.model import DecodeError
-from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.units import DURATION_PATTERN
 
 WORDS = st.sampled_from(["a", "app", "v1", "x-user", "reviews", "/api", "GET", "default", "10", "5xx"])
@@ -40,7 +39,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-def documents(spec: type[Spec]) -> st.SearchStrategy[dict[str, Any]]:
+def documents(spec: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
     """JSON of a spec: each optional field is there or not; depth is bounded by the types themselves."""
     return _struct(spec)
 
@@ -69,7 +68,7 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         return _values(next(each for each in args if each is not type(None)))
     if origin is Literal:
         return st.sampled_from([each for each in args if each is not None])
-    if origin is list:
+    if origin in (list, tuple):
         return st.lists(_values(args[0]), max_size=2)
     if origin is dict:
         return st.dictionaries(WORDS, _values(args[1]), max_size=2)

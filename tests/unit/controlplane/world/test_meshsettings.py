@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from mesh_lab.controlplane.world.meshconfig import MeshConfig, parse
+from tests.unit.controlplane.strategies import documents
 
 PEM = "-----BEGIN CERTIFICATE-----\\nAA==\\n-----END CERTIFICATE-----"
 # Of the documentation's tasks, and of what Istio's own installation writes.
@@ -117,3 +121,12 @@ def test_what_istio_warns_of_is_a_warning(text: str, path: str, words: str) -> N
         remark.severity == "warning" and remark.path.endswith(path) and words in remark.message
         for remark in parse(text).remarks
     )
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(documents(MeshConfig))
+def test_of_any_settings_what_is_kept_passes_the_checks(document: dict[str, Any]) -> None:
+    kept = parse(msgspec.yaml.encode(document).decode()).config
+    config, remarks = parse(msgspec.yaml.encode(msgspec.to_builtins(kept)).decode())
+    assert [remark for remark in remarks if remark.severity == "error"] == []
+    assert msgspec.to_builtins(config) == msgspec.to_builtins(kept)
