@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 NETWORKING, SECURITY = "networking.istio.io", "security.istio.io"
+TELEMETRY, EXTENSIONS = "telemetry.istio.io", "extensions.istio.io"
 _GATEWAY_API = "gateway.networking.k8s.io"
 INJECTOR_CONFIG_MAP = "istio-sidecar-injector"
 """Its settings are for the proxies of pods that are created later."""
@@ -55,18 +56,19 @@ ISTIO = (
     MeshKind("PeerAuthentication", SECURITY, "peerauthentications", ("pa",), _V1, acted_on=True, in_listeners=True),
     MeshKind("AuthorizationPolicy", SECURITY, "authorizationpolicies", ("ap",), _V1, acted_on=True, in_listeners=True),
     MeshKind("ProxyConfig", NETWORKING, "proxyconfigs", (), ("v1beta1",)),
+    MeshKind("RequestAuthentication", SECURITY, "requestauthentications", ("ra",), _V1),
+    MeshKind("Telemetry", TELEMETRY, "telemetries", ("telemetry",), ("v1", "v1alpha1")),
+    MeshKind("WasmPlugin", EXTENSIONS, "wasmplugins", (), ("v1alpha1",)),
+    MeshKind("TrafficExtension", EXTENSIONS, "trafficextensions", (), ("v1alpha1",)),
 )
 """The kinds that the lab serves: it has their definitions, checks their objects, and acts on most of them."""
 
 KINDS = (
     *ISTIO,
-    MeshKind("RequestAuthentication", SECURITY, "requestauthentications", ("ra",)),
     MeshKind("ServiceEntry", NETWORKING, "serviceentries", ("se",)),
     MeshKind("WorkloadEntry", NETWORKING, "workloadentries", ("we",)),
     MeshKind("WorkloadGroup", NETWORKING, "workloadgroups", ("wg",)),
     MeshKind("EnvoyFilter", NETWORKING, "envoyfilters", (), ("v1alpha3",)),
-    MeshKind("Telemetry", "telemetry.istio.io", "telemetries", ("telemetry",)),
-    MeshKind("WasmPlugin", "extensions.istio.io", "wasmplugins", (), ("v1alpha1",)),
     MeshKind("HTTPRoute", _GATEWAY_API, "httproutes"),
     MeshKind("GRPCRoute", _GATEWAY_API, "grpcroutes"),
     MeshKind("TLSRoute", _GATEWAY_API, "tlsroutes"),

@@ -15,7 +15,7 @@ import typer
 
 from mesh_lab.cli.context import Context
 from mesh_lab.errors import LabError
-from mesh_lab.install.meshkinds import KINDS, MeshKind, named
+from mesh_lab.meshkinds import KINDS, MeshKind, named
 from mesh_lab.settings import Lab
 
 if TYPE_CHECKING:

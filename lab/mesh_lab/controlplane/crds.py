@@ -14,7 +14,7 @@ import msgspec
 import yaml
 
 from mesh_lab.controlplane.istiokinds import KINDS, Column, Kind
-from mesh_lab.meshkinds import NETWORKING
+from mesh_lab.meshkinds import EXTENSIONS, NETWORKING
 
 Schema = dict[str, Any]
 
@@ -75,7 +75,7 @@ def _resource_schema(kind: Kind) -> Schema:
     spec = structural({"$ref": _REFERENCE + kind.name}, components)
     return {
         "type": "object",
-        **({"required": ["spec"]} if kind.group == NETWORKING else {}),
+        **({"required": ["spec"]} if kind.group in (NETWORKING, EXTENSIONS) else {}),
         "properties": {
             "spec": spec,
             "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
@@ -103,7 +103,9 @@ def structural(schema: Mapping[str, Any], components: Mapping[str, Schema]) -> S
     kind = schema.get("type")
     if kind == "object":
         result["type"] = "object"
-        if "additionalProperties" in schema and "properties" not in schema:
+        if schema.keys().isdisjoint({"properties", "additionalProperties"}):
+            result["x-kubernetes-preserve-unknown-fields"] = True
+        elif "additionalProperties" in schema and "properties" not in schema:
             result["additionalProperties"] = structural(schema["additionalProperties"], components)
         else:
             result["properties"] = {name: structural(value, components) for name, value in schema["properties"].items()}

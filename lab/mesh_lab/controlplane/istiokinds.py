@@ -15,12 +15,26 @@ from typing import Any
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.decoding import decode_as
 from mesh_lab.controlplane.model.destinationrule import DestinationRule
+from mesh_lab.controlplane.model.extensions import TrafficExtension, WasmPlugin
 from mesh_lab.controlplane.model.gateway import Gateway
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
+from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.model.security import AuthorizationPolicy, PeerAuthentication
 from mesh_lab.controlplane.model.sidecar import Sidecar
+from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.model.virtualservice import VirtualService
-from mesh_lab.controlplane.validation import edge, failclosed, policies, proxyconfig, routing, security, standins
+from mesh_lab.controlplane.validation import (
+    edge,
+    extensions,
+    failclosed,
+    policies,
+    proxyconfig,
+    requestauthentication,
+    routing,
+    security,
+    standins,
+    telemetry,
+)
 from mesh_lab.controlplane.validation.bounds import bounds
 from mesh_lab.controlplane.validation.common import Problem, warning
 from mesh_lab.controlplane.validation.failclosed import Closed, FailClosed
@@ -124,6 +138,10 @@ _TABLE = (
         columns=(Column("Action", ".spec.action", description="What happens to what matches."), AGE),
     ),
     Kind(ProxyConfig, proxyconfig.proxy_config),
+    Kind(RequestAuthentication, requestauthentication.request_authentication),
+    Kind(Telemetry, telemetry.telemetry),
+    Kind(WasmPlugin, extensions.wasm_plugin),
+    Kind(TrafficExtension, extensions.traffic_extension),
 )
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _TABLE}

@@ -14,9 +14,9 @@ import msgspec
 from msgspec import structs
 
 from mesh_lab.controlplane.model import AuthorizationPolicy, DecodeError, PeerAuthentication
-from mesh_lab.controlplane.model.base import Spec, WorkloadSelector
+from mesh_lab.controlplane.model.base import PolicyTargetReference, Spec, WorkloadSelector
 from mesh_lab.controlplane.model.decoding import decode_as
-from mesh_lab.controlplane.model.security import EVERYTHING, NOTHING, Action, MutualTLS, PolicyTargetReference, Rule
+from mesh_lab.controlplane.model.security import EVERYTHING, NOTHING, Action, MutualTLS, Rule
 from mesh_lab.controlplane.validation import security
 from mesh_lab.controlplane.validation.common import Problem
 
@@ -81,7 +81,7 @@ def _is_clear(fields: Mapping[str, Any], action: Action) -> bool:
         spec = decode_as(AuthorizationPolicy, {name: value for name, value in fields.items() if name != "rules"})
     except DecodeError:
         return False
-    irrelevant = ("spec.provider",) if action == "CUSTOM" else ()
+    irrelevant = (security.RULES, *(("spec.provider",) if action == "CUSTOM" else ()))
     return not any(problem.path not in irrelevant for problem in _errors(security.authorization_policy(spec)))
 
 

@@ -15,6 +15,7 @@ from mesh_lab.controlplane.model.virtualservice import (
     Headers,
     HTTPFaultInjection,
     HTTPMatchRequest,
+    HTTPRetry,
     HTTPRoute,
     L4MatchAttributes,
     RegexRewrite,
@@ -152,7 +153,8 @@ def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
     if route.direct_response is not None:
         yield from _direct_response(f"{path}.directResponse", route)
     yield from duration(f"{path}.timeout", route.timeout)
-    yield from _retries(f"{path}.retries", route)
+    if route.retries is not None:
+        yield from retry_policy(f"{path}.retries", route.retries)
     if route.fault is not None:
         yield from _fault(f"{path}.fault", route.fault)
     if route.cors_policy is not None:
@@ -327,10 +329,8 @@ def _headers(path: str, headers: Headers | None) -> Iterator[Problem]:
                     yield error(where, f"{name} can only be set or added, and only on a request")
 
 
-def _retries(path: str, route: HTTPRoute) -> Iterator[Problem]:
-    retries = route.retries
-    if retries is None:
-        return
+def retry_policy(path: str, retries: HTTPRetry) -> Iterator[Problem]:
+    """Problems of retries: of a route, or of all routes."""
     if retries.attempts < 0:
         yield error(f"{path}.attempts", "attempts cannot be negative")
     remote = retries.retry_remote_localities is not None

@@ -102,9 +102,9 @@ async def test_an_object_that_nothing_acts_on_says_so(api: FakeApi, tmp_path: Pa
             return [(c["type"], c["status"], c["reason"]) for c in found.get("status", {}).get("conditions", ())]
 
         await api.until(lambda: condition("envoyfilters") == [("Programmed", "False", "NotActedOn")])
-        await api.put("customresourcedefinitions", crd("telemetries", "Telemetry", "telemetry.istio.io", status=False))
-        await api.put("telemetries", {"metadata": {"namespace": "default", "name": "late", "uid": "u"}, "spec": {}})
-        await api.until(lambda: any(kind == "Telemetry" for kind, *_ in events(api)))
+        await api.put("customresourcedefinitions", crd("gadgets", "Gadget", "telemetry.istio.io", status=False))
+        await api.put("gadgets", {"metadata": {"namespace": "default", "name": "late", "uid": "u"}, "spec": {}})
+        await api.until(lambda: any(kind == "Gadget" for kind, *_ in events(api)))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
