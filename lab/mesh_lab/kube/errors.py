@@ -38,6 +38,11 @@ class ApiError(Exception):
         self.causes = causes
         self.details = details or {}
 
+    @property
+    def namespace_terminating(self) -> bool:
+        """Whether the request failed because its namespace is being deleted."""
+        return any(cause.reason == "NamespaceTerminating" for cause in self.causes)
+
     def status(self) -> dict[str, Any]:
         """The `Status` object that a client receives."""
         details = dict(self.details)

@@ -97,7 +97,7 @@ class EndpointSliceController(Controller):
         try:
             await self.registry.create(ENDPOINTSLICES, wanted)
         except ApiError as error:
-            if not any(cause.reason == "NamespaceTerminating" for cause in error.causes):
+            if not error.namespace_terminating:
                 raise
 
     async def _delete(self, slices: Iterable[Object]) -> None:

@@ -23,30 +23,22 @@ from mesh_lab.kube.errors import Cause, invalid, not_found
 from mesh_lab.kube.registry.custom.definitions import ScalePaths
 from mesh_lab.kube.registry.options import Patch, PatchKind, View
 from mesh_lab.kube.registry.patching.patches import apply_patch, merge
-from mesh_lab.kube.registry.printing.columns import (
-    AGE,
-    NAME,
-    NONE,
-    Cells,
-    Column,
-    Printer,
-    age,
-    name,
-    part,
-    selector_text,
-)
+from mesh_lab.kube.registry.printing import columns
 from mesh_lab.kube.schemas import named_schema
 
 _SCALE = "io.k8s.api.autoscaling.v1.Scale"
 _BUILTIN = ScalePaths(".spec.replicas", ".status.replicas", ".spec.selector")
 
 
-def _row(scale: Mapping[str, Any], now: datetime) -> Cells:
-    wanted, present = part(scale, "spec").get("replicas", 0), part(scale, "status").get("replicas", 0)
-    return [name(scale), wanted, present, age(scale, now)]
+def _row(scale: Mapping[str, Any], now: datetime) -> columns.Cells:
+    wanted = columns.part(scale, "spec").get("replicas", 0)
+    present = columns.part(scale, "status").get("replicas", 0)
+    return [columns.name(scale), wanted, present, columns.age(scale, now)]
 
 
-_PRINTER = Printer((NAME, Column("Desired", "integer"), Column("Available", "integer"), AGE), _row)
+_PRINTER = columns.Printer(
+    (columns.NAME, columns.Column("Desired", "integer"), columns.Column("Available", "integer"), columns.AGE), _row
+)
 
 
 async def get(call: Call) -> web.Response:
@@ -109,8 +101,8 @@ def _scale(call: Call, obj: Mapping[str, Any]) -> dict[str, Any]:
     status: dict[str, Any] = {"replicas": _at(obj, paths.status_replicas) or 0}
     selector = _at(obj, paths.selector) if paths.selector else None
     if selector:
-        text = selector if isinstance(selector, str) else selector_text(selector)
-        status["selector"] = "" if text == NONE else text
+        text = selector if isinstance(selector, str) else columns.selector_text(selector)
+        status["selector"] = "" if text == columns.NONE else text
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",

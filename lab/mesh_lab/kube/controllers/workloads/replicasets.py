@@ -108,7 +108,7 @@ class ReplicaSetController(Controller):
         try:
             pod = await self.registry.create(PODS, _pod(stored, owner))
         except ApiError as error:
-            if _namespace_goes(error):
+            if error.namespace_terminating:
                 return
             self.events.record(stored, WARNING, "FailedCreate", f"Error creating: {error.message}")
             raise
@@ -149,10 +149,6 @@ class ReplicaSetController(Controller):
 def _concerns(pod: Object, uid: str) -> bool:
     controller = controller_of(pod)
     return controller is None or controller["uid"] == uid
-
-
-def _namespace_goes(error: ApiError) -> bool:
-    return any(cause.reason == "NamespaceTerminating" for cause in error.causes)
 
 
 def _pod(stored: Object, owner: ReplicaSet) -> Object:
