@@ -1,4 +1,4 @@
-"""`Behaviour`: what one kind does differently from others when it is written, deleted, selected and printed."""
+"""`Behaviour`: what one kind does differently when it is written, deleted, selected, printed and proxied to."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The built-in kinds: one module each, with all that differs in that kind, and the table of them.
 
-A new kind is a module that ends in its `Behaviour`, and one line here. A kind that nothing else works with declares its
-`Resource` in its module; those that controllers, the node or the API server name stand in `mesh_lab.kube.resources`.
+A new kind is a module that ends in its `Behaviour`, and its line here; a kind of several concerns is a package. A kind
+that nothing else works with declares its `Resource` in its module; those that controllers, the node or the API server
+name stand in `mesh_lab.kube.resources`.
 """
 
 from __future__ import annotations

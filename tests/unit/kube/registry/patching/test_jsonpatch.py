@@ -102,7 +102,7 @@ def test_the_examples_of_the_rfc(document: Any, patch: list[dict[str, Any]], res
         [{"op": "remove", "path": ""}],
     ],
 )
-def test_what_does_not_fit_is_refused_as_a_whole(patch: list[dict[str, Any]]) -> None:
+def test_a_json_patch_that_does_not_fit_changes_nothing(patch: list[dict[str, Any]]) -> None:
     document = {"foo": "bar", "baz": "qux", "flag": True, "list": [1, 2], "child": {}}
     before = deepcopy(document)
     with pytest.raises(PatchConflictError, match="operation 1"):
@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_refused_as_a_whole(patch: list[dict[str, Any]]) ->
         [{"op": "explode", "path": "/a"}],
     ],
 )
-def test_what_is_no_patch_is_malformed(patch: Any) -> None:
+def test_an_invalid_json_patch_is_malformed(patch: Any) -> None:
     with pytest.raises(MalformedPatchError):
         apply({"a": 1}, patch)
 

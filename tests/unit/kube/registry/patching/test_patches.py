@@ -107,7 +107,7 @@ def test_an_item_can_be_deleted() -> None:
     assert result == containers("b")
 
 
-def test_deleting_what_is_not_there_leaves_no_trace() -> None:
+def test_deleting_an_item_that_is_not_there_changes_nothing() -> None:
     result = strategic(containers("a"), {"spec": {"containers": [{"name": "z", "$patch": "delete"}]}})
     assert result == containers("a")
 

@@ -46,7 +46,7 @@ async def label(registry: Registry, name: str, **labels: str | None) -> None:
     await registry.patch(kinds.CONFIGMAPS, name, "default", patch)
 
 
-async def test_a_watch_begins_with_what_is_there_and_says_when_that_is_all(registry: Registry) -> None:
+async def test_a_watch_begins_with_the_present_objects_and_a_bookmark(registry: Registry) -> None:
     await registry.create(kinds.CONFIGMAPS, config_map("b"))
     await registry.create(kinds.CONFIGMAPS, config_map("a"))
     watch = registry.watch(kinds.CONFIGMAPS)
@@ -58,7 +58,7 @@ async def test_a_watch_begins_with_what_is_there_and_says_when_that_is_all(regis
     assert told(drain(watch)) == [(DELETED, "a")]
 
 
-async def test_a_watch_from_a_revision_tells_only_what_came_after(registry: Registry) -> None:
+async def test_a_watch_from_a_revision_has_only_later_changes(registry: Registry) -> None:
     await registry.create(kinds.CONFIGMAPS, config_map("a"))
     since = registry.revision
     await registry.create(kinds.CONFIGMAPS, config_map("b"))
@@ -124,7 +124,9 @@ async def test_an_event_is_encoded_once_for_all(registry: Registry) -> None:
     assert lines[0].endswith(b"}\n")
 
 
-async def test_who_is_too_slow_or_too_late_is_told(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_watch_of_changes_that_are_no_longer_kept_ends_with_410(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(changes, "KEPT_CHANGES", 3)
     monkeypatch.setattr(changes, "KEPT_SECONDS", 0)
     monkeypatch.setattr(changes, "_BATCH", 1)
@@ -159,7 +161,7 @@ async def test_a_watch_goes_on_from_where_it_was_thousands_of_changes_ago(regist
     assert [(event.type, event.object["metadata"]["name"]) for event in events] == [(ADDED, "mine"), (DELETED, "mine")]
 
 
-async def test_a_bad_selector_is_refused_at_once(registry: Registry) -> None:
+async def test_an_invalid_selector_is_refused(registry: Registry) -> None:
     with pytest.raises(ApiError, match="field label not supported"):
         registry.watch(kinds.CONFIGMAPS, fields="data.x=y")
 

@@ -54,7 +54,7 @@ def test_a_text_is_a_quantity_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a", "1 Gi", "1gi", "Gi", "1.2.3", "--1", "1kk", "0x10"])
-def test_what_is_no_quantity_is_refused(text: str) -> None:
+def test_an_invalid_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="quantities must match"):
         canonical(text)
 

@@ -25,7 +25,7 @@ async def release(registry: Registry, finalizers: list[str]) -> None:
     await registry.patch(kinds.CONFIGMAPS, "config", "default", patch)
 
 
-async def test_what_nothing_holds_goes_at_once(registry: Registry) -> None:
+async def test_an_object_without_finalizers_is_deleted_at_once(registry: Registry) -> None:
     await registry.create(kinds.CONFIGMAPS, config_map())
     last = await registry.delete(kinds.CONFIGMAPS, "config", "default")
     assert last["metadata"]["name"] == "config"
@@ -51,14 +51,14 @@ async def test_finalizers_hold_an_object_until_the_last_is_gone(registry: Regist
     assert registry.find(kinds.CONFIGMAPS, "config", "default") is None
 
 
-async def test_an_object_that_goes_takes_no_new_finalizers(registry: Registry) -> None:
+async def test_an_object_that_is_being_deleted_takes_no_new_finalizers(registry: Registry) -> None:
     await registry.create(kinds.CONFIGMAPS, held("a.example/x"))
     await registry.delete(kinds.CONFIGMAPS, "config", "default")
     with pytest.raises(ApiError, match="no new finalizers can be added if the object is being deleted"):
         await release(registry, ["a.example/x", "c.example/z"])
 
 
-async def test_a_deletion_cannot_be_taken_back(registry: Registry) -> None:
+async def test_an_update_keeps_the_deletion_timestamp(registry: Registry) -> None:
     await registry.create(kinds.CONFIGMAPS, held("a.example/x"))
     waiting = await registry.delete(kinds.CONFIGMAPS, "config", "default")
     obj = held("a.example/x")
@@ -71,7 +71,7 @@ async def test_a_deletion_cannot_be_taken_back(registry: Registry) -> None:
     ("propagation", "finalizers"),
     [(Propagation.FOREGROUND, ["foregroundDeletion"]), (Propagation.ORPHAN, ["orphan"])],
 )
-async def test_dependents_are_seen_to_before_the_owner_goes(
+async def test_an_owner_waits_for_its_dependents_by_finalizer(
     registry: Registry, propagation: Propagation, finalizers: list[str]
 ) -> None:
     await registry.create(kinds.DEPLOYMENTS, deployment())
@@ -116,7 +116,7 @@ async def test_a_pod_that_runs_nowhere_goes_at_once(registry: Registry) -> None:
     assert registry.find(kinds.PODS, "one", "default") is None
 
 
-async def test_a_running_pod_gets_its_grace_and_the_node_the_last_word(registry: Registry) -> None:
+async def test_a_running_pod_is_deleted_by_its_node_after_its_grace(registry: Registry) -> None:
     await bound(registry, terminationGracePeriodSeconds=7)
     with registry.watch(kinds.PODS, since=registry.revision) as watch:
         waiting = await registry.delete(kinds.PODS, "one", "default")
@@ -155,7 +155,7 @@ async def test_a_namespace_goes_when_it_is_finalized(registry: Registry) -> None
 
 
 @pytest.mark.parametrize("name", ["default", "kube-system", "kube-public"])
-async def test_some_namespaces_stay(registry: Registry, name: str) -> None:
+async def test_system_namespaces_cannot_be_deleted(registry: Registry, name: str) -> None:
     with pytest.raises(ApiError, match="this namespace may not be deleted") as caught:
         await registry.delete(kinds.NAMESPACES, name)
     assert caught.value.code == 403
@@ -175,7 +175,7 @@ def test_the_options_of_a_request_are_read() -> None:
 
 
 @pytest.mark.parametrize("body", [{"propagationPolicy": "Sideways"}, {"dryRun": ["Some"]}])
-def test_options_that_cannot_be_are_refused(body: Object) -> None:
+def test_invalid_delete_options_are_refused(body: Object) -> None:
     with pytest.raises(ApiError) as caught:
         DeleteOptions.parse(body, SYSTEM)
     assert caught.value.code == 422

@@ -43,7 +43,7 @@ async def test_an_apply_creates_changes_and_takes_back(registry: Registry) -> No
     assert again["metadata"]["resourceVersion"] == changed["metadata"]["resourceVersion"]
 
 
-async def test_two_share_an_object_until_they_disagree(registry: Registry) -> None:
+async def test_two_appliers_share_an_object_until_their_values_conflict(registry: Registry) -> None:
     await apply(registry, {"a": "1"}, ANN)
     await apply(registry, {"a": "1", "b": "1"}, BOB)
     with pytest.raises(ApiError) as caught:
@@ -70,7 +70,7 @@ async def test_other_writes_own_what_they_change(registry: Registry) -> None:
     assert caught.value.message == words
 
 
-async def test_who_creates_an_object_owns_what_it_sent(registry: Registry) -> None:
+async def test_the_creator_of_an_object_owns_the_fields_that_it_sent(registry: Registry) -> None:
     pod = {"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
     made = await registry.create(kinds.PODS, pod, options=WriteOptions(field_manager="kubectl-run"))
     (entry,) = made["metadata"]["managedFields"]
@@ -95,7 +95,7 @@ async def test_each_part_of_the_lab_owns_what_it_writes_in_its_own_name(registry
     }
 
 
-async def test_the_node_of_a_pod_is_nobodys(registry: Registry) -> None:
+async def test_the_binding_of_a_pod_has_no_owner(registry: Registry) -> None:
     pod = {"metadata": {"name": "p", "namespace": "default"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
     made = await registry.create(kinds.PODS, pod)
 
@@ -136,7 +136,7 @@ async def test_kubectl_goes_on_from_what_it_applied_itself(registry: Registry) -
         await apply(registry, {"a": "2", "b": "3"}, KUBECTL)
 
 
-async def test_the_status_belongs_to_its_own_way_of_writing(registry: Registry) -> None:
+async def test_the_status_is_applied_only_through_its_subresource(registry: Registry) -> None:
     wanted = {**deployment(), "status": {"replicas": 7}}
     what = (kinds.DEPLOYMENTS, wanted["metadata"]["name"], "default")
     made = await registry.apply(*what, wanted, options=ANN)

@@ -34,7 +34,7 @@ async def change(registry: Registry, name: str, **spec: Any) -> Object:
     return found
 
 
-async def test_addresses_are_unique_even_when_asked_for_at_once(tmp_path: Path) -> None:
+async def test_services_that_are_made_at_once_get_unique_addresses(tmp_path: Path) -> None:
     registry = Registry(Store.open(tmp_path / "journal.db"), service_cidr="10.7.0.0/26")
     await registry.bootstrap()
     specs = await asyncio.gather(*(spec_of(registry, f"s{i}", type="NodePort") for i in range(40)))
@@ -60,7 +60,7 @@ async def test_a_full_range_says_so_and_a_freed_address_is_taken_again() -> None
     assert (await spec_of(registry, "more"))["clusterIP"] == freed
 
 
-async def test_the_first_addresses_are_for_those_who_ask(registry: Registry) -> None:
+async def test_the_first_addresses_are_reserved_for_services_that_name_theirs(registry: Registry) -> None:
     assert (await spec_of(registry, "dns", clusterIP="10.96.0.10"))["clusterIPs"] == ["10.96.0.10"]
     for index in range(30):
         address = ipaddress.ip_address((await spec_of(registry, f"s{index}"))["clusterIP"])
