@@ -10,16 +10,18 @@ from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.destinationrule import (
     ClientTLSSettings,
     ConnectionPoolSettings,
+    LocalityLoadBalancerSetting,
     TcpKeepalive,
     TrafficPolicy,
     TunnelSettings,
 )
 from mesh_lab.controlplane.model.units import nanoseconds
 from mesh_lab.controlplane.validation.common import Problem, camel, duration, error, warning
-from mesh_lab.controlplane.validation.localities import locality_setting
 from mesh_lab.controlplane.validation.names import export_to, host_name, is_label, labels, workload_labels
 
 _LARGEST_RING = 8 * 1024 * 1024
+_TOPOLOGY = frozenset({"topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"})
+_ALL_REQUESTS = 100
 
 
 def destination_rule(spec: DestinationRule) -> Iterator[Problem]:
@@ -169,7 +171,7 @@ def _load_balancer(path: str, balancer: Any) -> Iterator[Problem]:
     if locality is not None and (locality.distribute or locality.failover or locality.failover_priority):
         yield warning(f"{path}.localityLbSetting", "localities have no effect with this control plane: there is one")
     if locality is not None:
-        yield from locality_setting(f"{path}.localityLbSetting", locality)
+        yield from _locality_setting(f"{path}.localityLbSetting", locality)
     hashed = balancer.consistent_hash
     if hashed is None:
         return
@@ -213,3 +215,44 @@ def connection_pool(path: str, pool: ConnectionPoolSettings) -> Iterator[Problem
     """Problems of limits that stand by themselves: the same as within a traffic policy."""
     for problem in _settings("", TrafficPolicy(connection_pool=pool)):
         yield problem._replace(path=problem.path.replace(".connectionPool", path, 1))
+
+
+def _locality_setting(path: str, setting: LocalityLoadBalancerSetting) -> Iterator[Problem]:
+    """Load balancing by locality has no effect here, but is checked by Istio's rules all the same."""
+    if setting.distribute and setting.failover:
+        yield error(path, "can not simultaneously specify 'distribute' and 'failover'")
+    if setting.failover and (named := _TOPOLOGY.intersection(setting.failover_priority)):
+        text = f"can not simultaneously set 'failover' and topology label '{min(named)}' in 'failoverPriority'"
+        yield error(f"{path}.failoverPriority", text)
+    for index, share in enumerate(setting.distribute):
+        where = f"{path}.distribute[{index}]"
+        if any(not 0 < weight <= _ALL_REQUESTS for weight in share.to.values()):
+            yield error(f"{where}.to", "locality weight must be in range [1, 100]")
+        elif (total := sum(share.to.values())) != _ALL_REQUESTS:
+            yield error(f"{where}.to", f"total locality weight {total} != {_ALL_REQUESTS}")
+        yield from _localities(f"{where}.to", list(share.to))
+    yield from _localities(f"{path}.distribute", [share.from_ for share in setting.distribute])
+    for index, failover in enumerate(setting.failover):
+        where, regions = f"{path}.failover[{index}]", (failover.from_, failover.to)
+        if failover.from_ == failover.to:
+            yield error(where, "locality lb failover settings must specify different regions")
+        if any("/" in region for region in regions):
+            yield error(where, "locality lb failover only specify region")
+        if any("*" in region for region in regions):
+            yield error(where, "locality lb failover region should not contain '*' wildcard")
+
+
+def _localities(path: str, localities: list[str]) -> Iterator[Problem]:
+    """`region/zone/subzone`, whose end may be a wildcard; none is within another."""
+    seen: list[tuple[str, ...]] = []
+    for locality in localities:
+        parts = tuple(locality.split("/", 2))
+        if "*" in locality[:-1]:
+            yield error(path, f"locality {locality} wildcard '*' number can not exceed 1 and must be in the end")
+        elif not all(parts):
+            yield error(path, f"locality {locality} must not contain empty region/zone/subzone info")
+        else:
+            prefix = parts[:-1] if parts[-1] == "*" else parts
+            if any(prefix[: len(other)] == other for other in seen):
+                yield error(path, f"locality {locality} overlap with previous specified ones")
+            seen.append(prefix)
