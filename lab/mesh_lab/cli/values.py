@@ -77,7 +77,7 @@ def namespaces(typed: typer.Context) -> list[str]:
 
 def _names(api: Api, namespace: str, kinds: Mapping[str, MeshKind]) -> Iterator[str]:
     for word, kind in kinds.items():
-        for obj in api.list_all(kind.version, kind.name, namespace or kind.namespace):
+        for obj in api.list_all(kind.api_version, kind.name, namespace or kind.namespace):
             name = obj["metadata"]["name"]
             if not kind.only or name in kind.only:
                 yield f"{word}/{name}"

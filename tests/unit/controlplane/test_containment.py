@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from mesh_lab.controlplane.delivery.blame import culprit
 from mesh_lab.controlplane.delivery.state import ClusterState
-from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.kube.kinds import ALL, FOLLOWED, WEBHOOKS
 from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication, VirtualService
 from mesh_lab.controlplane.model.security import Rule
+from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.trust.root import RootPublisher, Trust
 from mesh_lab.controlplane.trust.serving import BundlePublisher

@@ -22,7 +22,7 @@ from mesh_lab.controlplane.delivery.push import Connection, Pusher
 from mesh_lab.controlplane.delivery.relay import Relay
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.kube.client import ApiError, Unreachable
-from mesh_lab.controlplane.metrics import Metrics
+from mesh_lab.controlplane.process.metrics import Metrics
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.world.fleet import ProxyPod
 from mesh_lab.controlplane.world.kubernetes import Pod

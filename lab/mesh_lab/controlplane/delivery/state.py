@@ -10,12 +10,12 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.istiokinds import KINDS
 from mesh_lab.controlplane.kube.client import Object
 from mesh_lab.controlplane.kube.events import Key, Subject
 from mesh_lab.controlplane.kube.kinds import FOLLOWED, Kind
 from mesh_lab.controlplane.kube.signals import Signal
+from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.world.fleet import Fleet
 from mesh_lab.controlplane.world.meshconfig import CONFIG_MAP
 from mesh_lab.controlplane.world.snapshot import Snapshot

@@ -1,4 +1,4 @@
-"""Reading the status of an Istio resource by any writer: what is not of the expected form is ignored.
+"""Statuses and their conditions: read from any writer, where what is not of the expected form is ignored, and made.
 
 Istio's definitions prune what they do not name, such as the `message` of validation messages.
 https://istio.io/latest/docs/reference/config/config-status/
@@ -6,10 +6,13 @@ https://istio.io/latest/docs/reference/config/config-status/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mesh_lab.rfc3339 import timestamp
+
+TRANSITION = "lastTransitionTime"
 Part = Mapping[str, Any]
 
 
@@ -35,6 +38,30 @@ def read(status: object) -> Status:
         tuple(parts_of(parts.get("validationMessages"))),
         str(observed) if isinstance(observed, int | str) else "",
     )
+
+
+def condition(
+    before: Part | None, kind: str, status: str, reason: str, message: str, *, now: str = ""
+) -> dict[str, Any]:
+    """A condition, whose `lastTransitionTime` is that of the one before while the status stays, else `now`.
+
+    That is the present by default.
+    """
+    old = before if before is not None and before.get("status") == status else {}
+    since = text_of(old, TRANSITION) or now or timestamp()
+    return {"type": kind, "status": status, "reason": reason, "message": message, TRANSITION: since}
+
+
+def others(conditions: Iterable[Part], *kinds: str) -> list[Part]:
+    """The conditions of other types than these, in their order."""
+    return [each for each in conditions if each.get("type") not in kinds]
+
+
+def timeless(value: Any) -> Any:
+    """JSON without the times of conditions, and the generations that they are of: these change by themselves."""
+    if isinstance(value, Mapping):
+        return {key: timeless(each) for key, each in value.items() if key not in (TRANSITION, "observedGeneration")}
+    return [timeless(each) for each in value] if isinstance(value, list) else value
 
 
 def name_of(message: Part) -> str:

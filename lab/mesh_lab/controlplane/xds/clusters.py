@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3 import address_pb2, base_pb2
@@ -270,8 +270,7 @@ def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit
             getattr(options, part).http2_protocol_options.max_concurrent_streams.value = limit
 
 
-@dataclass(frozen=True)
-class Application:
+class Application(NamedTuple):
     """A port of a pod's application, and its service.
 
     The limits for its clients are those of its sidecar, too: `pool`, which `origins` state.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from envoy.config.core.v3 import base_pb2, health_check_pb2
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint as EndpointMessage
@@ -27,8 +27,7 @@ from mesh_lab.controlplane.xds.typeurls import EDS
 _MUTUAL = Struct(fields={"tlsMode": Value(string_value="istio")})
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """A port of a service, and a subset of its endpoints: those whose pods carry `labels`."""
 
     service: MeshService

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from mesh_lab.controlplane.model import AuthorizationPolicy, Gateway, PeerAuthentication, VirtualService
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
@@ -163,8 +164,7 @@ def _selecting(services: Table[ObjectKey, Service]) -> Table[str, tuple[Service,
     return Table({name: tuple(sorted(some, key=lambda s: s.name)) for name, some in found.items()})
 
 
-@dataclass(frozen=True)
-class Calling:
+class Calling(NamedTuple):
     """What the clusters that a scope's sidecars, or a gateway, may call are made from."""
 
     scope: Scope
@@ -212,8 +212,7 @@ def service_clusters(
         yield _clusters_of(Called(service, rules, found, concerned, calling.mesh, calling.gateway))
 
 
-@dataclass(frozen=True)
-class Called:
+class Called(NamedTuple):
     """A service that is called, with all that its clusters are made from."""
 
     service: MeshService

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds.peers import Own
 
 
-@dataclass(frozen=True)
-class ProxyContext:
+class ProxyContext(NamedTuple):
     """The mesh's settings, and the workload that the proxy is part of. Equal contexts give equal listeners."""
 
     mesh: MeshConfig

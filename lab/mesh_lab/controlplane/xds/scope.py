@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mesh_lab.controlplane.model import DestinationRule, Sidecar, VirtualService
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
@@ -31,8 +32,7 @@ class Registry:
     services: Table[str, MeshService]
 
 
-@dataclass(frozen=True)
-class Sources:
+class Sources(NamedTuple):
     """What all scopes are made from: services and resources of the whole mesh, and two of its settings."""
 
     registry: Registry

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from mesh_lab.controlplane.config import from_environment
+from mesh_lab.controlplane.process.config import from_environment
 
 POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 

@@ -11,13 +11,13 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mesh_lab.controlplane.config import Ports, Settings
 from mesh_lab.controlplane.kube.client import KubeClient
 from mesh_lab.controlplane.kube.kinds import ALL
 from mesh_lab.controlplane.kube.watching import Follower, Gate
+from mesh_lab.controlplane.process.config import Ports, Settings
 
 if TYPE_CHECKING:
-    from mesh_lab.controlplane.assembly import Translation
+    from mesh_lab.controlplane.startup.assembly import Translation
 
 
 async def run(
@@ -35,7 +35,7 @@ async def run(
         followers = [Follower(api, kind, gate) for kind in ALL]
 
         async def serve() -> None:
-            assembly = await asyncio.to_thread(importlib.import_module, "mesh_lab.controlplane.assembly")
+            assembly = await asyncio.to_thread(importlib.import_module, "mesh_lab.controlplane.startup.assembly")
             translation = await asyncio.to_thread(load)
             await assembly.serve(api, settings, gate, followers, translation, started)
 

@@ -8,19 +8,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from mesh_lab.controlplane.admission import webhook
-from mesh_lab.controlplane.config import Ports, Settings
 from mesh_lab.controlplane.debug import access, pages
 from mesh_lab.controlplane.delivery import ads
 from mesh_lab.controlplane.delivery.identity import Authenticator
 from mesh_lab.controlplane.delivery.push import Generate, Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Analysis, Remarks, Tracker
-from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.injection.injector import Place
 from mesh_lab.controlplane.kube.client import KubeClient, Object
 from mesh_lab.controlplane.kube.kinds import VALIDATING_WEBHOOKS, WEBHOOKS
 from mesh_lab.controlplane.kube.watching import Follower, Gate
-from mesh_lab.controlplane.metrics import Metrics
+from mesh_lab.controlplane.process.config import Ports, Settings
+from mesh_lab.controlplane.process.faults import Faults
+from mesh_lab.controlplane.process.metrics import Metrics
 from mesh_lab.controlplane.report.notices import Notices
 from mesh_lab.controlplane.report.reporting import Reporter
 from mesh_lab.controlplane.report.unserved import Unserved
