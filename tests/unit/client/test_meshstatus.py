@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mesh_lab.client.api import Api
-from mesh_lab.client.meshstatus import OwnStatus
+from mesh_lab.client.meshstatus import OwnStatus, reaches
 from mesh_lab.client.objects import Reference
 from mesh_lab.client.rollout import await_live, await_mesh
 from mesh_lab.errors import ConfigurationRejected, LabError
@@ -153,3 +153,11 @@ def test_a_mesh_that_does_not_get_in_sync_names_the_proxies(tmp_path: Path) -> N
         "  c: rejected Listener y: bad",
         "  d: not connected",
     ]
+
+
+@pytest.mark.parametrize(
+    ("have", "want", "is_reached"),
+    [("12", "9", True), ("9", "12", False), (None, "1", False), ("x", "x", True), ("x", "y", False), ("5", "", True)],
+)
+def test_versions_are_compared_as_numbers_where_they_are(have: str | None, want: str, is_reached: bool) -> None:
+    assert reaches(have, want) is is_reached
