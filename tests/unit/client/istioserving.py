@@ -151,7 +151,7 @@ def istio(
 
 
 class Clock:
-    """Time that passes only in sleep; `then` is what happens meanwhile, told the seconds since the start."""
+    """Time that passes only in sleep; `then` is what happens meanwhile, by the seconds since the start."""
 
     def __init__(self, then: Callable[[float], None] = lambda _: None) -> None:
         self.now, self._then = 0.0, then

@@ -59,7 +59,9 @@ def test_it_is_not_live_before_istiods_batching_is_over(tmp_path: Path, monkeypa
         assert not state.live
 
 
-def test_a_proxy_that_refuses_is_told_with_its_reason_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_refuses_is_reported_with_its_reason_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with istio(tmp_path, monkeypatch) as (server, status):
         server.documents[istiostatus.SYNCZ] = [of_late("a.default", acked="b=1", error="duplicate domain")]
         started = time.monotonic()
@@ -182,7 +184,7 @@ def test_nothing_is_live_before_the_proxies_of_all_ready_pods_are_connected_agai
         assert len(await_live(status, VS, "120", time.monotonic() + 20, quiet).proxies) == 2
 
 
-def test_an_istiod_that_cannot_be_asked_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_istiod_that_cannot_be_asked_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with istio(tmp_path, monkeypatch) as (server, status):
         server.documents.clear()
         with pytest.raises(ApiError, match="answers 401"):
