@@ -68,7 +68,7 @@ def test_each_shell_has_a_script(tmp_path: Path, shell: str) -> None:
 def test_bash_offers_commands_options_and_values(
     tmp_path: Path, plugin: dict[str, str], words: tuple[str, ...], offered: list[str]
 ) -> None:
-    """The script itself, in a bash that is told what somebody has typed."""
+    """The script itself, in a bash that has the words that somebody has typed."""
     typed = " ".join(f"'{word}'" for word in ("mesh-lab", *words))
     asked = f"COMP_WORDS=({typed}) COMP_CWORD={len(words)}; _mesh_lab_completion mesh-lab"
     program = f'source <(mesh-lab completion bash); {asked}; printf "%s\\n" "${{COMPREPLY[@]}}"'
@@ -102,7 +102,7 @@ def test_kubectl_completes_it(lab: Path, plugin: dict[str, str], words: tuple[st
     assert [line for line in done.stdout.splitlines() if line] == [*offered, ":0"]
 
 
-def test_kubectl_is_told_that_a_word_goes_on(plugin: dict[str, str]) -> None:
+def test_kubectl_adds_no_space_to_a_word_that_goes_on(plugin: dict[str, str]) -> None:
     done = kubectl(plugin, "__complete", "mesh-lab", "wait", "sidec")
     assert done.stdout.split() == ["sidecar/", ":2"]
 

@@ -103,9 +103,9 @@ def test_json_tells_what_came_of_each_and_the_exit_code_stays(
     monkeypatch.setattr(wait, "status_of", lambda _: Status())
     lab: Any = None
     wait.wait(lab, ["vs/reviews"], [], namespace="", timeout=5, output="json")
-    told = json.loads(capsys.readouterr().out)
-    assert (told["condition"], told["succeeded"]) == ("live", True)
-    assert told["resources"][0] | {"seconds": 0} == {
+    document = json.loads(capsys.readouterr().out)
+    assert (document["condition"], document["succeeded"]) == ("live", True)
+    assert document["resources"][0] | {"seconds": 0} == {
         "kind": "VirtualService",
         "namespace": "default",
         "name": "reviews",
@@ -117,6 +117,6 @@ def test_json_tells_what_came_of_each_and_the_exit_code_stays(
     }
     with pytest.raises(LabError, match="VirtualService default/none: none not found"):
         wait.wait(lab, ["vs/none", "vs/reviews"], [], namespace="", timeout=5, output="json")
-    told = json.loads(capsys.readouterr().out)
-    assert [(one["name"], one["outcome"]) for one in told["resources"]] == [("none", "failed"), ("reviews", "live")]
-    assert not told["succeeded"]
+    document = json.loads(capsys.readouterr().out)
+    assert [(one["name"], one["outcome"]) for one in document["resources"]] == [("none", "failed"), ("reviews", "live")]
+    assert not document["succeeded"]
