@@ -14,15 +14,31 @@ from typing import Any
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.decoding import decode_as
 from mesh_lab.controlplane.model.destinationrule import DestinationRule
+from mesh_lab.controlplane.model.envoyfilter import EnvoyFilter
 from mesh_lab.controlplane.model.gateway import Gateway
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.model.security import AuthorizationPolicy, PeerAuthentication
+from mesh_lab.controlplane.model.serviceentry import ServiceEntry
 from mesh_lab.controlplane.model.sidecar import Sidecar
 from mesh_lab.controlplane.model.virtualservice import VirtualService
-from mesh_lab.controlplane.validation import edge, failclosed, policies, proxyconfig, routing, security, standins
+from mesh_lab.controlplane.model.workloads import WorkloadEntry, WorkloadGroup
+from mesh_lab.controlplane.validation import (
+    edge,
+    envoyfilter,
+    failclosed,
+    policies,
+    proxyconfig,
+    routing,
+    security,
+    serviceentry,
+    sidecars,
+    standins,
+    workloads,
+)
 from mesh_lab.controlplane.validation.bounds import bounds
 from mesh_lab.controlplane.validation.common import Problem, warning
 from mesh_lab.controlplane.validation.failclosed import Closed
+from mesh_lab.controlplane.validation.pending import not_carried_out
 from mesh_lab.controlplane.validation.standins import StandIn
 
 NETWORKING = "networking.istio.io"
@@ -108,7 +124,7 @@ _TABLE = (
         NETWORKING,
         "sidecars",
         versions=_NETWORKING_VERSIONS,
-        check=edge.sidecar,
+        check=sidecars.sidecar,
         stand_in=standins.sidecar,
     ),
     Kind(
@@ -135,6 +151,48 @@ _TABLE = (
         "proxyconfigs",
         versions=("v1beta1",),
         check=proxyconfig.proxy_config,
+        acted_on=False,
+    ),
+    Kind(
+        ServiceEntry,
+        NETWORKING,
+        "serviceentries",
+        ("se",),
+        (
+            Column("Hosts", ".spec.hosts", description="The hosts of the service."),
+            Column("Location", ".spec.location", description="Whether the service is within the mesh or outside it."),
+            Column("Resolution", ".spec.resolution", description="How the hosts' addresses are found."),
+            AGE,
+        ),
+        _NETWORKING_VERSIONS,
+        check=serviceentry.service_entry,
+        acted_on=False,
+    ),
+    Kind(
+        WorkloadEntry,
+        NETWORKING,
+        "workloadentries",
+        ("we",),
+        (AGE, Column("Address", ".spec.address", description="Where the workload is.")),
+        _NETWORKING_VERSIONS,
+        check=workloads.workload_entry,
+        acted_on=False,
+    ),
+    Kind(
+        WorkloadGroup,
+        NETWORKING,
+        "workloadgroups",
+        ("wg",),
+        versions=_NETWORKING_VERSIONS,
+        check=workloads.workload_group,
+        acted_on=False,
+    ),
+    Kind(
+        EnvoyFilter,
+        NETWORKING,
+        "envoyfilters",
+        versions=("v1alpha3",),
+        check=envoyfilter.envoy_filter,
         acted_on=False,
     ),
 )
@@ -176,5 +234,6 @@ def _problems(spec: Spec) -> Iterator[Problem]:
     yield from bounds(spec)
     if kind.check is not None:
         yield from kind.check(spec)
+    yield from not_carried_out(spec)
     if not kind.acted_on:
         yield warning("spec", f"{kind.plural}.{kind.group} have no effect in this lab")

@@ -74,6 +74,12 @@ BESIDE: dict[str, dict[str, Any]] = {
     "To": {"operation": {"methods": ["GET"]}},
     "Condition": {"key": "request.headers[x]", "values": ["a"]},
     "ExtensionProvider": {"name": "a"},
+    "ServiceEntry": {"hosts": ["a.example"], "resolution": "STATIC"},
+    "WorkloadEntry": {"address": "10.0.0.1"},
+    "ReadinessProbe": {"exec": {"command": ["true"]}},
+    "EnvoyConfigObjectPatch": {"applyTo": "HTTP_FILTER", "patch": {"operation": "REMOVE"}},
+    "ConnectionKeepalive": {"interval": "1s", "timeout": "1s"},
+    "OutboundTrafficPolicy": {"mode": "ALLOW_ANY"},
 }
 INSTEAD: dict[tuple[str, str], tuple[str, ...]] = {
     ("HTTPRoute", "redirect"): ("route",),
@@ -89,6 +95,7 @@ INSTEAD: dict[tuple[str, str], tuple[str, ...]] = {
         for name in ("httpCookie", "useSourceIp", "httpQueryParameterName")
     },
     ("Delay", "percent"): ("percentage",),
+    **{("ReadinessProbe", name): ("exec",) for name in ("httpGet", "tcpSocket", "grpc")},
 }
 # And what a field needs beside it that others of its type cannot have.
 ALSO: dict[tuple[str, str], dict[str, Any]] = {
@@ -141,7 +148,13 @@ def _values(kind: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         yield from _struct(kind)
     else:
-        scalars: dict[Any, tuple[Any, ...]] = {str: STRINGS, int: INTEGERS, float: NUMBERS, bool: (False, True)}
+        scalars: dict[Any, tuple[Any, ...]] = {
+            str: STRINGS,
+            int: INTEGERS,
+            float: NUMBERS,
+            bool: (False, True),
+            Any: (None, {"a": [1]}),
+        }
         yield from (("", each) for each in scalars[kind])
 
 
@@ -170,4 +183,4 @@ def _plain(kind: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         required = {f.encode_name: _plain(f.type) for f in msgspec.structs.fields(kind) if f.required}
         return required | copy.deepcopy(BESIDE.get(kind.__name__, {}))
-    return {str: "a", int: 1, float: 1.0, bool: True}[kind]
+    return {str: "a", int: 1, float: 1.0, bool: True, Any: "a"}[kind]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import types
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -31,7 +32,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "bytes": st.sampled_from(["aGk=", "%"]),
     "tableSize": st.sampled_from([5003, 4]),
     "minimumRingSize": st.sampled_from([1, 1024, 2**40]),
-    "caCertificates": st.just(""),
+    # Files, which are there or not.
+    **dict.fromkeys(("serverCertificate", "clientCertificate", "privateKey", "caCertificates", "caCrl"), st.just("")),
     "mode": st.nothing(),
 }
 
@@ -41,6 +43,7 @@ def documents(spec: type[Spec]) -> st.SearchStrategy[dict[str, Any]]:
     return _struct(spec)
 
 
+@cache
 def _struct(kind: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
     required, optional = {}, {}
     for field in msgspec.structs.fields(kind):
@@ -71,7 +74,14 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(WORDS, _values(args[1]), max_size=2)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _struct(kind)
-    return {str: WORDS, int: st.integers(0, 5), float: st.sampled_from([0.5, 2.0]), bool: st.booleans()}[kind]
+    scalars: dict[Any, st.SearchStrategy[Any]] = {
+        str: WORDS,
+        int: st.integers(0, 5),
+        float: st.sampled_from([0.5, 2.0]),
+        bool: st.booleans(),
+        Any: st.recursive(st.none() | st.booleans() | WORDS, lambda inner: st.lists(inner, max_size=2), max_leaves=3),
+    }
+    return scalars[kind]
 
 
 _DESTINATION = {"destination": {"host": "reviews"}}
@@ -79,6 +89,9 @@ _BASE: dict[str, dict[str, Any]] = {
     "VirtualService": {"hosts": ["reviews"], "http": [{"route": [_DESTINATION]}]},
     "DestinationRule": {"host": "reviews"},
     "Sidecar": {"outboundTrafficPolicy": {}},
+    "ServiceEntry": {"hosts": ["a.example"]},
+    "WorkloadEntry": {"address": "10.0.0.1"},
+    "WorkloadGroup": {"template": {}},
     "Gateway": {
         "selector": {"app": "reviews"},
         "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],

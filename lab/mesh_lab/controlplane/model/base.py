@@ -74,4 +74,4 @@ class WorkloadSelector(Spec, frozen=True):
 class LabelsSelector(Spec, frozen=True):
     """The pods that carry all of these labels, as networking.istio.io spells it."""
 
-    labels: Labels = {}
+    labels: Annotated[dict[str, Annotated[str, Meta(max_length=63)]], Meta(max_length=256)] = {}
