@@ -60,15 +60,15 @@ ISTIO = (
     MeshKind("Telemetry", TELEMETRY, "telemetries", ("telemetry",), ("v1", "v1alpha1")),
     MeshKind("WasmPlugin", EXTENSIONS, "wasmplugins", (), ("v1alpha1",)),
     MeshKind("TrafficExtension", EXTENSIONS, "trafficextensions", (), ("v1alpha1",)),
+    MeshKind("ServiceEntry", NETWORKING, "serviceentries", ("se",), _V1ALPHA3),
+    MeshKind("WorkloadEntry", NETWORKING, "workloadentries", ("we",), _V1ALPHA3),
+    MeshKind("WorkloadGroup", NETWORKING, "workloadgroups", ("wg",), _V1ALPHA3),
+    MeshKind("EnvoyFilter", NETWORKING, "envoyfilters", (), ("v1alpha3",)),
 )
 """The kinds that the lab serves: it has their definitions, checks their objects, and acts on most of them."""
 
 KINDS = (
     *ISTIO,
-    MeshKind("ServiceEntry", NETWORKING, "serviceentries", ("se",)),
-    MeshKind("WorkloadEntry", NETWORKING, "workloadentries", ("we",)),
-    MeshKind("WorkloadGroup", NETWORKING, "workloadgroups", ("wg",)),
-    MeshKind("EnvoyFilter", NETWORKING, "envoyfilters", (), ("v1alpha3",)),
     MeshKind("HTTPRoute", _GATEWAY_API, "httproutes"),
     MeshKind("GRPCRoute", _GATEWAY_API, "grpcroutes"),
     MeshKind("TLSRoute", _GATEWAY_API, "tlsroutes"),

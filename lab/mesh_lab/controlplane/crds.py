@@ -103,16 +103,19 @@ def structural(schema: Mapping[str, Any], components: Mapping[str, Schema]) -> S
     kind = schema.get("type")
     if kind == "object":
         result["type"] = "object"
-        if schema.keys().isdisjoint({"properties", "additionalProperties"}):
+        values = schema.get("additionalProperties")
+        if "properties" not in schema and not values:
             result["x-kubernetes-preserve-unknown-fields"] = True
-        elif "additionalProperties" in schema and "properties" not in schema:
-            result["additionalProperties"] = structural(schema["additionalProperties"], components)
+        elif "properties" not in schema and values:
+            result["additionalProperties"] = structural(values, components)
+            result |= {key: schema[key] for key in _LIMITS if key in schema}
         else:
             result["properties"] = {name: structural(value, components) for name, value in schema["properties"].items()}
             if schema.get("required"):
                 result["required"] = schema["required"]
     elif kind == "array":
         result |= {"type": "array", "items": structural(schema["items"], components)}
+        result |= {key: schema[key] for key in _LIMITS if key in schema}
     elif kind in ("string", "integer", "number", "boolean"):
         result |= {"type": kind, **{key: schema[key] for key in _LIMITS if key in schema}}
     else:
@@ -120,7 +123,7 @@ def structural(schema: Mapping[str, Any], components: Mapping[str, Schema]) -> S
     return result
 
 
-_LIMITS = ("minimum", "maximum", "pattern", "minLength", "maxLength", "maxItems", "format")
+_LIMITS = ("minimum", "maximum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "maxProperties", "format")
 
 
 def _described(schema: Mapping[str, Any]) -> Schema:

@@ -15,16 +15,20 @@ from typing import Any
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.decoding import decode_as
 from mesh_lab.controlplane.model.destinationrule import DestinationRule
+from mesh_lab.controlplane.model.envoyfilter import EnvoyFilter
 from mesh_lab.controlplane.model.extensions import TrafficExtension, WasmPlugin
 from mesh_lab.controlplane.model.gateway import Gateway
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.model.security import AuthorizationPolicy, PeerAuthentication
+from mesh_lab.controlplane.model.serviceentry import ServiceEntry
 from mesh_lab.controlplane.model.sidecar import Sidecar
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.model.virtualservice import VirtualService
+from mesh_lab.controlplane.model.workloads import WorkloadEntry, WorkloadGroup
 from mesh_lab.controlplane.validation import (
     edge,
+    envoyfilter,
     extensions,
     failclosed,
     policies,
@@ -32,12 +36,16 @@ from mesh_lab.controlplane.validation import (
     requestauthentication,
     routing,
     security,
+    serviceentry,
+    sidecars,
     standins,
     telemetry,
+    workloads,
 )
 from mesh_lab.controlplane.validation.bounds import bounds
 from mesh_lab.controlplane.validation.common import Problem, warning
 from mesh_lab.controlplane.validation.failclosed import Closed, FailClosed
+from mesh_lab.controlplane.validation.pending import not_carried_out
 from mesh_lab.controlplane.validation.standins import StandIn
 from mesh_lab.meshkinds import ISTIO, MeshKind
 
@@ -124,7 +132,7 @@ _TABLE = (
         columns=(Column("Host", ".spec.host", description="The service that the rule is about."), AGE),
     ),
     Kind(Gateway, edge.gateway, standins.gateway),
-    Kind(Sidecar, edge.sidecar, standins.sidecar),
+    Kind(Sidecar, sidecars.sidecar, standins.sidecar),
     Kind(
         PeerAuthentication,
         security.peer_authentication,
@@ -142,6 +150,23 @@ _TABLE = (
     Kind(Telemetry, telemetry.telemetry),
     Kind(WasmPlugin, extensions.wasm_plugin),
     Kind(TrafficExtension, extensions.traffic_extension),
+    Kind(
+        ServiceEntry,
+        serviceentry.service_entry,
+        columns=(
+            Column("Hosts", ".spec.hosts", description="The hosts of the service."),
+            Column("Location", ".spec.location", description="Whether the service is within the mesh or outside it."),
+            Column("Resolution", ".spec.resolution", description="How the hosts' addresses are found."),
+            AGE,
+        ),
+    ),
+    Kind(
+        WorkloadEntry,
+        workloads.workload_entry,
+        columns=(AGE, Column("Address", ".spec.address", description="Where the workload is.")),
+    ),
+    Kind(WorkloadGroup, workloads.workload_group),
+    Kind(EnvoyFilter, envoyfilter.envoy_filter),
 )
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _TABLE}
@@ -193,5 +218,6 @@ def _problems(spec: Spec) -> Iterator[Problem]:
     yield from bounds(spec)
     if kind.check is not None:
         yield from kind.check(spec)
+    yield from not_carried_out(spec)
     if not kind.acted_on:
         yield warning("spec", f"{kind.plural}.{kind.group} have no effect in this lab")

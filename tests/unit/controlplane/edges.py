@@ -81,6 +81,12 @@ BESIDE: dict[str, dict[str, Any]] = {
     "WasmPlugin": {"url": "oci://a/b", "phase": "STATS", "failStrategy": "FAIL_OPEN"},
     "WasmConfig": {"url": "oci://a/b", "failStrategy": "FAIL_OPEN"},
     "TrafficExtension": {"lua": {"inlineCode": "a = 1"}},
+    "ServiceEntry": {"hosts": ["a.example"], "resolution": "STATIC"},
+    "WorkloadEntry": {"address": "10.0.0.1"},
+    "ReadinessProbe": {"exec": {"command": ["true"]}},
+    "EnvoyConfigObjectPatch": {"applyTo": "HTTP_FILTER", "patch": {"operation": "REMOVE"}},
+    "ConnectionKeepalive": {"interval": "1s", "timeout": "1s"},
+    "OutboundTrafficPolicy": {"mode": "ALLOW_ANY"},
 }
 INSTEAD: dict[tuple[str, str], tuple[str, ...]] = {
     ("HTTPRoute", "redirect"): ("route",),
@@ -97,6 +103,7 @@ INSTEAD: dict[tuple[str, str], tuple[str, ...]] = {
         for name in ("httpCookie", "useSourceIp", "httpQueryParameterName")
     },
     ("Delay", "percent"): ("percentage",),
+    **{("ReadinessProbe", name): ("exec",) for name in ("httpGet", "tcpSocket", "grpc")},
 }
 # And what a field needs beside it that others of its type cannot have.
 ALSO: dict[tuple[str, str], dict[str, Any]] = {
@@ -152,7 +159,13 @@ def _values(kind: Any) -> Iterator[tuple[str, Any]]:
     elif kind is Any:
         yield from (("", each) for each in (None, "\n", -1e308, 2**64, [[]], {"": {}}))
     else:
-        scalars: dict[Any, tuple[Any, ...]] = {str: STRINGS, int: INTEGERS, float: NUMBERS, bool: (False, True)}
+        scalars: dict[Any, tuple[Any, ...]] = {
+            str: STRINGS,
+            int: INTEGERS,
+            float: NUMBERS,
+            bool: (False, True),
+            Any: (None, {"a": [1]}),
+        }
         yield from (("", each) for each in scalars[kind])
 
 

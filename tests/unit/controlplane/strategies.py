@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import types
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -30,11 +31,12 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "bytes": st.sampled_from(["aGk=", "%"]),
     "tableSize": st.sampled_from([5003, 4]),
     "minimumRingSize": st.sampled_from([1, 1024, 2**40]),
-    "caCertificates": st.just(""),
     "jwksUri": st.sampled_from(["https://example.com/keys", "ftp://example.com", "nonsense"]),
     "jwks": st.sampled_from(["", '{"keys": []}', "nonsense"]),
     "expression": st.sampled_from(["response.code >= 400", "a ==", ""]),
     "url": st.sampled_from(["oci://a/b:c", "https://example.com/x.wasm", "ftp://a", "a.b/c"]),
+    # Files, which are there or not.
+    **dict.fromkeys(("serverCertificate", "clientCertificate", "privateKey", "caCertificates", "caCrl"), st.just("")),
     "mode": st.nothing(),
 }
 
@@ -44,6 +46,7 @@ def documents(spec: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
     return _struct(spec)
 
 
+@cache
 def _struct(kind: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
     required, optional = {}, {}
     for field in msgspec.structs.fields(kind):
@@ -74,8 +77,14 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(WORDS, _values(args[1]), max_size=2)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _struct(kind)
-    scalars = {str: WORDS, int: st.integers(0, 5), float: st.sampled_from([0.5, 2.0]), bool: st.booleans()}
-    return {**scalars, Any: st.sampled_from([None, "a", 1.5, [True], {"a": {"b": []}}])}[kind]
+    scalars: dict[Any, st.SearchStrategy[Any]] = {
+        str: WORDS,
+        int: st.integers(0, 5),
+        float: st.sampled_from([0.5, 2.0]),
+        bool: st.booleans(),
+        Any: st.recursive(st.none() | st.booleans() | WORDS, lambda inner: st.lists(inner, max_size=2), max_leaves=3),
+    }
+    return scalars[kind]
 
 
 _DESTINATION = {"destination": {"host": "reviews"}}
@@ -83,6 +92,9 @@ _BASE: dict[str, dict[str, Any]] = {
     "VirtualService": {"hosts": ["reviews"], "http": [{"route": [_DESTINATION]}]},
     "DestinationRule": {"host": "reviews"},
     "Sidecar": {"outboundTrafficPolicy": {}},
+    "ServiceEntry": {"hosts": ["a.example"]},
+    "WorkloadEntry": {"address": "10.0.0.1"},
+    "WorkloadGroup": {"template": {}},
     "Gateway": {
         "selector": {"app": "reviews"},
         "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],

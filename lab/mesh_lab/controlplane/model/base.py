@@ -91,4 +91,4 @@ TargetReferences = Annotated[list[PolicyTargetReference], Meta(max_length=16)]
 class LabelsSelector(Spec, frozen=True):
     """The pods that carry all of these labels, as networking.istio.io spells it."""
 
-    labels: Labels = {}
+    labels: Annotated[dict[str, Annotated[str, Meta(max_length=63)]], Meta(max_length=256)] = {}

@@ -48,6 +48,8 @@ def duration(path: str, text: str | None, *, zero: bool = False) -> Iterator[Pro
     length = nanoseconds(text)
     if length < _MILLISECOND and not (zero and length == 0):
         yield error(path, "duration must be greater than 1ms")
+    elif length % _MILLISECOND:
+        yield error(path, "only durations to ms precision are supported")
 
 
 def regex(path: str, pattern: str) -> Iterator[Problem]:

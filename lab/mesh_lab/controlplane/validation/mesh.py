@@ -156,7 +156,7 @@ _CHECKS: Mapping[str, Callable[[str, Any], Iterator[Problem]]] = {
     "default_config": proxy_settings,
     "default_http_retry_policy": retry_policy,
     "default_inbound_http_retry_policy": _inbound_retries,
-    "locality_lb_setting": locality_setting,
+    "locality_lb_setting": lambda path, setting: locality_setting(path, setting, detected=True),
     "default_traffic_policy": _traffic,
     "tcp_keepalive": _keepalive,
     "default_service_export_to": _exported,

@@ -77,7 +77,7 @@ def test_what_has_no_effect_draws_a_warning() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "group"),
-    [("EnvoyFilter", "networking.istio.io"), ("Gateway", "gateway.networking.k8s.io"), ("Telemetry", "x.istio.io")],
+    [("Gizmo", "networking.istio.io"), ("Gateway", "gateway.networking.k8s.io"), ("Telemetry", "x.istio.io")],
 )
 def test_what_is_not_acted_on_is_let_through_and_said(kind: str, group: str) -> None:
     response = asked(resource({"anything": 1}, kind, group=group)).review["response"]

@@ -82,17 +82,17 @@ async def test_an_object_that_nothing_acts_on_says_so(api: FakeApi, tmp_path: Pa
     token, ca = tmp_path / "token", tmp_path / "ca"
     token.write_text("t")
     ca.write_bytes(Authority.create("x").certificate)
-    await api.put("customresourcedefinitions", crd("envoyfilters", "EnvoyFilter", "networking.istio.io"))
+    await api.put("customresourcedefinitions", crd("gizmos", "Gizmo", "networking.istio.io"))
     await api.put("customresourcedefinitions", crd("virtualservices", "VirtualService", "networking.istio.io"))
     await api.put("customresourcedefinitions", crd("httproutes", "HTTPRoute", "gateway.networking.k8s.io"))
     await api.put("customresourcedefinitions", crd("widgets", "Widget", "example.com"))
-    for collection in ("envoyfilters", "virtualservices", "httproutes", "widgets"):
+    for collection in ("gizmos", "virtualservices", "httproutes", "widgets"):
         meta = {"namespace": "default", "name": "one", "uid": f"uid-{collection}"}
         await api.put(collection, {"metadata": meta, "spec": {}})
     async with KubeClient(api.url, token, ca) as client:
         task = asyncio.create_task(Unserved(client).run())
         reported = [
-            ("EnvoyFilter", "Warning", "NotActedOn", "envoyfilters.networking.istio.io have no effect in this lab"),
+            ("Gizmo", "Warning", "NotActedOn", "gizmos.networking.istio.io have no effect in this lab"),
             ("HTTPRoute", "Warning", "NotActedOn", "httproutes.gateway.networking.k8s.io have no effect in this lab"),
         ]
         await api.until(lambda: events(api) == reported)
@@ -101,7 +101,7 @@ async def test_an_object_that_nothing_acts_on_says_so(api: FakeApi, tmp_path: Pa
             found = api.find(collection, "one", "default") or {}
             return [(c["type"], c["status"], c["reason"]) for c in found.get("status", {}).get("conditions", ())]
 
-        await api.until(lambda: condition("envoyfilters") == [("Programmed", "False", "NotActedOn")])
+        await api.until(lambda: condition("gizmos") == [("Programmed", "False", "NotActedOn")])
         await api.put("customresourcedefinitions", crd("gadgets", "Gadget", "telemetry.istio.io", status=False))
         await api.put("gadgets", {"metadata": {"namespace": "default", "name": "late", "uid": "u"}, "spec": {}})
         await api.until(lambda: any(kind == "Gadget" for kind, *_ in events(api)))
