@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import quote
 
 from mesh_lab.apps.grpc import wire
+
+# A server imports HTTP/2 when it is first spoken; Envoy's rate limit filter waits for as long as that takes, 20 ms.
+from mesh_lab.apps.http import http2_server as _at_once  # noqa: F401
 from mesh_lab.apps.http.messages import Request, Response
 
 Method = Callable[[bytes, Request], Awaitable[bytes]]

@@ -22,11 +22,13 @@ async def listen(port: int, prefix: str, host: str | None = None) -> asyncio.Ser
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A line beyond the limit is a ValueError of `readline`; like a reset it ends the connection.
-        with contextlib.suppress(ConnectionError, ValueError):
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError, ValueError):
             while (line := await reader.readline()).endswith(b"\n"):
-                writer.write(f"{prefix} ".encode() + line)
+                response = f"{prefix} ".encode() + line
+                log(f"request: {line.decode('utf-8', 'replace').rstrip()}")
+                log(f"response: {response.decode('utf-8', 'replace').rstrip()}")
+                writer.write(response)
                 await writer.drain()
-        writer.close()
 
     return await asyncio.start_server(answer, host, port, limit=_MAX_LINE)
 

@@ -41,6 +41,9 @@ SAMPLE_IMAGES = (
     SampleImage(_published("tcp-echo-server"), "tcp-echo"),
     SampleImage(_published("health"), "health"),
     SampleImage(_testing("ext-authz"), "ext-authz"),
+    SampleImage(_testing("jwt-server"), "jwt-server"),
+    SampleImage(("envoyproxy/ratelimit",), "ratelimit", commands={"ratelimit": "ratelimit"}),
+    SampleImage(("redis",), "redis-server", commands={"redis-server": "redis-server"}),
     SampleImage(("nginx",), "nginx", ("-g", "daemon off;"), commands={"nginx": "nginx"}),
     SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
 )

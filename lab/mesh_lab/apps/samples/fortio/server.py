@@ -92,10 +92,9 @@ async def listen_echo(port: int, host: str | None = None) -> asyncio.Server:
     """
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 writer.write(data)
                 await writer.drain()
-        writer.close()
 
     return await asyncio.start_server(answer, host, port)
