@@ -13,12 +13,17 @@ Report = Callable[[str], None]
 
 
 class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What is known of a cluster without a request to its API. `phase` is `stopped`, `starting` or `ready`."""
+    """What is known of a cluster without a request to its API. `phase` is `stopped`, `starting` or `ready`.
+
+    Of the embedded one: the profile of its mesh, and how many names there are outside of it.
+    """
 
     phase: str = "stopped"
     pid: int | None = None
     started: str | None = None
     ports: dict[str, int] = {}
+    profile: str = ""
+    internet: int = 0
 
     @property
     def running(self) -> bool:

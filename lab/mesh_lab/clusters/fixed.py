@@ -11,7 +11,7 @@ from mesh_lab.clusters.base import Report
 from mesh_lab.settings import FILE_NAME, Lab
 
 _FIXED: Mapping[str, tuple[str, ...]] = {
-    "embedded": ("images", "host_ports", "timeouts.stop"),
+    "embedded": ("images", "host_ports", "timeouts.stop", "mesh.profile", "internet"),
     "kind": ("kind.nodes", "kind.zones", "kind.node_image", "kind.registry_mirrors"),
     "existing": (),
 }

@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
+from typing import TYPE_CHECKING
 
 from mesh_lab.apps.http.connection import HTTP2_PREFACE, Connection, Handler, Session
 from mesh_lab.apps.http.http1_server import Http1Session
+
+if TYPE_CHECKING:
+    import ssl
 
 DRAIN_SECONDS = 10.0
 # An endpoint's removal reaches every proxy of a lab within 0.1 s, with a busy machine in mind.
@@ -33,6 +38,11 @@ class Server:
         listener = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=1024)
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
+
+    async def adopt(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Serve a socket that listens already, with TLS if `tls` is given."""
+        listener = await asyncio.get_running_loop().create_server(self._accept, sock=sock, ssl=tls)
+        self._listeners.append(listener)
 
     async def finish(self, linger: float, limit: float = DRAIN_SECONDS) -> None:
         """End without losing a request, as a pod must: its clients learn of its end only gradually.

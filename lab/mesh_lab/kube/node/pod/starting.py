@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh_lab.backoff import Backoff
+from mesh_lab.kube import trust
 from mesh_lab.kube.node.context import NodeContext
 from mesh_lab.kube.node.files import logs
 from mesh_lab.kube.node.files.volumes import PodVolumes
@@ -71,6 +72,9 @@ def specification(node: NodeContext, pod: Pod, container: Container, image: Imag
     who = launch.identity(pod, container, image)
     env = launch.complete(variables, who, launch.hostname(pod))
     mounts = _mounts(container, message_file(node, pod, container), place, variables)
+    if node.config.internet is not None:
+        env = {**trust.ENVIRONMENT, **env}
+        mounts = launch.with_bundle(mounts, trust.mount(node.config.state))
     files = launch.etc_files(pod, place.sandbox.address, node.config)
     shm = str(node.pod_directory(pod) / "shm")
     return {
