@@ -93,9 +93,13 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Internet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What pods of the embedded cluster reach outside of it: the names of Istio's tasks, and those of `hosts`."""
+    """What pods of the embedded cluster reach outside of it: the names of Istio's tasks, and those of `hosts`.
+
+    `real` asks for a way out to the real internet, which the embedded cluster does not have.
+    """
 
     enabled: bool = True
+    real: bool = False
     hosts: dict[HostName, Site] = {}
 
 
@@ -267,6 +271,13 @@ def load(
         raise LabError(
             f"mesh.profile: {settings.mesh.profile} is for the embedded cluster",
             hint="Elsewhere Istio is installed by [istio] profile.",
+            exit_code=2,
+        )
+    if settings.internet.real and settings.cluster == "embedded":
+        raise LabError(
+            f"{file}: internet.real: the embedded cluster has no way out to the real internet",
+            hint="Its network is joined to no network of this machine. On kind and existing clusters pods get out; "
+            "here [internet.hosts] can stand in for further names.",
             exit_code=2,
         )
     _refuse_shared_ports(settings)

@@ -60,6 +60,20 @@ def test_the_profile_is_that_of_the_option_or_of_the_environment_or_of_the_file(
     assert load(tmp_path, {"MESH_LAB_PROFILE": "default"}, profile="demo").settings.mesh == Mesh("demo")
 
 
+def test_a_way_out_to_the_real_internet_is_refused_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=r"lab\.toml: internet\.real: the embedded cluster has no way out"):
+        lab_of(tmp_path, "[internet]\nreal = true\n")
+    assert load(tmp_path, {}, cluster="kind").settings.internet.real
+
+
+def test_the_port_for_tcp_is_taken_with_the_profile_that_has_one(tmp_path: Path) -> None:
+    text = "[[host_ports]]\nnamespace = 'a'\nservice = 'b'\nport = 1\nhost_port = 31400\n"
+    assert set(lab_of(tmp_path, text).settings.own_ports) == {"api", "http", "https"}
+    with pytest.raises(LabError, match=r"ports\.tcp and host_ports\[0\]\.host_port both ask for port 31400"):
+        load(tmp_path, {}, profile="demo")
+    assert load(tmp_path, {"MESH_LAB_TCP_PORT": "0"}, profile="demo").settings.own_ports["tcp"] == 0
+
+
 @pytest.mark.parametrize(
     ("environ", "cluster", "told"),
     [

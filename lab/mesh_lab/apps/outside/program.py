@@ -52,22 +52,27 @@ async def serve(entries: Sequence[Entry], idle_seconds: float = IDLE_SECONDS) ->
     web = Web([entry.site for entry in entries])
     certificates = Certificates({entry.site.name: entry.certificate for entry in entries if entry.certificate})
     echoes = Echoes()
-    servers = []
-    for entry in entries:
-        plain, secure = Server(web.handler(entry.site, "http")), Server(web.handler(entry.site, "https"))
-        servers += [plain, secure]
-        for kind, sock in entry.listeners:
-            if kind == "tcp":
-                await echoes.listen(sock)
-            elif kind == "http":
-                await plain.adopt(sock)
-            else:
-                await secure.adopt(sock, certificates.context(entry.site.name))
+    servers: list[Server] = []
 
     def busy() -> bool:
         return bool(echoes.open) or any(server.connections for server in servers)
 
-    await _until_idle(stop, busy, idle_seconds)
+    try:
+        for entry in entries:
+            plain, secure = Server(web.handler(entry.site, "http")), Server(web.handler(entry.site, "https"))
+            servers += [plain, secure]
+            for kind, sock in entry.listeners:
+                if kind == "tcp":
+                    await echoes.listen(sock)
+                elif kind == "http":
+                    await plain.adopt(sock)
+                else:
+                    await secure.adopt(sock, certificates.context(entry.site.name))
+        await _until_idle(stop, busy, idle_seconds)
+    finally:
+        echoes.close()
+        for server in servers:
+            await server.close(0)
 
 
 async def _until_idle(stop: asyncio.Event, busy: Callable[[], bool], idle_seconds: float) -> None:
@@ -90,6 +95,11 @@ class Echoes:
     async def listen(self, sock: socket.socket) -> None:
         """Serve a listening socket."""
         self._servers.append(await asyncio.start_server(self._echo, sock=sock))
+
+    def close(self) -> None:
+        """Take no more connections."""
+        for server in self._servers:
+            server.close()
 
     async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open += 1
