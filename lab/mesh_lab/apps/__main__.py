@@ -33,6 +33,10 @@ PROGRAMS = {
     "bookinfo": Program(
         "mesh_lab.apps.bookinfo.__main__:main", "a service of Bookinfo: productpage, details, reviews, ratings"
     ),
+    "ext-authz": Program("mesh_lab.apps.samples.extauthz:main", "Istio's sample of an external authorizer"),
+    "fortio": Program(
+        "mesh_lab.apps.samples.fortio.program:main", "the load generator of Istio's samples, and its server"
+    ),
     "go-httpbin": Program(
         "mesh_lab.apps.samples.httpbin.program:go_httpbin", "Istio's sample httpbin, as mccutchen/go-httpbin"
     ),
@@ -41,6 +45,9 @@ PROGRAMS = {
     ),
     "health": Program("mesh_lab.apps.samples.health:main", "Istio's sample health-check"),
     "helloworld": Program("mesh_lab.apps.samples.helloworld:main", "Istio's sample helloworld"),
+    "nginx": Program(
+        "mesh_lab.apps.samples.nginx.program:main", "the part of nginx that Istio's tasks on TLS configure", tls=True
+    ),
     "tcp-echo": Program("mesh_lab.apps.samples.tcpecho:main", "Istio's sample tcp-echo"),
 }
 

@@ -1,6 +1,8 @@
-"""`mesh-lab status`: what the first process has written down, and what the API says of pods and proxies."""
+"""`mesh-lab status` and `logs`: what the lab's processes have written down, and the API's word on pods and proxies."""
 
 from __future__ import annotations
+
+import os
 
 import msgspec
 
@@ -9,6 +11,7 @@ from mesh_lab.client.api import Api
 from mesh_lab.client.connection import ApiError
 from mesh_lab.client.controlplane import status_of
 from mesh_lab.clusters.selection import open_cluster
+from mesh_lab.errors import LabError
 from mesh_lab.install.bringup import live_pods
 from mesh_lab.install.readiness import ready_containers
 from mesh_lab.settings import Lab
@@ -50,6 +53,24 @@ def show(lab: Lab, output: str) -> None:
     say(printer(lab, status))
     if status.phase != "ready":
         raise SystemExit(1)
+
+
+def logs(lab: Lab, *, follow: bool, lines: int) -> None:
+    """Show the lab's own log: replace this process by `tail`, which can follow a file that is replaced.
+
+    Raises:
+        LabError: there is no log yet.
+    """
+    log = lab.state_dir / "lab.log"
+    try:
+        log.open("rb").close()
+    except FileNotFoundError:
+        hint = f"The lab has not been up yet, or was reset: `{lab.command('up')}`."
+        raise LabError(f"there is no {log}", hint=hint) from None
+    except OSError as error:
+        raise LabError(f"cannot read {log}: {error.strerror}") from error
+    options = ["-F"] if follow else []
+    os.execvp("tail", ["tail", "-n", str(lines), *options, str(log)])
 
 
 def gather(lab: Lab) -> LabStatus:

@@ -129,10 +129,10 @@ async def serve(
             if started is not None:
                 started(Ports(port, hook.addresses[0][1], web.addresses[0][1]))
             # Reports begin after all lists: before, a host that is missing may only not have been listed yet.
-            async with asyncio.TaskGroup() as telling:
-                telling.create_task(reporter.run())
-                telling.create_task(notices.run())
-                telling.create_task(Unserved(api).run())
+            async with asyncio.TaskGroup() as reports:
+                reports.create_task(reporter.run())
+                reports.create_task(notices.run())
+                reports.create_task(Unserved(api).run())
         finally:
             for end in reversed(ends):
                 await end()

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from mesh_lab.controlplane.istiokinds import KINDS, NETWORKING, Column, Kind
+from mesh_lab.controlplane.istiokinds import KINDS, Column, Kind
+from mesh_lab.meshkinds import EXTENSIONS, NETWORKING
 
 Schema = dict[str, Any]
 
@@ -30,7 +31,6 @@ def definitions() -> Iterator[Schema]:
 def definition(kind: Kind) -> Schema:
     """One kind's definition. All versions share one schema; the first is stored."""
     schema = _resource_schema(kind)
-    family = "networking-istio-io" if kind.group == NETWORKING else "security-istio-io"
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -42,7 +42,7 @@ def definition(kind: Kind) -> Schema:
                 "listKind": f"{kind.name}List",
                 "plural": kind.plural,
                 "singular": kind.name.lower(),
-                "categories": ["istio-io", family],
+                "categories": ["istio-io", kind.group.replace(".", "-")],
                 **({"shortNames": list(kind.short)} if kind.short else {}),
             },
             "scope": "Namespaced",
@@ -75,7 +75,7 @@ def _resource_schema(kind: Kind) -> Schema:
     spec = structural({"$ref": _REFERENCE + kind.name}, components)
     return {
         "type": "object",
-        **({"required": ["spec"]} if kind.group == NETWORKING else {}),
+        **({"required": ["spec"]} if kind.group in (NETWORKING, EXTENSIONS) else {}),
         "properties": {
             "spec": spec,
             "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
@@ -103,7 +103,9 @@ def structural(schema: Mapping[str, Any], components: Mapping[str, Schema]) -> S
     kind = schema.get("type")
     if kind == "object":
         result["type"] = "object"
-        if "additionalProperties" in schema and "properties" not in schema:
+        if schema.keys().isdisjoint({"properties", "additionalProperties"}):
+            result["x-kubernetes-preserve-unknown-fields"] = True
+        elif "additionalProperties" in schema and "properties" not in schema:
             result["additionalProperties"] = structural(schema["additionalProperties"], components)
         else:
             result["properties"] = {name: structural(value, components) for name, value in schema["properties"].items()}

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 import traceback
 from pathlib import Path
+
+from mesh_lab.rfc3339 import file_stamp
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,7 @@ class Faults:
         if self._directory is None or self._files >= _MOST_FILES:
             return None
         self._files += 1
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        file = self._directory / f"crash-{stamp}-{os.getpid()}-{self._files}.log"
+        file = self._directory / f"crash-{file_stamp()}-{os.getpid()}-{self._files}.log"
         text = "".join(traceback.format_exception(error))
         try:
             self._directory.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,12 @@ Conditions = Iterable[Mapping[str, Any]]
 
 def find(conditions: Conditions | None, kind: str) -> Mapping[str, Any]:
     """Return the condition of a type; empty when there is none."""
-    return next((each for each in conditions or () if each["type"] == kind), {})
+    return next((each for each in conditions or () if each.get("type") == kind), {})
+
+
+def holds(conditions: Conditions | None, kind: str) -> bool:
+    """Return whether there is a condition of the type, and its status is True."""
+    return find(conditions, kind).get("status") == "True"
 
 
 def condition(
@@ -34,5 +39,9 @@ def condition(
 
 def updated(before: Conditions | None, *conditions: Object) -> list[Object]:
     """Return `before` with these conditions in place of those of the same types; they come last."""
-    kinds = {each["type"] for each in conditions}
-    return [*(dict(each) for each in before or () if each["type"] not in kinds), *conditions]
+    return [*others(before, *(each["type"] for each in conditions)), *conditions]
+
+
+def others(before: Conditions | None, *kinds: str) -> list[Object]:
+    """Return the conditions of other types than these."""
+    return [dict(each) for each in before or () if each["type"] not in kinds]

@@ -64,7 +64,7 @@ def not_found(plural: str, name: str, group: str = "") -> ApiError:
 
 
 def already_exists(plural: str, name: str, group: str = "") -> ApiError:
-    """409: an object of that name is there."""
+    """409: an object of that name exists."""
     full = f"{plural}.{group}" if group else plural
     return ApiError(
         409, "AlreadyExists", f'{full} "{name}" already exists', details={"name": name, "group": group, "kind": plural}
@@ -112,7 +112,7 @@ def forbidden(message: str) -> ApiError:
 
 
 def gone(message: str) -> ApiError:
-    """410: the resource version asked for is older than what is kept; the client lists again."""
+    """410: the requested resource version is older than what is kept; the client lists again."""
     return ApiError(410, "Expired", message)
 
 

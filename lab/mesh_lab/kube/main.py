@@ -35,7 +35,7 @@ from mesh_lab.kube.store import Store
 
 log = logging.getLogger(__name__)
 
-_SLOW_WRITE_SECONDS = 5.0  # seconds; one that goes to a healthy disk takes milliseconds
+_SLOW_WRITE_SECONDS = 5.0  # a write to a healthy disk takes milliseconds
 
 
 class _Stopped(Exception):  # noqa: N818 - it ends the task group on purpose, nothing went wrong

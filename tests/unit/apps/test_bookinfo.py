@@ -62,7 +62,11 @@ async def test_the_page_shows_details_reviews_and_stars(start: Start) -> None:
     assert answer.headers.get("content-type").startswith("text/html")
     assert "<title>Simple Bookstore App</title>" in page, "as Istio's instructions have it"
     assert "William Shakespeare" in page
-    assert page.count("color:red") == 2
+    assert page.count("color:red") == page.count("text-red-500") == 2
+    assert page.count('"glyphicon glyphicon-star"') == 9
+    assert "Book Details" in page
+    assert "Book Reviews" in page
+    assert "on cluster" not in page
     assert "Reviews served by: <u>reviews-v3-x</u>" in page
 
 
@@ -72,6 +76,35 @@ async def test_the_page_comes_with_an_apology_when_the_rest_is_gone(start: Start
     assert answer.status == 200
     assert "Sorry, product reviews are currently unavailable for this book." in page
     assert "Sorry, product details are currently unavailable for this book." in page
+    assert "Error fetching product reviews" in page
+    assert "Error fetching product details" in page
+
+
+async def test_the_page_names_the_cluster_that_the_reviews_come_from(start: Start) -> None:
+    _, reviews = await start(Reviews({"HOSTNAME": "r", "CLUSTER_NAME": "east"}))
+    page = (await fetch(f"{await product_page(start, reviews)}/productpage")).body.decode()
+    assert "Reviews served by: <u>r</u> on cluster <u>east</u>" in page
+
+
+async def test_the_page_counts_what_came_of_its_requests(start: Start) -> None:
+    _, book = await start(details.answer)
+    url = await product_page(start, book=book)
+    await fetch(f"{url}/productpage")
+    metrics = (await fetch(f"{url}/metrics")).body.decode()
+    assert 'request_result_total{destination_app="details",response_code="200"} 1\n' in metrics
+    assert 'request_result_total{destination_app="reviews",response_code="500"} 1\n' in metrics
+
+
+@pytest.mark.parametrize(("version", "period", "healthy"), [("v-unavailable", 60, 200), ("v-unhealthy", 900, 500)])
+async def test_ratings_come_and_go_in_the_published_periods(version: str, period: float, healthy: int) -> None:
+    times = [1000.0]
+    ratings = Ratings(version, lambda: times[-1])
+    seen = []
+    for periods in (0, 1, 2):
+        times.append(1000.0 + periods * period)
+        asked = [await ratings(Request("GET", path, Headers())) for path in ("/ratings/0", "/health")]
+        seen.append([answer.status for answer in asked])
+    assert seen == [[200, 200], [503, healthy], [200, 200]]
 
 
 async def test_the_programming_interface_passes_errors_on(start: Start) -> None:

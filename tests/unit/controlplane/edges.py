@@ -74,6 +74,13 @@ BESIDE: dict[str, dict[str, Any]] = {
     "To": {"operation": {"methods": ["GET"]}},
     "Condition": {"key": "request.headers[x]", "values": ["a"]},
     "ExtensionProvider": {"name": "a"},
+    "PolicyTargetReference": {"kind": "Service", "name": "a"},
+    "JWTRule": {"issuer": "a"},
+    "TagOverride": {"value": "a"},
+    "LogFilter": {"expression": "true"},
+    "WasmPlugin": {"url": "oci://a/b", "phase": "STATS", "failStrategy": "FAIL_OPEN"},
+    "WasmConfig": {"url": "oci://a/b", "failStrategy": "FAIL_OPEN"},
+    "TrafficExtension": {"lua": {"inlineCode": "a = 1"}},
 }
 INSTEAD: dict[tuple[str, str], tuple[str, ...]] = {
     ("HTTPRoute", "redirect"): ("route",),
@@ -84,6 +91,7 @@ INSTEAD: dict[tuple[str, str], tuple[str, ...]] = {
     ("VirtualService", "tcp"): ("http",),
     ("VirtualService", "tls"): ("http",),
     ("HTTPRewrite", "uriRegexRewrite"): (),
+    ("TrafficExtension", "wasm"): ("lua",),
     **{
         ("ConsistentHashLB", name): ("httpHeaderName",)
         for name in ("httpCookie", "useSourceIp", "httpQueryParameterName")
@@ -96,6 +104,7 @@ ALSO: dict[tuple[str, str], dict[str, Any]] = {
     ("VirtualService", "tcp"): {"gateways": ["mesh", "front"]},
     ("LoadBalancerSettings", "warmup"): {"simple": "ROUND_ROBIN"},
     ("LoadBalancerSettings", "warmupDurationSecs"): {"simple": "LEAST_REQUEST"},
+    ("TrafficExtension", "wasm"): {"phase": "STATS"},
     ("Server", "tls"): {"port": {"number": 443, "name": "https", "protocol": "HTTPS"}, "hosts": ["a.example"]},
 }
 
@@ -140,6 +149,8 @@ def _values(kind: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[x]{path}", {"x": value}) for path, value in _values(args[1]))
     elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         yield from _struct(kind)
+    elif kind is Any:
+        yield from (("", each) for each in (None, "\n", -1e308, 2**64, [[]], {"": {}}))
     else:
         scalars: dict[Any, tuple[Any, ...]] = {str: STRINGS, int: INTEGERS, float: NUMBERS, bool: (False, True)}
         yield from (("", each) for each in scalars[kind])
@@ -170,4 +181,4 @@ def _plain(kind: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         required = {f.encode_name: _plain(f.type) for f in msgspec.structs.fields(kind) if f.required}
         return required | copy.deepcopy(BESIDE.get(kind.__name__, {}))
-    return {str: "a", int: 1, float: 1.0, bool: True}[kind]
+    return {str: "a", int: 1, float: 1.0, bool: True, Any: "a"}[kind]

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from mesh_lab.controlplane.istiokinds import KINDS, decode, validate
 from mesh_lab.controlplane.model import DecodeError
-from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.units import DURATION_PATTERN
 
 WORDS = st.sampled_from(["a", "app", "v1", "x-user", "reviews", "/api", "GET", "default", "10", "5xx"])
@@ -32,11 +31,15 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "tableSize": st.sampled_from([5003, 4]),
     "minimumRingSize": st.sampled_from([1, 1024, 2**40]),
     "caCertificates": st.just(""),
+    "jwksUri": st.sampled_from(["https://example.com/keys", "ftp://example.com", "nonsense"]),
+    "jwks": st.sampled_from(["", '{"keys": []}', "nonsense"]),
+    "expression": st.sampled_from(["response.code >= 400", "a ==", ""]),
+    "url": st.sampled_from(["oci://a/b:c", "https://example.com/x.wasm", "ftp://a", "a.b/c"]),
     "mode": st.nothing(),
 }
 
 
-def documents(spec: type[Spec]) -> st.SearchStrategy[dict[str, Any]]:
+def documents(spec: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
     """JSON of a spec: each optional field is there or not; depth is bounded by the types themselves."""
     return _struct(spec)
 
@@ -65,13 +68,14 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         return _values(next(each for each in args if each is not type(None)))
     if origin is Literal:
         return st.sampled_from([each for each in args if each is not None])
-    if origin is list:
+    if origin in (list, tuple):
         return st.lists(_values(args[0]), max_size=2)
     if origin is dict:
         return st.dictionaries(WORDS, _values(args[1]), max_size=2)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _struct(kind)
-    return {str: WORDS, int: st.integers(0, 5), float: st.sampled_from([0.5, 2.0]), bool: st.booleans()}[kind]
+    scalars = {str: WORDS, int: st.integers(0, 5), float: st.sampled_from([0.5, 2.0]), bool: st.booleans()}
+    return {**scalars, Any: st.sampled_from([None, "a", 1.5, [True], {"a": {"b": []}}])}[kind]
 
 
 _DESTINATION = {"destination": {"host": "reviews"}}
@@ -83,6 +87,8 @@ _BASE: dict[str, dict[str, Any]] = {
         "selector": {"app": "reviews"},
         "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],
     },
+    "WasmPlugin": {"url": "oci://a/b", "phase": "STATS", "failStrategy": "FAIL_OPEN"},
+    "TrafficExtension": {"lua": {"inlineCode": "function envoy_on_request(handle) end"}},
 }
 
 

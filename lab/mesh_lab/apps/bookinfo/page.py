@@ -27,8 +27,9 @@ blockquote footer { opacity: .75; font-size: .9rem }
 input, button { font: inherit; padding: .25rem .6rem; border: 1px solid var(--line); border-radius: .35rem }
 form { display: flex; gap: .5rem; margin: 0; align-items: center }
 """
-# What Istio's instructions look for in the page.
+# What Istio's instructions, and scripts made after them, look for in the page.
 _PRODUCT_PAGE_TITLE = "Simple Bookstore App"
+_STAR = '<span class="glyphicon glyphicon-star">★</span>'
 FACTS = ("type", "pages", "publisher", "language", "ISBN-10", "ISBN-13")
 
 
@@ -36,7 +37,11 @@ def index_page() -> str:
     """The first page: where everything is."""
     links = ("/productpage", "/api/v1/products", "/api/v1/products/0", "/api/v1/products/0/reviews")
     items = "".join(f'<li><a href="{link}">{link}</a></li>' for link in links)
-    return _page("Bookinfo", "", f"<h1>Bookinfo</h1><p>Four small services behind one page.</p><ul>{items}</ul>")
+    users = (
+        '<li><a href="/productpage?u=normal">Normal user</a></li><li><a href="/productpage?u=test">Test user</a></li>'
+    )
+    text = "Four small services behind one page."
+    return _page(_PRODUCT_PAGE_TITLE, "", f"<h1>Bookinfo</h1><p>{text}</p><ul>{users}{items}</ul>")
 
 
 def product_page(product: dict[str, Any], details: dict[str, Any], reviews: dict[str, Any], user: str) -> str:
@@ -53,7 +58,7 @@ def _details(details: dict[str, Any]) -> str:
         return _failed("details", str(details["error"]))
     author = f"{details.get('author', '')}, {details.get('year', '')}"
     rows = "".join(f"<dt>{escape(fact)}</dt><dd>{escape(str(details.get(fact, '')))}</dd>" for fact in FACTS)
-    return f"<section><h2>Book details</h2><dl><dt>author</dt><dd>{escape(author)}</dd>{rows}</dl></section>"
+    return f"<section><h2>Book Details</h2><dl><dt>author</dt><dd>{escape(author)}</dd>{rows}</dl></section>"
 
 
 def _reviews(reviews: dict[str, Any]) -> str:
@@ -61,8 +66,10 @@ def _reviews(reviews: dict[str, Any]) -> str:
         return _failed("reviews", str(reviews["error"]))
     quotes = "".join(_review(review) for review in reviews.get("reviews", []))
     pod = escape(str(reviews.get("podname", "")))
-    served = f'<p class="served">Reviews served by: <u>{pod}</u></p>'
-    return f"<section><h2>Book reviews</h2>{quotes}{served}</section>"
+    cluster = escape(str(reviews.get("clustername", "null")))
+    place = "" if cluster == "null" else f" on cluster <u>{cluster}</u>"
+    served = f'<p class="served">Reviews served by: <u>{pod}</u>{place}</p>'
+    return f"<section><h2>Book Reviews</h2>{quotes}{served}</section>"
 
 
 def _review(review: dict[str, Any]) -> str:
@@ -77,8 +84,8 @@ def _stars(rating: dict[str, Any] | None) -> str:
         return f'<p class="error">{escape(str(rating["error"]))}</p>'
     stars = max(0, min(5, int(rating.get("stars", 0))))
     colour = escape(str(rating.get("color", "black")), quote=True)
-    drawn = "★" * stars + "☆" * (5 - stars)
-    return f'<p class="stars" style="color:{colour}" aria-label="{stars} of 5 stars">{drawn}</p>'
+    drawn = _STAR * stars + "☆" * (5 - stars)
+    return f'<p class="stars text-{colour}-500" style="color:{colour}" aria-label="{stars} of 5 stars">{drawn}</p>'
 
 
 def _failed(what: str, error: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,12 +53,14 @@ class ProductPage:
         self._ratings = Upstream("ratings", 3.0, environment)
         flood = environment.get("FLOOD_FACTOR", "0")
         self._flood = min(int(flood), MAX_FLOOD) if flood.isdigit() else 0
+        self._results: Counter[tuple[str, int]] = Counter()
         self._pages = {
             "/": self._index,
             "/index.html": self._index,
             "/health": self._health,
             "/login": self._login,
             "/logout": self._logout,
+            "/metrics": self._metrics,
             "/productpage": self._productpage,
         }
 
@@ -78,6 +81,15 @@ class ProductPage:
     async def _health(self, _: Request) -> Response:
         return Response(200, b"Product page is healthy")
 
+    async def _metrics(self, _: Request) -> Response:
+        """The published counter, in Prometheus' text format; the sample's manifest has Istio's agent scrape it."""
+        lines = ["# HELP request_result_total Results of requests", "# TYPE request_result_total counter"]
+        lines += [
+            f'request_result_total{{destination_app="{app}",response_code="{code}"}} {number}'
+            for (app, code), number in sorted(self._results.items())
+        ]
+        return Response(200, ("\n".join(lines) + "\n").encode(), "text/plain; version=0.0.4; charset=utf-8")
+
     async def _login(self, request: Request) -> Response:
         fields = parse_qs(request.body.decode("utf-8", "replace")) if request.method == "POST" else {}
         user = fields.get("username", [request.query.get("username", "")])[0][:100]
@@ -89,7 +101,9 @@ class ProductPage:
     async def _productpage(self, request: Request) -> Response:
         headers = _headers(request)
         if self._flood:
-            await asyncio.gather(*(self._part(self._reviews, "/reviews/0", headers, "") for _ in range(self._flood)))
+            await asyncio.gather(
+                *(self._part(self._reviews, "/reviews/0", headers, "reviews") for _ in range(self._flood))
+            )
         details = await self._get_details(0, headers)
         reviews = await self._get_reviews(0, headers)
         page = product_page(PRODUCT, details.value, reviews.value, session_user(request))
@@ -104,7 +118,7 @@ class ProductPage:
         return json_response(found.value, found.status)
 
     async def _get_details(self, book: int, headers: Mapping[str, str]) -> Part:
-        return await self._part(self._details, f"/details/{book}", headers, "details")
+        return self._counted("details", await self._part(self._details, f"/details/{book}", headers, "details"))
 
     async def _get_reviews(self, book: int, headers: Mapping[str, str]) -> Part:
         found = Part(500, {})
@@ -112,21 +126,24 @@ class ProductPage:
             found = await self._part(self._reviews, f"/reviews/{book}", headers, "reviews")
             if found.status == 200:
                 break
-        return found
+        return self._counted("reviews", found)
 
     async def _get_ratings(self, book: int, headers: Mapping[str, str]) -> Part:
-        return await self._part(self._ratings, f"/ratings/{book}", headers, "ratings")
+        return self._counted("ratings", await self._part(self._ratings, f"/ratings/{book}", headers, "ratings"))
 
     async def _part(self, upstream: Upstream, path: str, headers: Mapping[str, str], what: str) -> Part:
-        status = 500
+        part = Part(500, {"error": f"Sorry, product {what} are currently unavailable for this book."})
         try:
             answer = await upstream.get(path, headers)
-            status = answer.status
-            if status == 200:
-                return Part(200, json.loads(answer.body))
+            value = json.loads(answer.body) if answer.status == 200 else part.value
+            part = Part(answer.status, value)
         except (ApiError, ValueError):
-            status = 500
-        return Part(status, {"error": f"Sorry, product {what} are currently unavailable for this book."})
+            pass  # which the part says already
+        return part
+
+    def _counted(self, what: str, part: Part) -> Part:
+        self._results[what, part.status] += 1
+        return part
 
 
 def session_user(request: Request) -> str:

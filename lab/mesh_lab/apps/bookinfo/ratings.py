@@ -1,7 +1,8 @@
 """The ratings service: /ratings/ID; a POST there sets them, in memory.
 
 SERVICE_VERSION chooses the published misbehaviours: v-faulty fails half of the requests, v-delayed holds half of them
-for seven seconds, v-unavailable fails all of them in every other minute.
+for seven seconds, v-unavailable fails all of them in every other minute, v-unhealthy in every other quarter of an hour,
+together with its health check.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import random
 import time
+from collections.abc import Callable
 
 from mesh_lab.apps.bookinfo.upstreams import json_response, not_found, product_id
 from mesh_lab.apps.http.connection import Handler
@@ -18,6 +20,8 @@ from mesh_lab.apps.http.messages import Request, Response
 
 DELAY_SECONDS = 7.0
 MAX_BOOKS = 1000
+# How long the service is there, and then not, by the version that does so.
+ABSENCES = {"v-unavailable": 60.0, "v-unhealthy": 900.0}
 DEFAULT = {"Reviewer1": 5, "Reviewer2": 4}
 
 
@@ -29,13 +33,17 @@ def service() -> Handler:
 class Ratings:
     """Ratings by book and reviewer."""
 
-    def __init__(self, version: str) -> None:
+    def __init__(self, version: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._version = version
+        self._clock = clock
+        self._begun = clock()
         self._set: dict[int, dict[str, int]] = {}
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
         if request.path == "/health":
+            if self._version == "v-unhealthy" and self._absent():
+                return json_response({"status": "Ratings is not healthy"}, 500)
             return json_response({"status": "Ratings is healthy"})
         if not request.path.startswith("/ratings/"):
             return not_found(request)
@@ -53,7 +61,11 @@ class Ratings:
             return random.random() < 0.5
         if self._version == "v-delayed" and random.random() < 0.5:
             await asyncio.sleep(DELAY_SECONDS)
-        return self._version == "v-unavailable" and int(time.monotonic() // 60) % 2 == 1
+        return self._absent()
+
+    def _absent(self) -> bool:
+        period = ABSENCES.get(self._version)
+        return period is not None and int((self._clock() - self._begun) // period) % 2 == 1
 
     def _post(self, book: int, body: bytes) -> Response:
         try:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from mesh_lab.apps.http.messages import Request, Response
+from mesh_lab.apps.http.messages import Request, Response, Tls
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.peer = ""
         self.port = 0
+        self.tls: Tls | None = None
         self._session: Session | None = None
         self._first = b""
         self._writable = asyncio.Event()
@@ -58,6 +59,8 @@ class Connection(asyncio.Protocol):
         self.transport = transport
         self.peer = _address(transport.get_extra_info("peername"))
         self.port = int(transport.get_extra_info("sockname")[1])
+        if (secured := transport.get_extra_info("ssl_object")) is not None:
+            self.tls = Tls(bool(secured.getpeercert()), secured.version() or "")
 
     def data_received(self, data: bytes) -> None:
         """Choose the protocol by the first bytes; pass on what follows."""

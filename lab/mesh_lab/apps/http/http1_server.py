@@ -99,6 +99,7 @@ class Http1Session:
             protocol=f"HTTP/{self._parser.get_http_version()}",
             peer=self._connection.peer,
             port=self._connection.port,
+            tls=self._connection.tls,
         )
         self._waiting.append((request, self._parser.should_keep_alive()))
         if self._worker is None:

@@ -106,6 +106,7 @@ class Http2Session:
             protocol="HTTP/2",
             peer=self._connection.peer,
             port=self._connection.port,
+            tls=self._connection.tls,
         )
         task = asyncio.ensure_future(self._answer(stream, request))
         self._tasks[stream] = task

@@ -43,6 +43,14 @@ class Headers:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A connection's TLS: whether the client has shown a certificate that was verified, and the protocol's version."""
+
+    certified: bool
+    version: str
+
+
 @dataclass(slots=True)
 class Request:
     """One request, whole: bodies are read before a handler sees them (the server bounds their size)."""
@@ -54,6 +62,7 @@ class Request:
     protocol: str = "HTTP/1.1"
     peer: str = ""
     port: int = 0
+    tls: Tls | None = None
 
     @property
     def path(self) -> str:

@@ -29,13 +29,13 @@ class Server:
         self._listeners: list[asyncio.Server] = []
         self._empty = asyncio.Event()
 
-    async def listen(self, host: str | None, port: int) -> int:
-        """Open a port (0 picks one) and return its number.
+    async def listen(self, host: str | None, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Open a port (0 picks one), for TLS where a context is given, and return its number.
 
         Raises:
             OSError: the port is taken or not permitted.
         """
-        listener = await asyncio.get_running_loop().create_server(self._accept, host, port, backlog=1024)
+        listener = await asyncio.get_running_loop().create_server(self._accept, host, port, ssl=tls, backlog=1024)
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
 

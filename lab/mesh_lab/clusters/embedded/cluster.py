@@ -24,9 +24,8 @@ import msgspec
 
 import mesh_lab as package
 from mesh_lab.clusters import turns
-from mesh_lab.clusters.base import ClusterStatus, Report
+from mesh_lab.clusters.base import ClusterStatus, Report, report_changes, start_settings
 from mesh_lab.clusters.embedded import host, internet, namespaces, ports, record
-from mesh_lab.clusters.fixed import fixed, report_changes
 from mesh_lab.errors import LabError
 from mesh_lab.settings import Lab
 
@@ -258,7 +257,7 @@ class EmbeddedCluster:
                 "LANG": "C.UTF-8",
             },
             "stop_timeout_s": settings.timeouts.stop,
-            "settings": fixed(self._lab),
+            "settings": start_settings(self._lab),
             "profile": settings.mesh.profile,
             "internet": len(sites or ()),
             "kube": {
@@ -317,9 +316,9 @@ class EmbeddedCluster:
         """Another invocation has started the lab: wait until it is ready."""
         recorded = (record.read(str(self._state)) or {}).get("settings")
         report_changes(self._lab, recorded if isinstance(recorded, dict) else {}, report)
-        asked = self._lab.settings.ports
+        configured = self._lab.settings.ports
         for label, port in status.ports.items():
-            wanted = getattr(asked, label, 0)
+            wanted = getattr(configured, label, 0)
             if wanted and wanted != port:
                 report(f"already runs with {label} port {port}; for port {wanted}, `{self._lab.command('down')}` first")
         deadline = time.monotonic() + self._timeouts.cluster

@@ -129,9 +129,9 @@ class Host:
     def _bind_ports(self) -> dict[str, int]:
         """Take all configured ports before anything is started, so that a taken one costs nothing."""
         addresses: dict[str, int] = {}
-        asked = self._spec["ports"]
-        assert isinstance(asked, dict)
-        for label, port in asked.items():
+        wanted = self._spec["ports"]
+        assert isinstance(wanted, dict)
+        for label, port in wanted.items():
             bound = ports.bind("127.0.0.1", port)
             addresses[label] = bound.getsockname()[1]
             self._bound[addresses[label]] = bound
@@ -312,7 +312,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _signals() -> socket.socket:
-    """A socket that becomes readable when this process is asked to end. A closed terminal does not ask for that."""
+    """A socket that becomes readable on SIGTERM or SIGINT; SIGHUP, of a closed terminal, is ignored."""
     read, write = socket.socketpair()
     for end in (read, write):
         end.setblocking(False)

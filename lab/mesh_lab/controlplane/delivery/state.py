@@ -83,7 +83,7 @@ class ClusterState:
         try:
             visible = kind.kind in FOLLOWED and self._world.apply(kind.kind, event, obj)
         except Exception as error:  # noqa: BLE001 - of others' objects anything may come
-            self._world.refuse(key, self._faults.record("reading {} {}/{}".format(*key), error))
+            self._world.report_unusable(key, self._faults.record("reading {} {}/{}".format(*key), error))
             visible = True
         self._book(key, event, obj, visible=visible)
         hooks = self._hooks.get(kind.kind, [])

@@ -126,8 +126,8 @@ class Reporter:
         self._events[key] = due_of
         for (reason, message), due in due_of.items():
             if due is not None and due <= now:
-                who = f"{_named(nack.proxies)}: " if nack is not None and reason == _REJECTED else ""
-                await events.warn(self._api, key, subject, reason, who + message)
+                senders = f"{_named(nack.proxies)}: " if nack is not None and reason == _REJECTED else ""
+                await events.warn(self._api, key, subject, reason, senders + message)
                 due_of[reason, message] = None
 
     def _nacks(self) -> dict[Key, Nack]:

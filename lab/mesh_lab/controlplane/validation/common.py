@@ -113,6 +113,8 @@ def workload_selector(selector: WorkloadSelector | None) -> Iterator[Problem]:
     for key, value in (selector.match_labels if selector is not None else {}).items():
         if not key or "*" in key + value:
             yield error("spec.selector.matchLabels", f'wildcard or empty key in selector: "{key}={value}"')
+    if selector is not None and not selector.match_labels:
+        yield warning("spec.selector", "workload selector specified without labels")
 
 
 def camel(name: str) -> str:

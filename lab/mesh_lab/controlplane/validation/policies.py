@@ -10,6 +10,7 @@ from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.destinationrule import (
     ClientTLSSettings,
     ConnectionPoolSettings,
+    OutlierDetection,
     TcpKeepalive,
     TrafficPolicy,
     TunnelSettings,
@@ -213,3 +214,15 @@ def connection_pool(path: str, pool: ConnectionPoolSettings) -> Iterator[Problem
     """Problems of limits that stand by themselves: the same as within a traffic policy."""
     for problem in _settings("", TrafficPolicy(connection_pool=pool)):
         yield problem._replace(path=problem.path.replace(".connectionPool", path, 1))
+
+
+def outlier_detection(path: str, detection: OutlierDetection) -> Iterator[Problem]:
+    """Problems of ejection that stands by itself: the same as within a traffic policy."""
+    for problem in _settings("", TrafficPolicy(outlier_detection=detection)):
+        yield problem._replace(path=problem.path.replace(".outlierDetection", path, 1))
+
+
+def client_tls(path: str, tls: ClientTLSSettings) -> Iterator[Problem]:
+    """Problems of a client's TLS that stands by itself: the same as within a traffic policy."""
+    for problem in _settings("", TrafficPolicy(tls=tls)):
+        yield problem._replace(path=problem.path.replace(".tls", path, 1))

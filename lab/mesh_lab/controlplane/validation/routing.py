@@ -15,6 +15,7 @@ from mesh_lab.controlplane.model.virtualservice import (
     Headers,
     HTTPFaultInjection,
     HTTPMatchRequest,
+    HTTPRetry,
     HTTPRoute,
     L4MatchAttributes,
     RegexRewrite,
@@ -152,18 +153,19 @@ def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
     if route.direct_response is not None:
         yield from _direct_response(f"{path}.directResponse", route)
     yield from duration(f"{path}.timeout", route.timeout)
-    yield from _retries(f"{path}.retries", route)
+    if route.retries is not None:
+        yield from retry_policy(f"{path}.retries", route.retries)
     if route.fault is not None:
         yield from _fault(f"{path}.fault", route.fault)
     if route.cors_policy is not None:
         yield from _cors(f"{path}.corsPolicy", route.cors_policy)
     if route.mirrors and route.mirror is not None:
         yield error(f"{path}.mirrors", "HTTP route cannot contain both mirror and mirrors")
-    if route.redirect is not None and not _says_something(route.redirect, but="redirect_code"):
+    if route.redirect is not None and not _has_field(route.redirect, but="redirect_code"):
         yield error(f"{path}.redirect", "redirect must specify uri, authority, scheme or port")
     if route.redirect is not None and route.redirect.scheme not in ("", "http", "https"):
         yield error(f"{path}.redirect.scheme", 'invalid redirect scheme, must be "http" or "https"')
-    if route.rewrite is not None and not _says_something(route.rewrite):
+    if route.rewrite is not None and not _has_field(route.rewrite):
         yield error(f"{path}.rewrite", "rewrite must specify uri, uriRegexRewrite or authority")
     if route.rewrite is not None and route.rewrite.uri_regex_rewrite is not None:
         if route.rewrite.uri:
@@ -184,7 +186,7 @@ def _groups(path: str, rewrite: RegexRewrite) -> Iterator[Problem]:
             return
 
 
-def _says_something(spec: Spec, *, but: str = "") -> bool:
+def _has_field(spec: Spec, *, but: str = "") -> bool:
     return any(getattr(spec, name) not in ("", None) for name in spec.__struct_fields__ if name != but)
 
 
@@ -327,10 +329,8 @@ def _headers(path: str, headers: Headers | None) -> Iterator[Problem]:
                     yield error(where, f"{name} can only be set or added, and only on a request")
 
 
-def _retries(path: str, route: HTTPRoute) -> Iterator[Problem]:
-    retries = route.retries
-    if retries is None:
-        return
+def retry_policy(path: str, retries: HTTPRetry) -> Iterator[Problem]:
+    """Problems of retries: of a route, or of all routes."""
     if retries.attempts < 0:
         yield error(f"{path}.attempts", "attempts cannot be negative")
     remote = retries.retry_remote_localities is not None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mesh_lab.kube.changes import Object
+from mesh_lab.kube.conditions import holds
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views
 from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, endpoints_by_ports, plan
 from mesh_lab.kube.errors import ApiError
@@ -113,11 +114,10 @@ class EndpointSliceController(Controller):
 def _facts(pod: Object) -> Facts:
     """Return what an endpoint has of a pod, without decoding it: most status writes change none of it."""
     status, spec, metadata = pod.get("status") or {}, pod.get("spec") or {}, pod["metadata"]
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
     return (
         status.get("podIP"),
         status.get("phase") in ("Failed", "Succeeded"),
-        ready,
+        holds(status.get("conditions"), "Ready"),
         metadata.get("deletionTimestamp") is not None,
         spec.get("nodeName"),
     )

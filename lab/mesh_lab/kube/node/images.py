@@ -19,7 +19,7 @@ from shutil import which
 from mesh_lab.kube.config import ImageEntry
 from mesh_lab.kube.node.client import package_root
 from mesh_lab.kube.node.runtime import TOOLS
-from mesh_lab.kube.node.sampleimages import SAMPLE_IMAGES, SHELLS
+from mesh_lab.kube.node.sampleimages import REFUSED, SAMPLE_IMAGES, SHELLS
 
 # Where Bookinfo is published: on docker.io/istio; Istio's main branch of August 2026 names registry.istio.io/release.
 _PUBLISHED = ("istio", "release")
@@ -73,6 +73,8 @@ class Images:
             UnknownImageError: the lab has no such program.
         """
         image = self._table.get(repository(reference))
+        if image is None and (why := REFUSED.get(repository(reference))):
+            raise UnknownImageError(f'the lab has no program for image "{reference}": {why}')
         if image is None:
             known = ", ".join(sorted(self._table))
             raise UnknownImageError(

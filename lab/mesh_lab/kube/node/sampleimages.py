@@ -26,6 +26,11 @@ def _published(name: str, *older: str) -> tuple[str, ...]:
     return (f"istio/{name}", f"release/{name}", *older)
 
 
+def _testing(name: str) -> tuple[str, ...]:
+    """The names of one of the images of Istio's tests: on gcr.io/istio-testing, later registry.istio.io/testing."""
+    return (f"istio-testing/{name}", f"testing/{name}")
+
+
 SAMPLE_IMAGES = (
     SampleImage(("mccutchen/go-httpbin",), "go-httpbin", commands={"go-httpbin": "go-httpbin"}),
     SampleImage(
@@ -35,7 +40,22 @@ SAMPLE_IMAGES = (
     SampleImage(_published("examples-helloworld-v2"), "helloworld", env={"SERVICE_VERSION": "v2"}),
     SampleImage(_published("tcp-echo-server"), "tcp-echo"),
     SampleImage(_published("health"), "health"),
+    SampleImage(_testing("ext-authz"), "ext-authz"),
+    SampleImage(("nginx",), "nginx", ("-g", "daemon off;"), commands={"nginx": "nginx"}),
+    SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
 )
+
+REFUSED = {
+    **dict.fromkeys(
+        _published("examples-bookinfo-ratings-v2"), "it needs MySQL or MongoDB, which the lab has not; use ratings-v1"
+    ),
+    **dict.fromkeys(_published("examples-bookinfo-mongodb"), "it is MongoDB, which the lab has not"),
+    **dict.fromkeys(_published("examples-bookinfo-mysqldb"), "it is MySQL, which the lab has not"),
+    **dict.fromkeys(
+        _published("examples-bookinfo-details-v2"), "it asks the internet, to which the lab has no way; use details-v1"
+    ),
+}
+"""Images of Istio's samples that the lab has no program for, and why."""
 
 SHELLS = ("alpine", "busybox", "debian", "ubuntu", "governmentpaas/curl-ssl")
 """Images from which only a shell and the usual programs are wanted; these are the host's."""

@@ -233,7 +233,7 @@ def errors(kind: str, spec: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(("kind", "spec", "words"), REFUSED)
-def test_what_istio_refuses_is_refused(kind: str, spec: dict[str, Any], words: str) -> None:
+def test_what_istio_rejects_is_an_error(kind: str, spec: dict[str, Any], words: str) -> None:
     try:
         found = errors(kind, spec)
     except DecodeError as error:

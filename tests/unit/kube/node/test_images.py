@@ -92,6 +92,14 @@ def test_an_unknown_image_names_those_that_exist_and_how_to_add_one() -> None:
     assert '[images."mongo"]' in message
 
 
+@pytest.mark.parametrize(("name", "why"), [("ratings-v2", "MySQL or MongoDB"), ("details-v2", "no way")])
+def test_a_sample_that_the_lab_has_not_says_why(name: str, why: str) -> None:
+    reference = f"registry.istio.io/release/examples-bookinfo-{name}:1.20.3"
+    with pytest.raises(UnknownImageError, match=why):
+        Images({}).find(reference)
+    assert Images({reference: ImageEntry(command=("x",))}).find(reference).entrypoint == ("x",)
+
+
 def test_own_images_win_and_keep_their_settings() -> None:
     entry = ImageEntry(command=("serve",), args=("--fast",), env={"A": "1"}, user=7)
     image = Images({"docker.io/library/busybox:x": entry}).find("busybox")
@@ -105,6 +113,6 @@ def test_the_page_of_limits_names_every_image() -> None:
         before, _, rest = found.partition("{")
         names, _, after = rest.partition("}")
         text += " ".join(f" {before}{name}{after}" for name in names.split(","))
-    text += text.replace("istio/", "release/")
+    text += text.replace("istio/", "release/") + text.replace("istio-testing/", "testing/")
     missing = [image.name for image in Images({}).all() if image.name not in text]
     assert missing == []

@@ -11,7 +11,7 @@ from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import ADDED, Patch, PatchKind, Registry
-from mesh_lab.kube.registry.customresources import CLEANUP, is_established, version_priority
+from mesh_lab.kube.registry.custom.definitions import CLEANUP, is_established, version_priority
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.store import Store
 from tests.unit.kube.registry.manifests import crd

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -17,17 +18,35 @@ from mesh_lab.kube.api.bodies.negotiation import Form, choose
 from mesh_lab.kube.api.context import Call
 from mesh_lab.kube.api.rest.objects import addressed, included, read_patch
 from mesh_lab.kube.api.rest.parameters import decode_typed, write_options
-from mesh_lab.kube.api.tables.scales import SCALES
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause, invalid, not_found
+from mesh_lab.kube.registry.custom.definitions import ScalePaths
 from mesh_lab.kube.registry.options import Patch, PatchKind, View
-from mesh_lab.kube.registry.patches import apply_patch, merge
-from mesh_lab.kube.registry.printing.columns import NONE, selector_text
-from mesh_lab.kube.registry.table import ScalePaths
+from mesh_lab.kube.registry.patching.patches import apply_patch, merge
+from mesh_lab.kube.registry.printing.columns import (
+    AGE,
+    NAME,
+    NONE,
+    Cells,
+    Column,
+    Printer,
+    age,
+    name,
+    part,
+    selector_text,
+)
 from mesh_lab.kube.schemas import named_schema
 
 _SCALE = "io.k8s.api.autoscaling.v1.Scale"
 _BUILTIN = ScalePaths(".spec.replicas", ".status.replicas", ".spec.selector")
+
+
+def _row(scale: Mapping[str, Any], now: datetime) -> Cells:
+    wanted, present = part(scale, "spec").get("replicas", 0), part(scale, "status").get("replicas", 0)
+    return [name(scale), wanted, present, age(scale, now)]
+
+
+_PRINTER = Printer((NAME, Column("Desired", "integer"), Column("Available", "integer"), AGE), _row)
 
 
 async def get(call: Call) -> web.Response:
@@ -35,7 +54,7 @@ async def get(call: Call) -> web.Response:
     scale = _scale(call, call.registry.get(call.resource, call.name, call.namespace))
     if choose(call.request.headers.get("Accept"), Form.TABLE) is Form.TABLE:
         metadata = {"resourceVersion": scale["metadata"]["resourceVersion"]}
-        return answers.json_response(tables.table(SCALES, [scale], metadata, include=included(call)))
+        return answers.json_response(tables.table(_PRINTER, [scale], metadata, include=included(call)))
     return answers.json_response(scale)
 
 

@@ -190,6 +190,6 @@ def _encode(status: ReplicaSetStatus, conditions: list[Object]) -> Object:
 def _conditions(before: list[Object], missing: int, failure: ApiError | None) -> list[Object]:
     """Return the conditions, with `ReplicaFailure` while pods cannot be created or deleted."""
     if failure is None:
-        return [each for each in before if each["type"] != _FAILURE]
+        return conditions.others(before, _FAILURE)
     reason = "FailedCreate" if missing > 0 else "FailedDelete"
     return conditions.updated(before, conditions.condition(before, _FAILURE, "True", reason, failure.message))

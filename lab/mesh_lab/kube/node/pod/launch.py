@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.node.env import ConfigProblem, expand
 from mesh_lab.kube.node.images import Image, scripts, search_path
-from mesh_lab.kube.node.pod.env import ConfigProblem, expand
 from mesh_lab.kube.node.runtime import TOOLS
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.pods import Pod
-from mesh_lab.kube.registry import quantities
+from mesh_lab.kube.registry.syntax import quantities
 
 _T = TypeVar("_T")
 

@@ -11,7 +11,6 @@ from functools import lru_cache
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.registry.behaviour import Behaviour
-from mesh_lab.kube.registry.default_roles import aggregated_roles
 from mesh_lab.kube.registry.kinds import (
     configmaps,
     customresourcedefinitions,
@@ -32,6 +31,7 @@ from mesh_lab.kube.registry.kinds import (
     services,
     webhookconfigurations,
 )
+from mesh_lab.kube.registry.kinds.roles.defaults import aggregated_roles
 from mesh_lab.kube.resources import Resource
 
 BUILTIN: tuple[Behaviour, ...] = (
@@ -64,6 +64,8 @@ BUILTIN: tuple[Behaviour, ...] = (
 RESOURCES: tuple[Resource, ...] = tuple(kind.resource for kind in BUILTIN)
 """What `kubectl api-resources` lists, without custom resources."""
 STORED: tuple[Resource, ...] = tuple(resource for resource in RESOURCES if resource.stored)
+check_create = namespaces.check_create
+"""Refuse to create in a namespace that is missing or terminating, see `kinds.namespaces`."""
 _BY_KEY = {kind.resource.key: kind for kind in BUILTIN}
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.node.env import ConfigProblem
 from mesh_lab.kube.node.images import Image
 from mesh_lab.kube.node.pod import launch
-from mesh_lab.kube.node.pod.env import ConfigProblem
 from tests.unit.kube.node.pods import container, typed_container, typed_pod
 
 CONFIG = KubeConfig(name="lab", state_dir="/nowhere", api_fd=0, control_fd=0, lifeline_fd=0, api_port=0, rootless=False)
@@ -60,7 +60,7 @@ def test_the_containers_user_then_the_pods_then_the_images(
         ({"runAsNonRoot": True, "runAsUser": 0}, "container's runAsUser breaks non-root policy"),
     ],
 )
-def test_who_must_not_be_root_is_not(own: dict[str, Any], message: str) -> None:
+def test_runasnonroot_refuses_root(own: dict[str, Any], message: str) -> None:
     typed = typed_pod(container(securityContext=own))
     with pytest.raises(ConfigProblem, match=message):
         launch.identity(typed, typed.spec.containers[0], Image("root"))
