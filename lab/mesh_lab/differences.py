@@ -195,9 +195,19 @@ DIFFERENCES: Sequence[Difference] = (
         "ingress-ports",
         "The ports of the Service `istio-ingressgateway`",
         "`http2` is 80 and `https` is 443.",
-        "`http2` and `https` have the lab's own numbers, 8080 and 8443; in the cluster 80 and 443 answer, too.",
+        "`http2` and `https` have the lab's own numbers, 8080 and 8443, and so has `tcp` of the profile demo; in the "
+        "cluster 80 and 443 answer, too.",
         "What the Service says has to answer on the host, where no ordinary user can have port 80.",
         "tests/e2e/test_ingress.py::test_the_ways_in_that_tutorials_look_up_lead_in_from_the_host",
+    ),
+    Difference(
+        "The way out",
+        "names-outside",
+        "Names outside of the cluster",
+        "Lead to the internet.",
+        "Those of Istio's tasks lead to servers of the lab ([internet.md](internet.md)); others do not exist.",
+        "A lesson about egress must not depend on the network of the place, nor on what others serve today.",
+        "tests/e2e/test_outside.py::test_https_is_trusted_and_speaks_http2",
     ),
 )
 

@@ -11,7 +11,7 @@ from mesh_lab.cli.completion import SHELLS
 from mesh_lab.cli.context import Context
 from mesh_lab.cli.values import namespaces, one_of, positive, ratio, resources, url
 from mesh_lab.load.settings import Settings, Shape
-from mesh_lab.settings import CLUSTERS
+from mesh_lab.settings import CLUSTERS, PROFILES
 
 context = Context()
 app = typer.Typer(
@@ -76,6 +76,15 @@ def options(
 @app.command(short_help="Bring the lab up, until all of it is ready.")
 def up(
     cluster: ClusterOption = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            help="Of the embedded mesh: default, or demo with an egress gateway and more ports.",
+            autocompletion=lambda: list(PROFILES),
+        ),
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave a lab that failed to come up running, to look at.")
     ] = False,
@@ -97,7 +106,7 @@ def up(
     """Bring the lab up: cluster, mesh and sample microservices, until all is ready. Run again, it changes nothing."""
     from mesh_lab.cli.lifecycle import show_plan, up
 
-    lab = context.lab(cluster, kubeconfig=kubeconfig, context=kube_context, install_istio=install_istio)
+    lab = context.lab(cluster, profile, kubeconfig=kubeconfig, context=kube_context, install_istio=install_istio)
     if dry_run:
         show_plan(lab)
     else:

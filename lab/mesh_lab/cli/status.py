@@ -35,6 +35,8 @@ class LabStatus(msgspec.Struct, frozen=True, rename="camel"):
     ports: dict[str, int]
     kubeconfig: str
     state_dir: str
+    profile: str = ""
+    internet: int = 0
     pods: Count | None = None
     proxies: Count | None = None
 
@@ -86,6 +88,8 @@ def gather(lab: Lab) -> LabStatus:
         ports=cluster.ports,
         kubeconfig=str(lab.kubeconfig),
         state_dir=str(lab.state_dir),
+        profile=cluster.profile,
+        internet=cluster.internet,
         pods=pods,
         proxies=proxies,
     )
@@ -119,16 +123,27 @@ def _text(lab: Lab, status: LabStatus) -> str:
         ("state", f"{status.phase}, started {status.started}{_process(status.pid)}"),
         ("kubeconfig", status.kubeconfig),
     ]
+    if status.profile:
+        lines.append(("profile", status.profile))
     if ports:
         lines += [
             ("api", f"https://127.0.0.1:{ports.get('api')}"),
-            ("gateway", f"http://127.0.0.1:{ports.get('http')} and https://127.0.0.1:{ports.get('https')}"),
+            ("gateway", _gateway(ports)),
         ]
+    if status.internet:
+        lines.append(("internet", f"{status.internet} names of the lab's own; no way out to the real one"))
     lines += [
         ("pods", f"{status.pods.good} of {status.pods.total} ready" if status.pods else "unknown: no answer"),
         ("proxies", f"{status.proxies.good} of {status.proxies.total} in sync" if status.proxies else "unknown"),
     ]
     return _aligned(lines)
+
+
+def _gateway(ports: dict[str, int]) -> str:
+    ways = [f"http://127.0.0.1:{ports.get('http')}", f"https://127.0.0.1:{ports.get('https')}"]
+    if "tcp" in ports:
+        ways.append(f"tcp 127.0.0.1:{ports['tcp']}")
+    return f"{', '.join(ways[:-1])} and {ways[-1]}"
 
 
 def _process(pid: int | None) -> str:

@@ -14,7 +14,7 @@ Report = Callable[[str], None]
 """Takes one line of progress."""
 
 _START_SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "embedded": ("images", "host_ports", "timeouts.stop"),
+    "embedded": ("images", "host_ports", "timeouts.stop", "mesh.profile", "internet"),
     "kind": ("kind.nodes", "kind.zones", "kind.node_image", "kind.registry_mirrors"),
     "existing": (),
 }
@@ -22,12 +22,17 @@ _START_SETTINGS: Mapping[str, tuple[str, ...]] = {
 
 
 class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What is known of a cluster without a request to its API. `phase` is `stopped`, `starting` or `ready`."""
+    """What is known of a cluster without a request to its API. `phase` is `stopped`, `starting` or `ready`.
+
+    Of the embedded one: the profile of its mesh, and how many names there are outside of it.
+    """
 
     phase: str = "stopped"
     pid: int | None = None
     started: str | None = None
     ports: dict[str, int] = {}
+    profile: str = ""
+    internet: int = 0
 
     @property
     def running(self) -> bool:

@@ -50,8 +50,10 @@ class StandIn:
     def status(self) -> ClusterStatus:
         if not self.running:
             return ClusterStatus()
-        ports = {"api": 6443, "http": 8080, "https": 8443}
-        return ClusterStatus(phase="ready", pid=42, started="2026-01-01T00:00:00Z", ports=ports)
+        ports = {"api": 6443, "http": 8080, "https": 8443, "tcp": 31400}
+        return ClusterStatus(
+            phase="ready", pid=42, started="2026-01-01T00:00:00Z", ports=ports, profile="demo", internet=11
+        )
 
 
 @pytest.fixture
@@ -316,6 +318,9 @@ def test_status_counts_pods_and_proxies(lab: Lab, cluster: StandIn, capsys: pyte
         text = capsys.readouterr().out
     assert (found["pid"], found["phase"], found["ports"]["http"]) == (42, "ready", 8080)
     assert (found["pods"], found["proxies"]) == ({"good": 1, "total": 2}, {"good": 1, "total": 2})
+    assert (found["profile"], found["internet"]) == ("demo", 11)
+    assert "http://127.0.0.1:8080, https://127.0.0.1:8443 and tcp 127.0.0.1:31400" in text
+    assert "11 names of the lab's own" in text
     assert "first process 42" in text
     assert "1 of 2 ready" in text
     assert "1 of 2 in sync" in text

@@ -179,6 +179,8 @@ class Host:
             "phase": "starting",
             "ports": addresses,
             "settings": self._spec["settings"],
+            "profile": self._spec.get("profile", ""),
+            "internet": self._spec.get("internet", 0),
         }
         record.write(self.state_dir, self._record)
 

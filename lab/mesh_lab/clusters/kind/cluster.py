@@ -301,7 +301,7 @@ class KindCluster:
         (self._state / _CONFIG).write_text(text)
 
     def _asked_ports(self) -> dict[str, int]:
-        return msgspec.structs.asdict(self._lab.settings.ports)
+        return self._lab.settings.own_ports
 
     def _record(self) -> Record | None:
         return holding.read(self._state, Record)

@@ -12,6 +12,7 @@ from msgspec import Meta
 from mesh_lab.controlplane.model.base import (
     FREE_TEXT,
     Int32,
+    JsonObject,
     LabelsSelector,
     PolicyTargetReference,
     Port,

@@ -136,6 +136,13 @@ def root_spec(
     }
 
 
+def with_bundle(mounts: list[Mount], bundle: tuple[str, str]) -> list[Mount]:
+    """Add the bind of the authorities' bundle, unless one of the container's own mounts covers its place."""
+    source, target = bundle
+    covered = any(f"{target}/".startswith(f"{mount.target.rstrip('/')}/") for mount in mounts)
+    return mounts if covered else [*mounts, Mount(source, target, read_only=True)]
+
+
 def capabilities(container: Container) -> list[int]:
     """Return the numbers of a container's capabilities.
 

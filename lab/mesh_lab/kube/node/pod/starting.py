@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh_lab.backoff import Backoff
+from mesh_lab.kube import trust
 from mesh_lab.kube.node.context import NodeContext
 from mesh_lab.kube.node.env import environment
 from mesh_lab.kube.node.files import logs
@@ -62,6 +63,9 @@ def specification(node: NodeContext, pod: Pod, container: Container, image: Imag
     env = launch.complete(variables, who, launch.hostname(pod))
     mounts = place.mounts(container, variables)
     mounts.append(_message_mount(message_file(node, pod, container), container))
+    if node.config.internet is not None:
+        env = {**trust.ENVIRONMENT, **env}
+        mounts = launch.with_bundle(mounts, trust.mount(node.config.state))
     files = launch.etc_files(pod, place.sandbox.address, node.config)
     shm = str(node.pod_directory(pod) / "shm")
     return {

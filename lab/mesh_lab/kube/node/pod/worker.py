@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from mesh_lab.backoff import Backoff
+from mesh_lab.kube.config import FROM_HOST
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.netlink import NetlinkError
 from mesh_lab.kube.node import scheduling
@@ -45,7 +46,8 @@ class PodWorker:
         self._object = obj
         self._pod = read_pod(obj)
         self.facts = initial_facts(self._pod, datetime.now(UTC))
-        self.facts.host_ip = node.config.node_address
+        # Who looks at a pod's status from outside wants to reach its node; the node's own address leads nowhere there.
+        self.facts.host_ip = FROM_HOST
         self.runners: dict[str, ContainerRunner] = {}
         self._place = PlaceKeeper(node)
         self._ending = asyncio.Event()

@@ -129,3 +129,13 @@ def test_hosts_has_the_pod_its_subdomain_and_its_aliases() -> None:
 )
 def test_resolv_conf_by_policy(spec: dict[str, Any], text: str) -> None:
     assert launch.etc_files(typed_pod(**spec), "10.244.0.9", CONFIG)["/etc/resolv.conf"] == text
+
+
+@pytest.mark.parametrize(
+    ("target", "added"),
+    [("/data", True), ("/etc/ssl/certs-of-mine", True), ("/etc/ssl/certs", False), ("/etc/ssl/", False)],
+)
+def test_the_authorities_are_bound_unless_a_volume_is_in_their_place(target: str, added: bool) -> None:
+    mounts = [launch.Mount("/volume", target)]
+    bundle = launch.Mount("/bundle", "/etc/ssl/certs/ca-certificates.crt", read_only=True)
+    assert launch.with_bundle(mounts, (bundle.source, bundle.target)) == [*mounts, *([bundle] if added else [])]
