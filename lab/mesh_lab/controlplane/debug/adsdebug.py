@@ -57,11 +57,14 @@ class DebugStreams:
         return {METHOD: handler}
 
     async def stream(self, requests: AsyncIterator[DiscoveryRequest], context: Context) -> None:
-        """Answer each request once; what is an ACK gets no answer."""
+        """Answer each request once; an ACK, which has the nonce of the last answer, gets none.
+
+        istioctl sends a nonce of its own with its first request.
+        """
         metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
         nonce = 0
         async for request in requests:
-            if request.response_nonce:
+            if nonce and request.response_nonce == f"debug-{nonce}":
                 continue
             try:
                 caller = await self._authenticator.account(metadata.get("authorization", ""))
@@ -75,7 +78,7 @@ class DebugStreams:
             await context.write(
                 DiscoveryResponse(
                     version_info=str(nonce),
-                    nonce=str(nonce),
+                    nonce=f"debug-{nonce}",
                     type_url=request.type_url,
                     resources=resources,
                     control_plane=ControlPlane(identifier=self._identifier),

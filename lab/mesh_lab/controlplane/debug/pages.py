@@ -140,6 +140,7 @@ def build_app(
     app.router.add_get("/ready", readiness)
     app.router.add_get("/metrics", figures)
     app.router.add_get("/version", version)
+    app.router.add_get("//version", version)  # istioctl's way to ask
     app.router.add_get("/debug/config", config)
     app.router.add_get("/debug/config_dump", config_dump)
     app.router.add_get("/debug/proxies", proxies)

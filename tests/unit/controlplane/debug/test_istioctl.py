@@ -46,9 +46,12 @@ async def asked(plane: Mesh, url: str, *names: str, token: str = OPERATOR) -> Di
             request_serializer=DiscoveryRequest.SerializeToString,
             response_deserializer=DiscoveryResponse.FromString,
         )(metadata=[("authorization", f"Bearer {token}")] if token else None, timeout=15)
-        await call.write(DiscoveryRequest(type_url=url, resource_names=names))
+        await call.write(DiscoveryRequest(type_url=url, resource_names=names, response_nonce="a time"))
         response = await call.read()
         assert isinstance(response, DiscoveryResponse), await call.details()
+        await call.write(DiscoveryRequest(type_url=url, resource_names=names, response_nonce=response.nonce))
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF, "an ACK gets no answer"
         return response
 
 
@@ -172,6 +175,7 @@ async def test_pages_over_http_have_istios_forms(plane: Mesh) -> None:
     async with envoy(plane, "a", await plane.add_pod("a")) as proxy:
         await proxy.until_ready()
         await settled(plane)
+        assert await plane.ask("/version") == await plane.ask("version"), "istioctl asks with two slashes"
         assert (await plane.ask("version")).startswith(f"{ISTIO_VERSION}-mesh_lab_")
         row = (await plane.ask("debug/syncz"))[0]
         assert (row["proxy"], row["proxy_type"], row["istio_version"]) == ("a.default", "sidecar", ISTIO_VERSION)
