@@ -52,6 +52,7 @@ PROGRAMS = {
     "ratelimit": Program("mesh_lab.apps.samples.ratelimit.program:main", "envoyproxy/ratelimit, counting in memory"),
     "redis-server": Program("mesh_lab.apps.samples.redis:main", "a few of redis' commands, in memory"),
     "tcp-echo": Program("mesh_lab.apps.samples.tcpecho:main", "Istio's sample tcp-echo"),
+    "tornado": Program("mesh_lab.apps.samples.tornado:main", "Istio's sample websockets"),
 }
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 import zlib
 
+from mesh_lab.apps.http import websocket
 from mesh_lab.apps.http.messages import Request, Response
 from mesh_lab.apps.samples.httpbin import forms, texts
 from mesh_lab.apps.samples.httpbin.context import BadRequestError, Context
@@ -138,6 +139,15 @@ def slides(context: Context, _: Request, __: list[str]) -> Response:
 def xml(_: Context, __: Request, ___: list[str]) -> Response:
     """/xml."""
     return Response(200, texts.XML.encode(), "application/xml")
+
+
+def websocket_echo(context: Context, request: Request, rest: list[str]) -> Response:
+    """/websocket/echo; only in go-httpbin."""
+    return (
+        websocket.accept(request, websocket.echo)
+        if context.form.hostname and rest == ["echo"]
+        else context.form.error(404)
+    )
 
 
 def image(context: Context, request: Request, rest: list[str]) -> Response:
