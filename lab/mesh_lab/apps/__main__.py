@@ -45,6 +45,7 @@ PROGRAMS = {
     ),
     "health": Program("mesh_lab.apps.samples.health:main", "Istio's sample health-check"),
     "helloworld": Program("mesh_lab.apps.samples.helloworld:main", "Istio's sample helloworld"),
+    "istio-echo": Program("mesh_lab.apps.samples.istioecho:main", "Istio's sample grpc-echo"),
     "jwt-server": Program("mesh_lab.apps.samples.jwtserver:main", "Istio's sample of a server of JWT's keys", tls=True),
     "nginx": Program(
         "mesh_lab.apps.samples.nginx.program:main", "the part of nginx that Istio's tasks on TLS configure", tls=True

@@ -40,6 +40,7 @@ SAMPLE_IMAGES = (
     SampleImage(_published("examples-helloworld-v2"), "helloworld", env={"SERVICE_VERSION": "v2"}),
     SampleImage(_published("tcp-echo-server"), "tcp-echo"),
     SampleImage(_published("health"), "health"),
+    SampleImage(_testing("app"), "istio-echo"),
     SampleImage(_testing("ext-authz"), "ext-authz"),
     SampleImage(_testing("jwt-server"), "jwt-server"),
     SampleImage(("envoyproxy/ratelimit",), "ratelimit", commands={"ratelimit": "ratelimit"}),
