@@ -52,15 +52,13 @@ SAMPLE_IMAGES = (
 
 REFUSED = {
     **dict.fromkeys(
-        _published("examples-bookinfo-ratings-v2"), "it needs MySQL or MongoDB, which the lab has not; use ratings-v1"
+        _published("examples-bookinfo-mysqldb"), "it is MySQL, which the lab has not; ratings-v2 can have MongoDB"
     ),
-    **dict.fromkeys(_published("examples-bookinfo-mongodb"), "it is MongoDB, which the lab has not"),
-    **dict.fromkeys(_published("examples-bookinfo-mysqldb"), "it is MySQL, which the lab has not"),
     **dict.fromkeys(
         _published("examples-bookinfo-details-v2"), "it asks the internet, to which the lab has no way; use details-v1"
     ),
 }
 """Images of Istio's samples that the lab has no program for, and why."""
 
-SHELLS = ("alpine", "busybox", "debian", "ubuntu", "governmentpaas/curl-ssl")
+SHELLS = ("alpine", "busybox", "debian", "ubuntu", "governmentpaas/curl-ssl", "tutum/curl")
 """Images from which only a shell and the usual programs are wanted; these are the host's."""
