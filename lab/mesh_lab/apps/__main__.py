@@ -50,6 +50,7 @@ PROGRAMS = {
     "nginx": Program(
         "mesh_lab.apps.samples.nginx.program:main", "the part of nginx that Istio's tasks on TLS configure", tls=True
     ),
+    "otelcol": Program("mesh_lab.apps.samples.otel.service:main", "Istio's sample of an OpenTelemetry collector"),
     "ratelimit": Program("mesh_lab.apps.samples.ratelimit.program:main", "envoyproxy/ratelimit, counting in memory"),
     "redis-server": Program("mesh_lab.apps.samples.redis:main", "a few of redis' commands, in memory"),
     "tcp-echo": Program("mesh_lab.apps.samples.tcpecho:main", "Istio's sample tcp-echo"),

@@ -45,6 +45,7 @@ SAMPLE_IMAGES = (
     SampleImage(_testing("jwt-server"), "jwt-server"),
     SampleImage(("envoyproxy/ratelimit",), "ratelimit", commands={"ratelimit": "ratelimit"}),
     SampleImage(("hiroakis/tornado-websocket-example",), "tornado"),
+    SampleImage(("otel/opentelemetry-collector", "otel/opentelemetry-collector-contrib"), "otelcol"),
     SampleImage(("redis",), "redis-server", commands={"redis-server": "redis-server"}),
     SampleImage(("nginx",), "nginx", ("-g", "daemon off;"), commands={"nginx": "nginx"}),
     SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
