@@ -53,6 +53,7 @@ PROGRAMS = {
     "otelcol": Program("mesh_lab.apps.samples.otel.service:main", "Istio's sample of an OpenTelemetry collector"),
     "ratelimit": Program("mesh_lab.apps.samples.ratelimit.program:main", "envoyproxy/ratelimit, counting in memory"),
     "redis-server": Program("mesh_lab.apps.samples.redis:main", "a few of redis' commands, in memory"),
+    "squid": Program("mesh_lab.apps.samples.squid:main", "the forward proxy of Istio's task on HTTPS proxies"),
     "tcp-echo": Program("mesh_lab.apps.samples.tcpecho:main", "Istio's sample tcp-echo"),
     "tornado": Program("mesh_lab.apps.samples.tornado:main", "Istio's sample websockets"),
 }

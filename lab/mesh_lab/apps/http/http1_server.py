@@ -190,7 +190,7 @@ def report(request: Request, error: Exception) -> None:
 
 def _head(response: Response, keep_alive: bool) -> bytes:
     lines = [f"HTTP/1.1 {response.status} {response.reason}"]
-    if response.status not in (101, 204, 304):
+    if response.status not in (204, 304) and response.upgrade is None:
         lines.append(f"content-type: {response.content_type}")
         if isinstance(response.body, bytes):
             lines.append(f"content-length: {len(response.body)}")

@@ -82,8 +82,8 @@ class Response:
     """One answer. A body in pieces is sent chunked (HTTP/1.1) and at the pace at which the client reads.
 
     `headers` as pairs may repeat a name. `trailers` follow the body over HTTP/2, which is where gRPC has its status.
-    With `upgrade` the connection speaks another protocol from then on (status 101, HTTP/1.1): it is called with what
-    the client sends and with a way to send, and when it returns the connection ends.
+    With `upgrade` the connection speaks another protocol from then on (HTTP/1.1 only; 101, or 200 to CONNECT): it is
+    called with what the client sends and with a way to send, and when it returns the connection ends.
     """
 
     status: int = 200

@@ -46,6 +46,7 @@ SAMPLE_IMAGES = (
     SampleImage(("envoyproxy/ratelimit",), "ratelimit", commands={"ratelimit": "ratelimit"}),
     SampleImage(("hiroakis/tornado-websocket-example",), "tornado"),
     SampleImage(("otel/opentelemetry-collector", "otel/opentelemetry-collector-contrib"), "otelcol"),
+    SampleImage(("sameersbn/squid", "ubuntu/squid"), "squid", commands={"squid": "squid"}),
     SampleImage(("redis",), "redis-server", commands={"redis-server": "redis-server"}),
     SampleImage(("nginx",), "nginx", ("-g", "daemon off;"), commands={"nginx": "nginx"}),
     SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
