@@ -119,7 +119,7 @@ async def test_what_is_no_handshake_is_told_so(start: Start) -> None:
 async def test_a_server_that_ends_does_not_wait_for_who_listens(start: Start) -> None:
     server, url = await start(echoing)
     peer, _ = await Peer.join(url, "/")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await server.close(30)
     assert await peer.reader.read() == b""
     peer.writer.close()

@@ -55,7 +55,7 @@ def headers(context: Context, request: Request, _: list[str]) -> Response:
 
 def address(context: Context, request: Request, _: list[str]) -> Response:
     """/ip."""
-    return context.form.answer({"origin": forms.origin(request, first=context.form.hostname)})
+    return context.form.answer({"origin": forms.origin(request, first=context.form.is_go)})
 
 
 def user_agent(context: Context, request: Request, _: list[str]) -> Response:
@@ -65,7 +65,7 @@ def user_agent(context: Context, request: Request, _: list[str]) -> Response:
 
 def hostname(context: Context, _: Request, __: list[str]) -> Response:
     """/hostname: a fixed name, unless USE_REAL_HOSTNAME is set; only in go-httpbin."""
-    if not context.form.hostname:
+    if not context.form.is_go:
         return context.form.error(404)
     env = context.environment
     real = env.get("USE_REAL_HOSTNAME", "").lower() in ("1", "true")
@@ -74,7 +74,7 @@ def hostname(context: Context, _: Request, __: list[str]) -> Response:
 
 def environment(context: Context, _: Request, __: list[str]) -> Response:
     """/env: the variables that begin with HTTPBIN_ENV_; only in go-httpbin."""
-    if not context.form.hostname:
+    if not context.form.is_go:
         return context.form.error(404)
     shown = {name: value for name, value in context.environment.items() if name.startswith(_ENVIRONMENT)}
     return context.form.answer({"env": shown})
@@ -145,7 +145,7 @@ def websocket_echo(context: Context, request: Request, rest: list[str]) -> Respo
     """/websocket/echo; only in go-httpbin."""
     return (
         websocket.accept(request, websocket.echo)
-        if context.form.hostname and rest == ["echo"]
+        if context.form.is_go and rest == ["echo"]
         else context.form.error(404)
     )
 
@@ -159,7 +159,7 @@ def image(context: Context, request: Request, rest: list[str]) -> Response:
         everything = not accepted or "*/*" in accepted or "image/*" in accepted
         kind = next((name for name, (type_, _) in texts.IMAGES.items() if everything or type_ in accepted), "")
         if not kind:
-            return context.form.error(415 if context.form.hostname else 406)
+            return context.form.error(415 if context.form.is_go else 406)
     if kind not in texts.IMAGES:
         return context.form.error(404)
     content_type, body = texts.IMAGES[kind]
