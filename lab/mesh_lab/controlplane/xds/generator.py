@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication, VirtualService
+from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
@@ -22,9 +23,12 @@ from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
+from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
-from mesh_lab.controlplane.xds.scope import Scope, scope_of
+from mesh_lab.controlplane.xds.scope import Scope, registry, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
+from mesh_lab.controlplane.xds.telemetries import Applied, applied, backends_of
+from mesh_lab.controlplane.xds.tracing import BUILT_IN_CLUSTER, built_in
 from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
@@ -81,8 +85,10 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
     found = attachment.attached(servers, snapshot.of(VirtualService), pod.namespace, mesh.cluster_domain)
     credentials = gateway.credentials_in(snapshot.secrets, pod.namespace)
-    setting = _setting(scope, ProxyContext(mesh, own), _authorization(snapshot, pod), credentials)
-    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, gateway=True), found)
+    telling = _telemetry(snapshot, pod)
+    setting = _setting(scope, ProxyContext(mesh, own, telling), _authorization(snapshot, pod), credentials)
+    reporting = _reported_to(snapshot, telling)
+    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, reporting, gateway=True), found)
     return {
         CDS: called,
         ECDS: _NONE,
@@ -104,11 +110,24 @@ def _authorization(snapshot: Snapshot, pod: Pod) -> Authorization:
     return authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, snapshot.mesh.root_namespace)
 
 
+def _telemetry(snapshot: Snapshot, pod: Pod) -> Applied:
+    mesh, labels = snapshot.mesh, tuple(sorted(pod.labels.items()))
+    backends = backends_of(registry(snapshot.services, mesh.cluster_domain).services, mesh)
+    return applied(snapshot.of(Telemetry), pod.namespace, labels, mesh.root_namespace, backends)
+
+
+def _reported_to(snapshot: Snapshot, telling: Applied) -> tuple[MeshService, ...]:
+    """The services that the proxy itself calls, which must be there whatever its application may call."""
+    known = registry(snapshot.services, snapshot.mesh.cluster_domain).services
+    return tuple(known[host] for host in called_by_proxy(telling, snapshot.mesh))
+
+
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels)
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
     ports = inbound.inbound_ports(pod, _services_of(snapshot, pod), policies)
-    authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own)
+    telling = _telemetry(snapshot, pod)
+    authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
     served = [
         clusters.inbound(_application(scope, pod, port, port.service), mesh)
@@ -116,11 +135,12 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
         if port.service is not None
     ]
     permitted = [
-        inbound.inbound_routes(port, authorization, mesh.trust_domains)
+        inbound.inbound_routes(port, authorization, mesh.trust_domains, scope.traced)
         for port in ports
         if port.protocol.is_http or port.protocol is Protocol.AUTO
     ]
-    called, assigned = _called(Calling.of(snapshot, scope))
+    beside = tuple(s for s in _reported_to(snapshot, telling) if s.hostname not in scope.by_host)
+    called, assigned = _called(Calling.of(snapshot, scope, beside))
     sent = outbound.sidecar_listeners(scope, context, _headless(scope, snapshot.endpoints))
     return {
         CDS: {**called, **table_of(served)},
@@ -196,18 +216,29 @@ def _selecting(services: Table[ObjectKey, Service]) -> Table[str, tuple[Service,
 
 
 class Calling(NamedTuple):
-    """What the clusters that a scope's sidecars, or a gateway, may call are made from."""
+    """What the clusters that a scope's sidecars, or a gateway, may call are made from.
+
+    `beside` are services that the proxies themselves call.
+    """
 
     scope: Scope
     endpoints: Table[ObjectKey, ServiceEndpoints]
     peer_table: PeerTable
     mesh: MeshConfig
     gateway: bool
+    beside: tuple[MeshService, ...]
 
     @classmethod
-    def of(cls, snapshot: Snapshot, scope: Scope, *, gateway: bool = False) -> Calling:
+    def of(
+        cls, snapshot: Snapshot, scope: Scope, beside: tuple[MeshService, ...] = (), *, gateway: bool = False
+    ) -> Calling:
         """Those of a snapshot."""
-        return cls(scope, snapshot.endpoints, snapshot.of(PeerAuthentication), snapshot.mesh, gateway)
+        return cls(scope, snapshot.endpoints, snapshot.of(PeerAuthentication), snapshot.mesh, gateway, beside)
+
+    def tracer(self) -> list[Built]:
+        """The cluster of the mesh's built-in tracer, where there is one."""
+        address = built_in(self.mesh)
+        return [clusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
 
 
 @memoised
@@ -218,9 +249,10 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
         clusters.passthrough(calling.mesh, "outbound"),
         clusters.passthrough(calling.mesh, "inbound"),
         clusters.black_hole(),
+        *calling.tracer(),
     ]
     assigned: list[Built] = []
-    for some, theirs in service_clusters(calling, (*scope.services, *scope.imported)):
+    for some, theirs in service_clusters(calling, (*scope.services, *scope.imported, *calling.beside)):
         made.extend(some)
         assigned.extend(theirs)
     return table_of(made), table_of(assigned)
@@ -289,12 +321,13 @@ def _called_by_gateway(
 ) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters of the services that a gateway's routes lead to, and their endpoints."""
     scope = calling.scope
-    made: list[Built] = [clusters.black_hole()]
+    made: list[Built] = [clusters.black_hole(), *calling.tracer()]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))
     hosts = dict.fromkeys(scope.called(host) for host in written)
-    services = [_listed(scope.by_host[host]) for host in hosts if host in scope.by_host]
+    beside = [service for service in calling.beside if service.hostname not in hosts]
+    services = [_listed(service) for service in (*(scope.by_host[h] for h in hosts if h in scope.by_host), *beside)]
     for some, theirs in service_clusters(calling, services):
         made.extend(some)
         assigned.extend(theirs)
