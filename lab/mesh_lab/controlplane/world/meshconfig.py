@@ -65,12 +65,8 @@ _INSTEAD_OF_DEFAULT_CONFIG = (
 _NOT_TRANSLATED: Mapping[str, str] = {
     "caCertificates": "",
     "defaultConfig": _INSTEAD_OF_DEFAULT_CONFIG,
-    "defaultDestinationRuleExportTo": "",
     "defaultInboundHttpRetryPolicy": "",
     "defaultProviders": "",
-    "defaultServiceExportTo": "",
-    "defaultTrafficPolicy": "",
-    "defaultVirtualServiceExportTo": "",
     "discoverySelectors": "",
     "dnsRefreshRate": "",
     "enablePrometheusMerge": "the annotation prometheus.istio.io/merge-metrics of a pod has",
@@ -82,13 +78,11 @@ _NOT_TRANSLATED: Mapping[str, str] = {
     "ingressControllerMode": "",
     "ingressSelector": "",
     "ingressService": "",
-    "localityLbSetting": "",
     "meshMTLS": "",
     "outboundClusterStatName": "",
     "proxyInboundListenPort": "",
     "proxyListenPort": "",
     "serviceSettings": "",
-    "tcpKeepalive": "",
     "tlsDefaults": "",
 }
 """Settings that are read and checked, and have no effect yet; and what has that effect instead.
@@ -104,16 +98,12 @@ _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
     "proxyListenPort": (15001,),
     "proxyInboundListenPort": (15006,),
     "disableEnvoyListenerLog": (True,),
-    "localityLbSetting": ({"enabled": False},),
     "inboundTrafficPolicy": ({}, {"mode": "PASSTHROUGH"}),
     "defaultConfig": ({},),
     "defaultProviders": ({},),
     "extensionProviders": ([],),
     "discoverySelectors": ([],),
     "serviceSettings": ([],),
-    "defaultServiceExportTo": (["*"],),
-    "defaultVirtualServiceExportTo": (["*"],),
-    "defaultDestinationRuleExportTo": (["*"],),
 }
 
 # The value of a setting that cannot be read while no good one is known, where the default would allow more.
