@@ -24,6 +24,8 @@ from shapes import users_at
 REVIEWS_POD = re.compile(r"\breviews-(v\d+)-")
 PROGRESS_SECONDS = 1.0
 versions: Counter[str] = Counter()
+most: Counter[str] = Counter()
+"""The most users that there were at a time: when the run is over, there are none."""
 
 # Progress is printed every second; locust's workers would report only every third.
 locust.runners.WORKER_REPORT_INTERVAL = PROGRESS_SECONDS
@@ -96,6 +98,7 @@ def take_versions(client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG001
 def begin(environment: Environment, **_: Any) -> None:
     """Print the progress every second, on the master."""
     versions.clear()
+    most.clear()
     if not isinstance(environment.runner, WorkerRunner):
         gevent.spawn(_tell_progress, environment)
 
@@ -103,7 +106,9 @@ def begin(environment: Environment, **_: Any) -> None:
 def _tell_progress(environment: Environment) -> None:
     while environment.runner and environment.runner.state not in ("stopped", "stopping", "cleanup"):
         gevent.sleep(PROGRESS_SECONDS)
-        _tell("PROGRESS", _figures(environment))
+        figures = _figures(environment)
+        most["users"] = max(most["users"], figures["users"])
+        _tell("PROGRESS", figures)
 
 
 @events.quitting.add_listener
@@ -111,7 +116,7 @@ def judge(environment: Environment, **_: Any) -> None:
     """Compare the run with its limits; print the outcome."""
     if isinstance(environment.runner, WorkerRunner):
         return
-    figures = _figures(environment)
+    figures = _figures(environment) | {"users": most["users"]}
     broken = _broken_limits(figures)
     if isinstance(environment.runner, MasterRunner) and not figures["requests"]:
         broken.append("no request was made")

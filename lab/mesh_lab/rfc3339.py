@@ -1,4 +1,4 @@
-"""Times as RFC 3339 writes them, which is how the Kubernetes API, logs and state files hold them."""
+"""Times as RFC 3339 writes them, which is how the Kubernetes API, logs and state files hold them; and in file names."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def nano_timestamp(moment: datetime | None = None) -> str:
         return f"{micro_timestamp(moment)[:-1]}000Z"
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     return f"{_second(seconds)}.{nanoseconds:09d}Z"
+
+
+def file_stamp() -> str:
+    """The present for the name of a file, in ISO 8601's basic format, `20250131T120000Z`: no colons, sorted by time."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
 
 
 def parse(text: str) -> datetime:

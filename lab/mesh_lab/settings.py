@@ -22,6 +22,7 @@ from mesh_lab.errors import LabError
 FILE_NAME = "lab.toml"
 DEFAULT_NAME = "lab"
 CLUSTERS = ("embedded", "kind", "existing")
+PROFILES = ("default", "demo")
 MINIMUM_ISTIO = (1, 28)
 KIND_NODE_IMAGE = (
     "kindest/node:v1.35.0@sha256:452d707d4862f52530247495d180205e029056831160e22870e37e3f6c1ac31f"  # of kind v0.31.0
@@ -32,6 +33,9 @@ Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 PortOrAny = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=3600)]
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+HostName = Annotated[str, msgspec.Meta(pattern=rf"^(\*\.)?({_LABEL}\.)+{_LABEL}$", max_length=253)]
+Address = Annotated[str, msgspec.Meta(pattern=r"^(\d{1,3}\.){3}\d{1,3}$")]
 Version = Annotated[str, msgspec.Meta(pattern=r"^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$")]
 
 
@@ -41,6 +45,7 @@ class Ports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     api: PortOrAny = 6443
     http: PortOrAny = 8080
     https: PortOrAny = 8443
+    tcp: PortOrAny = 31400
 
 
 class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +72,41 @@ class HostPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     service: str
     port: Port
     host_port: Port
+
+
+class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A name of the lab's internet, and what answers there; `*.NAME` stands for all names below NAME.
+
+    `root` is the directory whose files a site that `serves` "files" has, and `addresses` are answered beside the one
+    that the name resolves to. `https_only`: plain HTTP is answered by a redirection to HTTPS. On ports of `tcp` each
+    byte comes back.
+    """
+
+    serves: Literal["page", "httpbin", "files", "nothing"] = "page"
+    title: str = ""
+    root: str = ""
+    https_only: bool = False
+    http: tuple[Port, ...] = (80,)
+    https: tuple[Port, ...] = (443,)
+    tcp: tuple[Port, ...] = ()
+    addresses: tuple[Address, ...] = ()
+
+
+class Internet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What pods of the embedded cluster reach outside of it: the names of Istio's tasks, and those of `hosts`.
+
+    `real` asks for a way out to the real internet, which the embedded cluster does not have.
+    """
+
+    enabled: bool = True
+    real: bool = False
+    hosts: dict[HostName, Site] = {}
+
+
+class Mesh(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The lab's own mesh; its profiles are named after Istio's."""
+
+    profile: Literal["default", "demo"] = "default"
 
 
 class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,9 +151,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeouts: Timeouts = Timeouts()
     images: dict[str, Image] = {}
     host_ports: list[HostPort] = []
+    mesh: Mesh = Mesh()
+    internet: Internet = Internet()
     kind: Kind = Kind()
     istio: Istio = Istio()
     existing: Existing = Existing()
+
+    @property
+    def own_ports(self) -> dict[str, int]:
+        """The host's ports that this lab takes by [ports]: that for TCP only with a profile whose gateway has one."""
+        ports: dict[str, int] = msgspec.structs.asdict(self.ports)
+        return {label: port for label, port in ports.items() if label != "tcp" or self.mesh.profile == "demo"}
 
     @property
     def longest_up(self) -> int:
@@ -174,11 +222,19 @@ class Lab:
 
 
 _TEXT_VARIABLES = {"MESH_LAB_NAME": "name", "MESH_LAB_CLUSTER": "cluster"}
-_PORT_VARIABLES = {"MESH_LAB_API_PORT": "api", "MESH_LAB_HTTP_PORT": "http", "MESH_LAB_HTTPS_PORT": "https"}
+_PORT_VARIABLES = {f"MESH_LAB_{field.upper()}_PORT": field for field in Ports.__struct_fields__}
+_PROFILE_VARIABLE = "MESH_LAB_PROFILE"
 
 
-def load(directory: Path, environ: Mapping[str, str], *, name: str | None = None, cluster: str | None = None) -> Lab:
-    """The lab of `directory`: defaults, then its `lab.toml`, then the environment, then `name` and `cluster`.
+def load(
+    directory: Path,
+    environ: Mapping[str, str],
+    *,
+    name: str | None = None,
+    cluster: str | None = None,
+    profile: str | None = None,
+) -> Lab:
+    """The lab of `directory`: defaults, its `lab.toml`, the environment, then `name`, `cluster` and `profile`.
 
     Raises:
         LabError: the file cannot be read or says something impossible (names file, line and field), or a variable does.
@@ -198,6 +254,8 @@ def load(directory: Path, environ: Mapping[str, str], *, name: str | None = None
         changes["ports"] = msgspec.structs.replace(settings.ports, **ports)
     given = {"name": name, "cluster": cluster}
     changes |= {field: value for field, value in given.items() if value}
+    if wanted := profile or environ.get(_PROFILE_VARIABLE):
+        changes["mesh"] = Mesh(_known_profile(wanted))
     settings = msgspec.structs.replace(settings, **changes)
     if not re.match(NAME_PATTERN, settings.name):
         raise LabError(
@@ -208,6 +266,19 @@ def load(directory: Path, environ: Mapping[str, str], *, name: str | None = None
     if settings.cluster not in CLUSTERS:
         raise LabError(
             f"unknown cluster {settings.cluster!r}", hint=f"Known clusters: {', '.join(CLUSTERS)}.", exit_code=2
+        )
+    if settings.mesh.profile != "default" and settings.cluster != "embedded":
+        raise LabError(
+            f"mesh.profile: {settings.mesh.profile} is for the embedded cluster",
+            hint="Elsewhere Istio is installed by [istio] profile.",
+            exit_code=2,
+        )
+    if settings.internet.real and settings.cluster == "embedded":
+        raise LabError(
+            f"{file}: internet.real: the embedded cluster has no way out to the real internet",
+            hint="Its network is joined to no network of this machine. On kind and existing clusters pods get out; "
+            "here [internet.hosts] can stand in for further names.",
+            exit_code=2,
         )
     _refuse_shared_ports(settings)
     _refuse_old_istio(settings)
@@ -309,6 +380,15 @@ def _port(variable: str, value: str) -> int:
     return int(value)
 
 
+def _known_profile(name: str) -> Literal["default", "demo"]:
+    try:
+        return msgspec.convert({"profile": name}, Mesh).profile
+    except msgspec.ValidationError:
+        raise LabError(
+            f"unknown profile {name!r}", hint=f"Known profiles: {', '.join(PROFILES)}.", exit_code=2
+        ) from None
+
+
 def _refuse_old_istio(settings: Settings) -> None:
     if tuple(int(part) for part in settings.istio.version.split(".")[:2]) < MINIMUM_ISTIO:
         minimum = ".".join(str(part) for part in MINIMUM_ISTIO)
@@ -316,7 +396,7 @@ def _refuse_old_istio(settings: Settings) -> None:
 
 
 def _refuse_shared_ports(settings: Settings) -> None:
-    asked = [(f"ports.{field}", getattr(settings.ports, field)) for field in Ports.__struct_fields__]
+    asked = [(f"ports.{field}", port) for field, port in settings.own_ports.items()]
     asked += [(f"host_ports[{i}].host_port", entry.host_port) for i, entry in enumerate(settings.host_ports)]
     owners: dict[int, str] = {}
     for field, port in asked:

@@ -79,6 +79,7 @@ def test_requests_for_its_host_come_in_and_are_routed(shop: Mesh, visitor: Traff
 PORT = '{.spec.ports[?(@.name=="http2")].port}'
 NODE_PORT = PORT.replace(".port}", ".nodePort}")
 BALANCER = "{.status.loadBalancer.ingress[0].ip}"
+HOST_OF_A_POD = "{.items[0].status.hostIP}"
 NODE = '{.items[0].status.addresses[?(@.type=="ExternalIP")].address}'
 
 
@@ -89,9 +90,11 @@ def test_the_ways_in_that_tutorials_look_up_lead_in_from_the_host(shop: Mesh, ho
 
     service = ("-n", GATEWAYS, "service", "istio-ingressgateway")
     balanced = looked_up(BALANCER, *service), looked_up(PORT, *service)
+    host_of_pod = looked_up(HOST_OF_A_POD, "-n", GATEWAYS, "pods", "-l", "istio=ingressgateway")
+    number = looked_up(NODE_PORT, *service)
     with shop.applied([gateway("front", http(host)), routes(host)]), requests.Session() as visitor:
         visitor.trust_env = False  # a proxy of this machine does not know the way
-        for address, port in (balanced, (looked_up(NODE, "nodes"), looked_up(NODE_PORT, *service))):
+        for address, port in (balanced, (looked_up(NODE, "nodes"), number), (host_of_pod, number)):
             answer = visitor.get(f"http://{address}:{port}/new", headers={"Host": host}, timeout=10)
             assert (answer.status_code, answer.json()["version"]) == (200, "v2")
 

@@ -56,6 +56,26 @@ def _defines(source: str, name: str) -> bool:
     )
 
 
+def _tables(text: str) -> list[list[str]]:
+    """The tables of a page, each as its lines: the header, the line below it, and the rows."""
+    blocks = re.split(r"^(?!\|).*\n", text, flags=re.MULTILINE)
+    return [block.splitlines() for block in blocks if block]
+
+
+@pytest.mark.parametrize("table", _tables((ROOT / "docs/map.md").read_text(encoding="utf-8")))
+def test_the_rows_of_a_table_of_the_map_have_as_many_columns_as_its_header(table: list[str]) -> None:
+    header, rule, *rows = table
+    assert re.fullmatch(r"\|(?:---\|)+", rule)
+    assert rows
+    assert [row for row in rows if _columns(row) != _columns(header)] == []
+
+
+def _columns(row: str) -> int:
+    """How many cells a row has; text in backticks holds no separators."""
+    assert row.endswith("|"), row
+    return re.sub(r"`[^`]*`", "", row).count("|") - 1
+
+
 def test_the_readme_is_short() -> None:
     """What somebody needs who comes to the lab for the first time; the particulars are in docs/, and named."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

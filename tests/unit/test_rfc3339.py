@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from mesh_lab.rfc3339 import micro_timestamp, nano_timestamp, now, parse, timestamp
+from mesh_lab.rfc3339 import file_stamp, micro_timestamp, nano_timestamp, now, parse, timestamp
 
 MOMENT = datetime(2024, 5, 1, 14, 30, 0, 900_001, tzinfo=timezone(timedelta(hours=2)))
 
@@ -33,3 +34,10 @@ def test_a_time_without_a_zone_is_utc(text: str) -> None:
 def test_what_is_no_time_is_an_error() -> None:
     with pytest.raises(ValueError, match="isoformat"):
         parse("yesterday")
+
+
+def test_the_stamp_of_a_file_is_the_present_without_what_names_of_files_do_not_take() -> None:
+    before = now()
+    stamp = file_stamp()
+    assert re.fullmatch(r"\d{8}T\d{6}Z", stamp)
+    assert before <= parse(stamp) <= datetime.now(UTC)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mesh_lab.errors import LabError
-from mesh_lab.settings import HostPort, Lab, Ports, Settings, find_directory, load
+from mesh_lab.settings import HostPort, Lab, Mesh, Ports, Settings, Site, find_directory, load
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -32,7 +32,7 @@ def test_without_a_file_everything_has_a_default(tmp_path: Path) -> None:
 def test_the_repositorys_own_file_states_the_defaults() -> None:
     document = tomllib.loads((REPOSITORY / "lab.toml").read_text())
     assert msgspec.convert(document, Settings) == Settings()
-    assert set(document) == {"name", "cluster", "ports", "timeouts", "kind", "istio", "existing"}
+    assert set(document) == set(Settings.__struct_fields__) - {"images", "host_ports"}
     assert set(document["ports"]) == set(Ports.__struct_fields__)
 
 
@@ -41,6 +41,7 @@ def test_the_examples_in_the_repositorys_own_file_hold(tmp_path: Path) -> None:
     examples = [line[2:] for line in lines if line.startswith(("# [", "# ")) and (" = " in line or "[" in line[:4])]
     lab = lab_of(tmp_path, "\n".join(examples))
     assert lab.settings.images["example/hello"].command == ["python3", "-m", "http.server"]
+    assert lab.settings.internet.hosts == {"api.example.net": Site(serves="httpbin", https=(443, 8443))}
     assert lab.settings.host_ports == [HostPort("default", "productpage", 9080, 9080)]
 
 
@@ -50,6 +51,42 @@ def test_the_environment_overrules_the_file_and_options_overrule_both(tmp_path: 
     assert (lab.name, lab.settings.ports) == ("two", Ports(api=0, http=2000, https=1001))
     assert lab.state_dir == tmp_path / ".lab-two"
     assert load(tmp_path, {"MESH_LAB_NAME": "two"}, name="three").name == "three"
+
+
+def test_the_profile_is_that_of_the_option_or_of_the_environment_or_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text('[mesh]\nprofile = "demo"\n')
+    assert load(tmp_path, {}).settings.mesh == Mesh("demo")
+    assert load(tmp_path, {"MESH_LAB_PROFILE": "default"}).settings.mesh == Mesh("default")
+    assert load(tmp_path, {"MESH_LAB_PROFILE": "default"}, profile="demo").settings.mesh == Mesh("demo")
+
+
+def test_a_way_out_to_the_real_internet_is_refused_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=r"lab\.toml: internet\.real: the embedded cluster has no way out"):
+        lab_of(tmp_path, "[internet]\nreal = true\n")
+    assert load(tmp_path, {}, cluster="kind").settings.internet.real
+
+
+def test_the_port_for_tcp_is_taken_with_the_profile_that_has_one(tmp_path: Path) -> None:
+    text = "[[host_ports]]\nnamespace = 'a'\nservice = 'b'\nport = 1\nhost_port = 31400\n"
+    assert set(lab_of(tmp_path, text).settings.own_ports) == {"api", "http", "https"}
+    with pytest.raises(LabError, match=r"ports\.tcp and host_ports\[0\]\.host_port both ask for port 31400"):
+        load(tmp_path, {}, profile="demo")
+    assert load(tmp_path, {"MESH_LAB_TCP_PORT": "0"}, profile="demo").settings.own_ports["tcp"] == 0
+
+
+@pytest.mark.parametrize(
+    ("environ", "cluster", "told"),
+    [
+        ({"MESH_LAB_PROFILE": "minimal"}, None, "unknown profile 'minimal'"),
+        ({"MESH_LAB_PROFILE": "demo"}, "kind", "mesh.profile: demo is for the embedded cluster"),
+    ],
+)
+def test_a_profile_that_cannot_be_had_is_refused(
+    tmp_path: Path, environ: dict[str, str], cluster: str | None, told: str
+) -> None:
+    with pytest.raises(LabError) as failure:
+        load(tmp_path, environ, cluster=cluster)
+    assert failure.value.message == told
 
 
 @pytest.mark.parametrize(
@@ -136,7 +173,7 @@ def test_whatever_the_file_says_the_answer_is_a_lab_or_a_message(tmp_path: Path,
     [
         ('cluster = "moon"', "lab.toml:1: cluster: Invalid enum value 'moon'"),
         ("[port]\napi = 1", "lab.toml:1: port: no such setting; is it ports?"),
-        ("[ports]\ngrpc = 1", "lab.toml:2: ports.grpc: no such setting; there are api, http, https"),
+        ("[ports]\ngrpc = 1", "lab.toml:2: ports.grpc: no such setting; there are api, http, https, tcp"),
         (
             '[images.a]\ncommand = ["a"]\nuid = 1',
             "lab.toml:3: images[...].uid: no such setting; there are command, args, env, user",

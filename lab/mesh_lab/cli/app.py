@@ -9,9 +9,9 @@ import typer
 
 from mesh_lab.cli.completion import SHELLS
 from mesh_lab.cli.context import Context
-from mesh_lab.cli.values import positive, ratio, url
+from mesh_lab.cli.values import namespaces, one_of, positive, ratio, resources, url
 from mesh_lab.load.settings import Settings, Shape
-from mesh_lab.settings import CLUSTERS
+from mesh_lab.settings import CLUSTERS, PROFILES
 
 context = Context()
 app = typer.Typer(
@@ -30,8 +30,13 @@ ClusterOption = Annotated[
         "--cluster",
         metavar="KIND",
         help="Where the lab runs: embedded, kind, existing.",
-        autocompletion=lambda: list(CLUSTERS),
+        autocompletion=one_of(*CLUSTERS),
     ),
+]
+
+OutputOption = Annotated[
+    str,
+    typer.Option("-o", "--output", metavar="FORMAT", help="text or json.", autocompletion=one_of("text", "json")),
 ]
 
 
@@ -71,6 +76,15 @@ def options(
 @app.command(short_help="Bring the lab up, until all of it is ready.")
 def up(
     cluster: ClusterOption = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            help="Of the embedded mesh: default, or demo with an egress gateway and more ports.",
+            autocompletion=lambda: list(PROFILES),
+        ),
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave a lab that failed to come up running, to look at.")
     ] = False,
@@ -92,7 +106,7 @@ def up(
     """Bring the lab up: cluster, mesh and sample microservices, until all is ready. Run again, it changes nothing."""
     from mesh_lab.cli.lifecycle import show_plan, up
 
-    lab = context.lab(cluster, kubeconfig=kubeconfig, context=kube_context, install_istio=install_istio)
+    lab = context.lab(cluster, profile, kubeconfig=kubeconfig, context=kube_context, install_istio=install_istio)
     if dry_run:
         show_plan(lab)
     else:
@@ -119,7 +133,14 @@ def reset(cluster: ClusterOption = None) -> None:
 def status(
     cluster: ClusterOption = None,
     output: Annotated[
-        str, typer.Option("-o", "--output", metavar="FORMAT", help="text, json, or kubeconfig (its path).")
+        str,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FORMAT",
+            help="text, json, or kubeconfig (its path).",
+            autocompletion=one_of("text", "json", "kubeconfig"),
+        ),
     ] = "text",
 ) -> None:
     """Tell how the lab is: first process, ports, pods that are ready, proxies in sync. Exit code 1 when it is down."""
@@ -131,7 +152,7 @@ def status(
 @app.command(short_help="Check what the lab needs of this machine.")
 def doctor(
     cluster: ClusterOption = None,
-    output: Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json.")] = "text",
+    output: OutputOption = "text",
 ) -> None:
     """Check what the lab needs of this machine, and say what to do about what is missing."""
     from mesh_lab.cli.doctor import doctor
@@ -145,7 +166,7 @@ def logs(
     lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", min=0, help="How many lines from the end.")] = 100,
 ) -> None:
     """Show what the lab's own processes have logged; for pods there is `kubectl logs`."""
-    from mesh_lab.cli.logs import logs
+    from mesh_lab.cli.status import logs
 
     logs(context.lab(), follow=follow, lines=lines)
 
@@ -157,12 +178,18 @@ def images(
         str, typer.Option("--base", metavar="IMAGE", help="Instead of the Dockerfile's own base image.")
     ] = "",
     platform: Annotated[
-        str, typer.Option("--platform", metavar="OS/ARCH", help="linux/amd64 or linux/arm64; else this machine's.")
+        str,
+        typer.Option(
+            "--platform",
+            metavar="OS/ARCH",
+            help="linux/amd64 or linux/arm64; else this machine's.",
+            autocompletion=one_of("linux/amd64", "linux/arm64"),
+        ),
     ] = "",
     network: Annotated[str, typer.Option("--network", metavar="MODE", help="For the build's own downloads.")] = "",
 ) -> None:
     """Build the sample microservices, the traffic client and Locust as container images, with Docker or Podman."""
-    from mesh_lab.cli.images import build
+    from mesh_lab.cli.containers import build
 
     build(context.lab(cluster), base=base, platform=platform, network=network)
 
@@ -174,28 +201,46 @@ app.add_typer(tools, name="tools", short_help="Install kind and istioctl.")
 @tools.command(name="install", short_help="Download the pinned kind and istioctl.")
 def install_tools() -> None:
     """Download the pinned kind and istioctl into .lab/bin, and check them by their checksums."""
-    from mesh_lab.cli.tools import install
+    from mesh_lab.cli.containers import install_tools
 
-    install(context.lab())
+    install_tools(context.lab())
 
 
 @app.command(short_help="Wait until the proxies have acknowledged a resource.")
 def wait(
     references: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KIND/NAME", help="What to wait for, as virtualservice/reviews.", show_default=False),
+        typer.Argument(
+            metavar="KIND/NAME",
+            help="What to wait for, as virtualservice/reviews.",
+            show_default=False,
+            autocompletion=resources,
+        ),
     ] = None,
     files: Annotated[
         list[Path] | None, typer.Option("-f", "--filename", metavar="FILE", help="Wait for all that FILE holds.")
     ] = None,
     namespace: Annotated[
-        str, typer.Option("-n", "--namespace", metavar="NAME", help="Where the resources are; else default.")
+        str,
+        typer.Option(
+            "-n",
+            "--namespace",
+            metavar="NAME",
+            help="Where the resources are; else default.",
+            autocompletion=namespaces,
+        ),
     ] = "",
     condition: Annotated[
-        str, typer.Option("--for", metavar="CONDITION", help="live, or delete: gone from every proxy.")
+        str,
+        typer.Option(
+            "--for",
+            metavar="CONDITION",
+            help="live, or delete: gone from every proxy.",
+            autocompletion=one_of("live", "delete"),
+        ),
     ] = "live",
     timeout: Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long at most.")] = 60.0,
-    output: Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json.")] = "text",
+    output: OutputOption = "text",
     cluster: ClusterOption = None,
 ) -> None:
     """Wait until every proxy that a resource of the mesh concerns has acknowledged it, or that it is deleted.
@@ -248,7 +293,7 @@ def load(
     replace: Annotated[
         bool, typer.Option("--replace", help="End a run that is under way first; else it is refused.")
     ] = False,
-    output: Annotated[str, typer.Option("-o", "--output", metavar="FORMAT", help="text or json.")] = "text",
+    output: OutputOption = "text",
     cluster: ClusterOption = None,
 ) -> None:
     """Put load on Bookinfo through the ingress gateway with Locust, and report figures and broken limits.
@@ -274,9 +319,7 @@ def load(
 
 @app.command(short_help="Print what lets a shell complete these commands.")
 def completion(
-    shell: Annotated[
-        str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", autocompletion=lambda: list(SHELLS))
-    ],
+    shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", autocompletion=one_of(*SHELLS))],
 ) -> None:
     """Print the script that lets a shell complete these commands: `source <(mesh-lab completion bash)` in ~/.bashrc."""
     from mesh_lab.cli.completion import print_script

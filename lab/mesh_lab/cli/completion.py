@@ -6,6 +6,8 @@ which kubectl asks its plugins: https://pkg.go.dev/k8s.io/kubectl/pkg/cmd#SetupP
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shlex
 import sys
@@ -18,7 +20,16 @@ VARIABLE = "_MESH_LAB_COMPLETE"
 """What a shell sets when it asks: an action and the shell's name, as `complete_bash`."""
 
 SHELLS = ("bash", "zsh", "fish")
-_FILES_IF_NOTHING_ELSE = ":0"  # a directive of cobra's, on the last line
+_FILES_IF_NOTHING_ELSE, _GOES_ON = ":0", ":2"  # directives of cobra's, on the last line
+
+_BASH_GOES_ON = """
+_mesh_lab_completion_goes_on() {
+    _mesh_lab_completion "$@"
+    [[ ${COMPREPLY[0]} != */ ]] || compopt -o nospace 2>/dev/null
+}
+complete -o default -F _mesh_lab_completion_goes_on mesh-lab
+"""
+"""After `kind/` the name follows, without a space. fish does so by itself."""
 
 
 def print_script(shell: str) -> None:
@@ -36,6 +47,8 @@ def print_script(shell: str) -> None:
 
     prepare()
     shell_complete(get_command(app), {}, PROGRAM, VARIABLE, f"source_{shell}")
+    if shell == "bash":
+        say(_BASH_GOES_ON)
 
 
 def prepare() -> None:
@@ -58,7 +71,11 @@ def complete_for_kubectl() -> None:
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
         "_TYPER_COMPLETE_ARGS": f"{shlex.join([PROGRAM, *words])} {unfinished}",
     }
+    printed = io.StringIO()
     try:
-        entry.main()
+        with contextlib.redirect_stdout(printed):
+            entry.main()
     finally:
-        say(_FILES_IF_NOTHING_ELSE)
+        offered = printed.getvalue()
+        sys.stdout.write(offered)
+        say(_GOES_ON if offered.rstrip().endswith("/") else _FILES_IF_NOTHING_ELSE)

@@ -175,7 +175,7 @@ def _host_ports(lab: Lab) -> list[Finding]:
     status = EmbeddedCluster(lab).status()
     if status.running:
         return [Finding("ports", f"the lab is up and has {', '.join(str(port) for port in status.ports.values())}")]
-    wanted = {label: getattr(lab.settings.ports, label) for label in ("api", "http", "https")}
+    wanted = lab.settings.own_ports
     wanted |= {f"host_ports[{i}]": entry.host_port for i, entry in enumerate(lab.settings.host_ports)}
     taken = []
     for label, port in wanted.items():

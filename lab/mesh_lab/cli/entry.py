@@ -72,11 +72,12 @@ def _explain(error: LabError) -> int:
 
 def _record(error: Exception, state_dir: Path | None) -> int:
     import tempfile
-    import time
     import traceback
     from pathlib import Path
 
-    name = f"crash-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.log"
+    from mesh_lab.rfc3339 import file_stamp
+
+    name = f"crash-{file_stamp()}-{os.getpid()}.log"
     text = f"command: {sys.argv!r}\npython: {sys.version}\n\n{''.join(traceback.format_exception(error))}"
     summary = f"{type(error).__name__}: {error}".splitlines()[0]
     for directory in (state_dir, Path(tempfile.gettempdir())):

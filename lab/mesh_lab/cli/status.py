@@ -1,6 +1,8 @@
-"""`mesh-lab status`: what the first process has written down, and what the API says of pods and proxies."""
+"""`mesh-lab status` and `logs`: what the lab's processes have written down, and the API's word on pods and proxies."""
 
 from __future__ import annotations
+
+import os
 
 import msgspec
 
@@ -9,6 +11,7 @@ from mesh_lab.client.api import Api
 from mesh_lab.client.connection import ApiError
 from mesh_lab.client.controlplane import status_of
 from mesh_lab.clusters.selection import open_cluster
+from mesh_lab.errors import LabError
 from mesh_lab.install.bringup import live_pods
 from mesh_lab.install.readiness import ready_containers
 from mesh_lab.settings import Lab
@@ -32,6 +35,8 @@ class LabStatus(msgspec.Struct, frozen=True, rename="camel"):
     ports: dict[str, int]
     kubeconfig: str
     state_dir: str
+    profile: str = ""
+    internet: int = 0
     pods: Count | None = None
     proxies: Count | None = None
 
@@ -50,6 +55,24 @@ def show(lab: Lab, output: str) -> None:
         raise SystemExit(1)
 
 
+def logs(lab: Lab, *, follow: bool, lines: int) -> None:
+    """Show the lab's own log: replace this process by `tail`, which can follow a file that is replaced.
+
+    Raises:
+        LabError: there is no log yet.
+    """
+    log = lab.state_dir / "lab.log"
+    try:
+        log.open("rb").close()
+    except FileNotFoundError:
+        hint = f"The lab has not been up yet, or was reset: `{lab.command('up')}`."
+        raise LabError(f"there is no {log}", hint=hint) from None
+    except OSError as error:
+        raise LabError(f"cannot read {log}: {error.strerror}") from error
+    options = ["-F"] if follow else []
+    os.execvp("tail", ["tail", "-n", str(lines), *options, str(log)])
+
+
 def gather(lab: Lab) -> LabStatus:
     """Collect the status from the cluster, the API and the control plane; what does not answer is left out."""
     cluster = open_cluster(lab).status()
@@ -65,6 +88,8 @@ def gather(lab: Lab) -> LabStatus:
         ports=cluster.ports,
         kubeconfig=str(lab.kubeconfig),
         state_dir=str(lab.state_dir),
+        profile=cluster.profile,
+        internet=cluster.internet,
         pods=pods,
         proxies=proxies,
     )
@@ -98,16 +123,27 @@ def _text(lab: Lab, status: LabStatus) -> str:
         ("state", f"{status.phase}, started {status.started}{_process(status.pid)}"),
         ("kubeconfig", status.kubeconfig),
     ]
+    if status.profile:
+        lines.append(("profile", status.profile))
     if ports:
         lines += [
             ("api", f"https://127.0.0.1:{ports.get('api')}"),
-            ("gateway", f"http://127.0.0.1:{ports.get('http')} and https://127.0.0.1:{ports.get('https')}"),
+            ("gateway", _gateway(ports)),
         ]
+    if status.internet:
+        lines.append(("internet", f"{status.internet} names of the lab's own; no way out to the real one"))
     lines += [
         ("pods", f"{status.pods.good} of {status.pods.total} ready" if status.pods else "unknown: no answer"),
         ("proxies", f"{status.proxies.good} of {status.proxies.total} in sync" if status.proxies else "unknown"),
     ]
     return _aligned(lines)
+
+
+def _gateway(ports: dict[str, int]) -> str:
+    ways = [f"http://127.0.0.1:{ports.get('http')}", f"https://127.0.0.1:{ports.get('https')}"]
+    if "tcp" in ports:
+        ways.append(f"tcp 127.0.0.1:{ports['tcp']}")
+    return f"{', '.join(ways[:-1])} and {ways[-1]}"
 
 
 def _process(pid: int | None) -> str:

@@ -19,7 +19,7 @@ from mesh_lab.client.objects import Reference
 from mesh_lab.client.rollout import await_gone, await_live
 from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
-from mesh_lab.install.meshkinds import INJECTOR_CONFIG_MAP, KINDS, MeshKind, named, of
+from mesh_lab.meshkinds import INJECTOR_CONFIG_MAP, KINDS, MeshKind, named, of
 from mesh_lab.settings import Lab
 
 LIVE, DELETE = "live", "delete"
@@ -43,7 +43,7 @@ class Wanted:
     @property
     def reference(self) -> Reference:
         """The resource's reference for the API."""
-        return Reference(self.kind.version, self.kind.name, self.name, self.namespace)
+        return Reference(self.kind.api_version, self.kind.name, self.name, self.namespace)
 
     def __str__(self) -> str:
         return str(self.reference)

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from mesh_lab.client.pods import PROXY_CONTAINER, has_proxy, is_ready, running_containers
+from mesh_lab.meshkinds import KINDS
 
 DEBUG_PORT = 15014
 SYNCZ, CONFIGZ = "/debug/syncz", "/debug/configz"
@@ -36,7 +37,7 @@ ABSENT = "its pod is ready, its stream is not open"
 _TYPES = ("cluster", "listener", "route", "endpoint", "extensionconfig")
 _ENVOYS = ("sidecar", "router", "waypoint")
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
-_OF_LISTENERS = ("AuthorizationPolicy", "PeerAuthentication")
+_OF_LISTENERS = frozenset(kind.name for kind in KINDS if kind.in_listeners)
 _DRAIN_DEFAULT_SECONDS, _DRAIN_MARGIN_SECONDS = 45.0, 0.1
 _DRAIN = re.compile(r"""drainDuration["']?:\s*["']?([0-9.a-z]+)""")
 _PROXY_CONFIG, _PROXY_CONFIG_VARIABLE = "proxy.istio.io/config", "PROXY_CONFIG"

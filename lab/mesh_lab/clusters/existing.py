@@ -33,7 +33,7 @@ _DELETE_SECONDS = 180
 
 
 class IstioMade(msgspec.Struct, frozen=True):
-    """An installation of Istio by the lab: which, and who had its root certificate (by namespace) without it."""
+    """An installation of Istio by the lab: its revision, and the namespaces that had its root certificate before."""
 
     revision: str
     certified: tuple[str, ...] = ()

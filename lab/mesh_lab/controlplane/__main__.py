@@ -10,10 +10,10 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from mesh_lab.controlplane.config import Settings, from_environment
+from mesh_lab.controlplane.process.config import Settings, from_environment
 
 if TYPE_CHECKING:
-    from mesh_lab.controlplane.assembly import Translation
+    from mesh_lab.controlplane.startup.assembly import Translation
 
 
 def main() -> int:
@@ -55,14 +55,14 @@ async def _serve(settings: Settings) -> None:
     os.environ.setdefault("SSL_CERT_FILE", os.devnull)
     # What is imported stays: no garbage is collected while it loads, and `_translation` exempts it for good.
     gc.disable()
-    from mesh_lab.controlplane.server import run
+    from mesh_lab.controlplane.startup.server import run
 
     await run(settings, stop, _translation)
 
 
 def _translation() -> Translation:
-    from mesh_lab.controlplane.assembly import Translation
     from mesh_lab.controlplane.report.analysis import analyse
+    from mesh_lab.controlplane.startup.assembly import Translation
     from mesh_lab.controlplane.xds.generator import Generator
 
     gc.freeze()

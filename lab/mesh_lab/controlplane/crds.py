@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from mesh_lab.controlplane.istiokinds import KINDS, NETWORKING, Column, Kind
+from mesh_lab.controlplane.istiokinds import KINDS, Column, Kind
+from mesh_lab.meshkinds import EXTENSIONS, NETWORKING
 
 Schema = dict[str, Any]
 
@@ -30,7 +31,6 @@ def definitions() -> Iterator[Schema]:
 def definition(kind: Kind) -> Schema:
     """One kind's definition. All versions share one schema; the first is stored."""
     schema = _resource_schema(kind)
-    family = "networking-istio-io" if kind.group == NETWORKING else "security-istio-io"
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -42,7 +42,7 @@ def definition(kind: Kind) -> Schema:
                 "listKind": f"{kind.name}List",
                 "plural": kind.plural,
                 "singular": kind.name.lower(),
-                "categories": ["istio-io", family],
+                "categories": ["istio-io", kind.group.replace(".", "-")],
                 **({"shortNames": list(kind.short)} if kind.short else {}),
             },
             "scope": "Namespaced",
@@ -75,7 +75,7 @@ def _resource_schema(kind: Kind) -> Schema:
     spec = structural({"$ref": _REFERENCE + kind.name}, components)
     return {
         "type": "object",
-        **({"required": ["spec"]} if kind.group == NETWORKING else {}),
+        **({"required": ["spec"]} if kind.group in (NETWORKING, EXTENSIONS) else {}),
         "properties": {
             "spec": spec,
             "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
@@ -103,14 +103,19 @@ def structural(schema: Mapping[str, Any], components: Mapping[str, Schema]) -> S
     kind = schema.get("type")
     if kind == "object":
         result["type"] = "object"
-        if "additionalProperties" in schema and "properties" not in schema:
-            result["additionalProperties"] = structural(schema["additionalProperties"], components)
+        values = schema.get("additionalProperties")
+        if "properties" not in schema and not values:
+            result["x-kubernetes-preserve-unknown-fields"] = True
+        elif "properties" not in schema and values:
+            result["additionalProperties"] = structural(values, components)
+            result |= {key: schema[key] for key in _LIMITS if key in schema}
         else:
             result["properties"] = {name: structural(value, components) for name, value in schema["properties"].items()}
             if schema.get("required"):
                 result["required"] = schema["required"]
     elif kind == "array":
         result |= {"type": "array", "items": structural(schema["items"], components)}
+        result |= {key: schema[key] for key in _LIMITS if key in schema}
     elif kind in ("string", "integer", "number", "boolean"):
         result |= {"type": kind, **{key: schema[key] for key in _LIMITS if key in schema}}
     else:
@@ -118,7 +123,7 @@ def structural(schema: Mapping[str, Any], components: Mapping[str, Schema]) -> S
     return result
 
 
-_LIMITS = ("minimum", "maximum", "pattern", "minLength", "maxLength", "maxItems", "format")
+_LIMITS = ("minimum", "maximum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "maxProperties", "format")
 
 
 def _described(schema: Mapping[str, Any]) -> Schema:

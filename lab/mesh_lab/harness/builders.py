@@ -47,8 +47,9 @@ def route(*destinations: Object, **more: Any) -> Object:
 def to(host: str, subset: str = "", weight: int | None = None, port: int | None = None) -> Object:
     """A destination of a rule.
 
-    Sets `destination.host` and, where they are given, `destination.subset`, `destination.port.number` (a gateway needs
-    it of a service that has several) and `weight`.
+    Sets `destination.host` and, where they are given, `destination.subset`, `destination.port.number` and `weight`.
+    Of a service that has several ports, as `deploy_echo` makes them, Istio wants one named: without it a gateway does
+    not know which is meant, and a sidecar takes the one that was called, with a warning (IST0112) on the resource.
     """
     destination: Object = {"host": host} | ({} if port is None else {"port": {"number": port}})
     if subset:

@@ -13,6 +13,7 @@ from mesh_lab.client.pods import PROXY_CONTAINER, running_containers
 from mesh_lab.errors import LabError
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.proxies import Proxy
+from mesh_lab.meshkinds import ISTIO
 
 KINDS = (
     ("apps/v1", "Deployment"),
@@ -20,11 +21,7 @@ KINDS = (
     ("v1", "Service"),
     ("discovery.k8s.io/v1", "EndpointSlice"),
     ("v1", "Event"),
-    ("networking.istio.io/v1", "VirtualService"),
-    ("networking.istio.io/v1", "DestinationRule"),
-    ("networking.istio.io/v1", "Gateway"),
-    ("security.istio.io/v1", "PeerAuthentication"),
-    ("security.istio.io/v1", "AuthorizationPolicy"),
+    *((kind.api_version, kind.name) for kind in ISTIO),
 )
 LOG_LINES = 500
 FAILURES = (LabError, LookupError, OSError)

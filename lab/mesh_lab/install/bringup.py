@@ -24,6 +24,8 @@ from mesh_lab.install.readiness import Workload, await_deployments
 
 MESH = ("mesh",)
 GATEWAY = "gateway.yaml"
+DEMO = ("profiles/demo",)
+"""What the profile `demo` adds to the mesh."""
 SAMPLES = (
     "apps/default-namespace.yaml",
     "apps/bookinfo.yaml",
@@ -51,18 +53,19 @@ def install(
     directory: Path,
     timeout: float,
     report: Report,
+    profile: str = "default",
 ) -> Installed:
     """Put the mesh and the samples onto the cluster; return when all is ready and every proxy is in sync.
 
     The ingress Service has the lab's `host_ports`, in a manifest that is written into `directory`. `timeout` in seconds
-    is for the whole.
+    is for the whole. `profile` is the mesh's, after Istio's.
 
     Raises:
         LabError: a manifest cannot be applied, or not all is ready in time.
     """
     deadline = time.monotonic() + timeout
     report("installing the mesh")
-    mesh = deployments(kubectl.apply(_mesh(manifests, host_ports, directory)))
+    mesh = deployments(kubectl.apply(_mesh(manifests, host_ports, directory, profile)))
     # Injection is the control plane's work: pods that are made before it answers would be refused.
     await_deployments(api, {CONTROL_PLANE}, deadline, report)
     report("installing the sample microservices")
@@ -92,11 +95,14 @@ def live_pods(api: Api) -> list[Object]:
     return sorted(pods, key=lambda pod: (pod["metadata"]["namespace"], pod["metadata"]["name"]))
 
 
-def _mesh(manifests: Path, host_ports: Mapping[str, int], directory: Path) -> list[Path]:
+def _mesh(manifests: Path, host_ports: Mapping[str, int], directory: Path, profile: str) -> list[Path]:
     (folder,) = _files(manifests, MESH)
     gateway = folder / GATEWAY
     others = [file for file in sorted(folder.glob("*.yaml")) if file != gateway]
-    return [*others, ingress.manifest(gateway, directory, host_ports)]
+    if profile == "default":
+        return [*others, ingress.manifest(gateway, directory, host_ports)]
+    published = ingress.manifest(gateway, directory, host_ports, ingress.DEMO_PORTS)
+    return [*others, published, *_files(manifests, DEMO)]
 
 
 def _files(manifests: Path, names: tuple[str, ...]) -> list[Path]:

@@ -16,18 +16,26 @@ from mesh_lab.errors import LabError
 from mesh_lab.install import placing
 
 SERVICE = "istio-ingressgateway"
-_PORTS = {"http2": "http", "https": "https"}
+_PORTS = {"http2": "http", "https": "https", "tcp": "tcp"}
 """The Service's ports by name, and the lab's (`[ports]` in lab.toml)."""
 
+DEMO_PORTS: Sequence[Object] = (
+    {"name": "tcp", "port": 31400, "targetPort": 31400, "protocol": "TCP"},
+    {"name": "tls", "port": 15443, "targetPort": 15443, "protocol": "TCP"},
+)
+"""What Istio's demo profile adds: for TCP tasks, and for TLS that is routed by name."""
 
-def manifest(source: Path, directory: Path, host_ports: Mapping[str, int]) -> Path:
+
+def manifest(source: Path, directory: Path, host_ports: Mapping[str, int], more: Sequence[Object] = ()) -> Path:
     """Write the gateway's manifest for a lab with these ports into a directory; return the file.
+
+    `more`: ports of the Service beside those of the manifest.
 
     Raises:
         LabError: the manifest cannot be read.
     """
     file = directory / source.with_suffix(".json").name
-    items = [_published(obj, host_ports) if obj["kind"] == "Service" else obj for obj in placing.read([source])]
+    items = [_published(obj, host_ports, more) if obj["kind"] == "Service" else obj for obj in placing.read([source])]
     try:
         file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}), encoding="utf-8")
     except OSError as error:
@@ -35,8 +43,8 @@ def manifest(source: Path, directory: Path, host_ports: Mapping[str, int]) -> Pa
     return file
 
 
-def _published(service: Object, host_ports: Mapping[str, int]) -> Object:
-    ports = [port for each in service["spec"]["ports"] for port in _numbered(each, host_ports)]
+def _published(service: Object, host_ports: Mapping[str, int], more: Sequence[Object]) -> Object:
+    ports = [port for each in (*service["spec"]["ports"], *more) for port in _numbered(each, host_ports)]
     return service | {"spec": service["spec"] | {"ports": _once(ports)}}
 
 

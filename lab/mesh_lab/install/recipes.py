@@ -127,10 +127,17 @@ def plan(lab: Lab) -> list[str]:
 
 
 def _embedded(lab: Lab, api: Api, report: Report) -> Installed:
-    ports = EmbeddedCluster(lab).status().ports
-    limit = lab.settings.timeouts.ready
+    # The profile that the lab was started with: its ports are of that one.
+    status = EmbeddedCluster(lab).status()
     return install(
-        _kubectl(lab), api, MANIFESTS, host_ports=ports, directory=lab.state_dir, timeout=limit, report=report
+        _kubectl(lab),
+        api,
+        MANIFESTS,
+        host_ports=status.ports,
+        directory=lab.state_dir,
+        timeout=lab.settings.timeouts.ready,
+        report=report,
+        profile=status.profile or lab.settings.mesh.profile,
     )
 
 

@@ -32,6 +32,23 @@ class ImageEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     user: int | None = None
 
 
+class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A name outside of the cluster (`*.NAME`: all below NAME), its addresses, and what answers on which ports.
+
+    The name resolves to the first of the addresses.
+    """
+
+    name: str
+    addresses: tuple[str, ...]
+    serves: str = "page"
+    title: str = ""
+    root: str = ""
+    https_only: bool = False
+    http: tuple[int, ...] = ()
+    https: tuple[int, ...] = ()
+    tcp: tuple[int, ...] = ()
+
+
 class KubeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of the embedded Kubernetes. Descriptors are inherited: API socket, control socket, lifeline pipe."""
 
@@ -52,6 +69,7 @@ class KubeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     read_only_dirs: tuple[str, ...] = ()
     images: dict[str, ImageEntry] = msgspec.field(default_factory=dict)
     host_ports: tuple[HostPort, ...] = ()
+    internet: tuple[Site, ...] | None = None
 
     @property
     def state(self) -> Path:

@@ -38,6 +38,11 @@ class ApiError(Exception):
         self.causes = causes
         self.details = details or {}
 
+    @property
+    def namespace_terminating(self) -> bool:
+        """Whether the request failed because its namespace is being deleted."""
+        return any(cause.reason == "NamespaceTerminating" for cause in self.causes)
+
     def status(self) -> dict[str, Any]:
         """The `Status` object that a client receives."""
         details = dict(self.details)
@@ -64,7 +69,7 @@ def not_found(plural: str, name: str, group: str = "") -> ApiError:
 
 
 def already_exists(plural: str, name: str, group: str = "") -> ApiError:
-    """409: an object of that name is there."""
+    """409: an object of that name exists."""
     full = f"{plural}.{group}" if group else plural
     return ApiError(
         409, "AlreadyExists", f'{full} "{name}" already exists', details={"name": name, "group": group, "kind": plural}
@@ -112,7 +117,7 @@ def forbidden(message: str) -> ApiError:
 
 
 def gone(message: str) -> ApiError:
-    """410: the resource version asked for is older than what is kept; the client lists again."""
+    """410: the requested resource version is older than what is kept; the client lists again."""
     return ApiError(410, "Expired", message)
 
 

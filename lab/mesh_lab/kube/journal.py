@@ -19,10 +19,9 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
+from mesh_lab.kube.records import Key, Record, is_sound, salvage
 
 FORMAT = 2
 _UNSUMMED = 1
@@ -50,7 +49,7 @@ _ADVANCE = "INSERT OR REPLACE INTO progress (id, revision, objects, checksums) V
 _SURROUNDINGS = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR}
 )
-"""SQLite's errors that are no fault of the file's content, but for one that says that the file ends too early."""
+"""SQLite's errors that do not mean a damaged file, except for `_CUT_SHORT`: the file ends too early."""
 _CUT_SHORT = sqlite3.SQLITE_IOERR_SHORT_READ
 _NAMED = 5
 """How many objects a message lists."""
@@ -58,8 +57,6 @@ WAY_OUT = "`mesh-lab up --recover` goes on with what can be read and says what i
 
 _MARK_PLACE = struct.Struct("<QI")
 _MARK_PLACES = 2
-
-_Key = tuple[str, str, str]
 
 
 class JournalError(Exception):
@@ -72,43 +69,6 @@ class JournalInUseError(JournalError):
 
 class JournalDamagedError(JournalError):
     """The journal does not hold what was written to it. The message says what is lost, and the ways out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One write: the object's JSON, or None when it was removed."""
-
-    resource: str
-    namespace: str
-    name: str
-    revision: int
-    body: bytes | None
-
-    @property
-    def key(self) -> _Key:
-        """The object's resource, namespace and name."""
-        return self.resource, self.namespace, self.name
-
-    @property
-    def checksum(self) -> int:
-        """The checksum of all that is stored of the object."""
-        head = "\0".join(map(str, (*self.key, self.revision, ""))).encode()
-        return zlib.crc32(self.body or b"", zlib.crc32(head))
-
-    def __str__(self) -> str:
-        return f"{self.resource} {'/'.join(filter(None, (self.namespace, self.name)))}"
-
-
-def is_sound(record: Record, checksum: int | None) -> bool:
-    """Return whether a record matches its checksum; without a checksum, whether it is a JSON object."""
-    if not isinstance(record.body, bytes) or not all(isinstance(part, str) for part in record.key):
-        return False
-    if checksum is not None:
-        return record.checksum == checksum
-    try:
-        return isinstance(orjson.loads(record.body), dict)
-    except orjson.JSONDecodeError:
-        return False
 
 
 class Mark:
@@ -187,7 +147,7 @@ class Journal:
     def __init__(self, path: Path, known: tuple[str, ...] = ()) -> None:
         self.path = path
         self._known = known
-        self._checksums: dict[_Key, int] = {}
+        self._checksums: dict[Key, int] = {}
         self._sum = 0
         self._mark = Mark(path)
         try:
@@ -278,8 +238,6 @@ class Journal:
             self._mark.write(revision)
 
     def _readable(self) -> str:
-        from mesh_lab.kube.salvage import salvage
-
         found = salvage(self.path, self._known)
         of_all = "" if found.expected is None else f" of {found.expected}"
         return f"{len(found.kept)}{of_all} objects can be read"
@@ -333,7 +291,7 @@ class Journal:
                 self._connection.execute(_PUT, (*record.key, record.revision, record.body, checksum))
         self._connection.execute(_ADVANCE, (revision, len(self._checksums), self._sum))
 
-    def _set(self, key: _Key, checksum: int | None) -> None:
+    def _set(self, key: Key, checksum: int | None) -> None:
         if checksum is None:
             self._checksums.pop(key, None)
         else:

@@ -17,7 +17,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from mesh_lab import rfc3339
-from mesh_lab.kube import heavy, orphans, pki
+from mesh_lab.kube import heavy, orphans, pki, trust
 from mesh_lab.kube.api.app import build_app, serve
 from mesh_lab.kube.api.auth.authentication import Authenticator
 from mesh_lab.kube.api.context import ClusterInfo
@@ -27,6 +27,7 @@ from mesh_lab.kube.controllers import Controllers
 from mesh_lab.kube.journal import JournalError
 from mesh_lab.kube.network import HostSockets, Network, NodeNetworkError, prepare_node
 from mesh_lab.kube.node.agent import NodeAgent
+from mesh_lab.kube.outside import Outside
 from mesh_lab.kube.registry import Registry
 from mesh_lab.kube.registry.kinds import STORED
 from mesh_lab.kube.registry.tokens import TokenIssuer
@@ -34,7 +35,7 @@ from mesh_lab.kube.store import Store
 
 log = logging.getLogger(__name__)
 
-_SLOW_WRITE_SECONDS = 5.0  # seconds; one that goes to a healthy disk takes milliseconds
+_SLOW_WRITE_SECONDS = 5.0  # a write to a healthy disk takes milliseconds
 
 
 class _Stopped(Exception):  # noqa: N818 - it ends the task group on purpose, nothing went wrong
@@ -84,6 +85,7 @@ async def _serve(config: KubeConfig, keys: pki.Pki, store: Store, stop: asyncio.
     host = HostSockets(config.control_fd)
     controllers = Controllers(registry, config, keys.authority_pem)
     network = Network(registry, config, host)
+    outside = _internet(config)
     info = ClusterInfo(
         name=config.name,
         alive={"store": lambda: _delay(store), "journal": lambda: store.failure},
@@ -101,10 +103,23 @@ async def _serve(config: KubeConfig, keys: pki.Pki, store: Store, stop: asyncio.
         _start(group, "controllers", controllers.run())
         _start(group, "network", network.run())
         _start(group, "node", agent.run())
+        if outside is not None:
+            _start(group, "internet", outside.run())
         await host.ready()
         log.info("the API server listens on https://127.0.0.1:%d", config.api_port)
         await stop.wait()
         raise _Stopped
+
+
+def _internet(config: KubeConfig) -> Outside | None:
+    """Make what pods reach outside of the cluster, and what they know it by."""
+    if config.internet is None:
+        return None
+    authority = trust.ensure(config.state)
+    try:
+        return Outside(config.internet, config, authority)
+    except OSError as error:
+        raise NodeNetworkError(f"cannot set up the lab's internet: {error}") from error
 
 
 def _delay(store: Store) -> str:

@@ -43,6 +43,7 @@ ADMIN_GROUP = "system:masters"
 _AUTHORITY_LIFE = timedelta(days=3650)
 _LEAF_LIFE = timedelta(days=365)
 _RENEW_BEFORE = timedelta(days=30)
+_LONGEST_NAME = 64  # of a subject, in characters; the names that count are elsewhere
 _CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -93,7 +94,7 @@ def ensure(directory: Path, names: Sequence[str] = ()) -> Pki:
     """
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
-    authority = _ensure_authority(directory)
+    authority = ensure_authority(directory, "mesh-lab kubernetes")
     server = _ensure_leaf(
         directory,
         "server",
@@ -143,12 +144,30 @@ def write_kubeconfig(path: Path, pki: Pki, *, name: str, server: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Authority:
+class Authority:
+    """A certificate authority: its certificate, and the key that it signs with."""
+
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
+    @property
+    def pem(self) -> bytes:
+        """The certificate in PEM."""
+        return self.certificate.public_bytes(Encoding.PEM)
 
-def _ensure_authority(directory: Path) -> _Authority:
+    def issue(self, hosts: Sequence[str]) -> tuple[bytes, bytes]:
+        """Return a new server's certificate for these names, which is named after the first, and its key, in PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _leaf(self, _name(hosts[0][:_LONGEST_NAME]), key, ExtendedKeyUsageOID.SERVER_AUTH, hosts)
+        return certificate.public_bytes(Encoding.PEM), _key_pem(key)
+
+
+def ensure_authority(directory: Path, common_name: str) -> Authority:
+    """Return the authority in `directory`, made when it is missing or near its end.
+
+    Raises:
+        PkiError: a file is there and cannot be read as what it should be.
+    """
     certificate_file, key_file = directory / "ca.crt", directory / "ca.key"
     if certificate_file.exists() and key_file.exists():
         certificate, key = _load_certificate(certificate_file), _load_key(key_file)
@@ -157,9 +176,9 @@ def _ensure_authority(directory: Path) -> _Authority:
                 f"{certificate_file}: does not belong to {key_file}; remove {directory} to have both made anew"
             )
         if _fresh(certificate):
-            return _Authority(certificate, key)
+            return Authority(certificate, key)
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("mesh-lab kubernetes")
+    name = _name(common_name)
     certificate = (
         _builder(name, name, key.public_key(), _AUTHORITY_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -172,13 +191,13 @@ def _ensure_authority(directory: Path) -> _Authority:
     )
     _write(key_file, _key_pem(key))
     _write(certificate_file, certificate.public_bytes(Encoding.PEM))
-    return _Authority(certificate, key)
+    return Authority(certificate, key)
 
 
 def _ensure_leaf(
     directory: Path,
     stem: str,
-    authority: _Authority,
+    authority: Authority,
     name: x509.Name,
     purpose: x509.ObjectIdentifier,
     hosts: Sequence[str],
@@ -191,6 +210,19 @@ def _ensure_leaf(
         if belongs and _fresh(present) and _hosts(present) == hosts:
             return pair
     key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _leaf(authority, name, key, purpose, hosts)
+    _write(pair.key, _key_pem(key))
+    _write(pair.certificate, certificate.public_bytes(Encoding.PEM))
+    return pair
+
+
+def _leaf(
+    authority: Authority,
+    name: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    purpose: x509.ObjectIdentifier,
+    hosts: Sequence[str],
+) -> x509.Certificate:
     builder = (
         _builder(name, authority.certificate.subject, key.public_key(), _LEAF_LIFE)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -205,10 +237,7 @@ def _ensure_leaf(
         builder = builder.add_extension(
             x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False
         )
-    certificate = builder.sign(authority.key, hashes.SHA256())
-    _write(pair.key, _key_pem(key))
-    _write(pair.certificate, certificate.public_bytes(Encoding.PEM))
-    return pair
+    return builder.sign(authority.key, hashes.SHA256())
 
 
 def _builder(
@@ -263,7 +292,7 @@ def _hosts(certificate: x509.Certificate) -> list[str]:
     return [str(name.value) for name in names]
 
 
-def _signed_by(certificate: x509.Certificate, authority: _Authority) -> bool:
+def _signed_by(certificate: x509.Certificate, authority: Authority) -> bool:
     try:
         certificate.verify_directly_issued_by(authority.certificate)
     except (InvalidSignature, ValueError, TypeError):

@@ -7,14 +7,14 @@ what was kept or what is lost.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
 from mesh_lab.kube.journal import WAY_OUT, Journal, JournalError, JournalInUseError, Mark
+from mesh_lab.kube.records import Salvage, salvage
 from mesh_lab.kube.registry.kinds import STORED
-from mesh_lab.kube.salvage import Salvage, salvage
+from mesh_lab.rfc3339 import file_stamp
 
 _SUFFIXES = ("", "-wal", "-shm", "-mark")
 
@@ -36,7 +36,7 @@ def recover(path: Path, known: Iterable[str] = ()) -> Iterator[str]:
         yield f"the journal {path} is not damaged"
         return
     marked = Mark(path).read() or 0
-    aside = path.with_name(f"damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    aside = path.with_name(f"damaged-{file_stamp()}")
     aside.mkdir(mode=0o700)
     for suffix in _SUFFIXES:
         with suppress(FileNotFoundError):
@@ -57,7 +57,7 @@ def _lines(found: Salvage, marked: int) -> Iterator[str]:
         yield f"lost: {found.broken[key]} (it is not as it was written)"
     missing = None if found.expected is None else found.expected - len(found.kept.keys() | found.broken.keys())
     if missing is None:
-        yield "lost: all that could not be read; how much that is, is lost, too"
+        yield "lost: all objects that cannot be read; their number is not known"
     elif missing > 0:
         yield f"lost: {missing} objects that cannot be read"
     if found.revision < marked:

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.registry.reading.watching import ADDED, BOOKMARK, DELETED, MODIFIED, Event
 from mesh_lab.kube.registry.registry import Registry
-from mesh_lab.kube.registry.watching import ADDED, BOOKMARK, DELETED, MODIFIED, Event
 from mesh_lab.kube.resources import Resource
 
 __all__ = ["ADDED", "BOOKMARK", "DELETED", "MODIFIED", "Event", "follow"]

@@ -121,7 +121,7 @@ SELF_SUBJECT_RULES_REVIEWS = Resource(
     stored=False,
 )
 
-# What of role-based access control is enforced: mesh_lab.kube.api.auth.enforced.
+# The part of role-based access control that is enforced: mesh_lab.kube.api.auth.enforced.
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role", True)
 ROLEBINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", True)
 CLUSTERROLES = Resource("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", False)

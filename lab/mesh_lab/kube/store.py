@@ -21,7 +21,8 @@ import orjson
 from mesh_lab.kube.changes import Change, Log, Object
 from mesh_lab.kube.errors import ApiError, bad_request
 from mesh_lab.kube.heavy import LIGHT_BYTES
-from mesh_lab.kube.journal import Journal, JournalError, Record
+from mesh_lab.kube.journal import Journal, JournalError
+from mesh_lab.kube.records import Record
 
 OBJECT_LIMIT = 1536 * 1024
 """How large an object may be: what etcd takes (https://etcd.io/docs/latest/dev-guide/limit/)."""
@@ -117,7 +118,7 @@ class Store:
         seen: set[tuple[str, str]] = set()
         for change in changes:
             key = (change.namespace, change.name)
-            # What an object was before the first change since then is what it was then.
+            # The state before the first change since then is the state at that revision.
             if key in seen or (namespace is not None and change.namespace != namespace):
                 continue
             seen.add(key)

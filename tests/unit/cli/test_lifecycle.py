@@ -29,29 +29,31 @@ class StandIn:
     """A cluster that only remembers what was asked of it."""
 
     def __init__(self, lab: Lab) -> None:
-        self.asked: list[str] = []
+        self.called: list[str] = []
         self.running = False
         self.kubeconfig = lab.kubeconfig
 
     def up(self, report: Report) -> bool:
-        self.asked.append("up")
+        self.called.append("up")
         fresh, self.running = not self.running, True
         return fresh
 
     def down(self, report: Report) -> bool:
-        self.asked.append("down")
+        self.called.append("down")
         was, self.running = self.running, False
         return was
 
     def reset(self, report: Report) -> bool:
-        self.asked.append("reset")
+        self.called.append("reset")
         return self.down(report)
 
     def status(self) -> ClusterStatus:
         if not self.running:
             return ClusterStatus()
-        ports = {"api": 6443, "http": 8080, "https": 8443}
-        return ClusterStatus(phase="ready", pid=42, started="2026-01-01T00:00:00Z", ports=ports)
+        ports = {"api": 6443, "http": 8080, "https": 8443, "tcp": 31400}
+        return ClusterStatus(
+            phase="ready", pid=42, started="2026-01-01T00:00:00Z", ports=ports, profile="demo", internet=11
+        )
 
 
 @pytest.fixture
@@ -152,7 +154,7 @@ def test_a_terminal_gets_whole_names_too(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 @pytest.mark.parametrize("fresh", [True, False])
-def test_a_lab_that_is_killed_meanwhile_is_told_as_that(
+def test_a_lab_that_is_killed_meanwhile_is_reported_as_that(
     lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, fresh: bool
 ) -> None:
     def killed() -> Installed:
@@ -173,7 +175,7 @@ def fail() -> Installed:
 
 
 @pytest.mark.parametrize(
-    ("before", "keep", "after", "told"),
+    ("before", "keep", "after", "message"),
     [
         (False, False, False, "the lab is down, and what it had stored is kept; `mesh-lab up --keep` leaves it up"),
         (False, True, True, "the lab is still up: `mesh-lab down` ends it"),
@@ -181,7 +183,7 @@ def fail() -> Installed:
     ],
 )
 def test_a_failed_installation_ends_what_was_started_and_nothing_else(
-    lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, before: bool, keep: bool, after: bool, told: str
+    lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, before: bool, keep: bool, after: bool, message: str
 ) -> None:
     cluster.running = before
     installs(monkeypatch, fail)
@@ -189,7 +191,7 @@ def test_a_failed_installation_ends_what_was_started_and_nothing_else(
         lifecycle.up(lab, keep=keep)
     assert cluster.running is after
     assert failure.value.hint.startswith("look there\n")
-    assert told in failure.value.hint
+    assert message in failure.value.hint
 
 
 @pytest.mark.parametrize("before", [False, True])
@@ -208,7 +210,7 @@ def test_a_lab_in_which_only_a_users_resource_is_wrong_stays_for_it_to_be_put_ri
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_installation_is_told_and_ended(
+def test_an_interrupted_installation_is_reported_and_ended(
     lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     def interrupted() -> Installed:
@@ -225,25 +227,25 @@ def test_an_interrupted_installation_is_told_and_ended(
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         ("kind", "interrupted; a cluster that was there before is there still"),
         ("existing", "interrupted; nothing was made in the cluster"),
     ],
 )
 def test_an_interrupted_look_at_a_cluster_is_not_called_its_removal(
-    cluster: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: Literal["kind", "existing"], told: str
+    cluster: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: Literal["kind", "existing"], message: str
 ) -> None:
     def interrupted(_report: Report) -> bool:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cluster, "up", interrupted)
-    with pytest.raises(LabError, match=told):
+    with pytest.raises(LabError, match=message):
         lifecycle.up(Lab(Settings(cluster=kind), tmp_path), keep=False)
-    assert cluster.asked == []
+    assert cluster.called == []
 
 
-def test_when_the_removal_is_interrupted_too_the_command_for_it_is_told(
+def test_when_the_removal_is_interrupted_too_the_command_for_it_is_reported(
     cluster: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def interrupted(*_: object) -> Any:
@@ -260,7 +262,7 @@ def test_when_the_removal_is_interrupted_too_the_command_for_it_is_told(
 
 @pytest.mark.parametrize("directory", ["", "other place"])
 @pytest.mark.parametrize("settings", [Settings(), Settings(name="two"), Settings(name="two", cluster="kind")])
-def test_the_commands_that_a_person_is_told_are_understood(tmp_path: Path, settings: Settings, directory: str) -> None:
+def test_the_commands_that_messages_name_are_understood(tmp_path: Path, settings: Settings, directory: str) -> None:
     lab = Lab(settings, tmp_path, directory)
     for verb in ("up", "down", "reset", "status", "wait"):
         words = shlex.split(lab.command(verb))
@@ -316,6 +318,9 @@ def test_status_counts_pods_and_proxies(lab: Lab, cluster: StandIn, capsys: pyte
         text = capsys.readouterr().out
     assert (found["pid"], found["phase"], found["ports"]["http"]) == (42, "ready", 8080)
     assert (found["pods"], found["proxies"]) == ({"good": 1, "total": 2}, {"good": 1, "total": 2})
+    assert (found["profile"], found["internet"]) == ("demo", 11)
+    assert "http://127.0.0.1:8080, https://127.0.0.1:8443 and tcp 127.0.0.1:31400" in text
+    assert "11 names of the lab's own" in text
     assert "first process 42" in text
     assert "1 of 2 ready" in text
     assert "1 of 2 in sync" in text

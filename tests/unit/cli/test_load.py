@@ -1,4 +1,4 @@
-"""`mesh-lab load`: its options, and how a run's end is told."""
+"""`mesh-lab load`: its options, and how a run's end is reported."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_an_impossible_value_is_refused_by_the_name_of_its_option(tmp_path: Path
     assert f"Invalid value for '{option.partition('=')[0]}'" in outcome.err
 
 
-def test_broken_limits_are_told_and_are_a_failure(
+def test_broken_limits_are_reported_and_are_a_failure(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command, "run", lambda *_: FIGURES)

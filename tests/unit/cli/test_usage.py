@@ -73,7 +73,7 @@ def test_the_readme_names_every_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("frobnicate",), "No such command"),
         (("up", "--frobnicate"), "No such option"),
@@ -93,10 +93,10 @@ def test_the_readme_names_every_command() -> None:
         (("wait", "-f", "/nowhere.yaml"), "cannot read /nowhere.yaml: No such file"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_says_why(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_usage_ends_with_2_and_says_why(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     outcome = run(tmp_path, *arguments)
     assert outcome.code == 2
-    assert told in outcome.err
+    assert message in outcome.err
     assert "Traceback" not in outcome.err
 
 
@@ -142,19 +142,19 @@ def test_down_and_reset_of_no_lab_are_done_already(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a: [1\n", "is not YAML"),
         ("kind: Deployment\napiVersion: apps/v1\nmetadata: {name: a}\n", "holds no resource of the mesh"),
         ("just words\n", "holds no resource of the mesh"),
     ],
 )
-def test_a_file_that_cannot_be_waited_for_is_named(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_cannot_be_waited_for_is_named(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "m.yaml"
     file.write_text(text)
     outcome = run(tmp_path, "wait", "-f", str(file))
     assert outcome.code == 1
-    assert f"{file} {told}" in outcome.err
+    assert f"{file} {message}" in outcome.err
 
 
 def test_a_fault_of_the_lab_leaves_its_traceback_in_a_file(

@@ -12,9 +12,8 @@ from mesh_lab.cli import wait
 from mesh_lab.client.connection import ApiError
 from mesh_lab.client.meshstatus import ConfigState, OwnStatus, ProxyState
 from mesh_lab.client.objects import Reference
-from mesh_lab.controlplane import istiokinds
 from mesh_lab.errors import LabError
-from mesh_lab.install.meshkinds import KINDS, named
+from mesh_lab.meshkinds import KINDS, named
 
 LIST = """
 apiVersion: v1
@@ -27,17 +26,6 @@ items:
 ---
 {apiVersion: gateway.networking.k8s.io/v1beta1, kind: HTTPRoute, metadata: {name: e}}
 """
-
-
-def test_every_kind_that_the_lab_acts_on_is_marked_as_that() -> None:
-    expected = {
-        (name, f"{kind.group}/{kind.versions[0]}", kind.plural, kind.short)
-        for name, kind in istiokinds.KINDS.items()
-        if kind.acted_on
-    }
-    assert expected == {
-        (kind.name, kind.version, kind.plural, kind.short) for kind in KINDS if kind.acted_on and kind.group
-    }
 
 
 def test_a_word_names_the_same_kind_as_with_kubectl() -> None:
@@ -115,9 +103,9 @@ def test_json_tells_what_came_of_each_and_the_exit_code_stays(
     monkeypatch.setattr(wait, "status_of", lambda _: Status())
     lab: Any = None
     wait.wait(lab, ["vs/reviews"], [], namespace="", timeout=5, output="json")
-    told = json.loads(capsys.readouterr().out)
-    assert (told["condition"], told["succeeded"]) == ("live", True)
-    assert told["resources"][0] | {"seconds": 0} == {
+    document = json.loads(capsys.readouterr().out)
+    assert (document["condition"], document["succeeded"]) == ("live", True)
+    assert document["resources"][0] | {"seconds": 0} == {
         "kind": "VirtualService",
         "namespace": "default",
         "name": "reviews",
@@ -129,6 +117,6 @@ def test_json_tells_what_came_of_each_and_the_exit_code_stays(
     }
     with pytest.raises(LabError, match="VirtualService default/none: none not found"):
         wait.wait(lab, ["vs/none", "vs/reviews"], [], namespace="", timeout=5, output="json")
-    told = json.loads(capsys.readouterr().out)
-    assert [(one["name"], one["outcome"]) for one in told["resources"]] == [("none", "failed"), ("reviews", "live")]
-    assert not told["succeeded"]
+    document = json.loads(capsys.readouterr().out)
+    assert [(one["name"], one["outcome"]) for one in document["resources"]] == [("none", "failed"), ("reviews", "live")]
+    assert not document["succeeded"]

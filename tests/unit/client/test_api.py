@@ -26,7 +26,7 @@ class Player:
 
     def __init__(self) -> None:
         self.answers: dict[str, list[tuple[int, Any]]] = {}
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.bodies: list[Any] = []
 
     def on(self, request: str, *answers: Any, status: int = 200) -> None:
@@ -56,7 +56,7 @@ def api(player: Player, tmp_path: Path) -> Iterator[Api]:
 
         def answer(self) -> None:
             request = f"{self.command} {self.path.partition('?')[0]}"
-            player.asked.append(f"{self.command} {self.path}")
+            player.requested.append(f"{self.command} {self.path}")
             if length := int(self.headers.get("content-length") or 0):
                 player.bodies.append(json.loads(self.rfile.read(length)))
             waiting = player.answers.get(request, [(404, {"code": 404, "reason": "NotFound", "message": "not there"})])
@@ -104,10 +104,10 @@ def test_apply_creates_or_else_patches(api: Api, player: Player) -> None:
     player.on("PATCH /api/v1/namespaces/n/pods/a", POD)
     assert api.apply(POD) == POD
     assert player.bodies == [POD, POD]
-    assert all("fieldValidation=Strict" in request for request in player.asked[1:])
+    assert all("fieldValidation=Strict" in request for request in player.requested[1:])
 
 
-def test_what_the_server_refuses_is_told_in_its_words(api: Api, player: Player) -> None:
+def test_what_the_server_refuses_is_reported_in_its_words(api: Api, player: Player) -> None:
     player.on(
         "POST /api/v1/namespaces/n/pods", {"code": 422, "reason": "Invalid", "message": "spec.x: bad"}, status=422
     )
@@ -134,7 +134,7 @@ def test_waiting_lists_and_then_follows_the_watch(api: Api, player: Player) -> N
         "/api/v1/namespaces/n/pods", lambda items: "status" in items["a"], timeout=5, why="it runs", describe=str
     )
     assert found["a"] == ready
-    assert "watch=true&resourceVersion=5" in player.asked[-1]
+    assert "watch=true&resourceVersion=5" in player.requested[-1]
 
 
 def test_waiting_in_vain_says_why_and_what_was_the_case(api: Api, player: Player) -> None:
@@ -176,10 +176,10 @@ def test_configuration_is_live_once_its_present_version_is_acknowledged(api: Api
     player.on("GET /apis/networking.istio.io/v1/namespaces/n/virtualservices/v", SERVICE)
     player.on(DEBUG, state("6", a="acknowledged"), state("7", a="pending"), state("7", a="acknowledged"))
     Mesh(api, "n").wait_live(REFERENCE, 5)
-    assert len([request for request in player.asked if "debug" in request]) == 3
+    assert len([request for request in player.requested if "debug" in request]) == 3
 
 
-def test_a_rejection_is_told_with_its_reason(api: Api, player: Player) -> None:
+def test_a_rejection_is_reported_with_its_reason(api: Api, player: Player) -> None:
     player.on("GET /apis/networking.istio.io/v1/namespaces/n/virtualservices/v", SERVICE)
     player.on(DEBUG, state("7", a="acknowledged", b="rejected"))
     with pytest.raises(ConfigurationRejected, match=r"b: rejected \(no such cluster\)"):

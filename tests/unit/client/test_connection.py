@@ -53,7 +53,7 @@ def test_an_answer_that_is_closed_twice_gives_its_connection_to_one_request_only
             assert "/b" in under_way.rest()
 
 
-def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with serve(tmp_path, lambda _: {}) as (server, kubeconfig):
         port = server.port
     with Api(kubeconfig) as api, pytest.raises(ApiError, match=f"127.0.0.1:{port} does not answer") as failure:
@@ -61,7 +61,7 @@ def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert failure.value.code == 0
 
 
-def test_a_server_that_dies_while_it_is_asked_is_told_each_time(tmp_path: Path) -> None:
+def test_a_server_that_dies_while_it_is_asked_is_reported_each_time(tmp_path: Path) -> None:
     """As a lab's does that is killed: connections are accepted, and closed in the middle of TLS's handshake."""
     with contextlib.ExitStack() as living:
         server, kubeconfig = living.enter_context(serve(tmp_path, lambda _: {}))
@@ -177,7 +177,7 @@ def test_an_error_within_a_watch_is_raised(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "is not a kubeconfig"),
         ("[1, 2", "is not a kubeconfig"),
@@ -191,10 +191,10 @@ def test_an_error_within_a_watch_is_raised(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_kubeconfig_that_leads_nowhere_is_told(tmp_path: Path, text: str, told: str) -> None:
+def test_a_kubeconfig_that_leads_nowhere_is_reported(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "kubeconfig"
     file.write_text(text)
-    with pytest.raises(LabError, match=told):
+    with pytest.raises(LabError, match=message):
         Api(file)
 
 

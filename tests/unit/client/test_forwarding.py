@@ -74,16 +74,16 @@ with forwarded({kubectl(tools)!r}, "istio-system", "istiod-1", 15014):
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "message"),
     [
         ("error: unable to forward port because pod is not running.\n", "because pod is not running"),
         ("", "kubectl ended without a word"),
     ],
 )
-def test_a_kubectl_that_fails_is_quoted(tools: StandIns, said: str, told: str) -> None:
+def test_a_kubectl_that_fails_is_quoted(tools: StandIns, said: str, message: str) -> None:
     tools.add("kubectl", answer(err=[said], code=1))
     with (
-        pytest.raises(ForwardError, match=told),
+        pytest.raises(ForwardError, match=message),
         forwarded(kubectl(tools), "istio-system", "istiod-1", 15014),
     ):
         pytest.fail("there is no port")
@@ -102,7 +102,7 @@ def test_a_kubectl_that_hangs_in_the_middle_of_a_line_is_ended(
     assert not lives(int((tools.directory / "pid").read_text()))
 
 
-def test_a_kubectl_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_kubectl_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with (
         pytest.raises(ForwardError, match=r"cannot run .*No such file"),
         forwarded([str(tmp_path / "kubectl")], "istio-system", "istiod-1", 15014),

@@ -26,7 +26,7 @@ def changed(file: Path, *, cluster: dict[str, Any] | None = None, user: dict[str
     file.write_text(yaml.safe_dump(document))
 
 
-def asked(file: Path) -> Any:
+def fetched(file: Path) -> Any:
     with Api(file) as api:
         return api.request("GET", "/a")
 
@@ -38,7 +38,7 @@ def server_of(file: Path) -> str:
 def test_a_cluster_may_be_a_path_on_somebodys_server(tmp_path: Path) -> None:
     with serve(tmp_path, lambda path: {"path": path}) as (_, file):
         changed(file, cluster={"server": f"{server_of(file)}/k8s/clusters/c-1/"})
-        assert asked(file) == {"path": "/k8s/clusters/c-1/a"}
+        assert fetched(file) == {"path": "/k8s/clusters/c-1/a"}
 
 
 def test_a_token_is_read_from_its_file_each_time(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_token_is_read_from_its_file_each_time(tmp_path: Path) -> None:
 def test_a_certificate_is_not_checked_where_the_kubeconfig_says_so(tmp_path: Path) -> None:
     with serve(tmp_path, lambda path: {"path": path}) as (_, file):
         changed(file, cluster={"certificate-authority-data": None, "insecure-skip-tls-verify": True})
-        assert asked(file) == {"path": "/a"}
+        assert fetched(file) == {"path": "/a"}
 
 
 def test_a_server_that_another_authority_vouches_for_is_not_trusted(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_server_that_another_authority_vouches_for_is_not_trusted(tmp_path: Pa
         authority = yaml.safe_load(more.read_text())["clusters"][0]["cluster"]["certificate-authority-data"]
         changed(file, cluster={"certificate-authority-data": authority})
         with pytest.raises(Exception, match=r"CERTIFICATE_VERIFY_FAILED|certificate verify failed"):
-            asked(file)
+            fetched(file)
 
 
 @pytest.mark.parametrize("field", ["proxy-url", "tls-server-name"])
@@ -80,7 +80,7 @@ def test_what_the_lab_does_not_do_is_refused(tmp_path: Path, field: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("cluster", "user", "told"),
+    ("cluster", "user", "message"),
     [
         ({"server": "somewhere"}, None, "'somewhere' is no address"),
         ({"server": "https://"}, None, "'https://' is no address"),
@@ -92,12 +92,12 @@ def test_what_the_lab_does_not_do_is_refused(tmp_path: Path, field: str) -> None
         ({}, {"username": "a", "password": "b"}, "neither a client certificate, a token nor a login program"),
     ],
 )
-def test_a_broken_kubeconfig_is_told(
-    tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any] | None, told: str
+def test_a_broken_kubeconfig_is_reported(
+    tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any] | None, message: str
 ) -> None:
     with serve(tmp_path, lambda path: {"path": path}) as (server, file):
         changed(file, cluster=cluster, user=user)
-        with pytest.raises(LabError, match=told):
+        with pytest.raises(LabError, match=message):
             Api(file)
     assert server.paths == []
 

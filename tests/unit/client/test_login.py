@@ -1,4 +1,4 @@
-"""Users that a program logs in: what the program is told, what is made of its answer, when it is asked again."""
+"""Users that a program logs in: what the program is given, what is made of its answer, when it is asked again."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_credential_without_an_end_is_fetched_once(tools: StandIns) -> None:
     assert one.credential() is one.credential()
 
 
-def test_the_program_is_told_of_the_cluster_and_has_its_own_environment(tmp_path: Path) -> None:
+def test_the_program_knows_the_cluster_and_has_its_own_environment(tmp_path: Path) -> None:
     script = tmp_path / "sign-in"
     script.write_text(f"""#!/bin/sh
 printf %s "$KUBERNETES_EXEC_INFO" > {tmp_path}/info
@@ -89,7 +89,7 @@ printf '{given("%s")}' "$ROLE"
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "message"),
     [
         ("no JSON", "gave no credential"),
         (json.dumps({"apiVersion": V1, "kind": "ExecCredential"}), "gave no credential: KeyError"),
@@ -99,9 +99,9 @@ printf '{given("%s")}' "$ROLE"
         (given(expirationTimestamp="tomorrow"), "gave no credential: ValueError"),
     ],
 )
-def test_an_answer_that_is_no_credential_is_told(tools: StandIns, said: str, told: str) -> None:
+def test_an_answer_that_is_no_credential_is_reported(tools: StandIns, said: str, message: str) -> None:
     tools.add("sign-in", answer("get-token", out=said))
-    with pytest.raises(LabError, match=told):
+    with pytest.raises(LabError, match=message):
         Login(user(tools), {}, tools.directory).credential()
 
 
@@ -112,7 +112,7 @@ def test_a_program_that_fails_is_quoted_with_the_kubeconfigs_own_advice(tools: S
     assert failure.value.hint == "See the handbook."
 
 
-def test_a_program_that_is_missing_is_told(tools: StandIns) -> None:
+def test_a_program_that_is_missing_is_reported(tools: StandIns) -> None:
     with pytest.raises(LabError, match=r"cannot run .*sign-in: No such file") as failure:
         Login(user(tools), {}, tools.directory).credential()
     assert "does it log in?" in failure.value.hint
@@ -126,17 +126,17 @@ def test_a_program_that_hangs_is_ended(tools: StandIns, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"apiVersion": "client.authentication.k8s.io/v1alpha1"}, "speaks 'client.authentication.k8s.io/v1alpha1'"),
         ({"interactiveMode": "Always"}, "asks its questions at a terminal"),
     ],
 )
 def test_what_the_lab_cannot_do_is_refused_before_anything_is_run(
-    tools: StandIns, fields: dict[str, str], told: str
+    tools: StandIns, fields: dict[str, str], message: str
 ) -> None:
     tools.add("sign-in", answer("get-token", out=given()))
-    with pytest.raises(LabError, match=told):
+    with pytest.raises(LabError, match=message):
         Login(user(tools, **fields), {}, tools.directory).credential()
     assert tools.calls() == []
 
@@ -220,7 +220,7 @@ def test_a_credential_that_the_cluster_refuses_is_replaced_before_its_time(tmp_p
             tools.add("sign-in", answer("get-token", out=given("new")))
             assert api.request("GET", "/a") == {"path": "/a"}
             assert len(tools.calls()) == 2
-            # One that is refused again is told, and not asked for for ever.
+            # One that is refused again is reported, and not asked for for ever.
             tools.add("sign-in", answer("get-token", out=given("old")))
             server.answer = lambda _: (401, "Unauthorized")
             with pytest.raises(ApiError, match="Unauthorized"):
@@ -228,7 +228,7 @@ def test_a_credential_that_the_cluster_refuses_is_replaced_before_its_time(tmp_p
     assert len(tools.calls()) == 3
 
 
-def test_a_login_that_fails_is_told(tmp_path: Path, tools: StandIns) -> None:
+def test_a_login_that_fails_is_reported(tmp_path: Path, tools: StandIns) -> None:
     tools.add("sign-in", answer("get-token", err=["who are you?\n"], code=1))
     with serve(tmp_path, lambda path: {"path": path}) as (_, kubeconfig):
         logged_in(kubeconfig, tools)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mesh_lab.client.api import Api
-from mesh_lab.client.meshstatus import OwnStatus
+from mesh_lab.client.meshstatus import OwnStatus, reaches
 from mesh_lab.client.objects import Reference
 from mesh_lab.client.rollout import await_live, await_mesh
 from mesh_lab.errors import ConfigurationRejected, LabError
@@ -28,14 +28,14 @@ def config(
 
 
 def waited(tmp_path: Path, answer: Callable[[int], Any], seconds: float) -> tuple[Any, list[str]]:
-    asked: list[str] = []
+    requested: list[str] = []
 
     def respond(path: str) -> Any:
-        asked.append(path)
-        return answer(len(asked))
+        requested.append(path)
+        return answer(len(requested))
 
     with serve(tmp_path, respond) as (_, kubeconfig), Api(kubeconfig) as api:
-        return await_live(OwnStatus(api), REVIEWS, "12", time.monotonic() + seconds, lambda _: None), asked
+        return await_live(OwnStatus(api), REVIEWS, "12", time.monotonic() + seconds, lambda _: None), requested
 
 
 def test_it_asks_through_the_service_proxy_and_waits_on_the_other_side(tmp_path: Path) -> None:
@@ -49,9 +49,9 @@ def test_it_asks_through_the_service_proxy_and_waits_on_the_other_side(tmp_path:
 
 
 def test_an_older_version_that_is_live_does_not_count(tmp_path: Path) -> None:
-    state, asked = waited(tmp_path, lambda n: config(live=True, version="11" if n < 3 else "12"), 5)
+    state, requested = waited(tmp_path, lambda n: config(live=True, version="11" if n < 3 else "12"), 5)
     assert state.resource_version == "12"
-    assert len(asked) == 3
+    assert len(requested) == 3
 
 
 def test_a_later_version_counts(tmp_path: Path) -> None:
@@ -70,31 +70,31 @@ def test_in_the_end_it_says_who_has_not_acknowledged_and_why(tmp_path: Path) -> 
     ]
 
 
-def test_a_refusal_is_told_at_once(tmp_path: Path) -> None:
+def test_a_refusal_is_reported_at_once(tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(LabError, match=r"b: rejected \(weights must be positive\)"):
         waited(tmp_path, lambda _: config(b=("rejected", "weights must be positive")), 30)
     assert time.monotonic() - started < 10
 
 
-def test_what_the_control_plane_finds_wrong_is_told(tmp_path: Path) -> None:
+def test_what_the_control_plane_finds_wrong_is_reported(tmp_path: Path) -> None:
     finding = {"severity": "error", "code": "X", "message": "no such subset", "path": "spec.http[0]"}
     with pytest.raises(LabError, match=r"error: spec.http\[0\]: no such subset"):
         waited(tmp_path, lambda _: config() | {"findings": [finding]}, 30)
 
 
-def test_an_unknown_resource_is_told(tmp_path: Path) -> None:
+def test_an_unknown_resource_is_reported(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="the control plane does not know it"):
         waited(tmp_path, lambda _: config(found=False, version=""), 0.1)
 
 
 def test_a_control_plane_that_is_just_starting_is_waited_for(tmp_path: Path) -> None:
-    state, asked = waited(tmp_path, lambda n: (503, "no endpoints") if n < 3 else config(live=True), 5)
+    state, requested = waited(tmp_path, lambda n: (503, "no endpoints") if n < 3 else config(live=True), 5)
     assert state.live
-    assert len(asked) == 3
+    assert len(requested) == 3
 
 
-def test_a_control_plane_that_never_answers_is_told(tmp_path: Path) -> None:
+def test_a_control_plane_that_never_answers_is_reported(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="the control plane does not answer: no endpoints") as failure:
         waited(tmp_path, lambda _: (503, "no endpoints"), 0.2)
     assert "logs deploy/istiod" in failure.value.hint
@@ -153,3 +153,11 @@ def test_a_mesh_that_does_not_get_in_sync_names_the_proxies(tmp_path: Path) -> N
         "  c: rejected Listener y: bad",
         "  d: not connected",
     ]
+
+
+@pytest.mark.parametrize(
+    ("have", "want", "is_reached"),
+    [("12", "9", True), ("9", "12", False), (None, "1", False), ("x", "x", True), ("x", "y", False), ("5", "", True)],
+)
+def test_versions_are_compared_as_numbers_where_they_are(have: str | None, want: str, is_reached: bool) -> None:
+    assert reaches(have, want) is is_reached

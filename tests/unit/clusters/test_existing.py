@@ -67,7 +67,7 @@ def quiet(_line: str) -> None:
     """Listen to nothing."""
 
 
-def test_the_context_is_copied_and_the_cluster_only_asked(lab: Lab, tools: StandIns) -> None:
+def test_the_context_is_copied_and_the_cluster_only_read(lab: Lab, tools: StandIns) -> None:
     cluster = opened(lab, tools)
     assert cluster.up(quiet)
     assert words(tools) == ["config", "version", "auth"]
@@ -94,7 +94,7 @@ def test_down_deletes_what_carries_the_labs_own_label_and_nothing_else(lab: Lab,
     assert not cluster.down(quiet)
 
 
-def test_when_the_removal_fails_the_command_for_it_is_told_and_the_record_stays(lab: Lab, tools: StandIns) -> None:
+def test_when_the_removal_fails_its_command_is_named_and_the_record_stays(lab: Lab, tools: StandIns) -> None:
     cluster = opened(lab, tools)
     cluster.up(quiet)
     prefer(lab, tools, "delete", err=[REFUSED], code=1)
@@ -105,7 +105,7 @@ def test_when_the_removal_fails_the_command_for_it_is_told_and_the_record_stays(
 
 
 @pytest.mark.parametrize("contexts", [[], ["other"]])
-def test_a_context_that_is_not_listed_is_refused_before_the_cluster_is_asked(
+def test_a_context_that_is_not_listed_is_refused_before_any_request(
     lab: Lab, tools: StandIns, contexts: list[str]
 ) -> None:
     changed = msgspec.structs.replace(lab.settings.existing, contexts=contexts)
@@ -118,7 +118,7 @@ def test_a_context_that_is_not_listed_is_refused_before_the_cluster_is_asked(
 
 
 @pytest.mark.parametrize(
-    ("verb", "how", "told"),
+    ("verb", "how", "message"),
     [
         ("version", {"err": [REFUSED], "code": 1}, "the cluster does not answer"),
         ("version", {"out": '{"clientVersion": {}}'}, "does not say which version"),
@@ -126,26 +126,24 @@ def test_a_context_that_is_not_listed_is_refused_before_the_cluster_is_asked(
         ("auth", {"out": "no\n", "code": 1}, "may not create namespaces"),
     ],
 )
-def test_a_cluster_that_will_not_do_is_told_and_nothing_is_kept(
-    lab: Lab, tools: StandIns, verb: str, how: dict[str, object], told: str
+def test_an_unsuitable_cluster_is_an_error_and_nothing_is_kept(
+    lab: Lab, tools: StandIns, verb: str, how: dict[str, object], message: str
 ) -> None:
     prefer(lab, tools, verb, **how)
-    with pytest.raises(LabError, match=told):
+    with pytest.raises(LabError, match=message):
         opened(lab, tools).up(quiet)
     assert not lab.kubeconfig.exists()
     assert opened(lab, tools).record() is None
 
 
-def test_a_cluster_that_does_not_answer_at_all_is_not_waited_for(
-    lab: Lab, tools: StandIns, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cluster_that_does_not_answer_times_out(lab: Lab, tools: StandIns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_QUICK_SECONDS", 1.0)
     prefer(lab, tools, "version", hangs=True)
     with pytest.raises(LabError, match="took more than 1 s"):
         opened(lab, tools).up(quiet)
 
 
-def test_a_kubeconfig_that_is_missing_or_broken_is_told(lab: Lab, tools: StandIns) -> None:
+def test_a_missing_or_broken_kubeconfig_is_an_error(lab: Lab, tools: StandIns) -> None:
     tools.prefer("kubectl", answer("config", err=["error: error loading config file: yaml: line 3\n"], code=1))
     with pytest.raises(LabError, match=r"cannot be used\n.*\nerror: error loading config file"):
         opened(lab, tools).up(quiet)
@@ -175,7 +173,7 @@ def test_the_plan_writes_nothing(lab: Lab, tools: StandIns) -> None:
     assert not lab.state_dir.exists()
 
 
-def test_the_plan_for_a_cluster_that_will_not_do_says_so(lab: Lab, tools: StandIns) -> None:
+def test_the_plan_for_an_unsuitable_cluster_is_an_error(lab: Lab, tools: StandIns) -> None:
     elsewhere = ("--kubeconfig", "*", "--cache-dir", "*")
     tools.prefer("kubectl", answer(*elsewhere, "version", out=version("29")))
     with pytest.raises(LabError, match=r"too old: Kubernetes v1\.29"):
@@ -183,7 +181,7 @@ def test_the_plan_for_a_cluster_that_will_not_do_says_so(lab: Lab, tools: StandI
     assert not lab.state_dir.exists()
 
 
-def test_what_a_user_names_beside_his_kubeconfig_is_found_from_the_copy(lab: Lab, tools: StandIns) -> None:
+def test_relative_paths_of_a_kubeconfig_still_lead_there_from_the_copy(lab: Lab, tools: StandIns) -> None:
     (lab.directory / "home").mkdir()
     theirs = lab.directory / "home" / "config"
     theirs.write_text("users:\n- name: u\n")

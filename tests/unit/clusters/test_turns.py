@@ -35,31 +35,31 @@ def holder(state: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_the_second_waits_for_the_first_and_names_it(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_a_second_up_waits_and_names_the_process_of_the_first(tmp_path: Path) -> None:
+    lines: list[str] = []
     with holder(tmp_path) as first:
         assert first.stdin is not None
 
         def report(line: str) -> None:
-            told.append(line)
+            lines.append(line)
             first.stdin.close()  # type: ignore[union-attr]  # checked above
 
         with turn(tmp_path, LIMIT_S, report):
             assert first.wait(LIMIT_S) == 0
-    assert told == [f"another command (process {first.pid}) is bringing this lab up; waiting for it"]
+    assert lines == [f"another command (process {first.pid}) is bringing this lab up; waiting for it"]
 
 
-def test_one_that_was_killed_leaves_its_turn(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     with holder(tmp_path) as first:
         os.kill(first.pid, signal.SIGKILL)
         first.wait(LIMIT_S)
-    told: list[str] = []
-    with turn(tmp_path, LIMIT_S, told.append):
+    lines: list[str] = []
+    with turn(tmp_path, LIMIT_S, lines.append):
         assert (tmp_path / LOCK_NAME).read_text() == f"{os.getpid()}\n"
-    assert told == []
+    assert lines == []
 
 
-def test_the_wait_has_an_end_that_names_the_process(tmp_path: Path) -> None:
+def test_the_wait_ends_with_an_error_that_names_the_process(tmp_path: Path) -> None:
     with (
         holder(tmp_path) as first,
         pytest.raises(LabError, match=rf"process {first.pid}\) has been bringing up the lab in {tmp_path}"),
@@ -68,7 +68,7 @@ def test_the_wait_has_an_end_that_names_the_process(tmp_path: Path) -> None:
         pass
 
 
-def test_a_reset_meanwhile_leaves_only_one_turn(tmp_path: Path) -> None:
+def test_after_a_reset_only_one_process_holds_the_lock(tmp_path: Path) -> None:
     state = tmp_path / "state"
     waiting, turns = threading.Event(), []
     with holder(state) as first:
@@ -87,9 +87,9 @@ def test_a_reset_meanwhile_leaves_only_one_turn(tmp_path: Path) -> None:
     assert turns == [f"{os.getpid()}\n"]
 
 
-def test_a_place_that_cannot_be_written_is_left_to_the_cluster_to_tell_of(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_no_error_of_the_lock(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    told: list[str] = []
-    with turn(tmp_path / "file" / "state", LIMIT_S, told.append):
+    lines: list[str] = []
+    with turn(tmp_path / "file" / "state", LIMIT_S, lines.append):
         pass
-    assert told == []
+    assert lines == []

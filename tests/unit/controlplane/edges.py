@@ -74,6 +74,19 @@ BESIDE: dict[str, dict[str, Any]] = {
     "To": {"operation": {"methods": ["GET"]}},
     "Condition": {"key": "request.headers[x]", "values": ["a"]},
     "ExtensionProvider": {"name": "a"},
+    "PolicyTargetReference": {"kind": "Service", "name": "a"},
+    "JWTRule": {"issuer": "a"},
+    "TagOverride": {"value": "a"},
+    "LogFilter": {"expression": "true"},
+    "WasmPlugin": {"url": "oci://a/b", "phase": "STATS", "failStrategy": "FAIL_OPEN"},
+    "WasmConfig": {"url": "oci://a/b", "failStrategy": "FAIL_OPEN"},
+    "TrafficExtension": {"lua": {"inlineCode": "a = 1"}},
+    "ServiceEntry": {"hosts": ["a.example"], "resolution": "STATIC"},
+    "WorkloadEntry": {"address": "10.0.0.1"},
+    "ReadinessProbe": {"exec": {"command": ["true"]}},
+    "EnvoyConfigObjectPatch": {"applyTo": "HTTP_FILTER", "patch": {"operation": "REMOVE"}},
+    "ConnectionKeepalive": {"interval": "1s", "timeout": "1s"},
+    "OutboundTrafficPolicy": {"mode": "ALLOW_ANY"},
 }
 INSTEAD: dict[tuple[str, str], tuple[str, ...]] = {
     ("HTTPRoute", "redirect"): ("route",),
@@ -84,11 +97,13 @@ INSTEAD: dict[tuple[str, str], tuple[str, ...]] = {
     ("VirtualService", "tcp"): ("http",),
     ("VirtualService", "tls"): ("http",),
     ("HTTPRewrite", "uriRegexRewrite"): (),
+    ("TrafficExtension", "wasm"): ("lua",),
     **{
         ("ConsistentHashLB", name): ("httpHeaderName",)
         for name in ("httpCookie", "useSourceIp", "httpQueryParameterName")
     },
     ("Delay", "percent"): ("percentage",),
+    **{("ReadinessProbe", name): ("exec",) for name in ("httpGet", "tcpSocket", "grpc")},
 }
 # And what a field needs beside it that others of its type cannot have.
 ALSO: dict[tuple[str, str], dict[str, Any]] = {
@@ -96,6 +111,7 @@ ALSO: dict[tuple[str, str], dict[str, Any]] = {
     ("VirtualService", "tcp"): {"gateways": ["mesh", "front"]},
     ("LoadBalancerSettings", "warmup"): {"simple": "ROUND_ROBIN"},
     ("LoadBalancerSettings", "warmupDurationSecs"): {"simple": "LEAST_REQUEST"},
+    ("TrafficExtension", "wasm"): {"phase": "STATS"},
     ("Server", "tls"): {"port": {"number": 443, "name": "https", "protocol": "HTTPS"}, "hosts": ["a.example"]},
 }
 
@@ -140,8 +156,16 @@ def _values(kind: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[x]{path}", {"x": value}) for path, value in _values(args[1]))
     elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         yield from _struct(kind)
+    elif kind is Any:
+        yield from (("", each) for each in (None, "\n", -1e308, 2**64, [[]], {"": {}}))
     else:
-        scalars: dict[Any, tuple[Any, ...]] = {str: STRINGS, int: INTEGERS, float: NUMBERS, bool: (False, True)}
+        scalars: dict[Any, tuple[Any, ...]] = {
+            str: STRINGS,
+            int: INTEGERS,
+            float: NUMBERS,
+            bool: (False, True),
+            Any: (None, {"a": [1]}),
+        }
         yield from (("", each) for each in scalars[kind])
 
 
@@ -170,4 +194,4 @@ def _plain(kind: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         required = {f.encode_name: _plain(f.type) for f in msgspec.structs.fields(kind) if f.required}
         return required | copy.deepcopy(BESIDE.get(kind.__name__, {}))
-    return {str: "a", int: 1, float: 1.0, bool: True}[kind]
+    return {str: "a", int: 1, float: 1.0, bool: True, Any: "a"}[kind]

@@ -61,7 +61,7 @@ def static(resources: Mapping[str, Mapping[str, Built]]) -> Bootstrap:
     for built in resources[CDS].values():
         cluster = message(built)
         if cluster.type != Cluster.EDS:
-            _leave_ads_alone(cluster)
+            _keep_ads(cluster)
         bootstrap.static_resources.clusters.append(cluster)
     for built in resources[EDS].values():
         _as_cluster(bootstrap, message(built))
@@ -82,7 +82,7 @@ def _http2() -> Any:
     return options
 
 
-def _leave_ads_alone(cluster: Cluster) -> None:
+def _keep_ads(cluster: Cluster) -> None:
     """Envoy reads static clusters other than EDS before there is ADS, and crashes when their secrets come from it."""
     for socket in (cluster.transport_socket, *(each.transport_socket for each in cluster.transport_socket_matches)):
         context = UpstreamTlsContext()

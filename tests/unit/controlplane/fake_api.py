@@ -41,7 +41,7 @@ class FakeApi:
         self.version += 1
         meta["resourceVersion"] = str(self.version)
         known[key] = copy.deepcopy(obj)
-        await self._tell(collection, event, obj)
+        await self._notify(collection, event, obj)
         return obj
 
     async def remove(self, collection: str, name: str, namespace: str = "") -> None:
@@ -49,7 +49,7 @@ class FakeApi:
         gone = self.objects[collection].pop(f"{namespace}/{name}")
         self.version += 1
         gone["metadata"]["resourceVersion"] = str(self.version)
-        await self._tell(collection, "DELETED", gone)
+        await self._notify(collection, "DELETED", gone)
 
     def find(self, collection: str, name: str, namespace: str = "") -> Object | None:
         """An object as it is stored."""
@@ -81,7 +81,7 @@ class FakeApi:
         self.url = f"http://127.0.0.1:{port}"
         return port
 
-    async def _tell(self, collection: str, event: str, obj: Object) -> None:
+    async def _notify(self, collection: str, event: str, obj: Object) -> None:
         async with self._moved:
             self._events.append((self.version, collection, {"type": event, "object": copy.deepcopy(obj)}))
             self._moved.notify_all()

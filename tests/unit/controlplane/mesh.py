@@ -36,14 +36,14 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 
-from mesh_lab.controlplane.assembly import Translation
-from mesh_lab.controlplane.config import Ports, Settings
 from mesh_lab.controlplane.delivery.push import Generate
 from mesh_lab.controlplane.delivery.secrets import GATEWAY_PREFIX, OWN
 from mesh_lab.controlplane.delivery.tracking import Analysis
 from mesh_lab.controlplane.injection import bootstrap
 from mesh_lab.controlplane.model import VirtualService
-from mesh_lab.controlplane.server import run
+from mesh_lab.controlplane.process.config import Ports, Settings
+from mesh_lab.controlplane.startup.assembly import Translation
+from mesh_lab.controlplane.startup.server import run
 from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import Origin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import types
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -12,7 +13,6 @@ from hypothesis import strategies as st
 
 from mesh_lab.controlplane.istiokinds import KINDS, decode, validate
 from mesh_lab.controlplane.model import DecodeError
-from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.units import DURATION_PATTERN
 
 WORDS = st.sampled_from(["a", "app", "v1", "x-user", "reviews", "/api", "GET", "default", "10", "5xx"])
@@ -31,16 +31,22 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "bytes": st.sampled_from(["aGk=", "%"]),
     "tableSize": st.sampled_from([5003, 4]),
     "minimumRingSize": st.sampled_from([1, 1024, 2**40]),
-    "caCertificates": st.just(""),
+    "jwksUri": st.sampled_from(["https://example.com/keys", "ftp://example.com", "nonsense"]),
+    "jwks": st.sampled_from(["", '{"keys": []}', "nonsense"]),
+    "expression": st.sampled_from(["response.code >= 400", "a ==", ""]),
+    "url": st.sampled_from(["oci://a/b:c", "https://example.com/x.wasm", "ftp://a", "a.b/c"]),
+    # Files, which are there or not.
+    **dict.fromkeys(("serverCertificate", "clientCertificate", "privateKey", "caCertificates", "caCrl"), st.just("")),
     "mode": st.nothing(),
 }
 
 
-def documents(spec: type[Spec]) -> st.SearchStrategy[dict[str, Any]]:
+def documents(spec: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
     """JSON of a spec: each optional field is there or not; depth is bounded by the types themselves."""
     return _struct(spec)
 
 
+@cache
 def _struct(kind: type[msgspec.Struct]) -> st.SearchStrategy[dict[str, Any]]:
     required, optional = {}, {}
     for field in msgspec.structs.fields(kind):
@@ -65,13 +71,20 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
         return _values(next(each for each in args if each is not type(None)))
     if origin is Literal:
         return st.sampled_from([each for each in args if each is not None])
-    if origin is list:
+    if origin in (list, tuple):
         return st.lists(_values(args[0]), max_size=2)
     if origin is dict:
         return st.dictionaries(WORDS, _values(args[1]), max_size=2)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return _struct(kind)
-    return {str: WORDS, int: st.integers(0, 5), float: st.sampled_from([0.5, 2.0]), bool: st.booleans()}[kind]
+    scalars: dict[Any, st.SearchStrategy[Any]] = {
+        str: WORDS,
+        int: st.integers(0, 5),
+        float: st.sampled_from([0.5, 2.0]),
+        bool: st.booleans(),
+        Any: st.recursive(st.none() | st.booleans() | WORDS, lambda inner: st.lists(inner, max_size=2), max_leaves=3),
+    }
+    return scalars[kind]
 
 
 _DESTINATION = {"destination": {"host": "reviews"}}
@@ -79,10 +92,15 @@ _BASE: dict[str, dict[str, Any]] = {
     "VirtualService": {"hosts": ["reviews"], "http": [{"route": [_DESTINATION]}]},
     "DestinationRule": {"host": "reviews"},
     "Sidecar": {"outboundTrafficPolicy": {}},
+    "ServiceEntry": {"hosts": ["a.example"]},
+    "WorkloadEntry": {"address": "10.0.0.1"},
+    "WorkloadGroup": {"template": {}},
     "Gateway": {
         "selector": {"app": "reviews"},
         "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["*"]}],
     },
+    "WasmPlugin": {"url": "oci://a/b", "phase": "STATS", "failStrategy": "FAIL_OPEN"},
+    "TrafficExtension": {"lua": {"inlineCode": "function envoy_on_request(handle) end"}},
 }
 
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from mesh_lab.controlplane.delivery.blame import culprit
 from mesh_lab.controlplane.delivery.state import ClusterState
-from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.kube.kinds import ALL, FOLLOWED, WEBHOOKS
 from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication, VirtualService
 from mesh_lab.controlplane.model.security import Rule
+from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.trust.root import RootPublisher, Trust
 from mesh_lab.controlplane.trust.serving import BundlePublisher
@@ -63,7 +63,7 @@ async def paths(proxy: Any) -> str:
     return str(await proxy.get("/config_dump?resource=dynamic_route_configs"))
 
 
-async def test_a_resource_that_cannot_be_translated_is_told_and_concerns_no_other(plane: Mesh) -> None:
+async def test_a_resource_that_cannot_be_translated_is_reported_and_concerns_no_other(plane: Mesh) -> None:
     async with envoy(plane, "a", await plane.add_pod("a")) as proxy:
         await proxy.until_ready()
         await plane.api.put("virtualservices", virtual_service("vs", "web", prefix="/good"))
@@ -80,7 +80,7 @@ async def test_a_resource_that_cannot_be_translated_is_told_and_concerns_no_othe
         assert "/other" in sent
         assert "/good" in sent, "what the resource said before holds"
 
-        def told() -> bool:
+        def reported() -> bool:
             stored = plane.api.find("virtualservices", "vs", "default") or {}
             conditions = stored.get("status", {}).get("conditions") or ()
             events = plane.api.objects.get("events", {}).values()
@@ -88,7 +88,7 @@ async def test_a_resource_that_cannot_be_translated_is_told_and_concerns_no_othe
                 e["reason"] == "InternalError" and e["involvedObject"]["name"] == "vs" for e in events
             )
 
-        await plane.api.until(told)
+        await plane.api.until(reported)
         (crash,) = crashes(plane)
         assert "translating VirtualService default/vs" in crash
         assert "Value out of range" in crash
@@ -109,7 +109,7 @@ async def test_a_proxy_that_comes_while_a_resource_cannot_be_translated_gets_the
         assert "/good" in await paths(proxy)
 
 
-async def test_what_no_object_is_to_blame_for_is_told_of_the_proxy_and_concerns_no_other(plane: Mesh) -> None:
+async def test_what_no_object_is_to_blame_for_is_reported_of_the_proxy_and_concerns_no_other(plane: Mesh) -> None:
     async with envoy(plane, "a", await plane.add_pod("a")) as proxy:
         await proxy.until_ready()
         async with envoy(plane, "unlucky", await plane.add_pod("unlucky")):

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from mesh_lab.controlplane.admission.validating import review
-from mesh_lab.controlplane.istiokinds import KINDS, decode, validate
-from mesh_lab.controlplane.kube.kinds import FOLLOWED
+from mesh_lab.controlplane.istiokinds import decode, validate
 from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.report.analysis import analyse
@@ -21,12 +20,6 @@ SPEC: dict[str, Any] = {
     "image": {"imageType": "distroless"},
 }
 TEXT = "proxyconfigs.networking.istio.io have no effect in this lab"
-
-
-def test_each_kind_is_followed_by_its_stored_version() -> None:
-    for name, kind in KINDS.items():
-        assert FOLLOWED[name][:3] == (kind.group, kind.versions[0], kind.plural)
-        assert FOLLOWED[name].namespaced
 
 
 def test_a_kind_without_effect_is_stored_and_each_object_says_so() -> None:

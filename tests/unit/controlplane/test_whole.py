@@ -158,7 +158,7 @@ async def test_an_authority_that_a_user_brings_along_signs_for_proxies_from_the_
         shown.verify_directly_issued_by(signing.certificate)
 
 
-async def test_what_envoy_refuses_is_told_on_the_resource_and_the_rest_goes_on(plane: Mesh) -> None:
+async def test_a_nack_is_reported_on_the_resource_and_the_rest_goes_on(plane: Mesh) -> None:
     async with envoy(plane, "a", await plane.add_pod("a")) as proxy:
         await proxy.until_ready()
         await plane.api.put("virtualservices", virtual_service("bad", "web"))
@@ -187,8 +187,8 @@ async def test_what_envoy_refuses_is_told_on_the_resource_and_the_rest_goes_on(p
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_a_proxy_that_has_nothing_yet_blames_nobody_but_whom_others_blame(plane: Mesh, restarted: bool) -> None:
-    def told_of(name: str) -> str:
+async def test_a_proxy_that_has_nothing_yet_blames_only_what_others_blame(plane: Mesh, restarted: bool) -> None:
+    def conditions_of(name: str) -> str:
         stored = plane.api.find("virtualservices", name, "default") or {}
         return "; ".join(each["message"] for each in stored.get("status", {}).get("conditions") or ())
 
@@ -198,13 +198,13 @@ async def test_a_proxy_that_has_nothing_yet_blames_nobody_but_whom_others_blame(
         await plane.api.put("virtualservices", virtual_service("fine", "web"))
         assert (await plane.live("VirtualService", "fine"))["live"]
         await plane.api.put("virtualservices", virtual_service("wrong", "web"))
-        await plane.api.until(lambda: "a.default" in told_of("wrong"))
+        await plane.api.until(lambda: "a.default" in conditions_of("wrong"))
         if restarted:
             await plane.kill()
             await plane.start()
         async with envoy(plane, "b", await plane.add_pod("b")):
-            await plane.api.until(lambda: "a.default, b.default" in told_of("wrong"))
-            assert told_of("fine") == ""
+            await plane.api.until(lambda: "a.default, b.default" in conditions_of("wrong"))
+            assert conditions_of("fine") == ""
             answer = await plane.ask("debug/syncz", wait="30")
             assert (answer["synced"], answer["hopeless"]) == (False, True), "known at once, and not when the time is up"
             await plane.api.remove("virtualservices", "wrong", "default")
@@ -278,7 +278,7 @@ async def test_a_finding_is_a_condition_while_it_holds_and_an_event_each_time_th
     plane.findings[:] = [missing]
     await plane.api.put("services", service("another"))
     await plane.api.until(lambda: events()[missing.name][2] == 2)
-    assert events()[doubtful.name][2] == 1, "what holds is told once"
+    assert events()[doubtful.name][2] == 1, "a finding that stays is one Event"
     plane.findings.clear()
     await plane.api.put("services", service("a-third"))
     await plane.api.until(lambda: conditions() == [])
@@ -297,7 +297,7 @@ async def test_a_finding_that_is_gone_at_once_makes_no_event(plane: Mesh) -> Non
     assert [event["involvedObject"]["name"] for event in plane.api.objects["events"].values()] == ["staying"]
 
 
-async def test_findings_of_an_earlier_life_are_not_told_again(plane: Mesh) -> None:
+async def test_findings_of_an_earlier_life_are_not_reported_again(plane: Mesh) -> None:
     origin = Origin("VirtualService", "default", "vs")
     plane.findings.append(Finding("error", "IST0101", "no such host", "spec.hosts[0]", origin))
     await plane.api.put("virtualservices", virtual_service("vs", "web"))
@@ -389,7 +389,7 @@ async def test_a_gateway_gets_the_secrets_of_its_own_namespace(plane: Mesh) -> N
 
 
 async def refusal(plane: Mesh, token: str, node: str) -> tuple[grpc.StatusCode, str]:
-    """What a caller with this token that calls itself so is told."""
+    """What a caller with this token and this name gets for an answer."""
     published = plane.api.find("configmaps", "istio-ca-root-cert", "default")
     assert published is not None
     tls = grpc.ssl_channel_credentials(published["data"]["root-cert.pem"].encode())

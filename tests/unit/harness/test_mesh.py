@@ -1,4 +1,4 @@
-"""What a test is told when its pods do not come up."""
+"""What a test reports when its pods do not come up."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class StuckApi:
 def test_the_events_and_last_words_of_pods_are_in_the_message_of_a_timeout() -> None:
     with pytest.raises(TimeoutError) as late:
         Mesh(StuckApi(), "ns").ready(1.0)  # type: ignore[arg-type]
-    told = str(late.value)
-    assert "  event of Pod echo-1: FailedScheduling: FailedScheduling it" in told
-    assert "  event of ReplicaSet echo: FailedCreate: FailedCreate it" in told
-    assert "    app ended before: {'exitCode': 3, 'message': 'no more'}" in told
-    assert "Pulled" not in told
+    report = str(late.value)
+    assert "  event of Pod echo-1: FailedScheduling: FailedScheduling it" in report
+    assert "  event of ReplicaSet echo: FailedCreate: FailedCreate it" in report
+    assert "    app ended before: {'exitCode': 3, 'message': 'no more'}" in report
+    assert "Pulled" not in report

@@ -141,7 +141,7 @@ def test_the_old_names_work_and_warn(project: pytest.Pytester) -> None:
     project.makepyfile(OLD)
     result = project.runpytest_inprocess("--strict-markers", "--cluster", "kind", "--keep-namespaces")
     result.assert_outcomes(passed=2, warnings=8)
-    told = result.stdout.str()
+    report = result.stdout.str()
     renamed = {
         "option": {"--cluster": "--mesh-cluster", "--keep-namespaces": "--mesh-keep-namespaces"},
         "marker": {"injection": "mesh_injection", "clusters": "mesh_clusters"},
@@ -154,7 +154,7 @@ def test_the_old_names_work_and_warn(project: pytest.Pytester) -> None:
     }
     for what, names in renamed.items():
         for old, new in names.items():
-            assert f"DeprecationWarning: mesh-lab: the {what} {old} is named {new} now" in told
+            assert f"DeprecationWarning: mesh-lab: the {what} {old} is named {new} now" in report
     assert {n["metadata"]["labels"]["istio-injection"] for n in made(project, "Namespace")} == {"disabled"}
 
 
@@ -168,7 +168,7 @@ def test_an_option_that_another_plugin_has_is_left_to_it(
     project.runpytest_subprocess().assert_outcomes(passed=1)
 
 
-def test_a_project_without_a_cluster_is_told_how_to_have_one(pytester: pytest.Pytester) -> None:
+def test_a_project_without_a_cluster_reads_how_to_have_one(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(DEPLOYS)
     for options in ((), ("-n", "1")):
         result = pytester.runpytest_subprocess(*options)
@@ -186,10 +186,10 @@ def test_an_assertion_that_fails_shows_the_line_of_the_test(project: pytest.Pyte
             assert_split(Results([Result(200, 0, 1, version="v3")]), {"v1": 1})
         """
     )
-    told = project.runpytest_inprocess().stdout.str()
-    assert ">       assert_split(Results" in told
-    assert "served by something else: 1 × v3" in told
-    assert "harness/assertions.py" not in told
+    report = project.runpytest_inprocess().stdout.str()
+    assert ">       assert_split(Results" in report
+    assert "served by something else: 1 × v3" in report
+    assert "harness/assertions.py" not in report
 
 
 def test_pytest_kubernetes_has_the_cluster_of_a_project_that_wants_it_to(

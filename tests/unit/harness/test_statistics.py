@@ -61,7 +61,7 @@ def test_certainty_accepts_one_count() -> None:
 @pytest.mark.parametrize(
     ("observed", "ok"), [((900, 100), True), ((930, 70), True), ((600, 400), False), ((1000, 0), False)]
 )
-def test_a_split_of_90_to_10_is_told_from_others(observed: tuple[int, int], ok: bool) -> None:
+def test_a_split_of_90_to_10_is_distinguished_from_others(observed: tuple[int, int], ok: bool) -> None:
     arms = split_arms({"v1": observed[0], "v2": observed[1]}, {"v1": 90, "v2": 10})
     assert all(arm.ok for arm in arms) is ok
 

@@ -1,4 +1,4 @@
-"""The traffic client told by its control port, through a small server that plays the API server's pod proxy."""
+"""The traffic client driven by its control port, through a small server that plays the API server's pod proxy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Proxied:
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, str]] = {}
-        self.asked: list[tuple[str, dict[str, str], Any]] = []
+        self.requested: list[tuple[str, dict[str, str], Any]] = []
         self.missing = 0
 
 
@@ -45,7 +45,7 @@ def api(proxied: Proxied, tmp_path: Path) -> Iterator[Api]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             body = body or self.headers.get("x-control-order", "").encode()
-            proxied.asked.append((self.path, dict(self.headers), json.loads(body or b"null")))
+            proxied.requested.append((self.path, dict(self.headers), json.loads(body or b"null")))
             status, text = proxied.answers[self.path.partition("/proxy")[2].partition("?")[0]]
             self.send_response(status)
             self.send_header("content-length", str(len(text) + proxied.missing))
@@ -98,7 +98,7 @@ def test_the_version_is_read_by_the_callers_function(client: TrafficClient, prox
     }
     for version, version_of in read.items():
         assert client.send("http://shop", version_of=version_of).versions() == {version: 1}
-    shown = [{name: asked[2].get(name) for name in ("show_header", "show_body")} for asked in proxied.asked]
+    shown = [{name: request[2].get(name) for name in ("show_header", "show_body")} for request in proxied.requested]
     assert shown == [
         {"show_header": None, "show_body": None},
         {"show_header": ["x-version"], "show_body": None},
@@ -112,14 +112,14 @@ def test_a_header_that_tells_the_version_is_shown_beside_those_asked_for(api: Ap
     proxied.answers["/send"] = (200, lines(BEGUN, RESULT, WHOLE))
     client = TrafficClient(api, "n", lambda: pod, by_header("x-version"))
     assert client.send("http://shop", show_header=["server"]).versions() == {"": 1}
-    assert proxied.asked[0][2]["show_header"] == ["server", "x-version"]
+    assert proxied.requested[0][2]["show_header"] == ["server", "x-version"]
     assert client.send("http://shop", version_of=lambda _: "mine").versions() == {"mine": 1}
 
 
-def test_a_client_is_told_what_to_send_with_the_token_of_its_pod(client: TrafficClient, proxied: Proxied) -> None:
+def test_a_client_is_given_what_to_send_with_the_token_of_its_pod(client: TrafficClient, proxied: Proxied) -> None:
     proxied.answers["/send"] = 200, lines(BEGUN, RESULT, WHOLE)
     results = client.send("http://echo", 3, headers={"a": "b"}, http2=True)
-    (path, headers, order) = proxied.asked[0]
+    (path, headers, order) = proxied.requested[0]
     assert [result.status for result in results] == [200]
     assert path.startswith("/api/v1/namespaces/n/pods/pod-a:8090/proxy/send?run=")
     assert order == {"url": "http://echo", "count": 3, "headers": {"a": "b"}, "http2": True}
@@ -132,11 +132,11 @@ def test_a_run_is_stopped_by_its_name(client: TrafficClient, proxied: Proxied) -
     proxied.answers.update({"/send": (200, lines(BEGUN, RESULT, WHOLE)), "/stop": (200, "")})
     with client.sending("http://echo", 1000, rate=5) as under_way:
         assert len(under_way.stop()) == 1
-    begun, stopped = (path.partition("?run=")[2] for path, _, _ in proxied.asked)
+    begun, stopped = (path.partition("?run=")[2] for path, _, _ in proxied.requested)
     assert begun == stopped != ""
 
 
-def test_what_the_client_refuses_is_told_in_its_words(client: TrafficClient, proxied: Proxied) -> None:
+def test_what_the_client_refuses_is_reported_in_its_words(client: TrafficClient, proxied: Proxied) -> None:
     proxied.answers["/send"] = 400, "count: 0 is not between 1 and 1000000\n"
     with pytest.raises(ApiError, match=r"400 Refused: count: 0 is not between 1 and 1000000$"):
         client.send("http://echo", 0)
@@ -165,16 +165,16 @@ def test_an_echo_server_is_asked_over_its_own_loopback(api: Api, proxied: Proxie
     answer = {**RESULT, "body": '{"holding": 2}'}
     proxied.answers["/send"] = 200, lines(BEGUN, answer, WHOLE)
     assert EchoControl(api, "n", pod_of(echo_deployment(Template("echo"), "v1"))).holding() == 2
-    assert proxied.asked[0][2]["url"] == "http://127.0.0.1:8080/holding?group="
+    assert proxied.requested[0][2]["url"] == "http://127.0.0.1:8080/holding?group="
 
 
 def test_a_proxy_is_asked_through_its_pod(api: Api, proxied: Proxied) -> None:
     proxied.answers.update({"/admin": (200, "a.b: 3\n"), "/stats/prometheus": (200, "metric 1\n")})
     proxy = Proxy(api, "n", pod_of(client_deployment(Template("client"))))
     assert proxy.stats("b$") == {"a.b": 3}
-    assert proxied.asked[0][2] == {"path": "/stats?filter=b%24", "post": False}
+    assert proxied.requested[0][2] == {"path": "/stats?filter=b%24", "post": False}
     assert proxy.metrics() == "metric 1\n"
-    assert proxied.asked[1][0] == "/api/v1/namespaces/n/pods/pod-a:15090/proxy/stats/prometheus"
+    assert proxied.requested[1][0] == "/api/v1/namespaces/n/pods/pod-a:15090/proxy/stats/prometheus"
 
 
 def test_the_sidecar_leaves_the_control_port_alone() -> None:
@@ -206,7 +206,7 @@ def test_a_run_is_ordered_with_the_token_that_a_login_program_gives_at_that_mome
     own = Api(tmp_path / "config", tmp_path)
     try:
         with own.begin("POST", "/api/v1/namespaces/n/pods/a/proxy/send", b"{}", timeout=5):
-            assert proxied.asked[-1][1]["Authorization"] == "Bearer of-the-program"
+            assert proxied.requested[-1][1]["Authorization"] == "Bearer of-the-program"
     finally:
         own.close()
 
@@ -217,5 +217,5 @@ def test_an_order_has_no_body_unless_it_is_long(api: Api, proxied: Proxied) -> N
     assert port is not None
     for body, length in (("x" * 100, 0), ("x" * 5000, 5012)):
         port.ask("/send", {"body": body}, timeout=5)
-        assert proxied.asked[-1][2] == {"body": body}
-        assert int(proxied.asked[-1][1]["Content-Length"]) == length
+        assert proxied.requested[-1][2] == {"body": body}
+        assert int(proxied.requested[-1][1]["Content-Length"]) == length

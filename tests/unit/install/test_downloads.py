@@ -23,7 +23,7 @@ ISTIOCTL = b"#!/bin/sh\necho istioctl\n"
 
 
 class Publisher(ThreadingHTTPServer):
-    """Serves `files`; `asked` are the paths in their order."""
+    """Serves `files`; `requested` are the paths in their order."""
 
     daemon_threads = True
 
@@ -31,7 +31,7 @@ class Publisher(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.files: dict[str, bytes] = {}
         self.cut: set[str] = set()
-        self.asked: list[str] = []
+        self.requested: list[str] = []
 
     @property
     def url(self) -> str:
@@ -42,7 +42,7 @@ class Answers(BaseHTTPRequestHandler):
     server: Publisher
 
     def do_GET(self) -> None:
-        self.server.asked.append(self.path)
+        self.server.requested.append(self.path)
         content = self.server.files.get(self.path)
         if content is None:
             self.send_error(404)
@@ -112,20 +112,20 @@ def test_both_are_put_in_place_and_can_be_run(publisher: Publisher, tmp_path: Pa
     assert [path.read_bytes() for path in paths] == [KIND, ISTIOCTL]
     assert {path.stat().st_mode & 0o777 for path in paths} == {0o755}
     # With a checksum of its own the publisher's is not asked for.
-    assert publisher.asked == ["/kind-linux-amd64", "/istio-linux-amd64.tar.gz"]
+    assert publisher.requested == ["/kind-linux-amd64", "/istio-linux-amd64.tar.gz"]
 
 
 def test_a_version_without_a_checksum_here_is_held_to_its_publishers(publisher: Publisher, tmp_path: Path) -> None:
     install(publisher, tmp_path, checksums={})
-    assert "/kind-linux-amd64.sha256sum" in publisher.asked
-    assert "/istio-linux-amd64.tar.gz.sha256" in publisher.asked
+    assert "/kind-linux-amd64.sha256sum" in publisher.requested
+    assert "/istio-linux-amd64.tar.gz.sha256" in publisher.requested
 
 
 def test_what_is_there_is_not_downloaded_again_unless_it_was_changed(publisher: Publisher, tmp_path: Path) -> None:
     kind, _ = install(publisher, tmp_path, checksums={})
-    publisher.asked.clear()
+    publisher.requested.clear()
     install(publisher, tmp_path, checksums={})
-    assert publisher.asked == []
+    assert publisher.requested == []
     kind.write_bytes(KIND[:5])
     install(publisher, tmp_path, checksums={})
     assert kind.read_bytes() == KIND
@@ -139,7 +139,7 @@ def test_a_download_that_does_not_match_is_not_installed(publisher: Publisher, t
 
 
 @pytest.mark.parametrize(
-    ("path", "content", "told"),
+    ("path", "content", "message"),
     [
         ("/kind-linux-amd64", None, "404"),
         ("/kind-linux-amd64.sha256sum", b"<html>log in first</html>", "holds no checksum"),
@@ -147,34 +147,34 @@ def test_a_download_that_does_not_match_is_not_installed(publisher: Publisher, t
         ("/istio-linux-amd64.tar.gz", archive("other/bin/istioctl", b"x"), "has no istio-"),
     ],
 )
-def test_what_a_publisher_gives_wrongly_is_told(
-    publisher: Publisher, tmp_path: Path, path: str, content: bytes | None, told: str
+def test_what_a_publisher_gives_wrongly_is_reported(
+    publisher: Publisher, tmp_path: Path, path: str, content: bytes | None, message: str
 ) -> None:
     del publisher.files[path]
     if content is not None:
         publisher.files[path] = content
         if path.endswith(".gz"):
             publisher.files[f"{path}.sha256"] = digest(content).encode()
-    with pytest.raises(LabError, match=told):
+    with pytest.raises(LabError, match=message):
         install(publisher, tmp_path, checksums={})
     assert not list(tmp_path.glob(".lab/bin/.*.new"))
 
 
-def test_a_download_that_breaks_off_is_told(publisher: Publisher, tmp_path: Path) -> None:
+def test_a_download_that_breaks_off_is_reported(publisher: Publisher, tmp_path: Path) -> None:
     publisher.cut.add("/kind-linux-amd64")
     with pytest.raises(LabError, match=r"cannot download|is not what it should be"):
         install(publisher, tmp_path, checksums={})
     assert not (tmp_path / ".lab/bin/kind").exists()
 
 
-def test_no_way_out_is_told_with_what_to_do(publisher: Publisher, tmp_path: Path) -> None:
+def test_no_way_out_is_reported_with_what_to_do(publisher: Publisher, tmp_path: Path) -> None:
     away = {name: Tool(name, "http://127.0.0.1:1/x", ".sha256") for name in TOOLS}
     with pytest.raises(LabError, match="cannot download") as failure:
         install_tools(Lab(Settings(), tmp_path), lambda _: None, tools=away)
     assert "HTTPS_PROXY" in failure.value.hint
 
 
-def test_a_machine_that_nothing_is_published_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_nothing_is_published_for_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     with pytest.raises(LabError, match="riscv64"):
         install_tools(Lab(Settings(), tmp_path), lambda _: None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mesh_lab.install.ingress import manifest
+from mesh_lab.install.ingress import DEMO_PORTS, manifest
 from mesh_lab.install.recipes import MANIFESTS
 
 GATEWAY = MANIFESTS / "mesh" / "gateway.yaml"
@@ -47,3 +47,12 @@ def test_all_else_stays_as_it_is(tmp_path: Path) -> None:
     objects = json.loads(manifest(GATEWAY, tmp_path, {"http": 1}).read_text())["items"]
     assert [obj["kind"] for obj in objects] == ["ServiceAccount", "Service", "Deployment"]
     assert objects[1]["spec"]["type"] == "LoadBalancer"
+
+
+def test_the_profile_demo_has_a_port_for_tcp_by_the_labs_number_and_one_for_tls(tmp_path: Path) -> None:
+    file = manifest(GATEWAY, tmp_path, {"http": 80, "https": 443, "tcp": 4000}, DEMO_PORTS)
+    (service,) = [obj for obj in json.loads(file.read_text())["items"] if obj["kind"] == "Service"]
+    found = {p["name"]: (p["port"], p["targetPort"]) for p in service["spec"]["ports"]}
+    assert found["tcp"] == (4000, 31400)
+    assert found["tcp-31400"] == (31400, 31400)
+    assert found["tls"] == (15443, 15443)

@@ -129,7 +129,7 @@ def test_trees_are_merged_and_the_later_is_right() -> None:
     }
 
 
-def test_a_failure_is_told_with_the_pods_and_their_events(lab: Lab, tools: StandIns, tmp_path: Path) -> None:
+def test_a_failure_is_reported_with_the_pods_and_their_events(lab: Lab, tools: StandIns, tmp_path: Path) -> None:
     tools.prefer("istioctl", answer("install", err=STALLED, code=1))
     with pytest.raises(LabError, match="resources not ready after 10m0s") as failure:
         install(lab, tools, tmp_path)
@@ -150,7 +150,7 @@ def test_a_stall_is_reported_while_it_lasts_and_ended_at_the_limit(
         Istioctl(lab, tools.environ).install(api, said.append, owner="lab-1", gateway=False)
     assert "did not end within 2 s" in failure.value.message
     stalls = [line for line in said if line.startswith("still waiting:")]
-    # The same news is told once.
+    # The same news is reported once.
     assert len(stalls) == 1
     assert "ImagePullBackOff" in stalls[0]
 
@@ -164,7 +164,7 @@ def test_what_is_removed_is_what_its_owner_has_installed(lab: Lab, tools: StandI
     assert written["metadata"] == {"namespace": "istio-system", "name": "lab-1"}
 
 
-def test_a_missing_istioctl_is_told_with_how_to_get_it(lab: Lab, tools: StandIns, tmp_path: Path) -> None:
+def test_a_missing_istioctl_is_reported_with_how_to_get_it(lab: Lab, tools: StandIns, tmp_path: Path) -> None:
     (tools.directory / "istioctl").unlink()
     with pytest.raises(LabError, match="istioctl is not installed: it installs Istio") as failure:
         install(lab, tools, tmp_path)

@@ -1,4 +1,4 @@
-"""When a Deployment counts as ready, and what is told of one that does not become so."""
+"""When a Deployment counts as ready, and what is reported of one that does not become so."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def test_it_returns_as_soon_as_the_last_one_is_ready(tmp_path: Path) -> None:
         yield "MODIFIED", deployment("other", available=0)
         yield "MODIFIED", deployment("b")
 
-    told: list[str] = []
+    reported: list[str] = []
     with serve(tmp_path, answer) as (server, kubeconfig), Api(kubeconfig) as api:
         wanted = {Workload("default", "a"), Workload("default", "b")}
-        await_deployments(api, wanted, time.monotonic() + 10, told.append)
-    assert told == ["default/a is ready", "default/b is ready"]
+        await_deployments(api, wanted, time.monotonic() + 10, reported.append)
+    assert reported == ["default/a is ready", "default/b is ready"]
     assert server.paths[1].endswith("?watch=true&resourceVersion=5")
 
 
@@ -137,9 +137,9 @@ def stalled(path: str) -> Any:
 
 def test_a_stall_shows_containers_conditions_and_events(tmp_path: Path) -> None:
     wanted = {Workload("default", "reviews-v1"), Workload("default", "details-v1")}
-    told: list[str] = []
+    reported: list[str] = []
     with serve(tmp_path, stalled) as (_, kubeconfig), Api(kubeconfig) as api, pytest.raises(LabError) as failure:
-        await_deployments(api, wanted, time.monotonic() + 0.2, told.append)
+        await_deployments(api, wanted, time.monotonic() + 0.2, reported.append)
     assert failure.value.message.splitlines() == [
         "not all became ready in time:",
         "default/details-v1: no pod yet",
@@ -149,11 +149,11 @@ def test_a_stall_shows_containers_conditions_and_events(tmp_path: Path) -> None:
         "  Ready is False: containers with unready status: [reviews]",
         "  reviews-v1-abc: Failed: Failed to pull image",
     ]
-    # The same news is told once.
-    assert [line.splitlines()[0] for line in told] == ["still waiting:"]
+    # The same news is reported once.
+    assert [line.splitlines()[0] for line in reported] == ["still waiting:"]
 
 
-def test_an_api_that_goes_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_api_that_goes_away_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "_SILENCE_SECONDS", 0.1)
     with serve(tmp_path, lambda _: {}) as (_, kubeconfig):
         pass
@@ -192,10 +192,10 @@ def seen(started: str, *, ready: bool = True, node: str = "n1") -> dict[str, Any
 def test_a_pod_counts_only_once_its_kubelet_has_seen_it_again() -> None:
     """After a node's stop its pods are ready by a status of before, until its kubelet has looked at them."""
     states = [seen("2026-01-01T09:00:00Z"), seen("2026-01-01T10:00:02Z", ready=False), seen("2026-01-01T10:00:02Z")]
-    told: list[str] = []
-    await_pods(lambda: [states.pop(0)], {"n1": START}, time.monotonic() + 20, told.append)
+    reported: list[str] = []
+    await_pods(lambda: [states.pop(0)], {"n1": START}, time.monotonic() + 20, reported.append)
     assert states == []
-    assert told == [
+    assert reported == [
         "waiting for pods:\n  default/reviews-1: not seen again since its node was started",
         "waiting for pods:\n  default/reviews-1: Running, 0/1 ready",
     ]
@@ -205,7 +205,7 @@ def test_of_a_node_whose_start_is_not_known_the_status_is_believed() -> None:
     await_pods(lambda: [seen("2026-01-01T09:00:00Z", node="n2")], {"n1": START}, time.monotonic() + 20, print)
 
 
-def test_pods_that_do_not_come_back_are_told_at_the_deadline() -> None:
+def test_pods_that_do_not_come_back_are_reported_at_the_deadline() -> None:
     with pytest.raises(LabError, match="not seen again since its node was started"):
         await_pods(lambda: [seen("2026-01-01T09:00:00Z")], {"n1": START}, time.monotonic() - 1, lambda _: None)
 
@@ -224,7 +224,7 @@ def test_a_deployment_whose_pods_are_ready_is_not_said_to_have_none(tmp_path: Pa
     )
 
 
-def test_the_last_words_of_a_container_that_crashed_are_told() -> None:
+def test_the_last_words_of_a_container_that_crashed_are_reported() -> None:
     ended = {"exitCode": 134, "reason": "Error", "message": "starting\nassert failure: watch_fd >= 0"}
     container = {
         "name": "istio-proxy",

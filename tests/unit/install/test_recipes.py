@@ -131,17 +131,17 @@ def test_an_istio_that_fails_to_install_is_on_record_before_it_is_begun(lab: Lab
 
 
 @pytest.mark.parametrize(
-    ("there", "told"),
+    ("there", "message"),
     [
         ({"istio_system": {"metadata": {"name": "istio-system"}}}, "the namespace istio-system"),
         ({"customresourcedefinitions": {"items": [{"metadata": {"name": CRDS[0]}}]}}, f"the kind {CRDS[0]}"),
     ],
 )
 def test_an_installation_that_would_change_what_is_there_is_refused(
-    lab: Lab, tools: StandIns, there: dict[str, Any], told: str
+    lab: Lab, tools: StandIns, there: dict[str, Any], message: str
 ) -> None:
     record(lab)
-    with cluster(lab, **bare(**there)), pytest.raises(LabError, match=f"would change: {told}"):
+    with cluster(lab, **bare(**there)), pytest.raises(LabError, match=f"would change: {message}"):
         recipes.put_on(asked_for(lab), quiet)
     assert tools.calls() == []
     kept = holding.read(lab.state_dir, Record)
@@ -204,7 +204,7 @@ def test_a_kind_of_resource_that_somebody_uses_stays(lab: Lab, tools: StandIns) 
     assert "kubectl delete customresourcedefinition" not in verbs(tools)
 
 
-def test_an_istio_that_cannot_be_removed_stays_on_record_and_the_way_out_is_told(lab: Lab, tools: StandIns) -> None:
+def test_an_istio_that_cannot_be_removed_stays_on_record_and_the_way_out_is_reported(lab: Lab, tools: StandIns) -> None:
     record(lab, IstioMade(revision=""))
     tools.prefer("istioctl", answer("uninstall", err=["Error: the server was unable to return a response\n"], code=1))
     with pytest.raises(LabError, match=r"may still be there\n(.*\n)*.*unable to return a response") as failure:
@@ -224,11 +224,11 @@ def test_an_istio_that_was_found_stays(lab: Lab, tools: StandIns) -> None:
 class Gateway(BaseHTTPRequestHandler):
     """Serves the page at the third request."""
 
-    asked = 0
+    requested = 0
 
     def do_GET(self) -> None:
-        Gateway.asked += 1
-        self.send_response(200 if Gateway.asked > 2 else 503)
+        Gateway.requested += 1
+        self.send_response(200 if Gateway.requested > 2 else 503)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -239,16 +239,16 @@ class Gateway(BaseHTTPRequestHandler):
 def test_the_gateway_is_asked_before_a_lab_is_said_to_be_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "_PAUSE_SECONDS", 0.01)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # which a loopback address does not go through
-    told: list[str] = []
+    reported: list[str] = []
     with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         port = server.server_address[1]
-        recipes._await_gateway(port, time.monotonic() + 20, told.append)
+        recipes._await_gateway(port, time.monotonic() + 20, reported.append)
         server.shutdown()
         thread.join()
-    assert Gateway.asked == 3
-    (line,) = told
+    assert Gateway.requested == 3
+    (line,) = reported
     assert "HTTP Error 503" in line
     with pytest.raises(LabError, match="but the gateway does not serve"):
-        recipes._await_gateway(port, time.monotonic() - 1, told.append)
+        recipes._await_gateway(port, time.monotonic() - 1, reported.append)

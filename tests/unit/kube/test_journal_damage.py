@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mesh_lab.kube.journal import FORMAT, Journal, JournalDamagedError, JournalError, Record
+from mesh_lab.kube.journal import FORMAT, Journal, JournalDamagedError, JournalError
+from mesh_lab.kube.records import Record
 from mesh_lab.kube.recovery import main, recover
 from tests.unit.kube.test_store_journal import kill_while_writing
 
@@ -117,7 +118,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damage_is_refused_with_what_is_lost_and_the_ways_out(path: Path, name: str) -> None:
+def test_a_damaged_journal_is_an_error_with_the_loss_and_what_to_do(path: Path, name: str) -> None:
     damage, words = DAMAGES[name]
     damage(path)
     with pytest.raises(JournalDamagedError, match=words) as caught:
@@ -128,7 +129,7 @@ def test_damage_is_refused_with_what_is_lost_and_the_ways_out(path: Path, name: 
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_recovery_keeps_what_can_be_read_and_says_what_is_lost(
+def test_recovery_keeps_what_can_be_read_and_lists_what_is_lost(
     path: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     DAMAGES[name][0](path)
@@ -146,7 +147,7 @@ def test_recovery_keeps_what_can_be_read_and_says_what_is_lost(
     assert f"kept in {aside}" in reported
 
 
-def test_one_object_that_changed_costs_that_object(path: Path) -> None:
+def test_one_damaged_object_loses_only_that_object(path: Path) -> None:
     flipped(path, b'"n":70,')
     reported = list(recover(path))
     assert "lost: configmaps default/o070 (it is not as it was written)" in reported
@@ -161,7 +162,7 @@ def test_one_object_that_changed_costs_that_object(path: Path) -> None:
     length=st.integers(1, 2 * PAGE),
     seed=st.integers(0, 9),
 )
-def test_wherever_it_is_damaged_nothing_that_was_acknowledged_is_lost_in_silence(
+def test_any_damage_that_loses_an_acknowledged_write_is_reported(
     killed: Path, tmp_path_factory: pytest.TempPathFactory, file: str, place: float, length: int, seed: int
 ) -> None:
     path = tmp_path_factory.mktemp("damage") / "journal.db"
@@ -187,9 +188,7 @@ def test_a_killed_process_leaves_no_damage(tmp_path: Path) -> None:
         Journal(path).close()
 
 
-def test_every_moment_of_a_commit_is_one_in_which_a_process_may_be_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_may_be_killed_at_every_step_of_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "live" / "journal.db"
     path.parent.mkdir()
     journal = Journal(path)

@@ -44,7 +44,7 @@ async def test_a_strict_client_trusts_the_server_under_each_of_its_names(tmp_pat
     assert not await _handshake(made.server_context(), _client(made), name)  # and it showed no certificate of its own
 
 
-async def test_a_name_that_was_not_asked_for_is_refused(tmp_path: Path) -> None:
+async def test_a_name_outside_the_certificate_is_refused(tmp_path: Path) -> None:
     made = pki.ensure(tmp_path)
     with pytest.raises(ssl.SSLCertVerificationError):
         await _handshake(made.server_context(), _client(made), "10.96.0.1")
@@ -79,7 +79,7 @@ def test_a_new_name_remakes_only_the_server_certificate(tmp_path: Path) -> None:
     assert "10.244.0.1" in [str(ip) for ip in names.value.get_values_for_type(x509.IPAddress)]
 
 
-def test_a_lost_authority_takes_its_certificates_with_it(tmp_path: Path) -> None:
+def test_a_lost_authority_causes_new_certificates(tmp_path: Path) -> None:
     pki.ensure(tmp_path)
     (tmp_path / "ca.key").unlink()
     made = pki.ensure(tmp_path)
@@ -102,7 +102,7 @@ def test_keys_are_readable_only_by_their_owner(tmp_path: Path) -> None:
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "pki").iterdir()} == {0o600}
 
 
-def test_the_kubeconfig_stands_alone_and_is_private(tmp_path: Path) -> None:
+def test_the_kubeconfig_embeds_its_keys_and_is_private(tmp_path: Path) -> None:
     made = pki.ensure(tmp_path / "pki")
     path = tmp_path / "kubeconfig"
     pki.write_kubeconfig(path, made, name="mesh-lab", server="https://127.0.0.1:6443")

@@ -20,7 +20,7 @@ async def settled(registry: Registry, number: int) -> list[dict[str, object]]:
     return registry.list(EVENTS)
 
 
-async def test_an_event_says_what_happened_to_whom_and_how_often() -> None:
+async def test_an_event_has_its_object_reason_and_count() -> None:
     registry = Registry(Store())
     await registry.bootstrap()
     about = await registry.create(
@@ -52,7 +52,7 @@ async def test_events_of_cluster_wide_objects_are_in_default() -> None:
     assert event["metadata"]["namespace"] == "default"  # type: ignore[index]
 
 
-async def test_too_many_events_are_dropped_rather_than_waited_for() -> None:
+async def test_events_beyond_the_limit_are_dropped() -> None:
     registry = Registry(Store())
     await registry.bootstrap()
     about = registry.get(NAMESPACES, "default")
@@ -78,7 +78,9 @@ async def test_events_of_one_moment_are_listed_as_they_happened(monkeypatch: pyt
     assert [(each["reason"], each["count"]) for each in events] == [(r, 2 if r == "Pulled" else 1) for r in reasons]
 
 
-async def test_what_is_long_past_is_an_event_of_its_own_when_it_happens_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_repeat_of_an_event_that_is_no_longer_remembered_is_a_new_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     registry = Registry(Store())
     await registry.bootstrap()
     about = registry.get(NAMESPACES, "default")

@@ -36,7 +36,7 @@ async def test_objects_then_a_bookmark_then_changes() -> None:
         assert [reported(await anext(events)) for _ in range(2)] == [(MODIFIED, "a"), (DELETED, "a")]
 
 
-async def test_after_a_gap_what_vanished_is_reported_even_if_its_name_is_taken_again(
+async def test_after_a_gap_deletions_are_reported_even_if_the_name_is_in_use_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(changes, "KEPT_SECONDS", 0)

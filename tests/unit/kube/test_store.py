@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from mesh_lab.kube import changes
 from mesh_lab.kube.changes import Log
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.journal import Journal, JournalError, Record
+from mesh_lab.kube.journal import Journal, JournalError
+from mesh_lab.kube.records import Record
 from mesh_lab.kube.store import Store
 
 
@@ -120,12 +121,12 @@ async def test_a_cancelled_writer_does_not_take_its_write_back(tmp_path: Path) -
     await store.close()
 
 
-async def test_removing_what_is_not_there_is_an_error_of_the_caller() -> None:
+async def test_removing_a_missing_object_is_an_error_of_the_caller() -> None:
     with pytest.raises(KeyError):
         Store().remove("things", "ns", "a")
 
 
-async def test_a_removal_has_a_revision_of_its_own() -> None:
+async def test_a_deletion_has_a_revision_of_its_own() -> None:
     store = Store()
     stored = await store.put("things", "ns", "a", thing("a"))
     last = await store.remove("things", "ns", "a")
@@ -134,7 +135,7 @@ async def test_a_removal_has_a_revision_of_its_own() -> None:
     assert store.count("things") == 0
 
 
-async def test_a_list_can_be_had_as_it_was() -> None:
+async def test_a_list_can_be_read_at_an_earlier_revision() -> None:
     store = Store()
     await store.put("things", "ns", "a", thing("a", v=1))
     await store.put("things", "ns", "b", thing("b", v=1))
@@ -149,7 +150,7 @@ async def test_a_list_can_be_had_as_it_was() -> None:
     assert caught.value.code == 504
 
 
-async def test_the_log_forgets_old_changes_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reading_from_a_forgotten_revision_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "KEPT_CHANGES", 4)
     monkeypatch.setattr(changes, "KEPT_SECONDS", 0)
     monkeypatch.setattr(changes, "_BATCH", 1)
@@ -192,7 +193,7 @@ async def test_the_log_goes_back_for_five_minutes_however_much_happens(monkeypat
     assert len(log.after(log.compacted)) >= changes.KEPT_CHANGES
 
 
-async def test_the_log_is_bounded_by_what_it_weighs(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_log_is_bounded_by_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "KEPT_CHANGES", 10)
     monkeypatch.setattr(changes, "KEPT_BYTES", 100_000)
     store = Store()

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.journal import FORMAT, Journal, JournalError, Record
+from mesh_lab.kube.journal import FORMAT, Journal, JournalError
+from mesh_lab.kube.records import Record
 from mesh_lab.kube.store import Store
 
 _WRITER = """
@@ -127,7 +128,7 @@ async def test_a_full_disk_is_an_error_of_the_request_and_nothing_more(tmp_path:
     await store.close()
 
 
-async def test_what_cannot_be_written_fails_its_writer_only(tmp_path: Path) -> None:
+async def test_a_write_that_fails_is_an_error_of_its_writer_only(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     store = Store.open(path)
     first = store.put("things", "", "a", {"metadata": {"name": "a"}})
@@ -175,7 +176,7 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         Journal(tmp_path / "nowhere" / "journal.db")
 
 
-def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
+def test_a_second_process_cannot_open_the_journal(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     journal.commit([Record("things", "", "a", 2, b"{}")])
     with pytest.raises(JournalError, match="in use by another process"):
@@ -183,7 +184,7 @@ def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
     journal.close()
 
 
-async def test_a_store_tells_of_a_journal_that_fails_and_of_one_that_hangs(
+async def test_the_store_reports_a_journal_that_fails_and_one_that_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = Journal(tmp_path / "journal.db")

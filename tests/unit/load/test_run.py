@@ -27,7 +27,7 @@ def test_a_headless_run_is_bounded_and_has_its_limits() -> None:
     assert (environment["LOAD_MAX_P99_MS"], environment["LOAD_MAX_ERROR_RATIO"]) == ("250", "0")
 
 
-def test_reports_that_cannot_be_written_are_told_before_the_run(
+def test_reports_that_cannot_be_written_are_reported_before_the_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def no(*_: object) -> None:
@@ -39,7 +39,7 @@ def test_reports_that_cannot_be_written_are_told_before_the_run(
         load.run(API, SETTINGS, tmp_path / "file" / "reports", quiet)
 
 
-def test_a_disk_that_is_full_at_the_end_is_told_and_what_was_made_is_removed(
+def test_a_disk_that_is_full_at_the_end_is_reported_and_what_was_made_is_removed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     done: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 from typing import TYPE_CHECKING
 
 from mesh_lab.apps.http.connection import HTTP2_PREFACE, Connection, Handler, Session
@@ -37,6 +38,11 @@ class Server:
         listener = await asyncio.get_running_loop().create_server(self._accept, host, port, ssl=tls, backlog=1024)
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
+
+    async def adopt(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Serve a socket that listens already, with TLS if `tls` is given."""
+        listener = await asyncio.get_running_loop().create_server(self._accept, sock=sock, ssl=tls)
+        self._listeners.append(listener)
 
     async def finish(self, linger: float, limit: float = DRAIN_SECONDS) -> None:
         """End without losing a request, as a pod must: its clients learn of its end only gradually.

@@ -24,9 +24,8 @@ import msgspec
 
 import mesh_lab as package
 from mesh_lab.clusters import turns
-from mesh_lab.clusters.base import ClusterStatus, Report
-from mesh_lab.clusters.embedded import host, namespaces, ports, record
-from mesh_lab.clusters.fixed import fixed, report_changes
+from mesh_lab.clusters.base import ClusterStatus, Report, report_changes, start_settings
+from mesh_lab.clusters.embedded import host, internet, namespaces, ports, record
 from mesh_lab.errors import LabError
 from mesh_lab.settings import Lab
 
@@ -34,7 +33,9 @@ KUBE_COMMAND = (sys.executable, "-P", "-m", "mesh_lab.kube", "--config-fd", "{co
 RECOVERY_MODULE = "mesh_lab.kube.recovery"
 JOURNAL_NAME = "journal.db"
 GATEWAY = ("istio-system", "istio-ingressgateway")
-_GATEWAY_PORTS = {"http": 80, "https": 443}
+_GATEWAY_PORTS = {"http": 80, "https": 443, "tcp": 31400}
+"""The ingress gateway's ports that have one of the lab's own on the host."""
+_STATUS = tuple(ClusterStatus.__struct_fields__)
 _MAX_LOG_BYTES = 8 * 1024 * 1024
 _KILL_PATIENCE_SECONDS = 5.0
 _POLL_SECONDS = 0.02
@@ -75,9 +76,7 @@ class EmbeddedCluster:
         found = record.read(str(self._state))
         if found is None or not record.alive(found):
             return ClusterStatus()
-        return msgspec.convert(
-            {field: found[field] for field in ("phase", "pid", "started", "ports") if field in found}, ClusterStatus
-        )
+        return msgspec.convert({field: found[field] for field in _STATUS if field in found}, ClusterStatus)
 
     def up(self, report: Report) -> bool:
         """See `Cluster.up`. Ports of the running lab stay as they are, whatever the settings say now."""
@@ -235,11 +234,13 @@ class EmbeddedCluster:
         settings = self._lab.settings
         user_namespace = namespaces.rootless()
         extra = {f"host_ports[{i}]": entry for i, entry in enumerate(settings.host_ports)}
-        ports = {"api": settings.ports.api, "http": settings.ports.http, "https": settings.ports.https}
+        ports = settings.own_ports
         gateway = [
             {"namespace": GATEWAY[0], "service": GATEWAY[1], "port": port, "label": label}
             for label, port in _GATEWAY_PORTS.items()
+            if label in ports
         ]
+        sites = internet.sites(settings.internet, self._lab.directory)
         services = [
             {"namespace": e.namespace, "service": e.service, "port": e.port, "label": label}
             for label, e in extra.items()
@@ -256,12 +257,15 @@ class EmbeddedCluster:
                 "LANG": "C.UTF-8",
             },
             "stop_timeout_s": settings.timeouts.stop,
-            "settings": fixed(self._lab),
+            "settings": start_settings(self._lab),
+            "profile": settings.mesh.profile,
+            "internet": len(sites or ()),
             "kube": {
                 "rootless": user_namespace,
                 "read_only_dirs": namespaces.shared_directories(),
                 "images": settings.images,
                 "host_ports": gateway + services,
+                "internet": sites,
             },
         }
 
@@ -300,7 +304,7 @@ class EmbeddedCluster:
 
     def _port_hint(self, port: object) -> str:
         ports = self._lab.settings.ports
-        for label in ("api", "http", "https"):
+        for label in ports.__struct_fields__:
             if getattr(ports, label) == port:
                 return (
                     f"End that process, or choose another port: MESH_LAB_{label.upper()}_PORT=N, or "
@@ -312,9 +316,9 @@ class EmbeddedCluster:
         """Another invocation has started the lab: wait until it is ready."""
         recorded = (record.read(str(self._state)) or {}).get("settings")
         report_changes(self._lab, recorded if isinstance(recorded, dict) else {}, report)
-        asked = self._lab.settings.ports
+        configured = self._lab.settings.ports
         for label, port in status.ports.items():
-            wanted = getattr(asked, label, 0)
+            wanted = getattr(configured, label, 0)
             if wanted and wanted != port:
                 report(f"already runs with {label} port {port}; for port {wanted}, `{self._lab.command('down')}` first")
         deadline = time.monotonic() + self._timeouts.cluster

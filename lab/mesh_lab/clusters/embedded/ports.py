@@ -81,7 +81,7 @@ def holder(port: int) -> str:
 
 
 def _lab(pid: str) -> str:
-    """The lab that a process belongs to: its sockets are in several processes, of which none has a telling name."""
+    """The lab that a process belongs to: its sockets are in several processes, none of which is named after the lab."""
     while pid not in ("0", "1", ""):
         words = _words(pid)
         if HOST_MODULE in words[:-1]:

@@ -1,7 +1,7 @@
 """`lab.json`: which processes a running lab consists of, so that other commands find it.
 
 Written only by the host process and removed by it at its end; one that was killed leaves the file behind, so a reader
-asks `alive` and not merely whether the file is there. Imports little, since the host process does.
+has to check `alive`, not only that the file exists. Imports little, since the host process does.
 """
 
 from __future__ import annotations

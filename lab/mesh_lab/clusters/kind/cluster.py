@@ -18,9 +18,8 @@ import msgspec
 
 from mesh_lab.client.kubectl import Kubectl
 from mesh_lab.clusters import holding
-from mesh_lab.clusters.base import ClusterStatus, Report
+from mesh_lab.clusters.base import ClusterStatus, Report, report_changes, start_settings
 from mesh_lab.clusters.embedded import ports as host_ports
-from mesh_lab.clusters.fixed import fixed, report_changes
 from mesh_lab.clusters.kind import config, failure, machine
 from mesh_lab.clusters.kind.provider import Node, Provider, choose
 from mesh_lab.errors import LabError
@@ -167,7 +166,7 @@ class KindCluster:
             return
         archive = self._state / "images.tar"
         try:
-            # `kind load docker-image` asks only Docker.
+            # `kind load docker-image` reads only Docker's store.
             save = [provider.path, "save", "--multi-image-archive", "--output", str(archive), *images]
             run(save, timeout=_LOAD_SECONDS, environ=provider.environ)
             command = [kind, "load", "image-archive", str(archive), "--name", self.name]
@@ -189,7 +188,7 @@ class KindCluster:
             phase="creating",
             ports=ports,
             started=started,
-            settings=fixed(self._lab),
+            settings=start_settings(self._lab),
         )
         self._write_config(ports, cgroups)
         holding.write(self._state, record)
@@ -302,7 +301,7 @@ class KindCluster:
         (self._state / _CONFIG).write_text(text)
 
     def _asked_ports(self) -> dict[str, int]:
-        return msgspec.structs.asdict(self._lab.settings.ports)
+        return self._lab.settings.own_ports
 
     def _record(self) -> Record | None:
         return holding.read(self._state, Record)

@@ -13,10 +13,10 @@ from mesh_lab.settings import Kind
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 NODE_PORTS = {"http": 30080, "https": 30443}
-"""Where the ingress gateway answers on each node, by the name of the host's port (Istio's Service asks for these)."""
+"""The ingress gateway's port on each node, by the name of the host's port: the node ports of Istio's Service."""
 
 
-# A kubelet of 1.35 and later does not start on cgroup v1 unless it is told to.
+# A kubelet of 1.35 and later does not start on cgroup v1 unless its configuration says so.
 # https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/
 _CGROUP_V1_PATCH = "kind: KubeletConfiguration\nfailCgroupV1: false\n"
 
@@ -69,7 +69,7 @@ def render(name: str, kind: Kind, ports: Mapping[str, int], hosts_directory: str
 def hosts_files(mirrors: Mapping[str, str]) -> dict[str, str]:
     """Return `hosts.toml` of containerd for each mirrored registry, by path below `HOSTS_DIRECTORY`.
 
-    The mirror is asked first, the registry itself when the mirror does not answer.
+    containerd tries the mirror first, then the registry itself.
     """
     return {
         f"{registry}/hosts.toml": f"server = {json.dumps(_home(registry))}\n\n"

@@ -53,7 +53,7 @@ def reason(output: str) -> list[str]:
 
 
 def kubelets(provider: Provider, nodes: Sequence[Node]) -> list[str]:
-    """The last error of each running node's kubelet, where it has one and can be asked."""
+    """The last error of each running node's kubelet, where its journal can be read and has one."""
     errors_found = []
     for node in nodes:
         try:

@@ -16,7 +16,7 @@ CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 _QUICK_SECONDS = 20.0
 _START_SECONDS = 60.0
 _NO_IMAGE = re.compile(r"no such (image|object)|image not known|failed to find image", re.IGNORECASE)
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as Docker calls the machine's, and as images call theirs
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # the machine's name in Docker, and that in images
 
 DOCKER = Program(
     "docker",
@@ -36,7 +36,7 @@ _PROGRAMS = {"docker": DOCKER, "podman": PODMAN}
 class Info:
     """The machine that containers run on; 0 or empty for what is not known. `local`: it is this one.
 
-    `architecture` is called as images call theirs: amd64, arm64. `store` is the directory that holds images and
+    `architecture` is named as in images: amd64, arm64. `store` is the directory that holds images and
     containers.
     """
 

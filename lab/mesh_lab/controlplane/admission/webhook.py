@@ -16,7 +16,7 @@ from mesh_lab.controlplane.admission import validating
 from mesh_lab.controlplane.admission.reviewing import Answer, ReviewError, asked_for, reviewed
 from mesh_lab.controlplane.injection import injector
 from mesh_lab.controlplane.injection.injector import Place
-from mesh_lab.controlplane.metrics import Metrics
+from mesh_lab.controlplane.process.metrics import Metrics
 
 log = logging.getLogger(__name__)
 

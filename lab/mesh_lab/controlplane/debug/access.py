@@ -12,7 +12,7 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from mesh_lab.controlplane.delivery.identity import Authenticator, Refused
+from mesh_lab.controlplane.delivery.identity import Authenticator, Unauthenticated
 from mesh_lab.controlplane.kube.client import ApiError, Unreachable
 from mesh_lab.debugidentity import HEADER
 
@@ -46,9 +46,9 @@ async def _namespace(request: web.Request, authenticator: Authenticator) -> str:
     shown = request.headers.get(HEADER) or request.headers.get("Authorization") or ""
     try:
         return (await authenticator.account(shown)).namespace
-    except Refused as refusal:
+    except Unauthenticated as error:
         hint = "kubectl -n istio-system port-forward deploy/istiod 15014 asks from istiod's own loopback"
-        raise web.HTTPUnauthorized(text=f"{refusal}\n{hint}\n", headers={"WWW-Authenticate": "Bearer"}) from None
+        raise web.HTTPUnauthorized(text=f"{error}\n{hint}\n", headers={"WWW-Authenticate": "Bearer"}) from None
     except (ApiError, Unreachable) as error:
         raise web.HTTPServiceUnavailable(text=f"the API server cannot be asked about the token: {error}\n") from None
 

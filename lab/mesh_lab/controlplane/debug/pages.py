@@ -19,7 +19,7 @@ from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Tracker
 from mesh_lab.controlplane.kube.client import ApiError, KubeClient, Unreachable
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
-from mesh_lab.controlplane.metrics import Metrics
+from mesh_lab.controlplane.process.metrics import Metrics
 from mesh_lab.controlplane.xds.typeurls import SDS
 
 LONGEST_WAIT = 300.0

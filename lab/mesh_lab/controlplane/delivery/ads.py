@@ -17,12 +17,12 @@ import grpc.aio
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 
 from mesh_lab.controlplane.delivery import wire
-from mesh_lab.controlplane.delivery.identity import Authenticator, Caller, Refused
+from mesh_lab.controlplane.delivery.identity import Authenticator, Caller, Unauthenticated
 from mesh_lab.controlplane.delivery.push import Connection, Pusher
 from mesh_lab.controlplane.delivery.relay import Relay
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.kube.client import ApiError, Unreachable
-from mesh_lab.controlplane.metrics import Metrics
+from mesh_lab.controlplane.process.metrics import Metrics
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.world.fleet import ProxyPod
 from mesh_lab.controlplane.world.kubernetes import Pod
@@ -90,7 +90,7 @@ class AdsService:
                 first = await anext(requests)
             pod, view = await self._find(caller)
             _check_claims(first.node.id, pod)
-        except Refused as error:
+        except Unauthenticated as error:
             log.warning("rejected a proxy at %s: %s", _peer(context), error)
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
         except (ApiError, Unreachable) as error:
@@ -107,10 +107,12 @@ class AdsService:
             return pod is not None and pod.uid == caller.pod_uid and key in self._state.latest.pods
 
         if not await self._state.snapshotted.until(known, _POD_LIMIT):
-            raise Refused(f"the token's pod {caller.namespace}/{caller.pod} is not one with a proxy, or has no address")
+            raise Unauthenticated(
+                f"the token's pod {caller.namespace}/{caller.pod} is not one with a proxy, or has no address"
+            )
         pod = self._state.fleet.pods[key]
         if pod.service_account != caller.service_account:
-            raise Refused(f"the pod {caller.namespace}/{caller.pod} does not run as {caller.service_account}")
+            raise Unauthenticated(f"the pod {caller.namespace}/{caller.pod} does not run as {caller.service_account}")
         return pod, self._state.latest.pods[key]
 
     async def _read(self, requests: AsyncIterator[DeltaDiscoveryRequest], connection: Connection) -> None:
@@ -150,7 +152,7 @@ def _peer(context: Context) -> str:
 def _check_claims(node_id: str, pod: ProxyPod) -> None:
     """Check the node's id, which says in Istio's form what it is, against the token's pod."""
     if not node_id.startswith(pod.node_id):
-        raise Refused(f"the node calls itself {node_id!r}, but its token is that of {pod.node_id!r}...")
+        raise Unauthenticated(f"the node calls itself {node_id!r}, but its token is that of {pod.node_id!r}...")
 
 
 class _Handlers(grpc.GenericRpcHandler):

@@ -22,7 +22,7 @@ _POD_NAME = "authentication.kubernetes.io/pod-name"
 _POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
-class Refused(Exception):  # noqa: N818 - the caller's fault, said as in gRPC
+class Unauthenticated(Exception):  # noqa: N818 - gRPC's word for this status
     """The caller has not proved its identity. The message is meant for the caller."""
 
 
@@ -53,26 +53,26 @@ class Authenticator:
         """The pod behind a request with this metadata.
 
         Raises:
-            Refused: the token is missing, invalid, or not one of a pod.
+            Unauthenticated: the token is missing, invalid, or not one of a pod.
             ApiError: the API server answers the review with an error.
             Unreachable: the API server does not answer.
         """
         caller = await self.account(metadata.get("authorization", ""))
         if not caller.pod:
-            raise Refused("the token is not one that was made for a pod")
+            raise Unauthenticated("the token is not one that was made for a pod")
         return caller
 
     async def account(self, authorization: str) -> Caller:
         """The caller by the header `authorization`, with a pod or without.
 
         Raises:
-            Refused: the token is missing or invalid.
+            Unauthenticated: the token is missing or invalid.
             ApiError: the API server answers the review with an error.
             Unreachable: the API server does not answer.
         """
         token = authorization.removeprefix("Bearer ").strip()
         if not token:
-            raise Refused("no token: send the pod's token, audience istio-ca, as 'authorization'")
+            raise Unauthenticated("no token: send the pod's token, audience istio-ca, as 'authorization'")
         now = asyncio.get_running_loop().time()
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
@@ -96,14 +96,14 @@ class Authenticator:
         )
         status = answer.get("status") or {}
         if not status.get("authenticated"):
-            raise Refused(f"the token is not valid: {status.get('error') or 'the API server does not know it'}")
+            raise Unauthenticated(f"the token is not valid: {status.get('error') or 'the API server does not know it'}")
         # A server that knows nothing of audiences leaves them out: its answer is then for another audience.
         if AUDIENCE not in (status.get("audiences") or ()):
-            raise Refused(f"the token is not for the audience {AUDIENCE}")
+            raise Unauthenticated(f"the token is not for the audience {AUDIENCE}")
         user = status.get("user") or {}
         namespace, _, account = user.get("username", "").removeprefix(_USER_PREFIX).partition(":")
         extra = user.get("extra") or {}
         pod, uid = (next(iter(extra.get(key) or ()), "") for key in (_POD_NAME, _POD_UID))
         if not user.get("username", "").startswith(_USER_PREFIX) or not account:
-            raise Refused("the token is not a service account's, as one that was made for a pod is")
+            raise Unauthenticated("the token is not a service account's, as one that was made for a pod is")
         return Caller(namespace, account, pod, uid)

@@ -18,9 +18,9 @@ from mesh_lab.controlplane.delivery import secrets
 from mesh_lab.controlplane.delivery.blame import culprit
 from mesh_lab.controlplane.delivery.delta import Desired, Session
 from mesh_lab.controlplane.delivery.state import ClusterState
-from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.kube.events import Key
-from mesh_lab.controlplane.metrics import Metrics
+from mesh_lab.controlplane.process.faults import Faults
+from mesh_lab.controlplane.process.metrics import Metrics
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.trust.root import Trust
 from mesh_lab.controlplane.world.fleet import ProxyPod

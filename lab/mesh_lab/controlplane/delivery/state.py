@@ -10,12 +10,12 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.istiokinds import KINDS
 from mesh_lab.controlplane.kube.client import Object
 from mesh_lab.controlplane.kube.events import Key, Subject
 from mesh_lab.controlplane.kube.kinds import FOLLOWED, Kind
 from mesh_lab.controlplane.kube.signals import Signal
+from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.world.fleet import Fleet
 from mesh_lab.controlplane.world.meshconfig import CONFIG_MAP
 from mesh_lab.controlplane.world.snapshot import Snapshot
@@ -83,7 +83,7 @@ class ClusterState:
         try:
             visible = kind.kind in FOLLOWED and self._world.apply(kind.kind, event, obj)
         except Exception as error:  # noqa: BLE001 - of others' objects anything may come
-            self._world.refuse(key, self._faults.record("reading {} {}/{}".format(*key), error))
+            self._world.report_unusable(key, self._faults.record("reading {} {}/{}".format(*key), error))
             visible = True
         self._book(key, event, obj, visible=visible)
         hooks = self._hooks.get(kind.kind, [])

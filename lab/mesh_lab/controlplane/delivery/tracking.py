@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple
 
 from mesh_lab.controlplane.delivery.push import Connection, Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
-from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.kube.events import Key
+from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.snapshot import Snapshot
 

@@ -55,7 +55,7 @@ async def warn(api: Api, key: Key, subject: Subject, reason: str, message: str) 
     await _make(api, key, _event(key, subject, "Warning", reason, message[:_LONGEST_MESSAGE]), count=True)
 
 
-async def tell_once(api: Api, key: Key, subject: Subject, severity: Severity, reason: str, message: str) -> None:
+async def record_once(api: Api, key: Key, subject: Subject, severity: Severity, reason: str, message: str) -> None:
     """Make an Event of a finding that stays; one that is there already says so. A failure is logged, no more."""
     await _make(api, key, _event(key, subject, severity, reason, message[:_LONGEST_MESSAGE]), count=False)
 

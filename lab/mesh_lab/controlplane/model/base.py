@@ -6,7 +6,7 @@ that the API server checks before that.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -31,6 +31,7 @@ Labels = dict[str, str]
 # A name of HTTP, as RFC 9110 has it (token).
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _LONGEST_HEADER = 16384  # Envoy's limit, for names and for values
+_GROUP = r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 HeaderName = Annotated[str, Meta(pattern=f"^{_TOKEN}$", max_length=_LONGEST_HEADER)]
 # Pseudo-headers (`:authority`) are distinguished from others by the rules of each field.
 AnyHeaderName = Annotated[str, Meta(pattern=f"^(:?{_TOKEN})?$", max_length=_LONGEST_HEADER)]
@@ -38,7 +39,11 @@ MatchedHeaderName = Annotated[str, Meta(pattern=rf"^((:?{_TOKEN})?|@request\.aut
 HeaderValue = Annotated[str, Meta(max_length=_LONGEST_HEADER)]
 QueryName = Annotated[str, Meta(max_length=1024)]
 HostName = Annotated[str, Meta(max_length=255)]
+NonEmpty = Annotated[str, Meta(min_length=1)]
 SubsetName = Annotated[str, Meta(max_length=63)]
+
+JsonObject = dict[str, Any]
+"""An object of any form (`google.protobuf.Struct`)."""
 
 FREE_TEXT = {"free": True}
 """Marks text in which line breaks are allowed."""
@@ -68,10 +73,22 @@ class StringMatch(Spec, frozen=True):
 class WorkloadSelector(Spec, frozen=True):
     """The pods that carry all of these labels, as security.istio.io spells it."""
 
-    match_labels: Labels = {}
+    match_labels: dict[str, Annotated[str, Meta(max_length=63)]] = {}
+
+
+class PolicyTargetReference(Spec, frozen=True):
+    """What a policy is attached to, instead of a selector."""
+
+    kind: Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$")]
+    name: Annotated[str, Meta(min_length=1, max_length=253)]
+    group: Annotated[str, Meta(max_length=253, pattern=_GROUP)] = ""
+    namespace: str = ""
+
+
+TargetReferences = Annotated[list[PolicyTargetReference], Meta(max_length=16)]
 
 
 class LabelsSelector(Spec, frozen=True):
     """The pods that carry all of these labels, as networking.istio.io spells it."""
 
-    labels: Labels = {}
+    labels: Annotated[dict[str, Annotated[str, Meta(max_length=63)]], Meta(max_length=256)] = {}

@@ -26,12 +26,20 @@ from mesh_lab.controlplane.model.base import (
 )
 
 
+class CookieAttribute(Spec, frozen=True):
+    """An attribute of a cookie that the proxy makes, such as `SameSite`."""
+
+    name: str
+    value: str = ""
+
+
 class HTTPCookie(Spec, frozen=True):
     """A cookie to hash on; made by the proxy when the client has none."""
 
     name: Annotated[str, Meta(min_length=1)]
     path: str = ""
     ttl: Duration | None = None
+    attributes: list[CookieAttribute] = []
 
 
 class RingHash(Spec, frozen=True):
@@ -81,6 +89,15 @@ class LocalityLoadBalancerSetting(Spec, frozen=True):
     enabled: bool | None = None
 
 
+class ZoneAwareLoadBalancerSetting(Spec, frozen=True):
+    """Load balancing that leaves zones to Envoy, and orders regions."""
+
+    enabled: bool | None = None
+    failover: list[LocalityFailover] = []
+    failover_priority: list[str] = []
+    min_cluster_size: Annotated[int, Meta(ge=1, le=9223372036854775807)] | None = None
+
+
 class WarmupConfiguration(Spec, frozen=True):
     """How a new endpoint's share grows."""
 
@@ -98,6 +115,7 @@ class LoadBalancerSettings(Spec, frozen=True):
     simple: SimpleLB | None = None
     consistent_hash: ConsistentHashLB | None = None
     locality_lb_setting: LocalityLoadBalancerSetting | None = None
+    zone_aware_lb_setting: ZoneAwareLoadBalancerSetting | None = None
     warmup_duration_secs: Duration | None = None
     warmup: WarmupConfiguration | None = None
 
@@ -108,6 +126,13 @@ class TcpKeepalive(Spec, frozen=True):
     probes: UInt32 = 0
     time: Duration | None = None
     interval: Duration | None = None
+
+
+class ConnectionKeepalive(Spec, frozen=True):
+    """Pings of HTTP/2: how often, and how long an answer may take."""
+
+    interval: Duration | None = None
+    timeout: Duration | None = None
 
 
 class TCPSettings(Spec, frozen=True):
@@ -131,6 +156,7 @@ class HTTPSettings(Spec, frozen=True):
     h2_upgrade_policy: Literal["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"] | None = None
     use_client_protocol: bool = False
     max_concurrent_streams: Int32 = 0
+    http2_keep_alive: ConnectionKeepalive | None = None
 
 
 class ConnectionPoolSettings(Spec, frozen=True):
@@ -152,6 +178,7 @@ class OutlierDetection(Spec, frozen=True):
     base_ejection_time: Duration | None = None
     max_ejection_percent: Int32 = 0
     min_health_percent: Int32 = 0
+    outlier_detection_http_error_codes: list[Annotated[int, Meta(ge=100, le=599)]] = []
 
 
 class ClientTLSSettings(Spec, frozen=True):
@@ -192,6 +219,14 @@ class ProxyProtocol(Spec, frozen=True):
     version: Literal["V1", "V2"] | None = None
 
 
+class RetryBudget(Spec, frozen=True):
+    """How many retries may be under way, as a share of the requests that are: 20 percent unless it says otherwise."""
+
+    percent: PercentValue | None = None
+    min_retry_concurrency: UInt32 = 0
+    budget_interval: Duration | None = None
+
+
 class TrafficPolicy(Spec, frozen=True):
     """What applies to all ports that have no settings of their own."""
 
@@ -202,6 +237,7 @@ class TrafficPolicy(Spec, frozen=True):
     port_level_settings: Annotated[list[PortTrafficPolicy], Meta(max_length=4096)] = []
     tunnel: TunnelSettings | None = None
     proxy_protocol: ProxyProtocol | None = None
+    retry_budget: RetryBudget | None = None
 
 
 class Subset(Spec, frozen=True):

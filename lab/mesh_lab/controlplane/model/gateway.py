@@ -14,6 +14,7 @@ from mesh_lab.controlplane.model.base import Labels, Spec, UInt32
 # SHA-256: of the key in base64, of the certificate in hexadecimal digits.
 CertificateKey = Annotated[str, Meta(pattern="^[A-Za-z0-9+/]{43}=$")]
 CertificateHash = Annotated[str, Meta(pattern="^([0-9a-fA-F]{64}|([0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2})$")]
+OneOrTwo = Meta(min_length=1, max_length=2)  # certificates of a server: RSA, ECDSA or both
 TLSVersion = Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"]
 
 
@@ -24,6 +25,14 @@ class ServerPort(Spec, frozen=True):
     protocol: str
     name: str
     target_port: UInt32 = 0
+
+
+class TLSCertificate(Spec, frozen=True):
+    """A certificate and its key, in files of the gateway's."""
+
+    server_certificate: str = ""
+    private_key: str = ""
+    ca_certificates: str = ""
 
 
 class ServerTLSSettings(Spec, frozen=True):
@@ -38,7 +47,8 @@ class ServerTLSSettings(Spec, frozen=True):
     ca_certificates: str = ""
     ca_crl: str = ""
     credential_name: str = ""
-    credential_names: list[str] = []
+    credential_names: Annotated[list[str], OneOrTwo] = []
+    tls_certificates: Annotated[list[TLSCertificate], OneOrTwo] = []
     ca_cert_credential_name: str = ""
     subject_alt_names: list[str] = []
     verify_certificate_spki: list[CertificateKey] = []
@@ -46,6 +56,7 @@ class ServerTLSSettings(Spec, frozen=True):
     min_protocol_version: TLSVersion | None = None
     max_protocol_version: TLSVersion | None = None
     cipher_suites: list[str] = []
+    insecure_skip_verify: bool | None = None
 
 
 class Server(Spec, frozen=True):

@@ -5,6 +5,10 @@ https://istio.io/latest/docs/reference/config/networking/proxy-config/
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from mesh_lab.controlplane.model.base import Spec, Weight, WorkloadSelector
 
 
@@ -19,5 +23,5 @@ class ProxyConfig(Spec, frozen=True):
 
     selector: WorkloadSelector | None = None
     concurrency: Weight | None = None
-    environment_variables: dict[str, str] = {}
+    environment_variables: dict[str, Annotated[str, Meta(max_length=2048)]] = {}
     image: ProxyImage | None = None

@@ -5,14 +5,15 @@ https://istio.io/latest/docs/reference/config/security/
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import field
+from msgspec import Meta, field
 
-from mesh_lab.controlplane.model.base import Spec, WorkloadSelector
+from mesh_lab.controlplane.model.base import PolicyTargetReference, Spec, TargetReferences, WorkloadSelector
 
 Mode = Literal["UNSET", "DISABLE", "PERMISSIVE", "STRICT"]
 Action = Literal["ALLOW", "DENY", "AUDIT", "CUSTOM"]
+ServiceAccounts = Annotated[list[Annotated[str, Meta(max_length=320)]], Meta(max_length=16)]
 
 
 class MutualTLS(Spec, frozen=True):
@@ -29,15 +30,6 @@ class PeerAuthentication(Spec, frozen=True):
     port_level_mtls: dict[str, MutualTLS] = {}
 
 
-class PolicyTargetReference(Spec, frozen=True):
-    """What a policy is attached to, instead of a selector."""
-
-    kind: str
-    name: str
-    group: str = ""
-    namespace: str = ""
-
-
 class Source(Spec, frozen=True):
     """The client. Values match exactly, by prefix `abc*`, by suffix `*abc`, or by presence `*`."""
 
@@ -47,8 +39,8 @@ class Source(Spec, frozen=True):
     not_request_principals: list[str] = []
     namespaces: list[str] = []
     not_namespaces: list[str] = []
-    service_accounts: list[str] = []
-    not_service_accounts: list[str] = []
+    service_accounts: ServiceAccounts = []
+    not_service_accounts: ServiceAccounts = []
     trust_domains: list[str] = []
     not_trust_domains: list[str] = []
     ip_blocks: list[str] = []
@@ -93,7 +85,7 @@ class Condition(Spec, frozen=True):
 class Rule(Spec, frozen=True):
     """Matches when one `from`, one `to` and every `when` match; what is absent matches all."""
 
-    from_: list[From] | None = field(default=None, name="from")
+    from_: Annotated[list[From], Meta(max_length=512)] | None = field(default=None, name="from")
     to: list[To] | None = None
     when: list[Condition] = []
 
@@ -117,7 +109,7 @@ class AuthorizationPolicy(Spec, frozen=True):
 
     selector: WorkloadSelector | None = None
     target_ref: PolicyTargetReference | None = None
-    target_refs: list[PolicyTargetReference] = []
-    rules: list[Rule] = []
+    target_refs: TargetReferences = []
+    rules: Annotated[list[Rule], Meta(max_length=512)] = []
     action: Action = "ALLOW"
     provider: ExtensionProvider | None = None

@@ -10,6 +10,7 @@ from typing import Literal
 from mesh_lab.controlplane.model.base import LabelsSelector, Spec, UInt32
 from mesh_lab.controlplane.model.destinationrule import ConnectionPoolSettings
 from mesh_lab.controlplane.model.gateway import ServerTLSSettings
+from mesh_lab.controlplane.model.virtualservice import Destination
 
 CaptureMode = Literal["DEFAULT", "IPTABLES", "NONE"]
 
@@ -44,9 +45,10 @@ class IstioIngressListener(Spec, frozen=True):
 
 
 class OutboundTrafficPolicy(Spec, frozen=True):
-    """What happens to calls to hosts that the mesh does not know."""
+    """What happens to calls to hosts that the mesh does not know; with `egressProxy`, they go there."""
 
     mode: Literal["REGISTRY_ONLY", "ALLOW_ANY"] = "REGISTRY_ONLY"
+    egress_proxy: Destination | None = None
 
 
 class Sidecar(Spec, frozen=True):

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import field
+from msgspec.structs import force_setattr
+
 from mesh_lab.controlplane.model.base import (
     AnyHeaderName,
     Duration,
@@ -88,6 +91,7 @@ class HTTPRedirect(Spec, frozen=True):
     derive_port: Literal["FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"] | None = None
     scheme: str = ""
     redirect_code: UInt32 = 0
+    prefix_rewrite: str = ""
 
 
 class HTTPBody(Spec, frozen=True):
@@ -199,8 +203,14 @@ class HTTPRoute(Spec, frozen=True):
     mirrors: list[HTTPMirrorPolicy] = []
     mirror_percent: WholePercent | None = None
     mirror_percentage: Percent | None = None
+    mirror_percent_alias: WholePercent | None = field(default=None, name="mirror_percent")
     cors_policy: CorsPolicy | None = None
     headers: Headers | None = None
+
+    def __post_init__(self) -> None:
+        """Take `mirror_percent`, which Istio's definition has beside `mirrorPercent`, for that."""
+        if self.mirror_percent is None and self.mirror_percent_alias is not None:
+            force_setattr(self, "mirror_percent", self.mirror_percent_alias)
 
 
 class RouteDestination(Spec, frozen=True):

@@ -17,7 +17,7 @@ from mesh_lab.controlplane.report.placement import (
     namespaces_are_injected,
     namespaces_have_one_sidecar,
     pods_have_their_proxy,
-    port_names_tell_the_protocol,
+    protocols_of_port_names,
     selectors_match_workloads,
     services_agree_on_ports,
 )
@@ -375,7 +375,7 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     unreachable_rules,
     namespaces_are_injected,
     pods_have_their_proxy,
-    port_names_tell_the_protocol,
+    protocols_of_port_names,
     services_agree_on_ports,
     selectors_match_workloads,
     namespaces_have_one_sidecar,

@@ -87,4 +87,4 @@ class Notices:
         subject = self._subjects.get(key)
         if subject is not None:
             severity: events.Severity = "Normal" if finding.severity == "info" else "Warning"
-            await events.tell_once(self._api, key, subject, severity, finding.name, finding.text)
+            await events.record_once(self._api, key, subject, severity, finding.name, finding.text)

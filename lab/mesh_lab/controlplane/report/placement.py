@@ -48,7 +48,7 @@ def pods_have_their_proxy(snapshot: Snapshot) -> Iterator[Finding]:
             yield Finding("warning", "IST0103", text, "spec.containers", pod.origin)
 
 
-def port_names_tell_the_protocol(snapshot: Snapshot) -> Iterator[Finding]:
+def protocols_of_port_names(snapshot: Snapshot) -> Iterator[Finding]:
     """IST0118: a port whose protocol is detected for each connection."""
     for service in snapshot.services.values():
         if _is_apart(service.namespace, snapshot):

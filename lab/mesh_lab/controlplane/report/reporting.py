@@ -17,27 +17,26 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mesh_lab import conditions
 from mesh_lab.controlplane.delivery.delta import Rejection
 from mesh_lab.controlplane.delivery.push import Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Remarks, Tracker
-from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.istiokinds import KINDS
 from mesh_lab.controlplane.kube import events
 from mesh_lab.controlplane.kube.client import ApiError, Object, Unreachable
 from mesh_lab.controlplane.kube.events import Key, Subject
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
+from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.report import statuses
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import Origin
-from mesh_lab.rfc3339 import timestamp
 
 log = logging.getLogger(__name__)
 
 PROGRAMMED = "Programmed"
 HAS_FINDINGS = "HasFindings"
 _REJECTED = "Rejected"
-_SINCE = "lastTransitionTime"
 _PAUSE = 0.1
 _LEVELS = {"error": "ERROR", "warning": "WARNING", "info": "INFO"}
 _GRAVE = ("error", "warning")
@@ -126,8 +125,8 @@ class Reporter:
         self._events[key] = due_of
         for (reason, message), due in due_of.items():
             if due is not None and due <= now:
-                who = f"{_named(nack.proxies)}: " if nack is not None and reason == _REJECTED else ""
-                await events.warn(self._api, key, subject, reason, who + message)
+                senders = f"{_named(nack.proxies)}: " if nack is not None and reason == _REJECTED else ""
+                await events.warn(self._api, key, subject, reason, senders + message)
                 due_of[reason, message] = None
 
     def _nacks(self) -> dict[Key, Nack]:
@@ -185,7 +184,7 @@ class Reporter:
         kept = all(condition == present.condition(name) for name, condition in ours.items())
         if kept and messages == list(present.messages):
             return None
-        others = [condition for condition in present.conditions if condition["type"] not in ours]
+        others = conditions.others(present.conditions, *ours)
         patch: Object = {
             "conditions": [*others, *filter(None, ours.values())] or None,
             "validationMessages": messages or None,
@@ -228,8 +227,8 @@ def _of_istio(origins: Iterable[Origin]) -> list[Key]:
 
 def _intent(status: Object) -> Object:
     """The content of a change to the status, without its times."""
-    conditions = [{k: v for k, v in each.items() if k != _SINCE} for each in status.get("conditions") or ()]
-    return {**status, "conditions": conditions}
+    stable = [{k: v for k, v in each.items() if k != conditions.TRANSITION} for each in status.get("conditions") or ()]
+    return {**status, "conditions": stable}
 
 
 def _has_findings(present: statuses.Part | None, grave: Sequence[Finding]) -> statuses.Part | None:
@@ -244,8 +243,7 @@ def _condition(present: statuses.Part | None, kind: str, status: str, reason: st
     wanted = {"type": kind, "status": status, "reason": reason, "message": message}
     if present is not None and wanted.items() <= present.items():
         return present
-    before = statuses.text_of(present, _SINCE) if present is not None and present.get("status") == status else ""
-    return {**wanted, _SINCE: before or timestamp()}
+    return conditions.condition([present] if present is not None else (), kind, status, reason, message)
 
 
 def _is_stated(status: statuses.Status, name: str, text: str) -> bool:

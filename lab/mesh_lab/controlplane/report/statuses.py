@@ -1,4 +1,4 @@
-"""Reading the status of an Istio resource by any writer: what is not of the expected form is ignored.
+"""Statuses and their conditions: read from any writer, where what is not of the expected form is ignored, and made.
 
 Istio's definitions prune what they do not name, such as the `message` of validation messages.
 https://istio.io/latest/docs/reference/config/config-status/
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from mesh_lab.conditions import TRANSITION
 
 Part = Mapping[str, Any]
 
@@ -35,6 +37,13 @@ def read(status: object) -> Status:
         tuple(parts_of(parts.get("validationMessages"))),
         str(observed) if isinstance(observed, int | str) else "",
     )
+
+
+def timeless(value: Any) -> Any:
+    """JSON without the times of conditions, and the generations that they are of: these change by themselves."""
+    if isinstance(value, Mapping):
+        return {key: timeless(each) for key, each in value.items() if key not in (TRANSITION, "observedGeneration")}
+    return [timeless(each) for each in value] if isinstance(value, list) else value
 
 
 def name_of(message: Part) -> str:

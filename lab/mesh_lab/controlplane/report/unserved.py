@@ -75,7 +75,7 @@ class Unserved:
             meta = obj["metadata"]
             text = f"{kind.plural}.{kind.group} have no effect in this lab"
             subject = Subject(meta.get("uid", ""), f"{kind.group}/{kind.version}", meta.get("generation", 0), {})
-            await events.tell_once(self._api, key, subject, "Warning", unservedstatus.REASON, text)
+            await events.record_once(self._api, key, subject, "Warning", unservedstatus.REASON, text)
             await self._write(kind, obj, text)
             self._reported.add(subject.uid)
 

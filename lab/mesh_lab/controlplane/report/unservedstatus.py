@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mesh_lab import conditions
 from mesh_lab.controlplane.kube.client import Object
+from mesh_lab.controlplane.report import statuses
 from mesh_lab.controlplane.report.statuses import parts_of
 
 REASON = "NotActedOn"
@@ -39,8 +41,8 @@ def of(shape: str, group: str, obj: Object, text: str, now: str) -> dict[str, An
 
     def condition(kind: str) -> dict[str, Any]:
         generation = obj["metadata"].get("generation", 0)
-        common = {"status": "False", "reason": REASON, "message": text, "lastTransitionTime": now}
-        return {"type": kind, **common, "observedGeneration": generation}
+        made = conditions.condition((), kind, "False", REASON, text, now=now)
+        return {**made, "observedGeneration": generation}
 
     status = obj.get("status")
     present = parts_of(status.get(shape) if isinstance(status, Mapping) else None)
@@ -49,7 +51,7 @@ def of(shape: str, group: str, obj: Object, text: str, now: str) -> dict[str, An
 
 
 def _programmed(present: list[Any], condition: Condition) -> list[Any]:
-    return [*(each for each in present if each.get("type") != "Programmed"), condition("Programmed")]
+    return [*conditions.others(present, "Programmed"), condition("Programmed")]
 
 
 def _conditions(obj: Object, present: list[Any], condition: Condition) -> list[Any] | None:
@@ -83,15 +85,7 @@ SHAPES = {
 
 
 def _same(wanted: list[Any], present: list[Any]) -> bool:
-    return bool(_timeless(wanted) == _timeless(present))
-
-
-def _timeless(value: Any) -> Any:
-    """Without what changes by itself, and without what Istio's older definitions prune."""
-    if isinstance(value, Mapping):
-        pruned = ("lastTransitionTime", "observedGeneration")
-        return {key: _timeless(each) for key, each in value.items() if key not in pruned}
-    return [_timeless(each) for each in value] if isinstance(value, list) else value
+    return bool(statuses.timeless(wanted) == statuses.timeless(present))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from mesh_lab.controlplane.kube.client import Object
 from mesh_lab.controlplane.trust.ca import Authority
-from mesh_lab.controlplane.world.kubernetes import Object
 
 SECRET = "cacerts"
 _LONGEST_CHAIN = 8

@@ -57,7 +57,7 @@ class Trust:
         self._namespace = namespace
         self._plugged = plugged
         self._notices: asyncio.Queue[Notice] = asyncio.Queue(_NOTICES_KEPT)
-        self._said = ""
+        self._last_recorded = ""
 
     @classmethod
     async def load(cls, api: Api, namespace: str, organization: str) -> Trust:
@@ -95,20 +95,20 @@ class Trust:
         try:
             authority = None if event == "DELETED" else plugged.authority_in(secret)
         except UnusableRootError as error:
-            self._say(secret, "UnusableAuthority", f"{error}; the authority in use stays in use")
+            self._record(secret, "UnusableAuthority", f"{error}; the authority in use stays in use")
             return
         if authority is None:
             if self._plugged:
                 text = f"it holds no authority any more; what was in it stays in use until istiod starts again, {_THEN}"
-                self._say(secret, "AuthorityGone", text)
+                self._record(secret, "AuthorityGone", text)
         elif not self._plugged or authority.roots != self.authority.roots:
             text = (
                 "its root becomes that of the mesh only when istiod starts again, and proxies trust it from the next "
                 f"start of their pods on: {_RESTART} -n {self._namespace}, then that of all workloads"
             )
-            self._say(secret, "RestartNeeded", text)
+            self._record(secret, "RestartNeeded", text)
         elif self._take(authority):
-            self._said = ""
+            self._last_recorded = ""
             log.info("signing with the authority that Secret %s has now", plugged.SECRET)
 
     def _take(self, authority: Authority) -> bool:
@@ -119,11 +119,11 @@ class Trust:
         self.changed.fire()
         return True
 
-    def _say(self, secret: Object, reason: str, message: str) -> None:
+    def _record(self, secret: Object, reason: str, message: str) -> None:
         """Report a problem once, however often the Secret is listed."""
-        if message == self._said:
+        if message == self._last_recorded:
             return
-        self._said = message
+        self._last_recorded = message
         log.warning("Secret %s: %s", plugged.SECRET, message)
         if not self._notices.full():
             self._notices.put_nowait(Notice(secret, reason, message))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -49,7 +49,7 @@ def _check_of(kind: Any) -> Check | None:
         return None if meta.extra == FREE_TEXT else _check_of(args[0])
     if origin in (Union, types.UnionType):
         return _check_of(next(each for each in args if each is not type(None)))
-    if origin is list:
+    if origin in (list, tuple):
         return _of_items(_check_of(args[0]))
     if origin is dict:
         return _of_entries(_check_of(args[1]))
@@ -60,7 +60,7 @@ def _check_of(kind: Any) -> Check | None:
 
 
 def _of_items(check: Check | None) -> Check | None:
-    def checked(path: str, values: list[Any]) -> Iterator[Problem]:
+    def checked(path: str, values: Sequence[Any]) -> Iterator[Problem]:
         for index, value in enumerate(values):
             yield from check(f"{path}[{index}]", value) if check is not None else ()
 

@@ -48,6 +48,8 @@ def duration(path: str, text: str | None, *, zero: bool = False) -> Iterator[Pro
     length = nanoseconds(text)
     if length < _MILLISECOND and not (zero and length == 0):
         yield error(path, "duration must be greater than 1ms")
+    elif length % _MILLISECOND:
+        yield error(path, "only durations to ms precision are supported")
 
 
 def regex(path: str, pattern: str) -> Iterator[Problem]:
@@ -113,6 +115,8 @@ def workload_selector(selector: WorkloadSelector | None) -> Iterator[Problem]:
     for key, value in (selector.match_labels if selector is not None else {}).items():
         if not key or "*" in key + value:
             yield error("spec.selector.matchLabels", f'wildcard or empty key in selector: "{key}={value}"')
+    if selector is not None and not selector.match_labels:
+        yield warning("spec.selector", "workload selector specified without labels")
 
 
 def camel(name: str) -> str:

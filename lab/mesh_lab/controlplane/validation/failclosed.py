@@ -1,4 +1,4 @@
-"""What holds of a policy that cannot be read as a whole: never more access than it says.
+"""What holds of a policy that cannot be read, or cannot be carried out: never more access than it says.
 
 What is understood of it stays. A rule that is not understood matches nothing when it would allow, and everything when
 it would deny; and so do all rules when the rest of the policy is not understood. A selector that cannot be read selects
@@ -7,15 +7,16 @@ every workload that it could. So what holds depends on what is stored, and on no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import structs
 
 from mesh_lab.controlplane.model import AuthorizationPolicy, DecodeError, PeerAuthentication
-from mesh_lab.controlplane.model.base import Spec, WorkloadSelector
+from mesh_lab.controlplane.model.base import PolicyTargetReference, Spec, WorkloadSelector
 from mesh_lab.controlplane.model.decoding import decode_as
-from mesh_lab.controlplane.model.security import EVERYTHING, NOTHING, Action, MutualTLS, PolicyTargetReference, Rule
+from mesh_lab.controlplane.model.security import EVERYTHING, NOTHING, Action, MutualTLS, Rule
 from mesh_lab.controlplane.validation import security
 from mesh_lab.controlplane.validation.common import Problem
 
@@ -29,6 +30,18 @@ class Closed(NamedTuple):
     spec: Spec
     effect: str
     any_workload: bool
+
+
+class FailClosed(NamedTuple):
+    """What holds in place of a policy of one kind.
+
+    `of_json` is for one in error, `of_spec` for one that cannot be carried out (None where it grants no access);
+    `unread` holds where nothing of it could be read.
+    """
+
+    of_json: Callable[[Any], Closed]
+    of_spec: Callable[[Any], Spec | None]
+    unread: Spec
 
 
 # By action: what becomes of a rule that is not understood, and the words for it.
@@ -68,7 +81,7 @@ def _is_clear(fields: Mapping[str, Any], action: Action) -> bool:
         spec = decode_as(AuthorizationPolicy, {name: value for name, value in fields.items() if name != "rules"})
     except DecodeError:
         return False
-    irrelevant = ("spec.provider",) if action == "CUSTOM" else ()
+    irrelevant = (security.RULES, *(("spec.provider",) if action == "CUSTOM" else ()))
     return not any(problem.path not in irrelevant for problem in _errors(security.authorization_policy(spec)))
 
 
@@ -108,3 +121,22 @@ def peer_authentication(raw: Any) -> Closed:
     where = "every workload of its namespace" if any_workload else "all that it selects"
     effect = f"it demands mutual TLS (STRICT) on every port of {where}"
     return Closed(PeerAuthentication(selector=selector, mtls=MutualTLS("STRICT")), effect, any_workload)
+
+
+def _denying(spec: AuthorizationPolicy) -> AuthorizationPolicy | None:
+    """The same policy, for the same workloads, denying everything."""
+    if spec.action == "AUDIT":
+        return None
+    if spec.action == "ALLOW":
+        return structs.replace(spec, rules=[])
+    return structs.replace(spec, action="DENY", provider=None, rules=[EVERYTHING])
+
+
+def _strict(spec: PeerAuthentication) -> PeerAuthentication:
+    return structs.replace(spec, mtls=MutualTLS("STRICT"), port_level_mtls={})
+
+
+AUTHORIZATION_POLICY = FailClosed(
+    authorization_policy, _denying, AuthorizationPolicy(action="DENY", rules=[EVERYTHING])
+)
+PEER_AUTHENTICATION = FailClosed(peer_authentication, _strict, PeerAuthentication(mtls=MutualTLS("STRICT")))

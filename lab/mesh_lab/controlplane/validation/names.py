@@ -16,6 +16,11 @@ _LABEL_KEY = re.compile(rf"({_LABEL.pattern}(\.{_LABEL.pattern})*/)?{_QUALIFIED}
 _LABEL_VALUE = re.compile(rf"({_QUALIFIED})?")
 _HEADER = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _PSEUDO_HEADERS = frozenset({":method", ":scheme", ":authority", ":path", ":status"})
+_CLAIM = re.compile(r"@request\.auth\.claims(\..+|\[.+\])", re.IGNORECASE)
+UNIX = "unix://"
+HTTP_PROTOCOLS = frozenset({"HTTP", "HTTP2", "HTTP_PROXY", "GRPC", "GRPC-WEB"})
+TLS_PROTOCOLS = frozenset({"HTTPS", "TLS"})
+PROTOCOLS = HTTP_PROTOCOLS | TLS_PROTOCOLS | {"TCP", "UDP", "MONGO", "MYSQL", "REDIS"}
 
 
 def is_label(text: str) -> bool:
@@ -42,6 +47,35 @@ def host_name(path: str, host: str, *, address: bool = False) -> Iterator[Proble
         yield error(path, f'domain name "{host}" too long (max {_LONGEST_NAME})')
     elif (wrong := _wrong_label(host)) is not None:
         yield error(path, f'domain name "{host}" invalid ({wrong})')
+
+
+def fqdn(path: str, host: str) -> Iterator[Problem]:
+    """The name of one host: no wildcard, and no number where its top level domain should be."""
+    if "*" in host:
+        yield error(path, f'domain name "{host}" invalid (a wildcard names no host)')
+    elif host.rpartition(".")[2].isdecimal():
+        yield error(path, f'domain name "{host}" invalid (its top level domain cannot be all-numeric)')
+    else:
+        yield from host_name(path, host)
+
+
+def unix_socket(path: str, address: str) -> Iterator[Problem]:
+    """A socket after `unix://`: the absolute path of a file, or an abstract name that starts with @."""
+    where = address.removeprefix(UNIX)
+    if not where.startswith("@") and (not where.startswith("/") or where.endswith("/")):
+        yield error(path, f'"{address}" is not the absolute path of a file')
+
+
+def port_name(path: str, name: str) -> Iterator[Problem]:
+    """The name of a port: one label of a domain name."""
+    if not is_label(name):
+        yield error(path, f'invalid port name: "{name}"')
+
+
+def protocol(path: str, name: str) -> Iterator[Problem]:
+    """A protocol that Istio knows, in any case; none leaves it to the first bytes."""
+    if name and name.upper() not in PROTOCOLS:
+        yield error(path, f"unsupported protocol: {name}")
 
 
 def _wrong_label(host: str) -> str | None:
@@ -108,15 +142,18 @@ def gateway_names(path: str, gateways: Sequence[str]) -> Iterator[Problem]:
             yield error(where, f'invalid value for gateway name: "{name}"')
 
 
-def export_to(path: str, entries: Sequence[str]) -> Iterator[Problem]:
-    """Namespaces that see a resource: `.`, `*` or names."""
+def export_to(path: str, entries: Sequence[str], *, nobody: bool = False) -> Iterator[Problem]:
+    """Namespaces that see a resource: `.`, `*` or names; where `nobody` is allowed, `~` by itself."""
     seen: set[str] = set()
     for index, entry in enumerate(entries):
         where = f"{path}[{index}]"
         if entry in seen:
             yield error(where, f"duplicate entries in exportTo for entry {entry}")
         seen.add(entry)
-        if entry == "~":
+        if entry == "~" and nobody:
+            if len(entries) > 1:
+                yield error(path, "cannot export service entry to no one (~) and someone")
+        elif entry == "~":
             yield error(where, "exportTo ~ (none) is not allowed for Istio configuration objects")
         elif entry not in (".", "*") and not is_label(entry):
             yield error(where, "only .,*, or a valid DNS 1123 label is allowed as exportTo entry")
@@ -143,6 +180,11 @@ def workload_labels(path: str, given: Mapping[str, str]) -> Iterator[Problem]:
             yield error(path, f'wildcard is not supported in selector: "{key}={value}"')
     if not given:
         yield warning(path, "workload selector specified without labels")
+
+
+def is_claim(name: str) -> bool:
+    """Whether a header's name stands for a claim of a token, as `@request.auth.claims.NAME` or `...claims[NAME]`."""
+    return _CLAIM.fullmatch(name) is not None
 
 
 def header_name(path: str, name: str) -> Iterator[Problem]:

@@ -9,14 +9,18 @@ from mesh_lab.controlplane.model import DestinationRule
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.destinationrule import (
     ClientTLSSettings,
+    ConnectionKeepalive,
     ConnectionPoolSettings,
+    HTTPCookie,
+    LoadBalancerSettings,
+    OutlierDetection,
     TcpKeepalive,
     TrafficPolicy,
     TunnelSettings,
 )
 from mesh_lab.controlplane.model.units import nanoseconds
 from mesh_lab.controlplane.validation.common import Problem, camel, duration, error, warning
-from mesh_lab.controlplane.validation.localities import locality_setting
+from mesh_lab.controlplane.validation.localities import locality_setting, zone_setting
 from mesh_lab.controlplane.validation.names import export_to, host_name, is_label, labels, workload_labels
 
 _LARGEST_RING = 8 * 1024 * 1024
@@ -61,9 +65,6 @@ def _traffic_policy(path: str, policy: TrafficPolicy | None) -> Iterator[Problem
         yield from _tunnel(f"{path}.tunnel", policy.tunnel)
         if policy.proxy_protocol is not None:
             yield error(path, "tunnel and proxyProtocol must not be set together")
-    for name, value in (("tunnel", policy.tunnel), ("proxyProtocol", policy.proxy_protocol)):
-        if value is not None:
-            yield warning(f"{path}.{name}", f"{name} has no effect with this control plane")
 
 
 def _is_empty(part: Spec) -> bool:
@@ -90,7 +91,7 @@ def _settings(path: str, policy: Any) -> Iterator[Problem]:
         policy.tls,
     )
     if balancer is not None:
-        yield from _load_balancer(f"{path}.loadBalancer", balancer)
+        yield from _load_balancer(f"{path}.loadBalancer", balancer, detected=detection is not None)
     if pool is not None and pool.tcp is None and pool.http is None:
         yield error(f"{path}.connectionPool", "connection pool must have at least one field")
     if pool is not None and pool.tcp is not None:
@@ -109,6 +110,7 @@ def _settings(path: str, policy: Any) -> Iterator[Problem]:
         )
         yield from _negatives(f"{path}.connectionPool.http", pool.http, fields)
         yield from duration(f"{path}.connectionPool.http.idleTimeout", pool.http.idle_timeout)
+        yield from _pings(f"{path}.connectionPool.http.http2KeepAlive", pool.http.http2_keep_alive)
         if pool.http.use_client_protocol and pool.http.h2_upgrade_policy == "UPGRADE":
             yield error(
                 f"{path}.connectionPool.http.useClientProtocol", "must not be true when h2UpgradePolicy is UPGRADE"
@@ -130,10 +132,6 @@ def _settings(path: str, policy: Any) -> Iterator[Problem]:
                     f"{path}.outlierDetection.{camel(name)}",
                     f"percentage {getattr(detection, name)} is not in range 0..100",
                 )
-    if tls is not None and tls.credential_name:
-        yield warning(
-            f"{path}.tls.credentialName", "only gateways are given Secrets: a sidecar's connections fail for want of it"
-        )
     if tls is not None:
         yield from _client_tls(f"{path}.tls", tls)
     if tls is not None and tls.mode == "MUTUAL" and not tls.credential_name:
@@ -155,6 +153,14 @@ def _client_tls(path: str, tls: ClientTLSSettings) -> Iterator[Problem]:
             yield error(f"{path}.insecureSkipVerify", text)
 
 
+def _pings(path: str, settings: ConnectionKeepalive | None) -> Iterator[Problem]:
+    for name in ("interval", "timeout") if settings is not None else ():
+        value = getattr(settings, name)
+        if value is None:
+            yield error(f"{path}.{name}", f"http2 keepalive {name} is required")
+        yield from duration(f"{path}.{name}", value)
+
+
 def _keepalive(path: str, settings: TcpKeepalive | None) -> Iterator[Problem]:
     """Envoy takes whole seconds, as a number of 32 bits."""
     for name in ("time", "interval"):
@@ -164,17 +170,24 @@ def _keepalive(path: str, settings: TcpKeepalive | None) -> Iterator[Problem]:
             yield error(f"{path}.{name}", f"{value} is out of range: at most {2**32 - 1}s")
 
 
-def _load_balancer(path: str, balancer: Any) -> Iterator[Problem]:
-    locality = balancer.locality_lb_setting
-    if locality is not None and (locality.distribute or locality.failover or locality.failover_priority):
-        yield warning(f"{path}.localityLbSetting", "localities have no effect with this control plane: there is one")
+def _load_balancer(path: str, balancer: LoadBalancerSettings, *, detected: bool) -> Iterator[Problem]:
+    locality, zones, warmup = balancer.locality_lb_setting, balancer.zone_aware_lb_setting, balancer.warmup
     if locality is not None:
-        yield from locality_setting(f"{path}.localityLbSetting", locality)
+        yield from locality_setting(f"{path}.localityLbSetting", locality, detected=detected)
+    if zones is not None:
+        yield from zone_setting(f"{path}.zoneAwareLbSetting", zones, detected=detected)
+        if locality is not None:
+            yield error(path, "only one of localityLbSetting and zoneAwareLbSetting can be set")
+    yield from duration(f"{path}.warmupDurationSecs", balancer.warmup_duration_secs)
+    if warmup is not None:
+        yield from duration(f"{path}.warmup.duration", warmup.duration)
+        if balancer.warmup_duration_secs is not None:
+            yield error(path, "only one of warmupDurationSecs or warmup can be set")
     hashed = balancer.consistent_hash
     if hashed is None:
         return
-    if hashed.http_cookie is not None and not hashed.http_cookie.name:
-        yield error(f"{path}.consistentHash.httpCookie.name", "name required for HttpCookie")
+    if hashed.http_cookie is not None:
+        yield from _cookie(f"{path}.consistentHash.httpCookie", hashed.http_cookie)
     if hashed.minimum_ring_size:
         where = f"{path}.consistentHash.minimumRingSize"
         yield warning(where, "deprecated: use ringHash.minimumRingSize instead")
@@ -199,8 +212,20 @@ def _load_balancer(path: str, balancer: Any) -> Iterator[Problem]:
         yield error(f"{path}.consistentHash.maglev.tableSize", "tableSize must be prime number for maglev")
 
 
+def _cookie(path: str, cookie: HTTPCookie) -> Iterator[Problem]:
+    if not cookie.name:
+        yield error(f"{path}.name", "name required for HttpCookie")
+    seen: set[str] = set()
+    for index, attribute in enumerate(cookie.attributes):
+        if not attribute.name:
+            yield error(f"{path}.attributes[{index}].name", "cookie attribute name cannot be empty")
+        elif attribute.name in seen:
+            yield error(f"{path}.attributes[{index}].name", f"duplicate cookie attribute name: {attribute.name}")
+        seen.add(attribute.name)
+
+
 def _is_prime(number: int) -> bool:
-    return 1 < number <= 5_000_011 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
+    return 1 < number < 5_000_011 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
 
 
 def _negatives(path: str, settings: Any, fields: tuple[str, ...]) -> Iterator[Problem]:
@@ -213,3 +238,15 @@ def connection_pool(path: str, pool: ConnectionPoolSettings) -> Iterator[Problem
     """Problems of limits that stand by themselves: the same as within a traffic policy."""
     for problem in _settings("", TrafficPolicy(connection_pool=pool)):
         yield problem._replace(path=problem.path.replace(".connectionPool", path, 1))
+
+
+def outlier_detection(path: str, detection: OutlierDetection) -> Iterator[Problem]:
+    """Problems of ejection that stands by itself: the same as within a traffic policy."""
+    for problem in _settings("", TrafficPolicy(outlier_detection=detection)):
+        yield problem._replace(path=problem.path.replace(".outlierDetection", path, 1))
+
+
+def client_tls(path: str, tls: ClientTLSSettings) -> Iterator[Problem]:
+    """Problems of a client's TLS that stands by itself: the same as within a traffic policy."""
+    for problem in _settings("", TrafficPolicy(tls=tls)):
+        yield problem._replace(path=problem.path.replace(".tls", path, 1))

@@ -9,27 +9,27 @@ from collections.abc import Iterator, Mapping
 from mesh_lab.controlplane.model import VirtualService
 from mesh_lab.controlplane.model.base import Spec, StringMatch
 from mesh_lab.controlplane.model.grpcstatus import grpc_code
+from mesh_lab.controlplane.model.units import nanoseconds
 from mesh_lab.controlplane.model.virtualservice import (
     CorsPolicy,
-    Destination,
     Headers,
     HTTPFaultInjection,
     HTTPMatchRequest,
+    HTTPRedirect,
+    HTTPRetry,
     HTTPRoute,
-    L4MatchAttributes,
     RegexRewrite,
-    TLSMatchAttributes,
 )
 from mesh_lab.controlplane.validation.commands import commands
 from mesh_lab.controlplane.validation.common import Problem, duration, error, regex, warning
+from mesh_lab.controlplane.validation.connections import connection_routes
+from mesh_lab.controlplane.validation.destinations import destination, shares, source
 from mesh_lab.controlplane.validation.names import (
     export_to,
     gateway_names,
     header_name,
     host_name,
-    is_address,
-    is_label,
-    labels,
+    is_claim,
     overlap,
 )
 
@@ -56,16 +56,18 @@ RETRY_POLICIES = frozenset(
 CORS_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*"})
 _AUTHORITY = ("host", ":authority")
 _LARGE_BODY, LARGEST_BODY = 100 * 1024, 1024 * 1024  # Istio's limits
+_SECOND = 1_000_000_000
 REDIRECT_CODES = frozenset({301, 302, 303, 307, 308})
 
 
 def virtual_service(spec: VirtualService) -> Iterator[Problem]:
     """Problems of a VirtualService."""
+    bound = "mesh" in (spec.gateways or ["mesh"])
     if not spec.hosts:
-        yield error("spec.hosts", "virtual service must have at least one host: delegation is not supported here")
+        yield from _of_delegate(spec)
     for index, host in enumerate(spec.hosts):
         yield from host_name(f"spec.hosts[{index}]", host, address="." in host)
-        if host == "*" and (not spec.gateways or "mesh" in spec.gateways):
+        if host == "*" and bound:
             yield error(
                 f"spec.hosts[{index}]", "wildcard host * is not allowed for virtual services bound to the mesh gateway"
             )
@@ -77,41 +79,26 @@ def virtual_service(spec: VirtualService) -> Iterator[Problem]:
         yield error("spec", "http, tcp or tls must be provided in virtual service")
     for index, route in enumerate(spec.http):
         yield from _http_route(f"spec.http[{index}]", route)
-    for index, tcp in enumerate(spec.tcp):
-        yield from _shares(f"spec.tcp[{index}]", [share.weight for share in tcp.route])
-        for number, entry in enumerate(tcp.route):
-            yield from _destination(f"spec.tcp[{index}].route[{number}].destination", entry.destination)
-        for number, connection in enumerate(tcp.match):
-            yield from _subnets(f"spec.tcp[{index}].match[{number}]", connection)
-            yield from _source(f"spec.tcp[{index}].match[{number}]", connection)
-    if spec.tls and "mesh" in (spec.gateways or ["mesh"]):
-        yield warning("spec.tls", "TLS is routed by name at gateways only: on sidecars this has no effect")
-    for index, tls in enumerate(spec.tls):
-        if not tls.match:
-            yield error(f"spec.tls[{index}].match", "TLS route must have at least one match condition")
-        yield from _shares(f"spec.tls[{index}]", [share.weight for share in tls.route])
-        for number, entry in enumerate(tls.route):
-            yield from _destination(f"spec.tls[{index}].route[{number}].destination", entry.destination)
-        for number, match in enumerate(tls.match):
-            yield from _subnets(f"spec.tls[{index}].match[{number}]", match)
-            yield from _source(f"spec.tls[{index}].match[{number}]", match)
-            path = f"spec.tls[{index}].match[{number}].sniHosts"
-            if not match.sni_hosts:
-                yield error(path, "TLS match must have at least one SNI host")
-            for name in match.sni_hosts:
-                if is_address(name):
-                    yield warning(path, f'using an IP address ("{name}") goes against SNI spec: few clients send one')
-                    continue
-                yield from host_name(path, name)
-                if not any(_within(name, host) for host in spec.hosts):
-                    yield error(
-                        path, f'SNI host "{name}" is not a compatible subset of any of the virtual service hosts'
-                    )
+        if not spec.hosts and route.delegate is not None:
+            yield error(f"spec.http[{index}].delegate", "delegate HTTP route cannot contain delegate")
+        for number, match in enumerate(route.match if bound else ()):
+            yield from _no_claims(f"spec.http[{index}].match[{number}]", match)
+    yield from connection_routes(spec)
 
 
-def _within(name: str, host: str) -> bool:
-    """Whether a name, or all that a wildcard stands for, is among a host's."""
-    return name == host or host == "*" or (host.startswith("*.") and name.endswith(host[1:]))
+def _of_delegate(spec: VirtualService) -> Iterator[Problem]:
+    """A VirtualService without hosts has the routes of others that delegate to it, and these have the rest."""
+    for name, given in (("gateways", spec.gateways), ("tls", spec.tls), ("tcp", spec.tcp)):
+        if given:
+            yield error(f"spec.{name}", f"delegate virtual service must have no {name} specified")
+
+
+def _no_claims(path: str, match: HTTPMatchRequest) -> Iterator[Problem]:
+    """Only gateways route by the claims of tokens."""
+    for field, names in (("headers", match.headers), ("withoutHeaders", match.without_headers)):
+        for name in names:
+            if is_claim(name):
+                yield error(f"{path}.{field}[{name}]", "JWT claim based routing is only supported for gateway")
 
 
 def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
@@ -119,7 +106,8 @@ def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
         name for name, value in (("redirect", route.redirect), ("directResponse", route.direct_response)) if value
     ]
     if route.delegate is not None:
-        yield error(f"{path}.delegate", "delegation to another virtual service is not supported by this control plane")
+        for name in (*answers, *(["route"] if route.route else [])):
+            yield error(f"{path}.{name}", f"a route that delegates must not specify {name}")
     elif not route.route and not answers:
         yield error(path, "HTTP route, redirect or direct_response is required")
     for name in answers:
@@ -134,36 +122,32 @@ def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
     for index, match in enumerate(route.match):
         yield from _match(f"{path}.match[{index}]", match)
     if route.route:
-        yield from _shares(path, [share.weight for share in route.route])
+        yield from shares(path, [share.weight for share in route.route])
     for index, share in enumerate(route.route):
         yield from _headers(f"{path}.route[{index}].headers", share.headers)
-        yield from _destination(f"{path}.route[{index}].destination", share.destination)
+        yield from destination(f"{path}.route[{index}].destination", share.destination)
     if route.mirror is not None:
-        yield from _destination(f"{path}.mirror", route.mirror)
+        yield from destination(f"{path}.mirror", route.mirror)
     for index, mirror in enumerate(route.mirrors):
-        yield from _destination(f"{path}.mirrors[{index}].destination", mirror.destination)
+        yield from destination(f"{path}.mirrors[{index}].destination", mirror.destination)
     yield from _headers(f"{path}.headers", route.headers)
     yield from _authority_once(path, route)
-    if route.redirect is not None and route.redirect.redirect_code not in REDIRECT_CODES | {0}:
-        yield error(
-            f"{path}.redirect.redirectCode",
-            f"invalid redirect code {route.redirect.redirect_code}, must be one of 301, 302, 303, 307, 308",
-        )
+    if route.redirect is not None:
+        yield from _redirect(f"{path}.redirect", route.redirect, route.match)
     if route.direct_response is not None:
         yield from _direct_response(f"{path}.directResponse", route)
     yield from duration(f"{path}.timeout", route.timeout)
-    yield from _retries(f"{path}.retries", route)
+    if route.retries is not None:
+        yield from retry_policy(f"{path}.retries", route.retries)
     if route.fault is not None:
         yield from _fault(f"{path}.fault", route.fault)
     if route.cors_policy is not None:
         yield from _cors(f"{path}.corsPolicy", route.cors_policy)
     if route.mirrors and route.mirror is not None:
         yield error(f"{path}.mirrors", "HTTP route cannot contain both mirror and mirrors")
-    if route.redirect is not None and not _says_something(route.redirect, but="redirect_code"):
-        yield error(f"{path}.redirect", "redirect must specify uri, authority, scheme or port")
-    if route.redirect is not None and route.redirect.scheme not in ("", "http", "https"):
-        yield error(f"{path}.redirect.scheme", 'invalid redirect scheme, must be "http" or "https"')
-    if route.rewrite is not None and not _says_something(route.rewrite):
+    if route.mirror_percent is not None:
+        yield warning(f"{path}.mirrorPercent", "deprecated: use mirrorPercentage instead")
+    if route.rewrite is not None and not _has_field(route.rewrite):
         yield error(f"{path}.rewrite", "rewrite must specify uri, uriRegexRewrite or authority")
     if route.rewrite is not None and route.rewrite.uri_regex_rewrite is not None:
         if route.rewrite.uri:
@@ -172,6 +156,26 @@ def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
             yield error(f"{path}.rewrite.uriRegexRewrite", "uriRegexRewrite requires both match and rewrite")
         yield from regex(f"{path}.rewrite.uriRegexRewrite.match", route.rewrite.uri_regex_rewrite.match)
         yield from _groups(f"{path}.rewrite.uriRegexRewrite.rewrite", route.rewrite.uri_regex_rewrite)
+
+
+def _redirect(path: str, redirect: HTTPRedirect, matches: list[HTTPMatchRequest]) -> Iterator[Problem]:
+    if redirect.redirect_code not in REDIRECT_CODES | {0}:
+        yield error(
+            f"{path}.redirectCode",
+            f"invalid redirect code {redirect.redirect_code}, must be one of 301, 302, 303, 307, 308",
+        )
+    if not _has_field(redirect, but="redirect_code"):
+        yield error(path, "redirect must specify uri, authority, scheme or port")
+    if redirect.scheme not in ("", "http", "https"):
+        yield error(f"{path}.scheme", 'invalid redirect scheme, must be "http" or "https"')
+    if redirect.port is not None and redirect.derive_port is not None:
+        yield error(path, "only one of port and derivePort may be given")
+    if redirect.port is not None and redirect.port > 65535:
+        yield error(f"{path}.port", f"port number {redirect.port} must be in the range 1..65535")
+    if redirect.prefix_rewrite and redirect.uri:
+        yield error(path, "redirect may only specify one of uri or prefixRewrite")
+    if redirect.prefix_rewrite and any(match.uri is not None and match.uri.prefix is None for match in matches):
+        yield error(f"{path}.prefixRewrite", "prefixRewrite needs uri matches by prefix, and only these")
 
 
 def _groups(path: str, rewrite: RegexRewrite) -> Iterator[Problem]:
@@ -184,7 +188,7 @@ def _groups(path: str, rewrite: RegexRewrite) -> Iterator[Problem]:
             return
 
 
-def _says_something(spec: Spec, *, but: str = "") -> bool:
+def _has_field(spec: Spec, *, but: str = "") -> bool:
     return any(getattr(spec, name) not in ("", None) for name in spec.__struct_fields__ if name != but)
 
 
@@ -208,13 +212,6 @@ def _direct_response(path: str, route: HTTPRoute) -> Iterator[Problem]:
         yield warning(f"{path}.body", "large direct responses may impact control plane performance")
 
 
-def _shares(path: str, weights: list[int]) -> Iterator[Problem]:
-    if not weights:
-        yield error(f"{path}.route", "a route to one destination at least is required")
-    if len(weights) > 1 and not any(weights):
-        yield error(f"{path}.route", "total destination weight = 0")
-
-
 def _match(path: str, match: HTTPMatchRequest) -> Iterator[Problem]:
     single = {"uri": match.uri, "scheme": match.scheme, "method": match.method, "authority": match.authority}
     named: Mapping[str, Mapping[str, StringMatch]] = {
@@ -228,16 +225,14 @@ def _match(path: str, match: HTTPMatchRequest) -> Iterator[Problem]:
     for name, group in named.items():
         for key, value in group.items():
             where = f"{path}.{name}[{key}]"
-            if key.startswith("@request.auth."):
-                yield error(where, "claims of tokens cannot be routed by: tokens of end users are not checked")
-            elif name != "queryParams":
+            if name != "queryParams" and not is_claim(key):
                 yield from header_name(where, key)
             elif not key:
                 yield error(where, f"{name}: a name must not be empty")
             # `*` is no expression there: the header must be absent.
             if not (name == "withoutHeaders" and value.regex == "*"):
                 yield from _string_match(where, value, presence=True)
-    yield from _source(path, match)
+    yield from source(path, match)
 
 
 def _string_match(path: str, match: StringMatch, *, presence: bool, empty_prefix: bool = False) -> Iterator[Problem]:
@@ -254,27 +249,6 @@ def _string_match(path: str, match: StringMatch, *, presence: bool, empty_prefix
         yield from regex(path, match.regex)
 
 
-def _destination(path: str, destination: Destination) -> Iterator[Problem]:
-    if destination.host == "*":
-        yield error(f"{path}.host", "invalid destination host *")
-    else:
-        yield from host_name(f"{path}.host", destination.host)
-    if destination.subset and not is_label(destination.subset):
-        yield error(f"{path}.subset", f"subset name is invalid: {destination.subset}")
-    if destination.port is not None and not 1 <= destination.port.number <= 65535:
-        yield error(f"{path}.port.number", f"port number {destination.port.number} must be in the range 1..65535")
-
-
-def _source(path: str, match: HTTPMatchRequest | L4MatchAttributes | TLSMatchAttributes) -> Iterator[Problem]:
-    """A match's conditions on the client, the gateway and the port."""
-    if match.port and not 1 <= match.port <= 65535:
-        yield error(f"{path}.port", f"port number {match.port} must be in the range 1..65535")
-    yield from labels(f"{path}.sourceLabels", match.source_labels)
-    yield from gateway_names(f"{path}.gateways", match.gateways)
-    if match.source_namespace and not is_label(match.source_namespace):
-        yield error(f"{path}.sourceNamespace", f"sourceNamespace match {match.source_namespace} is invalid")
-
-
 def _authority_once(path: str, route: HTTPRoute) -> Iterator[Problem]:
     """The authority has one new value at most: of `rewrite`, or of a header that is set or added."""
     operations = route.headers.request if route.headers else None
@@ -288,6 +262,9 @@ def _authority_once(path: str, route: HTTPRoute) -> Iterator[Problem]:
 def _cors(path: str, policy: CorsPolicy) -> Iterator[Problem]:
     for index, origin in enumerate(policy.allow_origins):
         yield from _string_match(f"{path}.allowOrigins[{index}]", origin, presence=False)
+    yield from duration(f"{path}.maxAge", policy.max_age)
+    if policy.max_age is not None and nanoseconds(policy.max_age) % _SECOND:
+        yield error(f"{path}.maxAge", "maxAge is accurate only to seconds precision")
     for index, method in enumerate(policy.allow_methods):
         if method not in CORS_METHODS:
             yield error(f"{path}.allowMethods[{index}]", f'"{method}" is not a supported HTTP method')
@@ -295,14 +272,6 @@ def _cors(path: str, policy: CorsPolicy) -> Iterator[Problem]:
         for index, name in enumerate(names):
             if name != "*":
                 yield from header_name(f"{path}.{field}[{index}]", name)
-
-
-def _subnets(path: str, match: L4MatchAttributes | TLSMatchAttributes) -> Iterator[Problem]:
-    """An error, since a match that leaves a condition out would take more than it should."""
-    if match.destination_subnets:
-        yield error(f"{path}.destinationSubnets", "destinationSubnets are not supported by this control plane")
-    if isinstance(match, L4MatchAttributes) and match.source_subnet:
-        yield error(f"{path}.sourceSubnet", "sourceSubnet is not supported: Istio ignores it too")
 
 
 def _headers(path: str, headers: Headers | None) -> Iterator[Problem]:
@@ -327,10 +296,8 @@ def _headers(path: str, headers: Headers | None) -> Iterator[Problem]:
                     yield error(where, f"{name} can only be set or added, and only on a request")
 
 
-def _retries(path: str, route: HTTPRoute) -> Iterator[Problem]:
-    retries = route.retries
-    if retries is None:
-        return
+def retry_policy(path: str, retries: HTTPRetry) -> Iterator[Problem]:
+    """Problems of retries: of a route, or of all routes."""
     if retries.attempts < 0:
         yield error(f"{path}.attempts", "attempts cannot be negative")
     remote = retries.retry_remote_localities is not None
@@ -339,8 +306,6 @@ def _retries(path: str, route: HTTPRoute) -> Iterator[Problem]:
     for policy in retries.retry_on.split(",") if retries.retry_on else ():
         if policy not in RETRY_POLICIES and not (policy.isdecimal() and policy.isascii() and 100 <= int(policy) <= 599):
             yield error(f"{path}.retryOn", f'"{policy}" is not a valid retryOn policy')
-    if retries.retry_remote_localities:
-        yield warning(f"{path}.retryRemoteLocalities", "has no effect with this control plane: there is one locality")
     yield from duration(f"{path}.perTryTimeout", retries.per_try_timeout)
     yield from duration(f"{path}.backoff", retries.backoff)
 

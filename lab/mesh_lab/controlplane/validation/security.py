@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication
 from mesh_lab.controlplane.model.base import Spec
-from mesh_lab.controlplane.model.security import PolicyTargetReference, Rule, Source
+from mesh_lab.controlplane.model.security import Rule, Source
 from mesh_lab.controlplane.validation.common import (
     Problem,
     camel,
@@ -18,6 +18,7 @@ from mesh_lab.controlplane.validation.common import (
     warning,
     workload_selector,
 )
+from mesh_lab.controlplane.validation.selection import selection
 
 _KNOWN_KEY = re.compile(
     r"request\.headers\[[^\0\r\n]+\]|request\.auth\.(principal|audiences|presenter|claims\[.+\])"
@@ -25,22 +26,23 @@ _KNOWN_KEY = re.compile(
     r"|experimental\.envoy\.filters\.[^\[]+\[.+\]"
 )
 _SERVICE_ACCOUNT = re.compile(r"[^/]+(/[^/]+)?")
-_MOST_ACCOUNTS = 16
 _TEMPLATES = ("{*}", "{**}")
 _LITERAL = re.compile(r"^[a-zA-Z0-9-._~%!$&'()+,;:@=]+$")  # of a path beside templates, as Envoy takes it
+
+RULES = "spec.rules"
+_ALL_OF_TCP = (
+    "configured AuthorizationPolicy will deny all traffic to TCP ports under its scope due to the use of only HTTP "
+    "attributes in a DENY rule; it is recommended to explicitly specify the port"
+)
+_TCP_FIELDS = tuple(
+    f"{no}{name}"
+    for name in ("principals", "namespaces", "service_accounts", "ip_blocks", "remote_ip_blocks")
+    for no in ("", "not_")
+)
 
 # An authoriser outside the mesh knows the client only by the request: Istio takes no such rules with CUSTOM.
 _NOT_CUSTOM_FIELDS = ("namespaces", "service_accounts", "trust_domains", "principals", "request_principals")
 _NOT_CUSTOM_KEYS = ("source.namespace", "source.serviceAccount", "source.trustDomain", "source.principal")
-
-# What a policy can be attached to by name, as (group, kind).
-_TARGETS = (
-    ("gateway.networking.k8s.io", "Gateway"),
-    ("gateway.networking.k8s.io", "GatewayClass"),
-    ("", "Service"),
-    ("core", "Service"),
-    ("networking.istio.io", "ServiceEntry"),
-)
 
 
 def peer_authentication(spec: PeerAuthentication) -> Iterator[Problem]:
@@ -69,33 +71,10 @@ def is_unclear(annotation: str | None) -> bool:
 
 def authorization_policy(spec: AuthorizationPolicy) -> Iterator[Problem]:
     """Problems of an AuthorizationPolicy."""
-    yield from workload_selector(spec.selector)
-    yield from _targets(spec)
+    yield from selection(spec.selector, spec.target_ref, spec.target_refs)
     yield from _action(spec)
     for index, rule in enumerate(spec.rules):
         yield from rule_problems(f"spec.rules[{index}]", rule, spec.action)
-
-
-def _targets(spec: AuthorizationPolicy) -> Iterator[Problem]:
-    single = [("spec.targetRef", spec.target_ref)] if spec.target_ref is not None else []
-    several = [(f"spec.targetRefs[{index}]", target) for index, target in enumerate(spec.target_refs)]
-    if (spec.selector is not None) + bool(single) + bool(several) > 1:
-        yield error("spec.targetRefs", "only one of targetRefs or workloadSelector can be set")
-    elif single or several:
-        text = "waypoints and gateways of the Gateway API, of which there are none here: use a selector"
-        yield warning("spec.targetRefs", f"a policy with targetRefs is for {text}")
-    for path, target in (*single, *several):
-        yield from _target(path, target)
-
-
-def _target(path: str, target: PolicyTargetReference) -> Iterator[Problem]:
-    if not target.name:
-        yield error(f"{path}.name", "targetRef name must be set")
-    if target.namespace:
-        yield error(f"{path}.namespace", "targetRef namespace must not be set; cross namespace is not supported")
-    if (target.group, target.kind) not in _TARGETS:
-        known = ", ".join(f"{group or 'core'}/{kind}" for group, kind in _TARGETS if group != "core")
-        yield error(f"{path}.kind", f"targetRef must be to one of {known}, but was {target.group}/{target.kind}")
 
 
 def _action(spec: AuthorizationPolicy) -> Iterator[Problem]:
@@ -110,7 +89,8 @@ def _action(spec: AuthorizationPolicy) -> Iterator[Problem]:
     if spec.action == "AUDIT":
         yield warning("spec.action", "AUDIT has no effect with this control plane")
     if spec.action in ("DENY", "CUSTOM") and not spec.rules:
-        yield warning("spec.rules", f"a {spec.action} policy without rules denies nothing")
+        text = "is meaningless as it will never be triggered, add an empty rule {} for every request"
+        yield error(RULES, f"{spec.action} action without rules {text}")
 
 
 def rule_problems(path: str, rule: Rule, action: str) -> Iterator[Problem]:
@@ -140,6 +120,17 @@ def rule_problems(path: str, rule: Rule, action: str) -> Iterator[Problem]:
             for value in getattr(operation.operation, name):
                 yield from _path_template(f"{where}.{camel(name)}", value)
     yield from _conditions(path, rule, action)
+    if action == "DENY" and _says_nothing_of_tcp(rule):
+        yield warning(path, _ALL_OF_TCP)
+
+
+def _says_nothing_of_tcp(rule: Rule) -> bool:
+    """Whether the sources, or the operations, have HTTP's attributes only."""
+    sources = [entry.source for entry in rule.from_ or () if entry.source is not None]
+    operations = [entry.operation for entry in rule.to or () if entry.operation is not None]
+    if operations:
+        return not any(each.ports or each.not_ports for each in operations)
+    return bool(sources) and not any(getattr(each, name) for each in sources for name in _TCP_FIELDS)
 
 
 def _conditions(path: str, rule: Rule, action: str) -> Iterator[Problem]:
@@ -183,10 +174,7 @@ def _source(path: str, source: Source) -> Iterator[Problem]:
         for value in getattr(source, name):
             yield from cidr(f"{path}.{camel(name)}", value)
     for name in ("service_accounts", "not_service_accounts"):
-        values = getattr(source, name)
-        if len(values) > _MOST_ACCOUNTS:
-            yield error(f"{path}.{camel(name)}", f"may not have more than {_MOST_ACCOUNTS} values")
-        for value in values:
+        for value in getattr(source, name):
             yield from _service_account(f"{path}.{camel(name)}", value)
     for name in ("trust_domains", "not_trust_domains"):
         for value in getattr(source, name):

@@ -17,7 +17,7 @@ from mesh_lab.controlplane.model.base import LabelsSelector, Spec
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings, TrafficPolicy
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener, OutboundTrafficPolicy
 from mesh_lab.controlplane.model.virtualservice import HTTPBody, HTTPDirectResponse, HTTPRoute
-from mesh_lab.controlplane.validation import edge, policies, routing
+from mesh_lab.controlplane.validation import policies, routing, sidecars
 from mesh_lab.controlplane.validation.bounds import bounds
 from mesh_lab.controlplane.validation.common import Problem
 
@@ -74,7 +74,7 @@ def sidecar(raw: Mapping[str, Any]) -> StandIn:
     listeners = raw.get("egress")
     given = listeners if isinstance(listeners, list) else [listeners] if listeners else []
     read = [one for one in (_read(each, IstioEgressListener) for each in given) if one is not None]
-    clear = [one for one in read if _is_clear(Sidecar(egress=[one]), edge.sidecar)]
+    clear = [one for one in read if _is_clear(Sidecar(egress=[one]), sidecars.sidecar)]
     egress = clear or ([IstioEgressListener(hosts=["~/*"])] if given else [])
     outside = raw.get("outboundTrafficPolicy")
     policy = None if outside is None else _read(outside, OutboundTrafficPolicy) or OutboundTrafficPolicy()

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
-from mesh_lab.controlplane.istiokinds import KINDS, decode, fail_closed, stand_in, validate
+from mesh_lab.controlplane.istiokinds import KINDS, closed, decode, fail_closed, stand_in, unread, validate
 from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.model.base import Spec
-from mesh_lab.controlplane.model.closed import closed, unread
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.standins import StandIn
 from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, values
@@ -106,10 +105,10 @@ class World:
         else:
             self._aside[key] = bad
         self._changed.add(kind)
-        self.refuse(key, reason)
+        self.report_unusable(key, reason)
         return True
 
-    def refuse(self, key: tuple[str, str, str], reason: str) -> None:
+    def report_unusable(self, key: tuple[str, str, str], reason: str) -> None:
         """Report an object that cannot be used, through no fault of its author; the finding stays until it changes."""
         origin = Origin(*key)
         self._set_findings(origin, (Finding("error", "IST0001", f"Internal error: {reason}", "", origin),))

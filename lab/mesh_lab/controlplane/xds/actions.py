@@ -153,7 +153,7 @@ def retry_policy(settings: HTTPRetry | None, *, hashed: bool = False) -> RetryPo
     return policy
 
 
-def tells_attempts(rules: VirtualService | None) -> bool:
+def counts_attempts(rules: VirtualService | None) -> bool:
     """Whether requests carry the number of their attempt in a header (`x-envoy-attempt-count`).
 
     Where a rule has retries they do. Istio's always do; but a header more costs the two proxies and the application 3%

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3 import address_pb2, base_pb2
@@ -270,33 +270,36 @@ def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit
             getattr(options, part).http2_protocol_options.max_concurrent_streams.value = limit
 
 
-@memoised
-def inbound(
-    address: str,
-    port: int,
-    protocol: Protocol,
-    service: MeshService,
-    pool: ConnectionPoolSettings | None,
-    origins: tuple[Origin, ...],
-    mesh: MeshConfig,
-) -> Built:
-    """The application itself. It sees 127.0.0.6, by which the pod's own rules know connections of its proxy.
+class Application(NamedTuple):
+    """A port of a pod's application, and its service.
 
-    The limits for its clients are those of its sidecar, too: `pool`, with `origins`.
+    The limits for its clients are those of its sidecar, too: `pool`, which `origins` state.
     """
-    name = names.inbound_cluster(port)
+
+    address: str
+    port: int
+    protocol: Protocol
+    service: MeshService
+    pool: ConnectionPoolSettings | None
+    origins: tuple[Origin, ...]
+
+
+@memoised
+def inbound(application: Application, mesh: MeshConfig) -> Built:
+    """The application itself. It sees 127.0.0.6, by which the pod's own rules know connections of its proxy."""
+    name = names.inbound_cluster(application.port)
     cluster = Cluster(
         name=name,
         type=Cluster.STATIC,
-        load_assignment=_assignment(name, address, port),
+        load_assignment=_assignment(name, application.address, application.port),
         connect_timeout=duration(mesh.connect_timeout),
     )
     _bind_inbound(cluster)
-    apply_connection_pool(cluster, pool)
-    policy = Policy(connection_pool=pool)
+    apply_connection_pool(cluster, application.pool)
+    policy, protocol = Policy(connection_pool=application.pool), application.protocol
     as_client = protocol is Protocol.AUTO
     _set_options(cluster, _protocol_options(protocol, policy, upgraded=False, as_client=as_client))
-    return build(CDS, name, wire(cluster), [service.origin, *origins])
+    return build(CDS, name, wire(cluster), [application.service.origin, *application.origins])
 
 
 def _bind_inbound(cluster: Cluster) -> None:

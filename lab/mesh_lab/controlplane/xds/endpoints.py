@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from envoy.config.core.v3 import base_pb2, health_check_pb2
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint as EndpointMessage
@@ -26,18 +27,21 @@ from mesh_lab.controlplane.xds.typeurls import EDS
 _MUTUAL = Struct(fields={"tlsMode": Value(string_value="istio")})
 
 
+class Selection(NamedTuple):
+    """A port of a service, and a subset of its endpoints: those whose pods carry `labels`."""
+
+    service: MeshService
+    port: MeshPort
+    subset: str
+    labels: tuple[tuple[str, str], ...]
+
+
 @memoised
-def assignment(
-    service: MeshService,
-    port: MeshPort,
-    subset: str,
-    labels: tuple[tuple[str, str], ...],
-    known: ServiceEndpoints,
-    policies: PeerPolicies,
-) -> Built:
-    """The endpoints of a port whose pods carry `labels`, by zone."""
-    name = names.outbound_cluster(port.number, subset, service.hostname)
-    wanted = dict(labels)
+def assignment(selection: Selection, known: ServiceEndpoints, policies: PeerPolicies) -> Built:
+    """The selected endpoints of those that are known, by zone."""
+    service, port = selection.service, selection.port
+    name = names.outbound_cluster(port.number, selection.subset, service.hostname)
+    wanted = dict(selection.labels)
     zones: dict[str, list[LbEndpoint]] = {}
     for endpoint in known.endpoints:
         number = endpoint.ports.get(port.name)

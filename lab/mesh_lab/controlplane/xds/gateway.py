@@ -23,13 +23,21 @@ from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import memoised
-from mesh_lab.controlplane.xds.peers import Own
+from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import Authorization
 from mesh_lab.controlplane.xds.routecontext import RouteContext
 from mesh_lab.controlplane.xds.routes import Fragment, context_of, fragment, shared_configuration
 from mesh_lab.controlplane.xds.rules import all_hosts, has_routes, routes, takes_all
 from mesh_lab.controlplane.xds.scope import RouteConfig, Scope
-from mesh_lab.controlplane.xds.tcp import Share, concerns_connection, forward, mark, must_say_tcp, policy_of, shares
+from mesh_lab.controlplane.xds.tcp import (
+    Share,
+    concerns_connection,
+    forward,
+    mark,
+    must_announce_tcp,
+    policy_of,
+    shares,
+)
 from mesh_lab.controlplane.xds.typeurls import LDS
 
 AUTHORITY_SUFFIX = "-cacert"
@@ -46,10 +54,14 @@ class Setting:
     """What all listeners of one gateway share. `credentials` are the names of the Secrets that exist."""
 
     scope: Scope
-    mesh: MeshConfig
-    own: Own
+    context: ProxyContext
     authorization: Authorization
     credentials: frozenset[str]
+
+    @property
+    def mesh(self) -> MeshConfig:
+        """The mesh's settings."""
+        return self.context.mesh
 
 
 def route_name(server: GatewayServer) -> str:
@@ -112,7 +124,7 @@ def _host(host: str, which: tuple[Attached, ...], contexts: tuple[RouteContext, 
     https://istio.io/latest/docs/ops/best-practices/traffic-management/#split-virtual-services
     """
     result = VirtualHost(name=f"{host}:{which[0].server.server.port.number}", domains=[host])
-    result.include_request_attempt_count = any(actions.tells_attempts(each.config.spec) for each in which)
+    result.include_request_attempt_count = any(actions.counts_attempts(each.config.spec) for each in which)
     found = [route for context in contexts for route in routes(context)]
     origins = [origin for each in which for origin in (each.config.origin, each.server.config.origin)]
     targets = dict.fromkeys(target for context in contexts for target in context.targets)
@@ -223,15 +235,9 @@ def _chain_name(server: GatewayServer) -> str:
 
 
 def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
-    logs = telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "http"), setting.own.packed)
-    manager = http.connection_manager(
-        "gateway",
-        f"outbound_0.0.0.0_{server.target}",
-        logs,
-        rbac.http_filters(),
-        more_statistics=setting.own.more_statistics,
-        paths=setting.mesh.path_normalization.normalization,
-    )
+    logs = telemetry.access_logs(setting.context, telemetry.Reporting("source", "http"))
+    prefix = f"outbound_0.0.0.0_{server.target}"
+    manager = http.connection_manager("gateway", prefix, setting.context, logs, rbac.http_filters())
     manager.rds.CopyFrom(http.rds(name))
     return http.http_filter(manager)
 
@@ -249,22 +255,11 @@ def _attached_shares(setting: Setting, server: GatewayServer, found: list[Attach
 
 
 def _tcp_shares(config: RouteConfig, server: GatewayServer, setting: Setting) -> tuple[Share, ...]:
-    port = server.server.port.number
+    view = _viewpoint(server, setting)
     for rule in config.spec.tcp:
-        if not rule.match or any(_concerns(m, server, setting, config) for m in rule.match):
-            return shares(setting.scope, config, rule.route, port, setting.mesh.cluster_domain)
+        if not rule.match or any(concerns_connection(match, view, config.namespace) for match in rule.match):
+            return shares(setting.scope, config, rule.route, view.port, setting.mesh.cluster_domain)
     return ()
-
-
-def _concerns(match: object, server: GatewayServer, setting: Setting, config: RouteConfig) -> bool:
-    return concerns_connection(
-        match,  # type: ignore[arg-type]
-        server.gateway,
-        server.server.port.number,
-        setting.scope.namespace,
-        setting.scope.labels,
-        config.namespace,
-    )
 
 
 def _passthrough_chains(
@@ -272,14 +267,14 @@ def _passthrough_chains(
 ) -> Iterator[FilterChain]:
     """TLS that is passed through goes where VirtualService.tls sends the client's server name (SNI)."""
     configs = dict.fromkeys(each.config for each in found if each.server == server)
+    view, domain = _viewpoint(server, setting), setting.mesh.cluster_domain
     for config in configs:
         for rule in config.spec.tls:
             for match in rule.match:
                 free = [host for host in match.sni_hosts if host not in taken]
-                if free and _concerns(match, server, setting, config):
+                if free and concerns_connection(match, view, config.namespace):
                     taken.update(free)
-                    port, domain = server.server.port.number, setting.mesh.cluster_domain
-                    chosen = shares(setting.scope, config, rule.route, port, domain)
+                    chosen = shares(setting.scope, config, rule.route, view.port, domain)
                     yield FilterChain(filter_chain_match=_sni(free), filters=_tcp(setting, server, chosen))
 
 
@@ -287,12 +282,12 @@ def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> 
     """The filters of connections to clusters, with the policies that admit them."""
     proxy = TcpProxy(
         stat_prefix=f"outbound_0.0.0.0_{server.target}",
-        access_log=telemetry.access_logs(setting.mesh, telemetry.Reporting("source", "tcp"), setting.own.packed),
+        access_log=telemetry.access_logs(setting.context, telemetry.Reporting("source", "tcp")),
     )
     forward(proxy, chosen, policy_of(setting.scope.rules, chosen))
     return [
         *rbac.network_filters(setting.authorization, setting.mesh.trust_domains),
-        *mark(marked=must_say_tcp(setting.scope, chosen)),
+        *mark(marked=must_announce_tcp(setting.scope, chosen)),
         http.tcp_filter(proxy),
     ]
 

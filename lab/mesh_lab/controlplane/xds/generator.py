@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from mesh_lab.controlplane.model import AuthorizationPolicy, Gateway, PeerAuthentication, VirtualService
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
@@ -16,6 +17,7 @@ from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
+from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
 from mesh_lab.controlplane.xds.rules import all_hosts
 from mesh_lab.controlplane.xds.scope import Scope, scope_of
@@ -50,8 +52,8 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
     found = attachment.attached(servers, snapshot.of(VirtualService), pod.namespace, mesh.cluster_domain)
     credentials = gateway.credentials_in(snapshot.secrets, pod.namespace)
-    setting = _setting(scope, mesh, own, _authorization(snapshot, pod), credentials)
-    called, assigned = _called_by_gateway(scope, found, snapshot.endpoints, snapshot.of(PeerAuthentication), mesh)
+    setting = _setting(scope, ProxyContext(mesh, own), _authorization(snapshot, pod), credentials)
+    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, gateway=True), found)
     return {
         CDS: called,
         EDS: assigned,
@@ -62,9 +64,9 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
 
 @memoised
 def _setting(
-    scope: Scope, mesh: MeshConfig, own: Own, authorization: Authorization, credentials: frozenset[str]
+    scope: Scope, context: ProxyContext, authorization: Authorization, credentials: frozenset[str]
 ) -> gateway.Setting:
-    return gateway.Setting(scope, mesh, own, authorization, credentials)
+    return gateway.Setting(scope, context, authorization, credentials)
 
 
 def _authorization(snapshot: Snapshot, pod: Pod) -> Authorization:
@@ -76,16 +78,20 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels)
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
     ports = inbound.inbound_ports(pod, _services_of(snapshot, pod), policies)
-    authorization = _authorization(snapshot, pod)
-    listener = inbound.virtual_inbound(ports, authorization, mesh, own, policies.origins(pod.labels))
-    served = [_application(scope, pod, port, port.service, mesh) for port in ports if port.service is not None]
+    authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own)
+    listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
+    served = [
+        clusters.inbound(_application(scope, pod, port, port.service), mesh)
+        for port in ports
+        if port.service is not None
+    ]
     permitted = [
         inbound.inbound_routes(port, authorization, mesh.trust_domains)
         for port in ports
         if port.protocol.is_http or port.protocol is Protocol.AUTO
     ]
-    called, assigned = _called(scope, snapshot.endpoints, snapshot.of(PeerAuthentication), mesh)
-    sent = outbound.sidecar_listeners(scope, mesh, own, _headless(scope, snapshot.endpoints))
+    called, assigned = _called(Calling.of(snapshot, scope))
+    sent = outbound.sidecar_listeners(scope, context, _headless(scope, snapshot.endpoints))
     return {
         CDS: {**called, **table_of(served)},
         EDS: assigned,
@@ -94,13 +100,13 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     }
 
 
-def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService, mesh: MeshConfig) -> Built:
-    """The cluster of a port of the pod. The Sidecar's limits come before those of a DestinationRule."""
+def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService) -> clusters.Application:
+    """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
     rules = scope.rules.get(service.hostname)
     pool, origins = received(rules, port.called_by), rules.origins if rules is not None else ()
     if scope.sidecar is not None and scope.sidecar.spec.inbound_connection_pool is not None:
         pool, origins = scope.sidecar.spec.inbound_connection_pool, (scope.sidecar.origin,)
-    return clusters.inbound(pod.ip, port.number, port.protocol, service, pool, origins, mesh)
+    return clusters.Application(pod.ip, port.number, port.protocol, service, pool, origins)
 
 
 def _pod_of(proxy: Proxy) -> Pod:
@@ -158,34 +164,39 @@ def _selecting(services: Table[ObjectKey, Service]) -> Table[str, tuple[Service,
     return Table({name: tuple(sorted(some, key=lambda s: s.name)) for name, some in found.items()})
 
 
+class Calling(NamedTuple):
+    """What the clusters that a scope's sidecars, or a gateway, may call are made from."""
+
+    scope: Scope
+    endpoints: Table[ObjectKey, ServiceEndpoints]
+    peer_table: PeerTable
+    mesh: MeshConfig
+    gateway: bool
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, scope: Scope, *, gateway: bool = False) -> Calling:
+        """Those of a snapshot."""
+        return cls(scope, snapshot.endpoints, snapshot.of(PeerAuthentication), snapshot.mesh, gateway)
+
+
 @memoised
-def _called(
-    scope: Scope,
-    known: Table[ObjectKey, ServiceEndpoints],
-    peer_table: PeerTable,
-    mesh: MeshConfig,
-) -> tuple[Table[str, Built], Table[str, Built]]:
+def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters that a scope's proxies may call, and their endpoints."""
+    scope = calling.scope
     made: list[Built] = [
-        clusters.passthrough(mesh, "outbound"),
-        clusters.passthrough(mesh, "inbound"),
+        clusters.passthrough(calling.mesh, "outbound"),
+        clusters.passthrough(calling.mesh, "inbound"),
         clusters.black_hole(),
     ]
     assigned: list[Built] = []
-    for some, theirs in service_clusters(scope, (*scope.services, *scope.imported), known, peer_table, mesh):
+    for some, theirs in service_clusters(calling, (*scope.services, *scope.imported)):
         made.extend(some)
         assigned.extend(theirs)
     return table_of(made), table_of(assigned)
 
 
 def service_clusters(
-    scope: Scope,
-    services: Iterable[MeshService],
-    known: Table[ObjectKey, ServiceEndpoints],
-    peer_table: PeerTable,
-    mesh: MeshConfig,
-    *,
-    gateway: bool = False,
+    calling: Calling, services: Iterable[MeshService]
 ) -> Iterator[tuple[tuple[Built, ...], tuple[Built, ...]]]:
     """For each service the clusters of its ports and subsets, and the endpoints of those that have a list of them."""
     policies: dict[str, PeerPolicies] = {}
@@ -195,31 +206,38 @@ def service_clusters(
         namespace = service.key[0]
         concerned = policies.get(namespace)
         if concerned is None:
-            concerned = policies[namespace] = policies_of(peer_table, namespace, mesh.root_namespace)
-        found = known.get(service.key, NO_ENDPOINTS)
-        rules = scope.rules.get(service.hostname)
-        yield _service_clusters(service, rules, found, concerned, mesh, gateway)
+            concerned = policies[namespace] = policies_of(calling.peer_table, namespace, calling.mesh.root_namespace)
+        found = calling.endpoints.get(service.key, NO_ENDPOINTS)
+        rules = calling.scope.rules.get(service.hostname)
+        yield _clusters_of(Called(service, rules, found, concerned, calling.mesh, calling.gateway))
+
+
+class Called(NamedTuple):
+    """A service that is called, with all that its clusters are made from."""
+
+    service: MeshService
+    rules: HostRules | None
+    endpoints: ServiceEndpoints
+    policies: PeerPolicies
+    mesh: MeshConfig
+    by_gateway: bool
 
 
 @memoised
-def _service_clusters(
-    service: MeshService,
-    rules: HostRules | None,
-    found: ServiceEndpoints,
-    policies: PeerPolicies,
-    mesh: MeshConfig,
-    gateway: bool,
-) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
+def _clusters_of(called: Called) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
+    service, rules, known, policies = called.service, called.rules, called.endpoints, called.policies
     made: list[Built] = []
     assigned: list[Built] = []
     for port in service.ports:
-        peers = endpoints.peers_of(port, found, policies, mesh.trust_domains)
+        peers = endpoints.peers_of(port, known, policies, called.mesh.trust_domains)
         for subset in clusters.subsets_of(rules):
-            made.append(clusters.outbound(clusters.View(service, port, subset, rules, peers, mesh, gateway)))
+            view = clusters.View(service, port, subset, rules, peers, called.mesh, called.by_gateway)
+            made.append(clusters.outbound(view))
             if service.resolution is Resolution.ENDPOINTS:
                 chosen = rules.subset(subset) if rules is not None and subset else None
                 labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
-                assigned.append(endpoints.assignment(service, port, subset, labels, found, policies))
+                selection = endpoints.Selection(service, port, subset, labels)
+                assigned.append(endpoints.assignment(selection, known, policies))
     return tuple(made), tuple(assigned)
 
 
@@ -236,20 +254,17 @@ def _headless(scope: Scope, known: Table[ObjectKey, ServiceEndpoints]) -> tuple[
 
 @memoised
 def _called_by_gateway(
-    scope: Scope,
-    found: tuple[attachment.Attached, ...],
-    known: Table[ObjectKey, ServiceEndpoints],
-    peer_table: PeerTable,
-    mesh: MeshConfig,
+    calling: Calling, found: tuple[attachment.Attached, ...]
 ) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters of the services that a gateway's routes lead to, and their endpoints."""
+    scope = calling.scope
     made: list[Built] = [clusters.black_hole()]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
-    written = (host for config in configs for host in all_hosts(config, mesh.cluster_domain))
+    written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))
     hosts = dict.fromkeys(scope.called(host) for host in written)
     services = [_listed(scope.by_host[host]) for host in hosts if host in scope.by_host]
-    for some, theirs in service_clusters(scope, services, known, peer_table, mesh, gateway=True):
+    for some, theirs in service_clusters(calling, services):
         made.extend(some)
         assigned.extend(theirs)
     return table_of(made), table_of(assigned)

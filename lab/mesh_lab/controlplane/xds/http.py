@@ -27,6 +27,7 @@ from mesh_lab.controlplane.world.meshconfig import MeshConfig, Normalization
 from mesh_lab.controlplane.xds import actions, tls
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.durations import duration
+from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 
 SERVER_NAME = "istio-envoy"
 Side = Literal["outbound", "inbound", "gateway"]
@@ -56,24 +57,21 @@ _TCP = "envoy.filters.network.tcp_proxy"
 def connection_manager(
     side: Side,
     name: str,
+    context: ProxyContext,
     logs: Iterable[AccessLog],
     before: Iterable[HttpFilter] = (),
-    *,
-    more_statistics: bool = False,
-    paths: Normalization = "DEFAULT",
 ) -> HttpConnectionManager:
     """What all HTTP listeners share. The caller adds the routes, and what else its side needs.
 
     `before` comes first among the filters; the client's side goes on with CORS and faults; the router is last. It
-    counts answers by their code only where `more_statistics` are requested: other proxies do not keep the figures (see
-    `bootstrap`), and the look-up is 4% of the work of a request. `paths` says how a path is normalised before anything
-    reads it.
+    counts answers by their code only where the pod requests more statistics: other proxies do not keep the figures (see
+    `bootstrap`), and the look-up is 4% of the work of a request. Paths are normalised before anything reads them.
     """
-    normalized, merged, escaped = _NORMALIZATION[paths]
+    normalized, merged, escaped = _NORMALIZATION[context.mesh.path_normalization.normalization]
     manager = HttpConnectionManager(
         stat_prefix=name,
         access_log=list(logs),
-        http_filters=[*before, *([] if side == "inbound" else _client_filters()), _router(more_statistics)],
+        http_filters=[*before, *([] if side == "inbound" else _client_filters()), _router(context.own.more_statistics)],
         upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         stream_idle_timeout=Duration(),
         normalize_path={"value": normalized},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from envoy.config.core.v3.base_pb2 import TrafficDirection, TransportSocket
 from envoy.config.listener.v3.listener_components_pb2 import (
@@ -32,7 +33,7 @@ from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import PeerPolicies
-from mesh_lab.controlplane.xds.peers import Own
+from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import Authorization
 from mesh_lab.controlplane.xds.routes import configuration, fragment
 from mesh_lab.controlplane.xds.services import MeshService, Protocol
@@ -91,8 +92,7 @@ def inbound_ports(
 def virtual_inbound(
     ports: tuple[InboundPort, ...],
     authorization: Authorization,
-    mesh: MeshConfig,
-    own: Own,
+    context: ProxyContext,
     origins: tuple[Origin, ...],
 ) -> Built:
     """The listener that the pod's rules send every incoming connection to."""
@@ -101,11 +101,11 @@ def virtual_inbound(
         name=names.VIRTUAL_INBOUND,
         address=socket_address("0.0.0.0", names.INBOUND_PORT),
         traffic_direction=TrafficDirection.INBOUND,
-        filter_chains=[_trap(), *(chain for port in ports for chain in _chains(port, authorization, mesh, own))],
+        filter_chains=[_trap(), *(chain for port in ports for chain in _chains(port, authorization, context))],
     )
     listener.listener_filters.append(http.listener_filter("original_dst"))
     for inspector, needs in _INSPECTORS.items():
-        _inspect(listener, mesh, inspector, [port for port in ports if needs(port)], ports)
+        _inspect(listener, context.mesh, inspector, [port for port in ports if needs(port)], ports)
     return build(LDS, names.VIRTUAL_INBOUND, wire(listener), [*services, *authorization.origins, *origins])
 
 
@@ -156,38 +156,47 @@ def _trap() -> FilterChain:
     )
 
 
-def _chains(port: InboundPort, authorization: Authorization, mesh: MeshConfig, own: Own) -> Iterator[FilterChain]:
+def _chains(port: InboundPort, authorization: Authorization, context: ProxyContext) -> Iterator[FilterChain]:
     """One port's chains: mutual TLS, then what else its mode lets in."""
-    make = _Maker(port, authorization, mesh, own)
+    make = _Maker(port, authorization, context)
     if port.mode != "DISABLE":
         yield from _mutual_chains(port, make)
     if port.mode == "STRICT":
-        yield make.chain("plaintext-refused", "raw_buffer", (), [http.without_logs(names.BLACK_HOLE_CLUSTER)])
+        yield make.chain(Spoken("plaintext-refused", "raw_buffer"), [http.without_logs(names.BLACK_HOLE_CLUSTER)])
         return
     if port.protocol.is_http:
-        yield make.chain("http", "raw_buffer", (), make.http(mutual_tls=False))
+        yield make.chain(Spoken("http", "raw_buffer"), make.http(mutual_tls=False))
         return
     if port.mode != "DISABLE":
         # TLS that is not the mesh's is the application's own.
-        yield make.chain("tls", "tls", (), make.tcp(mutual_tls=False))
+        yield make.chain(Spoken("tls", "tls"), make.tcp(mutual_tls=False))
     if port.protocol is Protocol.AUTO:
-        yield make.chain("http", "raw_buffer", http.SNIFFED, make.http(mutual_tls=False))
-    yield make.chain("tcp", "raw_buffer", (), make.tcp(mutual_tls=False))
+        yield make.chain(Spoken("http", "raw_buffer", http.SNIFFED), make.http(mutual_tls=False))
+    yield make.chain(Spoken("tcp", "raw_buffer"), make.tcp(mutual_tls=False))
 
 
 def _mutual_chains(port: InboundPort, make: _Maker) -> Iterator[FilterChain]:
     """PERMISSIVE distinguishes the mesh's TLS from the application's by ALPN; STRICT takes all TLS for the mesh's."""
     strict = port.mode == "STRICT"
-    trust = make.mesh.trust_domains
+    trust = make.context.mesh.trust_domains
     socket = tls.mutual_downstream(tls.HTTP_ALPN, trust)
     if port.protocol.is_http:
-        yield make.chain("mtls-http", "tls", () if strict else tls.MESH_ALPN, make.http(mutual_tls=True), socket)
+        spoken = Spoken("mtls-http", "tls", () if strict else tls.MESH_ALPN)
+        yield make.chain(spoken, make.http(mutual_tls=True), socket)
         return
     if port.protocol is Protocol.AUTO:
-        yield make.chain("mtls-http", "tls", _MESH_HTTP, make.http(mutual_tls=True), socket)
+        yield make.chain(Spoken("mtls-http", "tls", _MESH_HTTP), make.http(mutual_tls=True), socket)
     others = tuple(alpn for alpn in tls.MESH_ALPN if port.protocol is not Protocol.AUTO or alpn not in _MESH_HTTP)
     socket = tls.mutual_downstream((), trust)
-    yield make.chain("mtls-tcp", "tls", () if strict else others, make.tcp(mutual_tls=True), socket)
+    yield make.chain(Spoken("mtls-tcp", "tls", () if strict else others), make.tcp(mutual_tls=True), socket)
+
+
+class Spoken(NamedTuple):
+    """What a client speaks, as Envoy's inspectors see it, and the name of the chain for that."""
+
+    name: str
+    transport: str
+    alpn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,22 +205,14 @@ class _Maker:
 
     port: InboundPort
     authorization: Authorization
-    mesh: MeshConfig
-    own: Own
+    context: ProxyContext
 
-    def chain(
-        self,
-        name: str,
-        transport: str,
-        alpn: tuple[str, ...],
-        filters: list[Filter],
-        socket: TransportSocket | None = None,
-    ) -> FilterChain:
-        match = FilterChainMatch(transport_protocol=transport, application_protocols=alpn)
+    def chain(self, spoken: Spoken, filters: list[Filter], socket: TransportSocket | None = None) -> FilterChain:
+        match = FilterChainMatch(transport_protocol=spoken.transport, application_protocols=spoken.alpn)
         if self.port.number:
             match.destination_port.value = self.port.number
         return FilterChain(
-            name=f"{self.port.number or 'virtualInbound'}-{name}",
+            name=f"{self.port.number or 'virtualInbound'}-{spoken.name}",
             filter_chain_match=match,
             filters=filters,
             transport_socket=socket,
@@ -222,26 +223,25 @@ class _Maker:
         proxy = TcpProxy(
             stat_prefix=self.port.cluster,
             cluster=self.port.cluster,
-            access_log=telemetry.access_logs(self.mesh, reporting, self.own.packed),
+            access_log=telemetry.access_logs(self.context, reporting),
         )
-        return [*rbac.network_filters(self.authorization, self.mesh.trust_domains), http.tcp_filter(proxy)]
+        return [*rbac.network_filters(self.authorization, self.context.mesh.trust_domains), http.tcp_filter(proxy)]
 
     def http(self, *, mutual_tls: bool) -> list[Filter]:
         reporting = telemetry.Reporting("destination", "http", mutual_tls, self.port.called)
         manager = http.connection_manager(
             "inbound",
             f"inbound_0.0.0.0_{self.port.number}",
-            telemetry.access_logs(self.mesh, reporting, self.own.packed),
+            self.context,
+            telemetry.access_logs(self.context, reporting),
             [*([] if mutual_tls else [telemetry.recognise()]), *rbac.http_filters()],
-            more_statistics=self.own.more_statistics,
-            paths=self.mesh.path_normalization.normalization,
         )
         manager.rds.CopyFrom(http.rds(self.port.cluster))
-        _tell_the_client(manager, mutual_tls=mutual_tls)
+        _forward_client_identity(manager, mutual_tls=mutual_tls)
         return [http.http_filter(manager)]
 
 
-def _tell_the_client(manager: HttpConnectionManager, *, mutual_tls: bool) -> None:
+def _forward_client_identity(manager: HttpConnectionManager, *, mutual_tls: bool) -> None:
     """X-Forwarded-Client-Cert has the client's identity, as in Istio; what the client itself sends there is dropped.
 
     Istio asks for DNS names, too, of which a workload's certificate has none: Envoy, which keeps what it has found in a

@@ -17,12 +17,12 @@ from mesh_lab.controlplane.xds import http, names, telemetry
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.memo import memoised
-from mesh_lab.controlplane.xds.peers import Own
 from mesh_lab.controlplane.xds.policies import Policy
+from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.routes import sniffed_name
 from mesh_lab.controlplane.xds.scope import Scope
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
-from mesh_lab.controlplane.xds.tcp import Share, forward, mark, must_say_tcp, policy_of, tcp_shares
+from mesh_lab.controlplane.xds.tcp import Share, forward, mark, must_announce_tcp, policy_of, tcp_shares
 from mesh_lab.controlplane.xds.typeurls import LDS
 
 Headless = tuple[tuple[str, ServiceEndpoints], ...]
@@ -30,12 +30,12 @@ Headless = tuple[tuple[str, ServiceEndpoints], ...]
 
 @memoised
 @by_name
-def sidecar_listeners(scope: Scope, mesh: MeshConfig, own: Own, headless: Headless) -> Iterator[Built]:
+def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -> Iterator[Built]:
     """All outbound listeners. `headless` are the endpoints of headless services by hostname."""
     endpoints = dict(headless)
     limiting = (scope.sidecar.origin,) if scope.sidecar is not None else ()
-    mode = _mode(scope, mesh)
-    yield virtual_outbound(mesh, own, mode, limiting)
+    mode = _mode(scope, context.mesh)
+    yield virtual_outbound(context, mode, limiting)
     seen: set[int] = set()
     for service in scope.services:
         if service.resolution is Resolution.ALIAS:
@@ -44,17 +44,19 @@ def sidecar_listeners(scope: Scope, mesh: MeshConfig, own: Own, headless: Headle
             if port.protocol.is_http:
                 if port.number not in seen:
                     seen.add(port.number)
-                    yield http_listener(port.number, mesh, own, mode, limiting)
+                    yield http_listener(port.number, context, mode, limiting)
                 continue
-            forwarding = _forwarding(scope, service, port, mesh.cluster_domain)
+            forwarding = _forwarding(scope, service, port, context.mesh.cluster_domain)
             for address in _addresses(service, endpoints):
-                yield address_listener(address, service, port, forwarding, mesh, own)
+                yield address_listener(address, forwarding, context)
 
 
 @dataclass(frozen=True)
 class Forwarding:
-    """Where the TCP connections to a port go, by which policy; `marked`: see `tcp.must_say_tcp`."""
+    """Where the TCP connections to a port of a service go, by which policy; `marked`: see `tcp.must_announce_tcp`."""
 
+    service: MeshService
+    port: MeshPort
     shares: tuple[Share, ...]
     policy: Policy
     origins: tuple[Origin, ...]
@@ -65,7 +67,7 @@ def _forwarding(scope: Scope, service: MeshService, port: MeshPort, domain: str)
     shares = tcp_shares(scope, service, port, domain) or (_whole(service, port),)
     rules = scope.rules.get(shares[0].host)
     origins = rules.origins if rules is not None else ()
-    return Forwarding(shares, policy_of(scope.rules, shares), origins, must_say_tcp(scope, shares))
+    return Forwarding(service, port, shares, policy_of(scope.rules, shares), origins, must_announce_tcp(scope, shares))
 
 
 def _whole(service: MeshService, port: MeshPort) -> Share:
@@ -87,7 +89,7 @@ def _mode(scope: Scope, mesh: MeshConfig) -> str:
 
 
 @memoised
-def virtual_outbound(mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origin, ...]) -> Built:
+def virtual_outbound(context: ProxyContext, mode: str, origins: tuple[Origin, ...]) -> Built:
     """The listener that the pod's nftables rules send every connection to.
 
     It hands each to the listener of its original destination. What has none goes where it was going, or nowhere. A
@@ -104,46 +106,40 @@ def virtual_outbound(mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origi
                 filter_chain_match=FilterChainMatch(destination_port={"value": names.OUTBOUND_PORT}),
                 filters=[http.without_logs(names.BLACK_HOLE_CLUSTER)],
             ),
-            FilterChain(name="virtualOutbound-catchall-tcp", filters=[_onward(mode, mesh, own)]),
+            FilterChain(name="virtualOutbound-catchall-tcp", filters=[_onward(mode, context)]),
         ],
     )
     return build(LDS, names.VIRTUAL_OUTBOUND, wire(listener), origins)
 
 
-def _onward(mode: str, mesh: MeshConfig, own: Own) -> Filter:
+def _onward(mode: str, context: ProxyContext) -> Filter:
     """The route of connections to unknown destinations: their original destination, or nowhere."""
     allowed = names.PASSTHROUGH_CLUSTER if mode == "ALLOW_ANY" else names.BLACK_HOLE_CLUSTER
-    return http.tcp_filter(TcpProxy(stat_prefix=allowed, cluster=allowed, access_log=_tcp_logs(mesh, own)))
+    return http.tcp_filter(TcpProxy(stat_prefix=allowed, cluster=allowed, access_log=_tcp_logs(context)))
 
 
 @memoised
-def http_listener(port: int, mesh: MeshConfig, own: Own, mode: str, origins: tuple[Origin, ...]) -> Built:
+def http_listener(port: int, context: ProxyContext, mode: str, origins: tuple[Origin, ...]) -> Built:
     """Requests to a port number at any address: their Host decides.
 
     Connections that are not HTTP are for an address outside the mesh that has this port, too.
     """
     name = names.listener("0.0.0.0", port)
-    rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(mode, mesh, own)])
+    rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(mode, context)])
     listener = _listener(name, "0.0.0.0", port)
-    _sniff(listener, _http(name, str(port), mesh, own), rest, mesh)
+    _sniff(listener, _http(name, str(port), context), rest, context.mesh)
     return build(LDS, name, wire(listener), origins)
 
 
 @memoised
-def address_listener(
-    address: str,
-    service: MeshService,
-    port: MeshPort,
-    forwarding: Forwarding,
-    mesh: MeshConfig,
-    own: Own,
-) -> Built:
+def address_listener(address: str, forwarding: Forwarding, context: ProxyContext) -> Built:
     """Connections to one address: TCP, or the protocol that sniffing detects."""
+    service, port = forwarding.service, forwarding.port
     name = names.listener(address, port.number)
-    plain = FilterChain(filters=[*mark(marked=forwarding.marked), _tcp(name, forwarding, mesh, own)])
+    plain = FilterChain(filters=[*mark(marked=forwarding.marked), _tcp(name, forwarding, context)])
     listener = _listener(name, address, port.number)
     if port.protocol is Protocol.AUTO:
-        _sniff(listener, _http(name, sniffed_name(service, port), mesh, own), plain, mesh)
+        _sniff(listener, _http(name, sniffed_name(service, port), context), plain, context.mesh)
     else:
         listener.filter_chains.append(plain)
     shared = (origin for share in forwarding.shares for origin in share.origins)
@@ -173,21 +169,18 @@ def _sniff(listener: Listener, found: Filter, rest: FilterChain, mesh: MeshConfi
     http.detect(listener, mesh, "http_inspector")
 
 
-def _http(name: str, routes: str, mesh: MeshConfig, own: Own) -> Filter:
-    logs = telemetry.access_logs(mesh, telemetry.Reporting("source", "http"), own.packed)
-    paths = mesh.path_normalization.normalization
-    manager = http.connection_manager(
-        "outbound", f"outbound_{name}", logs, more_statistics=own.more_statistics, paths=paths
-    )
+def _http(name: str, routes: str, context: ProxyContext) -> Filter:
+    logs = telemetry.access_logs(context, telemetry.Reporting("source", "http"))
+    manager = http.connection_manager("outbound", f"outbound_{name}", context, logs)
     manager.rds.CopyFrom(http.rds(routes))
     return http.http_filter(manager)
 
 
-def _tcp_logs(mesh: MeshConfig, own: Own) -> list[object]:
-    return list(telemetry.access_logs(mesh, telemetry.Reporting("source", "tcp"), own.packed))
+def _tcp_logs(context: ProxyContext) -> list[object]:
+    return list(telemetry.access_logs(context, telemetry.Reporting("source", "tcp")))
 
 
-def _tcp(name: str, forwarding: Forwarding, mesh: MeshConfig, own: Own) -> Filter:
-    proxy = TcpProxy(stat_prefix=f"outbound_{name}", access_log=_tcp_logs(mesh, own))
+def _tcp(name: str, forwarding: Forwarding, context: ProxyContext) -> Filter:
+    proxy = TcpProxy(stat_prefix=f"outbound_{name}", access_log=_tcp_logs(context))
     forward(proxy, forwarding.shares, forwarding.policy)
     return http.tcp_filter(proxy)

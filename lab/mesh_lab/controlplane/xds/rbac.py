@@ -61,7 +61,7 @@ class Authorization:
         return tuple(config.origin for config in (*self.custom, *self.deny, *self.allow))
 
 
-NOBODY_REFUSED = Authorization()
+NO_POLICIES = Authorization()
 
 
 @memoised

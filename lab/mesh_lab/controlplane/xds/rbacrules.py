@@ -46,12 +46,12 @@ def policy_of(rule: Rule, action: Action, owner: Owner, *, tcp: bool) -> Policy 
     if action == "ALLOW" and len(known) < len(rule.when):
         return _NEVER
     conditions = [c for c in known if not (tcp and c.key.startswith("request."))]
-    who = [_principal_condition(c, owner) for c in conditions if c.key in _PRINCIPAL_KEYS]
+    identities = [_principal_condition(c, owner) for c in conditions if c.key in _PRINCIPAL_KEYS]
     what = [_permission_condition(c) for c in conditions if c.key not in _PRINCIPAL_KEYS]
     sources = [entry.source for entry in rule.from_ or ()] or [None]
     operations = [entry.operation for entry in rule.to or ()] or [None]
     return Policy(
-        principals=[_all_ids([*_source(source, owner, tcp=tcp), *who]) for source in sources],
+        principals=[_all_ids([*_source(source, owner, tcp=tcp), *identities]) for source in sources],
         permissions=[_all_rules([*_operation(operation, tcp=tcp), *what]) for operation in operations],
     )
 

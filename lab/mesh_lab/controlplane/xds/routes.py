@@ -18,7 +18,7 @@ from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import HostRules
-from mesh_lab.controlplane.xds.rbac import NOBODY_REFUSED, Authorization
+from mesh_lab.controlplane.xds.rbac import NO_POLICIES, Authorization
 from mesh_lab.controlplane.xds.routecontext import RouteContext, Target
 from mesh_lab.controlplane.xds.rules import destination_hosts, has_routes, routes
 from mesh_lab.controlplane.xds.scope import MESH, RouteConfig, Scope
@@ -194,7 +194,7 @@ def _domains(service: MeshService, sniffed: bool, namespace: str, domain: str) -
 
 
 def _virtual_host(name: str, domains: list[str], found: list[Route], rules: VirtualService | None) -> VirtualHost:
-    counted = actions.tells_attempts(rules)
+    counted = actions.counts_attempts(rules)
     return VirtualHost(name=name, domains=domains, routes=found, include_request_attempt_count=counted)
 
 
@@ -223,7 +223,7 @@ def fragment(host: VirtualHost, origins: Iterable[Origin]) -> Fragment:
 
 
 def configuration(
-    name: str, fragments: tuple[Fragment, ...], authorization: Authorization = NOBODY_REFUSED, trust: TrustDomains = ()
+    name: str, fragments: tuple[Fragment, ...], authorization: Authorization = NO_POLICIES, trust: TrustDomains = ()
 ) -> Built:
     """A RouteConfiguration of virtual hosts that are serialised already. Hosts are compared without their ports.
 

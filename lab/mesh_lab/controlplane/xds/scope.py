@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mesh_lab.controlplane.model import DestinationRule, Sidecar, VirtualService
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
@@ -29,6 +30,17 @@ class Registry:
     """All services of the mesh, by hostname in order of their names."""
 
     services: Table[str, MeshService]
+
+
+class Sources(NamedTuple):
+    """What all scopes are made from: services and resources of the whole mesh, and two of its settings."""
+
+    registry: Registry
+    routes: Table[ObjectKey, RouteConfig]
+    rules: Table[ObjectKey, RuleConfig]
+    sidecars: Table[ObjectKey, Config[Sidecar]]
+    domain: str
+    root_namespace: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,39 +109,28 @@ _NO_SIDECARS: Table[ObjectKey, Config[Sidecar]] = Table()
 def scope_of(snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, gateway: bool = False) -> Scope:
     """The scope of a proxy; the same object for all that see the same. Sidecars do not apply to gateways."""
     mesh = snapshot.mesh
-    sidecars = _NO_SIDECARS if gateway else snapshot.of(Sidecar)
-    known = registry(snapshot.services, mesh.cluster_domain)
-    tell_apart = labels_matter(snapshot.of(VirtualService), snapshot.of(DestinationRule), sidecars)
-    return _scope(
-        known,
+    sources = Sources(
+        registry(snapshot.services, mesh.cluster_domain),
         snapshot.of(VirtualService),
         snapshot.of(DestinationRule),
-        sidecars,
-        namespace,
-        tuple(sorted(labels.items())) if tell_apart else (),
+        _NO_SIDECARS if gateway else snapshot.of(Sidecar),
         mesh.cluster_domain,
         mesh.root_namespace,
     )
+    tell_apart = labels_matter(sources.routes, sources.rules, sources.sidecars)
+    return _scope(sources, namespace, tuple(sorted(labels.items())) if tell_apart else ())
 
 
 @memoised
-def _scope(
-    known: Registry,
-    routes: Table[ObjectKey, RouteConfig],
-    rules: Table[ObjectKey, RuleConfig],
-    sidecars: Table[ObjectKey, Config[Sidecar]],
-    namespace: str,
-    labels: Labels,
-    domain: str,
-    root_namespace: str,
-) -> Scope:
-    sidecar = _sidecar_for(sidecars, namespace, dict(labels), root_namespace)
+def _scope(sources: Sources, namespace: str, labels: Labels) -> Scope:
+    domain, root_namespace = sources.domain, sources.root_namespace
+    sidecar = _sidecar_for(sources.sidecars, namespace, dict(labels), root_namespace)
     egress = egress_of(sidecar, namespace)
-    visible = [s for s in known.services.values() if exported(s.export_to, s.namespace, namespace)]
+    visible = [s for s in sources.registry.services.values() if exported(s.export_to, s.namespace, namespace)]
     services = tuple(_named(s, egress) for s in visible if _shows(egress, s.namespace, s.hostname))
-    selected = _selected_routes(routes, namespace, domain, egress)
+    selected = _selected_routes(sources.routes, namespace, domain, egress)
     imported = _imported(selected, services, visible, namespace, domain) if egress else ()
-    index = _rule_index(rules, domain, labels)
+    index = _rule_index(sources.rules, domain, labels)
     mesh_routes = _mesh_routes(selected, domain)
     covering = {s.hostname: found for s in services if (found := mesh_routes.find(s.hostname)) is not None}
     ruled = {}

@@ -20,10 +20,10 @@ from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.xds import hosts, names, tls
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.durations import duration
-from mesh_lab.controlplane.xds.matching import gateway_name
+from mesh_lab.controlplane.xds.matching import Viewpoint, gateway_name
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.policies import HostRules, Policy, effective
-from mesh_lab.controlplane.xds.scope import MESH, Labels, RouteConfig, Scope
+from mesh_lab.controlplane.xds.scope import MESH, RouteConfig, Scope
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol
 
 
@@ -50,24 +50,22 @@ def tcp_shares(scope: Scope, service: MeshService, port: MeshPort, domain: str) 
 
 
 def _shares(scope: Scope, config: RouteConfig, port: int, domain: str) -> tuple[Share, ...]:
-    client, owner = (scope.namespace, scope.labels), config.namespace
+    view = Viewpoint(MESH, port, scope.namespace, scope.labels)
     for rule in config.spec.tcp:
-        if not rule.match or any(concerns_connection(m, MESH, port, *client, owner) for m in rule.match):
+        if not rule.match or any(concerns_connection(match, view, config.namespace) for match in rule.match):
             return shares(scope, config, rule.route, port, domain)
     return ()
 
 
-def concerns_connection(
-    match: L4MatchAttributes | TLSMatchAttributes, gateway: str, port: int, namespace: str, labels: Labels, owner: str
-) -> bool:
-    """Whether a match can hold for connections to a port, seen from a client (or gateway)."""
-    if match.gateways and gateway not in {gateway_name(name, owner) for name in match.gateways}:
+def concerns_connection(match: L4MatchAttributes | TLSMatchAttributes, view: Viewpoint, owner: str) -> bool:
+    """Whether a match can hold for connections from a viewpoint; `owner` is the namespace of the VirtualService."""
+    if match.gateways and view.gateway not in {gateway_name(name, owner) for name in match.gateways}:
         return False
-    if match.port and match.port != port:
+    if match.port and match.port != view.port:
         return False
-    if match.source_namespace and match.source_namespace != namespace:
+    if match.source_namespace and match.source_namespace != view.namespace:
         return False
-    return selects(match.source_labels, dict(labels))
+    return selects(match.source_labels, dict(view.labels))
 
 
 def shares(
@@ -116,7 +114,7 @@ def policy_of(rules: Mapping[str, HostRules], chosen: tuple[Share, ...]) -> Poli
     return effective(rules.get(first.host), first.port, first.subset if len(chosen) == 1 else "")
 
 
-def must_say_tcp(scope: Scope, chosen: tuple[Share, ...]) -> bool:
+def must_announce_tcp(scope: Scope, chosen: tuple[Share, ...]) -> bool:
     """Whether connections must announce TCP by ALPN, since a cluster that they go to would announce HTTP.
 
     A server's sidecar detects by ALPN what is spoken within mutual TLS. With other TLS the server is outside the mesh,

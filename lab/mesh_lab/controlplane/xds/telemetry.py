@@ -36,6 +36,7 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.logformat import log_format
+from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 
 Reporter = Literal["source", "destination"]
 Protocol = Literal["http", "tcp"]
@@ -86,9 +87,10 @@ class Reporting:
     service: str = ""
 
 
-def access_logs(mesh: MeshConfig, reporting: Reporting, own: str) -> list[AccessLog]:
-    """The loggers of a listener: the log, where it is on, and the metrics. `own` is this workload, packed."""
-    logs = [_file_log(mesh)] if mesh.access_log_file else []
+def access_logs(context: ProxyContext, reporting: Reporting) -> list[AccessLog]:
+    """The loggers of a listener: the log, where it is on, and the metrics."""
+    own = context.own.packed
+    logs = [_file_log(context.mesh)] if context.mesh.access_log_file else []
     if reporting.protocol == "tcp":
         for log in logs:
             log.filter.CopyFrom(_only(AccessLogType.TcpConnectionEnd))

@@ -102,7 +102,7 @@ async def _close_webhooks(app: web.Application) -> None:
 @web.middleware
 async def _answer_errors(request: web.Request, handler: _Next) -> web.StreamResponse:
     """Every failure is answered with a `Status`, aiohttp's own included."""
-    # One task answers all requests of a connection, so what is left of the one before is not this one's.
+    # One task answers all requests of a connection: the warnings of the request before must not stay.
     warnings: list[str] = []
     WARNINGS.set(warnings)
     try:

@@ -18,7 +18,7 @@ from mesh_lab.kube.api.auth import Access, Authorizer
 from mesh_lab.kube.api.auth.authentication import Authenticator
 from mesh_lab.kube.registry.options import User
 from mesh_lab.kube.registry.registry import Registry
-from mesh_lab.kube.registry.selectors import parse_fields
+from mesh_lab.kube.registry.syntax.selectors import parse_fields
 from mesh_lab.kube.resources import NAMESPACES, Resource
 from mesh_lab.kube.streams import NodeStreams
 

@@ -1,6 +1,5 @@
-"""Discovery: which groups, versions and resources there are.
+"""Discovery: which groups, versions and resources are served, in the aggregated form of kubectl and in the older ones.
 
-In the aggregated form that kubectl asks for and in the older ones.
 https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 """
 

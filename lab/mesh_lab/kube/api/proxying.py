@@ -12,10 +12,9 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, T
 from multidict import CIMultiDict
 from yarl import URL
 
-from mesh_lab.kube.api import endpoints
 from mesh_lab.kube.api.context import Call
-from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.resources import PODS, SERVICES
+from mesh_lab.kube.errors import ApiError, bad_request
+from mesh_lab.kube.registry.kinds import behaviour_of
 
 CLIENT: web.AppKey[ClientSession] = web.AppKey("client", ClientSession)
 
@@ -55,13 +54,8 @@ async def proxy(call: Call) -> web.StreamResponse:
     Raises:
         ApiError: 503, the backend does not answer.
     """
-    scheme, name, port = endpoints.split_name(call.name)
-    if call.resource.key == SERVICES.key:
-        address = endpoints.of_service(call.registry, call.namespace, name, port)
-    elif call.resource.key == PODS.key:
-        address = endpoints.of_pod(call.registry, call.namespace, name, port)
-    else:
-        raise ApiError(501, "NotImplemented", "the lab's node serves nothing to proxy to")
+    scheme, name, port = split_name(call.name)
+    address = behaviour_of(call.resource).backend(call.registry.store, call.namespace, name, port)
     request = call.request
     query = f"?{request.rel_url.raw_query_string}" if request.rel_url.raw_query_string else ""
     url = URL(f"{scheme}://{address}/{call.target.rest}{query}", encoded=True)
@@ -83,6 +77,22 @@ async def proxy(call: Call) -> web.StreamResponse:
             raise ConnectionResetError("the answer was cut off") from error
         why = str(error) or type(error).__name__
         raise ApiError(503, "ServiceUnavailable", f"error trying to reach service: {why}") from error
+
+
+def split_name(text: str) -> tuple[str, str, str | None]:
+    """Return (scheme, name, port) of a proxy's `[SCHEME:]NAME[:PORT]`; the scheme is `http` by default.
+
+    Raises:
+        ApiError: 400, the text has another form.
+    """
+    parts = text.split(":")
+    if len(parts) == 3 and parts[0] in ("http", "https", ""):
+        scheme, name, port = parts
+    elif len(parts) <= 2:
+        scheme, name, port = "http", parts[0], parts[1] if len(parts) == 2 else ""
+    else:
+        raise bad_request(f'invalid proxy request "{text}": expected [http:|https:]NAME[:PORT]')
+    return scheme or "http", name, port or None
 
 
 def _request_headers(request: web.Request) -> CIMultiDict[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mesh_lab.conditions import holds
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views
 from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, endpoints_by_ports, plan
@@ -96,7 +97,7 @@ class EndpointSliceController(Controller):
         try:
             await self.registry.create(ENDPOINTSLICES, wanted)
         except ApiError as error:
-            if not any(cause.reason == "NamespaceTerminating" for cause in error.causes):
+            if not error.namespace_terminating:
                 raise
 
     async def _delete(self, slices: Iterable[Object]) -> None:
@@ -113,11 +114,10 @@ class EndpointSliceController(Controller):
 def _facts(pod: Object) -> Facts:
     """Return what an endpoint has of a pod, without decoding it: most status writes change none of it."""
     status, spec, metadata = pod.get("status") or {}, pod.get("spec") or {}, pod["metadata"]
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
     return (
         status.get("podIP"),
         status.get("phase") in ("Failed", "Succeeded"),
-        ready,
+        holds(status.get("conditions"), "Ready"),
         metadata.get("deletionTimestamp") is not None,
         spec.get("nodeName"),
     )

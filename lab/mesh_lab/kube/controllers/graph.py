@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from mesh_lab.kube.registry.deletion import FOREGROUND, ORPHAN
 from mesh_lab.kube.registry.options import Propagation
+from mesh_lab.kube.registry.writing.deletion import FOREGROUND, ORPHAN
 from mesh_lab.kube.resources import Resource
 
 

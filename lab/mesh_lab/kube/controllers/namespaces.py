@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mesh_lab.conditions import condition
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.conditions import condition
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.registry.namespaces import FINALIZER
+from mesh_lab.kube.registry.kinds.namespaces import FINALIZER
 from mesh_lab.kube.registry.options import DeleteOptions, Propagation
 from mesh_lab.kube.resources import NAMESPACES, Resource
 
@@ -38,7 +38,7 @@ class NamespaceController(Controller):
         if not left:
             await self.registry.modify(NAMESPACES, key.name, "", _finalized, subresource="finalize")
             return None
-        await self._tell(key.name, left, refused)
+        await self._write_status(key.name, left, refused)
         return AFTER_REFUSAL_SECONDS if refused else LOOK_AGAIN_SECONDS
 
     async def _empty(self, namespace: str) -> tuple[dict[str, list[Object]], list[str]]:
@@ -74,7 +74,7 @@ class NamespaceController(Controller):
             if error.reason not in ("NotFound", "Conflict"):
                 raise
 
-    async def _tell(self, name: str, left: Mapping[str, list[Object]], refused: list[str]) -> None:
+    async def _write_status(self, name: str, left: Mapping[str, list[Object]], refused: list[str]) -> None:
         """Write what is left, and what holds it, as `kubectl describe namespace` shows."""
         kinds = ", ".join(f"{key} has {len(objects)} resource instances" for key, objects in sorted(left.items()))
         held = [finalizer for objects in left.values() for each in objects for finalizer in _finalizers(each)]

@@ -55,8 +55,7 @@ class ServiceAccountController(Controller):
         try:
             await self.registry.create(resource, obj)
         except ApiError as error:
-            terminating = any(cause.reason == "NamespaceTerminating" for cause in error.causes)
-            if error.reason != "AlreadyExists" and not terminating:
+            if error.reason != "AlreadyExists" and not error.namespace_terminating:
                 raise
 
 

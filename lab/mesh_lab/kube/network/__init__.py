@@ -31,7 +31,7 @@ class Network:
         self._nft = Nft()
         places = Places(config.node_address, config.service_cidr, config.dns_address)
         self._services = ServiceNetwork(self._catalogue, self._nft, places)
-        self._dns = ClusterDns(self._catalogue, config.cluster_domain)
+        self._dns = ClusterDns(self._catalogue, config.cluster_domain, config.internet or ())
         self._dns_addresses = (config.dns_address, config.node_address)
         self._ports = HostPorts(registry, self._catalogue, host, config.host_ports)
 

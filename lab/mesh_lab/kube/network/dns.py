@@ -1,6 +1,6 @@
 """Cluster DNS: the answers of `zone.py` on the wire, over UDP and TCP (RFC 1035, 2308, 6891, 7766).
 
-Nothing outside the cluster can be reached from a lab, so any other name does not exist, and is answered at once.
+Outside of the cluster there are the names of the lab's internet; any other does not exist, and is answered at once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import random
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any, cast
 
 import dns.exception
@@ -23,7 +24,9 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 
+from mesh_lab.kube.config import Site
 from mesh_lab.kube.network.endpoints import Catalogue, Name
+from mesh_lab.kube.network.outsidenames import OutsideNames
 from mesh_lab.kube.network.zone import REVERSE, Answer, Record, Zone
 
 log = logging.getLogger(__name__)
@@ -45,8 +48,8 @@ HEADER = 12
 class ClusterDns:
     """Answers queries. Whole answers are cached until a Service or endpoint changes."""
 
-    def __init__(self, catalogue: Catalogue, domain: str) -> None:
-        self._zone = Zone(catalogue, domain)
+    def __init__(self, catalogue: Catalogue, domain: str, internet: Sequence[Site] = ()) -> None:
+        self._zone = Zone(catalogue, domain, OutsideNames(internet))
         self._domain = domain
         self._origin = dns.name.from_text(domain)
         self._serial = 1

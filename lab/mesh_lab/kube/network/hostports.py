@@ -35,7 +35,7 @@ REACHED_FROM_HOST = ("NodePort", "LoadBalancer")
 
 @dataclass(frozen=True)
 class Wish:
-    """A port of the host that is to lead to a Service's port. `main`: it is the load balancer's own."""
+    """A wanted port of the host, and the Service's port that it leads to. `main`: it is the load balancer's own."""
 
     host_port: int
     port: ServicePort
@@ -45,7 +45,7 @@ class Wish:
 def wishes(name: Name, service: Service, configured: Sequence[HostPort]) -> list[Wish]:
     """Return a Service's ports of the host: a LoadBalancer's own, unless others are configured; its node ports.
 
-    A port that is its own comes first: where a configured one has the same number, that is what it is for.
+    A Service's own port has precedence over a configured one of the same number.
     """
     if not service.spec.virtual:
         return []

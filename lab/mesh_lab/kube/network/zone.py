@@ -1,5 +1,7 @@
 """The zone of cluster DNS: from names to records, by the present Services. `dns` has the wire format.
 
+What is neither in the cluster's domain nor a reverse name is asked of the lab's internet.
+
 Source: https://github.com/kubernetes/dns/blob/master/docs/specification.md (version 1.1.0). Where it leaves a choice,
 the answers are CoreDNS's: pod names resolve without a look at the pods, and a headless Service without endpoints does
 not exist.
@@ -13,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mesh_lab.kube.network.endpoints import Catalogue, Name
+from mesh_lab.kube.network.outsidenames import NOTHING_OUTSIDE, OutsideNames
 from mesh_lab.kube.objects.services import Endpoint, EndpointPort, Service
 
 SCHEMA_VERSION = "1.1.0"
@@ -50,8 +53,9 @@ NO_DATA = Answer(True)
 class Zone:
     """The cluster's domain and the reverse names of its addresses."""
 
-    def __init__(self, catalogue: Catalogue, domain: str) -> None:
+    def __init__(self, catalogue: Catalogue, domain: str, outside: OutsideNames = NOTHING_OUTSIDE) -> None:
         self._catalogue = catalogue
+        self._outside = outside
         self._domain = domain
         self._apex = tuple(reversed(domain.split(".")))
         self._reverse: defaultdict[str, dict[Name, str]] = defaultdict(dict)
@@ -66,7 +70,14 @@ class Zone:
             return self._within(labels[len(apex) :], kind)
         if labels[:2] == REVERSE:
             return self._backwards(labels[2:], kind)
-        return NO_NAME
+        return self._beyond(labels, kind)
+
+    def _beyond(self, labels: Labels, kind: str) -> Answer:
+        """Resolve a name outside of the cluster, which has one address or, above those that do, none."""
+        address = self._outside.address(labels)
+        if address is None:
+            return NO_NAME
+        return _only(Record(".".join(reversed(labels)), "A", address), kind) if address else NO_DATA
 
     def _within(self, labels: Labels, kind: str) -> Answer:
         match labels:
@@ -155,14 +166,14 @@ class Zone:
         return Answer(True, records, additional)
 
     def _alias(self, full: str, target: str, kind: str, chain: int) -> Answer:
-        """Return a CNAME, followed as far as it stays in the cluster."""
+        """Return a CNAME, followed as far as there is something to say of it here."""
         target = target.rstrip(".").lower()
         own = Record(full, "CNAME", target)
         if kind == "CNAME" or chain == 0:
             return Answer(True, (own,))
         labels = tuple(reversed(target.split(".")))
         if labels[: len(self._apex)] != self._apex:
-            return Answer(True, (own,))
+            return Answer(True, (own, *self._beyond(labels, kind).records))
         service = self._catalogue.services.get(Name(*labels[-2:])) if len(labels) == len(self._apex) + 3 else None
         if service is not None and service.spec.type == "ExternalName":
             further = self._alias(target, service.spec.external_name, kind, chain - 1)

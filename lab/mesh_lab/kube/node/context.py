@@ -11,9 +11,9 @@ import msgspec
 
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.node.client import Runtime
+from mesh_lab.kube.node.env import Surroundings
 from mesh_lab.kube.node.files.volumes import Tokens
 from mesh_lab.kube.node.images import Images
-from mesh_lab.kube.node.pod.env import Surroundings
 from mesh_lab.kube.node.sandbox import Sandboxes
 from mesh_lab.kube.node.scheduling import Room
 from mesh_lab.kube.objects.nodes import Node, read_node

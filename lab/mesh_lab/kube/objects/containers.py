@@ -1,4 +1,4 @@
-"""Containers as pods ask for them: environment, ports, probes, hooks, rights."""
+"""Containers as pods declare them: environment, ports, probes, hooks, rights."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ class Sysctl(View, frozen=True, kw_only=True):
 
 
 class PodSecurityContext(View, frozen=True, kw_only=True):
-    """What holds for all containers unless they say otherwise."""
+    """The pod's security context; a container's own overrides it."""
 
     run_as_user: int | None = None
     run_as_group: int | None = None

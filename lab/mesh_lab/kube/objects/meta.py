@@ -13,7 +13,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class OwnerReference(View, frozen=True, kw_only=True):
-    """An object that this one goes with; at most one of them has `controller`."""
+    """An owner of the object; at most one of them has `controller`."""
 
     api_version: str
     kind: str
@@ -46,7 +46,7 @@ class ObjectMeta(View, frozen=True, kw_only=True):
 
     @property
     def deleting(self) -> bool:
-        """Whether deletion was asked for (and waits for a grace period or finalizers)."""
+        """Whether deletion was requested (and waits for a grace period or finalizers)."""
         return self.deletion_timestamp is not None
 
 
@@ -89,13 +89,10 @@ class LabelSelector(View, frozen=True, kw_only=True):
 
 
 class Condition(View, frozen=True, kw_only=True):
-    """An entry of `status.conditions`."""
+    """An entry of `status.conditions`, as far as it is read here."""
 
     type: str
     status: str
-    reason: str = ""
-    message: str = ""
-    last_update_time: datetime | None = None
     last_transition_time: datetime | None = None
 
 

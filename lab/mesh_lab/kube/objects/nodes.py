@@ -25,14 +25,14 @@ class Taint(View, frozen=True, kw_only=True):
 
 
 class NodeSpec(View, frozen=True, kw_only=True):
-    """What is asked for."""
+    """The wanted state."""
 
     unschedulable: bool = False
     taints: tuple[Taint, ...] = ()
 
 
 class NodeStatus(View, frozen=True, kw_only=True):
-    """What is."""
+    """The observed state."""
 
     allocatable: dict[str, Quantity] = msgspec.field(default_factory=dict)
 

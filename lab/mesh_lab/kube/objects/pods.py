@@ -63,13 +63,13 @@ class NodeAffinity(View, frozen=True, kw_only=True):
 
 
 class Affinity(View, frozen=True, kw_only=True):
-    """Constraints on a pod's place."""
+    """Where a pod may be scheduled."""
 
     node_affinity: NodeAffinity | None = None
 
 
 class PodSpec(View, frozen=True, kw_only=True):
-    """What is asked for."""
+    """The wanted state."""
 
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
@@ -122,7 +122,7 @@ class StateTerminated(View, frozen=True, kw_only=True):
 
 
 class ContainerState(View, frozen=True, kw_only=True):
-    """One of the three."""
+    """Waiting, running or terminated: one of the three is set."""
 
     waiting: StateWaiting | None = None
     running: StateRunning | None = None
@@ -147,7 +147,7 @@ class PodIP(View, frozen=True, kw_only=True):
 
 
 class PodStatus(View, frozen=True, kw_only=True):
-    """What is."""
+    """The observed state."""
 
     phase: str = "Pending"
     reason: str = ""

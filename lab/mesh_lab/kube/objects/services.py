@@ -25,7 +25,7 @@ class ServicePort(View, frozen=True, kw_only=True):
 
 
 class ServiceSpec(View, frozen=True, kw_only=True):
-    """What the Service's owner wants, and the addresses that it was given."""
+    """The wanted state, and the addresses that the Service was given."""
 
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
@@ -37,12 +37,12 @@ class ServiceSpec(View, frozen=True, kw_only=True):
 
     @property
     def headless(self) -> bool:
-        """No virtual address was asked for."""
+        """Whether the Service is one without a virtual address."""
         return self.cluster_ip == HEADLESS
 
     @property
     def virtual(self) -> bool:
-        """There is a virtual address that the network has to answer."""
+        """Whether the Service has a virtual address that the network serves."""
         return bool(self.cluster_ip) and not self.headless and self.type != "ExternalName"
 
 
@@ -81,12 +81,12 @@ class Endpoint(View, frozen=True, kw_only=True):
 
     @property
     def ready(self) -> bool:
-        """Takes new connections."""
+        """Whether it takes new connections."""
         return self.conditions.ready is not False
 
     @property
     def serving(self) -> bool:
-        """Would answer, though it may be terminating."""
+        """Whether it can answer, though it may be terminating."""
         if self.conditions.serving is None:
             return self.ready
         return self.conditions.serving

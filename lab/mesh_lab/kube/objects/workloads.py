@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mesh_lab.kube.objects.meta import Condition, LabelSelector, ObjectMeta, View
+from mesh_lab.kube.objects.meta import LabelSelector, ObjectMeta, View
 
 NO_DEADLINE = 2**31 - 1
 """`progressDeadlineSeconds` that means none (math.MaxInt32)."""
@@ -27,7 +27,7 @@ class Strategy(View, frozen=True, kw_only=True):
 
 
 class DeploymentSpec(View, frozen=True, kw_only=True):
-    """What the deployment's owner wants. The template stays as stored: it is compared and copied, never read."""
+    """The wanted state. The template stays as stored: it is compared and copied, never read."""
 
     selector: LabelSelector
     template: dict[str, Any]
@@ -40,7 +40,7 @@ class DeploymentSpec(View, frozen=True, kw_only=True):
 
 
 class DeploymentStatus(View, frozen=True, kw_only=True):
-    """What the controller found last."""
+    """What the controller found last. Conditions stay as stored: see `mesh_lab.conditions`."""
 
     observed_generation: int = 0
     replicas: int = 0
@@ -49,11 +49,11 @@ class DeploymentStatus(View, frozen=True, kw_only=True):
     available_replicas: int = 0
     unavailable_replicas: int = 0
     collision_count: int | None = None
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[dict[str, Any], ...] = ()
 
 
 class Deployment(View, frozen=True, kw_only=True):
-    """A number of like pods, and the way from one template to the next."""
+    """A number of equal pods, and how a new template replaces the old one."""
 
     metadata: ObjectMeta
     spec: DeploymentSpec
@@ -70,14 +70,14 @@ class ReplicaSetSpec(View, frozen=True, kw_only=True):
 
 
 class ReplicaSetStatus(View, frozen=True, kw_only=True):
-    """What the controller found last."""
+    """What the controller found last. Conditions stay as stored: see `mesh_lab.conditions`."""
 
     observed_generation: int = 0
     replicas: int = 0
     fully_labeled_replicas: int = 0
     ready_replicas: int = 0
     available_replicas: int = 0
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[dict[str, Any], ...] = ()
 
 
 class ReplicaSet(View, frozen=True, kw_only=True):

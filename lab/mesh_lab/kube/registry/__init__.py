@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mesh_lab.kube.changes import Object
+from mesh_lab.kube.registry.custom.definitions import Definition, PrinterColumn, ServedVersion
 from mesh_lab.kube.registry.options import (
     DEFAULT,
     DEFAULT_DELETE,
@@ -19,10 +20,10 @@ from mesh_lab.kube.registry.options import (
     User,
     WriteOptions,
 )
-from mesh_lab.kube.registry.reading import Page
+from mesh_lab.kube.registry.reading.reader import Page
+from mesh_lab.kube.registry.reading.watching import ADDED, BOOKMARK, DELETED, MODIFIED, Event, Watch, bookmark
 from mesh_lab.kube.registry.registry import Registry
-from mesh_lab.kube.registry.table import Definition, PrinterColumn, ResourceTable, ServedVersion
-from mesh_lab.kube.registry.watching import ADDED, BOOKMARK, DELETED, MODIFIED, Event, Watch, bookmark
+from mesh_lab.kube.registry.table import ResourceTable
 
 __all__ = [
     "ADDED",

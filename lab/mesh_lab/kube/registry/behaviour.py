@@ -1,15 +1,18 @@
-"""`Behaviour`: what one kind does differently from others when it is written, deleted, selected and printed."""
+"""`Behaviour`: what one kind does differently when it is written, deleted, selected, printed and proxied to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from typing import Protocol
 
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry import names
+from mesh_lab.kube.errors import ApiError, Cause
 from mesh_lab.kube.registry.options import WriteOptions
 from mesh_lab.kube.registry.printing.columns import PLAIN, Printer
+from mesh_lab.kube.registry.rules.fields import Rules
+from mesh_lab.kube.registry.syntax import names
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.store import Store
 
@@ -25,6 +28,35 @@ class FieldLabel:
     name: str
     path: str = ""
     absent: str = ""
+
+
+class Served(Protocol):
+    """The resources that are served now."""
+
+    def all(self) -> tuple[Resource, ...]:
+        """Every resource in every served version."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What values are allocated from: the cluster that they have to be unique in."""
+
+    store: Store
+    resources: Served
+    service_network: IPv4Network
+    """The addresses of Services."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to connect to."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 READ = ("get", "list", "watch")
@@ -64,8 +96,15 @@ def _admit_all(store: Store, new: Object) -> None: ...
 def _review_nothing(store: Store, new: Object, old: Object | None, options: WriteOptions) -> None: ...
 
 
+def _allocate_nothing(cluster: Cluster, new: Object, old: Object | None) -> None: ...
+
+
 def _no_grace(obj: Object, asked: int | None) -> int:  # noqa: ARG001
     return 0
+
+
+def _no_backend(store: Store, namespace: str, name: str, port: str | int | None) -> Address:  # noqa: ARG001
+    raise ApiError(501, "NotImplemented", "the lab's node serves nothing to proxy to")
 
 
 def _is_free(obj: Object) -> bool:  # noqa: ARG001
@@ -86,17 +125,29 @@ class Behaviour:
     """Set what a new object begins with, which a client has no say in: its status above all."""
     keep: Callable[[Object, Object], None] = _keep_nothing
     """Take over into a new state what an update may not change of the old one."""
+    specs_of_parts: Mapping[str, Callable[[Object, Object], Object]] = field(default_factory=dict)
+    """By subresource that writes a part of the spec: the new spec, given the one that was sent and the old one."""
+    unowned_parts: frozenset[str] = frozenset()
+    """Subresources whose writer owns nothing of what it writes."""
     admit: Callable[[Store, Object], None] = _admit_all
     """Complete a new object from others, or refuse it with 403. Done again after mutating webhooks."""
 
     name_problem: Callable[[str], str] = names.subdomain_problem
+    fields: Rules = field(default_factory=dict)
+    """Rules of single fields beyond the schema and `rules.fields.SHARED`."""
     check: Callable[[Object], Iterator[Cause]] = _no_cause
-    """What is wrong with an object beyond its schema, its metadata and the tables of fields (`rules.tables`)."""
+    """What is wrong with an object beyond its schema, its metadata and the rules of single fields."""
     check_update: Callable[[Object, Object], Iterator[Cause]] = _no_cause_of_update
     remark: Callable[[Object], Iterator[str]] = _no_remark
     """What deserves a warning although the object is taken: parts of it that have no effect here."""
     review: Callable[[Store, Object, Object | None, WriteOptions], None] = _review_nothing
     """Hold an object that is about to be stored to others in the store: raise `ApiError` 403, or warn."""
+
+    allocate: Callable[[Cluster, Object, Object | None], None] = _allocate_nothing
+    """Fill in values that must be unique in the cluster, or raise `ApiError` 422 where what is asked for is taken.
+
+    The object is about to replace the second one (None: to be created): nothing is awaited before it is stored.
+    """
 
     counts_generations: bool = False
     """Whether metadata.generation counts the changes of what the object asks for."""
@@ -116,6 +167,11 @@ class Behaviour:
 
     field_labels: tuple[FieldLabel, ...] = ()
     """The fields, beside name and namespace, that a selector may name (`AddFieldLabelConversionFunc`)."""
+    backend: Callable[[Store, str, str, str | int | None], Address] = _no_backend
+    """Where what is proxied to an object goes, given its namespace, its name and a port by number or name.
+
+    Without a port, the only one or the first. Raises `ApiError` when there is no such object or port, or none is ready.
+    """
     grants: tuple[Grant, ...] = ()
     """What the roles that every cluster has allow beyond `cluster-admin`."""
     printer: Printer = PLAIN

@@ -12,7 +12,8 @@ from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError, Cause, bad_request, conflict, invalid, not_found
-from mesh_lab.kube.registry import names
+from mesh_lab.kube.registry.rules.labels import validate_labels
+from mesh_lab.kube.registry.syntax import names
 from mesh_lab.kube.resources import Resource
 from mesh_lab.rfc3339 import timestamp
 
@@ -158,15 +159,6 @@ def validate_metadata_update(new: Object, old: Object) -> Iterator[Cause]:
     if more:
         words = "no new finalizers can be added if the object is being deleted, found new finalizers"
         yield Cause("metadata.finalizers", f"Forbidden: {words} {more}", "FieldValueForbidden")
-
-
-def validate_labels(labels: dict[str, str], path: str) -> Iterator[Cause]:
-    """Everything that is wrong with a map of labels at `path`."""
-    for key, value in labels.items():
-        if problem := names.qualified_name_problem(key):
-            yield Cause(path, f'Invalid value: "{key}": {problem}')
-        if problem := names.label_value_problem(value):
-            yield Cause(path, f'Invalid value: "{value}": {problem}')
 
 
 def _validate_annotations(annotations: dict[str, str]) -> Iterator[Cause]:

@@ -10,22 +10,22 @@ import asyncio
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
+from ipaddress import IPv4Network
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import metadata
-from mesh_lab.kube.registry.customresources import Cleanup, CustomResources
-from mesh_lab.kube.registry.deletion import Deleter
+from mesh_lab.kube.registry.customresources import Cleanup, follow_definitions
 from mesh_lab.kube.registry.kinds import standard_objects
 from mesh_lab.kube.registry.options import DEFAULT, DEFAULT_DELETE, Admission, DeleteOptions, Patch, WriteOptions
-from mesh_lab.kube.registry.patches import apply_patch
-from mesh_lab.kube.registry.reading import Page, Reader
-from mesh_lab.kube.registry.serverside import Applier
-from mesh_lab.kube.registry.service_addresses import ServiceAddresses
+from mesh_lab.kube.registry.patching.patches import apply_patch
+from mesh_lab.kube.registry.reading.reader import Page, Reader
+from mesh_lab.kube.registry.reading.watching import Watch
 from mesh_lab.kube.registry.table import ResourceTable
-from mesh_lab.kube.registry.watching import Watch
-from mesh_lab.kube.registry.writing import Allocator, Writer
-from mesh_lab.kube.resources import CRDS, SERVICES, Resource
+from mesh_lab.kube.registry.writing.deletion import Deleter
+from mesh_lab.kube.registry.writing.serverside import Applier
+from mesh_lab.kube.registry.writing.writer import Writer
+from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.store import Store
 
 
@@ -40,12 +40,11 @@ class Registry:
         self._own = DEFAULT
         self.resources = ResourceTable()
         self._reader = Reader(store, self.resources)
-        self._writer = Writer(store, self.resources)
+        self._writer = Writer(store, self.resources, IPv4Network(service_cidr))
         self._applier = Applier(self.resources, self._writer)
         self._deleter = Deleter(store, self._writer)
         self._cleanup = Cleanup(store, self.resources, self._writer, self._deleter)
-        self.allocators[CRDS.key] = CustomResources(store, self.resources)
-        self.allocators[SERVICES.key] = ServiceAddresses(store, service_cidr)
+        follow_definitions(store, self.resources)
 
     def under(self, manager: str) -> Registry:
         """The same registry for a part of the lab that owns what it writes in its own name (`managedFields`)."""
@@ -61,11 +60,6 @@ class Registry:
     @admission.setter
     def admission(self, admission: Admission) -> None:
         self._writer.admission = admission
-
-    @property
-    def allocators(self) -> dict[str, Allocator]:
-        """By resource key: what fills in values that must be unique."""
-        return self._writer.allocators
 
     @property
     def revision(self) -> int:
@@ -85,9 +79,7 @@ class Registry:
         ]
         # Written together, they share their commits.
         await asyncio.gather(*missing)
-        for crd in self.list(CRDS):
-            if "deletionTimestamp" in crd["metadata"]:
-                await self._cleanup.begin(crd["metadata"]["name"])
+        await self._cleanup.resume()
 
     def get(self, r: Resource, name: str, namespace: str = "") -> Object:
         """The object; 404 when there is none."""

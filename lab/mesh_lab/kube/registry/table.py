@@ -3,65 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from mesh_lab.kube.registry.custom.definitions import Definition, ServedVersion
 from mesh_lab.kube.registry.kinds import RESOURCES
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.schemas import Schema, builtin_schema
-
-
-@dataclass(frozen=True)
-class PrinterColumn:
-    """A column of `kubectl get` (`additionalPrinterColumns`); those with a priority above 0 are for `-o wide`."""
-
-    name: str
-    type: str
-    path: str
-    format: str = ""
-    description: str = ""
-    priority: int = 0
-
-
-@dataclass(frozen=True)
-class ScalePaths:
-    """Where a custom resource keeps what its `scale` subresource shows, as JSON paths (`.spec.replicas`)."""
-
-    spec_replicas: str
-    status_replicas: str
-    selector: str = ""
-
-
-@dataclass(frozen=True)
-class ServedVersion:
-    """One served version of a custom resource."""
-
-    resource: Resource
-    schema: Schema
-    columns: tuple[PrinterColumn, ...] = ()
-    selectable: tuple[str, ...] = ()
-    scale: ScalePaths | None = None
-    deprecation: str = ""
-
-
-@dataclass(frozen=True)
-class Definition:
-    """What a CustomResourceDefinition adds to the table: its served versions, the preferred one first."""
-
-    key: str
-    storage_version: str
-    served: tuple[ServedVersion, ...]
-    list_kind: str
-    generation: int = 0
-    terminating: bool = False
-
-    @property
-    def group(self) -> str:
-        """The API group."""
-        return self.key.partition(".")[2]
-
-    def stored_api_version(self) -> str:
-        """The `apiVersion` that objects carry at rest."""
-        return f"{self.group}/{self.storage_version}"
 
 
 class ResourceTable:

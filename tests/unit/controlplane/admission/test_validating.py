@@ -61,7 +61,7 @@ def test_what_is_wrong_is_refused_with_its_field(kind: str, spec: dict[str, Any]
     assert answer.refusal == response["status"]["message"]
 
 
-def test_several_mistakes_are_told_at_once() -> None:
+def test_several_mistakes_are_reported_at_once() -> None:
     spec = {"hosts": ["a b", "c d"], "http": GOOD["http"]}
     message = asked(resource(spec)).refusal
     assert message.startswith("configuration is invalid: 2 errors occurred:\n\t* spec.hosts[0]: ")
@@ -77,7 +77,7 @@ def test_what_has_no_effect_draws_a_warning() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "group"),
-    [("EnvoyFilter", "networking.istio.io"), ("Gateway", "gateway.networking.k8s.io"), ("Telemetry", "x.istio.io")],
+    [("Gizmo", "networking.istio.io"), ("Gateway", "gateway.networking.k8s.io"), ("Telemetry", "x.istio.io")],
 )
 def test_what_is_not_acted_on_is_let_through_and_said(kind: str, group: str) -> None:
     response = asked(resource({"anything": 1}, kind, group=group)).review["response"]

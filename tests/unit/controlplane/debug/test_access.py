@@ -70,9 +70,9 @@ async def test_who_is_answered(path: str, headers: dict[str, str], status: int) 
 
 async def test_a_token_of_another_namespace_is_for_the_proxies_of_that_namespace() -> None:
     async with interface(local=False) as client:
-        for token, told in (("own", "None"), ("other", "default")):
+        for token, namespace in (("own", "None"), ("other", "default")):
             answer = await client.get("/debug/config_dump", headers={"Authorization": f"Bearer {token}"})
-            assert await answer.text() == f"namespace={told}"
+            assert await answer.text() == f"namespace={namespace}"
 
 
 async def test_its_own_loopback_is_answered_as_it_is_behind_a_port_forward() -> None:

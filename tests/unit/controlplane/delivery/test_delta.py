@@ -251,7 +251,7 @@ def test_a_changed_cluster_gets_its_endpoints_again() -> None:
     assert [response.type_url for response in session.pump(0)] == [CDS, EDS]
 
 
-def test_a_cluster_stays_while_a_refused_route_leaves_its_predecessor_in_use() -> None:
+def test_a_cluster_stays_while_a_rejected_route_leaves_its_predecessor_in_use() -> None:
     session = Session()
     session.update(desired({"a": "1"}, {"r": frozenset({"a"})}), 1)
     client = Client(session)
@@ -412,7 +412,7 @@ def test_a_new_secret_concerns_whatever_waits_for_it() -> None:
     assert session.behind(ORIGIN.key, 2) == ([], []), "a renewed one concerns only who made it"
 
 
-def test_each_secret_that_an_object_holds_is_sent_by_itself_for_envoy_refuses_one_but_once() -> None:
+def test_each_secret_that_an_object_holds_is_sent_by_itself_for_envoy_rejects_one_only_once() -> None:
     session = begun(ORIGIN)
     session.request(Request(SDS, subscribe=("bad", "good", "own")))
     secrets = {"bad": Thing("bad", "1", (OTHER,)), "good": Thing("good", "1", (OTHER,)), "own": Thing("own", "1")}
@@ -426,7 +426,7 @@ def test_each_secret_that_an_object_holds_is_sent_by_itself_for_envoy_refuses_on
     assert {name for _, name in session.rejections()} == {"bad"}
 
 
-def test_a_refused_secret_stands_in_the_way_of_those_who_name_it_and_of_nobody_else() -> None:
+def test_a_rejected_secret_stands_in_the_way_of_those_who_name_it_and_of_nobody_else() -> None:
     session = begun(ORIGIN)
     session.update(routed("1", ORIGIN), 7)
     session.request(Request(SDS, subscribe=("s",)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mesh_lab.controlplane.delivery.identity import Authenticator, Caller, Refused
+from mesh_lab.controlplane.delivery.identity import Authenticator, Caller, Unauthenticated
 from mesh_lab.controlplane.kube.client import Unreachable
 from mesh_lab.controlplane.kube.kinds import Kind
 
@@ -58,7 +58,7 @@ async def test_a_good_token_is_reviewed_once_in_a_while_a_bad_one_each_time() ->
     assert len(reviews.asked) == 2
     reviews.status = {"authenticated": False}
     for _ in range(2):
-        with pytest.raises(Refused):
+        with pytest.raises(Unauthenticated):
             await authenticator.authenticate(header("c"))
     assert len(reviews.asked) == 4
 
@@ -76,14 +76,14 @@ async def test_a_good_token_is_reviewed_once_in_a_while_a_bad_one_each_time() ->
     ],
 )
 async def test_any_other_token_is_refused(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(Unauthenticated, match=words):
         await Authenticator(Reviews({**GOOD, **change})).authenticate(header("t"))
 
 
 @pytest.mark.parametrize("metadata", [{}, {"authorization": ""}, {"authorization": "Bearer "}])
 async def test_no_token_is_refused_without_a_review(metadata: dict[str, str]) -> None:
     reviews = Reviews(GOOD)
-    with pytest.raises(Refused, match="no token"):
+    with pytest.raises(Unauthenticated, match="no token"):
         await Authenticator(reviews).authenticate(metadata)
     assert not reviews.asked
 

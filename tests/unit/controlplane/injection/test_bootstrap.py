@@ -56,7 +56,7 @@ def test_envoy_takes_it_without_a_word_of_warning(tmp_path: Path, kind: str, sta
     assert "deprecated" not in checked.stderr.lower(), checked.stderr
 
 
-def test_a_proxy_has_one_worker_and_takes_turns_unless_it_is_told_otherwise() -> None:
+def test_a_proxy_has_one_worker_and_takes_turns_unless_configured_otherwise() -> None:
     def workers(settings: ProxySettings) -> str:
         given = arguments(settings)
         return given[given.index("--concurrency") + 1]
@@ -84,7 +84,7 @@ def tagged(name: str) -> tuple[str, dict[str, str]]:
     return name, tags
 
 
-def test_what_was_allowed_and_what_would_have_been_are_told_apart_as_istio_does() -> None:
+def test_what_was_allowed_and_what_would_have_been_are_distinguished_as_istio_does() -> None:
     inbound = "http.inbound_0.0.0.0_9080.rbac"
     assert tagged(f"{inbound}.denied") == (
         "http.rbac",

@@ -73,7 +73,7 @@ def test_the_pods_own_word_goes_first(change: Object, expected: bool) -> None:
     assert wanted(pod(**change), "default") is expected
 
 
-def test_pods_of_the_system_and_on_the_nodes_network_are_left_alone() -> None:
+def test_pods_of_the_system_and_on_the_nodes_network_are_not_changed() -> None:
     on_node = pod()
     on_node["spec"]["hostNetwork"] = True
     assert not wanted(on_node, "default")
@@ -290,7 +290,7 @@ def test_annotations_choose_for_their_pod() -> None:
     assert {"safe_regex": {"regex": ".*upstream_cx.*"}} in patterns
 
 
-def test_the_proxy_is_a_native_sidecar_unless_told_otherwise() -> None:
+def test_the_proxy_is_a_native_sidecar_unless_configured_otherwise() -> None:
     spec = inject(pod({"proxy.istio.io/config": "holdApplicationUntilProxyStarts: true"}), Place())["spec"]
     assert [container["name"] for container in spec["initContainers"]] == [INIT, PROXY]
     proxy = spec["initContainers"][1]

@@ -16,8 +16,8 @@ from aiohttp import web
 from mesh_lab.controlplane.injection import probes
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings
 from mesh_lab.controlplane.trust.serving import serve_http
-from tests.unit.controlplane.alone import POD_IP, alone
 from tests.unit.controlplane.mesh import eventually
+from tests.unit.controlplane.standalone import POD_IP, standalone
 
 
 def container(**fields: Any) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def test_the_probes_own_headers_and_times_stay() -> None:
 async def answering(directory: Path, declared: dict[str, Any]) -> AsyncIterator[str]:
     """An Envoy that answers the probes of a container; gives the address of its 15020."""
     _, answered = probes.rewrite({"name": "app", **declared})
-    async with alone(directory, ProxySettings("sidecar", probes=tuple(answered))) as (port, _):
+    async with standalone(directory, ProxySettings("sidecar", probes=tuple(answered))) as (port, _):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -15,8 +15,8 @@ from aiohttp import web
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.trust.serving import serve_http
-from tests.unit.controlplane.alone import alone
 from tests.unit.controlplane.mesh import eventually
+from tests.unit.controlplane.standalone import standalone
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PROMETHEUS = (
@@ -58,7 +58,7 @@ async def test_an_applications_metrics_follow_envoys(tmp_path: Path, path: str) 
 
     async with application(answer) as served:
         settings = ProxySettings("sidecar", metrics=(Target(served, "/m?all=$(x)"),))
-        async with alone(tmp_path, settings) as (port, _):
+        async with standalone(tmp_path, settings) as (port, _):
             kind, lines = await scrape(port, path)
     assert kind.startswith("text/plain")
     assert "istio_agent_scrapes_total 1" in lines
@@ -74,7 +74,7 @@ async def test_open_metrics_end_once_with_their_mark(tmp_path: Path) -> None:
 
     async with application(answer) as served:
         settings = ProxySettings("sidecar", metrics=(Target(served, "/a"), Target(served, "/b")))
-        async with alone(tmp_path, settings) as (port, _):
+        async with standalone(tmp_path, settings) as (port, _):
             kind, lines = await scrape(port)
     assert kind == OPEN_METRICS
     assert lines[-3:] == ["a_total 1", "b_total 1", "# EOF"]
@@ -92,7 +92,7 @@ async def test_without_an_answer_of_the_application_there_are_envoys_and_a_failu
         with socket.create_server(("127.0.0.1", 0)) as mute:
             ports = {"refused": 1, "status": served, "slow": mute.getsockname()[1]}
             settings = ProxySettings("sidecar", metrics=(Target(ports[failure], "/metrics"),))
-            async with alone(tmp_path, settings) as (port, _):
+            async with standalone(tmp_path, settings) as (port, _):
                 _, lines = await scrape(port, **{"x-prometheus-scrape-timeout-seconds": "0.2"})
     assert any(line.startswith("envoy_server_uptime") for line in lines)
     assert 'istio_agent_scrape_failures_total{type="application"} 1' in lines
@@ -104,7 +104,7 @@ async def test_a_large_page_is_whole(tmp_path: Path) -> None:
     page = "".join(f'big_total{{n="{number}"}} 1\n' for number in range(200_000))
     async with application(lambda _: web.Response(text=page)) as served:
         settings = ProxySettings("sidecar", metrics=(Target(served, "/metrics"),))
-        async with alone(tmp_path, settings) as (port, _):
+        async with standalone(tmp_path, settings) as (port, _):
             _, lines = await scrape(port)
     assert lines[-1] == 'big_total{n="199999"} 1'
     assert len(lines) > 200_000
@@ -117,8 +117,8 @@ async def asked_to_quit(port: int, method: str, source: str = "127.0.0.1") -> tu
         return response.status, await response.text()
 
 
-async def test_the_pod_itself_may_end_the_proxy_and_is_told_so(tmp_path: Path) -> None:
-    async with alone(tmp_path, ProxySettings("sidecar")) as (port, process):
+async def test_the_pod_itself_may_end_the_proxy_and_gets_an_answer(tmp_path: Path) -> None:
+    async with standalone(tmp_path, ProxySettings("sidecar")) as (port, process):
         assert (await asked_to_quit(port, "POST", "127.0.0.3"))[0] == 403
         assert (await asked_to_quit(port, "GET", "127.0.0.3"))[0] == 403
         assert (await asked_to_quit(port, "GET"))[0] == 405
@@ -133,7 +133,7 @@ async def test_the_pod_itself_may_end_the_proxy_and_is_told_so(tmp_path: Path) -
 
 
 async def test_readiness_and_drain_are_there_too(tmp_path: Path) -> None:
-    async with alone(tmp_path, ProxySettings("sidecar")) as (port, process), aiohttp.ClientSession() as session:
+    async with standalone(tmp_path, ProxySettings("sidecar")) as (port, process), aiohttp.ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{port}/healthz/ready") as response:
             assert (response.status, await response.text()) == (200, "LIVE\n")
         async with session.post(f"http://127.0.0.1:{port}/drain") as response:

@@ -66,7 +66,7 @@ def status(code: int, reason: str = "") -> web.Response:
 
 
 class Script:
-    """Answers requests one after the other as it was told; then a watch that says nothing."""
+    """Answers requests one after the other as configured; then a watch that says nothing."""
 
     def __init__(self, answers: Sequence[web.Response]) -> None:
         self._answers = list(answers)

@@ -37,7 +37,11 @@ def test_what_does_not_fit_is_refused_with_its_place(kind: str, spec: dict[str, 
     assert str(refused.value).startswith(message)
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k != "DestinationRule"])
+def asks_for_nothing(kind: str) -> bool:
+    return not any(field.required for field in msgspec.structs.fields(KINDS[kind].spec))
+
+
+@pytest.mark.parametrize("kind", [*filter(asks_for_nothing, KINDS)])
 def test_an_absent_spec_is_an_empty_one(kind: str) -> None:
     assert msgspec.to_builtins(decode(kind, None)) == msgspec.to_builtins(decode(kind, {}))
 
@@ -53,7 +57,7 @@ def test_decoding_loses_nothing(case: tuple[str, dict[str, Any]]) -> None:
     assert msgspec.json.encode(again) == msgspec.json.encode(decoded)
 
 
-def test_specs_are_told_apart_by_identity() -> None:
+def test_specs_are_distinguished_by_identity() -> None:
     one, other = decode("VirtualService", {"hosts": ["a"]}), decode("VirtualService", {"hosts": ["a"]})
     assert one != other
     assert {one: 1}.get(other) is None

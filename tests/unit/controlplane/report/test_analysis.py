@@ -172,7 +172,7 @@ def test_what_cannot_be_used_is_among_the_findings() -> None:
         ("TCP", "TCP", "a.example"),
     ],
 )
-def test_of_two_gateways_on_a_port_the_younger_is_told_what_it_does_not_get(
+def test_of_two_gateways_on_a_port_the_younger_has_a_finding_for_what_it_does_not_get(
     older: str, younger: str, lost: str | None
 ) -> None:
     def front(name: str, protocol: str, created: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is told of objects that have no status of the mesh, and of those that nothing acts on."""
+"""What is reported on objects that have no status of the mesh, and of those that nothing acts on."""
 
 from __future__ import annotations
 
@@ -82,29 +82,29 @@ async def test_an_object_that_nothing_acts_on_says_so(api: FakeApi, tmp_path: Pa
     token, ca = tmp_path / "token", tmp_path / "ca"
     token.write_text("t")
     ca.write_bytes(Authority.create("x").certificate)
-    await api.put("customresourcedefinitions", crd("envoyfilters", "EnvoyFilter", "networking.istio.io"))
+    await api.put("customresourcedefinitions", crd("gizmos", "Gizmo", "networking.istio.io"))
     await api.put("customresourcedefinitions", crd("virtualservices", "VirtualService", "networking.istio.io"))
     await api.put("customresourcedefinitions", crd("httproutes", "HTTPRoute", "gateway.networking.k8s.io"))
     await api.put("customresourcedefinitions", crd("widgets", "Widget", "example.com"))
-    for collection in ("envoyfilters", "virtualservices", "httproutes", "widgets"):
+    for collection in ("gizmos", "virtualservices", "httproutes", "widgets"):
         meta = {"namespace": "default", "name": "one", "uid": f"uid-{collection}"}
         await api.put(collection, {"metadata": meta, "spec": {}})
     async with KubeClient(api.url, token, ca) as client:
         task = asyncio.create_task(Unserved(client).run())
-        told = [
-            ("EnvoyFilter", "Warning", "NotActedOn", "envoyfilters.networking.istio.io have no effect in this lab"),
+        reported = [
+            ("Gizmo", "Warning", "NotActedOn", "gizmos.networking.istio.io have no effect in this lab"),
             ("HTTPRoute", "Warning", "NotActedOn", "httproutes.gateway.networking.k8s.io have no effect in this lab"),
         ]
-        await api.until(lambda: events(api) == told)
+        await api.until(lambda: events(api) == reported)
 
         def condition(collection: str) -> list[tuple[str, str, str]]:
             found = api.find(collection, "one", "default") or {}
             return [(c["type"], c["status"], c["reason"]) for c in found.get("status", {}).get("conditions", ())]
 
-        await api.until(lambda: condition("envoyfilters") == [("Programmed", "False", "NotActedOn")])
-        await api.put("customresourcedefinitions", crd("telemetries", "Telemetry", "telemetry.istio.io", status=False))
-        await api.put("telemetries", {"metadata": {"namespace": "default", "name": "late", "uid": "u"}, "spec": {}})
-        await api.until(lambda: any(kind == "Telemetry" for kind, *_ in events(api)))
+        await api.until(lambda: condition("gizmos") == [("Programmed", "False", "NotActedOn")])
+        await api.put("customresourcedefinitions", crd("gadgets", "Gadget", "telemetry.istio.io", status=False))
+        await api.put("gadgets", {"metadata": {"namespace": "default", "name": "late", "uid": "u"}, "spec": {}})
+        await api.until(lambda: any(kind == "Gadget" for kind, *_ in events(api)))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

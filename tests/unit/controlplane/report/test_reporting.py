@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh_lab.controlplane.delivery.state import ClusterState
-from mesh_lab.controlplane.faults import Faults
 from mesh_lab.controlplane.kube.events import Subject
+from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.report import statuses
 from mesh_lab.controlplane.report.reporting import Nack, Reporter
 from mesh_lab.controlplane.world.findings import Finding

@@ -54,11 +54,11 @@ def test_a_gateway_of_istio_is_neither_accepted_nor_programmed() -> None:
 @pytest.mark.parametrize(
     "spec", [{"gatewayClassName": "eg"}, {"controllerName": "gateway.envoyproxy.io/gatewayclass-controller"}]
 )
-def test_what_another_controller_is_in_charge_of_is_left_alone(spec: dict[str, Any]) -> None:
+def test_what_another_controller_is_in_charge_of_is_not_changed(spec: dict[str, Any]) -> None:
     assert unservedstatus.of("conditions", API, made(spec), "no", NOW) is None
 
 
-def test_what_another_controller_has_written_is_left_alone() -> None:
+def test_what_another_controller_has_written_is_not_changed() -> None:
     theirs = {"type": "Accepted", "status": "True", "reason": "Accepted", "message": "", "lastTransitionTime": NOW}
     gateway = made({"gatewayClassName": "istio"}, conditions=[theirs])
     assert unservedstatus.of("conditions", API, gateway, "no", NOW) is None

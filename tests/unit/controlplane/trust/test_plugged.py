@@ -139,8 +139,8 @@ async def test_what_is_not_taken_up_is_said_once(
         "nothing": {},
         "as it was": istio_form(signing, root),
     }
-    ((told, _),) = await said_of(store, trust, event, contents[data])
-    assert told == reason
+    ((reported, _),) = await said_of(store, trust, event, contents[data])
+    assert reported == reason
     assert trust.authority is before
 
 

@@ -1,4 +1,4 @@
-"""Where the root is kept, and who is told of it."""
+"""Where the root is kept, and who learns of it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def policy(name: str = "p", namespace: str = "default", **spec: Any) -> dict[str
     return config("AuthorizationPolicy", name, spec, namespace=namespace)
 
 
-def told(cluster: Cluster, kind: str = "AuthorizationPolicy", namespace: str = "default") -> tuple[Finding, ...]:
+def reported(cluster: Cluster, kind: str = "AuthorizationPolicy", namespace: str = "default") -> tuple[Finding, ...]:
     return cluster.snapshot().invalid[(kind, namespace, "p")]
 
 
@@ -40,7 +40,7 @@ def test_a_rule_that_is_not_understood_allows_nothing_and_the_others_hold(rule: 
     cluster = bookinfo().istio(policy(rules=[GOOD, rule]))
     assert allowed(cluster, path="/good")
     assert not allowed(cluster, path="/other")
-    assert "fails closed: rules[1] allows nothing" in told(cluster)[-1].message
+    assert "fails closed: rules[1] allows nothing" in reported(cluster)[-1].message
 
 
 @pytest.mark.parametrize("rule", UNREAD_RULES)
@@ -50,7 +50,7 @@ def test_a_rule_that_is_not_understood_denies_everything(action: str, rule: Any)
     assert not allowed(cluster, path="/good")
     assert not allowed(cluster, path="/other")
     assert not tcp_allowed(cluster)
-    assert "fails closed: rules[1]" in told(cluster)[-1].message
+    assert "fails closed: rules[1]" in reported(cluster)[-1].message
 
 
 def provider(action: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def test_nothing_is_let_in_by_a_policy_of_which_more_than_a_rule_is_not_understo
 ) -> None:
     cluster = bookinfo().istio(policy(**{"action": action, **spec}))
     assert not allowed(cluster, path="/good")
-    assert told(cluster)[-1].severity == "error"
+    assert reported(cluster)[-1].severity == "error"
 
 
 def test_what_can_be_read_of_a_selector_is_heeded() -> None:
@@ -87,7 +87,7 @@ def test_what_can_be_read_of_a_selector_is_heeded() -> None:
     assert allowed(cluster, path="/good")
 
 
-def test_a_policy_that_is_not_understood_leaves_other_namespaces_alone() -> None:
+def test_a_policy_that_is_not_understood_does_not_concern_other_namespaces() -> None:
     assert allowed(bookinfo().istio(policy(namespace="other", action="NO", rules=[EVERY])))
 
 
@@ -127,7 +127,7 @@ def test_custom_without_a_provider_refuses_the_same_and_is_in_error() -> None:
     cluster = bookinfo().istio(policy(action="CUSTOM", rules=[GOOD]))
     assert not allowed(cluster, path="/good")
     assert allowed(cluster, path="/other")
-    assert "provider.name must not be empty" in told(cluster)[0].message
+    assert "provider.name must not be empty" in reported(cluster)[0].message
 
 
 def test_audit_lets_in_what_it_would_without_being_understood() -> None:
@@ -168,7 +168,7 @@ def test_a_peer_authentication_that_is_not_understood_is_strict(spec: Any) -> No
     if isinstance(spec, dict) and "selector" in spec:
         assert plaintext_is_refused(cluster)
     assert plaintext_is_refused(bookinfo().istio(peers(spec)))
-    assert "fails closed: it demands mutual TLS (STRICT)" in told(cluster, "PeerAuthentication")[-1].message
+    assert "fails closed: it demands mutual TLS (STRICT)" in reported(cluster, "PeerAuthentication")[-1].message
 
 
 def test_a_selector_that_cannot_be_read_comes_before_those_that_can() -> None:

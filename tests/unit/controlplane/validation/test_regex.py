@@ -80,7 +80,7 @@ def problems(pattern: str) -> list[str]:
 
 
 @pytest.mark.parametrize("pattern", WRONG, ids=lambda pattern: pattern[:20])
-def test_what_envoy_would_refuse_is_refused(tmp_path: Path, pattern: str) -> None:
+def test_what_envoy_would_reject_is_an_error(tmp_path: Path, pattern: str) -> None:
     (message,) = problems(pattern)
     assert message.startswith("invalid regex")
     assert WRONG[pattern] in message

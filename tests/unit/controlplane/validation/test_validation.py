@@ -139,7 +139,7 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("VirtualService", http(rewrite={}), "spec.http[0].rewrite", "rewrite must specify"),
     (
         "VirtualService",
-        http(match=[{"headers": {"@request.auth.claims.group": {"exact": "a"}}}]),
+        http(match=[{"headers": {"@request.auth.claims.group": {"exact": "a"}}}]) | {"gateways": ["g"]},
         "spec.http[0].match[0].headers[@request.auth.claims.group]",
         "tokens of end users are not checked",
     ),

@@ -183,38 +183,38 @@ def test_the_meshs_settings_come_from_their_config_map() -> None:
     assert "MAYBE" in snapshot.invalid[("ConfigMap", "istio-system", "istio")][0].message
 
 
-def told(cluster: Cluster, name: str) -> list[tuple[str, str, str]]:
+def reported(cluster: Cluster, name: str) -> list[tuple[str, str, str]]:
     findings = cluster.snapshot().invalid.get(("ConfigMap", "istio-system", name), ())
     return [(finding.severity, finding.code, finding.path) for finding in findings]
 
 
 @pytest.mark.parametrize(("name", "read"), [("istio", "mesh"), ("istio-sidecar-injector", "values")])
-def test_a_key_that_comes_beside_the_one_that_is_read_is_told(name: str, read: str) -> None:
+def test_a_key_that_comes_beside_the_one_that_is_read_is_reported(name: str, read: str) -> None:
     meta = {"namespace": "istio-system", "name": name}
     cluster = Cluster().add("ConfigMap", {"metadata": meta, "data": {read: ""}})
-    assert told(cluster, name) == []
+    assert reported(cluster, name) == []
     cluster.add("ConfigMap", {"metadata": meta, "data": {read: "", f"{read}.yaml": ""}})
-    assert told(cluster, name) == [("error", "IST0106", f"data.{read}.yaml")]
+    assert reported(cluster, name) == [("error", "IST0106", f"data.{read}.yaml")]
     cluster.add("ConfigMap", {"metadata": meta, "data": {read: ""}, "binaryData": {"more": ""}})
-    assert told(cluster, name) == [("error", "IST0106", "binaryData.more")]
+    assert reported(cluster, name) == [("error", "IST0106", "binaryData.more")]
     cluster.add("ConfigMap", {"metadata": meta, "data": {read: ""}})
-    assert told(cluster, name) == []
+    assert reported(cluster, name) == []
 
 
-def test_values_without_effect_are_told_and_concern_no_proxy() -> None:
+def test_values_without_effect_are_reported_and_concern_no_proxy() -> None:
     name = "istio-sidecar-injector"
     values = {"metadata": {"namespace": "istio-system", "name": name}, "data": {"values": "logLevell: debug"}}
     cluster = Cluster()
     mesh = cluster.snapshot().mesh
     cluster.add("ConfigMap", values)
-    assert told(cluster, name) == [("error", "IST0106", "data.values.logLevell")]
+    assert reported(cluster, name) == [("error", "IST0106", "data.values.logLevell")]
     assert cluster.snapshot().mesh is mesh
     assert not cluster.world.apply("ConfigMap", "MODIFIED", values)
     assert cluster.world.apply("ConfigMap", "DELETED", values)
-    assert told(cluster, name) == []
+    assert reported(cluster, name) == []
 
 
-def test_of_the_config_maps_that_the_lab_installs_nothing_is_told() -> None:
+def test_of_the_config_maps_that_the_lab_installs_nothing_is_reported() -> None:
     shipped = Path(__file__).parents[4] / "manifests/mesh/base.yaml"
     config_maps = [each for each in yaml.safe_load_all(shipped.read_text()) if each["kind"] == "ConfigMap"]
     cluster = Cluster()

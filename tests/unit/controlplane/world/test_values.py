@@ -1,4 +1,4 @@
-"""The mesh's choices for all proxies: what is wrong with them, or has no effect, is told."""
+"""The mesh's choices for all proxies: what is wrong with them, or has no effect, is reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mesh_lab.controlplane.world.values import Values, parse_values, remarks
         ("- a", "error", "data.values", "last good values stay in use"),
     ],
 )
-def test_what_is_wrong_or_without_effect_is_told_with_its_place(
+def test_what_is_wrong_or_without_effect_is_reported_with_its_place(
     text: str, severity: str, path: str, words: str
 ) -> None:
     (remark,) = remarks(held({"data": {"values": text}}))
@@ -41,7 +41,7 @@ def test_a_value_that_is_not_known_leaves_the_others_in_use() -> None:
     assert parse_values("logLevell: debug\nimage: mine") == Values(image="mine")
 
 
-def test_keys_beside_the_values_are_told() -> None:
+def test_keys_beside_the_values_are_reported() -> None:
     found = remarks(held({"data": {"value": "image: mine", "config": "policy: enabled"}}))
     assert [(remark.severity, remark.path) for remark in found] == [
         ("error", "data.value"),

@@ -240,7 +240,7 @@ def test_what_passes_the_checks_can_be_translated_and_analysed(case: tuple[str, 
     analyse(snapshot)
 
 
-def _alone(kind: str, document: dict[str, Any], index: int) -> dict[str, Any]:
+def _isolated(kind: str, document: dict[str, Any], index: int) -> dict[str, Any]:
     """The document for a host, or a port, of its own, so that many can be judged at once."""
     own = copy.deepcopy(document)
     for name in ("exportTo", "workloadSelector", "gateways", "selector", "action" if kind == "Gateway" else ""):
@@ -273,7 +273,7 @@ def test_what_passes_the_checks_envoy_takes(kind: str, tmp_path: Path) -> None:
         if kind in ("VirtualService", "DestinationRule"):
             name = f"s{index}"
             cluster.app(name, ("http", 9080), ("tcp", 9090), pods=[pod(f"{name}-1", f"10.244.1.{index + 1}", app=name)])
-        cluster.istio(config(kind, f"c{index}", _alone(kind, document, index)))
+        cluster.istio(config(kind, f"c{index}", _isolated(kind, document, index)))
     edge = kind == "Gateway"
     proxy = cluster.proxy("gate-1", "istio-system", "router") if edge else cluster.proxy("productpage-v1-abc-1")
     validate(static(Generator().generate(cluster.snapshot(), proxy)), tmp_path)

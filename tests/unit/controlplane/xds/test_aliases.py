@@ -150,7 +150,7 @@ def test_a_route_to_an_alias_is_held_against_what_it_stands_for(
     assert [code for code, _ in remarks(cluster)] == said
 
 
-def test_a_destination_rule_for_an_alias_is_told_that_it_has_no_effect() -> None:
+def test_a_destination_rule_for_an_alias_has_a_finding_that_it_has_no_effect() -> None:
     pooled = config("DestinationRule", "d", {"host": "alias", "trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}})
     ((code, message),) = remarks(aliased().istio(pooled))
     assert code == "IST0133"

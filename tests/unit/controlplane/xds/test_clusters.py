@@ -264,14 +264,14 @@ def at_the_edge(cluster: Cluster, name: str) -> Any:
     return message(resources(cluster, "gate-1", namespace="istio-system", kind="router")[CDS][name])
 
 
-def test_a_server_of_undeclared_protocol_is_spoken_to_as_its_client_speaks_by_sidecars_alone() -> None:
+def test_a_server_of_undeclared_protocol_is_spoken_to_as_its_client_speaks_by_sidecars_only() -> None:
     cluster = odd()
     assert protocol(cluster_of(cluster, ODD)).HasField("use_downstream_protocol_config")
     assert protocol(cluster_of(cluster, "inbound|7000||", "odd-1")).HasField("use_downstream_protocol_config")
     assert protocol(at_the_edge(cluster, ODD)).explicit_http_config.HasField("http_protocol_options")
 
 
-def test_a_rule_that_asks_for_http2_leaves_undeclared_ports_alone_in_sidecars() -> None:
+def test_a_rule_that_asks_for_http2_does_not_change_undeclared_ports_in_sidecars() -> None:
     cluster = odd().istio(rule("odd", connectionPool={"http": {"h2UpgradePolicy": "UPGRADE"}}))
     found = cluster_of(cluster, ODD)
     assert protocol(found).HasField("use_downstream_protocol_config")

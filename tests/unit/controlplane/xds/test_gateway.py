@@ -264,7 +264,7 @@ def test_clients_are_verified_by_an_authority_whose_absence_holds_nothing_else_b
         cluster.snapshot(), cluster.proxy("gate-1", "istio-system", "router"), f"{GATEWAY_PREFIX}{asked_for}"
     )
     assert given is not None
-    assert [origin.kind for origin in given.origins] == ["Secret", "Gateway"], "who names it is told of it"
+    assert [origin.kind for origin in given.origins] == ["Secret", "Gateway"], "a NACK concerns both"
 
 
 def test_a_secret_of_another_namespace_is_not_the_gateways() -> None:
@@ -411,7 +411,7 @@ def test_connections_go_by_port_and_a_targets_name_is_looked_up() -> None:
     assert proxy.cluster == "outbound|9080||reviews.default.svc.cluster.local"
 
 
-def test_it_tells_servers_of_a_clients_certificate_and_forgets_what_clients_say_of_it() -> None:
+def test_it_forwards_a_clients_certificate_and_drops_what_clients_send_of_it() -> None:
     (chain,) = chains(edge().istio(gateway(server()), route()), "0.0.0.0_8080")
     manager = HttpConnectionManager()
     assert chain.filters[-1].typed_config.Unpack(manager)
@@ -420,16 +420,16 @@ def test_it_tells_servers_of_a_clients_certificate_and_forgets_what_clients_say_
 
 
 def test_a_rule_for_some_clients_is_not_for_a_gateway_that_is_none_of_them() -> None:
-    def told(**match: Any) -> list[str]:
+    def destinations(**match: Any) -> list[str]:
         destination = {"destination": {"host": "reviews", "port": {"number": 9080}}}
         rules = [{"match": [match], "route": [destination]}, {"route": [{"destination": {"host": "productpage"}}]}]
         cluster = edge().istio(gateway(server()), route("a.example", http=rules))
         (host,) = hosts_of(sent(cluster), "http.8080").values()
         return [each.route.cluster.split("|")[3].partition(".")[0] for each in host.routes]
 
-    assert told(sourceLabels={"app": "productpage"}) == ["productpage"]
-    assert told(sourceNamespace="default") == ["productpage"]
-    assert told(sourceLabels={"app": "gate"}, sourceNamespace="istio-system") == ["reviews"]
+    assert destinations(sourceLabels={"app": "productpage"}) == ["productpage"]
+    assert destinations(sourceNamespace="default") == ["productpage"]
+    assert destinations(sourceLabels={"app": "gate"}, sourceNamespace="istio-system") == ["reviews"]
 
 
 def test_connections_of_some_clients_are_not_those_of_a_gateway_that_is_none_of_them() -> None:

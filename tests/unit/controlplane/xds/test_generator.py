@@ -54,7 +54,7 @@ def test_a_generator_without_a_memory_makes_equal_resources() -> None:
     )
 
 
-def test_a_route_changes_the_routes_of_its_port_and_of_port_80_alone() -> None:
+def test_a_route_changes_the_routes_of_its_port_and_of_port_80_only() -> None:
     cluster, generator = bookinfo(), Generator()
     cluster.add("Service", service("other", ("http", 80)))
     before = generator.generate(cluster.snapshot(), cluster.proxy(CLIENT))
@@ -62,7 +62,7 @@ def test_a_route_changes_the_routes_of_its_port_and_of_port_80_alone() -> None:
     assert changed(before, after) == {(RDS, "9080"), (RDS, "80")}
 
 
-def test_an_endpoint_changes_its_services_endpoints_alone() -> None:
+def test_an_endpoint_changes_its_services_endpoints_only() -> None:
     cluster, generator = bookinfo(), Generator()
     before = generator.generate(cluster.snapshot(), cluster.proxy(CLIENT))
     known = pod("ratings-v1-abc-1", "10.244.0.12", app="ratings", version="v1")
@@ -93,7 +93,7 @@ def test_sidecars_of_a_namespace_share_what_they_call() -> None:
     assert one[CDS][f"outbound|9080||{REVIEWS}"] is other[CDS][f"outbound|9080||{REVIEWS}"]
 
 
-def test_labels_tell_sidecars_apart_only_where_a_resource_asks_for_them() -> None:
+def test_labels_distinguish_sidecars_only_where_a_resource_asks_for_them() -> None:
     cluster, generator = bookinfo(), Generator()
     spec = {
         "hosts": ["reviews"],

@@ -58,5 +58,5 @@ def test_a_service_is_known_by_its_short_names() -> None:
     assert domains == ["a.ns.svc.cluster.local", "a.ns.svc.cluster.local.", "a", "a.ns", "a.ns.svc"]
 
 
-def test_the_shortest_name_is_for_its_own_namespace_alone() -> None:
+def test_the_shortest_name_is_for_its_own_namespace_only() -> None:
     assert "a" not in service_domains("a.ns.svc.cluster.local", "ns", "other", "cluster.local")

@@ -11,8 +11,11 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 
-from mesh_lab.controlplane.world.meshconfig import Normalization
+from mesh_lab.controlplane.model.mesh import PathNormalization
+from mesh_lab.controlplane.world.meshconfig import MeshConfig, Normalization
 from mesh_lab.controlplane.xds.http import connection_manager
+from mesh_lab.controlplane.xds.peers import Own
+from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.typeurls import LDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, mesh_config, pod
 from tests.unit.controlplane.envoy import message
@@ -69,7 +72,8 @@ def test_a_pod_that_asks_for_statistics_has_its_answers_counted(annotations: dic
 def test_paths_are_normalized_as_the_mesh_asks(
     how: Normalization, normalized: bool, merged: bool, escaped: int
 ) -> None:
-    made = connection_manager("inbound", "x", (), paths=how)
+    context = ProxyContext(MeshConfig(path_normalization=PathNormalization(how)), Own(""))
+    made = connection_manager("inbound", "x", context, ())
     assert made.normalize_path.value is normalized
     assert (made.merge_slashes, made.path_with_escaped_slashes_action) == (merged, escaped)
 

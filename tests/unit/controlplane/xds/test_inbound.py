@@ -124,7 +124,7 @@ def test_a_port_that_only_a_policy_names_has_its_mode() -> None:
     assert target(chosen(cluster, 7778, "raw_buffer")) == "tcp InboundPassthroughCluster"
 
 
-def test_a_port_of_unknown_protocol_is_told_by_what_is_said_there() -> None:
+def test_a_port_of_unknown_protocol_is_detected_by_its_first_bytes() -> None:
     cluster = bookinfo().app("odd", ("", 7000), pods=[pod("odd-1", "10.244.1.1")])
     assert target(chosen(cluster, 7000, "raw_buffer", "http/1.1", "odd-1")) == "http inbound|7000||"
     assert target(chosen(cluster, 7000, "raw_buffer", "", "odd-1")) == "tcp inbound|7000||"
@@ -205,7 +205,7 @@ def manager_of(chain: Any) -> HttpConnectionManager:
     return manager
 
 
-def test_the_application_is_told_who_the_client_is_and_nobody_else_can_tell_it() -> None:
+def test_the_application_gets_the_clients_identity_from_its_proxy_only() -> None:
     cluster = bookinfo()
     mutual = manager_of(chosen(cluster, 9080, "tls", "istio-h2"))
     assert mutual.forward_client_cert_details == HttpConnectionManager.SANITIZE_SET

@@ -48,7 +48,7 @@ def test_a_line_of_ones_own_ends_as_lines_do() -> None:
     assert text(MeshConfig(access_log_format="%PROTOCOL%")) == "%PROTOCOL%\n"
 
 
-def test_as_json_a_line_tells_the_same_by_name() -> None:
+def test_as_json_a_line_has_the_same_by_name() -> None:
     fields = log_format(parse("accessLogEncoding: JSON").config).json_format
     assert sorted(str(value).strip("%") for value in dict(fields).values()) == sorted(WORDS)
     assert fields["response_code"] == DEFAULT_FIELDS["response_code"]

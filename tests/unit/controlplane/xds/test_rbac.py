@@ -239,7 +239,7 @@ def test_the_end_of_a_dry_run_is_a_change() -> None:
     assert not allowed(cluster)
 
 
-def test_a_policy_changes_the_routes_and_leaves_http_chains_alone() -> None:
+def test_a_policy_changes_the_routes_and_keeps_http_chains() -> None:
     def chains(cluster: Cluster) -> dict[str, bytes]:
         found = listener_of(cluster, "virtualInbound", SERVER).filter_chains
         return {c.name: c.SerializeToString(deterministic=True) for c in found if c.name.endswith("http")}

@@ -112,7 +112,7 @@ def test_text_of_any_length_without_a_line_passes(port: int) -> None:
         assert client.makefile("rb").read(len(text)) == text
 
 
-def test_http_is_told_however_late_and_in_whatever_pieces_it_comes(port: int) -> None:
+def test_http_is_detected_however_late_and_in_whatever_pieces_it_comes(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
         for part in (HTTP[:2], HTTP[2:9], HTTP[9:]):
             time.sleep(0.05)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_pb2 import Listener
@@ -31,7 +32,8 @@ from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import clusters, telemetry
 from mesh_lab.controlplane.xds.clusters import socket_address
-from mesh_lab.controlplane.xds.peers import pack_fields
+from mesh_lab.controlplane.xds.peers import Own, pack_fields
+from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.scraping import SCRAPE_LUA
 from tests.unit.controlplane.envoy import ENVOY
 
@@ -43,6 +45,10 @@ CLIENT = f"{BUYER}|{CLIENT_PRINCIPAL}"
 HOST = "reviews.default.svc.cluster.local"
 PLAIN, MUTUAL = f"outbound|9080||{HOST}", f"outbound|9080|v1|{HOST}"
 MESH = MeshConfig(access_log_file="")
+
+
+def logs_of(mesh: MeshConfig, reporting: telemetry.Reporting, packed: str = OWN) -> list[AccessLog]:
+    return telemetry.access_logs(ProxyContext(mesh, Own(packed)), reporting)
 
 
 def free_ports(number: int) -> list[int]:
@@ -110,10 +116,10 @@ class Pair:
         sending = manager(routes(PLAIN))
         secret = Route(match={"prefix": "/secret"}, route={"cluster": MUTUAL})
         sending.route_config.virtual_hosts[0].routes.insert(0, secret)
-        sending.access_log.extend(telemetry.access_logs(MESH, telemetry.Reporting("source", "http"), CLIENT))
+        sending.access_log.extend(logs_of(MESH, telemetry.Reporting("source", "http"), CLIENT))
         verifying = manager(routes("application"))
         proven = telemetry.Reporting("destination", "http", True, HOST)
-        verifying.access_log.extend(telemetry.access_logs(MESH, proven, OWN))
+        verifying.access_log.extend(logs_of(MESH, proven))
         reporting = telemetry.Reporting("destination", "http", False, HOST)
         answering = HttpConnectionManager(stat_prefix="test", route_config=routes("application"))
         host = answering.route_config.virtual_hosts[0]
@@ -121,7 +127,7 @@ class Pair:
         host.routes.insert(0, Route(match={"prefix": "/gone"}, route={"cluster": "nobody"}))
         answering.http_filters.append(telemetry.recognise())
         answering.http_filters.add(name="envoy.filters.http.router").typed_config.Pack(Router())
-        answering.access_log.extend(telemetry.access_logs(MESH, reporting, OWN))
+        answering.access_log.extend(logs_of(MESH, reporting))
         behind = RouteConfiguration()
         tea = behind.virtual_hosts.add(name="all", domains=["*"])
         tea.routes.add(match={"prefix": "/"}, direct_response={"status": 418, "body": {"inline_string": "tea"}})
@@ -334,19 +340,13 @@ def test_the_page_says_once_that_requests_are_a_counter(pair: Pair) -> None:
 
 
 def test_there_is_a_log_unless_the_mesh_has_none() -> None:
-    (log,) = [
-        each
-        for each in telemetry.access_logs(MeshConfig(), telemetry.Reporting("source", "http"), OWN)
-        if "file" in each.name
-    ]
+    (log,) = [each for each in logs_of(MeshConfig(), telemetry.Reporting("source", "http")) if "file" in each.name]
     assert log.name == "envoy.access_loggers.file"
-    assert not [
-        each for each in telemetry.access_logs(MESH, telemetry.Reporting("source", "http"), OWN) if "file" in each.name
-    ]
+    assert not [each for each in logs_of(MESH, telemetry.Reporting("source", "http")) if "file" in each.name]
 
 
 def test_a_connection_leaves_one_line_and_is_counted_when_it_opens_and_when_it_ends() -> None:
-    logs = telemetry.access_logs(MeshConfig(), telemetry.Reporting("source", "tcp"), OWN)
+    logs = logs_of(MeshConfig(), telemetry.Reporting("source", "tcp"))
     events = [(log.name.rsplit(".")[-1], list(log.filter.log_type_filter.types)) for log in logs]
     assert events == [
         ("file", [AccessLogType.TcpConnectionEnd]),

@@ -108,7 +108,7 @@ def handshakes() -> int:
 
 @pytest.mark.parametrize("door", [LASTING], indirect=True)
 @pytest.mark.parametrize("by_client", [True, False], ids=["the client leaves", "the server closes the oldest"])
-async def test_a_handshake_that_came_to_nothing_leaves_no_cycle_to_collect(door: Door, by_client: bool) -> None:
+async def test_a_failed_handshake_leaves_no_reference_cycle(door: Door, by_client: bool) -> None:
     before = handshakes()
 
     async def held(number: int) -> None:
@@ -134,7 +134,7 @@ async def test_a_handshake_that_came_to_nothing_leaves_no_cycle_to_collect(door:
     [(False, b""), (False, b"\x16"), (False, b"\x16\x03\x01\x02\x00"), (True, b""), (True, b"GET / HTTP/1.1\r\nHos")],
     ids=["says nothing", "one byte of TLS", "a part of a hello", "no request", "a part of a request"],
 )
-async def test_who_does_not_go_on_is_closed(door: Door, secure: bool, first: bytes) -> None:
+async def test_a_connection_that_stalls_is_closed(door: Door, secure: bool, first: bytes) -> None:
     connection = await (door.secure(first) if secure else door.plain(first))
     assert await is_closed(connection)
     assert await door.get("/") == "here"
@@ -142,7 +142,7 @@ async def test_who_does_not_go_on_is_closed(door: Door, secure: bool, first: byt
 
 @pytest.mark.parametrize("door", [LASTING], indirect=True)
 @pytest.mark.parametrize("first", [b"", b"\x16\x03\x01\x02\x00"], ids=["silent", "in a handshake"])
-async def test_too_many_at_one_step_cost_the_oldest_and_let_others_through(door: Door, first: bytes) -> None:
+async def test_too_many_connections_in_one_phase_close_the_oldest(door: Door, first: bytes) -> None:
     stuck = [await door.plain(first) for _ in range(20)]
     assert await door.get("/") == "here"
     kept = LASTING.handshakes if first else LASTING.silent
@@ -165,7 +165,7 @@ async def test_idle_connections_make_room_and_those_with_a_request_do_not(door: 
 
 
 @pytest.mark.parametrize("door", [LASTING], indirect=True)
-async def test_beyond_the_most_requests_connections_are_refused_and_none_is_broken_off(door: Door) -> None:
+async def test_above_the_limit_of_requests_connections_are_refused_and_none_is_closed(door: Door) -> None:
     most = LASTING.busy + LASTING.idle
     waiting = []
     for _ in range(most):
@@ -179,7 +179,7 @@ async def test_beyond_the_most_requests_connections_are_refused_and_none_is_brok
 
 
 @pytest.mark.parametrize("door", [LIMITS], indirect=True)
-async def test_http_without_tls_is_told_so(door: Door) -> None:
+async def test_plain_http_is_answered_with_a_400(door: Door) -> None:
     reader, writer = await door.plain(b"GET / HTTP/1.1\r\n\r\n")
     answer = await asyncio.wait_for(reader.read(), LIMIT_S)
     assert answer.startswith(b"HTTP/1.0 400 Bad Request\r\n")
@@ -188,9 +188,7 @@ async def test_http_without_tls_is_told_so(door: Door) -> None:
 
 
 @pytest.mark.parametrize("door", [LIMITS], indirect=True)
-async def test_what_is_no_http_is_answered_and_costs_the_log_a_line_and_no_more(
-    door: Door, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_invalid_http_is_answered_and_logged_in_one_line(door: Door, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     for _ in range(REFUSED_LINES + 5):
         reader, writer = await door.secure(b"GET / HTTP/1.1\r\nbad header\r\n\r\n")

@@ -55,7 +55,7 @@ async def test_aggregated_discovery_names_every_kind(server: Server) -> None:
     assert found == {(r.group, r.version, r.plural) for r in RESOURCES}
 
 
-async def test_legacy_discovery_says_the_same(server: Server) -> None:
+async def test_legacy_discovery_agrees_with_aggregated_discovery(server: Server) -> None:
     groups = (await server.json("GET", "/apis"))["groups"]
     versions = [entry["groupVersion"] for group in groups for entry in group["versions"]]
     found = set()
@@ -69,7 +69,7 @@ async def test_legacy_discovery_says_the_same(server: Server) -> None:
     }
 
 
-async def test_the_root_names_what_else_there_is(server: Server) -> None:
+async def test_the_root_lists_the_paths(server: Server) -> None:
     paths = (await server.json("GET", "/"))["paths"]
     assert {"/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/openapi/v3", "/version"} <= set(paths)
     for path in paths:
@@ -77,7 +77,7 @@ async def test_the_root_names_what_else_there_is(server: Server) -> None:
             assert response.status == 200, path
 
 
-async def test_subresources_say_what_they_take(server: Server) -> None:
+async def test_subresources_are_listed_with_their_kinds(server: Server) -> None:
     entries = {entry["name"]: entry for entry in (await server.json("GET", "/api/v1"))["resources"]}
     assert (entries["pods/exec"]["kind"], entries["pods/exec"]["verbs"]) == ("PodExecOptions", ["create", "get"])
     assert (entries["pods/eviction"]["group"], entries["pods/eviction"]["kind"]) == ("policy", "Eviction")
@@ -98,7 +98,7 @@ async def test_a_custom_resource_is_discovered_with_its_best_version_first(serve
     assert schema["properties"]["spec"]["properties"]["size"]["description"] == "How large it is."
 
 
-async def test_openapi_refers_to_nothing_that_it_lacks(server: Server) -> None:
+async def test_each_reference_of_the_openapi_document_can_be_resolved(server: Server) -> None:
     index = await server.json("GET", "/openapi/v3")
     for entry in index["paths"].values():
         document = await server.json("GET", entry["serverRelativeURL"])
@@ -115,7 +115,7 @@ def references(value: Any) -> set[str]:
     return set()
 
 
-async def test_openapi_says_of_each_operation_what_it_does(server: Server) -> None:
+async def test_each_openapi_operation_has_its_action_and_kind(server: Server) -> None:
     document = await server.json("GET", "/openapi/v3/apis/apps/v1")
     post = document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments"]["post"]
     assert post["x-kubernetes-action"] == "post"
@@ -150,5 +150,5 @@ def test_versions_are_preferred_as_kubernetes_does(better: str, worse: str) -> N
 
 
 @given(st.text(max_size=12))
-def test_any_version_has_a_place(version: str) -> None:
+def test_any_version_can_be_ordered(version: str) -> None:
     assert len(priority(version)) == 3

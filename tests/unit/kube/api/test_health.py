@@ -48,7 +48,7 @@ async def asked(client: Client, path: str) -> tuple[int, str]:
         ("/livez?verbose&exclude=etcd", f"[+]ping ok\n[+]store ok\n{NO_MATCH}\nlivez check passed\n"),
     ],
 )
-async def test_all_is_well(client: Client, path: str, text: str) -> None:
+async def test_all_checks_pass(client: Client, path: str, text: str) -> None:
     assert await asked(client, path) == (200, text)
 
 
@@ -61,10 +61,10 @@ async def test_a_part_that_is_not_ready_is_named_with_its_reason(client: Client,
     assert await asked(client, "/livez") == (200, "ok"), "it is alive, though not ready"
 
 
-async def test_who_is_not_alive_is_not_ready(client: Client, trouble: dict[str, str]) -> None:
+async def test_a_server_that_is_not_alive_is_not_ready(client: Client, trouble: dict[str, str]) -> None:
     trouble["store"] = "a write has been under way for 9 s"
     assert (await asked(client, "/livez"))[0] == (await asked(client, "/readyz"))[0] == 500
 
 
-async def test_a_check_that_there_is_not(client: Client) -> None:
+async def test_an_unknown_check_is_a_404(client: Client) -> None:
     assert (await asked(client, "/livez/node"))[0] == 404

@@ -273,7 +273,7 @@ async def test_following_logs(server: Server) -> None:
         await process.communicate()
 
 
-async def test_what_the_cluster_is(server: Server) -> None:
+async def test_version_discovery_and_explain(server: Server) -> None:
     version = await server.kubectl("version")
     assert ("Server Version: v1.36" in version.out, version.err) == (True, "")
     assert server.url in (await server.kubectl("cluster-info")).out
@@ -286,7 +286,7 @@ async def test_what_the_cluster_is(server: Server) -> None:
     assert "Metrics API not available" in unavailable.err
 
 
-async def test_who_may_do_what(server: Server) -> None:
+async def test_auth_can_i_and_whoami(server: Server) -> None:
     assert "kubernetes-admin" in (await server.kubectl("auth", "whoami")).out
     assert (await server.kubectl("auth", "can-i", "delete", "pods")).out == "yes\n"
     assert ["*.*", "[]", "[]", "[*]"] in (await server.kubectl("auth", "can-i", "--list")).rows

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from mesh_lab.kube.api.endpoints import split_name
+from mesh_lab.kube.api.proxying import split_name
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.resources import ENDPOINTSLICES, PODS, SERVICES
 from tests.unit.kube.api.conftest import Server

@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh_lab.kube import resources
-from mesh_lab.kube.api import tables
-from mesh_lab.kube.api.tables import jsonpath
+from mesh_lab.kube.api import jsonpath, tables
+from mesh_lab.kube.registry.custom.definitions import PrinterColumn
 from mesh_lab.kube.registry.kinds import STORED
 from mesh_lab.kube.registry.kinds.pods.printing import status_word
 from mesh_lab.kube.registry.printing import durations
 from mesh_lab.kube.registry.printing.columns import PLAIN
-from mesh_lab.kube.registry.table import PrinterColumn
 
 NOW = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 
@@ -138,7 +137,7 @@ def test_a_pods_status_is_one_word(status: dict[str, Any], spec: dict[str, Any],
     assert status_word(made) == word
 
 
-def test_a_pod_that_is_leaving_is_terminating_until_it_ended() -> None:
+def test_a_deleted_pod_is_terminating_until_it_has_ended() -> None:
     made = pod(containerStatuses=[running("a"), running("b")])
     made["metadata"]["deletionTimestamp"] = ago(1)
     assert status_word(made) == "Terminating"
@@ -242,7 +241,7 @@ def test_an_events_row() -> None:
     )
 
 
-def test_a_nodes_row() -> None:
+def test_the_row_of_a_node() -> None:
     node = {
         "metadata": {"name": "lab", "labels": {"node-role.kubernetes.io/control-plane": ""}},
         "spec": {"unschedulable": True},
@@ -262,7 +261,7 @@ def test_a_nodes_row() -> None:
 
 
 @pytest.mark.parametrize("resource", STORED, ids=lambda r: r.key)
-def test_every_kind_has_a_printer_that_bears_an_empty_object(resource: resources.Resource) -> None:
+def test_the_printer_of_every_kind_accepts_an_empty_object(resource: resources.Resource) -> None:
     assert tables.printer_for(resource) is not PLAIN
     assert "it" in cells(resource, {"metadata": {"name": "it"}, "spec": {}, "status": {}}).values()
 
@@ -307,13 +306,13 @@ def test_custom_columns() -> None:
         (".a.b.c", []),
     ],
 )
-def test_paths_find_what_they_name(path: str, found: list[Any]) -> None:
+def test_paths_find_the_values_they_name(path: str, found: list[Any]) -> None:
     obj = {"a": {"b": 1, "x.y/z": "dotted"}, "list": [{"n": 1}, {"n": 2, "even": True}, {"n": 3}]}
     assert jsonpath.compile_path(path).find(obj) == found
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_a_path_or_refused(text: str) -> None:
+def test_any_text_is_compiled_as_a_path_or_refused(text: str) -> None:
     try:
         path = jsonpath.compile_path(text)
     except jsonpath.PathError:
@@ -327,7 +326,7 @@ def test_later_tables_of_a_watch_leave_the_columns_out() -> None:
     assert made["metadata"] == {"resourceVersion": "7"}
 
 
-def test_a_row_carries_as_much_of_its_object_as_was_asked() -> None:
+def test_a_row_includes_as_much_of_its_object_as_requested() -> None:
     shown, obj = tables.printer_for(resources.PODS), pod()
     rows = {
         include: tables.table(shown, [obj], {}, include=include)["rows"][0]

@@ -139,7 +139,7 @@ class Keeping(Open):
         return False
 
 
-async def test_a_namespace_says_what_a_webhook_keeps_in_it_and_goes_once_it_may(cluster: Cluster) -> None:
+async def test_a_namespaces_status_names_what_a_webhook_keeps_and_it_goes_afterwards(cluster: Cluster) -> None:
     await cluster.registry.create(NAMESPACES, {"metadata": {"name": "shop"}})
     for made in (config_map("kept", namespace="shop"), config_map("other", namespace="shop")):
         await cluster.registry.create(CONFIGMAPS, made)
@@ -238,7 +238,7 @@ async def test_an_owner_deleted_in_the_foreground_outlives_its_dependents(cluste
     await cluster.until("no owner", lambda: cluster.registry.find(CONFIGMAPS, "owner", "default") is None)
 
 
-async def test_an_object_with_an_owner_that_never_was_goes(cluster: Cluster) -> None:
+async def test_an_object_whose_owner_does_not_exist_is_deleted(cluster: Cluster) -> None:
     stranger = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "absent", "uid": "0000"}}
     await cluster.registry.create(CONFIGMAPS, config_map("lost", stranger))
     await cluster.until("its end", lambda: cluster.registry.find(CONFIGMAPS, "lost", "default") is None)
@@ -268,7 +268,7 @@ def _unlabelled(cluster: Cluster) -> str:
     return next(str(pod["status"]["podIP"]) for pod in cluster.pods() if not pod["metadata"].get("labels"))
 
 
-async def test_controllers_tell_when_they_know_what_they_look_after() -> None:
+async def test_controllers_are_ready_once_they_have_listed_their_sources() -> None:
     assert Cluster().controllers.trouble().startswith("not synced yet: cluster-service")
     async with running_cluster() as cluster:
         await cluster.until("all controllers are synced", lambda: cluster.controllers.trouble() == "")

@@ -19,8 +19,8 @@ from mesh_lab.kube.controllers.graph import (
     Requeue,
     decide,
 )
-from mesh_lab.kube.registry.deletion import FOREGROUND, ORPHAN
 from mesh_lab.kube.registry.options import Propagation
+from mesh_lab.kube.registry.writing.deletion import FOREGROUND, ORPHAN
 from mesh_lab.kube.resources import CONFIGMAPS
 
 OF = {Propagation.FOREGROUND: FOREGROUND, Propagation.ORPHAN: ORPHAN}
@@ -42,7 +42,7 @@ def node(uid: str, *owners: str, blocks: bool = True, deleting: bool = False, fi
         ({"a": Owner.WAITING}, Delete(Propagation.FOREGROUND)),
     ],
 )
-def test_owners_decide(states: dict[str, Owner], expected: object) -> None:
+def test_an_object_stays_while_one_of_its_owners_exists(states: dict[str, Owner], expected: object) -> None:
     dependent = node("x", *states)
     assert decide(dependent, [node("y", "x")], lambda owner: states[owner.uid]) == expected
 
@@ -58,7 +58,7 @@ def test_foreground_waits_only_for_those_that_block() -> None:
     assert decide(owner, [node("x", "a", deleting=True)], lambda _: Owner.THERE) is None
 
 
-def test_orphans_are_freed_before_the_owner_goes() -> None:
+def test_owner_references_of_orphans_are_removed_before_the_owner() -> None:
     dependents = [node("x", "a")]
     owner = node("a", deleting=True, finalizers=(ORPHAN,))
     assert decide(owner, dependents, lambda _: Owner.THERE) == DropFinalizer(ORPHAN, tuple(dependents))

@@ -7,7 +7,7 @@ import asyncio
 from mesh_lab.kube.controllers.queue import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, WorkQueue
 
 
-async def test_a_key_waits_once() -> None:
+async def test_a_waiting_key_is_queued_once() -> None:
     queue: WorkQueue[str] = WorkQueue()
     for key in ("a", "b", "a"):
         queue.add(key)
@@ -15,7 +15,7 @@ async def test_a_key_waits_once() -> None:
     assert len(queue) == 0
 
 
-async def test_a_key_that_is_added_while_worked_on_comes_again_and_not_at_once() -> None:
+async def test_a_key_added_while_it_is_processed_is_requeued_afterwards() -> None:
     queue: WorkQueue[str] = WorkQueue()
     queue.add("a")
     assert await queue.get() == "a"
@@ -37,7 +37,7 @@ async def test_delays_double_until_the_longest_and_start_anew_after_success() ->
     queue.close()
 
 
-async def test_of_two_delayed_requests_the_earlier_holds() -> None:
+async def test_of_two_delayed_requests_the_earlier_is_kept() -> None:
     queue: WorkQueue[str] = WorkQueue()
     queue.add_after("a", 60)
     queue.add_after("a", 0.001)
@@ -46,7 +46,7 @@ async def test_of_two_delayed_requests_the_earlier_holds() -> None:
     queue.close()
 
 
-async def test_a_cancelled_worker_leaves_its_turn_to_another() -> None:
+async def test_the_key_of_a_cancelled_worker_goes_to_another() -> None:
     queue: WorkQueue[str] = WorkQueue()
     first, second = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
     await asyncio.sleep(0)

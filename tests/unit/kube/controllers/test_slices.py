@@ -69,7 +69,7 @@ class Slices:
         return {port: sorted(addresses) for port, addresses in found.items() if addresses}
 
 
-def test_a_slice_says_whose_it_is_and_what_it_leads_to() -> None:
+def test_a_slice_has_its_service_ports_and_endpoints() -> None:
     slices = Slices(stored_service())
     slices.step([make_pod(0)])
     (found,) = slices.slices.values()

@@ -40,7 +40,9 @@ def test_how_long_a_pod_may_stay(tolerations: list[dict[str, Any]], taints: list
     assert seconds_left(pod, taints) == left
 
 
-async def test_a_taint_evicts_those_who_do_not_tolerate_it_and_later_those_who_do_for_a_time(cluster: Cluster) -> None:
+async def test_a_taint_evicts_pods_without_a_toleration_and_later_those_with_tolerationseconds(
+    cluster: Cluster,
+) -> None:
     await cluster.registry.create(NODES, {"metadata": {"name": "far"}})
     for name, tolerations in (
         ("goes", []),

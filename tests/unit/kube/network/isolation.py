@@ -33,11 +33,11 @@ def obstacle() -> str:
     return done.stderr.strip() if done.returncode else ""
 
 
-def isolated(name: str, **arguments: Any) -> Any:
-    """What the function `name` of `inside.py` returns, run in new namespaces; skips the test where there are none."""
+def isolated(name: str, *, module: str = "tests.unit.kube.network.inside", **arguments: Any) -> Any:
+    """What the function `name` of `module` returns, run in new namespaces; skips the test where there are none."""
     if reason := obstacle():
         pytest.skip(f"no namespaces with nftables: {reason}")
-    command = [*unshare(), sys.executable, "-m", "tests.unit.kube.network.inside", name, json.dumps(arguments)]
+    command = [*unshare(), sys.executable, "-m", module, name, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -143,7 +143,7 @@ def test_servers_come_with_their_addresses(server: ClusterDns) -> None:
     }
 
 
-def test_aliases_that_lead_in_circles_end(server: ClusterDns) -> None:
+def test_a_loop_of_aliases_ends(server: ClusterDns) -> None:
     assert ask(server, "loop.default.svc.cluster.local").rcode() == dns.rcode.NOERROR
 
 
@@ -192,11 +192,11 @@ def test_addresses_come_in_changing_order() -> None:
 
 
 @pytest.mark.parametrize("junk", [b"", b"short", b"\x00\x01\x80\x00" + bytes(8)])
-def test_what_is_no_query_gets_no_answer(server: ClusterDns, junk: bytes) -> None:
+def test_a_packet_that_is_no_query_gets_no_answer(server: ClusterDns, junk: bytes) -> None:
     assert server.answer(junk, UDP_LIMIT) is None
 
 
-def test_a_broken_query_is_told_so(server: ClusterDns) -> None:
+def test_a_malformed_query_is_answered_with_formerr(server: ClusterDns) -> None:
     broken = b"\x12\x34\x01\x00\x00\x01" + bytes(6) + b"\x3fabc"
     response = server.answer(broken, UDP_LIMIT)
     assert response is not None

@@ -53,12 +53,12 @@ def test_configured_ports_take_the_place_of_the_service_port() -> None:
     assert asked(chosen, type="ClusterIP", ports=ports) == {8080: (9000, True)}
 
 
-def test_a_port_of_its_own_number_comes_before_one_that_is_led_there() -> None:
+def test_a_port_of_the_same_number_has_precedence_over_a_configured_one() -> None:
     chosen = HostPort(namespace="default", service="web", port=80, host_port=9000)
     assert asked(chosen, type="LoadBalancer", ports=[port(80), port(9000)]) == {9000: (9000, True)}
 
 
-def test_the_status_promises_what_answers_under_its_own_number() -> None:
+def test_the_status_lists_ports_that_answer_under_their_own_number() -> None:
     ports = [port(80), port(9000), port(9001), port(9002, protocol="UDP")]
     chosen = HostPort(namespace="default", service="web", port=80, host_port=8080)
     asked_for = view(type="LoadBalancer", ports=ports)
@@ -162,7 +162,7 @@ async def test_a_taken_port_leaves_no_ingress_and_an_event_that_names_the_holder
         assert running.balancer() == {}
 
 
-async def test_a_port_that_becomes_free_is_taken_up_and_its_absence_was_told_of_once(
+async def test_a_port_that_becomes_free_is_bound_and_its_absence_is_reported_once(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[int] = []
@@ -183,7 +183,7 @@ async def test_a_port_that_becomes_free_is_taken_up_and_its_absence_was_told_of_
     assert reported.get("count", 1) == 1
 
 
-async def test_a_service_that_is_balanced_no_more_gives_its_port_back(running: Running) -> None:
+async def test_a_service_that_is_no_longer_a_load_balancer_releases_its_port(running: Running) -> None:
     await running.registry.create(SERVICES, balanced(running.host_port))
     await running.until("an ingress", running.balancer)
     chosen = {"type": "ClusterIP"}

@@ -24,7 +24,7 @@ async def host() -> AsyncIterator[Host]:
     made.close()
 
 
-async def test_a_socket_listens_on_the_port_asked_for(host: Host) -> None:
+async def test_a_socket_listens_on_the_requested_port(host: Host) -> None:
     port = free_port()
     with await host.sockets.listen("127.0.0.1", port) as listener:
         assert listener.getsockname() == ("127.0.0.1", port)
@@ -42,14 +42,14 @@ async def test_many_requests_at_once_each_get_their_own(host: Host) -> None:
         listener.close()
 
 
-async def test_a_taken_port_names_its_holder(host: Host) -> None:
+async def test_the_holder_of_a_port_in_use_is_named(host: Host) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(HostSocketError, match=rf"^port {port} is in use: nginx \(pid 12\) listens on it$"):
             await host.sockets.listen("127.0.0.1", port)
 
 
-async def test_silence_has_a_limit_and_a_late_socket_is_given_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_times_out_and_a_late_socket_is_closed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostsockets, "TIME_LIMIT_SECONDS", 0.05)
     host.silent = True
     port = free_port()

@@ -81,7 +81,7 @@ async def test_bytes_arrive_unharmed_and_half_closed_streams_still_answer(relayi
     assert answers == [b"a " + hashlib.sha256(body).hexdigest().encode() for body in bodies]
 
 
-async def test_a_slow_reader_holds_up_its_sender_and_loses_nothing(relaying: Relaying) -> None:
+async def test_a_slow_reader_delays_its_sender_and_loses_nothing(relaying: Relaying) -> None:
     size = 32 << 20
     sent = 0
 
@@ -152,7 +152,7 @@ async def test_without_a_backend_connections_are_reset(relaying: Relaying) -> No
     front.close()
 
 
-async def test_a_reset_is_passed_on(relaying: Relaying) -> None:
+async def test_a_tcp_reset_is_passed_on(relaying: Relaying) -> None:
     outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

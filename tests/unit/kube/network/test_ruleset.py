@@ -25,7 +25,7 @@ def test_a_port_leads_to_ready_endpoints() -> None:
     assert [(each.address, each.port, each.backends) for each in found] == [("10.96.0.20", 80, (("10.244.0.3", 8080),))]
 
 
-def test_when_none_is_ready_those_that_leave_still_serve() -> None:
+def test_without_ready_endpoints_terminating_ones_serve() -> None:
     leaving = {"addresses": ["10.244.0.2"], "conditions": LEAVING}
     assert virtual_ports(view(), slices(leaving))[0].backends == (("10.244.0.2", 8080),)
     assert virtual_ports(view(), slices("10.244.0.3", leaving))[0].backends == (("10.244.0.3", 8080),)
@@ -54,7 +54,7 @@ def state(*ports: VirtualPort) -> dict[str, VirtualPort]:
     return {each.chain: each for each in ports}
 
 
-def test_nothing_changed_is_nothing_to_do() -> None:
+def test_without_changes_there_is_no_script() -> None:
     present = state(port("1", "10.244.0.2"), port("2", "10.244.0.3"))
     assert changes(present, present, counted({}, present, {})) == ""
 

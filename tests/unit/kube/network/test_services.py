@@ -32,7 +32,7 @@ def test_datagrams_spread_by_socket() -> None:
     assert all(arm.ok for arm in split_arms(found, dict.fromkeys(found, 1.0), FALSE_ALARM)), found
 
 
-def test_a_flow_of_datagrams_leaves_an_endpoint_that_is_gone() -> None:
+def test_a_udp_flow_leaves_an_endpoint_that_is_gone() -> None:
     found = isolated("flows")
     assert found["one endpoint"] == ["10.244.0.10"]
     assert found["another beside it"] == ["10.244.0.10"], "a flow stays where it is while that endpoint lives"

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.unit.kube.node.pods import Object, finished, once, ready, status_of
+
 ROOT = Path(__file__).parents[4]
 LIMIT = 20.0  # seconds that any one thing may take
 
@@ -106,3 +108,37 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         yield running
         running.close()
     process.wait(timeout=LIMIT)
+
+
+@pytest.fixture
+def output(node: Node) -> Callable[..., str]:
+    """What a script prints in a container, by the name of its pod."""
+
+    def run(name: str, script: str, **fields: Any) -> str:
+        pod = node.run(once(name, script, **fields), finished)
+        assert pod["status"]["phase"] == "Succeeded", (status_of(pod), node.output(name))
+        text = node.output(name)
+        node.delete(name=name, grace=0)
+        return text
+
+    return run
+
+
+@pytest.fixture
+def pod(node: Node, request: pytest.FixtureRequest) -> Callable[..., Object]:
+    """Runs a pod until it is ready (or whatever else is asked for) and removes it after the test."""
+
+    def run(obj: Object, until: Callable[[Object], Any] = ready) -> Object:
+        name = obj["metadata"]["name"]
+        request.addfinalizer(lambda: node.get(kind="Pod", name=name) and node.delete(name=name, grace=0))
+        return node.run(obj, until)
+
+    return run
+
+
+def until(holds: Callable[[], Any]) -> None:
+    """Wait for what has no watch: events, which are written in the background, and the kernel's clean-up."""
+    deadline = time.monotonic() + LIMIT
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -26,9 +26,7 @@ class Closed(Open):
         raise forbidden("admission webhook denied the request")
 
 
-async def test_a_node_that_a_webhook_refuses_tries_again_until_it_is_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_registration_that_a_webhook_denies_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registration, "REGISTER_AGAIN_SECONDS", 0)
     registry = Registry(Store())
     await registry.bootstrap()

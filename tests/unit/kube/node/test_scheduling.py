@@ -74,7 +74,7 @@ def test_cordon_and_taints(spec: dict[str, Any], tolerations: list[dict[str, Any
     assert objection(typed_pod(tolerations=tolerations), node(**spec)) == (NONE_OF_1 + why if why else "")
 
 
-def test_what_the_node_lacks_comes_last() -> None:
+def test_lacking_resources_are_the_last_objection() -> None:
     assert objection(typed_pod(), node(), ["cpu", "memory", "pods"]) == (
         NONE_OF_1 + "1 Insufficient cpu, 1 Insufficient memory, 1 Too many pods."
     )
@@ -108,12 +108,12 @@ def asking(name: str, cpu: str, **fields: Any) -> dict[str, Any]:
         ({"containers": [asking("a", "1")], "resources": {"requests": {"cpu": "3"}}}, "3"),
     ],
 )
-def test_what_a_pod_asks_for(spec: dict[str, Any], cpu: str) -> None:
+def test_the_effective_requests_of_a_pod(spec: dict[str, Any], cpu: str) -> None:
     found = scheduling.requests(typed_pod(**spec))
     assert (found["cpu"], found["pods"]) == (Decimal(cpu), 1)
 
 
-def test_a_pod_waits_for_what_others_have_taken_and_learns_when_they_give_it_back() -> None:
+def test_room_counts_requests_and_reports_their_release() -> None:
     freed: list[str] = []
     here = Room(lambda: freed.append("freed"))
     allocatable = {"cpu": Decimal(2), "pods": Decimal(3)}
@@ -134,7 +134,7 @@ def test_a_pod_waits_for_what_others_have_taken_and_learns_when_they_give_it_bac
     assert here.lacking(ask("4", "3"), allocatable) == ["cpu"]
 
 
-def test_an_unschedulable_pod_says_why_and_keeps_its_other_conditions() -> None:
+def test_an_unschedulable_pod_has_the_reason_and_its_other_conditions() -> None:
     status = unschedulable({"conditions": [{"type": "Custom", "status": "True"}]}, "no place")
     assert [c["type"] for c in status["conditions"]] == ["Custom", "PodScheduled"]
     assert status["conditions"][1]["message"] == "no place"

@@ -11,7 +11,7 @@ from mesh_lab.kube import resources as kinds
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry import ADDED, Patch, PatchKind, Registry
-from mesh_lab.kube.registry.customresources import CLEANUP, is_established, version_priority
+from mesh_lab.kube.registry.custom.definitions import CLEANUP, is_established, version_priority
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.store import Store
 from tests.unit.kube.registry.manifests import crd
@@ -152,7 +152,7 @@ async def test_a_changed_schema_holds_from_then_on(registry: Registry) -> None:
     assert stored["spec"]["fresh"] == "x"
 
 
-async def test_a_version_comes_and_goes(registry: Registry) -> None:
+async def test_a_version_can_stop_being_served_and_stored(registry: Registry) -> None:
     resource = await defined(registry)
     await registry.create(resource, route())
     changed = crd()
@@ -170,7 +170,7 @@ async def test_a_version_comes_and_goes(registry: Registry) -> None:
         await registry.update(kinds.CRDS, latest(registry, changed))
 
 
-async def test_names_belong_to_who_came_first(registry: Registry) -> None:
+async def test_names_of_another_definition_are_not_accepted(registry: Registry) -> None:
     await defined(registry)
     second = crd()
     second["metadata"]["name"] = "ways.example.com"
@@ -238,7 +238,7 @@ def test_versions_are_preferred_as_kubernetes_does() -> None:
     ]
 
 
-async def test_what_an_older_schema_let_in_can_still_be_marked_labelled_and_mended(registry: Registry) -> None:
+async def test_an_object_of_an_older_schema_can_still_be_written(registry: Registry) -> None:
     resource = await defined(registry)
     await registry.create(resource, route(weight=7))
     tighter = crd()

@@ -48,7 +48,7 @@ _IMMUTABLE: list[tuple[Resource, Callable[[], dict[str, Any]], Case]] = [
 
 
 @pytest.mark.parametrize(("resource", "make", "case"), _IMMUTABLE, ids=lambda one: one[0] if type(one) is tuple else "")
-async def test_what_may_not_change_stays(
+async def test_a_change_of_an_immutable_field_is_refused(
     registry: Registry, resource: Resource, make: Callable[[], dict[str, Any]], case: Case
 ) -> None:
     path, value, field, words = case

@@ -110,7 +110,7 @@ async def test_an_object_in_the_wrong_place_is_refused(
     assert words in error.message
 
 
-async def test_unknown_fields_are_refused_told_or_dropped(registry: Registry) -> None:
+async def test_unknown_fields_are_refused_warned_of_or_dropped(registry: Registry) -> None:
     obj = deployment() | {"extra": 1}
     error = await error_of(registry.create(kinds.DEPLOYMENTS, obj))
     assert error.code == 400
@@ -160,7 +160,7 @@ async def test_a_write_that_changes_nothing_keeps_the_version(registry: Registry
     assert registry.revision == version(first)
 
 
-async def test_generation_counts_what_is_asked_for(registry: Registry) -> None:
+async def test_the_generation_counts_changes_of_the_spec(registry: Registry) -> None:
     first = await registry.create(kinds.DEPLOYMENTS, deployment())
     assert first["metadata"]["generation"] == 1
 
@@ -188,7 +188,7 @@ async def test_the_status_is_written_through_its_subresource_alone(registry: Reg
     assert (stored["status"], stored["spec"]["replicas"]) == ({"replicas": 1}, 7)
 
 
-async def test_modify_repeats_until_nobody_interferes(registry: Registry) -> None:
+async def test_modify_repeats_after_each_concurrent_write(registry: Registry) -> None:
     await registry.create(kinds.CONFIGMAPS, config_map(n="0"))
 
     class Slow(Open):
@@ -223,13 +223,13 @@ async def test_modify_repeats_until_nobody_interferes(registry: Registry) -> Non
     assert len(set(calls)) == 4
 
 
-async def test_modify_leaves_alone_and_says_when_the_object_is_gone(registry: Registry) -> None:
+async def test_modify_without_a_change_or_an_object_writes_nothing(registry: Registry) -> None:
     stored = await registry.create(kinds.CONFIGMAPS, config_map())
     assert await registry.modify(kinds.CONFIGMAPS, "config", "default", lambda _: None) is stored
     assert await registry.modify(kinds.CONFIGMAPS, "nothing", "default", lambda obj: obj) is None
 
 
-async def test_many_writers_of_one_object_all_get_their_word_in(tmp_path: Path) -> None:
+async def test_concurrent_changes_of_one_object_are_all_stored(tmp_path: Path) -> None:
     registry = Registry(Store.open(tmp_path / "journal.db"))
     await registry.bootstrap()
     await registry.create(kinds.CONFIGMAPS, config_map())
@@ -285,7 +285,7 @@ async def test_a_patch_may_state_the_version_that_it_is_for(registry: Registry) 
         (Patch(PatchKind.JSON, [{"op": "replace", "path": "", "value": 1}]), 422, "no object"),
     ],
 )
-async def test_a_patch_that_cannot_be_is_refused(registry: Registry, patch: Patch, code: int, words: str) -> None:
+async def test_an_invalid_patch_is_refused(registry: Registry, patch: Patch, code: int, words: str) -> None:
     await registry.create(kinds.CONFIGMAPS, config_map(a="1"))
     error = await error_of(registry.patch(kinds.CONFIGMAPS, "config", "default", patch))
     assert error.code == code
@@ -297,7 +297,7 @@ async def test_a_patch_of_nothing_is_not_found(registry: Registry) -> None:
     assert (error.code, error.message) == (404, 'deployments.apps "web" not found')
 
 
-async def test_a_dry_run_tells_and_does_nothing(registry: Registry) -> None:
+async def test_a_dry_run_returns_the_object_and_stores_nothing(registry: Registry) -> None:
     dry = WriteOptions(dry_run=True)
     before = registry.revision
     made = await registry.create(kinds.SERVICES, service(), options=dry)
@@ -387,7 +387,7 @@ async def test_lists_are_selected_and_sorted(registry: Registry) -> None:
     assert names("nowhere") == []
 
 
-async def test_pages_show_one_state_while_the_world_moves(registry: Registry) -> None:
+async def test_pages_show_one_revision_while_objects_change(registry: Registry) -> None:
     for index in range(7):
         await registry.create(kinds.CONFIGMAPS, config_map(f"c{index}"))
     first = registry.page(kinds.CONFIGMAPS, limit=3)
@@ -404,7 +404,7 @@ async def test_pages_show_one_state_while_the_world_moves(registry: Registry) ->
     assert third.token == ""
 
 
-async def test_a_token_that_is_none_is_refused(registry: Registry) -> None:
+async def test_a_malformed_continue_token_is_refused(registry: Registry) -> None:
     for token in ("x", "e30=", "!!"):
         with pytest.raises(ApiError, match="continue key is not valid"):
             registry.page(kinds.CONFIGMAPS, limit=1, token=token)

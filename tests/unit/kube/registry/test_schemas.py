@@ -8,10 +8,11 @@ from importlib import resources
 import orjson
 import pytest
 
-from mesh_lab.kube.registry.kinds import RESOURCES
-from mesh_lab.kube.registry.rules import tables
+from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.kinds import BUILTIN, RESOURCES
+from mesh_lab.kube.registry.rules.fields import SHARED
 from mesh_lab.kube.resources import Resource
-from mesh_lab.kube.schemas import Form, builtin_schema, definition_name, definitions
+from mesh_lab.kube.schemas import Form, Schema, builtin_schema, definition_name, definitions
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.key)
@@ -62,12 +63,33 @@ def test_the_slice_is_small() -> None:
     assert size < 150_000
 
 
-def test_the_tables_of_rules_name_fields_that_exist() -> None:
-    """A typing error in a table would silently switch a rule off."""
-    fields = {
-        (name.rpartition(".")[2], field)
-        for name, definition in definitions().items()
-        for field in definition.get("properties", ())
-    }
-    named = {*tables.ENUMS, *tables.PORTS, *tables.MINIMA, *tables.MODES, *tables.MAY_BE_EMPTY, *tables.NOT_EMPTY}
-    assert named <= fields
+@pytest.mark.parametrize("kind", [kind for kind in BUILTIN if kind.fields], ids=lambda kind: kind.resource.key)
+def test_the_rules_of_a_kind_name_fields_that_it_has(kind: Behaviour) -> None:
+    """A typing error, or a rule in another kind's table, would silently switch the rule off."""
+    assert kind.fields.keys() <= _fields_of(builtin_schema(kind.resource.api_version, kind.resource.kind))
+
+
+def test_each_kind_has_the_rules_of_the_types_that_it_shares_with_others() -> None:
+    rules = {key: rule for kind in BUILTIN for key, rule in kind.fields.items()}
+    for kind in (kind for kind in BUILTIN if kind.resource.stored):
+        present = _fields_of(builtin_schema(kind.resource.api_version, kind.resource.kind))
+        assert present & rules.keys() <= kind.fields.keys(), kind.resource.key
+
+
+def test_the_rules_for_all_kinds_name_fields_of_several() -> None:
+    for key in SHARED:
+        users = [r for r in RESOURCES if key in _fields_of(builtin_schema(r.api_version, r.kind))]
+        assert len(users) > 1, key
+
+
+def _fields_of(root: Schema) -> set[tuple[str, str]]:
+    """The (Go type, field) of all that a schema reaches."""
+    found: set[tuple[str, str]] = set()
+    waiting, seen = [root], {id(root)}
+    while waiting:
+        schema = waiting.pop()
+        found |= {(schema.go_type.rpartition(".")[2], name) for name in schema.properties}
+        parts = [*schema.properties.values(), *([schema.values] if schema.values is not None else [])]
+        waiting += [part for part in parts if id(part) not in seen]
+        seen |= {id(part) for part in parts}
+    return found

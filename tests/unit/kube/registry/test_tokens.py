@@ -82,7 +82,7 @@ def test_another_labs_token_is_refused(issuer: TokenIssuer, objects: Objects, tm
 
 
 @pytest.mark.parametrize("token", ["", "abc", "a.b.c", "eyJhbGciOiJub25lIn0.e30."])
-def test_what_is_no_token_is_refused(issuer: TokenIssuer, token: str) -> None:
+def test_an_invalid_token_is_refused(issuer: TokenIssuer, token: str) -> None:
     assert issuer.verify(token) is None
 
 
@@ -91,6 +91,6 @@ def test_an_unknown_service_account_gets_none(issuer: TokenIssuer) -> None:
         issuer.issue("shop", "nobody")
 
 
-def test_a_life_under_ten_minutes_is_refused(issuer: TokenIssuer) -> None:
+def test_a_token_of_less_than_ten_minutes_is_refused(issuer: TokenIssuer) -> None:
     with pytest.raises(ApiError, match=r"spec\.expirationSeconds: Invalid value: 599"):
         issuer.issue("shop", "cart", expires_s=599)

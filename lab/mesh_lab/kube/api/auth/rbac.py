@@ -13,7 +13,7 @@ from typing import Protocol
 from mesh_lab.kube.api.auth.attributes import Access, Action, PathAccess
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.registry.options import User
-from mesh_lab.kube.registry.rules.labels import compile_selector
+from mesh_lab.kube.registry.syntax.selectors import compile_selector
 from mesh_lab.kube.registry.tokens import username
 from mesh_lab.kube.resources import CLUSTERROLEBINDINGS, CLUSTERROLES, ROLEBINDINGS, ROLES, Resource
 

@@ -22,9 +22,9 @@ _PIECE = 256 * 1024
 BODY_SECONDS = 60.0
 """The time limit of a body: that of a request on a real server."""
 _WARNINGS_LIMIT, _WARNING_LIMIT = 4096, 256
-"""What a real API server takes of warnings: characters of all together, and of each where those are too many."""
+"""The limits of a real API server: characters of all warnings, and of each when all together are too long."""
 DEPTH_LIMIT = 254
-"""How deep lists and objects may be nested: no deeper does orjson write."""
+"""How deep lists and objects may be nested: orjson writes no deeper ones."""
 
 
 def json_response(
@@ -182,7 +182,7 @@ def list_of(kind: str, api_version: str, items: list[Any], metadata: Mapping[str
 def _json(body: bytes) -> Any:
     try:
         value = orjson.loads(body)
-        # What can be read is not always shallow enough to be written.
+        # orjson reads deeper values than it writes.
         if body.count(b"{") + body.count(b"[") >= DEPTH_LIMIT:
             orjson.dumps(value)
     except orjson.JSONDecodeError as error:

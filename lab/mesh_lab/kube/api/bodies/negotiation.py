@@ -44,7 +44,7 @@ class MediaRange:
 
 
 def ranges(header: str) -> Iterator[MediaRange]:
-    """The clauses of an Accept header, as they stand in it; clauses that make no sense are skipped."""
+    """The clauses of an Accept header, as they stand in it; invalid clauses are skipped."""
     for clause in header.split(","):
         media, *rest = (part.strip() for part in clause.split(";"))
         if "/" not in media:
@@ -59,7 +59,7 @@ def ranges(header: str) -> Iterator[MediaRange]:
 
 
 def choose(header: str | None, *offered: Form) -> Form:
-    """The form that the client likes best among those `offered` (and the plain object, which always is).
+    """The form that the client prefers among those `offered` (and the plain object, which always is).
 
     Raises:
         ApiError: 406, it accepts none of them.

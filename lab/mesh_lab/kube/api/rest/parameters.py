@@ -18,8 +18,8 @@ from mesh_lab.kube.api.bodies.answers import media_type, read_body
 from mesh_lab.kube.api.context import Call
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause, bad_request, invalid
-from mesh_lab.kube.registry.codec import decode_builtin, decode_kind
 from mesh_lab.kube.registry.options import DeleteOptions, FieldValidation, WriteOptions, parse_dry_run
+from mesh_lab.kube.registry.writing.codec import decode_builtin, decode_kind
 from mesh_lab.kube.schemas import DELETE_OPTIONS, named_schema
 
 NOT_OLDER_THAN = "NotOlderThan"

@@ -123,9 +123,9 @@ def _verdict(call: Call, user: User, spec: Mapping[str, Any]) -> dict[str, Any]:
 def _action(spec: Mapping[str, Any]) -> Action:
     if path := spec.get("nonResourceAttributes"):
         return PathAccess(path.get("verb") or "", path.get("path") or "")
-    asked = spec["resourceAttributes"]
+    attributes = spec["resourceAttributes"]
     fields = ("verb", "group", "resource", "namespace", "name", "subresource")
-    return Access(*(str(asked.get(field) or "") for field in fields))
+    return Access(*(str(attributes.get(field) or "") for field in fields))
 
 
 _ANSWERS: Mapping[str, Callable[[Call, Mapping[str, Any]], dict[str, Any]]] = {

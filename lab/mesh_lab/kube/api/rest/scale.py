@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -17,17 +18,27 @@ from mesh_lab.kube.api.bodies.negotiation import Form, choose
 from mesh_lab.kube.api.context import Call
 from mesh_lab.kube.api.rest.objects import addressed, included, read_patch
 from mesh_lab.kube.api.rest.parameters import decode_typed, write_options
-from mesh_lab.kube.api.tables.scales import SCALES
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause, invalid, not_found
+from mesh_lab.kube.registry.custom.definitions import ScalePaths
 from mesh_lab.kube.registry.options import Patch, PatchKind, View
-from mesh_lab.kube.registry.patches import apply_patch, merge
-from mesh_lab.kube.registry.printing.columns import NONE, selector_text
-from mesh_lab.kube.registry.table import ScalePaths
+from mesh_lab.kube.registry.patching.patches import apply_patch, merge
+from mesh_lab.kube.registry.printing import columns
 from mesh_lab.kube.schemas import named_schema
 
 _SCALE = "io.k8s.api.autoscaling.v1.Scale"
 _BUILTIN = ScalePaths(".spec.replicas", ".status.replicas", ".spec.selector")
+
+
+def _row(scale: Mapping[str, Any], now: datetime) -> columns.Cells:
+    wanted = columns.part(scale, "spec").get("replicas", 0)
+    present = columns.part(scale, "status").get("replicas", 0)
+    return [columns.name(scale), wanted, present, columns.age(scale, now)]
+
+
+_PRINTER = columns.Printer(
+    (columns.NAME, columns.Column("Desired", "integer"), columns.Column("Available", "integer"), columns.AGE), _row
+)
 
 
 async def get(call: Call) -> web.Response:
@@ -35,7 +46,7 @@ async def get(call: Call) -> web.Response:
     scale = _scale(call, call.registry.get(call.resource, call.name, call.namespace))
     if choose(call.request.headers.get("Accept"), Form.TABLE) is Form.TABLE:
         metadata = {"resourceVersion": scale["metadata"]["resourceVersion"]}
-        return answers.json_response(tables.table(SCALES, [scale], metadata, include=included(call)))
+        return answers.json_response(tables.table(_PRINTER, [scale], metadata, include=included(call)))
     return answers.json_response(scale)
 
 
@@ -90,8 +101,8 @@ def _scale(call: Call, obj: Mapping[str, Any]) -> dict[str, Any]:
     status: dict[str, Any] = {"replicas": _at(obj, paths.status_replicas) or 0}
     selector = _at(obj, paths.selector) if paths.selector else None
     if selector:
-        text = selector if isinstance(selector, str) else selector_text(selector)
-        status["selector"] = "" if text == NONE else text
+        text = selector if isinstance(selector, str) else columns.selector_text(selector)
+        status["selector"] = "" if text == columns.NONE else text
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",

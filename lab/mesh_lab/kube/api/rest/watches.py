@@ -21,7 +21,7 @@ from mesh_lab.kube.api.context import Call
 from mesh_lab.kube.api.rest import objects
 from mesh_lab.kube.api.rest.parameters import ListOptions, list_options
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.registry.watching import BOOKMARK, Event, Watch, bookmark
+from mesh_lab.kube.registry.reading.watching import BOOKMARK, Event, Watch, bookmark
 
 WRITE_LIMIT_SECONDS = 30.0
 BOOKMARK_EVERY_SECONDS = 60.0

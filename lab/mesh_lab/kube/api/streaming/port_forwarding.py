@@ -49,8 +49,8 @@ async def forward(call: Call) -> web.StreamResponse:
     def connect(port: int) -> Awaitable[_Streams]:
         return streams.connect(call.namespace, call.name, port)
 
-    asked = [word.strip() for word in call.request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-    tunnelled = SPDY_PROTOCOL in asked
+    offered = [word.strip() for word in call.request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    tunnelled = SPDY_PROTOCOL in offered
     if not tunnelled and not ports:
         raise bad_request('query parameter "ports" is required')
     await socket.prepare(call.request)

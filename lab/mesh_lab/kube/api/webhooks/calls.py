@@ -13,9 +13,10 @@ from typing import Any
 import orjson
 from aiohttp import ClientError, ClientResponse, ClientSession, DummyCookieJar, TCPConnector
 
-from mesh_lab.kube.api import endpoints
 from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.registry.kinds import behaviour_of
 from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.resources import SERVICES
 
 USUAL_LIMIT_SECONDS = 10
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
@@ -86,7 +87,7 @@ class Caller:
         server_name = f"{name}.{namespace}.svc"
         named = f"https://{server_name}:{port}{path}?{query}"
         try:
-            address = endpoints.of_service(self._registry, namespace, name, port)
+            address = behaviour_of(SERVICES).backend(self._registry.store, namespace, name, port)
         except ApiError as error:
             raise CallError(f'failed to call webhook: Post "{named}": {error.message}') from error
         return named, f"https://{address}{path}?{query}", server_name

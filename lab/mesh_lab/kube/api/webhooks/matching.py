@@ -9,8 +9,7 @@ from typing import Any
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.registry.options import AdmissionRequest
 from mesh_lab.kube.registry.registry import Registry
-from mesh_lab.kube.registry.rules.labels import compile_selector
-from mesh_lab.kube.registry.selectors import LabelSelector
+from mesh_lab.kube.registry.syntax.selectors import LabelSelector, compile_selector
 from mesh_lab.kube.resources import NAMESPACES, Resource
 
 

@@ -19,7 +19,7 @@ from mesh_lab.kube.api.webhooks.matching import Match
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.options import AdmissionRequest, Operation, Patch, PatchKind
-from mesh_lab.kube.registry.patches import apply_patch
+from mesh_lab.kube.registry.patching.patches import apply_patch
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.schemas import ANY
 
@@ -66,19 +66,19 @@ def review(request: AdmissionRequest, found: Match, review_version: str) -> Revi
     return {"kind": "AdmissionReview", "apiVersion": f"{GROUP}/{review_version}", "request": body}
 
 
-def response(answer: Any, asked: Review) -> Mapping[str, Any]:
+def response(answer: Any, sent: Review) -> Mapping[str, Any]:
     """Return the response in a webhook's answer.
 
     Raises:
         CallError: it does not belong to this request.
     """
     kind = (answer.get("apiVersion"), answer.get("kind")) if isinstance(answer, dict) else None
-    if kind != (asked["apiVersion"], asked["kind"]):
-        raise CallError(f"expected webhook response of {asked['apiVersion']}, Kind={asked['kind']}, got {kind}")
+    if kind != (sent["apiVersion"], sent["kind"]):
+        raise CallError(f"expected webhook response of {sent['apiVersion']}, Kind={sent['kind']}, got {kind}")
     found = answer.get("response")
     if not isinstance(found, dict):
         raise CallError("webhook response was absent")
-    uid = asked["request"]["uid"]
+    uid = sent["request"]["uid"]
     if found.get("uid") != uid:
         raise CallError(f'expected response.uid="{uid}", got "{found.get("uid", "")}"')
     for field, kinds in _FIELDS.items():

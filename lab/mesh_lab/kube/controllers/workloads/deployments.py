@@ -1,4 +1,4 @@
-"""Leads each Deployment from one template to the next, through replica sets of one template each."""
+"""The Deployment controller: rolls out each new template, with one replica set a template."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mesh_lab.conditions import updated
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views
 from mesh_lab.kube.controllers.workloads import progress, revisions, rollout
@@ -91,8 +92,8 @@ class DeploymentController(Controller):
     async def _noted_pause(self, look: _Rollout) -> None:
         noted = progress.pausing(look.deployment, now())
         if noted is not None:
-            others = tuple(each for each in look.deployment.status.conditions if each.type != noted.type)
-            status = msgspec.structs.replace(look.deployment.status, conditions=(*others, noted))
+            conditions = updated(look.deployment.status.conditions, noted)
+            status = msgspec.structs.replace(look.deployment.status, conditions=tuple(conditions))
             look.deployment = msgspec.structs.replace(look.deployment, status=status)
 
     async def _advance(self, look: _Rollout) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+from mesh_lab.conditions import Conditions, condition, find, others
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.workloads.rollout import available, desired, least_available
-from mesh_lab.kube.objects.meta import Condition
 from mesh_lab.kube.objects.workloads import NO_DEADLINE, Deployment, DeploymentStatus, ReplicaSet
-from mesh_lab.rfc3339 import timestamp
+from mesh_lab.rfc3339 import parse, timestamp
 
 UPDATED = "ReplicaSetUpdated"
 COMPLETE = "NewReplicaSetAvailable"
@@ -18,6 +19,15 @@ PAUSED = "DeploymentPaused"
 RESUMED = "DeploymentResumed"
 
 _RANK = {"Available": 0, "Progressing": 1, "ReplicaFailure": 2}
+
+
+class Finding(NamedTuple):
+    """A condition without its times."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
 
 
 def counts(deployment: Deployment, new: ReplicaSet | None, sets: Sequence[ReplicaSet]) -> DeploymentStatus:
@@ -58,36 +68,26 @@ def assess(
     new: ReplicaSet | None,
     sets: Sequence[ReplicaSet],
     moment: datetime,
-) -> tuple[Condition, ...]:
+) -> tuple[Object, ...]:
     """Return all conditions after this reconciliation. Paused deployments keep their Progressing condition."""
-    conditions = {each.type: each for each in deployment.status.conditions}
-    conditions["Available"] = _settled(conditions.get("Available"), _availability(deployment, sets), moment)
-    if not has_deadline(deployment):
-        conditions.pop("Progressing", None)
-    else:
-        progressing = _progress(deployment, status, new, conditions.get("Progressing"), moment)
-        if progressing:
-            conditions["Progressing"] = progressing
-    failure = _failure(new, sets)
-    conditions.pop("ReplicaFailure", None)
-    if failure:
-        before = next((each for each in deployment.status.conditions if each.type == "ReplicaFailure"), None)
-        conditions["ReplicaFailure"] = _settled(before, failure, moment)
-    return tuple(sorted(conditions.values(), key=lambda each: (_RANK.get(each.type, len(_RANK)), each.type)))
+    before = deployment.status.conditions
+    ours = [_settled(before, _availability(deployment, sets), moment)]
+    if has_deadline(deployment):
+        ours += _progress(deployment, status, new, before, moment)
+    if failure := _failure(new, sets):
+        ours.append(_settled(before, failure, moment))
+    conditions = [*others(before, *_RANK), *ours]
+    return tuple(sorted(conditions, key=lambda each: (_RANK.get(each["type"], len(_RANK)), each["type"])))
 
 
 def until_deadline(deployment: Deployment, status: DeploymentStatus, moment: datetime) -> float | None:
     """Return the seconds until the rollout's deadline must be checked; None when there is none."""
-    progressing = next((each for each in status.conditions if each.type == "Progressing"), None)
-    if (
-        not has_deadline(deployment)
-        or deployment.spec.paused
-        or progressing is None
-        or progressing.last_update_time is None
-        or progressing.reason in (TIMED_OUT, COMPLETE)
-    ):
+    progressing = find(status.conditions, "Progressing")
+    last = progressing.get("lastUpdateTime")
+    settled = progressing.get("reason") in (TIMED_OUT, COMPLETE)
+    if not has_deadline(deployment) or deployment.spec.paused or last is None or settled:
         return None
-    deadline = progressing.last_update_time + timedelta(seconds=deployment.spec.progress_deadline_seconds)
+    deadline = parse(last) + timedelta(seconds=deployment.spec.progress_deadline_seconds)
     return max(1.0, (deadline - moment).total_seconds() + 1)
 
 
@@ -104,71 +104,45 @@ def encode(status: DeploymentStatus) -> dict[str, Any]:
     encoded = {key: value for key, value in numbers.items() if value}
     if status.collision_count is not None:
         encoded["collisionCount"] = status.collision_count
-    encoded["conditions"] = [encode_condition(each) for each in status.conditions]
-    return encoded
+    return encoded | {"conditions": list(status.conditions)}
 
 
-def encode_condition(each: Condition) -> dict[str, Any]:
-    """Encode a condition."""
-    encoded: dict[str, Any] = {"type": each.type, "status": each.status}
-    if each.last_update_time:
-        encoded["lastUpdateTime"] = timestamp(each.last_update_time)
-    if each.last_transition_time:
-        encoded["lastTransitionTime"] = timestamp(each.last_transition_time)
-    return encoded | {"reason": each.reason, "message": each.message}
-
-
-def pausing(deployment: Deployment, moment: datetime) -> Condition | None:
+def pausing(deployment: Deployment, moment: datetime) -> Object | None:
     """Return the Progressing condition of a pause or its end; None when it is set already or there is no deadline."""
-    before = next((each for each in deployment.status.conditions if each.type == "Progressing"), None)
-    noted = before is not None and before.reason == PAUSED
-    if not has_deadline(deployment) or deployment.spec.paused == noted:
+    conditions, paused = deployment.status.conditions, deployment.spec.paused
+    reason = find(conditions, "Progressing").get("reason")
+    if not has_deadline(deployment) or paused == (reason == PAUSED) or reason == TIMED_OUT:
         return None
-    if before is not None and before.reason == TIMED_OUT:
-        return None
-    if deployment.spec.paused:
-        found = Condition(type="Progressing", status="Unknown", reason=PAUSED, message="Deployment is paused")
-    else:
-        found = Condition(type="Progressing", status="Unknown", reason=RESUMED, message="Deployment is resumed")
-    return _settled(before, found, moment)
+    found = ("Unknown", PAUSED, "Deployment is paused") if paused else ("Unknown", RESUMED, "Deployment is resumed")
+    return _settled(conditions, Finding("Progressing", *found), moment)
 
 
-def _availability(deployment: Deployment, sets: Sequence[ReplicaSet]) -> Condition:
+def _availability(deployment: Deployment, sets: Sequence[ReplicaSet]) -> Finding:
     if available(sets) >= least_available(deployment):
-        return Condition(
-            type="Available",
-            status="True",
-            reason="MinimumReplicasAvailable",
-            message="Deployment has minimum availability.",
-        )
-    return Condition(
-        type="Available",
-        status="False",
-        reason="MinimumReplicasUnavailable",
-        message="Deployment does not have minimum availability.",
-    )
+        return Finding("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
+    text = "Deployment does not have minimum availability."
+    return Finding("Available", "False", "MinimumReplicasUnavailable", text)
 
 
 def _progress(
-    deployment: Deployment, status: DeploymentStatus, new: ReplicaSet | None, before: Condition | None, moment: datetime
-) -> Condition | None:
+    deployment: Deployment, status: DeploymentStatus, new: ReplicaSet | None, conditions: Conditions, moment: datetime
+) -> list[Object]:
+    """Return the Progressing condition; empty for a paused deployment that has none."""
     subject = f'ReplicaSet "{new.metadata.name}"' if new else f'Deployment "{deployment.metadata.name}"'
-    settled = before is not None and before.reason == COMPLETE and status.replicas == status.updated_replicas
-    if deployment.spec.paused or settled:
-        return before
+    before = find(conditions, "Progressing")
+    completed = before.get("reason") == COMPLETE
+    if deployment.spec.paused or (completed and status.replicas == status.updated_replicas):
+        return [dict(before)] if before else []
     if new is not None and complete(deployment, status):
-        return _settled(before, _progressing("True", COMPLETE, f"{subject} has successfully progressed."), moment)
-    starting = before is None or before.reason == COMPLETE
-    if before is None or starting or _moved(deployment.status, status):
-        found = _progressing("True", UPDATED, f"{subject} is progressing.")
-        return _settled(before, found, moment, refresh=True)
-    if _timed_out(deployment, before, moment):
-        return _settled(before, _progressing("False", TIMED_OUT, f"{subject} has timed out progressing."), moment)
-    return before
-
-
-def _progressing(state: str, reason: str, message: str) -> Condition:
-    return Condition(type="Progressing", status=state, reason=reason, message=message)
+        found = Finding("Progressing", "True", COMPLETE, f"{subject} has successfully progressed.")
+    elif not before or completed or _moved(deployment.status, status):
+        found = Finding("Progressing", "True", UPDATED, f"{subject} is progressing.")
+        return [_settled(conditions, found, moment, refresh=True)]
+    elif _timed_out(deployment, before, moment):
+        found = Finding("Progressing", "False", TIMED_OUT, f"{subject} has timed out progressing.")
+    else:
+        return [dict(before)]
+    return [_settled(conditions, found, moment)]
 
 
 def _moved(before: DeploymentStatus, after: DeploymentStatus) -> bool:
@@ -183,42 +157,29 @@ def _moved(before: DeploymentStatus, after: DeploymentStatus) -> bool:
     )
 
 
-def _timed_out(deployment: Deployment, before: Condition, moment: datetime) -> bool:
-    if before.reason == TIMED_OUT:
+def _timed_out(deployment: Deployment, before: Mapping[str, Any], moment: datetime) -> bool:
+    reason, last = before.get("reason"), before.get("lastUpdateTime")
+    if reason == TIMED_OUT:
         return True
-    if before.reason == COMPLETE or before.last_update_time is None:
+    if reason == COMPLETE or last is None:
         return False
-    return moment - before.last_update_time > timedelta(seconds=deployment.spec.progress_deadline_seconds)
+    return moment - parse(last) > timedelta(seconds=deployment.spec.progress_deadline_seconds)
 
 
-def _failure(new: ReplicaSet | None, sets: Sequence[ReplicaSet]) -> Condition | None:
+def _failure(new: ReplicaSet | None, sets: Sequence[ReplicaSet]) -> Finding | None:
     """Return the ReplicaFailure of a replica set as the deployment's, the newest set's first."""
     ordered = ([new] if new else []) + [each for each in sets if each is not new]
     for each in ordered:
-        for condition in each.status.conditions:
-            if condition.type == "ReplicaFailure" and condition.status == "True":
-                return Condition(
-                    type="ReplicaFailure", status="True", reason=condition.reason, message=condition.message
-                )
+        failure = find(each.status.conditions, "ReplicaFailure")
+        if failure.get("status") == "True":
+            return Finding("ReplicaFailure", "True", failure.get("reason", ""), failure.get("message", ""))
     return None
 
 
-def _settled(before: Condition | None, found: Condition, moment: datetime, *, refresh: bool = False) -> Condition:
-    """Return `found` with its times: those of `before` if nothing changed; a status keeps its transition time."""
-    same = before is not None and before.status == found.status
-    if (
-        before is not None
-        and same
-        and before.reason == found.reason
-        and before.message == found.message
-        and not refresh
-    ):
-        return before
-    return Condition(
-        type=found.type,
-        status=found.status,
-        reason=found.reason,
-        message=found.message,
-        last_update_time=moment,
-        last_transition_time=before.last_transition_time if before is not None and same else moment,
-    )
+def _settled(before: Conditions, found: Finding, moment: datetime, *, refresh: bool = False) -> Object:
+    """Return the condition with its times; `lastUpdateTime` is that of its last change in any field, or a refresh."""
+    old = find(before, found.type)
+    if not refresh and found == Finding(*(old.get(field, "") for field in Finding._fields)):
+        return dict(old)
+    now = timestamp(moment)
+    return condition(before, *found, now=now) | {"lastUpdateTime": now}

@@ -48,7 +48,7 @@ def victims(pods: Iterable[Pod], number: int) -> list[Pod]:
 
 
 def _worth(pod: Pod) -> tuple[Any, ...]:
-    """Sort key of deletion: unassigned, pending, not ready, cheap, lately ready, often restarted, new pods first."""
+    """Order of deletion: unassigned, pending, not ready, low cost, recently ready, often restarted, new pods first."""
     since = ready_since(pod)
     created = pod.metadata.creation_timestamp
     restarts = max((each.restart_count for each in pod.status.container_statuses), default=0)

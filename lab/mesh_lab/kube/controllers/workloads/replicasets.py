@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 
-from mesh_lab.kube import conditions
+from mesh_lab import conditions
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views
 from mesh_lab.kube.controllers.workloads.claiming import claim, claimants, controller_of
@@ -108,7 +108,7 @@ class ReplicaSetController(Controller):
         try:
             pod = await self.registry.create(PODS, _pod(stored, owner))
         except ApiError as error:
-            if _namespace_goes(error):
+            if error.namespace_terminating:
                 return
             self.events.record(stored, WARNING, "FailedCreate", f"Error creating: {error.message}")
             raise
@@ -151,10 +151,6 @@ def _concerns(pod: Object, uid: str) -> bool:
     return controller is None or controller["uid"] == uid
 
 
-def _namespace_goes(error: ApiError) -> bool:
-    return any(cause.reason == "NamespaceTerminating" for cause in error.causes)
-
-
 def _pod(stored: Object, owner: ReplicaSet) -> Object:
     """Return a new pod of the set's template."""
     template = owner.spec.template
@@ -190,6 +186,6 @@ def _encode(status: ReplicaSetStatus, conditions: list[Object]) -> Object:
 def _conditions(before: list[Object], missing: int, failure: ApiError | None) -> list[Object]:
     """Return the conditions, with `ReplicaFailure` while pods cannot be created or deleted."""
     if failure is None:
-        return [each for each in before if each["type"] != _FAILURE]
+        return conditions.others(before, _FAILURE)
     reason = "FailedCreate" if missing > 0 else "FailedDelete"
     return conditions.updated(before, conditions.condition(before, _FAILURE, "True", reason, failure.message))

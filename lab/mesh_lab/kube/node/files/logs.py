@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 FILE_LIMIT = 10 << 20
 LINE_LIMIT = 16 << 10
 _PIPE = 256 << 10
-_LARGEST_PIPE = 1 << 20  # of a stream that would fill half of the usual one too soon: as large as users' may be
+_LARGEST_PIPE = 1 << 20  # for a stream of much output; the most that an ordinary user may set
 _PIECE = 64 << 10  # what is copied at a time: larger blocks of memory go back to the kernel when they are freed
-_PAUSE_SECONDS = 0.01  # between reads, so that a chatty container is one wake-up in 10 ms and not one a line
-_LONGEST_PAUSE_SECONDS = 0.05  # with more than a few lines: a follower may lag this much behind a stream of output
+_PAUSE_SECONDS = 0.01  # between reads: one wake-up in 10 ms, not one a line
+_LONGEST_PAUSE_SECONDS = 0.05  # for a stream of much output; followers lag this much behind
 _FEW = 4 << 10
-_SHARE = 4  # a long chunk is followed by a pause of so many times what it took: output gets a fifth of the loop at most
+_SHARE = 4  # the pause after a long chunk, in times of its handling: output gets a fifth of the loop at most
 
 _buffer = bytearray(_LARGEST_PIPE)
 """What all streams are read into: they are read one after another, in one loop."""

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.node.env import ConfigProblem, Surroundings, field_value, resource_value
 from mesh_lab.kube.node.files.atomic import AtomicDirectory, FileContent
-from mesh_lab.kube.node.pod.env import ConfigProblem, Surroundings, field_value, resource_value
 from mesh_lab.kube.node.runtime import syscalls
 from mesh_lab.kube.objects.containers import VolumeMount
 from mesh_lab.kube.objects.pods import Pod
@@ -33,14 +33,14 @@ from mesh_lab.kube.objects.volumes import (
     TokenProjection,
     Volume,
 )
-from mesh_lab.kube.registry import quantities
+from mesh_lab.kube.registry.syntax import quantities
 
 _RENEW_AFTER = 0.8  # of a token's life
 _RETRY_SECONDS = 30.0
 
 
 class MountProblem(Exception):  # noqa: N818 - the kubelet's own word for it is FailedMount
-    """A volume cannot be set up now. It is retried: what it needs may come."""
+    """A volume cannot be set up now. The caller retries: its source may be created later."""
 
 
 class Tokens(Protocol):

@@ -67,7 +67,7 @@ async def http(action: HttpGet, address: str, port: int) -> Result:
     except (OSError, EOFError, ValueError) as error:
         return Result(False, f'Get "{url}": {reason(error)}')
     finally:
-        # There is nothing to flush, and waiting for the peer to close could take for ever.
+        # There is nothing to flush, and the peer may never close.
         writer.transport.abort()
 
 
@@ -102,7 +102,7 @@ async def _status(reader: asyncio.StreamReader) -> int:
         raise EOFError("EOF")
     if not version.startswith("HTTP/") or not rest[:3].isdigit():
         raise ValueError(f"malformed HTTP response {line[:60]!r}")
-    # Reading on lets a server log its answer as sent; what is beyond this is of no interest.
+    # The body is read so that the server can log its answer as sent; it is not used.
     with contextlib.suppress(OSError, asyncio.IncompleteReadError):
         await reader.read(_BODY_SHOWN)
     return int(rest[:3])

@@ -17,14 +17,14 @@ from typing import Any
 
 from mesh_lab.kube.node.client import Exit, Process, RuntimeFailure, RuntimeLost
 from mesh_lab.kube.node.context import NodeContext
+from mesh_lab.kube.node.env import ConfigProblem
 from mesh_lab.kube.node.files import logreading, logs
 from mesh_lab.kube.node.images import UnknownImageError
 from mesh_lab.kube.node.pod import probes, starting
 from mesh_lab.kube.node.pod.console import Console
-from mesh_lab.kube.node.pod.env import ConfigProblem
 from mesh_lab.kube.node.pod.facts import ContainerFacts, Running, Terminated, Waiting
 from mesh_lab.kube.node.pod.hooks import Actions
-from mesh_lab.kube.node.pod.starting import PodPlace
+from mesh_lab.kube.node.pod.place import PodPlace
 from mesh_lab.kube.objects.containers import Container, Probe
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.recording import NORMAL, WARNING
@@ -82,7 +82,7 @@ class ContainerRunner:
             while not self._stopping.is_set():
                 outcome = await self._run_once(place)
                 self.attempted.set()
-                if outcome is None:  # it could not be started yet; what it lacks may come
+                if outcome is None:  # it could not be started yet; its ConfigMap or Secret may be created later
                     await self._pause(self._errors_pause())
                     continue
                 ended, ran_for = outcome
@@ -106,7 +106,7 @@ class ContainerRunner:
         self._facts.image = container.image
         self._wake.set()
         if self.process is not None:
-            self._say(NORMAL, "Killing", f"Container {self.name} definition changed, will be restarted")
+            self._record(NORMAL, "Killing", f"Container {self.name} definition changed, will be restarted")
             self._in_background(self._terminate(self.process, grace))
 
     async def stop(self, grace: float, reason: str = "", after: Collection[asyncio.Task[None]] = ()) -> None:
@@ -124,7 +124,7 @@ class ContainerRunner:
             self.hasten(grace)
             await self.process.wait()
             return
-        self._say(NORMAL, "Killing", reason or f"Stopping container {self.name}")
+        self._record(NORMAL, "Killing", reason or f"Stopping container {self.name}")
         await self._terminate(self.process, grace, after)
 
     def hasten(self, grace: float) -> None:
@@ -150,7 +150,7 @@ class ContainerRunner:
             return None
         except (ConfigProblem, ValueError) as error:
             self._wait(_CONFIG_ERROR, str(error))
-            self._say(WARNING, "Failed", f"Error: {error}")
+            self._record(WARNING, "Failed", f"Error: {error}")
             return None
         # A status that is written while the runtime still works describes the start before.
         start = self._facts.next_start
@@ -163,7 +163,7 @@ class ContainerRunner:
         except RuntimeLost:
             raise
         except (RuntimeFailure, OSError) as error:
-            self._say(WARNING, "Failed", f'Error: failed to start container "{self.name}": {error}')
+            self._record(WARNING, "Failed", f'Error: failed to start container "{self.name}": {error}')
             self._facts.restarts = start
             return self._ended(Terminated(_START_ERROR, "StartError", began, started=began, message=str(error))), 0.0
         self._facts.restarts = start
@@ -184,9 +184,9 @@ class ContainerRunner:
         facts = self._facts
         facts.container_id = f"mesh-lab://{secrets.token_hex(32)}"
         image = f'Container image "{self._container.image}" already present on machine'
-        self._say(NORMAL, "Pulled", image)
-        self._say(NORMAL, "Created", f"Created container: {self.name}")
-        self._say(NORMAL, "Started", f"Started container {self.name}")
+        self._record(NORMAL, "Pulled", image)
+        self._record(NORMAL, "Created", f"Created container: {self.name}")
+        self._record(NORMAL, "Started", f"Started container {self.name}")
         command_spec = {key: value for key, value in spec.items() if key != "root"}
         self.exec_spec = lambda argv: {**command_spec, "argv": argv}
         actions = Actions(self._node.runtime, process, self._container, place.sandbox.address, self.exec_spec)
@@ -232,7 +232,7 @@ class ContainerRunner:
         if container.lifecycle.post_start is not None:
             result = await actions.hook(container.lifecycle.post_start)
             if not result.ok:
-                self._say(WARNING, "FailedPostStartHook", f"PostStartHook failed: {result.message}")
+                self._record(WARNING, "FailedPostStartHook", f"PostStartHook failed: {result.message}")
                 self._in_background(self._terminate(process, 0))
                 return
         self.attempted.set()
@@ -263,14 +263,14 @@ class ContainerRunner:
             return
         if ok or self._stopping.is_set():
             return
-        self._say(NORMAL, "Killing", f"Container {self.name} failed {kind.lower()} probe, will be restarted")
+        self._record(NORMAL, "Killing", f"Container {self.name} failed {kind.lower()} probe, will be restarted")
         probe = self._container.liveness_probe if kind is probes.Kind.LIVENESS else self._container.startup_probe
         own = probe.termination_grace_period_seconds if probe is not None else None
         grace = self._view()[0].spec.termination_grace_period_seconds if own is None else own
         self._in_background(self._terminate(process, grace))
 
     def _probe_failed(self, kind: probes.Kind, message: str) -> None:
-        self._say(WARNING, "Unhealthy", f"{kind} probe failed: {message}")
+        self._record(WARNING, "Unhealthy", f"{kind} probe failed: {message}")
 
     # Its end.
 
@@ -284,9 +284,9 @@ class ContainerRunner:
                 async with asyncio.timeout(grace):
                     result = await self._actions.hook(hook)
                 if not result.ok and not process.ended.done():
-                    self._say(WARNING, "FailedPreStopHook", f"PreStopHook failed: {result.message}")
+                    self._record(WARNING, "FailedPreStopHook", f"PreStopHook failed: {result.message}")
             except TimeoutError:
-                self._say(WARNING, "FailedPreStopHook", f"PreStopHook did not end within {grace:g}s")
+                self._record(WARNING, "FailedPreStopHook", f"PreStopHook did not end within {grace:g}s")
             deadline = max(deadline, loop.time() + _EXTRA_GRACE_SECONDS)
         if after and grace > 0:
             await asyncio.wait(after, timeout=max(deadline - loop.time(), 0.0))
@@ -311,7 +311,9 @@ class ContainerRunner:
         where = f"{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})"
         text = f"back-off {starting.go_duration(wait)} restarting failed container={self.name} pod={where}"
         self._wait("CrashLoopBackOff", text)
-        self._say(WARNING, "BackOff", f"Back-off restarting failed container {self.name} in pod {where}{self._words()}")
+        self._record(
+            WARNING, "BackOff", f"Back-off restarting failed container {self.name} in pod {where}{self._words()}"
+        )
         self._wake.clear()
         loop = asyncio.get_running_loop()
         until = loop.time() + wait
@@ -328,12 +330,12 @@ class ContainerRunner:
         reference = self._container.image
         if isinstance(self._facts.state, Waiting) and "Image" in self._facts.state.reason:
             self._wait("ImagePullBackOff", f'Back-off pulling image "{reference}": ErrImagePull: {why}')
-            self._say(NORMAL, "BackOff", f'Back-off pulling image "{reference}"')
-            self._say(WARNING, "Failed", "Error: ImagePullBackOff")
+            self._record(NORMAL, "BackOff", f'Back-off pulling image "{reference}"')
+            self._record(WARNING, "Failed", "Error: ImagePullBackOff")
             return
         self._wait("ErrImagePull", why)
-        self._say(WARNING, "Failed", f'Failed to pull image "{reference}": {why}')
-        self._say(WARNING, "Failed", "Error: ErrImagePull")
+        self._record(WARNING, "Failed", f'Failed to pull image "{reference}": {why}')
+        self._record(WARNING, "Failed", "Error: ErrImagePull")
 
     def _errors_pause(self) -> float:
         return self._backoff.failed() or starting.FIRST_WAIT_SECONDS
@@ -351,7 +353,7 @@ class ContainerRunner:
         self._facts.enter(Waiting(reason, message))
         self._changed()
 
-    def _say(self, kind: str, reason: str, message: str) -> None:
+    def _record(self, kind: str, reason: str, message: str) -> None:
         self._node.recorder.record(self._view()[1], kind, reason, message, field_path=self._field_path)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:

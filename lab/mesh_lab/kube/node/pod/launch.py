@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.node.env import ConfigProblem, expand
 from mesh_lab.kube.node.images import Image, scripts, search_path
-from mesh_lab.kube.node.pod.env import ConfigProblem, expand
 from mesh_lab.kube.node.runtime import TOOLS
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.pods import Pod
-from mesh_lab.kube.registry import quantities
+from mesh_lab.kube.registry.syntax import quantities
 
 _T = TypeVar("_T")
 
@@ -134,6 +134,13 @@ def root_spec(
             {"source": m.source, "target": m.target, "read_only": m.read_only, "sub_path": m.sub_path} for m in mounts
         ],
     }
+
+
+def with_bundle(mounts: list[Mount], bundle: tuple[str, str]) -> list[Mount]:
+    """Add the bind of the authorities' bundle, unless one of the container's own mounts covers its place."""
+    source, target = bundle
+    covered = any(f"{target}/".startswith(f"{mount.target.rstrip('/')}/") for mount in mounts)
+    return mounts if covered else [*mounts, Mount(source, target, read_only=True)]
 
 
 def capabilities(container: Container) -> list[int]:

@@ -1,23 +1,22 @@
-"""What it takes to start a container: the wait before, what the runtime is asked for, and where its output goes."""
+"""What it takes to start a container: the wait before, the request to the runtime, and where its output goes."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mesh_lab.backoff import Backoff
+from mesh_lab.kube import trust
 from mesh_lab.kube.node.context import NodeContext
+from mesh_lab.kube.node.env import environment
 from mesh_lab.kube.node.files import logs
-from mesh_lab.kube.node.files.volumes import PodVolumes
 from mesh_lab.kube.node.images import Image
 from mesh_lab.kube.node.pod import launch
 from mesh_lab.kube.node.pod.console import Console
-from mesh_lab.kube.node.pod.env import environment, expand
+from mesh_lab.kube.node.pod.place import PodPlace
 from mesh_lab.kube.node.pod.sessions import on_terminal
-from mesh_lab.kube.node.sandbox import Sandbox
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.pods import Pod
 
@@ -51,14 +50,6 @@ def go_duration(seconds: float) -> str:
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
-@dataclass(frozen=True)
-class PodPlace:
-    """What a container gets from its pod: the sandbox and the volumes."""
-
-    sandbox: Sandbox
-    volumes: PodVolumes
-
-
 def specification(node: NodeContext, pod: Pod, container: Container, image: Image, place: PodPlace) -> dict[str, Any]:
     """Return the runtime's start request for a container.
 
@@ -70,7 +61,11 @@ def specification(node: NodeContext, pod: Pod, container: Container, image: Imag
     argv = launch.command(container, image, variables)
     who = launch.identity(pod, container, image)
     env = launch.complete(variables, who, launch.hostname(pod))
-    mounts = _mounts(container, message_file(node, pod, container), place, variables)
+    mounts = place.mounts(container, variables)
+    mounts.append(_message_mount(message_file(node, pod, container), container))
+    if node.config.internet is not None:
+        env = {**trust.ENVIRONMENT, **env}
+        mounts = launch.with_bundle(mounts, trust.mount(node.config.state))
     files = launch.etc_files(pod, place.sandbox.address, node.config)
     shm = str(node.pod_directory(pod) / "shm")
     return {
@@ -84,18 +79,11 @@ def message_file(node: NodeContext, pod: Pod, container: Container) -> Path:
     return node.pod_directory(pod) / "messages" / container.name
 
 
-def _mounts(container: Container, message: Path, place: PodPlace, variables: dict[str, str]) -> list[launch.Mount]:
-    mounts = []
-    for mount in container.volume_mounts:
-        sub_path = expand(mount.sub_path_expr, variables) if mount.sub_path_expr else mount.sub_path
-        source, inside = place.volumes.source(mount, sub_path)
-        read_only = mount.read_only or place.volumes.is_read_only(mount.name)
-        mounts.append(launch.Mount(source, mount.mount_path, read_only, inside))
+def _message_mount(message: Path, container: Container) -> launch.Mount:
     message.parent.mkdir(parents=True, exist_ok=True)
     message.write_bytes(b"")
     message.chmod(0o666)
-    mounts.append(launch.Mount(str(message), container.termination_message_path))
-    return mounts
+    return launch.Mount(str(message), container.termination_message_path)
 
 
 def open_log(node: NodeContext, pod: Pod, container: Container, start: int) -> logs.LogFile:

@@ -14,17 +14,17 @@ from datetime import UTC, datetime
 from functools import partial
 
 from mesh_lab.backoff import Backoff
+from mesh_lab.kube.config import FROM_HOST
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.netlink import NetlinkError
 from mesh_lab.kube.node import scheduling
 from mesh_lab.kube.node.client import RuntimeFailure, RuntimeLost
 from mesh_lab.kube.node.context import NodeContext
-from mesh_lab.kube.node.files.volumes import MountProblem, PodVolumes
-from mesh_lab.kube.node.pod import launch
+from mesh_lab.kube.node.files.volumes import MountProblem
 from mesh_lab.kube.node.pod.container import ContainerRunner, end
 from mesh_lab.kube.node.pod.facts import ContainerFacts, Terminated, initial_facts
-from mesh_lab.kube.node.pod.publishing import StatusPublisher
-from mesh_lab.kube.node.pod.starting import PodPlace
+from mesh_lab.kube.node.pod.place import PlaceKeeper, PodPlace
+from mesh_lab.kube.node.pod.status import StatusPublisher
 from mesh_lab.kube.node.sandbox import AddressesExhaustedError, Sandbox
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.pods import Pod, read_pod
@@ -46,10 +46,10 @@ class PodWorker:
         self._object = obj
         self._pod = read_pod(obj)
         self.facts = initial_facts(self._pod, datetime.now(UTC))
-        self.facts.host_ip = node.config.node_address
+        # Who looks at a pod's status from outside wants to reach its node; the node's own address leads nowhere there.
+        self.facts.host_ip = FROM_HOST
         self.runners: dict[str, ContainerRunner] = {}
-        self._volumes: PodVolumes | None = None
-        self._sandbox: Sandbox | None = None
+        self._place = PlaceKeeper(node)
         self._ending = asyncio.Event()
         self._nudged = asyncio.Event()
         self._grace = 0.0
@@ -70,7 +70,7 @@ class PodWorker:
     @property
     def sandbox(self) -> Sandbox | None:
         """The pod's namespaces; None while it has none."""
-        return self._sandbox
+        return self._place.sandbox
 
     # Called by the agent.
 
@@ -102,7 +102,7 @@ class PodWorker:
         self._nudged.set()
         for runner in self.runners.values():
             runner.nudge()
-        if self._volumes is not None and self._volumes.mentions(plural, name):
+        if self._place.mentions(plural, name):
             self.refresh()
 
     def look_again(self) -> None:
@@ -112,16 +112,16 @@ class PodWorker:
     @property
     def renew_at(self) -> float:
         """The time when a token must be renewed by `refresh`, on the monotonic clock."""
-        return float("inf") if self._volumes is None else self._volumes.renew_at
+        return self._place.renew_at
 
     def refresh(self) -> None:
         """Update the volumes. On failure they stay as they were, and an event says why."""
-        if self._volumes is None or self._ending.is_set():
+        if self._ending.is_set():
             return
         try:
-            self._volumes.set_up(self._pod, self._node.surroundings(self._pod, self.facts.pod_ip))
+            self._place.refresh(self._pod, self.facts.pod_ip)
         except MountProblem as problem:
-            self._say(WARNING, "FailedMount", str(problem))
+            self._record(WARNING, "FailedMount", str(problem))
 
     def _begin_to_end(self, pod: Pod) -> None:
         grace = float(pod.metadata.deletion_grace_period_seconds or 0)
@@ -183,7 +183,7 @@ class PodWorker:
     def _exceed_deadline(self) -> None:
         self.facts.failed, self.facts.reason = True, "DeadlineExceeded"
         self.facts.message = "Pod was active on the node longer than the specified deadline"
-        self._say(WARNING, "DeadlineExceeded", self.facts.message)
+        self._record(WARNING, "DeadlineExceeded", self.facts.message)
         self._grace = float(self._pod.spec.termination_grace_period_seconds)
         self._closing = True
 
@@ -276,34 +276,18 @@ class PodWorker:
         backoff = Backoff(*_SET_UP_RETRY_SECONDS)
         while not self._ending_or_closing:
             try:
-                return await self._try_set_up()
+                place = await self._place.make(self._pod)
             except MountProblem as problem:
-                self._say(WARNING, "FailedMount", str(problem))
+                self._record(WARNING, "FailedMount", str(problem))
             except (RuntimeFailure, NetlinkError, AddressesExhaustedError) as error:
                 if isinstance(error, RuntimeLost):
                     raise
-                self._say(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+                self._record(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+            else:
+                self.facts.pod_ip, self.facts.sandboxed = place.sandbox.address, True
+                return place
             await self._nudge_or_end(backoff.next())
         return None
-
-    async def _try_set_up(self) -> PodPlace:
-        if self._volumes is None:
-            volumes = PodVolumes(self._pod, self._node.pod_directory(self._pod), self._node.tokens)
-        else:
-            volumes = self._volumes
-        volumes.set_up(self._pod, self._node.surroundings(self._pod, ""))
-        self._volumes = volumes
-        shm = self._node.pod_directory(self._pod) / "shm"
-        shm.mkdir(parents=True, exist_ok=True)
-        shm.chmod(0o1777)
-        spec = self._pod.spec
-        sysctls = {sysctl.name: sysctl.value for sysctl in spec.security_context.sysctls}
-        self._sandbox = await self._node.sandboxes.create(
-            launch.hostname(self._pod), sysctls, host_network=spec.host_network
-        )
-        self.facts.pod_ip = self._sandbox.address
-        self.facts.sandboxed = True
-        return PodPlace(self._sandbox, volumes)
 
     async def _initialize(self, place: PodPlace, group: asyncio.TaskGroup) -> list[ContainerRunner] | None:
         """Run the init containers in order; the sidecars among them, or None when one failed or the pod is to end."""
@@ -311,7 +295,7 @@ class PodWorker:
         if any(isinstance(c.state, Terminated) for c in self.facts.main.values()) and all(
             self._is_over(c) for c in self._pod.spec.containers
         ):
-            return sidecars  # nothing is left to be prepared for
+            return sidecars  # no container will run again
         policy = "Never" if self._pod.spec.restart_policy == "Never" else "OnFailure"
         for container in self._pod.spec.init_containers:
             if self._ending_or_closing:
@@ -347,12 +331,7 @@ class PodWorker:
 
     async def _tear_down(self) -> None:
         self.facts.sandboxed = False
-        if self._sandbox is not None:
-            sandbox, self._sandbox = self._sandbox, None
-            await self._node.sandboxes.remove(sandbox)
-        if self._volumes is not None:
-            self._volumes.remove()
-            self._volumes = None
+        await self._place.remove()
         self._node.room.give_back(self._pod)
         self._status.changed()
 
@@ -376,7 +355,7 @@ class PodWorker:
                 await asyncio.sleep(_REFUSED_AGAIN_SECONDS)
         shutil.rmtree(self._node.log_directory(self._pod), ignore_errors=True)
 
-    def _say(self, kind: str, reason: str, message: str) -> None:
+    def _record(self, kind: str, reason: str, message: str) -> None:
         self._node.recorder.record(self._object, kind, reason, message)
 
     async def _nudge_or_end(self, seconds: float | None) -> bool:

@@ -107,7 +107,7 @@ def _child(home: Home, surround: Any, spec: dict[str, Any], stdio: list[int], re
             signal.signal(number, signal.SIG_DFL)
         sc.die_with_parent(signal.SIGKILL)
         if select.select([home.life], [], [], 0)[0]:
-            os._exit(1)  # the runtime died before the line above could tell
+            os._exit(1)  # the runtime died before PDEATHSIG was set
         _execute(spec["argv"], spec["env"])
     except BaseException as error:  # noqa: BLE001 - a forked child has no caller to raise to
         text = error.strerror if isinstance(error, OSError) and error.filename is None else None
@@ -123,7 +123,7 @@ def _take_stdio(stdio: list[int], uid: int) -> None:
     else:
         descriptors = stdio
         for descriptor in descriptors:
-            # A program may open /dev/stdout anew, and then the pipe's owner counts.
+            # A program may open /dev/stdout by its path, which the pipe's owner may do.
             with contextlib.suppress(OSError):
                 os.fchown(descriptor, uid, -1)
     for number, descriptor in enumerate(descriptors):

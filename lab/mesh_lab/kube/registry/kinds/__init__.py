@@ -1,7 +1,8 @@
 """The built-in kinds: one module each, with all that differs in that kind, and the table of them.
 
-A new kind is a module that ends in its `Behaviour`, and one line here. A kind that nothing else works with declares its
-`Resource` in its module; those that controllers, the node or the API server name stand in `mesh_lab.kube.resources`.
+A new kind is a module that ends in its `Behaviour`, and its line here; a kind of several concerns is a package. A kind
+that nothing else works with declares its `Resource` in its module; those that controllers, the node or the API server
+name stand in `mesh_lab.kube.resources`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from functools import lru_cache
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.registry.behaviour import Behaviour
-from mesh_lab.kube.registry.default_roles import aggregated_roles
 from mesh_lab.kube.registry.kinds import (
     configmaps,
     customresourcedefinitions,
@@ -32,6 +32,7 @@ from mesh_lab.kube.registry.kinds import (
     services,
     webhookconfigurations,
 )
+from mesh_lab.kube.registry.kinds.roles.defaults import aggregated_roles
 from mesh_lab.kube.resources import Resource
 
 BUILTIN: tuple[Behaviour, ...] = (
@@ -64,6 +65,8 @@ BUILTIN: tuple[Behaviour, ...] = (
 RESOURCES: tuple[Resource, ...] = tuple(kind.resource for kind in BUILTIN)
 """What `kubectl api-resources` lists, without custom resources."""
 STORED: tuple[Resource, ...] = tuple(resource for resource in RESOURCES if resource.stored)
+check_create = namespaces.check_create
+"""Refuse to create in a namespace that is missing or terminating, see `kinds.namespaces`."""
 _BY_KEY = {kind.resource.key: kind for kind in BUILTIN}
 
 

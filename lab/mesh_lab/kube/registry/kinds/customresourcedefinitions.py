@@ -1,22 +1,32 @@
-"""CustomResourceDefinitions. What they add to the served resources: `mesh_lab.kube.registry.customresources`."""
+"""CustomResourceDefinitions. What they add to the served resources: `mesh_lab.kube.registry.custom.definitions`.
+
+A definition is established in the write that creates it, so that a client may use it as soon as it has its answer.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from mesh_lab.conditions import condition, find, updated
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import Behaviour
-from mesh_lab.kube.registry.names import label_problem, service_name_problem, subdomain_problem
+from mesh_lab.kube.registry.behaviour import Behaviour, Cluster
+from mesh_lab.kube.registry.custom.definitions import CLEANUP, definition_of
 from mesh_lab.kube.registry.printing.columns import NAME_AND_CREATION
 from mesh_lab.kube.registry.rules.causes import duplicates, immutable, invalid, required
-from mesh_lab.kube.resources import CRDS
+from mesh_lab.kube.registry.rules.fields import Rules, one_of
+from mesh_lab.kube.registry.syntax.names import label_problem, service_name_problem, subdomain_problem
+from mesh_lab.kube.resources import CRDS, Resource
 from mesh_lab.kube.schemas.structural import compile_custom
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _COLUMN_TYPES = ("integer", "number", "string", "boolean", "date")
+_FIELDS: Rules = {
+    ("CustomResourceDefinitionSpec", "scope"): one_of("Cluster", "Namespaced"),
+    ("CustomResourceConversion", "strategy"): one_of("None", "Webhook"),
+}
 
 
 def _fill_defaults(crd: Object) -> None:
@@ -162,12 +172,58 @@ def _summary(versions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: version[key] for key in ("name", "served", "storage") if key in version} for version in versions]
 
 
+def _allocate(cluster: Cluster, crd: Object, old: Object | None) -> None:
+    """Accept the names of a definition, unless others have them, and hold it back when it is deleted."""
+    metadata, spec = crd["metadata"], crd["spec"]
+    if not metadata.get("deletionTimestamp") and CLEANUP not in metadata.get("finalizers", ()):
+        metadata["finalizers"] = [*metadata.get("finalizers", ()), CLEANUP]
+    before = (old or {}).get("status") or {}
+    storage = next(v["name"] for v in spec["versions"] if v.get("storage"))
+    taken = _taken_name(spec, cluster.resources.all())
+    status = {
+        "acceptedNames": before.get("acceptedNames", {"plural": "", "kind": ""}) if taken else spec["names"],
+        "conditions": _conditions(before.get("conditions") or [], taken),
+        "storedVersions": list(dict.fromkeys([*before.get("storedVersions", ()), storage])),
+    }
+    crd["status"] = {**before, **status}
+    # What cannot be made of it must fail before it is stored.
+    definition_of(crd)
+
+
+def _taken_name(spec: Object, served: Iterable[Resource]) -> str:
+    """Which of the names another resource of the group has; empty when none."""
+    names = spec["names"]
+    key = f"{names['plural']}.{spec['group']}"
+    others = [r for r in served if r.group == spec["group"] and r.key != key]
+    words = {"plural": names["plural"], "singular": names.get("singular", "")}
+    for label, name in [*words.items(), *(("shortNames", short) for short in names.get("shortNames", ()))]:
+        if any(name and name in (r.plural, r.singular, *r.short) for r in others):
+            return f'{label}: "{name}" is already in use'
+    if any(names["kind"] in (r.kind, f"{r.kind}List") for r in others):
+        return f'kind: "{names["kind"]}" is already in use'
+    return ""
+
+
+def _conditions(before: list[Object], taken: str) -> list[Object]:
+    accepted = ("False", "NameConflict", taken) if taken else ("True", "NoConflicts", "no conflicts found")
+    established = (
+        ("False", "NotAccepted", "not all names are accepted")
+        if taken and find(before, "Established").get("status") != "True"
+        else ("True", "InitialNamesAccepted", "the initial names have been accepted")
+    )
+    return updated(
+        before, condition(before, "NamesAccepted", *accepted), condition(before, "Established", *established)
+    )
+
+
 BEHAVIOUR = Behaviour(
     CRDS,
     fill_defaults=_fill_defaults,
+    fields=_FIELDS,
     check=_check,
     check_update=_check_update,
     remark=_remark,
+    allocate=_allocate,
     counts_generations=True,
     names_what_it_replaces=True,
     printer=NAME_AND_CREATION,

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, Grant
-from mesh_lab.kube.registry.podsecurity.admission import review_template
-from mesh_lab.kube.registry.podspec.templates import check_selector_update, check_template, fill_template
-from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name, part
-from mesh_lab.kube.registry.printing.templates import TEMPLATE, template_cells
+from mesh_lab.kube.registry.printing.columns import Cells, Column, part
 from mesh_lab.kube.registry.rules.causes import forbidden, invalid
+from mesh_lab.kube.registry.rules.fields import Rules, at_least, one_of
+from mesh_lab.kube.registry.workloads import workload
 from mesh_lab.kube.resources import DEPLOYMENTS
 
 _QUARTER = "25%"
+_FIELDS: Rules = {
+    ("DeploymentStrategy", "type"): one_of("Recreate", "RollingUpdate"),
+    ("DeploymentSpec", "replicas"): at_least(0),
+    ("DeploymentSpec", "minReadySeconds"): at_least(0),
+    ("DeploymentSpec", "revisionHistoryLimit"): at_least(0),
+    ("DeploymentSpec", "progressDeadlineSeconds"): at_least(0),
+}
 
 
-def _fill_defaults(deployment: Object) -> None:
-    """Defaults of a Deployment and its template."""
-    spec = deployment.setdefault("spec", {})
-    spec.setdefault("replicas", 1)
+def _fill_defaults(spec: Object) -> None:
     spec.setdefault("revisionHistoryLimit", 10)
     spec.setdefault("progressDeadlineSeconds", 600)
     strategy = spec.setdefault("strategy", {})
@@ -32,17 +33,9 @@ def _fill_defaults(deployment: Object) -> None:
         rolling = strategy.setdefault("rollingUpdate", {})
         rolling.setdefault("maxUnavailable", _QUARTER)
         rolling.setdefault("maxSurge", _QUARTER)
-    fill_template(spec)
 
 
-def _begin(deployment: Object) -> None:
-    deployment["status"] = {}
-
-
-def _check(deployment: Object) -> Iterator[Cause]:
-    """Everything that is wrong with a Deployment."""
-    spec = deployment.get("spec") or {}
-    yield from check_template(spec, "deployment")
+def _check(spec: Object) -> Iterator[Cause]:
     strategy = spec.get("strategy") or {}
     path = "spec.strategy.rollingUpdate"
     if strategy.get("type") == "Recreate" and "rollingUpdate" in strategy:
@@ -83,37 +76,26 @@ def _amount(value: int | str) -> int:
     return int(value.removesuffix("%")) if isinstance(value, str) else value
 
 
-def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
+def _cells(obj: Mapping[str, Any]) -> Cells:
     status, wanted = part(obj, "status"), part(obj, "spec").get("replicas", 1)
     return [
-        name(obj),
         f"{status.get('readyReplicas', 0)}/{wanted}",
         status.get("updatedReplicas", 0),
         status.get("availableReplicas", 0),
-        age(obj, now),
-        *template_cells(obj),
     ]
 
 
-BEHAVIOUR = Behaviour(
+BEHAVIOUR = workload(
     DEPLOYMENTS,
-    fill_defaults=_fill_defaults,
-    begin=_begin,
-    check=_check,
-    check_update=check_selector_update,
-    review=review_template,
-    counts_generations=True,
-    grants=(Grant("view", READ, ("", "scale", "status")), Grant("edit", WRITE, ("", "scale"))),
-    printer=Printer(
-        (
-            NAME,
-            Column("Ready", description="How many of the wanted pods are ready."),
-            Column("Up-to-date", description="How many pods have the latest template."),
-            Column("Available", description="How many pods have been ready for long enough."),
-            AGE,
-            *TEMPLATE,
-        ),
-        _row,
+    status={},
+    fields=_FIELDS,
+    columns=(
+        Column("Ready", description="How many of the wanted pods are ready."),
+        Column("Up-to-date", description="How many pods have the latest template."),
+        Column("Available", description="How many pods have been ready for long enough."),
     ),
+    cells=_cells,
+    fill_defaults=_fill_defaults,
+    check=_check,
     zero_counts=frozenset({"progressDeadlineSeconds", "replicas", "revisionHistoryLimit"}),
 )

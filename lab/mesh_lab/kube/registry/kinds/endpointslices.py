@@ -9,15 +9,20 @@ from typing import Any
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import READ, Behaviour, Grant
-from mesh_lab.kube.registry.names import label_problem
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name
-from mesh_lab.kube.registry.rules.addresses import is_ip
 from mesh_lab.kube.registry.rules.causes import duplicate, immutable, invalid, required
+from mesh_lab.kube.registry.rules.fields import OPTIONAL_PORT, PROTOCOL, Rules, one_of
+from mesh_lab.kube.registry.syntax.names import is_ip, label_problem
 from mesh_lab.kube.resources import ENDPOINTSLICES
 
 _MAX_ENDPOINTS = 1000
 _MAX_ADDRESSES = 100
 _SHOWN = 3
+_FIELDS: Rules = {
+    ("EndpointPort", "protocol"): PROTOCOL,
+    ("EndpointPort", "port"): OPTIONAL_PORT,
+    ("EndpointSlice", "addressType"): one_of("FQDN", "IPv4", "IPv6"),
+}
 
 
 def _fill_defaults(endpoint_slice: Object) -> None:
@@ -75,6 +80,7 @@ def _some(parts: list[str]) -> str:
 BEHAVIOUR = Behaviour(
     ENDPOINTSLICES,
     fill_defaults=_fill_defaults,
+    fields=_FIELDS,
     check=_check,
     check_update=_check_update,
     counts_generations=True,

@@ -12,6 +12,7 @@ from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, FieldLabel,
 from mesh_lab.kube.registry.printing.columns import Cells, Column, Printer, name, part, wide
 from mesh_lab.kube.registry.printing.durations import since
 from mesh_lab.kube.registry.rules.causes import invalid
+from mesh_lab.kube.registry.rules.fields import MAY_BE_EMPTY, Rules
 from mesh_lab.kube.resources import EVENTS
 
 _CLUSTER_EVENTS = ("default", "kube-system")
@@ -27,6 +28,9 @@ _LABELS = (
     "reportingComponent",
     "type",
 )
+_FIELDS: Rules = {
+    ("Event", "involvedObject"): MAY_BE_EMPTY,
+}
 
 
 def _check(event: Object) -> Iterator[Cause]:
@@ -65,6 +69,7 @@ def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
 
 BEHAVIOUR = Behaviour(
     EVENTS,
+    fields=_FIELDS,
     check=_check,
     field_labels=(*map(FieldLabel, _LABELS), FieldLabel("source", "source.component")),
     grants=(Grant("view", READ), Grant("edit", WRITE)),

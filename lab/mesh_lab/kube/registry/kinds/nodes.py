@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from mesh_lab.conditions import find
 from mesh_lab.kube.registry.behaviour import Behaviour, FieldLabel
 from mesh_lab.kube.registry.printing.columns import (
     AGE,
@@ -22,10 +23,14 @@ from mesh_lab.kube.registry.printing.columns import (
     wide,
 )
 from mesh_lab.kube.registry.printing.durations import UNKNOWN
+from mesh_lab.kube.registry.rules.fields import TAINT_EFFECT, Rules
 from mesh_lab.kube.resources import NODES
 
 _ROLE_PREFIX = "node-role.kubernetes.io/"
 _ROLE_LABEL = "kubernetes.io/role"
+_FIELDS: Rules = {
+    ("Taint", "effect"): TAINT_EFFECT,
+}
 
 
 def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
@@ -45,8 +50,8 @@ def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
 
 
 def _node_status(node: Mapping[str, Any]) -> str:
-    ready = next((c for c in items(node, "status", "conditions") if c.get("type") == "Ready"), None)
-    word = "Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"
+    ready = find(items(node, "status", "conditions"), "Ready")
+    word = "Unknown" if not ready else "Ready" if ready.get("status") == "True" else "NotReady"
     return word + (",SchedulingDisabled" if part(node, "spec").get("unschedulable") else "")
 
 
@@ -62,6 +67,7 @@ def _address(node: Mapping[str, Any], kind: str) -> str:
 
 BEHAVIOUR = Behaviour(
     NODES,
+    fields=_FIELDS,
     field_labels=(FieldLabel("spec.unschedulable", absent="false"),),
     printer=Printer(
         (

@@ -10,13 +10,18 @@ from typing import Any
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, Grant
-from mesh_lab.kube.registry.default_roles import default_bindings
-from mesh_lab.kube.registry.names import path_segment_problem
+from mesh_lab.kube.registry.kinds.roles.defaults import default_bindings
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, items, name, part, wide
 from mesh_lab.kube.registry.rules.causes import invalid, required
+from mesh_lab.kube.registry.rules.fields import Rules, one_of
+from mesh_lab.kube.registry.syntax.names import path_segment_problem
 from mesh_lab.kube.resources import CLUSTERROLEBINDINGS, ROLEBINDINGS
 
 _RBAC = "rbac.authorization.k8s.io"
+_FIELDS: Rules = {
+    ("Subject", "kind"): one_of("Group", "ServiceAccount", "User"),
+    ("RoleRef", "kind"): one_of("ClusterRole", "Role"),
+}
 
 
 def _fill_defaults(binding: Object) -> None:
@@ -59,6 +64,7 @@ CLUSTER_ROLE_BINDING = Behaviour(
     standard=tuple(default_bindings()),
     fill_defaults=_fill_defaults,
     name_problem=path_segment_problem,
+    fields=_FIELDS,
     check=_check,
     check_update=_check_update,
     printer=Printer((NAME, Column("Role"), AGE, *wide("Users", "Groups", "ServiceAccounts")), _row),

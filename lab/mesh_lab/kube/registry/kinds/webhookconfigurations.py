@@ -13,16 +13,34 @@ from urllib.parse import urlsplit
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import Behaviour
-from mesh_lab.kube.registry.names import subdomain_problem
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name
 from mesh_lab.kube.registry.rules.causes import duplicates, invalid, required
+from mesh_lab.kube.registry.rules.fields import Rules, one_of
 from mesh_lab.kube.registry.rules.labels import check_selector
+from mesh_lab.kube.registry.syntax.names import subdomain_problem
 from mesh_lab.kube.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS
 
 _WEBHOOK_TIMEOUT_SECONDS = 10
 _REVIEW_VERSIONS = ("v1", "v1beta1")
 _LONGEST_SECONDS = 30
 _RULE_FIELDS = ("operations", "apiGroups", "apiVersions", "resources")
+_OF_RULES: Rules = {
+    ("RuleWithOperations", "operations"): one_of("*", "CONNECT", "CREATE", "DELETE", "UPDATE"),
+    ("RuleWithOperations", "scope"): one_of("*", "Cluster", "Namespaced"),
+}
+_OF_VALIDATING: Rules = {
+    **_OF_RULES,
+    ("ValidatingWebhook", "failurePolicy"): one_of("Fail", "Ignore"),
+    ("ValidatingWebhook", "matchPolicy"): one_of("Equivalent", "Exact"),
+    ("ValidatingWebhook", "sideEffects"): one_of("None", "NoneOnDryRun"),
+}
+_OF_MUTATING: Rules = {
+    **_OF_RULES,
+    ("MutatingWebhook", "failurePolicy"): one_of("Fail", "Ignore"),
+    ("MutatingWebhook", "matchPolicy"): one_of("Equivalent", "Exact"),
+    ("MutatingWebhook", "reinvocationPolicy"): one_of("IfNeeded", "Never"),
+    ("MutatingWebhook", "sideEffects"): one_of("None", "NoneOnDryRun"),
+}
 
 
 def _fill_mutating(configuration: Object) -> None:
@@ -122,6 +140,7 @@ def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
 VALIDATING = Behaviour(
     VALIDATING_WEBHOOKS,
     fill_defaults=_fill_defaults,
+    fields=_OF_VALIDATING,
     check=_check,
     remark=_remark,
     counts_generations=True,
@@ -129,4 +148,4 @@ VALIDATING = Behaviour(
     printer=Printer((NAME, Column("Webhooks", "integer"), AGE), _row),
     zero_counts=frozenset({"port"}),
 )
-MUTATING = replace(VALIDATING, resource=MUTATING_WEBHOOKS, fill_defaults=_fill_mutating)
+MUTATING = replace(VALIDATING, resource=MUTATING_WEBHOOKS, fill_defaults=_fill_mutating, fields=_OF_MUTATING)

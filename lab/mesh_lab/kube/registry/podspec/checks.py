@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.names import label_problem, subdomain_problem
 from mesh_lab.kube.registry.podspec.containers import check_container, check_init_container
-from mesh_lab.kube.registry.podspec.scheduling import check_scheduling
 from mesh_lab.kube.registry.podspec.volumes import check_volumes
-from mesh_lab.kube.registry.rules.addresses import is_ip
 from mesh_lab.kube.registry.rules.causes import duplicates, invalid, required
+from mesh_lab.kube.registry.rules.labels import validate_labels
+from mesh_lab.kube.registry.syntax.names import is_ip, label_problem, subdomain_problem
 
 
 def check_spec(spec: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -36,7 +35,7 @@ def check_spec(spec: dict[str, Any], path: str) -> Iterator[Cause]:
         taken.add(container.get("name"))
     yield from _check_names(spec, path)
     yield from _check_dns(spec, path)
-    yield from check_scheduling(spec, path)
+    yield from _check_scheduling(spec, path)
     for index, alias in enumerate(spec.get("hostAliases") or ()):
         if not is_ip(alias.get("ip", "")):
             yield invalid(f"{path}.hostAliases[{index}].ip", alias.get("ip", ""), "must be a valid IP address")
@@ -63,3 +62,24 @@ def _check_dns(spec: dict[str, Any], path: str) -> Iterator[Cause]:
     for index, server in enumerate(servers):
         if not is_ip(server):
             yield invalid(f"{path}.dnsConfig.nameservers[{index}]", server, "must be a valid IP address")
+
+
+def _check_scheduling(spec: dict[str, Any], path: str) -> Iterator[Cause]:
+    """Everything that is wrong with where a pod wants to run."""
+    yield from validate_labels(spec.get("nodeSelector") or {}, f"{path}.nodeSelector")
+    for index, toleration in enumerate(spec.get("tolerations") or ()):
+        yield from _check_toleration(toleration, f"{path}.tolerations[{index}]")
+    for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
+        if (skew := constraint.get("maxSkew", 0)) <= 0:
+            yield invalid(f"{path}.topologySpreadConstraints[{index}].maxSkew", skew, "must be greater than zero")
+
+
+def _check_toleration(toleration: dict[str, Any], path: str) -> Iterator[Cause]:
+    operator, effect = toleration.get("operator", "Equal"), toleration.get("effect", "")
+    if not toleration.get("key") and operator != "Exists":
+        words = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
+        yield invalid(f"{path}.operator", operator, words)
+    if operator == "Exists" and toleration.get("value"):
+        yield invalid(f"{path}.operator", operator, "value must be empty when `operator` is 'Exists'")
+    if "tolerationSeconds" in toleration and effect != "NoExecute":
+        yield invalid(f"{path}.effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry import quantities
-from mesh_lab.kube.registry.names import env_name_problem, label_problem, port_name_problem, subdomain_problem
 from mesh_lab.kube.registry.rules.causes import duplicate, duplicates, forbidden, invalid, missing, required
+from mesh_lab.kube.registry.syntax import quantities
+from mesh_lab.kube.registry.syntax.names import env_name_problem, label_problem, port_name_problem, subdomain_problem
 
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _ENV_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.names import label_problem
 from mesh_lab.kube.registry.podspec.containers import check_relative
 from mesh_lab.kube.registry.rules.causes import duplicates, forbidden, invalid, required
+from mesh_lab.kube.registry.syntax.names import label_problem
 
 _PROJECTED = ("secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate")
 

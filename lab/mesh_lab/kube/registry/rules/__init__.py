@@ -1,5 +1,5 @@
 """Rules that objects of several kinds share. Words and paths of causes are a real API server's.
 
-`fields` applies tables to every field of every built-in kind; what relates the fields of one kind to each other stands
-in that kind's module in `mesh_lab.kube.registry.kinds`.
+`fields` has rules of single fields, and applies them to every field of an object; which field has which, and what
+relates the fields of one kind to each other, stands in that kind's module in `mesh_lab.kube.registry.kinds`.
 """

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.names import config_key_problem
 from mesh_lab.kube.registry.rules.causes import forbidden, invalid
+from mesh_lab.kube.registry.syntax.names import config_key_problem
 
 LIMIT_BYTES = 1024 * 1024
 

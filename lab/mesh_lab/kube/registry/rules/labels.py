@@ -1,4 +1,4 @@
-"""Label selectors inside objects (`spec.selector`)."""
+"""Labels and label selectors inside objects."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry import names
 from mesh_lab.kube.registry.rules.causes import forbidden, invalid, required
-from mesh_lab.kube.registry.selectors import LabelSelector, Requirement
+from mesh_lab.kube.registry.syntax import names
 
-_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
+
+def validate_labels(labels: dict[str, str], path: str) -> Iterator[Cause]:
+    """Everything that is wrong with a map of labels at `path`."""
+    for key, value in labels.items():
+        if problem := names.qualified_name_problem(key):
+            yield Cause(path, f'Invalid value: "{key}": {problem}')
+        if problem := names.label_value_problem(value):
+            yield Cause(path, f'Invalid value: "{value}": {problem}')
 
 
 def check_selector(selector: Mapping[str, Any], path: str) -> Iterator[Cause]:
@@ -29,13 +35,3 @@ def check_selector(selector: Mapping[str, Any], path: str) -> Iterator[Cause]:
             yield forbidden(f"{where}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
         if (key := term.get("key")) and (problem := names.qualified_name_problem(key)):
             yield invalid(f"{where}.key", key, problem)
-
-
-def compile_selector(selector: Mapping[str, Any]) -> LabelSelector:
-    """A selector as it stands in an object, ready to match. It must have been checked."""
-    terms = [Requirement(k, "in", frozenset([v])) for k, v in (selector.get("matchLabels") or {}).items()]
-    terms.extend(
-        Requirement(term["key"], _OPERATORS[term["operator"]], frozenset(term.get("values") or ()))
-        for term in selector.get("matchExpressions") or ()
-    )
-    return LabelSelector(tuple(terms))

@@ -44,14 +44,14 @@ async def test_version_and_health_are_open(server: Server, path: str) -> None:
         "/metrics",
     ],
 )
-async def test_all_else_is_closed(server: Server, path: str) -> None:
+async def test_all_other_paths_need_a_credential(server: Server, path: str) -> None:
     async with anonymous(server) as client, client.get(server.url + path) as response:
         answer = await response.json()
         assert (response.status, answer["kind"], answer["reason"]) == (401, "Status", "Unauthorized")
 
 
 @pytest.mark.parametrize("path", ["/healthz/../api/v1/secrets", "/version/..%2fapi/v1/secrets", "//api/v1/secrets"])
-async def test_no_detour_leads_in(server: Server, path: str) -> None:
+async def test_unusual_spellings_of_open_paths_are_refused(server: Server, path: str) -> None:
     async with anonymous(server) as client:
         from yarl import URL
 
@@ -96,7 +96,7 @@ async def test_a_certificate_of_another_authority_is_refused(server: Server, tmp
             await client.get(server.url + "/api")
 
 
-async def test_a_service_accounts_token_is_who_it_says(server: Server) -> None:
+async def test_a_service_accounts_token_authenticates_as_the_account(server: Server) -> None:
     await server.registry.create(SERVICEACCOUNTS, {"metadata": {"name": "cart"}}, namespace="default")
     token, _ = server.tokens.issue("default", "cart")
     bearer = {"Authorization": f"Bearer {token}"}
@@ -112,7 +112,7 @@ async def test_a_service_accounts_token_is_who_it_says(server: Server) -> None:
         assert response.status == 401
 
 
-async def test_a_token_for_others_does_not_open_the_api(server: Server) -> None:
+async def test_a_token_for_another_audience_is_refused(server: Server) -> None:
     await server.registry.create(SERVICEACCOUNTS, {"metadata": {"name": "cart"}}, namespace="default")
     token, _ = server.tokens.issue("default", "cart", audiences=["istio-ca"])
     async with (
@@ -143,7 +143,7 @@ async def test_an_impersonated_service_account_may_not_impersonate(server: Serve
         assert response.status == 403
 
 
-async def test_a_token_review_tells_whose_token_it_is(server: Server) -> None:
+async def test_a_token_review_names_the_account_of_the_token(server: Server) -> None:
     await server.registry.create(SERVICEACCOUNTS, {"metadata": {"name": "cart"}}, namespace="default")
     token, _ = server.tokens.issue("default", "cart", audiences=["istio-ca"])
     path = "/apis/authentication.k8s.io/v1/tokenreviews"
@@ -163,7 +163,7 @@ async def test_a_token_review_tells_whose_token_it_is(server: Server) -> None:
         ({"user": "alice"}, False),
     ],
 )
-async def test_a_subject_access_review_says_what_would_happen(
+async def test_a_subject_access_review_decides_for_another_user(
     server: Server, spec: dict[str, object], verdict: bool
 ) -> None:
     body = {

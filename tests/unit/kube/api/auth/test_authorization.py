@@ -80,12 +80,14 @@ async def test_a_pods_token_does_not_open_the_secrets_of_the_mesh(guarded: Serve
         ("POST", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"),
     ],
 )
-async def test_no_verb_and_no_detour_leads_to_them(guarded: Server, method: str, path: str) -> None:
+async def test_without_a_role_no_verb_and_no_other_resource_gives_the_secrets(
+    guarded: Server, method: str, path: str
+) -> None:
     async with guarded.client.request(method, guarded.url + path, headers=AS_CART) as response:
         assert response.status == 403
 
 
-async def test_a_role_opens_them_to_its_account(guarded: Server) -> None:
+async def test_a_role_gives_its_account_access_to_the_secrets(guarded: Server) -> None:
     await grant(guarded, "reader", [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list", "watch"]}])
     for path in (MESH_SECRETS, f"{MESH_SECRETS}/istio-ca-secret", "/api/v1/secrets"):
         await guarded.json("GET", path, headers=AS_CART)
@@ -132,7 +134,7 @@ async def test_a_role_grants_only_what_its_writer_has(guarded: Server) -> None:
     await guarded.json("POST", f"{RBAC}/clusterroles", held, headers=AS_CART, code=201)
 
 
-async def test_users_are_held_to_their_roles(guarded: Server) -> None:
+async def test_users_may_do_only_what_their_roles_grant(guarded: Server) -> None:
     await guarded.json("GET", "/api/v1/namespaces/shop/pods", headers=AS_ALICE, code=403)
     await guarded.json("GET", "/apis", headers=AS_ALICE)
     assert (await guarded.json("GET", "/metrics", headers=AS_ALICE, code=403))["message"] == (
@@ -192,7 +194,7 @@ async def test_impersonation_needs_a_right_to_each_part_of_the_identity(guarded:
     ],
     ids=str,
 )
-async def test_can_i_says_what_the_server_does(guarded: Server, question: tuple[str, ...], may: bool) -> None:
+async def test_can_i_agrees_with_the_servers_decisions(guarded: Server, question: tuple[str, ...], may: bool) -> None:
     reported = await guarded.kubectl("auth", "can-i", *question, f"--as={CART}", code=None)
     assert (reported.out.split()[0], reported.code) == (("yes", 0) if may else ("no", 1)), reported
 

@@ -120,7 +120,7 @@ async def test_a_role_of_the_cluster_holds_where_it_is_bound() -> None:
     assert not one.decide(CART, secrets("list", namespace="", name="")).allowed
 
 
-async def test_a_namesake_in_another_namespace_has_nothing() -> None:
+async def test_an_account_of_the_same_name_in_another_namespace_has_no_rights() -> None:
     role = {"metadata": {"name": "reader"}, "rules": [rule("get", "secrets")]}
     authorizer = await cluster(
         (CLUSTERROLES, role, ""),
@@ -129,7 +129,7 @@ async def test_a_namesake_in_another_namespace_has_nothing() -> None:
     assert not authorizer.decide(CART, secrets()).allowed
 
 
-async def test_a_binding_of_a_role_that_is_not_there_gives_nothing() -> None:
+async def test_a_binding_of_a_missing_role_grants_nothing() -> None:
     authorizer = await cluster((ROLEBINDINGS, binding("Role", "gone", user("alice")), "istio-system"))
     assert not authorizer.decide(ALICE, secrets()).allowed
 
@@ -147,7 +147,7 @@ async def test_an_aggregated_role_has_the_rules_of_those_that_its_labels_select(
     assert not authorizer.decide(ALICE, Access("get", "", "nodes", "", "n")).allowed
 
 
-async def test_roles_that_aggregate_each_other_come_to_an_end() -> None:
+async def test_roles_that_aggregate_each_other_do_not_loop() -> None:
     label = {"lab.test/both": "true"}
     roles = [
         {
@@ -230,7 +230,7 @@ async def test_service_accounts_need_a_role_for_the_secrets_of_the_mesh_and_for_
     ],
     ids=str,
 )
-async def test_all_else_is_open_to_service_accounts_and_says_that_no_role_was_asked_for(action: Action) -> None:
+async def test_what_is_not_enforced_is_allowed_to_service_accounts_with_that_reason(action: Action) -> None:
     decision = (await cluster()).decide(CART, action)
     assert decision.allowed
     assert "RBAC is not enforced for this resource in the embedded cluster" in decision.reason

@@ -51,7 +51,7 @@ LARGE = "data:\n" + "".join(f"  key-{number:06d}: 'value {number}'\n" for number
         ("a: 1\na: 2", {"a": 2}),
     ],
 )
-def test_yaml_stands_for_json(text: str, value: Any) -> None:
+def test_yaml_is_read_as_json_values(text: str, value: Any) -> None:
     assert from_yaml.decode(text.encode()) == value
 
 
@@ -76,13 +76,13 @@ def test_yaml_stands_for_json(text: str, value: Any) -> None:
         ("a: " + nested(20_000), "nested too deeply"),
     ],
 )
-def test_yaml_that_stands_for_no_json_is_refused(text: str, words: str) -> None:
+def test_yaml_without_a_json_value_is_refused(text: str, words: str) -> None:
     with pytest.raises(from_yaml.YamlBodyError, match=words):
         from_yaml.decode(text.encode())
 
 
 @given(st.one_of(st.binary(max_size=60), st.text(alphabet="ab1:-[]{}&*!?|> \n\"'", max_size=60).map(str.encode)))
-def test_yaml_is_json_afterwards_or_refused(body: bytes) -> None:
+def test_any_yaml_becomes_json_or_is_refused(body: bytes) -> None:
     try:
         value = from_yaml.decode(body)
     except from_yaml.YamlBodyError:
@@ -145,7 +145,7 @@ async def test_no_body_fails_the_server(server: Server, headers: dict[str, str],
         ({"Impersonate-User": "\udcff"}, 400, "must be UTF-8"),
     ],
 )
-async def test_headers_that_are_no_text_fail_nothing(
+async def test_headers_that_are_no_text_cause_no_error(
     server: Server, headers: dict[str, str], code: int, words: str
 ) -> None:
     head = {"Host": "lab", "Content-Length": "2", "Connection": "close", **headers}
@@ -158,7 +158,7 @@ async def test_headers_that_are_no_text_fail_nothing(
     assert words in json.loads(answer.partition("\r\n\r\n")[2])["message"]
 
 
-async def test_patches_cannot_pile_up_what_cannot_be_stored(server: Server) -> None:
+async def test_patches_cannot_nest_an_object_deeper_than_the_limit(server: Server) -> None:
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     names = {"plural": "things", "kind": "Thing"}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
@@ -219,7 +219,9 @@ REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
         ("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": 1}}, "spec.token"),
     ],
 )
-async def test_what_is_asked_has_types(server: Server, path: str, body: dict[str, Any], field: str) -> None:
+async def test_bodies_of_reviews_and_subresources_are_checked_by_their_types(
+    server: Server, path: str, body: dict[str, Any], field: str
+) -> None:
     refusal = await server.json("POST", path, body, code=400)
     assert refusal["details"]["causes"][0]["field"] == field
 

@@ -51,14 +51,14 @@ async def test_an_apply_creates_and_then_changes(server: Server) -> None:
         ("?force=true", MERGE, {}, 422, "force: Forbidden: may not be specified for non-apply patch"),
     ],
 )
-async def test_an_apply_that_makes_no_sense_is_refused(
+async def test_an_invalid_apply_is_refused(
     server: Server, query: str, headers: dict[str, str], body: Any, code: int, words: str
 ) -> None:
     refusal = await server.json("PATCH", CONFIG + query, body, headers=headers, code=code)
     assert words in refusal["message"]
 
 
-async def test_a_scale_is_owned_by_way_of_the_scale(server: Server) -> None:
+async def test_fields_set_through_scale_are_owned_through_scale(server: Server) -> None:
     await server.json("PATCH", DEPLOYMENTS + "/web?fieldManager=ann", deployment("web"), headers=APPLY, code=201)
     path = DEPLOYMENTS + "/web/scale?fieldManager=kubectl"
     await server.json("PATCH", path, {"spec": {"replicas": 5}}, headers=MERGE)
@@ -69,7 +69,7 @@ async def test_a_scale_is_owned_by_way_of_the_scale(server: Server) -> None:
     assert refusal["message"] == f"Apply failed with 1 conflict: {words}"
 
 
-async def test_kubectl_applies_on_either_side_in_turn(server: Server) -> None:
+async def test_kubectl_alternates_client_side_and_server_side_apply(server: Server) -> None:
     file = server.directory / "c.yaml"
     file.write_text(json.dumps(config_map(a="1", b="1")))
     await server.kubectl("apply", "-f", str(file))
@@ -88,7 +88,7 @@ async def test_kubectl_applies_on_either_side_in_turn(server: Server) -> None:
     assert (diff.code, diff.out) == (0, "")
 
 
-async def test_the_first_server_side_apply_takes_nothing_back(server: Server) -> None:
+async def test_the_first_server_side_apply_removes_no_fields(server: Server) -> None:
     """What `scale`, `annotate`, `set env` and `rollout restart` did stays; what the manifest names is a conflict."""
     manifest = deployment("web")
     await server.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))

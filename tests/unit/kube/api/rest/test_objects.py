@@ -93,20 +93,20 @@ def test_no_path_crashes_the_parser(text: str) -> None:
         ("text/html, */*;q=0.1", Form.OBJECT),
     ],
 )
-def test_the_form_that_a_client_likes_best_is_chosen(accept: str | None, form: Form) -> None:
+def test_the_form_that_a_client_prefers_is_chosen(accept: str | None, form: Form) -> None:
     assert choose(accept, Form.TABLE, Form.PARTIAL) is form
 
 
 @pytest.mark.parametrize(
     "accept", ["text/html", "application/cbor", "application/json;q=0", "application/vnd.kubernetes.protobuf"]
 )
-def test_a_client_that_takes_no_json_is_refused(accept: str) -> None:
+def test_a_client_that_accepts_no_json_is_refused(accept: str) -> None:
     with pytest.raises(ApiError) as refusal:
         choose(accept, Form.TABLE)
     assert refusal.value.code == 406
 
 
-async def test_an_object_comes_and_goes(server: Server) -> None:
+async def test_an_object_is_created_read_and_deleted(server: Server) -> None:
     made = await server.json("POST", PATH, config_map("a", x="1"), code=201)
     assert await server.json("GET", PATH + "/a") == made
     changed = await server.json("PUT", PATH + "/a", {**made, "data": {"x": "2"}})
@@ -186,7 +186,7 @@ async def test_a_body_that_cannot_be_read_is_a_status(server: Server, media: str
         ("GET", "/openapi/v3/apis/nothing.io/v1", 404),
     ],
 )
-async def test_what_is_not_there_is_a_status(server: Server, method: str, path: str, code: int) -> None:
+async def test_a_missing_object_is_a_404_status(server: Server, method: str, path: str, code: int) -> None:
     answer = await server.json(method, path, code=code)
     assert (answer["kind"], answer["status"], answer["code"]) == ("Status", "Failure", code)
 
@@ -206,16 +206,16 @@ async def test_what_is_not_there_is_a_status(server: Server, method: str, path: 
         ("resourceVersion=99999&resourceVersionMatch=NotOlderThan", 504),
     ],
 )
-async def test_options_that_make_no_sense_are_refused(server: Server, query: str, code: int) -> None:
+async def test_invalid_options_are_refused(server: Server, query: str, code: int) -> None:
     await server.json("GET", f"{PATH}?{query}", code=code)
 
 
 @pytest.mark.parametrize("query", ["dryRun=Some", "fieldValidation=Maybe"])
-async def test_write_options_that_make_no_sense_are_refused(server: Server, query: str) -> None:
+async def test_invalid_write_options_are_refused(server: Server, query: str) -> None:
     await server.json("POST", f"{PATH}?{query}", config_map("a"), code=422)
 
 
-async def test_pages_show_one_moment(server: Server) -> None:
+async def test_all_pages_of_a_list_show_one_revision(server: Server) -> None:
     for name in "abcde":
         await server.json("POST", PATH, config_map(name), code=201)
     first = await server.json("GET", PATH + "?limit=2")
@@ -255,13 +255,13 @@ async def test_a_dry_run_leaves_nothing(server: Server) -> None:
     await server.json("GET", PATH + "/a", code=404)
 
 
-async def test_the_name_in_the_path_is_the_one_that_counts(server: Server) -> None:
+async def test_a_name_in_the_body_must_be_that_of_the_path(server: Server) -> None:
     await server.json("POST", PATH, config_map("a"), code=201)
     answer = await server.json("PUT", PATH + "/a", config_map("b"), code=400)
     assert "does not match" in answer["message"]
 
 
-async def test_a_collection_goes_by_selector(server: Server) -> None:
+async def test_a_collection_is_deleted_by_selector(server: Server) -> None:
     for name, label in (("a", "x"), ("b", "x"), ("c", "y")):
         await server.json(
             "POST", PATH, {**config_map(name), "metadata": {"name": name, "labels": {"l": label}}}, code=201
@@ -357,7 +357,7 @@ async def test_a_delete_answers_the_object_where_kubernetes_does(server: Server)
         assert (await server.json("DELETE", f"{path}/x"))["kind"] == kind
 
 
-async def test_items_of_a_typed_list_leave_their_kind_to_the_list(server: Server) -> None:
+async def test_items_of_a_typed_list_have_no_kind_of_their_own(server: Server) -> None:
     await server.json("POST", PATH, config_map("a"), code=201)
     listed = await server.json("GET", PATH)
     assert listed["kind"] == "ConfigMapList"
@@ -368,7 +368,7 @@ async def test_items_of_a_typed_list_leave_their_kind_to_the_list(server: Server
     assert set(shown.out.split()) <= {"ConfigMap"}
 
 
-async def test_some_kinds_are_not_replaced_unseen(server: Server) -> None:
+async def test_some_kinds_are_not_replaced_without_a_revision(server: Server) -> None:
     leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
     for path, body, code in ((PATH, config_map("x"), 200), (leases, {"metadata": {"name": "x"}}, 422)):
         made = await server.json("POST", path, body, code=201)
@@ -380,7 +380,7 @@ async def test_some_kinds_are_not_replaced_unseen(server: Server) -> None:
     )
 
 
-async def test_a_custom_resource_is_not_replaced_unseen_and_keeps_its_kind_in_lists(server: Server) -> None:
+async def test_a_custom_resource_is_not_replaced_without_a_revision_and_keeps_its_kind_in_lists(server: Server) -> None:
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     names = {"plural": "things", "singular": "thing", "kind": "Thing", "listKind": "ThingList"}

@@ -61,7 +61,7 @@ async def make(server: Server, name: str, **labels: str) -> dict[str, Any]:
     return await server.registry.create(CONFIGMAPS, body, namespace="default")
 
 
-async def test_a_watch_begins_with_what_there_is(server: Server) -> None:
+async def test_a_watch_begins_with_the_existing_objects(server: Server) -> None:
     await make(server, "a")
     async with watching(server) as stream:
         await make(server, "b")
@@ -76,7 +76,7 @@ async def test_a_watch_from_a_revision_begins_after_it(server: Server) -> None:
         assert await stream.take(1) == [("ADDED", "b")]
 
 
-async def test_a_watch_list_says_when_all_has_been_sent(server: Server) -> None:
+async def test_a_watch_list_marks_the_end_of_its_initial_events(server: Server) -> None:
     await make(server, "a")
     async with watching(server, LIST) as stream:
         assert await stream.take(1) == [("ADDED", "a")]
@@ -136,7 +136,7 @@ async def test_a_watched_table_describes_its_columns_once(server: Server) -> Non
         assert second["object"]["metadata"]["resourceVersion"] == str(server.registry.revision)
 
 
-async def test_metadata_alone_can_be_watched(server: Server) -> None:
+async def test_only_metadata_can_be_watched(server: Server) -> None:
     await make(server, "a")
     async with watching(server, headers=PARTIAL) as stream:
         event = await stream.next()
@@ -144,7 +144,9 @@ async def test_metadata_alone_can_be_watched(server: Server) -> None:
         assert event["object"]["kind"] == "PartialObjectMetadata"
 
 
-async def test_a_revision_that_is_no_longer_kept_is_an_event(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_revision_that_is_no_longer_kept_is_an_error_event(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(changes, "KEPT_CHANGES", 2)
     monkeypatch.setattr(changes, "KEPT_SECONDS", 0)
     monkeypatch.setattr(changes, "_BATCH", 1)
@@ -157,7 +159,7 @@ async def test_a_revision_that_is_no_longer_kept_is_an_event(server: Server, mon
         assert await stream.ended()
 
 
-async def test_a_revision_that_is_yet_to_come_is_refused(server: Server) -> None:
+async def test_a_revision_in_the_future_is_refused(server: Server) -> None:
     answer = await server.json("GET", f"{PATH}?watch=true&resourceVersion=99999", code=504)
     assert answer["reason"] == "Timeout"
 
@@ -167,7 +169,7 @@ async def test_a_watch_ends_when_its_time_is_up(server: Server) -> None:
         assert await stream.ended()
 
 
-async def test_bookmarks_come_now_and_then(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bookmarks_are_sent_at_intervals(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watches, "BOOKMARK_EVERY_SECONDS", 0.05)
     async with watching(server, "allowWatchBookmarks=true&resourceVersion=1") as stream:
         await make(server, "a")
@@ -177,7 +179,7 @@ async def test_bookmarks_come_now_and_then(server: Server, monkeypatch: pytest.M
         assert await stream.take(2) == [("ADDED", "a"), ("ADDED", "b")]
 
 
-async def test_who_does_not_read_is_cut_off(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_watcher_that_does_not_read_is_disconnected(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watches, "WRITE_LIMIT_SECONDS", 0.2)
     payload = "x" * 200_000
     async with server.client.get(f"{server.url}{PATH}?watch=true") as response:
@@ -207,7 +209,7 @@ async def test_an_open_watch_does_not_keep_a_stopped_server_alive(server: Server
                 await stream.next()
 
 
-async def test_that_a_watcher_has_left_is_no_error() -> None:
+async def test_a_watcher_that_disconnects_is_no_error() -> None:
     async def to_a_closed_connection(request: web.Request) -> web.StreamResponse:
         raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
 

@@ -88,7 +88,7 @@ async def test_input_reaches_the_command_and_its_end_too(server: Server, pod: No
     assert conversation.streams[1] == b"hello again"
 
 
-async def test_a_megabyte_goes_there_and_back(server: Server, pod: None) -> None:
+async def test_a_megabyte_is_echoed_unchanged(server: Server, pod: None) -> None:
     data = bytes(range(256)) * 4096
     async with executing(server, "cat", query="stdin=true&stdout=true") as conversation:
 
@@ -115,7 +115,7 @@ async def test_a_terminal_is_one_stream_and_can_be_resized(server: Server, pod: 
 
 
 @pytest.mark.parametrize("size", [b"", b"nonsense", b"{}", b"[]", b'{"Width": "x"}'])
-async def test_a_size_that_makes_no_sense_is_ignored(server: Server, pod: None, size: bytes) -> None:
+async def test_an_invalid_terminal_size_is_ignored(server: Server, pod: None, size: bytes) -> None:
     async with executing(server, "cat", query="stdin=true&stdout=true") as conversation:
         await conversation.socket.send_bytes(b"\x04" + size)
         await conversation.socket.send_bytes(b"\x00ok")
@@ -132,7 +132,7 @@ async def test_a_command_ends_when_its_client_leaves(server: Server, pod: None) 
         assert await session.wait() == 128 + 9
 
 
-async def test_what_cannot_be_started_is_told_on_the_error_channel(server: Server, pod: None) -> None:
+async def test_a_command_that_cannot_be_started_is_an_error_on_the_error_channel(server: Server, pod: None) -> None:
     async with executing(server, "no-such-program") as conversation:
         outcome = await conversation.until_end()
     assert outcome["status"] == "Failure"
@@ -191,7 +191,7 @@ async def test_a_pod_without_a_node_has_no_streams_and_an_empty_log(server: Serv
 @pytest.mark.parametrize(
     ("way", "container"), [("exec?command=id", "c"), ("attach?", "c"), ("portforward?ports=80", "")]
 )
-async def test_what_does_not_run_is_a_status_and_not_an_empty_stream(
+async def test_a_container_that_does_not_run_is_a_status_and_not_an_empty_stream(
     server: Server, pod: None, way: str, container: str
 ) -> None:
     server.node.stopped.add(("p", container))
@@ -226,11 +226,11 @@ async def test_the_options_of_logs_reach_the_node(server: Server, pod: None) -> 
 @pytest.mark.parametrize(
     "query", ["tailLines=-1", "tailLines=x", "sinceTime=yesterday", "sinceTime=2026-01-02T03:04:05Z&sinceSeconds=1"]
 )
-async def test_options_that_make_no_sense_are_refused(server: Server, pod: None, query: str) -> None:
+async def test_invalid_options_are_refused(server: Server, pod: None, query: str) -> None:
     await server.json("GET", f"{BASE}/log?{query}", code=400)
 
 
-async def test_logs_of_a_pod_that_is_not_there_are_a_404(server: Server) -> None:
+async def test_logs_of_a_missing_pod_are_a_404(server: Server) -> None:
     answer = await server.json("GET", f"{BASE}/log", code=404)
     assert answer["kind"] == "Status"
 
@@ -248,7 +248,7 @@ async def test_attach_joins_a_container_and_leaves_it(server: Server, pod: None)
     assert await asyncio.wait_for(running.wait(), LIMIT_S) != 0
 
 
-async def test_attach_to_what_does_not_run_says_so(server: Server, pod: None) -> None:
+async def test_attach_to_a_container_that_does_not_run_is_an_error(server: Server, pod: None) -> None:
     refused = await server.kubectl("attach", "p", code=1)
     assert "is not running" in refused.err
 

@@ -58,7 +58,7 @@ steps = st.one_of(
 
 
 @given(st.lists(steps, max_size=8), st.integers(1, 20))
-def test_frames_arrive_however_the_bytes_are_cut(sent: list[tuple[object, ...]], size: int) -> None:
+def test_frames_are_decoded_however_the_bytes_are_split(sent: list[tuple[object, ...]], size: int) -> None:
     encoder, decoder = spdy.Encoder(), spdy.Decoder()
     wire, expected = b"", []
     for step in sent:
@@ -80,7 +80,7 @@ def test_frames_arrive_however_the_bytes_are_cut(sent: list[tuple[object, ...]],
 
 
 @given(st.binary(max_size=60))
-def test_noise_is_read_over_or_refused(noise: bytes) -> None:
+def test_random_bytes_are_ignored_or_refused(noise: bytes) -> None:
     try:
         list(spdy.Decoder().feed(noise))
     except spdy.SpdyError as error:
@@ -122,9 +122,7 @@ async def test_kubectl_reports_a_closed_port(server: Server, shouting: int) -> N
         await process.communicate()
 
 
-async def test_what_a_closed_connection_can_no_longer_take_does_not_hold_up_others(
-    server: Server, shouting: int
-) -> None:
+async def test_data_for_a_closed_connection_does_not_delay_others(server: Server, shouting: int) -> None:
     url = f"{server.url}{PATH}?ports=1&ports={shouting}"
     async with server.client.ws_connect(url) as socket, asyncio.timeout(LIMIT_S):
         for _ in range(500):
@@ -151,13 +149,13 @@ async def test_channels_carry_a_port_each(server: Server, shouting: int, protoco
     ("query", "words"),
     [("ports=0", "between 1 and 65535"), ("ports=x", "between 1 and 65535"), ("", '"ports" is required')],
 )
-async def test_ports_that_make_no_sense_are_refused(server: Server, shouting: int, query: str, words: str) -> None:
+async def test_invalid_ports_are_refused(server: Server, shouting: int, query: str, words: str) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
         await server.client.ws_connect(f"{server.url}{PATH}?{query}")
     assert refusal.value.status == 400
 
 
-async def test_a_tunnel_that_carries_noise_is_closed(server: Server, shouting: int) -> None:
+async def test_a_tunnel_with_invalid_frames_is_closed(server: Server, shouting: int) -> None:
     async with server.client.ws_connect(server.url + PATH, protocols=(SPDY_PROTOCOL,)) as socket:
         await socket.send_bytes(b"\xff" * 64)
         async with asyncio.timeout(LIMIT_S):

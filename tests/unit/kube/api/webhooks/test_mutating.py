@@ -38,7 +38,7 @@ async def test_a_webhook_changes_what_is_stored(server: Server, hook: Hook) -> N
     assert server.registry.get(CONFIGMAPS, "cm", "default")["metadata"]["labels"] == {"injected": "yes"}
 
 
-async def test_a_webhook_is_told_all_about_the_write(server: Server, hook: Hook) -> None:
+async def test_a_review_has_all_particulars_of_the_write(server: Server, hook: Hook) -> None:
     await configure(server, configuration(hook))
     await server.json("POST", PATH + "?dryRun=All", config_map(), code=201)
     (asked,) = hook.asked
@@ -50,7 +50,7 @@ async def test_a_webhook_is_told_all_about_the_write(server: Server, hook: Hook)
     assert server.registry.find(CONFIGMAPS, "cm", "default") is None
 
 
-async def test_a_refusal_reaches_the_client_in_the_webhooks_words(server: Server, hook: Hook) -> None:
+async def test_a_denial_reaches_the_client_with_the_webhooks_message(server: Server, hook: Hook) -> None:
     await configure(server, configuration(hook))
     hook.answer = lambda request: {
         "uid": request["uid"],
@@ -92,7 +92,7 @@ async def test_warnings_reach_the_client(server: Server, hook: Hook) -> None:
         ({"namespaceSelector": {"matchExpressions": [{"key": "no", "operator": "DoesNotExist"}]}}, {}, True),
     ],
 )
-async def test_only_who_is_concerned_is_asked(
+async def test_only_matching_webhooks_are_called(
     server: Server, hook: Hook, changes: dict[str, Any], metadata: dict[str, Any], asked: bool
 ) -> None:
     await configure(server, configuration(hook, **changes))
@@ -113,7 +113,7 @@ async def test_updates_show_the_old_object_and_deletes_nothing_else(server: Serv
     assert (delete["operation"], delete["object"], delete["oldObject"]["data"]) == ("DELETE", None, {"a": "2"})
 
 
-async def test_configurations_are_asked_by_name_and_again_when_they_wish(server: Server, hook: Hook) -> None:
+async def test_configurations_are_called_in_order_of_name_and_reinvoked_by_policy(server: Server, hook: Hook) -> None:
     for name, policy in (("b", "Never"), ("a", "IfNeeded")):
         made = configuration(hook, name, reinvocationPolicy=policy)
         await configure(server, made)
@@ -163,7 +163,7 @@ async def test_a_failing_webhook_refuses_or_is_ignored(server: Server, hook: Hoo
     assert stored["data"] == {"a": "1"}
 
 
-async def test_a_webhook_that_another_authority_vouches_for_is_not_trusted(server: Server, hook: Hook) -> None:
+async def test_a_webhook_with_a_certificate_of_another_authority_is_not_trusted(server: Server, hook: Hook) -> None:
     made = configuration(hook)
     other = base64.b64encode(server.pki.authority_pem.encode()).decode()
     made["webhooks"][0]["clientConfig"]["caBundle"] = other

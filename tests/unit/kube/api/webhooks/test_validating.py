@@ -52,7 +52,7 @@ def operations(hook: Hook) -> list[tuple[str, str, str]]:
     return [(asked["operation"], asked["resource"]["resource"], asked.get("subResource", "")) for asked in hook.asked]
 
 
-async def test_a_refusal_reaches_kubectl_in_kubernetes_words_and_nothing_is_stored(server: Server, hook: Hook) -> None:
+async def test_a_denial_reaches_kubectl_in_kubernetes_words_and_nothing_is_stored(server: Server, hook: Hook) -> None:
     await configure(server, hook)
     hook.answer = deny("spec.a: no thanks")
     manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cm}\n"
@@ -71,7 +71,7 @@ async def test_a_refusal_reaches_kubectl_in_kubernetes_words_and_nothing_is_stor
         ({"message": "no", "code": 422, "reason": "Invalid", "details": {"kind": "x"}}, 422, "denied the request: no"),
     ],
 )
-async def test_a_refusals_code_reason_and_details_are_the_webhooks(
+async def test_a_denial_has_the_webhooks_code_reason_and_details(
     server: Server, hook: Hook, status: dict[str, Any], code: int, message: str
 ) -> None:
     await configure(server, hook)
@@ -106,7 +106,9 @@ async def test_every_way_to_write_is_shown_as_it_would_be_stored(server: Server,
     assert (deleted["oldObject"]["data"], deleted["options"]["kind"]) == ({"a": "3", "b": "4"}, "DeleteOptions")
 
 
-async def test_they_come_after_mutation_and_validation_and_see_generated_names(server: Server, hook: Hook) -> None:
+async def test_validating_webhooks_come_after_mutation_and_validation_and_see_generated_names(
+    server: Server, hook: Hook
+) -> None:
     await server.registry.create(MUTATING_WEBHOOKS, configuration(hook))
     await configure(server, hook)
     answers = iter([patching({"op": "add", "path": "/data/b", "value": "2"}), allow])
@@ -126,7 +128,9 @@ async def test_they_come_after_mutation_and_validation_and_see_generated_names(s
     assert hook.asked == []
 
 
-async def test_all_are_asked_at_once_and_the_first_refusal_by_name_counts(server: Server, hook: Hook) -> None:
+async def test_all_webhooks_are_called_concurrently_and_the_first_denial_by_name_is_answered(
+    server: Server, hook: Hook
+) -> None:
     for name in ("b", "a", "c"):
         await configure(server, hook, name=name)
     together = asyncio.Event()
@@ -193,7 +197,9 @@ async def stall(request: dict[str, Any]) -> dict[str, Any]:
         (lambda request: {**allow(request), "auditAnnotations": {"x": "y" * (9 << 20)}}, "larger than"),
     ],
 )
-async def test_one_that_fails_refuses_or_is_ignored(server: Server, hook: Hook, answer: Answer, words: str) -> None:
+async def test_a_failing_validating_webhook_denies_or_is_ignored(
+    server: Server, hook: Hook, answer: Answer, words: str
+) -> None:
     hook.answer = answer
     limit = 1 if answer is stall else 10
     await configure(server, hook, timeoutSeconds=limit)
@@ -217,7 +223,7 @@ async def test_one_that_fails_refuses_or_is_ignored(server: Server, hook: Hook, 
         (("*/*",), [("UPDATE", "deployments", part) for part in ("", "status", "scale")]),
     ],
 )
-async def test_rules_tell_a_resource_from_its_subresources(
+async def test_rules_distinguish_a_resource_from_its_subresources(
     server: Server, hook: Hook, resources: tuple[str, ...], shown: list[tuple[str, str, str]]
 ) -> None:
     await server.registry.create(DEPLOYMENTS, deployment())
@@ -276,7 +282,7 @@ async def test_connections_and_evictions_are_shown_with_their_options(server: Se
     assert operations(hook) == [("CREATE", "pods", "eviction")]
 
 
-async def test_cluster_wide_objects_are_out_of_a_namespace_selectors_reach(server: Server, hook: Hook) -> None:
+async def test_a_namespace_selector_applies_to_namespaces_and_their_objects_only(server: Server, hook: Hook) -> None:
     nowhere = {"matchLabels": {"no": "such"}}
     await configure(server, hook, rule("namespaces", "nodes", "configmaps"), namespaceSelector=nowhere)
     await server.json("POST", PATH, config_map(), code=201)
@@ -321,7 +327,7 @@ GIZMO = {"kind": "Gizmo", "metadata": {"name": "g"}, "spec": {"a": 1}}
 
 
 @pytest.mark.parametrize(("policy", "versions"), [("Equivalent", ["v1", "v1"]), ("Exact", ["v1"])])
-async def test_other_versions_of_a_kind_are_converted_for_who_wants_one(
+async def test_match_policy_equivalent_converts_objects_to_the_version_of_the_rule(
     server: Server, hook: Hook, policy: str, versions: list[str]
 ) -> None:
     await server.registry.create(CRDS, CRD)
@@ -334,7 +340,7 @@ async def test_other_versions_of_a_kind_are_converted_for_who_wants_one(
     assert [each["requestKind"]["version"] for each in hook.asked] == ["v1", "v1alpha1"][: len(versions)]
 
 
-async def test_a_definition_takes_its_objects_along_whatever_a_webhook_says(server: Server, hook: Hook) -> None:
+async def test_deleting_a_definition_deletes_its_objects_even_if_a_webhook_denies(server: Server, hook: Hook) -> None:
     await server.registry.create(CRDS, CRD)
     path = "/apis/lab.test/v1/namespaces/default/gizmos"
     await server.json("POST", path, {**GIZMO, "apiVersion": "lab.test/v1"}, code=201)
@@ -345,7 +351,7 @@ async def test_a_definition_takes_its_objects_along_whatever_a_webhook_says(serv
     assert server.registry.find(CRDS, "gizmos.lab.test") is None
 
 
-async def test_a_webhook_for_everything_leaves_a_way_out(server: Server, hook: Hook) -> None:
+async def test_a_webhook_for_everything_is_not_called_for_webhook_configurations(server: Server, hook: Hook) -> None:
     await configure(server, hook, {**rule("*/*"), "apiGroups": ["*"]})
     hook.answer = deny("never")
     await server.json("POST", PATH, config_map(), code=400)
@@ -355,7 +361,7 @@ async def test_a_webhook_for_everything_leaves_a_way_out(server: Server, hook: H
     await server.json("POST", PATH, config_map(), code=201)
 
 
-async def test_who_takes_a_name_while_a_webhook_is_asked_keeps_it(server: Server, hook: Hook) -> None:
+async def test_of_two_creates_during_a_webhooks_call_the_first_keeps_the_name(server: Server, hook: Hook) -> None:
     await configure(server, hook)
     both = asyncio.Event()
 
@@ -375,9 +381,7 @@ async def test_who_takes_a_name_while_a_webhook_is_asked_keeps_it(server: Server
     assert server.registry.get(CONFIGMAPS, "cm", "default")["data"] == winner["data"]
 
 
-async def test_a_change_is_made_anew_when_the_object_changed_while_a_webhook_was_asked(
-    server: Server, hook: Hook
-) -> None:
+async def test_a_change_is_retried_when_the_object_changed_during_a_webhooks_call(server: Server, hook: Hook) -> None:
     await server.json("POST", PATH, config_map(), code=201)
     await configure(server, hook)
     quick = iter([True])

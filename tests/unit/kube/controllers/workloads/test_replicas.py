@@ -15,7 +15,7 @@ def names(pods: list[Pod]) -> list[str]:
     return [each.metadata.name for each in pods]
 
 
-def test_pods_that_are_worth_less_go_first() -> None:
+def test_victims_are_chosen_in_kubernetes_order() -> None:
     assigned = pod("unassigned", ready=True)
     unassigned = msgspec.structs.replace(assigned, spec=msgspec.structs.replace(assigned.spec, node_name=""))
     pending = pod("pending", phase="Pending")
@@ -28,7 +28,7 @@ def test_pods_that_are_worth_less_go_first() -> None:
     assert names(victims(order, 2)) == ["unassigned", "pending"]
 
 
-def test_a_cheap_pod_goes_before_a_dear_one() -> None:
+def test_a_pod_of_lower_deletion_cost_goes_first() -> None:
     def costing(name: str, cost: str) -> Pod:
         made = pod(name, ready=True)
         annotations = {"controller.kubernetes.io/pod-deletion-cost": cost}
@@ -41,7 +41,7 @@ def test_a_cheap_pod_goes_before_a_dear_one() -> None:
     ]
 
 
-def test_pods_that_ended_or_leave_are_no_replicas() -> None:
+def test_pods_that_ended_or_are_being_deleted_are_no_replicas() -> None:
     leaving = pod("leaving", ready=True)
     metadata = msgspec.structs.replace(leaving.metadata, deletion_timestamp=START)
     assert counts_as_replica(pod("well"))
@@ -57,7 +57,7 @@ def test_a_pod_is_available_once_it_was_ready_for_long_enough() -> None:
     assert until_available(pod("p", ready=True, since=0), 10, moment) == 0
 
 
-def test_the_status_counts_and_says_when_to_look_again() -> None:
+def test_the_status_has_counts_and_the_time_of_the_next_check() -> None:
     owner = replica_set("web", 3)
     owner = msgspec.structs.replace(owner, spec=msgspec.structs.replace(owner.spec, min_ready_seconds=30))
     pods = [pod("a", ready=True, since=0), pod("b", ready=True, since=20), pod("c", ready=True, since=10), pod("d")]

@@ -9,6 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh_lab.conditions import find
 from mesh_lab.kube.controllers.workloads.progress import assess, counts, until_deadline
 from mesh_lab.kube.controllers.workloads.revisions import (
     HASH_LABEL,
@@ -33,7 +34,7 @@ def with_template(each: ReplicaSet, template: dict[str, Any]) -> ReplicaSet:
     return msgspec.structs.replace(each, spec=msgspec.structs.replace(each.spec, template=template))
 
 
-def test_the_hash_does_not_hang_on_the_order_of_keys_and_spells_no_words() -> None:
+def test_the_hash_is_independent_of_the_order_of_keys_and_spells_no_words() -> None:
     turned = {"spec": TEMPLATE["spec"], "metadata": TEMPLATE["metadata"]}
     assert template_hash(TEMPLATE) == template_hash(turned) == "5758b7489d", (
         "a changed hash would roll out every deployment"
@@ -56,7 +57,7 @@ def test_of_two_sets_with_the_template_the_older_is_the_new_one() -> None:
     assert find_new(wanted, [replica_set("other", 1)]) is None
 
 
-def test_a_set_that_is_new_again_gets_a_number_and_keeps_its_history() -> None:
+def test_a_set_that_becomes_new_again_gets_a_new_revision_and_keeps_its_history() -> None:
     annotations = revision_annotations(deployment(), {REVISION_ANNOTATION: "2", HISTORY_ANNOTATION: "1"}, 5)
     assert annotations == {REVISION_ANNOTATION: "5", HISTORY_ANNOTATION: "1,2"}
     assert revision_annotations(deployment(), annotations, 5) == annotations
@@ -74,8 +75,7 @@ def progressing(wanted: Deployment, sets: list[ReplicaSet], seconds: int = 0) ->
     status = counts(wanted, sets[-1], sets)
     conditions = assess(wanted, status, sets[-1], sets, moment)
     found = msgspec.structs.replace(status, conditions=conditions)
-    reason = next((each.reason for each in conditions if each.type == "Progressing"), "")
-    return msgspec.structs.replace(wanted, status=found), reason
+    return msgspec.structs.replace(wanted, status=found), find(conditions, "Progressing").get("reason", "")
 
 
 def test_a_rollout_progresses_completes_and_times_out() -> None:
@@ -95,5 +95,5 @@ def test_a_rollout_progresses_completes_and_times_out() -> None:
     assert reason == "ReplicaSetUpdated", "a new template starts a new rollout"
 
 
-def test_without_a_deadline_nothing_is_said_of_progress() -> None:
+def test_without_a_deadline_there_is_no_progressing_condition() -> None:
     assert progressing(deployment(2, progressDeadlineSeconds=NO_DEADLINE), [replica_set("a", 2)])[1] == ""

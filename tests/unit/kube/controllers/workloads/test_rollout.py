@@ -35,7 +35,7 @@ def test_percentages_round_as_in_kubernetes(
     assert rollout.allowance(deployment(replicas, surge=surge, unavailable=unavailable)) == expected
 
 
-def test_text_that_is_no_percentage_is_refused() -> None:
+def test_a_text_that_is_no_percentage_is_refused() -> None:
     with pytest.raises(ValueError, match="'many' is neither a number nor a percentage"):
         rollout.resolve("many", 4, up=True)
 

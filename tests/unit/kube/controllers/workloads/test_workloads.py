@@ -38,7 +38,7 @@ async def test_a_deployment_comes_up(cluster: Cluster) -> None:
     await cluster.until("events", lambda: reasons(cluster) >= {"ScalingReplicaSet", "SuccessfulCreate"})
 
 
-async def test_a_cluster_at_rest_writes_nothing(cluster: Cluster) -> None:
+async def test_a_settled_cluster_writes_nothing(cluster: Cluster) -> None:
     await cluster.registry.create(DEPLOYMENTS, deployment(3))
     await cluster.until("three pods", lambda: cluster.complete(3))
     await cluster.settle()
@@ -116,7 +116,7 @@ async def test_old_revisions_are_forgotten_beyond_the_limit(cluster: Cluster) ->
     await cluster.until("two revisions", lambda: cluster.sets() == {"three": 0, "four": 1})
 
 
-async def test_a_deleted_pod_is_replaced_and_a_relabelled_one_is_let_go(cluster: Cluster) -> None:
+async def test_a_deleted_pod_is_replaced_and_a_relabelled_one_is_released(cluster: Cluster) -> None:
     await cluster.registry.create(DEPLOYMENTS, deployment(2))
     await cluster.until("two pods", lambda: cluster.complete(2))
     first, second = cluster.pods()
@@ -169,7 +169,7 @@ async def test_pods_that_cannot_be_created_are_reported_and_come_once_they_can(c
     await cluster.until("no complaint", lambda: cluster.condition("ReplicaFailure") == ("", ""))
 
 
-async def test_another_template_with_the_same_hash_is_told_apart(cluster: Cluster) -> None:
+async def test_another_template_with_the_same_hash_gets_another_name(cluster: Cluster) -> None:
     await cluster.registry.create(DEPLOYMENTS, deployment(1))
     await cluster.until("one pod", lambda: cluster.complete(1))
     (taken,) = cluster.registry.list(REPLICASETS, "default")

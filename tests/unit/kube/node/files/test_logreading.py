@@ -37,16 +37,16 @@ def test_the_end_of_a_log(tmp_path: Path, lines: tuple[str, ...], kept: str) -> 
     assert logreading.tail(written(tmp_path / "0.log", *lines)) == kept
 
 
-def test_it_is_no_longer_than_a_kubelets_and_stays_text(tmp_path: Path) -> None:
+def test_the_end_of_a_log_is_limited_as_in_a_kubelet_and_stays_text(tmp_path: Path) -> None:
     found = logreading.tail(written(tmp_path / "0.log", "ä" * 3000))
     assert len(found.encode()) <= 2048
     assert set(found) == {"ä"}
 
 
-def test_a_log_that_is_not_there_says_nothing(tmp_path: Path) -> None:
+def test_the_end_of_a_missing_log_is_empty(tmp_path: Path) -> None:
     assert logreading.tail(tmp_path / "none.log") == ""
 
 
-def test_one_line_of_it() -> None:
+def test_the_end_of_a_log_on_one_line() -> None:
     assert logreading.last_line("one\n two \n\n") == "two"
     assert logreading.last_line("") == ""

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from mesh_lab.kube.errors import not_found
+from mesh_lab.kube.node.env import ConfigProblem, Surroundings
 from mesh_lab.kube.node.files import volumes
 from mesh_lab.kube.node.files.volumes import MountProblem, PodVolumes
-from mesh_lab.kube.node.pod.env import ConfigProblem, Surroundings
 from mesh_lab.kube.objects.containers import VolumeMount
 from tests.unit.kube.node.pods import container, typed_pod
 
@@ -171,13 +171,13 @@ def test_fields_and_resources_as_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["../up", "/etc", "a/../../b"])
-def test_a_sub_path_may_not_lead_out(tmp_path: Path, path: str) -> None:
+def test_a_sub_path_may_not_leave_its_volume(tmp_path: Path, path: str) -> None:
     made = set_up(tmp_path, World(), {"emptyDir": {}})
     with pytest.raises(ConfigProblem, match="must be a relative path"):
         made.source(VolumeMount(name="v", mount_path="/m"), path)
 
 
-def test_directories_of_a_sub_path_are_not_made_through_a_planted_link(tmp_path: Path) -> None:
+def test_directories_of_a_sub_path_are_not_made_through_a_symbolic_link(tmp_path: Path) -> None:
     made = set_up(tmp_path, World(), {"emptyDir": {}})
     outside = tmp_path / "outside"
     outside.mkdir()

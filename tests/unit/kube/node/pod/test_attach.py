@@ -39,7 +39,7 @@ def talker(node: Node, request: pytest.FixtureRequest) -> Callable[..., str]:
     return run
 
 
-def test_a_container_with_input_is_talked_to(node: Node, talker: Callable[..., str]) -> None:
+def test_a_client_attaches_to_a_container_with_stdin(node: Node, talker: Callable[..., str]) -> None:
     name = talker("talks", "while read a; do echo got $a; done; echo end >&2", stdin=True, stdinOnce=True)
     assert node.attach(name=name, stdin="1\n2\n", size=None) == [0, "got 1\ngot 2\n", "end\n"]
     assert node.wait(name, finished)["status"]["phase"] == "Succeeded"
@@ -55,13 +55,13 @@ def test_a_container_may_have_a_terminal(node: Node, talker: Callable[..., str])
     assert "got hello xterm" in node.output(name)
 
 
-def test_a_container_on_a_terminal_needs_no_input(node: Node, talker: Callable[..., str]) -> None:
+def test_a_container_with_a_terminal_needs_no_stdin(node: Node, talker: Callable[..., str]) -> None:
     name = talker("shown", "tty; echo shown", tty=True)
     node.wait(name, finished)
     assert node.output(name).split() == ["/dev/pts/0", "shown"]
 
 
-def test_input_stays_open_for_the_next_unless_it_is_for_one(node: Node, talker: Callable[..., str]) -> None:
+def test_stdin_stays_open_for_the_next_client_unless_stdinonce(node: Node, talker: Callable[..., str]) -> None:
     stays = talker("stays", "while read a; do echo got $a; done", stdin=True)
     assert node.look_in(name=stays, stdin="1\n", until="got 1") == "got 1\n"
     assert node.look_in(name=stays, stdin="2\n", until="got 2") == "got 2\n"
@@ -70,12 +70,12 @@ def test_input_stays_open_for_the_next_unless_it_is_for_one(node: Node, talker: 
     node.wait(once, finished)
 
 
-def test_without_input_there_is_the_output(node: Node, talker: Callable[..., str]) -> None:
+def test_without_stdin_only_the_output_is_attached(node: Node, talker: Callable[..., str]) -> None:
     name = talker("mute", "while :; do cat; echo end; sleep 0.05; done")
     assert set(node.look_in(name=name, stdin="ignored", until="end").split()) == {"end"}
 
 
-def test_what_has_ended_cannot_be_attached_to(node: Node, talker: Callable[..., str]) -> None:
+def test_an_ended_container_cannot_be_attached_to(node: Node, talker: Callable[..., str]) -> None:
     name = talker("over", "true")
     node.wait(name, finished)
     with pytest.raises(NodeError, match="is not running"):

@@ -25,7 +25,7 @@ async def test_a_task_is_cancelled_and_waited_for() -> None:
     assert ended.is_set()
 
 
-async def test_what_it_failed_with_is_raised() -> None:
+async def test_the_exception_of_a_failed_task_is_raised() -> None:
     async def work() -> None:
         raise ValueError("broken")
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.node.env import ConfigProblem
 from mesh_lab.kube.node.images import Image
 from mesh_lab.kube.node.pod import launch
-from mesh_lab.kube.node.pod.env import ConfigProblem
 from tests.unit.kube.node.pods import container, typed_container, typed_pod
 
 CONFIG = KubeConfig(name="lab", state_dir="/nowhere", api_fd=0, control_fd=0, lifeline_fd=0, api_port=0, rootless=False)
@@ -60,7 +60,7 @@ def test_the_containers_user_then_the_pods_then_the_images(
         ({"runAsNonRoot": True, "runAsUser": 0}, "container's runAsUser breaks non-root policy"),
     ],
 )
-def test_who_must_not_be_root_is_not(own: dict[str, Any], message: str) -> None:
+def test_runasnonroot_refuses_root(own: dict[str, Any], message: str) -> None:
     typed = typed_pod(container(securityContext=own))
     with pytest.raises(ConfigProblem, match=message):
         launch.identity(typed, typed.spec.containers[0], Image("root"))
@@ -129,3 +129,13 @@ def test_hosts_has_the_pod_its_subdomain_and_its_aliases() -> None:
 )
 def test_resolv_conf_by_policy(spec: dict[str, Any], text: str) -> None:
     assert launch.etc_files(typed_pod(**spec), "10.244.0.9", CONFIG)["/etc/resolv.conf"] == text
+
+
+@pytest.mark.parametrize(
+    ("target", "added"),
+    [("/data", True), ("/etc/ssl/certs-of-mine", True), ("/etc/ssl/certs", False), ("/etc/ssl/", False)],
+)
+def test_the_authorities_are_bound_unless_a_volume_is_in_their_place(target: str, added: bool) -> None:
+    mounts = [launch.Mount("/volume", target)]
+    bundle = launch.Mount("/bundle", "/etc/ssl/certs/ca-certificates.crt", read_only=True)
+    assert launch.with_bundle(mounts, (bundle.source, bundle.target)) == [*mounts, *([bundle] if added else [])]

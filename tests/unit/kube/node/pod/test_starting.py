@@ -12,7 +12,7 @@ def test_first_restart_is_immediate_then_the_wait_doubles_to_five_minutes() -> N
     assert [backoff.failed() for _ in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
 
 
-def test_ten_minutes_of_running_make_up_for_the_past() -> None:
+def test_a_run_of_ten_minutes_resets_the_back_off() -> None:
     backoff = RestartBackoff()
     for _ in range(4):
         backoff.failed(5)

@@ -68,7 +68,7 @@ def test_a_pod_is_ready_when_all_its_containers_are() -> None:
     assert conditions(build(typed_pod(), state, status, LATER))["Ready"] == "True"
 
 
-def test_conditions_keep_the_time_of_their_change_and_strangers_stay() -> None:
+def test_conditions_keep_their_transition_times_and_those_of_other_owners_stay() -> None:
     state = facts(UP)
     old = build(typed_pod(), state, {"conditions": [{"type": "example.com/gate", "status": "True"}]}, NOW)
     state.main["c0"].ready = True
@@ -79,7 +79,7 @@ def test_conditions_keep_the_time_of_their_change_and_strangers_stay() -> None:
     assert "example.com/gate" in times
 
 
-def test_a_finished_pod_says_so() -> None:
+def test_a_finished_pod_is_not_ready_with_the_reason_podcompleted() -> None:
     status = build(typed_pod(restartPolicy="Never"), facts(DONE), {}, NOW)
     (ready,) = (c for c in status["conditions"] if c["type"] == "Ready")
     assert (status["phase"], ready["status"], ready["reason"]) == ("Succeeded", "False", "PodCompleted")
@@ -114,7 +114,7 @@ def test_quality_of_service(resources: dict[str, Any], name: str) -> None:
     assert qos_class(typed_pod(container("a", resources=resources))) == name
 
 
-def test_after_a_restart_of_the_node_what_ran_is_lost_and_what_was_done_is_not() -> None:
+def test_after_a_restart_of_the_node_running_containers_are_lost_and_ended_ones_kept() -> None:
     status = {
         "startTime": "2030-01-01T00:00:00Z",
         "containerStatuses": [

@@ -12,15 +12,16 @@ from mesh_lab.kube.api import tables
 from mesh_lab.kube.registry.kinds import BUILTIN, RESOURCES, behaviour_of
 from mesh_lab.kube.resources import Resource
 
-REGISTRY, TABLES = Path(registry.__file__).parent, Path(tables.__file__).parent
+ROOMS = ("custom", "patching", "reading", "rules", "writing")
+REGISTRY = Path(registry.__file__).parent
 STEPS = [
-    *(REGISTRY / f"{name}.py" for name in ("codec", "deletion", "fieldlabels", "metadata", "reading", "strategies")),
-    *(REGISTRY / f"{name}.py" for name in ("behaviour", "serverside", "table", "watching", "writing")),
-    *TABLES.glob("*.py"),
+    *(REGISTRY / f"{name}.py" for name in ("behaviour", "metadata", "registry", "table")),
+    *(path for room in ROOMS for path in (REGISTRY / room).glob("*.py")),
+    Path(tables.__file__),
 ]
 
 
-@pytest.mark.parametrize("module", STEPS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("module", STEPS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_steps_that_all_kinds_take_name_none(module: Path) -> None:
     imports = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.ImportFrom)]
     of_resources = {alias.name for node in imports if node.module == "mesh_lab.kube.resources" for alias in node.names}

@@ -26,7 +26,7 @@ async def spec_of(registry: Registry, **spec: Any) -> dict[str, Any]:
     return stored
 
 
-def test_every_cluster_has_two(registry: Registry) -> None:
+def test_every_cluster_has_two_system_classes(registry: Registry) -> None:
     found = {one["metadata"]["name"]: one["value"] for one in registry.list(PRIORITY_CLASSES)}
     assert found == {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
@@ -36,7 +36,7 @@ async def test_what_is_left_out_has_defaults(registry: Registry) -> None:
     assert (made["value"], made["preemptionPolicy"], made["metadata"]["generation"]) == (0, "PreemptLowerPriority", 1)
 
 
-async def test_it_comes_and_goes(registry: Registry) -> None:
+async def test_a_priority_class_is_created_and_deleted(registry: Registry) -> None:
     await registry.create(PRIORITY_CLASSES, priority_class())
     await registry.delete(PRIORITY_CLASSES, "urgent")
     assert registry.find(PRIORITY_CLASSES, "urgent") is None
@@ -60,7 +60,7 @@ async def test_kubectl_shows_the_columns_of_a_real_server(registry: Registry) ->
         ({"name": "Urgent"}, "metadata.name: Invalid value"),
     ],
 )
-async def test_one_that_breaks_a_rule_is_refused(registry: Registry, fields: dict[str, Any], why: str) -> None:
+async def test_an_invalid_priority_class_is_refused(registry: Registry, fields: dict[str, Any], why: str) -> None:
     with pytest.raises(ApiError, match=why) as caught:
         await registry.create(PRIORITY_CLASSES, priority_class(**fields))
     assert caught.value.code == 422
@@ -77,13 +77,13 @@ async def test_the_highest_value_of_users_is_taken(registry: Registry) -> None:
         ({"preemptionPolicy": "Never"}, "preemptionPolicy: Invalid value: .*: field is immutable"),
     ],
 )
-async def test_value_and_policy_stay(registry: Registry, change: dict[str, Any], why: str) -> None:
+async def test_value_and_policy_are_immutable(registry: Registry, change: dict[str, Any], why: str) -> None:
     await registry.create(PRIORITY_CLASSES, priority_class())
     with pytest.raises(ApiError, match=why):
         await registry.modify(PRIORITY_CLASSES, "urgent", "", lambda old: old | change)
 
 
-async def test_the_rest_may_change(registry: Registry) -> None:
+async def test_the_description_may_change(registry: Registry) -> None:
     await registry.create(PRIORITY_CLASSES, priority_class())
     made = await registry.modify(PRIORITY_CLASSES, "urgent", "", lambda old: old | {"description": "soon"})
     assert made is not None

@@ -31,14 +31,14 @@ def everybodys(managed: Managed) -> FieldSet:
 
 
 @given(things)
-def test_what_is_applied_to_nothing_is_all_there_is(config: Object) -> None:
+def test_the_first_apply_makes_the_object_and_owns_all_of_it(config: Object) -> None:
     obj, managed = applied(EMPTY, {}, config, ANN)
     assert obj == config
     assert everybodys(managed) == fields_of(SCHEMA, config)
 
 
 @given(things, things)
-def test_whoever_applies_owns_exactly_that(live: Object, config: Object) -> None:
+def test_an_applier_owns_exactly_the_fields_that_it_applies(live: Object, config: Object) -> None:
     obj, managed = applied(live, first_owner(SCHEMA, live, "0"), config, ANN, force=True)
     fields = fields_of(SCHEMA, config)
     assert (managed[ANN].fields if fields else frozenset()) == fields
@@ -48,21 +48,21 @@ def test_whoever_applies_owns_exactly_that(live: Object, config: Object) -> None
 
 
 @given(things, things)
-def test_to_apply_again_changes_nothing_not_even_the_time(live: Object, config: Object) -> None:
+def test_applying_the_same_again_changes_nothing(live: Object, config: Object) -> None:
     obj, managed = applied(live, first_owner(SCHEMA, live, "0"), config, ANN, force=True)
     again, after = applied(obj, managed, config, ANN, now="2")
     assert (again, after) == (obj, managed)
 
 
 @given(things, things)
-def test_what_is_no_longer_applied_goes(before: Object, config: Object) -> None:
+def test_fields_that_are_no_longer_applied_are_removed(before: Object, config: Object) -> None:
     obj, managed = applied(*applied(EMPTY, {}, before, ANN), config, ANN)
     assert leaves(SCHEMA, obj) == leaves(SCHEMA, config)
     assert everybodys(managed) == fields_of(SCHEMA, config)
 
 
 @given(things, things)
-def test_what_somebody_else_applies_stays(one: Object, other: Object) -> None:
+def test_fields_that_another_manager_applies_stay(one: Object, other: Object) -> None:
     obj, managed = applied(EMPTY, {}, one, ANN)
     obj, managed = applied(obj, managed, other, BOB, force=True)
     obj, managed = applied(obj, managed, EMPTY, ANN)
@@ -71,7 +71,7 @@ def test_what_somebody_else_applies_stays(one: Object, other: Object) -> None:
 
 
 @given(things, things)
-def test_a_conflict_is_to_change_what_another_owns(one: Object, other: Object) -> None:
+def test_changing_a_field_of_another_manager_is_a_conflict(one: Object, other: Object) -> None:
     obj, managed = applied(EMPTY, {}, one, ANN)
     forced, _ = applied(obj, managed, other, BOB, force=True)
     before, after = leaves(SCHEMA, obj), leaves(SCHEMA, forced)
@@ -87,7 +87,7 @@ def test_a_conflict_is_to_change_what_another_owns(one: Object, other: Object) -
 
 
 @given(things, things)
-def test_force_takes_what_it_changes(one: Object, other: Object) -> None:
+def test_force_takes_the_changed_fields(one: Object, other: Object) -> None:
     obj, managed = applied(EMPTY, {}, one, ANN)
     forced, after = applied(obj, managed, other, BOB, force=True)
     before, now = leaves(SCHEMA, obj), leaves(SCHEMA, forced)
@@ -95,7 +95,7 @@ def test_force_takes_what_it_changes(one: Object, other: Object) -> None:
 
 
 @given(things, things, things)
-def test_an_update_takes_what_it_changes(config: Object, old: Object, new: Object) -> None:
+def test_an_update_owns_the_fields_that_it_changes(config: Object, old: Object, new: Object) -> None:
     live, managed = applied(old, first_owner(SCHEMA, old, "0"), config, ANN, force=True)
     after = update(managed, SCHEMA, live, new, EDITOR, "2")
     found, before = leaves(SCHEMA, new), leaves(SCHEMA, live)

@@ -34,7 +34,7 @@ def test_sets_as_trees_are_sets(one: dict[str, Any], other: dict[str, Any]) -> N
     assert paths(differences.without(tree(first), tree(second))) == first - second
 
 
-def test_what_loses_nothing_is_the_very_same() -> None:
+def test_removing_nothing_from_a_set_returns_the_same_set() -> None:
     whole = {"f:spec": {"f:a": {}, "f:b": {".": {}, "f:c": {}}}}
     assert differences.without(whole, {"f:spec": {"f:b": {"f:x": {}}}, "f:status": {}}) is whole
 

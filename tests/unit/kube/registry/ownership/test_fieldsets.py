@@ -54,7 +54,7 @@ def test_keys_of_items_stand_in_order() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["x", {"f:a": 1}, {"a": {}}, {"f:a": {"x:b": {}}}, []])
-def test_what_is_no_set_is_refused(wrong: Any) -> None:
+def test_a_malformed_set_of_fields_is_refused(wrong: Any) -> None:
     with pytest.raises(FieldSetError):
         paths(wrong)
 

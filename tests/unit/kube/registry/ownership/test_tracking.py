@@ -49,7 +49,7 @@ def test_a_writer_may_edit_the_owners_and_make_the_object_forget_them() -> None:
 
 
 @pytest.mark.parametrize("given", [[{"manager": "x"}], [{"operation": "Apply", "fieldsType": "X"}]])
-def test_owners_that_make_no_sense_change_nothing(given: list[dict[str, Any]]) -> None:
+def test_invalid_managed_fields_change_nothing(given: list[dict[str, Any]]) -> None:
     old = applied()
     assert tracked(SCHEMA, old, old, given, EDITOR, "2") == old["metadata"]["managedFields"]
 

@@ -62,7 +62,9 @@ def test_built_in_kinds_merge_by_their_published_keys() -> None:
 
 
 @given(things, things)
-def test_a_merge_says_all_of_one_and_the_rest_of_the_other(live: dict[str, Any], config: dict[str, Any]) -> None:
+def test_a_merge_has_all_of_the_applied_and_the_rest_of_the_live_object(
+    live: dict[str, Any], config: dict[str, Any]
+) -> None:
     merged = merge(SCHEMA, live, config)
     before, wanted, after = leaves(SCHEMA, live), leaves(SCHEMA, config), leaves(SCHEMA, merged)
     assert {path: after[path] for path in wanted} == wanted
@@ -106,7 +108,7 @@ def test_a_merge_with_itself_changes_nothing(obj: dict[str, Any]) -> None:
 
 
 @given(things, things)
-def test_what_is_removed_is_gone_and_nothing_else(obj: dict[str, Any], others: dict[str, Any]) -> None:
+def test_removing_fields_leaves_all_others(obj: dict[str, Any], others: dict[str, Any]) -> None:
     gone = frozenset(leaves(SCHEMA, others)) - frozenset(leaves(SCHEMA, thing({})))
     rest = leaves(SCHEMA, remove(SCHEMA, obj, tree(gone)))
     inside = {path for path in leaves(SCHEMA, obj) if any(path[:depth] in gone for depth in range(1, len(path) + 1))}

@@ -39,7 +39,7 @@ async def test_enforce_refuses_pods(registry: Registry) -> None:
     )
 
 
-async def test_warn_tells_of_pods_and_of_templates(registry: Registry) -> None:
+async def test_the_mode_warn_warns_of_pods_and_templates(registry: Registry) -> None:
     await labelled(registry, warn="restricted", warn_version="v1.30")
     for resource, obj in (
         (kinds.PODS, pod("p")),
@@ -51,7 +51,7 @@ async def test_warn_tells_of_pods_and_of_templates(registry: Registry) -> None:
         assert warning.startswith('would violate PodSecurity "restricted:v1.30": allowPrivilegeEscalation != false (')
 
 
-async def test_who_raises_the_level_is_told_of_the_pods_that_are_there(registry: Registry) -> None:
+async def test_raising_the_enforced_level_warns_of_present_pods(registry: Registry) -> None:
     await labelled(registry)
     for name in ("first", "second"):
         await registry.create(kinds.PODS, pod(name, privileged=True))
@@ -77,7 +77,7 @@ async def test_who_raises_the_level_is_told_of_the_pods_that_are_there(registry:
         ("warn_version", "1.30", 'must be "latest" or "v1.x"'),
     ],
 )
-async def test_a_level_that_is_none_is_refused(registry: Registry, label: str, value: str, words: str) -> None:
+async def test_an_unknown_level_is_refused(registry: Registry, label: str, value: str, words: str) -> None:
     with pytest.raises(ApiError, match=words) as refused:
         await labelled(registry, **{label: value})
     assert refused.value.causes[0].field == f"metadata.labels[{LABEL}{label.replace('_', '-')}]"

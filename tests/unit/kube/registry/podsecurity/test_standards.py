@@ -77,7 +77,7 @@ def test_baseline(pod: dict[str, Any], words: str) -> None:
     assert violations("restricted", pod) != []
 
 
-def test_what_nobody_thought_about_is_not_restricted_enough() -> None:
+def test_a_pod_without_security_settings_is_baseline_and_not_restricted() -> None:
     assert ", ".join(violations("restricted", spec({}))) == (
         'allowPrivilegeEscalation != false (container "a" must set securityContext.allowPrivilegeEscalation=false), '
         'unrestricted capabilities (container "a" must set securityContext.capabilities.drop=["ALL"]), '
@@ -110,7 +110,7 @@ def test_restricted(pod: dict[str, Any], words: str) -> None:
     assert violations("restricted", pod) == [words]
 
 
-def test_a_pod_that_keeps_to_all_is_taken_and_so_is_what_stands_for_the_whole_pod() -> None:
+def test_settings_of_containers_or_of_the_pod_satisfy_restricted() -> None:
     assert violations("restricted", spec()) == []
     rest = {key: value for key, value in SOUND.items() if key not in ("runAsNonRoot", "seccompProfile")}
     whole = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -10,12 +10,15 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, FieldLabel, Grant
 from mesh_lab.kube.registry.kinds.pods.admission import admit
+from mesh_lab.kube.registry.kinds.pods.backends import backend
 from mesh_lab.kube.registry.kinds.pods.printing import PRINTER
 from mesh_lab.kube.registry.podsecurity.admission import review_pod
 from mesh_lab.kube.registry.podspec.checks import check_spec
 from mesh_lab.kube.registry.podspec.defaults import containers_of, fill_pod_spec
-from mesh_lab.kube.registry.podspec.quality import qos_class
+from mesh_lab.kube.registry.podspec.fields import POD_SPEC
 from mesh_lab.kube.registry.rules.causes import forbidden
+from mesh_lab.kube.registry.rules.fields import Rules, one_of
+from mesh_lab.kube.registry.syntax import quantities
 from mesh_lab.kube.resources import PODS
 
 _USUAL_GRACE_SECONDS = 30
@@ -70,6 +73,12 @@ _ZERO_COUNTS = frozenset(
         "weight",
     }
 )
+_COUNTED = ("cpu", "memory")
+"""The resources that make a pod's quality of service class."""
+_FIELDS: Rules = {
+    **POD_SPEC,
+    ("PodStatus", "phase"): one_of("Failed", "Pending", "Running", "Succeeded", "Unknown"),
+}
 
 
 def _fill_defaults(pod: Object) -> None:
@@ -89,7 +98,26 @@ def _request_limits(resources: dict[str, Any]) -> None:
 
 
 def _begin(pod: Object) -> None:
-    pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
+    pod["status"] = {"phase": "Pending", "qosClass": _qos_class(pod["spec"])}
+
+
+def _qos_class(spec: Mapping[str, Any]) -> str:
+    """`Guaranteed`, `Burstable` or `BestEffort`: https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/."""
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    parts = [container.get("resources") or {} for container in containers]
+    asked = [_counted_amounts(part, field) for part in parts for field in ("requests", "limits")]
+    if not any(asked):
+        return "BestEffort"
+    if all(len(_counted_amounts(part, "limits")) == len(_COUNTED) for part in parts) and all(
+        _counted_amounts(part, "requests") == _counted_amounts(part, "limits") for part in parts
+    ):
+        return "Guaranteed"
+    return "Burstable"
+
+
+def _counted_amounts(part: Mapping[str, Any], field: str) -> dict[str, Any]:
+    found = {name: quantities.parse(str(amount)) for name, amount in (part.get(field) or {}).items()}
+    return {name: amount for name, amount in found.items() if name in _COUNTED and amount}
 
 
 def _check(pod: Object) -> Iterator[Cause]:
@@ -98,6 +126,10 @@ def _check(pod: Object) -> Iterator[Cause]:
     yield from check_spec(spec, "spec")
     if spec.get("ephemeralContainers"):
         yield forbidden("spec.ephemeralContainers", "this cluster runs none: `kubectl exec` has the same programs")
+
+
+def _with_ephemeral(sent: Object, old: Object) -> Object:
+    return {**old, "ephemeralContainers": sent.get("ephemeralContainers") or []}
 
 
 def _check_update(new: Object, old: Object) -> Iterator[Cause]:
@@ -147,7 +179,11 @@ BEHAVIOUR = Behaviour(
     PODS,
     fill_defaults=_fill_defaults,
     begin=_begin,
+    specs_of_parts={"ephemeralcontainers": _with_ephemeral},
+    # No manager may take a pod's node back.
+    unowned_parts=frozenset({"binding"}),
     admit=admit,
+    fields=_FIELDS,
     check=_check,
     check_update=_check_update,
     review=review_pod,
@@ -156,6 +192,7 @@ BEHAVIOUR = Behaviour(
     is_held=_is_held,
     answers_with_last_state=True,
     field_labels=(*map(FieldLabel, _LABELS), FieldLabel("spec.hostNetwork", absent="false")),
+    backend=backend,
     grants=(
         Grant("view", READ, ("", "log", "status")),
         Grant("edit", READ, _STREAMS),

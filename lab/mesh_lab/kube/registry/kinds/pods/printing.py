@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from mesh_lab.conditions import find
 from mesh_lab.kube.registry.printing.columns import (
     AGE,
     NAME,
@@ -138,8 +139,8 @@ def _is_sidecar(container: Mapping[str, Any]) -> bool:
     return container.get("restartPolicy") == "Always"
 
 
-def _condition(pod: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    return next((c for c in items(pod, "status", "conditions") if c.get("type") == kind), {})
+def _condition(pod: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    return find(items(pod, "status", "conditions"), kind)
 
 
 def _finished(pod: Mapping[str, Any]) -> bool:

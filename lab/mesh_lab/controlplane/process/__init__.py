@@ -1,0 +1,1 @@
+"""What the process itself has: its settings, its metrics, and the record of its faults."""

@@ -1,0 +1,152 @@
+"""The control plane's parts put together: translation, proxies, the webhooks, reports, and the pages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from mesh_lab.controlplane.admission import webhook
+from mesh_lab.controlplane.debug import access, pages
+from mesh_lab.controlplane.delivery import ads
+from mesh_lab.controlplane.delivery.identity import Authenticator
+from mesh_lab.controlplane.delivery.push import Generate, Pusher
+from mesh_lab.controlplane.delivery.state import ClusterState
+from mesh_lab.controlplane.delivery.tracking import Analysis, Remarks, Tracker
+from mesh_lab.controlplane.injection.injector import Place
+from mesh_lab.controlplane.kube.client import KubeClient, Object
+from mesh_lab.controlplane.kube.kinds import VALIDATING_WEBHOOKS, WEBHOOKS
+from mesh_lab.controlplane.kube.watching import Follower, Gate
+from mesh_lab.controlplane.process.config import Ports, Settings
+from mesh_lab.controlplane.process.faults import Faults
+from mesh_lab.controlplane.process.metrics import Metrics
+from mesh_lab.controlplane.report.notices import Notices
+from mesh_lab.controlplane.report.reporting import Reporter
+from mesh_lab.controlplane.report.unserved import Unserved
+from mesh_lab.controlplane.trust import serving
+from mesh_lab.controlplane.trust.root import RootPublisher, Trust
+from mesh_lab.controlplane.trust.serving import BundlePublisher, ServingCertificate
+from mesh_lab.controlplane.world.values import CONFIG_MAP, Values, parse_values
+
+log = logging.getLogger(__name__)
+
+_ORGANIZATION = "cluster.local"
+_GRACE = 0.3
+
+
+class Injection:
+    """The webhook's settings, as the ConfigMap has them now."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._namespace = settings.namespace
+        self._settings = settings
+        self.place = self._made(Values())
+
+    def observe(self, event: str, config_map: Object) -> None:
+        """A hook for ConfigMaps; broken values leave the last good ones in use."""
+        meta = config_map["metadata"]
+        if (meta["namespace"], meta["name"]) != (self._namespace, CONFIG_MAP):
+            return
+        text = "" if event == "DELETED" else (config_map.get("data") or {}).get("values", "")
+        try:
+            self.place = self._made(parse_values(text))
+        except ValueError as error:
+            log.error("%s; the last good values stay in use", error)  # noqa: TRY400
+
+    def _made(self, values: Values) -> Place:
+        return Place(self._settings.dns_names[0], self._settings.cluster_domain, values)
+
+
+class Translation(NamedTuple):
+    """What is made of a snapshot: a proxy's configuration, and remarks on the resources in it."""
+
+    generate: Generate
+    analyse: Analysis
+
+
+async def serve(
+    api: KubeClient,
+    settings: Settings,
+    gate: Gate,
+    followers: list[Follower],
+    translation: Translation,
+    started: Callable[[Ports], None] | None,
+) -> None:
+    """Serve until cancelled. Takes what the followers have seen from the gate."""
+    trust = await Trust.load(api, settings.namespace, _ORGANIZATION)
+    metrics, faults = Metrics(), Faults(settings.crash_directory)
+    state = ClusterState(settings.namespace, faults)
+    pusher = Pusher(
+        state,
+        trust,
+        translation.generate,
+        metrics,
+        faults,
+        issue_for=settings.issue_for,
+        debounce=(settings.debounce, settings.debounce_max),
+    )
+    remarks = Remarks(translation.analyse, faults)
+    tracker = Tracker(state, pusher, remarks)
+    reporter = Reporter(api, state, pusher, tracker, remarks, faults)
+    notices = Notices(api, state, remarks, settings.namespace)
+    roots = RootPublisher(api, trust)
+    bundle = BundlePublisher(api, lambda: trust.authority.roots)
+    injection = Injection(settings)
+    certificate = ServingCertificate(trust, settings.dns_names)
+
+    state.hook("Secret", trust.observe)
+    state.hook("Namespace", roots.observe_namespace)
+    state.hook("ConfigMap", roots.observe_config_map)
+    state.hook("ConfigMap", injection.observe)
+    state.hook(WEBHOOKS.kind, bundle.observe)
+    state.hook(VALIDATING_WEBHOOKS.kind, bundle.observe)
+    gate.open(state)
+
+    async def listen() -> None:
+        """Start the proxies last: before everything has been listed they would be sent too little."""
+        authenticator = Authenticator(api)
+        guarded = access.guard(authenticator, settings.namespace)
+        monitoring = pages.build_app(
+            api, state, pusher, tracker, metrics, lambda: state.complete and bundle.done, guarded
+        )
+        ends: list[Callable[[], Awaitable[Any]]] = []
+        try:
+            web = await serving.serve_http(monitoring, settings.host, settings.ports.monitoring)
+            ends.append(web.cleanup)
+            hooks = webhook.build_app(lambda: injection.place, metrics)
+            hook = await serving.serve_http(hooks, settings.host, settings.ports.webhook, certificate.context())
+            ends.append(hook.cleanup)
+            service = ads.AdsService(state, pusher, authenticator, metrics, state.progress.fire)
+            for follower in followers:
+                await follower.synced.wait()
+            state.snapshot()
+            server = ads.Server(service, certificate.current)
+            ends.append(lambda: server.stop(_GRACE))
+            port = await server.start(settings.host, settings.ports.xds)
+            state.complete = True
+            log.info("serving %d kinds to proxies on port %d", len(followers), port)
+            if started is not None:
+                started(Ports(port, hook.addresses[0][1], web.addresses[0][1]))
+            # Reports begin after all lists: before, a host that is missing may only not have been listed yet.
+            async with asyncio.TaskGroup() as reports:
+                reports.create_task(reporter.run())
+                reports.create_task(notices.run())
+                reports.create_task(Unserved(api).run())
+        finally:
+            for end in reversed(ends):
+                await end()
+
+    async with asyncio.TaskGroup() as parts:
+        parts.create_task(listen())
+        parts.create_task(pusher.run())
+        parts.create_task(roots.run())
+        parts.create_task(trust.report(api))
+        parts.create_task(bundle.run())
+        parts.create_task(_on_new_roots(trust, bundle))
+
+
+async def _on_new_roots(trust: Trust, bundle: BundlePublisher) -> None:
+    while True:
+        await trust.changed.wait()
+        bundle.refresh()

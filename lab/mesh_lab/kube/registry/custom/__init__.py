@@ -1,0 +1,1 @@
+"""Custom resources: what their definitions say, and how their objects are checked."""

@@ -1,0 +1,1 @@
+"""Patches: how each form of the Kubernetes API changes an object."""

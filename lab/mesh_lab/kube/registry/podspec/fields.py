@@ -1,0 +1,75 @@
+"""Rules of single fields of a pod's spec: (Go type, field) → rule.
+
+They are no fact of one kind: containers, probes and volumes are the same types in a pod and in each template.
+"""
+
+from __future__ import annotations
+
+from mesh_lab.kube.registry.rules.fields import (
+    MAY_BE_EMPTY,
+    MODE,
+    OPTIONAL_PORT,
+    PORT,
+    PROTOCOL,
+    TAINT_EFFECT,
+    Rules,
+    at_least,
+    not_empty,
+    one_of,
+)
+
+POD_SPEC: Rules = {
+    ("Container", "imagePullPolicy"): one_of("Always", "IfNotPresent", "Never"),
+    ("Container", "terminationMessagePolicy"): one_of("FallbackToLogsOnError", "File"),
+    ("Container", "restartPolicy"): one_of("Always"),
+    ("EphemeralContainer", "imagePullPolicy"): one_of("Always", "IfNotPresent", "Never"),
+    ("EphemeralContainer", "terminationMessagePolicy"): one_of("FallbackToLogsOnError", "File"),
+    ("ContainerPort", "protocol"): PROTOCOL,
+    ("ContainerPort", "containerPort"): PORT,
+    ("ContainerPort", "hostPort"): OPTIONAL_PORT,
+    ("ContainerResizePolicy", "restartPolicy"): one_of("NotRequired", "RestartContainer"),
+    ("PodSpec", "restartPolicy"): one_of("Always", "Never", "OnFailure"),
+    ("PodSpec", "dnsPolicy"): one_of("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
+    ("PodSpec", "preemptionPolicy"): one_of("Never", "PreemptLowerPriority"),
+    ("PodSpec", "terminationGracePeriodSeconds"): at_least(0),
+    ("PodSpec", "activeDeadlineSeconds"): at_least(1),
+    ("PodSpec", "containers"): not_empty(),
+    ("PodOS", "name"): one_of("linux", "windows"),
+    ("PodSecurityContext", "fsGroupChangePolicy"): one_of("Always", "OnRootMismatch"),
+    ("PodSecurityContext", "runAsUser"): at_least(0),
+    ("PodSecurityContext", "runAsGroup"): at_least(0),
+    ("PodSecurityContext", "fsGroup"): at_least(0),
+    ("SeccompProfile", "type"): one_of("Localhost", "RuntimeDefault", "Unconfined"),
+    ("AppArmorProfile", "type"): one_of("Localhost", "RuntimeDefault", "Unconfined"),
+    ("SecurityContext", "procMount"): one_of("Default", "Unmasked"),
+    ("SecurityContext", "runAsUser"): at_least(0),
+    ("SecurityContext", "runAsGroup"): at_least(0),
+    ("HTTPGetAction", "scheme"): one_of("HTTP", "HTTPS"),
+    ("HTTPGetAction", "port"): PORT,
+    ("VolumeMount", "mountPropagation"): one_of("Bidirectional", "HostToContainer", "None"),
+    ("VolumeMount", "recursiveReadOnly"): one_of("Disabled", "Enabled", "IfPossible"),
+    ("HostPathVolumeSource", "type"): one_of(
+        "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"
+    ),
+    ("Toleration", "operator"): one_of("Equal", "Exists"),
+    ("Toleration", "effect"): TAINT_EFFECT,
+    ("TopologySpreadConstraint", "whenUnsatisfiable"): one_of("DoNotSchedule", "ScheduleAnyway"),
+    ("NodeSelectorRequirement", "operator"): one_of("DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn"),
+    ("TCPSocketAction", "port"): PORT,
+    ("GRPCAction", "port"): PORT,
+    ("Probe", "initialDelaySeconds"): at_least(0),
+    ("Probe", "timeoutSeconds"): at_least(0),
+    ("Probe", "periodSeconds"): at_least(0),
+    ("Probe", "successThreshold"): at_least(0),
+    ("Probe", "failureThreshold"): at_least(0),
+    ("ServiceAccountTokenProjection", "expirationSeconds"): at_least(600),
+    ("KeyToPath", "mode"): MODE,
+    ("DownwardAPIVolumeFile", "mode"): MODE,
+    ("SecretVolumeSource", "defaultMode"): MODE,
+    ("ConfigMapVolumeSource", "defaultMode"): MODE,
+    ("DownwardAPIVolumeSource", "defaultMode"): MODE,
+    ("ProjectedVolumeSource", "defaultMode"): MODE,
+    ("HTTPHeader", "value"): MAY_BE_EMPTY,
+    ("Sysctl", "value"): MAY_BE_EMPTY,
+    ("NodeSelector", "nodeSelectorTerms"): not_empty("must have at least one node selector term"),
+}

@@ -1,0 +1,1 @@
+"""Reads: single objects, lists and watches."""

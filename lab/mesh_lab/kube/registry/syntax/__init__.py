@@ -1,0 +1,1 @@
+"""How names, quantities and selectors are written."""

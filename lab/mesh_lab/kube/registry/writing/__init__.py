@@ -1,0 +1,1 @@
+"""Writes: how objects are decoded, created, changed, applied and deleted."""

@@ -1,0 +1,102 @@
+"""The mesh's kinds of resource: the plain facts of each, for the programs of the lab and for its command line.
+
+`ISTIO` are those that the lab serves. A model and rules are added to each in `controlplane.istiokinds`; definitions,
+`mesh-lab wait`, the evidence of a failed test and the client of Istio's own control plane follow from these lines.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+NETWORKING, SECURITY = "networking.istio.io", "security.istio.io"
+TELEMETRY, EXTENSIONS = "telemetry.istio.io", "extensions.istio.io"
+_GATEWAY_API = "gateway.networking.k8s.io"
+INJECTOR_CONFIG_MAP = "istio-sidecar-injector"
+"""Its settings are for the proxies of pods that are created later."""
+
+
+class MeshKind(NamedTuple):
+    """One kind: its names, and its versions, of which the first is stored.
+
+    `acted_on`: by the lab's own control plane. `in_listeners`: it is a part of Envoy's listeners, which serve their
+    connections by the old version of it until these are drained. `namespace` is where it is looked for when none is
+    named; `only`, the names that the mesh reads of its kind.
+    https://istio.io/latest/docs/reference/config/, https://gateway-api.sigs.k8s.io/
+    """
+
+    name: str
+    group: str
+    plural: str
+    short: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ("v1",)
+    acted_on: bool = False
+    in_listeners: bool = False
+    namespace: str = "default"
+    only: tuple[str, ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        """As an object states it: the group and the stored version."""
+        return f"{self.group}/{self.versions[0]}" if self.group else self.versions[0]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The names of the kind on a command line, in lower case, as with kubectl; the last two are unique to it."""
+        kind, group = self.name.lower(), self.group
+        qualified = (f"{kind}.{group}", f"{self.plural}.{group}") if group else ()
+        return (kind, self.plural, *self.short, *qualified)
+
+
+_V1, _V1ALPHA3 = ("v1", "v1beta1"), ("v1", "v1beta1", "v1alpha3")
+ISTIO = (
+    MeshKind("VirtualService", NETWORKING, "virtualservices", ("vs",), _V1ALPHA3, acted_on=True),
+    MeshKind("DestinationRule", NETWORKING, "destinationrules", ("dr",), _V1ALPHA3, acted_on=True),
+    MeshKind("Gateway", NETWORKING, "gateways", ("gw",), _V1ALPHA3, acted_on=True),
+    MeshKind("Sidecar", NETWORKING, "sidecars", (), _V1ALPHA3, acted_on=True),
+    MeshKind("PeerAuthentication", SECURITY, "peerauthentications", ("pa",), _V1, acted_on=True, in_listeners=True),
+    MeshKind("AuthorizationPolicy", SECURITY, "authorizationpolicies", ("ap",), _V1, acted_on=True, in_listeners=True),
+    MeshKind("ProxyConfig", NETWORKING, "proxyconfigs", (), ("v1beta1",)),
+    MeshKind("RequestAuthentication", SECURITY, "requestauthentications", ("ra",), _V1),
+    MeshKind("Telemetry", TELEMETRY, "telemetries", ("telemetry",), ("v1", "v1alpha1")),
+    MeshKind("WasmPlugin", EXTENSIONS, "wasmplugins", (), ("v1alpha1",)),
+    MeshKind("TrafficExtension", EXTENSIONS, "trafficextensions", (), ("v1alpha1",)),
+    MeshKind("ServiceEntry", NETWORKING, "serviceentries", ("se",), _V1ALPHA3),
+    MeshKind("WorkloadEntry", NETWORKING, "workloadentries", ("we",), _V1ALPHA3),
+    MeshKind("WorkloadGroup", NETWORKING, "workloadgroups", ("wg",), _V1ALPHA3),
+    MeshKind("EnvoyFilter", NETWORKING, "envoyfilters", (), ("v1alpha3",)),
+)
+"""The kinds that the lab serves: it has their definitions, checks their objects, and acts on most of them."""
+
+KINDS = (
+    *ISTIO,
+    MeshKind("HTTPRoute", _GATEWAY_API, "httproutes"),
+    MeshKind("GRPCRoute", _GATEWAY_API, "grpcroutes"),
+    MeshKind("TLSRoute", _GATEWAY_API, "tlsroutes"),
+    MeshKind("TCPRoute", _GATEWAY_API, "tcproutes", (), ("v1alpha2",)),
+    MeshKind("UDPRoute", _GATEWAY_API, "udproutes", (), ("v1alpha2",)),
+    MeshKind("BackendTLSPolicy", _GATEWAY_API, "backendtlspolicies", ("btlspolicy",)),
+    MeshKind("Gateway", _GATEWAY_API, "gateways"),
+    MeshKind(
+        "ConfigMap",
+        "",
+        "configmaps",
+        ("cm",),
+        acted_on=True,
+        namespace="istio-system",
+        only=("istio", INJECTOR_CONFIG_MAP),
+    ),
+)
+"""All that `mesh-lab wait` knows, on a cluster with the lab's control plane or with Istio's."""
+
+_BY_WORD = {word: kind for kind in reversed(KINDS) for word in kind.words}
+_BY_NAME = {(kind.group, kind.name): kind for kind in KINDS}
+
+
+def named(word: str) -> MeshKind | None:
+    """The kind of that name (`vs`, `virtualservices.networking.istio.io`); of two the first in the table."""
+    return _BY_WORD.get(word.lower())
+
+
+def of(api_version: str, kind: str) -> MeshKind | None:
+    """The kind of an object, whatever the version of its group."""
+    return _BY_NAME.get((api_version.rpartition("/")[0], kind))

@@ -1,0 +1,175 @@
+"""Each field that is checked but not carried out says so on the resource that has it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mesh_lab.controlplane.istiokinds import decode, validate
+from mesh_lab.controlplane.validation.pending import LINES, not_carried_out
+
+ROUTE: dict[str, Any] = {"route": [{"destination": {"host": "a"}}]}
+
+
+def http(**rule: Any) -> dict[str, Any]:
+    return {"hosts": ["a"], "gateways": ["front"], "http": [ROUTE | rule]}
+
+
+def policy(**settings: Any) -> dict[str, Any]:
+    return {"host": "a", "trafficPolicy": settings}
+
+
+def server(protocol: str = "HTTP", **more: Any) -> dict[str, Any]:
+    return {"servers": [{"port": {"number": 80, "name": "x", "protocol": protocol}, "hosts": ["*"]} | more]}
+
+
+def outlier(**settings: Any) -> dict[str, Any]:
+    return policy(outlierDetection=settings)
+
+
+TLS = {"mode": "SIMPLE"}
+CERTIFICATE = {"serverCertificate": "/a", "privateKey": "/b"}
+SOCKET = {"port": {"number": 0, "name": "x", "protocol": "HTTP"}, "bind": "unix:///a"}
+TO_MESH: dict[str, Any] = {"hosts": ["a.b"], "tls": [{"match": [{"sniHosts": ["a.b"]}], **ROUTE}]}
+LOCALITIES = {"failoverPriority": ["version"]}
+POOL = {"http": {"http2KeepAlive": {"interval": "1s", "timeout": "1s"}}}
+COOKIE = {"name": "a", "attributes": [{"name": "SameSite", "value": "Strict"}]}
+
+CASES: list[tuple[str, dict[str, Any], str, str]] = [
+    ("VirtualService", {"http": [ROUTE]}, "error", "spec.hosts"),
+    ("VirtualService", TO_MESH, "warning", "spec.tls"),
+    ("VirtualService", {"hosts": ["a"], "http": [{"delegate": {"name": "b"}}]}, "error", "spec.http[0].delegate"),
+    (
+        "VirtualService",
+        http(match=[{"headers": {"@request.auth.claims.a": {"exact": "b"}}}]),
+        "error",
+        "spec.http[0].match[0].headers[@request.auth.claims.a]",
+    ),
+    (
+        "VirtualService",
+        http(match=[{"withoutHeaders": {"@request.auth.claims[a]": {"exact": "b"}}}]),
+        "error",
+        "spec.http[0].match[0].withoutHeaders[@request.auth.claims[a]]",
+    ),
+    (
+        "VirtualService",
+        {"hosts": ["a"], "http": [{"redirect": {"prefixRewrite": "/a"}}]},
+        "error",
+        "spec.http[0].redirect.prefixRewrite",
+    ),
+    (
+        "VirtualService",
+        http(retries={"attempts": 1, "retryRemoteLocalities": True}),
+        "warning",
+        "spec.http[0].retries.retryRemoteLocalities",
+    ),
+    (
+        "VirtualService",
+        {"hosts": ["a"], "tcp": [{"match": [{"destinationSubnets": ["10.0.0.0/8"]}], **ROUTE}]},
+        "error",
+        "spec.tcp[0].match[0].destinationSubnets",
+    ),
+    (
+        "VirtualService",
+        {"hosts": ["a"], "tcp": [{"match": [{"sourceSubnet": "10.0.0.0/8"}], **ROUTE}]},
+        "error",
+        "spec.tcp[0].match[0].sourceSubnet",
+    ),
+    (
+        "VirtualService",
+        {
+            "hosts": ["a.b"],
+            "gateways": ["front"],
+            "tls": [{"match": [{"sniHosts": ["a.b"], "destinationSubnets": ["10.0.0.1"]}], **ROUTE}],
+        },
+        "error",
+        "spec.tls[0].match[0].destinationSubnets",
+    ),
+    ("DestinationRule", policy(tunnel={"targetHost": "a", "targetPort": 1}), "warning", "spec.trafficPolicy.tunnel"),
+    ("DestinationRule", policy(proxyProtocol={"version": "V2"}), "warning", "spec.trafficPolicy.proxyProtocol"),
+    ("DestinationRule", policy(retryBudget={"percent": 10}), "warning", "spec.trafficPolicy.retryBudget"),
+    (
+        "DestinationRule",
+        policy(loadBalancer={"localityLbSetting": LOCALITIES}, outlierDetection={}),
+        "warning",
+        "spec.trafficPolicy.loadBalancer.localityLbSetting",
+    ),
+    (
+        "DestinationRule",
+        policy(loadBalancer={"zoneAwareLbSetting": {"enabled": True}}),
+        "warning",
+        "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting",
+    ),
+    (
+        "DestinationRule",
+        policy(loadBalancer={"consistentHash": {"httpCookie": COOKIE}}),
+        "warning",
+        "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.attributes",
+    ),
+    (
+        "DestinationRule",
+        policy(connectionPool=POOL),
+        "warning",
+        "spec.trafficPolicy.connectionPool.http.http2KeepAlive",
+    ),
+    (
+        "DestinationRule",
+        outlier(outlierDetectionHttpErrorCodes=[429]),
+        "warning",
+        "spec.trafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes",
+    ),
+    ("DestinationRule", policy(tls={**TLS, "credentialName": "a"}), "warning", "spec.trafficPolicy.tls.credentialName"),
+    ("Gateway", server("TLS", tls={"mode": "AUTO_PASSTHROUGH"}), "error", "spec.servers[0].tls.mode"),
+    (
+        "Gateway",
+        server("HTTPS", tls={**TLS, "tlsCertificates": [CERTIFICATE]}),
+        "error",
+        "spec.servers[0].tls.tlsCertificates",
+    ),
+    (
+        "Gateway",
+        server("HTTPS", tls={**TLS, "credentialName": "a", "insecureSkipVerify": True}),
+        "warning",
+        "spec.servers[0].tls.insecureSkipVerify",
+    ),
+    ("Gateway", server(**SOCKET), "error", "spec.servers[0].bind"),
+    ("Gateway", server(defaultEndpoint="127.0.0.1:80"), "warning", "spec.servers[0].defaultEndpoint"),
+    ("Gateway", server("UDP"), "error", "spec.servers[0].port.protocol"),
+    ("Sidecar", {"ingress": [{"port": {"number": 80, "protocol": "HTTP"}}]}, "warning", "spec.ingress"),
+    ("Sidecar", {"egress": [{"hosts": ["./*"], "port": {"number": 80}}]}, "warning", "spec.egress[0].port"),
+    ("Sidecar", {"egress": [{"hosts": ["./*"], "captureMode": "NONE"}]}, "warning", "spec.egress[0].captureMode"),
+    (
+        "Sidecar",
+        {"outboundTrafficPolicy": {"mode": "ALLOW_ANY", "egressProxy": {"host": "a", "port": {"number": 80}}}},
+        "error",
+        "spec.outboundTrafficPolicy.egressProxy",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "document", "severity", "path"), CASES)
+def test_it_is_said_and_nothing_else_is_wrong(kind: str, document: dict[str, Any], severity: str, path: str) -> None:
+    spec = decode(kind, document)
+    (problem,) = not_carried_out(spec)
+    assert (problem.severity, problem.path) == (severity, path)
+    assert problem in validate(spec)
+    assert [each.path for each in validate(spec) if each.severity == "error"] == ([path] if severity == "error" else [])
+
+
+def test_each_line_has_its_case() -> None:
+    said = [problem.message for kind, document, _, _ in CASES for problem in not_carried_out(decode(kind, document))]
+    assert len(said) == len(LINES)
+
+
+def test_a_field_is_found_wherever_its_type_stands() -> None:
+    tunnel = {"trafficPolicy": {"tunnel": {"targetHost": "a", "targetPort": 1}}}
+    spec = decode("DestinationRule", {"host": "a", **tunnel, "subsets": [{"name": "v1", **tunnel}]})
+    assert [problem.path for problem in not_carried_out(spec)] == [
+        "spec.trafficPolicy.tunnel",
+        "spec.subsets[0].trafficPolicy.tunnel",
+    ]
+
+
+def test_a_resource_without_such_fields_has_no_complaint() -> None:
+    assert not [*not_carried_out(decode("VirtualService", http(timeout="1s")))]

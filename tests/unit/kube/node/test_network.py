@@ -1,0 +1,51 @@
+"""The network of pods that run for real."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from shlex import quote
+
+import pytest
+
+from tests.unit.kube.node.conftest import Node, NodeError, until
+from tests.unit.kube.node.pods import IDLE, Object, container, pod_object, ready
+
+SERVE = [sys.executable, "-m", "http.server", "8000", "--directory", "/srv"]
+GET = b"GET / HTTP/1.0\r\n\r\n"
+
+
+def test_pods_reach_each_other_and_the_node_reaches_them(
+    node: Node, pod: Callable[..., Object], output: Callable[..., str]
+) -> None:
+    obj = pod_object("server", container("main", *SERVE, readinessProbe={"httpGet": {"port": 8000}}))
+    address = pod(obj)["status"]["podIP"]
+    fetch = f"import urllib.request as r; print(r.urlopen('http://{address}:8000/').status)"
+    assert output("client", f'{quote(sys.executable)} -c "{fetch}"') == "200\n"
+    assert node.request("server", 8000, GET).startswith(b"HTTP/1.0 200")
+    with pytest.raises(NodeError, match="connection refused"):
+        node.request("server", 8001, GET)
+
+
+def test_a_removed_pod_leaves_no_interface_and_no_route(node: Node) -> None:
+    address = node.run(pod_object("brief", container("main", "sh", "-c", IDLE)), ready)["status"]["podIP"]
+    (device,) = re.findall(rf"^{address} dev (\S+)", node.shell(command="ip route"), re.MULTILINE)
+    assert f" {device}@" in node.shell(command="ip link")
+    node.delete(name="brief", grace=5)
+    assert f"{address} " not in node.shell(command="ip route")
+    until(lambda: f" {device}@" not in node.shell(command="ip link"))
+
+
+def test_the_containers_of_a_pod_share_its_network(node: Node, pod: Callable[..., Object]) -> None:
+    look = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/').status)"
+    probe = {"exec": {"command": [sys.executable, "-c", look]}}
+    other = container("other", "sh", "-c", IDLE, readinessProbe=probe)
+    pod(pod_object("two", container("main", *SERVE), other))
+    obj = node.get(kind="Pod", name="two")
+    assert [s["ready"] for s in obj["status"]["containerStatuses"]] == [True, True]
+
+
+def test_a_pod_may_be_in_the_nodes_network(output: Callable[..., str]) -> None:
+    spec = {"hostNetwork": True}
+    assert " 10.244.0.1/32 " in output("hostnet", "ip -4 address show dev lo", spec=spec)
