@@ -6,18 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, Gateway, PeerAuthentication
+from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication
 from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
-from mesh_lab.controlplane.world.locality import Locality, with_topology
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
 from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
 from mesh_lab.controlplane.xds.built import Built, table_of
-from mesh_lab.controlplane.xds.localities import Client, labels_wanted, order_of
+from mesh_lab.controlplane.xds.clients import client_of
+from mesh_lab.controlplane.xds.localities import Client, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
+from mesh_lab.controlplane.xds.patches import applying
+from mesh_lab.controlplane.xds.patches.applying import Patched
+from mesh_lab.controlplane.xds.patches.selection import selected
 from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
@@ -25,9 +28,10 @@ from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
 from mesh_lab.controlplane.xds.rules import all_hosts
 from mesh_lab.controlplane.xds.scope import Scope, routes_of, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
-from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
+from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
+_NONE: Table[str, Built] = Table()
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
 
 
@@ -40,13 +44,38 @@ class Generator:
 
     def generate(self, snapshot: Snapshot, proxy: Proxy) -> Resources:
         """The listeners, routes, clusters and endpoints of a proxy, by type and name."""
+        return self.patched(snapshot, proxy).resources
+
+    def patched(self, snapshot: Snapshot, proxy: Proxy) -> Patched:
+        """The same, with what became of the patches of EnvoyFilters."""
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._memo.turn()
         with using(self._memo):
             pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
             make = _for_gateway if proxy.kind == "router" else _for_sidecar
-            return make(snapshot, pod, own_of(proxy))
+            return _patched(snapshot, pod, proxy, make(snapshot, pod, own_of(proxy)))
+
+
+def _patched(snapshot: Snapshot, pod: Pod, proxy: Proxy, resources: Resources) -> Patched:
+    """What EnvoyFilters make of a proxy's resources: the last step."""
+    mesh = snapshot.mesh
+    patches = selected(snapshot.of(EnvoyFilter), proxy, pod.labels, mesh.root_namespace)
+    if not any(patches):
+        return Patched(resources)
+    ports = _called_by(snapshot, pod) if proxy.kind == "router" and patches.routes else ()
+    return applying.apply(resources, patches, applying.Place(proxy.kind, mesh.cluster_domain, ports))
+
+
+def _called_by(snapshot: Snapshot, pod: Pod) -> applying.PortMap:
+    """The numbers by which Services call each port of a pod."""
+    numbers: dict[int, dict[int, None]] = {}
+    for _, targets in _services_of(snapshot, pod):
+        for target, number in targets:
+            port = target if isinstance(target, int) else pod.ports.get(target)
+            if port is not None:
+                numbers.setdefault(port, {})[number] = None
+    return tuple((port, tuple(found)) for port, found in numbers.items())
 
 
 def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
@@ -60,6 +89,7 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     called, assigned = _called_by_gateway(Calling.of(snapshot, scope, pod, gateway=True), found)
     return {
         CDS: called,
+        ECDS: _NONE,
         EDS: assigned,
         LDS: gateway.gateway_listeners(setting, servers, found),
         RDS: gateway.gateway_routes(setting, servers, found),
@@ -98,6 +128,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     sent = outbound.sidecar_listeners(scope, context, _headless(scope, snapshot.endpoints))
     return {
         CDS: {**called, **table_of(served)},
+        ECDS: _NONE,
         EDS: assigned,
         LDS: {**sent, listener.name: listener},
         RDS: {**routes.sidecar_routes(scope, mesh), **table_of(permitted)},
@@ -186,21 +217,6 @@ class Calling(NamedTuple):
         """Those of a snapshot, for a pod's proxy."""
         client = client_of(scope, snapshot.mesh, pod, snapshot.locality(pod))
         return cls(scope, snapshot.endpoints, snapshot.of(PeerAuthentication), snapshot.mesh, gateway, client)
-
-
-def client_of(scope: Scope, mesh: MeshConfig, pod: Pod, locality: Locality) -> Client:
-    """Where a pod is, and those of its labels by which any endpoints are preferred."""
-    wanted = _labels_wanted(scope, mesh)
-    if not wanted:
-        return Client(locality)
-    labels = with_topology(pod.labels, locality, pod.node)
-    return Client(locality, tuple(sorted((name, labels[name]) for name in wanted & labels.keys())))
-
-
-@memoised
-def _labels_wanted(scope: Scope, mesh: MeshConfig) -> frozenset[str]:
-    known = (*scope.services, *scope.imported)
-    return labels_wanted(mesh, scope.rules.values(), (service.traffic_distribution for service in known))
 
 
 @memoised
