@@ -12,7 +12,17 @@ from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Servi
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
-from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
+from mesh_lab.controlplane.xds import (
+    attachment,
+    clusters,
+    endpoints,
+    gateway,
+    gatewaytls,
+    inbound,
+    outbound,
+    routes,
+    snidnat,
+)
 from mesh_lab.controlplane.xds.built import Built, table_of
 from mesh_lab.controlplane.xds.clients import client_of
 from mesh_lab.controlplane.xds.localities import Client, order_of
@@ -84,9 +94,11 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
     exports = mesh.default_virtual_service_export_to
     found = attachment.attached(servers, routes_of(snapshot), pod.namespace, mesh.cluster_domain, exports)
-    credentials = gateway.credentials_in(snapshot.secrets, pod.namespace)
+    credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
     setting = _setting(scope, ProxyContext(mesh, own), _authorization(snapshot, pod), credentials)
-    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, pod, gateway=True), found)
+    called, assigned = _called_by_gateway(
+        Calling.of(snapshot, scope, pod, gateway=True), found, snidnat.passed_on(scope, servers)
+    )
     return {
         CDS: called,
         ECDS: _NONE,
@@ -236,7 +248,7 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
 
 
 def service_clusters(
-    calling: Calling, services: Iterable[MeshService]
+    calling: Calling, services: Iterable[MeshService], *, passed_on: bool = False
 ) -> Iterator[tuple[tuple[Built, ...], tuple[Built, ...]]]:
     """For each service the clusters of its ports and subsets, and the endpoints of those that have a list of them."""
     policies: dict[str, PeerPolicies] = {}
@@ -249,7 +261,9 @@ def service_clusters(
             concerned = policies[namespace] = policies_of(calling.peer_table, namespace, calling.mesh.root_namespace)
         found = calling.endpoints.get(service.key, NO_ENDPOINTS)
         rules = calling.scope.rules.get(service.hostname)
-        yield _clusters_of(Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client))
+        yield _clusters_of(
+            Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client, passed_on)
+        )
 
 
 class Called(NamedTuple):
@@ -262,6 +276,7 @@ class Called(NamedTuple):
     mesh: MeshConfig
     by_gateway: bool
     client: Client
+    passed_on: bool = False
 
 
 @memoised
@@ -273,11 +288,11 @@ def _clusters_of(called: Called) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
         peers = endpoints.peers_of(port, known, policies, called.mesh.trust_domains)
         for subset in clusters.subsets_of(rules):
             view = clusters.View(service, port, subset, rules, peers, called.mesh, called.by_gateway)
-            made.append(clusters.outbound(view))
+            made.append(snidnat.cluster(view) if called.passed_on else clusters.outbound(view))
             if service.resolution is Resolution.ENDPOINTS:
                 chosen = rules.subset(subset) if rules is not None and subset else None
                 labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
-                selection = endpoints.Selection(service, port, subset, labels)
+                selection = endpoints.Selection(service, port, subset, labels, called.passed_on)
                 order = order_of(view.nearness, called.client, detected=view.detects_failures)
                 assigned.append(endpoints.assignment(selection, known, policies, order))
     return tuple(made), tuple(assigned)
@@ -296,9 +311,9 @@ def _headless(scope: Scope, known: Table[ObjectKey, ServiceEndpoints]) -> tuple[
 
 @memoised
 def _called_by_gateway(
-    calling: Calling, found: tuple[attachment.Attached, ...]
+    calling: Calling, found: tuple[attachment.Attached, ...], passed_on: tuple[MeshService, ...]
 ) -> tuple[Table[str, Built], Table[str, Built]]:
-    """The clusters of the services that a gateway's routes lead to, and their endpoints."""
+    """The clusters of the services that a gateway's routes lead to, or that it passes on, and their endpoints."""
     scope = calling.scope
     made: list[Built] = [clusters.black_hole()]
     assigned: list[Built] = []
@@ -306,7 +321,7 @@ def _called_by_gateway(
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))
     hosts = dict.fromkeys(scope.called(host) for host in written)
     services = [_listed(scope.by_host[host]) for host in hosts if host in scope.by_host]
-    for some, theirs in service_clusters(calling, services):
+    for some, theirs in (*service_clusters(calling, services), *service_clusters(calling, passed_on, passed_on=True)):
         made.extend(some)
         assigned.extend(theirs)
     return table_of(made), table_of(assigned)
