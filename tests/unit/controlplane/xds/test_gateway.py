@@ -14,7 +14,9 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
+from google.protobuf.any_pb2 import Any as AnyMessage
 
 from mesh_lab.controlplane.delivery.secrets import GATEWAY_PREFIX, for_gateway
 from mesh_lab.controlplane.xds import Resources
@@ -488,4 +490,6 @@ def test_a_secret_may_list_what_is_revoked(authority: str, revoked: str) -> None
     proxy = cluster.proxy("gate-1", "istio-system", "router")
     found = for_gateway(cluster.snapshot(), proxy, f"{GATEWAY_PREFIX}cert-cacert")
     assert found is not None
-    assert message(found).validation_context.crl.inline_bytes == b"pem"
+    sent_as = Secret()
+    assert AnyMessage.FromString(found.body).Unpack(sent_as)
+    assert sent_as.validation_context.crl.inline_bytes == b"pem"
