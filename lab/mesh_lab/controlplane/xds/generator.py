@@ -156,7 +156,7 @@ def _application(
     pool = received(rules, port.called_by, default)
     if scope.sidecar is not None and scope.sidecar.spec.inbound_connection_pool is not None:
         pool, origins = scope.sidecar.spec.inbound_connection_pool, (scope.sidecar.origin,)
-    return clusters.Application(pod.ip, port.number, port.protocol, service, pool, origins)
+    return clusters.Application(pod.ip, port.number, port.protocol, service, pool, origins, port.called_by)
 
 
 def _pod_of(proxy: Proxy) -> Pod:

@@ -24,6 +24,7 @@ from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.scope import Scope
 from mesh_lab.controlplane.xds.services import MeshService, Resolution
+from mesh_lab.controlplane.xds.statnames import stat_name
 from mesh_lab.controlplane.xds.telemetry import Reporting, access_logs
 from mesh_lab.controlplane.xds.typeurls import CDS
 
@@ -60,7 +61,10 @@ def cluster(view: View) -> Built:
     """A cluster that connections are passed to as they are: they are encrypted already."""
     service, port, policy = view.service, view.port, view.policy
     name = names.sni(port.number, view.subset, service.hostname)
-    message = Cluster(name=name, type=Cluster.EDS, connect_timeout=duration(view.mesh.connect_timeout))
+    stat = stat_name(view.mesh.outbound_cluster_stat_name, name, service, port, view.subset)
+    message = Cluster(
+        name=name, alt_stat_name=stat, type=Cluster.EDS, connect_timeout=duration(view.mesh.connect_timeout)
+    )
     message.eds_cluster_config.CopyFrom(Cluster.EdsClusterConfig(eds_config=tls.ads(), service_name=name))
     message.eds_cluster_config.eds_config.initial_fetch_timeout.FromSeconds(0)
     apply_load_balancer(message, policy.load_balancer)
