@@ -290,8 +290,8 @@ def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit
 class Application(NamedTuple):
     """A port of a pod's application, and its service.
 
-    The limits for its clients are those of its sidecar, too: `pool`, which `origins` state. `called_by` is the port of the
-    service, by its number.
+    The limits for its clients are those of its sidecar, too: `pool`, which `origins` state.
+    `called_by` is the number of the service's port.
     """
 
     address: str
