@@ -182,11 +182,14 @@ def config(settings: ProxySettings) -> dict[str, Any]:
                 {"name": _TOKEN_SECRET, "generic_secret": {"secret": {"filename": f"{TOKEN_DIRECTORY}/istio-token"}}}
             ],
             "clusters": [
-                _local_cluster("admin", ADMIN_PORT),
-                _local_cluster("stats", STATS_PORT),
-                _control_plane(settings),
-                *probes.clusters(settings.probes),
-                *merging.clusters(settings.metrics),
+                {**cluster, "alt_stat_name": f"{cluster['name']};"}
+                for cluster in (
+                    _local_cluster("admin", ADMIN_PORT),
+                    _local_cluster("stats", STATS_PORT),
+                    _control_plane(settings),
+                    *probes.clusters(settings.probes),
+                    *merging.clusters(settings.metrics),
+                )
             ],
             "listeners": [
                 _ready_listener(),
@@ -253,11 +256,11 @@ def _stats(more: StatsMatcher) -> dict[str, Any]:
         *({"contains": part} for part in _STATS_PARTS),
         *({"safe_regex": {"regex": regexp}} for regexp in more.regexps),
     ]
-    # A cluster's name has dots of its own: as in `cluster.outbound|9080||reviews.default.svc.cluster.local.ssl...`
+    # A cluster's name has dots of its own, and so ends here: `cluster.outbound|9080||reviews.default.svc...;.ssl...`
     return {
         "use_all_default_tags": False,
         "stats_tags": [
-            {"tag_name": "cluster_name", "regex": r"^cluster\.((.+?(\..+?\.svc\.cluster\.local)?)\.)"},
+            {"tag_name": "cluster_name", "regex": r"^cluster(\.(.+);)"},
             {"tag_name": "response_code_class", "regex": r"_rq(_(\dxx))$"},
             {
                 "tag_name": "http_conn_manager_prefix",

@@ -19,7 +19,7 @@ from mesh_lab.controlplane.model.destinationrule import (
     LoadBalancerSettings,
     RetryBudget,
 )
-from mesh_lab.controlplane.model.gateway import Server, ServerPort, ServerTLSSettings
+from mesh_lab.controlplane.model.gateway import Server, ServerPort
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener, OutboundTrafficPolicy, Sidecar
 from mesh_lab.controlplane.model.virtualservice import (
     HTTPMatchRequest,
@@ -85,20 +85,6 @@ LINES = (
         "warning",
         "only gateways are given Secrets: a sidecar's connections fail for want of it",
     ),
-    Line(
-        ServerTLSSettings,
-        "mode",
-        "error",
-        "AUTO_PASSTHROUGH is for several clusters, which this control plane does not join",
-        _when(lambda tls: tls.mode == "AUTO_PASSTHROUGH"),
-    ),
-    Line(
-        ServerTLSSettings,
-        "tls_certificates",
-        "error",
-        "tlsCertificates are not supported by this control plane: use credentialNames",
-    ),
-    Line(ServerTLSSettings, "insecure_skip_verify", "warning", "no effect here: clients' certificates are verified"),
     Line(
         Server,
         "bind",

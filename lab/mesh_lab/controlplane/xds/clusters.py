@@ -31,6 +31,7 @@ from mesh_lab.controlplane.xds.localities import Nearness, apply_nearness, nearn
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import NO_POLICY, HostRules, Policy, effective
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
+from mesh_lab.controlplane.xds.statnames import delimited, stat_name
 from mesh_lab.controlplane.xds.typeurls import CDS
 from mesh_lab.controlplane.xds.upstream import announce_client, apply_http
 
@@ -125,7 +126,8 @@ def outbound(view: View) -> Built:
     """
     service, port, policy = view.service, view.port, view.policy
     name = names.outbound_cluster(port.number, view.subset, service.hostname)
-    cluster = Cluster(name=name, connect_timeout=duration(view.mesh.connect_timeout))
+    stat = stat_name(view.mesh.outbound_cluster_stat_name, name, service, port, view.subset)
+    cluster = Cluster(name=name, alt_stat_name=stat, connect_timeout=duration(view.mesh.connect_timeout))
     _set_discovery(cluster, service)
     apply_load_balancer(cluster, policy.load_balancer)
     apply_nearness(cluster, view.nearness, detected=view.detects_failures)
@@ -289,6 +291,7 @@ class Application(NamedTuple):
     """A port of a pod's application, and its service.
 
     The limits for its clients are those of its sidecar, too: `pool`, which `origins` state.
+    `called_by` is the number of the service's port.
     """
 
     address: str
@@ -297,14 +300,18 @@ class Application(NamedTuple):
     service: MeshService
     pool: ConnectionPoolSettings | None
     origins: tuple[Origin, ...]
+    called_by: int = 0
 
 
 @memoised
 def inbound(application: Application, mesh: MeshConfig) -> Built:
     """The application itself. It sees 127.0.0.6, by which the pod's own rules know connections of its proxy."""
-    name = names.inbound_cluster(application.port)
+    name, called = names.inbound_cluster(application.port), application.service.port(application.called_by)
+    pattern = mesh.inbound_cluster_stat_name if called is not None else ""
+    port = called or MeshPort(application.port, "", application.protocol)
     cluster = Cluster(
         name=name,
+        alt_stat_name=stat_name(pattern, name, application.service, port, target=application.port),
         type=Cluster.STATIC,
         load_assignment=_assignment(name, application.address, application.port),
         connect_timeout=duration(mesh.connect_timeout),
@@ -329,6 +336,7 @@ def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built
     name = names.INBOUND_PASSTHROUGH_CLUSTER if side == "inbound" else names.PASSTHROUGH_CLUSTER
     cluster = Cluster(
         name=name,
+        alt_stat_name=delimited(name),
         type=Cluster.ORIGINAL_DST,
         lb_policy=Cluster.CLUSTER_PROVIDED,
         connect_timeout=duration(mesh.connect_timeout),
@@ -359,7 +367,7 @@ def named(name: str, address: str, mesh: MeshConfig) -> Built:
 def black_hole() -> Built:
     """Connections that must lead nowhere."""
     name = names.BLACK_HOLE_CLUSTER
-    return build(CDS, name, wire(Cluster(name=name, type=Cluster.STATIC)), ())
+    return build(CDS, name, wire(Cluster(name=name, alt_stat_name=delimited(name), type=Cluster.STATIC)), ())
 
 
 def subsets_of(rules: HostRules | None) -> Iterator[str]:

@@ -10,13 +10,23 @@ from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gatewa
 from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
-from mesh_lab.controlplane.world.locality import Locality, with_topology
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
-from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
+from mesh_lab.controlplane.xds import (
+    attachment,
+    clusters,
+    endpoints,
+    gateway,
+    gatewaytls,
+    inbound,
+    outbound,
+    routes,
+    snidnat,
+)
 from mesh_lab.controlplane.xds.built import Built, table_of
-from mesh_lab.controlplane.xds.localities import Client, labels_wanted, order_of
+from mesh_lab.controlplane.xds.clients import client_of
+from mesh_lab.controlplane.xds.localities import Client, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.patches import applying
@@ -88,11 +98,11 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
     exports = mesh.default_virtual_service_export_to
     found = attachment.attached(servers, routes_of(snapshot), pod.namespace, mesh.cluster_domain, exports)
-    credentials = gateway.credentials_in(snapshot.secrets, pod.namespace)
+    credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
     telling = _telemetry(snapshot, pod)
     setting = _setting(scope, ProxyContext(mesh, own, telling), _authorization(snapshot, pod), credentials)
-    reporting = _reported_to(snapshot, telling)
-    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, pod, reporting, gateway=True), found)
+    calling = Calling.of(snapshot, scope, pod, _reported_to(snapshot, telling), gateway=True)
+    called, assigned = _called_by_gateway(calling, found, snidnat.passed_on(scope, servers))
     return {
         CDS: called,
         ECDS: _NONE,
@@ -164,7 +174,7 @@ def _application(
     pool = received(rules, port.called_by, default)
     if scope.sidecar is not None and scope.sidecar.spec.inbound_connection_pool is not None:
         pool, origins = scope.sidecar.spec.inbound_connection_pool, (scope.sidecar.origin,)
-    return clusters.Application(pod.ip, port.number, port.protocol, service, pool, origins)
+    return clusters.Application(pod.ip, port.number, port.protocol, service, pool, origins, port.called_by)
 
 
 def _pod_of(proxy: Proxy) -> Pod:
@@ -250,21 +260,6 @@ class Calling(NamedTuple):
         return [clusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
 
 
-def client_of(scope: Scope, mesh: MeshConfig, pod: Pod, locality: Locality) -> Client:
-    """Where a pod is, and those of its labels by which any endpoints are preferred."""
-    wanted = _labels_wanted(scope, mesh)
-    if not wanted:
-        return Client(locality)
-    labels = with_topology(pod.labels, locality, pod.node)
-    return Client(locality, tuple(sorted((name, labels[name]) for name in wanted & labels.keys())))
-
-
-@memoised
-def _labels_wanted(scope: Scope, mesh: MeshConfig) -> frozenset[str]:
-    known = (*scope.services, *scope.imported)
-    return labels_wanted(mesh, scope.rules.values(), (service.traffic_distribution for service in known))
-
-
 @memoised
 def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters that a scope's proxies may call, and their endpoints."""
@@ -283,7 +278,7 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
 
 
 def service_clusters(
-    calling: Calling, services: Iterable[MeshService]
+    calling: Calling, services: Iterable[MeshService], *, passed_on: bool = False
 ) -> Iterator[tuple[tuple[Built, ...], tuple[Built, ...]]]:
     """For each service the clusters of its ports and subsets, and the endpoints of those that have a list of them."""
     policies: dict[str, PeerPolicies] = {}
@@ -296,7 +291,9 @@ def service_clusters(
             concerned = policies[namespace] = policies_of(calling.peer_table, namespace, calling.mesh.root_namespace)
         found = calling.endpoints.get(service.key, NO_ENDPOINTS)
         rules = calling.scope.rules.get(service.hostname)
-        yield _clusters_of(Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client))
+        yield _clusters_of(
+            Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client, passed_on)
+        )
 
 
 class Called(NamedTuple):
@@ -309,6 +306,7 @@ class Called(NamedTuple):
     mesh: MeshConfig
     by_gateway: bool
     client: Client
+    passed_on: bool = False
 
 
 @memoised
@@ -320,11 +318,11 @@ def _clusters_of(called: Called) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
         peers = endpoints.peers_of(port, known, policies, called.mesh.trust_domains)
         for subset in clusters.subsets_of(rules):
             view = clusters.View(service, port, subset, rules, peers, called.mesh, called.by_gateway)
-            made.append(clusters.outbound(view))
+            made.append(snidnat.cluster(view) if called.passed_on else clusters.outbound(view))
             if service.resolution is Resolution.ENDPOINTS:
                 chosen = rules.subset(subset) if rules is not None and subset else None
                 labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
-                selection = endpoints.Selection(service, port, subset, labels)
+                selection = endpoints.Selection(service, port, subset, labels, called.passed_on)
                 order = order_of(view.nearness, called.client, detected=view.detects_failures)
                 assigned.append(endpoints.assignment(selection, known, policies, order))
     return tuple(made), tuple(assigned)
@@ -343,9 +341,9 @@ def _headless(scope: Scope, known: Table[ObjectKey, ServiceEndpoints]) -> tuple[
 
 @memoised
 def _called_by_gateway(
-    calling: Calling, found: tuple[attachment.Attached, ...]
+    calling: Calling, found: tuple[attachment.Attached, ...], passed_on: tuple[MeshService, ...]
 ) -> tuple[Table[str, Built], Table[str, Built]]:
-    """The clusters of the services that a gateway's routes lead to, and their endpoints."""
+    """The clusters of the services that a gateway's routes lead to, or that it passes on, and their endpoints."""
     scope = calling.scope
     made: list[Built] = [clusters.black_hole(), *calling.tracer()]
     assigned: list[Built] = []
@@ -354,7 +352,7 @@ def _called_by_gateway(
     hosts = dict.fromkeys(scope.called(host) for host in written)
     beside = [service for service in calling.beside if service.hostname not in hosts]
     services = [_listed(service) for service in (*(scope.by_host[h] for h in hosts if h in scope.by_host), *beside)]
-    for some, theirs in service_clusters(calling, services):
+    for some, theirs in (*service_clusters(calling, services), *service_clusters(calling, passed_on, passed_on=True)):
         made.extend(some)
         assigned.extend(theirs)
     return table_of(made), table_of(assigned)

@@ -25,7 +25,6 @@ def server(protocol: str = "HTTP", **more: Any) -> dict[str, Any]:
 
 
 TLS = {"mode": "SIMPLE"}
-CERTIFICATE = {"serverCertificate": "/a", "privateKey": "/b"}
 SOCKET = {"port": {"number": 0, "name": "x", "protocol": "HTTP"}, "bind": "unix:///a"}
 TO_MESH: dict[str, Any] = {"hosts": ["a.b"], "tls": [{"match": [{"sniHosts": ["a.b"]}], **ROUTE}]}
 
@@ -78,19 +77,6 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting",
     ),
     ("DestinationRule", policy(tls={**TLS, "credentialName": "a"}), "warning", "spec.trafficPolicy.tls.credentialName"),
-    ("Gateway", server("TLS", tls={"mode": "AUTO_PASSTHROUGH"}), "error", "spec.servers[0].tls.mode"),
-    (
-        "Gateway",
-        server("HTTPS", tls={**TLS, "tlsCertificates": [CERTIFICATE]}),
-        "error",
-        "spec.servers[0].tls.tlsCertificates",
-    ),
-    (
-        "Gateway",
-        server("HTTPS", tls={**TLS, "credentialName": "a", "insecureSkipVerify": True}),
-        "warning",
-        "spec.servers[0].tls.insecureSkipVerify",
-    ),
     ("Gateway", server(**SOCKET), "error", "spec.servers[0].bind"),
     ("Gateway", server(defaultEndpoint="127.0.0.1:80"), "warning", "spec.servers[0].defaultEndpoint"),
     ("Gateway", server("UDP"), "error", "spec.servers[0].port.protocol"),
