@@ -113,7 +113,9 @@ def outbound(view: View) -> Built:
     """
     service, port, policy = view.service, view.port, view.policy
     name = names.outbound_cluster(port.number, view.subset, service.hostname)
-    cluster = Cluster(name=name, connect_timeout=duration(view.mesh.connect_timeout))
+    cluster = Cluster(
+        name=name, alt_stat_name=names.statistics(name), connect_timeout=duration(view.mesh.connect_timeout)
+    )
     _set_discovery(cluster, service)
     apply_load_balancer(cluster, policy.load_balancer)
     apply_connection_pool(cluster, policy.connection_pool)
@@ -290,6 +292,7 @@ def inbound(application: Application, mesh: MeshConfig) -> Built:
     name = names.inbound_cluster(application.port)
     cluster = Cluster(
         name=name,
+        alt_stat_name=names.statistics(name),
         type=Cluster.STATIC,
         load_assignment=_assignment(name, application.address, application.port),
         connect_timeout=duration(mesh.connect_timeout),
@@ -314,6 +317,7 @@ def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built
     name = names.INBOUND_PASSTHROUGH_CLUSTER if side == "inbound" else names.PASSTHROUGH_CLUSTER
     cluster = Cluster(
         name=name,
+        alt_stat_name=names.statistics(name),
         type=Cluster.ORIGINAL_DST,
         lb_policy=Cluster.CLUSTER_PROVIDED,
         connect_timeout=duration(mesh.connect_timeout),
@@ -331,6 +335,7 @@ def named(name: str, address: str, mesh: MeshConfig) -> Built:
     host, _, port = address.rpartition(":")
     cluster = Cluster(
         name=name,
+        alt_stat_name=names.statistics(name),
         type=Cluster.STRICT_DNS,
         dns_lookup_family=Cluster.V4_ONLY,
         wait_for_warm_on_init={"value": False},
@@ -344,7 +349,7 @@ def named(name: str, address: str, mesh: MeshConfig) -> Built:
 def black_hole() -> Built:
     """Connections that must lead nowhere."""
     name = names.BLACK_HOLE_CLUSTER
-    return build(CDS, name, wire(Cluster(name=name, type=Cluster.STATIC)), ())
+    return build(CDS, name, wire(Cluster(name=name, alt_stat_name=names.statistics(name), type=Cluster.STATIC)), ())
 
 
 def subsets_of(rules: HostRules | None) -> Iterator[str]:

@@ -45,6 +45,12 @@ SAMPLE_IMAGES = (
     SampleImage(("envoyproxy/ratelimit",), "ratelimit", commands={"ratelimit": "ratelimit"}),
     SampleImage(("redis",), "redis-server", commands={"redis-server": "redis-server"}),
     SampleImage(("nginx",), "nginx", ("-g", "daemon off;"), commands={"nginx": "nginx"}),
+    SampleImage(("jaegertracing/all-in-one", "jaegertracing/jaeger"), "jaeger"),
+    SampleImage(("openzipkin/zipkin", "openzipkin/zipkin-slim"), "zipkin"),
+    SampleImage(
+        ("otel/opentelemetry-collector", "otel/opentelemetry-collector-contrib", "otel/opentelemetry-collector-k8s"),
+        "otelcol",
+    ),
     SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
 )
 
