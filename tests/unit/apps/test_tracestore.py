@@ -1,4 +1,4 @@
-"""The store of traces: what comes in by one protocol goes out by the others, and the collector writes it down."""
+"""The store of traces: what comes in by one protocol goes out by the others."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 
 from mesh_lab.apps.grpc import wire
 from mesh_lab.apps.http.messages import Headers, Request, Response
-from mesh_lab.apps.tracestore import otlp
-from mesh_lab.apps.tracestore.program import Exporters, Receiver
+from mesh_lab.apps.tracestore.program import TRACES, Receiver
 from mesh_lab.apps.tracestore.spans import Span, Store
 
 TRACE, PARENT, CHILD = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "00f067aa0ba902b7"
@@ -75,7 +74,7 @@ def span() -> bytes:
 
 @pytest.fixture
 def receiver() -> Receiver:
-    found = Receiver(Store(), face="jaeger")
+    found = Receiver(Store(), "jaeger")
     assert asked(found, "POST", "/api/v2/spans", json.dumps(ZIPKIN).encode()).status == 202
     return found
 
@@ -114,10 +113,10 @@ def test_jaeger_finds_by_tags_and_by_operation(receiver: Receiver) -> None:
 def test_otlp_over_grpc_and_http_is_taken() -> None:
     message = exported(span(), service_name="ratings.default")
     for target, kind, body in (
-        (otlp.TRACES, "application/grpc", struct.pack(">BI", 0, len(message)) + message),
+        (TRACES, "application/grpc", struct.pack(">BI", 0, len(message)) + message),
         ("/v1/traces", "application/x-protobuf", message),
     ):
-        receiver = Receiver(Store())
+        receiver = Receiver(Store(), "zipkin")
         assert asked(receiver, "POST", target, body, kind).status == 200
         (trace,) = read(asked(receiver, "GET", "/api/v2/traces"))
         assert trace == [
@@ -136,7 +135,7 @@ def test_otlp_over_grpc_and_http_is_taken() -> None:
 
 
 def test_what_is_no_message_is_refused() -> None:
-    receiver = Receiver(Store())
+    receiver = Receiver(Store(), "zipkin")
     assert asked(receiver, "POST", "/v1/traces", b"\xff\xff", "application/x-protobuf").status == 400
     assert asked(receiver, "POST", "/v1/traces", b"{}", "application/json").status == 415
     assert asked(receiver, "POST", "/api/v2/spans", b"{}x").status == 400
@@ -155,26 +154,3 @@ def test_the_oldest_traces_go() -> None:
     for number in range(5):
         store.add([Span(f"{number}", "1", "", "n", "s", "", number, 1, {})])
     assert [spans[0].trace for spans in store.traces(limit=10)] == ["4", "3", "2"]
-
-
-def test_the_collector_goes_by_its_configuration() -> None:
-    config = {
-        "exporters": {"zipkin": {"endpoint": "http://zipkin:9411/api/v2/spans"}, "debug": {}},
-        "service": {"pipelines": {"logs": {"exporters": ["debug"]}, "traces": {"exporters": ["zipkin"]}}},
-    }
-    assert Exporters.of(config) == Exporters(False, True, ("http://zipkin:9411/api/v2/spans",))
-
-
-def test_the_collector_writes_what_it_receives(capsys: pytest.CaptureFixture[str]) -> None:
-    receiver = Receiver(Store(0), Exporters(True, True))
-    record = fixed64(1, 1_700_000_000_123_000_000) + wire.encode(
-        {5: wire.encode({1: '"GET / HTTP/1.1" 418\n'}), 6: [attribute("a", "b")]}
-    )
-    asked(receiver, "POST", "/v1/logs", exported(record, log_name="otel"), "application/x-protobuf")
-    asked(receiver, "POST", "/v1/traces", exported(span(), service_name="r"), "application/x-protobuf")
-    written = capsys.readouterr().err
-    assert 'Body: Str("GET / HTTP/1.1" 418)\n' in written
-    assert "Timestamp: 2023-11-14 22:13:20.123 +0000 UTC\n" in written
-    assert "     -> log.name: Str(otel)\n" in written
-    assert f"    Trace ID       : {TRACE}\n" in written
-    assert "     -> my-attribute: Str(default-value)\n" in written

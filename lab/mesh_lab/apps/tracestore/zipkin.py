@@ -65,10 +65,11 @@ def spans_of(body: bytes) -> list[Span]:
     Raises:
         ValueError, TypeError, KeyError, AttributeError: it is none.
     """
-    return [_span(entry) for entry in json.loads(body)]
+    return [span_of(entry, {}) for entry in json.loads(body)]
 
 
-def _span(entry: Mapping[str, Any]) -> Span:
+def span_of(entry: Mapping[str, Any], resource: Mapping[str, Any]) -> Span:
+    """A span of a list, and what is said of where it comes from."""
     own = entry.get("localEndpoint") or {}
     return Span(
         trace=str(entry["traceId"]).lower(),
@@ -80,6 +81,7 @@ def _span(entry: Mapping[str, Any]) -> Span:
         start=int(entry.get("timestamp") or 0),
         duration=int(entry.get("duration") or 0),
         tags={str(key): str(value) for key, value in (entry.get("tags") or {}).items()},
+        resource={key: str(value) for key, value in resource.items()},
         endpoint={key: own[key] for key in ("ipv4", "port") if key in own},
     )
 

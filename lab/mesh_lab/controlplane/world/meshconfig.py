@@ -66,11 +66,7 @@ _INSTEAD_OF_DEFAULT_CONFIG = (
 _NOT_TRANSLATED: Mapping[str, str] = {
     "caCertificates": "",
     "defaultConfig": _INSTEAD_OF_DEFAULT_CONFIG,
-    "defaultDestinationRuleExportTo": "",
     "defaultInboundHttpRetryPolicy": "",
-    "defaultServiceExportTo": "",
-    "defaultTrafficPolicy": "",
-    "defaultVirtualServiceExportTo": "",
     "discoverySelectors": "",
     "dnsRefreshRate": "",
     "enablePrometheusMerge": "the annotation prometheus.istio.io/merge-metrics of a pod has",
@@ -80,13 +76,11 @@ _NOT_TRANSLATED: Mapping[str, str] = {
     "ingressControllerMode": "",
     "ingressSelector": "",
     "ingressService": "",
-    "localityLbSetting": "",
     "meshMTLS": "",
     "outboundClusterStatName": "",
     "proxyInboundListenPort": "",
     "proxyListenPort": "",
     "serviceSettings": "",
-    "tcpKeepalive": "",
     "tlsDefaults": "",
 }
 """Settings that are read and checked, and have no effect yet; and what has that effect instead.
@@ -104,14 +98,10 @@ _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
     "proxyListenPort": (15001,),
     "proxyInboundListenPort": (15006,),
     "disableEnvoyListenerLog": (True,),
-    "localityLbSetting": ({"enabled": False},),
     "inboundTrafficPolicy": ({}, {"mode": "PASSTHROUGH"}),
     "defaultConfig": ({},),
     "discoverySelectors": ([],),
     "serviceSettings": ([],),
-    "defaultServiceExportTo": (["*"],),
-    "defaultVirtualServiceExportTo": (["*"],),
-    "defaultDestinationRuleExportTo": (["*"],),
 }
 
 # The value of a setting that cannot be read while no good one is known, where the default would allow more.

@@ -128,7 +128,7 @@ def _host(host: str, which: tuple[Attached, ...], contexts: tuple[RouteContext, 
     result = VirtualHost(name=f"{host}:{which[0].server.server.port.number}", domains=[host])
     result.include_request_attempt_count = any(actions.counts_attempts(each.config.spec) for each in which)
     found = [route for context in contexts for route in routes(context)]
-    origins = [origin for each in which for origin in (each.config.origin, each.server.config.origin)]
+    origins = [origin for each in which for origin in (*each.config.origins, each.server.config.origin)]
     targets = dict.fromkeys(target for context in contexts for target in context.targets)
     result.routes.extend(sorted(found, key=takes_all))
     if redirected:

@@ -11,8 +11,9 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
 from mesh_lab.controlplane.model.base import StringMatch
 from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest, HTTPRetry
+from mesh_lab.controlplane.xds.hosts import gateway_name
 from mesh_lab.controlplane.xds.mtls import selects
-from mesh_lab.controlplane.xds.scope import MESH, Labels
+from mesh_lab.controlplane.xds.scope import Labels
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,6 @@ def concerns(match: HTTPMatchRequest, view: Viewpoint, owner: str) -> bool:
     if match.source_namespace and match.source_namespace != view.namespace:
         return False
     return selects(match.source_labels, dict(view.labels))
-
-
-def gateway_name(name: str, owner: str) -> str:
-    """A gateway as `namespace/name`; `mesh` stays."""
-    return name if name == MESH or "/" in name else f"{owner}/{name}"
 
 
 def route_match(match: HTTPMatchRequest | None) -> RouteMatch:

@@ -171,14 +171,14 @@ def _routed_host(service: MeshService, context: RouteContext, sniffed: bool) -> 
     domains = _domains(service, sniffed, context.view.namespace, context.domain)
     name = f"{service.hostname}:{context.view.port}"
     host = _virtual_host(name, domains, list(routes(context)), context.config.spec)
-    return fragment(host, [context.config.origin, *_names_of(service), *context.origins])
+    return fragment(host, [*context.config.origins, *_names_of(service), *context.origins])
 
 
 @memoised
 def _virtual_host_of(hostname: str, context: RouteContext) -> Fragment:
     name = f"{hostname}:{context.view.port}"
     host = _virtual_host(name, [hostname], list(routes(context)), context.config.spec)
-    return fragment(host, [context.config.origin, *context.origins])
+    return fragment(host, [*context.config.origins, *context.origins])
 
 
 def _names_of(service: MeshService) -> Iterator[Origin]:
