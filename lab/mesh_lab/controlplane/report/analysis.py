@@ -22,6 +22,7 @@ from mesh_lab.controlplane.report.placement import (
     services_agree_on_ports,
 )
 from mesh_lab.controlplane.report.reachability import unreachable_rules
+from mesh_lab.controlplane.report.telemetries import telemetries_are_clear
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.security import is_dry_run, is_unclear
 from mesh_lab.controlplane.world.findings import Finding
@@ -380,5 +381,6 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     selectors_match_workloads,
     namespaces_have_one_sidecar,
     metadata_is_understood,
+    telemetries_are_clear,
 )
 """The checks that need no index."""

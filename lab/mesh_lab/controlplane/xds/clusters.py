@@ -31,7 +31,7 @@ from mesh_lab.controlplane.xds.localities import Nearness, apply_nearness, nearn
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import NO_POLICY, HostRules, Policy, effective
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
-from mesh_lab.controlplane.xds.statnames import delimited, stat_name
+from mesh_lab.controlplane.xds.statnames import stat_name
 from mesh_lab.controlplane.xds.typeurls import CDS
 from mesh_lab.controlplane.xds.upstream import announce_client, apply_http
 
@@ -336,7 +336,7 @@ def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built
     name = names.INBOUND_PASSTHROUGH_CLUSTER if side == "inbound" else names.PASSTHROUGH_CLUSTER
     cluster = Cluster(
         name=name,
-        alt_stat_name=delimited(name),
+        alt_stat_name=names.statistics(name),
         type=Cluster.ORIGINAL_DST,
         lb_policy=Cluster.CLUSTER_PROVIDED,
         connect_timeout=duration(mesh.connect_timeout),
@@ -354,6 +354,7 @@ def named(name: str, address: str, mesh: MeshConfig) -> Built:
     host, _, port = address.rpartition(":")
     cluster = Cluster(
         name=name,
+        alt_stat_name=names.statistics(name),
         type=Cluster.STRICT_DNS,
         dns_lookup_family=Cluster.V4_ONLY,
         wait_for_warm_on_init={"value": False},
@@ -367,7 +368,7 @@ def named(name: str, address: str, mesh: MeshConfig) -> Built:
 def black_hole() -> Built:
     """Connections that must lead nowhere."""
     name = names.BLACK_HOLE_CLUSTER
-    return build(CDS, name, wire(Cluster(name=name, alt_stat_name=delimited(name), type=Cluster.STATIC)), ())
+    return build(CDS, name, wire(Cluster(name=name, alt_stat_name=names.statistics(name), type=Cluster.STATIC)), ())
 
 
 def subsets_of(rules: HostRules | None) -> Iterator[str]:
