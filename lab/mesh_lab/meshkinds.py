@@ -60,8 +60,8 @@ ISTIO = (
     MeshKind("Telemetry", TELEMETRY, "telemetries", ("telemetry",), ("v1", "v1alpha1")),
     MeshKind("WasmPlugin", EXTENSIONS, "wasmplugins", (), ("v1alpha1",)),
     MeshKind("TrafficExtension", EXTENSIONS, "trafficextensions", (), ("v1alpha1",)),
-    MeshKind("ServiceEntry", NETWORKING, "serviceentries", ("se",), _V1ALPHA3),
-    MeshKind("WorkloadEntry", NETWORKING, "workloadentries", ("we",), _V1ALPHA3),
+    MeshKind("ServiceEntry", NETWORKING, "serviceentries", ("se",), _V1ALPHA3, acted_on=True),
+    MeshKind("WorkloadEntry", NETWORKING, "workloadentries", ("we",), _V1ALPHA3, acted_on=True),
     MeshKind("WorkloadGroup", NETWORKING, "workloadgroups", ("wg",), _V1ALPHA3),
     MeshKind("EnvoyFilter", NETWORKING, "envoyfilters", (), ("v1alpha3",)),
 )

@@ -23,6 +23,7 @@ from mesh_lab.controlplane.model.destinationrule import (
     TrafficPolicy,
 )
 from mesh_lab.controlplane.model.gateway import Server, ServerPort, ServerTLSSettings
+from mesh_lab.controlplane.model.serviceentry import ServiceEntry
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener, OutboundTrafficPolicy, Sidecar
 from mesh_lab.controlplane.model.virtualservice import (
     HTTPMatchRequest,
@@ -30,7 +31,6 @@ from mesh_lab.controlplane.model.virtualservice import (
     HTTPRetry,
     HTTPRoute,
     L4MatchAttributes,
-    TLSMatchAttributes,
 )
 from mesh_lab.controlplane.validation.common import Problem, Severity, camel
 from mesh_lab.controlplane.validation.names import UNIX, is_claim
@@ -57,10 +57,6 @@ def _claims(field: str) -> Places:
     return lambda owner: [f"[{name}]" for name in getattr(owner, field) if is_claim(name)]
 
 
-def _routes_tls_on_sidecars(spec: VirtualService) -> bool:
-    return bool(spec.tls) and "mesh" in (spec.gateways or ["mesh"])
-
-
 def _has_localities(balancer: LoadBalancerSettings) -> bool:
     setting = balancer.locality_lb_setting
     return setting is not None and bool(setting.distribute or setting.failover or setting.failover_priority)
@@ -68,20 +64,12 @@ def _has_localities(balancer: LoadBalancerSettings) -> bool:
 
 _DELEGATION = "delegation to another virtual service is not supported by this control plane"
 _NO_HOSTS = "virtual service must have at least one host: delegation is not supported here"
-_SUBNETS = "destinationSubnets are not supported by this control plane"
 _TOKENS = "claims of tokens cannot be routed by: tokens of end users are not checked"
 _ONE_LOCALITY = "localities have no effect with this control plane: there is one"
 _NO_EFFECT = "{} has no effect with this control plane"
 
 LINES = (
     Line(VirtualService, "hosts", "error", _NO_HOSTS, _when(lambda spec: not spec.hosts)),
-    Line(
-        VirtualService,
-        "tls",
-        "warning",
-        "TLS is routed by name at gateways only: on sidecars this has no effect",
-        _when(_routes_tls_on_sidecars),
-    ),
     Line(HTTPRoute, "delegate", "error", _DELEGATION),
     Line(HTTPMatchRequest, "headers", "error", _TOKENS, _claims("headers")),
     Line(HTTPMatchRequest, "without_headers", "error", _TOKENS, _claims("without_headers")),
@@ -92,9 +80,7 @@ LINES = (
         "warning",
         "has no effect with this control plane: there is one locality",
     ),
-    Line(L4MatchAttributes, "destination_subnets", "error", _SUBNETS),
     Line(L4MatchAttributes, "source_subnet", "error", "sourceSubnet is not supported: Istio ignores it too"),
-    Line(TLSMatchAttributes, "destination_subnets", "error", _SUBNETS),
     Line(TrafficPolicy, "tunnel", "warning", _NO_EFFECT),
     Line(TrafficPolicy, "proxy_protocol", "warning", _NO_EFFECT),
     Line(TrafficPolicy, "retry_budget", "warning", _NO_EFFECT),
@@ -137,6 +123,13 @@ LINES = (
         "error",
         "a gateway of this control plane serves neither UDP nor HTTP_PROXY",
         _when(lambda port: port.protocol.upper() in ("UDP", "HTTP_PROXY")),
+    ),
+    Line(
+        ServiceEntry,
+        "resolution",
+        "warning",
+        "names are not looked up for each request: connections go to the addresses that clients choose, as with NONE",
+        _when(lambda spec: spec.resolution == "DYNAMIC_DNS"),
     ),
     Line(Sidecar, "ingress", "warning", "ingress has no effect with this control plane"),
     Line(

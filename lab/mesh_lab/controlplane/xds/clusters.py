@@ -32,6 +32,8 @@ from mesh_lab.controlplane.xds.policies import NO_POLICY, HostRules, Policy, eff
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 from mesh_lab.controlplane.xds.typeurls import CDS
 
+_DNS_JITTER = "100ms"
+_UNIX = "unix://"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 ANNOUNCING = (
     telemetry.announce(),
@@ -53,7 +55,10 @@ class Peers:
 
 @dataclass(frozen=True)
 class View:
-    """A port of a service, or a subset of its endpoints, as its clients see it, which are sidecars or gateways."""
+    """A port of a service, or a subset of its endpoints, as its clients see it, which are sidecars or gateways.
+
+    `located` are the endpoints that are looked up by their names (`ClusterLoadAssignment`).
+    """
 
     service: MeshService
     port: MeshPort
@@ -62,6 +67,7 @@ class View:
     peers: Peers
     mesh: MeshConfig
     gateway: bool
+    located: bytes = b""
 
     @cached_property
     def policy(self) -> Policy:
@@ -71,14 +77,25 @@ class View:
     @property
     def listed(self) -> bool:
         """Whether the cluster's endpoints are listed, and so carry marks of their own."""
-        return self.service.resolution is Resolution.ENDPOINTS and not is_passthrough(self.policy.load_balancer)
+        resolution = self.service.resolution
+        return (resolution is Resolution.ENDPOINTS or resolution.by_name) and not self.passes_on
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether a rule sends connections to the address that the client chose."""
+        return is_passthrough(self.policy.load_balancer)
+
+    @property
+    def may_be_mutual(self) -> bool:
+        """Whether mutual TLS is spoken without a rule that says so: never to what is outside of the mesh."""
+        return self.mesh.enable_auto_mtls and not self.service.outside
 
     @property
     def may_be_plain(self) -> bool:
         """Whether a sidecar may be called without mutual TLS, and so without a certificate of the client."""
         if self.policy.tls is not None:
             return self.policy.tls.mode in (None, "DISABLE")
-        return not (self.mesh.enable_auto_mtls and self.peers.all_mutual)
+        return not (self.may_be_mutual and self.peers.all_mutual)
 
     @property
     def demands_upgrade(self) -> bool:
@@ -114,7 +131,7 @@ def outbound(view: View) -> Built:
     service, port, policy = view.service, view.port, view.policy
     name = names.outbound_cluster(port.number, view.subset, service.hostname)
     cluster = Cluster(name=name, connect_timeout=duration(view.mesh.connect_timeout))
-    _set_discovery(cluster, service)
+    _set_discovery(cluster, view)
     apply_load_balancer(cluster, policy.load_balancer)
     apply_connection_pool(cluster, policy.connection_pool)
     apply_outlier_detection(cluster, policy.outlier_detection)
@@ -125,18 +142,37 @@ def outbound(view: View) -> Built:
         options.http_filters.extend(ANNOUNCING if view.peers.some_meshed and view.may_be_plain else ())
         _name_server(options, policy.tls)
         _set_options(cluster, options)
-    origins = [service.origin, *(view.rules.origins if view.rules is not None else ())]
+    origins = [service.origin, *service.origins, *(view.rules.origins if view.rules is not None else ())]
     return build(CDS, name, wire(cluster), origins)
 
 
-def _set_discovery(cluster: Cluster, service: MeshService) -> None:
-    if service.resolution is Resolution.ENDPOINTS:
+def _set_discovery(cluster: Cluster, view: View) -> None:
+    """Where endpoints come from: EDS, DNS, or the address that the client chose."""
+    resolution = view.service.resolution
+    if view.passes_on:
+        cluster.type = Cluster.ORIGINAL_DST
+        cluster.lb_policy = Cluster.CLUSTER_PROVIDED
+    elif resolution is Resolution.ENDPOINTS:
         cluster.type = Cluster.EDS
         cluster.eds_cluster_config.CopyFrom(Cluster.EdsClusterConfig(eds_config=tls.ads(), service_name=cluster.name))
         cluster.eds_cluster_config.eds_config.initial_fetch_timeout.FromSeconds(0)
+    elif resolution.by_name:
+        cluster.type = Cluster.STRICT_DNS if resolution is Resolution.DNS else Cluster.LOGICAL_DNS
+        cluster.load_assignment.ParseFromString(view.located)
+        _set_lookup(cluster, view.mesh)
     else:
         cluster.type = Cluster.ORIGINAL_DST
         cluster.lb_policy = Cluster.CLUSTER_PROVIDED
+        if view.port.target and view.port.target != view.port.number:
+            cluster.original_dst_lb_config.upstream_port_override.value = view.port.target
+
+
+def _set_lookup(cluster: Cluster, mesh: MeshConfig) -> None:
+    """How names are looked up: as long as the answer says, and each `dnsRefreshRate` where it says nothing."""
+    cluster.dns_lookup_family = Cluster.V4_ONLY
+    cluster.dns_refresh_rate.CopyFrom(duration(mesh.dns_refresh_rate))
+    cluster.dns_jitter.CopyFrom(duration(_DNS_JITTER))
+    cluster.respect_dns_ttl = True
 
 
 def _assignment(cluster: str, address: str, port: int) -> endpoint_pb2.ClusterLoadAssignment:
@@ -152,6 +188,13 @@ def _assignment(cluster: str, address: str, port: int) -> endpoint_pb2.ClusterLo
             )
         ],
     )
+
+
+def address_of(address: str, port: int) -> address_pb2.Address:
+    """An address and a TCP port, or the socket that `unix://PATH` names."""
+    if address.startswith(_UNIX):
+        return address_pb2.Address(pipe=address_pb2.Pipe(path=address.removeprefix(_UNIX)))
+    return socket_address(address, port)
 
 
 def socket_address(address: str, port: int) -> address_pb2.Address:
@@ -174,15 +217,17 @@ def _set_transport(cluster: Cluster, view: View) -> bool:
         return demanded
     if settings is not None and settings.mode in ("SIMPLE", "MUTUAL"):
         alpn = ("h2",) if demanded else _plain_alpn(protocol)
-        cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, alpn))
+        named = settings.subject_alt_names or view.service.subject_alt_names
+        cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, alpn, named))
         return demanded
-    if settings is None and not (view.mesh.enable_auto_mtls and (view.listed or _are_mutual(peers))):
+    if settings is None and not (view.may_be_mutual and (view.listed or _are_mutual(peers))):
         return demanded
     must = settings is not None
     for_all = must or peers.all_mutual
     upgraded = demanded or (protocol is Protocol.HTTP and for_all and view.may_upgrade)
     sni = settings.sni if settings and settings.sni else names.sni(view.port.number, view.subset, view.service.hostname)
-    mutual = tls.mutual_upstream(sni, _subject_names(settings, peers), _mesh_alpn(protocol, upgraded=upgraded))
+    principals = _subject_names(settings, peers, view.service)
+    mutual = tls.mutual_upstream(sni, principals, _mesh_alpn(protocol, upgraded=upgraded))
     if (upgraded and for_all) or must or not view.listed:
         cluster.transport_socket.CopyFrom(mutual)
     else:
@@ -194,8 +239,10 @@ def _are_mutual(peers: Peers) -> bool:
     return peers.all_mutual and bool(peers.principals)
 
 
-def _subject_names(settings: ClientTLSSettings | None, peers: Peers) -> tuple[str, ...]:
-    return tuple(settings.subject_alt_names) if settings and settings.subject_alt_names else peers.principals
+def _subject_names(settings: ClientTLSSettings | None, peers: Peers, service: MeshService) -> tuple[str, ...]:
+    if settings and settings.subject_alt_names:
+        return tuple(settings.subject_alt_names)
+    return (*peers.principals, *service.subject_alt_names)
 
 
 def _mesh_alpn(protocol: Protocol, *, upgraded: bool) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from envoy.config.core.v3 import base_pb2, health_check_pb2
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint as EndpointMessage
 from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.wrappers_pb2 import UInt32Value
 
@@ -16,11 +17,11 @@ from mesh_lab.controlplane.world.kubernetes import Pod
 from mesh_lab.controlplane.world.snapshot import Endpoint, ServiceEndpoints
 from mesh_lab.controlplane.xds import names
 from mesh_lab.controlplane.xds.built import Built, build, wire
-from mesh_lab.controlplane.xds.clusters import Peers, socket_address
+from mesh_lab.controlplane.xds.clusters import Peers, address_of
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, selects
 from mesh_lab.controlplane.xds.peers import pack
-from mesh_lab.controlplane.xds.services import MeshPort, MeshService
+from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Resolution
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains, spiffe
 from mesh_lab.controlplane.xds.typeurls import EDS
 
@@ -46,13 +47,13 @@ def assignment(selection: Selection, known: ServiceEndpoints, policies: PeerPoli
     for endpoint in known.endpoints:
         number = endpoint.ports.get(port.name)
         if number is not None and _carries(endpoint, wanted):
-            zones.setdefault(endpoint.zone, []).append(_endpoint(endpoint, number, policies))
+            zones.setdefault(endpoint.zone, []).append(_endpoint(endpoint, number, policies, named=not service.outside))
     message = ClusterLoadAssignment(
         cluster_name=name,
         endpoints=[
             LocalityLbEndpoints(
-                locality=base_pb2.Locality(zone=zone),
-                load_balancing_weight=UInt32Value(value=len(members)),
+                locality=_locality(zone),
+                load_balancing_weight=UInt32Value(value=sum(member.load_balancing_weight.value for member in members)),
                 lb_endpoints=members,
             )
             for zone, members in sorted(zones.items())
@@ -60,7 +61,29 @@ def assignment(selection: Selection, known: ServiceEndpoints, policies: PeerPoli
     )
     labels_seen = {tuple(sorted(e.pod.labels.items())) for e in known.endpoints if e.pod is not None}
     deciding = (origin for each in sorted(labels_seen) for origin in policies.origins(dict(each)))
-    return build(EDS, name, wire(message), [service.origin, *deciding])
+    return build(EDS, name, wire(message), [service.origin, *service.origins, *known.origins, *deciding])
+
+
+@memoised
+def located(selection: Selection, known: ServiceEndpoints, policies: PeerPolicies) -> bytes:
+    """The endpoints of a cluster that looks their names up: a part of the cluster. Nothing where there are none.
+
+    A cluster that takes one address has one endpoint.
+    """
+    assigned = AnyMessage.FromString(assignment(selection, known, policies).body)
+    message = ClusterLoadAssignment.FromString(assigned.value)
+    if selection.service.resolution is Resolution.DNS_ROUND_ROBIN and message.endpoints:
+        del message.endpoints[1:]
+        del message.endpoints[0].lb_endpoints[1:]
+    return wire(message) if message.endpoints else b""
+
+
+def _locality(text: str) -> base_pb2.Locality:
+    """A zone, or `REGION/ZONE/SUBZONE`."""
+    if "/" not in text:
+        return base_pb2.Locality(zone=text)
+    region, zone, subzone = (*text.split("/", 2), "")[:3]
+    return base_pb2.Locality(region=region, zone=zone, sub_zone=subzone)
 
 
 @memoised
@@ -88,16 +111,16 @@ def _carries(endpoint: Endpoint, labels: Mapping[str, str]) -> bool:
     return not labels or (endpoint.pod is not None and selects(labels, endpoint.pod.labels))
 
 
-def _endpoint(endpoint: Endpoint, port: int, policies: PeerPolicies) -> LbEndpoint:
+def _endpoint(endpoint: Endpoint, port: int, policies: PeerPolicies, *, named: bool) -> LbEndpoint:
     metadata = base_pb2.Metadata()
     if speaks_mutual_tls(endpoint.pod, port, policies):
         metadata.filter_metadata["envoy.transport_socket_match"].CopyFrom(_MUTUAL)
     return LbEndpoint(
         # No DNS name is wanted here; an access log reads this at a fraction of what metadata costs.
         endpoint=EndpointMessage(
-            address=socket_address(endpoint.address, port), hostname=pack(endpoint.pod) if endpoint.pod else ""
+            address=address_of(endpoint.address, port), hostname=pack(endpoint.pod) if endpoint.pod and named else ""
         ),
         health_status=health_check_pb2.HEALTHY,
-        load_balancing_weight=UInt32Value(value=1),
+        load_balancing_weight=UInt32Value(value=endpoint.weight or 1),
         metadata=metadata,
     )

@@ -10,8 +10,8 @@ from mesh_lab.controlplane.model import AuthorizationPolicy, Gateway, PeerAuthen
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
-from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
-from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
+from mesh_lab.controlplane.world.snapshot import Config, ServiceEndpoints, Snapshot, Table
+from mesh_lab.controlplane.xds import attachment, clusters, endpoints, entries, gateway, inbound, outbound, routes
 from mesh_lab.controlplane.xds.built import Built, table_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
@@ -90,8 +90,9 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
         for port in ports
         if port.protocol.is_http or port.protocol is Protocol.AUTO
     ]
-    called, assigned = _called(Calling.of(snapshot, scope))
-    sent = outbound.sidecar_listeners(scope, context, _headless(scope, snapshot.endpoints))
+    calling = Calling.of(snapshot, scope)
+    called, assigned = _called(calling)
+    sent = outbound.sidecar_listeners(scope, context, _headless(scope, calling.endpoints))
     return {
         CDS: {**called, **table_of(served)},
         EDS: assigned,
@@ -176,7 +177,8 @@ class Calling(NamedTuple):
     @classmethod
     def of(cls, snapshot: Snapshot, scope: Scope, *, gateway: bool = False) -> Calling:
         """Those of a snapshot."""
-        return cls(scope, snapshot.endpoints, snapshot.of(PeerAuthentication), snapshot.mesh, gateway)
+        known = entries.endpoint_table(snapshot)
+        return cls(scope, known, snapshot.of(PeerAuthentication), snapshot.mesh, gateway)
 
 
 @memoised
@@ -207,7 +209,7 @@ def service_clusters(
         concerned = policies.get(namespace)
         if concerned is None:
             concerned = policies[namespace] = policies_of(calling.peer_table, namespace, calling.mesh.root_namespace)
-        found = calling.endpoints.get(service.key, NO_ENDPOINTS)
+        found = entries.endpoints_of(service, calling.endpoints)
         rules = calling.scope.rules.get(service.hostname)
         yield _clusters_of(Called(service, rules, found, concerned, calling.mesh, calling.gateway))
 
@@ -231,12 +233,15 @@ def _clusters_of(called: Called) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
     for port in service.ports:
         peers = endpoints.peers_of(port, known, policies, called.mesh.trust_domains)
         for subset in clusters.subsets_of(rules):
-            view = clusters.View(service, port, subset, rules, peers, called.mesh, called.by_gateway)
+            chosen = rules.subset(subset) if rules is not None and subset else None
+            labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
+            selection = endpoints.Selection(service, port, subset, labels)
+            located = endpoints.located(selection, known, policies) if service.resolution.by_name else b""
+            if service.resolution.by_name and not located:
+                continue
+            view = clusters.View(service, port, subset, rules, peers, called.mesh, called.by_gateway, located)
             made.append(clusters.outbound(view))
             if service.resolution is Resolution.ENDPOINTS:
-                chosen = rules.subset(subset) if rules is not None and subset else None
-                labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
-                selection = endpoints.Selection(service, port, subset, labels)
                 assigned.append(endpoints.assignment(selection, known, policies))
     return tuple(made), tuple(assigned)
 

@@ -31,14 +31,12 @@ def outlier(**settings: Any) -> dict[str, Any]:
 TLS = {"mode": "SIMPLE"}
 CERTIFICATE = {"serverCertificate": "/a", "privateKey": "/b"}
 SOCKET = {"port": {"number": 0, "name": "x", "protocol": "HTTP"}, "bind": "unix:///a"}
-TO_MESH: dict[str, Any] = {"hosts": ["a.b"], "tls": [{"match": [{"sniHosts": ["a.b"]}], **ROUTE}]}
 LOCALITIES = {"failoverPriority": ["version"]}
 POOL = {"http": {"http2KeepAlive": {"interval": "1s", "timeout": "1s"}}}
 COOKIE = {"name": "a", "attributes": [{"name": "SameSite", "value": "Strict"}]}
 
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("VirtualService", {"http": [ROUTE]}, "error", "spec.hosts"),
-    ("VirtualService", TO_MESH, "warning", "spec.tls"),
     ("VirtualService", {"hosts": ["a"], "http": [{"delegate": {"name": "b"}}]}, "error", "spec.http[0].delegate"),
     (
         "VirtualService",
@@ -66,25 +64,19 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     (
         "VirtualService",
-        {"hosts": ["a"], "tcp": [{"match": [{"destinationSubnets": ["10.0.0.0/8"]}], **ROUTE}]},
-        "error",
-        "spec.tcp[0].match[0].destinationSubnets",
-    ),
-    (
-        "VirtualService",
         {"hosts": ["a"], "tcp": [{"match": [{"sourceSubnet": "10.0.0.0/8"}], **ROUTE}]},
         "error",
         "spec.tcp[0].match[0].sourceSubnet",
     ),
     (
-        "VirtualService",
+        "ServiceEntry",
         {
-            "hosts": ["a.b"],
-            "gateways": ["front"],
-            "tls": [{"match": [{"sniHosts": ["a.b"], "destinationSubnets": ["10.0.0.1"]}], **ROUTE}],
+            "hosts": ["*.a.b"],
+            "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+            "resolution": "DYNAMIC_DNS",
         },
-        "error",
-        "spec.tls[0].match[0].destinationSubnets",
+        "warning",
+        "spec.resolution",
     ),
     ("DestinationRule", policy(tunnel={"targetHost": "a", "targetPort": 1}), "warning", "spec.trafficPolicy.tunnel"),
     ("DestinationRule", policy(proxyProtocol={"version": "V2"}), "warning", "spec.trafficPolicy.proxyProtocol"),
