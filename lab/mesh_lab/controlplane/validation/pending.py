@@ -12,10 +12,9 @@ from typing import Any, NamedTuple, get_args
 
 import msgspec
 
-from mesh_lab.controlplane.model import VirtualService
+from mesh_lab.controlplane.model import DestinationRule, VirtualService
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.destinationrule import (
-    ClientTLSSettings,
     HTTPCookie,
     HTTPSettings,
     LoadBalancerSettings,
@@ -57,6 +56,13 @@ def _claims(field: str) -> Places:
     return lambda owner: [f"[{name}]" for name in getattr(owner, field) if is_claim(name)]
 
 
+def _names_secret_for_all(spec: DestinationRule) -> bool:
+    policies = [spec.traffic_policy, *(subset.traffic_policy for subset in spec.subsets)]
+    known = [policy for policy in policies if policy is not None]
+    settings = [policy.tls for policy in known] + [own.tls for policy in known for own in policy.port_level_settings]
+    return spec.workload_selector is None and any(each and each.credential_name for each in settings)
+
+
 def _has_localities(balancer: LoadBalancerSettings) -> bool:
     setting = balancer.locality_lb_setting
     return setting is not None and bool(setting.distribute or setting.failover or setting.failover_priority)
@@ -90,10 +96,11 @@ LINES = (
     Line(HTTPSettings, "http2_keep_alive", "warning", _NO_EFFECT),
     Line(OutlierDetection, "outlier_detection_http_error_codes", "warning", _NO_EFFECT),
     Line(
-        ClientTLSSettings,
-        "credential_name",
+        DestinationRule,
+        "workload_selector",
         "warning",
-        "only gateways are given Secrets: a sidecar's connections fail for want of it",
+        "without it only gateways are given the Secret of credentialName: sidecars begin TLS without it",
+        _when(_names_secret_for_all),
     ),
     Line(
         ServerTLSSettings,

@@ -14,6 +14,7 @@ from envoy.extensions.filters.http.upstream_codec.v3.upstream_codec_pb2 import U
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf.struct_pb2 import Struct, Value
+from msgspec import structs
 
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings, ConnectionPoolSettings
 from mesh_lab.controlplane.world.kubernetes import Origin
@@ -86,6 +87,11 @@ class View:
         return is_passthrough(self.policy.load_balancer)
 
     @property
+    def may_have_secrets(self) -> bool:
+        """Whether the client is given Secrets: a gateway, and a sidecar that a rule selects by its labels."""
+        return self.gateway or (self.rules is not None and self.rules.selective)
+
+    @property
     def may_be_mutual(self) -> bool:
         """Whether mutual TLS is spoken without a rule that says so: never to what is outside of the mesh."""
         return self.mesh.enable_auto_mtls and not self.service.outside
@@ -137,7 +143,9 @@ def outbound(view: View) -> Built:
     apply_outlier_detection(cluster, policy.outlier_detection)
     upgraded = _set_transport(cluster, view)
     as_client = not view.gateway and port.protocol is Protocol.AUTO
-    options = _protocol_options(port.protocol, policy, upgraded=upgraded, as_client=as_client)
+    # A gateway sends requests to a port for TLS where it begins the TLS.
+    spoken = Protocol.HTTP if _needs_name(policy.tls) and port.protocol is Protocol.TLS else port.protocol
+    options = _protocol_options(spoken, policy, upgraded=upgraded, as_client=as_client)
     if options is not None:
         options.http_filters.extend(ANNOUNCING if view.peers.some_meshed and view.may_be_plain else ())
         _name_server(options, policy.tls)
@@ -218,7 +226,8 @@ def _set_transport(cluster: Cluster, view: View) -> bool:
     if settings is not None and settings.mode in ("SIMPLE", "MUTUAL"):
         alpn = ("h2",) if demanded else _plain_alpn(protocol)
         named = settings.subject_alt_names or view.service.subject_alt_names
-        cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, alpn, named))
+        given = settings if view.may_have_secrets else _without_secret(settings)
+        cluster.transport_socket.CopyFrom(tls.settings_upstream(given, alpn, named))
         return demanded
     if settings is None and not (view.may_be_mutual and (view.listed or _are_mutual(peers))):
         return demanded
@@ -233,6 +242,11 @@ def _set_transport(cluster: Cluster, view: View) -> bool:
     else:
         cluster.transport_socket_matches.extend(_matches(mutual))
     return upgraded
+
+
+def _without_secret(settings: ClientTLSSettings) -> ClientTLSSettings:
+    """TLS as a sidecar begins it that is not given the Secret: Istio's then sends plain text, which would show all."""
+    return structs.replace(settings, mode="SIMPLE", credential_name="") if settings.credential_name else settings
 
 
 def _are_mutual(peers: Peers) -> bool:
@@ -293,12 +307,16 @@ def _protocol_options(
     return options
 
 
+def _needs_name(settings: ClientTLSSettings | None) -> bool:
+    return settings is not None and settings.mode in ("SIMPLE", "MUTUAL") and not settings.sni
+
+
 def _name_server(options: http_protocol_options_pb2.HttpProtocolOptions, settings: ClientTLSSettings | None) -> None:
     """Derive the server name from each request where a rule for TLS names none; the certificate must be for it.
 
     Only requests have a host: for TCP connections there is no server name.
     """
-    if settings is None or settings.mode not in ("SIMPLE", "MUTUAL") or settings.sni:
+    if settings is None or not _needs_name(settings):
         return
     options.upstream_http_protocol_options.auto_sni = True
     if not (settings.subject_alt_names or settings.insecure_skip_verify):

@@ -111,7 +111,7 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "warning",
         "spec.trafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes",
     ),
-    ("DestinationRule", policy(tls={**TLS, "credentialName": "a"}), "warning", "spec.trafficPolicy.tls.credentialName"),
+    ("DestinationRule", policy(tls={**TLS, "credentialName": "a"}), "warning", "spec.workloadSelector"),
     ("Gateway", server("TLS", tls={"mode": "AUTO_PASSTHROUGH"}), "error", "spec.servers[0].tls.mode"),
     (
         "Gateway",

@@ -416,7 +416,7 @@ TLS_ROUTE: dict[str, Any] = {"hosts": ["a"], "tls": [{"match": [{"sniHosts": ["a
         (
             "DestinationRule",
             policy(tls={"mode": "SIMPLE", "credentialName": "a"}),
-            "spec.trafficPolicy.tls.credentialName",
+            "spec.workloadSelector",
         ),
         (
             "VirtualService",

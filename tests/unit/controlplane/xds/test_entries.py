@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster as ClusterMessage
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
+from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 
+from mesh_lab.controlplane.delivery.secrets import for_gateway
 from mesh_lab.controlplane.xds import Generator
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, mesh_config, pod
@@ -361,3 +364,36 @@ def test_other_changes_leave_what_is_made_of_it_alone() -> None:
     name = "outbound|80||httpbin.org"
     assert after[CDS][name] is before[CDS][name]
     assert after[LDS]["0.0.0.0_80"] is before[LDS]["0.0.0.0_80"]
+
+
+def test_a_gateway_begins_tls_with_the_name_that_each_request_is_for() -> None:
+    rule = config("DestinationRule", "tls", {"host": "edition.cnn.com", "trafficPolicy": {"tls": {"mode": "SIMPLE"}}})
+    cluster = bookinfo().istio(entry("cnn", "edition.cnn.com", ports=[HTTPS], resolution="DNS"), rule)
+    made = cluster_of(cluster, "outbound|443||edition.cnn.com")
+    options = HttpProtocolOptions()
+    (packed,) = made.typed_extension_protocol_options.values()
+    assert packed.Unpack(options)
+    assert options.upstream_http_protocol_options.auto_sni
+    assert options.upstream_http_protocol_options.auto_san_validation
+
+
+@pytest.mark.parametrize("selected", [True, False])
+def test_a_sidecar_has_the_secret_of_a_rule_that_selects_it(selected: bool) -> None:
+    selector = {"workloadSelector": {"matchLabels": {"app": "productpage"}}} if selected else {}
+    tls = {"mode": "MUTUAL", "credentialName": "client", "sni": "httpbin.org"}
+    cluster = bookinfo().istio(
+        httpbin(),
+        config("DestinationRule", "tls", {"host": "httpbin.org", "trafficPolicy": {"tls": tls}, **selector}),
+    )
+    data = {key: base64.b64encode(b"pem").decode() for key in ("tls.crt", "tls.key", "ca.crt")}
+    cluster.add("Secret", {"metadata": {"namespace": "default", "name": "client"}, "data": data})
+    context = UpstreamTlsContext()
+    made = cluster_of(cluster, "outbound|80||httpbin.org")
+    assert made.transport_socket.typed_config.Unpack(context)
+    names = [each.name for each in context.common_tls_context.tls_certificate_sds_secret_configs]
+    assert names == (["kubernetes://client"] if selected else [])
+    assert context.sni == "httpbin.org"
+    for name in ("kubernetes://client", "kubernetes://client-cacert"):
+        given = for_gateway(cluster.snapshot(), cluster.proxy(CLIENT), name)
+        assert (given is not None) == selected
+    assert for_gateway(cluster.snapshot(), cluster.proxy("ratings-v1-abc-1"), "kubernetes://client") is None
