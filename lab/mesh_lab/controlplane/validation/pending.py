@@ -12,23 +12,17 @@ from typing import Any, NamedTuple, get_args
 
 import msgspec
 
-from mesh_lab.controlplane.model import DestinationRule, VirtualService
+from mesh_lab.controlplane.model import DestinationRule
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.destinationrule import (
-    HTTPCookie,
-    HTTPSettings,
     LoadBalancerSettings,
-    OutlierDetection,
-    TrafficPolicy,
+    RetryBudget,
 )
 from mesh_lab.controlplane.model.gateway import Server, ServerPort, ServerTLSSettings
 from mesh_lab.controlplane.model.serviceentry import ServiceEntry
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener, OutboundTrafficPolicy, Sidecar
 from mesh_lab.controlplane.model.virtualservice import (
     HTTPMatchRequest,
-    HTTPRedirect,
-    HTTPRetry,
-    HTTPRoute,
     L4MatchAttributes,
 )
 from mesh_lab.controlplane.validation.common import Problem, Severity, camel
@@ -63,38 +57,20 @@ def _names_secret_for_all(spec: DestinationRule) -> bool:
     return spec.workload_selector is None and any(each and each.credential_name for each in settings)
 
 
-def _has_localities(balancer: LoadBalancerSettings) -> bool:
-    setting = balancer.locality_lb_setting
-    return setting is not None and bool(setting.distribute or setting.failover or setting.failover_priority)
-
-
-_DELEGATION = "delegation to another virtual service is not supported by this control plane"
-_NO_HOSTS = "virtual service must have at least one host: delegation is not supported here"
 _TOKENS = "claims of tokens cannot be routed by: tokens of end users are not checked"
-_ONE_LOCALITY = "localities have no effect with this control plane: there is one"
-_NO_EFFECT = "{} has no effect with this control plane"
+_ZONES = "regions fail over; zones are not balanced, since proxies do not discover each other (ENABLE_SELF_DISCOVERY)"
 
 LINES = (
-    Line(VirtualService, "hosts", "error", _NO_HOSTS, _when(lambda spec: not spec.hosts)),
-    Line(HTTPRoute, "delegate", "error", _DELEGATION),
     Line(HTTPMatchRequest, "headers", "error", _TOKENS, _claims("headers")),
     Line(HTTPMatchRequest, "without_headers", "error", _TOKENS, _claims("without_headers")),
-    Line(HTTPRedirect, "prefix_rewrite", "error", "prefixRewrite is not supported by this control plane: use uri"),
-    Line(
-        HTTPRetry,
-        "retry_remote_localities",
-        "warning",
-        "has no effect with this control plane: there is one locality",
-    ),
     Line(L4MatchAttributes, "source_subnet", "error", "sourceSubnet is not supported: Istio ignores it too"),
-    Line(TrafficPolicy, "tunnel", "warning", _NO_EFFECT),
-    Line(TrafficPolicy, "proxy_protocol", "warning", _NO_EFFECT),
-    Line(TrafficPolicy, "retry_budget", "warning", _NO_EFFECT),
-    Line(LoadBalancerSettings, "locality_lb_setting", "warning", _ONE_LOCALITY, _when(_has_localities)),
-    Line(LoadBalancerSettings, "zone_aware_lb_setting", "warning", _ONE_LOCALITY),
-    Line(HTTPCookie, "attributes", "warning", _NO_EFFECT),
-    Line(HTTPSettings, "http2_keep_alive", "warning", _NO_EFFECT),
-    Line(OutlierDetection, "outlier_detection_http_error_codes", "warning", _NO_EFFECT),
+    Line(
+        RetryBudget,
+        "budget_interval",
+        "warning",
+        "has no effect: the budget is a share of the requests that are under way",
+    ),
+    Line(LoadBalancerSettings, "zone_aware_lb_setting", "warning", _ZONES),
     Line(
         DestinationRule,
         "workload_selector",

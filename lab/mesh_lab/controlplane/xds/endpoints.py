@@ -14,10 +14,12 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from mesh_lab.controlplane.world.kubernetes import Pod
+from mesh_lab.controlplane.world.locality import Locality, with_topology
 from mesh_lab.controlplane.world.snapshot import Endpoint, ServiceEndpoints
 from mesh_lab.controlplane.xds import names
 from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.clusters import Peers, address_of
+from mesh_lab.controlplane.xds.localities import Group, Member, Order, preferred, weight_of
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, selects
 from mesh_lab.controlplane.xds.peers import pack
@@ -38,25 +40,33 @@ class Selection(NamedTuple):
 
 
 @memoised
-def assignment(selection: Selection, known: ServiceEndpoints, policies: PeerPolicies) -> Built:
-    """The selected endpoints of those that are known, by zone."""
+def assignment(
+    selection: Selection, known: ServiceEndpoints, policies: PeerPolicies, order: Order | None = None
+) -> Built:
+    """The selected endpoints of those that are known, by locality, in the order in which a client prefers them."""
     service, port = selection.service, selection.port
     name = names.outbound_cluster(port.number, selection.subset, service.hostname)
     wanted = dict(selection.labels)
-    zones: dict[str, list[LbEndpoint]] = {}
+    members: dict[Locality, list[Member]] = {}
     for endpoint in known.endpoints:
         number = endpoint.ports.get(port.name)
         if number is not None and _carries(endpoint, wanted):
-            zones.setdefault(endpoint.zone, []).append(_endpoint(endpoint, number, policies, named=not service.outside))
+            labels = _labels(endpoint) if order is not None and order.by_labels else {}
+            member = Member(_endpoint(endpoint, number, policies, named=not service.outside), labels)
+            members.setdefault(endpoint.locality, []).append(member)
+    groups = [Group(locality, tuple(some), weight_of(some)) for locality, some in sorted(members.items())]
     message = ClusterLoadAssignment(
         cluster_name=name,
         endpoints=[
             LocalityLbEndpoints(
-                locality=_locality(zone),
-                load_balancing_weight=UInt32Value(value=sum(member.load_balancing_weight.value for member in members)),
-                lb_endpoints=members,
+                locality=base_pb2.Locality(
+                    region=group.locality.region, zone=group.locality.zone, sub_zone=group.locality.subzone
+                ),
+                load_balancing_weight=UInt32Value(value=group.weight),
+                lb_endpoints=[member.endpoint for member in group.members],
+                priority=group.priority,
             )
-            for zone, members in sorted(zones.items())
+            for group in (preferred(groups, order) if order is not None else groups)
         ],
     )
     labels_seen = {tuple(sorted(e.pod.labels.items())) for e in known.endpoints if e.pod is not None}
@@ -65,25 +75,17 @@ def assignment(selection: Selection, known: ServiceEndpoints, policies: PeerPoli
 
 
 @memoised
-def located(selection: Selection, known: ServiceEndpoints, policies: PeerPolicies) -> bytes:
+def located(selection: Selection, known: ServiceEndpoints, policies: PeerPolicies, order: Order | None = None) -> bytes:
     """The endpoints of a cluster that looks their names up: a part of the cluster. Nothing where there are none.
 
     A cluster that takes one address has one endpoint.
     """
-    assigned = AnyMessage.FromString(assignment(selection, known, policies).body)
+    assigned = AnyMessage.FromString(assignment(selection, known, policies, order).body)
     message = ClusterLoadAssignment.FromString(assigned.value)
     if selection.service.resolution is Resolution.DNS_ROUND_ROBIN and message.endpoints:
         del message.endpoints[1:]
         del message.endpoints[0].lb_endpoints[1:]
     return wire(message) if message.endpoints else b""
-
-
-def _locality(text: str) -> base_pb2.Locality:
-    """A zone, or `REGION/ZONE/SUBZONE`."""
-    if "/" not in text:
-        return base_pb2.Locality(zone=text)
-    region, zone, subzone = (*text.split("/", 2), "")[:3]
-    return base_pb2.Locality(region=region, zone=zone, sub_zone=subzone)
 
 
 @memoised
@@ -109,6 +111,12 @@ def speaks_mutual_tls(pod: Pod | None, port: int, policies: PeerPolicies) -> boo
 
 def _carries(endpoint: Endpoint, labels: Mapping[str, str]) -> bool:
     return not labels or (endpoint.pod is not None and selects(labels, endpoint.pod.labels))
+
+
+def _labels(endpoint: Endpoint) -> Mapping[str, str]:
+    """What an endpoint is, and where."""
+    pod = endpoint.pod
+    return with_topology(pod.labels if pod else {}, endpoint.locality, pod.node if pod else "")
 
 
 def _endpoint(endpoint: Endpoint, port: int, policies: PeerPolicies, *, named: bool) -> LbEndpoint:

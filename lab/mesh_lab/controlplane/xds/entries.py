@@ -14,6 +14,7 @@ from mesh_lab.controlplane.model.serviceentry import ServiceEntry
 from mesh_lab.controlplane.model.serviceentry import ServicePort as EntryPort
 from mesh_lab.controlplane.model.workloads import WorkloadEntry
 from mesh_lab.controlplane.world.kubernetes import TLS_MODE_LABEL, ObjectKey, Origin, Pod, Service, ServicePort
+from mesh_lab.controlplane.world.locality import NOWHERE, Locality, of_pod
 from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, Endpoint, ServiceEndpoints, Snapshot, Table
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
@@ -25,7 +26,6 @@ Workloads = Table[ObjectKey, Config[WorkloadEntry]]
 EndpointTable = Table[ObjectKey, ServiceEndpoints]
 
 UNIX = "unix://"
-LOCALITY_LABEL = "istio-locality"
 
 _RESOLUTIONS: Mapping[str, Resolution] = {
     "NONE": Resolution.ORIGINAL_DESTINATION,
@@ -245,10 +245,10 @@ def _accounts(pods: list[Pod]) -> Iterator[str]:
 def _endpoint(member: _Member, ports: tuple[MeshPort, ...]) -> Endpoint:
     """Its own number for a port of that name comes first, then the port's target, then the port."""
     entry, pod = member
-    own = entry.ports if entry is not None else {}
-    numbers = {port.name: own.get(port.name) or port.target or port.number for port in ports}
-    locality = (entry.locality if entry is not None else "") or pod.labels.get(LOCALITY_LABEL, "").replace(".", "/")
-    return Endpoint(pod.ip, numbers, pod, locality, entry.weight if entry is not None else 0)
+    given = entry.ports if entry is not None else {}
+    numbers = {port.name: given.get(port.name) or port.target or port.number for port in ports}
+    own = Locality.parse(entry.locality) if entry is not None and entry.locality else of_pod(pod.labels, NOWHERE)
+    return Endpoint(pod.ip, numbers, pod, own, entry.weight if entry is not None else 0)
 
 
 def is_address(text: str) -> bool:

@@ -111,7 +111,7 @@ def virtual_outbound(context: ProxyContext, mode: str, origins: tuple[Origin, ..
             FilterChain(name="virtualOutbound-catchall-tcp", filters=[_onward(mode, context)]),
         ],
     )
-    return build(LDS, names.VIRTUAL_OUTBOUND, wire(listener), origins)
+    return build(LDS, names.VIRTUAL_OUTBOUND, wire(listener), [*origins, *context.telemetry.origins])
 
 
 def _onward(mode: str, context: ProxyContext) -> Filter:
@@ -138,7 +138,7 @@ def shared_listener(
     listener = _listener(name, "0.0.0.0", port)
     _fill(listener, forwardings, str(port) if requests else "", rest, context)
     stating = (origin for forwarding in forwardings for origin in forwarding.origins)
-    return build(LDS, name, wire(listener), [*stating, *origins])
+    return build(LDS, name, wire(listener), [*stating, *origins, *context.telemetry.origins])
 
 
 @memoised
@@ -150,7 +150,7 @@ def address_listener(address: str, forwarding: Forwarding, context: ProxyContext
     listener = _listener(name, address, port.number)
     routes = sniffed_name(service, port) if port.protocol is Protocol.AUTO else ""
     _fill(listener, (forwarding,), routes, rest, context)
-    return build(LDS, name, wire(listener), forwarding.origins)
+    return build(LDS, name, wire(listener), [*forwarding.origins, *context.telemetry.origins])
 
 
 def _fill(

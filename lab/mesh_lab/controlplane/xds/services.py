@@ -134,6 +134,8 @@ class MeshService:
         """Whether no address tells its connections from others: only their names do."""
         return self.is_entry and not (self.address or self.ranges)
 
+    traffic_distribution: str = ""
+
     @property
     def called(self) -> str:
         """The host whose clusters are meant where routes lead here."""
@@ -166,4 +168,5 @@ def from_kubernetes(service: Service, domain: str) -> MeshService:
         resolution,
         service.export_to,
         service.external_name,
+        traffic_distribution=service.traffic_distribution,
     )
