@@ -20,7 +20,7 @@ from mesh_lab.controlplane.model.destinationrule import (
 )
 from mesh_lab.controlplane.model.gateway import Server, ServerPort, ServerTLSSettings
 from mesh_lab.controlplane.model.serviceentry import ServiceEntry
-from mesh_lab.controlplane.model.sidecar import IstioEgressListener, OutboundTrafficPolicy, Sidecar
+from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngressListener, OutboundTrafficPolicy
 from mesh_lab.controlplane.model.virtualservice import (
     HTTPMatchRequest,
     L4MatchAttributes,
@@ -114,7 +114,15 @@ LINES = (
         "names are not looked up for each request: connections go to the addresses that clients choose, as with NONE",
         _when(lambda spec: spec.resolution == "DYNAMIC_DNS"),
     ),
-    Line(Sidecar, "ingress", "warning", "ingress has no effect with this control plane"),
+    Line(IstioIngressListener, "tls", "error", "TLS of an application's own is not ended by this control plane"),
+    Line(
+        IstioIngressListener,
+        "capture_mode",
+        "warning",
+        "what a pod receives is redirected all the same",
+        _when(lambda listener: listener.capture_mode == "NONE"),
+    ),
+    Line(IstioIngressListener, "bind", "warning", "connections to any address of the pod are taken"),
     Line(
         IstioEgressListener,
         "port",

@@ -205,7 +205,7 @@ def _assignment(cluster: str, address: str, port: int) -> endpoint_pb2.ClusterLo
             endpoint_components_pb2.LocalityLbEndpoints(
                 lb_endpoints=[
                     endpoint_components_pb2.LbEndpoint(
-                        endpoint=endpoint_components_pb2.Endpoint(address=socket_address(address, port))
+                        endpoint=endpoint_components_pb2.Endpoint(address=address_of(address, port))
                     )
                 ]
             )
@@ -351,15 +351,15 @@ def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit
 
 
 class Application(NamedTuple):
-    """A port of a pod's application, and its service.
+    """A port of a pod, and where its application listens for it.
 
-    The limits for its clients are those of its sidecar, too: `pool`, which `origins` state.
+    The limits for its clients are those of its sidecar, too: `pool`. `origins` state all of it.
     """
 
-    address: str
     port: int
+    address: str
+    target: int
     protocol: Protocol
-    service: MeshService
     pool: ConnectionPoolSettings | None
     origins: tuple[Origin, ...]
 
@@ -371,15 +371,16 @@ def inbound(application: Application, mesh: MeshConfig) -> Built:
     cluster = Cluster(
         name=name,
         type=Cluster.STATIC,
-        load_assignment=_assignment(name, application.address, application.port),
+        load_assignment=_assignment(name, application.address, application.target),
         connect_timeout=duration(mesh.connect_timeout),
     )
-    _bind_inbound(cluster)
+    if not application.address.startswith(_UNIX):
+        _bind_inbound(cluster)
     apply_connection_pool(cluster, application.pool, mesh.tcp_keepalive)
     policy, protocol = Policy(connection_pool=application.pool), application.protocol
     as_client = protocol is Protocol.AUTO
     _set_options(cluster, _protocol_options(protocol, policy, upgraded=False, as_client=as_client))
-    return build(CDS, name, wire(cluster), [application.service.origin, *application.origins])
+    return build(CDS, name, wire(cluster), application.origins)
 
 
 def _bind_inbound(cluster: Cluster) -> None:

@@ -61,6 +61,16 @@ def services_of(config: EntryConfig) -> tuple[MeshService, ...]:
     )
 
 
+def selecting(written: Entries, pod: Pod) -> list[tuple[MeshService, tuple[tuple[int | str, int], ...]]]:
+    """The services of entries that select a pod, with the targets and numbers of their ports."""
+    found = [config for config in written.values() if _selects(config, pod.namespace, pod.labels)]
+    return [
+        (service, tuple((port.target or port.number, port.number) for port in service.ports))
+        for config in sorted(found, key=lambda config: config.precedence)
+        for service in services_of(config)
+    ]
+
+
 def key_of(config: EntryConfig, host: str) -> ObjectKey:
     """Where the endpoints of a host are kept; no Service has such a name."""
     return (config.namespace, f"{config.name}/{host.lower()}")

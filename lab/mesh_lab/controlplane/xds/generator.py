@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication
+from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication, ServiceEntry
 from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
@@ -129,14 +129,15 @@ def _reported_to(snapshot: Snapshot, telling: Applied) -> tuple[MeshService, ...
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels)
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
-    ports = inbound.inbound_ports(pod, _services_of(snapshot, pod), policies)
+    named = [*_services_of(snapshot, pod), *entries.selecting(snapshot.of(ServiceEntry), pod)]
+    ports = inbound.inbound_ports(pod, named, policies, scope.sidecar)
     telling = _telemetry(snapshot, pod)
     authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
     served = [
-        clusters.inbound(_application(scope, pod, port, port.service, mesh.default_traffic_policy), mesh)
+        clusters.inbound(_application(scope, pod, port, mesh.default_traffic_policy), mesh)
         for port in ports
-        if port.service is not None
+        if port.is_known
     ]
     permitted = [
         inbound.inbound_routes(port, authorization, mesh.trust_domains, scope.traced)
@@ -157,15 +158,16 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
 
 
 def _application(
-    scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService, default: DefaultTrafficPolicy | None
+    scope: Scope, pod: Pod, port: inbound.InboundPort, default: DefaultTrafficPolicy | None
 ) -> clusters.Application:
     """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
-    rules = scope.rules.get(service.hostname)
+    rules = scope.rules.get(port.service.hostname) if port.service is not None else None
     origins = rules.origins if rules is not None else ()
     pool = received(rules, port.called_by, default)
-    if scope.sidecar is not None and scope.sidecar.spec.inbound_connection_pool is not None:
-        pool, origins = scope.sidecar.spec.inbound_connection_pool, (scope.sidecar.origin,)
-    return clusters.Application(pod.ip, port.number, port.protocol, service, pool, origins)
+    own = port.ingress.connection_pool if port.ingress is not None else None
+    if scope.sidecar is not None and (own := own or scope.sidecar.spec.inbound_connection_pool) is not None:
+        pool, origins = own, (scope.sidecar.origin,)
+    return clusters.Application(port.number, *port.endpoint(pod.ip), port.protocol, pool, (*port.origins, *origins))
 
 
 def _pod_of(proxy: Proxy) -> Pod:

@@ -24,6 +24,10 @@ def server(protocol: str = "HTTP", **more: Any) -> dict[str, Any]:
     return {"servers": [{"port": {"number": 80, "name": "x", "protocol": protocol}, "hosts": ["*"]} | more]}
 
 
+def ingress(protocol: str = "HTTP", **more: Any) -> dict[str, Any]:
+    return {"ingress": [{"port": {"number": 80, "protocol": protocol}} | more]}
+
+
 TLS = {"mode": "SIMPLE"}
 CERTIFICATE = {"serverCertificate": "/a", "privateKey": "/b"}
 SOCKET = {"port": {"number": 0, "name": "x", "protocol": "HTTP"}, "bind": "unix:///a"}
@@ -85,7 +89,9 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("Gateway", server(**SOCKET), "error", "spec.servers[0].bind"),
     ("Gateway", server(defaultEndpoint="127.0.0.1:80"), "warning", "spec.servers[0].defaultEndpoint"),
     ("Gateway", server("UDP"), "error", "spec.servers[0].port.protocol"),
-    ("Sidecar", {"ingress": [{"port": {"number": 80, "protocol": "HTTP"}}]}, "warning", "spec.ingress"),
+    ("Sidecar", ingress("HTTPS", tls={**TLS, **CERTIFICATE}), "error", "spec.ingress[0].tls"),
+    ("Sidecar", ingress(captureMode="NONE"), "warning", "spec.ingress[0].captureMode"),
+    ("Sidecar", ingress(bind="10.0.0.1"), "warning", "spec.ingress[0].bind"),
     ("Sidecar", {"egress": [{"hosts": ["./*"], "port": {"number": 80}}]}, "warning", "spec.egress[0].port"),
     ("Sidecar", {"egress": [{"hosts": ["./*"], "captureMode": "NONE"}]}, "warning", "spec.egress[0].captureMode"),
     (
