@@ -19,6 +19,7 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 from mesh_lab.controlplane.delivery import wire
 from mesh_lab.controlplane.delivery.identity import Authenticator, Caller, Unauthenticated
 from mesh_lab.controlplane.delivery.push import Connection, Pusher
+from mesh_lab.controlplane.delivery.refusals import Refusals
 from mesh_lab.controlplane.delivery.relay import Relay
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.kube.client import ApiError, Unreachable
@@ -65,6 +66,7 @@ class AdsService:
         self._metrics = metrics
         self._answered = answered
         self._framer = wire.Framer()
+        self._refusals = Refusals(state)
 
     async def stream(self, requests: AsyncIterator[DeltaDiscoveryRequest], context: Context) -> None:
         """One proxy, from its first request until either side leaves."""
@@ -77,6 +79,7 @@ class AdsService:
         finally:
             reader.cancel()
             self._pusher.disconnect(connection)
+            self._refusals.forget(connection)
             log.info("%s: disconnected%s", connection.name, f": {connection.closing}" if connection.closing else "")
 
     async def _accept(
@@ -97,7 +100,7 @@ class AdsService:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"the token cannot be reviewed now: {error}")
         except (TimeoutError, StopAsyncIteration):
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no request came")
-        return self._pusher.connect(pod, view, first.node.id), first
+        return self._pusher.connect(pod, view, first.node.id, _metadata(first)), first
 
     async def _find(self, caller: Caller) -> tuple[ProxyPod, Pod]:
         key = (caller.namespace, caller.pod)
@@ -131,6 +134,7 @@ class AdsService:
         if request.type_url == SDS and (request.subscribe or request.unsubscribe):
             self._pusher.refresh_secrets(connection)
         if request.nonce:
+            self._refusals.look(connection)
             self._answered()
         connection.wake()
 
@@ -141,12 +145,19 @@ class AdsService:
             for response in connection.session.pump(asyncio.get_running_loop().time()):
                 await context.write(self._framer.encode(response))
                 self._metrics.sent(response.type_url)
+            self._refusals.look(connection)
             await connection.idle()
 
 
 def _peer(context: Context) -> str:
     """The caller's address, which is the end of the name of the relay's socket."""
     return unquote(str(context.peer())).rpartition("/")[2]
+
+
+def _metadata(request: DeltaDiscoveryRequest) -> dict[str, str]:
+    """What of a node's metadata is text: by that a resource may be for some proxies only."""
+    fields = request.node.metadata.fields
+    return {name: value.string_value for name, value in fields.items() if value.HasField("string_value")}
 
 
 def _check_claims(node_id: str, pod: ProxyPod) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from mesh_lab.controlplane.world.kubernetes import Origin
-from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS, SDS, TYPES
+from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS, SDS, TYPES
 
 # An empty subscription to one of these is a subscription to all there are.
 _WILDCARD_TYPES = frozenset({CDS, LDS})
@@ -333,6 +333,7 @@ class Session:
         responses += clusters
         responses += self._send(EDS)
         if self._clusters_ready(now):
+            responses += self._send(ECDS, removals=True)
             responses += self._send(LDS, removals=True)
             responses += self._send(RDS, removals=True)
         if self._routes_settled():
@@ -348,6 +349,10 @@ class Session:
     def rejections(self) -> dict[tuple[str, str], Rejection]:
         """By type and name, what the client has rejected (NACK) and is still meant to have."""
         return {(url, name): bad for url, state in self._types.items() for name, bad in state.rejected.items()}
+
+    def lacking(self, url: str) -> frozenset[str]:
+        """The names of a type of which the client lacks the desired version."""
+        return frozenset(self._types[url].lag)
 
     def pending(self) -> list[tuple[str, str]]:
         """Type and name of all that the client lacks in its desired version, or waits for in vain."""

@@ -23,7 +23,7 @@ from mesh_lab.controlplane.injection import merging, probes, status_port
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import Probe
 from mesh_lab.controlplane.validation.common import MOST_PROGRAM
-from mesh_lab.controlplane.world.proxy import ProxyKind
+from mesh_lab.controlplane.world.proxy import ISTIO_VERSION, ProxyKind
 from mesh_lab.controlplane.world.values import StatsMatcher
 from mesh_lab.controlplane.xds.scraping import SCRAPE_LUA
 from mesh_lab.controlplane.xds.telemetry import STAT_PREFIX
@@ -232,6 +232,7 @@ def _node(settings: ProxySettings) -> dict[str, Any]:
             "NAMESPACE": "$(POD_NAMESPACE)",
             "SERVICE_ACCOUNT": "$(SERVICE_ACCOUNT)",
             "WORKLOAD_NAME": settings.workload or "$(POD_NAME)",
+            "ISTIO_VERSION": ISTIO_VERSION,
         },
     }
 

@@ -151,6 +151,8 @@ class Reporter:
                     sure.setdefault(rejection.resource.name, set()).update(suspects)
                 else:
                     unsure.append((connection.name, rejection))
+        for key, refusal in self._state.refused.items():
+            found.setdefault(key, {}).setdefault(refusal.message, set()).add(refusal.proxy)
         for proxy, rejection in unsure:
             origins = _of_istio(rejection.resource.origins)
             blamed = sure.get(rejection.resource.name, set())

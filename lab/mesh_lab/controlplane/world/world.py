@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.istiokinds import KINDS, closed, decode, fail_closed, stand_in, unread, validate
-from mesh_lab.controlplane.model import DecodeError
+from mesh_lab.controlplane.model import DecodeError, EnvoyFilter
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.standins import StandIn
@@ -24,6 +24,9 @@ from mesh_lab.controlplane.world.snapshot import Config, Endpoint, ServiceEndpoi
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+# Edits follow each other faster than proxies answer: which version was the last good one is known only then.
+_EARLIER_KEPT = 4
 
 
 class World:
@@ -41,6 +44,10 @@ class World:
         self._stood_in: set[tuple[str, str, str]] = set()
         # Objects that are set aside, as they were when that was decided.
         self._aside: dict[tuple[str, str, str], Any] = {}
+        # The versions of an EnvoyFilter before the present one, of which the last holds when Envoy rejects what the
+        # present one makes; and the versions that are set aside for that.
+        self._earlier: dict[tuple[str, str, str], list[Config[Spec]]] = {}
+        self._refused: dict[tuple[str, str, str], Config[Spec]] = {}
         # The content of each resource when all was last translated, where it has changed since; None where it did not
         # exist.
         self._proved: dict[tuple[str, str, str], Config[Spec] | None] = {}
@@ -107,6 +114,43 @@ class World:
         self._changed.add(kind)
         self.report_unusable(key, reason)
         return True
+
+    def refuse(self, origin: Origin, reason: str) -> bool:
+        """Set an EnvoyFilter aside of which Envoy has rejected what it makes, until it is changed or restored.
+
+        Its former version holds, if there is one that was not refused. False when it has changed since.
+        """
+        bad = self._configs[origin.kind].get((origin.namespace, origin.name))
+        if bad is None or bad.origin != origin:
+            return False
+        earlier = self._earlier.get(origin.key)
+        former = earlier.pop() if earlier else None
+        self._put(origin, former)
+        self._refused[origin.key] = bad
+        holds = "the version before it holds" if former is not None else "it has no effect"
+        text = f"Schema validation error: Envoy rejects what it makes: {reason}; until it is changed, {holds}"
+        self._set_findings(origin, (Finding("error", "IST0106", text, "spec", origin),))
+        return True
+
+    def restore(self, origin: Origin) -> bool:
+        """Take up an EnvoyFilter again that was refused and is not at fault; False when it has changed since."""
+        good = self._refused.get(origin.key)
+        if good is None or good.origin != origin:
+            return False
+        del self._refused[origin.key]
+        if (held := self._configs[origin.kind].get((origin.namespace, origin.name))) is not None:
+            self._earlier.setdefault(origin.key, []).append(held)
+        self._put(origin, good)
+        self._set_findings(origin, ())
+        return True
+
+    def _put(self, origin: Origin, config: Config[Spec] | None) -> None:
+        configs = self._configs[origin.kind]
+        configs.pop((origin.namespace, origin.name), None)
+        if config is not None:
+            configs[origin.namespace, origin.name] = config
+        self._proved.pop(origin.key, None)
+        self._changed.add(origin.kind)
 
     def report_unusable(self, key: tuple[str, str, str], reason: str) -> None:
         """Report an object that cannot be used, through no fault of its author; the finding stays until it changes."""
@@ -199,6 +243,8 @@ class World:
             self._raw.pop(origin.key, None)
             self._stood_in.discard(origin.key)
             self._proved.pop(origin.key, None)
+            self._earlier.pop(origin.key, None)
+            self._refused.pop(origin.key, None)
             self._set_findings(origin, ())
             if known:
                 self._changed.add(kind)
@@ -211,6 +257,10 @@ class World:
         self._raw[origin.key] = raw
         self._changed.add(kind)
         self._proved.setdefault(origin.key, configs.get(key))
+        if kind == EnvoyFilter.__name__:
+            self._refused.pop(origin.key, None)
+            if key in configs:
+                self._earlier[origin.key] = [*self._earlier.get(origin.key, [])[1 - _EARLIER_KEPT :], configs[key]]
         created = meta.get("creationTimestamp") or ""
         try:
             read = _read(kind, spec, origin)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, Gateway, PeerAuthentication, VirtualService
+from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication, VirtualService
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
@@ -15,6 +15,9 @@ from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, 
 from mesh_lab.controlplane.xds.built import Built, table_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
+from mesh_lab.controlplane.xds.patches import applying
+from mesh_lab.controlplane.xds.patches.applying import Patched
+from mesh_lab.controlplane.xds.patches.selection import selected
 from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
@@ -22,9 +25,10 @@ from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
 from mesh_lab.controlplane.xds.rules import all_hosts
 from mesh_lab.controlplane.xds.scope import Scope, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
-from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
+from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
+_NONE: Table[str, Built] = Table()
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
 
 
@@ -37,13 +41,38 @@ class Generator:
 
     def generate(self, snapshot: Snapshot, proxy: Proxy) -> Resources:
         """The listeners, routes, clusters and endpoints of a proxy, by type and name."""
+        return self.patched(snapshot, proxy).resources
+
+    def patched(self, snapshot: Snapshot, proxy: Proxy) -> Patched:
+        """The same, with what became of the patches of EnvoyFilters."""
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._memo.turn()
         with using(self._memo):
             pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
             make = _for_gateway if proxy.kind == "router" else _for_sidecar
-            return make(snapshot, pod, own_of(proxy))
+            return _patched(snapshot, pod, proxy, make(snapshot, pod, own_of(proxy)))
+
+
+def _patched(snapshot: Snapshot, pod: Pod, proxy: Proxy, resources: Resources) -> Patched:
+    """What EnvoyFilters make of a proxy's resources: the last step."""
+    mesh = snapshot.mesh
+    patches = selected(snapshot.of(EnvoyFilter), proxy, pod.labels, mesh.root_namespace)
+    if not any(patches):
+        return Patched(resources)
+    ports = _called_by(snapshot, pod) if proxy.kind == "router" and patches.routes else ()
+    return applying.apply(resources, patches, applying.Place(proxy.kind, mesh.cluster_domain, ports))
+
+
+def _called_by(snapshot: Snapshot, pod: Pod) -> applying.PortMap:
+    """The numbers by which Services call each port of a pod."""
+    numbers: dict[int, dict[int, None]] = {}
+    for _, targets in _services_of(snapshot, pod):
+        for target, number in targets:
+            port = target if isinstance(target, int) else pod.ports.get(target)
+            if port is not None:
+                numbers.setdefault(port, {})[number] = None
+    return tuple((port, tuple(found)) for port, found in numbers.items())
 
 
 def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
@@ -56,6 +85,7 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     called, assigned = _called_by_gateway(Calling.of(snapshot, scope, gateway=True), found)
     return {
         CDS: called,
+        ECDS: _NONE,
         EDS: assigned,
         LDS: gateway.gateway_listeners(setting, servers, found),
         RDS: gateway.gateway_routes(setting, servers, found),
@@ -94,6 +124,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     sent = outbound.sidecar_listeners(scope, context, _headless(scope, snapshot.endpoints))
     return {
         CDS: {**called, **table_of(served)},
+        ECDS: _NONE,
         EDS: assigned,
         LDS: {**sent, listener.name: listener},
         RDS: {**routes.sidecar_routes(scope, mesh), **table_of(permitted)},
