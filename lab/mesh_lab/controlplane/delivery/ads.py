@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -167,13 +167,14 @@ def _check_claims(node_id: str, pod: ProxyPod) -> None:
 
 
 class _Handlers(grpc.GenericRpcHandler):
-    def __init__(self, service: AdsService) -> None:
-        self._handler: Any = grpc.stream_stream_rpc_method_handler(
+    def __init__(self, service: AdsService, others: Mapping[str, Any]) -> None:
+        delta: Any = grpc.stream_stream_rpc_method_handler(
             service.stream, request_deserializer=DeltaDiscoveryRequest.FromString, response_serializer=None
         )
+        self._handlers: Mapping[str, Any] = {_METHOD: delta, **others}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        return self._handler if handler_call_details.method == _METHOD else None
+        return self._handlers.get(handler_call_details.method)
 
 
 def credentials(leaf: Callable[[], Leaf]) -> grpc.ServerCredentials:
@@ -190,8 +191,10 @@ class Server:
     renewed leaves its server to the connections that have it, until the last of them goes.
     """
 
-    def __init__(self, service: AdsService, leaf: Callable[[], Leaf]) -> None:
+    def __init__(self, service: AdsService, leaf: Callable[[], Leaf], others: Mapping[str, Any] | None = None) -> None:
+        """Keep the service, and `others`: handlers of further methods, by their full names."""
         self._service = service
+        self._others = others or {}
         self._leaf = leaf
         self._shown: Leaf | None = None
         self._newest = ""
@@ -227,7 +230,7 @@ class Server:
         # A name that is in no file system and cannot be guessed; a client there needs a token all the same.
         name = f"istiod-{secrets.token_hex(16)}"
         server = grpc.aio.server(options=_OPTIONS)
-        server.add_generic_rpc_handlers((_Handlers(self._service),))
+        server.add_generic_rpc_handlers((_Handlers(self._service, self._others),))
         server.add_secure_port(f"unix-abstract:{name}", credentials(lambda: leaf))
         await server.start()
         return name, server
