@@ -16,11 +16,12 @@ import yaml
 
 from mesh_lab.controlplane.model.mesh import MeshConfig, Normalization
 from mesh_lab.controlplane.model.sidecar import OutboundTrafficPolicy
-from mesh_lab.controlplane.validation.commands import commands
+from mesh_lab.controlplane.validation.commands import log_commands
 from mesh_lab.controlplane.validation.common import Problem
 from mesh_lab.controlplane.validation.mesh import mesh_config
-from mesh_lab.controlplane.world import meshproviders
+from mesh_lab.controlplane.world import meshproviders, proxyconfig
 from mesh_lab.controlplane.world.configmaps import WITHOUT_EFFECT, Remark, beside, near
+from mesh_lab.controlplane.world.fieldnames import renamed
 
 __all__ = ["CONFIG_MAP", "KEY", "MeshConfig", "Normalization", "Parsed", "parse", "read"]
 
@@ -58,37 +59,22 @@ _OTHERS = frozenset(
         "zoneAwareLbSetting",
     ]
 )
-_INSTEAD_OF_DEFAULT_CONFIG = (
-    "the ConfigMap istio-sidecar-injector, key values, or the annotation proxy.istio.io/config of a pod have what the "
-    "lab knows of it"
-)
 _NOT_TRANSLATED: Mapping[str, str] = {
     "caCertificates": "",
-    "defaultConfig": _INSTEAD_OF_DEFAULT_CONFIG,
-    "defaultDestinationRuleExportTo": "",
     "defaultInboundHttpRetryPolicy": "",
-    "defaultProviders": "",
-    "defaultServiceExportTo": "",
-    "defaultTrafficPolicy": "",
-    "defaultVirtualServiceExportTo": "",
     "discoverySelectors": "",
     "dnsRefreshRate": "",
-    "enablePrometheusMerge": "the annotation prometheus.istio.io/merge-metrics of a pod has",
-    "enableTracing": "",
-    "extensionProviders": "",
     "inboundClusterStatName": "",
     "inboundTrafficPolicy": "",
     "ingressClass": "",
     "ingressControllerMode": "",
     "ingressSelector": "",
     "ingressService": "",
-    "localityLbSetting": "",
     "meshMTLS": "",
     "outboundClusterStatName": "",
     "proxyInboundListenPort": "",
     "proxyListenPort": "",
     "serviceSettings": "",
-    "tcpKeepalive": "",
     "tlsDefaults": "",
 }
 """Settings that are read and checked, and have no effect yet; and what has that effect instead.
@@ -96,24 +82,18 @@ _NOT_TRANSLATED: Mapping[str, str] = {
 A setting that is translated loses its line.
 """
 
+_CARRIED_OUT: Mapping[str, frozenset[str]] = {"defaultConfig": frozenset(["tracing"])}
+"""Parts of settings that have an effect where others have none; of `defaultConfig` beside what starts a proxy."""
+
 # Values, as they are written, that equal what the lab does anyway.
 _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
-    "enablePrometheusMerge": (True,),
-    "enableTracing": (False,),
     "verifyCertificateAtClient": (True,),
     "proxyListenPort": (15001,),
     "proxyInboundListenPort": (15006,),
     "disableEnvoyListenerLog": (True,),
-    "localityLbSetting": ({"enabled": False},),
     "inboundTrafficPolicy": ({}, {"mode": "PASSTHROUGH"}),
-    "defaultConfig": ({},),
-    "defaultProviders": ({},),
-    "extensionProviders": ([],),
     "discoverySelectors": ([],),
     "serviceSettings": ([],),
-    "defaultServiceExportTo": (["*"],),
-    "defaultVirtualServiceExportTo": (["*"],),
-    "defaultDestinationRuleExportTo": (["*"],),
 }
 
 # The value of a setting that cannot be read while no good one is known, where the default would allow more.
@@ -141,6 +121,8 @@ def parse(text: str, before: MeshConfig | None = None) -> Parsed:
     for name, value in document.items():
         field = _FIELDS.get(name)
         remarks += _without_effect(str(name), value)
+        if name == "defaultConfig":
+            remarks += proxyconfig.without_effect(value, f"{KEY}.{name}", _CARRIED_OUT[name])
         if field is None:
             continue
         if field.name == meshproviders.FIELD:
@@ -150,7 +132,7 @@ def parse(text: str, before: MeshConfig | None = None) -> Parsed:
             continue
         try:
             # Istio reads a number in quotes too, as its documentation has of ports.
-            good[field.name] = msgspec.convert(value, field.type, strict=False)
+            good[field.name] = msgspec.convert(renamed(value, field.type), field.type, strict=False)
         except msgspec.ValidationError as error:
             what, _, where = str(error).partition(" - at `$")
             remarks.append(Remark("error", f"{KEY}.{name}{where.removesuffix('`')}", f"{what}; it stays as it was"))
@@ -189,7 +171,7 @@ def _problems(config: MeshConfig) -> Iterator[Problem]:
     """Problems that Istio's rules name, or Envoy would reject in every proxy's configuration."""
     yield from mesh_config(KEY, config)
     if config.access_log_encoding == "TEXT":
-        yield from commands(f"{KEY}.accessLogFormat", config.access_log_format)
+        yield from log_commands(f"{KEY}.accessLogFormat", config.access_log_format)
 
 
 def _is_json(text: str) -> bool:

@@ -18,7 +18,8 @@ from mesh_lab.controlplane.validation.standins import StandIn
 from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, values
 from mesh_lab.controlplane.world.configmaps import Remark
 from mesh_lab.controlplane.world.findings import Finding
-from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Object, ObjectKey, Origin, Pod, same
+from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Node, Object, ObjectKey, Origin, Pod, same
+from mesh_lab.controlplane.world.locality import NOWHERE, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Config, Endpoint, ServiceEndpoints, Snapshot, Table
 
@@ -178,6 +179,8 @@ class World:
     def _mark_endpoints(self, kind: str, key: ObjectKey, old: Any, new: Any) -> None:
         if kind == "Pod":
             self._stale_endpoints |= self._services_of_pod.get(key, set())
+        elif kind == "Node":
+            self._stale_endpoints |= self._slices.keys()
         elif kind == "EndpointSlice":
             for view in (old, new):
                 if view is not None:
@@ -218,10 +221,11 @@ class World:
             self._slices.pop(service, None)
             return None
         pods: dict[ObjectKey, Pod] = self._views["Pod"]
+        nodes: dict[ObjectKey, Node] = self._views["Node"]
         ready: dict[str, Endpoint] = {}
         accounts: set[str] = set()
         for part in slices.values():
-            for address, is_ready, pod_name, zone in part.endpoints:
+            for address, is_ready, pod_name in part.endpoints:
                 pod = None
                 if pod_name:
                     key = (part.namespace, pod_name)
@@ -231,7 +235,10 @@ class World:
                         continue
                     accounts.add(f"{pod.namespace}/{pod.service_account}")
                 if is_ready:
-                    ready[address] = Endpoint(address, part.ports, pod, zone)
+                    node = nodes.get(("", pod.node)) if pod is not None else None
+                    around = node.locality if node is not None else NOWHERE
+                    where = of_pod(pod.labels, around) if pod is not None else NOWHERE
+                    ready[address] = Endpoint(address, part.ports, pod, where)
         return ServiceEndpoints(tuple(ready[address] for address in sorted(ready)), tuple(sorted(accounts)))
 
     def _apply_config(self, kind: str, obj: Object, *, gone: bool) -> bool:
@@ -341,6 +348,7 @@ class World:
 
         pods: Table[ObjectKey, Pod] = table("Pod", self._views["Pod"], lambda before: before.pods)
         named = {key[1]: view for key, view in self._views["Namespace"].items()}
+        nodes = {key[1]: view for key, view in self._views["Node"].items()}
         return Snapshot(
             version=old.version + 1 if old else 1,
             mesh=self._mesh,
@@ -350,6 +358,7 @@ class World:
             pods_by_ip=old.pods_by_ip if old and pods is old.pods else Table({pod.ip: pod for pod in pods.values()}),
             namespaces=table("Namespace", named, lambda before: before.namespaces),
             deployments=table("Deployment", self._views["Deployment"], lambda before: before.deployments),
+            nodes=table("Node", nodes, lambda before: before.nodes),
             secrets=table("Secret", self._views["Secret"], lambda before: before.secrets),
             configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
             invalid=table("Invalid", self._invalid, lambda before: before.invalid),
@@ -407,4 +416,5 @@ _VIEWS: Mapping[str, Callable[[Object], Any]] = {
     "Namespace": kubernetes.namespace,
     "Deployment": kubernetes.deployment,
     "Secret": kubernetes.tls_secret,
+    "Node": kubernetes.node,
 }

@@ -6,13 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication, VirtualService
+from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication
+from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
+from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
+from mesh_lab.controlplane.world.locality import Locality, with_topology
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
 from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
 from mesh_lab.controlplane.xds.built import Built, table_of
+from mesh_lab.controlplane.xds.localities import Client, labels_wanted, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.patches import applying
@@ -22,9 +26,12 @@ from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
+from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
-from mesh_lab.controlplane.xds.scope import Scope, scope_of
+from mesh_lab.controlplane.xds.scope import Scope, registry, routes_of, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
+from mesh_lab.controlplane.xds.telemetries import Applied, applied, backends_of
+from mesh_lab.controlplane.xds.tracing import BUILT_IN_CLUSTER, built_in
 from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
@@ -79,10 +86,13 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels, gateway=True)
     targets = tuple(ports for _, ports in _services_of(snapshot, pod))
     servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
-    found = attachment.attached(servers, snapshot.of(VirtualService), pod.namespace, mesh.cluster_domain)
+    exports = mesh.default_virtual_service_export_to
+    found = attachment.attached(servers, routes_of(snapshot), pod.namespace, mesh.cluster_domain, exports)
     credentials = gateway.credentials_in(snapshot.secrets, pod.namespace)
-    setting = _setting(scope, ProxyContext(mesh, own), _authorization(snapshot, pod), credentials)
-    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, gateway=True), found)
+    telling = _telemetry(snapshot, pod)
+    setting = _setting(scope, ProxyContext(mesh, own, telling), _authorization(snapshot, pod), credentials)
+    reporting = _reported_to(snapshot, telling)
+    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, pod, reporting, gateway=True), found)
     return {
         CDS: called,
         ECDS: _NONE,
@@ -104,23 +114,37 @@ def _authorization(snapshot: Snapshot, pod: Pod) -> Authorization:
     return authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, snapshot.mesh.root_namespace)
 
 
+def _telemetry(snapshot: Snapshot, pod: Pod) -> Applied:
+    mesh, labels = snapshot.mesh, tuple(sorted(pod.labels.items()))
+    backends = backends_of(registry(snapshot.services, mesh.cluster_domain).services, mesh)
+    return applied(snapshot.of(Telemetry), pod.namespace, labels, mesh.root_namespace, backends)
+
+
+def _reported_to(snapshot: Snapshot, telling: Applied) -> tuple[MeshService, ...]:
+    """The services that the proxy itself calls, which must be there whatever its application may call."""
+    known = registry(snapshot.services, snapshot.mesh.cluster_domain).services
+    return tuple(known[host] for host in called_by_proxy(telling, snapshot.mesh))
+
+
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels)
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
     ports = inbound.inbound_ports(pod, _services_of(snapshot, pod), policies)
-    authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own)
+    telling = _telemetry(snapshot, pod)
+    authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
     served = [
-        clusters.inbound(_application(scope, pod, port, port.service), mesh)
+        clusters.inbound(_application(scope, pod, port, port.service, mesh.default_traffic_policy), mesh)
         for port in ports
         if port.service is not None
     ]
     permitted = [
-        inbound.inbound_routes(port, authorization, mesh.trust_domains)
+        inbound.inbound_routes(port, authorization, mesh.trust_domains, scope.traced)
         for port in ports
         if port.protocol.is_http or port.protocol is Protocol.AUTO
     ]
-    called, assigned = _called(Calling.of(snapshot, scope))
+    beside = tuple(s for s in _reported_to(snapshot, telling) if s.hostname not in scope.by_host)
+    called, assigned = _called(Calling.of(snapshot, scope, pod, beside))
     sent = outbound.sidecar_listeners(scope, context, _headless(scope, snapshot.endpoints))
     return {
         CDS: {**called, **table_of(served)},
@@ -131,10 +155,13 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     }
 
 
-def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService) -> clusters.Application:
+def _application(
+    scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService, default: DefaultTrafficPolicy | None
+) -> clusters.Application:
     """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
     rules = scope.rules.get(service.hostname)
-    pool, origins = received(rules, port.called_by), rules.origins if rules is not None else ()
+    origins = rules.origins if rules is not None else ()
+    pool = received(rules, port.called_by, default)
     if scope.sidecar is not None and scope.sidecar.spec.inbound_connection_pool is not None:
         pool, origins = scope.sidecar.spec.inbound_connection_pool, (scope.sidecar.origin,)
     return clusters.Application(pod.ip, port.number, port.protocol, service, pool, origins)
@@ -196,18 +223,46 @@ def _selecting(services: Table[ObjectKey, Service]) -> Table[str, tuple[Service,
 
 
 class Calling(NamedTuple):
-    """What the clusters that a scope's sidecars, or a gateway, may call are made from."""
+    """What the clusters that a scope's sidecars, or a gateway, may call are made from.
+
+    `beside` are services that the proxies themselves call.
+    """
 
     scope: Scope
     endpoints: Table[ObjectKey, ServiceEndpoints]
     peer_table: PeerTable
     mesh: MeshConfig
     gateway: bool
+    client: Client
+    beside: tuple[MeshService, ...]
 
     @classmethod
-    def of(cls, snapshot: Snapshot, scope: Scope, *, gateway: bool = False) -> Calling:
-        """Those of a snapshot."""
-        return cls(scope, snapshot.endpoints, snapshot.of(PeerAuthentication), snapshot.mesh, gateway)
+    def of(
+        cls, snapshot: Snapshot, scope: Scope, pod: Pod, beside: tuple[MeshService, ...] = (), *, gateway: bool = False
+    ) -> Calling:
+        """Those of a snapshot, for a pod's proxy."""
+        peers, client = snapshot.of(PeerAuthentication), client_of(scope, snapshot.mesh, pod, snapshot.locality(pod))
+        return cls(scope, snapshot.endpoints, peers, snapshot.mesh, gateway, client, beside)
+
+    def tracer(self) -> list[Built]:
+        """The cluster of the mesh's built-in tracer, where there is one."""
+        address = built_in(self.mesh)
+        return [clusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
+
+
+def client_of(scope: Scope, mesh: MeshConfig, pod: Pod, locality: Locality) -> Client:
+    """Where a pod is, and those of its labels by which any endpoints are preferred."""
+    wanted = _labels_wanted(scope, mesh)
+    if not wanted:
+        return Client(locality)
+    labels = with_topology(pod.labels, locality, pod.node)
+    return Client(locality, tuple(sorted((name, labels[name]) for name in wanted & labels.keys())))
+
+
+@memoised
+def _labels_wanted(scope: Scope, mesh: MeshConfig) -> frozenset[str]:
+    known = (*scope.services, *scope.imported)
+    return labels_wanted(mesh, scope.rules.values(), (service.traffic_distribution for service in known))
 
 
 @memoised
@@ -218,9 +273,10 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
         clusters.passthrough(calling.mesh, "outbound"),
         clusters.passthrough(calling.mesh, "inbound"),
         clusters.black_hole(),
+        *calling.tracer(),
     ]
     assigned: list[Built] = []
-    for some, theirs in service_clusters(calling, (*scope.services, *scope.imported)):
+    for some, theirs in service_clusters(calling, (*scope.services, *scope.imported, *calling.beside)):
         made.extend(some)
         assigned.extend(theirs)
     return table_of(made), table_of(assigned)
@@ -240,7 +296,7 @@ def service_clusters(
             concerned = policies[namespace] = policies_of(calling.peer_table, namespace, calling.mesh.root_namespace)
         found = calling.endpoints.get(service.key, NO_ENDPOINTS)
         rules = calling.scope.rules.get(service.hostname)
-        yield _clusters_of(Called(service, rules, found, concerned, calling.mesh, calling.gateway))
+        yield _clusters_of(Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client))
 
 
 class Called(NamedTuple):
@@ -252,6 +308,7 @@ class Called(NamedTuple):
     policies: PeerPolicies
     mesh: MeshConfig
     by_gateway: bool
+    client: Client
 
 
 @memoised
@@ -268,7 +325,8 @@ def _clusters_of(called: Called) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
                 chosen = rules.subset(subset) if rules is not None and subset else None
                 labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
                 selection = endpoints.Selection(service, port, subset, labels)
-                assigned.append(endpoints.assignment(selection, known, policies))
+                order = order_of(view.nearness, called.client, detected=view.detects_failures)
+                assigned.append(endpoints.assignment(selection, known, policies, order))
     return tuple(made), tuple(assigned)
 
 
@@ -289,12 +347,13 @@ def _called_by_gateway(
 ) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters of the services that a gateway's routes lead to, and their endpoints."""
     scope = calling.scope
-    made: list[Built] = [clusters.black_hole()]
+    made: list[Built] = [clusters.black_hole(), *calling.tracer()]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))
     hosts = dict.fromkeys(scope.called(host) for host in written)
-    services = [_listed(scope.by_host[host]) for host in hosts if host in scope.by_host]
+    beside = [service for service in calling.beside if service.hostname not in hosts]
+    services = [_listed(service) for service in (*(scope.by_host[h] for h in hosts if h in scope.by_host), *beside)]
     for some, theirs in service_clusters(calling, services):
         made.extend(some)
         assigned.extend(theirs)
