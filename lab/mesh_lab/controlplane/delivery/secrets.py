@@ -14,7 +14,7 @@ from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot
 from mesh_lab.controlplane.xds.built import Built, build, wire
-from mesh_lab.controlplane.xds.gateway import AUTHORITY_SUFFIX, authority_of, credentials_of
+from mesh_lab.controlplane.xds.gatewaytls import AUTHORITY_SUFFIX, authority_of, credentials_of
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.typeurls import SDS
 
@@ -47,7 +47,7 @@ def for_gateway(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
     exact = snapshot.secrets.get((proxy.namespace, wanted))
     if wanted.endswith(AUTHORITY_SUFFIX):
         secret = exact or snapshot.secrets.get((proxy.namespace, wanted.removesuffix(AUTHORITY_SUFFIX)))
-        return _authority(name, secret.ca, (secret.origin, *named_by)) if secret and secret.ca else None
+        return _authority(name, secret.ca, (secret.origin, *named_by), secret.crl) if secret and secret.ca else None
     if exact is None or not exact.certificate:
         return None
     return _certificate(name, exact.certificate, exact.private_key, (exact.origin, *named_by))
@@ -91,6 +91,8 @@ def _certificate(name: str, chain: bytes, key: bytes, origins: tuple[Origin, ...
     return build(SDS, name, wire(Secret(name=name, tls_certificate=certificate)), origins)
 
 
-def _authority(name: str, pem: bytes, origins: tuple[Origin, ...]) -> Built:
+def _authority(name: str, pem: bytes, origins: tuple[Origin, ...], crl: bytes = b"") -> Built:
     context = CertificateValidationContext(trusted_ca=DataSource(inline_bytes=pem))
+    if crl:
+        context.crl.inline_bytes = crl
     return build(SDS, name, wire(Secret(name=name, validation_context=context)), origins)

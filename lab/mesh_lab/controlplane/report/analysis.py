@@ -23,6 +23,7 @@ from mesh_lab.controlplane.report.placement import (
     services_agree_on_ports,
 )
 from mesh_lab.controlplane.report.reachability import unreachable_rules
+from mesh_lab.controlplane.report.telemetries import telemetries_are_clear
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.security import is_dry_run, is_unclear
 from mesh_lab.controlplane.world.findings import Finding
@@ -30,7 +31,7 @@ from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Servi
 from mesh_lab.controlplane.world.snapshot import DRY_RUN, NO_ENDPOINTS, Config, Snapshot
 from mesh_lab.controlplane.xds import aliases, entries, hosts
 from mesh_lab.controlplane.xds.attachment import GatewayServer
-from mesh_lab.controlplane.xds.gateway import authority_of, credentials_in, credentials_of
+from mesh_lab.controlplane.xds.gatewaytls import authority_of, credentials_in, credentials_of
 from mesh_lab.controlplane.xds.hosts import gateway_name
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.scope import MESH, RouteConfig
@@ -399,5 +400,6 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     namespaces_have_one_sidecar,
     metadata_is_understood,
     entries_are_alone,
+    telemetries_are_clear,
 )
 """The checks that need no index."""

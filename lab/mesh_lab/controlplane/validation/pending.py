@@ -18,7 +18,7 @@ from mesh_lab.controlplane.model.destinationrule import (
     LoadBalancerSettings,
     RetryBudget,
 )
-from mesh_lab.controlplane.model.gateway import Server, ServerPort, ServerTLSSettings
+from mesh_lab.controlplane.model.gateway import Server, ServerPort
 from mesh_lab.controlplane.model.serviceentry import ServiceEntry
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngressListener, OutboundTrafficPolicy
 from mesh_lab.controlplane.model.virtualservice import (
@@ -78,20 +78,6 @@ LINES = (
         "without it only gateways are given the Secret of credentialName: sidecars begin TLS without it",
         _when(_names_secret_for_all),
     ),
-    Line(
-        ServerTLSSettings,
-        "mode",
-        "error",
-        "AUTO_PASSTHROUGH is for several clusters, which this control plane does not join",
-        _when(lambda tls: tls.mode == "AUTO_PASSTHROUGH"),
-    ),
-    Line(
-        ServerTLSSettings,
-        "tls_certificates",
-        "error",
-        "tlsCertificates are not supported by this control plane: use credentialNames",
-    ),
-    Line(ServerTLSSettings, "insecure_skip_verify", "warning", "no effect here: clients' certificates are verified"),
     Line(
         Server,
         "bind",

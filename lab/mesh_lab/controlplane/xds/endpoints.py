@@ -31,12 +31,22 @@ _MUTUAL = Struct(fields={"tlsMode": Value(string_value="istio")})
 
 
 class Selection(NamedTuple):
-    """A port of a service, and a subset of its endpoints: those whose pods carry `labels`."""
+    """A port of a service, and a subset of its endpoints: those whose pods carry `labels`.
+
+    `passed_on`: those that speak mutual TLS, for a gateway that passes it on (see `snidnat`).
+    """
 
     service: MeshService
     port: MeshPort
     subset: str
     labels: tuple[tuple[str, str], ...]
+    passed_on: bool = False
+
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster whose endpoints they are."""
+        named = names.sni if self.passed_on else names.outbound_cluster
+        return named(self.port.number, self.subset, self.service.hostname)
 
 
 @memoised
@@ -45,11 +55,13 @@ def assignment(
 ) -> Built:
     """The selected endpoints of those that are known, by locality, in the order in which a client prefers them."""
     service, port = selection.service, selection.port
-    name = names.outbound_cluster(port.number, selection.subset, service.hostname)
+    name = selection.cluster
     wanted = dict(selection.labels)
     members: dict[Locality, list[Member]] = {}
     for endpoint in known.endpoints:
         number = endpoint.ports.get(port.name)
+        if number is not None and selection.passed_on and not speaks_mutual_tls(endpoint.pod, number, policies):
+            continue
         if number is not None and _carries(endpoint, wanted):
             labels = _labels(endpoint) if order is not None and order.by_labels else {}
             member = Member(_endpoint(endpoint, number, policies, named=not service.outside), labels)

@@ -10,13 +10,25 @@ from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gatewa
 from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
-from mesh_lab.controlplane.world.locality import Locality, with_topology
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Config, ServiceEndpoints, Snapshot, Table
-from mesh_lab.controlplane.xds import attachment, clusters, endpoints, entries, gateway, inbound, outbound, routes
+from mesh_lab.controlplane.xds import (
+    attachment,
+    clusters,
+    endpoints,
+    entries,
+    gateway,
+    gatewaytls,
+    inbound,
+    outbound,
+    ownclusters,
+    routes,
+    snidnat,
+)
 from mesh_lab.controlplane.xds.built import Built, table_of
-from mesh_lab.controlplane.xds.localities import Client, labels_wanted, order_of
+from mesh_lab.controlplane.xds.clients import client_of
+from mesh_lab.controlplane.xds.localities import Client, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.patches import applying
@@ -88,11 +100,11 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
     exports = mesh.default_virtual_service_export_to
     found = attachment.attached(servers, routes_of(snapshot), pod.namespace, mesh.cluster_domain, exports)
-    credentials = gateway.credentials_in(snapshot.secrets, pod.namespace)
+    credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
     telling = _telemetry(snapshot, pod)
     setting = _setting(scope, ProxyContext(mesh, own, telling), _authorization(snapshot, pod), credentials)
-    reporting = _reported_to(snapshot, telling)
-    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, pod, reporting, gateway=True), found)
+    calling = Calling.of(snapshot, scope, pod, _reported_to(snapshot, telling), gateway=True)
+    called, assigned = _called_by_gateway(calling, found, snidnat.passed_on(scope, servers))
     return {
         CDS: called,
         ECDS: _NONE,
@@ -135,7 +147,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
     served = [
-        clusters.inbound(_application(scope, pod, port, mesh.default_traffic_policy), mesh)
+        ownclusters.inbound(_application(scope, pod, port, mesh.default_traffic_policy), mesh)
         for port in ports
         if port.is_known
     ]
@@ -159,7 +171,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
 
 def _application(
     scope: Scope, pod: Pod, port: inbound.InboundPort, default: DefaultTrafficPolicy | None
-) -> clusters.Application:
+) -> ownclusters.Application:
     """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
     rules = scope.rules.get(port.service.hostname) if port.service is not None else None
     origins = rules.origins if rules is not None else ()
@@ -167,7 +179,15 @@ def _application(
     own = port.ingress.connection_pool if port.ingress is not None else None
     if scope.sidecar is not None and (own := own or scope.sidecar.spec.inbound_connection_pool) is not None:
         pool, origins = own, (scope.sidecar.origin,)
-    return clusters.Application(port.number, *port.endpoint(pod.ip), port.protocol, pool, (*port.origins, *origins))
+    return ownclusters.Application(
+        port.number,
+        *port.endpoint(pod.ip),
+        port.protocol,
+        pool,
+        (*port.origins, *origins),
+        port.service,
+        port.called_by,
+    )
 
 
 def _pod_of(proxy: Proxy) -> Pod:
@@ -250,22 +270,7 @@ class Calling(NamedTuple):
     def tracer(self) -> list[Built]:
         """The cluster of the mesh's built-in tracer, where there is one."""
         address = built_in(self.mesh)
-        return [clusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
-
-
-def client_of(scope: Scope, mesh: MeshConfig, pod: Pod, locality: Locality) -> Client:
-    """Where a pod is, and those of its labels by which any endpoints are preferred."""
-    wanted = _labels_wanted(scope, mesh)
-    if not wanted:
-        return Client(locality)
-    labels = with_topology(pod.labels, locality, pod.node)
-    return Client(locality, tuple(sorted((name, labels[name]) for name in wanted & labels.keys())))
-
-
-@memoised
-def _labels_wanted(scope: Scope, mesh: MeshConfig) -> frozenset[str]:
-    known = (*scope.services, *scope.imported)
-    return labels_wanted(mesh, scope.rules.values(), (service.traffic_distribution for service in known))
+        return [ownclusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
 
 
 @memoised
@@ -273,9 +278,9 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters that a scope's proxies may call, and their endpoints."""
     scope = calling.scope
     made: list[Built] = [
-        clusters.passthrough(calling.mesh, "outbound"),
-        clusters.passthrough(calling.mesh, "inbound"),
-        clusters.black_hole(),
+        ownclusters.passthrough(calling.mesh, "outbound"),
+        ownclusters.passthrough(calling.mesh, "inbound"),
+        ownclusters.black_hole(),
         *calling.tracer(),
     ]
     assigned: list[Built] = []
@@ -286,7 +291,7 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
 
 
 def service_clusters(
-    calling: Calling, services: Iterable[MeshService]
+    calling: Calling, services: Iterable[MeshService], *, passed_on: bool = False
 ) -> Iterator[tuple[tuple[Built, ...], tuple[Built, ...]]]:
     """For each service the clusters of its ports and subsets, and the endpoints of those that have a list of them."""
     policies: dict[str, PeerPolicies] = {}
@@ -299,7 +304,9 @@ def service_clusters(
             concerned = policies[namespace] = policies_of(calling.peer_table, namespace, calling.mesh.root_namespace)
         found = entries.endpoints_of(service, calling.endpoints)
         rules = calling.scope.rules.get(service.hostname)
-        yield _clusters_of(Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client))
+        yield _clusters_of(
+            Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client, passed_on)
+        )
 
 
 class Called(NamedTuple):
@@ -312,6 +319,7 @@ class Called(NamedTuple):
     mesh: MeshConfig
     by_gateway: bool
     client: Client
+    passed_on: bool = False
 
 
 @memoised
@@ -324,14 +332,14 @@ def _clusters_of(called: Called) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
         for subset in clusters.subsets_of(rules):
             chosen = rules.subset(subset) if rules is not None and subset else None
             labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
-            selection = endpoints.Selection(service, port, subset, labels)
+            selection = endpoints.Selection(service, port, subset, labels, called.passed_on)
             view = clusters.View(service, port, subset, rules, peers, called.mesh, called.by_gateway)
             order = order_of(view.nearness, called.client, detected=view.detects_failures)
             if service.resolution.by_name:
                 view = replace(view, located=endpoints.located(selection, known, policies, order))
                 if not view.located:
                     continue
-            made.append(clusters.outbound(view))
+            made.append(snidnat.cluster(view) if called.passed_on else clusters.outbound(view))
             if service.resolution is Resolution.ENDPOINTS:
                 assigned.append(endpoints.assignment(selection, known, policies, order))
     return tuple(made), tuple(assigned)
@@ -350,18 +358,18 @@ def _headless(scope: Scope, known: Table[ObjectKey, ServiceEndpoints]) -> tuple[
 
 @memoised
 def _called_by_gateway(
-    calling: Calling, found: tuple[attachment.Attached, ...]
+    calling: Calling, found: tuple[attachment.Attached, ...], passed_on: tuple[MeshService, ...]
 ) -> tuple[Table[str, Built], Table[str, Built]]:
-    """The clusters of the services that a gateway's routes lead to, and their endpoints."""
+    """The clusters of the services that a gateway's routes lead to, or that it passes on, and their endpoints."""
     scope = calling.scope
-    made: list[Built] = [clusters.black_hole(), *calling.tracer()]
+    made: list[Built] = [ownclusters.black_hole(), *calling.tracer()]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))
     hosts = dict.fromkeys(scope.called(host) for host in written)
     beside = [service for service in calling.beside if service.hostname not in hosts]
     services = [_listed(service) for service in (*(scope.by_host[h] for h in hosts if h in scope.by_host), *beside)]
-    for some, theirs in service_clusters(calling, services):
+    for some, theirs in (*service_clusters(calling, services), *service_clusters(calling, passed_on, passed_on=True)):
         made.extend(some)
         assigned.extend(theirs)
     return table_of(made), table_of(assigned)
