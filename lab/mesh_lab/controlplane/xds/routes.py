@@ -220,19 +220,18 @@ def _virtual_host(name: str, domains: list[str], found: list[Route], rules: Virt
 
 
 def _rest(scope: Scope, mesh: MeshConfig) -> Fragment:
-    policy = scope.sidecar.spec.outbound_traffic_policy if scope.sidecar else None
-    return _other_hosts((policy or mesh.outbound_traffic_policy).mode)
+    return _other_hosts(scope.outside(mesh))
 
 
 @memoised
-def _other_hosts(mode: str) -> Fragment:
-    """Hosts that the mesh does not know: their original destination, or 502."""
-    if mode == "REGISTRY_ONLY":
+def _other_hosts(cluster: str) -> Fragment:
+    """Hosts that the mesh does not know: their original destination, a proxy, or 502."""
+    if cluster == names.BLACK_HOLE_CLUSTER:
         refused = Route(
             name="block_all", match=RouteMatch(prefix="/"), direct_response=DirectResponseAction(status=502)
         )
         return fragment(_virtual_host("block_all", ["*"], [refused], None), ())
-    action = RouteAction(cluster=names.PASSTHROUGH_CLUSTER)
+    action = RouteAction(cluster=cluster)
     actions.set_timeouts(action, None)
     allowed = Route(name="allow_any", match=RouteMatch(prefix="/"), route=action)
     return fragment(_virtual_host("allow_any", ["*"], [allowed], None), ())
