@@ -111,10 +111,9 @@ LINES = (
     Line(IstioIngressListener, "bind", "warning", "connections to any address of the pod are taken"),
     Line(
         IstioEgressListener,
-        "port",
+        "bind",
         "warning",
-        "an egress listener's hosts are taken for all ports by this control plane",
-        _when(lambda listener: listener.port is not None or bool(listener.bind)),
+        "has no effect: hosts are called at their own addresses, and at their own ports",
     ),
     Line(
         IstioEgressListener,

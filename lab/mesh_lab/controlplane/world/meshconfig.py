@@ -68,7 +68,6 @@ _NOT_TRANSLATED: Mapping[str, str] = {
     "defaultConfig": _INSTEAD_OF_DEFAULT_CONFIG,
     "defaultInboundHttpRetryPolicy": "",
     "discoverySelectors": "",
-    "dnsRefreshRate": "",
     "enablePrometheusMerge": "the annotation prometheus.istio.io/merge-metrics of a pod has",
     "inboundTrafficPolicy": "",
     "ingressClass": "",

@@ -43,7 +43,7 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
     for service in sorted(scope.services, key=lambda service: service.created):
         if service.resolution is Resolution.ALIAS:
             continue
-        for port in service.ports:
+        for port in scope.ports_of(service):
             if port.protocol.is_http:
                 everywhere.setdefault(port.number, [])
                 continue
@@ -55,7 +55,12 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
                 entrance = Entrance(service, port, port.number, ranges, shared=True)
                 forwarding = Forwarding(service, port, ways_of(scope, entrance, domain))
                 everywhere.setdefault(port.number, []).append(forwarding)
-    requests = {port.number for service in scope.services for port in service.ports if has_shared_routes(service, port)}
+    requests = {
+        port.number
+        for service in scope.services
+        for port in scope.ports_of(service)
+        if has_shared_routes(service, port)
+    }
     for number, forwardings in everywhere.items():
         yield shared_listener(number, tuple(forwardings), number in requests, context, outside, limiting)
 

@@ -18,11 +18,11 @@ from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
 from mesh_lab.controlplane.xds import aliases, entries, hosts, names, tracing
 from mesh_lab.controlplane.xds.delegation import merged
 from mesh_lab.controlplane.xds.exports import exported
-from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of
+from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of, shown_at
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.policies import HostRules, merge_rules
-from mesh_lab.controlplane.xds.services import MeshService, from_kubernetes
+from mesh_lab.controlplane.xds.services import MeshPort, MeshService, from_kubernetes
 
 Labels = tuple[tuple[str, str], ...]
 RuleConfig = Config[DestinationRule]
@@ -87,7 +87,15 @@ class Scope:
     written: Table[str, tuple[RouteConfig, ...]]
     rules: Table[str, HostRules]
     sidecar: Config[Sidecar] | None
+    egress: tuple[Egress, ...]
     traced: bool = False
+
+    def ports_of(self, service: MeshService) -> Iterator[MeshPort]:
+        """The ports at which the Sidecar's egress listeners show a service; without any, all that it has."""
+        names_ = (service.hostname, *(alias.hostname for alias in service.aliases))
+        for port in service.ports:
+            if any(shown_at(self.egress, service.namespace, name, port.number) for name in names_):
+                yield port
 
     def outside(self, mesh: MeshConfig) -> str:
         """The cluster that calls to hosts and addresses which the mesh does not know go to."""
@@ -214,6 +222,7 @@ def _scope(sources: Sources, namespace: str, labels: Labels) -> Scope:
         Table({host: configs for host, configs in mesh_routes.items() if host != "*"}),
         Table(ruled),
         sidecar,
+        egress,
         sources.traced,
     )
 
