@@ -12,7 +12,7 @@ from mesh_lab.controlplane.model.providers import ExtensionProvider, ServiceProv
 from mesh_lab.controlplane.model.telemetry import AccessLogging, Metrics, ProviderRef, Telemetry, Tracing
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.snapshot import Snapshot
-from mesh_lab.controlplane.xds.scope import registry
+from mesh_lab.controlplane.xds.scope import registry_of
 from mesh_lab.controlplane.xds.telemetries import TelemetryConfig, backends_of, fetch, is_wide
 
 _USES = {
@@ -67,7 +67,7 @@ def _without_providers(config: TelemetryConfig, snapshot: Snapshot) -> Iterator[
 
 def _providers_exist(config: TelemetryConfig, snapshot: Snapshot) -> Iterator[Finding]:
     mesh = snapshot.mesh
-    backends = dict(backends_of(registry(snapshot.services, mesh.cluster_domain).services, mesh))
+    backends = dict(backends_of(registry_of(snapshot).services, mesh))
     for path, use, named in _named(config.spec):
         provider = fetch(mesh, named.name)
         if provider is None:
