@@ -170,6 +170,8 @@ _HEEDED_ELSEWHERE = frozenset(
         ("AuthorizationPolicy", "istio.io/dry-run"),
     }
 )
+# Istio's manifests mark all objects of a control plane with its revision.
+_ISTIOS = "istio-system"
 _REVISION_LABEL, _REVISION = "istio.io/rev", "default"
 _INJECTION_LABEL, _INJECTION = "istio-injection", ("enabled", "disabled")
 # Istio's analysers ignore these wherever they are.
@@ -261,7 +263,7 @@ def _judge_proxy_config(pod: Pod) -> Iterator[Finding]:
 
 
 def _judge(words: _Words, kind: str, name: str, origin: Origin) -> Iterator[Finding]:
-    if name in _IGNORED:
+    if name in _IGNORED or (name == _REVISION_LABEL and origin.namespace == _ISTIOS):
         return
     where, path = words.known.get(name), f"{words.field}[{name}]"
     if where is None:
