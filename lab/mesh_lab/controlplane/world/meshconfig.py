@@ -63,7 +63,6 @@ _NOT_TRANSLATED: Mapping[str, str] = {
     "caCertificates": "",
     "defaultInboundHttpRetryPolicy": "",
     "discoverySelectors": "",
-    "dnsRefreshRate": "",
     "inboundTrafficPolicy": "",
     "ingressClass": "",
     "ingressControllerMode": "",

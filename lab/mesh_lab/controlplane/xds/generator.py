@@ -21,6 +21,7 @@ from mesh_lab.controlplane.xds import (
     gatewaytls,
     inbound,
     outbound,
+    ownclusters,
     routes,
     snidnat,
 )
@@ -144,7 +145,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     telling = _telemetry(snapshot, pod)
     authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
-    served = [clusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
+    served = [ownclusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
     permitted = [
         inbound.inbound_routes(port, authorization, mesh.trust_domains, scope.traced)
         for port in ports
@@ -163,7 +164,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     }
 
 
-def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshConfig) -> clusters.Application:
+def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshConfig) -> ownclusters.Application:
     """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
     rules = scope.rules.get(port.service.hostname) if port.service is not None else None
     origins = rules.origins if rules is not None else ()
@@ -172,7 +173,7 @@ def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshCo
     if scope.sidecar is not None and (own := own or scope.sidecar.spec.inbound_connection_pool) is not None:
         pool, origins = own, (scope.sidecar.origin,)
     at, origins = port.endpoint(pod.ip), (*port.origins, *origins)
-    return clusters.Application(port.number, *at, port.protocol, pool, origins, port.statistic(mesh))
+    return ownclusters.Application(port.number, *at, port.protocol, pool, origins, port.service, port.called_by)
 
 
 def _pod_of(proxy: Proxy) -> Pod:
@@ -255,7 +256,7 @@ class Calling(NamedTuple):
     def tracer(self) -> list[Built]:
         """The cluster of the mesh's built-in tracer, where there is one."""
         address = built_in(self.mesh)
-        return [clusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
+        return [ownclusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
 
 
 @memoised
@@ -263,9 +264,9 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters that a scope's proxies may call, and their endpoints."""
     scope = calling.scope
     made: list[Built] = [
-        clusters.passthrough(calling.mesh, "outbound"),
-        clusters.passthrough(calling.mesh, "inbound"),
-        clusters.black_hole(),
+        ownclusters.passthrough(calling.mesh, "outbound"),
+        ownclusters.passthrough(calling.mesh, "inbound"),
+        ownclusters.black_hole(),
         *calling.tracer(),
     ]
     assigned: list[Built] = []
@@ -347,7 +348,7 @@ def _called_by_gateway(
 ) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters of the services that a gateway's routes lead to, or that it passes on, and their endpoints."""
     scope = calling.scope
-    made: list[Built] = [clusters.black_hole(), *calling.tracer()]
+    made: list[Built] = [ownclusters.black_hole(), *calling.tracer()]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))

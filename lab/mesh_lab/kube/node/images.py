@@ -19,7 +19,7 @@ from shutil import which
 from mesh_lab.kube.config import ImageEntry
 from mesh_lab.kube.node.client import package_root
 from mesh_lab.kube.node.runtime import TOOLS
-from mesh_lab.kube.node.sampleimages import REFUSED, SAMPLE_IMAGES, SHELLS
+from mesh_lab.kube.node.sampleimages import HOSTS, REFUSED, SAMPLE_IMAGES, SHELLS
 
 # Where Bookinfo is published: on docker.io/istio; Istio's main branch of August 2026 names registry.istio.io/release.
 _PUBLISHED = ("istio", "release")
@@ -81,6 +81,11 @@ class Images:
             UnknownImageError: the lab has no such program.
         """
         image = self._table.get(repository(reference))
+        if image is None and (program := HOSTS.get(repository(reference))):
+            raise UnknownImageError(
+                f'the lab runs the host\'s program "{program}" for image "{reference}", and the host has none: '
+                f"apt-get install {program}, and mesh-lab up again"
+            )
         if image is None and (why := REFUSED.get(repository(reference))):
             raise UnknownImageError(f'the lab has no program for image "{reference}": {why}')
         if image is None:
@@ -167,6 +172,9 @@ def _builtin() -> Iterator[Image]:
         for name in sample.names:
             command = (*run, "mesh_lab.apps", sample.program)
             yield Image(name, command, sample.arguments, {**python, **sample.env}, commands=sample.commands)
+    for name, program in HOSTS.items():
+        if installed := which(program, path=search_path()):
+            yield Image(name, (installed,))
     if which("curl"):
         yield Image("curlimages/curl", ("curl",))  # the client of Istio's tasks, samples/curl
 
