@@ -79,7 +79,8 @@ def test_proxy_config_and_describe_show_what_was_made_of_resources(istioctl: Ist
     clusters = json.loads(istioctl("proxy-config", "clusters", name, "--fqdn", host, "-o", "json"))
     assert {f"outbound|80|v1|{host}", f"outbound|80||{host}"} <= {each["name"] for each in clusters}
     assert "shop" in istioctl("proxy-config", "routes", name, "--name", "80")
-    assert "Port: http 80/HTTP targets pod port 8080" in istioctl("x", "describe", "service", "shop")
+    described = istioctl("x", "describe", "service", "shop")
+    assert "Port: http 80/HTTP targets pod port 8080" in described
 
 
 def test_analyze_finds_what_is_wrong(istioctl: Istioctl) -> None:

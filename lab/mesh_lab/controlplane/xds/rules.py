@@ -9,7 +9,7 @@ from envoy.config.route.v3.route_components_pb2 import Route
 from mesh_lab.controlplane.model import VirtualService
 from mesh_lab.controlplane.model.virtualservice import Destination, HTTPMatchRequest, HTTPRoute
 from mesh_lab.controlplane.world.snapshot import Config
-from mesh_lab.controlplane.xds import actions, hosts, names
+from mesh_lab.controlplane.xds import actions, hosts, names, origins
 from mesh_lab.controlplane.xds.matching import Viewpoint, concerns, route_match
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.routecontext import RouteContext
@@ -46,6 +46,7 @@ def routes(context: RouteContext) -> Iterator[Route]:
             route = Route(name=_name(rule, match), match=route_match(match))
             if match is not None:
                 route.stat_prefix = match.stat_prefix
+            origins.note(route.metadata, "virtual-service", context.config.namespace, context.config.name)
             actions.fill(route, context, rule, match)
             if context.view.traced:
                 route.decorator.operation = _operation(route, context)

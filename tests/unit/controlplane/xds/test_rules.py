@@ -56,3 +56,10 @@ def test_a_destination_without_a_port_takes_the_only_one_else_that_of_the_reques
     )
     found = [route.route.cluster.split("|")[1] for route in routes_to(cluster.istio(reviews(*rules)))]
     assert found == ["8000", "9080", "8002"]
+
+
+def test_a_route_notes_its_virtual_service_where_istioctl_looks_for_it() -> None:
+    ruled = only(bookinfo().istio(reviews({"route": [to(subset="v1")]})))
+    noted = ruled.metadata.filter_metadata["istio"].fields["config"].string_value
+    assert noted.startswith("/apis/networking.istio.io/v1/namespaces/default/virtual-service/")
+    assert not only(bookinfo()).metadata.filter_metadata, "no rule, no note"
