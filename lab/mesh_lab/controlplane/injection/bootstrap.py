@@ -25,10 +25,14 @@ from mesh_lab.controlplane.injection.probes import Probe
 from mesh_lab.controlplane.validation.common import MOST_PROGRAM
 from mesh_lab.controlplane.world.podsettings import Statistics
 from mesh_lab.controlplane.world.proxy import ISTIO_VERSION, ProxyKind
+from mesh_lab.controlplane.xds.names import statistics
 from mesh_lab.controlplane.xds.scraping import SCRAPE_LUA
 from mesh_lab.controlplane.xds.telemetry import STAT_PREFIX
 
 ADMIN_PORT = 15000
+"""Where Istio's users ask. What is there answers as Envoy does, and has the metrics under Istio's names."""
+OWN_ADMIN_PORT = 15009
+"""Where Envoy's administration interface is; it goes on when listeners are drained."""
 READY_PORT = 15021
 STATS_PORT = 15090
 PROXY_UID = 1337
@@ -96,6 +100,7 @@ class ProxySettings:
 
     kind: ProxyKind
     workload: str = ""
+    app: str = ""
     control_plane: str = "istiod.istio-system.svc"
     control_plane_port: int = 15012
     cluster_domain: str = "cluster.local"
@@ -155,7 +160,7 @@ def config(settings: ProxySettings) -> dict[str, Any]:
     return {
         "node": _node(settings),
         "admin": {
-            "address": _address("127.0.0.1", ADMIN_PORT),
+            "address": _address("127.0.0.1", OWN_ADMIN_PORT),
             "ignore_global_conn_limit": True,
         },
         "layered_runtime": {"layers": [{"name": "static", "static_layer": _runtime(settings)}]},
@@ -197,15 +202,19 @@ def config(settings: ProxySettings) -> dict[str, Any]:
                 {"name": _TOKEN_SECRET, "generic_secret": {"secret": {"filename": f"{TOKEN_DIRECTORY}/istio-token"}}}
             ],
             "clusters": [
-                _local_cluster("admin", ADMIN_PORT),
-                _local_cluster("stats", STATS_PORT),
-                _control_plane(settings),
-                *probes.clusters(settings.probes),
-                *merging.clusters(settings.metrics),
+                {**cluster, "alt_stat_name": statistics(cluster["name"])}
+                for cluster in (
+                    _local_cluster("admin", OWN_ADMIN_PORT),
+                    _local_cluster("stats", STATS_PORT),
+                    _control_plane(settings),
+                    *probes.clusters(settings.probes),
+                    *merging.clusters(settings.metrics),
+                )
             ],
             "listeners": [
                 _ready_listener(),
                 _stats_listener(),
+                _asked_listener(),
                 status_port.listener(settings.probes, settings.metrics, _MOST_STATS_BYTES),
             ],
         },
@@ -241,7 +250,8 @@ def _node(settings: ProxySettings) -> dict[str, Any]:
     domain = f"$(POD_NAMESPACE).svc.{settings.cluster_domain}"
     return {
         "id": f"{settings.kind}~$(INSTANCE_IP)~$(POD_NAME).$(POD_NAMESPACE)~{domain}",
-        "cluster": f"{settings.workload or '$(POD_NAME)'}.$(POD_NAMESPACE)",
+        # What Zipkin calls the workload: as in Istio by its label `app`, if it has one.
+        "cluster": f"{settings.app or settings.workload or '$(POD_NAME)'}.$(POD_NAMESPACE)",
         "metadata": {
             "NAME": "$(POD_NAME)",
             "NAMESPACE": "$(POD_NAMESPACE)",
@@ -262,24 +272,24 @@ _AUTHORIZATION_TAGS = {
 which are nearly all, and a proxy starts sooner."""
 
 
-def _stats(statistics: Statistics) -> dict[str, Any]:
-    more = statistics.more
+def _stats(kept: Statistics) -> dict[str, Any]:
+    more = kept.more
     patterns = [
         *({"prefix": prefix} for prefix in (*_STATS_PREFIXES, *more.prefixes)),
         *({"suffix": suffix} for suffix in (*_STATS_SUFFIXES, *more.suffixes)),
         *({"contains": part} for part in _STATS_PARTS),
         *({"safe_regex": {"regex": regexp}} for regexp in more.regexps),
     ]
-    buckets = [{"match": {"prefix": prefix}, "buckets": list(bounds)} for prefix, bounds in statistics.buckets.items()]
-    # A cluster's name has dots of its own: as in `cluster.outbound|9080||reviews.default.svc.cluster.local.ssl...`
+    buckets = [{"match": {"prefix": prefix}, "buckets": list(bounds)} for prefix, bounds in kept.buckets.items()]
+    # A cluster's name has dots of its own, and so ends here: `cluster.outbound|9080||reviews.default.svc...;.ssl...`
     return {
         "use_all_default_tags": False,
         "stats_tags": [
-            {"tag_name": "cluster_name", "regex": r"^cluster\.((.+?(\..+?\.svc\.cluster\.local)?)\.)"},
+            {"tag_name": "cluster_name", "regex": r"^cluster(\.(.+);)"},
             {"tag_name": "response_code_class", "regex": r"_rq(_(\dxx))$"},
             {
                 "tag_name": "http_conn_manager_prefix",
-                "regex": r"^http\.(((?:in|out)bound_[_.a-fA-F0-9]*[0-9]|[^.]+)\.)",
+                "regex": r"^http\.(((?:in|out)bound_[_.a-fA-F0-9]*[0-9]|[^.;]+);?\.)",
             },
             {
                 "tag_name": "listener_address",
@@ -406,27 +416,44 @@ def _stats_listener() -> dict[str, Any]:
     return {**listener, "per_connection_buffer_limit_bytes": _MOST_STATS_BYTES}
 
 
+def _asked_listener() -> dict[str, Any]:
+    """The administration interface for users within the pod: all of it, with the metrics as they are scraped."""
+    metrics = {
+        "match": {"path": "/stats/prometheus"},
+        "route": {"cluster": "stats", "timeout": "60s"},
+    }
+    rest = {"match": {"prefix": "/"}, "route": {"cluster": "admin", "timeout": "0s"}}
+    listener = _http_listener("administration", ("127.0.0.1", ADMIN_PORT), [metrics, rest], [])
+    return {**listener, "per_connection_buffer_limit_bytes": _MOST_STATS_BYTES}
+
+
 def _admin_listener(name: str, port: int, path: str, admin_path: str, filters: list[dict[str, Any]]) -> dict[str, Any]:
     """One path of Envoy's administration interface, the rest of which stays within the pod."""
-    router = {
-        "name": "envoy.filters.http.router",
-        "typed_config": {"@type": f"{_T}envoy.extensions.filters.http.router.v3.Router"},
-    }
     route = {
         "match": {"path": path},
         "route": {"cluster": "admin", "prefix_rewrite": admin_path},
         # Prometheus accepts protobuf, which Envoy offers, and in which the metrics could not be renamed.
         "request_headers_to_remove": ["accept"],
     }
+    return _http_listener(name, ("0.0.0.0", port), [route], filters)
+
+
+def _http_listener(
+    name: str, place: tuple[str, int], routes: list[dict[str, Any]], filters: list[dict[str, Any]]
+) -> dict[str, Any]:
+    router = {
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": f"{_T}envoy.extensions.filters.http.router.v3.Router"},
+    }
     manager: Mapping[str, Any] = {
         "@type": f"{_T}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
-        "route_config": {"virtual_hosts": [{"name": name, "domains": ["*"], "routes": [route]}]},
+        "route_config": {"virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}]},
         "http_filters": [*filters, router],
     }
     return {
         "name": name,
-        "address": _address("0.0.0.0", port),
+        "address": _address(*place),
         "filter_chains": [
             {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
         ],

@@ -174,6 +174,7 @@ def _settings(kind: ProxyKind, meta: Object, place: Place, own: PodSettings, giv
     return ProxySettings(
         kind=kind,
         workload=_workload(meta),
+        app=str((meta.get("labels") or {}).get("app") or ""),
         control_plane=place.control_plane,
         cluster_domain=place.cluster_domain,
         concurrency=own.concurrency,
@@ -383,7 +384,7 @@ _WAIT_FOR_READY: Object = {"exec": {"command": ["pilot-agent", "wait"]}}
 # Local ports of connections that come from elsewhere: through the redirection, or straight to a gateway's listeners.
 _CARRIED: Mapping[ProxyKind, str] = {"sidecar": "sport = :15001 or sport = :15006", "router": "sport < :15000"}
 _DRAIN_SCRIPT = r"""
-exec 3<>/dev/tcp/127.0.0.1/15000 &&
+exec 3<>/dev/tcp/127.0.0.1/15009 &&
   printf 'POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n' >&3 &&
   printf 'Content-Length: 0\r\n\r\n' >&3 &&
   cat <&3

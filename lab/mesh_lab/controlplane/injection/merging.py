@@ -28,6 +28,7 @@ _RESERVED: Mapping[int, str] = {
     15004: "the control plane's debug interface",
     15006: "inbound traffic",
     15008: "HBONE",
+    15009: "Envoy's own administration",
     15021: "Envoy's health",
     15053: "DNS",
     15090: "Envoy's metrics, which are merged already",

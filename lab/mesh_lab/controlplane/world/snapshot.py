@@ -20,6 +20,7 @@ from mesh_lab.controlplane.world.kubernetes import (
 )
 from mesh_lab.controlplane.world.locality import NOWHERE, Locality, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.tags import Tag
 
 DRY_RUN = "istio.io/dry-run"
 
@@ -73,12 +74,16 @@ class Config(Generic[S_co]):
 
 @dataclass(frozen=True, eq=False)
 class Endpoint:
-    """A ready address of a service, the numbers of the service's ports there, and the pod behind it, if it is one."""
+    """A ready address of a service, the numbers of the service's ports there, and the pod behind it, if it is one.
+
+    A `weight` of 0 is none of its own.
+    """
 
     address: str
     ports: Mapping[str, int]
     pod: Pod | None
     locality: Locality = NOWHERE
+    weight: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +114,7 @@ class Snapshot:
     secrets: Table[ObjectKey, TlsSecret]
     configs: Table[str, Table[ObjectKey, Config[Spec]]]
     invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
+    tags: Table[ObjectKey, Tag] = field(default_factory=Table)
 
     def locality(self, pod: Pod) -> Locality:
         """Where a pod runs."""

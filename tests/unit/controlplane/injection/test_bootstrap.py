@@ -122,6 +122,7 @@ def test_no_more_of_the_administration_interface_leads_outside_than_three_questi
     routes = [
         route
         for listener in listeners
+        if listener["address"]["socket_address"]["address"] != "127.0.0.1"
         for host in listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
         for route in host["routes"]
         if "envoy.filters.http.rbac" not in route.get("typed_per_filter_config", {})
@@ -132,3 +133,20 @@ def test_no_more_of_the_administration_interface_leads_outside_than_three_questi
         ("/metrics", "/stats/prometheus"),
         ("/stats/prometheus", "/stats/prometheus"),
     }
+
+
+def test_a_user_within_the_pod_sees_the_administration_interface_with_istios_metrics() -> None:
+    listeners = config(ProxySettings("sidecar"))["static_resources"]["listeners"]
+    (inner,) = (
+        each for each in listeners if each["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 15000}
+    )
+    (host,) = inner["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
+    assert [(route["match"], route["route"]["cluster"]) for route in host["routes"]] == [
+        ({"path": "/stats/prometheus"}, "stats"),
+        ({"prefix": "/"}, "admin"),
+    ]
+
+
+def test_a_span_is_of_the_app_as_in_istio() -> None:
+    assert config(ProxySettings("sidecar", "reviews-v1", "reviews"))["node"]["cluster"] == "reviews.$(POD_NAMESPACE)"
+    assert config(ProxySettings("sidecar", "reviews-v1"))["node"]["cluster"] == "reviews-v1.$(POD_NAMESPACE)"
