@@ -47,6 +47,7 @@ from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
 _NONE: Table[str, Built] = Table()
+_LOOPBACK = "127.0.0.1"
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
 
 
@@ -172,7 +173,8 @@ def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshCo
     own = port.ingress.connection_pool if port.ingress is not None else None
     if scope.sidecar is not None and (own := own or scope.sidecar.spec.inbound_connection_pool) is not None:
         pool, origins = own, (scope.sidecar.origin,)
-    at, origins = port.endpoint(pod.ip), (*port.origins, *origins)
+    own_address = _LOOPBACK if mesh.inbound_traffic_policy.mode == "LOCALHOST" else pod.ip
+    at, origins = port.endpoint(own_address), (*port.origins, *origins)
     return ownclusters.Application(port.number, *at, port.protocol, pool, origins, port.service, port.called_by)
 
 
