@@ -145,11 +145,11 @@ _TABLE = (
         fail_closed=failclosed.AUTHORIZATION_POLICY,
         columns=(Column("Action", ".spec.action", description="What happens to what matches."), AGE),
     ),
-    Kind(ProxyConfig, proxyconfig.proxy_config),
+    Kind(ProxyConfig, proxyconfig.proxy_config, standins.proxy_config),
     Kind(RequestAuthentication, requestauthentication.request_authentication),
     Kind(Telemetry, telemetry.telemetry),
     Kind(WasmPlugin, extensions.wasm_plugin),
-    Kind(TrafficExtension, extensions.traffic_extension),
+    Kind(TrafficExtension, extensions.traffic_extension, standins.traffic_extension),
     Kind(
         ServiceEntry,
         serviceentry.service_entry,
@@ -166,7 +166,7 @@ _TABLE = (
         columns=(AGE, Column("Address", ".spec.address", description="Where the workload is.")),
     ),
     Kind(WorkloadGroup, workloads.workload_group),
-    Kind(EnvoyFilter, envoyfilter.envoy_filter),
+    Kind(EnvoyFilter, envoyfilter.envoy_filter, standins.envoy_filter),
 )
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _TABLE}
