@@ -70,8 +70,8 @@ ISTIO = (
         acted_on=True,
         in_listeners=True,
     ),
-    MeshKind("ServiceEntry", NETWORKING, "serviceentries", ("se",), _V1ALPHA3),
-    MeshKind("WorkloadEntry", NETWORKING, "workloadentries", ("we",), _V1ALPHA3),
+    MeshKind("ServiceEntry", NETWORKING, "serviceentries", ("se",), _V1ALPHA3, acted_on=True),
+    MeshKind("WorkloadEntry", NETWORKING, "workloadentries", ("we",), _V1ALPHA3, acted_on=True),
     MeshKind("WorkloadGroup", NETWORKING, "workloadgroups", ("wg",), _V1ALPHA3),
     MeshKind("EnvoyFilter", NETWORKING, "envoyfilters", (), ("v1alpha3",), acted_on=True, in_listeners=True),
 )

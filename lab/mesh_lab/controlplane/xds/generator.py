@@ -6,17 +6,34 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication, TrafficExtension
-from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
+from mesh_lab.controlplane.model import (
+    AuthorizationPolicy,
+    EnvoyFilter,
+    Gateway,
+    PeerAuthentication,
+    ServiceEntry,
+    TrafficExtension,
+)
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
-from mesh_lab.controlplane.world.locality import Locality, with_topology
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
-from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
-from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
+from mesh_lab.controlplane.world.snapshot import Config, ServiceEndpoints, Snapshot, Table
+from mesh_lab.controlplane.xds import (
+    attachment,
+    clusters,
+    endpoints,
+    entries,
+    gateway,
+    gatewaytls,
+    inbound,
+    outbound,
+    routes,
+    snidnat,
+)
 from mesh_lab.controlplane.xds.built import Built, table_of
-from mesh_lab.controlplane.xds.localities import Client, labels_wanted, order_of
+from mesh_lab.controlplane.xds.clients import client_of
+from mesh_lab.controlplane.xds.localities import Client, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.patches import applying, scripts
@@ -28,7 +45,7 @@ from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
 from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
-from mesh_lab.controlplane.xds.scope import Scope, registry, routes_of, scope_of
+from mesh_lab.controlplane.xds.scope import Scope, registry_of, routes_of, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
 from mesh_lab.controlplane.xds.telemetries import Applied, applied, backends_of
 from mesh_lab.controlplane.xds.tracing import BUILT_IN_CLUSTER, built_in
@@ -91,11 +108,11 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
     exports = mesh.default_virtual_service_export_to
     found = attachment.attached(servers, routes_of(snapshot), pod.namespace, mesh.cluster_domain, exports)
-    credentials = gateway.credentials_in(snapshot.secrets, pod.namespace)
+    credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
     telling = _telemetry(snapshot, pod)
     setting = _setting(scope, ProxyContext(mesh, own, telling), _authorization(snapshot, pod), credentials)
-    reporting = _reported_to(snapshot, telling)
-    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, pod, reporting, gateway=True), found)
+    calling = Calling.of(snapshot, scope, pod, _reported_to(snapshot, telling), gateway=True)
+    called, assigned = _called_by_gateway(calling, found, snidnat.passed_on(scope, servers))
     return {
         CDS: called,
         ECDS: _NONE,
@@ -119,36 +136,34 @@ def _authorization(snapshot: Snapshot, pod: Pod) -> Authorization:
 
 def _telemetry(snapshot: Snapshot, pod: Pod) -> Applied:
     mesh, labels = snapshot.mesh, tuple(sorted(pod.labels.items()))
-    backends = backends_of(registry(snapshot.services, mesh.cluster_domain).services, mesh)
+    backends = backends_of(registry_of(snapshot).services, mesh)
     return applied(snapshot.of(Telemetry), pod.namespace, labels, mesh.root_namespace, backends)
 
 
 def _reported_to(snapshot: Snapshot, telling: Applied) -> tuple[MeshService, ...]:
     """The services that the proxy itself calls, which must be there whatever its application may call."""
-    known = registry(snapshot.services, snapshot.mesh.cluster_domain).services
+    known = registry_of(snapshot).services
     return tuple(known[host] for host in called_by_proxy(telling, snapshot.mesh))
 
 
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels)
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
-    ports = inbound.inbound_ports(pod, _services_of(snapshot, pod), policies)
+    named = [*_services_of(snapshot, pod), *entries.selecting(snapshot.of(ServiceEntry), pod)]
+    ports = inbound.inbound_ports(pod, named, policies, scope.sidecar)
     telling = _telemetry(snapshot, pod)
     authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
-    served = [
-        clusters.inbound(_application(scope, pod, port, port.service, mesh.default_traffic_policy), mesh)
-        for port in ports
-        if port.service is not None
-    ]
+    served = [clusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
     permitted = [
         inbound.inbound_routes(port, authorization, mesh.trust_domains, scope.traced)
         for port in ports
         if port.protocol.is_http or port.protocol is Protocol.AUTO
     ]
     beside = tuple(s for s in _reported_to(snapshot, telling) if s.hostname not in scope.by_host)
-    called, assigned = _called(Calling.of(snapshot, scope, pod, beside))
-    sent = outbound.sidecar_listeners(scope, context, _headless(scope, snapshot.endpoints))
+    calling = Calling.of(snapshot, scope, pod, beside)
+    called, assigned = _called(calling)
+    sent = outbound.sidecar_listeners(scope, context, _headless(scope, calling.endpoints))
     return {
         CDS: {**called, **table_of(served)},
         ECDS: _NONE,
@@ -158,16 +173,16 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     }
 
 
-def _application(
-    scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService, default: DefaultTrafficPolicy | None
-) -> clusters.Application:
+def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshConfig) -> clusters.Application:
     """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
-    rules = scope.rules.get(service.hostname)
+    rules = scope.rules.get(port.service.hostname) if port.service is not None else None
     origins = rules.origins if rules is not None else ()
-    pool = received(rules, port.called_by, default)
-    if scope.sidecar is not None and scope.sidecar.spec.inbound_connection_pool is not None:
-        pool, origins = scope.sidecar.spec.inbound_connection_pool, (scope.sidecar.origin,)
-    return clusters.Application(pod.ip, port.number, port.protocol, service, pool, origins)
+    pool = received(rules, port.called_by, mesh.default_traffic_policy)
+    own = port.ingress.connection_pool if port.ingress is not None else None
+    if scope.sidecar is not None and (own := own or scope.sidecar.spec.inbound_connection_pool) is not None:
+        pool, origins = own, (scope.sidecar.origin,)
+    at, origins = port.endpoint(pod.ip), (*port.origins, *origins)
+    return clusters.Application(port.number, *at, port.protocol, pool, origins, port.statistic(mesh))
 
 
 def _pod_of(proxy: Proxy) -> Pod:
@@ -245,27 +260,12 @@ class Calling(NamedTuple):
     ) -> Calling:
         """Those of a snapshot, for a pod's proxy."""
         peers, client = snapshot.of(PeerAuthentication), client_of(scope, snapshot.mesh, pod, snapshot.locality(pod))
-        return cls(scope, snapshot.endpoints, peers, snapshot.mesh, gateway, client, beside)
+        return cls(scope, entries.endpoint_table(snapshot), peers, snapshot.mesh, gateway, client, beside)
 
     def tracer(self) -> list[Built]:
         """The cluster of the mesh's built-in tracer, where there is one."""
         address = built_in(self.mesh)
         return [clusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
-
-
-def client_of(scope: Scope, mesh: MeshConfig, pod: Pod, locality: Locality) -> Client:
-    """Where a pod is, and those of its labels by which any endpoints are preferred."""
-    wanted = _labels_wanted(scope, mesh)
-    if not wanted:
-        return Client(locality)
-    labels = with_topology(pod.labels, locality, pod.node)
-    return Client(locality, tuple(sorted((name, labels[name]) for name in wanted & labels.keys())))
-
-
-@memoised
-def _labels_wanted(scope: Scope, mesh: MeshConfig) -> frozenset[str]:
-    known = (*scope.services, *scope.imported)
-    return labels_wanted(mesh, scope.rules.values(), (service.traffic_distribution for service in known))
 
 
 @memoised
@@ -286,7 +286,7 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
 
 
 def service_clusters(
-    calling: Calling, services: Iterable[MeshService]
+    calling: Calling, services: Iterable[MeshService], *, passed_on: bool = False
 ) -> Iterator[tuple[tuple[Built, ...], tuple[Built, ...]]]:
     """For each service the clusters of its ports and subsets, and the endpoints of those that have a list of them."""
     policies: dict[str, PeerPolicies] = {}
@@ -297,9 +297,11 @@ def service_clusters(
         concerned = policies.get(namespace)
         if concerned is None:
             concerned = policies[namespace] = policies_of(calling.peer_table, namespace, calling.mesh.root_namespace)
-        found = calling.endpoints.get(service.key, NO_ENDPOINTS)
+        found = entries.endpoints_of(service, calling.endpoints)
         rules = calling.scope.rules.get(service.hostname)
-        yield _clusters_of(Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client))
+        yield _clusters_of(
+            Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client, passed_on)
+        )
 
 
 class Called(NamedTuple):
@@ -312,6 +314,7 @@ class Called(NamedTuple):
     mesh: MeshConfig
     by_gateway: bool
     client: Client
+    passed_on: bool = False
 
 
 @memoised
@@ -322,13 +325,17 @@ def _clusters_of(called: Called) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
     for port in service.ports:
         peers = endpoints.peers_of(port, known, policies, called.mesh.trust_domains)
         for subset in clusters.subsets_of(rules):
+            chosen = rules.subset(subset) if rules is not None and subset else None
+            labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
+            selection = endpoints.Selection(service, port, subset, labels, called.passed_on)
             view = clusters.View(service, port, subset, rules, peers, called.mesh, called.by_gateway)
-            made.append(clusters.outbound(view))
+            order = order_of(view.nearness, called.client, detected=view.detects_failures)
+            if service.resolution.by_name:
+                view = replace(view, located=endpoints.located(selection, known, policies, order))
+                if not view.located:
+                    continue
+            made.append(snidnat.cluster(view) if called.passed_on else clusters.outbound(view))
             if service.resolution is Resolution.ENDPOINTS:
-                chosen = rules.subset(subset) if rules is not None and subset else None
-                labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
-                selection = endpoints.Selection(service, port, subset, labels)
-                order = order_of(view.nearness, called.client, detected=view.detects_failures)
                 assigned.append(endpoints.assignment(selection, known, policies, order))
     return tuple(made), tuple(assigned)
 
@@ -346,9 +353,9 @@ def _headless(scope: Scope, known: Table[ObjectKey, ServiceEndpoints]) -> tuple[
 
 @memoised
 def _called_by_gateway(
-    calling: Calling, found: tuple[attachment.Attached, ...]
+    calling: Calling, found: tuple[attachment.Attached, ...], passed_on: tuple[MeshService, ...]
 ) -> tuple[Table[str, Built], Table[str, Built]]:
-    """The clusters of the services that a gateway's routes lead to, and their endpoints."""
+    """The clusters of the services that a gateway's routes lead to, or that it passes on, and their endpoints."""
     scope = calling.scope
     made: list[Built] = [clusters.black_hole(), *calling.tracer()]
     assigned: list[Built] = []
@@ -357,7 +364,7 @@ def _called_by_gateway(
     hosts = dict.fromkeys(scope.called(host) for host in written)
     beside = [service for service in calling.beside if service.hostname not in hosts]
     services = [_listed(service) for service in (*(scope.by_host[h] for h in hosts if h in scope.by_host), *beside)]
-    for some, theirs in service_clusters(calling, services):
+    for some, theirs in (*service_clusters(calling, services), *service_clusters(calling, passed_on, passed_on=True)):
         made.extend(some)
         assigned.extend(theirs)
     return table_of(made), table_of(assigned)
