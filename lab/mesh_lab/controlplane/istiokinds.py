@@ -145,7 +145,7 @@ _TABLE = (
         fail_closed=failclosed.AUTHORIZATION_POLICY,
         columns=(Column("Action", ".spec.action", description="What happens to what matches."), AGE),
     ),
-    Kind(ProxyConfig, proxyconfig.proxy_config, standins.proxy_config),
+    Kind(ProxyConfig, proxyconfig.proxy_config),
     Kind(RequestAuthentication, requestauthentication.request_authentication),
     Kind(Telemetry, telemetry.telemetry),
     Kind(WasmPlugin, extensions.wasm_plugin),
@@ -168,7 +168,7 @@ _TABLE = (
         columns=(AGE, Column("Address", ".spec.address", description="Where the workload is.")),
     ),
     Kind(WorkloadGroup, workloads.workload_group),
-    Kind(EnvoyFilter, envoyfilter.envoy_filter, standins.envoy_filter),
+    Kind(EnvoyFilter, envoyfilter.envoy_filter),
 )
 
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in _TABLE}

@@ -90,19 +90,9 @@ def gateway(_: Mapping[str, Any]) -> StandIn:
     return StandIn(None, "gateways do not listen for it")
 
 
-def envoy_filter(_: Mapping[str, Any]) -> StandIn:
-    """An EnvoyFilter: what a part of its patches would make is nobody's wish."""
-    return StandIn(None, "none of its patches is applied")
-
-
 def traffic_extension(_: Mapping[str, Any]) -> StandIn:
     """A TrafficExtension: there is no script to run."""
     return StandIn(None, "it is not run: what it would refuse passes")
-
-
-def proxy_config(_: Mapping[str, Any]) -> StandIn:
-    """A ProxyConfig: proxies start without it."""
-    return StandIn(None, "proxies start as they would without it")
 
 
 def service_entry(_: Mapping[str, Any]) -> StandIn:
