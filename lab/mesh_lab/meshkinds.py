@@ -47,7 +47,7 @@ class MeshKind(NamedTuple):
         return (kind, self.plural, *self.short, *qualified)
 
 
-_V1, _V1ALPHA3 = ("v1", "v1beta1"), ("v1", "v1beta1", "v1alpha3")
+_V1, _V1ALPHA1, _V1ALPHA3 = ("v1", "v1beta1"), ("v1", "v1alpha1"), ("v1", "v1beta1", "v1alpha3")
 ISTIO = (
     MeshKind("VirtualService", NETWORKING, "virtualservices", ("vs",), _V1ALPHA3, acted_on=True),
     MeshKind("DestinationRule", NETWORKING, "destinationrules", ("dr",), _V1ALPHA3, acted_on=True),
@@ -57,7 +57,9 @@ ISTIO = (
     MeshKind("AuthorizationPolicy", SECURITY, "authorizationpolicies", ("ap",), _V1, acted_on=True, in_listeners=True),
     MeshKind("ProxyConfig", NETWORKING, "proxyconfigs", (), ("v1beta1",)),
     MeshKind("RequestAuthentication", SECURITY, "requestauthentications", ("ra",), _V1),
-    MeshKind("Telemetry", TELEMETRY, "telemetries", ("telemetry",), ("v1", "v1alpha1")),
+    MeshKind(
+        "Telemetry", TELEMETRY, "telemetries", ("telemetry",), ("v1", "v1alpha1"), acted_on=True, in_listeners=True
+    ),
     MeshKind("WasmPlugin", EXTENSIONS, "wasmplugins", (), ("v1alpha1",)),
     MeshKind("TrafficExtension", EXTENSIONS, "trafficextensions", (), ("v1alpha1",)),
     MeshKind("ServiceEntry", NETWORKING, "serviceentries", ("se",), _V1ALPHA3),

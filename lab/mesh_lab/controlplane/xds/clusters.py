@@ -349,6 +349,21 @@ def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built
 
 
 @memoised
+def named(name: str, address: str, mesh: MeshConfig) -> Built:
+    """A server outside the registry, as HOST:PORT, in plain text."""
+    host, _, port = address.rpartition(":")
+    cluster = Cluster(
+        name=name,
+        type=Cluster.STRICT_DNS,
+        dns_lookup_family=Cluster.V4_ONLY,
+        wait_for_warm_on_init={"value": False},
+        load_assignment=_assignment(name, host, int(port)),
+        connect_timeout=duration(mesh.connect_timeout),
+    )
+    return build(CDS, name, wire(cluster), ())
+
+
+@memoised
 def black_hole() -> Built:
     """Connections that must lead nowhere."""
     name = names.BLACK_HOLE_CLUSTER

@@ -95,7 +95,9 @@ def gateway_routes(setting: Setting, servers: Iterable[GatewayServer], found: It
 def _viewpoint(server: GatewayServer, setting: Setting) -> Viewpoint:
     number, retries = server.server.port.number, setting.mesh.default_http_retry_policy
     scope = setting.scope
-    return Viewpoint(server.gateway, number, scope.namespace, scope.labels, tls=server.ends_tls, retries=retries)
+    return Viewpoint(
+        server.gateway, number, scope.namespace, scope.labels, server.ends_tls, retries=retries, traced=scope.traced
+    )
 
 
 def _redirects(server: GatewayServer) -> bool:
@@ -161,7 +163,8 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
         ruling = (origin for rules in called if rules is not None for origin in rules.origins)
         requests = all(server.plain_http or server.ends_tls for server in some)
         permitting = () if requests else setting.authorization.origins
-        origins = [*origins_of(some), *(each.origin for each in used), *ruling, *permitting]
+        telling = setting.context.telemetry.origins
+        origins = [*origins_of(some), *(each.origin for each in used), *ruling, *permitting, *telling]
         made = {chain.name for chain in chains}
         secrets = (secret for server in some if _chain_name(server) in made for secret in _secrets_of(server))
         yield build(LDS, name, wire(listener), origins, secrets)

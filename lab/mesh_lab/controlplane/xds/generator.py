@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication
 from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
+from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
@@ -35,9 +36,12 @@ from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
+from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
-from mesh_lab.controlplane.xds.scope import Scope, routes_of, scope_of
+from mesh_lab.controlplane.xds.scope import Scope, registry, routes_of, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
+from mesh_lab.controlplane.xds.telemetries import Applied, applied, backends_of
+from mesh_lab.controlplane.xds.tracing import BUILT_IN_CLUSTER, built_in
 from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
@@ -95,10 +99,10 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     exports = mesh.default_virtual_service_export_to
     found = attachment.attached(servers, routes_of(snapshot), pod.namespace, mesh.cluster_domain, exports)
     credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
-    setting = _setting(scope, ProxyContext(mesh, own), _authorization(snapshot, pod), credentials)
-    called, assigned = _called_by_gateway(
-        Calling.of(snapshot, scope, pod, gateway=True), found, snidnat.passed_on(scope, servers)
-    )
+    telling = _telemetry(snapshot, pod)
+    setting = _setting(scope, ProxyContext(mesh, own, telling), _authorization(snapshot, pod), credentials)
+    calling = Calling.of(snapshot, scope, pod, _reported_to(snapshot, telling), gateway=True)
+    called, assigned = _called_by_gateway(calling, found, snidnat.passed_on(scope, servers))
     return {
         CDS: called,
         ECDS: _NONE,
@@ -120,11 +124,24 @@ def _authorization(snapshot: Snapshot, pod: Pod) -> Authorization:
     return authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, snapshot.mesh.root_namespace)
 
 
+def _telemetry(snapshot: Snapshot, pod: Pod) -> Applied:
+    mesh, labels = snapshot.mesh, tuple(sorted(pod.labels.items()))
+    backends = backends_of(registry(snapshot.services, mesh.cluster_domain).services, mesh)
+    return applied(snapshot.of(Telemetry), pod.namespace, labels, mesh.root_namespace, backends)
+
+
+def _reported_to(snapshot: Snapshot, telling: Applied) -> tuple[MeshService, ...]:
+    """The services that the proxy itself calls, which must be there whatever its application may call."""
+    known = registry(snapshot.services, snapshot.mesh.cluster_domain).services
+    return tuple(known[host] for host in called_by_proxy(telling, snapshot.mesh))
+
+
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels)
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
     ports = inbound.inbound_ports(pod, _services_of(snapshot, pod), policies)
-    authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own)
+    telling = _telemetry(snapshot, pod)
+    authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
     served = [
         clusters.inbound(_application(scope, pod, port, port.service, mesh.default_traffic_policy), mesh)
@@ -132,11 +149,12 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
         if port.service is not None
     ]
     permitted = [
-        inbound.inbound_routes(port, authorization, mesh.trust_domains)
+        inbound.inbound_routes(port, authorization, mesh.trust_domains, scope.traced)
         for port in ports
         if port.protocol.is_http or port.protocol is Protocol.AUTO
     ]
-    called, assigned = _called(Calling.of(snapshot, scope, pod))
+    beside = tuple(s for s in _reported_to(snapshot, telling) if s.hostname not in scope.by_host)
+    called, assigned = _called(Calling.of(snapshot, scope, pod, beside))
     sent = outbound.sidecar_listeners(scope, context, _headless(scope, snapshot.endpoints))
     return {
         CDS: {**called, **table_of(served)},
@@ -215,7 +233,10 @@ def _selecting(services: Table[ObjectKey, Service]) -> Table[str, tuple[Service,
 
 
 class Calling(NamedTuple):
-    """What the clusters that a scope's sidecars, or a gateway, may call are made from."""
+    """What the clusters that a scope's sidecars, or a gateway, may call are made from.
+
+    `beside` are services that the proxies themselves call.
+    """
 
     scope: Scope
     endpoints: Table[ObjectKey, ServiceEndpoints]
@@ -223,12 +244,20 @@ class Calling(NamedTuple):
     mesh: MeshConfig
     gateway: bool
     client: Client
+    beside: tuple[MeshService, ...]
 
     @classmethod
-    def of(cls, snapshot: Snapshot, scope: Scope, pod: Pod, *, gateway: bool = False) -> Calling:
+    def of(
+        cls, snapshot: Snapshot, scope: Scope, pod: Pod, beside: tuple[MeshService, ...] = (), *, gateway: bool = False
+    ) -> Calling:
         """Those of a snapshot, for a pod's proxy."""
-        client = client_of(scope, snapshot.mesh, pod, snapshot.locality(pod))
-        return cls(scope, snapshot.endpoints, snapshot.of(PeerAuthentication), snapshot.mesh, gateway, client)
+        peers, client = snapshot.of(PeerAuthentication), client_of(scope, snapshot.mesh, pod, snapshot.locality(pod))
+        return cls(scope, snapshot.endpoints, peers, snapshot.mesh, gateway, client, beside)
+
+    def tracer(self) -> list[Built]:
+        """The cluster of the mesh's built-in tracer, where there is one."""
+        address = built_in(self.mesh)
+        return [clusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
 
 
 @memoised
@@ -239,9 +268,10 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
         clusters.passthrough(calling.mesh, "outbound"),
         clusters.passthrough(calling.mesh, "inbound"),
         clusters.black_hole(),
+        *calling.tracer(),
     ]
     assigned: list[Built] = []
-    for some, theirs in service_clusters(calling, (*scope.services, *scope.imported)):
+    for some, theirs in service_clusters(calling, (*scope.services, *scope.imported, *calling.beside)):
         made.extend(some)
         assigned.extend(theirs)
     return table_of(made), table_of(assigned)
@@ -315,12 +345,13 @@ def _called_by_gateway(
 ) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters of the services that a gateway's routes lead to, or that it passes on, and their endpoints."""
     scope = calling.scope
-    made: list[Built] = [clusters.black_hole()]
+    made: list[Built] = [clusters.black_hole(), *calling.tracer()]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))
     hosts = dict.fromkeys(scope.called(host) for host in written)
-    services = [_listed(scope.by_host[host]) for host in hosts if host in scope.by_host]
+    beside = [service for service in calling.beside if service.hostname not in hosts]
+    services = [_listed(service) for service in (*(scope.by_host[h] for h in hosts if h in scope.by_host), *beside)]
     for some, theirs in (*service_clusters(calling, services), *service_clusters(calling, passed_on, passed_on=True)):
         made.extend(some)
         assigned.extend(theirs)

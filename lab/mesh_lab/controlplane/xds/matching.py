@@ -21,7 +21,7 @@ class Viewpoint:
     """From where requests come: the gateway (`mesh` for a sidecar), its port, and the client's namespace and labels.
 
     `tls` says that they come over TLS, which ends there; `retries` is the mesh's default for rules without their own
-    (`defaultHttpRetryPolicy`).
+    (`defaultHttpRetryPolicy`); `traced` that spans may be reported, which are called by their route.
     """
 
     gateway: str
@@ -30,6 +30,7 @@ class Viewpoint:
     labels: Labels
     tls: bool = False
     retries: HTTPRetry | None = None
+    traced: bool = False
 
 
 _ANY = "*"

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mesh_lab.controlplane.model import DestinationRule, Sidecar, VirtualService
+from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
-from mesh_lab.controlplane.xds import aliases, hosts
+from mesh_lab.controlplane.xds import aliases, hosts, tracing
 from mesh_lab.controlplane.xds.delegation import merged
 from mesh_lab.controlplane.xds.exports import exported
 from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of
@@ -62,6 +63,7 @@ class Sources(NamedTuple):
     domain: str
     root_namespace: str
     exports: Exports
+    traced: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,7 @@ class Scope:
     `services` are those that they may name, `imported` those that they only reach by way of a VirtualService; `by_host`
     has both. `routes` holds the VirtualServices of each service's hostname that has some, the one that counts first,
     first; `written` the same for all hosts as they stand in VirtualServices; `rules` the DestinationRules of a
-    hostname.
+    hostname. `traced`: spans may be reported, which are called by their routes.
     """
 
     namespace: str
@@ -83,6 +85,7 @@ class Scope:
     written: Table[str, tuple[RouteConfig, ...]]
     rules: Table[str, HostRules]
     sidecar: Config[Sidecar] | None
+    traced: bool = False
 
     def called(self, host: str) -> str:
         """The host whose clusters and rules are meant by a host: itself, or what it is an alias for."""
@@ -138,6 +141,7 @@ def scope_of(snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, g
         mesh.cluster_domain,
         mesh.root_namespace,
         Exports.of(mesh),
+        tracing.is_on(snapshot.of(Telemetry), mesh),
     )
     tell_apart = labels_matter(sources.routes, sources.rules, sources.sidecars)
     return _scope(sources, namespace, tuple(sorted(labels.items())) if tell_apart else ())
@@ -174,6 +178,7 @@ def _scope(sources: Sources, namespace: str, labels: Labels) -> Scope:
         Table({host: configs for host, configs in mesh_routes.items() if host != "*"}),
         Table(ruled),
         sidecar,
+        sources.traced,
     )
 
 

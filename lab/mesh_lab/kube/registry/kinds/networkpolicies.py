@@ -1,4 +1,4 @@
-"""NetworkPolicies: stored, and without effect. As on a cluster whose network plugin knows none, all pods are reached."""
+"""NetworkPolicies: stored, and without effect: as with a network plugin that knows none, all pods are reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PodDisruptionBudgets: stored, so that Istio's charts apply. The lab's one node is never drained by anything itself."""
+"""PodDisruptionBudgets: stored, so that Istio's charts apply. Nothing drains the lab's one node by itself."""
 
 from __future__ import annotations
 
