@@ -15,7 +15,7 @@ import msgspec
 from mesh_lab.controlplane.model import VirtualService
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.destinationrule import (
-    ClientTLSSettings,
+    DestinationRule,
     LoadBalancerSettings,
     RetryBudget,
 )
@@ -45,6 +45,16 @@ class Line(NamedTuple):
 
 def _when(holds: Callable[[Any], bool]) -> Places:
     return lambda owner: [""] if holds(owner) else []
+
+
+def _secrets_for_gateways(spec: DestinationRule) -> Iterator[str]:
+    policy = spec.traffic_policy
+    if policy is None or spec.workload_selector is not None:
+        return
+    ports = {f".portLevelSettings[{index}].tls": port.tls for index, port in enumerate(policy.port_level_settings)}
+    for path, settings in {".tls": policy.tls, **ports}.items():
+        if settings is not None and settings.credential_name:
+            yield f"{path}.credentialName"
 
 
 def _claims(field: str) -> Places:
@@ -80,10 +90,11 @@ LINES = (
     ),
     Line(LoadBalancerSettings, "zone_aware_lb_setting", "warning", _ZONES),
     Line(
-        ClientTLSSettings,
-        "credential_name",
+        DestinationRule,
+        "traffic_policy",
         "warning",
-        "only gateways are given Secrets: a sidecar's connections fail for want of it",
+        "sidecars are given Secrets by rules with a workloadSelector only: their connections fail for want of it",
+        _secrets_for_gateways,
     ),
     Line(
         Server,
