@@ -1,4 +1,4 @@
-"""Ingresses and their classes: stored. What carries an Ingress out is a controller, and the lab has none."""
+"""Ingresses and their classes: stored. The mesh's control plane carries out those of its class, with its gateway."""
 
 from __future__ import annotations
 
@@ -33,10 +33,6 @@ def _check(ingress: Object) -> Iterator[Cause]:
                 yield invalid(f"{where}.path", path.get("path", ""), "must be an absolute path")
 
 
-def _remark(_: Object) -> Iterator[str]:
-    yield "spec: this has no effect here: the lab's gateways take a Gateway and a VirtualService instead of an Ingress"
-
-
 def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
     spec = part(obj, "spec")
     hosts = [rule["host"] for rule in spec.get("rules") or () if rule.get("host")]
@@ -68,7 +64,6 @@ INGRESS = Behaviour(
     INGRESSES,
     fields=_FIELDS,
     check=_check,
-    remark=_remark,
     counts_generations=True,
     grants=(Grant("view", READ, ("", "status")), Grant("edit", WRITE)),
     printer=Printer(
