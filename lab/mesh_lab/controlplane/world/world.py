@@ -374,6 +374,7 @@ class World:
         pods: Table[ObjectKey, Pod] = table("Pod", self._views["Pod"], lambda before: before.pods)
         named = {key[1]: view for key, view in self._views["Namespace"].items()}
         nodes = {key[1]: view for key, view in self._views["Node"].items()}
+        classes = {key[1]: view.controller for key, view in self._views["IngressClass"].items()}
         return Snapshot(
             version=old.version + 1 if old else 1,
             mesh=self._mesh,
@@ -383,6 +384,8 @@ class World:
             pods_by_ip=old.pods_by_ip if old and pods is old.pods else Table({pod.ip: pod for pod in pods.values()}),
             namespaces=table("Namespace", named, lambda before: before.namespaces),
             deployments=table("Deployment", self._views["Deployment"], lambda before: before.deployments),
+            ingresses=table("Ingress", self._views["Ingress"], lambda before: before.ingresses),
+            ingress_classes=table("IngressClass", classes, lambda before: before.ingress_classes),
             nodes=table("Node", nodes, lambda before: before.nodes),
             secrets=table("Secret", self._views["Secret"], lambda before: before.secrets),
             configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
@@ -444,4 +447,6 @@ _VIEWS: Mapping[str, Callable[[Object], Any]] = {
     "Secret": kubernetes.tls_secret,
     "Node": kubernetes.node,
     "MutatingWebhookConfiguration": tags.tag,
+    "Ingress": kubernetes.ingress,
+    "IngressClass": kubernetes.ingress_class,
 }

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from mesh_lab.controlplane.model import (
     AuthorizationPolicy,
     EnvoyFilter,
-    Gateway,
     PeerAuthentication,
     ServiceEntry,
     TrafficExtension,
@@ -27,6 +26,7 @@ from mesh_lab.controlplane.xds import (
     gateway,
     gatewaytls,
     inbound,
+    ingress,
     outbound,
     ownclusters,
     routes,
@@ -46,7 +46,7 @@ from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
 from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
-from mesh_lab.controlplane.xds.scope import Scope, registry_of, routes_of, scope_of
+from mesh_lab.controlplane.xds.scope import Scope, registry_of, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
 from mesh_lab.controlplane.xds.telemetries import Applied, applied, backends_of
 from mesh_lab.controlplane.xds.tracing import BUILT_IN_CLUSTER, built_in
@@ -107,9 +107,9 @@ def _called_by(snapshot: Snapshot, pod: Pod) -> applying.PortMap:
 def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels, gateway=True)
     targets = tuple(ports for _, ports in _services_of(snapshot, pod))
-    servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
+    servers = attachment.servers_of(ingress.gateways(snapshot), pod, targets)
     exports = mesh.default_virtual_service_export_to
-    found = attachment.attached(servers, routes_of(snapshot), pod.namespace, mesh.cluster_domain, exports)
+    found = attachment.attached(servers, ingress.routes(snapshot), pod.namespace, mesh.cluster_domain, exports)
     credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
     telling = _telemetry(snapshot, pod)
     setting = _setting(scope, ProxyContext(mesh, own, telling), _authorization(snapshot, pod), credentials)
