@@ -106,7 +106,7 @@ def _carry(connection: socket.socket, options: argparse.Namespace) -> None:
 
 
 def _received(connection: socket.socket, *, verbose: bool) -> bytes:
-    """What the other side sent; nothing at its end, which a reset is to busybox's nc as well (Istio's pages print it)."""
+    """What the other side sent; nothing at its end, which a reset is as well, as for the nc of busybox."""
     try:
         return connection.recv(_CHUNK)
     except ConnectionError as error:
