@@ -8,4 +8,5 @@ EDS = PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 LDS = PREFIX + "envoy.config.listener.v3.Listener"
 RDS = PREFIX + "envoy.config.route.v3.RouteConfiguration"
 SDS = PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
-TYPES = (CDS, EDS, LDS, RDS, SDS)
+ECDS = PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
+TYPES = (CDS, EDS, LDS, ECDS, RDS, SDS)
