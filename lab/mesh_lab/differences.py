@@ -67,9 +67,10 @@ DIFFERENCES: Sequence[Difference] = (
     Difference(
         "Requests",
         "rbac-in-routes",
-        "Where AuthorizationPolicies are, for HTTP",
+        "Where AuthorizationPolicies and RequestAuthentications are, for HTTP",
         "In the listeners. A connection serves one more request by the old rules, or is drained for up to 45 s.",
-        "In the routes: a changed policy holds from the next request on, and no connection is drained.",
+        "In the routes, and in what Envoy discovers for its filters of tokens and authorisers (ECDS): a changed policy "
+        "holds from the next request on, and no connection is drained.",
         "A policy is in force when `mesh-lab wait` says so.",
         f"{_UNIT}/xds/test_rbac.py::test_a_policy_changes_the_routes_and_keeps_http_chains",
     ),

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from mesh_lab.controlplane.istiokinds import validate
 from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, Gateway, VirtualService
 from mesh_lab.controlplane.model.virtualservice import Destination
+from mesh_lab.controlplane.report.access import authorizers_can_be_asked, keys_are_there
 from mesh_lab.controlplane.report.metadata import metadata_is_understood
 from mesh_lab.controlplane.report.placement import (
     namespaces_are_injected,
@@ -380,5 +381,7 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     selectors_match_workloads,
     namespaces_have_one_sidecar,
     metadata_is_understood,
+    keys_are_there,
+    authorizers_can_be_asked,
 )
 """The checks that need no index."""

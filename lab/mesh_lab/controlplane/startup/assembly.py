@@ -11,6 +11,7 @@ from mesh_lab.controlplane.admission import webhook
 from mesh_lab.controlplane.debug import access, pages
 from mesh_lab.controlplane.delivery import ads
 from mesh_lab.controlplane.delivery.identity import Authenticator
+from mesh_lab.controlplane.delivery.jwks import KeyFetcher
 from mesh_lab.controlplane.delivery.push import Generate, Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Analysis, Remarks, Tracker
@@ -130,6 +131,7 @@ async def serve(
                 started(Ports(port, hook.addresses[0][1], web.addresses[0][1]))
             # Reports begin after all lists: before, a host that is missing may only not have been listed yet.
             async with asyncio.TaskGroup() as reports:
+                reports.create_task(KeyFetcher(state).run())
                 reports.create_task(reporter.run())
                 reports.create_task(notices.run())
                 reports.create_task(Unserved(api).run())

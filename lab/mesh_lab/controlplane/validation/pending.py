@@ -25,7 +25,6 @@ from mesh_lab.controlplane.model.destinationrule import (
 from mesh_lab.controlplane.model.gateway import Server, ServerPort, ServerTLSSettings
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener, OutboundTrafficPolicy, Sidecar
 from mesh_lab.controlplane.model.virtualservice import (
-    HTTPMatchRequest,
     HTTPRedirect,
     HTTPRetry,
     HTTPRoute,
@@ -33,7 +32,7 @@ from mesh_lab.controlplane.model.virtualservice import (
     TLSMatchAttributes,
 )
 from mesh_lab.controlplane.validation.common import Problem, Severity, camel
-from mesh_lab.controlplane.validation.names import UNIX, is_claim
+from mesh_lab.controlplane.validation.names import UNIX
 
 Places = Callable[[Any], Iterable[str]]
 """Where, below the field, something is not carried out: nowhere, at the field itself (an empty text), or at parts."""
@@ -53,10 +52,6 @@ def _when(holds: Callable[[Any], bool]) -> Places:
     return lambda owner: [""] if holds(owner) else []
 
 
-def _claims(field: str) -> Places:
-    return lambda owner: [f"[{name}]" for name in getattr(owner, field) if is_claim(name)]
-
-
 def _routes_tls_on_sidecars(spec: VirtualService) -> bool:
     return bool(spec.tls) and "mesh" in (spec.gateways or ["mesh"])
 
@@ -69,7 +64,6 @@ def _has_localities(balancer: LoadBalancerSettings) -> bool:
 _DELEGATION = "delegation to another virtual service is not supported by this control plane"
 _NO_HOSTS = "virtual service must have at least one host: delegation is not supported here"
 _SUBNETS = "destinationSubnets are not supported by this control plane"
-_TOKENS = "claims of tokens cannot be routed by: tokens of end users are not checked"
 _ONE_LOCALITY = "localities have no effect with this control plane: there is one"
 _NO_EFFECT = "{} has no effect with this control plane"
 
@@ -83,8 +77,6 @@ LINES = (
         _when(_routes_tls_on_sidecars),
     ),
     Line(HTTPRoute, "delegate", "error", _DELEGATION),
-    Line(HTTPMatchRequest, "headers", "error", _TOKENS, _claims("headers")),
-    Line(HTTPMatchRequest, "without_headers", "error", _TOKENS, _claims("without_headers")),
     Line(HTTPRedirect, "prefix_rewrite", "error", "prefixRewrite is not supported by this control plane: use uri"),
     Line(
         HTTPRetry,

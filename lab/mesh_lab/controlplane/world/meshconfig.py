@@ -60,7 +60,7 @@ _OTHERS = frozenset(
 )
 _INSTEAD_OF_DEFAULT_CONFIG = (
     "the ConfigMap istio-sidecar-injector, key values, or the annotation proxy.istio.io/config of a pod have what the "
-    "lab knows of it"
+    "lab knows of it (of gatewayTopology, numTrustedProxies and forwardClientCertDetails have an effect)"
 )
 _NOT_TRANSLATED: Mapping[str, str] = {
     "caCertificates": "",
@@ -75,7 +75,6 @@ _NOT_TRANSLATED: Mapping[str, str] = {
     "dnsRefreshRate": "",
     "enablePrometheusMerge": "the annotation prometheus.istio.io/merge-metrics of a pod has",
     "enableTracing": "",
-    "extensionProviders": "",
     "inboundClusterStatName": "",
     "inboundTrafficPolicy": "",
     "ingressClass": "",
@@ -83,13 +82,11 @@ _NOT_TRANSLATED: Mapping[str, str] = {
     "ingressSelector": "",
     "ingressService": "",
     "localityLbSetting": "",
-    "meshMTLS": "",
     "outboundClusterStatName": "",
     "proxyInboundListenPort": "",
     "proxyListenPort": "",
     "serviceSettings": "",
     "tcpKeepalive": "",
-    "tlsDefaults": "",
 }
 """Settings that are read and checked, and have no effect yet; and what has that effect instead.
 
@@ -108,7 +105,6 @@ _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
     "inboundTrafficPolicy": ({}, {"mode": "PASSTHROUGH"}),
     "defaultConfig": ({},),
     "defaultProviders": ({},),
-    "extensionProviders": ([],),
     "discoverySelectors": ([],),
     "serviceSettings": ([],),
     "defaultServiceExportTo": (["*"],),

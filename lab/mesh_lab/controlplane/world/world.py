@@ -20,7 +20,7 @@ from mesh_lab.controlplane.world.configmaps import Remark
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Object, ObjectKey, Origin, Pod, same
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
-from mesh_lab.controlplane.world.snapshot import Config, Endpoint, ServiceEndpoints, Snapshot, Table
+from mesh_lab.controlplane.world.snapshot import Config, Endpoint, Keys, KeySource, ServiceEndpoints, Snapshot, Table
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -48,7 +48,8 @@ class World:
         self._slices: dict[ObjectKey, dict[str, EndpointSlice]] = {}
         self._services_of_pod: dict[ObjectKey, set[ObjectKey]] = {}
         self._stale_endpoints: set[ObjectKey] = set()
-        self._changed: set[str] = {*_VIEWS, *KINDS, "Endpoints", "Invalid"}
+        self._keys: dict[KeySource, Keys] = {}
+        self._changed: set[str] = {*_VIEWS, *KINDS, "Endpoints", "Invalid", "Keys"}
         self._snapshot: Snapshot | None = None
 
     def apply(self, kind: str, event: str, obj: Object) -> bool:
@@ -67,6 +68,14 @@ class World:
             self._snapshot = self._next()
             self._changed.clear()
         return self._snapshot
+
+    def set_keys(self, source: KeySource, keys: Keys | None) -> None:
+        """Take the keys that were fetched; None forgets them."""
+        if keys is None:
+            self._keys.pop(source, None)
+        else:
+            self._keys[source] = keys
+        self._changed.add("Keys")
 
     @property
     def unproved(self) -> tuple[tuple[str, str, str], ...]:
@@ -303,6 +312,7 @@ class World:
             secrets=table("Secret", self._views["Secret"], lambda before: before.secrets),
             configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
             invalid=table("Invalid", self._invalid, lambda before: before.invalid),
+            keys=table("Keys", self._keys, lambda before: before.keys),
         )
 
 

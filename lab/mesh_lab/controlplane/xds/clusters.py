@@ -174,7 +174,7 @@ def _set_transport(cluster: Cluster, view: View) -> bool:
         return demanded
     if settings is not None and settings.mode in ("SIMPLE", "MUTUAL"):
         alpn = ("h2",) if demanded else _plain_alpn(protocol)
-        cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, alpn))
+        cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, alpn, view.mesh.tls_defaults))
         return demanded
     if settings is None and not (view.mesh.enable_auto_mtls and (view.listed or _are_mutual(peers))):
         return demanded

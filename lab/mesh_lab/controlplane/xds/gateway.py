@@ -14,17 +14,19 @@ from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsCertificate,
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
 
 from mesh_lab.controlplane.model.gateway import ServerTLSSettings
+from mesh_lab.controlplane.model.mesh import TLSConfig
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, TlsSecret
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Table
-from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
+from mesh_lab.controlplane.xds import access as accesses
+from mesh_lab.controlplane.xds import actions, http, names, telemetry, tls
+from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
-from mesh_lab.controlplane.xds.rbac import Authorization
 from mesh_lab.controlplane.xds.routecontext import RouteContext
 from mesh_lab.controlplane.xds.routes import Fragment, context_of, fragment, shared_configuration
 from mesh_lab.controlplane.xds.rules import all_hosts, has_routes, routes, takes_all
@@ -55,7 +57,7 @@ class Setting:
 
     scope: Scope
     context: ProxyContext
-    authorization: Authorization
+    access: Access
     credentials: frozenset[str]
 
     @property
@@ -99,7 +101,7 @@ def gateway_routes(setting: Setting, servers: Iterable[GatewayServer], found: It
             for host, which in hosts.items()
         ]
         fragments += [_redirected(host, origins_of(some)) for host in redirected if host not in hosts]
-        yield shared_configuration(name, tuple(fragments), setting.authorization, setting.mesh.trust_domains)
+        yield shared_configuration(name, tuple(fragments), setting.access, setting.mesh.trust_domains)
 
 
 def _viewpoint(server: GatewayServer, setting: Setting) -> Viewpoint:
@@ -170,7 +172,7 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
         )
         ruling = (origin for rules in called if rules is not None for origin in rules.origins)
         requests = all(server.plain_http or server.ends_tls for server in some)
-        permitting = () if requests else setting.authorization.origins
+        permitting = () if requests else setting.access.origins
         origins = [*origins_of(some), *(each.origin for each in used), *ruling, *permitting]
         made = {chain.name for chain in chains}
         secrets = (secret for server in some if _chain_name(server) in made for secret in _secrets_of(server))
@@ -218,6 +220,7 @@ def _tls_chain(setting: Setting, server: GatewayServer, wanted: list[str], found
     if not _has_credentials(server, setting.credentials):
         return None
     settings = server.server.tls or ServerTLSSettings()
+    context = downstream_context(settings, tls.HTTP_ALPN if server.ends_tls else (), setting.mesh.tls_defaults)
     chosen = () if server.ends_tls else _attached_shares(setting, server, found)
     if not (server.ends_tls or chosen):
         return None
@@ -226,7 +229,7 @@ def _tls_chain(setting: Setting, server: GatewayServer, wanted: list[str], found
         name=_chain_name(server),
         filter_chain_match=_sni(wanted),
         filters=onward,
-        transport_socket=tls.downstream(downstream_context(settings, tls.HTTP_ALPN if server.ends_tls else ())),
+        transport_socket=tls.downstream(context),
     )
 
 
@@ -237,7 +240,8 @@ def _chain_name(server: GatewayServer) -> str:
 def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
     logs = telemetry.access_logs(setting.context, telemetry.Reporting("source", "http"))
     prefix = f"outbound_0.0.0.0_{server.target}"
-    manager = http.connection_manager("gateway", prefix, setting.context, logs, rbac.http_filters())
+    filters = accesses.http_filters(setting.access, idle=not setting.access.authentication.rules)
+    manager = http.connection_manager("gateway", prefix, setting.context, logs, filters)
     manager.rds.CopyFrom(http.rds(name))
     return http.http_filter(manager)
 
@@ -286,7 +290,7 @@ def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> 
     )
     forward(proxy, chosen, policy_of(setting.scope.rules, chosen))
     return [
-        *rbac.network_filters(setting.authorization, setting.mesh.trust_domains),
+        *accesses.network_filters(setting.access, setting.mesh.trust_domains),
         *mark(marked=must_announce_tcp(setting.scope, chosen)),
         http.tcp_filter(proxy),
     ]
@@ -325,18 +329,22 @@ def _has_credentials(server: GatewayServer, known: frozenset[str]) -> bool:
     return settings.mode == "ISTIO_MUTUAL" or known.issuperset(filter(None, wanted))
 
 
-def downstream_context(settings: ServerTLSSettings, alpn: tuple[str, ...] = tls.HTTP_ALPN) -> DownstreamTlsContext:
-    """How TLS is terminated: with Secrets beside the gateway's pod, files in it, or the mesh's own certificates."""
-    low = _VERSIONS.get(settings.min_protocol_version or "", TlsParameters.TLSv1_2)
-    high = _VERSIONS.get(settings.max_protocol_version or "", TlsParameters.TLSv1_3)
-    context = CommonTlsContext(
-        alpn_protocols=alpn,
-        tls_params=TlsParameters(
-            tls_minimum_protocol_version=low,
-            tls_maximum_protocol_version=high,
-            cipher_suites=settings.cipher_suites,
-        ),
-    )
+def downstream_context(
+    settings: ServerTLSSettings, alpn: tuple[str, ...] = tls.HTTP_ALPN, defaults: TLSConfig | None = None
+) -> DownstreamTlsContext:
+    """How TLS is terminated: with Secrets beside the gateway's pod, files in it, or the mesh's own certificates.
+
+    `defaults` are the mesh's, for what the server itself does not say.
+    """
+    context = CommonTlsContext(alpn_protocols=alpn, tls_params=tls.mesh_versions())
+    parameters = context.tls_params
+    tls.restrict(parameters, defaults)
+    if (low := _VERSIONS.get(settings.min_protocol_version or "")) is not None:
+        parameters.tls_minimum_protocol_version = low
+    if (high := _VERSIONS.get(settings.max_protocol_version or "")) is not None:
+        parameters.tls_maximum_protocol_version = high
+    if settings.cipher_suites:
+        parameters.cipher_suites[:] = settings.cipher_suites
     if settings.mode == "ISTIO_MUTUAL":
         return tls.mesh_downstream_context(alpn)
     for name in credentials_of(settings):

@@ -7,22 +7,29 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mesh_lab.controlplane.model import AuthorizationPolicy, Gateway, PeerAuthentication, VirtualService
+from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
+from mesh_lab.controlplane.xds import access as accesses
 from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
+from mesh_lab.controlplane.xds.access import Access
+from mesh_lab.controlplane.xds.authentication import authentication_of
 from mesh_lab.controlplane.xds.built import Built, table_of
+from mesh_lab.controlplane.xds.extauthz import authorizer
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
-from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
+from mesh_lab.controlplane.xds.rbac import authorization_of
 from mesh_lab.controlplane.xds.rules import all_hosts
 from mesh_lab.controlplane.xds.scope import Scope, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
-from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
+from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
+
+_NOTHING: Table[str, Built] = Table()
 
 Resources = Mapping[str, Mapping[str, Built]]
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
@@ -52,41 +59,49 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
     found = attachment.attached(servers, snapshot.of(VirtualService), pod.namespace, mesh.cluster_domain)
     credentials = gateway.credentials_in(snapshot.secrets, pod.namespace)
-    setting = _setting(scope, ProxyContext(mesh, own), _authorization(snapshot, pod), credentials)
-    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, gateway=True), found)
+    access = _access(snapshot, pod, scope)
+    setting = _setting(scope, ProxyContext(mesh, own), access, credentials)
+    asked = access.authorization.authorizer
+    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, gateway=True), found, asked.host if asked else "")
+    listening, routing = (make(setting, servers, found) for make in (gateway.gateway_listeners, gateway.gateway_routes))
     return {
         CDS: called,
         EDS: assigned,
-        LDS: gateway.gateway_listeners(setting, servers, found),
-        RDS: gateway.gateway_routes(setting, servers, found),
+        LDS: listening,
+        # Without requests there is no filter that would ask for its configuration.
+        ECDS: accesses.extensions(access, snapshot.keys, True) if routing else _NOTHING,
+        RDS: routing,
     }
 
 
 @memoised
-def _setting(
-    scope: Scope, context: ProxyContext, authorization: Authorization, credentials: frozenset[str]
-) -> gateway.Setting:
-    return gateway.Setting(scope, context, authorization, credentials)
+def _setting(scope: Scope, context: ProxyContext, access: Access, credentials: frozenset[str]) -> gateway.Setting:
+    return gateway.Setting(scope, context, access, credentials)
 
 
-def _authorization(snapshot: Snapshot, pod: Pod) -> Authorization:
-    labels = tuple(sorted(pod.labels.items()))
-    return authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, snapshot.mesh.root_namespace)
+def _access(snapshot: Snapshot, pod: Pod, scope: Scope) -> Access:
+    labels, root = tuple(sorted(pod.labels.items())), snapshot.mesh.root_namespace
+    authorization = authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, root)
+    if len(authorization.providers) == 1:
+        asked = authorizer(snapshot.mesh, authorization.providers[0], scope.by_host)
+        authorization = replace(authorization, authorizer=asked)
+    tokens = authentication_of(snapshot.of(RequestAuthentication), pod.namespace, labels, root)
+    return Access(authorization, tokens)
 
 
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels)
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
     ports = inbound.inbound_ports(pod, _services_of(snapshot, pod), policies)
-    authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own)
-    listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
+    access, context = _access(snapshot, pod, scope), ProxyContext(mesh, own)
+    listener = inbound.virtual_inbound(ports, access, context, policies.origins(pod.labels))
     served = [
         clusters.inbound(_application(scope, pod, port, port.service), mesh)
         for port in ports
         if port.service is not None
     ]
     permitted = [
-        inbound.inbound_routes(port, authorization, mesh.trust_domains)
+        inbound.inbound_routes(port, access, mesh.trust_domains)
         for port in ports
         if port.protocol.is_http or port.protocol is Protocol.AUTO
     ]
@@ -96,6 +111,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
         CDS: {**called, **table_of(served)},
         EDS: assigned,
         LDS: {**sent, listener.name: listener},
+        ECDS: accesses.extensions(access, snapshot.keys, False),
         RDS: {**routes.sidecar_routes(scope, mesh), **table_of(permitted)},
     }
 
@@ -254,15 +270,15 @@ def _headless(scope: Scope, known: Table[ObjectKey, ServiceEndpoints]) -> tuple[
 
 @memoised
 def _called_by_gateway(
-    calling: Calling, found: tuple[attachment.Attached, ...]
+    calling: Calling, found: tuple[attachment.Attached, ...], authorizer_host: str
 ) -> tuple[Table[str, Built], Table[str, Built]]:
-    """The clusters of the services that a gateway's routes lead to, and their endpoints."""
+    """The clusters of the services that a gateway's routes lead to, or that it asks, and their endpoints."""
     scope = calling.scope
     made: list[Built] = [clusters.black_hole()]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))
-    hosts = dict.fromkeys(scope.called(host) for host in written)
+    hosts = dict.fromkeys([*(scope.called(host) for host in written), *filter(None, [authorizer_host])])
     services = [_listed(scope.by_host[host]) for host in hosts if host in scope.by_host]
     for some, theirs in service_clusters(calling, services):
         made.extend(some)

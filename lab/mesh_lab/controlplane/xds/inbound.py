@@ -28,13 +28,14 @@ from envoy.type.v3.range_pb2 import Int32Range
 from mesh_lab.controlplane.model.security import Mode
 from mesh_lab.controlplane.world.kubernetes import Origin, Pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
-from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
+from mesh_lab.controlplane.xds import access as accesses
+from mesh_lab.controlplane.xds import actions, http, names, telemetry, tls
+from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import PeerPolicies
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
-from mesh_lab.controlplane.xds.rbac import Authorization
 from mesh_lab.controlplane.xds.routes import configuration, fragment
 from mesh_lab.controlplane.xds.services import MeshService, Protocol
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains
@@ -91,7 +92,7 @@ def inbound_ports(
 @memoised
 def virtual_inbound(
     ports: tuple[InboundPort, ...],
-    authorization: Authorization,
+    access: Access,
     context: ProxyContext,
     origins: tuple[Origin, ...],
 ) -> Built:
@@ -101,12 +102,12 @@ def virtual_inbound(
         name=names.VIRTUAL_INBOUND,
         address=socket_address("0.0.0.0", names.INBOUND_PORT),
         traffic_direction=TrafficDirection.INBOUND,
-        filter_chains=[_trap(), *(chain for port in ports for chain in _chains(port, authorization, context))],
+        filter_chains=[_trap(), *(chain for port in ports for chain in _chains(port, access, context))],
     )
     listener.listener_filters.append(http.listener_filter("original_dst"))
     for inspector, needs in _INSPECTORS.items():
         _inspect(listener, context.mesh, inspector, [port for port in ports if needs(port)], ports)
-    return build(LDS, names.VIRTUAL_INBOUND, wire(listener), [*services, *authorization.origins, *origins])
+    return build(LDS, names.VIRTUAL_INBOUND, wire(listener), [*services, *access.origins, *origins])
 
 
 # What has to be looked at before a chain is chosen. A port that does not need it must not wait for it: its server may
@@ -156,9 +157,9 @@ def _trap() -> FilterChain:
     )
 
 
-def _chains(port: InboundPort, authorization: Authorization, context: ProxyContext) -> Iterator[FilterChain]:
+def _chains(port: InboundPort, access: Access, context: ProxyContext) -> Iterator[FilterChain]:
     """One port's chains: mutual TLS, then what else its mode lets in."""
-    make = _Maker(port, authorization, context)
+    make = _Maker(port, access, context)
     if port.mode != "DISABLE":
         yield from _mutual_chains(port, make)
     if port.mode == "STRICT":
@@ -178,8 +179,8 @@ def _chains(port: InboundPort, authorization: Authorization, context: ProxyConte
 def _mutual_chains(port: InboundPort, make: _Maker) -> Iterator[FilterChain]:
     """PERMISSIVE distinguishes the mesh's TLS from the application's by ALPN; STRICT takes all TLS for the mesh's."""
     strict = port.mode == "STRICT"
-    trust = make.context.mesh.trust_domains
-    socket = tls.mutual_downstream(tls.HTTP_ALPN, trust)
+    trust, settings = make.context.mesh.trust_domains, make.context.mesh.mesh_mtls
+    socket = tls.mutual_downstream(tls.HTTP_ALPN, trust, settings)
     if port.protocol.is_http:
         spoken = Spoken("mtls-http", "tls", () if strict else tls.MESH_ALPN)
         yield make.chain(spoken, make.http(mutual_tls=True), socket)
@@ -187,7 +188,7 @@ def _mutual_chains(port: InboundPort, make: _Maker) -> Iterator[FilterChain]:
     if port.protocol is Protocol.AUTO:
         yield make.chain(Spoken("mtls-http", "tls", _MESH_HTTP), make.http(mutual_tls=True), socket)
     others = tuple(alpn for alpn in tls.MESH_ALPN if port.protocol is not Protocol.AUTO or alpn not in _MESH_HTTP)
-    socket = tls.mutual_downstream((), trust)
+    socket = tls.mutual_downstream((), trust, settings)
     yield make.chain(Spoken("mtls-tcp", "tls", () if strict else others), make.tcp(mutual_tls=True), socket)
 
 
@@ -204,7 +205,7 @@ class _Maker:
     """Makes the chains of one port."""
 
     port: InboundPort
-    authorization: Authorization
+    access: Access
     context: ProxyContext
 
     def chain(self, spoken: Spoken, filters: list[Filter], socket: TransportSocket | None = None) -> FilterChain:
@@ -225,7 +226,7 @@ class _Maker:
             cluster=self.port.cluster,
             access_log=telemetry.access_logs(self.context, reporting),
         )
-        return [*rbac.network_filters(self.authorization, self.context.mesh.trust_domains), http.tcp_filter(proxy)]
+        return [*accesses.network_filters(self.access, self.context.mesh.trust_domains), http.tcp_filter(proxy)]
 
     def http(self, *, mutual_tls: bool) -> list[Filter]:
         reporting = telemetry.Reporting("destination", "http", mutual_tls, self.port.called)
@@ -234,7 +235,7 @@ class _Maker:
             f"inbound_0.0.0.0_{self.port.number}",
             self.context,
             telemetry.access_logs(self.context, reporting),
-            [*([] if mutual_tls else [telemetry.recognise()]), *rbac.http_filters()],
+            [*([] if mutual_tls else [telemetry.recognise()]), *accesses.http_filters(self.access)],
         )
         manager.rds.CopyFrom(http.rds(self.port.cluster))
         _forward_client_identity(manager, mutual_tls=mutual_tls)
@@ -256,7 +257,7 @@ def _forward_client_identity(manager: HttpConnectionManager, *, mutual_tls: bool
 
 
 @memoised
-def inbound_routes(port: InboundPort, authorization: Authorization, trust: TrustDomains) -> Built:
+def inbound_routes(port: InboundPort, access: Access, trust: TrustDomains) -> Built:
     """All requests go to the application, if the rules allow them. One that it cannot have received is sent again."""
     action = RouteAction(cluster=port.cluster)
     actions.set_timeouts(action, None)
@@ -269,4 +270,4 @@ def inbound_routes(port: InboundPort, authorization: Authorization, trust: Trust
         request_headers_to_remove=[telemetry.PEER_HEADER],
     )
     origins = [port.service.origin] if port.service else []
-    return configuration(port.cluster, (fragment(host, origins),), authorization, trust)
+    return configuration(port.cluster, (fragment(host, origins),), access, trust)

@@ -42,18 +42,6 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("VirtualService", {"hosts": ["a"], "http": [{"delegate": {"name": "b"}}]}, "error", "spec.http[0].delegate"),
     (
         "VirtualService",
-        http(match=[{"headers": {"@request.auth.claims.a": {"exact": "b"}}}]),
-        "error",
-        "spec.http[0].match[0].headers[@request.auth.claims.a]",
-    ),
-    (
-        "VirtualService",
-        http(match=[{"withoutHeaders": {"@request.auth.claims[a]": {"exact": "b"}}}]),
-        "error",
-        "spec.http[0].match[0].withoutHeaders[@request.auth.claims[a]]",
-    ),
-    (
-        "VirtualService",
         {"hosts": ["a"], "http": [{"redirect": {"prefixRewrite": "/a"}}]},
         "error",
         "spec.http[0].redirect.prefixRewrite",

@@ -139,4 +139,4 @@ def test_what_is_no_list_leaves_all_as_they_were() -> None:
     before, _ = parsed(ZIPKIN)
     config, remarks = parse("extensionProviders: {a: b}", before)
     assert config.provider("z") is before.provider("z")
-    assert [remark.severity for remark in remarks] == ["warning", "error"]
+    assert [remark.severity for remark in remarks] == ["error"]
