@@ -42,7 +42,9 @@ tell describe.txt "${kubectl[@]}" describe pods -A
 tell events.txt "${kubectl[@]}" get events -A --sort-by=.lastTimestamp
 tell workloads.txt "${kubectl[@]}" get deployments,replicasets,services,endpointslices -A -o wide
 tell mesh.yaml "${kubectl[@]}" get -A -o yaml \
-    virtualservices,destinationrules,gateways.networking.istio.io,sidecars,proxyconfigs,peerauthentications,authorizationpolicies
+    virtualservices,destinationrules,gateways.networking.istio.io,sidecars,serviceentries,workloadentries,workloadgroups
+tell policies.yaml "${kubectl[@]}" get -A -o yaml \
+    peerauthentications,requestauthentications,authorizationpolicies,telemetries,proxyconfigs,envoyfilters,wasmplugins,trafficextensions
 timeout 30 "${kubectl[@]}" get pods -A -o jsonpath='{range .items[*]}{.metadata.namespace} {.metadata.name}{"\n"}{end}' |
     while read -r namespace pod; do
         tell "pods/$namespace.$pod.log" "${kubectl[@]}" logs -n "$namespace" "$pod" --all-containers --prefix --tail=2000 </dev/null

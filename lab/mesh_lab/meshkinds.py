@@ -47,7 +47,7 @@ class MeshKind(NamedTuple):
         return (kind, self.plural, *self.short, *qualified)
 
 
-_V1, _V1ALPHA3 = ("v1", "v1beta1"), ("v1", "v1beta1", "v1alpha3")
+_V1, _V1ALPHA1, _V1ALPHA3 = ("v1", "v1beta1"), ("v1", "v1alpha1"), ("v1", "v1beta1", "v1alpha3")
 ISTIO = (
     MeshKind("VirtualService", NETWORKING, "virtualservices", ("vs",), _V1ALPHA3, acted_on=True),
     MeshKind("DestinationRule", NETWORKING, "destinationrules", ("dr",), _V1ALPHA3, acted_on=True),
@@ -59,13 +59,15 @@ ISTIO = (
     MeshKind(
         "RequestAuthentication", SECURITY, "requestauthentications", ("ra",), _V1, acted_on=True, in_listeners=True
     ),
-    MeshKind("Telemetry", TELEMETRY, "telemetries", ("telemetry",), ("v1", "v1alpha1")),
+    MeshKind(
+        "Telemetry", TELEMETRY, "telemetries", ("telemetry",), ("v1", "v1alpha1"), acted_on=True, in_listeners=True
+    ),
     MeshKind("WasmPlugin", EXTENSIONS, "wasmplugins", (), ("v1alpha1",)),
     MeshKind("TrafficExtension", EXTENSIONS, "trafficextensions", (), ("v1alpha1",)),
     MeshKind("ServiceEntry", NETWORKING, "serviceentries", ("se",), _V1ALPHA3),
     MeshKind("WorkloadEntry", NETWORKING, "workloadentries", ("we",), _V1ALPHA3),
     MeshKind("WorkloadGroup", NETWORKING, "workloadgroups", ("wg",), _V1ALPHA3),
-    MeshKind("EnvoyFilter", NETWORKING, "envoyfilters", (), ("v1alpha3",)),
+    MeshKind("EnvoyFilter", NETWORKING, "envoyfilters", (), ("v1alpha3",), acted_on=True, in_listeners=True),
 )
 """The kinds that the lab serves: it has their definitions, checks their objects, and acts on most of them."""
 

@@ -45,13 +45,17 @@ PROGRAMS = {
     ),
     "health": Program("mesh_lab.apps.samples.health:main", "Istio's sample health-check"),
     "helloworld": Program("mesh_lab.apps.samples.helloworld:main", "Istio's sample helloworld"),
+    "istio-echo": Program("mesh_lab.apps.samples.istioecho:main", "Istio's sample grpc-echo"),
     "jwt-server": Program("mesh_lab.apps.samples.jwtserver:main", "Istio's sample of a server of JWT's keys", tls=True),
     "nginx": Program(
         "mesh_lab.apps.samples.nginx.program:main", "the part of nginx that Istio's tasks on TLS configure", tls=True
     ),
+    "otelcol": Program("mesh_lab.apps.samples.otel.service:main", "Istio's sample of an OpenTelemetry collector"),
     "ratelimit": Program("mesh_lab.apps.samples.ratelimit.program:main", "envoyproxy/ratelimit, counting in memory"),
     "redis-server": Program("mesh_lab.apps.samples.redis:main", "a few of redis' commands, in memory"),
+    "squid": Program("mesh_lab.apps.samples.squid:main", "the forward proxy of Istio's task on HTTPS proxies"),
     "tcp-echo": Program("mesh_lab.apps.samples.tcpecho:main", "Istio's sample tcp-echo"),
+    "tornado": Program("mesh_lab.apps.samples.tornado:main", "Istio's sample websockets"),
 }
 
 

@@ -1,6 +1,6 @@
 """What the control plane knows of its proxies, read through the Kubernetes API's service proxy.
 
-`/debug/config` tells which proxies a resource concerns and how far each is with it; `/debug/syncz` the same of
+`/debug/config` tells which proxies a resource concerns and how far each is with it; `/debug/synced` the same of
 everything that was pushed. Both are long polls: the server answers when the state is good or the time is up.
 """
 
@@ -140,7 +140,7 @@ class OwnStatus:
 
     def mesh(self, *, wait: float = 0.0) -> MeshState:
         """See `MeshStatus`."""
-        return self._ask("syncz", {"wait": f"{wait:g}"}, wait, MeshState)
+        return self._ask("synced", {"wait": f"{wait:g}"}, wait, MeshState)
 
     def config(
         self,

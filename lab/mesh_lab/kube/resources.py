@@ -63,8 +63,10 @@ SERVICEACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True, 
 EVENTS = Resource("", "v1", "events", "Event", True, ("ev",))
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease", True)
 ENDPOINTSLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", True)
+ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, ("ep",))
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True, ("deploy",), ("all",), _with("status", "scale"))
 REPLICASETS = Resource("apps", "v1", "replicasets", "ReplicaSet", True, ("rs",), ("all",), _with("status", "scale"))
+STATEFULSETS = Resource("apps", "v1", "statefulsets", "StatefulSet", True, ("sts",), ("all",), _with("status", "scale"))
 CRDS = Resource(
     "apiextensions.k8s.io",
     "v1",

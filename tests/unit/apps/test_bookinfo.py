@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from mesh_lab.apps.bookinfo import details
+from mesh_lab.apps.bookinfo import __main__ as bookinfo
+from mesh_lab.apps.bookinfo import details, mongo, mongodb, ratings
 from mesh_lab.apps.bookinfo.productpage import ProductPage, session_user
-from mesh_lab.apps.bookinfo.ratings import Ratings
+from mesh_lab.apps.bookinfo.ratings import DatabaseRatings, Ratings
 from mesh_lab.apps.bookinfo.reviews import Reviews
 from mesh_lab.apps.bookinfo.upstreams import Upstream
 from mesh_lab.apps.http.client import fetch, parse_url
@@ -201,3 +205,73 @@ def test_hosts_come_from_the_published_variables() -> None:
     env = {"RATINGS_HOSTNAME": "stars", "SERVICES_DOMAIN": "shop.svc.cluster.local", "RATINGS_SERVICE_PORT": "80"}
     assert Upstream("ratings", 1, env).origin.authority == "stars.shop.svc.cluster.local"
     assert Upstream("ratings", 1, {}).origin.authority == "ratings:9080"
+
+
+@pytest.fixture
+async def database() -> AsyncIterator[str]:
+    """The ratings' database; its URL."""
+    server = await mongodb.listen(0, "127.0.0.1")
+    yield f"mongodb://127.0.0.1:{server.sockets[0].getsockname()[1]}/test"
+    server.close()
+
+
+async def test_ratings_of_v2_come_from_the_database(start: Start, database: str) -> None:
+    _, url = await start(DatabaseRatings({"MONGO_DB_URL": database}))
+    assert await get(f"{url}/ratings/3") == {"id": 3, "ratings": {"Reviewer1": 5, "Reviewer2": 4}}
+    assert (await fetch(f"{url}/ratings/3", method="POST", body=b"{}")).status == 501
+    assert (await fetch(f"{url}/ratings/x")).status == 400
+    assert (await fetch(f"{url}/health")).status == 200
+    assert (await fetch(f"{url}/")).status == 404
+
+
+async def test_ratings_without_their_database_say_so(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    _, url = await start(DatabaseRatings({"MONGO_DB_URL": "mongodb://127.0.0.1:1/test"}))
+    answer = await fetch(f"{url}/ratings/0")
+    assert (answer.status, json.loads(answer.body)) == (500, {"error": "could not connect to ratings database"})
+    assert "127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_the_version_chooses_where_ratings_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_VERSION", "v1")
+    assert isinstance(ratings.service(), Ratings)
+    monkeypatch.setenv("SERVICE_VERSION", "v2")
+    assert isinstance(ratings.service(), DatabaseRatings)
+    monkeypatch.setenv("DB_TYPE", "mysql")
+    with pytest.raises(SystemExit, match="the lab has no MySQL"):
+        ratings.service()
+
+
+def test_the_databases_manifest_gives_it_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[int] = []
+    monkeypatch.setattr(mongodb, "serve", lambda port: served.append(port) or 0)
+    assert bookinfo.main(["mongodb", "--ipv6", "--bind_ip_all"]) == 0
+    assert served == [27017]
+
+
+def test_documents_travel_whole() -> None:
+    document = {"a": 1, "b": 1 << 40, "c": 1.5, "d": "é", "e": {"f": [True, None, "x"]}, "g": []}
+    assert mongo.decode(mongo.encode(document)) == document
+    # An object's identifier and binary data, as drivers send them, are read over.
+    extra = b"\x07_id\0" + bytes(12) + b"\x05b\0" + b"\x02\0\0\0\0xy" + b"\x10n\0\x07\0\0\0"
+    data = (len(extra) + 5).to_bytes(4, "little") + extra + b"\0"
+    assert mongo.decode(data) == {"_id": None, "b": None, "n": 7}
+    for wrong in (b"", b"\xff\xff\xff\x7f\x02a\0", b"\x08\0\0\0\x63a\0\0"):
+        with pytest.raises(mongo.MongoError):
+            mongo.decode(wrong)
+
+
+def test_the_database_knows_few_commands() -> None:
+    assert mongodb.run_command({"ping": 1}) == {"ok": 1.0}
+    assert mongodb.run_command({"hello": 1})["isWritablePrimary"] is True
+    found = mongodb.run_command({"find": "ratings", "$db": "test", "filter": {"rating": 4}})
+    assert found["cursor"]["firstBatch"] == [{"rating": 4}]
+    refused = mongodb.run_command({"dropDatabase": 1})
+    assert (refused["ok"], refused["code"]) == (0.0, 59)
+
+
+async def test_what_is_not_the_protocol_ends_the_connection(database: str) -> None:
+    place = urlsplit(database)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert await reader.read() == b""
+    writer.close()

@@ -52,6 +52,13 @@ def test_the_help_says_what_there_is(tmp_path: Path) -> None:
     assert (outcome.code, outcome.out) == (0, HELP)
 
 
+def test_a_profile_that_there_is_not_comes_with_those_that_there_are(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "up", "--profile", "ambient")
+    assert outcome.code == 2
+    assert "unknown profile 'ambient'" in outcome.err
+    assert "Known profiles: default, demo." in outcome.err
+
+
 def test_without_a_command_the_help_is_shown_and_the_usage_wrong(tmp_path: Path) -> None:
     assert run(tmp_path).code == 2
 

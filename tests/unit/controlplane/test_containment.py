@@ -92,7 +92,7 @@ async def test_a_resource_that_cannot_be_translated_is_reported_and_concerns_no_
         (crash,) = crashes(plane)
         assert "translating VirtualService default/vs" in crash
         assert "Value out of range" in crash
-        assert (await plane.ask("debug/syncz"))["synced"]
+        assert (await plane.ask("debug/synced"))["synced"]
 
         await plane.api.put("virtualservices", virtual_service("vs", "web", prefix="/mended"))
         assert (await plane.live("VirtualService", "vs"))["live"]
@@ -120,7 +120,7 @@ async def test_what_no_object_is_to_blame_for_is_reported_of_the_proxy_and_conce
             assert states["unlucky.default"]["state"] == "rejected"
             assert "ZeroDivisionError" in states["unlucky.default"]["error"]
             assert answer["findings"] == []
-            answer = await plane.ask("debug/syncz", wait="10")
+            answer = await plane.ask("debug/synced", wait="10")
             assert (answer["synced"], answer["hopeless"]) == (False, True)
             assert any("translating for unlucky.default" in crash for crash in crashes(plane))
 

@@ -205,10 +205,10 @@ async def test_a_proxy_that_has_nothing_yet_blames_only_what_others_blame(plane:
         async with envoy(plane, "b", await plane.add_pod("b")):
             await plane.api.until(lambda: "a.default, b.default" in conditions_of("wrong"))
             assert conditions_of("fine") == ""
-            answer = await plane.ask("debug/syncz", wait="30")
+            answer = await plane.ask("debug/synced", wait="30")
             assert (answer["synced"], answer["hopeless"]) == (False, True), "known at once, and not when the time is up"
             await plane.api.remove("virtualservices", "wrong", "default")
-            answer = await plane.ask("debug/syncz", wait="10")
+            answer = await plane.ask("debug/synced", wait="10")
             assert (answer["synced"], answer["hopeless"]) == (True, False)
 
 
@@ -352,7 +352,7 @@ async def test_a_ready_pod_that_is_not_connected_stands_in_the_way(plane: Mesh) 
     answer = await plane.live("Service", "web", wait=0.3)
     assert not answer["live"]
     assert [(row["proxy"], row["state"]) for row in answer["proxies"]] == [("away.default", "not-connected")]
-    assert not (await plane.ask("debug/syncz"))["synced"]
+    assert not (await plane.ask("debug/synced"))["synced"]
 
 
 async def test_the_api_servers_restart_is_lived_through(plane: Mesh) -> None:
@@ -378,7 +378,7 @@ async def test_a_gateway_gets_the_secrets_of_its_own_namespace(plane: Mesh) -> N
         await plane.live("Secret", "credential", namespace="elsewhere")
 
         async def waits_for_its_certificate() -> bool:
-            answer = await plane.ask("debug/syncz")
+            answer = await plane.ask("debug/synced")
             return [row.get("pending") for row in answer["proxies"]] == [["Secret kubernetes://credential"]]
 
         await eventually(waits_for_its_certificate)

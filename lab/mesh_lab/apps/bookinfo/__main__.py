@@ -1,4 +1,4 @@
-"""`python -m mesh_lab.apps.bookinfo NAME [PORT]`: one of the four services."""
+"""`python -m mesh_lab.apps.bookinfo NAME [PORT]`: one of the four services, or the ratings' database."""
 
 from __future__ import annotations
 
@@ -20,11 +20,17 @@ PORT = 9080
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM; exit code 1 when the port cannot be opened."""
     parser = argparse.ArgumentParser(prog="bookinfo", description="One of Bookinfo's services.")
-    parser.add_argument("service", choices=SERVICES)
-    parser.add_argument("port", type=int, nargs="?", default=PORT, help=f"default {PORT}")
+    parser.add_argument("service", choices=(*SERVICES, "mongodb"))
+    parser.add_argument("port", type=int, nargs="?", help=f"default {PORT}; of mongodb 27017")
+    for flag in ("--ipv6", "--bind_ip_all"):
+        parser.add_argument(flag, action="store_true", help="of mongodb; without effect, for it is so")
     options = parser.parse_args(arguments)
+    if options.service == "mongodb":
+        from mesh_lab.apps.bookinfo import mongodb
+
+        return mongodb.serve(options.port or mongodb.PORT)
     handler = import_module(f"mesh_lab.apps.bookinfo.{options.service}").service()
-    return run(options.service, handler, [options.port])
+    return run(options.service, handler, [options.port or PORT])
 
 
 if __name__ == "__main__":

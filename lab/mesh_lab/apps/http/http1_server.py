@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import httptools
 
 from mesh_lab.apps.http.connection import MAX_BODY_BYTES, Connection
-from mesh_lab.apps.http.messages import AbortConnection, Headers, Pairs, Request, Response
+from mesh_lab.apps.http.messages import AbortConnection, Headers, Pairs, Request, Response, Upgrade
 
 MAX_PIPELINED = 64
 
@@ -29,11 +29,15 @@ class Http1Session:
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._closing = False
+        self._upgraded: asyncio.StreamReader | None = None
 
     # What the connection calls
 
     def received(self, data: bytes) -> None:
         """See Session."""
+        if self._upgraded is not None:
+            self._upgraded.feed_data(data)
+            return
         if self._closing:
             return
         try:
@@ -48,13 +52,17 @@ class Http1Session:
         """See Session."""
         self._closing = True
         self._waiting.clear()
-        if self._worker is not None:
+        if self._upgraded is not None:
+            self._upgraded.feed_eof()
+        elif self._worker is not None:
             self._worker.cancel()
 
     def drain(self) -> None:
         """See Session."""
         self._closing = True
-        if self._worker is None:
+        if self._upgraded is not None:
+            self._upgraded.feed_eof()
+        elif self._worker is None:
             self._connection.close()
 
     # What the parser calls
@@ -112,6 +120,9 @@ class Http1Session:
             while self._waiting:
                 request, keep_alive = self._waiting.popleft()
                 response = await _handled(self._connection, request)
+                if response.upgrade is not None:
+                    await self._change(response, response.upgrade)
+                    return
                 keep_alive = keep_alive and not (self._closing or self._connection.leaving())
                 await self._send(request, response, keep_alive)
                 if not keep_alive:
@@ -125,6 +136,13 @@ class Http1Session:
             self._cut()
         finally:
             self._worker = None
+
+    async def _change(self, response: Response, upgrade: Upgrade) -> None:
+        self._upgraded = asyncio.StreamReader()
+        self._connection.write(_head(response, keep_alive=True))
+        await upgrade(self._upgraded, self._connection.write)
+        self._closing = True
+        self._connection.close()
 
     def _cut(self) -> None:
         self._closing = True
@@ -172,7 +190,7 @@ def report(request: Request, error: Exception) -> None:
 
 def _head(response: Response, keep_alive: bool) -> bytes:
     lines = [f"HTTP/1.1 {response.status} {response.reason}"]
-    if response.status not in (204, 304):
+    if response.status not in (204, 304) and response.upgrade is None:
         lines.append(f"content-type: {response.content_type}")
         if isinstance(response.body, bytes):
             lines.append(f"content-length: {len(response.body)}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
 
 Pairs = list[tuple[str, str]]
+Upgrade = Callable[[asyncio.StreamReader, Callable[[bytes], None]], Awaitable[None]]
 
 # Headers that belong to one connection (RFC 9110, 7.6.1). HTTP/2 forbids them (RFC 9113, 8.2.2).
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te"})
@@ -80,6 +82,8 @@ class Response:
     """One answer. A body in pieces is sent chunked (HTTP/1.1) and at the pace at which the client reads.
 
     `headers` as pairs may repeat a name. `trailers` follow the body over HTTP/2, which is where gRPC has its status.
+    With `upgrade` the connection speaks another protocol from then on (HTTP/1.1 only; 101, or 200 to CONNECT): it is
+    called with what the client sends and with a way to send, and when it returns the connection ends.
     """
 
     status: int = 200
@@ -87,6 +91,7 @@ class Response:
     content_type: str = "text/plain; charset=utf-8"
     headers: Mapping[str, str] | Sequence[tuple[str, str]] = field(default_factory=dict)
     trailers: Sequence[tuple[str, str]] = ()
+    upgrade: Upgrade | None = None
 
     @property
     def fields(self) -> Iterable[tuple[str, str]]:

@@ -17,7 +17,7 @@ from mesh_lab.controlplane.kube.client import ApiError, Unreachable
 from mesh_lab.debugidentity import HEADER
 
 _PREFIX = "/debug/"
-_OF_NAMESPACES = frozenset({"/debug/config_dump"})
+_OF_NAMESPACES = frozenset({"/debug/config_dump", "/debug/edsz"})
 # The namespace whose proxies the caller may see; none means all.
 NAMESPACE: web.RequestKey[str] = web.RequestKey("namespace", str)
 

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
-from aiohttp.typedefs import Middleware
+from aiohttp.typedefs import Handler, Middleware
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.json_format import MessageToDict
 
 from mesh_lab.controlplane.debug.access import NAMESPACE
+from mesh_lab.controlplane.debug.istiopages import IstioPages
 from mesh_lab.controlplane.delivery.delta import Desired, Resource
 from mesh_lab.controlplane.delivery.push import Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
@@ -21,6 +22,7 @@ from mesh_lab.controlplane.kube.client import ApiError, KubeClient, Unreachable
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
 from mesh_lab.controlplane.process.metrics import Metrics
 from mesh_lab.controlplane.xds.typeurls import SDS
+from mesh_lab.istioversion import STATEMENT
 
 LONGEST_WAIT = 300.0
 # How long an error may last, for it may be corrected at once: by the rest of a file that is being applied, or another
@@ -44,8 +46,13 @@ def build_app(
     metrics: Metrics,
     ready: Callable[[], bool],
     access: Middleware,
+    istio: IstioPages,
 ) -> web.Application:
-    """The application on the monitoring port; `access` decides which callers may read what."""
+    """The application on the monitoring port; `access` decides which callers may read what.
+
+    Beside Istio's own pages it has `/debug/config`, `/debug/proxies` and `/debug/synced`, which only this control plane
+    has; and `/debug/config_dump?proxy=`, which has versions.
+    """
     app = web.Application(middlewares=[access])
 
     async def moved(deadline: float) -> bool:
@@ -75,7 +82,21 @@ def build_app(
     async def proxies(_: web.Request) -> web.Response:
         return _json(tracker.proxies())
 
-    async def syncz(request: web.Request) -> web.Response:
+    async def version(_: web.Request) -> web.Response:
+        return web.Response(text=STATEMENT)
+
+    def page(name: str) -> Handler:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            try:
+                made = await istio.page(name, request.query, request.get(NAMESPACE, ""))
+            except (ApiError, Unreachable) as error:
+                raise web.HTTPServiceUnavailable(text=f"the API server does not answer: {error}\n") from None
+            kind = "application/json" if made.is_json else "text/plain"
+            return web.Response(status=made.status, body=made.body, content_type=kind)
+
+        return answer
+
+    async def synced(request: web.Request) -> web.Response:
         def ask() -> _Verdict:
             answer = tracker.synced()
             return _Verdict(lambda: answer, answer["synced"], answer["hopeless"])
@@ -103,7 +124,11 @@ def build_app(
 
         return await decided(ask, deadline)
 
-    async def config_dump(request: web.Request) -> web.Response:
+    istio_dump = page("config_dump")
+
+    async def config_dump(request: web.Request) -> web.StreamResponse:
+        if "proxy" not in request.query:
+            return await istio_dump(request)
         wanted, namespace = request.query.get("proxy", ""), request.get(NAMESPACE)
         shown = [c for c in pusher.connections if namespace is None or c.proxy.namespace == namespace]
         found = next((c for c in shown if wanted in (c.name, c.proxy.pod)), None)
@@ -114,10 +139,15 @@ def build_app(
 
     app.router.add_get("/ready", readiness)
     app.router.add_get("/metrics", figures)
+    app.router.add_get("/version", version)
+    app.router.add_get("//version", version)  # istioctl's way to ask
     app.router.add_get("/debug/config", config)
     app.router.add_get("/debug/config_dump", config_dump)
     app.router.add_get("/debug/proxies", proxies)
-    app.router.add_get("/debug/syncz", syncz)
+    app.router.add_get("/debug/synced", synced)
+    for name in istio.names:
+        if name != "config_dump":
+            app.router.add_get(f"/debug/{name}", page(name))
     return app
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,6 +19,7 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 from mesh_lab.controlplane.delivery import wire
 from mesh_lab.controlplane.delivery.identity import Authenticator, Caller, Unauthenticated
 from mesh_lab.controlplane.delivery.push import Connection, Pusher
+from mesh_lab.controlplane.delivery.refusals import Refusals
 from mesh_lab.controlplane.delivery.relay import Relay
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.kube.client import ApiError, Unreachable
@@ -65,6 +66,7 @@ class AdsService:
         self._metrics = metrics
         self._answered = answered
         self._framer = wire.Framer()
+        self._refusals = Refusals(state)
 
     async def stream(self, requests: AsyncIterator[DeltaDiscoveryRequest], context: Context) -> None:
         """One proxy, from its first request until either side leaves."""
@@ -77,6 +79,7 @@ class AdsService:
         finally:
             reader.cancel()
             self._pusher.disconnect(connection)
+            self._refusals.forget(connection)
             log.info("%s: disconnected%s", connection.name, f": {connection.closing}" if connection.closing else "")
 
     async def _accept(
@@ -97,7 +100,7 @@ class AdsService:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"the token cannot be reviewed now: {error}")
         except (TimeoutError, StopAsyncIteration):
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no request came")
-        return self._pusher.connect(pod, view, first.node.id), first
+        return self._pusher.connect(pod, view, first.node.id, _metadata(first)), first
 
     async def _find(self, caller: Caller) -> tuple[ProxyPod, Pod]:
         key = (caller.namespace, caller.pod)
@@ -131,6 +134,7 @@ class AdsService:
         if request.type_url == SDS and (request.subscribe or request.unsubscribe):
             self._pusher.refresh_secrets(connection)
         if request.nonce:
+            self._refusals.look(connection)
             self._answered()
         connection.wake()
 
@@ -141,12 +145,19 @@ class AdsService:
             for response in connection.session.pump(asyncio.get_running_loop().time()):
                 await context.write(self._framer.encode(response))
                 self._metrics.sent(response.type_url)
+            self._refusals.look(connection)
             await connection.idle()
 
 
 def _peer(context: Context) -> str:
     """The caller's address, which is the end of the name of the relay's socket."""
     return unquote(str(context.peer())).rpartition("/")[2]
+
+
+def _metadata(request: DeltaDiscoveryRequest) -> dict[str, str]:
+    """What of a node's metadata is text: by that a resource may be for some proxies only."""
+    fields = request.node.metadata.fields
+    return {name: value.string_value for name, value in fields.items() if value.HasField("string_value")}
 
 
 def _check_claims(node_id: str, pod: ProxyPod) -> None:
@@ -156,13 +167,14 @@ def _check_claims(node_id: str, pod: ProxyPod) -> None:
 
 
 class _Handlers(grpc.GenericRpcHandler):
-    def __init__(self, service: AdsService) -> None:
-        self._handler: Any = grpc.stream_stream_rpc_method_handler(
+    def __init__(self, service: AdsService, others: Mapping[str, Any]) -> None:
+        delta: Any = grpc.stream_stream_rpc_method_handler(
             service.stream, request_deserializer=DeltaDiscoveryRequest.FromString, response_serializer=None
         )
+        self._handlers: Mapping[str, Any] = {_METHOD: delta, **others}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        return self._handler if handler_call_details.method == _METHOD else None
+        return self._handlers.get(handler_call_details.method)
 
 
 def credentials(leaf: Callable[[], Leaf]) -> grpc.ServerCredentials:
@@ -179,8 +191,10 @@ class Server:
     renewed leaves its server to the connections that have it, until the last of them goes.
     """
 
-    def __init__(self, service: AdsService, leaf: Callable[[], Leaf]) -> None:
+    def __init__(self, service: AdsService, leaf: Callable[[], Leaf], others: Mapping[str, Any] | None = None) -> None:
+        """Keep the service, and `others`: handlers of further methods, by their full names."""
         self._service = service
+        self._others = others or {}
         self._leaf = leaf
         self._shown: Leaf | None = None
         self._newest = ""
@@ -216,7 +230,7 @@ class Server:
         # A name that is in no file system and cannot be guessed; a client there needs a token all the same.
         name = f"istiod-{secrets.token_hex(16)}"
         server = grpc.aio.server(options=_OPTIONS)
-        server.add_generic_rpc_handlers((_Handlers(self._service),))
+        server.add_generic_rpc_handlers((_Handlers(self._service, self._others),))
         server.add_secure_port(f"unix-abstract:{name}", credentials(lambda: leaf))
         await server.start()
         return name, server

@@ -5,11 +5,12 @@ moment at most one response of a type is unanswered, and what changes meanwhile 
 client costs no memory. https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol
 
 Order, so that nothing is used before it is there nor removed while it is in use: clusters, their endpoints, then
-listeners, configurations of filters and routes once the client has both, then removals.
+configurations of filters, listeners and routes once the client has both, then removals.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -58,6 +59,21 @@ class Held(NamedTuple):
 
     version: str
     origins: tuple[Origin, ...] | None
+
+
+class Exchange(NamedTuple):
+    """How far a client is with a type that it has subscribed to: nonces, and Envoy's words for what it rejects.
+
+    `sent_at` is the time of the last response, in seconds since the epoch; `names` is what it has subscribed to by
+    name; `synced`, whether it lacks nothing.
+    """
+
+    sent: str
+    acked: str
+    sent_at: float
+    error: str
+    names: tuple[str, ...]
+    synced: bool
 
 
 class Rejection(NamedTuple):
@@ -112,6 +128,8 @@ class _Type:
         self.again: set[str] = set()
         self.one_by_one: set[str] = set()
         self.flight: Response | None = None
+        self.sent = self.acked = ""
+        self.sent_at = 0.0
 
     def update(self, desired: Mapping[str, Resource], before: int) -> None:
         """`before` is the snapshot of the last update."""
@@ -198,6 +216,7 @@ class _Type:
             return
         self.flight = None
         if request.error is None:
+            self.acked = flight.nonce
             self._accepted(flight)
         elif len(flight.resources) == 1 and not flight.removed:
             self._take_nack(flight.resources[0], request.error)
@@ -267,6 +286,12 @@ class _Type:
             if name in self.desired and self.held.get(name, _ABSENT) is _ABSENT and name not in self.rejected
         }
 
+    def exchange(self) -> Exchange:
+        error = "; ".join(sorted({bad.message for bad in self.rejected.values()}))
+        lacking = self.lag if self.wildcard else self.lag.keys() & self.names
+        synced = self.flight is None and not lacking
+        return Exchange(self.sent, self.acked, self.sent_at, error, tuple(sorted(self.names)), synced)
+
     def concerned(self, key: tuple[str, str, str], name: str) -> bool:
         """Whether an object has, or may have had, a part in what the client holds or should hold under a name."""
         held = self.held.get(name)
@@ -333,9 +358,9 @@ class Session:
         responses += clusters
         responses += self._send(EDS)
         if self._clusters_ready(now):
-            responses += self._send(LDS, removals=True)
-            # Before the routes that make use of them.
+            # Before the routes that turn these filters on.
             responses += self._send(ECDS, removals=True)
+            responses += self._send(LDS, removals=True)
             responses += self._send(RDS, removals=True)
         if self._routes_settled():
             responses += self._send(CDS, removals=True)
@@ -350,6 +375,10 @@ class Session:
     def rejections(self) -> dict[tuple[str, str], Rejection]:
         """By type and name, what the client has rejected (NACK) and is still meant to have."""
         return {(url, name): bad for url, state in self._types.items() for name, bad in state.rejected.items()}
+
+    def lacking(self, url: str) -> frozenset[str]:
+        """The names of a type of which the client lacks the desired version."""
+        return frozenset(self._types[url].lag)
 
     def pending(self) -> list[tuple[str, str]]:
         """Type and name of all that the client lacks in its desired version, or waits for in vain."""
@@ -390,6 +419,10 @@ class Session:
         """What the client should have."""
         return {url: state.desired for url, state in self._types.items()}
 
+    def exchanges(self) -> dict[str, Exchange]:
+        """How far the client is with each type that it has subscribed to."""
+        return {url: state.exchange() for url, state in self._types.items() if state.known}
+
     def held(self, url: str) -> Mapping[str, Held]:
         """What the client has."""
         return {name: held for name, held in self._types[url].held.items() if held is not _ABSENT}
@@ -412,6 +445,7 @@ class Session:
         state.greeted = True
         self._nonce += 1
         state.flight = Response(url, str(self._nonce), tuple(resources), tuple(removed), self.snapshot)
+        state.sent, state.sent_at = state.flight.nonce, time.time()
         state.again.difference_update(resource.name for resource in resources)
         return [state.flight]
 

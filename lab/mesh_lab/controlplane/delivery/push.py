@@ -139,14 +139,14 @@ class Pusher:
                 except Exception as error:  # noqa: BLE001 - the next change may be the one that puts it right
                     self._faults.record("making a snapshot", error)
 
-    def connect(self, pod: ProxyPod, view: Pod, node_id: str) -> Connection:
+    def connect(self, pod: ProxyPod, view: Pod, node_id: str, metadata: Mapping[str, str] | None = None) -> Connection:
         """Add a proxy that has connected; its token has proved its pod."""
         for other in self.connections:
             if other.pod.uid == pod.uid:
                 other.close("its proxy has opened another stream")
                 self._connections.pop(other.id)
         snapshot = self._state.latest
-        connection = Connection(pod, view, self._proxy(pod, view, snapshot, node_id))
+        connection = Connection(pod, view, self._proxy(pod, view, snapshot, node_id, metadata))
         self._connections[connection.id] = connection
         self._metrics.connected(len(self._connections))
         if self._attempt(connection, snapshot) is not None:
@@ -220,8 +220,16 @@ class Pusher:
             return secrets.roots(self._trust.authority.roots)
         return secrets.for_gateway(self._state.latest, connection.proxy, name)
 
-    def _proxy(self, pod: ProxyPod, view: Pod, snapshot: Snapshot, node_id: str = "") -> Proxy:
-        return Proxy.of(view, pod.kind, node_id=node_id, trust_domain=snapshot.mesh.trust_domain)
+    def _proxy(
+        self,
+        pod: ProxyPod,
+        view: Pod,
+        snapshot: Snapshot,
+        node_id: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Proxy:
+        domain = snapshot.mesh.trust_domain
+        return Proxy.of(view, pod.kind, node_id=node_id, trust_domain=domain, metadata=metadata)
 
     async def _renew_all(self) -> None:
         """Renew all certificates: another authority signs, or there is another root to trust."""
@@ -291,6 +299,6 @@ class Pusher:
             if connection.proxy.trust_domain != trust_domain:
                 connection.own = None
             connection.view = view
-            connection.proxy = self._proxy(pod, view, snapshot, connection.proxy.id)
+            connection.proxy = self._proxy(pod, view, snapshot, connection.proxy.id, connection.proxy.metadata)
         connection.session.update(self._generate_for(snapshot, connection.proxy), snapshot.version)
         self.refresh_secrets(connection)

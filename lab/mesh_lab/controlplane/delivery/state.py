@@ -17,6 +17,7 @@ from mesh_lab.controlplane.kube.kinds import FOLLOWED, Kind
 from mesh_lab.controlplane.kube.signals import Signal
 from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.world.fleet import Fleet
+from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import CONFIG_MAP
 from mesh_lab.controlplane.world.snapshot import Keys, KeySource, Snapshot
 from mesh_lab.controlplane.world.world import World
@@ -34,6 +35,14 @@ class Included(NamedTuple):
 
     resource_version: str
     snapshot: int
+
+
+class Refusal(NamedTuple):
+    """Why an object is set aside: what Envoy says of what it makes, and the proxy that said so."""
+
+    origin: Origin
+    message: str
+    proxy: str
 
 
 class ClusterState:
@@ -54,6 +63,8 @@ class ClusterState:
         self._hooks: dict[str, list[Hook]] = {}
         self.fleet = Fleet()
         self.subjects: dict[Key, Subject] = {}
+        # What is set aside because Envoy rejects what it makes.
+        self.refused: dict[Key, Refusal] = {}
         # Everything has been listed once: what is not known does not exist.
         self.complete = False
         self.changed = Signal()
@@ -93,7 +104,27 @@ class ClusterState:
             except Exception as error:  # noqa: BLE001 - as above
                 self._faults.record("taking up {} {}/{}".format(*key), error)
         if visible:
+            self.refused.pop(key, None)
             self.changed.fire()
+        self.progress.fire()
+
+    def refuse(self, refusal: Refusal) -> bool:
+        """Set an EnvoyFilter aside for what Envoy has rejected; False when it has changed since."""
+        if not self._world.refuse(refusal.origin, refusal.message):
+            return False
+        self.refused[refusal.origin.key] = refusal
+        self._refresh(refusal.origin.key)
+        return True
+
+    def restore(self, origin: Origin) -> None:
+        """Take up an EnvoyFilter again that was refused and is not at fault."""
+        if self._world.restore(origin):
+            self.refused.pop(origin.key, None)
+            self._refresh(origin.key)
+
+    def _refresh(self, key: Key) -> None:
+        self._fresh.add(key)
+        self.changed.fire()
         self.progress.fire()
 
     @property

@@ -22,8 +22,9 @@ from typing import Any
 from mesh_lab.controlplane.injection import merging, probes, status_port
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import Probe
+from mesh_lab.controlplane.trust.root import MOUNTED_AT, WATCHED_KEY, WATCHED_NAME
 from mesh_lab.controlplane.validation.common import MOST_PROGRAM
-from mesh_lab.controlplane.world.proxy import ProxyKind
+from mesh_lab.controlplane.world.proxy import ISTIO_VERSION, ProxyKind
 from mesh_lab.controlplane.world.values import StatsMatcher
 from mesh_lab.controlplane.xds.scraping import SCRAPE_LUA
 from mesh_lab.controlplane.xds.telemetry import STAT_PREFIX
@@ -34,8 +35,7 @@ STATS_PORT = 15090
 PROXY_UID = 1337
 
 TOKEN_DIRECTORY = "/var/run/secrets/tokens"
-ROOT_DIRECTORY = "/var/run/secrets/istio"
-ROOT_FILE = f"{ROOT_DIRECTORY}/root-cert.pem"
+ROOT_DIRECTORY = MOUNTED_AT
 _T = "type.googleapis.com/"
 
 _TOKEN_SECRET = "istio-token"
@@ -232,6 +232,7 @@ def _node(settings: ProxySettings) -> dict[str, Any]:
             "NAMESPACE": "$(POD_NAMESPACE)",
             "SERVICE_ACCOUNT": "$(SERVICE_ACCOUNT)",
             "WORKLOAD_NAME": settings.workload or "$(POD_NAME)",
+            "ISTIO_VERSION": ISTIO_VERSION,
         },
     }
 
@@ -343,11 +344,22 @@ def _control_plane(settings: ProxySettings) -> dict[str, Any]:
                 "common_tls_context": {
                     "alpn_protocols": ["h2"],
                     "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-                    "validation_context": {
-                        "trusted_ca": {"filename": ROOT_FILE},
-                        "match_typed_subject_alt_names": [
-                            {"san_type": "DNS", "matcher": {"exact": settings.control_plane}}
-                        ],
+                    "combined_validation_context": {
+                        "default_validation_context": {
+                            "match_typed_subject_alt_names": [
+                                {"san_type": "DNS", "matcher": {"exact": settings.control_plane}}
+                            ]
+                        },
+                        "validation_context_sds_secret_config": {
+                            "name": WATCHED_NAME,
+                            "sds_config": {
+                                "resource_api_version": "V3",
+                                "path_config_source": {
+                                    "path": f"{ROOT_DIRECTORY}/{WATCHED_KEY}",
+                                    "watched_directory": {"path": ROOT_DIRECTORY},
+                                },
+                            },
+                        },
                     },
                 },
             },

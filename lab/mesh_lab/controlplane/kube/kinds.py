@@ -51,6 +51,7 @@ FOLLOWED: Mapping[str, Kind] = {
         Kind("", "v1", "pods", "Pod"),
         Kind("", "v1", "namespaces", "Namespace", namespaced=False),
         Kind("apps", "v1", "deployments", "Deployment"),
+        Kind("", "v1", "nodes", "Node", namespaced=False),
         SECRETS,
         CONFIG_MAPS,
         *(Kind(kind.group, kind.versions[0], kind.plural, kind.name) for kind in KINDS.values()),

@@ -39,10 +39,10 @@ class InboundTrafficPolicy(Spec, frozen=True):
 
 
 class DefaultProviders(Spec, frozen=True):
-    """The providers that hold where no Telemetry names others."""
+    """The providers that hold where no Telemetry names others; for metrics that of Istio's own installation."""
 
     tracing: list[str] = []
-    metrics: list[str] = []
+    metrics: list[str] = msgspec.field(default_factory=lambda: ["prometheus"])
     access_logging: list[str] = []
 
 

@@ -21,11 +21,12 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports istiod listens on; 0 takes any free one."""
+    """The ports istiod listens on; 0 takes any free one. That of ControlZ is on the loopback only."""
 
     xds: int = 15012
     webhook: int = 15017
     monitoring: int = 15014
+    controlz: int = 9876
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from mesh_lab.controlplane.world.snapshot import DRY_RUN, Config, Snapshot
 from mesh_lab.controlplane.xds import aliases, hosts
 from mesh_lab.controlplane.xds.attachment import GatewayServer
 from mesh_lab.controlplane.xds.gateway import authority_of, credentials_in, credentials_of
-from mesh_lab.controlplane.xds.matching import gateway_name
+from mesh_lab.controlplane.xds.hosts import gateway_name
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.scope import MESH, RouteConfig
 

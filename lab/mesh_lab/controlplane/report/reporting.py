@@ -17,6 +17,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mesh_lab import conditions
 from mesh_lab.controlplane.delivery.delta import Rejection
 from mesh_lab.controlplane.delivery.push import Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
@@ -150,6 +151,8 @@ class Reporter:
                     sure.setdefault(rejection.resource.name, set()).update(suspects)
                 else:
                     unsure.append((connection.name, rejection))
+        for key, refusal in self._state.refused.items():
+            found.setdefault(key, {}).setdefault(refusal.message, set()).add(refusal.proxy)
         for proxy, rejection in unsure:
             origins = _of_istio(rejection.resource.origins)
             blamed = sure.get(rejection.resource.name, set())
@@ -183,7 +186,7 @@ class Reporter:
         kept = all(condition == present.condition(name) for name, condition in ours.items())
         if kept and messages == list(present.messages):
             return None
-        others = statuses.others(present.conditions, *ours)
+        others = conditions.others(present.conditions, *ours)
         patch: Object = {
             "conditions": [*others, *filter(None, ours.values())] or None,
             "validationMessages": messages or None,
@@ -226,10 +229,8 @@ def _of_istio(origins: Iterable[Origin]) -> list[Key]:
 
 def _intent(status: Object) -> Object:
     """The content of a change to the status, without its times."""
-    conditions = [
-        {k: v for k, v in each.items() if k != statuses.TRANSITION} for each in status.get("conditions") or ()
-    ]
-    return {**status, "conditions": conditions}
+    stable = [{k: v for k, v in each.items() if k != conditions.TRANSITION} for each in status.get("conditions") or ()]
+    return {**status, "conditions": stable}
 
 
 def _has_findings(present: statuses.Part | None, grave: Sequence[Finding]) -> statuses.Part | None:
@@ -244,7 +245,7 @@ def _condition(present: statuses.Part | None, kind: str, status: str, reason: st
     wanted = {"type": kind, "status": status, "reason": reason, "message": message}
     if present is not None and wanted.items() <= present.items():
         return present
-    return statuses.condition(present, kind, status, reason, message)
+    return conditions.condition([present] if present is not None else (), kind, status, reason, message)
 
 
 def _is_stated(status: statuses.Status, name: str, text: str) -> bool:

@@ -6,13 +6,12 @@ https://istio.io/latest/docs/reference/config/config-status/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mesh_lab.rfc3339 import timestamp
+from mesh_lab.conditions import TRANSITION
 
-TRANSITION = "lastTransitionTime"
 Part = Mapping[str, Any]
 
 
@@ -38,23 +37,6 @@ def read(status: object) -> Status:
         tuple(parts_of(parts.get("validationMessages"))),
         str(observed) if isinstance(observed, int | str) else "",
     )
-
-
-def condition(
-    before: Part | None, kind: str, status: str, reason: str, message: str, *, now: str = ""
-) -> dict[str, Any]:
-    """A condition, whose `lastTransitionTime` is that of the one before while the status stays, else `now`.
-
-    That is the present by default.
-    """
-    old = before if before is not None and before.get("status") == status else {}
-    since = text_of(old, TRANSITION) or now or timestamp()
-    return {"type": kind, "status": status, "reason": reason, "message": message, TRANSITION: since}
-
-
-def others(conditions: Iterable[Part], *kinds: str) -> list[Part]:
-    """The conditions of other types than these, in their order."""
-    return [each for each in conditions if each.get("type") not in kinds]
 
 
 def timeless(value: Any) -> Any:

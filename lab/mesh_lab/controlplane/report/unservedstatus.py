@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mesh_lab import conditions
 from mesh_lab.controlplane.kube.client import Object
 from mesh_lab.controlplane.report import statuses
 from mesh_lab.controlplane.report.statuses import parts_of
@@ -40,7 +41,7 @@ def of(shape: str, group: str, obj: Object, text: str, now: str) -> dict[str, An
 
     def condition(kind: str) -> dict[str, Any]:
         generation = obj["metadata"].get("generation", 0)
-        made = statuses.condition(None, kind, "False", REASON, text, now=now)
+        made = conditions.condition((), kind, "False", REASON, text, now=now)
         return {**made, "observedGeneration": generation}
 
     status = obj.get("status")
@@ -50,7 +51,7 @@ def of(shape: str, group: str, obj: Object, text: str, now: str) -> dict[str, An
 
 
 def _programmed(present: list[Any], condition: Condition) -> list[Any]:
-    return [*statuses.others(present, "Programmed"), condition("Programmed")]
+    return [*conditions.others(present, "Programmed"), condition("Programmed")]
 
 
 def _conditions(obj: Object, present: list[Any], condition: Condition) -> list[Any] | None:

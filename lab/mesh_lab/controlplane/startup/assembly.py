@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from mesh_lab.controlplane.admission import webhook
-from mesh_lab.controlplane.debug import access, pages
+from mesh_lab.controlplane.debug import access, controlz, pages
+from mesh_lab.controlplane.debug.adsdebug import DebugStreams
+from mesh_lab.controlplane.debug.istiopages import IstioPages
 from mesh_lab.controlplane.delivery import ads
 from mesh_lab.controlplane.delivery.identity import Authenticator
 from mesh_lab.controlplane.delivery.jwks import KeyFetcher
@@ -92,7 +94,7 @@ async def serve(
     reporter = Reporter(api, state, pusher, tracker, remarks, faults)
     notices = Notices(api, state, remarks, settings.namespace)
     roots = RootPublisher(api, trust)
-    bundle = BundlePublisher(api, lambda: trust.authority.roots)
+    bundle = BundlePublisher(api, lambda: trust.authority.roots, lambda: trust.superseded)
     injection = Injection(settings)
     certificate = ServingCertificate(trust, settings.dns_names)
 
@@ -108,8 +110,10 @@ async def serve(
         """Start the proxies last: before everything has been listed they would be sent too little."""
         authenticator = Authenticator(api)
         guarded = access.guard(authenticator, settings.namespace)
+        istio = IstioPages(api, state, pusher, settings.namespace)
+        looking = DebugStreams(istio, pusher, authenticator, settings.namespace, settings.pod)
         monitoring = pages.build_app(
-            api, state, pusher, tracker, metrics, lambda: state.complete and bundle.done, guarded
+            api, state, pusher, tracker, metrics, lambda: state.complete and bundle.done, guarded, istio
         )
         ends: list[Callable[[], Awaitable[Any]]] = []
         try:
@@ -118,17 +122,19 @@ async def serve(
             hooks = webhook.build_app(lambda: injection.place, metrics)
             hook = await serving.serve_http(hooks, settings.host, settings.ports.webhook, certificate.context())
             ends.append(hook.cleanup)
+            levels = await serving.serve_http(controlz.build_app(), controlz.HOST, settings.ports.controlz)
+            ends.append(levels.cleanup)
             service = ads.AdsService(state, pusher, authenticator, metrics, state.progress.fire)
             for follower in followers:
                 await follower.synced.wait()
             state.snapshot()
-            server = ads.Server(service, certificate.current)
+            server = ads.Server(service, certificate.current, looking.handlers())
             ends.append(lambda: server.stop(_GRACE))
             port = await server.start(settings.host, settings.ports.xds)
             state.complete = True
             log.info("serving %d kinds to proxies on port %d", len(followers), port)
             if started is not None:
-                started(Ports(port, hook.addresses[0][1], web.addresses[0][1]))
+                started(Ports(port, *(each.addresses[0][1] for each in (hook, web, levels))))
             # Reports begin after all lists: before, a host that is missing may only not have been listed yet.
             async with asyncio.TaskGroup() as reports:
                 reports.create_task(KeyFetcher(state).run())

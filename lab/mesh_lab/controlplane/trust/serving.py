@@ -97,11 +97,15 @@ class Api(Protocol):
 
 
 class BundlePublisher:
-    """Keeps the caBundles of webhook configurations equal to the mesh's roots, and validation from being skipped."""
+    """Keeps the caBundles of webhook configurations equal to the mesh's roots, and validation from being skipped.
 
-    def __init__(self, api: Api, roots: Callable[[], bytes]) -> None:
+    While `superseded` says so, another istiod's bundle is left as it is.
+    """
+
+    def __init__(self, api: Api, roots: Callable[[], bytes], superseded: Callable[[], bool] = lambda: False) -> None:
         self._api = api
         self._roots = roots
+        self._superseded = superseded
         self._seen: dict[str, Object] = {}
         self._changed = Signal()
 
@@ -143,13 +147,15 @@ class BundlePublisher:
     def _patches(self) -> dict[str, list[Object]]:
         """What is to be changed of each configuration that is not as it should be."""
         bundle = base64.b64encode(self._roots()).decode()
-        patches = {name: list(_patch(name, configuration, bundle)) for name, configuration in self._seen.items()}
+        kept = self._superseded()
+        patches = {name: list(_patch(name, config, bundle, kept=kept)) for name, config in self._seen.items()}
         return {name: patch for name, patch in patches.items() if patch}
 
 
-def _patch(name: str, configuration: Object, bundle: str) -> Iterator[Object]:
+def _patch(name: str, configuration: Object, bundle: str, *, kept: bool) -> Iterator[Object]:
     for index, webhook in enumerate(configuration.get("webhooks") or ()):
-        if webhook["clientConfig"].get("caBundle") != bundle:
+        there = webhook["clientConfig"].get("caBundle")
+        if there != bundle and not (there and kept):
             yield {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle}
         # Istio's own manifests begin with Ignore, and istiod sets Fail once it runs.
         if WEBHOOK_CONFIGURATIONS[name] is VALIDATING_WEBHOOKS and webhook.get("failurePolicy") == "Ignore":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 
 from mesh_lab.controlplane.validation.common import Problem, error
 
@@ -44,6 +45,17 @@ _TOKEN = re.compile(
 )
 
 
+_ABLE = frozenset(
+    [
+        *("bool", "bytes", "contains", "double", "duration", "dyn", "endsWith", "has", "int", "matches", "size"),
+        *("startsWith", "timestamp", "type", "uint"),
+        *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours", "getMilliseconds"),
+        *("getMinutes", "getMonth", "getSeconds"),
+    ]
+)
+"""The functions that Envoy has, as its project builds it: neither `string` nor any that goes through a list."""
+
+
 class _SyntaxError(ValueError):
     """A text that is no expression."""
 
@@ -66,6 +78,30 @@ def _complaint(text: str) -> str:
     except _SyntaxError as failure:
         return str(failure)
     return ""
+
+
+@lru_cache(maxsize=1024)
+def unable(text: str) -> str:
+    """The first function of an expression that Envoy cannot call, which would refuse it; empty when there is none."""
+    if _complaint(text):
+        return text
+    tokens = list(_tokens(text))
+    for at, ((sort, name), (_, after)) in enumerate(pairwise(tokens)):
+        if sort == "name" and after == "(" and name not in _ABLE:
+            return name
+        if name == "has" and after == "(" and tokens[_end_of(tokens, at + 1) - 1][1] == "]":
+            return "has(...[...])"
+    return ""
+
+
+def _end_of(tokens: list[tuple[str, str]], opening: int) -> int:
+    """Where the parenthesis at a place is closed."""
+    depth = 0
+    for at in range(opening, len(tokens)):
+        depth += {"(": 1, ")": -1}.get(tokens[at][1], 0)
+        if depth == 0:
+            return at
+    return opening
 
 
 class _Parser:

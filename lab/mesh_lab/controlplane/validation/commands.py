@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from mesh_lab.controlplane.validation.cel import expression, unable
 from mesh_lab.controlplane.validation.common import Problem, error
 
 _SIDES = ("LOCAL_ADDRESS", "REMOTE_ADDRESS", "DIRECT_LOCAL_ADDRESS", "DIRECT_REMOTE_ADDRESS")
@@ -75,3 +76,22 @@ def commands(path: str, value: str) -> Iterator[Problem]:
     """Text, in which a percent sign is written twice, unless it begins or ends one of Envoy's commands."""
     if not _TEXT.fullmatch(value):
         yield error(path, f'{value[:100]!r} is invalid: write "%" as "%%", or as the ends of a command of Envoy\'s')
+
+
+_OF_LOGS = (
+    (re.compile(r"%REQ_WITHOUT_QUERY(?=\()"), "%REQ"),
+    (re.compile(r"%METADATA(?=\()"), "%DYNAMIC_METADATA"),
+    (re.compile(r"%CEL\((?P<expression>.*?)\)(:[0-9]{1,4})?%"), ""),
+)
+"""Commands that only logs have, each with one of the same form that all have."""
+
+
+def log_commands(path: str, value: str) -> Iterator[Problem]:
+    """Text of a log, which has further commands: an expression of CEL, and a path without its query."""
+    for found in _OF_LOGS[-1][0].finditer(value):
+        yield from expression(path, found["expression"])
+        if function := unable(found["expression"]):
+            yield error(path, f"Envoy has no function {function} of CEL")
+    for pattern, instead in _OF_LOGS:
+        value = pattern.sub(instead, value)
+    yield from commands(path, value)

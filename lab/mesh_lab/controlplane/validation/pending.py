@@ -16,18 +16,12 @@ from mesh_lab.controlplane.model import VirtualService
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.destinationrule import (
     ClientTLSSettings,
-    HTTPCookie,
-    HTTPSettings,
     LoadBalancerSettings,
-    OutlierDetection,
-    TrafficPolicy,
+    RetryBudget,
 )
 from mesh_lab.controlplane.model.gateway import Server, ServerPort, ServerTLSSettings
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener, OutboundTrafficPolicy, Sidecar
 from mesh_lab.controlplane.model.virtualservice import (
-    HTTPRedirect,
-    HTTPRetry,
-    HTTPRoute,
     L4MatchAttributes,
     TLSMatchAttributes,
 )
@@ -56,19 +50,10 @@ def _routes_tls_on_sidecars(spec: VirtualService) -> bool:
     return bool(spec.tls) and "mesh" in (spec.gateways or ["mesh"])
 
 
-def _has_localities(balancer: LoadBalancerSettings) -> bool:
-    setting = balancer.locality_lb_setting
-    return setting is not None and bool(setting.distribute or setting.failover or setting.failover_priority)
-
-
-_DELEGATION = "delegation to another virtual service is not supported by this control plane"
-_NO_HOSTS = "virtual service must have at least one host: delegation is not supported here"
 _SUBNETS = "destinationSubnets are not supported by this control plane"
-_ONE_LOCALITY = "localities have no effect with this control plane: there is one"
-_NO_EFFECT = "{} has no effect with this control plane"
+_ZONES = "regions fail over; zones are not balanced, since proxies do not discover each other (ENABLE_SELF_DISCOVERY)"
 
 LINES = (
-    Line(VirtualService, "hosts", "error", _NO_HOSTS, _when(lambda spec: not spec.hosts)),
     Line(
         VirtualService,
         "tls",
@@ -76,25 +61,16 @@ LINES = (
         "TLS is routed by name at gateways only: on sidecars this has no effect",
         _when(_routes_tls_on_sidecars),
     ),
-    Line(HTTPRoute, "delegate", "error", _DELEGATION),
-    Line(HTTPRedirect, "prefix_rewrite", "error", "prefixRewrite is not supported by this control plane: use uri"),
-    Line(
-        HTTPRetry,
-        "retry_remote_localities",
-        "warning",
-        "has no effect with this control plane: there is one locality",
-    ),
     Line(L4MatchAttributes, "destination_subnets", "error", _SUBNETS),
     Line(L4MatchAttributes, "source_subnet", "error", "sourceSubnet is not supported: Istio ignores it too"),
     Line(TLSMatchAttributes, "destination_subnets", "error", _SUBNETS),
-    Line(TrafficPolicy, "tunnel", "warning", _NO_EFFECT),
-    Line(TrafficPolicy, "proxy_protocol", "warning", _NO_EFFECT),
-    Line(TrafficPolicy, "retry_budget", "warning", _NO_EFFECT),
-    Line(LoadBalancerSettings, "locality_lb_setting", "warning", _ONE_LOCALITY, _when(_has_localities)),
-    Line(LoadBalancerSettings, "zone_aware_lb_setting", "warning", _ONE_LOCALITY),
-    Line(HTTPCookie, "attributes", "warning", _NO_EFFECT),
-    Line(HTTPSettings, "http2_keep_alive", "warning", _NO_EFFECT),
-    Line(OutlierDetection, "outlier_detection_http_error_codes", "warning", _NO_EFFECT),
+    Line(
+        RetryBudget,
+        "budget_interval",
+        "warning",
+        "has no effect: the budget is a share of the requests that are under way",
+    ),
+    Line(LoadBalancerSettings, "zone_aware_lb_setting", "warning", _ZONES),
     Line(
         ClientTLSSettings,
         "credential_name",

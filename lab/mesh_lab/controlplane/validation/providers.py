@@ -18,7 +18,7 @@ from mesh_lab.controlplane.model.providers import (
     ServiceProvider,
 )
 from mesh_lab.controlplane.validation.bounds import bounds
-from mesh_lab.controlplane.validation.commands import commands
+from mesh_lab.controlplane.validation.commands import log_commands
 from mesh_lab.controlplane.validation.common import Problem, duration, error, warning
 from mesh_lab.controlplane.validation.names import host_name, scoped_host
 
@@ -123,13 +123,13 @@ def _format(path: str, given: LogFormat | None) -> Iterator[Problem]:
     if given is None:
         return
     if given.text is not None:
-        yield from commands(f"{path}.text", given.text)
+        yield from log_commands(f"{path}.text", given.text)
     yield from _labels(f"{path}.labels", given.labels)
 
 
 def _labels(path: str, value: Any) -> Iterator[Problem]:
     if isinstance(value, str):
-        yield from commands(path, value)
+        yield from log_commands(path, value)
     elif isinstance(value, dict):
         for name, part in value.items():
             yield from _labels(f"{path}[{name}]", part)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+from mesh_lab.controlplane.world.locality import Locality, of_node
+
 Object = Mapping[str, Any]
 ObjectKey = tuple[str, str]
 
@@ -27,6 +29,8 @@ STATISTICS_ANNOTATIONS = (
     "sidecar.istio.io/statsInclusionSuffixes",
     "sidecar.istio.io/statsInclusionRegexps",
 )
+# Whether clients prefer endpoints near to them; over the field `trafficDistribution` of a Service.
+DISTRIBUTION_ANNOTATION = "networking.istio.io/traffic-distribution"
 PROXY_CONTAINER = "istio-proxy"
 PROXY_CONFIG_ANNOTATION = "proxy.istio.io/config"
 
@@ -71,6 +75,7 @@ class Service:
     labels: Mapping[str, str]
     export_to: tuple[str, ...]
     annotations: Mapping[str, str]
+    traffic_distribution: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +114,6 @@ class SliceEndpoint(NamedTuple):
     address: str
     ready: bool
     pod: str
-    zone: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +157,14 @@ class TlsSecret:
     certificate: bytes
     private_key: bytes
     ca: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A node: where it is."""
+
+    origin: Origin
+    locality: Locality
 
 
 def same(old: Any, new: Any) -> bool:
@@ -201,6 +213,7 @@ def service(obj: Object) -> Service:
         labels=meta.get("labels") or {},
         export_to=tuple(part.strip() for part in exported.split(",") if part.strip()),
         annotations=istios(annotations),
+        traffic_distribution=annotations.get(DISTRIBUTION_ANNOTATION) or spec.get("trafficDistribution") or "",
     )
 
 
@@ -274,7 +287,6 @@ def endpoint_slice(obj: Object) -> EndpointSlice:
                 address,
                 (endpoint.get("conditions") or {}).get("ready") is not False,
                 _target_pod(endpoint),
-                endpoint.get("zone", ""),
             )
             for endpoint in obj.get("endpoints") or ()
             for address in endpoint.get("addresses") or ()
@@ -293,6 +305,11 @@ def namespace(obj: Object) -> Namespace:
     meta = obj["metadata"]
     annotations = istios(meta.get("annotations") or {})
     return Namespace(origin_of("Namespace", obj), meta["name"], meta.get("labels") or {}, annotations)
+
+
+def node(obj: Object) -> Node:
+    """The view of a Node."""
+    return Node(origin_of("Node", obj), of_node(obj["metadata"].get("labels") or {}))
 
 
 def deployment(obj: Object) -> Deployment:

@@ -16,11 +16,12 @@ import yaml
 
 from mesh_lab.controlplane.model.mesh import MeshConfig, Normalization
 from mesh_lab.controlplane.model.sidecar import OutboundTrafficPolicy
-from mesh_lab.controlplane.validation.commands import commands
+from mesh_lab.controlplane.validation.commands import log_commands
 from mesh_lab.controlplane.validation.common import Problem
 from mesh_lab.controlplane.validation.mesh import mesh_config
 from mesh_lab.controlplane.world import meshproviders
 from mesh_lab.controlplane.world.configmaps import WITHOUT_EFFECT, Remark, beside, near
+from mesh_lab.controlplane.world.fieldnames import renamed
 
 __all__ = ["CONFIG_MAP", "KEY", "MeshConfig", "Normalization", "Parsed", "parse", "read"]
 
@@ -65,51 +66,40 @@ _INSTEAD_OF_DEFAULT_CONFIG = (
 _NOT_TRANSLATED: Mapping[str, str] = {
     "caCertificates": "",
     "defaultConfig": _INSTEAD_OF_DEFAULT_CONFIG,
-    "defaultDestinationRuleExportTo": "",
     "defaultInboundHttpRetryPolicy": "",
-    "defaultProviders": "",
-    "defaultServiceExportTo": "",
-    "defaultTrafficPolicy": "",
-    "defaultVirtualServiceExportTo": "",
     "discoverySelectors": "",
     "dnsRefreshRate": "",
     "enablePrometheusMerge": "the annotation prometheus.istio.io/merge-metrics of a pod has",
-    "enableTracing": "",
     "inboundClusterStatName": "",
     "inboundTrafficPolicy": "",
     "ingressClass": "",
     "ingressControllerMode": "",
     "ingressSelector": "",
     "ingressService": "",
-    "localityLbSetting": "",
     "outboundClusterStatName": "",
     "proxyInboundListenPort": "",
     "proxyListenPort": "",
     "serviceSettings": "",
-    "tcpKeepalive": "",
 }
 """Settings that are read and checked, and have no effect yet; and what has that effect instead.
 
 A setting that is translated loses its line.
 """
 
+_CARRIED_OUT: Mapping[str, frozenset[str]] = {"defaultConfig": frozenset(["tracing"])}
+"""Parts of those settings that have their effect."""
+
 # Values, as they are written, that equal what the lab does anyway.
 _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
     "enablePrometheusMerge": (True,),
-    "enableTracing": (False,),
     "verifyCertificateAtClient": (True,),
     "proxyListenPort": (15001,),
     "proxyInboundListenPort": (15006,),
     "disableEnvoyListenerLog": (True,),
-    "localityLbSetting": ({"enabled": False},),
     "inboundTrafficPolicy": ({}, {"mode": "PASSTHROUGH"}),
     "defaultConfig": ({},),
-    "defaultProviders": ({},),
     "discoverySelectors": ([],),
     "serviceSettings": ([],),
-    "defaultServiceExportTo": (["*"],),
-    "defaultVirtualServiceExportTo": (["*"],),
-    "defaultDestinationRuleExportTo": (["*"],),
 }
 
 # The value of a setting that cannot be read while no good one is known, where the default would allow more.
@@ -146,7 +136,7 @@ def parse(text: str, before: MeshConfig | None = None) -> Parsed:
             continue
         try:
             # Istio reads a number in quotes too, as its documentation has of ports.
-            good[field.name] = msgspec.convert(value, field.type, strict=False)
+            good[field.name] = msgspec.convert(renamed(value, field.type), field.type, strict=False)
         except msgspec.ValidationError as error:
             what, _, where = str(error).partition(" - at `$")
             remarks.append(Remark("error", f"{KEY}.{name}{where.removesuffix('`')}", f"{what}; it stays as it was"))
@@ -174,6 +164,8 @@ def _without_effect(name: str, value: Any) -> list[Remark]:
     if name in _OTHERS or name in _NOT_TRANSLATED:
         if value in _AS_IT_IS.get(name, ()):
             return []
+        if isinstance(value, dict) and value.keys() <= _CARRIED_OUT.get(name, frozenset()):
+            return []
         instead = _NOT_TRANSLATED.get(name, "")
         return [Remark("warning", path, f"this setting {WITHOUT_EFFECT}{'; ' if instead else ''}{instead}")]
     if name in _FIELDS:
@@ -185,7 +177,7 @@ def _problems(config: MeshConfig) -> Iterator[Problem]:
     """Problems that Istio's rules name, or Envoy would reject in every proxy's configuration."""
     yield from mesh_config(KEY, config)
     if config.access_log_encoding == "TEXT":
-        yield from commands(f"{KEY}.accessLogFormat", config.access_log_format)
+        yield from log_commands(f"{KEY}.accessLogFormat", config.access_log_format)
 
 
 def _is_json(text: str) -> bool:

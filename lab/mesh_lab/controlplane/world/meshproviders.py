@@ -10,6 +10,7 @@ import msgspec
 from mesh_lab.controlplane.model.providers import BUILT_IN, ExtensionProvider
 from mesh_lab.controlplane.validation.providers import provider
 from mesh_lab.controlplane.world.configmaps import Remark
+from mesh_lab.controlplane.world.fieldnames import renamed
 
 FIELD = "extension_providers"
 
@@ -52,7 +53,7 @@ def read(document: Any, before: Sequence[ExtensionProvider], path: str) -> Provi
 def _one(entry: Any, path: str) -> tuple[ExtensionProvider | None, list[Remark]]:
     """A provider, None when it cannot be used, and remarks on it."""
     try:
-        spec = msgspec.convert(entry, ExtensionProvider, strict=False)
+        spec = msgspec.convert(renamed(entry, ExtensionProvider), ExtensionProvider, strict=False)
     except msgspec.ValidationError as failure:
         what, _, where = str(failure).partition(" - at `$")
         return None, [Remark("error", f"{path}{where.removesuffix('`')}", f"{what}; {_EFFECT}")]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mesh_lab.controlplane.world.kubernetes import Pod
+
+ISTIO_VERSION = "1.30.3"
+"""The version of Istio that proxies say they are of: resources may be for some versions only."""
 
 ProxyKind = Literal["sidecar", "router"]
 
@@ -25,6 +28,7 @@ class Proxy:
     workload: str = ""
     trust_domain: str = "cluster.local"
     more_statistics: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def principal(self) -> str:
@@ -33,9 +37,15 @@ class Proxy:
 
     @classmethod
     def of(
-        cls, pod: Pod, kind: ProxyKind = "sidecar", *, node_id: str = "", trust_domain: str = "cluster.local"
+        cls,
+        pod: Pod,
+        kind: ProxyKind = "sidecar",
+        *,
+        node_id: str = "",
+        trust_domain: str = "cluster.local",
+        metadata: Mapping[str, str] | None = None,
     ) -> Proxy:
-        """The proxy of a pod. `node_id` is the id that it sends; Istio's form when empty."""
+        """The proxy of a pod. `node_id` is the id that it sends, Istio's form when empty; so is `metadata`."""
         return cls(
             node_id or f"{kind}~{pod.ip}~{pod.name}.{pod.namespace}~{pod.namespace}.svc.cluster.local",
             kind,
@@ -47,4 +57,5 @@ class Proxy:
             pod.workload,
             trust_domain,
             pod.more_statistics,
+            metadata or {"NAME": pod.name, "NAMESPACE": pod.namespace, "ISTIO_VERSION": ISTIO_VERSION},
         )

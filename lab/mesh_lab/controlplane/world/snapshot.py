@@ -8,7 +8,17 @@ from typing import Generic, NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.world.findings import Finding
-from mesh_lab.controlplane.world.kubernetes import Deployment, Namespace, ObjectKey, Origin, Pod, Service, TlsSecret
+from mesh_lab.controlplane.world.kubernetes import (
+    Deployment,
+    Namespace,
+    Node,
+    ObjectKey,
+    Origin,
+    Pod,
+    Service,
+    TlsSecret,
+)
+from mesh_lab.controlplane.world.locality import NOWHERE, Locality, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 
 DRY_RUN = "istio.io/dry-run"
@@ -37,7 +47,7 @@ class Config(Generic[S_co]):
     """One Istio resource. `created` orders those that compete: the oldest wins, then the first by name.
 
     `annotations` are Istio's: others change nothing. `any_workload` marks a policy whose selector could not be read, so
-    that it is for every workload that it might select.
+    that it is for every workload that it might select. `merged_from` are the delegates of a VirtualService.
     """
 
     origin: Origin
@@ -48,6 +58,12 @@ class Config(Generic[S_co]):
     spec: S_co
     annotations: Mapping[str, str] = field(default_factory=dict)
     any_workload: bool = False
+    merged_from: tuple[Origin, ...] = ()
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The object, and those that it was merged from."""
+        return (self.origin, *self.merged_from)
 
     @property
     def precedence(self) -> tuple[str, str, str]:
@@ -62,7 +78,7 @@ class Endpoint:
     address: str
     ports: Mapping[str, int]
     pod: Pod | None
-    zone: str
+    locality: Locality = NOWHERE
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +119,16 @@ class Snapshot:
     pods_by_ip: Table[str, Pod]
     namespaces: Table[str, Namespace]
     deployments: Table[ObjectKey, Deployment]
+    nodes: Table[str, Node]
     secrets: Table[ObjectKey, TlsSecret]
     configs: Table[str, Table[ObjectKey, Config[Spec]]]
     invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
     keys: Table[KeySource, Keys] = field(default_factory=Table)
+
+    def locality(self, pod: Pod) -> Locality:
+        """Where a pod runs."""
+        node = self.nodes.get(pod.node)
+        return of_pod(pod.labels, node.locality if node is not None else NOWHERE)
 
     def of(self, kind: type[S]) -> Table[ObjectKey, Config[S]]:
         """The resources of a kind, by namespace and name."""

@@ -11,19 +11,23 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.istiokinds import KINDS, closed, decode, fail_closed, stand_in, unread, validate
-from mesh_lab.controlplane.model import DecodeError
+from mesh_lab.controlplane.model import DecodeError, EnvoyFilter
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.standins import StandIn
 from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, values
 from mesh_lab.controlplane.world.configmaps import Remark
 from mesh_lab.controlplane.world.findings import Finding
-from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Object, ObjectKey, Origin, Pod, same
+from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Node, Object, ObjectKey, Origin, Pod, same
+from mesh_lab.controlplane.world.locality import NOWHERE, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Config, Endpoint, Keys, KeySource, ServiceEndpoints, Snapshot, Table
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+# Edits follow each other faster than proxies answer: which version was the last good one is known only then.
+_EARLIER_KEPT = 4
 
 
 class World:
@@ -41,6 +45,10 @@ class World:
         self._stood_in: set[tuple[str, str, str]] = set()
         # Objects that are set aside, as they were when that was decided.
         self._aside: dict[tuple[str, str, str], Any] = {}
+        # The versions of an EnvoyFilter before the present one, of which the last holds when Envoy rejects what the
+        # present one makes; and the versions that are set aside for that.
+        self._earlier: dict[tuple[str, str, str], list[Config[Spec]]] = {}
+        self._refused: dict[tuple[str, str, str], Config[Spec]] = {}
         # The content of each resource when all was last translated, where it has changed since; None where it did not
         # exist.
         self._proved: dict[tuple[str, str, str], Config[Spec] | None] = {}
@@ -117,6 +125,43 @@ class World:
         self.report_unusable(key, reason)
         return True
 
+    def refuse(self, origin: Origin, reason: str) -> bool:
+        """Set an EnvoyFilter aside of which Envoy has rejected what it makes, until it is changed or restored.
+
+        Its former version holds, if there is one that was not refused. False when it has changed since.
+        """
+        bad = self._configs[origin.kind].get((origin.namespace, origin.name))
+        if bad is None or bad.origin != origin:
+            return False
+        earlier = self._earlier.get(origin.key)
+        former = earlier.pop() if earlier else None
+        self._put(origin, former)
+        self._refused[origin.key] = bad
+        holds = "the version before it holds" if former is not None else "it has no effect"
+        text = f"Schema validation error: Envoy rejects what it makes: {reason}; until it is changed, {holds}"
+        self._set_findings(origin, (Finding("error", "IST0106", text, "spec", origin),))
+        return True
+
+    def restore(self, origin: Origin) -> bool:
+        """Take up an EnvoyFilter again that was refused and is not at fault; False when it has changed since."""
+        good = self._refused.get(origin.key)
+        if good is None or good.origin != origin:
+            return False
+        del self._refused[origin.key]
+        if (held := self._configs[origin.kind].get((origin.namespace, origin.name))) is not None:
+            self._earlier.setdefault(origin.key, []).append(held)
+        self._put(origin, good)
+        self._set_findings(origin, ())
+        return True
+
+    def _put(self, origin: Origin, config: Config[Spec] | None) -> None:
+        configs = self._configs[origin.kind]
+        configs.pop((origin.namespace, origin.name), None)
+        if config is not None:
+            configs[origin.namespace, origin.name] = config
+        self._proved.pop(origin.key, None)
+        self._changed.add(origin.kind)
+
     def report_unusable(self, key: tuple[str, str, str], reason: str) -> None:
         """Report an object that cannot be used, through no fault of its author; the finding stays until it changes."""
         origin = Origin(*key)
@@ -143,6 +188,8 @@ class World:
     def _mark_endpoints(self, kind: str, key: ObjectKey, old: Any, new: Any) -> None:
         if kind == "Pod":
             self._stale_endpoints |= self._services_of_pod.get(key, set())
+        elif kind == "Node":
+            self._stale_endpoints |= self._slices.keys()
         elif kind == "EndpointSlice":
             for view in (old, new):
                 if view is not None:
@@ -183,10 +230,11 @@ class World:
             self._slices.pop(service, None)
             return None
         pods: dict[ObjectKey, Pod] = self._views["Pod"]
+        nodes: dict[ObjectKey, Node] = self._views["Node"]
         ready: dict[str, Endpoint] = {}
         accounts: set[str] = set()
         for part in slices.values():
-            for address, is_ready, pod_name, zone in part.endpoints:
+            for address, is_ready, pod_name in part.endpoints:
                 pod = None
                 if pod_name:
                     key = (part.namespace, pod_name)
@@ -196,7 +244,10 @@ class World:
                         continue
                     accounts.add(f"{pod.namespace}/{pod.service_account}")
                 if is_ready:
-                    ready[address] = Endpoint(address, part.ports, pod, zone)
+                    node = nodes.get(("", pod.node)) if pod is not None else None
+                    around = node.locality if node is not None else NOWHERE
+                    where = of_pod(pod.labels, around) if pod is not None else NOWHERE
+                    ready[address] = Endpoint(address, part.ports, pod, where)
         return ServiceEndpoints(tuple(ready[address] for address in sorted(ready)), tuple(sorted(accounts)))
 
     def _apply_config(self, kind: str, obj: Object, *, gone: bool) -> bool:
@@ -208,6 +259,8 @@ class World:
             self._raw.pop(origin.key, None)
             self._stood_in.discard(origin.key)
             self._proved.pop(origin.key, None)
+            self._earlier.pop(origin.key, None)
+            self._refused.pop(origin.key, None)
             self._set_findings(origin, ())
             if known:
                 self._changed.add(kind)
@@ -220,6 +273,10 @@ class World:
         self._raw[origin.key] = raw
         self._changed.add(kind)
         self._proved.setdefault(origin.key, configs.get(key))
+        if kind == EnvoyFilter.__name__:
+            self._refused.pop(origin.key, None)
+            if key in configs:
+                self._earlier[origin.key] = [*self._earlier.get(origin.key, [])[1 - _EARLIER_KEPT :], configs[key]]
         created = meta.get("creationTimestamp") or ""
         try:
             read = _read(kind, spec, origin)
@@ -300,6 +357,7 @@ class World:
 
         pods: Table[ObjectKey, Pod] = table("Pod", self._views["Pod"], lambda before: before.pods)
         named = {key[1]: view for key, view in self._views["Namespace"].items()}
+        nodes = {key[1]: view for key, view in self._views["Node"].items()}
         return Snapshot(
             version=old.version + 1 if old else 1,
             mesh=self._mesh,
@@ -309,6 +367,7 @@ class World:
             pods_by_ip=old.pods_by_ip if old and pods is old.pods else Table({pod.ip: pod for pod in pods.values()}),
             namespaces=table("Namespace", named, lambda before: before.namespaces),
             deployments=table("Deployment", self._views["Deployment"], lambda before: before.deployments),
+            nodes=table("Node", nodes, lambda before: before.nodes),
             secrets=table("Secret", self._views["Secret"], lambda before: before.secrets),
             configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
             invalid=table("Invalid", self._invalid, lambda before: before.invalid),
@@ -367,4 +426,5 @@ _VIEWS: Mapping[str, Callable[[Object], Any]] = {
     "Namespace": kubernetes.namespace,
     "Deployment": kubernetes.deployment,
     "Secret": kubernetes.tls_secret,
+    "Node": kubernetes.node,
 }

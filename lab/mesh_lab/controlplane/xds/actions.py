@@ -18,6 +18,9 @@ from envoy.extensions.filters.common.fault.v3.fault_pb2 import FaultDelay
 from envoy.extensions.filters.http.cors.v3.cors_pb2 import CorsPolicy as CorsMessage
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import FaultAbort, HTTPFault
 from envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import PreviousHostsPredicate
+from envoy.extensions.retry.priority.previous_priorities.v3.previous_priorities_config_pb2 import (
+    PreviousPrioritiesConfig,
+)
 from envoy.type.matcher.v3.regex_pb2 import RegexMatchAndSubstitute, RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from envoy.type.v3.percent_pb2 import FractionalPercent
@@ -140,6 +143,8 @@ def retry_policy(settings: HTTPRetry | None, *, hashed: bool = False) -> RetryPo
         policy.retry_host_predicate.append(_previous_hosts())
     if settings is None:
         return policy
+    if settings.retry_remote_localities:
+        policy.retry_priority.CopyFrom(_previous_priorities())
     if settings.retry_on:
         conditions, codes = _split_conditions(settings.retry_on)
         if codes and "retriable-status-codes" not in conditions:
@@ -165,6 +170,14 @@ def counts_attempts(rules: VirtualService | None) -> bool:
 def _previous_hosts() -> RetryPolicy.RetryHostPredicate:
     return RetryPolicy.RetryHostPredicate(
         name="envoy.retry_host_predicates.previous_hosts", typed_config=any_of(PreviousHostsPredicate())
+    )
+
+
+def _previous_priorities() -> RetryPolicy.RetryPriority:
+    """After each two attempts, endpoints of a priority that has not been tried: those of other localities."""
+    return RetryPolicy.RetryPriority(
+        name="envoy.retry_priorities.previous_priorities",
+        typed_config=any_of(PreviousPrioritiesConfig(update_frequency=2)),
     )
 
 
@@ -230,7 +243,9 @@ def _redirect_action(redirect: HTTPRedirect, port: int, *, tls: bool = False) ->
     action = RedirectAction(
         host_redirect=redirect.authority, response_code=_REDIRECT_CODES.get(redirect.redirect_code, 0)
     )
-    if redirect.uri.startswith(_PREFIX_VARIABLE):
+    if redirect.prefix_rewrite:
+        action.prefix_rewrite = redirect.prefix_rewrite
+    elif redirect.uri.startswith(_PREFIX_VARIABLE):
         action.prefix_rewrite = redirect.uri.removeprefix(_PREFIX_VARIABLE)
     elif redirect.uri:
         action.path_redirect = redirect.uri
@@ -328,6 +343,8 @@ def _hash_policy(settings: ConsistentHashLB) -> RouteAction.HashPolicy | None:
         policy.cookie.path = settings.http_cookie.path
         if settings.http_cookie.ttl:
             policy.cookie.ttl.CopyFrom(duration(settings.http_cookie.ttl))
+        for attribute in settings.http_cookie.attributes:
+            policy.cookie.attributes.add(name=attribute.name, value=attribute.value)
     elif settings.http_query_parameter_name:
         policy.query_parameter.name = settings.http_query_parameter_name
     elif settings.use_source_ip:

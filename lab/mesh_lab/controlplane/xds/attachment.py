@@ -10,10 +10,11 @@ from mesh_lab.controlplane.model.gateway import Server
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod
 from mesh_lab.controlplane.world.snapshot import Config, Table
 from mesh_lab.controlplane.xds import hosts
-from mesh_lab.controlplane.xds.matching import gateway_name
+from mesh_lab.controlplane.xds.exports import exported
+from mesh_lab.controlplane.xds.hosts import gateway_name
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
-from mesh_lab.controlplane.xds.scope import RouteConfig, exported
+from mesh_lab.controlplane.xds.scope import RouteConfig
 
 GatewayConfig = Config[Gateway]
 
@@ -108,16 +109,23 @@ class Attached:
 
 @memoised
 def attached(
-    servers: tuple[GatewayServer, ...], routes: Table[ObjectKey, RouteConfig], namespace: str, domain: str
+    servers: tuple[GatewayServer, ...],
+    routes: Table[ObjectKey, RouteConfig],
+    namespace: str,
+    domain: str,
+    default: tuple[str, ...],
 ) -> tuple[Attached, ...]:
-    """The VirtualServices for the hosts of servers, oldest first; of two hosts the narrower is served."""
+    """The VirtualServices for the hosts of servers, oldest first; of two hosts the narrower is served.
+
+    `default` is the mesh's `exportTo` for those that have none.
+    """
     ordered = sorted(routes.values(), key=lambda config: config.precedence)
     return tuple(
         Attached(host, server, config)
         for server in servers
         for config in ordered
         if server.gateway in {gateway_name(name, config.namespace) for name in config.spec.gateways}
-        and exported(config.spec.export_to, config.namespace, namespace)
+        and exported(config.spec.export_to or default, config.namespace, namespace)
         for host in _hosts_in_common(server, config, domain)
     )
 

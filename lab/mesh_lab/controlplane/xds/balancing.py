@@ -11,11 +11,15 @@ from mesh_lab.controlplane.model.destinationrule import (
     ConsistentHashLB,
     LoadBalancerSettings,
     OutlierDetection,
+    RetryBudget,
+    TcpKeepalive,
 )
 from mesh_lab.controlplane.xds.durations import duration
 
 UNLIMITED = 2**32 - 1
 DEFAULT_RING_SIZE = 1024
+DEFAULT_BUDGET_PERCENT = 20.0
+DEFAULT_BUDGET_RETRIES = 3
 
 _SIMPLE = {
     "ROUND_ROBIN": Cluster.ROUND_ROBIN,
@@ -76,8 +80,15 @@ def _apply_warmup(cluster: Cluster, settings: LoadBalancerSettings | None) -> No
         start.min_weight_percent.value = settings.warmup.minimum_percent
 
 
-def apply_connection_pool(cluster: Cluster, settings: ConnectionPoolSettings | None) -> None:
+def apply_connection_pool(
+    cluster: Cluster,
+    settings: ConnectionPoolSettings | None,
+    keepalive: TcpKeepalive | None = None,
+    budget: RetryBudget | None = None,
+) -> None:
     """Circuit breakers, which are unlimited unless set, and the times of connections.
+
+    `keepalive` holds for the whole mesh, as far as the settings say nothing else.
 
     Envoy keeps count of what remains of the limits where one is set. Of those that are not, Istio lets it do so too, at
     a look-up of the limit in the runtime's settings whenever a request comes or goes.
@@ -94,20 +105,33 @@ def apply_connection_pool(cluster: Cluster, settings: ConnectionPoolSettings | N
         **{name: UInt32Value(value=value or UNLIMITED) for name, value in limits.items()},
         track_remaining=any(limits.values()),
     )
+    if budget is not None:
+        _apply_retry_budget(thresholds, budget)
     cluster.circuit_breakers.CopyFrom(circuit_breaker_pb2.CircuitBreakers(thresholds=[thresholds]))
-    if tcp is None:
-        return
-    if tcp.connect_timeout:
+    if tcp is not None and tcp.connect_timeout:
         cluster.connect_timeout.CopyFrom(duration(tcp.connect_timeout))
-    if tcp.tcp_keepalive:
-        alive = cluster.upstream_connection_options.tcp_keepalive
-        alive.SetInParent()
-        if tcp.tcp_keepalive.probes:
-            alive.keepalive_probes.value = tcp.tcp_keepalive.probes
-        if tcp.tcp_keepalive.time:
-            alive.keepalive_time.value = duration(tcp.tcp_keepalive.time).seconds
-        if tcp.tcp_keepalive.interval:
-            alive.keepalive_interval.value = duration(tcp.tcp_keepalive.interval).seconds
+    for probes in (keepalive, tcp.tcp_keepalive if tcp else None):
+        if probes is not None:
+            _apply_keepalive(cluster, probes)
+
+
+def _apply_retry_budget(thresholds: circuit_breaker_pb2.CircuitBreakers.Thresholds, budget: RetryBudget) -> None:
+    """Instead of a number of retries at once, a share of the requests that are under way."""
+    share = budget.percent if budget.percent is not None else DEFAULT_BUDGET_PERCENT
+    thresholds.retry_budget.budget_percent.value = share
+    thresholds.retry_budget.min_retry_concurrency.value = budget.min_retry_concurrency or DEFAULT_BUDGET_RETRIES
+
+
+def _apply_keepalive(cluster: Cluster, settings: TcpKeepalive) -> None:
+    """Probes of idle connections: what is not set is as it was, or as the operating system has it."""
+    alive = cluster.upstream_connection_options.tcp_keepalive
+    alive.SetInParent()
+    if settings.probes:
+        alive.keepalive_probes.value = settings.probes
+    if settings.time:
+        alive.keepalive_time.value = duration(settings.time).seconds
+    if settings.interval:
+        alive.keepalive_interval.value = duration(settings.interval).seconds
 
 
 def apply_outlier_detection(cluster: Cluster, settings: OutlierDetection | None) -> None:

@@ -27,10 +27,12 @@ from mesh_lab.controlplane.xds.balancing import (
 )
 from mesh_lab.controlplane.xds.built import Built, any_of, build, wire
 from mesh_lab.controlplane.xds.durations import duration
+from mesh_lab.controlplane.xds.localities import Nearness, apply_nearness, nearness_of
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import NO_POLICY, HostRules, Policy, effective
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 from mesh_lab.controlplane.xds.typeurls import CDS
+from mesh_lab.controlplane.xds.upstream import announce_client, apply_http
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 ANNOUNCING = (
@@ -66,7 +68,17 @@ class View:
     @cached_property
     def policy(self) -> Policy:
         """What the DestinationRules of the host say for the port and the subset."""
-        return effective(self.rules, self.port.number, self.subset)
+        return effective(self.rules, self.port.number, self.subset, self.mesh.default_traffic_policy)
+
+    @property
+    def nearness(self) -> Nearness | None:
+        """How its endpoints are preferred by locality."""
+        return nearness_of(self.mesh, self.policy.load_balancer, self.service.traffic_distribution)
+
+    @property
+    def detects_failures(self) -> bool:
+        """Whether endpoints that fail are left out for a time."""
+        return self.policy.outlier_detection is not None
 
     @property
     def listed(self) -> bool:
@@ -116,14 +128,17 @@ def outbound(view: View) -> Built:
     cluster = Cluster(name=name, connect_timeout=duration(view.mesh.connect_timeout))
     _set_discovery(cluster, service)
     apply_load_balancer(cluster, policy.load_balancer)
-    apply_connection_pool(cluster, policy.connection_pool)
+    apply_nearness(cluster, view.nearness, detected=view.detects_failures)
+    apply_connection_pool(cluster, policy.connection_pool, view.mesh.tcp_keepalive, policy.retry_budget)
     apply_outlier_detection(cluster, policy.outlier_detection)
     upgraded = _set_transport(cluster, view)
+    announce_client(cluster, policy.proxy_protocol)
     as_client = not view.gateway and port.protocol is Protocol.AUTO
     options = _protocol_options(port.protocol, policy, upgraded=upgraded, as_client=as_client)
     if options is not None:
         options.http_filters.extend(ANNOUNCING if view.peers.some_meshed and view.may_be_plain else ())
         _name_server(options, policy.tls)
+        apply_http(options, policy)
         _set_options(cluster, options)
     origins = [service.origin, *(view.rules.origins if view.rules is not None else ())]
     return build(CDS, name, wire(cluster), origins)
@@ -295,7 +310,7 @@ def inbound(application: Application, mesh: MeshConfig) -> Built:
         connect_timeout=duration(mesh.connect_timeout),
     )
     _bind_inbound(cluster)
-    apply_connection_pool(cluster, application.pool)
+    apply_connection_pool(cluster, application.pool, mesh.tcp_keepalive)
     policy, protocol = Policy(connection_pool=application.pool), application.protocol
     as_client = protocol is Protocol.AUTO
     _set_options(cluster, _protocol_options(protocol, policy, upgraded=False, as_client=as_client))
@@ -320,8 +335,23 @@ def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built
     )
     if side == "inbound":
         _bind_inbound(cluster)
-    apply_connection_pool(cluster, None)
+    apply_connection_pool(cluster, None, mesh.tcp_keepalive)
     _set_options(cluster, _protocol_options(Protocol.AUTO, NO_POLICY, upgraded=False, as_client=True))
+    return build(CDS, name, wire(cluster), ())
+
+
+@memoised
+def named(name: str, address: str, mesh: MeshConfig) -> Built:
+    """A server outside the registry, as HOST:PORT, in plain text."""
+    host, _, port = address.rpartition(":")
+    cluster = Cluster(
+        name=name,
+        type=Cluster.STRICT_DNS,
+        dns_lookup_family=Cluster.V4_ONLY,
+        wait_for_warm_on_init={"value": False},
+        load_assignment=_assignment(name, host, int(port)),
+        connect_timeout=duration(mesh.connect_timeout),
+    )
     return build(CDS, name, wire(cluster), ())
 
 

@@ -13,10 +13,12 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.wrappers_pb2 import UInt32Value
 
 from mesh_lab.controlplane.world.kubernetes import Pod
+from mesh_lab.controlplane.world.locality import Locality, with_topology
 from mesh_lab.controlplane.world.snapshot import Endpoint, ServiceEndpoints
 from mesh_lab.controlplane.xds import names
 from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.clusters import Peers, socket_address
+from mesh_lab.controlplane.xds.localities import Group, Member, Order, preferred
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, selects
 from mesh_lab.controlplane.xds.peers import pack
@@ -37,25 +39,33 @@ class Selection(NamedTuple):
 
 
 @memoised
-def assignment(selection: Selection, known: ServiceEndpoints, policies: PeerPolicies) -> Built:
-    """The selected endpoints of those that are known, by zone."""
+def assignment(
+    selection: Selection, known: ServiceEndpoints, policies: PeerPolicies, order: Order | None = None
+) -> Built:
+    """The selected endpoints of those that are known, by locality, in the order in which a client prefers them."""
     service, port = selection.service, selection.port
     name = names.outbound_cluster(port.number, selection.subset, service.hostname)
     wanted = dict(selection.labels)
-    zones: dict[str, list[LbEndpoint]] = {}
+    members: dict[Locality, list[Member]] = {}
     for endpoint in known.endpoints:
         number = endpoint.ports.get(port.name)
         if number is not None and _carries(endpoint, wanted):
-            zones.setdefault(endpoint.zone, []).append(_endpoint(endpoint, number, policies))
+            labels = _labels(endpoint) if order is not None and order.by_labels else {}
+            member = Member(_endpoint(endpoint, number, policies), labels)
+            members.setdefault(endpoint.locality, []).append(member)
+    groups = [Group(locality, tuple(some), len(some)) for locality, some in sorted(members.items())]
     message = ClusterLoadAssignment(
         cluster_name=name,
         endpoints=[
             LocalityLbEndpoints(
-                locality=base_pb2.Locality(zone=zone),
-                load_balancing_weight=UInt32Value(value=len(members)),
-                lb_endpoints=members,
+                locality=base_pb2.Locality(
+                    region=group.locality.region, zone=group.locality.zone, sub_zone=group.locality.subzone
+                ),
+                load_balancing_weight=UInt32Value(value=group.weight),
+                lb_endpoints=[member.endpoint for member in group.members],
+                priority=group.priority,
             )
-            for zone, members in sorted(zones.items())
+            for group in (preferred(groups, order) if order is not None else groups)
         ],
     )
     labels_seen = {tuple(sorted(e.pod.labels.items())) for e in known.endpoints if e.pod is not None}
@@ -86,6 +96,12 @@ def speaks_mutual_tls(pod: Pod | None, port: int, policies: PeerPolicies) -> boo
 
 def _carries(endpoint: Endpoint, labels: Mapping[str, str]) -> bool:
     return not labels or (endpoint.pod is not None and selects(labels, endpoint.pod.labels))
+
+
+def _labels(endpoint: Endpoint) -> Mapping[str, str]:
+    """What an endpoint is, and where."""
+    pod = endpoint.pod
+    return with_topology(pod.labels if pod else {}, endpoint.locality, pod.node if pod else "")
 
 
 def _endpoint(endpoint: Endpoint, port: int, policies: PeerPolicies) -> LbEndpoint:

@@ -107,7 +107,9 @@ def gateway_routes(setting: Setting, servers: Iterable[GatewayServer], found: It
 def _viewpoint(server: GatewayServer, setting: Setting) -> Viewpoint:
     number, retries = server.server.port.number, setting.mesh.default_http_retry_policy
     scope = setting.scope
-    return Viewpoint(server.gateway, number, scope.namespace, scope.labels, tls=server.ends_tls, retries=retries)
+    return Viewpoint(
+        server.gateway, number, scope.namespace, scope.labels, server.ends_tls, retries=retries, traced=scope.traced
+    )
 
 
 def _redirects(server: GatewayServer) -> bool:
@@ -128,7 +130,7 @@ def _host(host: str, which: tuple[Attached, ...], contexts: tuple[RouteContext, 
     result = VirtualHost(name=f"{host}:{which[0].server.server.port.number}", domains=[host])
     result.include_request_attempt_count = any(actions.counts_attempts(each.config.spec) for each in which)
     found = [route for context in contexts for route in routes(context)]
-    origins = [origin for each in which for origin in (each.config.origin, each.server.config.origin)]
+    origins = [origin for each in which for origin in (*each.config.origins, each.server.config.origin)]
     targets = dict.fromkeys(target for context in contexts for target in context.targets)
     result.routes.extend(sorted(found, key=takes_all))
     if redirected:
@@ -173,7 +175,8 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
         ruling = (origin for rules in called if rules is not None for origin in rules.origins)
         requests = all(server.plain_http or server.ends_tls for server in some)
         permitting = () if requests else setting.access.origins
-        origins = [*origins_of(some), *(each.origin for each in used), *ruling, *permitting]
+        telling = setting.context.telemetry.origins
+        origins = [*origins_of(some), *(each.origin for each in used), *ruling, *permitting, *telling]
         made = {chain.name for chain in chains}
         secrets = (secret for server in some if _chain_name(server) in made for secret in _secrets_of(server))
         yield build(LDS, name, wire(listener), origins, secrets)

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, Gateway, PeerAuthentication, VirtualService
+from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication
+from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
 from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
+from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
+from mesh_lab.controlplane.world.locality import Locality, with_topology
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
@@ -18,20 +21,26 @@ from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.authentication import authentication_of
 from mesh_lab.controlplane.xds.built import Built, table_of
 from mesh_lab.controlplane.xds.extauthz import authorizer
+from mesh_lab.controlplane.xds.localities import Client, labels_wanted, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
+from mesh_lab.controlplane.xds.patches import applying
+from mesh_lab.controlplane.xds.patches.applying import Patched
+from mesh_lab.controlplane.xds.patches.selection import selected
 from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import authorization_of
+from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
-from mesh_lab.controlplane.xds.scope import Scope, scope_of
+from mesh_lab.controlplane.xds.scope import Scope, registry, routes_of, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
+from mesh_lab.controlplane.xds.telemetries import Applied, applied, backends_of
+from mesh_lab.controlplane.xds.tracing import BUILT_IN_CLUSTER, built_in
 from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 
-_NOTHING: Table[str, Built] = Table()
-
 Resources = Mapping[str, Mapping[str, Built]]
+_NONE: Table[str, Built] = Table()
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
 
 
@@ -44,32 +53,58 @@ class Generator:
 
     def generate(self, snapshot: Snapshot, proxy: Proxy) -> Resources:
         """The listeners, routes, clusters and endpoints of a proxy, by type and name."""
+        return self.patched(snapshot, proxy).resources
+
+    def patched(self, snapshot: Snapshot, proxy: Proxy) -> Patched:
+        """The same, with what became of the patches of EnvoyFilters."""
         if snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._memo.turn()
         with using(self._memo):
             pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
             make = _for_gateway if proxy.kind == "router" else _for_sidecar
-            return make(snapshot, pod, own_of(proxy))
+            return _patched(snapshot, pod, proxy, make(snapshot, pod, own_of(proxy)))
+
+
+def _patched(snapshot: Snapshot, pod: Pod, proxy: Proxy, resources: Resources) -> Patched:
+    """What EnvoyFilters make of a proxy's resources: the last step."""
+    mesh = snapshot.mesh
+    patches = selected(snapshot.of(EnvoyFilter), proxy, pod.labels, mesh.root_namespace)
+    if not any(patches):
+        return Patched(resources)
+    ports = _called_by(snapshot, pod) if proxy.kind == "router" and patches.routes else ()
+    return applying.apply(resources, patches, applying.Place(proxy.kind, mesh.cluster_domain, ports))
+
+
+def _called_by(snapshot: Snapshot, pod: Pod) -> applying.PortMap:
+    """The numbers by which Services call each port of a pod."""
+    numbers: dict[int, dict[int, None]] = {}
+    for _, targets in _services_of(snapshot, pod):
+        for target, number in targets:
+            port = target if isinstance(target, int) else pod.ports.get(target)
+            if port is not None:
+                numbers.setdefault(port, {})[number] = None
+    return tuple((port, tuple(found)) for port, found in numbers.items())
 
 
 def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels, gateway=True)
     targets = tuple(ports for _, ports in _services_of(snapshot, pod))
     servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
-    found = attachment.attached(servers, snapshot.of(VirtualService), pod.namespace, mesh.cluster_domain)
+    exports = mesh.default_virtual_service_export_to
+    found = attachment.attached(servers, routes_of(snapshot), pod.namespace, mesh.cluster_domain, exports)
     credentials = gateway.credentials_in(snapshot.secrets, pod.namespace)
-    access = _access(snapshot, pod, scope)
-    setting = _setting(scope, ProxyContext(mesh, own), access, credentials)
-    asked = access.authorization.authorizer
-    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, gateway=True), found, asked.host if asked else "")
+    access, telling = _access(snapshot, pod), _telemetry(snapshot, pod)
+    setting = _setting(scope, ProxyContext(mesh, own, telling), access, credentials)
+    itself = _called_itself(snapshot, telling, access)
+    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, pod, itself, gateway=True), found)
     listening, routing = (make(setting, servers, found) for make in (gateway.gateway_listeners, gateway.gateway_routes))
     return {
         CDS: called,
         EDS: assigned,
         LDS: listening,
         # Without requests there is no filter that would ask for its configuration.
-        ECDS: accesses.extensions(access, snapshot.keys, True) if routing else _NOTHING,
+        ECDS: accesses.extensions(access, snapshot.keys, True) if routing else _NONE,
         RDS: routing,
     }
 
@@ -79,33 +114,53 @@ def _setting(scope: Scope, context: ProxyContext, access: Access, credentials: f
     return gateway.Setting(scope, context, access, credentials)
 
 
-def _access(snapshot: Snapshot, pod: Pod, scope: Scope) -> Access:
+def _access(snapshot: Snapshot, pod: Pod) -> Access:
     labels, root = tuple(sorted(pod.labels.items())), snapshot.mesh.root_namespace
     authorization = authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, root)
     if len(authorization.providers) == 1:
-        asked = authorizer(snapshot.mesh, authorization.providers[0], scope.by_host)
+        asked = authorizer(snapshot.mesh, authorization.providers[0], _known(snapshot))
         authorization = replace(authorization, authorizer=asked)
     tokens = authentication_of(snapshot.of(RequestAuthentication), pod.namespace, labels, root)
     return Access(authorization, tokens)
+
+
+def _telemetry(snapshot: Snapshot, pod: Pod) -> Applied:
+    mesh, labels = snapshot.mesh, tuple(sorted(pod.labels.items()))
+    backends = backends_of(_known(snapshot), mesh)
+    return applied(snapshot.of(Telemetry), pod.namespace, labels, mesh.root_namespace, backends)
+
+
+def _known(snapshot: Snapshot) -> Table[str, MeshService]:
+    """All services of the mesh, whatever an application may call."""
+    return registry(snapshot.services, snapshot.mesh.cluster_domain).services
+
+
+def _called_itself(snapshot: Snapshot, telling: Applied, access: Access) -> tuple[MeshService, ...]:
+    """The services that the proxy itself calls, which must be there whatever its application may call."""
+    known, asked = _known(snapshot), access.authorization.authorizer
+    hosts = dict.fromkeys([*called_by_proxy(telling, snapshot.mesh), *([asked.host] if asked is not None else [])])
+    return tuple(known[host] for host in hosts if host in known)
 
 
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels)
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
     ports = inbound.inbound_ports(pod, _services_of(snapshot, pod), policies)
-    access, context = _access(snapshot, pod, scope), ProxyContext(mesh, own)
+    access, context = _access(snapshot, pod), ProxyContext(mesh, own, _telemetry(snapshot, pod))
+    telling = context.telemetry
     listener = inbound.virtual_inbound(ports, access, context, policies.origins(pod.labels))
     served = [
-        clusters.inbound(_application(scope, pod, port, port.service), mesh)
+        clusters.inbound(_application(scope, pod, port, port.service, mesh.default_traffic_policy), mesh)
         for port in ports
         if port.service is not None
     ]
     permitted = [
-        inbound.inbound_routes(port, access, mesh.trust_domains)
+        inbound.inbound_routes(port, access, mesh.trust_domains, scope.traced)
         for port in ports
         if port.protocol.is_http or port.protocol is Protocol.AUTO
     ]
-    called, assigned = _called(Calling.of(snapshot, scope))
+    beside = tuple(s for s in _called_itself(snapshot, telling, access) if s.hostname not in scope.by_host)
+    called, assigned = _called(Calling.of(snapshot, scope, pod, beside))
     sent = outbound.sidecar_listeners(scope, context, _headless(scope, snapshot.endpoints))
     return {
         CDS: {**called, **table_of(served)},
@@ -116,10 +171,13 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     }
 
 
-def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService) -> clusters.Application:
+def _application(
+    scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService, default: DefaultTrafficPolicy | None
+) -> clusters.Application:
     """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
     rules = scope.rules.get(service.hostname)
-    pool, origins = received(rules, port.called_by), rules.origins if rules is not None else ()
+    origins = rules.origins if rules is not None else ()
+    pool = received(rules, port.called_by, default)
     if scope.sidecar is not None and scope.sidecar.spec.inbound_connection_pool is not None:
         pool, origins = scope.sidecar.spec.inbound_connection_pool, (scope.sidecar.origin,)
     return clusters.Application(pod.ip, port.number, port.protocol, service, pool, origins)
@@ -181,18 +239,46 @@ def _selecting(services: Table[ObjectKey, Service]) -> Table[str, tuple[Service,
 
 
 class Calling(NamedTuple):
-    """What the clusters that a scope's sidecars, or a gateway, may call are made from."""
+    """What the clusters that a scope's sidecars, or a gateway, may call are made from.
+
+    `beside` are services that the proxies themselves call.
+    """
 
     scope: Scope
     endpoints: Table[ObjectKey, ServiceEndpoints]
     peer_table: PeerTable
     mesh: MeshConfig
     gateway: bool
+    client: Client
+    beside: tuple[MeshService, ...]
 
     @classmethod
-    def of(cls, snapshot: Snapshot, scope: Scope, *, gateway: bool = False) -> Calling:
-        """Those of a snapshot."""
-        return cls(scope, snapshot.endpoints, snapshot.of(PeerAuthentication), snapshot.mesh, gateway)
+    def of(
+        cls, snapshot: Snapshot, scope: Scope, pod: Pod, beside: tuple[MeshService, ...] = (), *, gateway: bool = False
+    ) -> Calling:
+        """Those of a snapshot, for a pod's proxy."""
+        peers, client = snapshot.of(PeerAuthentication), client_of(scope, snapshot.mesh, pod, snapshot.locality(pod))
+        return cls(scope, snapshot.endpoints, peers, snapshot.mesh, gateway, client, beside)
+
+    def tracer(self) -> list[Built]:
+        """The cluster of the mesh's built-in tracer, where there is one."""
+        address = built_in(self.mesh)
+        return [clusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
+
+
+def client_of(scope: Scope, mesh: MeshConfig, pod: Pod, locality: Locality) -> Client:
+    """Where a pod is, and those of its labels by which any endpoints are preferred."""
+    wanted = _labels_wanted(scope, mesh)
+    if not wanted:
+        return Client(locality)
+    labels = with_topology(pod.labels, locality, pod.node)
+    return Client(locality, tuple(sorted((name, labels[name]) for name in wanted & labels.keys())))
+
+
+@memoised
+def _labels_wanted(scope: Scope, mesh: MeshConfig) -> frozenset[str]:
+    known = (*scope.services, *scope.imported)
+    return labels_wanted(mesh, scope.rules.values(), (service.traffic_distribution for service in known))
 
 
 @memoised
@@ -203,9 +289,10 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
         clusters.passthrough(calling.mesh, "outbound"),
         clusters.passthrough(calling.mesh, "inbound"),
         clusters.black_hole(),
+        *calling.tracer(),
     ]
     assigned: list[Built] = []
-    for some, theirs in service_clusters(calling, (*scope.services, *scope.imported)):
+    for some, theirs in service_clusters(calling, (*scope.services, *scope.imported, *calling.beside)):
         made.extend(some)
         assigned.extend(theirs)
     return table_of(made), table_of(assigned)
@@ -225,7 +312,7 @@ def service_clusters(
             concerned = policies[namespace] = policies_of(calling.peer_table, namespace, calling.mesh.root_namespace)
         found = calling.endpoints.get(service.key, NO_ENDPOINTS)
         rules = calling.scope.rules.get(service.hostname)
-        yield _clusters_of(Called(service, rules, found, concerned, calling.mesh, calling.gateway))
+        yield _clusters_of(Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client))
 
 
 class Called(NamedTuple):
@@ -237,6 +324,7 @@ class Called(NamedTuple):
     policies: PeerPolicies
     mesh: MeshConfig
     by_gateway: bool
+    client: Client
 
 
 @memoised
@@ -253,7 +341,8 @@ def _clusters_of(called: Called) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
                 chosen = rules.subset(subset) if rules is not None and subset else None
                 labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
                 selection = endpoints.Selection(service, port, subset, labels)
-                assigned.append(endpoints.assignment(selection, known, policies))
+                order = order_of(view.nearness, called.client, detected=view.detects_failures)
+                assigned.append(endpoints.assignment(selection, known, policies, order))
     return tuple(made), tuple(assigned)
 
 
@@ -270,16 +359,17 @@ def _headless(scope: Scope, known: Table[ObjectKey, ServiceEndpoints]) -> tuple[
 
 @memoised
 def _called_by_gateway(
-    calling: Calling, found: tuple[attachment.Attached, ...], authorizer_host: str
+    calling: Calling, found: tuple[attachment.Attached, ...]
 ) -> tuple[Table[str, Built], Table[str, Built]]:
-    """The clusters of the services that a gateway's routes lead to, or that it asks, and their endpoints."""
+    """The clusters of the services that a gateway's routes lead to, and their endpoints."""
     scope = calling.scope
-    made: list[Built] = [clusters.black_hole()]
+    made: list[Built] = [clusters.black_hole(), *calling.tracer()]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))
-    hosts = dict.fromkeys([*(scope.called(host) for host in written), *filter(None, [authorizer_host])])
-    services = [_listed(scope.by_host[host]) for host in hosts if host in scope.by_host]
+    hosts = dict.fromkeys(scope.called(host) for host in written)
+    beside = [service for service in calling.beside if service.hostname not in hosts]
+    services = [_listed(service) for service in (*(scope.by_host[h] for h in hosts if h in scope.by_host), *beside)]
     for some, theirs in service_clusters(calling, services):
         made.extend(some)
         assigned.extend(theirs)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
+MESH = "mesh"
+"""The gateway that stands for all sidecars."""
+
 T = TypeVar("T")
 
 
@@ -17,6 +20,11 @@ def resolve(host: str, namespace: str, domain: str) -> str:
     if "." in host or host.startswith("*") or not host:
         return host
     return f"{host}.{namespace}.svc.{domain}"
+
+
+def gateway_name(name: str, owner: str) -> str:
+    """A gateway as `namespace/name`, where `owner` is the namespace of the resource that names it; `mesh` stays."""
+    return name if name == MESH or "/" in name else f"{owner}/{name}"
 
 
 def covers(pattern: str, host: str) -> bool:

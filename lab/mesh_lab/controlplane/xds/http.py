@@ -25,7 +25,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from mesh_lab.controlplane.model.meshproxy import Topology
 from mesh_lab.controlplane.world.meshconfig import MeshConfig, Normalization
-from mesh_lab.controlplane.xds import actions, tls
+from mesh_lab.controlplane.xds import actions, tls, tracing
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.durations import duration
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
@@ -81,6 +81,7 @@ def connection_manager(
     )
     manager.http2_protocol_options.allow_connect = True
     manager.request_id_extension.typed_config.CopyFrom(_REQUEST_ID)
+    tracing.trace(manager, context.telemetry, context.mesh, context.own, side=side)
     if side == "outbound":
         manager.use_remote_address.value = False
         return manager

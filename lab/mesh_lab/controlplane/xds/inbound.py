@@ -107,7 +107,8 @@ def virtual_inbound(
     listener.listener_filters.append(http.listener_filter("original_dst"))
     for inspector, needs in _INSPECTORS.items():
         _inspect(listener, context.mesh, inspector, [port for port in ports if needs(port)], ports)
-    return build(LDS, names.VIRTUAL_INBOUND, wire(listener), [*services, *access.origins, *origins])
+    caused = [*services, *access.origins, *origins, *context.telemetry.origins]
+    return build(LDS, names.VIRTUAL_INBOUND, wire(listener), caused)
 
 
 # What has to be looked at before a chain is chosen. A port that does not need it must not wait for it: its server may
@@ -257,12 +258,14 @@ def _forward_client_identity(manager: HttpConnectionManager, *, mutual_tls: bool
 
 
 @memoised
-def inbound_routes(port: InboundPort, access: Access, trust: TrustDomains) -> Built:
+def inbound_routes(port: InboundPort, access: Access, trust: TrustDomains, traced: bool = False) -> Built:
     """All requests go to the application, if the rules allow them. One that it cannot have received is sent again."""
     action = RouteAction(cluster=port.cluster)
     actions.set_timeouts(action, None)
     action.retry_policy.CopyFrom(RetryPolicy(retry_on="reset-before-request", num_retries={"value": 2}))
     route = Route(name="default", match=RouteMatch(prefix="/"), route=action)
+    if traced and port.service is not None:
+        route.decorator.operation = names.operation(port.service.hostname, port.called_by)
     host = VirtualHost(
         name=f"inbound|http|{port.number}",
         domains=["*"],

@@ -14,8 +14,9 @@ from mesh_lab.controlplane.model.base import StringMatch
 from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest, HTTPRetry
 from mesh_lab.controlplane.validation.names import is_claim
 from mesh_lab.controlplane.xds import claims
+from mesh_lab.controlplane.xds.hosts import gateway_name
 from mesh_lab.controlplane.xds.mtls import selects
-from mesh_lab.controlplane.xds.scope import MESH, Labels
+from mesh_lab.controlplane.xds.scope import Labels
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Viewpoint:
     """From where requests come: the gateway (`mesh` for a sidecar), its port, and the client's namespace and labels.
 
     `tls` says that they come over TLS, which ends there; `retries` is the mesh's default for rules without their own
-    (`defaultHttpRetryPolicy`).
+    (`defaultHttpRetryPolicy`); `traced` that spans may be reported, which are called by their route.
     """
 
     gateway: str
@@ -32,6 +33,7 @@ class Viewpoint:
     labels: Labels
     tls: bool = False
     retries: HTTPRetry | None = None
+    traced: bool = False
 
 
 _ANY = "*"
@@ -51,11 +53,6 @@ def concerns(match: HTTPMatchRequest, view: Viewpoint, owner: str) -> bool:
     if match.source_namespace and match.source_namespace != view.namespace:
         return False
     return selects(match.source_labels, dict(view.labels))
-
-
-def gateway_name(name: str, owner: str) -> str:
-    """A gateway as `namespace/name`; `mesh` stays."""
-    return name if name == MESH or "/" in name else f"{owner}/{name}"
 
 
 def route_match(match: HTTPMatchRequest | None) -> RouteMatch:

@@ -27,6 +27,11 @@ def inbound_cluster(port: int) -> str:
     return f"inbound|{port}||"
 
 
+def operation(host: str, port: int, path: str = "/*") -> str:
+    """What Istio calls the spans of requests to a host."""
+    return f"{host}:{port}{path}"
+
+
 def sni(port: int, subset: str, host: str) -> str:
     """The server name that a client's sidecar sends for a cluster."""
     return f"outbound_.{port}_.{subset}_.{host}"

@@ -109,7 +109,7 @@ def virtual_outbound(context: ProxyContext, mode: str, origins: tuple[Origin, ..
             FilterChain(name="virtualOutbound-catchall-tcp", filters=[_onward(mode, context)]),
         ],
     )
-    return build(LDS, names.VIRTUAL_OUTBOUND, wire(listener), origins)
+    return build(LDS, names.VIRTUAL_OUTBOUND, wire(listener), [*origins, *context.telemetry.origins])
 
 
 def _onward(mode: str, context: ProxyContext) -> Filter:
@@ -128,7 +128,7 @@ def http_listener(port: int, context: ProxyContext, mode: str, origins: tuple[Or
     rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(mode, context)])
     listener = _listener(name, "0.0.0.0", port)
     _sniff(listener, _http(name, str(port), context), rest, context.mesh)
-    return build(LDS, name, wire(listener), origins)
+    return build(LDS, name, wire(listener), [*origins, *context.telemetry.origins])
 
 
 @memoised
@@ -143,7 +143,7 @@ def address_listener(address: str, forwarding: Forwarding, context: ProxyContext
     else:
         listener.filter_chains.append(plain)
     shared = (origin for share in forwarding.shares for origin in share.origins)
-    origins = [service.origin, *shared, *forwarding.origins]
+    origins = [service.origin, *shared, *forwarding.origins, *context.telemetry.origins]
     return build(LDS, name, wire(listener), origins)
 
 

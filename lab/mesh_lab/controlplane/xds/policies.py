@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mesh_lab.controlplane.model import DestinationRule
 from mesh_lab.controlplane.model.destinationrule import (
@@ -11,9 +11,13 @@ from mesh_lab.controlplane.model.destinationrule import (
     ConnectionPoolSettings,
     LoadBalancerSettings,
     OutlierDetection,
+    ProxyProtocol,
+    RetryBudget,
     Subset,
     TrafficPolicy,
+    TunnelSettings,
 )
+from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.xds.memo import memoised
@@ -45,6 +49,9 @@ class Policy:
     connection_pool: ConnectionPoolSettings | None = None
     outlier_detection: OutlierDetection | None = None
     tls: ClientTLSSettings | None = None
+    tunnel: TunnelSettings | None = None
+    proxy_protocol: ProxyProtocol | None = None
+    retry_budget: RetryBudget | None = None
 
 
 NO_POLICY = Policy()
@@ -67,30 +74,50 @@ def merge_rules(configs: Sequence[Config[DestinationRule]]) -> HostRules:
     )
 
 
-def effective(rules: HostRules | None, port: int, subset: str = "") -> Policy:
-    """The policy of a port of a subset: the subset's settings over the host's, and a port's own over both."""
-    if rules is None:
-        return NO_POLICY
-    policy = _overlay(NO_POLICY, rules.policy, port)
-    chosen = rules.subset(subset) if subset else None
+def effective(
+    rules: HostRules | None, port: int, subset: str = "", default: DefaultTrafficPolicy | None = None
+) -> Policy:
+    """The policy of a port of a subset: the subset's settings over the host's, and a port's own over both.
+
+    What the host's leave out is as the mesh has it by `default` (`defaultTrafficPolicy`).
+    """
+    policy = _defaulted(_overlay(NO_POLICY, rules.policy if rules is not None else None, port), default)
+    chosen = rules.subset(subset) if rules is not None and subset else None
     return _overlay(policy, chosen.traffic_policy, port) if chosen is not None else policy
 
 
-def received(rules: HostRules | None, port: int) -> ConnectionPoolSettings | None:
+def received(
+    rules: HostRules | None, port: int, default: DefaultTrafficPolicy | None = None
+) -> ConnectionPoolSettings | None:
     """The limits of connections and requests to a port, for the sidecar of the server that is called."""
-    return _overlay(NO_POLICY, rules.received, port).connection_pool if rules is not None else None
+    policy = _overlay(NO_POLICY, rules.received if rules is not None else None, port)
+    return _defaulted(policy, default).connection_pool
+
+
+def _defaulted(policy: Policy, default: DefaultTrafficPolicy | None) -> Policy:
+    if default is None:
+        return policy
+    return replace(
+        policy,
+        connection_pool=policy.connection_pool or default.connection_pool,
+        outlier_detection=policy.outlier_detection or default.outlier_detection,
+    )
 
 
 def _overlay(base: Policy, policy: TrafficPolicy | None, port: int) -> Policy:
-    """Settings for a port replace all others: what they leave out is Istio's default, not the destination's setting."""
+    """Settings for a port replace the others: what they leave out is Istio's default, not the destination's setting.
+
+    A port has no settings of its own for the last three.
+    """
     if policy is None:
         return base
-    for own in policy.port_level_settings:
-        if own.port is not None and own.port.number == port:
-            return Policy(own.load_balancer, own.connection_pool, own.outlier_detection, own.tls)
+    own = next((each for each in policy.port_level_settings if each.port and each.port.number == port), None)
     return Policy(
-        policy.load_balancer or base.load_balancer,
-        policy.connection_pool or base.connection_pool,
-        policy.outlier_detection or base.outlier_detection,
-        policy.tls or base.tls,
+        own.load_balancer if own else policy.load_balancer or base.load_balancer,
+        own.connection_pool if own else policy.connection_pool or base.connection_pool,
+        own.outlier_detection if own else policy.outlier_detection or base.outlier_detection,
+        own.tls if own else policy.tls or base.tls,
+        policy.tunnel or base.tunnel,
+        policy.proxy_protocol or base.proxy_protocol,
+        policy.retry_budget or base.retry_budget,
     )

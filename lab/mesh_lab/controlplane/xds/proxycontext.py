@@ -6,10 +6,15 @@ from typing import NamedTuple
 
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds.peers import Own
+from mesh_lab.controlplane.xds.telemetries import NOTHING, Applied
 
 
 class ProxyContext(NamedTuple):
-    """The mesh's settings, and the workload that the proxy is part of. Equal contexts give equal listeners."""
+    """The mesh's settings, the workload that the proxy is part of, and the Telemetry resources for it.
+
+    Equal contexts give equal listeners.
+    """
 
     mesh: MeshConfig
     own: Own
+    telemetry: Applied = NOTHING

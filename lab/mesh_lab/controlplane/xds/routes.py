@@ -144,7 +144,8 @@ def targets_of(scope: Scope, config: RouteConfig, domain: str) -> tuple[Target, 
 
 
 def _view(scope: Scope, number: int, mesh: MeshConfig) -> Viewpoint:
-    return Viewpoint(MESH, number, scope.namespace, scope.labels, retries=mesh.default_http_retry_policy)
+    retries = mesh.default_http_retry_policy
+    return Viewpoint(MESH, number, scope.namespace, scope.labels, retries=retries, traced=scope.traced)
 
 
 @memoised
@@ -158,6 +159,8 @@ def _plain_host(service: MeshService, view: Viewpoint, rules: HostRules | None, 
     if policy is not None:
         action.retry_policy.CopyFrom(policy)
     route.route.CopyFrom(action)
+    if view.traced:
+        route.decorator.operation = names.operation(service.hostname, view.port)
     domains = _domains(service, sniffed, view.namespace, domain)
     host = _virtual_host(f"{service.hostname}:{view.port}", domains, [route], None)
     return fragment(host, [*_names_of(service), *(rules.origins if rules is not None else ())])
@@ -168,14 +171,14 @@ def _routed_host(service: MeshService, context: RouteContext, sniffed: bool) -> 
     domains = _domains(service, sniffed, context.view.namespace, context.domain)
     name = f"{service.hostname}:{context.view.port}"
     host = _virtual_host(name, domains, list(routes(context)), context.config.spec)
-    return fragment(host, [context.config.origin, *_names_of(service), *context.origins])
+    return fragment(host, [*context.config.origins, *_names_of(service), *context.origins])
 
 
 @memoised
 def _virtual_host_of(hostname: str, context: RouteContext) -> Fragment:
     name = f"{hostname}:{context.view.port}"
     host = _virtual_host(name, [hostname], list(routes(context)), context.config.spec)
-    return fragment(host, [context.config.origin, *context.origins])
+    return fragment(host, [*context.config.origins, *context.origins])
 
 
 def _names_of(service: MeshService) -> Iterator[Origin]:

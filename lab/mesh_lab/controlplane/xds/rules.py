@@ -9,7 +9,7 @@ from envoy.config.route.v3.route_components_pb2 import Route
 from mesh_lab.controlplane.model import VirtualService
 from mesh_lab.controlplane.model.virtualservice import Destination, HTTPMatchRequest, HTTPRoute
 from mesh_lab.controlplane.world.snapshot import Config
-from mesh_lab.controlplane.xds import actions, hosts
+from mesh_lab.controlplane.xds import actions, hosts, names
 from mesh_lab.controlplane.xds.matching import Viewpoint, concerns, route_match
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.routecontext import RouteContext
@@ -47,9 +47,22 @@ def routes(context: RouteContext) -> Iterator[Route]:
             if match is not None:
                 route.stat_prefix = match.stat_prefix
             actions.fill(route, context, rule, match)
+            if context.view.traced:
+                route.decorator.operation = _operation(route, context)
             yield route
             if takes_all(route):
                 return
+
+
+def _operation(route: Route, context: RouteContext) -> str:
+    """By the host and port of the one cluster; a route to several is called by its VirtualService."""
+    kind = route.match.WhichOneof("path_specifier")
+    paths = {"prefix": f"{route.match.prefix}*", "path": route.match.path, "safe_regex": route.match.safe_regex.regex}
+    path = paths.get(kind or "", "/*")
+    if route.route.cluster.count("|") == 3:
+        _, port, _, host = route.route.cluster.split("|")
+        return names.operation(host, int(port), path)
+    return names.operation(context.config.name, context.view.port, path)
 
 
 def has_routes(config: Config[VirtualService], view: Viewpoint) -> bool:

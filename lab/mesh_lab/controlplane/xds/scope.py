@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mesh_lab.controlplane.model import DestinationRule, Sidecar, VirtualService
+from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
-from mesh_lab.controlplane.xds import aliases, hosts
+from mesh_lab.controlplane.xds import aliases, hosts, tracing
+from mesh_lab.controlplane.xds.delegation import merged
+from mesh_lab.controlplane.xds.exports import exported
 from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
@@ -22,7 +26,7 @@ from mesh_lab.controlplane.xds.services import MeshService, from_kubernetes
 Labels = tuple[tuple[str, str], ...]
 RuleConfig = Config[DestinationRule]
 RouteConfig = Config[VirtualService]
-MESH = "mesh"
+MESH = hosts.MESH
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +36,25 @@ class Registry:
     services: Table[str, MeshService]
 
 
+class Exports(NamedTuple):
+    """The mesh's `exportTo` for what has none of its own."""
+
+    services: tuple[str, ...]
+    routes: tuple[str, ...]
+    rules: tuple[str, ...]
+
+    @classmethod
+    def of(cls, mesh: MeshConfig) -> Exports:
+        """Those of the mesh's settings."""
+        return cls(
+            mesh.default_service_export_to,
+            mesh.default_virtual_service_export_to,
+            mesh.default_destination_rule_export_to,
+        )
+
+
 class Sources(NamedTuple):
-    """What all scopes are made from: services and resources of the whole mesh, and two of its settings."""
+    """What all scopes are made from: services and resources of the whole mesh, and some of its settings."""
 
     registry: Registry
     routes: Table[ObjectKey, RouteConfig]
@@ -41,6 +62,8 @@ class Sources(NamedTuple):
     sidecars: Table[ObjectKey, Config[Sidecar]]
     domain: str
     root_namespace: str
+    exports: Exports
+    traced: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +73,7 @@ class Scope:
     `services` are those that they may name, `imported` those that they only reach by way of a VirtualService; `by_host`
     has both. `routes` holds the VirtualServices of each service's hostname that has some, the one that counts first,
     first; `written` the same for all hosts as they stand in VirtualServices; `rules` the DestinationRules of a
-    hostname.
+    hostname. `traced`: spans may be reported, which are called by their routes.
     """
 
     namespace: str
@@ -62,6 +85,7 @@ class Scope:
     written: Table[str, tuple[RouteConfig, ...]]
     rules: Table[str, HostRules]
     sidecar: Config[Sidecar] | None
+    traced: bool = False
 
     def called(self, host: str) -> str:
         """The host whose clusters and rules are meant by a host: itself, or what it is an alias for."""
@@ -74,12 +98,6 @@ def registry(services: Table[ObjectKey, Service], domain: str) -> Registry:
     """The registry; a service that did not change keeps its identity."""
     known = aliases.linked([from_kubernetes(service, domain) for service in services.values()])
     return Registry(Table({service.hostname: service for service in sorted(known, key=lambda s: s.hostname)}))
-
-
-def exported(export_to: Iterable[str], owner: str, viewer: str) -> bool:
-    """Whether a resource of one namespace is for another to see. Without `exportTo` it is for all."""
-    targets = list(export_to)
-    return not targets or any(target in ("*", viewer) or (target == "." and owner == viewer) for target in targets)
 
 
 @memoised
@@ -103,6 +121,12 @@ def labels_matter(
     )
 
 
+def routes_of(snapshot: Snapshot) -> Table[ObjectKey, RouteConfig]:
+    """The VirtualServices, with the rules that they delegate."""
+    mesh = snapshot.mesh
+    return merged(snapshot.of(VirtualService), mesh.cluster_domain, mesh.default_virtual_service_export_to)
+
+
 _NO_SIDECARS: Table[ObjectKey, Config[Sidecar]] = Table()
 
 
@@ -111,11 +135,13 @@ def scope_of(snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, g
     mesh = snapshot.mesh
     sources = Sources(
         registry(snapshot.services, mesh.cluster_domain),
-        snapshot.of(VirtualService),
+        routes_of(snapshot),
         snapshot.of(DestinationRule),
         _NO_SIDECARS if gateway else snapshot.of(Sidecar),
         mesh.cluster_domain,
         mesh.root_namespace,
+        Exports.of(mesh),
+        tracing.is_on(snapshot.of(Telemetry), mesh),
     )
     tell_apart = labels_matter(sources.routes, sources.rules, sources.sidecars)
     return _scope(sources, namespace, tuple(sorted(labels.items())) if tell_apart else ())
@@ -123,19 +149,23 @@ def scope_of(snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, g
 
 @memoised
 def _scope(sources: Sources, namespace: str, labels: Labels) -> Scope:
-    domain, root_namespace = sources.domain, sources.root_namespace
+    domain, root_namespace, exports = sources.domain, sources.root_namespace, sources.exports
     sidecar = _sidecar_for(sources.sidecars, namespace, dict(labels), root_namespace)
     egress = egress_of(sidecar, namespace)
-    visible = [s for s in sources.registry.services.values() if exported(s.export_to, s.namespace, namespace)]
+    visible = [
+        s
+        for s in sources.registry.services.values()
+        if exported(s.export_to or exports.services, s.namespace, namespace)
+    ]
     services = tuple(_named(s, egress) for s in visible if _shows(egress, s.namespace, s.hostname))
-    selected = _selected_routes(sources.routes, namespace, domain, egress)
+    selected = _selected_routes(sources.routes, namespace, domain, egress, exports.routes)
     imported = _imported(selected, services, visible, namespace, domain) if egress else ()
     index = _rule_index(sources.rules, domain, labels)
     mesh_routes = _mesh_routes(selected, domain)
     covering = {s.hostname: found for s in services if (found := mesh_routes.find(s.hostname)) is not None}
     ruled = {}
     for service in (*services, *imported):
-        configs = _rules_for(index, service, namespace, root_namespace)
+        configs = _rules_for(index, service, namespace, root_namespace, exports.rules)
         if configs:
             ruled[service.hostname] = merge_rules(configs)
     return Scope(
@@ -148,6 +178,7 @@ def _scope(sources: Sources, namespace: str, labels: Labels) -> Scope:
         Table({host: configs for host, configs in mesh_routes.items() if host != "*"}),
         Table(ruled),
         sidecar,
+        sources.traced,
     )
 
 
@@ -166,14 +197,18 @@ def _sidecar_for(
 
 @memoised
 def _selected_routes(
-    routes: Table[ObjectKey, RouteConfig], namespace: str, domain: str, egress: tuple[Egress, ...]
+    routes: Table[ObjectKey, RouteConfig],
+    namespace: str,
+    domain: str,
+    egress: tuple[Egress, ...],
+    default: tuple[str, ...],
 ) -> tuple[RouteConfig, ...]:
     """The VirtualServices that a namespace's sidecars see, oldest first."""
     return tuple(
         config
         for config in sorted(routes.values(), key=lambda c: c.precedence)
         if MESH in (config.spec.gateways or [MESH])
-        and exported(config.spec.export_to, config.namespace, namespace)
+        and exported(config.spec.export_to or default, config.namespace, namespace)
         and (not egress or _let_in(egress, config, domain))
     )
 
@@ -241,7 +276,9 @@ def _rule_index(rules: Table[ObjectKey, RuleConfig], domain: str, labels: Labels
     return {namespace: hosts.HostIndex(by_host) for namespace, by_host in index.items()}
 
 
-def _rules_for(index: RuleIndex, service: MeshService, viewer: str, root: str) -> tuple[RuleConfig, ...]:
+def _rules_for(
+    index: RuleIndex, service: MeshService, viewer: str, root: str, default: tuple[str, ...]
+) -> tuple[RuleConfig, ...]:
     """The client's namespace comes first, then the service's, then the root namespace.
 
     Clients in the root namespace, which gateways often are, have only its private rules first: its others are meant for
@@ -250,7 +287,7 @@ def _rules_for(index: RuleIndex, service: MeshService, viewer: str, root: str) -
     for namespace in (viewer, service.namespace, root):
         by_host = index.get(namespace)
         configs = by_host.find(service.hostname) if by_host is not None else None
-        found = tuple(c for c in configs or () if _rule_concerns(c, viewer))
+        found = tuple(c for c in configs or () if _rule_concerns(c, viewer, default))
         if namespace == viewer == root != service.namespace:
             found = tuple(c for c in found if c.spec.export_to in (["."], [root]))
         if found:
@@ -258,8 +295,8 @@ def _rules_for(index: RuleIndex, service: MeshService, viewer: str, root: str) -
     return ()
 
 
-def _rule_concerns(config: RuleConfig, viewer: str) -> bool:
+def _rule_concerns(config: RuleConfig, viewer: str, default: tuple[str, ...]) -> bool:
     """A rule for some workloads is for those of its own namespace, whatever its `exportTo`."""
     if config.spec.workload_selector is not None and config.namespace != viewer:
         return False
-    return exported(config.spec.export_to, config.namespace, viewer)
+    return exported(config.spec.export_to or default, config.namespace, viewer)

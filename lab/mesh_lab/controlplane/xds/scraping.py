@@ -6,8 +6,17 @@ same, and cost a proxy 3% of a request.
 
 from __future__ import annotations
 
+from mesh_lab.controlplane.xds.metricrules import DURATION
 from mesh_lab.controlplane.xds.peers import FIELDS, SEPARATOR, UNKNOWN
-from mesh_lab.controlplane.xds.telemetry import DURATION, GROUP_SEPARATOR, GROUPS, PACKED_TAG, STAT_PREFIX
+from mesh_lab.controlplane.xds.telemetry import (
+    COMPUTED_TAG,
+    EDIT_SEPARATOR,
+    EDIT_TAG,
+    GROUP_SEPARATOR,
+    GROUPS,
+    PACKED_TAG,
+    STAT_PREFIX,
+)
 
 
 def _list(names: tuple[str, ...]) -> str:
@@ -80,13 +89,66 @@ local function unpack_labels(packed)
   return table.concat(labels, ",")
 end
 
--- The number of requests, as the counter that Istio has for it.
+-- The number of requests, as the counter that Istio has for it. Where it has labels of its own it is counted apart.
 local function with_requests(text)
-  local lines = {{"# TYPE istio_requests_total counter"}}
+  local head, lines = "# TYPE istio_requests_total counter\\n", {{}}
   for labels, number in text:gmatch("\\nistio_{DURATION}_count{{([^\\n]*)}} (%d+)") do
-    lines[#lines + 1] = "istio_requests_total{{" .. labels .. "}} " .. number
+    if not labels:find('{EDIT_TAG}="u', 1, true) then
+      lines[#lines + 1] = "istio_requests_total{{" .. labels .. "}} " .. number .. "\\n"
+    end
   end
-  return #lines > 1 and text .. table.concat(lines, "\\n") .. "\\n" or text
+  if #lines == 0 then return text end
+  local _, at = text:find(head, 1, true)
+  if not at then return text .. head .. table.concat(lines) end
+  return text:sub(1, at) .. table.concat(lines) .. text:sub(at + 1)
+end
+
+-- The labels of a sample as Telemetry wants them: some go, some come.
+local function edited(labels)
+  local kept, value_of, gone, come = {{}}, {{}}, {{}}, {{}}
+  for name, value in labels:gmatch('([%w_]+)="([^"]*)"') do
+    local added = name:match("^{COMPUTED_TAG}(.*)")
+    if name == "{EDIT_TAG}" then
+      local parts = split(value, "{EDIT_SEPARATOR}", 3)
+      for each in parts[2]:gmatch("[^,]+") do gone[each] = true end
+      for each, source in parts[3]:gmatch("([^,=]+)=([^,]*)") do come[#come + 1] = {{each, source}} end
+    elseif added then
+      come[#come + 1] = {{added, nil, known(value)}}
+    else
+      kept[#kept + 1] = name
+      value_of[name] = value
+    end
+  end
+  local made = {{}}
+  for _, each in ipairs(come) do gone[each[1]] = true end
+  for _, name in ipairs(kept) do
+    if not gone[name] then made[#made + 1] = name .. '="' .. value_of[name] .. '"' end
+  end
+  for _, each in ipairs(come) do
+    made[#made + 1] = each[1] .. '="' .. (each[3] or known(value_of[each[2]])) .. '"'
+  end
+  return table.concat(made, ",")
+end
+
+-- Samples that differed only in what has gone are one.
+local function with_edits(text)
+  if not text:find('{EDIT_TAG}="', 1, true) and not text:find("{COMPUTED_TAG}", 1, true) then return text end
+  local lines, where, sums = {{}}, {{}}, {{}}
+  for line in text:gmatch("([^\\n]*)\\n") do
+    local name, labels, value = line:match("^(istio_[%w_]+){{([^\\n]*)}} (%S+)$")
+    if not name then
+      lines[#lines + 1] = line
+    else
+      local sample = name .. "{{" .. edited(labels) .. "}} "
+      sums[sample] = (sums[sample] or 0) + tonumber(value)
+      if not where[sample] then
+        lines[#lines + 1] = ""
+        where[sample] = #lines
+      end
+    end
+  end
+  for sample, at in pairs(where) do lines[at] = sample .. string.format("%.15g", sums[sample]) end
+  return table.concat(lines, "\\n") .. "\\n"
 end
 
 function envoy_on_response(handle)
@@ -102,6 +164,6 @@ function envoy_on_response(handle)
     end
     return before .. labels
   end)
-  body:setBytes(with_requests(text))
+  body:setBytes(with_edits(with_requests(text)))
 end
 """

@@ -103,6 +103,7 @@ class MeshService:
     export_to: tuple[str, ...]
     external: str = ""
     aliases: tuple[Alias, ...] = ()
+    traffic_distribution: str = ""
 
     @property
     def called(self) -> str:
@@ -136,4 +137,5 @@ def from_kubernetes(service: Service, domain: str) -> MeshService:
         resolution,
         service.export_to,
         service.external_name,
+        traffic_distribution=service.traffic_distribution,
     )

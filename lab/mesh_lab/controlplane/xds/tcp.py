@@ -20,11 +20,13 @@ from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.xds import hosts, names, tls
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.durations import duration
-from mesh_lab.controlplane.xds.matching import Viewpoint, gateway_name
+from mesh_lab.controlplane.xds.hosts import gateway_name
+from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.policies import HostRules, Policy, effective
 from mesh_lab.controlplane.xds.scope import MESH, RouteConfig, Scope
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol
+from mesh_lab.controlplane.xds.upstream import tunnel
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def _share(scope: Scope, config: RouteConfig, entry: RouteDestination, port: int
     destination = entry.destination
     host = hosts.resolve(destination.host, config.namespace, domain)
     number = port_of(destination, scope.by_host.get(host), port)
-    return Share(scope.called(host), number, destination.subset, entry.weight or 1, (config.origin,))
+    return Share(scope.called(host), number, destination.subset, entry.weight or 1, config.origins)
 
 
 def port_of(destination: Destination, service: MeshService | None, default: int) -> int:
@@ -106,6 +108,7 @@ def forward(proxy: TcpProxy, chosen: tuple[Share, ...], policy: Policy) -> None:
     hashed = policy.load_balancer.consistent_hash if policy.load_balancer else None
     if hashed is not None and hashed.use_source_ip:
         proxy.hash_policy.add().source_ip.SetInParent()
+    tunnel(proxy, policy.tunnel)
 
 
 def policy_of(rules: Mapping[str, HostRules], chosen: tuple[Share, ...]) -> Policy:

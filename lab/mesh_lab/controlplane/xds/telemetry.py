@@ -3,14 +3,14 @@
 https://istio.io/latest/docs/reference/config/metrics/ names the metrics and their labels. Envoy formats the tags anew
 for each of the three metrics, and each command in them costs: when the count was a fourth, all labels in one tag came
 to 10 µs of CPU a request and proxy, the minimum that determines them to 4 µs. So these travel as one string, and
-`scraping` makes the labels of it at a scrape.
+`scraping` makes the labels of it at a scrape. What Telemetry adds are tags of their own, which cost only where it does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from envoy.config.accesslog.v3.accesslog_pb2 import (
     AccessLog,
@@ -24,7 +24,6 @@ from envoy.config.common.mutation_rules.v3.mutation_rules_pb2 import HeaderMutat
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher
 from envoy.data.accesslog.v3.accesslog_pb2 import AccessLogType
-from envoy.extensions.access_loggers.file.v3.file_pb2 import FileAccessLog
 from envoy.extensions.access_loggers.stats.v3.stats_pb2 import Config as StatsConfig
 from envoy.extensions.filters.common.set_filter_state.v3.value_pb2 import FilterStateValue
 from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutation, Mutations
@@ -33,10 +32,11 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
-from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.xds import accesslogs
 from mesh_lab.controlplane.xds.built import any_of
-from mesh_lab.controlplane.xds.logformat import log_format
+from mesh_lab.controlplane.xds.metricrules import DURATION, REQUESTS, Rules, Tags, rules_of
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
+from mesh_lab.controlplane.xds.telemetries import Mode
 
 Reporter = Literal["source", "destination"]
 Protocol = Literal["http", "tcp"]
@@ -46,7 +46,10 @@ Protocol = Literal["http", "tcp"]
 PEER_HEADER = "x-envoy-downstream-service-node"
 PEER_VARIABLE = "MESH_LAB_PEER"
 PACKED_TAG = "istio"
-DURATION = "request_duration_milliseconds"
+COMPUTED_TAG = "istio_new_"
+"""Begins the tags that Telemetry adds."""
+EDIT_TAG = "istio_edit"
+EDIT_SEPARATOR = ";"
 STAT_PREFIX = "istio"
 GROUP_SEPARATOR = ";"
 GROUPS = (
@@ -88,19 +91,19 @@ class Reporting:
 
 
 def access_logs(context: ProxyContext, reporting: Reporting) -> list[AccessLog]:
-    """The loggers of a listener: the log, where it is on, and the metrics."""
-    own = context.own.packed
-    logs = [_file_log(context.mesh)] if context.mesh.access_log_file else []
-    if reporting.protocol == "tcp":
-        for log in logs:
-            log.filter.CopyFrom(_only(AccessLogType.TcpConnectionEnd))
-        return [*logs, *_tcp_metrics(packed_labels(reporting, own, "tcp"))]
-    return [*logs, *(_http_metrics(packed_labels(reporting, own, spoken), spoken) for spoken in ("http", "grpc"))]
-
-
-def _file_log(mesh: MeshConfig) -> AccessLog:
-    log = FileAccessLog(path=mesh.access_log_file, log_format=log_format(mesh))
-    return AccessLog(name="envoy.access_loggers.file", typed_config=any_of(log))
+    """The loggers of a listener: the logs, where they are on, and the metrics."""
+    mode: Mode = "SERVER" if reporting.reporter == "destination" else "CLIENT"
+    own, tcp = context.own.packed, reporting.protocol == "tcp"
+    ended = _only(AccessLogType.TcpConnectionEnd) if tcp else None
+    logs = [*accesslogs.loggers(context.telemetry, context.mesh, mode, ended)]
+    rules = rules_of(context.telemetry, context.mesh, mode)
+    if rules is None:
+        return logs
+    if tcp:
+        return [*logs, *_tcp_metrics(_Labels(packed_labels(reporting, own, "tcp"), rules))]
+    spoken: tuple[Literal["http", "grpc"], ...] = ("http", "grpc")
+    made = (_http_metrics(_Labels(packed_labels(reporting, own, each), rules), each) for each in spoken)
+    return [*logs, *(log for log in made if log is not None)]
 
 
 def packed_labels(reporting: Reporting, own: str, protocol: Literal["http", "grpc", "tcp"]) -> str:
@@ -138,28 +141,66 @@ def literal(value: str) -> str:
     return value.replace("%", "%%")
 
 
-def _stat(name: str, labels: str) -> StatsConfig.Stat:
-    return StatsConfig.Stat(name=name, tags=[StatsConfig.Tag(name=PACKED_TAG, value_format=labels)])
+class _Labels(NamedTuple):
+    """The packed labels of one side's metrics, and what Telemetry changes in them."""
+
+    packed: str
+    rules: Rules
+
+    def stat(self, name: str) -> StatsConfig.Stat:
+        """A metric with its tags: the packed labels first."""
+        changed = self.rules.of(name)
+        tags = [StatsConfig.Tag(name=PACKED_TAG, value_format=self.packed)]
+        tags += [
+            StatsConfig.Tag(name=f"{COMPUTED_TAG}{label}", value_format=f"%CEL({expression})%")
+            for label, expression in changed.computed
+        ]
+        if edit := self._edit(name, changed):
+            tags.append(StatsConfig.Tag(name=EDIT_TAG, value_format=literal(edit)))
+        return StatsConfig.Stat(name=name, tags=tags)
+
+    def _edit(self, name: str, changed: Tags) -> str:
+        """What `scraping` has to do: of a duration, whether it is no count of requests; labels that go, and come."""
+        uncounted = "u" if name == DURATION and self.counts_apart else ""
+        come = ",".join(f"{label}={source}" for label, source in changed.copied)
+        parts = (uncounted, ",".join(changed.removed), come)
+        return EDIT_SEPARATOR.join(parts) if any(parts) else ""
+
+    @property
+    def counts_apart(self) -> bool:
+        """Whether the number of requests has other labels than their durations, or only one of the two is wanted."""
+        dropped = self.rules.dropped
+        return (REQUESTS in dropped) != (DURATION in dropped) or self.rules.of(REQUESTS) != self.rules.of(DURATION)
+
+    def wants(self, name: str) -> bool:
+        """Whether a metric is counted at all."""
+        return name not in self.rules.dropped
+
+    def counter(self, name: str, value_format: str = "") -> list[StatsConfig.Counter]:
+        """A counter, if it is wanted: of a value, or of events."""
+        if not self.wants(name):
+            return []
+        if value_format:
+            return [StatsConfig.Counter(stat=self.stat(name), value_format=value_format)]
+        return [StatsConfig.Counter(stat=self.stat(name), value_fixed={"value": 1})]
 
 
-def _count(name: str, labels: str, value_format: str = "") -> StatsConfig.Counter:
-    if value_format:
-        return StatsConfig.Counter(stat=_stat(name, labels), value_format=value_format)
-    return StatsConfig.Counter(stat=_stat(name, labels), value_fixed={"value": 1})
-
-
-def _http_metrics(labels: str, spoken: Literal["http", "grpc"]) -> AccessLog:
+def _http_metrics(labels: _Labels, spoken: Literal["http", "grpc"]) -> AccessLog | None:
     """The metrics of requests that are gRPC, or of those that are not; `scraping` counts them by their durations."""
     histogram = StatsConfig.Histogram
     histograms = [
-        histogram(stat=_stat(name, labels), unit=unit, value_format=value)
+        histogram(stat=labels.stat(name), unit=unit, value_format=value)
         for name, unit, value in (
             (DURATION, histogram.Milliseconds, "%DURATION%"),
             ("request_bytes", histogram.Bytes, "%BYTES_RECEIVED%"),
             ("response_bytes", histogram.Bytes, "%BYTES_SENT%"),
         )
+        if labels.wants(name)
     ]
-    log = _stats(StatsConfig(stat_prefix=STAT_PREFIX, histograms=histograms))
+    counters = labels.counter(REQUESTS) if labels.counts_apart else []
+    if not (histograms or counters):
+        return None
+    log = _stats(StatsConfig(stat_prefix=STAT_PREFIX, histograms=histograms, counters=counters))
     log.filter.CopyFrom(_that_is_grpc() if spoken == "grpc" else _that_is_not_grpc())
     return log
 
@@ -179,17 +220,21 @@ def _content(matcher: StringMatcher, *, invert: bool = False) -> AccessLogFilter
     return AccessLogFilter(header_filter=HeaderFilter(header=header))
 
 
-def _tcp_metrics(labels: str) -> list[AccessLog]:
+def _tcp_metrics(labels: _Labels) -> list[AccessLog]:
     """Connections that were opened are counted then; the rest when they end."""
-    opened = [_count("tcp_connections_opened_total", labels)]
+    opened = labels.counter("tcp_connections_opened_total")
     closed = [
-        _count("tcp_connections_closed_total", labels),
-        _count("tcp_sent_bytes_total", labels, "%BYTES_SENT%"),
-        _count("tcp_received_bytes_total", labels, "%BYTES_RECEIVED%"),
+        *labels.counter("tcp_connections_closed_total"),
+        *labels.counter("tcp_sent_bytes_total", "%BYTES_SENT%"),
+        *labels.counter("tcp_received_bytes_total", "%BYTES_RECEIVED%"),
     ]
     return [
-        _stats(StatsConfig(stat_prefix=STAT_PREFIX, counters=opened), AccessLogType.TcpUpstreamConnected),
-        _stats(StatsConfig(stat_prefix=STAT_PREFIX, counters=closed), AccessLogType.TcpConnectionEnd),
+        _stats(StatsConfig(stat_prefix=STAT_PREFIX, counters=counters), event)
+        for counters, event in (
+            (opened, AccessLogType.TcpUpstreamConnected),
+            (closed, AccessLogType.TcpConnectionEnd),
+        )
+        if counters
     ]
 
 

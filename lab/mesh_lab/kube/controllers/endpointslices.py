@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mesh_lab.conditions import holds
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.conditions import holds
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views
 from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, endpoints_by_ports, plan
 from mesh_lab.kube.errors import ApiError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mesh_lab.conditions import condition
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.conditions import condition
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.registry.kinds.namespaces import FINALIZER

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from mesh_lab.conditions import condition, updated
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.conditions import condition, updated
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
 from mesh_lab.kube.objects.nodes import NO_EXECUTE, Taint, read_node
 from mesh_lab.kube.objects.pods import Pod, read_pod

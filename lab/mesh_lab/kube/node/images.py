@@ -140,6 +140,9 @@ def _builtin() -> Iterator[Image]:
         for version in ("v1", "v2", "v3"):
             env = {**python, "SERVICE_VERSION": version}
             yield Image(f"{published}/examples-bookinfo-reviews-{version}", (*bookinfo, "reviews"), env=env)
+        v2 = {**python, "SERVICE_VERSION": "v2"}
+        yield Image(f"{published}/examples-bookinfo-ratings-v2", (*bookinfo, "ratings"), env=v2)
+        yield Image(f"{published}/examples-bookinfo-mongodb", (*bookinfo, "mongodb"), env=python)
     yield Image("mesh-lab/apps", (), (sys.executable,), env=python)
     yield Image("mesh-lab/istiod", (*run, "mesh_lab.controlplane"), env=python)
     yield Image("mesh-lab/locust", (*run, "locust"), env=python)

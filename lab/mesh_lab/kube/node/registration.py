@@ -13,8 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from mesh_lab.conditions import condition
 from mesh_lab.kube import VERSION
-from mesh_lab.kube.conditions import condition
 from mesh_lab.kube.config import FROM_HOST, KubeConfig
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.node.images import Images

@@ -40,9 +40,13 @@ SAMPLE_IMAGES = (
     SampleImage(_published("examples-helloworld-v2"), "helloworld", env={"SERVICE_VERSION": "v2"}),
     SampleImage(_published("tcp-echo-server"), "tcp-echo"),
     SampleImage(_published("health"), "health"),
+    SampleImage(_testing("app"), "istio-echo"),
     SampleImage(_testing("ext-authz"), "ext-authz"),
     SampleImage(_testing("jwt-server"), "jwt-server"),
     SampleImage(("envoyproxy/ratelimit",), "ratelimit", commands={"ratelimit": "ratelimit"}),
+    SampleImage(("hiroakis/tornado-websocket-example",), "tornado"),
+    SampleImage(("otel/opentelemetry-collector", "otel/opentelemetry-collector-contrib"), "otelcol"),
+    SampleImage(("sameersbn/squid", "ubuntu/squid"), "squid", commands={"squid": "squid"}),
     SampleImage(("redis",), "redis-server", commands={"redis-server": "redis-server"}),
     SampleImage(("nginx",), "nginx", ("-g", "daemon off;"), commands={"nginx": "nginx"}),
     SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
@@ -50,15 +54,13 @@ SAMPLE_IMAGES = (
 
 REFUSED = {
     **dict.fromkeys(
-        _published("examples-bookinfo-ratings-v2"), "it needs MySQL or MongoDB, which the lab has not; use ratings-v1"
+        _published("examples-bookinfo-mysqldb"), "it is MySQL, which the lab has not; ratings-v2 can have MongoDB"
     ),
-    **dict.fromkeys(_published("examples-bookinfo-mongodb"), "it is MongoDB, which the lab has not"),
-    **dict.fromkeys(_published("examples-bookinfo-mysqldb"), "it is MySQL, which the lab has not"),
     **dict.fromkeys(
         _published("examples-bookinfo-details-v2"), "it asks the internet, to which the lab has no way; use details-v1"
     ),
 }
 """Images of Istio's samples that the lab has no program for, and why."""
 
-SHELLS = ("alpine", "busybox", "debian", "ubuntu", "governmentpaas/curl-ssl")
+SHELLS = ("alpine", "busybox", "debian", "ubuntu", "governmentpaas/curl-ssl", "tutum/curl")
 """Images from which only a shell and the usual programs are wanted; these are the host's."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from mesh_lab.kube.conditions import condition, updated
+from mesh_lab.conditions import condition, updated
 from mesh_lab.kube.objects.containers import Quantity
 from mesh_lab.kube.objects.meta import contains
 from mesh_lab.kube.objects.nodes import NO_EXECUTE, NO_SCHEDULE, UNSCHEDULABLE, Node, Taint

@@ -40,7 +40,7 @@ class DeploymentSpec(View, frozen=True, kw_only=True):
 
 
 class DeploymentStatus(View, frozen=True, kw_only=True):
-    """What the controller found last. Conditions stay as stored: see `mesh_lab.kube.conditions`."""
+    """What the controller found last. Conditions stay as stored: see `mesh_lab.conditions`."""
 
     observed_generation: int = 0
     replicas: int = 0
@@ -70,7 +70,7 @@ class ReplicaSetSpec(View, frozen=True, kw_only=True):
 
 
 class ReplicaSetStatus(View, frozen=True, kw_only=True):
-    """What the controller found last. Conditions stay as stored: see `mesh_lab.kube.conditions`."""
+    """What the controller found last. Conditions stay as stored: see `mesh_lab.conditions`."""
 
     observed_generation: int = 0
     replicas: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import zlib
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from mesh_lab.apps.http.answers import Answer
 from mesh_lab.apps.http.client import fetch
 from mesh_lab.apps.samples.httpbin import program
+from mesh_lab.apps.samples.httpbin.accesslog import Line, logged, of_go_httpbin, of_gunicorn
 from mesh_lab.apps.samples.httpbin.forms import GoForm, PythonForm
 from mesh_lab.apps.samples.httpbin.handler import HttpBin
 from tests.unit.apps.conftest import Start
@@ -273,3 +275,22 @@ def test_another_application_of_gunicorn_is_refused(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         program.gunicorn(["shop:app"])
     assert "the lab has no gunicorn, only httpbin:app; not shop:app" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("form", "line", "expected"),
+    [
+        (
+            "go",
+            of_go_httpbin,
+            r'time="[^"]+" status=200 method="GET" uri="/ip\?a=1" size_bytes=\d+ duration_ms=[\d.]+ ',
+        ),
+        ("python", of_gunicorn, r'127\.0\.0\.1 - - \[[^]]+\] "GET /ip\?a=1 HTTP/1.1" 200 \d+ "-" "me"\n'),
+    ],
+)
+async def test_the_log_has_a_line_for_each_request(
+    start: Start, capsys: pytest.CaptureFixture[str], form: str, line: Line, expected: str
+) -> None:
+    _, url = await start(logged(HttpBin(FORMS[form](), {}), line))
+    await fetch(f"{url}/ip?a=1", headers={"user-agent": "me"})
+    assert re.match(expected, capsys.readouterr().out)

@@ -24,34 +24,13 @@ def server(protocol: str = "HTTP", **more: Any) -> dict[str, Any]:
     return {"servers": [{"port": {"number": 80, "name": "x", "protocol": protocol}, "hosts": ["*"]} | more]}
 
 
-def outlier(**settings: Any) -> dict[str, Any]:
-    return policy(outlierDetection=settings)
-
-
 TLS = {"mode": "SIMPLE"}
 CERTIFICATE = {"serverCertificate": "/a", "privateKey": "/b"}
 SOCKET = {"port": {"number": 0, "name": "x", "protocol": "HTTP"}, "bind": "unix:///a"}
 TO_MESH: dict[str, Any] = {"hosts": ["a.b"], "tls": [{"match": [{"sniHosts": ["a.b"]}], **ROUTE}]}
-LOCALITIES = {"failoverPriority": ["version"]}
-POOL = {"http": {"http2KeepAlive": {"interval": "1s", "timeout": "1s"}}}
-COOKIE = {"name": "a", "attributes": [{"name": "SameSite", "value": "Strict"}]}
 
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
-    ("VirtualService", {"http": [ROUTE]}, "error", "spec.hosts"),
     ("VirtualService", TO_MESH, "warning", "spec.tls"),
-    ("VirtualService", {"hosts": ["a"], "http": [{"delegate": {"name": "b"}}]}, "error", "spec.http[0].delegate"),
-    (
-        "VirtualService",
-        {"hosts": ["a"], "http": [{"redirect": {"prefixRewrite": "/a"}}]},
-        "error",
-        "spec.http[0].redirect.prefixRewrite",
-    ),
-    (
-        "VirtualService",
-        http(retries={"attempts": 1, "retryRemoteLocalities": True}),
-        "warning",
-        "spec.http[0].retries.retryRemoteLocalities",
-    ),
     (
         "VirtualService",
         {"hosts": ["a"], "tcp": [{"match": [{"destinationSubnets": ["10.0.0.0/8"]}], **ROUTE}]},
@@ -74,38 +53,17 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "error",
         "spec.tls[0].match[0].destinationSubnets",
     ),
-    ("DestinationRule", policy(tunnel={"targetHost": "a", "targetPort": 1}), "warning", "spec.trafficPolicy.tunnel"),
-    ("DestinationRule", policy(proxyProtocol={"version": "V2"}), "warning", "spec.trafficPolicy.proxyProtocol"),
-    ("DestinationRule", policy(retryBudget={"percent": 10}), "warning", "spec.trafficPolicy.retryBudget"),
     (
         "DestinationRule",
-        policy(loadBalancer={"localityLbSetting": LOCALITIES}, outlierDetection={}),
+        policy(retryBudget={"budgetInterval": "1s"}),
         "warning",
-        "spec.trafficPolicy.loadBalancer.localityLbSetting",
+        "spec.trafficPolicy.retryBudget.budgetInterval",
     ),
     (
         "DestinationRule",
         policy(loadBalancer={"zoneAwareLbSetting": {"enabled": True}}),
         "warning",
         "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting",
-    ),
-    (
-        "DestinationRule",
-        policy(loadBalancer={"consistentHash": {"httpCookie": COOKIE}}),
-        "warning",
-        "spec.trafficPolicy.loadBalancer.consistentHash.httpCookie.attributes",
-    ),
-    (
-        "DestinationRule",
-        policy(connectionPool=POOL),
-        "warning",
-        "spec.trafficPolicy.connectionPool.http.http2KeepAlive",
-    ),
-    (
-        "DestinationRule",
-        outlier(outlierDetectionHttpErrorCodes=[429]),
-        "warning",
-        "spec.trafficPolicy.outlierDetection.outlierDetectionHttpErrorCodes",
     ),
     ("DestinationRule", policy(tls={**TLS, "credentialName": "a"}), "warning", "spec.trafficPolicy.tls.credentialName"),
     ("Gateway", server("TLS", tls={"mode": "AUTO_PASSTHROUGH"}), "error", "spec.servers[0].tls.mode"),
@@ -151,11 +109,11 @@ def test_each_line_has_its_case() -> None:
 
 
 def test_a_field_is_found_wherever_its_type_stands() -> None:
-    tunnel = {"trafficPolicy": {"tunnel": {"targetHost": "a", "targetPort": 1}}}
-    spec = decode("DestinationRule", {"host": "a", **tunnel, "subsets": [{"name": "v1", **tunnel}]})
+    zones = {"trafficPolicy": {"loadBalancer": {"zoneAwareLbSetting": {"enabled": True}}}}
+    spec = decode("DestinationRule", {"host": "a", **zones, "subsets": [{"name": "v1", **zones}]})
     assert [problem.path for problem in not_carried_out(spec)] == [
-        "spec.trafficPolicy.tunnel",
-        "spec.subsets[0].trafficPolicy.tunnel",
+        "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting",
+        "spec.subsets[0].trafficPolicy.loadBalancer.zoneAwareLbSetting",
     ]
 
 

@@ -18,7 +18,7 @@ from mesh_lab.controlplane.world.meshconfig import MeshConfig, parse, read
         ("acessLogEncoding: JSON", "error", "data.mesh.acessLogEncoding", "is it accessLogEncoding?"),
         ("outboundTrafficPolicy: {mode: NOPE}", "error", "data.mesh.outboundTrafficPolicy.mode", "NOPE"),
         ("connectTimeout: soon", "error", "data.mesh.connectTimeout", "it stays as it was"),
-        ("localityLbSetting: {enabled: true}", "warning", "data.mesh.localityLbSetting", "no effect in this lab"),
+        ("ingressClass: other", "warning", "data.mesh.ingressClass", "no effect in this lab"),
         ("defaultConfig: {concurrency: 2}", "warning", "data.mesh.defaultConfig", "istio-sidecar-injector"),
         ("pathNormalization: {normalization: ALL}", "error", "data.mesh.pathNormalization.normalization", "ALL"),
         ("pathNormalization: {normalisation: BASE}", "error", "data.mesh.pathNormalization", "normalisation"),

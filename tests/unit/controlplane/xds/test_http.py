@@ -11,7 +11,8 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 
-from mesh_lab.controlplane.model.mesh import MeshConfig, Normalization, PathNormalization
+from mesh_lab.controlplane.model.mesh import PathNormalization
+from mesh_lab.controlplane.world.meshconfig import MeshConfig, Normalization
 from mesh_lab.controlplane.xds.http import connection_manager
 from mesh_lab.controlplane.xds.peers import Own
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext

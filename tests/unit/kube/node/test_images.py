@@ -92,7 +92,7 @@ def test_an_unknown_image_names_those_that_exist_and_how_to_add_one() -> None:
     assert '[images."mongo"]' in message
 
 
-@pytest.mark.parametrize(("name", "why"), [("ratings-v2", "MySQL or MongoDB"), ("details-v2", "no way")])
+@pytest.mark.parametrize(("name", "why"), [("mysqldb", "it is MySQL"), ("details-v2", "no way")])
 def test_a_sample_that_the_lab_has_not_says_why(name: str, why: str) -> None:
     reference = f"registry.istio.io/release/examples-bookinfo-{name}:1.20.3"
     with pytest.raises(UnknownImageError, match=why):

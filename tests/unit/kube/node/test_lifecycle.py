@@ -160,9 +160,9 @@ def test_a_post_start_hook_runs_in_the_container(node: Node, pod: Callable[..., 
 
 
 def test_an_unknown_image_is_named_with_the_known_ones(node: Node, pod: Callable[..., Object]) -> None:
-    waiting = pod(pod_object("stranger", {"name": "main", "image": "nginx:1.27"}), waits_for("ErrImagePull"))
+    waiting = pod(pod_object("stranger", {"name": "main", "image": "no-such/image:1.27"}), waits_for("ErrImagePull"))
     message = status_of(waiting)["state"]["waiting"]["message"]
-    assert '"nginx:1.27"' in message
+    assert '"no-such/image:1.27"' in message
     assert "busybox" in message
 
 

@@ -40,7 +40,7 @@ def _with_status(context: Context, code: int) -> Response:
     if code == 407:
         return Response(code, headers=[("proxy-authenticate", _REALM[1])])
     if code == 418:
-        teapot = "I'm a teapot!" if context.form.hostname else texts.TEAPOT
+        teapot = "I'm a teapot!" if context.form.is_go else texts.TEAPOT
         return Response(code, teapot.encode(), headers=[("x-more-info", "http://tools.ietf.org/html/rfc2324")])
     return Response(code)
 
@@ -116,7 +116,7 @@ def cookies(context: Context, request: Request, rest: list[str]) -> Response:
     """/cookies, /cookies/set?NAME=VALUE, /cookies/set/NAME/VALUE, /cookies/delete?NAME."""
     if not rest:
         given = forms.cookies(request)
-        return context.form.answer(given if context.form.hostname else {"cookies": given})
+        return context.form.answer(given if context.form.is_go else {"cookies": given})
     named = {name: values[0] for name, values in forms.query(request).items()}
     if rest[0] == "set" and len(rest) == 3:
         named = {rest[1]: rest[2]}
@@ -125,7 +125,7 @@ def cookies(context: Context, request: Request, rest: list[str]) -> Response:
     if any(not (name + value).isprintable() or ";" in name + value for name, value in named.items()):
         raise BadRequestError("invalid cookie")
     end = "; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=0" if rest[0] == "delete" else ""
-    path = "; HttpOnly" if context.form.hostname else "; Path=/"
+    path = "; HttpOnly" if context.form.is_go else "; Path=/"
     set_them = [("set-cookie", f"{name}={value}{end}{path}") for name, value in named.items()]
     return Response(302, headers=[("location", "/cookies"), *set_them])
 
@@ -135,7 +135,7 @@ def basic_auth(context: Context, request: Request, rest: list[str]) -> Response:
     given = forms.basic(request.headers.joined())
     if given == (rest[0], rest[1]):
         return _authenticated(context, given[0], authenticated=True)
-    if context.form.hostname:
+    if context.form.is_go:
         return _authenticated(context, given[0], authenticated=False)
     return Response(401, headers=[_REALM])
 
@@ -150,7 +150,7 @@ def hidden_basic_auth(context: Context, request: Request, rest: list[str]) -> Re
 
 def _authenticated(context: Context, user: str, *, authenticated: bool) -> Response:
     value: dict[str, object] = {"authenticated": authenticated, "user": user}
-    if context.form.hostname:
+    if context.form.is_go:
         value["authorized"] = authenticated
     return context.form.answer(value, 200 if authenticated else 401, () if authenticated else [_REALM])
 

@@ -25,8 +25,8 @@ _OF_THE_PLATFORM = frozenset(_HIDDEN.split())
 class Form(Protocol):
     """The form of one of the two programs."""
 
-    hostname: bool
-    """Whether it has the paths that only go-httpbin has."""
+    is_go: bool
+    """Whether it is go-httpbin, which has some paths of its own and stricter bounds."""
 
     def answer(self, value: Any, status: int = 200, headers: Headers = ()) -> Response:
         """JSON as the program writes it."""
@@ -47,7 +47,7 @@ class Form(Protocol):
 class GoForm:
     """github.com/mccutchen/go-httpbin."""
 
-    hostname = True
+    is_go = True
 
     def answer(self, value: Any, status: int = 200, headers: Headers = ()) -> Response:
         """See Form."""
@@ -102,7 +102,7 @@ class GoForm:
 class PythonForm:
     """PyPI's httpbin, the image `kennethreitz/httpbin`."""
 
-    hostname = False
+    is_go = False
 
     def answer(self, value: Any, status: int = 200, headers: Headers = ()) -> Response:
         """See Form."""

@@ -59,10 +59,11 @@ ROUTES: tuple[tuple[str, int, int, tuple[str, ...], Answer], ...] = (
     ("unstable", 0, 0, ANY, changing.unstable),
     ("user-agent", 0, 0, ANY, plain.user_agent),
     ("uuid", 0, 0, ANY, plain.random_id),
+    ("websocket", 1, 1, ANY, plain.websocket_echo),
     ("xml", 0, 0, ANY, plain.xml),
 )
 # What httpbin has and this program has not: to say so is better than "not found".
-MISSING = frozenset(("brotli", "digest-auth", "dump", "links", "sse", "trailers", "websocket"))
+MISSING = frozenset(("brotli", "digest-auth", "dump", "links", "sse", "trailers"))
 _TABLE = {name: (low, high, methods, answer) for name, low, high, methods, answer in ROUTES}
 
 

@@ -7,6 +7,7 @@ import os
 import socket
 import zlib
 
+from mesh_lab.apps.http import websocket
 from mesh_lab.apps.http.messages import Request, Response
 from mesh_lab.apps.samples.httpbin import forms, texts
 from mesh_lab.apps.samples.httpbin.context import BadRequestError, Context
@@ -54,7 +55,7 @@ def headers(context: Context, request: Request, _: list[str]) -> Response:
 
 def address(context: Context, request: Request, _: list[str]) -> Response:
     """/ip."""
-    return context.form.answer({"origin": forms.origin(request, first=context.form.hostname)})
+    return context.form.answer({"origin": forms.origin(request, first=context.form.is_go)})
 
 
 def user_agent(context: Context, request: Request, _: list[str]) -> Response:
@@ -64,7 +65,7 @@ def user_agent(context: Context, request: Request, _: list[str]) -> Response:
 
 def hostname(context: Context, _: Request, __: list[str]) -> Response:
     """/hostname: a fixed name, unless USE_REAL_HOSTNAME is set; only in go-httpbin."""
-    if not context.form.hostname:
+    if not context.form.is_go:
         return context.form.error(404)
     env = context.environment
     real = env.get("USE_REAL_HOSTNAME", "").lower() in ("1", "true")
@@ -73,7 +74,7 @@ def hostname(context: Context, _: Request, __: list[str]) -> Response:
 
 def environment(context: Context, _: Request, __: list[str]) -> Response:
     """/env: the variables that begin with HTTPBIN_ENV_; only in go-httpbin."""
-    if not context.form.hostname:
+    if not context.form.is_go:
         return context.form.error(404)
     shown = {name: value for name, value in context.environment.items() if name.startswith(_ENVIRONMENT)}
     return context.form.answer({"env": shown})
@@ -140,6 +141,15 @@ def xml(_: Context, __: Request, ___: list[str]) -> Response:
     return Response(200, texts.XML.encode(), "application/xml")
 
 
+def websocket_echo(context: Context, request: Request, rest: list[str]) -> Response:
+    """/websocket/echo; only in go-httpbin."""
+    return (
+        websocket.accept(request, websocket.echo)
+        if context.form.is_go and rest == ["echo"]
+        else context.form.error(404)
+    )
+
+
 def image(context: Context, request: Request, rest: list[str]) -> Response:
     """/image by the header Accept, /image/KIND."""
     if rest:
@@ -149,7 +159,7 @@ def image(context: Context, request: Request, rest: list[str]) -> Response:
         everything = not accepted or "*/*" in accepted or "image/*" in accepted
         kind = next((name for name, (type_, _) in texts.IMAGES.items() if everything or type_ in accepted), "")
         if not kind:
-            return context.form.error(415 if context.form.hostname else 406)
+            return context.form.error(415 if context.form.is_go else 406)
     if kind not in texts.IMAGES:
         return context.form.error(404)
     content_type, body = texts.IMAGES[kind]

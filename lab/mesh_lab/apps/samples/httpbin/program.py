@@ -6,6 +6,8 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from mesh_lab.apps.http.connection import Handler
+from mesh_lab.apps.samples.httpbin.accesslog import logged, of_go_httpbin, of_gunicorn
 from mesh_lab.apps.samples.httpbin.forms import GoForm, PythonForm
 from mesh_lab.apps.samples.httpbin.handler import HttpBin
 from mesh_lab.apps.service import run
@@ -19,7 +21,7 @@ def go_httpbin(arguments: Sequence[str]) -> int:
     parser.add_argument("-use-real-hostname", "--use-real-hostname", action="store_true")
     options = parser.parse_args(arguments)
     environment = {**os.environ, **({"USE_REAL_HOSTNAME": "true"} if options.use_real_hostname else {})}
-    return run("go-httpbin", HttpBin(GoForm(), environment), [options.port])
+    return run("go-httpbin", logged(HttpBin(GoForm(), environment), of_go_httpbin), [options.port])
 
 
 def gunicorn(arguments: Sequence[str]) -> int:
@@ -31,7 +33,8 @@ def gunicorn(arguments: Sequence[str]) -> int:
     parser.add_argument("-b", "--bind", action="append", metavar="ADDRESS:PORT")
     for flags in (("-k", "--worker-class"), ("-w", "--workers"), ("-t", "--timeout")):
         parser.add_argument(*flags, help="without effect: the program serves all requests by itself")
-    for flag in ("--access-logfile", "--error-logfile", "--log-level"):
+    parser.add_argument("--access-logfile", metavar="-", help="a line for each request on standard output")
+    for flag in ("--error-logfile", "--log-level"):
         parser.add_argument(flag, help="without effect")
     parser.add_argument("application", nargs="?", default="httpbin:app")
     options = parser.parse_args(arguments)
@@ -40,4 +43,7 @@ def gunicorn(arguments: Sequence[str]) -> int:
     ports = [address.rpartition(":")[2] for address in options.bind or ["0.0.0.0:80"]]
     if not all(port.isdigit() for port in ports):
         parser.error("--bind: ADDRESS:PORT expected")
-    return run("httpbin", HttpBin(PythonForm(), os.environ), [int(port) for port in ports])
+    handler: Handler = HttpBin(PythonForm(), os.environ)
+    if options.access_logfile:
+        handler = logged(handler, of_gunicorn)
+    return run("httpbin", handler, [int(port) for port in ports])

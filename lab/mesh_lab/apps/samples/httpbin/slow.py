@@ -19,7 +19,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 async def delay(context: Context, request: Request, rest: list[str]) -> Response:
     """/delay/SECONDS, ten at most: Python's httpbin takes more for ten, go-httpbin refuses it."""
-    await asyncio.sleep(seconds(rest[0], capped=not context.form.hostname))
+    await asyncio.sleep(seconds(rest[0], capped=not context.form.is_go))
     return context.form.answer(described(context, request))
 
 
@@ -28,12 +28,12 @@ async def drip(context: Context, request: Request, _: list[str]) -> Response:
     query = request.query
     number = whole(query.get("numbytes", "10"), "numbytes", 1, MAX_BYTES)
     duration = seconds(query.get("duration", "2"), capped=False)
-    before = seconds(query.get("delay", "2" if context.form.hostname else "0"), capped=False)
+    before = seconds(query.get("delay", "2" if context.form.is_go else "0"), capped=False)
     if duration + before > 10:
         raise BadRequestError(f"too much time: {duration:g}s+{before:g}s > 10s")
     code = whole(query.get("code", "200"), "status code", 200, 599)
     await asyncio.sleep(before)
-    content_type = "text/plain; charset=utf-8" if context.form.hostname else _BINARY
+    content_type = "text/plain; charset=utf-8" if context.form.is_go else _BINARY
     return Response(code, _drops(number, duration / max(1, number - 1)), content_type)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from mesh_lab.conditions import updated
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.conditions import updated
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views
 from mesh_lab.kube.controllers.workloads import progress, revisions, rollout
 from mesh_lab.kube.controllers.workloads.claiming import claim, claimants, controller_of

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from mesh_lab.conditions import Conditions, condition, find, others
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.conditions import Conditions, condition, find, others
 from mesh_lab.kube.controllers.workloads.rollout import available, desired, least_available
 from mesh_lab.kube.objects.workloads import NO_DEADLINE, Deployment, DeploymentStatus, ReplicaSet
 from mesh_lab.rfc3339 import parse, timestamp

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 
-from mesh_lab.kube import conditions
+from mesh_lab import conditions
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views
 from mesh_lab.kube.controllers.workloads.claiming import claim, claimants, controller_of

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from mesh_lab.kube.conditions import condition, others
+from mesh_lab.conditions import condition, others
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.node.pod.facts import ContainerFacts, PodFacts, Running, State, Terminated, Waiting
 from mesh_lab.kube.objects.containers import Resources

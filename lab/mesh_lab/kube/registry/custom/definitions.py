@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from mesh_lab.conditions import find
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.conditions import find
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.schemas import Schema
 from mesh_lab.kube.schemas.structural import compile_custom

@@ -16,11 +16,16 @@ from mesh_lab.kube.registry.kinds import (
     configmaps,
     customresourcedefinitions,
     deployments,
+    endpoints,
     endpointslices,
     events,
+    horizontalpodautoscalers,
+    ingresses,
     leases,
     namespaces,
+    networkpolicies,
     nodes,
+    poddisruptionbudgets,
     pods,
     priorityclasses,
     replicasets,
@@ -30,6 +35,7 @@ from mesh_lab.kube.registry.kinds import (
     secrets,
     serviceaccounts,
     services,
+    statefulsets,
     webhookconfigurations,
 )
 from mesh_lab.kube.registry.kinds.roles.defaults import aggregated_roles
@@ -61,6 +67,13 @@ BUILTIN: tuple[Behaviour, ...] = (
     roles.CLUSTER_ROLE,
     rolebindings.CLUSTER_ROLE_BINDING,
     priorityclasses.BEHAVIOUR,
+    endpoints.BEHAVIOUR,
+    statefulsets.BEHAVIOUR,
+    ingresses.INGRESS,
+    ingresses.INGRESS_CLASS,
+    networkpolicies.BEHAVIOUR,
+    horizontalpodautoscalers.BEHAVIOUR,
+    poddisruptionbudgets.BEHAVIOUR,
 )
 RESOURCES: tuple[Resource, ...] = tuple(kind.resource for kind in BUILTIN)
 """What `kubectl api-resources` lists, without custom resources."""

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from mesh_lab.conditions import condition, find, updated
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.conditions import condition, find, updated
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import Behaviour, Cluster
 from mesh_lab.kube.registry.custom.definitions import CLEANUP, definition_of

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from mesh_lab.kube.conditions import find
+from mesh_lab.conditions import find
 from mesh_lab.kube.registry.behaviour import Behaviour, FieldLabel
 from mesh_lab.kube.registry.printing.columns import (
     AGE,

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh_lab.kube.conditions import find
+from mesh_lab.conditions import find
 from mesh_lab.kube.controllers.workloads.progress import assess, counts, until_deadline
 from mesh_lab.kube.controllers.workloads.revisions import (
     HASH_LABEL,

@@ -13,11 +13,11 @@ from mesh_lab.kube.registry.kinds import BUILTIN, RESOURCES, behaviour_of
 from mesh_lab.kube.resources import Resource
 
 ROOMS = ("custom", "patching", "reading", "rules", "writing")
-REGISTRY, TABLES = Path(registry.__file__).parent, Path(tables.__file__).parent
+REGISTRY = Path(registry.__file__).parent
 STEPS = [
     *(REGISTRY / f"{name}.py" for name in ("behaviour", "metadata", "registry", "table")),
     *(path for room in ROOMS for path in (REGISTRY / room).glob("*.py")),
-    *TABLES.glob("*.py"),
+    Path(tables.__file__),
 ]
 
 

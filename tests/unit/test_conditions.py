@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mesh_lab.kube.conditions import condition, find, updated
+from mesh_lab.conditions import condition, find, updated
 
 BEFORE = [
     {"type": "Ready", "status": "True", "lastTransitionTime": "then"},
