@@ -8,13 +8,14 @@ from envoy.config.core.v3.base_pb2 import DataSource
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext, TlsCertificate
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
-from mesh_lab.controlplane.model import Gateway
+from mesh_lab.controlplane.model import DestinationRule, Gateway
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.proxy import Proxy
-from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.world.snapshot import Config, Snapshot
 from mesh_lab.controlplane.xds.built import Built, build, wire
-from mesh_lab.controlplane.xds.gateway import AUTHORITY_SUFFIX, authority_of, credentials_of
+from mesh_lab.controlplane.xds.gatewaytls import AUTHORITY_SUFFIX, authority_of, credentials_of
+from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.typeurls import SDS
 
 OWN = "default"
@@ -33,29 +34,54 @@ def roots(pem: bytes) -> Built:
 
 
 def for_gateway(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
-    """The Secret that a Gateway's credentialName names, in the gateway's own namespace; None when there is none.
+    """The Secret that a credentialName names, in the proxy's own namespace; None when there is none.
+
+    A sidecar is given those only that a DestinationRule names which selects its workload.
 
     `NAME-cacert` is what client certificates are verified with: the Secret of that name, or the authority within NAME.
     """
-    if proxy.kind != "router" or not name.startswith(GATEWAY_PREFIX):
-        return None
     wanted = name.removeprefix(GATEWAY_PREFIX)
+    if not name.startswith(GATEWAY_PREFIX) or not _may_have(snapshot, proxy, wanted):
+        return None
     named_by = tuple(_named_by(snapshot, wanted))
     exact = snapshot.secrets.get((proxy.namespace, wanted))
     if wanted.endswith(AUTHORITY_SUFFIX):
         secret = exact or snapshot.secrets.get((proxy.namespace, wanted.removesuffix(AUTHORITY_SUFFIX)))
-        return _authority(name, secret.ca, (secret.origin, *named_by)) if secret and secret.ca else None
+        return _authority(name, secret.ca, (secret.origin, *named_by), secret.crl) if secret and secret.ca else None
     if exact is None or not exact.certificate:
         return None
     return _certificate(name, exact.certificate, exact.private_key, (exact.origin, *named_by))
 
 
+def _may_have(snapshot: Snapshot, proxy: Proxy, wanted: str) -> bool:
+    if proxy.kind == "router":
+        return True
+    return any(
+        config.namespace == proxy.namespace
+        and config.spec.workload_selector is not None
+        and selects(config.spec.workload_selector.match_labels, proxy.labels)
+        and wanted.removesuffix(AUTHORITY_SUFFIX) in {name.removesuffix(AUTHORITY_SUFFIX) for name in _names_in(config)}
+        for config in snapshot.of(DestinationRule).values()
+    )
+
+
+def _names_in(config: Config[DestinationRule]) -> set[str]:
+    """The Secrets that a DestinationRule names."""
+    policies = [config.spec.traffic_policy, *(subset.traffic_policy for subset in config.spec.subsets)]
+    known = [policy for policy in policies if policy is not None]
+    settings = [policy.tls for policy in known] + [own.tls for policy in known for own in policy.port_level_settings]
+    return {each.credential_name for each in settings if each is not None and each.credential_name}
+
+
 def _named_by(snapshot: Snapshot, wanted: str) -> Iterator[Origin]:
-    """The Gateways that name a Secret: the result of pushing it is reported on them."""
+    """The Gateways and DestinationRules that name a Secret: the result of pushing it is reported on them."""
     for config in snapshot.of(Gateway).values():
         settings = [server.tls for server in config.spec.servers if server.tls is not None]
         if any(wanted in (*credentials_of(each), authority_of(each)) for each in settings):
             yield config.origin
+    for rule in snapshot.of(DestinationRule).values():
+        if wanted.removesuffix(AUTHORITY_SUFFIX) in _names_in(rule):
+            yield rule.origin
 
 
 def _certificate(name: str, chain: bytes, key: bytes, origins: tuple[Origin, ...]) -> Built:
@@ -65,6 +91,8 @@ def _certificate(name: str, chain: bytes, key: bytes, origins: tuple[Origin, ...
     return build(SDS, name, wire(Secret(name=name, tls_certificate=certificate)), origins)
 
 
-def _authority(name: str, pem: bytes, origins: tuple[Origin, ...]) -> Built:
+def _authority(name: str, pem: bytes, origins: tuple[Origin, ...], crl: bytes = b"") -> Built:
     context = CertificateValidationContext(trusted_ca=DataSource(inline_bytes=pem))
+    if crl:
+        context.crl.inline_bytes = crl
     return build(SDS, name, wire(Secret(name=name, validation_context=context)), origins)

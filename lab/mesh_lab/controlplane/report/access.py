@@ -12,7 +12,7 @@ from mesh_lab.controlplane.world.snapshot import DRY_RUN, Config, Snapshot
 from mesh_lab.controlplane.xds.authentication import source_of
 from mesh_lab.controlplane.xds.extauthz import authorizer, host_of, settings_of
 from mesh_lab.controlplane.xds.rbac import authorization_of
-from mesh_lab.controlplane.xds.scope import registry
+from mesh_lab.controlplane.xds.scope import registry_of
 
 _PROVIDER = "spec.provider.name"
 
@@ -56,7 +56,7 @@ def _nobody(snapshot: Snapshot, config: Config[AuthorizationPolicy]) -> str:
     if settings is None:
         what = "is no authoriser" if snapshot.mesh.provider(name) is not None else "not found in the mesh's settings"
         return f'Referenced extension provider "{name}" {what}'
-    known = registry(snapshot.services, snapshot.mesh.cluster_domain).services
+    known = registry_of(snapshot).services
     if authorizer(snapshot.mesh, name, known) is None:
         return f'Referenced host not found: "{host_of(settings)[1]}", the service of extension provider "{name}"'
     return ""

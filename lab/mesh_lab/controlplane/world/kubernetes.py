@@ -84,7 +84,7 @@ class Pod:
 
     `meshed` says that its sidecar speaks mutual TLS; `workload` names the Deployment, or other owner; `more_statistics`
     that its annotations request statistics of its proxy beside those that all keep; `has_proxy` that it was injected;
-    `router` that it is a gateway. `annotations` are Istio's.
+    `router` that it is a gateway; `ready` that its probes say so. `annotations` are Istio's.
     """
 
     origin: Origin
@@ -101,6 +101,7 @@ class Pod:
     has_proxy: bool = False
     router: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
+    ready: bool = True
 
     @property
     def key(self) -> ObjectKey:
@@ -149,7 +150,7 @@ class Deployment:
 
 @dataclass(frozen=True, eq=False)
 class TlsSecret:
-    """A Secret that a Gateway may name: PEM. `ca` is empty where clients need no certificate."""
+    """A Secret that a Gateway may name: PEM. `ca` is empty where clients need no certificate; `crl` those revoked."""
 
     origin: Origin
     namespace: str
@@ -157,6 +158,7 @@ class TlsSecret:
     certificate: bytes
     private_key: bytes
     ca: bytes
+    crl: bytes = b""
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,6 +251,7 @@ def pod(obj: Object) -> Pod | None:
         has_proxy=any(container.get("name") == PROXY_CONTAINER for container in containers),
         annotations=istios(meta.get("annotations") or {}),
         router=GATEWAY_TEMPLATE in templates_of(meta),
+        ready=all(each.get("status") == "True" for each in status.get("conditions") or () if each["type"] == "Ready"),
     )
 
 
@@ -327,18 +330,19 @@ def istios(annotations: Mapping[str, str]) -> Mapping[str, str]:
 _CERTIFICATE_KEYS = ("tls.crt", "cert")
 _PRIVATE_KEY_KEYS = ("tls.key", "key")
 _CA_KEYS = ("ca.crt", "cacert")
+_CRL_KEYS = ("ca.crl", "crl")
 
 
 def tls_secret(obj: Object) -> TlsSecret | None:
     """The view of a Secret that holds a certificate or an authority; None for any other."""
     data = obj.get("data") or {}
-    certificate, private_key, authority = (
+    certificate, private_key, authority, revoked = (
         next((base64.b64decode(data[key]) for key in keys if data.get(key)), b"")
-        for keys in (_CERTIFICATE_KEYS, _PRIVATE_KEY_KEYS, _CA_KEYS)
+        for keys in (_CERTIFICATE_KEYS, _PRIVATE_KEY_KEYS, _CA_KEYS, _CRL_KEYS)
     )
     if not authority and not (certificate and private_key):
         return None
     meta = obj["metadata"]
     return TlsSecret(
-        origin_of("Secret", obj), meta.get("namespace", ""), meta["name"], certificate, private_key, authority
+        origin_of("Secret", obj), meta.get("namespace", ""), meta["name"], certificate, private_key, authority, revoked
     )

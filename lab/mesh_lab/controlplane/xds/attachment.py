@@ -62,6 +62,12 @@ class GatewayServer:
         return self.server.port.protocol.upper() in ("TLS", "HTTPS") and passing
 
     @property
+    def passes_mesh(self) -> bool:
+        """Mutual TLS of the mesh that is passed through by a server name that says the cluster."""
+        mode = self.server.tls.mode if self.server.tls else None
+        return self.server.port.protocol.upper() in ("TLS", "HTTPS") and mode == "AUTO_PASSTHROUGH"
+
+    @property
     def plain_tcp(self) -> bool:
         """Connections of any protocol."""
         return self.server.port.protocol.upper() in ("TCP", "MONGO", "MYSQL", "REDIS")

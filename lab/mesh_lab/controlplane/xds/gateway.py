@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from envoy.config.core.v3.base_pb2 import DataSource, TrafficDirection
+from envoy.config.core.v3.base_pb2 import TrafficDirection
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, FilterChainMatch
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_components_pb2 import VirtualHost
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
-from envoy.extensions.transport_sockets.tls.v3.common_pb2 import TlsCertificate, TlsParameters
-from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
 
 from mesh_lab.controlplane.model.gateway import ServerTLSSettings
-from mesh_lab.controlplane.model.mesh import TLSConfig
-from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, TlsSecret
+from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
-from mesh_lab.controlplane.world.snapshot import Table
 from mesh_lab.controlplane.xds import access as accesses
-from mesh_lab.controlplane.xds import actions, http, names, telemetry, tls
+from mesh_lab.controlplane.xds import actions, http, names, snidnat, telemetry, tls
 from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
+from mesh_lab.controlplane.xds.gatewaytls import authority_of, credentials_of, downstream_context, has_credentials
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
@@ -41,14 +38,6 @@ from mesh_lab.controlplane.xds.tcp import (
     shares,
 )
 from mesh_lab.controlplane.xds.typeurls import LDS
-
-AUTHORITY_SUFFIX = "-cacert"
-_VERSIONS = {
-    "TLSV1_0": TlsParameters.TLSv1_0,
-    "TLSV1_1": TlsParameters.TLSv1_1,
-    "TLSV1_2": TlsParameters.TLSv1_2,
-    "TLSV1_3": TlsParameters.TLSv1_3,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +195,8 @@ def _chains(setting: Setting, servers: list[GatewayServer], found: list[Attached
                 yield chain
         elif server.passes_tls:
             yield from _passthrough_chains(setting, server, found, taken)
+        elif server.passes_mesh:
+            yield from snidnat.chains(setting.scope, setting.context, server, taken)
 
 
 def _server_names(server: GatewayServer) -> list[str]:
@@ -216,6 +207,11 @@ def _sni(names_served: Iterable[str]) -> FilterChainMatch | None:
     """The server names (SNI) of a chain; `*` also takes clients that send none."""
     wanted = list(names_served)
     return None if "*" in wanted else FilterChainMatch(server_names=wanted)
+
+
+def _has_credentials(server: GatewayServer, known: frozenset[str]) -> bool:
+    """A server whose Secret is missing is left out: Envoy would hold its whole port back for the Secret's sake."""
+    return has_credentials(server.server.tls or ServerTLSSettings(), known)
 
 
 def _tls_chain(setting: Setting, server: GatewayServer, wanted: list[str], found: list[Attached]) -> FilterChain | None:
@@ -297,87 +293,3 @@ def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> 
         *mark(marked=must_announce_tcp(setting.scope, chosen)),
         http.tcp_filter(proxy),
     ]
-
-
-def credentials_of(settings: ServerTLSSettings) -> list[str]:
-    """The Secrets that a server names."""
-    return list(settings.credential_names) or ([settings.credential_name] if settings.credential_name else [])
-
-
-def authority_of(settings: ServerTLSSettings) -> str:
-    """The SDS name of the authority for client certificates: `NAME-cacert`. Empty where it is no Secret."""
-    if settings.mode not in ("MUTUAL", "OPTIONAL_MUTUAL"):
-        return ""
-    name = settings.ca_cert_credential_name or next(iter(credentials_of(settings)), "")
-    return authority_name(name) if name else ""
-
-
-def authority_name(secret: str) -> str:
-    """The SDS name of the authority in a Secret: the Secret's own, if it is called `NAME-cacert` itself."""
-    return f"{secret.removesuffix(AUTHORITY_SUFFIX)}{AUTHORITY_SUFFIX}"
-
-
-@memoised
-def credentials_in(secrets: Table[ObjectKey, TlsSecret], namespace: str) -> frozenset[str]:
-    """The names under which a gateway of that namespace is given a certificate, or an authority."""
-    found = [secret for secret in secrets.values() if secret.namespace == namespace]
-    certificates = (secret.name for secret in found if secret.certificate)
-    return frozenset([*certificates, *(authority_name(secret.name) for secret in found if secret.ca)])
-
-
-def _has_credentials(server: GatewayServer, known: frozenset[str]) -> bool:
-    """A server whose Secret is missing is left out: Envoy would hold its whole port back for the Secret's sake."""
-    settings = server.server.tls or ServerTLSSettings()
-    wanted = [*credentials_of(settings), authority_of(settings)]
-    return settings.mode == "ISTIO_MUTUAL" or known.issuperset(filter(None, wanted))
-
-
-def downstream_context(
-    settings: ServerTLSSettings, alpn: tuple[str, ...] = tls.HTTP_ALPN, defaults: TLSConfig | None = None
-) -> DownstreamTlsContext:
-    """How TLS is terminated: with Secrets beside the gateway's pod, files in it, or the mesh's own certificates.
-
-    `defaults` are the mesh's, for what the server itself does not say.
-    """
-    context = CommonTlsContext(alpn_protocols=alpn, tls_params=tls.mesh_versions())
-    parameters = context.tls_params
-    tls.restrict(parameters, defaults)
-    if (low := _VERSIONS.get(settings.min_protocol_version or "")) is not None:
-        parameters.tls_minimum_protocol_version = low
-    if (high := _VERSIONS.get(settings.max_protocol_version or "")) is not None:
-        parameters.tls_maximum_protocol_version = high
-    if settings.cipher_suites:
-        parameters.cipher_suites[:] = settings.cipher_suites
-    if settings.mode == "ISTIO_MUTUAL":
-        return tls.mesh_downstream_context(alpn)
-    for name in credentials_of(settings):
-        context.tls_certificate_sds_secret_configs.append(tls.secret(names.gateway_secret(name)))
-    if settings.server_certificate:
-        context.tls_certificates.append(
-            TlsCertificate(
-                certificate_chain=DataSource(filename=settings.server_certificate),
-                private_key=DataSource(filename=settings.private_key),
-            )
-        )
-    result = DownstreamTlsContext(common_tls_context=context)
-    if settings.mode in ("MUTUAL", "OPTIONAL_MUTUAL"):
-        _verify_clients(result, settings)
-    return result
-
-
-def _verify_clients(result: DownstreamTlsContext, settings: ServerTLSSettings) -> None:
-    result.require_client_certificate.value = settings.mode == "MUTUAL"
-    context = result.common_tls_context
-    trusted = authority_of(settings)
-    validation = tls.validation(settings.subject_alt_names, settings.ca_certificates if not trusted else "")
-    validation.verify_certificate_spki.extend(settings.verify_certificate_spki)
-    validation.verify_certificate_hash.extend(settings.verify_certificate_hash)
-    if settings.ca_crl:
-        validation.crl.filename = settings.ca_crl
-    if trusted:
-        context.combined_validation_context.default_validation_context.CopyFrom(validation)
-        context.combined_validation_context.validation_context_sds_secret_config.CopyFrom(
-            tls.secret(names.gateway_secret(trusted))
-        )
-    else:
-        context.validation_context.CopyFrom(validation)

@@ -6,22 +6,32 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication
-from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
+from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication, ServiceEntry
 from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
-from mesh_lab.controlplane.world.locality import Locality, with_topology
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
-from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
+from mesh_lab.controlplane.world.snapshot import Config, ServiceEndpoints, Snapshot, Table
 from mesh_lab.controlplane.xds import access as accesses
-from mesh_lab.controlplane.xds import attachment, clusters, endpoints, gateway, inbound, outbound, routes
+from mesh_lab.controlplane.xds import (
+    attachment,
+    clusters,
+    endpoints,
+    entries,
+    gateway,
+    gatewaytls,
+    inbound,
+    outbound,
+    routes,
+    snidnat,
+)
 from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.authentication import authentication_of
 from mesh_lab.controlplane.xds.built import Built, table_of
+from mesh_lab.controlplane.xds.clients import client_of
 from mesh_lab.controlplane.xds.extauthz import authorizer
-from mesh_lab.controlplane.xds.localities import Client, labels_wanted, order_of
+from mesh_lab.controlplane.xds.localities import Client, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.patches import applying
@@ -33,7 +43,7 @@ from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import authorization_of
 from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
-from mesh_lab.controlplane.xds.scope import Scope, registry, routes_of, scope_of
+from mesh_lab.controlplane.xds.scope import Scope, registry_of, routes_of, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
 from mesh_lab.controlplane.xds.telemetries import Applied, applied, backends_of
 from mesh_lab.controlplane.xds.tracing import BUILT_IN_CLUSTER, built_in
@@ -93,11 +103,11 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
     exports = mesh.default_virtual_service_export_to
     found = attachment.attached(servers, routes_of(snapshot), pod.namespace, mesh.cluster_domain, exports)
-    credentials = gateway.credentials_in(snapshot.secrets, pod.namespace)
+    credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
     access, telling = _access(snapshot, pod), _telemetry(snapshot, pod)
     setting = _setting(scope, ProxyContext(mesh, own, telling), access, credentials)
-    itself = _called_itself(snapshot, telling, access)
-    called, assigned = _called_by_gateway(Calling.of(snapshot, scope, pod, itself, gateway=True), found)
+    calling = Calling.of(snapshot, scope, pod, _called_itself(snapshot, telling, access), gateway=True)
+    called, assigned = _called_by_gateway(calling, found, snidnat.passed_on(scope, servers))
     listening, routing = (make(setting, servers, found) for make in (gateway.gateway_listeners, gateway.gateway_routes))
     return {
         CDS: called,
@@ -118,7 +128,7 @@ def _access(snapshot: Snapshot, pod: Pod) -> Access:
     labels, root = tuple(sorted(pod.labels.items())), snapshot.mesh.root_namespace
     authorization = authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, root)
     if len(authorization.providers) == 1:
-        asked = authorizer(snapshot.mesh, authorization.providers[0], _known(snapshot))
+        asked = authorizer(snapshot.mesh, authorization.providers[0], registry_of(snapshot).services)
         authorization = replace(authorization, authorizer=asked)
     tokens = authentication_of(snapshot.of(RequestAuthentication), pod.namespace, labels, root)
     return Access(authorization, tokens)
@@ -126,18 +136,13 @@ def _access(snapshot: Snapshot, pod: Pod) -> Access:
 
 def _telemetry(snapshot: Snapshot, pod: Pod) -> Applied:
     mesh, labels = snapshot.mesh, tuple(sorted(pod.labels.items()))
-    backends = backends_of(_known(snapshot), mesh)
+    backends = backends_of(registry_of(snapshot).services, mesh)
     return applied(snapshot.of(Telemetry), pod.namespace, labels, mesh.root_namespace, backends)
-
-
-def _known(snapshot: Snapshot) -> Table[str, MeshService]:
-    """All services of the mesh, whatever an application may call."""
-    return registry(snapshot.services, snapshot.mesh.cluster_domain).services
 
 
 def _called_itself(snapshot: Snapshot, telling: Applied, access: Access) -> tuple[MeshService, ...]:
     """The services that the proxy itself calls, which must be there whatever its application may call."""
-    known, asked = _known(snapshot), access.authorization.authorizer
+    known, asked = registry_of(snapshot).services, access.authorization.authorizer
     hosts = dict.fromkeys([*called_by_proxy(telling, snapshot.mesh), *([asked.host] if asked is not None else [])])
     return tuple(known[host] for host in hosts if host in known)
 
@@ -145,23 +150,21 @@ def _called_itself(snapshot: Snapshot, telling: Applied, access: Access) -> tupl
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels)
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
-    ports = inbound.inbound_ports(pod, _services_of(snapshot, pod), policies)
-    access, context = _access(snapshot, pod), ProxyContext(mesh, own, _telemetry(snapshot, pod))
-    telling = context.telemetry
+    named = [*_services_of(snapshot, pod), *entries.selecting(snapshot.of(ServiceEntry), pod)]
+    ports = inbound.inbound_ports(pod, named, policies, scope.sidecar)
+    access, telling = _access(snapshot, pod), _telemetry(snapshot, pod)
+    context = ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, access, context, policies.origins(pod.labels))
-    served = [
-        clusters.inbound(_application(scope, pod, port, port.service, mesh.default_traffic_policy), mesh)
-        for port in ports
-        if port.service is not None
-    ]
+    served = [clusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
     permitted = [
         inbound.inbound_routes(port, access, mesh.trust_domains, scope.traced)
         for port in ports
         if port.protocol.is_http or port.protocol is Protocol.AUTO
     ]
     beside = tuple(s for s in _called_itself(snapshot, telling, access) if s.hostname not in scope.by_host)
-    called, assigned = _called(Calling.of(snapshot, scope, pod, beside))
-    sent = outbound.sidecar_listeners(scope, context, _headless(scope, snapshot.endpoints))
+    calling = Calling.of(snapshot, scope, pod, beside)
+    called, assigned = _called(calling)
+    sent = outbound.sidecar_listeners(scope, context, _headless(scope, calling.endpoints))
     return {
         CDS: {**called, **table_of(served)},
         EDS: assigned,
@@ -171,16 +174,16 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     }
 
 
-def _application(
-    scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService, default: DefaultTrafficPolicy | None
-) -> clusters.Application:
+def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshConfig) -> clusters.Application:
     """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
-    rules = scope.rules.get(service.hostname)
+    rules = scope.rules.get(port.service.hostname) if port.service is not None else None
     origins = rules.origins if rules is not None else ()
-    pool = received(rules, port.called_by, default)
-    if scope.sidecar is not None and scope.sidecar.spec.inbound_connection_pool is not None:
-        pool, origins = scope.sidecar.spec.inbound_connection_pool, (scope.sidecar.origin,)
-    return clusters.Application(pod.ip, port.number, port.protocol, service, pool, origins)
+    pool = received(rules, port.called_by, mesh.default_traffic_policy)
+    own = port.ingress.connection_pool if port.ingress is not None else None
+    if scope.sidecar is not None and (own := own or scope.sidecar.spec.inbound_connection_pool) is not None:
+        pool, origins = own, (scope.sidecar.origin,)
+    at, origins = port.endpoint(pod.ip), (*port.origins, *origins)
+    return clusters.Application(port.number, *at, port.protocol, pool, origins, port.statistic(mesh))
 
 
 def _pod_of(proxy: Proxy) -> Pod:
@@ -258,27 +261,12 @@ class Calling(NamedTuple):
     ) -> Calling:
         """Those of a snapshot, for a pod's proxy."""
         peers, client = snapshot.of(PeerAuthentication), client_of(scope, snapshot.mesh, pod, snapshot.locality(pod))
-        return cls(scope, snapshot.endpoints, peers, snapshot.mesh, gateway, client, beside)
+        return cls(scope, entries.endpoint_table(snapshot), peers, snapshot.mesh, gateway, client, beside)
 
     def tracer(self) -> list[Built]:
         """The cluster of the mesh's built-in tracer, where there is one."""
         address = built_in(self.mesh)
         return [clusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
-
-
-def client_of(scope: Scope, mesh: MeshConfig, pod: Pod, locality: Locality) -> Client:
-    """Where a pod is, and those of its labels by which any endpoints are preferred."""
-    wanted = _labels_wanted(scope, mesh)
-    if not wanted:
-        return Client(locality)
-    labels = with_topology(pod.labels, locality, pod.node)
-    return Client(locality, tuple(sorted((name, labels[name]) for name in wanted & labels.keys())))
-
-
-@memoised
-def _labels_wanted(scope: Scope, mesh: MeshConfig) -> frozenset[str]:
-    known = (*scope.services, *scope.imported)
-    return labels_wanted(mesh, scope.rules.values(), (service.traffic_distribution for service in known))
 
 
 @memoised
@@ -299,7 +287,7 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
 
 
 def service_clusters(
-    calling: Calling, services: Iterable[MeshService]
+    calling: Calling, services: Iterable[MeshService], *, passed_on: bool = False
 ) -> Iterator[tuple[tuple[Built, ...], tuple[Built, ...]]]:
     """For each service the clusters of its ports and subsets, and the endpoints of those that have a list of them."""
     policies: dict[str, PeerPolicies] = {}
@@ -310,9 +298,11 @@ def service_clusters(
         concerned = policies.get(namespace)
         if concerned is None:
             concerned = policies[namespace] = policies_of(calling.peer_table, namespace, calling.mesh.root_namespace)
-        found = calling.endpoints.get(service.key, NO_ENDPOINTS)
+        found = entries.endpoints_of(service, calling.endpoints)
         rules = calling.scope.rules.get(service.hostname)
-        yield _clusters_of(Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client))
+        yield _clusters_of(
+            Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client, passed_on)
+        )
 
 
 class Called(NamedTuple):
@@ -325,6 +315,7 @@ class Called(NamedTuple):
     mesh: MeshConfig
     by_gateway: bool
     client: Client
+    passed_on: bool = False
 
 
 @memoised
@@ -335,13 +326,17 @@ def _clusters_of(called: Called) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
     for port in service.ports:
         peers = endpoints.peers_of(port, known, policies, called.mesh.trust_domains)
         for subset in clusters.subsets_of(rules):
+            chosen = rules.subset(subset) if rules is not None and subset else None
+            labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
+            selection = endpoints.Selection(service, port, subset, labels, called.passed_on)
             view = clusters.View(service, port, subset, rules, peers, called.mesh, called.by_gateway)
-            made.append(clusters.outbound(view))
+            order = order_of(view.nearness, called.client, detected=view.detects_failures)
+            if service.resolution.by_name:
+                view = replace(view, located=endpoints.located(selection, known, policies, order))
+                if not view.located:
+                    continue
+            made.append(snidnat.cluster(view) if called.passed_on else clusters.outbound(view))
             if service.resolution is Resolution.ENDPOINTS:
-                chosen = rules.subset(subset) if rules is not None and subset else None
-                labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
-                selection = endpoints.Selection(service, port, subset, labels)
-                order = order_of(view.nearness, called.client, detected=view.detects_failures)
                 assigned.append(endpoints.assignment(selection, known, policies, order))
     return tuple(made), tuple(assigned)
 
@@ -359,9 +354,9 @@ def _headless(scope: Scope, known: Table[ObjectKey, ServiceEndpoints]) -> tuple[
 
 @memoised
 def _called_by_gateway(
-    calling: Calling, found: tuple[attachment.Attached, ...]
+    calling: Calling, found: tuple[attachment.Attached, ...], passed_on: tuple[MeshService, ...]
 ) -> tuple[Table[str, Built], Table[str, Built]]:
-    """The clusters of the services that a gateway's routes lead to, and their endpoints."""
+    """The clusters of the services that a gateway's routes lead to, or that it passes on, and their endpoints."""
     scope = calling.scope
     made: list[Built] = [clusters.black_hole(), *calling.tracer()]
     assigned: list[Built] = []
@@ -370,7 +365,7 @@ def _called_by_gateway(
     hosts = dict.fromkeys(scope.called(host) for host in written)
     beside = [service for service in calling.beside if service.hostname not in hosts]
     services = [_listed(service) for service in (*(scope.by_host[h] for h in hosts if h in scope.by_host), *beside)]
-    for some, theirs in service_clusters(calling, services):
+    for some, theirs in (*service_clusters(calling, services), *service_clusters(calling, passed_on, passed_on=True)):
         made.extend(some)
         assigned.extend(theirs)
     return table_of(made), table_of(assigned)

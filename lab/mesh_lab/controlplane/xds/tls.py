@@ -140,15 +140,21 @@ def validation(dns_names: Iterable[str], authorities: str) -> common_pb2.Certifi
 
 
 def settings_upstream(
-    settings: ClientTLSSettings, alpn: Iterable[str], defaults: TLSConfig | None = None
+    settings: ClientTLSSettings,
+    alpn: Iterable[str],
+    subject_alt_names: Iterable[str],
+    defaults: TLSConfig | None = None,
 ) -> base_pb2.TransportSocket:
-    """As a DestinationRule configures it: SIMPLE or MUTUAL, from files or from a Secret."""
+    """As a DestinationRule configures it: SIMPLE or MUTUAL, from files or from a Secret.
+
+    The names in the server's certificate are the rule's, or those of the ServiceEntry where the rule has none.
+    """
     context = tls_pb2.CommonTlsContext(alpn_protocols=list(alpn), tls_params=mesh_versions())
     if defaults is not None:
         # As in Istio, `minProtocolVersion` is for servers.
         restrict(context.tls_params, structs.replace(defaults, min_protocol_version="TLS_AUTO"))
     authorities = "" if settings.credential_name else settings.ca_certificates or SYSTEM_AUTHORITIES
-    trust = validation(settings.subject_alt_names, authorities)
+    trust = validation(subject_alt_names, authorities)
     if settings.ca_crl and not settings.credential_name:
         trust.crl.filename = settings.ca_crl
     if settings.credential_name:

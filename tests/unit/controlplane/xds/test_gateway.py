@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,15 +13,19 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 )
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
+from google.protobuf.any_pb2 import Any as AnyMessage
 
 from mesh_lab.controlplane.delivery.secrets import GATEWAY_PREFIX, for_gateway
 from mesh_lab.controlplane.xds import Resources
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
-from tests.unit.controlplane.envoy import message
+from tests.unit.controlplane.envoy import message, static, validate
 from tests.unit.controlplane.xds.translated import hosts_of, resources
 
+HTTPS = "0.0.0.0_8443"
 PORTS = [
     {"name": "http2", "port": 80, "targetPort": 8080},
     {"name": "https", "port": 443, "targetPort": 8443},
@@ -445,3 +450,46 @@ def test_a_redirect_over_tls_names_no_port_that_https_implies() -> None:
     cluster = edge().istio(servers, route("a.example", http=[{"redirect": {"uri": "/b", "port": 443}}]))
     (host,) = hosts_of(sent(cluster), "https.443.https-443-a.example.front.default").values()
     assert host.routes[0].redirect.port_redirect == 0
+
+
+def test_mutual_tls_of_the_mesh_is_passed_on_by_the_cluster_that_its_server_name_says(tmp_path: Path) -> None:
+    passing = server(443, "TLS", "*.default.svc.cluster.local", mode="AUTO_PASSTHROUGH")
+    plain = pod("old-1", "10.244.1.1", meshed=False)
+    cluster = edge().add("Service", service("old", ("http", 80))).add("Pod", plain)
+    cluster.add("EndpointSlice", endpoints("old", plain, ports=(("http", 80),)))
+    subsets = {"host": "reviews", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]}
+    found = sent(cluster.istio(gateway(passing), config("DestinationRule", "r", subsets)))
+    names = {f"outbound_.9080_.{subset}_.reviews.default.svc.cluster.local" for subset in ("", "v1")}
+    chains = message(found[LDS]["0.0.0.0_8443"]).filter_chains
+    assert names <= {name for chain in chains for name in chain.filter_chain_match.server_names}
+    assert names <= set(found[CDS])
+    assert all(not message(found[CDS][name]).HasField("transport_socket") for name in names)
+    assert not message(found[EDS]["outbound_.80_._.old.default.svc.cluster.local"]).endpoints
+    assert "outbound_.80_._.gate.istio-system.svc.cluster.local" not in found[CDS]
+    validate(static(found), tmp_path)
+
+
+def test_a_server_may_have_certificates_of_two_kinds_in_files() -> None:
+    files = [{"serverCertificate": f"/{kind}.pem", "privateKey": f"/{kind}.key"} for kind in ("rsa", "ecdsa")]
+    (chain,) = chains(edge().istio(gateway(server(443, "HTTPS", mode="SIMPLE", tlsCertificates=files)), route()), HTTPS)
+    given = context(chain).common_tls_context.tls_certificates
+    assert [each.certificate_chain.filename for each in given] == ["/rsa.pem", "/ecdsa.pem"]
+
+
+def test_clients_certificates_may_be_taken_unverified() -> None:
+    cluster = secret(edge(), "cert", keys=("tls.crt", "tls.key", "ca.crt"))
+    mutual = server(443, "HTTPS", mode="MUTUAL", credentialName="cert", insecureSkipVerify=True)
+    (chain,) = chains(cluster.istio(gateway(mutual), route()), HTTPS)
+    validation = context(chain).common_tls_context.combined_validation_context.default_validation_context
+    assert validation.trust_chain_verification == CertificateValidationContext.ACCEPT_UNTRUSTED
+
+
+@pytest.mark.parametrize(("authority", "revoked"), [("ca.crt", "ca.crl"), ("cacert", "crl")])
+def test_a_secret_may_list_what_is_revoked(authority: str, revoked: str) -> None:
+    cluster = secret(edge(), "cert", keys=("tls.crt", "tls.key", authority, revoked))
+    proxy = cluster.proxy("gate-1", "istio-system", "router")
+    found = for_gateway(cluster.snapshot(), proxy, f"{GATEWAY_PREFIX}cert-cacert")
+    assert found is not None
+    sent_as = Secret()
+    assert AnyMessage.FromString(found.body).Unpack(sent_as)
+    assert sent_as.validation_context.crl.inline_bytes == b"pem"
