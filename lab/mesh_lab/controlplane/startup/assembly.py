@@ -13,6 +13,7 @@ from mesh_lab.controlplane.debug.adsdebug import DebugStreams
 from mesh_lab.controlplane.debug.istiopages import IstioPages
 from mesh_lab.controlplane.delivery import ads
 from mesh_lab.controlplane.delivery.identity import Authenticator
+from mesh_lab.controlplane.delivery.jwks import KeyFetcher
 from mesh_lab.controlplane.delivery.push import Generate, Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Analysis, Remarks, Tracker
@@ -100,7 +101,7 @@ async def serve(
     reporter = Reporter(api, state, pusher, tracker, remarks, faults)
     notices = Notices(api, state, remarks, settings.namespace)
     roots = RootPublisher(api, trust)
-    bundle = BundlePublisher(api, lambda: trust.authority.roots)
+    bundle = BundlePublisher(api, lambda: trust.authority.roots, lambda: trust.superseded)
     injection = Injection(settings, state.snapshot)
     certificate = ServingCertificate(trust, settings.dns_names)
 
@@ -145,6 +146,7 @@ async def serve(
                 started(Ports(port, hook.addresses[0][1], monitored, levels.addresses[0][1], debug))
             # Reports begin after all lists: before, a host that is missing may only not have been listed yet.
             async with asyncio.TaskGroup() as reports:
+                reports.create_task(KeyFetcher(state).run())
                 reports.create_task(reporter.run())
                 reports.create_task(notices.run())
                 reports.create_task(Unserved(api).run())
