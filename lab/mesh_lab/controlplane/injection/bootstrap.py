@@ -23,9 +23,9 @@ from mesh_lab.controlplane.injection import merging, probes, status_port
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import Probe
 from mesh_lab.controlplane.validation.common import MOST_PROGRAM
+from mesh_lab.controlplane.world.podsettings import Statistics
 from mesh_lab.controlplane.world.proxy import ISTIO_VERSION, ProxyKind
-from mesh_lab.controlplane.world.values import StatsMatcher
-from mesh_lab.controlplane.xds.names import statistics
+from mesh_lab.controlplane.xds.names import statistics as statistics_name
 from mesh_lab.controlplane.xds.scraping import SCRAPE_LUA
 from mesh_lab.controlplane.xds.telemetry import STAT_PREFIX
 
@@ -40,6 +40,8 @@ PROXY_UID = 1337
 TOKEN_DIRECTORY = "/var/run/secrets/tokens"
 ROOT_DIRECTORY = "/var/run/secrets/istio"
 ROOT_FILE = f"{ROOT_DIRECTORY}/root-cert.pem"
+CUSTOM_DIRECTORY = "/etc/istio/custom-bootstrap"
+CUSTOM_BOOTSTRAP = f"{CUSTOM_DIRECTORY}/custom_bootstrap.json"
 _T = "type.googleapis.com/"
 
 _TOKEN_SECRET = "istio-token"
@@ -91,7 +93,10 @@ _MOST_STATS_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ProxySettings:
-    """What differs from one workload's proxies to another's."""
+    """What differs from one workload's proxies to another's.
+
+    `metadata` are what the node says of itself beside the usual. `custom`: the pod has a bootstrap of its own beside.
+    """
 
     kind: ProxyKind
     workload: str = ""
@@ -102,9 +107,15 @@ class ProxySettings:
     concurrency: int = 1
     drain_seconds: int = 45
     log_level: str = "warning"
+    component_log_level: str = "misc:error"
+    file_flush_milliseconds: int = 0
+    file_flush_kilobytes: int = 0
     probes: tuple[Probe, ...] = ()
     metrics: tuple[Target, ...] = ()
-    stats: StatsMatcher = field(default_factory=StatsMatcher)
+    stats: Statistics = field(default_factory=Statistics)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    runtime: Mapping[str, bool | float | str] = field(default_factory=dict)
+    custom: bool = False
 
 
 def arguments(settings: ProxySettings) -> list[str]:
@@ -112,8 +123,10 @@ def arguments(settings: ProxySettings) -> list[str]:
     return [
         "--config-yaml",
         json.dumps(config(settings), separators=(",", ":")),
-        "--concurrency",
-        str(settings.concurrency),
+        # Envoy merges the file and the text: what both have is the text's, and lists are joined.
+        *(["--config-path", CUSTOM_BOOTSTRAP] if settings.custom else []),
+        # Without it there are as many as the machine has processors.
+        *(["--concurrency", str(settings.concurrency)] if settings.concurrency else []),
         "--disable-hot-restart",
         # `stat_prefix` of the metrics' access logger is deprecated and has no successor: one line a listener.
         "--skip-deprecated-logs",
@@ -123,14 +136,16 @@ def arguments(settings: ProxySettings) -> list[str]:
         "immediate",
         # The access log, which Envoy buffers for 10 s by default: a user looks for a request right after sending it.
         "--file-flush-interval-msec",
-        "1000",
+        str(settings.file_flush_milliseconds or 1000),
+        *(["--file-flush-min-size-kb", str(settings.file_flush_kilobytes)] if settings.file_flush_kilobytes else []),
         "--local-address-ip-version",
         "v4",
         "--log-level",
         settings.log_level,
-        # As Istio does: deprecations concern the control plane, and would be logged again for every listener.
+        # `misc:error` unless given, as in Istio: deprecations concern the control plane, and would be logged again for
+        # every listener.
         "--component-log-level",
-        "misc:error",
+        settings.component_log_level,
         "--log-format",
         "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n\t%v",
     ]
@@ -164,7 +179,7 @@ def config(settings: ProxySettings) -> dict[str, Any]:
         "stats_config": _stats(settings.stats),
         # Prometheus sees a duration once Envoy has brought its workers' figures together: every 5 s by default. Each
         # second of an idle proxy costs no more for it (0.3% of a processor, with either).
-        "stats_flush_interval": "1s",
+        "stats_flush_interval": settings.stats.flush_interval or "1s",
         "dynamic_resources": {
             "ads_config": {
                 "api_type": "DELTA_GRPC",
@@ -187,7 +202,7 @@ def config(settings: ProxySettings) -> dict[str, Any]:
                 {"name": _TOKEN_SECRET, "generic_secret": {"secret": {"filename": f"{TOKEN_DIRECTORY}/istio-token"}}}
             ],
             "clusters": [
-                {**cluster, "alt_stat_name": statistics(cluster["name"])}
+                {**cluster, "alt_stat_name": statistics_name(cluster["name"])}
                 for cluster in (
                     _local_cluster("admin", OWN_ADMIN_PORT),
                     _local_cluster("stats", STATS_PORT),
@@ -217,7 +232,7 @@ def _runtime(settings: ProxySettings) -> dict[str, Any]:
         "re2.max_program_size.error_level": MOST_PROGRAM,
         "http.max_requests_per_io_cycle": _MOST_REQUESTS_A_TURN,
         # Envoy would fill HTTP/2's histograms even where they are not among the statistics that are kept.
-        "envoy.reloadable_features.http2_record_histograms": bool(settings.stats),
+        "envoy.reloadable_features.http2_record_histograms": bool(settings.stats.more),
         # How HTTP is distinguished from other protocols. Envoy's newer parser takes any word for the beginning of a
         # request, and holds text back until its first line ends (without end, or the connection is closed at 64 KiB);
         # the older one decides at the first byte that no request can begin with.
@@ -228,7 +243,7 @@ def _runtime(settings: ProxySettings) -> dict[str, Any]:
         # requests that are still on it. Between sidecars it holds the requests of a whole pod, and what cancels them is
         # a rule's time limit, or a client that went away. Gateways keep the protection: theirs come from outside.
         runtime["overload.premature_reset_total_stream_count"] = 2**32 - 1
-    return runtime
+    return {**runtime, **settings.runtime}
 
 
 def _node(settings: ProxySettings) -> dict[str, Any]:
@@ -243,6 +258,7 @@ def _node(settings: ProxySettings) -> dict[str, Any]:
             "SERVICE_ACCOUNT": "$(SERVICE_ACCOUNT)",
             "WORKLOAD_NAME": settings.workload or "$(POD_NAME)",
             "ISTIO_VERSION": ISTIO_VERSION,
+            **settings.metadata,
         },
     }
 
@@ -256,13 +272,15 @@ _AUTHORIZATION_TAGS = {
 which are nearly all, and a proxy starts sooner."""
 
 
-def _stats(more: StatsMatcher) -> dict[str, Any]:
+def _stats(statistics: Statistics) -> dict[str, Any]:
+    more = statistics.more
     patterns = [
         *({"prefix": prefix} for prefix in (*_STATS_PREFIXES, *more.prefixes)),
         *({"suffix": suffix} for suffix in (*_STATS_SUFFIXES, *more.suffixes)),
         *({"contains": part} for part in _STATS_PARTS),
         *({"safe_regex": {"regex": regexp}} for regexp in more.regexps),
     ]
+    buckets = [{"match": {"prefix": prefix}, "buckets": list(bounds)} for prefix, bounds in statistics.buckets.items()]
     # A cluster's name has dots of its own, and so ends here: `cluster.outbound|9080||reviews.default.svc...;.ssl...`
     return {
         "use_all_default_tags": False,
@@ -284,6 +302,7 @@ def _stats(more: StatsMatcher) -> dict[str, Any]:
             ),
         ],
         "stats_matcher": {"inclusion_list": {"patterns": patterns}},
+        **({"histogram_bucket_settings": buckets} if buckets else {}),
     }
 
 

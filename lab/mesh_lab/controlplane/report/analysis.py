@@ -399,7 +399,7 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     selectors_match_workloads,
     namespaces_have_one_sidecar,
     metadata_is_understood,
-    entries_are_alone,
     telemetries_are_clear,
+    entries_are_alone,
 )
 """The checks that need no index."""

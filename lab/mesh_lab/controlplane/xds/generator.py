@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication, ServiceEntry
-from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
@@ -146,11 +145,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     telling = _telemetry(snapshot, pod)
     authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
-    served = [
-        ownclusters.inbound(_application(scope, pod, port, mesh.default_traffic_policy), mesh)
-        for port in ports
-        if port.is_known
-    ]
+    served = [ownclusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
     permitted = [
         inbound.inbound_routes(port, authorization, mesh.trust_domains, scope.traced)
         for port in ports
@@ -169,25 +164,16 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     }
 
 
-def _application(
-    scope: Scope, pod: Pod, port: inbound.InboundPort, default: DefaultTrafficPolicy | None
-) -> ownclusters.Application:
+def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshConfig) -> ownclusters.Application:
     """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
     rules = scope.rules.get(port.service.hostname) if port.service is not None else None
     origins = rules.origins if rules is not None else ()
-    pool = received(rules, port.called_by, default)
+    pool = received(rules, port.called_by, mesh.default_traffic_policy)
     own = port.ingress.connection_pool if port.ingress is not None else None
     if scope.sidecar is not None and (own := own or scope.sidecar.spec.inbound_connection_pool) is not None:
         pool, origins = own, (scope.sidecar.origin,)
-    return ownclusters.Application(
-        port.number,
-        *port.endpoint(pod.ip),
-        port.protocol,
-        pool,
-        (*port.origins, *origins),
-        port.service,
-        port.called_by,
-    )
+    at, origins = port.endpoint(pod.ip), (*port.origins, *origins)
+    return ownclusters.Application(port.number, *at, port.protocol, pool, origins, port.statistic(mesh))
 
 
 def _pod_of(proxy: Proxy) -> Pod:

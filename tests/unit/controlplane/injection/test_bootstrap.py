@@ -12,8 +12,8 @@ import pytest
 from mesh_lab.controlplane.injection import probes
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings, arguments, config
 from mesh_lab.controlplane.trust.ca import Authority
+from mesh_lab.controlplane.world.podsettings import Statistics, StatsMatcher
 from mesh_lab.controlplane.world.proxy import ProxyKind
-from mesh_lab.controlplane.world.values import StatsMatcher
 from tests.unit.controlplane.mesh import ENVOY
 
 APPLICATION = {
@@ -47,7 +47,12 @@ def test_envoy_takes_it_without_a_word_of_warning(tmp_path: Path, kind: str, sta
     settings = ProxySettings(
         "router" if kind == "router" else "sidecar",
         probes=(*answered, *https),
-        stats=stats,
+        stats=Statistics(stats, "2s", {"istio": (1, 5, 10)}),
+        component_log_level="misc:error,rbac:debug",
+        file_flush_milliseconds=500,
+        file_flush_kilobytes=8,
+        runtime={"a.flag": True, "a.number": 2.5},
+        metadata={"DNS_CAPTURE": "true"},
     )
     given = [in_directory(argument, tmp_path) for argument in arguments(settings)]
     checked = subprocess.run([ENVOY, "--mode", "validate", *given], capture_output=True, text=True, check=False)
@@ -69,7 +74,7 @@ def test_a_proxy_has_one_worker_and_takes_turns_unless_configured_otherwise() ->
 @pytest.mark.parametrize("more", [("a", "", ""), ("", "b", ""), ("", "", "c.*"), ("", "", "")])
 def test_http2_fills_its_histograms_where_somebody_asks_for_statistics(more: tuple[str, ...]) -> None:
     stats = StatsMatcher(*(tuple(filter(None, [each])) for each in more))
-    (layer,) = config(ProxySettings("sidecar", stats=stats))["layered_runtime"]["layers"]
+    (layer,) = config(ProxySettings("sidecar", stats=Statistics(stats)))["layered_runtime"]["layers"]
     assert layer["static_layer"]["envoy.reloadable_features.http2_record_histograms"] is any(more)
 
 
