@@ -6,7 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication, ServiceEntry
+from mesh_lab.controlplane.model import (
+    AuthorizationPolicy,
+    EnvoyFilter,
+    Gateway,
+    PeerAuthentication,
+    ServiceEntry,
+    TrafficExtension,
+)
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
@@ -30,7 +37,7 @@ from mesh_lab.controlplane.xds.clients import client_of
 from mesh_lab.controlplane.xds.localities import Client, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
-from mesh_lab.controlplane.xds.patches import applying
+from mesh_lab.controlplane.xds.patches import applying, scripts
 from mesh_lab.controlplane.xds.patches.applying import Patched
 from mesh_lab.controlplane.xds.patches.selection import selected
 from mesh_lab.controlplane.xds.peers import Own, own_of
@@ -47,6 +54,7 @@ from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
 _NONE: Table[str, Built] = Table()
+_LOOPBACK = "127.0.0.1"
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
 
 
@@ -73,12 +81,15 @@ class Generator:
 
 
 def _patched(snapshot: Snapshot, pod: Pod, proxy: Proxy, resources: Resources) -> Patched:
-    """What EnvoyFilters make of a proxy's resources: the last step."""
+    """What scripts, and then EnvoyFilters, make of a proxy's resources: the last step."""
     mesh = snapshot.mesh
+    chosen = scripts.selected(snapshot.of(TrafficExtension), proxy, pod.labels, mesh.root_namespace)
     patches = selected(snapshot.of(EnvoyFilter), proxy, pod.labels, mesh.root_namespace)
+    ports = _called_by(snapshot, pod) if proxy.kind == "router" and (chosen or patches.routes) else ()
+    if chosen:
+        resources = {**resources, LDS: scripts.insert(resources[LDS], chosen, proxy.kind, ports)}
     if not any(patches):
         return Patched(resources)
-    ports = _called_by(snapshot, pod) if proxy.kind == "router" and patches.routes else ()
     return applying.apply(resources, patches, applying.Place(proxy.kind, mesh.cluster_domain, ports))
 
 
@@ -172,8 +183,9 @@ def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshCo
     own = port.ingress.connection_pool if port.ingress is not None else None
     if scope.sidecar is not None and (own := own or scope.sidecar.spec.inbound_connection_pool) is not None:
         pool, origins = own, (scope.sidecar.origin,)
-    at, origins = port.endpoint(pod.ip), (*port.origins, *origins)
-    return ownclusters.Application(port.number, *at, port.protocol, pool, origins, port.statistic(mesh))
+    own_address = _LOOPBACK if mesh.inbound_traffic_policy.mode == "LOCALHOST" else pod.ip
+    at, origins = port.endpoint(own_address), (*port.origins, *origins)
+    return ownclusters.Application(port.number, *at, port.protocol, pool, origins, port.service, port.called_by)
 
 
 def _pod_of(proxy: Proxy) -> Pod:

@@ -17,15 +17,16 @@ from mesh_lab.controlplane.xds.clusters import UNIX, one_endpoint, protocol_opti
 from mesh_lab.controlplane.xds.durations import duration
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import NO_POLICY, Policy
-from mesh_lab.controlplane.xds.services import Protocol
+from mesh_lab.controlplane.xds.services import MeshService, Protocol
+from mesh_lab.controlplane.xds.statnames import stat_name
 from mesh_lab.controlplane.xds.typeurls import CDS
 
 
 class Application(NamedTuple):
     """A port of a pod, and where its application listens for it.
 
-    The limits for its clients are those of its sidecar, too: `pool`. `origins` state all of it. `statistic` is its name
-    in the statistics.
+    The limits for its clients are those of its sidecar, too: `pool`. `origins` state all of it. `called_by` is the
+    number of the service's port, if there is one.
     """
 
     port: int
@@ -34,16 +35,21 @@ class Application(NamedTuple):
     protocol: Protocol
     pool: ConnectionPoolSettings | None
     origins: tuple[Origin, ...]
-    statistic: str
+    service: MeshService | None
+    called_by: int = 0
 
 
 @memoised
 def inbound(application: Application, mesh: MeshConfig) -> Built:
     """The application itself. It sees 127.0.0.6, by which the pod's own rules know connections of its proxy."""
-    name = names.inbound_cluster(application.port)
+    name, service = names.inbound_cluster(application.port), application.service
+    called = service.port(application.called_by) if service is not None else None
+    stat = names.statistics(name)
+    if service is not None and called is not None:
+        stat = stat_name(mesh.inbound_cluster_stat_name, name, service, called, target=application.port)
     cluster = Cluster(
         name=name,
-        alt_stat_name=application.statistic,
+        alt_stat_name=stat,
         type=Cluster.STATIC,
         load_assignment=one_endpoint(name, application.address, application.target),
         connect_timeout=duration(mesh.connect_timeout),
