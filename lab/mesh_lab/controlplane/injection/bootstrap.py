@@ -24,10 +24,11 @@ from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import Probe
 from mesh_lab.controlplane.validation.common import MOST_PROGRAM
 from mesh_lab.controlplane.world.podsettings import Statistics
-from mesh_lab.controlplane.world.proxy import ISTIO_VERSION, ProxyKind
+from mesh_lab.controlplane.world.proxy import ProxyKind
 from mesh_lab.controlplane.xds.names import statistics
 from mesh_lab.controlplane.xds.scraping import SCRAPE_LUA
 from mesh_lab.controlplane.xds.telemetry import STAT_PREFIX
+from mesh_lab.istioversion import ISTIO_VERSION
 
 ADMIN_PORT = 15000
 """Where Istio's users ask. What is there answers as Envoy does, and has the metrics under Istio's names."""

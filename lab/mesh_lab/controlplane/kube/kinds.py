@@ -52,6 +52,8 @@ FOLLOWED: Mapping[str, Kind] = {
         Kind("", "v1", "namespaces", "Namespace", namespaced=False),
         Kind("apps", "v1", "deployments", "Deployment"),
         Kind("", "v1", "nodes", "Node", namespaced=False),
+        Kind("networking.k8s.io", "v1", "ingresses", "Ingress"),
+        Kind("networking.k8s.io", "v1", "ingressclasses", "IngressClass", namespaced=False),
         SECRETS,
         CONFIG_MAPS,
         WEBHOOKS,

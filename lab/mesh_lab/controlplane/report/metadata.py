@@ -262,7 +262,8 @@ def _judge_proxy_config(pod: Pod) -> Iterator[Finding]:
 
 
 def _judge(words: _Words, kind: str, name: str, origin: Origin) -> Iterator[Finding]:
-    if name in _IGNORED:
+    # The manifests of Istio mark all objects of a control plane with its revision.
+    if name in _IGNORED or (name == REVISION_LABEL and origin.namespace == "istio-system"):
         return
     where, path = words.known.get(name), f"{words.field}[{name}]"
     if where is None:

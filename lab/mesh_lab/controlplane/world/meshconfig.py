@@ -62,11 +62,6 @@ _OTHERS = frozenset(
 _NOT_TRANSLATED: Mapping[str, str] = {
     "caCertificates": "",
     "defaultInboundHttpRetryPolicy": "",
-    "dnsRefreshRate": "",
-    "ingressClass": "",
-    "ingressControllerMode": "",
-    "ingressSelector": "",
-    "ingressService": "",
     "meshMTLS": "",
     "proxyInboundListenPort": "",
     "proxyListenPort": "",

@@ -10,6 +10,7 @@ from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import (
     Deployment,
+    Ingress,
     Namespace,
     Node,
     ObjectKey,
@@ -111,6 +112,8 @@ class Snapshot:
     namespaces: Table[str, Namespace]
     deployments: Table[ObjectKey, Deployment]
     nodes: Table[str, Node]
+    ingresses: Table[ObjectKey, Ingress]
+    ingress_classes: Table[str, str]
     secrets: Table[ObjectKey, TlsSecret]
     configs: Table[str, Table[ObjectKey, Config[Spec]]]
     invalid: Table[tuple[str, str, str], tuple[Finding, ...]]

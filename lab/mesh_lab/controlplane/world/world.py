@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.istiokinds import KINDS, closed, decode, fail_closed, stand_in, unread, validate
-from mesh_lab.controlplane.model import DecodeError, EnvoyFilter
+from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.standins import StandIn
@@ -30,6 +30,9 @@ V = TypeVar("V")
 # Edits follow each other faster than proxies answer: which version was the last good one is known only then.
 _EARLIER_KEPT = 4
 
+REFUSABLE = frozenset({"EnvoyFilter", "TrafficExtension"})
+"""The kinds by which their authors write a part of Envoy's configuration, which Envoy may reject for that."""
+
 
 class World:
     """Takes the API server's events, in any order across kinds, and makes snapshots of the objects."""
@@ -46,8 +49,8 @@ class World:
         self._stood_in: set[tuple[str, str, str]] = set()
         # Objects that are set aside, as they were when that was decided.
         self._aside: dict[tuple[str, str, str], Any] = {}
-        # The versions of an EnvoyFilter before the present one, of which the last holds when Envoy rejects what the
-        # present one makes; and the versions that are set aside for that.
+        # The versions of an EnvoyFilter or script before the present one, of which the last holds when Envoy rejects
+        # what the present one makes; and the versions that are set aside for that.
         self._earlier: dict[tuple[str, str, str], list[Config[Spec]]] = {}
         self._refused: dict[tuple[str, str, str], Config[Spec]] = {}
         # The content of each resource when all was last translated, where it has changed since; None where it did not
@@ -120,7 +123,7 @@ class World:
         return True
 
     def refuse(self, origin: Origin, reason: str) -> bool:
-        """Set an EnvoyFilter aside of which Envoy has rejected what it makes, until it is changed or restored.
+        """Set an object aside of which Envoy has rejected what it makes, until it is changed or restored.
 
         Its former version holds, if there is one that was not refused. False when it has changed since.
         """
@@ -137,7 +140,7 @@ class World:
         return True
 
     def restore(self, origin: Origin) -> bool:
-        """Take up an EnvoyFilter again that was refused and is not at fault; False when it has changed since."""
+        """Take up an object again that was refused and is not at fault; False when it has changed since."""
         good = self._refused.get(origin.key)
         if good is None or good.origin != origin:
             return False
@@ -267,7 +270,7 @@ class World:
         self._raw[origin.key] = raw
         self._changed.add(kind)
         self._proved.setdefault(origin.key, configs.get(key))
-        if kind == EnvoyFilter.__name__:
+        if kind in REFUSABLE:
             self._refused.pop(origin.key, None)
             if key in configs:
                 self._earlier[origin.key] = [*self._earlier.get(origin.key, [])[1 - _EARLIER_KEPT :], configs[key]]
@@ -371,6 +374,7 @@ class World:
         pods: Table[ObjectKey, Pod] = table("Pod", self._views["Pod"], lambda before: before.pods)
         named = {key[1]: view for key, view in self._views["Namespace"].items()}
         nodes = {key[1]: view for key, view in self._views["Node"].items()}
+        classes = {key[1]: view.controller for key, view in self._views["IngressClass"].items()}
         return Snapshot(
             version=old.version + 1 if old else 1,
             mesh=self._mesh,
@@ -380,6 +384,8 @@ class World:
             pods_by_ip=old.pods_by_ip if old and pods is old.pods else Table({pod.ip: pod for pod in pods.values()}),
             namespaces=table("Namespace", named, lambda before: before.namespaces),
             deployments=table("Deployment", self._views["Deployment"], lambda before: before.deployments),
+            ingresses=table("Ingress", self._views["Ingress"], lambda before: before.ingresses),
+            ingress_classes=table("IngressClass", classes, lambda before: before.ingress_classes),
             nodes=table("Node", nodes, lambda before: before.nodes),
             secrets=table("Secret", self._views["Secret"], lambda before: before.secrets),
             configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
@@ -441,4 +447,6 @@ _VIEWS: Mapping[str, Callable[[Object], Any]] = {
     "Secret": kubernetes.tls_secret,
     "Node": kubernetes.node,
     "MutatingWebhookConfiguration": tags.tag,
+    "Ingress": kubernetes.ingress,
+    "IngressClass": kubernetes.ingress_class,
 }

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication, ServiceEntry
+from mesh_lab.controlplane.model import (
+    AuthorizationPolicy,
+    EnvoyFilter,
+    PeerAuthentication,
+    ServiceEntry,
+    TrafficExtension,
+)
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
@@ -20,7 +26,9 @@ from mesh_lab.controlplane.xds import (
     gateway,
     gatewaytls,
     inbound,
+    ingress,
     outbound,
+    ownclusters,
     routes,
     snidnat,
 )
@@ -29,7 +37,7 @@ from mesh_lab.controlplane.xds.clients import client_of
 from mesh_lab.controlplane.xds.localities import Client, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
-from mesh_lab.controlplane.xds.patches import applying
+from mesh_lab.controlplane.xds.patches import applying, scripts
 from mesh_lab.controlplane.xds.patches.applying import Patched
 from mesh_lab.controlplane.xds.patches.selection import selected
 from mesh_lab.controlplane.xds.peers import Own, own_of
@@ -38,7 +46,7 @@ from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
 from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
-from mesh_lab.controlplane.xds.scope import Scope, registry_of, routes_of, scope_of
+from mesh_lab.controlplane.xds.scope import Scope, registry_of, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
 from mesh_lab.controlplane.xds.telemetries import Applied, applied, backends_of
 from mesh_lab.controlplane.xds.tracing import BUILT_IN_CLUSTER, built_in
@@ -73,12 +81,15 @@ class Generator:
 
 
 def _patched(snapshot: Snapshot, pod: Pod, proxy: Proxy, resources: Resources) -> Patched:
-    """What EnvoyFilters make of a proxy's resources: the last step."""
+    """What scripts, and then EnvoyFilters, make of a proxy's resources: the last step."""
     mesh = snapshot.mesh
+    chosen = scripts.selected(snapshot.of(TrafficExtension), proxy, pod.labels, mesh.root_namespace)
     patches = selected(snapshot.of(EnvoyFilter), proxy, pod.labels, mesh.root_namespace)
+    ports = _called_by(snapshot, pod) if proxy.kind == "router" and (chosen or patches.routes) else ()
+    if chosen:
+        resources = {**resources, LDS: scripts.insert(resources[LDS], chosen, proxy.kind, ports)}
     if not any(patches):
         return Patched(resources)
-    ports = _called_by(snapshot, pod) if proxy.kind == "router" and patches.routes else ()
     return applying.apply(resources, patches, applying.Place(proxy.kind, mesh.cluster_domain, ports))
 
 
@@ -96,9 +107,9 @@ def _called_by(snapshot: Snapshot, pod: Pod) -> applying.PortMap:
 def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels, gateway=True)
     targets = tuple(ports for _, ports in _services_of(snapshot, pod))
-    servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
+    servers = attachment.servers_of(ingress.gateways(snapshot), pod, targets)
     exports = mesh.default_virtual_service_export_to
-    found = attachment.attached(servers, routes_of(snapshot), pod.namespace, mesh.cluster_domain, exports)
+    found = attachment.attached(servers, ingress.routes(snapshot), pod.namespace, mesh.cluster_domain, exports)
     credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
     telling = _telemetry(snapshot, pod)
     setting = _setting(scope, ProxyContext(mesh, own, telling), _authorization(snapshot, pod), credentials)
@@ -145,7 +156,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     telling = _telemetry(snapshot, pod)
     authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
-    served = [clusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
+    served = [ownclusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
     permitted = [
         inbound.inbound_routes(port, authorization, mesh.trust_domains, scope.traced)
         for port in ports
@@ -164,7 +175,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     }
 
 
-def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshConfig) -> clusters.Application:
+def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshConfig) -> ownclusters.Application:
     """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
     rules = scope.rules.get(port.service.hostname) if port.service is not None else None
     origins = rules.origins if rules is not None else ()
@@ -174,7 +185,7 @@ def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshCo
         pool, origins = own, (scope.sidecar.origin,)
     own_address = _LOOPBACK if mesh.inbound_traffic_policy.mode == "LOCALHOST" else pod.ip
     at, origins = port.endpoint(own_address), (*port.origins, *origins)
-    return clusters.Application(port.number, *at, port.protocol, pool, origins, port.statistic(mesh))
+    return ownclusters.Application(port.number, *at, port.protocol, pool, origins, port.service, port.called_by)
 
 
 def _pod_of(proxy: Proxy) -> Pod:
@@ -257,7 +268,7 @@ class Calling(NamedTuple):
     def tracer(self) -> list[Built]:
         """The cluster of the mesh's built-in tracer, where there is one."""
         address = built_in(self.mesh)
-        return [clusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
+        return [ownclusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
 
 
 @memoised
@@ -265,9 +276,9 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters that a scope's proxies may call, and their endpoints."""
     scope = calling.scope
     made: list[Built] = [
-        clusters.passthrough(calling.mesh, "outbound"),
-        clusters.passthrough(calling.mesh, "inbound"),
-        clusters.black_hole(),
+        ownclusters.passthrough(calling.mesh, "outbound"),
+        ownclusters.passthrough(calling.mesh, "inbound"),
+        ownclusters.black_hole(),
         *calling.tracer(),
     ]
     assigned: list[Built] = []
@@ -349,7 +360,7 @@ def _called_by_gateway(
 ) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters of the services that a gateway's routes lead to, or that it passes on, and their endpoints."""
     scope = calling.scope
-    made: list[Built] = [clusters.black_hole(), *calling.tracer()]
+    made: list[Built] = [ownclusters.black_hole(), *calling.tracer()]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))

@@ -48,13 +48,8 @@ class Store:
         key = (kind.plural, namespace, name)
         return self._write(key, {**self.objects[key], **patch})
 
-    async def json_patch(self, kind: Kind, name: str, patch: list[Object], namespace: str = "") -> Object:
-        configuration = self.objects[(kind.plural, namespace, name)]
-        for operation in patch:
-            _, _, index, *between, field = operation["path"].split("/")
-            target = configuration["webhooks"][int(index)]
-            (target[between[0]] if between else target)[field] = operation["value"]
-        return self._write((kind.plural, namespace, name), configuration)
+    async def replace(self, kind: Kind, obj: Object) -> Object:
+        return self._write((kind.plural, "", obj["metadata"]["name"]), obj)
 
     def _write(self, key: tuple[str, str, str], obj: Object) -> Object:
         self.writes += 1
