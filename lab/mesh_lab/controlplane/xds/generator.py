@@ -38,7 +38,7 @@ from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.patches import applying, scripts
 from mesh_lab.controlplane.xds.patches.applying import Patched
-from mesh_lab.controlplane.xds.patches.selection import selected
+from mesh_lab.controlplane.xds.patches.selection import referenced, selected
 from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
@@ -111,7 +111,8 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
     telling = _telemetry(snapshot, pod)
     setting = _setting(scope, ProxyContext(mesh, own, telling), _authorization(snapshot, pod), credentials)
-    calling = Calling.of(snapshot, scope, pod, _reported_to(snapshot, telling), gateway=True)
+    beside = tuple(dict.fromkeys((*_reported_to(snapshot, telling), *_named_by_patches(snapshot, scope, pod))))
+    calling = Calling.of(snapshot, scope, pod, beside, gateway=True)
     called, assigned = _called_by_gateway(calling, found, snidnat.passed_on(scope, servers))
     return {
         CDS: called,
@@ -120,6 +121,12 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
         LDS: gateway.gateway_listeners(setting, servers, found),
         RDS: gateway.gateway_routes(setting, servers, found),
     }
+
+
+def _named_by_patches(snapshot: Snapshot, scope: Scope, pod: Pod) -> tuple[MeshService, ...]:
+    """The services whose clusters EnvoyFilters name: no route may lead there, as with those that limit rates."""
+    hosts = referenced(snapshot.of(EnvoyFilter), pod.namespace, pod.labels, snapshot.mesh.root_namespace)
+    return tuple(scope.by_host[host] for host in hosts if host in scope.by_host)
 
 
 @memoised
