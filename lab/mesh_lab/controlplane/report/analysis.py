@@ -411,7 +411,7 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     namespaces_have_one_sidecar,
     operations_are_well_used,
     metadata_is_understood,
-    telemetries_are_clear,
     entries_are_alone,
+    telemetries_are_clear,
 )
 """The checks that need no index."""
