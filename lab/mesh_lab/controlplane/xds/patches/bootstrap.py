@@ -9,9 +9,10 @@ from google.protobuf import json_format
 
 from mesh_lab.controlplane.model.envoyfilter import PatchContext
 from mesh_lab.controlplane.validation import envoyvalues
-from mesh_lab.controlplane.world.proxy import ISTIO_VERSION, Proxy, ProxyKind
+from mesh_lab.controlplane.world.proxy import Proxy, ProxyKind
 from mesh_lab.controlplane.xds.patches.merging import merge
 from mesh_lab.controlplane.xds.patches.selection import Filters, selected
+from mesh_lab.istioversion import ISTIO_VERSION
 
 _SIDES: Mapping[ProxyKind, tuple[PatchContext, ...]] = {
     "sidecar": ("ANY", "SIDECAR_INBOUND", "SIDECAR_OUTBOUND"),
