@@ -15,6 +15,7 @@ import copy
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,14 +23,15 @@ import msgspec
 from mesh_lab.controlplane.injection import bootstrap, lifecycle, merging, probes, redirection
 from mesh_lab.controlplane.injection.bootstrap import PROXY_UID, STATS_PORT, ProxySettings
 from mesh_lab.controlplane.kube.client import Object
+from mesh_lab.controlplane.model import EnvoyFilter
 from mesh_lab.controlplane.model.mesh import MeshConfig
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.world.annotations import CANONICAL_NAME, CANONICAL_REVISION, INJECT
 from mesh_lab.controlplane.world.fleet import STATUS_ANNOTATION
-from mesh_lab.controlplane.world.kubernetes import GATEWAY_TEMPLATE, TLS_MODE_LABEL, templates_of
+from mesh_lab.controlplane.world.kubernetes import GATEWAY_TEMPLATE, TLS_MODE_LABEL, ObjectKey, templates_of
 from mesh_lab.controlplane.world.podsettings import PodSettings, for_pod, select
 from mesh_lab.controlplane.world.proxy import ProxyKind
-from mesh_lab.controlplane.world.snapshot import Config
+from mesh_lab.controlplane.world.snapshot import Config, Table
 from mesh_lab.controlplane.world.values import Values
 from mesh_lab.controlplane.xds.peers import pack_fields
 from mesh_lab.controlplane.xds.telemetry import PEER_VARIABLE
@@ -57,6 +59,8 @@ class Place:
     values: Values = field(default_factory=Values)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     proxy_configs: tuple[Config[ProxyConfig], ...] = ()
+    filters: Table[ObjectKey, Config[EnvoyFilter]] = field(default_factory=Table)
+    namespace: str = ""
 
 
 def wanted(pod: Mapping[str, Any], namespace: str) -> bool:
@@ -85,6 +89,7 @@ def inject(pod: Mapping[str, Any], place: Place, namespace: str = "default") -> 
     annotations = {**place.values.sidecar_injector_webhook.injected_annotations, **(meta.get("annotations") or {})}
     labels = meta.get("labels") or {}
     selected = select(place.proxy_configs, place.mesh.root_namespace, namespace, labels)
+    place = replace(place, namespace=namespace)
     own = for_pod(place.values, place.mesh.default_config, selected, annotations)
     metrics = merging.from_annotations(annotations, place.mesh.enable_prometheus_merge)
     meta["annotations"] = {**_default_container(spec), **metrics.annotations, _REVISION_ANNOTATION: _REVISION}
@@ -190,7 +195,18 @@ def _settings(kind: ProxyKind, meta: Object, place: Place, own: PodSettings, giv
         metadata=_node_metadata(own, given),
         runtime=own.extras.runtime,
         custom=bool(own.extras.bootstrap),
+        patched=partial(_patched, kind, meta, place),
     )
+
+
+def _patched(kind: ProxyKind, meta: Object, place: Place, document: Object) -> Object:
+    """A bootstrap after EnvoyFilters."""
+    if not place.filters:
+        return document
+    from mesh_lab.controlplane.xds.patches import bootstrap as patching  # when there is an EnvoyFilter
+
+    labels, root = meta.get("labels") or {}, place.mesh.root_namespace
+    return patching.patched(document, kind, place.namespace, labels, place.filters, root)
 
 
 def _node_metadata(own: PodSettings, given: Mapping[str, Any]) -> dict[str, str]:
