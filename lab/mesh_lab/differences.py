@@ -123,7 +123,7 @@ DIFFERENCES: Sequence[Difference] = (
         "workers",
         "Worker threads of a proxy (`concurrency`)",
         "2, or as many as its CPU limit allows.",
-        "1, unless `proxy.istio.io/config` or the mesh's values say otherwise.",
+        "1, unless `proxy.istio.io/config`, a `ProxyConfig` or the mesh's settings say otherwise.",
         "Two workers on two cores had 13% less throughput, and circuit breakers count for each worker.",
         f"{_UNIT}/injection/test_bootstrap.py::test_a_proxy_has_one_worker_and_takes_turns_unless_configured_otherwise",
     ),

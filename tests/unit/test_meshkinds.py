@@ -47,11 +47,15 @@ def test_the_control_plane_follows_it_by_the_stored_version(kind: MeshKind) -> N
     assert FOLLOWED[kind.name].namespaced
 
 
+# Without one of these requests go where they would, and nothing is let in that was not.
+HARMLESS = ("EnvoyFilter", "ProxyConfig", "Telemetry")
+
+
 @EACH
-def test_one_in_error_has_a_substitute_or_no_effect_at_all(kind: MeshKind) -> None:
+def test_one_in_error_has_a_substitute_or_does_no_harm_by_its_absence(kind: MeshKind) -> None:
     of_controlplane = istiokinds.KINDS[kind.name]
     substitutes = [each for each in (of_controlplane.stand_in, of_controlplane.fail_closed) if each is not None]
-    assert len(substitutes) == int(kind.acted_on)
+    assert len(substitutes) == int(kind.acted_on and kind.name not in HARMLESS)
     assert of_controlplane.check is not None
 
 
@@ -100,7 +104,7 @@ def test_the_command_line_knows_it_by_each_of_its_names(kind: MeshKind) -> None:
 
 
 def test_a_policy_of_a_listener_is_waited_for_until_connections_are_drained() -> None:
-    assert [name for name, kind in istiokinds.KINDS.items() if kind.fail_closed is not None] == POLICIES
+    assert {name for name, kind in istiokinds.KINDS.items() if kind.fail_closed is not None} <= set(POLICIES)
     proxy = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "istio-proxy"}]}}
     assert [kind.name for kind in ISTIO if istiostatus.drain_s(kind.name, [proxy]) > 0] == POLICIES
 

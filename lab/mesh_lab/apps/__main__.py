@@ -46,6 +46,7 @@ PROGRAMS = {
     "health": Program("mesh_lab.apps.samples.health:main", "Istio's sample health-check"),
     "helloworld": Program("mesh_lab.apps.samples.helloworld:main", "Istio's sample helloworld"),
     "istio-echo": Program("mesh_lab.apps.samples.istioecho:main", "Istio's sample grpc-echo"),
+    "jaeger": Program("mesh_lab.apps.tracestore.program:jaeger", "a store of traces, in the place of Jaeger"),
     "jwt-server": Program("mesh_lab.apps.samples.jwtserver:main", "Istio's sample of a server of JWT's keys", tls=True),
     "nginx": Program(
         "mesh_lab.apps.samples.nginx.program:main", "the part of nginx that Istio's tasks on TLS configure", tls=True
@@ -56,6 +57,7 @@ PROGRAMS = {
     "squid": Program("mesh_lab.apps.samples.squid:main", "the forward proxy of Istio's task on HTTPS proxies"),
     "tcp-echo": Program("mesh_lab.apps.samples.tcpecho:main", "Istio's sample tcp-echo"),
     "tornado": Program("mesh_lab.apps.samples.tornado:main", "Istio's sample websockets"),
+    "zipkin": Program("mesh_lab.apps.tracestore.program:zipkin", "a store of traces, in the place of Zipkin"),
 }
 
 

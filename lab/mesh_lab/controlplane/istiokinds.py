@@ -153,6 +153,7 @@ _TABLE = (
     Kind(
         ServiceEntry,
         serviceentry.service_entry,
+        standins.service_entry,
         columns=(
             Column("Hosts", ".spec.hosts", description="The hosts of the service."),
             Column("Location", ".spec.location", description="Whether the service is within the mesh or outside it."),
@@ -163,6 +164,7 @@ _TABLE = (
     Kind(
         WorkloadEntry,
         workloads.workload_entry,
+        standins.workload_entry,
         columns=(AGE, Column("Address", ".spec.address", description="Where the workload is.")),
     ),
     Kind(WorkloadGroup, workloads.workload_group),

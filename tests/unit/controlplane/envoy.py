@@ -88,10 +88,9 @@ def _keep_ads(cluster: Cluster) -> None:
         context = UpstreamTlsContext()
         if socket.typed_config.Unpack(context):
             common = context.common_tls_context
-            for secret in (
-                *common.tls_certificate_sds_secret_configs,
-                common.combined_validation_context.validation_context_sds_secret_config,
-            ):
+            combined = common.combined_validation_context
+            trusted = [combined.validation_context_sds_secret_config] if combined.ByteSize() else []
+            for secret in (*common.tls_certificate_sds_secret_configs, *trusted):
                 source = secret.sds_config.api_config_source
                 source.api_type = source.DELTA_GRPC
                 source.transport_api_version = 2

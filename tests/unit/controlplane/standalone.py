@@ -26,7 +26,7 @@ async def standalone(directory: Path, settings: ProxySettings) -> AsyncIterator[
     static = config["static_resources"]
     static["clusters"] = [cluster for cluster in static["clusters"] if cluster["name"] != "xds-grpc"]
     text = json.dumps(config).replace("$(INSTANCE_IP)", POD_IP)
-    own = (bootstrap.ADMIN_PORT, bootstrap.READY_PORT, bootstrap.STATS_PORT, PORT)
+    own = (bootstrap.ADMIN_PORT, bootstrap.OWN_ADMIN_PORT, bootstrap.READY_PORT, bootstrap.STATS_PORT, PORT)
     free = dict(zip(own, _free_ports(len(own)), strict=True))
     for port, instead in free.items():
         text = text.replace(f'"port_value": {port}', f'"port_value": {instead}')

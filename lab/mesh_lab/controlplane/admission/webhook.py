@@ -37,7 +37,7 @@ def review(document: object, place: Place) -> Answer:
     try:
         if not injector.wanted(pod, namespace):
             return reviewed(document, "skip")
-        patch = orjson.dumps(injector.patch(pod, injector.inject(pod, place)))
+        patch = orjson.dumps(injector.patch(pod, injector.inject(pod, place, namespace)))
     except ValueError as error:
         # A pod that would run without the proxy that its author wants is worse than none.
         status = {"code": 422, "reason": "Invalid", "message": str(error)}

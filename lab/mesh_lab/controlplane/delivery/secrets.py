@@ -9,11 +9,10 @@ from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateVali
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from mesh_lab.controlplane.model import DestinationRule, Gateway
-from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.proxy import Proxy
-from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.world.snapshot import Config, Snapshot
 from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.gatewaytls import AUTHORITY_SUFFIX, authority_of, credentials_of
 from mesh_lab.controlplane.xds.mtls import selects
@@ -34,21 +33,17 @@ def roots(pem: bytes) -> Built:
     return _authority(ROOTS, pem, ())
 
 
-def credential(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
-    """The Secret that a `credentialName` names, in the proxy's own namespace; None when there is none.
+def for_gateway(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
+    """The Secret that a credentialName names, in the proxy's own namespace; None when there is none.
 
-    A gateway is given those that Gateways and DestinationRules name; a sidecar those that DestinationRules of its
-    namespace name which select it: others are for gateways, and a sidecar waits for what it is not given.
+    A sidecar is given those only that a DestinationRule names which selects its workload.
 
     `NAME-cacert` is what client certificates are verified with: the Secret of that name, or the authority within NAME.
     """
-    if not name.startswith(GATEWAY_PREFIX):
-        return None
     wanted = name.removeprefix(GATEWAY_PREFIX)
-    ruling = tuple(_rules_naming(snapshot, proxy, wanted))
-    if proxy.kind != "router" and not ruling:
+    if not name.startswith(GATEWAY_PREFIX) or not _may_have(snapshot, proxy, wanted):
         return None
-    named_by = (*_named_by(snapshot, wanted), *ruling)
+    named_by = tuple(_named_by(snapshot, wanted))
     exact = snapshot.secrets.get((proxy.namespace, wanted))
     if wanted.endswith(AUTHORITY_SUFFIX):
         secret = exact or snapshot.secrets.get((proxy.namespace, wanted.removesuffix(AUTHORITY_SUFFIX)))
@@ -58,30 +53,35 @@ def credential(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
     return _certificate(name, exact.certificate, exact.private_key, (exact.origin, *named_by))
 
 
+def _may_have(snapshot: Snapshot, proxy: Proxy, wanted: str) -> bool:
+    if proxy.kind == "router":
+        return True
+    return any(
+        config.namespace == proxy.namespace
+        and config.spec.workload_selector is not None
+        and selects(config.spec.workload_selector.match_labels, proxy.labels)
+        and wanted.removesuffix(AUTHORITY_SUFFIX) in {name.removesuffix(AUTHORITY_SUFFIX) for name in _names_in(config)}
+        for config in snapshot.of(DestinationRule).values()
+    )
+
+
+def _names_in(config: Config[DestinationRule]) -> set[str]:
+    """The Secrets that a DestinationRule names."""
+    policies = [config.spec.traffic_policy, *(subset.traffic_policy for subset in config.spec.subsets)]
+    known = [policy for policy in policies if policy is not None]
+    settings = [policy.tls for policy in known] + [own.tls for policy in known for own in policy.port_level_settings]
+    return {each.credential_name for each in settings if each is not None and each.credential_name}
+
+
 def _named_by(snapshot: Snapshot, wanted: str) -> Iterator[Origin]:
-    """The Gateways that name a Secret: the result of pushing it is reported on them."""
+    """The Gateways and DestinationRules that name a Secret: the result of pushing it is reported on them."""
     for config in snapshot.of(Gateway).values():
         settings = [server.tls for server in config.spec.servers if server.tls is not None]
         if any(wanted in (*credentials_of(each), authority_of(each)) for each in settings):
             yield config.origin
-
-
-def _rules_naming(snapshot: Snapshot, proxy: Proxy, wanted: str) -> Iterator[Origin]:
-    """The DestinationRules that select a proxy and name a Secret."""
-    for config in snapshot.of(DestinationRule).values():
-        selector = config.spec.workload_selector
-        if selector is None or config.namespace != proxy.namespace or not selects(selector.match_labels, proxy.labels):
-            continue
-        names = {tls.credential_name for tls in _client_settings(config.spec) if tls.credential_name}
-        if wanted.removesuffix(AUTHORITY_SUFFIX) in names or wanted in names:
-            yield config.origin
-
-
-def _client_settings(spec: DestinationRule) -> Iterator[ClientTLSSettings]:
-    for policy in (spec.traffic_policy, *(subset.traffic_policy for subset in spec.subsets)):
-        if policy is not None:
-            own = [port.tls for port in policy.port_level_settings]
-            yield from (settings for settings in (policy.tls, *own) if settings is not None)
+    for rule in snapshot.of(DestinationRule).values():
+        if wanted.removesuffix(AUTHORITY_SUFFIX) in _names_in(rule):
+            yield rule.origin
 
 
 def _certificate(name: str, chain: bytes, key: bytes, origins: tuple[Origin, ...]) -> Built:

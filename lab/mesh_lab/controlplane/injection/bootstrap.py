@@ -23,12 +23,16 @@ from mesh_lab.controlplane.injection import merging, probes, status_port
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import Probe
 from mesh_lab.controlplane.validation.common import MOST_PROGRAM
+from mesh_lab.controlplane.world.podsettings import Statistics
 from mesh_lab.controlplane.world.proxy import ISTIO_VERSION, ProxyKind
-from mesh_lab.controlplane.world.values import StatsMatcher
+from mesh_lab.controlplane.xds.names import statistics as statistics_name
 from mesh_lab.controlplane.xds.scraping import SCRAPE_LUA
 from mesh_lab.controlplane.xds.telemetry import STAT_PREFIX
 
 ADMIN_PORT = 15000
+"""Where Istio's users ask. What is there answers as Envoy does, and has the metrics under Istio's names."""
+OWN_ADMIN_PORT = 15009
+"""Where Envoy's administration interface is; it goes on when listeners are drained."""
 READY_PORT = 15021
 STATS_PORT = 15090
 PROXY_UID = 1337
@@ -36,6 +40,8 @@ PROXY_UID = 1337
 TOKEN_DIRECTORY = "/var/run/secrets/tokens"
 ROOT_DIRECTORY = "/var/run/secrets/istio"
 ROOT_FILE = f"{ROOT_DIRECTORY}/root-cert.pem"
+CUSTOM_DIRECTORY = "/etc/istio/custom-bootstrap"
+CUSTOM_BOOTSTRAP = f"{CUSTOM_DIRECTORY}/custom_bootstrap.json"
 _T = "type.googleapis.com/"
 
 _TOKEN_SECRET = "istio-token"
@@ -87,19 +93,29 @@ _MOST_STATS_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ProxySettings:
-    """What differs from one workload's proxies to another's."""
+    """What differs from one workload's proxies to another's.
+
+    `metadata` are what the node says of itself beside the usual. `custom`: the pod has a bootstrap of its own beside.
+    """
 
     kind: ProxyKind
     workload: str = ""
+    app: str = ""
     control_plane: str = "istiod.istio-system.svc"
     control_plane_port: int = 15012
     cluster_domain: str = "cluster.local"
     concurrency: int = 1
     drain_seconds: int = 45
     log_level: str = "warning"
+    component_log_level: str = "misc:error"
+    file_flush_milliseconds: int = 0
+    file_flush_kilobytes: int = 0
     probes: tuple[Probe, ...] = ()
     metrics: tuple[Target, ...] = ()
-    stats: StatsMatcher = field(default_factory=StatsMatcher)
+    stats: Statistics = field(default_factory=Statistics)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    runtime: Mapping[str, bool | float | str] = field(default_factory=dict)
+    custom: bool = False
 
 
 def arguments(settings: ProxySettings) -> list[str]:
@@ -107,8 +123,10 @@ def arguments(settings: ProxySettings) -> list[str]:
     return [
         "--config-yaml",
         json.dumps(config(settings), separators=(",", ":")),
-        "--concurrency",
-        str(settings.concurrency),
+        # Envoy merges the file and the text: what both have is the text's, and lists are joined.
+        *(["--config-path", CUSTOM_BOOTSTRAP] if settings.custom else []),
+        # Without it there are as many as the machine has processors.
+        *(["--concurrency", str(settings.concurrency)] if settings.concurrency else []),
         "--disable-hot-restart",
         # `stat_prefix` of the metrics' access logger is deprecated and has no successor: one line a listener.
         "--skip-deprecated-logs",
@@ -118,14 +136,16 @@ def arguments(settings: ProxySettings) -> list[str]:
         "immediate",
         # The access log, which Envoy buffers for 10 s by default: a user looks for a request right after sending it.
         "--file-flush-interval-msec",
-        "1000",
+        str(settings.file_flush_milliseconds or 1000),
+        *(["--file-flush-min-size-kb", str(settings.file_flush_kilobytes)] if settings.file_flush_kilobytes else []),
         "--local-address-ip-version",
         "v4",
         "--log-level",
         settings.log_level,
-        # As Istio does: deprecations concern the control plane, and would be logged again for every listener.
+        # `misc:error` unless given, as in Istio: deprecations concern the control plane, and would be logged again for
+        # every listener.
         "--component-log-level",
-        "misc:error",
+        settings.component_log_level,
         "--log-format",
         "%Y-%m-%dT%T.%fZ\t%l\tenvoy %n\t%v",
     ]
@@ -140,7 +160,7 @@ def config(settings: ProxySettings) -> dict[str, Any]:
     return {
         "node": _node(settings),
         "admin": {
-            "address": _address("127.0.0.1", ADMIN_PORT),
+            "address": _address("127.0.0.1", OWN_ADMIN_PORT),
             "ignore_global_conn_limit": True,
         },
         "layered_runtime": {"layers": [{"name": "static", "static_layer": _runtime(settings)}]},
@@ -159,7 +179,7 @@ def config(settings: ProxySettings) -> dict[str, Any]:
         "stats_config": _stats(settings.stats),
         # Prometheus sees a duration once Envoy has brought its workers' figures together: every 5 s by default. Each
         # second of an idle proxy costs no more for it (0.3% of a processor, with either).
-        "stats_flush_interval": "1s",
+        "stats_flush_interval": settings.stats.flush_interval or "1s",
         "dynamic_resources": {
             "ads_config": {
                 "api_type": "DELTA_GRPC",
@@ -182,9 +202,9 @@ def config(settings: ProxySettings) -> dict[str, Any]:
                 {"name": _TOKEN_SECRET, "generic_secret": {"secret": {"filename": f"{TOKEN_DIRECTORY}/istio-token"}}}
             ],
             "clusters": [
-                {**cluster, "alt_stat_name": f"{cluster['name']};"}
+                {**cluster, "alt_stat_name": statistics_name(cluster["name"])}
                 for cluster in (
-                    _local_cluster("admin", ADMIN_PORT),
+                    _local_cluster("admin", OWN_ADMIN_PORT),
                     _local_cluster("stats", STATS_PORT),
                     _control_plane(settings),
                     *probes.clusters(settings.probes),
@@ -194,6 +214,7 @@ def config(settings: ProxySettings) -> dict[str, Any]:
             "listeners": [
                 _ready_listener(),
                 _stats_listener(),
+                _asked_listener(),
                 status_port.listener(settings.probes, settings.metrics, _MOST_STATS_BYTES),
             ],
         },
@@ -211,7 +232,7 @@ def _runtime(settings: ProxySettings) -> dict[str, Any]:
         "re2.max_program_size.error_level": MOST_PROGRAM,
         "http.max_requests_per_io_cycle": _MOST_REQUESTS_A_TURN,
         # Envoy would fill HTTP/2's histograms even where they are not among the statistics that are kept.
-        "envoy.reloadable_features.http2_record_histograms": bool(settings.stats),
+        "envoy.reloadable_features.http2_record_histograms": bool(settings.stats.more),
         # How HTTP is distinguished from other protocols. Envoy's newer parser takes any word for the beginning of a
         # request, and holds text back until its first line ends (without end, or the connection is closed at 64 KiB);
         # the older one decides at the first byte that no request can begin with.
@@ -222,20 +243,22 @@ def _runtime(settings: ProxySettings) -> dict[str, Any]:
         # requests that are still on it. Between sidecars it holds the requests of a whole pod, and what cancels them is
         # a rule's time limit, or a client that went away. Gateways keep the protection: theirs come from outside.
         runtime["overload.premature_reset_total_stream_count"] = 2**32 - 1
-    return runtime
+    return {**runtime, **settings.runtime}
 
 
 def _node(settings: ProxySettings) -> dict[str, Any]:
     domain = f"$(POD_NAMESPACE).svc.{settings.cluster_domain}"
     return {
         "id": f"{settings.kind}~$(INSTANCE_IP)~$(POD_NAME).$(POD_NAMESPACE)~{domain}",
-        "cluster": f"{settings.workload or '$(POD_NAME)'}.$(POD_NAMESPACE)",
+        # What Zipkin calls the workload: as in Istio by its label `app`, if it has one.
+        "cluster": f"{settings.app or settings.workload or '$(POD_NAME)'}.$(POD_NAMESPACE)",
         "metadata": {
             "NAME": "$(POD_NAME)",
             "NAMESPACE": "$(POD_NAMESPACE)",
             "SERVICE_ACCOUNT": "$(SERVICE_ACCOUNT)",
             "WORKLOAD_NAME": settings.workload or "$(POD_NAME)",
             "ISTIO_VERSION": ISTIO_VERSION,
+            **settings.metadata,
         },
     }
 
@@ -249,13 +272,15 @@ _AUTHORIZATION_TAGS = {
 which are nearly all, and a proxy starts sooner."""
 
 
-def _stats(more: StatsMatcher) -> dict[str, Any]:
+def _stats(statistics: Statistics) -> dict[str, Any]:
+    more = statistics.more
     patterns = [
         *({"prefix": prefix} for prefix in (*_STATS_PREFIXES, *more.prefixes)),
         *({"suffix": suffix} for suffix in (*_STATS_SUFFIXES, *more.suffixes)),
         *({"contains": part} for part in _STATS_PARTS),
         *({"safe_regex": {"regex": regexp}} for regexp in more.regexps),
     ]
+    buckets = [{"match": {"prefix": prefix}, "buckets": list(bounds)} for prefix, bounds in statistics.buckets.items()]
     # A cluster's name has dots of its own, and so ends here: `cluster.outbound|9080||reviews.default.svc...;.ssl...`
     return {
         "use_all_default_tags": False,
@@ -264,7 +289,7 @@ def _stats(more: StatsMatcher) -> dict[str, Any]:
             {"tag_name": "response_code_class", "regex": r"_rq(_(\dxx))$"},
             {
                 "tag_name": "http_conn_manager_prefix",
-                "regex": r"^http\.(((?:in|out)bound_[_.a-fA-F0-9]*[0-9]|[^.]+)\.)",
+                "regex": r"^http\.(((?:in|out)bound_[_.a-fA-F0-9]*[0-9]|[^.;]+);?\.)",
             },
             {
                 "tag_name": "listener_address",
@@ -277,6 +302,7 @@ def _stats(more: StatsMatcher) -> dict[str, Any]:
             ),
         ],
         "stats_matcher": {"inclusion_list": {"patterns": patterns}},
+        **({"histogram_bucket_settings": buckets} if buckets else {}),
     }
 
 
@@ -390,27 +416,44 @@ def _stats_listener() -> dict[str, Any]:
     return {**listener, "per_connection_buffer_limit_bytes": _MOST_STATS_BYTES}
 
 
+def _asked_listener() -> dict[str, Any]:
+    """The administration interface for users within the pod: all of it, with the metrics as they are scraped."""
+    metrics = {
+        "match": {"path": "/stats/prometheus"},
+        "route": {"cluster": "stats", "timeout": "60s"},
+    }
+    rest = {"match": {"prefix": "/"}, "route": {"cluster": "admin", "timeout": "0s"}}
+    listener = _http_listener("administration", ("127.0.0.1", ADMIN_PORT), [metrics, rest], [])
+    return {**listener, "per_connection_buffer_limit_bytes": _MOST_STATS_BYTES}
+
+
 def _admin_listener(name: str, port: int, path: str, admin_path: str, filters: list[dict[str, Any]]) -> dict[str, Any]:
     """One path of Envoy's administration interface, the rest of which stays within the pod."""
-    router = {
-        "name": "envoy.filters.http.router",
-        "typed_config": {"@type": f"{_T}envoy.extensions.filters.http.router.v3.Router"},
-    }
     route = {
         "match": {"path": path},
         "route": {"cluster": "admin", "prefix_rewrite": admin_path},
         # Prometheus accepts protobuf, which Envoy offers, and in which the metrics could not be renamed.
         "request_headers_to_remove": ["accept"],
     }
+    return _http_listener(name, ("0.0.0.0", port), [route], filters)
+
+
+def _http_listener(
+    name: str, place: tuple[str, int], routes: list[dict[str, Any]], filters: list[dict[str, Any]]
+) -> dict[str, Any]:
+    router = {
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": f"{_T}envoy.extensions.filters.http.router.v3.Router"},
+    }
     manager: Mapping[str, Any] = {
         "@type": f"{_T}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
-        "route_config": {"virtual_hosts": [{"name": name, "domains": ["*"], "routes": [route]}]},
+        "route_config": {"virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}]},
         "http_filters": [*filters, router],
     }
     return {
         "name": name,
-        "address": _address("0.0.0.0", port),
+        "address": _address(*place),
         "filter_chains": [
             {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
         ],

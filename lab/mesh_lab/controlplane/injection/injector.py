@@ -22,17 +22,24 @@ import msgspec
 from mesh_lab.controlplane.injection import bootstrap, merging, probes, redirection
 from mesh_lab.controlplane.injection.bootstrap import PROXY_UID, READY_PORT, STATS_PORT, ProxySettings
 from mesh_lab.controlplane.kube.client import Object
+from mesh_lab.controlplane.model.mesh import MeshConfig
+from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.world.annotations import CANONICAL_NAME, CANONICAL_REVISION, INJECT
 from mesh_lab.controlplane.world.fleet import STATUS_ANNOTATION
 from mesh_lab.controlplane.world.kubernetes import GATEWAY_TEMPLATE, TLS_MODE_LABEL, templates_of
+from mesh_lab.controlplane.world.podsettings import Draining, PodSettings, Readiness, for_pod, select
 from mesh_lab.controlplane.world.proxy import ProxyKind
-from mesh_lab.controlplane.world.values import StatsMatcher, Values, for_pod
+from mesh_lab.controlplane.world.snapshot import Config
+from mesh_lab.controlplane.world.values import Values
 from mesh_lab.controlplane.xds.peers import pack_fields
 from mesh_lab.controlplane.xds.telemetry import PEER_VARIABLE
 
 PROXY = "istio-proxy"
 INIT = "istio-init"
 _REVISION = "default"
+_REVISION_ANNOTATION = "istio.io/rev"
+_DEFAULT_CONTAINER = ("kubectl.kubernetes.io/default-container", "kubectl.kubernetes.io/default-logs-container")
+_META = "ISTIO_META_"
 # Istio injects nothing there, independently of labels.
 _SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
 # What Istio takes for a yes; without a label or annotation of its own, a pod in a review gets a proxy.
@@ -48,6 +55,8 @@ class Place:
     control_plane: str = "istiod.istio-system.svc"
     cluster_domain: str = "cluster.local"
     values: Values = field(default_factory=Values)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
+    proxy_configs: tuple[Config[ProxyConfig], ...] = ()
 
 
 def wanted(pod: Mapping[str, Any], namespace: str) -> bool:
@@ -65,7 +74,7 @@ def wanted(pod: Mapping[str, Any], namespace: str) -> bool:
     return str(labels.get(INJECT, annotations.get(INJECT, ""))).lower() in _YES
 
 
-def inject(pod: Mapping[str, Any], place: Place) -> Object:
+def inject(pod: Mapping[str, Any], place: Place, namespace: str = "default") -> Object:
     """The pod with its proxy. The given one is not changed.
 
     Raises:
@@ -73,18 +82,26 @@ def inject(pod: Mapping[str, Any], place: Place) -> Object:
     """
     new: Object = copy.deepcopy(dict(pod))
     meta, spec = new.setdefault("metadata", {}), new.setdefault("spec", {})
-    annotations = meta.get("annotations") or {}
-    templates = templates_of(meta)
-    values, stats = for_pod(place.values, annotations)
-    metrics = merging.from_annotations(annotations)
-    meta["annotations"] = metrics.annotations
-    if GATEWAY_TEMPLATE in templates:
-        _as_gateway(meta, spec, replace(place, values=values), stats)
+    annotations = {**place.values.sidecar_injector_webhook.injected_annotations, **(meta.get("annotations") or {})}
+    labels = meta.get("labels") or {}
+    selected = select(place.proxy_configs, place.mesh.root_namespace, namespace, labels)
+    own = for_pod(place.values, place.mesh.default_config, selected, annotations)
+    metrics = merging.from_annotations(annotations, place.mesh.enable_prometheus_merge)
+    meta["annotations"] = {**_default_container(spec), **metrics.annotations, _REVISION_ANNOTATION: _REVISION}
+    gateway = GATEWAY_TEMPLATE in templates_of(meta)
+    if gateway:
+        _as_gateway(meta, spec, place, own)
     else:
-        _as_sidecar(meta, spec, replace(place, values=values), stats, metrics.targets)
-    _add_volumes(spec)
-    _add_labels(meta, spec, sidecar=GATEWAY_TEMPLATE not in templates)
+        _as_sidecar(meta, spec, place, own, metrics.targets)
+    _add_volumes(spec, own)
+    _add_labels(meta, spec, sidecar=not gateway)
     return new
+
+
+def _default_container(spec: Mapping[str, Any]) -> Object:
+    """For `kubectl exec` and `kubectl logs`, which would else take the first container."""
+    first = next((c["name"] for c in spec.get("containers") or () if c.get("name") != PROXY), "")
+    return dict.fromkeys(_DEFAULT_CONTAINER, first) if first else {}
 
 
 def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Object]:
@@ -104,66 +121,80 @@ def patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Object]:
 
 
 def _as_sidecar(
-    meta: Object, spec: Object, place: Place, stats: StatsMatcher, metrics: tuple[merging.Target, ...]
+    meta: Object, spec: Object, place: Place, own: PodSettings, metrics: tuple[merging.Target, ...]
 ) -> None:
-    values = place.values
     given = next((c for c in _all_containers(spec) if c.get("name") == PROXY), {})
-    containers, answered = _probed(spec.get("containers") or (), values, probes.HANDLERS)
+    containers, answered = _probed(spec.get("containers") or (), own, probes.HANDLERS)
     # Before an ordinary proxy has started it answers no probe for an init container that must have started before.
     initial, more = _probed(
         spec.get("initContainers") or (),
-        values,
-        probes.HANDLERS if values.native_sidecars else probes.AFTER_START,
+        own,
+        probes.HANDLERS if own.native_sidecars else probes.AFTER_START,
     )
-    settings = replace(_settings("sidecar", meta, place, stats), probes=(*answered, *more), metrics=metrics)
-    proxy = _proxy(settings, meta, values, given)
-    redirecting = _redirecting(redirection.from_annotations(meta.get("annotations") or {}), values)
-    if values.native_sidecars:
+    settings = replace(_settings("sidecar", meta, place, own, given), probes=(*answered, *more), metrics=metrics)
+    proxy = _proxy(settings, meta, own, given)
+    redirecting = _redirecting(redirection.from_annotations(own.traffic), own)
+    if own.native_sidecars:
         # What comes after it waits until it has started: that is, until it is ready.
-        initial = [redirecting, {"startupProbe": _STARTUP_PROBE, **proxy, "restartPolicy": "Always"}, *initial]
+        started = {"startupProbe": _STARTUP_PROBE} if own.readiness.probed else {}
+        initial = [redirecting, {**started, **proxy, "restartPolicy": "Always"}, *initial]
     else:
         # Last, as in Istio: what the others send would be redirected to a proxy that does not run yet.
         initial = [*initial, redirecting]
-        if values.hold_application_until_proxy_starts:
-            containers = [{**proxy, "lifecycle": {**proxy["lifecycle"], "postStart": _WAIT_FOR_READY}}, *containers]
+        if own.hold_application:
+            containers = [{**proxy, "lifecycle": {"postStart": _WAIT_FOR_READY, **proxy["lifecycle"]}}, *containers]
         else:
             containers = [*containers, proxy]
     spec["containers"], spec["initContainers"] = containers, initial
-    _set_status(meta, [INIT, PROXY] if values.native_sidecars else [INIT], [] if values.native_sidecars else [PROXY])
+    _set_status(meta, [INIT, PROXY] if own.native_sidecars else [INIT], [] if own.native_sidecars else [PROXY])
 
 
 def _probed(
-    containers: Iterable[Object], values: Values, handlers: probes.Handlers
+    containers: Iterable[Object], own: PodSettings, handlers: probes.Handlers
 ) -> tuple[list[Object], list[probes.Probe]]:
     """All but the injector's own, and of the application's handlers those that the proxy answers."""
     kept = [container for container in containers if container.get("name") not in (INIT, PROXY)]
-    if not values.rewrite_app_http_probe:
+    if not own.rewrite_probes:
         return kept, []
     rewritten = [probes.rewrite(container, handlers) for container in kept]
     return [container for container, _ in rewritten], [probe for _, found in rewritten for probe in found]
 
 
-def _as_gateway(meta: Object, spec: Object, place: Place, stats: StatsMatcher) -> None:
+def _as_gateway(meta: Object, spec: Object, place: Place, own: PodSettings) -> None:
     """The manifest's own container `istio-proxy` becomes a router; there is nothing to redirect."""
     containers = list(spec.get("containers") or ())
     given: Object = next((c for c in containers if c.get("name") == PROXY), {})
-    settings = _settings("router", meta, place, stats)
-    proxy = _proxy(settings, meta, place.values, given)
+    settings = _settings("router", meta, place, own, given)
+    proxy = _proxy(settings, meta, own, given)
     spec["containers"] = [*(c for c in containers if c.get("name") != PROXY), proxy]
     _set_status(meta, [], [PROXY])
 
 
-def _settings(kind: ProxyKind, meta: Object, place: Place, stats: StatsMatcher) -> ProxySettings:
+def _settings(kind: ProxyKind, meta: Object, place: Place, own: PodSettings, given: Mapping[str, Any]) -> ProxySettings:
     return ProxySettings(
         kind=kind,
         workload=_workload(meta),
+        app=str((meta.get("labels") or {}).get("app") or ""),
         control_plane=place.control_plane,
         cluster_domain=place.cluster_domain,
-        concurrency=place.values.concurrency,
-        drain_seconds=place.values.drain_seconds,
-        log_level=place.values.log_level,
-        stats=stats,
+        concurrency=own.concurrency,
+        drain_seconds=own.draining.drain,
+        log_level=own.log_level,
+        component_log_level=own.component_log_level,
+        file_flush_milliseconds=own.file_flush_milliseconds,
+        file_flush_kilobytes=own.file_flush_kilobytes,
+        stats=own.statistics,
+        metadata=_node_metadata(own, given),
+        runtime=own.extras.runtime,
+        custom=bool(own.extras.bootstrap),
     )
+
+
+def _node_metadata(own: PodSettings, given: Mapping[str, Any]) -> dict[str, str]:
+    """What variables of the environment say of the node, as Istio's agent reads them."""
+    containers = {each["name"]: each.get("value", f"$({each['name']})") for each in given.get("env") or ()}
+    variables = {**own.extras.environment, **containers}
+    return {name.removeprefix(_META): value for name, value in variables.items() if name.startswith(_META)}
 
 
 def _workload(meta: Mapping[str, Any]) -> str:
@@ -176,12 +207,15 @@ def _workload(meta: Mapping[str, Any]) -> str:
     return name.removesuffix(f"-{template}") if owner.get("kind") == "ReplicaSet" and template else name
 
 
-def _proxy(settings: ProxySettings, meta: Mapping[str, Any], values: Values, given: Mapping[str, Any]) -> Object:
+def _proxy(settings: ProxySettings, meta: Mapping[str, Any], own: PodSettings, given: Mapping[str, Any]) -> Object:
     """The container. What the pod's author wrote for a container of this name goes first, as in Istio."""
     image = given.get("image", _AUTO_IMAGE)
     ours = (*_ENVIRONMENT, {"name": PEER_VARIABLE, "value": _peer(settings, meta.get("labels") or {})})
-    environment = {variable["name"]: variable for variable in (*ours, *(given.get("env") or ()))}
-    mounts = {mount["mountPath"]: mount for mount in (*_MOUNTS, *(given.get("volumeMounts") or ()))}
+    metadata = ({"name": name, "value": value} for name, value in own.extras.environment.items())
+    environment = {variable["name"]: variable for variable in (*ours, *metadata, *(given.get("env") or ()))}
+    custom = ({"name": _CUSTOM_VOLUME, "mountPath": bootstrap.CUSTOM_DIRECTORY},) if settings.custom else ()
+    added = (*custom, *own.extras.mounts, *(given.get("volumeMounts") or ()))
+    mounts = {mount.get("mountPath"): mount for mount in (*_MOUNTS, *added)}
     ports = {
         port["containerPort"]: port
         for port in (
@@ -190,14 +224,14 @@ def _proxy(settings: ProxySettings, meta: Mapping[str, Any], values: Values, giv
         )
     }
     return {
-        "resources": msgspec.to_builtins(values.resources),
-        "readinessProbe": _READY_PROBE,
-        "lifecycle": {"preStop": _drain(settings.kind, values.termination_drain_seconds)},
+        "resources": msgspec.to_builtins(own.resources),
+        **({"readinessProbe": _ready_probe(own.readiness)} if own.readiness.probed else {}),
         "securityContext": _UNPRIVILEGED,
         **{name: value for name, value in given.items() if name != "restartPolicy"},
+        "lifecycle": {"preStop": _drain(settings.kind, own.draining), **(given.get("lifecycle") or {})},
         "name": PROXY,
-        "image": values.image if image == _AUTO_IMAGE else image,
-        "imagePullPolicy": given.get("imagePullPolicy", values.image_pull_policy),
+        "image": own.image if image == _AUTO_IMAGE else image,
+        "imagePullPolicy": given.get("imagePullPolicy", own.image_pull_policy),
         "args": bootstrap.arguments(settings),
         "env": list(environment.values()),
         "ports": list(ports.values()),
@@ -210,14 +244,14 @@ def _peer(settings: ProxySettings, labels: Mapping[str, str]) -> str:
     return pack_fields("$(POD_NAMESPACE)", settings.workload or "$(POD_NAME)", labels)
 
 
-def _redirecting(interception: redirection.Interception, values: Values) -> Object:
+def _redirecting(interception: redirection.Interception, own: PodSettings) -> Object:
     return {
         "name": INIT,
-        "image": values.image,
-        "imagePullPolicy": values.image_pull_policy,
+        "image": own.image,
+        "imagePullPolicy": own.image_pull_policy,
         "command": ["nft"],
         "args": [redirection.ruleset(interception)],
-        "resources": msgspec.to_builtins(values.resources),
+        "resources": msgspec.to_builtins(own.resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]},
@@ -230,11 +264,13 @@ def _redirecting(interception: redirection.Interception, values: Values) -> Obje
     }
 
 
-def _add_volumes(spec: Object) -> None:
+def _add_volumes(spec: Object, own: PodSettings) -> None:
     present = {volume.get("name") for volume in spec.get("volumes") or ()}
+    custom = ({"name": _CUSTOM_VOLUME, "configMap": {"name": own.extras.bootstrap}},) if own.extras.bootstrap else ()
+    ours = (*_VOLUMES, *custom, *own.extras.volumes)
     spec["volumes"] = [
         *(spec.get("volumes") or ()),
-        *(copy.deepcopy(volume) for volume in _VOLUMES if volume["name"] not in present),
+        *(copy.deepcopy(dict(volume)) for volume in ours if volume["name"] not in present),
     ]
 
 
@@ -279,6 +315,8 @@ _ENVIRONMENT: tuple[Object, ...] = (
     _field("INSTANCE_IP", "status.podIP"),
     _field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
 )
+
+_CUSTOM_VOLUME = "custom-bootstrap-volume"
 
 # Istio requests half a day and follows the file; Envoy reads it once. It ends with its pod in any case.
 _YEAR = 365 * 24 * 60 * 60
@@ -329,41 +367,53 @@ _READY_PROBE: Object = {
     "failureThreshold": 30,
 }
 
+
+def _ready_probe(readiness: Readiness) -> Object:
+    own = {
+        "initialDelaySeconds": readiness.initial_delay,
+        "periodSeconds": readiness.period,
+        "failureThreshold": readiness.failures,
+    }
+    return {**_READY_PROBE, **{name: value for name, value in own.items() if value is not None}}
+
+
 _STARTUP_PROBE: Object = {**_READY_PROBE, "failureThreshold": 600}
 
-_READY_SCRIPT = r"""
-for try in {1..600}; do
-  exec 3<>/dev/tcp/127.0.0.1/15000 &&
-    printf 'GET /ready HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n' >&3 &&
-    read -r _ code _ <&3
-  [ "$code" = 200 ] && exit 0
-  sleep 0.1
-done 2>/dev/null
-exit 1
-"""
-_WAIT_FOR_READY: Object = {"exec": {"command": ["bash", "-c", _READY_SCRIPT]}}
+_WAIT_FOR_READY: Object = {"exec": {"command": ["pilot-agent", "wait"]}}
 
 # Local ports of connections that come from elsewhere: through the redirection, or straight to a gateway's listeners.
 _CARRIED: Mapping[ProxyKind, str] = {"sidecar": "sport = :15001 or sport = :15006", "router": "sport < :15000"}
 _DRAIN_SCRIPT = r"""
-exec 3<>/dev/tcp/127.0.0.1/15000 &&
+exec 3<>/dev/tcp/127.0.0.1/15009 &&
   printf 'POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n' >&3 &&
   printf 'Content-Length: 0\r\n\r\n' >&3 &&
   cat <&3
 end=$((SECONDS + {seconds}))
-sleep 1
+sleep {minimum}
 while [ $SECONDS -lt $end ] && [ -n "$(ss -Htn state established '( {carried} )' || echo unknown)" ]; do
   sleep 0.1
 done
 """
 
 
-def _drain(kind: ProxyKind, seconds: int) -> Object:
-    """Runs before Envoy is terminated, so that no request is lost that ends within `seconds`.
+# Of a proxy that waits until it is idle: longer than any pod is given to end.
+_EVER = 10**9
+
+
+def _drain(kind: ProxyKind, draining: Draining) -> Object:
+    """Runs before Envoy is terminated, so that no request is lost that ends within the time for it.
 
     Envoy asks its clients to leave (`Connection: close`, GOAWAY) and goes on serving those that stay. During the first
     second other proxies still send requests, until each knows that this pod is ending. After it the pod may end as soon
-    as no connection is left. Istio always waits the whole time.
+    as no connection is left. Istio waits the whole time, unless EXIT_ON_ZERO_ACTIVE_CONNECTIONS says otherwise: then
+    there is no such time, and MINIMUM_DRAIN_DURATION instead of the second.
     """
-    script = _DRAIN_SCRIPT.replace("{seconds}", str(seconds)).replace("{carried}", _CARRIED[kind])
+    parts = {
+        "{seconds}": str(_EVER if draining.until_idle else draining.termination),
+        "{minimum}": str(draining.minimum if draining.until_idle else 1),
+        "{carried}": _CARRIED[kind],
+    }
+    script = _DRAIN_SCRIPT
+    for name, text in parts.items():
+        script = script.replace(name, text)
     return {"exec": {"command": ["bash", "-c", script]}}

@@ -28,6 +28,7 @@ _RESERVED: Mapping[int, str] = {
     15004: "the control plane's debug interface",
     15006: "inbound traffic",
     15008: "HBONE",
+    15009: "Envoy's own administration",
     15021: "Envoy's health",
     15053: "DNS",
     15090: "Envoy's metrics, which are merged already",
@@ -53,15 +54,15 @@ class Merging(NamedTuple):
     annotations: dict[str, str]
 
 
-def from_annotations(annotations: Mapping[str, str]) -> Merging:
-    """The targets that a pod's annotations name, by Istio's rules.
+def from_annotations(annotations: Mapping[str, str], usual: bool = True) -> Merging:
+    """The targets that a pod's annotations name, by Istio's rules; `usual` is whether the mesh merges at all.
 
     Raises:
         ValueError: an annotation, which it names, has a bad value.
     """
     given = {_NOT_OF_A_LABEL.sub("_", name): (name, value) for name, value in annotations.items()}
     scraped = given.get(_SCRAPE, ("", "true"))[1]
-    wanted = boolean(annotations, MERGE_METRICS, True)
+    wanted = boolean(annotations, MERGE_METRICS, usual)
     at_proxy = given.get(_PORT, ("", ""))[1] == str(PORT)
     if not wanted or parse_boolean(scraped) is False or at_proxy:
         return Merging((), dict(annotations))

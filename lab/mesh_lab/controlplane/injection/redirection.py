@@ -9,6 +9,7 @@ https://istio.io/latest/docs/ops/deployment/application-requirements/
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,10 +17,14 @@ from mesh_lab.controlplane.injection.bootstrap import PROXY_UID, READY_PORT, STA
 from mesh_lab.controlplane.injection.probes import PORT as PROBE_PORT
 from mesh_lab.controlplane.world.annotations import (
     EXCLUDE_INBOUND_PORTS,
+    EXCLUDE_INTERFACES,
     EXCLUDE_OUTBOUND_PORTS,
     EXCLUDE_OUTBOUND_RANGES,
     INCLUDE_INBOUND_PORTS,
+    INCLUDE_OUTBOUND_PORTS,
     INCLUDE_OUTBOUND_RANGES,
+    KUBEVIRT_INTERFACES,
+    REROUTED_INTERFACES,
 )
 from mesh_lab.controlplane.xds.names import INBOUND_PORT, INBOUND_SOURCE, OUTBOUND_PORT
 
@@ -27,18 +32,27 @@ TABLE = "mesh_lab_redirection"
 # 15008 is HBONE's: Istio does not redirect it in any pod.
 _PRIORITIES = {"raw": -300, "dstnat": -100}  # by number: old versions of nft know no names in this family's output
 _ANSWERED_PORTS = (PROBE_PORT, READY_PORT, STATS_PORT)
+# As Linux takes names, without those that nft would read as something else.
+_INTERFACE = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 _OWN_PORTS = (15008, *_ANSWERED_PORTS)
 
 
 @dataclass(frozen=True)
 class Interception:
-    """What annotations make of it. `include_inbound` of None is all ports, an empty one is none."""
+    """What annotations make of it. `include_inbound` of None is all ports, an empty one is none.
+
+    What goes to a port of `include_outbound` is redirected whatever its address. `virtual_interfaces` are those of
+    virtual machines within the pod: what comes from them goes out.
+    """
 
     include_inbound: tuple[int, ...] | None = None
     exclude_inbound: tuple[int, ...] = ()
     exclude_outbound: tuple[int, ...] = ()
     include_ranges: tuple[str, ...] | None = None
     exclude_ranges: tuple[str, ...] = ()
+    include_outbound: tuple[int, ...] = ()
+    exclude_interfaces: tuple[str, ...] = ()
+    virtual_interfaces: tuple[str, ...] = ()
 
 
 def from_annotations(annotations: Mapping[str, str]) -> Interception:
@@ -54,6 +68,9 @@ def from_annotations(annotations: Mapping[str, str]) -> Interception:
         _ports(annotations, EXCLUDE_OUTBOUND_PORTS),
         None if ranges in (None, "*") else _ranges(annotations, INCLUDE_OUTBOUND_RANGES),
         _ranges(annotations, EXCLUDE_OUTBOUND_RANGES),
+        () if annotations.get(INCLUDE_OUTBOUND_PORTS) == "*" else _ports(annotations, INCLUDE_OUTBOUND_PORTS),
+        _interfaces(annotations, EXCLUDE_INTERFACES),
+        _interfaces(annotations, REROUTED_INTERFACES if REROUTED_INTERFACES in annotations else KUBEVIRT_INTERFACES),
     )
 
 
@@ -73,9 +90,22 @@ def _ranges(annotations: Mapping[str, str], name: str) -> tuple[str, ...]:
         raise ValueError(f"annotation {name}: {text!r}: {error}") from None
 
 
+def _interfaces(annotations: Mapping[str, str], name: str) -> tuple[str, ...]:
+    parts = [part.strip() for part in annotations.get(name, "").split(",") if part.strip()]
+    for part in parts:
+        if not _INTERFACE.fullmatch(part):
+            raise ValueError(f"annotation {name}: {part!r} is not the name of a network interface")
+    return tuple(parts)
+
+
 def ruleset(interception: Interception) -> str:
     """The table in nft's language. Loading it twice leaves one."""
-    inbound = [f"tcp dport {_set((*_OWN_PORTS, *interception.exclude_inbound))} return"]
+    left_out = _named(interception.exclude_interfaces)
+    inbound = [f"iifname {left_out} return"] if left_out else []
+    if interception.virtual_interfaces:
+        inbound += [f"iifname {_named(interception.virtual_interfaces)} {rule}" for rule in _to_outbound(interception)]
+        inbound.append(f"iifname {_named(interception.virtual_interfaces)} return")
+    inbound.append(f"tcp dport {_set((*_OWN_PORTS, *interception.exclude_inbound))} return")
     if interception.include_inbound is None:
         inbound.append(f"meta l4proto tcp redirect to :{INBOUND_PORT}")
     elif interception.include_inbound:
@@ -85,6 +115,7 @@ def ruleset(interception: Interception) -> str:
     # address is only on loopback, and these rules are evaluated for every packet: so they match on nothing else.
     between = [f"ip {end} {INBOUND_SOURCE} notrack" for end in ("saddr", "daddr")]
     outbound = [
+        *([f"oifname {left_out} return"] if left_out else []),
         # A pod that calls its own service: Envoy hands the connection to its own inbound side.
         f'oifname "lo" ip daddr != 127.0.0.1 {proxy} meta l4proto tcp redirect to :{INBOUND_PORT}',
         f'oifname "lo" meta skuid != {PROXY_UID} return',
@@ -95,12 +126,7 @@ def ruleset(interception: Interception) -> str:
     ]
     if interception.exclude_outbound:
         outbound.append(f"tcp dport {_set(interception.exclude_outbound)} return")
-    if interception.exclude_ranges:
-        outbound.append(f"ip daddr {_set(interception.exclude_ranges)} return")
-    if interception.include_ranges is None:
-        outbound.append(f"meta l4proto tcp redirect to :{OUTBOUND_PORT}")
-    elif interception.include_ranges:
-        outbound.append(f"ip daddr {_set(interception.include_ranges)} meta l4proto tcp redirect to :{OUTBOUND_PORT}")
+    outbound += _to_outbound(interception)
     return "\n".join(
         (
             f"table ip {TABLE} {{}}",
@@ -114,9 +140,27 @@ def ruleset(interception: Interception) -> str:
     )
 
 
+def _to_outbound(interception: Interception) -> list[str]:
+    """What of the addresses is redirected, whichever interface it leaves by."""
+    rules = []
+    if interception.include_outbound:
+        rules.append(f"tcp dport {_set(interception.include_outbound)} redirect to :{OUTBOUND_PORT}")
+    if interception.exclude_ranges:
+        rules.append(f"ip daddr {_set(interception.exclude_ranges)} return")
+    if interception.include_ranges is None:
+        rules.append(f"meta l4proto tcp redirect to :{OUTBOUND_PORT}")
+    elif interception.include_ranges:
+        rules.append(f"ip daddr {_set(interception.include_ranges)} meta l4proto tcp redirect to :{OUTBOUND_PORT}")
+    return rules
+
+
 def _chain(name: str, kind: str, hook: str, priority: str, rules: list[str]) -> list[str]:
     head = f"    type {kind} hook {hook} priority {_PRIORITIES[priority]};"
     return [f"  chain {name} {{", head, *(f"    {rule}" for rule in rules), "  }"]
+
+
+def _named(interfaces: tuple[str, ...]) -> str:
+    return _set(tuple(f'"{name}"' for name in interfaces)) if interfaces else ""
 
 
 def _set(members: tuple[object, ...]) -> str:

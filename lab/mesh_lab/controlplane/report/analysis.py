@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from mesh_lab.controlplane.istiokinds import validate
-from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, Gateway, VirtualService
+from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, Gateway, ServiceEntry, VirtualService
 from mesh_lab.controlplane.model.virtualservice import Destination
+from mesh_lab.controlplane.report.entries import ENTRY, entries_are_alone, entry_views
 from mesh_lab.controlplane.report.metadata import metadata_is_understood
 from mesh_lab.controlplane.report.placement import (
     namespaces_are_injected,
@@ -22,12 +23,13 @@ from mesh_lab.controlplane.report.placement import (
     services_agree_on_ports,
 )
 from mesh_lab.controlplane.report.reachability import unreachable_rules
+from mesh_lab.controlplane.report.telemetries import telemetries_are_clear
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.security import is_dry_run, is_unclear
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
-from mesh_lab.controlplane.world.snapshot import DRY_RUN, Config, Snapshot
-from mesh_lab.controlplane.xds import aliases, hosts
+from mesh_lab.controlplane.world.snapshot import DRY_RUN, NO_ENDPOINTS, Config, Snapshot
+from mesh_lab.controlplane.xds import aliases, entries, hosts
 from mesh_lab.controlplane.xds.attachment import GatewayServer
 from mesh_lab.controlplane.xds.gatewaytls import authority_of, credentials_in, credentials_of
 from mesh_lab.controlplane.xds.hosts import gateway_name
@@ -76,13 +78,18 @@ class _Index:
         self.services: dict[str, Service] = {
             f"{service.name}.{service.namespace}.svc.{self.domain}": service for service in snapshot.services.values()
         }
+        for entry in sorted(snapshot.of(ServiceEntry).values(), key=lambda config: config.precedence):
+            for host, service in entry_views(entry).items():
+                self.services.setdefault(host, service)
         self._ends = aliases.ends(
             {host: service.external_name for host, service in self.services.items() if service.external_name}
         )
+        self._endpoints = entries.endpoint_table(snapshot)
         self.subsets: dict[str, set[str]] = {}
         for config in snapshot.of(DestinationRule).values():
             host = self.resolve(config.spec.host, config)
             self.subsets.setdefault(host, set()).update(subset.name for subset in config.spec.subsets)
+        self._wild = hosts.HostIndex({host: service for host, service in self.services.items() if host[0] == "*"})
         self._wildcards = [host for host in self.subsets if host.startswith("*")]
         self._pods: dict[tuple[str, str, str], list[Pod]] = {}
         for pod in snapshot.pods.values():
@@ -103,14 +110,26 @@ class _Index:
         over = (pattern for pattern in self._wildcards if hosts.covers(pattern, host))
         return any(subset in self.subsets.get(pattern, ()) for pattern in (host, *over))
 
+    def find(self, host: str) -> Service | None:
+        """The service of that name: of a ServiceEntry also one whose wildcard covers it."""
+        return self.services.get(host) or self._wild.find(host)
+
     def services_of(self, host: str) -> list[Service]:
         """The service of that name, or all under a wildcard."""
         if not host.startswith("*"):
-            return [self.services[host]] if host in self.services else []
+            found = self.find(host)
+            return [found] if found is not None else []
         return [service for name, service in self.services.items() if hosts.covers(host, name)]
 
     def pods_of(self, service: Service) -> list[Pod]:
-        """The pods that a service selects."""
+        """The pods and other workloads that a service selects."""
+        if service.origin.kind == ENTRY:
+            known = self._endpoints.get((service.namespace, service.name), NO_ENDPOINTS)
+            return [endpoint.pod for endpoint in known.endpoints if endpoint.pod is not None]
+        written = self._endpoints.get((service.namespace, service.name), NO_ENDPOINTS)
+        return [*self._selected(service), *(e.pod for e in written.endpoints if e.pod and e.pod.origin.kind != "Pod")]
+
+    def _selected(self, service: Service) -> list[Pod]:
         for key, value in service.selector.items():
             candidates = self._pods.get((service.namespace, key, value), ())
             return [pod for pod in candidates if selects(service.selector, pod.labels)]
@@ -156,8 +175,8 @@ def _routes_lead_somewhere(index: _Index) -> Iterator[Finding]:
     for config in index.snapshot.of(VirtualService).values():
         for path, destination in _destinations(config):
             written = index.resolve(destination.host, config)
-            named, host = index.services.get(written), index.called(written)
-            service = index.services.get(host)
+            named, host = index.find(written), index.called(written)
+            service = index.find(host)
             if named is None:
                 yield _missing("host", destination.host, f"{path}.host", config.origin)
                 continue
@@ -380,5 +399,7 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     selectors_match_workloads,
     namespaces_have_one_sidecar,
     metadata_is_understood,
+    telemetries_are_clear,
+    entries_are_alone,
 )
 """The checks that need no index."""

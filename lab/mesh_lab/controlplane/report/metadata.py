@@ -9,11 +9,11 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from mesh_lab.controlplane.world.annotations import HEEDED_ANNOTATIONS, HEEDED_LABELS
+from mesh_lab.controlplane.world.annotations import AS_IT_IS, HEEDED_ANNOTATIONS, HEEDED_LABELS, ONLY
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import PROXY_CONFIG_ANNOTATION, Namespace, Origin, Pod
+from mesh_lab.controlplane.world.proxyconfig import annotation_remarks
 from mesh_lab.controlplane.world.snapshot import Snapshot
-from mesh_lab.controlplane.world.values import proxy_config_remarks
 
 POD, SERVICE, NAMESPACE, DEPLOYMENT, ANY = "Pod", "Service", "Namespace", "Deployment", "Any"
 _MISPLACED, _UNKNOWN, _WITHOUT_EFFECT = "IST0107", "IST0108", "IST0133"
@@ -211,8 +211,13 @@ def metadata_is_understood(snapshot: Snapshot) -> Iterator[Finding]:
     """Findings on the annotations and labels of pods, services, namespaces, deployments and the mesh's resources."""
     for kind, views in _tables(snapshot):
         for view in views:
-            for name in view.annotations:
-                yield from _judge(_AN_ANNOTATION, kind, name, view.origin)
+            for name, value in view.annotations.items():
+                if value not in AS_IT_IS.get(name, ()):
+                    yield from _judge(_AN_ANNOTATION, kind, name, view.origin)
+                if value not in ONLY.get(name, (value,)):
+                    others = ", ".join(sorted(ONLY[name]))
+                    text = f"annotation {name}={value} has no effect in this lab, where it can be {others}"
+                    yield Finding("warning", _WITHOUT_EFFECT, text, f"metadata.annotations[{name}]", view.origin)
             for name in view.labels:
                 if is_istios(name) and not (name == _REVISION_LABEL and kind in snapshot.configs):
                     yield from _judge(_A_LABEL, kind, name, view.origin)
@@ -249,7 +254,7 @@ def _judge_injection(namespace: Namespace) -> Iterator[Finding]:
 
 
 def _judge_proxy_config(pod: Pod) -> Iterator[Finding]:
-    for remark in proxy_config_remarks(pod.annotations.get(PROXY_CONFIG_ANNOTATION, "")):
+    for remark in annotation_remarks(pod.annotations.get(PROXY_CONFIG_ANNOTATION, "")):
         text = f"annotation {PROXY_CONFIG_ANNOTATION}: {remark.path.lstrip('.')}: {remark.message}"
         path = f"metadata.annotations[{PROXY_CONFIG_ANNOTATION}]"
         yield Finding("warning", _WITHOUT_EFFECT, text, path, pod.origin)

@@ -20,6 +20,7 @@ from mesh_lab.controlplane.injection.injector import Place
 from mesh_lab.controlplane.kube.client import KubeClient, Object
 from mesh_lab.controlplane.kube.kinds import VALIDATING_WEBHOOKS, WEBHOOKS
 from mesh_lab.controlplane.kube.watching import Follower, Gate
+from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.process.config import Ports, Settings
 from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.process.metrics import Metrics
@@ -29,6 +30,7 @@ from mesh_lab.controlplane.report.unserved import Unserved
 from mesh_lab.controlplane.trust import serving
 from mesh_lab.controlplane.trust.root import RootPublisher, Trust
 from mesh_lab.controlplane.trust.serving import BundlePublisher, ServingCertificate
+from mesh_lab.controlplane.world.snapshot import Snapshot
 from mesh_lab.controlplane.world.values import CONFIG_MAP, Values, parse_values
 
 log = logging.getLogger(__name__)
@@ -38,12 +40,13 @@ _GRACE = 0.3
 
 
 class Injection:
-    """The webhook's settings, as the ConfigMap has them now."""
+    """The webhook's settings: the injector's values, as the ConfigMap has them now, and the mesh's."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, snapshot: Callable[[], Snapshot]) -> None:
         self._namespace = settings.namespace
         self._settings = settings
-        self.place = self._made(Values())
+        self._snapshot = snapshot
+        self._values = Values()
 
     def observe(self, event: str, config_map: Object) -> None:
         """A hook for ConfigMaps; broken values leave the last good ones in use."""
@@ -52,12 +55,16 @@ class Injection:
             return
         text = "" if event == "DELETED" else (config_map.get("data") or {}).get("values", "")
         try:
-            self.place = self._made(parse_values(text))
+            self._values = parse_values(text)
         except ValueError as error:
             log.error("%s; the last good values stay in use", error)  # noqa: TRY400
 
-    def _made(self, values: Values) -> Place:
-        return Place(self._settings.dns_names[0], self._settings.cluster_domain, values)
+    def place(self) -> Place:
+        """All that an injected pod needs, as of now."""
+        snapshot = self._snapshot()
+        configs = tuple(snapshot.of(ProxyConfig).values())
+        names, domain = self._settings.dns_names, self._settings.cluster_domain
+        return Place(names[0], domain, self._values, snapshot.mesh, configs)
 
 
 class Translation(NamedTuple):
@@ -94,7 +101,7 @@ async def serve(
     notices = Notices(api, state, remarks, settings.namespace)
     roots = RootPublisher(api, trust)
     bundle = BundlePublisher(api, lambda: trust.authority.roots)
-    injection = Injection(settings)
+    injection = Injection(settings, state.snapshot)
     certificate = ServingCertificate(trust, settings.dns_names)
 
     state.hook("Secret", trust.observe)
@@ -118,7 +125,7 @@ async def serve(
         try:
             web = await serving.serve_http(monitoring, settings.host, settings.ports.monitoring)
             ends.append(web.cleanup)
-            hooks = webhook.build_app(lambda: injection.place, metrics)
+            hooks = webhook.build_app(injection.place, metrics)
             hook = await serving.serve_http(hooks, settings.host, settings.ports.webhook, certificate.context())
             ends.append(hook.cleanup)
             levels = await serving.serve_http(controlz.build_app(), controlz.HOST, settings.ports.controlz)

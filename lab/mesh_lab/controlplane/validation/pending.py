@@ -12,19 +12,18 @@ from typing import Any, NamedTuple, get_args
 
 import msgspec
 
-from mesh_lab.controlplane.model import VirtualService
+from mesh_lab.controlplane.model import DestinationRule
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.destinationrule import (
-    DestinationRule,
     LoadBalancerSettings,
     RetryBudget,
 )
 from mesh_lab.controlplane.model.gateway import Server, ServerPort
-from mesh_lab.controlplane.model.sidecar import IstioEgressListener, OutboundTrafficPolicy, Sidecar
+from mesh_lab.controlplane.model.serviceentry import ServiceEntry
+from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngressListener, OutboundTrafficPolicy
 from mesh_lab.controlplane.model.virtualservice import (
     HTTPMatchRequest,
     L4MatchAttributes,
-    TLSMatchAttributes,
 )
 from mesh_lab.controlplane.validation.common import Problem, Severity, camel
 from mesh_lab.controlplane.validation.names import UNIX, is_claim
@@ -47,41 +46,24 @@ def _when(holds: Callable[[Any], bool]) -> Places:
     return lambda owner: [""] if holds(owner) else []
 
 
-def _secrets_for_gateways(spec: DestinationRule) -> Iterator[str]:
-    policy = spec.traffic_policy
-    if policy is None or spec.workload_selector is not None:
-        return
-    ports = {f".portLevelSettings[{index}].tls": port.tls for index, port in enumerate(policy.port_level_settings)}
-    for path, settings in {".tls": policy.tls, **ports}.items():
-        if settings is not None and settings.credential_name:
-            yield f"{path}.credentialName"
-
-
 def _claims(field: str) -> Places:
     return lambda owner: [f"[{name}]" for name in getattr(owner, field) if is_claim(name)]
 
 
-def _routes_tls_on_sidecars(spec: VirtualService) -> bool:
-    return bool(spec.tls) and "mesh" in (spec.gateways or ["mesh"])
+def _names_secret_for_all(spec: DestinationRule) -> bool:
+    policies = [spec.traffic_policy, *(subset.traffic_policy for subset in spec.subsets)]
+    known = [policy for policy in policies if policy is not None]
+    settings = [policy.tls for policy in known] + [own.tls for policy in known for own in policy.port_level_settings]
+    return spec.workload_selector is None and any(each and each.credential_name for each in settings)
 
 
-_SUBNETS = "destinationSubnets are not supported by this control plane"
 _TOKENS = "claims of tokens cannot be routed by: tokens of end users are not checked"
 _ZONES = "regions fail over; zones are not balanced, since proxies do not discover each other (ENABLE_SELF_DISCOVERY)"
 
 LINES = (
-    Line(
-        VirtualService,
-        "tls",
-        "warning",
-        "TLS is routed by name at gateways only: on sidecars this has no effect",
-        _when(_routes_tls_on_sidecars),
-    ),
     Line(HTTPMatchRequest, "headers", "error", _TOKENS, _claims("headers")),
     Line(HTTPMatchRequest, "without_headers", "error", _TOKENS, _claims("without_headers")),
-    Line(L4MatchAttributes, "destination_subnets", "error", _SUBNETS),
     Line(L4MatchAttributes, "source_subnet", "error", "sourceSubnet is not supported: Istio ignores it too"),
-    Line(TLSMatchAttributes, "destination_subnets", "error", _SUBNETS),
     Line(
         RetryBudget,
         "budget_interval",
@@ -91,10 +73,10 @@ LINES = (
     Line(LoadBalancerSettings, "zone_aware_lb_setting", "warning", _ZONES),
     Line(
         DestinationRule,
-        "traffic_policy",
+        "workload_selector",
         "warning",
-        "sidecars are given Secrets by rules with a workloadSelector only: their connections fail for want of it",
-        _secrets_for_gateways,
+        "without it only gateways are given the Secret of credentialName: sidecars begin TLS without it",
+        _when(_names_secret_for_all),
     ),
     Line(
         Server,
@@ -111,7 +93,22 @@ LINES = (
         "a gateway of this control plane serves neither UDP nor HTTP_PROXY",
         _when(lambda port: port.protocol.upper() in ("UDP", "HTTP_PROXY")),
     ),
-    Line(Sidecar, "ingress", "warning", "ingress has no effect with this control plane"),
+    Line(
+        ServiceEntry,
+        "resolution",
+        "warning",
+        "names are not looked up for each request: connections go to the addresses that clients choose, as with NONE",
+        _when(lambda spec: spec.resolution == "DYNAMIC_DNS"),
+    ),
+    Line(IstioIngressListener, "tls", "error", "TLS of an application's own is not ended by this control plane"),
+    Line(
+        IstioIngressListener,
+        "capture_mode",
+        "warning",
+        "what a pod receives is redirected all the same",
+        _when(lambda listener: listener.capture_mode == "NONE"),
+    ),
+    Line(IstioIngressListener, "bind", "warning", "connections to any address of the pod are taken"),
     Line(
         IstioEgressListener,
         "port",

@@ -90,6 +90,16 @@ def gateway(_: Mapping[str, Any]) -> StandIn:
     return StandIn(None, "gateways do not listen for it")
 
 
+def service_entry(_: Mapping[str, Any]) -> StandIn:
+    """A ServiceEntry: its hosts are like any that the mesh does not know."""
+    return StandIn(None, "the mesh does not know its hosts")
+
+
+def workload_entry(_: Mapping[str, Any]) -> StandIn:
+    """A WorkloadEntry: no service has it as an endpoint."""
+    return StandIn(None, "no service has it as an endpoint")
+
+
 def _is_clear(spec: _Spec, check: Callable[[_Spec], Iterator[Problem]]) -> bool:
     return not any(problem.severity == "error" for problem in (*bounds(spec), *check(spec)))
 

@@ -19,11 +19,29 @@ PROXY_IMAGE = "sidecar.istio.io/proxyImage"
 LOG_LEVEL = "sidecar.istio.io/logLevel"
 REWRITE_PROBES = "sidecar.istio.io/rewriteAppHTTPProbers"
 NATIVE_SIDECAR = "sidecar.istio.io/nativeSidecar"
+COMPONENT_LOG_LEVEL = "sidecar.istio.io/componentLogLevel"
+PROXY_CPU = "sidecar.istio.io/proxyCPU"
+PROXY_CPU_LIMIT = "sidecar.istio.io/proxyCPULimit"
+PROXY_MEMORY = "sidecar.istio.io/proxyMemory"
+PROXY_MEMORY_LIMIT = "sidecar.istio.io/proxyMemoryLimit"
+BOOTSTRAP_OVERRIDE = "sidecar.istio.io/bootstrapOverride"
+USER_VOLUME = "sidecar.istio.io/userVolume"
+USER_VOLUME_MOUNT = "sidecar.istio.io/userVolumeMount"
+STATS_FLUSH_INTERVAL = "sidecar.istio.io/statsFlushInterval"
+STATS_HISTOGRAM_BUCKETS = "sidecar.istio.io/statsHistogramBuckets"
+STATUS_PORT = "status.sidecar.istio.io/port"
+READINESS_INITIAL_DELAY = "readiness.status.sidecar.istio.io/initialDelaySeconds"
+READINESS_PERIOD = "readiness.status.sidecar.istio.io/periodSeconds"
+READINESS_FAILURES = "readiness.status.sidecar.istio.io/failureThreshold"
 MERGE_METRICS = "prometheus.istio.io/merge-metrics"
 SCRAPE_TARGETS = "prometheus.istio.io/scrape-targets"
 INCLUDE_INBOUND_PORTS = "traffic.sidecar.istio.io/includeInboundPorts"
 EXCLUDE_INBOUND_PORTS = "traffic.sidecar.istio.io/excludeInboundPorts"
 EXCLUDE_OUTBOUND_PORTS = "traffic.sidecar.istio.io/excludeOutboundPorts"
+INCLUDE_OUTBOUND_PORTS = "traffic.sidecar.istio.io/includeOutboundPorts"
+EXCLUDE_INTERFACES = "traffic.sidecar.istio.io/excludeInterfaces"
+KUBEVIRT_INTERFACES = "traffic.sidecar.istio.io/kubevirtInterfaces"
+REROUTED_INTERFACES = "istio.io/reroute-virtual-interfaces"
 INCLUDE_OUTBOUND_RANGES = "traffic.sidecar.istio.io/includeOutboundIPRanges"
 EXCLUDE_OUTBOUND_RANGES = "traffic.sidecar.istio.io/excludeOutboundIPRanges"
 CANONICAL_NAME = "service.istio.io/canonical-name"
@@ -44,11 +62,38 @@ HEEDED_ANNOTATIONS = frozenset(
         INCLUDE_INBOUND_PORTS,
         EXCLUDE_INBOUND_PORTS,
         EXCLUDE_OUTBOUND_PORTS,
+        INCLUDE_OUTBOUND_PORTS,
+        EXCLUDE_INTERFACES,
+        KUBEVIRT_INTERFACES,
+        REROUTED_INTERFACES,
+        COMPONENT_LOG_LEVEL,
+        PROXY_CPU,
+        PROXY_CPU_LIMIT,
+        PROXY_MEMORY,
+        PROXY_MEMORY_LIMIT,
+        BOOTSTRAP_OVERRIDE,
+        USER_VOLUME,
+        USER_VOLUME_MOUNT,
+        STATS_FLUSH_INTERVAL,
+        STATS_HISTOGRAM_BUCKETS,
+        STATUS_PORT,
+        READINESS_INITIAL_DELAY,
+        READINESS_PERIOD,
+        READINESS_FAILURES,
         INCLUDE_OUTBOUND_RANGES,
         EXCLUDE_OUTBOUND_RANGES,
     }
 )
-"""On a pod, or the template of one, these have an effect; of `proxy.istio.io/config` the fields that `values` reads."""
+"""On a pod, or the template of one, these have an effect; of `proxy.istio.io/config` what is in `PER_PROXY`."""
+
+AS_IT_IS: Mapping[str, frozenset[str]] = {
+    "sidecar.istio.io/interceptionMode": frozenset({"REDIRECT"}),
+    "sidecar.istio.io/discoveryAddress": frozenset({"istiod.istio-system.svc:15012"}),
+}
+"""Values of other annotations that equal what the lab does anyway."""
+
+ONLY: Mapping[str, frozenset[str]] = {STATUS_PORT: frozenset({"0", "15020"})}
+"""Values with an effect, of annotations of which others have none."""
 
 HEEDED_LABELS = frozenset(
     {

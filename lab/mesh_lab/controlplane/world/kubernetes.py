@@ -86,7 +86,7 @@ class Pod:
 
     `meshed` says that its sidecar speaks mutual TLS; `workload` names the Deployment, or other owner; `more_statistics`
     that its annotations request statistics of its proxy beside those that all keep; `has_proxy` that it was injected;
-    `router` that it is a gateway. `annotations` are Istio's.
+    `router` that it is a gateway; `ready` that its probes say so. `annotations` are Istio's.
     """
 
     origin: Origin
@@ -103,6 +103,7 @@ class Pod:
     has_proxy: bool = False
     router: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
+    ready: bool = True
 
     @property
     def key(self) -> ObjectKey:
@@ -270,6 +271,7 @@ def pod(obj: Object) -> Pod | None:
         has_proxy=any(container.get("name") == PROXY_CONTAINER for container in containers),
         annotations=istios(meta.get("annotations") or {}),
         router=GATEWAY_TEMPLATE in templates_of(meta),
+        ready=all(each.get("status") == "True" for each in status.get("conditions") or () if each["type"] == "Ready"),
     )
 
 

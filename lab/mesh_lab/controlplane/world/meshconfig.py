@@ -19,7 +19,7 @@ from mesh_lab.controlplane.model.sidecar import OutboundTrafficPolicy
 from mesh_lab.controlplane.validation.commands import log_commands
 from mesh_lab.controlplane.validation.common import Problem
 from mesh_lab.controlplane.validation.mesh import mesh_config
-from mesh_lab.controlplane.world import meshproviders
+from mesh_lab.controlplane.world import meshproviders, proxyconfig
 from mesh_lab.controlplane.world.configmaps import WITHOUT_EFFECT, Remark, beside, near
 from mesh_lab.controlplane.world.fieldnames import renamed
 
@@ -59,17 +59,11 @@ _OTHERS = frozenset(
         "zoneAwareLbSetting",
     ]
 )
-_INSTEAD_OF_DEFAULT_CONFIG = (
-    "the ConfigMap istio-sidecar-injector, key values, or the annotation proxy.istio.io/config of a pod have what the "
-    "lab knows of it"
-)
 _NOT_TRANSLATED: Mapping[str, str] = {
     "caCertificates": "",
-    "defaultConfig": _INSTEAD_OF_DEFAULT_CONFIG,
     "defaultInboundHttpRetryPolicy": "",
     "discoverySelectors": "",
     "dnsRefreshRate": "",
-    "enablePrometheusMerge": "the annotation prometheus.istio.io/merge-metrics of a pod has",
     "inboundTrafficPolicy": "",
     "meshMTLS": "",
     "proxyInboundListenPort": "",
@@ -83,17 +77,15 @@ A setting that is translated loses its line.
 """
 
 _CARRIED_OUT: Mapping[str, frozenset[str]] = {"defaultConfig": frozenset(["tracing"])}
-"""Parts of those settings that have their effect."""
+"""Parts of settings that have an effect where others have none; of `defaultConfig` beside what starts a proxy."""
 
 # Values, as they are written, that equal what the lab does anyway.
 _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
-    "enablePrometheusMerge": (True,),
     "verifyCertificateAtClient": (True,),
     "proxyListenPort": (15001,),
     "proxyInboundListenPort": (15006,),
     "disableEnvoyListenerLog": (True,),
     "inboundTrafficPolicy": ({}, {"mode": "PASSTHROUGH"}),
-    "defaultConfig": ({},),
     "discoverySelectors": ([],),
     "serviceSettings": ([],),
 }
@@ -123,6 +115,8 @@ def parse(text: str, before: MeshConfig | None = None) -> Parsed:
     for name, value in document.items():
         field = _FIELDS.get(name)
         remarks += _without_effect(str(name), value)
+        if name == "defaultConfig":
+            remarks += proxyconfig.without_effect(value, f"{KEY}.{name}", _CARRIED_OUT[name])
         if field is None:
             continue
         if field.name == meshproviders.FIELD:
@@ -159,8 +153,6 @@ def _without_effect(name: str, value: Any) -> list[Remark]:
     path = f"{KEY}.{name}"
     if name in _OTHERS or name in _NOT_TRANSLATED:
         if value in _AS_IT_IS.get(name, ()):
-            return []
-        if isinstance(value, dict) and value.keys() <= _CARRIED_OUT.get(name, frozenset()):
             return []
         instead = _NOT_TRANSLATED.get(name, "")
         return [Remark("warning", path, f"this setting {WITHOUT_EFFECT}{'; ' if instead else ''}{instead}")]

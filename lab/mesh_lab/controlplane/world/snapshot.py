@@ -74,12 +74,16 @@ class Config(Generic[S_co]):
 
 @dataclass(frozen=True, eq=False)
 class Endpoint:
-    """A ready address of a service, the numbers of the service's ports there, and the pod behind it, if it is one."""
+    """A ready address of a service, the numbers of the service's ports there, and the pod behind it, if it is one.
+
+    A `weight` of 0 is none of its own.
+    """
 
     address: str
     ports: Mapping[str, int]
     pod: Pod | None
     locality: Locality = NOWHERE
+    weight: int = 0
 
 
 @dataclass(frozen=True, eq=False)

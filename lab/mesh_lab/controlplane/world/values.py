@@ -1,29 +1,25 @@
-"""The settings of proxies: the mesh's for all of them, and a pod's for its own.
+"""The mesh's choices for all proxies: the key `values` of the ConfigMap `istio-sidecar-injector`.
 
-https://istio.io/latest/docs/reference/config/annotations/ names the annotations.
+`global` and `sidecarInjectorWebhook` are Istio's own, of which the lab reads a part:
+https://istio.io/latest/docs/reference/config/istio.operator.v1alpha1/. The others are the lab's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 import yaml
 
-from mesh_lab.controlplane.validation.common import regex
-from mesh_lab.controlplane.world.annotations import LOG_LEVEL, NATIVE_SIDECAR, PROXY_IMAGE, REWRITE_PROBES, boolean
 from mesh_lab.controlplane.world.configmaps import WITHOUT_EFFECT, Remark, beside, near
-from mesh_lab.controlplane.world.kubernetes import PROXY_CONFIG_ANNOTATION, STATISTICS_ANNOTATIONS
 
 CONFIG_MAP = "istio-sidecar-injector"
 _KEY = "data.values"
 
 # Istio's other keys in its ConfigMap: the templates that are injected, and the values that they are given.
 _OTHER_KEYS = frozenset(["config"])
-_OTHERS = frozenset(["gateways", "global", "pilot", "revision", "sidecarInjectorWebhook"])
+_OTHERS = frozenset(["gateways", "pilot", "revision"])
 
 
 class Resources(msgspec.Struct, frozen=True):
@@ -33,8 +29,45 @@ class Resources(msgspec.Struct, frozen=True):
     limits: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class GlobalProxy(msgspec.Struct, frozen=True, rename="camel"):
+    """What Istio's values say of all proxies. None leaves it to the lab's own value, or default."""
+
+    image: str | None = None
+    log_level: str | None = None
+    component_log_level: str | None = None
+    hold_application_until_proxy_starts: bool | None = None
+    include_ip_ranges: str = msgspec.field(default="*", name="includeIPRanges")
+    exclude_ip_ranges: str = msgspec.field(default="", name="excludeIPRanges")
+    include_inbound_ports: str = "*"
+    exclude_inbound_ports: str = ""
+    include_outbound_ports: str = ""
+    exclude_outbound_ports: str = ""
+    readiness_initial_delay_seconds: int | None = None
+    readiness_period_seconds: int | None = None
+    readiness_failure_threshold: int | None = None
+    resources: Resources | None = None
+
+
+class Global(msgspec.Struct, frozen=True, rename="camel"):
+    """Istio's values for all of its parts."""
+
+    proxy: GlobalProxy = msgspec.field(default_factory=GlobalProxy)
+    image_pull_policy: str = ""
+
+
+class Webhook(msgspec.Struct, frozen=True, rename="camel"):
+    """Istio's values for injection itself."""
+
+    rewrite_app_http_probe: bool | None = msgspec.field(default=None, name="rewriteAppHTTPProbe")
+    injected_annotations: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+# Istio has more fields in these than the lab reads.
+_OPEN = (GlobalProxy, Global, Webhook)
+
+
 class Values(msgspec.Struct, frozen=True, rename="camel"):
-    """The mesh's choices for all proxies: the key `values` of the ConfigMap `istio-sidecar-injector`."""
+    """The mesh's choices for all proxies."""
 
     image: str = "mesh-lab/proxyv2"
     image_pull_policy: str = "IfNotPresent"
@@ -43,9 +76,9 @@ class Values(msgspec.Struct, frozen=True, rename="camel"):
     hold_application_until_proxy_starts: bool = False
     native_sidecars: bool = True
     rewrite_app_http_probe: bool = msgspec.field(default=True, name="rewriteAppHTTPProbe")
-    drain_seconds: int = 45
-    termination_drain_seconds: int = 5
     resources: Resources = msgspec.field(default_factory=Resources)
+    global_: Global = msgspec.field(default_factory=Global, name="global")
+    sidecar_injector_webhook: Webhook = msgspec.field(default_factory=Webhook)
 
 
 def parse_values(text: str) -> Values:
@@ -88,104 +121,10 @@ def _unknown(
     types = {field.encode_name: field.type for field in msgspec.structs.fields(struct)}
     for name, value in document.items():
         where, inner = f"{path}.{name}", types.get(name)
-        if name in istios:
+        if name in istios or (struct in _OPEN and name not in types):
             yield Remark("warning", where, f"this value {WITHOUT_EFFECT}")
         elif name not in types:
             text = f"this value is not known here and has no effect{near(str(name), [*types, *istios])}"
             yield Remark("error", where, text)
         elif isinstance(inner, type) and issubclass(inner, msgspec.Struct) and isinstance(value, dict):
             yield from _unknown(inner, value, where)
-
-
-@dataclass(frozen=True)
-class StatsMatcher:
-    """More statistics to keep, by the beginning, the end, or a regular expression of their names."""
-
-    prefixes: tuple[str, ...] = ()
-    suffixes: tuple[str, ...] = ()
-    regexps: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self.prefixes or self.suffixes or self.regexps)
-
-
-class _ProxyStatsMatcher(msgspec.Struct, frozen=True, rename="camel"):
-    inclusion_prefixes: tuple[str, ...] = ()
-    inclusion_suffixes: tuple[str, ...] = ()
-    inclusion_regexps: tuple[str, ...] = ()
-
-
-class _PodConfig(msgspec.Struct, frozen=True, rename="camel"):
-    """The annotation `proxy.istio.io/config`; `proxy_config_remarks` reports all other fields."""
-
-    concurrency: int | None = None
-    hold_application_until_proxy_starts: bool | None = None
-    drain_duration: str = ""
-    termination_drain_duration: str = ""
-    proxy_stats_matcher: _ProxyStatsMatcher = _ProxyStatsMatcher()
-
-
-@lru_cache(maxsize=1024)
-def proxy_config_remarks(text: str) -> tuple[Remark, ...]:
-    """Remarks on the fields in the value of `proxy.istio.io/config` that do nothing here.
-
-    A text that is not YAML has none: injection fails for it.
-    """
-    try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        return ()
-    return tuple(_unknown(_PodConfig, document, "")) if isinstance(document, dict) else ()
-
-
-def for_pod(values: Values, annotations: Mapping[str, str]) -> tuple[Values, StatsMatcher]:
-    """The values as a pod's annotations change them, and the statistics it requests beside those that all proxies keep.
-
-    Raises:
-        ValueError: an annotation, which it names, has a bad value.
-    """
-    try:
-        config = msgspec.convert(yaml.safe_load(annotations.get(PROXY_CONFIG_ANNOTATION, "")) or {}, _PodConfig)
-    except (msgspec.ValidationError, yaml.YAMLError) as error:
-        raise ValueError(f"annotation {PROXY_CONFIG_ANNOTATION}: {error}") from None
-    changes: dict[str, Any] = {
-        "rewrite_app_http_probe": boolean(annotations, REWRITE_PROBES, values.rewrite_app_http_probe),
-        "native_sidecars": boolean(annotations, NATIVE_SIDECAR, values.native_sidecars),
-        "image": annotations.get(PROXY_IMAGE, values.image),
-        "log_level": annotations.get(LOG_LEVEL, values.log_level),
-    }
-    if config.concurrency is not None:
-        changes["concurrency"] = config.concurrency
-    if config.hold_application_until_proxy_starts is not None:
-        changes["hold_application_until_proxy_starts"] = config.hold_application_until_proxy_starts
-    if config.drain_duration:
-        changes["drain_seconds"] = _whole_seconds("drainDuration", config.drain_duration)
-    if config.termination_drain_duration:
-        changes["termination_drain_seconds"] = _whole_seconds(
-            "terminationDrainDuration", config.termination_drain_duration
-        )
-    return msgspec.structs.replace(values, **changes), _statistics(config.proxy_stats_matcher, annotations)
-
-
-def _whole_seconds(field: str, text: str) -> int:
-    if not text.endswith("s") or not text[:-1].isdigit():
-        raise ValueError(f"annotation {PROXY_CONFIG_ANNOTATION}: {field}: {text!r} is not whole seconds, as in 5s")
-    return int(text[:-1])
-
-
-def _statistics(matcher: _ProxyStatsMatcher, annotations: Mapping[str, str]) -> StatsMatcher:
-    prefixes, suffixes, regexps = (_listed(annotations, name) for name in STATISTICS_ANNOTATIONS)
-    for name, given in ((PROXY_CONFIG_ANNOTATION, matcher.inclusion_regexps), (STATISTICS_ANNOTATIONS[-1], regexps)):
-        for pattern in given:
-            for problem in regex(f"annotation {name}", pattern):
-                raise ValueError(f"{problem.path}: {problem.message}")
-    return StatsMatcher(
-        (*matcher.inclusion_prefixes, *prefixes),
-        (*matcher.inclusion_suffixes, *suffixes),
-        (*matcher.inclusion_regexps, *regexps),
-    )
-
-
-def _listed(annotations: Mapping[str, str], name: str) -> list[str]:
-    return [part.strip() for part in annotations.get(name, "").split(",") if part.strip()]

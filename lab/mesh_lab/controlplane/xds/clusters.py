@@ -14,6 +14,7 @@ from envoy.extensions.filters.http.upstream_codec.v3.upstream_codec_pb2 import U
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import HttpFilter
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf.struct_pb2 import Struct, Value
+from msgspec import structs
 
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings, ConnectionPoolSettings
 from mesh_lab.controlplane.world.kubernetes import Origin
@@ -31,10 +32,12 @@ from mesh_lab.controlplane.xds.localities import Nearness, apply_nearness, nearn
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import NO_POLICY, HostRules, Policy, effective
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
-from mesh_lab.controlplane.xds.statnames import delimited, stat_name
+from mesh_lab.controlplane.xds.statnames import stat_name
 from mesh_lab.controlplane.xds.typeurls import CDS
 from mesh_lab.controlplane.xds.upstream import announce_client, apply_http
 
+_DNS_JITTER = "100ms"
+_UNIX = "unix://"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 ANNOUNCING = (
     telemetry.announce(),
@@ -56,7 +59,10 @@ class Peers:
 
 @dataclass(frozen=True)
 class View:
-    """A port of a service, or a subset of its endpoints, as its clients see it, which are sidecars or gateways."""
+    """A port of a service, or a subset of its endpoints, as its clients see it, which are sidecars or gateways.
+
+    `located` are the endpoints that are looked up by their names (`ClusterLoadAssignment`).
+    """
 
     service: MeshService
     port: MeshPort
@@ -65,6 +71,7 @@ class View:
     peers: Peers
     mesh: MeshConfig
     gateway: bool
+    located: bytes = b""
 
     @cached_property
     def policy(self) -> Policy:
@@ -84,14 +91,30 @@ class View:
     @property
     def listed(self) -> bool:
         """Whether the cluster's endpoints are listed, and so carry marks of their own."""
-        return self.service.resolution is Resolution.ENDPOINTS and not is_passthrough(self.policy.load_balancer)
+        resolution = self.service.resolution
+        return (resolution is Resolution.ENDPOINTS or resolution.by_name) and not self.passes_on
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether a rule sends connections to the address that the client chose."""
+        return is_passthrough(self.policy.load_balancer)
+
+    @property
+    def may_have_secrets(self) -> bool:
+        """Whether the client is given Secrets: a gateway, and a sidecar that a rule selects by its labels."""
+        return self.gateway or (self.rules is not None and self.rules.selective)
+
+    @property
+    def may_be_mutual(self) -> bool:
+        """Whether mutual TLS is spoken without a rule that says so: never to what is outside of the mesh."""
+        return self.mesh.enable_auto_mtls and not self.service.outside
 
     @property
     def may_be_plain(self) -> bool:
         """Whether a sidecar may be called without mutual TLS, and so without a certificate of the client."""
         if self.policy.tls is not None:
             return self.policy.tls.mode in (None, "DISABLE")
-        return not (self.mesh.enable_auto_mtls and self.peers.all_mutual)
+        return not (self.may_be_mutual and self.peers.all_mutual)
 
     @property
     def demands_upgrade(self) -> bool:
@@ -128,7 +151,7 @@ def outbound(view: View) -> Built:
     name = names.outbound_cluster(port.number, view.subset, service.hostname)
     stat = stat_name(view.mesh.outbound_cluster_stat_name, name, service, port, view.subset)
     cluster = Cluster(name=name, alt_stat_name=stat, connect_timeout=duration(view.mesh.connect_timeout))
-    _set_discovery(cluster, service)
+    _set_discovery(cluster, view)
     apply_load_balancer(cluster, policy.load_balancer)
     apply_nearness(cluster, view.nearness, detected=view.detects_failures)
     apply_connection_pool(cluster, policy.connection_pool, view.mesh.tcp_keepalive, policy.retry_budget)
@@ -136,24 +159,45 @@ def outbound(view: View) -> Built:
     upgraded = _set_transport(cluster, view)
     announce_client(cluster, policy.proxy_protocol)
     as_client = not view.gateway and port.protocol is Protocol.AUTO
-    options = _protocol_options(port.protocol, policy, upgraded=upgraded, as_client=as_client)
+    # A gateway sends requests to a port for TLS where it begins the TLS.
+    spoken = Protocol.HTTP if _needs_name(policy.tls) and port.protocol is Protocol.TLS else port.protocol
+    options = _protocol_options(spoken, policy, upgraded=upgraded, as_client=as_client)
     if options is not None:
         options.http_filters.extend(ANNOUNCING if view.peers.some_meshed and view.may_be_plain else ())
         _name_server(options, policy.tls)
         apply_http(options, policy)
         _set_options(cluster, options)
-    origins = [service.origin, *(view.rules.origins if view.rules is not None else ())]
+    origins = [service.origin, *service.origins, *(view.rules.origins if view.rules is not None else ())]
     return build(CDS, name, wire(cluster), origins)
 
 
-def _set_discovery(cluster: Cluster, service: MeshService) -> None:
-    if service.resolution is Resolution.ENDPOINTS:
+def _set_discovery(cluster: Cluster, view: View) -> None:
+    """Where endpoints come from: EDS, DNS, or the address that the client chose."""
+    resolution = view.service.resolution
+    if view.passes_on:
+        cluster.type = Cluster.ORIGINAL_DST
+        cluster.lb_policy = Cluster.CLUSTER_PROVIDED
+    elif resolution is Resolution.ENDPOINTS:
         cluster.type = Cluster.EDS
         cluster.eds_cluster_config.CopyFrom(Cluster.EdsClusterConfig(eds_config=tls.ads(), service_name=cluster.name))
         cluster.eds_cluster_config.eds_config.initial_fetch_timeout.FromSeconds(0)
+    elif resolution.by_name:
+        cluster.type = Cluster.STRICT_DNS if resolution is Resolution.DNS else Cluster.LOGICAL_DNS
+        cluster.load_assignment.ParseFromString(view.located)
+        _set_lookup(cluster, view.mesh)
     else:
         cluster.type = Cluster.ORIGINAL_DST
         cluster.lb_policy = Cluster.CLUSTER_PROVIDED
+        if view.port.target and view.port.target != view.port.number:
+            cluster.original_dst_lb_config.upstream_port_override.value = view.port.target
+
+
+def _set_lookup(cluster: Cluster, mesh: MeshConfig) -> None:
+    """How names are looked up: as long as the answer says, and each `dnsRefreshRate` where it says nothing."""
+    cluster.dns_lookup_family = Cluster.V4_ONLY
+    cluster.dns_refresh_rate.CopyFrom(duration(mesh.dns_refresh_rate))
+    cluster.dns_jitter.CopyFrom(duration(_DNS_JITTER))
+    cluster.respect_dns_ttl = True
 
 
 def _assignment(cluster: str, address: str, port: int) -> endpoint_pb2.ClusterLoadAssignment:
@@ -163,12 +207,19 @@ def _assignment(cluster: str, address: str, port: int) -> endpoint_pb2.ClusterLo
             endpoint_components_pb2.LocalityLbEndpoints(
                 lb_endpoints=[
                     endpoint_components_pb2.LbEndpoint(
-                        endpoint=endpoint_components_pb2.Endpoint(address=socket_address(address, port))
+                        endpoint=endpoint_components_pb2.Endpoint(address=address_of(address, port))
                     )
                 ]
             )
         ],
     )
+
+
+def address_of(address: str, port: int) -> address_pb2.Address:
+    """An address and a TCP port, or the socket that `unix://PATH` names."""
+    if address.startswith(_UNIX):
+        return address_pb2.Address(pipe=address_pb2.Pipe(path=address.removeprefix(_UNIX)))
+    return socket_address(address, port)
 
 
 def socket_address(address: str, port: int) -> address_pb2.Address:
@@ -191,15 +242,18 @@ def _set_transport(cluster: Cluster, view: View) -> bool:
         return demanded
     if settings is not None and settings.mode in ("SIMPLE", "MUTUAL"):
         alpn = ("h2",) if demanded else _plain_alpn(protocol)
-        cluster.transport_socket.CopyFrom(tls.settings_upstream(settings, alpn))
+        named = settings.subject_alt_names or view.service.subject_alt_names
+        given = settings if view.may_have_secrets else _without_secret(settings)
+        cluster.transport_socket.CopyFrom(tls.settings_upstream(given, alpn, named))
         return demanded
-    if settings is None and not (view.mesh.enable_auto_mtls and (view.listed or _are_mutual(peers))):
+    if settings is None and not (view.may_be_mutual and (view.listed or _are_mutual(peers))):
         return demanded
     must = settings is not None
     for_all = must or peers.all_mutual
     upgraded = demanded or (protocol is Protocol.HTTP and for_all and view.may_upgrade)
     sni = settings.sni if settings and settings.sni else names.sni(view.port.number, view.subset, view.service.hostname)
-    mutual = tls.mutual_upstream(sni, _subject_names(settings, peers), _mesh_alpn(protocol, upgraded=upgraded))
+    principals = _subject_names(settings, peers, view.service)
+    mutual = tls.mutual_upstream(sni, principals, _mesh_alpn(protocol, upgraded=upgraded))
     if (upgraded and for_all) or must or not view.listed:
         cluster.transport_socket.CopyFrom(mutual)
     else:
@@ -207,12 +261,19 @@ def _set_transport(cluster: Cluster, view: View) -> bool:
     return upgraded
 
 
+def _without_secret(settings: ClientTLSSettings) -> ClientTLSSettings:
+    """TLS as a sidecar begins it that is not given the Secret: Istio's then sends plain text, which would show all."""
+    return structs.replace(settings, mode="SIMPLE", credential_name="") if settings.credential_name else settings
+
+
 def _are_mutual(peers: Peers) -> bool:
     return peers.all_mutual and bool(peers.principals)
 
 
-def _subject_names(settings: ClientTLSSettings | None, peers: Peers) -> tuple[str, ...]:
-    return tuple(settings.subject_alt_names) if settings and settings.subject_alt_names else peers.principals
+def _subject_names(settings: ClientTLSSettings | None, peers: Peers, service: MeshService) -> tuple[str, ...]:
+    if settings and settings.subject_alt_names:
+        return tuple(settings.subject_alt_names)
+    return (*peers.principals, *service.subject_alt_names)
 
 
 def _mesh_alpn(protocol: Protocol, *, upgraded: bool) -> tuple[str, ...]:
@@ -263,12 +324,16 @@ def _protocol_options(
     return options
 
 
+def _needs_name(settings: ClientTLSSettings | None) -> bool:
+    return settings is not None and settings.mode in ("SIMPLE", "MUTUAL") and not settings.sni
+
+
 def _name_server(options: http_protocol_options_pb2.HttpProtocolOptions, settings: ClientTLSSettings | None) -> None:
     """Derive the server name from each request where a rule for TLS names none; the certificate must be for it.
 
     Only requests have a host: for TCP connections there is no server name.
     """
-    if settings is None or settings.mode not in ("SIMPLE", "MUTUAL") or settings.sni:
+    if settings is None or not _needs_name(settings):
         return
     options.upstream_http_protocol_options.auto_sni = True
     if not (settings.subject_alt_names or settings.insecure_skip_verify):
@@ -288,40 +353,39 @@ def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit
 
 
 class Application(NamedTuple):
-    """A port of a pod's application, and its service.
+    """A port of a pod, and where its application listens for it.
 
-    The limits for its clients are those of its sidecar, too: `pool`, which `origins` state.
-    `called_by` is the number of the service's port.
+    The limits for its clients are those of its sidecar, too: `pool`. `origins` state all of it. `statistic` is its name
+    in the statistics.
     """
 
-    address: str
     port: int
+    address: str
+    target: int
     protocol: Protocol
-    service: MeshService
     pool: ConnectionPoolSettings | None
     origins: tuple[Origin, ...]
-    called_by: int = 0
+    statistic: str
 
 
 @memoised
 def inbound(application: Application, mesh: MeshConfig) -> Built:
     """The application itself. It sees 127.0.0.6, by which the pod's own rules know connections of its proxy."""
-    name, called = names.inbound_cluster(application.port), application.service.port(application.called_by)
-    pattern = mesh.inbound_cluster_stat_name if called is not None else ""
-    port = called or MeshPort(application.port, "", application.protocol)
+    name = names.inbound_cluster(application.port)
     cluster = Cluster(
         name=name,
-        alt_stat_name=stat_name(pattern, name, application.service, port, target=application.port),
+        alt_stat_name=application.statistic,
         type=Cluster.STATIC,
-        load_assignment=_assignment(name, application.address, application.port),
+        load_assignment=_assignment(name, application.address, application.target),
         connect_timeout=duration(mesh.connect_timeout),
     )
-    _bind_inbound(cluster)
+    if not application.address.startswith(_UNIX):
+        _bind_inbound(cluster)
     apply_connection_pool(cluster, application.pool, mesh.tcp_keepalive)
     policy, protocol = Policy(connection_pool=application.pool), application.protocol
     as_client = protocol is Protocol.AUTO
     _set_options(cluster, _protocol_options(protocol, policy, upgraded=False, as_client=as_client))
-    return build(CDS, name, wire(cluster), [application.service.origin, *application.origins])
+    return build(CDS, name, wire(cluster), application.origins)
 
 
 def _bind_inbound(cluster: Cluster) -> None:
@@ -336,7 +400,7 @@ def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built
     name = names.INBOUND_PASSTHROUGH_CLUSTER if side == "inbound" else names.PASSTHROUGH_CLUSTER
     cluster = Cluster(
         name=name,
-        alt_stat_name=delimited(name),
+        alt_stat_name=names.statistics(name),
         type=Cluster.ORIGINAL_DST,
         lb_policy=Cluster.CLUSTER_PROVIDED,
         connect_timeout=duration(mesh.connect_timeout),
@@ -354,6 +418,7 @@ def named(name: str, address: str, mesh: MeshConfig) -> Built:
     host, _, port = address.rpartition(":")
     cluster = Cluster(
         name=name,
+        alt_stat_name=names.statistics(name),
         type=Cluster.STRICT_DNS,
         dns_lookup_family=Cluster.V4_ONLY,
         wait_for_warm_on_init={"value": False},
@@ -367,7 +432,7 @@ def named(name: str, address: str, mesh: MeshConfig) -> Built:
 def black_hole() -> Built:
     """Connections that must lead nowhere."""
     name = names.BLACK_HOLE_CLUSTER
-    return build(CDS, name, wire(Cluster(name=name, alt_stat_name=delimited(name), type=Cluster.STATIC)), ())
+    return build(CDS, name, wire(Cluster(name=name, alt_stat_name=names.statistics(name), type=Cluster.STATIC)), ())
 
 
 def subsets_of(rules: HostRules | None) -> Iterator[str]:

@@ -9,6 +9,7 @@ from envoy.config.core.v3 import base_pb2, health_check_pb2
 from envoy.config.endpoint.v3.endpoint_components_pb2 import Endpoint as EndpointMessage
 from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.wrappers_pb2 import UInt32Value
 
@@ -17,12 +18,12 @@ from mesh_lab.controlplane.world.locality import Locality, with_topology
 from mesh_lab.controlplane.world.snapshot import Endpoint, ServiceEndpoints
 from mesh_lab.controlplane.xds import names
 from mesh_lab.controlplane.xds.built import Built, build, wire
-from mesh_lab.controlplane.xds.clusters import Peers, socket_address
-from mesh_lab.controlplane.xds.localities import Group, Member, Order, preferred
+from mesh_lab.controlplane.xds.clusters import Peers, address_of
+from mesh_lab.controlplane.xds.localities import Group, Member, Order, preferred, weight_of
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, selects
 from mesh_lab.controlplane.xds.peers import pack
-from mesh_lab.controlplane.xds.services import MeshPort, MeshService
+from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Resolution
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains, spiffe
 from mesh_lab.controlplane.xds.typeurls import EDS
 
@@ -63,9 +64,9 @@ def assignment(
             continue
         if number is not None and _carries(endpoint, wanted):
             labels = _labels(endpoint) if order is not None and order.by_labels else {}
-            member = Member(_endpoint(endpoint, number, policies), labels)
+            member = Member(_endpoint(endpoint, number, policies, named=not service.outside), labels)
             members.setdefault(endpoint.locality, []).append(member)
-    groups = [Group(locality, tuple(some), len(some)) for locality, some in sorted(members.items())]
+    groups = [Group(locality, tuple(some), weight_of(some)) for locality, some in sorted(members.items())]
     message = ClusterLoadAssignment(
         cluster_name=name,
         endpoints=[
@@ -82,7 +83,21 @@ def assignment(
     )
     labels_seen = {tuple(sorted(e.pod.labels.items())) for e in known.endpoints if e.pod is not None}
     deciding = (origin for each in sorted(labels_seen) for origin in policies.origins(dict(each)))
-    return build(EDS, name, wire(message), [service.origin, *deciding])
+    return build(EDS, name, wire(message), [service.origin, *service.origins, *known.origins, *deciding])
+
+
+@memoised
+def located(selection: Selection, known: ServiceEndpoints, policies: PeerPolicies, order: Order | None = None) -> bytes:
+    """The endpoints of a cluster that looks their names up: a part of the cluster. Nothing where there are none.
+
+    A cluster that takes one address has one endpoint.
+    """
+    assigned = AnyMessage.FromString(assignment(selection, known, policies, order).body)
+    message = ClusterLoadAssignment.FromString(assigned.value)
+    if selection.service.resolution is Resolution.DNS_ROUND_ROBIN and message.endpoints:
+        del message.endpoints[1:]
+        del message.endpoints[0].lb_endpoints[1:]
+    return wire(message) if message.endpoints else b""
 
 
 @memoised
@@ -116,16 +131,16 @@ def _labels(endpoint: Endpoint) -> Mapping[str, str]:
     return with_topology(pod.labels if pod else {}, endpoint.locality, pod.node if pod else "")
 
 
-def _endpoint(endpoint: Endpoint, port: int, policies: PeerPolicies) -> LbEndpoint:
+def _endpoint(endpoint: Endpoint, port: int, policies: PeerPolicies, *, named: bool) -> LbEndpoint:
     metadata = base_pb2.Metadata()
     if speaks_mutual_tls(endpoint.pod, port, policies):
         metadata.filter_metadata["envoy.transport_socket_match"].CopyFrom(_MUTUAL)
     return LbEndpoint(
         # No DNS name is wanted here; an access log reads this at a fraction of what metadata costs.
         endpoint=EndpointMessage(
-            address=socket_address(endpoint.address, port), hostname=pack(endpoint.pod) if endpoint.pod else ""
+            address=address_of(endpoint.address, port), hostname=pack(endpoint.pod) if endpoint.pod and named else ""
         ),
         health_status=health_check_pb2.HEALTHY,
-        load_balancing_weight=UInt32Value(value=1),
+        load_balancing_weight=UInt32Value(value=endpoint.weight or 1),
         metadata=metadata,
     )

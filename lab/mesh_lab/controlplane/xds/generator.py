@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, PeerAuthentication
-from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
+from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, PeerAuthentication, ServiceEntry
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
-from mesh_lab.controlplane.world.snapshot import NO_ENDPOINTS, Config, ServiceEndpoints, Snapshot, Table
+from mesh_lab.controlplane.world.snapshot import Config, ServiceEndpoints, Snapshot, Table
 from mesh_lab.controlplane.xds import (
     attachment,
     clusters,
     endpoints,
+    entries,
     gateway,
     gatewaytls,
     inbound,
@@ -39,7 +39,7 @@ from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
 from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
-from mesh_lab.controlplane.xds.scope import Scope, registry, scope_of
+from mesh_lab.controlplane.xds.scope import Scope, registry_of, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
 from mesh_lab.controlplane.xds.telemetries import Applied, applied, backends_of
 from mesh_lab.controlplane.xds.tracing import BUILT_IN_CLUSTER, built_in
@@ -127,36 +127,34 @@ def _authorization(snapshot: Snapshot, pod: Pod) -> Authorization:
 
 def _telemetry(snapshot: Snapshot, pod: Pod) -> Applied:
     mesh, labels = snapshot.mesh, tuple(sorted(pod.labels.items()))
-    backends = backends_of(registry(snapshot.services, mesh.cluster_domain).services, mesh)
+    backends = backends_of(registry_of(snapshot).services, mesh)
     return applied(snapshot.of(Telemetry), pod.namespace, labels, mesh.root_namespace, backends)
 
 
 def _reported_to(snapshot: Snapshot, telling: Applied) -> tuple[MeshService, ...]:
     """The services that the proxy itself calls, which must be there whatever its application may call."""
-    known = registry(snapshot.services, snapshot.mesh.cluster_domain).services
+    known = registry_of(snapshot).services
     return tuple(known[host] for host in called_by_proxy(telling, snapshot.mesh))
 
 
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels)
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
-    ports = inbound.inbound_ports(pod, _services_of(snapshot, pod), policies)
+    named = [*_services_of(snapshot, pod), *entries.selecting(snapshot.of(ServiceEntry), pod)]
+    ports = inbound.inbound_ports(pod, named, policies, scope.sidecar)
     telling = _telemetry(snapshot, pod)
     authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
-    served = [
-        clusters.inbound(_application(scope, pod, port, port.service, mesh.default_traffic_policy), mesh)
-        for port in ports
-        if port.service is not None
-    ]
+    served = [clusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
     permitted = [
         inbound.inbound_routes(port, authorization, mesh.trust_domains, scope.traced)
         for port in ports
         if port.protocol.is_http or port.protocol is Protocol.AUTO
     ]
     beside = tuple(s for s in _reported_to(snapshot, telling) if s.hostname not in scope.by_host)
-    called, assigned = _called(Calling.of(snapshot, scope, pod, beside))
-    sent = outbound.sidecar_listeners(scope, context, _headless(scope, snapshot.endpoints))
+    calling = Calling.of(snapshot, scope, pod, beside)
+    called, assigned = _called(calling)
+    sent = outbound.sidecar_listeners(scope, context, _headless(scope, calling.endpoints))
     return {
         CDS: {**called, **table_of(served)},
         ECDS: _NONE,
@@ -166,16 +164,16 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     }
 
 
-def _application(
-    scope: Scope, pod: Pod, port: inbound.InboundPort, service: MeshService, default: DefaultTrafficPolicy | None
-) -> clusters.Application:
+def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshConfig) -> clusters.Application:
     """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
-    rules = scope.rules.get(service.hostname)
+    rules = scope.rules.get(port.service.hostname) if port.service is not None else None
     origins = rules.origins if rules is not None else ()
-    pool = received(rules, port.called_by, default)
-    if scope.sidecar is not None and scope.sidecar.spec.inbound_connection_pool is not None:
-        pool, origins = scope.sidecar.spec.inbound_connection_pool, (scope.sidecar.origin,)
-    return clusters.Application(pod.ip, port.number, port.protocol, service, pool, origins, port.called_by)
+    pool = received(rules, port.called_by, mesh.default_traffic_policy)
+    own = port.ingress.connection_pool if port.ingress is not None else None
+    if scope.sidecar is not None and (own := own or scope.sidecar.spec.inbound_connection_pool) is not None:
+        pool, origins = own, (scope.sidecar.origin,)
+    at, origins = port.endpoint(pod.ip), (*port.origins, *origins)
+    return clusters.Application(port.number, *at, port.protocol, pool, origins, port.statistic(mesh))
 
 
 def _pod_of(proxy: Proxy) -> Pod:
@@ -253,7 +251,7 @@ class Calling(NamedTuple):
     ) -> Calling:
         """Those of a snapshot, for a pod's proxy."""
         peers, client = snapshot.of(PeerAuthentication), client_of(scope, snapshot.mesh, pod, snapshot.locality(pod))
-        return cls(scope, snapshot.endpoints, peers, snapshot.mesh, gateway, client, beside)
+        return cls(scope, entries.endpoint_table(snapshot), peers, snapshot.mesh, gateway, client, beside)
 
     def tracer(self) -> list[Built]:
         """The cluster of the mesh's built-in tracer, where there is one."""
@@ -290,7 +288,7 @@ def service_clusters(
         concerned = policies.get(namespace)
         if concerned is None:
             concerned = policies[namespace] = policies_of(calling.peer_table, namespace, calling.mesh.root_namespace)
-        found = calling.endpoints.get(service.key, NO_ENDPOINTS)
+        found = entries.endpoints_of(service, calling.endpoints)
         rules = calling.scope.rules.get(service.hostname)
         yield _clusters_of(
             Called(service, rules, found, concerned, calling.mesh, calling.gateway, calling.client, passed_on)
@@ -318,13 +316,17 @@ def _clusters_of(called: Called) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
     for port in service.ports:
         peers = endpoints.peers_of(port, known, policies, called.mesh.trust_domains)
         for subset in clusters.subsets_of(rules):
+            chosen = rules.subset(subset) if rules is not None and subset else None
+            labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
+            selection = endpoints.Selection(service, port, subset, labels, called.passed_on)
             view = clusters.View(service, port, subset, rules, peers, called.mesh, called.by_gateway)
+            order = order_of(view.nearness, called.client, detected=view.detects_failures)
+            if service.resolution.by_name:
+                view = replace(view, located=endpoints.located(selection, known, policies, order))
+                if not view.located:
+                    continue
             made.append(snidnat.cluster(view) if called.passed_on else clusters.outbound(view))
             if service.resolution is Resolution.ENDPOINTS:
-                chosen = rules.subset(subset) if rules is not None and subset else None
-                labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
-                selection = endpoints.Selection(service, port, subset, labels, called.passed_on)
-                order = order_of(view.nearness, called.client, detected=view.detects_failures)
                 assigned.append(endpoints.assignment(selection, known, policies, order))
     return tuple(made), tuple(assigned)
 

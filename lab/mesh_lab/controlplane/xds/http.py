@@ -24,7 +24,7 @@ from envoy.extensions.request_id.uuid.v3.uuid_pb2 import UuidRequestIdConfig
 from google.protobuf.duration_pb2 import Duration
 
 from mesh_lab.controlplane.world.meshconfig import MeshConfig, Normalization
-from mesh_lab.controlplane.xds import actions, tls, tracing
+from mesh_lab.controlplane.xds import actions, names, tls, tracing
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.durations import duration
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
@@ -69,7 +69,7 @@ def connection_manager(
     """
     normalized, merged, escaped = _NORMALIZATION[context.mesh.path_normalization.normalization]
     manager = HttpConnectionManager(
-        stat_prefix=name,
+        stat_prefix=names.statistics(name),
         access_log=list(logs),
         http_filters=[*before, *([] if side == "inbound" else _client_filters()), _router(context.own.more_statistics)],
         upgrade_configs=[HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],

@@ -6,7 +6,7 @@ has a chain for plain text that leads nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,8 +26,10 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.type.v3.range_pb2 import Int32Range
 
 from mesh_lab.controlplane.model.security import Mode
-from mesh_lab.controlplane.world.kubernetes import Origin, Pod
+from mesh_lab.controlplane.model.sidecar import IstioIngressListener, Sidecar
+from mesh_lab.controlplane.world.kubernetes import Origin, Pod, ServicePort
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
 from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
@@ -36,18 +38,24 @@ from mesh_lab.controlplane.xds.mtls import PeerPolicies
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import Authorization
 from mesh_lab.controlplane.xds.routes import configuration, fragment
-from mesh_lab.controlplane.xds.services import MeshService, Protocol
+from mesh_lab.controlplane.xds.services import MeshService, Protocol, protocol_of
+from mesh_lab.controlplane.xds.statnames import stat_name
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains
 from mesh_lab.controlplane.xds.typeurls import LDS
+
+UNIX = "unix://"
+_PLACES = {"127.0.0.1": "127.0.0.1", "[::1]": "127.0.0.1"}
+"""The hosts of a default endpoint other than the pod's own address. A pod of the lab has no IPv6."""
 
 _MESH_HTTP = ("istio-http/1.0", tls.ALPN_HTTP1, tls.ALPN_HTTP2)
 
 
 @dataclass(frozen=True)
 class InboundPort:
-    """A port of a pod's container; `number` 0 stands for all that no service names, which has no service either.
+    """A port of a pod's container; `number` 0 stands for all that nothing names or states.
 
-    `called_by` is the number of the service's port.
+    `called_by` is the number of the service's port. `ingress` is the listener of a Sidecar (`stated`) that states the
+    port, which then has a cluster of its own also without a service.
     """
 
     number: int
@@ -55,24 +63,56 @@ class InboundPort:
     mode: Mode
     service: MeshService | None = None
     called_by: int = 0
+    ingress: IstioIngressListener | None = None
+    stated: Origin | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a service names the port, or a Sidecar states it."""
+        return self.service is not None or self.ingress is not None
 
     @property
     def cluster(self) -> str:
         """Where its connections go."""
-        return names.inbound_cluster(self.number) if self.service else names.INBOUND_PASSTHROUGH_CLUSTER
+        return names.inbound_cluster(self.number) if self.is_known else names.INBOUND_PASSTHROUGH_CLUSTER
 
     @property
     def called(self) -> str:
-        """The service's host, or else the cluster's name: what the metrics go by."""
-        return self.service.hostname if self.service else names.INBOUND_PASSTHROUGH_CLUSTER
+        """The service's host, or else the Sidecar, or the cluster's name: what the metrics go by."""
+        if self.service is not None:
+            return self.service.hostname
+        return f"{self.stated.name}.{self.stated.namespace}" if self.stated else names.INBOUND_PASSTHROUGH_CLUSTER
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The objects that the port is known by."""
+        return tuple(filter(None, (self.service.origin if self.service else None, self.stated)))
+
+    def statistic(self, mesh: MeshConfig) -> str:
+        """The name of its cluster in the statistics."""
+        port = self.service.port(self.called_by) if self.service is not None else None
+        if self.service is None or port is None:
+            return names.statistics(self.cluster)
+        return stat_name(mesh.inbound_cluster_stat_name, self.cluster, self.service, port, target=self.number)
+
+    def endpoint(self, ip: str) -> tuple[str, int]:
+        """Where the application of the pod with that address listens: a socket has no number."""
+        given = self.ingress.default_endpoint if self.ingress is not None else ""
+        if given.startswith(UNIX):
+            return given, 0
+        host, _, number = given.rpartition(":")
+        return _PLACES.get(host, "") or ip, int(number) if given else self.number
 
 
 def inbound_ports(
-    pod: Pod, services: Iterable[tuple[MeshService, tuple[tuple[int | str, int], ...]]], policies: PeerPolicies
+    pod: Pod,
+    services: Iterable[tuple[MeshService, tuple[tuple[int | str, int], ...]]],
+    policies: PeerPolicies,
+    sidecar: Config[Sidecar] | None = None,
 ) -> tuple[InboundPort, ...]:
     """The ports that services name (the first to name one says what it speaks), those that a policy names, the rest.
 
-    Each service comes with the target and the number of its ports.
+    Each service comes with the target and the number of its ports. A Sidecar with ingress listeners has the only ones.
     """
     found: dict[int, InboundPort] = {}
     for service, targets in services:
@@ -82,10 +122,25 @@ def inbound_ports(
             if port is not None and container is not None and container not in found:
                 mode = policies.mode(pod.labels, container)
                 found[container] = InboundPort(container, port.protocol, mode, service, number)
+    if sidecar is not None and sidecar.spec.ingress:
+        found = {each.number: each for each in _stated(pod, found, policies, sidecar)}
     for number in policies.ports(pod.labels):
         if number not in found:
             found[number] = InboundPort(number, Protocol.AUTO, policies.mode(pod.labels, number))
     return (*found.values(), InboundPort(0, Protocol.AUTO, policies.mode(pod.labels, 0)))
+
+
+def _stated(
+    pod: Pod, named: Mapping[int, InboundPort], policies: PeerPolicies, sidecar: Config[Sidecar]
+) -> Iterator[InboundPort]:
+    """The ports of a Sidecar's ingress listeners, each with the service that names it, if there is one."""
+    for listener in sidecar.spec.ingress:
+        number = listener.port.number
+        known = named.get(number)
+        service, called_by = (known.service, known.called_by) if known is not None else (None, 0)
+        protocol = protocol_of(ServicePort("", number, number, "TCP", listener.port.protocol))
+        mode = policies.mode(pod.labels, number)
+        yield InboundPort(number, protocol, mode, service, called_by, listener, sidecar.origin)
 
 
 @memoised
@@ -96,7 +151,7 @@ def virtual_inbound(
     origins: tuple[Origin, ...],
 ) -> Built:
     """The listener that the pod's rules send every incoming connection to."""
-    services = [port.service.origin for port in ports if port.service is not None]
+    services = [origin for port in ports for origin in port.origins]
     listener = Listener(
         name=names.VIRTUAL_INBOUND,
         address=socket_address("0.0.0.0", names.INBOUND_PORT),
@@ -271,5 +326,4 @@ def inbound_routes(port: InboundPort, authorization: Authorization, trust: Trust
         routes=[route],
         request_headers_to_remove=[telemetry.PEER_HEADER],
     )
-    origins = [port.service.origin] if port.service else []
-    return configuration(port.cluster, (fragment(host, origins),), authorization, trust)
+    return configuration(port.cluster, (fragment(host, port.origins),), authorization, trust)

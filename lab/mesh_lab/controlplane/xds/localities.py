@@ -120,6 +120,11 @@ class Group:
     priority: int = 0
 
 
+def weight_of(members: Iterable[Member]) -> int:
+    """The weights of endpoints, added up."""
+    return sum(member.endpoint.load_balancing_weight.value for member in members)
+
+
 class Order(NamedTuple):
     """What a client's view of a cluster's endpoints depends on."""
 
@@ -196,7 +201,7 @@ def _by_labels(group: Group, priorities: Iterable[str], client: Mapping[str, str
     for member in group.members:
         parts.setdefault(_distance(wanted, member.labels), []).append(member)
     return [
-        replace(group, members=tuple(some), weight=len(some), priority=priority)
+        replace(group, members=tuple(some), weight=weight_of(some), priority=priority)
         for priority, some in sorted(parts.items())
     ]
 

@@ -27,6 +27,11 @@ def inbound_cluster(port: int) -> str:
     return f"inbound|{port}||"
 
 
+def statistics(name: str) -> str:
+    """A name at the head of statistics' names. The mark at its end, which is Istio's, tells where it ends."""
+    return f"{name};"
+
+
 def operation(host: str, port: int, path: str = "/*") -> str:
     """What Istio calls the spans of requests to a host."""
     return f"{host}:{port}{path}"

@@ -1,10 +1,14 @@
-"""LDS for what an application sends: one listener for each HTTP port number, one for each TCP service's address."""
+"""LDS for what an application sends: one listener for each port number of HTTP, one for each address of a TCP service.
+
+Hosts of ServiceEntries that have no address share the listener of their port number: TLS goes by its server name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from envoy.config.core.v3.address_pb2 import CidrRange
 from envoy.config.core.v3.base_pb2 import TrafficDirection
 from envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain, FilterChainMatch
 from envoy.config.listener.v3.listener_pb2 import Listener
@@ -17,12 +21,11 @@ from mesh_lab.controlplane.xds import http, names, telemetry
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.memo import memoised
-from mesh_lab.controlplane.xds.policies import Policy
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
-from mesh_lab.controlplane.xds.routes import sniffed_name
+from mesh_lab.controlplane.xds.routes import has_shared_routes, sniffed_name
 from mesh_lab.controlplane.xds.scope import Scope
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
-from mesh_lab.controlplane.xds.tcp import Share, forward, mark, must_announce_tcp, policy_of, tcp_shares
+from mesh_lab.controlplane.xds.tcp import Entrance, Way, forward, mark, ways_of
 from mesh_lab.controlplane.xds.typeurls import LDS
 
 Headless = tuple[tuple[str, ServiceEndpoints], ...]
@@ -36,51 +39,50 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
     limiting = (scope.sidecar.origin,) if scope.sidecar is not None else ()
     mode = _mode(scope, context.mesh)
     yield virtual_outbound(context, mode, limiting)
-    seen: set[int] = set()
-    for service in scope.services:
+    domain = context.mesh.cluster_domain
+    everywhere: dict[int, list[Forwarding]] = {}
+    for service in sorted(scope.services, key=lambda service: service.created):
         if service.resolution is Resolution.ALIAS:
             continue
         for port in service.ports:
             if port.protocol.is_http:
-                if port.number not in seen:
-                    seen.add(port.number)
-                    yield http_listener(port.number, context, mode, limiting)
+                everywhere.setdefault(port.number, [])
                 continue
-            forwarding = _forwarding(scope, service, port, context.mesh.cluster_domain)
             for address in _addresses(service, endpoints):
-                yield address_listener(address, forwarding, context)
+                ways = ways_of(scope, Entrance(service, port, port.number), domain)
+                yield address_listener(address, Forwarding(service, port, ways), context, mode)
+            ranges = tuple(each for each in service.ranges if "/" in each)
+            if ranges or service.anywhere:
+                entrance = Entrance(service, port, port.number, ranges, shared=True)
+                forwarding = Forwarding(service, port, ways_of(scope, entrance, domain))
+                everywhere.setdefault(port.number, []).append(forwarding)
+    requests = {port.number for service in scope.services for port in service.ports if has_shared_routes(service, port)}
+    for number, forwardings in everywhere.items():
+        yield shared_listener(number, tuple(forwardings), number in requests, context, mode, limiting)
 
 
 @dataclass(frozen=True)
 class Forwarding:
-    """Where the TCP connections to a port of a service go, by which policy; `marked`: see `tcp.must_announce_tcp`."""
+    """Where the connections to a port of a service go."""
 
     service: MeshService
     port: MeshPort
-    shares: tuple[Share, ...]
-    policy: Policy
-    origins: tuple[Origin, ...]
-    marked: bool
+    ways: tuple[Way, ...]
 
-
-def _forwarding(scope: Scope, service: MeshService, port: MeshPort, domain: str) -> Forwarding:
-    shares = tcp_shares(scope, service, port, domain) or (_whole(service, port),)
-    rules = scope.rules.get(shares[0].host)
-    origins = rules.origins if rules is not None else ()
-    return Forwarding(service, port, shares, policy_of(scope.rules, shares), origins, must_announce_tcp(scope, shares))
-
-
-def _whole(service: MeshService, port: MeshPort) -> Share:
-    """All connections to a port of a service that no VirtualService routes."""
-    return Share(service.hostname, port.number, "", 1, ())
+    @property
+    def origins(self) -> Iterator[Origin]:
+        """The objects that say so."""
+        yield self.service.origin
+        yield from self.service.origins
+        for way in self.ways:
+            yield from way.origins
 
 
 def _addresses(service: MeshService, endpoints: Mapping[str, ServiceEndpoints]) -> list[str]:
-    """The service's own address, or those of a headless service's pods."""
-    if service.address:
-        return [service.address]
-    known = endpoints.get(service.hostname)
-    return [endpoint.address for endpoint in known.endpoints] if known is not None else []
+    """The service's own addresses, or those of a headless service's pods."""
+    own = [each for each in (service.address, *service.ranges) if each and "/" not in each]
+    known = endpoints.get(service.hostname) if not own and not service.is_entry else None
+    return [endpoint.address for endpoint in known.endpoints] if known is not None else own
 
 
 def _mode(scope: Scope, mesh: MeshConfig) -> str:
@@ -119,32 +121,82 @@ def _onward(mode: str, context: ProxyContext) -> Filter:
 
 
 @memoised
-def http_listener(port: int, context: ProxyContext, mode: str, origins: tuple[Origin, ...]) -> Built:
-    """Requests to a port number at any address: their Host decides.
+def shared_listener(
+    port: int,
+    forwardings: tuple[Forwarding, ...],
+    requests: bool,
+    context: ProxyContext,
+    mode: str,
+    origins: tuple[Origin, ...],
+) -> Built:
+    """Connections to a port number at any address: of requests the Host decides, of TLS the server name, else ranges.
 
-    Connections that are not HTTP are for an address outside the mesh that has this port, too.
+    What none of them takes is for an address outside the mesh that has this port, too.
     """
     name = names.listener("0.0.0.0", port)
     rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(mode, context)])
     listener = _listener(name, "0.0.0.0", port)
-    _sniff(listener, _http(name, str(port), context), rest, context.mesh)
-    return build(LDS, name, wire(listener), [*origins, *context.telemetry.origins])
+    _fill(listener, forwardings, str(port) if requests else "", rest, context)
+    stating = (origin for forwarding in forwardings for origin in forwarding.origins)
+    return build(LDS, name, wire(listener), [*stating, *origins, *context.telemetry.origins])
 
 
 @memoised
-def address_listener(address: str, forwarding: Forwarding, context: ProxyContext) -> Built:
-    """Connections to one address: TCP, or the protocol that sniffing detects."""
+def address_listener(address: str, forwarding: Forwarding, context: ProxyContext, mode: str) -> Built:
+    """Connections to one address: TCP, TLS by its server name, or the protocol that sniffing detects."""
     service, port = forwarding.service, forwarding.port
     name = names.listener(address, port.number)
-    plain = FilterChain(filters=[*mark(marked=forwarding.marked), _tcp(name, forwarding, context)])
+    rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(mode, context)])
     listener = _listener(name, address, port.number)
-    if port.protocol is Protocol.AUTO:
-        _sniff(listener, _http(name, sniffed_name(service, port), context), plain, context.mesh)
-    else:
-        listener.filter_chains.append(plain)
-    shared = (origin for share in forwarding.shares for origin in share.origins)
-    origins = [service.origin, *shared, *forwarding.origins, *context.telemetry.origins]
-    return build(LDS, name, wire(listener), origins)
+    routes = sniffed_name(service, port) if port.protocol is Protocol.AUTO else ""
+    _fill(listener, (forwarding,), routes, rest, context)
+    return build(LDS, name, wire(listener), [*forwarding.origins, *context.telemetry.origins])
+
+
+def _fill(
+    listener: Listener, forwardings: Iterable[Forwarding], routes: str, rest: FilterChain, context: ProxyContext
+) -> None:
+    """The chains of a listener; HTTP in plain text goes to the routes of that name, if there is one.
+
+    What no chain takes goes to the default chain: Envoy does not go back from a transport protocol that one chain names
+    to the chains that name none, so that plain text other than HTTP would find no chain at all. Of connections that two
+    services claim the older one gets them.
+    """
+    taken: set[tuple[str, str]] = set()
+    chains: list[FilterChain] = []
+    for way in (way for forwarding in forwardings for way in forwarding.ways):
+        ranges = way.ranges or ("",)
+        free = [each for each in way.server_names or ("",) if not any((part, each) in taken for part in ranges)]
+        if not free:
+            continue
+        taken.update((part, each) for part in ranges for each in free)
+        chain = FilterChain(filters=[*mark(marked=way.marked), _tcp(listener.name, way, context)])
+        if free == [""] and ranges == ("",):
+            rest = chain
+            continue
+        chain.filter_chain_match.server_names.extend(filter(None, free))
+        chain.filter_chain_match.prefix_ranges.extend(_range(each) for each in way.ranges)
+        chains.append(chain)
+    if routes:
+        match = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=http.SNIFFED)
+        listener.filter_chains.append(
+            FilterChain(filter_chain_match=match, filters=[_http(listener.name, routes, context)])
+        )
+    listener.filter_chains.extend(chains)
+    if not listener.filter_chains:
+        listener.filter_chains.append(rest)
+        return
+    listener.default_filter_chain.CopyFrom(rest)
+    named = any(chain.filter_chain_match.server_names for chain in chains)
+    inspectors: list[http.Inspector] = ["tls_inspector"] if named else []
+    inspectors += ["http_inspector"] if routes else []
+    if inspectors:
+        http.detect(listener, context.mesh, *inspectors)
+
+
+def _range(text: str) -> CidrRange:
+    address, _, length = text.partition("/")
+    return CidrRange(address_prefix=address, prefix_len={"value": int(length or 32)})
 
 
 def _listener(name: str, address: str, port: int) -> Listener:
@@ -155,18 +207,6 @@ def _listener(name: str, address: str, port: int) -> Listener:
         bind_to_port={"value": False},
         traffic_direction=TrafficDirection.OUTBOUND,
     )
-
-
-def _sniff(listener: Listener, found: Filter, rest: FilterChain, mesh: MeshConfig) -> None:
-    """HTTP goes to one filter, everything else to the chain `rest`.
-
-    That is the default chain: Envoy does not go back from a transport protocol that one chain names to the chains that
-    name none, so that plain text other than HTTP would find no chain at all.
-    """
-    match = FilterChainMatch(transport_protocol="raw_buffer", application_protocols=http.SNIFFED)
-    listener.filter_chains.append(FilterChain(filter_chain_match=match, filters=[found]))
-    listener.default_filter_chain.CopyFrom(rest)
-    http.detect(listener, mesh, "http_inspector")
 
 
 def _http(name: str, routes: str, context: ProxyContext) -> Filter:
@@ -180,7 +220,7 @@ def _tcp_logs(context: ProxyContext) -> list[object]:
     return list(telemetry.access_logs(context, telemetry.Reporting("source", "tcp")))
 
 
-def _tcp(name: str, forwarding: Forwarding, context: ProxyContext) -> Filter:
+def _tcp(name: str, way: Way, context: ProxyContext) -> Filter:
     proxy = TcpProxy(stat_prefix=f"outbound_{name}", access_log=_tcp_logs(context))
-    forward(proxy, forwarding.shares, forwarding.policy)
+    forward(proxy, way.shares, way.policy)
     return http.tcp_filter(proxy)

@@ -28,13 +28,15 @@ class HostRules:
     """The DestinationRules of one namespace for a host, merged as Istio does.
 
     The policy is the oldest one's; subsets add up, and of two with one name the older stays. `received` is the policy
-    for the servers' own sidecars: a rule for some clients only does not hold there.
+    for the servers' own sidecars: a rule for some clients only does not hold there. `selective`: the policy is for the
+    workloads that a rule selects, which may have Secrets then.
     """
 
     policy: TrafficPolicy | None
     received: TrafficPolicy | None
     subsets: tuple[Subset, ...]
     origins: tuple[Origin, ...]
+    selective: bool = False
 
     def subset(self, name: str) -> Subset | None:
         """The subset of that name."""
@@ -71,6 +73,7 @@ def merge_rules(configs: Sequence[Config[DestinationRule]]) -> HostRules:
         next((policy for policy in for_all if policy is not None), None),
         tuple(subsets.values()),
         tuple(config.origin for config in configs),
+        any(config.spec.workload_selector is not None for config in configs),
     )
 
 

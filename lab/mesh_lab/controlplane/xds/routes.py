@@ -45,17 +45,31 @@ def sidecar_routes(scope: Scope, mesh: MeshConfig) -> Iterator[Built]:
         for port in service.ports:
             if (port.protocol.is_http or port.protocol is Protocol.AUTO) and _has_host(scope, service, port.number):
                 by_port.setdefault(port.number, []).append(service)
-            if port.protocol is Protocol.AUTO and service.resolution is not Resolution.ALIAS:
+            if _has_own_routes(service, port):
                 host = _service_host(scope, service, port.number, mesh, sniffed=True)
                 yield shared_configuration(sniffed_name(service, port), (host[1],))
     beside = _beside(scope)
-    listening = (service for service in scope.services if service.resolution is not Resolution.ALIAS)
-    for number in dict.fromkeys(port.number for s in listening for port in s.ports if port.protocol.is_http):
+    for number in dict.fromkeys(port.number for s in scope.services for port in s.ports if has_shared_routes(s, port)):
         found = [_service_host(scope, service, number, mesh) for service in by_port.get(number, ())]
         found += _hosts_beside(scope, beside.get(number, {}), number, mesh)
         # A host that an older VirtualService names keeps its names; hosts without a VirtualService come last.
         fragments = (fragment for _, fragment in sorted(found, key=lambda each: each[0]))
         yield shared_configuration(str(number), (*fragments, _rest(scope, mesh)))
+
+
+def has_shared_routes(service: MeshService, port: MeshPort) -> bool:
+    """Whether requests to a port share the routes of its number: no address tells them from those to other services."""
+    if service.resolution is Resolution.ALIAS:
+        return False
+    shared = service.anywhere or any("/" in each for each in service.ranges)
+    return port.protocol.is_http or (port.protocol is Protocol.AUTO and shared)
+
+
+def _has_own_routes(service: MeshService, port: MeshPort) -> bool:
+    """Whether a port is sniffed at an address of the service's own."""
+    if service.resolution is Resolution.ALIAS or port.protocol is not Protocol.AUTO:
+        return False
+    return not service.is_entry or bool(service.address)
 
 
 def sniffed_name(service: MeshService, port: MeshPort) -> str:
@@ -183,6 +197,7 @@ def _virtual_host_of(hostname: str, context: RouteContext) -> Fragment:
 
 def _names_of(service: MeshService) -> Iterator[Origin]:
     yield service.origin
+    yield from service.origins
     yield from (alias.origin for alias in service.aliases)
 
 
@@ -190,10 +205,13 @@ def _domains(service: MeshService, sniffed: bool, namespace: str, domain: str) -
     """A port that is sniffed has a listener of its own: all connections to its address mean this service."""
     if sniffed:
         return ["*"]
-    headless = service.resolution is Resolution.ORIGINAL_DESTINATION
+    if service.hostname.startswith("*"):
+        return [service.hostname]
+    headless = service.resolution is Resolution.ORIGINAL_DESTINATION and not service.is_entry
     known = [(service.hostname, service.namespace), *((alias.hostname, alias.namespace) for alias in service.aliases)]
     found = [name for each in known for name in hosts.service_domains(*each, namespace, domain, pods=headless)]
-    return list(dict.fromkeys([*found, *([service.address] if service.address else [])]))
+    own = (each for each in (service.address, *service.ranges) if each and "/" not in each)
+    return list(dict.fromkeys([*found, *own]))
 
 
 def _virtual_host(name: str, domains: list[str], found: list[Route], rules: VirtualService | None) -> VirtualHost:

@@ -5,16 +5,17 @@ All sidecars of a namespace share one scope, and so all that is made from it, un
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import DestinationRule, Sidecar, VirtualService
+from mesh_lab.controlplane.model import DestinationRule, ServiceEntry, Sidecar, VirtualService
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
-from mesh_lab.controlplane.xds import aliases, hosts, tracing
+from mesh_lab.controlplane.xds import aliases, entries, hosts, tracing
 from mesh_lab.controlplane.xds.delegation import merged
 from mesh_lab.controlplane.xds.exports import exported
 from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of
@@ -31,9 +32,10 @@ MESH = hosts.MESH
 
 @dataclass(frozen=True, eq=False)
 class Registry:
-    """All services of the mesh, by hostname in order of their names."""
+    """All services of the mesh: `services` the one that counts for each hostname, `known` also the others behind it."""
 
     services: Table[str, MeshService]
+    known: tuple[MeshService, ...]
 
 
 class Exports(NamedTuple):
@@ -94,10 +96,36 @@ class Scope:
 
 
 @memoised
-def registry(services: Table[ObjectKey, Service], domain: str) -> Registry:
-    """The registry; a service that did not change keeps its identity."""
-    known = aliases.linked([from_kubernetes(service, domain) for service in services.values()])
-    return Registry(Table({service.hostname: service for service in sorted(known, key=lambda s: s.hostname)}))
+def registry(services: Table[ObjectKey, Service], written: entries.Entries, domain: str) -> Registry:
+    """The registry; a service that did not change keeps its identity.
+
+    A Service comes before a ServiceEntry for its host, so that nobody takes a host away from it; of several entries one
+    for its own namespace only comes first, then the oldest.
+    """
+    known = [from_kubernetes(service, domain) for service in services.values()]
+    known += [service for config in written.values() for service in entries.services_of(config)]
+    ordered = tuple(sorted(aliases.linked(known), key=_rank))
+    return Registry(Table({service.hostname: service for service in reversed(ordered)}), ordered)
+
+
+def registry_of(snapshot: Snapshot) -> Registry:
+    """The registry of a snapshot."""
+    return registry(snapshot.services, snapshot.of(ServiceEntry), snapshot.mesh.cluster_domain)
+
+
+def _rank(service: MeshService) -> tuple[str, bool, bool, str, ObjectKey]:
+    return (service.hostname, service.is_entry, service.export_to != (".",), service.created, service.key)
+
+
+def _visible(services: Iterable[MeshService], default: tuple[str, ...], namespace: str) -> Iterator[MeshService]:
+    """The services that are exported to a namespace, one for each hostname."""
+    for _, group in groupby(services, key=lambda service: service.hostname):
+        seen = [each for each in group if exported(each.export_to or default, each.namespace, namespace)]
+        if seen:
+            first = seen[0]
+            for other in seen[1:]:
+                first = entries.merged(first, other)
+            yield first
 
 
 @memoised
@@ -134,7 +162,7 @@ def scope_of(snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, g
     """The scope of a proxy; the same object for all that see the same. Sidecars do not apply to gateways."""
     mesh = snapshot.mesh
     sources = Sources(
-        registry(snapshot.services, mesh.cluster_domain),
+        registry_of(snapshot),
         routes_of(snapshot),
         snapshot.of(DestinationRule),
         _NO_SIDECARS if gateway else snapshot.of(Sidecar),
@@ -152,11 +180,7 @@ def _scope(sources: Sources, namespace: str, labels: Labels) -> Scope:
     domain, root_namespace, exports = sources.domain, sources.root_namespace, sources.exports
     sidecar = _sidecar_for(sources.sidecars, namespace, dict(labels), root_namespace)
     egress = egress_of(sidecar, namespace)
-    visible = [
-        s
-        for s in sources.registry.services.values()
-        if exported(s.export_to or exports.services, s.namespace, namespace)
-    ]
+    visible = list(_visible(sources.registry.known, exports.services, namespace))
     services = tuple(_named(s, egress) for s in visible if _shows(egress, s.namespace, s.hostname))
     selected = _selected_routes(sources.routes, namespace, domain, egress, exports.routes)
     imported = _imported(selected, services, visible, namespace, domain) if egress else ()

@@ -72,14 +72,23 @@ class Resolution(Enum):
     ENDPOINTS = "endpoints"
     ORIGINAL_DESTINATION = "original destination"
     ALIAS = "alias"
+    DNS = "each address of a name"
+    DNS_ROUND_ROBIN = "one address of a name"
+    DYNAMIC_DNS = "the name that each request or connection is for"
+
+    @property
+    def by_name(self) -> bool:
+        """Whether the proxy looks its endpoints up in DNS."""
+        return self in (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
 
 
 class MeshPort(NamedTuple):
-    """A port of a service, by the number that clients use."""
+    """A port of a service, by the number that clients use; `target` is the endpoints' number, where it is another."""
 
     number: int
     name: str
     protocol: Protocol
+    target: int = 0
 
 
 class Alias(NamedTuple):
@@ -92,7 +101,12 @@ class Alias(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class MeshService:
-    """A service as clients know it. `external` is the host that an alias stands for; a service knows its `aliases`."""
+    """A service as clients know it. `external` is the host that an alias stands for; a service knows its `aliases`.
+
+    The rest is for a ServiceEntry: addresses and ranges beside `address`, whether it is outside of the mesh, the names
+    in its servers' certificates, and when it was made; and of further entries whose ports it has, what they are and
+    where their endpoints are kept.
+    """
 
     origin: Origin
     key: ObjectKey
@@ -103,6 +117,23 @@ class MeshService:
     export_to: tuple[str, ...]
     external: str = ""
     aliases: tuple[Alias, ...] = ()
+    ranges: tuple[str, ...] = ()
+    outside: bool = False
+    subject_alt_names: tuple[str, ...] = ()
+    created: str = ""
+    origins: tuple[Origin, ...] = ()
+    more: tuple[ObjectKey, ...] = ()
+
+    @property
+    def is_entry(self) -> bool:
+        """Whether a ServiceEntry has it, and not Kubernetes."""
+        return self.origin.kind == "ServiceEntry"
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether no address tells its connections from others: only their names do."""
+        return self.is_entry and not (self.address or self.ranges)
+
     traffic_distribution: str = ""
 
     @property

@@ -5,21 +5,14 @@ https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#MeshConfig (`
 
 from __future__ import annotations
 
+from mesh_lab.controlplane.xds.names import statistics
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService
-
-DELIMITER = ";"
-"""Ends the name, which may have dots of its own: a tag of the statistics is made of what stands before it."""
-
-
-def delimited(name: str) -> str:
-    """A cluster's name as statistics have it."""
-    return f"{name}{DELIMITER}"
 
 
 def stat_name(pattern: str, name: str, service: MeshService, port: MeshPort, subset: str = "", target: int = 0) -> str:
     """The name for a port of a service, by a pattern; the cluster's own `name` without one."""
     if not pattern:
-        return delimited(name)
+        return statistics(name)
     namespace, short = service.key
     known = service.origin.kind == "Service"
     values = {
@@ -33,4 +26,4 @@ def stat_name(pattern: str, name: str, service: MeshService, port: MeshPort, sub
     }
     for variable, value in values.items():
         pattern = pattern.replace(variable, value)
-    return delimited(pattern)
+    return statistics(pattern)

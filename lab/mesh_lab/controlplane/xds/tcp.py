@@ -1,9 +1,10 @@
-"""VirtualService.tcp[]: shares of connections."""
+"""Where the connections to a service's port go: shares of them, by VirtualService.tcp[], tls[], or to the service."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from envoy.config.listener.v3.listener_components_pb2 import Filter
 from envoy.extensions.filters.common.set_filter_state.v3.value_pb2 import FilterStateValue
@@ -45,18 +46,108 @@ class Share:
         return names.outbound_cluster(self.port, self.subset, self.host)
 
 
-def tcp_shares(scope: Scope, service: MeshService, port: MeshPort, domain: str) -> tuple[Share, ...]:
-    """Where connections to a service's port go; nothing where no VirtualService routes them."""
-    configs = (config for config in scope.routes.get(service.hostname, ()) if config.spec.tcp)
-    return next(filter(None, (_shares(scope, config, port.number, domain) for config in configs)), ())
+@dataclass(frozen=True)
+class Way:
+    """Some connections to a port, and where they go by which policy.
+
+    They are those for one of the server names (SNI), to an address in one of the ranges; all, where there are none.
+    `marked`: see `must_announce_tcp`.
+    """
+
+    server_names: tuple[str, ...]
+    ranges: tuple[str, ...]
+    shares: tuple[Share, ...]
+    policy: Policy
+    origins: tuple[Origin, ...]
+    marked: bool
 
 
-def _shares(scope: Scope, config: RouteConfig, port: int, domain: str) -> tuple[Share, ...]:
-    view = Viewpoint(MESH, port, scope.namespace, scope.labels)
-    for rule in config.spec.tcp:
-        if not rule.match or any(concerns_connection(match, view, config.namespace) for match in rule.match):
-            return shares(scope, config, rule.route, port, domain)
-    return ()
+class Entrance(NamedTuple):
+    """A port of a service, the number that clients connect to, and the ranges of addresses that are its own there.
+
+    `shared` is where other services listen on the same address, so that only the server name tells them apart.
+    """
+
+    service: MeshService
+    port: MeshPort
+    number: int
+    ranges: tuple[str, ...] = ()
+    shared: bool = False
+
+
+def ways_of(scope: Scope, entrance: Entrance, domain: str) -> tuple[Way, ...]:
+    """Where the connections that come in at an entrance go, the first that takes one first."""
+    made = _Ways(scope, entrance, domain)
+    return tuple(made.by_name() if entrance.port.protocol is Protocol.TLS else made.by_address())
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """Makes the ways of one entrance."""
+
+    scope: Scope
+    entrance: Entrance
+    domain: str
+
+    def by_name(self) -> Iterator[Way]:
+        """TLS, by the rules for its server names; without any to the service, by its name where it must be told."""
+        view, routed = self._view(), False
+        for config in self._configs():
+            for rule in config.spec.tls:
+                for match in rule.match if rule.route else ():
+                    if concerns_connection(match, view, config.namespace):
+                        routed = True
+                        ranges = tuple(match.destination_subnets) or self.entrance.ranges
+                        yield self._way(tuple(match.sni_hosts), ranges, self._shares(config, rule.route))
+        if not routed:
+            service = self.entrance.service
+            told = self.entrance.shared or bool(self.entrance.ranges)
+            known = (service.hostname, *(alias.hostname for alias in service.aliases)) if told else ()
+            yield self._way(known, self.entrance.ranges, self._whole())
+
+    def by_address(self) -> Iterator[Way]:
+        """All other connections, up to the first rule that takes those to any address."""
+        view = self._view()
+        for config in self._configs():
+            for rule in config.spec.tcp if config.spec.tcp else ():
+                matches = [match for match in rule.match if concerns_connection(match, view, config.namespace)]
+                if rule.match and not matches:
+                    continue
+                subnets = tuple(subnet for match in matches for subnet in match.destination_subnets)
+                everywhere = not matches or any(not match.destination_subnets for match in matches)
+                yield self._way((), self.entrance.ranges if everywhere else subnets, self._shares(config, rule.route))
+                if everywhere:
+                    return
+        yield self._way((), self.entrance.ranges, self._whole())
+
+    def _view(self) -> Viewpoint:
+        return Viewpoint(MESH, self.entrance.number, self.scope.namespace, self.scope.labels)
+
+    def _configs(self) -> Iterator[RouteConfig]:
+        """The VirtualServices for the host; of a wildcard also those for hosts under it."""
+        host = self.entrance.service.hostname
+        yield from self.scope.routes.get(host, ())
+        if host.startswith("*"):
+            for written, configs in self.scope.written.items():
+                if written != host and hosts.covers(host, written):
+                    yield from configs
+
+    def _shares(self, config: RouteConfig, route: list[RouteDestination]) -> tuple[Share, ...]:
+        return shares(self.scope, config, route, self.entrance.number, self.domain)
+
+    def _whole(self) -> tuple[Share, ...]:
+        """All connections, to the service; to its only port, if it has one."""
+        service = self.entrance.service
+        number = service.ports[0].number if len(service.ports) == 1 else self.entrance.number
+        return (Share(service.hostname, number, "", 1, ()),)
+
+    def _way(self, names_: tuple[str, ...], ranges: tuple[str, ...], chosen: tuple[Share, ...]) -> Way:
+        rules = self.scope.rules.get(chosen[0].host)
+        origins = [origin for share in chosen for origin in share.origins]
+        origins += rules.origins if rules is not None else ()
+        told = () if "*" in names_ else tuple(name for name in names_ if not name.startswith("*") or name[1:2] == ".")
+        marked = must_announce_tcp(self.scope, chosen)
+        return Way(told, ranges, chosen, policy_of(self.scope.rules, chosen), tuple(origins), marked)
 
 
 def concerns_connection(match: L4MatchAttributes | TLSMatchAttributes, view: Viewpoint, owner: str) -> bool:

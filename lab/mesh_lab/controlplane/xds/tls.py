@@ -120,11 +120,16 @@ def validation(dns_names: Iterable[str], authorities: str) -> common_pb2.Certifi
     return context
 
 
-def settings_upstream(settings: ClientTLSSettings, alpn: Iterable[str]) -> base_pb2.TransportSocket:
-    """As a DestinationRule configures it: SIMPLE or MUTUAL, from files or from a Secret."""
+def settings_upstream(
+    settings: ClientTLSSettings, alpn: Iterable[str], subject_alt_names: Iterable[str]
+) -> base_pb2.TransportSocket:
+    """As a DestinationRule configures it: SIMPLE or MUTUAL, from files or from a Secret.
+
+    The names in the server's certificate are the rule's, or those of the ServiceEntry where the rule has none.
+    """
     context = tls_pb2.CommonTlsContext(alpn_protocols=list(alpn), tls_params=mesh_versions())
     authorities = "" if settings.credential_name else settings.ca_certificates or SYSTEM_AUTHORITIES
-    trust = validation(settings.subject_alt_names, authorities)
+    trust = validation(subject_alt_names, authorities)
     if settings.ca_crl and not settings.credential_name:
         trust.crl.filename = settings.ca_crl
     if settings.credential_name:

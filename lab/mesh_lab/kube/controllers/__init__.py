@@ -6,6 +6,7 @@ import asyncio
 
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.controllers.clusterservices import ClusterServiceController
+from mesh_lab.kube.controllers.endpoints import EndpointsController
 from mesh_lab.kube.controllers.endpointslices import EndpointSliceController
 from mesh_lab.kube.controllers.expiry import expire_events
 from mesh_lab.kube.controllers.garbage import GarbageCollector
@@ -14,6 +15,7 @@ from mesh_lab.kube.controllers.serviceaccounts import ServiceAccountController
 from mesh_lab.kube.controllers.taints import TaintEvictionController
 from mesh_lab.kube.controllers.workloads.deployments import DeploymentController
 from mesh_lab.kube.controllers.workloads.replicasets import ReplicaSetController
+from mesh_lab.kube.controllers.workloads.statefulsets import StatefulSetController
 from mesh_lab.kube.registry.registry import Registry
 
 __all__ = ["Controllers"]
@@ -30,7 +32,9 @@ class Controllers:
             NamespaceController(registry),
             DeploymentController(registry),
             ReplicaSetController(registry),
+            StatefulSetController(registry),
             EndpointSliceController(registry),
+            EndpointsController(registry),
             GarbageCollector(registry),
             TaintEvictionController(registry),
         )

@@ -45,6 +45,7 @@ class Network:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._services.run(), name="services")
                 tasks.create_task(self._dns.run(self._dns_addresses), name="dns")
+                tasks.create_task(self._dns.entries.run(self._registry), name="names of entries")
                 tasks.create_task(self._ports.run(), name="host ports")
                 tasks.create_task(self._catalogue.run(self._registry), name="catalogue")
         finally:

@@ -1,6 +1,7 @@
 """Cluster DNS: the answers of `zone.py` on the wire, over UDP and TCP (RFC 1035, 2308, 6891, 7766).
 
-Outside of the cluster there are the names of the lab's internet; any other does not exist, and is answered at once.
+Outside of the cluster there are the names of the lab's internet, and hosts of ServiceEntries that have an address; any
+other does not exist, and is answered at once.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import dns.rrset
 
 from mesh_lab.kube.config import Site
 from mesh_lab.kube.network.endpoints import Catalogue, Name
+from mesh_lab.kube.network.entrynames import EntryNames
 from mesh_lab.kube.network.outsidenames import OutsideNames
 from mesh_lab.kube.network.zone import REVERSE, Answer, Record, Zone
 
@@ -46,10 +48,11 @@ HEADER = 12
 
 
 class ClusterDns:
-    """Answers queries. Whole answers are cached until a Service or endpoint changes."""
+    """Answers queries. Whole answers are cached until a Service or endpoint changes, or a ServiceEntry (`entries`)."""
 
     def __init__(self, catalogue: Catalogue, domain: str, internet: Sequence[Site] = ()) -> None:
-        self._zone = Zone(catalogue, domain, OutsideNames(internet))
+        self.entries = EntryNames(self._forget)
+        self._zone = Zone(catalogue, domain, OutsideNames(internet), self.entries.address)
         self._domain = domain
         self._origin = dns.name.from_text(domain)
         self._serial = 1
@@ -58,7 +61,7 @@ class ClusterDns:
         self._connections = 0
         catalogue.listen(self._forget)
 
-    def _forget(self, _: Name) -> None:
+    def _forget(self, _: Name | None = None) -> None:
         self._serial = (self._serial + 1) % 2**32 or 1
         self._authority = None
         self._cache.clear()

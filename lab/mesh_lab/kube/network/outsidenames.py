@@ -11,7 +11,7 @@ class OutsideNames:
     """Looks names up; an exact name goes before a wildcard, and a longer wildcard before a shorter one."""
 
     def __init__(self, sites: Sequence[Site]) -> None:
-        self._addresses = {_labels(site.name): site.addresses[0] for site in sites}
+        self._addresses = {labels_of(site.name): site.addresses[0] for site in sites}
         # What lies above a name exists, without data: `wikipedia.org` where there is `*.wikipedia.org`.
         self._above = {labels[:depth] for labels in self._addresses for depth in range(1, len(labels))}
 
@@ -27,7 +27,8 @@ class OutsideNames:
         return None
 
 
-def _labels(name: str) -> tuple[str, ...]:
+def labels_of(name: str) -> tuple[str, ...]:
+    """Return the labels of a name from the root down."""
     return tuple(reversed(name.split(".")))
 
 

@@ -1,6 +1,6 @@
 """The zone of cluster DNS: from names to records, by the present Services. `dns` has the wire format.
 
-What is neither in the cluster's domain nor a reverse name is asked of the lab's internet.
+What is neither in the cluster's domain nor a reverse name is asked of the lab's internet, then of ServiceEntries.
 
 Source: https://github.com/kubernetes/dns/blob/master/docs/specification.md (version 1.1.0). Where it leaves a choice,
 the answers are CoreDNS's: pod names resolve without a look at the pods, and a headless Service without endpoints does
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from mesh_lab.kube.network.endpoints import Catalogue, Name
@@ -53,9 +53,16 @@ NO_DATA = Answer(True)
 class Zone:
     """The cluster's domain and the reverse names of its addresses."""
 
-    def __init__(self, catalogue: Catalogue, domain: str, outside: OutsideNames = NOTHING_OUTSIDE) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        domain: str,
+        outside: OutsideNames = NOTHING_OUTSIDE,
+        entries: Callable[[Labels], str | None] = lambda _: None,
+    ) -> None:
         self._catalogue = catalogue
         self._outside = outside
+        self._entries = entries
         self._domain = domain
         self._apex = tuple(reversed(domain.split(".")))
         self._reverse: defaultdict[str, dict[Name, str]] = defaultdict(dict)
@@ -75,6 +82,8 @@ class Zone:
     def _beyond(self, labels: Labels, kind: str) -> Answer:
         """Resolve a name outside of the cluster, which has one address or, above those that do, none."""
         address = self._outside.address(labels)
+        if not address:
+            address = self._entries(labels) or address
         if address is None:
             return NO_NAME
         return _only(Record(".".join(reversed(labels)), "A", address), kind) if address else NO_DATA

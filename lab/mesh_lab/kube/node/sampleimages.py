@@ -49,6 +49,8 @@ SAMPLE_IMAGES = (
     SampleImage(("sameersbn/squid", "ubuntu/squid"), "squid", commands={"squid": "squid"}),
     SampleImage(("redis",), "redis-server", commands={"redis-server": "redis-server"}),
     SampleImage(("nginx",), "nginx", ("-g", "daemon off;"), commands={"nginx": "nginx"}),
+    SampleImage(("jaegertracing/all-in-one", "jaegertracing/jaeger"), "jaeger"),
+    SampleImage(("openzipkin/zipkin", "openzipkin/zipkin-slim"), "zipkin"),
     SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
 )
 

@@ -86,3 +86,49 @@ class ReplicaSet(View, frozen=True, kw_only=True):
     metadata: ObjectMeta
     spec: ReplicaSetSpec
     status: ReplicaSetStatus = ReplicaSetStatus()
+
+
+class StatefulSetRolling(View, frozen=True, kw_only=True):
+    """From which ordinal on pods are replaced."""
+
+    partition: int = 0
+
+
+class StatefulSetStrategy(View, frozen=True, kw_only=True):
+    """How new pods replace old ones."""
+
+    type: str = "RollingUpdate"
+    rolling_update: StatefulSetRolling = StatefulSetRolling()
+
+
+class Ordinals(View, frozen=True, kw_only=True):
+    """The number of the first pod."""
+
+    start: int = 0
+
+
+class StatefulSetSpec(View, frozen=True, kw_only=True):
+    """The wanted state. The template stays as stored: it is compared and copied, never read."""
+
+    selector: LabelSelector
+    template: dict[str, Any]
+    replicas: int = 1
+    service_name: str = ""
+    pod_management_policy: str = "OrderedReady"
+    update_strategy: StatefulSetStrategy = StatefulSetStrategy()
+    min_ready_seconds: int = 0
+    ordinals: Ordinals = Ordinals()
+
+
+class StatefulSetStatus(View, frozen=True, kw_only=True):
+    """What the controller found last."""
+
+    current_revision: str = ""
+
+
+class StatefulSet(View, frozen=True, kw_only=True):
+    """Pods that keep their names: NAME-0, NAME-1 and so on."""
+
+    metadata: ObjectMeta
+    spec: StatefulSetSpec
+    status: StatefulSetStatus = StatefulSetStatus()

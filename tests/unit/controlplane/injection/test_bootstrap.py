@@ -12,8 +12,8 @@ import pytest
 from mesh_lab.controlplane.injection import probes
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings, arguments, config
 from mesh_lab.controlplane.trust.ca import Authority
+from mesh_lab.controlplane.world.podsettings import Statistics, StatsMatcher
 from mesh_lab.controlplane.world.proxy import ProxyKind
-from mesh_lab.controlplane.world.values import StatsMatcher
 from tests.unit.controlplane.mesh import ENVOY
 
 APPLICATION = {
@@ -47,7 +47,12 @@ def test_envoy_takes_it_without_a_word_of_warning(tmp_path: Path, kind: str, sta
     settings = ProxySettings(
         "router" if kind == "router" else "sidecar",
         probes=(*answered, *https),
-        stats=stats,
+        stats=Statistics(stats, "2s", {"istio": (1, 5, 10)}),
+        component_log_level="misc:error,rbac:debug",
+        file_flush_milliseconds=500,
+        file_flush_kilobytes=8,
+        runtime={"a.flag": True, "a.number": 2.5},
+        metadata={"DNS_CAPTURE": "true"},
     )
     given = [in_directory(argument, tmp_path) for argument in arguments(settings)]
     checked = subprocess.run([ENVOY, "--mode", "validate", *given], capture_output=True, text=True, check=False)
@@ -69,7 +74,7 @@ def test_a_proxy_has_one_worker_and_takes_turns_unless_configured_otherwise() ->
 @pytest.mark.parametrize("more", [("a", "", ""), ("", "b", ""), ("", "", "c.*"), ("", "", "")])
 def test_http2_fills_its_histograms_where_somebody_asks_for_statistics(more: tuple[str, ...]) -> None:
     stats = StatsMatcher(*(tuple(filter(None, [each])) for each in more))
-    (layer,) = config(ProxySettings("sidecar", stats=stats))["layered_runtime"]["layers"]
+    (layer,) = config(ProxySettings("sidecar", stats=Statistics(stats)))["layered_runtime"]["layers"]
     assert layer["static_layer"]["envoy.reloadable_features.http2_record_histograms"] is any(more)
 
 
@@ -117,6 +122,7 @@ def test_no_more_of_the_administration_interface_leads_outside_than_three_questi
     routes = [
         route
         for listener in listeners
+        if listener["address"]["socket_address"]["address"] != "127.0.0.1"
         for host in listener["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
         for route in host["routes"]
         if "envoy.filters.http.rbac" not in route.get("typed_per_filter_config", {})
@@ -127,3 +133,20 @@ def test_no_more_of_the_administration_interface_leads_outside_than_three_questi
         ("/metrics", "/stats/prometheus"),
         ("/stats/prometheus", "/stats/prometheus"),
     }
+
+
+def test_a_user_within_the_pod_sees_the_administration_interface_with_istios_metrics() -> None:
+    listeners = config(ProxySettings("sidecar"))["static_resources"]["listeners"]
+    (inner,) = (
+        each for each in listeners if each["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 15000}
+    )
+    (host,) = inner["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
+    assert [(route["match"], route["route"]["cluster"]) for route in host["routes"]] == [
+        ({"path": "/stats/prometheus"}, "stats"),
+        ({"prefix": "/"}, "admin"),
+    ]
+
+
+def test_a_span_is_of_the_app_as_in_istio() -> None:
+    assert config(ProxySettings("sidecar", "reviews-v1", "reviews"))["node"]["cluster"] == "reviews.$(POD_NAMESPACE)"
+    assert config(ProxySettings("sidecar", "reviews-v1"))["node"]["cluster"] == "reviews-v1.$(POD_NAMESPACE)"

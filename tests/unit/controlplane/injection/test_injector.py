@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from mesh_lab.controlplane.injection.injector import INIT, PROXY, Place, inject, patch, wanted
+from mesh_lab.controlplane.istiokinds import decode
+from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.world.annotations import HEEDED_ANNOTATIONS, INJECT
+from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.meshconfig import parse
+from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.world.values import Values, parse_values
 
 Object = dict[str, Any]
@@ -163,6 +168,24 @@ CHOICES = {
     "traffic.sidecar.istio.io/excludeOutboundPorts": "1",
     "traffic.sidecar.istio.io/includeOutboundIPRanges": "10.0.0.0/8",
     "traffic.sidecar.istio.io/excludeOutboundIPRanges": "10.0.0.0/8",
+    "traffic.sidecar.istio.io/includeOutboundPorts": "443",
+    "traffic.sidecar.istio.io/excludeInterfaces": "net1",
+    "traffic.sidecar.istio.io/kubevirtInterfaces": "net1",
+    "istio.io/reroute-virtual-interfaces": "net1",
+    "sidecar.istio.io/componentLogLevel": "rbac:debug",
+    "sidecar.istio.io/proxyCPU": "200m",
+    "sidecar.istio.io/proxyCPULimit": "1",
+    "sidecar.istio.io/proxyMemory": "64Mi",
+    "sidecar.istio.io/proxyMemoryLimit": "1Gi",
+    "sidecar.istio.io/bootstrapOverride": "custom",
+    "sidecar.istio.io/userVolume": '{"certs": {"secret": {"secretName": "certs"}}}',
+    "sidecar.istio.io/userVolumeMount": '{"certs": {"mountPath": "/etc/certs", "readOnly": true}}',
+    "sidecar.istio.io/statsFlushInterval": "3s",
+    "sidecar.istio.io/statsHistogramBuckets": '{"istio": [1, 5, 10]}',
+    "status.sidecar.istio.io/port": "0",
+    "readiness.status.sidecar.istio.io/initialDelaySeconds": "3",
+    "readiness.status.sidecar.istio.io/periodSeconds": "3",
+    "readiness.status.sidecar.istio.io/failureThreshold": "3",
 }
 
 
@@ -309,7 +332,17 @@ def test_the_proxy_is_a_native_sidecar_unless_configured_otherwise() -> None:
     [
         ("proxy.istio.io/config", "concurrency: many", "proxy.istio.io/config"),
         ("proxy.istio.io/config", "terminationDrainDuration: soon", "terminationDrainDuration"),
-        ("proxy.istio.io/config", "drainDuration: 1m", ": drainDuration: '1m' is not whole seconds"),
+        ("proxy.istio.io/config", "drainDuration: 1.5s", ": drainDuration: drain time only supports"),
+        ("sidecar.istio.io/proxyCPU", "much", "proxyCPU: 'much' is not a quantity"),
+        ("sidecar.istio.io/logLevel", "loud", "logLevel: 'loud' is none of"),
+        ("sidecar.istio.io/userVolume", "[]", "userVolume: not a JSON object"),
+        ("sidecar.istio.io/userVolumeMount", "{", "userVolumeMount: not JSON"),
+        ("sidecar.istio.io/statsFlushInterval", "soon", "statsFlushInterval"),
+        ("sidecar.istio.io/statsHistogramBuckets", '{"istio": [5, 1]}', "each is larger"),
+        ("status.sidecar.istio.io/port", "http", "is not a port"),
+        ("readiness.status.sidecar.istio.io/periodSeconds", "-1", "periodSeconds"),
+        ("traffic.sidecar.istio.io/excludeInterfaces", 'a"b', "excludeInterfaces"),
+        ("traffic.sidecar.istio.io/includeOutboundPorts", "x", "includeOutboundPorts"),
         ("proxy.istio.io/config", "{", "proxy.istio.io/config"),
         ("proxy.istio.io/config", 'proxyStatsMatcher: {inclusionRegexps: ["("]}', "proxy.istio.io/config"),
         ("sidecar.istio.io/statsInclusionRegexps", "a.*,(?=b)", "statsInclusionRegexps: invalid regex"),
@@ -332,3 +365,124 @@ def test_the_meshs_values_are_for_all_and_a_bad_one_is_named() -> None:
     assert parse_values("") == Values()
     with pytest.raises(ValueError, match=r"istio-sidecar-injector.*concurrency"):
         parse_values("concurrency: two")
+
+
+def argument(container: Object, name: str) -> str:
+    return str(container["args"][container["args"].index(name) + 1])
+
+
+def proxy_config(namespace: str, name: str, created: str, spec: Object) -> Config[ProxyConfig]:
+    decoded = decode("ProxyConfig", spec)
+    assert isinstance(decoded, ProxyConfig)
+    return Config(Origin("ProxyConfig", namespace, name), namespace, name, {}, created, decoded)
+
+
+def test_the_meshs_default_config_is_for_all_pods_and_an_annotation_for_one() -> None:
+    mesh = parse("""
+    enablePrometheusMerge: false
+    defaultConfig:
+      concurrency: 3
+      drainDuration: 1m
+      fileFlushInterval: 2s
+      proxyMetadata: {ISTIO_META_DNS_CAPTURE: "true", A: mesh}
+      runtimeValues: {a.flag: "true", a.number: "2.5"}
+    """)
+    assert mesh.remarks == ()
+    place = Place(mesh=mesh.config)
+    proxy = proxy_of(inject(pod({"prometheus.io/port": "80"}), place))
+    assert [argument(proxy, f"--{name}") for name in ("concurrency", "drain-time-s", "file-flush-interval-msec")] == [
+        "3",
+        "60",
+        "2000",
+    ]
+    assert {"name": "A", "value": "mesh"} in proxy["env"]
+    started = bootstrap_of(proxy)
+    assert started["node"]["metadata"]["DNS_CAPTURE"] == "true"
+    assert started["layered_runtime"]["layers"][0]["static_layer"]["a.flag"] is True
+    assert "application-metrics|80" not in {cluster["name"] for cluster in started["static_resources"]["clusters"]}
+    assert argument(proxy_of(inject(pod({"proxy.istio.io/config": "concurrency: 5"}), place)), "--concurrency") == "5"
+    all_of_them = proxy_of(inject(pod({"proxy.istio.io/config": "concurrency: 0"}), place))
+    assert "--concurrency" not in all_of_them["args"], "then there are as many as processors"
+
+
+def test_a_proxy_config_is_for_the_pods_of_its_scope() -> None:
+    configs = (
+        proxy_config(
+            "istio-system", "mesh", "1", {"concurrency": 2, "environmentVariables": {"A": "mesh", "B": "mesh"}}
+        ),
+        proxy_config("shop", "second", "3", {"concurrency": 9}),
+        proxy_config("shop", "first", "2", {"concurrency": 3, "environmentVariables": {"B": "shop"}}),
+        proxy_config("shop", "reviews", "4", {"selector": {"matchLabels": {"app": "reviews"}}, "concurrency": 4}),
+    )
+    place = Place(proxy_configs=configs)
+
+    def workers(namespace: str, app: str) -> str:
+        return argument(proxy_of(inject(pod(labels={"app": app}), place, namespace)), "--concurrency")
+
+    assert workers("default", "reviews") == "2"
+    assert workers("shop", "ratings") == "3", "the oldest of a namespace holds"
+    assert workers("shop", "reviews") == "4"
+    proxy = proxy_of(inject(pod(), place, "shop"))
+    assert {"name": "A", "value": "mesh"} in proxy["env"]
+    assert {"name": "B", "value": "shop"} in proxy["env"]
+
+
+def test_istios_values_choose_for_all_and_a_pod_for_itself() -> None:
+    place = Place(
+        values=parse_values("""
+        global:
+          imagePullPolicy: Always
+          proxy:
+            image: proxyv2
+            includeIPRanges: 10.0.0.1/24
+            excludeInboundPorts: "8081"
+            logLevel: error
+            holdApplicationUntilProxyStarts: true
+            readinessPeriodSeconds: 15
+        sidecarInjectorWebhook: {injectedAnnotations: {sidecar.istio.io/nativeSidecar: "false"}}
+        """)
+    )
+    injected = inject(pod(), place)
+    (rules,) = named(injected["spec"]["initContainers"], INIT)["args"]
+    assert "ip daddr { 10.0.0.0/24 } meta l4proto tcp redirect to :15001" in rules
+    assert "8081 } return" in rules
+    first = injected["spec"]["containers"][0]
+    assert (first["name"], first["image"], first["imagePullPolicy"]) == (PROXY, Values().image, "Always")
+    assert first["lifecycle"]["postStart"] == {"exec": {"command": ["pilot-agent", "wait"]}}
+    assert first["readinessProbe"]["periodSeconds"] == 15
+    assert argument(first, "--log-level") == "error"
+    own = inject(pod({"traffic.sidecar.istio.io/includeOutboundIPRanges": "*"}), place)
+    assert "10.0.0.0/24" not in named(own["spec"]["initContainers"], INIT)["args"][0]
+
+
+def test_a_pods_author_adds_volumes_and_a_bootstrap() -> None:
+    injected = inject(pod(CHOICES | {"inject.istio.io/templates": "sidecar"}), Place())
+    volumes = {volume["name"]: volume for volume in injected["spec"]["volumes"]}
+    assert volumes["certs"]["secret"] == {"secretName": "certs"}
+    assert volumes["custom-bootstrap-volume"]["configMap"] == {"name": "custom"}
+    proxy = proxy_of(injected)
+    mounts = {mount["name"]: mount for mount in proxy["volumeMounts"]}
+    assert mounts["certs"] == {"name": "certs", "mountPath": "/etc/certs", "readOnly": True}
+    assert argument(proxy, "--config-path") == mounts["custom-bootstrap-volume"]["mountPath"] + "/custom_bootstrap.json"
+    assert proxy["resources"] == {
+        "requests": {"cpu": "200m", "memory": "64Mi"},
+        "limits": {"cpu": "1", "memory": "1Gi"},
+    }
+    assert "readinessProbe" not in proxy
+
+
+def test_a_proxy_ends_when_it_is_idle_where_its_metadata_says_so() -> None:
+    text = 'proxyMetadata: {EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true", MINIMUM_DRAIN_DURATION: 2s}'
+    script = proxy_of(inject(pod({"proxy.istio.io/config": text}), Place()))["lifecycle"]["preStop"]["exec"]["command"][
+        -1
+    ]
+    assert "sleep 2\n" in script
+    assert "SECONDS + 1000000000" in script
+
+
+def test_kubectl_finds_the_applications_container() -> None:
+    annotations = inject(pod(), Place())["metadata"]["annotations"]
+    assert annotations["kubectl.kubernetes.io/default-container"] == "reviews"
+    assert annotations["istio.io/rev"] == "default"
+    own = inject(pod({"kubectl.kubernetes.io/default-container": "other"}), Place())["metadata"]["annotations"]
+    assert own["kubectl.kubernetes.io/default-container"] == "other"

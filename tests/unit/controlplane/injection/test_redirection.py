@@ -48,6 +48,27 @@ ports = st.lists(st.integers(1, 65535), max_size=5, unique=True).map(tuple)
 ranges = st.lists(st.sampled_from(["10.0.0.0/8", "192.168.1.0/24", "1.2.3.4/32"]), max_size=3, unique=True).map(tuple)
 
 
+devices = st.lists(st.sampled_from(["net1", "eth0.5", "macvtap-2"]), max_size=2, unique=True).map(tuple)
+
+
+def test_ports_are_redirected_whatever_the_address_and_interfaces_left_out() -> None:
+    rules = ruleset(
+        from_annotations(
+            {
+                f"{PREFIX}includeOutboundPorts": "443",
+                f"{PREFIX}includeOutboundIPRanges": "10.0.0.0/8",
+                f"{PREFIX}excludeInterfaces": "net1",
+                f"{PREFIX}kubevirtInterfaces": "net2",
+            }
+        )
+    )
+    inbound, _, outbound = rules.partition("chain outbound")
+    assert outbound.index("tcp dport { 443 } redirect to :15001") < outbound.index("ip daddr { 10.0.0.0/8 }")
+    assert 'iifname { "net1" } return' in inbound
+    assert 'oifname { "net1" } return' in outbound
+    assert 'iifname { "net2" } tcp dport { 443 } redirect to :15001' in inbound
+
+
 def test_what_passes_between_envoy_and_its_application_is_not_followed() -> None:
     chain = ruleset(Interception()).partition("chain untracked")[2].partition("}")[0]
     assert "type filter hook output priority -300;" in chain, "before connection tracking, at -200"
@@ -57,7 +78,7 @@ def test_what_passes_between_envoy_and_its_application_is_not_followed() -> None
 
 
 @pytest.mark.skipif(shutil.which("nft") is None, reason="nft is not installed")
-@given(st.builds(Interception, st.none() | ports, ports, ports, st.none() | ranges, ranges))
+@given(st.builds(Interception, st.none() | ports, ports, ports, st.none() | ranges, ranges, ports, devices, devices))
 @settings(max_examples=15, deadline=None)
 def test_nft_takes_whatever_annotations_ask_for(interception: Interception) -> None:
     checked = subprocess.run(

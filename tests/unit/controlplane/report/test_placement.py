@@ -101,7 +101,12 @@ def test_a_namespace_has_one_sidecar_for_each_pod() -> None:
     [
         ("Pod", annotated(pod("a-1", "10.0.0.1"), sidecar_istio_io__logLevel="debug"), []),
         ("Pod", annotated(pod("a-1", "10.0.0.1"), sidecar_istio_io__loglevel="debug"), ["IST0108"]),
-        ("Pod", annotated(pod("a-1", "10.0.0.1"), sidecar_istio_io__proxyCPU="1"), ["IST0133"]),
+        ("Pod", annotated(pod("a-1", "10.0.0.1"), sidecar_istio_io__proxyCPU="1"), []),
+        ("Pod", annotated(pod("a-1", "10.0.0.1"), sidecar_istio_io__agentLogLevel="debug"), ["IST0133"]),
+        ("Pod", annotated(pod("a-1", "10.0.0.1"), sidecar_istio_io__interceptionMode="TPROXY"), ["IST0133"]),
+        ("Pod", annotated(pod("a-1", "10.0.0.1"), sidecar_istio_io__interceptionMode="REDIRECT"), []),
+        ("Pod", annotated(pod("a-1", "10.0.0.1"), status_sidecar_istio_io__port="15000"), ["IST0133"]),
+        ("Pod", annotated(pod("a-1", "10.0.0.1"), status_sidecar_istio_io__port="0"), []),
         ("Pod", annotated(pod("a-1", "10.0.0.1"), networking_istio_io__exportTo="."), ["IST0107"]),
         ("Service", annotated(service("a", ("http", 80)), networking_istio_io__exportTo="."), []),
         ("Service", annotated(service("a", ("http", 80)), sidecar_istio_io__inject="true"), ["IST0107"]),

@@ -24,12 +24,14 @@ def server(protocol: str = "HTTP", **more: Any) -> dict[str, Any]:
     return {"servers": [{"port": {"number": 80, "name": "x", "protocol": protocol}, "hosts": ["*"]} | more]}
 
 
-TLS = {"mode": "SIMPLE"}
-SOCKET = {"port": {"number": 0, "name": "x", "protocol": "HTTP"}, "bind": "unix:///a"}
-TO_MESH: dict[str, Any] = {"hosts": ["a.b"], "tls": [{"match": [{"sniHosts": ["a.b"]}], **ROUTE}]}
+def ingress(protocol: str = "HTTP", **more: Any) -> dict[str, Any]:
+    return {"ingress": [{"port": {"number": 80, "protocol": protocol}} | more]}
 
+
+TLS = {"mode": "SIMPLE"}
+CERTIFICATE = {"serverCertificate": "/a", "privateKey": "/b"}
+SOCKET = {"port": {"number": 0, "name": "x", "protocol": "HTTP"}, "bind": "unix:///a"}
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
-    ("VirtualService", TO_MESH, "warning", "spec.tls"),
     (
         "VirtualService",
         http(match=[{"headers": {"@request.auth.claims.a": {"exact": "b"}}}]),
@@ -44,25 +46,19 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     (
         "VirtualService",
-        {"hosts": ["a"], "tcp": [{"match": [{"destinationSubnets": ["10.0.0.0/8"]}], **ROUTE}]},
-        "error",
-        "spec.tcp[0].match[0].destinationSubnets",
-    ),
-    (
-        "VirtualService",
         {"hosts": ["a"], "tcp": [{"match": [{"sourceSubnet": "10.0.0.0/8"}], **ROUTE}]},
         "error",
         "spec.tcp[0].match[0].sourceSubnet",
     ),
     (
-        "VirtualService",
+        "ServiceEntry",
         {
-            "hosts": ["a.b"],
-            "gateways": ["front"],
-            "tls": [{"match": [{"sniHosts": ["a.b"], "destinationSubnets": ["10.0.0.1"]}], **ROUTE}],
+            "hosts": ["*.a.b"],
+            "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+            "resolution": "DYNAMIC_DNS",
         },
-        "error",
-        "spec.tls[0].match[0].destinationSubnets",
+        "warning",
+        "spec.resolution",
     ),
     (
         "DestinationRule",
@@ -76,11 +72,13 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "warning",
         "spec.trafficPolicy.loadBalancer.zoneAwareLbSetting",
     ),
-    ("DestinationRule", policy(tls={**TLS, "credentialName": "a"}), "warning", "spec.trafficPolicy.tls.credentialName"),
+    ("DestinationRule", policy(tls={**TLS, "credentialName": "a"}), "warning", "spec.workloadSelector"),
     ("Gateway", server(**SOCKET), "error", "spec.servers[0].bind"),
     ("Gateway", server(defaultEndpoint="127.0.0.1:80"), "warning", "spec.servers[0].defaultEndpoint"),
     ("Gateway", server("UDP"), "error", "spec.servers[0].port.protocol"),
-    ("Sidecar", {"ingress": [{"port": {"number": 80, "protocol": "HTTP"}}]}, "warning", "spec.ingress"),
+    ("Sidecar", ingress("HTTPS", tls={**TLS, **CERTIFICATE}), "error", "spec.ingress[0].tls"),
+    ("Sidecar", ingress(captureMode="NONE"), "warning", "spec.ingress[0].captureMode"),
+    ("Sidecar", ingress(bind="10.0.0.1"), "warning", "spec.ingress[0].bind"),
     ("Sidecar", {"egress": [{"hosts": ["./*"], "port": {"number": 80}}]}, "warning", "spec.egress[0].port"),
     ("Sidecar", {"egress": [{"hosts": ["./*"], "captureMode": "NONE"}]}, "warning", "spec.egress[0].captureMode"),
     (

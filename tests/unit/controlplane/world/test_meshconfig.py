@@ -19,7 +19,7 @@ from mesh_lab.controlplane.world.meshconfig import MeshConfig, parse, read
         ("outboundTrafficPolicy: {mode: NOPE}", "error", "data.mesh.outboundTrafficPolicy.mode", "NOPE"),
         ("connectTimeout: soon", "error", "data.mesh.connectTimeout", "it stays as it was"),
         ("proxyListenPort: 15002", "warning", "data.mesh.proxyListenPort", "no effect in this lab"),
-        ("defaultConfig: {concurrency: 2}", "warning", "data.mesh.defaultConfig", "istio-sidecar-injector"),
+        ("defaultConfig: {statusPort: 2}", "warning", "data.mesh.defaultConfig.statusPort", "no effect in this lab"),
         ("pathNormalization: {normalization: ALL}", "error", "data.mesh.pathNormalization.normalization", "ALL"),
         ("pathNormalization: {normalisation: BASE}", "error", "data.mesh.pathNormalization", "normalisation"),
         ("defaultHttpRetryPolicy: {attempts: many}", "error", "data.mesh.defaultHttpRetryPolicy.attempts", "int"),

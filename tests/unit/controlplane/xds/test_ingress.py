@@ -1,4 +1,4 @@
-"""Ingresses of Istio's class at a gateway."""
+"""Sidecar.ingress: the ports on which a workload is called, and where its application listens for them."""
 
 from __future__ import annotations
 
@@ -7,96 +7,82 @@ from typing import Any
 
 import pytest
 
-from mesh_lab.controlplane.xds.typeurls import CDS, LDS, RDS
-from tests.unit.controlplane.cluster import Cluster, mesh_config
+from mesh_lab.controlplane.xds.typeurls import CDS, RDS
+from tests.unit.controlplane.cluster import Cluster, bookinfo, config
 from tests.unit.controlplane.envoy import static, validate
-from tests.unit.controlplane.xds.test_gateway import edge, gateway, route, sent, server
-from tests.unit.controlplane.xds.translated import hosts_of
-
-ISTIO = {"kubernetes.io/ingress.class": "istio"}
+from tests.unit.controlplane.xds.translated import CLIENT, cluster_of, listener_of, resources
 
 
-def path(where: str, to: str = "reviews", kind: str = "Prefix", port: int | str = 9080) -> dict[str, Any]:
-    number = {"number": port} if isinstance(port, int) else {"name": port}
-    return {"path": where, "pathType": kind, "backend": {"service": {"name": to, "port": number}}}
+def stating(*ports: int, endpoint: str = "", **spec: Any) -> Cluster:
+    port = {"protocol": "HTTP", "name": "http"}
+    listeners = [{"port": {**port, "number": number}, "defaultEndpoint": endpoint} for number in ports]
+    return bookinfo().istio(config("Sidecar", "own", {"ingress": listeners, **spec}))
 
 
-def ingress(
-    *paths: dict[str, Any], host: str = "", name: str = "web", annotations: dict[str, str] | None = None, **spec: Any
-) -> dict[str, Any]:
-    rule = {"http": {"paths": list(paths)}} | ({"host": host} if host else {})
-    meta = {"namespace": "default", "name": name, "creationTimestamp": "2026-01-01"}
-    meta |= {"annotations": ISTIO if annotations is None else annotations}
-    return {"metadata": meta, "spec": {"rules": [rule]} | spec}
+def chains(cluster: Cluster) -> set[int]:
+    found = listener_of(cluster, "virtualInbound").filter_chains
+    return {chain.filter_chain_match.destination_port.value for chain in found} - {0, 15006}
 
 
-def served(cluster: Cluster, name: str = "http.8080") -> dict[str, list[str]]:
-    """By host the paths that have routes."""
-    found = sent(cluster)
-    if name not in found[RDS]:
-        return {}
-    return {
-        host.domains[0]: [r.match.path or r.match.safe_regex.regex or r.match.prefix for r in host.routes]
-        for host in hosts_of(found, name).values()
-    }
+def test_without_one_the_services_name_the_ports() -> None:
+    assert chains(bookinfo()) == {9080}
 
 
-def test_paths_lead_to_services_the_longest_first(tmp_path: Path) -> None:
-    paths = [path("/"), path("/status"), path("/status/200/", "details"), path("/status", "ratings", "Exact")]
-    cluster = edge().add("Ingress", ingress(*paths, host="a.example.com"))
-    assert served(cluster) == {"a.example.com": [r"/status/200(/.*)?", "/status", r"/status(/.*)?", "/"]}
-    found = sent(cluster)
-    assert "outbound|9080||details.default.svc.cluster.local" in found[CDS]
-    assert {o.kind for o in found[RDS]["http.8080"].origins} >= {"Ingress"}
-    validate(static(found), tmp_path)
-
-
-def test_a_port_may_be_named_and_hosts_may_be_all() -> None:
-    cluster = edge().add("Ingress", ingress(path("/a", port="http"), path("/b", port="none")))
-    assert served(cluster) == {"*": [r"/a(/.*)?"]}
-
-
-def test_what_no_path_takes_goes_to_the_default_backend() -> None:
-    default = {"service": {"name": "details", "port": {"number": 9080}}}
-    cluster = edge().add("Ingress", ingress(path("/a"), defaultBackend=default))
-    assert served(cluster) == {"*": [r"/a(/.*)?", "/"]}
-
-
-def test_ingresses_share_a_host() -> None:
-    both = [ingress(path("/a"), host="h.example"), ingress(path("/b"), host="h.example", name="more")]
-    assert served(edge().add("Ingress", *both)) == {"h.example": [r"/b(/.*)?", r"/a(/.*)?"]}
-
-
-def test_tls_ends_with_a_secret_beside_the_gateway() -> None:
-    tls = [{"secretName": "cert", "hosts": ["a.example.com"]}]
-    cluster = edge().add("Ingress", ingress(path("/"), host="a.example.com", tls=tls))
-    found = sent(cluster)
-    assert "0.0.0.0_8443" in found[LDS]
-    assert any("https-443-ingress-web-default-0" in name for name in found[RDS])
+def test_the_stated_ports_are_the_only_ones() -> None:
+    cluster = stating(8081, 8082)
+    assert chains(cluster) == {8081, 8082}
+    found = resources(cluster)
+    assert {"inbound|8081||", "inbound|8082||"} <= set(found[CDS])
+    assert "inbound|9080||" not in found[CDS]
+    assert ("Sidecar", "default", "own") in {origin.key for origin in found[RDS]["inbound|8081||"].origins}
 
 
 @pytest.mark.parametrize(
-    ("annotations", "class_name", "mode", "ours"),
+    ("endpoint", "expected"),
     [
-        ({"kubernetes.io/ingress.class": "nginx"}, "", "STRICT", False),
-        ({}, "", "STRICT", False),
-        ({}, "", "DEFAULT", True),
-        (ISTIO, "", "OFF", False),
-        ({}, "istio", "STRICT", True),
-        ({}, "nginx", "STRICT", False),
+        ("", ("10.244.0.10", 8081)),
+        ("127.0.0.1:9080", ("127.0.0.1", 9080)),
+        ("0.0.0.0:9080", ("10.244.0.10", 9080)),
     ],
 )
-def test_only_those_of_its_class(annotations: dict[str, str], class_name: str, mode: str, ours: bool) -> None:
-    classes = {"istio": "istio.io/ingress-controller", "nginx": "k8s.io/ingress-nginx"}
-    cluster = edge().add("ConfigMap", mesh_config(f"ingressControllerMode: '{mode}'"))
-    for name, controller in classes.items():
-        cluster.add("IngressClass", {"metadata": {"name": name}, "spec": {"controller": controller}})
-    more = {"ingressClassName": class_name} if class_name else {}
-    cluster.add("Ingress", ingress(path("/"), annotations=annotations, **more))
-    assert bool(served(cluster)) is ours
+def test_where_the_application_listens(endpoint: str, expected: tuple[str, int], tmp_path: Path) -> None:
+    cluster = stating(8081, endpoint=endpoint)
+    (locality,) = cluster_of(cluster, "inbound|8081||").load_assignment.endpoints
+    address = locality.lb_endpoints[0].endpoint.address.socket_address
+    assert (address.address, address.port_value) == expected
+    validate(static(resources(cluster)), tmp_path)
 
 
-def test_it_stands_beside_gateways() -> None:
-    cluster = edge().istio(gateway(server(80, "HTTP", "b.example.com")), route("b.example.com"))
-    cluster.add("Ingress", ingress(path("/"), host="a.example.com"))
-    assert set(served(cluster)) == {"a.example.com", "b.example.com"}
+def test_an_application_may_listen_on_a_socket(tmp_path: Path) -> None:
+    cluster = stating(8081, endpoint="unix:///run/app.sock")
+    (locality,) = cluster_of(cluster, "inbound|8081||").load_assignment.endpoints
+    assert locality.lb_endpoints[0].endpoint.address.pipe.path == "/run/app.sock"
+    validate(static(resources(cluster)), tmp_path)
+
+
+def test_a_stated_port_has_its_own_limits_before_those_of_the_sidecar() -> None:
+    def limit(number: int) -> dict[str, Any]:
+        return {"tcp": {"maxConnections": number}}
+
+    listeners = [
+        {"port": {"number": 8081, "protocol": "TCP"}, "connectionPool": limit(7)},
+        {"port": {"number": 8082, "protocol": "TCP"}},
+    ]
+    cluster = bookinfo().istio(
+        config("Sidecar", "own", {"ingress": listeners, "inboundConnectionPool": limit(9)}),
+    )
+    limits = [cluster_of(cluster, f"inbound|{port}||").circuit_breakers.thresholds[0] for port in (8081, 8082)]
+    assert [each.max_connections.value for each in limits] == [7, 9]
+
+
+def test_an_entry_that_selects_the_pod_names_its_port() -> None:
+    spec = {
+        "hosts": ["page.example.com"],
+        "ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 7070}],
+        "location": "MESH_INTERNAL",
+        "resolution": "STATIC",
+        "workloadSelector": {"labels": {"app": "productpage"}},
+    }
+    cluster = bookinfo().istio(config("ServiceEntry", "page", spec))
+    assert chains(cluster) == {7070, 9080}
+    assert "inbound|7070||" in resources(cluster, CLIENT)[CDS]

@@ -54,7 +54,7 @@ SPEC = {"metrics": [{"providers": [{"name": "prometheus"}], "overrides": [COUNT,
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
-    """An Envoy that has answered three requests with 200 and two with 404: its ports for requests and for scrapes."""
+    """An Envoy that answered three requests with 200 and two with 404: the ports where it serves, and is scraped."""
     origin = Origin("Telemetry", "istio-system", "t")
     level = Config(origin, "istio-system", "t", {}, "2026-01-01", decode("Telemetry", SPEC))
     context = ProxyContext(MESH, Own(OWN), Applied((level,)))  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
 )
 
+from mesh_lab.controlplane.report.analysis import analyse
 from mesh_lab.controlplane.xds.typeurls import CDS, LDS, RDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, mesh_config, pod, service
 from tests.unit.controlplane.envoy import message, static, validate
@@ -381,3 +382,52 @@ def test_of_all_metrics_the_same_tags_need_no_counter_of_requests() -> None:
 
 def test_a_metric_of_another_provider_is_not_counted_here() -> None:
     assert counted(mesh().istio(telemetry(metrics=[overriding(provider="otel")]))) == []
+
+
+# What the resources say.
+
+
+def findings(cluster: Cluster) -> list[tuple[str, str]]:
+    """The codes and paths of what is said of Telemetry resources."""
+    return [(f.code, f.path) for f in analyse(cluster.snapshot()) if f.origin.kind == "Telemetry"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "path"),
+    [
+        ({"tracing": [logging("gone")]}, "IST0101", "spec.tracing[0].providers[0].name"),
+        ({"accessLogging": [logging("nowhere")]}, "IST0101", "spec.accessLogging[0].providers[0].name"),
+        ({"metrics": [logging("otel")]}, "IST0133", "spec.metrics[0].providers[0].name"),
+        (
+            {"accessLogging": [{"filter": {"expression": "response.code > 1"}}]},
+            "IST0157",
+            "spec.accessLogging[0].providers",
+        ),
+        ({"metrics": [{"reportingInterval": "5s"}]}, "IST0133", "spec.metrics[0].reportingInterval"),
+        ({"tracing": [{"disableContextPropagation": True}]}, "IST0133", "spec.tracing[0].disableContextPropagation"),
+        (
+            {"accessLogging": [logging("envoy", filter={"expression": "string(1) == '1'"})]},
+            "IST0133",
+            "spec.accessLogging[0].filter.expression",
+        ),
+        (
+            {"metrics": [{"overrides": [{"tagOverrides": {"a": {"value": "upstream_peer.labels['x'].value"}}}]}]},
+            "IST0133",
+            "spec.metrics[0].overrides[0].tagOverrides[a].value",
+        ),
+    ],
+)
+def test_what_has_no_effect_or_refers_to_nothing_says_so(spec: dict[str, Any], code: str, path: str) -> None:
+    assert findings(mesh().istio(telemetry(**spec))) == [(code, path)]
+
+
+def test_what_is_in_order_says_nothing() -> None:
+    tags = {"a": {"value": "request.host"}, "b": {"value": "filter_state.upstream_peer.app"}}
+    part = {"overrides": [{"match": {"metric": "REQUEST_COUNT"}, "tagOverrides": tags}]}
+    spec = {"tracing": [logging("zipkin")], "metrics": [part], "accessLogging": [logging("otel")]}
+    assert findings(mesh().istio(telemetry(**spec))) == []
+
+
+def test_of_two_for_a_namespace_both_say_so() -> None:
+    two = (telemetry("a"), telemetry("b"), telemetry("c", **of("reviews")))
+    assert findings(mesh().istio(*two)) == [("IST0160", "spec.selector")] * 2

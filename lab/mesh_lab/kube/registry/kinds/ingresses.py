@@ -10,7 +10,7 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, Grant
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, NONE, Cells, Column, Printer, age, items, name, part
-from mesh_lab.kube.registry.rules.causes import immutable, invalid, required
+from mesh_lab.kube.registry.rules.causes import immutable, invalid
 from mesh_lab.kube.registry.rules.fields import Rules, one_of
 from mesh_lab.kube.resources import Resource
 
@@ -26,11 +26,9 @@ def _check(ingress: Object) -> Iterator[Cause]:
         yield invalid("spec", spec, "either `defaultBackend` or `rules` must be specified")
     for index, rule in enumerate(spec.get("rules") or ()):
         for position, path in enumerate(items(rule, "http", "paths")):
-            where = f"spec.rules[{index}].http.paths[{position}]"
-            if not path.get("pathType"):
-                yield required(f"{where}.pathType", "pathType must be specified")
-            elif path["pathType"] != "ImplementationSpecific" and not str(path.get("path", "")).startswith("/"):
-                yield invalid(f"{where}.path", path.get("path", ""), "must be an absolute path")
+            if path.get("pathType") in ("Exact", "Prefix") and not str(path.get("path", "")).startswith("/"):
+                where = f"spec.rules[{index}].http.paths[{position}].path"
+                yield invalid(where, path.get("path", ""), "must be an absolute path")
 
 
 def _row(obj: Mapping[str, Any], now: datetime) -> Cells:

@@ -1,4 +1,4 @@
-"""NetworkPolicies: stored, and without effect: as with a network plugin that knows none, all pods are reached."""
+"""NetworkPolicies: stored, without effect. As where the network plugin knows none, every pod can be reached."""
 
 from __future__ import annotations
 

@@ -1,0 +1,81 @@
+"""`mesh-lab-app jaeger` and `zipkin`: one store of traces, with the ports and the face of either.
+
+Both take spans in Zipkin's and OpenTelemetry's protocols, and answer to both programs' interfaces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from mesh_lab.apps.grpc import wire
+from mesh_lab.apps.grpc.server import GrpcServer, is_call
+from mesh_lab.apps.http.messages import Request, Response
+from mesh_lab.apps.samples.otel import exporters, otlp
+from mesh_lab.apps.service import run
+from mesh_lab.apps.tracestore.jaeger import JaegerApi
+from mesh_lab.apps.tracestore.page import page
+from mesh_lab.apps.tracestore.spans import Store
+from mesh_lab.apps.tracestore.zipkin import ZipkinApi, span_of
+
+GRPC_PORT, HTTP_PORT, ZIPKIN_PORT = 4317, 4318, 9411
+JAEGER_PORT, JAEGER_METRICS_PORT, HEALTH_PORT = 16686, 8888, 13133
+TRACES, TRACES_OVER_HTTP = "/opentelemetry.proto.collector.trace.v1.TraceService/Export", "/v1/traces"
+_PROTOBUF = "application/x-protobuf"
+
+
+class Receiver:
+    """Takes spans in each protocol, and tells them, on any port. `face` is the program that it stands for."""
+
+    def __init__(self, store: Store, face: str) -> None:
+        self._store = store
+        self._face = face
+        self._interfaces = (ZipkinApi(store), JaegerApi(store))
+        self._grpc = GrpcServer({TRACES: self._take})
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        if is_call(request):
+            return await self._grpc(request)
+        if request.method == "POST" and request.path == TRACES_OVER_HTTP:
+            return await self._over_http(request)
+        for interface in self._interfaces:
+            found = interface.answer(request)
+            if found is not None:
+                return found
+        if request.path in ("/health", "/status"):
+            return Response(200, json.dumps({"status": "UP"}).encode(), "application/json")
+        if request.path == "/metrics":
+            return Response(200)
+        return page(self._store, request, self._face) if request.method == "GET" else Response(404, b"not found\n")
+
+    async def _over_http(self, request: Request) -> Response:
+        if not request.headers.get("content-type").startswith(_PROTOBUF):
+            return Response(415, f"only {_PROTOBUF} is taken here\n".encode())
+        try:
+            return Response(200, await self._take(request.body, request), _PROTOBUF)
+        except wire.WireError as error:
+            return Response(400, f"{error}\n".encode())
+
+    async def _take(self, message: bytes, _: Request) -> bytes:
+        self._store.add(span_of(exporters.zipkin(span), span.resource) for span in otlp.spans(message))
+        return b""
+
+
+def jaeger(arguments: Sequence[str]) -> int:
+    """Serve until SIGTERM, with Jaeger's ports."""
+    _ignored(arguments, "jaeger", "Keeps traces, and shows them as Jaeger does.")
+    ports = (GRPC_PORT, HTTP_PORT, ZIPKIN_PORT, JAEGER_PORT, JAEGER_METRICS_PORT, HEALTH_PORT)
+    return run("jaeger", Receiver(Store(), "jaeger"), ports)
+
+
+def zipkin(arguments: Sequence[str]) -> int:
+    """Serve until SIGTERM, with Zipkin's port."""
+    _ignored(arguments, "zipkin", "Keeps traces, and shows them as Zipkin does.")
+    return run("zipkin", Receiver(Store(), "zipkin"), (ZIPKIN_PORT,))
+
+
+def _ignored(arguments: Sequence[str], name: str, what: str) -> None:
+    """Options of the program that this one stands for are taken, and mean nothing here."""
+    argparse.ArgumentParser(prog=name, description=what).parse_known_args(arguments)
