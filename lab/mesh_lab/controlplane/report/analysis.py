@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from mesh_lab.controlplane.istiokinds import validate
 from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, Gateway, ServiceEntry, VirtualService
 from mesh_lab.controlplane.model.virtualservice import Destination
+from mesh_lab.controlplane.report.delegates import delegates_are_there
 from mesh_lab.controlplane.report.entries import ENTRY, entries_are_alone, entry_views
 from mesh_lab.controlplane.report.metadata import metadata_is_understood
 from mesh_lab.controlplane.report.placement import (
@@ -401,5 +402,6 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     metadata_is_understood,
     telemetries_are_clear,
     entries_are_alone,
+    delegates_are_there,
 )
 """The checks that need no index."""
