@@ -56,10 +56,11 @@ FOLLOWED: Mapping[str, Kind] = {
         Kind("networking.k8s.io", "v1", "ingressclasses", "IngressClass", namespaced=False),
         SECRETS,
         CONFIG_MAPS,
+        WEBHOOKS,
         *(Kind(kind.group, kind.versions[0], kind.plural, kind.name) for kind in KINDS.values()),
     )
 }
 """What translation reads."""
 
-ALL = (*FOLLOWED.values(), WEBHOOKS, VALIDATING_WEBHOOKS)
+ALL = (*FOLLOWED.values(), VALIDATING_WEBHOOKS)
 """What the control plane follows."""

@@ -20,7 +20,7 @@ from mesh_lab.controlplane.model.destinationrule import (
 )
 from mesh_lab.controlplane.model.gateway import Server, ServerPort
 from mesh_lab.controlplane.model.serviceentry import ServiceEntry
-from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngressListener, OutboundTrafficPolicy
+from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngressListener
 from mesh_lab.controlplane.model.virtualservice import (
     HTTPMatchRequest,
     L4MatchAttributes,
@@ -111,10 +111,9 @@ LINES = (
     Line(IstioIngressListener, "bind", "warning", "connections to any address of the pod are taken"),
     Line(
         IstioEgressListener,
-        "port",
+        "bind",
         "warning",
-        "an egress listener's hosts are taken for all ports by this control plane",
-        _when(lambda listener: listener.port is not None or bool(listener.bind)),
+        "has no effect: hosts are called at their own addresses, and at their own ports",
     ),
     Line(
         IstioEgressListener,
@@ -123,7 +122,6 @@ LINES = (
         "what a pod sends is redirected all the same",
         _when(lambda listener: listener.capture_mode == "NONE"),
     ),
-    Line(OutboundTrafficPolicy, "egress_proxy", "error", "egressProxy is not supported by this control plane"),
 )
 """In the order of the reference pages."""
 

@@ -21,6 +21,7 @@ from mesh_lab.controlplane.world.kubernetes import (
 )
 from mesh_lab.controlplane.world.locality import NOWHERE, Locality, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.tags import Tag
 
 DRY_RUN = "istio.io/dry-run"
 
@@ -116,6 +117,7 @@ class Snapshot:
     secrets: Table[ObjectKey, TlsSecret]
     configs: Table[str, Table[ObjectKey, Config[Spec]]]
     invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
+    tags: Table[ObjectKey, Tag] = field(default_factory=Table)
 
     def locality(self, pod: Pod) -> Locality:
         """Where a pod runs."""

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, PeerAuthentication, ServiceEntry
+from mesh_lab.controlplane.model import (
+    AuthorizationPolicy,
+    EnvoyFilter,
+    PeerAuthentication,
+    ServiceEntry,
+    TrafficExtension,
+)
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
@@ -22,6 +28,7 @@ from mesh_lab.controlplane.xds import (
     inbound,
     ingress,
     outbound,
+    ownclusters,
     routes,
     snidnat,
 )
@@ -30,7 +37,7 @@ from mesh_lab.controlplane.xds.clients import client_of
 from mesh_lab.controlplane.xds.localities import Client, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
-from mesh_lab.controlplane.xds.patches import applying
+from mesh_lab.controlplane.xds.patches import applying, scripts
 from mesh_lab.controlplane.xds.patches.applying import Patched
 from mesh_lab.controlplane.xds.patches.selection import selected
 from mesh_lab.controlplane.xds.peers import Own, own_of
@@ -47,6 +54,7 @@ from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
 _NONE: Table[str, Built] = Table()
+_LOOPBACK = "127.0.0.1"
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
 
 
@@ -73,12 +81,15 @@ class Generator:
 
 
 def _patched(snapshot: Snapshot, pod: Pod, proxy: Proxy, resources: Resources) -> Patched:
-    """What EnvoyFilters make of a proxy's resources: the last step."""
+    """What scripts, and then EnvoyFilters, make of a proxy's resources: the last step."""
     mesh = snapshot.mesh
+    chosen = scripts.selected(snapshot.of(TrafficExtension), proxy, pod.labels, mesh.root_namespace)
     patches = selected(snapshot.of(EnvoyFilter), proxy, pod.labels, mesh.root_namespace)
+    ports = _called_by(snapshot, pod) if proxy.kind == "router" and (chosen or patches.routes) else ()
+    if chosen:
+        resources = {**resources, LDS: scripts.insert(resources[LDS], chosen, proxy.kind, ports)}
     if not any(patches):
         return Patched(resources)
-    ports = _called_by(snapshot, pod) if proxy.kind == "router" and patches.routes else ()
     return applying.apply(resources, patches, applying.Place(proxy.kind, mesh.cluster_domain, ports))
 
 
@@ -145,7 +156,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     telling = _telemetry(snapshot, pod)
     authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
-    served = [clusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
+    served = [ownclusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
     permitted = [
         inbound.inbound_routes(port, authorization, mesh.trust_domains, scope.traced)
         for port in ports
@@ -164,7 +175,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     }
 
 
-def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshConfig) -> clusters.Application:
+def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshConfig) -> ownclusters.Application:
     """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
     rules = scope.rules.get(port.service.hostname) if port.service is not None else None
     origins = rules.origins if rules is not None else ()
@@ -172,8 +183,9 @@ def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshCo
     own = port.ingress.connection_pool if port.ingress is not None else None
     if scope.sidecar is not None and (own := own or scope.sidecar.spec.inbound_connection_pool) is not None:
         pool, origins = own, (scope.sidecar.origin,)
-    at, origins = port.endpoint(pod.ip), (*port.origins, *origins)
-    return clusters.Application(port.number, *at, port.protocol, pool, origins, port.statistic(mesh))
+    own_address = _LOOPBACK if mesh.inbound_traffic_policy.mode == "LOCALHOST" else pod.ip
+    at, origins = port.endpoint(own_address), (*port.origins, *origins)
+    return ownclusters.Application(port.number, *at, port.protocol, pool, origins, port.service, port.called_by)
 
 
 def _pod_of(proxy: Proxy) -> Pod:
@@ -256,7 +268,7 @@ class Calling(NamedTuple):
     def tracer(self) -> list[Built]:
         """The cluster of the mesh's built-in tracer, where there is one."""
         address = built_in(self.mesh)
-        return [clusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
+        return [ownclusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
 
 
 @memoised
@@ -264,9 +276,9 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters that a scope's proxies may call, and their endpoints."""
     scope = calling.scope
     made: list[Built] = [
-        clusters.passthrough(calling.mesh, "outbound"),
-        clusters.passthrough(calling.mesh, "inbound"),
-        clusters.black_hole(),
+        ownclusters.passthrough(calling.mesh, "outbound"),
+        ownclusters.passthrough(calling.mesh, "inbound"),
+        ownclusters.black_hole(),
         *calling.tracer(),
     ]
     assigned: list[Built] = []
@@ -348,7 +360,7 @@ def _called_by_gateway(
 ) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters of the services that a gateway's routes lead to, or that it passes on, and their endpoints."""
     scope = calling.scope
-    made: list[Built] = [clusters.black_hole(), *calling.tracer()]
+    made: list[Built] = [ownclusters.black_hole(), *calling.tracer()]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))
