@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mesh_lab.controlplane.process.config import Settings, from_environment, without_effect
@@ -69,7 +70,8 @@ def _translation() -> Translation:
 
     gc.freeze()
     gc.enable()
-    return Translation(Generator().generate, analyse)
+    generator = Generator()
+    return Translation(generator.generate, partial(analyse, patched=generator.patched))
 
 
 if __name__ == "__main__":

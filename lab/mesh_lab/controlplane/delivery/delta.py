@@ -5,7 +5,7 @@ moment at most one response of a type is unanswered, and what changes meanwhile 
 client costs no memory. https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol
 
 Order, so that nothing is used before it is there nor removed while it is in use: clusters, their endpoints, then
-listeners and routes once the client has both, then removals.
+listeners, configurations of filters and routes once the client has both, then removals.
 """
 
 from __future__ import annotations
@@ -358,8 +358,9 @@ class Session:
         responses += clusters
         responses += self._send(EDS)
         if self._clusters_ready(now):
-            responses += self._send(ECDS, removals=True)
             responses += self._send(LDS, removals=True)
+            # Before the routes that make use of them.
+            responses += self._send(ECDS, removals=True)
             responses += self._send(RDS, removals=True)
         if self._routes_settled():
             responses += self._send(CDS, removals=True)
@@ -470,4 +471,4 @@ class Session:
 
     def _routes_settled(self) -> bool:
         """Nothing is in use any more that is not desired; what a rejected listener or route replaces, still is."""
-        return not self._types[LDS].lag and not self._types[RDS].lag
+        return not any(self._types[url].lag for url in (LDS, ECDS, RDS))

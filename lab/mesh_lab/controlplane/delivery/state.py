@@ -19,7 +19,7 @@ from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.world.fleet import Fleet
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import CONFIG_MAP
-from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.world.snapshot import Keys, KeySource, Snapshot
 from mesh_lab.controlplane.world.world import World
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class ClusterState:
         self.progress.fire()
 
     def refuse(self, refusal: Refusal) -> bool:
-        """Set an EnvoyFilter aside for what Envoy has rejected; False when it has changed since."""
+        """Set an EnvoyFilter or script aside for what Envoy has rejected; False when it has changed since."""
         if not self._world.refuse(refusal.origin, refusal.message):
             return False
         self.refused[refusal.origin.key] = refusal
@@ -117,7 +117,7 @@ class ClusterState:
         return True
 
     def restore(self, origin: Origin) -> None:
-        """Take up an EnvoyFilter again that was refused and is not at fault."""
+        """Take up an EnvoyFilter or script again that was refused and is not at fault."""
         if self._world.restore(origin):
             self.refused.pop(origin.key, None)
             self._refresh(origin.key)
@@ -140,6 +140,11 @@ class ClusterState:
         """Set an object aside that cannot be translated as it is in `snapshot`, until it is changed."""
         if self._world.set_aside(key, snapshot, reason):
             self._fresh.add(key)
+
+    def set_keys(self, source: KeySource, keys: Keys | None) -> None:
+        """Take keys of tokens that were fetched; None forgets them."""
+        self._world.set_keys(source, keys)
+        self.changed.fire()
 
     def _is_one(self, kind: str, obj: Object) -> bool:
         """Whether it is an object at all: without a name there is nothing to report on."""

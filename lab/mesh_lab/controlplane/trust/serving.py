@@ -18,6 +18,7 @@ from mesh_lab.controlplane.kube.signals import Signal
 from mesh_lab.controlplane.kube.watching import Pauses
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.trust.root import Trust
+from mesh_lab.controlplane.world.tags import REVISION, REVISION_LABEL
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ WEBHOOK_CONFIGURATIONS: Mapping[str, Kind] = {
     "istiod-default-validator": VALIDATING_WEBHOOKS,
 }
 """The webhook configurations that lead to istiod, by Istio's names."""
+_INJECTING = "/inject"
 _SERVING_LIFE = timedelta(days=1)
 _SHUTDOWN_LIMIT = 0.5
 
@@ -102,18 +104,22 @@ class Api(Protocol):
 
 
 class BundlePublisher:
-    """Keeps the caBundles of webhook configurations equal to the mesh's roots, and validation from being skipped."""
+    """Keeps the caBundles of webhook configurations equal to the mesh's roots, and validation from being skipped.
 
-    def __init__(self, api: Api, roots: Callable[[], bytes]) -> None:
+    While `superseded` says so, another istiod's bundle is left as it is.
+    """
+
+    def __init__(self, api: Api, roots: Callable[[], bytes], superseded: Callable[[], bool] = lambda: False) -> None:
         self._api = api
         self._roots = roots
+        self._superseded = superseded
         self._seen: dict[str, Object] = {}
         self._changed = Signal()
 
     def observe(self, event: str, configuration: Object) -> None:
         """A hook for configurations of webhooks, of both kinds."""
         name = configuration["metadata"]["name"]
-        if name not in WEBHOOK_CONFIGURATIONS:
+        if name not in WEBHOOK_CONFIGURATIONS and not _is_tag(configuration):
             return
         if event == "DELETED":
             self._seen.pop(name, None)
@@ -135,7 +141,7 @@ class BundlePublisher:
             seen = self._changed.count
             for name, wanted in self._outdated().items():
                 try:
-                    self._seen[name] = await self._api.replace(WEBHOOK_CONFIGURATIONS[name], wanted)
+                    self._seen[name] = await self._api.replace(_kind_of(name), wanted)
                     backoff.reset()
                 except (ApiError, Unreachable) as error:
                     log.warning("updating %s: %s", name, error)
@@ -148,16 +154,31 @@ class BundlePublisher:
     def _outdated(self) -> dict[str, Object]:
         """As they should be, the configurations that are not."""
         bundle = base64.b64encode(self._roots()).decode()
-        wanted = {name: _as_it_should_be(name, configuration, bundle) for name, configuration in self._seen.items()}
+        kept = self._superseded()
+        wanted = {name: _as_it_should_be(name, seen, bundle, kept=kept) for name, seen in self._seen.items()}
         return {name: new for name, new in wanted.items() if new != self._seen[name]}
 
 
-def _as_it_should_be(name: str, configuration: Object, bundle: str) -> Object:
+def _is_tag(configuration: Object) -> bool:
+    """Whether it is a tag of this revision, as `istioctl tag` makes them."""
+    return (configuration["metadata"].get("labels") or {}).get(REVISION_LABEL) == REVISION and any(
+        str((webhook["clientConfig"].get("service") or {}).get("path", "")).startswith(_INJECTING)
+        for webhook in configuration.get("webhooks") or ()
+    )
+
+
+def _kind_of(name: str) -> Kind:
+    return WEBHOOK_CONFIGURATIONS.get(name, WEBHOOKS)
+
+
+def _as_it_should_be(name: str, configuration: Object, bundle: str, *, kept: bool) -> Object:
     webhooks = []
     for webhook in configuration.get("webhooks") or ():
-        new = {**webhook, "clientConfig": {**webhook["clientConfig"], "caBundle": bundle}}
+        there = webhook["clientConfig"].get("caBundle")
+        roots = there if there and kept else bundle
+        new = {**webhook, "clientConfig": {**webhook["clientConfig"], "caBundle": roots}}
         # Istio's own manifests begin with Ignore, and istiod sets Fail once it runs.
-        if WEBHOOK_CONFIGURATIONS[name] is VALIDATING_WEBHOOKS and webhook.get("failurePolicy") == "Ignore":
+        if _kind_of(name) is VALIDATING_WEBHOOKS and webhook.get("failurePolicy") == "Ignore":
             new["failurePolicy"] = "Fail"
         webhooks.append(new)
     return {**configuration, "webhooks": webhooks} if webhooks else configuration

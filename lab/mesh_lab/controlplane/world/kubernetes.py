@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+from mesh_lab.controlplane.world.ingress import IngressSpec
+from mesh_lab.controlplane.world.ingress import read as read_ingress
 from mesh_lab.controlplane.world.locality import Locality, of_node
 
 Object = Mapping[str, Any]
@@ -160,6 +162,24 @@ class TlsSecret:
     private_key: bytes
     ca: bytes
     crl: bytes = b""
+
+
+@dataclass(frozen=True, eq=False)
+class Ingress:
+    """An Ingress."""
+
+    origin: Origin
+    namespace: str
+    name: str
+    spec: IngressSpec
+
+
+@dataclass(frozen=True, eq=False)
+class IngressClass:
+    """A class of Ingresses, and the controller that carries them out."""
+
+    origin: Origin
+    controller: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,6 +340,17 @@ def namespace(obj: Object) -> Namespace:
     meta = obj["metadata"]
     annotations = istios(meta.get("annotations") or {})
     return Namespace(origin_of("Namespace", obj), meta["name"], meta.get("labels") or {}, annotations)
+
+
+def ingress(obj: Object) -> Ingress:
+    """The view of an Ingress."""
+    meta = obj["metadata"]
+    return Ingress(origin_of("Ingress", obj), meta.get("namespace", ""), meta["name"], read_ingress(obj))
+
+
+def ingress_class(obj: Object) -> IngressClass:
+    """The view of an IngressClass."""
+    return IngressClass(origin_of("IngressClass", obj), (obj.get("spec") or {}).get("controller", ""))
 
 
 def node(obj: Object) -> Node:

@@ -62,17 +62,8 @@ _OTHERS = frozenset(
 _NOT_TRANSLATED: Mapping[str, str] = {
     "caCertificates": "",
     "defaultInboundHttpRetryPolicy": "",
-    "discoverySelectors": "",
-    "inboundTrafficPolicy": "",
-    "ingressClass": "",
-    "ingressControllerMode": "",
-    "ingressSelector": "",
-    "ingressService": "",
-    "meshMTLS": "",
     "proxyInboundListenPort": "",
     "proxyListenPort": "",
-    "serviceSettings": "",
-    "tlsDefaults": "",
 }
 """Settings that are read and checked, and have no effect yet; and what has that effect instead.
 
@@ -88,9 +79,6 @@ _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
     "proxyListenPort": (15001,),
     "proxyInboundListenPort": (15006,),
     "disableEnvoyListenerLog": (True,),
-    "inboundTrafficPolicy": ({}, {"mode": "PASSTHROUGH"}),
-    "discoverySelectors": ([],),
-    "serviceSettings": ([],),
 }
 
 # The value of a setting that cannot be read while no good one is known, where the default would allow more.

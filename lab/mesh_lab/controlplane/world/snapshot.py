@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import (
     Deployment,
+    Ingress,
     Namespace,
     Node,
     ObjectKey,
@@ -20,6 +21,7 @@ from mesh_lab.controlplane.world.kubernetes import (
 )
 from mesh_lab.controlplane.world.locality import NOWHERE, Locality, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.tags import Tag
 
 DRY_RUN = "istio.io/dry-run"
 
@@ -97,6 +99,20 @@ class ServiceEndpoints:
 NO_ENDPOINTS = ServiceEndpoints()
 
 
+class KeySource(NamedTuple):
+    """Where the keys of tokens are fetched: at a URI, or where the issuer's metadata say (OpenID Connect Discovery)."""
+
+    issuer: str
+    uri: str
+
+
+class Keys(NamedTuple):
+    """The keys that were fetched last, as JSON, empty if none ever were; and why the last attempt failed, if it did."""
+
+    text: str = ""
+    problem: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """The world at one moment; `version` grows with each change."""
@@ -110,9 +126,13 @@ class Snapshot:
     namespaces: Table[str, Namespace]
     deployments: Table[ObjectKey, Deployment]
     nodes: Table[str, Node]
+    ingresses: Table[ObjectKey, Ingress]
+    ingress_classes: Table[str, str]
     secrets: Table[ObjectKey, TlsSecret]
     configs: Table[str, Table[ObjectKey, Config[Spec]]]
     invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
+    tags: Table[ObjectKey, Tag] = field(default_factory=Table)
+    keys: Table[KeySource, Keys] = field(default_factory=Table)
 
     def locality(self, pod: Pod) -> Locality:
         """Where a pod runs."""

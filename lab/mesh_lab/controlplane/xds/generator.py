@@ -6,12 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication, ServiceEntry
+from mesh_lab.controlplane.model import (
+    AuthorizationPolicy,
+    EnvoyFilter,
+    PeerAuthentication,
+    ServiceEntry,
+    TrafficExtension,
+)
+from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Config, ServiceEndpoints, Snapshot, Table
+from mesh_lab.controlplane.xds import access as accesses
 from mesh_lab.controlplane.xds import (
     attachment,
     clusters,
@@ -20,26 +28,30 @@ from mesh_lab.controlplane.xds import (
     gateway,
     gatewaytls,
     inbound,
+    ingress,
     outbound,
     ownclusters,
     routes,
     snidnat,
 )
+from mesh_lab.controlplane.xds.access import Access
+from mesh_lab.controlplane.xds.authentication import authentication_of
 from mesh_lab.controlplane.xds.built import Built, table_of
 from mesh_lab.controlplane.xds.clients import client_of
+from mesh_lab.controlplane.xds.extauthz import authorizer
 from mesh_lab.controlplane.xds.localities import Client, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
-from mesh_lab.controlplane.xds.patches import applying
+from mesh_lab.controlplane.xds.patches import applying, scripts
 from mesh_lab.controlplane.xds.patches.applying import Patched
-from mesh_lab.controlplane.xds.patches.selection import selected
+from mesh_lab.controlplane.xds.patches.selection import referenced, selected
 from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
-from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
+from mesh_lab.controlplane.xds.rbac import authorization_of
 from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
-from mesh_lab.controlplane.xds.scope import Scope, registry_of, routes_of, scope_of
+from mesh_lab.controlplane.xds.scope import Scope, registry_of, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
 from mesh_lab.controlplane.xds.telemetries import Applied, applied, backends_of
 from mesh_lab.controlplane.xds.tracing import BUILT_IN_CLUSTER, built_in
@@ -47,6 +59,7 @@ from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
 _NONE: Table[str, Built] = Table()
+_LOOPBACK = "127.0.0.1"
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
 
 
@@ -73,12 +86,15 @@ class Generator:
 
 
 def _patched(snapshot: Snapshot, pod: Pod, proxy: Proxy, resources: Resources) -> Patched:
-    """What EnvoyFilters make of a proxy's resources: the last step."""
+    """What scripts, and then EnvoyFilters, make of a proxy's resources: the last step."""
     mesh = snapshot.mesh
+    chosen = scripts.selected(snapshot.of(TrafficExtension), proxy, pod.labels, mesh.root_namespace)
     patches = selected(snapshot.of(EnvoyFilter), proxy, pod.labels, mesh.root_namespace)
+    ports = _called_by(snapshot, pod) if proxy.kind == "router" and (chosen or patches.routes) else ()
+    if chosen:
+        resources = {**resources, LDS: scripts.insert(resources[LDS], chosen, proxy.kind, ports)}
     if not any(patches):
         return Patched(resources)
-    ports = _called_by(snapshot, pod) if proxy.kind == "router" and patches.routes else ()
     return applying.apply(resources, patches, applying.Place(proxy.kind, mesh.cluster_domain, ports))
 
 
@@ -96,33 +112,46 @@ def _called_by(snapshot: Snapshot, pod: Pod) -> applying.PortMap:
 def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels, gateway=True)
     targets = tuple(ports for _, ports in _services_of(snapshot, pod))
-    servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
+    servers = attachment.servers_of(ingress.gateways(snapshot), pod, targets)
     exports = mesh.default_virtual_service_export_to
-    found = attachment.attached(servers, routes_of(snapshot), pod.namespace, mesh.cluster_domain, exports)
+    found = attachment.attached(servers, ingress.routes(snapshot), pod.namespace, mesh.cluster_domain, exports)
     credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
-    telling = _telemetry(snapshot, pod)
-    setting = _setting(scope, ProxyContext(mesh, own, telling), _authorization(snapshot, pod), credentials)
-    calling = Calling.of(snapshot, scope, pod, _reported_to(snapshot, telling), gateway=True)
+    access, telling = _access(snapshot, pod), _telemetry(snapshot, pod)
+    setting = _setting(scope, ProxyContext(mesh, own, telling), access, credentials)
+    named = _named_by_patches(snapshot, scope, pod)
+    beside = tuple(dict.fromkeys((*_called_itself(snapshot, telling, access), *named)))
+    calling = Calling.of(snapshot, scope, pod, beside, gateway=True)
     called, assigned = _called_by_gateway(calling, found, snidnat.passed_on(scope, servers))
+    listening, routing = (make(setting, servers, found) for make in (gateway.gateway_listeners, gateway.gateway_routes))
     return {
         CDS: called,
-        ECDS: _NONE,
         EDS: assigned,
-        LDS: gateway.gateway_listeners(setting, servers, found),
-        RDS: gateway.gateway_routes(setting, servers, found),
+        LDS: listening,
+        # Without requests there is no filter that would ask for its configuration.
+        ECDS: accesses.extensions(access, snapshot.keys, True) if routing else _NONE,
+        RDS: routing,
     }
 
 
+def _named_by_patches(snapshot: Snapshot, scope: Scope, pod: Pod) -> tuple[MeshService, ...]:
+    """The services whose clusters EnvoyFilters name: no route may lead there, as with those that limit rates."""
+    hosts = referenced(snapshot.of(EnvoyFilter), pod.namespace, pod.labels, snapshot.mesh.root_namespace)
+    return tuple(scope.by_host[host] for host in hosts if host in scope.by_host)
+
+
 @memoised
-def _setting(
-    scope: Scope, context: ProxyContext, authorization: Authorization, credentials: frozenset[str]
-) -> gateway.Setting:
-    return gateway.Setting(scope, context, authorization, credentials)
+def _setting(scope: Scope, context: ProxyContext, access: Access, credentials: frozenset[str]) -> gateway.Setting:
+    return gateway.Setting(scope, context, access, credentials)
 
 
-def _authorization(snapshot: Snapshot, pod: Pod) -> Authorization:
-    labels = tuple(sorted(pod.labels.items()))
-    return authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, snapshot.mesh.root_namespace)
+def _access(snapshot: Snapshot, pod: Pod) -> Access:
+    labels, root = tuple(sorted(pod.labels.items())), snapshot.mesh.root_namespace
+    authorization = authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, root)
+    if len(authorization.providers) == 1:
+        asked = authorizer(snapshot.mesh, authorization.providers[0], registry_of(snapshot).services)
+        authorization = replace(authorization, authorizer=asked)
+    tokens = authentication_of(snapshot.of(RequestAuthentication), pod.namespace, labels, root)
+    return Access(authorization, tokens)
 
 
 def _telemetry(snapshot: Snapshot, pod: Pod) -> Applied:
@@ -131,10 +160,11 @@ def _telemetry(snapshot: Snapshot, pod: Pod) -> Applied:
     return applied(snapshot.of(Telemetry), pod.namespace, labels, mesh.root_namespace, backends)
 
 
-def _reported_to(snapshot: Snapshot, telling: Applied) -> tuple[MeshService, ...]:
+def _called_itself(snapshot: Snapshot, telling: Applied, access: Access) -> tuple[MeshService, ...]:
     """The services that the proxy itself calls, which must be there whatever its application may call."""
-    known = registry_of(snapshot).services
-    return tuple(known[host] for host in called_by_proxy(telling, snapshot.mesh))
+    known, asked = registry_of(snapshot).services, access.authorization.authorizer
+    hosts = dict.fromkeys([*called_by_proxy(telling, snapshot.mesh), *([asked.host] if asked is not None else [])])
+    return tuple(known[host] for host in hosts if host in known)
 
 
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
@@ -142,24 +172,24 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
     named = [*_services_of(snapshot, pod), *entries.selecting(snapshot.of(ServiceEntry), pod)]
     ports = inbound.inbound_ports(pod, named, policies, scope.sidecar)
-    telling = _telemetry(snapshot, pod)
-    authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
-    listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
+    access, telling = _access(snapshot, pod), _telemetry(snapshot, pod)
+    context = ProxyContext(mesh, own, telling)
+    listener = inbound.virtual_inbound(ports, access, context, policies.origins(pod.labels))
     served = [ownclusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
     permitted = [
-        inbound.inbound_routes(port, authorization, mesh.trust_domains, scope.traced)
+        inbound.inbound_routes(port, access, mesh.trust_domains, scope.traced)
         for port in ports
         if port.protocol.is_http or port.protocol is Protocol.AUTO
     ]
-    beside = tuple(s for s in _reported_to(snapshot, telling) if s.hostname not in scope.by_host)
+    beside = tuple(s for s in _called_itself(snapshot, telling, access) if s.hostname not in scope.by_host)
     calling = Calling.of(snapshot, scope, pod, beside)
     called, assigned = _called(calling)
     sent = outbound.sidecar_listeners(scope, context, _headless(scope, calling.endpoints))
     return {
         CDS: {**called, **table_of(served)},
-        ECDS: _NONE,
         EDS: assigned,
         LDS: {**sent, listener.name: listener},
+        ECDS: accesses.extensions(access, snapshot.keys, False),
         RDS: {**routes.sidecar_routes(scope, mesh), **table_of(permitted)},
     }
 
@@ -172,7 +202,8 @@ def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshCo
     own = port.ingress.connection_pool if port.ingress is not None else None
     if scope.sidecar is not None and (own := own or scope.sidecar.spec.inbound_connection_pool) is not None:
         pool, origins = own, (scope.sidecar.origin,)
-    at, origins = port.endpoint(pod.ip), (*port.origins, *origins)
+    own_address = _LOOPBACK if mesh.inbound_traffic_policy.mode == "LOCALHOST" else pod.ip
+    at, origins = port.endpoint(own_address), (*port.origins, *origins)
     return ownclusters.Application(port.number, *at, port.protocol, pool, origins, port.service, port.called_by)
 
 

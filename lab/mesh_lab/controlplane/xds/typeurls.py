@@ -9,4 +9,4 @@ LDS = PREFIX + "envoy.config.listener.v3.Listener"
 RDS = PREFIX + "envoy.config.route.v3.RouteConfiguration"
 SDS = PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
 ECDS = PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
-TYPES = (CDS, EDS, LDS, RDS, SDS, ECDS)
+TYPES = (CDS, EDS, LDS, ECDS, RDS, SDS)

@@ -188,6 +188,28 @@ async def test_the_webhook_trusts_the_root_whoever_applies_it_anew() -> None:
         await asyncio.wait({task})
 
 
+async def test_a_tag_of_the_revision_trusts_the_root_and_nobody_elses_does() -> None:
+    store = Store()
+    publisher = BundlePublisher(store, lambda: b"root")
+    task = asyncio.create_task(publisher.run())
+
+    def made(name: str, revision: str, path: str) -> dict[str, Any]:
+        service = {"name": "istiod", "namespace": "istio-system", "path": path}
+        labels = {"istio.io/rev": revision, "istio.io/tag": name}
+        return {"metadata": {"name": name, "labels": labels}, "webhooks": [{"clientConfig": {"service": service}}]}
+
+    try:
+        for each in (made("prod", "default", "/inject"), made("old", "1-29", "/inject"), made("own", "default", "/x")):
+            store.objects["mutatingwebhookconfigurations", "", each["metadata"]["name"]] = each
+            publisher.observe("ADDED", each)
+        await store.until(lambda: publisher.done)
+        trusting = [key[2] for key, each in store.objects.items() if "caBundle" in each["webhooks"][0]["clientConfig"]]
+        assert trusting == ["prod"]
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
 async def test_the_validating_webhooks_trust_the_root_too_and_are_never_skipped() -> None:
     store = Store()
     publisher = BundlePublisher(store, lambda: b"root")
