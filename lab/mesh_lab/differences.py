@@ -67,9 +67,10 @@ DIFFERENCES: Sequence[Difference] = (
     Difference(
         "Requests",
         "rbac-in-routes",
-        "Where AuthorizationPolicies are, for HTTP",
+        "Where AuthorizationPolicies and RequestAuthentications are, for HTTP",
         "In the listeners. A connection serves one more request by the old rules, or is drained for up to 45 s.",
-        "In the routes: a changed policy holds from the next request on, and no connection is drained.",
+        "In the routes, and in what Envoy discovers for its filters of tokens and authorisers (ECDS): a changed policy "
+        "holds from the next request on, and no connection is drained.",
         "A policy is in force when `mesh-lab wait` says so.",
         f"{_UNIT}/xds/test_rbac.py::test_a_policy_changes_the_routes_and_keeps_http_chains",
     ),
@@ -184,11 +185,11 @@ DIFFERENCES: Sequence[Difference] = (
     Difference(
         "Certificates",
         "new-root",
-        "Proxies after istiod has started with another root",
-        "Their agents read the new root, and connect.",
-        "They connect from the next start of their pods on; an Event on the Secret says so.",
-        "Envoy reads the root of its own configuration once.",
-        f"{_UNIT}/trust/test_plugged.py::test_one_that_comes_late_waits_for_a_restart",
+        "A further root in the Secret `cacerts`, beside the one in use",
+        "Taken up where istiod has `ISTIO_MULTIROOT_MESH`; otherwise it is ignored.",
+        "Taken up at once. An Event on the Secret says what waits for a restart of istiod: another root instead.",
+        "So a root is replaced without a failed connection: a second one, a signer under it, the second alone.",
+        f"{_UNIT}/trust/test_plugged.py::test_a_further_root_is_taken_up_at_once_and_then_a_signer_under_it",
     ),
     Difference(
         "The way in",
@@ -208,6 +209,24 @@ DIFFERENCES: Sequence[Difference] = (
         "Those of Istio's tasks lead to servers of the lab ([internet.md](internet.md)); others do not exist.",
         "A lesson about egress must not depend on the network of the place, nor on what others serve today.",
         "tests/e2e/test_outside.py::test_https_is_trusted_and_speaks_http2",
+    ),
+    Difference(
+        "The way out",
+        "names-of-entries",
+        "A host that only a ServiceEntry with an address knows",
+        "Resolves where proxies capture DNS (`ISTIO_META_DNS_CAPTURE`). Hosts without an address are given one there.",
+        "Resolves always, for every pod, by the cluster's DNS. Hosts without an address are given none.",
+        "There is no agent beside the proxy that could answer.",
+        "tests/unit/kube/network/test_entrynames.py::test_a_host_has_the_first_address_that_is_no_range",
+    ),
+    Difference(
+        "The way out",
+        "tls-without-its-secret",
+        "A sidecar and a DestinationRule with `credentialName`, but without `workloadSelector`",
+        "The sidecar sends plain text.",
+        "It begins TLS without the Secret, and trusts the machine's authorities.",
+        "What a rule wants encrypted must not be sent in the clear.",
+        f"{_UNIT}/xds/test_entries.py::test_a_sidecar_has_the_secret_of_a_rule_that_selects_it",
     ),
 )
 

@@ -56,7 +56,9 @@ ISTIO = (
     MeshKind("PeerAuthentication", SECURITY, "peerauthentications", ("pa",), _V1, acted_on=True, in_listeners=True),
     MeshKind("AuthorizationPolicy", SECURITY, "authorizationpolicies", ("ap",), _V1, acted_on=True, in_listeners=True),
     MeshKind("ProxyConfig", NETWORKING, "proxyconfigs", (), ("v1beta1",), acted_on=True),
-    MeshKind("RequestAuthentication", SECURITY, "requestauthentications", ("ra",), _V1),
+    MeshKind(
+        "RequestAuthentication", SECURITY, "requestauthentications", ("ra",), _V1, acted_on=True, in_listeners=True
+    ),
     MeshKind(
         "Telemetry", TELEMETRY, "telemetries", ("telemetry",), ("v1", "v1alpha1"), acted_on=True, in_listeners=True
     ),

@@ -146,7 +146,11 @@ _TABLE = (
         columns=(Column("Action", ".spec.action", description="What happens to what matches."), AGE),
     ),
     Kind(ProxyConfig, proxyconfig.proxy_config),
-    Kind(RequestAuthentication, requestauthentication.request_authentication),
+    Kind(
+        RequestAuthentication,
+        requestauthentication.request_authentication,
+        fail_closed=failclosed.REQUEST_AUTHENTICATION,
+    ),
     Kind(Telemetry, telemetry.telemetry),
     Kind(WasmPlugin, extensions.wasm_plugin),
     Kind(TrafficExtension, extensions.traffic_extension, standins.traffic_extension),

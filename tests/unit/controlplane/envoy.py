@@ -10,6 +10,7 @@ from typing import Any
 
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3.extension_pb2 import TypedExtensionConfig
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
@@ -21,13 +22,14 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings, _runtime
 from mesh_lab.controlplane.xds import Built
-from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
+from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 
 ENVOY = Path(sys.executable).with_name("envoy")
 MESSAGES = {
     CDS: Cluster,
     EDS: ClusterLoadAssignment,
     LDS: Listener,
+    ECDS: TypedExtensionConfig,
     RDS: RouteConfiguration,
 }
 
@@ -58,6 +60,7 @@ def static(resources: Mapping[str, Mapping[str, Built]]) -> Bootstrap:
     control.load_assignment.cluster_name = "xds-grpc"
     control.typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"].Pack(_http2())
     routes = {name: message(built) for name, built in resources[RDS].items()}
+    extensions = {name: message(built) for name, built in resources.get(ECDS, {}).items()}
     for built in resources[CDS].values():
         cluster = message(built)
         if cluster.type != Cluster.EDS:
@@ -68,7 +71,7 @@ def static(resources: Mapping[str, Mapping[str, Built]]) -> Bootstrap:
     used: set[str] = set()
     for built in resources[LDS].values():
         listener = message(built)
-        used |= _inline(listener, routes)
+        used |= _inline(listener, routes, extensions)
         bootstrap.static_resources.listeners.append(listener)
     assert used == routes.keys(), f"routes that no listener asks for, or the other way round: {used ^ routes.keys()}"
     return bootstrap
@@ -104,7 +107,11 @@ def _as_cluster(bootstrap: Bootstrap, assignment: ClusterLoadAssignment) -> None
     cluster.load_assignment.cluster_name = cluster.name
 
 
-def _inline(listener: Listener, routes: Mapping[str, RouteConfiguration]) -> set[str]:
+def _inline(
+    listener: Listener,
+    routes: Mapping[str, RouteConfiguration],
+    extensions: Mapping[str, TypedExtensionConfig],
+) -> set[str]:
     used = set()
     for chain in listener.filter_chains:
         for each in chain.filters:
@@ -112,6 +119,9 @@ def _inline(listener: Listener, routes: Mapping[str, RouteConfiguration]) -> set
             if each.typed_config.Unpack(manager) and manager.HasField("rds"):
                 used.add(manager.rds.route_config_name)
                 manager.route_config.CopyFrom(routes[manager.rds.route_config_name])
+                for inner in manager.http_filters:
+                    if inner.HasField("config_discovery"):
+                        inner.typed_config.CopyFrom(extensions[inner.name].typed_config)
                 each.typed_config.Pack(manager)
     return used
 

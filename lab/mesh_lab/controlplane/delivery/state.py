@@ -19,7 +19,7 @@ from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.world.fleet import Fleet
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import CONFIG_MAP
-from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.world.snapshot import Keys, KeySource, Snapshot
 from mesh_lab.controlplane.world.world import World
 
 log = logging.getLogger(__name__)
@@ -140,6 +140,11 @@ class ClusterState:
         """Set an object aside that cannot be translated as it is in `snapshot`, until it is changed."""
         if self._world.set_aside(key, snapshot, reason):
             self._fresh.add(key)
+
+    def set_keys(self, source: KeySource, keys: Keys | None) -> None:
+        """Take keys of tokens that were fetched; None forgets them."""
+        self._world.set_keys(source, keys)
+        self.changed.fire()
 
     def _is_one(self, kind: str, obj: Object) -> bool:
         """Whether it is an object at all: without a name there is nothing to report on."""

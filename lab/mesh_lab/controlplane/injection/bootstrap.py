@@ -15,13 +15,14 @@ long as any lab is up, and for no longer than its pod is there. Other ways to sh
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mesh_lab.controlplane.injection import merging, probes, status_port
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import Probe
+from mesh_lab.controlplane.trust.root import MOUNTED_AT, WATCHED_KEY, WATCHED_NAME
 from mesh_lab.controlplane.validation.common import MOST_PROGRAM
 from mesh_lab.controlplane.world.podsettings import Statistics
 from mesh_lab.controlplane.world.proxy import ProxyKind
@@ -39,8 +40,7 @@ STATS_PORT = 15090
 PROXY_UID = 1337
 
 TOKEN_DIRECTORY = "/var/run/secrets/tokens"
-ROOT_DIRECTORY = "/var/run/secrets/istio"
-ROOT_FILE = f"{ROOT_DIRECTORY}/root-cert.pem"
+ROOT_DIRECTORY = MOUNTED_AT
 CUSTOM_DIRECTORY = "/etc/istio/custom-bootstrap"
 CUSTOM_BOOTSTRAP = f"{CUSTOM_DIRECTORY}/custom_bootstrap.json"
 _T = "type.googleapis.com/"
@@ -92,11 +92,16 @@ _STATS_PARTS = ("outlier_detection.", "rbac.", ".fault.")
 _MOST_STATS_BYTES = 64 * 1024 * 1024
 
 
+def _as_it_is(document: dict[str, Any]) -> dict[str, Any]:
+    return document
+
+
 @dataclass(frozen=True)
 class ProxySettings:
     """What differs from one workload's proxies to another's.
 
     `metadata` are what the node says of itself beside the usual. `custom`: the pod has a bootstrap of its own beside.
+    `patched` is what EnvoyFilters make of it.
     """
 
     kind: ProxyKind
@@ -117,13 +122,14 @@ class ProxySettings:
     metadata: Mapping[str, str] = field(default_factory=dict)
     runtime: Mapping[str, bool | float | str] = field(default_factory=dict)
     custom: bool = False
+    patched: Callable[[dict[str, Any]], dict[str, Any]] = _as_it_is
 
 
 def arguments(settings: ProxySettings) -> list[str]:
     """Envoy's arguments."""
     return [
         "--config-yaml",
-        json.dumps(config(settings), separators=(",", ":")),
+        json.dumps(settings.patched(config(settings)), separators=(",", ":")),
         # Envoy merges the file and the text: what both have is the text's, and lists are joined.
         *(["--config-path", CUSTOM_BOOTSTRAP] if settings.custom else []),
         # Without it there are as many as the machine has processors.
@@ -374,11 +380,22 @@ def _control_plane(settings: ProxySettings) -> dict[str, Any]:
                 "common_tls_context": {
                     "alpn_protocols": ["h2"],
                     "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-                    "validation_context": {
-                        "trusted_ca": {"filename": ROOT_FILE},
-                        "match_typed_subject_alt_names": [
-                            {"san_type": "DNS", "matcher": {"exact": settings.control_plane}}
-                        ],
+                    "combined_validation_context": {
+                        "default_validation_context": {
+                            "match_typed_subject_alt_names": [
+                                {"san_type": "DNS", "matcher": {"exact": settings.control_plane}}
+                            ]
+                        },
+                        "validation_context_sds_secret_config": {
+                            "name": WATCHED_NAME,
+                            "sds_config": {
+                                "resource_api_version": "V3",
+                                "path_config_source": {
+                                    "path": f"{ROOT_DIRECTORY}/{WATCHED_KEY}",
+                                    "watched_directory": {"path": ROOT_DIRECTORY},
+                                },
+                            },
+                        },
                     },
                 },
             },

@@ -22,6 +22,16 @@ from mesh_lab.controlplane.model.base import (
 _Uri = Annotated[str, Meta(min_length=1, max_length=2048)]
 
 
+NOBODYS_KEY = (
+    '{"keys": [{"kty": "RSA", "e": "AQAB", "n": "'
+    "njuFLxuCNkN8Il_xvGt8qMfDJgy7-u9f9_Z1EU25PCU4LslbA7aF8kPUfvmswIy5OU7UvCFNODc1R096BgWq-Shev6i8qPD_pTKOjVAZQgln9RLz"
+    "1es-N2Y7VC1NRq4mVbPO5ivAgeP7Myv5v0pjXoIBeChdAvrjiRQ7VhdfJu168QBJp5KYqjNKEWOeJ37rTB7JQCrzbryWCL4gj9K2dRECO0lvjKak"
+    "6UQZ-Tpr0RS9OSLKGILeNtLm1EtwU955B139AfRQdeoW2COmf7_hVmZKwX17thG0k0oT5_AFn9-itqZb3JXgSxqsyvH_nD0zXartsB7hro0AIFa9"
+    'xrwFqw"}]}'
+)
+"""A public key whose private part was never kept: where it is asked for, no token is good."""
+
+
 class JWTHeader(Spec, frozen=True):
     """A header that carries a token, after a prefix such as `Bearer `."""
 
@@ -58,6 +68,10 @@ class JWTRule(Spec, frozen=True):
     def uri(self) -> str:
         """Where the keys are fetched; empty where the issuer's metadata says so, or `jwks` has them."""
         return self.jwks_uri or self.jwks_uri_also or ""
+
+
+NO_TOKEN = JWTRule(jwks=NOBODYS_KEY)
+"""A rule by which no token is good, of whatever issuer."""
 
 
 class RequestAuthentication(Spec, frozen=True):

@@ -104,7 +104,7 @@ class ExtensionProvider(Spec, frozen=True):
 class AuthorizationPolicy(Spec, frozen=True):
     """ALLOW (the default) or DENY what the rules match. ALLOW without rules denies everything.
 
-    CUSTOM calls an authoriser outside the mesh, which is not supported: it denies what the rules match.
+    CUSTOM asks an authoriser about what the rules match; AUDIT marks it for logs.
     """
 
     selector: WorkloadSelector | None = None

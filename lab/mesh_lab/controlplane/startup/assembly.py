@@ -13,6 +13,7 @@ from mesh_lab.controlplane.debug.adsdebug import DebugStreams
 from mesh_lab.controlplane.debug.istiopages import IstioPages
 from mesh_lab.controlplane.delivery import ads
 from mesh_lab.controlplane.delivery.identity import Authenticator
+from mesh_lab.controlplane.delivery.jwks import KeyFetcher
 from mesh_lab.controlplane.delivery.push import Generate, Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Analysis, Remarks, Tracker
@@ -20,6 +21,7 @@ from mesh_lab.controlplane.injection.injector import Place
 from mesh_lab.controlplane.kube.client import KubeClient, Object
 from mesh_lab.controlplane.kube.kinds import VALIDATING_WEBHOOKS, WEBHOOKS
 from mesh_lab.controlplane.kube.watching import Follower, Gate
+from mesh_lab.controlplane.model import EnvoyFilter
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.process.config import Ports, Settings
 from mesh_lab.controlplane.process.faults import Faults
@@ -64,7 +66,7 @@ class Injection:
         snapshot = self._snapshot()
         configs = tuple(snapshot.of(ProxyConfig).values())
         names, domain = self._settings.dns_names, self._settings.cluster_domain
-        return Place(names[0], domain, self._values, snapshot.mesh, configs)
+        return Place(names[0], domain, self._values, snapshot.mesh, configs, snapshot.of(EnvoyFilter))
 
 
 class Translation(NamedTuple):
@@ -100,7 +102,7 @@ async def serve(
     reporter = Reporter(api, state, pusher, tracker, remarks, faults)
     notices = Notices(api, state, remarks, settings.namespace)
     roots = RootPublisher(api, trust)
-    bundle = BundlePublisher(api, lambda: trust.authority.roots)
+    bundle = BundlePublisher(api, lambda: trust.authority.roots, lambda: trust.superseded)
     injection = Injection(settings, state.snapshot)
     certificate = ServingCertificate(trust, settings.dns_names)
 
@@ -145,6 +147,7 @@ async def serve(
                 started(Ports(port, hook.addresses[0][1], monitored, levels.addresses[0][1], debug))
             # Reports begin after all lists: before, a host that is missing may only not have been listed yet.
             async with asyncio.TaskGroup() as reports:
+                reports.create_task(KeyFetcher(state).run())
                 reports.create_task(reporter.run())
                 reports.create_task(notices.run())
                 reports.create_task(Unserved(api).run())

@@ -73,6 +73,12 @@ class Authority:
         self.roots = roots or certificate
         self.chain = chain or (b"" if self._certificate.subject == self._certificate.issuer else certificate)
 
+    @property
+    def trusted(self) -> frozenset[bytes]:
+        """The roots, each in DER."""
+        certificates = x509.load_pem_x509_certificates(self.roots)
+        return frozenset(each.public_bytes(Encoding.DER) for each in certificates)
+
     @classmethod
     def create(cls, organization: str, life: timedelta = ROOT_LIFE) -> Authority:
         """A new self-signed root."""

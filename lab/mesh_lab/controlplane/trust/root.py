@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
 from typing import NamedTuple
 
@@ -27,6 +28,25 @@ log = logging.getLogger(__name__)
 SECRET = "istio-ca-secret"
 CONFIG_MAP = "istio-ca-root-cert"
 ROOT_KEY = "root-cert.pem"
+MOUNTED_AT = "/var/run/secrets/istio"
+"""Where the proxies' containers have the ConfigMap."""
+
+WATCHED_KEY, WATCHED_NAME = "root-sds.json", "istiod-root"
+WATCHED = json.dumps(
+    {
+        "resources": [
+            {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+                "name": WATCHED_NAME,
+                "validation_context": {
+                    "trusted_ca": {"filename": f"{MOUNTED_AT}/{ROOT_KEY}"},
+                    "watched_directory": {"path": MOUNTED_AT},
+                },
+            }
+        ]
+    }
+)
+"""The root as a secret that Envoy discovers in a file: a file that its own configuration names it would read once."""
 _SECRET_TYPE = "istio.io/ca-root"
 _LABELS = {"istio.io/config": "true"}
 
@@ -47,13 +67,19 @@ class Notice(NamedTuple):
 class Trust:
     """The authority in use. `changed` fires when its Secret was edited.
 
+    It is `superseded` while the Secret has a root that the next istiod will use: what that one publishes, this one must
+    not take back, since both run while one follows the other.
+
     `plugged` says that it came from the Secret `cacerts`. As in Istio, another signing certificate under the same roots
-    is taken up at once; another root, or a Secret that comes or goes, only when istiod starts again.
+    is taken up at once, and so is a further root beside them (there with `ISTIO_MULTIROOT_MESH`); a root that goes, or
+    a Secret that comes or goes, only when istiod starts again. So a root is replaced without a failed connection: the
+    new one beside the old, then a signing certificate under the new, then the new one without the old.
     """
 
     def __init__(self, authority: Authority, namespace: str = "istio-system", *, plugged: bool = False) -> None:
         self.authority = authority
         self.changed = Signal()
+        self.superseded = False
         self._namespace = namespace
         self._plugged = plugged
         self._notices: asyncio.Queue[Notice] = asyncio.Queue(_NOTICES_KEPT)
@@ -97,14 +123,17 @@ class Trust:
         except UnusableRootError as error:
             self._record(secret, "UnusableAuthority", f"{error}; the authority in use stays in use")
             return
+        self.superseded = (authority is None) is self._plugged or (
+            authority is not None and not self.authority.trusted <= authority.trusted
+        )
         if authority is None:
             if self._plugged:
                 text = f"it holds no authority any more; what was in it stays in use until istiod starts again, {_THEN}"
                 self._record(secret, "AuthorityGone", text)
-        elif not self._plugged or authority.roots != self.authority.roots:
+        elif self.superseded:
             text = (
-                "its root becomes that of the mesh only when istiod starts again, and proxies trust it from the next "
-                f"start of their pods on: {_RESTART} -n {self._namespace}, then that of all workloads"
+                "its root becomes that of the mesh only when istiod starts again, and proxies that trust no other fail "
+                f"to connect until they have it: {_RESTART} -n {self._namespace}"
             )
             self._record(secret, "RestartNeeded", text)
         elif self._take(authority):
@@ -258,8 +287,9 @@ class RootPublisher:
                 self._enqueue(namespace)
 
     async def _publish(self, namespace: str) -> None:
-        data = {ROOT_KEY: self._trust.authority.roots.decode()}
-        if namespace not in self._namespaces or self._published.get(namespace) == data:
+        data = {ROOT_KEY: self._trust.authority.roots.decode(), WATCHED_KEY: WATCHED}
+        published = self._published.get(namespace)
+        if namespace not in self._namespaces or published == data or (published and self._trust.superseded):
             return
         try:
             await self._api.create(
@@ -275,5 +305,7 @@ class RootPublisher:
         except ApiError as error:
             if error.status != 409:
                 raise
+            if self._trust.superseded:
+                return
             await self._api.merge(CONFIG_MAPS, CONFIG_MAP, {"data": data}, namespace)
         self._published[namespace] = dict(data)

@@ -104,11 +104,15 @@ class Api(Protocol):
 
 
 class BundlePublisher:
-    """Keeps the caBundles of webhook configurations equal to the mesh's roots, and validation from being skipped."""
+    """Keeps the caBundles of webhook configurations equal to the mesh's roots, and validation from being skipped.
 
-    def __init__(self, api: Api, roots: Callable[[], bytes]) -> None:
+    While `superseded` says so, another istiod's bundle is left as it is.
+    """
+
+    def __init__(self, api: Api, roots: Callable[[], bytes], superseded: Callable[[], bool] = lambda: False) -> None:
         self._api = api
         self._roots = roots
+        self._superseded = superseded
         self._seen: dict[str, Object] = {}
         self._changed = Signal()
 
@@ -150,7 +154,8 @@ class BundlePublisher:
     def _outdated(self) -> dict[str, Object]:
         """As they should be, the configurations that are not."""
         bundle = base64.b64encode(self._roots()).decode()
-        wanted = {name: _as_it_should_be(name, configuration, bundle) for name, configuration in self._seen.items()}
+        kept = self._superseded()
+        wanted = {name: _as_it_should_be(name, seen, bundle, kept=kept) for name, seen in self._seen.items()}
         return {name: new for name, new in wanted.items() if new != self._seen[name]}
 
 
@@ -166,10 +171,12 @@ def _kind_of(name: str) -> Kind:
     return WEBHOOK_CONFIGURATIONS.get(name, WEBHOOKS)
 
 
-def _as_it_should_be(name: str, configuration: Object, bundle: str) -> Object:
+def _as_it_should_be(name: str, configuration: Object, bundle: str, *, kept: bool) -> Object:
     webhooks = []
     for webhook in configuration.get("webhooks") or ():
-        new = {**webhook, "clientConfig": {**webhook["clientConfig"], "caBundle": bundle}}
+        there = webhook["clientConfig"].get("caBundle")
+        roots = there if there and kept else bundle
+        new = {**webhook, "clientConfig": {**webhook["clientConfig"], "caBundle": roots}}
         # Istio's own manifests begin with Ignore, and istiod sets Fail once it runs.
         if _kind_of(name) is VALIDATING_WEBHOOKS and webhook.get("failurePolicy") == "Ignore":
             new["failurePolicy"] = "Fail"

@@ -16,8 +16,9 @@ from msgspec import structs
 from mesh_lab.controlplane.model import AuthorizationPolicy, DecodeError, PeerAuthentication
 from mesh_lab.controlplane.model.base import PolicyTargetReference, Spec, WorkloadSelector
 from mesh_lab.controlplane.model.decoding import decode_as
+from mesh_lab.controlplane.model.requestauthentication import NO_TOKEN, JWTRule, RequestAuthentication
 from mesh_lab.controlplane.model.security import EVERYTHING, NOTHING, Action, MutualTLS, Rule
-from mesh_lab.controlplane.validation import security
+from mesh_lab.controlplane.validation import requestauthentication, security
 from mesh_lab.controlplane.validation.common import Problem
 
 
@@ -123,6 +124,36 @@ def peer_authentication(raw: Any) -> Closed:
     return Closed(PeerAuthentication(selector=selector, mtls=MutualTLS("STRICT")), effect, any_workload)
 
 
+def request_authentication(raw: Any) -> Closed:
+    """What holds of a RequestAuthentication in error: no token is good by a rule that is not understood."""
+    fields: Mapping[str, Any] = raw if isinstance(raw, Mapping) else {}
+    rules = fields.get("jwtRules") or []
+    kept = [_token_rule(rule) for rule in rules] if isinstance(rules, list) else []
+    known = [rule for rule in kept if rule is not None]
+    selector, any_workload = _selector(fields)
+    targets = _targets(fields) if selector is None and not any_workload else []
+    bad = [f"jwtRules[{index}]" for index, rule in enumerate(kept) if rule is None]
+    effect = f"{', '.join(bad) or 'it'} takes no token" if bad or not known else "its rules hold as they are written"
+    if any_workload:
+        effect += ", whatever the workload: it is for every one of its namespace"
+    spec = RequestAuthentication(
+        selector=selector, target_refs=targets, jwt_rules=[*known, NO_TOKEN] if bad or not known else known
+    )
+    return Closed(spec, effect, any_workload)
+
+
+def _token_rule(raw: Any) -> JWTRule | None:
+    try:
+        rule = msgspec.convert(raw, JWTRule)
+    except msgspec.ValidationError:
+        return None
+    return None if any(_errors(requestauthentication.rule_problems("", rule))) else rule
+
+
+def _tokenless(spec: RequestAuthentication) -> RequestAuthentication:
+    return structs.replace(spec, jwt_rules=[NO_TOKEN])
+
+
 def _denying(spec: AuthorizationPolicy) -> AuthorizationPolicy | None:
     """The same policy, for the same workloads, denying everything."""
     if spec.action == "AUDIT":
@@ -139,4 +170,5 @@ def _strict(spec: PeerAuthentication) -> PeerAuthentication:
 AUTHORIZATION_POLICY = FailClosed(
     authorization_policy, _denying, AuthorizationPolicy(action="DENY", rules=[EVERYTHING])
 )
+REQUEST_AUTHENTICATION = FailClosed(request_authentication, _tokenless, RequestAuthentication(jwt_rules=[NO_TOKEN]))
 PEER_AUTHENTICATION = FailClosed(peer_authentication, _strict, PeerAuthentication(mtls=MutualTLS("STRICT")))

@@ -22,11 +22,10 @@ from mesh_lab.controlplane.model.gateway import Server, ServerPort
 from mesh_lab.controlplane.model.serviceentry import ServiceEntry
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngressListener
 from mesh_lab.controlplane.model.virtualservice import (
-    HTTPMatchRequest,
     L4MatchAttributes,
 )
 from mesh_lab.controlplane.validation.common import Problem, Severity, camel
-from mesh_lab.controlplane.validation.names import UNIX, is_claim
+from mesh_lab.controlplane.validation.names import UNIX
 
 Places = Callable[[Any], Iterable[str]]
 """Where, below the field, something is not carried out: nowhere, at the field itself (an empty text), or at parts."""
@@ -46,10 +45,6 @@ def _when(holds: Callable[[Any], bool]) -> Places:
     return lambda owner: [""] if holds(owner) else []
 
 
-def _claims(field: str) -> Places:
-    return lambda owner: [f"[{name}]" for name in getattr(owner, field) if is_claim(name)]
-
-
 def _names_secret_for_all(spec: DestinationRule) -> bool:
     policies = [spec.traffic_policy, *(subset.traffic_policy for subset in spec.subsets)]
     known = [policy for policy in policies if policy is not None]
@@ -57,12 +52,9 @@ def _names_secret_for_all(spec: DestinationRule) -> bool:
     return spec.workload_selector is None and any(each and each.credential_name for each in settings)
 
 
-_TOKENS = "claims of tokens cannot be routed by: tokens of end users are not checked"
 _ZONES = "regions fail over; zones are not balanced, since proxies do not discover each other (ENABLE_SELF_DISCOVERY)"
 
 LINES = (
-    Line(HTTPMatchRequest, "headers", "error", _TOKENS, _claims("headers")),
-    Line(HTTPMatchRequest, "without_headers", "error", _TOKENS, _claims("without_headers")),
     Line(L4MatchAttributes, "source_subnet", "error", "sourceSubnet is not supported: Istio ignores it too"),
     Line(
         RetryBudget,

@@ -82,12 +82,10 @@ def _action(spec: AuthorizationPolicy) -> Iterator[Problem]:
         name = spec.provider.name if spec.provider is not None else ""
         if not name:
             yield error("spec.provider", "provider.name must not be empty")
-        text = f'this control plane asks no authoriser outside the mesh, so not "{name}" either'
-        yield warning("spec.action", f"{text}: what the rules match is refused")
     elif spec.provider is not None:
         yield error("spec.provider", f"provider must not be set with action {spec.action}")
     if spec.action == "AUDIT":
-        yield warning("spec.action", "AUDIT has no effect with this control plane")
+        yield warning("spec.action", "AUDIT marks what its rules match, and nothing here logs by the mark")
     if spec.action in ("DENY", "CUSTOM") and not spec.rules:
         text = "is meaningless as it will never be triggered, add an empty rule {} for every request"
         yield error(RULES, f"{spec.action} action without rules {text}")
@@ -148,8 +146,6 @@ def _conditions(path: str, rule: Rule, action: str) -> Iterator[Problem]:
             yield error(f"{where}.key", f"unknown attribute: {key}")
         elif action == "CUSTOM" and (key in _NOT_CUSTOM_KEYS or key.startswith("request.auth.")):
             yield error(f"{where}.key", f"{key} is currently not supported with CUSTOM action")
-        elif key.startswith("request.auth."):
-            yield warning(f"{where}.key", "tokens of end users are not checked: the attribute never has a value")
 
 
 def _not_custom(path: str, source: Source) -> Iterator[Problem]:
@@ -182,8 +178,6 @@ def _source(path: str, source: Source) -> Iterator[Problem]:
     accounts = source.service_accounts or source.not_service_accounts
     if accounts and (source.principals or source.not_principals or source.namespaces or source.not_namespaces):
         yield error(path, "cannot set serviceAccounts with namespaces or principals")
-    if source.request_principals or source.not_request_principals:
-        yield warning(path, "tokens of end users are not checked: no request has a request principal")
 
 
 def _service_account(path: str, value: str) -> Iterator[Problem]:

@@ -62,10 +62,8 @@ _OTHERS = frozenset(
 _NOT_TRANSLATED: Mapping[str, str] = {
     "caCertificates": "",
     "defaultInboundHttpRetryPolicy": "",
-    "meshMTLS": "",
     "proxyInboundListenPort": "",
     "proxyListenPort": "",
-    "tlsDefaults": "",
 }
 """Settings that are read and checked, and have no effect yet; and what has that effect instead.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.world.findings import Finding
@@ -99,6 +99,20 @@ class ServiceEndpoints:
 NO_ENDPOINTS = ServiceEndpoints()
 
 
+class KeySource(NamedTuple):
+    """Where the keys of tokens are fetched: at a URI, or where the issuer's metadata say (OpenID Connect Discovery)."""
+
+    issuer: str
+    uri: str
+
+
+class Keys(NamedTuple):
+    """The keys that were fetched last, as JSON, empty if none ever were; and why the last attempt failed, if it did."""
+
+    text: str = ""
+    problem: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Snapshot:
     """The world at one moment; `version` grows with each change."""
@@ -118,6 +132,7 @@ class Snapshot:
     configs: Table[str, Table[ObjectKey, Config[Spec]]]
     invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
     tags: Table[ObjectKey, Tag] = field(default_factory=Table)
+    keys: Table[KeySource, Keys] = field(default_factory=Table)
 
     def locality(self, pod: Pod) -> Locality:
         """Where a pod runs."""

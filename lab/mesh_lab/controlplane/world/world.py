@@ -22,7 +22,7 @@ from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Node, Object, 
 from mesh_lab.controlplane.world.labelselectors import selects
 from mesh_lab.controlplane.world.locality import NOWHERE, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
-from mesh_lab.controlplane.world.snapshot import Config, Endpoint, ServiceEndpoints, Snapshot, Table
+from mesh_lab.controlplane.world.snapshot import Config, Endpoint, Keys, KeySource, ServiceEndpoints, Snapshot, Table
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -60,7 +60,8 @@ class World:
         self._slices: dict[ObjectKey, dict[str, EndpointSlice]] = {}
         self._services_of_pod: dict[ObjectKey, set[ObjectKey]] = {}
         self._stale_endpoints: set[ObjectKey] = set()
-        self._changed: set[str] = {*_VIEWS, *KINDS, "Endpoints", "Invalid"}
+        self._keys: dict[KeySource, Keys] = {}
+        self._changed: set[str] = {*_VIEWS, *KINDS, "Endpoints", "Invalid", "Keys"}
         # The namespaces that the mesh sees; None is all of them.
         self._selected: frozenset[str] | None = None
         self._snapshot: Snapshot | None = None
@@ -81,6 +82,14 @@ class World:
             self._snapshot = self._next()
             self._changed.clear()
         return self._snapshot
+
+    def set_keys(self, source: KeySource, keys: Keys | None) -> None:
+        """Take the keys that were fetched; None forgets them."""
+        if keys is None:
+            self._keys.pop(source, None)
+        else:
+            self._keys[source] = keys
+        self._changed.add("Keys")
 
     @property
     def unproved(self) -> tuple[tuple[str, str, str], ...]:
@@ -391,6 +400,7 @@ class World:
             configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
             invalid=table("Invalid", self._invalid, lambda before: before.invalid),
             tags=table("MutatingWebhookConfiguration", self._views["MutatingWebhookConfiguration"], lambda it: it.tags),
+            keys=table("Keys", self._keys, lambda before: before.keys),
         )
 
 

@@ -243,7 +243,7 @@ def _set_transport(cluster: Cluster, view: View) -> bool:
         alpn = ("h2",) if demanded else _plain_alpn(protocol)
         named = settings.subject_alt_names or view.service.subject_alt_names
         given = settings if view.may_have_secrets else _without_secret(settings)
-        cluster.transport_socket.CopyFrom(tls.settings_upstream(given, alpn, named))
+        cluster.transport_socket.CopyFrom(tls.settings_upstream(given, alpn, named, view.mesh.tls_defaults))
         return demanded
     if settings is None and not (view.may_be_mutual and (view.listed or _are_mutual(peers))):
         return demanded

@@ -14,7 +14,9 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from mesh_lab.controlplane.model.gateway import ServerTLSSettings
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
-from mesh_lab.controlplane.xds import actions, http, names, rbac, snidnat, telemetry, tls
+from mesh_lab.controlplane.xds import access as accesses
+from mesh_lab.controlplane.xds import actions, http, names, snidnat, telemetry, tls
+from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
@@ -22,7 +24,6 @@ from mesh_lab.controlplane.xds.gatewaytls import authority_of, credentials_of, d
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
-from mesh_lab.controlplane.xds.rbac import Authorization
 from mesh_lab.controlplane.xds.routecontext import RouteContext
 from mesh_lab.controlplane.xds.routes import Fragment, context_of, fragment, shared_configuration
 from mesh_lab.controlplane.xds.rules import all_hosts, has_routes, routes, takes_all
@@ -45,7 +46,7 @@ class Setting:
 
     scope: Scope
     context: ProxyContext
-    authorization: Authorization
+    access: Access
     credentials: frozenset[str]
 
     @property
@@ -89,7 +90,7 @@ def gateway_routes(setting: Setting, servers: Iterable[GatewayServer], found: It
             for host, which in hosts.items()
         ]
         fragments += [_redirected(host, origins_of(some)) for host in redirected if host not in hosts]
-        yield shared_configuration(name, tuple(fragments), setting.authorization, setting.mesh.trust_domains)
+        yield shared_configuration(name, tuple(fragments), setting.access, setting.mesh.trust_domains)
 
 
 def _viewpoint(server: GatewayServer, setting: Setting) -> Viewpoint:
@@ -162,7 +163,7 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
         )
         ruling = (origin for rules in called if rules is not None for origin in rules.origins)
         requests = all(server.plain_http or server.ends_tls for server in some)
-        permitting = () if requests else setting.authorization.origins
+        permitting = () if requests else setting.access.origins
         telling = setting.context.telemetry.origins
         origins = [*origins_of(some), *(each.origin for each in used), *ruling, *permitting, *telling]
         made = {chain.name for chain in chains}
@@ -218,6 +219,7 @@ def _tls_chain(setting: Setting, server: GatewayServer, wanted: list[str], found
     if not _has_credentials(server, setting.credentials):
         return None
     settings = server.server.tls or ServerTLSSettings()
+    context = downstream_context(settings, tls.HTTP_ALPN if server.ends_tls else (), setting.mesh.tls_defaults)
     chosen = () if server.ends_tls else _attached_shares(setting, server, found)
     if not (server.ends_tls or chosen):
         return None
@@ -226,7 +228,7 @@ def _tls_chain(setting: Setting, server: GatewayServer, wanted: list[str], found
         name=_chain_name(server),
         filter_chain_match=_sni(wanted),
         filters=onward,
-        transport_socket=tls.downstream(downstream_context(settings, tls.HTTP_ALPN if server.ends_tls else ())),
+        transport_socket=tls.downstream(context),
     )
 
 
@@ -237,7 +239,8 @@ def _chain_name(server: GatewayServer) -> str:
 def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
     logs = telemetry.access_logs(setting.context, telemetry.Reporting("source", "http"))
     prefix = f"outbound_0.0.0.0_{server.target}"
-    manager = http.connection_manager("gateway", prefix, setting.context, logs, rbac.http_filters())
+    filters = accesses.http_filters(setting.access, idle=not setting.access.authentication.rules)
+    manager = http.connection_manager("gateway", prefix, setting.context, logs, filters)
     manager.rds.CopyFrom(http.rds(name))
     return http.http_filter(manager)
 
@@ -286,7 +289,7 @@ def _tcp(setting: Setting, server: GatewayServer, chosen: tuple[Share, ...]) -> 
     )
     forward(proxy, chosen, policy_of(setting.scope.rules, chosen))
     return [
-        *rbac.network_filters(setting.authorization, setting.mesh.trust_domains),
+        *accesses.network_filters(setting.access, setting.mesh.trust_domains),
         *mark(marked=must_announce_tcp(setting.scope, chosen)),
         http.tcp_filter(proxy),
     ]

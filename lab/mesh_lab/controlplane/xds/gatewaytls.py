@@ -11,6 +11,7 @@ from envoy.extensions.transport_sockets.tls.v3.common_pb2 import (
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext
 
 from mesh_lab.controlplane.model.gateway import ServerTLSSettings
+from mesh_lab.controlplane.model.mesh import TLSConfig
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, TlsSecret
 from mesh_lab.controlplane.world.snapshot import Table
 from mesh_lab.controlplane.xds import names, tls
@@ -57,18 +58,22 @@ def has_credentials(settings: ServerTLSSettings, known: frozenset[str]) -> bool:
     return settings.mode == "ISTIO_MUTUAL" or known.issuperset(filter(None, wanted))
 
 
-def downstream_context(settings: ServerTLSSettings, alpn: tuple[str, ...] = tls.HTTP_ALPN) -> DownstreamTlsContext:
-    """How TLS is terminated: with Secrets beside the gateway's pod, files in it, or the mesh's own certificates."""
-    low = _VERSIONS.get(settings.min_protocol_version or "", TlsParameters.TLSv1_2)
-    high = _VERSIONS.get(settings.max_protocol_version or "", TlsParameters.TLSv1_3)
-    context = CommonTlsContext(
-        alpn_protocols=alpn,
-        tls_params=TlsParameters(
-            tls_minimum_protocol_version=low,
-            tls_maximum_protocol_version=high,
-            cipher_suites=settings.cipher_suites,
-        ),
-    )
+def downstream_context(
+    settings: ServerTLSSettings, alpn: tuple[str, ...] = tls.HTTP_ALPN, defaults: TLSConfig | None = None
+) -> DownstreamTlsContext:
+    """How TLS is terminated: with Secrets beside the gateway's pod, files in it, or the mesh's own certificates.
+
+    `defaults` are the mesh's, for what the server itself does not say.
+    """
+    context = CommonTlsContext(alpn_protocols=alpn, tls_params=tls.mesh_versions())
+    parameters = context.tls_params
+    tls.restrict(parameters, defaults)
+    if (low := _VERSIONS.get(settings.min_protocol_version or "")) is not None:
+        parameters.tls_minimum_protocol_version = low
+    if (high := _VERSIONS.get(settings.max_protocol_version or "")) is not None:
+        parameters.tls_maximum_protocol_version = high
+    if settings.cipher_suites:
+        parameters.cipher_suites[:] = settings.cipher_suites
     if settings.mode == "ISTIO_MUTUAL":
         return tls.mesh_downstream_context(alpn)
     for name in credentials_of(settings):

@@ -13,11 +13,13 @@ from mesh_lab.controlplane.model import (
     ServiceEntry,
     TrafficExtension,
 )
+from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Config, ServiceEndpoints, Snapshot, Table
+from mesh_lab.controlplane.xds import access as accesses
 from mesh_lab.controlplane.xds import (
     attachment,
     clusters,
@@ -32,18 +34,21 @@ from mesh_lab.controlplane.xds import (
     routes,
     snidnat,
 )
+from mesh_lab.controlplane.xds.access import Access
+from mesh_lab.controlplane.xds.authentication import authentication_of
 from mesh_lab.controlplane.xds.built import Built, table_of
 from mesh_lab.controlplane.xds.clients import client_of
+from mesh_lab.controlplane.xds.extauthz import authorizer
 from mesh_lab.controlplane.xds.localities import Client, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.patches import applying, scripts
 from mesh_lab.controlplane.xds.patches.applying import Patched
-from mesh_lab.controlplane.xds.patches.selection import selected
+from mesh_lab.controlplane.xds.patches.selection import referenced, selected
 from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
-from mesh_lab.controlplane.xds.rbac import Authorization, authorization_of
+from mesh_lab.controlplane.xds.rbac import authorization_of
 from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
 from mesh_lab.controlplane.xds.scope import Scope, registry_of, scope_of
@@ -111,29 +116,42 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     exports = mesh.default_virtual_service_export_to
     found = attachment.attached(servers, ingress.routes(snapshot), pod.namespace, mesh.cluster_domain, exports)
     credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
-    telling = _telemetry(snapshot, pod)
-    setting = _setting(scope, ProxyContext(mesh, own, telling), _authorization(snapshot, pod), credentials)
-    calling = Calling.of(snapshot, scope, pod, _reported_to(snapshot, telling), gateway=True)
+    access, telling = _access(snapshot, pod), _telemetry(snapshot, pod)
+    setting = _setting(scope, ProxyContext(mesh, own, telling), access, credentials)
+    named = _named_by_patches(snapshot, scope, pod)
+    beside = tuple(dict.fromkeys((*_called_itself(snapshot, telling, access), *named)))
+    calling = Calling.of(snapshot, scope, pod, beside, gateway=True)
     called, assigned = _called_by_gateway(calling, found, snidnat.passed_on(scope, servers))
+    listening, routing = (make(setting, servers, found) for make in (gateway.gateway_listeners, gateway.gateway_routes))
     return {
         CDS: called,
-        ECDS: _NONE,
         EDS: assigned,
-        LDS: gateway.gateway_listeners(setting, servers, found),
-        RDS: gateway.gateway_routes(setting, servers, found),
+        LDS: listening,
+        # Without requests there is no filter that would ask for its configuration.
+        ECDS: accesses.extensions(access, snapshot.keys, True) if routing else _NONE,
+        RDS: routing,
     }
 
 
+def _named_by_patches(snapshot: Snapshot, scope: Scope, pod: Pod) -> tuple[MeshService, ...]:
+    """The services whose clusters EnvoyFilters name: no route may lead there, as with those that limit rates."""
+    hosts = referenced(snapshot.of(EnvoyFilter), pod.namespace, pod.labels, snapshot.mesh.root_namespace)
+    return tuple(scope.by_host[host] for host in hosts if host in scope.by_host)
+
+
 @memoised
-def _setting(
-    scope: Scope, context: ProxyContext, authorization: Authorization, credentials: frozenset[str]
-) -> gateway.Setting:
-    return gateway.Setting(scope, context, authorization, credentials)
+def _setting(scope: Scope, context: ProxyContext, access: Access, credentials: frozenset[str]) -> gateway.Setting:
+    return gateway.Setting(scope, context, access, credentials)
 
 
-def _authorization(snapshot: Snapshot, pod: Pod) -> Authorization:
-    labels = tuple(sorted(pod.labels.items()))
-    return authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, snapshot.mesh.root_namespace)
+def _access(snapshot: Snapshot, pod: Pod) -> Access:
+    labels, root = tuple(sorted(pod.labels.items())), snapshot.mesh.root_namespace
+    authorization = authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, root)
+    if len(authorization.providers) == 1:
+        asked = authorizer(snapshot.mesh, authorization.providers[0], registry_of(snapshot).services)
+        authorization = replace(authorization, authorizer=asked)
+    tokens = authentication_of(snapshot.of(RequestAuthentication), pod.namespace, labels, root)
+    return Access(authorization, tokens)
 
 
 def _telemetry(snapshot: Snapshot, pod: Pod) -> Applied:
@@ -142,10 +160,11 @@ def _telemetry(snapshot: Snapshot, pod: Pod) -> Applied:
     return applied(snapshot.of(Telemetry), pod.namespace, labels, mesh.root_namespace, backends)
 
 
-def _reported_to(snapshot: Snapshot, telling: Applied) -> tuple[MeshService, ...]:
+def _called_itself(snapshot: Snapshot, telling: Applied, access: Access) -> tuple[MeshService, ...]:
     """The services that the proxy itself calls, which must be there whatever its application may call."""
-    known = registry_of(snapshot).services
-    return tuple(known[host] for host in called_by_proxy(telling, snapshot.mesh))
+    known, asked = registry_of(snapshot).services, access.authorization.authorizer
+    hosts = dict.fromkeys([*called_by_proxy(telling, snapshot.mesh), *([asked.host] if asked is not None else [])])
+    return tuple(known[host] for host in hosts if host in known)
 
 
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
@@ -153,24 +172,24 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
     named = [*_services_of(snapshot, pod), *entries.selecting(snapshot.of(ServiceEntry), pod)]
     ports = inbound.inbound_ports(pod, named, policies, scope.sidecar)
-    telling = _telemetry(snapshot, pod)
-    authorization, context = _authorization(snapshot, pod), ProxyContext(mesh, own, telling)
-    listener = inbound.virtual_inbound(ports, authorization, context, policies.origins(pod.labels))
+    access, telling = _access(snapshot, pod), _telemetry(snapshot, pod)
+    context = ProxyContext(mesh, own, telling)
+    listener = inbound.virtual_inbound(ports, access, context, policies.origins(pod.labels))
     served = [ownclusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
     permitted = [
-        inbound.inbound_routes(port, authorization, mesh.trust_domains, scope.traced)
+        inbound.inbound_routes(port, access, mesh.trust_domains, scope.traced)
         for port in ports
         if port.protocol.is_http or port.protocol is Protocol.AUTO
     ]
-    beside = tuple(s for s in _reported_to(snapshot, telling) if s.hostname not in scope.by_host)
+    beside = tuple(s for s in _called_itself(snapshot, telling, access) if s.hostname not in scope.by_host)
     calling = Calling.of(snapshot, scope, pod, beside)
     called, assigned = _called(calling)
     sent = outbound.sidecar_listeners(scope, context, _headless(scope, calling.endpoints))
     return {
         CDS: {**called, **table_of(served)},
-        ECDS: _NONE,
         EDS: assigned,
         LDS: {**sent, listener.name: listener},
+        ECDS: accesses.extensions(access, snapshot.keys, False),
         RDS: {**routes.sidecar_routes(scope, mesh), **table_of(permitted)},
     }
 

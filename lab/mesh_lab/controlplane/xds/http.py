@@ -23,6 +23,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.request_id.uuid.v3.uuid_pb2 import UuidRequestIdConfig
 from google.protobuf.duration_pb2 import Duration
 
+from mesh_lab.controlplane.model.meshproxy import Topology
 from mesh_lab.controlplane.world.meshconfig import MeshConfig, Normalization
 from mesh_lab.controlplane.xds import actions, names, tls, tracing
 from mesh_lab.controlplane.xds.built import any_of
@@ -87,10 +88,33 @@ def connection_manager(
     manager.server_name = SERVER_NAME
     manager.use_remote_address.value = side == "gateway"
     if side == "gateway":
-        manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET
+        _trust_what_stands_before(manager, context.mesh.default_config.gateway_topology or Topology())
+    return manager
+
+
+_DETAILS = {
+    "UNDEFINED": HttpConnectionManager.SANITIZE_SET,
+    "SANITIZE": HttpConnectionManager.SANITIZE,
+    "FORWARD_ONLY": HttpConnectionManager.FORWARD_ONLY,
+    "APPEND_FORWARD": HttpConnectionManager.APPEND_FORWARD,
+    "SANITIZE_SET": HttpConnectionManager.SANITIZE_SET,
+    "ALWAYS_FORWARD_ONLY": HttpConnectionManager.ALWAYS_FORWARD_ONLY,
+}
+
+
+def _trust_what_stands_before(manager: HttpConnectionManager, topology: Topology) -> None:
+    """How many proxies before a gateway tell the client's address truly, and what becomes of its certificate.
+
+    https://istio.io/latest/docs/ops/configuration/traffic-management/network-topologies/
+    """
+    manager.xff_num_trusted_hops = topology.num_trusted_proxies
+    manager.forward_client_cert_details = _DETAILS[topology.forward_client_cert_details]
+    if manager.forward_client_cert_details in (
+        HttpConnectionManager.APPEND_FORWARD,
+        HttpConnectionManager.SANITIZE_SET,
+    ):
         details = manager.set_current_client_cert_details
         details.subject.value = details.uri = details.dns = details.cert = True
-    return manager
 
 
 def _client_filters() -> list[HttpFilter]:

@@ -30,13 +30,14 @@ from mesh_lab.controlplane.model.sidecar import IstioIngressListener, Sidecar
 from mesh_lab.controlplane.world.kubernetes import Origin, Pod, ServicePort
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Config
-from mesh_lab.controlplane.xds import actions, http, names, rbac, telemetry, tls
+from mesh_lab.controlplane.xds import access as accesses
+from mesh_lab.controlplane.xds import actions, http, names, telemetry, tls
+from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import PeerPolicies
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
-from mesh_lab.controlplane.xds.rbac import Authorization
 from mesh_lab.controlplane.xds.routes import configuration, fragment
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, protocol_of
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains
@@ -138,7 +139,7 @@ def _stated(
 @memoised
 def virtual_inbound(
     ports: tuple[InboundPort, ...],
-    authorization: Authorization,
+    access: Access,
     context: ProxyContext,
     origins: tuple[Origin, ...],
 ) -> Built:
@@ -148,12 +149,12 @@ def virtual_inbound(
         name=names.VIRTUAL_INBOUND,
         address=socket_address("0.0.0.0", names.INBOUND_PORT),
         traffic_direction=TrafficDirection.INBOUND,
-        filter_chains=[_trap(), *(chain for port in ports for chain in _chains(port, authorization, context))],
+        filter_chains=[_trap(), *(chain for port in ports for chain in _chains(port, access, context))],
     )
     listener.listener_filters.append(http.listener_filter("original_dst"))
     for inspector, needs in _INSPECTORS.items():
         _inspect(listener, context.mesh, inspector, [port for port in ports if needs(port)], ports)
-    caused = [*services, *authorization.origins, *origins, *context.telemetry.origins]
+    caused = [*services, *access.origins, *origins, *context.telemetry.origins]
     return build(LDS, names.VIRTUAL_INBOUND, wire(listener), caused)
 
 
@@ -204,9 +205,9 @@ def _trap() -> FilterChain:
     )
 
 
-def _chains(port: InboundPort, authorization: Authorization, context: ProxyContext) -> Iterator[FilterChain]:
+def _chains(port: InboundPort, access: Access, context: ProxyContext) -> Iterator[FilterChain]:
     """One port's chains: mutual TLS, then what else its mode lets in."""
-    make = _Maker(port, authorization, context)
+    make = _Maker(port, access, context)
     if port.mode != "DISABLE":
         yield from _mutual_chains(port, make)
     if port.mode == "STRICT":
@@ -226,8 +227,8 @@ def _chains(port: InboundPort, authorization: Authorization, context: ProxyConte
 def _mutual_chains(port: InboundPort, make: _Maker) -> Iterator[FilterChain]:
     """PERMISSIVE distinguishes the mesh's TLS from the application's by ALPN; STRICT takes all TLS for the mesh's."""
     strict = port.mode == "STRICT"
-    trust = make.context.mesh.trust_domains
-    socket = tls.mutual_downstream(tls.HTTP_ALPN, trust)
+    trust, settings = make.context.mesh.trust_domains, make.context.mesh.mesh_mtls
+    socket = tls.mutual_downstream(tls.HTTP_ALPN, trust, settings)
     if port.protocol.is_http:
         spoken = Spoken("mtls-http", "tls", () if strict else tls.MESH_ALPN)
         yield make.chain(spoken, make.http(mutual_tls=True), socket)
@@ -235,7 +236,7 @@ def _mutual_chains(port: InboundPort, make: _Maker) -> Iterator[FilterChain]:
     if port.protocol is Protocol.AUTO:
         yield make.chain(Spoken("mtls-http", "tls", _MESH_HTTP), make.http(mutual_tls=True), socket)
     others = tuple(alpn for alpn in tls.MESH_ALPN if port.protocol is not Protocol.AUTO or alpn not in _MESH_HTTP)
-    socket = tls.mutual_downstream((), trust)
+    socket = tls.mutual_downstream((), trust, settings)
     yield make.chain(Spoken("mtls-tcp", "tls", () if strict else others), make.tcp(mutual_tls=True), socket)
 
 
@@ -252,7 +253,7 @@ class _Maker:
     """Makes the chains of one port."""
 
     port: InboundPort
-    authorization: Authorization
+    access: Access
     context: ProxyContext
 
     def chain(self, spoken: Spoken, filters: list[Filter], socket: TransportSocket | None = None) -> FilterChain:
@@ -273,7 +274,7 @@ class _Maker:
             cluster=self.port.cluster,
             access_log=telemetry.access_logs(self.context, reporting),
         )
-        return [*rbac.network_filters(self.authorization, self.context.mesh.trust_domains), http.tcp_filter(proxy)]
+        return [*accesses.network_filters(self.access, self.context.mesh.trust_domains), http.tcp_filter(proxy)]
 
     def http(self, *, mutual_tls: bool) -> list[Filter]:
         reporting = telemetry.Reporting("destination", "http", mutual_tls, self.port.called)
@@ -282,7 +283,7 @@ class _Maker:
             f"inbound_0.0.0.0_{self.port.number}",
             self.context,
             telemetry.access_logs(self.context, reporting),
-            [*([] if mutual_tls else [telemetry.recognise()]), *rbac.http_filters()],
+            [*([] if mutual_tls else [telemetry.recognise()]), *accesses.http_filters(self.access)],
         )
         manager.rds.CopyFrom(http.rds(self.port.cluster))
         _forward_client_identity(manager, mutual_tls=mutual_tls)
@@ -304,7 +305,7 @@ def _forward_client_identity(manager: HttpConnectionManager, *, mutual_tls: bool
 
 
 @memoised
-def inbound_routes(port: InboundPort, authorization: Authorization, trust: TrustDomains, traced: bool = False) -> Built:
+def inbound_routes(port: InboundPort, access: Access, trust: TrustDomains, traced: bool = False) -> Built:
     """All requests go to the application, if the rules allow them. One that it cannot have received is sent again."""
     action = RouteAction(cluster=port.cluster)
     actions.set_timeouts(action, None)
@@ -318,4 +319,4 @@ def inbound_routes(port: InboundPort, authorization: Authorization, trust: Trust
         routes=[route],
         request_headers_to_remove=[telemetry.PEER_HEADER],
     )
-    return configuration(port.cluster, (fragment(host, port.origins),), authorization, trust)
+    return configuration(port.cluster, (fragment(host, port.origins),), access, trust)

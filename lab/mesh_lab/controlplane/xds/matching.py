@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from envoy.config.route.v3.route_components_pb2 import HeaderMatcher, QueryParameterMatcher, RouteMatch
+from envoy.type.matcher.v3.metadata_pb2 import MetadataMatcher
 from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
 from mesh_lab.controlplane.model.base import StringMatch
 from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest, HTTPRetry
+from mesh_lab.controlplane.validation.names import is_claim
+from mesh_lab.controlplane.xds import claims
 from mesh_lab.controlplane.xds.hosts import gateway_name
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.scope import Labels
@@ -69,9 +72,13 @@ def route_match(match: HTTPMatchRequest | None) -> RouteMatch:
     if match.ignore_uri_case:
         result.case_sensitive.value = False
     pseudo = {":method": match.method, ":authority": match.authority, ":scheme": match.scheme}
-    result.headers.extend(_header(name, value) for name, value in _sorted(match.headers))
+    for headers, invert in ((match.headers, False), (match.without_headers, True)):
+        for name, value in _sorted(headers):
+            if is_claim(name):
+                result.dynamic_metadata.append(_claim(name, value, invert=invert))
+            else:
+                result.headers.append(_header(name, value, invert=invert))
     result.headers.extend(_header(name, value) for name, value in pseudo.items() if value is not None)
-    result.headers.extend(_header(name, value, invert=True) for name, value in _sorted(match.without_headers))
     result.query_parameters.extend(_parameter(name, value) for name, value in _sorted(match.query_params))
     return result
 
@@ -96,6 +103,12 @@ def _header(name: str, match: StringMatch, *, invert: bool = False) -> HeaderMat
     if matcher is None:
         return HeaderMatcher(name=name, present_match=True, invert_match=invert)
     return HeaderMatcher(name=name, string_match=matcher, invert_match=invert, treat_missing_header_as_empty=invert)
+
+
+def _claim(name: str, match: StringMatch, *, invert: bool) -> MetadataMatcher:
+    """A claim of the token, which a gateway has looked at before it chooses a route."""
+    matcher = string_matcher(match) or StringMatcher(safe_regex=RegexMatcher(regex=".*"))
+    return claims.claim(claims.routing_claim(name), [matcher], invert=invert)
 
 
 def _parameter(name: str, match: StringMatch) -> QueryParameterMatcher:

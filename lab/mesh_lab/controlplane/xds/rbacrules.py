@@ -22,7 +22,7 @@ from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from envoy.type.matcher.v3.value_pb2 import ListMatcher, ValueMatcher
 
 from mesh_lab.controlplane.model.security import Action, Condition, Operation, Rule, Source
-from mesh_lab.controlplane.xds import trustdomains
+from mesh_lab.controlplane.xds import claims, trustdomains
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains
 
 
@@ -46,8 +46,8 @@ def policy_of(rule: Rule, action: Action, owner: Owner, *, tcp: bool) -> Policy 
     if action == "ALLOW" and len(known) < len(rule.when):
         return _NEVER
     conditions = [c for c in known if not (tcp and c.key.startswith("request."))]
-    identities = [_principal_condition(c, owner) for c in conditions if c.key in _PRINCIPAL_KEYS]
-    what = [_permission_condition(c) for c in conditions if c.key not in _PRINCIPAL_KEYS]
+    identities = [_principal_condition(c, owner) for c in conditions if _is_about_the_client(c.key)]
+    what = [_permission_condition(c) for c in conditions if not _is_about_the_client(c.key)]
     sources = [entry.source for entry in rule.from_ or ()] or [None]
     operations = [entry.operation for entry in rule.to or ()] or [None]
     return Policy(
@@ -181,9 +181,12 @@ def _domain(value: str) -> Principal:
     return _authenticated(StringMatcher(safe_regex=RegexMatcher(regex=f"spiffe://{pattern}/.*")))
 
 
-def _request_principal(_value: str) -> Principal:
-    """Matches nothing: tokens of end users are not checked, so no request carries such a principal."""
-    return Principal(not_id=Principal(any=True))
+def _request_principal(value: str) -> Principal:
+    return _all_ids([Principal(metadata=each) for each in claims.principal(value)])
+
+
+def _claim(path: Sequence[str], value: str) -> Principal:
+    return Principal(metadata=claims.claim(path, [_matcher(value)]))
 
 
 def _cidr(value: str) -> CidrRange:
@@ -242,16 +245,19 @@ _PRINCIPAL_KEYS: dict[str, Callable[[str, Owner], Principal]] = {
     "source.principal": _principal,
     "source.serviceAccount": _service_account,
     "source.trustDomain": _trust_domain,
+    "request.auth.principal": lambda value, _: _request_principal(value),
+    "request.auth.audiences": lambda value, _: _claim(["aud"], value),
+    "request.auth.presenter": lambda value, _: _claim(["azp"], value),
 }
+_CLAIMS = re.compile(r"request\.auth\.claims(\[.+\])")
 _PERMISSION_KEYS: dict[str, Callable[[str], Permission]] = {
     "destination.ip": lambda value: Permission(destination_ip=_cidr(value)),
     "destination.port": _port,
     "connection.sni": lambda value: Permission(requested_server_name=_matcher(value)),
 }
-# Attributes with a part in brackets, or of a family; of tokens none ever has a value.
+# Attributes with a part in brackets.
 _PERMISSION_PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], Permission]], ...] = (
     (re.compile(r"request\.headers\[(.+)\]"), lambda key, value: _header(key[1], value)),
-    (re.compile(r"request\.auth\..+"), lambda _, __: Permission(not_rule=Permission(any=True))),
     (
         re.compile(r"experimental\.(envoy\.filters\.[^\[]+)\[(.+)\]"),
         lambda key, value: _metadata(key[1], key[2], value),
@@ -274,11 +280,23 @@ def _is_list(value: str) -> bool:
 
 def _knows(key: str) -> bool:
     """Whether a condition on an attribute can be decided."""
-    return key in _PRINCIPAL_KEYS or _permission_maker(key) is not None
+    return _is_about_the_client(key) or _permission_maker(key) is not None
+
+
+def _is_about_the_client(key: str) -> bool:
+    return key in _PRINCIPAL_KEYS or _CLAIMS.fullmatch(key) is not None
+
+
+def _principal_maker(key: str) -> Callable[[str, Owner], Principal]:
+    found = _CLAIMS.fullmatch(key)
+    if found is None:
+        return _PRINCIPAL_KEYS[key]
+    path = claims.names_in(found[1])
+    return lambda value, _: _claim(path, value)
 
 
 def _principal_condition(condition: Condition, owner: Owner) -> Principal:
-    make = _PRINCIPAL_KEYS[condition.key]
+    make = _principal_maker(condition.key)
     parts = []
     if condition.values:
         parts.append(_any_id([make(value, owner) for value in condition.values]))

@@ -13,12 +13,12 @@ from mesh_lab.controlplane.model import VirtualService
 from mesh_lab.controlplane.validation.routing import LARGEST_BODY
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
-from mesh_lab.controlplane.xds import actions, hosts, names, rbac
+from mesh_lab.controlplane.xds import actions, hosts, names
+from mesh_lab.controlplane.xds.access import OPEN, Access, route_filters
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import HostRules
-from mesh_lab.controlplane.xds.rbac import NO_POLICIES, Authorization
 from mesh_lab.controlplane.xds.routecontext import RouteContext, Target
 from mesh_lab.controlplane.xds.rules import destination_hosts, has_routes, routes
 from mesh_lab.controlplane.xds.scope import MESH, RouteConfig, Scope
@@ -244,9 +244,7 @@ def fragment(host: VirtualHost, origins: Iterable[Origin]) -> Fragment:
     return Fragment(tuple(host.domains), wire(RouteConfiguration(virtual_hosts=[host])), tuple(origins))
 
 
-def configuration(
-    name: str, fragments: tuple[Fragment, ...], authorization: Authorization = NO_POLICIES, trust: TrustDomains = ()
-) -> Built:
+def configuration(name: str, fragments: tuple[Fragment, ...], access: Access = OPEN, trust: TrustDomains = ()) -> Built:
     """A RouteConfiguration of virtual hosts that are serialised already. Hosts are compared without their ports.
 
     Envoy rejects a configuration that names a domain twice, so the first virtual host to name one keeps it, and the
@@ -257,7 +255,7 @@ def configuration(
         validate_clusters=BoolValue(value=False),
         ignore_port_in_host_matching=True,
         max_direct_response_body_size_bytes=UInt32Value(value=LARGEST_BODY),
-        typed_per_filter_config=rbac.route_filters(authorization, trust),
+        typed_per_filter_config=route_filters(access, trust),
     )
     taken: set[str] = set()
     kept: list[Fragment] = []
@@ -268,7 +266,7 @@ def configuration(
             kept.append(left)
     body = b"".join([wire(head), *(part.body for part in kept)])
     origins = [origin for part in kept for origin in part.origins]
-    return build(RDS, name, body, [*origins, *authorization.origins])
+    return build(RDS, name, body, [*origins, *access.origins])
 
 
 shared_configuration = memoised(configuration)

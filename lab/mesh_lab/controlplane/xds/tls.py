@@ -11,8 +11,10 @@ from envoy.extensions.transport_sockets.raw_buffer.v3 import raw_buffer_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, secret_pb2, tls_pb2
 from envoy.type.matcher.v3 import string_pb2
 from google.protobuf.wrappers_pb2 import BoolValue
+from msgspec import structs
 
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings
+from mesh_lab.controlplane.model.mesh import TLSConfig
 from mesh_lab.controlplane.xds import names
 from mesh_lab.controlplane.xds.built import any_of
 
@@ -96,9 +98,26 @@ def mesh_downstream_context(alpn: Iterable[str]) -> tls_pb2.DownstreamTlsContext
     )
 
 
-def mutual_downstream(alpn: Iterable[str], trust_domains: Iterable[str]) -> base_pb2.TransportSocket:
+def restrict(parameters: common_pb2.TlsParameters, settings: TLSConfig | None) -> None:
+    """What the mesh's settings demand of TLS (`meshMTLS`, `tlsDefaults`), where they say anything."""
+    if settings is None:
+        return
+    if settings.min_protocol_version != "TLS_AUTO":
+        newest = settings.min_protocol_version == "TLSV1_3"
+        oldest = common_pb2.TlsParameters.TLSv1_3 if newest else common_pb2.TlsParameters.TLSv1_2
+        parameters.tls_minimum_protocol_version = oldest
+    if settings.cipher_suites:
+        parameters.cipher_suites[:] = settings.cipher_suites
+    if settings.ecdh_curves:
+        parameters.ecdh_curves[:] = settings.ecdh_curves
+
+
+def mutual_downstream(
+    alpn: Iterable[str], trust_domains: Iterable[str], settings: TLSConfig | None = None
+) -> base_pb2.TransportSocket:
     """From a sidecar whose identity is in one of these trust domains."""
     context = mesh_downstream_context(alpn)
+    restrict(context.common_tls_context.tls_params, settings)
     accepted = context.common_tls_context.combined_validation_context.default_validation_context
     accepted.match_typed_subject_alt_names.extend(
         common_pb2.SubjectAltNameMatcher(
@@ -121,13 +140,19 @@ def validation(dns_names: Iterable[str], authorities: str) -> common_pb2.Certifi
 
 
 def settings_upstream(
-    settings: ClientTLSSettings, alpn: Iterable[str], subject_alt_names: Iterable[str]
+    settings: ClientTLSSettings,
+    alpn: Iterable[str],
+    subject_alt_names: Iterable[str],
+    defaults: TLSConfig | None = None,
 ) -> base_pb2.TransportSocket:
     """As a DestinationRule configures it: SIMPLE or MUTUAL, from files or from a Secret.
 
     The names in the server's certificate are the rule's, or those of the ServiceEntry where the rule has none.
     """
     context = tls_pb2.CommonTlsContext(alpn_protocols=list(alpn), tls_params=mesh_versions())
+    if defaults is not None:
+        # As in Istio, `minProtocolVersion` is for servers.
+        restrict(context.tls_params, structs.replace(defaults, min_protocol_version="TLS_AUTO"))
     authorities = "" if settings.credential_name else settings.ca_certificates or SYSTEM_AUTHORITIES
     trust = validation(subject_alt_names, authorities)
     if settings.ca_crl and not settings.credential_name:

@@ -11,7 +11,7 @@ from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.xds import Built, Generator
-from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
+from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import bookinfo, config
 from tests.unit.controlplane.envoy import message
 from tests.unit.controlplane.xds.patches.patched import envoy_filter, http_filters, lua, patch
@@ -62,7 +62,8 @@ class FakeConnection:
             if response.type_url == CDS:
                 self.session.request(Request(EDS, subscribe=names))
             if response.type_url == LDS:
-                self.session.request(Request(RDS, subscribe=tuple(self.session.desired()[RDS])))
+                for url in (ECDS, RDS):
+                    self.session.request(Request(url, subscribe=tuple(self.session.desired()[url])))
             self.session.request(Request(response.type_url, response.nonce, errors[0] if errors else None))
         return bool(sent)
 

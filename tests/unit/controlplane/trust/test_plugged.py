@@ -118,6 +118,21 @@ async def test_another_signer_of_the_same_root_is_taken_up_at_once(root: Signer,
     assert trust.changed.count == 1
 
 
+async def test_a_further_root_is_taken_up_at_once_and_then_a_signer_under_it(root: Signer, signing: Signer) -> None:
+    trust = await load(with_secret(istio_form(signing, root)))
+    other = signer("other")
+    both = root.pem + other.pem
+    trust.observe("MODIFIED", secret({**istio_form(signing, root), "root-cert.pem": both}))
+    assert (trust.authority.roots, trust.changed.count) == (both, 1)
+    trust.observe("MODIFIED", secret({**istio_form(other, other), "root-cert.pem": both}))
+    assert (trust.authority.certificate, trust.changed.count) == (other.pem, 2)
+    trust.observe("MODIFIED", secret(istio_form(other, other)))
+    assert (trust.authority.roots, trust.changed.count) == (both, 2), "this one waits for a restart"
+    assert trust.superseded
+    trust.observe("MODIFIED", secret({**istio_form(other, other), "root-cert.pem": both}))
+    assert not trust.superseded
+
+
 @pytest.mark.parametrize(
     ("event", "data", "reason"),
     [

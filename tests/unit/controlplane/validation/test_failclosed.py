@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from mesh_lab.controlplane.model.requestauthentication import NOBODYS_KEY
 from mesh_lab.controlplane.world.findings import Finding
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config
 from tests.unit.controlplane.xds.judging import SERVER, allowed, http_rules, tcp_allowed
+from tests.unit.controlplane.xds.test_authentication import tokens
 from tests.unit.controlplane.xds.translated import listener_of
 
 GOOD = {"to": [{"operation": {"paths": ["/good"]}}]}
@@ -175,3 +177,23 @@ def test_a_selector_that_cannot_be_read_comes_before_those_that_can() -> None:
     own = peers({"selector": {"matchLabels": {"app": "reviews"}}, "mtls": {"mode": "PERMISSIVE"}}, "own", "2025-01-01")
     assert not plaintext_is_refused(bookinfo().istio(own))
     assert plaintext_is_refused(bookinfo().istio(own, peers({"selector": "reviews", "mtls": {"mode": "STRICT"}})))
+
+
+GOOD_TOKENS = {"issuer": "me", "jwks": '{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}'}
+
+
+@pytest.mark.parametrize(
+    ("rules", "kept", "words"),
+    [
+        ([GOOD_TOKENS, {"issuer": "you", "jwks": "no keys"}], ["", "me"], "jwtRules[1] takes no token"),
+        ([GOOD_TOKENS, {"issuer": ["you"]}], ["", "me"], "jwtRules[1] takes no token"),
+        ("all", [""], "it takes no token"),
+    ],
+)
+def test_a_rule_about_tokens_that_is_not_understood_takes_none(rules: Any, kept: list[str], words: str) -> None:
+    """The tokens of a rule that holds are good by that rule, and those of any other issuer by no rule."""
+    cluster = bookinfo().istio(config("RequestAuthentication", "p", {"jwtRules": rules}))
+    providers = tokens(cluster).providers
+    assert [providers[name].issuer for name in sorted(providers)] == kept
+    assert providers["origins-0"].local_jwks.inline_string == NOBODYS_KEY
+    assert words in reported(cluster, "RequestAuthentication")[-1].message

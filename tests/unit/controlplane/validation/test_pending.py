@@ -34,18 +34,6 @@ SOCKET = {"port": {"number": 0, "name": "x", "protocol": "HTTP"}, "bind": "unix:
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
     (
         "VirtualService",
-        http(match=[{"headers": {"@request.auth.claims.a": {"exact": "b"}}}]),
-        "error",
-        "spec.http[0].match[0].headers[@request.auth.claims.a]",
-    ),
-    (
-        "VirtualService",
-        http(match=[{"withoutHeaders": {"@request.auth.claims[a]": {"exact": "b"}}}]),
-        "error",
-        "spec.http[0].match[0].withoutHeaders[@request.auth.claims[a]]",
-    ),
-    (
-        "VirtualService",
         {"hosts": ["a"], "tcp": [{"match": [{"sourceSubnet": "10.0.0.0/8"}], **ROUTE}]},
         "error",
         "spec.tcp[0].match[0].sourceSubnet",

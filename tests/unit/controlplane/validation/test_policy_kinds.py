@@ -195,7 +195,6 @@ def test_a_module_that_may_refuse_something_is_not_stored_without_effect(phase: 
 @pytest.mark.parametrize(
     ("kind", "spec", "path", "words"),
     [
-        ("RequestAuthentication", jwt(jwks=RSA), "spec.jwtRules", "tokens are not checked yet"),
         ("RequestAuthentication", jwt(jwks=RSA_PRIVATE), "spec.jwtRules[0].jwks", "index 0 contains private key"),
         ("RequestAuthentication", {"selector": {}}, "spec.selector", "without labels"),
         ("Telemetry", {"tracing": [{}, {}]}, "spec.tracing", "multiple tracing"),

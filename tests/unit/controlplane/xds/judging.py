@@ -31,6 +31,7 @@ class Request:
     port: int = 9080
     ip: str = "10.244.0.9"
     headers: dict[str, str] = field(default_factory=dict)
+    claims: dict[str, Any] = field(default_factory=dict)
 
 
 def text(matcher: Any, value: str) -> bool:
@@ -69,7 +70,29 @@ def identifies(principal: Any, request: Request) -> bool:
             return bool(request.principal) and text(value.principal_name, request.principal)
         case "direct_remote_ip" | "remote_ip":
             return cidr(value, request.ip)
+        case "metadata":
+            return noted(value, request)
     raise AssertionError(kind)
+
+
+def noted(matcher: Any, request: Request) -> bool:
+    """What the filter of tokens has left: nothing of a request without one."""
+    assert matcher.filter == "envoy.filters.http.jwt_authn"
+    found: Any = {"payload": request.claims}
+    for segment in matcher.path:
+        found = found.get(segment.key) if isinstance(found, dict) else None
+    return _value(matcher.value, found) is not matcher.invert
+
+
+def _value(matcher: Any, found: Any) -> bool:
+    match matcher.WhichOneof("match_pattern"):
+        case "string_match":
+            return isinstance(found, str) and text(matcher.string_match, found)
+        case "list_match":
+            return isinstance(found, list) and any(_value(matcher.list_match.one_of, each) for each in found)
+        case "or_match":
+            return any(_value(each, found) for each in matcher.or_match.value_matchers)
+    raise AssertionError(matcher)
 
 
 def permits(permission: Any, request: Request) -> bool:
@@ -108,7 +131,7 @@ def http_rules(cluster: Cluster, part: str = "rules") -> list[RBAC]:
     """In the order in which the filters ask; `part` is `rules` or `shadow_rules`."""
     found = message(resources(cluster, SERVER)[RDS]["inbound|9080||"]).typed_per_filter_config
     rules = []
-    for name in ("envoy.filters.http.rbac.deny", "envoy.filters.http.rbac.allow"):
+    for name in (f"envoy.filters.http.rbac.{each}" for each in ("custom", "deny", "allow")):
         if name in found:
             own = RBACPerRoute()
             assert found[name].Unpack(own)

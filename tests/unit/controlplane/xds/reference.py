@@ -135,8 +135,28 @@ def _header_of(name: str) -> Callable[[str, Request], bool]:
 
 
 def _nothing(_: str, __: Request) -> bool:
-    """No token is checked, and no filter but the lab's is there: the attribute has no value."""
+    """No filter but the lab's is there: the attribute has no value."""
     return False
+
+
+def _request_principal(pattern: str, request: Request) -> bool:
+    """ISSUER/SUBJECT; a request without a token has none."""
+    if not request.claims:
+        return False
+    return _text(pattern, f"{request.claims['iss']}/{request.claims['sub']}")
+
+
+def _claim_of(*path: str) -> Callable[[str, Request], bool]:
+    """A text, or a list of texts of which one fits."""
+
+    def holds(pattern: str, request: Request) -> bool:
+        found: Any = request.claims
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        texts = found if isinstance(found, list) else [found]
+        return any(isinstance(each, str) and _text(pattern, each) for each in texts)
+
+    return holds
 
 
 _FIELDS: Mapping[str, Callable[[str, Request], bool]] = {
@@ -146,7 +166,11 @@ _FIELDS: Mapping[str, Callable[[str, Request], bool]] = {
     "trustDomains": _domain,
     "ipBlocks": _address,
     "remoteIpBlocks": _address,
-    "requestPrincipals": _nothing,
+    "requestPrincipals": _request_principal,
+    "audiences": _claim_of("aud"),
+    "presenter": _claim_of("azp"),
+    "group": _claim_of("group"),
+    "team": _claim_of("org", "team"),
     "hosts": lambda pattern, request: _text(pattern.lower(), request.host.lower()),
     "methods": lambda pattern, request: _text(pattern, request.method),
     "paths": _path,
@@ -162,8 +186,12 @@ _KEYS: Mapping[str, str] = {
     "remote.ip": "remoteIpBlocks",
     "destination.port": "ports",
     "request.auth.principal": "requestPrincipals",
-    "request.auth.claims[group]": "requestPrincipals",
+    "request.auth.audiences": "audiences",
+    "request.auth.presenter": "presenter",
+    "request.auth.claims[group]": "group",
+    "request.auth.claims[org][team]": "team",
     "experimental.envoy.filters.network.mysql_proxy[db.table]": "metadata",
     "request.headers[x-user]": "request.headers[x-user]",
 }
-_HTTP_ONLY = frozenset({"requestPrincipals", "hosts", "methods", "paths", "request.headers[x-user]"})
+_OF_TOKENS = frozenset({"requestPrincipals", "audiences", "presenter", "group", "team"})
+_HTTP_ONLY = _OF_TOKENS | {"hosts", "methods", "paths", "request.headers[x-user]"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from mesh_lab.controlplane.model.base import StringMatch
+from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest
+from mesh_lab.controlplane.xds.matching import route_match
 from tests.unit.controlplane.cluster import bookinfo
 from tests.unit.controlplane.xds.translated import routes_to
 from tests.unit.controlplane.xds.virtualservices import only, reviews, to
@@ -59,3 +62,18 @@ def test_a_header_without_which_a_rule_holds_may_have_any_value() -> None:
     rule = {"match": [{"withoutHeaders": {"x": {"regex": "*"}}}], "route": [to()]}
     (header,) = routes_to(bookinfo().istio(reviews(rule)))[0].match.headers
     assert (header.present_match, header.invert_match) == (True, True)
+
+
+def test_claims_of_a_token_are_looked_up_where_the_gateway_has_left_them() -> None:
+    match = HTTPMatchRequest(
+        headers={"@request.auth.claims.groups": StringMatch(exact="admins"), "x": StringMatch()},
+        without_headers={"@request.auth.claims[org][team]": StringMatch(prefix="r")},
+    )
+    found = route_match(match)
+    assert [header.name for header in found.headers] == ["x"]
+    wanted, unwanted = found.dynamic_metadata
+    assert [segment.key for segment in wanted.path] == ["payload", "groups"]
+    assert [segment.key for segment in unwanted.path] == ["payload", "org", "team"]
+    assert (wanted.invert, unwanted.invert) == (False, True)
+    in_list, text = wanted.value.or_match.value_matchers
+    assert in_list.list_match.one_of.string_match.exact == text.string_match.exact == "admins"

@@ -117,6 +117,32 @@ def test_what_a_rule_matches(rule: dict[str, Any], request_: dict[str, Any], exp
     assert allowed(bookinfo().istio(policy(rules=[rule], action="DENY")), **request_) is not expected
 
 
+TOKEN = {"iss": "https://issuer/a", "sub": "me", "aud": ["shop"], "groups": ["users", "admins"], "org": {"team": "red"}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (source(requestPrincipals=["https://issuer/a/me"]), True),
+        (source(requestPrincipals=["https://issuer/a/*"]), True),
+        (source(requestPrincipals=["*/me"]), True),
+        (source(requestPrincipals=["https://issuer/*"]), False),
+        (source(requestPrincipals=["*"]), True),
+        (source(notRequestPrincipals=["*"]), False),
+        ({"when": [{"key": "request.auth.principal", "values": ["https://issuer/a/me"]}]}, True),
+        ({"when": [{"key": "request.auth.audiences", "values": ["shop"]}]}, True),
+        ({"when": [{"key": "request.auth.presenter", "values": ["shop"]}]}, False),
+        ({"when": [{"key": "request.auth.claims[groups]", "values": ["adm*"]}]}, True),
+        ({"when": [{"key": "request.auth.claims[groups]", "notValues": ["admins"]}]}, False),
+        ({"when": [{"key": "request.auth.claims[org][team]", "values": ["red"]}]}, True),
+        ({"when": [{"key": "request.auth.claims[org.team]", "values": ["red"]}]}, False),
+        ({"when": [{"key": "request.auth.claims[org]", "values": ["*"]}]}, False),
+    ],
+)
+def test_what_a_rule_matches_of_a_token(rule: dict[str, Any], expected: bool) -> None:
+    assert allowed(bookinfo().istio(policy(rules=[rule])), claims=TOKEN) is expected
+
+
 def test_a_denial_weighs_more_than_a_permission() -> None:
     cluster = bookinfo().istio(
         policy("allow", rules=[source(namespaces=["default"])]),
@@ -199,6 +225,7 @@ def test_a_dry_run_is_counted_and_logged_by_shadow_rules(action: str) -> None:
     (shadow,) = tcp_rules(cluster, "shadow_rules")
     assert list(shadow.policies) == ["ns[default]-policy[dry]-rule[0]"]
     assert shadow_prefixes(cluster) == {
+        "envoy.filters.http.rbac.custom": "istio_ext_authz_",
         "envoy.filters.http.rbac.deny": "istio_dry_run_deny_",
         "envoy.filters.http.rbac.allow": "istio_dry_run_allow_",
         "envoy.filters.network.rbac": f"istio_dry_run_{action.lower()}_",

@@ -36,7 +36,7 @@ VALUES: dict[str, list[str]] = {
     "trustDomains": ["cluster.local", "other", "*.local", "clu*", "*"],
     "ipBlocks": ["10.244.0.9", "10.0.0.0/8", "10.244.1.0/24", "fe80::/10"],
     "remoteIpBlocks": ["10.244.0.0/24", "1.1.1.1"],
-    "requestPrincipals": ["*", "issuer/me"],
+    "requestPrincipals": ["*", "issuer/me", "issuer/*", "*/me", "iss*", "*e"],
     "hosts": ["Reviews:9080", "*.example.com", "rev*"],
     "methods": ["GET", "P*", "*"],
     "paths": ["/a", "/a/*", "*/b", "/{*}/b", "/a/{**}", "*"],
@@ -60,8 +60,11 @@ CONDITIONS: dict[str, list[str]] = {
     "source.ip": VALUES["ipBlocks"],
     "remote.ip": VALUES["remoteIpBlocks"],
     "destination.port": VALUES["ports"],
-    "request.auth.principal": ["*"],
-    "request.auth.claims[group]": ["admins"],
+    "request.auth.principal": ["*", "issuer/me", "https://a/b/*"],
+    "request.auth.audiences": ["shop", "sh*"],
+    "request.auth.presenter": ["app"],
+    "request.auth.claims[group]": ["admins", "*", "ad*"],
+    "request.auth.claims[org][team]": ["red", "*d"],
     "experimental.envoy.filters.network.mysql_proxy[db.table]": ["[x]", "x"],
     "request.headers[x-user]": ["jason", "j*", "*n", "*"],
 }
@@ -123,6 +126,14 @@ REQUESTS = st.builds(
     port=st.sampled_from([9080, 80]),
     ip=st.sampled_from(["10.244.0.9", "10.244.1.1", "192.168.0.1"]),
     headers=st.sampled_from([{}, {"x-user": ""}, {"x-user": "jason"}, {"x-user": "an"}]),
+    claims=st.sampled_from(
+        [
+            {},
+            {"iss": "issuer", "sub": "me", "aud": ["shop"], "azp": "app", "group": ["users", "admins"]},
+            {"iss": "https://a/b", "sub": "you", "aud": "shop", "group": "admins", "org": {"team": "red"}},
+            {"iss": "issuer", "sub": "you", "group": "users", "org": {"team": ["blue", "green"]}},
+        ]
+    ),
 )
 EXAMPLES = 50
 BATCH = st.lists(REQUESTS, min_size=12, max_size=12)
