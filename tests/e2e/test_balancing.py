@@ -42,6 +42,14 @@ def test_random_is_random(canary: Mesh, client: TrafficClient) -> None:
     assert_random_baseline(results, [canary.pod("echo", v)["metadata"]["name"] for v in ("v1", "v2")])
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_endpoints_that_share_labels_come_first(canary: Mesh, client: TrafficClient, version: str) -> None:
+    preferred = {"localityLbSetting": {"failoverPriority": [f"version={version}"]}}
+    policy = {"loadBalancer": preferred, "outlierDetection": {}}
+    with canary.applied(destination_rule("echo", "v1", "v2", policy=policy)):
+        assert_all(client.send("http://echo", 20), version=version)
+
+
 @pytest.mark.parametrize("key", ["header", "query parameter"])
 def test_requests_that_are_alike_go_to_one_endpoint(canary: Mesh, client: TrafficClient, key: str) -> None:
     by = {"httpHeaderName": "x-user"} if key == "header" else {"httpQueryParameterName": "user"}
