@@ -63,7 +63,15 @@ ISTIO = (
         "Telemetry", TELEMETRY, "telemetries", ("telemetry",), ("v1", "v1alpha1"), acted_on=True, in_listeners=True
     ),
     MeshKind("WasmPlugin", EXTENSIONS, "wasmplugins", (), ("v1alpha1",)),
-    MeshKind("TrafficExtension", EXTENSIONS, "trafficextensions", (), ("v1alpha1",)),
+    MeshKind(
+        "TrafficExtension",
+        EXTENSIONS,
+        "trafficextensions",
+        (),
+        ("v1alpha1",),
+        acted_on=True,
+        in_listeners=True,
+    ),
     MeshKind("ServiceEntry", NETWORKING, "serviceentries", ("se",), _V1ALPHA3, acted_on=True),
     MeshKind("WorkloadEntry", NETWORKING, "workloadentries", ("we",), _V1ALPHA3, acted_on=True),
     MeshKind("WorkloadGroup", NETWORKING, "workloadgroups", ("wg",), _V1ALPHA3),

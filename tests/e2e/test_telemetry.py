@@ -118,3 +118,51 @@ def test_each_request_leaves_a_line_in_the_access_log(shop: Mesh, client: Traffi
         assert words["upstream"].endswith(":8080")
         assert words["cluster"] == CLUSTERS[app].format(namespace=shop.namespace)
         assert words["route"] == "default"
+
+
+def telemetry(app: str, **spec: object) -> dict[str, object]:
+    """A resource for the pods of one app."""
+    metadata = {"name": f"of-{app}"}
+    selector = {"matchLabels": {"app": app}}
+    kind = {"apiVersion": "telemetry.istio.io/v1", "kind": "Telemetry"}
+    return {**kind, "metadata": metadata, "spec": {"selector": selector, **spec}}
+
+
+def line_of(shop: Mesh, app: str, identity: str) -> str:
+    """The line that a request left in the log of a pod's proxy, if it has left one."""
+    text = shop.logs(shop.pod(app)["metadata"]["name"], PROXY_CONTAINER)
+    return next((line for line in text.splitlines() if identity in line), "")
+
+
+DRAINED = "connections that were there stay with the old listener until it has drained"
+
+
+def test_telemetry_logs_what_an_expression_is_true_for(shop: Mesh, client: TrafficClient) -> None:
+    part = {"providers": [{"name": "envoy"}], "filter": {"expression": "response.code >= 400"}}
+
+    def logs_only_failures() -> bool:
+        good, bad = (client.send(f"http://echo/status/{code}", distinct_ids=True)[0] for code in (202, 418))
+        eventually(lambda: line_of(shop, "echo", bad.id), timeout=15, why="Envoy writes its log in batches")
+        return line_of(shop, "echo", good.id) == ""
+
+    with shop.applied(telemetry("echo", accessLogging=[part])):
+        eventually(logs_only_failures, timeout=60, why=DRAINED)
+
+
+def test_telemetry_adds_and_removes_tags_of_a_metric(shop: Mesh, client: TrafficClient) -> None:
+    need_metrics(shop, "client")
+    tags = {"request_path": {"value": "request.url_path"}, "response_flags": {"operation": "REMOVE"}}
+    override = {"match": {"metric": "REQUEST_COUNT", "mode": "CLIENT"}, "tagOverrides": tags}
+    part = {"providers": [{"name": "prometheus"}], "overrides": [override]}
+
+    def counted(**labels: str) -> float:
+        return samples(shop, "client", "istio_requests_total", request_path="/status/226", **labels)
+
+    def is_counted() -> bool:
+        assert_all(client.send("http://echo/status/226", 5), status=226)
+        return counted() >= 5
+
+    with shop.applied(telemetry("client", metrics=[part])):
+        eventually(is_counted, timeout=60, why=DRAINED)
+        assert counted(response_code="226") == counted()
+        assert counted(response_flags="-") == 0

@@ -82,3 +82,40 @@ def test_the_readme_is_short() -> None:
     assert len(readme.splitlines()) < 200
     pages = {f"docs/{page.name}" for page in ROOT.glob("docs/*.md")}
     assert [page for page in sorted(pages) if page not in readme] == []
+
+
+_TASK = re.compile(r"\[(?P<name>[^\]]+)\]\((?P<address>https://istio\.io/latest/docs/tasks/[\w/-]+/)\)")
+
+
+def _task_tables() -> list[list[str]]:
+    """The tables of the page of Istio's tasks, as lists of lines."""
+    return _tables((ROOT / "docs/istio-tasks.md").read_text(encoding="utf-8"))
+
+
+def _task_rows() -> list[list[str]]:
+    return [[cell.strip() for cell in row.strip("|").split("|")] for _, _, *rows in _task_tables() for row in rows]
+
+
+@pytest.mark.parametrize("table", _task_tables())
+def test_each_table_of_istios_tasks_has_the_same_three_columns(table: list[str]) -> None:
+    header, rule, *rows = table
+    assert (header, rule) == ("| page | here | how it differs |", "|---|---|---|")
+    assert rows
+    assert [row for row in rows if _columns(row) != 3] == []
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row[0]) for row in _task_rows()])
+def test_each_of_istios_tasks_says_whether_it_works_and_if_not_so_how(row: list[str]) -> None:
+    """One clause: it is a table to look into, not to read."""
+    page, here, how = row
+    assert _TASK.fullmatch(page)
+    assert here in {"works", "differs", "no"}
+    assert bool(how) == (here != "works")
+    assert len(how) <= 150
+    assert not how.endswith(".")
+
+
+def test_each_of_istios_tasks_is_there_once() -> None:
+    addresses = [found["address"] for page, _, _ in _task_rows() if (found := _TASK.fullmatch(page))]
+    assert len(addresses) > 50
+    assert sorted(addresses) == sorted(set(addresses))

@@ -33,6 +33,9 @@ PROGRAMS = {
     "bookinfo": Program(
         "mesh_lab.apps.bookinfo.__main__:main", "a service of Bookinfo: productpage, details, reviews, ratings"
     ),
+    "config-reloader": Program(
+        "mesh_lab.apps.samples.configreloader:main", "asks Prometheus to read a changed configuration"
+    ),
     "ext-authz": Program("mesh_lab.apps.samples.extauthz:main", "Istio's sample of an external authorizer"),
     "fortio": Program(
         "mesh_lab.apps.samples.fortio.program:main", "the load generator of Istio's samples, and its server"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mesh_lab.client import istiostatus
 from mesh_lab.client.api import Api
+from mesh_lab.client.connection import ApiError
 from mesh_lab.client.istio import IstioStatus
 from mesh_lab.client.meshstatus import MeshStatus, OwnStatus
 from mesh_lab.client.objects import Object
@@ -14,6 +15,8 @@ from mesh_lab.errors import LabError
 from mesh_lab.settings import MINIMUM_ISTIO
 
 OWN_IMAGE = "mesh-lab/istiod"
+_EMBEDDED = "+meshlab"
+_NOT_FOUND = 404
 _MEMORY = "mesh status"
 _DEPLOYMENTS = "/apis/apps/v1/deployments?labelSelector=app%3Distiod"
 
@@ -48,7 +51,9 @@ def find(api: Api) -> list[ControlPlane]:
     Raises:
         ApiError: the API refuses the request, or does not answer.
     """
-    return [_described(deployment) for deployment in api.request("GET", _DEPLOYMENTS)["items"]]
+    found = api.request("GET", _DEPLOYMENTS)["items"]
+    own = bool(found) and _is_embedded(api)
+    return [_described(deployment, own=own) for deployment in found]
 
 
 def choose(found: list[ControlPlane], revision: str) -> ControlPlane | None:
@@ -91,14 +96,24 @@ def status_of(api: Api, *, findings: bool = True) -> MeshStatus:
     return status
 
 
-def _described(deployment: Object) -> ControlPlane:
+def _is_embedded(api: Api) -> bool:
+    """Whether the cluster is the lab's own: whatever image is named there, the lab's control plane runs."""
+    try:
+        return str(api.request("GET", "/version").get("gitVersion", "")).endswith(_EMBEDDED)
+    except ApiError as error:
+        if error.code == _NOT_FOUND:
+            return False
+        raise
+
+
+def _described(deployment: Object, *, own: bool) -> ControlPlane:
     metadata, containers = deployment["metadata"], deployment["spec"]["template"]["spec"]["containers"]
     discovery = next((c for c in containers if c["name"] == "discovery"), containers[0])
     image = discovery["image"]
     environ = {entry["name"]: entry.get("value", "") for entry in discovery.get("env", [])}
     revision = metadata.get("labels", {}).get("istio.io/rev", "")
     version = re.search(r":v?(\d+\.\d+\.\d+)", image)
-    own = OWN_IMAGE in image
+    own = own or OWN_IMAGE in image
     return ControlPlane(
         metadata["namespace"],
         metadata["name"],

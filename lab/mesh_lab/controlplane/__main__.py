@@ -8,9 +8,10 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
-from mesh_lab.controlplane.process.config import Settings, from_environment
+from mesh_lab.controlplane.process.config import Settings, from_environment, without_effect
 
 if TYPE_CHECKING:
     from mesh_lab.controlplane.startup.assembly import Translation
@@ -21,6 +22,8 @@ def main() -> int:
     logging.basicConfig(
         stream=sys.stdout, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s  %(message)s"
     )
+    if ignored := without_effect(sys.argv[1:]):
+        logging.getLogger(__name__).info("without effect here: %s", ", ".join(ignored))
     try:
         settings = from_environment(os.environ)
     except ValueError as error:
@@ -67,7 +70,8 @@ def _translation() -> Translation:
 
     gc.freeze()
     gc.enable()
-    return Translation(Generator().generate, analyse)
+    generator = Generator()
+    return Translation(generator.generate, partial(analyse, patched=generator.patched))
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ _TABLE = (
     ),
     Kind(Telemetry, telemetry.telemetry),
     Kind(WasmPlugin, extensions.wasm_plugin),
-    Kind(TrafficExtension, extensions.traffic_extension),
+    Kind(TrafficExtension, extensions.traffic_extension, standins.traffic_extension),
     Kind(
         ServiceEntry,
         serviceentry.service_entry,

@@ -33,6 +33,8 @@ SAMPLES = (
     "apps/bookinfo-gateway.yaml",
     "apps/traffic-client.yaml",
 )
+_FORMER_SELECTOR = {"app": "istiod"}
+_NOT_FOUND = 404
 CONTROL_PLANE = Workload("istio-system", "istiod")
 
 
@@ -65,7 +67,9 @@ def install(
     """
     deadline = time.monotonic() + timeout
     report("installing the mesh")
-    mesh = deployments(kubectl.apply(_mesh(manifests, host_ports, directory, profile)))
+    files = _mesh(manifests, host_ports, directory, profile)
+    _make_way(api)
+    mesh = deployments(kubectl.apply(files))
     # Injection is the control plane's work: pods that are made before it answers would be refused.
     await_deployments(api, {CONTROL_PLANE}, deadline, report)
     report("installing the sample microservices")
@@ -78,6 +82,21 @@ def install(
     except ApiError as error:
         raise LabError(f"the cluster's API: {error.message}") from error
     return Installed(pods, state)
+
+
+def _make_way(api: Api) -> None:
+    """Remove an istiod of a lab before 0.3, whose selector is another: a selector cannot be changed.
+
+    Raises:
+        LabError: the API refuses it, or does not answer.
+    """
+    path = f"/apis/apps/v1/namespaces/{CONTROL_PLANE.namespace}/deployments/{CONTROL_PLANE.name}"
+    try:
+        if api.request("GET", path)["spec"]["selector"].get("matchLabels") == _FORMER_SELECTOR:
+            api.request("DELETE", path)
+    except ApiError as error:
+        if error.code != _NOT_FOUND:
+            raise LabError(f"the cluster's API: {error.message}") from error
 
 
 def deployments(applied: list[Applied]) -> set[Workload]:

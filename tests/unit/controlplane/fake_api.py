@@ -97,7 +97,10 @@ class FakeApi:
             return await self._create(collection, namespace, await request.json())
         if request.method == "PATCH":
             self.writes.append((collection, name))
-            return await self._patch(collection, namespace, name, request.content_type, await request.json())
+            return await self._patch(collection, namespace, name, await request.json())
+        if request.method == "PUT":
+            self.writes.append((collection, name))
+            return _json(await self.put(collection, await request.json()))
         if name:
             found = self.find(collection, name, namespace)
             return _json(found) if found is not None else _status(404, "NotFound")
@@ -127,21 +130,12 @@ class FakeApi:
         user = {"username": f"system:serviceaccount:{namespace}:{account}", "extra": extra}
         return {"status": {"authenticated": True, "audiences": review["spec"]["audiences"], "user": user}}
 
-    async def _patch(self, collection: str, namespace: str, name: str, kind: str, patch: Any) -> web.Response:
+    async def _patch(self, collection: str, namespace: str, name: str, patch: Any) -> web.Response:
         found = self.find(collection, name, namespace)
         if found is None:
             return _status(404, "NotFound")
         new = copy.deepcopy(found)
-        if kind == "application/json-patch+json":
-            for operation in patch:
-                *path, last = operation["path"].strip("/").split("/")
-                target: Any = new
-                for step in path:
-                    target = target[int(step) if isinstance(target, list) else step]
-                target[last] = operation["value"]
-        else:
-            new = self.prune(_merged(new, patch))
-        return _json(await self.put(collection, new))
+        return _json(await self.put(collection, self.prune(_merged(new, patch))))
 
     async def _watch(self, request: web.Request, collection: str) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -262,10 +262,10 @@ async def meshed(
             ca_file=directory / "ca.crt",
             issue_for=issue_for,
             host="127.0.0.1",
-            ports=Ports(0, 0, 0, 0),
+            ports=Ports(0, 0, 0, 0, 0),
             crash_directory=directory / "crashes",
         )
-        mesh = Mesh(api, Ports(0, 0, 0, 0), directory, session, settings, translate or generate, analyse=analyse)
+        mesh = Mesh(api, Ports(0, 0, 0, 0, 0), directory, session, settings, translate or generate, analyse=analyse)
         await mesh.start()
         try:
             await api.until(lambda: api.find("configmaps", "istio-ca-root-cert", "default") is not None)

@@ -89,11 +89,7 @@ def _carry(connection: socket.socket, options: argparse.Namespace) -> None:
         if not ready:
             return
         if connection in ready:
-            try:
-                data = connection.recv(_CHUNK)
-            except ConnectionError as error:
-                _say(str(error.strerror or error))
-                return
+            data = _received(connection, verbose=options.verbose)
             if not data:
                 return
             _write(data)
@@ -107,6 +103,16 @@ def _carry(connection: socket.socket, options: argparse.Namespace) -> None:
                 if options.quit is not None:
                     patience = options.quit
         deadline = None if patience is None else time.monotonic() + patience
+
+
+def _received(connection: socket.socket, *, verbose: bool) -> bytes:
+    """What the other side sent; nothing at its end, which a reset is as well, as for the nc of busybox."""
+    try:
+        return connection.recv(_CHUNK)
+    except ConnectionError as error:
+        if verbose:
+            _say(str(error.strerror or error))
+        return b""
 
 
 def _write(data: bytes) -> None:

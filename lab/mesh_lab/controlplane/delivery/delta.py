@@ -5,7 +5,7 @@ moment at most one response of a type is unanswered, and what changes meanwhile 
 client costs no memory. https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol
 
 Order, so that nothing is used before it is there nor removed while it is in use: clusters, their endpoints, then
-configurations of filters, listeners and routes once the client has both, then removals.
+listeners, configurations of filters and routes once the client has both, then removals.
 """
 
 from __future__ import annotations
@@ -358,9 +358,9 @@ class Session:
         responses += clusters
         responses += self._send(EDS)
         if self._clusters_ready(now):
-            # Before the routes that turn these filters on.
-            responses += self._send(ECDS, removals=True)
             responses += self._send(LDS, removals=True)
+            # Before the routes that make use of them.
+            responses += self._send(ECDS, removals=True)
             responses += self._send(RDS, removals=True)
         if self._routes_settled():
             responses += self._send(CDS, removals=True)

@@ -218,7 +218,7 @@ class Pusher:
             return connection.own
         if name == secrets.ROOTS:
             return secrets.roots(self._trust.authority.roots)
-        return secrets.for_gateway(self._state.latest, connection.proxy, name)
+        return secrets.credential(self._state.latest, connection.proxy, name)
 
     def _proxy(
         self,

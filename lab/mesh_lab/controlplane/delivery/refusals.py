@@ -1,4 +1,4 @@
-"""Sets an EnvoyFilter aside when Envoy rejects (NACK) what it makes, so that nobody else is harmed.
+"""Sets an EnvoyFilter, or a script, aside when Envoy rejects (NACK) what it makes, so that nobody else is harmed.
 
 Envoy keeps the last good version of a resource that it rejects. But every later change to the same listener, by
 whichever object, would be rejected with what an EnvoyFilter has put into it. So the EnvoyFilter goes, and its former
@@ -14,8 +14,8 @@ from __future__ import annotations
 from mesh_lab.controlplane.delivery.delta import Rejection
 from mesh_lab.controlplane.delivery.push import Connection
 from mesh_lab.controlplane.delivery.state import ClusterState, Refusal
-from mesh_lab.controlplane.model import EnvoyFilter
 from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.world.world import REFUSABLE
 
 Place = tuple[int, str, str]
 """A connection, and the type and name of a resource on it."""
@@ -52,9 +52,7 @@ class Refusals:
             return
         self._seen[place] = rejection.resource.version
         acquitted = self._innocent.get(place, set())
-        suspects = [
-            origin for origin in rejection.suspects if origin.kind == EnvoyFilter.__name__ and origin not in acquitted
-        ]
+        suspects = [origin for origin in rejection.suspects if origin.kind in REFUSABLE and origin not in acquitted]
         for origin in sorted(suspects, key=self._created, reverse=True):
             if self._state.refuse(Refusal(origin, rejection.message, proxy)):
                 self._trials.setdefault(place, []).append(origin)
@@ -72,5 +70,5 @@ class Refusals:
             self._state.restore(origin)
 
     def _created(self, origin: Origin) -> str:
-        config = self._state.latest.of(EnvoyFilter).get((origin.namespace, origin.name))
+        config = self._state.latest.configs[origin.kind].get((origin.namespace, origin.name))
         return config.created if config is not None else ""

@@ -33,17 +33,21 @@ def roots(pem: bytes) -> Built:
     return _authority(ROOTS, pem, ())
 
 
-def for_gateway(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
-    """The Secret that a credentialName names, in the proxy's own namespace; None when there is none.
+def credential(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
+    """The Secret that a `credentialName` names, in the proxy's own namespace; None when there is none.
 
-    A sidecar is given those only that a DestinationRule names which selects its workload.
+    A gateway is given those that Gateways and DestinationRules name; a sidecar those that DestinationRules of its
+    namespace name which select it: others are for gateways, and a sidecar waits for what it is not given.
 
     `NAME-cacert` is what client certificates are verified with: the Secret of that name, or the authority within NAME.
     """
-    wanted = name.removeprefix(GATEWAY_PREFIX)
-    if not name.startswith(GATEWAY_PREFIX) or not _may_have(snapshot, proxy, wanted):
+    if not name.startswith(GATEWAY_PREFIX):
         return None
-    named_by = tuple(_named_by(snapshot, wanted))
+    wanted = name.removeprefix(GATEWAY_PREFIX)
+    ruling = tuple(_rules_naming(snapshot, proxy, wanted))
+    if proxy.kind != "router" and not ruling:
+        return None
+    named_by = (*_named_by(snapshot, wanted), *ruling)
     exact = snapshot.secrets.get((proxy.namespace, wanted))
     if wanted.endswith(AUTHORITY_SUFFIX):
         secret = exact or snapshot.secrets.get((proxy.namespace, wanted.removesuffix(AUTHORITY_SUFFIX)))
@@ -51,18 +55,6 @@ def for_gateway(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
     if exact is None or not exact.certificate:
         return None
     return _certificate(name, exact.certificate, exact.private_key, (exact.origin, *named_by))
-
-
-def _may_have(snapshot: Snapshot, proxy: Proxy, wanted: str) -> bool:
-    if proxy.kind == "router":
-        return True
-    return any(
-        config.namespace == proxy.namespace
-        and config.spec.workload_selector is not None
-        and selects(config.spec.workload_selector.match_labels, proxy.labels)
-        and wanted.removesuffix(AUTHORITY_SUFFIX) in {name.removesuffix(AUTHORITY_SUFFIX) for name in _names_in(config)}
-        for config in snapshot.of(DestinationRule).values()
-    )
 
 
 def _names_in(config: Config[DestinationRule]) -> set[str]:
@@ -82,6 +74,16 @@ def _named_by(snapshot: Snapshot, wanted: str) -> Iterator[Origin]:
     for rule in snapshot.of(DestinationRule).values():
         if wanted.removesuffix(AUTHORITY_SUFFIX) in _names_in(rule):
             yield rule.origin
+
+
+def _rules_naming(snapshot: Snapshot, proxy: Proxy, wanted: str) -> Iterator[Origin]:
+    """The DestinationRules that select a proxy and name a Secret."""
+    for config in snapshot.of(DestinationRule).values():
+        selector = config.spec.workload_selector
+        if selector is None or config.namespace != proxy.namespace or not selects(selector.match_labels, proxy.labels):
+            continue
+        if {wanted, wanted.removesuffix(AUTHORITY_SUFFIX)} & _names_in(config):
+            yield config.origin
 
 
 def _certificate(name: str, chain: bytes, key: bytes, origins: tuple[Origin, ...]) -> Built:

@@ -109,7 +109,7 @@ class ClusterState:
         self.progress.fire()
 
     def refuse(self, refusal: Refusal) -> bool:
-        """Set an EnvoyFilter aside for what Envoy has rejected; False when it has changed since."""
+        """Set an EnvoyFilter or script aside for what Envoy has rejected; False when it has changed since."""
         if not self._world.refuse(refusal.origin, refusal.message):
             return False
         self.refused[refusal.origin.key] = refusal
@@ -117,7 +117,7 @@ class ClusterState:
         return True
 
     def restore(self, origin: Origin) -> None:
-        """Take up an EnvoyFilter again that was refused and is not at fault."""
+        """Take up an EnvoyFilter or script again that was refused and is not at fault."""
         if self._world.restore(origin):
             self.refused.pop(origin.key, None)
             self._refresh(origin.key)

@@ -25,10 +25,11 @@ from mesh_lab.controlplane.injection.probes import Probe
 from mesh_lab.controlplane.trust.root import MOUNTED_AT, WATCHED_KEY, WATCHED_NAME
 from mesh_lab.controlplane.validation.common import MOST_PROGRAM
 from mesh_lab.controlplane.world.podsettings import Statistics
-from mesh_lab.controlplane.world.proxy import ISTIO_VERSION, ProxyKind
-from mesh_lab.controlplane.xds.names import statistics as statistics_name
+from mesh_lab.controlplane.world.proxy import ProxyKind
+from mesh_lab.controlplane.xds.names import statistics
 from mesh_lab.controlplane.xds.scraping import SCRAPE_LUA
 from mesh_lab.controlplane.xds.telemetry import STAT_PREFIX
+from mesh_lab.istioversion import ISTIO_VERSION
 
 ADMIN_PORT = 15000
 """Where Istio's users ask. What is there answers as Envoy does, and has the metrics under Istio's names."""
@@ -202,7 +203,7 @@ def config(settings: ProxySettings) -> dict[str, Any]:
                 {"name": _TOKEN_SECRET, "generic_secret": {"secret": {"filename": f"{TOKEN_DIRECTORY}/istio-token"}}}
             ],
             "clusters": [
-                {**cluster, "alt_stat_name": statistics_name(cluster["name"])}
+                {**cluster, "alt_stat_name": statistics(cluster["name"])}
                 for cluster in (
                     _local_cluster("admin", OWN_ADMIN_PORT),
                     _local_cluster("stats", STATS_PORT),
@@ -272,15 +273,15 @@ _AUTHORIZATION_TAGS = {
 which are nearly all, and a proxy starts sooner."""
 
 
-def _stats(statistics: Statistics) -> dict[str, Any]:
-    more = statistics.more
+def _stats(kept: Statistics) -> dict[str, Any]:
+    more = kept.more
     patterns = [
         *({"prefix": prefix} for prefix in (*_STATS_PREFIXES, *more.prefixes)),
         *({"suffix": suffix} for suffix in (*_STATS_SUFFIXES, *more.suffixes)),
         *({"contains": part} for part in _STATS_PARTS),
         *({"safe_regex": {"regex": regexp}} for regexp in more.regexps),
     ]
-    buckets = [{"match": {"prefix": prefix}, "buckets": list(bounds)} for prefix, bounds in statistics.buckets.items()]
+    buckets = [{"match": {"prefix": prefix}, "buckets": list(bounds)} for prefix, bounds in kept.buckets.items()]
     # A cluster's name has dots of its own, and so ends here: `cluster.outbound|9080||reviews.default.svc...;.ssl...`
     return {
         "use_all_default_tags": False,

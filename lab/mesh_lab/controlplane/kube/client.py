@@ -111,11 +111,11 @@ class KubeClient:
             content_type="application/merge-patch+json",
         )
 
-    async def json_patch(self, kind: Kind, name: str, patch: list[Object], namespace: str = "") -> Object:
-        """Patch an object (JSON patch, RFC 6902)."""
-        return await self._call(
-            "PATCH", kind.path(namespace, name), body=patch, content_type="application/json-patch+json"
-        )
+    async def replace(self, kind: Kind, obj: Object) -> Object:
+        """Store an object in place of the version that it names."""
+        meta = obj["metadata"]
+        whole = {"apiVersion": f"{kind.group}/{kind.version}".lstrip("/"), "kind": kind.kind, **obj}
+        return await self._call("PUT", kind.path(meta.get("namespace", ""), meta["name"]), body=whole)
 
     async def watch(self, kind: Kind, resource_version: str, namespace: str = "") -> AsyncGenerator[WatchEvent, None]:
         """What happens to a kind after `resource_version`, bookmarks included, until the server ends the watch.

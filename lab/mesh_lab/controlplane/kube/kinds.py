@@ -52,12 +52,15 @@ FOLLOWED: Mapping[str, Kind] = {
         Kind("", "v1", "namespaces", "Namespace", namespaced=False),
         Kind("apps", "v1", "deployments", "Deployment"),
         Kind("", "v1", "nodes", "Node", namespaced=False),
+        Kind("networking.k8s.io", "v1", "ingresses", "Ingress"),
+        Kind("networking.k8s.io", "v1", "ingressclasses", "IngressClass", namespaced=False),
         SECRETS,
         CONFIG_MAPS,
+        WEBHOOKS,
         *(Kind(kind.group, kind.versions[0], kind.plural, kind.name) for kind in KINDS.values()),
     )
 }
 """What translation reads."""
 
-ALL = (*FOLLOWED.values(), WEBHOOKS, VALIDATING_WEBHOOKS)
+ALL = (*FOLLOWED.values(), VALIDATING_WEBHOOKS)
 """What the control plane follows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mesh_lab.controlplane.model.decoding import DecodeError
 from mesh_lab.controlplane.model.destinationrule import DestinationRule
 from mesh_lab.controlplane.model.envoyfilter import EnvoyFilter
+from mesh_lab.controlplane.model.extensions import TrafficExtension
 from mesh_lab.controlplane.model.gateway import Gateway
 from mesh_lab.controlplane.model.security import AuthorizationPolicy, PeerAuthentication
 from mesh_lab.controlplane.model.serviceentry import ServiceEntry
@@ -21,6 +22,7 @@ __all__ = [
     "PeerAuthentication",
     "ServiceEntry",
     "Sidecar",
+    "TrafficExtension",
     "VirtualService",
     "WorkloadEntry",
     "WorkloadGroup",

@@ -7,7 +7,7 @@ Istio has one.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -21,12 +21,16 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports istiod listens on; 0 takes any free one. That of ControlZ is on the loopback only."""
+    """The ports istiod listens on; 0 takes any free one. That of ControlZ is on the loopback only.
+
+    `debug` serves the same as `monitoring`: Istio's manifests probe it.
+    """
 
     xds: int = 15012
     webhook: int = 15017
     monitoring: int = 15014
     controlz: int = 9876
+    debug: int = 8080
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,20 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         debounce=_seconds(environment, "PILOT_DEBOUNCE_AFTER", "2ms"),
         debounce_max=_seconds(environment, "PILOT_DEBOUNCE_MAX", "20ms"),
     )
+
+
+def without_effect(arguments: Sequence[str]) -> list[str]:
+    """Those of pilot-discovery's arguments, as Istio's manifests give them, that change something only there."""
+    options = [word for word in arguments if word != "discovery"]
+    values = {"--domain": "cluster.local", "--monitoringAddr": ":15014"}
+    found: list[str] = []
+    while options:
+        name, given, value = options.pop(0).partition("=")
+        if not given and options and not options[0].startswith("--"):
+            value = options.pop(0)
+        if values.get(name) != value:
+            found.append(f"{name}={value}" if value else name)
+    return found
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: str) -> float:

@@ -14,6 +14,7 @@ from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, Ga
 from mesh_lab.controlplane.model.virtualservice import Destination
 from mesh_lab.controlplane.report.access import authorizers_can_be_asked, keys_are_there
 from mesh_lab.controlplane.report.entries import ENTRY, entries_are_alone, entry_views
+from mesh_lab.controlplane.report.envoyfilters import Patching, operations_are_well_used, patches_find_something
 from mesh_lab.controlplane.report.metadata import metadata_is_understood
 from mesh_lab.controlplane.report.placement import (
     namespaces_are_injected,
@@ -44,8 +45,12 @@ def _fail(what: str, error: Exception) -> None:
     raise RuntimeError(what) from error
 
 
-def analyse(snapshot: Snapshot, failed: Callable[[str, Exception], object] = _fail) -> tuple[Finding, ...]:
+def analyse(
+    snapshot: Snapshot, failed: Callable[[str, Exception], object] = _fail, patched: Patching | None = None
+) -> tuple[Finding, ...]:
     """All findings, by object: what could not be used, what has no effect, and what refers to nothing.
+
+    `patched` tells what becomes of the patches of EnvoyFilters; without it that is not looked at.
 
     A check that raises is reported to `failed`; the findings of the others stay.
     """
@@ -55,6 +60,12 @@ def analyse(snapshot: Snapshot, failed: Callable[[str, Exception], object] = _fa
         _contained(found, check, index, failed)
     for plain in _PLAIN_CHECKS:
         _contained(found, plain, snapshot, failed)
+    if patched is not None:
+
+        def patches(read: Snapshot) -> Iterator[Finding]:
+            return patches_find_something(read, patched)
+
+        _contained(found, patches, snapshot, failed)
     return tuple(sorted(found, key=lambda finding: finding.origin.key))
 
 
@@ -399,10 +410,11 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     services_agree_on_ports,
     selectors_match_workloads,
     namespaces_have_one_sidecar,
+    operations_are_well_used,
     metadata_is_understood,
     keys_are_there,
     authorizers_can_be_asked,
-    telemetries_are_clear,
     entries_are_alone,
+    telemetries_are_clear,
 )
 """The checks that need no index."""

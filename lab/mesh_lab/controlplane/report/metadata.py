@@ -14,6 +14,7 @@ from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import PROXY_CONFIG_ANNOTATION, Namespace, Origin, Pod
 from mesh_lab.controlplane.world.proxyconfig import annotation_remarks
 from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.world.tags import REVISION, REVISION_LABEL
 
 POD, SERVICE, NAMESPACE, DEPLOYMENT, ANY = "Pod", "Service", "Namespace", "Deployment", "Any"
 _MISPLACED, _UNKNOWN, _WITHOUT_EFFECT = "IST0107", "IST0108", "IST0133"
@@ -170,7 +171,6 @@ _HEEDED_ELSEWHERE = frozenset(
         ("AuthorizationPolicy", "istio.io/dry-run"),
     }
 )
-_REVISION_LABEL, _REVISION = "istio.io/rev", "default"
 _INJECTION_LABEL, _INJECTION = "istio-injection", ("enabled", "disabled")
 # Istio's analysers ignore these wherever they are.
 _IGNORED = frozenset({"install.operator.istio.io/owner-generation", "sidecar.istio.io/status"})
@@ -209,6 +209,7 @@ def is_istios(name: str) -> bool:
 
 def metadata_is_understood(snapshot: Snapshot) -> Iterator[Finding]:
     """Findings on the annotations and labels of pods, services, namespaces, deployments and the mesh's resources."""
+    revisions = {REVISION, *(tag.name for tag in snapshot.tags.values())}
     for kind, views in _tables(snapshot):
         for view in views:
             for name, value in view.annotations.items():
@@ -219,9 +220,9 @@ def metadata_is_understood(snapshot: Snapshot) -> Iterator[Finding]:
                     text = f"annotation {name}={value} has no effect in this lab, where it can be {others}"
                     yield Finding("warning", _WITHOUT_EFFECT, text, f"metadata.annotations[{name}]", view.origin)
             for name in view.labels:
-                if is_istios(name) and not (name == _REVISION_LABEL and kind in snapshot.configs):
+                if is_istios(name) and not (name == REVISION_LABEL and kind in snapshot.configs):
                     yield from _judge(_A_LABEL, kind, name, view.origin)
-            yield from _judge_revision(kind, view)
+            yield from _judge_revision(kind, view, revisions)
     for namespace in snapshot.namespaces.values():
         yield from _judge_injection(namespace)
     for pod in snapshot.pods.values():
@@ -237,13 +238,13 @@ def _tables(snapshot: Snapshot) -> Iterator[tuple[str, Iterable[_Described]]]:
         yield kind, configs.values()
 
 
-def _judge_revision(kind: str, view: _Described) -> Iterator[Finding]:
+def _judge_revision(kind: str, view: _Described, revisions: set[str]) -> Iterator[Finding]:
     """Istio gives what is labelled with a revision to that control plane only; here there is one."""
-    revision = view.labels.get(_REVISION_LABEL, _REVISION)
-    if revision != _REVISION and kind not in (SERVICE, DEPLOYMENT):
+    revision = view.labels.get(REVISION_LABEL, REVISION)
+    if revision not in revisions and kind not in (SERVICE, DEPLOYMENT):
         effect = "no proxy is injected for it" if kind in (POD, NAMESPACE) else "it holds in this lab all the same"
-        text = f"label {_REVISION_LABEL}={revision}: the only revision in this lab is {_REVISION}; {effect}"
-        yield Finding("warning", _WITHOUT_EFFECT, text, f"metadata.labels[{_REVISION_LABEL}]", view.origin)
+        text = f"label {REVISION_LABEL}={revision}: there is neither such a revision nor a tag of it; {effect}"
+        yield Finding("warning", _WITHOUT_EFFECT, text, f"metadata.labels[{REVISION_LABEL}]", view.origin)
 
 
 def _judge_injection(namespace: Namespace) -> Iterator[Finding]:
@@ -261,7 +262,8 @@ def _judge_proxy_config(pod: Pod) -> Iterator[Finding]:
 
 
 def _judge(words: _Words, kind: str, name: str, origin: Origin) -> Iterator[Finding]:
-    if name in _IGNORED:
+    # The manifests of Istio mark all objects of a control plane with its revision.
+    if name in _IGNORED or (name == REVISION_LABEL and origin.namespace == "istio-system"):
         return
     where, path = words.known.get(name), f"{words.field}[{name}]"
     if where is None:

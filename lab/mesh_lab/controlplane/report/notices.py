@@ -24,6 +24,7 @@ API_VERSIONS: Mapping[str, str] = {
     "Service": "v1",
     "Namespace": "v1",
     "Deployment": "apps/v1",
+    "Ingress": "networking.k8s.io/v1",
 }
 """The kinds that are reported on here."""
 

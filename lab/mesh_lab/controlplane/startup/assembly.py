@@ -126,6 +126,7 @@ async def serve(
         try:
             web = await serving.serve_http(monitoring, settings.host, settings.ports.monitoring)
             ends.append(web.cleanup)
+            await serving.serve_also(web, settings.host, settings.ports.debug)
             hooks = webhook.build_app(injection.place, metrics)
             hook = await serving.serve_http(hooks, settings.host, settings.ports.webhook, certificate.context())
             ends.append(hook.cleanup)
@@ -141,7 +142,8 @@ async def serve(
             state.complete = True
             log.info("serving %d kinds to proxies on port %d", len(followers), port)
             if started is not None:
-                started(Ports(port, *(each.addresses[0][1] for each in (hook, web, levels))))
+                monitored, debug = (address[1] for address in web.addresses)
+                started(Ports(port, hook.addresses[0][1], monitored, levels.addresses[0][1], debug))
             # Reports begin after all lists: before, a host that is missing may only not have been listed yet.
             async with asyncio.TaskGroup() as reports:
                 reports.create_task(KeyFetcher(state).run())

@@ -6,7 +6,7 @@ import base64
 import logging
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from mesh_lab.controlplane.kube.signals import Signal
 from mesh_lab.controlplane.kube.watching import Pauses
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.trust.root import Trust
+from mesh_lab.controlplane.world.tags import REVISION, REVISION_LABEL
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ WEBHOOK_CONFIGURATIONS: Mapping[str, Kind] = {
     "istiod-default-validator": VALIDATING_WEBHOOKS,
 }
 """The webhook configurations that lead to istiod, by Istio's names."""
+_INJECTING = "/inject"
 _SERVING_LIFE = timedelta(days=1)
 _SHUTDOWN_LIMIT = 0.5
 
@@ -89,11 +91,16 @@ async def serve_http(app: web.Application, host: str, port: int, tls: ssl.SSLCon
     return runner
 
 
+async def serve_also(runner: web.AppRunner, host: str, port: int) -> None:
+    """Serve what a runner serves at another port, too."""
+    await web.TCPSite(runner, host, port).start()
+
+
 class Api(Protocol):
     """What this needs of the API."""
 
-    async def json_patch(self, kind: Kind, name: str, patch: list[Object], namespace: str = "") -> Object:
-        """Patch an object."""
+    async def replace(self, kind: Kind, obj: Object) -> Object:
+        """Store an object in place of the version that it names."""
 
 
 class BundlePublisher:
@@ -112,7 +119,7 @@ class BundlePublisher:
     def observe(self, event: str, configuration: Object) -> None:
         """A hook for configurations of webhooks, of both kinds."""
         name = configuration["metadata"]["name"]
-        if name not in WEBHOOK_CONFIGURATIONS:
+        if name not in WEBHOOK_CONFIGURATIONS and not _is_tag(configuration):
             return
         if event == "DELETED":
             self._seen.pop(name, None)
@@ -123,40 +130,55 @@ class BundlePublisher:
     @property
     def done(self) -> bool:
         """The configurations that there are trust the roots."""
-        return not self._patches()
+        return not self._outdated()
 
     async def run(self) -> None:
-        """Patch until cancelled."""
+        """Write until cancelled. Istio's role for istiod allows updates of both kinds, and patches of one."""
         backoff, seen = Pauses(), -1
         while True:
             if self._changed.count == seen and self.done:
                 await self._changed.wait()
             seen = self._changed.count
-            for name, patch in self._patches().items():
+            for name, wanted in self._outdated().items():
                 try:
-                    self._seen[name] = await self._api.json_patch(WEBHOOK_CONFIGURATIONS[name], name, patch)
+                    self._seen[name] = await self._api.replace(_kind_of(name), wanted)
                     backoff.reset()
                 except (ApiError, Unreachable) as error:
-                    log.warning("patching %s: %s", name, error)
+                    log.warning("updating %s: %s", name, error)
                     await backoff.pause()
 
     def refresh(self) -> None:
         """The roots have changed."""
         self._changed.fire()
 
-    def _patches(self) -> dict[str, list[Object]]:
-        """What is to be changed of each configuration that is not as it should be."""
+    def _outdated(self) -> dict[str, Object]:
+        """As they should be, the configurations that are not."""
         bundle = base64.b64encode(self._roots()).decode()
         kept = self._superseded()
-        patches = {name: list(_patch(name, config, bundle, kept=kept)) for name, config in self._seen.items()}
-        return {name: patch for name, patch in patches.items() if patch}
+        wanted = {name: _as_it_should_be(name, each, bundle, kept=kept) for name, each in self._seen.items()}
+        return {name: new for name, new in wanted.items() if new != self._seen[name]}
 
 
-def _patch(name: str, configuration: Object, bundle: str, *, kept: bool) -> Iterator[Object]:
-    for index, webhook in enumerate(configuration.get("webhooks") or ()):
+def _is_tag(configuration: Object) -> bool:
+    """Whether it is a tag of this revision, as `istioctl tag` makes them."""
+    return (configuration["metadata"].get("labels") or {}).get(REVISION_LABEL) == REVISION and any(
+        str((webhook["clientConfig"].get("service") or {}).get("path", "")).startswith(_INJECTING)
+        for webhook in configuration.get("webhooks") or ()
+    )
+
+
+def _kind_of(name: str) -> Kind:
+    return WEBHOOK_CONFIGURATIONS.get(name, WEBHOOKS)
+
+
+def _as_it_should_be(name: str, configuration: Object, bundle: str, *, kept: bool) -> Object:
+    webhooks = []
+    for webhook in configuration.get("webhooks") or ():
         there = webhook["clientConfig"].get("caBundle")
-        if there != bundle and not (there and kept):
-            yield {"op": "add", "path": f"/webhooks/{index}/clientConfig/caBundle", "value": bundle}
+        wanted = there if there and kept else bundle
+        new = {**webhook, "clientConfig": {**webhook["clientConfig"], "caBundle": wanted}}
         # Istio's own manifests begin with Ignore, and istiod sets Fail once it runs.
-        if WEBHOOK_CONFIGURATIONS[name] is VALIDATING_WEBHOOKS and webhook.get("failurePolicy") == "Ignore":
-            yield {"op": "replace", "path": f"/webhooks/{index}/failurePolicy", "value": "Fail"}
+        if _kind_of(name) is VALIDATING_WEBHOOKS and webhook.get("failurePolicy") == "Ignore":
+            new["failurePolicy"] = "Fail"
+        webhooks.append(new)
+    return {**configuration, "webhooks": webhooks} if webhooks else configuration

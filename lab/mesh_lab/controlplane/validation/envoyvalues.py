@@ -42,7 +42,7 @@ _NAME = re.compile(r"(envoy|udpa|xds|google)(\.[a-z][a-z0-9_]*)+(\.[A-Z][A-Za-z0
 _AT = re.compile(r' at "?[A-Z]\w*((?:\.\w+|\[[^\]]*\])*)')
 _WITHIN = re.compile(r"Failed to parse (\w+) field: ")
 _STRUCTS = ("udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct")
-_FROZEN = 2  # udpa.annotations.FROZEN: a version of Envoy's API that is no more developed
+_FROZEN = 1  # udpa.annotations.FROZEN: a version of Envoy's API that is no more developed
 
 
 class BadValueError(ValueError):

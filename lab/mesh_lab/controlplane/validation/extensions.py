@@ -32,8 +32,6 @@ def traffic_extension(spec: TrafficExtension) -> Iterator[Problem]:
     if spec.wasm is not None:
         yield from _module("spec.wasm", spec.wasm)
         yield from _not_run("spec.wasm", spec.phase, spec.wasm)
-    if spec.lua is not None:
-        yield warning("spec.lua", "scripts are not run yet: what this one would refuse passes")
 
 
 def _module(path: str, module: WasmPlugin | WasmConfig) -> Iterator[Problem]:

@@ -20,7 +20,7 @@ from mesh_lab.controlplane.model.destinationrule import (
 )
 from mesh_lab.controlplane.model.gateway import Server, ServerPort
 from mesh_lab.controlplane.model.serviceentry import ServiceEntry
-from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngressListener, OutboundTrafficPolicy
+from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngressListener
 from mesh_lab.controlplane.model.virtualservice import (
     L4MatchAttributes,
 )
@@ -43,6 +43,16 @@ class Line(NamedTuple):
 
 def _when(holds: Callable[[Any], bool]) -> Places:
     return lambda owner: [""] if holds(owner) else []
+
+
+def _secrets_for_gateways(spec: DestinationRule) -> Iterator[str]:
+    policy = spec.traffic_policy
+    if policy is None or spec.workload_selector is not None:
+        return
+    ports = {f".portLevelSettings[{index}].tls": port.tls for index, port in enumerate(policy.port_level_settings)}
+    for path, settings in {".tls": policy.tls, **ports}.items():
+        if settings is not None and settings.credential_name:
+            yield f"{path}.credentialName"
 
 
 def _names_secret_for_all(spec: DestinationRule) -> bool:
@@ -103,10 +113,9 @@ LINES = (
     Line(IstioIngressListener, "bind", "warning", "connections to any address of the pod are taken"),
     Line(
         IstioEgressListener,
-        "port",
+        "bind",
         "warning",
-        "an egress listener's hosts are taken for all ports by this control plane",
-        _when(lambda listener: listener.port is not None or bool(listener.bind)),
+        "has no effect: hosts are called at their own addresses, and at their own ports",
     ),
     Line(
         IstioEgressListener,
@@ -115,7 +124,6 @@ LINES = (
         "what a pod sends is redirected all the same",
         _when(lambda listener: listener.capture_mode == "NONE"),
     ),
-    Line(OutboundTrafficPolicy, "egress_proxy", "error", "egressProxy is not supported by this control plane"),
 )
 """In the order of the reference pages."""
 

@@ -90,6 +90,11 @@ def gateway(_: Mapping[str, Any]) -> StandIn:
     return StandIn(None, "gateways do not listen for it")
 
 
+def traffic_extension(_: Mapping[str, Any]) -> StandIn:
+    """A TrafficExtension: there is no script to run."""
+    return StandIn(None, "it is not run: what it would refuse passes")
+
+
 def service_entry(_: Mapping[str, Any]) -> StandIn:
     """A ServiceEntry: its hosts are like any that the mesh does not know."""
     return StandIn(None, "the mesh does not know its hosts")

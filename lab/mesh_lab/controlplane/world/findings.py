@@ -30,6 +30,11 @@ NAMES: Mapping[str, str] = {
     "IST0133": "SchemaWarning",
     "IST0137": "DeploymentConflictingPorts",
     "IST0145": "ConflictingGateways",
+    "IST0151": "EnvoyFilterUsesRelativeOperation",
+    "IST0152": "EnvoyFilterUsesReplaceOperationIncorrectly",
+    "IST0153": "EnvoyFilterUsesAddOperationIncorrectly",
+    "IST0154": "EnvoyFilterUsesRemoveOperationIncorrectly",
+    "IST0155": "EnvoyFilterUsesRelativeOperationWithProxyVersion",
     "IST0173": "DestinationRuleSubsetNotSelectPods",
 }
 """Istio's names of the codes: https://istio.io/latest/docs/reference/config/analysis/."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mesh_lab.controlplane.world.kubernetes import GATEWAY_TEMPLATE, ObjectKey, templates_of
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, is_router
 from mesh_lab.controlplane.world.proxy import ProxyKind
 
-# Set by the injector; a pod without it has no proxy of this mesh.
+# Set by the injector; a pod without it has no proxy of this mesh, unless it is a gateway by its own manifest.
 STATUS_ANNOTATION = "sidecar.istio.io/status"
 
 
@@ -50,7 +50,8 @@ class Fleet:
 def _view(obj: Mapping[str, Any]) -> ProxyPod | None:
     meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     annotations = meta.get("annotations") or {}
-    if STATUS_ANNOTATION not in annotations or status.get("phase") in ("Succeeded", "Failed"):
+    router = is_router(meta, spec)
+    if (STATUS_ANNOTATION not in annotations and not router) or status.get("phase") in ("Succeeded", "Failed"):
         return None
     ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in status.get("conditions") or ())
     return ProxyPod(
@@ -59,6 +60,6 @@ def _view(obj: Mapping[str, Any]) -> ProxyPod | None:
         meta.get("uid", ""),
         status.get("podIP", ""),
         spec.get("serviceAccountName") or "default",
-        "router" if GATEWAY_TEMPLATE in templates_of(meta) else "sidecar",
+        "router" if router else "sidecar",
         ready and "deletionTimestamp" not in meta,
     )

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+from mesh_lab.controlplane.world.ingress import IngressSpec
+from mesh_lab.controlplane.world.ingress import read as read_ingress
 from mesh_lab.controlplane.world.locality import Locality, of_node
 
 Object = Mapping[str, Any]
@@ -21,6 +23,7 @@ TLS_MODE_LABEL = "security.istio.io/tlsMode"
 # Which of the injector's templates a pod is made by; those made by this one are gateways.
 TEMPLATES_ANNOTATION = "inject.istio.io/templates"
 GATEWAY_TEMPLATE = "gateway"
+ROUTER_COMMAND = ("proxy", "router")
 
 # By these a pod requests statistics of its proxy, as lists of names' beginnings, ends and regular expressions; or by a
 # field of the second.
@@ -162,6 +165,24 @@ class TlsSecret:
 
 
 @dataclass(frozen=True, eq=False)
+class Ingress:
+    """An Ingress."""
+
+    origin: Origin
+    namespace: str
+    name: str
+    spec: IngressSpec
+
+
+@dataclass(frozen=True, eq=False)
+class IngressClass:
+    """A class of Ingresses, and the controller that carries them out."""
+
+    origin: Origin
+    controller: str
+
+
+@dataclass(frozen=True, eq=False)
 class Node:
     """A node: where it is."""
 
@@ -250,9 +271,20 @@ def pod(obj: Object) -> Pod | None:
         more_statistics=_asks_for_statistics(meta.get("annotations") or {}),
         has_proxy=any(container.get("name") == PROXY_CONTAINER for container in containers),
         annotations=istios(meta.get("annotations") or {}),
-        router=GATEWAY_TEMPLATE in templates_of(meta),
+        router=is_router(meta, spec),
         ready=all(each.get("status") == "True" for each in status.get("conditions") or () if each["type"] == "Ready"),
     )
+
+
+def is_router(meta: Object, spec: Object) -> bool:
+    """Whether a pod is a gateway: made by the injector's template, or one whose manifest starts a router itself.
+
+    The latter is what `istioctl install` makes: its container runs `pilot-agent proxy router`.
+    """
+    if GATEWAY_TEMPLATE in templates_of(meta):
+        return True
+    proxy: Object = next((each for each in spec.get("containers") or () if each.get("name") == PROXY_CONTAINER), {})
+    return tuple(proxy.get("args") or ())[:2] == ROUTER_COMMAND
 
 
 def templates_of(meta: Object) -> list[str]:
@@ -308,6 +340,17 @@ def namespace(obj: Object) -> Namespace:
     meta = obj["metadata"]
     annotations = istios(meta.get("annotations") or {})
     return Namespace(origin_of("Namespace", obj), meta["name"], meta.get("labels") or {}, annotations)
+
+
+def ingress(obj: Object) -> Ingress:
+    """The view of an Ingress."""
+    meta = obj["metadata"]
+    return Ingress(origin_of("Ingress", obj), meta.get("namespace", ""), meta["name"], read_ingress(obj))
+
+
+def ingress_class(obj: Object) -> IngressClass:
+    """The view of an IngressClass."""
+    return IngressClass(origin_of("IngressClass", obj), (obj.get("spec") or {}).get("controller", ""))
 
 
 def node(obj: Object) -> Node:

@@ -62,23 +62,15 @@ _OTHERS = frozenset(
 _NOT_TRANSLATED: Mapping[str, str] = {
     "caCertificates": "",
     "defaultInboundHttpRetryPolicy": "",
-    "discoverySelectors": "",
-    "dnsRefreshRate": "",
-    "inboundTrafficPolicy": "",
-    "ingressClass": "",
-    "ingressControllerMode": "",
-    "ingressSelector": "",
-    "ingressService": "",
     "proxyInboundListenPort": "",
     "proxyListenPort": "",
-    "serviceSettings": "",
 }
 """Settings that are read and checked, and have no effect yet; and what has that effect instead.
 
 A setting that is translated loses its line.
 """
 
-_CARRIED_OUT: Mapping[str, frozenset[str]] = {"defaultConfig": frozenset(["tracing"])}
+_CARRIED_OUT: Mapping[str, frozenset[str]] = {"defaultConfig": frozenset(["gatewayTopology", "tracing"])}
 """Parts of settings that have an effect where others have none; of `defaultConfig` beside what starts a proxy."""
 
 # Values, as they are written, that equal what the lab does anyway.
@@ -87,9 +79,6 @@ _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
     "proxyListenPort": (15001,),
     "proxyInboundListenPort": (15006,),
     "disableEnvoyListenerLog": (True,),
-    "inboundTrafficPolicy": ({}, {"mode": "PASSTHROUGH"}),
-    "discoverySelectors": ([],),
-    "serviceSettings": ([],),
 }
 
 # The value of a setting that cannot be read while no good one is known, where the default would allow more.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mesh_lab.controlplane.world.kubernetes import Pod
+from mesh_lab.istioversion import ISTIO_VERSION
 
-ISTIO_VERSION = "1.30.3"
 """The version of Istio that proxies say they are of: resources may be for some versions only."""
 
 ProxyKind = Literal["sidecar", "router"]

@@ -10,6 +10,7 @@ from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import (
     Deployment,
+    Ingress,
     Namespace,
     Node,
     ObjectKey,
@@ -20,6 +21,7 @@ from mesh_lab.controlplane.world.kubernetes import (
 )
 from mesh_lab.controlplane.world.locality import NOWHERE, Locality, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.tags import Tag
 
 DRY_RUN = "istio.io/dry-run"
 
@@ -124,10 +126,13 @@ class Snapshot:
     namespaces: Table[str, Namespace]
     deployments: Table[ObjectKey, Deployment]
     nodes: Table[str, Node]
+    ingresses: Table[ObjectKey, Ingress]
+    ingress_classes: Table[str, str]
     secrets: Table[ObjectKey, TlsSecret]
     configs: Table[str, Table[ObjectKey, Config[Spec]]]
     invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
     keys: Table[KeySource, Keys] = field(default_factory=Table)
+    tags: Table[ObjectKey, Tag] = field(default_factory=Table)
 
     def locality(self, pod: Pod) -> Locality:
         """Where a pod runs."""

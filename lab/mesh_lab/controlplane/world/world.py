@@ -11,14 +11,15 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.istiokinds import KINDS, closed, decode, fail_closed, stand_in, unread, validate
-from mesh_lab.controlplane.model import DecodeError, EnvoyFilter
+from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.standins import StandIn
-from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, values
+from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, tags, values
 from mesh_lab.controlplane.world.configmaps import Remark
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Node, Object, ObjectKey, Origin, Pod, same
+from mesh_lab.controlplane.world.labelselectors import selects
 from mesh_lab.controlplane.world.locality import NOWHERE, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Config, Endpoint, Keys, KeySource, ServiceEndpoints, Snapshot, Table
@@ -28,6 +29,9 @@ V = TypeVar("V")
 
 # Edits follow each other faster than proxies answer: which version was the last good one is known only then.
 _EARLIER_KEPT = 4
+
+REFUSABLE = frozenset({"EnvoyFilter", "TrafficExtension"})
+"""The kinds by which their authors write a part of Envoy's configuration, which Envoy may reject for that."""
 
 
 class World:
@@ -45,8 +49,8 @@ class World:
         self._stood_in: set[tuple[str, str, str]] = set()
         # Objects that are set aside, as they were when that was decided.
         self._aside: dict[tuple[str, str, str], Any] = {}
-        # The versions of an EnvoyFilter before the present one, of which the last holds when Envoy rejects what the
-        # present one makes; and the versions that are set aside for that.
+        # The versions of an EnvoyFilter or script before the present one, of which the last holds when Envoy rejects
+        # what the present one makes; and the versions that are set aside for that.
         self._earlier: dict[tuple[str, str, str], list[Config[Spec]]] = {}
         self._refused: dict[tuple[str, str, str], Config[Spec]] = {}
         # The content of each resource when all was last translated, where it has changed since; None where it did not
@@ -58,6 +62,8 @@ class World:
         self._stale_endpoints: set[ObjectKey] = set()
         self._keys: dict[KeySource, Keys] = {}
         self._changed: set[str] = {*_VIEWS, *KINDS, "Endpoints", "Invalid", "Keys"}
+        # The namespaces that the mesh sees; None is all of them.
+        self._selected: frozenset[str] | None = None
         self._snapshot: Snapshot | None = None
 
     def apply(self, kind: str, event: str, obj: Object) -> bool:
@@ -126,7 +132,7 @@ class World:
         return True
 
     def refuse(self, origin: Origin, reason: str) -> bool:
-        """Set an EnvoyFilter aside of which Envoy has rejected what it makes, until it is changed or restored.
+        """Set an object aside of which Envoy has rejected what it makes, until it is changed or restored.
 
         Its former version holds, if there is one that was not refused. False when it has changed since.
         """
@@ -143,7 +149,7 @@ class World:
         return True
 
     def restore(self, origin: Origin) -> bool:
-        """Take up an EnvoyFilter again that was refused and is not at fault; False when it has changed since."""
+        """Take up an object again that was refused and is not at fault; False when it has changed since."""
         good = self._refused.get(origin.key)
         if good is None or good.origin != origin:
             return False
@@ -273,7 +279,7 @@ class World:
         self._raw[origin.key] = raw
         self._changed.add(kind)
         self._proved.setdefault(origin.key, configs.get(key))
-        if kind == EnvoyFilter.__name__:
+        if kind in REFUSABLE:
             self._refused.pop(origin.key, None)
             if key in configs:
                 self._earlier[origin.key] = [*self._earlier.get(origin.key, [])[1 - _EARLIER_KEPT :], configs[key]]
@@ -345,33 +351,56 @@ class World:
         self._set_findings(origin, findings)
         return True
 
+    def _discover(self) -> set[str]:
+        """Take up which namespaces the mesh sees; the kinds that this changes. Pods are seen: they may have proxies."""
+        selectors = self._mesh.discovery_selectors
+        if self._snapshot is not None and not self._changed & {"ConfigMap", "Namespace"}:
+            return set()
+        selected = {
+            key[1]
+            for key, view in self._views["Namespace"].items()
+            if any(selects(selector, view.labels) for selector in selectors)
+        }
+        before, self._selected = self._selected, frozenset(selected) if selectors else None
+        return set() if before == self._selected else {"Service", "Endpoints", *KINDS}
+
+    def _seen(self, objects: dict[ObjectKey, V]) -> dict[ObjectKey, V]:
+        """Of the objects those in a namespace that the mesh sees."""
+        if self._selected is None:
+            return objects
+        return {key: value for key, value in objects.items() if key[0] in self._selected}
+
     def _next(self) -> Snapshot:
         old = self._snapshot
-        fresh = self._changed
+        fresh = self._changed | self._discover()
 
         def table(name: str, current: dict[K, V], read: Callable[[Snapshot], Table[K, V]]) -> Table[K, V]:
             return Table(current) if old is None or name in fresh else read(old)
 
         def configs(kind: str) -> Table[ObjectKey, Config[Spec]]:
-            return table(kind, self._configs[kind], lambda before: before.configs[kind])
+            return table(kind, self._seen(self._configs[kind]), lambda before: before.configs[kind])
 
         pods: Table[ObjectKey, Pod] = table("Pod", self._views["Pod"], lambda before: before.pods)
         named = {key[1]: view for key, view in self._views["Namespace"].items()}
         nodes = {key[1]: view for key, view in self._views["Node"].items()}
+        classes = {key[1]: view.controller for key, view in self._views["IngressClass"].items()}
         return Snapshot(
             version=old.version + 1 if old else 1,
             mesh=self._mesh,
-            services=table("Service", self._views["Service"], lambda before: before.services),
-            endpoints=table("Endpoints", self._endpoints, lambda before: before.endpoints),
+            services=table("Service", self._seen(self._views["Service"]), lambda before: before.services),
+            endpoints=table("Endpoints", self._seen(self._endpoints), lambda before: before.endpoints),
             pods=pods,
             pods_by_ip=old.pods_by_ip if old and pods is old.pods else Table({pod.ip: pod for pod in pods.values()}),
             namespaces=table("Namespace", named, lambda before: before.namespaces),
             deployments=table("Deployment", self._views["Deployment"], lambda before: before.deployments),
+            ingresses=table("Ingress", self._views["Ingress"], lambda before: before.ingresses),
+            ingress_classes=table("IngressClass", classes, lambda before: before.ingress_classes),
             nodes=table("Node", nodes, lambda before: before.nodes),
             secrets=table("Secret", self._views["Secret"], lambda before: before.secrets),
             configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
             invalid=table("Invalid", self._invalid, lambda before: before.invalid),
             keys=table("Keys", self._keys, lambda before: before.keys),
+            tags=table("MutatingWebhookConfiguration", self._views["MutatingWebhookConfiguration"], lambda it: it.tags),
         )
 
 
@@ -427,4 +456,7 @@ _VIEWS: Mapping[str, Callable[[Object], Any]] = {
     "Deployment": kubernetes.deployment,
     "Secret": kubernetes.tls_secret,
     "Node": kubernetes.node,
+    "MutatingWebhookConfiguration": tags.tag,
+    "Ingress": kubernetes.ingress,
+    "IngressClass": kubernetes.ingress_class,
 }

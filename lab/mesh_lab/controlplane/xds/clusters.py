@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3 import address_pb2, base_pb2
@@ -16,8 +15,7 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf.struct_pb2 import Struct, Value
 from msgspec import structs
 
-from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings, ConnectionPoolSettings
-from mesh_lab.controlplane.world.kubernetes import Origin
+from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import names, telemetry, tls
 from mesh_lab.controlplane.xds.balancing import (
@@ -30,14 +28,14 @@ from mesh_lab.controlplane.xds.built import Built, any_of, build, wire
 from mesh_lab.controlplane.xds.durations import duration
 from mesh_lab.controlplane.xds.localities import Nearness, apply_nearness, nearness_of
 from mesh_lab.controlplane.xds.memo import memoised
-from mesh_lab.controlplane.xds.policies import NO_POLICY, HostRules, Policy, effective
+from mesh_lab.controlplane.xds.policies import HostRules, Policy, effective
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 from mesh_lab.controlplane.xds.statnames import stat_name
 from mesh_lab.controlplane.xds.typeurls import CDS
 from mesh_lab.controlplane.xds.upstream import announce_client, apply_http
 
 _DNS_JITTER = "100ms"
-_UNIX = "unix://"
+UNIX = "unix://"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 ANNOUNCING = (
     telemetry.announce(),
@@ -161,12 +159,12 @@ def outbound(view: View) -> Built:
     as_client = not view.gateway and port.protocol is Protocol.AUTO
     # A gateway sends requests to a port for TLS where it begins the TLS.
     spoken = Protocol.HTTP if _needs_name(policy.tls) and port.protocol is Protocol.TLS else port.protocol
-    options = _protocol_options(spoken, policy, upgraded=upgraded, as_client=as_client)
+    options = protocol_options(spoken, policy, upgraded=upgraded, as_client=as_client)
     if options is not None:
         options.http_filters.extend(ANNOUNCING if view.peers.some_meshed and view.may_be_plain else ())
         _name_server(options, policy.tls)
         apply_http(options, policy)
-        _set_options(cluster, options)
+        set_options(cluster, options)
     origins = [service.origin, *service.origins, *(view.rules.origins if view.rules is not None else ())]
     return build(CDS, name, wire(cluster), origins)
 
@@ -200,7 +198,8 @@ def _set_lookup(cluster: Cluster, mesh: MeshConfig) -> None:
     cluster.respect_dns_ttl = True
 
 
-def _assignment(cluster: str, address: str, port: int) -> endpoint_pb2.ClusterLoadAssignment:
+def one_endpoint(cluster: str, address: str, port: int) -> endpoint_pb2.ClusterLoadAssignment:
+    """The only endpoint of a cluster."""
     return endpoint_pb2.ClusterLoadAssignment(
         cluster_name=cluster,
         endpoints=[
@@ -217,8 +216,8 @@ def _assignment(cluster: str, address: str, port: int) -> endpoint_pb2.ClusterLo
 
 def address_of(address: str, port: int) -> address_pb2.Address:
     """An address and a TCP port, or the socket that `unix://PATH` names."""
-    if address.startswith(_UNIX):
-        return address_pb2.Address(pipe=address_pb2.Pipe(path=address.removeprefix(_UNIX)))
+    if address.startswith(UNIX):
+        return address_pb2.Address(pipe=address_pb2.Pipe(path=address.removeprefix(UNIX)))
     return socket_address(address, port)
 
 
@@ -297,7 +296,7 @@ def _matches(mutual: base_pb2.TransportSocket) -> list[Cluster.TransportSocketMa
     ]
 
 
-def _protocol_options(
+def protocol_options(
     protocol: Protocol, policy: Policy, *, upgraded: bool, as_client: bool
 ) -> http_protocol_options_pb2.HttpProtocolOptions | None:
     """The HTTP that is spoken to a server: what the client speaks (`as_client`, or a rule says so), or one version."""
@@ -340,7 +339,8 @@ def _name_server(options: http_protocol_options_pb2.HttpProtocolOptions, setting
         options.upstream_http_protocol_options.auto_san_validation = True
 
 
-def _set_options(cluster: Cluster, options: http_protocol_options_pb2.HttpProtocolOptions | None) -> None:
+def set_options(cluster: Cluster, options: http_protocol_options_pb2.HttpProtocolOptions | None) -> None:
+    """The HTTP that a cluster speaks, if any."""
     if options is not None:
         cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(any_of(options))
 
@@ -350,89 +350,6 @@ def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit
     for part in ("explicit_http_config", "use_downstream_protocol_config"):
         if options.HasField(part) and getattr(options, part).HasField("http2_protocol_options"):
             getattr(options, part).http2_protocol_options.max_concurrent_streams.value = limit
-
-
-class Application(NamedTuple):
-    """A port of a pod, and where its application listens for it.
-
-    The limits for its clients are those of its sidecar, too: `pool`. `origins` state all of it. `statistic` is its name
-    in the statistics.
-    """
-
-    port: int
-    address: str
-    target: int
-    protocol: Protocol
-    pool: ConnectionPoolSettings | None
-    origins: tuple[Origin, ...]
-    statistic: str
-
-
-@memoised
-def inbound(application: Application, mesh: MeshConfig) -> Built:
-    """The application itself. It sees 127.0.0.6, by which the pod's own rules know connections of its proxy."""
-    name = names.inbound_cluster(application.port)
-    cluster = Cluster(
-        name=name,
-        alt_stat_name=application.statistic,
-        type=Cluster.STATIC,
-        load_assignment=_assignment(name, application.address, application.target),
-        connect_timeout=duration(mesh.connect_timeout),
-    )
-    if not application.address.startswith(_UNIX):
-        _bind_inbound(cluster)
-    apply_connection_pool(cluster, application.pool, mesh.tcp_keepalive)
-    policy, protocol = Policy(connection_pool=application.pool), application.protocol
-    as_client = protocol is Protocol.AUTO
-    _set_options(cluster, _protocol_options(protocol, policy, upgraded=False, as_client=as_client))
-    return build(CDS, name, wire(cluster), application.origins)
-
-
-def _bind_inbound(cluster: Cluster) -> None:
-    cluster.upstream_bind_config.source_address.CopyFrom(
-        address_pb2.SocketAddress(address=names.INBOUND_SOURCE, port_value=0)
-    )
-
-
-@memoised
-def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built:
-    """Connections to what the mesh does not know go where they were going."""
-    name = names.INBOUND_PASSTHROUGH_CLUSTER if side == "inbound" else names.PASSTHROUGH_CLUSTER
-    cluster = Cluster(
-        name=name,
-        alt_stat_name=names.statistics(name),
-        type=Cluster.ORIGINAL_DST,
-        lb_policy=Cluster.CLUSTER_PROVIDED,
-        connect_timeout=duration(mesh.connect_timeout),
-    )
-    if side == "inbound":
-        _bind_inbound(cluster)
-    apply_connection_pool(cluster, None, mesh.tcp_keepalive)
-    _set_options(cluster, _protocol_options(Protocol.AUTO, NO_POLICY, upgraded=False, as_client=True))
-    return build(CDS, name, wire(cluster), ())
-
-
-@memoised
-def named(name: str, address: str, mesh: MeshConfig) -> Built:
-    """A server outside the registry, as HOST:PORT, in plain text."""
-    host, _, port = address.rpartition(":")
-    cluster = Cluster(
-        name=name,
-        alt_stat_name=names.statistics(name),
-        type=Cluster.STRICT_DNS,
-        dns_lookup_family=Cluster.V4_ONLY,
-        wait_for_warm_on_init={"value": False},
-        load_assignment=_assignment(name, host, int(port)),
-        connect_timeout=duration(mesh.connect_timeout),
-    )
-    return build(CDS, name, wire(cluster), ())
-
-
-@memoised
-def black_hole() -> Built:
-    """Connections that must lead nowhere."""
-    name = names.BLACK_HOLE_CLUSTER
-    return build(CDS, name, wire(Cluster(name=name, alt_stat_name=names.statistics(name), type=Cluster.STATIC)), ())
 
 
 def subsets_of(rules: HostRules | None) -> Iterator[str]:

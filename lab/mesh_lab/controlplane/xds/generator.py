@@ -6,7 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, EnvoyFilter, Gateway, PeerAuthentication, ServiceEntry
+from mesh_lab.controlplane.model import (
+    AuthorizationPolicy,
+    EnvoyFilter,
+    PeerAuthentication,
+    ServiceEntry,
+    TrafficExtension,
+)
 from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
@@ -22,7 +28,9 @@ from mesh_lab.controlplane.xds import (
     gateway,
     gatewaytls,
     inbound,
+    ingress,
     outbound,
+    ownclusters,
     routes,
     snidnat,
 )
@@ -34,7 +42,7 @@ from mesh_lab.controlplane.xds.extauthz import authorizer
 from mesh_lab.controlplane.xds.localities import Client, order_of
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
-from mesh_lab.controlplane.xds.patches import applying
+from mesh_lab.controlplane.xds.patches import applying, scripts
 from mesh_lab.controlplane.xds.patches.applying import Patched
 from mesh_lab.controlplane.xds.patches.selection import selected
 from mesh_lab.controlplane.xds.peers import Own, own_of
@@ -43,7 +51,7 @@ from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.rbac import authorization_of
 from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
-from mesh_lab.controlplane.xds.scope import Scope, registry_of, routes_of, scope_of
+from mesh_lab.controlplane.xds.scope import Scope, registry_of, scope_of
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
 from mesh_lab.controlplane.xds.telemetries import Applied, applied, backends_of
 from mesh_lab.controlplane.xds.tracing import BUILT_IN_CLUSTER, built_in
@@ -51,6 +59,7 @@ from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
 
 Resources = Mapping[str, Mapping[str, Built]]
 _NONE: Table[str, Built] = Table()
+_LOOPBACK = "127.0.0.1"
 PeerTable = Table[ObjectKey, Config[PeerAuthentication]]
 
 
@@ -77,12 +86,15 @@ class Generator:
 
 
 def _patched(snapshot: Snapshot, pod: Pod, proxy: Proxy, resources: Resources) -> Patched:
-    """What EnvoyFilters make of a proxy's resources: the last step."""
+    """What scripts, and then EnvoyFilters, make of a proxy's resources: the last step."""
     mesh = snapshot.mesh
+    chosen = scripts.selected(snapshot.of(TrafficExtension), proxy, pod.labels, mesh.root_namespace)
     patches = selected(snapshot.of(EnvoyFilter), proxy, pod.labels, mesh.root_namespace)
+    ports = _called_by(snapshot, pod) if proxy.kind == "router" and (chosen or patches.routes) else ()
+    if chosen:
+        resources = {**resources, LDS: scripts.insert(resources[LDS], chosen, proxy.kind, ports)}
     if not any(patches):
         return Patched(resources)
-    ports = _called_by(snapshot, pod) if proxy.kind == "router" and patches.routes else ()
     return applying.apply(resources, patches, applying.Place(proxy.kind, mesh.cluster_domain, ports))
 
 
@@ -100,9 +112,9 @@ def _called_by(snapshot: Snapshot, pod: Pod) -> applying.PortMap:
 def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels, gateway=True)
     targets = tuple(ports for _, ports in _services_of(snapshot, pod))
-    servers = attachment.servers_of(snapshot.of(Gateway), pod, targets)
+    servers = attachment.servers_of(ingress.gateways(snapshot), pod, targets)
     exports = mesh.default_virtual_service_export_to
-    found = attachment.attached(servers, routes_of(snapshot), pod.namespace, mesh.cluster_domain, exports)
+    found = attachment.attached(servers, ingress.routes(snapshot), pod.namespace, mesh.cluster_domain, exports)
     credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
     access, telling = _access(snapshot, pod), _telemetry(snapshot, pod)
     setting = _setting(scope, ProxyContext(mesh, own, telling), access, credentials)
@@ -155,7 +167,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     access, telling = _access(snapshot, pod), _telemetry(snapshot, pod)
     context = ProxyContext(mesh, own, telling)
     listener = inbound.virtual_inbound(ports, access, context, policies.origins(pod.labels))
-    served = [clusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
+    served = [ownclusters.inbound(_application(scope, pod, port, mesh), mesh) for port in ports if port.is_known]
     permitted = [
         inbound.inbound_routes(port, access, mesh.trust_domains, scope.traced)
         for port in ports
@@ -174,7 +186,7 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     }
 
 
-def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshConfig) -> clusters.Application:
+def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshConfig) -> ownclusters.Application:
     """A port of the pod, with its limits. The Sidecar's limits come before those of a DestinationRule."""
     rules = scope.rules.get(port.service.hostname) if port.service is not None else None
     origins = rules.origins if rules is not None else ()
@@ -182,8 +194,9 @@ def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshCo
     own = port.ingress.connection_pool if port.ingress is not None else None
     if scope.sidecar is not None and (own := own or scope.sidecar.spec.inbound_connection_pool) is not None:
         pool, origins = own, (scope.sidecar.origin,)
-    at, origins = port.endpoint(pod.ip), (*port.origins, *origins)
-    return clusters.Application(port.number, *at, port.protocol, pool, origins, port.statistic(mesh))
+    own_address = _LOOPBACK if mesh.inbound_traffic_policy.mode == "LOCALHOST" else pod.ip
+    at, origins = port.endpoint(own_address), (*port.origins, *origins)
+    return ownclusters.Application(port.number, *at, port.protocol, pool, origins, port.service, port.called_by)
 
 
 def _pod_of(proxy: Proxy) -> Pod:
@@ -266,7 +279,7 @@ class Calling(NamedTuple):
     def tracer(self) -> list[Built]:
         """The cluster of the mesh's built-in tracer, where there is one."""
         address = built_in(self.mesh)
-        return [clusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
+        return [ownclusters.named(BUILT_IN_CLUSTER, address, self.mesh)] if address else []
 
 
 @memoised
@@ -274,9 +287,9 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters that a scope's proxies may call, and their endpoints."""
     scope = calling.scope
     made: list[Built] = [
-        clusters.passthrough(calling.mesh, "outbound"),
-        clusters.passthrough(calling.mesh, "inbound"),
-        clusters.black_hole(),
+        ownclusters.passthrough(calling.mesh, "outbound"),
+        ownclusters.passthrough(calling.mesh, "inbound"),
+        ownclusters.black_hole(),
         *calling.tracer(),
     ]
     assigned: list[Built] = []
@@ -358,7 +371,7 @@ def _called_by_gateway(
 ) -> tuple[Table[str, Built], Table[str, Built]]:
     """The clusters of the services that a gateway's routes lead to, or that it passes on, and their endpoints."""
     scope = calling.scope
-    made: list[Built] = [clusters.black_hole(), *calling.tracer()]
+    made: list[Built] = [ownclusters.black_hole(), *calling.tracer()]
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))

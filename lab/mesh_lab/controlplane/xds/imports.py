@@ -18,10 +18,11 @@ Place = tuple[str, str]
 
 
 class Egress(NamedTuple):
-    """One egress listener: a host that is both imported and excluded is not seen."""
+    """One egress listener: a host that is both imported and excluded is not seen. `port` 0: all that no other has."""
 
     imported: tuple[Place, ...]
     excluded: tuple[Place, ...]
+    port: int = 0
 
     def shows_service(self, namespace: str, hostname: str) -> bool:
         """Whether it lets a service in."""
@@ -46,10 +47,17 @@ def _meets(places: Iterable[Place], namespace: str, host: str) -> bool:
 
 def egress_of(sidecar: Config[Sidecar] | None, namespace: str) -> tuple[Egress, ...]:
     """The egress listeners of a Sidecar, as a workload of a namespace has them; none where it sees everything."""
-    return tuple(_egress(listener.hosts, namespace) for listener in sidecar.spec.egress) if sidecar is not None else ()
+    listeners = sidecar.spec.egress if sidecar is not None else ()
+    return tuple(_egress(each.hosts, namespace, each.port.number if each.port else 0) for each in listeners)
 
 
-def _egress(written: Iterable[str], namespace: str) -> Egress:
+def shown_at(egress: tuple[Egress, ...], namespace: str, hostname: str, number: int) -> bool:
+    """Whether a service is seen at a port: by the listener of that number, or else by the one for all others."""
+    own = [listener for listener in egress if listener.port == number] or [each for each in egress if not each.port]
+    return not egress or any(listener.shows_service(namespace, hostname) for listener in own)
+
+
+def _egress(written: Iterable[str], namespace: str, port: int) -> Egress:
     """`.` is the workload's own namespace; a namespace after `~` is excluded, and `~` by itself is all of them."""
     imported: list[Place] = []
     excluded: list[Place] = []
@@ -58,7 +66,7 @@ def _egress(written: Iterable[str], namespace: str) -> Egress:
         plain = where.removeprefix("~")
         place = ({"": "*", ".": namespace}.get(plain, plain), host)
         (excluded if where.startswith("~") else imported).append(place)
-    return Egress(tuple(imported), tuple(excluded))
+    return Egress(tuple(imported), tuple(excluded), port)
 
 
 def destinations_of(config: Config[VirtualService], namespace: str, domain: str) -> tuple[str, ...]:

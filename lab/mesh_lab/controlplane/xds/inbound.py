@@ -40,7 +40,6 @@ from mesh_lab.controlplane.xds.mtls import PeerPolicies
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.routes import configuration, fragment
 from mesh_lab.controlplane.xds.services import MeshService, Protocol, protocol_of
-from mesh_lab.controlplane.xds.statnames import stat_name
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains
 from mesh_lab.controlplane.xds.typeurls import LDS
 
@@ -88,13 +87,6 @@ class InboundPort:
     def origins(self) -> tuple[Origin, ...]:
         """The objects that the port is known by."""
         return tuple(filter(None, (self.service.origin if self.service else None, self.stated)))
-
-    def statistic(self, mesh: MeshConfig) -> str:
-        """The name of its cluster in the statistics."""
-        port = self.service.port(self.called_by) if self.service is not None else None
-        if self.service is None or port is None:
-            return names.statistics(self.cluster)
-        return stat_name(mesh.inbound_cluster_stat_name, self.cluster, self.service, port, target=self.number)
 
     def endpoint(self, ip: str) -> tuple[str, int]:
         """Where the application of the pod with that address listens: a socket has no number."""

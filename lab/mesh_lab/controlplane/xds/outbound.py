@@ -15,7 +15,6 @@ from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from mesh_lab.controlplane.world.kubernetes import Origin
-from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import ServiceEndpoints
 from mesh_lab.controlplane.xds import http, names, telemetry
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
@@ -37,28 +36,33 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
     """All outbound listeners. `headless` are the endpoints of headless services by hostname."""
     endpoints = dict(headless)
     limiting = (scope.sidecar.origin,) if scope.sidecar is not None else ()
-    mode = _mode(scope, context.mesh)
-    yield virtual_outbound(context, mode, limiting)
+    outside = scope.outside(context.mesh)
+    yield virtual_outbound(context, outside, limiting)
     domain = context.mesh.cluster_domain
     everywhere: dict[int, list[Forwarding]] = {}
     for service in sorted(scope.services, key=lambda service: service.created):
         if service.resolution is Resolution.ALIAS:
             continue
-        for port in service.ports:
+        for port in scope.ports_of(service):
             if port.protocol.is_http:
                 everywhere.setdefault(port.number, [])
                 continue
             for address in _addresses(service, endpoints):
                 ways = ways_of(scope, Entrance(service, port, port.number), domain)
-                yield address_listener(address, Forwarding(service, port, ways), context, mode)
+                yield address_listener(address, Forwarding(service, port, ways), context, outside)
             ranges = tuple(each for each in service.ranges if "/" in each)
             if ranges or service.anywhere:
                 entrance = Entrance(service, port, port.number, ranges, shared=True)
                 forwarding = Forwarding(service, port, ways_of(scope, entrance, domain))
                 everywhere.setdefault(port.number, []).append(forwarding)
-    requests = {port.number for service in scope.services for port in service.ports if has_shared_routes(service, port)}
+    requests = {
+        port.number
+        for service in scope.services
+        for port in scope.ports_of(service)
+        if has_shared_routes(service, port)
+    }
     for number, forwardings in everywhere.items():
-        yield shared_listener(number, tuple(forwardings), number in requests, context, mode, limiting)
+        yield shared_listener(number, tuple(forwardings), number in requests, context, outside, limiting)
 
 
 @dataclass(frozen=True)
@@ -85,13 +89,8 @@ def _addresses(service: MeshService, endpoints: Mapping[str, ServiceEndpoints]) 
     return [endpoint.address for endpoint in known.endpoints] if known is not None else own
 
 
-def _mode(scope: Scope, mesh: MeshConfig) -> str:
-    policy = scope.sidecar.spec.outbound_traffic_policy if scope.sidecar else None
-    return (policy or mesh.outbound_traffic_policy).mode
-
-
 @memoised
-def virtual_outbound(context: ProxyContext, mode: str, origins: tuple[Origin, ...]) -> Built:
+def virtual_outbound(context: ProxyContext, outside: str, origins: tuple[Origin, ...]) -> Built:
     """The listener that the pod's nftables rules send every connection to.
 
     It hands each to the listener of its original destination. What has none goes where it was going, or nowhere. A
@@ -108,16 +107,15 @@ def virtual_outbound(context: ProxyContext, mode: str, origins: tuple[Origin, ..
                 filter_chain_match=FilterChainMatch(destination_port={"value": names.OUTBOUND_PORT}),
                 filters=[http.without_logs(names.BLACK_HOLE_CLUSTER)],
             ),
-            FilterChain(name="virtualOutbound-catchall-tcp", filters=[_onward(mode, context)]),
+            FilterChain(name="virtualOutbound-catchall-tcp", filters=[_onward(outside, context)]),
         ],
     )
     return build(LDS, names.VIRTUAL_OUTBOUND, wire(listener), [*origins, *context.telemetry.origins])
 
 
-def _onward(mode: str, context: ProxyContext) -> Filter:
-    """The route of connections to unknown destinations: their original destination, or nowhere."""
-    allowed = names.PASSTHROUGH_CLUSTER if mode == "ALLOW_ANY" else names.BLACK_HOLE_CLUSTER
-    return http.tcp_filter(TcpProxy(stat_prefix=allowed, cluster=allowed, access_log=_tcp_logs(context)))
+def _onward(outside: str, context: ProxyContext) -> Filter:
+    """The route of connections to unknown destinations: to a cluster, which may lead nowhere."""
+    return http.tcp_filter(TcpProxy(stat_prefix=outside, cluster=outside, access_log=_tcp_logs(context)))
 
 
 @memoised
@@ -126,7 +124,7 @@ def shared_listener(
     forwardings: tuple[Forwarding, ...],
     requests: bool,
     context: ProxyContext,
-    mode: str,
+    outside: str,
     origins: tuple[Origin, ...],
 ) -> Built:
     """Connections to a port number at any address: of requests the Host decides, of TLS the server name, else ranges.
@@ -134,7 +132,7 @@ def shared_listener(
     What none of them takes is for an address outside the mesh that has this port, too.
     """
     name = names.listener("0.0.0.0", port)
-    rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(mode, context)])
+    rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(outside, context)])
     listener = _listener(name, "0.0.0.0", port)
     _fill(listener, forwardings, str(port) if requests else "", rest, context)
     stating = (origin for forwarding in forwardings for origin in forwarding.origins)
@@ -142,11 +140,11 @@ def shared_listener(
 
 
 @memoised
-def address_listener(address: str, forwarding: Forwarding, context: ProxyContext, mode: str) -> Built:
+def address_listener(address: str, forwarding: Forwarding, context: ProxyContext, outside: str) -> Built:
     """Connections to one address: TCP, TLS by its server name, or the protocol that sniffing detects."""
     service, port = forwarding.service, forwarding.port
     name = names.listener(address, port.number)
-    rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(mode, context)])
+    rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(outside, context)])
     listener = _listener(name, address, port.number)
     routes = sniffed_name(service, port) if port.protocol is Protocol.AUTO else ""
     _fill(listener, (forwarding,), routes, rest, context)

@@ -42,14 +42,16 @@ def sidecar_routes(scope: Scope, mesh: MeshConfig) -> Iterator[Built]:
     """One configuration for each HTTP port number, and one for each port whose protocol is detected by sniffing."""
     by_port: dict[int, list[MeshService]] = {}
     for service in scope.services:
-        for port in service.ports:
+        for port in scope.ports_of(service):
             if (port.protocol.is_http or port.protocol is Protocol.AUTO) and _has_host(scope, service, port.number):
                 by_port.setdefault(port.number, []).append(service)
             if _has_own_routes(service, port):
                 host = _service_host(scope, service, port.number, mesh, sniffed=True)
                 yield shared_configuration(sniffed_name(service, port), (host[1],))
     beside = _beside(scope)
-    for number in dict.fromkeys(port.number for s in scope.services for port in s.ports if has_shared_routes(s, port)):
+    for number in dict.fromkeys(
+        port.number for s in scope.services for port in scope.ports_of(s) if has_shared_routes(s, port)
+    ):
         found = [_service_host(scope, service, number, mesh) for service in by_port.get(number, ())]
         found += _hosts_beside(scope, beside.get(number, {}), number, mesh)
         # A host that an older VirtualService names keeps its names; hosts without a VirtualService come last.
@@ -220,19 +222,18 @@ def _virtual_host(name: str, domains: list[str], found: list[Route], rules: Virt
 
 
 def _rest(scope: Scope, mesh: MeshConfig) -> Fragment:
-    policy = scope.sidecar.spec.outbound_traffic_policy if scope.sidecar else None
-    return _other_hosts((policy or mesh.outbound_traffic_policy).mode)
+    return _other_hosts(scope.outside(mesh))
 
 
 @memoised
-def _other_hosts(mode: str) -> Fragment:
-    """Hosts that the mesh does not know: their original destination, or 502."""
-    if mode == "REGISTRY_ONLY":
+def _other_hosts(cluster: str) -> Fragment:
+    """Hosts that the mesh does not know: their original destination, a proxy, or 502."""
+    if cluster == names.BLACK_HOLE_CLUSTER:
         refused = Route(
             name="block_all", match=RouteMatch(prefix="/"), direct_response=DirectResponseAction(status=502)
         )
         return fragment(_virtual_host("block_all", ["*"], [refused], None), ())
-    action = RouteAction(cluster=names.PASSTHROUGH_CLUSTER)
+    action = RouteAction(cluster=cluster)
     actions.set_timeouts(action, None)
     allowed = Route(name="allow_any", match=RouteMatch(prefix="/"), route=action)
     return fragment(_virtual_host("allow_any", ["*"], [allowed], None), ())

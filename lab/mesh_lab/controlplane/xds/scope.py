@@ -15,14 +15,14 @@ from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
-from mesh_lab.controlplane.xds import aliases, entries, hosts, tracing
+from mesh_lab.controlplane.xds import aliases, entries, hosts, names, tracing
 from mesh_lab.controlplane.xds.delegation import merged
 from mesh_lab.controlplane.xds.exports import exported
-from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of
+from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of, shown_at
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.policies import HostRules, merge_rules
-from mesh_lab.controlplane.xds.services import MeshService, from_kubernetes
+from mesh_lab.controlplane.xds.services import MeshPort, MeshService, from_kubernetes
 
 Labels = tuple[tuple[str, str], ...]
 RuleConfig = Config[DestinationRule]
@@ -87,7 +87,26 @@ class Scope:
     written: Table[str, tuple[RouteConfig, ...]]
     rules: Table[str, HostRules]
     sidecar: Config[Sidecar] | None
+    egress: tuple[Egress, ...]
     traced: bool = False
+
+    def ports_of(self, service: MeshService) -> Iterator[MeshPort]:
+        """The ports at which the Sidecar's egress listeners show a service; without any, all that it has."""
+        names_ = (service.hostname, *(alias.hostname for alias in service.aliases))
+        for port in service.ports:
+            if any(shown_at(self.egress, service.namespace, name, port.number) for name in names_):
+                yield port
+
+    def outside(self, mesh: MeshConfig) -> str:
+        """The cluster that calls to hosts and addresses which the mesh does not know go to."""
+        policy = (self.sidecar.spec.outbound_traffic_policy if self.sidecar else None) or mesh.outbound_traffic_policy
+        if policy.mode != "ALLOW_ANY":
+            return names.BLACK_HOLE_CLUSTER
+        proxy = policy.egress_proxy
+        if proxy is None:
+            return names.PASSTHROUGH_CLUSTER
+        number = proxy.port.number if proxy.port is not None else 0
+        return names.outbound_cluster(number, proxy.subset, self.called(proxy.host.lower()))
 
     def called(self, host: str) -> str:
         """The host whose clusters and rules are meant by a host: itself, or what it is an alias for."""
@@ -183,7 +202,8 @@ def _scope(sources: Sources, namespace: str, labels: Labels) -> Scope:
     visible = list(_visible(sources.registry.known, exports.services, namespace))
     services = tuple(_named(s, egress) for s in visible if _shows(egress, s.namespace, s.hostname))
     selected = _selected_routes(sources.routes, namespace, domain, egress, exports.routes)
-    imported = _imported(selected, services, visible, namespace, domain) if egress else ()
+    proxy = _egress_proxy(sidecar)
+    imported = _imported(selected, services, visible, namespace, domain, proxy) if egress else ()
     index = _rule_index(sources.rules, domain, labels)
     mesh_routes = _mesh_routes(selected, domain)
     covering = {s.hostname: found for s in services if (found := mesh_routes.find(s.hostname)) is not None}
@@ -202,6 +222,7 @@ def _scope(sources: Sources, namespace: str, labels: Labels) -> Scope:
         Table({host: configs for host, configs in mesh_routes.items() if host != "*"}),
         Table(ruled),
         sidecar,
+        egress,
         sources.traced,
     )
 
@@ -252,16 +273,25 @@ def _let_in(egress: tuple[Egress, ...], config: RouteConfig, domain: str) -> boo
     return any(listener.shows_route(config.namespace, names) for listener in egress)
 
 
+def _egress_proxy(sidecar: Config[Sidecar] | None) -> str:
+    policy = sidecar.spec.outbound_traffic_policy if sidecar is not None else None
+    return policy.egress_proxy.host.lower() if policy is not None and policy.egress_proxy is not None else ""
+
+
 def _imported(
     selected: tuple[RouteConfig, ...],
     services: tuple[MeshService, ...],
     visible: Iterable[MeshService],
     namespace: str,
     domain: str,
+    proxy: str,
 ) -> tuple[MeshService, ...]:
-    """Beside the services that a Sidecar lists, those that its VirtualServices lead to, by any of their names."""
+    """Beside the services that a Sidecar lists, those that its VirtualServices lead to, by any of their names.
+
+    And `proxy`, which calls to the outside go to.
+    """
     known = {service.hostname: service for service in visible}
-    reached = {host for config in selected for host in destinations_of(config, namespace, domain)}
+    reached = {proxy} | {host for config in selected for host in destinations_of(config, namespace, domain)}
     reached |= {known[host].called for host in reached if host in known}
     listed = {service.hostname for service in services}
     return tuple(service for host, service in known.items() if host in reached - listed)

@@ -19,10 +19,18 @@ from shutil import which
 from mesh_lab.kube.config import ImageEntry
 from mesh_lab.kube.node.client import package_root
 from mesh_lab.kube.node.runtime import TOOLS
-from mesh_lab.kube.node.sampleimages import REFUSED, SAMPLE_IMAGES, SHELLS
+from mesh_lab.kube.node.sampleimages import HOSTS, REFUSED, SAMPLE_IMAGES, SHELLS
 
 # Where Bookinfo is published: on docker.io/istio; Istio's main branch of August 2026 names registry.istio.io/release.
 _PUBLISHED = ("istio", "release")
+# Those of the mesh itself, of which there are also daily builds.
+_MESH_PUBLISHED = (*_PUBLISHED, "testing", "istio-testing")
+_PROXY_USER = 1337
+# Istio's image begins with its agent; where the injector has made the container, its arguments are Envoy's.
+_AGENT_OR_ENVOY = (
+    f'if [ "$1" = proxy ]; then exec {shlex.quote(sys.executable)} -m mesh_lab.controlplane.injection.agent "$@"; fi; '
+    'exec envoy "$@"'
+)
 # What tasks call in pods, and not every host has: files that a bare interpreter runs.
 _WHERE_LACKING = {
     "nc": "mesh_lab/apps/tools/netcat.py",
@@ -73,6 +81,11 @@ class Images:
             UnknownImageError: the lab has no such program.
         """
         image = self._table.get(repository(reference))
+        if image is None and (program := HOSTS.get(repository(reference))):
+            raise UnknownImageError(
+                f'the lab runs the host\'s program "{program}" for image "{reference}", and the host has none: '
+                f"apt-get install {program}, and mesh-lab up again"
+            )
         if image is None and (why := REFUSED.get(repository(reference))):
             raise UnknownImageError(f'the lab has no program for image "{reference}": {why}')
         if image is None:
@@ -145,9 +158,13 @@ def _builtin() -> Iterator[Image]:
         yield Image(f"{published}/examples-bookinfo-mongodb", (*bookinfo, "mongodb"), env=python)
     yield Image("mesh-lab/apps", (), (sys.executable,), env=python)
     yield Image("mesh-lab/istiod", (*run, "mesh_lab.controlplane"), env=python)
+    # What `istioctl install` and Istio's charts name, by the registry that they are told of.
+    for published in _MESH_PUBLISHED:
+        yield Image(f"{published}/pilot", (*run, "mesh_lab.controlplane"), env=python, user=_PROXY_USER)
     yield Image("mesh-lab/locust", (*run, "locust"), env=python)
-    for name in ("mesh-lab/proxyv2", "istio/proxyv2"):
-        yield Image(name, (_envoy(),))
+    yield Image("mesh-lab/proxyv2", (_envoy(),))
+    for published in _MESH_PUBLISHED:
+        yield Image(f"{published}/proxyv2", ("sh", "-c", _AGENT_OR_ENVOY, "proxyv2"), env=python)
     for name in SHELLS:
         yield Image(name, (), ("sh",))
     yield Image("python", (), ("python3",))
@@ -155,6 +172,9 @@ def _builtin() -> Iterator[Image]:
         for name in sample.names:
             command = (*run, "mesh_lab.apps", sample.program)
             yield Image(name, command, sample.arguments, {**python, **sample.env}, commands=sample.commands)
+    for name, program in HOSTS.items():
+        if installed := which(program, path=search_path()):
+            yield Image(name, (installed,))
     if which("curl"):
         yield Image("curlimages/curl", ("curl",))  # the client of Istio's tasks, samples/curl
 

@@ -46,6 +46,7 @@ SAMPLE_IMAGES = (
     SampleImage(("envoyproxy/ratelimit",), "ratelimit", commands={"ratelimit": "ratelimit"}),
     SampleImage(("hiroakis/tornado-websocket-example",), "tornado"),
     SampleImage(("otel/opentelemetry-collector", "otel/opentelemetry-collector-contrib"), "otelcol"),
+    SampleImage(("prometheus-operator/prometheus-config-reloader",), "config-reloader"),
     SampleImage(("sameersbn/squid", "ubuntu/squid"), "squid", commands={"squid": "squid"}),
     SampleImage(("redis",), "redis-server", commands={"redis-server": "redis-server"}),
     SampleImage(("nginx",), "nginx", ("-g", "daemon off;"), commands={"nginx": "nginx"}),
@@ -53,6 +54,9 @@ SAMPLE_IMAGES = (
     SampleImage(("openzipkin/zipkin", "openzipkin/zipkin-slim"), "zipkin"),
     SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
 )
+
+HOSTS = {"prom/prometheus": "prometheus"}
+"""Images that are a program of the host's, where it has that. Debian's package has the same name."""
 
 REFUSED = {
     **dict.fromkeys(

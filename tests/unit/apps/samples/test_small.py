@@ -1,14 +1,16 @@
-"""helloworld, health-check and tcp-echo."""
+"""helloworld, health-check, tcp-echo, and what has Prometheus read its configuration again."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 import pytest
 
 from mesh_lab.apps.http.client import fetch
-from mesh_lab.apps.samples import health, tcpecho
+from mesh_lab.apps.http.messages import Request, Response
+from mesh_lab.apps.samples import configreloader, health, tcpecho
 from mesh_lab.apps.samples.helloworld import HelloWorld
 from tests.unit.apps.conftest import Start
 
@@ -45,3 +47,19 @@ def test_tcp_echo_asks_for_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         tcpecho.main(["9000,a", "hello"])
     assert "ports: 9000,a is not a list of numbers" in capsys.readouterr().err
+
+
+async def test_a_changed_configuration_is_read_again(start: Start, tmp_path: Path) -> None:
+    asked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def reloaded(request: Request) -> Response:
+        asked.put_nowait(f"{request.method} {request.path}")
+        return Response(200)
+
+    _, url = await start(reloaded)
+    (tmp_path / "prometheus.yml").write_text("a")
+    following = asyncio.create_task(configreloader.follow([str(tmp_path)], f"{url}/-/reload", 0.01))
+    assert await asyncio.wait_for(asked.get(), 10) == "POST /-/reload"
+    (tmp_path / "prometheus.yml").write_text("changed")
+    assert await asyncio.wait_for(asked.get(), 10) == "POST /-/reload"
+    following.cancel()

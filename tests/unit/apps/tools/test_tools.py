@@ -91,6 +91,28 @@ def test_nc_gives_up_after_silence() -> None:
         assert nc("-w", "0.1", "127.0.0.1", str(silent.getsockname()[1])).returncode == 0
 
 
+@pytest.mark.parametrize(("options", "said"), [((), ""), (("-v",), "Connection reset by peer")])
+def test_nc_is_silent_about_a_reset_unless_it_is_verbose(options: tuple[str, ...], said: str) -> None:
+    """As busybox's: Istio's page on authorization of TCP compares all that is printed."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        thread = threading.Thread(target=_reset, args=(server,))
+        thread.start()
+        done = nc(*options, "127.0.0.1", str(server.getsockname()[1]), given="hello\n")
+        thread.join()
+    assert (done.returncode, done.stdout) == (0, "")
+    assert said in done.stderr
+    assert bool(done.stderr) == bool(said)
+
+
+def _reset(server: socket.socket) -> None:
+    """Take one connection and end it with an RST, once the other side has said all."""
+    connection, _ = server.accept()
+    while connection.recv(100):
+        pass
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
 Answering = Callable[[bytes], bytes]
 
 

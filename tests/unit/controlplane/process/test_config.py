@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from mesh_lab.controlplane.process.config import from_environment
+from mesh_lab.controlplane.process.config import from_environment, without_effect
 
 POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 
@@ -36,3 +36,22 @@ def test_what_is_no_duration_is_named(text: str) -> None:
 def test_outside_a_pod_it_says_so() -> None:
     with pytest.raises(ValueError, match="KUBERNETES_SERVICE_HOST is not set"):
         from_environment({})
+
+
+def test_arguments_of_istios_manifests_are_taken_and_what_has_no_effect_is_named() -> None:
+    given = [
+        "discovery",
+        "--monitoringAddr=:15014",
+        "--log_output_level=default:info",
+        "--domain",
+        "cluster.local",
+        "--keepaliveMaxServerConnectionAge",
+        "30m",
+        "--flag",
+    ]
+    assert without_effect(given) == [
+        "--log_output_level=default:info",
+        "--keepaliveMaxServerConnectionAge=30m",
+        "--flag",
+    ]
+    assert without_effect(["discovery", "--domain=other.local"]) == ["--domain=other.local"]

@@ -48,13 +48,8 @@ class Store:
         key = (kind.plural, namespace, name)
         return self._write(key, {**self.objects[key], **patch})
 
-    async def json_patch(self, kind: Kind, name: str, patch: list[Object], namespace: str = "") -> Object:
-        configuration = self.objects[(kind.plural, namespace, name)]
-        for operation in patch:
-            _, _, index, *between, field = operation["path"].split("/")
-            target = configuration["webhooks"][int(index)]
-            (target[between[0]] if between else target)[field] = operation["value"]
-        return self._write((kind.plural, namespace, name), configuration)
+    async def replace(self, kind: Kind, obj: Object) -> Object:
+        return self._write((kind.plural, "", obj["metadata"]["name"]), obj)
 
     def _write(self, key: tuple[str, str, str], obj: Object) -> Object:
         self.writes += 1
@@ -188,6 +183,28 @@ async def test_the_webhook_trusts_the_root_whoever_applies_it_anew() -> None:
         await asyncio.sleep(0)
         assert publisher.done
         assert store.writes == written
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_a_tag_of_the_revision_trusts_the_root_and_nobody_elses_does() -> None:
+    store = Store()
+    publisher = BundlePublisher(store, lambda: b"root")
+    task = asyncio.create_task(publisher.run())
+
+    def made(name: str, revision: str, path: str) -> dict[str, Any]:
+        service = {"name": "istiod", "namespace": "istio-system", "path": path}
+        labels = {"istio.io/rev": revision, "istio.io/tag": name}
+        return {"metadata": {"name": name, "labels": labels}, "webhooks": [{"clientConfig": {"service": service}}]}
+
+    try:
+        for each in (made("prod", "default", "/inject"), made("old", "1-29", "/inject"), made("own", "default", "/x")):
+            store.objects["mutatingwebhookconfigurations", "", each["metadata"]["name"]] = each
+            publisher.observe("ADDED", each)
+        await store.until(lambda: publisher.done)
+        trusting = [key[2] for key, each in store.objects.items() if "caBundle" in each["webhooks"][0]["clientConfig"]]
+        assert trusting == ["prod"]
     finally:
         task.cancel()
         await asyncio.wait({task})

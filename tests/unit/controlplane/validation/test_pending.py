@@ -67,14 +67,13 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("Sidecar", ingress("HTTPS", tls={**TLS, **CERTIFICATE}), "error", "spec.ingress[0].tls"),
     ("Sidecar", ingress(captureMode="NONE"), "warning", "spec.ingress[0].captureMode"),
     ("Sidecar", ingress(bind="10.0.0.1"), "warning", "spec.ingress[0].bind"),
-    ("Sidecar", {"egress": [{"hosts": ["./*"], "port": {"number": 80}}]}, "warning", "spec.egress[0].port"),
-    ("Sidecar", {"egress": [{"hosts": ["./*"], "captureMode": "NONE"}]}, "warning", "spec.egress[0].captureMode"),
     (
         "Sidecar",
-        {"outboundTrafficPolicy": {"mode": "ALLOW_ANY", "egressProxy": {"host": "a", "port": {"number": 80}}}},
-        "error",
-        "spec.outboundTrafficPolicy.egressProxy",
+        {"egress": [{"hosts": ["./*"], "port": {"number": 80}, "bind": "10.0.0.1"}]},
+        "warning",
+        "spec.egress[0].bind",
     ),
+    ("Sidecar", {"egress": [{"hosts": ["./*"], "captureMode": "NONE"}]}, "warning", "spec.egress[0].captureMode"),
 ]
 
 

@@ -48,3 +48,16 @@ def test_what_does_not_serve_is_not_waited_for(parts: dict[str, Any], known: boo
     fleet.apply("MODIFIED", changed(**parts))
     assert bool(fleet.pods) is known
     assert any(one.ready for one in fleet.pods.values()) is ready
+
+
+def test_a_gateway_of_istios_own_manifests_is_one_without_injection() -> None:
+    fleet = Fleet()
+    fleet.apply(
+        "ADDED",
+        {
+            "metadata": {"name": "istio-ingressgateway-1", "namespace": "istio-system", "uid": "u"},
+            "spec": {"containers": [{"name": "istio-proxy", "args": ["proxy", "router", "--domain", "x"]}]},
+            "status": {"podIP": "10.0.0.1", "phase": "Running"},
+        },
+    )
+    assert [pod.kind for pod in fleet.pods.values()] == ["router"]

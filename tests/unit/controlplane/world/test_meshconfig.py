@@ -18,7 +18,7 @@ from mesh_lab.controlplane.world.meshconfig import MeshConfig, parse, read
         ("acessLogEncoding: JSON", "error", "data.mesh.acessLogEncoding", "is it accessLogEncoding?"),
         ("outboundTrafficPolicy: {mode: NOPE}", "error", "data.mesh.outboundTrafficPolicy.mode", "NOPE"),
         ("connectTimeout: soon", "error", "data.mesh.connectTimeout", "it stays as it was"),
-        ("ingressClass: other", "warning", "data.mesh.ingressClass", "no effect in this lab"),
+        ("proxyListenPort: 15002", "warning", "data.mesh.proxyListenPort", "no effect in this lab"),
         ("defaultConfig: {statusPort: 2}", "warning", "data.mesh.defaultConfig.statusPort", "no effect in this lab"),
         ("pathNormalization: {normalization: ALL}", "error", "data.mesh.pathNormalization.normalization", "ALL"),
         ("pathNormalization: {normalisation: BASE}", "error", "data.mesh.pathNormalization", "normalisation"),

@@ -397,3 +397,21 @@ def test_a_sidecar_has_the_secret_of_a_rule_that_selects_it(selected: bool) -> N
         given = for_gateway(cluster.snapshot(), cluster.proxy(CLIENT), name)
         assert (given is not None) == selected
     assert for_gateway(cluster.snapshot(), cluster.proxy("ratings-v1-abc-1"), "kubernetes://client") is None
+
+
+def test_calls_to_the_outside_may_go_to_a_proxy(tmp_path: Path) -> None:
+    proxy = {"host": "proxy.example.com", "port": {"number": 3128}}
+    limits = {
+        "egress": [{"hosts": ["./reviews.default.svc.cluster.local"]}],
+        "outboundTrafficPolicy": {"mode": "ALLOW_ANY", "egressProxy": proxy},
+    }
+    cluster = bookinfo().istio(
+        entry("proxy", "proxy.example.com", ports=[{**TCP, "number": 3128}], resolution="DNS"),
+        config("Sidecar", "s", limits),
+    )
+    onward = "outbound|3128||proxy.example.com"
+    found = resources(cluster)
+    assert clusters_of(message(found[LDS]["virtualOutbound"]).filter_chains[1:]) == {(): onward}
+    assert hosts_of(found, "9080")["allow_any"].routes[0].route.cluster == onward
+    assert onward in found[CDS]
+    judged(cluster, tmp_path)

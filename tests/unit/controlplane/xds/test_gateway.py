@@ -18,7 +18,7 @@ from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from mesh_lab.controlplane.delivery.secrets import GATEWAY_PREFIX, for_gateway
+from mesh_lab.controlplane.delivery.secrets import GATEWAY_PREFIX, credential
 from mesh_lab.controlplane.xds import Resources
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
@@ -265,7 +265,7 @@ def test_clients_are_verified_by_an_authority_whose_absence_holds_nothing_else_b
     _, chain = chains(secret(cluster, holder, keys=keys), "0.0.0.0_8443")
     validation = context(chain).common_tls_context.combined_validation_context
     assert validation.validation_context_sds_secret_config.name == f"kubernetes://{asked_for}"
-    given = for_gateway(
+    given = credential(
         cluster.snapshot(), cluster.proxy("gate-1", "istio-system", "router"), f"{GATEWAY_PREFIX}{asked_for}"
     )
     assert given is not None
@@ -488,8 +488,20 @@ def test_clients_certificates_may_be_taken_unverified() -> None:
 def test_a_secret_may_list_what_is_revoked(authority: str, revoked: str) -> None:
     cluster = secret(edge(), "cert", keys=("tls.crt", "tls.key", authority, revoked))
     proxy = cluster.proxy("gate-1", "istio-system", "router")
-    found = for_gateway(cluster.snapshot(), proxy, f"{GATEWAY_PREFIX}cert-cacert")
+    found = credential(cluster.snapshot(), proxy, f"{GATEWAY_PREFIX}cert-cacert")
     assert found is not None
     sent_as = Secret()
     assert AnyMessage.FromString(found.body).Unpack(sent_as)
     assert sent_as.validation_context.crl.inline_bytes == b"pem"
+
+
+@pytest.mark.parametrize(("app", "given"), [("productpage", True), ("details", False), ("", False)])
+def test_a_sidecar_is_given_the_secrets_of_rules_that_select_it(app: str, given: bool) -> None:
+    cluster = secret(bookinfo(), "mine", "default", keys=("tls.crt", "tls.key", "ca.crt"))
+    tls = {"portLevelSettings": [{"port": {"number": 9080}, "tls": {"mode": "MUTUAL", "credentialName": "mine"}}]}
+    selector = {"workloadSelector": {"matchLabels": {"app": app}}} if app else {}
+    cluster.istio(config("DestinationRule", "r", {"host": "reviews", "trafficPolicy": tls, **selector}))
+    for name in ("mine", "mine-cacert"):
+        found = credential(cluster.snapshot(), cluster.proxy("productpage-v1-abc-1"), f"{GATEWAY_PREFIX}{name}")
+        assert (found is not None) is given
+    assert credential(cluster.snapshot(), cluster.proxy("productpage-v1-abc-1"), f"{GATEWAY_PREFIX}other") is None

@@ -128,3 +128,15 @@ def test_a_rule_for_the_whole_mesh_does_not_hide_a_services_own_from_gateways_in
     assert subset in at_the_edge(cluster)
     cluster.istio(config("DestinationRule", "wide", {**wide, "exportTo": ["."]}, namespace="istio-system"))
     assert subset not in at_the_edge(cluster)
+
+
+def test_a_listener_with_a_port_shows_its_hosts_there_and_the_last_one_at_all_others() -> None:
+    cluster = bookinfo()
+    cluster.app("both", ("http", 9080), ("http-other", 9090), pods=[pod("both-1", "10.244.1.1")])
+    listeners = [
+        {"port": {"number": 9080, "protocol": "HTTP"}, "hosts": ["./details.default.svc.cluster.local"]},
+        {"hosts": ["./both.default.svc.cluster.local"]},
+    ]
+    found = resources(cluster.istio(config("Sidecar", "s", {"egress": listeners})))
+    assert set(hosts_of(found, "9080")) == {"details.default.svc.cluster.local:9080", "allow_any"}
+    assert set(hosts_of(found, "9090")) == {"both.default.svc.cluster.local:9090", "allow_any"}

@@ -37,9 +37,9 @@ def test_published_bookinfo_images_run_the_samples(published: str) -> None:
 
 
 def test_the_client_of_istios_tasks_is_known_where_there_is_a_curl(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mesh_lab.kube.node.images.which", lambda _: "/usr/bin/curl")
+    monkeypatch.setattr("mesh_lab.kube.node.images.which", lambda _, **__: "/usr/bin/curl")
     assert Images({}).find("docker.io/curlimages/curl:8.16.0").entrypoint == ("curl",)
-    monkeypatch.setattr("mesh_lab.kube.node.images.which", lambda _: None)
+    monkeypatch.setattr("mesh_lab.kube.node.images.which", lambda _, **__: None)
     with pytest.raises(UnknownImageError):
         Images({}).find("docker.io/curlimages/curl:8.16.0")
 
@@ -116,3 +116,12 @@ def test_the_page_of_limits_names_every_image() -> None:
     text += text.replace("istio/", "release/") + text.replace("istio-testing/", "testing/")
     missing = [image.name for image in Images({}).all() if image.name not in text]
     assert missing == []
+
+
+def test_the_hosts_prometheus_is_run_or_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("mesh_lab.kube.node.images.search_path", lambda: str(tmp_path))
+    with pytest.raises(UnknownImageError, match="apt-get install prometheus"):
+        Images({}).find("docker.io/prom/prometheus:v3.10.0")
+    program = tmp_path / "prometheus"
+    program.touch(mode=0o755)
+    assert Images({}).find("docker.io/prom/prometheus:v3.10.0").entrypoint == (str(program),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
@@ -70,8 +70,10 @@ def apply(resources: Resources, selection: Selection, place: Place) -> Patched:
     if selection.routes:
         each = (_routes(built, place, selection.routes) for built in resources[RDS].values())
         found[RDS] = work.take(each)
-    if selection.extensions:
-        found[ECDS] = work.take(_extensions(found[LDS].values(), selection.extensions))
+    if selection.extensions or selection.listeners:
+        wanted = {name for built in found[LDS].values() for name in discovery.discovered(built)}
+        kept = {name: built for name, built in resources[ECDS].items() if name in wanted}
+        found[ECDS] = {**kept, **work.take(_extensions(wanted, selection.extensions))}
     return Patched(found, frozenset(work.applied), tuple(work.failed.items()))
 
 
@@ -190,9 +192,8 @@ def _routes(built: Built, place: Place, patches: Patches) -> Done:
     return _done(built, message, record, kept=True)
 
 
-def _extensions(found: Iterable[Built], patches: Patches) -> Iterator[Done]:
+def _extensions(wanted: Collection[str], patches: Patches) -> Iterator[Done]:
     """The configurations of extensions that listeners ask for by name (ECDS)."""
-    wanted = {name for built in found for name in discovery.discovered(built)}
     for patch in patches:
         if patch.operation == "ADD" and patch.value.name in wanted:
             yield Done(_addition(patch, ECDS), (patch,))

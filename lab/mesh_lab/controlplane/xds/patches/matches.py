@@ -11,6 +11,8 @@ from mesh_lab.controlplane.xds.patches.patch import Patch
 
 _VIRTUAL = (names.VIRTUAL_INBOUND, names.VIRTUAL_OUTBOUND)
 _ACTIONS = {"route": "ROUTE", "redirect": "REDIRECT", "direct_response": "DIRECT_RESPONSE"}
+# Istio's filters for DENY and ALLOW have one name; routes configure them here, by names of their own.
+_RBAC = "envoy.filters.http.rbac"
 Ports = Mapping[int, Collection[int]]
 """The numbers of a gateway's Gateways, by the numbers at which its listeners are."""
 
@@ -92,7 +94,7 @@ def named_http_filter(patch: Patch) -> str | None:
 def http_filter(patch: Patch, name: str) -> bool:
     """Whether a patch is for an HTTP filter of that name."""
     wanted = named_http_filter(patch)
-    return wanted is None or wanted == name
+    return wanted is None or wanted == name or (wanted == _RBAC and name.startswith(f"{_RBAC}."))
 
 
 def routes(patch: Patch, context: PatchContext, message: Any, ports: Ports) -> bool:

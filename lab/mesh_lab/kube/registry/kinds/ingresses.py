@@ -1,4 +1,4 @@
-"""Ingresses and their classes: stored. What carries an Ingress out is a controller, and the lab has none."""
+"""Ingresses and their classes: stored. The mesh's control plane carries out those of its class, with its gateway."""
 
 from __future__ import annotations
 
@@ -29,10 +29,6 @@ def _check(ingress: Object) -> Iterator[Cause]:
             if path.get("pathType") in ("Exact", "Prefix") and not str(path.get("path", "")).startswith("/"):
                 where = f"spec.rules[{index}].http.paths[{position}].path"
                 yield invalid(where, path.get("path", ""), "must be an absolute path")
-
-
-def _remark(_: Object) -> Iterator[str]:
-    yield "spec: this has no effect here: the lab's gateways take a Gateway and a VirtualService instead of an Ingress"
 
 
 def _row(obj: Mapping[str, Any], now: datetime) -> Cells:
@@ -66,7 +62,6 @@ INGRESS = Behaviour(
     INGRESSES,
     fields=_FIELDS,
     check=_check,
-    remark=_remark,
     counts_generations=True,
     grants=(Grant("view", READ, ("", "status")), Grant("edit", WRITE)),
     printer=Printer(

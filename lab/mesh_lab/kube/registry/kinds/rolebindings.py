@@ -34,7 +34,7 @@ def _fill_defaults(binding: Object) -> None:
 
 
 def _check(binding: Object) -> Iterator[Cause]:
-    """Service accounts have namespaces."""
+    """Service accounts have namespaces; in a RoleBinding its own is the default."""
     for index, subject in enumerate(binding.get("subjects") or ()):
         if subject.get("kind") == "ServiceAccount" and not subject.get("namespace"):
             yield required(f"subjects[{index}].namespace")
@@ -70,5 +70,9 @@ CLUSTER_ROLE_BINDING = Behaviour(
     printer=Printer((NAME, Column("Role"), AGE, *wide("Users", "Groups", "ServiceAccounts")), _row),
 )
 ROLE_BINDING = replace(
-    CLUSTER_ROLE_BINDING, resource=ROLEBINDINGS, standard=(), grants=(Grant("admin", (*READ, *WRITE)),)
+    CLUSTER_ROLE_BINDING,
+    resource=ROLEBINDINGS,
+    standard=(),
+    check=lambda _: iter(()),
+    grants=(Grant("admin", (*READ, *WRITE)),),
 )

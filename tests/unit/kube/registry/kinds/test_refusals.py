@@ -63,8 +63,8 @@ CASES: list[tuple[Resource, dict[str, Any], str, str]] = [
     (kinds.ENDPOINTSLICES, {"endpoints": []}, "addressType", "Required value"),
     (kinds.ROLES, {"rules": [{"apiGroups": [""], "resources": ["pods"]}]}, "rules[0].verbs", "Required value: verbs"),
     (
-        kinds.ROLEBINDINGS,
-        {"roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "ServiceAccount", "name": "s"}]},
+        kinds.CLUSTERROLEBINDINGS,
+        {"roleRef": {"kind": "ClusterRole", "name": "r"}, "subjects": [{"kind": "ServiceAccount", "name": "s"}]},
         "subjects[0].namespace",
         "Required value",
     ),
@@ -75,7 +75,8 @@ CASES: list[tuple[Resource, dict[str, Any], str, str]] = [
 async def test_an_invalid_object_is_refused(
     registry: Registry, resource: Resource, body: dict[str, Any], field: str, words: str
 ) -> None:
-    causes = await refused(registry, resource, {"metadata": {"name": "one", "namespace": "default"}, **body})
+    metadata = {"name": "one", **({"namespace": "default"} if resource.namespaced else {})}
+    causes = await refused(registry, resource, {"metadata": metadata, **body})
     assert causes[field].startswith(words)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -72,6 +72,19 @@ def _fill_defaults(service: Object) -> None:
         spec.setdefault("externalTrafficPolicy", "Cluster")
     if spec["type"] == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
+        _settle_names(spec.get("ports") or ())
+
+
+def _settle_names(ports: Sequence[dict[str, Any]]) -> None:
+    """Of two ports of one name, let the lab's own keep it, and add its number to the other's.
+
+    The lab's ingress has the host's numbers under Istio's names, which is what clients look for (`install.ingress`).
+    `istioctl install` applies Istio's numbers under the same names, and a real server would refuse the two together.
+    """
+    published = {port.get("name") for port in ports if port.get("name") and port.get("appProtocol") == "tcp"}
+    for port in ports:
+        if port.get("name") in published and port.get("appProtocol") != "tcp":
+            port["name"] = f"{port['name']}-{port.get('port')}"
 
 
 def _begin(service: Object) -> None:

@@ -47,3 +47,21 @@ async def test_an_invalid_service_is_refused(registry: Registry, path: str, valu
 async def test_a_service_of_type_external_name_needs_the_name(registry: Registry) -> None:
     causes = await refused(registry, kinds.SERVICES, service(type="ExternalName"))
     assert causes == {"spec.externalName": "Required value"}
+
+
+async def test_istios_ports_go_beside_the_labs_own_of_the_same_names(registry: Registry) -> None:
+    """`istioctl install` applies its Service over the lab's, whose `http2` has the host's number."""
+    ports = [
+        {"name": "http2", "port": 38080, "targetPort": 8080, "appProtocol": "tcp"},
+        {"name": "http2", "port": 80, "targetPort": 8080},
+        {"name": "status-port", "port": 15021},
+    ]
+    metadata = {"name": "istio-ingressgateway", "namespace": "default"}
+    made = await registry.create(
+        kinds.SERVICES, {"metadata": metadata, "spec": {"type": "LoadBalancer", "ports": ports}}
+    )
+    assert [(port["name"], port["port"]) for port in made["spec"]["ports"]] == [
+        ("http2", 38080),
+        ("http2-80", 80),
+        ("status-port", 15021),
+    ]
