@@ -210,6 +210,24 @@ DIFFERENCES: Sequence[Difference] = (
         "A lesson about egress must not depend on the network of the place, nor on what others serve today.",
         "tests/e2e/test_outside.py::test_https_is_trusted_and_speaks_http2",
     ),
+    Difference(
+        "The way out",
+        "names-of-entries",
+        "A host that only a ServiceEntry with an address knows",
+        "Resolves where proxies capture DNS (`ISTIO_META_DNS_CAPTURE`). Hosts without an address are given one there.",
+        "Resolves always, for every pod, by the cluster's DNS. Hosts without an address are given none.",
+        "There is no agent beside the proxy that could answer.",
+        "tests/unit/kube/network/test_entrynames.py::test_a_host_has_the_first_address_that_is_no_range",
+    ),
+    Difference(
+        "The way out",
+        "tls-without-its-secret",
+        "A sidecar and a DestinationRule with `credentialName`, but without `workloadSelector`",
+        "The sidecar sends plain text.",
+        "It begins TLS without the Secret, and trusts the machine's authorities.",
+        "What a rule wants encrypted must not be sent in the clear.",
+        f"{_UNIT}/xds/test_entries.py::test_a_sidecar_has_the_secret_of_a_rule_that_selects_it",
+    ),
 )
 
 

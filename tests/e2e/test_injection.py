@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -148,3 +149,98 @@ def test_the_sidecar_counts_requests(labelled: Mesh) -> None:
     need_metrics(labelled, "plain")
     labelled.client("plain").send("http://istiod.istio-system:15014/ready")
     assert "istio_requests_total" in labelled.proxy("plain").metrics()
+
+
+def test_annotations_shape_the_proxys_container(labelled: Mesh) -> None:
+    shaped = deployment("shaped", echo("app"))
+    shaped["spec"]["template"]["metadata"]["annotations"] = {
+        "sidecar.istio.io/proxyCPU": "20m",
+        "sidecar.istio.io/proxyMemory": "64Mi",
+        "sidecar.istio.io/userVolume": '{"own": {"emptyDir": {}}}',
+        "sidecar.istio.io/userVolumeMount": '{"own": {"mountPath": "/etc/own"}}',
+        "readiness.status.sidecar.istio.io/periodSeconds": "2",
+    }
+    with labelled.applied([shaped]):
+        labelled.ready()
+        made = labelled.pod("shaped")
+        (proxy,) = [each for each in running_containers(made) if each["name"] == "istio-proxy"]
+        assert proxy["resources"]["requests"] == {"cpu": "20m", "memory": "64Mi"}
+        assert proxy["readinessProbe"]["periodSeconds"] == 2
+        assert labelled.exec(made["metadata"]["name"], "ls", "-d", "/etc/own", container="istio-proxy").strip()
+        assert made["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] == "app"
+
+
+def test_a_proxy_config_and_an_annotation_start_the_proxy(labelled: Mesh) -> None:
+    config = {
+        "apiVersion": "networking.istio.io/v1beta1",
+        "kind": "ProxyConfig",
+        "metadata": {"name": "configured"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "configured"}},
+            "concurrency": 2,
+            "environmentVariables": {"FROM_RESOURCE": "1"},
+        },
+    }
+    configured = deployment("configured", echo("app"))
+    own = "concurrency: 1\nproxyMetadata: {FROM_POD: '1'}\ndrainDuration: 20s"
+    configured["spec"]["template"]["metadata"]["annotations"] = {"proxy.istio.io/config": own}
+    with labelled.applied([config, configured]):
+        labelled.ready()
+        name = labelled.pod("configured")["metadata"]["name"]
+        environment = labelled.exec(name, "env", container="istio-proxy").splitlines()
+        assert {"FROM_RESOURCE=1", "FROM_POD=1"} <= set(environment)
+        info = json.loads(labelled.exec(name, "pilot-agent", "request", "GET", "server_info", container="istio-proxy"))
+        options = info["command_line_options"]
+        assert (options["concurrency"], options["drain_time"]) == (2, "20s"), "a resource that selects it goes first"
+
+
+def test_an_ordinary_sidecar_may_hold_the_application_until_it_has_started(labelled: Mesh) -> None:
+    held = pod("job", CONNECTS, restartPolicy="Never")
+    held["metadata"]["annotations"] = {
+        "sidecar.istio.io/nativeSidecar": "false",
+        "proxy.istio.io/config": "holdApplicationUntilProxyStarts: true",
+    }
+    (ref,) = labelled.apply(held)
+    try:
+
+        def ended(pods: Items) -> bool:
+            job = next((obj for obj in pods.values() if obj["metadata"]["name"] == "job"), {})
+            states = {each["name"]: each["state"] for each in job.get("status", {}).get("containerStatuses", ())}
+            return "terminated" in states.get("main", {})
+
+        path = labelled.api.path("v1", "Pod", labelled.namespace)
+        labelled.api.wait_until(path, ended, timeout=60, why="the application ends", describe=str)
+        statuses = labelled.api.get(ref)["status"]["containerStatuses"]
+        (state,) = [each["state"]["terminated"] for each in statuses if each["name"] == "main"]
+        assert state["exitCode"] == 0, labelled.logs("job", "main")
+    finally:
+        labelled.remove([ref])
+
+
+def test_a_deployment_of_ones_own_becomes_a_gateway(labelled: Mesh) -> None:
+    """As on the page on gateways: a container `istio-proxy` with the image `auto`."""
+    gateway = deployment("own-gateway", {"name": "istio-proxy", "image": "auto"})
+    template = gateway["spec"]["template"]
+    template["metadata"]["annotations"] = {"inject.istio.io/templates": "gateway"}
+    template["metadata"]["labels"] |= {"istio": "own-gateway", INJECT: "true"}
+    template["spec"]["securityContext"] = {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]}
+    opened = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": "own"},
+        "spec": {
+            "selector": {"istio": "own-gateway"},
+            "servers": [{"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": ["own.example"]}],
+        },
+    }
+    answers = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "own"},
+        "spec": {"hosts": ["own.example"], "gateways": ["own"], "http": [{"directResponse": {"status": 418}}]},
+    }
+    with labelled.applied([gateway, opened, answers]):
+        labelled.ready()
+        address = labelled.pod("own-gateway")["status"]["podIP"]
+        (answer,) = labelled.client("opted-out").send(f"http://{address}/", headers={"host": "own.example"})
+        assert answer.status == 418

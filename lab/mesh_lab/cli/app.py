@@ -260,6 +260,25 @@ def wait(
     )
 
 
+@app.command(name="proxy-status", short_help="Tell how far each proxy is, as istioctl does.")
+def proxy_status(
+    pod: Annotated[str, typer.Argument(metavar="[POD[.NAMESPACE]]", help="Only this pod's.", show_default=False)] = "",
+    namespace: Annotated[
+        str,
+        typer.Option("-n", "--namespace", metavar="NAME", help="Only this one's.", autocompletion=namespaces),
+    ] = "",
+    output: OutputOption = "text",
+    cluster: ClusterOption = None,
+) -> None:
+    """Tell which types of configuration each proxy has acknowledged, as `istioctl proxy-status` does, without istioctl.
+
+    Exit code 1 when a proxy is behind with something, or has rejected something.
+    """
+    from mesh_lab.cli.proxystatus import show
+
+    show(context.lab(cluster), pod, namespace, output)
+
+
 @app.command(short_help="Put load on the lab with Locust.")
 def load(
     shape: Annotated[

@@ -63,6 +63,14 @@ class IstioStatus:
             self._synced_since.pop(reference, None)
         return state
 
+    def syncz(self) -> dict[str, object]:
+        """What each istiod says of its proxies, by the name of its pod.
+
+        Raises:
+            ApiError: the API refuses the request, or an istiod does not answer.
+        """
+        return dict(self._each(istiostatus.SYNCZ))
+
     def _mesh(self) -> MeshState:
         return self._state_of(self._pods())
 
@@ -162,15 +170,18 @@ class IstioStatus:
         return istiostatus.is_analysed(stored), found
 
     def _ask(self, path: str) -> list[object]:
-        """The answer of every istiod that is ready."""
-        answers: list[object] = []
+        return [answer for _, answer in self._each(path)]
+
+    def _each(self, path: str) -> list[tuple[str, object]]:
+        """The name of every istiod that is ready, and its answer."""
+        answers: list[tuple[str, object]] = []
         for namespace, pod in self._istiods():
             key = (namespace, pod)
             try:
                 if key not in self._ports:
                     forward = forwarding.forwarded(self.api.kubectl_command(), namespace, pod, istiostatus.DEBUG_PORT)
                     self._ports[key] = self.api.keep(forward)
-                answers.append(forwarding.get(self._ports[key], path, timeout=_ASK_SECONDS))
+                answers.append((pod, forwarding.get(self._ports[key], path, timeout=_ASK_SECONDS)))
             except forwarding.ForwardError as error:
                 self._ports.pop(key, None)
                 raise ClusterUnreachable(f"{namespace}/{pod}: {error}") from error

@@ -24,17 +24,18 @@ Options:
   -h, --help   Show this message and exit.
 
 Commands:
-  up          Bring the lab up, until all of it is ready.
-  down        Take the lab down; its objects are kept.
-  reset       Take the lab down and delete all it has kept.
-  status      Tell how the lab is.
-  doctor      Check what the lab needs of this machine.
-  logs        Show the log of the lab's own processes.
-  images      Build the images for clusters that run containers.
-  wait        Wait until the proxies have acknowledged a resource.
-  load        Put load on the lab with Locust.
-  completion  Print what lets a shell complete these commands.
-  tools       Install kind and istioctl.
+  up            Bring the lab up, until all of it is ready.
+  down          Take the lab down; its objects are kept.
+  reset         Take the lab down and delete all it has kept.
+  status        Tell how the lab is.
+  doctor        Check what the lab needs of this machine.
+  logs          Show the log of the lab's own processes.
+  images        Build the images for clusters that run containers.
+  wait          Wait until the proxies have acknowledged a resource.
+  proxy-status  Tell how far each proxy is, as istioctl does.
+  load          Put load on the lab with Locust.
+  completion    Print what lets a shell complete these commands.
+  tools         Install kind and istioctl.
 """
 COMMANDS = [line.split()[0] for line in HELP.partition("Commands:\n")[2].splitlines()]
 
@@ -75,7 +76,9 @@ def test_each_command_explains_itself(tmp_path: Path, command: str) -> None:
 def test_the_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [name for name in COMMANDS if f"mesh-lab {name}" not in readme] == []
-    registered = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    registered = {
+        command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback
+    }
     assert registered | {group.name for group in app.registered_groups} == set(COMMANDS)
 
 

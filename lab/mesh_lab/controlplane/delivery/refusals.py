@@ -54,7 +54,7 @@ class Refusals:
         acquitted = self._innocent.get(place, set())
         suspects = [origin for origin in rejection.suspects if origin.kind in REFUSABLE and origin not in acquitted]
         for origin in sorted(suspects, key=self._created, reverse=True):
-            if self._state.refuse(Refusal(origin, rejection.message, proxy)):
+            if self._state.refuse(Refusal(origin, rejection.message.strip(), proxy)):
                 self._trials.setdefault(place, []).append(origin)
                 return
         if not suspects and (tried := self._trials.pop(place, None)) is not None:

@@ -15,7 +15,7 @@ long as any lab is up, and for no longer than its pod is there. Other ways to sh
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,11 +92,16 @@ _STATS_PARTS = ("outlier_detection.", "rbac.", ".fault.")
 _MOST_STATS_BYTES = 64 * 1024 * 1024
 
 
+def _as_it_is(document: dict[str, Any]) -> dict[str, Any]:
+    return document
+
+
 @dataclass(frozen=True)
 class ProxySettings:
     """What differs from one workload's proxies to another's.
 
     `metadata` are what the node says of itself beside the usual. `custom`: the pod has a bootstrap of its own beside.
+    `patched` is what EnvoyFilters make of it.
     """
 
     kind: ProxyKind
@@ -117,13 +122,14 @@ class ProxySettings:
     metadata: Mapping[str, str] = field(default_factory=dict)
     runtime: Mapping[str, bool | float | str] = field(default_factory=dict)
     custom: bool = False
+    patched: Callable[[dict[str, Any]], dict[str, Any]] = _as_it_is
 
 
 def arguments(settings: ProxySettings) -> list[str]:
     """Envoy's arguments."""
     return [
         "--config-yaml",
-        json.dumps(config(settings), separators=(",", ":")),
+        json.dumps(settings.patched(config(settings)), separators=(",", ":")),
         # Envoy merges the file and the text: what both have is the text's, and lists are joined.
         *(["--config-path", CUSTOM_BOOTSTRAP] if settings.custom else []),
         # Without it there are as many as the machine has processors.

@@ -15,21 +15,23 @@ import copy
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from mesh_lab.controlplane.injection import bootstrap, merging, probes, redirection
-from mesh_lab.controlplane.injection.bootstrap import PROXY_UID, READY_PORT, STATS_PORT, ProxySettings
+from mesh_lab.controlplane.injection import bootstrap, lifecycle, merging, probes, redirection
+from mesh_lab.controlplane.injection.bootstrap import PROXY_UID, STATS_PORT, ProxySettings
 from mesh_lab.controlplane.kube.client import Object
+from mesh_lab.controlplane.model import EnvoyFilter
 from mesh_lab.controlplane.model.mesh import MeshConfig
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.world.annotations import CANONICAL_NAME, CANONICAL_REVISION, INJECT
 from mesh_lab.controlplane.world.fleet import STATUS_ANNOTATION
-from mesh_lab.controlplane.world.kubernetes import GATEWAY_TEMPLATE, TLS_MODE_LABEL, templates_of
-from mesh_lab.controlplane.world.podsettings import Draining, PodSettings, Readiness, for_pod, select
+from mesh_lab.controlplane.world.kubernetes import GATEWAY_TEMPLATE, TLS_MODE_LABEL, ObjectKey, templates_of
+from mesh_lab.controlplane.world.podsettings import PodSettings, for_pod, select
 from mesh_lab.controlplane.world.proxy import ProxyKind
-from mesh_lab.controlplane.world.snapshot import Config
+from mesh_lab.controlplane.world.snapshot import Config, Table
 from mesh_lab.controlplane.world.values import Values
 from mesh_lab.controlplane.xds.peers import pack_fields
 from mesh_lab.controlplane.xds.telemetry import PEER_VARIABLE
@@ -57,6 +59,8 @@ class Place:
     values: Values = field(default_factory=Values)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     proxy_configs: tuple[Config[ProxyConfig], ...] = ()
+    filters: Table[ObjectKey, Config[EnvoyFilter]] = field(default_factory=Table)
+    namespace: str = ""
 
 
 def wanted(pod: Mapping[str, Any], namespace: str) -> bool:
@@ -85,6 +89,7 @@ def inject(pod: Mapping[str, Any], place: Place, namespace: str = "default") -> 
     annotations = {**place.values.sidecar_injector_webhook.injected_annotations, **(meta.get("annotations") or {})}
     labels = meta.get("labels") or {}
     selected = select(place.proxy_configs, place.mesh.root_namespace, namespace, labels)
+    place = replace(place, namespace=namespace)
     own = for_pod(place.values, place.mesh.default_config, selected, annotations)
     metrics = merging.from_annotations(annotations, place.mesh.enable_prometheus_merge)
     meta["annotations"] = {**_default_container(spec), **metrics.annotations, _REVISION_ANNOTATION: _REVISION}
@@ -136,13 +141,16 @@ def _as_sidecar(
     redirecting = _redirecting(redirection.from_annotations(own.traffic), own)
     if own.native_sidecars:
         # What comes after it waits until it has started: that is, until it is ready.
-        started = {"startupProbe": _STARTUP_PROBE} if own.readiness.probed else {}
+        started = {"startupProbe": lifecycle.STARTUP_PROBE} if own.readiness.probed else {}
         initial = [redirecting, {**started, **proxy, "restartPolicy": "Always"}, *initial]
     else:
         # Last, as in Istio: what the others send would be redirected to a proxy that does not run yet.
         initial = [*initial, redirecting]
         if own.hold_application:
-            containers = [{**proxy, "lifecycle": {"postStart": _WAIT_FOR_READY, **proxy["lifecycle"]}}, *containers]
+            containers = [
+                {**proxy, "lifecycle": {"postStart": lifecycle.WAIT_FOR_READY, **proxy["lifecycle"]}},
+                *containers,
+            ]
         else:
             containers = [*containers, proxy]
     spec["containers"], spec["initContainers"] = containers, initial
@@ -187,7 +195,18 @@ def _settings(kind: ProxyKind, meta: Object, place: Place, own: PodSettings, giv
         metadata=_node_metadata(own, given),
         runtime=own.extras.runtime,
         custom=bool(own.extras.bootstrap),
+        patched=partial(_patched, kind, meta, place),
     )
+
+
+def _patched(kind: ProxyKind, meta: Object, place: Place, document: Object) -> Object:
+    """A bootstrap after EnvoyFilters."""
+    if not place.filters:
+        return document
+    from mesh_lab.controlplane.xds.patches import bootstrap as patching  # when there is an EnvoyFilter
+
+    labels, root = meta.get("labels") or {}, place.mesh.root_namespace
+    return patching.patched(document, kind, place.namespace, labels, place.filters, root)
 
 
 def _node_metadata(own: PodSettings, given: Mapping[str, Any]) -> dict[str, str]:
@@ -225,10 +244,10 @@ def _proxy(settings: ProxySettings, meta: Mapping[str, Any], own: PodSettings, g
     }
     return {
         "resources": msgspec.to_builtins(own.resources),
-        **({"readinessProbe": _ready_probe(own.readiness)} if own.readiness.probed else {}),
+        **({"readinessProbe": lifecycle.ready_probe(own.readiness)} if own.readiness.probed else {}),
         "securityContext": _UNPRIVILEGED,
         **{name: value for name, value in given.items() if name != "restartPolicy"},
-        "lifecycle": {"preStop": _drain(settings.kind, own.draining), **(given.get("lifecycle") or {})},
+        "lifecycle": {"preStop": lifecycle.drain(settings.kind, own.draining), **(given.get("lifecycle") or {})},
         "name": PROXY,
         "image": own.image if image == _AUTO_IMAGE else image,
         "imagePullPolicy": given.get("imagePullPolicy", own.image_pull_policy),
@@ -357,63 +376,3 @@ _UNPRIVILEGED: Object = {
     "runAsGroup": PROXY_UID,
     "runAsNonRoot": True,
 }
-
-# Istio probes every 15 s once a proxy has started; here it is more often, and a probe costs Envoy next to nothing.
-_READY_PROBE: Object = {
-    "httpGet": {"path": "/healthz/ready", "port": READY_PORT},
-    "initialDelaySeconds": 0,
-    "periodSeconds": 1,
-    "timeoutSeconds": 3,
-    "failureThreshold": 30,
-}
-
-
-def _ready_probe(readiness: Readiness) -> Object:
-    own = {
-        "initialDelaySeconds": readiness.initial_delay,
-        "periodSeconds": readiness.period,
-        "failureThreshold": readiness.failures,
-    }
-    return {**_READY_PROBE, **{name: value for name, value in own.items() if value is not None}}
-
-
-_STARTUP_PROBE: Object = {**_READY_PROBE, "failureThreshold": 600}
-
-_WAIT_FOR_READY: Object = {"exec": {"command": ["pilot-agent", "wait"]}}
-
-# Local ports of connections that come from elsewhere: through the redirection, or straight to a gateway's listeners.
-_CARRIED: Mapping[ProxyKind, str] = {"sidecar": "sport = :15001 or sport = :15006", "router": "sport < :15000"}
-_DRAIN_SCRIPT = r"""
-exec 3<>/dev/tcp/127.0.0.1/15009 &&
-  printf 'POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n' >&3 &&
-  printf 'Content-Length: 0\r\n\r\n' >&3 &&
-  cat <&3
-end=$((SECONDS + {seconds}))
-sleep {minimum}
-while [ $SECONDS -lt $end ] && [ -n "$(ss -Htn state established '( {carried} )' || echo unknown)" ]; do
-  sleep 0.1
-done
-"""
-
-
-# Of a proxy that waits until it is idle: longer than any pod is given to end.
-_EVER = 10**9
-
-
-def _drain(kind: ProxyKind, draining: Draining) -> Object:
-    """Runs before Envoy is terminated, so that no request is lost that ends within the time for it.
-
-    Envoy asks its clients to leave (`Connection: close`, GOAWAY) and goes on serving those that stay. During the first
-    second other proxies still send requests, until each knows that this pod is ending. After it the pod may end as soon
-    as no connection is left. Istio waits the whole time, unless EXIT_ON_ZERO_ACTIVE_CONNECTIONS says otherwise: then
-    there is no such time, and MINIMUM_DRAIN_DURATION instead of the second.
-    """
-    parts = {
-        "{seconds}": str(_EVER if draining.until_idle else draining.termination),
-        "{minimum}": str(draining.minimum if draining.until_idle else 1),
-        "{carried}": _CARRIED[kind],
-    }
-    script = _DRAIN_SCRIPT
-    for name, text in parts.items():
-        script = script.replace(name, text)
-    return {"exec": {"command": ["bash", "-c", script]}}

@@ -13,6 +13,7 @@ from mesh_lab.controlplane.istiokinds import validate
 from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, Gateway, ServiceEntry, VirtualService
 from mesh_lab.controlplane.model.virtualservice import Destination
 from mesh_lab.controlplane.report.access import authorizers_can_be_asked, keys_are_there
+from mesh_lab.controlplane.report.delegates import delegates_are_there
 from mesh_lab.controlplane.report.entries import ENTRY, entries_are_alone, entry_views
 from mesh_lab.controlplane.report.envoyfilters import Patching, operations_are_well_used, patches_find_something
 from mesh_lab.controlplane.report.metadata import metadata_is_understood
@@ -415,6 +416,7 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     keys_are_there,
     authorizers_can_be_asked,
     entries_are_alone,
+    delegates_are_there,
     telemetries_are_clear,
 )
 """The checks that need no index."""

@@ -60,7 +60,7 @@ def operations_are_well_used(snapshot: Snapshot) -> Iterator[Finding]:
             rule = _rule(each, config.spec.priority, name in versioned)
             if rule is not None:
                 path = f"spec.configPatches[{index}].patch.operation"
-                yield Finding("warning", rule.code, f"{path}: {rule.text}", path, config.origin)
+                yield Finding("warning", rule.code, rule.text, path, config.origin)
             if each.match is not None and each.match.proxy is not None and each.match.proxy.proxy_version:
                 versioned.add(name)
 

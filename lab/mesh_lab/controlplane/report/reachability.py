@@ -46,6 +46,8 @@ def _rules(config: Config[Any], path: str, rules: Sequence[Any]) -> Iterator[Fin
             reason = "route without matches defined before" if rule.match else "only the last rule can have no matches"
             yield _unused(config, place, name, reason)
             continue
+        if getattr(rule, "delegate", None) is not None:
+            continue  # It takes what the rules of its delegate match.
         if not rule.match:
             catch_all = True
             continue

@@ -21,6 +21,7 @@ from mesh_lab.controlplane.injection.injector import Place
 from mesh_lab.controlplane.kube.client import KubeClient, Object
 from mesh_lab.controlplane.kube.kinds import VALIDATING_WEBHOOKS, WEBHOOKS
 from mesh_lab.controlplane.kube.watching import Follower, Gate
+from mesh_lab.controlplane.model import EnvoyFilter
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.process.config import Ports, Settings
 from mesh_lab.controlplane.process.faults import Faults
@@ -65,7 +66,7 @@ class Injection:
         snapshot = self._snapshot()
         configs = tuple(snapshot.of(ProxyConfig).values())
         names, domain = self._settings.dns_names, self._settings.cluster_domain
-        return Place(names[0], domain, self._values, snapshot.mesh, configs)
+        return Place(names[0], domain, self._values, snapshot.mesh, configs, snapshot.of(EnvoyFilter))
 
 
 class Translation(NamedTuple):

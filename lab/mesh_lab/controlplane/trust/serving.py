@@ -155,7 +155,7 @@ class BundlePublisher:
         """As they should be, the configurations that are not."""
         bundle = base64.b64encode(self._roots()).decode()
         kept = self._superseded()
-        wanted = {name: _as_it_should_be(name, each, bundle, kept=kept) for name, each in self._seen.items()}
+        wanted = {name: _as_it_should_be(name, seen, bundle, kept=kept) for name, seen in self._seen.items()}
         return {name: new for name, new in wanted.items() if new != self._seen[name]}
 
 
@@ -175,8 +175,8 @@ def _as_it_should_be(name: str, configuration: Object, bundle: str, *, kept: boo
     webhooks = []
     for webhook in configuration.get("webhooks") or ():
         there = webhook["clientConfig"].get("caBundle")
-        wanted = there if there and kept else bundle
-        new = {**webhook, "clientConfig": {**webhook["clientConfig"], "caBundle": wanted}}
+        roots = there if there and kept else bundle
+        new = {**webhook, "clientConfig": {**webhook["clientConfig"], "caBundle": roots}}
         # Istio's own manifests begin with Ignore, and istiod sets Fail once it runs.
         if _kind_of(name) is VALIDATING_WEBHOOKS and webhook.get("failurePolicy") == "Ignore":
             new["failurePolicy"] = "Fail"

@@ -45,16 +45,6 @@ def _when(holds: Callable[[Any], bool]) -> Places:
     return lambda owner: [""] if holds(owner) else []
 
 
-def _secrets_for_gateways(spec: DestinationRule) -> Iterator[str]:
-    policy = spec.traffic_policy
-    if policy is None or spec.workload_selector is not None:
-        return
-    ports = {f".portLevelSettings[{index}].tls": port.tls for index, port in enumerate(policy.port_level_settings)}
-    for path, settings in {".tls": policy.tls, **ports}.items():
-        if settings is not None and settings.credential_name:
-            yield f"{path}.credentialName"
-
-
 def _names_secret_for_all(spec: DestinationRule) -> bool:
     policies = [spec.traffic_policy, *(subset.traffic_policy for subset in spec.subsets)]
     known = [policy for policy in policies if policy is not None]

@@ -131,8 +131,8 @@ class Snapshot:
     secrets: Table[ObjectKey, TlsSecret]
     configs: Table[str, Table[ObjectKey, Config[Spec]]]
     invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
-    keys: Table[KeySource, Keys] = field(default_factory=Table)
     tags: Table[ObjectKey, Tag] = field(default_factory=Table)
+    keys: Table[KeySource, Keys] = field(default_factory=Table)
 
     def locality(self, pod: Pod) -> Locality:
         """Where a pod runs."""

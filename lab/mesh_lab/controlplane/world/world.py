@@ -399,8 +399,8 @@ class World:
             secrets=table("Secret", self._views["Secret"], lambda before: before.secrets),
             configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
             invalid=table("Invalid", self._invalid, lambda before: before.invalid),
-            keys=table("Keys", self._keys, lambda before: before.keys),
             tags=table("MutatingWebhookConfiguration", self._views["MutatingWebhookConfiguration"], lambda it: it.tags),
+            keys=table("Keys", self._keys, lambda before: before.keys),
         )
 
 

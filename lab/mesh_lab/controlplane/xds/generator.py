@@ -44,7 +44,7 @@ from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.mtls import PeerPolicies, peer_policies, selects
 from mesh_lab.controlplane.xds.patches import applying, scripts
 from mesh_lab.controlplane.xds.patches.applying import Patched
-from mesh_lab.controlplane.xds.patches.selection import selected
+from mesh_lab.controlplane.xds.patches.selection import referenced, selected
 from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
@@ -118,7 +118,9 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
     access, telling = _access(snapshot, pod), _telemetry(snapshot, pod)
     setting = _setting(scope, ProxyContext(mesh, own, telling), access, credentials)
-    calling = Calling.of(snapshot, scope, pod, _called_itself(snapshot, telling, access), gateway=True)
+    named = _named_by_patches(snapshot, scope, pod)
+    beside = tuple(dict.fromkeys((*_called_itself(snapshot, telling, access), *named)))
+    calling = Calling.of(snapshot, scope, pod, beside, gateway=True)
     called, assigned = _called_by_gateway(calling, found, snidnat.passed_on(scope, servers))
     listening, routing = (make(setting, servers, found) for make in (gateway.gateway_listeners, gateway.gateway_routes))
     return {
@@ -129,6 +131,12 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
         ECDS: accesses.extensions(access, snapshot.keys, True) if routing else _NONE,
         RDS: routing,
     }
+
+
+def _named_by_patches(snapshot: Snapshot, scope: Scope, pod: Pod) -> tuple[MeshService, ...]:
+    """The services whose clusters EnvoyFilters name: no route may lead there, as with those that limit rates."""
+    hosts = referenced(snapshot.of(EnvoyFilter), pod.namespace, pod.labels, snapshot.mesh.root_namespace)
+    return tuple(scope.by_host[host] for host in hosts if host in scope.by_host)
 
 
 @memoised

@@ -126,13 +126,13 @@ def trace(manager: HttpConnectionManager, applied: Applied, mesh: MeshConfig, ow
         if address := built_in(mesh):
             tracer = _zipkin(Zipkin(), address.rpartition(":")[0], BUILT_IN_CLUSTER, own)
             said = Spans(istio_tags=settings.enable_istio_tags is not False)
-            _fill(manager.tracing, said, tracer, settings, own)
+            _fill(manager.tracing, said, tracer, mesh, own)
             manager.tracing.max_path_tag_length.value = settings.max_path_tag_length or 256
         return
     tracer = _tracer(said.provider, applied, own) if said.provider is not None and not said.disabled else None
     if tracer is None or said.provider is None:
         return
-    _fill(manager.tracing, said, tracer, settings, own)
+    _fill(manager.tracing, said, tracer, mesh, own)
     length = next((getattr(part, "max_tag_length", 0) for part in said.provider.given.values()), 0)
     if length or settings.max_path_tag_length:
         manager.tracing.max_path_tag_length.value = length or settings.max_path_tag_length
@@ -143,25 +143,24 @@ def trace(manager: HttpConnectionManager, applied: Applied, mesh: MeshConfig, ow
         manager.request_id_extension.typed_config.CopyFrom(any_of(config))
 
 
-def _fill(
-    tracing: HttpConnectionManager.Tracing, said: Spans, tracer: Tracer.Http, settings: ProxyTracing, own: Own
-) -> None:
+def _fill(tracing: HttpConnectionManager.Tracing, said: Spans, tracer: Tracer.Http, mesh: MeshConfig, own: Own) -> None:
+    settings = mesh.default_config.tracing or ProxyTracing()
     tracing.client_sampling.value = tracing.overall_sampling.value = 100.0
     tracing.random_sampling.value = said.sampling if said.sampling is not None else settings.sampling or _SAMPLED
     tracing.provider.CopyFrom(tracer)
     given: Mapping[str, Any] = said.custom_tags or settings.custom_tags
-    tags = [*(_istio_tags(own) if said.istio_tags else ()), *_custom_tags(given)]
+    tags = [*(_istio_tags(own, mesh) if said.istio_tags else ()), *_custom_tags(given)]
     tracing.custom_tags.extend(sorted(tags, key=lambda tag: tag.tag))
 
 
-def _istio_tags(own: Own) -> Iterator[Tag]:
+def _istio_tags(own: Own, mesh: MeshConfig) -> Iterator[Tag]:
     fields = dict(zip(FIELDS, own.packed.split(SEPARATOR), strict=False))
     yield from (
         Tag(tag=f"istio.{name}", literal=Tag.Literal(value=value or "unknown"))
         for name, value in (
             ("canonical_revision", fields.get("canonical_revision", "")),
             ("canonical_service", fields.get("canonical_service", "")),
-            ("mesh_id", "cluster.local"),
+            ("mesh_id", mesh.default_config.mesh_id or mesh.trust_domain),
             ("namespace", fields.get("workload_namespace", "")),
             ("cluster_id", "Kubernetes"),
         )

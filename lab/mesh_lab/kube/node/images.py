@@ -83,8 +83,8 @@ class Images:
         image = self._table.get(repository(reference))
         if image is None and (program := HOSTS.get(repository(reference))):
             raise UnknownImageError(
-                f'the lab runs the host\'s program "{program}" for image "{reference}", and the host has none: '
-                f"apt-get install {program}, and mesh-lab up again"
+                f'the lab runs the host\'s program "{program}" for image "{reference}", and the host has none in '
+                f"{' or '.join(_SYSTEM_PATH)}: put one there and bring the lab up again"
             )
         if image is None and (why := REFUSED.get(repository(reference))):
             raise UnknownImageError(f'the lab has no program for image "{reference}": {why}')

@@ -56,7 +56,11 @@ SAMPLE_IMAGES = (
 )
 
 HOSTS = {"prom/prometheus": "prometheus"}
-"""Images that are a program of the host's, where it has that. Debian's package has the same name."""
+"""Images that are a program of the host's, where it has that.
+
+Debian's package of Prometheus is built without the discovery of Kubernetes' pods, which Istio's addon configures: that
+needs the program of Prometheus' own releases.
+"""
 
 REFUSED = {
     **dict.fromkeys(

@@ -10,7 +10,7 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS
-from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
+from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, mesh_config, pod, service
 from tests.unit.controlplane.envoy import message
 from tests.unit.controlplane.xds.translated import REVIEWS, cluster_of, endpoints_of, resources
 
@@ -360,6 +360,13 @@ def test_a_subsets_endpoints_are_those_with_its_labels() -> None:
     cluster = bookinfo().istio(config("DestinationRule", "r", spec))
     assert list(endpoints_of(cluster, f"outbound|9080|v2|{REVIEWS}")) == ["10.244.0.21"]
     assert len(endpoints_of(cluster, NAME)) == 3
+
+
+def test_the_application_is_on_the_loopback_where_the_mesh_says_so() -> None:
+    cluster = bookinfo().add("ConfigMap", mesh_config("inboundTrafficPolicy: {mode: LOCALHOST}"))
+    (locality,) = cluster_of(cluster, "inbound|9080||").load_assignment.endpoints
+    address = locality.lb_endpoints[0].endpoint.address.socket_address
+    assert (address.address, address.port_value) == ("127.0.0.1", 9080)
 
 
 def test_the_application_behind_a_sidecar_sees_a_loopback_address() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
@@ -136,3 +139,33 @@ def test_other_metrics_stay_as_they_are(page: tuple[int, int]) -> None:
     assert not any(name.startswith("istio") for name in found[0])
     assert samples(scrape, "istio_request_bytes_count") == []
     assert fetched(scrape, "/stats/prometheus").count("# TYPE istio_requests_total counter") == 1
+
+
+def test_prometheus_reads_the_page(page: tuple[int, int], tmp_path: Path) -> None:
+    prometheus = shutil.which("prometheus")
+    if prometheus is None:
+        pytest.skip("there is no Prometheus on this machine (Debian's package is called prometheus)")
+    _, scrape = page
+    (port,) = free_ports(1)
+    job = {"job_name": "mesh", "metrics_path": "/stats/prometheus", "scrape_interval": "1s", "scrape_timeout": "1s"}
+    job["static_configs"] = [{"targets": [f"127.0.0.1:{scrape}"]}]  # type: ignore[assignment]
+    (tmp_path / "prometheus.yml").write_text(json.dumps({"scrape_configs": [job]}))
+    options = [f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
+    process = subprocess.Popen([prometheus, *options, f"--web.listen-address=127.0.0.1:{port}", "--log.level=error"])
+
+    def found(query: str) -> list[dict[str, dict[str, str]]]:
+        answer = fetched(port, f"/api/v1/query?query={quote(query)}")
+        return json.loads(answer)["data"]["result"] if answer.startswith("{") else []  # type: ignore[no-any-return]
+
+    try:
+        until(lambda: found('istio_requests_total{reporter="destination"}'))
+        until(lambda: found('istio_request_duration_milliseconds_bucket{le="+Inf",response_code="404"}'))
+        (requests,) = found(f'istio_requests_total{{destination_service="{HOST}"}}')
+        assert (requests["metric"]["destination_workload"], requests["metric"]["destination_x"]) == (
+            "reviews-v1",
+            "reviews",
+        )
+        assert [each["value"][1] for each in found("up")] == ["1"]  # type: ignore[index]
+    finally:
+        process.terminate()
+        process.wait(10)

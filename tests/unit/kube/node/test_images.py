@@ -120,7 +120,7 @@ def test_the_page_of_limits_names_every_image() -> None:
 
 def test_the_hosts_prometheus_is_run_or_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("mesh_lab.kube.node.images.search_path", lambda: str(tmp_path))
-    with pytest.raises(UnknownImageError, match="apt-get install prometheus"):
+    with pytest.raises(UnknownImageError, match="and the host has none in /usr/local/sbin or /usr/local/bin"):
         Images({}).find("docker.io/prom/prometheus:v3.10.0")
     program = tmp_path / "prometheus"
     program.touch(mode=0o755)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from mesh_lab.controlplane.model import EnvoyFilter
@@ -14,6 +14,7 @@ from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Config, Table
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
+from mesh_lab.controlplane.xds.patches.matches import ClusterName
 from mesh_lab.controlplane.xds.patches.patch import Patch, Patches
 
 Filters = Table[ObjectKey, Config[EnvoyFilter]]
@@ -57,7 +58,7 @@ def selected(table: Filters, proxy: Proxy, labels: Mapping[str, str], root_names
     chosen = tuple(
         patch
         for config in ordered
-        if selects(config.spec.workload_selector.labels if config.spec.workload_selector else {}, labels)
+        if _is_for(config, labels)
         for patch in compiled(config)
         if suits(patch.match.proxy, proxy.metadata)
     )
@@ -98,6 +99,37 @@ def compiled(config: Config[EnvoyFilter]) -> Patches:
         message = envoyvalues.read(each.apply_to, value) if value is not None else None
         found.append(Patch(config.origin, index, each.apply_to, operation, each.match or _ALL, message))
     return tuple(found)
+
+
+def referenced(table: Filters, namespace: str, labels: Mapping[str, str], root_namespace: str) -> tuple[str, ...]:
+    """The hosts of the services whose clusters the patches for a proxy name."""
+    if not table:
+        return ()
+    chosen = (config for config in _ordered(table, namespace, root_namespace) if _is_for(config, labels))
+    return tuple(dict.fromkeys(host for config in chosen for host in _referenced(config)))
+
+
+@memoised
+def _referenced(config: Config[EnvoyFilter]) -> tuple[str, ...]:
+    values = [each.patch.value for each in config.spec.config_patches if each.patch is not None]
+    names = (ClusterName.of(text) for text in _texts(values))
+    return tuple(dict.fromkeys(name.host for name in names if name.direction == "outbound" and name.host))
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _texts(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
+
+
+def _is_for(config: Config[EnvoyFilter], labels: Mapping[str, str]) -> bool:
+    selector = config.spec.workload_selector
+    return selects(selector.labels if selector is not None else {}, labels)
 
 
 @memoised

@@ -146,6 +146,9 @@ def test_a_gateway_asks_for_its_global_limits(tmp_path: Path) -> None:
     assert [each.name for each in found[LDS]["0.0.0.0_8080"].origins if each.kind == "EnvoyFilter"] == [
         "filter-ratelimit"
     ]
+    assert "outbound|8081||ratings.default.svc.cluster.local" not in found[CDS]
+    assert "outbound|9080||ratings.default.svc.cluster.local" in found[CDS], "a gateway has what patches name"
+    assert "outbound|9080||ratings.default.svc.cluster.local" not in resources(mesh(), *GATE)[CDS]
     assert message(found[CDS]["rate_limit_cluster"]).connect_timeout.seconds == 10
     validate(static(found), tmp_path)
 

@@ -20,6 +20,7 @@ from mesh_lab.kube.resources import SERVICES
 NODE_PORTS = range(30000, 32768)
 # The first addresses are for Services that name theirs: the API server and the cluster's DNS.
 RESERVED = 256
+_DUAL = "RequireDualStack"
 _TRIES = 64
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 
@@ -41,9 +42,22 @@ def allocate(cluster: Cluster, service: Object, old: Object | None) -> None:
         network, taken = cluster.service_network, {s["spec"].get("clusterIP") for s in others}
         address = _checked(service, address, network, taken) if address else _free(network, taken)
     spec["clusterIP"], spec["clusterIPs"] = address, [address]
+    _refuse_other_families(service)
     spec.setdefault("ipFamilies", ["IPv4"])
     spec.setdefault("ipFamilyPolicy", "SingleStack")
     _allocate_ports(service, old, {port for s in others for _, port in _node_ports(s["spec"])})
+
+
+def _refuse_other_families(service: Object) -> None:
+    """As a cluster of one family does. One that only prefers two gets the one."""
+    spec = service["spec"]
+    if spec.get("ipFamilyPolicy") == _DUAL:
+        words = "this cluster is not configured for dual-stack services"
+        raise _refusal(service, causes.invalid("spec.ipFamilyPolicy", _DUAL, words))
+    for index, family in enumerate(spec.get("ipFamilies") or ()):
+        if family != "IPv4":
+            words = "not configured on this cluster"
+            raise _refusal(service, causes.invalid(f"spec.ipFamilies[{index}]", family, words))
 
 
 def _checked(service: Object, address: str, network: IPv4Network, taken: set[str]) -> str:

@@ -81,6 +81,25 @@ async def test_an_address_that_cannot_be_had_is_refused(registry: Registry, addr
     assert (caught.value.code, caught.value.causes[0].field) == (422, "spec.clusterIPs")
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("ipFamilyPolicy", "RequireDualStack", "spec.ipFamilyPolicy: Invalid value: .*not configured for dual-stack"),
+        ("ipFamilies", ["IPv4", "IPv6"], r"spec.ipFamilies\[1\]: Invalid value: .*not configured on this cluster"),
+    ],
+)
+async def test_a_family_that_the_cluster_lacks_is_refused(
+    registry: Registry, field: str, value: object, words: str
+) -> None:
+    with pytest.raises(ApiError, match=words):
+        await spec_of(registry, "both", **{field: value})
+
+
+async def test_a_service_that_only_prefers_two_families_gets_one(registry: Registry) -> None:
+    spec = await spec_of(registry, "either", ipFamilyPolicy="PreferDualStack")
+    assert spec["ipFamilies"] == ["IPv4"]
+
+
 async def test_headless_and_external_services_have_no_address(registry: Registry) -> None:
     assert (await spec_of(registry, "headless", clusterIP="None"))["clusterIPs"] == ["None"]
     external = await spec_of(registry, "external", type="ExternalName", externalName="example.com")
