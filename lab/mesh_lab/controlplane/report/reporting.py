@@ -29,7 +29,7 @@ from mesh_lab.controlplane.kube.events import Key, Subject
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
 from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.report import statuses
-from mesh_lab.controlplane.world.findings import Finding
+from mesh_lab.controlplane.world.findings import NAMES, Finding
 from mesh_lab.controlplane.world.kubernetes import Origin
 
 log = logging.getLogger(__name__)
@@ -266,7 +266,8 @@ def _message(finding: Finding) -> Object:
     return {
         "type": {"code": finding.code, "name": finding.name},
         "level": _LEVELS[finding.severity],
-        "documentationUrl": f"{_DOCUMENTATION}{finding.code.lower()}/",
+        # Istio's pages are of its own codes.
+        "documentationUrl": f"{_DOCUMENTATION}{finding.code.lower()}/" if finding.code in NAMES else _DOCUMENTATION,
         "message": finding.text,
     }
 
