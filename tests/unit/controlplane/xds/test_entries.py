@@ -12,7 +12,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 
-from mesh_lab.controlplane.delivery.secrets import for_gateway
+from mesh_lab.controlplane.delivery.secrets import credential
 from mesh_lab.controlplane.xds import Generator
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, mesh_config, pod
@@ -394,9 +394,9 @@ def test_a_sidecar_has_the_secret_of_a_rule_that_selects_it(selected: bool) -> N
     assert names == (["kubernetes://client"] if selected else [])
     assert context.sni == "httpbin.org"
     for name in ("kubernetes://client", "kubernetes://client-cacert"):
-        given = for_gateway(cluster.snapshot(), cluster.proxy(CLIENT), name)
+        given = credential(cluster.snapshot(), cluster.proxy(CLIENT), name)
         assert (given is not None) == selected
-    assert for_gateway(cluster.snapshot(), cluster.proxy("ratings-v1-abc-1"), "kubernetes://client") is None
+    assert credential(cluster.snapshot(), cluster.proxy("ratings-v1-abc-1"), "kubernetes://client") is None
 
 
 def test_calls_to_the_outside_may_go_to_a_proxy(tmp_path: Path) -> None:
