@@ -384,6 +384,7 @@ def test_the_meshs_default_config_is_for_all_pods_and_an_annotation_for_one() ->
       concurrency: 3
       drainDuration: 1m
       fileFlushInterval: 2s
+      gatewayTopology: {numTrustedProxies: 1}
       proxyMetadata: {ISTIO_META_DNS_CAPTURE: "true", A: mesh}
       runtimeValues: {a.flag: "true", a.number: "2.5"}
     """)
