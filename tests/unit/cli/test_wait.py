@@ -50,10 +50,10 @@ def test_a_file_may_hold_a_list_and_what_is_skipped_is_named(tmp_path: Path) -> 
 
 
 def test_what_the_labs_control_plane_never_looks_at_is_not_waited_for() -> None:
-    kind = named("envoyfilter")
+    kind = named("workloadgroup")
     assert kind is not None
     with pytest.raises(
-        LabError, match=r"EnvoyFilter n/x: not acted on: envoyfilters\.networking\.istio\.io have no eff"
+        LabError, match=r"WorkloadGroup n/x: not acted on: workloadgroups\.networking\.istio\.io have no eff"
     ):
         wait._refuse_without_effect(wait.Wanted(kind, "n", "x"), OwnStatus(None))  # type: ignore[arg-type]
 

@@ -22,7 +22,7 @@ from typing import Any
 from mesh_lab.controlplane.injection import merging, probes, status_port
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import Probe
-from mesh_lab.controlplane.trust.root import MOUNTED_AT, WATCHED_KEY, WATCHED_NAME
+from mesh_lab.controlplane.trust.root import MOUNTED_AT, ROOT_KEY
 from mesh_lab.controlplane.validation.common import MOST_PROGRAM
 from mesh_lab.controlplane.world.podsettings import Statistics
 from mesh_lab.controlplane.world.proxy import ProxyKind
@@ -380,22 +380,12 @@ def _control_plane(settings: ProxySettings) -> dict[str, Any]:
                 "common_tls_context": {
                     "alpn_protocols": ["h2"],
                     "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-                    "combined_validation_context": {
-                        "default_validation_context": {
-                            "match_typed_subject_alt_names": [
-                                {"san_type": "DNS", "matcher": {"exact": settings.control_plane}}
-                            ]
-                        },
-                        "validation_context_sds_secret_config": {
-                            "name": WATCHED_NAME,
-                            "sds_config": {
-                                "resource_api_version": "V3",
-                                "path_config_source": {
-                                    "path": f"{ROOT_DIRECTORY}/{WATCHED_KEY}",
-                                    "watched_directory": {"path": ROOT_DIRECTORY},
-                                },
-                            },
-                        },
+                    # Read once, so that no proxy takes an inotify instance: Linux gives 128 to a user.
+                    "validation_context": {
+                        "trusted_ca": {"filename": f"{ROOT_DIRECTORY}/{ROOT_KEY}"},
+                        "match_typed_subject_alt_names": [
+                            {"san_type": "DNS", "matcher": {"exact": settings.control_plane}}
+                        ],
                     },
                 },
             },

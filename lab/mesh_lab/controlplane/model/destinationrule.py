@@ -12,6 +12,7 @@ from msgspec import Meta, field
 from mesh_lab.controlplane.model.base import (
     Duration,
     HeaderName,
+    HeaderValue,
     HostName,
     Int32,
     Labels,
@@ -29,8 +30,8 @@ from mesh_lab.controlplane.model.base import (
 class CookieAttribute(Spec, frozen=True):
     """An attribute of a cookie that the proxy makes, such as `SameSite`."""
 
-    name: str
-    value: str = ""
+    name: HeaderValue
+    value: HeaderValue = ""
 
 
 class HTTPCookie(Spec, frozen=True):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 from typing import NamedTuple
 
@@ -31,22 +30,6 @@ ROOT_KEY = "root-cert.pem"
 MOUNTED_AT = "/var/run/secrets/istio"
 """Where the proxies' containers have the ConfigMap."""
 
-WATCHED_KEY, WATCHED_NAME = "root-sds.json", "istiod-root"
-WATCHED = json.dumps(
-    {
-        "resources": [
-            {
-                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
-                "name": WATCHED_NAME,
-                "validation_context": {
-                    "trusted_ca": {"filename": f"{MOUNTED_AT}/{ROOT_KEY}"},
-                    "watched_directory": {"path": MOUNTED_AT},
-                },
-            }
-        ]
-    }
-)
-"""The root as a secret that Envoy discovers in a file: a file that its own configuration names it would read once."""
 _SECRET_TYPE = "istio.io/ca-root"
 _LABELS = {"istio.io/config": "true"}
 
@@ -287,7 +270,7 @@ class RootPublisher:
                 self._enqueue(namespace)
 
     async def _publish(self, namespace: str) -> None:
-        data = {ROOT_KEY: self._trust.authority.roots.decode(), WATCHED_KEY: WATCHED}
+        data = {ROOT_KEY: self._trust.authority.roots.decode()}
         published = self._published.get(namespace)
         if namespace not in self._namespaces or published == data or (published and self._trust.superseded):
             return

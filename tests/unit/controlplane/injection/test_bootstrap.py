@@ -12,7 +12,6 @@ import pytest
 from mesh_lab.controlplane.injection import probes
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings, arguments, config
 from mesh_lab.controlplane.trust.ca import Authority
-from mesh_lab.controlplane.trust.root import WATCHED, WATCHED_KEY
 from mesh_lab.controlplane.world.podsettings import Statistics, StatsMatcher
 from mesh_lab.controlplane.world.proxy import ProxyKind
 from tests.unit.controlplane.mesh import ENVOY
@@ -40,7 +39,6 @@ def test_envoy_takes_it_without_a_word_of_warning(tmp_path: Path, kind: str, sta
     for part, name, content in (
         ("tokens", "istio-token", "token"),
         ("istio", "root-cert.pem", Authority.create("x").roots.decode()),
-        ("istio", WATCHED_KEY, in_directory(WATCHED, tmp_path)),
     ):
         (tmp_path / part).mkdir(exist_ok=True)
         (tmp_path / part / name).write_text(content)

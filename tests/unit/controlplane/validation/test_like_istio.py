@@ -312,7 +312,6 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("DestinationRule", policy(retryBudget={"percent": 25, "minRetryConcurrency": 5, "budgetInterval": "0s"})),
     ("Gateway", server("HTTPS", tls={"mode": "SIMPLE", "credentialName": "a", "cipherSuites": ["unheard-of"]})),
     ("Sidecar", egress({**ALL, **SOCKET, "captureMode": "NONE"}, {**ALL, "port": HTTP_80, "bind": "127.0.0.1"})),
-    ("Sidecar", ingress({"port": HTTPS_80, "tls": {"mode": "SIMPLE", "serverCertificate": "/a", "privateKey": "/b"}})),
 ]
 
 DOUBTFUL: list[tuple[str, dict[str, Any], str]] = [

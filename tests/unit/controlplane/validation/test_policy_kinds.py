@@ -207,7 +207,6 @@ def test_a_module_that_may_refuse_something_is_not_stored_without_effect(phase: 
             "CEL",
         ),
         ("WasmPlugin", OBSERVER, "spec", "runs no modules"),
-        ("TrafficExtension", {"lua": {"inlineCode": "a"}}, "spec.lua", "not run yet"),
         (
             "AuthorizationPolicy",
             {"action": "DENY", "rules": [{"to": [{"operation": {"methods": ["GET"]}}]}]},

@@ -21,6 +21,7 @@ def unschedulable(words: str) -> Callable[[Object], bool]:
 
 
 def test_the_node_is_registered_and_alive(node: Node) -> None:
+    until(lambda: node.get(kind="Node", name="testlab") is not None)
     status = node.get(kind="Node", name="testlab")["status"]
     assert status["nodeInfo"]["kubeletVersion"] == VERSION, "kubectl and helm compare it with the server's"
     assert {"type": "InternalIP", "address": "10.244.0.1"} in status["addresses"]

@@ -261,8 +261,8 @@ def test_configurations_that_filters_ask_for_are_sent_apart() -> None:
     }
     insert = patch("HTTP_FILTER", "INSERT_FIRST", asking, IN, **http())
     found = resources(given(insert, patch("EXTENSION_CONFIG", "ADD", lua("apart"))))
-    assert list(found[ECDS]) == ["apart"]
-    assert not resources(given(patch("EXTENSION_CONFIG", "ADD", lua("apart"))))[ECDS]
+    assert "apart" in found[ECDS]
+    assert "apart" not in resources(given(patch("EXTENSION_CONFIG", "ADD", lua("apart"))))[ECDS]
 
 
 def test_order_is_by_priority_then_the_root_namespace_then_age_then_name() -> None:

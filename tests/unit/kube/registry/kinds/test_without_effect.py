@@ -34,11 +34,6 @@ RULE = {"host": "web.example.com", "http": {"paths": [PATH]}}
         ),
         (BUDGETS, {"spec": {"minAvailable": 1}}, ["one", "1", "N/A", 0]),
         (NETWORK_POLICIES, {"spec": {"podSelector": {"matchLabels": {"app": "web"}}}}, ["one", "app=web"]),
-        (
-            INGRESSES,
-            {"spec": {"ingressClassName": "istio", "rules": [RULE]}},
-            ["one", "istio", "web.example.com", "", "80"],
-        ),
     ],
     ids=lambda value: value.kind if isinstance(value, Resource) else "",
 )
