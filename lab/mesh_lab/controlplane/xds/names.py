@@ -10,6 +10,8 @@ VIRTUAL_OUTBOUND = "virtualOutbound"
 VIRTUAL_INBOUND = "virtualInbound"
 OUTBOUND_PORT = 15001
 INBOUND_PORT = 15006
+OWN_PORTS = frozenset({OUTBOUND_PORT, INBOUND_PORT})
+"""Where a sidecar itself listens, at all addresses: no service can be called there."""
 # The source address of a proxy's connections to its application.
 INBOUND_SOURCE = "127.0.0.6"
 

@@ -30,10 +30,6 @@ from mesh_lab.controlplane.xds.typeurls import LDS
 Headless = tuple[tuple[str, ServiceEndpoints], ...]
 
 
-# The proxy listens there itself: connections to the one are refused as loops, those to the other arrive from outside.
-_OWN_PORTS = frozenset({names.OUTBOUND_PORT, names.INBOUND_PORT})
-
-
 @memoised
 @by_name
 def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -> Iterator[Built]:
@@ -66,7 +62,7 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
         if has_shared_routes(service, port)
     }
     for number, forwardings in everywhere.items():
-        if number in _OWN_PORTS:
+        if number in names.OWN_PORTS:
             continue
         yield shared_listener(number, tuple(forwardings), number in requests, context, outside, limiting)
 

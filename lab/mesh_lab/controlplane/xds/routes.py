@@ -61,7 +61,7 @@ def sidecar_routes(scope: Scope, mesh: MeshConfig) -> Iterator[Built]:
 
 def has_shared_routes(service: MeshService, port: MeshPort) -> bool:
     """Whether requests to a port share the routes of its number: no address tells them from those to other services."""
-    if service.resolution is Resolution.ALIAS:
+    if service.resolution is Resolution.ALIAS or port.number in names.OWN_PORTS:
         return False
     shared = service.anywhere or any("/" in each for each in service.ranges)
     return port.protocol.is_http or (port.protocol is Protocol.AUTO and shared)
