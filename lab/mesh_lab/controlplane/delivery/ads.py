@@ -40,7 +40,8 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # Envoy pings every 10 s. Those that come more often than this are strikes, and the third ends the connection.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     # What a connection may take before it has a stream.
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 60_000),
