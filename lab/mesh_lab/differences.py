@@ -188,7 +188,7 @@ DIFFERENCES: Sequence[Difference] = (
         "A further root in the Secret `cacerts`, beside the one in use",
         "Taken up where istiod has `ISTIO_MULTIROOT_MESH`; otherwise it is ignored.",
         "Taken up at once. An Event on the Secret says what waits for a restart of istiod: another root instead.",
-        "So a root is replaced without a failed connection: a second one, a signer under it, the second alone. "
+        "So a root is replaced without a failed connection: a second one, a signer under it, then only the second. "
         "Restart pods in between: Envoy reads the root of its own connection to istiod once.",
         f"{_UNIT}/trust/test_plugged.py::test_a_further_root_is_taken_up_at_once_and_then_a_signer_under_it",
     ),
