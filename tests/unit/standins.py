@@ -43,8 +43,11 @@ for line in answer.get("err", []):
 sys.stdout.write("".join(answer.get("out", [])))
 sys.stdout.flush()
 for file, text in answer.get("writes", {{}}).items():
-    with open(os.path.join(here, file), "w") as written:
+    # At one go: a test may interrupt this program as soon as the file is there.
+    path = os.path.join(here, file)
+    with open(path + ".new", "w") as written:
         written.write(text)
+    os.replace(path + ".new", path)
 for file in answer.get("removes", []):
     if os.path.exists(os.path.join(here, file)):
         os.remove(os.path.join(here, file))
