@@ -40,7 +40,8 @@ def authorizers_can_be_asked(snapshot: Snapshot) -> Iterator[Finding]:
     for config in custom:
         text = _nobody(snapshot, config)
         if text:
-            yield Finding("error", "IST0101", f"{text}: what the rules match is refused", _PROVIDER, config.origin)
+            # Not an error: the policy is in force, closed.
+            yield Finding("warning", "IST0101", f"{text}: what the rules match is refused", _PROVIDER, config.origin)
     if len({_name(config) for config in custom}) > 1:
         yield from _of_several(snapshot)
 
