@@ -18,12 +18,15 @@ from mesh_lab.controlplane.model.destinationrule import (
     LoadBalancerSettings,
     RetryBudget,
 )
+from mesh_lab.controlplane.model.envoyfilter import ListenerMatch, Patch
 from mesh_lab.controlplane.model.gateway import Server, ServerPort
+from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.model.serviceentry import ServiceEntry
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngressListener
 from mesh_lab.controlplane.model.virtualservice import (
     L4MatchAttributes,
 )
+from mesh_lab.controlplane.model.workloads import WorkloadEntry
 from mesh_lab.controlplane.validation.common import Problem, Severity, camel
 from mesh_lab.controlplane.validation.names import UNIX
 
@@ -92,6 +95,16 @@ LINES = (
         "names are not looked up for each request: connections go to the addresses that clients choose, as with NONE",
         _when(lambda spec: spec.resolution == "DYNAMIC_DNS"),
     ),
+    Line(WorkloadEntry, "network", "warning", "has no effect: there is one network"),
+    Line(ListenerMatch, "port_name", "warning", "has no effect: listeners have no such name; portNumber has one"),
+    Line(
+        Patch,
+        "filter_class",
+        "warning",
+        "has no effect: the operation says where a filter goes",
+        _when(lambda patch: patch.filter_class != "UNSPECIFIED"),
+    ),
+    Line(ProxyConfig, "image", "warning", "has no effect: the lab has one image of the proxy"),
     Line(IstioIngressListener, "tls", "error", "TLS of an application's own is not ended by this control plane"),
     Line(
         IstioIngressListener,

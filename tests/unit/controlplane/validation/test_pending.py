@@ -28,6 +28,11 @@ def ingress(protocol: str = "HTTP", **more: Any) -> dict[str, Any]:
     return {"ingress": [{"port": {"number": 80, "protocol": protocol}} | more]}
 
 
+def patch(change: dict[str, Any], match: dict[str, Any] | None = None) -> dict[str, Any]:
+    found = {"match": match} if match is not None else {}
+    return {"configPatches": [{"applyTo": "HTTP_FILTER", "patch": change, **found}]}
+
+
 TLS = {"mode": "SIMPLE"}
 CERTIFICATE = {"serverCertificate": "/a", "privateKey": "/b"}
 SOCKET = {"port": {"number": 0, "name": "x", "protocol": "HTTP"}, "bind": "unix:///a"}
@@ -74,6 +79,20 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "spec.egress[0].bind",
     ),
     ("Sidecar", {"egress": [{"hosts": ["./*"], "captureMode": "NONE"}]}, "warning", "spec.egress[0].captureMode"),
+    ("WorkloadEntry", {"address": "10.0.0.1", "network": "a"}, "warning", "spec.network"),
+    (
+        "EnvoyFilter",
+        patch({"operation": "REMOVE"}, {"listener": {"portName": "http"}}),
+        "warning",
+        "spec.configPatches[0].match.listener.portName",
+    ),
+    (
+        "EnvoyFilter",
+        patch({"operation": "REMOVE", "filterClass": "AUTHN"}),
+        "warning",
+        "spec.configPatches[0].patch.filterClass",
+    ),
+    ("ProxyConfig", {"image": {"imageType": "distroless"}}, "warning", "spec.image"),
 ]
 
 
