@@ -1,4 +1,4 @@
-"""Whom containers trust on the internet: the authorities of the machine, and the one of the lab's own internet.
+"""The authorities that containers trust: those of the machine, and the one of the lab's own internet.
 
 Programs look for authorities in many places. Most read the file that Debian has them in, which is Istio's, too, or one
 that the environment names.

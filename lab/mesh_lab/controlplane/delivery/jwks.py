@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import aiohttp
 import msgspec
 
+from mesh_lab.backoff import Backoff
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.model.units import nanoseconds
@@ -69,15 +70,16 @@ class KeyFetcher:
             self._tasks[source] = group.create_task(self._keep(source))
 
     async def _keep(self, source: KeySource) -> None:
-        known, retry = Keys(), FIRST_RETRY
+        known, backoff = Keys(), Backoff(FIRST_RETRY, LAST_RETRY)
         while True:
             try:
                 fresh = Keys(await fetch(source, self._limits[source], self._get))
-                pause, retry = REFRESH, FIRST_RETRY
+                pause = REFRESH
+                backoff.reset()
             except Exception as error:  # noqa: BLE001 - whatever a server answers, the other sources go on
                 plain = isinstance(error, KeysUnavailableError)
                 fresh = known._replace(problem=str(error) if plain else f"{type(error).__name__}: {error}")
-                pause, retry = retry, min(retry * 2, LAST_RETRY)
+                pause = backoff.next()
                 log.warning("no keys of tokens: %s", error)
             if fresh != known:
                 known = fresh

@@ -1,4 +1,4 @@
-"""Who may call a workload: the filters for tokens, authorisers and rules, in Istio's order.
+"""Access to a workload: the filters for tokens (JWT), external authorisation and RBAC, in Istio's order.
 
 A CUSTOM policy's authoriser is asked first; then tokens are looked at, then AUDIT, DENY and ALLOW. What the filters do
 comes with the routes, and for two of them by extension discovery (ECDS): so a change is in force with the next request,

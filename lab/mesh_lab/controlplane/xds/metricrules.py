@@ -58,7 +58,6 @@ class Rules:
 
 
 _AS_IT_IS = Tags()
-STANDARD = Rules()
 
 
 @memoised

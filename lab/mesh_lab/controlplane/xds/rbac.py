@@ -61,7 +61,7 @@ class Authorization:
     allow: tuple[AuthConfig, ...] = ()
     audit: tuple[AuthConfig, ...] = ()
     authorizer: Authorizer | None = None
-    """Whom the CUSTOM policies ask; None where they name nobody that can be asked."""
+    """The authoriser of the CUSTOM policies; None where they name none that can be asked."""
 
     @property
     def origins(self) -> tuple[Origin, ...]:
