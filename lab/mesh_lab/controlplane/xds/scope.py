@@ -338,11 +338,12 @@ def _rules_for(
     Clients in the root namespace, which gateways often are, have only its private rules first: its others are meant for
     the whole mesh, and are not to hide what a service's own namespace says.
     """
-    for namespace in (viewer, service.namespace, root):
+    steps = [(viewer, viewer == root != service.namespace), (service.namespace, False), (root, False)]
+    for namespace, private in steps:
         by_host = index.get(namespace)
         configs = by_host.find(service.hostname) if by_host is not None else None
         found = tuple(c for c in configs or () if _rule_concerns(c, viewer, default))
-        if namespace == viewer == root != service.namespace:
+        if private:
             found = tuple(c for c in found if c.spec.export_to in (["."], [root]))
         if found:
             return found

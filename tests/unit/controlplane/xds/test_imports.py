@@ -8,7 +8,7 @@ import pytest
 
 from mesh_lab.controlplane.xds.typeurls import CDS, LDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
-from tests.unit.controlplane.xds.translated import hosts_of, resources
+from tests.unit.controlplane.xds.translated import REVIEWS, hosts_of, resources
 
 DETAILS = "details.default.svc.cluster.local"
 RATINGS = "ratings.default.svc.cluster.local"
@@ -128,6 +128,12 @@ def test_a_rule_for_the_whole_mesh_does_not_hide_a_services_own_from_gateways_in
     assert subset in at_the_edge(cluster)
     cluster.istio(config("DestinationRule", "wide", {**wide, "exportTo": ["."]}, namespace="istio-system"))
     assert subset not in at_the_edge(cluster)
+
+
+def test_a_rule_for_the_whole_mesh_is_for_gateways_in_the_root_namespace_too() -> None:
+    subsets = [{"name": "v1", "labels": {"version": "v1"}}]
+    rule = config("DestinationRule", "wide", {"host": REVIEWS, "subsets": subsets}, namespace="istio-system")
+    assert f"outbound|9080|v1|{REVIEWS}" in at_the_edge(edge(bookinfo()).istio(rule))
 
 
 def test_a_listener_with_a_port_shows_its_hosts_there_and_the_last_one_at_all_others() -> None:
