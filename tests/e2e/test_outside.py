@@ -97,6 +97,7 @@ def test_an_external_name_leads_there(mesh_shared: Mesh, run: Shell) -> None:
         return run(f"curl -sS http://{name}/headers")
 
     eventually(lambda: name in told(), timeout=30, why="httpbin tells the alias as its host")
+    assert "X-Envoy-Peer-Metadata" in told()
 
 
 def by_address(name: str, address: str, port: int) -> list[Object]:

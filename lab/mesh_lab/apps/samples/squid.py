@@ -26,7 +26,17 @@ CONFIGURATION = Path("/etc/squid/squid.conf")
 ACCESS_LOG = Path("/var/log/squid/access.log")
 
 _IDLE = frozenset(
-    ("access_log", "cache", "cache_dir", "cache_log", "cache_mem", "coredump_dir", "pid_filename", "refresh_pattern")
+    (
+        "access_log",
+        "cache",
+        "cache_dir",
+        "cache_log",
+        "cache_mem",
+        "coredump_dir",
+        "max_filedescriptors",
+        "pid_filename",
+        "refresh_pattern",
+    )
 )
 _CONNECT_SECONDS = 10.0
 _CHUNK = 65536

@@ -253,10 +253,15 @@ def _runtime(settings: ProxySettings) -> dict[str, Any]:
     return {**runtime, **settings.runtime}
 
 
-def _node(settings: ProxySettings) -> dict[str, Any]:
+def node_id(settings: ProxySettings) -> str:
+    """What a proxy is called, in Istio's form; Kubernetes fills in the variables."""
     domain = f"$(POD_NAMESPACE).svc.{settings.cluster_domain}"
+    return f"{settings.kind}~$(INSTANCE_IP)~$(POD_NAME).$(POD_NAMESPACE)~{domain}"
+
+
+def _node(settings: ProxySettings) -> dict[str, Any]:
     return {
-        "id": f"{settings.kind}~$(INSTANCE_IP)~$(POD_NAME).$(POD_NAMESPACE)~{domain}",
+        "id": node_id(settings),
         # What Zipkin calls the workload: as in Istio by its label `app`, if it has one.
         "cluster": f"{settings.app or settings.workload or '$(POD_NAME)'}.$(POD_NAMESPACE)",
         "metadata": {

@@ -33,6 +33,7 @@ from mesh_lab.controlplane.world.podsettings import PodSettings, for_pod, select
 from mesh_lab.controlplane.world.proxy import ProxyKind
 from mesh_lab.controlplane.world.snapshot import Config, Table
 from mesh_lab.controlplane.world.values import Values
+from mesh_lab.controlplane.xds import exchange
 from mesh_lab.controlplane.xds.peers import pack_fields
 from mesh_lab.controlplane.xds.telemetry import PEER_VARIABLE
 
@@ -137,7 +138,7 @@ def _as_sidecar(
         probes.HANDLERS if own.native_sidecars else probes.AFTER_START,
     )
     settings = replace(_settings("sidecar", meta, place, own, given), probes=(*answered, *more), metrics=metrics)
-    proxy = _proxy(settings, meta, own, given)
+    proxy = _proxy(settings, meta, own, given, _introduction(settings, meta, place))
     redirecting = _redirecting(redirection.from_annotations(own.traffic), own)
     if own.native_sidecars:
         # What comes after it waits until it has started: that is, until it is ready.
@@ -226,10 +227,17 @@ def _workload(meta: Mapping[str, Any]) -> str:
     return name.removesuffix(f"-{template}") if owner.get("kind") == "ReplicaSet" and template else name
 
 
-def _proxy(settings: ProxySettings, meta: Mapping[str, Any], own: PodSettings, given: Mapping[str, Any]) -> Object:
+def _proxy(
+    settings: ProxySettings,
+    meta: Mapping[str, Any],
+    own: PodSettings,
+    given: Mapping[str, Any],
+    introduction: tuple[Object, ...] = (),
+) -> Object:
     """The container. What the pod's author wrote for a container of this name goes first, as in Istio."""
     image = given.get("image", _AUTO_IMAGE)
-    ours = (*_ENVIRONMENT, {"name": PEER_VARIABLE, "value": _peer(settings, meta.get("labels") or {})})
+    peer = {"name": PEER_VARIABLE, "value": _peer(settings, meta.get("labels") or {})}
+    ours = (*_ENVIRONMENT, peer, *introduction)
     metadata = ({"name": name, "value": value} for name, value in own.extras.environment.items())
     environment = {variable["name"]: variable for variable in (*ours, *metadata, *(given.get("env") or ()))}
     custom = ({"name": _CUSTOM_VOLUME, "mountPath": bootstrap.CUSTOM_DIRECTORY},) if settings.custom else ()
@@ -261,6 +269,15 @@ def _proxy(settings: ProxySettings, meta: Mapping[str, Any], own: PodSettings, g
 def _peer(settings: ProxySettings, labels: Mapping[str, str]) -> str:
     """What the proxy says of itself where there is no certificate. Kubernetes fills in the variables before it."""
     return pack_fields("$(POD_NAMESPACE)", settings.workload or "$(POD_NAME)", labels)
+
+
+def _introduction(settings: ProxySettings, meta: Mapping[str, Any], place: Place) -> tuple[Object, ...]:
+    """What a sidecar says of itself to servers without one."""
+    value = exchange.metadata(place.namespace, settings.workload, meta.get("labels") or {})
+    return (
+        {"name": exchange.METADATA_VARIABLE, "value": value},
+        {"name": exchange.NODE_VARIABLE, "value": bootstrap.node_id(settings)},
+    )
 
 
 def _redirecting(interception: redirection.Interception, own: PodSettings) -> Object:

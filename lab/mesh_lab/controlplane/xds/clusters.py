@@ -17,7 +17,7 @@ from msgspec import structs
 
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
-from mesh_lab.controlplane.xds import names, telemetry, tls
+from mesh_lab.controlplane.xds import exchange, names, telemetry, tls
 from mesh_lab.controlplane.xds.balancing import (
     apply_connection_pool,
     apply_load_balancer,
@@ -37,10 +37,9 @@ from mesh_lab.controlplane.xds.upstream import announce_client, apply_http
 _DNS_JITTER = "100ms"
 UNIX = "unix://"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-ANNOUNCING = (
-    telemetry.announce(),
-    HttpFilter(name="envoy.filters.http.upstream_codec", typed_config=any_of(UpstreamCodec())),
-)
+_CODEC = HttpFilter(name="envoy.filters.http.upstream_codec", typed_config=any_of(UpstreamCodec()))
+ANNOUNCING = (telemetry.announce(), _CODEC)
+INTRODUCING = (exchange.introduce(), _CODEC)
 
 
 @dataclass(frozen=True)
@@ -161,12 +160,19 @@ def outbound(view: View) -> Built:
     spoken = Protocol.HTTP if _needs_name(policy.tls) and port.protocol is Protocol.TLS else port.protocol
     options = protocol_options(spoken, policy, upgraded=upgraded, as_client=as_client)
     if options is not None:
-        options.http_filters.extend(ANNOUNCING if view.peers.some_meshed and view.may_be_plain else ())
+        options.http_filters.extend(_said_of_client(view))
         _name_server(options, policy.tls)
         apply_http(options, policy)
         set_options(cluster, options)
     origins = [service.origin, *service.origins, *(view.rules.origins if view.rules is not None else ())]
     return build(CDS, name, wire(cluster), origins)
+
+
+def _said_of_client(view: View) -> tuple[HttpFilter, ...]:
+    """What a server is told of its client, beside what a certificate says of it."""
+    if view.peers.some_meshed:
+        return ANNOUNCING if view.may_be_plain else ()
+    return () if view.gateway else INTRODUCING
 
 
 def _set_discovery(cluster: Cluster, view: View) -> None:

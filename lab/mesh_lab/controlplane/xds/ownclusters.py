@@ -13,7 +13,7 @@ from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import names
 from mesh_lab.controlplane.xds.balancing import apply_connection_pool
 from mesh_lab.controlplane.xds.built import Built, build, wire
-from mesh_lab.controlplane.xds.clusters import UNIX, one_endpoint, protocol_options, set_options
+from mesh_lab.controlplane.xds.clusters import INTRODUCING, UNIX, one_endpoint, protocol_options, set_options
 from mesh_lab.controlplane.xds.durations import duration
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import NO_POLICY, Policy
@@ -83,7 +83,10 @@ def passthrough(mesh: MeshConfig, side: Literal["outbound", "inbound"]) -> Built
     if side == "inbound":
         _bind_inbound(cluster)
     apply_connection_pool(cluster, None, mesh.tcp_keepalive)
-    set_options(cluster, protocol_options(Protocol.AUTO, NO_POLICY, upgraded=False, as_client=True))
+    options = protocol_options(Protocol.AUTO, NO_POLICY, upgraded=False, as_client=True)
+    if options is not None and side == "outbound":
+        options.http_filters.extend(INTRODUCING)
+    set_options(cluster, options)
     return build(CDS, name, wire(cluster), ())
 
 

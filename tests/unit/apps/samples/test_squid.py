@@ -25,6 +25,8 @@ http_access deny manager
 http_access allow all   # everybody
 
 coredump_dir /var/spool/squid
+
+max_filedescriptors 1024
 """
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from typing import Any
 
 import pytest
+from google.protobuf.struct_pb2 import Struct
 
 from mesh_lab.controlplane.injection.injector import INIT, PROXY, Place, inject, patch, wanted
 from mesh_lab.controlplane.istiokinds import decode
@@ -487,3 +489,12 @@ def test_kubectl_finds_the_applications_container() -> None:
     assert annotations["istio.io/rev"] == "default"
     own = inject(pod({"kubectl.kubernetes.io/default-container": "other"}), Place())["metadata"]["annotations"]
     assert own["kubectl.kubernetes.io/default-container"] == "other"
+
+
+def test_a_sidecar_can_tell_a_server_of_whom_it_is() -> None:
+    proxy = proxy_of(inject(pod(), Place()))
+    values = {each["name"]: each.get("value", "") for each in proxy["env"]}
+    told = Struct.FromString(base64.b64decode(values["MESH_LAB_METADATA"]))
+    assert (told["NAMESPACE"], told["WORKLOAD_NAME"]) == ("default", "reviews-v1")
+    assert told["LABELS"]["app"] == "reviews"
+    assert values["MESH_LAB_NODE"] == bootstrap_of(proxy)["node"]["id"]

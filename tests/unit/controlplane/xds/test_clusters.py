@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from envoy.config.cluster.v3.cluster_pb2 import Cluster as Message
+from envoy.extensions.filters.http.header_mutation.v3.header_mutation_pb2 import HeaderMutation
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import UpstreamTlsContext
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 
+from mesh_lab.controlplane.xds.telemetry import PEER_HEADER
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, mesh_config, pod, service
 from tests.unit.controlplane.envoy import message
@@ -429,16 +431,35 @@ def test_limits_for_some_clients_are_none_for_the_server_and_a_sidecars_come_bef
 @pytest.mark.parametrize(
     ("cluster", "announced"),
     [
-        (bookinfo(), False),
-        (mixed(), True),
-        (bookinfo().istio(rule(tls={"mode": "DISABLE"})), True),
-        (bookinfo().istio(rule(tls={"mode": "ISTIO_MUTUAL"})), False),
-        (bookinfo().app("reviews", ("http", 9080), pods=[pod("reviews-old", "10.244.0.21", meshed=False)]), False),
+        (bookinfo(), set()),
+        (mixed(), {PEER_HEADER}),
+        (bookinfo().istio(rule(tls={"mode": "DISABLE"})), {PEER_HEADER}),
+        (bookinfo().istio(rule(tls={"mode": "ISTIO_MUTUAL"})), set()),
+        (
+            bookinfo().app("reviews", ("http", 9080), pods=[pod("reviews-old", "10.244.0.21", meshed=False)]),
+            {"x-envoy-peer-metadata", "x-envoy-peer-metadata-id"},
+        ),
     ],
     ids=["mutual TLS", "some without a sidecar", "TLS turned off", "mutual TLS demanded", "no sidecar"],
 )
-def test_a_client_names_itself_in_a_header_only_where_a_sidecar_may_see_no_certificate(
-    cluster: Cluster, announced: bool
+def test_a_client_names_itself_in_headers_only_where_no_certificate_tells(
+    cluster: Cluster, announced: set[str]
 ) -> None:
-    filters = [each.name for each in protocol(cluster_of(cluster, NAME)).http_filters]
-    assert filters == (["envoy.filters.http.header_mutation", "envoy.filters.http.upstream_codec"] if announced else [])
+    assert headers_added(cluster_of(cluster, NAME)) == announced
+
+
+def test_a_client_names_itself_to_what_the_mesh_does_not_know() -> None:
+    found = headers_added(cluster_of(bookinfo(), "PassthroughCluster"))
+    assert found == {"x-envoy-peer-metadata", "x-envoy-peer-metadata-id"}
+
+
+def headers_added(cluster: Message) -> set[str]:
+    """The headers that a cluster's filters set, of which the last hands requests to the codec."""
+    filters = protocol(cluster).http_filters
+    found = set()
+    for each in filters[:-1]:
+        config = HeaderMutation()
+        assert each.typed_config.Unpack(config)
+        found |= {mutation.append.header.key for mutation in config.mutations.request_mutations}
+    assert [each.name for each in filters[-1:]] == (["envoy.filters.http.upstream_codec"] if found else [])
+    return found
