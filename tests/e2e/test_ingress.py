@@ -99,6 +99,21 @@ def test_the_ways_in_that_tutorials_look_up_lead_in_from_the_host(shop: Mesh, ho
             assert (answer.status_code, answer.json()["version"]) == (200, "v2")
 
 
+@pytest.mark.mesh_clusters("embedded")
+def test_the_load_balancers_address_leads_in_from_pods_with_and_without_a_sidecar(
+    shop: Mesh, visitor: TrafficClient, host: str
+) -> None:
+    shop.deploy_client("caller")
+    shop.ready()
+    service = ("-n", GATEWAYS, "get", "service", "istio-ingressgateway", "-o")
+    address, port = (shop.api.kubectl(*service, f"jsonpath={path}") for path in (BALANCER, PORT))
+    with shop.applied([gateway("front", http(host)), routes(host)]):
+        for client in (visitor, shop.client("caller")):
+            assert_all(client.send(f"http://{address}:{port}/new", 5, headers={"host": host}), version="v2")
+    refused = visitor.send(f"http://{address}:1/")
+    assert refused[0].error == "refused", "no load balancer has that port"
+
+
 def test_a_hosts_routes_may_be_split_with_the_catch_all_in_the_oldest(
     shop: Mesh, visitor: TrafficClient, host: str
 ) -> None:

@@ -13,6 +13,11 @@ import msgspec
 FROM_HOST = "127.0.0.1"
 """The host's address of load-balanced ports and node ports."""
 
+BALANCER = "127.80.0.1"
+"""The address of all load balancers: the host answers there, and pods have a route to it. All labs share it, each with
+ports of its own. As part of the host's loopback network it needs neither rights nor a device, and no other machine
+reaches it."""
+
 
 class HostPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Service's port that the host's loopback answers on `host_port`."""

@@ -28,6 +28,7 @@ from mesh_lab.clusters.embedded import ports, record
 
 LOCK_NAME = "lock"
 LOG_NAME = "lab.log"
+_LOOPBACK = "127.0.0.1"
 _LOCK_PATIENCE_SECONDS = 5.0
 _LOCK_PAUSE_SECONDS = 0.02
 _UNREADY_STOP_SECONDS = 0.5
@@ -132,7 +133,7 @@ class Host:
         wanted = self._spec["ports"]
         assert isinstance(wanted, dict)
         for label, port in wanted.items():
-            bound = ports.bind("127.0.0.1", port)
+            bound = ports.bind(_LOOPBACK, port)
             addresses[label] = bound.getsockname()[1]
             self._bound[addresses[label]] = bound
         return addresses
@@ -254,13 +255,14 @@ class Host:
 
     def _listen(self, control: socket.socket, message: dict[str, object]) -> None:
         """Hand over a listening descriptor and keep none, so that the port is free when the kube process closes it."""
-        port, host = message.get("port"), str(message.get("host", "127.0.0.1"))
+        port, host = message.get("port"), str(message.get("host", _LOOPBACK))
         try:
             if not isinstance(port, int) or not 0 <= port <= 65535 or not host.startswith("127."):
                 reply: dict[str, object] = {"ok": False, "error": f"cannot listen on {host}:{port}"}
                 socket.send_fds(control, [json.dumps(reply).encode()], [])
                 return
-            listening = self._bound.pop(port, None) or ports.bind(host, port)
+            taken = self._bound.pop(port, None) if host == _LOOPBACK else None
+            listening = taken or ports.bind(host, port)
             ports.listen(listening)
         except ports.PortTakenError as error:
             reply = {"ok": False, "error": str(error)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.config import BALANCER, KubeConfig
 from mesh_lab.kube.network.dns import ClusterDns
 from mesh_lab.kube.network.endpoints import Catalogue
 from mesh_lab.kube.network.hostports import HostPorts
@@ -29,7 +29,7 @@ class Network:
         self._registry = registry
         self._catalogue = Catalogue()
         self._nft = Nft()
-        places = Places(config.node_address, config.service_cidr, config.dns_address)
+        places = Places(config.node_address, config.service_cidr, config.dns_address, BALANCER)
         self._services = ServiceNetwork(self._catalogue, self._nft, places)
         self._dns = ClusterDns(self._catalogue, config.cluster_domain, config.internet or ())
         self._dns_addresses = (config.dns_address, config.node_address)

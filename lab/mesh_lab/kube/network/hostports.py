@@ -1,14 +1,20 @@
-"""Ports of LoadBalancer and NodePort Services on the host's loopback address: the lab's load balancer."""
+"""Ports of LoadBalancer and NodePort Services on the host's loopback network: the lab's load balancer.
+
+All of them answer at 127.0.0.1. A load balancer's own answer at `BALANCER` as well, which its status names: that
+address leads to the same Service from the host and from pods, where 127.0.0.1 is the pod itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.config import FROM_HOST, HostPort
+from mesh_lab.kube.config import BALANCER, FROM_HOST, HostPort
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.network.endpoints import Catalogue, Name
 from mesh_lab.kube.network.hostsockets import HostSocketError, HostSockets
@@ -35,11 +41,20 @@ REACHED_FROM_HOST = ("NodePort", "LoadBalancer")
 
 @dataclass(frozen=True)
 class Wish:
-    """A wanted port of the host, and the Service's port that it leads to. `main`: it is the load balancer's own."""
+    """A wanted port of the host, and the Service's port that it leads to.
+
+    `main`: it is not only a node port. `balanced`: it is the load balancer's own, under the Service's number.
+    """
 
     host_port: int
     port: ServicePort
     main: bool
+    balanced: bool = False
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the host answers."""
+        return (FROM_HOST, BALANCER) if self.balanced else (FROM_HOST,)
 
 
 def wishes(name: Name, service: Service, configured: Sequence[HostPort]) -> list[Wish]:
@@ -59,8 +74,8 @@ def wishes(name: Name, service: Service, configured: Sequence[HostPort]) -> list
             each.host_port for each in configured if (each.namespace, each.service, each.port) == (*name, port.port)
         ]
         if not chosen and balanced and port.port >= PRIVILEGED:
-            own.append(Wish(port.port, port, main=True))
-        others += [Wish(number, port, main=True) for number in chosen]
+            own.append(Wish(port.port, port, main=True, balanced=True))
+        others += [Wish(number, port, main=True, balanced=balanced and number == port.port) for number in chosen]
         if service.spec.type in REACHED_FROM_HOST and port.node_port:
             others.append(Wish(port.node_port, port, main=False))
     found: dict[int, Wish] = {}
@@ -136,8 +151,9 @@ class HostPorts:
         wanted = {wish.host_port: wish for wish in wishes(name, service, self._configured)} if service else {}
         held = self._held.setdefault(name, {})
         known = {number: each.error for number, each in held.items() if each.error}
-        for number in [number for number in held if number not in wanted or held[number].error]:
-            await self._release(name, number)
+        for number, each in tuple(held.items()):
+            if each.error or _differs(each.wish, wanted.get(number)):
+                await self._release(name, number)
         news = []
         for number, wish in wanted.items():
             if number not in held:
@@ -145,7 +161,8 @@ class HostPorts:
                 if not held[number].error or held[number].error != known.get(number):
                     news.append(held[number])
             held[number].wish = wish
-            await self._relaying.set_backends(str(number), self._backends(name, wish))
+            for address in wish.addresses:
+                await self._relaying.set_backends(_relayed(address, number), self._backends(name, wish))
         if any(each.error for each in held.values()):
             self._try_again(name)
         if not held:
@@ -157,23 +174,29 @@ class HostPorts:
         return backends_of(wish.port, self._catalogue.slices(name))
 
     async def _bind(self, name: Name, wish: Wish) -> str:
-        """Bind a port; return why it cannot be bound, if so."""
+        """Bind a port at all of its addresses; return why it cannot be bound, if so."""
         owner = self._owners.get(wish.host_port)
         if owner is not None:
             return f"it leads to Service {owner.namespace}/{owner.name}"
-        try:
-            sock = await self._host.listen(FROM_HOST, wish.host_port)
-        except HostSocketError as error:
-            return str(error)
+        with contextlib.ExitStack() as bound:
+            sockets: dict[str, socket.socket] = {}
+            for address in wish.addresses:
+                try:
+                    sockets[address] = bound.enter_context(await self._host.listen(address, wish.host_port))
+                except HostSocketError as error:
+                    return str(error)
+            bound.pop_all()
         self._owners[wish.host_port] = name
-        await self._relaying.serve(str(wish.host_port), sock, self._backends(name, wish))
+        for address, sock in sockets.items():
+            await self._relaying.serve(_relayed(address, wish.host_port), sock, self._backends(name, wish))
         return ""
 
     async def _release(self, name: Name, number: int) -> None:
         held = self._held[name].pop(number)
         if not held.error:
             del self._owners[number]
-            await self._relaying.stop(str(number))
+            for address in held.wish.addresses:
+                await self._relaying.stop(_relayed(address, number))
 
     async def _report(self, name: Name, service: Service, held: Iterable[_Held], news: Iterable[_Held]) -> None:
         stored = self._registry.find(SERVICES, name.name, name.namespace)
@@ -211,11 +234,21 @@ def load_balancer(service: Service, outcomes: Sequence[tuple[Wish, str]]) -> Obj
     """
     if service.spec.type != "LoadBalancer":
         return {}
-    errors = {wish.host_port: error for wish, error in outcomes if wish.main and wish.host_port == wish.port.port}
+    errors = {wish.host_port: error for wish, error in outcomes if wish.balanced}
     if not any(not error for error in errors.values()):
         return {}
     ports = [_port_status(port, errors) for port in sorted(service.spec.ports, key=lambda port: port.port)]
-    return {"ingress": [{"ip": FROM_HOST, "ipMode": "Proxy", "ports": ports}]}
+    return {"ingress": [{"ip": BALANCER, "ipMode": "VIP", "ports": ports}]}
+
+
+def _differs(held: Wish, wanted: Wish | None) -> bool:
+    """Whether other sockets are wanted than those that are held."""
+    return wanted is None or held.addresses != wanted.addresses
+
+
+def _relayed(address: str, number: int) -> str:
+    """The name by which the relay knows a socket."""
+    return f"{address}:{number}"
 
 
 def _port_status(port: ServicePort, errors: Mapping[int, str]) -> Object:

@@ -30,12 +30,13 @@ class NodeNetworkError(Exception):
     """A part of the node's network could not be set up."""
 
 
-def commands(node_address: str, dns_address: str, pod_cidr: str, service_cidr: str) -> str:
+def commands(node_address: str, dns_address: str, pod_cidr: str, service_cidr: str, balancer: str) -> str:
     """Return the set-up as an idempotent script for `ip -batch`.
 
     The addresses are on the loopback device, since not every kernel has dummy ones; the node's own comes first, since
     the kernel takes the first one for what the node sends without saying from where. The service range needs a route,
-    or packets from the node would never reach the hook that rewrites them. The pods' range is unreachable but for the
+    or packets from the node would never reach the hook that rewrites them; the load balancers' address has one, or
+    packets would have a source of the loopback network, which never leaves. The pods' range is unreachable but for the
     routes of living pods, so that a client of a dead one learns it at once.
     """
     return f"""\
@@ -43,11 +44,12 @@ link set lo up
 address replace {node_address}/32 dev lo
 address replace {dns_address}/32 dev lo
 route replace {service_cidr} dev lo src {node_address}
+route replace {balancer} dev lo src {node_address} table local
 route replace unreachable {pod_cidr}
 """
 
 
-def prepare_node(node_address: str, dns_address: str, pod_cidr: str, service_cidr: str) -> None:
+def prepare_node(node_address: str, dns_address: str, pod_cidr: str, service_cidr: str, balancer: str) -> None:
     """Set up the network namespace of this process as the node's. Call once, before anything listens or any pod starts.
 
     Raises:
@@ -58,7 +60,7 @@ def prepare_node(node_address: str, dns_address: str, pod_cidr: str, service_cid
             Path("/proc/sys", name).write_text(value)
         except OSError as error:
             raise NodeNetworkError(f"cannot set {name.replace('/', '.')} to {value}: {error.strerror}") from error
-    script = commands(node_address, dns_address, pod_cidr, service_cidr)
+    script = commands(node_address, dns_address, pod_cidr, service_cidr, balancer)
     try:
         done = subprocess.run(
             ["ip", "-batch", "-"], input=script, text=True, capture_output=True, timeout=TIME_LIMIT_SECONDS, check=False

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
 from mesh_lab.kube.objects.services import Endpoint, EndpointSlice, Service, ServicePort
 
@@ -22,11 +23,17 @@ Backend = tuple[str, int]
 
 @dataclass(frozen=True)
 class Places:
-    """The node's address (for node ports), the service range, and the address of DNS."""
+    """The node's address (for node ports), the service range, and the addresses of DNS and of load balancers."""
 
     node_address: str
     service_cidr: str
     dns_address: str
+    balancer: str
+
+    @property
+    def nowhere(self) -> str:
+        """An address of the service range that no Service has: what goes there is refused."""
+        return str(IPv4Network(self.service_cidr).network_address)
 
 
 @dataclass(frozen=True)
@@ -42,14 +49,19 @@ class VirtualPort:
     backends: tuple[Backend, ...]
     draining: tuple[Backend, ...] = ()
     """Endpoints that get no new connections and keep those that they have."""
+    balancer: str = ""
+    """The load balancer's address, if the port answers there."""
 
 
 State = Mapping[str, VirtualPort]
 """Service ports that have endpoints, by the names of their chains."""
 
 
-def virtual_ports(service: Service, slices: Iterable[EndpointSlice]) -> list[VirtualPort]:
-    """Return the Service's ports that have endpoints. Others get no rule and are rejected."""
+def virtual_ports(service: Service, slices: Iterable[EndpointSlice], balancer: str = "") -> list[VirtualPort]:
+    """Return the Service's ports that have endpoints. Others get no rule and are rejected.
+
+    Those that the Service's status names at the address `balancer` are reached there, too.
+    """
     if not service.spec.virtual:
         return []
     slices = list(slices)
@@ -57,7 +69,7 @@ def virtual_ports(service: Service, slices: Iterable[EndpointSlice]) -> list[Vir
     for port in service.spec.ports:
         ready, draining = _endpoints(port, slices)
         if ready or draining:
-            found.append(_virtual_port(service, port, ready or draining, draining))
+            found.append(_virtual_port(service, port, ready or draining, draining, balancer))
     return found
 
 
@@ -99,6 +111,7 @@ table {TABLE} {{
   chain dispatch {{
     ip daddr . meta l4proto . th dport vmap @services
     ip daddr {places.node_address} meta l4proto . th dport vmap @node_ports
+    ip daddr {places.balancer} meta l4proto {{ tcp, udp }} dnat ip to {places.nowhere}
   }}
   chain prerouting {{
     type nat hook prerouting priority -100;
@@ -151,8 +164,8 @@ def changes(before: State, after: State, used: Mapping[str, int]) -> str:
     old_ports = {*removed, *(old for old, _ in kept)}
     new_ports = {*added, *(new for _, new in kept)}
     for name, describe in (("services", _by_address), ("node_ports", _by_node_port)):
-        old_elements = {text for port in old_ports if (text := describe(port))}
-        new_elements = {text for port in new_ports if (text := describe(port))}
+        old_elements = {text for port in old_ports for text in describe(port)}
+        new_elements = {text for port in new_ports for text in describe(port)}
         lines += _elements("delete", name, old_elements - new_elements)
         lines += _elements("add", name, new_elements - old_elements)
     counts = counted(before, after, used)
@@ -180,7 +193,7 @@ def flows_may_go(before: State, after: State, node_address: str) -> dict[Backend
 
 
 def _virtual_port(
-    service: Service, port: ServicePort, backends: tuple[Backend, ...], draining: tuple[Backend, ...]
+    service: Service, port: ServicePort, backends: tuple[Backend, ...], draining: tuple[Backend, ...], balancer: str
 ) -> VirtualPort:
     protocol = port.protocol.lower()
     return VirtualPort(
@@ -192,6 +205,7 @@ def _virtual_port(
         sticky=service.spec.session_affinity == CLIENT_AFFINITY,
         backends=backends,
         draining=draining,
+        balancer=balancer if balancer and service.balanced(balancer, port) else "",
     )
 
 
@@ -217,12 +231,13 @@ def _rule(port: VirtualPort) -> str:
     return f"meta l4proto {port.protocol} dnat ip to {select} mod {count} map {{ {targets} }}"
 
 
-def _by_address(port: VirtualPort) -> str:
-    return f"{port.address} . {port.protocol} . {port.port} : goto {port.chain}"
+def _by_address(port: VirtualPort) -> list[str]:
+    addresses = filter(None, (port.address, port.balancer))
+    return [f"{address} . {port.protocol} . {port.port} : goto {port.chain}" for address in addresses]
 
 
-def _by_node_port(port: VirtualPort) -> str:
-    return f"{port.protocol} . {port.node_port} : goto {port.chain}" if port.node_port else ""
+def _by_node_port(port: VirtualPort) -> list[str]:
+    return [f"{port.protocol} . {port.node_port} : goto {port.chain}"] if port.node_port else []
 
 
 def _addresses(state: State) -> list[str]:

@@ -101,4 +101,4 @@ class ServiceNetwork:
         service = self._catalogue.services.get(name)
         if service is None or service.spec.cluster_ip == self._places.dns_address:
             return []
-        return virtual_ports(service, self._catalogue.slices(name))
+        return virtual_ports(service, self._catalogue.slices(name), self._places.balancer)

@@ -23,7 +23,8 @@ _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
 _NDA_DST, _NDA_LLADDR = 1, 2
 
 _IFF_UP = 1
-_RT_TABLE_MAIN, _RTPROT_STATIC, _SCOPE_UNIVERSE, _SCOPE_LINK, _RTN_UNICAST = 254, 4, 0, 253, 1
+_RT_TABLE_MAIN, _RT_TABLE_LOCAL = 254, 255
+_RTPROT_STATIC, _SCOPE_UNIVERSE, _SCOPE_LINK, _RTN_UNICAST = 4, 0, 253, 1
 _RTNH_F_ONLINK = 4
 _NUD_PERMANENT = 0x80
 
@@ -63,6 +64,17 @@ def add_default_route(gateway: str, index: int) -> Request:
     return Request(_NEWROUTE, CREATE | REPLACE, body + _u32(_RTA_OIF, index), "default route")
 
 
+def add_loopback_route(address: str, gateway: str, index: int, *, source: str) -> Request:
+    """Add a route to `address`, of the loopback network, over `gateway`: it comes before that network's own.
+
+    What comes from there is taken only with the setting `net.ipv4.conf.all.route_localnet`.
+    """
+    head = _route_head(32, _SCOPE_UNIVERSE, _RTNH_F_ONLINK, _RT_TABLE_LOCAL)
+    body = head + attribute(_RTA_DST, socket.inet_aton(address)) + attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
+    body += _u32(_RTA_OIF, index) + attribute(_RTA_PREFSRC, socket.inet_aton(source))
+    return Request(_NEWROUTE, CREATE | REPLACE, body, f"route to {address}")
+
+
 def remove_route(address: str) -> Request:
     """Remove the route to `address`."""
     body = _route_head(32, _SCOPE_LINK) + attribute(_RTA_DST, socket.inet_aton(address))
@@ -85,8 +97,8 @@ def _link_head(flags: int = 0, change: int = 0) -> bytes:
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, flags, change)
 
 
-def _route_head(length: int, scope: int, flags: int = 0) -> bytes:
-    values = (socket.AF_INET, length, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, scope, _RTN_UNICAST, flags)
+def _route_head(length: int, scope: int, flags: int = 0, table: int = _RT_TABLE_MAIN) -> bytes:
+    values = (socket.AF_INET, length, 0, 0, table, _RTPROT_STATIC, scope, _RTN_UNICAST, flags)
     return struct.pack("=BBBBBBBBI", *values)
 
 

@@ -2,7 +2,8 @@
 
 Pods are routed, not bridged. Inside, `eth0` has the pod's address and one route, to a gateway that need not exist:
 its link-layer address is written down on both sides, so no ARP is ever sent and a new pod is reachable at once. In
-the node's namespace a route leads to each pod, and nftables sees every packet between two of them.
+the node's namespace a route leads to each pod, and nftables sees every packet between two of them. One address of
+the loopback network, that of load balancers, leads to the node as well, which sends what comes there to the Service.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from mesh_lab.kube import netlink
+from mesh_lab.kube.config import BALANCER
 from mesh_lab.kube.node import routing
 from mesh_lab.kube.node.client import Runtime, RuntimeFailure
 
@@ -160,6 +162,7 @@ class Sandboxes:
                     routing.set_up("eth0"),
                     routing.add_neighbour(_GATEWAY, _NODE_MAC, index),
                     routing.add_default_route(_GATEWAY, index),
+                    routing.add_loopback_route(BALANCER, _GATEWAY, index, source=address),
                 ],
             )
         netlink.exchange(self._link, [routing.set_up(name)])

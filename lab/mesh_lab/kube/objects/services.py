@@ -46,11 +46,46 @@ class ServiceSpec(View, frozen=True, kw_only=True):
         return bool(self.cluster_ip) and not self.headless and self.type != "ExternalName"
 
 
+class BalancedPort(View, frozen=True, kw_only=True):
+    """A Service's port at its load balancer; `error` says why it does not answer there."""
+
+    port: int
+    protocol: str = "TCP"
+    error: str | None = None
+
+
+class LoadBalancerIngress(View, frozen=True, kw_only=True):
+    """An address of a Service's load balancer. A port that is not listed does not answer."""
+
+    ip: str = ""
+    ports: tuple[BalancedPort, ...] = ()
+
+
+class LoadBalancerStatus(View, frozen=True, kw_only=True):
+    """The addresses of a Service's load balancer."""
+
+    ingress: tuple[LoadBalancerIngress, ...] = ()
+
+
+class ServiceStatus(View, frozen=True, kw_only=True):
+    """What became of the wanted load balancer."""
+
+    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
+
+
 class Service(View, frozen=True, kw_only=True):
     """A stable name and address for a changing set of pods."""
 
     metadata: ObjectMeta
     spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
+
+    def balanced(self, address: str, port: ServicePort) -> bool:
+        """Whether a port answers at an address of the load balancer."""
+        if self.spec.type != "LoadBalancer":
+            return False
+        listed = [each for entry in self.status.load_balancer.ingress if entry.ip == address for each in entry.ports]
+        return any((each.port, each.protocol) == (port.port, port.protocol) and not each.error for each in listed)
 
 
 class ObjectReference(View, frozen=True, kw_only=True):

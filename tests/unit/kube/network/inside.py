@@ -18,6 +18,8 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mesh_lab.kube.network.endpoints import Name
@@ -28,7 +30,8 @@ from mesh_lab.kube.network.services import ServiceNetwork
 from tests.unit.kube.network.catalogues import catalogue, endpoint_slice, service
 
 NODE, DNS, PODS, SERVICES = "10.244.0.1", "10.96.0.10", "10.244.0.0/16", "10.96.0.0/16"
-PLACES = Places(NODE, SERVICES, DNS)
+BALANCER = "127.80.0.1"
+PLACES = Places(NODE, SERVICES, DNS, BALANCER)
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 VIRTUAL = "10.96.0.20"
@@ -54,11 +57,13 @@ class Pod:
             f"neighbour add {self.address} dev {device} lladdr {far}",
         )
         with self.entered():
+            Path("/proc/sys/net/ipv4/conf/all/route_localnet").write_text("1", encoding="ascii")
             _ip(
                 "link set lo up",
                 "link set eth0 up",
                 f"address add {self.address}/32 dev eth0",
                 "route add default via 169.254.1.1 onlink dev eth0",
+                f"route add {BALANCER} via 169.254.1.1 onlink dev eth0 table local src {self.address}",
                 f"neighbour add 169.254.1.1 dev eth0 lladdr {near}",
             )
 
@@ -120,10 +125,13 @@ def ways() -> dict[str, Any]:
     client, server = Pod(2), Pod(3)
     listener = server.serve()
     with Nft_() as nft:
-        nft.run(whole(PLACES, {"svc/a/web/tcp/80": _port(False, server.address, node_port=30080)}))
+        port = replace(_port(False, server.address, node_port=30080), balancer=BALANCER)
+        nft.run(whole(PLACES, {port.chain: port}))
     targets = {
         "service": (VIRTUAL, 80),
         "node port": (NODE, 30080),
+        "load balancer": (BALANCER, 80),
+        "other port of the load balancer": (BALANCER, 81),
         "other port of the service": (VIRTUAL, 81),
         "service that is not there": ("10.96.3.3", 80),
         "pod that is not there": ("10.244.9.9", 80),
@@ -315,7 +323,7 @@ class Nft_(contextlib.AbstractContextManager["Nft"]):  # noqa: N801
 def _prepare() -> None:
     """Twice, since doing it again must change nothing."""
     for _ in range(2):
-        prepare_node(NODE, DNS, PODS, SERVICES)
+        prepare_node(NODE, DNS, PODS, SERVICES, BALANCER)
 
 
 def _port(sticky: bool, *addresses: str, node_port: int = 0) -> VirtualPort:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mesh_lab.kube.config import HostPort
+from mesh_lab.kube.config import BALANCER, HostPort
 from mesh_lab.kube.network import hostports
 from mesh_lab.kube.network.endpoints import Catalogue, Name
 from mesh_lab.kube.network.hostports import HostPorts, load_balancer, wishes
@@ -133,33 +133,39 @@ async def test_the_host_reaches_a_pod_through_the_service(running: Running) -> N
         endpoints["endpoints"][0]["addresses"] = ["127.0.0.1"]
         await running.registry.create(SERVICES, balanced(running.host_port))
         await running.until("an ingress", running.balancer)
-        assert running.balancer() == {
-            "ingress": [
-                {"ip": "127.0.0.1", "ipMode": "Proxy", "ports": [{"port": running.host_port, "protocol": "TCP"}]}
-            ]
-        }
+        ports = [{"port": running.host_port, "protocol": "TCP"}]
+        assert running.balancer() == {"ingress": [{"ip": BALANCER, "ipMode": "VIP", "ports": ports}]}
         await running.registry.create(ENDPOINTSLICES, endpoints)
         await running.until("an event", lambda: "EnsuredLoadBalancer" in running.events())
-        answer = b""
-        async with asyncio.timeout(20):
-            while not answer:
-                reader, writer = await asyncio.open_connection("127.0.0.1", running.host_port)
-                try:
-                    answer = await reader.read()
-                except ConnectionResetError:
-                    await asyncio.sleep(0.01)
-                writer.close()
-        assert answer == b"hello"
+        for address in ("127.0.0.1", BALANCER):
+            assert await _said(address, running.host_port) == b"hello"
     await running.registry.delete(SERVICES, "web", "default")
-    await running.until("a free port", lambda: _free(running.host_port))
+    await running.until("a free port", lambda: all(_free(each, running.host_port) for each in ("127.0.0.1", BALANCER)))
 
 
-async def test_a_taken_port_leaves_no_ingress_and_an_event_that_names_the_holder(running: Running) -> None:
-    with socket.create_server(("127.0.0.1", running.host_port)):
+async def _said(address: str, number: int) -> bytes:
+    answer = b""
+    async with asyncio.timeout(20):
+        while not answer:
+            reader, writer = await asyncio.open_connection(address, number)
+            try:
+                answer = await reader.read()
+            except ConnectionResetError:
+                await asyncio.sleep(0.01)
+            writer.close()
+    return answer
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", BALANCER])
+async def test_a_taken_port_leaves_no_ingress_and_an_event_that_names_the_holder(
+    running: Running, address: str
+) -> None:
+    with socket.create_server((address, running.host_port)):
         await running.registry.create(SERVICES, balanced(running.host_port))
         await running.until("a warning", lambda: "PortTaken" in running.events())
         assert running.events()["PortTaken"].count("nginx (pid 12)") == 1
         assert running.balancer() == {}
+        assert _free("127.0.0.1" if address == BALANCER else BALANCER, running.host_port)
 
 
 async def test_a_port_that_becomes_free_is_bound_and_its_absence_is_reported_once(
@@ -196,11 +202,24 @@ async def test_a_service_that_is_no_longer_a_load_balancer_releases_its_port(run
 
     await running.registry.modify(SERVICES, "web", "default", change)
     await running.until("no ingress", lambda: not running.balancer())
+    await running.until("a free port", lambda: _free(BALANCER, running.host_port))
 
 
-def _free(number: int) -> bool:
+def test_only_a_load_balancer_answers_under_its_number_at_the_balancers_address() -> None:
+    own, chosen = port(9000), HostPort(namespace="default", service="web", port=80, host_port=80)
+    found = wishes(WEB, view(type="LoadBalancer", ports=[port(80, 30080), own]), [chosen])
+    assert {wish.host_port: wish.addresses for wish in found} == {
+        9000: ("127.0.0.1", BALANCER),
+        80: ("127.0.0.1", BALANCER),
+        30080: ("127.0.0.1",),
+    }
+    (inside,) = wishes(WEB, view(type="ClusterIP", ports=[port(80)]), [chosen])
+    assert inside.addresses == ("127.0.0.1",)
+
+
+def _free(address: str, number: int) -> bool:
     try:
-        socket.create_server(("127.0.0.1", number)).close()
+        socket.create_server((address, number)).close()
     except OSError:
         return False
     return True

@@ -44,6 +44,22 @@ def test_services_without_an_address_have_no_rules() -> None:
     assert virtual_ports(view(), []) == []
 
 
+def test_a_balanced_port_is_reached_at_the_balancers_address_if_the_status_says_so() -> None:
+    answering = {"port": 80, "protocol": "TCP"}
+
+    def reached(kind: str, ip: str, listed: dict[str, object]) -> str:
+        status = {"loadBalancer": {"ingress": [{"ip": ip, "ports": [listed]}]}}
+        made = msgspec.convert(service("web", type=kind) | {"status": status}, Service)
+        (found,) = virtual_ports(made, slices("10.244.0.2"), "127.80.0.1")
+        return found.balancer
+
+    assert reached("LoadBalancer", "127.80.0.1", answering) == "127.80.0.1"
+    assert reached("LoadBalancer", "127.80.0.1", answering | {"error": "PortTaken"}) == ""
+    assert reached("LoadBalancer", "127.80.0.1", answering | {"protocol": "UDP"}) == ""
+    assert reached("LoadBalancer", "10.96.0.1", answering) == ""
+    assert reached("ClusterIP", "127.80.0.1", answering) == ""
+
+
 def port(name: str, *addresses: str, node_port: int = 0, sticky: bool = False) -> VirtualPort:
     backends = tuple((address, 8080) for address in addresses)
     number = int(name)

@@ -47,6 +47,8 @@ def test_connections_go_where_they_should_or_fail_at_once() -> None:
     found = isolated("ways")
     assert found["service"] == ["ok", "ok"]
     assert found["node port"] == ["ok", "ok"]
+    assert found["load balancer"] == ["ok", "ok"]
+    assert found["other port of the load balancer"] == REFUSED
     assert found["other port of the service"] == REFUSED
     assert found["service that is not there"] == REFUSED
     assert found["pod that is not there"] == [errno.errorcode[errno.EHOSTUNREACH]] * 2

@@ -19,6 +19,8 @@ _KINDS = (("net", sc.CLONE_NEWNET), ("ipc", sc.CLONE_NEWIPC), ("uts", sc.CLONE_N
 _SYSCTLS = {
     "net/ipv4/ip_unprivileged_port_start": "0",
     "net/ipv4/ping_group_range": "0 65535",
+    # The address of load balancers is one of the loopback network. The node passes on nothing to any other of it.
+    "net/ipv4/conf/all/route_localnet": "1",
     "net/ipv6/conf/default/disable_ipv6": "1",
 }
 
