@@ -104,9 +104,10 @@ class Internet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Mesh(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The lab's own mesh; its profiles are named after Istio's."""
+    """The lab's own mesh; its profiles are named after Istio's. Without `samples` users' namespaces are empty."""
 
     profile: Literal["default", "demo"] = "default"
+    samples: bool = True
 
 
 class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -233,8 +234,11 @@ def load(
     name: str | None = None,
     cluster: str | None = None,
     profile: str | None = None,
+    samples: bool = True,
 ) -> Lab:
-    """The lab of `directory`: defaults, its `lab.toml`, the environment, then `name`, `cluster` and `profile`.
+    """The lab of `directory`: defaults, its `lab.toml`, the environment, then the other arguments.
+
+    `samples` False leaves the sample microservices out, whatever the file says.
 
     Raises:
         LabError: the file cannot be read or says something impossible (names file, line and field), or a variable does.
@@ -255,7 +259,9 @@ def load(
     given = {"name": name, "cluster": cluster}
     changes |= {field: value for field, value in given.items() if value}
     if wanted := profile or environ.get(_PROFILE_VARIABLE):
-        changes["mesh"] = Mesh(_known_profile(wanted))
+        changes["mesh"] = msgspec.structs.replace(settings.mesh, profile=_known_profile(wanted))
+    if not samples:
+        changes["mesh"] = msgspec.structs.replace(changes.get("mesh", settings.mesh), samples=False)
     settings = msgspec.structs.replace(settings, **changes)
     if not re.match(NAME_PATTERN, settings.name):
         raise LabError(
@@ -273,6 +279,8 @@ def load(
             hint="Elsewhere Istio is installed by [istio] profile.",
             exit_code=2,
         )
+    if not settings.mesh.samples and settings.cluster != "embedded":
+        raise LabError("mesh.samples: only the embedded cluster comes up without the samples", exit_code=2)
     if settings.internet.real and settings.cluster == "embedded":
         raise LabError(
             f"{file}: internet.real: the embedded cluster has no way out to the real internet",

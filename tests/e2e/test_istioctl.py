@@ -89,6 +89,11 @@ def test_analyze_finds_what_is_wrong(istioctl: Istioctl) -> None:
     assert "IST0101" in told
 
 
+def test_analyze_has_nothing_to_say_of_the_lab_itself(istioctl: Istioctl) -> None:
+    told = istioctl("analyze", namespace="istio-system", fails=False)
+    assert "No validation issues found when analyzing namespace: istio-system" in told
+
+
 def test_levels_of_the_log_are_set_and_reset(istioctl: Istioctl) -> None:
     assert "ads" in istioctl("admin", "log")
     istioctl("admin", "log", "--level", "ads:debug")

@@ -60,6 +60,15 @@ def test_the_profile_is_that_of_the_option_or_of_the_environment_or_of_the_file(
     assert load(tmp_path, {"MESH_LAB_PROFILE": "default"}, profile="demo").settings.mesh == Mesh("demo")
 
 
+def test_the_samples_are_left_out_by_the_file_or_by_the_option_and_the_profile_stays(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text('[mesh]\nprofile = "demo"\n')
+    assert load(tmp_path, {}, samples=False).settings.mesh == Mesh("demo", samples=False)
+    (tmp_path / "lab.toml").write_text("[mesh]\nsamples = false\n")
+    assert load(tmp_path, {}, profile="demo").settings.mesh == Mesh("demo", samples=False)
+    with pytest.raises(LabError, match=r"mesh\.samples: only the embedded cluster comes up without the samples"):
+        load(tmp_path, {}, cluster="kind")
+
+
 def test_a_way_out_to_the_real_internet_is_refused_where_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"lab\.toml: internet\.real: the embedded cluster has no way out"):
         lab_of(tmp_path, "[internet]\nreal = true\n")

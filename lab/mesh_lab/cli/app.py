@@ -85,6 +85,10 @@ def up(
             autocompletion=lambda: list(PROFILES),
         ),
     ] = None,
+    no_samples: Annotated[
+        bool,
+        typer.Option("--no-samples", help="Of the embedded cluster: the mesh only, and an empty namespace default."),
+    ] = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave a lab that failed to come up running, to look at.")
     ] = False,
@@ -106,7 +110,12 @@ def up(
     """Bring the lab up: cluster, mesh and sample microservices, until all is ready. Run again, it changes nothing."""
     from mesh_lab.cli.lifecycle import show_plan, up
 
-    lab = context.lab(cluster, profile, kubeconfig=kubeconfig, context=kube_context, install_istio=install_istio)
+    existing: dict[str, str | bool] = {
+        "kubeconfig": kubeconfig,
+        "context": kube_context,
+        "install_istio": install_istio,
+    }
+    lab = context.lab(cluster, profile, samples=not no_samples, **existing)
     if dry_run:
         show_plan(lab)
     else:

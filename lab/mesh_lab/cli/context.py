@@ -21,7 +21,14 @@ class Context:
         self.directory: Path | None = None
         self._lab: Lab | None = None
 
-    def lab(self, cluster: str | None = None, profile: str | None = None, **existing: str | bool) -> Lab:
+    def lab(
+        self,
+        cluster: str | None = None,
+        profile: str | None = None,
+        *,
+        samples: bool = True,
+        **existing: str | bool,
+    ) -> Lab:
         """Return the lab that is meant; `existing` are options that overrule [existing] in lab.toml.
 
         Raises:
@@ -31,7 +38,7 @@ class Context:
         if directory is not None and not directory.is_dir():
             raise LabError(f"{directory} is not a directory", exit_code=2)
         place = directory.resolve() if directory else find_directory(Path.cwd())
-        found = load(place, os.environ, name=self.name, cluster=cluster, profile=profile)
+        found = load(place, os.environ, name=self.name, cluster=cluster, profile=profile, samples=samples)
         lab = dataclasses.replace(found, given_directory=str(directory or ""))
         self._lab = _with_options(lab, existing)
         return self._lab

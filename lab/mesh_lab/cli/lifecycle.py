@@ -197,10 +197,12 @@ def _show(lab: Lab, status: ClusterStatus, installed: Installed, seconds: float)
     if not ports:
         gateway = "http://127.0.0.1:8080"
         say(f"  kubectl{place} port-forward service/istio-ingressgateway 8080:80 &")
-    say(f"  curl -s {gateway}/productpage | grep -o '<title>.*</title>'")
-    say(f"  kubectl{place} apply -f {_path(MANIFESTS / 'scenarios' / 'canary-90-10.yaml')}")
-    say(f"  {lab.command('wait')}{place} virtualservice/reviews")
-    verbs = ("status", "down") if lacks_locust(lab.settings.cluster) else ("status", "load", "down")
+    samples = lab.settings.mesh.samples
+    if samples:
+        say(f"  curl -s {gateway}/productpage | grep -o '<title>.*</title>'")
+        say(f"  kubectl{place} apply -f {_path(MANIFESTS / 'scenarios' / 'canary-90-10.yaml')}")
+        say(f"  {lab.command('wait')}{place} virtualservice/reviews")
+    verbs = ("status", "load", "down") if samples and not lacks_locust(lab.settings.cluster) else ("status", "down")
     say(f"  {'; '.join(lab.command(verb) for verb in verbs)}")
 
 

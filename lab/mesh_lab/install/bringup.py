@@ -56,11 +56,12 @@ def install(
     timeout: float,
     report: Report,
     profile: str = "default",
+    samples: bool = True,
 ) -> Installed:
     """Put the mesh and the samples onto the cluster; return when all is ready and every proxy is in sync.
 
-    The ingress Service has the lab's `host_ports`, in a manifest that is written into `directory`. `timeout` in seconds
-    is for the whole. `profile` is the mesh's, after Istio's.
+    Without `samples` it is the mesh only. The ingress Service has the lab's `host_ports`, in a manifest that is written
+    into `directory`. `timeout` in seconds is for the whole. `profile` is the mesh's, after Istio's.
 
     Raises:
         LabError: a manifest cannot be applied, or not all is ready in time.
@@ -72,9 +73,11 @@ def install(
     mesh = deployments(kubectl.apply(files))
     # Injection is the control plane's work: pods that are made before it answers would be refused.
     await_deployments(api, {CONTROL_PLANE}, deadline, report)
-    report("installing the sample microservices")
-    samples = deployments(kubectl.apply(_files(manifests, SAMPLES)))
-    await_deployments(api, (mesh | samples) - {CONTROL_PLANE}, deadline, report)
+    workloads = mesh - {CONTROL_PLANE}
+    if samples:
+        report("installing the sample microservices")
+        workloads |= deployments(kubectl.apply(_files(manifests, SAMPLES)))
+    await_deployments(api, workloads, deadline, report)
     report("waiting until every proxy has acknowledged its configuration")
     try:
         pods = live_pods(api)

@@ -16,6 +16,8 @@ from mesh_lab.errors import LabError
 from mesh_lab.install import placing
 
 SERVICE = "istio-ingressgateway"
+_SUPPRESS = "galley.istio.io/analyze-suppress"
+_DIFFERENT_PORTS = "IST0137"
 _PORTS = {"http2": "http", "https": "https", "tcp": "tcp"}
 """The Service's ports by name, and the lab's (`[ports]` in lab.toml)."""
 
@@ -35,7 +37,8 @@ def manifest(source: Path, directory: Path, host_ports: Mapping[str, int], more:
         LabError: the manifest cannot be read.
     """
     file = directory / source.with_suffix(".json").name
-    items = [_published(obj, host_ports, more) if obj["kind"] == "Service" else obj for obj in placing.read([source])]
+    change = {"Service": lambda obj: _published(obj, host_ports, more), "Deployment": _numbered_twice}
+    items = [change[obj["kind"]](obj) if obj["kind"] in change else obj for obj in placing.read([source])]
     try:
         file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": items}), encoding="utf-8")
     except OSError as error:
@@ -46,6 +49,13 @@ def manifest(source: Path, directory: Path, host_ports: Mapping[str, int], more:
 def _published(service: Object, host_ports: Mapping[str, int], more: Sequence[Object]) -> Object:
     ports = [port for each in (*service["spec"]["ports"], *more) for port in _numbered(each, host_ports)]
     return service | {"spec": service["spec"] | {"ports": _once(ports)}}
+
+
+def _numbered_twice(deployment: Object) -> Object:
+    """The gateway's Deployment: `istioctl analyze` would warn of each port that has two numbers on purpose."""
+    metadata = deployment["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), _SUPPRESS: _DIFFERENT_PORTS}
+    return deployment | {"metadata": metadata | {"annotations": annotations}}
 
 
 def _numbered(port: Object, host_ports: Mapping[str, int]) -> Iterator[Object]:

@@ -138,6 +138,7 @@ def _embedded(lab: Lab, api: Api, report: Report) -> Installed:
         timeout=lab.settings.timeouts.ready,
         report=report,
         profile=status.profile or lab.settings.mesh.profile,
+        samples=lab.settings.mesh.samples,
     )
 
 

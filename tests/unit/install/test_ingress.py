@@ -43,6 +43,12 @@ def test_a_number_is_listed_once_and_the_labs_own_goes_first(tmp_path: Path) -> 
     assert {name: port[0] for name, port in found.items()} == {"http2": 15021, "https": 80, "https-443": 443}
 
 
+def test_istioctl_is_told_that_two_numbers_of_a_port_are_meant(tmp_path: Path) -> None:
+    objects = json.loads(manifest(GATEWAY, tmp_path, {"http": 8080}).read_text())["items"]
+    (deployment,) = [obj for obj in objects if obj["kind"] == "Deployment"]
+    assert deployment["metadata"]["annotations"] == {"galley.istio.io/analyze-suppress": "IST0137"}
+
+
 def test_all_else_stays_as_it_is(tmp_path: Path) -> None:
     objects = json.loads(manifest(GATEWAY, tmp_path, {"http": 1}).read_text())["items"]
     assert [obj["kind"] for obj in objects] == ["ServiceAccount", "Service", "Deployment"]

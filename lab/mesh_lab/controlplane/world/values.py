@@ -60,6 +60,8 @@ class Webhook(msgspec.Struct, frozen=True, rename="camel"):
 
     rewrite_app_http_probe: bool | None = msgspec.field(default=None, name="rewriteAppHTTPProbe")
     injected_annotations: dict[str, str] = msgspec.field(default_factory=dict)
+    # Told to istioctl, as in Istio: the webhook's selectors decide, which Istio's charts make of it.
+    enable_namespaces_by_default: bool = False
 
 
 # Istio has more fields in these than the lab reads.

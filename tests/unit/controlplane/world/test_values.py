@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import msgspec
 import pytest
+import yaml
 
 from mesh_lab.controlplane.world.configmaps import held
-from mesh_lab.controlplane.world.values import Values, parse_values, remarks
+from mesh_lab.controlplane.world.values import CONFIG_MAP, Values, parse_values, remarks
 
 
 @pytest.mark.parametrize(
@@ -60,3 +64,20 @@ def test_keys_beside_the_values_are_reported() -> None:
 def test_every_field_is_known() -> None:
     text = msgspec.yaml.encode(msgspec.to_builtins(Values())).decode()
     assert list(remarks(held({"data": {"values": text}}))) == []
+
+
+def test_the_labs_own_are_of_the_form_that_istioctl_reads() -> None:
+    """`istioctl analyze` reads JSON, and compares the image of each pod's proxy with `global.proxy.image` (IST0158)."""
+    shipped = Path(__file__).parents[4] / "manifests/mesh/base.yaml"
+    (text,) = [
+        each["data"]["values"]
+        for each in yaml.safe_load_all(shipped.read_text())
+        if each["kind"] == "ConfigMap" and each["metadata"]["name"] == CONFIG_MAP
+    ]
+    read = json.loads(text)
+    assert read["global"]["proxy"]["image"] == Values().image
+    # istioctl ends with a panic where this is not given.
+    assert read["sidecarInjectorWebhook"]["enableNamespacesByDefault"] is False
+    assert [*remarks(held({"data": {"values": text}}))] == []
+    # What Istio's page on health checks turns off, by sed.
+    assert '"rewriteAppHTTPProbe": true' in text
