@@ -42,6 +42,22 @@ class Form(Enum):
     ANY = "any"
 
 
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """A rule in CEL that values of a schema are held to (`x-kubernetes-validations`).
+
+    `place` is where it stands below its schema.
+    """
+
+    place: str
+    rule: str
+    message: str = ""
+    message_expression: str = ""
+    reason: str = ""
+    field_path: str = ""
+    optional_old_self: bool | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Schema:
     """The schema of one value.
@@ -68,6 +84,9 @@ class Schema:
     default: Any = None
     has_defaults: bool = False
     rules: Mapping[str, Any] = field(default_factory=dict)
+    validations: tuple[Validation, ...] = ()
+    has_validations: bool = False
+    """Whether this schema or one below it has rules in CEL."""
     known: dict[str, Schema] = field(default_factory=dict)
     """The schemas of declared fields that were looked up before, for those who do that at each write."""
 

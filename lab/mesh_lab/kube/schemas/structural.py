@@ -5,13 +5,13 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resou
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from mesh_lab.kube.schemas import ANY, OBJECT_META, Form, Schema, named_schema
+from mesh_lab.kube.schemas import ANY, OBJECT_META, Form, Schema, Validation, named_schema
 
 _RULES = (
     "minimum",
@@ -59,10 +59,16 @@ def _compiled(raw: bytes) -> Schema:
     return schema
 
 
-def _compile(raw: Mapping[str, Any]) -> Schema:
+def _compile(raw: Mapping[str, Any], more: Sequence[_Place] = ()) -> Schema:
+    """A schema, with the rules in CEL that others have for the same values: they stand below `allOf`."""
+    places = [*_all_of(("", raw)), *(each for place in more for each in _all_of(place))]
     preserve = bool(raw.get("x-kubernetes-preserve-unknown-fields"))
-    properties = {name: _compile(one) for name, one in (raw.get("properties") or {}).items()}
-    form, values = _form(raw)
+    properties = {
+        name: _compile(one, _below(places[1:], "properties", name))
+        for name, one in (raw.get("properties") or {}).items()
+    }
+    form, values = _form(raw, places[1:])
+    validations = tuple(_validations(places))
     return Schema(
         form,
         properties,
@@ -81,20 +87,60 @@ def _compile(raw: Mapping[str, Any]) -> Schema:
         or any(one.has_defaults for one in properties.values())
         or bool(values and values.has_defaults),
         rules={key: raw[key] for key in _RULES if key in raw},
+        validations=validations,
+        has_validations=bool(validations)
+        or any(one.has_validations for one in properties.values())
+        or bool(values and values.has_validations),
     )
 
 
-def _form(raw: Mapping[str, Any]) -> tuple[Form, Schema | None]:
+_Place = tuple[str, Mapping[str, Any]]
+"""A schema of values, and where it stands in relation to the first schema of the same values."""
+
+
+def _all_of(place: _Place) -> Iterator[_Place]:
+    yield place
+    where, raw = place
+    for index, one in enumerate(raw.get("allOf") or ()):
+        yield from _all_of((f"{where}allOf[{index}].", one))
+
+
+def _below(places: Sequence[_Place], field: str, name: str = "") -> list[_Place]:
+    """What schemas say of a property, or of the items or values of what they describe."""
+    found = []
+    for where, raw in places:
+        one = (raw.get(field) or {}).get(name) if name else raw.get(field)
+        if isinstance(one, Mapping):
+            found.append((f"{where}{field}[{name}]." if name else f"{where}{field}.", one))
+    return found
+
+
+def _validations(places: Sequence[_Place]) -> Iterator[Validation]:
+    for where, raw in places:
+        for index, one in enumerate(raw.get("x-kubernetes-validations") or ()):
+            yield Validation(
+                f"{where}x-kubernetes-validations[{index}]",
+                one.get("rule", ""),
+                one.get("message", ""),
+                one.get("messageExpression", ""),
+                one.get("reason", ""),
+                one.get("fieldPath", ""),
+                one.get("optionalOldSelf"),
+            )
+
+
+def _form(raw: Mapping[str, Any], more: Sequence[_Place]) -> tuple[Form, Schema | None]:
     if raw.get("x-kubernetes-int-or-string"):
         return Form.INT_OR_STRING, None
     kind = raw.get("type", "")
     if kind == "array":
-        return Form.LIST, _compile(raw["items"]) if isinstance(raw.get("items"), Mapping) else ANY
+        items = raw.get("items")
+        return Form.LIST, _compile(items, _below(more, "items")) if isinstance(items, Mapping) else ANY
     if kind in _FORMS:
         return _FORMS[kind], None
-    more = raw.get("additionalProperties")
-    if kind == "object" and more:
-        return Form.MAP, _compile(more) if isinstance(more, Mapping) else ANY
+    values = raw.get("additionalProperties")
+    if kind == "object" and values:
+        return Form.MAP, _compile(values, _below(more, "additionalProperties")) if isinstance(values, Mapping) else ANY
     if kind == "object" or raw.get("properties"):
         return Form.OBJECT, None
     return Form.ANY, None

@@ -13,6 +13,7 @@ from mesh_lab.conditions import condition, find, updated
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import Behaviour, Cluster
+from mesh_lab.kube.registry.custom import rulechecks
 from mesh_lab.kube.registry.custom.definitions import CLEANUP, definition_of
 from mesh_lab.kube.registry.printing.columns import NAME_AND_CREATION
 from mesh_lab.kube.registry.rules.causes import duplicates, immutable, invalid, required
@@ -45,8 +46,9 @@ def _check(crd: Object) -> Iterator[Cause]:
     yield from causes
     if not causes:
         # Large objects are checked beside the loop, and large schemas are best compiled there: it remembers them.
-        for version in crd["spec"]["versions"]:
-            compile_custom((version.get("schema") or {}).get("openAPIV3Schema"))
+        for index, version in enumerate(crd["spec"]["versions"]):
+            schema = compile_custom((version.get("schema") or {}).get("openAPIV3Schema"))
+            yield from rulechecks.check(schema, f"spec.versions[{index}].schema.openAPIV3Schema")
 
 
 def _problems(crd: Object) -> Iterator[Cause]:
@@ -69,30 +71,6 @@ def _problems(crd: Object) -> Iterator[Cause]:
         yield from _check_version(version, f"spec.versions[{index}]")
     if (spec.get("conversion") or {}).get("strategy") == "Webhook":
         yield invalid("spec.conversion.strategy", "Webhook", "this cluster converts between versions only with None")
-
-
-def _remark(crd: Object) -> Iterator[str]:
-    """Rules in CEL, which are stored and not evaluated: one remark a version, with the first of its places."""
-    for index, version in enumerate((crd.get("spec") or {}).get("versions") or ()):
-        schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
-        places = list(_with_rules(schema, f"spec.versions[{index}].schema.openAPIV3Schema"))
-        if places:
-            more = f" and {len(places) - 1} more places" if len(places) > 1 else ""
-            yield (
-                f"{places[0]}.x-kubernetes-validations{more}: rules in CEL are stored, but not evaluated: "
-                f"{version.get('name')} objects that break them are taken"
-            )
-
-
-def _with_rules(schema: dict[str, Any], path: str) -> Iterator[str]:
-    """The places of a schema that have rules in CEL."""
-    if schema.get("x-kubernetes-validations"):
-        yield path
-    for name, one in (schema.get("properties") or {}).items():
-        yield from _with_rules(one, f"{path}.properties[{name}]")
-    for field in ("items", "additionalProperties"):
-        if isinstance(one := schema.get(field), dict):
-            yield from _with_rules(one, f"{path}.{field}")
 
 
 def _check_update(new: Object, old: Object) -> Iterator[Cause]:
@@ -222,7 +200,6 @@ BEHAVIOUR = Behaviour(
     fields=_FIELDS,
     check=_check,
     check_update=_check_update,
-    remark=_remark,
     allocate=_allocate,
     counts_generations=True,
     names_what_it_replaces=True,

@@ -5,7 +5,8 @@ Built-in ones as the `Behaviour` of their kind says, custom ones by their schema
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,12 +14,23 @@ from typing import Any
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.custom import validations
 from mesh_lab.kube.registry.custom import values as custom_values
 from mesh_lab.kube.registry.kinds import behaviour_of
 from mesh_lab.kube.registry.rules import fields
 from mesh_lab.kube.registry.rules.fields import Rules
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.schemas import Schema
+
+_BLOCKING = frozenset({"FieldValueRequired", "FieldValueTypeInvalid"})
+_TOO_MUCH = re.compile(r" in body should (have|be) at most ")
+_NOT_CHECKED = (
+    "Invalid value: null: some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation"
+)
+
+
+def _unheard(text: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -62,15 +74,29 @@ class Strategy:
         if self.kind.counts_generations and self._asked(new) != self._asked(old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
 
-    def validate(self, new: Object, old: Object | None, subresource: str = "") -> Iterator[Cause]:
+    def validate(
+        self, new: Object, old: Object | None, subresource: str = "", warn: Callable[[str], None] = _unheard
+    ) -> Iterator[Cause]:
         """Everything that is wrong with the object but its metadata: of a built-in one, one cause a field.
 
         A custom resource that was stored under an older schema stays editable: a write of its status is held to the
-        schema of the status, and what was wrong before, in the same place and with the same words, may stay.
+        schema of the status, and what was wrong before, in the same place and with the same words, may stay. `warn` is
+        told of rules in CEL that only what did not change breaks.
         https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#validation-ratcheting
         """
         if not self.custom:
-            return _first_of_each_field(self._built_in(new, old))
+            yield from _first_of_each_field(self._built_in(new, old))
+            return
+        causes = [*self._by_schema(new, old, subresource)]
+        yield from causes
+        if not self.schema.has_validations:
+            return
+        if any(cause.reason in _BLOCKING or _TOO_MUCH.search(cause.message) for cause in causes):
+            yield Cause("<nil>", _NOT_CHECKED)
+        else:
+            yield from validations.check(self.schema, new, old, warn)
+
+    def _by_schema(self, new: Object, old: Object | None, subresource: str) -> Iterator[Cause]:
         causes = custom_values.validate(self.schema, new)
         if old is None:
             return causes

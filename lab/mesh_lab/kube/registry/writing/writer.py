@@ -108,7 +108,7 @@ class Writer:
     ) -> None:
         """Hold a new object to its rules and to the validating webhooks, and give it what must be unique."""
         resource = request.resource
-        causes = await heavy.run(0, _problems, strategy, new, None)
+        causes = await heavy.run(0, _problems, strategy, new, None, "", options.warn)
         if causes:
             raise invalid(resource.kind, name, causes, resource.group)
         self._check_room(resource, new, request.namespace)
@@ -181,7 +181,7 @@ class Writer:
         """Hold a changed object to its rules and to the validating webhooks, and give it what must be unique."""
         resource = request.resource
         size = self._store.size(resource.key, request.namespace, request.name)
-        causes = await heavy.run(size, _problems, strategy, new, old, request.subresource)
+        causes = await heavy.run(size, _problems, strategy, new, old, request.subresource, options.warn)
         if causes:
             raise invalid(resource.kind, request.name, causes, resource.group)
         if not request.subresource:
@@ -243,13 +243,15 @@ def _changed(change: Change, old: Object, api_version: str) -> Object | None:
     return change({**_copy(old), "apiVersion": api_version})
 
 
-def _problems(strategy: Strategy, new: Object, old: Object | None, subresource: str = "") -> tuple[Cause, ...]:
+def _problems(
+    strategy: Strategy, new: Object, old: Object | None, subresource: str, warn: Callable[[str], None]
+) -> tuple[Cause, ...]:
     """Everything that is wrong with an object that is about to be stored."""
     updates = metadata.validate_metadata_update(new, old) if old is not None else ()
     return (
         *metadata.validate_metadata(new, strategy.kind.name_problem),
         *updates,
-        *strategy.validate(new, old, subresource),
+        *strategy.validate(new, old, subresource, warn),
     )
 
 
