@@ -114,6 +114,28 @@ def test_the_load_balancers_address_leads_in_from_pods_with_and_without_a_sideca
     assert refused[0].error == "refused", "no load balancer has that port"
 
 
+@pytest.mark.mesh_clusters("embedded")
+def test_an_ingress_of_the_meshs_class_leads_in_and_shows_the_gateways_address(
+    shop: Mesh, visitor: TrafficClient, host: str
+) -> None:
+    backend = {"service": {"name": "echo", "port": {"number": 80}}}
+    path = {"path": "/status", "pathType": "Prefix", "backend": backend}
+    kubernetes = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "web", "annotations": {"kubernetes.io/ingress.class": "istio"}},
+        "spec": {"rules": [{"host": host, "http": {"paths": [path]}}]},
+    }
+    with shop.applied(kubernetes):
+        assert_all(visitor.send(f"http://{INGRESS}/status/1", 5, headers={"host": host}), status=200)
+        assert_all(visitor.send(f"http://{INGRESS}/other", 3, headers={"host": host}), status=404)
+        service = shop.api.kubectl(
+            "-n", GATEWAYS, "get", "service", "istio-ingressgateway", "-o", f"jsonpath={BALANCER}"
+        )
+        shown = ("-n", shop.namespace, "get", "ingress", "web", "-o", f"jsonpath={BALANCER}")
+        eventually(lambda: shop.api.kubectl(*shown) == service != "", timeout=10, why="the status has the address")
+
+
 def test_a_hosts_routes_may_be_split_with_the_catch_all_in_the_oldest(
     shop: Mesh, visitor: TrafficClient, host: str
 ) -> None:

@@ -26,6 +26,7 @@ from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.process.config import Ports, Settings
 from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.process.metrics import Metrics
+from mesh_lab.controlplane.report.ingressstatus import IngressStatuses
 from mesh_lab.controlplane.report.notices import Notices
 from mesh_lab.controlplane.report.reporting import Reporter
 from mesh_lab.controlplane.report.unserved import Unserved
@@ -101,6 +102,7 @@ async def serve(
     tracker = Tracker(state, pusher, remarks)
     reporter = Reporter(api, state, pusher, tracker, remarks, faults)
     notices = Notices(api, state, remarks, settings.namespace)
+    ingresses = IngressStatuses(api, state, settings.namespace)
     roots = RootPublisher(api, trust)
     bundle = BundlePublisher(api, lambda: trust.authority.roots, lambda: trust.superseded)
     injection = Injection(settings, state.snapshot)
@@ -150,6 +152,7 @@ async def serve(
                 reports.create_task(KeyFetcher(state).run())
                 reports.create_task(reporter.run())
                 reports.create_task(notices.run())
+                reports.create_task(ingresses.run())
                 reports.create_task(Unserved(api).run())
         finally:
             for end in reversed(ends):

@@ -27,19 +27,21 @@ _DEFAULT_SERVICE = "istio-ingressgateway"
 
 def gateways(snapshot: Snapshot) -> Table[ObjectKey, Config[Gateway]]:
     """The Gateways, and those that Ingresses stand for."""
-    served = _served(snapshot.ingresses, snapshot.ingress_classes, snapshot.mesh)
-    return _with_gateways(snapshot.of(Gateway), served, snapshot.mesh)
+    return _with_gateways(snapshot.of(Gateway), served(snapshot), snapshot.mesh)
 
 
 def routes(snapshot: Snapshot) -> Table[ObjectKey, Config[VirtualService]]:
     """The VirtualServices, and those that Ingresses stand for."""
-    served = _served(snapshot.ingresses, snapshot.ingress_classes, snapshot.mesh)
-    return _with_routes(routes_of(snapshot), served, snapshot.services, snapshot.mesh)
+    return _with_routes(routes_of(snapshot), served(snapshot), snapshot.services, snapshot.mesh)
+
+
+def served(snapshot: Snapshot) -> tuple[Ingress, ...]:
+    """The Ingresses that are Istio's, oldest first."""
+    return _served(snapshot.ingresses, snapshot.ingress_classes, snapshot.mesh)
 
 
 @memoised
 def _served(ingresses: Table[ObjectKey, Ingress], classes: Table[str, str], mesh: MeshConfig) -> tuple[Ingress, ...]:
-    """The Ingresses that are Istio's, oldest first."""
     found = [ingress for ingress in ingresses.values() if _is_ours(ingress, classes, mesh)]
     return tuple(sorted(found, key=lambda ingress: (ingress.spec.created, ingress.name, ingress.namespace)))
 
@@ -74,11 +76,11 @@ def _gateway(ingress: Ingress, mesh: MeshConfig) -> Config[Gateway]:
         for index, each in enumerate(ingress.spec.certificates)
     ]
     plain = Server(port=ServerPort(number=80, protocol="HTTP", name=f"http-80-ingress-{which}"), hosts=["*"])
-    spec = Gateway(servers=[*servers, plain], selector={"istio": _selector(mesh)})
+    spec = Gateway(servers=[*servers, plain], selector={"istio": selector(mesh)})
     return Config(ingress.origin, mesh.root_namespace, _gateway_name(ingress), {}, ingress.spec.created, spec)
 
 
-def _selector(mesh: MeshConfig) -> str:
+def selector(mesh: MeshConfig) -> str:
     """The label `istio` of the gateway's pods."""
     if mesh.ingress_selector:
         return mesh.ingress_selector
