@@ -10,6 +10,7 @@ from mesh_lab.kube.controllers.endpoints import EndpointsController
 from mesh_lab.kube.controllers.endpointslices import EndpointSliceController
 from mesh_lab.kube.controllers.expiry import expire_events
 from mesh_lab.kube.controllers.garbage import GarbageCollector
+from mesh_lab.kube.controllers.mirroring import EndpointSliceMirroringController
 from mesh_lab.kube.controllers.namespaces import NamespaceController
 from mesh_lab.kube.controllers.serviceaccounts import ServiceAccountController
 from mesh_lab.kube.controllers.taints import TaintEvictionController
@@ -35,6 +36,7 @@ class Controllers:
             StatefulSetController(registry),
             EndpointSliceController(registry),
             EndpointsController(registry),
+            EndpointSliceMirroringController(registry),
             GarbageCollector(registry),
             TaintEvictionController(registry),
         )

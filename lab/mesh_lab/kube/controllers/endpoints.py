@@ -9,15 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
-from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER
+from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, OWN_LABEL, OWN_NAME
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL
 from mesh_lab.kube.reflector import Event
 from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.resources import ENDPOINTS, ENDPOINTSLICES, SERVICES, Resource
 
-OWN_LABEL = "endpoints.kubernetes.io/managed-by"
-OWN_NAME = "endpoint-controller"
 _COPIED = ("hostname", "nodeName", "targetRef")
 
 

@@ -17,6 +17,9 @@ from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL, Service, ServiceP
 
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
+OWN_LABEL = "endpoints.kubernetes.io/managed-by"
+OWN_NAME = "endpoint-controller"
+"""The same for Endpoints that are made of the slices."""
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 MAX_ENDPOINTS = 100
 
