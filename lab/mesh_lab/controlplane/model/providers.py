@@ -244,9 +244,25 @@ class ExtensionProvider(Spec, frozen=True):
         return {name: part for name, part in parts if part is not None}
 
 
+_COLLECTOR = "opentelemetry-collector.observability.svc.cluster.local"
+
+# Istio writes these into the ConfigMap `istio`. Its pages have the user put a list of providers in there by hand, and
+# a second list beside the first would be a key given twice.
+_OF_PROFILE_DEMO = (
+    ExtensionProvider(name="otel", envoy_otel_als=OtelAccessLog(service=_COLLECTOR, port=4317)),
+    ExtensionProvider(
+        name="skywalking", skywalking=SkyWalking(service="tracing.istio-system.svc.cluster.local", port=11800)
+    ),
+    ExtensionProvider(name="otel-tracing", opentelemetry=OpenTelemetry(service=_COLLECTOR, port=4317)),
+    ExtensionProvider(
+        name="jaeger", opentelemetry=OpenTelemetry(service="jaeger-collector.istio-system.svc.cluster.local", port=4317)
+    ),
+)
+
 BUILT_IN = (
     ExtensionProvider(name="prometheus", prometheus=Prometheus()),
     ExtensionProvider(name="stackdriver", stackdriver=Stackdriver()),
     ExtensionProvider(name="envoy", envoy_file_access_log=FileAccessLog(path="/dev/stdout")),
+    *_OF_PROFILE_DEMO,
 )
-"""Istio's own, which one of the same name replaces."""
+"""Istio's own and those of its profile demo, each of which one of the same name replaces."""

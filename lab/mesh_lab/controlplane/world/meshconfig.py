@@ -102,7 +102,7 @@ def parse(text: str, before: MeshConfig | None = None) -> Parsed:
     if not isinstance(document, dict):
         return Parsed(before or _closed(), (Remark("error", KEY, "not a mapping of settings"),))
     good: dict[str, Any] = {}
-    remarks: list[Remark] = []
+    remarks = list(_given_twice(text))
     for name, value in document.items():
         field = _FIELDS.get(name)
         remarks += _without_effect(str(name), value)
@@ -134,6 +134,14 @@ def parse(text: str, before: MeshConfig | None = None) -> Parsed:
         remarks.append(Remark("error", f"{KEY}.accessLogFormat", "not a JSON object, which the encoding JSON wants"))
         config = msgspec.structs.replace(config, access_log_format="")
     return Parsed(config, tuple(remarks))
+
+
+def _given_twice(text: str) -> Iterator[Remark]:
+    """Remarks on settings of the same name, of which YAML's readers take the last without a word."""
+    document = yaml.compose(text, yaml.SafeLoader)
+    names = [key.value for key, _ in document.value] if isinstance(document, yaml.MappingNode) else []
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield Remark("warning", f"{KEY}.{name}", "given more than once: the last one holds, and those before do not")
 
 
 def _closed() -> MeshConfig:

@@ -24,6 +24,7 @@ from mesh_lab.controlplane.world.meshconfig import MeshConfig, parse, read
         ("pathNormalization: {normalisation: BASE}", "error", "data.mesh.pathNormalization", "normalisation"),
         ("defaultHttpRetryPolicy: {attempts: many}", "error", "data.mesh.defaultHttpRetryPolicy.attempts", "int"),
         ("accessLogEncoding: JSON\naccessLogFormat: plain", "error", "data.mesh.accessLogFormat", "JSON object"),
+        ("trustDomain: a\ntrustDomain: b", "warning", "data.mesh.trustDomain", "the last one holds"),
         ("a: [", "error", "data.mesh", "not YAML"),
         ("- a", "error", "data.mesh", "not a mapping"),
     ],

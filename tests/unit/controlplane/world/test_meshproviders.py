@@ -21,11 +21,14 @@ def parsed(*providers: dict[str, Any], before: MeshConfig | None = None) -> tupl
 ZIPKIN = {"name": "z", "zipkin": {"service": "zipkin.istio-system.svc.cluster.local", "port": 9411}}
 
 
+BUILT_IN = ["prometheus", "stackdriver", "envoy", "otel", "skywalking", "otel-tracing", "jaeger"]
+
+
 def test_istios_own_providers_are_there_and_can_be_replaced() -> None:
-    assert [each.name for each in MeshConfig().extension_providers] == ["prometheus", "stackdriver", "envoy"]
+    assert [each.name for each in MeshConfig().extension_providers] == BUILT_IN
     config, remarks = parsed({"name": "envoy", "envoyFileAccessLog": {"path": "/dev/stderr"}}, ZIPKIN)
     assert remarks == []
-    assert [each.name for each in config.extension_providers] == ["prometheus", "stackdriver", "envoy", "z"]
+    assert [each.name for each in config.extension_providers] == [*BUILT_IN, "z"]
     envoy = config.provider("envoy")
     assert envoy is not None
     assert envoy.envoy_file_access_log is not None
