@@ -15,12 +15,14 @@ from mesh_lab.controlplane.kube.client import Object
 from mesh_lab.controlplane.kube.events import Key, Subject
 from mesh_lab.controlplane.kube.kinds import FOLLOWED, Kind
 from mesh_lab.controlplane.kube.signals import Signal
+from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.world.fleet import Fleet
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import CONFIG_MAP
 from mesh_lab.controlplane.world.snapshot import Keys, KeySource, Snapshot
 from mesh_lab.controlplane.world.world import World
+from mesh_lab.controlplane.xds.authentication import sources_of
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +146,17 @@ class ClusterState:
     def set_keys(self, source: KeySource, keys: Keys | None) -> None:
         """Take keys of tokens that were fetched; None forgets them."""
         self._world.set_keys(source, keys)
+        policies = self.latest.of(RequestAuthentication).values()
+        self._fresh.update(config.origin.key for config in policies if source in sources_of(config.spec))
         self.changed.fire()
+
+    def _awaits_keys(self, key: Key) -> bool:
+        """Whether it is a policy whose tokens cannot be checked yet: a source of keys has not been tried once."""
+        kind, *name = key
+        if kind != "RequestAuthentication":
+            return False
+        config = self.latest.of(RequestAuthentication).get((name[0], name[1]))
+        return config is not None and not sources_of(config.spec) <= self.latest.keys.keys()
 
     def _is_one(self, kind: str, obj: Object) -> bool:
         """Whether it is an object at all: without a name there is nothing to report on."""
@@ -183,9 +195,12 @@ class ClusterState:
         return not self._fresh
 
     def included(self, key: Key) -> Included | None:
-        """An object's version and the first snapshot with it; None when there is no such object."""
+        """An object's version and the first snapshot with it; None when there is no such object.
+
+        Keys of tokens that a policy names belong to it: it is included once each source has been tried.
+        """
         known = self._versions.get(key)
-        if known is not None and key in self._fresh:
+        if known is not None and (key in self._fresh or self._awaits_keys(key)):
             return Included(known.resource_version, self.latest.version + 1)
         return known
 

@@ -84,6 +84,11 @@ def source_of(rule: JWTRule) -> KeySource | None:
     return None if rule.jwks else KeySource(rule.issuer or "", rule.uri)
 
 
+def sources_of(spec: RequestAuthentication) -> frozenset[KeySource]:
+    """Where the keys of a policy are fetched."""
+    return frozenset(source for rule in spec.jwt_rules if (source := source_of(rule)) is not None)
+
+
 @memoised
 def filter_config(authentication: Authentication, keys: Table[KeySource, Keys], clears_routes: bool) -> AnyMessage:
     """The filter's configuration. Where it `clears_routes`, the route is chosen anew once the claims are known.

@@ -6,6 +6,8 @@ from typing import Any
 
 from mesh_lab.controlplane.delivery.state import ClusterState, Included
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
+from mesh_lab.controlplane.world.snapshot import Keys, KeySource
+from tests.unit.controlplane.cluster import config
 
 KEY = ("Service", "default", "web")
 SERVICE = FOLLOWED["Service"]
@@ -76,3 +78,26 @@ def test_an_object_that_cannot_be_read_is_left_out_and_the_rest_is_not() -> None
     state.apply(FOLLOWED["Secret"], "ADDED", secret)
     state.apply(SERVICE, "ADDED", service(5))
     assert ("default", "web") in state.snapshot().services
+
+
+def test_a_policy_about_tokens_is_included_once_each_source_of_its_keys_was_tried() -> None:
+    state = ClusterState("istio-system")
+    key = ("RequestAuthentication", "default", "tokens")
+    here, there = KeySource("a", "http://a/jwks"), KeySource("b", "http://b/jwks")
+    rules = [{"issuer": each.issuer, "jwksUri": each.uri} for each in (here, there)]
+    policy = config("RequestAuthentication", "tokens", {"jwtRules": rules})
+    state.apply(FOLLOWED["RequestAuthentication"], "ADDED", policy)
+
+    def waits() -> bool:
+        included = state.included(key)
+        assert included is not None
+        return included.snapshot > state.snapshot().version
+
+    assert waits()
+    state.set_keys(here, Keys("{}"))
+    state.snapshot()
+    assert waits(), "the keys of the other source are not there"
+    state.set_keys(there, Keys("", "it is down"))
+    last = state.snapshot().version
+    assert not waits()
+    assert state.included(key) == Included("", last), "what the keys make is part of it"
