@@ -39,10 +39,10 @@ class InboundTrafficPolicy(Spec, frozen=True):
 
 
 class DefaultProviders(Spec, frozen=True):
-    """The providers that hold where no Telemetry names others; for metrics that of Istio's own installation."""
+    """The providers that hold where no Telemetry names others."""
 
     tracing: list[str] = []
-    metrics: list[str] = msgspec.field(default_factory=lambda: ["prometheus"])
+    metrics: list[str] = []
     access_logging: list[str] = []
 
 

@@ -15,6 +15,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 )
 
 from mesh_lab.controlplane.report.analysis import analyse
+from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds.typeurls import CDS, LDS, RDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, mesh_config, pod, service
 from tests.unit.controlplane.envoy import message, static, validate
@@ -22,6 +23,7 @@ from tests.unit.controlplane.xds.translated import CLIENT, listener_of, resource
 
 COLLECTOR = "opentelemetry-collector.observability.svc.cluster.local"
 PROVIDERS = f"""
+defaultProviders: {{metrics: [prometheus]}}
 extensionProviders:
 - name: otel
   envoyOtelAls:
@@ -321,12 +323,18 @@ def test_metrics_stay_as_they_are_until_something_differs() -> None:
     assert counted(mesh()) == ALL
 
 
+def test_nothing_is_counted_without_a_provider_as_by_an_installation_without_telemetry() -> None:
+    off = "defaultProviders: {metrics: []}"
+    assert counted(mesh(off)) == []
+    assert counted(mesh(off).istio(telemetry(metrics=[overriding()]))) == ALL
+    assert MeshConfig().default_providers.metrics == [], "Istio's installation writes the provider down"
+
+
 def test_all_metrics_can_be_disabled_and_enabled_again() -> None:
     off = telemetry(metrics=[overriding({"disabled": True})])
     assert counted(mesh().istio(off)) == []
     on = telemetry("on", namespace="default", metrics=[overriding({"disabled": False})])
     assert counted(mesh().istio(off, on)) == ALL
-    assert counted(mesh("defaultProviders: {metrics: []}")) == []
 
 
 def test_one_metric_can_be_disabled_for_one_side(tmp_path: Path) -> None:

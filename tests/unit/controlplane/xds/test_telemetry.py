@@ -28,6 +28,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 
+from mesh_lab.controlplane.model.mesh import DefaultProviders
 from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import clusters, telemetry
@@ -44,7 +45,9 @@ BUYER = pack_fields("shop", "buyer", {"app": "buyer", "service.istio.io/canonica
 CLIENT = f"{BUYER}|{CLIENT_PRINCIPAL}"
 HOST = "reviews.default.svc.cluster.local"
 PLAIN, MUTUAL = f"outbound|9080||{HOST}", f"outbound|9080|v1|{HOST}"
-MESH = MeshConfig(access_log_file="")
+DEFAULTS = DefaultProviders(metrics=["prometheus"])
+MESH = MeshConfig(access_log_file="", default_providers=DEFAULTS)
+LOGGING = MeshConfig(default_providers=DEFAULTS)
 
 
 def logs_of(mesh: MeshConfig, reporting: telemetry.Reporting, packed: str = OWN) -> list[AccessLog]:
@@ -340,13 +343,13 @@ def test_the_page_says_once_that_requests_are_a_counter(pair: Pair) -> None:
 
 
 def test_there_is_a_log_unless_the_mesh_has_none() -> None:
-    (log,) = [each for each in logs_of(MeshConfig(), telemetry.Reporting("source", "http")) if "file" in each.name]
+    (log,) = [each for each in logs_of(LOGGING, telemetry.Reporting("source", "http")) if "file" in each.name]
     assert log.name == "envoy.access_loggers.file"
     assert not [each for each in logs_of(MESH, telemetry.Reporting("source", "http")) if "file" in each.name]
 
 
 def test_a_connection_leaves_one_line_and_is_counted_when_it_opens_and_when_it_ends() -> None:
-    logs = logs_of(MeshConfig(), telemetry.Reporting("source", "tcp"))
+    logs = logs_of(LOGGING, telemetry.Reporting("source", "tcp"))
     events = [(log.name.rsplit(".")[-1], list(log.filter.log_type_filter.types)) for log in logs]
     assert events == [
         ("file", [AccessLogType.TcpConnectionEnd]),
