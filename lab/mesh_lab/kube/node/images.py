@@ -81,9 +81,9 @@ class Images:
             UnknownImageError: the lab has no such program.
         """
         image = self._table.get(repository(reference))
-        if image is None and (program := HOSTS.get(repository(reference))):
+        if image is None and (host := HOSTS.get(repository(reference))):
             raise UnknownImageError(
-                f'the lab runs the host\'s program "{program}" for image "{reference}", and the host has none in '
+                f'the lab runs the host\'s program "{host.program}" for image "{reference}", and the host has none in '
                 f"{' or '.join(_SYSTEM_PATH)}: put one there and bring the lab up again"
             )
         if image is None and (why := REFUSED.get(repository(reference))):
@@ -172,9 +172,9 @@ def _builtin() -> Iterator[Image]:
         for name in sample.names:
             command = (*run, "mesh_lab.apps", sample.program)
             yield Image(name, command, sample.arguments, {**python, **sample.env}, commands=sample.commands)
-    for name, program in HOSTS.items():
+    for name, (program, module) in HOSTS.items():
         if installed := which(program, path=search_path()):
-            yield Image(name, (installed,))
+            yield Image(name, (*run, module, installed), env=python)
     if which("curl"):
         yield Image("curlimages/curl", ("curl",))  # the client of Istio's tasks, samples/curl
 

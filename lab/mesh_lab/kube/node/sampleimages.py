@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,16 @@ SAMPLE_IMAGES = (
     SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
 )
 
-HOSTS = {"prom/prometheus": "prometheus"}
-"""Images that are a program of the host's, where it has that.
 
-Debian's package of Prometheus is built without the discovery of Kubernetes' pods, which Istio's addon configures: that
-needs the program of Prometheus' own releases.
-"""
+class HostImage(NamedTuple):
+    """An image that is a program of the host's, and the module of the lab that starts it."""
+
+    program: str
+    module: str
+
+
+HOSTS = {"prom/prometheus": HostImage("prometheus", "mesh_lab.prometheus")}
+"""Images that are a program of the host's, where it has that."""
 
 REFUSED = {
     **dict.fromkeys(

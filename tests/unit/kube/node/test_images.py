@@ -124,4 +124,5 @@ def test_the_hosts_prometheus_is_run_or_asked_for(monkeypatch: pytest.MonkeyPatc
         Images({}).find("docker.io/prom/prometheus:v3.10.0")
     program = tmp_path / "prometheus"
     program.touch(mode=0o755)
-    assert Images({}).find("docker.io/prom/prometheus:v3.10.0").entrypoint == (str(program),)
+    found = Images({}).find("docker.io/prom/prometheus:v3.10.0")
+    assert found.entrypoint == (sys.executable, "-m", "mesh_lab.prometheus", str(program))
