@@ -188,6 +188,9 @@ def _value(path: str, change: EnvoyConfigObjectPatch) -> Iterator[Problem]:
         envoyvalues.read(change.apply_to, value, strict=True)
     except envoyvalues.BadValueError as bad:
         yield warning(f"{path}.value{bad.path}", f"Envoy filter: {bad.message}")
+    if (first := next(envoyvalues.deadly(message), None)) is not None:
+        text = f"{first} ends Envoy at once, where it should be rejected"
+        yield error(f"{path}.value", f"Envoy filter: {text}")
     if old := ", ".join(envoyvalues.deprecated_types(message)):
         yield warning(f"{path}.value", f"using deprecated type_url(s); {old}")
     if operation not in _MERGED and (missing := ", ".join(envoyvalues.untyped(message))):

@@ -45,6 +45,10 @@ _STRUCTS = ("udpa.type.v1.TypedStruct", "xds.type.v3.TypedStruct")
 _FROZEN = 1  # udpa.annotations.FROZEN: a version of Envoy's API that is no more developed
 
 
+_DEADLY: Mapping[str, str] = {f"{_LISTENER}.AdditionalAddress": "address"}
+"""Messages without a field that Envoy's own rules do not ask for, and without which it crashes instead of a NACK."""
+
+
 class BadValueError(ValueError):
     """JSON that is no such message. `path` is the field, from the value on; empty where it is the value itself."""
 
@@ -160,6 +164,14 @@ def deprecated_types(message: Message) -> Iterator[str]:
                 yield part.type_url
 
 
+def deadly(message: Message) -> Iterator[str]:
+    """What in it Envoy would not reject but crash of."""
+    for part in _parts(message, lists=True):
+        wanted = _DEADLY.get(part.DESCRIPTOR.full_name)
+        if wanted is not None and not part.HasField(wanted):
+            yield f"{part.DESCRIPTOR.name} without {wanted}"
+
+
 def untyped(message: Message) -> Iterator[str]:
     """The names of extensions in it that have no `typed_config`, by which Envoy would know them."""
     for part in _parts(message):
@@ -170,9 +182,14 @@ def untyped(message: Message) -> Iterator[str]:
             yield str(getattr(part, "name", ""))
 
 
-def _parts(message: Message) -> Iterator[Message]:
-    """A message, and those in its fields; not in lists, as in Istio."""
+def _parts(message: Message, *, lists: bool = False) -> Iterator[Message]:
+    """A message, and those in its fields; in lists of them only where asked for, since Istio leaves those out."""
     yield message
     for field, value in message.ListFields():
-        if field.message_type is not None and not field.is_repeated:
-            yield from _parts(value)
+        if field.message_type is None or field.message_type.GetOptions().map_entry:
+            continue
+        if not field.is_repeated:
+            yield from _parts(value, lists=lists)
+        elif lists:
+            for each in value:
+                yield from _parts(each, lists=True)

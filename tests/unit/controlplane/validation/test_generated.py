@@ -16,7 +16,7 @@ from mesh_lab.controlplane.world import meshconfig
 from tests.unit.controlplane.edges import Case, cases
 from tests.unit.controlplane.judging import accepted, refused
 
-# What EnvoyFilters patch, and scripts, are judged by Envoy itself: `xds/patches` has their tests.
+# What their authors write for Envoy, it may refuse: `xds/patches/test_fields.py` holds what becomes of that.
 JUDGED_BY_ENVOY = ("EnvoyFilter", "TrafficExtension")
 
 

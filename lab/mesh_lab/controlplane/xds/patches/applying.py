@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.message import Message
 
 from mesh_lab.controlplane.model.envoyfilter import PatchContext
 from mesh_lab.controlplane.world.kubernetes import Origin
@@ -89,19 +88,26 @@ class _Work:
         for each in done:
             self.applied.update(each.applied)
             self.failed.update(each.failed)
-            if each.built is not None:
+            if each.built is None:
+                continue
+            if each.built.name in found:
+                reason = f"it makes a second resource of the name {each.built.name}, which is left out"
+                self.failed.update(dict.fromkeys(each.applied, reason))
+            else:
                 found[each.built.name] = each.built
         return found
 
 
-def _done(built: Built, message: Message, record: Record, *, kept: bool, has_endpoints: bool = True) -> Done:
+def _done(built: Built, message: Any, record: Record, *, kept: bool, has_endpoints: bool = True) -> Done:
     applied, failed = tuple(record.applied), tuple(record.failed.items())
     if not kept:
         return Done(None, applied, failed)
     if not applied:
         return Done(built, applied, failed)
     origins = [*built.origins, *(patch.origin for patch in applied)]
-    made = build(built.type_url, built.name, wire(message), origins, built.secrets)
+    # Routes keep the name that a listener asks for. By the others' names, which a patch may change, Envoy removes them.
+    name = built.name if built.type_url == RDS else message.name
+    made = build(built.type_url, name, wire(message), origins, built.secrets)
     return Done(made, applied, failed, has_endpoints)
 
 
@@ -113,13 +119,14 @@ def _clusters(
     resources: Resources, patches: Patches, place: Place, work: _Work
 ) -> tuple[dict[str, Built], dict[str, Built]]:
     """The clusters, and the endpoints of those that still ask for them."""
-    found: dict[str, Built] = {}
+    changed: list[Done] = []
     endpoints = dict(resources[EDS])
     for built in resources[CDS].values():
         done = _cluster(built, place.kind, place.cluster_domain, patches)
-        found.update(work.take([done]))
+        changed.append(done)
         if done.built is None or not done.has_endpoints:
             endpoints.pop(built.name, None)
+    found = work.take(changed)
     for patch in patches:
         if clusters.added(patch, _SIDES[place.kind]):
             made = _addition(patch, CDS)
