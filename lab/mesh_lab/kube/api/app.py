@@ -26,6 +26,7 @@ from mesh_lab.kube.api.context import (
     ClusterInfo,
     parse_path,
 )
+from mesh_lab.kube.api.policies.admission import Policies
 from mesh_lab.kube.api.webhooks.admission import Webhooks
 from mesh_lab.kube.errors import ApiError, bad_request, internal
 from mesh_lab.kube.registry.registry import Registry
@@ -54,7 +55,8 @@ def build_app(
     app[REGISTRY] = registry
     app[AUTHENTICATOR] = authenticator
     app[AUTHORIZER] = authorizer = Authorizer(registry)
-    registry.admission = EscalationGuard(registry.admission, authorizer, registry)
+    policies = Policies(registry.admission, registry, authorizer)
+    registry.admission = EscalationGuard(policies, authorizer, registry)
     app[STREAMS] = streams
     app[INFO] = info
     app.cleanup_ctx.append(proxying.client_session)
@@ -93,7 +95,7 @@ async def serve(
 
 async def _close_webhooks(app: web.Application) -> None:
     admission = app[REGISTRY].admission
-    if isinstance(admission, EscalationGuard):
+    while isinstance(admission, (EscalationGuard, Policies)):
         admission = admission.inner
     if isinstance(admission, Webhooks):
         await admission.close()

@@ -32,7 +32,9 @@ FIELDS_FILE = Path(__file__).parent / "protobuf_fields.json.gz"
 META = "k8s.io.apimachinery.pkg.apis.meta.v1."
 UNKNOWN = "k8s.io.apimachinery.pkg.runtime.Unknown"
 
-_EMBEDDED = frozenset({"ephemeralContainerCommon", "handler", "localObjectReference", "rule", "volumeSource"})
+_EMBEDDED = frozenset(
+    {"ephemeralContainerCommon", "handler", "localObjectReference", "rule", "ruleWithOperations", "volumeSource"}
+)
 """Go structs without a JSON name of their own: their fields belong to the message around them."""
 
 _ZERO_COUNTS = frozenset(

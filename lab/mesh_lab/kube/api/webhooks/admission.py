@@ -3,8 +3,7 @@
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
 
 Mutating webhooks are called one after the other, configurations by name; validating ones all at once, after the object
-has been validated, and each sees what would be stored. CEL match conditions are not evaluated: a webhook that has some
-fails, as one whose condition cannot be evaluated does.
+has been validated, and each sees what would be stored.
 """
 
 from __future__ import annotations
@@ -16,12 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from mesh_lab.kube.api.auth.authorizer import Authorizer
 from mesh_lab.kube.api.context import WARNINGS
 from mesh_lab.kube.api.webhooks import reviews
 from mesh_lab.kube.api.webhooks.calls import Caller, CallError
+from mesh_lab.kube.api.webhooks.conditions import concerned
 from mesh_lab.kube.api.webhooks.matching import Match, match
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.errors import internal
+from mesh_lab.kube.errors import forbidden, internal
+from mesh_lab.kube.registry.cel.expressions import EvaluationError
 from mesh_lab.kube.registry.options import AdmissionRequest
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Resource
@@ -53,6 +55,7 @@ class Webhooks:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._caller = Caller(registry)
+        self._authorizer = Authorizer(registry)
 
     async def close(self) -> None:
         """Close the connections to webhooks."""
@@ -74,7 +77,7 @@ class Webhooks:
         concerned = [
             (hook, found)
             for hook in self._hooks(VALIDATING_WEBHOOKS, request)
-            if (found := match(self._registry, hook.spec, request)) is not None
+            if (found := self._match(hook, request)) is not None
         ]
         if not concerned:
             return False
@@ -94,7 +97,7 @@ class Webhooks:
 
     async def _pass(self, hook: _Hook, request: AdmissionRequest) -> AdmissionRequest:
         """Call one mutating webhook, if its rules match."""
-        found = match(self._registry, hook.spec, request)
+        found = self._match(hook, request)
         if found is None:
             return request
         answer = await self._ask(hook, request, found)
@@ -106,6 +109,24 @@ class Webhooks:
             return request.of(changed)
         return request
 
+    def _match(self, hook: _Hook, request: AdmissionRequest) -> Match | None:
+        """Match a request against a webhook's rules and conditions; None when it does not concern the webhook.
+
+        Raises:
+            ApiError: 403, a condition has no value, and the webhook may not be left out.
+        """
+        found = match(self._registry, hook.spec, request)
+        if found is None:
+            return None
+        try:
+            return found if concerned(hook.spec, found, request, self._authorizer) else None
+        except EvaluationError as error:
+            if hook.may_fail:
+                log.warning("webhook %s of %s is ignored: %s", hook.name, hook.configuration, error)
+                return None
+            resource = request.resource
+            raise forbidden(f'{resource.key} "{request.name or "Unknown"}" is forbidden: {error}') from error
+
     async def _ask(self, hook: _Hook, request: AdmissionRequest, found: Match) -> Mapping[str, Any] | None:
         """Return a webhook's response; None when it failed with policy Ignore.
 
@@ -114,8 +135,6 @@ class Webhooks:
         """
         answer = None
         with self._failing(hook):
-            if hook.spec.get("matchConditions"):
-                raise CallError("its matchConditions cannot be evaluated: the lab has no CEL")
             review = reviews.review(request, found, reviews.version(hook.spec))
             answer = reviews.response(await self._caller.call(hook.spec, review), review)
         if answer is not None:

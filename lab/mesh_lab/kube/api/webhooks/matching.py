@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,24 +34,50 @@ class Match:
 
 def match(registry: Registry, hook: Mapping[str, Any], request: AdmissionRequest) -> Match | None:
     """Match a request against a webhook; None when it does not match."""
-    resource = next(
+    resource = _resource(registry, hook, hook.get("rules") or (), request)
+    if resource is None or not _selected(registry, hook, request):
+        return None
+    return Match(resource)
+
+
+def match_resources(
+    registry: Registry, wanted: Mapping[str, Any], request: AdmissionRequest, *, any_resource: bool = False
+) -> Match | None:
+    """Match a request against the `MatchResources` of a policy or binding; None when it does not match.
+
+    With `any_resource`, no rules at all match any resource, as in a binding.
+    """
+    rules = wanted.get("resourceRules") or ()
+    if not _selected(registry, wanted, request):
+        return None
+    if _resource(registry, wanted, wanted.get("excludeResourceRules") or (), request) is not None:
+        return None
+    resource = request.resource if any_resource and not rules else _resource(registry, wanted, rules, request)
+    return None if resource is None else Match(resource)
+
+
+def _resource(
+    registry: Registry, wanted: Mapping[str, Any], rules: Sequence[Mapping[str, Any]], request: AdmissionRequest
+) -> Resource | None:
+    """The version of the request's resource that a rule names."""
+    return next(
         (
             version
-            for version in _versions(registry, hook, request.resource)
-            if any(_fits(rule, request, version) for rule in hook.get("rules") or [])
+            for version in _versions(registry, wanted, request.resource)
+            if any(_fits(rule, request, version) for rule in rules)
         ),
         None,
     )
-    if resource is None:
-        return None
+
+
+def _selected(registry: Registry, hook: Mapping[str, Any], request: AdmissionRequest) -> bool:
+    """Whether the selectors take the namespace and the object."""
     if not _namespace_matches(registry, compile_selector(hook.get("namespaceSelector") or {}), request):
-        return None
+        return False
     wanted = compile_selector(hook.get("objectSelector") or {})
     # What has no labels, such as the options of an exec, matches only an empty selector.
     labelled = [obj for obj in (request.obj, request.old) if obj is not None and "metadata" in obj]
-    if wanted.requirements and not any(wanted.matches(_labels(obj)) for obj in labelled):
-        return None
-    return Match(resource)
+    return not wanted.requirements or any(wanted.matches(_labels(obj)) for obj in labelled)
 
 
 def _versions(registry: Registry, hook: Mapping[str, Any], resource: Resource) -> Iterator[Resource]:
@@ -69,6 +95,7 @@ def _fits(rule: Mapping[str, Any], request: AdmissionRequest, resource: Resource
         and _among(rule.get("apiVersions"), resource.version)
         and any(_names(pattern, resource.plural, request.subresource) for pattern in rule.get("resources") or ())
         and scope in ("*", "Namespaced" if resource.namespaced else "Cluster")
+        and (not rule.get("resourceNames") or request.name in rule["resourceNames"])
     )
 
 

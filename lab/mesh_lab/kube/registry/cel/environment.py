@@ -12,7 +12,7 @@ from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from mesh_lab.kube.registry.cel.library import FUNCTIONS, Opaque, Overload
+from mesh_lab.kube.registry.cel.library import FUNCTIONS, Opaque, Overload, authorizers
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
@@ -26,11 +26,7 @@ OPAQUE_TYPES = (
     "kubernetes.Semver",
     "net.IP",
     "net.CIDR",
-    "kubernetes.authorization.Authorizer",
-    "kubernetes.authorization.PathCheck",
-    "kubernetes.authorization.GroupCheck",
-    "kubernetes.authorization.ResourceCheck",
-    "kubernetes.authorization.Decision",
+    *authorizers.TYPES,
 )
 """Kubernetes' types, each a message with one text: the only values of a type of one's own that functions may return."""
 
@@ -165,7 +161,7 @@ def _adapted(call: Callable[..., Any]) -> Callable[..., Any]:
     """A function as the library calls it, with messages in place of Kubernetes' types."""
 
     def adapted(*arguments: Any) -> Any:
-        return _given(call(*map(_taken, arguments)))
+        return given(call(*map(_taken, arguments)))
 
     return adapted
 
@@ -179,11 +175,12 @@ def _taken(value: Any) -> Any:
     return value
 
 
-def _given(value: Any) -> Any:
+def given(value: Any) -> Any:
+    """What a function returns, or an expression is given, as the library takes it."""
     if isinstance(value, Opaque):
         return _opaque_classes()[value.type](text=value.text)
     if isinstance(value, list):
-        return [_given(one) for one in value]
+        return [given(one) for one in value]
     if isinstance(value, timedelta):
         return duration_message(value)
     if isinstance(value, datetime):

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mesh_lab.kube.registry.cel import trees, words
-from mesh_lab.kube.registry.cel.environment import duration_message, new_environment, timestamp_message
+from mesh_lab.kube.registry.cel.environment import duration_message, given, new_environment, timestamp_message
 from mesh_lab.kube.registry.cel.library import Overload
 from mesh_lab.kube.registry.cel.rewriting import UNREAD, has_two_variables, rewrite
 
@@ -93,6 +93,8 @@ class Program:
         tree = trees.parsed(environment.compile(text, disable_check=True).serialize())
         self.reads = trees.identifiers(tree.expr)
         """The names that it reads."""
+        self.bare = trees.bare_identifiers(tree.expr)
+        """Those of which it does not read a field."""
         rewrite(tree.expr)
         self._compiled: cel.Expression = environment.deserialize(trees.packed(tree))
 
@@ -103,7 +105,7 @@ class Program:
             EvaluationError: it has none.
         """
         try:
-            value = self._compiled.eval(data=dict(data))
+            value = self._compiled.eval(data={name: given(one) for name, one in data.items()})
         except RuntimeError as error:
             raise EvaluationError(words.of_evaluation(str(error))) from error
         if str(value.type()) == "ERROR":

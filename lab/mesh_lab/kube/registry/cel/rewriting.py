@@ -2,6 +2,7 @@
 
 - `validate` and `format.named` have optional results, which functions of Python cannot return: they return lists, and
   an optional value is made of those.
+- `authorizer.requestResource` is a variable, and the authorizer a message without that field.
 - Macros of two variables (`map.all(key, value, ...)`): the library evaluates such loops, but does not read them.
   https://pkg.go.dev/github.com/google/cel-go/ext#TwoVarComprehensions
 """
@@ -31,6 +32,8 @@ def rewrite(root: Expr) -> None:
     """Change a tree in place into one that the library evaluates."""
     made = _Maker(max((node.id for node in nodes(root)), default=0))
     for node in list(nodes(root)):
+        if node.select_expr.field == "requestResource" and node.select_expr.operand.ident_expr.name == "authorizer":
+            _replace(node, made.name("authorizer__requestResource"))
         if node.WhichOneof("expr_kind") != "call_expr":
             continue
         call = node.call_expr

@@ -64,3 +64,13 @@ def identifiers(node: Expr) -> frozenset[str]:
         elif kind == "select_expr" and one.select_expr.operand.WhichOneof("expr_kind") == "ident_expr":
             found.add(f"{one.select_expr.operand.ident_expr.name}.{one.select_expr.field}")
     return frozenset(found)
+
+
+def bare_identifiers(node: Expr) -> frozenset[str]:
+    """The names that an expression reads as a whole: `variables` in `size(variables)`."""
+    selected = {one.select_expr.operand.id for one in nodes(node) if one.WhichOneof("expr_kind") == "select_expr"}
+    return frozenset(
+        one.ident_expr.name
+        for one in nodes(node)
+        if one.WhichOneof("expr_kind") == "ident_expr" and one.id not in selected
+    )

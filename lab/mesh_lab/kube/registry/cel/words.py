@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 _STATUS = re.compile(r"^(?!ERROR: )[A-Z_]+: |\s*\[[A-Z_]+\]$")
 _UNDEFINED = re.compile(r"undefined field '([^']*)' not found in struct '[^']*'")
+_VARIABLE = re.compile(r"undeclared reference to 'variables\.([^'.]*)[^']*' \(in container ''\)")
+_UNDECLARED = re.compile(r"(undeclared reference to '[^'.]+)\.[^']*'")
 _OBJECT = re.compile(r"\bobject\d+\b")
 _LINE = re.compile(r"(ERROR: <input>:)(\d+)(:\d+:)")
 _EVALUATION: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
@@ -30,6 +32,7 @@ _EVALUATION: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] 
 def of_compilation(message: str, lines_before: int = 0) -> str:
     """What is wrong with an expression, `lines_before` of which are not its author's."""
     text = _UNDEFINED.sub(r"undefined field '\1'", _STATUS.sub("", message.strip()))
+    text = _UNDECLARED.sub(r"\1'", _VARIABLE.sub(r"undefined field '\1'", text))
     return _OBJECT.sub("object", _LINE.sub(lambda found: f"{found[1]}{int(found[2]) - lines_before}{found[3]}", text))
 
 

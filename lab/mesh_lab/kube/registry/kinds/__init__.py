@@ -13,6 +13,7 @@ from functools import lru_cache
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.registry.behaviour import Behaviour
 from mesh_lab.kube.registry.kinds import (
+    admissionpolicies,
     configmaps,
     customresourcedefinitions,
     deployments,
@@ -57,6 +58,8 @@ BUILTIN: tuple[Behaviour, ...] = (
     customresourcedefinitions.BEHAVIOUR,
     webhookconfigurations.MUTATING,
     webhookconfigurations.VALIDATING,
+    admissionpolicies.POLICY,
+    admissionpolicies.BINDING,
     reviews.TOKEN,
     reviews.SELF_SUBJECT,
     reviews.SUBJECT_ACCESS,

@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import Behaviour
+from mesh_lab.kube.registry.cel.admission import AdmissionChecker
 from mesh_lab.kube.registry.printing.columns import AGE, NAME, Cells, Column, Printer, age, name
 from mesh_lab.kube.registry.rules.causes import duplicates, invalid, required
+from mesh_lab.kube.registry.rules.conditions import check_conditions
 from mesh_lab.kube.registry.rules.fields import Rules, one_of
 from mesh_lab.kube.registry.rules.labels import check_selector
 from mesh_lab.kube.registry.syntax.names import subdomain_problem
@@ -72,18 +74,6 @@ def _check(configuration: Object) -> Iterator[Cause]:
     yield from duplicates((webhook.get("name") for webhook in webhooks), "webhooks", "name")
 
 
-def _remark(configuration: Object) -> Iterator[str]:
-    """What has no effect, or another one than was meant."""
-    for index, webhook in enumerate(configuration.get("webhooks") or ()):
-        if webhook.get("matchConditions"):
-            policy = webhook.get("failurePolicy", "Fail")
-            outcome = "is never called" if policy == "Ignore" else "refuses each request that its rules match"
-            yield (
-                f"webhooks[{index}].matchConditions: conditions in CEL are not evaluated in this cluster, which counts "
-                f"as a failed call: with failurePolicy {policy} the webhook {outcome}"
-            )
-
-
 def _check_webhook(webhook: dict[str, Any], path: str) -> Iterator[Cause]:
     name = webhook.get("name", "")
     if name and (problem := subdomain_problem(name)):
@@ -108,6 +98,8 @@ def _check_webhook(webhook: dict[str, Any], path: str) -> Iterator[Cause]:
                 yield required(f"{path}.rules[{index}].{field}")
     for field in ("namespaceSelector", "objectSelector"):
         yield from check_selector(webhook.get(field) or {}, f"{path}.{field}")
+    if conditions := webhook.get("matchConditions"):
+        yield from check_conditions(conditions, f"{path}.matchConditions", AdmissionChecker(of_policy=False))
 
 
 def _check_client(client: dict[str, Any], path: str) -> Iterator[Cause]:
@@ -142,7 +134,6 @@ VALIDATING = Behaviour(
     fill_defaults=_fill_defaults,
     fields=_OF_VALIDATING,
     check=_check,
-    remark=_remark,
     counts_generations=True,
     names_what_it_replaces=True,
     printer=Printer((NAME, Column("Webhooks", "integer"), AGE), _row),

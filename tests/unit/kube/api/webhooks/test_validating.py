@@ -439,16 +439,36 @@ async def test_the_kind_is_served_like_the_others(server: Server, hook: Hook) ->
     }
 
 
-async def test_conditions_that_are_not_evaluated_are_warned_of_and_never_let_anything_in(
-    server: Server, hook: Hook
+CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+
+
+@pytest.mark.parametrize(
+    ("expression", "policy", "code"),
+    [
+        ("object.metadata.name == 'other'", "Fail", 201),
+        ("object.metadata.name != 'other' && request.operation == 'CREATE'", "Fail", 400),
+        ("object.absent == 1", "Fail", 403),
+        ("object.absent == 1", "Ignore", 201),
+        ("authorizer.group('').resource('configmaps').check('get').allowed()", "Fail", 400),
+    ],
+)
+async def test_a_webhook_is_asked_where_its_conditions_hold(
+    server: Server, hook: Hook, expression: str, policy: str, code: int
 ) -> None:
-    made = configuration(hook, "guard", matchConditions=[{"name": "x", "expression": "true"}])
-    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
-    async with server.client.post(server.url + path, json=made) as response:
-        assert response.status == 201
-        assert "webhooks[0].matchConditions" in response.headers["Warning"]
-    refusal = await server.json("POST", PATH, config_map(), code=500)
-    assert "matchConditions" in refusal["message"]
+    hook.answer = lambda request: {"uid": request["uid"], "allowed": False}
+    conditions = [{"name": "x", "expression": expression}]
+    made = configuration(hook, "guard", matchConditions=conditions, failurePolicy=policy)
+    await server.json("POST", CONFIGURATIONS, made, code=201)
+    answer = await server.json("POST", PATH, config_map(), code=code)
+    if "absent" in expression and code == 403:
+        assert "resulted in error: no such key: absent" in answer["message"]
+
+
+async def test_conditions_that_do_not_compile_are_refused(server: Server, hook: Hook) -> None:
+    made = configuration(hook, "guard", matchConditions=[{"name": "x", "expression": "object.metadata.name =="}])
+    refusal = await server.json("POST", CONFIGURATIONS, made, code=422)
+    assert "webhooks[0].matchConditions[0].expression: Invalid value" in refusal["message"]
+    assert "compilation failed: ERROR: <input>:1:24: Syntax error" in refusal["message"]
 
 
 async def test_deprecated_versions_draw_warnings(server: Server) -> None:

@@ -1,0 +1,1 @@
+"""Admission by policies: ValidatingAdmissionPolicies, in the process and in CEL."""
