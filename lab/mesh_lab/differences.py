@@ -193,6 +193,26 @@ DIFFERENCES: Sequence[Difference] = (
         f"{_UNIT}/trust/test_plugged.py::test_a_further_root_is_taken_up_at_once_and_then_a_signer_under_it",
     ),
     Difference(
+        "Resources",
+        "homes-of-namespaces",
+        "A namespace that several control planes see",
+        "Each writes its own root into it, in turn; `discoverySelectors` have to keep them apart.",
+        "It belongs to one: that of its label `istio.io/rev`, or else the default one. Only that one writes its root "
+        "and the statuses of its resources.",
+        "Two that write the same object in turn never end, and the pods get either root by chance.",
+        f"{_UNIT}/world/test_revisions.py::test_a_namespace_belongs_to_one_control_plane",
+    ),
+    Difference(
+        "Resources",
+        "unknown-revision",
+        "A resource labelled with a revision that is not there",
+        "No control plane acts on it.",
+        "Every control plane does, and warns.",
+        "A policy whose label has a typing error would let everybody in.",
+        f"{_UNIT}/world/test_revisions.py::"
+        "test_a_resource_for_another_revision_is_that_ones_for_as_long_as_it_is_there",
+    ),
+    Difference(
         "The way in",
         "ingress-ports",
         "The ports of the Service `istio-ingressgateway`",

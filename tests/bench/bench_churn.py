@@ -36,7 +36,7 @@ class Plane:
     """A control plane without its servers, and proxies that acknowledge whatever they are sent."""
 
     def __init__(self) -> None:
-        self.state = ClusterState("istio-system")
+        self.state = ClusterState()
         self.generator = Generator()
         for index in range(SERVICES):
             self.add_service(f"s{index}", index + 1)

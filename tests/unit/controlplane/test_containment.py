@@ -215,7 +215,7 @@ def test_a_policy_whose_reading_fails_lets_nobody_in(monkeypatch: pytest.MonkeyP
         raise RecursionError("maximum recursion depth exceeded")
 
     monkeypatch.setattr("mesh_lab.controlplane.world.world.validate", failing)
-    state = ClusterState("istio-system")
+    state = ClusterState()
     spec = {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/x"]}}]}]}
     state.apply(FOLLOWED["AuthorizationPolicy"], "ADDED", config("AuthorizationPolicy", "p", spec))
     snapshot = state.snapshot()
@@ -305,7 +305,7 @@ AUTHORITY = Authority.create("cluster.local")
 )
 def test_objects_of_any_shape_end_nothing(events: list[tuple[Any, str, dict[str, Any]]]) -> None:
     async def take() -> None:
-        state = ClusterState("istio-system")
+        state = ClusterState()
         api: Any = NoApi()
         trust = Trust(AUTHORITY)
         roots, bundle = RootPublisher(api, trust), BundlePublisher(api, lambda: b"roots")

@@ -21,7 +21,6 @@ from mesh_lab.controlplane.istiokinds import KINDS
 from mesh_lab.controlplane.kube.client import KubeClient
 from mesh_lab.controlplane.kube.kinds import CONFIG_MAPS, FOLLOWED
 from mesh_lab.controlplane.world.kubernetes import Service
-from mesh_lab.controlplane.world.meshconfig import CONFIG_MAP
 
 NO_PROXY = "You must provide a proxyID in the query string\n"
 NOT_CONNECTED = "Proxy not connected to this Pilot instance. It may be connected to another instance.\n"
@@ -172,12 +171,13 @@ class IstioPages:
         return [{"group": kind.group, "version": kind.versions[0], "kind": kind.name} for kind in KINDS.values()]
 
     async def _mesh(self, _query: Query, _: str) -> Any:
-        stored = await self._api.get(CONFIG_MAPS, CONFIG_MAP, self._namespace)
+        _, _, name = self._state.settings_key
+        stored = await self._api.get(CONFIG_MAPS, name, self._namespace)
         text = ((stored or {}).get("data") or {}).get("mesh", "")
         try:
             return yaml.safe_load(text) or {}
         except yaml.YAMLError as error:
-            raise _Refusal(500, f"the ConfigMap {CONFIG_MAP} cannot be read: {error}\n") from None
+            raise _Refusal(500, f"the ConfigMap {name} cannot be read: {error}\n") from None
 
     async def _registryz(self, _query: Query, _: str) -> Any:
         services = self._state.latest.services

@@ -17,6 +17,7 @@ from mesh_lab.controlplane.kube.kinds import FOLLOWED, Kind
 from mesh_lab.controlplane.kube.signals import Signal
 from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.process.faults import Faults
+from mesh_lab.controlplane.process.plane import THE_DEFAULT, ControlPlane
 from mesh_lab.controlplane.world.fleet import Fleet
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import CONFIG_MAP
@@ -54,10 +55,10 @@ class ClusterState:
     whenever a proxy has come, answered or gone.
     """
 
-    def __init__(self, root_namespace: str, faults: Faults | None = None) -> None:
+    def __init__(self, plane: ControlPlane = THE_DEFAULT, faults: Faults | None = None) -> None:
         self._faults = faults or Faults()
-        self.settings_key: Key = ("ConfigMap", root_namespace, CONFIG_MAP)
-        self._world = World(root_namespace=root_namespace)
+        self.settings_key: Key = ("ConfigMap", plane.namespace, plane.named(CONFIG_MAP))
+        self._world = World(plane)
         self._snapshot: Snapshot | None = None
         self._versions: dict[Key, Included] = {}
         self._gone: dict[Key, int] = {}
@@ -72,6 +73,14 @@ class ClusterState:
         self.changed = Signal()
         self.progress = Signal()
         self.snapshotted = Signal()
+
+    def is_home_of(self, namespace: str) -> bool:
+        """Whether a namespace belongs to this control plane, or to none that is known."""
+        return self._world.is_home_of(namespace)
+
+    def reports_on(self, namespace: str) -> bool:
+        """Whether this control plane is the one that writes the statuses of a namespace's resources."""
+        return self._world.reports_on(namespace)
 
     def hook(self, kind: str, hook: Hook) -> None:
         """Call `hook(event, object)` for each event of a kind; a list gives ADDED and DELETED ones."""

@@ -26,6 +26,7 @@ from mesh_lab.controlplane.kube.client import Object
 from mesh_lab.controlplane.model import EnvoyFilter
 from mesh_lab.controlplane.model.mesh import MeshConfig
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
+from mesh_lab.controlplane.process.plane import DEFAULT
 from mesh_lab.controlplane.world.annotations import CANONICAL_NAME, CANONICAL_REVISION, INJECT
 from mesh_lab.controlplane.world.fleet import STATUS_ANNOTATION
 from mesh_lab.controlplane.world.kubernetes import GATEWAY_TEMPLATE, TLS_MODE_LABEL, ObjectKey, templates_of
@@ -39,7 +40,6 @@ from mesh_lab.controlplane.xds.telemetry import PEER_VARIABLE
 
 PROXY = "istio-proxy"
 INIT = "istio-init"
-_REVISION = "default"
 _REVISION_ANNOTATION = "istio.io/rev"
 _DEFAULT_CONTAINER = ("kubectl.kubernetes.io/default-container", "kubectl.kubernetes.io/default-logs-container")
 _META = "ISTIO_META_"
@@ -62,6 +62,7 @@ class Place:
     proxy_configs: tuple[Config[ProxyConfig], ...] = ()
     filters: Table[ObjectKey, Config[EnvoyFilter]] = field(default_factory=Table)
     namespace: str = ""
+    revision: str = DEFAULT
 
 
 def wanted(pod: Mapping[str, Any], namespace: str) -> bool:
@@ -93,7 +94,7 @@ def inject(pod: Mapping[str, Any], place: Place, namespace: str = "default") -> 
     place = replace(place, namespace=namespace)
     own = for_pod(place.values, place.mesh.default_config, selected, annotations)
     metrics = merging.from_annotations(annotations, place.mesh.enable_prometheus_merge)
-    meta["annotations"] = {**_default_container(spec), **metrics.annotations, _REVISION_ANNOTATION: _REVISION}
+    meta["annotations"] = {**_default_container(spec), **metrics.annotations, _REVISION_ANNOTATION: place.revision}
     gateway = GATEWAY_TEMPLATE in templates_of(meta)
     if gateway:
         _as_gateway(meta, spec, place, own)
@@ -155,7 +156,8 @@ def _as_sidecar(
         else:
             containers = [*containers, proxy]
     spec["containers"], spec["initContainers"] = containers, initial
-    _set_status(meta, [INIT, PROXY] if own.native_sidecars else [INIT], [] if own.native_sidecars else [PROXY])
+    native = own.native_sidecars
+    _set_status(meta, place.revision, [INIT, PROXY] if native else [INIT], [] if native else [PROXY])
 
 
 def _probed(
@@ -176,7 +178,7 @@ def _as_gateway(meta: Object, spec: Object, place: Place, own: PodSettings) -> N
     settings = _settings("router", meta, place, own, given)
     proxy = _proxy(settings, meta, own, given)
     spec["containers"] = [*(c for c in containers if c.get("name") != PROXY), proxy]
-    _set_status(meta, [], [PROXY])
+    _set_status(meta, place.revision, [], [PROXY])
 
 
 def _settings(kind: ProxyKind, meta: Object, place: Place, own: PodSettings, given: Mapping[str, Any]) -> ProxySettings:
@@ -325,12 +327,12 @@ def _add_labels(meta: Object, spec: Object, *, sidecar: bool) -> None:
     spec["securityContext"] = context
 
 
-def _set_status(meta: Object, initial: list[str], containers: list[str]) -> None:
+def _set_status(meta: Object, revision: str, initial: list[str], containers: list[str]) -> None:
     status = {
         "initContainers": initial,
         "containers": containers,
         "volumes": [volume["name"] for volume in _VOLUMES],
-        "revision": _REVISION,
+        "revision": revision,
     }
     annotations = dict(meta.get("annotations") or {})
     annotations[STATUS_ANNOTATION] = json.dumps(status, separators=(",", ":"))

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 _COMPONENT = "istiod"
 _LONGEST_NAME = 230
+_CONFLICT = 409
 _LONGEST_MESSAGE = 1024
 _OF_THE_CLUSTER = "default"  # where Kubernetes keeps Events on objects without a namespace
 
@@ -70,6 +71,8 @@ async def _make(api: Api, key: Key, event: Object, *, count: bool) -> None:
             again = {"count": before.get("count", 1) + 1, "lastTimestamp": event["lastTimestamp"]}
             await api.merge(EVENTS, name, again, namespace)
     except (ApiError, Unreachable) as error:
+        if isinstance(error, ApiError) and error.status == _CONFLICT and not count:
+            return  # another istiod has just made it
         log.warning("writing an Event for %s %s/%s: %s", *key, error)
 
 

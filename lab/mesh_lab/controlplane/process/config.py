@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from mesh_lab.controlplane.process.plane import DEFAULT, THE_DEFAULT, ControlPlane
+
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 # Durations as Go writes them, which is how Istio's environment has them.
@@ -47,8 +49,7 @@ class Settings:
     token_file: Path = _SERVICE_ACCOUNT / "token"
     ca_file: Path = _SERVICE_ACCOUNT / "ca.crt"
     pod: str = "istiod"
-    namespace: str = "istio-system"
-    service: str = "istiod"
+    plane: ControlPlane = THE_DEFAULT
     cluster_domain: str = "cluster.local"
     issue_for: timedelta = timedelta(hours=24)
     debounce: float = 0.002
@@ -58,10 +59,17 @@ class Settings:
     ports: Ports = field(default_factory=Ports)
 
     @property
+    def namespace(self) -> str:
+        """Where istiod runs."""
+        return self.plane.namespace
+
+    @property
     def dns_names(self) -> tuple[str, ...]:
-        """The names by which proxies and the API server call istiod."""
-        short = f"{self.service}.{self.namespace}.svc"
-        return (short, f"{short}.{self.cluster_domain}", f"{self.service}.{self.namespace}")
+        """The names by which proxies and the API server call istiod; istioctl calls each revision by the plain one."""
+        service = self.plane.named("istiod")
+        short, plain = f"{service}.{self.namespace}.svc", f"istiod.{self.namespace}.svc"
+        names = (short, f"{short}.{self.cluster_domain}", f"{service}.{self.namespace}")
+        return names if short == plain else (*names, plain)
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -76,7 +84,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     return Settings(
         api_server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
         pod=environment.get("POD_NAME", "istiod"),
-        namespace=environment.get("POD_NAMESPACE", "istio-system"),
+        plane=ControlPlane(environment.get("REVISION") or DEFAULT, environment.get("POD_NAMESPACE", "istio-system")),
         crash_directory=Path(crashes) if (crashes := environment.get("CRASH_DIRECTORY")) else None,
         issue_for=timedelta(seconds=_seconds(environment, "DEFAULT_WORKLOAD_CERT_TTL", "24h")),
         debounce=_seconds(environment, "PILOT_DEBOUNCE_AFTER", "2ms"),

@@ -9,12 +9,13 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from mesh_lab.controlplane.process.plane import DEFAULT
 from mesh_lab.controlplane.world.annotations import AS_IT_IS, HEEDED_ANNOTATIONS, HEEDED_LABELS, ONLY
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import PROXY_CONFIG_ANNOTATION, Namespace, Origin, Pod
 from mesh_lab.controlplane.world.proxyconfig import annotation_remarks
+from mesh_lab.controlplane.world.revisions import REVISION_LABEL, known_names
 from mesh_lab.controlplane.world.snapshot import Snapshot
-from mesh_lab.controlplane.world.tags import REVISION, REVISION_LABEL
 
 POD, SERVICE, NAMESPACE, DEPLOYMENT, ANY = "Pod", "Service", "Namespace", "Deployment", "Any"
 _MISPLACED, _UNKNOWN, _WITHOUT_EFFECT = "IST0107", "IST0108", "IST0133"
@@ -209,7 +210,7 @@ def is_istios(name: str) -> bool:
 
 def metadata_is_understood(snapshot: Snapshot) -> Iterator[Finding]:
     """Findings on the annotations and labels of pods, services, namespaces, deployments and the mesh's resources."""
-    revisions = {REVISION, *(tag.name for tag in snapshot.tags.values())}
+    revisions = known_names(snapshot.injectors.values())
     for kind, views in _tables(snapshot):
         for view in views:
             for name, value in view.annotations.items():
@@ -238,9 +239,9 @@ def _tables(snapshot: Snapshot) -> Iterator[tuple[str, Iterable[_Described]]]:
         yield kind, configs.values()
 
 
-def _judge_revision(kind: str, view: _Described, revisions: set[str]) -> Iterator[Finding]:
-    """Istio gives what is labelled with a revision to that control plane only; here there is one."""
-    revision = view.labels.get(REVISION_LABEL, REVISION)
+def _judge_revision(kind: str, view: _Described, revisions: frozenset[str]) -> Iterator[Finding]:
+    """What is labelled with a revision is that control plane's only; what names none that there is, is everybody's."""
+    revision = view.labels.get(REVISION_LABEL, DEFAULT)
     if revision not in revisions and kind not in (SERVICE, DEPLOYMENT):
         effect = "no proxy is injected for it" if kind in (POD, NAMESPACE) else "it holds in this lab all the same"
         text = f"label {REVISION_LABEL}={revision}: there is neither such a revision nor a tag of it; {effect}"

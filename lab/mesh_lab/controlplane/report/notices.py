@@ -15,6 +15,7 @@ from mesh_lab.controlplane.delivery.tracking import Remarks
 from mesh_lab.controlplane.kube import events
 from mesh_lab.controlplane.kube.client import Object
 from mesh_lab.controlplane.kube.events import Key, Subject
+from mesh_lab.controlplane.process.plane import ControlPlane
 from mesh_lab.controlplane.world import meshconfig, values
 from mesh_lab.controlplane.world.findings import Finding
 
@@ -35,11 +36,12 @@ _MOST = 200  # Events of one round; the next round goes on
 class Notices:
     """Makes Events of the findings on objects of Kubernetes' own kinds."""
 
-    def __init__(self, api: events.Api, state: ClusterState, remarks: Remarks, root_namespace: str) -> None:
+    def __init__(self, api: events.Api, state: ClusterState, remarks: Remarks, plane: ControlPlane) -> None:
         self._api = api
         self._state = state
         self._remarks = remarks
-        self._config_maps = {(root_namespace, name) for name in (meshconfig.CONFIG_MAP, values.CONFIG_MAP)}
+        names = (meshconfig.CONFIG_MAP, values.CONFIG_MAP)
+        self._config_maps = {(plane.namespace, plane.named(name)) for name in names}
         self._subjects: dict[Key, Subject] = {}
         self._due: dict[tuple[Key, str], float | None] = {}  # by object and text; None when the Event is made
         for kind in API_VERSIONS:

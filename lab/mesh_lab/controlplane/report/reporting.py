@@ -100,6 +100,8 @@ class Reporter:
             del self._events[gone]
             self._written.pop(gone, None)
         for key, subject in list(self._state.subjects.items()):
+            if not self._state.reports_on(key[1]):
+                continue
             try:
                 await self._report_on(key, subject, nacks.get(key), findings.get(key, ()))
             except Exception as error:  # noqa: BLE001 - one resource is not to keep the others from being reported on

@@ -46,7 +46,7 @@ class Injection:
     """The webhook's settings: the injector's values, as the ConfigMap has them now, and the mesh's."""
 
     def __init__(self, settings: Settings, snapshot: Callable[[], Snapshot]) -> None:
-        self._namespace = settings.namespace
+        self._plane = settings.plane
         self._settings = settings
         self._snapshot = snapshot
         self._values = Values()
@@ -54,7 +54,7 @@ class Injection:
     def observe(self, event: str, config_map: Object) -> None:
         """A hook for ConfigMaps; broken values leave the last good ones in use."""
         meta = config_map["metadata"]
-        if (meta["namespace"], meta["name"]) != (self._namespace, CONFIG_MAP):
+        if (meta["namespace"], meta["name"]) != (self._plane.namespace, self._plane.named(CONFIG_MAP)):
             return
         text = "" if event == "DELETED" else (config_map.get("data") or {}).get("values", "")
         try:
@@ -67,7 +67,8 @@ class Injection:
         snapshot = self._snapshot()
         configs = tuple(snapshot.of(ProxyConfig).values())
         names, domain = self._settings.dns_names, self._settings.cluster_domain
-        return Place(names[0], domain, self._values, snapshot.mesh, configs, snapshot.of(EnvoyFilter))
+        filters = snapshot.of(EnvoyFilter)
+        return Place(names[0], domain, self._values, snapshot.mesh, configs, filters, revision=self._plane.revision)
 
 
 class Translation(NamedTuple):
@@ -88,7 +89,7 @@ async def serve(
     """Serve until cancelled. Takes what the followers have seen from the gate."""
     trust = await Trust.load(api, settings.namespace, _ORGANIZATION)
     metrics, faults = Metrics(), Faults(settings.crash_directory)
-    state = ClusterState(settings.namespace, faults)
+    state = ClusterState(settings.plane, faults)
     pusher = Pusher(
         state,
         trust,
@@ -101,10 +102,10 @@ async def serve(
     remarks = Remarks(translation.analyse, faults)
     tracker = Tracker(state, pusher, remarks)
     reporter = Reporter(api, state, pusher, tracker, remarks, faults)
-    notices = Notices(api, state, remarks, settings.namespace)
+    notices = Notices(api, state, remarks, settings.plane)
     ingresses = IngressStatuses(api, state, settings.namespace)
-    roots = RootPublisher(api, trust)
-    bundle = BundlePublisher(api, lambda: trust.authority.roots, lambda: trust.superseded)
+    roots = RootPublisher(api, trust, state.is_home_of)
+    bundle = BundlePublisher(api, lambda: trust.authority.roots, lambda: trust.superseded, settings.plane)
     injection = Injection(settings, state.snapshot)
     certificate = ServingCertificate(trust, settings.dns_names)
 
@@ -113,6 +114,7 @@ async def serve(
     state.hook("ConfigMap", roots.observe_config_map)
     state.hook("ConfigMap", injection.observe)
     state.hook(WEBHOOKS.kind, bundle.observe)
+    state.hook(WEBHOOKS.kind, roots.observe_injector)
     state.hook(VALIDATING_WEBHOOKS.kind, bundle.observe)
     gate.open(state)
 
@@ -161,10 +163,17 @@ async def serve(
     async with asyncio.TaskGroup() as parts:
         parts.create_task(listen())
         parts.create_task(pusher.run())
-        parts.create_task(roots.run())
+        parts.create_task(_publish(roots, followers))
         parts.create_task(trust.report(api))
         parts.create_task(bundle.run())
         parts.create_task(_on_new_roots(trust, bundle))
+
+
+async def _publish(roots: RootPublisher, followers: list[Follower]) -> None:
+    """Publish once it is known which other control planes there are: their namespaces have other roots."""
+    for follower in followers:
+        await follower.synced.wait()
+    await roots.run()
 
 
 async def _on_new_roots(trust: Trust, bundle: BundlePublisher) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+from collections.abc import Callable
 from typing import NamedTuple
 
 from mesh_lab.controlplane.kube import events
@@ -209,11 +210,12 @@ def _parse(secret: Object) -> Authority:
 
 
 class RootPublisher:
-    """Keeps the ConfigMap of each namespace as it should be."""
+    """Keeps the ConfigMap of each namespace as it should be; `concerns` tells of a namespace if it is this one's."""
 
-    def __init__(self, api: Api, trust: Trust) -> None:
+    def __init__(self, api: Api, trust: Trust, concerns: Callable[[str], bool] = lambda _: True) -> None:
         self._api = api
         self._trust = trust
+        self._concerns = concerns
         self._namespaces: set[str] = set()
         self._published: dict[str, Object] = {}
         self._todo: asyncio.Queue[str] = asyncio.Queue()
@@ -238,6 +240,11 @@ class RootPublisher:
         else:
             self._published[meta["namespace"]] = config_map.get("data") or {}
         self._enqueue(meta["namespace"])
+
+    def observe_injector(self, _event: str, _configuration: Object) -> None:
+        """A hook for injectors: another control plane has come or gone, and with it a namespace may be another's."""
+        for namespace in self._namespaces:
+            self._enqueue(namespace)
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -273,6 +280,8 @@ class RootPublisher:
         data = {ROOT_KEY: self._trust.authority.roots.decode()}
         published = self._published.get(namespace)
         if namespace not in self._namespaces or published == data or (published and self._trust.superseded):
+            return
+        if not self._concerns(namespace):
             return
         try:
             await self._api.create(

@@ -6,7 +6,7 @@ import base64
 import logging
 import os
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -16,19 +16,16 @@ from mesh_lab.controlplane.kube.client import ApiError, Object, Unreachable
 from mesh_lab.controlplane.kube.kinds import VALIDATING_WEBHOOKS, WEBHOOKS, Kind
 from mesh_lab.controlplane.kube.signals import Signal
 from mesh_lab.controlplane.kube.watching import Pauses
+from mesh_lab.controlplane.process.plane import THE_DEFAULT, ControlPlane
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.trust.root import Trust
-from mesh_lab.controlplane.world.tags import REVISION, REVISION_LABEL
+from mesh_lab.controlplane.world.revisions import REVISION_LABEL, service_namespace
 
 log = logging.getLogger(__name__)
 
-WEBHOOK_CONFIGURATIONS: Mapping[str, Kind] = {
-    "istio-sidecar-injector": WEBHOOKS,
-    "istio-validator-istio-system": VALIDATING_WEBHOOKS,
-    "istiod-default-validator": VALIDATING_WEBHOOKS,
-}
-"""The webhook configurations that lead to istiod, by Istio's names."""
-_INJECTING = "/inject"
+_OF_THE_LAB = frozenset({"istio-sidecar-injector", "istio-validator-istio-system", "istiod-default-validator"})
+"""Istio's names for the webhook configurations of the default revision: they lead here, labelled or not."""
+_INJECTING, _VALIDATING = "/inject", "/validate"
 _SERVING_LIFE = timedelta(days=1)
 _SHUTDOWN_LIMIT = 0.5
 
@@ -106,23 +103,30 @@ class Api(Protocol):
 class BundlePublisher:
     """Keeps the caBundles of webhook configurations equal to the mesh's roots, and validation from being skipped.
 
-    While `superseded` says so, another istiod's bundle is left as it is.
+    While `superseded` says so, another istiod's bundle is left as it is. Configurations of other control planes than
+    `plane` are theirs.
     """
 
-    def __init__(self, api: Api, roots: Callable[[], bytes], superseded: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        api: Api,
+        roots: Callable[[], bytes],
+        superseded: Callable[[], bool] = lambda: False,
+        plane: ControlPlane = THE_DEFAULT,
+    ) -> None:
         self._api = api
         self._roots = roots
         self._superseded = superseded
+        self._plane = plane
         self._seen: dict[str, Object] = {}
         self._changed = Signal()
 
     def observe(self, event: str, configuration: Object) -> None:
         """A hook for configurations of webhooks, of both kinds."""
         name = configuration["metadata"]["name"]
-        if name not in WEBHOOK_CONFIGURATIONS and not _is_tag(configuration):
-            return
-        if event == "DELETED":
-            self._seen.pop(name, None)
+        if event == "DELETED" or not _leads_to(self._plane, configuration):
+            if self._seen.pop(name, None) is None:
+                return
         else:
             self._seen[name] = configuration
         self._changed.fire()
@@ -141,7 +145,7 @@ class BundlePublisher:
             seen = self._changed.count
             for name, wanted in self._outdated().items():
                 try:
-                    self._seen[name] = await self._api.replace(_kind_of(name), wanted)
+                    self._seen[name] = await self._api.replace(_kind_of(wanted), wanted)
                     backoff.reset()
                 except (ApiError, Unreachable) as error:
                     log.warning("updating %s: %s", name, error)
@@ -155,30 +159,44 @@ class BundlePublisher:
         """As they should be, the configurations that are not."""
         bundle = base64.b64encode(self._roots()).decode()
         kept = self._superseded()
-        wanted = {name: _as_it_should_be(name, seen, bundle, kept=kept) for name, seen in self._seen.items()}
+        wanted = {name: _as_it_should_be(seen, bundle, kept=kept) for name, seen in self._seen.items()}
         return {name: new for name, new in wanted.items() if new != self._seen[name]}
 
 
-def _is_tag(configuration: Object) -> bool:
-    """Whether it is a tag of this revision, as `istioctl tag` makes them."""
-    return (configuration["metadata"].get("labels") or {}).get(REVISION_LABEL) == REVISION and any(
-        str((webhook["clientConfig"].get("service") or {}).get("path", "")).startswith(_INJECTING)
-        for webhook in configuration.get("webhooks") or ()
+def _leads_to(plane: ControlPlane, configuration: Object) -> bool:
+    """Whether it is a control plane's: by Istio's label, and the Service that it calls. So are a revision's tags."""
+    meta = configuration["metadata"]
+    revision = (meta.get("labels") or {}).get(REVISION_LABEL)
+    if revision is None:
+        return plane == THE_DEFAULT and meta["name"] in _OF_THE_LAB
+    if revision != plane.revision or service_namespace(configuration) not in ("", plane.namespace):
+        return False
+    return meta["name"] in _OF_THE_LAB or any(
+        path.startswith((_INJECTING, _VALIDATING)) for path in _paths(configuration)
     )
 
 
-def _kind_of(name: str) -> Kind:
-    return WEBHOOK_CONFIGURATIONS.get(name, WEBHOOKS)
+def _paths(configuration: Object) -> Iterator[str]:
+    for webhook in configuration.get("webhooks") or ():
+        yield str((webhook["clientConfig"].get("service") or {}).get("path", ""))
 
 
-def _as_it_should_be(name: str, configuration: Object, bundle: str, *, kept: bool) -> Object:
+def _kind_of(configuration: Object) -> Kind:
+    name = configuration["metadata"]["name"]
+    validates = name in _OF_THE_LAB - {"istio-sidecar-injector"} or any(
+        path.startswith(_VALIDATING) for path in _paths(configuration)
+    )
+    return VALIDATING_WEBHOOKS if validates else WEBHOOKS
+
+
+def _as_it_should_be(configuration: Object, bundle: str, *, kept: bool) -> Object:
     webhooks = []
     for webhook in configuration.get("webhooks") or ():
         there = webhook["clientConfig"].get("caBundle")
         roots = there if there and kept else bundle
         new = {**webhook, "clientConfig": {**webhook["clientConfig"], "caBundle": roots}}
         # Istio's own manifests begin with Ignore, and istiod sets Fail once it runs.
-        if _kind_of(name) is VALIDATING_WEBHOOKS and webhook.get("failurePolicy") == "Ignore":
+        if _kind_of(configuration) is VALIDATING_WEBHOOKS and webhook.get("failurePolicy") == "Ignore":
             new["failurePolicy"] = "Fail"
         webhooks.append(new)
     return {**configuration, "webhooks": webhooks} if webhooks else configuration

@@ -21,7 +21,7 @@ from mesh_lab.controlplane.world.kubernetes import (
 )
 from mesh_lab.controlplane.world.locality import NOWHERE, Locality, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
-from mesh_lab.controlplane.world.tags import Tag
+from mesh_lab.controlplane.world.revisions import Injector
 
 DRY_RUN = "istio.io/dry-run"
 
@@ -131,7 +131,7 @@ class Snapshot:
     secrets: Table[ObjectKey, TlsSecret]
     configs: Table[str, Table[ObjectKey, Config[Spec]]]
     invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
-    tags: Table[ObjectKey, Tag] = field(default_factory=Table)
+    injectors: Table[ObjectKey, Injector] = field(default_factory=Table)
     keys: Table[KeySource, Keys] = field(default_factory=Table)
 
     def locality(self, pod: Pod) -> Locality:

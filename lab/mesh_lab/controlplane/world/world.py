@@ -6,22 +6,24 @@ translation memoises on identity: a change costs what it touches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.istiokinds import KINDS, closed, decode, fail_closed, stand_in, unread, validate
 from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.model.base import Spec
+from mesh_lab.controlplane.process.plane import THE_DEFAULT, ControlPlane
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.standins import StandIn
-from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, tags, values
+from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, revisions, values
 from mesh_lab.controlplane.world.configmaps import Remark
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Node, Object, ObjectKey, Origin, Pod, same
 from mesh_lab.controlplane.world.labelselectors import selects
 from mesh_lab.controlplane.world.locality import NOWHERE, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.revisions import REVISION_LABEL, Injector
 from mesh_lab.controlplane.world.snapshot import Config, Endpoint, Keys, KeySource, ServiceEndpoints, Snapshot, Table
 
 K = TypeVar("K")
@@ -37,9 +39,10 @@ REFUSABLE = frozenset({"EnvoyFilter", "TrafficExtension"})
 class World:
     """Takes the API server's events, in any order across kinds, and makes snapshots of the objects."""
 
-    def __init__(self, *, root_namespace: str = "istio-system") -> None:
-        self._root_namespace = root_namespace
-        self._mesh = MeshConfig(root_namespace=root_namespace)
+    def __init__(self, plane: ControlPlane = THE_DEFAULT) -> None:
+        self._plane = plane
+        self._settings = (plane.named(meshconfig.CONFIG_MAP), plane.named(values.CONFIG_MAP))
+        self._mesh = MeshConfig(root_namespace=plane.namespace)
         self._mesh_is_read = False
         self._views: dict[str, dict[ObjectKey, Any]] = {kind: {} for kind in _VIEWS}
         self._configs: dict[str, dict[ObjectKey, Config[Spec]]] = {kind: {} for kind in KINDS}
@@ -64,6 +67,8 @@ class World:
         self._changed: set[str] = {*_VIEWS, *KINDS, "Endpoints", "Invalid", "Keys"}
         # The namespaces that the mesh sees; None is all of them.
         self._selected: frozenset[str] | None = None
+        # The revisions and tags that mean another control plane.
+        self._others: frozenset[str] = frozenset()
         self._snapshot: Snapshot | None = None
 
     def apply(self, kind: str, event: str, obj: Object) -> bool:
@@ -73,7 +78,10 @@ class World:
             return self._apply_config(kind, obj, gone=gone)
         if kind == "ConfigMap":
             return self._apply_config_map(obj, gone=gone)
-        return self._apply_view(kind, obj, gone=gone)
+        visible = self._apply_view(kind, obj, gone=gone)
+        if kind == "MutatingWebhookConfiguration":
+            self._meet()
+        return visible
 
     def snapshot(self) -> Snapshot:
         """The world as it is now; the very same object as before when nothing has changed."""
@@ -327,13 +335,13 @@ class World:
 
     def _apply_config_map(self, obj: Object, *, gone: bool) -> bool:
         origin = kubernetes.origin_of("ConfigMap", obj)
-        if origin.namespace != self._root_namespace or origin.name not in (meshconfig.CONFIG_MAP, values.CONFIG_MAP):
+        if origin.namespace != self._plane.namespace or origin.name not in self._settings:
             return False
         keys = configmaps.held({} if gone else obj)
         if self._raw.get(origin.key) == keys:
             return False
         self._raw[origin.key] = keys
-        if origin.name == values.CONFIG_MAP:
+        if origin.name == self._settings[1]:
             # The webhook reads the values itself: they change nothing for a proxy that runs.
             return self._set_remarks(origin, values.remarks(keys))
         self._changed.add("ConfigMap")
@@ -364,6 +372,34 @@ class World:
         before, self._selected = self._selected, frozenset(selected) if selectors else None
         return set() if before == self._selected else {"Service", "Endpoints", *KINDS}
 
+    @property
+    def _injectors(self) -> Collection[Injector]:
+        return self._views["MutatingWebhookConfiguration"].values()
+
+    def is_home_of(self, namespace: str) -> bool:
+        """Whether a namespace belongs to this control plane, or to none that is known."""
+        if not self._others:
+            return True
+        view = self._views["Namespace"].get(("", namespace))
+        home = revisions.home_of(namespace, view.labels if view is not None else {}, self._injectors)
+        return home in ("", self._plane.namespace)
+
+    def reports_on(self, namespace: str) -> bool:
+        """Whether this control plane is the one that writes the statuses of a namespace's resources."""
+        return not self._others or (self.is_home_of(namespace) and revisions.leads(self._plane, self._injectors))
+
+    def _meet(self) -> None:
+        """Take up which other control planes there are: some of the resources are theirs."""
+        before, self._others = self._others, revisions.names_of_others(self._plane, self._injectors)
+        if before != self._others:
+            self._changed |= KINDS.keys()
+
+    def _ours(self, configs: dict[ObjectKey, Config[Spec]]) -> dict[ObjectKey, Config[Spec]]:
+        """Without the resources that are labelled for another control plane."""
+        if not self._others:
+            return configs
+        return {key: each for key, each in configs.items() if each.labels.get(REVISION_LABEL) not in self._others}
+
     def _seen(self, objects: dict[ObjectKey, V]) -> dict[ObjectKey, V]:
         """Of the objects those in a namespace that the mesh sees."""
         if self._selected is None:
@@ -378,7 +414,7 @@ class World:
             return Table(current) if old is None or name in fresh else read(old)
 
         def configs(kind: str) -> Table[ObjectKey, Config[Spec]]:
-            return table(kind, self._seen(self._configs[kind]), lambda before: before.configs[kind])
+            return table(kind, self._ours(self._seen(self._configs[kind])), lambda before: before.configs[kind])
 
         pods: Table[ObjectKey, Pod] = table("Pod", self._views["Pod"], lambda before: before.pods)
         named = {key[1]: view for key, view in self._views["Namespace"].items()}
@@ -399,7 +435,11 @@ class World:
             secrets=table("Secret", self._views["Secret"], lambda before: before.secrets),
             configs=Table({kind: configs(kind) for kind in KINDS}) if fresh & KINDS.keys() or not old else old.configs,
             invalid=table("Invalid", self._invalid, lambda before: before.invalid),
-            tags=table("MutatingWebhookConfiguration", self._views["MutatingWebhookConfiguration"], lambda it: it.tags),
+            injectors=table(
+                "MutatingWebhookConfiguration",
+                self._views["MutatingWebhookConfiguration"],
+                lambda before: before.injectors,
+            ),
             keys=table("Keys", self._keys, lambda before: before.keys),
         )
 
@@ -456,7 +496,7 @@ _VIEWS: Mapping[str, Callable[[Object], Any]] = {
     "Deployment": kubernetes.deployment,
     "Secret": kubernetes.tls_secret,
     "Node": kubernetes.node,
-    "MutatingWebhookConfiguration": tags.tag,
+    "MutatingWebhookConfiguration": revisions.injector,
     "Ingress": kubernetes.ingress,
     "IngressClass": kubernetes.ingress_class,
 }

@@ -75,7 +75,7 @@ async def until(state: ClusterState, holds: Callable[[], bool]) -> None:
 
 
 def test_keys_are_fetched_and_those_that_no_rule_names_are_forgotten() -> None:
-    state, servers = ClusterState("istio-system"), Servers(one=KEYS, other=KEYS)
+    state, servers = ClusterState(), Servers(one=KEYS, other=KEYS)
     apply(state, rule(ONE), rule(OTHER, timeout="2s"), {"issuer": "inline", "jwks": KEYS})
 
     async def test() -> None:
@@ -91,7 +91,7 @@ def test_keys_are_fetched_and_those_that_no_rule_names_are_forgotten() -> None:
 
 
 def test_a_server_that_hangs_or_lies_keeps_no_other_from_being_asked() -> None:
-    state, servers = ClusterState("istio-system"), Servers(one="hangs", other=KEYS, third="<html>")
+    state, servers = ClusterState(), Servers(one="hangs", other=KEYS, third="<html>")
     third = KeySource("third", "http://third/jwks")
     apply(state, rule(ONE), rule(OTHER), rule(third))
 
@@ -108,7 +108,7 @@ def test_a_server_that_hangs_or_lies_keeps_no_other_from_being_asked() -> None:
 def test_a_server_that_is_down_is_asked_again_and_keys_stay_while_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jwks, "FIRST_RETRY", 0.01)
     monkeypatch.setattr(jwks, "REFRESH", 0.05)
-    state, servers = ClusterState("istio-system"), Servers()
+    state, servers = ClusterState(), Servers()
     apply(state, rule(ONE))
 
     async def test() -> None:

@@ -72,7 +72,7 @@ class Mesh:
     """Objects, their translation and one proxy, in step."""
 
     def __init__(self, judge: Judge) -> None:
-        self.state = ClusterState("istio-system")
+        self.state = ClusterState()
         cluster = bookinfo()
         self.state._world = cluster.world
         self.generator = Generator()

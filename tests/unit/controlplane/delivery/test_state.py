@@ -22,7 +22,7 @@ def service(version: int, port: int = 80, **status: Any) -> dict[str, Any]:
 
 
 def test_a_change_is_included_by_the_next_snapshot() -> None:
-    state = ClusterState("istio-system")
+    state = ClusterState()
     first = state.snapshot().version
     assert state.included(KEY) is None
     state.apply(SERVICE, "ADDED", service(5))
@@ -34,7 +34,7 @@ def test_a_change_is_included_by_the_next_snapshot() -> None:
 
 
 def test_a_change_that_no_proxy_could_notice_is_included_already() -> None:
-    state = ClusterState("istio-system")
+    state = ClusterState()
     state.apply(SERVICE, "ADDED", service(5))
     snapshot = state.snapshot()
     state.apply(SERVICE, "MODIFIED", service(6, loadBalancer={"ingress": [{"ip": "1.2.3.4"}]}))
@@ -43,7 +43,7 @@ def test_a_change_that_no_proxy_could_notice_is_included_already() -> None:
 
 
 def test_a_change_that_hides_behind_a_pending_one_waits_with_it() -> None:
-    state = ClusterState("istio-system")
+    state = ClusterState()
     before = state.snapshot().version
     state.apply(SERVICE, "ADDED", service(5))
     state.apply(SERVICE, "MODIFIED", service(6, loadBalancer={}))
@@ -51,7 +51,7 @@ def test_a_change_that_hides_behind_a_pending_one_waits_with_it() -> None:
 
 
 def test_a_deletion_is_included_by_the_next_snapshot_too() -> None:
-    state = ClusterState("istio-system")
+    state = ClusterState()
     state.apply(SERVICE, "ADDED", service(5))
     before = state.snapshot().version
     state.apply(SERVICE, "DELETED", service(7))
@@ -63,7 +63,7 @@ def test_a_deletion_is_included_by_the_next_snapshot_too() -> None:
 
 
 def test_what_a_new_list_lacks_is_gone() -> None:
-    state = ClusterState("istio-system")
+    state = ClusterState()
     gone: list[tuple[str, str]] = []
     state.hook("Service", lambda event, obj: gone.append((event, obj["metadata"]["name"])))
     state.apply(SERVICE, "ADDED", service(5))
@@ -73,7 +73,7 @@ def test_what_a_new_list_lacks_is_gone() -> None:
 
 
 def test_an_object_that_cannot_be_read_is_left_out_and_the_rest_is_not() -> None:
-    state = ClusterState("istio-system")
+    state = ClusterState()
     secret = {"metadata": {"name": "s", "namespace": "default", "resourceVersion": "1"}, "data": {"tls.crt": 5}}
     state.apply(FOLLOWED["Secret"], "ADDED", secret)
     state.apply(SERVICE, "ADDED", service(5))

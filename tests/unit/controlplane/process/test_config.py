@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from mesh_lab.controlplane.process.config import from_environment, without_effect
+from mesh_lab.controlplane.process.plane import ControlPlane
 
 POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 
@@ -16,6 +17,14 @@ def test_a_pods_environment_is_enough() -> None:
     assert settings.api_server == "https://10.96.0.1:443"
     assert settings.issue_for == timedelta(hours=24)
     assert settings.dns_names[0] == "istiod.istio-system.svc"
+
+
+def test_a_revision_has_a_service_of_its_own_and_the_plain_name_beside_it() -> None:
+    settings = from_environment({**POD, "REVISION": "canary", "POD_NAMESPACE": "mesh"})
+    assert settings.plane == ControlPlane("canary", "mesh")
+    assert settings.dns_names[0] == "istiod-canary.mesh.svc"
+    assert "istiod.mesh.svc" in settings.dns_names
+    assert from_environment({**POD, "REVISION": ""}).plane == ControlPlane()
 
 
 def test_an_address_of_version_six_is_bracketed() -> None:

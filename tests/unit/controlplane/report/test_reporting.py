@@ -132,7 +132,7 @@ class NotLive:
 def test_any_status_is_read(status: Any) -> None:
     nothing: Any = None
     tracker: Any = NotLive()
-    state = ClusterState("istio-system")
+    state = ClusterState()
     reporter = Reporter(nothing, state, nothing, tracker, nothing, Faults())
     parts = status if isinstance(status, dict) else {}
     subject = state.subjects[KEY] = Subject("uid", "v1", 1, parts)

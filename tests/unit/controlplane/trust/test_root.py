@@ -14,6 +14,7 @@ from cryptography import x509
 
 from mesh_lab.controlplane.kube.client import ApiError, Unreachable
 from mesh_lab.controlplane.kube.kinds import Kind
+from mesh_lab.controlplane.process.plane import ControlPlane
 from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.trust.plugged import UnusableRootError
 from mesh_lab.controlplane.trust.root import CONFIG_MAP, SECRET, RootPublisher, Trust
@@ -151,6 +152,47 @@ async def test_each_namespace_is_given_the_root_and_keeps_it() -> None:
         publisher.observe_namespace("ADDED", {"metadata": {"name": "last"}})
         await store.until(lambda: ("configmaps", "last", CONFIG_MAP) in store.objects)
         assert store.writes == written + 1
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_a_namespace_of_another_control_plane_gets_no_root_until_that_one_is_gone() -> None:
+    store, theirs = Store(), {"theirs"}
+    trust = await Trust.load(store, "istio-system", "test")
+    publisher = RootPublisher(store, trust, lambda namespace: namespace not in theirs)
+    task = asyncio.create_task(publisher.run())
+    try:
+        for name in ("theirs", "ours"):
+            publisher.observe_namespace("ADDED", {"metadata": {"name": name}})
+        await store.until(lambda: ("configmaps", "ours", CONFIG_MAP) in store.objects)
+        assert ("configmaps", "theirs", CONFIG_MAP) not in store.objects
+        theirs.clear()
+        publisher.observe_injector("DELETED", {})
+        await store.until(lambda: ("configmaps", "theirs", CONFIG_MAP) in store.objects)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_webhooks_of_each_control_plane_trust_its_own_root() -> None:
+    store, plane = Store(), ControlPlane("canary", "mesh")
+    publisher = BundlePublisher(store, lambda: b"root", plane=plane)
+    task = asyncio.create_task(publisher.run())
+
+    def made(name: str, revision: str, namespace: str) -> dict[str, Any]:
+        service = {"name": "istiod", "namespace": namespace, "path": "/inject"}
+        meta = {"name": name, "labels": {"istio.io/rev": revision}}
+        return {"metadata": meta, "webhooks": [{"clientConfig": {"service": service}}]}
+
+    try:
+        foreign = (made("istio-sidecar-injector", "default", "istio-system"), made("namesake", "canary", "elsewhere"))
+        for each in (*foreign, made("istio-sidecar-injector-canary-mesh", "canary", "mesh")):
+            store.objects["mutatingwebhookconfigurations", "", each["metadata"]["name"]] = each
+            publisher.observe("ADDED", each)
+        await store.until(lambda: publisher.done)
+        trusting = [key[2] for key, each in store.objects.items() if "caBundle" in each["webhooks"][0]["clientConfig"]]
+        assert trusting == ["istio-sidecar-injector-canary-mesh"]
     finally:
         task.cancel()
         await asyncio.wait({task})

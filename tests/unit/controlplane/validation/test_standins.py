@@ -35,7 +35,7 @@ def direct_response(snapshot: Snapshot) -> int:
 
 
 def test_the_good_version_before_stays_until_a_restart_and_both_are_said() -> None:
-    state = ClusterState("istio-system")
+    state = ClusterState()
     kind = FOLLOWED["VirtualService"]
     state.apply(kind, "ADDED", virtual_service(1, GOOD))
     state.apply(kind, "MODIFIED", virtual_service(2, BAD))
@@ -44,7 +44,7 @@ def test_the_good_version_before_stays_until_a_restart_and_both_are_said() -> No
     assert "the version before it holds; when istiod is restarted, HTTP requests to echo are answered" in remarks(
         before
     )
-    restarted = ClusterState("istio-system")
+    restarted = ClusterState()
     restarted.replace(kind, [virtual_service(2, BAD)])
     after = restarted.snapshot()
     assert direct_response(after) == 503

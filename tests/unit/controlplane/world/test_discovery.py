@@ -86,7 +86,9 @@ def test_an_empty_selector_selects_all() -> None:
 
 def tag(name: str, revision: str) -> dict[str, Any]:
     labels = {"istio.io/tag": name, "istio.io/rev": revision}
-    return {"metadata": {"name": f"istio-revision-tag-{name}", "labels": labels}, "webhooks": []}
+    service = {"name": "istiod", "namespace": "istio-system", "path": "/inject"}
+    webhooks = [{"clientConfig": {"service": service}}]
+    return {"metadata": {"name": f"istio-revision-tag-{name}", "labels": labels}, "webhooks": webhooks}
 
 
 def test_a_tag_of_the_revision_is_a_name_of_it() -> None:
