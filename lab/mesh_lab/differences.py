@@ -93,6 +93,15 @@ DIFFERENCES: Sequence[Difference] = (
         f"{_UNIT}/xds/test_inbound.py::test_the_application_gets_the_clients_identity_from_its_proxy_only",
     ),
     Difference(
+        "Requests",
+        "tls-on-sidecar-ingress",
+        "`tls` of a Sidecar's `ingress` listeners",
+        "Ended where istiod runs with `ENABLE_TLS_ON_SIDECAR_INGRESS`; otherwise passed over in silence.",
+        "Ended, with mutual TLS of the port `DISABLE`; elsewhere the Sidecar says that it has no effect.",
+        "What a resource says is done or told.",
+        f"{_UNIT}/xds/test_ingress.py::test_tls_of_a_stated_port_is_ended_with_the_sidecars_files",
+    ),
+    Difference(
         "Metrics",
         "request-count-lags",
         "`istio_requests_total`",

@@ -119,7 +119,7 @@ def test_an_ingress_of_the_meshs_class_leads_in_and_shows_the_gateways_address(
     shop: Mesh, visitor: TrafficClient, host: str
 ) -> None:
     backend = {"service": {"name": "echo", "port": {"number": 80}}}
-    path = {"path": "/status", "pathType": "Prefix", "backend": backend}
+    path = {"path": "/new", "pathType": "Prefix", "backend": backend}
     kubernetes = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
@@ -127,7 +127,9 @@ def test_an_ingress_of_the_meshs_class_leads_in_and_shows_the_gateways_address(
         "spec": {"rules": [{"host": host, "http": {"paths": [path]}}]},
     }
     with shop.applied(kubernetes):
-        assert_all(visitor.send(f"http://{INGRESS}/status/1", 5, headers={"host": host}), status=200)
+        asked = f"http://{INGRESS}/new/1"
+        leads_in = "the gateway routes what the Ingress says"
+        eventually(lambda: visitor.send(asked, headers={"host": host})[0].status == 200, timeout=10, why=leads_in)
         assert_all(visitor.send(f"http://{INGRESS}/other", 3, headers={"host": host}), status=404)
         service = shop.api.kubectl(
             "-n", GATEWAYS, "get", "service", "istio-ingressgateway", "-o", f"jsonpath={BALANCER}"

@@ -105,7 +105,6 @@ LINES = (
         _when(lambda patch: patch.filter_class != "UNSPECIFIED"),
     ),
     Line(ProxyConfig, "image", "warning", "has no effect: the lab has one image of the proxy"),
-    Line(IstioIngressListener, "tls", "error", "TLS of an application's own is not ended by this control plane"),
     Line(
         IstioIngressListener,
         "capture_mode",

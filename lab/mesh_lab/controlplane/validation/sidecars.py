@@ -30,7 +30,14 @@ from mesh_lab.controlplane.validation.names import (
 from mesh_lab.controlplane.validation.policies import connection_pool
 
 _OWN_ADDRESSES = ("", "127.0.0.1", "0.0.0.0", "[::1]", "[::]")
-_NOT_ON_INGRESS = ("subject_alt_names", "https_redirect", "credential_name", "credential_names", "tls_certificates")
+_NOT_ON_INGRESS = (
+    "subject_alt_names",
+    "https_redirect",
+    "credential_name",
+    "credential_names",
+    "ca_cert_credential_name",
+    "tls_certificates",
+)
 
 
 def sidecar(spec: Sidecar) -> Iterator[Problem]:

@@ -25,6 +25,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.type.v3.range_pb2 import Int32Range
 
+from mesh_lab.controlplane.model.gateway import ServerTLSSettings
 from mesh_lab.controlplane.model.security import Mode
 from mesh_lab.controlplane.model.sidecar import IstioIngressListener, Sidecar
 from mesh_lab.controlplane.world.kubernetes import Origin, Pod, ServicePort
@@ -35,6 +36,7 @@ from mesh_lab.controlplane.xds import actions, http, names, telemetry, tls
 from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
+from mesh_lab.controlplane.xds.gatewaytls import downstream_context
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import PeerPolicies
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
@@ -46,6 +48,9 @@ from mesh_lab.controlplane.xds.typeurls import LDS
 UNIX = "unix://"
 _PLACES = {"127.0.0.1": "127.0.0.1", "[::1]": "127.0.0.1"}
 """The hosts of a default endpoint other than the pod's own address. A pod of the lab has no IPv6."""
+
+_WITHIN_TLS = {"HTTPS": "HTTP", "TLS": "TCP"}
+"""What is left of a protocol where TLS ends."""
 
 _MESH_HTTP = ("istio-http/1.0", tls.ALPN_HTTP1, tls.ALPN_HTTP2)
 
@@ -65,6 +70,11 @@ class InboundPort:
     called_by: int = 0
     ingress: IstioIngressListener | None = None
     stated: Origin | None = None
+
+    @property
+    def tls(self) -> ServerTLSSettings | None:
+        """The TLS of the application's own that the Sidecar ends, as in Istio where the mesh's is disabled."""
+        return self.ingress.tls if self.ingress is not None and self.mode == "DISABLE" else None
 
     @property
     def is_known(self) -> bool:
@@ -131,7 +141,10 @@ def _stated(
         number = listener.port.number
         known = named.get(number)
         service, called_by = (known.service, known.called_by) if known is not None else (None, 0)
-        protocol = protocol_of(ServicePort("", number, number, "TCP", listener.port.protocol))
+        spoken = listener.port.protocol
+        if listener.tls is not None:
+            spoken = _WITHIN_TLS.get(spoken.upper(), spoken)
+        protocol = protocol_of(ServicePort("", number, number, "TCP", spoken))
         mode = policies.mode(pod.labels, number)
         yield InboundPort(number, protocol, mode, service, called_by, listener, sidecar.origin)
 
@@ -161,7 +174,7 @@ def virtual_inbound(
 # What has to be looked at before a chain is chosen. A port that does not need it must not wait for it: its server may
 # be the one to speak first.
 _INSPECTORS: dict[http.Inspector, Callable[[InboundPort], bool]] = {
-    "tls_inspector": lambda port: port.mode != "DISABLE",
+    "tls_inspector": lambda port: port.mode != "DISABLE" or port.tls is not None,
     "http_inspector": lambda port: port.protocol is Protocol.AUTO and port.mode != "STRICT",
 }
 
@@ -208,6 +221,9 @@ def _trap() -> FilterChain:
 def _chains(port: InboundPort, access: Access, context: ProxyContext) -> Iterator[FilterChain]:
     """One port's chains: mutual TLS, then what else its mode lets in."""
     make = _Maker(port, access, context)
+    if port.tls is not None:
+        yield _terminating_chain(port.tls, make)
+        return
     if port.mode != "DISABLE":
         yield from _mutual_chains(port, make)
     if port.mode == "STRICT":
@@ -222,6 +238,15 @@ def _chains(port: InboundPort, access: Access, context: ProxyContext) -> Iterato
     if port.protocol is Protocol.AUTO:
         yield make.chain(Spoken("http", "raw_buffer", http.SNIFFED), make.http(mutual_tls=False))
     yield make.chain(Spoken("tcp", "raw_buffer"), make.tcp(mutual_tls=False))
+
+
+def _terminating_chain(settings: ServerTLSSettings, make: _Maker) -> FilterChain:
+    """The only chain of its port: what is not TLS finds none, and is closed."""
+    socket = tls.downstream(downstream_context(settings, defaults=make.context.mesh.tls_defaults))
+    verified = settings.mode in ("MUTUAL", "OPTIONAL_MUTUAL")
+    if make.port.protocol.is_http:
+        return make.chain(Spoken("tls-http", "tls"), make.http(mutual_tls=False, forward_client=verified), socket)
+    return make.chain(Spoken("tls-tcp", "tls"), make.tcp(mutual_tls=False), socket)
 
 
 def _mutual_chains(port: InboundPort, make: _Maker) -> Iterator[FilterChain]:
@@ -276,7 +301,7 @@ class _Maker:
         )
         return [*accesses.network_filters(self.access, self.context.mesh.trust_domains), http.tcp_filter(proxy)]
 
-    def http(self, *, mutual_tls: bool) -> list[Filter]:
+    def http(self, *, mutual_tls: bool, forward_client: bool = False) -> list[Filter]:
         reporting = telemetry.Reporting("destination", "http", mutual_tls, self.port.called)
         manager = http.connection_manager(
             "inbound",
@@ -286,17 +311,17 @@ class _Maker:
             [*([] if mutual_tls else [telemetry.recognise()]), *accesses.http_filters(self.access)],
         )
         manager.rds.CopyFrom(http.rds(self.port.cluster))
-        _forward_client_identity(manager, mutual_tls=mutual_tls)
+        _forward_client_identity(manager, verified=mutual_tls or forward_client)
         return [http.http_filter(manager)]
 
 
-def _forward_client_identity(manager: HttpConnectionManager, *, mutual_tls: bool) -> None:
+def _forward_client_identity(manager: HttpConnectionManager, *, verified: bool) -> None:
     """X-Forwarded-Client-Cert has the client's identity, as in Istio; what the client itself sends there is dropped.
 
     Istio asks for DNS names, too, of which a workload's certificate has none: Envoy, which keeps what it has found in a
     certificate, would look for them again at each request, for 5% of a server's proxy.
     """
-    if not mutual_tls:
+    if not verified:
         manager.forward_client_cert_details = HttpConnectionManager.SANITIZE
         return
     manager.forward_client_cert_details = HttpConnectionManager.SANITIZE_SET

@@ -69,7 +69,6 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("Gateway", server(**SOCKET), "error", "spec.servers[0].bind"),
     ("Gateway", server(defaultEndpoint="127.0.0.1:80"), "warning", "spec.servers[0].defaultEndpoint"),
     ("Gateway", server("UDP"), "error", "spec.servers[0].port.protocol"),
-    ("Sidecar", ingress("HTTPS", tls={**TLS, **CERTIFICATE}), "error", "spec.ingress[0].tls"),
     ("Sidecar", ingress(captureMode="NONE"), "warning", "spec.ingress[0].captureMode"),
     ("Sidecar", ingress(bind="10.0.0.1"), "warning", "spec.ingress[0].bind"),
     (

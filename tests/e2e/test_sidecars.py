@@ -1,0 +1,67 @@
+"""What a Sidecar states of the ports on which its workload is called."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mesh_lab.testing import Mesh, Object, eventually, service
+
+from .certificates import issue
+from .pods import deployment, echo
+
+
+def stated(tls: Object) -> list[Object]:
+    """Port 9443 ends TLS with the files of a Secret; the mesh's own TLS gives way to it there."""
+    listener = {
+        "port": {"number": 9443, "protocol": "HTTPS", "name": "external"},
+        "defaultEndpoint": "0.0.0.0:8080",
+        "tls": tls,
+    }
+    selected = {"labels": {"app": "shop"}}
+    return [
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "Sidecar",
+            "metadata": {"name": "shop"},
+            "spec": {"workloadSelector": selected, "ingress": [listener]},
+        },
+        {
+            "apiVersion": "security.istio.io/v1",
+            "kind": "PeerAuthentication",
+            "metadata": {"name": "shop"},
+            "spec": {
+                "selector": {"matchLabels": {"app": "shop"}},
+                "mtls": {"mode": "STRICT"},
+                "portLevelMtls": {"9443": {"mode": "DISABLE"}},
+            },
+        },
+    ]
+
+
+@pytest.mark.mesh_clusters("embedded")  # Istio itself does it behind ENABLE_TLS_ON_SIDECAR_INGRESS only
+def test_a_sidecar_ends_tls_of_its_own_for_clients_outside_of_the_mesh(mesh_shared: Mesh, outside: Mesh) -> None:
+    host = f"shop.{mesh_shared.namespace}.svc.cluster.local"
+    server, client = issue(host), issue("visitor")
+    mesh_shared.api.apply(server.secret("shop-tls", mesh_shared.namespace, clients=client.authority))
+    volumes = {"certificates": {"secret": {"secretName": "shop-tls"}}}
+    mounts = {"certificates": {"mountPath": "/etc/istio/own", "readOnly": True}}
+    made = deployment("shop", echo("shop"))
+    made["spec"]["template"]["metadata"]["annotations"] = {
+        "sidecar.istio.io/userVolume": json.dumps(volumes),
+        "sidecar.istio.io/userVolumeMount": json.dumps(mounts),
+    }
+    files = {"serverCertificate": "tls.crt", "privateKey": "tls.key", "caCertificates": "ca.crt"}
+    tls = {"mode": "MUTUAL", **{field: f"/etc/istio/own/{name}" for field, name in files.items()}}
+    mesh_shared.apply([made, service("shop", {"app": "shop"}, ("https", 443, 9443)), *stated(tls)])
+    outside.deploy_client("visitor")
+    mesh_shared.ready()
+    outside.ready()
+    visitor = outside.client("visitor")
+    trust = {"server_name": host, "ca_pem": server.authority.decode(), "show_body": True}
+    shown = {**trust, "certificate_pem": client.shown}
+    eventually(lambda: visitor.send(f"https://{host}/", **shown)[0].status == 200, timeout=30, why="TLS ends there")
+    assert visitor.send(f"https://{host}/", http2=True, **shown)[0].status == 200
+    assert visitor.send(f"https://{host}/", **trust)[0].status != 200, "a certificate is required"
+    assert visitor.send(f"http://{host}:443/")[0].status == 0, "plain text finds no chain"
