@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
-from mesh_lab.testing import Mesh, Object, Results, TrafficClient, assert_all, authorization_policy, total
+from mesh_lab.testing import (
+    Mesh,
+    Object,
+    Results,
+    TrafficClient,
+    assert_all,
+    authorization_policy,
+    eventually,
+    total,
+)
+
+LOG_SECONDS = 15
 
 
 @pytest.fixture(scope="module")
 def shop(mesh_shared: Mesh, outside: Mesh) -> Mesh:
     mesh_shared.deploy_echo("echo")
+    mesh_shared.deploy_echo("audited")
     mesh_shared.deploy_client("friend")
     mesh_shared.deploy_client("stranger")
     outside.deploy_client("outsider")
@@ -150,15 +164,51 @@ def test_a_policy_without_rules_allows_nobody(shop: Mesh, friend: TrafficClient)
     assert_all(friend.send("http://echo", 5))
 
 
-def test_a_dry_run_denies_nobody_and_is_counted(shop: Mesh, friend: TrafficClient) -> None:
-    policy = authorization_policy("tried", "DENY", "echo", {})
+# The action of a dry run, and a rule by which it would deny the page.
+DRY_RUNS = [("DENY", {}), ("ALLOW", {"to": [{"operation": {"paths": ["/other"]}}]})]
+
+
+@pytest.mark.parametrize(("action", "rule"), DRY_RUNS)
+def test_a_dry_run_denies_nobody_and_is_counted(shop: Mesh, friend: TrafficClient, action: str, rule: Object) -> None:
+    policy = authorization_policy("tried", action, "echo", rule)
     policy["metadata"]["annotations"] = {"istio.io/dry-run": "true"}
     server = shop.proxy("echo")
+
+    def counted() -> float:
+        return total(server.stats("rbac"), f"istio_dry_run_{action.lower()}_", "shadow_denied")
+
     with shop.applied(policy):
-        before = total(server.stats("rbac"), "istio_dry_run_deny_", "shadow_denied")
-        assert_all(friend.send("http://echo", 5))
+        before = counted()
+        assert_all(friend.send("http://echo/page", 5))
         assert friend.send("tcp://echo:9000")[0].status == 200
-        assert total(server.stats("rbac"), "istio_dry_run_deny_", "shadow_denied") - before == 6
+        assert counted() - before == 6
+
+
+def test_what_an_audit_marks_can_be_logged_and_nothing_else(shop: Mesh, friend: TrafficClient) -> None:
+    audit = authorization_policy("audit", "AUDIT", "audited", {"to": [{"operation": {"paths": ["/marked*"]}}]})
+    marked = "metadata.filter_metadata['envoy.common']['access_log_hint'] == true"
+    logs = {
+        "apiVersion": "telemetry.istio.io/v1",
+        "kind": "Telemetry",
+        "metadata": {"name": "audited"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "audited"}},
+            "accessLogging": [{"providers": [{"name": "envoy"}], "filter": {"expression": marked}}],
+        },
+    }
+    # A server that nobody has called yet: connections keep the log that the listener had when they were opened.
+    token = uuid.uuid4().hex
+    with shop.applied([audit, logs]):
+        assert_all(friend.send(f"http://audited/other/{token}"))
+        assert_all(friend.send(f"http://audited/marked/{token}"))
+        name = shop.pod("audited")["metadata"]["name"]
+
+        def logged() -> list[str]:
+            return [line for line in shop.logs(name, "istio-proxy").splitlines() if token in line]
+
+        # Envoy writes its log in order: what was sent before would be there, too.
+        (line,) = eventually(logged, timeout=LOG_SECONDS, why="the request is logged")
+    assert f"/marked/{token}" in line
 
 
 NO_ADMIN = {"to": [{"operation": {"paths": ["/admin*"]}}]}

@@ -20,6 +20,9 @@ from mesh_lab.controlplane.validation.common import (
 )
 from mesh_lab.controlplane.validation.selection import selection
 
+AUDITED = "metadata.filter_metadata['envoy.common']['access_log_hint'] == true"
+"""What holds of a request that a policy marks with AUDIT, as a Telemetry's filter says it (CEL)."""
+
 _KNOWN_KEY = re.compile(
     r"request\.headers\[[^\0\r\n]+\]|request\.auth\.(principal|audiences|presenter|claims\[.+\])"
     r"|source\.(ip|namespace|principal|serviceAccount|trustDomain)|remote\.ip|destination\.(ip|port)|connection\.sni"
@@ -85,7 +88,10 @@ def _action(spec: AuthorizationPolicy) -> Iterator[Problem]:
     elif spec.provider is not None:
         yield error("spec.provider", f"provider must not be set with action {spec.action}")
     if spec.action == "AUDIT":
-        yield warning("spec.action", "AUDIT marks what its rules match, and nothing here logs by the mark")
+        text = (
+            "AUDIT only marks what its rules match; a Telemetry logs by the mark, with this filter of its accessLogging"
+        )
+        yield warning("spec.action", f"{text}: {AUDITED}")
     if spec.action in ("DENY", "CUSTOM") and not spec.rules:
         text = "is meaningless as it will never be triggered, add an empty rule {} for every request"
         yield error(RULES, f"{spec.action} action without rules {text}")
