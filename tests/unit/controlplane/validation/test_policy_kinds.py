@@ -9,6 +9,7 @@ import pytest
 from mesh_lab.controlplane.istiokinds import decode, validate
 from mesh_lab.controlplane.model import DecodeError
 from mesh_lab.controlplane.validation.common import Problem
+from mesh_lab.controlplane.validation.security import AUDITED
 
 TARGET = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "a"}
 SELECTOR = {"matchLabels": {"app": "a"}}
@@ -180,6 +181,13 @@ def test_what_istio_refuses_is_refused_with_its_field(kind: str, spec: dict[str,
 )
 def test_what_istio_takes_is_taken(kind: str, spec: dict[str, Any]) -> None:
     assert errors(kind, spec) == []
+
+
+def test_the_warning_of_an_audit_has_a_filter_that_a_telemetry_takes() -> None:
+    (warned,) = found("AuthorizationPolicy", {"action": "AUDIT", "rules": [{}]})
+    assert (warned.severity, warned.path) == ("warning", "spec.action")
+    assert warned.message.endswith(AUDITED)
+    assert found("Telemetry", logged(AUDITED)) == []
 
 
 @pytest.mark.parametrize("phase", ["UNSPECIFIED_PHASE", "AUTHN", "AUTHZ", "STATS"])
