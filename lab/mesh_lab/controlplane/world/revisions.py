@@ -69,7 +69,9 @@ def home_of(namespace: str, labels: Mapping[str, str], injectors: Collection[Inj
     homes = {each.plane.namespace for each in injectors}
     if namespace in homes:
         return namespace
-    named = {each.name: each.plane.namespace for each in injectors}
+    # A revision goes before a tag of its name, and of equals the first: the last in this order is kept.
+    last = sorted(injectors, key=lambda each: (each.name != each.plane.revision, each.plane.namespace), reverse=True)
+    named = {each.name: each.plane.namespace for each in last}
     return named.get(labels.get(REVISION_LABEL, DEFAULT)) or named.get(DEFAULT) or min(homes, default="")
 
 

@@ -79,7 +79,7 @@ class World:
         if kind == "ConfigMap":
             return self._apply_config_map(obj, gone=gone)
         visible = self._apply_view(kind, obj, gone=gone)
-        if kind == "MutatingWebhookConfiguration":
+        if kind in ("MutatingWebhookConfiguration", "Namespace"):
             self._meet()
         return visible
 
@@ -374,7 +374,10 @@ class World:
 
     @property
     def _injectors(self) -> Collection[Injector]:
-        return self._views["MutatingWebhookConfiguration"].values()
+        """Those of control planes whose namespace is there: `istioctl uninstall` may leave the others behind."""
+        namespaces = self._views["Namespace"]
+        found: Iterable[Injector] = self._views["MutatingWebhookConfiguration"].values()
+        return [each for each in found if each.plane == self._plane or ("", each.plane.namespace) in namespaces]
 
     def is_home_of(self, namespace: str) -> bool:
         """Whether a namespace belongs to this control plane, or to none that is known."""

@@ -67,6 +67,24 @@ def test_a_namespace_belongs_to_one_control_plane(namespace: str, labels: dict[s
     assert revisions.home_of(namespace, labels, found) == home
 
 
+def test_a_tag_never_takes_the_default_revisions_namespaces() -> None:
+    found = injectors(webhook(DEFAULT), webhook(OTHER), webhook(OTHER, "default"))
+    for order in (found, found[::-1]):
+        assert revisions.home_of("app", {}, order) == "istio-system"
+
+
+def test_what_a_control_plane_has_left_behind_counts_for_nothing() -> None:
+    world, home = World(), {"metadata": {"name": "usergroup-1"}}
+    world.apply("MutatingWebhookConfiguration", "ADDED", webhook(OTHER))
+    world.apply("VirtualService", "ADDED", host("theirs", **{"istio.io/rev": "usergroup-1"}))
+    world.apply("Namespace", "ADDED", home)
+    assert not world.is_home_of("usergroup-1")
+    assert not world.snapshot().of(VirtualService)
+    world.apply("Namespace", "DELETED", home)
+    assert world.is_home_of("usergroup-1")
+    assert len(world.snapshot().of(VirtualService)) == 1
+
+
 def test_without_a_default_the_first_has_what_nobody_asks_for() -> None:
     second = ControlPlane("usergroup-2", "usergroup-2")
     assert revisions.home_of("app", {}, injectors(webhook(second), webhook(OTHER))) == "usergroup-1"
@@ -88,6 +106,8 @@ def host(name: str, **labels: str) -> dict[str, Any]:
 
 def test_a_resource_for_another_revision_is_that_ones_for_as_long_as_it_is_there() -> None:
     worlds = {plane: World(plane) for plane in (DEFAULT, CANARY)}
+    for world in worlds.values():
+        world.apply("Namespace", "ADDED", {"metadata": {"name": "istio-system"}})
 
     def take(kind: str, event: str, obj: dict[str, Any]) -> None:
         for world in worlds.values():
@@ -112,6 +132,8 @@ def test_a_control_plane_reports_on_its_own_namespaces_and_reads_its_own_setting
     shop = {"metadata": {"name": "shop", "labels": {"istio.io/rev": "usergroup-1"}}}
     meta = {"namespace": "usergroup-1", "name": "istio-usergroup-1"}
     for world in worlds.values():
+        for name in ("istio-system", "usergroup-1"):
+            world.apply("Namespace", "ADDED", {"metadata": {"name": name}})
         world.apply("Namespace", "ADDED", shop)
         assert world.reports_on("shop"), "no other is known"
         world.apply("MutatingWebhookConfiguration", "ADDED", webhook(DEFAULT))
