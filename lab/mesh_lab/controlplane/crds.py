@@ -123,7 +123,10 @@ def structural(schema: Mapping[str, Any], components: Mapping[str, Schema]) -> S
     return result
 
 
-_LIMITS = ("minimum", "maximum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "maxProperties", "format")
+_LIMITS = (
+    *("minimum", "maximum", "pattern", "minLength", "maxLength"),
+    *("minItems", "maxItems", "minProperties", "maxProperties", "format"),
+)
 
 
 def _described(schema: Mapping[str, Any]) -> Schema:

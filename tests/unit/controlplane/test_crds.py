@@ -55,6 +55,7 @@ def test_limits_and_choices_are_kept() -> None:
         "UNSET",
     ]
     assert schema("DestinationRule")["required"] == ["host"]
+    assert schema("PeerAuthentication")["properties"]["portLevelMtls"]["minProperties"] == 1
 
 
 def test_names_and_versions_are_istios() -> None:

@@ -27,7 +27,7 @@ class PeerAuthentication(Spec, frozen=True):
 
     selector: WorkloadSelector | None = None
     mtls: MutualTLS | None = None
-    port_level_mtls: dict[str, MutualTLS] = {}
+    port_level_mtls: Annotated[dict[str, MutualTLS], Meta(min_length=1)] = {}
 
 
 class Source(Spec, frozen=True):
