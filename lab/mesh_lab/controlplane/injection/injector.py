@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from mesh_lab.controlplane.injection import bootstrap, lifecycle, merging, probes, redirection
+from mesh_lab.controlplane.injection import bootstrap, lifecycle, merging, probes, redirection, variables
 from mesh_lab.controlplane.injection.bootstrap import PROXY_UID, STATS_PORT, ProxySettings
 from mesh_lab.controlplane.kube.client import Object
 from mesh_lab.controlplane.model import EnvoyFilter
@@ -139,7 +139,7 @@ def _as_sidecar(
         probes.HANDLERS if own.native_sidecars else probes.AFTER_START,
     )
     settings = replace(_settings("sidecar", meta, place, own, given), probes=(*answered, *more), metrics=metrics)
-    proxy = _proxy(settings, meta, own, given, _introduction(settings, meta, place))
+    proxy = _proxy(settings, meta, own, given, place, _introduction(settings, meta, place))
     redirecting = _redirecting(redirection.from_annotations(own.traffic), own)
     if own.native_sidecars:
         # What comes after it waits until it has started: that is, until it is ready.
@@ -176,7 +176,7 @@ def _as_gateway(meta: Object, spec: Object, place: Place, own: PodSettings) -> N
     containers = list(spec.get("containers") or ())
     given: Object = next((c for c in containers if c.get("name") == PROXY), {})
     settings = _settings("router", meta, place, own, given)
-    proxy = _proxy(settings, meta, own, given)
+    proxy = _proxy(settings, meta, own, given, place)
     spec["containers"] = [*(c for c in containers if c.get("name") != PROXY), proxy]
     _set_status(meta, place.revision, [], [PROXY])
 
@@ -234,12 +234,13 @@ def _proxy(
     meta: Mapping[str, Any],
     own: PodSettings,
     given: Mapping[str, Any],
+    place: Place,
     introduction: tuple[Object, ...] = (),
 ) -> Object:
     """The container. What the pod's author wrote for a container of this name goes first, as in Istio."""
     image = given.get("image", _AUTO_IMAGE)
     peer = {"name": PEER_VARIABLE, "value": _peer(settings, meta.get("labels") or {})}
-    ours = (*_ENVIRONMENT, peer, *introduction)
+    ours = (*variables.of_pod(settings.workload, place.mesh.trust_domain), peer, *introduction)
     metadata = ({"name": name, "value": value} for name, value in own.extras.environment.items())
     environment = {variable["name"]: variable for variable in (*ours, *metadata, *(given.get("env") or ()))}
     custom = ({"name": _CUSTOM_VOLUME, "mountPath": bootstrap.CUSTOM_DIRECTORY},) if settings.custom else ()
@@ -342,17 +343,6 @@ def _set_status(meta: Object, revision: str, initial: list[str], containers: lis
 def _all_containers(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
 
-
-def _field(name: str, path: str) -> Object:
-    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
-
-
-_ENVIRONMENT: tuple[Object, ...] = (
-    _field("POD_NAME", "metadata.name"),
-    _field("POD_NAMESPACE", "metadata.namespace"),
-    _field("INSTANCE_IP", "status.podIP"),
-    _field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
-)
 
 _CUSTOM_VOLUME = "custom-bootstrap-volume"
 

@@ -12,6 +12,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from mesh_lab.controlplane.injection.injector import INIT, PROXY, Place, inject, patch, wanted
 from mesh_lab.controlplane.istiokinds import decode
+from mesh_lab.controlplane.model.mesh import MeshConfig
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.world.annotations import HEEDED_ANNOTATIONS, INJECT
 from mesh_lab.controlplane.world.kubernetes import Origin
@@ -489,6 +490,16 @@ def test_kubectl_finds_the_applications_container() -> None:
     assert annotations["istio.io/rev"] == "default"
     own = inject(pod({"kubectl.kubernetes.io/default-container": "other"}), Place())["metadata"]["annotations"]
     assert own["kubectl.kubernetes.io/default-container"] == "other"
+
+
+def test_the_environment_says_what_custom_tags_of_spans_ask_for() -> None:
+    proxy = proxy_of(inject(pod(), Place(mesh=MeshConfig(trust_domain="shop.example"))))
+    values = {each["name"]: each.get("value", each.get("valueFrom")) for each in proxy["env"]}
+    assert values["ISTIO_META_CLUSTER_ID"] == "Kubernetes"
+    assert values["ISTIO_META_WORKLOAD_NAME"] == "reviews-v1"
+    assert values["ISTIO_META_MESH_ID"] == values["TRUST_DOMAIN"] == "shop.example"
+    assert values["ISTIO_META_NODE_NAME"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}
+    assert values["HOST_IP"] == {"fieldRef": {"fieldPath": "status.hostIP"}}
 
 
 def test_a_sidecar_can_tell_a_server_of_whom_it_is() -> None:
