@@ -149,6 +149,31 @@ def test_telemetry_logs_what_an_expression_is_true_for(shop: Mesh, client: Traff
         eventually(logs_only_failures, timeout=60, why=DRAINED)
 
 
+def test_telemetry_disables_one_metric_of_one_side(shop: Mesh, client: TrafficClient) -> None:
+    need_metrics(shop, "client")
+    override = {"match": {"metric": "REQUEST_COUNT", "mode": "CLIENT"}, "disabled": True}
+    part = {"providers": [{"name": "prometheus"}], "overrides": [override]}
+    labels = {"destination_service_name": "echo", "response_code": "227"}
+
+    def counted(app: str, metric: str) -> float:
+        return samples(shop, app, metric, **labels)
+
+    def only_durations() -> bool:
+        requests = counted("client", "istio_requests_total")
+        durations = counted("client", "istio_request_duration_milliseconds_count")
+        assert_all(client.send("http://echo/status/227", 5), status=227)
+        eventually(
+            lambda: counted("client", "istio_request_duration_milliseconds_count") >= durations + 5,
+            timeout=15,
+            why="Envoy brings its figures together now and then",
+        )
+        return counted("client", "istio_requests_total") == requests
+
+    with shop.applied(telemetry("client", metrics=[part])):
+        eventually(only_durations, timeout=60, why=DRAINED)
+        assert counted("echo", "istio_requests_total") > 0, "the other side counts on"
+
+
 def test_telemetry_adds_and_removes_tags_of_a_metric(shop: Mesh, client: TrafficClient) -> None:
     need_metrics(shop, "client")
     tags = {"request_path": {"value": "request.url_path"}, "response_flags": {"operation": "REMOVE"}}
