@@ -244,10 +244,21 @@ DIFFERENCES: Sequence[Difference] = (
         "The way out",
         "names-of-entries",
         "A host that only a ServiceEntry with an address knows",
-        "Resolves where proxies capture DNS (`ISTIO_META_DNS_CAPTURE`). Hosts without an address are given one there.",
-        "Resolves always, for every pod, by the cluster's DNS. Hosts without an address are given none.",
-        "There is no agent beside the proxy that could answer.",
+        "Resolves where proxies capture DNS (`ISTIO_META_DNS_CAPTURE`).",
+        "Resolves always, for every pod, by the cluster's DNS. An address that the host was given resolves only where "
+        "proxies capture DNS, as in Istio.",
+        "A written address is one that the pod can reach without a sidecar, too, where there is a server.",
         "tests/unit/kube/network/test_entrynames.py::test_a_host_has_the_first_address_that_is_no_range",
+    ),
+    Difference(
+        "The way out",
+        "dns-capture",
+        "A proxy that captures DNS (`ISTIO_META_DNS_CAPTURE`)",
+        "Its agent answers over UDP and TCP, and passes on questions of every type.",
+        "Envoy answers over UDP, and knows questions for addresses only (A, AAAA). Hosts are given an address of IPv4 "
+        "(240.240.0.0/16), and none of IPv6 beside it.",
+        "There is no agent beside the proxy, and no IPv6.",
+        f"{_UNIT}/xds/test_dnscapture.py::test_hosts_of_entries_have_their_addresses_and_all_else_is_asked_for",
     ),
     Difference(
         "The way out",

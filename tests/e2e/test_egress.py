@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mesh_lab.testing import Mesh, Object, destination_rule, eventually
+from mesh_lab.testing import Mesh, Object, Reference, destination_rule, eventually
 
 pytestmark = [
     pytest.mark.mesh_clusters("embedded"),
@@ -102,3 +102,50 @@ def test_a_host_that_only_an_entry_knows_has_its_address(mesh_shared: Mesh, run:
             timeout=30,
             why="the name resolves",
         )
+
+
+CAPTURING = {"proxy.istio.io/config": 'proxyMetadata: {ISTIO_META_DNS_CAPTURE: "true"}'}
+
+
+@pytest.fixture(scope="module")
+def asking(mesh_shared: Mesh) -> Shell:
+    """Run a script in a pod whose sidecar answers what it asks of DNS."""
+    mesh_shared.deploy_client("asking", annotations=CAPTURING)
+    mesh_shared.ready()
+    name = mesh_shared.pod("asking")["metadata"]["name"]
+    return lambda script: mesh_shared.exec(name, "sh", "-c", f"({script}) 2>&1 || true")
+
+
+def given(mesh: Mesh, host: str) -> str:
+    """The address that the host of an entry was given."""
+    ref = Reference("networking.istio.io/v1", "ServiceEntry", host.replace(".", "-"), mesh.namespace)
+    found = mesh.api.get(ref).get("status", {}).get("addresses", [])
+    return next((str(each["value"]) for each in found if each["host"] == host), "")
+
+
+def leads_to_address(mesh: Mesh, asking: Shell, host: str, site: str) -> str:
+    """The host has an address, by which a site answers; that address."""
+    eventually(lambda: given(mesh, host), timeout=20, why=f"{host} is given an address")
+    address = given(mesh, host)
+
+    def told() -> str:
+        return asking(f"curl -sS -m 5 -v -H 'Host: {site}' -o /dev/null http://{host}:9000/")
+
+    eventually(lambda: f"Connected to {host} ({address}) port 9000" in told(), timeout=20, why=f"it leads to {address}")
+    assert "< HTTP/1.1 200" in told()
+    return address
+
+
+def test_hosts_without_an_address_are_given_one_that_tells_them_apart(
+    mesh_shared: Mesh, asking: Shell, run: Shell
+) -> None:
+    port = {"number": 9000, "name": "tcp", "protocol": "TCP"}
+    sites = {"one.internal": "httpbin.org", "two.internal": "istio.io"}
+    entries = [entry(host, port, endpoints=[{"address": site, "ports": {"tcp": 80}}]) for host, site in sites.items()]
+    with mesh_shared.applied(entries):
+        addresses = {leads_to_address(mesh_shared, asking, host, site) for host, site in sites.items()}
+        assert len(addresses) == 2
+        assert all(address.startswith("240.240.") for address in addresses)
+        assert "Could not resolve host" in run("curl -sS http://one.internal:9000/")
+    assert "Could not resolve host" in asking("curl -sS http://no.such.example/")
+    assert code(asking, "https://www.google.com") == "200"

@@ -27,7 +27,7 @@ from mesh_lab.controlplane.model import EnvoyFilter
 from mesh_lab.controlplane.model.mesh import MeshConfig
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.process.plane import DEFAULT
-from mesh_lab.controlplane.world.annotations import CANONICAL_NAME, CANONICAL_REVISION, INJECT
+from mesh_lab.controlplane.world.annotations import CANONICAL_NAME, CANONICAL_REVISION, INJECT, parse_boolean
 from mesh_lab.controlplane.world.fleet import STATUS_ANNOTATION
 from mesh_lab.controlplane.world.kubernetes import GATEWAY_TEMPLATE, TLS_MODE_LABEL, ObjectKey, templates_of
 from mesh_lab.controlplane.world.podsettings import PodSettings, for_pod, select
@@ -35,7 +35,7 @@ from mesh_lab.controlplane.world.proxy import ProxyKind
 from mesh_lab.controlplane.world.snapshot import Config, Table
 from mesh_lab.controlplane.world.values import Values
 from mesh_lab.controlplane.xds import exchange
-from mesh_lab.controlplane.xds.peers import pack_fields
+from mesh_lab.controlplane.xds.peers import DNS_CAPTURE, pack_fields
 from mesh_lab.controlplane.xds.telemetry import PEER_VARIABLE
 
 PROXY = "istio-proxy"
@@ -140,7 +140,8 @@ def _as_sidecar(
     )
     settings = replace(_settings("sidecar", meta, place, own, given), probes=(*answered, *more), metrics=metrics)
     proxy = _proxy(settings, meta, own, given, place, _introduction(settings, meta, place))
-    redirecting = _redirecting(redirection.from_annotations(own.traffic), own)
+    dns = parse_boolean(settings.metadata.get(DNS_CAPTURE, "")) is True
+    redirecting = _redirecting(redirection.from_annotations(own.traffic, dns=dns), own)
     if own.native_sidecars:
         # What comes after it waits until it has started: that is, until it is ready.
         started = {"startupProbe": lifecycle.STARTUP_PROBE} if own.readiness.probed else {}

@@ -26,7 +26,7 @@ from mesh_lab.controlplane.world.annotations import (
     KUBEVIRT_INTERFACES,
     REROUTED_INTERFACES,
 )
-from mesh_lab.controlplane.xds.names import INBOUND_PORT, INBOUND_SOURCE, OUTBOUND_PORT
+from mesh_lab.controlplane.xds.names import DNS_PORT, INBOUND_PORT, INBOUND_SOURCE, OUTBOUND_PORT
 
 TABLE = "mesh_lab_redirection"
 # 15008 is HBONE's: Istio does not redirect it in any pod.
@@ -42,7 +42,7 @@ class Interception:
     """What annotations make of it. `include_inbound` of None is all ports, an empty one is none.
 
     What goes to a port of `include_outbound` is redirected whatever its address. `virtual_interfaces` are those of
-    virtual machines within the pod: what comes from them goes out.
+    virtual machines within the pod: what comes from them goes out. `dns`: Envoy answers what is asked over UDP.
     """
 
     include_inbound: tuple[int, ...] | None = None
@@ -53,9 +53,10 @@ class Interception:
     include_outbound: tuple[int, ...] = ()
     exclude_interfaces: tuple[str, ...] = ()
     virtual_interfaces: tuple[str, ...] = ()
+    dns: bool = False
 
 
-def from_annotations(annotations: Mapping[str, str]) -> Interception:
+def from_annotations(annotations: Mapping[str, str], *, dns: bool = False) -> Interception:
     """The redirection that a pod's annotations configure.
 
     Raises:
@@ -71,6 +72,7 @@ def from_annotations(annotations: Mapping[str, str]) -> Interception:
         () if annotations.get(INCLUDE_OUTBOUND_PORTS) == "*" else _ports(annotations, INCLUDE_OUTBOUND_PORTS),
         _interfaces(annotations, EXCLUDE_INTERFACES),
         _interfaces(annotations, REROUTED_INTERFACES if REROUTED_INTERFACES in annotations else KUBEVIRT_INTERFACES),
+        dns,
     )
 
 
@@ -116,6 +118,7 @@ def ruleset(interception: Interception) -> str:
     between = [f"ip {end} {INBOUND_SOURCE} notrack" for end in ("saddr", "daddr")]
     outbound = [
         *([f"oifname {left_out} return"] if left_out else []),
+        *([f"meta skuid != {PROXY_UID} udp dport 53 redirect to :{DNS_PORT}"] if interception.dns else []),
         # A pod that calls its own service: Envoy hands the connection to its own inbound side.
         f'oifname "lo" ip daddr != 127.0.0.1 {proxy} meta l4proto tcp redirect to :{INBOUND_PORT}',
         f'oifname "lo" meta skuid != {PROXY_UID} return',

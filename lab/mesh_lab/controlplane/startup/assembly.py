@@ -12,6 +12,7 @@ from mesh_lab.controlplane.debug import access, controlz, pages
 from mesh_lab.controlplane.debug.adsdebug import DebugStreams
 from mesh_lab.controlplane.debug.istiopages import IstioPages
 from mesh_lab.controlplane.delivery import ads
+from mesh_lab.controlplane.delivery.addresses import AddressAllocator
 from mesh_lab.controlplane.delivery.identity import Authenticator
 from mesh_lab.controlplane.delivery.jwks import KeyFetcher
 from mesh_lab.controlplane.delivery.push import Generate, Pusher
@@ -152,6 +153,7 @@ async def serve(
             # Reports begin after all lists: before, a host that is missing may only not have been listed yet.
             async with asyncio.TaskGroup() as reports:
                 reports.create_task(KeyFetcher(state).run())
+                reports.create_task(AddressAllocator(api, state).run())
                 reports.create_task(reporter.run())
                 reports.create_task(notices.run())
                 reports.create_task(ingresses.run())

@@ -49,7 +49,8 @@ class Config(Generic[S_co]):
     """One Istio resource. `created` orders those that compete: the oldest wins, then the first by name.
 
     `annotations` are Istio's: others change nothing. `any_workload` marks a policy whose selector could not be read, so
-    that it is for every workload that it might select. `merged_from` are the delegates of a VirtualService.
+    that it is for every workload that it might select. `merged_from` are the delegates of a VirtualService. `assigned`
+    are the addresses that the status of a ServiceEntry gives its hosts.
     """
 
     origin: Origin
@@ -61,6 +62,7 @@ class Config(Generic[S_co]):
     annotations: Mapping[str, str] = field(default_factory=dict)
     any_workload: bool = False
     merged_from: tuple[Origin, ...] = ()
+    assigned: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def origins(self) -> tuple[Origin, ...]:

@@ -16,7 +16,7 @@ from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.process.plane import THE_DEFAULT, ControlPlane
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.standins import StandIn
-from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, revisions, values
+from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, revisions, serviceaddresses, values
 from mesh_lab.controlplane.world.configmaps import Remark
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Node, Object, ObjectKey, Origin, Pod, same
@@ -281,7 +281,8 @@ class World:
             return known
         meta, spec = obj["metadata"], obj.get("spec")
         labels, annotations = meta.get("labels") or {}, kubernetes.istios(meta.get("annotations") or {})
-        raw = (spec, labels, annotations, origin.generation)
+        given = serviceaddresses.assigned(obj.get("status")) if kind == "ServiceEntry" else {}
+        raw = (spec, labels, annotations, given, origin.generation)
         if self._raw.get(origin.key) == raw:
             return False
         self._raw[origin.key] = raw
@@ -308,7 +309,15 @@ class World:
         self._set_findings(origin, findings)
         if decoded is not None:
             configs[key] = Config(
-                origin, origin.namespace, origin.name, labels, created, decoded, annotations, read.any_workload
+                origin,
+                origin.namespace,
+                origin.name,
+                labels,
+                created,
+                decoded,
+                annotations,
+                read.any_workload,
+                assigned=given,
             )
         return True
 

@@ -26,6 +26,7 @@ Workloads = Table[ObjectKey, Config[WorkloadEntry]]
 EndpointTable = Table[ObjectKey, ServiceEndpoints]
 
 UNIX = "unix://"
+_ALLOCATE_LABEL = "networking.istio.io/enable-autoallocate-ip"
 
 _RESOLUTIONS: Mapping[str, Resolution] = {
     "NONE": Resolution.ORIGINAL_DESTINATION,
@@ -41,7 +42,7 @@ def services_of(config: EntryConfig) -> tuple[MeshService, ...]:
     """A service for each host. Of its addresses the first single one is where it is; all others are ranges."""
     spec = config.spec
     plain = [address for each in spec.addresses if "/" not in (address := _without_mask(each))]
-    address = plain[0] if plain else ""
+    address, given = plain[0] if plain else "", frozenset(hosts_given_addresses(config))
     ports = tuple(_port(port) for port in spec.ports if port.protocol.upper() != "UDP")
     return tuple(
         MeshService(
@@ -56,9 +57,29 @@ def services_of(config: EntryConfig) -> tuple[MeshService, ...]:
             outside=spec.location == "MESH_EXTERNAL",
             subject_alt_names=tuple(spec.subject_alt_names),
             created=config.created,
+            assigned=config.assigned.get(host, "") if host in given else "",
         )
         for host in dict.fromkeys(spec.hosts)
     )
+
+
+def hosts_given_addresses(config: EntryConfig) -> tuple[str, ...]:
+    """The hosts that are given an address (`ShouldV2AutoAllocateIP` in Istio): where none is written or opted out of.
+
+    To addresses that clients choose themselves (NONE) nothing leads; a wildcard has one where its names are looked up.
+    """
+    spec = config.spec
+    opted_out = config.labels.get(_ALLOCATE_LABEL, "").lower() == "false"
+    if spec.addresses or spec.resolution == "NONE" or opted_out:
+        return ()
+    hosts = dict.fromkeys(spec.hosts)
+    return tuple(host for host in hosts if spec.resolution == "DYNAMIC_DNS" or not host.startswith("*"))
+
+
+@memoised
+def at_assigned(service: MeshService) -> MeshService:
+    """A service at the address that it was given, if it has no other."""
+    return replace(service, address=service.assigned) if service.anywhere and service.assigned else service
 
 
 def selecting(written: Entries, pod: Pod) -> list[tuple[MeshService, tuple[tuple[int | str, int], ...]]]:

@@ -168,7 +168,7 @@ def _called_itself(snapshot: Snapshot, telling: Applied, access: Access) -> tupl
 
 
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
-    mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels)
+    mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels, captures_dns=own.captures_dns)
     policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
     named = [*_services_of(snapshot, pod), *entries.selecting(snapshot.of(ServiceEntry), pod)]
     ports = inbound.inbound_ports(pod, named, policies, scope.sidecar)

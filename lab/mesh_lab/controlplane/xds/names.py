@@ -8,8 +8,10 @@ INBOUND_PASSTHROUGH_CLUSTER = "InboundPassthroughCluster"
 
 VIRTUAL_OUTBOUND = "virtualOutbound"
 VIRTUAL_INBOUND = "virtualInbound"
+DNS = "dns"
 OUTBOUND_PORT = 15001
 INBOUND_PORT = 15006
+DNS_PORT = 15053
 OWN_PORTS = frozenset({OUTBOUND_PORT, INBOUND_PORT})
 """Where a sidecar itself listens, at all addresses: no service can be called there."""
 # The source address of a proxy's connections to its application.

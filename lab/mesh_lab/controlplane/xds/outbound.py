@@ -16,7 +16,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import ServiceEndpoints
-from mesh_lab.controlplane.xds import http, names, telemetry
+from mesh_lab.controlplane.xds import dnscapture, http, names, telemetry
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.memo import memoised
@@ -65,6 +65,8 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
         if number in names.OWN_PORTS:
             continue
         yield shared_listener(number, tuple(forwardings), number in requests, context, outside, limiting)
+    if context.own.captures_dns:
+        yield dnscapture.listener(scope.services)
 
 
 @dataclass(frozen=True)

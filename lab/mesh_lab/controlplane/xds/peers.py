@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from mesh_lab.controlplane.world.annotations import parse_boolean
 from mesh_lab.controlplane.world.kubernetes import Pod
 from mesh_lab.controlplane.world.proxy import Proxy
 
+DNS_CAPTURE = "DNS_CAPTURE"
+"""By which a node says that it captures DNS; its agent's variable is `ISTIO_META_DNS_CAPTURE`."""
 UNKNOWN = "unknown"
 SEPARATOR = "|"
 FIELDS = ("workload", "workload_namespace", "app", "version", "canonical_service", "canonical_revision", "principal")
@@ -26,16 +29,18 @@ class Own(NamedTuple):
     """What a proxy's listeners know of the workload that it is part of.
 
     `packed` are its labels for the metrics. `more_statistics`: its pod requests statistics of Envoy's beside those that
-    every proxy keeps.
+    every proxy keeps. `captures_dns`: it answers its pod's questions of DNS.
     """
 
     packed: str
     more_statistics: bool = False
+    captures_dns: bool = False
 
 
 def own_of(proxy: Proxy) -> Own:
     """The workload that a proxy is part of."""
-    return Own(pack_verified(proxy), proxy.more_statistics)
+    captures_dns = parse_boolean(proxy.metadata.get(DNS_CAPTURE, "")) is True
+    return Own(pack_verified(proxy), proxy.more_statistics, captures_dns)
 
 
 def pack(pod: Pod) -> str:

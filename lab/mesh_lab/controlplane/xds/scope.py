@@ -6,7 +6,7 @@ All sidecars of a namespace share one scope, and so all that is made from it, un
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
@@ -177,7 +177,14 @@ def routes_of(snapshot: Snapshot) -> Table[ObjectKey, RouteConfig]:
 _NO_SIDECARS: Table[ObjectKey, Config[Sidecar]] = Table()
 
 
-def scope_of(snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, gateway: bool = False) -> Scope:
+def scope_of(
+    snapshot: Snapshot,
+    namespace: str,
+    labels: Mapping[str, str],
+    *,
+    gateway: bool = False,
+    captures_dns: bool = False,
+) -> Scope:
     """The scope of a proxy; the same object for all that see the same. Sidecars do not apply to gateways."""
     mesh = snapshot.mesh
     sources = Sources(
@@ -191,7 +198,16 @@ def scope_of(snapshot: Snapshot, namespace: str, labels: Mapping[str, str], *, g
         tracing.is_on(snapshot.of(Telemetry), mesh),
     )
     tell_apart = labels_matter(sources.routes, sources.rules, sources.sidecars)
-    return _scope(sources, namespace, tuple(sorted(labels.items())) if tell_apart else ())
+    scope = _scope(sources, namespace, tuple(sorted(labels.items())) if tell_apart else ())
+    return _by_assigned_addresses(scope) if captures_dns else scope
+
+
+@memoised
+def _by_assigned_addresses(scope: Scope) -> Scope:
+    """The scope in which entries without an address have that which they were given: their names lead there."""
+    services, imported = (tuple(map(entries.at_assigned, found)) for found in (scope.services, scope.imported))
+    by_host = Table({service.hostname: service for service in (*services, *imported)})
+    return replace(scope, services=services, imported=imported, by_host=by_host)
 
 
 @memoised

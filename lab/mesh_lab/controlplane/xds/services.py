@@ -105,7 +105,7 @@ class MeshService:
 
     The rest is for a ServiceEntry: addresses and ranges beside `address`, whether it is outside of the mesh, the names
     in its servers' certificates, and when it was made; and of further entries whose ports it has, what they are and
-    where their endpoints are kept.
+    where their endpoints are kept. `assigned` is the address by which proxies that capture DNS know one without any.
     """
 
     origin: Origin
@@ -123,6 +123,7 @@ class MeshService:
     created: str = ""
     origins: tuple[Origin, ...] = ()
     more: tuple[ObjectKey, ...] = ()
+    assigned: str = ""
 
     @property
     def is_entry(self) -> bool:

@@ -509,3 +509,10 @@ def test_a_sidecar_can_tell_a_server_of_whom_it_is() -> None:
     assert (told["NAMESPACE"], told["WORKLOAD_NAME"]) == ("default", "reviews-v1")
     assert told["LABELS"]["app"] == "reviews"
     assert values["MESH_LAB_NODE"] == bootstrap_of(proxy)["node"]["id"]
+
+
+@pytest.mark.parametrize(("value", "captured"), [("true", True), ("false", False)])
+def test_a_pod_asks_its_proxy_where_that_captures_dns(value: str, captured: bool) -> None:
+    text = f'proxyMetadata: {{ISTIO_META_DNS_CAPTURE: "{value}"}}'
+    (rules,) = named(inject(pod({"proxy.istio.io/config": text}), Place())["spec"]["initContainers"], INIT)["args"]
+    assert ("udp dport 53" in rules) is captured

@@ -34,6 +34,13 @@ def test_what_is_for_another_pods_proxy_goes_past_ones_own() -> None:
     assert outbound.index("tcp dport { 15020, 15021, 15090 } return") < outbound.index("redirect to :15001")
 
 
+def test_what_a_pod_asks_of_dns_is_led_to_its_proxy_where_that_answers() -> None:
+    """But for what the proxy itself asks, on behalf of the pod."""
+    rule = "meta skuid != 1337 udp dport 53 redirect to :15053"
+    assert rule in ruleset(from_annotations({}, dns=True))
+    assert "15053" not in ruleset(from_annotations({}))
+
+
 def test_only_included_ports_come_in() -> None:
     rules = ruleset(from_annotations({f"{PREFIX}includeInboundPorts": "80"}))
     assert "tcp dport { 80 } redirect to :15006" in rules
@@ -78,7 +85,20 @@ def test_what_passes_between_envoy_and_its_application_is_not_followed() -> None
 
 
 @pytest.mark.skipif(shutil.which("nft") is None, reason="nft is not installed")
-@given(st.builds(Interception, st.none() | ports, ports, ports, st.none() | ranges, ranges, ports, devices, devices))
+@given(
+    st.builds(
+        Interception,
+        st.none() | ports,
+        ports,
+        ports,
+        st.none() | ranges,
+        ranges,
+        ports,
+        devices,
+        devices,
+        st.booleans(),
+    )
+)
 @settings(max_examples=15, deadline=None)
 def test_nft_takes_whatever_annotations_ask_for(interception: Interception) -> None:
     checked = subprocess.run(

@@ -1,0 +1,122 @@
+"""Gives each host of a ServiceEntry without addresses one of 240.240.0.0/16, in `status.addresses`.
+
+Only proxies that capture DNS use them: there the name leads to the address, and the address tells services on one port
+apart. Source: pilot/pkg/controllers/ipallocate of Istio 1.30, without its second address, of IPv6.
+https://istio.io/latest/docs/ops/configuration/traffic-management/dns-proxy/#address-auto-allocation
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+
+from mesh_lab.controlplane.delivery.state import ClusterState
+from mesh_lab.controlplane.kube.client import ApiError, KubeClient, Unreachable
+from mesh_lab.controlplane.kube.kinds import FOLLOWED
+from mesh_lab.controlplane.model import ServiceEntry
+from mesh_lab.controlplane.world.kubernetes import ObjectKey
+from mesh_lab.controlplane.world.serviceaddresses import written
+from mesh_lab.controlplane.xds.entries import EntryConfig, hosts_given_addresses
+
+log = logging.getLogger(__name__)
+
+RANGE = ipaddress.IPv4Network("240.240.0.0/16")
+_RETRY = 1.0
+_NOT_FOUND = 404
+
+Given = Mapping[str, str]
+"""The address of each host."""
+
+
+class Pool:
+    """The addresses of a range, each in turn: what was taken back is given again as late as can be."""
+
+    def __init__(self, network: ipaddress.IPv4Network = RANGE) -> None:
+        self._hosts = [str(address) for address in network.hosts()]
+        self._next = 0
+
+    def holds(self, address: str) -> bool:
+        """Whether an address is of the range."""
+        return ipaddress.IPv4Address(address) in RANGE
+
+    def take(self, taken: set[str]) -> str | None:
+        """The next address that is not taken, and is then; None when all are."""
+        for step in range(len(self._hosts)):
+            address = self._hosts[(self._next + step) % len(self._hosts)]
+            if address not in taken:
+                self._next += step + 1
+                taken.add(address)
+                return address
+        return None
+
+
+def plan(entries: Iterable[EntryConfig], held: Mapping[ObjectKey, Given], pool: Pool) -> dict[ObjectKey, Given]:
+    """What each entry's hosts are to have: what they have, unless an older entry, or a user, has that address."""
+    configs = {_key(config): config for config in sorted(entries, key=lambda config: config.precedence)}
+    taken = {address.removesuffix("/32") for config in configs.values() for address in config.spec.addresses}
+    kept = {key: dict(_kept(config, held.get(key, config.assigned), taken, pool)) for key, config in configs.items()}
+    return {key: dict(_filled(config, kept[key], taken, pool)) for key, config in configs.items()}
+
+
+def _kept(config: EntryConfig, has: Given, taken: set[str], pool: Pool) -> Iterator[tuple[str, str]]:
+    for host in hosts_given_addresses(config):
+        address = has.get(host, "")
+        if address and address not in taken and pool.holds(address):
+            taken.add(address)
+            yield host, address
+
+
+def _filled(config: EntryConfig, kept: Given, taken: set[str], pool: Pool) -> Iterator[tuple[str, str]]:
+    for host in hosts_given_addresses(config):
+        address = kept.get(host) or pool.take(taken)
+        if address is None:
+            log.error("%s/%s: no address of %s is left for %s", config.namespace, config.name, RANGE, host)
+        else:
+            yield host, address
+
+
+def _key(config: EntryConfig) -> ObjectKey:
+    return (config.namespace, config.name)
+
+
+class AddressAllocator:
+    """Writes what `plan` says whenever ServiceEntries have changed."""
+
+    def __init__(self, api: KubeClient, state: ClusterState) -> None:
+        self._api = api
+        self._state = state
+        self._pool = Pool()
+        self._held: dict[ObjectKey, Given] = {}
+
+    async def run(self) -> None:
+        """Allocate until cancelled."""
+        seen: object = None
+        done = True
+        while True:
+            table = self._state.latest.of(ServiceEntry)
+            if table is not seen or not done:
+                seen, done = table, await self._allocate(table.values())
+            await self._state.snapshotted.wait(None if done else _RETRY)
+
+    async def _allocate(self, entries: Iterable[EntryConfig]) -> bool:
+        """True when all has been written that differs."""
+        configs = {_key(config): config for config in entries}
+        self._held = plan(configs.values(), self._held, self._pool)
+        written_all = True
+        for key, given in self._held.items():
+            if given != configs[key].assigned:
+                written_all &= await self._write(key, given)
+        return written_all
+
+    async def _write(self, key: ObjectKey, given: Given) -> bool:
+        namespace, name = key
+        status = {"status": {"addresses": written(given) or None}}
+        try:
+            await self._api.merge(FOLLOWED["ServiceEntry"], name, status, namespace, "status")
+        except (ApiError, Unreachable) as error:
+            if isinstance(error, ApiError) and error.status == _NOT_FOUND:
+                return True
+            log.warning("writing the addresses of ServiceEntry %s/%s: %s", namespace, name, error)
+            return False
+        return True
