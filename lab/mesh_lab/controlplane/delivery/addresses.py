@@ -52,19 +52,23 @@ class Pool:
 
 
 def plan(entries: Iterable[EntryConfig], held: Mapping[ObjectKey, Given], pool: Pool) -> dict[ObjectKey, Given]:
-    """What each entry's hosts are to have: what they have, unless an older entry, or a user, has that address."""
+    """What each entry's hosts are to have: what they have, unless an older entry, or a user, has that address.
+
+    A status comes before what is `held`, which is what was decided last: another istiod writes it, too.
+    """
     configs = {_key(config): config for config in sorted(entries, key=lambda config: config.precedence)}
     taken = {address.removesuffix("/32") for config in configs.values() for address in config.spec.addresses}
-    kept = {key: dict(_kept(config, held.get(key, config.assigned), taken, pool)) for key, config in configs.items()}
+    kept = {key: dict(_kept(config, held.get(key, {}), taken, pool)) for key, config in configs.items()}
     return {key: dict(_filled(config, kept[key], taken, pool)) for key, config in configs.items()}
 
 
-def _kept(config: EntryConfig, has: Given, taken: set[str], pool: Pool) -> Iterator[tuple[str, str]]:
+def _kept(config: EntryConfig, decided: Given, taken: set[str], pool: Pool) -> Iterator[tuple[str, str]]:
     for host in hosts_given_addresses(config):
-        address = has.get(host, "")
-        if address and address not in taken and pool.holds(address):
-            taken.add(address)
-            yield host, address
+        for address in (config.assigned.get(host, ""), decided.get(host, "")):
+            if address and address not in taken and pool.holds(address):
+                taken.add(address)
+                yield host, address
+                break
 
 
 def _filled(config: EntryConfig, kept: Given, taken: set[str], pool: Pool) -> Iterator[tuple[str, str]]:

@@ -56,7 +56,8 @@ def test_what_a_host_has_stays() -> None:
     has = {"a.internal": "240.240.7.7"}
     assert planned(entry("b"), entry("a", given=has)) == {"a": has, "b": {"b.internal": "240.240.0.1"}}
     held = {"a": {"a.internal": "240.240.0.5"}}
-    assert planned(entry("a", given=has), held=held) == held
+    assert planned(entry("a"), held=held) == held, "it has been decided, and is not in the status yet"
+    assert planned(entry("a", given=has), held=held) == {"a": has}, "another istiod has decided otherwise"
 
 
 def test_one_address_is_not_given_twice() -> None:
@@ -67,6 +68,12 @@ def test_one_address_is_not_given_twice() -> None:
     )
     assert found["old"] == {"old.internal": same}
     assert found["young"] == {"young.internal": "240.240.0.2"}
+
+
+def test_a_decision_against_a_status_stays_until_it_is_written() -> None:
+    old, young = (entry(name, given={f"{name}.internal": "240.240.0.1"}, created=name) for name in ("a", "b"))
+    decided = {"b": {"b.internal": "240.240.0.9"}}
+    assert planned(old, young, held=decided)["b"] == decided["b"]
 
 
 def test_an_address_that_a_user_wrote_is_not_given() -> None:
@@ -114,7 +121,7 @@ async def allocated(api: Api, state: ClusterState, count: int) -> list[tuple[str
 
 
 def state_with(*entries: Object) -> ClusterState:
-    state = ClusterState("istio-system")
+    state = ClusterState()
     for each in entries:
         state.apply(FOLLOWED["ServiceEntry"], "ADDED", each)
     return state
