@@ -114,3 +114,16 @@ def test_each_attempt_has_a_time_limit_of_its_own(shop: Mesh, client: TrafficCli
     assert_all(results, status=504)
     assert attempts(server, results) == [2] * 3
     assert_lasted(results, 0.4, 5)
+
+
+def test_attempts_are_apart_by_the_back_off_that_a_rule_says(shop: Mesh, client: TrafficClient) -> None:
+    """Envoy draws each pause up to it: that all of 20 are short by chance happens once in a million runs."""
+
+    def longest(**more: Any) -> float:
+        with shop.applied(retrying(attempts=1, retryOn="5xx", **more)):
+            results = client.send("http://echo/?fail=1", REQUESTS, concurrency=REQUESTS, distinct_ids=True)
+        assert_all(results)
+        return max(result.duration_ms for result in results)
+
+    assert longest(backoff="1s") > 500
+    assert longest() < 500

@@ -218,3 +218,25 @@ def test_a_destination_that_a_sidecar_does_not_list_is_reached_by_way_of_a_virtu
     with shop.applied([other, only_echo, virtual_service("echo", route(to("other")))]):
         shop.wait_endpoints("other", 1)
         assert_all(client.send("http://echo", 20), version="v2")
+
+
+def delegate(*rules: Object) -> Object:
+    made = virtual_service("unused", *rules, name="part")
+    del made["spec"]["hosts"]
+    return made
+
+
+def handing_on(prefix: str) -> Object:
+    handed = {"match": [{"uri": {"prefix": prefix}}], "delegate": {"name": "part"}}
+    return virtual_service("echo", handed, route(to("echo", "v1")))
+
+
+def test_a_delegate_decides_what_becomes_of_the_requests_that_it_is_handed(shop: Mesh, client: TrafficClient) -> None:
+    new = route(to("echo", "v2"), match=[{"uri": {"prefix": "/shop/new"}}])
+    with shop.applied([delegate(new, route(to("echo", "v1"))), handing_on("/shop")]):
+        assert_all(client.send("http://echo/shop/new", 10), version="v2")
+        assert_all(client.send("http://echo/shop/old", 10), version="v1")
+        assert_all(client.send("http://echo/new", 10), version="v1")
+        (ref,) = shop.apply(delegate(route(to("echo", "v2"))))
+        shop.wait_live(ref)
+        assert_all(client.send("http://echo/shop/old", 10), version="v2")
