@@ -257,9 +257,9 @@ def _proxy(
     return {
         "resources": msgspec.to_builtins(own.resources),
         **({"readinessProbe": lifecycle.ready_probe(own.readiness)} if own.readiness.probed else {}),
-        "securityContext": _UNPRIVILEGED,
         **{name: value for name, value in given.items() if name != "restartPolicy"},
         "lifecycle": {"preStop": lifecycle.drain(settings.kind, own.draining), **(given.get("lifecycle") or {})},
+        "securityContext": {**_UNPRIVILEGED, **(given.get("securityContext") or {})},
         "name": PROXY,
         "image": own.image if image == _AUTO_IMAGE else image,
         "imagePullPolicy": given.get("imagePullPolicy", own.image_pull_policy),

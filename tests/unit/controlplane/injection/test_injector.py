@@ -266,6 +266,20 @@ def test_a_gateways_container_becomes_a_router_without_redirection() -> None:
     assert [c["name"] for c in injected["spec"]["containers"]] == [PROXY]
 
 
+def test_a_gateways_own_security_context_leaves_the_user_as_it_is() -> None:
+    """As Istio's chart `gateway` writes it: a context without a user, in a container that must not be root's."""
+    context = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": False, "runAsNonRoot": True}
+    given: Object = {
+        "metadata": {"annotations": {"inject.istio.io/templates": "gateway"}},
+        "spec": {"containers": [{"name": PROXY, "image": "auto", "securityContext": context}]},
+    }
+    found = proxy_of(inject(given, Place()))["securityContext"]
+    assert (found["runAsUser"], found["runAsGroup"]) == (1337, 1337)
+    assert found["readOnlyRootFilesystem"] is False
+    given["spec"]["containers"][0]["securityContext"] = {"runAsUser": 1000}
+    assert proxy_of(inject(given, Place()))["securityContext"]["runAsUser"] == 1000
+
+
 def test_the_patch_makes_of_the_pod_what_injection_made_of_it() -> None:
     given = pod(readinessProbe={"httpGet": {"path": "/health", "port": 9080}})
     injected = inject(given, Place())
