@@ -95,6 +95,19 @@ def test_a_wildcard_stands_for_all_names_below(mesh_shared: Mesh, only_registry:
     assert code(only_registry, "https://en.wikipedia.org/") == "000"
 
 
+def test_names_below_a_wildcard_are_looked_up_one_by_one(mesh_shared: Mesh, only_registry: Shell) -> None:
+    """Whatever address the client connects to."""
+    elsewhere = "--resolve en.wikipedia.org:443:192.0.2.1 --resolve en.wikipedia.org:80:192.0.2.1 -m 5"
+    tls = {"number": 443, "name": "tls", "protocol": "TLS"}
+    with mesh_shared.applied([entry("*.wikipedia.org", HTTP, tls, resolution="DYNAMIC_DNS")]):
+        assert code(only_registry, f"https://en.wikipedia.org/ {elsewhere}") == "200"
+        assert code(only_registry, f"http://en.wikipedia.org/ {elsewhere}") == "301"
+        assert code(only_registry, "https://de.wikipedia.org/") == "200"
+        assert code(only_registry, "http://no.such.wikipedia.example/") == "000"
+        assert code(only_registry, "https://www.google.com/") == "000"
+        logged(mesh_shared, "outbound|443||*.wikipedia.org")
+
+
 def test_a_host_that_only_an_entry_knows_has_its_address(mesh_shared: Mesh, run: Shell) -> None:
     with mesh_shared.applied([entry("address.internal", HTTP, resolution="NONE", addresses=["198.51.100.1"])]):
         eventually(

@@ -21,7 +21,6 @@ from mesh_lab.controlplane.model.destinationrule import (
 from mesh_lab.controlplane.model.envoyfilter import ListenerMatch, Patch
 from mesh_lab.controlplane.model.gateway import Server, ServerPort
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
-from mesh_lab.controlplane.model.serviceentry import ServiceEntry
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngressListener
 from mesh_lab.controlplane.model.virtualservice import (
     L4MatchAttributes,
@@ -87,13 +86,6 @@ LINES = (
         "error",
         "a gateway of this control plane serves neither UDP nor HTTP_PROXY",
         _when(lambda port: port.protocol.upper() in ("UDP", "HTTP_PROXY")),
-    ),
-    Line(
-        ServiceEntry,
-        "resolution",
-        "warning",
-        "names are not looked up for each request: connections go to the addresses that clients choose, as with NONE",
-        _when(lambda spec: spec.resolution == "DYNAMIC_DNS"),
     ),
     Line(WorkloadEntry, "network", "warning", "has no effect: there is one network"),
     Line(ListenerMatch, "port_name", "warning", "has no effect: listeners have no such name; portNumber has one"),

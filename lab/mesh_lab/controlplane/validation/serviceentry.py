@@ -121,9 +121,14 @@ def _dns_round_robin(spec: ServiceEntry) -> Iterator[Problem]:
 
 
 def _dynamic_dns(spec: ServiceEntry) -> Iterator[Problem]:
+    by_name = any(port.protocol.upper() == "TLS" for port in spec.ports)
     for index, host in enumerate(spec.hosts):
         if not host.startswith("*"):
             yield error(f"spec.hosts[{index}]", "host must be wildcarded for resolution mode DYNAMIC_DNS")
+        elif by_name and not host.startswith("*."):
+            # Envoy would reject it, or without it look up any name at all.
+            text = f'partial wildcard "{host}" cannot be matched with the server names of a TLS port: write *.DOMAIN'
+            yield error(f"spec.hosts[{index}]", text)
     for name, given in (("addresses", spec.addresses), ("endpoints", spec.endpoints)):
         if given:
             yield error(f"spec.{name}", f"{name} cannot be set for resolution type DYNAMIC_DNS")

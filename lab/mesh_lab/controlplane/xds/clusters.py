@@ -17,7 +17,7 @@ from msgspec import structs
 
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
-from mesh_lab.controlplane.xds import exchange, names, telemetry, tls
+from mesh_lab.controlplane.xds import dynamicdns, exchange, names, telemetry, tls
 from mesh_lab.controlplane.xds.balancing import (
     apply_connection_pool,
     apply_load_balancer,
@@ -40,6 +40,7 @@ _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _CODEC = HttpFilter(name="envoy.filters.http.upstream_codec", typed_config=any_of(UpstreamCodec()))
 ANNOUNCING = (telemetry.announce(), _CODEC)
 INTRODUCING = (exchange.introduce(), _CODEC)
+"""To servers that the mesh does not know."""
 
 
 @dataclass(frozen=True)
@@ -172,13 +173,16 @@ def _said_of_client(view: View) -> tuple[HttpFilter, ...]:
     """What a server is told of its client, beside what a certificate says of it."""
     if view.peers.some_meshed:
         return ANNOUNCING if view.may_be_plain else ()
-    return () if view.gateway else INTRODUCING
+    operation = names.operation(view.service.hostname, view.port.number)
+    return () if view.gateway else (exchange.introduce(operation), _CODEC)
 
 
 def _set_discovery(cluster: Cluster, view: View) -> None:
-    """Where endpoints come from: EDS, DNS, or the address that the client chose."""
+    """Where endpoints come from: EDS, DNS, the name that each request is for, or the address that the client chose."""
     resolution = view.service.resolution
-    if view.passes_on:
+    if resolution is Resolution.DYNAMIC_DNS:
+        dynamicdns.set_discovery(cluster, verified=_is_verified(view.policy.tls))
+    elif view.passes_on:
         cluster.type = Cluster.ORIGINAL_DST
         cluster.lb_policy = Cluster.CLUSTER_PROVIDED
     elif resolution is Resolution.ENDPOINTS:
@@ -333,15 +337,21 @@ def _needs_name(settings: ClientTLSSettings | None) -> bool:
     return settings is not None and settings.mode in ("SIMPLE", "MUTUAL") and not settings.sni
 
 
+def _is_verified(settings: ClientTLSSettings | None) -> bool:
+    """Whether a rule begins TLS in which the certificate must be for the host of the request."""
+    if settings is None or not _needs_name(settings):
+        return False
+    return not (settings.subject_alt_names or settings.insecure_skip_verify)
+
+
 def _name_server(options: http_protocol_options_pb2.HttpProtocolOptions, settings: ClientTLSSettings | None) -> None:
     """Derive the server name from each request where a rule for TLS names none; the certificate must be for it.
 
     Only requests have a host: for TCP connections there is no server name.
     """
-    if settings is None or not _needs_name(settings):
-        return
-    options.upstream_http_protocol_options.auto_sni = True
-    if not (settings.subject_alt_names or settings.insecure_skip_verify):
+    if _needs_name(settings):
+        options.upstream_http_protocol_options.auto_sni = True
+    if _is_verified(settings):
         options.upstream_http_protocol_options.auto_san_validation = True
 
 
@@ -358,8 +368,8 @@ def _limit_streams(options: http_protocol_options_pb2.HttpProtocolOptions, limit
             getattr(options, part).http2_protocol_options.max_concurrent_streams.value = limit
 
 
-def subsets_of(rules: HostRules | None) -> Iterator[str]:
-    """The whole service, as an empty name, and its subsets."""
+def subsets_of(service: MeshService, rules: HostRules | None) -> Iterator[str]:
+    """The whole service, as an empty name, and its subsets. Names that are looked up for each request have none."""
     yield ""
-    if rules is not None:
+    if rules is not None and service.resolution is not Resolution.DYNAMIC_DNS:
         yield from (subset.name for subset in rules.subsets)

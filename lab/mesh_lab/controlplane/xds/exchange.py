@@ -1,4 +1,4 @@
-"""The headers by which Istio's sidecars tell any server over HTTP who calls: `x-envoy-peer-metadata` and `...-id`.
+"""The headers by which Istio's sidecars tell any server over HTTP who calls, and what.
 
 Between sidecars the lab needs neither (see `peers`): only servers without one are sent them, in the mesh and outside.
 Istio's sidecars send them to those as well (`SidecarOutboundMetadataFilter` in pilot/pkg/xds/filters/filters.go).
@@ -22,12 +22,17 @@ NODE_VARIABLE = "MESH_LAB_NODE"
 """Clusters are the same for all proxies, so the values are variables of a proxy's container."""
 
 _HEADERS = {"x-envoy-peer-metadata": METADATA_VARIABLE, "x-envoy-peer-metadata-id": NODE_VARIABLE}
+_OPERATION = "x-envoy-decorator-operation"
 _CLUSTER = "Kubernetes"
 _LABELS = ("app", "version", "service.istio.io/canonical-name", "service.istio.io/canonical-revision")
 
 
-def introduce() -> HttpFilter:
-    """Set both headers, in place of the application's own. For clusters of sidecars."""
+def introduce(operation: str = "") -> HttpFilter:
+    """Set both headers, in place of the application's own. For clusters of sidecars.
+
+    And the request's operation, which Envoy sets where spans are reported, with the path of the route. In Istio it sets
+    it always, since its tracing is on without a tracer, too.
+    """
     mutations = [
         Mutation(
             append=HeaderValueOption(
@@ -37,6 +42,10 @@ def introduce() -> HttpFilter:
         )
         for name, variable in _HEADERS.items()
     ]
+    if operation:
+        header = HeaderValue(key=_OPERATION, value=operation)
+        option = HeaderValueOption(header=header, append_action=HeaderValueOption.ADD_IF_ABSENT)
+        mutations.append(Mutation(append=option))
     config = HeaderMutation(mutations=Mutations(request_mutations=mutations))
     return HttpFilter(name="envoy.filters.http.header_mutation", typed_config=any_of(config))
 

@@ -346,7 +346,7 @@ def _clusters_of(called: Called) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
     assigned: list[Built] = []
     for port in service.ports:
         peers = endpoints.peers_of(port, known, policies, called.mesh.trust_domains)
-        for subset in clusters.subsets_of(rules):
+        for subset in clusters.subsets_of(service, rules):
             chosen = rules.subset(subset) if rules is not None and subset else None
             labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
             selection = endpoints.Selection(service, port, subset, labels, called.passed_on)

@@ -16,7 +16,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import ServiceEndpoints
-from mesh_lab.controlplane.xds import dnscapture, http, names, telemetry
+from mesh_lab.controlplane.xds import dnscapture, dynamicdns, http, names, telemetry
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
 from mesh_lab.controlplane.xds.memo import memoised
@@ -61,10 +61,12 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
         for port in scope.ports_of(service)
         if has_shared_routes(service, port)
     }
+    looked_up = {port.number for s in scope.services if s.resolution is Resolution.DYNAMIC_DNS for port in s.ports}
     for number, forwardings in everywhere.items():
         if number in names.OWN_PORTS:
             continue
-        yield shared_listener(number, tuple(forwardings), number in requests, context, outside, limiting)
+        here = context._replace(looks_up=number in looked_up)
+        yield shared_listener(number, tuple(forwardings), number in requests, here, outside, limiting)
     if context.own.captures_dns:
         yield dnscapture.listener(scope.services)
 
@@ -172,7 +174,7 @@ def _fill(
         if not free:
             continue
         taken.update((part, each) for part in ranges for each in free)
-        chain = FilterChain(filters=[*mark(marked=way.marked), _tcp(listener.name, way, context)])
+        chain = FilterChain(filters=[*mark(marked=way.marked), *_looked_up(way), _tcp(listener.name, way, context)])
         if free == [""] and ranges == ("",):
             rest = chain
             continue
@@ -213,9 +215,14 @@ def _listener(name: str, address: str, port: int) -> Listener:
 
 def _http(name: str, routes: str, context: ProxyContext) -> Filter:
     logs = telemetry.access_logs(context, telemetry.Reporting("source", "http"))
-    manager = http.connection_manager("outbound", f"outbound_{name}", context, logs)
+    before = [dynamicdns.by_host()] if context.looks_up else []
+    manager = http.connection_manager("outbound", f"outbound_{name}", context, logs, before)
     manager.rds.CopyFrom(http.rds(routes))
     return http.http_filter(manager)
+
+
+def _looked_up(way: Way) -> list[Filter]:
+    return [dynamicdns.by_server_name(way.looked_up_at)] if way.looked_up_at else []
 
 
 def _tcp_logs(context: ProxyContext) -> list[object]:

@@ -46,7 +46,7 @@ def chains(scope: Scope, context: ProxyContext, server: GatewayServer, taken: se
     logs = list(access_logs(context, Reporting("source", "tcp")))
     for service in passed_on(scope, [server]):
         for port in service.ports:
-            for subset in subsets_of(scope.rules.get(service.hostname)):
+            for subset in subsets_of(service, scope.rules.get(service.hostname)):
                 name = names.sni(port.number, subset, service.hostname)
                 if name in taken:
                     continue

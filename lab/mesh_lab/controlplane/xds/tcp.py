@@ -26,7 +26,7 @@ from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.policies import HostRules, Policy, effective
 from mesh_lab.controlplane.xds.scope import MESH, RouteConfig, Scope
-from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol
+from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 from mesh_lab.controlplane.xds.upstream import tunnel
 
 
@@ -51,7 +51,7 @@ class Way:
     """Some connections to a port, and where they go by which policy.
 
     They are those for one of the server names (SNI), to an address in one of the ranges; all, where there are none.
-    `marked`: see `must_announce_tcp`.
+    `marked`: see `must_announce_tcp`. At the port `looked_up_at`, if there is one, is the server that each names.
     """
 
     server_names: tuple[str, ...]
@@ -60,6 +60,7 @@ class Way:
     policy: Policy
     origins: tuple[Origin, ...]
     marked: bool
+    looked_up_at: int = 0
 
 
 class Entrance(NamedTuple):
@@ -101,7 +102,8 @@ class _Ways:
                         yield self._way(tuple(match.sni_hosts), ranges, self._shares(config, rule.route))
         if not routed:
             service = self.entrance.service
-            told = self.entrance.shared or bool(self.entrance.ranges)
+            dynamic = service.resolution is Resolution.DYNAMIC_DNS
+            told = self.entrance.shared or dynamic or bool(self.entrance.ranges)
             known = (service.hostname, *(alias.hostname for alias in service.aliases)) if told else ()
             yield self._way(known, self.entrance.ranges, self._whole())
 
@@ -147,7 +149,8 @@ class _Ways:
         origins += rules.origins if rules is not None else ()
         told = () if "*" in names_ else tuple(name for name in names_ if not name.startswith("*") or name[1:2] == ".")
         marked = must_announce_tcp(self.scope, chosen)
-        return Way(told, ranges, chosen, policy_of(self.scope.rules, chosen), tuple(origins), marked)
+        at = next((share.port for share in chosen if _is_looked_up(self.scope, share)), 0)
+        return Way(told, ranges, chosen, policy_of(self.scope.rules, chosen), tuple(origins), marked, at)
 
 
 def concerns_connection(match: L4MatchAttributes | TLSMatchAttributes, view: Viewpoint, owner: str) -> bool:
@@ -215,6 +218,11 @@ def must_announce_tcp(scope: Scope, chosen: tuple[Share, ...]) -> bool:
     which does not choose the ALPN for it.
     """
     return any(_speaks_http(scope, share) and _is_mutual(scope, share) for share in chosen)
+
+
+def _is_looked_up(scope: Scope, share: Share) -> bool:
+    service = scope.by_host.get(share.host)
+    return service is not None and service.resolution is Resolution.DYNAMIC_DNS
 
 
 def _speaks_http(scope: Scope, share: Share) -> bool:

@@ -44,16 +44,6 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "spec.tcp[0].match[0].sourceSubnet",
     ),
     (
-        "ServiceEntry",
-        {
-            "hosts": ["*.a.b"],
-            "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
-            "resolution": "DYNAMIC_DNS",
-        },
-        "warning",
-        "spec.resolution",
-    ),
-    (
         "DestinationRule",
         policy(retryBudget={"budgetInterval": "1s"}),
         "warning",

@@ -437,7 +437,7 @@ def test_limits_for_some_clients_are_none_for_the_server_and_a_sidecars_come_bef
         (bookinfo().istio(rule(tls={"mode": "ISTIO_MUTUAL"})), set()),
         (
             bookinfo().app("reviews", ("http", 9080), pods=[pod("reviews-old", "10.244.0.21", meshed=False)]),
-            {"x-envoy-peer-metadata", "x-envoy-peer-metadata-id"},
+            {"x-envoy-peer-metadata", "x-envoy-peer-metadata-id", "x-envoy-decorator-operation"},
         ),
     ],
     ids=["mutual TLS", "some without a sidecar", "TLS turned off", "mutual TLS demanded", "no sidecar"],
