@@ -36,6 +36,10 @@ PROGRAMS = {
     "config-reloader": Program(
         "mesh_lab.apps.samples.configreloader:main", "asks Prometheus to read a changed configuration"
     ),
+    "coredns": Program("mesh_lab.apps.samples.coredns:main", "the part of CoreDNS that a conformance suite deploys"),
+    "echo-basic": Program(
+        "mesh_lab.apps.samples.echobasic.program:main", "the servers of the Gateway API's conformance suite", tls=True
+    ),
     "ext-authz": Program("mesh_lab.apps.samples.extauthz:main", "Istio's sample of an external authorizer"),
     "fortio": Program(
         "mesh_lab.apps.samples.fortio.program:main", "the load generator of Istio's samples, and its server"

@@ -7,14 +7,29 @@ import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mesh_lab.apps.http.messages import Request, Response, Tls
+
+if TYPE_CHECKING:
+    import ssl
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+_REQUESTED = "requested_name"
+
+
+def note_server_name(context: ssl.SSLContext) -> None:
+    """Have each connection of a server note the server name (SNI) that its client asked for."""
+
+    def note(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        setattr(connection, _REQUESTED, name or "")
+
+    context.sni_callback = note
 
 
 class Session(Protocol):
@@ -60,7 +75,13 @@ class Connection(asyncio.Protocol):
         self.peer = _address(transport.get_extra_info("peername"))
         self.port = int(transport.get_extra_info("sockname")[1])
         if (secured := transport.get_extra_info("ssl_object")) is not None:
-            self.tls = Tls(bool(secured.getpeercert()), secured.version() or "")
+            self.tls = Tls(
+                bool(secured.getpeercert()),
+                secured.version() or "",
+                getattr(secured, _REQUESTED, ""),
+                secured.selected_alpn_protocol() or "",
+                (secured.cipher() or ("",))[0],
+            )
 
     def data_received(self, data: bytes) -> None:
         """Choose the protocol by the first bytes; pass on what follows."""

@@ -47,10 +47,17 @@ class Headers:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """A connection's TLS: whether the client has shown a certificate that was verified, and the protocol's version."""
+    """A connection's TLS: whether the client has shown a certificate that was verified, and the protocol's version.
+
+    `server_name` is what the client asked for, where the server's context notes it (`note_server_name`); `protocol`
+    what was agreed on for the application (ALPN).
+    """
 
     certified: bool
     version: str
+    server_name: str = ""
+    protocol: str = ""
+    cipher: str = ""
 
 
 @dataclass(slots=True)

@@ -42,6 +42,8 @@ SAMPLE_IMAGES = (
     SampleImage(_published("tcp-echo-server"), "tcp-echo"),
     SampleImage(_published("health"), "health"),
     SampleImage(_testing("app"), "istio-echo"),
+    SampleImage(("coredns/coredns",), "coredns"),
+    SampleImage(("gateway-api/echo-basic", "k8s-staging-gateway-api/echo-basic"), "echo-basic"),
     SampleImage(_testing("ext-authz"), "ext-authz"),
     SampleImage(_testing("jwt-server"), "jwt-server"),
     SampleImage(("envoyproxy/ratelimit",), "ratelimit", commands={"ratelimit": "ratelimit"}),
