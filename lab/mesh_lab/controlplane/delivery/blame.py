@@ -16,9 +16,9 @@ Attempt = Callable[[Snapshot], object]
 async def culprit(attempt: Attempt, snapshot: Snapshot, first: Iterable[Key] = ()) -> Key | None:
     """An object without which the translation succeeds, all before it in the order of suspicion left out as well.
 
-    Suspected are `first`, then the resources of Istio's kinds, then Services. None when the translation fails without
-    all of them, too, or fails no more. It is tried as often as the logarithm of their number, and the loop goes on
-    between two attempts.
+    Suspected are `first`, then the resources of Istio's kinds and the Gateway API's, then Services. None when the
+    translation fails without all of them, too, or fails no more. It is tried as often as the logarithm of their number,
+    and the loop goes on between two attempts.
     """
     there = _suspects(snapshot)
     suspects = list(dict.fromkeys([*(key for key in first if key in there), *there]))
@@ -46,6 +46,7 @@ async def culprit(attempt: Attempt, snapshot: Snapshot, first: Iterable[Key] = (
 def _suspects(snapshot: Snapshot) -> dict[Key, None]:
     return {
         **{(kind, *key): None for kind in KINDS for key in snapshot.configs[kind]},
+        **{(kind, *key): None for kind, table in snapshot.gatewayapi.items() for key in table},
         **{("Service", *key): None for key in snapshot.services},
     }
 
@@ -56,5 +57,9 @@ def _without(snapshot: Snapshot, keys: Iterable[Key]) -> Snapshot:
         kind: Table({key: config for key, config in table.items() if (kind, *key) not in left_out})
         for kind, table in snapshot.configs.items()
     }
+    gatewayapi = {
+        kind: Table({key: resource for key, resource in table.items() if (kind, *key) not in left_out})
+        for kind, table in snapshot.gatewayapi.items()
+    }
     services = {key: service for key, service in snapshot.services.items() if ("Service", *key) not in left_out}
-    return replace(snapshot, configs=Table(configs), services=Table(services))
+    return replace(snapshot, configs=Table(configs), gatewayapi=Table(gatewayapi), services=Table(services))

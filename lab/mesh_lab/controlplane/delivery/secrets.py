@@ -9,12 +9,14 @@ from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateVali
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 
 from mesh_lab.controlplane.model import DestinationRule, Gateway
+from mesh_lab.controlplane.model.internal import ServiceGateway
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot
 from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.gatewaytls import AUTHORITY_SUFFIX, authority_of, credentials_of
+from mesh_lab.controlplane.xds.ingress import gateways
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.typeurls import SDS
 
@@ -44,6 +46,8 @@ def credential(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
     if not name.startswith(GATEWAY_PREFIX):
         return None
     wanted = name.removeprefix(GATEWAY_PREFIX)
+    if "/" in wanted:
+        return _of_listener(snapshot, proxy, name, wanted)
     ruling = tuple(_rules_naming(snapshot, proxy, wanted))
     if proxy.kind != "router" and not ruling:
         return None
@@ -55,6 +59,39 @@ def credential(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
     if exact is None or not exact.certificate:
         return None
     return _certificate(name, exact.certificate, exact.private_key, (exact.origin, *named_by))
+
+
+def _of_listener(snapshot: Snapshot, proxy: Proxy, name: str, wanted: str) -> Built | None:
+    """What a listener of the Gateway API's names, with its namespace: for the pods of that Gateway only.
+
+    Whether the Gateway may name it has been looked at before (ReferenceGrant): else no listener does.
+    """
+    behind = {
+        f"{service.namespace}/{service.name}"
+        for service in snapshot.services.values()
+        if service.namespace == proxy.namespace and service.selector and selects(service.selector, proxy.labels)
+    }
+    named_by = tuple(
+        config.origin
+        for config in gateways(snapshot).values()
+        if isinstance(config.spec, ServiceGateway) and not behind.isdisjoint(config.spec.services)
+        for server in config.spec.servers
+        if server.tls is not None and wanted in (*credentials_of(server.tls), authority_of(server.tls))
+    )
+    if not named_by or proxy.kind != "router":
+        return None
+    namespace, _, own = wanted.partition("/")
+    if not wanted.endswith(AUTHORITY_SUFFIX):
+        secret = snapshot.secrets.get((namespace, own))
+        return (
+            _certificate(name, secret.certificate, secret.private_key, (secret.origin, *named_by)) if secret else None
+        )
+    key = (namespace, own.removesuffix(AUTHORITY_SUFFIX))
+    for each in (snapshot.secrets.get((namespace, own)), snapshot.secrets.get(key)):
+        if each is not None and each.ca:
+            return _authority(name, each.ca, (each.origin, *named_by), each.crl)
+    found = snapshot.authorities.get(key)
+    return _authority(name, found.certificates.encode(), (found.origin, *named_by)) if found is not None else None
 
 
 def _names_in(config: Config[DestinationRule]) -> set[str]:

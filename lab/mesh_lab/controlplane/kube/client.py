@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -110,6 +111,13 @@ class KubeClient:
             body=patch,
             content_type="application/merge-patch+json",
         )
+
+    async def apply(self, kind: Kind, obj: Object, manager: str) -> Object:
+        """Make an object so, by server-side apply; fields that others own are taken over."""
+        meta = obj["metadata"]
+        path = kind.path(meta.get("namespace", ""), meta["name"])
+        query = f"?fieldManager={quote(manager, safe='')}&force=true"
+        return await self._call("PATCH", path + query, body=obj, content_type="application/apply-patch+yaml")
 
     async def replace(self, kind: Kind, obj: Object) -> Object:
         """Store an object in place of the version that it names."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from mesh_lab.controlplane.istiokinds import KINDS
+from mesh_lab.meshkinds import GATEWAY_API as _GATEWAY_API
 
 
 class Kind(NamedTuple):
@@ -43,7 +44,23 @@ VALIDATING_WEBHOOKS = Kind(
     namespaced=False,
 )
 
-FOLLOWED: Mapping[str, Kind] = {
+DEFINITIONS = Kind(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
+GATEWAY_CLASSES = Kind("gateway.networking.k8s.io", "v1", "gatewayclasses", "GatewayClass", namespaced=False)
+GATEWAY_API: Mapping[str, Kind] = {
+    GATEWAY_CLASSES.kind: GATEWAY_CLASSES,
+    # The name `Gateway` is Istio's here.
+    **{
+        name: Kind(kind.group, kind.versions[0], kind.plural, name)
+        for kind in _GATEWAY_API
+        if kind.acted_on
+        for name in ("KubernetesGateway" if kind.name == "Gateway" else kind.name,)
+    },
+}
+"""The kinds that are followed once their definitions are there, in the version that these store."""
+
+_ALWAYS: Mapping[str, Kind] = {
     kind.kind: kind
     for kind in (
         Kind("", "v1", "services", "Service"),
@@ -60,7 +77,9 @@ FOLLOWED: Mapping[str, Kind] = {
         *(Kind(kind.group, kind.versions[0], kind.plural, kind.name) for kind in KINDS.values()),
     )
 }
+
+FOLLOWED: Mapping[str, Kind] = {**_ALWAYS, **GATEWAY_API}
 """What translation reads."""
 
-ALL = (*FOLLOWED.values(), VALIDATING_WEBHOOKS)
-"""What the control plane follows."""
+ALL = (*_ALWAYS.values(), VALIDATING_WEBHOOKS)
+"""What the control plane follows from the start."""

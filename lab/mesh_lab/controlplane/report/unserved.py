@@ -14,7 +14,7 @@ from mesh_lab.controlplane.istiokinds import KINDS
 from mesh_lab.controlplane.kube import events
 from mesh_lab.controlplane.kube.client import ApiError, KubeClient, Object, Unreachable
 from mesh_lab.controlplane.kube.events import Key, Subject
-from mesh_lab.controlplane.kube.kinds import Kind
+from mesh_lab.controlplane.kube.kinds import DEFINITIONS, GATEWAY_API, Kind
 from mesh_lab.controlplane.kube.signals import Signal
 from mesh_lab.controlplane.kube.watching import Follower
 from mesh_lab.controlplane.report import unservedstatus
@@ -24,8 +24,12 @@ log = logging.getLogger(__name__)
 
 GROUPS = ("istio.io", unservedstatus.GATEWAY_API)
 """API groups whose resources a mesh is expected to act on: these, and their subdomains."""
-_CRDS = Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
-_ACTED_ON = frozenset((kind.group, kind.plural) for kind in KINDS.values())
+_ACTED_ON = frozenset(
+    [
+        *((kind.group, kind.plural) for kind in KINDS.values()),
+        *((kind.group, kind.plural) for kind in GATEWAY_API.values()),
+    ]
+)
 _PAUSE = 0.1
 
 
@@ -43,7 +47,7 @@ class Unserved:
     async def run(self) -> None:
         """Follow and report until cancelled."""
         async with asyncio.TaskGroup() as group:
-            definitions = Follower(self._api, _CRDS, _Definitions(self, group))
+            definitions = Follower(self._api, DEFINITIONS, _Definitions(self, group))
             group.create_task(definitions.run())
             seen = -1
             while True:

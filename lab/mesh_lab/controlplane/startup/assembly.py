@@ -18,8 +18,10 @@ from mesh_lab.controlplane.delivery.jwks import KeyFetcher
 from mesh_lab.controlplane.delivery.push import Generate, Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Analysis, Remarks, Tracker
+from mesh_lab.controlplane.deployment.gateways import Gateways
 from mesh_lab.controlplane.injection.injector import Place
 from mesh_lab.controlplane.kube.client import KubeClient, Object
+from mesh_lab.controlplane.kube.definitions import Definitions
 from mesh_lab.controlplane.kube.kinds import VALIDATING_WEBHOOKS, WEBHOOKS
 from mesh_lab.controlplane.kube.watching import Follower, Gate
 from mesh_lab.controlplane.model import EnvoyFilter
@@ -27,6 +29,7 @@ from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.process.config import Ports, Settings
 from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.process.metrics import Metrics
+from mesh_lab.controlplane.report.gatewaystatuses import GatewayStatuses
 from mesh_lab.controlplane.report.ingressstatus import IngressStatuses
 from mesh_lab.controlplane.report.notices import Notices
 from mesh_lab.controlplane.report.reporting import Reporter
@@ -84,6 +87,7 @@ async def serve(
     settings: Settings,
     gate: Gate,
     followers: list[Follower],
+    definitions: Definitions,
     translation: Translation,
     started: Callable[[Ports], None] | None,
 ) -> None:
@@ -109,6 +113,9 @@ async def serve(
     bundle = BundlePublisher(api, lambda: trust.authority.roots, lambda: trust.superseded, settings.plane)
     injection = Injection(settings, state.snapshot)
     certificate = ServingCertificate(trust, settings.dns_names)
+
+    definitions.changed = state.progress.fire
+    gateway_statuses = GatewayStatuses(api, state, definitions, faults)
 
     state.hook("Secret", trust.observe)
     state.hook("Namespace", roots.observe_namespace)
@@ -141,6 +148,7 @@ async def serve(
             service = ads.AdsService(state, pusher, authenticator, metrics, state.progress.fire)
             for follower in followers:
                 await follower.synced.wait()
+            await definitions.synced()
             state.snapshot()
             server = ads.Server(service, certificate.current, looking.handlers())
             ends.append(lambda: server.stop(_GRACE))
@@ -158,6 +166,8 @@ async def serve(
                 reports.create_task(notices.run())
                 reports.create_task(ingresses.run())
                 reports.create_task(Unserved(api).run())
+                reports.create_task(gateway_statuses.run())
+                reports.create_task(Gateways(api, state, definitions, faults).run())
         finally:
             for end in reversed(ends):
                 await end()

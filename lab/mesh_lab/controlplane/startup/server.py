@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mesh_lab.controlplane.kube.client import KubeClient
-from mesh_lab.controlplane.kube.kinds import ALL
+from mesh_lab.controlplane.kube.definitions import Definitions
+from mesh_lab.controlplane.kube.kinds import ALL, GATEWAY_API
 from mesh_lab.controlplane.kube.watching import Follower, Gate
 from mesh_lab.controlplane.process.config import Ports, Settings
 
@@ -33,14 +34,16 @@ async def run(
     async with KubeClient(settings.api_server, settings.token_file, settings.ca_file) as api:
         gate = Gate()
         followers = [Follower(api, kind, gate) for kind in ALL]
+        definitions = Definitions(api, GATEWAY_API, gate)
 
         async def serve() -> None:
             assembly = await asyncio.to_thread(importlib.import_module, "mesh_lab.controlplane.startup.assembly")
             translation = await asyncio.to_thread(load)
-            await assembly.serve(api, settings, gate, followers, translation, started)
+            await assembly.serve(api, settings, gate, followers, definitions, translation, started)
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(follower.run()) for follower in followers]
+            tasks.append(group.create_task(definitions.run()))
             tasks.append(group.create_task(serve()))
             await stop.wait()
             for task in tasks:

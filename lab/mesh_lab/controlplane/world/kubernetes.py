@@ -6,7 +6,7 @@ A view that is equal to the one before, but for its origin, is no change: a stat
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -63,9 +63,16 @@ class ServicePort(NamedTuple):
     app_protocol: str
 
 
+class Balancer(NamedTuple):
+    """An address of the load balancer before a Service, and the ports of the Service that do not answer there."""
+
+    address: str
+    failing: frozenset[int]
+
+
 @dataclass(frozen=True, eq=False)
 class Service:
-    """A Service. `cluster_ip` is empty for a headless one."""
+    """A Service. `cluster_ip` is empty for a headless one; `is_balanced`: it asks for a load balancer."""
 
     origin: Origin
     namespace: str
@@ -79,6 +86,8 @@ class Service:
     export_to: tuple[str, ...]
     annotations: Mapping[str, str]
     traffic_distribution: str = ""
+    is_balanced: bool = False
+    balancers: tuple[Balancer, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +174,14 @@ class TlsSecret:
 
 
 @dataclass(frozen=True, eq=False)
+class Authority:
+    """A ConfigMap with the certificates of authorities, which the Gateway API's objects may name: PEM."""
+
+    origin: Origin
+    certificates: str
+
+
+@dataclass(frozen=True, eq=False)
 class Ingress:
     """An Ingress."""
 
@@ -237,7 +254,16 @@ def service(obj: Object) -> Service:
         export_to=tuple(part.strip() for part in exported.split(",") if part.strip()),
         annotations=istios(annotations),
         traffic_distribution=annotations.get(DISTRIBUTION_ANNOTATION) or spec.get("trafficDistribution") or "",
+        is_balanced=spec.get("type") == "LoadBalancer",
+        balancers=tuple(_balancers(obj)),
     )
+
+
+def _balancers(obj: Object) -> Iterator[Balancer]:
+    for each in ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ():
+        failing = frozenset(port["port"] for port in each.get("ports") or () if port.get("error"))
+        if address := each.get("ip") or each.get("hostname"):
+            yield Balancer(address, failing)
 
 
 def _external_name(spec: Object) -> str:
@@ -367,6 +393,12 @@ def deployment(obj: Object) -> Deployment:
 def istios(annotations: Mapping[str, str]) -> Mapping[str, str]:
     """Of an object's annotations those that Istio would read."""
     return {name: value for name, value in annotations.items() if "istio.io/" in name}
+
+
+def authority(obj: Object) -> Authority | None:
+    """The view of a ConfigMap that holds certificates of authorities; None for any other."""
+    certificates = (obj.get("data") or {}).get("ca.crt")
+    return Authority(origin_of("ConfigMap", obj), certificates) if certificates else None
 
 
 # A Secret's keys by meaning, the first that is there wins: kubernetes.io/tls, then Istio's generic form.

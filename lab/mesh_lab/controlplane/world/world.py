@@ -16,9 +16,18 @@ from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.process.plane import THE_DEFAULT, ControlPlane
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.standins import StandIn
-from mesh_lab.controlplane.world import configmaps, kubernetes, meshconfig, revisions, serviceaddresses, values
+from mesh_lab.controlplane.world import (
+    configmaps,
+    gatewayapi,
+    kubernetes,
+    meshconfig,
+    revisions,
+    serviceaddresses,
+    values,
+)
 from mesh_lab.controlplane.world.configmaps import Remark
 from mesh_lab.controlplane.world.findings import Finding
+from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Node, Object, ObjectKey, Origin, Pod, same
 from mesh_lab.controlplane.world.labelselectors import selects
 from mesh_lab.controlplane.world.locality import NOWHERE, of_pod
@@ -122,7 +131,8 @@ class World:
         """
         kind, namespace, name = key
         current: dict[ObjectKey, Any] = cast("Any", self._configs)[kind] if kind in KINDS else self._views[kind]
-        translated: Mapping[ObjectKey, Any] = snapshot.configs.get(kind, snapshot.services)
+        tables: Mapping[str, Mapping[ObjectKey, Any]] = {**snapshot.configs, **snapshot.gatewayapi}
+        translated = tables.get(kind, snapshot.services)
         bad = current.get((namespace, name))
         if bad is None or bad is not translated.get((namespace, name)):
             return False
@@ -345,7 +355,7 @@ class World:
     def _apply_config_map(self, obj: Object, *, gone: bool) -> bool:
         origin = kubernetes.origin_of("ConfigMap", obj)
         if origin.namespace != self._plane.namespace or origin.name not in self._settings:
-            return False
+            return self._apply_view("ConfigMap", obj, gone=gone)
         keys = configmaps.held({} if gone else obj)
         if self._raw.get(origin.key) == keys:
             return False
@@ -379,7 +389,7 @@ class World:
             if any(selects(selector, view.labels) for selector in selectors)
         }
         before, self._selected = self._selected, frozenset(selected) if selectors else None
-        return set() if before == self._selected else {"Service", "Endpoints", *KINDS}
+        return set() if before == self._selected else {"Service", "Endpoints", *KINDS, *gatewayapi.KINDS}
 
     @property
     def _injectors(self) -> Collection[Injector]:
@@ -428,6 +438,11 @@ class World:
         def configs(kind: str) -> Table[ObjectKey, Config[Spec]]:
             return table(kind, self._ours(self._seen(self._configs[kind])), lambda before: before.configs[kind])
 
+        def views(kind: str) -> Table[ObjectKey, Resource[Spec]]:
+            known = self._views[kind]
+            ours = self._ours(self._seen(known)) if gatewayapi.KINDS[kind].namespaced else known
+            return table(kind, ours, lambda before: before.gatewayapi[kind])
+
         pods: Table[ObjectKey, Pod] = table("Pod", self._views["Pod"], lambda before: before.pods)
         named = {key[1]: view for key, view in self._views["Namespace"].items()}
         nodes = {key[1]: view for key, view in self._views["Node"].items()}
@@ -453,6 +468,10 @@ class World:
                 lambda before: before.injectors,
             ),
             keys=table("Keys", self._keys, lambda before: before.keys),
+            authorities=table("ConfigMap", self._views["ConfigMap"], lambda before: before.authorities),
+            gatewayapi=Table({kind: views(kind) for kind in gatewayapi.KINDS})
+            if fresh & gatewayapi.KINDS.keys() or not old
+            else old.gatewayapi,
         )
 
 
@@ -511,4 +530,6 @@ _VIEWS: Mapping[str, Callable[[Object], Any]] = {
     "MutatingWebhookConfiguration": revisions.injector,
     "Ingress": kubernetes.ingress,
     "IngressClass": kubernetes.ingress_class,
+    "ConfigMap": kubernetes.authority,
+    **gatewayapi.VIEWS,
 }

@@ -30,6 +30,7 @@ from google.protobuf.wrappers_pb2 import BoolValue, UInt32Value
 from mesh_lab.controlplane.model.base import Percent
 from mesh_lab.controlplane.model.destinationrule import ConsistentHashLB
 from mesh_lab.controlplane.model.grpcstatus import grpc_code
+from mesh_lab.controlplane.model.internal import Redirect, Rule
 from mesh_lab.controlplane.model.virtualservice import (
     CorsPolicy,
     Headers,
@@ -44,6 +45,7 @@ from mesh_lab.controlplane.model.virtualservice import (
     VirtualService,
 )
 from mesh_lab.controlplane.xds.built import any_of
+from mesh_lab.controlplane.xds.defaults import DEFAULT_ATTEMPTS, DEFAULT_RETRY_ON, HOST_SELECTION_ATTEMPTS
 from mesh_lab.controlplane.xds.durations import duration, fraction
 from mesh_lab.controlplane.xds.headers import apply_headers, host_of
 from mesh_lab.controlplane.xds.matching import string_matcher
@@ -52,11 +54,9 @@ from mesh_lab.controlplane.xds.routecontext import RouteContext
 
 FAULT_FILTER = "envoy.filters.http.fault"
 CORS_FILTER = "envoy.filters.http.cors"
-DEFAULT_RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes"
-DEFAULT_ATTEMPTS = 2
-HOST_SELECTION_ATTEMPTS = 5
 
 _ALL = FractionalPercent(numerator=100)
+_INTERNAL_ERROR = 500
 
 
 def fill(route: Route, context: RouteContext, rule: HTTPRoute, match: HTTPMatchRequest | None) -> None:
@@ -78,6 +78,8 @@ def fill(route: Route, context: RouteContext, rule: HTTPRoute, match: HTTPMatchR
 def _forward(route: Route, context: RouteContext, rule: HTTPRoute, match: HTTPMatchRequest | None) -> None:
     action = route.route
     set_timeouts(action, rule)
+    if isinstance(rule, Rule) and rule.missing_cluster == _INTERNAL_ERROR:
+        action.cluster_not_found_response_code = RouteAction.INTERNAL_SERVER_ERROR
     if host := host_of(rule.headers):
         action.host_rewrite_literal = host
     if rule.rewrite is not None:
@@ -243,7 +245,10 @@ def _redirect_action(redirect: HTTPRedirect, port: int, *, tls: bool = False) ->
     action = RedirectAction(
         host_redirect=redirect.authority, response_code=_REDIRECT_CODES.get(redirect.redirect_code, 0)
     )
-    if redirect.prefix_rewrite:
+    if isinstance(redirect, Redirect) and redirect.uri_regex_rewrite is not None:
+        rewrite = redirect.uri_regex_rewrite
+        action.regex_rewrite.CopyFrom(_substitution(rewrite.match, rewrite.rewrite))
+    elif redirect.prefix_rewrite:
         action.prefix_rewrite = redirect.prefix_rewrite
     elif redirect.uri.startswith(_PREFIX_VARIABLE):
         action.prefix_rewrite = redirect.uri.removeprefix(_PREFIX_VARIABLE)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mesh_lab.controlplane.model import Gateway
 from mesh_lab.controlplane.model.gateway import Server
+from mesh_lab.controlplane.model.internal import ServiceGateway
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod
 from mesh_lab.controlplane.world.snapshot import Config, Table
 from mesh_lab.controlplane.xds import hosts
@@ -84,9 +85,11 @@ Ports = tuple[tuple[int | str, int], ...]
 
 @memoised
 def servers_of(
-    gateways: Table[ObjectKey, GatewayConfig], pod: Pod, service_ports: Iterable[Ports]
+    gateways: Table[ObjectKey, GatewayConfig], pod: Pod, service_ports: Iterable[Ports], services: tuple[ObjectKey, ...]
 ) -> tuple[GatewayServer, ...]:
     """The servers of all Gateways that select a pod, oldest first. A Gateway without a selector is for every gateway.
+
+    Some are for the pods of a Service instead; `services` are those of this pod.
 
     A Gateway names the port of the gateway's Service; the pod listens on the target of that port.
     """
@@ -99,9 +102,15 @@ def servers_of(
     return tuple(
         GatewayServer(config, server, targets.get(server.port.number, server.port.number))
         for config in sorted(gateways.values(), key=lambda c: c.precedence)
-        if selects(config.spec.selector, pod.labels)
+        if _is_for(config.spec, pod, services)
         for server in config.spec.servers
     )
+
+
+def _is_for(spec: Gateway, pod: Pod, services: Iterable[ObjectKey]) -> bool:
+    if isinstance(spec, ServiceGateway):
+        return not {f"{namespace}/{name}" for namespace, name in services}.isdisjoint(spec.services)
+    return selects(spec.selector, pod.labels)
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,9 @@ def credentials_in(secrets: Table[ObjectKey, TlsSecret], namespace: str) -> froz
 
 
 def has_credentials(settings: ServerTLSSettings, known: frozenset[str]) -> bool:
-    """Whether the Secrets that a server names are there."""
-    wanted = [*credentials_of(settings), authority_of(settings)]
-    return settings.mode == "ISTIO_MUTUAL" or known.issuperset(filter(None, wanted))
+    """Whether the Secrets that a server names are there. What is named with its namespace has been looked up before."""
+    wanted = (name for name in (*credentials_of(settings), authority_of(settings)) if name and "/" not in name)
+    return settings.mode == "ISTIO_MUTUAL" or known.issuperset(wanted)
 
 
 def downstream_context(

@@ -111,8 +111,9 @@ def _called_by(snapshot: Snapshot, pod: Pod) -> applying.PortMap:
 
 def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels, gateway=True)
-    targets = tuple(ports for _, ports in _services_of(snapshot, pod))
-    servers = attachment.servers_of(ingress.gateways(snapshot), pod, targets)
+    behind = _services_of(snapshot, pod)
+    targets, keys = tuple(ports for _, ports in behind), tuple(service.key for service, _ in behind)
+    servers = attachment.servers_of(ingress.gateways(snapshot), pod, targets, keys)
     exports = mesh.default_virtual_service_export_to
     found = attachment.attached(servers, ingress.routes(snapshot), pod.namespace, mesh.cluster_domain, exports)
     credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)

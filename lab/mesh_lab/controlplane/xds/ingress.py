@@ -17,6 +17,8 @@ from mesh_lab.controlplane.world.ingress import Backend, Path
 from mesh_lab.controlplane.world.kubernetes import Ingress, ObjectKey, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
+from mesh_lab.controlplane.xds.gatewayapi import serving
+from mesh_lab.controlplane.xds.gatewayapi.sources import Sources
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.scope import routes_of
 
@@ -26,18 +28,26 @@ _DEFAULT_SERVICE = "istio-ingressgateway"
 
 
 def gateways(snapshot: Snapshot) -> Table[ObjectKey, Config[Gateway]]:
-    """The Gateways, and those that Ingresses stand for."""
-    return _with_gateways(snapshot.of(Gateway), served(snapshot), snapshot.mesh)
+    """The Gateways, and those that Ingresses and the Gateway API's Gateways stand for."""
+    known = _together(snapshot.of(Gateway), serving.made_gateways(Sources.of(snapshot)))
+    return _with_gateways(known, served(snapshot), snapshot.mesh)
 
 
 def routes(snapshot: Snapshot) -> Table[ObjectKey, Config[VirtualService]]:
-    """The VirtualServices, and those that Ingresses stand for."""
+    """The VirtualServices and what stands for them, and those that Ingresses stand for."""
     return _with_routes(routes_of(snapshot), served(snapshot), snapshot.services, snapshot.mesh)
 
 
 def served(snapshot: Snapshot) -> tuple[Ingress, ...]:
     """The Ingresses that are Istio's, oldest first."""
     return _served(snapshot.ingresses, snapshot.ingress_classes, snapshot.mesh)
+
+
+@memoised
+def _together(
+    written: Table[ObjectKey, Config[Gateway]], made: Table[ObjectKey, Config[Gateway]]
+) -> Table[ObjectKey, Config[Gateway]]:
+    return Table({**written, **made}) if made else written
 
 
 @memoised

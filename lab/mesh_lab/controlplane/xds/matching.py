@@ -11,6 +11,7 @@ from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 
 from mesh_lab.controlplane.model.base import StringMatch
+from mesh_lab.controlplane.model.internal import SegmentMatch
 from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest, HTTPRetry
 from mesh_lab.controlplane.validation.names import is_claim
 from mesh_lab.controlplane.xds import claims
@@ -61,7 +62,9 @@ def route_match(match: HTTPMatchRequest | None) -> RouteMatch:
         return RouteMatch(prefix="/")
     result = RouteMatch()
     uri = match.uri
-    if uri is None or (uri.exact is None and uri.prefix is None and uri.regex is None):
+    if isinstance(uri, SegmentMatch):
+        result.path_separated_prefix = uri.segments
+    elif uri is None or (uri.exact is None and uri.prefix is None and uri.regex is None):
         result.prefix = "/"
     elif uri.exact is not None:
         result.path = uri.exact

@@ -18,6 +18,8 @@ from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
 from mesh_lab.controlplane.xds import aliases, entries, hosts, names, tracing
 from mesh_lab.controlplane.xds.delegation import merged
 from mesh_lab.controlplane.xds.exports import exported
+from mesh_lab.controlplane.xds.gatewayapi import serving
+from mesh_lab.controlplane.xds.gatewayapi import sources as gatewayapi
 from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of, shown_at
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
@@ -169,9 +171,17 @@ def labels_matter(
 
 
 def routes_of(snapshot: Snapshot) -> Table[ObjectKey, RouteConfig]:
-    """The VirtualServices, with the rules that they delegate."""
+    """The VirtualServices, with the rules that they delegate, and those that the Gateway API's routes stand for."""
     mesh = snapshot.mesh
-    return merged(snapshot.of(VirtualService), mesh.cluster_domain, mesh.default_virtual_service_export_to)
+    written = merged(snapshot.of(VirtualService), mesh.cluster_domain, mesh.default_virtual_service_export_to)
+    return _together(written, serving.made_routes(gatewayapi.Sources.of(snapshot)))
+
+
+@memoised
+def _together(
+    written: Table[ObjectKey, RouteConfig], made: Table[ObjectKey, RouteConfig]
+) -> Table[ObjectKey, RouteConfig]:
+    return Table({**written, **made}) if made else written
 
 
 _NO_SIDECARS: Table[ObjectKey, Config[Sidecar]] = Table()

@@ -15,6 +15,7 @@ from typing import Any
 from mesh_lab.apps.http.messages import AbortConnection, Request, Response
 from mesh_lab.apps.http.websocket import accept, echo
 from mesh_lab.apps.samples.fortio.flags import duration
+from mesh_lab.apps.service import log
 
 _STATUS = re.compile(r"/status/(\d{3})")
 _SET_HEADER = "x-echo-set-header"
@@ -64,7 +65,11 @@ class Echo:
         return await self.echoed(request)
 
     async def echoed(self, request: Request) -> Response:
-        """The request, after `?delay=`; with the headers that `X-Echo-Set-Header` asks for."""
+        """The request, after `?delay=`; with the headers that `X-Echo-Set-Header` asks for.
+
+        The line in the log is what the suite looks for where requests are mirrored.
+        """
+        log(f"Echoing back request made to {request.target} to client ({request.peer})")
         try:
             await asyncio.sleep(duration(request.query.get("delay") or "0"))
         except ValueError as error:

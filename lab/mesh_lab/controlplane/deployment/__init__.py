@@ -1,0 +1,1 @@
+"""What the control plane itself deploys: the gateways that the Gateway API's Gateways ask for."""

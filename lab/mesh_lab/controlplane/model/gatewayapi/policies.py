@@ -1,0 +1,68 @@
+"""ReferenceGrant and BackendTLSPolicy.
+
+https://gateway-api.sigs.k8s.io/reference/spec/#referencegrant
+"""
+
+from __future__ import annotations
+
+from msgspec import field
+
+from mesh_lab.controlplane.model.base import Spec
+from mesh_lab.controlplane.model.gatewayapi.common import ObjectReference
+
+
+class GrantFrom(Spec, frozen=True):
+    """Objects that may refer: of a kind, in a namespace."""
+
+    kind: str
+    namespace: str
+    group: str = ""
+
+
+class GrantTo(Spec, frozen=True):
+    """What they may refer to: all objects of a kind in the grant's namespace, or the one that is named."""
+
+    kind: str
+    group: str = ""
+    name: str = ""
+
+
+class ReferenceGrant(Spec, frozen=True):
+    """Who may refer from other namespaces to what is in this one."""
+
+    from_: list[GrantFrom] = field(default=[], name="from")
+    to: list[GrantTo] = []
+
+
+class PolicyTarget(Spec, frozen=True):
+    """A Service, or one port of it by name."""
+
+    kind: str
+    name: str
+    group: str = ""
+    section_name: str = ""
+
+
+class SubjectAltName(Spec, frozen=True):
+    """A name that the server's certificate must have."""
+
+    type: str
+    hostname: str = ""
+    uri: str = ""
+
+
+class BackendValidation(Spec, frozen=True):
+    """How the server's certificate is verified: the name that is asked for, the authorities, and further names."""
+
+    hostname: str
+    ca_certificate_refs: list[ObjectReference] = []
+    well_known_ca_certificates: str = field(default="", name="wellKnownCACertificates")
+    subject_alt_names: list[SubjectAltName] = []
+
+
+class BackendTLSPolicy(Spec, frozen=True):
+    """TLS from gateways to backends."""
+
+    target_refs: list[PolicyTarget]
+    validation: BackendValidation
+    options: dict[str, str] = {}

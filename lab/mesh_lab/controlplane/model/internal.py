@@ -1,0 +1,38 @@
+"""The one model of routes in which VirtualService and HTTPRoute meet: Istio's types, with what those cannot say.
+
+Translation reads these; it does not know which kind a rule was written in. What the types of a dialect mean is said by
+the module that reads them. None of these is a part of any definition (CRD).
+"""
+
+from __future__ import annotations
+
+from mesh_lab.controlplane.model.base import StringMatch
+from mesh_lab.controlplane.model.gateway import Gateway
+from mesh_lab.controlplane.model.virtualservice import HTTPRedirect, HTTPRoute, RegexRewrite
+
+
+class SegmentMatch(StringMatch, frozen=True):
+    """A path by its first segments: `/foo` is for `/foo` and `/foo/bar`, not for `/foobar`."""
+
+    segments: str = ""
+
+
+class Redirect(HTTPRedirect, frozen=True):
+    """A redirect whose path is made of the request's."""
+
+    uri_regex_rewrite: RegexRewrite | None = None
+
+
+class Rule(HTTPRoute, frozen=True):
+    """A rule that says more than a VirtualService's can.
+
+    `missing_cluster` is the status of answers for a share of requests whose backend is not there.
+    """
+
+    missing_cluster: int = 0
+
+
+class ServiceGateway(Gateway, frozen=True):
+    """A Gateway of the pods behind some Services (`namespace/name`), instead of those that a selector names."""
+
+    services: tuple[str, ...] = ()

@@ -1,0 +1,133 @@
+"""What a route attaches to: listeners of Gateways and ListenerSets, and Services in the mesh; or why it does not.
+
+https://gateway-api.sigs.k8s.io/reference/spec/#parentreference
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from mesh_lab.controlplane.model.gatewayapi import ParentReference, RouteSpec
+from mesh_lab.controlplane.world.gatewayapi import Resource
+from mesh_lab.controlplane.world.kubernetes import ObjectKey
+from mesh_lab.controlplane.xds import hosts
+from mesh_lab.controlplane.xds.gatewayapi.listeners import GatewayState, ListenerState, allows
+from mesh_lab.controlplane.xds.gatewayapi.sources import GROUP, Sources, Verdict
+
+
+class Attached(NamedTuple):
+    """A listener that takes a route, and the hosts that they have in common."""
+
+    listener: ListenerState
+    hosts: tuple[str, ...]
+
+
+class Parent(NamedTuple):
+    """One of a route's parents: the listeners, or the Service, that take the route; or why it is refused there."""
+
+    ref: ParentReference
+    listeners: tuple[Attached, ...] = ()
+    service: ObjectKey | None = None
+    refused: Verdict | None = None
+
+
+class Index(NamedTuple):
+    """The listeners by the object that they stand in: (kind, namespace, name)."""
+
+    by_owner: dict[tuple[str, str, str], tuple[ListenerState, ...]]
+
+    @classmethod
+    def of(cls, gateways: tuple[GatewayState, ...]) -> Index:
+        """Those of all Gateways."""
+        found: dict[tuple[str, str, str], tuple[ListenerState, ...]] = {}
+        for state in gateways:
+            found["Gateway", *state.resource.key] = state.listeners
+            for each in state.sets:
+                found["ListenerSet", *each.resource.key] = each.listeners
+        return cls(found)
+
+
+def parents_of(
+    route: Resource[RouteSpec], spec: RouteSpec, hostnames: list[str], index: Index, sources: Sources
+) -> Iterator[Parent]:
+    """The parents that the lab is in charge of; of others' nothing is said."""
+    for ref in spec.parent_refs:
+        namespace = ref.namespace or route.namespace
+        if ref.group == GROUP:
+            listeners = index.by_owner.get((ref.kind, namespace, ref.name))
+            if listeners is not None:
+                yield _at_listeners(ref, route, hostnames, listeners, sources)
+        elif (ref.group, ref.kind) == ("", "Service"):
+            yield _at_service(ref, (namespace, ref.name), route, sources)
+
+
+def _at_service(ref: ParentReference, key: ObjectKey, route: Resource[RouteSpec], sources: Sources) -> Parent:
+    where = f"Service {key[0]}/{key[1]}"
+    if route.origin.kind == "UDPRoute":
+        return Parent(ref, refused=Verdict("UnsupportedValue", "sidecars leave UDP alone"))
+    service = sources.services.get(key)
+    if service is None:
+        return Parent(ref, refused=Verdict("NoMatchingParent", f"{where}: there is none"))
+    if ref.section_name and all(port.name != ref.section_name for port in service.ports):
+        return Parent(ref, refused=Verdict("NoMatchingParent", f"{where} has no port called {ref.section_name}"))
+    if ref.port and all(port.port != ref.port for port in service.ports):
+        return Parent(ref, refused=Verdict("NoMatchingParent", f"{where} has no port {ref.port}"))
+    return Parent(ref, service=key)
+
+
+def _at_listeners(
+    ref: ParentReference,
+    route: Resource[RouteSpec],
+    hostnames: list[str],
+    listeners: tuple[ListenerState, ...],
+    sources: Sources,
+) -> Parent:
+    """The listeners that are left of those that are named: by kind and namespace of the route, then by its hosts."""
+    kind, where = route.origin.kind, f"{ref.kind} {ref.namespace or route.namespace}/{ref.name}"
+    named = [
+        each
+        for each in listeners
+        if (not ref.section_name or each.listener.name == ref.section_name)
+        and (not ref.port or each.listener.port == ref.port)
+    ]
+    if not named:
+        wanted = f" {ref.section_name}" * bool(ref.section_name) + f" on port {ref.port}" * bool(ref.port)
+        return Parent(ref, refused=Verdict("NoMatchingParent", f"{where} has no listener{wanted}"))
+    permitted = [each for each in named if allows(each, kind, route.namespace, sources)]
+    if not permitted:
+        text = f"no listener of {where} takes a {kind} of namespace {route.namespace}"
+        return Parent(ref, refused=Verdict("NotAllowedByListeners", text))
+    found = [Attached(each, common) for each in permitted if (common := tuple(in_common(each, hostnames)))]
+    if not found:
+        text = f"no listener of {where} is for a host of this route"
+        return Parent(ref, refused=Verdict("NoMatchingListenerHostname", text))
+    return Parent(ref, tuple(found))
+
+
+def in_common(state: ListenerState, hostnames: list[str]) -> Iterator[str]:
+    """The hosts that a listener and a route have in common; a route without any has those of the listener."""
+    if not hostnames:
+        yield state.hostname
+    for host in dict.fromkeys(each.lower() for each in hostnames):
+        common = hosts.intersection(state.hostname, host)
+        if common is not None:
+            yield common
+
+
+def isolated(attached: Attached, beside: tuple[ListenerState, ...]) -> Iterator[str]:
+    """Of the hosts in common those that no listener of the same port is nearer to.
+
+    A request is for one listener only, the one with the most specific host.
+    """
+    own = attached.listener
+    nearer = [
+        each.hostname
+        for each in beside
+        if each is not own
+        and each.served
+        and (each.listener.port, each.family) == (own.listener.port, own.family)
+        and len(each.hostname) > len(own.hostname)
+    ]
+    is_ours: Callable[[str], bool] = lambda host: not any(hosts.covers(other, host) for other in nearer)  # noqa: E731
+    yield from filter(is_ours, attached.hosts)

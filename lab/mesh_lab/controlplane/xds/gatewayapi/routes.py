@@ -1,0 +1,96 @@
+"""All routes, each with what it says and what it attaches to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mesh_lab.controlplane.model.decoding import DecodeError, decode_as
+from mesh_lab.controlplane.model.gatewayapi import (
+    GRPCRoute,
+    HTTPRoute,
+    ParentReference,
+    ReferenceGrant,
+    RouteSpec,
+    TCPRoute,
+    TLSRoute,
+    UDPRoute,
+)
+from mesh_lab.controlplane.world.gatewayapi import Resource
+from mesh_lab.controlplane.xds.gatewayapi import connections, grants, grpcroutes, httproutes, parents
+from mesh_lab.controlplane.xds.gatewayapi.backends import Backends
+from mesh_lab.controlplane.xds.gatewayapi.listeners import GatewayState
+from mesh_lab.controlplane.xds.gatewayapi.parents import Parent
+from mesh_lab.controlplane.xds.gatewayapi.rules import Ranked
+from mesh_lab.controlplane.xds.gatewayapi.sources import Sources, Verdict, spec_of
+from mesh_lab.controlplane.xds.memo import memoised
+
+_NO_CONNECTIONS = connections.Read()
+ROUTES: tuple[type[RouteSpec], ...] = (HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, UDPRoute)
+
+
+@dataclass(frozen=True, eq=False)
+class RouteState:
+    """One route: its rules for requests, or where its connections go, and its parents.
+
+    `refused` says why it is refused as a whole, `problems` which of its references lead nowhere.
+    """
+
+    resource: Resource[RouteSpec]
+    parents: tuple[Parent, ...]
+    requests: tuple[Ranked, ...] = ()
+    connections: connections.Read = _NO_CONNECTIONS
+    refused: Verdict | None = None
+    problems: tuple[Verdict, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """As in `kind: HTTPRoute`."""
+        return self.resource.origin.kind
+
+
+@memoised
+def routes(sources: Sources, gateways: tuple[GatewayState, ...]) -> tuple[RouteState, ...]:
+    """The routes with a parent that the lab is in charge of, oldest first; `gateways` are those of the same sources."""
+    index = parents.Index.of(gateways)
+    known = grants.index(sources.all(ReferenceGrant))
+    found = (resource for kind in ROUTES for resource in sources.all(kind).values())
+    states = (_state(each, index, known, sources) for each in sorted(found, key=lambda each: each.precedence))
+    return tuple(state for state in states if state is not None)
+
+
+def _state(
+    resource: Resource[RouteSpec], index: parents.Index, known: grants.Index, sources: Sources
+) -> RouteState | None:
+    spec = spec_of(resource)
+    if spec is None:
+        return _unread(resource, index, sources)
+    attached = tuple(parents.parents_of(resource, spec, getattr(spec, "hostnames", []), index, sources))
+    if not attached:
+        return None
+    backends = Backends(sources, known, grants.Referrer(resource.origin.kind, resource.namespace))
+    if isinstance(spec, HTTPRoute | GRPCRoute):
+        read = httproutes.read(spec, backends) if isinstance(spec, HTTPRoute) else grpcroutes.read(spec, backends)
+        return RouteState(resource, attached, read.rules, refused=read.refused, problems=read.problems)
+    if isinstance(spec, TLSRoute | TCPRoute):
+        ways = connections.read(spec.rules, backends)
+        return RouteState(resource, attached, connections=ways, refused=ways.refused, problems=ways.problems)
+    return RouteState(resource, attached, refused=Verdict("UnsupportedValue", "the lab's gateways leave UDP alone"))
+
+
+def _unread(resource: Resource[RouteSpec], index: parents.Index, sources: Sources) -> RouteState | None:
+    """A route with what the lab does not know is refused by each parent that it names."""
+    refs = tuple(_references(resource))
+    spec = RouteSpec(parent_refs=list(refs))
+    attached = tuple(parents.parents_of(resource, spec, [], index, sources))
+    return (
+        RouteState(resource, attached, refused=Verdict("UnsupportedValue", resource.decoded.problem)) if refs else None
+    )
+
+
+def _references(resource: Resource[RouteSpec]) -> Iterator[ParentReference]:
+    for each in resource.raw.get("parentRefs") or ():
+        try:
+            yield decode_as(ParentReference, each)
+        except DecodeError:
+            continue

@@ -1,0 +1,215 @@
+"""The Gateway API's objects as the internal model has them: Gateways and VirtualServices, beside Istio's own.
+
+One Gateway for each listener, one VirtualService for each host of a listener, with the rules of all routes that name
+it: these compete by how specific their matches are, then by age. One VirtualService, too, for each Service that is a
+parent: for all (the routes of the Service's own namespace), or for one namespace only (the routes of its clients').
+https://gateway-api.sigs.k8s.io/geps/gep-1426/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from mesh_lab.controlplane.model import Gateway, VirtualService
+from mesh_lab.controlplane.model.gateway import Server, ServerPort
+from mesh_lab.controlplane.model.internal import Rule, ServiceGateway
+from mesh_lab.controlplane.model.virtualservice import (
+    HTTPDirectResponse,
+    L4MatchAttributes,
+    TCPRoute,
+    TLSMatchAttributes,
+    TLSRoute,
+)
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin
+from mesh_lab.controlplane.world.snapshot import Config, Table
+from mesh_lab.controlplane.xds import hosts
+from mesh_lab.controlplane.xds.gatewayapi import infrastructure, keeping
+from mesh_lab.controlplane.xds.gatewayapi.listeners import GatewayState, ListenerState, gateways
+from mesh_lab.controlplane.xds.gatewayapi.parents import Attached, isolated
+from mesh_lab.controlplane.xds.gatewayapi.routes import RouteState, routes
+from mesh_lab.controlplane.xds.gatewayapi.rules import Ranked
+from mesh_lab.controlplane.xds.gatewayapi.sources import Sources
+from mesh_lab.controlplane.xds.memo import memoised
+
+_NOT_FOUND = 404
+_FOREMOST = ""
+"""When a VirtualService was made that comes before all others."""
+
+
+@memoised
+def made_gateways(sources: Sources) -> Table[ObjectKey, Config[Gateway]]:
+    """What Gateways and ListenerSets stand for, by namespace and name."""
+    return keeping.table(
+        _server(state, each, sources)
+        for state in gateways(sources)
+        if state.refused is None
+        for each in state.all
+        if each.served
+    )
+
+
+@memoised
+def made_routes(sources: Sources) -> Table[ObjectKey, Config[VirtualService]]:
+    """What routes stand for, by namespace and name."""
+    states = gateways(sources)
+    known = routes(sources, states)
+    return keeping.table((*_at_listeners(states, known), *_at_services(known, sources)))
+
+
+def _server(state: GatewayState, each: ListenerState, sources: Sources) -> Config[Gateway]:
+    port = ServerPort(number=each.listener.port, protocol=each.listener.protocol, name="default")
+    server = Server(port=port, hosts=[f"*/{each.hostname}"], tls=each.tls, name=each.listener.name)
+    spec = ServiceGateway(servers=[server], services=infrastructure.services_of(state.resource, sources.domain))
+    owner = each.owner
+    others = () if each.is_gateways_own else (state.resource.origin,)
+    return Config(owner.origin, owner.namespace, each.name, {}, owner.created, spec, merged_from=others)
+
+
+class _Place(NamedTuple):
+    """A host of a listener."""
+
+    listener: ListenerState
+    host: str
+
+
+def _at_listeners(states: Iterable[GatewayState], known: tuple[RouteState, ...]) -> Iterator[Config[VirtualService]]:
+    places: dict[_Place, list[RouteState]] = {}
+    beside = {each: state.all for state in states for each in state.all}
+    for route in known:
+        if route.refused is not None:
+            continue
+        for attached in (each for parent in route.parents if parent.refused is None for each in parent.listeners):
+            if not attached.listener.served:
+                continue
+            for host in _hosts(attached, beside[attached.listener]):
+                some = places.setdefault(_Place(attached.listener, host), [])
+                if route not in some:
+                    some.append(route)
+    for place, some in places.items():
+        yield _virtual_service(place, some)
+    for state in states:
+        for each in state.all:
+            if each.served and _Place(each, each.hostname) not in places and _is_within(each, state.all):
+                yield _nothing(each)
+
+
+def _hosts(attached: Attached, beside: tuple[ListenerState, ...]) -> tuple[str, ...]:
+    """Requests are told apart by their host within one listener of Envoy's; connections with TLS before that."""
+    return tuple(isolated(attached, beside))
+
+
+def _is_within(each: ListenerState, beside: tuple[ListenerState, ...]) -> bool:
+    """Whether a listener for requests in plain text serves a host that another of its port would take otherwise."""
+    return each.family == "requests" and any(
+        other is not each
+        and (other.listener.port, other.family) == (each.listener.port, each.family)
+        and hosts.covers(other.hostname, each.hostname)
+        for other in beside
+    )
+
+
+def _nothing(each: ListenerState) -> Config[VirtualService]:
+    """The host of a listener without routes: no other listener's routes are for it."""
+    rule = Rule(direct_response=HTTPDirectResponse(status=_NOT_FOUND))
+    spec = VirtualService(hosts=[each.hostname], gateways=[_gateway_name(each)], http=[rule], export_to=["*"])
+    owner = each.owner
+    return Config(owner.origin, owner.namespace, f"{each.name}-nothing", {}, owner.created, spec)
+
+
+def _gateway_name(each: ListenerState) -> str:
+    return f"{each.owner.namespace}/{each.name}"
+
+
+def _virtual_service(place: _Place, some: list[RouteState]) -> Config[VirtualService]:
+    each, host = place
+    first = some[0].resource
+    spec: VirtualService
+    if each.family == "requests" or each.listener.protocol == "HTTPS":
+        spec = VirtualService(http=list(_ordered(some)))
+    elif each.tls is not None and each.tls.mode == "PASSTHROUGH":
+        spec = VirtualService(
+            tls=[TLSRoute(match=[TLSMatchAttributes(sni_hosts=[host])], route=list(some[0].connections.shares))]
+        )
+    else:
+        spec = VirtualService(tcp=[TCPRoute(route=list(some[0].connections.shares))])
+    spec = msgspec.structs.replace(spec, hosts=[host], gateways=[_gateway_name(each)], export_to=["*"])
+    name = f"{each.name}-{host}"
+    others = _others(some)
+    return Config(first.origin, each.owner.namespace, name, {}, first.created, spec, merged_from=others)
+
+
+def _others(some: list[RouteState]) -> tuple[Origin, ...]:
+    return tuple(route.resource.origin for route in some[1:])
+
+
+def _ordered(some: Iterable[RouteState]) -> Iterator[Rule]:
+    """The rules of all routes, the most specific first; of equal ones the older route's, which is here the earlier."""
+    found: list[Ranked] = [each for route in some for each in route.requests]
+    yield from (each.rule for each in sorted(found, key=lambda each: each.rank, reverse=True))
+
+
+class _Parent(NamedTuple):
+    """A Service, and the namespace whose routes these are; empty for the Service's own."""
+
+    service: ObjectKey
+    consumer: str
+
+
+def _at_services(known: tuple[RouteState, ...], sources: Sources) -> Iterator[Config[VirtualService]]:
+    found: dict[_Parent, list[tuple[RouteState, int]]] = {}
+    for route in known:
+        for parent in route.parents if route.refused is None else ():
+            if parent.service is not None and parent.refused is None:
+                consumer = route.resource.namespace if route.resource.namespace != parent.service[0] else ""
+                port = parent.ref.port or _numbered(parent.service, parent.ref.section_name, sources)
+                found.setdefault(_Parent(parent.service, consumer), []).append((route, port))
+    for place, some in found.items():
+        yield _mesh_service(place, some, sources.domain)
+
+
+def _numbered(service: ObjectKey, name: str, sources: Sources) -> int:
+    return next((port.port for port in sources.services[service].ports if name and port.name == name), 0)
+
+
+def _mesh_service(parent: _Parent, some: list[tuple[RouteState, int]], domain: str) -> Config[VirtualService]:
+    """Clients' own routes take the place of the service's: nothing is older than they."""
+    (namespace, name), consumer = parent
+    host = f"{name}.{namespace}.svc.{domain}"
+    ranked = [(each.rank, _at_port(each.rule, port)) for route, port in some for each in route.requests]
+    spec = VirtualService(
+        hosts=[host],
+        gateways=[hosts.MESH],
+        http=[rule for _, rule in sorted(ranked, key=lambda each: each[0], reverse=True)],
+        tls=[
+            TLSRoute(
+                match=[TLSMatchAttributes(sni_hosts=_names(route, host), port=port)],
+                route=list(route.connections.shares),
+            )
+            for route, port in some
+            if route.kind == "TLSRoute"
+        ],
+        tcp=[
+            TCPRoute(match=[L4MatchAttributes(port=port)], route=list(route.connections.shares))
+            for route, port in some
+            if route.kind == "TCPRoute"
+        ],
+        export_to=["."] if consumer else ["*"],
+    )
+    first = some[0][0].resource
+    created = _FOREMOST if consumer else first.created
+    others = tuple(dict.fromkeys(route.resource.origin for route, _ in some if route is not some[0][0]))
+    name = f"{name}-{namespace}-istio-autogenerated-k8s-mesh"
+    return Config(first.origin, consumer or namespace, name, {}, created, spec, merged_from=others)
+
+
+def _names(route: RouteState, host: str) -> list[str]:
+    return list(getattr(route.resource.decoded.spec, "hostnames", ())) or [host]
+
+
+def _at_port(rule: Rule, port: int) -> Rule:
+    if not port:
+        return rule
+    return msgspec.structs.replace(rule, match=[msgspec.structs.replace(each, port=port) for each in rule.match])

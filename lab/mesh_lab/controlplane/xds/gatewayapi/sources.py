@@ -1,0 +1,65 @@
+"""What the Gateway API's objects are read beside, and the words in which they are judged."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar, cast
+
+from mesh_lab.controlplane.model.base import Spec
+from mesh_lab.controlplane.model.gatewayapi import GatewayClass
+from mesh_lab.controlplane.world.gatewayapi import GATEWAY, Resource
+from mesh_lab.controlplane.world.kubernetes import Authority, Namespace, ObjectKey, Service, TlsSecret
+from mesh_lab.controlplane.world.snapshot import Snapshot, Table
+
+CONTROLLER = "istio.io/gateway-controller"
+"""Istio's name for itself, by which a class says who is in charge; the lab acts in its place."""
+CLASS = "istio"
+GROUP = "gateway.networking.k8s.io"
+
+S = TypeVar("S", bound=Spec)
+
+
+class Verdict(NamedTuple):
+    """Why something is not as it should be: a reason of the specification's, and words for a person."""
+
+    reason: str
+    message: str
+
+
+class Sources(NamedTuple):
+    """The parts of a snapshot that decide what the Gateway API's objects mean."""
+
+    objects: Table[str, Table[ObjectKey, Resource[Spec]]]
+    services: Table[ObjectKey, Service]
+    secrets: Table[ObjectKey, TlsSecret]
+    authorities: Table[ObjectKey, Authority]
+    namespaces: Table[str, Namespace]
+    domain: str
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Sources:
+        """Those of a snapshot."""
+        return cls(
+            snapshot.gatewayapi,
+            snapshot.services,
+            snapshot.secrets,
+            snapshot.authorities,
+            snapshot.namespaces,
+            snapshot.mesh.cluster_domain,
+        )
+
+    def all(self, kind: type[S]) -> Table[ObjectKey, Resource[S]]:
+        """The objects of a kind."""
+        name = GATEWAY if kind.__name__ == "Gateway" else kind.__name__
+        return cast("Table[ObjectKey, Resource[S]]", self.objects.get(name, Table()))
+
+
+def spec_of(resource: Resource[S]) -> S | None:
+    """The spec of an object, as its type; None where it cannot be read."""
+    return cast("S | None", resource.decoded.spec)
+
+
+def is_ours(sources: Sources, class_name: str) -> bool:
+    """Whether the lab is in charge of a class."""
+    found = sources.all(GatewayClass).get(("", class_name))
+    spec = spec_of(found) if found is not None else None
+    return spec is not None and spec.controller_name == CONTROLLER

@@ -1,0 +1,218 @@
+"""Statuses of the Gateway API's objects: what is true of them in a snapshot, without the times of their conditions.
+
+Pure, so that they cannot say other things than the proxies were sent: both are made of the same states.
+https://gateway-api.sigs.k8s.io/reference/spec/, and for the reasons its GEP-1364
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from mesh_lab.controlplane.model.base import Spec
+from mesh_lab.controlplane.model.gatewayapi import Gateway, GatewayClass, ListenerSet
+from mesh_lab.controlplane.world.gatewayapi import Resource
+from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.xds.gatewayapi import addresses, features, parents, routes
+from mesh_lab.controlplane.xds.gatewayapi.listeners import GatewayState, ListenerState, SetState, gateways
+from mesh_lab.controlplane.xds.gatewayapi.sources import CONTROLLER, GROUP, Sources, Verdict, is_ours, spec_of
+
+Object = dict[str, Any]
+
+
+class Key(NamedTuple):
+    """An object: the kind as the control plane knows it, namespace and name."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class Release(NamedTuple):
+    """Of which version and channel the definitions are that were found."""
+
+    version: str = ""
+    channel: str = ""
+
+
+def statuses(snapshot: Snapshot, found: Release) -> dict[Key, Object]:
+    """The status of each object that the lab is in charge of. `parents` has entries of the lab's only."""
+    sources = Sources.of(snapshot)
+    made: dict[Key, Object] = {}
+    for name in sources.all(GatewayClass).values():
+        if is_ours(sources, name.name):
+            made[Key(*name.origin.key)] = _class(name, found)
+    states = gateways(sources)
+    known = routes.routes(sources, states)
+    counted = _counted(known)
+    for state in states:
+        made[Key(*state.resource.origin.key)] = _gateway(state, snapshot, counted)
+        for each in state.sets:
+            made[Key(*each.resource.origin.key)] = _set(each, state, snapshot, counted)
+    for unread in _unread(sources):
+        made[Key(*unread.origin.key)] = _not_understood(unread)
+    for route in known:
+        made[Key(*route.resource.origin.key)] = {"parents": [_parent(route, each) for each in route.parents]}
+    return made
+
+
+def _unread(sources: Sources) -> Iterator[Resource[Spec]]:
+    """Gateways and ListenerSets with what the lab does not know."""
+    for gateway in sources.all(Gateway).values():
+        if spec_of(gateway) is None and is_ours(sources, str(gateway.raw.get("gatewayClassName", ""))):
+            yield gateway
+    for each in sources.all(ListenerSet).values():
+        if spec_of(each) is None:
+            yield each
+
+
+def _not_understood(resource: Resource[Spec]) -> Object:
+    wrong = Verdict("Invalid", resource.decoded.problem)
+    return {"conditions": [condition(resource, "Accepted", wrong), condition(resource, "Programmed", wrong)]}
+
+
+def condition(resource: Resource[Any], kind: str, wrong: Verdict | None, good: str = "", message: str = "") -> Object:
+    """A condition that holds, or does not for what is `wrong`. The reason for its holding is the type, by default."""
+    return {
+        "type": kind,
+        "status": "False" if wrong is not None else "True",
+        "reason": wrong.reason if wrong is not None else good or kind,
+        "message": wrong.message if wrong is not None else message,
+        "observedGeneration": resource.origin.generation,
+    }
+
+
+def _class(resource: Resource[GatewayClass], found: Release) -> Object:
+    spec = spec_of(resource)
+    wrong = None
+    if spec is not None and spec.parameters_ref is not None:
+        wrong = Verdict("InvalidParameters", "parametersRef: the lab takes no parameters")
+    told = f"the definitions are of version {found.version or 'unknown'}, channel {found.channel or 'unknown'}"
+    supported = found.version.startswith(features.VERSIONS)
+    versions = None if supported else Verdict("UnsupportedVersion", f"{told}; the lab was made for {features.NEWEST}")
+    return {
+        "conditions": [
+            condition(resource, "Accepted", wrong, message="the lab's control plane is in charge"),
+            condition(resource, "SupportedVersion", versions, message=told),
+        ],
+        "supportedFeatures": [{"name": each} for each in sorted(features.SUPPORTED)],
+    }
+
+
+def _counted(known: tuple[routes.RouteState, ...]) -> dict[ListenerState, int]:
+    """How many routes each listener has taken."""
+    found: dict[ListenerState, int] = {}
+    for route in known:
+        if route.refused is None:
+            took = {each.listener for parent in route.parents if parent.refused is None for each in parent.listeners}
+            for listener in took:
+                found[listener] = found.get(listener, 0) + 1
+    return found
+
+
+def _listeners_wrong(states: tuple[ListenerState, ...]) -> tuple[int, Verdict | None]:
+    """How many listeners cannot be served, and what to say where that is all of them."""
+    bad = [each for each in states if not each.served]
+    if not bad:
+        return 0, None
+    text = "; ".join(f"listener {each.listener.name}: {_wrong(each).message}" for each in bad)
+    return len(bad), Verdict("ListenersNotValid", text[:_LONGEST])
+
+
+_LONGEST = 32768
+
+
+def _wrong(each: ListenerState) -> Verdict:
+    return each.refused or each.conflict or each.unresolved or Verdict("Invalid", "it cannot be served")
+
+
+def _gateway(state: GatewayState, snapshot: Snapshot, counted: dict[ListenerState, int]) -> Object:
+    resource = state.resource
+    bad, verdict = _listeners_wrong(state.listeners)
+    accepted = state.refused or (verdict if bad and bad == len(state.listeners) else None)
+    reason, text = ("ListenersNotValid", verdict.message) if verdict is not None else ("Accepted", "")
+    place = addresses.place_of(state, snapshot)
+    attached = sum(1 for each in state.sets if each.refused is None and any(one.served for one in each.listeners))
+    status: Object = {
+        "addresses": [{"type": each.type, "value": each.value} for each in place.addresses],
+        "conditions": [
+            condition(resource, "Accepted", accepted, reason, text),
+            condition(resource, "Programmed", _not_accepted(state.refused) or place.wrong, message=place.message),
+            *_insecure(state),
+        ],
+        "listeners": [_listener(each, counted, place.wrong) for each in state.listeners],
+    }
+    return {**status, "attachedListenerSets": attached} if state.sets else status
+
+
+def _not_accepted(refused: Verdict | None) -> Verdict | None:
+    return Verdict("Invalid", refused.message) if refused is not None else None
+
+
+def _insecure(state: GatewayState) -> Iterator[Object]:
+    """That clients without a good certificate are let in is said aloud, as the specification demands."""
+    spec = spec_of(state.resource)
+    frontend = spec.tls.frontend if spec is not None and spec.tls is not None else None
+    if frontend is None:
+        return
+    asked = [frontend.default, *(each.tls for each in frontend.per_port)]
+    if any(each.validation is not None and each.validation.mode == "AllowInsecureFallback" for each in asked):
+        text = "clients without a valid certificate are let in (AllowInsecureFallback)"
+        yield condition(state.resource, "InsecureFrontendValidationMode", None, "ConfigurationChanged", text)
+
+
+def _listener(each: ListenerState, counted: dict[ListenerState, int], missing: Verdict | None) -> Object:
+    owner = each.owner
+    wrong = None if each.served else Verdict("Invalid", _wrong(each).message)
+    if wrong is None and missing is not None:
+        wrong = Verdict("Pending", missing.message)
+    conflicted = condition(owner, "Conflicted", None, "NoConflicts")
+    conflicted["status"] = "False"
+    if each.conflict is not None:
+        conflicted |= {"status": "True", "reason": each.conflict.reason, "message": each.conflict.message}
+    return {
+        "name": each.listener.name,
+        "attachedRoutes": counted.get(each, 0),
+        "supportedKinds": [{"group": GROUP, "kind": kind} for kind in each.kinds],
+        "conditions": [
+            condition(owner, "Accepted", each.refused or each.conflict, message=each.remark),
+            condition(owner, "Programmed", wrong),
+            conflicted,
+            condition(owner, "ResolvedRefs", each.unresolved),
+        ],
+    }
+
+
+def _set(each: SetState, state: GatewayState, snapshot: Snapshot, counted: dict[ListenerState, int]) -> Object:
+    place = addresses.place_of(state, snapshot)
+    bad, verdict = _listeners_wrong(each.listeners)
+    refused = each.refused or (verdict if bad and bad == len(each.listeners) else None)
+    reason, text = ("ListenersNotValid", verdict.message) if verdict is not None else ("Accepted", "")
+    programmed = refused or place.wrong
+    return {
+        "conditions": [
+            condition(each.resource, "Accepted", refused, reason, text),
+            condition(each.resource, "Programmed", programmed),
+        ],
+        "listeners": [_listener(one, counted, place.wrong) for one in each.listeners],
+    }
+
+
+def _parent(route: routes.RouteState, parent: parents.Parent) -> Object:
+    resource = route.resource
+    resolved = route.problems[0] if route.problems else None
+    return {
+        "parentRef": _reference(parent),
+        "controllerName": CONTROLLER,
+        "conditions": [
+            condition(resource, "Accepted", parent.refused or route.refused, message="the route is in effect"),
+            condition(resource, "ResolvedRefs", resolved),
+        ],
+    }
+
+
+def _reference(parent: parents.Parent) -> Object:
+    """As it is written, but for what is left out."""
+    ref = parent.ref
+    named = {"namespace": ref.namespace, "sectionName": ref.section_name, "port": ref.port}
+    return {"group": ref.group, "kind": ref.kind, "name": ref.name, **{k: v for k, v in named.items() if v}}
