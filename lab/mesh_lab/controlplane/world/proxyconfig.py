@@ -55,6 +55,16 @@ _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
 }
 """Values that equal what the lab does anyway."""
 
+AGENTS_OWN = frozenset(
+    (
+        "ENVOY_SECURE_MERGED_METRICS_PORT",
+        "ENVOY_SECURE_METRICS_PORT",
+        "METRICS_LOCALHOST_ACCESS_ONLY",
+        "OUTPUT_CERTS",
+    )
+)
+"""Variables for Istio's agent, which is not here: metrics over TLS, metrics for the pod only, certificates in files."""
+
 
 class Selected(NamedTuple):
     """The ProxyConfigs that hold for a pod: the general ones, the root namespace's first, and that which selects it."""
@@ -100,6 +110,9 @@ def without_effect(document: Any, path: str, more: frozenset[str] = frozenset())
     for name, value in document.items() if isinstance(document, dict) else ():
         if name in _FIELDS and name not in PER_PROXY | more and value not in _AS_IT_IS.get(name, ()):
             yield Remark("warning", f"{path}.{name}", f"this setting {WITHOUT_EFFECT}")
+        if name == "proxyMetadata" and isinstance(value, dict):
+            for variable in sorted(value.keys() & AGENTS_OWN):
+                yield Remark("warning", f"{path}.{name}[{variable}]", f"this variable {WITHOUT_EFFECT}")
 
 
 def _with_resource(base: MeshProxyConfig, resource: ProxyConfig) -> MeshProxyConfig:

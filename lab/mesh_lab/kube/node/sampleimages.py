@@ -76,8 +76,15 @@ REFUSED = {
     **dict.fromkeys(
         _published("examples-bookinfo-details-v2"), "it asks the internet, to which the lab has no way; use details-v1"
     ),
+    "grafana/grafana": "it is Grafana, which the lab has not; Prometheus has a page with graphs of its own",
+    "kiali/kiali": "it is Kiali, which the lab has not; `istioctl analyze` and `proxy-status` tell of the mesh",
+    "grafana/loki": "it is Loki, which the lab has not; the OpenTelemetry collector writes what it gets to its own log",
+    **dict.fromkeys(
+        ("apache/skywalking-oap-server", "apache/skywalking-ui"),
+        "it is SkyWalking, which the lab has not; Jaeger and Zipkin are there, as one store of traces",
+    ),
 }
-"""Images of Istio's samples that the lab has no program for, and why."""
+"""Images of Istio's samples and addons that the lab has no program for, and why."""
 
 SHELLS = ("alpine", "busybox", "debian", "ubuntu", "governmentpaas/curl-ssl", "tutum/curl")
 """Images from which only a shell and the usual programs are wanted; these are the host's."""

@@ -60,6 +60,12 @@ def test_a_resource_that_selects_the_pod_goes_before_its_annotation() -> None:
         ("proxyStatsMatcher: {inclusionSuffix: [a]}", "error", ".proxyStatsMatcher.inclusionSuffix", "Suffixes?"),
         ("interceptionMode: TPROXY", "warning", ".interceptionMode", "no effect in this lab"),
         ("statusPort: 1", "warning", ".statusPort", "no effect in this lab"),
+        (
+            "proxyMetadata: {OUTPUT_CERTS: /etc/certs}",
+            "warning",
+            ".proxyMetadata[OUTPUT_CERTS]",
+            "this variable has no",
+        ),
     ],
 )
 def test_what_does_nothing_is_left_out_and_said(text: str, severity: str, path: str, words: str) -> None:

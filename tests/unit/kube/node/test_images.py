@@ -100,6 +100,20 @@ def test_a_sample_that_the_lab_has_not_says_why(name: str, why: str) -> None:
     assert Images({reference: ImageEntry(command=("x",))}).find(reference).entrypoint == ("x",)
 
 
+@pytest.mark.parametrize(
+    ("reference", "why"),
+    [
+        ("docker.io/grafana/grafana:12.0.1", "it is Grafana"),
+        ("quay.io/kiali/kiali:v2.27", "it is Kiali"),
+        ("docker.io/grafana/loki:3.6.7", "it is Loki"),
+        ("docker.io/apache/skywalking-ui:9.7.0", "it is SkyWalking"),
+    ],
+)
+def test_an_addon_that_the_lab_has_not_says_what_to_do_instead(reference: str, why: str) -> None:
+    with pytest.raises(UnknownImageError, match=f"{why}, which the lab has not; "):
+        Images({}).find(reference)
+
+
 def test_own_images_win_and_keep_their_settings() -> None:
     entry = ImageEntry(command=("serve",), args=("--fast",), env={"A": "1"}, user=7)
     image = Images({"docker.io/library/busybox:x": entry}).find("busybox")
