@@ -1,4 +1,4 @@
-"""What a Sidecar states of the ports on which its workload is called."""
+"""What a Sidecar states of the ports on which its workload is called, and calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mesh_lab.testing import Mesh, Object, eventually, service
+from mesh_lab.testing import Mesh, Object, assert_all, eventually, service
 
 from .certificates import issue
 from .pods import deployment, echo
@@ -65,3 +65,26 @@ def test_a_sidecar_ends_tls_of_its_own_for_clients_outside_of_the_mesh(mesh_shar
     assert visitor.send(f"https://{host}/", http2=True, **shown)[0].status == 200
     assert visitor.send(f"https://{host}/", **trust)[0].status != 200, "a certificate is required"
     assert visitor.send(f"http://{host}:443/")[0].status == 0, "plain text finds no chain"
+
+
+def test_a_stated_egress_listener_listens_in_the_pod(mesh_shared: Mesh) -> None:
+    mesh_shared.deploy_echo("echo", ("v1",))
+    mesh_shared.deploy_client("caller")
+    mesh_shared.ready()
+    mesh_shared.wait_endpoints("echo", 1)
+    port = {"number": 80, "protocol": "HTTP", "name": "http"}
+    own = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Sidecar",
+        "metadata": {"name": "caller"},
+        "spec": {
+            "workloadSelector": {"labels": {"app": "caller"}},
+            "egress": [{"port": port, "captureMode": "NONE", "hosts": ["./*"]}],
+        },
+    }
+    caller = mesh_shared.client("caller")
+    assert caller.send("http://127.0.0.1/", headers={"host": "echo"})[0].status == 0, "nothing listens there yet"
+    with mesh_shared.applied(own):
+        answers = caller.send("http://127.0.0.1/", 3, headers={"host": "echo"}, show_body=True)
+        assert_all(answers, version="v1")
+        assert answers[0].json["client"]["identity"].endswith("/sa/caller"), "it went by the mesh"

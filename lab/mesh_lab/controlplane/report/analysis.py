@@ -26,7 +26,7 @@ from mesh_lab.controlplane.report.placement import (
     services_agree_on_ports,
 )
 from mesh_lab.controlplane.report.reachability import unreachable_rules
-from mesh_lab.controlplane.report.sidecars import tls_of_sidecars_is_ended
+from mesh_lab.controlplane.report.sidecars import egress_ports_are_there, tls_of_sidecars_is_ended
 from mesh_lab.controlplane.report.telemetries import telemetries_are_clear
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.security import is_dry_run, is_unclear
@@ -419,6 +419,7 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     entries_are_alone,
     delegates_are_there,
     telemetries_are_clear,
+    egress_ports_are_there,
     tls_of_sidecars_is_ended,
 )
 """The checks that need no index."""

@@ -8,7 +8,25 @@ from mesh_lab.controlplane.model import PeerAuthentication, Sidecar
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.snapshot import Snapshot
 from mesh_lab.controlplane.xds.generator import policies_of
+from mesh_lab.controlplane.xds.imports import egress_of
 from mesh_lab.controlplane.xds.mtls import selects
+from mesh_lab.controlplane.xds.scope import registry_of
+
+
+def egress_ports_are_there(snapshot: Snapshot) -> Iterator[Finding]:
+    """As in Istio, a listener shows those of its hosts that have its port: where none has, it does nothing."""
+    services = registry_of(snapshot).known
+    for config in snapshot.of(Sidecar).values():
+        if config.namespace == snapshot.mesh.root_namespace:
+            continue  # what `./` stands for differs from workload to workload
+        for index, egress in enumerate(egress_of(config, config.namespace)):
+            if egress.port > 0 and not any(
+                port.number == egress.port and egress.shows_service(service.namespace, service.hostname)
+                for service in services
+                for port in service.ports
+            ):
+                text = f"has no effect: none of the listener's hosts has port {egress.port}"
+                yield Finding("warning", "IST0133", text, f"spec.egress[{index}].port", config.origin)
 
 
 def tls_of_sidecars_is_ended(snapshot: Snapshot) -> Iterator[Finding]:

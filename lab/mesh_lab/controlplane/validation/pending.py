@@ -54,6 +54,12 @@ def _names_secret_for_all(spec: DestinationRule) -> bool:
     return spec.workload_selector is None and any(each and each.credential_name for each in settings)
 
 
+def _is_generic(listener: IstioEgressListener) -> bool:
+    return listener.bind.startswith(UNIX) or (
+        listener.port is not None and listener.port.protocol.upper() == "HTTP_PROXY"
+    )
+
+
 _ZONES = "regions fail over; zones are not balanced, since proxies do not discover each other (ENABLE_SELF_DISCOVERY)"
 
 LINES = (
@@ -107,16 +113,24 @@ LINES = (
     Line(IstioIngressListener, "bind", "warning", "connections to any address of the pod are taken"),
     Line(
         IstioEgressListener,
+        "port",
+        "warning",
+        "there is no listener of HTTP_PROXY, nor one at a Unix domain socket: hosts are called at addresses and ports",
+        _when(lambda listener: listener.port is not None and _is_generic(listener)),
+    ),
+    Line(
+        IstioEgressListener,
         "bind",
         "warning",
-        "has no effect: hosts are called at their own addresses, and at their own ports",
+        "has no effect without a port: hosts are called at their own addresses",
+        _when(lambda listener: listener.bind and listener.port is None),
     ),
     Line(
         IstioEgressListener,
         "capture_mode",
         "warning",
-        "what a pod sends is redirected all the same",
-        _when(lambda listener: listener.capture_mode == "NONE"),
+        "has no effect without a port: what a pod sends is redirected all the same",
+        _when(lambda listener: listener.capture_mode == "NONE" and listener.port is None),
     ),
 )
 """In the order of the reference pages."""

@@ -9,20 +9,38 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mesh_lab.controlplane.model import Sidecar, VirtualService
+from mesh_lab.controlplane.model.sidecar import IstioEgressListener
 from mesh_lab.controlplane.model.virtualservice import HTTPRoute
+from mesh_lab.controlplane.world.kubernetes import ServicePort
 from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.xds import hosts
+from mesh_lab.controlplane.xds.services import Protocol, protocol_of
+
+HTTP_PROXY = "HTTP_PROXY"
 
 Place = tuple[str, str]
 """A namespace, or `*` for all, and a host in it, which may be a wildcard."""
 
 
+_UNIX = "unix://"
+_LOOPBACK = "127.0.0.1"
+_NOT_SERVED = -1
+"""In place of the port of listeners that no lab has: at sockets, and for HTTP_PROXY."""
+
+
 class Egress(NamedTuple):
-    """One egress listener: a host that is both imported and excluded is not seen. `port` 0: all that no other has."""
+    """One egress listener: a host that is both imported and excluded is not seen. `port` 0: all that no other has.
+
+    `address` is where the listener listens, in place of its hosts' own addresses; `bound`: at a socket of the pod, to
+    which nothing is redirected. The stated `protocol` counts in place of the hosts' own.
+    """
 
     imported: tuple[Place, ...]
     excluded: tuple[Place, ...]
     port: int = 0
+    address: str = ""
+    bound: bool = False
+    protocol: Protocol = Protocol.AUTO
 
     def shows_service(self, namespace: str, hostname: str) -> bool:
         """Whether it lets a service in."""
@@ -48,25 +66,38 @@ def _meets(places: Iterable[Place], namespace: str, host: str) -> bool:
 def egress_of(sidecar: Config[Sidecar] | None, namespace: str) -> tuple[Egress, ...]:
     """The egress listeners of a Sidecar, as a workload of a namespace has them; none where it sees everything."""
     listeners = sidecar.spec.egress if sidecar is not None else ()
-    return tuple(_egress(each.hosts, namespace, each.port.number if each.port else 0) for each in listeners)
+    return tuple(_egress(each, namespace) for each in listeners)
 
 
-def shown_at(egress: tuple[Egress, ...], namespace: str, hostname: str, number: int) -> bool:
-    """Whether a service is seen at a port: by the listener of that number, or else by the one for all others."""
-    own = [listener for listener in egress if listener.port == number] or [each for each in egress if not each.port]
-    return not egress or any(listener.shows_service(namespace, hostname) for listener in own)
+def showing(egress: tuple[Egress, ...], namespace: str, hostname: str, number: int, *, captured: bool) -> Egress | None:
+    """The listener at which a service is seen at a port: that of the number, or else the one for all others.
+
+    `captured`: calls to the service's own address. Otherwise it may be a listener with an address of its own as well.
+    """
+    redirected = [listener for listener in egress if not listener.address]
+    own = [each for each in redirected if each.port == number] or [each for each in redirected if not each.port]
+    if not captured:
+        own += [each for each in egress if each.address and each.port == number]
+    return next((listener for listener in own if listener.shows_service(namespace, hostname)), None)
 
 
-def _egress(written: Iterable[str], namespace: str, port: int) -> Egress:
+def _egress(listener: IstioEgressListener, namespace: str) -> Egress:
     """`.` is the workload's own namespace; a namespace after `~` is excluded, and `~` by itself is all of them."""
     imported: list[Place] = []
     excluded: list[Place] = []
-    for pattern in written:
+    for pattern in listener.hosts:
         where, _, host = pattern.rpartition("/")
         plain = where.removeprefix("~")
         place = ({"": "*", ".": namespace}.get(plain, plain), host)
         (excluded if where.startswith("~") else imported).append(place)
-    return Egress(tuple(imported), tuple(excluded), port)
+    shown, hidden, port = tuple(imported), tuple(excluded), listener.port
+    if port is None:
+        return Egress(shown, hidden)
+    if listener.bind.startswith(_UNIX) or port.protocol.upper() == HTTP_PROXY:
+        return Egress(shown, hidden, _NOT_SERVED, _LOOPBACK)
+    bound = listener.capture_mode == "NONE"
+    protocol = protocol_of(ServicePort("", port.number, port.number, "TCP", port.protocol))
+    return Egress(shown, hidden, port.number, listener.bind or (_LOOPBACK if bound else ""), bound, protocol)
 
 
 def destinations_of(config: Config[VirtualService], namespace: str, domain: str) -> tuple[str, ...]:

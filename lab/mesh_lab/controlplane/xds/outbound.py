@@ -19,6 +19,7 @@ from mesh_lab.controlplane.world.snapshot import ServiceEndpoints
 from mesh_lab.controlplane.xds import dnscapture, dynamicdns, http, names, telemetry
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
+from mesh_lab.controlplane.xds.imports import Egress
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 from mesh_lab.controlplane.xds.routes import has_shared_routes, sniffed_name
@@ -43,7 +44,7 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
     for service in sorted(scope.services, key=lambda service: service.created):
         if service.resolution is Resolution.ALIAS:
             continue
-        for port in scope.ports_of(service):
+        for port in scope.ports_of(service, captured=True):
             if port.protocol.is_http:
                 everywhere.setdefault(port.number, [])
                 continue
@@ -58,7 +59,7 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
     requests = {
         port.number
         for service in scope.services
-        for port in scope.ports_of(service)
+        for port in scope.ports_of(service, captured=True)
         if has_shared_routes(service, port)
     }
     looked_up = {port.number for s in scope.services if s.resolution is Resolution.DYNAMIC_DNS for port in s.ports}
@@ -69,6 +70,25 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
         yield shared_listener(number, tuple(forwardings), number in requests, here, outside, limiting)
     if context.own.captures_dns:
         yield dnscapture.listener(scope.services)
+    for listener in scope.egress:
+        if listener.address and listener.port not in names.OWN_PORTS:
+            here = context._replace(looks_up=listener.port in looked_up)
+            yield from _stated(scope, listener, here, outside, limiting)
+
+
+def _stated(
+    scope: Scope, egress: Egress, context: ProxyContext, outside: str, limiting: tuple[Origin, ...]
+) -> Iterator[Built]:
+    """The listener that a Sidecar states with an address of its own; none where no host has its port."""
+    shown = [
+        Forwarding(service, port, ways_of(scope, Entrance(service, port, port.number), context.mesh.cluster_domain))
+        for service in sorted(scope.services, key=lambda service: service.created)
+        if service.resolution is not Resolution.ALIAS and egress.shows_service(service.namespace, service.hostname)
+        for port in service.ports
+        if port.number == egress.port
+    ]
+    if shown:
+        yield stated_listener(egress, tuple(shown), context, outside, limiting)
 
 
 @dataclass(frozen=True)
@@ -155,6 +175,31 @@ def address_listener(address: str, forwarding: Forwarding, context: ProxyContext
     routes = sniffed_name(service, port) if port.protocol is Protocol.AUTO else ""
     _fill(listener, (forwarding,), routes, rest, context)
     return build(LDS, name, wire(listener), [*forwarding.origins, *context.telemetry.origins])
+
+
+@memoised
+def stated_listener(
+    egress: Egress,
+    forwardings: tuple[Forwarding, ...],
+    context: ProxyContext,
+    outside: str,
+    origins: tuple[Origin, ...],
+) -> Built:
+    """Connections to an address that a Sidecar states: requests go by their Host, others to the oldest service.
+
+    At a socket of the pod nothing was redirected, so there is no other destination that a connection could go on to.
+    """
+    name = names.listener(egress.address, egress.port)
+    listener = _listener(name, egress.address, egress.port)
+    listener.bind_to_port.value = egress.bound
+    if egress.protocol.is_http:
+        listener.filter_chains.append(FilterChain(filters=[_http(name, str(egress.port), context)]))
+    else:
+        onward = names.BLACK_HOLE_CLUSTER if egress.bound else outside
+        rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(onward, context)])
+        _fill(listener, forwardings, "", rest, context)
+    stating = (origin for forwarding in forwardings for origin in forwarding.origins)
+    return build(LDS, name, wire(listener), [*stating, *origins, *context.telemetry.origins])
 
 
 def _fill(

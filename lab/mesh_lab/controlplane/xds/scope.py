@@ -20,11 +20,11 @@ from mesh_lab.controlplane.xds.delegation import merged
 from mesh_lab.controlplane.xds.exports import exported
 from mesh_lab.controlplane.xds.gatewayapi import serving
 from mesh_lab.controlplane.xds.gatewayapi import sources as gatewayapi
-from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of, shown_at
+from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of, showing
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.policies import HostRules, merge_rules
-from mesh_lab.controlplane.xds.services import MeshPort, MeshService, from_kubernetes
+from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, from_kubernetes
 
 Labels = tuple[tuple[str, str], ...]
 RuleConfig = Config[DestinationRule]
@@ -92,12 +92,21 @@ class Scope:
     egress: tuple[Egress, ...]
     traced: bool = False
 
-    def ports_of(self, service: MeshService) -> Iterator[MeshPort]:
-        """The ports at which the Sidecar's egress listeners show a service; without any, all that it has."""
-        names_ = (service.hostname, *(alias.hostname for alias in service.aliases))
+    def ports_of(self, service: MeshService, *, captured: bool = False) -> Iterator[MeshPort]:
+        """The ports at which the Sidecar's egress listeners show a service; without any, all that it has.
+
+        `captured`: those at which it is shown at its own address. Each has the protocol that the listener states.
+        """
+        if not self.egress:
+            yield from service.ports
+            return
+        known = (service.hostname, *(alias.hostname for alias in service.aliases))
         for port in service.ports:
-            if any(shown_at(self.egress, service.namespace, name, port.number) for name in names_):
-                yield port
+            found = (showing(self.egress, service.namespace, n, port.number, captured=captured) for n in known)
+            listener = next(filter(None, found), None)
+            if listener is not None:
+                stated = listener.protocol
+                yield port if stated in (Protocol.AUTO, port.protocol) else port._replace(protocol=stated)
 
     def outside(self, mesh: MeshConfig) -> str:
         """The cluster that calls to hosts and addresses which the mesh does not know go to."""

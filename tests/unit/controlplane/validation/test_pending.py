@@ -63,10 +63,11 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("Sidecar", ingress(bind="10.0.0.1"), "warning", "spec.ingress[0].bind"),
     (
         "Sidecar",
-        {"egress": [{"hosts": ["./*"], "port": {"number": 80}, "bind": "10.0.0.1"}]},
+        {"egress": [{"hosts": ["./*"], "port": {"number": 3128, "protocol": "HTTP_PROXY", "name": "proxy"}}]},
         "warning",
-        "spec.egress[0].bind",
+        "spec.egress[0].port",
     ),
+    ("Sidecar", {"egress": [{"hosts": ["./*"], "bind": "10.0.0.1"}]}, "warning", "spec.egress[0].bind"),
     ("Sidecar", {"egress": [{"hosts": ["./*"], "captureMode": "NONE"}]}, "warning", "spec.egress[0].captureMode"),
     ("WorkloadEntry", {"address": "10.0.0.1", "network": "a"}, "warning", "spec.network"),
     (
