@@ -50,12 +50,12 @@ class Declared:
     """The type of a value.
 
     `kind` is a scalar type of CEL, `dyn`, `list`, `map` or `object`. `most` bounds the number of its elements or
-    characters, `least_bytes` is the size of its smallest JSON. Fields go by their escaped names.
+    characters (0: it has none), `least_bytes` is the size of its smallest JSON. Fields go by their escaped names.
     """
 
     kind: str
     least_bytes: int = 1
-    most: int = 1
+    most: int = 0
     element: Declared | None = None
     fields: Mapping[str, Declared] = field(default_factory=dict)
 

@@ -7,60 +7,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from mesh_lab.kube.errors import Cause
-from mesh_lab.kube.registry.cel.declared import Declared, declare, escaped
+from mesh_lab.kube.registry.cel.declared import declare
 from mesh_lab.kube.registry.cel.expressions import Checker, CompileError, parse
 from mesh_lab.kube.registry.cel.messages import Messages
 from mesh_lab.kube.registry.cel.trees import identifiers
-from mesh_lab.kube.registry.custom import fieldpaths, oldself
+from mesh_lab.kube.registry.custom import fieldpaths, oldself, rulecosts
+from mesh_lab.kube.registry.custom.rulenodes import Node, nodes
 from mesh_lab.kube.registry.custom.validations import REASONS
 from mesh_lab.kube.registry.rules.causes import invalid, required, unsupported
-from mesh_lab.kube.schemas import Form, Schema, Validation
+from mesh_lab.kube.schemas import Schema, Validation
 
 _LINE_BREAK = re.compile(r"[\n\r]")
-
-
-@dataclass(frozen=True)
-class _Node:
-    """A schema that has rules, the type of its values, and the list above it that cannot tell its items apart."""
-
-    schema: Schema
-    declared: Declared | None
-    path: str
-    unknown_again: str = ""
 
 
 def check(schema: Schema, path: str) -> Iterator[Cause]:
     """Everything that is wrong with the rules of a version's schema; `path` is where it stands."""
     if not schema.has_validations:
         return
-    nodes = list(_nodes(_Node(schema, declare(schema, root=True), path)))
-    causes = [cause for node in nodes for each in node.schema.validations for cause in _check_form(node, each)]
+    found = list(nodes(Node(schema, declare(schema, root=True), path)))
+    causes = [cause for node in found for each in node.schema.validations for cause in _check_form(node, each)]
     yield from causes
     # Expressions over a schema that is wrong would be told wrong things.
     if not causes:
-        yield from _check_expressions(nodes)
+        yield from _check_expressions(found, path)
 
 
-def _nodes(node: _Node) -> Iterator[_Node]:
-    schema, declared = node.schema, node.declared
-    if schema.validations:
-        yield node
-    for name, one in schema.properties.items():
-        if one.has_validations:
-            below = declared.fields.get(escaped(name)) if declared is not None else None
-            yield from _nodes(_Node(one, below or declare(one), f"{node.path}.properties[{name}]", node.unknown_again))
-    if schema.values is not None and schema.values.has_validations:
-        below = (declared.element if declared is not None else None) or declare(schema.values)
-        is_list = schema.form is Form.LIST
-        forgotten = node.unknown_again or (node.path if is_list and schema.list_type != "map" else "")
-        step = "items" if is_list else "additionalProperties"
-        yield from _nodes(_Node(schema.values, below, f"{node.path}.{step}", forgotten))
-
-
-def _check_form(node: _Node, validation: Validation) -> Iterator[Cause]:
+def _check_form(node: Node, validation: Validation) -> Iterator[Cause]:
     """What is wrong with a rule before anybody reads its expressions."""
     path = f"{node.path}.{validation.place}"
     rule, message = validation.rule.strip(), validation.message.strip()
@@ -84,19 +58,25 @@ def _check_form(node: _Node, validation: Validation) -> Iterator[Cause]:
         yield invalid(f"{path}.fieldPath", validation.field_path, "must be a valid path")
 
 
-def _check_expressions(nodes: list[_Node]) -> Iterator[Cause]:
+def _check_expressions(found: list[Node], root: str) -> Iterator[Cause]:
     messages = Messages()
     variables = {
-        f"self{index}": messages.type_of(node.declared) for index, node in enumerate(nodes) if node.declared is not None
+        f"self{index}": messages.type_of(node.declared) for index, node in enumerate(found) if node.declared is not None
     }
     # One environment for all: each rule sees its own variable under the name `self`.
     checker = Checker(variables, messages.file)
-    for index, node in enumerate(nodes):
-        for validation in node.schema.validations:
-            yield from _check_rule(checker, f"self{index}", node, validation)
+    causes = [
+        cause
+        for index, node in enumerate(found)
+        for validation in node.schema.validations
+        for cause in _check_rule(checker, f"self{index}", node, validation)
+    ]
+    yield from causes
+    if not causes:
+        yield from rulecosts.check(found, root)
 
 
-def _check_rule(checker: Checker, variable: str, node: _Node, validation: Validation) -> Iterator[Cause]:
+def _check_rule(checker: Checker, variable: str, node: Node, validation: Validation) -> Iterator[Cause]:
     path = f"{node.path}.{validation.place}"
     if node.declared is None:
         why = "the values of this schema have no type that a rule could read: x-kubernetes-preserve-unknown-fields"
