@@ -25,7 +25,7 @@ PRODUCT = {
     "id": 0,
     "title": "The Comedy of Errors",
     "descriptionHtml": "Two pairs of twins, parted in a shipwreck, end up in one town without knowing of each other. "
-    "One of Shakespeare's earliest comedies, and his shortest play.",
+    "One of William Shakespeare's earliest comedies, and his shortest play.",
 }
 REVIEW_ATTEMPTS = 2
 MAX_FLOOD = 1000

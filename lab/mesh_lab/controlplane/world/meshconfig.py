@@ -70,7 +70,7 @@ _NOT_TRANSLATED: Mapping[str, str] = {
 A setting that is translated loses its line.
 """
 
-_CARRIED_OUT: Mapping[str, frozenset[str]] = {"defaultConfig": frozenset(["gatewayTopology", "tracing"])}
+_CARRIED_OUT: Mapping[str, frozenset[str]] = {"defaultConfig": frozenset(["tracing"])}
 """Parts of settings that have an effect where others have none; of `defaultConfig` beside what starts a proxy."""
 
 # Values, as they are written, that equal what the lab does anyway.

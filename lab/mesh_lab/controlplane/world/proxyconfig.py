@@ -33,6 +33,7 @@ PER_PROXY = frozenset(
         "drainDuration",
         "fileFlushInterval",
         "fileFlushMinSizeKb",
+        "gatewayTopology",
         "holdApplicationUntilProxyStarts",
         "image",
         "proxyMetadata",
@@ -41,7 +42,10 @@ PER_PROXY = frozenset(
         "terminationDrainDuration",
     }
 )
-"""Settings that a proxy is started with: they have an effect in the mesh's `defaultConfig` and on a single pod."""
+"""Settings that a proxy is started with, or that the listeners of a gateway are made by.
+
+They have an effect in the mesh's `defaultConfig` and on a single pod.
+"""
 
 _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
     "binaryPath": ("/usr/local/bin/envoy",),

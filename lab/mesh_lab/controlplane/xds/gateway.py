@@ -153,6 +153,8 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
             traffic_direction=TrafficDirection.OUTBOUND,
             filter_chains=chains,
         )
+        if setting.context.topology.proxy_protocol is not None:
+            listener.listener_filters.append(http.listener_filter("proxy_protocol"))
         if not (some[0].plain_http or some[0].plain_tcp):
             listener.listener_filters.append(http.listener_filter("tls_inspector"))
         used = [each.config for each in attachments if each.server in some and not each.server.plain_http]

@@ -47,7 +47,7 @@ from mesh_lab.controlplane.xds.patches.applying import Patched
 from mesh_lab.controlplane.xds.patches.selection import referenced, selected
 from mesh_lab.controlplane.xds.peers import Own, own_of
 from mesh_lab.controlplane.xds.policies import HostRules, received
-from mesh_lab.controlplane.xds.proxycontext import ProxyContext
+from mesh_lab.controlplane.xds.proxycontext import ProxyContext, gateway_context
 from mesh_lab.controlplane.xds.rbac import authorization_of
 from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
@@ -118,7 +118,7 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     found = attachment.attached(servers, ingress.routes(snapshot), pod.namespace, mesh.cluster_domain, exports)
     credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)
     access, telling = _access(snapshot, pod), _telemetry(snapshot, pod)
-    setting = _setting(scope, ProxyContext(mesh, own, telling), access, credentials)
+    setting = _setting(scope, gateway_context(mesh, own, telling, pod), access, credentials)
     named = _named_by_patches(snapshot, scope, pod)
     beside = tuple(dict.fromkeys((*_called_itself(snapshot, telling, access), *named)))
     calling = Calling.of(snapshot, scope, pod, beside, gateway=True)

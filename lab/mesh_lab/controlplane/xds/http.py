@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
@@ -13,6 +13,7 @@ from envoy.extensions.filters.http.fault.v3.fault_pb2 import HTTPFault
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
 from envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2 import HttpInspector
 from envoy.extensions.filters.listener.original_dst.v3.original_dst_pb2 import OriginalDst
+from envoy.extensions.filters.listener.proxy_protocol.v3.proxy_protocol_pb2 import ProxyProtocol
 from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
@@ -22,6 +23,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.request_id.uuid.v3.uuid_pb2 import UuidRequestIdConfig
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 
 from mesh_lab.controlplane.model.meshproxy import Topology
 from mesh_lab.controlplane.world.meshconfig import MeshConfig, Normalization
@@ -32,7 +34,7 @@ from mesh_lab.controlplane.xds.proxycontext import ProxyContext
 
 SERVER_NAME = "istio-envoy"
 Side = Literal["outbound", "inbound", "gateway"]
-Inspector = Literal["original_dst", "tls_inspector", "http_inspector"]
+Inspector = Literal["original_dst", "proxy_protocol", "tls_inspector", "http_inspector"]
 
 SNIFFED = ("http/1.0", "http/1.1", "h2c")
 """What the HTTP inspector calls the HTTP that it finds in plain text."""
@@ -88,7 +90,7 @@ def connection_manager(
     manager.server_name = SERVER_NAME
     manager.use_remote_address.value = side == "gateway"
     if side == "gateway":
-        _trust_what_stands_before(manager, context.mesh.default_config.gateway_topology or Topology())
+        _trust_what_stands_before(manager, context.topology)
     return manager
 
 
@@ -151,10 +153,17 @@ def without_logs(cluster: str) -> Filter:
     return Filter(name=_TCP, typed_config=any_of(TcpProxy(stat_prefix=cluster, cluster=cluster)))
 
 
+_INSPECTORS: Mapping[Inspector, Callable[[], Message]] = {
+    "original_dst": OriginalDst,
+    "proxy_protocol": ProxyProtocol,
+    "tls_inspector": TlsInspector,
+    "http_inspector": HttpInspector,
+}
+
+
 def listener_filter(name: Inspector) -> ListenerFilter:
     """One of the filters that look at a connection before a chain is chosen."""
-    message = {"original_dst": OriginalDst, "tls_inspector": TlsInspector, "http_inspector": HttpInspector}[name]
-    return ListenerFilter(name=f"envoy.filters.listener.{name}", typed_config=any_of(message()))
+    return ListenerFilter(name=f"envoy.filters.listener.{name}", typed_config=any_of(_INSPECTORS[name]()))
 
 
 def detect(listener: Listener, mesh: MeshConfig, *inspectors: Inspector) -> None:

@@ -21,7 +21,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from mesh_lab.controlplane.delivery.secrets import GATEWAY_PREFIX, credential
 from mesh_lab.controlplane.xds import Resources
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
-from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, pod, service
+from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, mesh_config, pod, service
 from tests.unit.controlplane.envoy import message, static, validate
 from tests.unit.controlplane.xds.translated import hosts_of, resources
 
@@ -33,10 +33,11 @@ PORTS = [
 ]
 
 
-def edge() -> Cluster:
-    """Bookinfo with a gateway's pod in istio-system."""
+def edge(proxy_config: str = "") -> Cluster:
+    """Bookinfo with a gateway's pod in istio-system, which may have settings of its own."""
     gate = pod("gate-1", "10.244.0.50", namespace="istio-system", app="gate", istio="ingressgateway", meshed=False)
     gate["spec"]["containers"] = [{"name": "istio-proxy", "ports": [{"name": "raw", "containerPort": 9001}]}]
+    gate["metadata"]["annotations"] = {"proxy.istio.io/config": proxy_config} if proxy_config else {}
     cluster = bookinfo().add("Pod", gate)
     cluster.add("Service", service("gate", namespace="istio-system", ip="10.96.9.9", ports=PORTS))
     return secret(cluster, "cert")
@@ -505,3 +506,35 @@ def test_a_sidecar_is_given_the_secrets_of_rules_that_select_it(app: str, given:
         found = credential(cluster.snapshot(), cluster.proxy("productpage-v1-abc-1"), f"{GATEWAY_PREFIX}{name}")
         assert (found is not None) is given
     assert credential(cluster.snapshot(), cluster.proxy("productpage-v1-abc-1"), f"{GATEWAY_PREFIX}other") is None
+
+
+TWO_PROXIES = "gatewayTopology: {numTrustedProxies: 2, proxyProtocol: {}}"
+
+
+@pytest.mark.parametrize(
+    ("mesh", "own", "expected"),
+    [
+        ("", "", (0, False)),
+        (TWO_PROXIES, "", (2, True)),
+        ("", TWO_PROXIES, (2, True)),
+        (TWO_PROXIES, "gatewayTopology: {numTrustedProxies: 1}", (1, False)),
+        (TWO_PROXIES, "concurrency: 2", (2, True)),
+        (TWO_PROXIES, "gatewayTopology: {numTrustedProxies: many}", (2, True)),
+    ],
+)
+def test_what_stands_before_a_gateway_is_said_by_the_mesh_or_its_pod(
+    tmp_path: Path, mesh: str, own: str, expected: tuple[int, bool]
+) -> None:
+    cluster = edge(own).istio(gateway(server(), server(443, "HTTPS", mode="SIMPLE", credentialName="cert")), route())
+    if mesh:
+        cluster.add("ConfigMap", mesh_config(f"defaultConfig: {{{mesh}}}"))
+    for listener in map(message, sent(cluster)[LDS].values()):
+        names = [each.name for each in listener.listener_filters]
+        assert ("envoy.filters.listener.proxy_protocol" in names[:1]) is expected[1], "it is read before all else"
+        (manager,) = (each.typed_config for each in listener.filter_chains[0].filters)
+        found = HttpConnectionManager()
+        assert manager.Unpack(found)
+        assert found.xff_num_trusted_hops == expected[0]
+    assert len(sent(cluster)[LDS]) == 2
+    assert dict(cluster.snapshot().invalid) == {}, "nothing of it is without effect"
+    validate(static(sent(cluster)), tmp_path)

@@ -11,7 +11,7 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsConte
 
 from mesh_lab.controlplane.model.gateway import ServerTLSSettings
 from mesh_lab.controlplane.model.mesh import MeshConfig, TLSConfig
-from mesh_lab.controlplane.model.meshproxy import MeshProxyConfig, Topology
+from mesh_lab.controlplane.model.meshproxy import Topology
 from mesh_lab.controlplane.xds.gatewaytls import downstream_context
 from mesh_lab.controlplane.xds.http import connection_manager
 from mesh_lab.controlplane.xds.peers import Own
@@ -56,8 +56,7 @@ def test_a_server_of_a_gateway_has_the_meshs_defaults_for_what_it_does_not_say(
 
 def test_a_gateway_trusts_as_many_proxies_before_it_as_the_mesh_says() -> None:
     topology = Topology(num_trusted_proxies=2, forward_client_cert_details="SANITIZE")
-    mesh = MeshConfig(default_config=MeshProxyConfig(gateway_topology=topology))
-    manager = connection_manager("gateway", "a", ProxyContext(mesh, Own("")), [])
+    manager = connection_manager("gateway", "a", ProxyContext(MeshConfig(), Own(""), topology=topology), [])
     assert manager.xff_num_trusted_hops == 2
     assert manager.forward_client_cert_details == HttpConnectionManager.SANITIZE
     assert not manager.HasField("set_current_client_cert_details")
