@@ -82,6 +82,7 @@ async def test_the_page_comes_with_an_apology_when_the_rest_is_gone(start: Start
     assert "Sorry, product details are currently unavailable for this book." in page
     assert "Error fetching product reviews" in page
     assert "Error fetching product details" in page
+    assert "William Shakespeare" in page, "the summary has the author, which is what tasks look for"
 
 
 async def test_the_page_names_the_cluster_that_the_reviews_come_from(start: Start) -> None:
