@@ -83,6 +83,12 @@ def test_proxy_config_and_describe_show_what_was_made_of_resources(istioctl: Ist
     assert "Port: http 80/HTTP targets pod port 8080" in described
 
 
+def test_describe_knows_the_rule_that_defines_a_routes_subsets(istioctl: Istioctl) -> None:
+    told = istioctl("experimental", "describe", "pod", pod_of(istioctl.mesh, "shop"))
+    assert "DestinationRule: shop" in told
+    assert "NO DESTINATION RULE" not in told
+
+
 def test_analyze_finds_what_is_wrong(istioctl: Istioctl) -> None:
     broken = virtual_service("nobody", route(to("nobody", "v1", 100)))
     told = istioctl("analyze", "--use-kube=true", "-", stdin=json.dumps(broken), fails=True)

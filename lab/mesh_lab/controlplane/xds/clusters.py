@@ -28,6 +28,7 @@ from mesh_lab.controlplane.xds.built import Built, any_of, build, wire
 from mesh_lab.controlplane.xds.durations import duration
 from mesh_lab.controlplane.xds.localities import Nearness, apply_nearness, nearness_of
 from mesh_lab.controlplane.xds.memo import memoised
+from mesh_lab.controlplane.xds.origins import note
 from mesh_lab.controlplane.xds.policies import HostRules, Policy, effective
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, Resolution
 from mesh_lab.controlplane.xds.statnames import stat_name
@@ -149,6 +150,7 @@ def outbound(view: View) -> Built:
     name = names.outbound_cluster(port.number, view.subset, service.hostname)
     stat = stat_name(view.mesh.outbound_cluster_stat_name, name, service, port, view.subset)
     cluster = Cluster(name=name, alt_stat_name=stat, connect_timeout=duration(view.mesh.connect_timeout))
+    _note_rule(cluster, view)
     _set_discovery(cluster, view)
     apply_load_balancer(cluster, policy.load_balancer)
     apply_nearness(cluster, view.nearness, detected=view.detects_failures)
@@ -167,6 +169,14 @@ def outbound(view: View) -> Built:
         set_options(cluster, options)
     origins = [service.origin, *service.origins, *(view.rules.origins if view.rules is not None else ())]
     return build(CDS, name, wire(cluster), origins)
+
+
+def _note_rule(cluster: Cluster, view: View) -> None:
+    """Note the rule that shapes the cluster. One that only adds subsets leaves the service's own as it is."""
+    rules = view.rules
+    if rules is not None and (view.subset or rules.policy is not None):
+        rule = rules.origins[0]
+        note(cluster.metadata, "destination-rule", rule.namespace, rule.name)
 
 
 def _said_of_client(view: View) -> tuple[HttpFilter, ...]:

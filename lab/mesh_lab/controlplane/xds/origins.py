@@ -1,8 +1,9 @@
-"""Which resource a route was made of, in its metadata, where `istioctl` and its users look for it.
+"""Which resource a route or a cluster was made of, in its metadata, where `istioctl` and its users look for it.
 
-`istioctl x describe` and the last column of `istioctl proxy-config routes` are made of it. Istio notes the
-DestinationRule of a cluster in the same way; here a rule that only adds a subset leaves the service's own cluster as it
-is, and with it all its connections. Source: pilot/pkg/networking/util of Istio 1.30, `BuildConfigInfoMetadata`.
+`istioctl x describe` and the last column of `istioctl proxy-config routes` and `clusters` are made of it. Istio notes a
+DestinationRule on every cluster of its host; here a rule that only adds subsets is noted on theirs, and leaves the
+service's own cluster as it is, and with it all its connections. istioctl reads the first that has a note.
+Source: pilot/pkg/networking/util of Istio 1.30, `BuildConfigInfoMetadata`.
 """
 
 from __future__ import annotations

@@ -357,6 +357,22 @@ def test_a_headless_service_is_reached_where_the_client_says() -> None:
     assert message(found[CDS][name]).HasField("transport_socket")
 
 
+def noted(cluster: Message) -> str:
+    return cluster.metadata.filter_metadata["istio"].fields["config"].string_value
+
+
+def test_a_cluster_names_the_rule_that_shapes_it_and_subsets_alone_leave_the_services_own() -> None:
+    path = "/apis/networking.istio.io/v1/namespaces/default/destination-rule"
+    spec: dict[str, Any] = {"host": "reviews", "subsets": [{"name": "v2", "labels": {"version": "v2"}}]}
+    plain, split = bookinfo(), bookinfo().istio(config("DestinationRule", "split", spec))
+    assert noted(cluster_of(split, f"outbound|9080|v2|{REVIEWS}")) == f"{path}/split"
+    assert cluster_of(split, NAME).SerializeToString() == cluster_of(plain, NAME).SerializeToString()
+    assert (
+        noted(cluster_of(bookinfo().istio(rule(connectionPool={"tcp": {"maxConnections": 1}})), NAME))
+        == f"{path}/reviews"
+    )
+
+
 def test_a_subsets_endpoints_are_those_with_its_labels() -> None:
     spec = {"host": "reviews", "subsets": [{"name": "v2", "labels": {"version": "v2"}}]}
     cluster = bookinfo().istio(config("DestinationRule", "r", spec))
