@@ -33,7 +33,8 @@ class Pool:
     """The addresses of a range, each in turn: what was taken back is given again as late as can be."""
 
     def __init__(self, network: ipaddress.IPv4Network = RANGE) -> None:
-        self._hosts = [str(address) for address in network.hosts()]
+        self._network = network
+        self._hosts = network.num_addresses - 2
         self._next = 0
 
     def holds(self, address: str) -> bool:
@@ -42,8 +43,8 @@ class Pool:
 
     def take(self, taken: set[str]) -> str | None:
         """The next address that is not taken, and is then; None when all are."""
-        for step in range(len(self._hosts)):
-            address = self._hosts[(self._next + step) % len(self._hosts)]
+        for step in range(self._hosts):
+            address = str(self._network[1 + (self._next + step) % self._hosts])
             if address not in taken:
                 self._next += step + 1
                 taken.add(address)
