@@ -16,7 +16,8 @@ from typing import Any
 
 import psutil
 
-from mesh_lab.controlplane.delivery.delta import Request, Session
+from mesh_lab.controlplane.delivery.delta import Session
+from mesh_lab.controlplane.delivery.messages import Request
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
 from mesh_lab.controlplane.report.analysis import analyse

@@ -22,7 +22,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from mesh_lab.controlplane.delivery.delta import Resource
+from mesh_lab.controlplane.delivery.messages import Resource
 from mesh_lab.controlplane.delivery.push import Connection
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS, SDS
 

@@ -14,7 +14,7 @@ from google.protobuf.json_format import MessageToDict
 
 from mesh_lab.controlplane.debug.access import NAMESPACE
 from mesh_lab.controlplane.debug.istiopages import IstioPages
-from mesh_lab.controlplane.delivery.delta import Desired, Resource
+from mesh_lab.controlplane.delivery.messages import Desired, Resource
 from mesh_lab.controlplane.delivery.push import Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Tracker

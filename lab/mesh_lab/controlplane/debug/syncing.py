@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from mesh_lab.controlplane.delivery.delta import Exchange
+from mesh_lab.controlplane.delivery.messages import Exchange
 from mesh_lab.controlplane.delivery.push import Connection
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from mesh_lab.istioversion import ISTIO_VERSION

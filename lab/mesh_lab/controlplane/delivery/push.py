@@ -16,7 +16,8 @@ from functools import partial
 
 from mesh_lab.controlplane.delivery import secrets
 from mesh_lab.controlplane.delivery.blame import culprit
-from mesh_lab.controlplane.delivery.delta import Desired, Session
+from mesh_lab.controlplane.delivery.delta import Session
+from mesh_lab.controlplane.delivery.messages import Desired
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.kube.events import Key
 from mesh_lab.controlplane.process.faults import Faults

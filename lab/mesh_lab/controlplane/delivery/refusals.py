@@ -11,7 +11,7 @@ resource. Then the last one was at fault, and the others are taken up again; if 
 
 from __future__ import annotations
 
-from mesh_lab.controlplane.delivery.delta import Rejection
+from mesh_lab.controlplane.delivery.messages import Rejection
 from mesh_lab.controlplane.delivery.push import Connection
 from mesh_lab.controlplane.delivery.state import ClusterState, Refusal
 from mesh_lab.controlplane.world.kubernetes import Origin

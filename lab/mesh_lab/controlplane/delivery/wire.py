@@ -9,7 +9,7 @@ from __future__ import annotations
 from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 from envoy.service.discovery.v3.discovery_pb2 import Resource as ResourceMessage
 
-from mesh_lab.controlplane.delivery.delta import Request, Resource, Response
+from mesh_lab.controlplane.delivery.messages import Request, Resource, Response
 from mesh_lab.controlplane.xds.typeurls import SDS
 
 # Tags of length-delimited fields: DeltaDiscoveryResponse.resources and Resource.resource, both field 2.

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mesh_lab import conditions
-from mesh_lab.controlplane.delivery.delta import Rejection
+from mesh_lab.controlplane.delivery.messages import Rejection
 from mesh_lab.controlplane.delivery.push import Pusher
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Remarks, Tracker

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh_lab.controlplane.delivery.delta import SUBSCRIPTION_LIMIT, Request, Response, Session
+from mesh_lab.controlplane.delivery.delta import SUBSCRIPTION_LIMIT, Session
+from mesh_lab.controlplane.delivery.messages import Request, Response
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS, SDS
 

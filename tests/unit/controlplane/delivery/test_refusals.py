@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mesh_lab.controlplane.delivery.delta import Request, Session
+from mesh_lab.controlplane.delivery.delta import Session
+from mesh_lab.controlplane.delivery.messages import Request
 from mesh_lab.controlplane.delivery.refusals import Refusals
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.kube.kinds import FOLLOWED

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh_lab.controlplane.delivery import wire
-from mesh_lab.controlplane.delivery.delta import Request, Response
+from mesh_lab.controlplane.delivery.messages import Request, Response
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.xds.typeurls import CDS, SDS
 
