@@ -13,6 +13,7 @@ from mesh_lab.testing import (
     TrafficClient,
     assert_all,
     authorization_policy,
+    destination_rule,
     eventually,
     total,
 )
@@ -23,7 +24,6 @@ LOG_SECONDS = 15
 @pytest.fixture(scope="module")
 def shop(mesh_shared: Mesh, outside: Mesh) -> Mesh:
     mesh_shared.deploy_echo("echo")
-    mesh_shared.deploy_echo("audited")
     mesh_shared.deploy_client("friend")
     mesh_shared.deploy_client("stranger")
     outside.deploy_client("outsider")
@@ -185,30 +185,37 @@ def test_a_dry_run_denies_nobody_and_is_counted(shop: Mesh, friend: TrafficClien
 
 
 def test_what_an_audit_marks_can_be_logged_and_nothing_else(shop: Mesh, friend: TrafficClient) -> None:
-    audit = authorization_policy("audit", "AUDIT", "audited", {"to": [{"operation": {"paths": ["/marked*"]}}]})
+    audit = authorization_policy("audit", "AUDIT", "echo", {"to": [{"operation": {"paths": ["/marked*"]}}]})
     marked = "metadata.filter_metadata['envoy.common']['access_log_hint'] == true"
     logs = {
         "apiVersion": "telemetry.istio.io/v1",
         "kind": "Telemetry",
         "metadata": {"name": "audited"},
         "spec": {
-            "selector": {"matchLabels": {"app": "audited"}},
+            "selector": {"matchLabels": {"app": "echo"}},
             "accessLogging": [{"providers": [{"name": "envoy"}], "filter": {"expression": marked}}],
         },
     }
-    # A server that nobody has called yet: connections keep the log that the listener had when they were opened.
-    token = uuid.uuid4().hex
-    with shop.applied([audit, logs]):
-        assert_all(friend.send(f"http://audited/other/{token}"))
-        assert_all(friend.send(f"http://audited/marked/{token}"))
-        name = shop.pod("audited")["metadata"]["name"]
+    # A connection keeps the log that its listener had when it was opened: each request has one of its own.
+    single = destination_rule("echo", policy={"connectionPool": {"http": {"maxRequestsPerConnection": 1}}})
+    name = shop.pod("echo")["metadata"]["name"]
 
-        def logged() -> list[str]:
-            return [line for line in shop.logs(name, "istio-proxy").splitlines() if token in line]
+    def logged() -> list[str]:
+        """What is logged of two requests, the second of them marked. Envoy writes its log in order."""
+        token = uuid.uuid4().hex
+        assert_all(friend.send(f"http://echo/other/{token}"))
+        assert_all(friend.send(f"http://echo/marked/{token}"))
 
-        # Envoy writes its log in order: what was sent before would be there, too.
-        (line,) = eventually(logged, timeout=LOG_SECONDS, why="the request is logged")
-    assert f"/marked/{token}" in line
+        def lines() -> list[str]:
+            found = [line for line in shop.logs(name, "istio-proxy").splitlines() if token in line]
+            return found if any("/marked/" in line for line in found) else []
+
+        return eventually(lines, timeout=LOG_SECONDS, why="the marked request is logged")
+
+    with shop.applied([audit, logs, single]):
+        # Envoy's workers take a listener up a moment after it was acknowledged.
+        eventually(lambda: len(logged()) == 1, timeout=LOG_SECONDS, why="the marked one is logged, and no other")
+        assert len(logged()) == 1
 
 
 NO_ADMIN = {"to": [{"operation": {"paths": ["/admin*"]}}]}
