@@ -32,7 +32,7 @@ def main() -> int:
     subprocess.run(["ip", "link", "add", "pod0", "type", "veth", "peer", "name", "pod1"], check=True)
     if behaviour == "hang":
         signal.pause()
-    (state / "listen.json").write_text(json.dumps([listen(control, port) for port in wanted_ports(config)]))
+    (state / "listen.json").write_text(json.dumps(listen_all(control, config)))
     threading.Thread(target=serve, args=(config["api_fd"],), daemon=True).start()
     if behaviour != "stubborn":
         signal.signal(signal.SIGTERM, lambda *_: stop(state))
@@ -41,16 +41,18 @@ def main() -> int:
         signal.pause()
 
 
-def wanted_ports(config: dict[str, Any]) -> list[int]:
-    return [entry["host_port"] for entry in config["host_ports"]]
+def listen_all(control: socket.socket, config: dict[str, Any]) -> list[dict[str, Any]]:
+    """At the load balancer's address first: what the host process has bound beforehand is at the other."""
+    ports = [entry["host_port"] for entry in config["host_ports"]]
+    return [listen(control, host, port) for port in ports for host in ("127.80.0.1", "127.0.0.1")]
 
 
 def say(control: socket.socket, **message: Any) -> None:
     control.send(json.dumps(message).encode())
 
 
-def listen(control: socket.socket, port: int) -> dict[str, Any]:
-    say(control, op="listen", host="127.0.0.1", port=port)
+def listen(control: socket.socket, host: str, port: int) -> dict[str, Any]:
+    say(control, op="listen", host=host, port=port)
     data, descriptors, _, _ = socket.recv_fds(control, 65536, 1)
     reply: dict[str, Any] = json.loads(data)
     if descriptors:

@@ -80,8 +80,8 @@ def kube_of(host: int) -> int:
     return kube
 
 
-def get(port: int) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+def get(port: int, host: str = "127.0.0.1") -> bytes:
+    with socket.create_connection((host, port), timeout=PATIENCE_S) as connection:
         return connection.recv(64)
 
 
@@ -121,9 +121,11 @@ def test_the_kube_process_gets_its_configuration_and_sockets(make: Make, tmp_pat
         ("default", "echo", 80, ports["host_ports[0]"]),
     ]
     replies = json.loads((tmp_path / ".lab" / "listen.json").read_text())
-    assert replies == [{"ok": True, "port": entry["host_port"]} for entry in config["host_ports"]]
+    assert replies == [{"ok": True, "port": entry["host_port"]} for entry in config["host_ports"] for _ in range(2)]
     for port in ports.values():
         assert get(port).startswith(b"HTTP/1.1 200"), port
+    for entry in config["host_ports"]:
+        assert get(entry["host_port"], "127.80.0.1").startswith(b"HTTP/1.1 200"), "another address, the same number"
 
 
 def test_containers_may_read_what_the_kube_process_makes_for_them(make: Make, tmp_path: Path) -> None:

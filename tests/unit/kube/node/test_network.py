@@ -46,6 +46,13 @@ def test_the_containers_of_a_pod_share_its_network(node: Node, pod: Callable[...
     assert [s["ready"] for s in obj["status"]["containerStatuses"]] == [True, True]
 
 
+def test_the_address_of_load_balancers_leads_from_a_pod_to_the_node(output: Callable[..., str]) -> None:
+    look = "ip route show table local 127.80.0.1; cat /proc/sys/net/ipv4/conf/all/route_localnet"
+    route, taken = output("balanced", look).splitlines()
+    assert route.split()[:5] == ["127.80.0.1", "via", "169.254.1.1", "dev", "eth0"]
+    assert taken == "1", "answers come from an address of the loopback network"
+
+
 def test_a_pod_may_be_in_the_nodes_network(output: Callable[..., str]) -> None:
     spec = {"hostNetwork": True}
     assert " 10.244.0.1/32 " in output("hostnet", "ip -4 address show dev lo", spec=spec)
