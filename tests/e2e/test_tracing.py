@@ -1,7 +1,8 @@
-"""Traces: what proxies report to a store, by OpenTelemetry and Zipkin, and what Telemetry changes in it."""
+"""Traces: what proxies report to a store, by OpenTelemetry, Zipkin and SkyWalking; what Telemetry changes in it."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
@@ -25,6 +26,8 @@ extensionProviders:
     service: store.{namespace}.svc.cluster.local
     port: 4318
     http: {{path: /v1/traces, timeout: 5s}}
+- name: e2e-skywalking
+  skywalking: {{service: oap.{namespace}.svc.cluster.local, port: 11800}}
 """
 CONFIG_MAP = "/api/v1/namespaces/istio-system/configmaps/istio"
 DRAINED = "connections that were there stay with the old listener until it has drained"
@@ -33,13 +36,14 @@ EVERY = 100.0
 
 @pytest.fixture(scope="module")
 def shop(mesh_shared: Mesh) -> Iterator[Mesh]:
-    """A client, a server and a store of traces; the mesh knows the store as three providers."""
+    """A client, a server and two stores of traces; the mesh knows them as four providers."""
     mesh_shared.deploy_echo("echo")
     mesh_shared.deploy_client()
-    mesh_shared.apply(store())
+    mesh_shared.apply([*store(), *oap()])
     mesh_shared.ready()
     mesh_shared.wait_endpoints("echo", 1)
     mesh_shared.wait_endpoints("store", 1)
+    mesh_shared.wait_endpoints("oap", 1)
     text = mesh_shared.api.request("GET", CONFIG_MAP)["data"]["mesh"]
     set_mesh(mesh_shared, text + PROVIDERS.format(namespace=mesh_shared.namespace))
     yield mesh_shared
@@ -58,9 +62,24 @@ def store() -> list[Object]:
         "image": "docker.io/jaegertracing/jaeger:2.17.0",
         "readinessProbe": {"httpGet": {"path": "/status", "port": 13133}, "periodSeconds": 1},
     }
-    made = deployment("store", container)
-    made["spec"]["template"]["metadata"] = {"labels": {"app": "store", "sidecar.istio.io/inject": "false"}}
-    return [made, service("store", {"app": "store"}, *ports)]
+    return served("store", container, *ports)
+
+
+def oap() -> list[Object]:
+    """The store, under the name of the image of SkyWalking's server."""
+    container = {
+        "name": "oap",
+        "image": "docker.io/apache/skywalking-oap-server:9.7.0",
+        "readinessProbe": {"exec": {"command": ["/skywalking/bin/swctl", "health"]}, "periodSeconds": 1},
+    }
+    return served("oap", container, ("grpc", 11800, 11800), ("http-query", 12800, 12800))
+
+
+def served(name: str, container: Object, *ports: tuple[str, int, int]) -> list[Object]:
+    """A deployment without a sidecar, and its Service."""
+    made = deployment(name, container)
+    made["spec"]["template"]["metadata"] = {"labels": {"app": name, "sidecar.istio.io/inject": "false"}}
+    return [made, service(name, {"app": name}, *ports)]
 
 
 def telemetry(name: str, *, app: str = "", **tracing: Any) -> Object:
@@ -164,3 +183,23 @@ def test_the_store_answers_as_jaeger_too(shop: Mesh) -> None:
     (trace,) = asked(shop, 80, f"/jaeger/api/traces/{client['traceId']}")["data"]
     kinds = {tag["value"] for span in trace["spans"] for tag in span["tags"] if tag["key"] == "span.kind"}
     assert kinds == {"client", "server"}
+
+
+QUERY = "query ($condition: TraceQueryCondition) { queryBasicTraces(condition: $condition) { traces { traceIds } } }"
+
+
+def test_segments_of_both_sides_are_of_one_trace_in_skywalking(shop: Mesh) -> None:
+    place = f"/api/v1/namespaces/{shop.namespace}/services/oap:12800/proxy/graphql"
+
+    def traced(app: str) -> set[str]:
+        identity = base64.b64encode(f"{app}.{shop.namespace}".encode()).decode() + ".1"
+        body = {"query": QUERY, "variables": {"condition": {"serviceId": identity}}}
+        found = shop.api.request("POST", place, body=body)["data"]["queryBasicTraces"]["traces"]
+        return {identity for trace in found for identity in trace["traceIds"]}
+
+    def both() -> set[str]:
+        sent(shop, "/status/200?by=skywalking")
+        return traced("client") & traced("echo")
+
+    with shop.applied(telemetry("traced", providers=[{"name": "e2e-skywalking"}], randomSamplingPercentage=EVERY)):
+        eventually(both, timeout=SECONDS, why=DRAINED)

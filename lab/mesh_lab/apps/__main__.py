@@ -61,6 +61,10 @@ PROGRAMS = {
     "otelcol": Program("mesh_lab.apps.samples.otel.service:main", "Istio's sample of an OpenTelemetry collector"),
     "ratelimit": Program("mesh_lab.apps.samples.ratelimit.program:main", "envoyproxy/ratelimit, counting in memory"),
     "redis-server": Program("mesh_lab.apps.samples.redis:main", "a few of redis' commands, in memory"),
+    "skywalking-oap": Program(
+        "mesh_lab.apps.tracestore.program:skywalking_oap", "a store of traces, in the place of SkyWalking's server"
+    ),
+    "skywalking-ui": Program("mesh_lab.apps.tracestore.program:skywalking_ui", "the page of that store"),
     "squid": Program("mesh_lab.apps.samples.squid:main", "the forward proxy of Istio's task on HTTPS proxies"),
     "tcp-echo": Program("mesh_lab.apps.samples.tcpecho:main", "Istio's sample tcp-echo"),
     "tornado": Program("mesh_lab.apps.samples.tornado:main", "Istio's sample websockets"),

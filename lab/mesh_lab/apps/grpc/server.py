@@ -1,9 +1,9 @@
-"""A handler for gRPC's unary calls (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md)."""
+"""A handler for gRPC's calls with one answer (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md)."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from urllib.parse import quote
 
 from mesh_lab.apps.grpc import wire
@@ -13,6 +13,8 @@ from mesh_lab.apps.http import http2_server as _at_once  # noqa: F401
 from mesh_lab.apps.http.messages import Request, Response
 
 Method = Callable[[bytes, Request], Awaitable[bytes]]
+StreamMethod = Callable[[AsyncIterator[bytes], Request], Awaitable[bytes]]
+"""A method whose client sends any number of messages; it answers when the last has come."""
 
 OK, INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, UNAVAILABLE = 0, 3, 5, 12, 14
 _TYPE = "application/grpc"
@@ -28,20 +30,32 @@ class GrpcError(Exception):
 
 
 class GrpcServer:
-    """Answers calls of `methods`, by path (`/package.Service/Method`), and the health check of grpc.health.v1."""
+    """Answers calls of `methods`, by path (`/package.Service/Method`), and the health check of grpc.health.v1.
 
-    def __init__(self, methods: Mapping[str, Method]) -> None:
+    Those of `streams` take the client's messages as they come.
+    """
+
+    def __init__(self, methods: Mapping[str, Method], streams: Mapping[str, StreamMethod] | None = None) -> None:
         self._methods = {"/grpc.health.v1.Health/Check": _healthy, **methods}
+        self._streams = dict(streams or {})
+
+    def streams(self, path: str) -> bool:
+        """See Streaming."""
+        return path in self._streams
 
     async def __call__(self, request: Request) -> Response:
         """Answer one call; what is none is refused with an HTTP status."""
         if request.method != "POST" or not request.headers.get("content-type").startswith(_TYPE):
             return Response(415, b"this port speaks gRPC\n")
         method = self._methods.get(request.path)
-        if method is None:
-            return _failed(UNIMPLEMENTED, f"unknown method {request.path}")
+        stream = self._streams.get(request.path)
         try:
-            answer = await method(_unframed(request.body), request)
+            if stream is not None and request.pieces is not None:
+                answer = await stream(_messages(request.pieces), request)
+            elif method is not None:
+                answer = await method(_unframed(request.body), request)
+            else:
+                return _failed(UNIMPLEMENTED, f"unknown method {request.path}")
         except wire.WireError as error:
             return _failed(INVALID_ARGUMENT, str(error))
         except GrpcError as error:
@@ -72,6 +86,16 @@ def _unframed(body: bytes) -> bytes:
     if len(body) != length + 5:
         raise GrpcError(UNIMPLEMENTED, "a call of several messages")
     return body[5:]
+
+
+async def _messages(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The messages of a stream, each as soon as it is whole."""
+    rest = b""
+    async for piece in pieces:
+        rest += piece
+        while len(rest) >= 5 and len(rest) >= 5 + (length := struct.unpack(">BI", rest[:5])[1]):
+            yield _unframed(rest[: 5 + length])
+            rest = rest[5 + length :]
 
 
 async def _healthy(_: bytes, __: Request) -> bytes:

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mesh_lab.apps.http.messages import Request, Response, Tls
 
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     import ssl
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A handler that wants some requests at their beginning, with the pieces of their body (HTTP/2 only)."""
+
+    def streams(self, path: str) -> bool:
+        """Whether a request with this path is one of them."""
+
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -13,11 +13,13 @@ import h2.exceptions
 import h2.settings
 import hyperframe.frame
 
-from mesh_lab.apps.http.connection import MAX_BODY_BYTES, Connection
+from mesh_lab.apps.http.connection import MAX_BODY_BYTES, Connection, Streaming
 from mesh_lab.apps.http.http1_server import report
 from mesh_lab.apps.http.messages import HOP_BY_HOP, AbortConnection, Headers, Pairs, Request, Response
 
 MAX_STREAMS = 1024
+_END = b""
+"""After the last piece of a body."""
 
 
 class Http2Session:
@@ -31,6 +33,7 @@ class Http2Session:
         )
         self._h2.initiate_connection()
         self._begun: dict[int, tuple[Pairs, bytearray]] = {}
+        self._pieces: dict[int, asyncio.Queue[bytes]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._window = asyncio.Event()
         self._draining = False
@@ -58,6 +61,8 @@ class Http2Session:
         """See Session."""
         # h2 takes a GOAWAY of its own for the end of the connection; ours lets the streams that have begun finish.
         self._draining = True
+        for pieces in self._pieces.values():
+            pieces.put_nowait(_END)
         last = self._h2.highest_inbound_stream_id
         self._connection.write(hyperframe.frame.GoAwayFrame(stream_id=0, last_stream_id=last).serialize())
         self._close_if_done()
@@ -67,10 +72,12 @@ class Http2Session:
             if self._draining:
                 self._h2.reset_stream(event.stream_id, error_code=h2.errors.ErrorCodes.REFUSED_STREAM)
                 return
-            self._begun[event.stream_id] = (list(event.headers), bytearray())
+            self._begin(event.stream_id, list(event.headers))
         elif isinstance(event, h2.events.DataReceived):
             self._on_data(event)
         elif isinstance(event, h2.events.StreamEnded):
+            if event.stream_id in self._pieces:
+                self._pieces[event.stream_id].put_nowait(_END)
             self._on_request(event.stream_id)
         elif isinstance(event, h2.events.StreamReset):
             self._begun.pop(event.stream_id, None)
@@ -81,8 +88,19 @@ class Http2Session:
         elif isinstance(event, h2.events.ConnectionTerminated):
             self._connection.close()
 
+    def _begin(self, stream: int, pairs: Pairs) -> None:
+        """Note a request until its body is whole, or hand it over at once where the handler takes it in pieces."""
+        handler, path = self._connection.handler, next((value for name, value in pairs if name == ":path"), "")
+        if isinstance(handler, Streaming) and handler.streams(path):
+            pieces = self._pieces[stream] = asyncio.Queue()
+            self._hand_over(stream, pairs, b"", _taken(pieces))
+        else:
+            self._begun[stream] = (pairs, bytearray())
+
     def _on_data(self, event: h2.events.DataReceived) -> None:
         self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        if event.stream_id in self._pieces and event.data:
+            self._pieces[event.stream_id].put_nowait(event.data)
         if event.stream_id not in self._begun:
             return
         body = self._begun[event.stream_id][1]
@@ -95,18 +113,21 @@ class Http2Session:
         begun = self._begun.pop(stream, None)
         if begun is None:
             return
-        pairs, body = begun
+        self._hand_over(stream, begun[0], bytes(begun[1]))
+
+    def _hand_over(self, stream: int, pairs: Pairs, body: bytes, pieces: AsyncIterator[bytes] | None = None) -> None:
         pseudo = {name: value for name, value in pairs if name.startswith(":")}
         fields = [("host", pseudo.get(":authority", ""))] + [pair for pair in pairs if not pair[0].startswith(":")]
         request = Request(
             method=pseudo.get(":method", ""),
             target=pseudo.get(":path", ""),
             headers=Headers(fields),
-            body=bytes(body),
+            body=body,
             protocol="HTTP/2",
             peer=self._connection.peer,
             port=self._connection.port,
             tls=self._connection.tls,
+            pieces=pieces,
         )
         task = asyncio.ensure_future(self._answer(stream, request))
         self._tasks[stream] = task
@@ -114,6 +135,7 @@ class Http2Session:
 
     def _done(self, stream: int) -> None:
         self._tasks.pop(stream, None)
+        self._pieces.pop(stream, None)
         self._close_if_done()
 
     def _close_if_done(self) -> None:
@@ -179,3 +201,8 @@ async def _chunks(body: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         return
     async for chunk in body:
         yield chunk
+
+
+async def _taken(pieces: asyncio.Queue[bytes]) -> AsyncIterator[bytes]:
+    while (piece := await pieces.get()) != _END:
+        yield piece

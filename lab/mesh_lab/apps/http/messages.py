@@ -62,7 +62,10 @@ class Tls:
 
 @dataclass(slots=True)
 class Request:
-    """One request, whole: bodies are read before a handler sees them (the server bounds their size)."""
+    """One request, whole: bodies are read before a handler sees them (the server bounds their size).
+
+    One that a `Streaming` handler wants at its beginning has `pieces` of a body instead, as they come.
+    """
 
     method: str
     target: str
@@ -72,6 +75,7 @@ class Request:
     peer: str = ""
     port: int = 0
     tls: Tls | None = None
+    pieces: AsyncIterator[bytes] | None = None
 
     @property
     def path(self) -> str:

@@ -1,1 +1,1 @@
-"""A small store of traces, in the place of Jaeger, Zipkin and OpenTelemetry's collector."""
+"""A small store of traces, in the place of Jaeger, Zipkin, SkyWalking and OpenTelemetry's collector."""

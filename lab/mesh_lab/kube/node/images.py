@@ -43,7 +43,8 @@ _SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/
 class Image:
     """A program under an image's name: `entrypoint` and `arguments` are Docker's ENTRYPOINT and CMD.
 
-    `commands` are further programs of `mesh-lab-app`, by the names under which containers of the image find them.
+    `commands` are further programs of `mesh-lab-app`, by the names under which containers of the image find them;
+    `files` are those that a bare interpreter runs, by their files below `mesh_lab/apps`.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Image:
     user: int = 0
     working_dir: str = "/"
     commands: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
@@ -122,13 +124,10 @@ def search_path() -> str:
 def tools() -> dict[str, str]:
     """The scripts that each container finds in TOOLS, by name."""
     python = shlex.quote(sys.executable)
-    agent = str(Path(package_root()) / "mesh_lab/apps/pilot_agent.py")
     lacking = {name: file for name, file in _WHERE_LACKING.items() if not which(name, path=":".join(_SYSTEM_PATH))}
-    single = {name: str(Path(package_root()) / file) for name, file in lacking.items()}
     return {
-        **{name: f'#!/bin/sh\nexec {python} -I -S {shlex.quote(file)} "$@"\n' for name, file in single.items()},
+        **_run_bare({**lacking, "pilot-agent": "mesh_lab/apps/pilot_agent.py"}),
         "mesh-lab-app": f'#!/bin/sh\nexec {python} -m mesh_lab.apps "$@"\n',
-        "pilot-agent": f'#!/bin/sh\nexec {python} -I -S {shlex.quote(agent)} "$@"\n',
         "envoy": f'#!/bin/sh\nexec {shlex.quote(_envoy())} "$@"\n',
     }
 
@@ -139,7 +138,15 @@ def scripts(image: Image) -> dict[str, str]:
     own = {
         name: f'#!/bin/sh\nexec {python} -m mesh_lab.apps {program} "$@"\n' for name, program in image.commands.items()
     }
-    return {**tools(), **own}
+    return {**tools(), **own, **_run_bare({name: f"mesh_lab/apps/{file}" for name, file in image.files.items()})}
+
+
+def _run_bare(files: Mapping[str, str]) -> dict[str, str]:
+    """Scripts that run files of the package without its environment, by name: they start at once."""
+    python, root = shlex.quote(sys.executable), Path(package_root())
+    return {
+        name: f'#!/bin/sh\nexec {python} -I -S {shlex.quote(str(root / file))} "$@"\n' for name, file in files.items()
+    }
 
 
 def _builtin() -> Iterator[Image]:
@@ -171,7 +178,8 @@ def _builtin() -> Iterator[Image]:
     for sample in SAMPLE_IMAGES:
         for name in sample.names:
             command = (*run, "mesh_lab.apps", sample.program)
-            yield Image(name, command, sample.arguments, {**python, **sample.env}, commands=sample.commands)
+            env = {**python, **sample.env}
+            yield Image(name, command, sample.arguments, env, commands=sample.commands, files=sample.files)
     for name, (program, module) in HOSTS.items():
         if installed := which(program, path=search_path()):
             yield Image(name, (*run, module, installed), env=python)

@@ -1,7 +1,8 @@
 """The images of Istio's samples beside Bookinfo: which published name runs which of the lab's programs.
 
 A row is an image. `program` is one of `mesh-lab-app`; `commands` are the names by which manifests and tasks call
-programs of the image, wherever it has them: `/usr/bin/fortio` is found as `fortio`.
+programs of the image, wherever it has them: `/usr/bin/fortio` is found as `fortio`. `files` are commands that a bare
+interpreter runs, by their files below `mesh_lab/apps`: probes do not wait for imports.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class SampleImage:
     arguments: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def _published(name: str, *older: str) -> tuple[str, ...]:
@@ -55,6 +57,8 @@ SAMPLE_IMAGES = (
     SampleImage(("nginx",), "nginx", ("-g", "daemon off;"), commands={"nginx": "nginx"}),
     SampleImage(("jaegertracing/all-in-one", "jaegertracing/jaeger"), "jaeger"),
     SampleImage(("openzipkin/zipkin", "openzipkin/zipkin-slim"), "zipkin"),
+    SampleImage(("apache/skywalking-oap-server",), "skywalking-oap", files={"swctl": "tools/swctl.py"}),
+    SampleImage(("apache/skywalking-ui",), "skywalking-ui"),
     SampleImage(("fortio/fortio",), "fortio", ("server",), commands={"fortio": "fortio"}),
 )
 
@@ -79,10 +83,6 @@ REFUSED = {
     "grafana/grafana": "it is Grafana, which the lab has not; Prometheus has a page with graphs of its own",
     "kiali/kiali": "it is Kiali, which the lab has not; `istioctl analyze` and `proxy-status` tell of the mesh",
     "grafana/loki": "it is Loki, which the lab has not; the OpenTelemetry collector writes what it gets to its own log",
-    **dict.fromkeys(
-        ("apache/skywalking-oap-server", "apache/skywalking-ui"),
-        "it is SkyWalking, which the lab has not; Jaeger and Zipkin are there, as one store of traces",
-    ),
 }
 """Images of Istio's samples and addons that the lab has no program for, and why."""
 

@@ -1,7 +1,8 @@
-"""`nc` and `nslookup`, run as containers run them."""
+"""`nc` and `nslookup`, run as containers run them; `swctl`."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 import subprocess
@@ -12,7 +13,11 @@ from contextlib import closing
 
 import pytest
 
-from mesh_lab.apps.tools import netcat, nslookup
+from mesh_lab.apps.http.messages import Request, Response
+from mesh_lab.apps.tools import netcat, nslookup, swctl
+from tests.unit.apps.conftest import Start, start
+
+__all__ = ["start"]
 
 
 def nc(*arguments: str, given: str = "", timeout: float = 20) -> subprocess.CompletedProcess[str]:
@@ -179,3 +184,20 @@ def test_nslookup_tries_the_search_domains_as_the_resolver_does(monkeypatch: pyt
 def test_nslookup_wants_a_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert nslookup.main([]) == 2
     assert "usage: nslookup NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (500, 1)])
+async def test_swctl_tells_whether_the_server_is_well(start: Start, status: int, code: int) -> None:
+    async def answer(request: Request) -> Response:
+        return Response(status if request.path == "/healthcheck" else 404)
+
+    _, url = await start(answer)
+    port = int(url.rpartition(":")[2])
+    assert await asyncio.to_thread(swctl.main, ["health"], port) == code
+
+
+def test_swctl_says_who_does_not_answer_and_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+    assert swctl.main(["health"], 1) == 1
+    assert "swctl: 127.0.0.1:1: " in capsys.readouterr().err
+    assert swctl.main(["trace"]) == 2
+    assert capsys.readouterr().err == "usage: swctl health\n"

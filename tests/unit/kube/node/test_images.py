@@ -72,6 +72,7 @@ def test_an_image_brings_its_own_commands_along_and_each_finds_those_that_hosts_
     assert "-m mesh_lab.apps gunicorn" in scripts(images.find("kennethreitz/httpbin"))["gunicorn"]
     assert "gunicorn" not in scripts(images.find("busybox"))
     assert "pilot-agent" in scripts(images.find("busybox"))
+    assert scripts(images.find("apache/skywalking-oap-server"))["swctl"].endswith('apps/tools/swctl.py "$@"\n')
 
 
 def test_nc_and_nslookup_are_the_hosts_where_it_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +107,6 @@ def test_a_sample_that_the_lab_has_not_says_why(name: str, why: str) -> None:
         ("docker.io/grafana/grafana:12.0.1", "it is Grafana"),
         ("quay.io/kiali/kiali:v2.27", "it is Kiali"),
         ("docker.io/grafana/loki:3.6.7", "it is Loki"),
-        ("docker.io/apache/skywalking-ui:9.7.0", "it is SkyWalking"),
     ],
 )
 def test_an_addon_that_the_lab_has_not_says_what_to_do_instead(reference: str, why: str) -> None:
