@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -206,6 +207,27 @@ def test_hosts_come_from_the_published_variables() -> None:
     env = {"RATINGS_HOSTNAME": "stars", "SERVICES_DOMAIN": "shop.svc.cluster.local", "RATINGS_SERVICE_PORT": "80"}
     assert Upstream("ratings", 1, env).origin.authority == "stars.shop.svc.cluster.local"
     assert Upstream("ratings", 1, {}).origin.authority == "ratings:9080"
+
+
+async def test_each_call_has_a_connection_of_its_own() -> None:
+    ended: asyncio.Queue[int] = asyncio.Queue()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        calls = 0
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                calls += 1
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+        writer.close()
+        ended.put_nowait(calls)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        upstream = Upstream("details", 5, {"DETAILS_HOSTNAME": "127.0.0.1", "DETAILS_SERVICE_PORT": str(port)})
+        for _ in range(3):
+            assert (await upstream.get("/", {})).body == b"{}"
+        assert [await asyncio.wait_for(ended.get(), 10) for _ in range(3)] == [1, 1, 1]
 
 
 @pytest.fixture

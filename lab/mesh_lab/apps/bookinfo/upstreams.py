@@ -52,7 +52,8 @@ class Upstream:
         domain = env.get("SERVICES_DOMAIN", "")
         host = env.get(f"{variable}_HOSTNAME", name) + (f".{domain}" if domain else "")
         self.origin = Origin("http", host, int(env.get(f"{variable}_SERVICE_PORT", "9080")))
-        self._client = Client(self.origin, timeout=timeout)
+        # As in the published programs: a call on a connection of its own obeys the configuration of its moment.
+        self._client = Client(self.origin, timeout=timeout, keep=False)
 
     async def get(self, path: str, headers: Mapping[str, str]) -> Answer:
         """GET a path.
