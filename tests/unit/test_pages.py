@@ -84,7 +84,9 @@ def test_the_readme_is_short() -> None:
     assert [page for page in sorted(pages) if page not in readme] == []
 
 
-_TASK = re.compile(r"\[(?P<name>[^\]]+)\]\((?P<address>https://istio\.io/latest/docs/tasks/[\w/-]+/)\)")
+_TASK = re.compile(
+    r"\[(?P<name>[^\]]+)\]\((?P<address>https://istio\.io/latest/docs/(?:tasks|setup|examples|ops)/[\w/-]+/)\)"
+)
 
 
 def _task_tables() -> list[list[str]]:

@@ -162,9 +162,14 @@ def for_pod(values: Values, mesh: MeshProxyConfig, selected: Selected, annotatio
 
 
 def _image(values: Values) -> str:
-    """Istio's value is a name without a path when it means its own image, which the lab has under a name of its own."""
-    given = values.global_.proxy.image or ""
-    return given if "/" in given else values.image
+    """Istio's: a name with a path, or one of its `hub` and with its `tag`; the lab's own where no hub is given.
+
+    `istioctl analyze` puts it together in the same way, and warns of pods with another.
+    """
+    given, hub, tag = values.global_.proxy.image or "", values.global_.hub, str(values.global_.tag)
+    if "/" in given:
+        return given
+    return f"{hub}/{given}:{tag}" if given and hub and tag else values.image
 
 
 def _log_level(annotations: Mapping[str, str]) -> str:

@@ -51,6 +51,8 @@ class GlobalProxy(msgspec.Struct, frozen=True, rename="camel"):
 class Global(msgspec.Struct, frozen=True, rename="camel"):
     """Istio's values for all of its parts."""
 
+    hub: str = ""
+    tag: str | int | float = ""
     proxy: GlobalProxy = msgspec.field(default_factory=GlobalProxy)
     image_pull_policy: str = ""
 

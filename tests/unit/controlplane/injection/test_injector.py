@@ -473,6 +473,21 @@ def test_istios_values_choose_for_all_and_a_pod_for_itself() -> None:
     assert "10.0.0.0/24" not in named(own["spec"]["initContainers"], INIT)["args"][0]
 
 
+@pytest.mark.parametrize(
+    ("values", "image"),
+    [
+        ("hub: docker.io/istio, tag: 1.30.3, proxy: {image: proxyv2}", "docker.io/istio/proxyv2:1.30.3"),
+        ("hub: docker.io/istio, tag: 1.30, proxy: {image: proxyv2}", "docker.io/istio/proxyv2:1.3"),
+        ("hub: docker.io/istio, tag: 1.30.3, proxy: {image: mine/proxy}", "mine/proxy"),
+        ("tag: 1.30.3, proxy: {image: proxyv2}", Values().image),
+        ("hub: docker.io/istio, tag: 1.30.3", Values().image),
+    ],
+)
+def test_the_image_is_that_of_istios_hub_and_tag_as_istioctl_expects_it(values: str, image: str) -> None:
+    place = Place(values=parse_values(f"global: {{{values}}}"))
+    assert proxy_of(inject(pod(), place))["image"] == image
+
+
 def test_a_pods_author_adds_volumes_and_a_bootstrap() -> None:
     injected = inject(pod(CHOICES | {"inject.istio.io/templates": "sidecar"}), Place())
     volumes = {volume["name"]: volume for volume in injected["spec"]["volumes"]}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mesh_lab.controlplane.model import VirtualService
 from mesh_lab.controlplane.process.plane import ControlPlane
@@ -96,6 +98,17 @@ def test_one_revision_of_a_namespace_reports() -> None:
     assert [revisions.leads(plane, both) for plane in (DEFAULT, CANARY)] == [True, False]
     assert [revisions.leads(plane, later) for plane in (CANARY, ControlPlane("new"))] == [True, False]
     assert revisions.leads(OTHER, both), "the first of its own namespace"
+
+
+def test_the_labs_service_leads_to_no_other_revisions_pods() -> None:
+    """Istio's chart labels the pods of the default revision only with `istio: pilot`."""
+    manifests = Path(__file__).parents[4] / "manifests/mesh"
+    documents = [*yaml.safe_load_all((manifests / "base.yaml").read_text())]
+    documents += yaml.safe_load_all((manifests / "istiod.yaml").read_text())
+    found = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in documents if "spec" in each}
+    selector = found["Service", "istiod"]["selector"].items()
+    assert selector <= found["Deployment", "istiod"]["template"]["metadata"]["labels"].items()
+    assert not selector <= {"app": "istiod", "istio.io/rev": "canary"}.items()
 
 
 def host(name: str, **labels: str) -> dict[str, Any]:
