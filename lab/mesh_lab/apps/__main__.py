@@ -52,7 +52,10 @@ PROGRAMS = {
     ),
     "health": Program("mesh_lab.apps.samples.health:main", "Istio's sample health-check"),
     "helloworld": Program("mesh_lab.apps.samples.helloworld:main", "Istio's sample helloworld"),
-    "istio-echo": Program("mesh_lab.apps.samples.istioecho:main", "Istio's sample grpc-echo"),
+    "istio-client": Program(
+        "mesh_lab.apps.samples.istioclient:main", "the client of Istio's tests, for pods of its echo"
+    ),
+    "istio-echo": Program("mesh_lab.apps.samples.istioecho:main", "Istio's sample grpc-echo", tls=True),
     "jaeger": Program("mesh_lab.apps.tracestore.program:jaeger", "a store of traces, in the place of Jaeger"),
     "jwt-server": Program("mesh_lab.apps.samples.jwtserver:main", "Istio's sample of a server of JWT's keys", tls=True),
     "nginx": Program(

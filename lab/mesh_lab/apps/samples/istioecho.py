@@ -15,6 +15,8 @@ import random
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mesh_lab.apps.grpc import wire
 from mesh_lab.apps.grpc.server import GrpcServer, is_call
@@ -23,6 +25,9 @@ from mesh_lab.apps.http.messages import REASONS, Request, Response
 from mesh_lab.apps.http.websocket import accept, echo
 from mesh_lab.apps.samples.fortio.flags import duration
 from mesh_lab.apps.service import log
+
+if TYPE_CHECKING:
+    import ssl
 
 SERVER_FIRST = b"server-first-protocol\n"
 _ECHO = "/proto.EchoTestService/Echo"
@@ -142,15 +147,17 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="istio-echo", description="Tells what it received, in lines FIELD=VALUE.")
     for flag, what in (("--port", "HTTP"), ("--grpc", "gRPC"), ("--tcp", "TCP"), ("--server-first", "greet first")):
         parser.add_argument(flag, type=int, action="append", default=[], metavar="PORT", help=what)
-    for flag in ("--tls", "--mtls"):
-        parser.add_argument(flag, type=int, action="append", default=[], metavar="PORT", help="refused")
-    for flag in ("--metrics", "--crt", "--key", "--ca", "--xds-grpc-server", "--bind-ip", "--bind-localhost"):
+    parser.add_argument("--tls", type=int, action="append", default=[], metavar="PORT", help="of the ports, with TLS")
+    parser.add_argument("--mtls", type=int, action="append", default=[], metavar="PORT", help="refused")
+    parser.add_argument("--crt", default="", help="the certificate of the ports with TLS")
+    parser.add_argument("--key", default="", help="its key")
+    for flag in ("--metrics", "--ca", "--xds-grpc-server", "--bind-ip", "--bind-localhost"):
         parser.add_argument(flag, action="append", help="without effect")
     for flag in ("--version", "--cluster", "--istio-version"):
         parser.add_argument(flag, default="")
     options = parser.parse_args(arguments)
-    if options.tls or options.mtls:
-        parser.error("the lab's echo has no ports with TLS: the sidecar has it")
+    if options.mtls:
+        parser.error("the lab's echo asks no client for a certificate: the sidecar does")
     return asyncio.run(_run(_identity(options, os.environ), options))
 
 
@@ -164,12 +171,28 @@ def _identity(options: argparse.Namespace, environment: Mapping[str, str]) -> Id
     )
 
 
+def _context(certificate: str, key: str) -> ssl.SSLContext | None:
+    """TLS of the server's own; None without the files."""
+    if not (Path(certificate).is_file() and Path(key).is_file()):
+        return None
+    import ssl
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
 async def _run(identity: Identity, options: argparse.Namespace) -> int:
     stop = http.stop_requested()
     server = http.Server(Echo(identity))
     try:
         for port in dict.fromkeys((*(options.port or [8080]), *options.grpc)):
-            await server.listen(None, port)
+            if port not in options.tls:
+                await server.listen(None, port)
+            elif (context := _context(options.crt, options.key)) is not None:
+                await server.listen(None, port, context)
+            else:
+                log(f"port {port} is closed: there is no certificate in {options.crt or '--crt'}")
         listeners = [await listen_tcp(identity, port, first=port in options.server_first) for port in options.tcp]
     except OSError as error:
         log(f"istio-echo: cannot listen: {error.strerror or error}")

@@ -46,6 +46,11 @@ SAMPLE_IMAGES = (
     SampleImage(_testing("app"), "istio-echo"),
     SampleImage(("coredns/coredns",), "coredns"),
     SampleImage(("gateway-api/echo-basic", "k8s-staging-gateway-api/echo-basic"), "echo-basic"),
+    SampleImage(
+        ("gateway-api/echo-advanced", "k8s-staging-gateway-api/echo-advanced"),
+        "istio-echo",
+        commands={"client": "istio-client"},
+    ),
     SampleImage(_testing("ext-authz"), "ext-authz"),
     SampleImage(_testing("jwt-server"), "jwt-server"),
     SampleImage(("envoyproxy/ratelimit",), "ratelimit", commands={"ratelimit": "ratelimit"}),

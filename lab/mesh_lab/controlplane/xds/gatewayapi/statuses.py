@@ -163,7 +163,7 @@ def _insecure(state: GatewayState) -> Iterator[Object]:
 
 def _listener(each: ListenerState, counted: dict[ListenerState, int], missing: Verdict | None) -> Object:
     owner = each.owner
-    wrong = None if each.served else Verdict("Invalid", _wrong(each).message)
+    wrong = each.conflict if each.served or each.conflict is not None else Verdict("Invalid", _wrong(each).message)
     if wrong is None and missing is not None:
         wrong = Verdict("Pending", missing.message)
     conflicted = condition(owner, "Conflicted", None, "NoConflicts")
