@@ -77,7 +77,8 @@ class Echo:
         lines = [*who.lines(request.port), f"Host={request.headers.get('host')}", f"URL={request.target}"]
         lines += [f"StatusCode={code}", f"Method={request.method}"]
         lines += [f"Proto={request.protocol if '.' in request.protocol else 'HTTP/2.0'}", f"IP={_plain(request.peer)}"]
-        fields = sorted((_canonical(name), value) for name, value in request.headers.pairs if name != "host")
+        fields = [(_canonical(name), value) for name, value in request.headers.pairs if name != "host"]
+        fields.sort(key=lambda pair: pair[0])  # the values of one name keep their order
         lines += [f"RequestHeader={name}:{value}" for name, value in fields]
         return "".join(f"{line}\n" for line in [*lines, f"Hostname={who.hostname}"])
 
@@ -157,7 +158,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.add_argument(flag, default="")
     options = parser.parse_args(arguments)
     if options.mtls:
-        parser.error("the lab's echo asks no client for a certificate: the sidecar does")
+        parser.error("the lab's echo has no ports with mutual TLS: the sidecar has it")
     return asyncio.run(_run(_identity(options, os.environ), options))
 
 

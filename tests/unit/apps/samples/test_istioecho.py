@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from mesh_lab.apps.samples import istioecho
 from mesh_lab.apps.samples.istioecho import Echo, Identity, listen_tcp
 from tests.unit.apps.conftest import Start
 from tests.unit.apps.grpc.calls import call
+from tests.unit.apps.samples.certificates import Authority
 
 WHO = Identity("v1", "echo-v1-x", cluster="east")
 
@@ -80,7 +82,13 @@ def test_the_arguments_of_the_sample_are_understood(monkeypatch: pytest.MonkeyPa
     assert seen == [(Identity("v2", "echo-v2-y"), [18080, 8080], [17070, 17171], [19090])]
 
 
-def test_ports_with_tls_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ports_with_mutual_tls_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         istioecho.main(["--port", "8443", "--mtls", "8443"])
-    assert "no ports with TLS" in capsys.readouterr().err
+    assert "no ports with mutual TLS" in capsys.readouterr().err
+
+
+def test_a_port_with_tls_needs_its_certificate(tmp_path: Path) -> None:
+    files = Authority(tmp_path, "ca").issue("echo")
+    assert istioecho._context(str(files.certificate), str(files.key)) is not None
+    assert istioecho._context("", "") is None

@@ -23,11 +23,12 @@ class Backend(NamedTuple):
 
 
 class Backends(NamedTuple):
-    """Finds the backends of one route."""
+    """Finds the backends of one route. `free`: it may refer to any namespace."""
 
     sources: Sources
     grants: grants.Index
     by: grants.Referrer
+    free: bool = False
 
     def find(self, ref: BackendObjectReference) -> Backend:
         """The destination that a reference means. Whether one that may not be named is there is not told."""
@@ -37,7 +38,8 @@ class Backends(NamedTuple):
             return Backend(Destination(host=ref.name, port=PortSelector(number=ref.port) if ref.port else None))
         if (ref.group, ref.kind) != ("", "Service"):
             return _none("InvalidKind", f"backendRefs: {where}: routes of the lab lead to Services")
-        if not grants.allowed(self.grants, self.by, grants.Referent("", "Service", namespace, ref.name)):
+        referent = grants.Referent("", "Service", namespace, ref.name)
+        if not self.free and not grants.allowed(self.grants, self.by, referent):
             return _none("RefNotPermitted", f"{where}: no ReferenceGrant in namespace {namespace} allows it")
         if not ref.port:
             return _none("UnsupportedValue", f"backendRefs: {where}: a Service needs a port")

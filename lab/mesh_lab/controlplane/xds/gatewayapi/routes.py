@@ -55,20 +55,32 @@ def routes(sources: Sources, gateways: tuple[GatewayState, ...]) -> tuple[RouteS
     index = parents.Index.of(gateways)
     known = grants.index(sources.all(ReferenceGrant))
     found = (resource for kind in ROUTES for resource in sources.all(kind).values())
-    states = (_state(each, index, known, sources) for each in sorted(found, key=lambda each: each.precedence))
-    return tuple(state for state in states if state is not None)
+    ordered = sorted(found, key=lambda each: each.precedence)
+    return tuple(state for each in ordered for state in _states(each, index, known, sources))
+
+
+def _states(
+    resource: Resource[RouteSpec], index: parents.Index, known: grants.Index, sources: Sources
+) -> Iterator[RouteState]:
+    """A route at its Gateways, and in the mesh: there a reference to another namespace needs no grant, as in Istio.
+
+    A client may call any Service, so its route may lead there.
+    """
+    spec = spec_of(resource)
+    if spec is None:
+        yield from _unread(resource, index, sources)
+        return
+    attached = tuple(parents.parents_of(resource, spec, getattr(spec, "hostnames", []), index, sources))
+    by = grants.Referrer(resource.origin.kind, resource.namespace)
+    for in_mesh in (False, True):
+        some = tuple(each for each in attached if (each.ref.kind == "Service") == in_mesh)
+        if some:
+            yield _state(resource, spec, some, Backends(sources, known, by, free=in_mesh))
 
 
 def _state(
-    resource: Resource[RouteSpec], index: parents.Index, known: grants.Index, sources: Sources
-) -> RouteState | None:
-    spec = spec_of(resource)
-    if spec is None:
-        return _unread(resource, index, sources)
-    attached = tuple(parents.parents_of(resource, spec, getattr(spec, "hostnames", []), index, sources))
-    if not attached:
-        return None
-    backends = Backends(sources, known, grants.Referrer(resource.origin.kind, resource.namespace))
+    resource: Resource[RouteSpec], spec: RouteSpec, attached: tuple[Parent, ...], backends: Backends
+) -> RouteState:
     if isinstance(spec, HTTPRoute | GRPCRoute):
         read = httproutes.read(spec, backends) if isinstance(spec, HTTPRoute) else grpcroutes.read(spec, backends)
         return RouteState(resource, attached, read.rules, refused=read.refused, problems=read.problems)
@@ -78,14 +90,12 @@ def _state(
     return RouteState(resource, attached, refused=Verdict("UnsupportedValue", "the lab's gateways leave UDP alone"))
 
 
-def _unread(resource: Resource[RouteSpec], index: parents.Index, sources: Sources) -> RouteState | None:
+def _unread(resource: Resource[RouteSpec], index: parents.Index, sources: Sources) -> Iterator[RouteState]:
     """A route with what the lab does not know is refused by each parent that it names."""
-    refs = tuple(_references(resource))
-    spec = RouteSpec(parent_refs=list(refs))
+    spec = RouteSpec(parent_refs=list(_references(resource)))
     attached = tuple(parents.parents_of(resource, spec, [], index, sources))
-    return (
-        RouteState(resource, attached, refused=Verdict("UnsupportedValue", resource.decoded.problem)) if refs else None
-    )
+    if attached:
+        yield RouteState(resource, attached, refused=Verdict("UnsupportedValue", resource.decoded.problem))
 
 
 def _references(resource: Resource[RouteSpec]) -> Iterator[ParentReference]:

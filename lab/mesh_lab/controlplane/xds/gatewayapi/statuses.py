@@ -52,7 +52,8 @@ def statuses(snapshot: Snapshot, found: Release) -> dict[Key, Object]:
     for unread in _unread(sources):
         made[Key(*unread.origin.key)] = _not_understood(unread)
     for route in known:
-        made[Key(*route.resource.origin.key)] = {"parents": [_parent(route, each) for each in route.parents]}
+        status = made.setdefault(Key(*route.resource.origin.key), {"parents": []})
+        status["parents"] += [_parent(route, each) for each in route.parents]
     return made
 
 

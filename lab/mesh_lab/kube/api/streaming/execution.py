@@ -10,8 +10,9 @@ from contextlib import suppress
 from aiohttp import web
 
 from mesh_lab.kube.api.context import STREAMS, Call
-from mesh_lab.kube.api.streaming import targets
+from mesh_lab.kube.api.streaming import spdychannels, targets
 from mesh_lab.kube.api.streaming.channels import RESIZE, STDERR, STDIN, STDOUT, Channels, exit_status
+from mesh_lab.kube.api.streaming.spdychannels import SpdyChannels
 from mesh_lab.kube.errors import ApiError, bad_request
 from mesh_lab.kube.streams import ExecSession
 
@@ -44,7 +45,7 @@ async def _hold(call: Call, begin: Callable[[str], Awaitable[ExecSession]]) -> w
     pod = call.registry.get(call.resource, call.name, call.namespace)
     container = targets.container(pod, call.query("container"))
     call.request.app[STREAMS].check_running(call.namespace, call.name, container)
-    channels = await Channels.accept(call.request)
+    channels = await _accept(call)
     try:
         session = await begin(container)
     except ApiError as error:
@@ -58,7 +59,14 @@ async def _hold(call: Call, begin: Callable[[str], Awaitable[ExecSession]]) -> w
     return channels.response
 
 
-async def _converse(channels: Channels, session: ExecSession) -> None:
+async def _accept(call: Call) -> Channels | SpdyChannels:
+    """Upgrade the connection to what the client asks for."""
+    if spdychannels.is_wanted(call.request):
+        return await SpdyChannels.accept(call.request, stdin=call.flag("stdin"), tty=call.flag("tty"))
+    return await Channels.accept(call.request)
+
+
+async def _converse(channels: Channels | SpdyChannels, session: ExecSession) -> None:
     """Carry the streams until the command ends or the client disconnects."""
     listening = asyncio.create_task(_listen(channels, session))
     running = asyncio.create_task(_output(channels, session))
@@ -73,21 +81,21 @@ async def _converse(channels: Channels, session: ExecSession) -> None:
         await _cancel(listening, running)
 
 
-async def _output(channels: Channels, session: ExecSession) -> int:
+async def _output(channels: Channels | SpdyChannels, session: ExecSession) -> int:
     async with asyncio.TaskGroup() as group:
         group.create_task(_send(channels, STDOUT, session.stdout()))
         group.create_task(_send(channels, STDERR, session.stderr()))
     return await session.wait()
 
 
-async def _send(channels: Channels, channel: int, chunks: AsyncIterator[bytes]) -> None:
+async def _send(channels: Channels | SpdyChannels, channel: int, chunks: AsyncIterator[bytes]) -> None:
     # The reader of the inputs notices a client that disconnects.
     with suppress(ConnectionError):
         async for chunk in chunks:
             await channels.send(channel, chunk)
 
 
-async def _listen(channels: Channels, session: ExecSession) -> None:
+async def _listen(channels: Channels | SpdyChannels, session: ExecSession) -> None:
     async for item in channels.inputs():
         if item.channel == STDIN:
             if item.data:

@@ -1,0 +1,85 @@
+"""Routes with a Service as parent: the mesh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
+from tests.unit.controlplane.envoy import static, validate
+from tests.unit.controlplane.xds.gatewayapi.objects import made, of_parent, path, route, rule, to
+from tests.unit.controlplane.xds.translated import REVIEWS, hosts_of, resources, routes_to
+
+SERVICE = {"group": "", "kind": "Service", "name": "reviews"}
+RATINGS = "outbound|9080||ratings.default.svc.cluster.local"
+
+
+def clusters(cluster: Cluster) -> list[str]:
+    return [each.route.cluster for each in routes_to(cluster)]
+
+
+def test_a_route_takes_the_place_of_the_service(tmp_path: Path) -> None:
+    cluster = bookinfo().add("HTTPRoute", route("r", rule(to("ratings"), matches=[path("/x")]), parent=SERVICE))
+    (found,) = routes_to(cluster)
+    assert (found.match.path_separated_prefix, found.route.cluster) == ("/x", RATINGS)
+    assert of_parent(cluster, "HTTPRoute", "r")["Accepted"] == ("True", "Accepted")
+    validate(static(resources(cluster)), tmp_path)
+
+
+def test_a_port_of_the_service_may_be_meant() -> None:
+    cluster = bookinfo()
+    cluster.add("Service", service("reviews", ("http", 9080), ("http-alt", 9081)))
+    cluster.add("HTTPRoute", route("r", rule(to("ratings")), parent={**SERVICE, "port": 9081}))
+    found = resources(cluster)
+    assert hosts_of(found, "9080")[f"{REVIEWS}:9080"].routes[0].route.cluster != RATINGS
+    assert hosts_of(found, "9081")[f"{REVIEWS}:9081"].routes[0].route.cluster == RATINGS
+
+
+@pytest.mark.parametrize(("namespace", "expected"), [("default", ["a"]), ("shop", [])])
+def test_clients_routes_are_for_their_own_namespace_and_before_all_else(namespace: str, expected: list[str]) -> None:
+    """They need no grant, either."""
+    change = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "a", "value": "1"}]}}
+    theirs = rule(to("ratings", namespace="default"), filters=[change])
+    parent = {**SERVICE, "namespace": "default"}
+    cluster = bookinfo().add("HTTPRoute", route("own", rule(to("reviews")), parent=SERVICE, created="2020-01-01"))
+    cluster.add("HTTPRoute", route("theirs", theirs, parent=parent, namespace="shop"))
+    cluster.add("Pod", pod("client-1", "10.244.2.1", namespace="shop"))
+    own = resources(cluster) if namespace == "shop" else resources(cluster, "client-1", namespace="shop")
+    (found,) = hosts_of(own, "9080")[f"{REVIEWS}:9080"].routes
+    assert [each.header.key for each in found.request_headers_to_add] == expected
+
+
+def test_beside_a_virtual_service_the_older_counts() -> None:
+    def both(created: str) -> Cluster:
+        spec = {"hosts": ["reviews"], "http": [{"route": [{"destination": {"host": "details"}}]}]}
+        written = config("VirtualService", "v", spec, created="2026-01-01")
+        return (
+            bookinfo().istio(written).add("HTTPRoute", route("r", rule(to("ratings")), parent=SERVICE, created=created))
+        )
+
+    assert clusters(both("2025-01-01")) == [RATINGS]
+    assert clusters(both("2027-01-01")) == ["outbound|9080||details.default.svc.cluster.local"]
+
+
+@pytest.mark.parametrize("wrong", [{"name": "nobody"}, {"port": 1}, {"sectionName": "none"}])
+def test_a_parent_that_is_none(wrong: dict[str, Any]) -> None:
+    cluster = bookinfo().add("HTTPRoute", route("r", rule(to("ratings")), parent={**SERVICE, **wrong}))
+    assert of_parent(cluster, "HTTPRoute", "r")["Accepted"] == ("False", "NoMatchingParent")
+    assert RATINGS not in clusters(cluster)
+
+
+def test_calls_are_routed_by_service_and_method(tmp_path: Path) -> None:
+    def calling(**method: str) -> Any:
+        return rule(to("ratings"), matches=[{"method": method}])
+
+    rules = [calling(service="a.B"), calling(service="a.B", method="C"), calling(method="D"), rule(to("reviews"))]
+    spec = {"parentRefs": [SERVICE], "rules": rules}
+    cluster = bookinfo().add("GRPCRoute", made("r", spec))
+    found = [each.match for each in routes_to(cluster)]
+    assert found[0].path == "/a.B/C"
+    assert found[1].path_separated_prefix == "/a.B"
+    assert found[2].safe_regex.regex == "/[^/]+/D"
+    assert found[3].prefix == "/"
+    validate(static(resources(cluster)), tmp_path)
