@@ -131,6 +131,10 @@ class MeshStatus(Protocol):
         ...
 
 
+_NAMED_APART = {("gateway.networking.k8s.io", "Gateway"): "KubernetesGateway"}
+"""What the lab's control plane calls kinds that share their name with one of Istio's."""
+
+
 @dataclass(frozen=True)
 class OwnStatus:
     """The lab's control plane, reached through the API's service proxy."""
@@ -150,7 +154,8 @@ class OwnStatus:
         wait: float = 0.0,
     ) -> ConfigState:
         """See `MeshStatus`."""
-        query = {"kind": reference.kind, "namespace": reference.namespace, "name": reference.name, "wait": f"{wait:g}"}
+        kind = _NAMED_APART.get((reference.api_version.partition("/")[0], reference.kind), reference.kind)
+        query = {"kind": kind, "namespace": reference.namespace, "name": reference.name, "wait": f"{wait:g}"}
         return self._ask("config", query, wait, ConfigState)
 
     def _ask(self, page: str, query: Mapping[str, str], wait: float, shape: type[_Shape]) -> _Shape:

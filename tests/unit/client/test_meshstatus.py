@@ -161,3 +161,18 @@ def test_a_mesh_that_does_not_get_in_sync_names_the_proxies(tmp_path: Path) -> N
 )
 def test_versions_are_compared_as_numbers_where_they_are(have: str | None, want: str, is_reached: bool) -> None:
     assert reaches(have, want) is is_reached
+
+
+@pytest.mark.parametrize(
+    ("group", "asked"), [("networking.istio.io", "Gateway"), ("gateway.networking.k8s.io", "KubernetesGateway")]
+)
+def test_the_two_kinds_of_gateway_are_told_apart(group: str, asked: str, tmp_path: Path) -> None:
+    requested: list[str] = []
+
+    def respond(path: str) -> Any:
+        requested.append(path)
+        return config(live=True)
+
+    with serve(tmp_path, respond) as (_, kubeconfig), Api(kubeconfig) as api:
+        assert OwnStatus(api).config(Reference(f"{group}/v1", "Gateway", "edge", "default")).live
+    assert parse_qs(urlsplit(requested[0]).query)["kind"] == [asked]

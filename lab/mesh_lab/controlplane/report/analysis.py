@@ -16,6 +16,7 @@ from mesh_lab.controlplane.report.access import authorizers_can_be_asked, keys_a
 from mesh_lab.controlplane.report.delegates import delegates_are_there
 from mesh_lab.controlplane.report.entries import ENTRY, entries_are_alone, entry_views
 from mesh_lab.controlplane.report.envoyfilters import Patching, operations_are_well_used, patches_find_something
+from mesh_lab.controlplane.report.gatewayroutes import routes_are_accepted
 from mesh_lab.controlplane.report.metadata import metadata_is_understood
 from mesh_lab.controlplane.report.placement import (
     namespaces_are_injected,
@@ -421,5 +422,6 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     telemetries_are_clear,
     egress_ports_are_there,
     tls_of_sidecars_is_ended,
+    routes_are_accepted,
 )
 """The checks that need no index."""
