@@ -27,8 +27,8 @@ from mesh_lab.kube.resources import NAMESPACES, POLICIES, POLICY_BINDINGS
 
 log = logging.getLogger(__name__)
 
-_EXEMPT = frozenset({POLICIES.group, "authentication.k8s.io", "authorization.k8s.io"})
-"""Groups that no policy is asked about, lest one lock out those who could mend it."""
+_EXEMPT = frozenset({POLICIES.key, POLICY_BINDINGS.key})
+"""Kinds that no policy is asked about, lest one lock out those who could mend it."""
 _CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413}
 
 
@@ -73,7 +73,7 @@ class Policies:
         Raises:
             ApiError: a policy denies the request; of several, the client is told of the first by name.
         """
-        if request.resource.group not in _EXEMPT:
+        if request.resource.key not in _EXEMPT:
             denial = next(self._denials(request), None)
             if denial is not None:
                 raise denial.error(request)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mesh_lab.kube.registry.cel import trees, words
+from mesh_lab.kube.registry.cel import literals, trees, words
 from mesh_lab.kube.registry.cel.environment import duration_message, given, new_environment, timestamp_message
 from mesh_lab.kube.registry.cel.library import Overload
 from mesh_lab.kube.registry.cel.rewriting import UNREAD, has_two_variables, rewrite
@@ -79,6 +79,8 @@ def parse(text: str) -> Expr:
         tree = trees.parsed(_untyped().compile(text, disable_check=True).serialize())
     except RuntimeError as error:
         raise CompileError(words.of_compilation(str(error))) from error
+    if why := literals.problem(tree, text):
+        raise CompileError(why)
     for node in trees.nodes(tree.expr):
         if node.call_expr.function in UNREAD and node.call_expr.HasField("target"):
             raise CompileError(f"ERROR: <input>: the lab cannot evaluate the macro '{node.call_expr.function}'")
@@ -106,7 +108,7 @@ class Program:
         """
         try:
             value = self._compiled.eval(data={name: given(one) for name, one in data.items()})
-        except RuntimeError as error:
+        except (RuntimeError, OverflowError, TypeError, ValueError) as error:
             raise EvaluationError(words.of_evaluation(str(error))) from error
         if str(value.type()) == "ERROR":
             raise EvaluationError(words.of_evaluation(str(value.value())))

@@ -20,7 +20,7 @@ _DURATION = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+|[+-
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
-class FormatError(Exception):
+class FormatError(ValueError):
     """A value that its schema's format does not allow, or that cannot be handed to an expression."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.cel.declared import declare
-from mesh_lab.kube.registry.cel.expressions import Checker, CompileError, parse
+from mesh_lab.kube.registry.cel.expressions import Checker, CompileError, parse, program
 from mesh_lab.kube.registry.cel.messages import Messages
 from mesh_lab.kube.registry.cel.trees import identifiers
 from mesh_lab.kube.registry.custom import fieldpaths, oldself, rulecosts
@@ -85,6 +85,8 @@ def _check_rule(checker: Checker, variable: str, node: Node, validation: Validat
     try:
         if _type_of(checker, variable, validation, validation.rule) not in ("BOOL", "DYN"):
             yield invalid(f"{path}.rule", validation.rule, "cel expression must evaluate to a bool")
+        # It is made now, beside the loop, and not when the first object has to wait for it.
+        program(oldself.text_of(validation, validation.rule))
     except CompileError as error:
         yield invalid(f"{path}.rule", validation.rule, f"compilation failed: {error}")
         return

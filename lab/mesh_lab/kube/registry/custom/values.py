@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from mesh_lab.kube.errors import Cause
+from mesh_lab.kube.registry.custom.formats import has_format
 from mesh_lab.kube.schemas import Form, Schema
 
 _ROOT_FIELDS = ("apiVersion", "kind", "metadata")
@@ -151,6 +151,17 @@ def _shown(value: Any) -> str:
 def _ranges(rules: Mapping[str, Any], value: Any, path: str) -> Iterator[Cause]:
     for words in _broken(rules, value):
         yield Cause(path, f"Invalid value: {_shown(value)}: {path} in body {words}")
+    if excess := _excess(rules, value):
+        yield Cause(path, *excess)
+
+
+def _excess(rules: Mapping[str, Any], value: Any) -> tuple[str, str] | None:
+    """What is said of a text or list that is too long, and its reason: rules in CEL are not evaluated on it."""
+    if isinstance(value, str) and len(value) > (most := rules.get("maxLength", len(value))):
+        return f"Too long: may not be more than {most} bytes", "FieldValueTooLong"
+    if isinstance(value, list) and len(value) > (most := rules.get("maxItems", len(value))):
+        return f"Too many: {len(value)}: must have at most {most} items", "FieldValueTooMany"
+    return None
 
 
 def _broken(rules: Mapping[str, Any], value: Any) -> Iterator[str]:
@@ -162,29 +173,19 @@ def _broken(rules: Mapping[str, Any], value: Any) -> Iterator[str]:
     elif isinstance(value, (int, float)):
         yield from _broken_by_number(rules, value)
     elif isinstance(value, (list, dict)):
-        few, many, what = (
-            ("minItems", "maxItems", "items")
-            if isinstance(value, list)
-            else (
-                "minProperties",
-                "maxProperties",
-                "properties",
-            )
-        )
+        few, what = ("minItems", "items") if isinstance(value, list) else ("minProperties", "properties")
         if few in rules and len(value) < rules[few]:
             yield f"should have at least {rules[few]} {what}"
-        if many in rules and len(value) > rules[many]:
-            yield f"should have at most {rules[many]} {what}"
+        if isinstance(value, dict) and len(value) > (most := rules.get("maxProperties", len(value))):
+            yield f"should have at most {most} {what}"
 
 
 def _broken_by_text(rules: Mapping[str, Any], value: str) -> Iterator[str]:
     if "minLength" in rules and len(value) < rules["minLength"]:
         yield f"should be at least {rules['minLength']} chars long"
-    if "maxLength" in rules and len(value) > rules["maxLength"]:
-        yield f"should be at most {rules['maxLength']} chars long"
     if "pattern" in rules and not _pattern(rules["pattern"]).search(value):
         yield f"should match '{rules['pattern']}'"
-    if "format" in rules and not _has_format(rules["format"], value):
+    if "format" in rules and not has_format(rules["format"], value):
         yield f"must be of type {rules['format']}: {_quote(value)}"
 
 
@@ -206,18 +207,6 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def _has_format(name: str, value: str) -> bool:
-    """Whether text has a format; unknown formats are ignored, as a real server does."""
-    if name == "date-time":
-        try:
-            return datetime.fromisoformat(value).tzinfo is not None
-        except ValueError:
-            return False
-    if name == "uuid":
-        return re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", value) is not None
-    return True
-
-
 def _combinations(rules: Mapping[str, Any], value: Any, path: str) -> Iterator[Cause]:
     shown, where = _shown(value), path or "<root>"
     one_of = rules.get("oneOf")
@@ -225,12 +214,47 @@ def _combinations(rules: Mapping[str, Any], value: Any, path: str) -> Iterator[C
         found = "Found none valid" if count == 0 else f"Found {count} valid alternatives"
         words = f'"{where}" must validate one and only one schema (oneOf). {found}'
         yield Cause(path, f"Invalid value: {shown}: {words}")
+        if count == 0:
+            yield from _nearest(one_of, value, path)
     if rules.get("anyOf") and not any(holds(one, value) for one in rules["anyOf"]):
         yield Cause(path, f'Invalid value: {shown}: "{where}" must validate at least one schema (anyOf)')
+        yield from _nearest(rules["anyOf"], value, path)
     if rules.get("allOf") and not all(holds(one, value) for one in rules["allOf"]):
         yield Cause(path, f'Invalid value: {shown}: "{where}" must validate all the schemas (allOf)')
     if rules.get("not") and holds(rules["not"], value):
         yield Cause(path, f'Invalid value: {shown}: "{where}" must not validate the schema (not)')
+
+
+def _nearest(choices: Sequence[Mapping[str, Any]], value: Any, path: str) -> list[Cause]:
+    """What is wrong with a value by the choice that it is nearest to."""
+    return min(([*_failures(one, value, path)] for one in choices), key=len)
+
+
+def _failures(raw: Mapping[str, Any], value: Any, path: str) -> Iterator[Cause]:
+    """What is wrong with a value by a raw JSON schema: `holds` with words."""
+    if (kind := raw.get("type")) and not holds({"type": kind}, value):
+        found = _type_word(value)
+        words = f'Invalid value: "{found}": {path} in body must be of type {kind}: "{found}"'
+        yield Cause(path, words, "FieldValueTypeInvalid")
+        return
+    if "enum" in raw and value not in raw["enum"]:
+        supported = ", ".join(_quote(one) for one in raw["enum"])
+        yield Cause(
+            path, f"Unsupported value: {_quote(value)}: supported values: {supported}", "FieldValueNotSupported"
+        )
+    yield from _ranges(raw, value, path)
+    yield from _combinations(raw, value, path)
+    if isinstance(value, dict):
+        prefix = f"{path}." if path else ""
+        for name in raw.get("required") or ():
+            if name not in value:
+                yield Cause(prefix + name, "Required value", "FieldValueRequired")
+        for name, one in (raw.get("properties") or {}).items():
+            if name in value:
+                yield from _failures(one, value[name], prefix + name)
+    elif isinstance(value, list) and isinstance(raw.get("items"), Mapping):
+        for index, item in enumerate(value):
+            yield from _failures(raw["items"], item, f"{path}[{index}]")
 
 
 def holds(raw: Mapping[str, Any], value: Any) -> bool:
@@ -241,7 +265,7 @@ def holds(raw: Mapping[str, Any], value: Any) -> bool:
         return False
     if "enum" in raw and value not in raw["enum"]:
         return False
-    if next(_broken(raw, value), None) is not None:
+    if next(_broken(raw, value), None) is not None or _excess(raw, value):
         return False
     if isinstance(value, dict):
         if any(name not in value for name in raw.get("required") or ()):

@@ -5,7 +5,6 @@ Built-in ones as the `Behaviour` of their kind says, custom ones by their schema
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,8 +21,7 @@ from mesh_lab.kube.registry.rules.fields import Rules
 from mesh_lab.kube.resources import Resource
 from mesh_lab.kube.schemas import Schema
 
-_BLOCKING = frozenset({"FieldValueRequired", "FieldValueTypeInvalid"})
-_TOO_MUCH = re.compile(r" in body should (have|be) at most ")
+_BLOCKING = frozenset({"FieldValueRequired", "FieldValueTypeInvalid", "FieldValueTooLong", "FieldValueTooMany"})
 _NOT_CHECKED = (
     "Invalid value: null: some validation rules were not checked because the object was invalid; "
     "correct the existing errors to complete validation"
@@ -91,7 +89,7 @@ class Strategy:
         yield from causes
         if not self.schema.has_validations:
             return
-        if any(cause.reason in _BLOCKING or _TOO_MUCH.search(cause.message) for cause in causes):
+        if any(cause.reason in _BLOCKING for cause in causes):
             yield Cause("<nil>", _NOT_CHECKED)
         else:
             yield from validations.check(self.schema, new, old, warn)

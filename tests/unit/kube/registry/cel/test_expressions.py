@@ -76,6 +76,12 @@ def test_an_expression_is_checked_against_the_schema(text: str) -> None:
         ("self.port > ", "Syntax error: mismatched input '<EOF>'"),
         ("other == 1", "undeclared reference to 'other' (in container '')"),
         ("self.nope()", "undeclared reference to 'nope'"),
+        (
+            "self.fooBar.matches('[')",
+            "ERROR: <input>:1:21: invalid matches argument\n | self.fooBar.matches(",
+        ),
+        ("duration('1 hour') > duration('1s')", "ERROR: <input>:1:10: invalid duration argument"),
+        ("self.since > timestamp('2020')", "invalid timestamp argument"),
         ("self.labels.transformMap(k, v, v) == {}", "the lab cannot evaluate the macro 'transformMap'"),
     ],
 )
@@ -140,6 +146,11 @@ def test_an_error_that_another_operand_makes_good_is_none() -> None:
     assert program("self.absent == 1 || true").evaluate({"self": {}}) is True
     with pytest.raises(EvaluationError):
         program("self.absent == 1 || false").evaluate({"self": {}})
+
+
+def test_a_number_that_is_too_large_has_no_value() -> None:
+    with pytest.raises(EvaluationError):
+        program("self.x > 1").evaluate({"self": {"x": 2**70}})
 
 
 def test_the_library_is_imported_with_the_first_expression_only() -> None:

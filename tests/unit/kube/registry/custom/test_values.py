@@ -147,7 +147,7 @@ def test_one_alternative_or_none_may_hold(match: dict[str, str]) -> None:
 def test_further_rules_of_text(rule: dict[str, Any], good: str, bad: str) -> None:
     schema = compile_custom({"type": "object", "properties": {"text": {"type": "string", **rule}}})
     assert list(validate(schema, {"text": good})) == []
-    assert [cause.field for cause in validate(schema, {"text": bad})] == ["text"]
+    assert {cause.field for cause in validate(schema, {"text": bad})} == {"text"}
 
 
 def test_multiples_and_sizes_are_checked() -> None:
@@ -161,3 +161,44 @@ def test_multiples_and_sizes_are_checked() -> None:
     schema = compile_custom(raw)
     assert list(validate(schema, {"step": 0.3, "few": {"a": "b"}})) == []
     assert [c.field for c in validate(schema, {"step": 0.35, "few": {"a": "b", "c": "d"}})] == ["step", "few"]
+
+
+@pytest.mark.parametrize(
+    ("form", "good", "bad"),
+    [
+        ("ipv4", "1.2.3.4", "1.2.3.4:8080"),
+        ("ipv6", "::1", "1.2.3.4"),
+        ("cidr", "10.0.0.0/8", "10.0.0.0"),
+        ("mac", "00:1b:44:11:3a:b7", "00:1b:44"),
+        ("date", "2026-02-28", "2026-02-30"),
+        ("duration", "1h30m", "1 hour"),
+        ("byte", "aGk=", "aGk"),
+        ("unheard-of", "anything", None),
+    ],
+)
+def test_texts_are_held_to_the_formats_that_a_server_knows(form: str, good: str, bad: str | None) -> None:
+    schema = compile_custom({"type": "object", "properties": {"x": {"type": "string", "format": form}}})
+    assert list(validate(schema, {"x": good})) == []
+    if bad is not None:
+        (cause,) = validate(schema, {"x": bad})
+        assert cause.message == f'Invalid value: "{bad}": x in body must be of type {form}: "{bad}"'
+
+
+def test_of_choices_that_all_fail_the_nearest_one_is_told() -> None:
+    address = {"properties": {"type": {"enum": ["IP"]}, "value": {"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}}}
+    other = {"properties": {"type": {"not": {"enum": ["IP"]}}}, "required": ["name", "port"]}
+    text = {"type": "string"}
+    item = {"type": "object", "properties": {"type": text, "value": text}, "oneOf": [address, other]}
+    schema = compile_custom({"type": "object", "properties": {"x": item}})
+    messages = [cause.message for cause in validate(schema, {"x": {"type": "IP", "value": "1.2.3.4:80"}})]
+    assert messages[0].endswith('"x" must validate one and only one schema (oneOf). Found none valid')
+    assert 'Invalid value: "1.2.3.4:80": x.value in body must be of type ipv4: "1.2.3.4:80"' in messages
+
+
+def test_what_is_too_long_says_so() -> None:
+    text, items = {"type": "string", "maxLength": 2}, {"type": "array", "maxItems": 1, "items": {"type": "integer"}}
+    schema = compile_custom({"type": "object", "properties": {"t": text, "l": items}})
+    assert [(cause.field, cause.message, cause.reason) for cause in validate(schema, {"t": "abc", "l": [1, 2]})] == [
+        ("t", "Too long: may not be more than 2 bytes", "FieldValueTooLong"),
+        ("l", "Too many: 2: must have at most 1 items", "FieldValueTooMany"),
+    ]
