@@ -27,10 +27,10 @@ def keys_are_there(snapshot: Snapshot) -> Iterator[Finding]:
                 continue
             path = f"spec.jwtRules[{index}]"
             if found.text:
-                text = f"{path}: the keys of tokens that were fetched before stay in use: {found.problem}"
+                text = f"the keys of tokens that were fetched before stay in use: {found.problem}"
                 yield Finding("warning", "JwksUnavailable", text, path, config.origin)
             else:
-                text = f"{path}: tokens of {rule.issuer or 'this rule'} are refused for want of keys: {found.problem}"
+                text = f"tokens of {rule.issuer or 'this rule'} are refused for want of keys: {found.problem}"
                 yield Finding("error", "JwksUnavailable", text, path, config.origin)
 
 

@@ -45,7 +45,7 @@ def test_keys_that_cannot_be_fetched(keys: Keys | None, severity: str, words: st
     cluster.world.set_keys(SOURCE, keys)
     findings = found(cluster, "RequestAuthentication")
     assert [(each.severity, each.path) for each in findings] == ([(severity, "spec.jwtRules[0]")] if severity else [])
-    assert all(words in each.message for each in findings)
+    assert all(words in each.message and each.path not in each.message for each in findings), "the path is told beside"
 
 
 @pytest.mark.parametrize(
