@@ -180,7 +180,7 @@ DIFFERENCES: Sequence[Difference] = (
         "Its port is held back until the Secret is there.",
         "It is left out, and its port serves the other servers; the Gateway has an error.",
         "One missing certificate should not take down the other hosts of a port.",
-        f"{_UNIT}/xds/test_gateway.py::test_tls_ends_with_the_hosts_own_secret",
+        f"{_UNIT}/xds/test_gatewaytls.py::test_tls_ends_with_the_hosts_own_secret",
     ),
     Difference(
         "Certificates",

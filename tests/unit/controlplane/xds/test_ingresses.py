@@ -10,7 +10,7 @@ import pytest
 from mesh_lab.controlplane.xds.typeurls import CDS, LDS, RDS
 from tests.unit.controlplane.cluster import Cluster, mesh_config
 from tests.unit.controlplane.envoy import static, validate
-from tests.unit.controlplane.xds.test_gateway import edge, gateway, route, sent, server
+from tests.unit.controlplane.xds.gateways import edge, gateway, route, sent, server
 from tests.unit.controlplane.xds.translated import hosts_of
 
 ISTIO = {"kubernetes.io/ingress.class": "istio"}
