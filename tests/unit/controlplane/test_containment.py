@@ -214,7 +214,7 @@ def test_a_policy_whose_reading_fails_lets_nobody_in(monkeypatch: pytest.MonkeyP
     def failing(_: Any) -> Any:
         raise RecursionError("maximum recursion depth exceeded")
 
-    monkeypatch.setattr("mesh_lab.controlplane.world.world.validate", failing)
+    monkeypatch.setattr("mesh_lab.controlplane.world.reading.validate", failing)
     state = ClusterState()
     spec = {"action": "DENY", "rules": [{"to": [{"operation": {"paths": ["/x"]}}]}]}
     state.apply(FOLLOWED["AuthorizationPolicy"], "ADDED", config("AuthorizationPolicy", "p", spec))

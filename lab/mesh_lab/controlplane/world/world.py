@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from mesh_lab.controlplane.istiokinds import KINDS, closed, decode, fail_closed, stand_in, unread, validate
-from mesh_lab.controlplane.model import DecodeError
+from mesh_lab.controlplane.istiokinds import KINDS, closed, stand_in, unread
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.process.plane import THE_DEFAULT, ControlPlane
 from mesh_lab.controlplane.validation.common import Severity
@@ -26,14 +25,15 @@ from mesh_lab.controlplane.world import (
     values,
 )
 from mesh_lab.controlplane.world.configmaps import Remark
+from mesh_lab.controlplane.world.endpointtable import EndpointTable
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.gatewayapi import Resource
-from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Node, Object, ObjectKey, Origin, Pod, same
+from mesh_lab.controlplane.world.kubernetes import Object, ObjectKey, Origin, Pod, same
 from mesh_lab.controlplane.world.labelselectors import selects
-from mesh_lab.controlplane.world.locality import NOWHERE, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
+from mesh_lab.controlplane.world.reading import read
 from mesh_lab.controlplane.world.revisions import REVISION_LABEL, Injector
-from mesh_lab.controlplane.world.snapshot import Config, Endpoint, Keys, KeySource, ServiceEndpoints, Snapshot, Table
+from mesh_lab.controlplane.world.snapshot import Config, Keys, KeySource, Snapshot, Table
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -68,10 +68,7 @@ class World:
         # The content of each resource when all was last translated, where it has changed since; None where it did not
         # exist.
         self._proved: dict[tuple[str, str, str], Config[Spec] | None] = {}
-        self._endpoints: dict[ObjectKey, ServiceEndpoints] = {}
-        self._slices: dict[ObjectKey, dict[str, EndpointSlice]] = {}
-        self._services_of_pod: dict[ObjectKey, set[ObjectKey]] = {}
-        self._stale_endpoints: set[ObjectKey] = set()
+        self._endpoints = EndpointTable(self._views["Pod"], self._views["Node"])
         self._keys: dict[KeySource, Keys] = {}
         self._changed: set[str] = {*_VIEWS, *KINDS, "Endpoints", "Invalid", "Keys"}
         # The namespaces that the mesh sees; None is all of them.
@@ -94,7 +91,8 @@ class World:
 
     def snapshot(self) -> Snapshot:
         """The world as it is now; the very same object as before when nothing has changed."""
-        self._refresh_endpoints()
+        if self._endpoints.refresh():
+            self._changed.add("Endpoints")
         if self._snapshot is None or self._changed:
             self._snapshot = self._next()
             self._changed.clear()
@@ -206,73 +204,8 @@ class World:
         else:
             views[key] = new
         self._changed.add(kind)
-        self._mark_endpoints(kind, key, old, new)
+        self._endpoints.mark(kind, key, old, new)
         return True
-
-    def _mark_endpoints(self, kind: str, key: ObjectKey, old: Any, new: Any) -> None:
-        if kind == "Pod":
-            self._stale_endpoints |= self._services_of_pod.get(key, set())
-        elif kind == "Node":
-            self._stale_endpoints |= self._slices.keys()
-        elif kind == "EndpointSlice":
-            for view in (old, new):
-                if view is not None:
-                    self._stale_endpoints.add((view.namespace, view.service))
-            if old is not None:
-                self._slices[(old.namespace, old.service)].pop(old.name, None)
-                self._forget_pods_of(old)
-            if new is not None:
-                self._slices.setdefault((new.namespace, new.service), {})[new.name] = new
-
-    def _forget_pods_of(self, part: EndpointSlice) -> None:
-        """Its service is stale, and remembers the pods of all slices that it still has."""
-        for endpoint in part.endpoints:
-            services = self._services_of_pod.get((part.namespace, endpoint.pod), set())
-            services.discard((part.namespace, part.service))
-            if not services:
-                self._services_of_pod.pop((part.namespace, endpoint.pod), None)
-
-    def _refresh_endpoints(self) -> None:
-        for service in self._stale_endpoints:
-            new = self._endpoints_of(service)
-            old = self._endpoints.get(service)
-            if old is not None and new is not None and old.accounts == new.accounts:
-                new = _keep_identity(old, new)
-            if new is old:
-                continue
-            if new is None:
-                del self._endpoints[service]
-            else:
-                self._endpoints[service] = new
-            self._changed.add("Endpoints")
-        self._stale_endpoints.clear()
-
-    def _endpoints_of(self, service: ObjectKey) -> ServiceEndpoints | None:
-        """The endpoints of all slices of a service; one whose pod is not known yet waits for it."""
-        slices = self._slices.get(service)
-        if not slices:
-            self._slices.pop(service, None)
-            return None
-        pods: dict[ObjectKey, Pod] = self._views["Pod"]
-        nodes: dict[ObjectKey, Node] = self._views["Node"]
-        ready: dict[str, Endpoint] = {}
-        accounts: set[str] = set()
-        for part in slices.values():
-            for address, is_ready, pod_name in part.endpoints:
-                pod = None
-                if pod_name:
-                    key = (part.namespace, pod_name)
-                    self._services_of_pod.setdefault(key, set()).add(service)
-                    pod = pods.get(key)
-                    if pod is None:
-                        continue
-                    accounts.add(f"{pod.namespace}/{pod.service_account}")
-                if is_ready:
-                    node = nodes.get(("", pod.node)) if pod is not None else None
-                    around = node.locality if node is not None else NOWHERE
-                    where = of_pod(pod.labels, around) if pod is not None else NOWHERE
-                    ready[address] = Endpoint(address, part.ports, pod, where)
-        return ServiceEndpoints(tuple(ready[address] for address in sorted(ready)), tuple(sorted(accounts)))
 
     def _apply_config(self, kind: str, obj: Object, *, gone: bool) -> bool:
         origin = kubernetes.origin_of(kind, obj)
@@ -304,13 +237,13 @@ class World:
                 self._earlier[origin.key] = [*self._earlier.get(origin.key, [])[1 - _EARLIER_KEPT :], configs[key]]
         created = meta.get("creationTimestamp") or ""
         try:
-            read = _read(kind, spec, origin)
+            found = read(kind, spec, origin)
         except Exception:
             # The caller reports a fault in reading; a policy must not be open meanwhile.
             if key not in configs and (strictest := unread(kind)) is not None:
                 configs[key] = Config(origin, origin.namespace, origin.name, labels, created, strictest)
             raise
-        decoded, findings = read.spec, read.findings
+        decoded, findings = found.spec, found.findings
         if decoded is None and (instead := stand_in(kind, spec)) is not None:
             decoded, remark = self._instead_of(origin, instead)
             findings = (*findings, remark)
@@ -326,7 +259,7 @@ class World:
                 created,
                 decoded,
                 annotations,
-                read.any_workload,
+                found.any_workload,
                 assigned=given,
             )
         return True
@@ -432,15 +365,15 @@ class World:
         old = self._snapshot
         fresh = self._changed | self._discover()
 
-        def table(name: str, current: dict[K, V], read: Callable[[Snapshot], Table[K, V]]) -> Table[K, V]:
-            return Table(current) if old is None or name in fresh else read(old)
+        def table(name: str, current: dict[K, V], known: Callable[[Snapshot], Table[K, V]]) -> Table[K, V]:
+            return Table(current) if old is None or name in fresh else known(old)
 
         def configs(kind: str) -> Table[ObjectKey, Config[Spec]]:
             return table(kind, self._ours(self._seen(self._configs[kind])), lambda before: before.configs[kind])
 
         def views(kind: str) -> Table[ObjectKey, Resource[Spec]]:
-            known = self._views[kind]
-            ours = self._ours(self._seen(known)) if gatewayapi.KINDS[kind].namespaced else known
+            there = self._views[kind]
+            ours = self._ours(self._seen(there)) if gatewayapi.KINDS[kind].namespaced else there
             return table(kind, ours, lambda before: before.gatewayapi[kind])
 
         pods: Table[ObjectKey, Pod] = table("Pod", self._views["Pod"], lambda before: before.pods)
@@ -451,7 +384,7 @@ class World:
             version=old.version + 1 if old else 1,
             mesh=self._mesh,
             services=table("Service", self._seen(self._views["Service"]), lambda before: before.services),
-            endpoints=table("Endpoints", self._seen(self._endpoints), lambda before: before.endpoints),
+            endpoints=table("Endpoints", self._seen(self._endpoints.services), lambda before: before.endpoints),
             pods=pods,
             pods_by_ip=old.pods_by_ip if old and pods is old.pods else Table({pod.ip: pod for pod in pods.values()}),
             namespaces=table("Namespace", named, lambda before: before.namespaces),
@@ -473,47 +406,6 @@ class World:
             if fresh & gatewayapi.KINDS.keys() or not old
             else old.gatewayapi,
         )
-
-
-class _Read(NamedTuple):
-    """What is made of a spec: None when it cannot be used, with the reasons."""
-
-    spec: Spec | None
-    findings: tuple[Finding, ...] = ()
-    any_workload: bool = False
-
-
-def _read(kind: str, spec: Any, origin: Origin) -> _Read:
-    """The typed spec; of a policy in error, what holds instead."""
-    try:
-        decoded = decode(kind, spec)
-        wrong = [(path, message) for severity, path, message in validate(decoded) if severity == "error"]
-    except DecodeError as error:
-        wrong = [(error.path, error.message)]
-    else:
-        if not wrong:
-            return _Read(decoded)
-    errors = [
-        Finding("error", "IST0106", f"Schema validation error: {path}: {message}", path, origin)
-        for path, message in wrong
-    ]
-    closed = fail_closed(kind, spec)
-    if closed is None:
-        return _Read(None, tuple(errors))
-    text = f"Schema validation error: until it is put right, the policy fails closed: {closed.effect}"
-    return _Read(closed.spec, (*errors, Finding("error", "IST0106", text, "spec", origin)), closed.any_workload)
-
-
-def _keep_identity(old: ServiceEndpoints, new: ServiceEndpoints) -> ServiceEndpoints:
-    """The old endpoints where the new ones are equal: all of them, or each by itself."""
-    before = {endpoint.address: endpoint for endpoint in old.endpoints}
-    kept = tuple(
-        known if (known := before.get(endpoint.address)) is not None and same(known, endpoint) else endpoint
-        for endpoint in new.endpoints
-    )
-    if len(kept) == len(old.endpoints) and all(a is b for a, b in zip(kept, old.endpoints, strict=True)):
-        return old
-    return ServiceEndpoints(kept, new.accounts)
 
 
 _CODES: Mapping[Severity, str] = {"error": "IST0106", "warning": "IST0133", "info": "IST0133"}
