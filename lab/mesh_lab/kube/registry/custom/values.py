@@ -226,8 +226,14 @@ def _combinations(rules: Mapping[str, Any], value: Any, path: str) -> Iterator[C
 
 
 def _nearest(choices: Sequence[Mapping[str, Any]], value: Any, path: str) -> list[Cause]:
-    """What is wrong with a value by the choice that it is nearest to."""
-    return min(([*_failures(one, value, path)] for one in choices), key=len)
+    """What is wrong with a value by the choice that it is nearest to: the one with the most fields as it wants them."""
+    nearest = max(choices, key=lambda one: _agreeing(one, value))
+    return [*_failures(nearest, value, path)]
+
+
+def _agreeing(choice: Mapping[str, Any], value: Any) -> int:
+    fields = (choice.get("properties") or {}) if isinstance(value, dict) else {}
+    return sum(name in value and holds(one, value[name]) for name, one in fields.items())
 
 
 def _failures(raw: Mapping[str, Any], value: Any, path: str) -> Iterator[Cause]:
