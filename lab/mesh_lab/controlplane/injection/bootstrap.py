@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mesh_lab.controlplane.injection import merging, probes, status_port
+from mesh_lab.controlplane.injection import counting, merging, probes, status_port
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import Probe
 from mesh_lab.controlplane.trust.root import MOUNTED_AT, ROOT_KEY
@@ -28,7 +28,6 @@ from mesh_lab.controlplane.world.podsettings import Statistics
 from mesh_lab.controlplane.world.proxy import ProxyKind
 from mesh_lab.controlplane.xds.names import statistics
 from mesh_lab.controlplane.xds.scraping import SCRAPE_LUA
-from mesh_lab.controlplane.xds.telemetry import STAT_PREFIX
 from mesh_lab.istioversion import ISTIO_VERSION
 
 ADMIN_PORT = 15000
@@ -46,48 +45,6 @@ CUSTOM_BOOTSTRAP = f"{CUSTOM_DIRECTORY}/custom_bootstrap.json"
 _T = "type.googleapis.com/"
 
 _TOKEN_SECRET = "istio-token"
-
-# What a sidecar counts of itself: the ends of names, and parts, of statistics on what the mesh did to a request. Istio
-# keeps fewer (proxyStatsMatcher adds to them there); all of Envoy's would cost some megabytes in each of many sidecars.
-_STATS_PREFIXES = (
-    "cluster.xds-grpc",
-    "cluster_manager",
-    "control_plane",
-    "listener_manager",
-    "sds",
-    "server",
-    STAT_PREFIX,
-)
-_STATS_SUFFIXES = (
-    "circuit_breakers.default.cx_open",
-    "circuit_breakers.default.rq_open",
-    "circuit_breakers.default.rq_pending_open",
-    "downstream_cx_active",
-    "downstream_rq_active",
-    "lb_healthy_panic",
-    "membership_healthy",
-    "membership_total",
-    "ssl.connection_error",
-    "ssl.fail_verify_error",
-    "ssl.fail_verify_no_cert",
-    "ssl.fail_verify_san",
-    "ssl.handshake",
-    "upstream_cx_active",
-    "upstream_cx_connect_fail",
-    "upstream_cx_overflow",
-    "upstream_cx_total",
-    "upstream_rq_active",
-    "upstream_rq_pending_active",
-    "upstream_rq_pending_overflow",
-    "upstream_rq_per_try_timeout",
-    "upstream_rq_retry",
-    "upstream_rq_retry_limit_exceeded",
-    "upstream_rq_retry_overflow",
-    "upstream_rq_retry_success",
-    "upstream_rq_timeout",
-    "upstream_rq_total",
-)
-_STATS_PARTS = ("outlier_detection.", "rbac.", ".fault.")
 
 _MOST_STATS_BYTES = 64 * 1024 * 1024
 
@@ -183,7 +140,7 @@ def config(settings: ProxySettings) -> dict[str, Any]:
                 }
             ]
         },
-        "stats_config": _stats(settings.stats),
+        "stats_config": counting.stats_config(settings.stats),
         # Prometheus sees a duration once Envoy has brought its workers' figures together: every 5 s by default. Each
         # second of an idle proxy costs no more for it (0.3% of a processor, with either).
         "stats_flush_interval": settings.stats.flush_interval or "1s",
@@ -272,49 +229,6 @@ def _node(settings: ProxySettings) -> dict[str, Any]:
             "ISTIO_VERSION": ISTIO_VERSION,
             **settings.metadata,
         },
-    }
-
-
-_AUTHORIZATION_TAGS = {
-    "authz_enforce_result": r".*rbac(\.(allowed|denied))",
-    "authz_dry_run_action": r".*rbac(\.istio_dry_run_(allow|deny)_)",
-    "authz_dry_run_result": r".*rbac.*(\.shadow_(allowed|denied))",
-}
-"""Istio's tags. Its expressions have no beginning; with one, Envoy does not try them on the statistics of clusters,
-which are nearly all, and a proxy starts sooner."""
-
-
-def _stats(kept: Statistics) -> dict[str, Any]:
-    more = kept.more
-    patterns = [
-        *({"prefix": prefix} for prefix in (*_STATS_PREFIXES, *more.prefixes)),
-        *({"suffix": suffix} for suffix in (*_STATS_SUFFIXES, *more.suffixes)),
-        *({"contains": part} for part in _STATS_PARTS),
-        *({"safe_regex": {"regex": regexp}} for regexp in more.regexps),
-    ]
-    buckets = [{"match": {"prefix": prefix}, "buckets": list(bounds)} for prefix, bounds in kept.buckets.items()]
-    # A cluster's name has dots of its own, and so ends here: `cluster.outbound|9080||reviews.default.svc...;.ssl...`
-    return {
-        "use_all_default_tags": False,
-        "stats_tags": [
-            {"tag_name": "cluster_name", "regex": r"^cluster(\.(.+);)"},
-            {"tag_name": "response_code_class", "regex": r"_rq(_(\dxx))$"},
-            {
-                "tag_name": "http_conn_manager_prefix",
-                "regex": r"^http\.(((?:in|out)bound_[_.a-fA-F0-9]*[0-9]|[^.;]+);?\.)",
-            },
-            {
-                "tag_name": "listener_address",
-                "regex": r"^listener\.(((?:[_.[:digit:]]*|[_\[\]aAbBcCdDeEfF[:digit:]]*))\.)",
-            },
-            *(
-                {"tag_name": name, "regex": rf"^{protocol}\.{regex}"}
-                for name, regex in _AUTHORIZATION_TAGS.items()
-                for protocol in ("http", "tcp")
-            ),
-        ],
-        "stats_matcher": {"inclusion_list": {"patterns": patterns}},
-        **({"histogram_bucket_settings": buckets} if buckets else {}),
     }
 
 
