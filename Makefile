@@ -50,6 +50,9 @@ load-ui: running ## Open Locust's page on the host
 images: install ## Build the container images for kind and other clusters (options: ARGS='--platform linux/arm64')
 	@$(LAB) images $(ARGS)
 
+conformance: install ## Run the Gateway API's conformance suite, where Go is installed (ARGS='--profile GATEWAY-HTTP --run-test NAME')
+	$(BIN)/python -m tests.conformance $(ARGS)
+
 bench: ## Measure the lab, print the figures and write reports/bench.json (of a part: BENCH=churn or another tests/bench/bench_*.py)
 	@PYTHON='$(PYTHON)' tools/bootstrap.sh wrk
 	$(BIN)/python -m tests.bench.bench_$(BENCH) $(ARGS)
@@ -69,4 +72,4 @@ lock: install ## Write requirements.lock from what .venv holds
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip >> $@.new
 	@mv $@.new requirements.lock
 
-.PHONY: help install lab-up running lab-down lab-reset test unit quick coverage e2e load load-ui images bench lint docs lock
+.PHONY: conformance help install lab-up running lab-down lab-reset test unit quick coverage e2e load load-ui images bench lint docs lock

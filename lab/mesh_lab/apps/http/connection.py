@@ -41,6 +41,11 @@ def note_server_name(context: ssl.SSLContext) -> None:
     context.sni_callback = note
 
 
+def requested_name(connection: ssl.SSLObject) -> str:
+    """The server name that a connection's client asked for, where it was noted."""
+    return str(getattr(connection, _REQUESTED, ""))
+
+
 class Session(Protocol):
     """One protocol on one connection."""
 
@@ -87,7 +92,7 @@ class Connection(asyncio.Protocol):
             self.tls = Tls(
                 bool(secured.getpeercert()),
                 secured.version() or "",
-                getattr(secured, _REQUESTED, ""),
+                requested_name(secured),
                 secured.selected_alpn_protocol() or "",
                 (secured.cipher() or ("",))[0],
             )

@@ -60,7 +60,10 @@ async def test_over_grpc_it_answers_with_the_call(start: Start) -> None:
 
 
 def test_of_a_connection_it_tells_the_pod() -> None:
-    assert tcp.described(WHO, "3000", "8443", tls=False)["pod"] == "p-1"
+    plain = tcp.described(WHO, "3000", "8443")
+    assert (plain["pod"], plain["isTLS"], "tls" in plain) == ("p-1", False, False)
+    secured = tcp.described(WHO, "3000", "8443", {"version": "TLS 1.3"})
+    assert (secured["isTLS"], secured["tls"]) == (True, {"version": "TLS 1.3"})
 
 
 COREFILE = """
