@@ -6,17 +6,19 @@ https://istio.io/latest/docs/reference/config/analysis/ lists the codes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from mesh_lab.controlplane.istiokinds import validate
-from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, Gateway, ServiceEntry, VirtualService
+from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, Gateway, VirtualService
 from mesh_lab.controlplane.model.virtualservice import Destination
 from mesh_lab.controlplane.report.access import authorizers_can_be_asked, keys_are_there
 from mesh_lab.controlplane.report.delegates import delegates_are_there
-from mesh_lab.controlplane.report.entries import ENTRY, entries_are_alone, entry_views
+from mesh_lab.controlplane.report.entries import entries_are_alone
 from mesh_lab.controlplane.report.envoyfilters import Patching, operations_are_well_used, patches_find_something
+from mesh_lab.controlplane.report.gatewayports import gateways_have_workloads, gateways_share_ports_in_peace
 from mesh_lab.controlplane.report.gatewayroutes import routes_are_accepted
+from mesh_lab.controlplane.report.index import Index, finding, missing
 from mesh_lab.controlplane.report.metadata import metadata_is_understood
 from mesh_lab.controlplane.report.placement import (
     namespaces_are_injected,
@@ -29,14 +31,12 @@ from mesh_lab.controlplane.report.placement import (
 from mesh_lab.controlplane.report.reachability import unreachable_rules
 from mesh_lab.controlplane.report.sidecars import egress_ports_are_there, tls_of_sidecars_is_ended
 from mesh_lab.controlplane.report.telemetries import telemetries_are_clear
-from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.security import is_dry_run, is_unclear
 from mesh_lab.controlplane.world.findings import Finding
-from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
-from mesh_lab.controlplane.world.snapshot import DRY_RUN, NO_ENDPOINTS, Config, Snapshot
-from mesh_lab.controlplane.xds import aliases, entries, hosts
+from mesh_lab.controlplane.world.kubernetes import Origin, Service
+from mesh_lab.controlplane.world.snapshot import DRY_RUN, Config, Snapshot
+from mesh_lab.controlplane.xds import hosts
 from mesh_lab.controlplane.xds.attachment import GatewayServer
-from mesh_lab.controlplane.xds.gatewaytls import authority_of, credentials_in, credentials_of
 from mesh_lab.controlplane.xds.hosts import gateway_name
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.scope import MESH, RouteConfig
@@ -58,7 +58,7 @@ def analyse(
     A check that raises is reported to `failed`; the findings of the others stay.
     """
     found = [finding for findings in snapshot.invalid.values() for finding in findings]
-    index = _Index(snapshot)
+    index = Index(snapshot)
     for check in _CHECKS:
         _contained(found, check, index, failed)
     for plain in _PLAIN_CHECKS:
@@ -84,88 +84,13 @@ def _contained(
         failed(f"analysing ({check.__name__})", error)
 
 
-class _Index:
-    """The snapshot, with what the checks look up."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        self.domain = snapshot.mesh.cluster_domain
-        self.services: dict[str, Service] = {
-            f"{service.name}.{service.namespace}.svc.{self.domain}": service for service in snapshot.services.values()
-        }
-        for entry in sorted(snapshot.of(ServiceEntry).values(), key=lambda config: config.precedence):
-            for host, service in entry_views(entry).items():
-                self.services.setdefault(host, service)
-        self._ends = aliases.ends(
-            {host: service.external_name for host, service in self.services.items() if service.external_name}
-        )
-        self._endpoints = entries.endpoint_table(snapshot)
-        self.subsets: dict[str, set[str]] = {}
-        for config in snapshot.of(DestinationRule).values():
-            host = self.resolve(config.spec.host, config)
-            self.subsets.setdefault(host, set()).update(subset.name for subset in config.spec.subsets)
-        self._wild = hosts.HostIndex({host: service for host, service in self.services.items() if host[0] == "*"})
-        self._wildcards = [host for host in self.subsets if host.startswith("*")]
-        self._pods: dict[tuple[str, str, str], list[Pod]] = {}
-        for pod in snapshot.pods.values():
-            for key, value in pod.labels.items():
-                self._pods.setdefault((pod.namespace, key, value), []).append(pod)
-
-    def resolve(self, host: str, config: Config[Any]) -> str:
-        """A host's full name, as a resource means it."""
-        return hosts.resolve(host, config.namespace, self.domain)
-
-    def called(self, host: str) -> str:
-        """The host that is meant: itself, or what it is an alias for; empty for aliases in a circle."""
-        service = self.services.get(host)
-        return self._ends.get(host, "") if service is not None and service.external_name else host
-
-    def has_subset(self, host: str, subset: str) -> bool:
-        """Whether any DestinationRule for the host, or a wildcard over it, has the subset."""
-        over = (pattern for pattern in self._wildcards if hosts.covers(pattern, host))
-        return any(subset in self.subsets.get(pattern, ()) for pattern in (host, *over))
-
-    def find(self, host: str) -> Service | None:
-        """The service of that name: of a ServiceEntry also one whose wildcard covers it."""
-        return self.services.get(host) or self._wild.find(host)
-
-    def services_of(self, host: str) -> list[Service]:
-        """The service of that name, or all under a wildcard."""
-        if not host.startswith("*"):
-            found = self.find(host)
-            return [found] if found is not None else []
-        return [service for name, service in self.services.items() if hosts.covers(host, name)]
-
-    def pods_of(self, service: Service) -> list[Pod]:
-        """The pods and other workloads that a service selects."""
-        if service.origin.kind == ENTRY:
-            known = self._endpoints.get((service.namespace, service.name), NO_ENDPOINTS)
-            return [endpoint.pod for endpoint in known.endpoints if endpoint.pod is not None]
-        written = self._endpoints.get((service.namespace, service.name), NO_ENDPOINTS)
-        return [*self._selected(service), *(e.pod for e in written.endpoints if e.pod and e.pod.origin.kind != "Pod")]
-
-    def _selected(self, service: Service) -> list[Pod]:
-        for key, value in service.selector.items():
-            candidates = self._pods.get((service.namespace, key, value), ())
-            return [pod for pod in candidates if selects(service.selector, pod.labels)]
-        return []
-
-
-def _finding(severity: Severity, code: str, message: str, path: str, origin: Origin) -> Finding:
-    return Finding(severity, code, message, path, origin)
-
-
-def _missing(what: str, name: str, path: str, origin: Origin) -> Finding:
-    return _finding("error", "IST0101", f'Referenced {what} not found: "{name}"', path, origin)
-
-
-def _fields_are_well_used(index: _Index) -> Iterator[Finding]:
+def _fields_are_well_used(index: Index) -> Iterator[Finding]:
     for table in index.snapshot.configs.values():
         for config in table.values():
             for severity, path, message in validate(config.spec):
                 if severity != "error":
                     text = f"Schema validation warning: {path}: {message}"
-                    yield _finding(severity, "IST0133", text, path, config.origin)
+                    yield finding(severity, "IST0133", text, path, config.origin)
 
 
 def _destinations(config: RouteConfig) -> Iterator[tuple[str, Destination]]:
@@ -186,21 +111,21 @@ def _destinations(config: RouteConfig) -> Iterator[tuple[str, Destination]]:
             yield f"spec.tls[{index}].route[{number}].destination", entry.destination
 
 
-def _routes_lead_somewhere(index: _Index) -> Iterator[Finding]:
+def _routes_lead_somewhere(index: Index) -> Iterator[Finding]:
     for config in index.snapshot.of(VirtualService).values():
         for path, destination in _destinations(config):
             written = index.resolve(destination.host, config)
             named, host = index.find(written), index.called(written)
             service = index.find(host)
             if named is None:
-                yield _missing("host", destination.host, f"{path}.host", config.origin)
+                yield missing("host", destination.host, f"{path}.host", config.origin)
                 continue
             if service is None:
                 yield _leads_out(destination.host, host, f"{path}.host", config.origin)
                 continue
             if destination.subset and not index.has_subset(host, destination.subset):
                 name = f"{destination.host}+{destination.subset}"
-                yield _missing("host+subset in destinationrule", name, f"{path}.subset", config.origin)
+                yield missing("host+subset in destinationrule", name, f"{path}.subset", config.origin)
             yield from _port_is_clear(path, destination, named, service, config.origin)
 
 
@@ -208,7 +133,7 @@ def _leads_out(written: str, host: str, path: str, origin: Origin) -> Finding:
     """A destination that is an ExternalName Service, and so another's name, of which the mesh has none."""
     what = f'"{host}", which is no service of the mesh' if host else "itself, by way of other such names"
     text = f'Referenced host not found: "{written}" is an ExternalName Service that stands for {what}'
-    return _finding("error", "IST0101", text, path, origin)
+    return finding("error", "IST0101", text, path, origin)
 
 
 def _port_is_clear(
@@ -220,16 +145,16 @@ def _port_is_clear(
     number = (destination.port.number if destination.port is not None else 0) or only
     if number:
         if number not in numbers:
-            yield _missing("host:port", f"{destination.host}:{number}", f"{path}.port.number", origin)
+            yield missing("host:port", f"{destination.host}:{number}", f"{path}.port.number", origin)
     elif len(numbers) > 1 or named is not service:
         text = (
             f'This VirtualService routes to a service "{destination.host}" that exposes multiple ports {numbers}. '
             "Specifying a port in the destination is required to disambiguate."
         )
-        yield _finding("warning", "IST0112", text, path, origin)
+        yield finding("warning", "IST0112", text, path, origin)
 
 
-def _routes_have_gateways(index: _Index) -> Iterator[Finding]:
+def _routes_have_gateways(index: Index) -> Iterator[Finding]:
     gateways = index.snapshot.of(Gateway)
     for config in index.snapshot.of(VirtualService).values():
         for number, name in enumerate(config.spec.gateways):
@@ -239,16 +164,16 @@ def _routes_have_gateways(index: _Index) -> Iterator[Finding]:
             gateway = gateways.get((namespace, plain))
             path = f"spec.gateways[{number}]"
             if gateway is None:
-                yield _missing("gateway", name, path, config.origin)
+                yield missing("gateway", name, path, config.origin)
             elif not _share_a_host(index, gateway, config):
                 text = (
                     f"one or more host {config.spec.hosts} defined in VirtualService {config.namespace}/{config.name} "
                     f"not found in Gateway {namespace}/{plain}."
                 )
-                yield _finding("warning", "IST0132", text, "spec.hosts", config.origin)
+                yield finding("warning", "IST0132", text, "spec.hosts", config.origin)
 
 
-def _share_a_host(index: _Index, gateway: Config[Any], config: RouteConfig) -> bool:
+def _share_a_host(index: Index, gateway: Config[Any], config: RouteConfig) -> bool:
     return any(
         namespace in ("*", config.namespace) and hosts.intersection(pattern, index.resolve(host, config)) is not None
         for server in gateway.spec.servers
@@ -257,7 +182,7 @@ def _share_a_host(index: _Index, gateway: Config[Any], config: RouteConfig) -> b
     )
 
 
-def _mesh_hosts_are_routed_once(index: _Index) -> Iterator[Finding]:
+def _mesh_hosts_are_routed_once(index: Index) -> Iterator[Finding]:
     by_host: dict[str, list[RouteConfig]] = {}
     for config in index.snapshot.of(VirtualService).values():
         if MESH in (config.spec.gateways or [MESH]):
@@ -272,14 +197,14 @@ def _mesh_hosts_are_routed_once(index: _Index) -> Iterator[Finding]:
             "undefined behavior. This can be fixed by merging the conflicting VirtualServices into a single resource."
         )
         for config in configs:
-            yield _finding("error", "IST0109", text, "spec.hosts", config.origin)
+            yield finding("error", "IST0109", text, "spec.hosts", config.origin)
 
 
-def _policies_have_hosts(index: _Index) -> Iterator[Finding]:
+def _policies_have_hosts(index: Index) -> Iterator[Finding]:
     for config in index.snapshot.of(DestinationRule).values():
         covered = index.services_of(index.resolve(config.spec.host, config))
         if not covered:
-            yield _missing("host", config.spec.host, "spec.host", config.origin)
+            yield missing("host", config.spec.host, "spec.host", config.origin)
             continue
         yield from _rules_an_alias(index, config)
         pods = [pod for service in covered for pod in index.pods_of(service)]
@@ -289,10 +214,10 @@ def _policies_have_hosts(index: _Index) -> Iterator[Finding]:
                     f"The Subset {subset.name} defined in Destination Rule {config.namespace}/{config.name} "
                     "does not select any pods."
                 )
-                yield _finding("warning", "IST0173", text, f"spec.subsets[{number}].labels", config.origin)
+                yield finding("warning", "IST0173", text, f"spec.subsets[{number}].labels", config.origin)
 
 
-def _rules_an_alias(index: _Index, config: Config[Any]) -> Iterator[Finding]:
+def _rules_an_alias(index: Index, config: Config[Any]) -> Iterator[Finding]:
     """An alias has no clusters, so that rules for it have no effect: as in Istio, which does not report it."""
     host = index.resolve(config.spec.host, config)
     if index.called(host) != host:
@@ -300,76 +225,10 @@ def _rules_an_alias(index: _Index, config: Config[Any]) -> Iterator[Finding]:
             f"Schema validation warning: spec.host: {config.spec.host} is an ExternalName Service, and rules for it "
             f"have no effect: what holds are the rules for {index.called(host) or 'the service that it stands for'}"
         )
-        yield _finding("warning", "IST0133", text, "spec.host", config.origin)
+        yield finding("warning", "IST0133", text, "spec.host", config.origin)
 
 
-def _gateways_have_workloads(index: _Index) -> Iterator[Finding]:
-    snapshot = index.snapshot
-    for config in snapshot.of(Gateway).values():
-        selector = config.spec.selector
-        # Without a selector a Gateway is for all gateways, of which there may be none yet.
-        pods = [pod for pod in snapshot.pods.values() if (selector or pod.router) and selects(selector, pod.labels)]
-        if not pods:
-            words = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-            yield _missing("selector", words, "spec.selector", config.origin)
-            continue
-        namespaces = {pod.namespace for pod in pods}
-        for number, server in enumerate(config.spec.servers):
-            for name in filter(None, (*credentials_of(server.tls), authority_of(server.tls)) if server.tls else ()):
-                if not any(name in credentials_in(snapshot.secrets, namespace) for namespace in namespaces):
-                    path = f"spec.servers[{number}].tls.credentialName"
-                    yield _missing("credentialName", name, path, config.origin)
-            if pods and not any(_exposes(snapshot.services, pod, server.port.number) for pod in pods):
-                words = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-                text = (
-                    f"The gateway refers to a port that is not exposed on the workload "
-                    f"(pod selector {words}; port {server.port.number})"
-                )
-                yield _finding("warning", "IST0104", text, f"spec.servers[{number}].port.number", config.origin)
-
-
-def _gateways_share_ports_in_peace(index: _Index) -> Iterator[Finding]:
-    """A port speaks plain text or TLS, and of TLS a host has one server: a second one is not served."""
-    taken: dict[tuple[tuple[tuple[str, str], ...], int], list[GatewayServer]] = {}
-    for config in sorted(index.snapshot.of(Gateway).values(), key=lambda config: config.precedence):
-        selector = tuple(sorted(config.spec.selector.items()))
-        for number, server in enumerate(config.spec.servers):
-            here = GatewayServer(config, server, server.port.number)
-            before = taken.setdefault((selector, server.port.number), [])
-            for other in before:
-                lost = _lost_to(other, here)
-                if lost:
-                    words = ",".join(f"{key}={value}" for key, value in selector)
-                    text = (
-                        f"Conflict with gateways {other.gateway} (workload selector {words}, "
-                        f"port {server.port.number}, hosts {','.join(lost)}): theirs is the older, and is served."
-                    )
-                    yield _finding("warning", "IST0145", text, f"spec.servers[{number}]", config.origin)
-            before.append(here)
-
-
-def _lost_to(other: GatewayServer, here: GatewayServer) -> list[str]:
-    """The hosts that a server does not get because of an older one on its port."""
-    mine = dict.fromkeys(host for _, host in here.hosts())
-    if (here.plain_http, here.plain_tcp) != (other.plain_http, other.plain_tcp):
-        return list(mine)
-    if here.plain_http:
-        return []
-    theirs = {host for _, host in other.hosts()}
-    return [host for host in mine if host in theirs or here.plain_tcp]
-
-
-def _exposes(services: Mapping[ObjectKey, Service], pod: Pod, port: int) -> bool:
-    """By the number of the Service's port, which stands for its target, or by that of the target itself."""
-    return any(
-        port in (each.port, each.target if isinstance(each.target, int) else pod.ports.get(each.target))
-        for service in services.values()
-        if service.selector and service.namespace == pod.namespace and selects(service.selector, pod.labels)
-        for each in service.ports
-    )
-
-
-def _policies_name_namespaces(index: _Index) -> Iterator[Finding]:
+def _policies_name_namespaces(index: Index) -> Iterator[Finding]:
     known = index.snapshot.namespaces
     for config in index.snapshot.of(AuthorizationPolicy).values():
         for number, rule in enumerate(config.spec.rules):
@@ -378,29 +237,29 @@ def _policies_name_namespaces(index: _Index) -> Iterator[Finding]:
                 for name in (*source.namespaces, *source.not_namespaces) if source else ():
                     if "*" not in name and known and name not in known:
                         path = f"spec.rules[{number}].from[{place}].source.namespaces"
-                        yield _missing("namespace", name, path, config.origin)
+                        yield missing("namespace", name, path, config.origin)
 
 
-def _dry_runs_are_clear(index: _Index) -> Iterator[Finding]:
+def _dry_runs_are_clear(index: Index) -> Iterator[Finding]:
     for config in index.snapshot.of(AuthorizationPolicy).values():
         annotation = config.annotations.get(DRY_RUN)
         if is_unclear(annotation):
             text = f'the value "{annotation}" is neither true nor false: the policy is enforced'
-            yield _finding("warning", "IST0133", f"{_DRY_RUN_PATH}: {text}", _DRY_RUN_PATH, config.origin)
+            yield finding("warning", "IST0133", f"{_DRY_RUN_PATH}: {text}", _DRY_RUN_PATH, config.origin)
         elif is_dry_run(annotation) and config.spec.action not in ("ALLOW", "DENY"):
             text = f"a dry run of a policy with action {config.spec.action} does nothing"
-            yield _finding("warning", "IST0133", f"{_DRY_RUN_PATH}: {text}", _DRY_RUN_PATH, config.origin)
+            yield finding("warning", "IST0133", f"{_DRY_RUN_PATH}: {text}", _DRY_RUN_PATH, config.origin)
 
 
 _DRY_RUN_PATH = f"metadata.annotations[{DRY_RUN}]"
-_CHECKS: tuple[Callable[[_Index], Iterator[Finding]], ...] = (
+_CHECKS: tuple[Callable[[Index], Iterator[Finding]], ...] = (
     _fields_are_well_used,
     _routes_lead_somewhere,
     _routes_have_gateways,
     _mesh_hosts_are_routed_once,
     _policies_have_hosts,
-    _gateways_have_workloads,
-    _gateways_share_ports_in_peace,
+    gateways_have_workloads,
+    gateways_share_ports_in_peace,
     _policies_name_namespaces,
     _dry_runs_are_clear,
 )
