@@ -6,7 +6,7 @@ translation memoises on identity: a change costs what it touches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -29,11 +29,10 @@ from mesh_lab.controlplane.world.endpointtable import EndpointTable
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.kubernetes import Object, ObjectKey, Origin, Pod, same
-from mesh_lab.controlplane.world.labelselectors import selects
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.reading import read
-from mesh_lab.controlplane.world.revisions import REVISION_LABEL, Injector
 from mesh_lab.controlplane.world.snapshot import Config, Keys, KeySource, Snapshot, Table
+from mesh_lab.controlplane.world.visibility import Visibility
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -71,10 +70,7 @@ class World:
         self._endpoints = EndpointTable(self._views["Pod"], self._views["Node"])
         self._keys: dict[KeySource, Keys] = {}
         self._changed: set[str] = {*_VIEWS, *KINDS, "Endpoints", "Invalid", "Keys"}
-        # The namespaces that the mesh sees; None is all of them.
-        self._selected: frozenset[str] | None = None
-        # The revisions and tags that mean another control plane.
-        self._others: frozenset[str] = frozenset()
+        self._visible = Visibility(plane, self._views["Namespace"], self._views["MutatingWebhookConfiguration"])
         self._snapshot: Snapshot | None = None
 
     def apply(self, kind: str, event: str, obj: Object) -> bool:
@@ -85,8 +81,8 @@ class World:
         if kind == "ConfigMap":
             return self._apply_config_map(obj, gone=gone)
         visible = self._apply_view(kind, obj, gone=gone)
-        if kind in ("MutatingWebhookConfiguration", "Namespace"):
-            self._meet()
+        if kind in ("MutatingWebhookConfiguration", "Namespace") and self._visible.meet():
+            self._changed |= KINDS.keys()
         return visible
 
     def snapshot(self) -> Snapshot:
@@ -313,53 +309,18 @@ class World:
 
     def _discover(self) -> set[str]:
         """Take up which namespaces the mesh sees; the kinds that this changes. Pods are seen: they may have proxies."""
-        selectors = self._mesh.discovery_selectors
         if self._snapshot is not None and not self._changed & {"ConfigMap", "Namespace"}:
             return set()
-        selected = {
-            key[1]
-            for key, view in self._views["Namespace"].items()
-            if any(selects(selector, view.labels) for selector in selectors)
-        }
-        before, self._selected = self._selected, frozenset(selected) if selectors else None
-        return set() if before == self._selected else {"Service", "Endpoints", *KINDS, *gatewayapi.KINDS}
-
-    @property
-    def _injectors(self) -> Collection[Injector]:
-        """Those of control planes whose namespace is there: `istioctl uninstall` may leave the others behind."""
-        namespaces = self._views["Namespace"]
-        found: Iterable[Injector] = self._views["MutatingWebhookConfiguration"].values()
-        return [each for each in found if each.plane == self._plane or ("", each.plane.namespace) in namespaces]
+        changed = self._visible.discover(self._mesh.discovery_selectors)
+        return {"Service", "Endpoints", *KINDS, *gatewayapi.KINDS} if changed else set()
 
     def is_home_of(self, namespace: str) -> bool:
         """Whether a namespace belongs to this control plane, or to none that is known."""
-        if not self._others:
-            return True
-        view = self._views["Namespace"].get(("", namespace))
-        home = revisions.home_of(namespace, view.labels if view is not None else {}, self._injectors)
-        return home in ("", self._plane.namespace)
+        return self._visible.is_home_of(namespace)
 
     def reports_on(self, namespace: str) -> bool:
         """Whether this control plane is the one that writes the statuses of a namespace's resources."""
-        return not self._others or (self.is_home_of(namespace) and revisions.leads(self._plane, self._injectors))
-
-    def _meet(self) -> None:
-        """Take up which other control planes there are: some of the resources are theirs."""
-        before, self._others = self._others, revisions.names_of_others(self._plane, self._injectors)
-        if before != self._others:
-            self._changed |= KINDS.keys()
-
-    def _ours(self, configs: dict[ObjectKey, Config[Spec]]) -> dict[ObjectKey, Config[Spec]]:
-        """Without the resources that are labelled for another control plane."""
-        if not self._others:
-            return configs
-        return {key: each for key, each in configs.items() if each.labels.get(REVISION_LABEL) not in self._others}
-
-    def _seen(self, objects: dict[ObjectKey, V]) -> dict[ObjectKey, V]:
-        """Of the objects those in a namespace that the mesh sees."""
-        if self._selected is None:
-            return objects
-        return {key: value for key, value in objects.items() if key[0] in self._selected}
+        return self._visible.reports_on(namespace)
 
     def _next(self) -> Snapshot:
         old = self._snapshot
@@ -369,11 +330,13 @@ class World:
             return Table(current) if old is None or name in fresh else known(old)
 
         def configs(kind: str) -> Table[ObjectKey, Config[Spec]]:
-            return table(kind, self._ours(self._seen(self._configs[kind])), lambda before: before.configs[kind])
+            return table(
+                kind, self._visible.ours(self._visible.seen(self._configs[kind])), lambda before: before.configs[kind]
+            )
 
         def views(kind: str) -> Table[ObjectKey, Resource[Spec]]:
             there = self._views[kind]
-            ours = self._ours(self._seen(there)) if gatewayapi.KINDS[kind].namespaced else there
+            ours = self._visible.ours(self._visible.seen(there)) if gatewayapi.KINDS[kind].namespaced else there
             return table(kind, ours, lambda before: before.gatewayapi[kind])
 
         pods: Table[ObjectKey, Pod] = table("Pod", self._views["Pod"], lambda before: before.pods)
@@ -383,8 +346,8 @@ class World:
         return Snapshot(
             version=old.version + 1 if old else 1,
             mesh=self._mesh,
-            services=table("Service", self._seen(self._views["Service"]), lambda before: before.services),
-            endpoints=table("Endpoints", self._seen(self._endpoints.services), lambda before: before.endpoints),
+            services=table("Service", self._visible.seen(self._views["Service"]), lambda before: before.services),
+            endpoints=table("Endpoints", self._visible.seen(self._endpoints.services), lambda before: before.endpoints),
             pods=pods,
             pods_by_ip=old.pods_by_ip if old and pods is old.pods else Table({pod.ip: pod for pod in pods.values()}),
             namespaces=table("Namespace", named, lambda before: before.namespaces),
