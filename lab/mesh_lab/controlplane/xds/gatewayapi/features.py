@@ -12,9 +12,21 @@ VERSIONS = ("v1.4.", "v1.5.", "v1.6.")
 _GATEWAYS = (
     "Gateway",
     "GatewayAddressEmpty",
+    "GatewayFrontendClientCertificateValidation",
+    "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayHTTPListenerIsolation",
     "GatewayInfrastructure",
     "GatewayPort8080",
+    "ListenerSet",
+    "ReferenceGrant",
+)
+_OTHERS = (
+    "GRPCRoute",
+    "GRPCRouteNamedRouteRule",
+    "TCPRoute",
+    "TLSRoute",
+    "TLSRouteModeMixed",
+    "TLSRouteModeTerminate",
 )
 _REQUESTS = (
     "HTTPRoute",
@@ -36,6 +48,8 @@ _REQUESTS = (
     "HTTPRoutePortRedirect",
     "HTTPRouteQueryParamMatching",
     "HTTPRouteRequestMirror",
+    "HTTPRouteRequestMultipleMirrors",
+    "HTTPRouteRequestPercentageMirror",
     "HTTPRouteRequestTimeout",
     "HTTPRouteResponseHeaderModification",
     "HTTPRouteSchemeRedirect",
@@ -52,4 +66,4 @@ _MESH = (
     "MeshHTTPRouteSchemeRedirect",
 )
 
-SUPPORTED = frozenset((*_GATEWAYS, *_REQUESTS, *_MESH, "ReferenceGrant"))
+SUPPORTED = frozenset((*_GATEWAYS, *_REQUESTS, *_OTHERS, *_MESH))
