@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.model.base import Spec
+from mesh_lab.controlplane.world.certificates import Authority, TlsSecret
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.kubernetes import (
-    Authority,
     Deployment,
     Ingress,
     Namespace,
@@ -19,7 +19,6 @@ from mesh_lab.controlplane.world.kubernetes import (
     Origin,
     Pod,
     Service,
-    TlsSecret,
 )
 from mesh_lab.controlplane.world.locality import NOWHERE, Locality, of_pod
 from mesh_lab.controlplane.world.meshconfig import MeshConfig

@@ -16,6 +16,7 @@ from mesh_lab.controlplane.process.plane import THE_DEFAULT, ControlPlane
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.standins import StandIn
 from mesh_lab.controlplane.world import (
+    certificates,
     configmaps,
     gatewayapi,
     kubernetes,
@@ -380,11 +381,11 @@ _VIEWS: Mapping[str, Callable[[Object], Any]] = {
     "Pod": kubernetes.pod,
     "Namespace": kubernetes.namespace,
     "Deployment": kubernetes.deployment,
-    "Secret": kubernetes.tls_secret,
+    "Secret": certificates.tls_secret,
     "Node": kubernetes.node,
     "MutatingWebhookConfiguration": revisions.injector,
     "Ingress": kubernetes.ingress,
     "IngressClass": kubernetes.ingress_class,
-    "ConfigMap": kubernetes.authority,
+    "ConfigMap": certificates.authority,
     **gatewayapi.VIEWS,
 }

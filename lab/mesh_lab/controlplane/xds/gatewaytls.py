@@ -12,7 +12,8 @@ from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import CommonTlsContext, 
 
 from mesh_lab.controlplane.model.gateway import ServerTLSSettings
 from mesh_lab.controlplane.model.mesh import TLSConfig
-from mesh_lab.controlplane.world.kubernetes import ObjectKey, TlsSecret
+from mesh_lab.controlplane.world.certificates import TlsSecret
+from mesh_lab.controlplane.world.kubernetes import ObjectKey
 from mesh_lab.controlplane.world.snapshot import Table
 from mesh_lab.controlplane.xds import names, tls
 from mesh_lab.controlplane.xds.memo import memoised

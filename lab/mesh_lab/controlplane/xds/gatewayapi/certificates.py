@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from mesh_lab.controlplane.world.kubernetes import TlsSecret
+from mesh_lab.controlplane.world.certificates import TlsSecret
 from mesh_lab.controlplane.xds.memo import memoised
 
 

@@ -6,8 +6,9 @@ from typing import NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.gatewayapi import GatewayClass
+from mesh_lab.controlplane.world.certificates import Authority, TlsSecret
 from mesh_lab.controlplane.world.gatewayapi import GATEWAY, Resource
-from mesh_lab.controlplane.world.kubernetes import Authority, Namespace, ObjectKey, Service, TlsSecret
+from mesh_lab.controlplane.world.kubernetes import Namespace, ObjectKey, Service
 from mesh_lab.controlplane.world.snapshot import Snapshot, Table
 
 CONTROLLER = "istio.io/gateway-controller"

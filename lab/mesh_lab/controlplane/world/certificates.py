@@ -1,0 +1,57 @@
+"""What the control plane reads of Secrets and ConfigMaps: certificates, keys and authorities, all PEM."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+from mesh_lab.controlplane.world.kubernetes import Object, Origin, origin_of
+
+
+@dataclass(frozen=True, eq=False)
+class TlsSecret:
+    """A Secret that a Gateway may name: PEM. `ca` is empty where clients need no certificate; `crl` those revoked."""
+
+    origin: Origin
+    namespace: str
+    name: str
+    certificate: bytes
+    private_key: bytes
+    ca: bytes
+    crl: bytes = b""
+
+
+@dataclass(frozen=True, eq=False)
+class Authority:
+    """A ConfigMap with the certificates of authorities, which the Gateway API's objects may name: PEM."""
+
+    origin: Origin
+    certificates: str
+
+
+def authority(obj: Object) -> Authority | None:
+    """The view of a ConfigMap that holds certificates of authorities; None for any other."""
+    certificates = (obj.get("data") or {}).get("ca.crt")
+    return Authority(origin_of("ConfigMap", obj), certificates) if certificates else None
+
+
+# A Secret's keys by meaning, the first that is there wins: kubernetes.io/tls, then Istio's generic form.
+_CERTIFICATE_KEYS = ("tls.crt", "cert")
+_PRIVATE_KEY_KEYS = ("tls.key", "key")
+_CA_KEYS = ("ca.crt", "cacert")
+_CRL_KEYS = ("ca.crl", "crl")
+
+
+def tls_secret(obj: Object) -> TlsSecret | None:
+    """The view of a Secret that holds a certificate or an authority; None for any other."""
+    data = obj.get("data") or {}
+    certificate, private_key, authority, revoked = (
+        next((base64.b64decode(data[key]) for key in keys if data.get(key)), b"")
+        for keys in (_CERTIFICATE_KEYS, _PRIVATE_KEY_KEYS, _CA_KEYS, _CRL_KEYS)
+    )
+    if not authority and not (certificate and private_key):
+        return None
+    meta = obj["metadata"]
+    return TlsSecret(
+        origin_of("Secret", obj), meta.get("namespace", ""), meta["name"], certificate, private_key, authority, revoked
+    )
