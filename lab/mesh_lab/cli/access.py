@@ -9,17 +9,28 @@ from mesh_lab.errors import LabError
 from mesh_lab.settings import Lab
 
 
+def require_running(lab: Lab) -> ClusterStatus:
+    """Return the status of a lab that runs, ready or not.
+
+    Raises:
+        LabError: the lab is down.
+    """
+    status = open_cluster(lab).status()
+    if not status.running:
+        raise LabError(
+            f"the lab {lab.name!r} of {lab.directory} is not up",
+            hint=f"`{lab.command('up')}` (or `make lab-up`) brings it up; elsewhere: `mesh-lab --dir FOLDER`.",
+        )
+    return status
+
+
 def require_up(lab: Lab) -> ClusterStatus:
     """Return the status of a lab that is ready.
 
     Raises:
         LabError: the lab is down, or not ready yet.
     """
-    status = open_cluster(lab).status()
-    if not status.running:
-        raise LabError(
-            f"the lab {lab.name!r} is not up", hint=f"`{lab.command('up')}` (or `make lab-up`) brings it up."
-        )
+    status = require_running(lab)
     if status.phase != "ready":
         raise LabError(
             f"the lab {lab.name!r} is {status.phase}", hint=f"`{lab.command('up')}` waits until it is ready."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from mesh_lab.cli.access import require_running
 from mesh_lab.cli.console import chosen, say, table
 from mesh_lab.client.api import Api
 from mesh_lab.client.connection import ApiError
@@ -16,10 +17,12 @@ def show(lab: Lab, pod: str, namespace: str, output: str) -> None:
     """Print how far each proxy is.
 
     Raises:
-        LabError: the format is not known, the control plane does not answer, or there is no such proxy.
+        LabError: the format is not known, the lab is not up, the control plane does not answer, or there is no such
+            proxy.
         SystemExit: with code 1, when a proxy is behind with something, or has rejected something.
     """
     printer = chosen(_PRINTERS, output)
+    require_running(lab)
     with Api(lab.kubeconfig) as api:
         try:
             found = [each for each in proxies(api) if _is_meant(each, pod, namespace)]

@@ -120,12 +120,13 @@ def test_a_mistake_in_lab_toml_is_two_lines(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("arguments", [("wait", "vs/reviews"), ("load",)])
+@pytest.mark.parametrize("arguments", [("wait", "vs/reviews"), ("load",), ("proxy-status",)])
 def test_what_needs_a_lab_says_that_there_is_none(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     outcome = run(tmp_path, *arguments)
     assert outcome.code == 1
-    assert "the lab 'lab' is not up" in outcome.err
+    assert f"the lab 'lab' of {tmp_path} is not up" in outcome.err
     assert "mesh-lab up" in outcome.err
+    assert "mesh-lab --dir FOLDER" in outcome.err
 
 
 def test_logs_of_no_lab_and_of_one_that_may_not_be_read(tmp_path: Path) -> None:
