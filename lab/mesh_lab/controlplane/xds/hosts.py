@@ -23,8 +23,15 @@ def resolve(host: str, namespace: str, domain: str) -> str:
 
 
 def gateway_name(name: str, owner: str) -> str:
-    """A gateway as `namespace/name`, where `owner` is the namespace of the resource that names it; `mesh` stays."""
-    return name if name == MESH or "/" in name else f"{owner}/{name}"
+    """A gateway as `namespace/name`, where `owner` is the namespace of the resource that names it; `mesh` stays.
+
+    A dot is of Istio's older form, `name.namespace` or `name.namespace.svc.cluster.local`: as in resolveGatewayName,
+    the second part is the namespace, whatever follows.
+    """
+    if name == MESH or "/" in name:
+        return name
+    plain, dot, rest = name.partition(".")
+    return f"{rest.partition('.')[0]}/{plain}" if dot else f"{owner}/{name}"
 
 
 def covers(pattern: str, host: str) -> bool:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh_lab.controlplane.xds.hosts import HostIndex, covers, intersection, resolve, service_domains
+from mesh_lab.controlplane.xds.hosts import (
+    HostIndex,
+    covers,
+    gateway_name,
+    intersection,
+    resolve,
+    service_domains,
+)
 
 LABELS = st.text("abc", min_size=1, max_size=3)
 NAMES = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
@@ -60,3 +68,17 @@ def test_a_service_is_known_by_its_short_names() -> None:
 
 def test_the_shortest_name_is_for_its_own_namespace_only() -> None:
     assert "a" not in service_domains("a.ns.svc.cluster.local", "ns", "other", "cluster.local")
+
+
+@pytest.mark.parametrize(
+    ("name", "known_as"),
+    [
+        ("mesh", "mesh"),
+        ("public", "shop/public"),
+        ("edge/public", "edge/public"),
+        ("public.edge", "edge/public"),
+        ("public.edge.svc.cluster.local", "edge/public"),
+    ],
+)
+def test_a_gateway_is_named_short_with_its_namespace_or_in_the_older_form(name: str, known_as: str) -> None:
+    assert gateway_name(name, "shop") == known_as
