@@ -54,11 +54,21 @@ class _Change(msgspec.Struct):
 def build_app() -> web.Application:
     """The application on ControlZ's port."""
     app = web.Application()
+    app.router.add_get("/", _front)
     app.router.add_get("/scopej", _all)
     app.router.add_get("/scopej/", _all)
     app.router.add_get("/scopej/{scope}", _one)
     app.router.add_put("/scopej/{scope}", _put)
     return app
+
+
+async def _front(_: web.Request) -> web.Response:
+    """What a browser opens (`istioctl dashboard controlz`): what there is here, in words; there is no interface."""
+    levels = "".join(f"  {name}: {_document(name)['output_level']}\n" for name in sorted(SCOPES))
+    return web.Response(
+        text=f"Of ControlZ, this istiod has the logging scopes:\n{levels}"
+        "`istioctl admin log --level SCOPE:LEVEL` sets one; as JSON they are at /scopej/.\n"
+    )
 
 
 async def _all(_: web.Request) -> web.Response:

@@ -215,5 +215,8 @@ async def test_levels_of_the_log_are_read_and_set(plane: Mesh) -> None:
         ):
             async with plane.session.put(f"{url}/{scope}", json=body) as answer:
                 assert (answer.status, words in await answer.text()) == (400, True)
+        async with plane.session.get(f"http://127.0.0.1:{plane.ports.controlz}/") as answer:
+            page = await answer.text()
+        assert (answer.status, "  ads: debug\n" in page, "istioctl admin log" in page) == (200, True, True)
     finally:
         logger.setLevel(before)
