@@ -71,7 +71,8 @@ DIFFERENCES: Sequence[Difference] = (
         "In the listeners. A connection serves one more request by the old rules, or is drained for up to 45 s.",
         "In the routes, and in what Envoy discovers for its filters of tokens and authorisers (ECDS): a changed policy "
         "holds from the next request on, and no connection is drained.",
-        "A policy is in force when `mesh-lab wait` says so.",
+        "A policy is in force when `mesh-lab wait` says so. `istioctl x authz check` reads the listeners, and finds "
+        "`_anonymous_match_nothing_` there; `istioctl pc routes POD -o json` has the policies.",
         f"{_UNIT}/xds/test_rbac.py::test_a_policy_changes_the_routes_and_keeps_http_chains",
     ),
     Difference(

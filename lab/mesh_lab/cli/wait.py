@@ -262,4 +262,5 @@ def _version(api: Api, wanted: Wanted) -> str:
     try:
         return str(api.get(wanted.reference)["metadata"]["resourceVersion"])
     except ApiError as error:
-        raise LabError(f"{wanted}: {error.message}") from error
+        hint = f"`kubectl get {wanted.kind.plural} -A` lists those that are." if error.code == 404 else ""
+        raise LabError(f"{wanted}: {error.message}", hint=hint) from error

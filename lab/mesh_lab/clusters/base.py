@@ -80,7 +80,8 @@ def report_changes(lab: Lab, started_with: Mapping[str, Any], report: Report) ->
     changed = [path for path in now if path in started_with and started_with[path] != now[path]]
     if changed:
         report(
-            f"{FILE_NAME} has changed since the lab was started, which has no effect yet: {', '.join(changed)}; "
+            f"settings ({FILE_NAME}, variables, options) have changed since the lab was started, which has no effect "
+            f"yet: {', '.join(changed)}; "
             f"`{lab.command('down')}`, then `{lab.command('up')}` applies it"
         )
 

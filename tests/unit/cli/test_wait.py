@@ -115,8 +115,9 @@ def test_json_tells_what_came_of_each_and_the_exit_code_stays(
         "findings": [],
         "message": "",
     }
-    with pytest.raises(LabError, match="VirtualService default/none: none not found"):
+    with pytest.raises(LabError, match="VirtualService default/none: none not found") as refused:
         wait.wait(lab, ["vs/none", "vs/reviews"], [], namespace="", timeout=5, output="json")
     document = json.loads(capsys.readouterr().out)
     assert [(one["name"], one["outcome"]) for one in document["resources"]] == [("none", "failed"), ("reviews", "live")]
     assert not document["succeeded"]
+    assert refused.value.hint == "`kubectl get virtualservices -A` lists those that are."

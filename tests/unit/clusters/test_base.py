@@ -25,7 +25,7 @@ STARTED = Settings(images={"me/shop": Image(["shop"])})
 def test_changed_settings_that_need_a_new_start_are_named(tmp_path: Path, now: Settings, named: str) -> None:
     lines: list[str] = []
     report_changes(Lab(now, tmp_path), start_settings(Lab(STARTED, tmp_path)), lines.append)
-    effect = "lab.toml has changed since the lab was started, which has no effect yet"
+    effect = "settings (lab.toml, variables, options) have changed since the lab was started, which has no effect yet"
     assert lines == ([f"{effect}: {named}; `mesh-lab down`, then `mesh-lab up` applies it"] if named else [])
 
 
