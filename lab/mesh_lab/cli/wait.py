@@ -176,7 +176,8 @@ def _live(wanted: Wanted, state: ConfigState, seconds: float) -> str:
         return f"{wanted} is what pods are injected by from now on"
     if not state.proxies:
         return f"{wanted} concerns no proxy"
-    return f"{wanted} is live on {len(state.proxies)} proxies after {seconds * 1000:.0f} ms"
+    proxies = "1 proxy" if len(state.proxies) == 1 else f"{len(state.proxies)} proxies"
+    return f"{wanted} is live on {proxies} after {seconds * 1000:.0f} ms"
 
 
 def _parse(text: str, namespace: str) -> Wanted:

@@ -72,6 +72,13 @@ def test_the_injectors_values_are_for_pods_to_come() -> None:
     assert "pods are injected by from now on" in wait._live(wanted, ConfigState(found=True, live=True), 0.1)
 
 
+@pytest.mark.parametrize(("names", "words"), [("a", "on 1 proxy after"), ("ab", "on 2 proxies after")])
+def test_proxies_are_counted_in_words_that_fit(names: str, words: str) -> None:
+    proxies = tuple(ProxyState(name, "acknowledged") for name in names)
+    state = ConfigState(found=True, live=True, proxies=proxies)
+    assert words in wait._live(wait._parse("vs/reviews", ""), state, 0.1)
+
+
 class Api:
     """A cluster with one VirtualService, version 7."""
 
