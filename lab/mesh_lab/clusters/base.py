@@ -69,8 +69,11 @@ class Cluster(Protocol):
 
 
 def start_settings(lab: Lab) -> dict[str, Any]:
-    """The settings that this lab's cluster keeps from its start on, by their paths, as plain values for a record."""
-    document = msgspec.to_builtins(lab.settings)
+    """The settings that this lab's cluster keeps from its start on, by their paths, as a JSON record gives them back.
+
+    Through JSON, since a tuple would never equal the list that is read from the record.
+    """
+    document = msgspec.json.decode(msgspec.json.encode(lab.settings))
     return {path: _at(document, path) for path in _START_SETTINGS[lab.settings.cluster]}
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from mesh_lab.clusters.base import report_changes, start_settings
-from mesh_lab.settings import HostPort, Image, Kind, Lab, Settings, Timeouts
+from mesh_lab.settings import HostPort, Image, Internet, Kind, Lab, Settings, Site, Timeouts
 
 STARTED = Settings(images={"me/shop": Image(["shop"])})
 
@@ -35,6 +36,20 @@ def test_on_kind_the_settings_of_the_nodes_need_a_new_start(tmp_path: Path) -> N
     report_changes(new, start_settings(old), lines.append)
     (line,) = lines
     assert "kind.nodes; `mesh-lab down --cluster kind`" in line
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(internet=Internet(hosts={"db.example.net": Site(http=(), tcp=(5432,))})),
+        Settings(cluster="kind", kind=Kind(zones=("a", "b"))),
+    ],
+)
+def test_settings_read_back_from_a_record_have_not_changed(tmp_path: Path, settings: Settings) -> None:
+    lines: list[str] = []
+    lab = Lab(settings, tmp_path)
+    report_changes(lab, json.loads(json.dumps(start_settings(lab))), lines.append)
+    assert lines == []
 
 
 def test_a_record_of_an_older_version_reports_no_changes(tmp_path: Path) -> None:
