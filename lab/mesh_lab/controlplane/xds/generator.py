@@ -52,7 +52,7 @@ from mesh_lab.controlplane.xds.rbac import authorization_of
 from mesh_lab.controlplane.xds.reporting import called_by_proxy
 from mesh_lab.controlplane.xds.rules import all_hosts
 from mesh_lab.controlplane.xds.scope import Scope, registry_of, scope_of
-from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes
+from mesh_lab.controlplane.xds.services import MeshService, Protocol, Resolution, from_kubernetes, listed
 from mesh_lab.controlplane.xds.telemetries import Applied, applied, backends_of
 from mesh_lab.controlplane.xds.tracing import BUILT_IN_CLUSTER, built_in
 from mesh_lab.controlplane.xds.typeurls import CDS, ECDS, EDS, LDS, RDS
@@ -386,16 +386,8 @@ def _called_by_gateway(
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))
     hosts = dict.fromkeys(scope.called(host) for host in written)
     beside = [service for service in calling.beside if service.hostname not in hosts]
-    services = [_listed(service) for service in (*(scope.by_host[h] for h in hosts if h in scope.by_host), *beside)]
+    services = [listed(service) for service in (*(scope.by_host[h] for h in hosts if h in scope.by_host), *beside)]
     for some, theirs in (*service_clusters(calling, services), *service_clusters(calling, passed_on, passed_on=True)):
         made.extend(some)
         assigned.extend(theirs)
     return table_of(made), table_of(assigned)
-
-
-@memoised
-def _listed(service: MeshService) -> MeshService:
-    """A headless service's client chooses the address; a gateway's clients know none, so the gateway chooses."""
-    if service.resolution is not Resolution.ORIGINAL_DESTINATION:
-        return service
-    return replace(service, resolution=Resolution.ENDPOINTS)

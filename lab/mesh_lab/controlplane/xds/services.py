@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
@@ -171,3 +171,11 @@ def from_kubernetes(service: Service, domain: str) -> MeshService:
         service.external_name,
         traffic_distribution=service.traffic_distribution,
     )
+
+
+@memoised
+def listed(service: MeshService) -> MeshService:
+    """A headless service's client chooses the address; a gateway's clients know none, so the gateway chooses."""
+    if service.resolution is not Resolution.ORIGINAL_DESTINATION:
+        return service
+    return replace(service, resolution=Resolution.ENDPOINTS)

@@ -84,16 +84,16 @@ async def test_an_object_that_nothing_acts_on_says_so(api: FakeApi, tmp_path: Pa
     ca.write_bytes(Authority.create("x").certificate)
     await api.put("customresourcedefinitions", crd("gizmos", "Gizmo", "networking.istio.io"))
     await api.put("customresourcedefinitions", crd("virtualservices", "VirtualService", "networking.istio.io"))
-    await api.put("customresourcedefinitions", crd("httproutes", "HTTPRoute", "gateway.networking.k8s.io"))
+    await api.put("customresourcedefinitions", crd("quicroutes", "QUICRoute", "gateway.networking.k8s.io"))
     await api.put("customresourcedefinitions", crd("widgets", "Widget", "example.com"))
-    for collection in ("gizmos", "virtualservices", "httproutes", "widgets"):
+    for collection in ("gizmos", "virtualservices", "quicroutes", "widgets"):
         meta = {"namespace": "default", "name": "one", "uid": f"uid-{collection}"}
         await api.put(collection, {"metadata": meta, "spec": {}})
     async with KubeClient(api.url, token, ca) as client:
         task = asyncio.create_task(Unserved(client).run())
         reported = [
             ("Gizmo", "Warning", "NotActedOn", "gizmos.networking.istio.io have no effect in this lab"),
-            ("HTTPRoute", "Warning", "NotActedOn", "httproutes.gateway.networking.k8s.io have no effect in this lab"),
+            ("QUICRoute", "Warning", "NotActedOn", "quicroutes.gateway.networking.k8s.io have no effect in this lab"),
         ]
         await api.until(lambda: events(api) == reported)
 
