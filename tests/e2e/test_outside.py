@@ -97,7 +97,11 @@ def test_an_external_name_leads_there(mesh_shared: Mesh, run: Shell) -> None:
         return run(f"curl -sS http://{name}/headers")
 
     eventually(lambda: name in told(), timeout=30, why="httpbin tells the alias as its host")
-    assert "X-Envoy-Peer-Metadata" in told()
+
+
+def test_a_server_outside_is_told_which_workload_calls(mesh_shared: Mesh) -> None:
+    run = in_a_pod(mesh_shared)
+    assert "X-Envoy-Peer-Metadata" in run("curl -sS http://httpbin.org/headers")
 
 
 def by_address(name: str, address: str, port: int) -> list[Object]:
