@@ -96,7 +96,7 @@ def test_a_wildcard_stands_for_all_names_below(mesh_shared: Mesh, only_registry:
 
 
 def test_names_below_a_wildcard_are_looked_up_one_by_one(mesh_shared: Mesh, only_registry: Shell) -> None:
-    """Whatever address the client connects to."""
+    """The address that the client connects to does not count."""
     elsewhere = "--resolve en.wikipedia.org:443:192.0.2.1 --resolve en.wikipedia.org:80:192.0.2.1 -m 5"
     tls = {"number": 443, "name": "tls", "protocol": "TLS"}
     with mesh_shared.applied([entry("*.wikipedia.org", HTTP, tls, resolution="DYNAMIC_DNS")]):

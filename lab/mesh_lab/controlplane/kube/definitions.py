@@ -34,7 +34,7 @@ class _Following(NamedTuple):
 
 
 def _nobody() -> None:
-    """Whom changes are told to at first."""
+    """The callback until one is set."""
 
 
 class Definitions:

@@ -1,4 +1,4 @@
-"""What is said of Gateways: whom they are for, which ports those have, and what two of them want at once."""
+"""Checks of Gateways: the pods that they select, the ports of those, and conflicts of two on one port."""
 
 from __future__ import annotations
 

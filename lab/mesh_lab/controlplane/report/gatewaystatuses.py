@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mesh_lab.conditions import TRANSITION
@@ -42,14 +41,6 @@ class Api(Protocol):
         """Patch an object."""
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """An object as it was last seen."""
-
-    uid: str
-    status: Mapping[str, Any]
-
-
 class GatewayStatuses:
     """Keeps the statuses as the snapshots have them."""
 
@@ -58,7 +49,8 @@ class GatewayStatuses:
         self._state = state
         self._definitions = definitions
         self._faults = faults
-        self._stored: dict[Key, _Stored] = {}
+        # The status of each object as it was last seen.
+        self._stored: dict[Key, Mapping[str, Any]] = {}
         # What was written last, and the status that this led to: a definition may prune what it does not know.
         self._written: dict[Key, tuple[Object, Mapping[str, Any]]] = {}
         self._memo = Memo()
@@ -76,7 +68,7 @@ class GatewayStatuses:
                 self._written.pop(key, None)
             else:
                 status = obj.get("status")
-                self._stored[key] = _Stored(meta.get("uid", ""), status if isinstance(status, Mapping) else {})
+                self._stored[key] = status if isinstance(status, Mapping) else {}
 
         return observe
 
@@ -110,8 +102,8 @@ class GatewayStatuses:
         made = self._made(release)
         good = True
         for key, stored in list(self._stored.items()):
-            wanted = merged(stored.status, made.get(key))
-            if wanted is None or self._written.get(key) == (_timeless(wanted), stored.status):
+            wanted = merged(stored, made.get(key))
+            if wanted is None or self._written.get(key) == (_timeless(wanted), stored):
                 continue
             good = await self._write(key, wanted) and good
         return good
@@ -138,7 +130,7 @@ class GatewayStatuses:
         status = answer.get("status")
         after: Mapping[str, Any] = status if isinstance(status, Mapping) else {}
         if key in self._stored:
-            self._stored[key] = _Stored(self._stored[key].uid, after)
+            self._stored[key] = after
             self._written[key] = (_timeless(wanted), after)
         return True
 

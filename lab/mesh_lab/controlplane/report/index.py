@@ -1,4 +1,4 @@
-"""What the checks look up in a snapshot: hosts, subsets, and whom a service selects."""
+"""What the checks look up in a snapshot: hosts, subsets, and the pods of a service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses that are given to hosts of ServiceEntries: which, to whom, and when they are written."""
+"""Automatic addresses of ServiceEntries: which hosts get one, from which range, and when the status is written."""
 
 from __future__ import annotations
 

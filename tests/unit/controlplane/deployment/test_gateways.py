@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -87,7 +86,10 @@ async def test_what_is_missing_is_made_and_what_is_there_is_left_alone() -> None
     api, state = Api(), ClusterState()
     definitions = SimpleNamespace(found={"GatewayClass": None})
     keeper = Gateways(api, state, cast("Definitions", definitions), Faults(None))
-    put: Callable[[str, Object], Any] = lambda kind, obj: state.apply(GATEWAY_API[kind], "ADDED", obj)  # noqa: E731
+
+    def put(kind: str, obj: Object) -> None:
+        state.apply(GATEWAY_API[kind], "ADDED", obj)
+
     state.snapshot()
     task = asyncio.ensure_future(keeper.run())
     try:

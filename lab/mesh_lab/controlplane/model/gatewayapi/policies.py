@@ -28,7 +28,7 @@ class GrantTo(Spec, frozen=True):
 
 
 class ReferenceGrant(Spec, frozen=True):
-    """Who may refer from other namespaces to what is in this one."""
+    """References that are allowed from other namespaces to objects of this one."""
 
     from_: list[GrantFrom] = field(default=[], name="from")
     to: list[GrantTo] = []

@@ -31,12 +31,13 @@ from mesh_lab.controlplane.xds.gatewayapi.backends import Backends
 from mesh_lab.controlplane.xds.gatewayapi.sources import Verdict
 
 
-class Unsupported(ValueError):  # noqa: N818 - a verdict on a route, not a fault of ours
+class UnsupportedError(ValueError):
     """A route says what cannot be carried out, so that it is refused as a whole."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.verdict = Verdict(reason, message)
+    @property
+    def verdict(self) -> Verdict:
+        """What the route's condition says."""
+        return Verdict("UnsupportedValue", str(self))
 
 
 @dataclass
@@ -55,7 +56,7 @@ def effects_of(where: str, filters: Iterable[HTTPRouteFilter], path: PathMatch, 
     """What a rule's filters do to requests of one match.
 
     Raises:
-        Unsupported: one is unknown, or not carried out.
+        UnsupportedError: one is unknown, or not carried out.
     """
     made = Effects()
     for each in filters:
@@ -73,7 +74,7 @@ def effects_of(where: str, filters: Iterable[HTTPRouteFilter], path: PathMatch, 
             case "CORS" if each.cors is not None:
                 made.cors = _cors(each.cors)
             case _:
-                raise Unsupported("UnsupportedValue", f"{where}.filters: {each.type} is not carried out by the lab")
+                raise UnsupportedError(f"{where}.filters: {each.type} is not carried out by the lab")
     return made
 
 
@@ -81,7 +82,7 @@ def of_backend(where: str, filters: Iterable[HTTPRouteFilter]) -> Headers | None
     """What a backend's own filters do to the headers.
 
     Raises:
-        Unsupported: one is for something else.
+        UnsupportedError: one is for something else.
     """
     headers: Headers | None = None
     for each in filters:
@@ -91,7 +92,7 @@ def of_backend(where: str, filters: Iterable[HTTPRouteFilter]) -> Headers | None
             headers = _merged(headers, response=operations(each.response_header_modifier))
         else:
             text = f"{where}.filters: {each.type} is not carried out for a single backend"
-            raise Unsupported("UnsupportedValue", text)
+            raise UnsupportedError(text)
     return headers
 
 

@@ -16,7 +16,7 @@ from mesh_lab.controlplane.xds.memo import memoised
 
 
 class Referrer(NamedTuple):
-    """Who refers: objects of a kind of the Gateway API's, in a namespace."""
+    """Where a reference comes from: a kind of the Gateway API's, and a namespace."""
 
     kind: str
     namespace: str

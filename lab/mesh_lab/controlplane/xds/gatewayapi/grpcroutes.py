@@ -13,7 +13,7 @@ from mesh_lab.controlplane.model.internal import Rule, SegmentMatch
 from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest
 from mesh_lab.controlplane.xds.gatewayapi import filters, rules
 from mesh_lab.controlplane.xds.gatewayapi.backends import Backends
-from mesh_lab.controlplane.xds.gatewayapi.filters import Unsupported
+from mesh_lab.controlplane.xds.gatewayapi.filters import UnsupportedError
 from mesh_lab.controlplane.xds.gatewayapi.rules import INTERNAL_ERROR, Rank, Ranked, Read
 from mesh_lab.controlplane.xds.gatewayapi.sources import Verdict
 
@@ -30,7 +30,7 @@ def read(spec: GRPCRoute, backends: Backends) -> Read:
             for index, rule in enumerate(spec.rules)
             for match in rule.matches or [GRPCRouteMatch()]
         ]
-    except Unsupported as error:
+    except UnsupportedError as error:
         return Read(refused=error.verdict)
     return Read(tuple(found), problems=tuple(dict.fromkeys(problems)))
 

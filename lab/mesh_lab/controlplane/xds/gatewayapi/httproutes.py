@@ -14,7 +14,7 @@ from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest, HTTPRet
 from mesh_lab.controlplane.xds.defaults import DEFAULT_ATTEMPTS
 from mesh_lab.controlplane.xds.gatewayapi import filters, rules
 from mesh_lab.controlplane.xds.gatewayapi.backends import Backends
-from mesh_lab.controlplane.xds.gatewayapi.filters import Unsupported
+from mesh_lab.controlplane.xds.gatewayapi.filters import UnsupportedError
 from mesh_lab.controlplane.xds.gatewayapi.rules import INTERNAL_ERROR, Rank, Ranked, Read
 from mesh_lab.controlplane.xds.gatewayapi.sources import Verdict
 
@@ -30,7 +30,7 @@ def read(spec: HTTPRoute, backends: Backends) -> Read:
             for index, rule in enumerate(spec.rules)
             for match in rule.matches or [HTTPRouteMatch()]
         ]
-    except Unsupported as error:
+    except UnsupportedError as error:
         return Read(refused=error.verdict)
     return Read(tuple(found), problems=tuple(dict.fromkeys(problems)))
 
@@ -69,7 +69,7 @@ def path_match(where: str, path: PathMatch) -> StringMatch:
     """A condition on the path.
 
     Raises:
-        Unsupported: the expression is none of RE2.
+        UnsupportedError: the expression is none of RE2.
     """
     if path.type == "Exact":
         return StringMatch(exact=path.value)
@@ -95,7 +95,7 @@ def _timeout(where: str, text: str) -> str | None:
     try:
         return text if text and nanoseconds(text) else None
     except ValueError as error:
-        raise Unsupported("UnsupportedValue", f"{where}: {error}") from None
+        raise UnsupportedError(f"{where}: {error}") from None
 
 
 def _retries(where: str, timeouts: Timeouts | None, retry: Retry | None) -> HTTPRetry | None:

@@ -5,7 +5,7 @@ https://gateway-api.sigs.k8s.io/reference/spec/#parentreference
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from mesh_lab.controlplane.model.gatewayapi import ParentReference, RouteSpec
@@ -129,5 +129,4 @@ def isolated(attached: Attached, beside: tuple[ListenerState, ...]) -> Iterator[
         and (each.listener.port, each.family) == (own.listener.port, own.family)
         and len(each.hostname) > len(own.hostname)
     ]
-    is_ours: Callable[[str], bool] = lambda host: not any(hosts.covers(other, host) for other in nearer)  # noqa: E731
-    yield from filter(is_ours, attached.hosts)
+    yield from (host for host in attached.hosts if not any(hosts.covers(other, host) for other in nearer))

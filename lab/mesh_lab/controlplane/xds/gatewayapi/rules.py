@@ -14,7 +14,7 @@ from mesh_lab.controlplane.model.virtualservice import HTTPDirectResponse, HTTPR
 from mesh_lab.controlplane.validation.common import regex
 from mesh_lab.controlplane.xds.gatewayapi import filters
 from mesh_lab.controlplane.xds.gatewayapi.backends import NOWHERE, Backends
-from mesh_lab.controlplane.xds.gatewayapi.filters import Unsupported
+from mesh_lab.controlplane.xds.gatewayapi.filters import UnsupportedError
 from mesh_lab.controlplane.xds.gatewayapi.sources import Verdict
 
 INTERNAL_ERROR = 500
@@ -48,7 +48,7 @@ def forward(where: str, refs: Iterable[HTTPBackendRef], backends: Backends) -> F
     """Where requests go. The share of a backend that is none is answered with 500, as the specification has it.
 
     Raises:
-        Unsupported: a backend has filters that are not carried out.
+        UnsupportedError: a backend has filters that are not carried out.
     """
     shares: list[HTTPRouteDestination] = []
     problems: list[Verdict] = []
@@ -69,7 +69,7 @@ def values(where: str, matches: Iterable[ValueMatch], *, lower: bool = False) ->
     """Conditions on headers or query parameters; of several for one name the first counts.
 
     Raises:
-        Unsupported: an expression is none of RE2.
+        UnsupportedError: an expression is none of RE2.
     """
     found: dict[str, StringMatch] = {}
     for each in matches:
@@ -83,12 +83,12 @@ def text_match(where: str, kind: str, value: str) -> StringMatch:
     """A condition on a text: the text itself, or an expression for all of it.
 
     Raises:
-        Unsupported: the expression is none of RE2, or the kind of condition unknown.
+        UnsupportedError: the expression is none of RE2, or the kind of condition unknown.
     """
     if kind == "Exact":
         return StringMatch(exact=value)
     if kind != "RegularExpression":
-        raise Unsupported("UnsupportedValue", f"{where}: the type {kind} is not carried out by the lab")
+        raise UnsupportedError(f"{where}: the type {kind} is not carried out by the lab")
     check_expression(where, value)
     return StringMatch(regex=value)
 
@@ -97,10 +97,10 @@ def check_expression(where: str, value: str) -> None:
     """Refuse what Envoy would reject.
 
     Raises:
-        Unsupported: it is no expression of RE2.
+        UnsupportedError: it is no expression of RE2.
     """
     for problem in regex(where, value):
-        raise Unsupported("UnsupportedValue", f"{problem.path}: {problem.message}")
+        raise UnsupportedError(f"{problem.path}: {problem.message}")
 
 
 def escaped(text: str) -> str:
@@ -112,7 +112,7 @@ def refuse_sessions(where: str, asked: SessionPersistence | None) -> None:
     """Refuse what the lab does not carry out.
 
     Raises:
-        Unsupported: the rule asks for a client's requests to stay with one endpoint.
+        UnsupportedError: the rule asks for a client's requests to stay with one endpoint.
     """
     if asked is not None:
-        raise Unsupported("UnsupportedValue", f"{where}.sessionPersistence is not carried out by the lab")
+        raise UnsupportedError(f"{where}.sessionPersistence is not carried out by the lab")

@@ -28,7 +28,7 @@ from mesh_lab.kube.resources import NAMESPACES, POLICIES, POLICY_BINDINGS
 log = logging.getLogger(__name__)
 
 _EXEMPT = frozenset({POLICIES.key, POLICY_BINDINGS.key})
-"""Kinds that no policy is asked about, lest one lock out those who could mend it."""
+"""Kinds that are exempt from policies: a policy must not block its own correction."""
 _CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413}
 
 

@@ -186,7 +186,7 @@ def _check_reference(reference: Mapping[str, Any]) -> Iterator[Cause]:
         yield required("spec.paramRef.parameterNotFoundAction")
 
 
-def _allocate(cluster: Cluster, policy: Object, old: Object | None) -> None:  # noqa: ARG001
+def _allocate(_cluster: Cluster, policy: Object, old: Object | None) -> None:
     """Say that the policy as written is the one in force: its expressions were checked in the same write."""
     before = (old or {}).get("metadata", {}).get("generation", 0)
     changed = old is None or old.get("spec") != policy.get("spec")

@@ -20,18 +20,22 @@ _TEXT = re.compile(
 )
 
 
-def _semver(text: str, normalize: bool = False) -> Opaque:
-    text = _normalized(text) if normalize else text
-    if not _TEXT.fullmatch(text):
+def _parsed(text: str) -> re.Match[str]:
+    found = _TEXT.fullmatch(text)
+    if found is None:
         raise ValueError(f'"{text}" is not a semantic version')
-    return Opaque(SEMVER, text)
+    return found
+
+
+def _semver(text: str, normalize: bool = False) -> Opaque:
+    return Opaque(SEMVER, _parsed(_normalized(text) if normalize else text).string)
 
 
 def _normalized(text: str) -> str:
     """Without a `v` in front and zeros at the start of numbers, and with all three numbers."""
-    core, mark, rest = re.fullmatch(r"v?([\d.]*)([-+]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    core, *rest = re.split(r"([-+])", text.removeprefix("v"), maxsplit=1)
     numbers = [part.lstrip("0") or "0" if part else part for part in core.split(".")]
-    return ".".join([*numbers, *["0"] * (3 - len(numbers))]) + mark + rest
+    return ".".join([*numbers, *["0"] * (3 - len(numbers))]) + "".join(rest)
 
 
 def _is_semver(text: str, normalize: bool = False) -> bool:
@@ -44,7 +48,7 @@ def _is_semver(text: str, normalize: bool = False) -> bool:
 
 def _key(version: Opaque) -> tuple[Any, ...]:
     """What versions are ordered by: a pre-release is before its release, numbers before words; a build counts not."""
-    major, minor, patch, before, _ = _TEXT.fullmatch(version.text).groups()  # type: ignore[union-attr]
+    major, minor, patch, before, _ = _parsed(version.text).groups()
     parts = [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in (before or "").split(".") if part]
     return int(major), int(minor), int(patch), before is None, parts
 
@@ -52,8 +56,12 @@ def _key(version: Opaque) -> tuple[Any, ...]:
 def _compare(one: Opaque, other: Opaque) -> int:
     if one.type != other.type:
         raise ValueError("no such overload")
-    first, second = (number(one), number(other)) if one.type == QUANTITY else (_key(one), _key(other))
-    return (first > second) - (first < second)  # type: ignore[operator]
+    first, second = _rank(one), _rank(other)
+    return int(first > second) - int(first < second)
+
+
+def _rank(value: Opaque) -> Any:
+    return number(value) if value.type == QUANTITY else _key(value)
 
 
 FUNCTIONS = (
