@@ -9,7 +9,7 @@ import pytest
 
 from mesh_lab.client.controlplane import status_of
 from mesh_lab.client.istio import IstioStatus
-from mesh_lab.testing import Mesh, Namespaces, destination_rule
+from mesh_lab.testing import Mesh, Namespaces, TrafficClient, destination_rule
 
 ROOT = Path(__file__).parents[2]
 STATS_FILTER = "istio.stats"
@@ -47,3 +47,19 @@ def canary(mesh_shared: Mesh) -> Mesh:
     mesh_shared.ready()
     mesh_shared.wait_endpoints("echo", 2)
     return mesh_shared
+
+
+@pytest.fixture(scope="module")
+def shop(mesh_shared: Mesh) -> Mesh:
+    """The module's namespace with one echo server and a client. A module that needs others has a `shop` of its own."""
+    mesh_shared.deploy_echo("echo")
+    mesh_shared.deploy_client()
+    mesh_shared.ready()
+    mesh_shared.wait_endpoints("echo", 1)
+    return mesh_shared
+
+
+@pytest.fixture
+def client(shop: Mesh) -> TrafficClient:
+    """The client of the module's `shop`."""
+    return shop.client()

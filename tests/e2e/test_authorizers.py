@@ -83,11 +83,6 @@ def _set(mesh: Mesh, settings: str) -> None:
     mesh.wait_live(SETTINGS)
 
 
-@pytest.fixture
-def client(shop: Mesh) -> TrafficClient:
-    return shop.client()
-
-
 def asking(provider: str) -> Object:
     policy = authorization_policy("ask", "CUSTOM", "echo", ASKED)
     policy["spec"]["provider"] = {"name": provider}

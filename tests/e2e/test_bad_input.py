@@ -25,15 +25,6 @@ ANALYSIS = "PILOT_ENABLE_ANALYSIS"
 FOUND, FOUND_SECONDS, NOT_FOUND = "the control plane reports what it finds", 30, "IST0101"
 
 
-@pytest.fixture(scope="module")
-def shop(mesh_shared: Mesh) -> Mesh:
-    mesh_shared.deploy_echo("echo")
-    mesh_shared.deploy_client()
-    mesh_shared.ready()
-    mesh_shared.wait_endpoints("echo", 1)
-    return mesh_shared
-
-
 @pytest.fixture
 def analysis(shop: Mesh) -> None:
     """Skips where an Istio keeps its findings to itself, as it does unless it was installed otherwise."""

@@ -36,11 +36,6 @@ def shop(mesh_shared: Mesh) -> Mesh:
 
 
 @pytest.fixture
-def client(shop: Mesh) -> TrafficClient:
-    return shop.client()
-
-
-@pytest.fixture
 def server(shop: Mesh) -> Iterator[EchoControl]:
     server = shop.echo()
     yield server

@@ -37,20 +37,6 @@ server.serve_forever()
 UNMESHED = {"sidecar.istio.io/inject": "false"}
 
 
-@pytest.fixture(scope="module")
-def shop(mesh_shared: Mesh) -> Mesh:
-    mesh_shared.deploy_echo("echo")
-    mesh_shared.deploy_client()
-    mesh_shared.ready()
-    mesh_shared.wait_endpoints("echo", 1)
-    return mesh_shared
-
-
-@pytest.fixture
-def client(shop: Mesh) -> TrafficClient:
-    return shop.client()
-
-
 def python(name: str, program: str, port: int, **more: Any) -> Object:
     """A server in Python, without a sidecar."""
     listening = {"tcpSocket": {"port": port}, "periodSeconds": 1}

@@ -20,11 +20,6 @@ def shop(mesh_shared: Mesh) -> Mesh:
     return mesh_shared
 
 
-@pytest.fixture
-def client(shop: Mesh) -> TrafficClient:
-    return shop.client()
-
-
 def resource(kind: str, name: str, **spec: Any) -> Object:
     return {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 

@@ -34,11 +34,6 @@ def shop(mesh_shared: Mesh) -> Mesh:
     return mesh_shared
 
 
-@pytest.fixture
-def client(shop: Mesh) -> TrafficClient:
-    return shop.client()
-
-
 def patching(name: str, app: str, apply_to: str, match: Object, operation: str, value: Object) -> Object:
     change = {"applyTo": apply_to, "match": match, "patch": {"operation": operation, "value": value}}
     return {

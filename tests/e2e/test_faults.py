@@ -2,23 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from mesh_lab.testing import Mesh, TrafficClient, assert_all, assert_lasted, assert_split, route, to, virtual_service
-
-
-@pytest.fixture(scope="module")
-def shop(mesh_shared: Mesh) -> Mesh:
-    mesh_shared.deploy_echo("echo")
-    mesh_shared.deploy_client()
-    mesh_shared.ready()
-    mesh_shared.wait_endpoints("echo", 1)
-    return mesh_shared
-
-
-@pytest.fixture
-def client(shop: Mesh) -> TrafficClient:
-    return shop.client()
 
 
 def test_a_delay_holds_every_request_for_its_time(shop: Mesh, client: TrafficClient) -> None:

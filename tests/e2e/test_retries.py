@@ -22,20 +22,6 @@ from mesh_lab.testing import (
 REQUESTS = 20
 
 
-@pytest.fixture(scope="module")
-def shop(mesh_shared: Mesh) -> Mesh:
-    mesh_shared.deploy_echo("echo")
-    mesh_shared.deploy_client()
-    mesh_shared.ready()
-    mesh_shared.wait_endpoints("echo", 1)
-    return mesh_shared
-
-
-@pytest.fixture
-def client(shop: Mesh) -> TrafficClient:
-    return shop.client()
-
-
 @pytest.fixture
 def server(shop: Mesh) -> EchoControl:
     server = shop.echo()

@@ -33,11 +33,6 @@ def shop(mesh_shared: Mesh) -> Mesh:
     return mesh_shared
 
 
-@pytest.fixture
-def client(shop: Mesh) -> TrafficClient:
-    return shop.client()
-
-
 # What a rule matches on, a request that it is for, and one that only looks like it.
 MATCHES: dict[str, tuple[Object, Object, Object]] = {
     "header": (

@@ -25,20 +25,6 @@ SAMPLE = re.compile(r"^(?P<name>\w+)\{(?P<labels>.*)\} (?P<value>[\d.e+]+)$")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
-@pytest.fixture(scope="module")
-def shop(mesh_shared: Mesh) -> Mesh:
-    mesh_shared.deploy_echo("echo")
-    mesh_shared.deploy_client()
-    mesh_shared.ready()
-    mesh_shared.wait_endpoints("echo", 1)
-    return mesh_shared
-
-
-@pytest.fixture
-def client(shop: Mesh) -> TrafficClient:
-    return shop.client()
-
-
 def samples(shop: Mesh, app: str, metric: str, **labels: str) -> float:
     """The sum of a metric's samples that have these labels, as the pod's proxy gives it to Prometheus."""
     total = 0.0
