@@ -15,10 +15,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.queue import WorkQueue
 from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.recording import Recorder
 from mesh_lab.kube.reflector import BOOKMARK, DELETED, Event, follow
+from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import Resource
 
@@ -140,6 +142,32 @@ class Controller(Loop[Key]):
         async with asyncio.TaskGroup() as tasks:
             for resource, keys in self.sources().items():
                 tasks.create_task(self._follow(resource, keys))
+
+    async def create(self, resource: Resource, wanted: Object) -> None:
+        """Create an object; in a namespace that is terminating nothing is created any more.
+
+        Raises:
+            ApiError: it was refused for another reason.
+        """
+        try:
+            await self.registry.create(resource, wanted)
+        except ApiError as error:
+            if not error.namespace_terminating:
+                raise
+
+    async def delete(self, resource: Resource, present: Object) -> None:
+        """Delete this object and no later one of its name; it may be gone already.
+
+        Raises:
+            ApiError: it cannot be deleted.
+        """
+        metadata = present["metadata"]
+        options = DeleteOptions(uid=metadata["uid"])
+        try:
+            await self.registry.delete(resource, metadata["name"], metadata["namespace"], options=options)
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
 
     async def _follow(self, resource: Resource, keys: Keys) -> None:
         async for event in follow(self.registry, resource):

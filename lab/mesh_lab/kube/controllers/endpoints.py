@@ -10,10 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
 from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, OWN_LABEL, OWN_NAME
-from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL
 from mesh_lab.kube.reflector import Event
-from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.resources import ENDPOINTS, ENDPOINTSLICES, SERVICES, Resource
 
 _COPIED = ("hostname", "nodeName", "targetRef")
@@ -34,7 +32,8 @@ class EndpointsController(Controller):
         present = self.registry.find(ENDPOINTS, key.name, key.namespace)
         spec = service["spec"] if service else {}
         if service is None or service["metadata"].get("deletionTimestamp"):
-            await self._delete(present)
+            if present is not None and (present["metadata"].get("labels") or {}).get(OWN_LABEL) == OWN_NAME:
+                await self.delete(ENDPOINTS, present)
             return None
         if not spec.get("selector") or spec.get("type") == "ExternalName":
             return None
@@ -43,29 +42,11 @@ class EndpointsController(Controller):
         wanted: Object = {"subsets": subsets(found)} if any(each.get("endpoints") for each in found) else {}
         if present is None:
             metadata = {"name": key.name, "namespace": key.namespace, "labels": labels}
-            await self._create({"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, **wanted})
+            await self.create(ENDPOINTS, {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, **wanted})
         elif (present.get("subsets"), present["metadata"].get("labels")) != (wanted.get("subsets"), labels):
             kept = {name: value for name, value in present.items() if name != "subsets"}
             await self.registry.update(ENDPOINTS, kept | {"metadata": kept["metadata"] | {"labels": labels}} | wanted)
         return None
-
-    async def _create(self, wanted: Object) -> None:
-        try:
-            await self.registry.create(ENDPOINTS, wanted)
-        except ApiError as error:
-            if not error.namespace_terminating:
-                raise
-
-    async def _delete(self, present: Object | None) -> None:
-        if present is None or (present["metadata"].get("labels") or {}).get(OWN_LABEL) != OWN_NAME:
-            return
-        metadata = present["metadata"]
-        try:
-            options = DeleteOptions(uid=metadata["uid"])
-            await self.registry.delete(ENDPOINTS, metadata["name"], metadata["namespace"], options=options)
-        except ApiError as error:
-            if error.reason != "NotFound":
-                raise
 
 
 def subsets(slices: Iterable[Object]) -> list[Object]:

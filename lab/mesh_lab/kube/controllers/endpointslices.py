@@ -9,12 +9,10 @@ from mesh_lab.conditions import holds
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views
 from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, endpoints_by_ports, plan
-from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.objects.meta import contains
 from mesh_lab.kube.objects.pods import Pod
 from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL, Service
 from mesh_lab.kube.reflector import DELETED, Event
-from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import ENDPOINTSLICES, PODS, SERVICES, Resource
 
@@ -74,8 +72,11 @@ class EndpointSliceController(Controller):
             if (labels := each["metadata"].get("labels") or {}).get(SERVICE_NAME_LABEL) == key.name
             and labels.get(MANAGED_BY_LABEL) == MANAGER
         ]
-        if stored is None or stored["metadata"].get("deletionTimestamp"):
-            await self._delete(existing if stored is None else [])
+        if stored is None:
+            for each in existing:
+                await self.delete(ENDPOINTSLICES, each)
+            return None
+        if stored["metadata"].get("deletionTimestamp"):
             return None
         service = self._services(stored)
         if not service.spec.selector or service.spec.type == "ExternalName":
@@ -87,28 +88,12 @@ class EndpointSliceController(Controller):
         ]
         wanted = plan(stored, service, endpoints_by_ports(service, pods), existing)
         for each in wanted.create:
-            await self._create(each)
+            await self.create(ENDPOINTSLICES, each)
         for each in wanted.update:
             await self.registry.update(ENDPOINTSLICES, each)
-        await self._delete(wanted.delete)
+        for each in wanted.delete:
+            await self.delete(ENDPOINTSLICES, each)
         return None
-
-    async def _create(self, wanted: Object) -> None:
-        try:
-            await self.registry.create(ENDPOINTSLICES, wanted)
-        except ApiError as error:
-            if not error.namespace_terminating:
-                raise
-
-    async def _delete(self, slices: Iterable[Object]) -> None:
-        for each in slices:
-            metadata = each["metadata"]
-            options = DeleteOptions(uid=metadata["uid"])
-            try:
-                await self.registry.delete(ENDPOINTSLICES, metadata["name"], metadata["namespace"], options=options)
-            except ApiError as error:
-                if error.reason != "NotFound":
-                    raise
 
 
 def _facts(pod: Object) -> Facts:

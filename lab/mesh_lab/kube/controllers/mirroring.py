@@ -12,11 +12,9 @@ from itertools import zip_longest
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
 from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, OWN_LABEL, OWN_NAME
-from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.objects.meta import owner_reference
 from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL
 from mesh_lab.kube.reflector import Event
-from mesh_lab.kube.registry.options import DeleteOptions
 from mesh_lab.kube.resources import ENDPOINTS, ENDPOINTSLICES, SERVICES, Resource
 
 MIRROR = "endpointslicemirroring-controller.k8s.io"
@@ -46,30 +44,14 @@ class EndpointSliceMirroringController(Controller):
         present.sort(key=lambda each: str(each["metadata"]["name"]))
         for should, has in zip_longest(wanted, present):
             if should is None:
-                await self._delete(has)
+                await self.delete(ENDPOINTSLICES, has)
             elif has is None:
-                await self._create(should)
+                await self.create(ENDPOINTSLICES, should)
             elif any(should[part] != has.get(part) for part in ("ports", "endpoints")):
                 await self.registry.update(
                     ENDPOINTSLICES, {**has, "ports": should["ports"], "endpoints": should["endpoints"]}
                 )
         return None
-
-    async def _create(self, wanted: Object) -> None:
-        try:
-            await self.registry.create(ENDPOINTSLICES, wanted)
-        except ApiError as error:
-            if not error.namespace_terminating:
-                raise
-
-    async def _delete(self, present: Object) -> None:
-        metadata = present["metadata"]
-        try:
-            options = DeleteOptions(uid=metadata["uid"])
-            await self.registry.delete(ENDPOINTSLICES, metadata["name"], metadata["namespace"], options=options)
-        except ApiError as error:
-            if error.reason != "NotFound":
-                raise
 
 
 def is_mirrored(endpoints: Object, service: Object | None) -> bool:

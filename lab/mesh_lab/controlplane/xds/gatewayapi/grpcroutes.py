@@ -13,7 +13,6 @@ from mesh_lab.controlplane.model.internal import Rule, SegmentMatch
 from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest
 from mesh_lab.controlplane.xds.gatewayapi import filters, rules
 from mesh_lab.controlplane.xds.gatewayapi.backends import Backends
-from mesh_lab.controlplane.xds.gatewayapi.filters import UnsupportedError
 from mesh_lab.controlplane.xds.gatewayapi.rules import INTERNAL_ERROR, Rank, Ranked, Read
 from mesh_lab.controlplane.xds.gatewayapi.sources import Verdict
 
@@ -24,15 +23,12 @@ _METHOD = r"[^/]+"
 def read(spec: GRPCRoute, backends: Backends) -> Read:
     """The rules of a route; without any it takes no call."""
     problems: list[Verdict] = []
-    try:
-        found = [
-            _ranked(f"rules[{index}]", rule, match, backends, problems)
-            for index, rule in enumerate(spec.rules)
-            for match in rule.matches or [GRPCRouteMatch()]
-        ]
-    except UnsupportedError as error:
-        return Read(refused=error.verdict)
-    return Read(tuple(found), problems=tuple(dict.fromkeys(problems)))
+    found = (
+        _ranked(f"rules[{index}]", rule, match, backends, problems)
+        for index, rule in enumerate(spec.rules)
+        for match in rule.matches or [GRPCRouteMatch()]
+    )
+    return rules.collected(found, problems)
 
 
 def _ranked(

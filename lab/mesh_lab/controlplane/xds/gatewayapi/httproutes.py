@@ -24,15 +24,12 @@ _PATHS = {"RegularExpression": 1, "PathPrefix": 2, "Exact": 3}
 def read(spec: HTTPRoute, backends: Backends) -> Read:
     """The rules of a route."""
     problems: list[Verdict] = []
-    try:
-        found = [
-            _ranked(f"rules[{index}]", rule, match, backends, problems)
-            for index, rule in enumerate(spec.rules)
-            for match in rule.matches or [HTTPRouteMatch()]
-        ]
-    except UnsupportedError as error:
-        return Read(refused=error.verdict)
-    return Read(tuple(found), problems=tuple(dict.fromkeys(problems)))
+    found = (
+        _ranked(f"rules[{index}]", rule, match, backends, problems)
+        for index, rule in enumerate(spec.rules)
+        for match in rule.matches or [HTTPRouteMatch()]
+    )
+    return rules.collected(found, problems)
 
 
 def _ranked(

@@ -44,6 +44,15 @@ class Forward(NamedTuple):
     problems: tuple[Verdict, ...]
 
 
+def collected(rules: Iterable[Ranked], problems: list[Verdict]) -> Read:
+    """What a route says, by its rules as they are read one after the other, each of which may add to `problems`."""
+    try:
+        found = tuple(rules)
+    except UnsupportedError as error:
+        return Read(refused=error.verdict)
+    return Read(found, problems=tuple(dict.fromkeys(problems)))
+
+
 def forward(where: str, refs: Iterable[HTTPBackendRef], backends: Backends) -> Forward:
     """Where requests go. The share of a backend that is none is answered with 500, as the specification has it.
 
