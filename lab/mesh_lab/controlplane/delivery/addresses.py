@@ -39,7 +39,7 @@ class Pool:
 
     def holds(self, address: str) -> bool:
         """Whether an address is of the range."""
-        return ipaddress.IPv4Address(address) in RANGE
+        return ipaddress.IPv4Address(address) in self._network
 
     def take(self, taken: set[str]) -> str | None:
         """The next address that is not taken, and is then; None when all are."""
