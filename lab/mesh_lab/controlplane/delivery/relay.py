@@ -134,25 +134,38 @@ class _Side(asyncio.BufferedProtocol):
 
 
 class _Client(_Side):
-    """The client's end. It is not read before the server's end is connected."""
+    """The client's end. What it sends before the server's end is connected is kept, and no more is read until then.
+
+    Reading stops with the first bytes and not when the connection is made: asyncio of Python 3.11.2 (Debian 12) begins
+    to read after `connection_made` even if that has paused it.
+    """
 
     def __init__(self, relay: Relay) -> None:
         super().__init__()
         self._relay = relay
+        self._early = b""
         self._connecting: asyncio.Task[None] | None = None
         self.name = ""
         self.peer = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.transport.pause_reading()
         self.peer = "{}:{}".format(*transport.get_extra_info("peername")[:2])
         self._relay.opened(self)
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     def meet(self, other: _Side) -> None:
         super().meet(other)
+        if self._early:
+            other.transport.write(self._early)
+            self._early = b""
         self.transport.resume_reading()
+
+    def buffer_updated(self, length: int) -> None:
+        if self.other is None:
+            self._early += bytes(self._buffer[:length])
+            self.transport.pause_reading()
+        super().buffer_updated(length)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._connecting is not None:
