@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import orjson
 from aiohttp import web
@@ -23,6 +23,8 @@ PROTOCOL = "v4.channel.k8s.io"
 _VERSIONS = "X-Stream-Protocol-Version"
 _NUMBERS = {"error": ERROR, "stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "resize": RESIZE}
 _OPENING_SECONDS = 30.0
+_WAITING = 16
+"""The pieces of input that may wait: of what has arrived, and of what the program has not taken."""
 
 
 def is_wanted(request: web.Request) -> bool:
@@ -30,15 +32,35 @@ def is_wanted(request: web.Request) -> bool:
     return request.headers.get("Upgrade", "").lower() == UPGRADE.lower()
 
 
-class _Bytes:
-    """What aiohttp hands the connection's bytes to, once it is upgraded."""
+class Connection(Protocol):
+    """The part of aiohttp's protocol that is wanted here."""
 
-    def __init__(self) -> None:
+    def pause_reading(self) -> None:
+        """Let the client wait."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+
+class Source:
+    """What aiohttp hands the connection's bytes to, once it is upgraded; it is not read while much is waiting."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self.queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+
+    async def next(self) -> bytes | None:
+        """The next bytes; None at the end."""
+        data = await self.queue.get()
+        if self.queue.qsize() < _WAITING:
+            self._connection.resume_reading()
+        return data
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """Take bytes; False: there may be more."""
         self.queue.put_nowait(bytes(data))
+        if self.queue.qsize() >= _WAITING:
+            self._connection.pause_reading()
         return False, b""
 
     def feed_eof(self) -> None:
@@ -53,13 +75,13 @@ class _Bytes:
 class SpdyChannels:
     """The server's end: one stream a channel."""
 
-    def __init__(self, response: web.StreamResponse, source: _Bytes, wanted: frozenset[int]) -> None:
+    def __init__(self, response: web.StreamResponse, source: Source, wanted: frozenset[int]) -> None:
         self.response = response
         self._source = source
         self._missing = set(wanted)
         self._encoder, self._decoder = spdy.Encoder(), spdy.Decoder()
         self._streams: dict[int, int] = {}
-        self._inputs: asyncio.Queue[Input | None] = asyncio.Queue()
+        self._inputs: asyncio.Queue[Input | None] = asyncio.Queue(_WAITING)
         self._open = asyncio.Event()
         self._reading = asyncio.create_task(self._read())
 
@@ -76,7 +98,7 @@ class SpdyChannels:
                 f"this needs the protocol {PROTOCOL}, and the client offers {', '.join(offered) or 'none'}"
             )
         headers = {"Connection": "Upgrade", "Upgrade": UPGRADE, _VERSIONS: PROTOCOL}
-        response, source = web.StreamResponse(status=101, headers=headers), _Bytes()
+        response, source = web.StreamResponse(status=101, headers=headers), Source(request.protocol)
         response.force_close()
         wanted = {ERROR, STDOUT, *({STDIN} if stdin else ()), *({RESIZE} if tty else {STDERR})}
         asked = {STDOUT: "stdout", STDERR: "stderr"}
@@ -124,13 +146,13 @@ class SpdyChannels:
 
     async def _read(self) -> None:
         with suppress(spdy.SpdyError, ConnectionError):
-            while (data := await self._source.queue.get()) is not None:
+            while (data := await self._source.next()) is not None:
                 for frame in self._decoder.feed(data):
                     if isinstance(frame, spdy.GoAway):
                         continue
                     await self._take(frame)
-        self._inputs.put_nowait(None)
         self._open.set()
+        await self._inputs.put(None)
 
     async def _take(self, frame: spdy.Frame) -> None:
         if isinstance(frame, spdy.Opened):
@@ -146,8 +168,8 @@ class SpdyChannels:
         elif isinstance(frame, spdy.Data):
             number = next((each for each, stream in self._streams.items() if stream == frame.stream), None)
             if number in (STDIN, RESIZE) and (frame.data or frame.ended):
-                self._inputs.put_nowait(Input(number, frame.data))
+                await self._inputs.put(Input(number, frame.data))
                 if frame.ended:
-                    self._inputs.put_nowait(Input(number, b"", ended=True))
+                    await self._inputs.put(Input(number, b"", ended=True))
         elif isinstance(frame, spdy.Ping):
             await self.response.write(self._encoder.ping(frame.number))

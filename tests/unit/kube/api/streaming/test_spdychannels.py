@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mesh_lab.kube.api.streaming import spdy
+from mesh_lab.kube.api.streaming import spdy, spdychannels
 from mesh_lab.kube.resources import PODS
 from tests.unit.kube.api.conftest import LIMIT_S, Server
 
@@ -101,3 +101,24 @@ async def test_another_version_of_the_protocol_is_refused(server: Server, pod: N
     head, conversation = await executing(server, "command=id&stdout=true", "channel.k8s.io")
     await conversation.close()
     assert head.startswith("HTTP/1.1 400")
+
+
+async def test_a_client_waits_while_what_it_sent_is_not_taken() -> None:
+    class Connection:
+        reading = True
+
+        def pause_reading(self) -> None:
+            self.reading = False
+
+        def resume_reading(self) -> None:
+            self.reading = True
+
+    connection = Connection()
+    source = spdychannels.Source(connection)
+    fed = 0
+    while connection.reading:
+        assert fed < 1000, "nothing makes the client wait"
+        source.feed_data(b"x")
+        fed += 1
+    assert await source.next() == b"x"
+    assert connection.reading
