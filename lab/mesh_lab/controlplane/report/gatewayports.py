@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from mesh_lab.controlplane.model import Gateway
 from mesh_lab.controlplane.report.index import Index, finding, missing
@@ -20,8 +20,8 @@ def gateways_have_workloads(index: Index) -> Iterator[Finding]:
         selector = config.spec.selector
         # Without a selector a Gateway is for all gateways, of which there may be none yet.
         pods = [pod for pod in snapshot.pods.values() if (selector or pod.router) and selects(selector, pod.labels)]
+        words = _in_words(selector.items())
         if not pods:
-            words = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
             yield missing("selector", words, "spec.selector", config.origin)
             continue
         namespaces = {pod.namespace for pod in pods}
@@ -30,8 +30,7 @@ def gateways_have_workloads(index: Index) -> Iterator[Finding]:
                 if not any(name in credentials_in(snapshot.secrets, namespace) for namespace in namespaces):
                     path = f"spec.servers[{number}].tls.credentialName"
                     yield missing("credentialName", name, path, config.origin)
-            if pods and not any(_exposes(snapshot.services, pod, server.port.number) for pod in pods):
-                words = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+            if not any(_exposes(snapshot.services, pod, server.port.number) for pod in pods):
                 text = (
                     f"The gateway refers to a port that is not exposed on the workload "
                     f"(pod selector {words}; port {server.port.number})"
@@ -50,13 +49,17 @@ def gateways_share_ports_in_peace(index: Index) -> Iterator[Finding]:
             for other in before:
                 lost = _lost_to(other, here)
                 if lost:
-                    words = ",".join(f"{key}={value}" for key, value in selector)
+                    words = _in_words(selector)
                     text = (
                         f"Conflict with gateways {other.gateway} (workload selector {words}, "
                         f"port {server.port.number}, hosts {','.join(lost)}): theirs is the older, and is served."
                     )
                     yield finding("warning", "IST0145", text, f"spec.servers[{number}]", config.origin)
             before.append(here)
+
+
+def _in_words(selector: Iterable[tuple[str, str]]) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted(selector))
 
 
 def _lost_to(other: GatewayServer, here: GatewayServer) -> list[str]:
