@@ -127,6 +127,8 @@ class FakeApi:
             "authentication.kubernetes.io/pod-name": [pod],
             "authentication.kubernetes.io/pod-uid": [uid],
         }
+        if not pod:
+            extra = {}
         user = {"username": f"system:serviceaccount:{namespace}:{account}", "extra": extra}
         return {"status": {"authenticated": True, "audiences": review["spec"]["audiences"], "user": user}}
 

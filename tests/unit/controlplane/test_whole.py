@@ -22,6 +22,7 @@ from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import Origin
 from tests.unit.controlplane.authorities import istio_form, secret, signer
+from tests.unit.controlplane.cluster import config
 from tests.unit.controlplane.mesh import Envoy, Mesh, endpoints, envoy, eventually, meshed, service, virtual_service
 
 
@@ -421,6 +422,43 @@ async def test_who_is_not_who_it_says_is_refused(plane: Mesh, token: str, node: 
     code, details = await refusal(plane, token, node)
     assert code is grpc.StatusCode.UNAUTHENTICATED
     assert words in details
+
+
+MACHINE = "sidecar~172.31.0.7~vm-1.default~default.svc.cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        (MACHINE, "WorkloadEntry default/by-hand is of service account other"),
+        (MACHINE.replace("default", "vm"), "runs in namespace vm"),
+        (OWN_NODE, "not that of pod default/a"),
+    ],
+)
+async def test_a_machine_that_is_not_what_it_says_is_refused(plane: Mesh, node: str, words: str) -> None:
+    await plane.add_pod("a")
+    spec = {"address": "172.31.0.7", "serviceAccount": "other"}
+    await plane.api.put("workloadentries", config("WorkloadEntry", "by-hand", spec))
+    plane.api.tokens["machine"] = ("default", "default", "", "")
+    code, details = await refusal(plane, "machine", node)
+    assert code is grpc.StatusCode.UNAUTHENTICATED
+    assert words in details
+
+
+async def test_a_machine_serves_what_is_stored_until_its_entry_is_anothers(plane: Mesh) -> None:
+    plane.api.tokens["machine"] = ("default", "default", "", "")
+    async with envoy(plane, "vm-1", "machine", expand={"INSTANCE_IP": "172.31.0.7"}) as proxy:
+        await proxy.until_ready()
+        await serve_admin_of(plane, proxy)
+        answer = await plane.live("VirtualService", "vs")
+        assert answer["proxies"] == [{"proxy": "vm-1.default", "state": "acknowledged", "error": ""}]
+        spec = {"address": "172.31.0.7", "serviceAccount": "other"}
+        await plane.api.put("workloadentries", config("WorkloadEntry", "by-hand", spec))
+
+        async def is_out() -> bool:
+            return (await plane.live("VirtualService", "vs"))["proxies"] == []
+
+        await eventually(is_out)
 
 
 async def test_what_is_asked_wrongly_is_answered_with_what_would_be_right(plane: Mesh) -> None:

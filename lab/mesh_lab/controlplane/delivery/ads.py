@@ -1,4 +1,4 @@
-"""Serves delta ADS over gRPC with TLS: one stream a proxy, each proved by its pod's token.
+"""Serves delta ADS over gRPC with TLS: one stream a proxy, each proved by its token.
 
 https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#aggregated-discovery-service
 """
@@ -18,11 +18,13 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 
 from mesh_lab.controlplane.delivery import wire
 from mesh_lab.controlplane.delivery.identity import Authenticator, Caller, Unauthenticated
+from mesh_lab.controlplane.delivery.machines import Machine, claim_of
 from mesh_lab.controlplane.delivery.push import Connection, Pusher
 from mesh_lab.controlplane.delivery.refusals import Refusals
 from mesh_lab.controlplane.delivery.relay import Relay
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.kube.client import ApiError, Unreachable
+from mesh_lab.controlplane.model.workloads import WorkloadEntry
 from mesh_lab.controlplane.process.metrics import Metrics
 from mesh_lab.controlplane.trust.ca import Leaf
 from mesh_lab.controlplane.world.fleet import ProxyPod
@@ -89,11 +91,15 @@ class AdsService:
         """The caller, and its first request; ends the call without a valid identity or a request."""
         metadata = {str(key): str(value) for key, value in context.invocation_metadata() or ()}
         try:
-            caller = await self._authenticator.authenticate(metadata)
+            caller = await self._authenticator.account(metadata.get("authorization", ""))
             async with asyncio.timeout(_FIRST_REQUEST_LIMIT):
                 first = await anext(requests)
-            pod, view = await self._find(caller)
-            _check_claims(first.node.id, pod)
+            machine = None if caller.pod else Machine(claim_of(caller, first.node))
+            if machine is None:
+                pod, view = await self._find(caller)
+                _check_claims(first.node.id, pod)
+            else:
+                pod, view = machine.claim.proxy, await self._find_entry(machine)
         except Unauthenticated as error:
             log.warning("rejected a proxy at %s: %s", _peer(context), error)
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
@@ -101,7 +107,7 @@ class AdsService:
             await context.abort(grpc.StatusCode.UNAVAILABLE, f"the token cannot be reviewed now: {error}")
         except (TimeoutError, StopAsyncIteration):
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no request came")
-        return self._pusher.connect(pod, view, first.node.id, _metadata(first)), first
+        return self._pusher.connect(pod, view, first.node.id, _metadata(first), machine), first
 
     async def _find(self, caller: Caller) -> tuple[ProxyPod, Pod]:
         key = (caller.namespace, caller.pod)
@@ -118,6 +124,16 @@ class AdsService:
         if pod.service_account != caller.service_account:
             raise Unauthenticated(f"the pod {caller.namespace}/{caller.pod} does not run as {caller.service_account}")
         return pod, self._state.latest.pods[key]
+
+    async def _find_entry(self, machine: Machine) -> Pod:
+        """What its WorkloadEntry says of a proxy that is part of no pod, which may have been written just now."""
+        claim = machine.claim
+
+        def known() -> bool:
+            return not claim.entry or (claim.namespace, claim.entry) in self._state.latest.of(WorkloadEntry)
+
+        await self._state.snapshotted.until(known, _POD_LIMIT)
+        return machine.view(self._state.latest)
 
     async def _read(self, requests: AsyncIterator[DeltaDiscoveryRequest], connection: Connection) -> None:
         try:

@@ -1,6 +1,6 @@
-"""The identity of a proxy: what a TokenReview says of its pod's token, and nothing else.
+"""The identity of a proxy: what a TokenReview says of its token, and nothing else.
 
-A token names a service account and the pod it was made for; https://kubernetes.io/docs/reference/access-authn-authz/
+A token names a service account and, if it was made for one, its pod; https://kubernetes.io/docs/reference/access-authn-authz/
 service-accounts-admin/#additional-metadata-in-pod-bound-tokens. What a proxy says of itself is only compared with it.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from mesh_lab.controlplane.kube.kinds import TOKEN_REVIEWS, Kind
@@ -49,19 +48,6 @@ class Authenticator:
         self._api = api
         self._known: dict[bytes, tuple[float, Caller]] = {}
 
-    async def authenticate(self, metadata: Mapping[str, str]) -> Caller:
-        """The pod behind a request with this metadata.
-
-        Raises:
-            Unauthenticated: the token is missing, invalid, or not one of a pod.
-            ApiError: the API server answers the review with an error.
-            Unreachable: the API server does not answer.
-        """
-        caller = await self.account(metadata.get("authorization", ""))
-        if not caller.pod:
-            raise Unauthenticated("the token is not one that was made for a pod")
-        return caller
-
     async def account(self, authorization: str) -> Caller:
         """The caller by the header `authorization`, with a pod or without.
 
@@ -72,7 +58,7 @@ class Authenticator:
         """
         token = authorization.removeprefix("Bearer ").strip()
         if not token:
-            raise Unauthenticated("no token: send the pod's token, audience istio-ca, as 'authorization'")
+            raise Unauthenticated("no token: send one of the service account, audience istio-ca, as 'authorization'")
         now = asyncio.get_running_loop().time()
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
@@ -105,5 +91,5 @@ class Authenticator:
         extra = user.get("extra") or {}
         pod, uid = (next(iter(extra.get(key) or ()), "") for key in (_POD_NAME, _POD_UID))
         if not user.get("username", "").startswith(_USER_PREFIX) or not account:
-            raise Unauthenticated("the token is not a service account's, as one that was made for a pod is")
+            raise Unauthenticated("the token is not a service account's")
         return Caller(namespace, account, pod, uid)

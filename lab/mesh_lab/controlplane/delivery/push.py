@@ -11,12 +11,15 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from mesh_lab.controlplane.delivery import secrets
 from mesh_lab.controlplane.delivery.blame import culprit
 from mesh_lab.controlplane.delivery.delta import Session
+from mesh_lab.controlplane.delivery.identity import Unauthenticated
+from mesh_lab.controlplane.delivery.machines import Machine
 from mesh_lab.controlplane.delivery.messages import Desired
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.kube.events import Key
@@ -46,8 +49,10 @@ class Connection:
 
     _numbers = itertools.count(1)
 
-    def __init__(self, pod: ProxyPod, view: Pod, proxy: Proxy) -> None:
+    def __init__(self, pod: ProxyPod, view: Pod, proxy: Proxy, machine: Machine | None = None) -> None:
+        """A stream of a pod's proxy, or of one that is part of none: `machine`."""
         self.id = next(self._numbers)
+        self.machine = machine
         self.pod = pod
         self.view = view
         self.proxy = proxy
@@ -140,14 +145,21 @@ class Pusher:
                 except Exception as error:  # noqa: BLE001 - the next change may be the one that puts it right
                     self._faults.record("making a snapshot", error)
 
-    def connect(self, pod: ProxyPod, view: Pod, node_id: str, metadata: Mapping[str, str] | None = None) -> Connection:
-        """Add a proxy that has connected; its token has proved its pod."""
+    def connect(
+        self,
+        pod: ProxyPod,
+        view: Pod,
+        node_id: str,
+        metadata: Mapping[str, str] | None = None,
+        machine: Machine | None = None,
+    ) -> Connection:
+        """Add a proxy that has connected; its token has proved its pod or, of a machine, its account."""
         for other in self.connections:
             if other.pod.uid == pod.uid:
                 other.close("its proxy has opened another stream")
                 self._connections.pop(other.id)
         snapshot = self._state.latest
-        connection = Connection(pod, view, self._proxy(pod, view, snapshot, node_id, metadata))
+        connection = Connection(pod, view, self._proxy(pod, view, snapshot, node_id, metadata, machine), machine)
         self._connections[connection.id] = connection
         self._metrics.connected(len(self._connections))
         if self._attempt(connection, snapshot) is not None:
@@ -228,9 +240,11 @@ class Pusher:
         snapshot: Snapshot,
         node_id: str = "",
         metadata: Mapping[str, str] | None = None,
+        machine: Machine | None = None,
     ) -> Proxy:
         domain = snapshot.mesh.trust_domain
-        return Proxy.of(view, pod.kind, node_id=node_id, trust_domain=domain, metadata=metadata)
+        made = Proxy.of(view, pod.kind, node_id=node_id, trust_domain=domain, metadata=metadata)
+        return made if machine is None else replace(made, machine=view)
 
     async def _renew_all(self) -> None:
         """Renew all certificates: another authority signs, or there is another root to trust."""
@@ -289,17 +303,32 @@ class Pusher:
         return self._generate_for(snapshot, connection.proxy)
 
     def _generate(self, connection: Connection, snapshot: Snapshot) -> None:
-        key = (connection.pod.namespace, connection.pod.name)
-        view, pod = snapshot.pods.get(key), self._state.fleet.pods.get(key)
-        if view is None or pod is None or pod.uid != connection.pod.uid:
-            connection.close("its pod is gone")
+        current = self._current(connection, snapshot)
+        if current is None:
             return
+        pod, view = current
         connection.pod = pod
         trust_domain = snapshot.mesh.trust_domain
         if view is not connection.view or connection.proxy.trust_domain != trust_domain:
             if connection.proxy.trust_domain != trust_domain:
                 connection.own = None
             connection.view = view
-            connection.proxy = self._proxy(pod, view, snapshot, connection.proxy.id, connection.proxy.metadata)
+            before = connection.proxy
+            connection.proxy = self._proxy(pod, view, snapshot, before.id, before.metadata, connection.machine)
         connection.session.update(self._generate_for(snapshot, connection.proxy), snapshot.version)
         self.refresh_secrets(connection)
+
+    def _current(self, connection: Connection, snapshot: Snapshot) -> tuple[ProxyPod, Pod] | None:
+        """What a proxy is part of, in a snapshot; None, and the stream ends, where it is that no more."""
+        if connection.machine is not None:
+            try:
+                return connection.pod, connection.machine.view(snapshot)
+            except Unauthenticated as error:
+                connection.close(str(error))
+                return None
+        key = (connection.pod.namespace, connection.pod.name)
+        view, pod = snapshot.pods.get(key), self._state.fleet.pods.get(key)
+        if view is None or pod is None or pod.uid != connection.pod.uid:
+            connection.close("its pod is gone")
+            return None
+        return pod, view

@@ -16,7 +16,10 @@ ProxyKind = Literal["sidecar", "router"]
 
 @dataclass(frozen=True, eq=False)
 class Proxy:
-    """One Envoy. Compared by identity: make one when it connects, and another when its pod's view has changed."""
+    """One Envoy. Compared by identity: make one when it connects, and another when its pod's view has changed.
+
+    `machine` is the workload that it is part of, where that is no pod.
+    """
 
     id: str
     kind: ProxyKind
@@ -29,6 +32,7 @@ class Proxy:
     trust_domain: str = "cluster.local"
     more_statistics: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
+    machine: Pod | None = None
 
     @property
     def principal(self) -> str:

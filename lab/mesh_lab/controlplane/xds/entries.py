@@ -85,11 +85,17 @@ def at_assigned(service: MeshService) -> MeshService:
 def selecting(written: Entries, pod: Pod) -> list[tuple[MeshService, tuple[tuple[int | str, int], ...]]]:
     """The services of entries that select a pod, with the targets and numbers of their ports."""
     found = [config for config in written.values() if _selects(config, pod.namespace, pod.labels)]
+    own = own_numbers(pod)
     return [
-        (service, tuple((port.target or port.number, port.number) for port in service.ports))
+        (service, tuple((own.get(port.name) or port.target or port.number, port.number) for port in service.ports))
         for config in sorted(found, key=lambda config: config.precedence)
         for service in services_of(config)
     ]
+
+
+def own_numbers(pod: Pod) -> Mapping[str, int]:
+    """The numbers that a workload has for a service's ports, by the names of those; only a WorkloadEntry states any."""
+    return pod.ports if pod.origin.kind == WorkloadEntry.__name__ else {}
 
 
 def key_of(config: EntryConfig, host: str) -> ObjectKey:

@@ -80,7 +80,7 @@ class Generator:
             self._snapshot = snapshot
             self._memo.turn()
         with using(self._memo):
-            pod = snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
+            pod = proxy.machine or snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
             make = _for_gateway if proxy.kind == "router" else _for_sidecar
             return _patched(snapshot, pod, proxy, make(snapshot, pod, own_of(proxy)))
 
@@ -246,9 +246,9 @@ Targets = tuple[tuple[int | str, int], ...]
 def _services_of(snapshot: Snapshot, pod: Pod) -> list[tuple[MeshService, Targets]]:
     """The services that select a pod, by name, with the targets and numbers of their ports."""
     by_namespace = _selecting(snapshot.services)
-    domain = snapshot.mesh.cluster_domain
+    domain, own = snapshot.mesh.cluster_domain, entries.own_numbers(pod)
     return [
-        (from_kubernetes(service, domain), tuple((port.target, port.port) for port in service.ports))
+        (from_kubernetes(service, domain), tuple((own.get(p.name, p.target), p.port) for p in service.ports))
         for service in by_namespace.get(pod.namespace, ())
         if selects(service.selector, pod.labels)
     ]

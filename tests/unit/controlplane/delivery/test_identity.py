@@ -39,27 +39,28 @@ class Reviews:
         return {"status": self.status}
 
 
-def header(token: str) -> dict[str, str]:
-    return {"authorization": token}
-
-
 async def test_a_token_names_its_pod() -> None:
     reviews = Reviews(GOOD)
-    caller = await Authenticator(reviews).authenticate(header("abc"))
+    caller = await Authenticator(reviews).account("abc")
     assert caller == Caller("default", "reviews", "reviews-1", "u1")
     assert reviews.asked == [{"token": "abc", "audiences": ["istio-ca"]}]
+
+
+async def test_a_token_that_was_made_for_no_pod_names_its_account_only() -> None:
+    user = {"username": "system:serviceaccount:vm:ratings"}
+    assert await Authenticator(Reviews({**GOOD, "user": user})).account("abc") == Caller("vm", "ratings", "", "")
 
 
 async def test_a_good_token_is_reviewed_once_in_a_while_a_bad_one_each_time() -> None:
     reviews = Reviews(GOOD)
     authenticator = Authenticator(reviews)
-    await asyncio.gather(*(authenticator.authenticate(header(t)) for t in ("a", "b")))
-    await authenticator.authenticate(header("Bearer a"))
+    await asyncio.gather(*(authenticator.account(t) for t in ("a", "b")))
+    await authenticator.account("Bearer a")
     assert len(reviews.asked) == 2
     reviews.status = {"authenticated": False}
     for _ in range(2):
         with pytest.raises(Unauthenticated):
-            await authenticator.authenticate(header("c"))
+            await authenticator.account("c")
     assert len(reviews.asked) == 4
 
 
@@ -70,24 +71,24 @@ async def test_a_good_token_is_reviewed_once_in_a_while_a_bad_one_each_time() ->
         ({"audiences": []}, "audience"),
         ({"audiences": None}, "audience"),
         ({"audiences": ["https://kubernetes.default.svc"]}, "audience"),
-        ({"user": {"username": "alice", "extra": GOOD["user"]["extra"]}}, "made for a pod"),
-        ({"user": {"username": "system:serviceaccount:default:reviews"}}, "made for a pod"),
-        ({"user": None}, "made for a pod"),
+        ({"user": {"username": "alice", "extra": GOOD["user"]["extra"]}}, "not a service account's"),
+        ({"user": {"username": "system:serviceaccount:default"}}, "not a service account's"),
+        ({"user": None}, "not a service account's"),
     ],
 )
 async def test_any_other_token_is_refused(change: dict[str, Any], words: str) -> None:
     with pytest.raises(Unauthenticated, match=words):
-        await Authenticator(Reviews({**GOOD, **change})).authenticate(header("t"))
+        await Authenticator(Reviews({**GOOD, **change})).account("t")
 
 
-@pytest.mark.parametrize("metadata", [{}, {"authorization": ""}, {"authorization": "Bearer "}])
-async def test_no_token_is_refused_without_a_review(metadata: dict[str, str]) -> None:
+@pytest.mark.parametrize("authorization", ["", "Bearer "])
+async def test_no_token_is_refused_without_a_review(authorization: str) -> None:
     reviews = Reviews(GOOD)
     with pytest.raises(Unauthenticated, match="no token"):
-        await Authenticator(reviews).authenticate(metadata)
+        await Authenticator(reviews).account(authorization)
     assert not reviews.asked
 
 
 async def test_an_api_server_that_is_away_is_no_refusal() -> None:
     with pytest.raises(Unreachable):
-        await Authenticator(Reviews(Unreachable("away"))).authenticate(header("t"))
+        await Authenticator(Reviews(Unreachable("away"))).account("t")
