@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
 from mesh_lab.kube.changes import Object
@@ -38,14 +38,17 @@ class Served(Protocol):
         ...
 
 
+Network = IPv4Network | IPv6Network
+
+
 @dataclass(frozen=True)
 class Cluster:
     """What values are allocated from: the cluster that they have to be unique in."""
 
     store: Store
     resources: Served
-    service_network: IPv4Network
-    """The addresses of Services."""
+    service_networks: tuple[Network, ...]
+    """The addresses of Services, one range for each IP family; the first is the default."""
 
 
 @dataclass(frozen=True)

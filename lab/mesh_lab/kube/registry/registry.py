@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import ip_network
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError
@@ -32,7 +32,8 @@ from mesh_lab.kube.store import Store
 class Registry:
     """Reads, writes and watches objects of every resource in `resources`. All methods raise `ApiError`.
 
-    Objects that are returned belong to the store: they are not to be changed. Use `modify`, or copy.
+    Objects that are returned belong to the store: they are not to be changed. Use `modify`, or copy. `service_cidr` is
+    the range of Services' addresses, or one for each IP family, separated by a comma (`--service-cluster-ip-range`).
     """
 
     def __init__(self, store: Store, *, service_cidr: str = "10.96.0.0/16") -> None:
@@ -40,7 +41,7 @@ class Registry:
         self._own = DEFAULT
         self.resources = ResourceTable()
         self._reader = Reader(store, self.resources)
-        self._writer = Writer(store, self.resources, IPv4Network(service_cidr))
+        self._writer = Writer(store, self.resources, tuple(map(ip_network, service_cidr.split(","))))
         self._applier = Applier(self.resources, self._writer)
         self._deleter = Deleter(store, self._writer)
         self._cleanup = Cleanup(store, self.resources, self._writer, self._deleter)

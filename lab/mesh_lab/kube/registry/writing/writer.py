@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from ipaddress import IPv4Network
 
 from mesh_lab.kube import heavy
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError, Cause, already_exists, conflict, invalid
 from mesh_lab.kube.registry import metadata
-from mesh_lab.kube.registry.behaviour import Cluster
+from mesh_lab.kube.registry.behaviour import Cluster, Network
 from mesh_lab.kube.registry.kinds import check_create
 from mesh_lab.kube.registry.options import Admission, AdmissionRequest, Open, Operation, WriteOptions
 from mesh_lab.kube.registry.ownership import UPDATE, Manager
@@ -38,10 +37,10 @@ Change = Callable[[Object], Object | None]
 class Writer:
     """Creates and revises objects."""
 
-    def __init__(self, store: Store, resources: ResourceTable, service_network: IPv4Network) -> None:
+    def __init__(self, store: Store, resources: ResourceTable, service_networks: tuple[Network, ...]) -> None:
         self._store = store
         self._resources = resources
-        self._cluster = Cluster(store, resources, service_network)
+        self._cluster = Cluster(store, resources, service_networks)
         self._codec = Codec(resources)
         self.admission: Admission = Open()
 

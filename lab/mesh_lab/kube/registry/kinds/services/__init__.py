@@ -9,6 +9,7 @@ from typing import Any
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, FieldLabel, Grant
+from mesh_lab.kube.registry.kinds.services import families
 from mesh_lab.kube.registry.kinds.services.addresses import allocate, keep_allocated
 from mesh_lab.kube.registry.kinds.services.backends import backend
 from mesh_lab.kube.registry.printing.columns import (
@@ -54,9 +55,6 @@ def _fill_defaults(service: Object) -> None:
     spec = service.setdefault("spec", {})
     spec["type"] = spec.get("type") or "ClusterIP"
     spec["sessionAffinity"] = spec.get("sessionAffinity") or "None"
-    # Two names of one field: the plural is the newer.
-    if spec.get("clusterIP") and not spec.get("clusterIPs"):
-        spec["clusterIPs"] = [spec["clusterIP"]]
     if spec["sessionAffinity"] == "ClientIP":
         client = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
         client.setdefault("timeoutSeconds", _AFFINITY_TIMEOUT_SECONDS)
@@ -88,6 +86,10 @@ def _settle_names(ports: Sequence[dict[str, Any]]) -> None:
 
 
 def _begin(service: Object) -> None:
+    spec = service["spec"]
+    # Two names of one field: the plural is the newer.
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
     service["status"] = {"loadBalancer": {}}
 
 
@@ -100,7 +102,10 @@ def _check(service: Object) -> Iterator[Cause]:
         yield required("spec.ports")
     yield from _check_ports(spec, kind)
     yield from validate_labels(spec.get("selector") or {}, "spec.selector")
-    yield from _check_addresses(spec, kind)
+    yield from families.check(spec)
+    for index, one in enumerate(spec.get("externalIPs") or ()):
+        if not is_ip(one):
+            yield invalid(f"spec.externalIPs[{index}]", one, "must be a valid IP address")
     if kind == "ExternalName":
         name = (spec.get("externalName") or "").removesuffix(".")
         if not name:
@@ -142,30 +147,8 @@ def _check_ports(spec: dict[str, Any], kind: str) -> Iterator[Cause]:
             yield forbidden(f"{path}.nodePort", f"may not be used when `type` is '{kind}'")
 
 
-def _check_addresses(spec: dict[str, Any], kind: str) -> Iterator[Cause]:
-    address, addresses = spec.get("clusterIP"), spec.get("clusterIPs") or []
-    if kind == "ExternalName":
-        if address:
-            yield forbidden("spec.clusterIPs", "may not be set for ExternalName services")
-        return
-    if addresses and address != addresses[0]:
-        yield invalid("spec.clusterIPs", addresses, "first value must match `clusterIP`")
-    if len(addresses) > 1:
-        yield invalid("spec.clusterIPs", addresses, "may only hold one address: the cluster has one IP family")
-    for index, one in enumerate(addresses):
-        if one != "None" and not is_ip(one):
-            yield invalid(f"spec.clusterIPs[{index}]", one, "must be a valid IP address")
-    for index, one in enumerate(spec.get("externalIPs") or ()):
-        if not is_ip(one):
-            yield invalid(f"spec.externalIPs[{index}]", one, "must be a valid IP address")
-
-
 def _check_update(new: Object, old: Object) -> Iterator[Cause]:
-    """The cluster address stays as long as the Service has one."""
-    before, after = old["spec"].get("clusterIP"), new["spec"].get("clusterIP")
-    keeps = "ExternalName" not in (old["spec"].get("type"), new["spec"].get("type"))
-    if keeps and before and before != after:
-        yield invalid("spec.clusterIPs[0]", [after], "may not change once set")
+    return families.check_update(new["spec"], old["spec"])
 
 
 def _row(obj: Mapping[str, Any], now: datetime) -> Cells:

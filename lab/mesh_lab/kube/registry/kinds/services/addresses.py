@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from ipaddress import IPv4Network, ip_address
+from ipaddress import ip_address
 from typing import Any
 
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import ApiError, Cause, internal, invalid
-from mesh_lab.kube.registry.behaviour import Cluster
+from mesh_lab.kube.registry.behaviour import Cluster, Network
+from mesh_lab.kube.registry.kinds.services import families
 from mesh_lab.kube.registry.rules import causes
 from mesh_lab.kube.resources import SERVICES
 
 NODE_PORTS = range(30000, 32768)
 # The first addresses are for Services that name theirs: the API server and the cluster's DNS.
 RESERVED = 256
-_DUAL = "RequireDualStack"
 _TRIES = 64
+_DECIDING = ("type", "selector", *families.FIELDS)
+"""The fields that decide about a Service's addresses."""
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 
 
@@ -34,43 +36,42 @@ def allocate(cluster: Cluster, service: Object, old: Object | None) -> None:
     spec = service["spec"]
     others = [s for s in cluster.store.heads(SERVICES.key) if s["metadata"]["uid"] != service["metadata"]["uid"]]
     if spec["type"] == "ExternalName":
-        for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-            spec.pop(field, None)
         return
-    address = spec.get("clusterIP") or next(iter(spec.get("clusterIPs") or ()), "")
-    if address != "None":
-        network, taken = cluster.service_network, {s["spec"].get("clusterIP") for s in others}
-        address = _checked(service, address, network, taken) if address else _free(network, taken)
-    spec["clusterIP"], spec["clusterIPs"] = address, [address]
-    _refuse_other_families(service)
-    spec.setdefault("ipFamilies", ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    if old is None or any(spec.get(field) != old["spec"].get(field) for field in _DECIDING):
+        _allocate_addresses(cluster, service, old, {one for s in others for one in s["spec"].get("clusterIPs") or ()})
     _allocate_ports(service, old, {port for s in others for _, port in _node_ports(s["spec"])})
 
 
-def _refuse_other_families(service: Object) -> None:
-    """As a cluster of one family does. One that only prefers two gets the one."""
+def _allocate_addresses(cluster: Cluster, service: Object, old: Object | None, taken: set[str]) -> None:
+    """Give the Service one address of each of its families; an address that it has or names stays in its place."""
     spec = service["spec"]
-    if spec.get("ipFamilyPolicy") == _DUAL:
-        words = "this cluster is not configured for dual-stack services"
-        raise _refusal(service, causes.invalid("spec.ipFamilyPolicy", _DUAL, words))
-    for index, family in enumerate(spec.get("ipFamilies") or ()):
-        if family != "IPv4":
-            words = "not configured on this cluster"
-            raise _refusal(service, causes.invalid(f"spec.ipFamilies[{index}]", family, words))
+    networks = {f"IPv{network.version}": network for network in cluster.service_networks}
+    if found := families.settle(spec, old["spec"] if old is not None else None, tuple(networks)):
+        raise _refusal(service, *found)
+    if spec.get("clusterIP") == "None":
+        spec["clusterIPs"] = ["None"]
+        return
+    given = dict(zip(spec["ipFamilies"], spec.get("clusterIPs") or (), strict=False))
+    spec["clusterIPs"] = [
+        _checked(service, given[family], networks[family], taken) if family in given else _free(networks[family], taken)
+        for family in spec["ipFamilies"]
+        if family in given or family in networks
+    ]
+    spec["clusterIP"] = spec["clusterIPs"][0]
 
 
-def _checked(service: Object, address: str, network: IPv4Network, taken: set[str]) -> str:
+def _checked(service: Object, address: str, network: Network, taken: set[str]) -> str:
+    given = service["spec"]["clusterIPs"]
     if ip_address(address) not in network:
         words = f"failed to allocate IP {address}: the provided network does not match the current range"
-        raise _refusal(service, causes.invalid("spec.clusterIPs", [address], words))
+        raise _refusal(service, causes.invalid("spec.clusterIPs", given, words))
     if address in taken:
         words = f"failed to allocate IP {address}: provided IP is already allocated"
-        raise _refusal(service, causes.invalid("spec.clusterIPs", [address], words))
+        raise _refusal(service, causes.invalid("spec.clusterIPs", given, words))
     return address
 
 
-def _free(network: IPv4Network, taken: set[str]) -> str:
+def _free(network: Network, taken: set[str]) -> str:
     size = network.num_addresses
     first = min(RESERVED, size // 16)
     for _ in range(_TRIES):
@@ -117,16 +118,12 @@ def keep_allocated(new: Object, old: Object) -> None:
     """
     before, after = old["spec"], new["spec"]
     if after["type"] == "ExternalName":
-        if before["type"] != "ExternalName" and after.get("clusterIPs") == before.get("clusterIPs"):
-            after.pop("clusterIP", None)
-            after.pop("clusterIPs", None)
+        if before["type"] != "ExternalName" and after.get("clusterIPs") in (None, before.get("clusterIPs")):
+            for field in families.FIELDS:
+                if after.get(field) == before.get(field):
+                    after.pop(field, None)
     elif before["type"] != "ExternalName":
-        for field in ("clusterIP", "clusterIPs"):
-            if not after.get(field) and field in before:
-                after[field] = before[field]
-        # A client that changes one of the two names of the address means both.
-        if after.get("clusterIP") != before.get("clusterIP") and after.get("clusterIPs") == before.get("clusterIPs"):
-            after["clusterIPs"] = [after["clusterIP"]]
+        _keep_addresses(before, after)
     if before["type"] in _WITH_NODE_PORTS and after["type"] not in _WITH_NODE_PORTS:
         if dict(_node_ports(after)) == dict(_node_ports(before)):
             for port in after.get("ports") or ():
@@ -135,6 +132,17 @@ def keep_allocated(new: Object, old: Object) -> None:
             after.pop("externalTrafficPolicy", None)
     if before["type"] == "LoadBalancer" and after["type"] != "LoadBalancer":
         after.pop("allocateLoadBalancerNodePorts", None)
+
+
+def _keep_addresses(before: Object, after: Object) -> None:
+    """Take the addresses over. A client that changes only one of the two names of the first means both."""
+    if not after.get("clusterIP") and "clusterIP" in before:
+        after["clusterIP"] = before["clusterIP"]
+    is_same = after.get("clusterIP") == before.get("clusterIP")
+    if not after.get("clusterIPs"):
+        after["clusterIPs"] = before.get("clusterIPs") if is_same else [after["clusterIP"]]
+    elif not is_same and after["clusterIPs"] == before.get("clusterIPs"):
+        after["clusterIPs"] = [after["clusterIP"]]
 
 
 def _node_ports(spec: Object) -> Iterator[tuple[tuple[Any, Any], int]]:
@@ -158,5 +166,5 @@ def _range() -> str:
     return f"{NODE_PORTS.start}-{NODE_PORTS.stop - 1}"
 
 
-def _refusal(obj: Object, cause: Cause) -> ApiError:
-    return invalid("Service", obj["metadata"].get("name", ""), (cause,))
+def _refusal(obj: Object, *found: Cause) -> ApiError:
+    return invalid("Service", obj["metadata"].get("name", ""), found)

@@ -85,7 +85,7 @@ async def test_an_address_that_cannot_be_had_is_refused(registry: Registry, addr
     ("field", "value", "words"),
     [
         ("ipFamilyPolicy", "RequireDualStack", "spec.ipFamilyPolicy: Invalid value: .*not configured for dual-stack"),
-        ("ipFamilies", ["IPv4", "IPv6"], r"spec.ipFamilies\[1\]: Invalid value: .*not configured on this cluster"),
+        ("ipFamilies", ["IPv6"], r"spec.ipFamilies\[0\]: Invalid value: .*not configured on this cluster"),
     ],
 )
 async def test_a_family_that_the_cluster_lacks_is_refused(
