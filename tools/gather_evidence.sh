@@ -45,6 +45,9 @@ tell mesh.yaml "${kubectl[@]}" get -A -o yaml \
     virtualservices,destinationrules,gateways.networking.istio.io,sidecars,serviceentries,workloadentries,workloadgroups
 tell policies.yaml "${kubectl[@]}" get -A -o yaml \
     peerauthentications,requestauthentications,authorizationpolicies,telemetries,proxyconfigs,envoyfilters,wasmplugins,trafficextensions
+# A cluster has of these what its user has installed.
+tell gatewayapi.yaml "${kubectl[@]}" get -A -o yaml --ignore-not-found \
+    "$("${kubectl[@]}" api-resources --api-group=gateway.networking.k8s.io --no-headers -o name 2>/dev/null | paste -sd, -)"
 timeout 30 "${kubectl[@]}" get pods -A -o jsonpath='{range .items[*]}{.metadata.namespace} {.metadata.name}{"\n"}{end}' |
     while read -r namespace pod; do
         tell "pods/$namespace.$pod.log" "${kubectl[@]}" logs -n "$namespace" "$pod" --all-containers --prefix --tail=2000 </dev/null

@@ -9,7 +9,19 @@ import pytest
 
 from mesh_lab.client.controlplane import status_of
 from mesh_lab.client.istio import IstioStatus
-from mesh_lab.testing import Mesh, Namespaces, TrafficClient, destination_rule
+from mesh_lab.testing import (
+    Api,
+    ApiError,
+    Mesh,
+    Namespaces,
+    Reference,
+    TrafficClient,
+    destination_rule,
+    eventually,
+    reference,
+)
+
+from .gatewaydefinitions import definitions
 
 ROOT = Path(__file__).parents[2]
 STATS_FILTER = "istio.stats"
@@ -63,3 +75,39 @@ def shop(mesh_shared: Mesh) -> Mesh:
 def client(shop: Mesh) -> TrafficClient:
     """The client of the module's `shop`."""
     return shop.client()
+
+
+@pytest.fixture(scope="session")
+def gateway_api(mesh_api: Api, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The Gateway API's definitions: those that the cluster has, or on the lab's own cluster some for the while.
+
+    Under pytest-xdist they stay, since another of its processes may still need them.
+    """
+    made = list(definitions())
+    crds = [reference(each) for each in made]
+    if mesh_api.find(crds[0]) is not None:
+        yield
+        return
+    if request.config.getoption("--mesh-cluster") != "embedded":
+        pytest.skip("the cluster has no Gateway API: apply the standard-install.yaml of one of its releases")
+    for each in made:
+        mesh_api.apply(each)
+    of_the_class = Reference("gateway.networking.k8s.io/v1", "GatewayClass", "istio")
+
+    def accepted() -> bool:
+        found = mesh_api.find(of_the_class) if _is_served(mesh_api, of_the_class) else None
+        return bool(found and found.get("status", {}).get("conditions"))
+
+    eventually(accepted, timeout=30, why="istiod makes its class once the definitions are there")
+    yield
+    if not hasattr(request.config, "workerinput"):
+        for crd in reversed(crds):
+            mesh_api.delete(crd)
+
+
+def _is_served(api: Api, ref: Reference) -> bool:
+    try:
+        api.path(ref.api_version, ref.kind)
+    except (ApiError, LookupError):
+        return False
+    return True

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 
 from mesh_lab.client import istiostatus
+from mesh_lab.client.api import UnknownKindError
 from mesh_lab.controlplane import istiokinds
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
 from mesh_lab.harness import evidence
-from mesh_lab.meshkinds import ISTIO, KINDS, MeshKind, named, of
+from mesh_lab.harness.mesh import Mesh
+from mesh_lab.meshkinds import GATEWAY_API, ISTIO, KINDS, MeshKind, named, of
 
 ROOT = Path(__file__).parents[2]
 EACH = pytest.mark.parametrize("kind", ISTIO, ids=lambda kind: kind.name)
@@ -95,6 +97,27 @@ def test_it_is_among_the_evidence_of_a_failure(kind: MeshKind) -> None:
     assert (kind.api_version, kind.name) in evidence.KINDS
     gathered = (ROOT / "tools" / "gather_evidence.sh").read_text().replace(",", " ").split()
     assert {kind.plural, f"{kind.plural}.{kind.group}"} & set(gathered)
+
+
+@pytest.mark.parametrize("kind", GATEWAY_API, ids=lambda kind: kind.name)
+def test_a_kind_that_users_install_is_among_the_evidence_where_it_is_there(kind: MeshKind) -> None:
+    class Api:
+        """A cluster with only the latest of the kind's versions."""
+
+        def served(self, group: str, name: str, versions: tuple[str, ...]) -> str:
+            if (group, name) != (kind.group, kind.name):
+                raise UnknownKindError(f"no {name}")
+            return f"{group}/{versions[-1]}"
+
+        def list_all(self, api_version: str, name: str, _namespace: str) -> list[dict[str, Any]]:
+            return (
+                [{"apiVersion": api_version, "kind": name}] if name == kind.name and kind.group in api_version else []
+            )
+
+    summary: list[str] = []
+    found = evidence._objects(Mesh(cast("Any", Api()), "shop"), summary)
+    assert [each for each in found if each["apiVersion"] == f"{kind.group}/{kind.versions[-1]}"]
+    assert summary == []
 
 
 @EACH

@@ -76,8 +76,14 @@ def namespaces(typed: typer.Context) -> list[str]:
 
 
 def _names(api: Api, namespace: str, kinds: Mapping[str, MeshKind]) -> Iterator[str]:
+    from mesh_lab.client.api import UnknownKindError
+
     for word, kind in kinds.items():
-        for obj in api.list_all(kind.api_version, kind.name, namespace or kind.namespace):
+        try:
+            version = api.served(kind.group, kind.name, kind.versions)
+        except UnknownKindError:
+            continue
+        for obj in api.list_all(version, kind.name, namespace or kind.namespace):
             name = obj["metadata"]["name"]
             if not kind.only or name in kind.only:
                 yield f"{word}/{name}"

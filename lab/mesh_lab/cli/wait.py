@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,17 @@ class Wanted:
 
     @property
     def reference(self) -> Reference:
-        """The resource's reference for the API."""
+        """The resource's reference for the API, by the version that is stored as a rule."""
         return Reference(self.kind.api_version, self.kind.name, self.name, self.namespace)
+
+    def served(self, api: Api) -> Reference:
+        """The same by a version that the cluster has: what a user installs may be older.
+
+        Raises:
+            LabError: the cluster has no such kind.
+        """
+        version = api.served(self.kind.group, self.kind.name, self.kind.versions)
+        return replace(self.reference, api_version=version)
 
     def __str__(self) -> str:
         return str(self.reference)
@@ -129,7 +138,8 @@ def _await(
     _refuse_without_effect(wanted, status)
     if condition == DELETE:
         return await_gone(status, wanted.reference, deadline, report)
-    return await_live(status, wanted.reference, _version(api, wanted), deadline, report)
+    reference = wanted.served(api)
+    return await_live(status, reference, _version(api, wanted, reference), deadline, report)
 
 
 def _outcome(
@@ -254,14 +264,14 @@ def _described(document: Any) -> str:
     return f"{document.get('kind') or 'an object without kind'} {name or ''}".strip()
 
 
-def _version(api: Api, wanted: Wanted) -> str:
+def _version(api: Api, wanted: Wanted, reference: Reference) -> str:
     """Return the version that is stored now.
 
     Raises:
         LabError: there is no such resource.
     """
     try:
-        return str(api.get(wanted.reference)["metadata"]["resourceVersion"])
+        return str(api.get(reference)["metadata"]["resourceVersion"])
     except ApiError as error:
         hint = f"`kubectl get {wanted.kind.plural} -A` lists those that are." if error.code == 404 else ""
         raise LabError(f"{wanted}: {error.message}", hint=hint) from error

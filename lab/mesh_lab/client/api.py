@@ -10,7 +10,7 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -132,6 +132,28 @@ class Api:
         plural, namespaced = self._plurals[api_version][kind]
         place = f"/namespaces/{namespace}" if namespaced and namespace else ""
         return f"{base}{place}/{plural}" + (f"/{name}" if name else "")
+
+    def served(self, group: str, kind: str, versions: Sequence[str]) -> str:
+        """The `apiVersion` of the first of these versions in which the cluster has a kind: its definition may be older.
+
+        Raises:
+            UnknownKindError: it has the kind in none of them.
+        """
+        for version in versions:
+            api_version = f"{group}/{version}" if group else version
+            try:
+                self.path(api_version, kind)
+            except UnknownKindError:
+                continue
+            except ApiError as error:
+                if error.code != _NOT_FOUND:
+                    raise
+                continue
+            return api_version
+        raise UnknownKindError(
+            f"the cluster has no {kind} of {group or 'v1'} ({', '.join(versions)}): "
+            "has its CustomResourceDefinition been applied?"
+        )
 
     def _path(self, ref: Reference) -> str:
         return self.path(ref.api_version, ref.kind, ref.namespace, ref.name)

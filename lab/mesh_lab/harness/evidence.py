@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
+from mesh_lab.client.api import UnknownKindError
 from mesh_lab.client.objects import Object
 from mesh_lab.client.pods import PROXY_CONTAINER, running_containers
 from mesh_lab.errors import LabError
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.proxies import Proxy
-from mesh_lab.meshkinds import ISTIO
+from mesh_lab.meshkinds import GATEWAY_API, ISTIO
 
 KINDS = (
     ("apps/v1", "Deployment"),
@@ -50,12 +52,23 @@ def collect(mesh: Mesh, reports: Path, test: str) -> str:
 
 def _objects(mesh: Mesh, summary: list[str]) -> list[Object]:
     found: list[Object] = []
-    for api_version, kind in KINDS:
+    for api_version, kind in (*KINDS, *_installed(mesh, summary)):
         try:
             found += mesh.api.list_all(api_version, kind, mesh.namespace)
         except FAILURES as error:
             summary.append(f"no {kind}s: {error}")
     return found
+
+
+def _installed(mesh: Mesh, summary: list[str]) -> Iterator[tuple[str, str]]:
+    """The Gateway API's kinds, of which the cluster has those whose definitions a user has applied."""
+    for kind in GATEWAY_API:
+        try:
+            yield mesh.api.served(kind.group, kind.name, kind.versions), kind.name
+        except UnknownKindError:
+            continue
+        except FAILURES as error:
+            summary.append(f"no {kind.name}s: {error}")
 
 
 def _pod_line(pod: Object) -> str:

@@ -26,6 +26,7 @@ from mesh_lab.harness.workloads import (
     echo_service,
     service_account,
 )
+from mesh_lab.meshkinds import of
 
 __all__ = ["ConfigurationRejected", "Mesh"]
 
@@ -35,7 +36,7 @@ DEFAULT_IMAGES = Images()
 READY_SECONDS = 60.0
 LIVE_SECONDS = 20.0
 _EVENTS_SHOWN = 10
-MESH_GROUPS = ("networking.istio.io/", "security.istio.io/")
+MESH_GROUPS = ("networking.istio.io/", "security.istio.io/", "gateway.networking.k8s.io/")
 
 
 class Mesh:
@@ -254,7 +255,8 @@ class Mesh:
 
 
 def _of_the_mesh(references: Iterable[Reference]) -> list[Reference]:
-    return [ref for ref in references if ref.api_version.startswith(MESH_GROUPS)]
+    """Those that a control plane tells the proxies' state of; a GatewayClass, for one, concerns no proxy itself."""
+    return [ref for ref in references if ref.api_version.startswith(MESH_GROUPS) and of(ref.api_version, ref.kind)]
 
 
 def _ready_endpoints(endpoint_slice: Object, service: str) -> int:

@@ -88,7 +88,11 @@ class Api:
     def __exit__(self, *_: object) -> None:
         """Nothing is open."""
 
+    def served(self, group: str, kind: str, versions: tuple[str, ...]) -> str:
+        return f"{group}/{versions[-1]}"
+
     def get(self, ref: Reference) -> Any:
+        assert ref.api_version in ("networking.istio.io/v1alpha3", "gateway.networking.k8s.io/v1alpha2")
         if ref.name != "reviews":
             raise ApiError(404, f"{ref.name} not found")
         return {"metadata": {"resourceVersion": "7"}}
@@ -128,3 +132,13 @@ def test_json_tells_what_came_of_each_and_the_exit_code_stays(
     assert [(one["name"], one["outcome"]) for one in document["resources"]] == [("none", "failed"), ("reviews", "live")]
     assert not document["succeeded"]
     assert refused.value.hint == "`kubectl get virtualservices -A` lists those that are."
+
+
+def test_a_route_of_an_older_release_of_the_definitions_is_waited_for_by_its_own_version(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(wait, "connect", lambda _: Api())
+    monkeypatch.setattr(wait, "status_of", lambda _: Status())
+    lab: Any = None
+    wait.wait(lab, ["tcproute/reviews"], [], namespace="", timeout=5, output="json")
+    assert json.loads(capsys.readouterr().out)["succeeded"]

@@ -120,6 +120,16 @@ def test_a_kind_that_the_cluster_lacks_is_named(api: Api) -> None:
         api.path("v1", "Gizmo")
 
 
+def test_of_a_kinds_versions_the_first_that_the_cluster_has_is_used(api: Api, player: Player) -> None:
+    routes = {"resources": [{"kind": "TCPRoute", "name": "tcproutes", "namespaced": True}]}
+    player.on("GET /apis/example.com/v1", {"resources": []})
+    player.on("GET /apis/example.com/v1alpha2", routes)
+    assert api.served("example.com", "TCPRoute", ("v1", "v1alpha2")) == "example.com/v1alpha2"
+    assert api.served("", "Pod", ("v1",)) == "v1"
+    with pytest.raises(LookupError, match=r"no TCPRoute of example.com \(v1, v2\)"):
+        api.served("example.com", "TCPRoute", ("v1", "v2"))
+
+
 def test_deleting_what_is_gone_is_no_error(api: Api) -> None:
     api.delete(Reference("v1", "Pod", "gone", "n"))
     assert api.find(Reference("v1", "Pod", "gone", "n")) is None

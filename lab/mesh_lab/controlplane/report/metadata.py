@@ -141,7 +141,8 @@ LABELS: Mapping[str, tuple[str, ...]] = {
     **_on("ServiceEntry", names=("networking.istio.io/enable-autoallocate-ip",)),
     **_on(SERVICE, names=("networking.istio.io/gatewayPort",)),
     **_on("MutatingWebhookConfiguration", names=("istio.io/tag",)),
-    **_on("ServiceAccount", DEPLOYMENT, SERVICE, names=("gateway.istio.io/managed",)),
+    # Istio's own documentation leaves pods out, and istiod labels them so.
+    **_on("ServiceAccount", DEPLOYMENT, SERVICE, POD, names=("gateway.istio.io/managed",)),
     **_on(POD, "WorkloadEntry", names=("service.istio.io/workload-name",)),
     **_on(
         POD,
@@ -170,6 +171,7 @@ _HEEDED_ELSEWHERE = frozenset(
         (NAMESPACE, "istio.io/rev"),
         (POD, "service.istio.io/workload-name"),
         ("AuthorizationPolicy", "istio.io/dry-run"),
+        *((kind, "gateway.istio.io/managed") for kind in (POD, SERVICE, DEPLOYMENT)),
     }
 )
 _INJECTION_LABEL, _INJECTION = "istio-injection", ("enabled", "disabled")

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from mesh_lab.controlplane.report.analysis import analyse
+from mesh_lab.controlplane.xds.gatewayapi.infrastructure import objects
+from mesh_lab.controlplane.xds.gatewayapi.listeners import gateways
+from mesh_lab.controlplane.xds.gatewayapi.sources import Sources
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
+from tests.unit.controlplane.xds.gatewayapi.objects import edge, gateway
 
 CODES = ("IST0102", "IST0103", "IST0107", "IST0108", "IST0110", "IST0111", "IST0116", "IST0118", "IST0127", "IST0133")
 OTHERS = ("IST0137",)
@@ -166,6 +170,19 @@ def test_the_metadata_of_the_meshs_resources_is_read_too(
     made = config(kind, "one", specs[kind])
     made["metadata"] |= {"annotations": annotations, "labels": labels}
     assert [code for code, _, _ in found(Cluster().istio(made))] == said
+
+
+def test_what_is_deployed_for_a_gateway_is_nothing_to_remark_on() -> None:
+    cluster = edge(gateway(infrastructure={"labels": {"team": "a"}}))
+    (state,) = gateways(Sources.of(cluster.snapshot()))
+    for each in (each for each in objects(state) if each["kind"] in ("Deployment", "Service")):
+        cluster.add(each["kind"], each)
+        if each["kind"] == "Deployment":
+            made = pod("edge-istio-2", "10.244.1.2", app="edge", meshed=False)
+            made["metadata"]["labels"] = each["spec"]["template"]["metadata"]["labels"]
+            cluster.add("Pod", made)
+    remarks = analyse(cluster.snapshot())
+    assert [f for f in remarks if f.code in CODES and f.origin.name.startswith("edge-istio")] == []
 
 
 def test_a_misspelt_annotation_names_the_one_that_may_be_meant() -> None:

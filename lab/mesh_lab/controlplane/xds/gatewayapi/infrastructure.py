@@ -116,9 +116,9 @@ def _service_object(meta: Object, state: GatewayState, spec: Gateway) -> Object:
     for each in state.all:
         if each.refused is None and each.conflict is None:
             numbers.setdefault(each.listener.port, each.listener.protocol.lower())
-    ports = [{"name": "status-port", "port": _STATUS_PORT, "protocol": "TCP", "targetPort": _STATUS_PORT}]
+    ports = [_port("status-port", _STATUS_PORT, "tcp")]
     ports += [
-        {"name": f"{protocol}-{number}", "port": number, "protocol": "TCP", "targetPort": number}
+        _port(f"{protocol}-{number}", number, protocol)
         for number, protocol in numbers.items()
         if number != _STATUS_PORT
     ]
@@ -128,3 +128,7 @@ def _service_object(meta: Object, state: GatewayState, spec: Gateway) -> Object:
     if asked and kind == "LoadBalancer":
         made["loadBalancerIP"] = asked[0].value
     return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": made}
+
+
+def _port(name: str, number: int, protocol: str) -> Object:
+    return {"name": name, "port": number, "protocol": "TCP", "appProtocol": protocol, "targetPort": number}
