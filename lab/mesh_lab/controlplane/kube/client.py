@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from asyncio import sslproto
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ _REQUEST_LIMIT = aiohttp.ClientTimeout(total=15)
 WATCH_SECONDS = 300
 _WATCH_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=WATCH_SECONDS + 30)
 _TOKEN_AGE = 10.0
+_TLS_BUFFER = 32 * 1024
+"""Two TLS records, as at the API server. asyncio takes 256 KB for each connection, and each kind is a watch with a
+connection of its own: 7 MB. It has no setting for that but the attribute of its protocol.
+"""
 _USER_AGENT = "pilot-discovery"
 """Istio's own, by which `managedFields` names the writer of a status."""
 
@@ -68,6 +73,7 @@ class KubeClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> KubeClient:
+        sslproto.SSLProtocol.max_size = _TLS_BUFFER
         trust = ssl.create_default_context(cafile=str(self._ca_file))
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=trust, limit=0, keepalive_timeout=60),

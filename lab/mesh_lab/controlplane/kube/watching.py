@@ -91,9 +91,7 @@ class Follower:
         while True:
             try:
                 if not version:
-                    objects, version = await self._client.list_all(self._kind)
-                    self._sink.replace(self._kind, objects)
-                    self.synced.set()
+                    version = await self._list()
                 self._complained = ""
                 quiet = True
                 async with aclosing(self._client.watch(self._kind, version)) as events:
@@ -121,6 +119,13 @@ class Follower:
                 version = ""
                 self._complain(error)
                 await backoff.pause()
+
+    async def _list(self) -> str:
+        """Hand over all there is; return its version. The list itself must not live as long as the watch after it."""
+        objects, version = await self._client.list_all(self._kind)
+        self._sink.replace(self._kind, objects)
+        self.synced.set()
+        return version
 
     def _complain(self, error: Exception) -> None:
         """Log each new reason once: a server that is away for a minute is one line, not sixty."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from mesh_lab.clusters.embedded import namespaces, ports, record
@@ -126,6 +127,14 @@ def test_the_kube_process_gets_its_configuration_and_sockets(make: Make, tmp_pat
         assert get(port).startswith(b"HTTP/1.1 200"), port
     for entry in config["host_ports"]:
         assert get(entry["host_port"], "127.80.0.1").startswith(b"HTTP/1.1 200"), "another address, the same number"
+
+
+def test_the_kube_process_gives_large_blocks_of_memory_back(make: Make) -> None:
+    cluster = make()
+    cluster.up(ignore)
+    processes = psutil.Process(cluster.status().pid).children(recursive=True)
+    kube = next(process for process in processes if process.cmdline()[0] == sys.executable)
+    assert int(kube.environ()["MALLOC_MMAP_THRESHOLD_"]) <= 128 * 1024
 
 
 def test_containers_may_read_what_the_kube_process_makes_for_them(make: Make, tmp_path: Path) -> None:

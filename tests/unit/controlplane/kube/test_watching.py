@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
+from asyncio import sslproto
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -176,6 +178,46 @@ async def test_a_line_of_any_length_is_read(tmp_path: Path) -> None:
     long = thing("long", 6)
     long["data"] = "x" * 3_000_000
     await followed(tmp_path, [listing(5), events(("ADDED", long))], lambda seen, _: seen.objects == {"long": "6"})
+
+
+class Things(list[Object]):
+    """A list that tells whether it is still there."""
+
+
+class OnceListed:
+    """A client whose list is known by `listed`, and whose watch says nothing."""
+
+    def __init__(self) -> None:
+        self.listed: weakref.ref[Things] | None = None
+        self.watched = asyncio.Event()
+
+    async def list_all(self, kind: Kind) -> tuple[list[Object], str]:
+        things = Things([thing("a", 3)])
+        self.listed = weakref.ref(things)
+        return things, "5"
+
+    async def watch(self, kind: Kind, version: str) -> AsyncIterator[Any]:
+        self.watched.set()
+        await asyncio.Event().wait()
+        yield None
+
+
+async def test_a_list_does_not_live_as_long_as_the_watch_after_it() -> None:
+    client = OnceListed()
+    task = asyncio.create_task(Follower(client, SERVICES, Seen()).run())  # type: ignore[arg-type]
+    try:
+        await client.watched.wait()
+        assert client.listed is not None
+        assert client.listed() is None
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_a_connection_has_small_buffers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sslproto.SSLProtocol, "max_size", 256 * 1024)
+    async with client_of(Script([]), tmp_path):
+        assert sslproto.SSLProtocol.max_size <= 32 * 1024
 
 
 async def test_what_is_seen_before_anyone_is_there_is_kept_in_its_order() -> None:

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import logging
 import math
+import mmap
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -33,8 +34,10 @@ _LONGEST_PAUSE_SECONDS = 0.05  # for a stream of much output; followers lag this
 _FEW = 4 << 10
 _SHARE = 4  # the pause after a long chunk, in times of its handling: output gets a fifth of the loop at most
 
-_buffer = bytearray(_LARGEST_PIPE)
-"""What all streams are read into: they are read one after another, in one loop."""
+_buffer = mmap.mmap(-1, _LARGEST_PIPE)
+"""What all streams are read into: they are read one after another, in one loop. Most reads are a few lines, and of a
+mapping only what has been read into is in memory.
+"""
 _view = memoryview(_buffer)
 
 
