@@ -44,7 +44,12 @@ class _Content(NamedTuple):
 
 def table(configs: Iterable[Config[S]]) -> Table[ObjectKey, Config[S]]:
     """The configurations by namespace and name: the former objects, and the former table, where nothing differs."""
-    return _table(tuple(_kept(_content(config), _Aside(config)) for config in configs))
+    return _table(tuple(map(_as_before, configs)))
+
+
+@memoised
+def _as_before(config: Config[S]) -> Config[S]:
+    return _kept(_content(config), _Aside(config))
 
 
 def _content(config: Config[S]) -> _Content:

@@ -91,9 +91,13 @@ class GatewayState:
         return (*self.listeners, *(each for some in self.sets for each in some.listeners))
 
 
-@memoised
 def gateways(sources: Sources) -> tuple[GatewayState, ...]:
-    """The Gateways that the lab is in charge of, oldest first."""
+    """The Gateways that the lab is in charge of, oldest first; the same objects whatever becomes of routes."""
+    return _gateways(sources.without_routes())
+
+
+@memoised
+def _gateways(sources: Sources) -> tuple[GatewayState, ...]:
     found = sorted(sources.all(Gateway).values(), key=lambda each: each.precedence)
     known = grants.index(sources.all(ReferenceGrant))
     sets: dict[tuple[str, str], list[Resource[ListenerSet]]] = {}

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mesh_lab.controlplane.model.gatewayapi import ParentReference, RouteSpec
 from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.kubernetes import ObjectKey
+from mesh_lab.controlplane.world.snapshot import Table
 from mesh_lab.controlplane.xds import hosts
 from mesh_lab.controlplane.xds.gatewayapi.listeners import GatewayState, ListenerState, allows
 from mesh_lab.controlplane.xds.gatewayapi.sources import GROUP, Sources, Verdict
@@ -32,20 +33,18 @@ class Parent(NamedTuple):
     refused: Verdict | None = None
 
 
-class Index(NamedTuple):
-    """The listeners by the object that they stand in: (kind, namespace, name)."""
+Index = Table[tuple[str, str, str], tuple[ListenerState, ...]]
+"""The listeners by the object that they stand in: (kind, namespace, name)."""
 
-    by_owner: dict[tuple[str, str, str], tuple[ListenerState, ...]]
 
-    @classmethod
-    def of(cls, gateways: tuple[GatewayState, ...]) -> Index:
-        """Those of all Gateways."""
-        found: dict[tuple[str, str, str], tuple[ListenerState, ...]] = {}
-        for state in gateways:
-            found["Gateway", *state.resource.key] = state.listeners
-            for each in state.sets:
-                found["ListenerSet", *each.resource.key] = each.listeners
-        return cls(found)
+def index(gateways: tuple[GatewayState, ...]) -> Index:
+    """The listeners of all Gateways, by their owners."""
+    found: dict[tuple[str, str, str], tuple[ListenerState, ...]] = {}
+    for state in gateways:
+        found["Gateway", *state.resource.key] = state.listeners
+        for each in state.sets:
+            found["ListenerSet", *each.resource.key] = each.listeners
+    return Table(found)
 
 
 def parents_of(
@@ -55,7 +54,7 @@ def parents_of(
     for ref in spec.parent_refs:
         namespace = ref.namespace or route.namespace
         if ref.group == GROUP:
-            listeners = index.by_owner.get((ref.kind, namespace, ref.name))
+            listeners = index.get((ref.kind, namespace, ref.name))
             if listeners is not None:
                 yield _at_listeners(ref, route, hostnames, listeners, sources)
         elif (ref.group, ref.kind) == ("", "Service"):

@@ -52,30 +52,45 @@ class RouteState:
 @memoised
 def routes(sources: Sources, gateways: tuple[GatewayState, ...]) -> tuple[RouteState, ...]:
     """The routes with a parent that the lab is in charge of, oldest first; `gateways` are those of the same sources."""
-    index = parents.Index.of(gateways)
-    known = grants.index(sources.all(ReferenceGrant))
+    around = _around(sources.without_routes(), gateways)
     found = (resource for kind in ROUTES for resource in sources.all(kind).values())
     ordered = sorted(found, key=lambda each: each.precedence)
-    return tuple(state for each in ordered for state in _states(each, index, known, sources))
+    return tuple(state for each in ordered for state in _states(each, around))
 
 
-def _states(
-    resource: Resource[RouteSpec], index: parents.Index, known: grants.Index, sources: Sources
-) -> Iterator[RouteState]:
+@dataclass(frozen=True, eq=False)
+class _Around:
+    """What the meaning of a route depends on beside itself: no other route is among it."""
+
+    sources: Sources
+    listeners: parents.Index
+    grants: grants.Index
+
+
+@memoised
+def _around(sources: Sources, gateways: tuple[GatewayState, ...]) -> _Around:
+    return _Around(sources, parents.index(gateways), grants.index(sources.all(ReferenceGrant)))
+
+
+@memoised
+def _states(resource: Resource[RouteSpec], around: _Around) -> tuple[RouteState, ...]:
     """A route at its Gateways, and in the mesh: there a reference to another namespace needs no grant, as in Istio.
 
     A client may call any Service, so its route may lead there.
     """
+    sources, index = around.sources, around.listeners
     spec = spec_of(resource)
     if spec is None:
-        yield from _unread(resource, index, sources)
-        return
+        return tuple(_unread(resource, index, sources))
     attached = tuple(parents.parents_of(resource, spec, getattr(spec, "hostnames", []), index, sources))
     by = grants.Referrer(resource.origin.kind, resource.namespace)
-    for in_mesh in (False, True):
-        some = tuple(each for each in attached if (each.ref.kind == "Service") == in_mesh)
-        if some:
-            yield _state(resource, spec, some, Backends(sources, known, by, free=in_mesh))
+    at_gateways = tuple(each for each in attached if each.ref.kind != "Service")
+    in_mesh = tuple(each for each in attached if each.ref.kind == "Service")
+    return tuple(
+        _state(resource, spec, some, Backends(sources, around.grants, by, free=some is in_mesh))
+        for some in (at_gateways, in_mesh)
+        if some
+    )
 
 
 def _state(

@@ -28,7 +28,7 @@ from mesh_lab.controlplane.world.snapshot import Config, Table
 from mesh_lab.controlplane.xds import hosts
 from mesh_lab.controlplane.xds.gatewayapi import infrastructure, keeping
 from mesh_lab.controlplane.xds.gatewayapi.listeners import GatewayState, ListenerState, gateways
-from mesh_lab.controlplane.xds.gatewayapi.parents import Attached, isolated
+from mesh_lab.controlplane.xds.gatewayapi.parents import isolated
 from mesh_lab.controlplane.xds.gatewayapi.routes import RouteState, routes
 from mesh_lab.controlplane.xds.gatewayapi.rules import Ranked
 from mesh_lab.controlplane.xds.gatewayapi.sources import Sources
@@ -75,30 +75,42 @@ class _Place(NamedTuple):
     host: str
 
 
-def _at_listeners(states: Iterable[GatewayState], known: tuple[RouteState, ...]) -> Iterator[Config[VirtualService]]:
+def _at_listeners(states: tuple[GatewayState, ...], known: tuple[RouteState, ...]) -> Iterator[Config[VirtualService]]:
     places: dict[_Place, list[RouteState]] = {}
-    beside = {each: state.all for state in states for each in state.all}
+    beside = _neighbours(states)
     for route in known:
-        if route.refused is not None:
-            continue
-        for attached in (each for parent in route.parents if parent.refused is None for each in parent.listeners):
-            if not attached.listener.served:
-                continue
-            for host in _hosts(attached, beside[attached.listener]):
-                some = places.setdefault(_Place(attached.listener, host), [])
-                if route not in some:
-                    some.append(route)
+        for place in _places(route, beside):
+            places.setdefault(place, []).append(route)
     for place, some in places.items():
-        yield _virtual_service(place, some)
+        yield _virtual_service(place, tuple(some))
     for state in states:
         for each in state.all:
             if each.served and _Place(each, each.hostname) not in places and _is_within(each, state.all):
                 yield _nothing(each)
 
 
-def _hosts(attached: Attached, beside: tuple[ListenerState, ...]) -> tuple[str, ...]:
-    """Requests are told apart by their host within one listener of Envoy's; connections with TLS before that."""
-    return tuple(isolated(attached, beside))
+_Neighbours = Table[ListenerState, tuple[ListenerState, ...]]
+
+
+@memoised
+def _neighbours(states: tuple[GatewayState, ...]) -> _Neighbours:
+    """The listeners of the same Gateway, by each of them."""
+    return Table({each: state.all for state in states for each in state.all})
+
+
+@memoised
+def _places(route: RouteState, beside: _Neighbours) -> tuple[_Place, ...]:
+    """Where a route is in effect, once each."""
+    if route.refused is not None:
+        return ()
+    attached = (each for parent in route.parents if parent.refused is None for each in parent.listeners)
+    found = (
+        _Place(each.listener, host)
+        for each in attached
+        if each.listener.served
+        for host in isolated(each, beside[each.listener])
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def _is_within(each: ListenerState, beside: tuple[ListenerState, ...]) -> bool:
@@ -111,6 +123,7 @@ def _is_within(each: ListenerState, beside: tuple[ListenerState, ...]) -> bool:
     )
 
 
+@memoised
 def _nothing(each: ListenerState) -> Config[VirtualService]:
     """The host of a listener without routes: no other listener's routes are for it."""
     rule = Rule(direct_response=HTTPDirectResponse(status=_NOT_FOUND))
@@ -123,7 +136,8 @@ def _gateway_name(each: ListenerState) -> str:
     return f"{each.owner.namespace}/{each.name}"
 
 
-def _virtual_service(place: _Place, some: list[RouteState]) -> Config[VirtualService]:
+@memoised
+def _virtual_service(place: _Place, some: tuple[RouteState, ...]) -> Config[VirtualService]:
     each, host = place
     first = some[0].resource
     spec: VirtualService
@@ -141,7 +155,7 @@ def _virtual_service(place: _Place, some: list[RouteState]) -> Config[VirtualSer
     return Config(first.origin, each.owner.namespace, name, {}, first.created, spec, merged_from=others)
 
 
-def _others(some: list[RouteState]) -> tuple[Origin, ...]:
+def _others(some: tuple[RouteState, ...]) -> tuple[Origin, ...]:
     return tuple(route.resource.origin for route in some[1:])
 
 
@@ -167,14 +181,15 @@ def _at_services(known: tuple[RouteState, ...], sources: Sources) -> Iterator[Co
                 port = parent.ref.port or _numbered(parent.service, parent.ref.section_name, sources)
                 found.setdefault(_Parent(parent.service, consumer), []).append((route, port))
     for place, some in found.items():
-        yield _mesh_service(place, some, sources.domain)
+        yield _mesh_service(place, tuple(some), sources.domain)
 
 
 def _numbered(service: ObjectKey, name: str, sources: Sources) -> int:
     return next((port.port for port in sources.services[service].ports if name and port.name == name), 0)
 
 
-def _mesh_service(parent: _Parent, some: list[tuple[RouteState, int]], domain: str) -> Config[VirtualService]:
+@memoised
+def _mesh_service(parent: _Parent, some: tuple[tuple[RouteState, int], ...], domain: str) -> Config[VirtualService]:
     """Clients' own routes take the place of the service's: nothing is older than they."""
     (namespace, name), consumer = parent
     host = f"{name}.{namespace}.svc.{domain}"

@@ -10,6 +10,7 @@ from mesh_lab.controlplane.world.certificates import Authority, TlsSecret
 from mesh_lab.controlplane.world.gatewayapi import GATEWAY, Resource
 from mesh_lab.controlplane.world.kubernetes import Namespace, ObjectKey, Service
 from mesh_lab.controlplane.world.snapshot import Snapshot, Table
+from mesh_lab.controlplane.xds.memo import memoised
 
 CONTROLLER = "istio.io/gateway-controller"
 """Istio's name for itself, by which a class says who is in charge; the lab acts in its place."""
@@ -48,10 +49,22 @@ class Sources(NamedTuple):
             snapshot.mesh.cluster_domain,
         )
 
+    def without_routes(self) -> Sources:
+        """The same but for the routes: what a change of one route leaves as it was, down to its identity."""
+        others = tuple((kind, table) for kind, table in self.objects.items() if not kind.endswith("Route"))
+        return self._replace(objects=_tables(others))
+
     def all(self, kind: type[S]) -> Table[ObjectKey, Resource[S]]:
         """The objects of a kind."""
         name = GATEWAY if kind.__name__ == "Gateway" else kind.__name__
         return cast("Table[ObjectKey, Resource[S]]", self.objects.get(name, Table()))
+
+
+@memoised
+def _tables(
+    tables: tuple[tuple[str, Table[ObjectKey, Resource[Spec]]], ...],
+) -> Table[str, Table[ObjectKey, Resource[Spec]]]:
+    return Table(tables)
 
 
 def spec_of(resource: Resource[S]) -> S | None:
