@@ -85,7 +85,7 @@ GATEWAY_API = (
     MeshKind("TLSRoute", _GATEWAY_API, "tlsroutes", (), ("v1", "v1alpha3", "v1alpha2"), acted_on=True),
     MeshKind("TCPRoute", _GATEWAY_API, "tcproutes", (), ("v1", "v1alpha2"), acted_on=True),
     MeshKind("UDPRoute", _GATEWAY_API, "udproutes", (), ("v1", "v1alpha2"), acted_on=True),
-    MeshKind("BackendTLSPolicy", _GATEWAY_API, "backendtlspolicies", ("btlspolicy",)),
+    MeshKind("BackendTLSPolicy", _GATEWAY_API, "backendtlspolicies", ("btlspolicy",), acted_on=True),
     MeshKind("Gateway", _GATEWAY_API, "gateways", ("gtw",), acted_on=True),
     MeshKind("ListenerSet", _GATEWAY_API, "listenersets", ("lset",), acted_on=True),
     MeshKind("ReferenceGrant", _GATEWAY_API, "referencegrants", ("refgrant",), ("v1beta1", "v1"), acted_on=True),

@@ -15,6 +15,8 @@ from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot
 from mesh_lab.controlplane.xds.built import Built, build, wire
+from mesh_lab.controlplane.xds.gatewayapi import backendtls
+from mesh_lab.controlplane.xds.gatewayapi.sources import Sources
 from mesh_lab.controlplane.xds.gatewaytls import AUTHORITY_SUFFIX, authority_of, credentials_of
 from mesh_lab.controlplane.xds.ingress import gateways
 from mesh_lab.controlplane.xds.mtls import selects
@@ -23,6 +25,7 @@ from mesh_lab.controlplane.xds.typeurls import SDS
 OWN = "default"
 ROOTS = "ROOTCA"
 GATEWAY_PREFIX = "kubernetes://"
+POLICY_PREFIX = "backendtlspolicy://"
 
 
 def own(leaf: Leaf) -> Built:
@@ -43,6 +46,8 @@ def credential(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
 
     `NAME-cacert` is what client certificates are verified with: the Secret of that name, or the authority within NAME.
     """
+    if name.startswith(POLICY_PREFIX):
+        return _of_policy(snapshot, name)
     if not name.startswith(GATEWAY_PREFIX):
         return None
     wanted = name.removeprefix(GATEWAY_PREFIX)
@@ -61,10 +66,16 @@ def credential(snapshot: Snapshot, proxy: Proxy, name: str) -> Built | None:
     return _certificate(name, exact.certificate, exact.private_key, (exact.origin, *named_by))
 
 
-def _of_listener(snapshot: Snapshot, proxy: Proxy, name: str, wanted: str) -> Built | None:
-    """What a listener of the Gateway API's names, with its namespace: for the pods of that Gateway only.
+def _of_policy(snapshot: Snapshot, name: str) -> Built | None:
+    """The authorities that a BackendTLSPolicy names: any client may have them, since they are no secret."""
+    found = backendtls.authorities_of(Sources.of(snapshot), name.removeprefix(POLICY_PREFIX))
+    return _authority(name, found.authorities.encode(), (found.resource.origin,)) if found is not None else None
 
-    Whether the Gateway may name it has been looked at before (ReferenceGrant): else no listener does.
+
+def _of_listener(snapshot: Snapshot, proxy: Proxy, name: str, wanted: str) -> Built | None:
+    """What a Gateway of the Gateway API's names, with its namespace: for the pods of that Gateway only.
+
+    Whether the Gateway may name it has been looked at before (ReferenceGrant): else nothing of it does.
     """
     behind = {
         f"{service.namespace}/{service.name}"
@@ -75,8 +86,7 @@ def _of_listener(snapshot: Snapshot, proxy: Proxy, name: str, wanted: str) -> Bu
         config.origin
         for config in gateways(snapshot).values()
         if isinstance(config.spec, ServiceGateway) and not behind.isdisjoint(config.spec.services)
-        for server in config.spec.servers
-        if server.tls is not None and wanted in (*credentials_of(server.tls), authority_of(server.tls))
+        if wanted in _named_in(config.spec)
     )
     if not named_by or proxy.kind != "router":
         return None
@@ -92,6 +102,15 @@ def _of_listener(snapshot: Snapshot, proxy: Proxy, name: str, wanted: str) -> Bu
             return _authority(name, each.ca, (each.origin, *named_by), each.crl)
     found = snapshot.authorities.get(key)
     return _authority(name, found.certificates.encode(), (found.origin, *named_by)) if found is not None else None
+
+
+def _named_in(spec: ServiceGateway) -> Iterator[str]:
+    """The Secrets that a Gateway names: for clients, and the certificate for servers."""
+    yield spec.certificate
+    for server in spec.servers:
+        if server.tls is not None:
+            yield from credentials_of(server.tls)
+            yield authority_of(server.tls)
 
 
 def _names_in(config: Config[DestinationRule]) -> set[str]:

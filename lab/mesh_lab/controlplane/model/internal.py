@@ -7,6 +7,7 @@ the module that reads them. None of these is a part of any definition (CRD).
 from __future__ import annotations
 
 from mesh_lab.controlplane.model.base import StringMatch
+from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings, DestinationRule
 from mesh_lab.controlplane.model.gateway import Gateway
 from mesh_lab.controlplane.model.virtualservice import HTTPRedirect, HTTPRoute, RegexRewrite
 
@@ -33,6 +34,26 @@ class Rule(HTTPRoute, frozen=True):
 
 
 class ServiceGateway(Gateway, frozen=True):
-    """A Gateway of the pods behind some Services (`namespace/name`), instead of those that a selector names."""
+    """A Gateway of the pods behind some Services (`namespace/name`), instead of those that a selector names.
+
+    `certificate` is the Secret (`namespace/name`) that is shown to servers which a `BackendTLS` is for.
+    """
 
     services: tuple[str, ...] = ()
+    certificate: str = ""
+
+
+class BackendTLS(ClientTLSSettings, frozen=True):
+    """TLS to servers that is not a DestinationRule's: verified by authorities that the control plane sends.
+
+    `authority` is the policy (`namespace/name`) that names them, empty for the system's; `certificate` the client's
+    own. `trusts_nobody`: no server is trusted, since the policy cannot be carried out.
+    """
+
+    authority: str = ""
+    certificate: str = ""
+    trusts_nobody: bool = False
+
+
+class BackendRule(DestinationRule, frozen=True):
+    """The policies of a host that are not a DestinationRule's: they fill in what those leave out."""

@@ -1,4 +1,4 @@
-"""Routes of the Gateway API that are refused, or lead nowhere: their statuses as findings, for `mesh-lab wait`."""
+"""What of the Gateway API is refused, or leads nowhere: statuses as findings, for `mesh-lab wait`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.xds.gatewayapi import backendtls
 from mesh_lab.controlplane.xds.gatewayapi.listeners import gateways
 from mesh_lab.controlplane.xds.gatewayapi.routes import ROUTES, routes
 from mesh_lab.controlplane.xds.gatewayapi.sources import Sources, Verdict
@@ -34,6 +35,16 @@ def routes_are_accepted(snapshot: Snapshot) -> Iterator[Finding]:
                 yield _finding("error", _REFUSED, origin, parent.refused)
         for problem in route.problems:
             yield _finding("warning", _NOWHERE, origin, problem)
+
+
+def policies_are_accepted(snapshot: Snapshot) -> Iterator[Finding]:
+    """A policy that cannot be carried out, or does not count for a target, is in error."""
+    for policy in backendtls.policies(Sources.of(snapshot)):
+        origin = policy.resource.origin
+        for refused in filter(None, (policy.refused, *(each.refused for each in policy.targets))):
+            yield _finding("error", _REFUSED, origin, refused)
+        if policy.unresolved is not None and policy.refused is None:
+            yield _finding("warning", _NOWHERE, origin, policy.unresolved)
 
 
 def _finding(severity: Severity, code: str, origin: Origin, verdict: Verdict) -> Finding:

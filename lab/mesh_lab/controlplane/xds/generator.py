@@ -22,6 +22,7 @@ from mesh_lab.controlplane.world.snapshot import Config, ServiceEndpoints, Snaps
 from mesh_lab.controlplane.xds import access as accesses
 from mesh_lab.controlplane.xds import (
     attachment,
+    backendcertificates,
     clusters,
     endpoints,
     entries,
@@ -114,6 +115,7 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     behind = _services_of(snapshot, pod)
     targets, keys = tuple(ports for _, ports in behind), tuple(service.key for service, _ in behind)
     servers = attachment.servers_of(ingress.gateways(snapshot), pod, targets, keys)
+    scope = backendcertificates.shown(scope, servers)
     exports = mesh.default_virtual_service_export_to
     found = attachment.attached(servers, ingress.routes(snapshot), pod.namespace, mesh.cluster_domain, exports)
     credentials = gatewaytls.credentials_in(snapshot.secrets, pod.namespace)

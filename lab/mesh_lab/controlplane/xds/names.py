@@ -54,3 +54,8 @@ def listener(address: str, port: int) -> str:
 def gateway_secret(name: str) -> str:
     """A Secret in the gateway's namespace, over SDS."""
     return f"kubernetes://{name}"
+
+
+def policy_secret(name: str) -> str:
+    """The authorities that a BackendTLSPolicy (`namespace/name`) names, over SDS."""
+    return f"backendtlspolicy://{name}"

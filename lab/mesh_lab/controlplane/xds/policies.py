@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from msgspec import structs
 
 from mesh_lab.controlplane.model import DestinationRule
 from mesh_lab.controlplane.model.destinationrule import (
@@ -11,16 +14,20 @@ from mesh_lab.controlplane.model.destinationrule import (
     ConnectionPoolSettings,
     LoadBalancerSettings,
     OutlierDetection,
+    PortTrafficPolicy,
     ProxyProtocol,
     RetryBudget,
     Subset,
     TrafficPolicy,
     TunnelSettings,
 )
+from mesh_lab.controlplane.model.internal import BackendRule
 from mesh_lab.controlplane.model.mesh import DefaultTrafficPolicy
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.xds.memo import memoised
+
+P = TypeVar("P", TrafficPolicy, PortTrafficPolicy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,20 +68,39 @@ NO_POLICY = Policy()
 
 @memoised
 def merge_rules(configs: Sequence[Config[DestinationRule]]) -> HostRules:
-    """Merge rules for one host, oldest first."""
-    policies = [config.spec.traffic_policy for config in configs if config.spec.traffic_policy is not None]
-    for_all = (config.spec.traffic_policy for config in configs if config.spec.workload_selector is None)
+    """Merge rules for one host, oldest first. Policies of backends fill in what DestinationRules leave out."""
+    specs = [config.spec for config in configs]
+    written = [spec for spec in specs if not isinstance(spec, BackendRule)]
+    policies = [spec.traffic_policy for spec in written if spec.traffic_policy is not None]
+    for_all = [spec.traffic_policy for spec in written if spec.workload_selector is None and spec.traffic_policy]
+    of_backend = next((spec.traffic_policy for spec in specs if isinstance(spec, BackendRule)), None)
     subsets: dict[str, Subset] = {}
     for config in configs:
         for subset in config.spec.subsets:
             subsets.setdefault(subset.name, subset)
     return HostRules(
-        policies[0] if policies else None,
-        next((policy for policy in for_all if policy is not None), None),
+        filled(policies[0] if policies else None, of_backend),
+        filled(for_all[0] if for_all else None, of_backend),
         tuple(subsets.values()),
         tuple(config.origin for config in configs),
         any(config.spec.workload_selector is not None for config in configs),
     )
+
+
+def filled(policy: TrafficPolicy | None, by: TrafficPolicy | None) -> TrafficPolicy | None:
+    """A policy with what it leaves out as another has it, port by port, too."""
+    if policy is None or by is None:
+        return policy or by
+    own = {each.port.number: each for each in policy.port_level_settings if each.port}
+    ports = [_filled(own.pop(each.port.number, None), each) for each in by.port_level_settings if each.port]
+    return structs.replace(_filled(policy, by), port_level_settings=[*own.values(), *ports])
+
+
+def _filled(policy: P | None, by: P) -> P:
+    if policy is None:
+        return by
+    missing = {field: getattr(by, field) for field in by.__struct_fields__ if not getattr(policy, field)}
+    return structs.replace(policy, **missing)
 
 
 def effective(

@@ -16,15 +16,13 @@ from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
 from mesh_lab.controlplane.xds import aliases, entries, hosts, names, tracing
-from mesh_lab.controlplane.xds.delegation import merged
 from mesh_lab.controlplane.xds.exports import exported
-from mesh_lab.controlplane.xds.gatewayapi import serving
-from mesh_lab.controlplane.xds.gatewayapi import sources as gatewayapi
 from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of, showing
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.policies import HostRules, merge_rules
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, from_kubernetes
+from mesh_lab.controlplane.xds.together import routes_of, rules_of
 
 Labels = tuple[tuple[str, str], ...]
 RuleConfig = Config[DestinationRule]
@@ -179,20 +177,6 @@ def labels_matter(
     )
 
 
-def routes_of(snapshot: Snapshot) -> Table[ObjectKey, RouteConfig]:
-    """The VirtualServices, with the rules that they delegate, and those that the Gateway API's routes stand for."""
-    mesh = snapshot.mesh
-    written = merged(snapshot.of(VirtualService), mesh.cluster_domain, mesh.default_virtual_service_export_to)
-    return _together(written, serving.made_routes(gatewayapi.Sources.of(snapshot)))
-
-
-@memoised
-def _together(
-    written: Table[ObjectKey, RouteConfig], made: Table[ObjectKey, RouteConfig]
-) -> Table[ObjectKey, RouteConfig]:
-    return Table({**written, **made}) if made else written
-
-
 _NO_SIDECARS: Table[ObjectKey, Config[Sidecar]] = Table()
 
 
@@ -209,7 +193,7 @@ def scope_of(
     sources = Sources(
         registry_of(snapshot),
         routes_of(snapshot),
-        snapshot.of(DestinationRule),
+        rules_of(snapshot),
         _NO_SIDECARS if gateway else snapshot.of(Sidecar),
         mesh.cluster_domain,
         mesh.root_namespace,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from msgspec import structs
 
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings
+from mesh_lab.controlplane.model.internal import BackendTLS
 from mesh_lab.controlplane.model.mesh import TLSConfig
 from mesh_lab.controlplane.xds import names
 from mesh_lab.controlplane.xds.built import any_of
@@ -34,6 +36,8 @@ _AUTHORITIES = (
 )
 SYSTEM_AUTHORITIES = next((path for path in _AUTHORITIES if Path(path).exists()), _AUTHORITIES[0])
 
+# The digest that no certificate's key has (SHA-256 in base64): who must show it is not trusted.
+_NO_KEY = base64.b64encode(bytes(32)).decode()
 _TLS = "envoy.transport_sockets.tls"
 _RAW = "envoy.transport_sockets.raw_buffer"
 
@@ -64,9 +68,15 @@ def mesh_versions() -> common_pb2.TlsParameters:
     return _versions(common_pb2.TlsParameters.TLSv1_2, common_pb2.TlsParameters.TLSv1_3)
 
 
-def _exact_names(uris: Iterable[str], kind: int) -> list[common_pb2.SubjectAltNameMatcher]:
+def _exact_names(names: Iterable[str]) -> list[common_pb2.SubjectAltNameMatcher]:
+    """What a certificate must name: URIs, which have a scheme, or hosts."""
+    kinds = common_pb2.SubjectAltNameMatcher
     return [
-        common_pb2.SubjectAltNameMatcher(san_type=kind, matcher=string_pb2.StringMatcher(exact=uri)) for uri in uris
+        kinds(
+            san_type=kinds.URI if "://" in name else kinds.DNS,
+            matcher=string_pb2.StringMatcher(exact=name),
+        )
+        for name in names
     ]
 
 
@@ -78,7 +88,7 @@ def _mesh_context(alpn: Iterable[str], principals: Iterable[str]) -> tls_pb2.Com
         tls_certificate_sds_secret_configs=[secret(names.DEFAULT_SECRET)],
         combined_validation_context=tls_pb2.CommonTlsContext.CombinedCertificateValidationContext(
             default_validation_context=common_pb2.CertificateValidationContext(
-                match_typed_subject_alt_names=_exact_names(principals, common_pb2.SubjectAltNameMatcher.URI)
+                match_typed_subject_alt_names=_exact_names(principals)
             ),
             validation_context_sds_secret_config=secret(names.ROOT_SECRET),
         ),
@@ -129,11 +139,9 @@ def mutual_downstream(
     return downstream(context)
 
 
-def validation(dns_names: Iterable[str], authorities: str) -> common_pb2.CertificateValidationContext:
-    """Certificates for one of these names (any, when there are none) by the authorities in a file, if one is named."""
-    context = common_pb2.CertificateValidationContext(
-        match_typed_subject_alt_names=_exact_names(dns_names, common_pb2.SubjectAltNameMatcher.DNS)
-    )
+def validation(subject_alt_names: Iterable[str], authorities: str) -> common_pb2.CertificateValidationContext:
+    """Certificates for one of these hosts and URIs (any, if there are none), by the authorities in a file, if named."""
+    context = common_pb2.CertificateValidationContext(match_typed_subject_alt_names=_exact_names(subject_alt_names))
     if authorities:
         context.trusted_ca.filename = authorities
     return context
@@ -153,6 +161,9 @@ def settings_upstream(
     if defaults is not None:
         # As in Istio, `minProtocolVersion` is for servers.
         restrict(context.tls_params, structs.replace(defaults, min_protocol_version="TLS_AUTO"))
+    if isinstance(settings, BackendTLS):
+        _as_policies_ask(context, settings, validation(subject_alt_names, ""))
+        return _upstream(context, settings.sni)
     authorities = "" if settings.credential_name else settings.ca_certificates or SYSTEM_AUTHORITIES
     trust = validation(subject_alt_names, authorities)
     if settings.ca_crl and not settings.credential_name:
@@ -176,7 +187,30 @@ def settings_upstream(
             )
         if not settings.insecure_skip_verify:
             context.validation_context.CopyFrom(trust)
-    upstream = tls_pb2.UpstreamTlsContext(common_tls_context=context, sni=settings.sni)
+    return _upstream(context, settings.sni)
+
+
+def _as_policies_ask(
+    context: tls_pb2.CommonTlsContext, settings: BackendTLS, trust: common_pb2.CertificateValidationContext
+) -> None:
+    """The authorities of a policy, or the system's; and the certificate that the client shows."""
+    if settings.certificate:
+        context.tls_certificate_sds_secret_configs.append(secret(names.gateway_secret(settings.certificate)))
+    if settings.trusts_nobody:
+        trust.verify_certificate_spki.append(_NO_KEY)
+    elif settings.authority:
+        context.combined_validation_context.default_validation_context.CopyFrom(trust)
+        context.combined_validation_context.validation_context_sds_secret_config.CopyFrom(
+            secret(names.policy_secret(settings.authority))
+        )
+        return
+    else:
+        trust.trusted_ca.filename = SYSTEM_AUTHORITIES
+    context.validation_context.CopyFrom(trust)
+
+
+def _upstream(context: tls_pb2.CommonTlsContext, sni: str) -> base_pb2.TransportSocket:
+    upstream = tls_pb2.UpstreamTlsContext(common_tls_context=context, sni=sni)
     return base_pb2.TransportSocket(name=_TLS, typed_config=any_of(upstream))
 
 

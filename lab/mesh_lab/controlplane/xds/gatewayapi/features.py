@@ -10,8 +10,11 @@ VERSIONS = ("v1.4.", "v1.5.", "v1.6.")
 """The versions of the definitions whose fields are all known."""
 
 _GATEWAYS = (
+    "BackendTLSPolicy",
+    "BackendTLSPolicySANValidation",
     "Gateway",
     "GatewayAddressEmpty",
+    "GatewayBackendClientCertificate",
     "GatewayFrontendClientCertificateValidation",
     "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayHTTPListenerIsolation",

@@ -10,7 +10,8 @@ from mesh_lab.controlplane.model.gatewayapi import Gateway, Listener, ListenerSe
 from mesh_lab.controlplane.model.mesh import LabelSelector
 from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.labelselectors import selects
-from mesh_lab.controlplane.xds.gatewayapi import grants, listenertls
+from mesh_lab.controlplane.xds.gatewayapi import clientcertificates, grants, listenertls
+from mesh_lab.controlplane.xds.gatewayapi.clientcertificates import ClientCertificate
 from mesh_lab.controlplane.xds.gatewayapi.sources import GROUP, Sources, Verdict, is_ours, spec_of
 from mesh_lab.controlplane.xds.memo import memoised
 
@@ -78,12 +79,16 @@ class SetState:
 
 @dataclass(frozen=True, eq=False)
 class GatewayState:
-    """A Gateway that the lab is in charge of, with all its listeners; `refused` says why it is not accepted."""
+    """A Gateway that the lab is in charge of, with all its listeners; `refused` says why it is not accepted.
+
+    `certificate` is the one for backends, if it names one.
+    """
 
     resource: Resource[Gateway]
     refused: Verdict | None
     listeners: tuple[ListenerState, ...] = ()
     sets: tuple[SetState, ...] = ()
+    certificate: ClientCertificate | None = None
 
     @property
     def all(self) -> tuple[ListenerState, ...]:
@@ -133,7 +138,8 @@ def _gateway(
         SetState(each, resource, refusals[each.key], tuple(next(settled) for _ in added.get(each.key, ())))
         for each in sets
     )
-    return GatewayState(resource, _refused(spec), tuple(own), states)
+    certificate = clientcertificates.of(resource, spec, sources, known)
+    return GatewayState(resource, _refused(spec), tuple(own), states, certificate)
 
 
 def _refused(spec: Gateway) -> Verdict | None:

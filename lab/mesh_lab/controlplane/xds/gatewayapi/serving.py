@@ -62,7 +62,9 @@ def made_routes(sources: Sources) -> Table[ObjectKey, Config[VirtualService]]:
 def _server(state: GatewayState, each: ListenerState, sources: Sources) -> Config[Gateway]:
     port = ServerPort(number=each.listener.port, protocol=each.listener.protocol, name="default")
     server = Server(port=port, hosts=[f"*/{each.hostname}"], tls=each.tls, name=each.listener.name)
-    spec = ServiceGateway(servers=[server], services=infrastructure.services_of(state.resource, sources.domain))
+    services = infrastructure.services_of(state.resource, sources.domain)
+    certificate = state.certificate.name if state.certificate is not None else ""
+    spec = ServiceGateway(servers=[server], services=services, certificate=certificate)
     owner = each.owner
     others = () if each.is_gateways_own else (state.resource.origin,)
     return Config(owner.origin, owner.namespace, each.name, {}, owner.created, spec, merged_from=others)

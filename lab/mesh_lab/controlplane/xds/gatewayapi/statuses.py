@@ -7,17 +7,16 @@ https://gateway-api.sigs.k8s.io/reference/spec/, and for the reasons its GEP-136
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.gatewayapi import Gateway, GatewayClass, ListenerSet
 from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.snapshot import Snapshot
-from mesh_lab.controlplane.xds.gatewayapi import addresses, features, parents, routes
+from mesh_lab.controlplane.xds.gatewayapi import addresses, backendtls, features, parents, policystatuses, routes
+from mesh_lab.controlplane.xds.gatewayapi.conditions import Object, condition
 from mesh_lab.controlplane.xds.gatewayapi.listeners import GatewayState, ListenerState, SetState, gateways
 from mesh_lab.controlplane.xds.gatewayapi.sources import CONTROLLER, GROUP, Sources, Verdict, is_ours, spec_of
-
-Object = dict[str, Any]
 
 
 class Key(NamedTuple):
@@ -36,7 +35,10 @@ class Release(NamedTuple):
 
 
 def statuses(snapshot: Snapshot, found: Release) -> dict[Key, Object]:
-    """The status of each object that the lab is in charge of. `parents` has entries of the lab's only."""
+    """The status of each object that the lab is in charge of.
+
+    `parents` and `ancestors` have the lab's entries, not those of other controllers.
+    """
     sources = Sources.of(snapshot)
     made: dict[Key, Object] = {}
     for name in sources.all(GatewayClass).values():
@@ -54,7 +56,15 @@ def statuses(snapshot: Snapshot, found: Release) -> dict[Key, Object]:
     for route in known:
         status = made.setdefault(Key(*route.resource.origin.key), {"parents": []})
         status["parents"] += [_parent(route, each) for each in route.parents]
+    made |= _policies(sources, known)
     return made
+
+
+def _policies(sources: Sources, known: tuple[routes.RouteState, ...]) -> Iterator[tuple[Key, Object]]:
+    states = backendtls.policies(sources)
+    leads = policystatuses.leading(known) if states else {}
+    for state in states:
+        yield Key(*state.resource.origin.key), policystatuses.of_policy(state, leads)
 
 
 def _unread(sources: Sources) -> Iterator[Resource[Spec]]:
@@ -70,17 +80,6 @@ def _unread(sources: Sources) -> Iterator[Resource[Spec]]:
 def _not_understood(resource: Resource[Spec]) -> Object:
     wrong = Verdict("Invalid", resource.decoded.problem)
     return {"conditions": [condition(resource, "Accepted", wrong), condition(resource, "Programmed", wrong)]}
-
-
-def condition(resource: Resource[Any], kind: str, wrong: Verdict | None, good: str = "", message: str = "") -> Object:
-    """A condition that holds, or does not for what is `wrong`. The reason for its holding is the type, by default."""
-    return {
-        "type": kind,
-        "status": "False" if wrong is not None else "True",
-        "reason": wrong.reason if wrong is not None else good or kind,
-        "message": wrong.message if wrong is not None else message,
-        "observedGeneration": resource.origin.generation,
-    }
 
 
 def _class(resource: Resource[GatewayClass], found: Release) -> Object:
@@ -139,6 +138,7 @@ def _gateway(state: GatewayState, snapshot: Snapshot, counted: dict[ListenerStat
         "conditions": [
             condition(resource, "Accepted", accepted, reason, text),
             condition(resource, "Programmed", _not_accepted(state.refused) or place.wrong, message=place.message),
+            *_resolved(state),
             *_insecure(state),
         ],
         "listeners": [_listener(each, counted, place.wrong) for each in state.listeners],
@@ -148,6 +148,12 @@ def _gateway(state: GatewayState, snapshot: Snapshot, counted: dict[ListenerStat
 
 def _not_accepted(refused: Verdict | None) -> Verdict | None:
     return Verdict("Invalid", refused.message) if refused is not None else None
+
+
+def _resolved(state: GatewayState) -> Iterator[Object]:
+    """Whether the certificate for backends is there. Without it the Gateway shows none, and serves all the same."""
+    if state.certificate is not None:
+        yield condition(state.resource, "ResolvedRefs", state.certificate.unresolved)
 
 
 def _insecure(state: GatewayState) -> Iterator[Object]:
