@@ -66,6 +66,7 @@ class KubeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     rootless: bool
     pod_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"
+    machine_cidr: str = "172.31.0.0/24"
     node_address: str = "10.244.0.1"
     dns_address: str = "10.96.0.10"
     api_service_address: str = "10.96.0.1"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+
 
 @dataclass(frozen=True)
 class LogOptions:
@@ -57,12 +59,52 @@ class ExecSession(Protocol):
         ...
 
 
+class MachineOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A virtual machine that is to run: its address (empty: any that is free), its program, and its files by path."""
+
+    image: str
+    address: str = ""
+    command: list[str] = []
+    env: dict[str, str] = {}
+    files: dict[str, str] = {}
+
+
+class MachineSession(ExecSession, Protocol):
+    """A machine's first program. `kill` removes the machine."""
+
+    @property
+    def address(self) -> str:
+        """The machine's address."""
+        ...
+
+
+class NodeMachines(Protocol):
+    """Virtual machines on the node, implemented by the node agent. Raises `ApiError`, 503 while the node is not up."""
+
+    def running(self) -> list[tuple[str, str, str]]:
+        """Namespace, name and address of each that runs."""
+        ...
+
+    async def run(self, namespace: str, name: str, order: MachineOrder) -> MachineSession:
+        """Start a machine: 409 when it runs already, 400 when the order cannot be carried out."""
+        ...
+
+    async def exec(self, namespace: str, name: str, command: list[str]) -> ExecSession:
+        """Start a command in a machine: 404 when it does not run."""
+        ...
+
+
 class NodeStreams(Protocol):
     """Implemented by the node agent.
 
     Raises:
         ApiError: from each method; 404 without such a pod, 400 or 500 when the container does not run.
     """
+
+    @property
+    def machines(self) -> NodeMachines:
+        """What runs beside pods."""
+        ...
 
     def check_running(self, namespace: str, pod: str, container: str = "") -> None:
         """Raise `ApiError` 500, as a kubelet does, unless the pod runs, and its container if one is named."""

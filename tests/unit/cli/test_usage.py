@@ -36,6 +36,7 @@ Commands:
   load          Put load on the lab with Locust.
   completion    Print what lets a shell complete these commands.
   tools         Install kind and istioctl.
+  vm            Run programs on virtual machines of the mesh.
 """
 COMMANDS = [line.split()[0] for line in HELP.partition("Commands:\n")[2].splitlines()]
 

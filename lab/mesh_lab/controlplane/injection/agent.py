@@ -87,11 +87,12 @@ def settings(command: Command, environment: Mapping[str, str]) -> ProxySettings:
 
 def arguments(proxy: ProxySettings, environment: Mapping[str, str]) -> list[str]:
     """Envoy's arguments, in which the variables are replaced that Kubernetes replaces in a container's own."""
+    return [expanded(each, environment) for each in bootstrap.arguments(proxy)]
 
-    def value(found: re.Match[str]) -> str:
-        return environment.get(found[1], found[0])
 
-    return [re.sub(r"\$\(([A-Z_]+)\)", value, each) for each in bootstrap.arguments(proxy)]
+def expanded(text: str, environment: Mapping[str, str]) -> str:
+    """A text with the values of `$(NAME)`, as Kubernetes puts them in."""
+    return re.sub(r"\$\(([A-Z_]+)\)", lambda found: environment.get(found[1], found[0]), text)
 
 
 def peer(proxy: ProxySettings, environment: Mapping[str, str], labels: Mapping[str, str]) -> str:

@@ -76,7 +76,7 @@ class ProxySettings:
     probes: tuple[Probe, ...] = ()
     metrics: tuple[Target, ...] = ()
     stats: Statistics = field(default_factory=Statistics)
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     runtime: Mapping[str, bool | float | str] = field(default_factory=dict)
     custom: bool = False
     patched: Callable[[dict[str, Any]], dict[str, Any]] = _as_it_is

@@ -27,6 +27,7 @@ from mesh_lab.kube.api.context import (
     parse_path,
 )
 from mesh_lab.kube.api.policies.admission import Policies
+from mesh_lab.kube.api.streaming import machines
 from mesh_lab.kube.api.webhooks.admission import Webhooks
 from mesh_lab.kube.errors import ApiError, bad_request, internal
 from mesh_lab.kube.registry.registry import Registry
@@ -64,6 +65,7 @@ def build_app(
     health.add_routes(app)
     discovery.add_routes(app)
     openapi.add_routes(app)
+    machines.add_routes(app)
     app.router.add_route("*", "/{path:.*}", dispatch.handle)
     return app
 

@@ -19,6 +19,7 @@ from mesh_lab.kube.node.context import NodeContext, log_root
 from mesh_lab.kube.node.files import logreading
 from mesh_lab.kube.node.files.volumes import Tokens
 from mesh_lab.kube.node.images import Images
+from mesh_lab.kube.node.machines import Machines
 from mesh_lab.kube.node.pod import sessions
 from mesh_lab.kube.node.pod.checks import reason
 from mesh_lab.kube.node.pod.console import Attachment
@@ -53,6 +54,7 @@ class NodeAgent:
         self._scheduling = Recorder(registry, _SCHEDULER)
         self._workers: dict[str, PodWorker] = {}
         self._node: NodeContext | None = None
+        self.machines = Machines(config, self._context)
 
     async def run(self) -> None:
         """Run the node until cancelled.

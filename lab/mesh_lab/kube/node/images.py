@@ -168,6 +168,7 @@ def _builtin() -> Iterator[Image]:
     # What `istioctl install` and Istio's charts name, by the registry that they are told of.
     for published in _MESH_PUBLISHED:
         yield Image(f"{published}/pilot", (*run, "mesh_lab.controlplane"), env=python, user=_PROXY_USER)
+    yield Image("mesh-lab/machine", (*run, "mesh_lab.controlplane.injection.machine"), env=python)
     yield Image("mesh-lab/locust", (*run, "locust"), env=python)
     yield Image("mesh-lab/proxyv2", (_envoy(),))
     for published in _MESH_PUBLISHED:

@@ -112,8 +112,8 @@ class Sandboxes:
         with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
             _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
 
-    async def create(self, hostname: str, sysctls: dict[str, str], *, host_network: bool) -> Sandbox:
-        """Make a sandbox and connect it to the network.
+    async def create(self, hostname: str, sysctls: dict[str, str], *, host_network: bool, address: str = "") -> Sandbox:
+        """Make a sandbox and connect it to the network, at an address of the pods' range or one that is given.
 
         Raises:
             RuntimeFailure, NetlinkError, AddressesExhaustedError: it could not be made; nothing is left behind.
@@ -121,9 +121,8 @@ class Sandboxes:
         number = await self._runtime.create_sandbox(hostname, sysctls, host_network=host_network)
         if host_network:
             return Sandbox(number, self._node_address, host_network=True)
-        address = ""
         try:
-            address = self._addresses.acquire()
+            address = address or self._addresses.acquire()
             await self._connect(number, address)
         except BaseException:
             self._addresses.release(address)

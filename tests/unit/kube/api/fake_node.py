@@ -15,7 +15,7 @@ from contextlib import suppress
 from mesh_lab.kube.errors import ApiError, internal, not_found
 from mesh_lab.kube.registry import Registry
 from mesh_lab.kube.resources import PODS
-from mesh_lab.kube.streams import ExecSession, LogOptions
+from mesh_lab.kube.streams import ExecSession, LogOptions, MachineOrder
 
 CHUNK = 32 * 1024
 
@@ -99,6 +99,38 @@ class Terminal(Session):
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
+class FakeMachine(Session):
+    """A machine whose first program is a process of this machine."""
+
+    address = "172.31.0.2"
+
+
+class FakeMachines:
+    """Implements `NodeMachines`: programs run on this machine."""
+
+    def __init__(self) -> None:
+        self.started: dict[tuple[str, str], FakeMachine] = {}
+        self.orders: list[MachineOrder] = []
+
+    def running(self) -> list[tuple[str, str, str]]:
+        return [(*key, machine.address) for key, machine in self.started.items()]
+
+    async def run(self, namespace: str, name: str, order: MachineOrder) -> FakeMachine:
+        self.orders.append(order)
+        self.started[namespace, name] = machine = FakeMachine(await _process(order.command))
+        return machine
+
+    async def exec(self, namespace: str, name: str, command: list[str]) -> ExecSession:
+        if (namespace, name) not in self.started:
+            raise not_found("machines", name)
+        return Session(await _process(command))
+
+
+async def _process(command: list[str]) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe, start_new_session=True)
+
+
 class FakeNode:
     """Implements `NodeStreams` over what the test says and what this machine has."""
 
@@ -114,6 +146,7 @@ class FakeNode:
         self.ports: dict[int, int] = {}
         self.stopped: set[tuple[str, str]] = set()
         """Pods with containers that do not run; all others do."""
+        self.machines = FakeMachines()
 
     async def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
         self.asked.append(options)

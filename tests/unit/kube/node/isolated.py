@@ -24,6 +24,7 @@ from mesh_lab.kube.errors import ApiError, forbidden
 from mesh_lab.kube.node.agent import NodeAgent
 from mesh_lab.kube.node.client import Runtime, RuntimeFailure
 from mesh_lab.kube.node.images import Image
+from mesh_lab.kube.node.machines import Machine
 from mesh_lab.kube.node.pod import launch
 from mesh_lab.kube.objects.pods import read_pod
 from mesh_lab.kube.orphans import Reaper
@@ -32,7 +33,7 @@ from mesh_lab.kube.registry.kinds import RESOURCES
 from mesh_lab.kube.registry.tokens import TokenIssuer
 from mesh_lab.kube.resources import CONFIGMAPS, PODS, SERVICEACCOUNTS
 from mesh_lab.kube.store import Store
-from mesh_lab.kube.streams import ExecSession, LogOptions
+from mesh_lab.kube.streams import ExecSession, LogOptions, MachineOrder
 from tests.unit.kube.node.pods import container, pod_object
 
 KINDS = {resource.kind: resource for resource in RESOURCES}
@@ -71,6 +72,7 @@ class IsolatedNode:
         self.keys = pki.ensure(state / "pki", ("10.96.0.1",))
         self.agent: NodeAgent
         self._running: asyncio.Task[None] | None = None
+        self.machines: dict[str, Machine] = {}
 
     async def begin(self) -> None:
         await self.registry.bootstrap()
@@ -216,6 +218,24 @@ class IsolatedNode:
         code = await session.wait()
         await session.kill()
         return [code, out.result(), err.result()]
+
+    async def start_machine(self, name: str, order: dict[str, Any]) -> str:
+        """Start a virtual machine; its address."""
+        self.machines[name] = await self.agent.machines.run("default", name, MachineOrder(**order))
+        return self.machines[name].address
+
+    async def finish_machine(self, name: str) -> list[Any]:
+        """Wait until its program ends, and remove it; exit code and output."""
+        return await self._converse(self.machines.pop(name), None, None)
+
+    async def remove_machine(self, name: str) -> None:
+        await self.machines.pop(name).kill()
+
+    async def running_machines(self) -> list[tuple[str, str, str]]:
+        return self.agent.machines.running()
+
+    async def in_machine(self, name: str, command: list[str]) -> list[Any]:
+        return await self._converse(await self.agent.machines.exec("default", name, command), None, None)
 
     async def connect(self, name: str, port: int, data: str) -> str:
         reader, writer = await self.agent.connect("default", name, port)

@@ -88,7 +88,7 @@ class Session:
     """A running command; implements `mesh_lab.kube.streams.ExecSession`. Made by `start`."""
 
     def __init__(self, process: Process, stdin: int | None, stdout: int, stderr: int | None) -> None:
-        self._process = process
+        self.process = self._process = process
         self._stdout = Pipe(stdout, process)
         self._tty = stdin == stdout
         self._stdin = self._stdout if self._tty else None if stdin is None else Pipe(stdin, process)
@@ -145,6 +145,15 @@ async def start(runtime: Runtime, container: Process, spec: Message, *, stdin: b
     """
     if tty:
         return await _with_terminal(runtime, container, spec)
+    return await on_pipes(lambda stdio: runtime.exec(container, spec, stdio), stdin=stdin)
+
+
+async def on_pipes(begin: Callable[[list[int]], Awaitable[Process]], *, stdin: bool) -> Session:
+    """Start a process whose streams are pipes.
+
+    Raises:
+        RuntimeFailure: it cannot be started.
+    """
     with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
 
         def pipe() -> tuple[int, int]:
@@ -164,7 +173,7 @@ async def start(runtime: Runtime, container: Process, spec: Message, *, stdin: b
         outputs = [pipe() for _ in range(2)]
         stdio += [keep(theirs, writing) for _, writing in outputs]
         stdout, stderr = (keep(ours, reading) for reading, _ in outputs)
-        process = await runtime.exec(container, spec, stdio)
+        process = await begin(stdio)
         ours.pop_all()
     return Session(process, to_command, stdout, stderr)
 
