@@ -122,7 +122,6 @@ class Attached:
     config: RouteConfig
 
 
-@memoised
 def attached(
     servers: tuple[GatewayServer, ...],
     routes: Table[ObjectKey, RouteConfig],
@@ -134,13 +133,34 @@ def attached(
 
     `default` is the mesh's `exportTo` for those that have none.
     """
-    ordered = sorted(routes.values(), key=lambda config: config.precedence)
+    known = _by_gateway(routes)
+    return _attached(servers, tuple(known.get(each.gateway, ()) for each in servers), namespace, domain, default)
+
+
+@memoised
+def _by_gateway(routes: Table[ObjectKey, RouteConfig]) -> Table[str, tuple[RouteConfig, ...]]:
+    """The VirtualServices by the Gateways that they name, oldest first."""
+    found: dict[str, list[RouteConfig]] = {}
+    for config in sorted(routes.values(), key=lambda config: config.precedence):
+        for name in dict.fromkeys(gateway_name(each, config.namespace) for each in config.spec.gateways):
+            found.setdefault(name, []).append(config)
+    return Table({name: tuple(some) for name, some in found.items()})
+
+
+@memoised
+def _attached(
+    servers: tuple[GatewayServer, ...],
+    routes: tuple[tuple[RouteConfig, ...], ...],
+    namespace: str,
+    domain: str,
+    default: tuple[str, ...],
+) -> tuple[Attached, ...]:
+    """By the routes that name the Gateway of each server: those of others change nothing here."""
     return tuple(
         Attached(host, server, config)
-        for server in servers
-        for config in ordered
-        if server.gateway in {gateway_name(name, config.namespace) for name in config.spec.gateways}
-        and exported(config.spec.export_to or default, config.namespace, namespace)
+        for server, some in zip(servers, routes, strict=True)
+        for config in some
+        if exported(config.spec.export_to or default, config.namespace, namespace)
         for host in _hosts_in_common(server, config, domain)
     )
 

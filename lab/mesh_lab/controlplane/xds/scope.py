@@ -178,6 +178,7 @@ def labels_matter(
 
 
 _NO_SIDECARS: Table[ObjectKey, Config[Sidecar]] = Table()
+_NO_ROUTES: Table[ObjectKey, RouteConfig] = Table()
 
 
 def scope_of(
@@ -215,12 +216,25 @@ def _by_assigned_addresses(scope: Scope) -> Scope:
 
 @memoised
 def _scope(sources: Sources, namespace: str, labels: Labels) -> Scope:
+    sidecar = _sidecar_for(sources.sidecars, namespace, dict(labels), sources.root_namespace)
+    egress = egress_of(sidecar, namespace)
+    selected = _selected_routes(sources.routes, namespace, sources.domain, egress, sources.exports.routes)
+    # Routes of gateways only come and go, and what a sidecar sees stays the same object.
+    return _seen(sources._replace(routes=_NO_ROUTES, sidecars=_NO_SIDECARS), selected, sidecar, namespace, labels)
+
+
+@memoised
+def _seen(
+    sources: Sources,
+    selected: tuple[RouteConfig, ...],
+    sidecar: Config[Sidecar] | None,
+    namespace: str,
+    labels: Labels,
+) -> Scope:
     domain, root_namespace, exports = sources.domain, sources.root_namespace, sources.exports
-    sidecar = _sidecar_for(sources.sidecars, namespace, dict(labels), root_namespace)
     egress = egress_of(sidecar, namespace)
     visible = list(_visible(sources.registry.known, exports.services, namespace))
     services = tuple(_named(s, egress) for s in visible if _shows(egress, s.namespace, s.hostname))
-    selected = _selected_routes(sources.routes, namespace, domain, egress, exports.routes)
     proxy = _egress_proxy(sidecar)
     imported = _imported(selected, services, visible, namespace, domain, proxy) if egress else ()
     index = _rule_index(sources.rules, domain, labels)
