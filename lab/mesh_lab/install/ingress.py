@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from mesh_lab import publishedports
 from mesh_lab.client.objects import Object
 from mesh_lab.errors import LabError
 from mesh_lab.install import placing
@@ -47,8 +48,13 @@ def manifest(source: Path, directory: Path, host_ports: Mapping[str, int], more:
 
 
 def _published(service: Object, host_ports: Mapping[str, int], more: Sequence[Object]) -> Object:
-    ports = [port for each in (*service["spec"]["ports"], *more) for port in _numbered(each, host_ports)]
-    return service | {"spec": service["spec"] | {"ports": _once(ports)}}
+    given = (*service["spec"]["ports"], *more)
+    own = [number for each in given if (number := _number(each, host_ports)) != each["port"]]
+    metadata = service["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), **publishedports.mark(own)}
+    described = metadata | ({"annotations": annotations} if annotations else {})
+    ports = [port for each in given for port in _numbered(each, host_ports)]
+    return service | {"metadata": described, "spec": service["spec"] | {"ports": _once(ports)}}
 
 
 def _numbered_twice(deployment: Object) -> Object:
@@ -58,15 +64,17 @@ def _numbered_twice(deployment: Object) -> Object:
     return deployment | {"metadata": metadata | {"annotations": annotations}}
 
 
+def _number(port: Object, host_ports: Mapping[str, int]) -> int:
+    """The number under which the host's loopback answers a port; its own where that has none."""
+    return int(host_ports.get(_PORTS.get(port["name"], ""), port["port"]))
+
+
 def _numbered(port: Object, host_ports: Mapping[str, int]) -> Iterator[Object]:
     """A port under the lab's own number, then under Istio's."""
-    number = host_ports.get(_PORTS.get(port["name"], ""), port["port"])
-    if number == port["port"]:
-        yield port
-        return
-    # As TCP the mesh knows it by the Service's address: for HTTP each sidecar would take all requests to that number.
-    yield port | {"port": number, "appProtocol": "tcp"}
-    yield port | {"name": f"{port['name']}-{port['port']}"}
+    number = _number(port, host_ports)
+    yield port | {"port": number}
+    if number != port["port"]:
+        yield port | {"name": f"{port['name']}-{port['port']}"}
 
 
 def _once(ports: Sequence[Object]) -> list[Object]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+from mesh_lab import publishedports
 from mesh_lab.controlplane.world.ingress import IngressSpec
 from mesh_lab.controlplane.world.ingress import read as read_ingress
 from mesh_lab.controlplane.world.locality import Locality, of_node
@@ -210,6 +211,7 @@ def service(obj: Object) -> Service:
     address = spec.get("clusterIP", "")
     annotations = meta.get("annotations") or {}
     exported = annotations.get("networking.istio.io/exportTo", "")
+    published = publishedports.marked(meta)
     return Service(
         origin=origin_of("Service", obj),
         namespace=meta.get("namespace", ""),
@@ -223,7 +225,7 @@ def service(obj: Object) -> Service:
                 port["port"],
                 port.get("targetPort") or port["port"],
                 port.get("protocol", "TCP"),
-                port.get("appProtocol", ""),
+                "tcp" if port["port"] in published else port.get("appProtocol", ""),
             )
             for port in spec.get("ports") or ()
         ),

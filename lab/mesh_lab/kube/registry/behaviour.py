@@ -78,6 +78,10 @@ class Grant:
 def _nothing(obj: Object) -> None: ...
 
 
+def _as_applied(config: Object, live: Object) -> Object:  # noqa: ARG001
+    return config
+
+
 def _keep_nothing(new: Object, old: Object) -> None: ...
 
 
@@ -126,6 +130,8 @@ class Behaviour:
     """Set the fields that a client left out, as `SetDefaults_*` of Kubernetes does; what is set stays."""
     begin: Callable[[Object], None] = _nothing
     """Set what a new object begins with, which a client has no say in: its status above all."""
+    fit: Callable[[Object, Object], Object] = _as_applied
+    """What a server-side apply says, given the object that it goes into: before it is merged, and owned."""
     keep: Callable[[Object, Object], None] = _keep_nothing
     """Take over into a new state what an update may not change of the old one."""
     specs_of_parts: Mapping[str, Callable[[Object, Object], Object]] = field(default_factory=dict)

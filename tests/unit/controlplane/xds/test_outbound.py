@@ -10,9 +10,11 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 )
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
+from mesh_lab.controlplane.world import kubernetes
 from mesh_lab.controlplane.world.kubernetes import ServicePort
 from mesh_lab.controlplane.xds.services import Protocol, protocol_of
 from mesh_lab.controlplane.xds.typeurls import LDS, RDS
+from mesh_lab.publishedports import mark
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, mesh_config, pod, service
 from tests.unit.controlplane.xds.translated import listener_of, resources
 
@@ -47,6 +49,14 @@ def tcp(filter_: Any) -> TcpProxy:
 )
 def test_a_ports_protocol(name: str, app_protocol: str, number: int, expected: Protocol) -> None:
     assert protocol_of(ServicePort(name, number, number, "TCP", app_protocol)) is expected
+
+
+def test_ports_that_are_there_for_the_host_are_tcp_to_the_mesh() -> None:
+    """As HTTP, each sidecar would take all requests to the number that the lab happens to have on the host."""
+    ports = [{"name": "http2", "port": 38080, "targetPort": 8080}, {"name": "http2-80", "port": 80, "targetPort": 8080}]
+    metadata = {"name": "istio-ingressgateway", "namespace": "istio-system", "annotations": mark([38080])}
+    found = kubernetes.service({"metadata": metadata, "spec": {"ports": ports}}).ports
+    assert {port.port: protocol_of(port) for port in found} == {38080: Protocol.TCP, 80: Protocol.HTTP2}
 
 
 def test_http_has_one_listener_for_a_port_number_and_tcp_one_for_an_address() -> None:

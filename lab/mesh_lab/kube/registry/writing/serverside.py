@@ -42,9 +42,10 @@ class Applier:
         wanted = _part(resource, decoded, subresource)
         manager = Manager(APPLY, options.field_manager, subresource=subresource)
         schema = self._resources.schema(resource)
+        fit = self._writer.strategy(resource).kind.fit
 
         def change(live: Object) -> Object:
-            return _applied(schema, live, wanted, manager, force=options.force)
+            return _applied(schema, live, fit(wanted, live), manager, force=options.force)
 
         for _ in range(_ATTEMPTS):
             try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from mesh_lab import publishedports
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.errors import Cause
 from mesh_lab.kube.registry.behaviour import READ, WRITE, Behaviour, FieldLabel, Grant
@@ -70,19 +71,32 @@ def _fill_defaults(service: Object) -> None:
         spec.setdefault("externalTrafficPolicy", "Cluster")
     if spec["type"] == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
-        _settle_names(spec.get("ports") or ())
+        if ports := spec.get("ports"):
+            spec["ports"] = _settled(ports, service)
 
 
-def _settle_names(ports: Sequence[dict[str, Any]]) -> None:
-    """Of two ports of one name, let the lab's own keep it, and add its number to the other's.
+def _settled(ports: list[Object], beside: Object) -> list[Object]:
+    """Of two ports of one name, let the lab's own of the Service keep it, and add its number to the other's.
 
     The lab's ingress has the host's numbers under Istio's names, which is what clients look for (`install.ingress`).
     `istioctl install` applies Istio's numbers under the same names, and a real server would refuse the two together.
     """
-    published = {port.get("name") for port in ports if port.get("name") and port.get("appProtocol") == "tcp"}
-    for port in ports:
-        if port.get("name") in published and port.get("appProtocol") != "tcp":
-            port["name"] = f"{port['name']}-{port.get('port')}"
+    own = publishedports.marked(beside["metadata"])
+    present = (beside.get("spec") or {}).get("ports") or ()
+    names = {port.get("name") for port in present if port.get("port") in own}
+    return [
+        {**port, "name": f"{port['name']}-{port['port']}"}
+        if port.get("name") in names and port.get("port") not in own and "port" in port
+        else port
+        for port in ports
+    ]
+
+
+def _fit(config: Object, live: Object) -> Object:
+    """What is applied, with the names that its ports have beside the lab's own: so they are applied, and owned."""
+    spec = config.get("spec") or {}
+    ports = spec.get("ports")
+    return {**config, "spec": {**spec, "ports": _settled(ports, live)}} if ports else config
 
 
 def _begin(service: Object) -> None:
@@ -186,6 +200,7 @@ BEHAVIOUR = Behaviour(
     SERVICES,
     fill_defaults=_fill_defaults,
     begin=_begin,
+    fit=_fit,
     keep=keep_allocated,
     name_problem=service_name_problem,
     fields=_FIELDS,
