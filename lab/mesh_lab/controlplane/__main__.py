@@ -8,13 +8,15 @@ import logging
 import os
 import signal
 import sys
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mesh_lab.controlplane.process.config import Settings, from_environment, without_effect
 
 if TYPE_CHECKING:
     from mesh_lab.controlplane.startup.assembly import Translation
+    from mesh_lab.controlplane.world.findings import Finding
+    from mesh_lab.controlplane.world.snapshot import Snapshot
 
 
 def main() -> int:
@@ -71,7 +73,12 @@ def _translation() -> Translation:
     gc.freeze()
     gc.enable()
     generator = Generator()
-    return Translation(generator.generate, partial(analyse, patched=generator.patched))
+
+    def analysis(snapshot: Snapshot, failed: Callable[[str, Exception], object]) -> tuple[Finding, ...]:
+        with generator.remembering():
+            return analyse(snapshot, failed, generator.patched)
+
+    return Translation(generator.generate, analysis, generator.remembering)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from mesh_lab.conditions import TRANSITION
@@ -21,7 +22,6 @@ from mesh_lab.controlplane.report.statuses import parts_of
 from mesh_lab.controlplane.world.snapshot import Snapshot
 from mesh_lab.controlplane.xds.gatewayapi.sources import CONTROLLER
 from mesh_lab.controlplane.xds.gatewayapi.statuses import Key, Release, statuses
-from mesh_lab.controlplane.xds.memo import Memo, using
 from mesh_lab.rfc3339 import timestamp
 
 log = logging.getLogger(__name__)
@@ -44,8 +44,17 @@ class Api(Protocol):
 class GatewayStatuses:
     """Keeps the statuses as the snapshots have them."""
 
-    def __init__(self, api: Api, state: ClusterState, definitions: Definitions, faults: Faults) -> None:
+    def __init__(
+        self,
+        api: Api,
+        state: ClusterState,
+        definitions: Definitions,
+        faults: Faults,
+        remembering: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """`remembering` lends the memory of what was made of snapshots for proxies."""
         self._api = api
+        self._remembering = remembering
         self._state = state
         self._definitions = definitions
         self._faults = faults
@@ -53,7 +62,8 @@ class GatewayStatuses:
         self._stored: dict[Key, Mapping[str, Any]] = {}
         # What was written last, and the status that this led to: a definition may prune what it does not know.
         self._written: dict[Key, tuple[Object, Mapping[str, Any]]] = {}
-        self._memo = Memo()
+        # Of each object the status that was wanted, and the one that was there, when both agreed.
+        self._agreed: dict[Key, tuple[Object | None, Mapping[str, Any]]] = {}
         self._statuses: Mapping[Key, Object] = {}
         self._seen: tuple[Snapshot, Release] | None = None
         for kind in GATEWAY_API:
@@ -64,8 +74,8 @@ class GatewayStatuses:
             meta = obj["metadata"]
             key = Key(kind, meta.get("namespace", ""), meta["name"])
             if event == "DELETED":
-                self._stored.pop(key, None)
-                self._written.pop(key, None)
+                for known in (self._stored, self._written, self._agreed):
+                    known.pop(key, None)
             else:
                 status = obj.get("status")
                 self._stored[key] = status if isinstance(status, Mapping) else {}
@@ -102,8 +112,12 @@ class GatewayStatuses:
         made = self._made(release)
         good = True
         for key, stored in list(self._stored.items()):
-            wanted = merged(stored, made.get(key))
+            asked, agreed = made.get(key), self._agreed.get(key)
+            if agreed is not None and agreed[0] is asked and agreed[1] is stored:
+                continue
+            wanted = merged(stored, asked)
             if wanted is None or self._written.get(key) == (_timeless(wanted), stored):
+                self._agreed[key] = (asked, stored)
                 continue
             good = await self._write(key, wanted) and good
         return good
@@ -112,8 +126,7 @@ class GatewayStatuses:
         """The statuses of the latest snapshot."""
         seen = (self._state.latest, release)
         if seen != self._seen:
-            self._memo.turn()
-            with using(self._memo):
+            with self._remembering():
                 self._statuses, self._seen = statuses(*seen), seen
         return self._statuses
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from mesh_lab.controlplane.admission import webhook
@@ -76,10 +77,14 @@ class Injection:
 
 
 class Translation(NamedTuple):
-    """What is made of a snapshot: a proxy's configuration, and remarks on the resources in it."""
+    """What is made of a snapshot: a proxy's configuration, and remarks on the resources in it.
+
+    `remembering` lends the memory of what was made to others who read snapshots.
+    """
 
     generate: Generate
     analyse: Analysis
+    remembering: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 async def serve(
@@ -115,7 +120,7 @@ async def serve(
     certificate = ServingCertificate(trust, settings.dns_names)
 
     definitions.changed = state.progress.fire
-    gateway_statuses = GatewayStatuses(api, state, definitions, faults)
+    gateway_statuses = GatewayStatuses(api, state, definitions, faults, translation.remembering)
 
     state.hook("Secret", trust.observe)
     state.hook("Namespace", roots.observe_namespace)

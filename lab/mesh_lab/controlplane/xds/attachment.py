@@ -157,12 +157,17 @@ def _attached(
 ) -> tuple[Attached, ...]:
     """By the routes that name the Gateway of each server: those of others change nothing here."""
     return tuple(
-        Attached(host, server, config)
+        each
         for server, some in zip(servers, routes, strict=True)
         for config in some
         if exported(config.spec.export_to or default, config.namespace, namespace)
-        for host in _hosts_in_common(server, config, domain)
+        for each in _at(server, config, domain)
     )
+
+
+@memoised
+def _at(server: GatewayServer, config: RouteConfig, domain: str) -> tuple[Attached, ...]:
+    return tuple(Attached(host, server, config) for host in _hosts_in_common(server, config, domain))
 
 
 def _hosts_in_common(server: GatewayServer, config: RouteConfig, domain: str) -> Iterator[str]:

@@ -73,7 +73,7 @@ def gateway_routes(setting: Setting, servers: Iterable[GatewayServer], found: It
             by_name.setdefault(route_name(server), []).append(server)
     by_server: dict[GatewayServer, list[Attached]] = {}
     for each in found:
-        if has_routes(each.config, _viewpoint(each.server, setting)):
+        if _context(setting, each) is not None:
             by_server.setdefault(each.server, []).append(each)
     for name, some in by_name.items():
         redirected = dict.fromkeys(host for server in some if _redirects(server) for _, host in server.hosts())
@@ -84,7 +84,7 @@ def gateway_routes(setting: Setting, servers: Iterable[GatewayServer], found: It
             _host(
                 host,
                 tuple(which),
-                tuple(_context(setting, each) for each in which),
+                tuple(filter(None, (_context(setting, each) for each in which))),
                 host in redirected or any(_redirects(each.server) for each in which),
             )
             for host, which in hosts.items()
@@ -105,8 +105,11 @@ def _redirects(server: GatewayServer) -> bool:
     return bool(server.server.tls and server.server.tls.https_redirect)
 
 
-def _context(setting: Setting, each: Attached) -> RouteContext:
-    return context_of(setting.scope, each.config, _viewpoint(each.server, setting), setting.mesh)
+@memoised
+def _context(setting: Setting, each: Attached) -> RouteContext | None:
+    """By what the rules of a VirtualService are translated; None where none of them is for this server."""
+    view = _viewpoint(each.server, setting)
+    return context_of(setting.scope, each.config, view, setting.mesh) if has_routes(each.config, view) else None
 
 
 @memoised

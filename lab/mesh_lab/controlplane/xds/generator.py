@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -70,6 +71,10 @@ class Generator:
     def __init__(self) -> None:
         self._memo = Memo()
         self._snapshot: Snapshot | None = None
+
+    def remembering(self) -> AbstractContextManager[None]:
+        """Lends its memory to others who read the same snapshots: what was made of them is not made again."""
+        return using(self._memo)
 
     def generate(self, snapshot: Snapshot, proxy: Proxy) -> Resources:
         """The listeners, routes, clusters and endpoints of a proxy, by type and name."""

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from envoy.config.route.v3.route_components_pb2 import Route
 
 from mesh_lab.controlplane.model import VirtualService
+from mesh_lab.controlplane.model.internal import Rule
 from mesh_lab.controlplane.model.virtualservice import Destination, HTTPMatchRequest, HTTPRoute
+from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.xds import actions, hosts, names, origins
 from mesh_lab.controlplane.xds.matching import Viewpoint, concerns, route_match
@@ -43,16 +45,41 @@ def routes(context: RouteContext) -> Iterator[Route]:
     for rule in context.config.spec.http:
         matches: list[HTTPMatchRequest | None] = [match for match in rule.match if context.concerns(match)]
         for match in matches if rule.match else [None]:
-            route = Route(name=_name(rule, match), match=route_match(match))
-            if match is not None:
-                route.stat_prefix = match.stat_prefix
-            origins.note(route.metadata, "virtual-service", context.config.namespace, context.config.name)
-            actions.fill(route, context, rule, match)
-            if context.view.traced:
-                route.decorator.operation = _operation(route, context)
+            route = (
+                _kept(_within(context, rule), rule, match) if isinstance(rule, Rule) else _route(context, rule, match)
+            )
             yield route
             if takes_all(route):
                 return
+
+
+def _route(context: RouteContext, rule: HTTPRoute, match: HTTPMatchRequest | None) -> Route:
+    route = Route(name=_name(rule, match), match=route_match(match))
+    if match is not None:
+        route.stat_prefix = match.stat_prefix
+    origins.note(route.metadata, "virtual-service", context.config.namespace, context.config.name)
+    actions.fill(route, context, rule, match)
+    if context.view.traced:
+        route.decorator.operation = _operation(route, context)
+    return route
+
+
+# A host's rules may be those of a thousand routes, which come and go one by one: each is translated by itself.
+_kept = memoised(_route)
+
+
+def _within(context: RouteContext, rule: HTTPRoute) -> RouteContext:
+    """The context in which one rule is translated: the same whatever becomes of the other rules."""
+    called = (share.destination for share in rule.route)
+    mirrored = (mirror.destination for mirror in actions.mirrors(rule))
+    targets = tuple(dict.fromkeys(context.target(each) for each in (*called, *mirrored)))
+    return RouteContext(_named(context.config.namespace, context.config.name), context.view, targets, context.domain)
+
+
+@memoised
+def _named(namespace: str, name: str) -> Config[VirtualService]:
+    """A VirtualService of which only the name counts."""
+    return Config(Origin("VirtualService", namespace, name), namespace, name, {}, "", VirtualService())
 
 
 def _operation(route: Route, context: RouteContext) -> str:

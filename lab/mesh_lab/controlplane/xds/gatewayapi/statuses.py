@@ -17,6 +17,7 @@ from mesh_lab.controlplane.xds.gatewayapi import addresses, backendtls, features
 from mesh_lab.controlplane.xds.gatewayapi.conditions import Object, condition
 from mesh_lab.controlplane.xds.gatewayapi.listeners import GatewayState, ListenerState, SetState, gateways
 from mesh_lab.controlplane.xds.gatewayapi.sources import CONTROLLER, GROUP, Sources, Verdict, is_ours, spec_of
+from mesh_lab.controlplane.xds.memo import memoised
 
 
 class Key(NamedTuple):
@@ -53,9 +54,11 @@ def statuses(snapshot: Snapshot, found: Release) -> dict[Key, Object]:
             made[Key(*each.resource.origin.key)] = _set(each, state, snapshot, counted)
     for unread in _unread(sources):
         made[Key(*unread.origin.key)] = _not_understood(unread)
+    found_of: dict[Key, tuple[routes.RouteState, ...]] = {}
     for route in known:
-        status = made.setdefault(Key(*route.resource.origin.key), {"parents": []})
-        status["parents"] += [_parent(route, each) for each in route.parents]
+        key = Key(*route.resource.origin.key)
+        found_of[key] = (*found_of.get(key, ()), route)
+    made |= {key: _route(some) for key, some in found_of.items()}
     made |= _policies(sources, known)
     return made
 
@@ -203,6 +206,12 @@ def _set(each: SetState, state: GatewayState, snapshot: Snapshot, counted: dict[
         ],
         "listeners": [_listener(one, counted, place.wrong) for one in each.listeners],
     }
+
+
+@memoised
+def _route(states: tuple[routes.RouteState, ...]) -> Object:
+    """The status of a route: the very same object while nothing about the route changes."""
+    return {"parents": [_parent(state, parent) for state in states for parent in state.parents]}
 
 
 def _parent(route: routes.RouteState, parent: parents.Parent) -> Object:

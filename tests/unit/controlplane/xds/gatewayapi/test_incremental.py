@@ -1,0 +1,86 @@
+"""A change of one route leaves what is made of all others as it was, down to the very same objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mesh_lab.controlplane.xds import Generator
+from mesh_lab.controlplane.xds.gatewayapi.listeners import gateways
+from mesh_lab.controlplane.xds.gatewayapi.routes import routes
+from mesh_lab.controlplane.xds.gatewayapi.sources import Sources
+from mesh_lab.controlplane.xds.gatewayapi.statuses import Key, Release, statuses
+from mesh_lab.controlplane.xds.ingress import routes as made_routes
+from mesh_lab.controlplane.xds.scope import scope_of
+from tests.unit.controlplane.cluster import Cluster
+from tests.unit.controlplane.xds.gatewayapi.objects import POD, edge, path, route, rule, to
+
+RELEASE = Release("v1.6.3", "standard")
+
+
+def team(index: int, weight: int = 1) -> dict[str, Any]:
+    rules = rule(to("reviews", weight=weight), matches=[path(f"/{index}")])
+    made = route(f"r{index}", rules, hostnames=[f"r{index}.example"])
+    made["metadata"]["generation"] = weight
+    return made
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return edge().add("HTTPRoute", *(team(index) for index in range(5)))
+
+
+def seen(cluster: Cluster, generator: Generator) -> dict[str, Any]:
+    """What is made of the cluster for its gateway, and beside that."""
+    snapshot = cluster.snapshot()
+    generator.generate(snapshot, cluster.proxy(POD, kind="router"))
+    with generator.remembering():
+        sources = Sources.of(snapshot)
+        states = gateways(sources)
+        return {
+            "gateways": states,
+            "routes": {each.resource.name: each for each in routes(sources, states)},
+            "services": {config.spec.hosts[0]: config for config in made_routes(snapshot).values()},
+            "statuses": statuses(snapshot, RELEASE),
+            "scope": scope_of(snapshot, "default", {}, gateway=True),
+        }
+
+
+def test_only_the_route_that_changes_is_read_again(cluster: Cluster) -> None:
+    generator = Generator()
+    before = seen(cluster, generator)
+    cluster.add("HTTPRoute", team(3, weight=2))
+    after = seen(cluster, generator)
+    assert after["gateways"] == before["gateways"]
+    assert after["scope"] is before["scope"], "no client in the mesh has to do with it"
+    changed = [name for name in after["routes"] if after["routes"][name] is not before["routes"][name]]
+    assert changed == ["r3"]
+    assert [host for host, made in after["services"].items() if before["services"][host] is not made] == ["r3.example"]
+    stated = [name for name in after["routes"] if _status(after, name) is not _status(before, name)]
+    assert stated == ["r3"]
+
+
+def _status(found: dict[str, Any], name: str) -> Any:
+    return found["statuses"][Key("HTTPRoute", "default", name)]
+
+
+def test_a_route_among_many_of_one_host_is_translated_by_itself(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mesh_lab.controlplane.xds import actions
+
+    generator, filled = Generator(), []
+    of_one_host = [route(f"s{index}", rule(to("reviews"), matches=[path(f"/{index}")])) for index in range(5)]
+    cluster.add("HTTPRoute", *of_one_host)
+    seen(cluster, generator)
+    fill = actions.fill
+
+    def counting(*arguments: Any) -> None:
+        filled.append(arguments)
+        fill(*arguments)
+
+    monkeypatch.setattr(actions, "fill", counting)
+    cluster.add("HTTPRoute", route("s2", rule(to("ratings"), matches=[path("/2")])))
+    seen(cluster, generator)
+    assert len(filled) == 1
