@@ -9,11 +9,19 @@ from typing import NamedTuple
 
 
 class Program(NamedTuple):
-    """Where a program is (`module:function`), what it does, and whether it speaks TLS itself."""
+    """Where a program is (`module:function`), what it does, and whether it speaks TLS itself.
+
+    `tls_option` is how the option begins without which it does not.
+    """
 
     place: str
     what: str
     tls: bool = False
+    tls_option: str = ""
+
+    def speaks_tls(self, arguments: Sequence[str]) -> bool:
+        """Whether it needs Python's ssl when it is run with these arguments."""
+        return self.tls and (not self.tls_option or any(each.startswith(self.tls_option) for each in arguments))
 
 
 PROGRAMS = {
@@ -22,7 +30,12 @@ PROGRAMS = {
         "a server that reports what it received, and fails, delays or holds as requested",
         tls=True,
     ),
-    "traffic": Program("mesh_lab.apps.traffic.idle:main", "an idle server: the pod from which `send` is run", tls=True),
+    "traffic": Program(
+        "mesh_lab.apps.traffic.idle:main",
+        "an idle server: the pod from which `send` is run",
+        tls=True,
+        tls_option="--c",  # --control, which argparse lets one shorten
+    ),
     "send": Program("mesh_lab.apps.traffic.send:main", "send requests and print every result", tls=True),
     "admin": Program(
         "mesh_lab.apps.traffic.admin:main", "ask the administration interface of the pod's Envoy", tls=True
@@ -92,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] and sys.argv[1] in PROGRAMS and not PROGRAMS[sys.argv[1]].tls:
+    if sys.argv[1:2] and sys.argv[1] in PROGRAMS and not PROGRAMS[sys.argv[1]].speaks_tls(sys.argv[2:]):
         # asyncio loads ssl where there is one, which is 1.5 MB in each pod. TLS is the sidecar's here.
         sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
     sys.exit(main())

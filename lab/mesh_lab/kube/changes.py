@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -24,6 +26,8 @@ KEPT_CHANGES = 1000
 """How many are kept however old they are."""
 KEPT_BYTES = 24 * 1024 * 1024
 """How much JSON the older changes of one resource may be, however young they are."""
+KEPT_RENDERED = 32
+"""Of how many changes of one resource that which watchers made of them is kept: an injected pod is 36 KB of JSON."""
 _BATCH = 256
 
 
@@ -45,8 +49,8 @@ class Change:
         self.made = time.monotonic()
         self.size = 0
         """Its size as JSON in bytes; 0 before it is packed."""
-        # What watchers render of the change, once for all of them.
         self.shared: dict[tuple[str, str], Any] = {}
+        """What watchers made of the change, see `Log.rendered`."""
 
     @property
     def object(self) -> Object:
@@ -87,6 +91,7 @@ class Log:
         self._last: dict[tuple[str, str], tuple[int, bytes]] = {}
         """The JSON of each object's latest packed change, which the next one was made of."""
         self._waiters: list[asyncio.Future[None]] = []
+        self._rendered: deque[Change] = deque()
 
     def append(self, change: Change) -> None:
         """Add a change and wake the watchers."""
@@ -134,6 +139,24 @@ class Log:
             ApiError: 410, as for `position`.
         """
         return self._changes[self.position(revision) - self._dropped :]
+
+    def rendered(self, change: Change, form: tuple[str, str], render: Callable[[], Any]) -> Any:
+        """What watchers make of a change in one form: made once for all of them while it is among the latest.
+
+        A watcher that is far behind makes its own, so that those who keep up still find theirs.
+        """
+        made = change.shared.get(form)
+        if made is not None:
+            return made
+        made = render()
+        full = len(self._rendered) >= KEPT_RENDERED
+        if full and change.revision < self._rendered[0].revision:
+            return made
+        if full:
+            self._rendered.popleft().shared.clear()
+        change.shared[form] = made
+        self._rendered.append(change)
+        return made
 
     async def grown(self) -> None:
         """Wait for the next change; may return early."""

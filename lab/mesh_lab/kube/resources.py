@@ -8,6 +8,7 @@ Kubernetes 1.33.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 CREATE_ONLY = ("create",)
@@ -29,12 +30,12 @@ class Resource:
     singular: str = ""
     stored: bool = True
 
-    @property
+    @cached_property
     def api_version(self) -> str:
         """`v1`, or `group/version`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The resource's name across versions: `pods`, `deployments.apps`. The store files objects under it."""
         return f"{self.plural}.{self.group}" if self.group else self.plural

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from mesh_lab.apps.__main__ import PROGRAMS
 from mesh_lab.apps.bookinfo import __main__ as bookinfo
 from mesh_lab.apps.bookinfo import details, mongo, mongodb, ratings
 from mesh_lab.apps.bookinfo.productpage import ProductPage, session_user
@@ -269,6 +272,36 @@ def test_the_databases_manifest_gives_it_options(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(mongodb, "serve", lambda port: served.append(port) or 0)
     assert bookinfo.main(["mongodb", "--ipv6", "--bind_ip_all"]) == 0
     assert served == [27017]
+
+
+@pytest.mark.parametrize(
+    ("given", "port"), [(["reviews"], 9080), (["reviews", "9081"], 9081), (["--ipv6", "reviews"], 9080)]
+)
+def test_a_service_is_given_by_its_name_and_maybe_a_port(
+    given: list[str], port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[tuple[str, list[int]]] = []
+    monkeypatch.setattr(bookinfo, "run", lambda name, _, ports: served.append((name, ports)) or 0)
+    assert bookinfo.main(given) == 0
+    assert served == [("reviews", [port])]
+    with pytest.raises(SystemExit):
+        bookinfo.main(["review"])
+
+
+def test_a_service_loads_no_parser_of_arguments() -> None:
+    code = (
+        "import sys; from mesh_lab.apps.bookinfo import __main__ as program; program.run = lambda *_: 0; "
+        "program.main(['reviews']); sys.exit('argparse' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_idle_pod_needs_tls_only_with_its_control_port() -> None:
+    traffic = PROGRAMS["traffic"]
+    assert not traffic.speaks_tls(["--serve", "--port", "8081"])
+    assert all(traffic.speaks_tls([given, "9000"]) for given in ("--control", "--cont", "--control=9000"))
+    assert PROGRAMS["send"].speaks_tls([])
+    assert not PROGRAMS["bookinfo"].speaks_tls(["reviews"])
 
 
 def test_documents_travel_whole() -> None:

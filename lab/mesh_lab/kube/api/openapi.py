@@ -8,6 +8,7 @@ https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import CRDS, Resource
 from mesh_lab.kube.schemas import OBJECT_META, definition_name, definitions
 
+_FAST = 1
 _PREFIX = "#/components/schemas/"
 _STRATEGIC = "application/strategic-merge-patch+json"
 _PATCH_TYPES = (
@@ -72,7 +74,9 @@ _OBJECT_ACTIONS = ("get", "put", "patch", "delete")
 
 @dataclass(frozen=True)
 class _Document:
-    body: bytes
+    """A document as JSON, packed: together they are over a megabyte, and kubectl takes them packed."""
+
+    packed: bytes
     digest: str
 
 
@@ -93,7 +97,8 @@ class _Documents:
             if resources is None:
                 return None
             body = orjson.dumps(_document(registry, resources, version))
-            self._made[path] = _Document(body, hashlib.sha512(body).hexdigest().upper())
+            packed = gzip.compress(body, _FAST, mtime=0)
+            self._made[path] = _Document(packed, hashlib.sha512(body).hexdigest().upper())
         return self._made[path]
 
 
@@ -123,9 +128,10 @@ async def _one(request: web.Request) -> web.Response:
     document = request.app[_DOCUMENTS].path(registry, version, request.match_info["path"].rstrip("/"))
     if document is None:
         raise ApiError(404, "NotFound", "the server could not find the requested resource")
-    return web.Response(
-        body=document.body, headers={"Content-Type": "application/json", "ETag": f'"{document.digest}"'}
-    )
+    headers = {"Content-Type": "application/json", "ETag": f'"{document.digest}"', "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        return web.Response(body=document.packed, headers={**headers, "Content-Encoding": "gzip"})
+    return web.Response(body=gzip.decompress(document.packed), headers=headers)
 
 
 async def _old(request: web.Request) -> web.Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 from typing import Any
 
 import pytest
@@ -124,6 +126,20 @@ async def test_each_openapi_operation_has_its_action_and_kind(server: Server) ->
     one = document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]
     assert set(one) == {"parameters", "get", "put", "patch", "delete"}
     assert "application/apply-patch+yaml" in one["patch"]["requestBody"]["content"]
+
+
+async def test_a_document_is_packed_for_those_who_take_it_so(server: Server) -> None:
+    async def ask(accepted: str) -> tuple[str, str, bytes]:
+        headers = {"Accept-Encoding": accepted}
+        url = f"{server.url}/openapi/v3/apis/apps/v1"
+        async with server.client.get(url, headers=headers, auto_decompress=False) as answer:
+            return answer.headers.get("Content-Encoding", ""), answer.headers["ETag"], await answer.read()
+
+    packed, plain = await ask("gzip"), await ask("identity")
+    assert (packed[0], plain[0]) == ("gzip", "")
+    assert packed[1] == plain[1] == f'"{hashlib.sha512(plain[2]).hexdigest().upper()}"'
+    assert gzip.decompress(packed[2]) == plain[2]
+    assert len(packed[2]) < len(plain[2]) / 4
 
 
 async def test_a_document_keeps_its_hash_until_it_changes(server: Server) -> None:

@@ -131,9 +131,7 @@ class Watch(AsyncIterator[Event]):
             return None
         kind = MODIFIED if before and after else ADDED if after else DELETED
         # Same kind and version make the same bytes, whatever the watcher's selectors are.
-        event = change.shared.get((kind, self._version))
-        if event is None:
-            event = change.shared[kind, self._version] = Event(kind, self._present(new))
+        event: Event = self._log.rendered(change, (kind, self._version), lambda: Event(kind, self._present(new)))
         return event
 
 

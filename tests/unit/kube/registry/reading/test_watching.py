@@ -218,3 +218,21 @@ async def test_a_watcher_that_applies_its_events_knows_what_a_list_says(steps: l
         elif step == "delete" and there:
             await registry.delete(kinds.CONFIGMAPS, name, "default")
     look()
+
+
+async def test_what_watchers_make_of_changes_is_kept_for_the_latest_only(registry: Registry) -> None:
+    await registry.create(kinds.CONFIGMAPS, config_map("a"))
+    first, second = registry.watch(kinds.CONFIGMAPS), registry.watch(kinds.CONFIGMAPS)
+    for watch in (first, second):
+        drain(watch)
+    for number in range(changes.KEPT_RENDERED + 3):
+        await label(registry, "a", n=str(number))
+    log = registry.store.log("configmaps")
+    events = drain(first)
+    kept = [change for change in log.after(log.compacted) if change.shared]
+    assert len(kept) == changes.KEPT_RENDERED
+    assert kept[-1].revision == registry.revision
+    again = drain(second)
+    assert [event.object for event in again] == [event.object for event in events]
+    assert again[-1] is events[-1]
+    assert sum(1 for change in log.after(log.compacted) if change.shared) == changes.KEPT_RENDERED
