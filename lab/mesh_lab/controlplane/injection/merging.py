@@ -169,9 +169,9 @@ local function scraped(handle, target, asked)
 end
 
 function envoy_on_response(handle)
-  if handle:headers():get(":status") ~= "200" then return end
-  handle:body(true) -- wait for the whole page: during a call it would go by
   local asked = handle:streamInfo():dynamicMetadata():get(NAMESPACE)
+  if not asked or handle:headers():get(":status") ~= "200" then return end
+  handle:body(true) -- wait for the whole page: during a call it would go by
   local pages, open = {}, nil
   scrapes = scrapes + 1
   for _, target in ipairs(TARGETS) do

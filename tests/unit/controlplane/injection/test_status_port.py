@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from mesh_lab.controlplane.injection import status_port
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.trust.serving import serve_http
@@ -130,6 +131,23 @@ async def test_the_pod_itself_may_end_the_proxy_and_gets_an_answer(tmp_path: Pat
 
         await eventually(has_ended)
         assert process.returncode == 0
+
+
+async def test_what_others_may_ask_for_does_not_end_the_proxy(tmp_path: Path) -> None:
+    async with standalone(tmp_path, ProxySettings("sidecar")) as (port, process), aiohttp.ClientSession() as session:
+        for path in ("/stats/prometheus", "/metrics", "/metrics?/quitquitquit", "/healthz/ready"):
+            async with session.post(f"http://127.0.0.1:{port}{path}") as response:
+                await response.read()
+        assert await asked_to_quit(port, "GET") == (405, "Method Not Allowed")
+        assert process.poll() is None
+
+
+def test_one_program_of_lua_does_for_the_port() -> None:
+    listener = status_port.listener([], (Target(9080, "/metrics"),), 1 << 20)
+    (chain,) = listener["filter_chains"]
+    filters = chain["filters"][0]["typed_config"]["http_filters"]
+    (lua,) = (each["typed_config"] for each in filters if each["name"] == "envoy.filters.http.lua")
+    assert len(lua["source_codes"]) == 1
 
 
 async def test_readiness_and_drain_are_there_too(tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ import select
 import signal
 import socket
 import termios
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from mesh_lab.kube.node.runtime import TOOLS
 from mesh_lab.kube.node.runtime import syscalls as sc
@@ -28,8 +27,7 @@ from mesh_lab.kube.node.runtime.sandbox import Sandbox
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM)
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(NamedTuple):
     """A forked child: its number, a pidfd, and a pipe that ends at the exec, or says why there was none."""
 
     pid: int
@@ -37,8 +35,7 @@ class Started:
     report: int
 
 
-@dataclass(frozen=True)
-class Home:
+class Home(NamedTuple):
     """The runtime's own surroundings: its sandbox, its PID namespace, its life, and where roots are put together."""
 
     sandbox: Sandbox
