@@ -81,10 +81,10 @@ async def _serve(config: KubeConfig, keys: pki.Pki, store: Store, stop: asyncio.
     tokens = TokenIssuer(keys.signing_key, registry)
     registry.admission = Webhooks(registry)
     await registry.bootstrap()
-    agent = NodeAgent(registry, config, tokens)
     host = HostSockets(config.control_fd)
     controllers = Controllers(registry, config, keys.authority_pem)
     network = Network(registry, config, host)
+    agent = NodeAgent(registry, config, tokens, network.policies)
     outside = _internet(config)
     info = ClusterInfo(
         name=config.name,

@@ -143,6 +143,8 @@ SELF_SUBJECT_RULES_REVIEWS = Resource(
     stored=False,
 )
 
+NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True, ("netpol",))
+
 # The part of role-based access control that is enforced: mesh_lab.kube.api.auth.enforced.
 ROLES = Resource("rbac.authorization.k8s.io", "v1", "roles", "Role", True)
 ROLEBINDINGS = Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", True)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 
 from mesh_lab.kube.config import BALANCER, KubeConfig
-from mesh_lab.kube.network.dns import ClusterDns
+from mesh_lab.kube.network.dns import PORT, ClusterDns
 from mesh_lab.kube.network.endpoints import Catalogue
 from mesh_lab.kube.network.hostports import HostPorts
 from mesh_lab.kube.network.hostsockets import HostSocketError, HostSockets
 from mesh_lab.kube.network.nft import Nft
 from mesh_lab.kube.network.node import NodeNetworkError, prepare_node
+from mesh_lab.kube.network.policies.enforcing import NetworkPolicies
+from mesh_lab.kube.network.policies.model import Member, NamedPort
 from mesh_lab.kube.network.ruleset import Places
 from mesh_lab.kube.network.services import ServiceNetwork
+from mesh_lab.kube.recording import Recorder
 from mesh_lab.kube.registry.registry import Registry
 
 __all__ = ["HostSocketError", "HostSockets", "Network", "NodeNetworkError", "prepare_node"]
 
 
 class Network:
-    """Services, DNS and host ports, in the network namespace that `prepare_node` set up.
+    """Services, DNS, host ports and NetworkPolicies, in the network namespace that `prepare_node` set up.
 
     Raises:
         NftError: nftables cannot be used here.
@@ -31,6 +34,9 @@ class Network:
         self._nft = Nft()
         places = Places(config.node_address, config.service_cidr, config.dns_address, BALANCER)
         self._services = ServiceNetwork(self._catalogue, self._nft, places)
+        self._recorder = Recorder(registry, "network")
+        self.policies = NetworkPolicies(registry, self._nft, self._recorder, [_dns(config.dns_address)])
+        """What the node has to admit pods by."""
         self._dns = ClusterDns(self._catalogue, config.cluster_domain, config.internet or ())
         self._dns_addresses = (config.dns_address, config.node_address)
         self._ports = HostPorts(registry, self._catalogue, host, config.host_ports)
@@ -44,6 +50,8 @@ class Network:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._services.run(), name="services")
+                tasks.create_task(self._recorder.run(), name="events of the network")
+                tasks.create_task(self.policies.run(), name="network policies")
                 tasks.create_task(self._dns.run(self._dns_addresses), name="dns")
                 tasks.create_task(self._dns.entries.run(self._registry), name="names of entries")
                 tasks.create_task(self._ports.run(), name="host ports")
@@ -52,5 +60,11 @@ class Network:
             self._nft.close()
 
     def trouble(self) -> str:
-        """Return what keeps the rules of Services from being applied; empty when they are."""
-        return self._services.trouble
+        """Return what keeps the rules of Services or policies from being applied; empty when they are."""
+        return self._services.trouble or self.policies.trouble
+
+
+def _dns(address: str) -> Member:
+    """Cluster DNS as policies see it: as the pods of CoreDNS, which other clusters have, though here it is the node."""
+    ports = (NamedPort("dns", "udp", PORT), NamedPort("dns-tcp", "tcp", PORT))
+    return Member("kube-system", {"k8s-app": "kube-dns"}, (address,), ports)

@@ -35,8 +35,16 @@ class Nft:
         """
         await asyncio.to_thread(self.run, text)
 
-    def run(self, text: str) -> str:
-        """Apply a script without asyncio; return the output of `list` commands.
+    async def check(self, text: str) -> None:
+        """Ask the kernel whether it would take a script, and change nothing.
+
+        Raises:
+            NftError: it would not.
+        """
+        await asyncio.to_thread(self.run, text, dry=True)
+
+    def run(self, text: str, *, dry: bool = False) -> str:
+        """Apply a script without asyncio, or with `dry` only check it; return the output of `list` commands.
 
         Raises:
             NftError: it was rejected.
@@ -44,6 +52,7 @@ class Nft:
         with self._lock:
             if not self._context:
                 raise NftError("the handle on nftables is closed")
+            self._library.nft_ctx_set_dry_run(self._context, dry)
             failed = self._library.nft_run_cmd_from_buffer(self._context, text.encode())
             errors: bytes = self._library.nft_ctx_get_error_buffer(self._context) or b""
             output: bytes = self._library.nft_ctx_get_output_buffer(self._context) or b""
@@ -71,6 +80,7 @@ def _load() -> ctypes.CDLL:
         function = getattr(library, name)
         function.restype = ctypes.c_char_p
         function.argtypes = [ctypes.c_void_p]
+    library.nft_ctx_set_dry_run.argtypes = [ctypes.c_void_p, ctypes.c_bool]
     for name in ("nft_ctx_buffer_error", "nft_ctx_buffer_output", "nft_ctx_free"):
         getattr(library, name).argtypes = [ctypes.c_void_p]
     return library

@@ -32,6 +32,8 @@ CONNECT_LIMIT_SECONDS = 10.0
 ORDER_LIMIT = 1 << 18
 MANY_FILES = 65536
 RESET = struct.pack("ii", 1, 0)
+MARK = 0x6D6C
+"""Marks connections to endpoints, so that NetworkPolicies tell what comes from the host from what the node does."""
 
 Backend = tuple[str, int]
 
@@ -70,6 +72,7 @@ class Relay:
         self._connecting: dict[int, float] = {}
         self._resting: list[Listener] = []
         self._buffer = memoryview(bytearray(CHUNK))
+        self._marks = _may_mark()
 
     def run(self) -> None:
         """Relay until the other end of the orders' socket is closed."""
@@ -148,6 +151,8 @@ class Relay:
         except OSError:
             _reset(client)
             return
+        if self._marks:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
         error = server.connect_ex(random.choice(backends))
         if error not in (0, errno.EINPROGRESS):
             server.close()
@@ -262,6 +267,17 @@ def _reset(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     sock.close()
+
+
+def _may_mark() -> bool:
+    """Whether marks can be set: with the rights over this network that the relay has in every lab."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, MARK)
+        except PermissionError as error:
+            print(f"relay: connections are not marked, so no NetworkPolicy sees them: {error}", file=sys.stderr)  # noqa: T201
+            return False
+    return True
 
 
 def _allow_many_files() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.errors import ApiError, bad_request, internal, not_found
+from mesh_lab.kube.isolation import Isolation
 from mesh_lab.kube.node import registration, scheduling
 from mesh_lab.kube.node.client import Runtime, RuntimeFailure, RuntimeLost
 from mesh_lab.kube.node.context import NodeContext, log_root
@@ -45,10 +46,11 @@ _SCHEDULER = "default-scheduler"
 class NodeAgent:
     """The lab's only node; implements `mesh_lab.kube.streams.NodeStreams`."""
 
-    def __init__(self, registry: Registry, config: KubeConfig, tokens: Tokens) -> None:
+    def __init__(self, registry: Registry, config: KubeConfig, tokens: Tokens, isolation: Isolation) -> None:
         self._registry = registry = registry.under("kubelet")
         self._config = config
         self._tokens = tokens
+        self._isolation = isolation
         self._images = Images(config.images)
         self._recorder = Recorder(registry, "kubelet")
         self._scheduling = Recorder(registry, _SCHEDULER)
@@ -83,7 +85,7 @@ class NodeAgent:
     async def _serve_with(self, runtime: Runtime) -> None:
         config = self._config
         addresses = AddressPool(config.pod_cidr, frozenset({config.node_address}))
-        sandboxes = Sandboxes(runtime, addresses, config.node_address)
+        sandboxes = Sandboxes(runtime, addresses, config.node_address, self._isolation)
         node = NodeContext(
             config=config,
             registry=self._registry,

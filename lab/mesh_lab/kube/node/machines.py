@@ -158,7 +158,9 @@ class Machines:
         shm.mkdir(parents=True, exist_ok=True)
         shm.chmod(0o1777)
         try:
-            return await node.sandboxes.create(launch.hostname(pod), {}, host_network=False, address=address)
+            # No policy selects it, which is no pod: it is an address to them.
+            uid, hostname = pod.metadata.uid, launch.hostname(pod)
+            return await node.sandboxes.create(uid, hostname, {}, host_network=False, address=address)
         except (RuntimeFailure, OSError) as error:
             raise internal(f"the machine cannot be connected to the lab's network: {error}") from error
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mesh_lab.kube import netlink
 from mesh_lab.kube.config import BALANCER
+from mesh_lab.kube.isolation import Isolation
 from mesh_lab.kube.node import routing
 from mesh_lab.kube.node.client import Runtime, RuntimeFailure
 
@@ -79,8 +80,9 @@ class AddressPool:
 class Sandbox:
     """A pod's namespaces. `address` is the node's own for a pod in the host's network."""
 
-    def __init__(self, number: int, address: str, *, host_network: bool) -> None:
+    def __init__(self, number: int, uid: str, address: str, *, host_network: bool) -> None:
         self.number = number
+        self.uid = uid
         self.address = address
         self.host_network = host_network
 
@@ -88,10 +90,12 @@ class Sandbox:
 class Sandboxes:
     """Makes and removes sandboxes, in the network namespace of this process: the node."""
 
-    def __init__(self, runtime: Runtime, addresses: AddressPool, node_address: str) -> None:
+    def __init__(self, runtime: Runtime, addresses: AddressPool, node_address: str, isolation: Isolation) -> None:
         self._runtime = runtime
         self._addresses = addresses
         self._node_address = node_address
+        self._isolation = isolation
+        self._isolation.clear()
         self._link = netlink.open_here(socket.NETLINK_ROUTE)
         self._namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
@@ -112,23 +116,30 @@ class Sandboxes:
         with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
             _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
 
-    async def create(self, hostname: str, sysctls: dict[str, str], *, host_network: bool, address: str = "") -> Sandbox:
-        """Make a sandbox and connect it to the network, at an address of the pods' range or one that is given.
+    async def create(
+        self, uid: str, hostname: str, sysctls: dict[str, str], *, host_network: bool, address: str = ""
+    ) -> Sandbox:
+        """Make the sandbox of the pod `uid` and connect it to the network, once the network's policies hold for it.
+
+        Its address is one of the pods' range, or the one that is given.
 
         Raises:
-            RuntimeFailure, NetlinkError, AddressesExhaustedError: it could not be made; nothing is left behind.
+            RuntimeFailure, NetlinkError, AddressesExhaustedError, IsolationError: it could not be made; nothing is left
+                behind.
         """
         number = await self._runtime.create_sandbox(hostname, sysctls, host_network=host_network)
         if host_network:
-            return Sandbox(number, self._node_address, host_network=True)
+            return Sandbox(number, uid, self._node_address, host_network=True)
         try:
             address = address or self._addresses.acquire()
+            await self._isolation.admit(uid, address)
             await self._connect(number, address)
         except BaseException:
+            self._isolation.release(uid)
             self._addresses.release(address)
             await self._runtime.remove_sandbox(number)
             raise
-        return Sandbox(number, address, host_network=False)
+        return Sandbox(number, uid, address, host_network=False)
 
     async def remove(self, sandbox: Sandbox) -> None:
         """Remove the pod from the network.
@@ -144,6 +155,7 @@ class Sandboxes:
         except netlink.NetlinkError as error:
             if not routing.is_missing(error):
                 log.warning("%s", error)
+        self._isolation.release(sandbox.uid)
         self._addresses.release(sandbox.address)
 
     async def _connect(self, number: int, address: str) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ import mesh_lab
 from mesh_lab.kube import pki
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.errors import ApiError, forbidden
+from mesh_lab.kube.isolation import IsolationError, NoIsolation
 from mesh_lab.kube.node.agent import NodeAgent
 from mesh_lab.kube.node.client import Runtime, RuntimeFailure
 from mesh_lab.kube.node.images import Image
@@ -53,6 +55,29 @@ class Refusing(Open):
         return False
 
 
+class Gate(NoIsolation):
+    """A network's policies that note who is admitted, and refuse for a while."""
+
+    def __init__(self) -> None:
+        self.notes: list[list[str]] = []
+        self.refusals = 0
+
+    async def admit(self, uid: str, address: str) -> None:
+        # What the pod has so far: a route to it, or nothing yet.
+        self.notes.append(["admit", uid, address, "routed" if _is_routed(address) else "not routed"])
+        if self.refusals:
+            self.refusals -= 1
+            raise IsolationError("not now")
+
+    def release(self, uid: str) -> None:
+        self.notes.append(["release", uid])
+
+
+def _is_routed(address: str) -> bool:
+    done = subprocess.run(["ip", "route", "show", address], capture_output=True, text=True, check=True)
+    return bool(done.stdout.strip())
+
+
 class IsolatedNode:
     """Registry and agent without API server and controllers; what those would make, `begin` makes."""
 
@@ -70,6 +95,7 @@ class IsolatedNode:
         self.store = Store.open(state / "journal.db")
         self.registry = Registry(self.store)
         self.keys = pki.ensure(state / "pki", ("10.96.0.1",))
+        self.gate = Gate()
         self.agent: NodeAgent
         self._running: asyncio.Task[None] | None = None
         self.machines: dict[str, Machine] = {}
@@ -82,7 +108,7 @@ class IsolatedNode:
         self.start_agent()
 
     def start_agent(self) -> None:
-        self.agent = NodeAgent(self.registry, self.config, TokenIssuer(self.keys.signing_key, self.registry))
+        self.agent = NodeAgent(self.registry, self.config, TokenIssuer(self.keys.signing_key, self.registry), self.gate)
         self._running = asyncio.create_task(self.agent.run())
         self._running.add_done_callback(self._ended)
 
@@ -107,6 +133,14 @@ class IsolatedNode:
 
     async def kill_runtime(self) -> None:
         os.kill(_runtime_pid(), signal.SIGKILL)
+
+    async def close_gate(self, times: int) -> None:
+        """Let the network's policies refuse the next pods."""
+        self.gate.refusals = times
+
+    async def admissions(self, uid: str) -> list[list[str]]:
+        """What the network's policies were told of a pod."""
+        return [note for note in self.gate.notes if note[1] == uid]
 
     async def trouble(self) -> str:
         return self.agent.trouble()

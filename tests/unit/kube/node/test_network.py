@@ -56,3 +56,27 @@ def test_the_address_of_load_balancers_leads_from_a_pod_to_the_node(output: Call
 def test_a_pod_may_be_in_the_nodes_network(output: Callable[..., str]) -> None:
     spec = {"hostNetwork": True}
     assert " 10.244.0.1/32 " in output("hostnet", "ip -4 address show dev lo", spec=spec)
+
+
+def test_the_networks_policies_know_a_pod_before_it_is_on_the_network(node: Node) -> None:
+    obj = node.run(pod_object("known", container("main", "sh", "-c", IDLE)), ready)
+    uid, address = obj["metadata"]["uid"], obj["status"]["podIP"]
+    assert node.admissions(uid=uid) == [["admit", uid, address, "not routed"]]
+    node.delete(name="known", grace=5)
+    assert node.admissions(uid=uid)[1:] == [["release", uid]]
+
+
+def test_a_pod_whose_policies_cannot_hold_waits_until_they_do(node: Node) -> None:
+    node.close_gate(times=1)
+    obj = node.run(pod_object("held", container("main", "sh", "-c", IDLE)), ready)
+    words = [note[0] for note in node.admissions(uid=obj["metadata"]["uid"])]
+    assert words == ["admit", "release", "admit"]
+    events = {event["reason"]: event["message"] for event in node.events(name="held")}
+    assert events["FailedCreatePodSandBox"] == "Failed to create pod sandbox: not now"
+    node.delete(name="held", grace=5)
+
+
+def test_pods_in_the_nodes_network_are_none_of_its_policies(node: Node) -> None:
+    obj = node.run(pod_object("unknown", container("main", "sh", "-c", IDLE), hostNetwork=True), ready)
+    node.delete(name="unknown", grace=5)
+    assert node.admissions(uid=obj["metadata"]["uid"]) == []

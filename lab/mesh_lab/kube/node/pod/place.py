@@ -49,7 +49,7 @@ class PlaceKeeper:
 
         Raises:
             MountProblem: a volume cannot be filled.
-            RuntimeFailure, NetlinkError, AddressesExhaustedError: there can be no sandbox at present.
+            RuntimeFailure, NetlinkError, AddressesExhaustedError, IsolationError: there can be no sandbox at present.
         """
         directory = self._node.pod_directory(pod)
         volumes = self._volumes or PodVolumes(pod, directory, self._node.tokens)
@@ -60,7 +60,7 @@ class PlaceKeeper:
         shm.chmod(0o1777)
         sysctls = {sysctl.name: sysctl.value for sysctl in pod.spec.security_context.sysctls}
         hostname, shared = launch.hostname(pod), pod.spec.host_network
-        self.sandbox = await self._node.sandboxes.create(hostname, sysctls, host_network=shared)
+        self.sandbox = await self._node.sandboxes.create(pod.metadata.uid, hostname, sysctls, host_network=shared)
         return PodPlace(self.sandbox, volumes)
 
     def mentions(self, plural: str, name: str) -> bool:

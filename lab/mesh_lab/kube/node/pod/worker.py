@@ -16,6 +16,7 @@ from functools import partial
 from mesh_lab.backoff import Backoff
 from mesh_lab.kube.config import FROM_HOST
 from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.isolation import IsolationError
 from mesh_lab.kube.netlink import NetlinkError
 from mesh_lab.kube.node import scheduling
 from mesh_lab.kube.node.client import RuntimeFailure, RuntimeLost
@@ -279,7 +280,7 @@ class PodWorker:
                 place = await self._place.make(self._pod)
             except MountProblem as problem:
                 self._record(WARNING, "FailedMount", str(problem))
-            except (RuntimeFailure, NetlinkError, AddressesExhaustedError) as error:
+            except (RuntimeFailure, NetlinkError, AddressesExhaustedError, IsolationError) as error:
                 if isinstance(error, RuntimeLost):
                     raise
                 self._record(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")

@@ -13,7 +13,6 @@ from mesh_lab.kube.registry import Registry
 from mesh_lab.kube.registry.kinds import behaviour_of
 from mesh_lab.kube.registry.kinds.horizontalpodautoscalers import AUTOSCALERS
 from mesh_lab.kube.registry.kinds.ingresses import CLASSES, INGRESSES
-from mesh_lab.kube.registry.kinds.networkpolicies import NETWORK_POLICIES
 from mesh_lab.kube.registry.kinds.poddisruptionbudgets import BUDGETS
 from mesh_lab.kube.resources import ENDPOINTS, Resource
 
@@ -33,7 +32,6 @@ RULE = {"host": "web.example.com", "http": {"paths": [PATH]}}
             ["one", "Deployment/istiod", "cpu: <unknown>/80%", 1, 5, 0],
         ),
         (BUDGETS, {"spec": {"minAvailable": 1}}, ["one", "1", "N/A", 0]),
-        (NETWORK_POLICIES, {"spec": {"podSelector": {"matchLabels": {"app": "web"}}}}, ["one", "app=web"]),
     ],
     ids=lambda value: value.kind if isinstance(value, Resource) else "",
 )
@@ -69,7 +67,6 @@ async def test_classes_and_endpoints_are_shown(registry: Registry) -> None:
         (BUDGETS, {"minAvailable": 1, "maxUnavailable": 1}, "cannot be both set"),
         (INGRESSES, {}, "either `defaultBackend` or `rules` must be specified"),
         (INGRESSES, {"rules": [{"http": {"paths": [{"backend": BACKEND}]}}]}, "pathType: Required value"),
-        (NETWORK_POLICIES, {"podSelector": {}, "policyTypes": ["Sideways"]}, 'Unsupported value: "Sideways"'),
     ],
 )
 async def test_what_a_real_server_refuses_is_refused(

@@ -1,0 +1,42 @@
+"""What stands between the node, which makes pods' networks, and the network, which knows the NetworkPolicies."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class IsolationError(Exception):
+    """The rules that a pod is to begin with cannot be put in force; the message is for the pod's owner."""
+
+
+class Isolation(Protocol):
+    """Told of each pod's address before the pod has it, so that no packet slips past a policy."""
+
+    async def admit(self, uid: str, address: str) -> None:
+        """A pod is about to get an address; returns when the policies hold for it.
+
+        Raises:
+            IsolationError: they cannot be put in force; the pod must not have the address.
+        """
+        ...
+
+    def release(self, uid: str) -> None:
+        """The pod has its address no more."""
+        ...
+
+    def clear(self) -> None:
+        """No pod has an address: the node starts anew."""
+        ...
+
+
+class NoIsolation:
+    """A network without policies."""
+
+    async def admit(self, uid: str, address: str) -> None:
+        """Let every pod in."""
+
+    def release(self, uid: str) -> None:
+        """Forget nothing."""
+
+    def clear(self) -> None:
+        """Forget nothing."""
