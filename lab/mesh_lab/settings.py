@@ -6,19 +6,18 @@ otherwise a misspelt key would silently have no effect.
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from mesh_lab.errors import LabError
-from mesh_lab.tomlplaces import line_of
+from mesh_lab.tomlerrors import Source, dotted
 
 FILE_NAME = "lab.toml"
 DEFAULT_NAME = "lab"
@@ -244,8 +243,7 @@ def load(
     Raises:
         LabError: the file cannot be read or says something impossible (names file, line and field), or a variable does.
     """
-    file = directory / FILE_NAME
-    settings = _read(file)
+    settings, source = _read(directory / FILE_NAME)
     changes: dict[str, Any] = {}
     for variable, field in _TEXT_VARIABLES.items():
         if environ.get(variable):
@@ -264,6 +262,8 @@ def load(
     if not samples:
         changes["mesh"] = msgspec.structs.replace(changes.get("mesh", settings.mesh), samples=False)
     settings = msgspec.structs.replace(settings, **changes)
+    overruled = {("ports", field) for field in ports} | ({("mesh", "profile")} if wanted else set())
+    source = replace(source, overruled=frozenset(overruled))
     if not re.match(NAME_PATTERN, settings.name):
         raise LabError(
             f"{settings.name!r} cannot be a lab's name",
@@ -276,21 +276,22 @@ def load(
         )
     if settings.mesh.profile != "default" and settings.cluster != "embedded":
         raise LabError(
-            f"mesh.profile: {settings.mesh.profile} is for the embedded cluster",
+            f"{source.place('mesh', 'profile')}: {settings.mesh.profile} is for the embedded cluster",
             hint="Elsewhere Istio is installed by [istio] profile.",
             exit_code=2,
         )
     if not settings.mesh.samples and settings.cluster != "embedded":
-        raise LabError("mesh.samples: only the embedded cluster comes up without the samples", exit_code=2)
+        where = source.place("mesh", "samples")
+        raise LabError(f"{where}: only the embedded cluster comes up without the samples", exit_code=2)
     if settings.internet.real and settings.cluster == "embedded":
         raise LabError(
-            f"{file}: internet.real: the embedded cluster has no way out to the real internet",
+            f"{source.place('internet', 'real')}: the embedded cluster has no way out to the real internet",
             hint="Its network is joined to no network of this machine. On kind and existing clusters pods get out; "
             "here [internet.hosts] can stand in for further names.",
             exit_code=2,
         )
-    _refuse_shared_ports(settings)
-    _refuse_old_istio(settings)
+    _refuse_shared_ports(settings, source)
+    _refuse_old_istio(settings, source)
     return Lab(settings, directory)
 
 
@@ -300,11 +301,21 @@ def find_directory(start: Path) -> Path:
     return next((d for d in (start, *start.parents) if (d / FILE_NAME).is_file()), start)
 
 
-def _read(file: Path) -> Settings:
+def place(directory: Path, *path: str) -> str:
+    """`FILE:LINE: FIELD` of a field of the directory's `lab.toml`, for what turns out wrong only later."""
+    file = directory / FILE_NAME
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    return Source(file, text).place(*path)
+
+
+def _read(file: Path) -> tuple[Settings, Source]:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return Settings()
+        return Settings(), Source(file)
     except OSError as error:
         raise LabError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -313,38 +324,12 @@ def _read(file: Path) -> Settings:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise LabError(f"{file} is not TOML: {error}") from error
+    source = Source(file, text)
     try:
-        return msgspec.convert(document, Settings)
+        return msgspec.convert(document, Settings), source
     except msgspec.ValidationError as error:
-        raise LabError(_explain(file, text, str(error)), hint="README.md lists what lab.toml may say.") from error
-
-
-def _explain(file: Path, text: str, message: str) -> str:
-    """`FILE:LINE: FIELD: what is wrong` out of msgspec's message."""
-    what, _, where = message.partition(" - at `$")
-    path = re.findall(r"\[\.\.\.\]|\[\d+\]|[^.\[\]`]+", where.rstrip("`"))
-    unknown = re.search(r"unknown field `([^`]+)`", what) or re.search(r"missing required field `([^`]+)`", what)
-    if unknown and "unknown" in what:
-        path.append(unknown[1])
-        what = f"no such setting; {_alternatives(path)}"
-    line = line_of(text, path)
-    field = "".join(p if p.startswith("[") else f".{p}" for p in path).lstrip(".")
-    place = f"{file}:{line}" if line else str(file)
-    return f"{place}: {field + ': ' if field else ''}{what}"
-
-
-def _alternatives(path: list[str]) -> str:
-    """What may stand where the last key of `path` does."""
-    shape: Any = Settings
-    for key in path[:-1]:
-        if not key.startswith("["):
-            shape = next(field.type for field in msgspec.structs.fields(shape) if field.name == key)
-        # Of a list or a table of names the members count.
-        while arguments := get_args(shape):
-            shape = arguments[-1]
-    names = shape.__struct_fields__
-    close = difflib.get_close_matches(path[-1], names, 1)
-    return f"is it {close[0]}?" if close else f"there are {', '.join(names)}"
+        words = source.explain(document, Settings, str(error))
+        raise LabError(words, hint="README.md lists what lab.toml may say.") from error
 
 
 def _port(variable: str, value: str) -> int:
@@ -362,17 +347,18 @@ def _known_profile(name: str) -> Literal["default", "demo"]:
         ) from None
 
 
-def _refuse_old_istio(settings: Settings) -> None:
+def _refuse_old_istio(settings: Settings, source: Source) -> None:
     if tuple(int(part) for part in settings.istio.version.split(".")[:2]) < MINIMUM_ISTIO:
         minimum = ".".join(str(part) for part in MINIMUM_ISTIO)
-        raise LabError(f"istio.version: {settings.istio.version} is too old; the lab needs {minimum} or later")
+        where = source.place("istio", "version")
+        raise LabError(f"{where}: {settings.istio.version} is too old; the lab needs {minimum} or later")
 
 
-def _refuse_shared_ports(settings: Settings) -> None:
-    asked = [(f"ports.{field}", port) for field, port in settings.own_ports.items()]
-    asked += [(f"host_ports[{i}].host_port", entry.host_port) for i, entry in enumerate(settings.host_ports)]
-    owners: dict[int, str] = {}
-    for field, port in asked:
+def _refuse_shared_ports(settings: Settings, source: Source) -> None:
+    asked: list[tuple[tuple[str, ...], int]] = [(("ports", name), port) for name, port in settings.own_ports.items()]
+    asked += [(("host_ports", f"[{i}]", "host_port"), entry.host_port) for i, entry in enumerate(settings.host_ports)]
+    owners: dict[int, tuple[str, ...]] = {}
+    for path, port in asked:
         if port and port in owners:
-            raise LabError(f"{owners[port]} and {field} both ask for port {port}", exit_code=2)
-        owners[port] = field
+            raise LabError(f"{source.place(*path)}: {dotted(owners[port])} asks for port {port}, too", exit_code=2)
+        owners[port] = path

@@ -190,7 +190,9 @@ def _show(lab: Lab, status: ClusterStatus, installed: Installed, seconds: float)
     kubeconfig, programs = _relative(lab.kubeconfig), _relative(Path(program()).parent, ":$PATH")
     gateway = f"http://127.0.0.1:{ports.get('http')}"
     say()
-    say(f"The lab {lab.name!r} is up after {seconds:.1f} s; {installed.mesh.in_sync} proxies are in sync. Try next:")
+    count = installed.mesh.in_sync
+    proxies = "1 proxy is" if count == 1 else f"{count} proxies are"
+    say(f"The lab {lab.name!r} is up after {seconds:.1f} s; {proxies} in sync. Try next:")
     say(f"  export KUBECONFIG={kubeconfig} PATH={programs}")
     say("  kubectl get pods -A -o wide")
     place = "" if lab.settings.cluster != "existing" else f" -n {lab.settings.existing.namespace}"

@@ -86,6 +86,14 @@ def good() -> Installed:
     return Installed([pod("reviews-v1-abc", True, True)], MeshState(True, (ProxySync("a", True), ProxySync("b", True))))
 
 
+def test_one_proxy_is_told_as_one(
+    lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installs(monkeypatch, lambda: Installed([], MeshState(True, (ProxySync("a", True),))))
+    lifecycle.up(lab, keep=False)
+    assert "; 1 proxy is in sync." in capsys.readouterr().out
+
+
 def test_up_ends_with_a_table_and_what_to_try_next(
     lab: Lab, cluster: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from mesh_lab.clusters.embedded.internet import MOST_SITES, RANGE, SITES, sites
 from mesh_lab.errors import LabError
 from mesh_lab.kube.config import Site as KubeSite
-from mesh_lab.settings import Internet, Site
+from mesh_lab.settings import Internet, Site, load
 
 
 def named(settings: Internet, directory: Path) -> dict[str, KubeSite]:
@@ -63,6 +63,12 @@ def test_what_cannot_be_had_is_refused(tmp_path: Path, site: Site, told: str) ->
     with pytest.raises(LabError) as failure:
         sites(Internet(hosts={"a.example": site}), tmp_path)
     assert told in failure.value.message
+
+
+def test_what_cannot_be_had_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text('[internet.hosts."a.example"]\nserves = "files"\nroot = "nowhere"\n')
+    with pytest.raises(LabError, match=r'lab\.toml:3: internet\.hosts\."a\.example"\.root: .*nowhere is not'):
+        sites(load(tmp_path, {}).settings.internet, tmp_path)
 
 
 def test_too_many_names_are_refused(tmp_path: Path) -> None:

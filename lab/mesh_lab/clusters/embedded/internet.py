@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mesh_lab.errors import LabError
-from mesh_lab.settings import FILE_NAME, Internet, Site
+from mesh_lab.settings import Internet, Site, place
 
 RANGE = IPv4Network("198.18.0.0/15")
 MOST_SITES = 1000
@@ -54,7 +54,8 @@ def sites(settings: Internet, directory: Path) -> list[dict[str, Any]] | None:
         return None
     wanted = {**SITES, **settings.hosts}
     if len(wanted) > MOST_SITES:
-        raise LabError(f"internet.hosts: {len(settings.hosts)} names are too many; {MOST_SITES} fit", exit_code=2)
+        where = place(directory, "internet", "hosts")
+        raise LabError(f"{where}: {len(settings.hosts)} names are too many; {MOST_SITES} fit", exit_code=2)
     found: list[dict[str, Any]] = []
     taken: dict[str, str] = {}
     for number, (name, site) in enumerate(wanted.items()):
@@ -62,7 +63,7 @@ def sites(settings: Internet, directory: Path) -> list[dict[str, Any]] | None:
             continue
         own = str(_FIRST + number)
         for address in (own, *site.addresses):
-            _check(name, address, taken.get(address))
+            _check(directory, name, address, taken.get(address))
             taken[address] = name
         found.append(
             msgspec.structs.asdict(site)
@@ -71,19 +72,21 @@ def sites(settings: Internet, directory: Path) -> list[dict[str, Any]] | None:
     return found
 
 
-def _check(name: str, address: str, owner: str | None) -> None:
-    place = f'{FILE_NAME}: internet.hosts."{name}".addresses'
+def _check(directory: Path, name: str, address: str, owner: str | None) -> None:
+    def refused(why: str, hint: str = "") -> LabError:
+        where = place(directory, "internet", "hosts", name, "addresses")
+        return LabError(f"{where}: {address} {why}", hint=hint, exit_code=2)
+
     try:
         parsed = IPv4Address(address)
     except ValueError:
-        raise LabError(f"{place}: {address} is not an IPv4 address", exit_code=2) from None
+        raise refused("is not an IPv4 address") from None
     if owner is not None:
-        raise LabError(f"{place}: {address} is already that of {owner}", exit_code=2)
+        raise refused(f"is already that of {owner}")
     if any(parsed in network for network in _NOT_OUTSIDE):
-        raise LabError(
-            f"{place}: {address} is not an address of the internet",
-            hint=f"Any public address will do, or leave it out: each name has one of {RANGE} anyway.",
-            exit_code=2,
+        raise refused(
+            "is not an address of the internet",
+            f"Any public address will do, or leave it out: each name has one of {RANGE} anyway.",
         )
 
 
@@ -92,5 +95,5 @@ def _root(name: str, root: str, directory: Path) -> str:
         return ""
     path = directory / Path(root).expanduser()
     if not path.is_dir():
-        raise LabError(f'{FILE_NAME}: internet.hosts."{name}".root: {path} is not a directory')
+        raise LabError(f"{place(directory, 'internet', 'hosts', name, 'root')}: {path} is not a directory")
     return str(path.resolve())
