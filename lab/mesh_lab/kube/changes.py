@@ -26,7 +26,7 @@ KEPT_CHANGES = 1000
 """How many are kept however old they are."""
 KEPT_BYTES = 24 * 1024 * 1024
 """How much JSON the older changes of one resource may be, however young they are."""
-KEPT_RENDERED = 32
+KEPT_RENDERED = 16
 """Of how many changes of one resource that which watchers made of them is kept: an injected pod is 36 KB of JSON."""
 _BATCH = 256
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh_lab.controlplane.injection import counting, merging, probes, status_port
+from mesh_lab.controlplane.injection.lua import compact
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import Probe
 from mesh_lab.controlplane.trust.root import MOUNTED_AT, ROOT_KEY
@@ -336,7 +337,7 @@ def _stats_listener() -> dict[str, Any]:
         "name": "envoy.filters.http.lua",
         "typed_config": {
             "@type": f"{_T}envoy.extensions.filters.http.lua.v3.Lua",
-            "default_source_code": {"inline_string": SCRAPE_LUA},
+            "default_source_code": {"inline_string": compact(SCRAPE_LUA)},
         },
     }
     listener = _admin_listener("stats", STATS_PORT, "/stats/prometheus", "/stats/prometheus", [rename])

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mesh_lab.controlplane.injection import merging, probes
+from mesh_lab.controlplane.injection.lua import compact
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import HTTP_CONNECTION_MANAGER, PORT, Probe
 
@@ -82,7 +83,7 @@ def listener(answered: Sequence[Probe], targets: tuple[Target, ...], most_bytes:
                 "name": _LUA,
                 "typed_config": {
                     "@type": f"{_HTTP}.lua.v3.Lua",
-                    "source_codes": {_PROGRAM: {"inline_string": program}},
+                    "source_codes": {_PROGRAM: {"inline_string": compact(program)}},
                 },
             },
             *probes.filters(answered),

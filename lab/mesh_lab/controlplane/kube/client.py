@@ -27,8 +27,8 @@ _REQUEST_LIMIT = aiohttp.ClientTimeout(total=15)
 WATCH_SECONDS = 300
 _WATCH_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=WATCH_SECONDS + 30)
 _TOKEN_AGE = 10.0
-_TLS_BUFFER = 32 * 1024
-"""Two TLS records, as at the API server. asyncio takes 256 KB for each connection, and each kind is a watch with a
+_TLS_BUFFER = 16 * 1024
+"""A TLS record. asyncio takes 256 KB for each connection, and each kind is a watch with a
 connection of its own: 7 MB. It has no setting for that but the attribute of its protocol.
 """
 _USER_AGENT = "pilot-discovery"
