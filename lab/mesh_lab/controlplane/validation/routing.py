@@ -124,13 +124,13 @@ def _http_route(path: str, route: HTTPRoute) -> Iterator[Problem]:
     if route.route:
         yield from shares(path, [share.weight for share in route.route])
     for index, share in enumerate(route.route):
-        yield from _headers(f"{path}.route[{index}].headers", share.headers)
+        yield from header_operations(f"{path}.route[{index}].headers", share.headers)
         yield from destination(f"{path}.route[{index}].destination", share.destination)
     if route.mirror is not None:
         yield from destination(f"{path}.mirror", route.mirror)
     for index, mirror in enumerate(route.mirrors):
         yield from destination(f"{path}.mirrors[{index}].destination", mirror.destination)
-    yield from _headers(f"{path}.headers", route.headers)
+    yield from header_operations(f"{path}.headers", route.headers)
     yield from _authority_once(path, route)
     if route.redirect is not None:
         yield from _redirect(f"{path}.redirect", route.redirect, route.match)
@@ -274,7 +274,8 @@ def _cors(path: str, policy: CorsPolicy) -> Iterator[Problem]:
                 yield from header_name(f"{path}.{field}[{index}]", name)
 
 
-def _headers(path: str, headers: Headers | None) -> Iterator[Problem]:
+def header_operations(path: str, headers: Headers | None) -> Iterator[Problem]:
+    """Problems of what is done to headers."""
     for side in ("request", "response"):
         operations = getattr(headers, side, None)
         if operations is None:

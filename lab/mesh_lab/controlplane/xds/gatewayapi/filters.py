@@ -26,6 +26,8 @@ from mesh_lab.controlplane.model.virtualservice import (
     HTTPMirrorPolicy,
     HTTPRewrite,
 )
+from mesh_lab.controlplane.validation.commands import commands
+from mesh_lab.controlplane.validation.routing import header_operations
 from mesh_lab.controlplane.xds.gatewayapi import paths
 from mesh_lab.controlplane.xds.gatewayapi.backends import Backends
 from mesh_lab.controlplane.xds.gatewayapi.sources import Verdict
@@ -75,6 +77,7 @@ def effects_of(where: str, filters: Iterable[HTTPRouteFilter], path: PathMatch, 
                 made.cors = _cors(each.cors)
             case _:
                 raise UnsupportedError(f"{where}.filters: {each.type} is not carried out by the lab")
+    _check(f"{where}.filters", made.headers)
     return made
 
 
@@ -93,7 +96,13 @@ def of_backend(where: str, filters: Iterable[HTTPRouteFilter]) -> Headers | None
         else:
             text = f"{where}.filters: {each.type} is not carried out for a single backend"
             raise UnsupportedError(text)
+    _check(f"{where}.filters", headers)
     return headers
+
+
+def _check(where: str, headers: Headers | None) -> None:
+    for problem in header_operations(where, headers):
+        raise UnsupportedError(f"{problem.path}: {problem.message}")
 
 
 def operations(modifier: HeaderModifier) -> HeaderOperations:
@@ -104,8 +113,13 @@ def operations(modifier: HeaderModifier) -> HeaderOperations:
 def _first(headers: list[HTTPHeader]) -> dict[str, str]:
     found: dict[str, tuple[str, str]] = {}
     for each in headers:
-        found.setdefault(each.name.lower(), (each.name, each.value))
+        found.setdefault(each.name.lower(), (each.name, _value(each.value)))
     return dict(found.values())
+
+
+def _value(written: str) -> str:
+    """A value with Envoy's commands has their results, as in Istio; in any other a percent sign is just one."""
+    return written.replace("%", "%%") if any(commands("", written)) else written
 
 
 def _merged(

@@ -126,6 +126,7 @@ def isolated(attached: Attached, beside: tuple[ListenerState, ...]) -> Iterator[
         if each is not own
         and each.served
         and (each.listener.port, each.family) == (own.listener.port, own.family)
-        and len(each.hostname) > len(own.hostname)
+        and each.hostname != own.hostname
+        and hosts.covers(own.hostname, each.hostname)
     ]
     yield from (host for host in attached.hosts if not any(hosts.covers(other, host) for other in nearer))

@@ -98,6 +98,8 @@ def text_match(where: str, kind: str, value: str) -> StringMatch:
         return StringMatch(exact=value)
     if kind != "RegularExpression":
         raise UnsupportedError(f"{where}: the type {kind} is not carried out by the lab")
+    if not value:
+        raise UnsupportedError(f"{where}: an empty expression, which Envoy does not take")
     check_expression(where, value)
     return StringMatch(regex=value)
 

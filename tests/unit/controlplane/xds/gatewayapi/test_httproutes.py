@@ -19,6 +19,7 @@ from tests.unit.controlplane.xds.gatewayapi.objects import (
     route,
     rule,
     sent,
+    status,
     to,
 )
 from tests.unit.controlplane.xds.translated import hosts_of
@@ -219,3 +220,51 @@ def test_a_request_is_for_the_listener_with_the_nearest_host_only() -> None:
     found = hosts_of(sent(cluster), "http.80")
     assert found["b.example.com:80"].routes[0].route.cluster == REVIEWS
     assert found["a.example.com:80"].routes[0].direct_response.status == 404
+
+
+def test_a_host_by_name_is_nearer_than_a_wildcard_of_the_same_length() -> None:
+    wide, near = listener("wide", hostname="*.example.com"), listener("near", hostname="a.example.com")
+    cluster = edge(gateway(wide, near))
+    at_wide = route("r", rule(to("reviews")), parent={"name": "edge", "sectionName": "wide"})
+    at_wide["spec"]["hostnames"] = ["a.example.com", "b.example.com"]
+    cluster.add("HTTPRoute", at_wide)
+    found = hosts_of(sent(cluster), "http.80")
+    assert found["b.example.com:80"].routes[0].route.cluster == REVIEWS
+    assert found["a.example.com:80"].routes[0].direct_response.status == 404
+
+
+def modified(kind: str, field: str, **operations: Any) -> dict[str, Any]:
+    return {"type": kind, field: operations}
+
+
+@pytest.mark.parametrize(
+    ("written", "sent_on"),
+    [("100%", "100%%"), ("%20", "%%20"), ("%PROTOCOL%", "%PROTOCOL%"), ("plain", "plain")],
+)
+def test_a_percent_sign_is_one_unless_it_begins_a_command_of_envoys(tmp_path: Path, written: str, sent_on: str) -> None:
+    setting = modified("RequestHeaderModifier", "requestHeaderModifier", set=[{"name": "x", "value": written}])
+    found = with_rule(rule(to("reviews"), filters=[setting]), tmp_path)
+    assert [each.header.value for each in found.request_headers_to_add] == [sent_on]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (
+            rule(to("reviews"), matches=[{"headers": [{"name": "x", "type": "RegularExpression", "value": ""}]}]),
+            "empty",
+        ),
+        (
+            rule(
+                to("reviews"),
+                filters=[modified("RequestHeaderModifier", "requestHeaderModifier", remove=["host"])],
+            ),
+            "host can only be set",
+        ),
+    ],
+)
+def test_what_envoy_would_refuse_is_refused_on_the_route(wrong: dict[str, Any], says: str) -> None:
+    cluster = edge().add("HTTPRoute", route("r", wrong))
+    assert of_parent(cluster, "HTTPRoute", "r")["Accepted"] == ("False", "UnsupportedValue")
+    (parent,) = status(cluster, "HTTPRoute", "r")["parents"]
+    assert says in parent["conditions"][0]["message"]
