@@ -74,7 +74,7 @@ ISTIO = (
     ),
     MeshKind("ServiceEntry", NETWORKING, "serviceentries", ("se",), _V1ALPHA3, acted_on=True),
     MeshKind("WorkloadEntry", NETWORKING, "workloadentries", ("we",), _V1ALPHA3, acted_on=True),
-    MeshKind("WorkloadGroup", NETWORKING, "workloadgroups", ("wg",), _V1ALPHA3),
+    MeshKind("WorkloadGroup", NETWORKING, "workloadgroups", ("wg",), _V1ALPHA3, acted_on=True),
     MeshKind("EnvoyFilter", NETWORKING, "envoyfilters", (), ("v1alpha3",), acted_on=True, in_listeners=True),
 )
 """The kinds that the lab serves: it has their definitions, checks their objects, and acts on most of them."""

@@ -49,8 +49,8 @@ def test_the_control_plane_follows_it_by_the_stored_version(kind: MeshKind) -> N
     assert FOLLOWED[kind.name].namespaced
 
 
-# Without one of these requests go where they would, and nothing is let in that was not.
-HARMLESS = ("EnvoyFilter", "ProxyConfig", "Telemetry")
+# Without one of these requests go where they would, and nothing, nor any machine, is let in that was not.
+HARMLESS = ("EnvoyFilter", "ProxyConfig", "Telemetry", "WorkloadGroup")
 
 
 @EACH

@@ -50,11 +50,9 @@ def test_a_file_may_hold_a_list_and_what_is_skipped_is_named(tmp_path: Path) -> 
 
 
 def test_what_the_labs_control_plane_never_looks_at_is_not_waited_for() -> None:
-    kind = named("workloadgroup")
+    kind = named("wasmplugin")
     assert kind is not None
-    with pytest.raises(
-        LabError, match=r"WorkloadGroup n/x: not acted on: workloadgroups\.networking\.istio\.io have no eff"
-    ):
+    with pytest.raises(LabError, match=r"WasmPlugin n/x: not acted on: wasmplugins\.extensions\.istio\.io have no eff"):
         wait._refuse_without_effect(wait.Wanted(kind, "n", "x"), OwnStatus(None))  # type: ignore[arg-type]
 
 

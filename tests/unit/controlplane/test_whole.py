@@ -389,7 +389,7 @@ async def test_a_gateway_gets_the_secrets_of_its_own_namespace(plane: Mesh) -> N
         assert shown.serial_number == leaf.serial
 
 
-async def refusal(plane: Mesh, token: str, node: str) -> tuple[grpc.StatusCode, str]:
+async def refusal(plane: Mesh, token: str, node: str | Node) -> tuple[grpc.StatusCode, str]:
     """What a caller with this token and this name gets for an answer."""
     published = plane.api.find("configmaps", "istio-ca-root-cert", "default")
     assert published is not None
@@ -400,8 +400,12 @@ async def refusal(plane: Mesh, token: str, node: str) -> tuple[grpc.StatusCode, 
             metadata=[("authorization", token)] if token else None, timeout=15
         )
         with suppress(grpc.aio.AioRpcError):  # who has no token is refused before it has said anything
-            await call.write(DeltaDiscoveryRequest(node=Node(id=node), type_url="type.googleapis.com/x"))
+            await call.write(DeltaDiscoveryRequest(node=_node(node), type_url="type.googleapis.com/x"))
         return await call.code(), await call.details()
+
+
+def _node(node: str | Node) -> Node:
+    return Node(id=node) if isinstance(node, str) else node
 
 
 OWN_NODE = "sidecar~127.0.0.1~a.default~default.svc.cluster.local"
@@ -443,6 +447,24 @@ async def test_a_machine_that_is_not_what_it_says_is_refused(plane: Mesh, node: 
     code, details = await refusal(plane, "machine", node)
     assert code is grpc.StatusCode.UNAUTHENTICATED
     assert words in details
+
+
+async def test_a_machine_registers_with_its_group(plane: Mesh) -> None:
+    plane.api.tokens["machine"] = ("default", "default", "", "")
+    node = Node(id=MACHINE)
+    node.metadata["AUTO_REGISTER_GROUP"] = "ratings"
+    code, details = await refusal(plane, "machine", node)
+    assert (code, details.endswith("cannot find WorkloadGroup default/ratings")) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        True,
+    )
+    await plane.api.put("workloadgroups", config("WorkloadGroup", "ratings", {"template": {"ports": {"http": 80}}}))
+    asking = asyncio.create_task(refusal(plane, "machine", node))
+    await plane.api.until(lambda: plane.api.find("workloadentries", "ratings-172.31.0.7", "default") is not None)
+    entry = plane.api.find("workloadentries", "ratings-172.31.0.7", "default")
+    assert entry is not None
+    assert entry["spec"] == {"address": "172.31.0.7", "ports": {"http": 80}}
+    asking.cancel()
 
 
 async def test_a_machine_serves_what_is_stored_until_its_entry_is_anothers(plane: Mesh) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,9 +19,10 @@ from envoy.service.discovery.v3.discovery_pb2 import DeltaDiscoveryRequest
 
 from mesh_lab.controlplane.delivery import wire
 from mesh_lab.controlplane.delivery.identity import Authenticator, Caller, Unauthenticated
-from mesh_lab.controlplane.delivery.machines import Machine, claim_of
+from mesh_lab.controlplane.delivery.machines import Claim, Machine, claim_of, entry_of
 from mesh_lab.controlplane.delivery.push import Connection, Pusher
 from mesh_lab.controlplane.delivery.refusals import Refusals
+from mesh_lab.controlplane.delivery.registration import Registrar, Unregistered
 from mesh_lab.controlplane.delivery.relay import Relay
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.kube.client import ApiError, Unreachable
@@ -61,12 +63,14 @@ class AdsService:
         pusher: Pusher,
         authenticator: Authenticator,
         metrics: Metrics,
+        registrar: Registrar,
         answered: Callable[[], None],
     ) -> None:
         self._state = state
         self._pusher = pusher
         self._authenticator = authenticator
         self._metrics = metrics
+        self._registrar = registrar
         self._answered = answered
         self._framer = wire.Framer()
         self._refusals = Refusals(state)
@@ -82,6 +86,7 @@ class AdsService:
         finally:
             reader.cancel()
             self._pusher.disconnect(connection)
+            self._registrar.left(connection)
             self._refusals.forget(connection)
             log.info("%s: disconnected%s", connection.name, f": {connection.closing}" if connection.closing else "")
 
@@ -94,7 +99,7 @@ class AdsService:
             caller = await self._authenticator.account(metadata.get("authorization", ""))
             async with asyncio.timeout(_FIRST_REQUEST_LIMIT):
                 first = await anext(requests)
-            machine = None if caller.pod else Machine(claim_of(caller, first.node))
+            machine = None if caller.pod else await self._registered(claim_of(caller, first.node))
             if machine is None:
                 pod, view = await self._find(caller)
                 _check_claims(first.node.id, pod)
@@ -103,8 +108,11 @@ class AdsService:
         except Unauthenticated as error:
             log.warning("rejected a proxy at %s: %s", _peer(context), error)
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+        except Unregistered as error:
+            log.warning("rejected a proxy at %s: %s", _peer(context), error)
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except (ApiError, Unreachable) as error:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, f"the token cannot be reviewed now: {error}")
+            await context.abort(grpc.StatusCode.UNAVAILABLE, f"the API server cannot be asked now: {error}")
         except (TimeoutError, StopAsyncIteration):
             await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "no request came")
         return self._pusher.connect(pod, view, first.node.id, _metadata(first), machine), first
@@ -124,6 +132,13 @@ class AdsService:
         if pod.service_account != caller.service_account:
             raise Unauthenticated(f"the pod {caller.namespace}/{caller.pod} does not run as {caller.service_account}")
         return pod, self._state.latest.pods[key]
+
+    async def _registered(self, claim: Claim) -> Machine:
+        """A proxy that is part of no pod, with its WorkloadEntry written if it registers by itself."""
+        if not claim.group:
+            return Machine(claim)
+        entry_of(claim, self._state.latest)  # nothing is written for one that is not what it says
+        return Machine(replace(claim, entry=await self._registrar.register(claim)))
 
     async def _find_entry(self, machine: Machine) -> Pod:
         """What its WorkloadEntry says of a proxy that is part of no pod, which may have been written just now."""

@@ -28,7 +28,10 @@ Entry = Config[WorkloadEntry]
 
 @dataclass(frozen=True)
 class Claim:
-    """What a proxy says of itself, as far as its token lets it. `group`, or else `entry`, is what it registers as."""
+    """What a proxy says of itself, as far as its token lets it.
+
+    `group` is the WorkloadGroup that it registers with, `entry` its WorkloadEntry, if it names one or has registered.
+    """
 
     namespace: str
     name: str
@@ -40,7 +43,11 @@ class Claim:
     group: str = ""
     entry: str = ""
     network: str = ""
-    probed: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What tells machines apart that register by themselves (`makeProxyKey`)."""
+        return (self.namespace, self.group, self.address, self.network)
 
     @property
     def proxy(self) -> ProxyPod:
@@ -77,7 +84,6 @@ def claim_of(caller: Caller, node: Node) -> Claim:
         text.get("AUTO_REGISTER_GROUP", ""),
         text.get("WORKLOAD_ENTRY", ""),
         text.get("NETWORK", ""),
-        text.get("READINESS_PROBE") == "true",
     )
 
 
@@ -132,6 +138,8 @@ class Machine:
 def entry_of(claim: Claim, snapshot: Snapshot) -> Entry | None:
     """The WorkloadEntry of a claim: the one that it names, else the oldest with its address.
 
+    One that registers by itself may have none: somebody has deleted it, or its group.
+
     Raises:
         Unauthenticated: it names one that is not there, its address is a pod's, or the entry is another account's.
     """
@@ -143,7 +151,7 @@ def entry_of(claim: Claim, snapshot: Snapshot) -> Entry | None:
     table = snapshot.of(WorkloadEntry)
     if claim.entry:
         entry = table.get((claim.namespace, claim.entry))
-        if entry is None:
+        if entry is None and not claim.group:
             raise Unauthenticated(
                 f"the node says that it is WorkloadEntry {claim.namespace}/{claim.entry}, and there is none"
             )

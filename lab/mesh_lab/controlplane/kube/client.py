@@ -131,6 +131,11 @@ class KubeClient:
         whole = {"apiVersion": f"{kind.group}/{kind.version}".lstrip("/"), "kind": kind.kind, **obj}
         return await self._call("PUT", kind.path(meta.get("namespace", ""), meta["name"]), body=whole)
 
+    async def delete(self, kind: Kind, name: str, namespace: str, resource_version: str) -> None:
+        """Delete an object as of a version."""
+        options = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"resourceVersion": resource_version}}
+        await self._call("DELETE", kind.path(namespace, name), body=options)
+
     async def watch(self, kind: Kind, resource_version: str, namespace: str = "") -> AsyncGenerator[WatchEvent, None]:
         """What happens to a kind after `resource_version`, bookmarks included, until the server ends the watch.
 

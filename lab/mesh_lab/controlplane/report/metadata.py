@@ -143,13 +143,20 @@ LABELS: Mapping[str, tuple[str, ...]] = {
     **_on("MutatingWebhookConfiguration", names=("istio.io/tag",)),
     # Istio's own documentation leaves pods out, and istiod labels them so.
     **_on("ServiceAccount", DEPLOYMENT, SERVICE, POD, names=("gateway.istio.io/managed",)),
-    **_on(POD, "WorkloadEntry", names=("service.istio.io/workload-name",)),
+    # Of these, too: the labels of a machine, which istiod copies to its entry, and which are read there.
     **_on(
         POD,
+        "WorkloadEntry",
         names=(
             "security.istio.io/tlsMode",
             "service.istio.io/canonical-name",
             "service.istio.io/canonical-revision",
+            "service.istio.io/workload-name",
+        ),
+    ),
+    **_on(
+        POD,
+        names=(
             "sidecar.istio.io/inject",
             "topology.istio.io/cluster",
             "topology.istio.io/locality",
@@ -172,6 +179,10 @@ _HEEDED_ELSEWHERE = frozenset(
         (POD, "service.istio.io/workload-name"),
         ("AuthorizationPolicy", "istio.io/dry-run"),
         *((kind, "gateway.istio.io/managed") for kind in (POD, SERVICE, DEPLOYMENT)),
+        ("WorkloadEntry", "istio.io/autoRegistrationGroup"),
+        ("WorkloadEntry", "istio.io/connectedAt"),
+        ("WorkloadEntry", "istio.io/disconnectedAt"),
+        ("WorkloadEntry", "istio.io/workloadController"),
     }
 )
 _INJECTION_LABEL, _INJECTION = "istio-injection", ("enabled", "disabled")

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication, Sidecar
+from mesh_lab.controlplane.model import AuthorizationPolicy, PeerAuthentication, Sidecar, WorkloadEntry
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import Pod, Service
 from mesh_lab.controlplane.world.snapshot import Snapshot
+from mesh_lab.controlplane.xds import entries
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.services import Protocol, protocol_of
 
@@ -73,14 +74,15 @@ def services_agree_on_ports(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def selectors_match_workloads(snapshot: Snapshot) -> Iterator[Finding]:
-    """IST0127: a policy that selects no workload."""
+    """IST0127: a policy that selects no workload. Istio's own analyzer leaves out those that are no pods."""
     root = snapshot.mesh.root_namespace
+    known = [*snapshot.pods.values(), *map(entries.workload, snapshot.of(WorkloadEntry).values())]
     for table in (snapshot.of(AuthorizationPolicy), snapshot.of(PeerAuthentication)):
         for config in table.values():
             labels = config.spec.selector.match_labels if config.spec.selector else {}
             # A policy of the root namespace with a selector is for pods of every namespace.
             everywhere = config.namespace == root and table is snapshot.of(AuthorizationPolicy)
-            pods = (pod for pod in snapshot.pods.values() if everywhere or pod.namespace == config.namespace)
+            pods = (pod for pod in known if everywhere or pod.namespace == config.namespace)
             if labels and not any(selects(labels, pod.labels) for pod in pods):
                 text = f"No matching workloads for this resource with the following labels: {_words(labels)}"
                 yield Finding("warning", "IST0127", text, "spec.selector.matchLabels", config.origin)

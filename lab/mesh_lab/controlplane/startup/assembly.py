@@ -17,6 +17,7 @@ from mesh_lab.controlplane.delivery.addresses import AddressAllocator
 from mesh_lab.controlplane.delivery.identity import Authenticator
 from mesh_lab.controlplane.delivery.jwks import KeyFetcher
 from mesh_lab.controlplane.delivery.push import Generate, Pusher
+from mesh_lab.controlplane.delivery.registration import Registrar
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Analysis, Remarks, Tracker
 from mesh_lab.controlplane.deployment.gateways import Gateways
@@ -116,6 +117,7 @@ async def serve(
     ingresses = IngressStatuses(api, state, settings.namespace)
     roots = RootPublisher(api, trust, state.is_home_of)
     bundle = BundlePublisher(api, lambda: trust.authority.roots, lambda: trust.superseded, settings.plane)
+    registrar = Registrar(api, state, lambda: pusher.connections, settings.pod)
     injection = Injection(settings, state.snapshot)
     certificate = ServingCertificate(trust, settings.dns_names)
 
@@ -150,7 +152,7 @@ async def serve(
             ends.append(hook.cleanup)
             levels = await serving.serve_http(controlz.build_app(), controlz.HOST, settings.ports.controlz)
             ends.append(levels.cleanup)
-            service = ads.AdsService(state, pusher, authenticator, metrics, state.progress.fire)
+            service = ads.AdsService(state, pusher, authenticator, metrics, registrar, state.progress.fire)
             for follower in followers:
                 await follower.synced.wait()
             await definitions.synced()
@@ -167,6 +169,7 @@ async def serve(
             async with asyncio.TaskGroup() as reports:
                 reports.create_task(KeyFetcher(state).run())
                 reports.create_task(AddressAllocator(api, state).run())
+                reports.create_task(registrar.run())
                 reports.create_task(reporter.run())
                 reports.create_task(notices.run())
                 reports.create_task(ingresses.run())

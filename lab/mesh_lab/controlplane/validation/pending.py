@@ -25,7 +25,7 @@ from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngres
 from mesh_lab.controlplane.model.virtualservice import (
     L4MatchAttributes,
 )
-from mesh_lab.controlplane.model.workloads import WorkloadEntry
+from mesh_lab.controlplane.model.workloads import WorkloadEntry, WorkloadGroup
 from mesh_lab.controlplane.validation.common import Problem, Severity, camel
 from mesh_lab.controlplane.validation.names import UNIX
 
@@ -94,6 +94,7 @@ LINES = (
         _when(lambda port: port.protocol.upper() in ("UDP", "HTTP_PROXY")),
     ),
     Line(WorkloadEntry, "network", "warning", "has no effect: there is one network"),
+    Line(WorkloadGroup, "probe", "warning", "has no effect: a machine that is connected counts as healthy"),
     Line(ListenerMatch, "port_name", "warning", "has no effect: listeners have no such name; portNumber has one"),
     Line(
         Patch,

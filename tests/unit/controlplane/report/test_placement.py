@@ -85,6 +85,16 @@ def test_a_policy_selects_somebody(kind: str) -> None:
     cluster.istio(config(kind, "good", {"selector": {"matchLabels": {"app": "reviews"}}}))
     cluster.istio(config(kind, "bad", {"selector": {"matchLabels": {"app": "nobody"}}}))
     assert found(cluster) == [("IST0127", kind, "bad")]
+    cluster.istio(config("WorkloadEntry", "vm", {"address": "172.31.0.7", "labels": {"app": "nobody"}}))
+    assert found(cluster) == []
+
+
+def test_what_istiod_writes_on_the_entry_of_a_machine_is_understood() -> None:
+    entry = config("WorkloadEntry", "vm", {"address": "172.31.0.7"})
+    entry["metadata"]["labels"] = {"service.istio.io/canonical-name": "vm", "security.istio.io/tlsMode": "istio"}
+    names = ("autoRegistrationGroup", "workloadController", "connectedAt", "disconnectedAt")
+    entry["metadata"]["annotations"] = {f"istio.io/{name}": "x" for name in names}
+    assert found(bookinfo().istio(entry)) == []
 
 
 def test_a_namespace_has_one_sidecar_for_each_pod() -> None:

@@ -259,9 +259,3 @@ def test_what_istio_takes_is_taken(kind: str, document: dict[str, Any]) -> None:
 def test_what_istio_warns_of_is_warned_of(kind: str, document: dict[str, Any], path: str) -> None:
     assert [each.path for each in validate(decode(kind, document))].count(path) == 1
     assert not [each for each in validate(decode(kind, document)) if each.severity == "error"]
-
-
-@pytest.mark.parametrize("kind", ["WorkloadGroup"])
-def test_a_kind_that_is_not_translated_says_so(kind: str) -> None:
-    document = next(document for name, document in TAKEN if name == kind)
-    assert any("have no effect in this lab" in each.message for each in validate(decode(kind, document)))
