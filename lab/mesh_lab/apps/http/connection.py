@@ -46,6 +46,10 @@ def requested_name(connection: ssl.SSLObject) -> str:
     return str(getattr(connection, _REQUESTED, ""))
 
 
+def _as_pem(certificate: bytes | None) -> str:
+    return ssl.DER_cert_to_PEM_cert(certificate) if certificate else ""
+
+
 class Session(Protocol):
     """One protocol on one connection."""
 
@@ -95,6 +99,7 @@ class Connection(asyncio.Protocol):
                 requested_name(secured),
                 secured.selected_alpn_protocol() or "",
                 (secured.cipher() or ("",))[0],
+                _as_pem(secured.getpeercert(binary_form=True)),
             )
 
     def data_received(self, data: bytes) -> None:

@@ -50,7 +50,7 @@ class Tls:
     """A connection's TLS: whether the client has shown a certificate that was verified, and the protocol's version.
 
     `server_name` is what the client asked for, where the server's context notes it (`note_server_name`); `protocol`
-    what was agreed on for the application (ALPN).
+    what was agreed on for the application (ALPN); `certificate` the client's, as PEM.
     """
 
     certified: bool
@@ -58,6 +58,7 @@ class Tls:
     server_name: str = ""
     protocol: str = ""
     cipher: str = ""
+    certificate: str = ""
 
 
 @dataclass(slots=True)

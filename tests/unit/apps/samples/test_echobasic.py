@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import socket
 
 import pytest
 
 from mesh_lab.apps.grpc import wire
 from mesh_lab.apps.http.client import Client, fetch, parse_url
+from mesh_lab.apps.http.messages import Headers, Request, Tls
 from mesh_lab.apps.samples.coredns import Zone, reply, zones
-from mesh_lab.apps.samples.echobasic import calls, tcp
-from mesh_lab.apps.samples.echobasic.handler import Echo, Identity, only_h2c
+from mesh_lab.apps.samples.echobasic import calls, tcp, udp
+from mesh_lab.apps.samples.echobasic.handler import Echo, Identity, described, only_h2c
 from tests.unit.apps.conftest import Start
 from tests.unit.apps.grpc.calls import call
 
@@ -64,6 +68,24 @@ def test_of_a_connection_it_tells_the_pod() -> None:
     assert (plain["pod"], plain["isTLS"], "tls" in plain) == ("p-1", False, False)
     secured = tcp.described(WHO, "3000", "8443", {"version": "TLS 1.3"})
     assert (secured["isTLS"], secured["tls"]) == (True, {"version": "TLS 1.3"})
+
+
+def test_of_tls_it_tells_the_clients_certificate() -> None:
+    shown = Request("GET", "/", Headers(), tls=Tls(True, "TLSv1.3", certificate="PEM"))
+    assert described(shown, WHO)["tls"]["peerCertificates"] == ["PEM"]
+    none = Request("GET", "/", Headers(), tls=Tls(False, "TLSv1.3"))
+    assert "peerCertificates" not in described(none, WHO)["tls"]
+
+
+async def test_datagrams_are_answered_with_what_they_hold() -> None:
+    loop = asyncio.get_running_loop()
+    server, _ = await loop.create_datagram_endpoint(lambda: udp.Echo(WHO), local_addr=("127.0.0.1", 0))
+    with contextlib.closing(server), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, server.get_extra_info("sockname"))
+        await loop.sock_sendall(client, b"hello")
+        answer = json.loads(await loop.sock_recv(client, 4096))
+    assert (answer["request"], answer["pod"], answer["namespace"]) == ("hello", "p-1", "ns")
 
 
 COREFILE = """

@@ -130,6 +130,7 @@ def described(request: Request, identity: Identity) -> dict[str, Any]:
             "serverName": request.tls.server_name,
             "negotiatedProtocol": request.tls.protocol,
             "cipherSuite": request.tls.cipher,
+            **({"peerCertificates": [request.tls.certificate]} if request.tls.certificate else {}),
         }
     return made
 

@@ -1,7 +1,7 @@
 """`mesh-lab-app echo-basic`: the servers of the Gateway API's conformance suite, chosen by variables as by its image.
 
 HTTP (3000), HTTP/2 in plain text (3001) and, with a certificate, HTTPS (8443); gRPC with `GRPC_ECHO_SERVER`, TCP with
-`TCP_ECHO_SERVER`. UDP is left out: the lab's gateways do not carry it.
+`TCP_ECHO_SERVER`, UDP with `UDP_ECHO_SERVER`.
 https://github.com/kubernetes-sigs/gateway-api/tree/main/conformance/echo-basic
 """
 
@@ -14,20 +14,19 @@ from collections.abc import Mapping, Sequence
 
 from mesh_lab.apps.http import server as http
 from mesh_lab.apps.http.connection import Handler, note_server_name
-from mesh_lab.apps.samples.echobasic import tcp
+from mesh_lab.apps.samples.echobasic import tcp, udp
 from mesh_lab.apps.samples.echobasic.calls import server as grpc_server
 from mesh_lab.apps.samples.echobasic.handler import Echo, Identity, only_h2c
 from mesh_lab.apps.service import log
 
 
 def main(_: Sequence[str]) -> int:
-    """Serve until SIGTERM; exit code 1 when a port cannot be opened, 2 for the server that is left out."""
+    """Serve until SIGTERM; exit code 1 when a port cannot be opened."""
     environ = os.environ
-    if environ.get("UDP_ECHO_SERVER"):
-        log("echo-basic: there is no server for UDP here")
-        return 2
     identity = Identity.of(environ)
     try:
+        if environ.get("UDP_ECHO_SERVER"):
+            return asyncio.run(udp.serve(identity, environ))
         if environ.get("TCP_ECHO_SERVER"):
             return asyncio.run(tcp.serve(identity, environ))
         return asyncio.run(_serve(identity, environ))
