@@ -25,6 +25,7 @@ from mesh_lab.controlplane.xds import (
     attachment,
     backendcertificates,
     clusters,
+    datagrams,
     endpoints,
     entries,
     gateway,
@@ -130,11 +131,12 @@ def _for_gateway(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     beside = tuple(dict.fromkeys((*_called_itself(snapshot, telling, access), *named)))
     calling = Calling.of(snapshot, scope, pod, beside, gateway=True)
     called, assigned = _called_by_gateway(calling, found, snidnat.passed_on(scope, servers))
+    carried = datagrams.carried(snapshot, keys)
     listening, routing = (make(setting, servers, found) for make in (gateway.gateway_listeners, gateway.gateway_routes))
     return {
-        CDS: called,
-        EDS: assigned,
-        LDS: listening,
+        CDS: {**called, **carried[CDS]},
+        EDS: {**assigned, **carried[EDS]},
+        LDS: {**listening, **carried[LDS]},
         # Without requests there is no filter that would ask for its configuration.
         ECDS: accesses.extensions(access, snapshot.keys, True) if routing else _NONE,
         RDS: routing,

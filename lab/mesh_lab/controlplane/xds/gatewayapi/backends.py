@@ -23,18 +23,19 @@ class Backend(NamedTuple):
 
 
 class Backends(NamedTuple):
-    """Finds the backends of one route. `free`: it may refer to any namespace."""
+    """Finds the backends of one route. `free`: it may refer to any namespace. `transport`: TCP or UDP."""
 
     sources: Sources
     grants: grants.Index
     by: grants.Referrer
     free: bool = False
+    transport: str = "TCP"
 
     def find(self, ref: BackendObjectReference) -> Backend:
         """The destination that a reference means. Whether one that may not be named is there is not told."""
         namespace = ref.namespace or self.by.namespace
         where = f"{ref.kind} {namespace}/{ref.name}"
-        if (ref.group, ref.kind) == (_ISTIO, "Hostname"):
+        if (ref.group, ref.kind) == (_ISTIO, "Hostname") and self.transport == "TCP":
             return Backend(Destination(host=ref.name, port=PortSelector(number=ref.port) if ref.port else None))
         if (ref.group, ref.kind) != ("", "Service"):
             return _none("InvalidKind", f"backendRefs: {where}: routes of the lab lead to Services")
@@ -46,8 +47,8 @@ class Backends(NamedTuple):
         service = self.sources.services.get((namespace, ref.name))
         if service is None:
             return _none("BackendNotFound", f"backendRefs: {where}: there is none")
-        if all(port.port != ref.port for port in service.ports):
-            return _none("BackendNotFound", f"backendRefs: {where} has no port {ref.port}")
+        if all((port.port, port.transport) != (ref.port, self.transport) for port in service.ports):
+            return _none("BackendNotFound", f"backendRefs: {where} has no port {ref.port} for {self.transport}")
         host = f"{ref.name}.{namespace}.svc.{self.sources.domain}"
         return Backend(Destination(host=host, port=PortSelector(number=ref.port)))
 

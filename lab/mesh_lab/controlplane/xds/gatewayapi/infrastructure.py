@@ -111,15 +111,15 @@ def _deployment(meta: Object, labels: dict[str, str], annotations: dict[str, str
 
 def _service_object(meta: Object, state: GatewayState, spec: Gateway) -> Object:
     """One port for each number that a listener names. HTTP, HTTPS and TLS are TCP to a Service."""
-    numbers: dict[int, str] = {}
+    numbers: dict[tuple[int, str], str] = {}
     for each in state.all:
         if each.refused is None and each.conflict is None:
-            numbers.setdefault(each.listener.port, each.listener.protocol.lower())
-    ports = [_port("status-port", _STATUS_PORT, "tcp")]
+            numbers.setdefault((each.listener.port, each.transport), each.listener.protocol.lower())
+    ports = [_port("status-port", _STATUS_PORT, "tcp", "TCP")]
     ports += [
-        _port(f"{protocol}-{number}", number, protocol)
-        for number, protocol in numbers.items()
-        if number != _STATUS_PORT
+        _port(f"{protocol}-{number}", number, protocol, transport)
+        for (number, transport), protocol in numbers.items()
+        if (number, transport) != (_STATUS_PORT, "TCP")
     ]
     kind = state.resource.annotations.get(_SERVICE_TYPE, "LoadBalancer")
     made: Object = {"type": kind, "selector": {NAME_LABEL: state.resource.name}, "ports": ports}
@@ -129,5 +129,5 @@ def _service_object(meta: Object, state: GatewayState, spec: Gateway) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": made}
 
 
-def _port(name: str, number: int, protocol: str) -> Object:
-    return {"name": name, "port": number, "protocol": "TCP", "appProtocol": protocol, "targetPort": number}
+def _port(name: str, number: int, protocol: str, transport: str) -> Object:
+    return {"name": name, "port": number, "protocol": transport, "appProtocol": protocol, "targetPort": number}

@@ -99,10 +99,11 @@ def _state(
     if isinstance(spec, HTTPRoute | GRPCRoute):
         read = httproutes.read(spec, backends) if isinstance(spec, HTTPRoute) else grpcroutes.read(spec, backends)
         return RouteState(resource, attached, read.rules, refused=read.refused, problems=read.problems)
-    if isinstance(spec, TLSRoute | TCPRoute):
-        ways = connections.read(spec.rules, backends)
+    if isinstance(spec, TLSRoute | TCPRoute | UDPRoute):
+        transport = "UDP" if isinstance(spec, UDPRoute) else "TCP"
+        ways = connections.read(spec.rules, backends._replace(transport=transport))
         return RouteState(resource, attached, connections=ways, refused=ways.refused, problems=ways.problems)
-    return RouteState(resource, attached, refused=Verdict("UnsupportedValue", "the lab's gateways leave UDP alone"))
+    return RouteState(resource, attached, refused=Verdict("UnsupportedValue", "the lab knows no such routes"))
 
 
 def _unread(resource: Resource[RouteSpec], index: parents.Index, sources: Sources) -> Iterator[RouteState]:

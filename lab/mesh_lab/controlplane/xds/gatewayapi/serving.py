@@ -47,7 +47,7 @@ def made_gateways(sources: Sources) -> Table[ObjectKey, Config[Gateway]]:
         for state in gateways(sources)
         if state.refused is None
         for each in state.all
-        if each.served
+        if each.served and each.transport == "TCP"
     )
 
 
@@ -103,7 +103,7 @@ def _neighbours(states: tuple[GatewayState, ...]) -> _Neighbours:
 @memoised
 def _places(route: RouteState, beside: _Neighbours) -> tuple[_Place, ...]:
     """Where a route is in effect, once each."""
-    if route.refused is not None:
+    if route.refused is not None or route.kind == "UDPRoute":
         return ()
     attached = (each for parent in route.parents if parent.refused is None for each in parent.listeners)
     found = (
