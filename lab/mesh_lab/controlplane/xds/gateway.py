@@ -257,9 +257,10 @@ def _tcp_chain(setting: Setting, server: GatewayServer, found: list[Attached]) -
 
 
 def _attached_shares(setting: Setting, server: GatewayServer, found: list[Attached]) -> tuple[Share, ...]:
-    """Where connections go by the oldest VirtualService with a TCP route."""
-    shares_of = (_tcp_shares(each.config, server, setting) for each in found if each.server == server)
-    return next(filter(None, shares_of), ())
+    """Where connections go by the oldest VirtualService with a TCP route, of those for the server's very host first."""
+    own = frozenset(_server_names(server))
+    here = sorted((each for each in found if each.server == server), key=lambda each: each.host not in own)
+    return next(filter(None, (_tcp_shares(each.config, server, setting) for each in here)), ())
 
 
 def _tcp_shares(config: RouteConfig, server: GatewayServer, setting: Setting) -> tuple[Share, ...]:

@@ -57,6 +57,11 @@ class ListenerState:
         return "UDP" if self.listener.protocol == "UDP" else "TCP"
 
     @property
+    def ends_connections(self) -> bool:
+        """Whether TLS ends here, and TLSRoutes say where the connections in it go."""
+        return self.listener.protocol == "TLS" and self.tls is not None and self.tls.mode != "PASSTHROUGH"
+
+    @property
     def served(self) -> bool:
         """Whether the proxy listens for it."""
         return self.refused is None and self.conflict is None and not self.broken

@@ -8,7 +8,7 @@ https://gateway-api.sigs.k8s.io/geps/gep-1426/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -42,9 +42,11 @@ _FOREMOST = ""
 @memoised
 def made_gateways(sources: Sources) -> Table[ObjectKey, Config[Gateway]]:
     """What Gateways and ListenerSets stand for, by namespace and name."""
+    states = gateways(sources)
+    named = _names_taken(states, routes(sources, states))
     return keeping.table(
-        _server(state, each, sources)
-        for state in gateways(sources)
+        _server(state, each, named.get(each, (each.hostname,)), sources)
+        for state in states
         if state.refused is None
         for each in state.all
         if each.served and each.transport == "TCP"
@@ -59,12 +61,35 @@ def made_routes(sources: Sources) -> Table[ObjectKey, Config[VirtualService]]:
     return keeping.table((*_at_listeners(states, known), *_at_services(known, sources)))
 
 
-def _server(state: GatewayState, each: ListenerState, sources: Sources) -> Config[Gateway]:
-    port = ServerPort(number=each.listener.port, protocol=each.listener.protocol, name="default")
-    server = Server(port=port, hosts=[f"*/{each.hostname}"], tls=each.tls, name=each.listener.name)
+def _names_taken(
+    states: tuple[GatewayState, ...], known: tuple[RouteState, ...]
+) -> Mapping[ListenerState, tuple[str, ...]]:
+    """The server names that TLSRoutes take of listeners at which TLS ends: others are not let in there.
+
+    Once TLS has ended nothing but the listener's chain tells whose connection it is.
+    """
+    found: dict[ListenerState, dict[str, None]] = {}
+    beside = _neighbours(states)
+    for route in known if any(each.ends_connections for state in states for each in state.all) else ():
+        for listener, host in _places(route, beside):
+            if listener.ends_connections:
+                found.setdefault(listener, {})[host] = None
+    return {listener: tuple(names) for listener, names in found.items()}
+
+
+def _server(state: GatewayState, each: ListenerState, named: tuple[str, ...], sources: Sources) -> Config[Gateway]:
+    servers = [
+        Server(
+            port=ServerPort(number=each.listener.port, protocol=each.listener.protocol, name=name),
+            hosts=[f"*/{host}"],
+            tls=each.tls,
+            name=each.listener.name,
+        )
+        for name, host in zip(("default", *named[:-1]), named, strict=True)
+    ]
     services = infrastructure.services_of(state.resource, sources.domain)
     certificate = state.certificate.name if state.certificate is not None else ""
-    spec = ServiceGateway(servers=[server], services=services, certificate=certificate)
+    spec = ServiceGateway(servers=servers, services=services, certificate=certificate)
     owner = each.owner
     others = () if each.is_gateways_own else (state.resource.origin,)
     return Config(owner.origin, owner.namespace, each.name, {}, owner.created, spec, merged_from=others)

@@ -6,6 +6,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
+
 from mesh_lab.controlplane.delivery import secrets
 from mesh_lab.controlplane.world.gatewayapi import GATEWAY
 from mesh_lab.controlplane.xds.typeurls import LDS
@@ -63,6 +65,23 @@ def test_connections_of_any_protocol(tmp_path: Path) -> None:
     validate(static(sent(cluster)), tmp_path)
     cluster.add("TCPRoute", made("two", {**spec, "rules": [rule(), rule()]}))
     assert of_parent(cluster, "TCPRoute", "two")["Accepted"] == ("False", "UnsupportedValue")
+
+
+def test_where_tls_ends_a_route_takes_its_own_names_only(tmp_path: Path) -> None:
+    tls = {"mode": "Terminate", "certificateRefs": [{"name": "cert"}]}
+    cluster = edge(gateway(listener("tls", 443, "TLS", tls=tls))).add("Secret", secret(tmp_path))
+    for name, backend, created in (
+        ("*.example.com", "ratings", "2025-01-01"),
+        ("a.example.com", "reviews", "2024-01-01"),
+    ):
+        spec = {"parentRefs": [{"name": "edge"}], "hostnames": [name], "rules": [rule(to(backend))]}
+        cluster.add("TLSRoute", made(backend, spec, created=created))
+    found = {
+        tuple(chain.filter_chain_match.server_names): TcpProxy.FromString(chain.filters[-1].typed_config.value).cluster
+        for chain in chains(cluster, "0.0.0.0_443")
+    }
+    assert found == {("*.example.com",): REVIEWS.replace("reviews", "ratings"), ("a.example.com",): REVIEWS}
+    validate(static(sent(cluster)), tmp_path)
 
 
 def test_datagrams_are_refused() -> None:
