@@ -1,8 +1,9 @@
 """`python -m tests.conformance`: the Gateway API's conformance suite, on a lab of its own (`make conformance`).
 
 It needs Go and, the first time, the module proxy; afterwards the modules are there. The suite runs in the lab's own
-network, where each Gateway has an address; for the mesh its namespaces are injected. Reports and logs are
-`reports/PROFILE.yaml` and `reports/PROFILE.log`. https://gateway-api.sigs.k8s.io/concepts/conformance/
+network, where each Gateway has an address. Gateways and the mesh are judged at a time, by two processes, whose reports
+become one: `reports/gateway-api.yaml`, and `reports/gateway-api-*.log`.
+https://gateway-api.sigs.k8s.io/concepts/conformance/
 """
 
 from __future__ import annotations
@@ -15,17 +16,24 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
 
 from mesh_lab.controlplane.xds.gatewayapi import features
 
 VERSION = "v1.6.3"
 API, SUITE = "sigs.k8s.io/gateway-api", "sigs.k8s.io/gateway-api/conformance"
 LAB = "conformance"
-PROFILES = ("GATEWAY-HTTP", "MESH-HTTP")
+PROFILES = ("GATEWAY-HTTP", "GATEWAY-GRPC", "GATEWAY-TLS", "GATEWAY-TCP", "MESH-HTTP", "MESH-GRPC")
+CHANNEL = "experimental"
+"""Of the definitions: it has all fields of the standard channel, and retries."""
 _NAMESPACE = "gateway-conformance-infra"
 ROOT = Path(__file__).resolve().parents[1]
 HOME, REPORTS = ROOT / ".lab-suite", ROOT / "reports"
+REPORT = REPORTS / "gateway-api.yaml"
 PORTS = {f"MESH_LAB_{name}_PORT": "0" for name in ("API", "HTTP", "HTTPS", "TCP")}
 
 _MODULE = f"""module suite
@@ -85,10 +93,11 @@ def kubectl(*arguments: str) -> str:
 
 
 def bring_up() -> None:
-    """The lab, with the definitions of the standard channel."""
+    """The lab, with the definitions."""
     lab("up", "--no-samples")
     definitions = run("go", "list", "-m", "-f", "{{.Dir}}", API).strip()
-    kubectl("apply", "--server-side", "-f", f"{definitions}/config/crd/standard")
+    files = sorted(Path(definitions, "config", "crd", CHANNEL).glob("gateway.networking.*.yaml"))
+    kubectl("apply", "--server-side", *(f"--filename={each}" for each in files))
     kubectl("wait", "--for=create", "gatewayclass/istio", "--timeout=30s")
     kubectl("wait", "--for=condition=accepted", "gatewayclass/istio", "--timeout=30s")
 
@@ -127,46 +136,90 @@ def move_corefile() -> None:
     kubectl("-n", _NAMESPACE, "patch", "deployment/coredns", "--type=json", "-p", json.dumps(patch))
 
 
-def claimed(*, in_mesh: bool) -> list[str]:
-    """What the lab says that it supports, of the mesh or of gateways: what these need is set up only for them."""
-    others = "Gateway" if in_mesh else "Mesh"
-    return sorted(each for each in features.SUPPORTED if not each.startswith(others))
+class Part(NamedTuple):
+    """Profiles that are judged in one go: those of gateways, or those of the mesh, whose namespaces are injected.
+
+    What only the others need is not set up.
+    """
+
+    name: str
+    profiles: tuple[str, ...]
+    labels: str = ""
+
+    @property
+    def log(self) -> Path:
+        """What the suite says."""
+        return REPORTS / f"gateway-api-{self.name}.log"
+
+    @property
+    def report(self) -> Path:
+        """The suite's report of this part."""
+        return HOME / f"{self.name}.yaml"
+
+    @property
+    def features(self) -> list[str]:
+        """What the lab says that it supports, without what is the other part's."""
+        others = "Gateway" if self.name == "mesh" else "Mesh"
+        return sorted(each for each in features.SUPPORTED if not each.startswith(others))
 
 
-def judge(program: Path, profile: str, only: str) -> int:
-    """Run the suite with one profile; its exit code."""
-    log, report = REPORTS / f"{profile}.log", REPORTS / f"{profile}.yaml"
-    in_mesh = profile.startswith("MESH")
+def parts_of(profiles: Sequence[str]) -> list[Part]:
+    """The parts that there is something to do for."""
+    gateways = tuple(each for each in profiles if not each.startswith("MESH"))
+    mesh = tuple(each for each in profiles if each.startswith("MESH"))
+    parts = [Part("gateway", gateways), Part("mesh", mesh, "istio-injection=enabled")]
+    return [part for part in parts if part.profiles]
+
+
+def start(program: Path, part: Part, only: str, config: Path) -> subprocess.Popen[bytes]:
+    """Begin to judge a part."""
+    part.report.unlink(missing_ok=True)
     command = [
         *inside(),
         str(program),
         "-test.v",
         "-test.timeout=40m",
         "-gateway-class=istio",
-        f"-conformance-profiles={profile}",
-        f"-supported-features={','.join(claimed(in_mesh=in_mesh))}",
-        f"-namespace-labels={'istio-injection=enabled' if in_mesh else ''}",
+        f"-conformance-profiles={','.join(part.profiles)}",
+        f"-supported-features={','.join(part.features)}",
+        f"-namespace-labels={part.labels}",
         f"-run-test={only}",
-        f"-report-output={report}",
+        f"-report-output={part.report}",
         *(f"-{name}=mesh-lab" for name in ("organization", "project", "contact")),
         "-url=https://example.invalid",
         "-version=unreleased",
     ]
-    environment = {**os.environ, "KUBECONFIG": str(kubeconfig())}
-    started = time.monotonic()
-    with log.open("w") as stream:
-        suite = subprocess.Popen(command, env=environment, stdout=stream, stderr=subprocess.STDOUT)
-        if not in_mesh and Path(sys.base_prefix).is_relative_to("/root"):
-            move_corefile()
-        code = suite.wait()
-    sys.stdout.write(summary(log.read_text(), time.monotonic() - started, log, report) + "\n")
-    return code
+    with part.log.open("w") as stream:
+        environment = {**os.environ, "KUBECONFIG": str(config)}
+        return subprocess.Popen(command, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+
+
+def judge(program: Path, profiles: Sequence[str], only: str) -> int:
+    """Run the suite with some profiles, both parts at a time: they have namespaces of their own. Its exit code."""
+    parts, config, began = parts_of(profiles), kubeconfig(), time.monotonic()
+    running = [start(program, part, only, config) for part in parts]
+    if parts[0].name == "gateway" and Path(sys.base_prefix).is_relative_to("/root"):
+        move_corefile()
+    codes = [each.wait() for each in running]
+    report = joined([part.report for part in parts])
+    REPORT.write_text(yaml.safe_dump(report, sort_keys=False))
+    text = "".join(part.log.read_text() for part in parts)
+    sys.stdout.write(summary(text, time.monotonic() - began, report) + "\n")
+    return max(codes)
+
+
+def joined(reports: Sequence[Path]) -> dict[str, Any]:
+    """The reports of the parts as one: they differ in the profiles only."""
+    if missing := [str(report) for report in reports if not report.exists()]:
+        sys.exit(f"the suite ended without {', '.join(missing)}: see {REPORTS}/gateway-api-*.log")
+    found = [yaml.safe_load(report.read_text()) for report in reports]
+    return {**found[0], "profiles": [profile for each in found for profile in each["profiles"]]}
 
 
 def main() -> int:
     """Run the suite; 0 when all has passed."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
-    parser.add_argument("--profile", action="append", help=f"one of the suite's; by default {' and '.join(PROFILES)}")
+    parser.add_argument("--profile", action="append", help=f"one of the suite's; by default {', '.join(PROFILES)}")
     parser.add_argument("--run-test", default="", metavar="NAME", help="one test of the suite, instead of all")
     parser.add_argument("--keep", action="store_true", help="leave the lab up")
     options = parser.parse_args()
@@ -174,19 +227,24 @@ def main() -> int:
     REPORTS.mkdir(exist_ok=True)
     try:
         bring_up()
-        codes = [judge(program, profile, options.run_test) for profile in options.profile or PROFILES]
+        return judge(program, tuple(options.profile or PROFILES), options.run_test)
     finally:
         if not options.keep:
             lab("reset")
-    return max(codes)
 
 
-def summary(text: str, seconds: float, log: Path, report: Path) -> str:
+def summary(text: str, seconds: float, report: Mapping[str, Any]) -> str:
     """What passed, and what failed by name."""
     failed = re.findall(r"^    --- FAIL: TestConformance/(\w+)", text, re.MULTILINE)
     passed = re.findall(r"^    --- PASS: TestConformance/(\w+)", text, re.MULTILINE)
-    told = f"{report.stem}: {len(passed)} passed, {len(failed)} failed in {seconds:.0f} s; {report}, {log}"
+    profiles = ", ".join(_verdict(each) for each in report["profiles"])
+    told = f"{len(passed)} passed, {len(failed)} failed in {seconds:.0f} s; {profiles}; {REPORT}"
     return "\n".join([*(f"FAILED {name}" for name in failed), told])
+
+
+def _verdict(profile: Mapping[str, Any]) -> str:
+    told = (f"{part} {profile[part]['result']}" for part in ("core", "extended") if part in profile)
+    return f"{profile['name']} ({', '.join(told)})"
 
 
 if __name__ == "__main__":
