@@ -6,7 +6,7 @@ the module that reads them. None of these is a part of any definition (CRD).
 
 from __future__ import annotations
 
-from mesh_lab.controlplane.model.base import StringMatch
+from mesh_lab.controlplane.model.base import Spec, StringMatch
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings, DestinationRule
 from mesh_lab.controlplane.model.gateway import Gateway
 from mesh_lab.controlplane.model.virtualservice import HTTPRedirect, HTTPRoute, RegexRewrite
@@ -24,6 +24,17 @@ class Redirect(HTTPRedirect, frozen=True):
     uri_regex_rewrite: RegexRewrite | None = None
 
 
+class Session(Spec, frozen=True):
+    """By what a client's requests stay with one endpoint: a cookie, or a `header`, of a name.
+
+    A cookie is kept for its `lifetime`, without one as long as the browser runs.
+    """
+
+    name: str
+    header: bool = False
+    lifetime: str = ""
+
+
 class Rule(HTTPRoute, frozen=True):
     """A rule that says more than a VirtualService's can.
 
@@ -31,6 +42,7 @@ class Rule(HTTPRoute, frozen=True):
     """
 
     missing_cluster: int = 0
+    session: Session | None = None
 
 
 class ServiceGateway(Gateway, frozen=True):

@@ -44,6 +44,7 @@ from mesh_lab.controlplane.model.virtualservice import (
     HTTPRoute,
     VirtualService,
 )
+from mesh_lab.controlplane.xds import sessions
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.defaults import DEFAULT_ATTEMPTS, DEFAULT_RETRY_ON, HOST_SELECTION_ATTEMPTS
 from mesh_lab.controlplane.xds.durations import duration, fraction
@@ -71,6 +72,8 @@ def fill(route: Route, context: RouteContext, rule: HTTPRoute, match: HTTPMatchR
         _forward(route, context, rule, match)
     if rule.fault is not None:
         route.typed_per_filter_config[FAULT_FILTER].CopyFrom(any_of(_fault_filter(rule.fault)))
+    if isinstance(rule, Rule) and rule.session is not None:
+        sessions.keep(route, rule.session)
     if rule.cors_policy is not None:
         route.typed_per_filter_config[CORS_FILTER].CopyFrom(any_of(_cors_policy(rule.cors_policy)))
 

@@ -27,7 +27,7 @@ from google.protobuf.message import Message
 
 from mesh_lab.controlplane.model.meshproxy import Topology
 from mesh_lab.controlplane.world.meshconfig import MeshConfig, Normalization
-from mesh_lab.controlplane.xds import actions, names, tls, tracing
+from mesh_lab.controlplane.xds import actions, names, sessions, tls, tracing
 from mesh_lab.controlplane.xds.built import any_of
 from mesh_lab.controlplane.xds.durations import duration
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
@@ -124,6 +124,7 @@ def _client_filters() -> list[HttpFilter]:
     return [
         HttpFilter(name=actions.CORS_FILTER, typed_config=any_of(Cors()), disabled=True),
         HttpFilter(name=actions.FAULT_FILTER, typed_config=any_of(HTTPFault()), disabled=True),
+        sessions.idle_filter(),
     ]
 
 

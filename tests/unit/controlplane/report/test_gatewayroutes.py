@@ -23,7 +23,7 @@ def test_a_good_route_has_none() -> None:
     ("rules", "more", "severity", "reason"),
     [
         (rule(to("nobody")), {}, "warning", "BackendNotFound"),
-        (rule(to("reviews"), sessionPersistence={}), {}, "error", "UnsupportedValue"),
+        (rule(to("reviews"), filters=[{"type": "Later"}]), {}, "error", "UnsupportedValue"),
         (rule(to("reviews")), {"parent": {"name": "edge", "port": 1}}, "error", "NoMatchingParent"),
     ],
 )

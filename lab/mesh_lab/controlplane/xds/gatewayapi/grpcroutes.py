@@ -11,7 +11,7 @@ from mesh_lab.controlplane.model.gatewayapi.grpcroute import GRPCMethodMatch, GR
 from mesh_lab.controlplane.model.gatewayapi.httproute import PathMatch
 from mesh_lab.controlplane.model.internal import Rule, SegmentMatch
 from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest
-from mesh_lab.controlplane.xds.gatewayapi import filters, rules
+from mesh_lab.controlplane.xds.gatewayapi import filters, rules, sessions
 from mesh_lab.controlplane.xds.gatewayapi.backends import Backends
 from mesh_lab.controlplane.xds.gatewayapi.rules import INTERNAL_ERROR, Rank, Ranked, Read
 from mesh_lab.controlplane.xds.gatewayapi.sources import Verdict
@@ -34,7 +34,6 @@ def read(spec: GRPCRoute, backends: Backends) -> Read:
 def _ranked(
     where: str, rule: GRPCRouteRule, match: GRPCRouteMatch, backends: Backends, problems: list[Verdict]
 ) -> Ranked:
-    rules.refuse_sessions(where, rule.session_persistence)
     effects = filters.effects_of(where, rule.filters, PathMatch(), backends)
     forward = rules.forward(where, rule.backend_refs, backends)
     problems += [*forward.problems, *effects.problems]
@@ -50,6 +49,7 @@ def _ranked(
         headers=effects.headers,
         mirrors=effects.mirrors,
         missing_cluster=INTERNAL_ERROR,
+        session=sessions.of(where, rule.session_persistence, forward),
     )
     return Ranked(_rank(match), made)
 

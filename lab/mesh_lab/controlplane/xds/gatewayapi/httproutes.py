@@ -9,12 +9,10 @@ from mesh_lab.controlplane.model.base import StringMatch
 from mesh_lab.controlplane.model.gatewayapi import HTTPRoute
 from mesh_lab.controlplane.model.gatewayapi.httproute import HTTPRouteMatch, HTTPRouteRule, PathMatch, Retry, Timeouts
 from mesh_lab.controlplane.model.internal import Rule, SegmentMatch
-from mesh_lab.controlplane.model.units import nanoseconds
 from mesh_lab.controlplane.model.virtualservice import HTTPMatchRequest, HTTPRetry
 from mesh_lab.controlplane.xds.defaults import DEFAULT_ATTEMPTS
-from mesh_lab.controlplane.xds.gatewayapi import filters, rules
+from mesh_lab.controlplane.xds.gatewayapi import filters, rules, sessions
 from mesh_lab.controlplane.xds.gatewayapi.backends import Backends
-from mesh_lab.controlplane.xds.gatewayapi.filters import UnsupportedError
 from mesh_lab.controlplane.xds.gatewayapi.rules import INTERNAL_ERROR, Rank, Ranked, Read
 from mesh_lab.controlplane.xds.gatewayapi.sources import Verdict
 
@@ -35,7 +33,6 @@ def read(spec: HTTPRoute, backends: Backends) -> Read:
 def _ranked(
     where: str, rule: HTTPRouteRule, match: HTTPRouteMatch, backends: Backends, problems: list[Verdict]
 ) -> Ranked:
-    rules.refuse_sessions(where, rule.session_persistence)
     effects = filters.effects_of(where, rule.filters, match.path, backends)
     forward = rules.forward(where, rule.backend_refs, backends)
     problems += [*forward.problems, *effects.problems]
@@ -55,9 +52,12 @@ def _ranked(
         headers=effects.headers,
         mirrors=effects.mirrors,
         cors_policy=effects.cors,
-        timeout=_timeout(f"{where}.timeouts.request", rule.timeouts.request if rule.timeouts is not None else ""),
+        timeout=rules.time_limit(
+            f"{where}.timeouts.request", rule.timeouts.request if rule.timeouts is not None else ""
+        ),
         retries=_retries(where, rule.timeouts, rule.retry),
         missing_cluster=INTERNAL_ERROR,
+        session=sessions.of(where, rule.session_persistence, forward),
     )
     return Ranked(_rank(match), made)
 
@@ -87,20 +87,14 @@ def _rank(match: HTTPRouteMatch) -> Rank:
     )
 
 
-def _timeout(where: str, text: str) -> str | None:
-    """A limit; zero is none."""
-    try:
-        return text if text and nanoseconds(text) else None
-    except ValueError as error:
-        raise UnsupportedError(f"{where}: {error}") from None
-
-
 def _retries(where: str, timeouts: Timeouts | None, retry: Retry | None) -> HTTPRetry | None:
     """How often a request is tried, and for how long each time; None leaves it to the mesh's default.
 
     A request whose server was not reached may always be tried again: it can have had no effect.
     """
-    limit = _timeout(f"{where}.timeouts.backendRequest", timeouts.backend_request if timeouts is not None else "")
+    limit = rules.time_limit(
+        f"{where}.timeouts.backendRequest", timeouts.backend_request if timeouts is not None else ""
+    )
     if retry is None:
         return HTTPRetry(attempts=DEFAULT_ATTEMPTS, per_try_timeout=limit) if limit else None
     conditions = ["connect-failure", "refused-stream", "unavailable", "cancelled", "reset"]
@@ -108,5 +102,5 @@ def _retries(where: str, timeouts: Timeouts | None, retry: Retry | None) -> HTTP
         attempts=1 if retry.attempts is None else retry.attempts,
         retry_on=",".join([*conditions, *map(str, retry.codes)]),
         per_try_timeout=limit,
-        backoff=_timeout(f"{where}.retry.backoff", retry.backoff),
+        backoff=rules.time_limit(f"{where}.retry.backoff", retry.backoff),
     )

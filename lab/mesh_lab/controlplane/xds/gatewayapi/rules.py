@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from mesh_lab.controlplane.model.base import StringMatch
-from mesh_lab.controlplane.model.gatewayapi.common import SessionPersistence, ValueMatch
+from mesh_lab.controlplane.model.gatewayapi.common import ValueMatch
 from mesh_lab.controlplane.model.gatewayapi.httproute import HTTPBackendRef
 from mesh_lab.controlplane.model.internal import Rule
+from mesh_lab.controlplane.model.units import nanoseconds
 from mesh_lab.controlplane.model.virtualservice import HTTPDirectResponse, HTTPRouteDestination
 from mesh_lab.controlplane.validation.common import regex
 from mesh_lab.controlplane.xds.gatewayapi import filters
@@ -119,11 +120,13 @@ def escaped(text: str) -> str:
     return re.escape(text)
 
 
-def refuse_sessions(where: str, asked: SessionPersistence | None) -> None:
-    """Refuse what the lab does not carry out.
+def time_limit(where: str, text: str) -> str | None:
+    """A limit; zero, or nothing, is none.
 
     Raises:
-        UnsupportedError: the rule asks for a client's requests to stay with one endpoint.
+        UnsupportedError: it is no duration.
     """
-    if asked is not None:
-        raise UnsupportedError(f"{where}.sessionPersistence is not carried out by the lab")
+    try:
+        return text if text and nanoseconds(text) else None
+    except ValueError as error:
+        raise UnsupportedError(f"{where}: {error}") from None

@@ -193,7 +193,6 @@ def test_cors(tmp_path: Path) -> None:
         rule(to("reviews"), filters=[{"type": "ExternalAuth", "externalAuth": {}}]),
         rule(to("reviews"), matches=[path("(", "RegularExpression")]),
         rule(to("reviews", filters=[{"type": "RequestRedirect", "requestRedirect": {}}])),
-        rule(to("reviews"), sessionPersistence={"sessionName": "s"}),
         rule(to("reviews"), novelty={"of": "a later version"}),
     ],
 )
