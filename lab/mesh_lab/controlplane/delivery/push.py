@@ -11,6 +11,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -114,7 +115,9 @@ class Pusher:
         *,
         issue_for: timedelta,
         debounce: tuple[float, float],
+        remembering: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        """`remembering` lends the memory of what `generate` made: secrets are found by the same objects."""
         self._state = state
         self._trust = trust
         self._issue_for = issue_for
@@ -122,6 +125,7 @@ class Pusher:
         self._metrics = metrics
         self._faults = faults
         self._generate_for = generate
+        self._remembering = remembering
         self._connections: dict[int, Connection] = {}
         self._absent: dict[ObjectKey, tuple[Pod, Proxy]] = {}
 
@@ -176,10 +180,11 @@ class Pusher:
         """Give a proxy the secrets that it subscribes to, renewing its certificate when half of its life is over."""
         wanted = connection.session.names(SDS)
         found: dict[str, Built] = {}
-        for name in wanted:
-            secret = self._secret(connection, name)
-            if secret is not None:
-                found[name] = secret
+        with self._remembering():
+            for name in wanted:
+                secret = self._secret(connection, name)
+                if secret is not None:
+                    found[name] = secret
         connection.session.set_secrets(found)
 
     def absent(self) -> Iterator[tuple[ProxyPod, Desired | None]]:

@@ -7,7 +7,8 @@ them. https://istio.io/latest/docs/tasks/traffic-management/ingress/gateway-api/
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from mesh_lab.controlplane.delivery.state import ClusterState
@@ -59,8 +60,17 @@ def _wanted(snapshot: Snapshot) -> Mapping[Applied, Object]:
 class Gateways:
     """Applies what snapshots ask for, once for each change."""
 
-    def __init__(self, api: Api, state: ClusterState, definitions: Definitions, faults: Faults) -> None:
+    def __init__(
+        self,
+        api: Api,
+        state: ClusterState,
+        definitions: Definitions,
+        faults: Faults,
+        remembering: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """`remembering` lends the memory of what was made of snapshots for proxies."""
         self._api = api
+        self._remembering = remembering
         self._state = state
         self._definitions = definitions
         self._faults = faults
@@ -89,7 +99,8 @@ class Gateways:
         if "GatewayClass" in self._definitions.found and ("", CLASS) not in snapshot.gatewayapi["GatewayClass"]:
             good = await self._create_class()
         if snapshot is not self._snapshot:
-            self._wanted = _wanted(snapshot)
+            with self._remembering():
+                self._wanted = _wanted(snapshot)
             self._snapshot = snapshot
         wanted = self._wanted
         there = {"Service": frozenset(snapshot.services), "Deployment": frozenset(snapshot.deployments)}

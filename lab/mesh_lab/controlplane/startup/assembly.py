@@ -109,6 +109,7 @@ async def serve(
         faults,
         issue_for=settings.issue_for,
         debounce=(settings.debounce, settings.debounce_max),
+        remembering=translation.remembering,
     )
     remarks = Remarks(translation.analyse, faults)
     tracker = Tracker(state, pusher, remarks)
@@ -175,7 +176,7 @@ async def serve(
                 reports.create_task(ingresses.run())
                 reports.create_task(Unserved(api).run())
                 reports.create_task(gateway_statuses.run())
-                reports.create_task(Gateways(api, state, definitions, faults).run())
+                reports.create_task(Gateways(api, state, definitions, faults, translation.remembering).run())
         finally:
             for end in reversed(ends):
                 await end()

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from mesh_lab.controlplane.model.gateway import ServerTLSSettings
 from mesh_lab.controlplane.model.gatewayapi import Gateway, Listener, ListenerSet, ObjectReference, SecretReference
 from mesh_lab.controlplane.model.gatewayapi.gateway import FrontendValidation
+from mesh_lab.controlplane.world.certificates import authorities_problem
 from mesh_lab.controlplane.world.gatewayapi import Resource
-from mesh_lab.controlplane.xds.gatewayapi import certificates, grants
+from mesh_lab.controlplane.xds.gatewayapi import grants
 from mesh_lab.controlplane.xds.gatewayapi.sources import Sources, Verdict, spec_of
 
 _MODE = "gateway.istio.io/tls-terminate-mode"
@@ -90,8 +91,7 @@ def certificate_problem(
     secret = sources.secrets.get((namespace, ref.name))
     if secret is None:
         return Verdict(reason, f"{where}: there is none with a certificate and a key")
-    problem = certificates.problem_of(secret)
-    return Verdict(reason, f"{where}: {problem}") if problem else None
+    return Verdict(reason, f"{where}: {secret.problem}") if secret.problem else None
 
 
 def _referrer(owner: Owner) -> grants.Referrer:
@@ -151,7 +151,7 @@ def authority_problem(
     pem = authority_of(ref.kind, namespace, ref.name, sources)
     if not pem:
         return Verdict("InvalidCACertificateRef", f"{where}: there is none with certificates under the key ca.crt")
-    problem = certificates.authority_problem(pem)
+    problem = authorities_problem(pem)
     return Verdict("InvalidCACertificateRef", f"{where}: {problem}") if problem else None
 
 
