@@ -64,7 +64,7 @@ def test_a_gateway_without_its_service_is_not_programmed() -> None:
 @pytest.mark.parametrize(
     ("wrong", "kind", "reason"),
     [
-        (listener(protocol="UDP"), "Accepted", "UnsupportedProtocol"),
+        (listener(protocol="SCTP"), "Accepted", "UnsupportedProtocol"),
         (listener(protocol="HTTPS", port=443), "ResolvedRefs", "InvalidCertificateRef"),
         (
             listener(protocol="HTTPS", port=443, tls={"certificateRefs": [{"name": "none"}]}),
