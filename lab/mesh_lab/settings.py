@@ -23,6 +23,7 @@ FILE_NAME = "lab.toml"
 DEFAULT_NAME = "lab"
 CLUSTERS = ("embedded", "kind", "existing")
 PROFILES = ("default", "demo")
+IP_FAMILIES = ("ipv4", "dual")
 MINIMUM_ISTIO = (1, 28)
 KIND_NODE_IMAGE = (
     "kindest/node:v1.35.0@sha256:452d707d4862f52530247495d180205e029056831160e22870e37e3f6c1ac31f"  # of kind v0.31.0
@@ -144,10 +145,11 @@ class Existing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole of `lab.toml`."""
+    """The whole of `lab.toml`. `ip_family` is kind's `networking.ipFamily`, of the embedded cluster as well."""
 
     name: Name = DEFAULT_NAME
     cluster: Literal["embedded", "kind", "existing"] = "embedded"
+    ip_family: Literal["ipv4", "dual"] = "ipv4"
     ports: Ports = Ports()
     timeouts: Timeouts = Timeouts()
     images: dict[str, Image] = {}
@@ -222,7 +224,7 @@ class Lab:
         return f"mesh-lab{self._place}{which} {verb}{where}"
 
 
-_TEXT_VARIABLES = {"MESH_LAB_NAME": "name", "MESH_LAB_CLUSTER": "cluster"}
+_TEXT_VARIABLES = {"MESH_LAB_NAME": "name", "MESH_LAB_CLUSTER": "cluster", "MESH_LAB_IP_FAMILY": "ip_family"}
 _PORT_VARIABLES = {f"MESH_LAB_{field.upper()}_PORT": field for field in Ports.__struct_fields__}
 _PROFILE_VARIABLE = "MESH_LAB_PROFILE"
 
@@ -234,6 +236,7 @@ def load(
     name: str | None = None,
     cluster: str | None = None,
     profile: str | None = None,
+    ip_family: str | None = None,
     samples: bool = True,
 ) -> Lab:
     """The lab of `directory`: defaults, its `lab.toml`, the environment, then the other arguments.
@@ -255,7 +258,7 @@ def load(
     }
     if ports:
         changes["ports"] = msgspec.structs.replace(settings.ports, **ports)
-    given = {"name": name, "cluster": cluster}
+    given = {"name": name, "cluster": cluster, "ip_family": ip_family}
     changes |= {field: value for field, value in given.items() if value}
     if wanted := profile or environ.get(_PROFILE_VARIABLE):
         changes["mesh"] = msgspec.structs.replace(settings.mesh, profile=_known_profile(wanted))
@@ -274,6 +277,7 @@ def load(
         raise LabError(
             f"unknown cluster {settings.cluster!r}", hint=f"Known clusters: {', '.join(CLUSTERS)}.", exit_code=2
         )
+    _refuse_other_families(settings, source)
     if settings.mesh.profile != "default" and settings.cluster != "embedded":
         raise LabError(
             f"{source.place('mesh', 'profile')}: {settings.mesh.profile} is for the embedded cluster",
@@ -345,6 +349,16 @@ def _known_profile(name: str) -> Literal["default", "demo"]:
         raise LabError(
             f"unknown profile {name!r}", hint=f"Known profiles: {', '.join(PROFILES)}.", exit_code=2
         ) from None
+
+
+def _refuse_other_families(settings: Settings, source: Source) -> None:
+    where = source.place("ip_family")
+    if settings.ip_family not in IP_FAMILIES:
+        known = ", ".join(IP_FAMILIES)
+        raise LabError(f"{where}: unknown IP family {settings.ip_family!r}", hint=f"There are: {known}.", exit_code=2)
+    if settings.ip_family != "ipv4" and settings.cluster == "existing":
+        hint = "Leave ip_family out: Services of two families, and Istio's ISTIO_DUAL_STACK, work where they do."
+        raise LabError(f"{where}: an existing cluster has the families that it has", hint=hint, exit_code=2)
 
 
 def _refuse_old_istio(settings: Settings, source: Source) -> None:

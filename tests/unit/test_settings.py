@@ -60,6 +60,18 @@ def test_the_profile_is_that_of_the_option_or_of_the_environment_or_of_the_file(
     assert load(tmp_path, {"MESH_LAB_PROFILE": "default"}, profile="demo").settings.mesh == Mesh("demo")
 
 
+def test_the_ip_family_is_that_of_the_option_or_of_the_environment_or_of_the_file(tmp_path: Path) -> None:
+    assert load(tmp_path, {}).settings.ip_family == "ipv4"
+    (tmp_path / "lab.toml").write_text('ip_family = "dual"\n')
+    assert load(tmp_path, {}, cluster="kind").settings.ip_family == "dual"
+    assert load(tmp_path, {"MESH_LAB_IP_FAMILY": "ipv4"}).settings.ip_family == "ipv4"
+    assert load(tmp_path, {"MESH_LAB_IP_FAMILY": "ipv4"}, ip_family="dual").settings.ip_family == "dual"
+    with pytest.raises(LabError, match="an existing cluster has the families that it has"):
+        load(tmp_path, {}, cluster="existing")
+    with pytest.raises(LabError, match="unknown IP family 'ipv6'"):
+        load(tmp_path, {}, ip_family="ipv6")
+
+
 def test_the_samples_are_left_out_by_the_file_or_by_the_option_and_the_profile_stays(tmp_path: Path) -> None:
     (tmp_path / "lab.toml").write_text('[mesh]\nprofile = "demo"\n')
     assert load(tmp_path, {}, samples=False).settings.mesh == Mesh("demo", samples=False)

@@ -11,7 +11,7 @@ from mesh_lab.cli.completion import SHELLS
 from mesh_lab.cli.context import Context
 from mesh_lab.cli.values import namespaces, one_of, positive, ratio, resources, url
 from mesh_lab.load.settings import Settings, Shape
-from mesh_lab.settings import CLUSTERS, PROFILES
+from mesh_lab.settings import CLUSTERS, IP_FAMILIES, PROFILES
 
 context = Context()
 app = typer.Typer(
@@ -85,6 +85,15 @@ def up(
             autocompletion=lambda: list(PROFILES),
         ),
     ] = None,
+    ip_family: Annotated[
+        str | None,
+        typer.Option(
+            "--ip-family",
+            metavar="FAMILY",
+            help="ipv4, or dual: pods and Services with IPv6, too (embedded and kind).",
+            autocompletion=lambda: list(IP_FAMILIES),
+        ),
+    ] = None,
     no_samples: Annotated[
         bool,
         typer.Option("--no-samples", help="Of the embedded cluster: the mesh only, and an empty namespace default."),
@@ -115,7 +124,7 @@ def up(
         "context": kube_context,
         "install_istio": install_istio,
     }
-    lab = context.lab(cluster, profile, samples=not no_samples, **existing)
+    lab = context.lab(cluster, profile, ip_family, samples=not no_samples, **existing)
     if dry_run:
         show_plan(lab)
     else:

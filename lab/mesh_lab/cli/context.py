@@ -25,6 +25,7 @@ class Context:
         self,
         cluster: str | None = None,
         profile: str | None = None,
+        ip_family: str | None = None,
         *,
         samples: bool = True,
         **existing: str | bool,
@@ -38,7 +39,9 @@ class Context:
         if directory is not None and not directory.is_dir():
             raise LabError(f"{directory} is not a directory", exit_code=2)
         place = directory.resolve() if directory else find_directory(Path.cwd())
-        found = load(place, os.environ, name=self.name, cluster=cluster, profile=profile, samples=samples)
+        found = load(
+            place, os.environ, name=self.name, cluster=cluster, profile=profile, ip_family=ip_family, samples=samples
+        )
         lab = dataclasses.replace(found, given_directory=str(directory or ""))
         self._lab = _with_options(lab, existing)
         return self._lab

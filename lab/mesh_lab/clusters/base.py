@@ -14,8 +14,8 @@ Report = Callable[[str], None]
 """Takes one line of progress."""
 
 _START_SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "embedded": ("images", "host_ports", "timeouts.stop", "mesh.profile", "internet"),
-    "kind": ("kind.nodes", "kind.zones", "kind.node_image", "kind.registry_mirrors"),
+    "embedded": ("ip_family", "images", "host_ports", "timeouts.stop", "mesh.profile", "internet"),
+    "kind": ("ip_family", "kind.nodes", "kind.zones", "kind.node_image", "kind.registry_mirrors"),
     "existing": (),
 }
 """By the kind of cluster, as paths in lab.toml. Ports are not among them: those of a running lab are in its status."""

@@ -54,6 +54,17 @@ class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     tcp: tuple[int, ...] = ()
 
 
+class SecondFamily(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The addresses of IPv6, of a lab that has both families: kind's ranges, of which pods take the first /64.
+
+    DNS and the API server answer at their addresses of IPv4, as on a cluster that kind or kubeadm makes.
+    """
+
+    pod_cidr: str = "fd00:10:244::/64"
+    service_cidr: str = "fd00:10:96::/112"
+    node_address: str = "fd00:10:244::1"
+
+
 class KubeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of the embedded Kubernetes. Descriptors are inherited: API socket, control socket, lifeline pipe."""
 
@@ -76,11 +87,27 @@ class KubeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     images: dict[str, ImageEntry] = msgspec.field(default_factory=dict)
     host_ports: tuple[HostPort, ...] = ()
     internet: tuple[Site, ...] | None = None
+    ipv6: SecondFamily | None = None
 
     @property
     def state(self) -> Path:
         """The directory of the lab's journal, logs, keys and kubeconfig."""
         return Path(self.state_dir)
+
+    @property
+    def pod_cidrs(self) -> tuple[str, ...]:
+        """The range of pods' addresses for each family; the first is the default one."""
+        return (self.pod_cidr,) if self.ipv6 is None else (self.pod_cidr, self.ipv6.pod_cidr)
+
+    @property
+    def service_cidrs(self) -> tuple[str, ...]:
+        """The same of Services'."""
+        return (self.service_cidr,) if self.ipv6 is None else (self.service_cidr, self.ipv6.service_cidr)
+
+    @property
+    def node_addresses(self) -> tuple[str, ...]:
+        """The node's own."""
+        return (self.node_address,) if self.ipv6 is None else (self.node_address, self.ipv6.node_address)
 
     @property
     def node_name(self) -> str:

@@ -10,18 +10,18 @@ class IsolationError(Exception):
 
 
 class Isolation(Protocol):
-    """Told of each pod's address before the pod has it, so that no packet slips past a policy."""
+    """Told of each pod's addresses before the pod has them, so that no packet slips past a policy."""
 
-    async def admit(self, uid: str, address: str) -> None:
-        """A pod is about to get an address; returns when the policies hold for it.
+    async def admit(self, uid: str, addresses: tuple[str, ...]) -> None:
+        """A pod is about to get addresses; returns when the policies hold for it.
 
         Raises:
-            IsolationError: they cannot be put in force; the pod must not have the address.
+            IsolationError: they cannot be put in force; the pod must not have the addresses.
         """
         ...
 
     def release(self, uid: str) -> None:
-        """The pod has its address no more."""
+        """The pod has its addresses no more."""
         ...
 
     def clear(self) -> None:
@@ -32,7 +32,7 @@ class Isolation(Protocol):
 class NoIsolation:
     """A network without policies."""
 
-    async def admit(self, uid: str, address: str) -> None:
+    async def admit(self, uid: str, addresses: tuple[str, ...]) -> None:
         """Let every pod in."""
 
     def release(self, uid: str) -> None:

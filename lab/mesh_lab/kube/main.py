@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
 async def _run(config: KubeConfig) -> None:
     stop = _stop_signal(config.lifeline_fd)
     orphans.Reaper().start()
-    prepare_node(config.node_address, config.dns_address, config.pod_cidr, config.service_cidr, BALANCER)
+    prepare_node(config.node_address, config.dns_address, config.pod_cidr, config.service_cidr, BALANCER, config.ipv6)
     keys = pki.ensure(config.state / "pki", (config.api_service_address, config.node_address))
     server = f"https://127.0.0.1:{config.api_port}"
     pki.write_kubeconfig(config.state / "kubeconfig", keys, name=config.name, server=server)
@@ -77,7 +77,7 @@ async def _run(config: KubeConfig) -> None:
 
 
 async def _serve(config: KubeConfig, keys: pki.Pki, store: Store, stop: asyncio.Event) -> None:
-    registry = Registry(store, service_cidr=config.service_cidr)
+    registry = Registry(store, service_cidr=",".join(config.service_cidrs))
     tokens = TokenIssuer(keys.signing_key, registry)
     registry.admission = Webhooks(registry)
     await registry.bootstrap()

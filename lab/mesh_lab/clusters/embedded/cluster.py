@@ -25,7 +25,7 @@ import msgspec
 import mesh_lab as package
 from mesh_lab.clusters import turns
 from mesh_lab.clusters.base import ClusterStatus, Report, report_changes, start_settings
-from mesh_lab.clusters.embedded import host, internet, namespaces, ports, record
+from mesh_lab.clusters.embedded import families, host, internet, namespaces, ports, record
 from mesh_lab.errors import LabError
 from mesh_lab.settings import Lab
 
@@ -88,7 +88,10 @@ class EmbeddedCluster:
         if status.running:
             self._await_other(status, report)
             return False
-        if obstacles := namespaces.obstacles(environ=self._environ):
+        obstacles = namespaces.obstacles(environ=self._environ)
+        if self._lab.settings.ip_family == "dual":
+            obstacles += families.obstacles()
+        if obstacles:
             raise LabError(
                 "\n".join(o.what for o in obstacles), hint="\n".join(f"to allow it: {o.remedy}" for o in obstacles)
             )
@@ -271,6 +274,7 @@ class EmbeddedCluster:
                 "images": settings.images,
                 "host_ports": gateway + services,
                 "internet": sites,
+                "ipv6": {} if settings.ip_family == "dual" else None,
             },
         }
 

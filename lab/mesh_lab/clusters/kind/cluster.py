@@ -134,7 +134,7 @@ class KindCluster:
         if self._record() is not None:
             return [f"check the kind cluster {self.name}, and put it right where it is not"]
         hosts, cgroups = str(self._state / _HOSTS), self._provider(self._settings.provider).info().cgroups
-        text = config.render(self.name, self._settings, self._asked_ports(), hosts, cgroups=cgroups)
+        text = self._render(self._asked_ports(), hosts, cgroups)
         return [f"kind create cluster --name {self.name} with this configuration:", *text.splitlines()]
 
     def started(self) -> dict[str, datetime]:
@@ -297,8 +297,12 @@ class KindCluster:
         for name, text in config.hosts_files(self._settings.registry_mirrors).items():
             (hosts / name).parent.mkdir(parents=True, exist_ok=True)
             (hosts / name).write_text(text)
-        text = config.render(self.name, self._settings, ports, str(hosts), cgroups=cgroups)
+        text = self._render(ports, str(hosts), cgroups)
         (self._state / _CONFIG).write_text(text)
+
+    def _render(self, ports: dict[str, int], hosts: str, cgroups: str) -> str:
+        family = self._lab.settings.ip_family
+        return config.render(self.name, self._settings, ports, hosts, cgroups=cgroups, ip_family=family)
 
     def _asked_ports(self) -> dict[str, int]:
         return self._lab.settings.own_ports

@@ -26,12 +26,12 @@ _HOSTS_DIRECTORY_PATCH = f'[plugins."io.containerd.grpc.v1.cri".registry]\n  con
 
 
 def config(
-    name: str, kind: Kind, ports: Mapping[str, int], hosts_directory: str, *, cgroups: str = ""
+    name: str, kind: Kind, ports: Mapping[str, int], hosts_directory: str, *, cgroups: str = "", ip_family: str = "ipv4"
 ) -> dict[str, Any]:
     """The `Cluster` for `kind create cluster --config`.
 
     `ports` are the host's: `api`, `http` and `https`. `hosts_directory` is where this machine has the `hosts_files`.
-    `cgroups` is the version that containers run on; empty for what is not known.
+    `cgroups` is the version that containers run on; empty for what is not known. `ip_family` is kind's own word.
     """
     nodes: list[dict[str, Any]] = []
     for number in range(kind.nodes):
@@ -52,6 +52,8 @@ def config(
         "networking": {"apiServerAddress": "127.0.0.1", "apiServerPort": ports["api"]},
         "nodes": nodes,
     }
+    if ip_family != "ipv4":
+        document["networking"]["ipFamily"] = ip_family
     if cgroups == "1":
         document["kubeadmConfigPatches"] = [_CGROUP_V1_PATCH]
     if kind.registry_mirrors:
@@ -61,9 +63,11 @@ def config(
     return document
 
 
-def render(name: str, kind: Kind, ports: Mapping[str, int], hosts_directory: str, *, cgroups: str = "") -> str:
+def render(
+    name: str, kind: Kind, ports: Mapping[str, int], hosts_directory: str, *, cgroups: str = "", ip_family: str = "ipv4"
+) -> str:
     """The configuration as a file. JSON is YAML, and leaves no doubt about what is quoted."""
-    return json.dumps(config(name, kind, ports, hosts_directory, cgroups=cgroups), indent=2) + "\n"
+    return json.dumps(config(name, kind, ports, hosts_directory, cgroups=cgroups, ip_family=ip_family), indent=2) + "\n"
 
 
 def hosts_files(mirrors: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
 from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, OWN_LABEL, OWN_NAME
-from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL
+from mesh_lab.kube.objects.services import IPV4, SERVICE_NAME_LABEL
 from mesh_lab.kube.reflector import Event
 from mesh_lab.kube.resources import ENDPOINTS, ENDPOINTSLICES, SERVICES, Resource
 
@@ -37,7 +37,10 @@ class EndpointsController(Controller):
             return None
         if not spec.get("selector") or spec.get("type") == "ExternalName":
             return None
-        found = [each for each in self.registry.list(ENDPOINTSLICES, key.namespace) if _service_of(each) == key]
+        # The older kind knows no families: it has the endpoints of the Service's first one.
+        family = next(iter(spec.get("ipFamilies") or ()), IPV4)
+        slices = (each for each in self.registry.list(ENDPOINTSLICES, key.namespace) if _service_of(each) == key)
+        found = [each for each in slices if each["addressType"] == family]
         labels = {**(service["metadata"].get("labels") or {}), OWN_LABEL: OWN_NAME}
         wanted: Object = {"subsets": subsets(found)} if any(each.get("endpoints") for each in found) else {}
         if present is None:

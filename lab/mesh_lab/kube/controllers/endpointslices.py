@@ -8,10 +8,10 @@ from typing import Any
 from mesh_lab.conditions import holds
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, Views
-from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, endpoints_by_ports, plan
+from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, MANAGER, Plan, endpoints_by_ports, plan
 from mesh_lab.kube.objects.meta import contains
 from mesh_lab.kube.objects.pods import Pod
-from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL, Service
+from mesh_lab.kube.objects.services import IPV4, IPV6, SERVICE_NAME_LABEL, Service
 from mesh_lab.kube.reflector import DELETED, Event
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import ENDPOINTSLICES, PODS, SERVICES, Resource
@@ -86,21 +86,24 @@ class EndpointSliceController(Controller):
             for each in self.registry.list(PODS, key.namespace)
             if contains(each["metadata"].get("labels") or {}, service.spec.selector)
         ]
-        wanted = plan(stored, service, endpoints_by_ports(service, pods), existing)
-        for each in wanted.create:
-            await self.create(ENDPOINTSLICES, each)
-        for each in wanted.update:
-            await self.registry.update(ENDPOINTSLICES, each)
-        for each in wanted.delete:
-            await self.delete(ENDPOINTSLICES, each)
+        for family in (IPV4, IPV6):
+            await self._carry_out(plan(stored, service, endpoints_by_ports(service, pods, family), existing, family))
         return None
+
+    async def _carry_out(self, planned: Plan) -> None:
+        for each in planned.create:
+            await self.create(ENDPOINTSLICES, each)
+        for each in planned.update:
+            await self.registry.update(ENDPOINTSLICES, each)
+        for each in planned.delete:
+            await self.delete(ENDPOINTSLICES, each)
 
 
 def _facts(pod: Object) -> Facts:
     """Return what an endpoint has of a pod, without decoding it: most status writes change none of it."""
     status, spec, metadata = pod.get("status") or {}, pod.get("spec") or {}, pod["metadata"]
     return (
-        status.get("podIP"),
+        tuple(each.get("ip") for each in status.get("podIPs") or ()),
         status.get("phase") in ("Failed", "Succeeded"),
         holds(status.get("conditions"), "Ready"),
         metadata.get("deletionTimestamp") is not None,

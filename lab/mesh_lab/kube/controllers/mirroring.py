@@ -13,7 +13,7 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.controllers.base import Controller, Key, Keys, own_key
 from mesh_lab.kube.controllers.slices import MANAGED_BY_LABEL, OWN_LABEL, OWN_NAME
 from mesh_lab.kube.objects.meta import owner_reference
-from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL
+from mesh_lab.kube.objects.services import IPV4, IPV6, SERVICE_NAME_LABEL
 from mesh_lab.kube.reflector import Event
 from mesh_lab.kube.resources import ENDPOINTS, ENDPOINTSLICES, SERVICES, Resource
 
@@ -42,16 +42,23 @@ class EndpointSliceMirroringController(Controller):
         wanted = list(slices_of(endpoints)) if endpoints is not None and mirrored else []
         present = [each for each in self.registry.list(ENDPOINTSLICES, key.namespace) if _service_of(each) == key]
         present.sort(key=lambda each: str(each["metadata"]["name"]))
-        for should, has in zip_longest(wanted, present):
-            if should is None:
+        for should, has in (pair for family in (IPV4, IPV6) for pair in _paired(wanted, present, family)):
+            if has is None:
+                if should is not None:
+                    await self.create(ENDPOINTSLICES, should)
+            elif should is None:
                 await self.delete(ENDPOINTSLICES, has)
-            elif has is None:
-                await self.create(ENDPOINTSLICES, should)
             elif any(should[part] != has.get(part) for part in ("ports", "endpoints")):
                 await self.registry.update(
                     ENDPOINTSLICES, {**has, "ports": should["ports"], "endpoints": should["endpoints"]}
                 )
         return None
+
+
+def _paired(wanted: list[Object], present: list[Object], family: str) -> Iterator[tuple[Object | None, Object | None]]:
+    """The slices of a family that should be there, with those that are, which change: but never their family."""
+    should, has = ([each for each in some if each["addressType"] == family] for some in (wanted, present))
+    return zip_longest(should, has)
 
 
 def is_mirrored(endpoints: Object, service: Object | None) -> bool:
@@ -66,14 +73,16 @@ def is_mirrored(endpoints: Object, service: Object | None) -> bool:
 
 
 def slices_of(endpoints: Object) -> Iterator[Object]:
-    """The slices that say the same as an Endpoints object: one for each subset with IPv4 addresses."""
+    """The slices that say the same as an Endpoints object: one for the addresses of each family in each subset."""
     metadata = endpoints["metadata"]
     kept = {name: value for name, value in (metadata.get("labels") or {}).items() if name != OWN_LABEL}
     for subset in endpoints.get("subsets") or ():
         ready = [_endpoint(each, ready=True) for each in subset.get("addresses") or ()]
         waiting = [_endpoint(each, ready=False) for each in subset.get("notReadyAddresses") or ()]
-        found = [each for each in (*ready, *waiting) if ":" not in each["addresses"][0]][:_MOST_ADDRESSES]
-        if found:
+        for family in (IPV4, IPV6):
+            found = [each for each in (*ready, *waiting) if (":" in each["addresses"][0]) == (family == IPV6)]
+            if not found:
+                continue
             yield {
                 "apiVersion": "discovery.k8s.io/v1",
                 "kind": "EndpointSlice",
@@ -83,8 +92,8 @@ def slices_of(endpoints: Object) -> Iterator[Object]:
                     "labels": {**kept, SERVICE_NAME_LABEL: metadata["name"], MANAGED_BY_LABEL: MIRROR},
                     "ownerReferences": [owner_reference(endpoints)],
                 },
-                "addressType": "IPv4",
-                "endpoints": found,
+                "addressType": family,
+                "endpoints": found[:_MOST_ADDRESSES],
                 "ports": [{"name": "", "protocol": "TCP", **port} for port in subset.get("ports") or ()],
             }
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from mesh_lab.kube.changes import Object
 from mesh_lab.kube.objects.meta import owner_reference
 from mesh_lab.kube.objects.pods import Pod
-from mesh_lab.kube.objects.services import SERVICE_NAME_LABEL, Service, ServicePort
+from mesh_lab.kube.objects.services import IPV4, SERVICE_NAME_LABEL, Service, ServicePort
 
 MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
@@ -36,15 +36,17 @@ class Plan:
     delete: list[Object] = field(default_factory=list)
 
 
-def endpoints_by_ports(service: Service, pods: Iterable[Pod]) -> dict[Ports, list[Object]]:
-    """Return the Service's endpoints, grouped by the ports that they have.
+def endpoints_by_ports(service: Service, pods: Iterable[Pod], family: str = IPV4) -> dict[Ports, list[Object]]:
+    """Return the Service's endpoints of an IP family, grouped by the ports that they have.
 
-    Pods without an address and pods that ended are left out; a pod that is being deleted stays, marked as terminating.
+    Pods without such an address and pods that ended are left out; one that is being deleted stays, marked as
+    terminating.
     """
     groups: dict[Ports, list[Object]] = defaultdict(list)
     for pod in sorted(pods, key=lambda pod: pod.metadata.name):
-        if pod.status.pod_ip and pod.status.phase not in ("Failed", "Succeeded"):
-            groups[ports_on(service, pod)].append(endpoint(service, pod))
+        address = pod.status.address(family)
+        if address and pod.status.phase not in ("Failed", "Succeeded"):
+            groups[ports_on(service, pod)].append(endpoint(service, pod, address))
     return groups
 
 
@@ -70,13 +72,13 @@ def target_port(port: ServicePort, pod: Pod) -> int | None:
     return None
 
 
-def endpoint(service: Service, pod: Pod) -> Object:
-    """Return the pod as an endpoint of the Service."""
+def endpoint(service: Service, pod: Pod, address: str) -> Object:
+    """Return the pod as an endpoint of the Service, at one of its addresses."""
     serving = pod.ready
     terminating = pod.metadata.deleting
     ready = service.spec.publish_not_ready_addresses or (serving and not terminating)
     found: Object = {
-        "addresses": [pod.status.pod_ip],
+        "addresses": [address],
         "conditions": {"ready": ready, "serving": serving, "terminating": terminating},
         "targetRef": {
             "kind": "Pod",
@@ -92,23 +94,37 @@ def endpoint(service: Service, pod: Pod) -> Object:
     return found
 
 
-def plan(
-    stored: Object, service: Service, wanted: Mapping[Ports, Sequence[Object]], existing: Sequence[Object]
-) -> Plan:
-    """Return the writes that lead from the `existing` slices to the `wanted` endpoints. `stored` is the Service.
+def families_of(service: Service) -> tuple[str, ...]:
+    """The IP families whose slices a Service has."""
+    return service.spec.ip_families or (IPV4,)
 
+
+def plan(
+    stored: Object,
+    service: Service,
+    wanted: Mapping[Ports, Sequence[Object]],
+    existing: Sequence[Object],
+    family: str = IPV4,
+) -> Plan:
+    """Return the writes that lead from the `existing` slices of a family to the `wanted` endpoints.
+
+    `stored` is the Service. Of a family that it does not have (any more) nothing stays.
     Endpoints stay in the slice in which they are; new ones fill slices that change anyway, then one with room, and only
     then a new slice. A Service without endpoints keeps one empty slice.
     """
     result = Plan()
-    labels = _labels(service)
+    of_family = [each for each in existing if each.get("addressType") == family]
+    if family not in families_of(service):
+        result.delete.extend(each for each in of_family if not each["metadata"].get("deletionTimestamp"))
+        return result
+    shape = _Shape(stored, _labels(service), family)
     by_ports: dict[Ports, list[Object]] = defaultdict(list)
-    for each in sorted(existing, key=lambda each: str(each["metadata"]["name"])):
-        if each.get("addressType") == "IPv4" and not each["metadata"].get("deletionTimestamp"):
+    for each in sorted(of_family, key=lambda each: str(each["metadata"]["name"])):
+        if not each["metadata"].get("deletionTimestamp"):
             by_ports[_ports_of(each)].append(each)
     for ports in {**wanted, **by_ports}:
-        _plan_group(result, stored, labels, ports, wanted.get(ports, ()), by_ports.get(ports, []))
-    _keep_one(result, stored, labels, by_ports)
+        _plan_group(result, shape, ports, wanted.get(ports, ()), by_ports.get(ports, []))
+    _keep_one(result, shape, by_ports)
     return result
 
 
@@ -123,16 +139,44 @@ class _Draft:
         return MAX_ENDPOINTS - len(self.endpoints)
 
 
+@dataclass(frozen=True)
+class _Shape:
+    """What all slices of a Service for one IP family have in common."""
+
+    service: Object
+    labels: dict[str, str]
+    family: str
+
+    def fits(self, stored: Object) -> bool:
+        return (stored["metadata"].get("labels") or {}) == self.labels
+
+    def made(self, ports: Ports, endpoints: list[Object]) -> Object:
+        metadata = self.service["metadata"]
+        return {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "generateName": f"{metadata['name']}-",
+                "namespace": metadata["namespace"],
+                "labels": self.labels,
+                "ownerReferences": [owner_reference(self.service)],
+            },
+            "addressType": self.family,
+            "endpoints": endpoints,
+            "ports": [_port(*each) for each in ports],
+        }
+
+    def updated(self, draft: _Draft) -> Object:
+        owners = [owner_reference(self.service)]
+        metadata = {**draft.stored["metadata"], "labels": self.labels, "ownerReferences": owners}
+        return {**draft.stored, "metadata": metadata, "endpoints": draft.endpoints}
+
+
 def _plan_group(
-    result: Plan,
-    service: Object,
-    labels: dict[str, str],
-    ports: Ports,
-    wanted: Sequence[Object],
-    existing: Sequence[Object],
+    result: Plan, shape: _Shape, ports: Ports, wanted: Sequence[Object], existing: Sequence[Object]
 ) -> None:
     missing = {_identity(each): each for each in wanted}
-    drafts = [_retain(each, missing, labels) for each in existing]
+    drafts = [_retain(each, missing, shape) for each in existing]
     left = list(missing.values())
     for draft in drafts:
         if draft.changed and draft.endpoints:
@@ -145,18 +189,17 @@ def _plan_group(
         if not draft.endpoints:
             result.delete.append(draft.stored)
         elif draft.changed:
-            result.update.append(_updated(draft, service, labels))
+            result.update.append(shape.updated(draft))
     while left:
-        result.create.append(_slice(service, labels, ports, left[:MAX_ENDPOINTS]))
+        result.create.append(shape.made(ports, left[:MAX_ENDPOINTS]))
         left = left[MAX_ENDPOINTS:]
 
 
-def _retain(stored: Object, missing: dict[tuple[str, str], Object], labels: dict[str, str]) -> _Draft:
+def _retain(stored: Object, missing: dict[tuple[str, str], Object], shape: _Shape) -> _Draft:
     """Return the slice with the endpoints that it keeps, updated; they are removed from `missing`."""
     before = stored.get("endpoints") or []
     kept = [found for each in before if (found := missing.pop(_identity(each), None)) is not None]
-    changed = kept != before or (stored["metadata"].get("labels") or {}) != labels
-    return _Draft(stored, kept, changed)
+    return _Draft(stored, kept, kept != before or not shape.fits(stored))
 
 
 def _fill(draft: _Draft, left: list[Object]) -> list[Object]:
@@ -167,42 +210,18 @@ def _fill(draft: _Draft, left: list[Object]) -> list[Object]:
     return rest
 
 
-def _keep_one(
-    result: Plan, service: Object, labels: dict[str, str], existing: Mapping[Ports, Sequence[Object]]
-) -> None:
+def _keep_one(result: Plan, shape: _Shape, existing: Mapping[Ports, Sequence[Object]]) -> None:
     """Turn the last deletion, or nothing, into the empty slice of a Service without endpoints."""
     total = sum(len(group) for group in existing.values())
     if result.create or result.update or len(result.delete) < total:
         return
     empty = next((each for each in result.delete if not each.get("endpoints") and not each.get("ports")), None)
     if empty is None:
-        result.create.append(_slice(service, labels, (), []))
+        result.create.append(shape.made((), []))
         return
     result.delete.remove(empty)
-    if (empty["metadata"].get("labels") or {}) != labels:
-        result.update.append(_updated(_Draft(empty, [], True), service, labels))
-
-
-def _updated(draft: _Draft, service: Object, labels: dict[str, str]) -> Object:
-    metadata = {**draft.stored["metadata"], "labels": labels, "ownerReferences": [owner_reference(service)]}
-    return {**draft.stored, "metadata": metadata, "endpoints": draft.endpoints}
-
-
-def _slice(service: Object, labels: dict[str, str], ports: Ports, endpoints: list[Object]) -> Object:
-    metadata = service["metadata"]
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "generateName": f"{metadata['name']}-",
-            "namespace": metadata["namespace"],
-            "labels": labels,
-            "ownerReferences": [owner_reference(service)],
-        },
-        "addressType": "IPv4",
-        "endpoints": endpoints,
-        "ports": [_port(*each) for each in ports],
-    }
+    if not shape.fits(empty):
+        result.update.append(shape.updated(_Draft(empty, [], True)))
 
 
 def _port(name: str, protocol: str, number: int, application: str | None) -> Object:

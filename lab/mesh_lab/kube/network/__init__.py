@@ -13,7 +13,7 @@ from mesh_lab.kube.network.nft import Nft
 from mesh_lab.kube.network.node import NodeNetworkError, prepare_node
 from mesh_lab.kube.network.policies.enforcing import NetworkPolicies
 from mesh_lab.kube.network.policies.model import Member, NamedPort
-from mesh_lab.kube.network.ruleset import Places
+from mesh_lab.kube.network.ruleset import FAMILY_6, Places
 from mesh_lab.kube.network.services import ServiceNetwork
 from mesh_lab.kube.recording import Recorder
 from mesh_lab.kube.registry.registry import Registry
@@ -33,11 +33,16 @@ class Network:
         self._catalogue = Catalogue()
         self._nft = Nft()
         places = Places(config.node_address, config.service_cidr, config.dns_address, BALANCER)
-        self._services = ServiceNetwork(self._catalogue, self._nft, places)
+        self._services = [ServiceNetwork(self._catalogue, self._nft, places)]
+        if config.ipv6 is not None:
+            places = Places(config.ipv6.node_address, config.ipv6.service_cidr, family=FAMILY_6)
+            self._services.append(ServiceNetwork(self._catalogue, self._nft, places))
         self._recorder = Recorder(registry, "network")
         self.policies = NetworkPolicies(registry, self._nft, self._recorder, [_dns(config.dns_address)])
         """What the node has to admit pods by."""
-        self._dns = ClusterDns(self._catalogue, config.cluster_domain, config.internet or ())
+        self._dns = ClusterDns(
+            self._catalogue, config.cluster_domain, config.internet or (), dual=config.ipv6 is not None
+        )
         self._dns_addresses = (config.dns_address, config.node_address)
         self._ports = HostPorts(registry, self._catalogue, host, config.host_ports)
 
@@ -49,7 +54,8 @@ class Network:
         """
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._services.run(), name="services")
+                for each in self._services:
+                    tasks.create_task(each.run(), name="services")
                 tasks.create_task(self._recorder.run(), name="events of the network")
                 tasks.create_task(self.policies.run(), name="network policies")
                 tasks.create_task(self._dns.run(self._dns_addresses), name="dns")
@@ -61,7 +67,7 @@ class Network:
 
     def trouble(self) -> str:
         """Return what keeps the rules of Services or policies from being applied; empty when they are."""
-        return self._services.trouble or self.policies.trouble
+        return next(filter(None, (each.trouble for each in self._services)), "") or self.policies.trouble
 
 
 def _dns(address: str) -> Member:

@@ -17,13 +17,16 @@ from typing import NamedTuple
 
 from mesh_lab.kube import netlink
 from mesh_lab.kube.network.ruleset import Backend
+from mesh_lab.kube.objects.services import IPV4, IPV6
 
 _NETFILTER = 12  # NETLINK_NETFILTER, which Python has no name for
 _GET, _DELETE = (1 << 8) + 1, (1 << 8) + 2  # NFNL_SUBSYS_CTNETLINK and the operation
-_HEAD = struct.pack("=BBH", socket.AF_INET, 0, 0)
+_HEADS = {IPV4: struct.pack("=BBH", socket.AF_INET, 0, 0), IPV6: struct.pack("=BBH", socket.AF_INET6, 0, 0)}
+_HEAD_BYTES = 4
 _ORIGINAL, _REPLY = 1, 2
 _ADDRESSES, _PORTS = 1, 2
-_SOURCE, _DESTINATION = 1, 2
+_ENDS = ((1, 2, socket.AF_INET), (3, 4, socket.AF_INET6))
+"""Source and destination, of each family."""
 _PROTOCOL, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _AT_ONCE = 64  # deletions whose answers fit into a socket's buffer
 
@@ -36,18 +39,19 @@ class Flow(NamedTuple):
     name: bytes
 
 
-def forget_stale(may_go: Mapping[Backend, frozenset[Backend]]) -> None:
-    """Delete the flows to these addresses whose endpoint is not an allowed one.
+def forget_stale(may_go: Mapping[Backend, frozenset[Backend]], family: str = IPV4) -> None:
+    """Delete the flows to these addresses, all of one IP family, whose endpoint is not an allowed one.
 
     The next datagram of such a flow goes to a present endpoint.
 
     Raises:
         OSError: the kernel has no flows that can be read or deleted (the module `nf_conntrack_netlink` is missing).
     """
+    head = _HEADS[family]
     with netlink.open_here(_NETFILTER) as link:
-        bodies = netlink.dump(link, netlink.Request(_GET, 0, _HEAD, "list flows"))
+        bodies = netlink.dump(link, netlink.Request(_GET, 0, head, "list flows"))
         stale = [
-            netlink.Request(_DELETE, 0, _HEAD + netlink.attribute(_ORIGINAL, flow.name), f"forget a flow to {flow[:2]}")
+            netlink.Request(_DELETE, 0, head + netlink.attribute(_ORIGINAL, flow.name), f"forget a flow to {flow[:2]}")
             for flow in _flows(bodies)
             if flow.endpoint not in may_go.get(flow.destination, (flow.endpoint,))
         ]
@@ -61,7 +65,7 @@ def forget_stale(may_go: Mapping[Backend, frozenset[Backend]]) -> None:
 
 def _flows(bodies: Iterator[bytes]) -> Iterator[Flow]:
     for body in bodies:
-        parts = netlink.attributes(body[len(_HEAD) :])
+        parts = netlink.attributes(body[_HEAD_BYTES:])
         original, reply = parts.get(_ORIGINAL, b""), parts.get(_REPLY, b"")
         sent, answered = _tuple(original), _tuple(reply)
         if sent is not None and answered is not None:
@@ -75,7 +79,8 @@ def _tuple(data: bytes) -> tuple[Backend, Backend] | None:
     ports = netlink.attributes(parts.get(_PORTS, b""))
     if ports.get(_PROTOCOL) != bytes([socket.IPPROTO_UDP]):
         return None
+    source, destination, family = next(ends for ends in _ENDS if ends[0] in addresses)
     return (
-        (socket.inet_ntoa(addresses[_SOURCE]), int.from_bytes(ports[_SOURCE_PORT], "big")),
-        (socket.inet_ntoa(addresses[_DESTINATION]), int.from_bytes(ports[_DESTINATION_PORT], "big")),
+        (socket.inet_ntop(family, addresses[source]), int.from_bytes(ports[_SOURCE_PORT], "big")),
+        (socket.inet_ntop(family, addresses[destination]), int.from_bytes(ports[_DESTINATION_PORT], "big")),
     )

@@ -29,7 +29,7 @@ from mesh_lab.kube.config import Site
 from mesh_lab.kube.network.endpoints import Catalogue, Name
 from mesh_lab.kube.network.entrynames import EntryNames
 from mesh_lab.kube.network.outsidenames import OutsideNames
-from mesh_lab.kube.network.zone import REVERSE, Answer, Record, Zone
+from mesh_lab.kube.network.zone import REVERSE, REVERSE_OF_IPV6, Answer, Record, Zone
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +50,9 @@ HEADER = 12
 class ClusterDns:
     """Answers queries. Whole answers are cached until a Service or endpoint changes, or a ServiceEntry (`entries`)."""
 
-    def __init__(self, catalogue: Catalogue, domain: str, internet: Sequence[Site] = ()) -> None:
-        self.entries = EntryNames(self._forget)
-        self._zone = Zone(catalogue, domain, OutsideNames(internet), self.entries.address)
+    def __init__(self, catalogue: Catalogue, domain: str, internet: Sequence[Site] = (), *, dual: bool = False) -> None:
+        self.entries = EntryNames(self._forget, dual=dual)
+        self._zone = Zone(catalogue, domain, OutsideNames(internet), self.entries.addresses)
         self._domain = domain
         self._origin = dns.name.from_text(domain)
         self._serial = 1
@@ -159,8 +159,8 @@ class ClusterDns:
         """Return the zone whose SOA record goes with a negative answer."""
         if name.is_subdomain(self._origin):
             return self._origin
-        reverse = dns.name.from_text(".".join(reversed(REVERSE)))
-        return reverse if name.is_subdomain(reverse) else dns.name.root
+        reverse = (dns.name.from_text(".".join(reversed(each))) for each in (REVERSE, REVERSE_OF_IPV6))
+        return next((each for each in reverse if name.is_subdomain(each)), dns.name.root)
 
     def _soa(self, zone: dns.name.Name) -> dns.rrset.RRset:
         if self._authority is None:

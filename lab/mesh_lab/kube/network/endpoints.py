@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from mesh_lab.kube.objects.services import EndpointSlice, Service
+from mesh_lab.kube.objects.services import IPV4, IPV6, EndpointSlice, Service
 from mesh_lab.kube.reflector import BOOKMARK, DELETED, follow
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import ENDPOINTSLICES, NAMESPACES, SERVICES
@@ -39,10 +39,10 @@ class Catalogue:
         self._listeners: list[Listener] = []
         self._complete: dict[str, asyncio.Event] = {"services": asyncio.Event(), "slices": asyncio.Event()}
 
-    def slices(self, name: Name) -> Iterable[EndpointSlice]:
-        """Return the slices of a Service, in a stable order."""
+    def slices(self, name: Name, family: str = IPV4) -> Iterable[EndpointSlice]:
+        """Return the slices of a Service that have addresses of an IP family, in a stable order."""
         found = self._slices.get(name)
-        return [found[each] for each in sorted(found)] if found else ()
+        return [found[each] for each in sorted(found) if found[each].address_type == family] if found else ()
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` for each Service that changed, with the catalogue already up to date.
@@ -90,7 +90,7 @@ class Catalogue:
         """Add or update a slice, which may have moved from one Service to another."""
         found = msgspec.convert(obj, EndpointSlice)
         self._forget(found.metadata.uid, found.metadata.namespace, found.service)
-        if found.service and found.address_type == "IPv4":
+        if found.service and found.address_type in (IPV4, IPV6):
             name = Name(found.metadata.namespace, found.service)
             self._homes[found.metadata.uid] = name
             self._slices[name][found.metadata.uid] = found

@@ -17,28 +17,33 @@ from mesh_lab.kube.resources import Resource
 
 ENTRIES = Resource("networking.istio.io", "v1", "serviceentries", "ServiceEntry")
 Labels = tuple[str, ...]
-_Hosts = Mapping[Labels, str]
+_Addresses = tuple[str, ...]
+_Hosts = Mapping[Labels, _Addresses]
 
 
 class EntryNames:
-    """The first address of each host; of entries for one host the oldest one's. `changed` is told of changes."""
+    """The first address of each host, and where the lab has both families (`dual`) the first of each.
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    Of entries for one host the oldest one's. `changed` is told of changes.
+    """
+
+    def __init__(self, changed: Callable[[], None], *, dual: bool = False) -> None:
         self._changed = changed
+        self._versions = (4, 6) if dual else (4,)
         self._entries: dict[str, tuple[str, _Hosts]] = {}
-        self._addresses: dict[Labels, str] = {}
+        self._addresses: dict[Labels, _Addresses] = {}
 
-    def address(self, labels: Labels) -> str | None:
-        """Return the address of a name, its labels from the root down; None when no entry gives it one."""
+    def addresses(self, labels: Labels) -> _Addresses:
+        """Return the addresses of a name, its labels from the root down; none when no entry gives it one."""
         if (found := self._addresses.get(labels)) is not None:
             return found
         above = ((*labels[:depth], "*") for depth in range(len(labels) - 1, 0, -1))
-        return next((self._addresses[each] for each in above if each in self._addresses), None)
+        return next((self._addresses[each] for each in above if each in self._addresses), ())
 
     def put(self, obj: Mapping[str, Any]) -> None:
         """Add or update a ServiceEntry."""
         meta = obj["metadata"]
-        self._replace(meta["uid"], (meta.get("creationTimestamp") or "", dict(_hosts(obj.get("spec")))))
+        self._replace(meta["uid"], (meta.get("creationTimestamp") or "", dict(self._hosts(obj.get("spec")))))
 
     def drop(self, obj: Mapping[str, Any]) -> None:
         """Remove a ServiceEntry."""
@@ -63,19 +68,22 @@ class EntryNames:
         self._addresses = {labels: address for _, hosts in latest_first for labels, address in hosts.items()}
         self._changed()
 
+    def _hosts(self, spec: Any) -> Iterator[tuple[Labels, _Addresses]]:
+        """The hosts of a spec, which may be of any form where admission was away."""
+        given = spec if isinstance(spec, Mapping) else {}
+        known = [*filter(None, map(_address, given.get("addresses") or ()))]
+        first = (next((each for each in known if each.version == version), None) for version in self._versions)
+        addresses = tuple(str(each) for each in first if each is not None)
+        for host in given.get("hosts") or () if addresses else ():
+            if isinstance(host, str):
+                yield labels_of(host.lower()), addresses
 
-def _hosts(spec: Any) -> Iterator[tuple[Labels, str]]:
-    """The hosts of a spec, which may be of any form where admission was away."""
-    given = spec if isinstance(spec, Mapping) else {}
-    address = next(filter(None, map(_address, given.get("addresses") or ())), "")
-    for host in given.get("hosts") or () if address else ():
-        if isinstance(host, str):
-            yield labels_of(host.lower()), address
 
-
-def _address(text: Any) -> str:
+def _address(text: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address that stands for one host, and is no range."""
+    address, _, length = str(text).partition("/")
     try:
-        return str(ipaddress.IPv4Address(str(text).removesuffix("/32")))
+        found = ipaddress.ip_address(address)
     except ValueError:
-        return ""
+        return None
+    return found if length in ("", str(found.max_prefixlen)) else None

@@ -9,6 +9,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from mesh_lab.kube.config import SecondFamily
+
 TIME_LIMIT_SECONDS = 10.0
 
 SETTINGS = {
@@ -24,6 +26,16 @@ SETTINGS = {
     # A relay or a load test opens many connections to one endpoint.
     "net/ipv4/ip_local_port_range": "10000 65000",
 }
+
+SETTINGS_OF_IPV6 = {
+    "net/ipv6/conf/all/disable_ipv6": "0",
+    "net/ipv6/conf/default/disable_ipv6": "0",
+    "net/ipv6/conf/all/forwarding": "1",
+    # No addresses by themselves, which would ask after each other on every device.
+    "net/ipv6/conf/default/addr_gen_mode": "1",
+    "net/ipv6/icmp/ratelimit": "0",
+}
+"""Those of a lab with both families."""
 
 
 class NodeNetworkError(Exception):
@@ -49,18 +61,39 @@ route replace unreachable {pod_cidr}
 """
 
 
-def prepare_node(node_address: str, dns_address: str, pod_cidr: str, service_cidr: str, balancer: str) -> None:
+def commands_of_ipv6(family: SecondFamily) -> str:
+    """Return the same for IPv6, which knows no routes to others over the loopback device: Services are local there.
+
+    What no rule rewrites therefore arrives at the node itself, where the rules refuse it.
+    """
+    return f"""\
+address replace {family.node_address}/128 dev lo nodad
+route replace local {family.service_cidr} dev lo src {family.node_address}
+route replace unreachable {family.pod_cidr} dev lo
+"""
+
+
+def prepare_node(
+    node_address: str,
+    dns_address: str,
+    pod_cidr: str,
+    service_cidr: str,
+    balancer: str,
+    ipv6: SecondFamily | None = None,
+) -> None:
     """Set up the network namespace of this process as the node's. Call once, before anything listens or any pod starts.
 
     Raises:
         NodeNetworkError: what failed, in the words of `ip` or with the name of the setting.
     """
-    for name, value in SETTINGS.items():
+    for name, value in (SETTINGS if ipv6 is None else {**SETTINGS, **SETTINGS_OF_IPV6}).items():
         try:
             Path("/proc/sys", name).write_text(value)
         except OSError as error:
             raise NodeNetworkError(f"cannot set {name.replace('/', '.')} to {value}: {error.strerror}") from error
     script = commands(node_address, dns_address, pod_cidr, service_cidr, balancer)
+    if ipv6 is not None:
+        script += commands_of_ipv6(ipv6)
     try:
         done = subprocess.run(
             ["ip", "-batch", "-"], input=script, text=True, capture_output=True, timeout=TIME_LIMIT_SECONDS, check=False

@@ -10,30 +10,50 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import ip_network
+from typing import NamedTuple
 
-from mesh_lab.kube.objects.services import Endpoint, EndpointSlice, Service, ServicePort
+from mesh_lab.kube.objects.services import IPV4, IPV6, Endpoint, EndpointSlice, Service, ServicePort
 
-TABLE = "ip mesh_lab_services"
 CLIENT_AFFINITY = "ClientIP"
 
 Backend = tuple[str, int]
 """Address and port of an endpoint."""
 
 
+class Family(NamedTuple):
+    """An IP family: its name in Kubernetes, and in nftables those of the family and of the type of its addresses."""
+
+    name: str
+    word: str
+    type: str
+
+    @property
+    def table(self) -> str:
+        """The table of its rules."""
+        return f"{self.word} mesh_lab_services"
+
+
+FAMILY_4, FAMILY_6 = Family(IPV4, "ip", "ipv4_addr"), Family(IPV6, "ip6", "ipv6_addr")
+
+
 @dataclass(frozen=True)
 class Places:
-    """The node's address (for node ports), the service range, and the addresses of DNS and of load balancers."""
+    """The node's address (for node ports), the service range, and the addresses of DNS and of load balancers.
+
+    The last two are empty where a family has none.
+    """
 
     node_address: str
     service_cidr: str
-    dns_address: str
-    balancer: str
+    dns_address: str = ""
+    balancer: str = ""
+    family: Family = FAMILY_4
 
     @property
     def nowhere(self) -> str:
         """An address of the service range that no Service has: what goes there is refused."""
-        return str(IPv4Network(self.service_cidr).network_address)
+        return str(ip_network(self.service_cidr).network_address)
 
 
 @dataclass(frozen=True)
@@ -57,19 +77,23 @@ State = Mapping[str, VirtualPort]
 """Service ports that have endpoints, by the names of their chains."""
 
 
-def virtual_ports(service: Service, slices: Iterable[EndpointSlice], balancer: str = "") -> list[VirtualPort]:
+def virtual_ports(
+    service: Service, slices: Iterable[EndpointSlice], balancer: str = "", family: Family = FAMILY_4
+) -> list[VirtualPort]:
     """Return the Service's ports that have endpoints. Others get no rule and are rejected.
 
-    Those that the Service's status names at the address `balancer` are reached there, too.
+    Those that the Service's status names at the address `balancer` are reached there, too. `slices` are those of the
+    family.
     """
-    if not service.spec.virtual:
+    address = service.spec.address(family.name)
+    if not address:
         return []
     slices = list(slices)
     found = []
     for port in service.spec.ports:
         ready, draining = _endpoints(port, slices)
         if ready or draining:
-            found.append(_virtual_port(service, port, ready or draining, draining, balancer))
+            found.append(_virtual_port(service, port, address, ready or draining, draining, balancer))
     return found
 
 
@@ -97,21 +121,23 @@ def _endpoints(port: ServicePort, slices: Iterable[EndpointSlice]) -> tuple[tupl
 
 def whole(places: Places, state: State) -> str:
     """Return the text that replaces the table by one for `state`, in one transaction."""
+    ip, address_type, table = places.family.word, places.family.type, places.family.table
     refuse = "meta l4proto tcp reject with tcp reset\n    reject"
+    balanced = f"{ip} daddr {places.balancer} meta l4proto {{ tcp, udp }} dnat {ip} to {places.nowhere}"
     head = f"""\
-table {TABLE}
-delete table {TABLE}
-table {TABLE} {{
-  map services {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
+table {table}
+delete table {table}
+table {table} {{
+  map services {{ type {address_type} . inet_proto . inet_service : verdict; }}
   map node_ports {{ type inet_proto . inet_service : verdict; }}
-  set endpoints {{ type ipv4_addr . ipv4_addr; }}
+  set endpoints {{ type {address_type} . {address_type}; }}
   chain refuse {{
     {refuse}
   }}
   chain dispatch {{
-    ip daddr . meta l4proto . th dport vmap @services
-    ip daddr {places.node_address} meta l4proto . th dport vmap @node_ports
-    ip daddr {places.balancer} meta l4proto {{ tcp, udp }} dnat ip to {places.nowhere}
+    {ip} daddr . meta l4proto . th dport vmap @services
+    {ip} daddr {places.node_address} meta l4proto . th dport vmap @node_ports
+    {balanced if places.balancer else ""}
   }}
   chain prerouting {{
     type nat hook prerouting priority -100;
@@ -123,20 +149,20 @@ table {TABLE} {{
   }}
   chain postrouting {{
     type nat hook postrouting priority 100;
-    ip saddr . ip daddr @endpoints snat to {places.node_address}
+    {ip} saddr . {ip} daddr @endpoints snat to {places.node_address}
   }}
-  chain forwarded {{
-    type filter hook forward priority 0;
-    ip daddr {places.service_cidr} goto refuse
+  chain {"forwarded" if places.family is FAMILY_4 else "arrived"} {{
+    type filter hook {"forward" if places.family is FAMILY_4 else "input"} priority 0;
+    {ip} daddr {places.service_cidr} goto refuse
   }}
   chain refused_on_node {{
     type filter hook output priority 0;
-    ip daddr {places.dns_address} accept
-    ip daddr {places.service_cidr} goto refuse
+    {f"{ip} daddr {places.dns_address} accept" if places.dns_address else ""}
+    {ip} daddr {places.service_cidr} goto refuse
   }}
 }}
 """
-    return head + changes({}, state, {})
+    return head + changes({}, state, {}, places.family)
 
 
 def counted(before: State, after: State, used: Mapping[str, int]) -> dict[str, int]:
@@ -148,32 +174,34 @@ def counted(before: State, after: State, used: Mapping[str, int]) -> dict[str, i
     return counts
 
 
-def changes(before: State, after: State, used: Mapping[str, int]) -> str:
+def changes(before: State, after: State, used: Mapping[str, int], family: Family = FAMILY_4) -> str:
     """Return the text that changes the rules from one state to another; empty when they are the same.
 
     The states need hold only the service ports that may differ; `used` is how many ports, of those and of all others,
     lead to each address now.
     """
+    table = family.table
     added = [port for name, port in after.items() if name not in before]
     removed = [port for name, port in before.items() if name not in after]
     kept = [(before[name], port) for name, port in after.items() if name in before and before[name] != port]
-    lines = [f"add chain {TABLE} {port.chain}" for port in added]
-    lines += [f"flush chain {TABLE} {old.chain}" for old, new in kept if _rule(old) != _rule(new)]
-    lines += [f"add rule {TABLE} {port.chain} {_rule(port)}" for port in added]
-    lines += [f"add rule {TABLE} {new.chain} {_rule(new)}" for old, new in kept if _rule(old) != _rule(new)]
+    rules = {port: _rule(port, family) for port in (*added, *(each for pair in kept for each in pair))}
+    lines = [f"add chain {table} {port.chain}" for port in added]
+    lines += [f"flush chain {table} {old.chain}" for old, new in kept if rules[old] != rules[new]]
+    lines += [f"add rule {table} {port.chain} {rules[port]}" for port in added]
+    lines += [f"add rule {table} {new.chain} {rules[new]}" for old, new in kept if rules[old] != rules[new]]
     old_ports = {*removed, *(old for old, _ in kept)}
     new_ports = {*added, *(new for _, new in kept)}
     for name, describe in (("services", _by_address), ("node_ports", _by_node_port)):
         old_elements = {text for port in old_ports for text in describe(port)}
         new_elements = {text for port in new_ports for text in describe(port)}
-        lines += _elements("delete", name, old_elements - new_elements)
-        lines += _elements("add", name, new_elements - old_elements)
+        lines += _elements("delete", f"{table} {name}", old_elements - new_elements)
+        lines += _elements("add", f"{table} {name}", new_elements - old_elements)
     counts = counted(before, after, used)
-    lines += _elements(
-        "delete", "endpoints", {f"{a} . {a}" for a, count in counts.items() if not count and used.get(a)}
-    )
-    lines += _elements("add", "endpoints", {f"{a} . {a}" for a, count in counts.items() if count and not used.get(a)})
-    lines += [f"delete chain {TABLE} {port.chain}" for port in removed]
+    gone = {f"{a} . {a}" for a, count in counts.items() if not count and used.get(a)}
+    come = {f"{a} . {a}" for a, count in counts.items() if count and not used.get(a)}
+    lines += _elements("delete", f"{table} endpoints", gone)
+    lines += _elements("add", f"{table} endpoints", come)
+    lines += [f"delete chain {table} {port.chain}" for port in removed]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -193,12 +221,17 @@ def flows_may_go(before: State, after: State, node_address: str) -> dict[Backend
 
 
 def _virtual_port(
-    service: Service, port: ServicePort, backends: tuple[Backend, ...], draining: tuple[Backend, ...], balancer: str
+    service: Service,
+    port: ServicePort,
+    address: str,
+    backends: tuple[Backend, ...],
+    draining: tuple[Backend, ...],
+    balancer: str,
 ) -> VirtualPort:
     protocol = port.protocol.lower()
     return VirtualPort(
         chain=f"svc/{service.metadata.namespace}/{service.metadata.name}/{protocol}/{port.port}",
-        address=service.spec.cluster_ip,
+        address=address,
         protocol=protocol,
         port=port.port,
         node_port=port.node_port,
@@ -220,15 +253,17 @@ def _draining(endpoint: Endpoint) -> bool:
     return bool(endpoint.conditions.terminating) and endpoint.serving
 
 
-def _rule(port: VirtualPort) -> str:
+def _rule(port: VirtualPort, family: Family) -> str:
     """Return the rule of a port's chain. Affinity hashes the client's address: it holds while the endpoints stay."""
-    select = "jhash ip saddr" if port.sticky else "numgen random"
+    ip = family.word
+    select = f"jhash {ip} saddr" if port.sticky else "numgen random"
     count = len(port.backends)
     if count == 1:
         address, number = port.backends[0]
-        return f"meta l4proto {port.protocol} dnat ip to {address}:{number}"
+        target = f"[{address}]" if family is FAMILY_6 else address
+        return f"meta l4proto {port.protocol} dnat {ip} to {target}:{number}"
     targets = ", ".join(f"{index} : {address} . {number}" for index, (address, number) in enumerate(port.backends))
-    return f"meta l4proto {port.protocol} dnat ip to {select} mod {count} map {{ {targets} }}"
+    return f"meta l4proto {port.protocol} dnat {ip} to {select} mod {count} map {{ {targets} }}"
 
 
 def _by_address(port: VirtualPort) -> list[str]:
@@ -246,4 +281,4 @@ def _addresses(state: State) -> list[str]:
 
 
 def _elements(verb: str, name: str, elements: set[str]) -> list[str]:
-    return [f"{verb} element {TABLE} {name} {{ {', '.join(sorted(elements))} }}"] if elements else []
+    return [f"{verb} element {name} {{ {', '.join(sorted(elements))} }}"] if elements else []

@@ -29,7 +29,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0
 
 
 class ServiceNetwork:
-    """Keeps the rules of all Services; a change rewrites only the rules of the Services that it concerns."""
+    """Keeps the rules of all Services for one IP family; a change rewrites only those that it concerns."""
 
     def __init__(self, catalogue: Catalogue, nft: Nft, places: Places) -> None:
         self._catalogue = catalogue
@@ -80,7 +80,8 @@ class ServiceNetwork:
         before = {port.chain: port for name in names for port in self._applied.get(name, ())}
         wanted = {name: self._ports(name) for name in names}
         after = {port.chain: port for ports in wanted.values() for port in ports}
-        text = whole(self._places, after) if fresh else changes(before, after, self._used)
+        family = self._places.family
+        text = whole(self._places, after) if fresh else changes(before, after, self._used, family)
         if text:
             await self._nft.apply(text)
         await self._forget_stale_flows(flows_may_go(before, after, self._places.node_address))
@@ -93,7 +94,7 @@ class ServiceNetwork:
         if not may_go:
             return
         try:
-            await asyncio.to_thread(conntrack.forget_stale, may_go)
+            await asyncio.to_thread(conntrack.forget_stale, may_go, self._places.family.name)
         except OSError as error:
             log.warning("UDP clients may go on being sent to endpoints that are gone: %s", error)
 
@@ -101,4 +102,5 @@ class ServiceNetwork:
         service = self._catalogue.services.get(name)
         if service is None or service.spec.cluster_ip == self._places.dns_address:
             return []
-        return virtual_ports(service, self._catalogue.slices(name), self._places.balancer)
+        family = self._places.family
+        return virtual_ports(service, self._catalogue.slices(name, family.name), self._places.balancer, family)

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 
 from mesh_lab.kube.network.endpoints import Catalogue, Name
 from mesh_lab.kube.network.outsidenames import NOTHING_OUTSIDE, OutsideNames
-from mesh_lab.kube.objects.services import Endpoint, EndpointPort, Service
+from mesh_lab.kube.objects.services import IPV4, IPV6, Endpoint, EndpointPort, Service
 
 SCHEMA_VERSION = "1.1.0"
-REVERSE = ("arpa", "in-addr")
+REVERSE, REVERSE_OF_IPV6 = ("arpa", "in-addr"), ("arpa", "ip6")
 LONGEST_CHAIN = 8
+_DIGITS = 32  # of an address of IPv6
 
 Labels = tuple[str, ...]
 """A name's labels from the root down: `("local", "cluster", "svc", "default", "web")`."""
@@ -58,7 +59,7 @@ class Zone:
         catalogue: Catalogue,
         domain: str,
         outside: OutsideNames = NOTHING_OUTSIDE,
-        entries: Callable[[Labels], str | None] = lambda _: None,
+        entries: Callable[[Labels], tuple[str, ...]] = lambda _: (),
     ) -> None:
         self._catalogue = catalogue
         self._outside = outside
@@ -75,18 +76,17 @@ class Zone:
         apex = self._apex
         if labels[: len(apex)] == apex:
             return self._within(labels[len(apex) :], kind)
-        if labels[:2] == REVERSE:
-            return self._backwards(labels[2:], kind)
+        if labels[:2] in (REVERSE, REVERSE_OF_IPV6):
+            return self._backwards(labels, kind)
         return self._beyond(labels, kind)
 
     def _beyond(self, labels: Labels, kind: str) -> Answer:
-        """Resolve a name outside of the cluster, which has one address or, above those that do, none."""
+        """Resolve a name outside of the cluster, which has an address of each family or, above those that do, none."""
         address = self._outside.address(labels)
-        if not address:
-            address = self._entries(labels) or address
-        if address is None:
-            return NO_NAME
-        return _only(Record(".".join(reversed(labels)), "A", address), kind) if address else NO_DATA
+        addresses = (address,) if address else self._entries(labels)
+        if addresses:
+            return _addressed(".".join(reversed(labels)), addresses, kind)
+        return NO_NAME if address is None else NO_DATA
 
     def _within(self, labels: Labels, kind: str) -> Answer:
         match labels:
@@ -110,10 +110,10 @@ class Zone:
                 return NO_NAME
 
     def _pod(self, namespace: str, host: str, kind: str) -> Answer:
-        address = host.replace("-", ".")
+        address = host.replace("-", "." if host.count("-") == 3 and "--" not in host else ":")
         if namespace not in self._catalogue.namespaces or not _is_address(address):
             return NO_NAME
-        return _only(Record(f"{host}.{namespace}.pod.{self._domain}", "A", address), kind)
+        return _addressed(f"{host}.{namespace}.pod.{self._domain}", (address,), kind)
 
     def _service(self, name: Name, kind: str) -> Answer:
         service = self._catalogue.services.get(name)
@@ -126,11 +126,9 @@ class Zone:
             ports = tuple(port.name for port in service.spec.ports)
             return self._servers(full, name, service, ports)
         if not service.spec.headless:
-            return _only(Record(full, "A", service.spec.cluster_ip), kind) if service.spec.cluster_ip else NO_DATA
+            return _addressed(full, service.spec.addresses, kind)
         addresses = {endpoint.addresses[0] for endpoint, _ in self._ready(name)}
-        if not addresses:
-            return NO_NAME
-        return _of_kind((Record(full, "A", address) for address in sorted(addresses)), kind)
+        return _addressed(full, sorted(addresses), kind) if addresses else NO_NAME
 
     def _below_service(self, name: Name, second: str, kind: str) -> Answer:
         """Resolve a pod of a headless Service by host name, or the middle of an SRV name, which exists without data."""
@@ -143,7 +141,7 @@ class Zone:
         found = {endpoint.addresses[0] for endpoint, _ in self._ready(name) if host_name(endpoint) == second}
         if not found or not service.spec.headless:
             return NO_NAME
-        return _of_kind((Record(full, "A", address) for address in sorted(found)), kind)
+        return _addressed(full, sorted(found), kind)
 
     def _service_port(self, name: Name, port: str, protocol: str, kind: str) -> Answer:
         service = self._catalogue.services.get(name)
@@ -160,8 +158,8 @@ class Zone:
             target = self._name(name)
             numbers = [each.port for each in service.spec.ports if _asked(each.name, each.protocol, ports, protocol)]
             records = tuple(Record(full, "SRV", target, number, _weight(len(numbers))) for number in numbers)
-            address = (Record(target, "A", service.spec.cluster_ip),) if service.spec.cluster_ip else ()
-            return Answer(True, records, address if records else ())
+            own = tuple(_address_record(target, each) for each in service.spec.addresses)
+            return Answer(True, records, own if records else ())
         pairs = {
             (f"{host_name(endpoint)}.{self._name(name)}", endpoint.addresses[0], port.port)
             for endpoint, slice_ports in self._ready(name)
@@ -170,8 +168,9 @@ class Zone:
         }
         if not pairs:
             return NO_NAME
-        records = tuple(Record(full, "SRV", host, port, _weight(len(pairs))) for host, _, port in sorted(pairs))
-        additional = tuple(Record(host, "A", address) for host, address in sorted({pair[:2] for pair in pairs}))
+        servers = sorted({(host, port) for host, _, port in pairs})
+        records = tuple(Record(full, "SRV", host, port, _weight(len(servers))) for host, port in servers)
+        additional = tuple(_address_record(*each) for each in sorted({pair[:2] for pair in pairs}))
         return Answer(True, records, additional)
 
     def _alias(self, full: str, target: str, kind: str, chain: int) -> Answer:
@@ -192,11 +191,10 @@ class Zone:
 
     def _backwards(self, labels: Labels, kind: str) -> Answer:
         self._catch_up()
-        address = ".".join(labels)
-        names = sorted(set(self._reverse.get(address, {}).values()))
+        names = sorted(set(self._reverse.get(_reversed(labels), {}).values()))
         if not names:
             return NO_NAME
-        reverse = ".".join(reversed((*REVERSE, *labels)))
+        reverse = ".".join(reversed(labels))
         return _of_kind((Record(reverse, "PTR", each) for each in names), kind)
 
     def _catch_up(self) -> None:
@@ -218,13 +216,14 @@ class Zone:
         if service is None:
             return
         if service.spec.virtual:
-            yield service.spec.cluster_ip, self._name(name)
+            for address in service.spec.addresses:
+                yield address, self._name(name)
         elif service.spec.headless:
             for endpoint, _ in self._ready(name):
                 yield endpoint.addresses[0], f"{host_name(endpoint)}.{self._name(name)}"
 
     def _ready(self, name: Name) -> Iterator[tuple[Endpoint, tuple[EndpointPort, ...]]]:
-        for each in self._catalogue.slices(name):
+        for each in (*self._catalogue.slices(name, IPV4), *self._catalogue.slices(name, IPV6)):
             for endpoint in each.endpoints:
                 if endpoint.ready:
                     yield endpoint, each.ports
@@ -235,11 +234,30 @@ class Zone:
 
 def host_name(endpoint: Endpoint) -> str:
     """Return the endpoint's own label: the pod's host name, or its address with dashes."""
-    return endpoint.hostname or endpoint.addresses[0].replace(".", "-")
+    return endpoint.hostname or endpoint.addresses[0].replace(".", "-").replace(":", "-")
 
 
 def _only(record: Record, kind: str) -> Answer:
     return _of_kind((record,), kind)
+
+
+def _addressed(name: str, addresses: Iterable[str], kind: str) -> Answer:
+    return _of_kind((_address_record(name, each) for each in addresses), kind)
+
+
+def _address_record(name: str, address: str) -> Record:
+    return Record(name, "AAAA" if ":" in address else "A", address)
+
+
+def _reversed(labels: Labels) -> str:
+    """The address that a reverse name stands for: of IPv6 one label a digit; empty where it stands for none."""
+    if labels[:2] == REVERSE:
+        return ".".join(labels[2:])
+    digits = labels[2:]
+    try:
+        return str(ipaddress.IPv6Address(int("".join(digits), 16))) if len(digits) == _DIGITS else ""
+    except ValueError:
+        return ""
 
 
 def _of_kind(records: Iterable[Record], kind: str) -> Answer:
@@ -256,7 +274,7 @@ def _weight(count: int) -> int:
 
 def _is_address(text: str) -> bool:
     try:
-        ipaddress.IPv4Address(text)
+        ipaddress.ip_address(text)
     except ValueError:
         return False
     return True

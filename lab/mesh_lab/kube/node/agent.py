@@ -84,8 +84,9 @@ class NodeAgent:
 
     async def _serve_with(self, runtime: Runtime) -> None:
         config = self._config
-        addresses = AddressPool(config.pod_cidr, frozenset({config.node_address}))
-        sandboxes = Sandboxes(runtime, addresses, config.node_address, self._isolation)
+        reserved = frozenset(config.node_addresses)
+        pools = [AddressPool(cidr, reserved) for cidr in config.pod_cidrs]
+        sandboxes = Sandboxes(runtime, pools, config.node_addresses, self._isolation)
         node = NodeContext(
             config=config,
             registry=self._registry,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -39,14 +39,14 @@ class NodeContext:
     allocatable: Mapping[str, Decimal]
     room: Room
 
-    def surroundings(self, pod: Pod, pod_ip: str) -> Surroundings:
+    def surroundings(self, pod: Pod, pod_ips: Sequence[str]) -> Surroundings:
         """Return what the pod's references (ConfigMaps, Secrets, fields) are looked up in, at present."""
         return Surroundings(
             config_map=lambda namespace, name: self.registry.find(CONFIGMAPS, name, namespace),
             secret=lambda namespace, name: self.registry.find(SECRETS, name, namespace),
             services=self._services(pod.metadata.namespace),
-            pod_ip=pod_ip,
-            host_ip=self.config.node_address,
+            pod_ips=tuple(pod_ips),
+            host_ips=self.config.node_addresses,
             node_name=self.config.node_name,
             allocatable=self.allocatable,
         )

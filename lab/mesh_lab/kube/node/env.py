@@ -45,8 +45,8 @@ class Surroundings:
     config_map: Find
     secret: Find
     services: Iterable[Service]
-    pod_ip: str
-    host_ip: str
+    pod_ips: tuple[str, ...]
+    host_ips: tuple[str, ...]
     node_name: str
     allocatable: Mapping[str, Decimal]
 
@@ -182,10 +182,10 @@ def field_value(pod: Pod, reference: FieldRef, around: Surroundings) -> str:
         "metadata.uid": metadata.uid,
         "spec.nodeName": around.node_name,
         "spec.serviceAccountName": pod.spec.service_account_name or "default",
-        "status.podIP": around.pod_ip,
-        "status.podIPs": around.pod_ip,
-        "status.hostIP": around.host_ip,
-        "status.hostIPs": around.host_ip,
+        "status.podIP": next(iter(around.pod_ips), ""),
+        "status.podIPs": ",".join(around.pod_ips),
+        "status.hostIP": next(iter(around.host_ips), ""),
+        "status.hostIPs": ",".join(around.host_ips),
     }
     if path in simple:
         return simple[path]

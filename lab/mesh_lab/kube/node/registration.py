@@ -78,10 +78,11 @@ async def _register(registry: Registry, config: KubeConfig, images: Images) -> N
         "kubernetes.io/arch": architecture,
         "node-role.kubernetes.io/control-plane": "",
     }
+    ranges = {"podCIDR": config.pod_cidr, "podCIDRs": list(config.pod_cidrs)}
     if registry.find(NODES, name) is None:
-        await registry.create(
-            NODES, {"metadata": {"name": name, "labels": labels}, "spec": {"podCIDR": config.pod_cidr}}
-        )
+        await registry.create(NODES, {"metadata": {"name": name, "labels": labels}, "spec": ranges})
+    # A lab goes on with its Node when it comes up with another choice of families.
+    await registry.modify(NODES, name, "", lambda node: {**node, "spec": {**(node.get("spec") or {}), **ranges}})
 
     def change(node: Object) -> Object:
         return {**node, "status": _status(node.get("status") or {}, config, architecture, images)}
@@ -124,7 +125,7 @@ def _status(old: Mapping[str, Any], config: KubeConfig, architecture: str, image
         "allocatable": amounts,
         "conditions": conditions,
         "addresses": [
-            {"type": "InternalIP", "address": config.node_address},
+            *({"type": "InternalIP", "address": address} for address in config.node_addresses),
             {"type": "ExternalIP", "address": FROM_HOST},
             {"type": "Hostname", "address": config.node_name},
         ],

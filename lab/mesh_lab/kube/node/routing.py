@@ -27,6 +27,7 @@ _RT_TABLE_MAIN, _RT_TABLE_LOCAL = 254, 255
 _RTPROT_STATIC, _SCOPE_UNIVERSE, _SCOPE_LINK, _RTN_UNICAST = 4, 0, 253, 1
 _RTNH_F_ONLINK = 4
 _NUD_PERMANENT = 0x80
+_IFA_F_NODAD = 0x02
 
 
 def add_veth(name: str, mac: bytes, peer: str, peer_mac: bytes, peer_namespace: int) -> Request:
@@ -44,32 +45,38 @@ def set_up(name: str) -> Request:
 
 
 def add_address(index: int, address: str) -> Request:
-    """Add an IPv4 address (/32) to the device of that index; one that is there already stays."""
-    head = struct.pack("=BBBBI", socket.AF_INET, 32, 0, _SCOPE_UNIVERSE, index)
-    packed = socket.inet_aton(address)
+    """Add an address by itself (/32, /128) to the device of that index; one that is there already stays.
+
+    One of IPv6 is used at once: nobody else in the lab can have it, so nobody is asked.
+    """
+    family, packed = _packed(address)
+    flags = _IFA_F_NODAD if family == socket.AF_INET6 else 0
+    head = struct.pack("=BBBBI", family, len(packed) * 8, flags, _SCOPE_UNIVERSE, index)
     body = head + attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
     return Request(_NEWADDR, CREATE | REPLACE, body, f"add address {address}")
 
 
 def add_route(address: str, index: int, *, source: str) -> Request:
     """Add a route to `address` over the device, with `source` for packets of this machine."""
-    body = _route_head(32, _SCOPE_LINK) + attribute(_RTA_DST, socket.inet_aton(address)) + _u32(_RTA_OIF, index)
-    body += attribute(_RTA_PREFSRC, socket.inet_aton(source))
+    family, packed = _packed(address)
+    body = _route_head(family, len(packed) * 8, _SCOPE_LINK) + attribute(_RTA_DST, packed) + _u32(_RTA_OIF, index)
+    body += attribute(_RTA_PREFSRC, _packed(source)[1])
     return Request(_NEWROUTE, CREATE | REPLACE, body, f"route to {address}")
 
 
 def add_default_route(gateway: str, index: int) -> Request:
     """Add a default route over `gateway`, which is on-link although no address of the device covers it."""
-    body = _route_head(0, _SCOPE_UNIVERSE, _RTNH_F_ONLINK) + attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
-    return Request(_NEWROUTE, CREATE | REPLACE, body + _u32(_RTA_OIF, index), "default route")
+    family, packed = _packed(gateway)
+    body = _route_head(family, 0, _SCOPE_UNIVERSE, _RTNH_F_ONLINK) + attribute(_RTA_GATEWAY, packed)
+    return Request(_NEWROUTE, CREATE | REPLACE, body + _u32(_RTA_OIF, index), f"default route over {gateway}")
 
 
 def add_loopback_route(address: str, gateway: str, index: int, *, source: str) -> Request:
-    """Add a route to `address`, of the loopback network, over `gateway`: it comes before that network's own.
+    """Add a route to `address`, of IPv4's loopback network, over `gateway`: it comes before that network's own.
 
     What comes from there is taken only with the setting `net.ipv4.conf.all.route_localnet`.
     """
-    head = _route_head(32, _SCOPE_UNIVERSE, _RTNH_F_ONLINK, _RT_TABLE_LOCAL)
+    head = _route_head(socket.AF_INET, 32, _SCOPE_UNIVERSE, _RTNH_F_ONLINK, _RT_TABLE_LOCAL)
     body = head + attribute(_RTA_DST, socket.inet_aton(address)) + attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
     body += _u32(_RTA_OIF, index) + attribute(_RTA_PREFSRC, socket.inet_aton(source))
     return Request(_NEWROUTE, CREATE | REPLACE, body, f"route to {address}")
@@ -77,14 +84,16 @@ def add_loopback_route(address: str, gateway: str, index: int, *, source: str) -
 
 def remove_route(address: str) -> Request:
     """Remove the route to `address`."""
-    body = _route_head(32, _SCOPE_LINK) + attribute(_RTA_DST, socket.inet_aton(address))
+    family, packed = _packed(address)
+    body = _route_head(family, len(packed) * 8, _SCOPE_LINK) + attribute(_RTA_DST, packed)
     return Request(_DELROUTE, 0, body, f"remove the route to {address}")
 
 
 def add_neighbour(address: str, mac: bytes, index: int) -> Request:
-    """Add a permanent neighbour (ARP) entry for `address` on the device's link."""
-    head = struct.pack("=BxxxiHBB", socket.AF_INET, index, _NUD_PERMANENT, 0, 0)
-    body = head + attribute(_NDA_DST, socket.inet_aton(address)) + attribute(_NDA_LLADDR, mac)
+    """Add a permanent neighbour entry (ARP, NDP) for `address` on the device's link."""
+    family, packed = _packed(address)
+    head = struct.pack("=BxxxiHBB", family, index, _NUD_PERMANENT, 0, 0)
+    body = head + attribute(_NDA_DST, packed) + attribute(_NDA_LLADDR, mac)
     return Request(_NEWNEIGH, CREATE | REPLACE, body, f"neighbour {address}")
 
 
@@ -93,12 +102,18 @@ def is_missing(error: OSError) -> bool:
     return error.errno in (errno.ESRCH, errno.ENODEV)
 
 
+def _packed(address: str) -> tuple[int, bytes]:
+    """The family and the bytes of an address."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return family, socket.inet_pton(family, address)
+
+
 def _link_head(flags: int = 0, change: int = 0) -> bytes:
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, flags, change)
 
 
-def _route_head(length: int, scope: int, flags: int = 0, table: int = _RT_TABLE_MAIN) -> bytes:
-    values = (socket.AF_INET, length, 0, 0, table, _RTPROT_STATIC, scope, _RTN_UNICAST, flags)
+def _route_head(family: int, length: int, scope: int, flags: int = 0, table: int = _RT_TABLE_MAIN) -> bytes:
+    values = (family, length, 0, 0, table, _RTPROT_STATIC, scope, _RTN_UNICAST, flags)
     return struct.pack("=BBBBBBBBI", *values)
 
 

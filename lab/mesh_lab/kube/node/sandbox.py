@@ -4,6 +4,7 @@ Pods are routed, not bridged. Inside, `eth0` has the pod's address and one route
 its link-layer address is written down on both sides, so no ARP is ever sent and a new pod is reachable at once. In
 the node's namespace a route leads to each pod, and nftables sees every packet between two of them. One address of
 the loopback network, that of load balancers, leads to the node as well, which sends what comes there to the Service.
+In a lab of two families all but the last is there for IPv6 as well, by the same rules.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import os
 import socket
 import struct
 from collections import deque
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 
 from mesh_lab.kube import netlink
@@ -26,7 +28,13 @@ from mesh_lab.kube.node.client import Runtime, RuntimeFailure
 
 log = logging.getLogger(__name__)
 
-_GATEWAY = "169.254.1.1"
+_GATEWAY, _GATEWAY_OF_IPV6 = "169.254.1.1", "fe80::1"
+_SYSCTLS_OF_IPV6 = {
+    "net.ipv6.conf.default.disable_ipv6": "0",
+    # The one address of the device is the pod's own.
+    "net.ipv6.conf.default.addr_gen_mode": "1",
+    "net.ipv6.conf.default.accept_ra": "0",
+}
 _POD_MAC = bytes.fromhex("0a580af40002")
 _NODE_MAC = bytes.fromhex("0a580af40001")
 _SIOCGIFINDEX = 0x8933
@@ -44,7 +52,8 @@ class AddressPool:
     """
 
     def __init__(self, cidr: str, reserved: frozenset[str] = frozenset()) -> None:
-        network = IPv4Network(cidr)
+        network = ip_network(cidr)
+        self._address = type(network.network_address)
         self._cidr = cidr
         self._next = int(network.network_address) + 2  # the first is the node's
         self._end = int(network.broadcast_address)
@@ -59,7 +68,7 @@ class AddressPool:
             AddressesExhaustedError: all addresses are in use.
         """
         while self._next < self._end:
-            address = str(IPv4Address(self._next))
+            address = str(self._address(self._next))
             self._next += 1
             if address not in self._reserved:
                 self._held.add(address)
@@ -78,22 +87,29 @@ class AddressPool:
 
 
 class Sandbox:
-    """A pod's namespaces. `address` is the node's own for a pod in the host's network."""
+    """A pod's namespaces. `addresses`, one for each family, are the node's own for a pod in the host's network."""
 
-    def __init__(self, number: int, uid: str, address: str, *, host_network: bool) -> None:
+    def __init__(self, number: int, uid: str, addresses: tuple[str, ...], *, host_network: bool) -> None:
         self.number = number
         self.uid = uid
-        self.address = address
+        self.addresses = addresses
         self.host_network = host_network
+
+    @property
+    def address(self) -> str:
+        """The first: where the pod is probed, and what its status has as `podIP`."""
+        return self.addresses[0]
 
 
 class Sandboxes:
     """Makes and removes sandboxes, in the network namespace of this process: the node."""
 
-    def __init__(self, runtime: Runtime, addresses: AddressPool, node_address: str, isolation: Isolation) -> None:
+    def __init__(
+        self, runtime: Runtime, pools: Sequence[AddressPool], node_addresses: tuple[str, ...], isolation: Isolation
+    ) -> None:
         self._runtime = runtime
-        self._addresses = addresses
-        self._node_address = node_address
+        self._pools = pools
+        self._node_addresses = node_addresses
         self._isolation = isolation
         self._isolation.clear()
         self._link = netlink.open_here(socket.NETLINK_ROUTE)
@@ -105,41 +121,47 @@ class Sandboxes:
         os.close(self._namespace)
 
     def prepare_node(self) -> None:
-        """Set the node's address and enable forwarding. Idempotent.
+        """Set the node's addresses and enable forwarding. Idempotent.
 
         Raises:
             OSError: the kernel refuses, as in a network namespace that is not ours.
         """
         loopback = _index(self._link, "lo")
-        netlink.exchange(self._link, [routing.set_up("lo"), routing.add_address(loopback, self._node_address)])
+        addresses = [routing.add_address(loopback, address) for address in self._node_addresses]
+        netlink.exchange(self._link, [routing.set_up("lo"), *addresses])
         _write("/proc/sys/net/ipv4/ip_forward", "1")
-        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
-            _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
+        if len(self._node_addresses) == 1:
+            with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+                _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
 
     async def create(
         self, uid: str, hostname: str, sysctls: dict[str, str], *, host_network: bool, address: str = ""
     ) -> Sandbox:
         """Make the sandbox of the pod `uid` and connect it to the network, once the network's policies hold for it.
 
-        Its address is one of the pods' range, or the one that is given.
+        Its addresses are of the pods' ranges, or it has the one that is given.
 
         Raises:
             RuntimeFailure, NetlinkError, AddressesExhaustedError, IsolationError: it could not be made; nothing is left
                 behind.
         """
+        if len(self._pools) > 1 and not host_network and not address:
+            sysctls = {**_SYSCTLS_OF_IPV6, **sysctls}
         number = await self._runtime.create_sandbox(hostname, sysctls, host_network=host_network)
         if host_network:
-            return Sandbox(number, uid, self._node_address, host_network=True)
+            return Sandbox(number, uid, self._node_addresses, host_network=True)
+        addresses = [address] if address else []
         try:
-            address = address or self._addresses.acquire()
-            await self._isolation.admit(uid, address)
-            await self._connect(number, address)
+            if not address:
+                addresses.extend(pool.acquire() for pool in self._pools)
+            await self._isolation.admit(uid, tuple(addresses))
+            await self._connect(number, addresses)
         except BaseException:
             self._isolation.release(uid)
-            self._addresses.release(address)
+            self._release(addresses)
             await self._runtime.remove_sandbox(number)
             raise
-        return Sandbox(number, uid, address, host_network=False)
+        return Sandbox(number, uid, tuple(addresses), host_network=False)
 
     async def remove(self, sandbox: Sandbox) -> None:
         """Remove the pod from the network.
@@ -150,15 +172,20 @@ class Sandboxes:
             await self._runtime.remove_sandbox(sandbox.number)
         if sandbox.host_network:
             return
-        try:
-            netlink.exchange(self._link, [routing.remove_route(sandbox.address)])
-        except netlink.NetlinkError as error:
-            if not routing.is_missing(error):
-                log.warning("%s", error)
+        for address in sandbox.addresses:
+            try:
+                netlink.exchange(self._link, [routing.remove_route(address)])
+            except netlink.NetlinkError as error:
+                if not routing.is_missing(error):
+                    log.warning("%s", error)
         self._isolation.release(sandbox.uid)
-        self._addresses.release(sandbox.address)
+        self._release(sandbox.addresses)
 
-    async def _connect(self, number: int, address: str) -> None:
+    def _release(self, addresses: Sequence[str]) -> None:
+        for pool, address in zip(self._pools, addresses, strict=False):
+            pool.release(address)
+
+    async def _connect(self, number: int, addresses: Sequence[str]) -> None:
         name = f"pod{number}"
         with await self._runtime.open_socket(
             number, socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE
@@ -166,25 +193,24 @@ class Sandboxes:
             veth = routing.add_veth("eth0", _POD_MAC, name, _NODE_MAC, self._namespace)
             netlink.exchange(inside, [routing.set_up("lo"), veth])
             index = _index(inside, "eth0")
-            netlink.exchange(
-                inside,
-                [
-                    routing.add_address(index, address),
-                    routing.set_up("eth0"),
-                    routing.add_neighbour(_GATEWAY, _NODE_MAC, index),
-                    routing.add_default_route(_GATEWAY, index),
-                    routing.add_loopback_route(BALANCER, _GATEWAY, index, source=address),
-                ],
-            )
+            assigned = [routing.add_address(index, address) for address in addresses]
+            routes = [
+                request
+                for _, gateway in zip(addresses, (_GATEWAY, _GATEWAY_OF_IPV6), strict=False)
+                for request in (
+                    routing.add_neighbour(gateway, _NODE_MAC, index),
+                    routing.add_default_route(gateway, index),
+                )
+            ]
+            balancer = routing.add_loopback_route(BALANCER, _GATEWAY, index, source=addresses[0])
+            netlink.exchange(inside, [*assigned, routing.set_up("eth0"), *routes, balancer])
         netlink.exchange(self._link, [routing.set_up(name)])
         index = _index(self._link, name)
-        netlink.exchange(
-            self._link,
-            [
-                routing.add_neighbour(address, _POD_MAC, index),
-                routing.add_route(address, index, source=self._node_address),
-            ],
-        )
+        for address, source in zip(addresses, self._node_addresses, strict=False):
+            netlink.exchange(
+                self._link,
+                [routing.add_neighbour(address, _POD_MAC, index), routing.add_route(address, index, source=source)],
+            )
 
 
 def _index(link: socket.socket, name: str) -> int:

@@ -159,6 +159,11 @@ class PodStatus(View, frozen=True, kw_only=True):
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 
+    def address(self, family: str) -> str:
+        """The pod's address of an IP family (`IPv4`, `IPv6`); empty where it has none."""
+        addresses = [each.ip for each in self.pod_ips] or [self.pod_ip]
+        return next((each for each in addresses if each and (":" in each) == (family == "IPv6")), "")
+
     def condition(self, kind: str) -> bool:
         """Return whether the condition exists and is True."""
         return any(c.type == kind and c.status == "True" for c in self.conditions)

@@ -9,6 +9,9 @@ from mesh_lab.kube.objects.meta import ObjectMeta, View
 HEADLESS = "None"
 """`clusterIP` of a Service that has no virtual address: its name resolves to its pods."""
 
+IPV4, IPV6 = "IPv4", "IPv6"
+"""The IP families, as Services name theirs and as EndpointSlices do in `addressType`."""
+
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """Label of an EndpointSlice that names its Service."""
 
@@ -29,6 +32,8 @@ class ServiceSpec(View, frozen=True, kw_only=True):
 
     type: str = "ClusterIP"
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
+    cluster_ips: tuple[str, ...] = msgspec.field(name="clusterIPs", default=())
+    ip_families: tuple[str, ...] = ()
     external_name: str = ""
     ports: tuple[ServicePort, ...] = ()
     selector: dict[str, str] = msgspec.field(default_factory=dict)
@@ -44,6 +49,15 @@ class ServiceSpec(View, frozen=True, kw_only=True):
     def virtual(self) -> bool:
         """Whether the Service has a virtual address that the network serves."""
         return bool(self.cluster_ip) and not self.headless and self.type != "ExternalName"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The virtual addresses, one for each IP family of the Service."""
+        return (self.cluster_ips or (self.cluster_ip,)) if self.virtual else ()
+
+    def address(self, family: str) -> str:
+        """The virtual address of a family (`IPv4`, `IPv6`); empty where there is none."""
+        return next((each for each in self.addresses if (":" in each) == (family == IPV6)), "")
 
 
 class BalancedPort(View, frozen=True, kw_only=True):

@@ -61,6 +61,29 @@ def test_a_slice_says_what_a_subset_says() -> None:
     assert made["metadata"]["labels"]["kubernetes.io/service-name"] == "far"
 
 
+def test_the_addresses_of_each_family_have_a_slice_of_their_own() -> None:
+    subset = {"addresses": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}], "notReadyAddresses": [{"ip": "fd00::2"}]}
+    made = slices_of({**endpoints(), "subsets": [subset]})
+    assert [(each["addressType"], [end["addresses"] for end in each["endpoints"]]) for each in made] == [
+        ("IPv4", [["10.0.0.1"]]),
+        ("IPv6", [["fd00::1"], ["fd00::2"]]),
+    ]
+
+
+async def test_a_slice_never_changes_its_family(cluster: Cluster) -> None:
+    await cluster.registry.create(SERVICES, {"metadata": METADATA, **SERVICE})
+    await cluster.registry.create(ENDPOINTS, {"metadata": METADATA, "subsets": [SUBSET]})
+
+    def families() -> list[str]:
+        slices = cluster.registry.list(ENDPOINTSLICES, "default")
+        return [each["addressType"] for each in slices if each["metadata"]["name"].startswith("far-")]
+
+    await cluster.until("mirrored", lambda: families() == ["IPv4"])
+    stored = cluster.get(ENDPOINTS, "far")
+    await cluster.registry.update(ENDPOINTS, {**stored, "subsets": [{**SUBSET, "addresses": [{"ip": "fd00::1"}]}]})
+    await cluster.until("the other family", lambda: families() == ["IPv6"])
+
+
 async def test_slices_follow_the_object(cluster: Cluster) -> None:
     await cluster.registry.create(SERVICES, {"metadata": METADATA, **SERVICE})
     await cluster.registry.create(ENDPOINTS, {"metadata": METADATA, "subsets": [SUBSET]})

@@ -50,7 +50,16 @@ class Slices:
         self.made = 0
 
     def step(self, pods: list[Pod]) -> Plan:
-        wanted = plan(self.stored, self.service, endpoints_by_ports(self.service, pods), list(self.slices.values()))
+        stored = list(self.slices.values())
+        planned = [
+            plan(self.stored, self.service, endpoints_by_ports(self.service, pods, family), stored, family)
+            for family in ("IPv4", "IPv6")
+        ]
+        wanted = Plan(
+            [made for each in planned for made in each.create],
+            [changed for each in planned for changed in each.update],
+            [gone for each in planned for gone in each.delete],
+        )
         for each in wanted.create:
             self.made += 1
             name = f"web-{self.made}"
@@ -86,21 +95,41 @@ def test_a_slice_has_its_service_ports_and_endpoints() -> None:
     ]
 
 
+def test_a_service_has_slices_of_each_of_its_families_and_of_no_other() -> None:
+    addresses = {"podIPs": [{"ip": "10.244.0.1"}, {"ip": "fd00:10:244::1"}]}
+    both, one = (Slices(stored_service(ipFamilies=some)) for some in (["IPv6", "IPv4"], ["IPv6"]))
+    pods = [make_pod(0, **addresses), make_pod(1)]
+    both.step(pods)
+    assert {each["addressType"]: [e["addresses"] for e in each["endpoints"]] for each in both.slices.values()} == {
+        "IPv4": [["10.244.0.1"], ["10.244.0.2"]],
+        "IPv6": [["fd00:10:244::1"]],
+    }
+    both.step([])
+    assert sorted(each["addressType"] for each in both.slices.values()) == ["IPv4", "IPv6"], "an empty one of each"
+    one.slices = both.slices
+    one.step(pods)
+    assert [each["addressType"] for each in one.slices.values()] == ["IPv6"]
+
+
+def at(service: Service, pod: Pod) -> Object:
+    return endpoint(service, pod, pod.status.pod_ip)
+
+
 def test_conditions_follow_the_pod() -> None:
     service = msgspec.convert(stored_service(), Service)
     leaving = {"deletionTimestamp": "2024-01-01T00:00:00Z"}
-    assert endpoint(service, make_pod(0, ready=False))["conditions"] == {
+    assert at(service, make_pod(0, ready=False))["conditions"] == {
         "ready": False,
         "serving": False,
         "terminating": False,
     }
-    assert endpoint(service, make_pod(0, metadata=leaving))["conditions"] == {
+    assert at(service, make_pod(0, metadata=leaving))["conditions"] == {
         "ready": False,
         "serving": True,
         "terminating": True,
     }
     eager = msgspec.convert(stored_service(publishNotReadyAddresses=True), Service)
-    assert endpoint(eager, make_pod(0, ready=False))["conditions"]["ready"] is True
+    assert at(eager, make_pod(0, ready=False))["conditions"]["ready"] is True
 
 
 def test_pods_without_an_address_and_pods_that_ended_are_no_endpoints() -> None:
@@ -111,8 +140,8 @@ def test_pods_without_an_address_and_pods_that_ended_are_no_endpoints() -> None:
 
 def test_a_host_name_counts_only_in_the_service_named_as_the_subdomain() -> None:
     service = msgspec.convert(stored_service(clusterIP="None"), Service)
-    assert endpoint(service, make_pod(0, spec={"hostname": "db-0", "subdomain": "web"}))["hostname"] == "db-0"
-    assert "hostname" not in endpoint(service, make_pod(0, spec={"hostname": "db-0", "subdomain": "other"}))
+    assert at(service, make_pod(0, spec={"hostname": "db-0", "subdomain": "web"}))["hostname"] == "db-0"
+    assert "hostname" not in at(service, make_pod(0, spec={"hostname": "db-0", "subdomain": "other"}))
 
 
 def test_pods_whose_named_port_differs_are_in_different_slices() -> None:

@@ -10,6 +10,7 @@ import dns.asyncquery
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.reversename
 import pytest
 
 from mesh_lab.kube.network.dns import TTL, UDP_LIMIT, ClusterDns
@@ -28,6 +29,11 @@ def shop() -> Catalogue:
         endpoint_slice("web", ["10.244.0.2"]),
         service("db", "None", ports=HEADLESS_PORTS),
         endpoint_slice("db", ["10.244.0.8", named, not_ready], ports=SRV_PORTS),
+        service("both", "10.96.0.30", clusterIPs=["10.96.0.30", "fd00:10:96::30"]),
+        service("six", "fd00:10:96::40"),
+        service("pods", "None", ports=HEADLESS_PORTS),
+        endpoint_slice("pods", ["10.244.0.5"], ports=SRV_PORTS),
+        endpoint_slice("pods", ["fd00:10:244::5"], name="pods-2", ports=SRV_PORTS) | {"addressType": "IPv6"},
         service("empty", "None"),
         service("alias", "", type="ExternalName", externalName="web.default.svc.cluster.local", ports=[]),
         service("chain", "", type="ExternalName", externalName="alias.default.svc.cluster.local", ports=[]),
@@ -77,6 +83,19 @@ def server() -> ClusterDns:
             ["10.96.0.20", "alias.default.svc.cluster.local.", "web.default.svc.cluster.local."],
         ),
         ("outside.default.svc.cluster.local", "A", ["example.org."]),
+        ("both.default.svc.cluster.local", "A", ["10.96.0.30"]),
+        ("both.default.svc.cluster.local", "AAAA", ["fd00:10:96::30"]),
+        ("six.default.svc.cluster.local", "AAAA", ["fd00:10:96::40"]),
+        ("pods.default.svc.cluster.local", "A", ["10.244.0.5"]),
+        ("pods.default.svc.cluster.local", "AAAA", ["fd00:10:244::5"]),
+        ("fd00-10-244--5.pods.default.svc.cluster.local", "AAAA", ["fd00:10:244::5"]),
+        ("fd00-10-244--5.default.pod.cluster.local", "AAAA", ["fd00:10:244::5"]),
+        (dns.reversename.from_address("fd00:10:96::30").to_text(), "PTR", ["both.default.svc.cluster.local."]),
+        (
+            dns.reversename.from_address("fd00:10:244::5").to_text(),
+            "PTR",
+            ["fd00-10-244--5.pods.default.svc.cluster.local."],
+        ),
         ("20.0.96.10.in-addr.arpa", "PTR", ["web.default.svc.cluster.local."]),
         ("7.0.244.10.in-addr.arpa", "PTR", ["db-0.db.default.svc.cluster.local."]),
         ("dns-version.cluster.local", "TXT", ['"1.1.0"']),
@@ -96,6 +115,7 @@ def test_records(server: ClusterDns, name: str, kind: str, expected: list[str]) 
     [
         ("web.default.svc.cluster.local", "AAAA"),
         ("db.default.svc.cluster.local", "AAAA"),
+        ("six.default.svc.cluster.local", "A"),
         ("_tcp.web.default.svc.cluster.local", "A"),
         ("_http._tcp.web.default.svc.cluster.local", "A"),
         ("default.svc.cluster.local", "A"),

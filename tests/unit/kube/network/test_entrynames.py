@@ -23,8 +23,8 @@ def server() -> ClusterDns:
     return ClusterDns(catalogue(), "cluster.local", (Site(name="httpbin.org", addresses=("198.18.1.1",)),))
 
 
-def ask(dns_: ClusterDns, name: str) -> list[str] | str:
-    response = dns_.answer(dns.message.make_query(name, "A").to_wire(), 0)
+def ask(dns_: ClusterDns, name: str, kind: str = "A") -> list[str] | str:
+    response = dns_.answer(dns.message.make_query(name, kind).to_wire(), 0)
     assert response is not None
     message = dns.message.from_wire(response)
     found = [record.to_text() for rrset in message.answer for record in rrset]
@@ -54,6 +54,15 @@ def test_names_that_exist_keep_their_addresses() -> None:
     names.entries.put(entry("a", "httpbin.org", "kubernetes.default.svc.cluster.local", addresses=["198.51.100.1"]))
     assert ask(names, "httpbin.org.") == ["198.18.1.1"]
     assert ask(names, "kubernetes.default.svc.cluster.local.") == "NXDOMAIN"
+
+
+def test_where_there_are_two_families_a_host_has_an_address_of_each() -> None:
+    stated = entry("a", "address.internal", addresses=["2001:db8::/32", "2001:db8::1/128", "198.51.100.1"])
+    for dual, found in ((True, ["2001:db8::1"]), (False, "NOERROR")):
+        names = ClusterDns(catalogue(), "cluster.local", dual=dual)
+        names.entries.put(stated)
+        assert ask(names, "address.internal.") == ["198.51.100.1"]
+        assert ask(names, "address.internal.", "AAAA") == found
 
 
 def test_one_of_another_form_gives_nothing() -> None:

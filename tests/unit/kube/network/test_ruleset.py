@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mesh_lab.kube.network.ruleset import VirtualPort, changes, counted, virtual_ports
+from mesh_lab.kube.network.ruleset import FAMILY_6, VirtualPort, changes, counted, virtual_ports
 from mesh_lab.kube.objects.services import EndpointSlice, Service
 from tests.unit.kube.network.catalogues import endpoint_slice, service
 
@@ -42,6 +42,16 @@ def test_services_without_an_address_have_no_rules() -> None:
     for spec in ({"clusterIP": "None"}, {"type": "ExternalName", "clusterIP": ""}):
         assert virtual_ports(view(**spec), slices("10.244.0.2")) == []
     assert virtual_ports(view(), []) == []
+
+
+def test_each_family_has_the_services_that_have_an_address_of_it() -> None:
+    both = view(clusterIPs=["10.96.0.20", "fd00:10:96::20"])
+    found = virtual_ports(both, slices("fd00:10:244::3"), family=FAMILY_6)
+    assert [(each.address, each.backends) for each in found] == [("fd00:10:96::20", (("fd00:10:244::3", 8080),))]
+    assert virtual_ports(view(), slices("fd00:10:244::3"), family=FAMILY_6) == []
+    text = changes({}, {each.chain: each for each in found}, {}, FAMILY_6)
+    assert "dnat ip6 to [fd00:10:244::3]:8080" in text
+    assert "ip mesh_lab_services" not in text
 
 
 def test_a_balanced_port_is_reached_at_the_balancers_address_if_the_status_says_so() -> None:

@@ -62,7 +62,8 @@ class Gate(NoIsolation):
         self.notes: list[list[str]] = []
         self.refusals = 0
 
-    async def admit(self, uid: str, address: str) -> None:
+    async def admit(self, uid: str, addresses: tuple[str, ...]) -> None:
+        (address,) = addresses
         # What the pod has so far: a route to it, or nothing yet.
         self.notes.append(["admit", uid, address, "routed" if _is_routed(address) else "not routed"])
         if self.refusals:

@@ -39,8 +39,8 @@ def around(
         config_map=config_map,
         secret=secret,
         services=services,
-        pod_ip="10.244.0.7",
-        host_ip="10.244.0.1",
+        pod_ips=("10.244.0.7", "fd00:10:244::7"),
+        host_ips=("10.244.0.1", "fd00:10:244::1"),
         node_name="lab",
         allocatable={"cpu": Decimal(2), "memory": Decimal(4 << 30)},
     )
@@ -135,7 +135,9 @@ def test_what_is_missing_is_named(source: dict[str, Any], message: str) -> None:
         ("spec.nodeName", "lab"),
         ("spec.serviceAccountName", "default"),
         ("status.podIP", "10.244.0.7"),
+        ("status.podIPs", "10.244.0.7,fd00:10:244::7"),
         ("status.hostIP", "10.244.0.1"),
+        ("status.hostIPs", "10.244.0.1,fd00:10:244::1"),
     ],
 )
 def test_fields_of_the_pod(path: str, value: str) -> None:

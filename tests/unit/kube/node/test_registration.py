@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.config import KubeConfig, SecondFamily
 from mesh_lab.kube.errors import forbidden
 from mesh_lab.kube.node import registration
 from mesh_lab.kube.node.images import Images
@@ -46,3 +47,9 @@ async def test_a_registration_that_a_webhook_denies_is_retried(tmp_path: Path, m
     # Already there, it is only brought up to date: no webhook for new nodes is asked.
     registry.admission = Open()
     await registration.register(registry, config, Images({}))
+    assert registry.get(NODES, "lab")["spec"]["podCIDRs"] == ["10.244.0.0/16"]
+    await registration.register(registry, msgspec.structs.replace(config, ipv6=SecondFamily()), Images({}))
+    node = registry.get(NODES, "lab")
+    assert node["spec"]["podCIDRs"] == ["10.244.0.0/16", "fd00:10:244::/64"]
+    internal = [each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP"]
+    assert internal == ["10.244.0.1", "fd00:10:244::1"]

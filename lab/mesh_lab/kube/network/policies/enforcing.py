@@ -53,7 +53,7 @@ class NetworkPolicies:
         self._nft = nft
         self._recorder = recorder
         self._standing = tuple(standing)
-        self._addresses: dict[str, str] = {}
+        self._addresses: dict[str, tuple[str, ...]] = {}
         self._pods: dict[str, tuple[str, Member]] = {}
         self._read: dict[str, tuple[str, NetworkPolicy]] = {}
         self._applied: tuple[tuple[NetworkPolicy, ...], World] = (), World()
@@ -86,18 +86,18 @@ class NetworkPolicies:
 
     # Called by the node.
 
-    async def admit(self, uid: str, address: str) -> None:
-        """A pod is about to get an address; see `Isolation.admit`."""
-        self._addresses[uid] = address
+    async def admit(self, uid: str, addresses: tuple[str, ...]) -> None:
+        """A pod is about to get addresses; see `Isolation.admit`."""
+        self._addresses[uid] = addresses
         try:
             await self._apply()
         except NftError as error:
-            if self._is_isolated(address):
+            if any(map(self._is_isolated, addresses)):
                 del self._addresses[uid]
                 raise IsolationError(f"its NetworkPolicies cannot be put in force: {error}") from error
 
     def release(self, uid: str) -> None:
-        """The pod has its address no more."""
+        """The pod has its addresses no more."""
         self._addresses.pop(uid, None)
         self._pods.pop(uid, None)
         self._wake.set()
@@ -134,12 +134,12 @@ class NetworkPolicies:
     def _members(self) -> Iterator[Member]:
         for obj in self._registry.list(PODS):
             uid, version = obj["metadata"]["uid"], obj["metadata"]["resourceVersion"]
-            address = self._addresses.get(uid)
-            if address is None:
+            addresses = self._addresses.get(uid)
+            if addresses is None:
                 continue
             known = self._pods.get(uid)
-            if known is None or known[0] != version or known[1].addresses != (address,):
-                known = self._pods[uid] = version, _member(obj, address)
+            if known is None or known[0] != version or known[1].addresses != addresses:
+                known = self._pods[uid] = version, _member(obj, addresses)
             yield known[1]
 
     # What is in force.
@@ -244,7 +244,7 @@ class _Pod(View, frozen=True, kw_only=True):
     spec: _PodSpec = _PodSpec()
 
 
-def _member(obj: Object, address: str) -> Member:
+def _member(obj: Object, addresses: tuple[str, ...]) -> Member:
     pod = msgspec.convert(obj, _Pod)
     running = (*pod.spec.containers, *(each for each in pod.spec.init_containers if each.is_sidecar))
     ports = tuple(
@@ -253,7 +253,7 @@ def _member(obj: Object, address: str) -> Member:
         for port in container.ports
         if port.name
     )
-    return Member(pod.metadata.namespace, pod.metadata.labels, (address,), ports)
+    return Member(pod.metadata.namespace, pod.metadata.labels, addresses, ports)
 
 
 def _closed(policy: NetworkPolicy) -> NetworkPolicy:

@@ -81,8 +81,8 @@ class PodFacts:
 
     init: dict[str, ContainerFacts] = field(default_factory=dict)
     main: dict[str, ContainerFacts] = field(default_factory=dict)
-    host_ip: str = ""
-    pod_ip: str = ""
+    host_ips: tuple[str, ...] = ()
+    pod_ips: tuple[str, ...] = ()
     start_time: datetime | None = None
     sandboxed: bool = False
     initialized: bool = False

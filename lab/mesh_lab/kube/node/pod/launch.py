@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -173,16 +173,16 @@ def hostname(pod: Pod) -> str:
     return pod.spec.hostname or pod.metadata.name[:63].rstrip("-.")
 
 
-def etc_files(pod: Pod, address: str, config: KubeConfig) -> dict[str, str]:
+def etc_files(pod: Pod, addresses: Sequence[str], config: KubeConfig) -> dict[str, str]:
     """Return the files of /etc that the node manages."""
     return {
         "/etc/hostname": hostname(pod) + "\n",
-        "/etc/hosts": _hosts(pod, address, config.cluster_domain),
+        "/etc/hosts": _hosts(pod, addresses, config.cluster_domain),
         "/etc/resolv.conf": _resolv_conf(pod, config),
     }
 
 
-def _hosts(pod: Pod, address: str, domain: str) -> str:
+def _hosts(pod: Pod, addresses: Sequence[str], domain: str) -> str:
     name = hostname(pod)
     if pod.spec.subdomain:
         name = f"{name}.{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{domain}\t{name}"
@@ -190,7 +190,7 @@ def _hosts(pod: Pod, address: str, domain: str) -> str:
         "# Kubernetes-managed hosts file.",
         "127.0.0.1\tlocalhost",
         "::1\tlocalhost ip6-localhost ip6-loopback",
-        f"{address}\t{name}",
+        *(f"{address}\t{name}" for address in addresses),
     ]
     if pod.spec.host_aliases:
         lines += ["", "# Entries added by HostAliases."]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mesh_lab.kube.node.context import NodeContext
@@ -53,7 +54,7 @@ class PlaceKeeper:
         """
         directory = self._node.pod_directory(pod)
         volumes = self._volumes or PodVolumes(pod, directory, self._node.tokens)
-        volumes.set_up(pod, self._node.surroundings(pod, ""))
+        volumes.set_up(pod, self._node.surroundings(pod, ()))
         self._volumes = volumes
         shm = directory / "shm"
         shm.mkdir(parents=True, exist_ok=True)
@@ -72,14 +73,14 @@ class PlaceKeeper:
         """The time when a token must be renewed by `refresh`, on the monotonic clock."""
         return float("inf") if self._volumes is None else self._volumes.renew_at
 
-    def refresh(self, pod: Pod, pod_ip: str) -> None:
+    def refresh(self, pod: Pod, pod_ips: Sequence[str]) -> None:
         """Update the volumes, if there are any yet.
 
         Raises:
             MountProblem: they stay as they were.
         """
         if self._volumes is not None:
-            self._volumes.set_up(pod, self._node.surroundings(pod, pod_ip))
+            self._volumes.set_up(pod, self._node.surroundings(pod, pod_ips))
 
     async def remove(self) -> None:
         """Remove what there is of sandbox and volumes."""

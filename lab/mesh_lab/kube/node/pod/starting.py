@@ -56,7 +56,7 @@ def specification(node: NodeContext, pod: Pod, container: Container, image: Imag
     Raises:
         ConfigProblem, ValueError: something that the container refers to is missing, or does not fit.
     """
-    around = node.surroundings(pod, place.sandbox.address)
+    around = node.surroundings(pod, place.sandbox.addresses)
     variables = environment(pod, container, image.env, around)
     argv = launch.command(container, image, variables)
     who = launch.identity(pod, container, image)
@@ -66,7 +66,7 @@ def specification(node: NodeContext, pod: Pod, container: Container, image: Imag
     if node.config.internet is not None:
         env = {**trust.ENVIRONMENT, **env}
         mounts = launch.with_bundle(mounts, trust.mount(node.config.state))
-    files = launch.etc_files(pod, place.sandbox.address, node.config)
+    files = launch.etc_files(pod, place.sandbox.addresses, node.config)
     shm = str(node.pod_directory(pod) / "shm")
     return {
         **launch.process_spec(pod, container, image, argv, env),

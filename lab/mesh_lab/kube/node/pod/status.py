@@ -93,15 +93,15 @@ def build(pod: Pod, facts: PodFacts, old: Mapping[str, Any], now: datetime) -> d
     status: dict[str, Any] = {
         "phase": phase,
         "conditions": _conditions(facts, phase, old.get("conditions") or (), timestamp(now)),
-        "hostIP": facts.host_ip,
-        "hostIPs": [{"ip": facts.host_ip}],
+        "hostIP": next(iter(facts.host_ips), ""),
+        "hostIPs": [{"ip": address} for address in facts.host_ips],
         "qosClass": old.get("qosClass") or qos_class(pod),
         "containerStatuses": [_container(c) for c in facts.main.values()],
     }
     if facts.start_time is not None:
         status["startTime"] = timestamp(facts.start_time)
-    if facts.pod_ip:
-        status |= {"podIP": facts.pod_ip, "podIPs": [{"ip": facts.pod_ip}]}
+    if facts.pod_ips:
+        status |= {"podIP": facts.pod_ips[0], "podIPs": [{"ip": address} for address in facts.pod_ips]}
     if facts.init:
         status["initContainerStatuses"] = [_container(c) for c in facts.init.values()]
     if facts.reason:

@@ -48,7 +48,7 @@ class PodWorker:
         self._pod = read_pod(obj)
         self.facts = initial_facts(self._pod, datetime.now(UTC))
         # Who looks at a pod's status from outside wants to reach its node; the node's own address leads nowhere there.
-        self.facts.host_ip = FROM_HOST
+        self.facts.host_ips = (FROM_HOST, *node.config.node_addresses[1:])
         self.runners: dict[str, ContainerRunner] = {}
         self._place = PlaceKeeper(node)
         self._ending = asyncio.Event()
@@ -120,7 +120,7 @@ class PodWorker:
         if self._ending.is_set():
             return
         try:
-            self._place.refresh(self._pod, self.facts.pod_ip)
+            self._place.refresh(self._pod, self.facts.pod_ips)
         except MountProblem as problem:
             self._record(WARNING, "FailedMount", str(problem))
 
@@ -285,7 +285,7 @@ class PodWorker:
                     raise
                 self._record(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             else:
-                self.facts.pod_ip, self.facts.sandboxed = place.sandbox.address, True
+                self.facts.pod_ips, self.facts.sandboxed = place.sandbox.addresses, True
                 return place
             await self._nudge_or_end(backoff.next())
         return None

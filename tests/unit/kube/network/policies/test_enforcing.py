@@ -58,7 +58,7 @@ class Lab:
         metadata = {"name": name, "namespace": "default", "labels": labels}
         obj = {"metadata": metadata, "spec": {"containers": [container]}}
         uid: str = (await self.registry.create(PODS, obj))["metadata"]["uid"]
-        await self.policies.admit(uid, address)
+        await self.policies.admit(uid, (address,))
         return uid
 
     async def relabel(self, name: str, **labels: str) -> None:
@@ -178,6 +178,7 @@ async def test_without_rules_no_isolated_pod_starts_and_others_do(lab: Lab) -> N
     await lab.pod("db", "10.244.0.3", app="db")
     lab.nft.forbidden = None
     web = lab.registry.get(PODS, "web", "default")["metadata"]["uid"]
-    await lab.policies.admit(web, "10.244.0.4")
-    assert "10.244.0.4 : goto guard/in/" in "".join(lab.nft.taken)
+    await lab.policies.admit(web, ("10.244.0.4", "fd00:10:244::4"))
+    for address in ("10.244.0.4", "fd00:10:244::4"):
+        assert f"{address} : goto guard/in/" in "".join(lab.nft.taken)
     assert lab.policies.trouble == ""

@@ -55,8 +55,8 @@ class World:
             config_map=lambda _, name: self.config_maps.get(name),
             secret=lambda _, name: self.secrets.get(name),
             services=(),
-            pod_ip="",
-            host_ip="",
+            pod_ips=(),
+            host_ips=(),
             node_name="lab",
             allocatable={"cpu": Decimal(1)},
         )

@@ -98,8 +98,9 @@ def test_an_unknown_capability_is_named() -> None:
 
 def test_hosts_has_the_pod_its_subdomain_and_its_aliases() -> None:
     pod = typed_pod(hostname="h", subdomain="sub", hostAliases=[{"ip": "10.1.1.1", "hostnames": ["a", "b"]}])
-    hosts = launch.etc_files(pod, "10.244.0.9", CONFIG)["/etc/hosts"]
-    assert "10.244.0.9\th.sub.default.svc.cluster.local\th\n" in hosts
+    hosts = launch.etc_files(pod, ["10.244.0.9", "fd00:10:244::9"], CONFIG)["/etc/hosts"]
+    for address in ("10.244.0.9", "fd00:10:244::9"):
+        assert f"\n{address}\th.sub.default.svc.cluster.local\th\n" in hosts
     assert "10.1.1.1\ta\tb\n" in hosts
 
 
@@ -128,7 +129,7 @@ def test_hosts_has_the_pod_its_subdomain_and_its_aliases() -> None:
     ],
 )
 def test_resolv_conf_by_policy(spec: dict[str, Any], text: str) -> None:
-    assert launch.etc_files(typed_pod(**spec), "10.244.0.9", CONFIG)["/etc/resolv.conf"] == text
+    assert launch.etc_files(typed_pod(**spec), ["10.244.0.9"], CONFIG)["/etc/resolv.conf"] == text
 
 
 @pytest.mark.parametrize(
