@@ -88,3 +88,43 @@ def test_a_stated_egress_listener_listens_in_the_pod(mesh_shared: Mesh) -> None:
         answers = caller.send("http://127.0.0.1/", 3, headers={"host": "echo"}, show_body=True)
         assert_all(answers, version="v1")
         assert answers[0].json["client"]["identity"].endswith("/sa/caller"), "it went by the mesh"
+
+
+_BY_PROXY = """
+import urllib.request
+ways = urllib.request.ProxyHandler({"http": "http://127.0.0.1:3128"})
+print(urllib.request.build_opener(ways).open("http://echo:8080/", timeout=10).read().decode())
+"""
+_AT_SOCKET = """
+import http.client, socket
+connection = http.client.HTTPConnection("echo:8080")
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.connect("\\0mesh")
+connection.request("GET", "/")
+print(connection.getresponse().read().decode())
+"""
+
+
+@pytest.mark.parametrize(
+    ("listener", "program"),
+    [
+        ({"port": {"number": 3128, "protocol": "HTTP_PROXY", "name": "proxy"}, "captureMode": "NONE"}, _BY_PROXY),
+        ({"port": {"number": 0, "protocol": "HTTP", "name": "socket"}, "bind": "unix://@mesh"}, _AT_SOCKET),
+    ],
+    ids=["HTTP_PROXY", "a Unix domain socket"],
+)
+def test_requests_go_by_their_host_and_port(mesh: Mesh, listener: Object, program: str) -> None:
+    mesh.deploy_echo("echo")
+    mesh.apply(service("echo", {"app": "echo"}, ("http", 80, 8080), ("http-own", 8080, 8080)))
+    mesh.deploy_client("caller")
+    mesh.ready()
+    mesh.wait_endpoints("echo", 1)
+    own = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Sidecar",
+        "metadata": {"name": "caller"},
+        "spec": {"workloadSelector": {"labels": {"app": "caller"}}, "egress": [{**listener, "hosts": ["./*"]}]},
+    }
+    with mesh.applied(own):
+        told = json.loads(mesh.exec(mesh.pod("caller")["metadata"]["name"], "python3", "-c", program))
+    assert told["client"]["identity"].endswith("/sa/caller"), "it went by the mesh"

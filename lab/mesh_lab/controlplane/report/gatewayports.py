@@ -30,7 +30,7 @@ def gateways_have_workloads(index: Index) -> Iterator[Finding]:
                 if not any(name in credentials_in(snapshot.secrets, namespace) for namespace in namespaces):
                     path = f"spec.servers[{number}].tls.credentialName"
                     yield missing("credentialName", name, path, config.origin)
-            if not any(_exposes(snapshot.services, pod, server.port.number) for pod in pods):
+            if server.port.number and not any(_exposes(snapshot.services, pod, server.port.number) for pod in pods):
                 text = (
                     f"The gateway refers to a port that is not exposed on the workload "
                     f"(pod selector {words}; port {server.port.number})"
@@ -40,12 +40,13 @@ def gateways_have_workloads(index: Index) -> Iterator[Finding]:
 
 def gateways_share_ports_in_peace(index: Index) -> Iterator[Finding]:
     """A port speaks plain text or TLS, and of TLS a host has one server: a second one is not served."""
-    taken: dict[tuple[tuple[tuple[str, str], ...], int], list[GatewayServer]] = {}
+    taken: dict[tuple[tuple[tuple[str, str], ...], int, str], list[GatewayServer]] = {}
     for config in sorted(index.snapshot.of(Gateway).values(), key=lambda config: config.precedence):
         selector = tuple(sorted(config.spec.selector.items()))
         for number, server in enumerate(config.spec.servers):
             here = GatewayServer(config, server, server.port.number)
-            before = taken.setdefault((selector, server.port.number), [])
+            at_socket = "" if server.port.number else server.bind
+            before = taken.setdefault((selector, server.port.number, at_socket), [])
             for other in before:
                 lost = _lost_to(other, here)
                 if lost:

@@ -20,12 +20,11 @@ def egress_ports_are_there(snapshot: Snapshot) -> Iterator[Finding]:
         if config.namespace == snapshot.mesh.root_namespace:
             continue  # what `./` stands for differs from workload to workload
         for index, egress in enumerate(egress_of(config, config.namespace)):
-            if egress.port > 0 and not any(
-                port.number == egress.port and egress.shows_service(service.namespace, service.hostname)
-                for service in services
-                for port in service.ports
-            ):
-                text = f"has no effect: none of the listener's hosts has port {egress.port}"
+            if not (egress.port or egress.generic):
+                continue
+            shown = [each for each in services if egress.shows_service(each.namespace, each.hostname)]
+            if not any(egress.takes(port.number, len(service.ports)) for service in shown for port in service.ports):
+                text = f"has no effect: none of the listener's hosts has {egress.needed}"
                 yield Finding("warning", "IST0133", text, f"spec.egress[{index}].port", config.origin)
 
 

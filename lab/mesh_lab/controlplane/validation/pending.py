@@ -14,10 +14,7 @@ import msgspec
 
 from mesh_lab.controlplane.model import DestinationRule
 from mesh_lab.controlplane.model.base import Spec
-from mesh_lab.controlplane.model.destinationrule import (
-    LoadBalancerSettings,
-    RetryBudget,
-)
+from mesh_lab.controlplane.model.destinationrule import LoadBalancerSettings
 from mesh_lab.controlplane.model.envoyfilter import ListenerMatch, Patch
 from mesh_lab.controlplane.model.gateway import Server, ServerPort
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
@@ -27,7 +24,6 @@ from mesh_lab.controlplane.model.virtualservice import (
 )
 from mesh_lab.controlplane.model.workloads import WorkloadEntry, WorkloadGroup
 from mesh_lab.controlplane.validation.common import Problem, Severity, camel
-from mesh_lab.controlplane.validation.names import UNIX
 
 Places = Callable[[Any], Iterable[str]]
 """Where, below the field, something is not carried out: nowhere, at the field itself (an empty text), or at parts."""
@@ -54,70 +50,59 @@ def _names_secret_for_all(spec: DestinationRule) -> bool:
     return spec.workload_selector is None and any(each and each.credential_name for each in settings)
 
 
-def _is_generic(listener: IstioEgressListener) -> bool:
-    return listener.bind.startswith(UNIX) or (
-        listener.port is not None and listener.port.protocol.upper() == "HTTP_PROXY"
-    )
-
-
-_ZONES = "regions fail over; zones are not balanced, since proxies do not discover each other (ENABLE_SELF_DISCOVERY)"
+_ZONES = (
+    "regions fail over; zones are not balanced, as in Istio by default: proxies do not discover each other "
+    "(ISTIO_META_ENABLE_SELF_DISCOVERY)"
+)
 
 LINES = (
     Line(L4MatchAttributes, "source_subnet", "error", "sourceSubnet is not supported: Istio ignores it too"),
-    Line(
-        RetryBudget,
-        "budget_interval",
-        "warning",
-        "has no effect: the budget is a share of the requests that are under way",
-    ),
     Line(LoadBalancerSettings, "zone_aware_lb_setting", "warning", _ZONES),
     Line(
         DestinationRule,
         "workload_selector",
         "warning",
-        "without it only gateways are given the Secret of credentialName: sidecars begin TLS without it",
+        "as in Istio, without it only gateways are given the Secret of credentialName: sidecars begin TLS without it",
         _when(_names_secret_for_all),
     ),
-    Line(
-        Server,
-        "bind",
-        "error",
-        "a gateway of this control plane listens at IP addresses only",
-        _when(lambda server: server.bind.startswith(UNIX)),
-    ),
-    Line(Server, "default_endpoint", "warning", "defaultEndpoint has no effect on gateways"),
+    Line(Server, "default_endpoint", "warning", "as in Istio, has no effect on gateways: VirtualServices say where to"),
     Line(
         ServerPort,
         "protocol",
         "error",
-        "a gateway of this control plane serves neither UDP nor HTTP_PROXY",
-        _when(lambda port: port.protocol.upper() in ("UDP", "HTTP_PROXY")),
+        "a gateway of this control plane serves no UDP",
+        _when(lambda port: port.protocol.upper() == "UDP"),
     ),
-    Line(WorkloadEntry, "network", "warning", "has no effect: there is one network"),
+    Line(WorkloadEntry, "network", "warning", "has no effect: there is one network, and no gateway to another"),
     Line(WorkloadGroup, "probe", "warning", "has no effect: a machine that is connected counts as healthy"),
-    Line(ListenerMatch, "port_name", "warning", "has no effect: listeners have no such name; portNumber has one"),
+    Line(
+        ListenerMatch,
+        "port_name",
+        "warning",
+        "Istio has not implemented it: it matches all listeners; portNumber names one",
+    ),
     Line(
         Patch,
         "filter_class",
         "warning",
-        "has no effect: the operation says where a filter goes",
+        "Istio does not act on it: the operation says where a filter goes",
         _when(lambda patch: patch.filter_class != "UNSPECIFIED"),
     ),
-    Line(ProxyConfig, "image", "warning", "has no effect: the lab has one image of the proxy"),
+    Line(
+        ProxyConfig, "image", "warning", "has no effect: the lab has one Envoy under all names of Istio's proxy images"
+    ),
     Line(
         IstioIngressListener,
         "capture_mode",
         "warning",
-        "what a pod receives is redirected all the same",
+        "a pod's ports are redirected all the same, but for those of traffic.sidecar.istio.io/excludeInboundPorts",
         _when(lambda listener: listener.capture_mode == "NONE"),
     ),
-    Line(IstioIngressListener, "bind", "warning", "connections to any address of the pod are taken"),
     Line(
-        IstioEgressListener,
-        "port",
+        IstioIngressListener,
+        "bind",
         "warning",
-        "there is no listener of HTTP_PROXY, nor one at a Unix domain socket: hosts are called at addresses and ports",
-        _when(lambda listener: listener.port is not None and _is_generic(listener)),
+        "as in Istio where a port is redirected, any address of the pod is taken",
     ),
     Line(
         IstioEgressListener,

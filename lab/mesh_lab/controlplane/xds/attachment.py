@@ -19,7 +19,7 @@ from mesh_lab.controlplane.xds.scope import RouteConfig
 
 GatewayConfig = Config[Gateway]
 
-_PLAIN = frozenset({"HTTP", "HTTP2", "GRPC", "GRPC-WEB"})
+_PLAIN = frozenset({"HTTP", "HTTP2", "HTTP_PROXY", "GRPC", "GRPC-WEB"})
 
 
 @dataclass(frozen=True)

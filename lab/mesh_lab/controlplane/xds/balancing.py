@@ -14,6 +14,7 @@ from mesh_lab.controlplane.model.destinationrule import (
     RetryBudget,
     TcpKeepalive,
 )
+from mesh_lab.controlplane.xds.built import wire
 from mesh_lab.controlplane.xds.durations import duration
 
 UNLIMITED = 2**32 - 1
@@ -116,10 +117,25 @@ def apply_connection_pool(
 
 
 def _apply_retry_budget(thresholds: circuit_breaker_pb2.CircuitBreakers.Thresholds, budget: RetryBudget) -> None:
-    """Instead of a number of retries at once, a share of the requests that are under way."""
+    """Instead of a number of retries at once, a share of the requests: that are under way, or came in an interval.
+
+    The interval is younger than the published messages that stand in for Envoy's here, so it goes by its number.
+    """
     share = budget.percent if budget.percent is not None else DEFAULT_BUDGET_PERCENT
     thresholds.retry_budget.budget_percent.value = share
     thresholds.retry_budget.min_retry_concurrency.value = budget.min_retry_concurrency or DEFAULT_BUDGET_RETRIES
+    if budget.budget_interval:
+        thresholds.retry_budget.MergeFromString(_field(_BUDGET_INTERVAL, wire(duration(budget.budget_interval))))
+
+
+_BUDGET_INTERVAL = 3
+"""`budget_interval` of envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget."""
+_LENGTH_DELIMITED = 2
+
+
+def _field(number: int, message: bytes) -> bytes:
+    """A message as a field of another, on the wire; both its number and its length are of one byte."""
+    return bytes([number << 3 | _LENGTH_DELIMITED, len(message)]) + message
 
 
 def _apply_keepalive(cluster: Cluster, settings: TcpKeepalive) -> None:

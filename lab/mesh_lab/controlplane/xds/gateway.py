@@ -19,7 +19,7 @@ from mesh_lab.controlplane.xds import actions, http, names, snidnat, telemetry, 
 from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
-from mesh_lab.controlplane.xds.clusters import socket_address
+from mesh_lab.controlplane.xds.clusters import address_of
 from mesh_lab.controlplane.xds.gatewaytls import authority_of, credentials_of, downstream_context, has_credentials
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import memoised
@@ -58,7 +58,7 @@ class Setting:
 def route_name(server: GatewayServer) -> str:
     """The routes of plain HTTP belong to a port, those of HTTPS to a server."""
     if server.plain_http:
-        return f"http.{server.target}"
+        return f"http.{server.target}" if server.target else f"http.{server.server.bind}"
     port = server.server.port
     return f"https.{port.number}.{port.name}.{server.config.name}.{server.config.namespace}"
 
@@ -152,7 +152,7 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
         name = names.listener(bind, target)
         listener = Listener(
             name=name,
-            address=socket_address(bind, target),
+            address=address_of(bind, target),
             traffic_direction=TrafficDirection.OUTBOUND,
             filter_chains=chains,
         )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from mesh_lab.controlplane.model import Sidecar, VirtualService
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener
 from mesh_lab.controlplane.model.virtualservice import HTTPRoute
+from mesh_lab.controlplane.validation.names import UNIX
 from mesh_lab.controlplane.world.kubernetes import ServicePort
 from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.xds import hosts
@@ -22,17 +23,16 @@ Place = tuple[str, str]
 """A namespace, or `*` for all, and a host in it, which may be a wildcard."""
 
 
-_UNIX = "unix://"
 _LOOPBACK = "127.0.0.1"
-_NOT_SERVED = -1
-"""In place of the port of listeners that no lab has: at sockets, and for HTTP_PROXY."""
+_ANYWHERE = "0.0.0.0"
 
 
 class Egress(NamedTuple):
     """One egress listener: a host that is both imported and excluded is not seen. `port` 0: all that no other has.
 
     `address` is where the listener listens, in place of its hosts' own addresses; `bound`: at a socket of the pod, to
-    which nothing is redirected. The stated `protocol` counts in place of the hosts' own.
+    which nothing is redirected. The stated `protocol` counts in place of the hosts' own. `generic`: it is a proxy of
+    HTTP_PROXY or at a Unix domain socket (the address, with port 0), which shows its hosts at each of their own ports.
     """
 
     imported: tuple[Place, ...]
@@ -41,6 +41,26 @@ class Egress(NamedTuple):
     address: str = ""
     bound: bool = False
     protocol: Protocol = Protocol.AUTO
+    generic: bool = False
+
+    @property
+    def routes(self) -> str:
+        """The name of the routes of its requests."""
+        return str(self.port) if self.port else self.address
+
+    @property
+    def needed(self) -> str:
+        """What a host has to have to be called by way of the listener."""
+        if not self.generic:
+            return f"port {self.port}"
+        return "a port" if self.protocol.is_http else "one port only, which connections could go to"
+
+    def takes(self, number: int, of: int) -> bool:
+        """Whether calls to a port of a host come by the listener, which knows connections to a host by its only port.
+
+        `of` is how many ports the host has.
+        """
+        return number == self.port if not self.generic else self.protocol.is_http or of == 1
 
     def shows_service(self, namespace: str, hostname: str) -> bool:
         """Whether it lets a service in."""
@@ -69,15 +89,18 @@ def egress_of(sidecar: Config[Sidecar] | None, namespace: str) -> tuple[Egress, 
     return tuple(_egress(each, namespace) for each in listeners)
 
 
-def showing(egress: tuple[Egress, ...], namespace: str, hostname: str, number: int, *, captured: bool) -> Egress | None:
+def showing(
+    egress: tuple[Egress, ...], namespace: str, hostname: str, number: int, *, captured: bool, proxied: bool = True
+) -> Egress | None:
     """The listener at which a service is seen at a port: that of the number, or else the one for all others.
 
-    `captured`: calls to the service's own address. Otherwise it may be a listener with an address of its own as well.
+    `captured`: calls to the service's own address. Otherwise it may be a listener with an address of its own as well,
+    a generic one only where `proxied`.
     """
     redirected = [listener for listener in egress if not listener.address]
     own = [each for each in redirected if each.port == number] or [each for each in redirected if not each.port]
     if not captured:
-        own += [each for each in egress if each.address and each.port == number]
+        own += [each for each in egress if each.address and (proxied if each.generic else each.port == number)]
     return next((listener for listener in own if listener.shows_service(namespace, hostname)), None)
 
 
@@ -93,10 +116,13 @@ def _egress(listener: IstioEgressListener, namespace: str) -> Egress:
     shown, hidden, port = tuple(imported), tuple(excluded), listener.port
     if port is None:
         return Egress(shown, hidden)
-    if listener.bind.startswith(_UNIX) or port.protocol.upper() == HTTP_PROXY:
-        return Egress(shown, hidden, _NOT_SERVED, _LOOPBACK)
-    bound = listener.capture_mode == "NONE"
-    protocol = protocol_of(ServicePort("", port.number, port.number, "TCP", port.protocol))
+    is_socket, is_proxy = listener.bind.startswith(UNIX), port.protocol.upper() == HTTP_PROXY
+    bound = is_socket or listener.capture_mode == "NONE"
+    spoken = "HTTP" if is_proxy else port.protocol
+    protocol = protocol_of(ServicePort("", port.number, port.number, "TCP", spoken))
+    if is_socket or is_proxy:
+        address = listener.bind or (_LOOPBACK if bound else _ANYWHERE)
+        return Egress(shown, hidden, port.number, address, bound, protocol, generic=True)
     return Egress(shown, hidden, port.number, listener.bind or (_LOOPBACK if bound else ""), bound, protocol)
 
 

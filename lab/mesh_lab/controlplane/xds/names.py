@@ -47,8 +47,8 @@ def sni(port: int, subset: str, host: str) -> str:
 
 
 def listener(address: str, port: int) -> str:
-    """A listener for connections to an address, or to any (`0.0.0.0`)."""
-    return f"{address}_{port}"
+    """A listener for connections to an address, or to any (`0.0.0.0`), or at a socket (`unix://PATH`, with port 0)."""
+    return f"{address}_{port}" if port else address
 
 
 def gateway_secret(name: str) -> str:

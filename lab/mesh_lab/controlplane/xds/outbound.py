@@ -18,7 +18,7 @@ from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import ServiceEndpoints
 from mesh_lab.controlplane.xds import dnscapture, dynamicdns, http, names, telemetry
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
-from mesh_lab.controlplane.xds.clusters import socket_address
+from mesh_lab.controlplane.xds.clusters import address_of, socket_address
 from mesh_lab.controlplane.xds.imports import Egress
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.proxycontext import ProxyContext
@@ -79,13 +79,16 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
 def _stated(
     scope: Scope, egress: Egress, context: ProxyContext, outside: str, limiting: tuple[Origin, ...]
 ) -> Iterator[Built]:
-    """The listener that a Sidecar states with an address of its own; none where no host has its port."""
+    """The listener that a Sidecar states with an address of its own; none where no host has its port.
+
+    A generic one passes requests to any port of its hosts, and connections to a host that has one port only.
+    """
     shown = [
         Forwarding(service, port, ways_of(scope, Entrance(service, port, port.number), context.mesh.cluster_domain))
         for service in sorted(scope.services, key=lambda service: service.created)
         if service.resolution is not Resolution.ALIAS and egress.shows_service(service.namespace, service.hostname)
         for port in service.ports
-        if port.number == egress.port
+        if egress.takes(port.number, len(service.ports))
     ]
     if shown:
         yield stated_listener(egress, tuple(shown), context, outside, limiting)
@@ -193,7 +196,7 @@ def stated_listener(
     listener = _listener(name, egress.address, egress.port)
     listener.bind_to_port.value = egress.bound
     if egress.protocol.is_http:
-        listener.filter_chains.append(FilterChain(filters=[_http(name, str(egress.port), context)]))
+        listener.filter_chains.append(FilterChain(filters=[_http(name, egress.routes, context)]))
     else:
         onward = names.BLACK_HOLE_CLUSTER if egress.bound else outside
         rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(onward, context)])
@@ -252,7 +255,7 @@ def _listener(name: str, address: str, port: int) -> Listener:
     """A listener without chains yet."""
     return Listener(
         name=name,
-        address=socket_address(address, port),
+        address=address_of(address, port),
         bind_to_port={"value": False},
         traffic_direction=TrafficDirection.OUTBOUND,
     )

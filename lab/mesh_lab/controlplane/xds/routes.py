@@ -16,6 +16,7 @@ from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import actions, hosts, names
 from mesh_lab.controlplane.xds.access import OPEN, Access, route_filters
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
+from mesh_lab.controlplane.xds.imports import Egress
 from mesh_lab.controlplane.xds.matching import Viewpoint
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import HostRules
@@ -42,21 +43,48 @@ def sidecar_routes(scope: Scope, mesh: MeshConfig) -> Iterator[Built]:
     """One configuration for each HTTP port number, and one for each port whose protocol is detected by sniffing."""
     by_port: dict[int, list[MeshService]] = {}
     for service in scope.services:
-        for port in scope.ports_of(service):
+        for port in scope.ports_of(service, proxied=False):
             if (port.protocol.is_http or port.protocol is Protocol.AUTO) and _has_host(scope, service, port.number):
                 by_port.setdefault(port.number, []).append(service)
             if _has_own_routes(service, port):
                 host = _service_host(scope, service, port.number, mesh, sniffed=True)
                 yield shared_configuration(sniffed_name(service, port), (host[1],))
     beside = _beside(scope)
-    for number in dict.fromkeys(
-        port.number for s in scope.services for port in scope.ports_of(s) if has_shared_routes(s, port)
-    ):
+    proxies = [listener for listener in scope.egress if listener.generic and listener.protocol.is_http]
+    numbers = {
+        port.number for s in scope.services for port in scope.ports_of(s, proxied=False) if has_shared_routes(s, port)
+    }
+    for number in sorted(numbers - {listener.port for listener in proxies}):
         found = [_service_host(scope, service, number, mesh) for service in by_port.get(number, ())]
         found += _hosts_beside(scope, beside.get(number, {}), number, mesh)
         # A host that an older VirtualService names keeps its names; hosts without a VirtualService come last.
         fragments = (fragment for _, fragment in sorted(found, key=lambda each: each[0]))
         yield shared_configuration(str(number), (*fragments, _rest(scope, mesh)))
+    for listener in proxies:
+        found = [*_generic_hosts(scope, listener, mesh), *_hosts_beside(scope, beside.get(_ALWAYS, {}), _ALWAYS, mesh)]
+        fragments = (fragment for _, fragment in sorted(found, key=lambda each: each[0]))
+        yield configuration(listener.routes, (*fragments, _rest(scope, mesh)), by_port=True)
+
+
+def _generic_hosts(scope: Scope, listener: Egress, mesh: MeshConfig) -> Iterator[Ranked]:
+    """The hosts of a generic listener, each under each of its ports; without a port its first one is meant, or 80."""
+    for service in scope.services:
+        if not listener.shows_service(service.namespace, service.hostname):
+            continue
+        served = [p.number for p in service.ports if p.protocol.is_http or p.protocol is Protocol.AUTO]
+        for number in served:
+            if _has_host(scope, service, number):
+                rank, part = _service_host(scope, service, number, mesh)
+                bare = number == (_ALWAYS if _ALWAYS in served else served[0])
+                yield rank, _under_port(part, number, bare=bare)
+
+
+def _under_port(part: Fragment, number: int, *, bare: bool) -> Fragment:
+    """A virtual host under its domains with a port, and (`bare`) without."""
+    (host,) = RouteConfiguration.FromString(part.body).virtual_hosts
+    plain = list(host.domains)
+    host.domains[:] = [*(plain if bare else ()), *(f"{domain}:{number}" for domain in plain)]
+    return fragment(host, part.origins)
 
 
 def has_shared_routes(service: MeshService, port: MeshPort) -> bool:
@@ -244,8 +272,17 @@ def fragment(host: VirtualHost, origins: Iterable[Origin]) -> Fragment:
     return Fragment(tuple(host.domains), wire(RouteConfiguration(virtual_hosts=[host])), tuple(origins))
 
 
-def configuration(name: str, fragments: tuple[Fragment, ...], access: Access = OPEN, trust: TrustDomains = ()) -> Built:
-    """A RouteConfiguration of virtual hosts that are serialised already. Hosts are compared without their ports.
+def configuration(
+    name: str,
+    fragments: tuple[Fragment, ...],
+    access: Access = OPEN,
+    trust: TrustDomains = (),
+    *,
+    by_port: bool = False,
+) -> Built:
+    """A RouteConfiguration of virtual hosts that are serialised already.
+
+    Hosts are compared without their ports, unless `by_port`.
 
     Envoy rejects a configuration that names a domain twice, so the first virtual host to name one keeps it, and the
     others have the rest of theirs.
@@ -253,7 +290,7 @@ def configuration(name: str, fragments: tuple[Fragment, ...], access: Access = O
     head = RouteConfiguration(
         name=name,
         validate_clusters=BoolValue(value=False),
-        ignore_port_in_host_matching=True,
+        ignore_port_in_host_matching=not by_port,
         max_direct_response_body_size_bytes=UInt32Value(value=LARGEST_BODY),
         typed_per_filter_config=route_filters(access, trust),
     )

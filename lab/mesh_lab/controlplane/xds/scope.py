@@ -90,20 +90,24 @@ class Scope:
     egress: tuple[Egress, ...]
     traced: bool = False
 
-    def ports_of(self, service: MeshService, *, captured: bool = False) -> Iterator[MeshPort]:
+    def ports_of(self, service: MeshService, *, captured: bool = False, proxied: bool = True) -> Iterator[MeshPort]:
         """The ports at which the Sidecar's egress listeners show a service; without any, all that it has.
 
-        `captured`: those at which it is shown at its own address. Each has the protocol that the listener states.
+        `captured`: those at which it is shown at its own address; `proxied`: also those that only a generic listener
+        leads to. Each has the protocol that the listener states.
         """
         if not self.egress:
             yield from service.ports
             return
         known = (service.hostname, *(alias.hostname for alias in service.aliases))
         for port in service.ports:
-            found = (showing(self.egress, service.namespace, n, port.number, captured=captured) for n in known)
+            found = (
+                showing(self.egress, service.namespace, n, port.number, captured=captured, proxied=proxied)
+                for n in known
+            )
             listener = next(filter(None, found), None)
             if listener is not None:
-                stated = listener.protocol
+                stated = Protocol.AUTO if listener.generic else listener.protocol
                 yield port if stated in (Protocol.AUTO, port.protocol) else port._replace(protocol=stated)
 
     def outside(self, mesh: MeshConfig) -> str:

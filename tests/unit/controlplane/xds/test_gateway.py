@@ -28,6 +28,19 @@ def test_it_listens_where_its_service_leads() -> None:
     assert list(hosts_of(sent(cluster), "http.8080")) == ["*:80"]
 
 
+def test_it_listens_at_a_socket(tmp_path: Path) -> None:
+    at = {"port": {"number": 0, "name": "local", "protocol": "HTTP"}, "bind": "unix:///tmp/gateway.sock"}
+    found = sent(edge().istio(gateway({**at, "hosts": ["*"]}), route(to="reviews")))
+    name = "unix:///tmp/gateway.sock"
+    assert message(found[LDS][name]).address.pipe.path == "/tmp/gateway.sock"
+    assert list(hosts_of(found, f"http.{name}")) == ["*:0"]
+    validate(static(found), tmp_path)
+
+
+def test_a_port_for_a_proxy_serves_requests_as_http_does() -> None:
+    assert "0.0.0.0_8080" in sent(edge().istio(gateway(server(80, "HTTP_PROXY")), route(to="reviews")))[LDS]
+
+
 def test_without_a_gateway_it_listens_to_nothing() -> None:
     found = sent(edge().istio(route()))
     assert not found[LDS]

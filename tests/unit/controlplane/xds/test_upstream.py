@@ -10,6 +10,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.proxy_protocol.v3.upstream_proxy_protocol_pb2 import (
     ProxyProtocolUpstreamTransport,
 )
+from google.protobuf.duration_pb2 import Duration
 
 from mesh_lab.controlplane.xds.typeurls import CDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, endpoints, mesh_config, pod, service
@@ -29,6 +30,20 @@ def test_a_retry_budget_is_a_share_of_requests() -> None:
     assert (budget.budget_percent.value, budget.min_retry_concurrency.value) == (10, 4)
     default = cluster_of(bookinfo().istio(rule(retryBudget={})), NAME).circuit_breakers.thresholds[0].retry_budget
     assert (default.budget_percent.value, default.min_retry_concurrency.value) == (20, 3)
+
+
+def test_a_budgets_interval_reaches_envoy(tmp_path: Path) -> None:
+    """Envoy tells by its rules that it has read it: at most so many seconds are a duration to it."""
+    found = bookinfo().istio(rule(retryBudget={"budgetInterval": "1.5s"}))
+    accepted(found, tmp_path)
+    budget = cluster_of(found, NAME).circuit_breakers.thresholds[0].retry_budget
+    assert budget.SerializeToString().endswith(Duration(seconds=1, nanos=500_000_000).SerializeToString())
+    budget.MergeFromString(b"\x1a\x02\x10\x01" + b"\x1a\x0b\x08" + b"\xff" * 9 + b"\x01")
+    spoiled = static(resources(found))
+    (cluster,) = (each for each in spoiled.static_resources.clusters if each.name == NAME)
+    cluster.circuit_breakers.thresholds[0].retry_budget.CopyFrom(budget)
+    with pytest.raises(AssertionError, match=r"[Dd]uration"):
+        validate(spoiled, tmp_path)
 
 
 @pytest.mark.parametrize("meshed", [True, False])
