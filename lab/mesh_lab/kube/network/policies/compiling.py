@@ -12,15 +12,13 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
 import msgspec
 
 from mesh_lab.kube.network.policies import spans
-from mesh_lab.kube.network.policies.model import DIRECTIONS, INGRESS, Allow, Member, Rule, Ruleset, Span, World
-from mesh_lab.kube.objects.meta import LabelSelector
+from mesh_lab.kube.network.policies.model import DIRECTIONS, INGRESS, Allow, Rule, Ruleset, Span, World
+from mesh_lab.kube.network.policies.selecting import Index
 from mesh_lab.kube.objects.policies import NetworkPolicy, PolicyPeer, PolicyPort
 
 _NAME_LIMIT = 40  # of a policy's name in that of its chain, which nft cuts at 127
@@ -28,7 +26,7 @@ _NAME_LIMIT = 40  # of a policy's name in that of its chain, which nft cuts at 1
 
 def compile_policies(policies: Iterable[NetworkPolicy], world: World, version: int = 4) -> Ruleset:
     """The ruleset for one address family (4 or 6). It does not depend on the order of policies and pods."""
-    builder = _Builder(_Index(world, version), version)
+    builder = _Builder(Index(world, version), version)
     for policy in sorted(policies, key=lambda each: (each.metadata.namespace, each.metadata.name)):
         builder.add(policy)
     return builder.done()
@@ -41,53 +39,8 @@ def rules_of(policy: NetworkPolicy, direction: str) -> Sequence[Rule] | None:
     return policy.spec.ingress if direction == INGRESS else policy.spec.egress
 
 
-@dataclass(frozen=True)
-class _Pod:
-    member: Member
-    addresses: tuple[str, ...]
-    """Those of the ruleset's family."""
-
-
-class _Index:
-    """The world by namespace."""
-
-    def __init__(self, world: World, version: int) -> None:
-        self._namespaces = world.namespaces
-        self._pods: defaultdict[str, list[_Pod]] = defaultdict(list)
-        for member in world.members:
-            own = tuple(each for each in member.addresses if ip_address(each).version == version)
-            if own:
-                self._pods[member.namespace].append(_Pod(member, own))
-
-    def selected(self, namespace: str, selector: LabelSelector) -> Iterator[str]:
-        """The addresses of the pods of a namespace that a selector matches."""
-        everyone = selector.empty
-        for pod in self._pods.get(namespace, ()):
-            if everyone or selector.matches(dict(pod.member.labels)):
-                yield from pod.addresses
-
-    def peers(self, namespace: str, peer: PolicyPeer) -> Iterator[str]:
-        """The addresses of the pods that a peer of a policy in `namespace` selects."""
-        pods = peer.pod_selector or LabelSelector()
-        if peer.namespace_selector is None:
-            yield from self.selected(namespace, pods)
-            return
-        for name, labels in self._namespaces.items():
-            if peer.namespace_selector.matches(dict(labels)):
-                yield from self.selected(name, pods)
-
-    def named(self, name: str, protocol: str) -> Iterator[tuple[str, str, int]]:
-        """Where containers declare a port of this name: address, protocol and number."""
-        for pods in self._pods.values():
-            for pod in pods:
-                for port in pod.member.ports:
-                    if (port.name, port.protocol) == (name, protocol):
-                        for address in pod.addresses:
-                            yield address, protocol, port.number
-
-
 class _Builder:
-    def __init__(self, index: _Index, version: int) -> None:
+    def __init__(self, index: Index, version: int) -> None:
         self._index = index
         self._version = version
         self._addresses: dict[str, frozenset[str]] = {}
@@ -97,7 +50,7 @@ class _Builder:
 
     def add(self, policy: NetworkPolicy) -> None:
         where = policy.metadata
-        targets = list(self._index.selected(where.namespace, policy.spec.pod_selector))
+        targets = self._index.selected(where.namespace, policy.spec.pod_selector)
         for direction in DIRECTIONS:
             rules = rules_of(policy, direction)
             if rules is None or not targets:
@@ -113,11 +66,13 @@ class _Builder:
         isolated: dict[str, dict[str, str]] = {}
         for direction, held in self._held.items():
             isolated[direction] = {}
+            alike: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
             for address, names in held.items():
-                chains = tuple(names)
+                alike[tuple(names)].append(address)
+            for chains, addresses in sorted(alike.items()):
                 guard = f"guard/{_short(direction)}/{_digest(chains)}"
                 guards[guard] = chains
-                isolated[direction][address] = guard
+                isolated[direction] |= dict.fromkeys(addresses, guard)
         return Ruleset(self._addresses, self._ports, self._chains, guards, isolated)
 
     def _lines(self, namespace: str, rule: Rule) -> Iterator[Allow]:
@@ -140,9 +95,8 @@ class _Builder:
         own = namespace if any(peer.namespace_selector is None for peer in peers) else ""
         name = f"peers/{_digest((own, peers))}"
         if name not in self._addresses:
-            self._addresses[name] = frozenset(
-                address for peer in peers for address in self._index.peers(namespace, peer)
-            )
+            parts = (part for peer in peers for part in self._index.peers(namespace, peer))
+            self._addresses[name] = frozenset().union(*parts)
         return name
 
     def _where(self, ports: Sequence[PolicyPort]) -> Iterator[tuple[str, tuple[Span, ...], str]]:
@@ -157,7 +111,7 @@ class _Builder:
                 numbers[protocol].append((each.port, each.end_port or each.port))
             else:
                 name = f"port/{protocol}/{each.port}"
-                self._ports[name] = frozenset(self._index.named(each.port, protocol))
+                self._ports[name] = self._index.named(each.port, protocol)
                 yield "", (), name
         for protocol, found in numbers.items():
             yield protocol, spans.joined(found), ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from mesh_lab.kube.network.policies.model import Span
@@ -44,11 +45,16 @@ def of_blocks(blocks: Iterable[IpBlock], version: int) -> tuple[Span, ...]:
     """The addresses of blocks that are of one family."""
     found: list[Span] = []
     for block in blocks:
-        network = ip_network(block.cidr, strict=False)
+        network = _network(block.cidr)
         if network.version == version:
-            holes = (ip_network(each, strict=False) for each in block.excepted)
+            holes = (_network(each) for each in block.excepted)
             found += without(_span(network), (_span(hole) for hole in holes if hole.version == version))
     return joined(found)
+
+
+@lru_cache(maxsize=1024)
+def _network(text: str) -> IPv4Network | IPv6Network:
+    return ip_network(text, strict=False)
 
 
 def _span(network: IPv4Network | IPv6Network) -> Span:

@@ -127,7 +127,7 @@ def test_a_named_port_of_egress_is_the_peers() -> None:
 
 def test_pods_under_the_same_policies_share_a_guard() -> None:
     ruleset = compile_policies([policy("one"), policy("two", ingress=[{}])], SMALL)
-    assert list(ruleset.isolated[INGRESS]) == ["10.244.0.2", "10.244.0.3"]
+    assert sorted(ruleset.isolated[INGRESS]) == ["10.244.0.2", "10.244.0.3"]
     assert len(ruleset.guards) == 1
     assert ruleset.isolated[EGRESS] == {}
 
