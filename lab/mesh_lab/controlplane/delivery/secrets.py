@@ -100,8 +100,10 @@ def _of_listener(snapshot: Snapshot, proxy: Proxy, name: str, wanted: str) -> Bu
     for each in (snapshot.secrets.get((namespace, own)), snapshot.secrets.get(key)):
         if each is not None and each.ca:
             return _authority(name, each.ca, (each.origin, *named_by), each.crl)
-    found = snapshot.authorities.get(key)
-    return _authority(name, found.certificates.encode(), (found.origin, *named_by)) if found is not None else None
+    found = snapshot.config_maps.get(key)
+    if found is None or not found.certificates:
+        return None
+    return _authority(name, found.certificates.encode(), (found.origin, *named_by))
 
 
 def _named_in(spec: ServiceGateway) -> Iterator[str]:

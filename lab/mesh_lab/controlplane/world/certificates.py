@@ -1,4 +1,4 @@
-"""What the control plane reads of Secrets and ConfigMaps: certificates, keys and authorities, all PEM."""
+"""What the control plane reads of Secrets: certificates, keys and authorities, all PEM."""
 
 from __future__ import annotations
 
@@ -39,20 +39,6 @@ class TlsSecret:
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             return f"it is no certificate with a key in PEM: {error}"
         return "" if certificate.public_key() == key.public_key() else "its key is not the certificate's"
-
-
-@dataclass(frozen=True, eq=False)
-class Authority:
-    """A ConfigMap with the certificates of authorities, which the Gateway API's objects may name: PEM."""
-
-    origin: Origin
-    certificates: str
-
-
-def authority(obj: Object) -> Authority | None:
-    """The view of a ConfigMap that holds certificates of authorities; None for any other."""
-    certificates = (obj.get("data") or {}).get("ca.crt")
-    return Authority(origin_of("ConfigMap", obj), certificates) if certificates else None
 
 
 def authorities_problem(pem: str) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.model.base import Spec
-from mesh_lab.controlplane.world.certificates import Authority, TlsSecret
+from mesh_lab.controlplane.world.certificates import TlsSecret
+from mesh_lab.controlplane.world.configmapdata import ConfigMapData
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.kubernetes import (
@@ -136,7 +137,7 @@ class Snapshot:
     invalid: Table[tuple[str, str, str], tuple[Finding, ...]]
     injectors: Table[ObjectKey, Injector] = field(default_factory=Table)
     keys: Table[KeySource, Keys] = field(default_factory=Table)
-    authorities: Table[ObjectKey, Authority] = field(default_factory=Table)
+    config_maps: Table[ObjectKey, ConfigMapData] = field(default_factory=Table)
     gatewayapi: Table[str, Table[ObjectKey, Resource[Spec]]] = field(default_factory=Table)
 
     def locality(self, pod: Pod) -> Locality:

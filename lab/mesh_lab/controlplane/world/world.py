@@ -17,6 +17,7 @@ from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.standins import StandIn
 from mesh_lab.controlplane.world import (
     certificates,
+    configmapdata,
     configmaps,
     gatewayapi,
     kubernetes,
@@ -365,7 +366,7 @@ class World:
                 lambda before: before.injectors,
             ),
             keys=table("Keys", self._keys, lambda before: before.keys),
-            authorities=table("ConfigMap", self._views["ConfigMap"], lambda before: before.authorities),
+            config_maps=table("ConfigMap", self._views["ConfigMap"], lambda before: before.config_maps),
             gatewayapi=Table({kind: views(kind) for kind in gatewayapi.KINDS})
             if fresh & gatewayapi.KINDS.keys() or not old
             else old.gatewayapi,
@@ -386,6 +387,6 @@ _VIEWS: Mapping[str, Callable[[Object], Any]] = {
     "MutatingWebhookConfiguration": revisions.injector,
     "Ingress": kubernetes.ingress,
     "IngressClass": kubernetes.ingress_class,
-    "ConfigMap": certificates.authority,
+    "ConfigMap": configmapdata.config_map,
     **gatewayapi.VIEWS,
 }

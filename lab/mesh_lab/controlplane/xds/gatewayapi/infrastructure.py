@@ -12,7 +12,9 @@ from typing import Any
 from mesh_lab.controlplane.model.gatewayapi import Gateway
 from mesh_lab.controlplane.model.gatewayapi.gateway import GatewayAddress
 from mesh_lab.controlplane.world.gatewayapi import Resource
+from mesh_lab.controlplane.xds.gatewayapi import overlays
 from mesh_lab.controlplane.xds.gatewayapi.listeners import GatewayState
+from mesh_lab.controlplane.xds.gatewayapi.parameters import Overlay
 from mesh_lab.controlplane.xds.gatewayapi.sources import spec_of
 
 Object = dict[str, Any]
@@ -83,7 +85,15 @@ def objects(state: GatewayState) -> tuple[Object, ...]:
         ],
     }
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
-    return account, _deployment(meta, labels, annotations, resource.name), _service_object(meta, state, spec)
+    made = (account, _deployment(meta, labels, annotations, resource.name), _service_object(meta, state, spec))
+    return tuple(_overlaid(each, state.overlays) for each in made)
+
+
+def _overlaid(obj: Object, over: tuple[Overlay, ...]) -> Object:
+    for each in over:
+        if each.kind == obj["kind"]:
+            obj = overlays.merged(obj, each.content)
+    return obj
 
 
 def _deployment(meta: Object, labels: dict[str, str], annotations: dict[str, str], name: str) -> Object:

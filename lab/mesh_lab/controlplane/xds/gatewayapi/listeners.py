@@ -10,8 +10,9 @@ from mesh_lab.controlplane.model.gatewayapi import Gateway, Listener, ListenerSe
 from mesh_lab.controlplane.model.mesh import LabelSelector
 from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.labelselectors import selects
-from mesh_lab.controlplane.xds.gatewayapi import clientcertificates, grants, listenertls
+from mesh_lab.controlplane.xds.gatewayapi import clientcertificates, grants, listenertls, parameters
 from mesh_lab.controlplane.xds.gatewayapi.clientcertificates import ClientCertificate
+from mesh_lab.controlplane.xds.gatewayapi.parameters import Overlay
 from mesh_lab.controlplane.xds.gatewayapi.sources import GROUP, Sources, Verdict, is_ours, spec_of
 from mesh_lab.controlplane.xds.memo import memoised
 
@@ -91,7 +92,7 @@ class SetState:
 class GatewayState:
     """A Gateway that the lab is in charge of, with all its listeners; `refused` says why it is not accepted.
 
-    `certificate` is the one for backends, if it names one.
+    `certificate` is the one for backends, if it names one; `overlays` change what is deployed for it.
     """
 
     resource: Resource[Gateway]
@@ -99,6 +100,7 @@ class GatewayState:
     listeners: tuple[ListenerState, ...] = ()
     sets: tuple[SetState, ...] = ()
     certificate: ClientCertificate | None = None
+    overlays: tuple[Overlay, ...] = ()
 
     @property
     def all(self) -> tuple[ListenerState, ...]:
@@ -149,15 +151,8 @@ def _gateway(
         for each in sets
     )
     certificate = clientcertificates.of(resource, spec, sources, known)
-    return GatewayState(resource, _refused(spec), tuple(own), states, certificate)
-
-
-def _refused(spec: Gateway) -> Verdict | None:
-    parameters = spec.infrastructure.parameters_ref if spec.infrastructure is not None else None
-    if parameters is not None:
-        what = f"{parameters.kind} {parameters.name}"
-        return Verdict("InvalidParameters", f"infrastructure.parametersRef: the lab takes none, and so not {what}")
-    return None
+    found = parameters.of(resource, spec, sources)
+    return GatewayState(resource, found.refused, tuple(own), states, certificate, found.overlays)
 
 
 def _set_refused(

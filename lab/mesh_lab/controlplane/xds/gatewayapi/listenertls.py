@@ -158,7 +158,7 @@ def authority_problem(
 def authority_of(kind: str, namespace: str, name: str, sources: Sources) -> str:
     """The certificates of authorities in a ConfigMap or Secret; empty where there are none."""
     if kind == "ConfigMap":
-        found = sources.authorities.get((namespace, name))
+        found = sources.config_maps.get((namespace, name))
         return found.certificates if found is not None else ""
     secret = sources.secrets.get((namespace, name))
     return secret.ca.decode(errors="replace") if secret is not None else ""

@@ -6,7 +6,8 @@ from typing import NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.gatewayapi import GatewayClass
-from mesh_lab.controlplane.world.certificates import Authority, TlsSecret
+from mesh_lab.controlplane.world.certificates import TlsSecret
+from mesh_lab.controlplane.world.configmapdata import ConfigMapData
 from mesh_lab.controlplane.world.gatewayapi import GATEWAY, Resource
 from mesh_lab.controlplane.world.kubernetes import Namespace, ObjectKey, Service
 from mesh_lab.controlplane.world.snapshot import Snapshot, Table
@@ -33,9 +34,10 @@ class Sources(NamedTuple):
     objects: Table[str, Table[ObjectKey, Resource[Spec]]]
     services: Table[ObjectKey, Service]
     secrets: Table[ObjectKey, TlsSecret]
-    authorities: Table[ObjectKey, Authority]
+    config_maps: Table[ObjectKey, ConfigMapData]
     namespaces: Table[str, Namespace]
     domain: str
+    root_namespace: str
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Sources:
@@ -44,9 +46,10 @@ class Sources(NamedTuple):
             snapshot.gatewayapi,
             snapshot.services,
             snapshot.secrets,
-            snapshot.authorities,
+            snapshot.config_maps,
             snapshot.namespaces,
             snapshot.mesh.cluster_domain,
+            snapshot.mesh.root_namespace,
         )
 
     def without_routes(self) -> Sources:
