@@ -28,6 +28,8 @@ VERSION = "v1.6.3"
 API, SUITE = "sigs.k8s.io/gateway-api", "sigs.k8s.io/gateway-api/conformance"
 LAB = "conformance"
 PROFILES = ("GATEWAY-HTTP", "GATEWAY-GRPC", "GATEWAY-TLS", "GATEWAY-TCP", "MESH-HTTP", "MESH-GRPC")
+USABLE, UNUSABLE = "127.80.0.1", "192.0.2.1"
+"""The address that the lab's load balancer has, and one that is nobody's (RFC 5737)."""
 CHANNEL = "experimental"
 """Of the definitions: it has all fields of the standard channel, and retries."""
 _NAMESPACE = "gateway-conformance-infra"
@@ -180,6 +182,8 @@ def start(program: Path, part: Part, only: str, config: Path) -> subprocess.Pope
         "-test.v",
         "-test.timeout=40m",
         "-gateway-class=istio",
+        f"-usable-address={USABLE}",
+        f"-unusable-address={UNUSABLE}",
         f"-conformance-profiles={','.join(part.profiles)}",
         f"-supported-features={','.join(part.features)}",
         f"-namespace-labels={part.labels}",

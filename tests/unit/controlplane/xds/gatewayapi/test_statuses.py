@@ -54,6 +54,12 @@ def test_a_gateway_with_a_ready_pod_is_programmed_and_has_an_address() -> None:
     assert [each["kind"] for each in at_listener(cluster)["supportedKinds"]] == ["HTTPRoute", "GRPCRoute"]
 
 
+def test_an_address_of_another_type_is_refused() -> None:
+    found = status(edge(gateway(addresses=[{"type": "example.com/x", "value": "y"}])), GATEWAY, "edge")
+    assert holds(found["conditions"], "Accepted") == ("False", "UnsupportedAddress")
+    assert holds(found["conditions"], "Programmed") == ("False", "Invalid")
+
+
 def test_a_gateway_without_its_service_is_not_programmed() -> None:
     cluster = edge(gateway(name="other"))
     found = status(cluster, GATEWAY, "other")
