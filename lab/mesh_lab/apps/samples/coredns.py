@@ -14,7 +14,7 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from mesh_lab.apps.http.server import stop_requested
 from mesh_lab.apps.service import log
@@ -77,16 +77,20 @@ def _question(data: bytes) -> tuple[str, int] | None:
     return None
 
 
-class _Server(asyncio.DatagramProtocol):
+class Server(asyncio.DatagramProtocol):
+    """Answers the questions that arrive at one port."""
+
     def __init__(self, known: Sequence[Zone]) -> None:
         self._known = known
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        """Keep the socket."""
+        # asyncio's own transport does not inherit from DatagramTransport in Python 3.11.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Answer one question."""
         answer = reply(data, addr[0], self._known)
         if answer and self._transport is not None:
             self._transport.sendto(answer, addr)
@@ -105,8 +109,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
-def _serving(known: Sequence[Zone]) -> Callable[[], _Server]:
-    return lambda: _Server(known)
+def _serving(known: Sequence[Zone]) -> Callable[[], Server]:
+    return lambda: Server(known)
 
 
 async def _serve(known: Sequence[Zone]) -> int:

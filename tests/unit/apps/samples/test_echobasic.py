@@ -12,7 +12,7 @@ import pytest
 from mesh_lab.apps.grpc import wire
 from mesh_lab.apps.http.client import Client, fetch, parse_url
 from mesh_lab.apps.http.messages import Headers, Request, Tls
-from mesh_lab.apps.samples.coredns import Zone, reply, zones
+from mesh_lab.apps.samples.coredns import Server, Zone, reply, zones
 from mesh_lab.apps.samples.echobasic import calls, tcp, udp
 from mesh_lab.apps.samples.echobasic.handler import Echo, Identity, described, only_h2c
 from tests.unit.apps.conftest import Start
@@ -77,14 +77,19 @@ def test_of_tls_it_tells_the_clients_certificate() -> None:
     assert "peerCertificates" not in described(none, WHO)["tls"]
 
 
-async def test_datagrams_are_answered_with_what_they_hold() -> None:
+async def exchanged(server: asyncio.DatagramProtocol, sent: bytes) -> bytes:
+    """What a server for datagrams answers."""
     loop = asyncio.get_running_loop()
-    server, _ = await loop.create_datagram_endpoint(lambda: udp.Echo(WHO), local_addr=("127.0.0.1", 0))
-    with contextlib.closing(server), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    transport, _ = await loop.create_datagram_endpoint(lambda: server, local_addr=("127.0.0.1", 0))
+    with contextlib.closing(transport), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.setblocking(False)
-        await loop.sock_connect(client, server.get_extra_info("sockname"))
-        await loop.sock_sendall(client, b"hello")
-        answer = json.loads(await loop.sock_recv(client, 4096))
+        await loop.sock_connect(client, transport.get_extra_info("sockname"))
+        await loop.sock_sendall(client, sent)
+        return await asyncio.wait_for(loop.sock_recv(client, 4096), 10)
+
+
+async def test_datagrams_are_answered_with_what_they_hold() -> None:
+    answer = json.loads(await exchanged(udp.Echo(WHO), b"hello"))
     assert (answer["request"], answer["pod"], answer["namespace"]) == ("hello", "p-1", "ns")
 
 
@@ -97,6 +102,11 @@ foo.bar.com:53 {
 }
 """
 _QUESTION = b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"
+
+
+async def test_dns_answers_over_udp() -> None:
+    question = _QUESTION + b"\x03foo\x03bar\x03com\x00\x00\x01\x00\x01"
+    assert (await exchanged(Server(zones(COREFILE)), question))[:2] == b"\x00\x07"
 
 
 def test_dns_answers_for_its_zones_with_the_clients_address() -> None:

@@ -24,7 +24,7 @@ class Echo(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the socket."""
-        # Python 3.11 has it of no common class with other sockets for datagrams.
+        # asyncio's own transport does not inherit from DatagramTransport in Python 3.11.
         self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
