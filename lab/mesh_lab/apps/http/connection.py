@@ -47,7 +47,12 @@ def requested_name(connection: ssl.SSLObject) -> str:
 
 
 def _as_pem(certificate: bytes | None) -> str:
-    return ssl.DER_cert_to_PEM_cert(certificate) if certificate else ""
+    if not certificate:
+        return ""
+    # Whoever has a certificate has the module; servers without TLS do without its 5 MB.
+    from ssl import DER_cert_to_PEM_cert
+
+    return DER_cert_to_PEM_cert(certificate)
 
 
 class Session(Protocol):

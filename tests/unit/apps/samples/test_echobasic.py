@@ -6,17 +6,22 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
+from pathlib import Path
 
 import pytest
 
 from mesh_lab.apps.grpc import wire
 from mesh_lab.apps.http.client import Client, fetch, parse_url
 from mesh_lab.apps.http.messages import Headers, Request, Tls
-from mesh_lab.apps.samples.coredns import Server, Zone, reply, zones
+from mesh_lab.apps.http.server import Server
+from mesh_lab.apps.samples.coredns import Server as Dns
+from mesh_lab.apps.samples.coredns import Zone, reply, zones
 from mesh_lab.apps.samples.echobasic import calls, tcp, udp
 from mesh_lab.apps.samples.echobasic.handler import Echo, Identity, described, only_h2c
 from tests.unit.apps.conftest import Start
 from tests.unit.apps.grpc.calls import call
+from tests.unit.apps.samples.certificates import Authority
 
 WHO = Identity.of({"NAMESPACE": "ns", "POD_NAME": "p-1"})
 
@@ -77,6 +82,25 @@ def test_of_tls_it_tells_the_clients_certificate() -> None:
     assert "peerCertificates" not in described(none, WHO)["tls"]
 
 
+async def test_over_tls_it_tells_the_certificate_that_the_client_has_shown(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ca")
+    own, shown = authority.issue("localhost"), authority.issue("client.example.com")
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.certificate))
+    serving.load_cert_chain(own.certificate, own.key)
+    serving.verify_mode = ssl.CERT_OPTIONAL
+    asking = ssl.create_default_context(cafile=str(authority.certificate))
+    asking.load_cert_chain(shown.certificate, shown.key)
+    server = Server(Echo(WHO))
+    port = await server.listen("127.0.0.1", 0, serving)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=asking, server_hostname="localhost")
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    await server.close(0.1)
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert told["tls"]["peerCertificates"] == [shown.certificate.read_text()]
+
+
 async def exchanged(server: asyncio.DatagramProtocol, sent: bytes) -> bytes:
     """What a server for datagrams answers."""
     loop = asyncio.get_running_loop()
@@ -106,7 +130,7 @@ _QUESTION = b"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"
 
 async def test_dns_answers_over_udp() -> None:
     question = _QUESTION + b"\x03foo\x03bar\x03com\x00\x00\x01\x00\x01"
-    assert (await exchanged(Server(zones(COREFILE)), question))[:2] == b"\x00\x07"
+    assert (await exchanged(Dns(zones(COREFILE)), question))[:2] == b"\x00\x07"
 
 
 def test_dns_answers_for_its_zones_with_the_clients_address() -> None:
