@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from mesh_lab.kube.network.policies.model import Member, NamedPort, World
+from mesh_lab.kube.objects.meta import LabelSelector
 from mesh_lab.kube.objects.policies import NetworkPolicy
 
 Object = dict[str, Any]
@@ -104,6 +105,11 @@ def _random_port(dice: random.Random) -> Object:
         if kind == 2:
             port["endPort"] = dice.choice([each for each in PORTS if each >= port["port"]])
     return port
+
+
+def random_selector(dice: random.Random) -> LabelSelector:
+    """A selector of pods."""
+    return msgspec.convert(_random_selector(dice), LabelSelector)
 
 
 def _random_selector(dice: random.Random) -> Object:
