@@ -29,9 +29,10 @@ DATAPLANE = ROOT / "tests" / "bench" / "bench_dataplane.py"
 ENVIRONMENT = os.environ | {f"MESH_LAB_{port}_PORT": "0" for port in ("API", "HTTP", "HTTPS")}
 GOALS = {
     "up_cold_s": 5.0,
+    "up_warm_s": 3.0,
     "up_again_s": 2.0,
-    "memory_mb": 700.0,
-    "change_to_serving_p99_ms": 25.0,
+    "memory_mb": 430.0,
+    "change_to_serving_p99_ms": 7.0,
     "e2e_s": 120.0,
     "dataplane_ratio": 0.9,
 }

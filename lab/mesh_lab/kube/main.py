@@ -16,7 +16,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from mesh_lab import rfc3339
+from mesh_lab import collecting, rfc3339
 from mesh_lab.kube import heavy, orphans, pki, trust
 from mesh_lab.kube.api.app import build_app, serve
 from mesh_lab.kube.api.auth.authentication import Authenticator
@@ -103,6 +103,7 @@ async def _serve(config: KubeConfig, keys: pki.Pki, store: Store, stop: asyncio.
         _start(group, "controllers", controllers.run())
         _start(group, "network", network.run())
         _start(group, "node", agent.run())
+        _start(group, "garbage collection", collecting.between_changes())
         if outside is not None:
             _start(group, "internet", outside.run())
         await host.ready()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from envoy.config.core.v3.base_pb2 import DataSource
 from envoy.extensions.transport_sockets.tls.v3.common_pb2 import CertificateValidationContext, TlsCertificate
@@ -33,8 +34,9 @@ def own(leaf: Leaf) -> Built:
     return _certificate(OWN, leaf.chain, leaf.key, ())
 
 
+@lru_cache(maxsize=4)
 def roots(pem: bytes) -> Built:
-    """What the mesh's certificates are verified with."""
+    """What the mesh's certificates are verified with: each push gives it to each proxy."""
     return _authority(ROOTS, pem, ())
 
 

@@ -38,10 +38,12 @@ class TypeState:
         """`before` is the snapshot of the last update."""
         if desired is self.desired:
             return
-        self.desired = desired
+        previous, self.desired = self.desired, desired
         flying = {resource.name: resource.version for resource in self.flight.resources} if self.flight else {}
         flying |= dict.fromkeys(self.flight.removed if self.flight else (), "")
         for name, resource in desired.items():
+            if previous.get(name) is resource:
+                continue
             held = self.held.get(name)
             if (
                 held is not None

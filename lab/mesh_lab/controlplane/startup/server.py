@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mesh_lab import collecting
 from mesh_lab.controlplane.kube.client import KubeClient
 from mesh_lab.controlplane.kube.definitions import Definitions
 from mesh_lab.controlplane.kube.kinds import ALL, GATEWAY_API
@@ -45,6 +46,7 @@ async def run(
             tasks = [group.create_task(follower.run()) for follower in followers]
             tasks.append(group.create_task(definitions.run()))
             tasks.append(group.create_task(serve()))
+            tasks.append(group.create_task(collecting.between_changes()))
             await stop.wait()
             for task in tasks:
                 task.cancel()

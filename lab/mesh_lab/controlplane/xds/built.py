@@ -12,6 +12,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import Table
+from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.typeurls import PREFIX
 
 P = ParamSpec("P")
@@ -54,6 +55,15 @@ def by_name(function: Callable[P, Iterable[Built]]) -> Callable[P, Table[str, Bu
 def table_of(built: Iterable[Built]) -> Table[str, Built]:
     """Resources by their names."""
     return Table({resource.name: resource for resource in built})
+
+
+@memoised
+def joined(shared: Table[str, Built], own: tuple[Built, ...]) -> Table[str, Built]:
+    """What many proxies have, and what one has besides.
+
+    It is the same table for the same parts: a proxy's session sees at once that there is nothing new in it.
+    """
+    return Table({**shared, **table_of(own)})
 
 
 def wire(message: Any) -> bytes:

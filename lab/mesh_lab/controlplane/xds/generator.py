@@ -39,7 +39,7 @@ from mesh_lab.controlplane.xds import (
 )
 from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.authentication import authentication_of
-from mesh_lab.controlplane.xds.built import Built, table_of
+from mesh_lab.controlplane.xds.built import Built, joined, table_of
 from mesh_lab.controlplane.xds.clients import client_of
 from mesh_lab.controlplane.xds.extauthz import authorizer
 from mesh_lab.controlplane.xds.localities import Client, order_of
@@ -196,11 +196,11 @@ def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     called, assigned = _called(calling)
     sent = outbound.sidecar_listeners(scope, context, _headless(scope, calling.endpoints))
     return {
-        CDS: {**called, **table_of(served)},
+        CDS: joined(called, tuple(served)),
         EDS: assigned,
-        LDS: {**sent, listener.name: listener},
+        LDS: joined(sent, (listener,)),
         ECDS: accesses.extensions(access, snapshot.keys, False),
-        RDS: {**routes.sidecar_routes(scope, mesh), **table_of(permitted)},
+        RDS: joined(routes.sidecar_routes(scope, mesh), tuple(permitted)),
     }
 
 

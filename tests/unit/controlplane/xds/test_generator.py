@@ -45,6 +45,15 @@ def test_the_same_snapshot_gives_the_very_same_resources() -> None:
     assert changed(generator.generate(snapshot, proxy), generator.generate(snapshot, proxy)) == set()
 
 
+def test_a_route_of_a_gateway_leaves_a_sidecar_the_very_same_tables() -> None:
+    cluster, generator = bookinfo(), Generator()
+    before = generator.generate(cluster.snapshot(), cluster.proxy(CLIENT))
+    spec = {"hosts": ["*"], "gateways": ["front"], "http": [{"route": [{"destination": {"host": "reviews"}}]}]}
+    cluster.add("VirtualService", config("VirtualService", "front", spec))
+    after = generator.generate(cluster.snapshot(), cluster.proxy(CLIENT))
+    assert {url for url in before if before[url] is not after[url]} == set()
+
+
 def test_a_generator_without_a_memory_makes_equal_resources() -> None:
     cluster = bookinfo().istio(rule("v1"))
     warm = Generator()
