@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh_lab.kube.api import openapi
 from mesh_lab.kube.api.discovery import priority
+from mesh_lab.kube.registry import Patch, PatchKind, Registry
 from mesh_lab.kube.registry.kinds import RESOURCES
-from mesh_lab.kube.resources import CRDS
+from mesh_lab.kube.resources import CRDS, Resource
 from tests.unit.kube.api.conftest import Server
 
+SCHEMA = {"openAPIV3Schema": {"type": "object", "description": "Another widget."}}
 AGGREGATED = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"}
 
 
@@ -148,6 +152,28 @@ async def test_a_document_keeps_its_hash_until_it_changes(server: Server) -> Non
     await server.registry.create(CRDS, crd())
     third = await server.json("GET", "/openapi/v3")
     assert first["paths"]["apis/apps/v1"] == third["paths"]["apis/apps/v1"]
+
+
+async def test_a_new_definition_has_only_its_own_documents_made(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await server.json("GET", "/openapi/v3")
+    made: list[str] = []
+    make = openapi._document
+
+    def noted(registry: Registry, resources: Sequence[Resource], version: str) -> dict[str, Any]:
+        made.append(resources[0].api_version)
+        return make(registry, resources, version)
+
+    monkeypatch.setattr(openapi, "_document", noted)
+    await server.registry.create(CRDS, crd())
+    await server.json("GET", "/openapi/v3")
+    assert sorted(made) == ["lab.test/v1", "lab.test/v1alpha3", "lab.test/v1beta1"]
+    made.clear()
+    changed = {"spec": {"versions": [{**each, "schema": SCHEMA} for each in crd()["spec"]["versions"]]}}
+    await server.registry.patch(CRDS, crd()["metadata"]["name"], "", Patch(PatchKind.MERGE, changed))
+    await server.json("GET", "/openapi/v3")
+    assert sorted(made) == ["lab.test/v1", "lab.test/v1alpha3", "lab.test/v1beta1"]
 
 
 @pytest.mark.parametrize(
