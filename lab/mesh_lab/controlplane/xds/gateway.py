@@ -242,11 +242,16 @@ def _chain_name(server: GatewayServer) -> str:
 
 
 def _manager(setting: Setting, server: GatewayServer, name: str) -> Filter:
-    logs = telemetry.access_logs(setting.context, telemetry.Reporting("source", "http"))
-    prefix = f"outbound_0.0.0.0_{server.target}"
-    filters = accesses.http_filters(setting.access, idle=not setting.access.authentication.rules)
-    manager = http.connection_manager("gateway", prefix, setting.context, logs, filters)
-    manager.rds.CopyFrom(http.rds(name))
+    return _asking_for(name, server.target, setting.context, setting.access)
+
+
+@memoised
+def _asking_for(routes_name: str, target: int, context: ProxyContext, access: Access) -> Filter:
+    """The filter that asks for the routes of a name: no route has a part in it, so a changed one leaves it as it is."""
+    logs = telemetry.access_logs(context, telemetry.Reporting("source", "http"))
+    filters = accesses.http_filters(access, idle=not access.authentication.rules)
+    manager = http.connection_manager("gateway", f"outbound_0.0.0.0_{target}", context, logs, filters)
+    manager.rds.CopyFrom(http.rds(routes_name))
     return http.http_filter(manager)
 
 

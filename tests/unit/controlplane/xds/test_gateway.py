@@ -13,6 +13,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.rbac.v3.rbac_pb2 import RBAC as NetworkRBAC  # noqa: N811 - a message
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
+from mesh_lab.controlplane.xds import Generator, http
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import config, endpoints, mesh_config, pod, service
 from tests.unit.controlplane.envoy import message, static, validate
@@ -39,6 +40,20 @@ def test_it_listens_at_a_socket(tmp_path: Path) -> None:
 
 def test_a_port_for_a_proxy_serves_requests_as_http_does() -> None:
     assert "0.0.0.0_8080" in sent(edge().istio(gateway(server(80, "HTTP_PROXY")), route(to="reviews")))[LDS]
+
+
+def test_a_changed_route_has_no_part_in_the_filters_that_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    make = http.connection_manager
+    monkeypatch.setattr(http, "connection_manager", lambda *inputs: made.append(inputs[1]) or make(*inputs))
+    cluster, generator = edge().istio(gateway(server()), route(to="reviews")), Generator()
+    proxy = cluster.proxy("gate-1", "istio-system", "router")
+    before = generator.generate(cluster.snapshot(), proxy)
+    assert made == ["outbound_0.0.0.0_8080"]
+    after = generator.generate(cluster.istio(route(to="ratings")).snapshot(), proxy)
+    assert made == ["outbound_0.0.0.0_8080"]
+    assert before[RDS]["http.8080"].version != after[RDS]["http.8080"].version
+    assert before[LDS]["0.0.0.0_8080"].version == after[LDS]["0.0.0.0_8080"].version
 
 
 def test_without_a_gateway_it_listens_to_nothing() -> None:
