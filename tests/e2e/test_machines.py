@@ -146,6 +146,32 @@ def test_a_machine_registers_with_its_group_and_goes_with_its_caller(shop: Mesh,
         assert time.monotonic() - ended > 5, "it has some time to come back"
 
 
+def test_a_machine_gets_requests_while_it_says_that_it_is_healthy(shop: Mesh, client: TrafficClient) -> None:
+    probed = group()
+    probed["spec"]["probe"] = {
+        "periodSeconds": 1,
+        "failureThreshold": 1,
+        "exec": {"command": ["test", "-e", "/tmp/ok"]},
+    }
+
+    def condition() -> str:
+        entries = shop.api.list_all(NETWORKING, "WorkloadEntry", shop.namespace)
+        conditions = [each for entry in entries for each in (entry.get("status") or {}).get("conditions") or ()]
+        return next((str(each["status"]) for each in conditions if each["type"] == "Healthy"), "")
+
+    def run(*command: str) -> None:
+        assert list(machines.execute(shop.api, shop.namespace, "probed", command))[-1] == {"exit": 0}
+
+    with shop.applied(probed), running(shop, "WorkloadGroup", "group", "probed"):
+        eventually(lambda: condition() == "False", timeout=LIMIT, why="it has not said yet that it is healthy")
+        assert_all(client.send(URL, 5), status=503)
+        run("touch", "/tmp/ok")
+        serving(shop)
+        assert condition() == "True"
+        run("rm", "/tmp/ok")
+        eventually(lambda: client.send(URL, 1)[0].status == 503, timeout=LIMIT, why="it is healthy no more")
+
+
 def test_a_machine_whose_token_is_of_another_account_is_refused_with_the_reason(shop: Mesh) -> None:
     with shop.applied([entry()]), running(shop, "WorkloadEntry", "by-hand", "by-hand") as process:
         serving(shop)

@@ -1,4 +1,6 @@
-"""What istioctl asks over ADS: the state-of-the-world variant, for the types `istio.io/debug...` and no other.
+"""What istioctl asks over ADS: the state-of-the-world variant, for the types `istio.io/debug...`.
+
+Machines report their health here, too (`delivery/health.py`).
 
 istioctl comes through a port forward, with TLS and a token of a service account of istiod's namespace. A node that
 would have configuration for itself has to use delta ADS, as Envoy here does. Sources: pilot/pkg/xds/{statusgen,
@@ -22,6 +24,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from mesh_lab.controlplane.debug import syncing
 from mesh_lab.controlplane.debug.istiopages import IstioPages
 from mesh_lab.controlplane.delivery.ads import Context
+from mesh_lab.controlplane.delivery.health import REPORT, HealthReports
 from mesh_lab.controlplane.delivery.identity import Authenticator, Unauthenticated
 from mesh_lab.controlplane.delivery.push import Pusher
 from mesh_lab.controlplane.kube.client import ApiError, Unreachable
@@ -39,11 +42,18 @@ class DebugStreams:
     """The streams of those who look. `pod` is the name of istiod's own."""
 
     def __init__(
-        self, pages: IstioPages, pusher: Pusher, authenticator: Authenticator, namespace: str, pod: str
+        self,
+        pages: IstioPages,
+        pusher: Pusher,
+        authenticator: Authenticator,
+        reports: HealthReports,
+        namespace: str,
+        pod: str,
     ) -> None:
         self._pages = pages
         self._pusher = pusher
         self._authenticator = authenticator
+        self._reports = reports
         self._namespace = namespace
         self._identifier = json.dumps({"Component": "istiod", "ID": pod, "Info": build_info()})
 
@@ -68,6 +78,9 @@ class DebugStreams:
                 continue
             try:
                 caller = await self._authenticator.account(metadata.get("authorization", ""))
+                if request.type_url == REPORT:
+                    await self._reports.take(caller, request.node, request.error_detail.message)
+                    continue
                 resources = await self._resources(request, caller.namespace, context)
             except Unauthenticated as error:
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))

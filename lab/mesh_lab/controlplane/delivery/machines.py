@@ -31,6 +31,7 @@ class Claim:
     """What a proxy says of itself, as far as its token lets it.
 
     `group` is the WorkloadGroup that it registers with, `entry` its WorkloadEntry, if it names one or has registered.
+    `probed`: it reports its health.
     """
 
     namespace: str
@@ -43,6 +44,7 @@ class Claim:
     group: str = ""
     entry: str = ""
     network: str = ""
+    probed: bool = False
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -84,6 +86,7 @@ def claim_of(caller: Caller, node: Node) -> Claim:
         text.get("AUTO_REGISTER_GROUP", ""),
         text.get("WORKLOAD_ENTRY", ""),
         text.get("NETWORK", ""),
+        "PROXY_CONFIG" in metadata and "readinessProbe" in metadata["PROXY_CONFIG"].struct_value.fields,
     )
 
 

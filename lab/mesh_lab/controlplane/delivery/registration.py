@@ -23,6 +23,7 @@ from mesh_lab.controlplane.kube.kinds import FOLLOWED, Kind
 from mesh_lab.controlplane.model.workloads import WorkloadGroup
 from mesh_lab.controlplane.world.locality import OWN_LOCALITY
 from mesh_lab.controlplane.world.snapshot import Config
+from mesh_lab.controlplane.world.workloadhealth import ANNOTATION
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,11 @@ def entry_of_group(claim: Claim, group: Config[WorkloadGroup], uid: str) -> Obje
             "name": entry_name(claim),
             "namespace": claim.namespace,
             "labels": labels,
-            "annotations": {GROUP: group.name, **(given.annotations if given else {})},
+            "annotations": {
+                GROUP: group.name,
+                **(given.annotations if given else {}),
+                **({ANNOTATION: "true"} if claim.probed else {}),
+            },
             "ownerReferences": [owner],
         },
         "spec": {name: value for name, value in spec.items() if value},
@@ -114,7 +119,12 @@ def is_left(entry: Object, now: datetime) -> bool:
     return is_ours and left is not None and now - left >= timedelta(seconds=GRACE_SECONDS)
 
 
-def _check_account(claim: Claim, account: str, what: str) -> None:
+def check_account(claim: Claim, account: str, what: str) -> None:
+    """Check that what a machine is to be is its account's.
+
+    Raises:
+        Unauthenticated: it is another's.
+    """
     if account not in ("", claim.service_account):
         raise Unauthenticated(
             f"{what} is of service account {account}, and the token is that of {claim.service_account}"
@@ -159,7 +169,7 @@ class Registrar:
             await self._create(claim)
         else:
             account = (known.get("spec") or {}).get("serviceAccount", "")
-            _check_account(claim, account, f"WorkloadEntry {claim.namespace}/{name}")
+            check_account(claim, account, f"WorkloadEntry {claim.namespace}/{name}")
             await self._annotate(known, {**self._here(), DISCONNECTED: None})
         return name
 
@@ -171,7 +181,7 @@ class Registrar:
                 f"auto-registration of {claim.name}.{claim.namespace} failed: "
                 f"cannot find WorkloadGroup {claim.namespace}/{claim.group}"
             )
-        _check_account(claim, group.spec.template.service_account, f"WorkloadGroup {claim.namespace}/{claim.group}")
+        check_account(claim, group.spec.template.service_account, f"WorkloadGroup {claim.namespace}/{claim.group}")
         entry = entry_of_group(claim, group, subject.uid)
         entry["metadata"]["annotations"] |= self._here()
         try:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mesh_lab.controlplane.injection import bootstrap, machinesettings, redirection
 from mesh_lab.controlplane.injection.bootstrap import PROXY_UID, READY_PORT
@@ -22,8 +22,10 @@ from mesh_lab.controlplane.trust.root import ROOT_KEY
 
 _LIMIT = "MACHINE_WAIT_SECONDS"
 _READY_EVERY = 0.05
-_ENVOY_AGAIN_SECONDS = 1.0
+_AGAIN_SECONDS = 1.0
 _ASKED_WRONGLY = 2
+_PROBER = "mesh_lab.controlplane.injection.machineprobe"
+_AS_PROXY: Mapping[str, Any] = {"user": PROXY_UID, "group": PROXY_UID, "extra_groups": []}
 
 
 def main() -> NoReturn:
@@ -76,7 +78,7 @@ class Running:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self._envoy.poll() is not None:
-                time.sleep(_ENVOY_AGAIN_SECONDS)
+                time.sleep(_AGAIN_SECONDS)
                 self._envoy = self._start_envoy()
             if _is_ready():
                 return True
@@ -85,6 +87,7 @@ class Running:
 
     def until_end(self, command: list[str]) -> int:
         """Run the user's program; return its exit code, as a shell tells it."""
+        prober = self._start_prober()
         try:
             users = subprocess.Popen(command).pid if command else 0
         except OSError as error:
@@ -95,10 +98,18 @@ class Running:
             if pid == users:
                 code = os.waitstatus_to_exitcode(status)
                 return code if code >= 0 else 128 - code
+            if prober is not None and pid == prober.pid:
+                time.sleep(_AGAIN_SECONDS)
+                prober = self._start_prober()
             if pid == self._envoy.pid:
                 _say(f"Envoy has ended with code {os.waitstatus_to_exitcode(status)}, and is started again")
-                time.sleep(_ENVOY_AGAIN_SECONDS)
+                time.sleep(_AGAIN_SECONDS)
                 self._envoy = self._start_envoy()
+
+    def _start_prober(self) -> subprocess.Popen[bytes] | None:
+        if self._proxy.probe is None:
+            return None
+        return subprocess.Popen([sys.executable, "-m", _PROBER], stdin=subprocess.DEVNULL, **_AS_PROXY)
 
     def _start_envoy(self) -> subprocess.Popen[bytes]:
         # It opens /dev/stdout by that path for its access log, which only the pipe's owner may do, and root.
@@ -109,9 +120,7 @@ class Running:
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             env=environment,
-            user=PROXY_UID,
-            group=PROXY_UID,
-            extra_groups=[],
+            **_AS_PROXY,
         )
 
 

@@ -21,9 +21,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from mesh_lab.controlplane.injection import agent, bootstrap, redirection
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings
 from mesh_lab.controlplane.injection.redirection import Interception
+from mesh_lab.controlplane.model.meshproxy import ReadinessProbe
 from mesh_lab.controlplane.world import annotations as names
 from mesh_lab.controlplane.world import meshconfig
 from mesh_lab.controlplane.world.annotations import parse_boolean
@@ -57,11 +60,15 @@ class MachineFileError(ValueError):
 
 @dataclass(frozen=True)
 class MachineProxy:
-    """The proxy of a machine: how Envoy is started, its environment, and what is redirected to it."""
+    """The proxy of a machine: how Envoy is started, its environment, and what is redirected to it.
+
+    `probe` is how the health of its application is asked for.
+    """
 
     settings: ProxySettings
     environment: Mapping[str, str]
     interception: Interception
+    probe: ReadinessProbe | None = None
 
     @property
     def arguments(self) -> list[str]:
@@ -87,7 +94,9 @@ def read(mesh: str, cluster_env: str, name: str, address: str) -> MachineProxy:
         raise MachineFileError(f"cluster.env: ISTIO_SVC_IP is {stated}, and the machine's address is {address}")
     given |= {"POD_NAME": name, "POD_NAMESPACE": namespace, "INSTANCE_IP": address}
     given.setdefault("SERVICE_ACCOUNT", "default")
-    metadata = _metadata(given)
+    metadata, probe = _metadata(given), parsed.config.default_config.readiness_probe
+    if probe is not None:
+        metadata["PROXY_CONFIG"] = {"readinessProbe": msgspec.to_builtins(probe)}
     workload, labels = given.get("ISTIO_META_WORKLOAD_NAME") or name, metadata.get("LABELS", {})
     settings = _settings(parsed.config, given, metadata, workload, labels)
     introduced = {
@@ -96,7 +105,7 @@ def read(mesh: str, cluster_env: str, name: str, address: str) -> MachineProxy:
         exchange.NODE_VARIABLE: agent.expanded(bootstrap.node_id(settings), given),
     }
     dns = parse_boolean(str(metadata.get(DNS_CAPTURE, ""))) is True
-    return MachineProxy(settings, {**given, **introduced}, _interception(given, dns=dns))
+    return MachineProxy(settings, {**given, **introduced}, _interception(given, dns=dns), probe)
 
 
 def variables(text: str) -> dict[str, str]:

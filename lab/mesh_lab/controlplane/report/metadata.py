@@ -100,6 +100,7 @@ ANNOTATIONS: Mapping[str, tuple[str, ...]] = {
             "istio.io/connectedAt",
             "istio.io/disconnectedAt",
             "istio.io/workloadController",
+            "proxy.istio.io/health-checks-enabled",
         ),
     ),
     **_on(
@@ -181,6 +182,7 @@ _HEEDED_ELSEWHERE = frozenset(
         *((kind, "gateway.istio.io/managed") for kind in (POD, SERVICE, DEPLOYMENT)),
         ("WorkloadEntry", "istio.io/autoRegistrationGroup"),
         ("WorkloadEntry", "istio.io/connectedAt"),
+        ("WorkloadEntry", "proxy.istio.io/health-checks-enabled"),
         ("WorkloadEntry", "istio.io/disconnectedAt"),
         ("WorkloadEntry", "istio.io/workloadController"),
     }

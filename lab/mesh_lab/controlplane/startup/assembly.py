@@ -14,6 +14,7 @@ from mesh_lab.controlplane.debug.adsdebug import DebugStreams
 from mesh_lab.controlplane.debug.istiopages import IstioPages
 from mesh_lab.controlplane.delivery import ads
 from mesh_lab.controlplane.delivery.addresses import AddressAllocator
+from mesh_lab.controlplane.delivery.health import HealthReports
 from mesh_lab.controlplane.delivery.identity import Authenticator
 from mesh_lab.controlplane.delivery.jwks import KeyFetcher
 from mesh_lab.controlplane.delivery.push import Generate, Pusher
@@ -139,7 +140,8 @@ async def serve(
         authenticator = Authenticator(api)
         guarded = access.guard(authenticator, settings.namespace)
         istio = IstioPages(api, state, pusher, settings.namespace)
-        looking = DebugStreams(istio, pusher, authenticator, settings.namespace, settings.pod)
+        reports = HealthReports(api)
+        looking = DebugStreams(istio, pusher, authenticator, reports, settings.namespace, settings.pod)
         monitoring = pages.build_app(
             api, state, pusher, tracker, metrics, lambda: state.complete and bundle.done, guarded, istio
         )
@@ -167,16 +169,16 @@ async def serve(
                 monitored, debug = (address[1] for address in web.addresses)
                 started(Ports(port, hook.addresses[0][1], monitored, levels.addresses[0][1], debug))
             # Reports begin after all lists: before, a host that is missing may only not have been listed yet.
-            async with asyncio.TaskGroup() as reports:
-                reports.create_task(KeyFetcher(state).run())
-                reports.create_task(AddressAllocator(api, state).run())
-                reports.create_task(registrar.run())
-                reports.create_task(reporter.run())
-                reports.create_task(notices.run())
-                reports.create_task(ingresses.run())
-                reports.create_task(Unserved(api).run())
-                reports.create_task(gateway_statuses.run())
-                reports.create_task(Gateways(api, state, definitions, faults, translation.remembering).run())
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(KeyFetcher(state).run())
+                tasks.create_task(AddressAllocator(api, state).run())
+                tasks.create_task(registrar.run())
+                tasks.create_task(reporter.run())
+                tasks.create_task(notices.run())
+                tasks.create_task(ingresses.run())
+                tasks.create_task(Unserved(api).run())
+                tasks.create_task(gateway_statuses.run())
+                tasks.create_task(Gateways(api, state, definitions, faults, translation.remembering).run())
         finally:
             for end in reversed(ends):
                 await end()

@@ -22,7 +22,7 @@ from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngres
 from mesh_lab.controlplane.model.virtualservice import (
     L4MatchAttributes,
 )
-from mesh_lab.controlplane.model.workloads import WorkloadEntry, WorkloadGroup
+from mesh_lab.controlplane.model.workloads import WorkloadEntry
 from mesh_lab.controlplane.validation.common import Problem, Severity, camel
 
 Places = Callable[[Any], Iterable[str]]
@@ -74,7 +74,6 @@ LINES = (
         _when(lambda port: port.protocol.upper() == "UDP"),
     ),
     Line(WorkloadEntry, "network", "warning", "has no effect: there is one network, and no gateway to another"),
-    Line(WorkloadGroup, "probe", "warning", "has no effect: a machine that is connected counts as healthy"),
     Line(
         ListenerMatch,
         "port_name",

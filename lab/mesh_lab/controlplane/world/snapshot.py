@@ -65,6 +65,7 @@ class Config(Generic[S_co]):
     any_workload: bool = False
     merged_from: tuple[Origin, ...] = ()
     assigned: Mapping[str, str] = field(default_factory=dict)
+    healthy: bool = True
 
     @property
     def origins(self) -> tuple[Origin, ...]:

@@ -25,6 +25,7 @@ from mesh_lab.controlplane.world import (
     revisions,
     serviceaddresses,
     values,
+    workloadhealth,
 )
 from mesh_lab.controlplane.world.configmaps import Remark
 from mesh_lab.controlplane.world.endpointtable import EndpointTable
@@ -223,7 +224,8 @@ class World:
         meta, spec = obj["metadata"], obj.get("spec")
         labels, annotations = meta.get("labels") or {}, kubernetes.istios(meta.get("annotations") or {})
         given = serviceaddresses.assigned(obj.get("status")) if kind == "ServiceEntry" else {}
-        raw = (spec, labels, annotations, given, origin.generation)
+        healthy = kind != "WorkloadEntry" or workloadhealth.is_healthy(obj)
+        raw = (spec, labels, annotations, given, healthy, origin.generation)
         if self._raw.get(origin.key) == raw:
             return False
         self._raw[origin.key] = raw
@@ -259,6 +261,7 @@ class World:
                 annotations,
                 found.any_workload,
                 assigned=given,
+                healthy=healthy,
             )
         return True
 

@@ -176,6 +176,7 @@ def _selected_by_services(
             config
             for config in workloads.values()
             if service.selector
+            and config.healthy
             and config.namespace == service.namespace
             and selects(service.selector, labels_of(config))
             and is_address(config.spec.address)
@@ -211,7 +212,11 @@ def _entry_endpoints(entries: Entries, workloads: Workloads, pods: Table[ObjectK
         chosen: tuple[Config[WorkloadEntry], ...] = ()
         running: tuple[Pod, ...] = ()
         if selector is not None and config.spec.resolution != "NONE":
-            chosen = tuple(each for each in workloads.values() if _selects(config, each.namespace, labels_of(each)))
+            chosen = tuple(
+                each
+                for each in workloads.values()
+                if each.healthy and _selects(config, each.namespace, labels_of(each))
+            )
             running = tuple(pod for pod in pods.values() if _selects(config, pod.namespace, pod.labels))
         for host in config.spec.hosts:
             found[key_of(config, host)] = _endpoints_of(config, host.lower(), chosen, running)

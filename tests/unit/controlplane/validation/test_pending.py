@@ -56,7 +56,6 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("Sidecar", {"egress": [{"hosts": ["./*"], "bind": "10.0.0.1"}]}, "warning", "spec.egress[0].bind"),
     ("Sidecar", {"egress": [{"hosts": ["./*"], "captureMode": "NONE"}]}, "warning", "spec.egress[0].captureMode"),
     ("WorkloadEntry", {"address": "10.0.0.1", "network": "a"}, "warning", "spec.network"),
-    ("WorkloadGroup", {"template": {}, "probe": {"tcpSocket": {"port": 80}}}, "warning", "spec.probe"),
     (
         "EnvoyFilter",
         patch({"operation": "REMOVE"}, {"listener": {"portName": "http"}}),
