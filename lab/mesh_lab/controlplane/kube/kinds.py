@@ -18,6 +18,11 @@ class Kind(NamedTuple):
     kind: str
     namespaced: bool = True
 
+    @property
+    def own_name(self) -> str:
+        """As its objects have it: `KubernetesGateway` is a name of the control plane's."""
+        return self.kind.removeprefix("Kubernetes")
+
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """Its path below the server's address; without a namespace that of all namespaces."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"

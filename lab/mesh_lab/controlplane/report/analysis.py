@@ -17,7 +17,12 @@ from mesh_lab.controlplane.report.delegates import delegates_are_there
 from mesh_lab.controlplane.report.entries import entries_are_alone
 from mesh_lab.controlplane.report.envoyfilters import Patching, operations_are_well_used, patches_find_something
 from mesh_lab.controlplane.report.gatewayports import gateways_have_workloads, gateways_share_ports_in_peace
-from mesh_lab.controlplane.report.gatewayroutes import policies_are_accepted, routes_are_accepted
+from mesh_lab.controlplane.report.gatewayroutes import (
+    gateways_are_served,
+    policies_are_accepted,
+    references_are_there,
+    routes_are_accepted,
+)
 from mesh_lab.controlplane.report.index import Index, finding, missing
 from mesh_lab.controlplane.report.metadata import metadata_is_understood
 from mesh_lab.controlplane.report.placement import (
@@ -281,6 +286,8 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     telemetries_are_clear,
     egress_ports_are_there,
     tls_of_sidecars_is_ended,
+    gateways_are_served,
+    references_are_there,
     routes_are_accepted,
     policies_are_accepted,
 )

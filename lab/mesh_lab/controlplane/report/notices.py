@@ -1,5 +1,7 @@
 """Events on objects that have no status of the mesh: its ConfigMaps, pods, services, namespaces, deployments.
 
+And on those of the Gateway API, whose statuses say what is true of them and not since when.
+
 The reporter does that for Istio's own kinds, in their status too. Information is a Normal Event, an error or a warning
 a Warning; each is made once for each time that it comes up, if it stays.
 """
@@ -15,6 +17,7 @@ from mesh_lab.controlplane.delivery.tracking import Remarks
 from mesh_lab.controlplane.kube import events
 from mesh_lab.controlplane.kube.client import Object
 from mesh_lab.controlplane.kube.events import Key, Subject
+from mesh_lab.controlplane.kube.kinds import GATEWAY_API
 from mesh_lab.controlplane.process.plane import ControlPlane
 from mesh_lab.controlplane.world import meshconfig, values
 from mesh_lab.controlplane.world.findings import Finding
@@ -26,6 +29,7 @@ API_VERSIONS: Mapping[str, str] = {
     "Namespace": "v1",
     "Deployment": "apps/v1",
     "Ingress": "networking.k8s.io/v1",
+    **{name: f"{kind.group}/{kind.version}" for name, kind in GATEWAY_API.items()},
 }
 """The kinds that are reported on here."""
 
@@ -90,4 +94,5 @@ class Notices:
         subject = self._subjects.get(key)
         if subject is not None:
             severity: events.Severity = "Normal" if finding.severity == "info" else "Warning"
-            await events.record_once(self._api, key, subject, severity, finding.name, finding.text)
+            kind = GATEWAY_API[key[0]].own_name if key[0] in GATEWAY_API else key[0]
+            await events.record_once(self._api, (kind, *key[1:]), subject, severity, finding.name, finding.text)

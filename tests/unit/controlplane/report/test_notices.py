@@ -45,6 +45,28 @@ async def test_findings_on_kubernetes_own_objects_are_events_once(plane: Mesh) -
     assert [e["count"] for e in plane.api.objects["events"].values()] == [1, 1]
 
 
+async def test_findings_on_the_gateway_apis_objects_are_events_under_their_own_kinds(plane: Mesh) -> None:
+    plane.findings += [
+        Finding("error", "IST0106", "HostnameConflict: port 80", "", Origin("KubernetesGateway", "default", "edge")),
+        Finding("error", "IST0101", "Referenced Gateway not found", "", Origin("HTTPRoute", "default", "r")),
+    ]
+    for plural, kind, name in (("gateways", "Gateway", "edge"), ("httproutes", "HTTPRoute", "r")):
+        await plane.api.put("customresourcedefinitions", definition(plural, kind))
+        await plane.api.put(plural, {"metadata": {"namespace": "default", "name": name, "uid": name}, "spec": {}})
+    expected = [
+        ("Gateway", "Warning", "SchemaValidationError", "HostnameConflict: port 80"),
+        ("HTTPRoute", "Warning", "ReferencedResourceNotFound", "Referenced Gateway not found"),
+    ]
+    await plane.api.until(lambda: events(plane.api) == expected)
+
+
+def definition(plural: str, kind: str) -> dict[str, Any]:
+    group = "gateway.networking.k8s.io"
+    version = {"name": "v1", "served": True, "storage": True}
+    spec = {"group": group, "names": {"plural": plural, "kind": kind}, "versions": [version]}
+    return {"metadata": {"name": f"{plural}.{group}"}, "spec": spec}
+
+
 async def test_what_is_wrong_in_the_injectors_values_is_an_event_and_not_live(tmp_path: Path) -> None:
     def analyse(snapshot: Snapshot, _: Failed) -> list[Finding]:
         return [finding for findings in snapshot.invalid.values() for finding in findings]

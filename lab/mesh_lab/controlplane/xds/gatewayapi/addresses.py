@@ -34,6 +34,7 @@ def place_of(state: GatewayState, snapshot: Snapshot) -> Place:
         return Place(wrong=Verdict("Invalid", "the Gateway is not accepted"))
     names = infrastructure.services_of(resource, snapshot.mesh.cluster_domain)
     found: list[Address] = []
+    message = ""
     for name in names:
         namespace, _, short = name.partition("/")
         service = snapshot.services.get((namespace, short))
@@ -41,12 +42,24 @@ def place_of(state: GatewayState, snapshot: Snapshot) -> Place:
             return Place(wrong=Verdict("AddressNotAssigned", f"Service {name}: there is none yet"))
         if not snapshot.endpoints.get((namespace, short), NO_ENDPOINTS).endpoints:
             return Place(tuple(found), Verdict("Pending", f"Service {name} has no ready pod yet"))
-        found += _addresses(service, {each.listener.port for each in state.all}, snapshot.mesh.cluster_domain)
+        ports = {each.listener.port for each in state.all}
+        found += _addresses(service, ports, snapshot.mesh.cluster_domain)
+        message = message or _unanswered(service, ports)
     wanted = {each.value for each in infrastructure.addresses_of(spec) if infrastructure.is_deployed(spec)}
     if not wanted <= {each.value for each in found}:
         text = f"{', '.join(sorted(wanted))}: the lab gives addresses, and takes no wishes"
         return Place(tuple(dict.fromkeys(found)), Verdict("AddressNotUsable", text))
-    return Place(tuple(dict.fromkeys(found)))
+    return Place(tuple(dict.fromkeys(found)), message=message)
+
+
+def _unanswered(service: Service, ports: set[int]) -> str:
+    """That the host does not answer at all ports: one is taken, or not for an ordinary user to have."""
+    if not service.is_balanced or any(each.failing.isdisjoint(ports) for each in service.balancers):
+        return ""
+    return (
+        f"the host does not answer at all of the ports, of which Events of Service {service.name} say why; "
+        "pods and the node do"
+    )
 
 
 def _addresses(service: Service, ports: set[int], domain: str) -> list[Address]:
