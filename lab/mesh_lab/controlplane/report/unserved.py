@@ -22,7 +22,7 @@ from mesh_lab.rfc3339 import timestamp
 
 log = logging.getLogger(__name__)
 
-GROUPS = ("istio.io", unservedstatus.GATEWAY_API)
+GROUPS = ("istio.io", *unservedstatus.GATEWAY_API)
 """API groups whose resources a mesh is expected to act on: these, and their subdomains."""
 _ACTED_ON = frozenset(
     [

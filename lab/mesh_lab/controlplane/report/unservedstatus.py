@@ -18,7 +18,8 @@ from mesh_lab.controlplane.report.statuses import parts_of
 
 REASON = "NotActedOn"
 CONTROLLER = "istio.io/gateway-controller"
-GATEWAY_API = "gateway.networking.k8s.io"
+GATEWAY_API = ("gateway.networking.k8s.io", "gateway.networking.x-k8s.io")
+"""Its groups: that of its kinds, and that of those which are tried out (`XBackendTrafficPolicy`)."""
 _ISTIO = "istio"
 _PENDING = "Pending"
 """The reason in the conditions that the Gateway API's definitions set by default, until a controller sets its own."""
@@ -46,7 +47,7 @@ def of(shape: str, group: str, obj: Object, text: str, now: str) -> dict[str, An
 
     status = obj.get("status")
     present = parts_of(status.get(shape) if isinstance(status, Mapping) else None)
-    entries = SHAPES[shape](obj, present, condition) if group == GATEWAY_API else _programmed(present, condition)
+    entries = SHAPES[shape](obj, present, condition) if group in GATEWAY_API else _programmed(present, condition)
     return None if entries is None or _same(entries, present) else {shape: entries}
 
 

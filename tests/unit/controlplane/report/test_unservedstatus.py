@@ -7,7 +7,7 @@ import pytest
 from mesh_lab.controlplane.report import unservedstatus
 
 NOW = "2026-01-01T00:00:00Z"
-API = unservedstatus.GATEWAY_API
+API, TRIED_OUT = unservedstatus.GATEWAY_API
 ISTIO = "networking.istio.io"
 SAID = {"status": "False", "reason": "NotActedOn", "message": "no", "lastTransitionTime": NOW, "observedGeneration": 3}
 DEFAULT = {"type": "Accepted", "status": "Unknown", "reason": "Pending", "message": "Waiting for controller"}
@@ -49,6 +49,17 @@ def test_a_gateway_of_istio_is_neither_accepted_nor_programmed() -> None:
         assert unservedstatus.of("conditions", API, gateway, "no", NOW) == both
     own = made({"controllerName": "istio.io/gateway-controller"})
     assert unservedstatus.of("conditions", API, own, "no", NOW) == {"conditions": [said("Accepted")]}
+
+
+def test_policies_that_are_tried_out_are_told_of_at_their_targets() -> None:
+    target = {"group": "", "kind": "Service", "name": "s"}
+    policy = made({"targetRefs": [target]})
+    entry = {
+        "ancestorRef": target,
+        "controllerName": "istio.io/gateway-controller",
+        "conditions": [said("Accepted")],
+    }
+    assert unservedstatus.of("ancestors", TRIED_OUT, policy, "no", NOW) == {"ancestors": [entry]}
 
 
 @pytest.mark.parametrize(
