@@ -27,7 +27,15 @@ from mesh_lab.controlplane.xds.gatewayapi import features
 VERSION = "v1.6.3"
 API, SUITE = "sigs.k8s.io/gateway-api", "sigs.k8s.io/gateway-api/conformance"
 LAB = "conformance"
-PROFILES = ("GATEWAY-HTTP", "GATEWAY-GRPC", "GATEWAY-TLS", "GATEWAY-TCP", "MESH-HTTP", "MESH-GRPC")
+PROFILES = (
+    "GATEWAY-HTTP",
+    "GATEWAY-GRPC",
+    "GATEWAY-TLS",
+    "GATEWAY-TCP",
+    "GATEWAY-UDP",
+    "MESH-HTTP",
+    "MESH-GRPC",
+)
 USABLE, UNUSABLE = "127.80.0.1", "192.0.2.1"
 """The address that the lab's load balancer has, and one that is nobody's (RFC 5737)."""
 CHANNEL = "experimental"

@@ -30,6 +30,7 @@ _OTHERS = (
     "TLSRoute",
     "TLSRouteModeMixed",
     "TLSRouteModeTerminate",
+    "UDPRoute",
 )
 _REQUESTS = (
     "HTTPRoute",
@@ -55,6 +56,9 @@ _REQUESTS = (
     "HTTPRouteRequestPercentageMirror",
     "HTTPRouteRequestTimeout",
     "HTTPRouteResponseHeaderModification",
+    "HTTPRouteRetry",
+    "HTTPRouteRetryBackendTimeout",
+    "HTTPRouteRetryConnectionError",
     "HTTPRouteSchemeRedirect",
 )
 _MESH = (
