@@ -6,6 +6,7 @@ them. https://istio.io/latest/docs/tasks/traffic-management/ingress/gateway-api/
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -27,6 +28,7 @@ _KINDS: Mapping[str, Kind] = {
     "Deployment": Kind("apps", "v1", "deployments", "Deployment"),
     "Service": Kind("", "v1", "services", "Service"),
 }
+_PAUSE = 0.02  # proxies come first: what they are sent is made in the same loop, a proxy at a time
 _RETRY_SECONDS = 1.0
 _CONFLICT = 409
 _CLASS: Object = {
@@ -86,6 +88,7 @@ class Gateways:
         while True:
             if progress.count == seen:
                 await progress.wait(None if good else _RETRY_SECONDS)
+                await asyncio.sleep(_PAUSE)
             seen = progress.count
             try:
                 good = await self._keep()

@@ -27,6 +27,7 @@ from mesh_lab.rfc3339 import timestamp
 log = logging.getLogger(__name__)
 
 _NOT_FOUND = 404
+_PAUSE = 0.02  # proxies come first: what they are sent is made in the same loop, a proxy at a time
 _RETRY_SECONDS = 1.0
 # The lists with an entry for each controller, and what tells one entry of ours from another.
 _SHARED = {"parents": "parentRef", "ancestors": "ancestorRef"}
@@ -88,6 +89,7 @@ class GatewayStatuses:
         while True:
             if seen == (self._state.snapshotted.count, self._state.progress.count):
                 await self._moved(None if good else _RETRY_SECONDS)
+                await asyncio.sleep(_PAUSE)
             seen = (self._state.snapshotted.count, self._state.progress.count)
             try:
                 good = await self._write_all()

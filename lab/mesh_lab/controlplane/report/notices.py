@@ -34,6 +34,7 @@ API_VERSIONS: Mapping[str, str] = {
 """The kinds that are reported on here."""
 
 _STAYS = 1.0  # seconds after which a finding is no longer one of a change that is still under way
+_PAUSE = 0.02  # proxies come first: what they are sent is made in the same loop, a proxy at a time
 _MOST = 200  # Events of one round; the next round goes on
 
 
@@ -59,6 +60,7 @@ class Notices:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout_at(self._next_due()):
                         await changed.wait()
+                await asyncio.sleep(_PAUSE)
             done = changed.count
             await self._report()
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from mesh_lab.controlplane.delivery.tracking import Failed
 from mesh_lab.controlplane.kube.client import KubeClient
+from mesh_lab.controlplane.kube.events import Key
+from mesh_lab.controlplane.kube.signals import Signal
+from mesh_lab.controlplane.process.plane import THE_DEFAULT
+from mesh_lab.controlplane.report.notices import Notices
 from mesh_lab.controlplane.report.unserved import Unserved
 from mesh_lab.controlplane.trust.ca import Authority
 from mesh_lab.controlplane.world.findings import Finding
@@ -130,3 +135,29 @@ async def test_an_object_that_nothing_acts_on_says_so(api: FakeApi, tmp_path: Pa
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+class Counting:
+    """Remarks that are none, and how often they were asked for."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Queue[object]()
+
+    def on(self, snapshot: object) -> dict[Key, list[Finding]]:
+        self.asked.put_nowait(snapshot)
+        return {}
+
+
+async def test_proxies_come_before_what_is_said_of_objects() -> None:
+    remarks, state = Counting(), SimpleNamespace(snapshotted=Signal(), latest="first", hook=lambda *_: None)
+    task = asyncio.create_task(Notices(cast(Any, None), cast(Any, state), cast(Any, remarks), THE_DEFAULT).run())
+    assert await remarks.asked.get() == "first"
+    state.latest = "second"
+    state.snapshotted.fire()
+    for _ in range(20):
+        # A push gives way to others after each proxy.
+        await asyncio.sleep(0)
+        assert remarks.asked.empty()
+    assert await asyncio.wait_for(remarks.asked.get(), 5) == "second"
+    task.cancel()
+    await asyncio.wait({task})
