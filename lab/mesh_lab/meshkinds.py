@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 NETWORKING, SECURITY = "networking.istio.io", "security.istio.io"
 TELEMETRY, EXTENSIONS = "telemetry.istio.io", "extensions.istio.io"
 _GATEWAY_API = "gateway.networking.k8s.io"
+_CONSUL = "consul.hashicorp.com"
 INJECTOR_CONFIG_MAP = "istio-sidecar-injector"
 """Its settings are for the proxies of pods that are created later."""
 
@@ -21,7 +22,8 @@ class MeshKind(NamedTuple):
     `acted_on`: by the lab's own control plane. `in_listeners`: it is a part of Envoy's listeners, which serve their
     connections by the old version of it until these are drained. `namespace` is where it is looked for when none is
     named; `only`, the names that the mesh reads of its kind.
-    https://istio.io/latest/docs/reference/config/, https://gateway-api.sigs.k8s.io/
+    https://istio.io/latest/docs/reference/config/, https://gateway-api.sigs.k8s.io/,
+    https://developer.hashicorp.com/consul/docs/connect/config-entries
     """
 
     name: str
@@ -92,9 +94,33 @@ GATEWAY_API = (
 )
 """The Gateway API's kinds, whose definitions the user installs."""
 
+CONSUL = (
+    MeshKind("ServiceDefaults", _CONSUL, "servicedefaults", ("service-defaults",), ("v1alpha1",), acted_on=True),
+    MeshKind("ProxyDefaults", _CONSUL, "proxydefaults", ("proxy-defaults",), ("v1alpha1",), acted_on=True),
+    MeshKind("ServiceResolver", _CONSUL, "serviceresolvers", ("service-resolver",), ("v1alpha1",), acted_on=True),
+    MeshKind("ServiceSplitter", _CONSUL, "servicesplitters", ("service-splitter",), ("v1alpha1",), acted_on=True),
+    MeshKind("ServiceRouter", _CONSUL, "servicerouters", ("service-router",), ("v1alpha1",), acted_on=True),
+    MeshKind(
+        "ServiceIntentions",
+        _CONSUL,
+        "serviceintentions",
+        ("service-intentions",),
+        ("v1alpha1",),
+        acted_on=True,
+        in_listeners=True,
+    ),
+)
+"""Consul's kinds, as consul-k8s names them."""
+
+DIALECTS = ("istio", "gateway", "consul")
+"""The vocabularies that `[mesh] dialects` may name."""
+DEFAULT_DIALECTS: tuple[Literal["istio", "gateway", "consul"], ...] = ("istio", "gateway")
+"""Those that a mesh reads where nothing else is said."""
+
 KINDS = (
     *ISTIO,
     *GATEWAY_API,
+    *CONSUL,
     MeshKind(
         "ConfigMap",
         "",

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mesh_lab.errors import LabError
+from mesh_lab.meshkinds import DEFAULT_DIALECTS
 from mesh_lab.tomlerrors import Source, dotted
 
 FILE_NAME = "lab.toml"
@@ -104,11 +105,19 @@ class Internet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hosts: dict[HostName, Site] = {}
 
 
+DialectName = Literal["istio", "gateway", "consul"]
+
+
 class Mesh(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The lab's own mesh; its profiles are named after Istio's. Without `samples` users' namespaces are empty."""
+    """The lab's own mesh; its profiles are named after Istio's. Without `samples` users' namespaces are empty.
+
+    `dialects` are the vocabularies that its control plane reads. Istio's is always among them: mTLS, injection, and the
+    settings of the mesh are in its words only.
+    """
 
     profile: Literal["default", "demo"] = "default"
     samples: bool = True
+    dialects: tuple[DialectName, ...] = DEFAULT_DIALECTS
 
 
 class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -284,6 +293,7 @@ def load(
             hint="Elsewhere Istio is installed by [istio] profile.",
             exit_code=2,
         )
+    _refuse_dialects(settings, source)
     if not settings.mesh.samples and settings.cluster != "embedded":
         where = source.place("mesh", "samples")
         raise LabError(f"{where}: only the embedded cluster comes up without the samples", exit_code=2)
@@ -334,6 +344,17 @@ def _read(file: Path) -> tuple[Settings, Source]:
     except msgspec.ValidationError as error:
         words = source.explain(document, Settings, str(error))
         raise LabError(words, hint="README.md lists what lab.toml may say.") from error
+
+
+def _refuse_dialects(settings: Settings, source: Source) -> None:
+    """Refuse a list of dialects that is none, or that is for another mesh than the lab's own."""
+    dialects, where = settings.mesh.dialects, source.place("mesh", "dialects")
+    if "istio" not in dialects:
+        raise LabError(f"{where}: `istio` is missing: the settings of the mesh are in its words only")
+    if len(set(dialects)) < len(dialects):
+        raise LabError(f"{where}: a name is there twice")
+    if set(dialects) != set(DEFAULT_DIALECTS) and settings.cluster != "embedded":
+        raise LabError(f"{where}: for the embedded cluster", hint="Elsewhere the mesh is Istio's own.", exit_code=2)
 
 
 def _port(variable: str, value: str) -> int:

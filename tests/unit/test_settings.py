@@ -201,6 +201,12 @@ def test_whatever_the_file_says_the_answer_is_a_lab_or_a_message(tmp_path: Path,
     ("text", "told"),
     [
         ('cluster = "moon"', "lab.toml:1: cluster: Invalid enum value 'moon'"),
+        ('[mesh]\ndialects = ["istio", "smi"]', "lab.toml:2: mesh.dialects[1]: Invalid enum value 'smi'"),
+        (
+            '[mesh]\ndialects = ["consul"]',
+            "lab.toml:2: mesh.dialects: `istio` is missing: the settings of the mesh are in its words only",
+        ),
+        ('[mesh]\ndialects = ["istio", "istio"]', "lab.toml:2: mesh.dialects: a name is there twice"),
         ("[port]\napi = 1", "lab.toml:1: port: no such setting; is it ports?"),
         ("[ports]\ngrpc = 1", "lab.toml:2: ports.grpc: no such setting; there are api, http, https, tcp"),
         (

@@ -7,14 +7,15 @@ alternatives with null), and to add Istio's columns, short names and categories.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import yaml
 
 from mesh_lab.controlplane.istiokinds import KINDS, Column, Kind
-from mesh_lab.meshkinds import EXTENSIONS, NETWORKING
+from mesh_lab.controlplane.model.base import Spec
+from mesh_lab.meshkinds import EXTENSIONS, NETWORKING, MeshKind
 
 Schema = dict[str, Any]
 
@@ -29,33 +30,49 @@ def definitions() -> Iterator[Schema]:
 
 
 def definition(kind: Kind) -> Schema:
-    """One kind's definition. All versions share one schema; the first is stored."""
-    schema = _resource_schema(kind)
+    """The definition of one of Istio's kinds."""
+    labels, categories = {"app": "istio-pilot", "istio": "mesh-lab"}, ["istio-io", kind.group.replace(".", "-")]
+    return defined(
+        kind.facts, Form(kind.spec, kind.columns, kind.group in (NETWORKING, EXTENSIONS)), labels, categories
+    )
+
+
+class Form(NamedTuple):
+    """What the objects of a kind look like: their type, what `kubectl get` shows, and whether all have a spec."""
+
+    spec: type[Spec]
+    columns: Sequence[Column]
+    needs_spec: bool = False
+
+
+def defined(facts: MeshKind, form: Form, labels: Mapping[str, str], categories: Sequence[str]) -> Schema:
+    """A kind's definition. All versions share one schema; the first is stored."""
+    schema = _resource_schema(form)
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.plural}.{kind.group}", "labels": {"app": "istio-pilot", "istio": "mesh-lab"}},
+        "metadata": {"name": f"{facts.plural}.{facts.group}", "labels": dict(labels)},
         "spec": {
-            "group": kind.group,
+            "group": facts.group,
             "names": {
-                "kind": kind.name,
-                "listKind": f"{kind.name}List",
-                "plural": kind.plural,
-                "singular": kind.name.lower(),
-                "categories": ["istio-io", kind.group.replace(".", "-")],
-                **({"shortNames": list(kind.short)} if kind.short else {}),
+                "kind": facts.name,
+                "listKind": f"{facts.name}List",
+                "plural": facts.plural,
+                "singular": facts.name.lower(),
+                "categories": list(categories),
+                **({"shortNames": list(facts.short)} if facts.short else {}),
             },
             "scope": "Namespaced",
             "versions": [
                 {
                     "name": version,
                     "served": True,
-                    "storage": version == kind.versions[0],
+                    "storage": version == facts.versions[0],
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": [_column(column) for column in kind.columns],
+                    "additionalPrinterColumns": [_column(column) for column in form.columns],
                     "schema": {"openAPIV3Schema": schema},
                 }
-                for version in kind.versions
+                for version in facts.versions
             ],
         },
     }
@@ -70,12 +87,12 @@ def _column(column: Column) -> Schema:
     }
 
 
-def _resource_schema(kind: Kind) -> Schema:
-    _, components = msgspec.json.schema_components([kind.spec], ref_template=_REFERENCE + "{name}")
-    spec = structural({"$ref": _REFERENCE + kind.name}, components)
+def _resource_schema(form: Form) -> Schema:
+    _, components = msgspec.json.schema_components([form.spec], ref_template=_REFERENCE + "{name}")
+    spec = structural({"$ref": _REFERENCE + form.spec.__name__}, components)
     return {
         "type": "object",
-        **({"required": ["spec"]} if kind.group in (NETWORKING, EXTENSIONS) else {}),
+        **({"required": ["spec"]} if form.needs_spec else {}),
         "properties": {
             "spec": spec,
             "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
@@ -143,8 +160,12 @@ class _Plain(yaml.SafeDumper):
 
 def render() -> str:
     """The file `manifests/mesh/crds.yaml`."""
-    documents = (yaml.dump(each, Dumper=_Plain, sort_keys=False, width=120) for each in definitions())
-    return _HEADER + "---\n".join(documents)
+    return written(_HEADER, definitions())
+
+
+def written(header: str, made: Iterable[Schema]) -> str:
+    """Definitions as a file, under a header."""
+    return header + "---\n".join(yaml.dump(each, Dumper=_Plain, sort_keys=False, width=120) for each in made)
 
 
 if __name__ == "__main__":

@@ -85,33 +85,34 @@ class Kind:
         return self.spec.__name__
 
     @cached_property
-    def _facts(self) -> MeshKind:
+    def facts(self) -> MeshKind:
+        """Its names and versions."""
         return next(kind for kind in ISTIO if kind.name == self.name)
 
     @property
     def group(self) -> str:
         """The API group."""
-        return self._facts.group
+        return self.facts.group
 
     @property
     def plural(self) -> str:
         """As in the path of a request."""
-        return self._facts.plural
+        return self.facts.plural
 
     @property
     def short(self) -> tuple[str, ...]:
         """The short names for kubectl."""
-        return self._facts.short
+        return self.facts.short
 
     @property
     def versions(self) -> tuple[str, ...]:
         """The served versions; the first is stored."""
-        return self._facts.versions
+        return self.facts.versions
 
     @property
     def acted_on(self) -> bool:
         """Whether it has an effect."""
-        return self._facts.acted_on
+        return self.facts.acted_on
 
 
 _TABLE = (

@@ -6,7 +6,7 @@ Every step is `kubectl apply` and a wait, so a second run changes nothing and an
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +20,12 @@ from mesh_lab.client.rollout import await_mesh
 from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
 from mesh_lab.install import ingress
+from mesh_lab.install.dialects import DEFINITIONS, control_plane
 from mesh_lab.install.readiness import Workload, await_deployments
+from mesh_lab.meshkinds import DEFAULT_DIALECTS
 
 MESH = ("mesh",)
-GATEWAY = "gateway.yaml"
+GATEWAY, CONTROL_PLANE_FILE = "gateway.yaml", "istiod.yaml"
 DEMO = ("profiles/demo",)
 """What the profile `demo` adds to the mesh."""
 SAMPLES = (
@@ -56,12 +58,14 @@ def install(
     timeout: float,
     report: Report,
     profile: str = "default",
+    dialects: Sequence[str] = DEFAULT_DIALECTS,
     samples: bool = True,
 ) -> Installed:
     """Put the mesh and the samples onto the cluster; return when all is ready and every proxy is in sync.
 
     Without `samples` it is the mesh only. The ingress Service has the lab's `host_ports`, in a manifest that is written
-    into `directory`. `timeout` in seconds is for the whole. `profile` is the mesh's, after Istio's.
+    into `directory`. `timeout` in seconds is for the whole. `profile` is the mesh's, after Istio's; `dialects` are the
+    vocabularies that it reads.
 
     Raises:
         LabError: a manifest cannot be applied, or not all is ready in time.
@@ -69,6 +73,7 @@ def install(
     deadline = time.monotonic() + timeout
     report("installing the mesh")
     files = _mesh(manifests, host_ports, directory, profile)
+    files = _speaking(files, manifests, directory, dialects)
     _make_way(api)
     mesh = deployments(kubectl.apply(files))
     # Injection is the control plane's work: pods that are made before it answers would be refused.
@@ -125,6 +130,14 @@ def _mesh(manifests: Path, host_ports: Mapping[str, int], directory: Path, profi
         return [*others, ingress.manifest(gateway, directory, host_ports)]
     published = ingress.manifest(gateway, directory, host_ports, ingress.DEMO_PORTS)
     return [*others, published, *_files(manifests, DEMO)]
+
+
+def _speaking(files: list[Path], manifests: Path, directory: Path, dialects: Sequence[str]) -> list[Path]:
+    """The mesh's manifests, with what its dialects need: the manifest of istiod as it is names those of by default."""
+    if set(dialects) == set(DEFAULT_DIALECTS):
+        return files
+    told = [control_plane(file, directory, dialects) if file.name == CONTROL_PLANE_FILE else file for file in files]
+    return [*_files(manifests, tuple(DEFINITIONS[name] for name in dialects if name in DEFINITIONS)), *told]
 
 
 def _files(manifests: Path, names: tuple[str, ...]) -> list[Path]:

@@ -138,6 +138,7 @@ def _embedded(lab: Lab, api: Api, report: Report) -> Installed:
         timeout=lab.settings.timeouts.ready,
         report=report,
         profile=status.profile or lab.settings.mesh.profile,
+        dialects=lab.settings.mesh.dialects,
         samples=lab.settings.mesh.samples,
     )
 

@@ -81,8 +81,8 @@ def mesh_config(text: str) -> Object:
 class Cluster:
     """A world with one method to fill it."""
 
-    def __init__(self) -> None:
-        self.world = World()
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
 
     def add(self, kind: str, *objects: Object) -> Cluster:
         """Add objects of a kind."""
@@ -111,9 +111,9 @@ class Cluster:
         return Proxy.of(self.snapshot().pods[(namespace, name)], kind)  # type: ignore[arg-type]
 
 
-def bookinfo() -> Cluster:
+def bookinfo(world: World | None = None) -> Cluster:
     """Istio's Bookinfo: four applications, of which reviews has three versions."""
-    cluster = Cluster()
+    cluster = Cluster(world)
     http = ("http", 9080)
     for index, app in enumerate(("productpage", "details", "ratings")):
         cluster.app(app, http, pods=[pod(f"{app}-v1-abc-1", f"10.244.0.{10 + index}", app=app, version="v1")])

@@ -14,8 +14,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mesh_lab.controlplane.admission.reviewing import Answer, asked_for, reviewed
+from mesh_lab.controlplane.dialects import table
+from mesh_lab.controlplane.dialects.table import Dialect
 from mesh_lab.controlplane.istiokinds import KINDS, decode, validate
 from mesh_lab.controlplane.model import DecodeError
+from mesh_lab.controlplane.model.decoding import decode_as
 from mesh_lab.controlplane.validation.common import Problem
 from mesh_lab.controlplane.validation.metadata import metadata_problems
 from mesh_lab.controlplane.world.kubernetes import Object
@@ -52,12 +55,20 @@ def review(document: object) -> Answer:
 
 
 def _of_metadata(obj: Object) -> tuple[Problem, ...]:
-    if not _is_known(obj):
+    if not _is_istios(obj):
         return ()
     return tuple(metadata_problems(str(obj["kind"]), obj.get("metadata") or {}, obj.get("spec")))
 
 
 def _is_known(obj: Object) -> bool:
+    return _is_istios(obj) or _dialect_of(obj) is not None
+
+
+def _dialect_of(obj: Object) -> Dialect | None:
+    return table.owner(str(obj.get("apiVersion", "")).partition("/")[0], str(obj.get("kind", "")))
+
+
+def _is_istios(obj: Object) -> bool:
     known = KINDS.get(str(obj.get("kind", "")))
     return known is not None and str(obj.get("apiVersion", "")).partition("/")[0] == known.group
 
@@ -66,15 +77,21 @@ def _judge(obj: Object) -> _Verdict:
     kind = str(obj.get("kind", ""))
     if not _is_known(obj):
         return _Verdict((), (f"{kind} is stored, but this control plane does not act on it",))
+    dialect = _dialect_of(obj)
     try:
-        spec = decode(kind, obj.get("spec"))
+        stated = obj.get("spec")
+        spec = decode_as(dialect.kinds[kind], stated) if dialect is not None else decode(kind, stated)
     except DecodeError as error:
         return _Verdict((Problem("error", error.path, error.message),))
-    problems = validate(spec)
+    problems = dialect.check(_name(obj), spec) if dialect is not None else validate(spec)
     return _Verdict(
         tuple(each for each in problems if each.severity == "error"),
         tuple(f"{each.path}: {each.message}" for each in problems if each.severity != "error"),
     )
+
+
+def _name(obj: Object) -> str:
+    return str((obj.get("metadata") or {}).get("name", ""))
 
 
 def _status(errors: tuple[Problem, ...]) -> Mapping[str, Any]:

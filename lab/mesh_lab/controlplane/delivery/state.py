@@ -7,7 +7,7 @@ is the first to include a given version of an object, which pods run a proxy, wh
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from mesh_lab.controlplane.istiokinds import KINDS
@@ -22,7 +22,7 @@ from mesh_lab.controlplane.world.fleet import Fleet
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import CONFIG_MAP
 from mesh_lab.controlplane.world.snapshot import Keys, KeySource, Snapshot
-from mesh_lab.controlplane.world.world import World
+from mesh_lab.controlplane.world.world import Vocabulary, World
 from mesh_lab.controlplane.xds.authentication import sources_of
 
 log = logging.getLogger(__name__)
@@ -55,10 +55,15 @@ class ClusterState:
     whenever a proxy has come, answered or gone.
     """
 
-    def __init__(self, plane: ControlPlane = THE_DEFAULT, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        plane: ControlPlane = THE_DEFAULT,
+        faults: Faults | None = None,
+        dialects: Sequence[Vocabulary] = (),
+    ) -> None:
         self._faults = faults or Faults()
         self.settings_key: Key = ("ConfigMap", plane.namespace, plane.named(CONFIG_MAP))
-        self._world = World(plane)
+        self._world = World(plane, dialects)
         self._snapshot: Snapshot | None = None
         self._versions: dict[Key, Included] = {}
         self._gone: dict[Key, int] = {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from mesh_lab.controlplane.istiokinds import KINDS
+from mesh_lab.meshkinds import CONSUL as _CONSUL
 from mesh_lab.meshkinds import GATEWAY_API as _GATEWAY_API
 
 
@@ -65,6 +66,12 @@ GATEWAY_API: Mapping[str, Kind] = {
 }
 """The kinds that are followed once their definitions are there, in the version that these store."""
 
+CONSUL: Mapping[str, Kind] = {kind.name: Kind(kind.group, kind.versions[0], kind.plural, kind.name) for kind in _CONSUL}
+"""The same of Consul's."""
+
+WANTED: Mapping[str, Mapping[str, Kind]] = {"istio": {}, "gateway": GATEWAY_API, "consul": CONSUL}
+"""By dialect, what is followed once its definitions are there; Istio's kinds are followed from the start."""
+
 _ALWAYS: Mapping[str, Kind] = {
     kind.kind: kind
     for kind in (
@@ -83,7 +90,7 @@ _ALWAYS: Mapping[str, Kind] = {
     )
 }
 
-FOLLOWED: Mapping[str, Kind] = {**_ALWAYS, **GATEWAY_API}
+FOLLOWED: Mapping[str, Kind] = {**_ALWAYS, **GATEWAY_API, **CONSUL}
 """What translation reads."""
 
 ALL = (*_ALWAYS.values(), VALIDATING_WEBHOOKS)

@@ -1,4 +1,4 @@
-"""The one model of routes in which VirtualService and HTTPRoute meet: Istio's types, with what those cannot say.
+"""The one model in which all dialects meet: Istio's types, with what those cannot say.
 
 Translation reads these; it does not know which kind a rule was written in. What the types of a dialect mean is said by
 the module that reads them. None of these is a part of any definition (CRD).
@@ -6,7 +6,7 @@ the module that reads them. None of these is a part of any definition (CRD).
 
 from __future__ import annotations
 
-from mesh_lab.controlplane.model.base import Spec, StringMatch
+from mesh_lab.controlplane.model.base import Duration, Spec, StringMatch
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings, DestinationRule
 from mesh_lab.controlplane.model.gateway import Gateway
 from mesh_lab.controlplane.model.virtualservice import HTTPRedirect, HTTPRoute, RegexRewrite
@@ -38,11 +38,13 @@ class Session(Spec, frozen=True):
 class Rule(HTTPRoute, frozen=True):
     """A rule that says more than a VirtualService's can.
 
-    `missing_cluster` is the status of answers for a share of requests whose backend is not there.
+    `missing_cluster` is the status of answers for a share of requests whose backend is not there. A stream without any
+    traffic is ended after `idle_timeout`.
     """
 
     missing_cluster: int = 0
     session: Session | None = None
+    idle_timeout: Duration | None = None
 
 
 class ServiceGateway(Gateway, frozen=True):

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from mesh_lab.controlplane.process.plane import DEFAULT, THE_DEFAULT, ControlPlane
+from mesh_lab.meshkinds import DEFAULT_DIALECTS, DIALECTS
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -42,7 +43,8 @@ class Settings:
     `crash_directory` takes a file for each fault of istiod itself; none are written without it.
 
     `issue_for` is the life of a workload certificate. `debounce` is how long a change waits for others before it is
-    pushed, and `debounce_max` for how long a stream of changes may put that off.
+    pushed, and `debounce_max` for how long a stream of changes may put that off. `dialects` are the vocabularies that
+    are read; of those beside Istio's, the kinds whose definitions are in the cluster.
     """
 
     api_server: str
@@ -51,6 +53,7 @@ class Settings:
     pod: str = "istiod"
     plane: ControlPlane = THE_DEFAULT
     cluster_domain: str = "cluster.local"
+    dialects: tuple[str, ...] = DEFAULT_DIALECTS
     issue_for: timedelta = timedelta(hours=24)
     debounce: float = 0.002
     debounce_max: float = 0.02
@@ -86,6 +89,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         pod=environment.get("POD_NAME", "istiod"),
         plane=ControlPlane(environment.get("REVISION") or DEFAULT, environment.get("POD_NAMESPACE", "istio-system")),
         crash_directory=Path(crashes) if (crashes := environment.get("CRASH_DIRECTORY")) else None,
+        dialects=_dialects(environment.get("DIALECTS", "")),
         issue_for=timedelta(seconds=_seconds(environment, "DEFAULT_WORKLOAD_CERT_TTL", "24h")),
         debounce=_seconds(environment, "PILOT_DEBOUNCE_AFTER", "2ms"),
         debounce_max=_seconds(environment, "PILOT_DEBOUNCE_MAX", "20ms"),
@@ -104,6 +108,13 @@ def without_effect(arguments: Sequence[str]) -> list[str]:
         if values.get(name) != value:
             found.append(f"{name}={value}" if value else name)
     return found
+
+
+def _dialects(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if unknown := [name for name in names if name not in DIALECTS]:
+        raise ValueError(f"DIALECTS={text!r}: there is no {unknown[0]!r}; there are {', '.join(DIALECTS)}")
+    return names or DEFAULT_DIALECTS
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: str) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from mesh_lab.controlplane.dialects.table import all_findings
 from mesh_lab.controlplane.istiokinds import validate
 from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, Gateway, VirtualService
 from mesh_lab.controlplane.model.virtualservice import Destination
@@ -290,5 +291,6 @@ _PLAIN_CHECKS: tuple[Callable[[Snapshot], Iterator[Finding]], ...] = (
     references_are_there,
     routes_are_accepted,
     policies_are_accepted,
+    all_findings,
 )
 """The checks that need no index."""

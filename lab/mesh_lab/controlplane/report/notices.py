@@ -1,4 +1,4 @@
-"""Events on objects that have no status of the mesh: its ConfigMaps, pods, services, namespaces, deployments.
+"""Events on objects that have no status of Istio's: its ConfigMaps, pods, services, deployments, and Consul's kinds.
 
 And on those of the Gateway API, whose statuses say what is true of them and not since when.
 
@@ -21,6 +21,7 @@ from mesh_lab.controlplane.kube.kinds import GATEWAY_API
 from mesh_lab.controlplane.process.plane import ControlPlane
 from mesh_lab.controlplane.world import meshconfig, values
 from mesh_lab.controlplane.world.findings import Finding
+from mesh_lab.meshkinds import CONSUL
 
 API_VERSIONS: Mapping[str, str] = {
     "ConfigMap": "v1",
@@ -30,6 +31,7 @@ API_VERSIONS: Mapping[str, str] = {
     "Deployment": "apps/v1",
     "Ingress": "networking.k8s.io/v1",
     **{name: f"{kind.group}/{kind.version}" for name, kind in GATEWAY_API.items()},
+    **{kind.name: kind.api_version for kind in CONSUL},
 }
 """The kinds that are reported on here."""
 

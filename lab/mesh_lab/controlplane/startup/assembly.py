@@ -22,6 +22,7 @@ from mesh_lab.controlplane.delivery.registration import Registrar
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.delivery.tracking import Analysis, Remarks, Tracker
 from mesh_lab.controlplane.deployment.gateways import Gateways
+from mesh_lab.controlplane.dialects import table
 from mesh_lab.controlplane.injection.injector import Place
 from mesh_lab.controlplane.kube.client import KubeClient, Object
 from mesh_lab.controlplane.kube.definitions import Definitions
@@ -32,6 +33,7 @@ from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.process.config import Ports, Settings
 from mesh_lab.controlplane.process.faults import Faults
 from mesh_lab.controlplane.process.metrics import Metrics
+from mesh_lab.controlplane.report.dialectstatuses import DialectStatuses
 from mesh_lab.controlplane.report.gatewaystatuses import GatewayStatuses
 from mesh_lab.controlplane.report.ingressstatus import IngressStatuses
 from mesh_lab.controlplane.report.notices import Notices
@@ -101,7 +103,8 @@ async def serve(
     """Serve until cancelled. Takes what the followers have seen from the gate."""
     trust = await Trust.load(api, settings.namespace, _ORGANIZATION)
     metrics, faults = Metrics(), Faults(settings.crash_directory)
-    state = ClusterState(settings.plane, faults)
+    dialects = table.chosen(settings.dialects)
+    state = ClusterState(settings.plane, faults, dialects)
     pusher = Pusher(
         state,
         trust,
@@ -125,6 +128,7 @@ async def serve(
 
     definitions.changed = state.progress.fire
     gateway_statuses = GatewayStatuses(api, state, definitions, faults, translation.remembering)
+    dialect_statuses = DialectStatuses(api, state, dialects, faults, translation.remembering)
 
     state.hook("Secret", trust.observe)
     state.hook("Namespace", roots.observe_namespace)
@@ -178,6 +182,7 @@ async def serve(
                 tasks.create_task(ingresses.run())
                 tasks.create_task(Unserved(api).run())
                 tasks.create_task(gateway_statuses.run())
+                tasks.create_task(dialect_statuses.run())
                 tasks.create_task(Gateways(api, state, definitions, faults, translation.remembering).run())
         finally:
             for end in reversed(ends):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mesh_lab import collecting
 from mesh_lab.controlplane.kube.client import KubeClient
 from mesh_lab.controlplane.kube.definitions import Definitions
-from mesh_lab.controlplane.kube.kinds import ALL, GATEWAY_API
+from mesh_lab.controlplane.kube.kinds import ALL, WANTED
 from mesh_lab.controlplane.kube.watching import Follower, Gate
 from mesh_lab.controlplane.process.config import Ports, Settings
 
@@ -35,7 +35,8 @@ async def run(
     async with KubeClient(settings.api_server, settings.token_file, settings.ca_file) as api:
         gate = Gate()
         followers = [Follower(api, kind, gate) for kind in ALL]
-        definitions = Definitions(api, GATEWAY_API, gate)
+        wanted = {name: kind for dialect in settings.dialects for name, kind in WANTED[dialect].items()}
+        definitions = Definitions(api, wanted, gate)
 
         async def serve() -> None:
             assembly = await asyncio.to_thread(importlib.import_module, "mesh_lab.controlplane.startup.assembly")

@@ -72,12 +72,13 @@ class Resource(Generic[S_co]):
     created: str
     uid: str
     raw: Mapping[str, Any]
+    type: type[Spec]
 
     @cached_property
     def decoded(self) -> Decoded:
         """The spec by its type, or why it cannot be read."""
         try:
-            return Decoded(decode_as(KINDS[self.origin.kind].spec, self.raw))
+            return Decoded(decode_as(self.type, self.raw))
         except DecodeError as error:
             return Decoded(None, str(error))
 
@@ -92,7 +93,9 @@ class Resource(Generic[S_co]):
         return (self.created, self.namespace, self.name)
 
 
-def _view(kind: str) -> Callable[[Object], Resource[Spec]]:
+def view(kind: str, spec: type[Spec]) -> Callable[[Object], Resource[Spec]]:
+    """Makes the view of an object of a kind."""
+
     def read(obj: Object) -> Resource[Spec]:
         meta = obj["metadata"]
         return Resource(
@@ -104,10 +107,13 @@ def _view(kind: str) -> Callable[[Object], Resource[Spec]]:
             meta.get("creationTimestamp") or "",
             meta.get("uid", ""),
             obj.get("spec") or {},
+            spec,
         )
 
     return read
 
 
-VIEWS: Mapping[str, Callable[[Object], Resource[Spec]]] = {kind: _view(kind) for kind in KINDS}
+VIEWS: Mapping[str, Callable[[Object], Resource[Spec]]] = {
+    kind: view(kind, facts.spec) for kind, facts in KINDS.items()
+}
 """Makes the view of an object, by kind."""

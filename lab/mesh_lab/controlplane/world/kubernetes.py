@@ -96,7 +96,7 @@ class Pod:
 
     `meshed` says that its sidecar speaks mutual TLS; `workload` names the Deployment, or other owner; `more_statistics`
     that its annotations request statistics of its proxy beside those that all keep; `has_proxy` that it was injected;
-    `router` that it is a gateway; `ready` that its probes say so. `annotations` are Istio's.
+    `router` that it is a gateway; `ready` that its probes say so. `annotations` are those that a dialect reads.
     """
 
     origin: Origin
@@ -276,7 +276,7 @@ def pod(obj: Object) -> Pod | None:
         },
         more_statistics=_asks_for_statistics(meta.get("annotations") or {}),
         has_proxy=any(container.get("name") == PROXY_CONTAINER for container in containers),
-        annotations=istios(meta.get("annotations") or {}),
+        annotations=_told(meta.get("annotations") or {}),
         router=is_router(meta, spec),
         ready=all(each.get("status") == "True" for each in status.get("conditions") or () if each["type"] == "Ready"),
     )
@@ -368,6 +368,14 @@ def deployment(obj: Object) -> Deployment:
     """The view of a Deployment."""
     meta = obj["metadata"]
     return Deployment(origin_of("Deployment", obj), meta.get("labels") or {}, istios(meta.get("annotations") or {}))
+
+
+_TOLD_OF_INSTANCES = ("istio.io/", "consul.hashicorp.com/")
+
+
+def _told(annotations: Mapping[str, str]) -> Mapping[str, str]:
+    """Of a pod's annotations those that a dialect would read."""
+    return {name: value for name, value in annotations.items() if any(part in name for part in _TOLD_OF_INSTANCES)}
 
 
 def istios(annotations: Mapping[str, str]) -> Mapping[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar, cast
 
+from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, PeerAuthentication, VirtualService
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.world.certificates import TlsSecret
 from mesh_lab.controlplane.world.configmapdata import ConfigMapData
@@ -118,9 +119,21 @@ class Keys(NamedTuple):
     problem: str = ""
 
 
+class Reading(NamedTuple):
+    """What a dialect's objects stand for, in the model that translation reads; by namespace and a name of their own."""
+
+    routes: Table[ObjectKey, Config[VirtualService]] = Table()
+    rules: Table[ObjectKey, Config[DestinationRule]] = Table()
+    peers: Table[ObjectKey, Config[PeerAuthentication]] = Table()
+    policies: Table[ObjectKey, Config[AuthorizationPolicy]] = Table()
+
+
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The world at one moment; `version` grows with each change."""
+    """The world at one moment; `version` grows with each change.
+
+    `dialects` has the objects of further kinds than Istio's, and `readers` what they stand for: pure functions.
+    """
 
     version: int
     mesh: MeshConfig
@@ -140,6 +153,8 @@ class Snapshot:
     keys: Table[KeySource, Keys] = field(default_factory=Table)
     config_maps: Table[ObjectKey, ConfigMapData] = field(default_factory=Table)
     gatewayapi: Table[str, Table[ObjectKey, Resource[Spec]]] = field(default_factory=Table)
+    dialects: Table[str, Table[ObjectKey, Resource[Spec]]] = field(default_factory=Table)
+    readers: tuple[Callable[[Snapshot], Reading], ...] = ()
 
     def locality(self, pod: Pod) -> Locality:
         """Where a pod runs."""

@@ -6,9 +6,9 @@ translation memoises on identity: a change costs what it touches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from mesh_lab.controlplane.istiokinds import KINDS, closed, stand_in, unread
 from mesh_lab.controlplane.model.base import Spec
@@ -34,11 +34,24 @@ from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.kubernetes import Object, ObjectKey, Origin, Pod, same
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.reading import read
-from mesh_lab.controlplane.world.snapshot import Config, Keys, KeySource, Snapshot, Table
+from mesh_lab.controlplane.world.snapshot import Config, Keys, KeySource, Reading, Snapshot, Table
 from mesh_lab.controlplane.world.visibility import Visibility
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+class Vocabulary(Protocol):
+    """A dialect: the types of its kinds, and what its objects stand for."""
+
+    @property
+    def kinds(self) -> Mapping[str, type[Spec]]:
+        """The types, by the names of the kinds."""
+
+    @property
+    def read(self) -> Callable[[Snapshot], Reading]:
+        """What the objects in a snapshot stand for."""
+
 
 # Edits follow each other faster than proxies answer: which version was the last good one is known only then.
 _EARLIER_KEPT = 4
@@ -50,12 +63,15 @@ REFUSABLE = frozenset({"EnvoyFilter", "TrafficExtension"})
 class World:
     """Takes the API server's events, in any order across kinds, and makes snapshots of the objects."""
 
-    def __init__(self, plane: ControlPlane = THE_DEFAULT) -> None:
+    def __init__(self, plane: ControlPlane = THE_DEFAULT, dialects: Sequence[Vocabulary] = ()) -> None:
         self._plane = plane
+        self._readers = tuple(dialect.read for dialect in dialects)
+        self._dialects = {kind: spec for dialect in dialects for kind, spec in dialect.kinds.items()}
+        self._viewing = {**_VIEWS, **{kind: gatewayapi.view(kind, spec) for kind, spec in self._dialects.items()}}
         self._settings = (plane.named(meshconfig.CONFIG_MAP), plane.named(values.CONFIG_MAP))
         self._mesh = MeshConfig(root_namespace=plane.namespace)
         self._mesh_is_read = False
-        self._views: dict[str, dict[ObjectKey, Any]] = {kind: {} for kind in _VIEWS}
+        self._views: dict[str, dict[ObjectKey, Any]] = {kind: {} for kind in self._viewing}
         self._configs: dict[str, dict[ObjectKey, Config[Spec]]] = {kind: {} for kind in KINDS}
         self._raw: dict[tuple[str, str, str], Any] = {}
         self._invalid: dict[tuple[str, str, str], tuple[Finding, ...]] = {}
@@ -72,7 +88,7 @@ class World:
         self._proved: dict[tuple[str, str, str], Config[Spec] | None] = {}
         self._endpoints = EndpointTable(self._views["Pod"], self._views["Node"])
         self._keys: dict[KeySource, Keys] = {}
-        self._changed: set[str] = {*_VIEWS, *KINDS, "Endpoints", "Invalid", "Keys"}
+        self._changed: set[str] = {*self._viewing, *KINDS, "Endpoints", "Invalid", "Keys"}
         self._visible = Visibility(plane, self._views["Namespace"], self._views["MutatingWebhookConfiguration"])
         self._snapshot: Snapshot | None = None
 
@@ -128,7 +144,7 @@ class World:
         """
         kind, namespace, name = key
         current: dict[ObjectKey, Any] = cast("Any", self._configs)[kind] if kind in KINDS else self._views[kind]
-        tables: Mapping[str, Mapping[ObjectKey, Any]] = {**snapshot.configs, **snapshot.gatewayapi}
+        tables: Mapping[str, Mapping[ObjectKey, Any]] = {**snapshot.configs, **snapshot.gatewayapi, **snapshot.dialects}
         translated = tables.get(kind, snapshot.services)
         bad = current.get((namespace, name))
         if bad is None or bad is not translated.get((namespace, name)):
@@ -190,7 +206,7 @@ class World:
 
     def _apply_view(self, kind: str, obj: Object, *, gone: bool) -> bool:
         views, key = self._views[kind], (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-        old, new = views.get(key), None if gone else _VIEWS[kind](obj)
+        old, new = views.get(key), None if gone else self._viewing[kind](obj)
         if new is not None and same(self._aside.get((kind, *key)), new):
             return False
         self._aside.pop((kind, *key), None)
@@ -317,7 +333,7 @@ class World:
         if self._snapshot is not None and not self._changed & {"ConfigMap", "Namespace"}:
             return set()
         changed = self._visible.discover(self._mesh.discovery_selectors)
-        return {"Service", "Endpoints", *KINDS, *gatewayapi.KINDS} if changed else set()
+        return {"Service", "Endpoints", *KINDS, *gatewayapi.KINDS, *self._dialects} if changed else set()
 
     def is_home_of(self, namespace: str) -> bool:
         """Whether a namespace belongs to this control plane, or to none that is known."""
@@ -343,6 +359,10 @@ class World:
             there = self._views[kind]
             ours = self._visible.ours(self._visible.seen(there)) if gatewayapi.KINDS[kind].namespaced else there
             return table(kind, ours, lambda before: before.gatewayapi[kind])
+
+        def said(kind: str) -> Table[ObjectKey, Resource[Spec]]:
+            ours: dict[ObjectKey, Any] = self._visible.ours(self._visible.seen(self._views[kind]))
+            return table(kind, ours, lambda before: before.dialects[kind])
 
         pods: Table[ObjectKey, Pod] = table("Pod", self._views["Pod"], lambda before: before.pods)
         named = {key[1]: view for key, view in self._views["Namespace"].items()}
@@ -373,6 +393,10 @@ class World:
             gatewayapi=Table({kind: views(kind) for kind in gatewayapi.KINDS})
             if fresh & gatewayapi.KINDS.keys() or not old
             else old.gatewayapi,
+            dialects=Table({kind: said(kind) for kind in self._dialects})
+            if fresh & self._dialects.keys() or not old
+            else old.dialects,
+            readers=self._readers,
         )
 
 

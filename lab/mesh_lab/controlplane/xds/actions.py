@@ -83,6 +83,8 @@ def _forward(route: Route, context: RouteContext, rule: HTTPRoute, match: HTTPMa
     set_timeouts(action, rule)
     if isinstance(rule, Rule) and rule.missing_cluster == _INTERNAL_ERROR:
         action.cluster_not_found_response_code = RouteAction.INTERNAL_SERVER_ERROR
+    if isinstance(rule, Rule) and rule.idle_timeout is not None:
+        action.idle_timeout.CopyFrom(duration(rule.idle_timeout))
     if host := host_of(rule.headers):
         action.host_rewrite_literal = host
     if rule.rewrite is not None:

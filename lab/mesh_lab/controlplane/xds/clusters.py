@@ -15,6 +15,7 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from google.protobuf.struct_pb2 import Struct, Value
 from msgspec import structs
 
+from mesh_lab.controlplane.model import DestinationRule
 from mesh_lab.controlplane.model.destinationrule import ClientTLSSettings
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import dynamicdns, exchange, names, telemetry, tls
@@ -60,7 +61,8 @@ class Peers:
 class View:
     """A port of a service, or a subset of its endpoints, as its clients see it, which are sidecars or gateways.
 
-    `located` are the endpoints that are looked up by their names (`ClusterLoadAssignment`).
+    `located` are the endpoints that are looked up by their names (`ClusterLoadAssignment`). `backed`: others stand in
+    for its endpoints (see `fallbacks`).
     """
 
     service: MeshService
@@ -71,6 +73,7 @@ class View:
     mesh: MeshConfig
     gateway: bool
     located: bytes = b""
+    backed: bool = False
 
     @cached_property
     def policy(self) -> Policy:
@@ -147,7 +150,8 @@ def outbound(view: View) -> Built:
     outside, and negotiate HTTP/2 whenever it is offered: it speaks HTTP/1.1 to such a server.
     """
     service, port, policy = view.service, view.port, view.policy
-    name = names.outbound_cluster(port.number, view.subset, service.hostname)
+    named = names.own_cluster if view.backed else names.outbound_cluster
+    name = named(port.number, view.subset, service.hostname)
     stat = stat_name(view.mesh.outbound_cluster_stat_name, name, service, port, view.subset)
     cluster = Cluster(name=name, alt_stat_name=stat, connect_timeout=duration(view.mesh.connect_timeout))
     _note_rule(cluster, view)
@@ -176,6 +180,8 @@ def _note_rule(cluster: Cluster, view: View) -> None:
     rules = view.rules
     if rules is not None and (view.subset or rules.policy is not None):
         rule = rules.origins[0]
+        if rule.kind != DestinationRule.__name__:
+            return
         note(cluster.metadata, "destination-rule", rule.namespace, rule.name)
 
 

@@ -13,6 +13,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.wrappers_pb2 import UInt32Value
 
+from mesh_lab.controlplane.model.choosing import Instances
 from mesh_lab.controlplane.world.kubernetes import Pod
 from mesh_lab.controlplane.world.locality import Locality, with_topology
 from mesh_lab.controlplane.world.snapshot import Endpoint, ServiceEndpoints
@@ -31,9 +32,10 @@ _MUTUAL = Struct(fields={"tlsMode": Value(string_value="istio")})
 
 
 class Selection(NamedTuple):
-    """A port of a service, and a subset of its endpoints: those whose pods carry `labels`.
+    """A port of a service, and a subset of its endpoints: those whose pods carry `labels`, and are among `instances`.
 
-    `passed_on`: those that speak mutual TLS, for a gateway that passes it on (see `snidnat`).
+    `passed_on`: those that speak mutual TLS, for a gateway that passes it on (see `snidnat`). `backed`: others stand in
+    for them (see `fallbacks`).
     """
 
     service: MeshService
@@ -41,11 +43,13 @@ class Selection(NamedTuple):
     subset: str
     labels: tuple[tuple[str, str], ...]
     passed_on: bool = False
+    instances: Instances | None = None
+    backed: bool = False
 
     @property
     def cluster(self) -> str:
         """The name of the cluster whose endpoints they are."""
-        named = names.sni if self.passed_on else names.outbound_cluster
+        named = names.sni if self.passed_on else names.own_cluster if self.backed else names.outbound_cluster
         return named(self.port.number, self.subset, self.service.hostname)
 
 
@@ -62,7 +66,7 @@ def assignment(
         number = endpoint.ports.get(port.name)
         if number is not None and selection.passed_on and not speaks_mutual_tls(endpoint.pod, number, policies):
             continue
-        if number is not None and _carries(endpoint, wanted):
+        if number is not None and _carries(endpoint, wanted, selection.instances):
             labels = _labels(endpoint) if order is not None and order.by_labels else {}
             member = Member(_endpoint(endpoint, number, policies, named=not service.outside), labels)
             members.setdefault(endpoint.locality, []).append(member)
@@ -121,8 +125,11 @@ def speaks_mutual_tls(pod: Pod | None, port: int, policies: PeerPolicies) -> boo
     return pod is not None and pod.meshed and policies.mode(pod.labels, port) != "DISABLE"
 
 
-def _carries(endpoint: Endpoint, labels: Mapping[str, str]) -> bool:
-    return not labels or (endpoint.pod is not None and selects(labels, endpoint.pod.labels))
+def _carries(endpoint: Endpoint, labels: Mapping[str, str], instances: Instances | None) -> bool:
+    pod = endpoint.pod
+    if labels and (pod is None or not selects(labels, pod.labels)):
+        return False
+    return instances is None or (pod is not None and instances.include(pod.labels, pod.annotations))
 
 
 def _labels(endpoint: Endpoint) -> Mapping[str, str]:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from mesh_lab.controlplane.model import (
-    AuthorizationPolicy,
     EnvoyFilter,
     PeerAuthentication,
     ServiceEntry,
     TrafficExtension,
 )
+from mesh_lab.controlplane.model.choosing import ChosenSubset
 from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.model.telemetry import Telemetry
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
@@ -28,6 +28,7 @@ from mesh_lab.controlplane.xds import (
     datagrams,
     endpoints,
     entries,
+    fallbacks,
     gateway,
     gatewaytls,
     inbound,
@@ -36,6 +37,7 @@ from mesh_lab.controlplane.xds import (
     ownclusters,
     routes,
     snidnat,
+    together,
 )
 from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.authentication import authentication_of
@@ -156,7 +158,7 @@ def _setting(scope: Scope, context: ProxyContext, access: Access, credentials: f
 
 def _access(snapshot: Snapshot, pod: Pod) -> Access:
     labels, root = tuple(sorted(pod.labels.items())), snapshot.mesh.root_namespace
-    authorization = authorization_of(snapshot.of(AuthorizationPolicy), pod.namespace, labels, root)
+    authorization = authorization_of(together.policies_of(snapshot), pod.namespace, labels, root)
     if len(authorization.providers) == 1:
         asked = authorizer(snapshot.mesh, authorization.providers[0], registry_of(snapshot).services)
         authorization = replace(authorization, authorizer=asked)
@@ -179,7 +181,7 @@ def _called_itself(snapshot: Snapshot, telling: Applied, access: Access) -> tupl
 
 def _for_sidecar(snapshot: Snapshot, pod: Pod, own: Own) -> Resources:
     mesh, scope = snapshot.mesh, scope_of(snapshot, pod.namespace, pod.labels, captures_dns=own.captures_dns)
-    policies = policies_of(snapshot.of(PeerAuthentication), pod.namespace, mesh.root_namespace)
+    policies = policies_of(together.peers_of(snapshot), pod.namespace, mesh.root_namespace)
     named = [*_services_of(snapshot, pod), *entries.selecting(snapshot.of(ServiceEntry), pod)]
     ports = inbound.inbound_ports(pod, named, policies, scope.sidecar)
     access, telling = _access(snapshot, pod), _telemetry(snapshot, pod)
@@ -291,7 +293,7 @@ class Calling(NamedTuple):
         cls, snapshot: Snapshot, scope: Scope, pod: Pod, beside: tuple[MeshService, ...] = (), *, gateway: bool = False
     ) -> Calling:
         """Those of a snapshot, for a pod's proxy."""
-        peers, client = snapshot.of(PeerAuthentication), client_of(scope, snapshot.mesh, pod, snapshot.locality(pod))
+        peers, client = together.peers_of(snapshot), client_of(scope, snapshot.mesh, pod, snapshot.locality(pod))
         return cls(scope, entries.endpoint_table(snapshot), peers, snapshot.mesh, gateway, client, beside)
 
     def tracer(self) -> list[Built]:
@@ -311,10 +313,19 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
         *calling.tracer(),
     ]
     assigned: list[Built] = []
-    for some, theirs in service_clusters(calling, (*scope.services, *scope.imported, *calling.beside)):
+    services = (*scope.services, *scope.imported, *calling.beside)
+    for some, theirs in service_clusters(calling, services):
         made.extend(some)
         assigned.extend(theirs)
-    return table_of(made), table_of(assigned)
+    return table_of([*made, *_backed(calling, services)]), table_of(assigned)
+
+
+def _backed(calling: Calling, services: Iterable[MeshService]) -> Iterator[Built]:
+    """The clusters for whose endpoints others stand in."""
+    by_host, ruled = calling.scope.by_host, calling.scope.rules
+    for service in services:
+        for line in fallbacks.lines(service, ruled.get(service.hostname), by_host, ruled):
+            yield fallbacks.aggregate(line, calling.mesh)
 
 
 def service_clusters(
@@ -359,8 +370,10 @@ def _clusters_of(called: Called) -> tuple[tuple[Built, ...], tuple[Built, ...]]:
         for subset in clusters.subsets_of(service, rules):
             chosen = rules.subset(subset) if rules is not None and subset else None
             labels = tuple(sorted(chosen.labels.items())) if chosen is not None else ()
-            selection = endpoints.Selection(service, port, subset, labels, called.passed_on)
-            view = clusters.View(service, port, subset, rules, peers, called.mesh, called.by_gateway)
+            instances = chosen.instances if isinstance(chosen, ChosenSubset) else None
+            backed = not called.passed_on and rules is not None and bool(rules.standing_in(subset))
+            selection = endpoints.Selection(service, port, subset, labels, called.passed_on, instances, backed)
+            view = clusters.View(service, port, subset, rules, peers, called.mesh, called.by_gateway, backed=backed)
             order = order_of(view.nearness, called.client, detected=view.detects_failures)
             if service.resolution.by_name:
                 view = replace(view, located=endpoints.located(selection, known, policies, order))
@@ -394,9 +407,10 @@ def _called_by_gateway(
     configs = dict.fromkeys(each.config for each in found)
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))
     hosts = dict.fromkeys(scope.called(host) for host in written)
+    hosts |= {other: None for host in list(hosts) for other in fallbacks.reached(scope.rules.get(host))}
     beside = [service for service in calling.beside if service.hostname not in hosts]
     services = [listed(service) for service in (*(scope.by_host[h] for h in hosts if h in scope.by_host), *beside)]
     for some, theirs in (*service_clusters(calling, services), *service_clusters(calling, passed_on, passed_on=True)):
         made.extend(some)
         assigned.extend(theirs)
-    return table_of(made), table_of(assigned)
+    return table_of([*made, *_backed(calling, services)]), table_of(assigned)

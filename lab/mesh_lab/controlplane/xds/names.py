@@ -26,6 +26,11 @@ def outbound_cluster(port: int, subset: str, host: str) -> str:
     return f"outbound|{port}|{subset}|{host}"
 
 
+def own_cluster(port: int, subset: str, host: str) -> str:
+    """The same, of a cluster whose name stands for them and for others that stand in for them."""
+    return f"own|{port}|{subset}|{host}"
+
+
 def inbound_cluster(port: int) -> str:
     """The application behind a sidecar."""
     return f"inbound|{port}||"

@@ -9,6 +9,7 @@ from typing import TypeVar
 from msgspec import structs
 
 from mesh_lab.controlplane.model import DestinationRule
+from mesh_lab.controlplane.model.choosing import ChosenSubset, Fallback, ServiceRule
 from mesh_lab.controlplane.model.destinationrule import (
     ClientTLSSettings,
     ConnectionPoolSettings,
@@ -36,7 +37,7 @@ class HostRules:
 
     The policy is the oldest one's; subsets add up, and of two with one name the older stays. `received` is the policy
     for the servers' own sidecars: a rule for some clients only does not hold there. `selective`: the policy is for the
-    workloads that a rule selects, which may have Secrets then.
+    workloads that a rule selects, which may have Secrets then. `fallbacks` stand in for the endpoints as a whole.
     """
 
     policy: TrafficPolicy | None
@@ -44,10 +45,18 @@ class HostRules:
     subsets: tuple[Subset, ...]
     origins: tuple[Origin, ...]
     selective: bool = False
+    fallbacks: tuple[Fallback, ...] = ()
 
     def subset(self, name: str) -> Subset | None:
         """The subset of that name."""
         return next((subset for subset in self.subsets if subset.name == name), None)
+
+    def standing_in(self, name: str) -> tuple[Fallback, ...]:
+        """Who stands in for a subset, or, without a name, for all endpoints."""
+        if not name:
+            return self.fallbacks
+        subset = self.subset(name)
+        return subset.fallbacks if isinstance(subset, ChosenSubset) else ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,7 @@ def merge_rules(configs: Sequence[Config[DestinationRule]]) -> HostRules:
         tuple(subsets.values()),
         tuple(config.origin for config in configs),
         any(config.spec.workload_selector is not None for config in configs),
+        next((config.spec.fallbacks for config in configs if isinstance(config.spec, ServiceRule)), ()),
     )
 
 

@@ -1,10 +1,10 @@
-"""Istio's resources and what the Gateway API's objects stand for, together: translation does not tell them apart."""
+"""Istio's resources, and what other dialects' objects stand for, together: translation does not tell them apart."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
-from mesh_lab.controlplane.model import DestinationRule, VirtualService
+from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, PeerAuthentication, VirtualService
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.world.kubernetes import ObjectKey
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
@@ -17,18 +17,32 @@ S = TypeVar("S", bound=Spec)
 
 
 def routes_of(snapshot: Snapshot) -> Table[ObjectKey, Config[VirtualService]]:
-    """The VirtualServices, with the rules that they delegate, and those that the Gateway API's routes stand for."""
+    """The VirtualServices, with the rules that they delegate, and those that other dialects' routes stand for."""
     mesh = snapshot.mesh
     written = merged(snapshot.of(VirtualService), mesh.cluster_domain, mesh.default_virtual_service_export_to)
-    return together(written, serving.made_routes(Sources.of(snapshot)))
+    gateway_api = serving.made_routes(Sources.of(snapshot))
+    return together(written, gateway_api, *(read(snapshot).routes for read in snapshot.readers))
 
 
 def rules_of(snapshot: Snapshot) -> Table[ObjectKey, Config[DestinationRule]]:
-    """The DestinationRules, and those that the Gateway API's policies stand for."""
-    return together(snapshot.of(DestinationRule), backendtls.rules(Sources.of(snapshot)))
+    """The DestinationRules, and those that other dialects' policies stand for."""
+    gateway_api = backendtls.rules(Sources.of(snapshot))
+    return together(snapshot.of(DestinationRule), gateway_api, *(read(snapshot).rules for read in snapshot.readers))
+
+
+def peers_of(snapshot: Snapshot) -> Table[ObjectKey, Config[PeerAuthentication]]:
+    """The PeerAuthentications, and what stands for them."""
+    return together(snapshot.of(PeerAuthentication), *(read(snapshot).peers for read in snapshot.readers))
+
+
+def policies_of(snapshot: Snapshot) -> Table[ObjectKey, Config[AuthorizationPolicy]]:
+    """The AuthorizationPolicies, and what stands for them."""
+    return together(snapshot.of(AuthorizationPolicy), *(read(snapshot).policies for read in snapshot.readers))
 
 
 @memoised
-def together(written: Table[ObjectKey, Config[S]], made: Table[ObjectKey, Config[S]]) -> Table[ObjectKey, Config[S]]:
-    """Both; the former object where nothing is made."""
-    return Table({**written, **made}) if made else written
+def together(written: Table[ObjectKey, Config[S]], *made: Table[ObjectKey, Config[S]]) -> Table[ObjectKey, Config[S]]:
+    """All of them; the former object where nothing is made."""
+    if not any(made):
+        return written
+    return Table({**written, **{key: config for table in made for key, config in table.items()}})

@@ -19,7 +19,8 @@ from mesh_lab.controlplane.model.internal import BackendRule, BackendTLS
 from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.kubernetes import ObjectKey
 from mesh_lab.controlplane.world.snapshot import Config, Table
-from mesh_lab.controlplane.xds.gatewayapi import grants, keeping
+from mesh_lab.controlplane.xds import keeping
+from mesh_lab.controlplane.xds.gatewayapi import grants
 from mesh_lab.controlplane.xds.gatewayapi.listenertls import authority_of, authority_problem
 from mesh_lab.controlplane.xds.gatewayapi.sources import Sources, Verdict, spec_of
 from mesh_lab.controlplane.xds.memo import memoised

@@ -25,8 +25,8 @@ from mesh_lab.controlplane.model.virtualservice import (
 )
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin
 from mesh_lab.controlplane.world.snapshot import Config, Table
-from mesh_lab.controlplane.xds import hosts
-from mesh_lab.controlplane.xds.gatewayapi import infrastructure, keeping
+from mesh_lab.controlplane.xds import hosts, keeping
+from mesh_lab.controlplane.xds.gatewayapi import infrastructure
 from mesh_lab.controlplane.xds.gatewayapi.listeners import GatewayState, ListenerState, gateways
 from mesh_lab.controlplane.xds.gatewayapi.parents import isolated
 from mesh_lab.controlplane.xds.gatewayapi.routes import RouteState, routes

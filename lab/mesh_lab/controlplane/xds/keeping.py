@@ -1,6 +1,6 @@
 """What is made anew and is as before stays the same object, since translation memoises on identity.
 
-The Gateway API's objects are read together: a new Secret may change what any Gateway is. So all is read again with each
+A dialect's objects are read together: a new Secret may change what any Gateway is. So all is read again with each
 change around them, and compared here, resource by resource.
 """
 

@@ -1,0 +1,1 @@
+"""The vocabularies of the mesh: Istio's, and those that are read into the same model. One folder a dialect."""
