@@ -36,6 +36,8 @@ STRINGS = (
 # Fields with a language of their own, judged elsewhere; and files, which are there or not.
 GIVEN: dict[str, tuple[Any, ...]] = {
     "regex": ("a", "a.*", "(a|b)[0-9]{1,3}"),
+    "pathRegex": ("/a", "/a.*", "/(a|b)[0-9]{1,3}"),
+    "filter": ("", "Service.Meta.version == v1", '"v1" in Service.Tags', "Node.Name == a", "("),
     **dict.fromkeys(("serverCertificate", "clientCertificate", "privateKey", "caCertificates", "caCrl"), ("",)),
 }
 # By type, what a field needs beside it; by type and field, what it cannot have.
@@ -87,6 +89,28 @@ BESIDE: dict[str, dict[str, Any]] = {
     "EnvoyConfigObjectPatch": {"applyTo": "HTTP_FILTER", "patch": {"operation": "REMOVE"}},
     "ConnectionKeepalive": {"interval": "1s", "timeout": "1s"},
     "OutboundTrafficPolicy": {"mode": "ALLOW_ANY"},
+    # Consul's
+    "ServiceDefaults": {"protocol": "http"},
+    "Upstream": {"name": "reviews"},
+    "ServiceResolver": {"subsets": {"x": {"filter": "Service.Meta.version == v1"}, "y": {}}},
+    "ServiceResolverRedirect": {"service": "reviews"},
+    "ServiceResolverFailover": {"serviceSubset": "y"},
+    "FailoverTarget": {"serviceSubset": "y"},
+    "LoadBalancer": {"policy": "ring_hash"},
+    "HashPolicy": {"field": "cookie", "fieldValue": "a"},
+    "ServiceSplitter": {"splits": [{"weight": 100}]},
+    "ServiceSplit": {"weight": 100},
+    "ServiceRouteHTTPMatch": {"pathPrefix": "/a"},
+    "HeaderMatch": {"exact": "a"},
+    "HeaderPermission": {"exact": "a"},
+    "QueryParamMatch": {"exact": "a"},
+    "ServiceIntentions": {
+        "destination": {"name": "reviews"},
+        "sources": [{"name": "productpage", "action": "deny"}],
+    },
+    "SourceIntention": {"name": "productpage", "action": "deny"},
+    "IntentionPermission": {"action": "deny", "http": {"pathPrefix": "/a"}},
+    "IntentionHTTPPermission": {"methods": ["GET"]},
 }
 INSTEAD: dict[tuple[str, str], tuple[str, ...]] = {
     ("HTTPRoute", "redirect"): ("route",),
@@ -103,6 +127,16 @@ INSTEAD: dict[tuple[str, str], tuple[str, ...]] = {
         for name in ("httpCookie", "useSourceIp", "httpQueryParameterName")
     },
     ("Delay", "percent"): ("percentage",),
+    ("LoadBalancer", "leastRequestConfig"): ("policy",),
+    ("HashPolicy", "sourceIP"): ("field", "fieldValue"),
+    ("SourceIntention", "permissions"): ("action",),
+    ("ServiceResolver", "redirect"): ("failover",),
+    **{("ServiceRouteHTTPMatch", name): ("pathPrefix",) for name in ("pathExact", "pathRegex")},
+    **{
+        (owner, name): ("exact",)
+        for owner in ("HeaderMatch", "HeaderPermission", "QueryParamMatch")
+        for name in ("present", "prefix", "suffix", "regex", "contains")
+    },
     **{("ReadinessProbe", name): ("exec",) for name in ("httpGet", "tcpSocket", "grpc")},
 }
 # And what a field needs beside it that others of its type cannot have.
@@ -125,9 +159,14 @@ class Case(NamedTuple):
 
 
 def cases(kind: str) -> Iterator[Case]:
-    """All resources of a kind."""
-    for path, document in _values(KINDS[kind].spec):
-        yield Case(kind, f"spec{path}", document)
+    """All resources of a kind of Istio's."""
+    yield from cases_of(KINDS[kind].spec)
+
+
+def cases_of(spec: type[msgspec.Struct]) -> Iterator[Case]:
+    """All resources of a kind, by its type."""
+    for path, document in _values(spec):
+        yield Case(spec.__name__, f"spec{path}", document)
 
 
 def _values(kind: Any) -> Iterator[tuple[str, Any]]:

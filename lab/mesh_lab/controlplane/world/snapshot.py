@@ -120,12 +120,16 @@ class Keys(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a dialect's objects stand for, in the model that translation reads; by namespace and a name of their own."""
+    """What a dialect's objects stand for, in the model that translation reads; by namespace and a name of their own.
+
+    `services` are the Services of which they say what is spoken, as they are then.
+    """
 
     routes: Table[ObjectKey, Config[VirtualService]] = Table()
     rules: Table[ObjectKey, Config[DestinationRule]] = Table()
     peers: Table[ObjectKey, Config[PeerAuthentication]] = Table()
     policies: Table[ObjectKey, Config[AuthorizationPolicy]] = Table()
+    services: Table[ObjectKey, Service] = Table()
 
 
 @dataclass(frozen=True, eq=False)

@@ -256,7 +256,7 @@ Targets = tuple[tuple[int | str, int], ...]
 
 def _services_of(snapshot: Snapshot, pod: Pod) -> list[tuple[MeshService, Targets]]:
     """The services that select a pod, by name, with the targets and numbers of their ports."""
-    by_namespace = _selecting(snapshot.services)
+    by_namespace = _selecting(together.services_of(snapshot))
     domain, own = snapshot.mesh.cluster_domain, entries.own_numbers(pod)
     return [
         (from_kubernetes(service, domain), tuple((own.get(p.name, p.target), p.port) for p in service.ports))

@@ -20,6 +20,7 @@ from envoy.extensions.filters.network.rbac.v3 import rbac_pb2 as network_rbac
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from mesh_lab.controlplane.model import AuthorizationPolicy
+from mesh_lab.controlplane.model.clients import WorkloadPolicy
 from mesh_lab.controlplane.model.security import Action
 from mesh_lab.controlplane.validation.security import is_dry_run
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin
@@ -94,12 +95,17 @@ def authorization_of(
         if config.namespace in (namespace, root_namespace)
         and not (config.spec.target_ref or config.spec.target_refs)
         and (config.spec.selector is None or selects(config.spec.selector.match_labels, mine))
+        and not _leaves_out(config.spec, mine)
     ]
 
     def having(action: Action) -> tuple[AuthConfig, ...]:
         return tuple(config for config in found if config.spec.action == action)
 
     return Authorization(having("CUSTOM"), having("DENY"), having("ALLOW"), having("AUDIT"))
+
+
+def _leaves_out(spec: AuthorizationPolicy, labels: Mapping[str, str]) -> bool:
+    return isinstance(spec, WorkloadPolicy) and any(selects(each, labels) for each in spec.apart_from)
 
 
 def custom_filter(*, idle: bool) -> HttpFilter:

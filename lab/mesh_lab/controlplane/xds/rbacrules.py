@@ -21,8 +21,9 @@ from envoy.type.matcher.v3.regex_pb2 import RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
 from envoy.type.matcher.v3.value_pb2 import ListMatcher, ValueMatcher
 
+from mesh_lab.controlplane.model.clients import ClientRule
 from mesh_lab.controlplane.model.security import Action, Condition, Operation, Rule, Source
-from mesh_lab.controlplane.xds import claims, trustdomains
+from mesh_lab.controlplane.xds import claims, clientrules, trustdomains
 from mesh_lab.controlplane.xds.trustdomains import TrustDomains
 
 
@@ -40,6 +41,8 @@ _NEVER = Policy(
 
 def policy_of(rule: Rule, action: Action, owner: Owner, *, tcp: bool) -> Policy | None:
     """One rule; None when it cannot hold for TCP."""
+    if isinstance(rule, ClientRule):
+        return clientrules.policy(rule, owner.trust_domains, tcp=tcp)
     if tcp and action == "ALLOW" and _needs_http(rule):
         return None
     known = [c for c in rule.when if _knows(c.key)]

@@ -22,7 +22,7 @@ from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.policies import HostRules, merge_rules
 from mesh_lab.controlplane.xds.services import MeshPort, MeshService, Protocol, from_kubernetes
-from mesh_lab.controlplane.xds.together import routes_of, rules_of
+from mesh_lab.controlplane.xds.together import routes_of, rules_of, services_of
 
 Labels = tuple[tuple[str, str], ...]
 RuleConfig = Config[DestinationRule]
@@ -142,7 +142,7 @@ def registry(services: Table[ObjectKey, Service], written: entries.Entries, doma
 
 def registry_of(snapshot: Snapshot) -> Registry:
     """The registry of a snapshot."""
-    return registry(snapshot.services, snapshot.of(ServiceEntry), snapshot.mesh.cluster_domain)
+    return registry(services_of(snapshot), snapshot.of(ServiceEntry), snapshot.mesh.cluster_domain)
 
 
 def _rank(service: MeshService) -> tuple[str, bool, bool, str, ObjectKey]:

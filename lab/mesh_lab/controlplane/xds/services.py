@@ -56,14 +56,19 @@ _SERVER_FIRST = frozenset({25, 53, 3306, 27017})
 
 def protocol_of(port: ServicePort) -> Protocol:
     """`appProtocol`, then the port's name up to its first dash, then sniffing."""
-    declared = _BY_NAME.get(port.app_protocol.lower())
-    if declared:
-        return declared
-    name = port.name.lower()
-    named = _BY_NAME.get("grpc-web" if name.startswith("grpc-web") else name.partition("-")[0])
-    if named:
-        return named
+    stated = declared(port)
+    if stated is not None:
+        return stated
     return Protocol.TCP if port.port in _SERVER_FIRST else Protocol.AUTO
+
+
+def declared(port: ServicePort) -> Protocol | None:
+    """What a port says that is spoken there; None where it says nothing."""
+    stated = _BY_NAME.get(port.app_protocol.lower())
+    if stated:
+        return stated
+    name = port.name.lower()
+    return _BY_NAME.get("grpc-web" if name.startswith("grpc-web") else name.partition("-")[0])
 
 
 class Resolution(Enum):

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from mesh_lab.controlplane.model import AuthorizationPolicy, DestinationRule, PeerAuthentication, VirtualService
 from mesh_lab.controlplane.model.base import Spec
-from mesh_lab.controlplane.world.kubernetes import ObjectKey
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
 from mesh_lab.controlplane.xds.delegation import merged
 from mesh_lab.controlplane.xds.gatewayapi import backendtls, serving
@@ -38,6 +38,18 @@ def peers_of(snapshot: Snapshot) -> Table[ObjectKey, Config[PeerAuthentication]]
 def policies_of(snapshot: Snapshot) -> Table[ObjectKey, Config[AuthorizationPolicy]]:
     """The AuthorizationPolicies, and what stands for them."""
     return together(snapshot.of(AuthorizationPolicy), *(read(snapshot).policies for read in snapshot.readers))
+
+
+def services_of(snapshot: Snapshot) -> Table[ObjectKey, Service]:
+    """The Services, speaking what the objects of dialects say."""
+    return _speaking(snapshot.services, *(read(snapshot).services for read in snapshot.readers))
+
+
+@memoised
+def _speaking(services: Table[ObjectKey, Service], *made: Table[ObjectKey, Service]) -> Table[ObjectKey, Service]:
+    if not any(made):
+        return services
+    return Table({**services, **{key: service for table in made for key, service in table.items()}})
 
 
 @memoised

@@ -45,6 +45,7 @@ def text(matcher: Any, value: str) -> bool:
         "exact": value == wanted,
         "prefix": value.startswith(str(wanted)),
         "suffix": value.endswith(str(wanted)),
+        "contains": str(wanted) in value,
     }[kind]
 
 
@@ -67,7 +68,8 @@ def identifies(principal: Any, request: Request) -> bool:
         case "not_id":
             return not identifies(value, request)
         case "authenticated":
-            return bool(request.principal) and text(value.principal_name, request.principal)
+            known = not value.HasField("principal_name") or text(value.principal_name, request.principal)
+            return bool(request.principal) and known
         case "direct_remote_ip" | "remote_ip":
             return cidr(value, request.ip)
         case "metadata":
@@ -109,7 +111,10 @@ def permits(permission: Any, request: Request) -> bool:
             return not permits(value, request)
         case "header":
             headers = {":method": request.method, ":authority": request.host, **request.headers}
-            return value.name in headers and (value.present_match or text(value.string_match, headers[value.name]))
+            if value.WhichOneof("header_match_specifier") == "present_match":
+                return (value.name in headers) != bool(value.invert_match)
+            found = value.name in headers
+            return found and text(value.string_match, headers[value.name]) != bool(value.invert_match)
         case "url_path":
             return text(value.path, request.path)
         case "destination_port":

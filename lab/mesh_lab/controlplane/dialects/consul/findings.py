@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mesh_lab.controlplane.dialects.consul.access import confusions
 from mesh_lab.controlplane.dialects.consul.checks import problems
 from mesh_lab.controlplane.dialects.consul.kinds import ServiceResolver, ServiceRouter, ServiceSplitter
 from mesh_lab.controlplane.dialects.consul.objects import Sources
 from mesh_lab.controlplane.dialects.consul.reading import misfits, read
-from mesh_lab.controlplane.model import DestinationRule, VirtualService
+from mesh_lab.controlplane.model import DestinationRule, PeerAuthentication, VirtualService
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.choosing import ChosenSubset
 from mesh_lab.controlplane.model.destinationrule import Subset
@@ -37,6 +38,8 @@ def findings(snapshot: Snapshot) -> Iterator[Finding]:
     for misfit in misfits(sources):
         yield Finding("error", _WRONG, misfit.message, "spec", misfit.origin)
     yield from _without_service(sources)
+    yield from _confused(sources)
+    yield from _secured_twice(snapshot)
     yield from _routed_twice(snapshot)
     yield from _ruled_twice(snapshot)
 
@@ -59,6 +62,24 @@ def _without_service(sources: Sources) -> Iterator[Finding]:
             if (namespace, name) not in sources.services:
                 text = f'Referenced host not found: there is no Service "{name}" in namespace {namespace}'
                 yield Finding("warning", _MISSING, text, "metadata.name", resource.origin)
+
+
+def _confused(sources: Sources) -> Iterator[Finding]:
+    for origin, path, message in confusions(sources):
+        yield Finding("warning", _DOUBTFUL, f"Schema validation warning: {path}: {message}", path, origin)
+
+
+def _secured_twice(snapshot: Snapshot) -> Iterator[Finding]:
+    """Workloads whose mutual TLS a PeerAuthentication is for as well: the older of those with a selector counts."""
+    for config in read(snapshot).peers.values():
+        own = config.spec.selector.match_labels if config.spec.selector is not None else {}
+        for other in snapshot.of(PeerAuthentication).values():
+            labels = other.spec.selector.match_labels if other.spec.selector is not None else {}
+            if other.namespace != config.namespace or not labels or not selects(labels, own):
+                continue
+            first, second = sorted((config, other), key=lambda each: each.precedence)
+            told = f"{_shown(first)} is older, and so it decides on mutual TLS of {own}, and not {_shown(second)}"
+            yield from (Finding("warning", _DOUBTFUL, told, "", each.origin) for each in (config, other))
 
 
 def _routed_twice(snapshot: Snapshot) -> Iterator[Finding]:

@@ -37,11 +37,13 @@ class Sources(NamedTuple):
     services: Table[ObjectKey, Service]
     pods: Table[ObjectKey, Pod]
     domain: str
+    root_namespace: str
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Sources:
         """Those of a snapshot."""
-        return cls(snapshot.dialects, snapshot.services, snapshot.pods, snapshot.mesh.cluster_domain)
+        mesh = snapshot.mesh
+        return cls(snapshot.dialects, snapshot.services, snapshot.pods, mesh.cluster_domain, mesh.root_namespace)
 
     def all(self, kind: type[S]) -> Table[ObjectKey, Resource[S]]:
         """The objects of a kind."""
@@ -89,8 +91,20 @@ def proxy_defaults(sources: Sources, namespace: str) -> Entry[ProxyDefaults] | N
 
 def protocol_of(sources: Sources, key: ObjectKey) -> str:
     """What a service speaks as Consul has it: what its ServiceDefaults say, else ProxyDefaults, else TCP."""
+    return stated_protocol(sources, key) or TCP
+
+
+def stated_protocol(sources: Sources, key: ObjectKey) -> str:
+    """The same; empty where nothing says it."""
     own, shared = defaults_of(sources, key)
     stated = own.protocol if own is not None else ""
     if not stated and shared is not None:
         stated = str(shared.config.get("protocol", "") or "")
-    return stated.lower() or TCP
+    return stated.lower()
+
+
+def is_permissive(sources: Sources, key: ObjectKey) -> bool:
+    """Whether a service takes plain text beside mutual TLS: where ServiceDefaults, or else ProxyDefaults, say so."""
+    own, shared = defaults_of(sources, key)
+    stated = own.mutual_tls_mode if own is not None else ""
+    return (stated or (shared.mutual_tls_mode if shared is not None else "")) == "permissive"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from mesh_lab.controlplane.dialects.consul import rules
+from mesh_lab.controlplane.dialects.consul import access, mtls, rules, upstreams
 from mesh_lab.controlplane.dialects.consul.chain import Chain, Compiled, Misfit, compiled
 from mesh_lab.controlplane.dialects.consul.kinds import ServiceResolver, ServiceRouter, ServiceSplitter
-from mesh_lab.controlplane.dialects.consul.objects import Sources
+from mesh_lab.controlplane.dialects.consul.objects import Sources, stated_protocol
 from mesh_lab.controlplane.dialects.consul.routes import virtual_service
 from mesh_lab.controlplane.model import DestinationRule, VirtualService
-from mesh_lab.controlplane.world.kubernetes import ObjectKey
-from mesh_lab.controlplane.world.snapshot import Config, Reading, Snapshot
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
+from mesh_lab.controlplane.world.snapshot import Config, Reading, Snapshot, Table
 from mesh_lab.controlplane.xds import keeping
 from mesh_lab.controlplane.xds.memo import memoised
+from mesh_lab.controlplane.xds.services import declared
 
 _IN_CHAINS = (ServiceRouter, ServiceSplitter, ServiceResolver)
 
@@ -29,7 +31,10 @@ def read(snapshot: Snapshot) -> Reading:
 def _read(sources: Sources) -> Reading:
     return Reading(
         routes=keeping.table(_routes(sources)),
-        rules=keeping.table(_rules(sources)),
+        rules=keeping.table((*_rules(sources), *upstreams.destination_rules(sources))),
+        peers=keeping.table(mtls.peers(sources)),
+        policies=keeping.table(access.policies(sources)),
+        services=_spoken(sources),
     )
 
 
@@ -57,6 +62,27 @@ def _has_routes(chain: Chain, sources: Sources) -> bool:
 def _rules(sources: Sources) -> Iterator[Config[DestinationRule]]:
     for entry in sources.good(ServiceResolver):
         yield rules.destination_rule(entry, sources)
+
+
+def _spoken(sources: Sources) -> Table[ObjectKey, Service]:
+    """The Services whose protocol Consul's objects state: of several ports those that do not state one themselves."""
+    return Table(
+        {
+            key: speaking(service, protocol)
+            for key, service in sources.services.items()
+            if (protocol := stated_protocol(sources, key))
+        }
+    )
+
+
+@memoised
+def speaking(service: Service, protocol: str) -> Service:
+    """A Service whose ports have a protocol."""
+    single = len(service.ports) == 1
+    ports = tuple(
+        port._replace(app_protocol=protocol) if single or declared(port) is None else port for port in service.ports
+    )
+    return replace(service, ports=ports)
 
 
 def misfits(sources: Sources) -> Iterator[Misfit]:

@@ -34,15 +34,20 @@ _SESSION = "0s"
 
 def destination_rule(entry: Entry[ServiceResolver], sources: Sources) -> Config[DestinationRule]:
     """What a resolver says of its own service's instances."""
-    spec, key = entry.spec, (entry.origin.namespace, entry.origin.name)
-    made = ServiceRule(
+    key = (entry.origin.namespace, entry.origin.name)
+    return Config(entry.origin, key[0], f"{key[1]}-consul", {}, entry.created, rule(entry, key, sources))
+
+
+def rule(entry: Entry[ServiceResolver], key: ObjectKey, sources: Sources) -> ServiceRule:
+    """The same, as the rule alone."""
+    spec = entry.spec
+    return ServiceRule(
         host=sources.host(key),
         traffic_policy=policy(spec),
         subsets=list(_subsets(spec, key, sources)),
         export_to=["*"],
         fallbacks=tuple(fallbacks(spec, Target(key), sources)),
     )
-    return Config(entry.origin, key[0], f"{key[1]}-consul", {}, entry.created, made)
 
 
 def _subsets(spec: ServiceResolver, key: ObjectKey, sources: Sources) -> Iterator[Subset]:

@@ -20,6 +20,7 @@ from mesh_lab.controlplane.dialects.consul.kinds import (
     ServiceSplitter,
 )
 from mesh_lab.controlplane.model.base import Spec
+from mesh_lab.controlplane.validation.bounds import bounds
 from mesh_lab.controlplane.validation.common import Problem, error
 
 _CHECKS: Mapping[type[Spec], Callable[[Any], Iterator[Problem]]] = {
@@ -37,7 +38,7 @@ _GLOBAL = "global"
 @lru_cache(maxsize=1024)
 def problems(name: str, spec: Spec) -> tuple[Problem, ...]:
     """All problems of an object of that name, in the order of its fields."""
-    found = list(_CHECKS[type(spec)](spec))
+    found = [*bounds(spec), *_CHECKS[type(spec)](spec)]
     if isinstance(spec, ProxyDefaults) and name != _GLOBAL:
         found.insert(0, error("metadata.name", f'proxydefaults resource name must be "{_GLOBAL}", not "{name}"'))
     return tuple(found)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mesh_lab.controlplane.dialects.consul.kinds.common import HeaderMatch, HTTPHeaderModifiers
+from mesh_lab.controlplane.validation.commands import commands
 from mesh_lab.controlplane.validation.common import Problem, camel, error, regex, warning
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"})
@@ -83,3 +84,6 @@ def modifiers(path: str, changes: HTTPHeaderModifiers | None) -> Iterator[Proble
         for name in getattr(changes, field):
             if name.startswith(":") or name.lower() == "host":
                 yield error(f"{path}.{field}", f'header "{name}" cannot be changed')
+    for field, values in (("add", changes.add), ("set", changes.set)):
+        for name, value in values.items():
+            yield from commands(f"{path}.{field}[{name}]", value)

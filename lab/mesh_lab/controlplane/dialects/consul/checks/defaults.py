@@ -8,7 +8,7 @@ from mesh_lab.controlplane.dialects.consul.checks.common import elsewhere, mesh_
 from mesh_lab.controlplane.dialects.consul.kinds import ProxyDefaults, ServiceDefaults
 from mesh_lab.controlplane.dialects.consul.kinds.common import EnvoyExtension
 from mesh_lab.controlplane.dialects.consul.kinds.defaults import Upstream
-from mesh_lab.controlplane.validation.common import Problem, duration, error, warning
+from mesh_lab.controlplane.validation.common import Problem, camel, duration, error, warning
 
 PROTOCOLS = ("", "tcp", "http", "http2", "grpc")
 _BALANCES = ("", "exact_balance")
@@ -84,6 +84,9 @@ def _upstream(path: str, spec: Upstream) -> Iterator[Problem]:
         yield from mesh_gateway(f"{path}.meshGateway", spec.mesh_gateway.mode)
     yield from _balance(f"{path}.balanceOutboundConnections", spec.balance_outbound_connections)
     yield from without_effect(path, spec, ("protocol",))
+    for name in ("max_connections", "max_pending_requests", "max_concurrent_requests"):
+        if spec.limits is not None and getattr(spec.limits, name) == 0:
+            yield error(f"{path}.limits.{camel(name)}", "this lab takes a limit of 1 or more")
     check = spec.passive_health_check
     if check is not None:
         yield from duration(f"{path}.passiveHealthCheck.interval", check.interval)

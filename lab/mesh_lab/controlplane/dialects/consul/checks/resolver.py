@@ -16,7 +16,7 @@ from mesh_lab.controlplane.dialects.consul.kinds.resolver import (
     ServiceResolverSubset,
 )
 from mesh_lab.controlplane.model.units import nanoseconds
-from mesh_lab.controlplane.validation.common import Problem, error, warning
+from mesh_lab.controlplane.validation.common import Problem, duration, error, warning
 
 _SUBSET = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _POLICIES = ("", "random", "round_robin", "least_request", "ring_hash", "maglev")
@@ -42,6 +42,8 @@ def service_resolver(spec: ServiceResolver) -> Iterator[Problem]:
         yield from _failover(f"spec.failover[{name}]", failover)
     if spec.load_balancer is not None:
         yield from _load_balancer("spec.loadBalancer", spec.load_balancer)
+    yield from duration("spec.connectTimeout", spec.connect_timeout, zero=True)
+    yield from duration("spec.requestTimeout", spec.request_timeout, zero=True)
     yield from without_effect("spec", spec, ("prioritize_by_locality",))
 
 
@@ -115,5 +117,6 @@ def _hash_policy(path: str, spec: HashPolicy) -> Iterator[Problem]:
         return
     if spec.field_ != "cookie":
         yield error(f"{path}.cookieConfig", 'cookieConfig is for the field "cookie" only')
+    yield from duration(f"{path}.cookieConfig.ttl", cookie.ttl, zero=True)
     if cookie.session and cookie.ttl and nanoseconds(cookie.ttl):
         yield error(f"{path}.cookieConfig", "cannot set both session and ttl")

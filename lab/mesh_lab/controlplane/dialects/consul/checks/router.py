@@ -13,7 +13,7 @@ from mesh_lab.controlplane.dialects.consul.kinds.router import (
     ServiceRouteDestination,
     ServiceRouteHTTPMatch,
 )
-from mesh_lab.controlplane.validation.common import Problem, error, regex, warning
+from mesh_lab.controlplane.validation.common import Problem, duration, error, regex, warning
 
 _TESTS = ("exact", "prefix", "suffix", "regex", "present")
 _RETRIED = frozenset(
@@ -71,6 +71,8 @@ def _destination(path: str, to: ServiceRouteDestination) -> Iterator[Problem]:
     yield from elsewhere(path, to)
     yield from modifiers(f"{path}.requestHeaders", to.request_headers)
     yield from modifiers(f"{path}.responseHeaders", to.response_headers)
+    yield from duration(f"{path}.requestTimeout", to.request_timeout, zero=True)
+    yield from duration(f"{path}.idleTimeout", to.idle_timeout, zero=True)
     if to.prefix_rewrite and not to.prefix_rewrite.startswith("/"):
         yield error(f"{path}.prefixRewrite", "must begin with a '/'")
     for index, cause in enumerate(to.retry_on):

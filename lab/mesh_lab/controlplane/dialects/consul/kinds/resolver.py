@@ -5,10 +5,14 @@ https://developer.hashicorp.com/consul/docs/connect/config-entries/service-resol
 
 from __future__ import annotations
 
-from msgspec import field
+from typing import Annotated
+
+from msgspec import Meta, field
 
 from mesh_lab.controlplane.dialects.consul.kinds.common import FailoverPolicy, PrioritizeByLocality
-from mesh_lab.controlplane.model.base import Duration, Spec, UInt32, UInt64
+from mesh_lab.controlplane.model.base import Duration, Spec, UInt32
+
+RingSize = Annotated[int, Meta(ge=0, le=8388608)]  # Envoy's limit
 
 
 class ServiceResolverSubset(Spec, frozen=True):
@@ -56,8 +60,8 @@ class ServiceResolverFailover(Spec, frozen=True):
 class RingHashConfig(Spec, frozen=True):
     """The size of a hash ring."""
 
-    minimum_ring_size: UInt64 = 0
-    maximum_ring_size: UInt64 = 0
+    minimum_ring_size: RingSize = 0
+    maximum_ring_size: RingSize = 0
 
 
 class LeastRequestConfig(Spec, frozen=True):

@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from mesh_lab.controlplane.dialects.consul.kinds.common import HeaderMatch, HTTPHeaderModifiers, Method
-from mesh_lab.controlplane.model.base import Duration, QueryName, Spec, UInt32
+from mesh_lab.controlplane.model.base import Duration, Spec, UInt32
 
 StatusCode = Annotated[int, Meta(ge=100, le=599)]
 
@@ -18,7 +18,7 @@ StatusCode = Annotated[int, Meta(ge=100, le=599)]
 class QueryParamMatch(Spec, frozen=True):
     """A condition on a query parameter: at most one of the tests."""
 
-    name: QueryName
+    name: Annotated[str, Meta(min_length=1, max_length=1024)]
     present: bool = False
     exact: str = ""
     regex: str = ""
