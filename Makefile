@@ -38,6 +38,10 @@ quick: install ## Run the unit tests of pure functions, for the inner loop: a qu
 coverage: install ## Run the unit tests and tell which lines of the package they do not reach (report: reports/coverage/)
 	$(BIN)/pytest tests/unit -n auto --dist loadfile --cov mesh_lab --cov-report term:skip-covered --cov-report html:reports/coverage $(ARGS)
 
+# On the lab's own cluster the end-to-end tests speak all of the mesh's vocabularies.
+ifeq ($(CLUSTER),embedded)
+e2e: export MESH_LAB_DIALECTS ?= istio,gateway,consul
+endif
 e2e: running ## Run the end-to-end tests (one of them: make e2e ARGS='-k NAME')
 	$(BIN)/pytest tests/e2e --mesh-cluster $(CLUSTER) --mesh-kubeconfig="$$($(LAB) status --cluster $(CLUSTER) -o kubeconfig)" $(ARGS)
 

@@ -46,6 +46,8 @@ tell mesh.yaml "${kubectl[@]}" get -A -o yaml \
 tell policies.yaml "${kubectl[@]}" get -A -o yaml \
     peerauthentications,requestauthentications,authorizationpolicies,telemetries,proxyconfigs,envoyfilters,wasmplugins,trafficextensions
 # A cluster has of these what its user has installed.
+tell consul.yaml "${kubectl[@]}" get -A -o yaml --ignore-not-found \
+    "$("${kubectl[@]}" api-resources --api-group=consul.hashicorp.com --no-headers -o name 2>/dev/null | paste -sd, -)"
 tell gatewayapi.yaml "${kubectl[@]}" get -A -o yaml --ignore-not-found \
     "$("${kubectl[@]}" api-resources --api-group=gateway.networking.k8s.io --no-headers -o name 2>/dev/null | paste -sd, -)"
 timeout 30 "${kubectl[@]}" get pods -A -o jsonpath='{range .items[*]}{.metadata.namespace} {.metadata.name}{"\n"}{end}' |

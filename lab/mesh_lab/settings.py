@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mesh_lab.errors import LabError
-from mesh_lab.meshkinds import DEFAULT_DIALECTS
+from mesh_lab.meshkinds import DEFAULT_DIALECTS, DIALECTS
 from mesh_lab.tomlerrors import Source, dotted
 
 FILE_NAME = "lab.toml"
@@ -236,6 +236,7 @@ class Lab:
 _TEXT_VARIABLES = {"MESH_LAB_NAME": "name", "MESH_LAB_CLUSTER": "cluster", "MESH_LAB_IP_FAMILY": "ip_family"}
 _PORT_VARIABLES = {f"MESH_LAB_{field.upper()}_PORT": field for field in Ports.__struct_fields__}
 _PROFILE_VARIABLE = "MESH_LAB_PROFILE"
+_DIALECTS_VARIABLE = "MESH_LAB_DIALECTS"
 
 
 def load(
@@ -271,10 +272,14 @@ def load(
     changes |= {field: value for field, value in given.items() if value}
     if wanted := profile or environ.get(_PROFILE_VARIABLE):
         changes["mesh"] = msgspec.structs.replace(settings.mesh, profile=_known_profile(wanted))
+    if named := environ.get(_DIALECTS_VARIABLE):
+        mesh = changes.get("mesh", settings.mesh)
+        changes["mesh"] = msgspec.structs.replace(mesh, dialects=_known_dialects(named))
     if not samples:
         changes["mesh"] = msgspec.structs.replace(changes.get("mesh", settings.mesh), samples=False)
     settings = msgspec.structs.replace(settings, **changes)
     overruled = {("ports", field) for field in ports} | ({("mesh", "profile")} if wanted else set())
+    overruled |= {("mesh", "dialects")} if named else set()
     source = replace(source, overruled=frozenset(overruled))
     if not re.match(NAME_PATTERN, settings.name):
         raise LabError(
@@ -344,6 +349,15 @@ def _read(file: Path) -> tuple[Settings, Source]:
     except msgspec.ValidationError as error:
         words = source.explain(document, Settings, str(error))
         raise LabError(words, hint="README.md lists what lab.toml may say.") from error
+
+
+def _known_dialects(names: str) -> tuple[DialectName, ...]:
+    try:
+        return msgspec.convert({"dialects": [name.strip() for name in names.split(",")]}, Mesh).dialects
+    except msgspec.ValidationError:
+        raise LabError(
+            f"{_DIALECTS_VARIABLE}: unknown dialect in {names!r}", hint=f"Known: {', '.join(DIALECTS)}.", exit_code=2
+        ) from None
 
 
 def _refuse_dialects(settings: Settings, source: Source) -> None:

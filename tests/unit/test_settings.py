@@ -72,6 +72,17 @@ def test_the_ip_family_is_that_of_the_option_or_of_the_environment_or_of_the_fil
         load(tmp_path, {}, ip_family="ipv6")
 
 
+def test_the_dialects_are_those_of_the_environment_or_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text('[mesh]\ndialects = ["istio"]\n')
+    assert load(tmp_path, {}).settings.mesh.dialects == ("istio",)
+    given = load(tmp_path, {"MESH_LAB_DIALECTS": "istio, consul"}, profile="demo").settings.mesh
+    assert given == Mesh("demo", dialects=("istio", "consul"))
+    with pytest.raises(LabError, match="MESH_LAB_DIALECTS: unknown dialect in 'istio,smi'"):
+        load(tmp_path, {"MESH_LAB_DIALECTS": "istio,smi"})
+    with pytest.raises(LabError, match=r"mesh\.dialects: for the embedded cluster"):
+        load(tmp_path, {}, cluster="kind")
+
+
 def test_the_samples_are_left_out_by_the_file_or_by_the_option_and_the_profile_stays(tmp_path: Path) -> None:
     (tmp_path / "lab.toml").write_text('[mesh]\nprofile = "demo"\n')
     assert load(tmp_path, {}, samples=False).settings.mesh == Mesh("demo", samples=False)

@@ -15,7 +15,7 @@ from mesh_lab.client.pods import PROXY_CONTAINER, running_containers
 from mesh_lab.errors import LabError
 from mesh_lab.harness.mesh import Mesh
 from mesh_lab.harness.proxies import Proxy
-from mesh_lab.meshkinds import GATEWAY_API, ISTIO
+from mesh_lab.meshkinds import CONSUL, GATEWAY_API, ISTIO
 
 KINDS = (
     ("apps/v1", "Deployment"),
@@ -61,8 +61,8 @@ def _objects(mesh: Mesh, summary: list[str]) -> list[Object]:
 
 
 def _installed(mesh: Mesh, summary: list[str]) -> Iterator[tuple[str, str]]:
-    """The Gateway API's kinds, of which the cluster has those whose definitions a user has applied."""
-    for kind in GATEWAY_API:
+    """The kinds of other vocabularies than Istio's, of which the cluster has those whose definitions are applied."""
+    for kind in (*GATEWAY_API, *CONSUL):
         try:
             yield mesh.api.served(kind.group, kind.name, kind.versions), kind.name
         except UnknownKindError:

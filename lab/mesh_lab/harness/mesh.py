@@ -36,7 +36,7 @@ DEFAULT_IMAGES = Images()
 READY_SECONDS = 60.0
 LIVE_SECONDS = 20.0
 _EVENTS_SHOWN = 10
-MESH_GROUPS = ("networking.istio.io/", "security.istio.io/", "gateway.networking.k8s.io/")
+MESH_GROUPS = ("networking.istio.io/", "security.istio.io/", "gateway.networking.k8s.io/", "consul.hashicorp.com/")
 
 
 class Mesh:
