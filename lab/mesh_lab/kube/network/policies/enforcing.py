@@ -24,7 +24,7 @@ from mesh_lab.kube.changes import Object
 from mesh_lab.kube.isolation import IsolationError
 from mesh_lab.kube.network.nft import Nft, NftError
 from mesh_lab.kube.network.policies.compiling import compile_policies
-from mesh_lab.kube.network.policies.model import Member, NamedPort, World
+from mesh_lab.kube.network.policies.model import Member, NamedPort, Rule, World
 from mesh_lab.kube.network.policies.text import FAMILIES, NOTHING, Family, Table, change, render
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.meta import ObjectMeta, View
@@ -32,6 +32,7 @@ from mesh_lab.kube.objects.policies import NetworkPolicy
 from mesh_lab.kube.recording import WARNING, Recorder
 from mesh_lab.kube.reflector import follow
 from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.registry.syntax.networks import network
 from mesh_lab.kube.resources import NAMESPACES, NETWORK_POLICIES, PODS, Resource
 
 log = logging.getLogger(__name__)
@@ -127,9 +128,18 @@ class NetworkPolicies:
             uid, version = obj["metadata"]["uid"], obj["metadata"]["resourceVersion"]
             known = former.get(uid)
             if known is None or known[0] != version:
-                known = version, msgspec.convert(obj, NetworkPolicy)
+                known = version, self._sound(obj)
             self._read[uid] = known
             yield known[1]
+
+    def _sound(self, obj: Object) -> NetworkPolicy:
+        """The policy; closed where it is of a lab that stored what this one would refuse."""
+        policy = msgspec.convert(obj, NetworkPolicy)
+        for text in _networks(policy):
+            if network(text) is None:
+                self._tell(obj, f"{text!r} is no network")
+                return _closed(policy)
+        return policy
 
     def _members(self) -> Iterator[Member]:
         for obj in self._registry.list(PODS):
@@ -208,8 +218,11 @@ class NetworkPolicies:
     def _report(self, uid: str, why: str) -> None:
         for obj in self._registry.list(NETWORK_POLICIES):
             if obj["metadata"]["uid"] == uid:
-                message = f"Not carried out: the pods that it selects are isolated, and none of its rules holds: {why}"
-                self._recorder.record(obj, WARNING, "NotEnforced", message)
+                self._tell(obj, why)
+
+    def _tell(self, obj: Object, why: str) -> None:
+        message = f"Not carried out: the pods that it selects are isolated, and none of its rules holds: {why}"
+        self._recorder.record(obj, WARNING, "NotEnforced", message)
 
     def _is_isolated(self, address: str) -> bool:
         policies, world = self._present()
@@ -254,6 +267,14 @@ def _member(obj: Object, addresses: tuple[str, ...]) -> Member:
         if port.name
     )
     return Member(pod.metadata.namespace, pod.metadata.labels, addresses, ports)
+
+
+def _networks(policy: NetworkPolicy) -> Iterator[str]:
+    rules: tuple[Rule, ...] = (*policy.spec.ingress, *policy.spec.egress)
+    for rule in rules:
+        for peer in rule.peers:
+            if peer.ip_block is not None:
+                yield from (peer.ip_block.cidr, *peer.ip_block.excepted)
 
 
 def _closed(policy: NetworkPolicy) -> NetworkPolicy:

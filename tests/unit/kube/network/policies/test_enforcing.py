@@ -72,6 +72,13 @@ class Lab:
             while not holds("".join(self.nft.taken)):  # noqa: ASYNC110
                 await asyncio.sleep(0.002)
 
+    async def events(self) -> list[Object]:
+        """Wait for the first events."""
+        async with asyncio.timeout(LIMIT):
+            while not (events := self.registry.list(EVENTS)):  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+        return events
+
     def forget(self) -> None:
         """Begin anew with what is taken."""
         self.nft.taken.clear()
@@ -162,11 +169,25 @@ async def test_a_policy_that_the_kernel_refuses_is_closed_and_says_so(lab: Lab) 
     assert "10.244.0.2 : goto guard/in/" in text
     assert not [line for line in text.splitlines() if "/default/refused/" in line and "accept" in line]
     assert lab.policies.trouble == ""
-    async with asyncio.timeout(LIMIT):
-        while not (events := lab.registry.list(EVENTS)):  # noqa: ASYNC110
-            await asyncio.sleep(0.002)
+    events = await lab.events()
     assert {(each["involvedObject"]["name"], each["reason"]) for each in events} == {("refused", "NotEnforced")}
     assert "the kernel knows no sctp" in events[0]["message"]
+
+
+async def test_a_policy_of_an_older_lab_that_cannot_be_read_is_closed_and_says_so(lab: Lab) -> None:
+    await lab.policy("old", DENY | {"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]})
+    await lab.policy("new", {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]})
+    stored = lab.registry.get(NETWORK_POLICIES, "old", "default")
+    rules = [{"from": [{"ipBlock": {"cidr": "10.0.0.1", "except": ["nowhere"]}}]}, {}]
+    damaged = stored | {"spec": stored["spec"] | {"ingress": rules}}
+    await lab.registry.store.put(NETWORK_POLICIES.key, "default", "old", damaged)
+    await lab.pod("web", "10.244.0.2", app="web")
+    text = "".join(lab.nft.taken)
+    assert not [line for line in text.splitlines() if "/default/old/" in line and "accept" in line]
+    assert "10.244.0.2 : goto guard/in/" in text
+    (event,) = await lab.events()
+    assert (event["involvedObject"]["name"], event["reason"]) == ("old", "NotEnforced")
+    assert event["message"].endswith("'10.0.0.1' is no network")
 
 
 async def test_without_rules_no_isolated_pod_starts_and_others_do(lab: Lab) -> None:
