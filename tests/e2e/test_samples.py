@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mesh_lab.client.objects import objects_in
 from mesh_lab.harness.results import parse_results
 from mesh_lab.testing import Mesh, TrafficClient, assert_all
 
@@ -24,9 +25,13 @@ PAGE = "http://productpage:9080/productpage"
 REVIEWS = "http://productpage:9080/api/v1/products/0/reviews"
 
 
+SAMPLES = ("bookinfo.yaml", "destination-rules.yaml", "echo.yaml", "traffic-client.yaml")
+BROUGHT_ALONG = tuple(f"manifests/apps/{name}" for name in SAMPLES)
+
+
 @pytest.fixture(scope="module")
 def bookinfo(mesh_shared: Mesh) -> Mesh:
-    for manifest in ("bookinfo.yaml", "destination-rules.yaml", "echo.yaml", "traffic-client.yaml"):
+    for manifest in SAMPLES:
         mesh_shared.apply(APPS / manifest)
     mesh_shared.deploy_client()
     mesh_shared.ready()
@@ -107,6 +112,13 @@ def settled(read: Callable[[], str]) -> str:
         if (now := read()) != latest:
             latest, since = now, time.monotonic()
     return latest
+
+
+def await_versions(mesh: Mesh, manifest: Path) -> None:
+    """Until the Services that a scenario needs have their pods: a Service is no resource of the mesh to wait for."""
+    for made in objects_in(manifest):
+        if made["kind"] == "Service":
+            mesh.wait_endpoints(made["metadata"]["name"], 1)
 
 
 def summary(printed: str) -> dict[str, Any]:
@@ -196,10 +208,15 @@ OUTCOMES: dict[str, Callable[[list[str]], None]] = {
 }
 
 
+GATEWAY_API = tuple(file.stem for file in sorted((SCENARIOS / "gateway-api").glob("*.yaml")))
+"""The scenarios that are there in the words of the Gateway API, too: with the same outcome."""
+
+
 def test_every_scenario_says_what_to_try_and_has_its_outcome_held() -> None:
     files = sorted(SCENARIOS.glob("*.yaml"))
     assert [file.stem for file in files] == sorted(OUTCOMES)
-    for file in files:
+    assert set(GATEWAY_API) <= set(OUTCOMES)
+    for file in sorted(SCENARIOS.glob("**/*.yaml")):
         guide = Guide.of(file)
         assert guide.commands, file
         assert guide.outcome, file
@@ -208,12 +225,23 @@ def test_every_scenario_says_what_to_try_and_has_its_outcome_held() -> None:
 
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_a_scenario_shows_what_it_says(bookinfo: Mesh, outside: Mesh, name: str) -> None:
-    scenario = SCENARIOS / f"{name}.yaml"
-    guide = Guide.of(scenario)
+    shows_what_it_says(bookinfo, outside, SCENARIOS / f"{name}.yaml")
+
+
+@pytest.mark.parametrize("name", GATEWAY_API)
+def test_a_scenario_shows_the_same_in_the_words_of_the_gateway_api(
+    gateway_api: None, bookinfo: Mesh, outside: Mesh, name: str
+) -> None:
+    shows_what_it_says(bookinfo, outside, SCENARIOS / "gateway-api" / f"{name}.yaml")
+
+
+def shows_what_it_says(bookinfo: Mesh, outside: Mesh, scenario: Path) -> None:
+    guide, name = Guide.of(scenario), scenario.stem
     with ExitStack() as applied:
         for needed in guide.needs:
-            if "/scenarios/" in needed:
+            if needed not in BROUGHT_ALONG:
                 applied.enter_context(bookinfo.applied(ROOT / needed))
+                await_versions(bookinfo, ROOT / needed)
         applied.enter_context(bookinfo.applied(scenario))
         looks_into_log = guide.commands[-1].startswith("kubectl logs")
 
