@@ -15,7 +15,7 @@ from mesh_lab.controlplane.model.gateway import ServerTLSSettings
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import access as accesses
-from mesh_lab.controlplane.xds import actions, http, names, snidnat, telemetry, tls
+from mesh_lab.controlplane.xds import actions, http, misdirected, names, snidnat, telemetry, tls
 from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
@@ -90,6 +90,7 @@ def gateway_routes(setting: Setting, servers: Iterable[GatewayServer], found: It
             for host, which in hosts.items()
         ]
         fragments += [_redirected(host, origins_of(some)) for host in redirected if host not in hosts]
+        fragments += misdirected.told(some[0], servers, hosts)
         yield shared_configuration(name, tuple(fragments), setting.access, setting.mesh.trust_domains)
 
 
