@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,18 @@ import grpc
 import grpc.aio
 import pytest
 from envoy.admin.v3.config_dump_shared_pb2 import ClustersConfigDump, ListenersConfigDump, RoutesConfigDump
+from envoy.config.core.v3.base_pb2 import Node
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 from envoy.service.status.v3.csds_pb2 import ClientConfig, ConfigStatus
 from google.protobuf.json_format import MessageToDict, ParseDict
+from google.rpc.status_pb2 import Status
 
 from mesh_lab.controlplane.debug.adsdebug import CONFIG_DUMP, DEBUG, METHOD, SYNCZ
 from mesh_lab.controlplane.debug.controlz import SCOPES
+from mesh_lab.controlplane.delivery.health import REPORT
+from mesh_lab.controlplane.world.workloadhealth import ANNOTATION
 from mesh_lab.istioversion import ISTIO_VERSION
+from tests.unit.controlplane.cluster import config
 from tests.unit.controlplane.mesh import Mesh, endpoints, envoy, eventually, meshed, service, virtual_service
 
 CDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
@@ -34,18 +40,24 @@ async def plane(tmp_path: Path) -> AsyncIterator[Mesh]:
         yield mesh
 
 
-async def asked(plane: Mesh, url: str, *names: str, token: str = OPERATOR) -> DiscoveryResponse:
-    """What a client such as istioctl's gets for its first request."""
+@asynccontextmanager
+async def stream(plane: Mesh, token: str) -> AsyncIterator[Any]:
+    """A call of the method, by a client with this token."""
     published = plane.api.find("configmaps", "istio-ca-root-cert", "default")
     assert published is not None
     tls = grpc.ssl_channel_credentials(published["data"]["root-cert.pem"].encode())
     options = [("grpc.ssl_target_name_override", "istiod.istio-system.svc")]
     async with grpc.aio.secure_channel(f"127.0.0.1:{plane.ports.xds}", tls, options) as channel:
-        call = channel.stream_stream(
+        yield channel.stream_stream(
             METHOD,
             request_serializer=DiscoveryRequest.SerializeToString,
             response_deserializer=DiscoveryResponse.FromString,
         )(metadata=[("authorization", f"Bearer {token}")] if token else None, timeout=15)
+
+
+async def asked(plane: Mesh, url: str, *names: str, token: str = OPERATOR) -> DiscoveryResponse:
+    """What a client such as istioctl's gets for its first request."""
+    async with stream(plane, token) as call:
         await call.write(DiscoveryRequest(type_url=url, resource_names=names, response_nonce="a time"))
         response = await call.read()
         assert isinstance(response, DiscoveryResponse), await call.details()
@@ -166,6 +178,28 @@ async def test_others_see_the_proxies_of_their_own_namespace_only(plane: Mesh) -
         assert not (await asked(plane, SYNCZ, token=STRANGER)).resources
         assert not (await asked(plane, CONFIG_DUMP, "a.default", token=STRANGER)).resources
         assert len((await asked(plane, SYNCZ)).resources) == 1
+
+
+async def test_a_machine_reports_its_health(plane: Mesh) -> None:
+    entry = config("WorkloadEntry", "by-hand", {"address": "172.31.0.7"}, namespace="shop")
+    entry["metadata"]["annotations"] = {ANNOTATION: "true"}
+    await plane.api.put("workloadentries", entry)
+    node = Node(id="sidecar~172.31.0.7~vm-1.shop~shop.svc.cluster.local")
+    node.metadata["WORKLOAD_ENTRY"] = "by-hand"
+
+    def said() -> str:
+        found = plane.api.find("workloadentries", "by-hand", "shop") or {}
+        return "".join(str(each["status"]) for each in (found.get("status") or {}).get("conditions") or ())
+
+    async with stream(plane, STRANGER) as call:
+        await call.write(DiscoveryRequest(type_url=REPORT, node=node))
+        await plane.api.until(lambda: said() == "True")
+        await call.write(DiscoveryRequest(type_url=REPORT, node=node, error_detail=Status(message="down")))
+        await plane.api.until(lambda: said() == "False")
+    async with stream(plane, OPERATOR) as call:
+        await call.write(DiscoveryRequest(type_url=REPORT, node=node))
+        assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert "runs in namespace shop" in await call.details()
 
 
 async def test_pages_over_http_have_istios_forms(plane: Mesh) -> None:
