@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ from mesh_lab.kube.schemas import OBJECT_META, definition_name, definitions
 
 _FAST = 1
 _PREFIX = "#/components/schemas/"
+_REFERENCE = re.compile(rb'"\$ref": ?"' + _PREFIX.encode() + rb'([^"]+)"')
 _STRATEGIC = "application/strategic-merge-patch+json"
 _PATCH_TYPES = (
     "application/json-patch+json",
@@ -275,8 +277,9 @@ class _Components:
         while waiting:
             found = waiting.pop()
             if found not in self.schemas:
-                self.schemas[found] = definitions()[found]
-                waiting.extend(_references(self.schemas[found]))
+                text = definitions()[found]
+                self.schemas[found] = orjson.Fragment(text)
+                waiting.extend(name.decode() for name in _REFERENCE.findall(text))
 
     def _custom(self, resource: Resource) -> dict[str, Any]:
         crd = self._registry.get(CRDS, resource.key)
@@ -292,15 +295,3 @@ class _Components:
             {"group": resource.group, "version": resource.version, "kind": resource.kind}
         ]
         return schema
-
-
-def _references(schema: Any) -> Iterator[str]:
-    """Yield the names of the schemas that one refers to."""
-    if isinstance(schema, Mapping):
-        if isinstance(target := schema.get("$ref"), str):
-            yield target.removeprefix(_PREFIX)
-        for value in schema.values():
-            yield from _references(value)
-    elif isinstance(schema, list | tuple):
-        for value in schema:
-            yield from _references(value)

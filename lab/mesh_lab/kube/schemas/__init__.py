@@ -15,6 +15,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+import msgspec
+
 _FILE = "kubernetes.json.gz"
 _REF = "#/components/schemas/"
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
@@ -112,27 +114,42 @@ _JSON_SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSch
 _JSON_SCHEMAS = frozenset({f"{_JSON_SCHEMA}OrArray", f"{_JSON_SCHEMA}OrBool"})
 
 
+class _Published(msgspec.Struct):
+    definitions: dict[str, msgspec.Raw]
+
+
+class _Kinds(msgspec.Struct, rename={"all": "x-kubernetes-group-version-kind"}):
+    all: tuple[dict[str, str], ...] = ()
+
+
 @cache
-def definitions() -> Mapping[str, Mapping[str, Any]]:
-    """The published definitions as OpenAPI v3 component schemas, by their full names."""
-    body = resources.files(__package__).joinpath(_FILE).read_bytes()
-    found: Mapping[str, Mapping[str, Any]] = json.loads(gzip.decompress(body))["definitions"]
+def definitions() -> Mapping[str, bytes]:
+    """The published definitions as OpenAPI v3 component schemas, by their full names.
+
+    Each is JSON: parsed, all of them would be 2 MB, and most are only passed on.
+    """
+    body = gzip.decompress(resources.files(__package__).joinpath(_FILE).read_bytes())
+    return {name: bytes(raw) for name, raw in msgspec.json.decode(body, type=_Published).definitions.items()}
+
+
+@cache
+def _names() -> Mapping[tuple[str, str], str]:
+    """The full names of definitions by API version and kind; where several define one, the first of them."""
+    found: dict[tuple[str, str], str] = {}
+    for name, text in definitions().items():
+        for kind in msgspec.json.decode(text, type=_Kinds).all:
+            group, version = kind["group"], kind["version"]
+            found.setdefault((f"{group}/{version}" if group else version, kind["kind"]), name)
     return found
 
 
-@cache
 def definition_name(api_version: str, kind: str) -> str:
     """The full name of a kind's definition (`io.k8s.api.core.v1.Pod`).
 
     Raises:
         KeyError: there is no such built-in kind.
     """
-    group, _, version = api_version.rpartition("/")
-    wanted = {"group": group, "version": version, "kind": kind}
-    for name, definition in definitions().items():
-        if wanted in definition.get("x-kubernetes-group-version-kind", ()):
-            return name
-    raise KeyError(f"{api_version} {kind}")
+    return _names()[api_version, kind]
 
 
 @cache
@@ -148,7 +165,7 @@ def builtin_schema(api_version: str, kind: str) -> Schema:
 @cache
 def named_schema(name: str) -> Schema:
     """The schema of a definition by its full name. Types that contain themselves contain the very same schema."""
-    definition = definitions()[name]
+    definition = json.loads(definitions()[name])
     *_, package, short = name.split(".")
     if name in _SPECIAL:
         form, go_type = _SPECIAL[name]

@@ -44,8 +44,15 @@ def test_an_unknown_kind_is_an_error_of_the_caller() -> None:
 
 
 def test_every_reference_leads_somewhere() -> None:
-    text = orjson.dumps(dict(definitions())).decode()
+    text = b"".join(definitions().values()).decode()
     assert set(re.findall(r'"#/components/schemas/([^"]+)"', text)) <= definitions().keys()
+
+
+def test_a_definition_is_json_and_has_the_name_of_its_kind() -> None:
+    pod = orjson.loads(definitions()[definition_name("v1", "Pod")])
+    assert {"group": "", "kind": "Pod", "version": "v1"} in pod["x-kubernetes-group-version-kind"]
+    with pytest.raises(KeyError):
+        definition_name("v1", "Nothing")
 
 
 def test_lists_know_how_they_are_patched() -> None:
