@@ -32,6 +32,7 @@ from mesh_lab.kube.objects.policies import NetworkPolicy
 from mesh_lab.kube.recording import WARNING, Recorder
 from mesh_lab.kube.reflector import follow
 from mesh_lab.kube.registry.registry import Registry
+from mesh_lab.kube.registry.syntax.names import port_name_problem
 from mesh_lab.kube.registry.syntax.networks import network
 from mesh_lab.kube.resources import NAMESPACES, NETWORK_POLICIES, PODS, Resource
 
@@ -135,10 +136,9 @@ class NetworkPolicies:
     def _sound(self, obj: Object) -> NetworkPolicy:
         """The policy; closed where it is of a lab that stored what this one would refuse."""
         policy = msgspec.convert(obj, NetworkPolicy)
-        for text in _networks(policy):
-            if network(text) is None:
-                self._tell(obj, f"{text!r} is no network")
-                return _closed(policy)
+        if fault := next(_faults(policy), ""):
+            self._tell(obj, fault)
+            return _closed(policy)
         return policy
 
     def _members(self) -> Iterator[Member]:
@@ -269,12 +269,14 @@ def _member(obj: Object, addresses: tuple[str, ...]) -> Member:
     return Member(pod.metadata.namespace, pod.metadata.labels, addresses, ports)
 
 
-def _networks(policy: NetworkPolicy) -> Iterator[str]:
+def _faults(policy: NetworkPolicy) -> Iterator[str]:
+    """What cannot be compiled, nor written in nft's language."""
     rules: tuple[Rule, ...] = (*policy.spec.ingress, *policy.spec.egress)
-    for rule in rules:
-        for peer in rule.peers:
-            if peer.ip_block is not None:
-                yield from (peer.ip_block.cidr, *peer.ip_block.excepted)
+    blocks = (peer.ip_block for rule in rules for peer in rule.peers if peer.ip_block is not None)
+    texts = (text for block in blocks for text in (block.cidr, *block.excepted))
+    yield from (f"{text!r} is no network" for text in texts if network(text) is None)
+    names = (port.port for rule in rules for port in rule.ports if isinstance(port.port, str))
+    yield from (f"{name!r} is no name of a port" for name in names if port_name_problem(name))
 
 
 def _closed(policy: NetworkPolicy) -> NetworkPolicy:

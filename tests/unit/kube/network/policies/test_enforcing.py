@@ -174,12 +174,21 @@ async def test_a_policy_that_the_kernel_refuses_is_closed_and_says_so(lab: Lab) 
     assert "the kernel knows no sctp" in events[0]["message"]
 
 
-async def test_a_policy_of_an_older_lab_that_cannot_be_read_is_closed_and_says_so(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        ({"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["nowhere"]}}]}, "'nowhere' is no network"),
+        ({"from": [{"ipBlock": {"cidr": "10.0.0.1"}}]}, "'10.0.0.1' is no network"),
+        ({"ports": [{"port": "http; flush ruleset"}]}, "'http; flush ruleset' is no name of a port"),
+    ],
+)
+async def test_a_policy_of_an_older_lab_that_cannot_be_read_is_closed_and_says_so(
+    lab: Lab, rule: Object, fault: str
+) -> None:
     await lab.policy("old", DENY | {"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]})
     await lab.policy("new", {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]})
     stored = lab.registry.get(NETWORK_POLICIES, "old", "default")
-    rules = [{"from": [{"ipBlock": {"cidr": "10.0.0.1", "except": ["nowhere"]}}]}, {}]
-    damaged = stored | {"spec": stored["spec"] | {"ingress": rules}}
+    damaged = stored | {"spec": stored["spec"] | {"ingress": [rule, {}]}}
     await lab.registry.store.put(NETWORK_POLICIES.key, "default", "old", damaged)
     await lab.pod("web", "10.244.0.2", app="web")
     text = "".join(lab.nft.taken)
@@ -187,7 +196,7 @@ async def test_a_policy_of_an_older_lab_that_cannot_be_read_is_closed_and_says_s
     assert "10.244.0.2 : goto guard/in/" in text
     (event,) = await lab.events()
     assert (event["involvedObject"]["name"], event["reason"]) == ("old", "NotEnforced")
-    assert event["message"].endswith("'10.0.0.1' is no network")
+    assert event["message"].endswith(fault)
 
 
 async def test_without_rules_no_isolated_pod_starts_and_others_do(lab: Lab) -> None:
