@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -34,7 +35,8 @@ def place_of(state: GatewayState, snapshot: Snapshot) -> Place:
         return Place(wrong=Verdict("Invalid", "the Gateway is not accepted"))
     names = infrastructure.services_of(resource, snapshot.mesh.cluster_domain)
     found: list[Address] = []
-    message = ""
+    remarks: list[str] = []
+    assigned: list[str] = []
     for name in names:
         namespace, _, short = name.partition("/")
         service = snapshot.services.get((namespace, short))
@@ -44,19 +46,27 @@ def place_of(state: GatewayState, snapshot: Snapshot) -> Place:
             return Place(tuple(found), Verdict("Pending", f"Service {name} has no ready pod yet"))
         ports = {each.listener.port for each in state.all}
         found += _addresses(service, ports, snapshot.mesh.cluster_domain)
-        message = message or _unanswered(service, ports)
+        assigned += (f"{short}.{namespace}.svc.{snapshot.mesh.cluster_domain}:{port}" for port in sorted(ports))
+        remarks += _unanswered(service, ports)
     wanted = {each.value for each in infrastructure.addresses_of(spec) if infrastructure.is_deployed(spec)}
     if not wanted <= {each.value for each in found}:
         text = f"{', '.join(sorted(wanted))}: the lab gives addresses, and takes no wishes"
         return Place(tuple(dict.fromkeys(found)), Verdict("AddressNotUsable", text))
-    return Place(tuple(dict.fromkeys(found)), message=message)
+    told = f"Resource programmed, assigned to service(s) {_joined(assigned)}"
+    return Place(tuple(dict.fromkeys(found)), message="; ".join((told, *remarks)))
 
 
-def _unanswered(service: Service, ports: set[int]) -> str:
+def _joined(names: list[str]) -> str:
+    """As Istio lists them."""
+    *others, last = names or [""]
+    return f"{', '.join(others)}{',' * (len(others) > 1)} and {last}" if others else last
+
+
+def _unanswered(service: Service, ports: set[int]) -> Iterator[str]:
     """That the host does not answer at all ports: one is taken, or not for an ordinary user to have."""
     if not service.is_balanced or any(each.failing.isdisjoint(ports) for each in service.balancers):
-        return ""
-    return (
+        return
+    yield (
         f"the host does not answer at all of the ports, of which Events of Service {service.name} say why; "
         "pods and the node do"
     )

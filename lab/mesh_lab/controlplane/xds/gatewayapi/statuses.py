@@ -95,7 +95,7 @@ def _class(resource: Resource[GatewayClass], found: Release) -> Object:
     versions = None if supported else Verdict("UnsupportedVersion", f"{told}; the lab was made for {features.NEWEST}")
     return {
         "conditions": [
-            condition(resource, "Accepted", wrong, message="the lab's control plane is in charge"),
+            condition(resource, "Accepted", wrong, message="Handled by Istio controller"),
             condition(resource, "SupportedVersion", versions, message=told),
         ],
         "supportedFeatures": [{"name": each} for each in sorted(features.SUPPORTED)],
@@ -123,6 +123,8 @@ def _listeners_wrong(states: tuple[ListenerState, ...]) -> tuple[int, Verdict | 
 
 
 _LONGEST = 32768
+# Istio's words, which its documentation's tests look for.
+_ACCEPTED, _RESOLVED, _NO_ERRORS = "Resource accepted", "All references resolved", "No errors found"
 
 
 def _wrong(each: ListenerState) -> Verdict:
@@ -133,7 +135,7 @@ def _gateway(state: GatewayState, snapshot: Snapshot, counted: dict[ListenerStat
     resource = state.resource
     bad, verdict = _listeners_wrong(state.listeners)
     accepted = state.refused or (verdict if bad and bad == len(state.listeners) else None)
-    reason, text = ("ListenersNotValid", verdict.message) if verdict is not None else ("Accepted", "")
+    reason, text = ("ListenersNotValid", verdict.message) if verdict is not None else ("Accepted", _ACCEPTED)
     place = addresses.place_of(state, snapshot)
     attached = sum(1 for each in state.sets if each.refused is None and any(one.served for one in each.listeners))
     status: Object = {
@@ -176,7 +178,7 @@ def _listener(each: ListenerState, counted: dict[ListenerState, int], missing: V
     wrong = each.conflict if each.served or each.conflict is not None else Verdict("Invalid", _wrong(each).message)
     if wrong is None and missing is not None:
         wrong = Verdict("Pending", missing.message)
-    conflicted = condition(owner, "Conflicted", None, "NoConflicts")
+    conflicted = condition(owner, "Conflicted", None, "NoConflicts", _NO_ERRORS)
     conflicted["status"] = "False"
     if each.conflict is not None:
         conflicted |= {"status": "True", "reason": each.conflict.reason, "message": each.conflict.message}
@@ -185,10 +187,10 @@ def _listener(each: ListenerState, counted: dict[ListenerState, int], missing: V
         "attachedRoutes": counted.get(each, 0),
         "supportedKinds": [{"group": GROUP, "kind": kind} for kind in each.kinds],
         "conditions": [
-            condition(owner, "Accepted", each.refused or each.conflict, message=each.remark),
-            condition(owner, "Programmed", wrong),
+            condition(owner, "Accepted", each.refused or each.conflict, message=each.remark or _NO_ERRORS),
+            condition(owner, "Programmed", wrong, message=_NO_ERRORS),
             conflicted,
-            condition(owner, "ResolvedRefs", each.unresolved),
+            condition(owner, "ResolvedRefs", each.unresolved, message=_NO_ERRORS),
         ],
     }
 
@@ -197,12 +199,12 @@ def _set(each: SetState, state: GatewayState, snapshot: Snapshot, counted: dict[
     place = addresses.place_of(state, snapshot)
     bad, verdict = _listeners_wrong(each.listeners)
     refused = each.refused or (verdict if bad and bad == len(each.listeners) else None)
-    reason, text = ("ListenersNotValid", verdict.message) if verdict is not None else ("Accepted", "")
+    reason, text = ("ListenersNotValid", verdict.message) if verdict is not None else ("Accepted", _ACCEPTED)
     programmed = refused or place.wrong
     return {
         "conditions": [
             condition(each.resource, "Accepted", refused, reason, text),
-            condition(each.resource, "Programmed", programmed),
+            condition(each.resource, "Programmed", programmed, message="Resource programmed"),
         ],
         "listeners": [_listener(one, counted, place.wrong) for one in each.listeners],
     }
@@ -221,10 +223,15 @@ def _parent(route: routes.RouteState, parent: parents.Parent) -> Object:
         "parentRef": _reference(parent),
         "controllerName": CONTROLLER,
         "conditions": [
-            condition(resource, "Accepted", parent.refused or route.refused, message="the route is in effect"),
-            condition(resource, "ResolvedRefs", resolved),
+            condition(resource, "Accepted", parent.refused or route.refused, message=_bound(parent)),
+            condition(resource, "ResolvedRefs", resolved, message=_RESOLVED),
         ],
     }
+
+
+def _bound(parent: parents.Parent) -> str:
+    number = len(parent.listeners)
+    return f"Route was valid, bound to {number} parents" if number > 1 else "Route was valid"
 
 
 def _reference(parent: parents.Parent) -> Object:

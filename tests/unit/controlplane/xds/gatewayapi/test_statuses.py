@@ -120,3 +120,24 @@ def test_conditions_are_of_the_generation_that_was_read() -> None:
     (parent,) = status(cluster, "HTTPRoute", "r")["parents"]
     assert {each["observedGeneration"] for each in parent["conditions"]} == {7}
     assert parent["parentRef"] == {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge"}
+
+
+def words(conditions: list[dict[str, Any]]) -> dict[str, str]:
+    return {each["type"]: each["message"] for each in conditions}
+
+
+def test_what_is_good_is_said_in_istios_words() -> None:
+    """Its documentation's tests look for them."""
+    cluster = edge(gateway(listener(), listener("more", 8080)))
+    cluster.add("HTTPRoute", route("one", rule(to("reviews")), parent={"name": "edge", "sectionName": "http"}))
+    cluster.add("HTTPRoute", route("two", rule(to("reviews"))))
+    front = status(cluster, GATEWAY, "edge")
+    host = "edge-istio.default.svc.cluster.local"
+    assert words(front["conditions"]) == {
+        "Accepted": "Resource accepted",
+        "Programmed": f"Resource programmed, assigned to service(s) {host}:80 and {host}:8080",
+    }
+    assert set(words(front["listeners"][0]["conditions"]).values()) == {"No errors found"}
+    one, two = (words(status(cluster, "HTTPRoute", name)["parents"][0]["conditions"]) for name in ("one", "two"))
+    assert one == {"Accepted": "Route was valid", "ResolvedRefs": "All references resolved"}
+    assert two["Accepted"] == "Route was valid, bound to 2 parents"
