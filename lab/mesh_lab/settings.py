@@ -16,8 +16,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from mesh_lab import dialectsettings
 from mesh_lab.errors import LabError
-from mesh_lab.meshkinds import DEFAULT_DIALECTS, DIALECTS
+from mesh_lab.meshkinds import DEFAULT_DIALECTS
 from mesh_lab.tomlerrors import Source, dotted
 
 FILE_NAME = "lab.toml"
@@ -105,9 +106,6 @@ class Internet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hosts: dict[HostName, Site] = {}
 
 
-DialectName = Literal["istio", "gateway", "consul"]
-
-
 class Mesh(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The lab's own mesh; its profiles are named after Istio's. Without `samples` users' namespaces are empty.
 
@@ -117,7 +115,7 @@ class Mesh(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     profile: Literal["default", "demo"] = "default"
     samples: bool = True
-    dialects: tuple[DialectName, ...] = DEFAULT_DIALECTS
+    dialects: tuple[dialectsettings.DialectName, ...] = DEFAULT_DIALECTS
 
 
 class Kind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,7 +234,6 @@ class Lab:
 _TEXT_VARIABLES = {"MESH_LAB_NAME": "name", "MESH_LAB_CLUSTER": "cluster", "MESH_LAB_IP_FAMILY": "ip_family"}
 _PORT_VARIABLES = {f"MESH_LAB_{field.upper()}_PORT": field for field in Ports.__struct_fields__}
 _PROFILE_VARIABLE = "MESH_LAB_PROFILE"
-_DIALECTS_VARIABLE = "MESH_LAB_DIALECTS"
 
 
 def load(
@@ -272,9 +269,9 @@ def load(
     changes |= {field: value for field, value in given.items() if value}
     if wanted := profile or environ.get(_PROFILE_VARIABLE):
         changes["mesh"] = msgspec.structs.replace(settings.mesh, profile=_known_profile(wanted))
-    if named := environ.get(_DIALECTS_VARIABLE):
+    if named := environ.get(dialectsettings.VARIABLE):
         mesh = changes.get("mesh", settings.mesh)
-        changes["mesh"] = msgspec.structs.replace(mesh, dialects=_known_dialects(named))
+        changes["mesh"] = msgspec.structs.replace(mesh, dialects=dialectsettings.from_environment(named))
     if not samples:
         changes["mesh"] = msgspec.structs.replace(changes.get("mesh", settings.mesh), samples=False)
     settings = msgspec.structs.replace(settings, **changes)
@@ -298,7 +295,7 @@ def load(
             hint="Elsewhere Istio is installed by [istio] profile.",
             exit_code=2,
         )
-    _refuse_dialects(settings, source)
+    dialectsettings.refuse_wrong(settings.mesh.dialects, settings.cluster, source.place("mesh", "dialects"))
     if not settings.mesh.samples and settings.cluster != "embedded":
         where = source.place("mesh", "samples")
         raise LabError(f"{where}: only the embedded cluster comes up without the samples", exit_code=2)
@@ -349,26 +346,6 @@ def _read(file: Path) -> tuple[Settings, Source]:
     except msgspec.ValidationError as error:
         words = source.explain(document, Settings, str(error))
         raise LabError(words, hint="README.md lists what lab.toml may say.") from error
-
-
-def _known_dialects(names: str) -> tuple[DialectName, ...]:
-    try:
-        return msgspec.convert({"dialects": [name.strip() for name in names.split(",")]}, Mesh).dialects
-    except msgspec.ValidationError:
-        raise LabError(
-            f"{_DIALECTS_VARIABLE}: unknown dialect in {names!r}", hint=f"Known: {', '.join(DIALECTS)}.", exit_code=2
-        ) from None
-
-
-def _refuse_dialects(settings: Settings, source: Source) -> None:
-    """Refuse a list of dialects that is none, or that is for another mesh than the lab's own."""
-    dialects, where = settings.mesh.dialects, source.place("mesh", "dialects")
-    if "istio" not in dialects:
-        raise LabError(f"{where}: `istio` is missing: the settings of the mesh are in its words only")
-    if len(set(dialects)) < len(dialects):
-        raise LabError(f"{where}: a name is there twice")
-    if set(dialects) != set(DEFAULT_DIALECTS) and settings.cluster != "embedded":
-        raise LabError(f"{where}: for the embedded cluster", hint="Elsewhere the mesh is Istio's own.", exit_code=2)
 
 
 def _port(variable: str, value: str) -> int:

@@ -22,7 +22,8 @@ from mesh_lab.controlplane.world.fleet import Fleet
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import CONFIG_MAP
 from mesh_lab.controlplane.world.snapshot import Keys, KeySource, Snapshot
-from mesh_lab.controlplane.world.world import Vocabulary, World
+from mesh_lab.controlplane.world.vocabulary import Vocabulary
+from mesh_lab.controlplane.world.world import World
 from mesh_lab.controlplane.xds.authentication import sources_of
 
 log = logging.getLogger(__name__)

@@ -1,43 +1,44 @@
-"""Resources that are stored although nothing acts on them: of Istio's groups and the Gateway API's, by their CRDs.
+"""Resources that are stored although nothing acts on them: of Istio's groups, the Gateway API's and Consul's, by CRDs.
 
-The lab brings the CRDs of the kinds that it acts on. A user may put in Istio's own, or the Gateway API's; what is then
-stored of their other kinds has no effect, and each such object is marked: by an Event, and in its status.
+The lab brings the CRDs of the kinds that it acts on. A user may put in Istio's own, or another vocabulary's; what is
+then stored of their other kinds, or in a vocabulary that the mesh does not read, has no effect, and each such object is
+marked: by an Event, and in its status.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Container, Iterable
 from typing import Any
 
 from mesh_lab.controlplane.istiokinds import KINDS
 from mesh_lab.controlplane.kube import events
 from mesh_lab.controlplane.kube.client import ApiError, KubeClient, Object, Unreachable
 from mesh_lab.controlplane.kube.events import Key, Subject
-from mesh_lab.controlplane.kube.kinds import DEFINITIONS, GATEWAY_API, Kind
+from mesh_lab.controlplane.kube.kinds import DEFINITIONS, WANTED, Kind
 from mesh_lab.controlplane.kube.signals import Signal
 from mesh_lab.controlplane.kube.watching import Follower
 from mesh_lab.controlplane.report import unservedstatus
+from mesh_lab.meshkinds import CONSUL, DEFAULT_DIALECTS
 from mesh_lab.rfc3339 import timestamp
 
 log = logging.getLogger(__name__)
 
-GROUPS = ("istio.io", *unservedstatus.GATEWAY_API)
+GROUPS = ("istio.io", *unservedstatus.GATEWAY_API, *dict.fromkeys(kind.group for kind in CONSUL))
 """API groups whose resources a mesh is expected to act on: these, and their subdomains."""
-_ACTED_ON = frozenset(
-    [
-        *((kind.group, kind.plural) for kind in KINDS.values()),
-        *((kind.group, kind.plural) for kind in GATEWAY_API.values()),
-    ]
-)
+_ISTIO = frozenset((kind.group, kind.plural) for kind in KINDS.values())
 _PAUSE = 0.1
 
 
 class Unserved:
     """Follows the CRDs, and the objects of those that nothing acts on, and reports on each object once."""
 
-    def __init__(self, api: KubeClient) -> None:
+    def __init__(self, api: KubeClient, dialects: Iterable[str] = DEFAULT_DIALECTS) -> None:
+        """`dialects` are the vocabularies that the mesh reads."""
         self._api = api
+        wanted = (kind for name in dialects for kind in WANTED[name].values())
+        self.acted_on = _ISTIO | {(kind.group, kind.plural) for kind in wanted}
         self._followed: dict[Kind, asyncio.Task[None]] = {}
         self._shapes: dict[Kind, str | None] = {}
         self._pending: dict[Key, tuple[Kind, Object]] = {}
@@ -104,11 +105,12 @@ class _Definitions:
         self._known: dict[str, tuple[Kind, str | None]] = {}
 
     def replace(self, _kind: Kind, objects: list[Object]) -> None:
-        self._known = {obj["metadata"]["name"]: found for obj in objects if (found := _defined(obj)) is not None}
+        made = {obj["metadata"]["name"]: _defined(obj, self._unserved.acted_on) for obj in objects}
+        self._known = {name: found for name, found in made.items() if found is not None}
         self._follow()
 
     def apply(self, _kind: Kind, event: str, obj: Object) -> None:
-        found = None if event == "DELETED" else _defined(obj)
+        found = None if event == "DELETED" else _defined(obj, self._unserved.acted_on)
         if found is None:
             self._known.pop(obj["metadata"]["name"], None)
         else:
@@ -134,13 +136,13 @@ class _Objects:
             self._unserved.take(kind, obj)
 
 
-def _defined(crd: Object) -> tuple[Kind, str | None] | None:
+def _defined(crd: Object, acted_on: Container[tuple[str, str]]) -> tuple[Kind, str | None] | None:
     """The kind that a CRD defines, if it is one that nothing acts on, and the shape of its status."""
     spec: Any = crd["spec"]
     group, plural = spec["group"], spec["names"]["plural"]
     concerned = any(group == each or group.endswith(f".{each}") for each in GROUPS)
     served = [version for version in spec["versions"] if version.get("served")]
-    if not concerned or (group, plural) in _ACTED_ON or not served:
+    if not concerned or (group, plural) in acted_on or not served:
         return None
     version = next((each for each in served if each.get("storage")), served[0])
     kind = Kind(group, version["name"], plural, spec["names"]["kind"], spec.get("scope") == "Namespaced")

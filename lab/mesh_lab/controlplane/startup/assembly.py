@@ -180,7 +180,7 @@ async def serve(
                 tasks.create_task(reporter.run())
                 tasks.create_task(notices.run())
                 tasks.create_task(ingresses.run())
-                tasks.create_task(Unserved(api).run())
+                tasks.create_task(Unserved(api, settings.dialects).run())
                 tasks.create_task(gateway_statuses.run())
                 tasks.create_task(dialect_statuses.run())
                 tasks.create_task(Gateways(api, state, definitions, faults, translation.remembering).run())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mesh_lab.controlplane.world.kubernetes import Pod
+from mesh_lab.controlplane.world.kubernetes import Origin, Pod
 from mesh_lab.istioversion import ISTIO_VERSION
 
 """The version of Istio that proxies say they are of: resources may be for some versions only."""
@@ -62,4 +62,20 @@ class Proxy:
             trust_domain,
             pod.more_statistics,
             metadata or {"NAME": pod.name, "NAMESPACE": pod.namespace, "ISTIO_VERSION": ISTIO_VERSION},
+        )
+
+    @property
+    def as_connected(self) -> Pod:
+        """The pod as it was when the proxy connected, for while it is not known, yet or any more."""
+        return Pod(
+            Origin("Pod", self.namespace, self.pod),
+            self.namespace,
+            self.pod,
+            self.ip,
+            self.labels,
+            self.service_account,
+            self.workload,
+            self.kind == "sidecar",
+            "",
+            {},
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from mesh_lab.controlplane.istiokinds import KINDS, closed, stand_in, unread
 from mesh_lab.controlplane.model.base import Spec
@@ -16,13 +16,10 @@ from mesh_lab.controlplane.process.plane import THE_DEFAULT, ControlPlane
 from mesh_lab.controlplane.validation.common import Severity
 from mesh_lab.controlplane.validation.standins import StandIn
 from mesh_lab.controlplane.world import (
-    certificates,
-    configmapdata,
     configmaps,
     gatewayapi,
     kubernetes,
     meshconfig,
-    revisions,
     serviceaddresses,
     values,
     workloadhealth,
@@ -34,24 +31,13 @@ from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.kubernetes import Object, ObjectKey, Origin, Pod, same
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.reading import read
-from mesh_lab.controlplane.world.snapshot import Config, Keys, KeySource, Reading, Snapshot, Table
+from mesh_lab.controlplane.world.snapshot import Config, Keys, KeySource, Snapshot, Table
+from mesh_lab.controlplane.world.views import VIEWS
 from mesh_lab.controlplane.world.visibility import Visibility
+from mesh_lab.controlplane.world.vocabulary import Vocabulary
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-class Vocabulary(Protocol):
-    """A dialect: the types of its kinds, and what its objects stand for."""
-
-    @property
-    def kinds(self) -> Mapping[str, type[Spec]]:
-        """The types, by the names of the kinds."""
-
-    @property
-    def read(self) -> Callable[[Snapshot], Reading]:
-        """What the objects in a snapshot stand for."""
-
 
 # Edits follow each other faster than proxies answer: which version was the last good one is known only then.
 _EARLIER_KEPT = 4
@@ -67,7 +53,7 @@ class World:
         self._plane = plane
         self._readers = tuple(dialect.read for dialect in dialects)
         self._dialects = {kind: spec for dialect in dialects for kind, spec in dialect.kinds.items()}
-        self._viewing = {**_VIEWS, **{kind: gatewayapi.view(kind, spec) for kind, spec in self._dialects.items()}}
+        self._viewing = {**VIEWS, **{kind: gatewayapi.view(kind, spec) for kind, spec in self._dialects.items()}}
         self._settings = (plane.named(meshconfig.CONFIG_MAP), plane.named(values.CONFIG_MAP))
         self._mesh = MeshConfig(root_namespace=plane.namespace)
         self._mesh_is_read = False
@@ -402,18 +388,3 @@ class World:
 
 _CODES: Mapping[Severity, str] = {"error": "IST0106", "warning": "IST0133", "info": "IST0133"}
 """A setting of the mesh that cannot be used, and one without effect."""
-
-_VIEWS: Mapping[str, Callable[[Object], Any]] = {
-    "Service": kubernetes.service,
-    "EndpointSlice": kubernetes.endpoint_slice,
-    "Pod": kubernetes.pod,
-    "Namespace": kubernetes.namespace,
-    "Deployment": kubernetes.deployment,
-    "Secret": certificates.tls_secret,
-    "Node": kubernetes.node,
-    "MutatingWebhookConfiguration": revisions.injector,
-    "Ingress": kubernetes.ingress,
-    "IngressClass": kubernetes.ingress_class,
-    "ConfigMap": configmapdata.config_map,
-    **gatewayapi.VIEWS,
-}

@@ -20,6 +20,7 @@ from mesh_lab.controlplane.xds.built import Built, any_of, build, wire
 from mesh_lab.controlplane.xds.durations import duration
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.policies import HostRules
+from mesh_lab.controlplane.xds.scope import Scope
 from mesh_lab.controlplane.xds.services import MeshService, Resolution
 from mesh_lab.controlplane.xds.typeurls import CDS
 
@@ -41,10 +42,17 @@ def reached(rules: HostRules | None) -> Iterator[str]:
             yield from (fallback.host for fallback in rules.standing_in(subset))
 
 
-def lines(
+def aggregates(services: Iterable[MeshService], scope: Scope, mesh: MeshConfig) -> Iterator[Built]:
+    """The clusters for whose endpoints others stand in."""
+    for service in services:
+        for line in _lines(service, scope.rules.get(service.hostname), scope.by_host, scope.rules):
+            yield _aggregate(line, mesh)
+
+
+def _lines(
     service: MeshService, rules: HostRules | None, services: Mapping[str, MeshService], ruled: Mapping[str, HostRules]
 ) -> Iterator[Line]:
-    """The clusters that others stand in for: of each port of a service, and of its subsets."""
+    """Of each port of a service, and of its subsets."""
     if rules is None or service.resolution is Resolution.DYNAMIC_DNS:
         return
     for subset in ("", *(each.name for each in rules.subsets)):
@@ -74,7 +82,7 @@ def _members(
 
 
 @memoised
-def aggregate(line: Line, mesh: MeshConfig) -> Built:
+def _aggregate(line: Line, mesh: MeshConfig) -> Built:
     """The cluster of a line."""
     cluster = Cluster(
         name=line.name,

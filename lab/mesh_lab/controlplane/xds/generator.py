@@ -16,7 +16,7 @@ from mesh_lab.controlplane.model import (
 from mesh_lab.controlplane.model.choosing import ChosenSubset
 from mesh_lab.controlplane.model.requestauthentication import RequestAuthentication
 from mesh_lab.controlplane.model.telemetry import Telemetry
-from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
+from mesh_lab.controlplane.world.kubernetes import ObjectKey, Pod, Service
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.world.snapshot import Config, ServiceEndpoints, Snapshot, Table
@@ -89,7 +89,7 @@ class Generator:
             self._snapshot = snapshot
             self._memo.turn()
         with using(self._memo):
-            pod = proxy.machine or snapshot.pods.get((proxy.namespace, proxy.pod)) or _pod_of(proxy)
+            pod = proxy.machine or snapshot.pods.get((proxy.namespace, proxy.pod)) or proxy.as_connected
             make = _for_gateway if proxy.kind == "router" else _for_sidecar
             return _patched(snapshot, pod, proxy, make(snapshot, pod, own_of(proxy)))
 
@@ -219,22 +219,6 @@ def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshCo
     return ownclusters.Application(port.number, *at, port.protocol, pool, origins, port.service, port.called_by)
 
 
-def _pod_of(proxy: Proxy) -> Pod:
-    """A proxy whose pod is not known (yet, or any more) is what it was when it connected."""
-    return Pod(
-        Origin("Pod", proxy.namespace, proxy.pod),
-        proxy.namespace,
-        proxy.pod,
-        proxy.ip,
-        proxy.labels,
-        proxy.service_account,
-        proxy.workload,
-        proxy.kind == "sidecar",
-        "",
-        {},
-    )
-
-
 def policies_of(table: PeerTable, namespace: str, root_namespace: str) -> PeerPolicies:
     """The PeerAuthentications that concern a namespace; the same object while those do not change."""
     by_namespace = _by_namespace(table)
@@ -317,15 +301,7 @@ def _called(calling: Calling) -> tuple[Table[str, Built], Table[str, Built]]:
     for some, theirs in service_clusters(calling, services):
         made.extend(some)
         assigned.extend(theirs)
-    return table_of([*made, *_backed(calling, services)]), table_of(assigned)
-
-
-def _backed(calling: Calling, services: Iterable[MeshService]) -> Iterator[Built]:
-    """The clusters for whose endpoints others stand in."""
-    by_host, ruled = calling.scope.by_host, calling.scope.rules
-    for service in services:
-        for line in fallbacks.lines(service, ruled.get(service.hostname), by_host, ruled):
-            yield fallbacks.aggregate(line, calling.mesh)
+    return table_of([*made, *fallbacks.aggregates(services, scope, calling.mesh)]), table_of(assigned)
 
 
 def service_clusters(
@@ -413,4 +389,4 @@ def _called_by_gateway(
     for some, theirs in (*service_clusters(calling, services), *service_clusters(calling, passed_on, passed_on=True)):
         made.extend(some)
         assigned.extend(theirs)
-    return table_of([*made, *_backed(calling, services)]), table_of(assigned)
+    return table_of([*made, *fallbacks.aggregates(services, scope, calling.mesh)]), table_of(assigned)

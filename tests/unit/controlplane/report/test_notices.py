@@ -137,6 +137,25 @@ async def test_an_object_that_nothing_acts_on_says_so(api: FakeApi, tmp_path: Pa
             await task
 
 
+@pytest.mark.parametrize("dialects", [("istio", "gateway"), ("istio", "consul")])
+async def test_objects_of_a_vocabulary_that_is_not_read_say_so(
+    api: FakeApi, tmp_path: Path, dialects: tuple[str, ...]
+) -> None:
+    token, ca = tmp_path / "token", tmp_path / "ca"
+    token.write_text("t")
+    ca.write_bytes(Authority.create("x").certificate)
+    for plural, kind in (("serviceresolvers", "ServiceResolver"), ("exportedservices", "ExportedServices")):
+        await api.put("customresourcedefinitions", crd(plural, kind, "consul.hashicorp.com"))
+        await api.put(plural, {"metadata": {"namespace": "default", "name": "a", "uid": plural}, "spec": {}})
+    unread = {"ExportedServices"} if "consul" in dialects else {"ExportedServices", "ServiceResolver"}
+    async with KubeClient(api.url, token, ca) as client:
+        task = asyncio.create_task(Unserved(client, dialects).run())
+        await api.until(lambda: {kind for kind, *_ in events(api)} == unread)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
 class Counting:
     """Remarks that are none, and how often they were asked for."""
 
