@@ -275,9 +275,18 @@ DIFFERENCES: Sequence[Difference] = (
         "A proxy that captures DNS (`ISTIO_META_DNS_CAPTURE`)",
         "Its agent answers over UDP and TCP, and passes on questions of every type.",
         "Envoy answers over UDP, and knows questions for addresses only (A, AAAA). Hosts are given an address of IPv4 "
-        "(240.240.0.0/16), and none of IPv6 beside it.",
-        "There is no agent beside the proxy, and no IPv6.",
+        "(240.240.0.0/16), and one of IPv6 (2001:2::/48) beside it only where the cluster has both families.",
+        "There is no agent beside the proxy, and an address that no pod can send to helps nobody.",
         f"{_UNIT}/xds/test_dnscapture.py::test_hosts_of_entries_have_their_addresses_and_all_else_is_asked_for",
+    ),
+    Difference(
+        "The way out",
+        "both-families-by-the-nodes",
+        "A cluster of both IP families",
+        "Istio serves both where istiod and proxies have `ISTIO_DUAL_STACK=true`.",
+        "The mesh serves both wherever the nodes have two ranges of pods (`podCIDRs`); the variable changes nothing.",
+        "Without it the second address of a pod would lead past its sidecar, and past what a policy demands.",
+        f"{_UNIT}/xds/test_families.py::test_listeners_are_at_both_families_and_envoy_takes_them",
     ),
     Difference(
         "The way out",

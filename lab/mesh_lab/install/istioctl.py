@@ -52,6 +52,12 @@ _SMALL: dict[str, Any] = {
 }
 """What Istio's demo profile asks of a node. The other profiles are for servers: two cores hold half of the samples."""
 
+_DUAL: dict[str, Any] = {
+    "pilot": {"env": {"ISTIO_DUAL_STACK": "true"}},
+    "meshConfig": {"defaultConfig": {"proxyMetadata": {"ISTIO_DUAL_STACK": "true"}}},
+}
+"""For clusters of both IP families; see https://istio.io/latest/docs/setup/additional-setup/dual-stack/."""
+
 
 @dataclass(frozen=True)
 class Istioctl:
@@ -105,7 +111,9 @@ class Istioctl:
             LabError: istioctl failed; the message has the pods' conditions and events.
         """
         report(f"installing Istio {self.version()}")
-        file = self._write(overlay(self.lab.settings.istio, owner=owner, gateway=gateway))
+        file = self._write(
+            overlay(self.lab.settings.istio, owner=owner, gateway=gateway, dual=self.lab.settings.ip_family == "dual")
+        )
         watched = self.workloads | ({Workload(NAMESPACE, GATEWAY)} if gateway else set())
         changes = _Changes(lambda: describe(api, watched), report)
         limit = self.lab.settings.istio.install_timeout + _MARGIN_SECONDS
@@ -183,14 +191,15 @@ def owned(owner: str) -> str:
     return f"install.operator.istio.io/owning-resource={owner}"
 
 
-def overlay(istio: Istio, *, owner: str, gateway: bool) -> dict[str, Any]:
+def overlay(istio: Istio, *, owner: str, gateway: bool, dual: bool = False) -> dict[str, Any]:
     """The `IstioOperator` that says what to install. `owner` is its name.
 
-    `gateway` is for a cluster on one machine: an ingress gateway on the nodes' ports, and small requests.
+    `gateway` is for a cluster on one machine: an ingress gateway on the nodes' ports, and small requests. `dual`: for
+    one of both IP families.
     """
     spec: dict[str, Any] = {
         "profile": istio.profile,
-        "values": merged(merged(_BASE, _SMALL if gateway else {}), istio.values),
+        "values": merged(merged(merged(_BASE, _SMALL if gateway else {}), _DUAL if dual else {}), istio.values),
         "components": {"ingressGateways": [_gateway() if gateway else {"name": GATEWAY, "enabled": False}]},
     }
     if istio.revision:

@@ -188,3 +188,11 @@ def test_an_istioctl_that_is_too_old_installs_nothing(lab: Lab, tools: StandIns,
         install(lab, tools, tmp_path)
     assert "mesh-lab tools install" in failure.value.hint
     assert [call[1] for call in tools.calls("istioctl")] == ["version"]
+
+
+def test_a_cluster_of_both_families_has_istio_for_both() -> None:
+    values = overlay(Istio(), owner="lab-1", gateway=True, dual=True)["spec"]["values"]
+    assert values["pilot"]["env"]["ISTIO_DUAL_STACK"] == "true"
+    assert values["meshConfig"]["defaultConfig"]["proxyMetadata"] == {"ISTIO_DUAL_STACK": "true"}
+    assert values["pilot"]["resources"], "beside what it has in any case"
+    assert "ISTIO_DUAL_STACK" not in str(overlay(Istio(), owner="lab-1", gateway=True))

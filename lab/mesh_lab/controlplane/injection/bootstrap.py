@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh_lab.controlplane.injection import counting, merging, probes, status_port
+from mesh_lab.controlplane.injection.families import at_each_family
 from mesh_lab.controlplane.injection.lua import compact
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import Probe
@@ -59,7 +60,7 @@ class ProxySettings:
     """What differs from one workload's proxies to another's.
 
     `metadata` are what the node says of itself beside the usual. `custom`: the pod has a bootstrap of its own beside.
-    `patched` is what EnvoyFilters make of it.
+    `dual`: pods have addresses of both IP families. `patched` is what EnvoyFilters make of it.
     """
 
     kind: ProxyKind
@@ -80,6 +81,7 @@ class ProxySettings:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     runtime: Mapping[str, bool | float | str] = field(default_factory=dict)
     custom: bool = False
+    dual: bool = False
     patched: Callable[[dict[str, Any]], dict[str, Any]] = _as_it_is
 
 
@@ -177,10 +179,13 @@ def config(settings: ProxySettings) -> dict[str, Any]:
                 )
             ],
             "listeners": [
-                _ready_listener(),
-                _stats_listener(),
-                _asked_listener(),
-                status_port.listener(settings.probes, settings.metrics, _MOST_STATS_BYTES),
+                at_each_family(listener) if settings.dual else listener
+                for listener in (
+                    _ready_listener(),
+                    _stats_listener(),
+                    _asked_listener(),
+                    status_port.listener(settings.probes, settings.metrics, _MOST_STATS_BYTES),
+                )
             ],
         },
     }
@@ -228,6 +233,7 @@ def _node(settings: ProxySettings) -> dict[str, Any]:
             "SERVICE_ACCOUNT": "$(SERVICE_ACCOUNT)",
             "WORKLOAD_NAME": settings.workload or "$(POD_NAME)",
             "ISTIO_VERSION": ISTIO_VERSION,
+            **({"INSTANCE_IPS": "$(INSTANCE_IPS)"} if settings.dual else {}),
             **settings.metadata,
         },
     }

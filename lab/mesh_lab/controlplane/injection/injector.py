@@ -141,7 +141,7 @@ def _as_sidecar(
     settings = replace(_settings("sidecar", meta, place, own, given), probes=(*answered, *more), metrics=metrics)
     proxy = _proxy(settings, meta, own, given, place, _introduction(settings, meta, place))
     dns = parse_boolean(settings.metadata.get(DNS_CAPTURE, "")) is True
-    redirecting = _redirecting(redirection.from_annotations(own.traffic, dns=dns), own)
+    redirecting = _redirecting(redirection.from_annotations(own.traffic, dns=dns, dual=place.mesh.dual_stack), own)
     if own.native_sidecars:
         # What comes after it waits until it has started: that is, until it is ready.
         started = {"startupProbe": lifecycle.STARTUP_PROBE} if own.readiness.probed else {}
@@ -186,6 +186,7 @@ def _settings(kind: ProxyKind, meta: Object, place: Place, own: PodSettings, giv
     return ProxySettings(
         kind=kind,
         workload=_workload(meta),
+        dual=place.mesh.dual_stack,
         app=str((meta.get("labels") or {}).get("app") or ""),
         control_plane=place.control_plane,
         cluster_domain=place.cluster_domain,
@@ -241,7 +242,8 @@ def _proxy(
     """The container. What the pod's author wrote for a container of this name goes first, as in Istio."""
     image = given.get("image", _AUTO_IMAGE)
     peer = {"name": PEER_VARIABLE, "value": _peer(settings, meta.get("labels") or {})}
-    ours = (*variables.of_pod(settings.workload, place.mesh.trust_domain), peer, *introduction)
+    dual = place.mesh.dual_stack
+    ours = (*variables.of_pod(settings.workload, place.mesh.trust_domain, dual=dual), peer, *introduction)
     metadata = ({"name": name, "value": value} for name, value in own.extras.environment.items())
     environment = {variable["name"]: variable for variable in (*ours, *metadata, *(given.get("env") or ()))}
     custom = ({"name": _CUSTOM_VOLUME, "mountPath": bootstrap.CUSTOM_DIRECTORY},) if settings.custom else ()
@@ -289,7 +291,7 @@ def _redirecting(interception: redirection.Interception, own: PodSettings) -> Ob
         "name": INIT,
         "image": own.image,
         "imagePullPolicy": own.image_pull_policy,
-        "command": ["nft"],
+        "command": redirection.command(interception),
         "args": [redirection.ruleset(interception)],
         "resources": msgspec.to_builtins(own.resources),
         "securityContext": {

@@ -2,7 +2,8 @@
 
 Inbound TCP goes to 15006 and outbound TCP to 15001, but for what Envoy itself sends (it runs as its own user), what is
 for loopback, and what annotations leave out. What passes between Envoy and its application is not even followed by
-connection tracking, which each packet would pay for, and so is never redirected.
+connection tracking, which each packet would pay for, and so is never redirected. In a mesh of both IP families there is
+a second table, which says the same of IPv6.
 https://istio.io/latest/docs/ops/deployment/application-requirements/
 """
 
@@ -12,6 +13,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mesh_lab.controlplane.injection.bootstrap import PROXY_UID, READY_PORT, STATS_PORT
 from mesh_lab.controlplane.injection.probes import PORT as PROBE_PORT
@@ -26,7 +28,13 @@ from mesh_lab.controlplane.world.annotations import (
     KUBEVIRT_INTERFACES,
     REROUTED_INTERFACES,
 )
-from mesh_lab.controlplane.xds.names import DNS_PORT, INBOUND_PORT, INBOUND_SOURCE, OUTBOUND_PORT
+from mesh_lab.controlplane.xds.names import (
+    DNS_PORT,
+    INBOUND_PORT,
+    INBOUND_SOURCE,
+    INBOUND_SOURCE_OF_IPV6,
+    OUTBOUND_PORT,
+)
 
 TABLE = "mesh_lab_redirection"
 # 15008 is HBONE's: Istio does not redirect it in any pod.
@@ -42,7 +50,8 @@ class Interception:
     """What annotations make of it. `include_inbound` of None is all ports, an empty one is none.
 
     What goes to a port of `include_outbound` is redirected whatever its address. `virtual_interfaces` are those of
-    virtual machines within the pod: what comes from them goes out. `dns`: Envoy answers what is asked over UDP.
+    virtual machines within the pod: what comes from them goes out. `dns`: Envoy answers what is asked over UDP. `dual`:
+    the pod has an address of IPv6 as well.
     """
 
     include_inbound: tuple[int, ...] | None = None
@@ -54,9 +63,26 @@ class Interception:
     exclude_interfaces: tuple[str, ...] = ()
     virtual_interfaces: tuple[str, ...] = ()
     dns: bool = False
+    dual: bool = False
 
 
-def from_annotations(annotations: Mapping[str, str], *, dns: bool = False) -> Interception:
+class _Family(NamedTuple):
+    """An IP family: what nftables calls it, its loopback address, and by which Envoy is known to the application."""
+
+    word: str
+    version: int
+    loopback: str
+    source: str
+
+    def own(self, ranges: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(each for each in ranges if (6 if ":" in each else 4) == self.version)
+
+
+_IPV4 = _Family("ip", 4, "127.0.0.1", INBOUND_SOURCE)
+_IPV6 = _Family("ip6", 6, "::1", INBOUND_SOURCE_OF_IPV6)
+
+
+def from_annotations(annotations: Mapping[str, str], *, dns: bool = False, dual: bool = False) -> Interception:
     """The redirection that a pod's annotations configure.
 
     Raises:
@@ -73,6 +99,7 @@ def from_annotations(annotations: Mapping[str, str], *, dns: bool = False) -> In
         _interfaces(annotations, EXCLUDE_INTERFACES),
         _interfaces(annotations, REROUTED_INTERFACES if REROUTED_INTERFACES in annotations else KUBEVIRT_INTERFACES),
         dns,
+        dual,
     )
 
 
@@ -87,7 +114,7 @@ def _ports(annotations: Mapping[str, str], name: str) -> tuple[int, ...]:
 def _ranges(annotations: Mapping[str, str], name: str) -> tuple[str, ...]:
     text = annotations.get(name, "")
     try:
-        return tuple(str(ipaddress.IPv4Network(part.strip(), strict=False)) for part in text.split(",") if part.strip())
+        return tuple(str(ipaddress.ip_network(part.strip(), strict=False)) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise ValueError(f"annotation {name}: {text!r}: {error}") from None
 
@@ -100,12 +127,29 @@ def _interfaces(annotations: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
+def command(interception: Interception) -> list[str]:
+    """The command of the init container.
+
+    The address by which the application knows Envoy is of the loopback network; of IPv6, which has no such network, the
+    pod gets it first.
+    """
+    if not interception.dual:
+        return ["nft"]
+    return ["sh", "-ec", f'ip -6 address replace {INBOUND_SOURCE_OF_IPV6}/128 dev lo nodad; exec nft "$0"']
+
+
 def ruleset(interception: Interception) -> str:
-    """The table in nft's language. Loading it twice leaves one."""
+    """The table in nft's language, or one for each IP family. Loading it twice leaves one."""
+    return "\n".join(_table(interception, family) for family in ((_IPV4, _IPV6) if interception.dual else (_IPV4,)))
+
+
+def _table(interception: Interception, family: _Family) -> str:
     left_out = _named(interception.exclude_interfaces)
     inbound = [f"iifname {left_out} return"] if left_out else []
     if interception.virtual_interfaces:
-        inbound += [f"iifname {_named(interception.virtual_interfaces)} {rule}" for rule in _to_outbound(interception)]
+        inbound += [
+            f"iifname {_named(interception.virtual_interfaces)} {rule}" for rule in _to_outbound(interception, family)
+        ]
         inbound.append(f"iifname {_named(interception.virtual_interfaces)} return")
     inbound.append(f"tcp dport {_set((*_OWN_PORTS, *interception.exclude_inbound))} return")
     if interception.include_inbound is None:
@@ -113,28 +157,30 @@ def ruleset(interception: Interception) -> str:
     elif interception.include_inbound:
         inbound.append(f"tcp dport {_set(interception.include_inbound)} redirect to :{INBOUND_PORT}")
     proxy = f"meta skuid {PROXY_UID}"
+    # The cluster's DNS, and so the only server that a pod asks, is at an address of IPv4.
+    asked = interception.dns and family is _IPV4
     # Between Envoy and its application nothing is translated: following these connections would cost each packet. The
     # address is only on loopback, and these rules are evaluated for every packet: so they match on nothing else.
-    between = [f"ip {end} {INBOUND_SOURCE} notrack" for end in ("saddr", "daddr")]
+    between = [f"{family.word} {end} {family.source} notrack" for end in ("saddr", "daddr")]
     outbound = [
         *([f"oifname {left_out} return"] if left_out else []),
-        *([f"meta skuid != {PROXY_UID} udp dport 53 redirect to :{DNS_PORT}"] if interception.dns else []),
+        *([f"meta skuid != {PROXY_UID} udp dport 53 redirect to :{DNS_PORT}"] if asked else []),
         # A pod that calls its own service: Envoy hands the connection to its own inbound side.
-        f'oifname "lo" ip daddr != 127.0.0.1 {proxy} meta l4proto tcp redirect to :{INBOUND_PORT}',
+        f'oifname "lo" {family.word} daddr != {family.loopback} {proxy} meta l4proto tcp redirect to :{INBOUND_PORT}',
         f'oifname "lo" meta skuid != {PROXY_UID} return',
         f"{proxy} return",
-        "ip daddr 127.0.0.1 return",
+        f"{family.word} daddr {family.loopback} return",
         # If these were redirected, Envoy's own listeners on these ports would take what is for those of another pod.
         f"tcp dport {_set(_ANSWERED_PORTS)} return",
     ]
     if interception.exclude_outbound:
         outbound.append(f"tcp dport {_set(interception.exclude_outbound)} return")
-    outbound += _to_outbound(interception)
+    outbound += _to_outbound(interception, family)
     return "\n".join(
         (
-            f"table ip {TABLE} {{}}",
-            f"delete table ip {TABLE}",
-            f"table ip {TABLE} {{",
+            f"table {family.word} {TABLE} {{}}",
+            f"delete table {family.word} {TABLE}",
+            f"table {family.word} {TABLE} {{",
             *_chain("inbound", "nat", "prerouting", "dstnat", inbound),
             *_chain("outbound", "nat", "output", "dstnat", outbound),
             *_chain("untracked", "filter", "output", "raw", between),
@@ -143,17 +189,18 @@ def ruleset(interception: Interception) -> str:
     )
 
 
-def _to_outbound(interception: Interception) -> list[str]:
-    """What of the addresses is redirected, whichever interface it leaves by."""
+def _to_outbound(interception: Interception, family: _Family) -> list[str]:
+    """What of a family's addresses is redirected, whichever interface it leaves by."""
     rules = []
+    to = f"{family.word} daddr"
     if interception.include_outbound:
         rules.append(f"tcp dport {_set(interception.include_outbound)} redirect to :{OUTBOUND_PORT}")
-    if interception.exclude_ranges:
-        rules.append(f"ip daddr {_set(interception.exclude_ranges)} return")
+    if excluded := family.own(interception.exclude_ranges):
+        rules.append(f"{to} {_set(excluded)} return")
     if interception.include_ranges is None:
         rules.append(f"meta l4proto tcp redirect to :{OUTBOUND_PORT}")
-    elif interception.include_ranges:
-        rules.append(f"ip daddr {_set(interception.include_ranges)} meta l4proto tcp redirect to :{OUTBOUND_PORT}")
+    elif included := family.own(interception.include_ranges):
+        rules.append(f"{to} {_set(included)} meta l4proto tcp redirect to :{OUTBOUND_PORT}")
     return rules
 
 

@@ -13,13 +13,17 @@ _CLUSTER = "Kubernetes"
 Variable = dict[str, Any]
 
 
-def of_pod(workload: str, trust_domain: str) -> tuple[Variable, ...]:
-    """The variables of a pod of a workload, which has no name where the pod is nobody's."""
+def of_pod(workload: str, trust_domain: str, *, dual: bool = False) -> tuple[Variable, ...]:
+    """The variables of a pod of a workload, which has no name where the pod is nobody's.
+
+    `dual`: pods have addresses of both IP families.
+    """
     named = (_value("ISTIO_META_WORKLOAD_NAME", workload),) if workload else ()
     return (
         _field("POD_NAME", "metadata.name"),
         _field("POD_NAMESPACE", "metadata.namespace"),
         _field("INSTANCE_IP", "status.podIP"),
+        *((_field("INSTANCE_IPS", "status.podIPs"), _value("ISTIO_DUAL_STACK", "true")) if dual else ()),
         _field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
         _field("HOST_IP", "status.hostIP"),
         _value("ISTIO_META_CLUSTER_ID", _CLUSTER),

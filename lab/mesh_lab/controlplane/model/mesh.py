@@ -144,6 +144,11 @@ class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
     ingress_controller_mode: Literal["UNSPECIFIED", "OFF", "DEFAULT", "STRICT"] = "STRICT"
 
     @property
+    def dual_stack(self) -> bool:
+        """Whether pods have both IP families: no setting, but what the cluster's nodes say."""
+        return False
+
+    @property
     def trust_domains(self) -> tuple[str, ...]:
         """The trust domain, and its aliases: an identity in any of them is the mesh's."""
         return tuple(dict.fromkeys(filter(None, (self.trust_domain, *self.trust_domain_aliases))))
@@ -151,3 +156,17 @@ class MeshConfig(msgspec.Struct, frozen=True, eq=False, rename="camel"):
     def provider(self, name: str) -> ExtensionProvider | None:
         """The extension provider of that name; None where there is none, or only one in error."""
         return next((each for each in self.extension_providers if each.name == name), None)
+
+
+class DualStackMeshConfig(MeshConfig, frozen=True, eq=False, rename="camel"):
+    """The settings of a mesh in a cluster of both IP families."""
+
+    @classmethod
+    def of(cls, mesh: MeshConfig) -> DualStackMeshConfig:
+        """The same settings there."""
+        return cls(**{name: getattr(mesh, name) for name in mesh.__struct_fields__})
+
+    @property
+    def dual_stack(self) -> bool:
+        """It has."""
+        return True

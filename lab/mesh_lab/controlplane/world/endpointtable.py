@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mesh_lab.controlplane.world.kubernetes import EndpointSlice, Node, ObjectKey, Pod, same
@@ -89,7 +90,24 @@ class EndpointTable:
                     around = node.locality if node is not None else NOWHERE
                     where = of_pod(pod.labels, around) if pod is not None else NOWHERE
                     ready[address] = Endpoint(address, part.ports, pod, where)
+        _join_families(ready)
         return ServiceEndpoints(tuple(ready[address] for address in sorted(ready)), tuple(sorted(accounts)))
+
+
+def _join_families(ready: dict[str, Endpoint]) -> None:
+    """One endpoint for a pod that a service has at both of its addresses: a client tries one, then the other.
+
+    As Istio's registry does (`updateEndpointCacheForSlice`); the client's part is RFC 8305, Happy Eyeballs.
+    """
+    for address, endpoint in list(ready.items()):
+        pod = endpoint.pod
+        if pod is None or address != pod.ip or not pod.more_ips:
+            continue
+        others = tuple(each for each in pod.more_ips if each in ready and ready[each].ports == endpoint.ports)
+        if others:
+            ready[address] = replace(endpoint, more=others)
+            for each in others:
+                del ready[each]
 
 
 def _keep_identity(old: ServiceEndpoints, new: ServiceEndpoints) -> ServiceEndpoints:

@@ -72,7 +72,10 @@ class Balancer(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """A Service. `cluster_ip` is empty for a headless one; `is_balanced`: it asks for a load balancer."""
+    """A Service. `cluster_ip` is empty for a headless one; `is_balanced`: it asks for a load balancer.
+
+    `more_ips` has its address of the other IP family, where it has two.
+    """
 
     origin: Origin
     namespace: str
@@ -88,6 +91,7 @@ class Service:
     traffic_distribution: str = ""
     is_balanced: bool = False
     balancers: tuple[Balancer, ...] = ()
+    more_ips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +100,8 @@ class Pod:
 
     `meshed` says that its sidecar speaks mutual TLS; `workload` names the Deployment, or other owner; `more_statistics`
     that its annotations request statistics of its proxy beside those that all keep; `has_proxy` that it was injected;
-    `router` that it is a gateway; `ready` that its probes say so. `annotations` are those that a dialect reads.
+    `more_ips` has its address of the other IP family, where it has two; `router` that it is a gateway; `ready` that its
+    probes say so. `annotations` are those that a dialect reads.
     """
 
     origin: Origin
@@ -114,6 +119,7 @@ class Pod:
     router: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
     ready: bool = True
+    more_ips: tuple[str, ...] = ()
 
     @property
     def key(self) -> ObjectKey:
@@ -180,10 +186,11 @@ class IngressClass:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A node: where it is."""
+    """A node: where it is. `dual`: its pods have addresses of both IP families."""
 
     origin: Origin
     locality: Locality
+    dual: bool = False
 
 
 def same(old: Any, new: Any) -> bool:
@@ -236,6 +243,7 @@ def service(obj: Object) -> Service:
         traffic_distribution=annotations.get(DISTRIBUTION_ANNOTATION) or spec.get("trafficDistribution") or "",
         is_balanced=spec.get("type") == "LoadBalancer",
         balancers=tuple(_balancers(obj)),
+        more_ips=tuple(spec.get("clusterIPs") or ())[1:],
     )
 
 
@@ -279,6 +287,7 @@ def pod(obj: Object) -> Pod | None:
         annotations=_told(meta.get("annotations") or {}),
         router=is_router(meta, spec),
         ready=all(each.get("status") == "True" for each in status.get("conditions") or () if each["type"] == "Ready"),
+        more_ips=tuple(each["ip"] for each in status.get("podIPs") or () if each["ip"] != status["podIP"]),
     )
 
 
@@ -329,7 +338,7 @@ def endpoint_slice(obj: Object) -> EndpointSlice:
                 (endpoint.get("conditions") or {}).get("ready") is not False,
                 _target_pod(endpoint),
             )
-            for endpoint in obj.get("endpoints") or ()
+            for endpoint in (obj.get("endpoints") or () if obj.get("addressType") != "FQDN" else ())
             for address in endpoint.get("addresses") or ()
         ),
         ports={port.get("name") or "": port["port"] for port in obj.get("ports") or () if port.get("port")},
@@ -361,7 +370,9 @@ def ingress_class(obj: Object) -> IngressClass:
 
 def node(obj: Object) -> Node:
     """The view of a Node."""
-    return Node(origin_of("Node", obj), of_node(obj["metadata"].get("labels") or {}))
+    ranges = (obj.get("spec") or {}).get("podCIDRs") or ()
+    dual = len({":" in each for each in ranges}) > 1
+    return Node(origin_of("Node", obj), of_node(obj["metadata"].get("labels") or {}), dual)
 
 
 def deployment(obj: Object) -> Deployment:

@@ -8,13 +8,13 @@ know, is reported.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 import yaml
 
-from mesh_lab.controlplane.model.mesh import MeshConfig, Normalization
+from mesh_lab.controlplane.model.mesh import DualStackMeshConfig, MeshConfig, Normalization
 from mesh_lab.controlplane.model.sidecar import OutboundTrafficPolicy
 from mesh_lab.controlplane.validation.commands import log_commands
 from mesh_lab.controlplane.validation.common import Problem
@@ -22,6 +22,7 @@ from mesh_lab.controlplane.validation.mesh import mesh_config
 from mesh_lab.controlplane.world import meshproviders, proxyconfig
 from mesh_lab.controlplane.world.configmaps import WITHOUT_EFFECT, Remark, beside, near
 from mesh_lab.controlplane.world.fieldnames import renamed
+from mesh_lab.controlplane.world.kubernetes import Node
 
 __all__ = ["CONFIG_MAP", "KEY", "MeshConfig", "Normalization", "Parsed", "parse", "read"]
 
@@ -83,6 +84,21 @@ _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
 
 # The value of a setting that cannot be read while no good one is known, where the default would allow more.
 _CLOSED: Mapping[str, Any] = {"outbound_traffic_policy": OutboundTrafficPolicy(mode="REGISTRY_ONLY")}
+
+
+class Families:
+    """Adds to the mesh's settings whether pods have both IP families, as the nodes say."""
+
+    def __init__(self) -> None:
+        self._known: tuple[MeshConfig, MeshConfig] | None = None
+
+    def on(self, mesh: MeshConfig, nodes: Iterable[Node]) -> MeshConfig:
+        """The settings on these nodes: the same object while neither changes."""
+        if not any(node.dual for node in nodes):
+            return mesh
+        if self._known is None or self._known[0] is not mesh:
+            self._known = mesh, DualStackMeshConfig.of(mesh)
+        return self._known[1]
 
 
 def read(keys: dict[str, dict[str, Any]], before: MeshConfig | None = None) -> Parsed:

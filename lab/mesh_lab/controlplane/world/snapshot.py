@@ -65,7 +65,7 @@ class Config(Generic[S_co]):
     annotations: Mapping[str, str] = field(default_factory=dict)
     any_workload: bool = False
     merged_from: tuple[Origin, ...] = ()
-    assigned: Mapping[str, str] = field(default_factory=dict)
+    assigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     healthy: bool = True
 
     @property
@@ -83,7 +83,7 @@ class Config(Generic[S_co]):
 class Endpoint:
     """A ready address of a service, the numbers of the service's ports there, and the pod behind it, if it is one.
 
-    A `weight` of 0 is none of its own.
+    A `weight` of 0 is none of its own. `more` is its address of the other IP family, where the service has both.
     """
 
     address: str
@@ -91,6 +91,7 @@ class Endpoint:
     pod: Pod | None
     locality: Locality = NOWHERE
     weight: int = 0
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

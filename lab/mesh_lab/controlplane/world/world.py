@@ -56,6 +56,7 @@ class World:
         self._viewing = {**VIEWS, **{kind: gatewayapi.view(kind, spec) for kind, spec in self._dialects.items()}}
         self._settings = (plane.named(meshconfig.CONFIG_MAP), plane.named(values.CONFIG_MAP))
         self._mesh = MeshConfig(root_namespace=plane.namespace)
+        self._families = meshconfig.Families()
         self._mesh_is_read = False
         self._views: dict[str, dict[ObjectKey, Any]] = {kind: {} for kind in self._viewing}
         self._configs: dict[str, dict[ObjectKey, Config[Spec]]] = {kind: {} for kind in KINDS}
@@ -356,7 +357,7 @@ class World:
         classes = {key[1]: view.controller for key, view in self._views["IngressClass"].items()}
         return Snapshot(
             version=old.version + 1 if old else 1,
-            mesh=self._mesh,
+            mesh=self._families.on(self._mesh, nodes.values()),
             services=table("Service", self._visible.seen(self._views["Service"]), lambda before: before.services),
             endpoints=table("Endpoints", self._visible.seen(self._endpoints.services), lambda before: before.endpoints),
             pods=pods,

@@ -218,10 +218,15 @@ def _set_discovery(cluster: Cluster, view: View) -> None:
 
 def _set_lookup(cluster: Cluster, mesh: MeshConfig) -> None:
     """How names are looked up: as long as the answer says, and each `dnsRefreshRate` where it says nothing."""
-    cluster.dns_lookup_family = Cluster.V4_ONLY
+    cluster.dns_lookup_family = lookup_family(mesh)
     cluster.dns_refresh_rate.CopyFrom(duration(mesh.dns_refresh_rate))
     cluster.dns_jitter.CopyFrom(duration(_DNS_JITTER))
     cluster.respect_dns_ttl = True
+
+
+def lookup_family(mesh: MeshConfig) -> Cluster.DnsLookupFamily.ValueType:
+    """Which addresses are looked up: where pods have both families, both, and Envoy tries one after the other."""
+    return Cluster.ALL if mesh.dual_stack else Cluster.V4_ONLY
 
 
 def one_endpoint(cluster: str, address: str, port: int) -> endpoint_pb2.ClusterLoadAssignment:

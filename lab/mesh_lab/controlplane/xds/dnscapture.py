@@ -36,19 +36,20 @@ def listener(services: Iterable[MeshService]) -> Built:
     return _listener(tuple(_named(services)))
 
 
-def _named(services: Iterable[MeshService]) -> Iterator[tuple[str, str, Origin]]:
+def _named(services: Iterable[MeshService]) -> Iterator[tuple[str, tuple[str, ...], Origin]]:
     for service in services:
-        own = [each for each in (service.address, *service.ranges) if each and "/" not in each]
+        own = [each for each in (service.address, *service.other_family, *service.ranges) if each and "/" not in each]
         if service.is_entry and own:
-            yield service.hostname, own[0], service.origin
+            first = (next((each for each in own if (":" in each) is six), "") for six in (False, True))
+            yield service.hostname, tuple(filter(None, first)), service.origin
 
 
 @memoised
-def _listener(known: tuple[tuple[str, str, Origin], ...]) -> Built:
+def _listener(known: tuple[tuple[str, tuple[str, ...], Origin], ...]) -> Built:
     table = DnsTable(external_retry_count=1)
-    for host, address, _ in known:
+    for host, addresses, _ in known:
         domain = table.virtual_domains.add(name=host)
-        domain.endpoint.address_list.address.append(address)
+        domain.endpoint.address_list.address.extend(addresses)
         domain.answer_ttl.seconds = _TTL_SECONDS
     config = DnsFilterConfig(stat_prefix="dns")
     config.server_config.inline_dns_table.CopyFrom(table)

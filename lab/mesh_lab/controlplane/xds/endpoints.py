@@ -142,11 +142,15 @@ def _endpoint(endpoint: Endpoint, port: int, policies: PeerPolicies, *, named: b
     metadata = base_pb2.Metadata()
     if speaks_mutual_tls(endpoint.pod, port, policies):
         metadata.filter_metadata["envoy.transport_socket_match"].CopyFrom(_MUTUAL)
-    return LbEndpoint(
+    message = EndpointMessage(
+        address=address_of(endpoint.address, port),
         # No DNS name is wanted here; an access log reads this at a fraction of what metadata costs.
-        endpoint=EndpointMessage(
-            address=address_of(endpoint.address, port), hostname=pack(endpoint.pod) if endpoint.pod and named else ""
-        ),
+        hostname=pack(endpoint.pod) if endpoint.pod and named else "",
+    )
+    for other in endpoint.more:
+        message.additional_addresses.add(address=address_of(other, port))
+    return LbEndpoint(
+        endpoint=message,
         health_status=health_check_pb2.HEALTHY,
         load_balancing_weight=UInt32Value(value=endpoint.weight or 1),
         metadata=metadata,

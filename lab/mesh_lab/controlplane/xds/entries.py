@@ -41,7 +41,7 @@ _RESOLUTIONS: Mapping[str, Resolution] = {
 def services_of(config: EntryConfig) -> tuple[MeshService, ...]:
     """A service for each host. Of its addresses the first single one is where it is; all others are ranges."""
     spec = config.spec
-    plain = [address for each in spec.addresses if "/" not in (address := _without_mask(each))]
+    plain = [address for each in spec.addresses if "/" not in (address := address_alone(each))]
     address, given = plain[0] if plain else "", frozenset(hosts_given_addresses(config))
     ports = tuple(_port(port) for port in spec.ports if port.protocol.upper() != "UDP")
     return tuple(
@@ -53,11 +53,11 @@ def services_of(config: EntryConfig) -> tuple[MeshService, ...]:
             ports,
             _RESOLUTIONS[spec.resolution],
             tuple(spec.export_to),
-            ranges=tuple(each for each in map(_without_mask, spec.addresses) if each != address),
+            ranges=tuple(each for each in map(address_alone, spec.addresses) if each != address),
             outside=spec.location == "MESH_EXTERNAL",
             subject_alt_names=tuple(spec.subject_alt_names),
             created=config.created,
-            assigned=config.assigned.get(host, "") if host in given else "",
+            assigned=config.assigned.get(host, ()) if host in given else (),
         )
         for host in dict.fromkeys(spec.hosts)
     )
@@ -78,8 +78,11 @@ def hosts_given_addresses(config: EntryConfig) -> tuple[str, ...]:
 
 @memoised
 def at_assigned(service: MeshService) -> MeshService:
-    """A service at the address that it was given, if it has no other."""
-    return replace(service, address=service.assigned) if service.anywhere and service.assigned else service
+    """A service at the addresses that it was given, if it has no other."""
+    if not (service.anywhere and service.assigned):
+        return service
+    first, *others = service.assigned
+    return replace(service, address=first, other_family=tuple(others))
 
 
 def selecting(written: Entries, pod: Pod) -> list[tuple[MeshService, tuple[tuple[int | str, int], ...]]]:
@@ -103,8 +106,9 @@ def key_of(config: EntryConfig, host: str) -> ObjectKey:
     return (config.namespace, f"{config.name}/{host.lower()}")
 
 
-def _without_mask(address: str) -> str:
-    return address.removesuffix("/32")
+def address_alone(address: str) -> str:
+    """An address without the mask of one that stands for itself; a range stays as it is."""
+    return address.removesuffix("/128" if ":" in address else "/32")
 
 
 def _port(port: EntryPort) -> MeshPort:

@@ -15,7 +15,7 @@ from mesh_lab.controlplane.model.gateway import ServerTLSSettings
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.xds import access as accesses
-from mesh_lab.controlplane.xds import actions, http, misdirected, names, snidnat, telemetry, tls
+from mesh_lab.controlplane.xds import actions, families, http, misdirected, names, snidnat, telemetry, tls
 from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.attachment import Attached, GatewayServer, origins_of
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
@@ -157,6 +157,7 @@ def gateway_listeners(setting: Setting, servers: Iterable[GatewayServer], found:
             traffic_direction=TrafficDirection.OUTBOUND,
             filter_chains=chains,
         )
+        families.listen_anywhere(listener, setting.mesh)
         if setting.context.topology.proxy_protocol is not None:
             listener.listener_filters.append(http.listener_filter("proxy_protocol"))
         if not (some[0].plain_http or some[0].plain_tcp):

@@ -216,7 +216,10 @@ def _application(scope: Scope, pod: Pod, port: inbound.InboundPort, mesh: MeshCo
         pool, origins = own, (scope.sidecar.origin,)
     own_address = _LOOPBACK if mesh.inbound_traffic_policy.mode == "LOCALHOST" else pod.ip
     at, origins = port.endpoint(own_address), (*port.origins, *origins)
-    return ownclusters.Application(port.number, *at, port.protocol, pool, origins, port.service, port.called_by)
+    number, service = port.number, port.service
+    return ownclusters.Application(
+        number, *at, port.protocol, pool, origins, service, port.called_by, at == (pod.ip, number)
+    )
 
 
 def policies_of(table: PeerTable, namespace: str, root_namespace: str) -> PeerPolicies:

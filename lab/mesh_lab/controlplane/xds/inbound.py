@@ -32,7 +32,7 @@ from mesh_lab.controlplane.world.kubernetes import Origin, Pod, ServicePort
 from mesh_lab.controlplane.world.meshconfig import MeshConfig
 from mesh_lab.controlplane.world.snapshot import Config
 from mesh_lab.controlplane.xds import access as accesses
-from mesh_lab.controlplane.xds import actions, http, names, telemetry, tls
+from mesh_lab.controlplane.xds import actions, families, http, names, telemetry, tls
 from mesh_lab.controlplane.xds.access import Access
 from mesh_lab.controlplane.xds.built import Built, build, wire
 from mesh_lab.controlplane.xds.clusters import socket_address
@@ -164,6 +164,7 @@ def virtual_inbound(
         traffic_direction=TrafficDirection.INBOUND,
         filter_chains=[_trap(), *(chain for port in ports for chain in _chains(port, access, context))],
     )
+    families.listen_anywhere(listener, context.mesh)
     listener.listener_filters.append(http.listener_filter("original_dst"))
     for inspector, needs in _INSPECTORS.items():
         _inspect(listener, context.mesh, inspector, [port for port in ports if needs(port)], ports)

@@ -16,6 +16,7 @@ OWN_PORTS = frozenset({OUTBOUND_PORT, INBOUND_PORT})
 """Where a sidecar itself listens, at all addresses: no service can be called there."""
 # The source address of a proxy's connections to its application.
 INBOUND_SOURCE = "127.0.0.6"
+INBOUND_SOURCE_OF_IPV6 = "::6"
 
 DEFAULT_SECRET = "default"
 ROOT_SECRET = "ROOTCA"

@@ -16,7 +16,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 
 from mesh_lab.controlplane.world.kubernetes import Origin
 from mesh_lab.controlplane.world.snapshot import ServiceEndpoints
-from mesh_lab.controlplane.xds import dnscapture, dynamicdns, http, names, telemetry
+from mesh_lab.controlplane.xds import dnscapture, dynamicdns, families, http, names, telemetry
 from mesh_lab.controlplane.xds.built import Built, build, by_name, wire
 from mesh_lab.controlplane.xds.clusters import address_of, socket_address
 from mesh_lab.controlplane.xds.imports import Egress
@@ -48,9 +48,9 @@ def sidecar_listeners(scope: Scope, context: ProxyContext, headless: Headless) -
             if port.protocol.is_http:
                 everywhere.setdefault(port.number, [])
                 continue
-            for address in _addresses(service, endpoints):
+            for addresses in _addresses(service, endpoints):
                 ways = ways_of(scope, Entrance(service, port, port.number), domain)
-                yield address_listener(address, Forwarding(service, port, ways), context, outside)
+                yield address_listener(addresses, Forwarding(service, port, ways), context, outside)
             ranges = tuple(each for each in service.ranges if "/" in each)
             if ranges or service.anywhere:
                 entrance = Entrance(service, port, port.number, ranges, shared=True)
@@ -111,11 +111,17 @@ class Forwarding:
             yield from way.origins
 
 
-def _addresses(service: MeshService, endpoints: Mapping[str, ServiceEndpoints]) -> list[str]:
+Addresses = tuple[str, ...]
+"""An address, and the one of the other IP family that is for the same connections."""
+
+
+def _addresses(service: MeshService, endpoints: Mapping[str, ServiceEndpoints]) -> list[Addresses]:
     """The service's own addresses, or those of a headless service's pods."""
-    own = [each for each in (service.address, *service.ranges) if each and "/" not in each]
+    own = [(each,) for each in service.ranges if "/" not in each]
+    if service.address:
+        return [(service.address, *service.other_family), *own]
     known = endpoints.get(service.hostname) if not own and not service.is_entry else None
-    return [endpoint.address for endpoint in known.endpoints] if known is not None else own
+    return [(each.address, *each.more) for each in known.endpoints] if known is not None else [*own]
 
 
 @memoised
@@ -139,6 +145,7 @@ def virtual_outbound(context: ProxyContext, outside: str, origins: tuple[Origin,
             FilterChain(name="virtualOutbound-catchall-tcp", filters=[_onward(outside, context)]),
         ],
     )
+    families.listen_anywhere(listener, context.mesh)
     return build(LDS, names.VIRTUAL_OUTBOUND, wire(listener), [*origins, *context.telemetry.origins])
 
 
@@ -163,18 +170,23 @@ def shared_listener(
     name = names.listener("0.0.0.0", port)
     rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(outside, context)])
     listener = _listener(name, "0.0.0.0", port)
+    families.listen_anywhere(listener, context.mesh)
     _fill(listener, forwardings, str(port) if requests else "", rest, context)
     stating = (origin for forwarding in forwardings for origin in forwarding.origins)
     return build(LDS, name, wire(listener), [*stating, *origins, *context.telemetry.origins])
 
 
 @memoised
-def address_listener(address: str, forwarding: Forwarding, context: ProxyContext, outside: str) -> Built:
-    """Connections to one address: TCP, TLS by its server name, or the protocol that sniffing detects."""
+def address_listener(addresses: Addresses, forwarding: Forwarding, context: ProxyContext, outside: str) -> Built:
+    """Connections to one address (of each family): TCP, TLS by its server name, or the protocol that sniffing detects.
+
+    The first address names it.
+    """
     service, port = forwarding.service, forwarding.port
-    name = names.listener(address, port.number)
+    name = names.listener(addresses[0], port.number)
     rest = FilterChain(name="PassthroughFilterChain", filters=[_onward(outside, context)])
-    listener = _listener(name, address, port.number)
+    listener = _listener(name, addresses[0], port.number)
+    families.listen_at(listener, addresses[1:])
     routes = sniffed_name(service, port) if port.protocol is Protocol.AUTO else ""
     _fill(listener, (forwarding,), routes, rest, context)
     return build(LDS, name, wire(listener), [*forwarding.origins, *context.telemetry.origins])
@@ -248,7 +260,7 @@ def _fill(
 
 def _range(text: str) -> CidrRange:
     address, _, length = text.partition("/")
-    return CidrRange(address_prefix=address, prefix_len={"value": int(length or 32)})
+    return CidrRange(address_prefix=address, prefix_len={"value": int(length or (128 if ":" in address else 32))})
 
 
 def _listener(name: str, address: str, port: int) -> Listener:

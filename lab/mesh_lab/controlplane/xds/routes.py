@@ -240,7 +240,8 @@ def _domains(service: MeshService, sniffed: bool, namespace: str, domain: str) -
     headless = service.resolution is Resolution.ORIGINAL_DESTINATION and not service.is_entry
     known = [(service.hostname, service.namespace), *((alias.hostname, alias.namespace) for alias in service.aliases)]
     found = [name for each in known for name in hosts.service_domains(*each, namespace, domain, pods=headless)]
-    own = (each for each in (service.address, *service.ranges) if each and "/" not in each)
+    known_by = (service.address, *service.other_family, *service.ranges)
+    own = (f"[{each}]" if ":" in each else each for each in known_by if each and "/" not in each)
     return list(dict.fromkeys([*found, *own]))
 
 

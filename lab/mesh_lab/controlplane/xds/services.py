@@ -110,7 +110,8 @@ class MeshService:
 
     The rest is for a ServiceEntry: addresses and ranges beside `address`, whether it is outside of the mesh, the names
     in its servers' certificates, and when it was made; and of further entries whose ports it has, what they are and
-    where their endpoints are kept. `assigned` is the address by which proxies that capture DNS know one without any.
+    where their endpoints are kept. `assigned` are the addresses by which proxies that capture DNS know one without any.
+    `other_family` is the address beside `address` of the other IP family: the same listeners are for both.
     """
 
     origin: Origin
@@ -128,7 +129,8 @@ class MeshService:
     created: str = ""
     origins: tuple[Origin, ...] = ()
     more: tuple[ObjectKey, ...] = ()
-    assigned: str = ""
+    assigned: tuple[str, ...] = ()
+    other_family: tuple[str, ...] = ()
 
     @property
     def is_entry(self) -> bool:
@@ -175,6 +177,7 @@ def from_kubernetes(service: Service, domain: str) -> MeshService:
         service.export_to,
         service.external_name,
         traffic_distribution=service.traffic_distribution,
+        other_family=service.more_ips,
     )
 
 

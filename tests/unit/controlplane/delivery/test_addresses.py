@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from mesh_lab.controlplane.delivery import addresses
-from mesh_lab.controlplane.delivery.addresses import AddressAllocator, Pool, plan
+from mesh_lab.controlplane.delivery.addresses import RANGE_OF_IPV6, AddressAllocator, Pool, plan
 from mesh_lab.controlplane.delivery.state import ClusterState
 from mesh_lab.controlplane.kube.client import ApiError, KubeClient, Unreachable
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
@@ -26,9 +26,12 @@ def entry(name: str, *hosts: str, given: Mapping[str, str] | None = None, create
 
 
 def planned(*entries: Object, held: Mapping[str, Mapping[str, str]] | None = None) -> dict[str, dict[str, str]]:
+    """Of a cluster with IPv4 only."""
     table = Cluster().istio(*entries).snapshot().of(ServiceEntry)
-    known = {("default", name): given for name, given in (held or {}).items()}
-    return {name: dict(given) for (_, name), given in plan(table.values(), known, Pool()).items()}
+    known = {("default", name): {h: (a,) for h, a in given.items()} for name, given in (held or {}).items()}
+    return {
+        name: {h: a for h, (a,) in given.items()} for (_, name), given in plan(table.values(), known, [Pool()]).items()
+    }
 
 
 def test_each_host_has_an_address_of_its_own() -> None:
@@ -85,6 +88,17 @@ def test_an_address_that_a_user_wrote_is_not_given() -> None:
 
 def test_an_address_of_another_range_is_replaced() -> None:
     assert planned(entry("a", given={"a.internal": "10.0.0.1"})) == {"a": {"a.internal": "240.240.0.1"}}
+
+
+def test_where_there_are_two_families_a_host_has_an_address_of_each() -> None:
+    table = Cluster().istio(entry("a", given={"a.internal": "240.240.0.7"}), entry("b")).snapshot().of(ServiceEntry)
+    pools = [Pool(), Pool(RANGE_OF_IPV6)]
+    both = plan(table.values(), {}, pools)
+    assert both["default", "a"] == {"a.internal": ("240.240.0.7", "2001:2::1")}
+    assert both["default", "b"] == {"b.internal": ("240.240.0.1", "2001:2::2")}
+    assert plan(table.values(), both, pools) == both, "what has been decided stays"
+    fewer = plan(table.values(), both, pools[:1])
+    assert fewer["default", "b"] == {"b.internal": ("240.240.0.1",)}
 
 
 def test_what_was_taken_back_is_given_again_last() -> None:

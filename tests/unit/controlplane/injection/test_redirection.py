@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh_lab.controlplane.injection.redirection import Interception, from_annotations, ruleset
+from mesh_lab.controlplane.injection.redirection import Interception, command, from_annotations, ruleset
 
 PREFIX = "traffic.sidecar.istio.io/"
 
@@ -41,6 +41,29 @@ def test_what_a_pod_asks_of_dns_is_led_to_its_proxy_where_that_answers() -> None
     assert "15053" not in ruleset(from_annotations({}))
 
 
+def test_in_a_cluster_of_both_families_the_same_holds_for_ipv6() -> None:
+    interception = from_annotations(
+        {
+            f"{PREFIX}excludeOutboundIPRanges": "10.1.0.0/16,fd00:1::/32",
+            f"{PREFIX}includeOutboundIPRanges": "10.0.0.0/8",
+        },
+        dual=True,
+    )
+    four, _, six = ruleset(interception).partition("table ip6 mesh_lab_redirection {}")
+    assert "ip daddr { 10.1.0.0/16 } return" in four
+    assert "ip6 daddr { fd00:1::/32 } return" in six
+    assert 'oifname "lo" ip6 daddr != ::1 meta skuid 1337 meta l4proto tcp redirect to :15006' in six
+    assert "ip6 daddr ::6 notrack" in six
+    assert "redirect to :15001" in four
+    assert "redirect to :15001" not in six, "what is included is of IPv4 only"
+    assert "ip6" not in ruleset(from_annotations({f"{PREFIX}excludeOutboundIPRanges": "fd00:1::/32"}))
+
+
+def test_the_pod_gets_the_address_by_which_its_proxy_is_known_only_where_it_has_ipv6() -> None:
+    assert command(from_annotations({})) == ["nft"]
+    assert "ip -6 address replace ::6/128 dev lo" in command(from_annotations({}, dual=True))[-1]
+
+
 def test_only_included_ports_come_in() -> None:
     rules = ruleset(from_annotations({f"{PREFIX}includeInboundPorts": "80"}))
     assert "tcp dport { 80 } redirect to :15006" in rules
@@ -52,7 +75,11 @@ def test_only_included_ports_come_in() -> None:
 
 
 ports = st.lists(st.integers(1, 65535), max_size=5, unique=True).map(tuple)
-ranges = st.lists(st.sampled_from(["10.0.0.0/8", "192.168.1.0/24", "1.2.3.4/32"]), max_size=3, unique=True).map(tuple)
+ranges = st.lists(
+    st.sampled_from(["10.0.0.0/8", "192.168.1.0/24", "1.2.3.4/32", "fd00::/8", "2001:db8::1/128"]),
+    max_size=3,
+    unique=True,
+).map(tuple)
 
 
 devices = st.lists(st.sampled_from(["net1", "eth0.5", "macvtap-2"]), max_size=2, unique=True).map(tuple)
@@ -96,6 +123,7 @@ def test_what_passes_between_envoy_and_its_application_is_not_followed() -> None
         ports,
         devices,
         devices,
+        st.booleans(),
         st.booleans(),
     )
 )
