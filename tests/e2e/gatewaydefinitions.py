@@ -46,9 +46,9 @@ def _definition(kind: MeshKind) -> Object:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.plural}.{GROUP}", "annotations": _NOTES},
+        "metadata": {"name": f"{kind.plural}.{kind.group}", "annotations": _NOTES},
         "spec": {
-            "group": GROUP,
+            "group": kind.group,
             "names": {
                 "kind": kind.name,
                 "listKind": f"{kind.name}List",

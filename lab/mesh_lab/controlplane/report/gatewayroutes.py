@@ -13,7 +13,7 @@ from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin
 from mesh_lab.controlplane.world.snapshot import Snapshot
-from mesh_lab.controlplane.xds.gatewayapi import backendtls
+from mesh_lab.controlplane.xds.gatewayapi import backendtls, trafficpolicies
 from mesh_lab.controlplane.xds.gatewayapi.listeners import gateways
 from mesh_lab.controlplane.xds.gatewayapi.routes import ROUTES, routes
 from mesh_lab.controlplane.xds.gatewayapi.sources import GROUP, Sources, Verdict
@@ -86,12 +86,13 @@ def _parents_are_there(
 
 def policies_are_accepted(snapshot: Snapshot) -> Iterator[Finding]:
     """A policy that cannot be carried out, or does not count for a target, is in error."""
-    for policy in backendtls.policies(Sources.of(snapshot)):
-        origin = policy.resource.origin
+    sources = Sources.of(snapshot)
+    for policy in (*backendtls.policies(sources), *trafficpolicies.policies(sources)):
         for refused in filter(None, (policy.refused, *(each.refused for each in policy.targets))):
-            yield _finding("error", _REFUSED, origin, refused)
-        if policy.unresolved is not None and policy.refused is None:
-            yield _finding("warning", _NOWHERE, origin, policy.unresolved)
+            yield _finding("error", _REFUSED, policy.resource.origin, refused)
+    for state in backendtls.policies(sources):
+        if state.unresolved is not None and state.refused is None:
+            yield _finding("warning", _NOWHERE, state.resource.origin, state.unresolved)
 
 
 def _finding(severity: Severity, code: str, origin: Origin, verdict: Verdict) -> Finding:

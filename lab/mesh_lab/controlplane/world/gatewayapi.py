@@ -23,6 +23,7 @@ from mesh_lab.controlplane.model.gatewayapi import (
     TCPRoute,
     TLSRoute,
     UDPRoute,
+    XBackendTrafficPolicy,
 )
 from mesh_lab.controlplane.world.kubernetes import Object, ObjectKey, Origin, istios, origin_of
 
@@ -49,6 +50,7 @@ KINDS: Mapping[str, Facts] = {
     "UDPRoute": Facts(UDPRoute),
     "ReferenceGrant": Facts(ReferenceGrant),
     "BackendTLSPolicy": Facts(BackendTLSPolicy),
+    "XBackendTrafficPolicy": Facts(XBackendTrafficPolicy),
 }
 """The kinds that are read, by the names by which the control plane knows them."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TypeVar
 
 from msgspec import structs
@@ -82,7 +83,7 @@ def merge_rules(configs: Sequence[Config[DestinationRule]]) -> HostRules:
     written = [spec for spec in specs if not isinstance(spec, BackendRule)]
     policies = [spec.traffic_policy for spec in written if spec.traffic_policy is not None]
     for_all = [spec.traffic_policy for spec in written if spec.workload_selector is None and spec.traffic_policy]
-    of_backend = next((spec.traffic_policy for spec in specs if isinstance(spec, BackendRule)), None)
+    of_backend = reduce(filled, (spec.traffic_policy for spec in specs if isinstance(spec, BackendRule)), None)
     subsets: dict[str, Subset] = {}
     for config in configs:
         for subset in config.spec.subsets:

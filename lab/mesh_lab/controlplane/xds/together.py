@@ -9,7 +9,7 @@ from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.world.kubernetes import ObjectKey, Service
 from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
 from mesh_lab.controlplane.xds.delegation import merged
-from mesh_lab.controlplane.xds.gatewayapi import backendtls, serving
+from mesh_lab.controlplane.xds.gatewayapi import backendtls, serving, trafficpolicies
 from mesh_lab.controlplane.xds.gatewayapi.sources import Sources
 from mesh_lab.controlplane.xds.memo import memoised
 
@@ -26,8 +26,9 @@ def routes_of(snapshot: Snapshot) -> Table[ObjectKey, Config[VirtualService]]:
 
 def rules_of(snapshot: Snapshot) -> Table[ObjectKey, Config[DestinationRule]]:
     """The DestinationRules, and those that other dialects' policies stand for."""
-    gateway_api = backendtls.rules(Sources.of(snapshot))
-    return together(snapshot.of(DestinationRule), gateway_api, *(read(snapshot).rules for read in snapshot.readers))
+    sources = Sources.of(snapshot)
+    gateway_api = (backendtls.rules(sources), trafficpolicies.rules(sources))
+    return together(snapshot.of(DestinationRule), *gateway_api, *(read(snapshot).rules for read in snapshot.readers))
 
 
 def peers_of(snapshot: Snapshot) -> Table[ObjectKey, Config[PeerAuthentication]]:

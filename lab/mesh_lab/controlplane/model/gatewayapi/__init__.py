@@ -17,7 +17,7 @@ from mesh_lab.controlplane.model.gatewayapi.connectionroutes import TCPRoute, TL
 from mesh_lab.controlplane.model.gatewayapi.gateway import Gateway, GatewayClass, Listener, ListenerSet
 from mesh_lab.controlplane.model.gatewayapi.grpcroute import GRPCRoute
 from mesh_lab.controlplane.model.gatewayapi.httproute import HTTPRoute
-from mesh_lab.controlplane.model.gatewayapi.policies import BackendTLSPolicy, ReferenceGrant
+from mesh_lab.controlplane.model.gatewayapi.policies import BackendTLSPolicy, ReferenceGrant, XBackendTrafficPolicy
 
 __all__ = [
     "BackendObjectReference",
@@ -37,4 +37,5 @@ __all__ = [
     "TCPRoute",
     "TLSRoute",
     "UDPRoute",
+    "XBackendTrafficPolicy",
 ]

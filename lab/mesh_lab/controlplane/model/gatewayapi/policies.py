@@ -1,4 +1,4 @@
-"""ReferenceGrant and BackendTLSPolicy.
+"""ReferenceGrant, BackendTLSPolicy and XBackendTrafficPolicy.
 
 https://gateway-api.sigs.k8s.io/reference/spec/#referencegrant
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec import field
 
 from mesh_lab.controlplane.model.base import Spec
-from mesh_lab.controlplane.model.gatewayapi.common import ObjectReference
+from mesh_lab.controlplane.model.gatewayapi.common import ObjectReference, SessionPersistence
 
 
 class GrantFrom(Spec, frozen=True):
@@ -66,3 +66,32 @@ class BackendTLSPolicy(Spec, frozen=True):
     target_refs: list[PolicyTarget]
     validation: BackendValidation
     options: dict[str, str] = {}
+
+
+class Budget(Spec, frozen=True):
+    """How much of a hundred requests may be retries, in a time."""
+
+    percent: int = 20
+    interval: str = "10s"
+
+
+class RequestRate(Spec, frozen=True):
+    """So many in a time."""
+
+    count: int = 10
+    interval: str = "1s"
+
+
+class RetryConstraint(Spec, frozen=True):
+    """How many retries there may be: a share of the requests, and so many in any case."""
+
+    budget: Budget = Budget()
+    min_retry_rate: RequestRate = RequestRate()
+
+
+class XBackendTrafficPolicy(Spec, frozen=True):
+    """How a backend is called."""
+
+    target_refs: list[PolicyTarget]
+    retry_constraint: RetryConstraint | None = None
+    session_persistence: SessionPersistence | None = None

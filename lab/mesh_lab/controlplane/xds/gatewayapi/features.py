@@ -21,6 +21,7 @@ _GATEWAYS = (
     "GatewayHTTPSListenerDetectMisdirectedRequests",
     "GatewayInfrastructure",
     "GatewayPort8080",
+    "GatewayStaticAddresses",
     "ListenerSet",
     "ReferenceGrant",
 )

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from mesh_lab.controlplane.model.gatewayapi import Gateway
 from mesh_lab.controlplane.model.gatewayapi.policies import PolicyTarget
 from mesh_lab.controlplane.world.gatewayapi import Resource
-from mesh_lab.controlplane.xds.gatewayapi.backendtls import PolicyState, Target
 from mesh_lab.controlplane.xds.gatewayapi.conditions import Object, condition
 from mesh_lab.controlplane.xds.gatewayapi.routes import RouteState
 from mesh_lab.controlplane.xds.gatewayapi.sources import CONTROLLER, GROUP
+from mesh_lab.controlplane.xds.gatewayapi.targets import Policy, Target
 
 _MOST = 16
 """How many ancestors the definition of a policy lets its status have."""
@@ -39,25 +39,25 @@ def _hosts(route: RouteState) -> Iterator[str]:
     yield from (share.destination.host for share in route.connections.shares)
 
 
-def of_policy(state: PolicyState, leads: Leading) -> Object:
-    """The status of a BackendTLSPolicy. Gateways come first: there is room for sixteen ancestors."""
+def of_policy(state: Policy, leads: Leading, *more: Object) -> Object:
+    """The status of a policy; each ancestor has `more` conditions. Gateways come first: there is room for sixteen."""
     by_gateway: dict[Resource[Gateway], list[Target]] = {}
     for target in state.targets:
         for gateway in leads.get(target.host, ()):
             by_gateway.setdefault(gateway, []).append(target)
-    ancestors = [_ancestor(_gateway(gateway), state, some) for gateway, some in by_gateway.items()]
-    ancestors += [_ancestor(_service(target.ref), state, [target]) for target in state.targets]
+    ancestors = [_ancestor(_gateway(gateway), state, some, more) for gateway, some in by_gateway.items()]
+    ancestors += [_ancestor(_service(target.ref), state, [target], more) for target in state.targets]
     return {"ancestors": ancestors[:_MOST]}
 
 
-def _ancestor(ref: Object, state: PolicyState, some: list[Target]) -> Object:
+def _ancestor(ref: Object, state: Policy, some: list[Target], more: tuple[Object, ...]) -> Object:
     refused = state.refused or next((each.refused for each in some if each.refused is not None), None)
     return {
         "ancestorRef": ref,
         "controllerName": CONTROLLER,
         "conditions": [
             condition(state.resource, "Accepted", refused, message=state.remark),
-            condition(state.resource, "ResolvedRefs", state.unresolved),
+            *more,
         ],
     }
 

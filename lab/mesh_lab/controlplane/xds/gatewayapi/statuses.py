@@ -13,7 +13,15 @@ from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.gatewayapi import Gateway, GatewayClass, ListenerSet
 from mesh_lab.controlplane.world.gatewayapi import Resource
 from mesh_lab.controlplane.world.snapshot import Snapshot
-from mesh_lab.controlplane.xds.gatewayapi import addresses, backendtls, features, parents, policystatuses, routes
+from mesh_lab.controlplane.xds.gatewayapi import (
+    addresses,
+    backendtls,
+    features,
+    parents,
+    policystatuses,
+    routes,
+    trafficpolicies,
+)
 from mesh_lab.controlplane.xds.gatewayapi.conditions import Object, condition
 from mesh_lab.controlplane.xds.gatewayapi.listeners import GatewayState, ListenerState, SetState, gateways
 from mesh_lab.controlplane.xds.gatewayapi.sources import CONTROLLER, GROUP, Sources, Verdict, is_ours, spec_of
@@ -64,10 +72,13 @@ def statuses(snapshot: Snapshot, found: Release) -> dict[Key, Object]:
 
 
 def _policies(sources: Sources, known: tuple[routes.RouteState, ...]) -> Iterator[tuple[Key, Object]]:
-    states = backendtls.policies(sources)
-    leads = policystatuses.leading(known) if states else {}
-    for state in states:
-        yield Key(*state.resource.origin.key), policystatuses.of_policy(state, leads)
+    verified, retried = backendtls.policies(sources), trafficpolicies.policies(sources)
+    leads = policystatuses.leading(known) if verified or retried else {}
+    for state in verified:
+        resolved = condition(state.resource, "ResolvedRefs", state.unresolved)
+        yield Key(*state.resource.origin.key), policystatuses.of_policy(state, leads, resolved)
+    for policy in retried:
+        yield Key(*policy.resource.origin.key), policystatuses.of_policy(policy, leads)
 
 
 def _unread(sources: Sources) -> Iterator[Resource[Spec]]:
