@@ -134,21 +134,23 @@ class AdsService:
         return pod, self._state.latest.pods[key]
 
     async def _registered(self, claim: Claim) -> Machine:
-        """A proxy that is part of no pod, with its WorkloadEntry written if it registers by itself."""
+        """A proxy that is part of no pod; what is to be written of its WorkloadEntry has been."""
         if not claim.group:
-            return Machine(claim)
+            await self._until_known(claim)
         entry_of(claim, self._state.latest)  # nothing is written for one that is not what it says
-        return Machine(replace(claim, entry=await self._registrar.register(claim)))
+        name = await self._registrar.register(claim) if claim.group or claim.entry else ""
+        return Machine(replace(claim, entry=name))
 
     async def _find_entry(self, machine: Machine) -> Pod:
-        """What its WorkloadEntry says of a proxy that is part of no pod, which may have been written just now."""
-        claim = machine.claim
-
-        def known() -> bool:
-            return not claim.entry or (claim.namespace, claim.entry) in self._state.latest.of(WorkloadEntry)
-
-        await self._state.snapshotted.until(known, _POD_LIMIT)
+        """What its WorkloadEntry says of a proxy that is part of no pod."""
+        await self._until_known(machine.claim)
         return machine.view(self._state.latest)
+
+    async def _until_known(self, claim: Claim) -> None:
+        """Wait for the WorkloadEntry that is named, which may have been written just now."""
+        key = (claim.namespace, claim.entry)
+        if claim.entry:
+            await self._state.snapshotted.until(lambda: key in self._state.latest.of(WorkloadEntry), _POD_LIMIT)
 
     async def _read(self, requests: AsyncIterator[DeltaDiscoveryRequest], connection: Connection) -> None:
         try:

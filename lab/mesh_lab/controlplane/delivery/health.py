@@ -13,7 +13,7 @@ from envoy.config.core.v3.base_pb2 import Node
 from mesh_lab import conditions
 from mesh_lab.controlplane.delivery.identity import Caller, Unauthenticated
 from mesh_lab.controlplane.delivery.machines import claim_of
-from mesh_lab.controlplane.delivery.registration import Api, check_account, entry_name
+from mesh_lab.controlplane.delivery.registration import Api, check_account, name_of
 from mesh_lab.controlplane.kube.client import ApiError
 from mesh_lab.controlplane.kube.kinds import FOLLOWED
 from mesh_lab.controlplane.world.workloadhealth import ANNOTATION, HEALTHY
@@ -41,7 +41,7 @@ class HealthReports:
             ApiError, Unreachable: it cannot be written now.
         """
         claim = claim_of(caller, node)
-        name = entry_name(claim) if claim.group else claim.entry
+        name = name_of(claim)
         if not name:
             raise Unauthenticated("the node says neither its WorkloadGroup nor its WorkloadEntry")
         for attempt in range(1, _ATTEMPTS + 1):

@@ -1,5 +1,7 @@
 """WorkloadEntries of machines that register by themselves: what is written when one comes, goes, and stays away.
 
+Of those that were written by hand the same is told where their health is checked, which then is known no more.
+
 Source: pilot/pkg/autoregistration/controller.go of Istio 1.30. Other than there, an entry whose istiod is gone is
 removed as if its machine had left then: a lab that is taken down has no time to say goodbye.
 https://istio.io/latest/docs/setup/install/virtual-machine/
@@ -13,7 +15,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from mesh_lab import rfc3339
+from mesh_lab import conditions, rfc3339
 from mesh_lab.controlplane.delivery.identity import Unauthenticated
 from mesh_lab.controlplane.delivery.machines import Claim
 from mesh_lab.controlplane.delivery.push import Connection
@@ -23,7 +25,7 @@ from mesh_lab.controlplane.kube.kinds import FOLLOWED, Kind
 from mesh_lab.controlplane.model.workloads import WorkloadGroup
 from mesh_lab.controlplane.world.locality import OWN_LOCALITY
 from mesh_lab.controlplane.world.snapshot import Config
-from mesh_lab.controlplane.world.workloadhealth import ANNOTATION
+from mesh_lab.controlplane.world.workloadhealth import ANNOTATION, HEALTHY
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,11 @@ def entry_name(claim: Claim) -> str:
     return "-".join(parts)[-_LONGEST_NAME:]
 
 
+def name_of(claim: Claim) -> str:
+    """The name of the entry that a machine registers, or names; empty where it does neither."""
+    return entry_name(claim) if claim.group else claim.entry
+
+
 def entry_of_group(claim: Claim, group: Config[WorkloadGroup], uid: str) -> Object:
     """The entry of a machine, from its group (`workloadEntryFromGroup`). What the node says of labels comes first."""
     template, given = group.spec.template, group.spec.metadata
@@ -115,8 +122,13 @@ def is_left(entry: Object, now: datetime) -> bool:
     """Whether an entry's machine has stayed away for too long (`shouldCleanupEntry`)."""
     annotations = _annotations(entry)
     left = _moment(annotations, DISCONNECTED)
-    is_ours = GROUP in annotations and not annotations.get(CONNECTED)
-    return is_ours and left is not None and now - left >= timedelta(seconds=GRACE_SECONDS)
+    is_ours = GROUP in annotations or bool(annotations.get(CONTROLLER) and conditions.find(_conditions(entry), HEALTHY))
+    return (
+        is_ours
+        and not annotations.get(CONNECTED)
+        and left is not None
+        and now - left >= timedelta(seconds=GRACE_SECONDS)
+    )
 
 
 def check_account(claim: Claim, account: str, what: str) -> None:
@@ -135,6 +147,10 @@ def _annotations(entry: Object) -> Mapping[str, str]:
     return entry["metadata"].get("annotations") or {}
 
 
+def _conditions(entry: Object) -> conditions.Conditions:
+    return (entry.get("status") or {}).get("conditions") or ()
+
+
 def _moment(annotations: Mapping[str, str], name: str) -> datetime | None:
     try:
         return rfc3339.parse(annotations[name])
@@ -143,7 +159,7 @@ def _moment(annotations: Mapping[str, str], name: str) -> datetime | None:
 
 
 class Registrar:
-    """Writes the entries of machines with a group. `instance` is the name of this istiod's pod."""
+    """Writes the entries of machines. `instance` is the name of this istiod's pod."""
 
     def __init__(
         self, api: Api, state: ClusterState, connections: Callable[[], Iterable[Connection]], instance: str
@@ -156,18 +172,18 @@ class Registrar:
         state.hook(WorkloadGroup.__name__, self._on_group)
 
     async def register(self, claim: Claim) -> str:
-        """Write that a machine has come, and return the name of its entry.
+        """Write that a machine has come, and return the name of its entry. One that it only names may be missing yet.
 
         Raises:
             Unregistered: there is no such group, or its entry is refused.
             Unauthenticated: the group, or the entry, is another account's.
             ApiError, Unreachable: the entry cannot be written now.
         """
-        name = entry_name(claim)
+        name = name_of(claim)
         known = await self._api.get(_ENTRIES, name, claim.namespace)
-        if known is None:
+        if known is None and claim.group:
             await self._create(claim)
-        else:
+        elif known is not None and (claim.group or ANNOTATION in _annotations(known)):
             account = (known.get("spec") or {}).get("serviceAccount", "")
             check_account(claim, account, f"WorkloadEntry {claim.namespace}/{name}")
             await self._annotate(known, {**self._here(), DISCONNECTED: None})
@@ -209,7 +225,7 @@ class Registrar:
     def left(self, connection: Connection) -> None:
         """Take note that a machine's stream has ended."""
         claim = connection.machine.claim if connection.machine is not None else None
-        if claim is None or not claim.group or self._is_here(claim):
+        if claim is None or not claim.entry or self._is_here(claim):
             return
         self._start(self._leave(claim, connection.connected_at, datetime.now(UTC)))
 
@@ -218,8 +234,8 @@ class Registrar:
         return any(each.machine is not None and each.machine.claim.key == claim.key for each in self._connections())
 
     async def _leave(self, claim: Claim, came: datetime, left: datetime) -> None:
-        """Write that a machine has left and, if it stays away, remove its entry."""
-        name = entry_name(claim)
+        """Write that a machine has left and, if it stays away, remove its entry or what that says of its health."""
+        name = claim.entry
 
         async def write() -> None:
             entry = await self._api.get(_ENTRIES, name, claim.namespace)
@@ -242,8 +258,15 @@ class Registrar:
         entry = await self._api.get(_ENTRIES, name, namespace)
         if entry is None or not is_left(entry, datetime.now(UTC)):
             return
-        await self._api.delete(_ENTRIES, name, namespace, entry["metadata"]["resourceVersion"])
-        log.info("cleaned up auto-registered WorkloadEntry %s/%s", namespace, name)
+        version = entry["metadata"]["resourceVersion"]
+        if GROUP in _annotations(entry):
+            await self._api.delete(_ENTRIES, name, namespace, version)
+            log.info("cleaned up auto-registered WorkloadEntry %s/%s", namespace, name)
+            return
+        others = conditions.others(_conditions(entry), HEALTHY)
+        patch = {"metadata": {"resourceVersion": version}, "status": {"conditions": others}}
+        await self._api.merge(_ENTRIES, name, patch, namespace, "status")
+        log.info("cleaned up health-checked WorkloadEntry %s/%s", namespace, name)
 
     async def _insist(self, step: Callable[[], Coroutine[Any, Any, None]], what: str) -> None:
         """Take a step until it is done: the API server may be away, or somebody else may have been quicker."""
@@ -276,7 +299,7 @@ class Registrar:
         entries, _ = await self._api.list_all(_ENTRIES)
         for entry in entries:
             annotations, meta = _annotations(entry), entry["metadata"]
-            if GROUP not in annotations:
+            if GROUP not in annotations and CONTROLLER not in annotations:
                 continue
             if annotations.get(CONNECTED) and self._is_orphan(meta["namespace"], meta["name"], annotations):
                 await self._annotate(entry, {CONNECTED: None, DISCONNECTED: rfc3339.micro_timestamp()})
@@ -290,7 +313,7 @@ class Registrar:
         if controller != self._instance:
             return all(pod != controller for _, pod in self._state.latest.pods)
         claims = (each.machine.claim for each in self._connections() if each.machine is not None)
-        return all((claim.namespace, entry_name(claim)) != (namespace, name) for claim in claims)
+        return all((claim.namespace, claim.entry) != (namespace, name) for claim in claims)
 
     async def _after_grace(self, namespace: str, name: str) -> None:
         await asyncio.sleep(GRACE_SECONDS)

@@ -22,6 +22,7 @@ from mesh_lab.controlplane.kube.client import ApiError, Object, Unreachable
 from mesh_lab.controlplane.kube.kinds import FOLLOWED, Kind
 from mesh_lab.controlplane.model import WorkloadGroup
 from mesh_lab.controlplane.world.snapshot import Config
+from mesh_lab.controlplane.world.workloadhealth import ANNOTATION
 from tests.unit.controlplane.cluster import Cluster, config, pod
 
 CLAIM = Claim("vm", "vm-1", "172.31.0.7", "account", {"app": "said"}, "ratings", group="ratings")
@@ -140,7 +141,8 @@ class Api:
         known = self.entries[name]
         if patch["metadata"]["resourceVersion"] != known["metadata"]["resourceVersion"]:
             raise ApiError(409, "Conflict", "another version")
-        annotations = known["metadata"]["annotations"] | patch["metadata"]["annotations"]
+        known |= {"status": patch["status"]} if "status" in patch else {}
+        annotations = known["metadata"]["annotations"] | patch["metadata"].get("annotations", {})
         known["metadata"]["annotations"] = {name: value for name, value in annotations.items() if value is not None}
         return self._store(known)
 
@@ -284,6 +286,27 @@ async def test_entries_that_a_dead_istiod_has_left_behind_are_removed(plane: Pla
     plane.put("Pod", pod("istiod-0", "10.244.0.5", namespace="istio-system", meshed=False), "DELETED")
     await until(lambda: plane.api.entries.keys() == {"by-hand"})
     running.cancel()
+
+
+async def test_what_a_machine_that_was_written_by_hand_said_of_its_health_goes_with_it(plane: Plane) -> None:
+    claim = replace(CLAIM, group="", entry="by-hand")
+    status = {"conditions": [{"type": "Healthy", "status": "True"}, {"type": "HasFindings", "status": "True"}]}
+    hand = {"metadata": {"name": "by-hand", "namespace": "vm", "annotations": {}}, "status": status}
+    plane.api._store(copy.deepcopy(hand))
+    plane.put("WorkloadEntry", config("WorkloadEntry", "by-hand", {"address": "172.31.0.7"}, namespace="vm"))
+    plane.go(await plane.come(claim))
+    await asyncio.sleep(0.2)
+    assert plane.api.entries["by-hand"]["status"] == status, "its health is not checked"
+    assert plane.api.said("by-hand") == {}
+    hand["metadata"]["annotations"] = {ANNOTATION: "true"}
+    plane.api._store(copy.deepcopy(hand))
+    connection = await plane.come(claim)
+    assert plane.api.said("by-hand").keys() == {"health-checks-enabled", "workloadController", "connectedAt"}
+    plane.go(connection)
+    await until(
+        lambda: [each["type"] for each in plane.api.entries["by-hand"]["status"]["conditions"]] == ["HasFindings"]
+    )
+    assert "disconnectedAt" in plane.api.said("by-hand")
 
 
 async def test_machines_register_with_a_group_that_comes_after_them(plane: Plane) -> None:
