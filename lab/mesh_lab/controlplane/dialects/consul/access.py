@@ -236,13 +236,21 @@ class Confusion(NamedTuple):
 
 
 def confusions(sources: Sources) -> Iterator[Confusion]:
-    """Sources that no workload is called by, or whose account others have as well; destinations that are no Service."""
+    """Sources that no workload is called by, or whose account others have as well; destinations that are no Service.
+
+    And destinations that several objects are for, of which Consul's webhook takes one only.
+    """
     workloads = workloads_of(sources)
-    for resource in sources.all(ServiceIntentions).values():
+    named: dict[ObjectKey, Origin] = {}
+    for resource in sorted(sources.all(ServiceIntentions).values(), key=lambda each: each.precedence):
         spec = spec_of(resource)
         if spec is None:
             continue
         destination = _destination(resource, spec)
+        first = named.setdefault(destination, resource.origin)
+        if first is not resource.origin:
+            text = f"{first.namespace}/{first.name} is for the same destination: what either denies is denied"
+            yield Confusion(resource.origin, "spec.destination", text)
         if ANY not in destination and destination not in workloads.selectors:
             text = f"there is no Service {destination[0]}/{destination[1]} with pods: nobody is kept out of anything"
             yield Confusion(resource.origin, "spec.destination.name", text)

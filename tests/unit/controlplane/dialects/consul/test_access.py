@@ -115,6 +115,16 @@ def test_gateways_and_the_root_namespace_are_not_meant_by_wildcards() -> None:
     assert {config.namespace for config in policies_of(made).values()} == {"default"}
 
 
+def test_of_two_objects_for_one_destination_both_deny_and_the_younger_says_so() -> None:
+    younger = intents(source("ratings"), name="younger")
+    younger["metadata"]["creationTimestamp"] = "2026-02-01"
+    cluster = consul(intents(source("productpage"), name="older"), younger)
+    assert (lets_in(cluster, PRODUCTPAGE), lets_in(cluster, RATINGS)) == (False, False)
+    told = conditions(cluster, "ServiceIntentions", "younger")["HasFindings"]["message"]
+    assert "default/older is for the same destination" in told
+    assert "HasFindings" not in conditions(cluster, "ServiceIntentions", "older")
+
+
 def test_envoy_takes_it(tmp_path: Path) -> None:
     header = {"name": "x", "contains": "a", "ignoreCase": True}
     said = permissions(
