@@ -74,7 +74,7 @@ def patches(apply_to: ApplyTo, depth: int) -> Iterator[dict[str, Any]]:
     assert kind is not None
     values = [*_values(kind.DESCRIPTOR, depth)]
     for operation in sorted(EFFECTIVE[apply_to]):
-        match = MATCHES[apply_to]
+        match = MATCHES.get(apply_to, {})
         if operation == "REMOVE":
             yield patch(apply_to, operation, **match)
             continue
