@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 
@@ -41,23 +41,46 @@ class ServerCertificate:
 def issue(host: str) -> ServerCertificate:
     """A new authority, and a certificate for a host signed by it; both good for an hour."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    authority = _build("a test's authority", authority_key, authority_key, "a test's authority", host=None)
-    certificate = _build(host, key, authority_key, "a test's authority", host=host)
+    name = "a test's authority"
+    authority = _build(name, authority_key, authority_key, _named(name), host=None)
+    certificate = _build(host, key, authority_key, _named(name), host=host)
     return ServerCertificate(
         certificate.public_bytes(serialization.Encoding.PEM),
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+        _pem(key),
         authority.public_bytes(serialization.Encoding.PEM),
     )
 
 
+def signed_by(certificate: bytes, key: bytes, name: str) -> ServerCertificate:
+    """A certificate for a name, signed by an authority that is there already (PEM)."""
+    authority, signer = x509.load_pem_x509_certificate(certificate), serialization.load_pem_private_key(key, None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
+    own = ec.generate_private_key(ec.SECP256R1())
+    made = _build(name, own, signer, authority.subject, host=name)
+    return ServerCertificate(made.public_bytes(serialization.Encoding.PEM), _pem(own), certificate)
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    form, unencrypted = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, form, unencrypted)
+
+
+def _named(subject: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
+
+
 def _build(
-    subject: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey, issuer: str, host: str | None
+    subject: str,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+    issuer: x509.Name,
+    host: str | None,
 ) -> x509.Certificate:
     now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .subject_name(_named(subject))
+        .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import pytest
 
 from mesh_lab.client.pods import PROXY_CONTAINER
-from mesh_lab.testing import Mesh, TrafficClient, assert_all, eventually
+from mesh_lab.testing import Mesh, Reference, TrafficClient, assert_all, eventually
 
+from .certificates import signed_by
 from .conftest import need_metrics
 
 REQUESTS = 25
@@ -177,3 +179,23 @@ def test_telemetry_adds_and_removes_tags_of_a_metric(shop: Mesh, client: Traffic
         eventually(is_counted, timeout=60, why=DRAINED)
         assert counted(response_code="226") == counted()
         assert counted(response_flags="-") == 0
+
+
+@pytest.mark.mesh_clusters("embedded")  # Istio has these ports from 1.31 on; the authority's key is the lab's
+def test_metrics_are_there_for_those_who_show_a_certificate_of_the_mesh(mesh: Mesh, outside: Mesh) -> None:
+    variables = ("ENVOY_SECURE_METRICS_PORT: '15091'", "METRICS_LOCALHOST_ACCESS_ONLY: 'true'")
+    settings = "\n".join(["proxyMetadata:", *(f"  {each}" for each in variables)])
+    mesh.deploy_echo("hidden", annotations={"proxy.istio.io/config": settings})
+    visitor = outside.deploy_client()
+    mesh.ready()
+    outside.ready()
+    secret = mesh.api.get(Reference("v1", "Secret", "istio-ca-secret", "istio-system"))["data"]
+    certificate, key = (base64.b64decode(secret[name]) for name in ("ca-cert.pem", "ca-key.pem"))
+    address = mesh.pod("hidden")["status"]["podIP"]
+    # A workload's certificate names no host.
+    url, trusting = f"https://{address}:15091/stats/prometheus", {"insecure": True}
+    shown = signed_by(certificate, key, "prometheus").shown
+    assert visitor.send(url, certificate_pem=shown, **trusting)[0].status == 200
+    assert visitor.send(url, **trusting)[0].status == 0, "a certificate is required"
+    assert visitor.send(f"http://{address}:15090/stats/prometheus")[0].status == 0, "it is the pod's own"
+    assert visitor.send(f"http://{address}:15020/stats/prometheus")[0].status == 403

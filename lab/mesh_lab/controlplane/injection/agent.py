@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from mesh_lab.controlplane.injection import bootstrap
+from mesh_lab.controlplane.injection import bootstrap, securemetrics
 from mesh_lab.controlplane.injection.bootstrap import ProxySettings
 from mesh_lab.controlplane.world.proxy import ProxyKind
 from mesh_lab.controlplane.xds.peers import pack_fields
@@ -82,6 +82,7 @@ def settings(command: Command, environment: Mapping[str, str]) -> ProxySettings:
         # 0 is as many threads as there are processors.
         concurrency=int(concurrency) or (os.cpu_count() or 1),
         log_level=command.options.get("--proxyLogLevel", "warning"),
+        secure=securemetrics.of(environment),
     )
 
 

@@ -19,11 +19,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mesh_lab.controlplane.injection import counting, merging, probes, status_port
+from mesh_lab.controlplane.injection import counting, merging, probes, securemetrics, status_port
 from mesh_lab.controlplane.injection.families import at_each_family
 from mesh_lab.controlplane.injection.lua import compact
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import Probe
+from mesh_lab.controlplane.injection.securemetrics import SecureMetrics
 from mesh_lab.controlplane.trust.root import MOUNTED_AT, ROOT_KEY
 from mesh_lab.controlplane.validation.common import MOST_PROGRAM
 from mesh_lab.controlplane.world.podsettings import Statistics
@@ -51,16 +52,12 @@ _TOKEN_SECRET = "istio-token"
 _MOST_STATS_BYTES = 64 * 1024 * 1024
 
 
-def _as_it_is(document: dict[str, Any]) -> dict[str, Any]:
-    return document
-
-
 @dataclass(frozen=True)
 class ProxySettings:
     """What differs from one workload's proxies to another's.
 
     `metadata` are what the node says of itself beside the usual. `custom`: the pod has a bootstrap of its own beside.
-    `dual`: pods have addresses of both IP families. `patched` is what EnvoyFilters make of it.
+    `dual`: pods have addresses of both IP families. `secure`: metrics over TLS. `patched` is what EnvoyFilters make.
     """
 
     kind: ProxyKind
@@ -82,7 +79,8 @@ class ProxySettings:
     runtime: Mapping[str, bool | float | str] = field(default_factory=dict)
     custom: bool = False
     dual: bool = False
-    patched: Callable[[dict[str, Any]], dict[str, Any]] = _as_it_is
+    secure: SecureMetrics = securemetrics.NONE
+    patched: Callable[[dict[str, Any]], dict[str, Any]] = lambda document: document
 
 
 def arguments(settings: ProxySettings) -> list[str]:
@@ -173,6 +171,7 @@ def config(settings: ProxySettings) -> dict[str, Any]:
                 for cluster in (
                     _local_cluster("admin", OWN_ADMIN_PORT),
                     _local_cluster("stats", STATS_PORT),
+                    *(_local_cluster(*each) for each in securemetrics.clusters(settings.secure)),
                     _control_plane(settings),
                     *probes.clusters(settings.probes),
                     *merging.clusters(settings.metrics),
@@ -182,9 +181,10 @@ def config(settings: ProxySettings) -> dict[str, Any]:
                 at_each_family(listener) if settings.dual else listener
                 for listener in (
                     _ready_listener(),
-                    _stats_listener(),
+                    _stats_listener(settings.secure.open_to),
                     _asked_listener(),
-                    status_port.listener(settings.probes, settings.metrics, _MOST_STATS_BYTES),
+                    status_port.listener(settings.probes, settings.metrics, _MOST_STATS_BYTES, settings.secure),
+                    *securemetrics.listeners(settings.secure, _MOST_STATS_BYTES),
                 )
             ],
         },
@@ -338,7 +338,7 @@ def _ready_listener() -> dict[str, Any]:
     return _admin_listener("ready", READY_PORT, "/healthz/ready", "/ready", [])
 
 
-def _stats_listener() -> dict[str, Any]:
+def _stats_listener(host: str) -> dict[str, Any]:
     rename = {
         "name": "envoy.filters.http.lua",
         "typed_config": {
@@ -347,7 +347,7 @@ def _stats_listener() -> dict[str, Any]:
         },
     }
     listener = _admin_listener("stats", STATS_PORT, "/stats/prometheus", "/stats/prometheus", [rename])
-    return {**listener, "per_connection_buffer_limit_bytes": _MOST_STATS_BYTES}
+    return {**listener, "address": _address(host, STATS_PORT), "per_connection_buffer_limit_bytes": _MOST_STATS_BYTES}
 
 
 def _asked_listener() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from mesh_lab.controlplane.injection import bootstrap, lifecycle, merging, probes, redirection, variables
+from mesh_lab.controlplane.injection import bootstrap, lifecycle, merging, probes, redirection, securemetrics, variables
 from mesh_lab.controlplane.injection.bootstrap import PROXY_UID, STATS_PORT, ProxySettings
 from mesh_lab.controlplane.kube.client import Object
 from mesh_lab.controlplane.model import EnvoyFilter
@@ -141,7 +141,8 @@ def _as_sidecar(
     settings = replace(_settings("sidecar", meta, place, own, given), probes=(*answered, *more), metrics=metrics)
     proxy = _proxy(settings, meta, own, given, place, _introduction(settings, meta, place))
     dns = parse_boolean(settings.metadata.get(DNS_CAPTURE, "")) is True
-    redirecting = _redirecting(redirection.from_annotations(own.traffic, dns=dns, dual=place.mesh.dual_stack), own)
+    dual, own_ports = place.mesh.dual_stack, settings.secure.ports
+    redirecting = _redirecting(redirection.from_annotations(own.traffic, dns=dns, dual=dual, beside=own_ports), own)
     if own.native_sidecars:
         # What comes after it waits until it has started: that is, until it is ready.
         started = {"startupProbe": lifecycle.STARTUP_PROBE} if own.readiness.probed else {}
@@ -159,6 +160,7 @@ def _as_sidecar(
     spec["containers"], spec["initContainers"] = containers, initial
     native = own.native_sidecars
     _set_status(meta, place.revision, [INIT, PROXY] if native else [INIT], [] if native else [PROXY])
+    meta["annotations"].update(securemetrics.announced(settings.secure, meta["annotations"]))
 
 
 def _probed(
@@ -180,6 +182,7 @@ def _as_gateway(meta: Object, spec: Object, place: Place, own: PodSettings) -> N
     proxy = _proxy(settings, meta, own, given, place)
     spec["containers"] = [*(c for c in containers if c.get("name") != PROXY), proxy]
     _set_status(meta, place.revision, [], [PROXY])
+    meta["annotations"].update(securemetrics.announced(settings.secure, meta["annotations"]))
 
 
 def _settings(kind: ProxyKind, meta: Object, place: Place, own: PodSettings, given: Mapping[str, Any]) -> ProxySettings:
@@ -200,6 +203,7 @@ def _settings(kind: ProxyKind, meta: Object, place: Place, own: PodSettings, giv
         metadata=_node_metadata(own, given),
         runtime=own.extras.runtime,
         custom=bool(own.extras.bootstrap),
+        secure=securemetrics.of(_variables(own, given)),
         patched=partial(_patched, kind, meta, place),
     )
 
@@ -216,9 +220,13 @@ def _patched(kind: ProxyKind, meta: Object, place: Place, document: Object) -> O
 
 def _node_metadata(own: PodSettings, given: Mapping[str, Any]) -> dict[str, str]:
     """What variables of the environment say of the node, as Istio's agent reads them."""
+    found = _variables(own, given).items()
+    return {name.removeprefix(_META): value for name, value in found if name.startswith(_META)}
+
+
+def _variables(own: PodSettings, given: Mapping[str, Any]) -> dict[str, str]:
     containers = {each["name"]: each.get("value", f"$({each['name']})") for each in given.get("env") or ()}
-    variables = {**own.extras.environment, **containers}
-    return {name.removeprefix(_META): value for name, value in variables.items() if name.startswith(_META)}
+    return {**own.extras.environment, **containers}
 
 
 def _workload(meta: Mapping[str, Any]) -> str:

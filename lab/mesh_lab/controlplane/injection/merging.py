@@ -22,7 +22,7 @@ _PATH = "prometheus_io_path"
 _TARGETS = "prometheus_istio_io_scrape_targets"
 _NOT_OF_A_LABEL = re.compile(r"[^a-zA-Z0-9_]")
 
-_RESERVED: Mapping[int, str] = {
+RESERVED: Mapping[int, str] = {
     15000: "Envoy's administration",
     15001: "outbound traffic",
     15004: "the control plane's debug interface",
@@ -33,6 +33,7 @@ _RESERVED: Mapping[int, str] = {
     15053: "DNS",
     15090: "Envoy's metrics, which are merged already",
 }
+"""The proxy's own ports, and what for."""
 
 
 class Target(NamedTuple):
@@ -92,7 +93,7 @@ def _number(annotation: str, text: str) -> int:
         raise ValueError(f"annotation {annotation}: {text!r} is not a port")
     if int(text) == PORT:
         raise ValueError(f"annotation {annotation}: {PORT} is where metrics are merged: it would read itself")
-    if reason := _RESERVED.get(int(text)):
+    if reason := RESERVED.get(int(text)):
         raise ValueError(f"annotation {annotation}: {text} is the proxy's own port, for {reason}")
     return int(text)
 

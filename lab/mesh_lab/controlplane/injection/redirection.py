@@ -82,8 +82,10 @@ _IPV4 = _Family("ip", 4, "127.0.0.1", INBOUND_SOURCE)
 _IPV6 = _Family("ip6", 6, "::1", INBOUND_SOURCE_OF_IPV6)
 
 
-def from_annotations(annotations: Mapping[str, str], *, dns: bool = False, dual: bool = False) -> Interception:
-    """The redirection that a pod's annotations configure.
+def from_annotations(
+    annotations: Mapping[str, str], *, dns: bool = False, dual: bool = False, beside: tuple[int, ...] = ()
+) -> Interception:
+    """The redirection that a pod's annotations configure. `beside` are further ports of the proxy's own.
 
     Raises:
         ValueError: an annotation, which it names, has a bad value.
@@ -91,7 +93,7 @@ def from_annotations(annotations: Mapping[str, str], *, dns: bool = False, dual:
     included, ranges = annotations.get(INCLUDE_INBOUND_PORTS), annotations.get(INCLUDE_OUTBOUND_RANGES)
     return Interception(
         None if included in (None, "*") else _ports(annotations, INCLUDE_INBOUND_PORTS),
-        _ports(annotations, EXCLUDE_INBOUND_PORTS),
+        (*_ports(annotations, EXCLUDE_INBOUND_PORTS), *beside),
         _ports(annotations, EXCLUDE_OUTBOUND_PORTS),
         None if ranges in (None, "*") else _ranges(annotations, INCLUDE_OUTBOUND_RANGES),
         _ranges(annotations, EXCLUDE_OUTBOUND_RANGES),

@@ -3,7 +3,7 @@
 | path | callers | what answers |
 |---|---|---|
 | `/healthz/ready` | all | Envoy: whether it is ready |
-| `/stats/prometheus`, `/metrics` | all | Envoy's metrics and the application's |
+| `/stats/prometheus`, `/metrics` | all, or the pod itself | Envoy's metrics and the application's |
 | `/app-health/...`, `/app-lifecycle/...` | all | the application's probes and hooks |
 | `POST /drain` | the pod itself | Envoy asks its clients to leave |
 | `POST /quitquitquit` | the pod itself | Envoy ends, with exit code 0 |
@@ -18,6 +18,7 @@ from mesh_lab.controlplane.injection import merging, probes
 from mesh_lab.controlplane.injection.lua import compact
 from mesh_lab.controlplane.injection.merging import Target
 from mesh_lab.controlplane.injection.probes import HTTP_CONNECTION_MANAGER, PORT, Probe
+from mesh_lab.controlplane.injection.securemetrics import NONE, SecureMetrics
 
 _HTTP = "type.googleapis.com/envoy.extensions.filters.http"
 _LUA = "envoy.filters.http.lua"
@@ -58,11 +59,13 @@ end
 """
 
 
-def listener(answered: Sequence[Probe], targets: tuple[Target, ...], most_bytes: int) -> dict[str, Any]:
+def listener(
+    answered: Sequence[Probe], targets: tuple[Target, ...], most_bytes: int, secure: SecureMetrics = NONE
+) -> dict[str, Any]:
     """The listener; `most_bytes` is how large a page of metrics may be."""
     routes = [
         _to_admin("/healthz/ready", "/ready"),
-        *(_metrics(path) for path in (merging.PATH, "/metrics")),
+        *(_metrics(path, local_only=secure.local_only) for path in (merging.PATH, "/metrics")),
         {**_to_admin("/drain", "/drain_listeners?graceful&skip_exit", _POST), "typed_per_filter_config": _ONLY_THE_POD},
         {
             "match": {"path": "/quitquitquit", "headers": _POST},
@@ -108,11 +111,11 @@ def _to_admin(path: str, admin_path: str, headers: Sequence[Any] = ()) -> dict[s
     }
 
 
-def _metrics(path: str) -> dict[str, Any]:
+def _metrics(path: str, *, local_only: bool) -> dict[str, Any]:
     return {
         "match": {"path": path},
         "route": {"cluster": "stats", "prefix_rewrite": merging.PATH, "timeout": "60s"},
-        "typed_per_filter_config": _LUA_HERE,
+        "typed_per_filter_config": {**_LUA_HERE, **(_ONLY_THE_POD if local_only else {})},
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from mesh_lab.controlplane.process.plane import DEFAULT
-from mesh_lab.controlplane.world.annotations import AS_IT_IS, HEEDED_ANNOTATIONS, HEEDED_LABELS, ONLY
+from mesh_lab.controlplane.world.annotations import AS_IT_IS, HEEDED_ANNOTATIONS, HEEDED_LABELS, ONLY, SECURE_PORT
 from mesh_lab.controlplane.world.findings import Finding
 from mesh_lab.controlplane.world.kubernetes import PROXY_CONFIG_ANNOTATION, Namespace, Origin, Pod
 from mesh_lab.controlplane.world.proxyconfig import annotation_remarks
@@ -188,8 +188,8 @@ _HEEDED_ELSEWHERE = frozenset(
     }
 )
 _INJECTION_LABEL, _INJECTION = "istio-injection", ("enabled", "disabled")
-# Istio's analysers ignore these wherever they are.
-_IGNORED = frozenset({"install.operator.istio.io/owner-generation", "sidecar.istio.io/status"})
+# Istio's analysers ignore these wherever they are; the last is what the injector tells Prometheus.
+_IGNORED = frozenset({"install.operator.istio.io/owner-generation", "sidecar.istio.io/status", SECURE_PORT})
 # The API groups of Istio whose names annotations and labels begin with; `istio-injection` has none.
 _DOMAIN = "istio.io/"
 

@@ -59,15 +59,8 @@ _AS_IT_IS: Mapping[str, tuple[Any, ...]] = {
 }
 """Values that equal what the lab does anyway."""
 
-AGENTS_OWN = frozenset(
-    (
-        "ENVOY_SECURE_MERGED_METRICS_PORT",
-        "ENVOY_SECURE_METRICS_PORT",
-        "METRICS_LOCALHOST_ACCESS_ONLY",
-        "OUTPUT_CERTS",
-    )
-)
-"""Variables for Istio's agent, which is not here: metrics over TLS, metrics for the pod only, certificates in files."""
+AGENTS_OWN = frozenset(("OUTPUT_CERTS",))
+"""Variables for Istio's agent, which is not here: certificates in files."""
 
 
 class Selected(NamedTuple):
