@@ -29,6 +29,7 @@ from mesh_lab.kube.node.client import Runtime, RuntimeFailure
 log = logging.getLogger(__name__)
 
 _GATEWAY, _GATEWAY_OF_IPV6 = "169.254.1.1", "fe80::1"
+MOST_FAMILIES = 2
 _SYSCTLS_OF_IPV6 = {
     "net.ipv6.conf.default.disable_ipv6": "0",
     # The one address of the device is the pod's own.
@@ -135,25 +136,32 @@ class Sandboxes:
                 _write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")
 
     async def create(
-        self, uid: str, hostname: str, sysctls: dict[str, str], *, host_network: bool, address: str = ""
+        self,
+        uid: str,
+        hostname: str,
+        sysctls: dict[str, str],
+        *,
+        host_network: bool,
+        address: str = "",
+        most: int = MOST_FAMILIES,
     ) -> Sandbox:
         """Make the sandbox of the pod `uid` and connect it to the network, once the network's policies hold for it.
 
-        Its addresses are of the pods' ranges, or it has the one that is given.
+        Its addresses are of the pods' ranges, of at most so many families, or it has the one that is given.
 
         Raises:
             RuntimeFailure, NetlinkError, AddressesExhaustedError, IsolationError: it could not be made; nothing is left
                 behind.
         """
-        if len(self._pools) > 1 and not host_network and not address:
+        pools = () if address else self._pools[:most]
+        if len(pools) > 1 and not host_network:
             sysctls = {**_SYSCTLS_OF_IPV6, **sysctls}
         number = await self._runtime.create_sandbox(hostname, sysctls, host_network=host_network)
         if host_network:
             return Sandbox(number, uid, self._node_addresses, host_network=True)
         addresses = [address] if address else []
         try:
-            if not address:
-                addresses.extend(pool.acquire() for pool in self._pools)
+            addresses.extend(pool.acquire() for pool in pools)
             await self._isolation.admit(uid, tuple(addresses))
             await self._connect(number, addresses)
         except BaseException:

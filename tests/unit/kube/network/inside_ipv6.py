@@ -139,6 +139,8 @@ async def _ways() -> dict[str, Any]:
     await lab.sandboxes.remove(server)
     found["pod that is gone"] = lab.connect(client, server.addresses[1], 8080)
     found["next"] = (await lab.pod()).addresses
+    before = await lab.sandboxes.create("uid", "pod", {}, host_network=False, most=1)
+    found["made before"] = [before.addresses, lab.connect(before, server.addresses[1], 8080)]
     return found
 
 

@@ -28,6 +28,10 @@ def test_pods_have_an_address_of_each_family_and_the_next_pod_gets_others(ways: 
     assert ways["next"] == ["10.244.0.4", "fd00:10:244::4"]
 
 
+def test_a_pod_that_was_made_with_one_address_has_no_ipv6_later(ways: dict[str, Any]) -> None:
+    assert ways["made before"] == [["10.244.0.5"], "Network is unreachable"]
+
+
 @pytest.mark.parametrize("to", ["pod", "service", "service of IPv4", "node port"])
 def test_pods_and_the_node_reach(ways: dict[str, Any], to: str) -> None:
     assert ways[to] == ["ok", "ok"]

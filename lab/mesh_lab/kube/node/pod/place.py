@@ -9,7 +9,7 @@ from mesh_lab.kube.node.context import NodeContext
 from mesh_lab.kube.node.env import expand
 from mesh_lab.kube.node.files.volumes import PodVolumes
 from mesh_lab.kube.node.pod import launch
-from mesh_lab.kube.node.sandbox import Sandbox
+from mesh_lab.kube.node.sandbox import MOST_FAMILIES, Sandbox
 from mesh_lab.kube.objects.containers import Container
 from mesh_lab.kube.objects.pods import Pod
 
@@ -61,7 +61,11 @@ class PlaceKeeper:
         shm.chmod(0o1777)
         sysctls = {sysctl.name: sysctl.value for sysctl in pod.spec.security_context.sysctls}
         hostname, shared = launch.hostname(pod), pod.spec.host_network
-        self.sandbox = await self._node.sandboxes.create(pod.metadata.uid, hostname, sysctls, host_network=shared)
+        # What a pod is made of was settled when it was made: a sidecar of then redirects what there was to redirect.
+        most = len(pod.status.pod_ips) or MOST_FAMILIES
+        self.sandbox = await self._node.sandboxes.create(
+            pod.metadata.uid, hostname, sysctls, host_network=shared, most=most
+        )
         return PodPlace(self.sandbox, volumes)
 
     def mentions(self, plural: str, name: str) -> bool:
