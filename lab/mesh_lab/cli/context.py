@@ -51,6 +51,10 @@ class Context:
         return self._lab.state_dir if self._lab else None
 
 
+context = Context()
+"""Of this process: a command line is one invocation."""
+
+
 def _with_options(lab: Lab, existing: Mapping[str, str | bool]) -> Lab:
     given = {field: value for field, value in existing.items() if value}
     if not given:

@@ -31,7 +31,8 @@ def main() -> None:
 def _run() -> int:
     import signal
 
-    from mesh_lab.cli.app import app, context
+    from mesh_lab.cli.app import app
+    from mesh_lab.cli.context import context
 
     # From here on an interruption is an exception, for there is something to undo.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -176,7 +176,7 @@ def test_a_fault_of_the_lab_leaves_its_traceback_in_a_file(
         raise ZeroDivisionError("of no use")
 
     monkeypatch.setattr("mesh_lab.cli.app.app", fail)
-    monkeypatch.setattr("mesh_lab.cli.app.context.state_dir", lambda: tmp_path)
+    monkeypatch.setattr("mesh_lab.cli.context.context.state_dir", lambda: tmp_path)
     monkeypatch.setattr(sys, "argv", ["mesh-lab", "up"])
     with pytest.raises(SystemExit) as ended:
         entry.main()
