@@ -4,8 +4,8 @@ Of all intentions for a call the most exact counts: first by the destination, th
 let in, as with Consul without ACLs. https://developer.hashicorp.com/consul/docs/connect/intentions
 
 Consul knows a client by the name of its service, the mesh by its service account. A service's accounts are those of its
-pods. An account that others have as well cannot tell them apart: what is denied to one of them is denied to all, and
-what is allowed to one is allowed to none by that.
+pods and machines. An account that others have as well cannot tell them apart: what is denied to one of them is denied
+to all, and what is allowed to one is allowed to none by that.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Intention(NamedTuple):
 
 @dataclass(frozen=True)
 class Workloads:
-    """The pods of the mesh by the names of services, and the accounts by which these are known as clients."""
+    """The pods and machines of the mesh by the names of services, and the accounts by which these are known."""
 
     pods: Iterable[Pod]
     selectors: Mapping[ObjectKey, Mapping[str, str]]
@@ -60,31 +60,40 @@ class Workloads:
     def _by_account(self) -> Mapping[str, list[Pod]]:
         found: dict[str, list[Pod]] = {}
         for pod in self.pods:
+            if not pod.service_account:  # a WorkloadEntry need not say it
+                continue
             found.setdefault(f"{pod.namespace}/{pod.service_account}", []).append(pod)
         return found
 
     def accounts(self, service: ObjectKey) -> tuple[str, ...]:
-        """The accounts of a service's pods; without such a Service, the account of its name, as consul-k8s has it."""
-        namespace, name = service
+        """The accounts of a service's workloads; where it has none, the account of its name, as consul-k8s has it.
+
+        An account that no workload is known by is one of them, too: a proxy may have it before istiod knows whose.
+        """
         selector = self.selectors.get(service)
-        if selector is None:
-            account = f"{namespace}/{name}"
-            return (account,) if account in self._by_account else ()
-        return tuple(
-            account
-            for account, pods in self._by_account.items()
-            if any(self._is_of(pod, service, selector) for pod in pods)
-        )
+        found = self._behind(service, selector) if selector is not None else ()
+        return found or ("/".join(service),)
 
     def own_accounts(self, service: ObjectKey) -> tuple[str, ...]:
-        """Of these, those that no other pod has."""
+        """Of these, those that no other workload has."""
         selector = self.selectors.get(service)
         if selector is None:
             return self.accounts(service)
         return tuple(
             account
             for account in self.accounts(service)
-            if all(self._is_of(pod, service, selector) for pod in self._by_account[account])
+            if all(self._is_of(pod, service, selector) for pod in self._by_account.get(account, ()))
+        )
+
+    def knows(self, service: ObjectKey) -> bool:
+        """Whether any workload is known by the name of a service."""
+        return any(account in self._by_account for account in self.accounts(service))
+
+    def _behind(self, service: ObjectKey, selector: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(
+            account
+            for account, pods in self._by_account.items()
+            if any(self._is_of(pod, service, selector) for pod in pods)
         )
 
     @staticmethod
@@ -95,7 +104,7 @@ class Workloads:
 def workloads_of(sources: Sources) -> Workloads:
     """Those of a snapshot."""
     selectors = {key: service.selector for key, service in sources.services.items() if service.selector}
-    return Workloads(tuple(sources.pods.values()), selectors)
+    return Workloads(sources.workloads, selectors)
 
 
 def intentions(sources: Sources) -> Iterator[Intention]:
@@ -131,7 +140,7 @@ def policies(sources: Sources) -> Iterator[Config[AuthorizationPolicy]]:
     for service in sorted(named & workloads.selectors.keys()):
         selector = WorkloadSelector(match_labels=dict(workloads.selectors[service]))
         yield from _policy(service, _for(found, service), selector, (), sources, workloads)
-    everywhere = {pod.namespace for pod in sources.pods.values()} - {sources.root_namespace}
+    everywhere = {*sources.namespaces, *(pod.namespace for pod in sources.workloads)} - {sources.root_namespace}
     for namespace in sorted(everywhere):
         concerned = _for(found, (namespace, ANY))
         apart = [workloads.selectors[s] for s in sorted(named & workloads.selectors.keys()) if s[0] == namespace]
@@ -262,7 +271,7 @@ def confusions(sources: Sources) -> Iterator[Confusion]:
 
 def _confused(origin: Origin, path: str, source: ObjectKey, workloads: Workloads) -> Iterator[Confusion]:
     accounts, own = workloads.accounts(source), workloads.own_accounts(source)
-    if not accounts:
+    if not workloads.knows(source):
         text = f"no workload is called {source[0]}/{source[1]}: there is neither such a Service nor such an account"
         yield Confusion(origin, path, text)
     for account in sorted(set(accounts) - set(own)):

@@ -8,10 +8,12 @@ from typing import Generic, NamedTuple, TypeVar, cast
 
 from mesh_lab.controlplane.dialects.consul.checks import problems
 from mesh_lab.controlplane.dialects.consul.kinds import ProxyDefaults, ServiceDefaults
+from mesh_lab.controlplane.model import WorkloadEntry
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.world.gatewayapi import Resource
-from mesh_lab.controlplane.world.kubernetes import ObjectKey, Origin, Pod, Service
-from mesh_lab.controlplane.world.snapshot import Snapshot, Table
+from mesh_lab.controlplane.world.kubernetes import Namespace, ObjectKey, Origin, Pod, Service
+from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
+from mesh_lab.controlplane.xds.entries import workload
 
 S = TypeVar("S", bound=Spec)
 
@@ -36,6 +38,8 @@ class Sources(NamedTuple):
     objects: Table[str, Table[ObjectKey, Resource[Spec]]]
     services: Table[ObjectKey, Service]
     pods: Table[ObjectKey, Pod]
+    machines: Table[ObjectKey, Config[WorkloadEntry]]
+    namespaces: Table[str, Namespace]
     domain: str
     root_namespace: str
 
@@ -43,7 +47,20 @@ class Sources(NamedTuple):
     def of(cls, snapshot: Snapshot) -> Sources:
         """Those of a snapshot."""
         mesh = snapshot.mesh
-        return cls(snapshot.dialects, snapshot.services, snapshot.pods, mesh.cluster_domain, mesh.root_namespace)
+        return cls(
+            snapshot.dialects,
+            snapshot.services,
+            snapshot.pods,
+            snapshot.of(WorkloadEntry),
+            snapshot.namespaces,
+            mesh.cluster_domain,
+            mesh.root_namespace,
+        )
+
+    @property
+    def workloads(self) -> tuple[Pod, ...]:
+        """The pods, and what WorkloadEntries stand for in the terms of pods."""
+        return (*self.pods.values(), *map(workload, self.machines.values()))
 
     def all(self, kind: type[S]) -> Table[ObjectKey, Resource[S]]:
         """The objects of a kind."""

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mesh_lab.controlplane.xds import Generator
-from tests.unit.controlplane.cluster import Cluster, Object, config, pod
+from mesh_lab.controlplane.xds.together import policies_of
+from tests.unit.controlplane.cluster import Cluster, Object, config, pod, service
 from tests.unit.controlplane.dialects.consul.objects import conditions, consul, defaults, synced
 from tests.unit.controlplane.envoy import static, validate
 from tests.unit.controlplane.xds.judging import Request, http_rules, passes, tcp_rules
@@ -97,6 +98,36 @@ def test_without_a_service_of_the_name_the_account_is_meant() -> None:
     assert "no workload is called default/batch" in told
 
 
+def test_an_account_is_denied_before_any_workload_is_known_by_it() -> None:
+    assert not lets_in(consul(intents(source("batch"))), SPIFFE.format("default", "batch"))
+    idle = consul(intents(source("idle"))).add("Service", service("idle", ("http", 80)))
+    assert not lets_in(idle, SPIFFE.format("default", "idle"))
+
+
+def machine(name: str, address: str, account: str, namespace: str = "default") -> Object:
+    spec = {"address": address, "serviceAccount": account, "labels": {"app": name}}
+    return config("WorkloadEntry", name, spec, namespace=namespace)
+
+
+def test_machines_are_clients_by_the_services_that_select_them() -> None:
+    old = machine("legacy", "172.31.0.9", "old")
+    by_service = SPIFFE.format("default", "old")
+    denied = consul(intents(source("legacy")), old).add("Service", service("legacy", ("http", 80)))
+    assert not lets_in(denied, by_service)
+    allowed = consul(intents(source("*"), source("legacy", "allow")), old)
+    assert lets_in(allowed.add("Service", service("legacy", ("http", 80))), by_service)
+
+
+def test_a_machine_that_shares_an_account_lets_nobody_in_by_it() -> None:
+    twin = machine("twin", "172.31.0.9", "productpage")
+    assert not lets_in(consul(intents(source("*"), source("productpage", "allow")), twin), PRODUCTPAGE)
+
+
+def test_a_wildcard_is_for_namespaces_of_machines_only() -> None:
+    cluster = consul(intents(source("*"), to="*", namespace="vm"), machine("web", "172.31.0.9", "web", "vm"))
+    assert {config.namespace for config in policies_of(cluster.snapshot()).values()} == {"vm"}
+
+
 def test_what_cannot_be_read_lets_nobody_in() -> None:
     bad = config("ServiceIntentions", "reviews", {"destination": {"name": "reviews"}, "sources": [{"name": "a"}]})
     worse = config("ServiceIntentions", "reviews", {"nonsense": 1})
@@ -110,8 +141,6 @@ def test_gateways_and_the_root_namespace_are_not_meant_by_wildcards() -> None:
     gate = pod("gate-1", "10.244.0.50", namespace="istio-system", app="gate", meshed=False)
     cluster = consul(intents(source("*"), to="*", namespace="*")).add("Pod", gate)
     made = cluster.snapshot()
-    from mesh_lab.controlplane.xds.together import policies_of
-
     assert {config.namespace for config in policies_of(made).values()} == {"default"}
 
 
