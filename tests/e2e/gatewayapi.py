@@ -81,6 +81,16 @@ def at_listener(mesh: Mesh, name: str, section: str) -> dict[str, tuple[str, str
     return {each["type"]: (each["status"], each["reason"]) for each in found.get("conditions") or ()}
 
 
+def wait_condition(mesh: Mesh, kind: str, name: str, condition: str, wanted: tuple[str, str]) -> None:
+    """Until a condition of an object is (status, reason): proxies may acknowledge before a status is written.
+
+    Raises:
+        TimeoutError: it does not come to that.
+    """
+    why = f"{kind} {name} says that {condition} is {wanted}"
+    eventually(lambda: conditions(mesh, kind, name).get(condition) == wanted, timeout=10, why=why)
+
+
 def wait_programmed(mesh: Mesh, name: str) -> None:
     """Until a Gateway has a ready pod and an address.
 

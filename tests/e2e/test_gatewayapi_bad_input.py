@@ -18,6 +18,7 @@ from .gatewayapi import (
     route,
     rule,
     version_services,
+    wait_condition,
     wait_programmed,
 )
 
@@ -85,10 +86,7 @@ def test_a_route_that_is_refused_says_so_everywhere(shop: Mesh, mistake: str) ->
     try:
         with pytest.raises(ConfigurationRejected, match=reason):
             shop.wait_live(ref)
-        refused = ("False", reason)
-        eventually(
-            lambda: conditions(shop, ref.kind, "bad").get(condition) == refused, timeout=10, why="istiod writes it"
-        )
+        wait_condition(shop, ref.kind, "bad", condition, ("False", reason))
         eventually(lambda: told(shop, ref.kind, "bad", reason), timeout=10, why=TOLD)
     finally:
         shop.remove([ref])
@@ -108,7 +106,7 @@ def test_a_route_to_no_gateway_is_in_nobodys_charge_and_is_told_all_the_same(sho
 def test_a_backend_that_is_none_harms_its_own_share_only(shop: Mesh, visitor: TrafficClient) -> None:
     url = f"http://front-istio.{shop.namespace}:{PORT}/"
     with shop.applied(route("half", of("front"), rule(backend("echo-v1"), backend("nobody")))):
-        assert conditions(shop, "HTTPRoute", "half")["ResolvedRefs"] == ("False", "BackendNotFound")
+        wait_condition(shop, "HTTPRoute", "half", "ResolvedRefs", ("False", "BackendNotFound"))
         found = visitor.send(url, 60, headers={"host": "a.example"}).counts("status")
     assert set(found) == {"200", "500"}, "once in 2**59 runs all are of one kind"
 

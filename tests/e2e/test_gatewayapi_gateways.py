@@ -14,7 +14,6 @@ from .gatewayapi import (
     V1,
     at_listener,
     backend,
-    conditions,
     gateway,
     listener,
     made,
@@ -23,6 +22,7 @@ from .gatewayapi import (
     route,
     rule,
     version_services,
+    wait_condition,
     wait_programmed,
 )
 from .test_ingress import secure, trusting
@@ -107,10 +107,8 @@ def test_requests_are_routed_by_host_and_path(shop: Mesh, visitor: TrafficClient
         assert_all(visitor.send(f"http://{front}:{HTTP}/new/1", 10, **asked), version="v2")
         assert_all(visitor.send(f"http://{front}:{HTTP}/newer", 10, **asked), version="v1")
         assert_all(visitor.send(f"http://{front}:{HTTP}/", 3, headers={"host": "other.example"}), status=404)
-        assert conditions(shop, "HTTPRoute", "shop") == {
-            "Accepted": ("True", "Accepted"),
-            "ResolvedRefs": ("True", "ResolvedRefs"),
-        }
+        wait_condition(shop, "HTTPRoute", "shop", "Accepted", ("True", "Accepted"))
+        wait_condition(shop, "HTTPRoute", "shop", "ResolvedRefs", ("True", "ResolvedRefs"))
 
 
 def test_requests_come_in_over_https(shop: Mesh, visitor: TrafficClient, front: str) -> None:
@@ -156,7 +154,7 @@ def test_a_listener_set_adds_a_listener(shop: Mesh, visitor: TrafficClient, fron
     with shop.applied(more):
         wait_programmed(shop, "front")
         with shop.applied(extra):
-            assert conditions(shop, "HTTPRoute", "extra")["Accepted"] == ("True", "Accepted")
+            wait_condition(shop, "HTTPRoute", "extra", "Accepted", ("True", "Accepted"))
             assert_all(visitor.send(f"http://{front}:8081/", 5), version="v1")
     assert visitor.send(f"http://{front}:8081/")[0].status in (0, 404)
 
@@ -188,17 +186,12 @@ def test_a_backend_elsewhere_needs_a_grant_which_can_be_withdrawn(
     far = rule(backend("far", namespace=elsewhere), matches=[path("/far")])
     refused = ("False", "RefNotPermitted")
     with shop.applied(route("far", of("front", sectionName="http"), far)):
-        assert conditions(shop, "HTTPRoute", "far")["ResolvedRefs"] == refused
+        wait_condition(shop, "HTTPRoute", "far", "ResolvedRefs", refused)
         assert_all(visitor.send(url, 3), status=500)
         with shop.applied(grant(shop, elsewhere, "Service", "HTTPRoute")):
-            resolved = "the status follows the grant"
-            eventually(
-                lambda: conditions(shop, "HTTPRoute", "far")["ResolvedRefs"][0] == "True", timeout=10, why=resolved
-            )
+            wait_condition(shop, "HTTPRoute", "far", "ResolvedRefs", ("True", "ResolvedRefs"))
             assert_all(visitor.send(url, 3), status=503)  # the Service is there, and has no pods
-        eventually(
-            lambda: conditions(shop, "HTTPRoute", "far")["ResolvedRefs"] == refused, timeout=10, why="it is withdrawn"
-        )
+        wait_condition(shop, "HTTPRoute", "far", "ResolvedRefs", refused)
         assert_all(visitor.send(url, 3), status=500)
 
 

@@ -20,7 +20,7 @@ from mesh_lab.testing import (
 )
 from mesh_lab.testing import route as istio_route
 
-from .gatewayapi import backend, conditions, of_service, path, route, rule, version_services
+from .gatewayapi import backend, of_service, path, route, rule, version_services, wait_condition
 
 V1, V2 = backend("echo-v1"), backend("echo-v2")
 
@@ -50,7 +50,7 @@ def for_echo(*rules: Object, name: str = "echo", **parent: object) -> Object:
 
 def test_a_producers_route_is_for_all_clients(shop: Mesh, client: TrafficClient, neighbour: Mesh) -> None:
     with shop.applied(for_echo(rule(V1), rule(V2, matches=[path("/new")]))):
-        assert conditions(shop, "HTTPRoute", "echo")["Accepted"] == ("True", "Accepted")
+        wait_condition(shop, "HTTPRoute", "echo", "Accepted", ("True", "Accepted"))
         for sender in (client, neighbour.client()):
             assert_all(sender.send(f"http://echo.{shop.namespace}/", 10), version="v1")
             assert_all(sender.send(f"http://echo.{shop.namespace}/new", 10), version="v2")
