@@ -49,10 +49,10 @@ DEPTH = 1
 
 
 def judged(text: str, file: Path) -> tuple[int, str]:
-    """Envoy's exit code for a bootstrap, and its last words."""
+    """Envoy's exit code for a bootstrap, and its last words. Files that the bootstrap names are made beside it."""
     file.write_text(text)
     command = [str(ENVOY), "--mode", "validate", "--disable-hot-restart", "-l", "critical", "-c", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=file.parent)
     return done.returncode, done.stderr.strip()
 
 
