@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from mesh_lab.client import kubeconfig as kubeconfigs
 from mesh_lab.client.connection import NONE, ApiError, ClusterUnreachable, Connections, Exchange, json_of
@@ -114,7 +114,7 @@ class Api:
         return answer
 
     def path(self, api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
-        """Where the API serves a kind.
+        """Where the API serves a kind. Names may be any text that a user has typed.
 
         Raises:
             UnknownKindError: the cluster has no such kind (a `LookupError`).
@@ -130,8 +130,8 @@ class Api:
                 f"the cluster has no {kind} of {api_version}: has its CustomResourceDefinition been applied?"
             )
         plural, namespaced = self._plurals[api_version][kind]
-        place = f"/namespaces/{namespace}" if namespaced and namespace else ""
-        return f"{base}{place}/{plural}" + (f"/{name}" if name else "")
+        place = f"/namespaces/{quote(namespace, safe='')}" if namespaced and namespace else ""
+        return f"{base}{place}/{plural}" + (f"/{quote(name, safe='')}" if name else "")
 
     def served(self, group: str, kind: str, versions: Sequence[str]) -> str:
         """The `apiVersion` of the first of these versions in which the cluster has a kind: its definition may be older.

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from mesh_lab.client import machinefiles
 from mesh_lab.client.api import Api
@@ -91,7 +92,7 @@ def run(api: Api, machine: Machine) -> Iterator[Event]:
         "env": {"MACHINE_WAIT_SECONDS": f"{machine.wait:g}", **machine.env},
         "files": {machinefiles.PLACES[name]: text for name, text in machine.files.items()},
     }
-    yield from _events(api, f"{_PATH}/{machine.namespace}/{machine.name}", order)
+    yield from _events(api, _path(machine.namespace, machine.name), order)
 
 
 def execute(api: Api, namespace: str, name: str, command: Sequence[str]) -> Iterator[Event]:
@@ -100,7 +101,12 @@ def execute(api: Api, namespace: str, name: str, command: Sequence[str]) -> Iter
     Raises:
         LabError: the machine does not run, or ends meanwhile.
     """
-    yield from _events(api, f"{_PATH}/{namespace}/{name}/exec", {"command": list(command)})
+    try:
+        yield from _events(api, f"{_path(namespace, name)}/exec", {"command": list(command)})
+    except ApiError as error:
+        if error.code != _NOT_FOUND:
+            raise
+        raise LabError(f"no machine {namespace}/{name} runs", hint="`mesh-lab vm list` lists those that do.") from None
 
 
 def running(api: Api) -> list[tuple[str, str, str]]:
@@ -111,6 +117,10 @@ def running(api: Api) -> list[tuple[str, str, str]]:
     """
     items = api.request("GET", _PATH)["items"]
     return [(each["namespace"], each["name"], each["address"]) for each in items]
+
+
+def _path(namespace: str, name: str) -> str:
+    return f"{_PATH}/{quote(namespace, safe='')}/{quote(name, safe='')}"
 
 
 def _events(api: Api, path: str, body: Mapping[str, Any]) -> Iterator[Event]:

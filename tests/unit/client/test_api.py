@@ -120,6 +120,11 @@ def test_a_kind_that_the_cluster_lacks_is_named(api: Api) -> None:
         api.path("v1", "Gizmo")
 
 
+def test_names_are_one_part_of_the_path_whatever_is_typed(api: Api) -> None:
+    assert api.path("v1", "Pod", "a b", "../é") == "/api/v1/namespaces/a%20b/pods/..%2F%C3%A9"
+    assert api.find(Reference("v1", "Pod", "é", "a b")) is None
+
+
 def test_of_a_kinds_versions_the_first_that_the_cluster_has_is_used(api: Api, player: Player) -> None:
     routes = {"resources": [{"kind": "TCPRoute", "name": "tcproutes", "namespaced": True}]}
     player.on("GET /apis/example.com/v1", {"resources": []})

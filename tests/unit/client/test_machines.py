@@ -37,6 +37,7 @@ class Exchange:
 
     def __init__(self, lines: list[dict[str, Any]]) -> None:
         self._lines = lines
+        self.missing = False
         self.closed = False
 
     def __enter__(self) -> Exchange:
@@ -46,7 +47,8 @@ class Exchange:
         self.closed = True
 
     def raise_for_status(self) -> None:
-        """It is none."""
+        if self.missing:
+            raise ApiError(404, "not found", reason="NotFound")
 
     def lines(self) -> Iterator[str]:
         return map(json.dumps, self._lines)
@@ -134,3 +136,20 @@ def test_a_machine_is_ordered_with_its_files_where_they_go() -> None:
 def test_an_answer_without_an_end_is_the_end_of_the_lab() -> None:
     with pytest.raises(LabError, match="the machine has ended with the lab"):
         list(machines.execute(Api({"out": "a"}), "vm", "web", ["true"]))  # type: ignore[arg-type]
+
+
+def test_a_command_for_a_machine_that_does_not_run_says_so() -> None:
+    api = Api()
+    api.answer.missing = True
+    with pytest.raises(LabError, match="no machine vm/web runs"):
+        list(machines.execute(api, "vm", "web", ["true"]))  # type: ignore[arg-type]
+
+
+def test_names_are_one_part_of_the_path_whatever_is_typed() -> None:
+    api = Api({"exit": 0})
+    list(machines.execute(api, "v m", "../é?a", ["true"]))  # type: ignore[arg-type]
+    list(machines.run(api, Machine("v m", "../é?a", {})))  # type: ignore[arg-type]
+    assert [path for path, _ in api.sent] == [
+        "/mesh-lab/machines/v%20m/..%2F%C3%A9%3Fa/exec",
+        "/mesh-lab/machines/v%20m/..%2F%C3%A9%3Fa",
+    ]
