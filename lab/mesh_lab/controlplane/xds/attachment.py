@@ -22,9 +22,12 @@ GatewayConfig = Config[Gateway]
 _PLAIN = frozenset({"HTTP", "HTTP2", "HTTP_PROXY", "GRPC", "GRPC-WEB"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GatewayServer:
-    """One server of a Gateway on one port of a pod: `target` is where the pod listens for the Service's port."""
+    """One server of a Gateway on one port of a pod: `target` is where the pod listens for the Service's port.
+
+    Compared by identity, as `Attached` is: they are keys of the memory, a thousand of them for each changed route.
+    """
 
     config: GatewayConfig
     server: Server
@@ -100,11 +103,17 @@ def servers_of(
             if container is not None:
                 targets.setdefault(number, container)
     return tuple(
-        GatewayServer(config, server, targets.get(server.port.number, server.port.number))
+        _server(config, server, targets.get(server.port.number, server.port.number))
         for config in sorted(gateways.values(), key=lambda c: c.precedence)
         if _is_for(config.spec, pod, services)
         for server in config.spec.servers
     )
+
+
+@memoised
+def _server(config: GatewayConfig, server: Server, target: int) -> GatewayServer:
+    """The same object for the same server: other Gateways come and go."""
+    return GatewayServer(config, server, target)
 
 
 def _is_for(spec: Gateway, pod: Pod, services: Iterable[ObjectKey]) -> bool:
@@ -113,7 +122,7 @@ def _is_for(spec: Gateway, pod: Pod, services: Iterable[ObjectKey]) -> bool:
     return selects(spec.selector, pod.labels)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attached:
     """A host of a server, and the VirtualService that routes it there."""
 

@@ -72,9 +72,9 @@ def gateway_routes(setting: Setting, servers: Iterable[GatewayServer], found: It
         if server.plain_http or (server.ends_tls and _has_credentials(server, setting.credentials)):
             by_name.setdefault(route_name(server), []).append(server)
     by_server: dict[GatewayServer, list[Attached]] = {}
-    for each in found:
-        if _context(setting, each) is not None:
-            by_server.setdefault(each.server, []).append(each)
+    contexts = {each: context for each in found if (context := _context(setting, each)) is not None}
+    for each in contexts:
+        by_server.setdefault(each.server, []).append(each)
     for name, some in by_name.items():
         redirected = dict.fromkeys(host for server in some if _redirects(server) for _, host in server.hosts())
         hosts: dict[str, list[Attached]] = {}
@@ -84,7 +84,7 @@ def gateway_routes(setting: Setting, servers: Iterable[GatewayServer], found: It
             _host(
                 host,
                 tuple(which),
-                tuple(filter(None, (_context(setting, each) for each in which))),
+                tuple(contexts[each] for each in which),
                 host in redirected or any(_redirects(each.server) for each in which),
             )
             for host, which in hosts.items()

@@ -385,7 +385,7 @@ def _called_by_gateway(
     assigned: list[Built] = []
     configs = dict.fromkeys(each.config for each in found)
     written = (host for config in configs for host in all_hosts(config, calling.mesh.cluster_domain))
-    hosts = dict.fromkeys(scope.called(host) for host in written)
+    hosts = dict.fromkeys(scope.called(host) for host in dict.fromkeys(written))
     hosts |= {other: None for host in list(hosts) for other in fallbacks.reached(scope.rules.get(host))}
     beside = [service for service in calling.beside if service.hostname not in hosts]
     services = [listed(service) for service in (*(scope.by_host[h] for h in hosts if h in scope.by_host), *beside)]

@@ -10,6 +10,7 @@ import pytest
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.xds import Built, Generator, Resources
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
+from mesh_lab.controlplane.xds.scope import scope_of
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
 from tests.unit.controlplane.cluster import bookinfo, config, endpoints, pod, service
 from tests.unit.controlplane.xds.translated import CLIENT, REVIEWS
@@ -112,6 +113,22 @@ def test_labels_distinguish_sidecars_only_where_a_resource_asks_for_them() -> No
     one = generator.generate(snapshot, cluster.proxy(CLIENT))
     other = generator.generate(snapshot, cluster.proxy("details-v1-abc-1"))
     assert one[RDS]["9080"].version != other[RDS]["9080"].version
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp", "tls"])
+def test_a_rule_that_comes_to_ask_for_labels_is_noticed(kind: str) -> None:
+    cluster, generator = bookinfo(), Generator()
+    to_reviews = [{"destination": {"host": "reviews"}}]
+
+    def scopes(**match: Any) -> set[Any]:
+        asked = {"sniHosts": ["reviews"], **match} if kind == "tls" else match
+        spec = {"hosts": ["reviews"], kind: [{"match": [asked], "route": to_reviews}]}
+        snapshot = cluster.istio(config("VirtualService", "r", spec)).snapshot()
+        with generator.remembering():
+            return {scope_of(snapshot, "default", {"app": app}) for app in ("productpage", "details")}
+
+    assert len(scopes(port=9080)) == 1
+    assert len(scopes(port=9080, sourceLabels={"app": "details"})) == 2
 
 
 def test_everything_knows_what_caused_it() -> None:

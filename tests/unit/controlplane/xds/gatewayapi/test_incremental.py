@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mesh_lab.controlplane.world.gatewayapi import GATEWAY
 from mesh_lab.controlplane.xds import Generator
 from mesh_lab.controlplane.xds.gatewayapi.listeners import gateways
 from mesh_lab.controlplane.xds.gatewayapi.routes import routes
@@ -13,8 +14,9 @@ from mesh_lab.controlplane.xds.gatewayapi.sources import Sources
 from mesh_lab.controlplane.xds.gatewayapi.statuses import Key, Release, statuses
 from mesh_lab.controlplane.xds.ingress import routes as made_routes
 from mesh_lab.controlplane.xds.scope import scope_of
+from mesh_lab.controlplane.xds.typeurls import RDS
 from tests.unit.controlplane.cluster import Cluster
-from tests.unit.controlplane.xds.gatewayapi.objects import POD, edge, path, route, rule, to
+from tests.unit.controlplane.xds.gatewayapi.objects import POD, edge, gateway, path, route, rule, to
 
 RELEASE = Release("v1.6.3", "standard")
 
@@ -84,3 +86,26 @@ def test_a_route_among_many_of_one_host_is_translated_by_itself(
     cluster.add("HTTPRoute", route("s2", rule(to("ratings"), matches=[path("/2")])))
     seen(cluster, generator)
     assert len(filled) == 1
+
+
+def test_another_gateway_leaves_the_hosts_of_a_gateway_as_they_are(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mesh_lab.controlplane.xds import gateway as gateways_of_istio
+
+    generator, made = Generator(), []
+    seen(cluster, generator)
+    serialise = gateways_of_istio.fragment
+
+    def counting(*arguments: Any) -> Any:
+        made.append(arguments)
+        return serialise(*arguments)
+
+    monkeypatch.setattr(gateways_of_istio, "fragment", counting)
+    cluster.add(GATEWAY, gateway(name="other"))
+    after = generator.generate(cluster.snapshot(), cluster.proxy(POD, kind="router"))
+    assert made == []
+    assert after[RDS].keys() == {"http.80"}
+    cluster.add("HTTPRoute", team(3, weight=2))
+    generator.generate(cluster.snapshot(), cluster.proxy(POD, kind="router"))
+    assert [host.name for host, _ in made] == ["r3.example:80"]
