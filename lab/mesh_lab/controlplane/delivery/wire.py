@@ -15,13 +15,21 @@ from mesh_lab.controlplane.xds.typeurls import SDS
 # Tags of length-delimited fields: DeltaDiscoveryResponse.resources and Resource.resource, both field 2.
 _FIELD_2 = b"\x12"
 _MOST_FRAMES = 20_000
+MOST_BYTES = 16 * 1024 * 1024
+"""How much of frames is remembered: the routes of a thousand hosts are more than a megabyte, anew with each change."""
 
 
 class Framer:
-    """Encodes responses; remembers each resource's frame for as long as its bytes are in use."""
+    """Encodes responses; remembers the frames of resources, since many proxies are sent the same, up to a bound."""
 
     def __init__(self) -> None:
         self._frames: dict[tuple[str, str, str], bytes] = {}
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """How many bytes are remembered."""
+        return self._size
 
     def encode(self, response: Response) -> bytes:
         """A response, ready to be sent."""
@@ -42,10 +50,17 @@ class Framer:
         key = (type_url, resource.name, resource.version)
         frame = self._frames.get(key)
         if frame is None:
-            if len(self._frames) >= _MOST_FRAMES:
-                self._frames.clear()
-            frame = self._frames[key] = _frame(resource)
+            frame = _frame(resource)
+            self._remember(key, frame)
         return frame
+
+    def _remember(self, key: tuple[str, str, str], frame: bytes) -> None:
+        if len(self._frames) >= _MOST_FRAMES or self._size + len(frame) > MOST_BYTES:
+            self._frames.clear()
+            self._size = 0
+        if len(frame) <= MOST_BYTES:
+            self._frames[key] = frame
+            self._size += len(frame)
 
 
 def request(message: DeltaDiscoveryRequest) -> Request:

@@ -25,7 +25,8 @@ class Memo:
     """Results in two generations: one that is not asked for again during a whole generation is forgotten.
 
     A generation ends at the `turn` after as many new results were made as older ones were asked for again, or `least`,
-    if that is more. So what is kept is at most a few times what is in use, however much comes and goes.
+    if that is more. So what is kept is at most a few times what is in use, however much comes and goes. A large result
+    counts as several: it says how many by `memory_weight`.
     """
 
     def __init__(self, least: int = 4096) -> None:
@@ -45,7 +46,7 @@ class Memo:
             result = self._old.pop(key, _MISSING)
             if result is _MISSING:
                 result = function(*inputs, **named)
-                self._made += 1
+                self._made += getattr(result, "memory_weight", 1)
             else:
                 self._again += 1
             self._young[key] = result

@@ -45,6 +45,21 @@ def test_a_response_reads_as_what_was_put_in(url: str, nonce: str, put: list[Thi
         ]
 
 
+def test_what_is_remembered_is_bounded_however_large_resources_are() -> None:
+    framer, most = wire.Framer(), 0
+    for size in range(3_000_000, 3_000_020):
+        large = Response(CDS, "1", (thing("routes", size),), (), 1)
+        assert len(framer.encode(large)) > size
+        most = max(most, framer.size)
+    assert 3_000_000 < most <= wire.MOST_BYTES
+    before = framer.size
+    framer.encode(Response(CDS, "1", (thing("routes", 3_000_019),), (), 1))
+    assert framer.size == before, "it was remembered"
+    larger_than_all = thing("routes", wire.MOST_BYTES + 1)
+    assert len(framer.encode(Response(CDS, "1", (larger_than_all,), (), 1))) > wire.MOST_BYTES
+    assert framer.size == 0
+
+
 def test_a_request_is_read() -> None:
     message = DeltaDiscoveryRequest(
         type_url=CDS,

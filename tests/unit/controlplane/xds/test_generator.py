@@ -9,6 +9,7 @@ import pytest
 
 from mesh_lab.controlplane.world.proxy import Proxy
 from mesh_lab.controlplane.xds import Built, Generator, Resources
+from mesh_lab.controlplane.xds.built import build
 from mesh_lab.controlplane.xds.memo import Memo, memoised, using
 from mesh_lab.controlplane.xds.scope import scope_of
 from mesh_lab.controlplane.xds.typeurls import CDS, EDS, LDS, RDS
@@ -208,6 +209,16 @@ def test_the_memory_is_bounded_by_what_is_asked_for_again(shared: int) -> None:
         sizes.append(len(memo))
     assert max(sizes) <= 2 * (live + 100 + 3)
     assert max(sizes[:200]) == max(sizes)
+
+
+def test_large_resources_that_nobody_needs_any_more_are_forgotten_sooner() -> None:
+    memo, kept = Memo(least=1000), []
+    body = b"x" * 1_000_000
+    for turn in range(50):
+        memo.turn()
+        memo(build, RDS, f"routes {turn}", body, ())
+        kept.append(len(memo))
+    assert max(kept) <= 10
 
 
 def test_what_one_state_needs_is_kept_however_much_it_is() -> None:
