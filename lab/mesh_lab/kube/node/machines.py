@@ -172,7 +172,7 @@ class Machines:
         if self._config.internet is not None:
             environment = {**trust.ENVIRONMENT, **environment}
             mounts = launch.with_bundle(mounts, trust.mount(self._config.state))
-        files = {**launch.etc_files(pod, address, self._config), **order.files}
+        files = {**launch.etc_files(pod, (address,), self._config), **order.files}
         shm = str(node.pod_directory(pod) / "shm")
         return {
             **_spec(pod, container, image, argv, environment),

@@ -30,13 +30,17 @@ def machine(node: Node) -> Iterator[Callable[..., str]]:
 
 
 def test_a_machine_is_what_its_order_says(node: Node, machine: Callable[..., str]) -> None:
-    script = "cat /etc/mine; hostname; echo $MACHINE_NAME $MACHINE_ADDRESS $OWN; ip -4 -br address show eth0; exit 3"
+    script = (
+        "cat /etc/mine; hostname; echo $MACHINE_NAME $MACHINE_ADDRESS $OWN; ip -4 -br address show eth0; "
+        "grep -w web /etc/hosts; exit 3"
+    )
     order = {"address": ADDRESS, "files": {"/etc/mine": "text\n"}, "env": {"OWN": "value"}}
     assert machine("web", "sh", "-c", script, **order) == ADDRESS
     code, out, err = node.finish_machine(name="web")
     lines = out.splitlines()
     assert (code, err, lines[:3]) == (3, "", ["text", "web", f"web {ADDRESS} value"])
     assert f"{ADDRESS}/32" in lines[3]
+    assert lines[4:] == [f"{ADDRESS}\tweb"]
     assert node.running_machines() == []
 
 
