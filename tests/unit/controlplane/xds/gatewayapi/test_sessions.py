@@ -68,6 +68,10 @@ def test_calls_have_sessions_too() -> None:
         asking(to("reviews"), to("ratings"), sessionName="s"),
         asking(absoluteTimeout="1h"),
         asking(type="Header", absoluteTimeout="1h"),
+        asking(type="Header", sessionName="bad name"),
+        asking(sessionName="a;b"),
+        asking(type="Header", sessionName=":path"),
+        asking(type="Header", sessionName="x-mine\n"),
         asking(absoluteTimeout="soon", cookieConfig={"lifetimeType": "Permanent"}),
     ],
 )
