@@ -24,23 +24,16 @@ import msgspec
 
 import mesh_lab as package
 from mesh_lab.clusters import turns
-from mesh_lab.clusters.base import ClusterStatus, Report, report_changes, start_settings
-from mesh_lab.clusters.embedded import families, host, internet, namespaces, ports, record
+from mesh_lab.clusters.base import ClusterStatus, Report, report_changes
+from mesh_lab.clusters.embedded import families, host, namespaces, ports, record, specification
 from mesh_lab.errors import LabError
 from mesh_lab.settings import Lab
 
 KUBE_COMMAND = (sys.executable, "-P", "-m", "mesh_lab.kube", "--config-fd", "{config_fd}")
 RECOVERY_MODULE = "mesh_lab.kube.recovery"
 JOURNAL_NAME = "journal.db"
-GATEWAY = ("istio-system", "istio-ingressgateway")
-_GATEWAY_PORTS = {"http": 80, "https": 443, "tcp": 31400}
-"""The ingress gateway's ports that have one of the lab's own on the host."""
 _STATUS = tuple(ClusterStatus.__struct_fields__)
 _MAX_LOG_BYTES = 8 * 1024 * 1024
-_LARGE_BYTES = 128 * 1024
-"""Blocks of memory of this size the kube process gives back when it frees them. It is glibc's own size at the start of
-a process; unless it is set, it grows with what is freed, and 3 MB of bodies and files read at the start stay.
-"""
 _KILL_PATIENCE_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _RECOVERY_SECONDS = 60.0
@@ -216,7 +209,8 @@ class EmbeddedCluster:
         source = str(Path(package.__file__).parent.parent)
         spec = os.memfd_create("lab-spec")
         try:
-            os.write(spec, msgspec.json.encode(self._spec(source)))
+            described = specification.describe(self._lab, self._environ, self._kube_command, source)
+            os.write(spec, msgspec.json.encode(described))
             os.lseek(spec, 0, os.SEEK_SET)
             for descriptor in (spec, report_fd):
                 os.set_inheritable(descriptor, True)
@@ -224,7 +218,7 @@ class EmbeddedCluster:
             return os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-P", "-S", *module, "--spec-fd", str(spec), "--report-fd", str(report_fd)],
-                {"PYTHONPATH": source, "PATH": self._path(), "LANG": "C.UTF-8"},
+                {"PYTHONPATH": source, "PATH": specification.search_path(self._environ), "LANG": "C.UTF-8"},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, str(self.log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600),
@@ -235,52 +229,6 @@ class EmbeddedCluster:
             )
         finally:
             os.close(spec)
-
-    def _spec(self, source: str) -> dict[str, Any]:
-        """The input of `host.Host`: the kube process' command, environment and configuration, and the ports."""
-        settings = self._lab.settings
-        user_namespace = namespaces.rootless()
-        extra = {f"host_ports[{i}]": entry for i, entry in enumerate(settings.host_ports)}
-        ports = settings.own_ports
-        gateway = [
-            {"namespace": GATEWAY[0], "service": GATEWAY[1], "port": port, "label": label}
-            for label, port in _GATEWAY_PORTS.items()
-            if label in ports
-        ]
-        sites = internet.sites(settings.internet, self._lab.directory)
-        services = [
-            {"namespace": e.namespace, "service": e.service, "port": e.port, "label": label}
-            for label, e in extra.items()
-        ]
-        return {
-            "name": self._lab.name,
-            "state_dir": str(self._state),
-            "ports": ports | {label: entry.host_port for label, entry in extra.items()},
-            "command": namespaces.isolate(list(self._kube_command), user_namespace=user_namespace),
-            "environment": {
-                "PATH": self._path(),
-                "PYTHONPATH": source,
-                "HOME": self._environ.get("HOME", "/"),
-                "LANG": "C.UTF-8",
-                "MALLOC_MMAP_THRESHOLD_": str(_LARGE_BYTES),
-            },
-            "stop_timeout_s": settings.timeouts.stop,
-            "settings": start_settings(self._lab),
-            "profile": settings.mesh.profile,
-            "internet": len(sites or ()),
-            "kube": {
-                "rootless": user_namespace,
-                "read_only_dirs": namespaces.shared_directories(),
-                "images": settings.images,
-                "host_ports": gateway + services,
-                "internet": sites,
-                "ipv6": {} if settings.ip_family == "dual" else None,
-            },
-        }
-
-    def _path(self) -> str:
-        """The virtual environment's programs first, whatever the caller's PATH says."""
-        return os.pathsep.join((str(Path(sys.executable).parent), namespaces.search_path(self._environ)))
 
     def _await_ready(self, descriptor: int, report: Report) -> bool:
         """Pass the host process' messages on until it is ready; False when another host process has the lab."""
