@@ -18,6 +18,7 @@ from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
 from mesh_lab.controlplane.xds import aliases, entries, hosts, names, tracing
 from mesh_lab.controlplane.xds.exports import exported
 from mesh_lab.controlplane.xds.imports import Egress, destinations_of, egress_of, showing
+from mesh_lab.controlplane.xds.labelled import labels_matter
 from mesh_lab.controlplane.xds.memo import memoised
 from mesh_lab.controlplane.xds.mtls import selects
 from mesh_lab.controlplane.xds.policies import HostRules, merge_rules
@@ -158,35 +159,6 @@ def _visible(services: Iterable[MeshService], default: tuple[str, ...], namespac
             for other in seen[1:]:
                 first = entries.merged(first, other)
             yield first
-
-
-def labels_matter(
-    routes: Table[ObjectKey, RouteConfig],
-    rules: Table[ObjectKey, RuleConfig],
-    sidecars: Table[ObjectKey, Config[Sidecar]],
-) -> bool:
-    """Whether any resource distinguishes sidecars of one namespace by their labels."""
-    return _routes_tell_apart(routes) or _selecting(rules, sidecars)
-
-
-@memoised
-def _routes_tell_apart(routes: Table[ObjectKey, RouteConfig]) -> bool:
-    return any(map(_tells_apart, routes.values()))
-
-
-@memoised
-def _tells_apart(config: RouteConfig) -> bool:
-    """By itself for each VirtualService: of a thousand one has changed."""
-    spec = config.spec
-    requests = (match.source_labels for rule in spec.http for match in rule.match)
-    connections = (match.source_labels for rule in spec.tcp for match in rule.match)
-    passed_on = (match.source_labels for rule in spec.tls for match in rule.match)
-    return any(map(any, (requests, connections, passed_on)))
-
-
-@memoised
-def _selecting(rules: Table[ObjectKey, RuleConfig], sidecars: Table[ObjectKey, Config[Sidecar]]) -> bool:
-    return any(config.spec.workload_selector for table in (rules, sidecars) for config in table.values())
 
 
 _NO_SIDECARS: Table[ObjectKey, Config[Sidecar]] = Table()
