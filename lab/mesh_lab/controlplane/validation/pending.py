@@ -19,9 +19,7 @@ from mesh_lab.controlplane.model.envoyfilter import ListenerMatch, Patch
 from mesh_lab.controlplane.model.gateway import Server, ServerPort
 from mesh_lab.controlplane.model.proxyconfig import ProxyConfig
 from mesh_lab.controlplane.model.sidecar import IstioEgressListener, IstioIngressListener
-from mesh_lab.controlplane.model.virtualservice import (
-    L4MatchAttributes,
-)
+from mesh_lab.controlplane.model.virtualservice import L4MatchAttributes
 from mesh_lab.controlplane.model.workloads import WorkloadEntry
 from mesh_lab.controlplane.validation.common import Problem, Severity, camel
 
@@ -70,7 +68,7 @@ LINES = (
         ServerPort,
         "protocol",
         "error",
-        "a gateway of this control plane serves no UDP",
+        "a Gateway of Istio's kind serves no UDP: a UDPRoute of the Gateway API does",
         _when(lambda port: port.protocol.upper() == "UDP"),
     ),
     Line(WorkloadEntry, "network", "warning", "has no effect: there is one network, and no gateway to another"),

@@ -21,6 +21,10 @@ UNLIMITED = 2**32 - 1
 DEFAULT_RING_SIZE = 1024
 DEFAULT_BUDGET_PERCENT = 20.0
 DEFAULT_BUDGET_RETRIES = 3
+_BUDGET_INTERVAL = 3
+"""`budget_interval` of envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget."""
+_LENGTH_DELIMITED = 2
+"""The wire type of messages: https://protobuf.dev/programming-guides/encoding/."""
 
 _SIMPLE = {
     "ROUND_ROBIN": Cluster.ROUND_ROBIN,
@@ -126,11 +130,6 @@ def _apply_retry_budget(thresholds: circuit_breaker_pb2.CircuitBreakers.Threshol
     thresholds.retry_budget.min_retry_concurrency.value = budget.min_retry_concurrency or DEFAULT_BUDGET_RETRIES
     if budget.budget_interval:
         thresholds.retry_budget.MergeFromString(_field(_BUDGET_INTERVAL, wire(duration(budget.budget_interval))))
-
-
-_BUDGET_INTERVAL = 3
-"""`budget_interval` of envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget."""
-_LENGTH_DELIMITED = 2
 
 
 def _field(number: int, message: bytes) -> bytes:

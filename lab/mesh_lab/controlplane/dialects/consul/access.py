@@ -10,7 +10,7 @@ to all, and what is allowed to one is allowed to none by that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, cast
@@ -31,7 +31,10 @@ from mesh_lab.controlplane.world.snapshot import Config
 
 ANY = "*"
 _UNKNOWN = ""
+"""Clients without an identity of the mesh."""
 _REFUSE_ALL = SourceIntention(name=ANY, namespace=ANY, action="deny")
+_NO_REQUEST = Unless(RequestTest(), (RequestTest(),))
+"""Denies no request, and every connection that is not of HTTP."""
 
 
 class Intention(NamedTuple):
@@ -194,7 +197,8 @@ def _rules(concerned: list[Intention], workloads: Workloads) -> Iterator[ClientR
             passed += _clients(each.source, workloads.own_accounts)
 
 
-def _clients(source: ObjectKey, known: Any) -> tuple[str, ...]:
+def _clients(source: ObjectKey, known: Callable[[ObjectKey], tuple[str, ...]]) -> tuple[str, ...]:
+    """The accounts that a source means, `known` by name; a wildcard means all of a namespace, or all."""
     namespace, name = source
     if namespace == ANY:
         return (ANY,)
@@ -216,10 +220,6 @@ def _denied(said: SourceIntention) -> tuple[Unless, ...] | None:
         else:
             found.append(Unless(test, tuple(before)))
     return tuple(found) or (_NO_REQUEST,)
-
-
-_NO_REQUEST = Unless(RequestTest(), (RequestTest(),))
-"""Denies no request, and every connection that is not of HTTP."""
 
 
 def _test(http: IntentionHTTPPermission) -> RequestTest:
