@@ -41,20 +41,28 @@ class PolicyState(Policy):
     unresolved: Verdict | None = None
 
 
-@memoised
 def policies(sources: Sources) -> tuple[PolicyState, ...]:
-    """All policies, oldest first: of two for the same target the first counts."""
+    """All policies, oldest first: of two for the same target the first counts. No route has a part in them."""
+    return _policies(sources.without_routes())
+
+
+@memoised
+def _policies(sources: Sources) -> tuple[PolicyState, ...]:
     known = grants.index(sources.all(ReferenceGrant))
     taken: Taken = {}
     found = sorted(sources.all(BackendTLSPolicy).values(), key=lambda each: each.precedence)
     return tuple(_state(each, taken, sources, known) for each in found)
 
 
-@memoised
 def rules(sources: Sources) -> Table[ObjectKey, Config[DestinationRule]]:
     """What the policies stand for: one rule for each Service, by namespace and name."""
+    return _rules(policies(sources))
+
+
+@memoised
+def _rules(known: tuple[PolicyState, ...]) -> Table[ObjectKey, Config[DestinationRule]]:
     by_host: dict[tuple[str, str], list[tuple[PolicyState, Target]]] = {}
-    for state in policies(sources):
+    for state in known:
         for target in state.targets:
             if target.refused is None:
                 by_host.setdefault((state.resource.namespace, target.host), []).append((state, target))

@@ -22,20 +22,28 @@ from mesh_lab.controlplane.xds.gatewayapi.targets import SUFFIX, Policy, Taken, 
 from mesh_lab.controlplane.xds.memo import memoised
 
 
-@memoised
 def policies(sources: Sources) -> tuple[Policy, ...]:
-    """All policies, oldest first: of two for the same Service the first counts."""
+    """All policies, oldest first: of two for the same Service the first counts. No route has a part in them."""
+    return _policies(sources.without_routes())
+
+
+@memoised
+def _policies(sources: Sources) -> tuple[Policy, ...]:
     taken: Taken = {}
     found = sorted(sources.all(XBackendTrafficPolicy).values(), key=lambda each: each.precedence)
     return tuple(_state(each, taken, sources) for each in found)
 
 
-@memoised
 def rules(sources: Sources) -> Table[ObjectKey, Config[DestinationRule]]:
     """What the policies stand for: one rule for each Service, by namespace and name."""
+    return _rules(policies(sources))
+
+
+@memoised
+def _rules(known: tuple[Policy, ...]) -> Table[ObjectKey, Config[DestinationRule]]:
     return keeping.table(
         _rule(policy.resource, target, spec.retry_constraint)
-        for policy in policies(sources)
+        for policy in known
         if policy.refused is None and (spec := _spec(policy.resource)) is not None and spec.retry_constraint is not None
         for target in policy.targets
         if target.refused is None

@@ -8,6 +8,7 @@ import pytest
 
 from mesh_lab.controlplane.world.gatewayapi import GATEWAY
 from mesh_lab.controlplane.xds import Generator
+from mesh_lab.controlplane.xds.gatewayapi import backendtls, trafficpolicies
 from mesh_lab.controlplane.xds.gatewayapi.listeners import gateways
 from mesh_lab.controlplane.xds.gatewayapi.routes import routes
 from mesh_lab.controlplane.xds.gatewayapi.sources import Sources
@@ -16,16 +17,16 @@ from mesh_lab.controlplane.xds.ingress import routes as made_routes
 from mesh_lab.controlplane.xds.scope import scope_of
 from mesh_lab.controlplane.xds.typeurls import RDS
 from tests.unit.controlplane.cluster import Cluster
-from tests.unit.controlplane.xds.gatewayapi.objects import POD, edge, gateway, path, route, rule, to
+from tests.unit.controlplane.xds.gatewayapi.objects import POD, edge, gateway, made, path, route, rule, to
 
 RELEASE = Release("v1.6.3", "standard")
 
 
 def team(index: int, weight: int = 1) -> dict[str, Any]:
     rules = rule(to("reviews", weight=weight), matches=[path(f"/{index}")])
-    made = route(f"r{index}", rules, hostnames=[f"r{index}.example"])
-    made["metadata"]["generation"] = weight
-    return made
+    found = route(f"r{index}", rules, hostnames=[f"r{index}.example"])
+    found["metadata"]["generation"] = weight
+    return found
 
 
 @pytest.fixture
@@ -93,19 +94,39 @@ def test_another_gateway_leaves_the_hosts_of_a_gateway_as_they_are(
 ) -> None:
     from mesh_lab.controlplane.xds import gateway as gateways_of_istio
 
-    generator, made = Generator(), []
+    generator, serialised = Generator(), []
     seen(cluster, generator)
     serialise = gateways_of_istio.fragment
 
     def counting(*arguments: Any) -> Any:
-        made.append(arguments)
+        serialised.append(arguments)
         return serialise(*arguments)
 
     monkeypatch.setattr(gateways_of_istio, "fragment", counting)
     cluster.add(GATEWAY, gateway(name="other"))
     after = generator.generate(cluster.snapshot(), cluster.proxy(POD, kind="router"))
-    assert made == []
+    assert serialised == []
     assert after[RDS].keys() == {"http.80"}
     cluster.add("HTTPRoute", team(3, weight=2))
     generator.generate(cluster.snapshot(), cluster.proxy(POD, kind="router"))
-    assert [host.name for host, _ in made] == ["r3.example:80"]
+    assert [host.name for host, _ in serialised] == ["r3.example:80"]
+
+
+def test_policies_are_not_read_again_with_a_route(cluster: Cluster) -> None:
+    target = {"group": "", "kind": "Service", "name": "reviews"}
+    validation = {"hostname": "reviews.example", "wellKnownCACertificates": "System"}
+    cluster.add("BackendTLSPolicy", made("p", {"targetRefs": [target], "validation": validation}))
+    retries = {"budget": {"percent": 20}}
+    cluster.add("XBackendTrafficPolicy", made("t", {"targetRefs": [target], "retryConstraint": retries}))
+    generator = Generator()
+
+    def read() -> list[tuple[object, ...]]:
+        sources = Sources.of(cluster.snapshot())
+        with generator.remembering():
+            return [backendtls.policies(sources), trafficpolicies.policies(sources)]
+
+    before = read()
+    assert all(before)
+    cluster.add("HTTPRoute", team(3, weight=2))
+    after = read()
+    assert [now is then for now, then in zip(after, before, strict=True)] == [True, True]
