@@ -24,10 +24,11 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from mesh_lab.controlplane.debug import syncing
 from mesh_lab.controlplane.debug.istiopages import IstioPages
 from mesh_lab.controlplane.delivery.ads import Context
-from mesh_lab.controlplane.delivery.health import REPORT, HealthReports
+from mesh_lab.controlplane.delivery.health import HealthReports
 from mesh_lab.controlplane.delivery.identity import Authenticator, Unauthenticated
 from mesh_lab.controlplane.delivery.push import Pusher
 from mesh_lab.controlplane.kube.client import ApiError, Unreachable
+from mesh_lab.controlplane.xds.typeurls import HEALTH
 from mesh_lab.istioversion import build_info
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class DebugStreams:
                 continue
             try:
                 caller = await self._authenticator.account(metadata.get("authorization", ""))
-                if request.type_url == REPORT:
+                if request.type_url == HEALTH:
                     await self._reports.take(caller, request.node, request.error_detail.message)
                     continue
                 resources = await self._resources(request, caller.namespace, context)

@@ -20,8 +20,6 @@ from mesh_lab.controlplane.world.workloadhealth import ANNOTATION, HEALTHY
 
 log = logging.getLogger(__name__)
 
-REPORT = "type.googleapis.com/istio.v1.HealthInformation"
-"""The type of a request that reports: without an error the machine is healthy, else that says why not."""
 _ENTRIES = FOLLOWED["WorkloadEntry"]
 _CONFLICT = 409
 _ATTEMPTS = 5

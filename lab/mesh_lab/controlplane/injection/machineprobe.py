@@ -22,14 +22,15 @@ import grpc
 from envoy.config.core.v3.base_pb2 import Node
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
 from google.protobuf.json_format import ParseDict
+from google.protobuf.wrappers_pb2 import StringValue
 
 from mesh_lab.controlplane.injection import agent, bootstrap, machinesettings
 from mesh_lab.controlplane.injection.machinesettings import MachineProxy
 from mesh_lab.controlplane.model.meshproxy import HttpGet, ReadinessProbe
 from mesh_lab.controlplane.xds.names import INBOUND_SOURCE
+from mesh_lab.controlplane.xds.typeurls import HEALTH
 
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
-_REPORT = "type.googleapis.com/istio.v1.HealthInformation"
 _AGAIN_SECONDS = 1.0
 _GOOD = range(200, 400)
 _SERVING = b"\x08\x01"
@@ -107,13 +108,14 @@ def _http(wanted: HttpGet, address: str, seconds: float) -> str:
 
 
 def _grpc(place: str, service: str, seconds: float) -> str:
-    name = service.encode()
+    # A HealthCheckRequest: its only field is the service, a text with the number 1, as a StringValue has.
+    request = StringValue(value=service).SerializeToString()
     with grpc.insecure_channel(place, [("grpc.enable_http_proxy", 0)]) as channel:
         call: Any = channel.unary_unary(
             "/grpc.health.v1.Health/Check", request_serializer=None, response_deserializer=None
         )
         try:
-            answer = call(b"\x0a" + bytes([len(name)]) + name if name else b"", timeout=seconds)
+            answer = call(request, timeout=seconds)
         except grpc.RpcError as error:
             return str(error.details())
     return "" if answer == _SERVING else "gRPC service is not serving"
@@ -134,7 +136,7 @@ def _report(proxy: MachineProxy, reports: Iterator[str]) -> None:
 
     def requests() -> Iterator[DiscoveryRequest]:
         for problem in reports:
-            request = DiscoveryRequest(node=node, type_url=_REPORT)
+            request = DiscoveryRequest(node=node, type_url=HEALTH)
             if problem:
                 request.error_detail.message = problem
             yield request

@@ -9,4 +9,6 @@ LDS = PREFIX + "envoy.config.listener.v3.Listener"
 RDS = PREFIX + "envoy.config.route.v3.RouteConfiguration"
 SDS = PREFIX + "envoy.extensions.transport_sockets.tls.v3.Secret"
 ECDS = PREFIX + "envoy.config.core.v3.TypedExtensionConfig"
+HEALTH = PREFIX + "istio.v1.HealthInformation"
+"""What a machine reports to istiod: without an error it is healthy, else that says why not."""
 TYPES = (CDS, EDS, LDS, ECDS, RDS, SDS)

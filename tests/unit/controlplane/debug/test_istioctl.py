@@ -21,8 +21,8 @@ from google.rpc.status_pb2 import Status
 
 from mesh_lab.controlplane.debug.adsdebug import CONFIG_DUMP, DEBUG, METHOD, SYNCZ
 from mesh_lab.controlplane.debug.controlz import SCOPES
-from mesh_lab.controlplane.delivery.health import REPORT
 from mesh_lab.controlplane.world.workloadhealth import ANNOTATION
+from mesh_lab.controlplane.xds.typeurls import HEALTH
 from mesh_lab.istioversion import ISTIO_VERSION
 from tests.unit.controlplane.cluster import config
 from tests.unit.controlplane.mesh import Mesh, endpoints, envoy, eventually, meshed, service, virtual_service
@@ -192,12 +192,12 @@ async def test_a_machine_reports_its_health(plane: Mesh) -> None:
         return "".join(str(each["status"]) for each in (found.get("status") or {}).get("conditions") or ())
 
     async with stream(plane, STRANGER) as call:
-        await call.write(DiscoveryRequest(type_url=REPORT, node=node))
+        await call.write(DiscoveryRequest(type_url=HEALTH, node=node))
         await plane.api.until(lambda: said() == "True")
-        await call.write(DiscoveryRequest(type_url=REPORT, node=node, error_detail=Status(message="down")))
+        await call.write(DiscoveryRequest(type_url=HEALTH, node=node, error_detail=Status(message="down")))
         await plane.api.until(lambda: said() == "False")
     async with stream(plane, OPERATOR) as call:
-        await call.write(DiscoveryRequest(type_url=REPORT, node=node))
+        await call.write(DiscoveryRequest(type_url=HEALTH, node=node))
         assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
         assert "runs in namespace shop" in await call.details()
 

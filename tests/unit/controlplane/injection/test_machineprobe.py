@@ -6,8 +6,13 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import grpc
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 
 from mesh_lab.controlplane.injection import machineprobe, machinesettings
 from mesh_lab.controlplane.injection.machineprobe import check, states
@@ -88,6 +93,26 @@ def test_grpc_is_asked_for_its_health() -> None:
     with socket.create_server((ADDRESS, 0)) as nobody:
         port = nobody.getsockname()[1]
     assert check(ReadinessProbe(grpc=GrpcProbe(port)), ADDRESS, 5) != ""
+
+
+@pytest.mark.parametrize("service", ["", "shop", "s" * 300])
+def test_grpc_is_asked_for_the_service_that_is_named(service: str) -> None:
+    asked: list[str] = []
+
+    def answer(request: bytes, _: object) -> bytes:
+        asked.append(StringValue.FromString(request).value)
+        return b"\x08\x01" if len(asked) == 1 else b"\x08\x02"
+
+    handler = grpc.unary_unary_rpc_method_handler(answer)
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler})])
+    probe = ReadinessProbe(grpc=GrpcProbe(server.add_insecure_port(f"{ADDRESS}:0"), service))
+    server.start()
+    try:
+        assert [check(probe, ADDRESS, 5), check(probe, ADDRESS, 5)] == ["", "gRPC service is not serving"]
+    finally:
+        server.stop(None)
+    assert asked == [service, service]
 
 
 def test_the_node_is_envoys_and_says_that_it_is_probed() -> None:
