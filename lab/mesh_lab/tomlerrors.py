@@ -7,14 +7,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
+from msgspec import inspect
 
 from mesh_lab.tomlplaces import line_of
 
 _ANY_KEY = "[...]"
 """How msgspec writes a key of a free-form table, which it does not tell."""
+
+_NO_SUCH_VALUE = "Invalid enum value"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Source:
         if unknown := re.search(r"unknown field `([^`]+)`", what):
             path.append(unknown[1])
             what = f"no such setting; {_alternatives(shape, [*given, unknown[1]])}"
+        elif what.startswith(_NO_SUCH_VALUE) and (known := _values(shape, given)):
+            what = f"{what}; there are {known}"
         line = line_of(self.text, path)
         field = dotted(path)
         place = f"{self.file}:{line}" if line else str(self.file)
@@ -90,14 +95,29 @@ def _replaced(document: Any, path: list[str], value: Any) -> Any:
     return {**document, part: _replaced(document[part], rest, value)}
 
 
-def _alternatives(shape: Any, path: list[str]) -> str:
+def _alternatives(shape: type[msgspec.Struct], path: list[str]) -> str:
     """What may stand where the last key of `path` does."""
-    for key in path[:-1]:
-        if not key.startswith("["):
-            shape = next(field.type for field in msgspec.structs.fields(shape) if field.name == key)
-        # Of a list or a table of names the members count.
-        while arguments := get_args(shape):
-            shape = arguments[-1]
-    names = shape.__struct_fields__
+    table = _type_at(shape, path[:-1])
+    names = [field.name for field in table.fields] if isinstance(table, inspect.StructType) else []
     close = difflib.get_close_matches(path[-1], names, 1)
     return f"is it {close[0]}?" if close else f"there are {', '.join(names)}"
+
+
+def _values(shape: type[msgspec.Struct], path: list[str]) -> str:
+    """The values that a field may have."""
+    found = _type_at(shape, path)
+    return ", ".join(str(value) for value in found.values) if isinstance(found, inspect.LiteralType) else ""
+
+
+def _type_at(shape: type[msgspec.Struct], path: list[str]) -> inspect.Type:
+    """The type of the field at `path`; of a list or a table of names, that of the members."""
+    found = inspect.type_info(shape)
+    for key in path:
+        match found:
+            case inspect.StructType(fields=fields):
+                found = next(field.type for field in fields if field.name == key)
+            case inspect.ListType(item_type=member) | inspect.VarTupleType(item_type=member):
+                found = member
+            case inspect.DictType(value_type=member):
+                found = member
+    return found

@@ -139,7 +139,7 @@ def test_a_profile_that_cannot_be_had_is_refused(
         ),
         (
             "[internet.hosts.'a.example']\nserves='page'\n[internet.hosts.'b.example']\nserves='pages'\n",
-            "lab.toml:4: internet.hosts.\"b.example\".serves: Invalid enum value 'pages'",
+            "lab.toml:4: internet.hosts.\"b.example\".serves: Invalid enum value 'pages'; there are files, ",
         ),
         ("[internet.hosts]\n'a b' = {}\n", 'lab.toml:2: internet.hosts."a b": Expected `str` matching regex'),
         ("[ports]\nhttp = 1\nhttps = 1\n", "lab.toml:3: ports.https: ports.http asks for port 1, too"),
@@ -211,8 +211,11 @@ def test_whatever_the_file_says_the_answer_is_a_lab_or_a_message(tmp_path: Path,
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('cluster = "moon"', "lab.toml:1: cluster: Invalid enum value 'moon'"),
-        ('[mesh]\ndialects = ["istio", "smi"]', "lab.toml:2: mesh.dialects[1]: Invalid enum value 'smi'"),
+        ('cluster = "moon"', "lab.toml:1: cluster: Invalid enum value 'moon'; there are embedded, existing, kind"),
+        (
+            '[mesh]\ndialects = ["istio", "smi"]',
+            "lab.toml:2: mesh.dialects[1]: Invalid enum value 'smi'; there are consul, gateway, istio",
+        ),
         (
             '[mesh]\ndialects = ["consul"]',
             "lab.toml:2: mesh.dialects: `istio` is missing: the settings of the mesh are in its words only",

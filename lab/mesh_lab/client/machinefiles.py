@@ -24,6 +24,8 @@ PLACES: Mapping[str, str] = {
 }
 """Where istioctl's files go on a machine, by their names. https://istio.io/latest/docs/setup/install/virtual-machine/"""
 
+_MAY_BE_EMPTY = ("hosts",)
+
 _PROXY_CONFIG = "proxy.istio.io/config"
 _CANONICAL = "service.istio.io/canonical"
 # ssh, Prometheus, and the proxy's own: never redirected.
@@ -142,19 +144,26 @@ def read(directory: Path) -> dict[str, str]:
     """The files of a directory that `istioctl x workload entry configure -o` has written, by their names.
 
     Raises:
-        LabError: one is missing, or cannot be read.
+        LabError: one is missing, is empty, or cannot be read.
     """
-    found = {}
-    for name in PLACES:
-        try:
-            found[name] = (directory / name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not text"
-            raise LabError(
-                f"{directory / name}: {reason}",
-                hint=f"`istioctl x workload entry configure -f workloadgroup.yaml -o {directory}` writes the files.",
-            ) from None
-    return found
+    return {name: _text(directory / name) for name in PLACES}
+
+
+def _text(file: Path) -> str:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _unusable(file, str(error.strerror)) from None
+    except UnicodeDecodeError:
+        raise _unusable(file, "not text") from None
+    if not text.strip() and file.name not in _MAY_BE_EMPTY:
+        raise _unusable(file, "empty")
+    return text
+
+
+def _unusable(file: Path, reason: str) -> LabError:
+    hint = f"`istioctl x workload entry configure -f workloadgroup.yaml -o {file.parent}` writes the files."
+    return LabError(f"{file}: {reason}", hint=hint)
 
 
 def namespace_in(files: Mapping[str, str]) -> tuple[str, str]:

@@ -84,6 +84,16 @@ def test_the_files_of_a_directory_are_all_needed(tmp_path: Path) -> None:
     assert "istioctl x workload entry configure" in caught.value.hint
 
 
+def test_only_the_file_of_hosts_may_be_empty(tmp_path: Path) -> None:
+    for name in machinefiles.PLACES:
+        (tmp_path / name).write_text(f"text of {name}")
+    (tmp_path / "hosts").write_text("")
+    assert machinefiles.read(tmp_path)["hosts"] == ""
+    (tmp_path / "cluster.env").write_text("\n")
+    with pytest.raises(LabError, match=r"cluster\.env: empty"):
+        machinefiles.read(tmp_path)
+
+
 def test_a_cluster_env_states_namespace_and_address() -> None:
     files = {"cluster.env": "ISTIO_NAMESPACE='vm'\nISTIO_SVC_IP=172.31.0.9\n"}
     assert machinefiles.namespace_in(files) == ("vm", "172.31.0.9")
