@@ -27,16 +27,3 @@ class Isolation(Protocol):
     def clear(self) -> None:
         """No pod has an address: the node starts anew."""
         ...
-
-
-class NoIsolation:
-    """A network without policies."""
-
-    async def admit(self, uid: str, addresses: tuple[str, ...]) -> None:
-        """Let every pod in."""
-
-    def release(self, uid: str) -> None:
-        """Forget nothing."""
-
-    def clear(self) -> None:
-        """Forget nothing."""

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mesh_lab.kube.config import SecondFamily
-from mesh_lab.kube.isolation import NoIsolation
 from mesh_lab.kube.network import conntrack
 from mesh_lab.kube.network.node import prepare_node
 from mesh_lab.kube.network.ruleset import FAMILY_4, FAMILY_6, Places, VirtualPort, changes, whole
 from mesh_lab.kube.node.sandbox import AddressPool, Sandbox, Sandboxes
+from tests.unit.kube.isolation import NoIsolation
 from tests.unit.kube.network.inside import (
     BALANCER,
     CLONE_NEWNET,

@@ -22,7 +22,7 @@ import mesh_lab
 from mesh_lab.kube import pki
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.errors import ApiError, forbidden
-from mesh_lab.kube.isolation import IsolationError, NoIsolation
+from mesh_lab.kube.isolation import IsolationError
 from mesh_lab.kube.node.agent import NodeAgent
 from mesh_lab.kube.node.client import Runtime, RuntimeFailure
 from mesh_lab.kube.node.images import Image
@@ -36,6 +36,7 @@ from mesh_lab.kube.registry.tokens import TokenIssuer
 from mesh_lab.kube.resources import CONFIGMAPS, PODS, SERVICEACCOUNTS
 from mesh_lab.kube.store import Store
 from mesh_lab.kube.streams import ExecSession, LogOptions, MachineOrder
+from tests.unit.kube.isolation import NoIsolation
 from tests.unit.kube.node.pods import container, pod_object
 
 KINDS = {resource.kind: resource for resource in RESOURCES}
