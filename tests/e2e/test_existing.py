@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,6 +51,8 @@ class Guest:
                 *arguments,
             ],
             cwd=ROOT,
+            # What this lab was started with is no setting of its guest's.
+            env={name: value for name, value in os.environ.items() if not name.startswith("MESH_LAB_")},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
