@@ -161,6 +161,8 @@ class HostPorts:
                 if not held[number].error or held[number].error != known.get(number):
                     news.append(held[number])
             held[number].wish = wish
+            if held[number].error:
+                continue  # the socket there, if any, is another Service's
             for address in wish.addresses:
                 await self._relaying.set_backends(_relayed(address, number), self._backends(name, wish))
         if any(each.error for each in held.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -113,14 +114,17 @@ async def running() -> AsyncIterator[Running]:
     host.close()
 
 
-def balanced(number: int) -> Object:
+def balanced(number: int, name: str = "web") -> Object:
     ports = [{"name": "http", "port": number, "protocol": "TCP"}]
-    made = service("web", type="LoadBalancer", ports=ports, allocateLoadBalancerNodePorts=False)
+    made = service(name, type="LoadBalancer", ports=ports, allocateLoadBalancerNodePorts=False)
     del made["metadata"]["uid"]
     return made
 
 
-async def test_the_host_reaches_a_pod_through_the_service(running: Running) -> None:
+@contextlib.asynccontextmanager
+async def greeting(running: Running) -> AsyncIterator[None]:
+    """A server that says hello, as the endpoint of Service `web`."""
+
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"hello")
         writer.close()
@@ -131,16 +135,34 @@ async def test_the_host_reaches_a_pod_through_the_service(running: Running) -> N
         del endpoints["metadata"]["uid"]
         # An address of the loopback range is no valid endpoint to the API, and here the only one that leads anywhere.
         endpoints["endpoints"][0]["addresses"] = ["127.0.0.1"]
-        await running.registry.create(SERVICES, balanced(running.host_port))
-        await running.until("an ingress", running.balancer)
-        ports = [{"port": running.host_port, "protocol": "TCP"}]
-        assert running.balancer() == {"ingress": [{"ip": BALANCER, "ipMode": "VIP", "ports": ports}]}
         await running.registry.create(ENDPOINTSLICES, endpoints)
+        yield
+
+
+async def test_the_host_reaches_a_pod_through_the_service(running: Running) -> None:
+    await running.registry.create(SERVICES, balanced(running.host_port))
+    await running.until("an ingress", running.balancer)
+    ports = [{"port": running.host_port, "protocol": "TCP"}]
+    assert running.balancer() == {"ingress": [{"ip": BALANCER, "ipMode": "VIP", "ports": ports}]}
+    async with greeting(running):
         await running.until("an event", lambda: "EnsuredLoadBalancer" in running.events())
         for address in ("127.0.0.1", BALANCER):
             assert await _said(address, running.host_port) == b"hello"
     await running.registry.delete(SERVICES, "web", "default")
     await running.until("a free port", lambda: all(_free(each, running.host_port) for each in ("127.0.0.1", BALANCER)))
+
+
+async def test_a_service_that_asks_for_the_port_of_another_does_not_get_its_connections(running: Running) -> None:
+    await running.registry.create(SERVICES, balanced(running.host_port))
+    await running.until("an ingress", running.balancer)
+    async with greeting(running):
+        assert await _said(BALANCER, running.host_port) == b"hello"
+        late = balanced(running.host_port, "late")
+        late["spec"] = {name: value for name, value in late["spec"].items() if not name.startswith("clusterIP")}
+        await running.registry.create(SERVICES, late)
+        await running.until("a warning", lambda: "PortTaken" in running.events())
+        for address in ("127.0.0.1", BALANCER):
+            assert await _said(address, running.host_port) == b"hello"
 
 
 async def _said(address: str, number: int) -> bytes:
