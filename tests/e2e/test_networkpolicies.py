@@ -190,7 +190,7 @@ def test_an_open_connection_stays(plain: Mesh) -> None:
 
 def test_the_first_packet_of_a_pod_is_held_to_the_policies_that_were_there(plain: Mesh) -> None:
     program = f"import socket; socket.create_connection(('{address(plain, 'web')}', 8080), {TRIES})"
-    container = shell(f'python3 -c "{program}" && echo connected || echo kept off')
+    container = shell(f'python3 -c "{program}" 2>&1 && echo connected || echo kept off')
     with plain.applied(policy("deny", {"matchLabels": {"eager": "yes"}}, policyTypes=["Egress"])):
         for number in range(5):
             made = pod(f"eager-{number}", container, restartPolicy="Never")
