@@ -104,6 +104,11 @@ class Session:
         """The names of a type of which the client lacks the desired version."""
         return frozenset(self._types[url].lag)
 
+    @property
+    def settled(self) -> bool:
+        """The client has all that it should have."""
+        return not any(state.lag for state in self._types.values())
+
     def pending(self) -> list[tuple[str, str]]:
         """Type and name of all that the client lacks in its desired version, or waits for in vain."""
         secrets = self._types[SDS]

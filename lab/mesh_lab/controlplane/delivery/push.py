@@ -1,5 +1,8 @@
 """From a change to the proxies: debounces, takes a snapshot, gives each connected proxy what it should have.
 
+The first change after a quiet time is pushed at once, and to the proxies first that the last changes were for: people
+edit one thing again and again. Changes that follow closely wait for one another.
+
 A proxy's stream takes it from there at its own pace (`delta`): between two snapshots there is no queue, a proxy that is
 slow gets the latest only.
 """
@@ -9,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -63,6 +67,8 @@ class Connection:
         self.own: Built | None = None
         self.closing = ""
         self.closed = False
+        # The last snapshot at which it lacked something.
+        self.changed_by = 0
         # Why its configuration could not be made; it keeps the last one.
         self.fault = ""
         self._wake = asyncio.Event()
@@ -128,6 +134,7 @@ class Pusher:
         self._remembering = remembering
         self._connections: dict[int, Connection] = {}
         self._absent: dict[ObjectKey, tuple[Pod, Proxy]] = {}
+        self._pushed_at = -math.inf
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -261,7 +268,13 @@ class Pusher:
                 connection.wake()
 
     async def _wait_debounced(self) -> None:
-        """Debounce: wait until no more changes have come for a while, or they have gone on for too long."""
+        """Debounce: wait until no more changes have come for a while, or they have gone on for too long.
+
+        The first one after a quiet time does not wait, except for what the same read has brought.
+        """
+        if time.monotonic() > self._pushed_at + self._debounce_max:
+            await asyncio.sleep(0)
+            return
         deadline = time.monotonic() + self._debounce_max
         seen = -1
         while seen != self._state.changed.count and time.monotonic() < deadline:
@@ -273,14 +286,17 @@ class Pusher:
         while not await self._give_all(self._state.snapshot()):
             pass
         self._state.progress.fire()
-        self._metrics.pushed(time.monotonic() - started, len(self._connections))
+        self._pushed_at = time.monotonic()
+        self._metrics.pushed(self._pushed_at - started, len(self._connections))
 
     async def _give_all(self, snapshot: Snapshot) -> bool:
         """Give each proxy what a snapshot says; False when an object was set aside, so that there is another one."""
         failed: list[tuple[Connection, Exception]] = []
-        for connection in self.connections:
+        for connection in sorted(self.connections, key=lambda each: each.changed_by, reverse=True):
             if (error := self._attempt(connection, snapshot)) is not None:
                 failed.append((connection, error))
+            if not connection.session.settled:
+                connection.changed_by = snapshot.version
             connection.wake()
             # ACKs, and the watch, go on meanwhile.
             await asyncio.sleep(0)

@@ -43,8 +43,9 @@ class Settings:
     `crash_directory` takes a file for each fault of istiod itself; none are written without it.
 
     `issue_for` is the life of a workload certificate. `debounce` is how long a change waits for others before it is
-    pushed, and `debounce_max` for how long a stream of changes may put that off. `dialects` are the vocabularies that
-    are read; of those beside Istio's, the kinds whose definitions are in the cluster.
+    pushed, unless it is the first after a quiet time, and `debounce_max` for how long a stream of changes may put that
+    off. `dialects` are the vocabularies that are read; of those beside Istio's, the kinds whose definitions are in the
+    cluster.
     """
 
     api_server: str
