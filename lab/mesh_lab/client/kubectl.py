@@ -15,7 +15,7 @@ from typing import Any
 from mesh_lab.errors import LabError
 
 _SHOWN_WORDS = 3
-_APPLIED = '{{range .items}}{{.kind}} {{or .metadata.namespace "-"}} {{.metadata.name}}{{"\\n"}}{{end}}'
+_APPLIED = '{{range .items}}{{.kind}} {{or .metadata.namespace "-"}} {{.metadata.name}} {{.apiVersion}}{{"\\n"}}{{end}}'
 
 
 class CommandFailed(LabError):  # noqa: N818 - what happened to a command that was run
@@ -34,6 +34,7 @@ class Applied:
     kind: str
     namespace: str
     name: str
+    api_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,9 @@ def _shown(arguments: Sequence[str]) -> str:
 
 def _named(obj: Mapping[str, Any]) -> Applied:
     metadata = obj["metadata"]
-    return Applied(str(obj["kind"]), str(metadata.get("namespace", "")), str(metadata["name"]))
+    return Applied(str(obj["kind"]), str(metadata.get("namespace", "")), str(metadata["name"]), str(obj["apiVersion"]))
 
 
 def _applied(line: str) -> Applied:
-    kind, namespace, name = line.split(" ")
-    return Applied(kind, "" if namespace == "-" else namespace, name)
+    kind, namespace, name, api_version = line.split(" ")
+    return Applied(kind, "" if namespace == "-" else namespace, name, api_version)

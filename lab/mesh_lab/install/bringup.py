@@ -1,6 +1,7 @@
 """The way from an empty cluster to a lab: the mesh, its control plane ready, the sample microservices, all in sync.
 
 Every step is `kubectl apply` and a wait, so a second run changes nothing and an interrupted one is simply run again.
+What is as the last run left it is not applied again (`applying`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mesh_lab.client.rollout import await_mesh
 from mesh_lab.clusters.base import Report
 from mesh_lab.errors import LabError
 from mesh_lab.install import ingress
+from mesh_lab.install.applying import Applying
 from mesh_lab.install.dialects import DEFINITIONS, control_plane
 from mesh_lab.install.readiness import Workload, await_deployments
 from mesh_lab.meshkinds import DEFAULT_DIALECTS
@@ -75,18 +77,20 @@ def install(
     files = _mesh(manifests, host_ports, directory, profile)
     files = _speaking(files, manifests, directory, dialects)
     _make_way(api)
-    mesh = deployments(kubectl.apply(files))
+    applying = Applying(kubectl, api, directory)
+    mesh = deployments(applying.apply("mesh", files))
     # Injection is the control plane's work: pods that are made before it answers would be refused.
     await_deployments(api, {CONTROL_PLANE}, deadline, report)
     workloads = mesh - {CONTROL_PLANE}
     if samples:
         report("installing the sample microservices")
-        workloads |= deployments(kubectl.apply(_files(manifests, SAMPLES)))
+        workloads |= deployments(applying.apply("samples", _files(manifests, SAMPLES)))
     await_deployments(api, workloads, deadline, report)
     report("waiting until every proxy has acknowledged its configuration")
     try:
         pods = live_pods(api)
         state = await_mesh(OwnStatus(api), deadline, report, proxies=sum(1 for pod in pods if has_proxy(pod)))
+        applying.record()
     except ApiError as error:
         raise LabError(f"the cluster's API: {error.message}") from error
     return Installed(pods, state)

@@ -29,10 +29,12 @@ def script(program: Path, body: str) -> Kubectl:
 
 
 def test_what_was_applied_is_read_from_the_template(stand_in: Path) -> None:
-    applied = script(stand_in, r"printf 'Namespace - istio-system\nDeployment istio-system istiod\n'").apply(
-        [Path("x")]
-    )
-    assert applied == [Applied("Namespace", "", "istio-system"), Applied("Deployment", "istio-system", "istiod")]
+    printed = r"Namespace - istio-system v1\nDeployment istio-system istiod apps/v1\n"
+    applied = script(stand_in, f"printf '{printed}'").apply([Path("x")])
+    assert applied == [
+        Applied("Namespace", "", "istio-system", "v1"),
+        Applied("Deployment", "istio-system", "istiod", "apps/v1"),
+    ]
     assert deployments(applied) == {Workload("istio-system", "istiod")}
 
 

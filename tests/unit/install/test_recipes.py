@@ -115,7 +115,7 @@ def bare(**more: Any) -> dict[str, Any]:
 def test_an_istio_that_fails_to_install_is_on_record_before_it_is_begun(lab: Lab, tools: StandIns) -> None:
     record(lab)
     tools.prefer("istioctl", answer("install", err=["Error: failed to install manifests\n"], code=1))
-    applied = {"kind": "Namespace", "metadata": {"name": "istio-system"}}
+    applied = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "istio-system"}}
     tools.prefer("kubectl", answer(*start(lab), "apply", out=json.dumps(applied)))
     theirs = {"items": [{"metadata": {"namespace": "theirs", "name": "istio-ca-root-cert"}}]}
     with (
