@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
     ("found", "place", "sample"),
     [
         (resources.MANIFESTS, "manifests", "mesh/crds.yaml"),
-        (resources.LOADTESTS, "loadtests", "locustfile.py"),
+        (resources.LOADTESTS, "loadtests", "meshload.py"),
         (resources.IMAGES, "images", "Dockerfile"),
     ],
 )

@@ -9,9 +9,9 @@ import typer
 
 from mesh_lab.cli.completion import SHELLS
 from mesh_lab.cli.context import context
-from mesh_lab.cli.values import namespaces, one_of, positive, ratio, resources, url
+from mesh_lab.cli.loading import loading
+from mesh_lab.cli.values import namespaces, one_of, resources
 from mesh_lab.cli.vm import vm
-from mesh_lab.load.settings import Settings, Shape
 from mesh_lab.settings import CLUSTERS, IP_FAMILIES, PROFILES
 
 app = typer.Typer(
@@ -300,61 +300,7 @@ def proxy_status(
 app.add_typer(vm, name="vm", short_help="Run programs on virtual machines of the mesh.")
 
 
-@app.command(short_help="Put load on the lab with Locust.")
-def load(
-    shape: Annotated[
-        Shape, typer.Option("--shape", metavar="SHAPE", help="How the users come: steady, ramp, spike.")
-    ] = (Shape.STEADY),
-    users: Annotated[int, typer.Option("--users", min=1, metavar="N", help="At the peak.")] = 50,
-    spawn_rate: Annotated[
-        float | None,
-        typer.Option("--spawn-rate", parser=positive, metavar="R", help="Users that may start in a second; else all."),
-    ] = None,
-    duration: Annotated[
-        float, typer.Option("--duration", parser=positive, metavar="SECONDS", help="How long the run is.")
-    ] = 30.0,
-    workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Locust's workers.")] = 1,
-    target: Annotated[
-        str | None,
-        typer.Option("--target", parser=url, metavar="URL", help="What is asked; else the lab's ingress gateway."),
-    ] = None,
-    max_p99_ms: Annotated[
-        float | None,
-        typer.Option("--max-p99-ms", parser=positive, metavar="MS", help="Fail when the 99th percentile is above."),
-    ] = None,
-    max_error_ratio: Annotated[
-        float,
-        typer.Option("--max-error-ratio", parser=ratio, metavar="X", help="Fail when more requests fail, 0 to 1."),
-    ] = 0.0,
-    reports: Annotated[Path, typer.Option("--reports", metavar="DIR", help="Where CSV, HTML and JSON go.")] = Path(
-        "reports"
-    ),
-    ui: Annotated[bool, typer.Option("--ui", help="Open Locust's page on the host instead.")] = False,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="End a run that is under way first; else it is refused.")
-    ] = False,
-    output: OutputOption = "text",
-    cluster: ClusterOption = None,
-) -> None:
-    """Put load on Bookinfo through the ingress gateway with Locust, and report figures and broken limits.
-
-    Exit code 1 when a limit is broken. With `-o json` the progress goes to standard error.
-    """
-    from mesh_lab.cli.load import load
-
-    settings = Settings(
-        shape=shape.value,
-        users=users,
-        spawn_rate=spawn_rate or users,
-        duration=duration,
-        workers=workers,
-        target=target or "",
-        max_p99_ms=max_p99_ms,
-        max_error_ratio=max_error_ratio,
-        ui=ui,
-        replace=replace,
-    )
-    load(context.lab(cluster), settings, reports=reports, output=output)
+app.add_typer(loading, name="load", short_help="Put load on the lab with Locust.")
 
 
 @app.command(short_help="Print what lets a shell complete these commands.")

@@ -15,6 +15,8 @@ import typer
 
 from mesh_lab.cli.context import Context
 from mesh_lab.errors import LabError
+from mesh_lab.load import limits
+from mesh_lab.load.limits import Limit
 from mesh_lab.meshkinds import KINDS, MeshKind, named
 from mesh_lab.settings import Lab
 
@@ -43,6 +45,21 @@ def url(text: str) -> str:
     """An address that HTTP is spoken at."""
     if not re.match(r"https?://[^/]", text):
         raise typer.BadParameter(f"{text!r} is not an http:// or https:// URL")
+    return text
+
+
+def limit(text: str) -> Limit:
+    """A limit of a load run."""
+    try:
+        return limits.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def version_source(text: str) -> str:
+    """Where a response says its version."""
+    if not re.fullmatch(r"header:[A-Za-z0-9-]+|json:\$?[^\s:]+", text):
+        raise typer.BadParameter(f"{text!r} is neither header:NAME nor json:PATH (as json:app.version)")
     return text
 
 

@@ -9,6 +9,8 @@ from typing import Any
 RATE_SECONDS = 12.0
 """Locust's current rate is an average over ten seconds up to two seconds ago: too low until the run is that long."""
 
+_ERRORS_SHOWN = 3
+
 
 def progress(figures: Mapping[str, Any]) -> str:
     """The line of a second."""
@@ -29,5 +31,8 @@ def summary(figures: Mapping[str, Any], reports: Path) -> Iterator[str]:
     yield f"requests/s        {figures['requests_per_second']:.1f}"
     yield f"p50 / p90 / p99   {figures['p50_ms']:.0f} / {figures['p90_ms']:.0f} / {figures['p99_ms']:.0f} ms"
     yield f"errors            {figures['failures']} ({figures['error_ratio']:.2%})"
-    yield f"reviews versions  {shares}"
+    for error in figures.get("errors", ())[:_ERRORS_SHOWN]:
+        where = f"{error['method']} {error['name']}".strip()
+        yield f"                  {error['count']} times {where}: {error['error']}"
+    yield f"versions          {shares}"
     yield f"reports           {reports}/load.html, load_stats.csv, load.json"

@@ -17,9 +17,9 @@ from mesh_lab.client.kubectl import CommandFailed
 from mesh_lab.client.objects import Items, Object, Reference, objects_in
 from mesh_lab.errors import LabError
 from mesh_lab.install.readiness import Workload, await_deployments
-from mesh_lab.load import claim, figures
-from mesh_lab.load.settings import Settings
-from mesh_lab.resources import LOADTESTS, MANIFESTS
+from mesh_lab.load import claim, figures, limits, locustfiles, provenance
+from mesh_lab.load.settings import Settings, Shape
+from mesh_lab.resources import MANIFESTS
 
 Report = Callable[[str], None]
 NAMESPACE = "mesh-lab-load"
@@ -38,17 +38,22 @@ class LoadFailed(LabError):  # noqa: N818 - the outcome of a run
 
 def run(api: Api, settings: Settings, reports: Path, report: Report) -> dict[str, Any] | None:
     """Deploy, follow, fetch; remove what was made, whatever happens. The run's figures; None with Locust's page."""
+    contents = locustfiles.files(settings.locustfile, bookinfo=not settings.page)
+    if settings.locustfile is not None:
+        locustfiles.try_out(settings.locustfile, contents, settings.shape)
     if not settings.ui:
         prepare(reports)
     whole = None if settings.ui else READY_SECONDS + _longest(settings)
     mine = claim.Claim.here(whole)
-    claim.take(api, _manifests()[0], mine, replace=settings.replace)
+    claim.take(api, _namespace(settings), mine, replace=settings.replace)
     try:
-        deploy(api, settings, report)
+        deploy(api, settings, contents, report)
         if settings.ui:
             show_page(api, report)
             return None
         summary = follow(api, settings, report)
+        summary["broken_limits"] += limits.broken(settings.limits, summary)
+        summary |= {"settings": settings.asked(), "made": provenance.made()}
         keep(api, summary, reports)
     except LabError:
         if not claim.held(api, RUN, mine):
@@ -60,14 +65,14 @@ def run(api: Api, settings: Settings, reports: Path, report: Report) -> dict[str
         remove(api, mine)
 
 
-def deploy(api: Api, settings: Settings, report: Report) -> None:
+def deploy(api: Api, settings: Settings, contents: Mapping[str, str], report: Report) -> None:
     """Apply the manifests and wait until the master listens and the workers run.
 
     Raises:
         LabError: they did not come up.
     """
-    files = {path.name: path.read_text(encoding="utf-8") for path in sorted(LOADTESTS.glob("*.*"))}
-    objects = [_config_map("locustfile", files), _config_map("load-settings", settings.environment())]
+    objects = [_config_map("locustfile", contents), _config_map("load-settings", settings.environment())]
+    objects.append(_config_map("load-workers", settings.worker_environment()))
     objects += [_fitted(obj, settings) for obj in _manifests()[1:]]
     objects += objects_in(MANIFESTS / "load" / "ui.yaml") if settings.ui else []
     for obj in objects:
@@ -84,9 +89,16 @@ def _fitted(obj: Object, settings: Settings) -> Object:
     spec = obj["spec"]
     if obj["metadata"]["name"] == WORKER:
         spec["replicas"] = settings.workers
+        if settings.in_mesh:
+            spec["template"]["metadata"]["labels"] |= _injected(settings)
     for container in spec["template"]["spec"]["containers"]:
         container["image"] = f"{settings.image_prefix}{container['image']}"
     return obj
+
+
+def _injected(settings: Settings) -> dict[str, str]:
+    """The labels of a pod with a sidecar, in a namespace that says nothing."""
+    return {"istio.io/rev": settings.revision} if settings.revision else {"sidecar.istio.io/inject": "true"}
 
 
 def remove(api: Api, mine: claim.Claim) -> None:
@@ -101,7 +113,8 @@ def follow(api: Api, settings: Settings, report: Report) -> dict[str, Any]:
     Raises:
         LoadFailed: the master ended without one, or much too late.
     """
-    report(f"{settings.shape} load on {settings.target}: up to {settings.users} users for {settings.duration:g} s")
+    shape = settings.shape if settings.shape != Shape.OWN else "the locustfile's"
+    report(f"{shape} load on {settings.target}: up to {settings.users} users for {settings.duration:g} s")
     limit = _longest(settings)
     summary: dict[str, Any] | None = None
     lines: list[str] = []
@@ -124,7 +137,15 @@ def follow(api: Api, settings: Settings, report: Report) -> dict[str, Any]:
 
 def _longest(settings: Settings) -> float:
     """How many seconds the master runs at most."""
-    return settings.duration + START_SECONDS + END_SECONDS
+    return settings.warm_up + settings.duration + START_SECONDS + END_SECONDS
+
+
+def _namespace(settings: Settings) -> Object:
+    """The run's namespace. Where its label disables injection, no pod's label enables it."""
+    namespace = _manifests()[0]
+    if settings.in_mesh:
+        del namespace["metadata"]["labels"]
+    return namespace
 
 
 def _manifests() -> list[Object]:

@@ -33,10 +33,10 @@ Commands:
   images        Build the images for clusters that run containers.
   wait          Wait until the proxies have acknowledged a resource.
   proxy-status  Tell how far each proxy is, as istioctl does.
-  load          Put load on the lab with Locust.
   completion    Print what lets a shell complete these commands.
   tools         Install kind and istioctl.
   vm            Run programs on virtual machines of the mesh.
+  load          Put load on the lab with Locust.
 """
 COMMANDS = [line.split()[0] for line in HELP.partition("Commands:\n")[2].splitlines()]
 

@@ -28,4 +28,4 @@ def test_the_summary_names_the_shares() -> None:
         "error_ratio": 0.01,
         "versions": {"v1": 75, "v3": 25},
     }
-    assert "reviews versions  v1 75.0% (75), v3 25.0% (25)" in list(figures.summary(seen, Path("reports")))
+    assert "versions          v1 75.0% (75), v3 25.0% (25)" in list(figures.summary(seen, Path("reports")))

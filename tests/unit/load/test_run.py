@@ -47,7 +47,7 @@ def test_a_disk_that_is_full_at_the_end_is_reported_and_what_was_made_is_removed
     monkeypatch.setattr(load.claim, "held", lambda *_: True)
     monkeypatch.setattr(load, "remove", lambda *_: done.append("remove"))
     monkeypatch.setattr(load, "deploy", lambda *_: done.append("deploy"))
-    monkeypatch.setattr(load, "follow", lambda *_: {})
+    monkeypatch.setattr(load, "follow", lambda *_: {"broken_limits": []})
 
     def fetch(_api: object, reports: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(reports / "load.html"))

@@ -1,0 +1,83 @@
+"""Which locustfile a run has: the user's, Bookinfo's, or one that asks for one address. The user's is tried first."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from mesh_lab.errors import LabError
+from mesh_lab.resources import LOADTESTS
+
+USERS = "users.py"
+"""The name that the file with the users has in the cluster."""
+SHARED = ("master.sh", "meshload.py", "shapes.py", "windows.py")
+"""What every run has besides."""
+BOOKINFO, PAGE = "bookinfo.py", "page.py"
+_TRIAL_SECONDS = 60.0
+_LARGEST_BYTES = 900_000  # of a ConfigMap, which may have 1 MiB with all of its files
+_USERS_LISTED = "Available Users:"
+_FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+)', re.MULTILINE)
+
+
+def files(locustfile: Path | None, *, bookinfo: bool) -> dict[str, str]:
+    """The files of a run, by their names in the cluster.
+
+    Raises:
+        LabError: the locustfile cannot be read, or is too large.
+    """
+    source = locustfile or LOADTESTS / (BOOKINFO if bookinfo else PAGE)
+    try:
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise LabError(f"cannot read the locustfile {source}: {why}", exit_code=2) from error
+    if len(text.encode()) > _LARGEST_BYTES:
+        raise LabError(f"the locustfile {source} has more than {_LARGEST_BYTES} bytes", exit_code=2)
+    return {name: (LOADTESTS / name).read_text(encoding="utf-8") for name in SHARED} | {USERS: text}
+
+
+def try_out(locustfile: Path, contents: dict[str, str], shape: str) -> None:
+    """Let Locust load a user's locustfile on this machine, where Locust is installed, without a request.
+
+    Raises:
+        LabError: it raises, or has no users; the message has its file and line.
+    """
+    if find_spec("locust") is None:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, text in contents.items():
+            Path(scratch, name).write_text(text, encoding="utf-8")
+        command = [sys.executable, "-m", "locust", "-f", f"{scratch}/meshload.py,{scratch}/{USERS}", "--list"]
+        environment = {**os.environ, "LOAD_SHAPE": shape}
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_TRIAL_SECONDS,
+                cwd=scratch,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"{locustfile} is not loaded within {_TRIAL_SECONDS:g} s", exit_code=2) from error
+    if trouble := _trouble(locustfile, done):
+        raise LabError(f"the locustfile cannot be used: {trouble}", exit_code=2)
+
+
+def _trouble(locustfile: Path, done: subprocess.CompletedProcess[str]) -> str:
+    """What is wrong, by what Locust prints: the file's line, and the last line of the traceback."""
+    if done.returncode == 0:
+        users = done.stdout.partition(_USERS_LISTED)[2].split()
+        return "" if users else f"{locustfile} has no class of users (locust.User, HttpUser, FastHttpUser)"
+    output = done.stderr + done.stdout
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    frames = [found["line"] for found in _FRAME.finditer(output) if Path(found["file"]).name == USERS]
+    place = f"{locustfile}:{frames[-1]}" if frames else str(locustfile)
+    return f"{place}: {lines[-1] if lines else 'locust says nothing'}"
