@@ -36,8 +36,8 @@ PROFILES = (
     "MESH-HTTP",
     "MESH-GRPC",
 )
-USABLE, UNUSABLE = "127.80.0.1", "192.0.2.1"
-"""The address that the lab's load balancer has, and one that is nobody's (RFC 5737)."""
+USABLE, UNUSABLE = "127.80.255.1", "192.0.2.1"
+"""An address of load balancers that no Service has, and one that is nobody's (RFC 5737)."""
 CHANNEL = "experimental"
 """Of the definitions: it has all fields of the standard channel, and retries."""
 _NAMESPACE = "gateway-conformance-infra"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from mesh_lab.testing import ConfigurationRejected, Mesh, Object, Reference, TrafficClient, assert_all, eventually
@@ -129,16 +131,29 @@ def test_of_listeners_that_exclude_each_other_the_first_is_served(shop: Mesh, vi
 def test_a_gateway_whose_port_the_host_has_taken_says_so_and_is_reached_otherwise(
     shop: Mesh, visitor: TrafficClient
 ) -> None:
-    first, second = (gateway(name, listener("http", 18089)) for name in ("early", "late"))
-    refs = shop.apply(first)
-    wait_programmed(shop, "early")
-    refs += shop.apply(second)
-    wait_programmed(shop, "late")
-    eventually(lambda: told(shop, "Service", "late-istio", "18089"), timeout=10, why=TOLD)
-    late = shop.api.get(Reference(V1, "Gateway", "late", shop.namespace))["status"]
-    (programmed,) = (each for each in late["conditions"] if each["type"] == "Programmed")
-    assert "Events of Service late-istio say why" in programmed["message"]
-    with shop.applied(route("late", of("late"), GOOD)):
-        address = late["addresses"][0]["value"]
-        assert_all(visitor.send(f"http://{address}:18089/", 3), version="v1")
+    with socket.create_server(("", 0)) as other:  # at all addresses, so that there is none to give instead
+        number = other.getsockname()[1]
+        refs = shop.apply(gateway("late", listener("http", number)))
+        wait_programmed(shop, "late")
+        eventually(lambda: told(shop, "Service", "late-istio", f"port {number} is in use"), timeout=10, why=TOLD)
+        late = shop.api.get(Reference(V1, "Gateway", "late", shop.namespace))["status"]
+        (programmed,) = (each for each in late["conditions"] if each["type"] == "Programmed")
+        assert "Events of Service late-istio say why" in programmed["message"]
+        with shop.applied(route("late", of("late"), GOOD)):
+            address = late["addresses"][0]["value"]
+            assert_all(visitor.send(f"http://{address}:{number}/", 3), version="v1")
+        shop.remove(refs)
+
+
+@pytest.mark.mesh_clusters("embedded")
+def test_an_address_that_another_gateway_has_is_not_usable(shop: Mesh) -> None:
+    address = {"type": "IPAddress", "value": "127.80.201.1"}
+    refs = shop.apply(gateway("first", listener("http", 18091), addresses=[address]))
+    wait_programmed(shop, "first")
+    status = shop.api.get(Reference(V1, "Gateway", "first", shop.namespace))["status"]
+    assert status["addresses"] == [address]
+    refs += shop.apply(gateway("second", listener("http", 18091), addresses=[address]))
+    wait_condition(shop, "Gateway", "second", "Programmed", ("False", "AddressNotUsable"))
+    why = "127.80.201.1 is the address of Service"
+    eventually(lambda: told(shop, "Service", "second-istio", why), timeout=10, why=TOLD)
     shop.remove(refs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -96,6 +97,54 @@ def test_a_gateway_answers_on_the_host_at_its_address(shop: Mesh) -> None:
         (address,) = shop.api.get(Reference(V1, "Gateway", "near", shop.namespace))["status"]["addresses"]
         answer = person.get(f"http://{address['value']}:18088/", timeout=10)
         assert (answer.status_code, answer.json()["version"]) == (200, "v1")
+    shop.remove([ref])
+
+
+def reached(shop: Mesh, name: str, number: int) -> requests.Response:
+    """What the host is answered at a Gateway's address."""
+    (address,) = shop.api.get(Reference(V1, "Gateway", name, shop.namespace))["status"]["addresses"]
+    with requests.Session() as person:
+        person.trust_env = False  # a proxy of this machine does not know the way
+        return person.get(f"http://{address['value']}:{number}/", timeout=10)
+
+
+@pytest.mark.mesh_clusters("embedded")
+def test_gateways_of_one_port_answer_at_addresses_of_their_own(shop: Mesh, visitor: TrafficClient) -> None:
+    backends = {"left": "echo-v1", "right": "echo-v2"}
+    refs = shop.apply([gateway(name, listener("http", 18090)) for name in backends])
+    for name in backends:
+        wait_programmed(shop, name)
+    with shop.applied([route(name, of(name), rule(backend(leads))) for name, leads in backends.items()]):
+        for name, leads in backends.items():
+            assert reached(shop, name, 18090).json()["version"] == leads.removeprefix("echo-")
+            (address,) = shop.api.get(Reference(V1, "Gateway", name, shop.namespace))["status"]["addresses"]
+            assert_all(visitor.send(f"http://{address['value']}:18090/", 3), version=leads.removeprefix("echo-"))
+    shop.remove(refs)
+
+
+def _may_have(number: int) -> bool:
+    """Whether this user, who is the lab's, may listen on a port; 127.81 is nobody's."""
+    try:
+        socket.create_server(("127.81.0.1", number)).close()
+    except PermissionError:
+        return False
+    return True
+
+
+@pytest.mark.mesh_clusters("embedded")
+def test_port_80_of_a_gateway_answers_on_the_host_or_an_event_says_what_to_do(shop: Mesh) -> None:
+    (ref,) = shop.apply(gateway("usual", listener("http", 80)))
+    wait_programmed(shop, "usual")
+    with shop.applied(route("usual", of("usual"), V1_RULE)):
+        if _may_have(80):
+            assert reached(shop, "usual", 80).json()["version"] == "v1"
+        else:
+            remedy = "sudo sysctl net.ipv4.ip_unprivileged_port_start=80"
+
+            def told() -> bool:
+                return any(remedy in event["message"] for event in shop.events("Service", "usual-istio"))
+
+            eventually(told, timeout=10, why="an Event says what to do")
     shop.remove([ref])
 
 

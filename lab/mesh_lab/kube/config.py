@@ -13,10 +13,16 @@ import msgspec
 FROM_HOST = "127.0.0.1"
 """The host's address of load-balanced ports and node ports."""
 
-BALANCER = "127.80.0.1"
-"""The address of all load balancers: the host answers there, and pods have a route to it. All labs share it, each with
-ports of its own. As part of the host's loopback network it needs neither rights nor a device, and no other machine
-reaches it."""
+BALANCERS = "127.80.0.0/16"
+"""The addresses of load balancers, one for each Service: the host answers there, and pods have a route to them. As part
+of the host's loopback network they need neither rights nor a device, and no other machine reaches them. All labs share
+the range."""
+
+INGRESS_ADDRESS = "127.80.0.1"
+"""That of the lab's ingress gateway, unless another lab has ports of its there."""
+
+INGRESS_SERVICE = ("istio-system", "istio-ingressgateway")
+"""The namespace and the name of the Service that `INGRESS_ADDRESS` is kept for."""
 
 
 class HostPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -22,7 +22,7 @@ from mesh_lab.kube.api.app import build_app, serve
 from mesh_lab.kube.api.auth.authentication import Authenticator
 from mesh_lab.kube.api.context import ClusterInfo
 from mesh_lab.kube.api.webhooks.admission import Webhooks
-from mesh_lab.kube.config import BALANCER, KubeConfig, read_config
+from mesh_lab.kube.config import BALANCERS, KubeConfig, read_config
 from mesh_lab.kube.controllers import Controllers
 from mesh_lab.kube.journal import JournalError
 from mesh_lab.kube.network import HostSockets, Network, NodeNetworkError, prepare_node
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
 async def _run(config: KubeConfig) -> None:
     stop = _stop_signal(config.lifeline_fd)
     orphans.Reaper().start()
-    prepare_node(config.node_address, config.dns_address, config.pod_cidr, config.service_cidr, BALANCER, config.ipv6)
+    prepare_node(config.node_address, config.dns_address, config.pod_cidr, config.service_cidr, BALANCERS, config.ipv6)
     keys = pki.ensure(config.state / "pki", (config.api_service_address, config.node_address))
     server = f"https://127.0.0.1:{config.api_port}"
     pki.write_kubeconfig(config.state / "kubeconfig", keys, name=config.name, server=server)

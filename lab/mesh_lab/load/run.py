@@ -245,7 +245,8 @@ def _master(api: Api) -> str:
 
 def _addresses(services: Items) -> list[str]:
     ingress = services.get("locust-ui", {}).get("status", {}).get("loadBalancer", {}).get("ingress", [])
-    return [entry.get("ip") or entry.get("hostname") for entry in ingress]
+    answering = (entry for entry in ingress if not any(port.get("error") for port in entry.get("ports") or ()))
+    return [entry.get("ip") or entry.get("hostname") for entry in answering]
 
 
 def _config_map(name: str, data: Mapping[str, str]) -> Object:

@@ -256,16 +256,17 @@ class Host:
     def _listen(self, control: socket.socket, message: dict[str, object]) -> None:
         """Hand over a listening descriptor and keep none, so that the port is free when the kube process closes it."""
         port, host = message.get("port"), str(message.get("host", _LOOPBACK))
+        quickly = message.get("quickly") is True
         try:
             if not isinstance(port, int) or not 0 <= port <= 65535 or not host.startswith("127."):
                 reply: dict[str, object] = {"ok": False, "error": f"cannot listen on {host}:{port}"}
                 socket.send_fds(control, [json.dumps(reply).encode()], [])
                 return
             taken = self._bound.pop(port, None) if host == _LOOPBACK else None
-            listening = taken or ports.bind(host, port)
-            ports.listen(listening)
+            listening = taken or ports.bind(host, port, quickly=quickly)
+            ports.listen(listening, quickly=quickly)
         except ports.PortTakenError as error:
-            reply = {"ok": False, "error": str(error)}
+            reply = {"ok": False, "error": str(error), "kind": error.kind}
             control.send(json.dumps(reply).encode())
             return
         with listening:

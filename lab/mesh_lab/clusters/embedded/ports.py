@@ -9,25 +9,40 @@ import errno
 import os
 import pwd
 import socket
+import sys
 
 from mesh_lab.clusters.embedded import record
 
 HOST_MODULE = "mesh_lab.clusters.embedded.host"
 _LISTENING = "0A"
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+_EVERYWHERE = ("0" * 8, "0" * 32)
+"""The address of a socket that has its port at all addresses, as the tables write it."""
+
+HERE, WHEREVER, RESERVED, UNAVAILABLE = "here", "everywhere", "reserved", "unavailable"
+"""Why a port cannot be had: it is in use at this address, or at all of them; it is for root alone; something else."""
+
+_FIRST_FREE = "net.ipv4.ip_unprivileged_port_start"
+_HTTP = 80
 
 
 class PortTakenError(Exception):
-    """The port cannot be had; `holder` names the process that has it, as far as it may be seen."""
+    """The port cannot be had; `holder` names the process that has it, as far as it may be seen.
 
-    def __init__(self, port: int, reason: str, holder: str) -> None:
+    `kind` is `HERE`, `WHEREVER`, `RESERVED` or `UNAVAILABLE`.
+    """
+
+    def __init__(self, port: int, reason: str, holder: str, kind: str) -> None:
         super().__init__(f"port {port} is {reason}{f': {holder} listens on it' if holder else ''}")
         self.port = port
         self.holder = holder
+        self.kind = kind
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, quickly: bool = False) -> socket.socket:
     """Return a TCP socket bound to `host`:`port` (0: any free one) that does not listen yet.
+
+    `quickly`: without looking for the holder of one that is in use, for which all processes are gone through.
 
     Raises:
         PortTakenError: the port is in use, reserved or not available.
@@ -38,39 +53,42 @@ def bind(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise taken(port, error) from error
+        raise taken(host, port, error, quickly=quickly) from error
     return bound
 
 
-def listen(bound: socket.socket, backlog: int = 1024) -> None:
+def listen(bound: socket.socket, backlog: int = 1024, *, quickly: bool = False) -> None:
     """Start to listen.
 
     Raises:
         PortTakenError: another socket listens; two may have bound a port, but only one can listen.
     """
-    port = bound.getsockname()[1]
+    host, port = bound.getsockname()
     try:
         bound.listen(backlog)
     except OSError as error:
         bound.close()
-        raise taken(port, error) from error
+        raise taken(host, port, error, quickly=quickly) from error
 
 
-def taken(port: int, error: OSError) -> PortTakenError:
-    """Return the error that says why `port` could not be had."""
+def taken(host: str, port: int, error: OSError, *, quickly: bool = False) -> PortTakenError:
+    """Return the error that says why `port` could not be had at the address `host`."""
     if error.errno == errno.EADDRINUSE:
-        return PortTakenError(port, "in use", holder(port))
+        wherever = any(address in _EVERYWHERE for address, _, _ in _listeners(host, port))
+        return PortTakenError(port, "in use", "" if quickly else holder(host, port), WHEREVER if wherever else HERE)
     if error.errno == errno.EACCES:
-        return PortTakenError(port, "reserved for root (ports below 1024 are)", "")
-    return PortTakenError(port, f"not available ({error.strerror})", "")
+        # One that allows port 80 allows 443, so whoever needs both is asked once.
+        remedy = f"`sudo sysctl {_FIRST_FREE}={min(port, _HTTP)}` opens it to every user"
+        return PortTakenError(port, f"reserved for root: {remedy}", "", RESERVED)
+    return PortTakenError(port, f"not available ({error.strerror})", "", UNAVAILABLE)
 
 
-def holder(port: int) -> str:
-    """Return the process that listens on `port`, as `COMMAND (pid N)`, or the lab that it belongs to.
+def holder(host: str, port: int) -> str:
+    """Return the process that has `port` at the address `host`, as `COMMAND (pid N)`, or the lab that it belongs to.
 
     Without the right to look at the process it is only its user; empty when none listens.
     """
-    inodes = dict(_listeners(port))
+    inodes = {inode: owner for _, inode, owner in _listeners(host, port)}
     if not inodes:
         return ""
     wanted = {f"socket:[{inode}]" for inode in inodes}
@@ -102,8 +120,13 @@ def user(uid: int) -> str:
         return f"the user with uid {uid}"
 
 
-def _listeners(port: int) -> list[tuple[str, str]]:
-    found = []
+def _listeners(host: str, port: int) -> list[tuple[str, str, str]]:
+    """The address, the inode and the user of each socket that keeps others from listening there."""
+    # Four bytes in the machine's order, and the same as an address of IPv6.
+    own = f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}"
+    mapped = "0" * 16 + f"{int.from_bytes(bytes((0, 0, 255, 255)), sys.byteorder):08X}" + own
+    addresses = {own, mapped, *_EVERYWHERE}
+    found: list[tuple[str, str, str]] = []
     for table in _TABLES:
         try:
             with open(table) as lines:
@@ -111,7 +134,10 @@ def _listeners(port: int) -> list[tuple[str, str]]:
                 rows = [line.split() for line in lines]
         except OSError:
             continue
-        found += [(r[9], r[7]) for r in rows if r[3] == _LISTENING and int(r[1].rpartition(":")[2], 16) == port]
+        for row in rows:
+            address, _, number = row[1].partition(":")
+            if row[3] == _LISTENING and int(number, 16) == port and address in addresses:
+                found.append((address, row[9], row[7]))
     return found
 
 

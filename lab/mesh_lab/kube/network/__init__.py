@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mesh_lab.kube.config import BALANCER, KubeConfig
+from mesh_lab.kube.config import BALANCERS, KubeConfig
 from mesh_lab.kube.network.dns import PORT, ClusterDns
 from mesh_lab.kube.network.endpoints import Catalogue
 from mesh_lab.kube.network.hostports import HostPorts
@@ -32,7 +32,7 @@ class Network:
         self._registry = registry
         self._catalogue = Catalogue()
         self._nft = Nft()
-        places = Places(config.node_address, config.service_cidr, config.dns_address, BALANCER)
+        places = Places(config.node_address, config.service_cidr, config.dns_address, BALANCERS)
         self._services = [ServiceNetwork(self._catalogue, self._nft, places)]
         if config.ipv6 is not None:
             places = Places(config.ipv6.node_address, config.ipv6.service_cidr, family=FAMILY_6)

@@ -1,7 +1,6 @@
 """Ports of LoadBalancer and NodePort Services on the host's loopback network: the lab's load balancer.
 
-All of them answer at 127.0.0.1. A load balancer's own answer at `BALANCER` as well, which its status names: that
-address leads to the same Service from the host and from pods, where 127.0.0.1 is the pod itself.
+`hostwishes` says which places of the host a Service wants, `balancers` which address is whose; here they are bound.
 """
 
 from __future__ import annotations
@@ -10,90 +9,53 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
 
 from mesh_lab.kube.changes import Object
-from mesh_lab.kube.config import BALANCER, FROM_HOST, HostPort
+from mesh_lab.kube.config import BALANCERS, FROM_HOST, INGRESS_ADDRESS, INGRESS_SERVICE, HostPort
 from mesh_lab.kube.errors import ApiError
+from mesh_lab.kube.network.balancers import Addresses
 from mesh_lab.kube.network.endpoints import Catalogue, Name
-from mesh_lab.kube.network.hostsockets import HostSocketError, HostSockets
+from mesh_lab.kube.network.hostsockets import RESERVED, TAKEN_HERE, HostSocketError, HostSockets
+from mesh_lab.kube.network.hostwishes import (
+    PORT_RESERVED,
+    PORT_TAKEN,
+    Outcome,
+    Place,
+    Remark,
+    Way,
+    Wish,
+    is_balanced,
+    load_balancer,
+    remarks,
+    wishes,
+)
 from mesh_lab.kube.network.relaying import Relaying
 from mesh_lab.kube.network.ruleset import backends_of
-from mesh_lab.kube.objects.services import Service, ServicePort
-from mesh_lab.kube.recording import NORMAL, WARNING, Recorder
+from mesh_lab.kube.objects.services import Service
+from mesh_lab.kube.recording import WARNING, Recorder
 from mesh_lab.kube.registry.registry import Registry
 from mesh_lab.kube.resources import SERVICES
 
 log = logging.getLogger(__name__)
 
-
-PRIVILEGED = 1024
-"""Ports below are not used unless lab.toml names them: the host's own servers have them."""
-
 TRY_AGAIN_SECONDS = 10.0
 """When a port that was in use is tried again."""
 
-PORT_TAKEN = "PortTaken"
-NOT_ON_HOST = "NotOnHost"
-REACHED_FROM_HOST = ("NodePort", "LoadBalancer")
+ADDRESSES_TRIED = 256
+"""So many addresses are tried for a Service whose ports other processes of the host have."""
 
+NO_ADDRESS = "AllocationFailed"
+"""The reason of the Event of a Service that gets no address."""
 
-@dataclass(frozen=True)
-class Wish:
-    """A wanted port of the host, and the Service's port that it leads to.
-
-    `main`: it is not only a node port. `balanced`: it is the load balancer's own, under the Service's number.
-    """
-
-    host_port: int
-    port: ServicePort
-    main: bool
-    balanced: bool = False
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """Where the host answers."""
-        return (FROM_HOST, BALANCER) if self.balanced else (FROM_HOST,)
-
-
-def wishes(name: Name, service: Service, configured: Sequence[HostPort]) -> list[Wish]:
-    """Return a Service's ports of the host: a LoadBalancer's own, unless others are configured; its node ports.
-
-    A Service's own port has precedence over a configured one of the same number.
-    """
-    if not service.spec.virtual:
-        return []
-    balanced = service.spec.type == "LoadBalancer"
-    own: list[Wish] = []
-    others: list[Wish] = []
-    for port in service.spec.ports:
-        if port.protocol != "TCP":
-            continue
-        chosen = [
-            each.host_port for each in configured if (each.namespace, each.service, each.port) == (*name, port.port)
-        ]
-        if not chosen and balanced and port.port >= PRIVILEGED:
-            own.append(Wish(port.port, port, main=True, balanced=True))
-        others += [Wish(number, port, main=True, balanced=balanced and number == port.port) for number in chosen]
-        if service.spec.type in REACHED_FROM_HOST and port.node_port:
-            others.append(Wish(port.node_port, port, main=False))
-    found: dict[int, Wish] = {}
-    for wish in (*own, *others):
-        found.setdefault(wish.host_port, wish)
-    return list(found.values())
-
-
-@dataclass
-class _Held:
-    """A port of the host that leads to a Service; `error` says why it does not."""
-
-    wish: Wish
-    error: str = ""
+Opened = dict[Place, socket.socket]
 
 
 class HostPorts:
-    """Binds the host's ports that Services want, and writes the outcome into their status."""
+    """Gives load balancers their addresses, binds the host's ports that Services want, and writes the outcome down."""
 
     def __init__(
         self,
@@ -108,8 +70,11 @@ class HostPorts:
         self._configured = configured
         self._events = Recorder(registry, "service-controller")
         self._relaying = Relaying()
-        self._held: dict[Name, dict[int, _Held]] = {}
-        self._owners: dict[int, Name] = {}
+        self._addresses = Addresses(BALANCERS, {INGRESS_ADDRESS: Name(*INGRESS_SERVICE)})
+        self._unproven: set[Name] = set()
+        self._refused: dict[Name, str] = {}
+        self._held: dict[Name, dict[Place, Outcome]] = {}
+        self._owners: dict[Place, Name] = {}
         self._dirty: set[Name] = set()
         self._again: set[Name] = set()
         self._wake = asyncio.Event()
@@ -140,80 +105,152 @@ class HostPorts:
 
     async def _work(self) -> None:
         await self._catalogue.complete()
+        self._keep_addresses()
         while True:
             self._wake.clear()
             while self._dirty:
                 await self._look(self._dirty.pop())
             await self._wake.wait()
 
+    def _keep_addresses(self) -> None:
+        """Give Services what they had before the lab was down; of two with one address, the older."""
+        for name, service in sorted(self._catalogue.services.items(), key=_age):
+            if is_balanced(service) and self._addresses.keep(service.balancer, name):
+                self._unproven.add(name)
+
     async def _look(self, name: Name) -> None:
         service = self._catalogue.services.get(name)
-        wanted = {wish.host_port: wish for wish in wishes(name, service, self._configured)} if service else {}
+        opened, said = await self._settle(name, service)
+        address = self._addresses.of(name)
+        wanted = {wish.place: wish for wish in wishes(name, service, self._configured, address)} if service else {}
         held = self._held.setdefault(name, {})
-        known = {number: each.error for number, each in held.items() if each.error}
-        for number, each in tuple(held.items()):
-            if each.error or _differs(each.wish, wanted.get(number)):
-                await self._release(name, number)
-        news = []
-        for number, wish in wanted.items():
-            if number not in held:
-                held[number] = _Held(wish, await self._bind(name, wish))
-                if not held[number].error or held[number].error != known.get(number):
-                    news.append(held[number])
-            held[number].wish = wish
-            if held[number].error:
-                continue  # the socket there, if any, is another Service's
-            for address in wish.addresses:
-                await self._relaying.set_backends(_relayed(address, number), self._backends(name, wish))
-        if any(each.error for each in held.values()):
+        known = {place: each.error for place, each in held.items() if each.error}
+        for place, each in tuple(held.items()):
+            if each.error or place not in wanted:
+                await self._release(name, place)
+        news = set()
+        for place, wish in wanted.items():
+            if place in held:
+                held[place] = replace(held[place], wish=wish)
+            else:
+                held[place] = await self._bind(name, wish, opened.get(place))
+                if not held[place].error or held[place].error != known.get(place):
+                    news.add(place)
+            if not held[place].error:  # the socket there, if any, is another Service's
+                await self._relaying.set_backends(str(place), self._backends(name, wish))
+        if name in self._refused or any(each.error for each in held.values()):
             self._try_again(name)
+        outcomes = dict(held)
         if not held:
             del self._held[name]
         if service is not None:
-            await self._report(name, service, held.values(), news)
+            await self._report(name, service, outcomes, [*said, *remarks(outcomes, news)])
+
+    async def _settle(self, name: Name, service: Service | None) -> tuple[Opened, list[Remark]]:
+        """Give the Service its address, or take it back; sockets that were opened there, and what is to be said."""
+        present, unproven = self._addresses.of(name), name in self._unproven
+        self._unproven.discard(name)
+        if service is None or not is_balanced(service):
+            self._addresses.free(name)
+            self._refused.pop(name, None)
+            return {}, []
+        asked = service.spec.load_balancer_ip
+        if asked:
+            refused, opened = self._addresses.problem(asked, name), Opened()
+            if refused:
+                self._addresses.free(name)
+            elif asked != present:
+                self._addresses.give(asked, name)
+        elif present and not unproven:
+            refused, opened = "", {}
+        else:
+            refused, opened = await self._choose(name, service)
+        return opened, list(self._refusal(name, refused))
+
+    def _refusal(self, name: Name, refused: str) -> Iterator[Remark]:
+        """What is said of a Service that gets no address, once."""
+        if not refused:
+            self._refused.pop(name, None)
+        elif self._refused.get(name) != refused:
+            self._refused[name] = refused
+            yield Remark(WARNING, NO_ADDRESS, f"no address: {refused}")
+
+    async def _choose(self, name: Name, service: Service) -> tuple[str, Opened]:
+        """Give the Service the first address where no other process has one of its ports; why it gets none, if so."""
+        first = ""
+        for address in islice(self._addresses.candidates(name), ADDRESSES_TRIED):
+            first = first or address
+            opened = await self._open(address, service)
+            if opened is not None:
+                self._addresses.give(address, name)
+                return "", opened
+            self._addresses.avoid(address)
+        if not first:
+            return f"Services have all addresses of {BALANCERS}", {}
+        self._addresses.give(first, name)
+        return "", {}
+
+    async def _open(self, address: str, service: Service) -> Opened | None:
+        """Open the Service's ports at an address; None when another process has one that is free elsewhere."""
+        with contextlib.ExitStack() as bound:
+            opened: Opened = {}
+            for port in service.spec.ports:
+                if port.protocol != "TCP":
+                    continue
+                try:
+                    sock = await self._host.listen(address, port.port, quickly=True)
+                except HostSocketError as error:
+                    if error.kind == TAKEN_HERE:
+                        return None
+                else:
+                    opened[Place(address, port.port)] = bound.enter_context(sock)
+            bound.pop_all()
+        return opened
 
     def _backends(self, name: Name, wish: Wish) -> Sequence[tuple[str, int]]:
         return backends_of(wish.port, self._catalogue.slices(name))
 
-    async def _bind(self, name: Name, wish: Wish) -> str:
-        """Bind a port at all of its addresses; return why it cannot be bound, if so."""
-        owner = self._owners.get(wish.host_port)
+    def _other(self, name: Name, wish: Wish) -> str:
+        """Why a place is another Service's; empty when it is not."""
+        owner = self._owners.get(wish.place)
         if owner is not None:
             return f"it leads to Service {owner.namespace}/{owner.name}"
-        with contextlib.ExitStack() as bound:
-            sockets: dict[str, socket.socket] = {}
-            for address in wish.addresses:
-                try:
-                    sockets[address] = bound.enter_context(await self._host.listen(address, wish.host_port))
-                except HostSocketError as error:
-                    return str(error)
-            bound.pop_all()
-        self._owners[wish.host_port] = name
-        for address, sock in sockets.items():
-            await self._relaying.serve(_relayed(address, wish.host_port), sock, self._backends(name, wish))
+        if wish.place.address != FROM_HOST or wish.way is Way.CHOSEN:
+            return ""
+        for each in self._configured:
+            keeper = Name(each.namespace, each.service)
+            service = self._catalogue.services.get(keeper)
+            listed = service is not None and any(port.port == each.port for port in service.spec.ports)
+            if each.host_port == wish.place.number and keeper != name and listed:
+                return f"it is kept for Service {keeper.namespace}/{keeper.name}"
         return ""
 
-    async def _release(self, name: Name, number: int) -> None:
-        held = self._held[name].pop(number)
-        if not held.error:
-            del self._owners[number]
-            for address in held.wish.addresses:
-                await self._relaying.stop(_relayed(address, number))
+    async def _bind(self, name: Name, wish: Wish, sock: socket.socket | None) -> Outcome:
+        """Have a place lead to the Service, by the socket that is open there already, if one is."""
+        if other := self._other(name, wish):
+            return Outcome(wish, other, PORT_TAKEN)
+        try:
+            sock = sock or await self._host.listen(*wish.place)
+        except HostSocketError as error:
+            return Outcome(wish, str(error), PORT_RESERVED if error.kind == RESERVED else PORT_TAKEN)
+        self._owners[wish.place] = name
+        await self._relaying.serve(str(wish.place), sock, self._backends(name, wish))
+        return Outcome(wish)
 
-    async def _report(self, name: Name, service: Service, held: Iterable[_Held], news: Iterable[_Held]) -> None:
+    async def _release(self, name: Name, place: Place) -> None:
+        if not self._held[name].pop(place).error:
+            del self._owners[place]
+            await self._relaying.stop(str(place))
+
+    async def _report(self, name: Name, service: Service, held: dict[Place, Outcome], said: list[Remark]) -> None:
         stored = self._registry.find(SERVICES, name.name, name.namespace)
         if stored is None or stored["metadata"]["uid"] != service.metadata.uid:
             return
-        for each in news:
-            number, port = each.wish.host_port, each.wish.port.port
-            if each.error:
-                text = f"port {port} does not answer on {FROM_HOST}:{number} of the host: {each.error}"
-                self._events.record(stored, WARNING, PORT_TAKEN, text)
-                log.warning("Service %s/%s: %s", *name, text)
-            elif each.wish.main:
-                text = f"port {port} answers on {FROM_HOST}:{number} of the host"
-                self._events.record(stored, NORMAL, "EnsuredLoadBalancer", text)
-        balancer = load_balancer(service, [(each.wish, each.error) for each in held])
+        for each in said:
+            self._events.record(stored, *each)
+            if each.type == WARNING:
+                log.warning("Service %s/%s: %s", *name, each.text)
+        balancer = load_balancer(service, self._addresses.of(name), held)
 
         def change(found: Object) -> Object | None:
             status = found.get("status") or {}
@@ -228,33 +265,6 @@ class HostPorts:
             self._try_again(name)
 
 
-def load_balancer(service: Service, outcomes: Sequence[tuple[Wish, str]]) -> Object:
-    """Return `status.loadBalancer`: no ingress while none of the Service's ports answers under its own number.
-
-    An ingress has an address only, so clients combine it with the port numbers of the Service.
-    https://kubernetes.io/docs/reference/kubernetes-api/service-resources/service-v1/#ServiceStatus
-    """
-    if service.spec.type != "LoadBalancer":
-        return {}
-    errors = {wish.host_port: error for wish, error in outcomes if wish.balanced}
-    if not any(not error for error in errors.values()):
-        return {}
-    ports = [_port_status(port, errors) for port in sorted(service.spec.ports, key=lambda port: port.port)]
-    return {"ingress": [{"ip": BALANCER, "ipMode": "VIP", "ports": ports}]}
-
-
-def _differs(held: Wish, wanted: Wish | None) -> bool:
-    """Whether other sockets are wanted than those that are held."""
-    return wanted is None or held.addresses != wanted.addresses
-
-
-def _relayed(address: str, number: int) -> str:
-    """The name by which the relay knows a socket."""
-    return f"{address}:{number}"
-
-
-def _port_status(port: ServicePort, errors: Mapping[int, str]) -> Object:
-    status = {"port": port.port, "protocol": port.protocol}
-    if port.protocol != "TCP" or port.port not in errors:
-        return status | {"error": NOT_ON_HOST}
-    return status | ({"error": PORT_TAKEN} if errors[port.port] else {})
+def _age(entry: tuple[Name, Service]) -> tuple[datetime, Name]:
+    name, service = entry
+    return service.metadata.creation_timestamp or datetime.max.replace(tzinfo=UTC), name

@@ -17,9 +17,22 @@ from typing import Any
 REPLY_LIMIT = 1 << 16
 TIME_LIMIT_SECONDS = 10.0
 
+TAKEN_HERE = "here"
+"""The port is in use at that address, and may be free at others."""
+
+RESERVED = "reserved"
+"""The port is for root alone."""
+
 
 class HostSocketError(Exception):
-    """The host process did not pass a socket; the message says why, and which process has the port if that is known."""
+    """The host process did not pass a socket; the message says why, and which process has the port if that is known.
+
+    `kind`: `TAKEN_HERE`, `RESERVED` or another word of the host process; empty where it is not about the port.
+    """
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class HostSockets:
@@ -41,8 +54,10 @@ class HostSockets:
         """Report progress to the host process, which shows it to the user."""
         await self._send({"op": "progress", "text": text})
 
-    async def listen(self, host: str, port: int) -> socket.socket:
+    async def listen(self, host: str, port: int, *, quickly: bool = False) -> socket.socket:
         """Return a listening TCP socket of the host, non-blocking; the caller closes it.
+
+        `quickly`: who has a port that is taken is not looked for.
 
         Raises:
             HostSocketError: the port is taken, or the host process refused, is gone or did not answer in time.
@@ -53,7 +68,7 @@ class HostSockets:
         reply: asyncio.Future[socket.socket] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(TIME_LIMIT_SECONDS):
-                await self._send({"op": "listen", "host": host, "port": port}, reply)
+                await self._send({"op": "listen", "host": host, "port": port, "quickly": quickly}, reply)
                 return await reply
         except TimeoutError:
             raise HostSocketError(f"the host process did not answer within {TIME_LIMIT_SECONDS:.0f} s") from None
@@ -102,7 +117,7 @@ class HostSockets:
             waiting.set_result(listener)
         else:
             error = str(answer.get("error") or "the host process sent no socket")
-            waiting.set_exception(HostSocketError(error))
+            waiting.set_exception(HostSocketError(error, str(answer.get("kind", ""))))
 
     def _fail(self, why: str) -> None:
         self._gone = True

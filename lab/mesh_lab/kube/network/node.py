@@ -42,12 +42,12 @@ class NodeNetworkError(Exception):
     """A part of the node's network could not be set up."""
 
 
-def commands(node_address: str, dns_address: str, pod_cidr: str, service_cidr: str, balancer: str) -> str:
+def commands(node_address: str, dns_address: str, pod_cidr: str, service_cidr: str, balancers: str) -> str:
     """Return the set-up as an idempotent script for `ip -batch`.
 
     The addresses are on the loopback device, since not every kernel has dummy ones; the node's own comes first, since
     the kernel takes the first one for what the node sends without saying from where. The service range needs a route,
-    or packets from the node would never reach the hook that rewrites them; the load balancers' address has one, or
+    or packets from the node would never reach the hook that rewrites them; the load balancers' addresses have one, or
     packets would have a source of the loopback network, which never leaves. The pods' range is unreachable but for the
     routes of living pods, so that a client of a dead one learns it at once.
     """
@@ -56,7 +56,7 @@ link set lo up
 address replace {node_address}/32 dev lo
 address replace {dns_address}/32 dev lo
 route replace {service_cidr} dev lo src {node_address}
-route replace {balancer} dev lo src {node_address} table local
+route replace {balancers} dev lo src {node_address} table local
 route replace unreachable {pod_cidr}
 """
 
@@ -78,7 +78,7 @@ def prepare_node(
     dns_address: str,
     pod_cidr: str,
     service_cidr: str,
-    balancer: str,
+    balancers: str,
     ipv6: SecondFamily | None = None,
 ) -> None:
     """Set up the network namespace of this process as the node's. Call once, before anything listens or any pod starts.
@@ -91,7 +91,7 @@ def prepare_node(
             Path("/proc/sys", name).write_text(value)
         except OSError as error:
             raise NodeNetworkError(f"cannot set {name.replace('/', '.')} to {value}: {error.strerror}") from error
-    script = commands(node_address, dns_address, pod_cidr, service_cidr, balancer)
+    script = commands(node_address, dns_address, pod_cidr, service_cidr, balancers)
     if ipv6 is not None:
         script += commands_of_ipv6(ipv6)
     try:

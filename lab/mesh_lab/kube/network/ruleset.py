@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 from mesh_lab.kube.objects.services import IPV4, IPV6, Endpoint, EndpointSlice, Service, ServicePort
@@ -39,7 +39,7 @@ FAMILY_4, FAMILY_6 = Family(IPV4, "ip", "ipv4_addr"), Family(IPV6, "ip6", "ipv6_
 
 @dataclass(frozen=True)
 class Places:
-    """The node's address (for node ports), the service range, and the addresses of DNS and of load balancers.
+    """The node's address (for node ports), the service range, the address of DNS and the range of load balancers.
 
     The last two are empty where a family has none.
     """
@@ -47,7 +47,7 @@ class Places:
     node_address: str
     service_cidr: str
     dns_address: str = ""
-    balancer: str = ""
+    balancers: str = ""
     family: Family = FAMILY_4
 
     @property
@@ -78,17 +78,18 @@ State = Mapping[str, VirtualPort]
 
 
 def virtual_ports(
-    service: Service, slices: Iterable[EndpointSlice], balancer: str = "", family: Family = FAMILY_4
+    service: Service, slices: Iterable[EndpointSlice], balancers: str = "", family: Family = FAMILY_4
 ) -> list[VirtualPort]:
     """Return the Service's ports that have endpoints. Others get no rule and are rejected.
 
-    Those that the Service's status names at the address `balancer` are reached there, too. `slices` are those of the
-    family.
+    Those that the Service's status names at an address of the range `balancers` are reached there, too. `slices` are
+    those of the family.
     """
     address = service.spec.address(family.name)
     if not address:
         return []
     slices = list(slices)
+    balancer = service.balancer if balancers and _within(service.balancer, balancers) else ""
     found = []
     for port in service.spec.ports:
         ready, draining = _endpoints(port, slices)
@@ -123,7 +124,7 @@ def whole(places: Places, state: State) -> str:
     """Return the text that replaces the table by one for `state`, in one transaction."""
     ip, address_type, table = places.family.word, places.family.type, places.family.table
     refuse = "meta l4proto tcp reject with tcp reset\n    reject"
-    balanced = f"{ip} daddr {places.balancer} meta l4proto {{ tcp, udp }} dnat {ip} to {places.nowhere}"
+    balanced = f"{ip} daddr {places.balancers} meta l4proto {{ tcp, udp }} dnat {ip} to {places.nowhere}"
     head = f"""\
 table {table}
 delete table {table}
@@ -137,7 +138,7 @@ table {table} {{
   chain dispatch {{
     {ip} daddr . meta l4proto . th dport vmap @services
     {ip} daddr {places.node_address} meta l4proto . th dport vmap @node_ports
-    {balanced if places.balancer else ""}
+    {balanced if places.balancers else ""}
   }}
   chain prerouting {{
     type nat hook prerouting priority -100;
@@ -238,8 +239,16 @@ def _virtual_port(
         sticky=service.spec.session_affinity == CLIENT_AFFINITY,
         backends=backends,
         draining=draining,
-        balancer=balancer if balancer and service.balanced(balancer, port) else "",
+        balancer=balancer if service.balanced(port) else "",
     )
+
+
+def _within(address: str, cidr: str) -> bool:
+    """Whether an address of a status, which anyone may have written, is one of the range."""
+    try:
+        return ip_address(address) in ip_network(cidr)
+    except ValueError:
+        return False
 
 
 def _number(port: ServicePort, each: EndpointSlice) -> int | None:

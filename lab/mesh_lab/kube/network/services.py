@@ -103,4 +103,4 @@ class ServiceNetwork:
         if service is None or service.spec.cluster_ip == self._places.dns_address:
             return []
         family = self._places.family
-        return virtual_ports(service, self._catalogue.slices(name, family.name), self._places.balancer, family)
+        return virtual_ports(service, self._catalogue.slices(name, family.name), self._places.balancers, family)

@@ -71,15 +71,16 @@ def add_default_route(gateway: str, index: int) -> Request:
     return Request(_NEWROUTE, CREATE | REPLACE, body + _u32(_RTA_OIF, index), f"default route over {gateway}")
 
 
-def add_loopback_route(address: str, gateway: str, index: int, *, source: str) -> Request:
-    """Add a route to `address`, of IPv4's loopback network, over `gateway`: it comes before that network's own.
+def add_loopback_route(cidr: str, gateway: str, index: int, *, source: str) -> Request:
+    """Add a route to a part of IPv4's loopback network, over `gateway`: it comes before that network's own.
 
     What comes from there is taken only with the setting `net.ipv4.conf.all.route_localnet`.
     """
-    head = _route_head(socket.AF_INET, 32, _SCOPE_UNIVERSE, _RTNH_F_ONLINK, _RT_TABLE_LOCAL)
+    address, _, length = cidr.partition("/")
+    head = _route_head(socket.AF_INET, int(length), _SCOPE_UNIVERSE, _RTNH_F_ONLINK, _RT_TABLE_LOCAL)
     body = head + attribute(_RTA_DST, socket.inet_aton(address)) + attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
     body += _u32(_RTA_OIF, index) + attribute(_RTA_PREFSRC, socket.inet_aton(source))
-    return Request(_NEWROUTE, CREATE | REPLACE, body, f"route to {address}")
+    return Request(_NEWROUTE, CREATE | REPLACE, body, f"route to {cidr}")
 
 
 def remove_route(address: str) -> Request:

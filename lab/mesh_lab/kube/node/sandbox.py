@@ -21,7 +21,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from mesh_lab.kube import netlink
-from mesh_lab.kube.config import BALANCER
+from mesh_lab.kube.config import BALANCERS
 from mesh_lab.kube.isolation import Isolation
 from mesh_lab.kube.node import routing
 from mesh_lab.kube.node.client import Runtime, RuntimeFailure
@@ -210,8 +210,8 @@ class Sandboxes:
                     routing.add_default_route(gateway, index),
                 )
             ]
-            balancer = routing.add_loopback_route(BALANCER, _GATEWAY, index, source=addresses[0])
-            netlink.exchange(inside, [*assigned, routing.set_up("eth0"), *routes, balancer])
+            balancers = routing.add_loopback_route(BALANCERS, _GATEWAY, index, source=addresses[0])
+            netlink.exchange(inside, [*assigned, routing.set_up("eth0"), *routes, balancers])
         netlink.exchange(self._link, [routing.set_up(name)])
         index = _index(self._link, name)
         for address, source in zip(addresses, self._node_addresses, strict=False):

@@ -39,6 +39,7 @@ class ServiceSpec(View, frozen=True, kw_only=True):
     selector: dict[str, str] = msgspec.field(default_factory=dict)
     session_affinity: str = "None"
     publish_not_ready_addresses: bool = False
+    load_balancer_ip: str = msgspec.field(name="loadBalancerIP", default="")
 
     @property
     def headless(self) -> bool:
@@ -94,11 +95,16 @@ class Service(View, frozen=True, kw_only=True):
     spec: ServiceSpec = ServiceSpec()
     status: ServiceStatus = ServiceStatus()
 
-    def balanced(self, address: str, port: ServicePort) -> bool:
-        """Whether a port answers at an address of the load balancer."""
-        if self.spec.type != "LoadBalancer":
-            return False
-        listed = [each for entry in self.status.load_balancer.ingress if entry.ip == address for each in entry.ports]
+    @property
+    def balancer(self) -> str:
+        """The address of the Service's load balancer; empty while it has none, or is none."""
+        ingress = self.status.load_balancer.ingress if self.spec.type == "LoadBalancer" else ()
+        return next((entry.ip for entry in ingress if entry.ip), "")
+
+    def balanced(self, port: ServicePort) -> bool:
+        """Whether a port answers at the address of the load balancer."""
+        entry = next((entry for entry in self.status.load_balancer.ingress if entry.ip == self.balancer), None)
+        listed = entry.ports if entry is not None and self.balancer else ()
         return any((each.port, each.protocol) == (port.port, port.protocol) and not each.error for each in listed)
 
 

@@ -37,7 +37,7 @@ def test_the_holder_of_a_port_is_one_line_even_with_a_script_as_argument() -> No
 def test_the_user_is_named_when_the_process_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_descriptors", lambda _pid: [])
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        text = ports.holder(listening.getsockname()[1])
+        text = ports.holder("127.0.0.1", listening.getsockname()[1])
     assert text == f"a process of {ports.user(os.geteuid())}"
     assert ports.user(0) == "root (uid 0)"
     assert ports.user(4294967000) == "the user with uid 4294967000"

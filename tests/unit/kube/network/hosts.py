@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import socket
 from typing import Any
 
+from mesh_lab.clusters.embedded import ports
 from mesh_lab.kube.network.hostsockets import HostSockets
 
 
@@ -19,6 +21,8 @@ class Host:
         self.sockets = HostSockets(theirs.detach())
         self.heard: list[dict[str, Any]] = []
         self.silent = False
+        self.reserved_below = 0
+        """Ports below are for root alone."""
         self._hearing = asyncio.Condition()
 
     async def run(self) -> None:
@@ -39,15 +43,23 @@ class Host:
 
     def answer(self, request: dict[str, Any]) -> None:
         """Bind and pass on."""
+        host, port = request["host"], request["port"]
+        if port < self.reserved_below:
+            refused = ports.taken(host, port, PermissionError(errno.EACCES, "Permission denied"))
+            self._refuse(str(refused), refused.kind)
+            return
         try:
-            listener = socket.create_server((request["host"], request["port"]))
-        except OSError:
-            refusal = {"ok": False, "error": f"port {request['port']} is in use: nginx (pid 12) listens on it"}
-            self._socket.send(json.dumps(refusal).encode())
+            listener = socket.create_server((host, port))
+        except OSError as error:
+            kind = ports.taken(host, port, error, quickly=True).kind
+            self._refuse(f"port {port} is in use: nginx (pid 12) listens on it", kind)
             return
         with listener:
             reply = {"ok": True, "port": listener.getsockname()[1]}
             socket.send_fds(self._socket, [json.dumps(reply).encode()], [listener.fileno()])
+
+    def _refuse(self, error: str, kind: str) -> None:
+        self._socket.send(json.dumps({"ok": False, "error": error, "kind": kind}).encode())
 
     def hang_up(self) -> None:
         """Be gone."""

@@ -30,8 +30,8 @@ from mesh_lab.kube.network.services import ServiceNetwork
 from tests.unit.kube.network.catalogues import catalogue, endpoint_slice, service
 
 NODE, DNS, PODS, SERVICES = "10.244.0.1", "10.96.0.10", "10.244.0.0/16", "10.96.0.0/16"
-BALANCER = "127.80.0.1"
-PLACES = Places(NODE, SERVICES, DNS, BALANCER)
+BALANCER, BALANCERS = "127.80.3.7", "127.80.0.0/16"
+PLACES = Places(NODE, SERVICES, DNS, BALANCERS)
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 VIRTUAL = "10.96.0.20"
@@ -63,7 +63,7 @@ class Pod:
                 "link set eth0 up",
                 f"address add {self.address}/32 dev eth0",
                 "route add default via 169.254.1.1 onlink dev eth0",
-                f"route add {BALANCER} via 169.254.1.1 onlink dev eth0 table local src {self.address}",
+                f"route add {BALANCERS} via 169.254.1.1 onlink dev eth0 table local src {self.address}",
                 f"neighbour add 169.254.1.1 dev eth0 lladdr {near}",
             )
 
@@ -323,7 +323,7 @@ class Nft_(contextlib.AbstractContextManager["Nft"]):  # noqa: N801
 def _prepare() -> None:
     """Twice, since doing it again must change nothing."""
     for _ in range(2):
-        prepare_node(NODE, DNS, PODS, SERVICES, BALANCER)
+        prepare_node(NODE, DNS, PODS, SERVICES, BALANCERS)
 
 
 def _port(sticky: bool, *addresses: str, node_port: int = 0) -> VirtualPort:

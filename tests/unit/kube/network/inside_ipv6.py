@@ -19,7 +19,7 @@ from mesh_lab.kube.network.ruleset import FAMILY_4, FAMILY_6, Places, VirtualPor
 from mesh_lab.kube.node.sandbox import AddressPool, Sandbox, Sandboxes
 from tests.unit.kube.isolation import NoIsolation
 from tests.unit.kube.network.inside import (
-    BALANCER,
+    BALANCERS,
     CLONE_NEWNET,
     DNS,
     LIBC,
@@ -69,7 +69,7 @@ class Lab:
 
     def __init__(self) -> None:
         for _ in range(2):
-            prepare_node(NODE, DNS, PODS, SERVICES, BALANCER, SECOND)
+            prepare_node(NODE, DNS, PODS, SERVICES, BALANCERS, SECOND)
         self.runtime = Namespaces()
         pools = [AddressPool(PODS, frozenset({NODE})), AddressPool(SECOND.pod_cidr)]
         self.sandboxes = Sandboxes(
@@ -112,7 +112,7 @@ async def _ways() -> dict[str, Any]:
     other = _port(False, server.address)
     with lab.nft as nft:
         nft.run(whole(PLACES, {port.chain: port}))
-        nft.run(whole(Places(NODE, SERVICES, DNS, BALANCER), {other.chain: other}))
+        nft.run(whole(Places(NODE, SERVICES, DNS, BALANCERS), {other.chain: other}))
         targets = {
             "pod": (server.addresses[1], 8080),
             "service": (VIRTUAL, 80),

@@ -54,19 +54,21 @@ def test_each_family_has_the_services_that_have_an_address_of_it() -> None:
     assert "ip mesh_lab_services" not in text
 
 
-def test_a_balanced_port_is_reached_at_the_balancers_address_if_the_status_says_so() -> None:
+def test_a_balanced_port_is_reached_at_its_balancers_address_if_the_status_says_so() -> None:
     answering = {"port": 80, "protocol": "TCP"}
 
     def reached(kind: str, ip: str, listed: dict[str, object]) -> str:
         status = {"loadBalancer": {"ingress": [{"ip": ip, "ports": [listed]}]}}
         made = msgspec.convert(service("web", type=kind) | {"status": status}, Service)
-        (found,) = virtual_ports(made, slices("10.244.0.2"), "127.80.0.1")
+        (found,) = virtual_ports(made, slices("10.244.0.2"), "127.80.0.0/16")
         return found.balancer
 
     assert reached("LoadBalancer", "127.80.0.1", answering) == "127.80.0.1"
     assert reached("LoadBalancer", "127.80.0.1", answering | {"error": "PortTaken"}) == ""
     assert reached("LoadBalancer", "127.80.0.1", answering | {"protocol": "UDP"}) == ""
-    assert reached("LoadBalancer", "10.96.0.1", answering) == ""
+    assert reached("LoadBalancer", "127.80.255.254", answering) == "127.80.255.254"
+    assert reached("LoadBalancer", "10.96.0.1", answering) == "", "anyone may write a status"
+    assert reached("LoadBalancer", "fd00::1", answering) == ""
     assert reached("ClusterIP", "127.80.0.1", answering) == ""
 
 

@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 30.0
 
 @contextlib.asynccontextmanager
 async def running(state: str) -> AsyncIterator[Outside]:
-    prepare_node(NODE, DNS, PODS, SERVICES, "127.80.0.1")
+    prepare_node(NODE, DNS, PODS, SERVICES, "127.80.0.0/16")
     config = KubeConfig(
         name="lab", state_dir=state, api_fd=-1, control_fd=-1, lifeline_fd=-1, api_port=1, rootless=False
     )

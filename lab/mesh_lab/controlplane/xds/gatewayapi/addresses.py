@@ -49,8 +49,8 @@ def place_of(state: GatewayState, snapshot: Snapshot) -> Place:
         assigned += (f"{short}.{namespace}.svc.{snapshot.mesh.cluster_domain}:{port}" for port in sorted(ports))
         remarks += _unanswered(service, ports)
     wanted = {each.value for each in infrastructure.addresses_of(spec) if infrastructure.is_deployed(spec)}
-    if not wanted <= {each.value for each in found}:
-        text = f"{', '.join(sorted(wanted))}: the lab gives addresses, and takes no wishes"
+    if lacking := sorted(wanted - {each.value for each in found}):
+        text = f"{', '.join(lacking)}: not given, or not at all ports; Events of Service {_joined(list(names))} say why"
         return Place(tuple(dict.fromkeys(found)), Verdict("AddressNotUsable", text))
     told = f"Resource programmed, assigned to service(s) {_joined(assigned)}"
     return Place(tuple(dict.fromkeys(found)), message="; ".join((told, *remarks)))

@@ -22,7 +22,7 @@ from mesh_lab.kube.network.relay import MARK
 from mesh_lab.kube.network.relaying import Relaying
 from mesh_lab.kube.network.ruleset import VirtualPort, whole
 from mesh_lab.kube.objects.policies import NetworkPolicy
-from tests.unit.kube.network.inside import BALANCER, DNS, NODE, PLACES, PODS, SERVICES, VIRTUAL, Pod
+from tests.unit.kube.network.inside import BALANCERS, DNS, NODE, PLACES, PODS, SERVICES, VIRTUAL, Pod
 from tests.unit.kube.network.policies.reference import Packet, passes
 from tests.unit.kube.network.policies.worlds import (
     NAMESPACES,
@@ -179,7 +179,7 @@ def ip6() -> bool:
 
 
 def _prepare() -> None:
-    prepare_node(NODE, DNS, PODS, SERVICES, BALANCER)
+    prepare_node(NODE, DNS, PODS, SERVICES, BALANCERS)
 
 
 def _arrives(source: Pod, receiver: socket.socket, address: str, port: int) -> bool:
