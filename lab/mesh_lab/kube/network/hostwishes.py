@@ -130,7 +130,12 @@ def _port_status(port: ServicePort, address: str, outcomes: Mapping[Place, Outco
 
 
 def remarks(outcomes: Mapping[Place, Outcome], news: Collection[Place]) -> Iterator[Remark]:
-    """Say what is new. That 127.0.0.1 leads elsewhere is no warning where the load balancer's own address answers."""
+    """Say what is new. What leads nowhere is no warning where another place that is meant for the port leads there.
+
+    So it is with 127.0.0.1 where the load balancer's own address answers; and with a port that is for root alone where
+    another place leads to the same port of the pods, as the ingress gateway's 80 and 443 have 8080 and 8443.
+    """
+    good = {each.wish.port.target_port: each for each in outcomes.values() if not each.error and _is_meant(each.wish)}
     own = {each.wish.port.port: each for each in outcomes.values() if each.wish.way is Way.OWN}
     for outcome in outcomes.values():
         wish = outcome.wish
@@ -142,10 +147,19 @@ def remarks(outcomes: Mapping[Place, Outcome], news: Collection[Place]) -> Itera
             continue  # it is said together
         if outcome.error:
             text = f"port {number} does not answer on {wish.place} of the host: {outcome.error}"
-            yield Remark(WARNING, outcome.reason, text)
+            instead = good.get(wish.port.target_port) if outcome.reason == PORT_RESERVED else None
+            if instead is None:
+                yield Remark(WARNING, outcome.reason, text)
+            else:
+                yield Remark(NORMAL, outcome.reason, f"{text}; {instead.wish.place} leads to the same port of its pods")
         elif wish.way is not Way.NODE_PORT:
             second = outcomes.get(Place(FROM_HOST, number)) if wish.way is Way.OWN else None
             yield Remark(NORMAL, ENSURED, f"port {number} answers on {wish.place} of the host{_also(second)}")
+
+
+def _is_meant(wish: Wish) -> bool:
+    """Whether people are told of a place; a node port has a number that nobody has chosen."""
+    return wish.way is not Way.NODE_PORT
 
 
 def _also(second: Outcome | None) -> str:

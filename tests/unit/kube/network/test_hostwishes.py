@@ -69,9 +69,9 @@ def test_only_a_load_balancer_with_ports_that_are_relayed_has_an_address() -> No
     assert not is_balanced(None)
 
 
-def outcomes(wanted: Service, address: str = OWN, **errors: str) -> dict[Place, Outcome]:
+def outcomes(wanted: Service, address: str = OWN, *configured: HostPort, **errors: str) -> dict[Place, Outcome]:
     """`errors`: the reason of each way's."""
-    made = (Outcome(each, *_error(errors.get(each.way.name, ""))) for each in wishes(WEB, wanted, (), address))
+    made = (Outcome(each, *_error(errors.get(each.way.name, ""))) for each in wishes(WEB, wanted, configured, address))
     return {each.wish.place: each for each in made}
 
 
@@ -137,3 +137,27 @@ def test_the_second_way_is_told_of_when_it_comes_later_and_node_ports_only_when_
     assert list(remarks(found, {Place("127.0.0.1", 30900)})) == []
     (told,) = remarks(outcomes(wanted, NODE_PORT=TAKEN), {Place("127.0.0.1", 30900)})
     assert (told.type, told.reason) == ("Warning", "PortTaken")
+
+
+SAME = "127.0.0.1:8080 leads to the same port of its pods"
+
+
+@pytest.mark.parametrize(
+    ("errors", "kind", "ending"),
+    [
+        (
+            {"OWN": "PortReserved"},
+            "Normal",
+            ": it is so: PortReserved; 127.0.0.1:8080 leads to the same port of its pods",
+        ),
+        ({"OWN": "PortReserved", "CHOSEN": TAKEN}, "Warning", ": it is so: PortReserved"),
+        ({"OWN": TAKEN}, "Warning", ": it is so: PortTaken"),
+    ],
+)
+def test_a_port_that_is_for_root_is_no_warning_where_another_is_chosen_for_it(
+    errors: dict[str, str], kind: str, ending: str
+) -> None:
+    chosen = HostPort(namespace="default", service="web", port=80, host_port=8080)
+    found = outcomes(view(type="LoadBalancer", ports=[port(80)]), OWN, chosen, **errors)
+    told = next(remarks(found, {Place(OWN, 80)}))
+    assert (told.type, told.text) == (kind, f"port 80 does not answer on {OWN}:80 of the host{ending}")
