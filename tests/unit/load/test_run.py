@@ -85,3 +85,12 @@ def test_a_run_that_was_replaced_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(load, "follow", fail)
     with pytest.raises(load.LoadFailed, match="another load run has ended this one"):
         load.run(API, SETTINGS, tmp_path, quiet)
+
+
+def test_the_page_is_at_an_address_where_its_port_answers() -> None:
+    def found(**port: str) -> list[str]:
+        ingress = {"ip": "127.80.0.4", "ports": [{"port": 8089, "protocol": "TCP", **port}]}
+        return load._addresses({"locust-ui": {"status": {"loadBalancer": {"ingress": [ingress]}}}})
+
+    assert found() == ["127.80.0.4"]
+    assert found(error="PortTaken") == []

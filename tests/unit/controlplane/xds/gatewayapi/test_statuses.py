@@ -8,7 +8,7 @@ import pytest
 
 from mesh_lab.controlplane.world.gatewayapi import GATEWAY
 from mesh_lab.controlplane.xds.gatewayapi.statuses import Key, Release, statuses
-from tests.unit.controlplane.cluster import Cluster
+from tests.unit.controlplane.cluster import Cluster, service
 from tests.unit.controlplane.xds.gatewayapi.objects import (
     edge,
     gateway,
@@ -52,6 +52,37 @@ def test_a_gateway_with_a_ready_pod_is_programmed_and_has_an_address() -> None:
     assert found["addresses"] == [{"type": "Hostname", "value": "edge-istio.default.svc.cluster.local"}]
     assert at_listener(cluster)["attachedRoutes"] == 1
     assert [each["kind"] for each in at_listener(cluster)["supportedKinds"]] == ["HTTPRoute", "GRPCRoute"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "errors", "condition", "addresses"),
+    [
+        ((), {}, ("True", "Programmed"), ["127.80.0.5"]),
+        ((), {15021: "PortTaken"}, ("True", "Programmed"), ["127.80.0.5"]),
+        ((), {80: "PortReserved"}, ("True", "Programmed"), ["10.96.0.77"]),
+        (("127.80.0.5",), {}, ("True", "Programmed"), ["127.80.0.5"]),
+        (("127.80.0.6",), {}, ("False", "AddressNotUsable"), ["127.80.0.5"]),
+        (("127.80.0.5", "127.80.0.6"), {}, ("False", "AddressNotUsable"), ["127.80.0.5"]),
+        (("127.80.0.5",), {80: "PortReserved"}, ("False", "AddressNotUsable"), ["10.96.0.77"]),
+    ],
+)
+def test_a_gateway_has_its_load_balancers_address_where_its_ports_answer(
+    asked: tuple[str, ...], errors: dict[int, str], condition: tuple[str, str], addresses: list[str]
+) -> None:
+    cluster = edge(gateway(addresses=[{"type": "IPAddress", "value": each} for each in asked]))
+    labels = {"gateway.networking.k8s.io/gateway-name": "edge"}
+    front = service(
+        "edge-istio", ("status", 15021), ("http", 80), ip="10.96.0.77", selector=labels, type="LoadBalancer"
+    )
+    ports = [{"port": number, "protocol": "TCP"} for number in (15021, 80)]
+    listed = [port | ({"error": errors[port["port"]]} if port["port"] in errors else {}) for port in ports]
+    front["status"] = {"loadBalancer": {"ingress": [{"ip": "127.80.0.5", "ports": listed}]}}
+    found = status(cluster.add("Service", front), GATEWAY, "edge")
+    assert holds(found["conditions"], "Programmed") == condition
+    assert [each["value"] for each in found["addresses"]] == addresses
+    (programmed,) = (each for each in found["conditions"] if each["type"] == "Programmed")
+    silent = condition[0] == "True" and 80 not in errors
+    assert ("edge-istio say why" in programmed["message"]) != silent
 
 
 def test_an_address_of_another_type_is_refused() -> None:
