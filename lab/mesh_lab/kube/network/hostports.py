@@ -138,7 +138,8 @@ class HostPorts:
                     news.add(place)
             if not held[place].error:  # the socket there, if any, is another Service's
                 await self._relaying.set_backends(str(place), self._backends(name, wish))
-        if name in self._refused or any(each.error for each in held.values()):
+        # Of a place that another Service has, the end is known here.
+        if name in self._refused or any(each.error and place not in self._owners for place, each in held.items()):
             self._try_again(name)
         outcomes = dict(held)
         if not held:
@@ -241,6 +242,9 @@ class HostPorts:
         if not self._held[name].pop(place).error:
             del self._owners[place]
             await self._relaying.stop(str(place))
+            for other, held in self._held.items():
+                if place in held:
+                    self._mark(other)
 
     async def _report(self, name: Name, service: Service, held: dict[Place, Outcome], said: list[Remark]) -> None:
         stored = self._registry.find(SERVICES, name.name, name.namespace)

@@ -134,6 +134,8 @@ class Relay:
             except ConnectionAbortedError:
                 continue
             except OSError as error:
+                if error.errno == errno.EINVAL:
+                    return  # it was shut down, and the order to close it is on its way
                 if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     raise
                 # Out of descriptors: new connections wait in the kernel's queue until the next look.

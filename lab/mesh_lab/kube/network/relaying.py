@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
@@ -67,10 +68,13 @@ class Relaying:
                 await self._order({"op": "backends", "id": name, "backends": backends})
 
     async def stop(self, name: str) -> None:
-        """Take no more connections; those that are open stay."""
+        """Take no more connections; those that are open stay. The port is free at once."""
         async with self._lock:
             served = self._served.pop(name, None)
             if served is not None:
+                # The program has the socket, too, and its own time: the port would be in use until it has closed it.
+                with contextlib.suppress(OSError):
+                    served.sock.shutdown(socket.SHUT_RDWR)
                 served.sock.close()
                 await self._order({"op": "close", "id": name})
 

@@ -137,6 +137,25 @@ async def test_two_services_have_one_port_at_addresses_of_their_own_and_127_0_0_
             assert await _said(address, running.host_port) == b"hello"
 
 
+async def test_127_0_0_1_is_the_next_services_as_soon_as_the_first_is_gone(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hostports, "TRY_AGAIN_SECONDS", 3600)
+    place = f"127.0.0.1:{running.host_port}"
+    for name in ("web", "late"):
+        await running.registry.create(SERVICES, balanced(running.host_port, name))
+        await running.addressed(name)
+    await running.until("a remark", lambda: place in running.events("late").get("EnsuredLoadBalancer", ""))
+    await running.registry.delete(SERVICES, "web", "default")
+
+    def told() -> bool:
+        messages = [each["message"] for each in running.registry.list(EVENTS)]
+        return f"port {running.host_port} answers on {place} of the host" in messages
+
+    await running.until("the second way", told)
+    assert not _free("127.0.0.1", running.host_port)
+
+
 async def test_a_deleted_services_address_is_the_next_ones(running: Running) -> None:
     for name in ("web", "other"):
         await running.registry.create(SERVICES, balanced(running.host_port, name))

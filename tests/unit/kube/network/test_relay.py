@@ -184,12 +184,15 @@ async def test_a_stopped_port_is_free_again_and_its_connections_stay(relaying: R
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"x")
         await exchange(port)
+        assert relaying.pid is not None
+        os.kill(relaying.pid, signal.SIGSTOP)  # it cannot have closed its own socket yet
         await relaying.stop("front")
-        while True:
-            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-                break
-            await asyncio.sleep(0.01)
-        writer.write_eof()
+        with socket.create_server(("127.0.0.1", port)) as other:
+            os.kill(relaying.pid, signal.SIGCONT)
+            writer.write_eof()
+            other.settimeout(LIMIT)
+            with socket.create_connection(("127.0.0.1", port)), other.accept()[0]:
+                pass
         assert (await reader.read()).startswith(b"a ")
         writer.close()
 
