@@ -39,6 +39,8 @@ from mesh_lab.harness.mesh import ConfigurationRejected, Mesh
 from mesh_lab.harness.namespaces import Namespaces
 from mesh_lab.harness.proxies import Proxy, total
 from mesh_lab.harness.results import Result, Results
+from mesh_lab.harness.sequential import Rates
+from mesh_lab.harness.splits import assert_route_splits
 from mesh_lab.harness.traffic import EchoControl, Sending, TrafficClient
 from mesh_lab.harness.versions import VersionFrom, VersionOf, by_header, by_json
 
@@ -55,6 +57,7 @@ __all__ = [
     "Namespaces",
     "Object",
     "Proxy",
+    "Rates",
     "Reference",
     "Result",
     "Results",
@@ -69,6 +72,7 @@ __all__ = [
     "assert_no_errors",
     "assert_overflow",
     "assert_random_baseline",
+    "assert_route_splits",
     "assert_split",
     "authorization_policy",
     "by_header",

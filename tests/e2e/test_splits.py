@@ -10,6 +10,7 @@ from mesh_lab.testing import (
     VersionOf,
     assert_all,
     assert_no_errors,
+    assert_route_splits,
     assert_split,
     by_header,
     by_json,
@@ -36,6 +37,19 @@ def test_traffic_is_split_as_weighted(canary: Mesh, client: TrafficClient, first
         results = client.send("http://echo", REQUESTS, concurrency=16)
     assert_all(results)
     assert_split(results, {"v1": first, "v2": second}, false_alarm=FALSE_ALARM)
+
+
+def test_a_split_is_proved_with_as_many_requests_as_it_takes(canary: Mesh, client: TrafficClient) -> None:
+    with canary.applied(virtual_service("echo", route(to("echo", "v1", 90), to("echo", "v2", 10)))):
+        assert_route_splits(client, "http://echo", {"v1": 90, "v2": 10}, concurrency=16)
+
+
+def test_a_split_that_is_five_points_off_is_found(canary: Mesh, client: TrafficClient) -> None:
+    with (
+        canary.applied(virtual_service("echo", route(to("echo", "v1", 85), to("echo", "v2", 15)))),
+        pytest.raises(AssertionError, match="is not split as"),
+    ):
+        assert_route_splits(client, "http://echo", {"v1": 90, "v2": 10}, concurrency=16)
 
 
 @pytest.mark.parametrize("version_of", [by_header("x-echo-version"), by_json("$.version")], ids=["header", "json"])

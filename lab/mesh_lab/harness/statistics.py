@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import NormalDist
 
 FALSE_ALARM = 1e-6
 
@@ -116,6 +117,17 @@ def tolerance(trials: int, probability: float, false_alarm: float = FALSE_ALARM)
     accepted = binomial_interval(trials, probability, false_alarm)
     expected = trials * probability
     return max(expected - accepted.low, accepted.high - expected) / trials * 100
+
+
+def wilson_interval(hits: int, trials: int, confidence: float) -> tuple[float, float]:
+    """Bounds of a share that was seen `hits` times in `trials` (Wilson, 1927): to be shown, not to be tested with."""
+    if not trials:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, weight = hits / trials, z * z / trials
+    middle = (share + weight / 2) / (1 + weight)
+    reach = z * math.sqrt(share * (1 - share) / trials + weight / (4 * trials)) / (1 + weight)
+    return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
 def repeats(sequence: list[str]) -> int:
