@@ -234,14 +234,20 @@ def test_a_backend_elsewhere_needs_a_grant_which_can_be_withdrawn(
     url = f"http://{front}:{HTTP}/far"
     far = rule(backend("far", namespace=elsewhere), matches=[path("/far")])
     refused = ("False", "RefNotPermitted")
+
+    def answered(status: int) -> None:
+        """The status of the route may be written before the gateway has acknowledged what the grant changes."""
+        eventually(lambda: visitor.send(url)[0].status == status, timeout=10, why="the grant has come, or gone")
+        assert_all(visitor.send(url, 3), status=status)
+
     with shop.applied(route("far", of("front", sectionName="http"), far)):
         wait_condition(shop, "HTTPRoute", "far", "ResolvedRefs", refused)
         assert_all(visitor.send(url, 3), status=500)
         with shop.applied(grant(shop, elsewhere, "Service", "HTTPRoute")):
             wait_condition(shop, "HTTPRoute", "far", "ResolvedRefs", ("True", "ResolvedRefs"))
-            assert_all(visitor.send(url, 3), status=503)  # the Service is there, and has no pods
+            answered(503)  # the Service is there, and has no pods
         wait_condition(shop, "HTTPRoute", "far", "ResolvedRefs", refused)
-        assert_all(visitor.send(url, 3), status=500)
+        answered(500)
 
 
 def test_a_certificate_elsewhere_needs_a_grant_which_can_be_withdrawn(
