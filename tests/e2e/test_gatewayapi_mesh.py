@@ -68,6 +68,21 @@ def test_a_consumers_route_is_for_its_own_clients_and_comes_first(
         assert_all(neighbour.client().send(f"http://echo.{shop.namespace}/", 10), version="v1")
 
 
+def test_a_route_may_be_for_a_service_entry(shop: Mesh, client: TrafficClient) -> None:
+    ports = [{"number": 80, "name": "http", "protocol": "HTTP"}]
+    entry = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {"name": "news"},
+        "spec": {"hosts": ["news.example"], "ports": ports, "resolution": "NONE"},
+    }
+    parent = {"group": "networking.istio.io", "kind": "ServiceEntry", "name": "news"}
+    with shop.applied([entry, route("news", parent, rule(V2))]):
+        wait_condition(shop, "HTTPRoute", "news", "Accepted", ("True", "Accepted"))
+        assert_all(client.send("http://echo-v1/", 5, headers={"host": "news.example"}), version="v2")
+        assert_all(client.send("http://echo-v1/", 5), version="v1")
+
+
 def test_a_split_in_the_mesh(shop: Mesh, client: TrafficClient) -> None:
     with shop.applied(for_echo(rule({**V1, "weight": 3}, {**V2, "weight": 1}))):
         assert_split(client.send("http://echo/", 600, concurrency=10), {"v1": 75, "v2": 25})

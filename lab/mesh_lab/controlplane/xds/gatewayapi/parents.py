@@ -1,4 +1,4 @@
-"""What a route attaches to: listeners of Gateways and ListenerSets, and Services in the mesh; or why it does not.
+"""What a route attaches to, or why it does not: listeners; in the mesh Services and, as with Istio, ServiceEntries.
 
 https://gateway-api.sigs.k8s.io/reference/spec/#parentreference
 """
@@ -24,13 +24,31 @@ class Attached(NamedTuple):
     hosts: tuple[str, ...]
 
 
+class Called(NamedTuple):
+    """What clients in the mesh call, and a route is for: a Service or a ServiceEntry, with its hosts."""
+
+    kind: str
+    namespace: str
+    name: str
+    hosts: tuple[str, ...]
+
+
 class Parent(NamedTuple):
-    """One of a route's parents: the listeners, or the Service, that take the route; or why it is refused there."""
+    """One of a route's parents: the listeners that take the route, or what is called; or why it is refused there.
+
+    `port` is that of what is called, 0 for all.
+    """
 
     ref: ParentReference
     listeners: tuple[Attached, ...] = ()
-    service: ObjectKey | None = None
+    called: Called | None = None
+    port: int = 0
     refused: Verdict | None = None
+
+    @property
+    def in_mesh(self) -> bool:
+        """Whether it is no listener."""
+        return self.ref.group != GROUP
 
 
 Index = Table[tuple[str, str, str], tuple[ListenerState, ...]]
@@ -57,22 +75,45 @@ def parents_of(
             listeners = index.get((ref.kind, namespace, ref.name))
             if listeners is not None:
                 yield _at_listeners(ref, route, hostnames, listeners, sources)
-        elif (ref.group, ref.kind) == ("", "Service"):
-            yield _at_service(ref, (namespace, ref.name), route, sources)
+        elif (ref.group, ref.kind) in _CALLED:
+            yield _in_mesh(ref, (namespace, ref.name), route, sources)
 
 
-def _at_service(ref: ParentReference, key: ObjectKey, route: Resource[RouteSpec], sources: Sources) -> Parent:
-    where = f"Service {key[0]}/{key[1]}"
+_ISTIO = "networking.istio.io"
+_CALLED = (("", "Service"), (_ISTIO, "ServiceEntry"))
+
+
+def _in_mesh(ref: ParentReference, key: ObjectKey, route: Resource[RouteSpec], sources: Sources) -> Parent:
+    where = f"{ref.kind} {key[0]}/{key[1]}"
     if route.origin.kind == "UDPRoute":
         return Parent(ref, refused=Verdict("UnsupportedValue", "sidecars leave UDP alone"))
+    found = _entry(key, sources) if ref.group == _ISTIO else _service(key, sources)
+    if found is None:
+        return Parent(ref, refused=Verdict("NoMatchingParent", f"{where}: there is none"))
+    called, ports = found
+    if ref.section_name and ref.section_name not in ports:
+        return Parent(ref, refused=Verdict("NoMatchingParent", f"{where} has no port called {ref.section_name}"))
+    if ref.port and ref.port not in ports.values():
+        return Parent(ref, refused=Verdict("NoMatchingParent", f"{where} has no port {ref.port}"))
+    return Parent(ref, called=called, port=ref.port or (ports[ref.section_name] if ref.section_name else 0))
+
+
+def _service(key: ObjectKey, sources: Sources) -> tuple[Called, dict[str, int]] | None:
+    """A Service as it is called, and its ports by name."""
     service = sources.services.get(key)
     if service is None:
-        return Parent(ref, refused=Verdict("NoMatchingParent", f"{where}: there is none"))
-    if ref.section_name and all(port.name != ref.section_name for port in service.ports):
-        return Parent(ref, refused=Verdict("NoMatchingParent", f"{where} has no port called {ref.section_name}"))
-    if ref.port and all(port.port != ref.port for port in service.ports):
-        return Parent(ref, refused=Verdict("NoMatchingParent", f"{where} has no port {ref.port}"))
-    return Parent(ref, service=key)
+        return None
+    host = f"{key[1]}.{key[0]}.svc.{sources.domain}"
+    return Called("Service", *key, (host,)), {port.name: port.port for port in service.ports}
+
+
+def _entry(key: ObjectKey, sources: Sources) -> tuple[Called, dict[str, int]] | None:
+    """A ServiceEntry, and its ports by name."""
+    entry = sources.entries.get(key)
+    if entry is None:
+        return None
+    ports = {port.name: port.number for port in entry.spec.ports}
+    return Called("ServiceEntry", *key, tuple(entry.spec.hosts)), ports
 
 
 def _at_listeners(

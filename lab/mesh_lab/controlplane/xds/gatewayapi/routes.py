@@ -84,8 +84,8 @@ def _states(resource: Resource[RouteSpec], around: _Around) -> tuple[RouteState,
         return tuple(_unread(resource, index, sources))
     attached = tuple(parents.parents_of(resource, spec, getattr(spec, "hostnames", []), index, sources))
     by = grants.Referrer(resource.origin.kind, resource.namespace)
-    at_gateways = tuple(each for each in attached if each.ref.kind != "Service")
-    in_mesh = tuple(each for each in attached if each.ref.kind == "Service")
+    at_gateways = tuple(each for each in attached if not each.in_mesh)
+    in_mesh = tuple(each for each in attached if each.in_mesh)
     return tuple(
         _state(resource, spec, some, Backends(sources, around.grants, by, free=some is in_mesh))
         for some in (at_gateways, in_mesh)

@@ -1,9 +1,9 @@
 """The Gateway API's objects as the internal model has them: Gateways and VirtualServices, beside Istio's own.
 
 One Gateway for each listener, one VirtualService for each host of a listener, with the rules of all routes that name
-it: these compete by how specific their matches are, then by age. One VirtualService, too, for each Service that is a
-parent: for all (the routes of the Service's own namespace), or for one namespace only (the routes of its clients').
-https://gateway-api.sigs.k8s.io/geps/gep-1426/
+it: these compete by how specific their matches are, then by age. One VirtualService, too, for each Service (or, as in
+Istio, ServiceEntry) that is a parent: for all (the routes of its own namespace), or for one namespace only (the routes
+of its clients'). https://gateway-api.sigs.k8s.io/geps/gep-1426/
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mesh_lab.controlplane.world.snapshot import Config, Table
 from mesh_lab.controlplane.xds import hosts, keeping
 from mesh_lab.controlplane.xds.gatewayapi import infrastructure
 from mesh_lab.controlplane.xds.gatewayapi.listeners import GatewayState, ListenerState, gateways
-from mesh_lab.controlplane.xds.gatewayapi.parents import isolated
+from mesh_lab.controlplane.xds.gatewayapi.parents import Called, isolated
 from mesh_lab.controlplane.xds.gatewayapi.routes import RouteState, routes
 from mesh_lab.controlplane.xds.gatewayapi.rules import Ranked
 from mesh_lab.controlplane.xds.gatewayapi.sources import Sources
@@ -58,7 +58,7 @@ def made_routes(sources: Sources) -> Table[ObjectKey, Config[VirtualService]]:
     """What routes stand for, by namespace and name."""
     states = gateways(sources)
     known = routes(sources, states)
-    return keeping.table((*_at_listeners(states, known), *_at_services(known, sources)))
+    return keeping.table((*_at_listeners(states, known), *_in_mesh(known)))
 
 
 def _names_taken(
@@ -193,41 +193,35 @@ def _ordered(some: Iterable[RouteState]) -> Iterator[Rule]:
 
 
 class _Parent(NamedTuple):
-    """A Service, and the namespace whose routes these are; empty for the Service's own."""
+    """What is called, and the namespace whose routes these are; empty for its own."""
 
-    service: ObjectKey
+    called: Called
     consumer: str
 
 
-def _at_services(known: tuple[RouteState, ...], sources: Sources) -> Iterator[Config[VirtualService]]:
+def _in_mesh(known: tuple[RouteState, ...]) -> Iterator[Config[VirtualService]]:
     found: dict[_Parent, list[tuple[RouteState, int]]] = {}
     for route in known:
         for parent in route.parents if route.refused is None else ():
-            if parent.service is not None and parent.refused is None:
-                consumer = route.resource.namespace if route.resource.namespace != parent.service[0] else ""
-                port = parent.ref.port or _numbered(parent.service, parent.ref.section_name, sources)
-                found.setdefault(_Parent(parent.service, consumer), []).append((route, port))
+            if parent.called is not None and parent.refused is None:
+                consumer = route.resource.namespace if route.resource.namespace != parent.called.namespace else ""
+                found.setdefault(_Parent(parent.called, consumer), []).append((route, parent.port))
     for place, some in found.items():
-        yield _mesh_service(place, tuple(some), sources.domain)
-
-
-def _numbered(service: ObjectKey, name: str, sources: Sources) -> int:
-    return next((port.port for port in sources.services[service].ports if name and port.name == name), 0)
+        yield _mesh_service(place, tuple(some))
 
 
 @memoised
-def _mesh_service(parent: _Parent, some: tuple[tuple[RouteState, int], ...], domain: str) -> Config[VirtualService]:
+def _mesh_service(parent: _Parent, some: tuple[tuple[RouteState, int], ...]) -> Config[VirtualService]:
     """Clients' own routes take the place of the service's: nothing is older than they."""
-    (namespace, name), consumer = parent
-    host = f"{name}.{namespace}.svc.{domain}"
+    called, consumer = parent
     ranked = [(each.rank, _at_port(each.rule, port)) for route, port in some for each in route.requests]
     spec = VirtualService(
-        hosts=[host],
+        hosts=list(called.hosts),
         gateways=[hosts.MESH],
         http=[rule for _, rule in sorted(ranked, key=lambda each: each[0], reverse=True)],
         tls=[
             TLSRoute(
-                match=[TLSMatchAttributes(sni_hosts=_names(route, host), port=port)],
+                match=[TLSMatchAttributes(sni_hosts=_names(route, called), port=port)],
                 route=list(route.connections.shares),
             )
             for route, port in some
@@ -243,12 +237,13 @@ def _mesh_service(parent: _Parent, some: tuple[tuple[RouteState, int], ...], dom
     first = some[0][0].resource
     created = _FOREMOST if consumer else first.created
     others = tuple(dict.fromkeys(route.resource.origin for route, _ in some if route is not some[0][0]))
-    name = f"{name}-{namespace}-istio-autogenerated-k8s-mesh"
-    return Config(first.origin, consumer or namespace, name, {}, created, spec, merged_from=others)
+    kind = "" if called.kind == "Service" else f"-{called.kind.lower()}"
+    name = f"{called.name}-{called.namespace}{kind}-istio-autogenerated-k8s-mesh"
+    return Config(first.origin, consumer or called.namespace, name, {}, created, spec, merged_from=others)
 
 
-def _names(route: RouteState, host: str) -> list[str]:
-    return list(getattr(route.resource.decoded.spec, "hostnames", ())) or [host]
+def _names(route: RouteState, called: Called) -> list[str]:
+    return list(getattr(route.resource.decoded.spec, "hostnames", ())) or list(called.hosts)
 
 
 def _at_port(rule: Rule, port: int) -> Rule:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeVar, cast
 
+from mesh_lab.controlplane.model import ServiceEntry
 from mesh_lab.controlplane.model.base import Spec
 from mesh_lab.controlplane.model.gatewayapi import GatewayClass
 from mesh_lab.controlplane.world.certificates import TlsSecret
 from mesh_lab.controlplane.world.configmapdata import ConfigMapData
 from mesh_lab.controlplane.world.gatewayapi import GATEWAY, Resource
 from mesh_lab.controlplane.world.kubernetes import Namespace, ObjectKey, Service
-from mesh_lab.controlplane.world.snapshot import Snapshot, Table
+from mesh_lab.controlplane.world.snapshot import Config, Snapshot, Table
 from mesh_lab.controlplane.xds.memo import memoised
 
 CONTROLLER = "istio.io/gateway-controller"
@@ -33,6 +34,7 @@ class Sources(NamedTuple):
 
     objects: Table[str, Table[ObjectKey, Resource[Spec]]]
     services: Table[ObjectKey, Service]
+    entries: Table[ObjectKey, Config[ServiceEntry]]
     secrets: Table[ObjectKey, TlsSecret]
     config_maps: Table[ObjectKey, ConfigMapData]
     namespaces: Table[str, Namespace]
@@ -45,6 +47,7 @@ class Sources(NamedTuple):
         return cls(
             snapshot.gatewayapi,
             snapshot.services,
+            snapshot.of(ServiceEntry),
             snapshot.secrets,
             snapshot.config_maps,
             snapshot.namespaces,

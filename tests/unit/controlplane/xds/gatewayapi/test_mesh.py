@@ -70,6 +70,52 @@ def test_a_parent_that_is_none(wrong: dict[str, Any]) -> None:
     assert RATINGS not in clusters(cluster)
 
 
+OUTSIDE = {
+    "hosts": ["news.example", "*.wiki.example"],
+    "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}, {"number": 8080, "name": "alt", "protocol": "HTTP"}],
+    "resolution": "NONE",
+}
+ENTRY = {"group": "networking.istio.io", "kind": "ServiceEntry", "name": "outside"}
+
+
+def outside(**parent: Any) -> Cluster:
+    cluster = bookinfo().istio(config("ServiceEntry", "outside", OUTSIDE))
+    return cluster.add("HTTPRoute", route("r", rule(to("ratings")), parent={**ENTRY, **parent}))
+
+
+def test_a_route_takes_the_place_of_a_service_entry(tmp_path: Path) -> None:
+    """The first half of Istio's way out through an egress gateway."""
+    cluster = outside()
+    found = hosts_of(resources(cluster), "80")
+    for host in ("news.example:80", "*.wiki.example:80"):
+        assert [each.route.cluster for each in found[host].routes] == [RATINGS]
+    assert of_parent(cluster, "HTTPRoute", "r")["Accepted"] == ("True", "Accepted")
+    validate(static(resources(cluster)), tmp_path)
+
+
+@pytest.mark.parametrize("named", [{"port": 8080}, {"sectionName": "alt"}])
+def test_a_port_of_a_service_entry_may_be_meant(named: dict[str, Any]) -> None:
+    found = resources(outside(**named))
+    assert hosts_of(found, "80")["news.example:80"].routes[0].route.cluster != RATINGS
+    assert hosts_of(found, "8080")["news.example:8080"].routes[0].route.cluster == RATINGS
+
+
+@pytest.mark.parametrize("wrong", [{"name": "nothing"}, {"port": 1}, {"sectionName": "none"}, {"namespace": "shop"}])
+def test_a_service_entry_that_is_no_parent(wrong: dict[str, Any]) -> None:
+    assert of_parent(outside(**wrong), "HTTPRoute", "r")["Accepted"] == ("False", "NoMatchingParent")
+
+
+def test_a_service_and_a_service_entry_of_one_name_are_two_parents() -> None:
+    cluster = bookinfo().istio(config("ServiceEntry", "reviews", OUTSIDE))
+    cluster.add("HTTPRoute", route("one", rule(to("ratings")), parent=SERVICE))
+    cluster.add("HTTPRoute", route("two", rule(to("details")), parent={**ENTRY, "name": "reviews"}))
+    found = resources(cluster)
+    assert hosts_of(found, "9080")[f"{REVIEWS}:9080"].routes[0].route.cluster == RATINGS
+    assert (
+        hosts_of(found, "80")["news.example:80"].routes[0].route.cluster.endswith("details.default.svc.cluster.local")
+    )
+
+
 def test_calls_are_routed_by_service_and_method(tmp_path: Path) -> None:
     def calling(**method: str) -> Any:
         return rule(to("ratings"), matches=[{"method": method}])
