@@ -32,6 +32,16 @@ class Called(NamedTuple):
     name: str
     hosts: tuple[str, ...]
 
+    def server_names(self, hostnames: list[str]) -> list[str]:
+        """By which server names a TLSRoute with these hostnames is for it: of a ServiceEntry only such as are its own.
+
+        A Service is called by its address: whatever name the client says is for it.
+        """
+        if self.kind == "Service":
+            return hostnames or list(self.hosts)
+        common = (hosts.intersection(own, each.lower()) for own in self.hosts for each in hostnames or ["*"])
+        return list(dict.fromkeys(each for each in common if each is not None))
+
 
 class Parent(NamedTuple):
     """One of a route's parents: the listeners that take the route, or what is called; or why it is refused there.
@@ -76,14 +86,16 @@ def parents_of(
             if listeners is not None:
                 yield _at_listeners(ref, route, hostnames, listeners, sources)
         elif (ref.group, ref.kind) in _CALLED:
-            yield _in_mesh(ref, (namespace, ref.name), route, sources)
+            yield _in_mesh(ref, (namespace, ref.name), route, hostnames, sources)
 
 
 _ISTIO = "networking.istio.io"
 _CALLED = (("", "Service"), (_ISTIO, "ServiceEntry"))
 
 
-def _in_mesh(ref: ParentReference, key: ObjectKey, route: Resource[RouteSpec], sources: Sources) -> Parent:
+def _in_mesh(
+    ref: ParentReference, key: ObjectKey, route: Resource[RouteSpec], hostnames: list[str], sources: Sources
+) -> Parent:
     where = f"{ref.kind} {key[0]}/{key[1]}"
     if route.origin.kind == "UDPRoute":
         return Parent(ref, refused=Verdict("UnsupportedValue", "sidecars leave UDP alone"))
@@ -95,6 +107,9 @@ def _in_mesh(ref: ParentReference, key: ObjectKey, route: Resource[RouteSpec], s
         return Parent(ref, refused=Verdict("NoMatchingParent", f"{where} has no port called {ref.section_name}"))
     if ref.port and ref.port not in ports.values():
         return Parent(ref, refused=Verdict("NoMatchingParent", f"{where} has no port {ref.port}"))
+    if route.origin.kind == "TLSRoute" and not called.server_names(hostnames):
+        text = f"no host of this route is one of {where}"
+        return Parent(ref, refused=Verdict("NoMatchingListenerHostname", text))
     return Parent(ref, called=called, port=ref.port or (ports[ref.section_name] if ref.section_name else 0))
 
 

@@ -243,7 +243,7 @@ def _mesh_service(parent: _Parent, some: tuple[tuple[RouteState, int], ...]) -> 
 
 
 def _names(route: RouteState, called: Called) -> list[str]:
-    return list(getattr(route.resource.decoded.spec, "hostnames", ())) or list(called.hosts)
+    return called.server_names(list(getattr(route.resource.decoded.spec, "hostnames", ())))
 
 
 def _at_port(rule: Rule, port: int) -> Rule:

@@ -6,7 +6,7 @@ with expressions, backends that are none, references that nothing allows, listen
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -21,6 +21,8 @@ HEADERS = ("x-user", "X-User", "cookie", "content-type", "Host")
 TEXTS = ("", "a", "jason", "a b", "%", "%20", "100%", "%PROTOCOL%", "{x}")
 METHODS = ("GET", "POST", "DELETE", "OPTIONS", "PATCH")
 SERVICES = ("reviews", "ratings", "details", "productpage", "nobody")
+ENTRIES: Mapping[str, tuple[str, ...]] = {"one": ("news.example.com",), "many": ("a.example.com", "*.wiki.example.com")}
+"""The hosts of ServiceEntries."""
 LISTENERS = (
     ("HTTP", 80),
     ("HTTP", 8080),
@@ -32,6 +34,13 @@ LISTENERS = (
     ("TCP", 9001),
     ("UDP", 53),
 )
+
+
+def service_entry(name: str) -> Object:
+    """A ServiceEntry with a port of each kind that routes are for."""
+    numbers = {"HTTP": 80, "TLS": 443, "GRPC": 9080, "TCP": 9000}
+    ports = [{"number": number, "name": kind.lower(), "protocol": kind} for kind, number in numbers.items()]
+    return made(name, {"hosts": list(ENTRIES[name]), "ports": ports, "resolution": "NONE"})
 
 
 class Chance:
@@ -86,7 +95,14 @@ class Chance:
         if chosen < 0.25:
             service = {"group": "", "kind": "Service", "name": self._one_of(SERVICES)}
             return service if self._happens(0.3) else {**service, "port": self._one_of((9080, 9080, 1))}
-        if chosen < 0.35:
+        if chosen < 0.3:
+            entry = {
+                "group": "networking.istio.io",
+                "kind": "ServiceEntry",
+                "name": self._one_of((*ENTRIES, "nothing")),
+            }
+            return entry if self._happens(0.5) else {**entry, "port": self._one_of((80, 443, 1))}
+        if chosen < 0.4:
             return {"group": GROUP, "kind": "ListenerSet", "name": "more", "namespace": "default"}
         parent: Object = {"name": "edge", "namespace": "default"}
         if self._happens(0.4):

@@ -15,7 +15,7 @@ from mesh_lab.controlplane.xds.gatewayapi.statuses import Key, Release, statuses
 from mesh_lab.controlplane.xds.typeurls import EDS, LDS
 from tests.unit.controlplane.cluster import Cluster
 from tests.unit.controlplane.envoy import message, static, validate
-from tests.unit.controlplane.xds.gatewayapi.generated import Chance
+from tests.unit.controlplane.xds.gatewayapi.generated import ENTRIES, Chance, service_entry
 from tests.unit.controlplane.xds.gatewayapi.objects import POD, edge
 from tests.unit.controlplane.xds.gatewayapi.test_connections import secret
 
@@ -30,6 +30,7 @@ def cluster_of(seed: int, directory: Path) -> Cluster:
     """A Gateway, two ListenerSets, and so many routes of each kind."""
     chance = Chance(seed)
     cluster = edge(chance.gateway()).add("Secret", secret(directory))
+    cluster.add("ServiceEntry", *(service_entry(name) for name in ENTRIES))
     cluster.add("ListenerSet", *(chance.listener_set(name) for name in ("more", "most")))
     for kind in KINDS:
         cluster.add(kind, *(chance.of_kind(kind, f"{kind.lower()}-{index}") for index in range(OF_EACH)))
@@ -51,11 +52,11 @@ def test_generated_routes(seed: int, tmp_path: Path) -> None:
     with generator.remembering():
         stated = statuses(snapshot, RELEASE)
         findings = list(routes_are_accepted(snapshot))
-    sent = {"Gateway": origins_of(at_gateway), "Service": origins_of(in_mesh)}
+    sent = {"Gateway": origins_of(at_gateway), "mesh": origins_of(in_mesh)}
     refused_at_a_parent = {finding.origin.key for finding in findings if finding.severity == "error"}
     for key, parent in parents(stated):
         verdict = accepted(parent)
-        where = "Service" if parent["parentRef"]["kind"] == "Service" else "Gateway"
+        where = "mesh" if is_in_mesh(parent) else "Gateway"
         if not verdict:
             assert tuple(key) in refused_at_a_parent, (key, parent)
         if not any(accepted(each) for each in at(stated, key, where)):
@@ -85,7 +86,11 @@ def parents(stated: dict[Key, Object]) -> Iterator[tuple[Key, Object]]:
 
 
 def at(stated: dict[Key, Object], key: Key, where: str) -> Iterator[Object]:
-    return (each for each in stated[key]["parents"] if (each["parentRef"]["kind"] == "Service") == (where == "Service"))
+    return (each for each in stated[key]["parents"] if is_in_mesh(each) == (where == "mesh"))
+
+
+def is_in_mesh(parent: Object) -> bool:
+    return parent["parentRef"]["kind"] in ("Service", "ServiceEntry")
 
 
 def accepted(parent: Object) -> bool:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from mesh_lab.controlplane.xds.typeurls import LDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, pod, service
-from tests.unit.controlplane.envoy import static, validate
+from tests.unit.controlplane.envoy import message, static, validate
 from tests.unit.controlplane.xds.gatewayapi.objects import made, of_parent, path, route, rule, to
 from tests.unit.controlplane.xds.translated import REVIEWS, hosts_of, resources, routes_to
 
@@ -103,6 +104,33 @@ def test_a_port_of_a_service_entry_may_be_meant(named: dict[str, Any]) -> None:
 @pytest.mark.parametrize("wrong", [{"name": "nothing"}, {"port": 1}, {"sectionName": "none"}, {"namespace": "shop"}])
 def test_a_service_entry_that_is_no_parent(wrong: dict[str, Any]) -> None:
     assert of_parent(outside(**wrong), "HTTPRoute", "r")["Accepted"] == ("False", "NoMatchingParent")
+
+
+@pytest.mark.parametrize(
+    ("hostnames", "expected"),
+    [
+        ([], {"news.example", "*.wiki.example"}),
+        (["news.example", "other.example"], {"news.example"}),
+        (["a.wiki.example"], {"a.wiki.example"}),
+        (["other.example"], set()),
+    ],
+    ids=["all", "one", "narrower", "none"],
+)
+def test_connections_to_a_service_entry_are_routed_by_its_own_names(
+    hostnames: list[str], expected: set[str], tmp_path: Path
+) -> None:
+    """Another's name is not for this route to lead anywhere."""
+    spec = {**OUTSIDE, "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}]}
+    parents = {"parentRefs": [ENTRY], "rules": [rule(to("ratings"))]}
+    cluster = bookinfo().istio(config("ServiceEntry", "outside", spec))
+    cluster.add("TLSRoute", made("r", {**parents, **({"hostnames": hostnames} if hostnames else {})}))
+    found = resources(cluster)
+    chains = message(found[LDS]["0.0.0.0_443"]).filter_chains
+    led = {name for each in chains if RATINGS in str(each.filters) for name in each.filter_chain_match.server_names}
+    assert led == expected
+    verdict = ("True", "Accepted") if expected else ("False", "NoMatchingListenerHostname")
+    assert of_parent(cluster, "TLSRoute", "r")["Accepted"] == verdict
+    validate(static(found), tmp_path)
 
 
 def test_a_service_and_a_service_entry_of_one_name_are_two_parents() -> None:
