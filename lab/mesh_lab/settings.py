@@ -60,12 +60,18 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Image(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A program under an image's name, for the embedded cluster; `user` is the uid that it runs as."""
+    """A program under an image's name, for the embedded cluster; `user` is the uid that it runs as.
+
+    `path` is a folder that its containers see, and work in; `python` a virtual environment that they run on. Both are
+    relative to the directory of lab.toml.
+    """
 
     command: Annotated[list[str], msgspec.Meta(min_length=1)]
     args: list[str] = []
     env: dict[str, str] = {}
     user: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    path: str = ""
+    python: str = ""
 
 
 class HostPort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -225,7 +225,7 @@ def test_whatever_the_file_says_the_answer_is_a_lab_or_a_message(tmp_path: Path,
         ("[ports]\ngrpc = 1", "lab.toml:2: ports.grpc: no such setting; there are api, http, https, tcp"),
         (
             '[images.a]\ncommand = ["a"]\nuid = 1',
-            "lab.toml:3: images.a.uid: no such setting; there are command, args, env, user",
+            "lab.toml:3: images.a.uid: no such setting; there are command, args, env, user, path, python",
         ),
         ("[[host_ports]]\nhostport = 1", "lab.toml:2: host_ports[0].hostport: no such setting; is it host_port?"),
     ],

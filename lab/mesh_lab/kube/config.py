@@ -35,12 +35,20 @@ class HostPort(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ImageEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A program under an image's name (`[images."NAME"]` in lab.toml); `user` is the uid that it runs as."""
+    """A program under an image's name (`[images."NAME"]` in lab.toml); `user` is the uid that it runs as.
+
+    Its containers work in `path`, on the virtual environment `python`, and see the directories `shown` of the host, but
+    for those below them that are `hidden`.
+    """
 
     command: tuple[str, ...]
     args: tuple[str, ...] = ()
     env: dict[str, str] = msgspec.field(default_factory=dict)
     user: int | None = None
+    path: str = ""
+    python: str = ""
+    shown: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

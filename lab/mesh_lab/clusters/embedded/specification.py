@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh_lab.clusters.base import start_settings
-from mesh_lab.clusters.embedded import internet, namespaces
+from mesh_lab.clusters.embedded import internet, namespaces, ownimages
 from mesh_lab.settings import Lab
 
 GATEWAY = ("istio-system", "istio-ingressgateway")
@@ -27,7 +27,8 @@ def describe(lab: Lab, environ: Mapping[str, str], kube_command: Sequence[str], 
     `source` is the directory that the package is imported from.
 
     Raises:
-        LabError: the names of the lab's internet do not fit; see `internet.sites`.
+        LabError: the names of the lab's internet do not fit, or the lab's own images; see `internet.sites` and
+            `ownimages.images`.
     """
     settings = lab.settings
     user_namespace = namespaces.rootless()
@@ -61,7 +62,7 @@ def describe(lab: Lab, environ: Mapping[str, str], kube_command: Sequence[str], 
         "kube": {
             "rootless": user_namespace,
             "read_only_dirs": namespaces.shared_directories(),
-            "images": settings.images,
+            "images": ownimages.images(lab),
             "host_ports": gateway + services,
             "internet": sites,
             "ipv6": {} if settings.ip_family == "dual" else None,

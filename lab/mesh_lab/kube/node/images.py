@@ -44,7 +44,8 @@ class Image:
     """A program under an image's name: `entrypoint` and `arguments` are Docker's ENTRYPOINT and CMD.
 
     `commands` are further programs of `mesh-lab-app`, by the names under which containers of the image find them;
-    `files` are those that a bare interpreter runs, by their files below `mesh_lab/apps`.
+    `files` are those that a bare interpreter runs, by their files below `mesh_lab/apps`. `shown` are directories of the
+    host that containers see beside its programs, read-only, and `hidden` those below them that are empty there.
     """
 
     name: str
@@ -55,11 +56,13 @@ class Image:
     working_dir: str = "/"
     commands: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:
         """`status.containerStatuses[].imageID`: stable for the same program."""
-        content = repr((self.name, self.entrypoint, self.arguments, sorted(self.env.items()), self.user))
+        content = repr((self.name, self.entrypoint, self.arguments, sorted(self.env.items()), self.user, self.shown))
         return f"{self.name}@sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
@@ -74,7 +77,7 @@ class Images:
         self._table = {image.name: image for image in _builtin()}
         for name, entry in own.items():
             key = repository(name)
-            self._table[key] = Image(key, entry.command, entry.args, entry.env, entry.user or 0)
+            self._table[key] = _own(key, entry)
 
     def find(self, reference: str) -> Image:
         """Return the image that a container's `image` field names.
@@ -101,6 +104,26 @@ class Images:
     def all(self) -> list[Image]:
         """Return all images, sorted by name."""
         return [self._table[name] for name in sorted(self._table)]
+
+
+def _own(name: str, entry: ImageEntry) -> Image:
+    """An image of lab.toml. A virtual environment is entered as its `activate` does."""
+    env = dict(entry.env)
+    if entry.python:
+        path = env.get("PATH") or search_path()
+        env = {"VIRTUAL_ENV": entry.python, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **env}
+        env["PATH"] = f"{entry.python}/bin:{path}"
+    place = entry.path or "/"
+    return Image(
+        name,
+        entry.command,
+        entry.args,
+        env,
+        entry.user or 0,
+        working_dir=place,
+        shown=entry.shown,
+        hidden=entry.hidden,
+    )
 
 
 def repository(reference: str) -> str:

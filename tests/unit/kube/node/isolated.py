@@ -20,7 +20,7 @@ from typing import Any
 
 import mesh_lab
 from mesh_lab.kube import pki
-from mesh_lab.kube.config import KubeConfig
+from mesh_lab.kube.config import ImageEntry, KubeConfig
 from mesh_lab.kube.errors import ApiError, forbidden
 from mesh_lab.kube.isolation import IsolationError
 from mesh_lab.kube.node.agent import NodeAgent
@@ -80,10 +80,21 @@ def _is_routed(address: str) -> bool:
     return bool(done.stdout.strip())
 
 
+def own_program(state: Path) -> ImageEntry:
+    """An image with a folder of its own below the state, in which a directory is hidden."""
+    folder, hidden = state / "program", state / "program" / "hidden"
+    hidden.mkdir(parents=True)
+    (hidden / "key").write_text("secret")
+    (folder / "run.sh").write_text("pwd; ls; ls hidden; (echo x > here) 2>/dev/null || echo refused; ls ..\n")
+    command = ("sh", "run.sh")
+    return ImageEntry(command=command, path=str(folder), shown=(str(folder),), hidden=(str(hidden),))
+
+
 class IsolatedNode:
     """Registry and agent without API server and controllers; what those would make, `begin` makes."""
 
     def __init__(self, state: Path) -> None:
+        program = own_program(state)
         self.config = KubeConfig(
             name="testlab",
             state_dir=str(state),
@@ -92,6 +103,7 @@ class IsolatedNode:
             lifeline_fd=0,
             api_port=0,
             rootless=os.getuid() != 0,
+            images={"own/program": program},
             read_only_dirs=tuple({sys.prefix, sys.base_prefix, *(p for p in sys.path if Path(p).is_dir())}),
         )
         self.store = Store.open(state / "journal.db")

@@ -27,6 +27,16 @@ def test_a_container_has_its_own_files_and_names(output: Callable[..., str]) -> 
     assert lines[-2:] == ["1", "0"]  # process 1 of its namespace, root of its image
 
 
+def test_an_image_of_ones_own_shows_its_folder_and_nothing_beside_it(node: Node) -> None:
+    own = {"name": "main", "image": "own/program:1.0"}
+    node.run(pod_object("ownprogram", own, restartPolicy="Never"), finished)
+    place, *lines = node.output("ownprogram").splitlines()
+    node.delete(name="ownprogram", grace=0)
+    assert place.endswith("/program")
+    # What it sees, nothing of what is in `hidden`, that it may not write, and that nothing is beside it.
+    assert lines == ["hidden", "run.sh", "refused", "program"]
+
+
 def test_the_service_accounts_files_are_mounted(output: Callable[..., str]) -> None:
     script = "cd /var/run/secrets/kubernetes.io/serviceaccount; cat namespace; echo; cat ca.crt; echo; wc -c < token"
     namespace, authority, size = output("account", script).split()

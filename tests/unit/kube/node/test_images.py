@@ -121,6 +121,17 @@ def test_own_images_win_and_keep_their_settings() -> None:
     assert image.identity != Images({}).find("busybox").identity
 
 
+def test_an_environment_is_entered_as_its_activate_does() -> None:
+    entry = ImageEntry(command=("uvicorn",), path="/home/me/shop", python="/home/me/venv", shown=("/home/me/shop",))
+    image = Images({"me/shop": entry}).find("me/shop")
+    assert image.env["PATH"].startswith("/home/me/venv/bin:")
+    assert image.env["PATH"].endswith("/bin"), "the lab's tools and the host's programs come after"
+    assert image.env["VIRTUAL_ENV"] == "/home/me/venv"
+    assert (image.working_dir, image.shown) == ("/home/me/shop", ("/home/me/shop",))
+    own = ImageEntry(command=("x",), python="/venv", env={"PATH": "/mine", "PYTHONUNBUFFERED": ""})
+    assert Images({"me/x": own}).find("me/x").env["PATH"] == "/venv/bin:/mine"
+
+
 def test_the_page_of_limits_names_every_image() -> None:
     text = (Path(__file__).parents[4] / "docs/limits.md").read_text(encoding="utf-8")
     for found in re.findall(r"`([^`]*\{[^`]*\}[^`]*)`", text):

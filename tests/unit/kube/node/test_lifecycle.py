@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -176,6 +177,20 @@ def test_a_missing_program_is_a_start_error(node: Node, pod: Callable[..., Objec
 def test_a_pod_past_its_deadline_fails(pod: Callable[..., Object]) -> None:
     late = pod(once("late-pod", IDLE, spec={"activeDeadlineSeconds": 1}), finished)
     assert (late["status"]["phase"], late["status"]["reason"]) == ("Failed", "DeadlineExceeded")
+
+
+def test_a_program_that_only_the_host_sees_is_told_how_to_be_shown(
+    node: Node, pod: Callable[..., Object], tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    spec = {"restartPolicy": "Never"}
+    failed = pod(pod_object("unseen", container("main", str(program)), **spec), finished)
+    message = status_of(failed)["state"]["terminated"]["message"]
+    assert message.endswith('containers of this image do not see it: [images."busybox"] path in lab.toml')
+    failed = pod(pod_object("missing", container("main", f"{program}-none"), **spec), finished)
+    assert status_of(failed)["state"]["terminated"]["message"].endswith("no such file or directory")
 
 
 def test_a_new_image_restarts_the_container(node: Node, pod: Callable[..., Object]) -> None:

@@ -163,9 +163,10 @@ class ContainerRunner:
         except RuntimeLost:
             raise
         except (RuntimeFailure, OSError) as error:
-            self._record(WARNING, "Failed", f'Error: failed to start container "{self.name}": {error}')
+            text = starting.with_remedy(str(error), spec["argv"][0], image)
+            self._record(WARNING, "Failed", f'Error: failed to start container "{self.name}": {text}')
             self._facts.restarts = start
-            return self._ended(Terminated(_START_ERROR, "StartError", began, started=began, message=str(error))), 0.0
+            return self._ended(Terminated(_START_ERROR, "StartError", began, started=began, message=text)), 0.0
         self._facts.restarts = start
         self._facts.enter(Running(began))
         self.process, self.console = console.process, console

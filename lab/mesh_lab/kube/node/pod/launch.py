@@ -123,12 +123,15 @@ def root_spec(
 ) -> dict[str, Any]:
     """Return a start request's `spec.root`."""
     limit = container.resources.limits.get("ephemeral-storage")
+    # Before the container's own mounts: those may stand within.
+    mounts = [*(Mount(place, place, read_only=True) for place in image.shown), *mounts]
     programs = {f"{TOOLS}/{name}": [text, 0o755] for name, text in scripts(image).items()}
     return {
         "size": DISK if limit is None else int(quantities.parse(str(limit))),
         "read_only": container.security_context.read_only_root_filesystem,
         "privileged": container.security_context.privileged,
         "shm": shm,
+        "hidden": list(image.hidden),
         "files": {**programs, **{path: [text, 0o644] for path, text in files.items()}},
         "mounts": [
             {"source": m.source, "target": m.target, "read_only": m.read_only, "sub_path": m.sub_path} for m in mounts

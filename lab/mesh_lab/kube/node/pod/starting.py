@@ -74,6 +74,16 @@ def specification(node: NodeContext, pod: Pod, container: Container, image: Imag
     }
 
 
+def with_remedy(failure: str, program: str, image: Image) -> str:
+    """A failure to start a program; with what shows it, where it is on the host and containers do not see it."""
+    if not failure.endswith("no such file or directory") or not Path(program).is_absolute():
+        return failure
+    if not Path(program).exists():
+        return failure
+    where = f'[images."{image.name}"] path in lab.toml'
+    return f"{failure}; the host has it, but containers of this image do not see it: {where}"
+
+
 def message_file(node: NodeContext, pod: Pod, container: Container) -> Path:
     """Return the path of the container's termination message."""
     return node.pod_directory(pod) / "messages" / container.name

@@ -132,7 +132,8 @@ def build(staging: str, host: HostFiles, wanted: dict[str, Any]) -> None:
     """Make the root of a container in this process' mount namespace, which must be its own, and enter it.
 
     `wanted` is the part `root` of a start request: `size` in bytes, `read_only`, `privileged`, `shm` (the sandbox'
-    /dev/shm), `files` (path → [text, mode]), `mounts` ([{source, sub_path, target, read_only}]).
+    /dev/shm), `files` (path → [text, mode]), `mounts` ([{source, sub_path, target, read_only}]), `hidden` (directories
+    of these that are to be empty).
 
     Raises:
         OSError: a mount or a file that cannot be made; the message names it.
@@ -160,6 +161,9 @@ def build(staging: str, host: HostFiles, wanted: dict[str, Any]) -> None:
     mounts += [(spec["target"], _mount_volume, tree) for spec, tree in zip(wanted["mounts"], volumes, strict=True)]
     for target, mount, tree in sorted(mounts, key=lambda one: one[0].rstrip("/").count("/")):
         mount(tree, target)
+    for path in wanted["hidden"]:
+        if os.path.isdir(path):
+            sc.mount("tmpfs", path, sc.MS_RDONLY, "size=0,mode=0700")
     if wanted["read_only"]:
         sc.make_read_only("/")
 
