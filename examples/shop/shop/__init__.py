@@ -1,0 +1,1 @@
+"""A shop: a front that people see, and the stock behind it."""
