@@ -38,6 +38,7 @@ from mesh_lab.harness.convergence import eventually
 from mesh_lab.harness.mesh import ConfigurationRejected, Mesh
 from mesh_lab.harness.namespaces import Namespaces
 from mesh_lab.harness.proxies import Proxy, total
+from mesh_lab.harness.rendering import chart as helm_chart
 from mesh_lab.harness.results import Result, Results
 from mesh_lab.harness.sequential import Rates
 from mesh_lab.harness.splits import assert_route_splits
@@ -80,6 +81,7 @@ __all__ = [
     "destination_rule",
     "eventually",
     "gateway",
+    "helm_chart",
     "peer_authentication",
     "reference",
     "route",

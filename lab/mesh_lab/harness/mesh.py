@@ -16,6 +16,7 @@ from mesh_lab.client.rollout import await_gone, await_live, is_rolled_out
 from mesh_lab.errors import ConfigurationRejected
 from mesh_lab.harness.commands import Capture
 from mesh_lab.harness.proxies import Proxy
+from mesh_lab.harness.rendering import is_rendered, rendered
 from mesh_lab.harness.traffic import EchoControl, TrafficClient
 from mesh_lab.harness.versions import VersionOf
 from mesh_lab.harness.workloads import (
@@ -56,10 +57,13 @@ class Mesh:
     # Objects
 
     def apply(self, manifest: Manifest) -> list[Reference]:
-        """Apply a manifest (a file, YAML text, objects) to the namespace.
+        """Apply a manifest to the namespace: a file or folder of YAML, a kustomization, a chart, YAML text, objects.
+
+        A Helm chart has its default values; with others: `mesh.apply(helm_chart(path, mesh.namespace, values={...}))`.
 
         Raises:
             ApiError: the API server refuses an object.
+            LabError: a kustomization or a chart cannot be rendered.
         """
         return [reference(self.api.apply(obj)) for obj in self._placed(manifest)]
 
@@ -84,6 +88,8 @@ class Mesh:
 
     def _placed(self, manifest: Manifest) -> list[Object]:
         placed = []
+        if isinstance(manifest, Path) and is_rendered(manifest):
+            manifest = rendered(manifest, self.namespace)
         for obj in objects_in(manifest):
             meta = {"namespace": self.namespace, **obj["metadata"]}
             placed.append({**obj, "metadata": meta})
@@ -175,19 +181,20 @@ class Mesh:
         return TrafficClient(self.api, self.namespace, lambda: self.pod(app), self._version_of)
 
     def ready(self, timeout: float = READY_SECONDS) -> None:
-        """Wait until every deployment of the namespace is rolled out.
+        """Wait until every Deployment and StatefulSet of the namespace is rolled out; `timeout` (seconds) is for both.
 
         Raises:
             TimeoutError: naming what is missing.
         """
-        path = self.api.path("apps/v1", "Deployment", self.namespace)
-        self.api.wait_until(
-            path,
-            _all_rolled_out,
-            timeout=timeout,
-            why=f"deployments of {self.namespace} roll out",
-            describe=self._unready,
-        )
+        deadline = time.monotonic() + timeout
+        for kind in ("Deployment", "StatefulSet"):
+            self.api.wait_until(
+                self.api.path("apps/v1", kind, self.namespace),
+                _all_rolled_out,
+                timeout=max(deadline - time.monotonic(), 0.0),
+                why=f"{kind.lower()}s of {self.namespace} roll out",
+                describe=self._unready,
+            )
 
     def _unready(self, deployments: Items) -> str:
         lines = [f"  {name}: {obj.get('status', {})}" for name, obj in deployments.items()]
