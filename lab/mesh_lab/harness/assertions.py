@@ -5,6 +5,7 @@ They hide themselves from pytest's traceback (`__tracebackhide__`): what a reade
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
@@ -96,6 +97,45 @@ def assert_lasted(results: Collection[Result], at_least_s: float, under_s: float
             f"{len(other)} of {len(results)} requests did not take {at_least_s:g} to {under_s:g} s\n"
             + "".join(f"  {_line(r)}\n" for r in other[:MAX_SHOWN])
         )
+
+
+def assert_latency(
+    results: Collection[Result],
+    quantile: float,
+    *,
+    under_s: float | None = None,
+    at_least_s: float | None = None,
+    false_alarm: float = FALSE_ALARM,
+) -> None:
+    """A quantile of the latencies (0.99 for p99) is under so many seconds, or at least so many, or both.
+
+    It is tested exactly, by how many requests are beyond the bound: if it holds, each is with a probability of at most
+    `1 - quantile` (or `quantile`). A mean says nothing of the slow ones, and one outlier moves it.
+
+    Raises:
+        AssertionError: more are beyond a bound than chance makes them; with what would have been accepted.
+        ValueError: no bound, or so few requests that the test could not fail.
+    """
+    __tracebackhide__ = True
+    _some(results)
+    if under_s is None and at_least_s is None:
+        raise ValueError("a bound is needed: under_s, at_least_s, or both")
+    seconds = sorted(result.duration_ms / 1000 for result in results)
+    beyond = []
+    if under_s is not None:
+        beyond.append(("at or over", under_s, sum(each >= under_s for each in seconds), 1 - quantile))
+    if at_least_s is not None:
+        beyond.append(("under", at_least_s, sum(each < at_least_s for each in seconds), quantile))
+    for where, bound, count, share in beyond:
+        most = binomial_interval(len(seconds), share, 2 * false_alarm).high
+        if most >= len(seconds):
+            raise ValueError(f"{len(seconds)} requests are too few to test p{100 * quantile:g}: send more")
+        if count > most:
+            seen = seconds[min(math.ceil(quantile * len(seconds)), len(seconds)) - 1]
+            raise AssertionError(
+                f"p{100 * quantile:g} is {seen:.3g} s: {count} of {len(seconds)} requests took {where} {bound:g} s; "
+                f"up to {most} are accepted (false-alarm rate {false_alarm:g}); the slowest took {seconds[-1]:.3g} s"
+            )
 
 
 def assert_identity(result: Result, identity: str | None) -> None:

@@ -13,6 +13,7 @@ from mesh_lab.harness.assertions import (
     assert_ejected,
     assert_identity,
     assert_lasted,
+    assert_latency,
     assert_overflow,
     assert_random_baseline,
     assert_split,
@@ -119,3 +120,50 @@ def test_results_are_read_from_what_send_printed() -> None:
         parse_results(lines[:1])
     with pytest.raises(ValueError, match="not a result"):
         parse_results(["oops"])
+
+
+def lasting(number: int, seconds: float, *others: float) -> Results:
+    durations = [seconds] * number + list(others)
+    return Results(Result(status=200, at_ms=0.0, duration_ms=1000 * each) for each in durations)
+
+
+def test_a_quantile_of_latencies_is_held_to_its_bounds() -> None:
+    assert_latency(lasting(1000, 0.01, 9.0, 9.0), 0.99, under_s=0.25)
+    assert_latency(lasting(1000, 0.3), 0.5, at_least_s=0.25, under_s=0.5)
+
+
+@pytest.mark.parametrize(("slow", "fails"), [(10, False), (28, False), (29, True), (100, True)])
+def test_more_slow_requests_than_chance_makes_are_a_failure(slow: int, fails: bool) -> None:
+    """Of 1,000 requests 10 are slow on average where p99 is the bound, and 28 once in a million at most."""
+    results = lasting(1000 - slow, 0.01, *[0.5] * slow)
+    if not fails:
+        assert_latency(results, 0.99, under_s=0.25)
+        return
+    with pytest.raises(
+        AssertionError, match=rf"{slow} of 1000 requests took at or over 0\.25 s; up to 28 are accepted"
+    ):
+        assert_latency(results, 0.99, under_s=0.25)
+
+
+def test_a_delay_that_half_of_the_requests_lack_is_found() -> None:
+    with pytest.raises(AssertionError, match=r"p50 is 0\.01 s: 700 of 1000 requests took under 0\.2 s"):
+        assert_latency(lasting(700, 0.01, *[0.2] * 300), 0.5, at_least_s=0.2)
+
+
+def test_a_latency_that_is_as_promised_raises_an_alarm_less_often_than_is_said() -> None:
+    draws = random.Random(7)
+    alarms = 0
+    for _ in range(2000):
+        slow = sum(draws.random() < 0.05 for _ in range(200))
+        try:
+            assert_latency(lasting(200 - slow, 0.01, *[0.5] * slow), 0.95, under_s=0.25, false_alarm=0.01)
+        except AssertionError:
+            alarms += 1
+    assert alarms <= 35  # 20 at most on average, and three standard deviations
+
+
+def test_what_could_not_fail_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 requests are too few to test p99: send more"):
+        assert_latency(lasting(2, 0.01), 0.99, under_s=1)
+    with pytest.raises(ValueError, match="a bound is needed"):
+        assert_latency(lasting(100, 0.01), 0.99)
