@@ -49,6 +49,8 @@ UNIX = "unix://"
 _PLACES = {"127.0.0.1": "127.0.0.1", "[::1]": "127.0.0.1"}
 """The hosts of a default endpoint other than the pod's own address. A pod of the lab has no IPv6."""
 
+_PROXIED = {"HTTP_PROXY": "HTTP"}
+"""To Istio, too, requests of a proxy's client are HTTP where a workload is called."""
 _WITHIN_TLS = {"HTTPS": "HTTP", "TLS": "TCP"}
 """What is left of a protocol where TLS ends."""
 
@@ -141,7 +143,7 @@ def _stated(
         number = listener.port.number
         known = named.get(number)
         service, called_by = (known.service, known.called_by) if known is not None else (None, 0)
-        spoken = listener.port.protocol
+        spoken = _PROXIED.get(listener.port.protocol.upper(), listener.port.protocol)
         if listener.tls is not None:
             spoken = _WITHIN_TLS.get(spoken.upper(), spoken)
         protocol = protocol_of(ServicePort("", number, number, "TCP", spoken))

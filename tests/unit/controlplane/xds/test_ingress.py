@@ -44,6 +44,22 @@ def test_the_stated_ports_are_the_only_ones() -> None:
     assert ("Sidecar", "default", "own") in {origin.key for origin in found[RDS]["inbound|8081||"].origins}
 
 
+def test_a_port_of_a_proxy_speaks_http() -> None:
+    """As in Istio, and not what the first bytes look like."""
+
+    def routed(protocol: str) -> bool:
+        port = {"number": 8081, "name": "p", "protocol": protocol}
+        cluster = bookinfo().istio(config("Sidecar", "own", {"ingress": [{"port": port}]}))
+        found = listener_of(cluster, "virtualInbound").filter_chains
+        here = [each for each in found if each.filter_chain_match.destination_port.value == 8081]
+        filters = [each.filters[-1].name for each in here]
+        return set(filters) == {"envoy.filters.network.http_connection_manager"}
+
+    assert routed("HTTP_PROXY")
+    assert routed("HTTP")
+    assert not routed("TCP")
+
+
 @pytest.mark.parametrize(
     ("endpoint", "expected"),
     [
