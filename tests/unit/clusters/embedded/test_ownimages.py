@@ -70,9 +70,35 @@ def test_a_link_is_followed_before_it_is_judged(project: Path) -> None:
         shop(project, path="everything")
 
 
+def test_what_is_named_by_a_link_is_shown_under_both_names(project: Path) -> None:
+    """The scripts of an environment have the name in them under which it was made."""
+    (project / "linked").symlink_to(project / "shop")
+    found = shop(project, path="../linked", python="../linked/.venv")
+    assert (found["path"], found["python"]) == (str(project / "linked"), str(project / "linked" / ".venv"))
+    assert {str(project / "linked"), str(project / "shop")} <= set(found["shown"])
+
+
+def test_an_installation_that_is_named_by_a_link_is_shown_under_both_names(project: Path, tmp_path: Path) -> None:
+    """As uv's are: the name of a minor version leads to that of a patch."""
+    installed = tmp_path / "home" / "pythons" / "3.12.9"
+    (installed / "bin").mkdir(parents=True)
+    program = installed / "bin" / "python3"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    named = installed.with_name("3.12")
+    named.symlink_to(installed)
+    environment = project / "shop" / ".venv"
+    (environment / "bin" / "python").unlink()
+    (environment / "bin" / "python").symlink_to(named / "bin" / "python3")
+    (environment / "pyvenv.cfg").write_text(f"home = {named}/bin\nversion = 3.12.9\n")
+    assert {str(named), str(installed)} <= set(shop(project, python="../shop/.venv")["shown"])
+
+
 @pytest.mark.parametrize(
     ("field", "value", "why"),
     [
+        ("path", "/etc", "/etc has more in it than a program"),
+        ("path", "/proc/self", "has more in it than a program"),
         ("path", "/", "/ has more in it than a program"),
         ("path", "~", "home has more in it than a program"),
         ("path", "../../..", "has more in it than a program"),
