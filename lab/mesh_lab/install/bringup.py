@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from mesh_lab.client.api import Api
@@ -23,7 +24,7 @@ from mesh_lab.errors import LabError
 from mesh_lab.install import ingress
 from mesh_lab.install.applying import Applying
 from mesh_lab.install.dialects import DEFINITIONS, control_plane
-from mesh_lab.install.readiness import Workload, await_deployments
+from mesh_lab.install.readiness import Workload, await_deployments, await_pods, belongs
 from mesh_lab.meshkinds import DEFAULT_DIALECTS
 
 MESH = ("mesh",)
@@ -37,6 +38,8 @@ SAMPLES = (
     "apps/bookinfo-gateway.yaml",
     "apps/traffic-client.yaml",
 )
+_QUIET_SECONDS = 10.0
+"""For so long a start says nothing of single pods."""
 _FORMER_SELECTOR = {"app": "istiod"}
 _NOT_FOUND = 404
 CONTROL_PLANE = Workload("istio-system", "istiod")
@@ -62,17 +65,30 @@ def install(
     profile: str = "default",
     dialects: Sequence[str] = DEFAULT_DIALECTS,
     samples: bool = True,
+    since: Mapping[str, datetime] | None = None,
 ) -> Installed:
     """Put the mesh and the samples onto the cluster; return when all is ready and every proxy is in sync.
 
     Without `samples` it is the mesh only. The ingress Service has the lab's `host_ports`, in a manifest that is written
     into `directory`. `timeout` in seconds is for the whole. `profile` is the mesh's, after Istio's; `dialects` are the
-    vocabularies that it reads.
+    vocabularies that it reads. `since` is when each node was started: the statuses that a cluster has kept from before
+    say nothing of now.
 
     Raises:
         LabError: a manifest cannot be applied, or not all is ready in time.
     """
     deadline = time.monotonic() + timeout
+
+    def settle(workloads: set[Workload]) -> None:
+        await_pods(
+            lambda: [pod for pod in live_pods(api) if belongs(pod, workloads)],
+            since or {},
+            deadline,
+            report,
+            quiet=_QUIET_SECONDS,
+        )
+        await_deployments(api, workloads, deadline, report)
+
     report("installing the mesh")
     files = _mesh(manifests, host_ports, directory, profile)
     files = _speaking(files, manifests, directory, dialects)
@@ -80,12 +96,12 @@ def install(
     applying = Applying(kubectl, api, directory)
     mesh = deployments(applying.apply("mesh", files))
     # Injection is the control plane's work: pods that are made before it answers would be refused.
-    await_deployments(api, {CONTROL_PLANE}, deadline, report)
+    settle({CONTROL_PLANE})
     workloads = mesh - {CONTROL_PLANE}
     if samples:
         report("installing the sample microservices")
         workloads |= deployments(applying.apply("samples", _files(manifests, SAMPLES)))
-    await_deployments(api, workloads, deadline, report)
+    settle(workloads)
     report("waiting until every proxy has acknowledged its configuration")
     try:
         pods = live_pods(api)

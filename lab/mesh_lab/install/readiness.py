@@ -24,7 +24,7 @@ from mesh_lab.rfc3339 import parse
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
 _SILENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
-_PODS_PAUSE_SECONDS = 0.5
+_PODS_PAUSE_SECONDS = 0.1
 _EVENTS_SHOWN = 3
 _COUNTS = {"updatedReplicas": "of the newest template", "replicas": "in all", "availableReplicas": "available"}
 _WORDS_SHOWN = 5
@@ -78,27 +78,33 @@ def await_deployments(api: Api, wanted: Collection[Workload], deadline: float, r
 
 
 def await_pods(
-    pods: Callable[[], list[Object]], since: Mapping[str, datetime], deadline: float, report: Report
+    pods: Callable[[], list[Object]],
+    since: Mapping[str, datetime],
+    deadline: float,
+    report: Report,
+    *,
+    quiet: float = 0.0,
 ) -> None:
     """Return when each pod that `pods` gives is ready, and its containers were started after its node was.
 
     After a node's restart the status of a Deployment and of its pods is stale until the kubelet has synced them.
     `since` has the start of nodes by name; the pods of others need only be ready. `deadline` is in `time.monotonic`
-    seconds.
+    seconds. What is waited for is reported after `quiet` seconds.
 
     Raises:
         LabError: not all are ready at the deadline, or the API does not answer.
     """
     reported: list[str] = []
+    begun = time.monotonic()
     while True:
         lines = [line for pod in _request(pods) for line in _unobserved(pod, since)]
         if not lines:
             return
         if time.monotonic() > deadline:
             raise LabError("\n".join(["not all pods became ready in time:", *lines]))
-        if lines != reported:
+        if lines != reported and time.monotonic() - begun >= quiet:
             report("\n".join(["waiting for pods:", *lines]))
-        reported = lines
+            reported = lines
         time.sleep(_PODS_PAUSE_SECONDS)
 
 

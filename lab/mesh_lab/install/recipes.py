@@ -29,6 +29,7 @@ from mesh_lab.install.bringup import SAMPLES, Installed, deployments, install, l
 from mesh_lab.install.istioctl import NAMESPACE, Istioctl, owned
 from mesh_lab.install.readiness import await_deployments, await_pods, belongs
 from mesh_lab.resources import MANIFESTS
+from mesh_lab.rfc3339 import parse
 from mesh_lab.settings import Lab
 
 _GATEWAY = "mesh/gateway.yaml"
@@ -140,6 +141,7 @@ def _embedded(lab: Lab, api: Api, report: Report) -> Installed:
         profile=status.profile or lab.settings.mesh.profile,
         dialects=lab.settings.mesh.dialects,
         samples=lab.settings.mesh.samples,
+        since={lab.name: parse(status.started)} if status.started else None,
     )
 
 

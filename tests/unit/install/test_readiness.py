@@ -201,6 +201,13 @@ def test_a_pod_counts_only_once_its_kubelet_has_seen_it_again() -> None:
     ]
 
 
+def test_a_start_says_nothing_of_single_pods_for_a_while() -> None:
+    states = [seen("2026-01-01T09:00:00Z"), seen("2026-01-01T10:00:02Z")]
+    reported: list[str] = []
+    await_pods(lambda: [states.pop(0)], {"n1": START}, time.monotonic() + 20, reported.append, quiet=60.0)
+    assert (states, reported) == ([], [])
+
+
 def test_of_a_node_whose_start_is_not_known_the_status_is_believed() -> None:
     await_pods(lambda: [seen("2026-01-01T09:00:00Z", node="n2")], {"n1": START}, time.monotonic() + 20, print)
 
