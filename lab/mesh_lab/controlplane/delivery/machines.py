@@ -114,7 +114,7 @@ def _ports(text: str) -> dict[str, int]:
     """The ports by their names, of what `istioctl x workload entry configure` writes: a list in JSON."""
     try:
         return {str(port["name"]): int(port["containerPort"]) for port in json.loads(text or "[]")}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise Unauthenticated(f"the node's POD_PORTS are {text!r}, not a list of name and containerPort") from None
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -171,8 +172,10 @@ class Registrar:
         self._tasks: set[asyncio.Task[None]] = set()
         state.hook(WorkloadGroup.__name__, self._on_group)
 
-    async def register(self, claim: Claim) -> str:
+    async def register(self, claim: Claim, came: datetime | None = None) -> str:
         """Write that a machine has come, and return the name of its entry. One that it only names may be missing yet.
+
+        It came now, unless `came` says when.
 
         Raises:
             Unregistered: there is no such group, or its entry is refused.
@@ -182,14 +185,14 @@ class Registrar:
         name = name_of(claim)
         known = await self._api.get(_ENTRIES, name, claim.namespace)
         if known is None and claim.group:
-            await self._create(claim)
+            await self._create(claim, came)
         elif known is not None and (claim.group or ANNOTATION in _annotations(known)):
             account = (known.get("spec") or {}).get("serviceAccount", "")
             check_account(claim, account, f"WorkloadEntry {claim.namespace}/{name}")
-            await self._annotate(known, {**self._here(), DISCONNECTED: None})
+            await self._annotate(known, {**self._here(came), DISCONNECTED: None})
         return name
 
-    async def _create(self, claim: Claim) -> None:
+    async def _create(self, claim: Claim, came: datetime | None) -> None:
         key = (claim.namespace, claim.group)
         group, subject = self._group(key), self._state.subjects.get((WorkloadGroup.__name__, *key))
         if group is None or subject is None:
@@ -199,7 +202,7 @@ class Registrar:
             )
         check_account(claim, group.spec.template.service_account, f"WorkloadGroup {claim.namespace}/{claim.group}")
         entry = entry_of_group(claim, group, subject.uid)
-        entry["metadata"]["annotations"] |= self._here()
+        entry["metadata"]["annotations"] |= self._here(came)
         try:
             await self._api.create(_ENTRIES, entry, claim.namespace)
         except ApiError as error:
@@ -213,8 +216,8 @@ class Registrar:
     def _group(self, key: tuple[str, str]) -> Config[WorkloadGroup] | None:
         return self._state.latest.of(WorkloadGroup).get(key)
 
-    def _here(self) -> dict[str, str]:
-        return {CONTROLLER: self._instance, CONNECTED: rfc3339.micro_timestamp()}
+    def _here(self, came: datetime | None) -> dict[str, str]:
+        return {CONTROLLER: self._instance, CONNECTED: rfc3339.micro_timestamp(came)}
 
     async def _annotate(self, entry: Object, annotations: Mapping[str, str | None]) -> None:
         """Write annotations, unless the entry has changed meanwhile."""
@@ -296,16 +299,25 @@ class Registrar:
                 task.cancel()
 
     async def _sweep(self) -> None:
+        """Look at each entry once. One that cannot be written keeps no other from its turn: the next sweep is soon."""
         entries, _ = await self._api.list_all(_ENTRIES)
         for entry in entries:
-            annotations, meta = _annotations(entry), entry["metadata"]
-            if GROUP not in annotations and CONTROLLER not in annotations:
-                continue
-            if annotations.get(CONNECTED) and self._is_orphan(meta["namespace"], meta["name"], annotations):
-                await self._annotate(entry, {CONNECTED: None, DISCONNECTED: rfc3339.micro_timestamp()})
-                self._start(self._after_grace(meta["namespace"], meta["name"]))
-            else:
-                await self._remove_left(meta["namespace"], meta["name"])
+            try:
+                await self._sweep_one(entry)
+            except ApiError as error:
+                if error.status not in (_NOT_FOUND, _CONFLICT):
+                    meta = entry["metadata"]
+                    log.warning("looking after WorkloadEntry %s/%s: %s", meta["namespace"], meta["name"], error)
+
+    async def _sweep_one(self, entry: Object) -> None:
+        annotations, meta = _annotations(entry), entry["metadata"]
+        if GROUP not in annotations and CONTROLLER not in annotations:
+            return
+        if annotations.get(CONNECTED) and self._is_orphan(meta["namespace"], meta["name"], annotations):
+            await self._annotate(entry, {CONNECTED: None, DISCONNECTED: rfc3339.micro_timestamp()})
+            self._start(self._after_grace(meta["namespace"], meta["name"]))
+        else:
+            await self._remove_left(meta["namespace"], meta["name"])
 
     def _is_orphan(self, namespace: str, name: str, annotations: Mapping[str, str]) -> bool:
         """Whether the istiod that an entry is connected to is gone, or knows nothing of it."""
@@ -327,20 +339,23 @@ class Registrar:
         for connection in self._connections():
             claim = connection.machine.claim if connection.machine is not None else None
             if claim is not None and (claim.namespace, claim.group) == key:
-                self._start(self._register_late(claim))
+                self._start(self._register_late(claim, connection))
 
-    async def _register_late(self, claim: Claim) -> None:
+    async def _register_late(self, claim: Claim, connection: Connection) -> None:
+        """Register a machine that was there before its group; one that leaves meanwhile is said to have left."""
         await self._state.snapshotted.until(
             lambda: self._group((claim.namespace, claim.group)) is not None, GRACE_SECONDS
         )
 
         async def step() -> None:
             try:
-                await self.register(claim)
+                await self.register(claim, connection.connected_at)
             except (Unregistered, Unauthenticated) as error:
                 log.warning("%s", error)
 
         await self._insist(step, f"registering {claim.name}.{claim.namespace}")
+        if not self._is_here(claim):
+            await self._leave(replace(claim, entry=name_of(claim)), connection.connected_at, datetime.now(UTC))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -64,6 +64,8 @@ def test_a_claim_is_what_istioctl_writes_for_a_virtual_machine() -> None:
         (node("sidecar~nowhere~vm-1.vm~x"), "not KIND~ADDRESS~NAME"),
         (node(""), "not KIND~ADDRESS~NAME"),
         (node(POD_PORTS="80"), "POD_PORTS are '80'"),
+        (node(POD_PORTS='[{"name":"http","containerPort":1e999}]'), "not a list of name and containerPort"),
+        (node(POD_PORTS="[" * 100_000), "not a list of name and containerPort"),
     ],
 )
 def test_what_a_token_does_not_cover_is_refused(said: Node, words: str) -> None:

@@ -316,3 +316,44 @@ async def test_machines_register_with_a_group_that_comes_after_them(plane: Plane
     assert not plane.api.entries
     plane.put("WorkloadGroup", group_object())
     await until(lambda: NAME in plane.api.entries)
+
+
+async def test_a_machine_that_registered_late_and_leaves_is_removed_after_the_grace_period(plane: Plane) -> None:
+    connection = await plane.come()
+    plane.api.entries.clear()
+    plane.put("WorkloadGroup", group_object(), "DELETED")
+    plane.put("WorkloadGroup", group_object())
+    await until(lambda: NAME in plane.api.entries)
+    assert plane.api.said()["connectedAt"] == rfc3339.micro_timestamp(connection.connected_at)
+    plane.go(connection)
+    await until(lambda: NAME not in plane.api.entries)
+
+
+async def test_a_machine_that_leaves_while_it_registers_late_is_said_to_have_left(plane: Plane) -> None:
+    connection = await plane.come()
+    plane.api.entries.clear()
+    plane.put("WorkloadGroup", group_object(), "DELETED")
+    plane.put("WorkloadGroup", group_object())
+    plane.connections.remove(connection)
+    await until(lambda: NAME in plane.api.entries)
+    await until(lambda: NAME not in plane.api.entries)
+
+
+async def test_an_entry_that_cannot_be_written_keeps_no_other_from_its_turn(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = {"istio.io/workloadController": "istiod-0", "istio.io/connectedAt": "2020-01-01T00:00:00Z"}
+    for name in ("refused", "second"):
+        labelled = {"istio.io/autoRegistrationGroup": "g", **gone}
+        plane.api._store({"metadata": {"name": name, "namespace": "vm", "annotations": labelled}})
+    merge = plane.api.merge
+
+    async def refusing(kind: Kind, name: str, *more: Any) -> Object:
+        if name == "refused":
+            raise ApiError(422, "Invalid", "no")
+        return await merge(kind, name, *more)
+
+    monkeypatch.setattr(plane.api, "merge", refusing)
+    running = asyncio.create_task(plane.registrar.run())
+    await until(lambda: plane.api.entries.keys() == {"refused"})
+    running.cancel()

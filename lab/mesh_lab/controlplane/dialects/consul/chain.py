@@ -6,7 +6,7 @@ and says why, where Consul's servers refuse to store it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -34,6 +34,8 @@ class Share(NamedTuple):
 
 
 ALL = 10_000
+MOST_SPLITTERS, MOST_SHARES = 50, 1000
+"""Splitters that lead to splitters would otherwise multiply without bounds."""
 
 
 class Branch(NamedTuple):
@@ -120,6 +122,7 @@ class _Compiler:
     splitter: Entry[ServiceSplitter] | None
     resolver: Entry[ServiceResolver] | None
     met: dict[Origin, None] = field(default_factory=dict)
+    split: dict[ObjectKey, tuple[Share, ...]] = field(default_factory=dict)
 
     def chain(self) -> Chain:
         """The chain.
@@ -154,6 +157,10 @@ class _Compiler:
         splitter = self._splitter(service)
         if splitter is None:
             return (Share(self.resolved(Target(service)), ALL),)
+        if service in self.split:
+            return self.split[service]
+        if len(path) > MOST_SPLITTERS:
+            raise _ChainError(f"has more than {MOST_SPLITTERS} splitters one after the other")
         self.met[splitter.origin] = None
         found: list[Share] = []
         for split in splitter.spec.splits:
@@ -166,7 +173,10 @@ class _Compiler:
             else:
                 inner = self._shares(target.service, (*path, target.service))
             found += [_within(each, weight, split.request_headers, split.response_headers) for each in inner]
-        return tuple(found)
+        self.split[service] = _together(found)
+        if len(self.split[service]) > MOST_SHARES:
+            raise _ChainError(f"has more than {MOST_SHARES} shares")
+        return self.split[service]
 
     def _splitter(self, service: ObjectKey) -> Entry[ServiceSplitter] | None:
         return self.splitter if service == self.service else self.sources.one(ServiceSplitter, service)
@@ -204,6 +214,15 @@ class _Compiler:
                     f'uses inconsistent protocols; service "{target.service[1]}" has "{other}" '
                     f'which is not "{protocol}"'
                 )
+
+
+def _together(shares: Iterable[Share]) -> tuple[Share, ...]:
+    """The shares, with those as one that differ in nothing but their weights."""
+    weights: dict[Share, int] = {}
+    for share in shares:
+        alike = share._replace(weight=0)
+        weights[alike] = weights.get(alike, 0) + share.weight
+    return tuple(share._replace(weight=weight) for share, weight in weights.items())
 
 
 def moved(target: Target, to: Destination) -> Target:

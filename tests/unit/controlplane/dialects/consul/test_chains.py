@@ -66,6 +66,34 @@ def test_a_redirect_leads_to_the_other_services_default() -> None:
     assert shares(route) == {cluster_name("v1", RATINGS): 100}
 
 
+def layered(depth: int, width: int = 2, **changes: Any) -> Cluster:
+    """Services in layers, each of which is split among all of the next layer; the last leads to ratings."""
+
+    def names(layer: int) -> list[str]:
+        return ["reviews"] if layer == 0 else [f"l{layer}-{index}" for index in range(width)]
+
+    made: list[Object] = [defaults("ratings")]
+    for layer in range(depth):
+        following = names(layer + 1) if layer + 1 < depth else ["ratings"]
+        for name in names(layer):
+            splits = [{"weight": 100 / len(following), "service": each, **changes} for each in following]
+            made += [defaults(name), splitter(*splits, name=name)]
+    return consul(*made)
+
+
+def test_layers_of_splitters_cost_what_there_is_of_them() -> None:
+    (route,) = routes(layered(30))
+    assert list(shares(route)) == [f"outbound|9080||{RATINGS}"]
+
+
+def test_chains_without_bounds_are_misfits() -> None:
+    """Each has what Consul would refuse to store, or fail at."""
+    assert "more than 50 splitters one after the other" in synced(layered(400, 1), "ServiceSplitter")[1]
+    changing = {"requestHeaders": {"add": {"x": "1"}}}
+    assert synced(layered(8, 2, **changing), "ServiceSplitter") == ("True", "")
+    assert "has more than 1000 shares" in synced(layered(12, 2, **changing), "ServiceSplitter")[1]
+
+
 def test_splitters_that_lead_to_splitters_are_shares_of_shares() -> None:
     inner = splitter({"weight": 50, "service": "ratings"}, {"weight": 50, "service": "details"}, name="ratings")
     outer = splitter(to_subset("v1", 80), {"weight": 20, "service": "ratings"})
