@@ -22,7 +22,11 @@ class Windows:
 
     def clear(self) -> None:
         """Begin anew."""
-        self.__init__()  # type: ignore[misc]
+        self._rows.clear()
+        self._last = _Window()
+        self._seconds = 1
+        self._pending = None
+        self._left = 0
 
     def add(self, requests: int, failures: int, latencies: Mapping[float, int], versions: Mapping[str, int]) -> None:
         """Take the totals after one more second."""

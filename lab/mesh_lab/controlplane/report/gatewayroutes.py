@@ -56,7 +56,7 @@ def gateways_are_served(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def references_are_there(snapshot: Snapshot) -> Iterator[Finding]:
-    """A class that is not there is nobody's, and so is a route to a Gateway that is not: no status would say it."""
+    """A missing class, or a missing Gateway of a route, is no controller's: no status would say so."""
     sources = Sources.of(snapshot)
     classes = sources.all(GatewayClass)
     for gateway in sources.all(Gateway).values():

@@ -1,4 +1,4 @@
-"""ServiceIntentions as the internal model has them: what each service denies, to whom.
+"""ServiceIntentions as the internal model has them: which clients each service denies.
 
 Of all intentions for a call the most exact counts: first by the destination, then by the source. What none is for is
 let in, as with Consul without ACLs. https://developer.hashicorp.com/consul/docs/connect/intentions
@@ -111,7 +111,7 @@ def workloads_of(sources: Sources) -> Workloads:
 
 
 def intentions(sources: Sources) -> Iterator[Intention]:
-    """All intentions. Of an object in error it is that nobody may call what it is for."""
+    """All intentions. An object in error denies all calls to its destination."""
     for resource in sources.all(ServiceIntentions).values():
         spec = spec_of(resource)
         destination, said = _destination(resource, spec), spec.sources if spec is not None else [_REFUSE_ALL]
@@ -181,7 +181,7 @@ def _policy(
 
 
 def _rules(concerned: list[Intention], workloads: Workloads) -> Iterator[ClientRule]:
-    """What is denied, to those of each source for whom no more exact intention counts."""
+    """What is denied to the clients of each source, but for those that a more exact intention is for."""
     settled: list[str] = []
     level, passed = (-1, -1), list[str]()
     for each in concerned:
@@ -237,7 +237,7 @@ def _header(each: HeaderPermission) -> HeaderTest:
 
 
 class Confusion(NamedTuple):
-    """A source that is not told from others, or is nobody."""
+    """A source that cannot be told from others, or that no workload is."""
 
     origin: Origin
     path: str
@@ -261,7 +261,7 @@ def confusions(sources: Sources) -> Iterator[Confusion]:
             text = f"{first.namespace}/{first.name} is for the same destination: what either denies is denied"
             yield Confusion(resource.origin, "spec.destination", text)
         if ANY not in destination and destination not in workloads.selectors:
-            text = f"there is no Service {destination[0]}/{destination[1]} with pods: nobody is kept out of anything"
+            text = f"there is no Service {destination[0]}/{destination[1]} with pods: it denies nothing"
             yield Confusion(resource.origin, "spec.destination.name", text)
         for index, source in enumerate(spec.sources):
             key = (source.namespace or resource.namespace, source.name)
