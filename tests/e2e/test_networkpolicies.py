@@ -14,6 +14,7 @@ from mesh_lab.testing import (
     Object,
     Reference,
     assert_all,
+    destination_rule,
     eventually,
     gateway,
     route,
@@ -211,8 +212,9 @@ def test_probes_pass_whatever_a_policy_says(plain: Mesh) -> None:
 
 def test_between_sidecars_the_ports_on_the_wire_are_the_pods(mesh_shared: Mesh, plain: Mesh) -> None:
     serve(mesh_shared)
-    with mesh_shared.applied(policy("deny", SERVER)):
-        # A new connection, for which the proxies have none yet that could be used again.
+    # A policy ends no connection that is there: one that a proxy has opened before it holds would be used on and on.
+    single = destination_rule("web", policy={"connectionPool": {"http": {"maxRequestsPerConnection": 1}}})
+    with mesh_shared.applied(single), mesh_shared.applied(policy("deny", SERVER)):
         wait_closed(mesh_shared, mesh_shared)
         with mesh_shared.applied(policy("redirected", SERVER, ingress=[{"ports": [{"port": 15006}]}])):
             assert not reaches(mesh_shared, mesh_shared), "15006 is within the pod"
