@@ -104,7 +104,7 @@ def _shown(lab: Lab, name: str, field: str, path: Path) -> list[Path]:
             hint="Name the program's own folder.",
             exit_code=2,
         )
-    if found in {state.resolve() for state in _states(lab)}:
+    if any(found.is_relative_to(state.resolve()) for state in _states(lab)):
         raise LabError(f"{where}: {found} is the lab's own state", exit_code=2)
     return [path, found]
 

@@ -117,7 +117,10 @@ def test_what_cannot_be_shown_is_refused_with_its_line(project: Path, field: str
     assert why in failure.value.message
 
 
-def test_the_lab_does_not_show_its_own_state(project: Path) -> None:
-    (project / "lab" / ".lab").mkdir()
-    with pytest.raises(LabError, match=r"\.lab is the lab's own state"):
-        shop(project, path=".lab")
+@pytest.mark.parametrize("inside", [".lab", ".lab/pki", ".lab-two/pki", "keys"])
+def test_the_lab_does_not_show_its_own_state_or_a_part_of_it(project: Path, inside: str) -> None:
+    for state in (".lab", ".lab-two"):
+        (project / "lab" / state / "pki").mkdir(parents=True)
+    (project / "lab" / "keys").symlink_to(project / "lab" / ".lab" / "pki")
+    with pytest.raises(LabError, match=r"/\.lab(-two)?(/pki)? is the lab's own state"):
+        shop(project, path=inside)
