@@ -1,10 +1,11 @@
 """What a load run of the lab adds to any locustfile: its shape, its progress, its figures and its limits.
 
 Locust loads it before the file with the users. Settings come from the environment: locust's own (LOCUST_USERS,
-LOCUST_RUN_TIME, ...); LOAD_SHAPE (steady, ramp, spike, or own: the shape that the locustfile has); LOAD_WARM_UP,
-seconds that are left out; LOAD_VERSION_BY (`header:NAME` or `json:a.b`), where a response says its version; and the
-limits LOAD_MAX_P99_MS and LOAD_MAX_ERROR_RATIO, which make locust exit with 1 when they are broken. Lines of the log
-that start with MESH-LAB are for the program that started the run.
+LOCUST_RUN_TIME, ...); LOAD_SHAPE (steady, ramp, ..., or own: the shape that the locustfile has); LOAD_WARM_UP,
+seconds that are left out; LOAD_RATE, the tasks a second of an open model; LOAD_VERSION_BY (`header:NAME` or
+`json:a.b`), where a response says its version; LOAD_STEPS, those of a search for a breakpoint; and LOAD_LIMITS, a JSON
+list of limits that make locust exit with 1 when they are broken (mesh_lab/load/limits.py is beside this file then).
+Lines of the log that start with MESH-LAB are for the program that started the run.
 """
 
 from __future__ import annotations
@@ -12,24 +13,39 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import gevent
 import locust.runners
+import measuring
+import openmodel
+from arrivals import Counts
+from limits import broken, parse
 from locust import LoadTestShape, events
 from locust.env import Environment
-from locust.runners import MasterRunner, WorkerRunner
-from shapes import users_at
+from locust.runners import STATE_RUNNING, MasterRunner, WorkerRunner
+from shapes import level_at, users_at
+from stepping import Stepping
+from steps import Search, Snapshot
 from windows import Windows
 
 PROGRESS_SECONDS = 1.0
+BREAKPOINT = "breakpoint"
 SHAPE = os.environ.get("LOAD_SHAPE") or "steady"
 WARM_UP = float(os.environ.get("LOAD_WARM_UP") or 0)
-ERRORS_SHOWN = 10
+RATE = float(os.environ.get("LOAD_RATE") or 0)
+"""Tasks a second, of all workers together, that begin whatever has become of those before; 0 for users that wait."""
+STEPS = int(os.environ.get("LOAD_STEPS") or 10)
+LIMITS = tuple(parse(text) for text in json.loads(os.environ.get("LOAD_LIMITS") or "[]"))
 versions: Counter[str] = Counter()
 most: Counter[str] = Counter()
 """The most users that there were at a time: when the run is over, there are none."""
 over_time = Windows()
+arrivals: Counter[str] = Counter()
+outcome: list[Stepping] = []
+"""The search for a breakpoint, once it has begun."""
+model = openmodel.install() if RATE else None
 
 # Progress is printed every second; locust's workers would report only every third.
 locust.runners.WORKER_REPORT_INTERVAL = PROGRESS_SECONDS
@@ -47,11 +63,42 @@ if SHAPE != "own":
 
         use_common_options = True
 
+        def __init__(self) -> None:
+            super().__init__()
+            self._begun: float | None = None
+            self._stepping: Stepping | None = None
+
         def tick(self) -> tuple[int, float] | None:
             """Return users and spawn rate for now; None ends the run."""
             options = self.runner.environment.parsed_options
-            users = users_at(SHAPE, self.get_run_time(), _seconds(options), int(options.num_users or 1))
-            return None if users is None else (users, float(options.spawn_rate or users))
+            now, whole, users = self.get_run_time(), _seconds(options), int(options.num_users or 1)
+            if RATE:
+                return (users, float(users)) if self._keep_rate(now, whole) else None
+            if SHAPE == BREAKPOINT:
+                level = self._step(now, whole, users)
+                return None if level is None else (round(level), float(users))
+            level = users_at(SHAPE, now, whole, users)
+            return None if level is None else (level, float(options.spawn_rate or users))
+
+        def _keep_rate(self, now: float, whole: float) -> bool:
+            """See to the rate of now; False when the run is over."""
+            if self._begun is None:
+                # Before all users are there, arrivals would wait for them.
+                if self.runner.state != STATE_RUNNING:
+                    return True
+                self._begun = now
+                gevent.spawn_later(WARM_UP, _leave_out, self.runner.environment)
+            elapsed = now - self._begun
+            level = self._step(elapsed, whole, RATE) if SHAPE == BREAKPOINT else level_at(SHAPE, elapsed, whole, RATE)
+            openmodel.tell_rate(self.runner, level or 0.0)
+            return level is not None
+
+        def _step(self, elapsed: float, whole: float, peak: float) -> float | None:
+            if self._stepping is None:
+                seconds = (whole - WARM_UP) / STEPS
+                self._stepping = Stepping(Search(peak, STEPS, seconds, whole=not RATE), LIMITS)
+                outcome.append(self._stepping)
+            return self._stepping.level(elapsed - WARM_UP, _snapshot(self.runner.environment))
 
 
 def _seconds(options: Any) -> float:
@@ -84,28 +131,32 @@ def _in_json(response: Any, path: str) -> str | None:
 
 
 @events.report_to_master.add_listener
-def send_versions(client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG001 - locust's interface
+def send_counts(client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG001 - locust's interface
     """A worker reports what it has counted since the last time."""
     data["versions"] = dict(versions)
     versions.clear()
+    if model is not None:
+        data["arrivals"] = model.backlog.counts.take()
 
 
 @events.worker_report.add_listener
-def take_versions(client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG001 - locust's interface
+def take_counts(client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG001 - locust's interface
     """The master adds it up."""
     versions.update(data.get("versions", {}))
+    arrivals.update(data.get("arrivals", {}))
 
 
 @events.test_start.add_listener
 def begin(environment: Environment, **_: Any) -> None:
     """Print the progress every second, on the master, and see to the end."""
     versions.clear()
+    arrivals.clear()
     most.clear()
     over_time.clear()
     if isinstance(environment.runner, WorkerRunner):
         return
     gevent.spawn(_tell_progress, environment)
-    if WARM_UP:
+    if WARM_UP and not RATE:
         gevent.spawn_later(WARM_UP, _leave_out, environment)
     # A shape of the locustfile's own may have no end.
     if SHAPE == "own" and environment.parsed_options and environment.parsed_options.headless:
@@ -116,6 +167,7 @@ def _leave_out(environment: Environment) -> None:
     """Forget what was measured until now."""
     environment.stats.reset_all()
     versions.clear()
+    arrivals.clear()
     over_time.clear()
 
 
@@ -123,10 +175,17 @@ def _tell_progress(environment: Environment) -> None:
     while environment.runner and environment.runner.state not in ("stopped", "stopping", "cleanup"):
         gevent.sleep(PROGRESS_SECONDS)
         total = environment.stats.total
-        over_time.add(total.num_requests, total.num_failures, total.response_times, dict(versions))
+        _take_own_arrivals(environment)
+        over_time.add(total.num_requests, total.num_failures, total.response_times, dict(versions), _arrivals())
         figures = _figures(environment)
         most["users"] = max(most["users"], figures["users"])
         _tell("PROGRESS", figures)
+
+
+def _take_own_arrivals(environment: Environment) -> None:
+    """Without workers this process has users and figures alike."""
+    if model is not None and not isinstance(environment.runner, MasterRunner):
+        arrivals.update(model.backlog.counts.take())
 
 
 @events.quitting.add_listener
@@ -134,62 +193,45 @@ def judge(environment: Environment, **_: Any) -> None:
     """Compare the run with its limits; print the outcome."""
     if isinstance(environment.runner, WorkerRunner):
         return
-    figures = _figures(environment) | {"users": most["users"]}
-    broken = _broken_limits(figures)
+    _take_own_arrivals(environment)
+    figures = _figures(environment) | {
+        "users": most["users"],
+        "endpoints": measuring.endpoints(environment),
+        "errors": measuring.errors(environment),
+        "exceptions": measuring.exceptions(environment),
+        "windows": over_time.rows(),
+    }
+    if outcome:
+        figures["breakpoint"] = outcome[0].search.found()
+    found = list(_broken(environment, figures))
+    environment.process_exit_code = 1 if found else 0
+    _tell("SUMMARY", figures | {"broken_limits": found})
+
+
+def _broken(environment: Environment, figures: dict[str, Any]) -> Iterator[str]:
+    """What was broken, in words. A search breaks a limit on purpose, unless at its very first step."""
     if isinstance(environment.runner, MasterRunner) and not figures["requests"]:
-        broken.append("no request was made")
-    environment.process_exit_code = 1 if broken else 0
-    details = {"endpoints": _endpoints(environment), "errors": _errors(environment), "windows": over_time.rows()}
-    _tell("SUMMARY", figures | details | {"broken_limits": broken})
+        yield "no request was made"
+    for raised in figures["exceptions"]:
+        yield f"a task raised {raised['count']} times: {raised['error']}"
+    if SHAPE != BREAKPOINT:
+        yield from broken(LIMITS, figures)
+    elif outcome and outcome[0].search.held is None:
+        yield from (f"at the first step: {text}" for step in outcome[0].search.steps for text in step["broken"])
 
 
 def _figures(environment: Environment) -> dict[str, Any]:
-    total = environment.stats.total
-    return {
-        "users": environment.runner.user_count if environment.runner else 0,
-        "seconds": round(max(0.0, (total.last_request_timestamp or 0) - (total.start_time or 0)), 1),
-        "current_requests_per_second": round(total.current_rps, 1),
-        "versions": dict(sorted(versions.items())),
-        **_measured(total),
-    }
+    return measuring.figures(environment, versions, _arrivals())
 
 
-def _measured(entry: Any) -> dict[str, Any]:
-    """The figures of locust's statistics of an endpoint, or of all."""
-    percentiles = {f"p{share}_ms": entry.get_response_time_percentile(share / 100) or 0 for share in (50, 90, 95, 99)}
-    return {
-        "requests": entry.num_requests,
-        "failures": entry.num_failures,
-        "requests_per_second": round(entry.total_rps, 1),
-        "error_ratio": round(entry.fail_ratio, 5),
-        **percentiles,
-        "max_ms": entry.max_response_time,
-    }
+def _arrivals() -> dict[str, int]:
+    """The arrivals of an open model until now; empty where the model is closed."""
+    return {**Counts().take(), **arrivals} if RATE else {}
 
 
-def _endpoints(environment: Environment) -> list[dict[str, Any]]:
-    entries = environment.stats.entries
-    return [
-        {"method": method or "", "name": name, **_measured(entries[name, method])} for name, method in sorted(entries)
-    ]
-
-
-def _errors(environment: Environment) -> list[dict[str, Any]]:
-    """The most frequent failures."""
-    found = sorted(environment.stats.errors.values(), key=lambda error: -error.occurrences)
-    return [
-        {"count": error.occurrences, "method": error.method or "", "name": error.name, "error": str(error.error)}
-        for error in found[:ERRORS_SHOWN]
-    ]
-
-
-def _broken_limits(figures: dict[str, Any]) -> list[str]:
-    limits = {"p99_ms": os.environ.get("LOAD_MAX_P99_MS"), "error_ratio": os.environ.get("LOAD_MAX_ERROR_RATIO")}
-    return [
-        f"{name} is {figures[name]:g}, the limit is {float(limit):g}"
-        for name, limit in limits.items()
-        if limit and figures[name] > float(limit)
-    ]
+def _snapshot(environment: Environment) -> Snapshot:
+    _take_own_arrivals(environment)
+    return measuring.snapshot(environment, versions, _arrivals())
 
 
 def _tell(what: str, figures: dict[str, Any]) -> None:

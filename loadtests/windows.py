@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 MOST = 60
@@ -11,7 +12,7 @@ MOST = 60
 
 
 class Windows:
-    """Requests, failures, latencies (milliseconds, as locust rounds them) and versions of each window."""
+    """Requests, failures, latencies (milliseconds, as locust rounds them), versions and arrivals of each window."""
 
     def __init__(self) -> None:
         self._rows: list[_Window] = []
@@ -28,9 +29,16 @@ class Windows:
         self._pending = None
         self._left = 0
 
-    def add(self, requests: int, failures: int, latencies: Mapping[float, int], versions: Mapping[str, int]) -> None:
+    def add(
+        self,
+        requests: int,
+        failures: int,
+        latencies: Mapping[float, int],
+        versions: Mapping[str, int],
+        arrivals: Mapping[str, int] | None = None,
+    ) -> None:
         """Take the totals after one more second."""
-        total = _Window(requests, failures, Counter(latencies), Counter(versions))
+        total = _Window(requests, failures, Counter(latencies), Counter(versions), Counter(arrivals or {}))
         second, self._last = total - self._last, total
         self._pending = second if self._pending is None else self._pending + second
         self._left += 1
@@ -51,18 +59,13 @@ class Windows:
         return [{"seconds": self._seconds, **window.row()} for window in self._rows]
 
 
+@dataclass(frozen=True, slots=True)
 class _Window:
-    def __init__(
-        self,
-        requests: int = 0,
-        failures: int = 0,
-        latencies: Counter[float] | None = None,
-        versions: Counter[str] | None = None,
-    ) -> None:
-        self.requests = requests
-        self.failures = failures
-        self.latencies: Counter[float] = latencies or Counter()
-        self.versions: Counter[str] = versions or Counter()
+    requests: int = 0
+    failures: int = 0
+    latencies: Counter[float] = field(default_factory=Counter)
+    versions: Counter[str] = field(default_factory=Counter)
+    arrivals: Counter[str] = field(default_factory=Counter)
 
     def __add__(self, other: _Window) -> _Window:
         return _Window(
@@ -70,6 +73,7 @@ class _Window:
             self.failures + other.failures,
             self.latencies + other.latencies,
             self.versions + other.versions,
+            self.arrivals + other.arrivals,
         )
 
     def __sub__(self, other: _Window) -> _Window:
@@ -78,6 +82,7 @@ class _Window:
             self.failures - other.failures,
             self.latencies - other.latencies,
             self.versions - other.versions,
+            self.arrivals - other.arrivals,
         )
 
     def row(self) -> dict[str, Any]:
@@ -87,4 +92,5 @@ class _Window:
             "failures": self.failures,
             "latencies_ms": sorted(self.latencies.items()),
             "versions": dict(sorted(self.versions.items())),
+            **({"arrivals": dict(self.arrivals)} if self.arrivals else {}),
         }

@@ -9,8 +9,9 @@ import typer
 
 from mesh_lab.cli.context import context
 from mesh_lab.cli.values import limit, one_of, positive, ratio, url, version_source
+from mesh_lab.load.checking import check
 from mesh_lab.load.limits import Limit
-from mesh_lab.load.settings import Settings, Shape
+from mesh_lab.load.settings import DURATION_SECONDS, ELSE_SECONDS, STEPS, Settings, Shape, users_for
 from mesh_lab.settings import CLUSTERS
 
 loading = typer.Typer()
@@ -27,17 +28,39 @@ def load(
     shape: Annotated[
         Shape,
         typer.Option(
-            "--shape", metavar="SHAPE", help="How the users come: steady, ramp, spike, own (the locustfile's)."
+            "--shape",
+            metavar="SHAPE",
+            help="How the users come: steady, soak, ramp, spike, breakpoint, own (the file's).",
         ),
     ] = Shape.STEADY,
-    users: Annotated[int, typer.Option("--users", min=1, metavar="N", help="At the peak.")] = 50,
+    users: Annotated[
+        int | None, typer.Option("--users", min=1, metavar="N", help="At the peak; else 50, with --rate enough for it.")
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate",
+            parser=positive,
+            metavar="N",
+            help="Tasks that begin in a second, whether or not there are answers.",
+        ),
+    ] = None,
     spawn_rate: Annotated[
         float | None,
         typer.Option("--spawn-rate", parser=positive, metavar="R", help="Users that may start in a second; else all."),
     ] = None,
     duration: Annotated[
-        float, typer.Option("--duration", parser=positive, metavar="SECONDS", help="How long the run is.")
-    ] = 30.0,
+        float | None,
+        typer.Option(
+            "--duration",
+            parser=positive,
+            metavar="SECONDS",
+            help="How long the run is; else 30, a soak 600, a breakpoint's search 100 at most.",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, metavar="N", help="Of --shape breakpoint, up to --rate or --users.")
+    ] = None,
     warm_up: Annotated[
         float | None,
         typer.Option("--warm-up", parser=positive, metavar="SECONDS", help="Before that, and not measured."),
@@ -112,11 +135,14 @@ def load(
         return
     from mesh_lab.cli.load import load
 
+    most = users or users_for(rate)
     settings = Settings(
         shape=shape.value,
-        users=users,
-        spawn_rate=spawn_rate or users,
-        duration=duration,
+        users=most,
+        rate=rate,
+        spawn_rate=spawn_rate or most,
+        duration=duration or DURATION_SECONDS.get(shape, ELSE_SECONDS),
+        steps=steps or STEPS,
         workers=workers,
         target=target or "",
         max_p99_ms=max_p99_ms,
@@ -130,6 +156,7 @@ def load(
         limits=tuple(fail_if or ()),
         in_mesh=in_mesh,
     )
+    check(settings)
     load(context.lab(cluster), settings, reports=reports, output=output)
 
 

@@ -34,5 +34,31 @@ def summary(figures: Mapping[str, Any], reports: Path) -> Iterator[str]:
     for error in figures.get("errors", ())[:_ERRORS_SHOWN]:
         where = f"{error['method']} {error['name']}".strip()
         yield f"                  {error['count']} times {where}: {error['error']}"
+    for each in figures.get("exceptions", ())[:_ERRORS_SHOWN]:
+        yield f"                  {each['count']} times raised by a task: {each['error']}"
+    if "arrivals" in figures:
+        yield f"arrivals          {_arrivals(figures)}"
     yield f"versions          {shares}"
+    yield from _search(figures.get("breakpoint"))
     yield f"reports           {reports}/load.html, load_stats.csv, load.json"
+
+
+def _arrivals(figures: Mapping[str, Any]) -> str:
+    found = figures["arrivals"]
+    text = f"{found['due']}, of them {found['late']} late ({figures['late_ratio']:.2%})"
+    lost = found["dropped"] + found["unfinished"]
+    return f"{text}, {lost} without an answer ({figures['dropped_ratio']:.2%})"
+
+
+def _search(found: Mapping[str, Any] | None) -> Iterator[str]:
+    if found is None:
+        return
+    for step in found["steps"]:
+        why = f"  broke {'; '.join(step['broken'])}" if step["broken"] else ""
+        yield (
+            f"  at {step['level']:8g}    {step['requests_per_second']:.1f} requests/s  p50 {step['p50_ms']:.0f} ms  "
+            f"p99 {step['p99_ms']:.0f} ms  {step['failures']} errors{why}"
+        )
+    held = "none" if found["held"] is None else f"{found['held']:g}"
+    beyond = "no limit broke" if found["broke"] is None else f"{found['broke']:g} broke a limit"
+    yield f"highest that held {held} ({beyond})"

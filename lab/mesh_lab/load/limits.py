@@ -20,8 +20,14 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "max": ("max_ms", "ms"),
     "errors": ("error_ratio", "%"),
     "rps": ("requests_per_second", ""),
+    "late": ("late_ratio", "%"),
+    "dropped": ("dropped_ratio", "%"),
 }
 """By the name in a limit: the figure, and what it is counted in: milliseconds, a ratio, or requests a second."""
+
+DROPPED = "dropped_ratio"
+OF_ARRIVALS = frozenset({"late_ratio", DROPPED})
+"""Figures that only an open model has, for all endpoints together."""
 
 _SHARE = "share"
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -65,6 +71,8 @@ def parse(text: str) -> Limit:
     if metric == _SHARE and found["endpoint"]:
         raise ValueError(f"{text!r}: versions are counted for all endpoints together")
     figure, counted = METRICS.get(metric, (_SHARE, "%"))
+    if figure in OF_ARRIVALS and found["endpoint"]:
+        raise ValueError(f"{text!r}: arrivals are counted for all endpoints together")
     unit = found["unit"] or ""
     if unit not in _UNITS[counted]:
         known = " or ".join(each or "none" for each in _UNITS[counted])

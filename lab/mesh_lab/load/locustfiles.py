@@ -11,11 +11,22 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mesh_lab.errors import LabError
+from mesh_lab.load import limits
 from mesh_lab.resources import LOADTESTS
 
 USERS = "users.py"
 """The name that the file with the users has in the cluster."""
-SHARED = ("master.sh", "meshload.py", "shapes.py", "windows.py")
+SHARED = (
+    "arrivals.py",
+    "master.sh",
+    "measuring.py",
+    "meshload.py",
+    "openmodel.py",
+    "shapes.py",
+    "stepping.py",
+    "steps.py",
+    "windows.py",
+)
 """What every run has besides."""
 BOOKINFO, PAGE = "bookinfo.py", "page.py"
 _TRIAL_SECONDS = 60.0
@@ -38,7 +49,12 @@ def files(locustfile: Path | None, *, bookinfo: bool) -> dict[str, str]:
         raise LabError(f"cannot read the locustfile {source}: {why}", exit_code=2) from error
     if len(text.encode()) > _LARGEST_BYTES:
         raise LabError(f"the locustfile {source} has more than {_LARGEST_BYTES} bytes", exit_code=2)
-    return {name: (LOADTESTS / name).read_text(encoding="utf-8") for name in SHARED} | {USERS: text}
+    return {path.name: path.read_text(encoding="utf-8") for path in shared()} | {USERS: text}
+
+
+def shared() -> list[Path]:
+    """What every run has besides its users."""
+    return [*(LOADTESTS / name for name in SHARED), Path(limits.__file__)]
 
 
 def try_out(locustfile: Path, contents: dict[str, str], shape: str) -> None:

@@ -17,7 +17,7 @@ from mesh_lab.client.kubectl import CommandFailed
 from mesh_lab.client.objects import Items, Object, Reference, objects_in
 from mesh_lab.errors import LabError
 from mesh_lab.install.readiness import Workload, await_deployments
-from mesh_lab.load import claim, figures, limits, locustfiles, provenance
+from mesh_lab.load import claim, figures, locustfiles, provenance
 from mesh_lab.load.settings import Settings, Shape
 from mesh_lab.resources import MANIFESTS
 
@@ -52,7 +52,6 @@ def run(api: Api, settings: Settings, reports: Path, report: Report) -> dict[str
             show_page(api, report)
             return None
         summary = follow(api, settings, report)
-        summary["broken_limits"] += limits.broken(settings.limits, summary)
         summary |= {"settings": settings.asked(), "made": provenance.made()}
         keep(api, summary, reports)
     except LabError:
@@ -114,7 +113,8 @@ def follow(api: Api, settings: Settings, report: Report) -> dict[str, Any]:
         LoadFailed: the master ended without one, or much too late.
     """
     shape = settings.shape if settings.shape != Shape.OWN else "the locustfile's"
-    report(f"{shape} load on {settings.target}: up to {settings.users} users for {settings.duration:g} s")
+    level = f"{settings.users} users" if settings.rate is None else f"{settings.rate:g} tasks a second"
+    report(f"{shape} load on {settings.target}: up to {level} for {settings.duration:g} s")
     limit = _longest(settings)
     summary: dict[str, Any] | None = None
     lines: list[str] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
@@ -9,8 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mesh_lab.load.limits import Limit
+from mesh_lab.load.limits import DROPPED, Limit, parse
 
+USERS, MOST_USERS = 50, 2000
 TARGET = "http://istio-ingressgateway.istio-system"
 
 
@@ -20,7 +23,17 @@ class Shape(StrEnum):
     STEADY = "steady"
     RAMP = "ramp"
     SPIKE = "spike"
+    SOAK = "soak"
+    BREAKPOINT = "breakpoint"
     OWN = "own"
+
+
+DURATION_SECONDS = {Shape.SOAK: 600.0, Shape.BREAKPOINT: 100.0}
+"""How long a run of a shape is that says nothing of it; `ELSE_SECONDS` for the others."""
+ELSE_SECONDS = 30.0
+STEPS = 10
+STEP_SECONDS = 5.0
+"""A step of a search for a breakpoint is at least so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +42,8 @@ class Settings:
 
     Without a `locustfile` Bookinfo's is run, or (`page`) the target's address is asked for. `warm_up` seconds come
     before and are not measured. `version_by` is where a response says its version (`header:NAME`, `json:a.b`).
-    `in_mesh`: the workers have sidecars, of the control plane of `revision`.
+    `in_mesh`: the workers have sidecars, of the control plane of `revision`. `rate`: an open model, of so many tasks a
+    second; the users are then those that are free to begin with one. `steps` of the shape `breakpoint`.
     """
 
     shape: str
@@ -50,6 +64,20 @@ class Settings:
     limits: tuple[Limit, ...] = ()
     in_mesh: bool = False
     revision: str = ""
+    rate: float | None = None
+    steps: int = STEPS
+
+    @property
+    def all_limits(self) -> tuple[Limit, ...]:
+        """Those of `limits`, and those that the other settings mean."""
+        meant = []
+        if self.max_p99_ms is not None:
+            meant.append(f"p99>{self.max_p99_ms:.15g}ms")
+        if self.max_error_ratio is not None:
+            meant.append(f"errors>{f'{self.max_error_ratio:.12f}'.rstrip('0').rstrip('.')}")
+        if self.rate is not None and all(limit.figure != DROPPED for limit in self.limits):
+            meant.append("dropped>0%")
+        return (*map(parse, meant), *self.limits)
 
     @property
     def host(self) -> str:
@@ -72,8 +100,10 @@ class Settings:
             "target": self.target,
             "shape": self.shape,
             "users": self.users,
+            "rate": self.rate,
             "spawn_rate": self.spawn_rate,
             "duration": self.duration,
+            "steps": self.steps if self.shape == Shape.BREAKPOINT else None,
             "warm_up": self.warm_up,
             "workers": self.workers,
             "version_by": self.version_by,
@@ -85,7 +115,12 @@ class Settings:
 
     def worker_environment(self) -> dict[str, str]:
         """What the workers read, too."""
-        return {"LOAD_SHAPE": self.shape, "LOAD_VERSION_BY": self.version_by, "LOAD_PATH": self.path}
+        return {
+            "LOAD_SHAPE": self.shape,
+            "LOAD_VERSION_BY": self.version_by,
+            "LOAD_PATH": self.path,
+            "LOAD_RATE": "" if self.rate is None else f"{self.rate:g}",
+        }
 
     def environment(self) -> dict[str, str]:
         """What the master reads."""
@@ -94,8 +129,8 @@ class Settings:
             "LOCUST_USERS": str(self.users),
             "LOCUST_SPAWN_RATE": f"{self.spawn_rate:g}",
             **self.worker_environment(),
-            "LOAD_MAX_P99_MS": "" if self.max_p99_ms is None else f"{self.max_p99_ms:g}",
-            "LOAD_MAX_ERROR_RATIO": "" if self.max_error_ratio is None else f"{self.max_error_ratio:g}",
+            "LOAD_LIMITS": json.dumps([limit.text for limit in self.all_limits]),
+            "LOAD_STEPS": str(self.steps),
             "LOAD_WARM_UP": f"{self.warm_up:g}",
             "LOCUST_RUN_TIME": f"{self.warm_up + self.duration:g}s",
         }
@@ -114,3 +149,8 @@ class Settings:
 def lacks_locust(cluster: str) -> bool:
     """Whether no run is possible: in the embedded cluster Locust is a program of this environment, else an image."""
     return cluster == "embedded" and find_spec("locust") is None
+
+
+def users_for(rate: float | None) -> int:
+    """How many users a run has that says nothing of them: with a rate, enough for answers that take a second."""
+    return USERS if rate is None else min(MOST_USERS, max(USERS, math.ceil(rate)))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh_lab.load.limits import METRICS, Limit, broken, parse
+from mesh_lab.load.limits import METRICS, OF_ARRIVALS, Limit, broken, parse
 
 CART = {"method": "GET", "name": "/cart", "requests": 40, "p99_ms": 300.0, "error_ratio": 0.05, "max_ms": 400.0}
 FIGURES: dict[str, Any] = {
@@ -56,6 +56,7 @@ def test_what_a_limit_says(text: str, limit: Limit) -> None:
         ("rps>3ms", "the unit of rps is none"),
         ("errors>3ms", "the unit of errors is % or none"),
         ("/cart share(v2)>3%", "for all endpoints together"),
+        ("/cart late>3%", "arrivals are counted for all endpoints together"),
     ],
 )
 def test_what_is_no_limit_is_refused_with_what_is_one(text: str, why: str) -> None:
@@ -78,6 +79,7 @@ UNIT = {"ms": "ms", "%": "%", "": ""}
 )
 def test_every_limit_of_the_form_is_read(metric: str, sign: str, value: int, endpoint: str) -> None:
     figure, counted = METRICS[metric]
+    endpoint = "" if figure in OF_ARRIVALS else endpoint
     read = parse(f"{endpoint}{metric}{sign}{value}{UNIT[counted]}")
     assert (read.figure, read.sign, read.endpoint) == (figure, sign, endpoint.strip())
     assert read.value == pytest.approx(value * (0.01 if counted == "%" else 1))

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-FILE = Path(__file__).parents[3] / "loadtests" / "shapes.py"
+from tests.unit.load.modules import loaded
 
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("shapes", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-shapes = load()
+shapes = loaded("shapes")
 
 
 def test_steady_load_has_all_users_from_the_start() -> None:
@@ -46,3 +32,9 @@ def test_every_shape_keeps_within_its_bounds(shape: str, seconds: float, duratio
 def test_an_unknown_shape_is_an_error() -> None:
     with pytest.raises(KeyError):
         shapes.users_at("wave", 0, 1, 1)
+
+
+def test_a_rate_need_not_be_a_whole_number() -> None:
+    assert shapes.level_at("spike", 0, 10, 2.5) == 0.5
+    assert shapes.level_at("soak", 9, 10, 0.1) == 0.1
+    assert shapes.level_at("steady", 10, 10, 0.1) is None

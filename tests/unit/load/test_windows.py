@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-FILE = Path(__file__).parents[3] / "loadtests" / "windows.py"
+from tests.unit.load.modules import loaded
 
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("windows", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-windows = load()
+windows = loaded("windows")
 
 
 def recorded(seconds: list[int]) -> list[dict[str, Any]]:
