@@ -1,4 +1,4 @@
-"""The interface of API server and node: a pod's logs, a command in a container, a connection into a pod.
+"""The interface of API server and node: logs, commands in containers, connections into pods, what pods use.
 
 The API server uses only this interface and the node implements it, so neither imports the other.
 """
@@ -6,7 +6,7 @@ The API server uses only this interface and the node implements it, so neither i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -94,6 +94,24 @@ class NodeMachines(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ContainerUsage:
+    """What a container has used: processor time since its start (nanoseconds), and resident memory now (bytes)."""
+
+    cpu_ns: int
+    memory: int
+
+
+@dataclass(frozen=True)
+class PodUsage:
+    """The usage of a pod's containers that run, by their names."""
+
+    namespace: str
+    name: str
+    uid: str
+    containers: Mapping[str, ContainerUsage]
+
+
 class NodeStreams(Protocol):
     """Implemented by the node agent.
 
@@ -108,6 +126,10 @@ class NodeStreams(Protocol):
 
     def check_running(self, namespace: str, pod: str, container: str = "") -> None:
         """Raise `ApiError` 500, as a kubelet does, unless the pod runs, and its container if one is named."""
+        ...
+
+    def usage(self) -> list[PodUsage]:
+        """What each pod uses now."""
         ...
 
     def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:

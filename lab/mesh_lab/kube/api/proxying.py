@@ -1,5 +1,7 @@
 """`pods/NAME:PORT/proxy` and `services/NAME:PORT/proxy`: HTTP into the cluster, through the API server.
 
+Of `nodes/NAME/proxy` there is `stats/summary`, what a kubelet tells of the usage of its pods.
+
 Bodies are streamed both ways. The caller's credentials stop here; what is behind the proxy sees none of them.
 https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster-services/
 """
@@ -7,19 +9,23 @@ https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster-servi
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
 from multidict import CIMultiDict
 from yarl import URL
 
-from mesh_lab.kube.api.context import Call
+from mesh_lab.kube.api.context import STREAMS, Call
 from mesh_lab.kube.errors import ApiError, bad_request
 from mesh_lab.kube.registry.kinds import behaviour_of
+from mesh_lab.kube.resources import NODES
+from mesh_lab.rfc3339 import micro_timestamp
 
 CLIENT: web.AppKey[ClientSession] = web.AppKey("client", ClientSession)
 
 _CONNECT_SECONDS = 10.0
 _CHUNK = 64 * 1024
+_SUMMARY = "stats/summary"
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -54,6 +60,8 @@ async def proxy(call: Call) -> web.StreamResponse:
     Raises:
         ApiError: 503, the backend does not answer.
     """
+    if call.resource.key == NODES.key and call.target.rest.rstrip("/") == _SUMMARY:
+        return web.json_response(_summary(call))
     scheme, name, port = split_name(call.name)
     address = behaviour_of(call.resource).backend(call.registry.store, call.namespace, name, port)
     request = call.request
@@ -77,6 +85,27 @@ async def proxy(call: Call) -> web.StreamResponse:
             raise ConnectionResetError("the answer was cut off") from error
         why = str(error) or type(error).__name__
         raise ApiError(503, "ServiceUnavailable", f"error trying to reach service: {why}") from error
+
+
+def _summary(call: Call) -> dict[str, Any]:
+    """The node's pods in the words of a kubelet's `/stats/summary`."""
+    call.registry.get(NODES, call.name)
+    now = micro_timestamp()
+    pods = [
+        {
+            "podRef": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+            "containers": [
+                {
+                    "name": name,
+                    "cpu": {"time": now, "usageCoreNanoSeconds": used.cpu_ns},
+                    "memory": {"time": now, "rssBytes": used.memory},
+                }
+                for name, used in pod.containers.items()
+            ],
+        }
+        for pod in call.request.app[STREAMS].usage()
+    ]
+    return {"node": {"nodeName": call.name}, "pods": pods}
 
 
 def split_name(text: str) -> tuple[str, str, str | None]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from mesh_lab.kube.config import KubeConfig
 from mesh_lab.kube.errors import ApiError, bad_request, internal, not_found
 from mesh_lab.kube.isolation import Isolation
-from mesh_lab.kube.node import registration, scheduling
+from mesh_lab.kube.node import registration, scheduling, usage
 from mesh_lab.kube.node.client import Runtime, RuntimeFailure, RuntimeLost
 from mesh_lab.kube.node.context import NodeContext, log_root
 from mesh_lab.kube.node.files import logreading
@@ -33,7 +33,7 @@ from mesh_lab.kube.recording import Recorder
 from mesh_lab.kube.reflector import BOOKMARK, DELETED, follow
 from mesh_lab.kube.registry import Object, Registry
 from mesh_lab.kube.resources import CONFIGMAPS, NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
-from mesh_lab.kube.streams import LogOptions
+from mesh_lab.kube.streams import ContainerUsage, LogOptions, PodUsage
 
 log = logging.getLogger(__name__)
 
@@ -228,6 +228,13 @@ class NodeAgent:
             raise bad_request(text)
         return node.log_directory(pod) / name / f"{number}.log", worker.runners.get(name)
 
+    def usage(self) -> list[PodUsage]:
+        """Read what each pod uses; see `NodeStreams.usage`."""
+        return [
+            PodUsage(worker.pod.metadata.namespace, worker.pod.metadata.name, uid, _usage(worker))
+            for uid, worker in self._workers.items()
+        ]
+
     def check_running(self, namespace: str, pod: str, container: str = "") -> None:
         """Check that the pod, and the container if one is named, is running; see `NodeStreams.check_running`."""
         worker = self._worker(namespace, pod)
@@ -295,6 +302,12 @@ class NodeAgent:
 async def _until_lost(runtime: Runtime) -> None:
     await runtime.lost.wait()
     raise RuntimeLost("the runtime died")
+
+
+def _usage(worker: PodWorker) -> dict[str, ContainerUsage]:
+    processes = {name: runner.process for name, runner in worker.runners.items() if runner.process is not None}
+    read = {name: usage.of_tree(process.pid) for name, process in processes.items()}
+    return {name: found for name, found in read.items() if found is not None}
 
 
 def _running(worker: PodWorker, container: str) -> ContainerRunner:

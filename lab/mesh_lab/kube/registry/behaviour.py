@@ -111,7 +111,7 @@ def _no_grace(obj: Object, asked: int | None) -> int:  # noqa: ARG001
 
 
 def _no_backend(store: Store, namespace: str, name: str, port: str | int | None) -> Address:  # noqa: ARG001
-    raise ApiError(501, "NotImplemented", "the lab's node serves nothing to proxy to")
+    raise ApiError(501, "NotImplemented", "the lab's node serves nothing but stats/summary here")
 
 
 def _is_free(obj: Object) -> bool:  # noqa: ARG001

@@ -15,7 +15,7 @@ from contextlib import suppress
 from mesh_lab.kube.errors import ApiError, internal, not_found
 from mesh_lab.kube.registry import Registry
 from mesh_lab.kube.resources import PODS
-from mesh_lab.kube.streams import ExecSession, LogOptions, MachineOrder
+from mesh_lab.kube.streams import ExecSession, LogOptions, MachineOrder, PodUsage
 
 CHUNK = 32 * 1024
 
@@ -147,6 +147,10 @@ class FakeNode:
         self.stopped: set[tuple[str, str]] = set()
         """Pods with containers that do not run; all others do."""
         self.machines = FakeMachines()
+        self.used: list[PodUsage] = []
+
+    def usage(self) -> list[PodUsage]:
+        return self.used
 
     async def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
         self.asked.append(options)

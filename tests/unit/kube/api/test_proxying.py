@@ -14,7 +14,8 @@ from yarl import URL
 
 from mesh_lab.kube.api.proxying import split_name
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.resources import ENDPOINTSLICES, PODS, SERVICES
+from mesh_lab.kube.resources import ENDPOINTSLICES, NODES, PODS, SERVICES
+from mesh_lab.kube.streams import ContainerUsage, PodUsage
 from tests.unit.kube.api.conftest import Server
 
 
@@ -196,3 +197,18 @@ def test_names_may_say_scheme_and_port(text: str, parts: tuple[str, str, str | N
 def test_a_name_with_too_many_parts_is_refused() -> None:
     with pytest.raises(ApiError):
         split_name("http:web:80:x")
+
+
+async def test_a_node_tells_what_its_pods_use_in_a_kubelet_s_words(server: Server) -> None:
+    await server.registry.create(NODES, {"metadata": {"name": "lab"}})
+    server.node.used = [PodUsage("shop", "cart-0", "u1", {"istio-proxy": ContainerUsage(1_500_000_000, 4096)})]
+    told = await server.json("GET", "/api/v1/nodes/lab/proxy/stats/summary")
+    assert told["pods"][0]["podRef"] == {"name": "cart-0", "namespace": "shop", "uid": "u1"}
+    (container,) = told["pods"][0]["containers"]
+    assert container["name"] == "istio-proxy"
+    assert container["cpu"]["usageCoreNanoSeconds"] == 1_500_000_000
+    assert container["memory"]["rssBytes"] == 4096
+    async with server.client.get(f"{server.url}/api/v1/nodes/lab/proxy/metrics") as response:
+        assert response.status == 501
+    async with server.client.get(f"{server.url}/api/v1/nodes/other/proxy/stats/summary") as response:
+        assert response.status == 404
