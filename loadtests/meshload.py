@@ -179,7 +179,7 @@ def _tell_progress(environment: Environment) -> None:
         over_time.add(total.num_requests, total.num_failures, total.response_times, dict(versions), _arrivals())
         figures = _figures(environment)
         most["users"] = max(most["users"], figures["users"])
-        _tell("PROGRESS", figures)
+        _tell("PROGRESS", figures | {"elapsed": over_time.elapsed})
 
 
 def _take_own_arrivals(environment: Environment) -> None:

@@ -54,6 +54,11 @@ class Windows:
             if odd:
                 self._pending, self._left = odd[0], self._seconds // 2
 
+    @property
+    def elapsed(self) -> int:
+        """How many seconds there have been."""
+        return len(self._rows) * self._seconds + self._left
+
     def rows(self) -> list[dict[str, Any]]:
         """The windows that are whole; `seconds` is the length of each."""
         return [{"seconds": self._seconds, **window.row()} for window in self._rows]

@@ -18,6 +18,7 @@ from mesh_lab.client.objects import Items, Object, Reference, objects_in
 from mesh_lab.errors import LabError
 from mesh_lab.install.readiness import Workload, await_deployments
 from mesh_lab.load import claim, figures, locustfiles, provenance
+from mesh_lab.load.observing import Clock, observed
 from mesh_lab.load.settings import Settings, Shape
 from mesh_lab.resources import MANIFESTS
 
@@ -51,7 +52,9 @@ def run(api: Api, settings: Settings, reports: Path, report: Report) -> dict[str
         if settings.ui:
             show_page(api, report)
             return None
-        summary = follow(api, settings, report)
+        with observed(api, settings.duration) as observer:
+            summary = follow(api, settings, report, observer.clock)
+            summary |= observer.found()
         summary |= {"settings": settings.asked(), "made": provenance.made()}
         keep(api, summary, reports)
     except LabError:
@@ -106,8 +109,8 @@ def remove(api: Api, mine: claim.Claim) -> None:
         claim.remove(api, RUN)
 
 
-def follow(api: Api, settings: Settings, report: Report) -> dict[str, Any]:
-    """Report the progress until the run is over; its summary.
+def follow(api: Api, settings: Settings, report: Report, clock: Clock) -> dict[str, Any]:
+    """Report the progress until the run is over, and tell the clock of it; its summary.
 
     Raises:
         LoadFailed: the master ended without one, or much too late.
@@ -124,7 +127,9 @@ def follow(api: Api, settings: Settings, report: Report) -> dict[str, Any]:
         if not line.startswith(MARK):
             continue
         if what == "PROGRESS":
-            report(figures.progress(json.loads(rest)))
+            found = json.loads(rest)
+            clock.see(found["elapsed"])
+            report(figures.progress(found))
         elif what == "SUMMARY":
             summary = json.loads(rest)
         elif what == "EXIT":

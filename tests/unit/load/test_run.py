@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mesh_lab.load import run as load
+from mesh_lab.load.marks import Marks
+from mesh_lab.load.observing import Observer
 from mesh_lab.load.settings import Settings
+from mesh_lab.load.usage import Usage
 
 API: Any = None
 """It is not asked."""
@@ -48,6 +52,7 @@ def test_a_disk_that_is_full_at_the_end_is_reported_and_what_was_made_is_removed
     monkeypatch.setattr(load.claim, "held", lambda *_: True)
     monkeypatch.setattr(load, "remove", lambda *_: done.append("remove"))
     monkeypatch.setattr(load, "deploy", lambda *_: done.append("deploy"))
+    monkeypatch.setattr(load, "observed", lambda *_: nullcontext(Observer(Marks(API), Usage(API, 1))))
     monkeypatch.setattr(load, "follow", lambda *_: {"broken_limits": []})
 
     def fetch(_api: object, reports: Path) -> None:
@@ -65,6 +70,7 @@ def test_what_was_made_is_removed_when_the_run_fails(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(load.claim, "held", lambda *_: True)
     monkeypatch.setattr(load, "remove", lambda *_: done.append("remove"))
     monkeypatch.setattr(load, "deploy", lambda *_: done.append("deploy"))
+    monkeypatch.setattr(load, "observed", lambda *_: nullcontext(Observer(Marks(API), Usage(API, 1))))
 
     def fail(*_: object) -> dict[str, Any]:
         raise load.LoadFailed("locust ended")
@@ -79,6 +85,7 @@ def test_a_run_that_was_replaced_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(load.claim, "take", lambda *_, **__: None)
     monkeypatch.setattr(load.claim, "held", lambda *_: False)
     monkeypatch.setattr(load, "deploy", lambda *_: None)
+    monkeypatch.setattr(load, "observed", lambda *_: nullcontext(Observer(Marks(API), Usage(API, 1))))
 
     def fail(*_: object) -> dict[str, Any]:
         raise load.LoadFailed("locust ended")

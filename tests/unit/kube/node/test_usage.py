@@ -9,7 +9,13 @@ from pathlib import Path
 
 from mesh_lab.kube.node.usage import of_tree
 
-_BUSY = "import sys, time; end = time.process_time() + 0.2\nwhile time.process_time() < end: pass\nprint(flush=True)\nsys.stdin.read()"
+_BUSY = """
+import sys, time
+while time.process_time() < 0.2:
+    pass
+print(flush=True)
+sys.stdin.read()
+"""
 _PARENT = f"""
 import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", {_BUSY!r}], stdin=subprocess.PIPE)
