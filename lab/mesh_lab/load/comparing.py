@@ -54,7 +54,9 @@ def _errors(windows: Sequence[Window]) -> float:
     return sum(window["failures"] for window in windows) / requests if requests else 0.0
 
 
-def _quantile(share: float) -> Callable[[Sequence[Window]], float]:
+def quantile(share: float) -> Callable[[Sequence[Window]], float]:
+    """The function that finds a quantile of the latencies (milliseconds) of windows; 0 without any."""
+
     def found(windows: Sequence[Window]) -> float:
         counts: Counter[float] = Counter()
         for window in windows:
@@ -73,9 +75,9 @@ def _quantile(share: float) -> Callable[[Sequence[Window]], float]:
 FIGURES: Mapping[str, tuple[str, Callable[[Sequence[Window]], float], bool]] = {
     "requests/s": ("", _rate, True),
     "errors": ("ratio", _errors, False),
-    "p50": ("ms", _quantile(0.5), False),
-    "p90": ("ms", _quantile(0.9), False),
-    "p99": ("ms", _quantile(0.99), False),
+    "p50": ("ms", quantile(0.5), False),
+    "p90": ("ms", quantile(0.9), False),
+    "p99": ("ms", quantile(0.99), False),
 }
 """By name: the unit, how it is computed of windows, and whether more of it is better."""
 

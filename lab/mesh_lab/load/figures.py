@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from mesh_lab.load import page
 
 RATE_SECONDS = 12.0
 """Locust's current rate is an average over ten seconds up to two seconds ago: too low until the run is that long."""
@@ -40,7 +42,9 @@ def summary(figures: Mapping[str, Any], reports: Path) -> Iterator[str]:
         yield f"arrivals          {_arrivals(figures)}"
     yield f"versions          {shares}"
     yield from _search(figures.get("breakpoint"))
-    yield f"reports           {reports}/load.html, load_stats.csv, load.json"
+    yield from _trend(figures.get("trend"))
+    yield from _changes(figures)
+    yield f"reports           {reports}/{', '.join(_written())}"
 
 
 def _arrivals(figures: Mapping[str, Any]) -> str:
@@ -62,3 +66,30 @@ def _search(found: Mapping[str, Any] | None) -> Iterator[str]:
     held = "none" if found["held"] is None else f"{found['held']:g}"
     beyond = "no limit broke" if found["broke"] is None else f"{found['broke']:g} broke a limit"
     yield f"highest that held {held} ({beyond})"
+
+
+def _trend(found: Sequence[Mapping[str, Any]] | None) -> Iterator[str]:
+    if found is None:
+        return
+    if not found:
+        yield "second half       too short to be held against the first"
+    for each in found:
+        yield (
+            f"second half       {each['figure']} {each['before']:.4g} then {each['after']:.4g}: {each['verdict']} "
+            f"({each['low']:+.4g} to {each['high']:+.4g} within 99%)"
+        )
+
+
+def _changes(figures: Mapping[str, Any]) -> Iterator[str]:
+    for mark in figures.get("marks", ()):
+        done = mark["acknowledged"]
+        known = "not acknowledged" if done is None else f"acknowledged after {done - mark['at']:.3f} s"
+        yield f"change            at {mark['at']:.1f} s: {mark['resource']} {mark['what']}, {known}"
+    for each in (*figures.get("marks_missing", ()), *figures.get("usage_missing", ())):
+        yield f"not followed      {each}"
+
+
+def _written() -> list[str]:
+    lacks = page.missing()
+    html = f"no report.html, for {' and '.join(lacks)} is missing (mesh-lab[load])" if lacks else "report.html"
+    return [html, "load.html", "load.json", "windows.csv", "load_stats.csv"]

@@ -7,7 +7,8 @@ import json
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mesh_lab.client.kubectl import CommandFailed
 from mesh_lab.client.objects import Items, Object, Reference, objects_in
 from mesh_lab.errors import LabError
 from mesh_lab.install.readiness import Workload, await_deployments
-from mesh_lab.load import claim, figures, locustfiles, provenance
+from mesh_lab.load import claim, comparing, figures, locustfiles, page, provenance, series
 from mesh_lab.load.observing import Clock, observed
 from mesh_lab.load.settings import Settings, Shape
 from mesh_lab.resources import MANIFESTS
@@ -56,6 +57,8 @@ def run(api: Api, settings: Settings, reports: Path, report: Report) -> dict[str
             summary = follow(api, settings, report, observer.clock)
             summary |= observer.found()
         summary |= {"settings": settings.asked(), "made": provenance.made()}
+        if settings.shape == Shape.SOAK:
+            summary["trend"] = trend(summary["windows"])
         keep(api, summary, reports)
     except LabError:
         if not claim.held(api, RUN, mine):
@@ -182,6 +185,14 @@ def prepare(reports: Path) -> None:
         raise LoadFailed(f"cannot write to {reports}: {error.strerror}; --reports DIR puts them elsewhere") from error
 
 
+def trend(windows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The second half of a run against the first; empty where it is too short to tell."""
+    half = len(windows) // 2
+    if half < comparing.LEAST_WINDOWS:
+        return []
+    return [{**asdict(each), "verdict": each.verdict} for each in comparing.compare(windows[:half], windows[-half:])]
+
+
 def keep(api: Api, summary: Mapping[str, Any], reports: Path) -> None:
     """Write the run's figures and what locust wrote into `reports`.
 
@@ -190,9 +201,17 @@ def keep(api: Api, summary: Mapping[str, Any], reports: Path) -> None:
     """
     try:
         fetch(api, reports)
-        (reports / "load.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        _write(reports, summary)
     except OSError as error:
         raise LoadFailed(f"cannot write to {error.filename or reports}: {error.strerror}") from error
+
+
+def _write(reports: Path, summary: Mapping[str, Any]) -> None:
+    """What is made of the figures on this machine."""
+    (reports / "load.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    (reports / "windows.csv").write_text(series.as_csv(series.points(summary["windows"])), encoding="utf-8")
+    if not page.missing():
+        (reports / "report.html").write_text(page.page(summary), encoding="utf-8")
 
 
 def fetch(api: Api, reports: Path) -> None:
