@@ -52,6 +52,11 @@ class OpenModel:
             self._running = None
         self.backlog.drop_all()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no arrival is to come."""
+        return self._schedule.next is None
+
     def change(self, rate: float, offset: float) -> None:
         """Go on at `rate` a second."""
         self._schedule.change(rate, time.monotonic(), offset)
@@ -89,7 +94,9 @@ def install() -> OpenModel:
 
     @events.init.add_listener
     def listen(runner: Any, **_: Any) -> None:
-        def change(msg: Any, **_: Any) -> None:
+        def change(environment: Any, msg: Any, **_: Any) -> None:
+            if model.idle:
+                environment.stats.reset_all()  # else the time until now lowers the rate that is reported
             workers = max(1, msg.data["workers"])
             model.change(msg.data["rate"] / workers, max(0, runner.worker_index) / workers)
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from mesh_lab.cli import values
 from mesh_lab.cli.context import context
-from mesh_lab.cli.values import limit, one_of, positive, ratio, url, version_source
+from mesh_lab.cli.values import limit, one_of, positive, ratio, version_source
 from mesh_lab.load.checking import check
 from mesh_lab.load.limits import Limit
 from mesh_lab.load.settings import DURATION_SECONDS, ELSE_SECONDS, STEPS, Settings, Shape, users_for
@@ -68,7 +69,12 @@ def load(
     workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Locust's workers.")] = 1,
     target: Annotated[
         str | None,
-        typer.Option("--target", parser=url, metavar="URL", help="What is asked; else Bookinfo at the lab's gateway."),
+        typer.Option(
+            "--target",
+            parser=values.target,
+            metavar="URL",
+            help="http://, tcp:// or grpc://; else Bookinfo at the lab's gateway.",
+        ),
     ] = None,
     locustfile: Annotated[
         Path | None, typer.Option("--locustfile", metavar="FILE", help="The users; else such as ask for the target.")

@@ -41,10 +41,21 @@ def ratio(text: str) -> float:
     return number
 
 
-def url(text: str) -> str:
-    """An address that HTTP is spoken at."""
-    if not re.match(r"https?://[^/]", text):
-        raise typer.BadParameter(f"{text!r} is not an http:// or https:// URL")
+_TARGETS: Mapping[str, str] = {
+    "http": r"https?://[^/\s]+(/\S*)?",
+    "tcp": r"tcp://[^/\s]+:\d+",
+    "grpc": r"grpc://[^/\s]+:\d+/[\w.]+/\w+",
+}
+"""The forms of a load run's target, by what is spoken there."""
+
+
+def target(text: str) -> str:
+    """An address that load is put on."""
+    if not any(re.fullmatch(form, text) for form in _TARGETS.values()):
+        raise typer.BadParameter(
+            f"{text!r} is none of http://HOST[/PATH], https://HOST[/PATH], tcp://HOST:PORT, "
+            "grpc://HOST:PORT/package.Service/Method"
+        )
     return text
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mesh_lab.errors import LabError
 from mesh_lab.load import limits
@@ -20,7 +21,9 @@ SHARED = (
     "arrivals.py",
     "master.sh",
     "measuring.py",
+    "meshgrpc.py",
     "meshload.py",
+    "meshtcp.py",
     "openmodel.py",
     "shapes.py",
     "stepping.py",
@@ -28,20 +31,29 @@ SHARED = (
     "windows.py",
 )
 """What every run has besides."""
-BOOKINFO, PAGE = "bookinfo.py", "page.py"
+BOOKINFO = "bookinfo.py"
+OF_TARGETS = {"http": "page.py", "https": "page.py", "tcp": "exchange.py", "grpc": "call.py"}
+"""The users that ask for one address, by its scheme."""
 _TRIAL_SECONDS = 60.0
 _LARGEST_BYTES = 900_000  # of a ConfigMap, which may have 1 MiB with all of its files
 _USERS_LISTED = "Available Users:"
 _FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+)', re.MULTILINE)
 
 
-def files(locustfile: Path | None, *, bookinfo: bool) -> dict[str, str]:
-    """The files of a run, by their names in the cluster.
+def builtin(target: str) -> str:
+    """The lab's own users for a target; Bookinfo's where there is none."""
+    return OF_TARGETS[urlsplit(target).scheme] if target else BOOKINFO
+
+
+def files(locustfile: Path | None, target: str = "") -> dict[str, str]:
+    """The files of a run, by their names in the cluster: with a locustfile's users, or those for one address.
+
+    Without either they are Bookinfo's.
 
     Raises:
         LabError: the locustfile cannot be read, or is too large.
     """
-    source = locustfile or LOADTESTS / (BOOKINFO if bookinfo else PAGE)
+    source = locustfile or LOADTESTS / builtin(target)
     try:
         text = source.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

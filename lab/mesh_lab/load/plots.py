@@ -71,10 +71,14 @@ def plotted(run: Mapping[str, Any]) -> str:
                 row=number,
                 col=1,
             )
-    for mark in run.get("marks", ()):
-        _draw(figure, mark)
+    for number, mark in enumerate(run.get("marks", ()), start=1):
+        _draw(figure, mark, str(number))
     figure.update_layout(
-        height=_ROW_PIXELS * len(rows) + 60, hovermode="x unified", template="plotly_white", margin={"t": 40, "b": 40}
+        height=_ROW_PIXELS * len(rows) + 60,
+        hovermode="x unified",
+        template="plotly_white",
+        margin={"t": 40, "b": 40},
+        legend={"traceorder": "grouped"},
     )
     figure.update_yaxes(rangemode="tozero")
     figure.update_xaxes(title_text="seconds since the measured part began", row=len(rows), col=1)
@@ -82,12 +86,12 @@ def plotted(run: Mapping[str, Any]) -> str:
     return html
 
 
-def _draw(figure: Any, mark: Mapping[str, Any]) -> None:
+def _draw(figure: Any, mark: Mapping[str, Any], label: str) -> None:
     """A change in all plots: a line where it was made, and one where all proxies had acknowledged it."""
     figure.add_vline(
         x=mark["at"],
         line={"color": _CHANGED, "dash": "dash", "width": 1},
-        annotation={"text": f"{mark['resource']} {mark['what']}", "font": {"size": 10, "color": _CHANGED}},
+        annotation={"text": label, "font": {"size": 12, "color": _CHANGED}},
         row=1,
         col=1,
     )

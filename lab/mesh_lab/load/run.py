@@ -40,7 +40,7 @@ class LoadFailed(LabError):  # noqa: N818 - the outcome of a run
 
 def run(api: Api, settings: Settings, reports: Path, report: Report) -> dict[str, Any] | None:
     """Deploy, follow, fetch; remove what was made, whatever happens. The run's figures; None with Locust's page."""
-    contents = locustfiles.files(settings.locustfile, bookinfo=not settings.page)
+    contents = locustfiles.files(settings.locustfile, settings.target if settings.page else "")
     if settings.locustfile is not None:
         locustfiles.try_out(settings.locustfile, contents, settings.shape)
     if not settings.ui:

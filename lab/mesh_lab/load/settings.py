@@ -96,7 +96,7 @@ class Settings:
     def asked(self) -> dict[str, Any]:
         """The run's settings as its report has them."""
         return {
-            "locustfile": str(self.locustfile or ("page.py" if self.page else "bookinfo.py")),
+            "locustfile": None if self.locustfile is None else str(self.locustfile),
             "target": self.target,
             "shape": self.shape,
             "users": self.users,

@@ -31,10 +31,10 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_a_run_has_its_users_and_what_every_run_has(mine: Path) -> None:
-    assert files(mine, bookinfo=True)[USERS] == GOOD
-    assert set(files(mine, bookinfo=True)) == {*SHARED, "limits.py", USERS}
-    assert "/productpage" in files(None, bookinfo=True)[USERS]
-    assert "LOAD_PATH" in files(None, bookinfo=False)[USERS]
+    assert files(mine)[USERS] == GOOD
+    assert set(files(mine)) == {*SHARED, "limits.py", USERS}
+    assert "/productpage" in files(None)[USERS]
+    assert "LOAD_PATH" in files(None, "http://a/b")[USERS]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_file_that_cannot_be_sent_is_wrong_usage(tmp_path: Path, content: byte
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(LabError, match=why) as failure:
-        files(file, bookinfo=True)
+        files(file)
     assert failure.value.exit_code == 2
     assert str(file) in failure.value.message
 
@@ -63,7 +63,7 @@ def test_a_file_that_cannot_be_sent_is_wrong_usage(tmp_path: Path, content: byte
 def test_a_file_that_locust_cannot_use_is_refused_before_the_run(mine: Path, text: str, why: str) -> None:
     mine.write_text(text)
     with pytest.raises(LabError) as failure:
-        try_out(mine, files(mine, bookinfo=True), "steady")
+        try_out(mine, files(mine), "steady")
     assert why in failure.value.message
     assert failure.value.exit_code == 2
 
@@ -71,12 +71,12 @@ def test_a_file_that_locust_cannot_use_is_refused_before_the_run(mine: Path, tex
 @pytest.mark.parametrize(("text", "shape"), [(GOOD, "steady"), (OWN_SHAPE, "own")])
 def test_a_good_file_passes(mine: Path, text: str, shape: str) -> None:
     mine.write_text(text)
-    try_out(mine, files(mine, bookinfo=True), shape)
+    try_out(mine, files(mine), shape)
 
 
 def test_the_files_that_the_lab_brings_pass(tmp_path: Path) -> None:
-    for bookinfo in (True, False):
-        try_out(tmp_path, files(None, bookinfo=bookinfo), "ramp")
+    for target in ("", "http://a/b", "tcp://a:1", "grpc://a:1/b.C/D"):
+        try_out(tmp_path, files(None, target), "ramp")
 
 
 def test_a_file_that_does_not_end_is_refused(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,4 +85,4 @@ def test_a_file_that_does_not_end_is_refused(mine: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(locustfiles.subprocess, "run", late)
     with pytest.raises(LabError, match=r"mine\.py is not loaded within 60 s"):
-        try_out(mine, files(mine, bookinfo=True), "steady")
+        try_out(mine, files(mine), "steady")
