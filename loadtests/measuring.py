@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +13,8 @@ from locust.env import Environment
 from steps import Snapshot, Totals
 
 ERRORS_SHOWN = 10
+USERS = "users.py"
+_FRAME = re.compile(r'File "[^"]*\b' + re.escape(USERS) + r'", line (?P<line>\d+)')
 
 
 def figures(environment: Environment, versions: Mapping[str, int], arrivals: Mapping[str, int]) -> dict[str, Any]:
@@ -55,7 +59,9 @@ def endpoints(environment: Environment) -> list[dict[str, Any]]:
     """The figures of each endpoint."""
     entries = environment.stats.entries
     return [
-        {"method": method or "", "name": name, **measured(entries[name, method])} for name, method in sorted(entries)
+        {"method": method or "", "name": name, **measured(entries[name, method])}
+        for name, method in sorted(entries)
+        if entries[name, method].num_requests  # locust keeps the names of those that a warm-up alone had
     ]
 
 
@@ -73,5 +79,17 @@ def exceptions(environment: Environment) -> list[dict[str, Any]]:
     raised = environment.runner.exceptions.values() if environment.runner else ()
     found = sorted(raised, key=lambda each: -each["count"])
     return [
-        {"count": each["count"], "error": each["msg"], "traceback": each["traceback"]} for each in found[:ERRORS_SHOWN]
+        {
+            "count": each["count"],
+            "where": _where(each["traceback"]),
+            "error": each["msg"],
+            "traceback": each["traceback"],
+        }
+        for each in found[:ERRORS_SHOWN]
     ]
+
+
+def _where(traceback: str) -> str:
+    """The line of the locustfile that was running, by the file's own name; empty where it was none of its lines."""
+    lines = [found["line"] for found in _FRAME.finditer(traceback)]
+    return f"{os.environ.get('LOAD_LOCUSTFILE') or USERS}:{lines[-1]}" if lines else ""

@@ -3,7 +3,8 @@
 Locust loads it before the file with the users. Settings come from the environment: locust's own (LOCUST_USERS,
 LOCUST_RUN_TIME, ...); LOAD_SHAPE (steady, ramp, ..., or own: the shape that the locustfile has); LOAD_WARM_UP,
 seconds that are left out; LOAD_RATE, the tasks a second of an open model; LOAD_VERSION_BY (`header:NAME` or
-`json:a.b`), where a response says its version; LOAD_STEPS, those of a search for a breakpoint; and LOAD_LIMITS, a JSON
+`json:a.b`), where a response says its version; LOAD_STEPS, those of a search for a breakpoint;
+LOAD_LOCUSTFILE, what users.py was called; and LOAD_LIMITS, a JSON
 list of limits that make locust exit with 1 when they are broken (mesh_lab/load/limits.py is beside this file then).
 Lines of the log that start with MESH-LAB are for the program that started the run.
 """
@@ -213,7 +214,7 @@ def _broken(environment: Environment, figures: dict[str, Any]) -> Iterator[str]:
     if isinstance(environment.runner, MasterRunner) and not figures["requests"]:
         yield "no request was made"
     for raised in figures["exceptions"]:
-        yield f"a task raised {raised['count']} times: {raised['error']}"
+        yield f"a task raised {raised['count']} times, at {raised['where'] or 'no line of users.py'}: {raised['error']}"
     if SHAPE != BREAKPOINT:
         yield from broken(LIMITS, figures)
     elif outcome and outcome[0].search.held is None:

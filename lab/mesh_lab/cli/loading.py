@@ -156,6 +156,7 @@ def load(
         ui=ui,
         replace=replace,
         locustfile=locustfile,
+        targeted=target is not None,
         page=target is not None and locustfile is None,
         warm_up=warm_up or 0.0,
         version_by=version_by or "",

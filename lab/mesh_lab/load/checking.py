@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mesh_lab.errors import LabError
 from mesh_lab.load.limits import OF_ARRIVALS
-from mesh_lab.load.settings import STEP_SECONDS, Settings, Shape
+from mesh_lab.load.settings import STEP_SECONDS, STEPS, Settings, Shape
 
 
 def check(settings: Settings) -> None:
@@ -34,6 +34,16 @@ def _rules(settings: Settings) -> Iterator[tuple[bool, str, str]]:
         bool(arrivals) and not rate,
         f"--fail-if '{arrivals[0] if arrivals else ''}': arrivals are counted with --rate only",
         "Say --rate N, or leave the limit out.",
+    )
+    yield (
+        settings.spawn_rate != settings.users and (rate or settings.shape == Shape.BREAKPOINT),
+        "--spawn-rate has no effect with --rate or --shape breakpoint, whose users start at once",
+        "Leave it out.",
+    )
+    yield (
+        settings.steps != STEPS and settings.shape != Shape.BREAKPOINT,
+        f"--steps is of --shape breakpoint, and the shape is {settings.shape}",
+        "Leave it out, or choose that shape.",
     )
     seconds = settings.duration / settings.steps
     yield (

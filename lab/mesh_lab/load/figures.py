@@ -37,7 +37,7 @@ def summary(figures: Mapping[str, Any], reports: Path) -> Iterator[str]:
         where = f"{error['method']} {error['name']}".strip()
         yield f"                  {error['count']} times {where}: {error['error']}"
     for each in figures.get("exceptions", ())[:_ERRORS_SHOWN]:
-        yield f"                  {each['count']} times raised by a task: {each['error']}"
+        yield f"                  {each['count']} times raised at {each['where']}: {each['error']}"
     if "arrivals" in figures:
         yield f"arrivals          {_arrivals(figures)}"
     yield f"versions          {shares}"

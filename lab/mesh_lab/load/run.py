@@ -18,7 +18,7 @@ from mesh_lab.client.kubectl import CommandFailed
 from mesh_lab.client.objects import Items, Object, Reference, objects_in
 from mesh_lab.errors import LabError
 from mesh_lab.install.readiness import Workload, await_deployments
-from mesh_lab.load import claim, comparing, figures, locustfiles, page, provenance, series
+from mesh_lab.load import claim, comparing, figures, locustfiles, page, probing, provenance, series
 from mesh_lab.load.observing import Clock, observed
 from mesh_lab.load.settings import Settings, Shape
 from mesh_lab.resources import MANIFESTS
@@ -53,6 +53,8 @@ def run(api: Api, settings: Settings, reports: Path, report: Report) -> dict[str
         if settings.ui:
             show_page(api, report)
             return None
+        if settings.targeted or settings.locustfile is None:
+            probing.probe(api, NAMESPACE, _pod(api, "worker"), settings.target)
         with observed(api, settings.duration) as observer:
             summary = follow(api, settings, report, observer.clock)
             summary |= observer.found()
@@ -163,7 +165,7 @@ def _manifests() -> list[Object]:
 
 def _log(api: Api, limit: float) -> Iterator[str]:
     """The master's log, as it grows, for `limit` seconds."""
-    master = _master(api)
+    master = _pod(api)
     end = time.monotonic() + limit
     for line in api.follow_log(NAMESPACE, master, "locust", limit):
         yield line
@@ -216,7 +218,7 @@ def _write(reports: Path, summary: Mapping[str, Any]) -> None:
 
 def fetch(api: Api, reports: Path) -> None:
     """Copy what locust wrote into `reports`."""
-    master = _master(api)
+    master = _pod(api)
     for name in REPORTS:
         try:
             text = api.kubectl("exec", "-n", NAMESPACE, master, "-c", "locust", "--", "cat", f"/reports/{name}")
@@ -230,7 +232,7 @@ def show_page(api: Api, report: Report) -> None:
     with contextlib.ExitStack() as stack:
         address = _load_balancer(api)
         if address is None:
-            forward = forwarding.forwarded(api.kubectl_command(), NAMESPACE, _master(api), UI_PORT)
+            forward = forwarding.forwarded(api.kubectl_command(), NAMESPACE, _pod(api), UI_PORT)
             address = f"127.0.0.1:{stack.enter_context(forward)}"
         report(f"Locust's page: http://{address}/ (Ctrl-C ends it and removes locust)")
         try:
@@ -254,16 +256,16 @@ def _load_balancer(api: Api) -> str | None:
     return f"{_addresses(services)[0]}:{UI_PORT}"
 
 
-def _master(api: Api) -> str:
-    """The master's pod.
+def _pod(api: Api, role: str = "master") -> str:
+    """A pod of the run, the master's or a worker's.
 
     Raises:
         LoadFailed: there is none.
     """
-    pods = api.list_all("v1", "Pod", NAMESPACE, "app=locust,role=master")
+    pods = api.list_all("v1", "Pod", NAMESPACE, f"app=locust,role={role}")
     names = sorted(str(pod["metadata"]["name"]) for pod in pods if "deletionTimestamp" not in pod["metadata"])
     if not names:
-        raise LoadFailed("locust's master is gone")
+        raise LoadFailed(f"locust's {role} is gone")
     return names[0]
 
 

@@ -40,7 +40,8 @@ STEP_SECONDS = 5.0
 class Settings:
     """A run: users at the peak, its length in seconds, its limits. `image_prefix` is the cluster's registry.
 
-    Without a `locustfile` Bookinfo's is run, or (`page`) the target's address is asked for. `warm_up` seconds come
+    Without a `locustfile` Bookinfo's is run, or (`page`) the target's address is asked for. `targeted`: the target was
+    named. `warm_up` seconds come
     before and are not measured. `version_by` is where a response says its version (`header:NAME`, `json:a.b`).
     `in_mesh`: the workers have sidecars, of the control plane of `revision`. `rate`: an open model, of so many tasks a
     second; the users are then those that are free to begin with one. `steps` of the shape `breakpoint`.
@@ -59,6 +60,7 @@ class Settings:
     image_prefix: str = ""
     locustfile: Path | None = None
     page: bool = False
+    targeted: bool = False
     warm_up: float = 0.0
     version_by: str = ""
     limits: tuple[Limit, ...] = ()
@@ -131,6 +133,7 @@ class Settings:
             **self.worker_environment(),
             "LOAD_LIMITS": json.dumps([limit.text for limit in self.all_limits]),
             "LOAD_STEPS": str(self.steps),
+            "LOAD_LOCUSTFILE": "" if self.locustfile is None else str(self.locustfile),
             "LOAD_WARM_UP": f"{self.warm_up:g}",
             "LOCUST_RUN_TIME": f"{self.warm_up + self.duration:g}s",
         }

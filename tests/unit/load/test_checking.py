@@ -11,7 +11,7 @@ from mesh_lab.load.checking import check
 from mesh_lab.load.limits import parse
 from mesh_lab.load.settings import Settings, users_for
 
-PLAIN = Settings("steady", 20, 5.0, 100.0, 2, "http://gateway", None, 0.0, ui=False)
+PLAIN = Settings("steady", 20, 20, 100.0, 2, "http://gateway", None, 0.0, ui=False)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,9 @@ PLAIN = Settings("steady", 20, 5.0, 100.0, 2, "http://gateway", None, 0.0, ui=Fa
         (replace(PLAIN, ui=True, rate=5.0), "--rate has no page"),
         (replace(PLAIN, limits=(parse("late>1%"),)), "--fail-if 'late>1%': arrivals are counted with --rate only"),
         (replace(PLAIN, shape="breakpoint", steps=30), "30 steps in 100 s have 3.33 s each, and 5 are needed"),
+        (replace(PLAIN, spawn_rate=2.0, rate=5.0), "--spawn-rate has no effect with --rate"),
+        (replace(PLAIN, spawn_rate=2.0, shape="breakpoint"), "--spawn-rate has no effect with"),
+        (replace(PLAIN, steps=3), "--steps is of --shape breakpoint, and the shape is steady"),
         (replace(PLAIN, shape="breakpoint", ui=True), "--shape breakpoint needs its limits"),
     ],
 )

@@ -35,3 +35,83 @@ def test_arrivals_keep_their_rate_whatever_the_number_of_workers(workers: int) -
     assert found["arrivals"]["due"] == pytest.approx(RATE * 6, rel=0.1)
     assert found["requests"] == found["arrivals"]["due"] - found["arrivals"]["dropped"]
     assert found["dropped_ratio"] < 0.02
+
+
+SETS = """
+from locust import FastHttpUser, SequentialTaskSet, constant, task
+
+
+class Order(SequentialTaskSet):
+    @task
+    def first(self):
+        self.client.get("/first")
+
+    @task
+    def second(self):
+        self.client.get("/second")
+        self.client.get("/third")
+
+    @task
+    def leave(self):
+        self.interrupt()
+
+
+class Shopper(FastHttpUser):
+    wait_time = constant(60)
+    tasks = {Order: 1}
+
+    def on_start(self):
+        self.client.get("/login")
+"""
+RAISES = """
+from locust import FastHttpUser, task
+
+
+class Visitor(FastHttpUser):
+    @task
+    def visit(self):
+        self.client.get("/")
+        raise ValueError("not mine")
+"""
+
+
+def test_an_arrival_is_a_task_of_any_set_of_tasks_and_waits_for_no_wait_time() -> None:
+    with stalling(0, 0) as server:
+        found = run(f"http://127.0.0.1:{server.server_port}", SETTINGS | {"LOAD_RATE": "30"}, users=SETS)
+    count = {each["name"]: each["requests"] for each in found["endpoints"]}
+    begun = found["arrivals"]["begun"]
+    assert begun == pytest.approx(180, rel=0.1)
+    # A third of the tasks leave the set, and ask for nothing.
+    assert count["/first"] == pytest.approx(begun / 3, abs=3)
+    assert count["/second"] == count["/third"] == pytest.approx(begun / 3, abs=3)
+    assert "/login" not in count, "what users do before the first arrival is not measured"
+
+
+def test_a_task_that_raises_breaks_the_run_with_its_line() -> None:
+    settings = SETTINGS | {"LOCUST_RUN_TIME": "2s", "LOAD_RATE": "10", "LOAD_LOCUSTFILE": "theirs.py"}
+    with stalling(0, 0) as server:
+        found = run(f"http://127.0.0.1:{server.server_port}", settings, users=RAISES)
+    (raised,) = found["exceptions"]
+    assert (raised["where"], raised["error"]) == ("theirs.py:9", "not mine")
+    assert raised["count"] == found["requests"]
+    assert found["broken_limits"] == [f"a task raised {raised['count']} times, at theirs.py:9: not mine"]
+
+
+def test_a_search_ends_at_the_level_that_breaks_a_limit() -> None:
+    settings = {
+        "LOCUST_USERS": "20",
+        "LOCUST_RUN_TIME": "20s",
+        "LOAD_RATE": "80",
+        "LOAD_SHAPE": "breakpoint",
+        "LOAD_STEPS": "4",
+        "LOAD_LIMITS": '["rps>30"]',
+    }
+    with stalling(0, 0) as server:
+        found = run(f"http://127.0.0.1:{server.server_port}", settings)
+    search = found["breakpoint"]
+    assert (search["held"], search["broke"]) == (20, 40)
+    assert [step["requests_per_second"] for step in search["steps"]] == [
+        pytest.approx(20, rel=0.2),
+        pytest.approx(40, rel=0.2),
+    ]
+    assert found["broken_limits"] == [], "a search breaks its limits on purpose"

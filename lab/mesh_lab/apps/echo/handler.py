@@ -17,6 +17,7 @@ from mesh_lab.apps.http.messages import AbortConnection, Request, Response
 HOLD_SECONDS = 30.0
 MAX_HOLD_SECONDS = 300.0
 CHUNK = 64 * 1024
+GRPC_HEALTH = "/grpc.health.v1.Health/Check"
 
 
 class Echo:
@@ -43,6 +44,8 @@ class Echo:
         control = self._control.get(request.path)
         if control is not None:
             return control(request)
+        if request.path == GRPC_HEALTH and request.headers.get("content-type").startswith("application/grpc"):
+            return await self._grpc(request)
         try:
             wanted = parse(request)
         except BadInstruction as error:
@@ -51,6 +54,14 @@ class Echo:
         if request.path == "/hold":
             return await self._hold(request, attempt)
         return await self._answer(request, wanted, attempt)
+
+    async def _grpc(self, request: Request) -> Response:
+        """The health check of grpc.health.v1, for clients that speak gRPC in earnest."""
+        from mesh_lab.apps.grpc.server import GrpcServer  # it imports HTTP/2, which most echo servers never speak
+
+        answer = await GrpcServer({})(request)
+        answer.headers = [*answer.fields, *self._headers(self.attempts.count("")).items()]
+        return answer
 
     async def _answer(self, request: Request, wanted: Instructions, attempt: int) -> Response:
         if wanted.delay:

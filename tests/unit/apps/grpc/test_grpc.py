@@ -7,6 +7,7 @@ import struct
 import pytest
 from google.protobuf import duration_pb2, struct_pb2
 
+from mesh_lab.apps.echo.handler import Echo
 from mesh_lab.apps.grpc import wire
 from mesh_lab.apps.grpc.server import NOT_FOUND, GrpcError, GrpcServer
 from mesh_lab.apps.http.client import fetch
@@ -66,3 +67,10 @@ async def test_failures_have_a_status_of_grpcs(start: Start) -> None:
     assert (await post(url, "/a.B/Echo", one * 2)).headers.get("grpc-status") == "12"
     assert (await post(url, "/a.B/Echo", b"")).headers.get("grpc-status") == "3"
     assert (await fetch(url)).status == 415
+
+
+async def test_the_echo_server_answers_a_health_check_and_says_its_version(start: Start) -> None:
+    _, url = await start(Echo("v2"))
+    answer = await post(url, "/grpc.health.v1.Health/Check", struct.pack(">BI", 0, 0))
+    assert wire.integer(wire.decode(answer.body[5:]), 1) == 1
+    assert answer.headers.get("x-echo-version") == "v2"
