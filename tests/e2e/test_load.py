@@ -30,10 +30,11 @@ RATE, SECONDS, WARM_UP = 40.0, 10.0, 2.0
 @pytest.fixture(scope="module")
 def plain(mesh_shared: Mesh) -> Settings:
     """An open model's settings on two versions of an echo server, from inside the mesh; the route is all to v1."""
-    url, _ = mesh_shared.deploy_echo("shop", ["v1", "v2"]), mesh_shared.deploy_client()
+    mesh_shared.deploy_echo("shop", ["v1", "v2"])
+    mesh_shared.deploy_client()
     mesh_shared.ready()
     mesh_shared.wait_endpoints("shop", 2)
-    mesh_shared.apply([destination_rule("shop", "v1", "v2"), _all_to("v1")])
+    mesh_shared.apply([_everywhere(destination_rule("shop", "v1", "v2")), _all_to("v1")])
     control_plane = choose(find(mesh_shared.api), "")
     return Settings(
         shape="steady",
@@ -57,7 +58,12 @@ def plain(mesh_shared: Mesh) -> Settings:
 
 
 def _all_to(version: str) -> dict[str, Any]:
-    return virtual_service("shop", route(to("shop", version, 100, port=80)))
+    return _everywhere(virtual_service("shop", route(to("shop", version, 100))))
+
+
+def _everywhere(resource: dict[str, Any]) -> dict[str, Any]:
+    """The workers are in a namespace of their own."""
+    return {**resource, "spec": {**resource["spec"], "exportTo": ["*"]}}
 
 
 def _made(mesh: Mesh, settings: Settings, reports: Path, at_second: Callable[[int], None]) -> dict[str, Any]:
