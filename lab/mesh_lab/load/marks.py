@@ -49,12 +49,12 @@ class Marks:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        """Begin to follow each kind that the cluster has; what is there now is no change.
-
-        Raises:
-            ApiError: the API refuses to say which control plane there is.
-        """
-        status = status_of(self.api, findings=False)
+        """Begin to follow each kind that the cluster has; what is there now is no change."""
+        try:
+            status = status_of(self.api, findings=False)
+        except ApiError as error:
+            self.missing.append(f"the control plane: {error.message}")
+            return
         for kind in KINDS:
             if not kind.group or not kind.acted_on:
                 continue

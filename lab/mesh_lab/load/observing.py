@@ -67,11 +67,7 @@ class Observer:
 
 @contextmanager
 def observed(api: Api, duration: float) -> Iterator[Observer]:
-    """Observe the mesh while the block runs.
-
-    Raises:
-        ApiError: the API refuses to say which control plane there is.
-    """
+    """Observe the mesh while the block runs. What the cluster refuses to tell is no failure of the run."""
     # Its own: how the control plane is asked is kept with it, and a run does not wait for Istio's analysis.
     with Api(api.kubeconfig) as own:
         observer = Observer(Marks(own), Usage(own, pause(duration)))

@@ -53,8 +53,7 @@ def run(api: Api, settings: Settings, reports: Path, report: Report) -> dict[str
         if settings.ui:
             show_page(api, report)
             return None
-        if settings.targeted or settings.locustfile is None:
-            probing.probe(api, NAMESPACE, _pod(api, "worker"), settings.target)
+        probe(api, settings)
         with observed(api, settings.duration) as observer:
             summary = follow(api, settings, report, observer.clock)
             summary |= observer.found()
@@ -87,6 +86,16 @@ def deploy(api: Api, settings: Settings, contents: Mapping[str, str], report: Re
     report(f"starting locust: a master and {settings.workers} workers")
     workloads = {Workload(NAMESPACE, MASTER), Workload(NAMESPACE, WORKER)}
     await_deployments(api, workloads, time.monotonic() + READY_SECONDS, report)
+
+
+def probe(api: Api, settings: Settings) -> None:
+    """Refuse a target that is not there; a locustfile without one may have its own.
+
+    Raises:
+        LabError: there is no such target (exit code 2).
+    """
+    if settings.targeted or settings.locustfile is None:
+        probing.probe(api, NAMESPACE, _pod(api, "worker"), settings.target)
 
 
 def _fitted(obj: Object, settings: Settings) -> Object:
@@ -211,7 +220,8 @@ def keep(api: Api, summary: Mapping[str, Any], reports: Path) -> None:
 def _write(reports: Path, summary: Mapping[str, Any]) -> None:
     """What is made of the figures on this machine."""
     (reports / "load.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    (reports / "windows.csv").write_text(series.as_csv(series.points(summary["windows"])), encoding="utf-8")
+    windows = series.as_csv(series.points(summary["windows"]), summary["marks"])
+    (reports / "windows.csv").write_text(windows, encoding="utf-8")
     if not page.missing():
         (reports / "report.html").write_text(page.page(summary), encoding="utf-8")
 

@@ -60,8 +60,8 @@ def versions(found: Sequence[Point]) -> list[str]:
     return sorted({name for point in found for name in point.versions})
 
 
-def as_csv(found: Sequence[Point]) -> str:
-    """A line for each window, with a header. Empty fields are of what was not measured."""
+def as_csv(found: Sequence[Point], marks: Sequence[Mapping[str, Any]] = ()) -> str:
+    """A line for each window, with a header and the changes within it. Empty fields are of what was not measured."""
     names, open_model = versions(found), any(point.arrivals for point in found)
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
@@ -71,6 +71,7 @@ def as_csv(found: Sequence[Point]) -> str:
             *(f"p{share * 100:g}_ms" for share in SHARES),
             *(ARRIVALS if open_model else ()),
             *(f"share({name})" for name in names),
+            "changes",
         ]
     )
     for point in found:
@@ -80,6 +81,11 @@ def as_csv(found: Sequence[Point]) -> str:
                 *("" if latency is None else f"{latency:g}" for latency in point.latencies),
                 *((point.arrivals.get(name, 0) for name in ARRIVALS) if open_model else ()),
                 *(f"{point.versions[name]:.4f}" if name in point.versions else "" for name in names),
+                "; ".join(
+                    f"{mark['resource']} {mark['what']}"
+                    for mark in marks
+                    if point.start <= mark["at"] < point.start + point.seconds
+                ),
             ]
         )
     return text.getvalue()

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mesh_lab.load.limits import DROPPED, Limit, parse
+from mesh_lab.load.locustfiles import builtin
 
 USERS, MOST_USERS = 50, 2000
 TARGET = "http://istio-ingressgateway.istio-system"
@@ -98,7 +99,7 @@ class Settings:
     def asked(self) -> dict[str, Any]:
         """The run's settings as its report has them."""
         return {
-            "locustfile": None if self.locustfile is None else str(self.locustfile),
+            "locustfile": str(self.locustfile or builtin(self.target if self.page else "")),
             "target": self.target,
             "shape": self.shape,
             "users": self.users,

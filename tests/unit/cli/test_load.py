@@ -57,6 +57,12 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
         "--max-error-ratio=1.5",
         "--max-error-ratio=-0.1",
         "--target=istio-ingressgateway",
+        "--target=tcp://echo",
+        "--target=grpc://echo:80/Check",
+        "--rate=0",
+        "--rate=-1",
+        "--rate=many",
+        "--steps=0",
         "--shape=wave",
     ],
 )

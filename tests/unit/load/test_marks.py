@@ -115,6 +115,17 @@ def test_what_changed_while_a_watch_was_broken_is_seen_afterwards(
     ]
 
 
+def test_a_cluster_that_does_not_tell_its_control_plane_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ApiError(403, "deployments is forbidden")
+
+    monkeypatch.setattr(marks, "status_of", refuse)
+    api: Any = Cluster([], [])
+    found = Marks(api)
+    found.start()
+    assert (found.stop(), found.missing) == ([], ["the control plane: deployments is forbidden"])
+
+
 def test_moments_are_those_of_the_run_s_measured_part() -> None:
     clock = Clock()
     assert clock.began is None

@@ -53,6 +53,7 @@ def test_a_disk_that_is_full_at_the_end_is_reported_and_what_was_made_is_removed
     monkeypatch.setattr(load, "remove", lambda *_: done.append("remove"))
     monkeypatch.setattr(load, "deploy", lambda *_: done.append("deploy"))
     monkeypatch.setattr(load, "observed", lambda *_: nullcontext(Observer(Marks(API), Usage(API, 1))))
+    monkeypatch.setattr(load, "probe", lambda *_: None)
     monkeypatch.setattr(load, "follow", lambda *_: {"broken_limits": []})
 
     def fetch(_api: object, reports: Path) -> None:
@@ -71,6 +72,7 @@ def test_what_was_made_is_removed_when_the_run_fails(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(load, "remove", lambda *_: done.append("remove"))
     monkeypatch.setattr(load, "deploy", lambda *_: done.append("deploy"))
     monkeypatch.setattr(load, "observed", lambda *_: nullcontext(Observer(Marks(API), Usage(API, 1))))
+    monkeypatch.setattr(load, "probe", lambda *_: None)
 
     def fail(*_: object) -> dict[str, Any]:
         raise load.LoadFailed("locust ended")
@@ -86,6 +88,7 @@ def test_a_run_that_was_replaced_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(load.claim, "held", lambda *_: False)
     monkeypatch.setattr(load, "deploy", lambda *_: None)
     monkeypatch.setattr(load, "observed", lambda *_: nullcontext(Observer(Marks(API), Usage(API, 1))))
+    monkeypatch.setattr(load, "probe", lambda *_: None)
 
     def fail(*_: object) -> dict[str, Any]:
         raise load.LoadFailed("locust ended")
@@ -102,3 +105,35 @@ def test_the_page_is_at_an_address_where_its_port_answers() -> None:
 
     assert found() == ["127.80.0.4"]
     assert found(error="PortTaken") == []
+
+
+def test_the_second_half_of_a_soak_is_held_against_the_first() -> None:
+    def window(latency: int, odd: int) -> dict[str, Any]:
+        latencies = [(latency, 90 + odd), (latency * 2, 10)]
+        return {"seconds": 1, "requests": 100 + odd, "failures": 0, "latencies_ms": latencies, "versions": {}}
+
+    slower = [window(10, index % 3) for index in range(20)] + [window(20, index % 3) for index in range(20)]
+    verdicts = {each["figure"]: each["verdict"] for each in load.trend(slower)}
+    assert (verdicts["p50"], verdicts["requests/s"]) == ("worse", "no difference shown")
+    assert load.trend(slower[:9]) == []
+
+
+def test_a_run_without_plotly_has_all_but_its_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(load.page, "missing", lambda: ["plotly"])
+    load._write(tmp_path, {"windows": [], "marks": []})
+    assert {file.name for file in tmp_path.iterdir()} == {"load.json", "windows.csv"}
+    lines = list(load.figures.summary(FIGURES, tmp_path))
+    assert "no report.html, for plotly is missing (mesh-lab[load])" in lines[-1]
+
+
+FIGURES = {
+    "requests": 9,
+    "seconds": 1.0,
+    "requests_per_second": 9.0,
+    "p50_ms": 5,
+    "p90_ms": 5,
+    "p99_ms": 5,
+    "failures": 0,
+    "error_ratio": 0.0,
+    "versions": {},
+}

@@ -48,5 +48,12 @@ def test_arrivals_have_columns_where_there_are_any() -> None:
     window = {"seconds": 1, "requests": 0, "failures": 0, "latencies_ms": [], "versions": {}}
     assert "due" not in series.as_csv(series.points([window]))
     text = series.as_csv(series.points([window, {**window, "arrivals": {"due": 7, "late": 2}}]))
-    assert text.splitlines()[0].endswith("due,late,dropped")
-    assert text.splitlines()[2].endswith("7,2,0")
+    assert text.splitlines()[0].endswith("due,late,dropped,changes")
+    assert text.splitlines()[2].endswith("7,2,0,")
+
+
+def test_a_change_stands_in_the_window_that_it_was_made_in() -> None:
+    window = {"seconds": 2, "requests": 0, "failures": 0, "latencies_ms": [], "versions": {}}
+    marks = [{"at": 2.0, "resource": "VirtualService a/b", "what": "changed"}, {"at": -1, "resource": "x", "what": "y"}]
+    lines = list(csv.DictReader(io.StringIO(series.as_csv(series.points([window, window]), marks))))
+    assert [line["changes"] for line in lines] == ["", "VirtualService a/b changed"]
