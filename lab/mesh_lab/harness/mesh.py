@@ -16,6 +16,7 @@ from mesh_lab.client.rollout import await_gone, await_live, is_rolled_out
 from mesh_lab.errors import ConfigurationRejected
 from mesh_lab.harness.commands import Capture
 from mesh_lab.harness.proxies import Proxy
+from mesh_lab.harness.records import recording_filter
 from mesh_lab.harness.rendering import is_rendered, rendered
 from mesh_lab.harness.traffic import EchoControl, TrafficClient
 from mesh_lab.harness.versions import VersionOf
@@ -85,6 +86,15 @@ class Mesh:
             self.remove(references)
             for ref in _of_the_mesh(references):
                 self.wait_gone(ref)
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Have the namespace's proxies record each request during a `with` block: `client.send(..., recorded=True)`.
+
+        Connections that are open already keep their listener until it has drained, so begin before the traffic.
+        """
+        with self.applied(recording_filter()):
+            yield
 
     def _placed(self, manifest: Manifest) -> list[Object]:
         placed = []

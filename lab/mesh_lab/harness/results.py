@@ -9,10 +9,19 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
+from mesh_lab.harness.records import Record
+
+ATTEMPT_HEADER = "x-envoy-attempt-count"
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One request: its status (0: no answer, `error` names the reason); times in ms since the run's start."""
+    """One request: its status (0: no answer, `error` names the reason); times in ms since the run's start.
+
+    `grpc_status` is of calls only (https://grpc.io/docs/guides/status-codes/). `tls` is the protocol's version,
+    `certificate` the server's as PEM where it was asked for. Of a run with `recorded=True`, `record` is what the
+    client's proxy wrote of the request and `served` what the server's did, where it did (`mesh.recording`).
+    """
 
     status: int
     at_ms: float
@@ -24,7 +33,12 @@ class Result:
     protocol: str = ""
     id: str = ""
     body: str = ""
+    grpc_status: int | None = None
+    tls: str = ""
+    certificate: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    record: Record | None = None
+    served: Record | None = None
 
     @property
     def json(self) -> Any:
@@ -37,8 +51,71 @@ class Result:
 
     @property
     def outcome(self) -> str:
-        """The status, or the error's name."""
+        """The status, `grpc` and its code for a call that failed, or the error's name."""
+        if self.grpc_status:
+            return f"grpc {self.grpc_status}"
         return str(self.status) if self.status else self.error
+
+    @property
+    def attempts(self) -> int:
+        """How often the request was sent to a server, the first time included; 0 where none was chosen.
+
+        It is what the client's proxy recorded. Where the answer says which attempt it is of (`x-envoy-attempt-count`,
+        to be shown by `show_header`), both must agree.
+
+        Raises:
+            LookupError: the run was not recorded.
+            ValueError: what the server says differs from what the proxy recorded.
+        """
+        recorded = self._recorded.attempts
+        said = self.headers.get(ATTEMPT_HEADER, "")
+        if said.isdigit() and int(said) != recorded:
+            raise ValueError(f"the answer is of attempt {said}, says {ATTEMPT_HEADER}; the proxy recorded {recorded}")
+        return recorded
+
+    @property
+    def flags(self) -> str:
+        """Why the client's proxy answered itself or gave up, in Envoy's words (`UO`, `URX,UF`); empty for nothing.
+
+        Raises:
+            LookupError: the run was not recorded.
+        """
+        return self._recorded.flags
+
+    @property
+    def pod(self) -> str:
+        """The pod that the client's proxy chose at last; its address where that is no pod's, empty for none.
+
+        Raises:
+            LookupError: the run was not recorded.
+        """
+        return self._recorded.pod or self._recorded.upstream
+
+    @property
+    def identity(self) -> str:
+        """The client's identity (a SPIFFE URI) as the server's proxy verified it; empty over plaintext.
+
+        Raises:
+            LookupError: the run was not recorded, or the server has no proxy that did so.
+        """
+        if self.served is None:
+            raise LookupError(f"no proxy of a server has recorded the request {self.id or '?'}")
+        return self.served.downstream_identity
+
+    @property
+    def server_identity(self) -> str:
+        """The server's identity as the client's proxy verified it; empty over plaintext.
+
+        Raises:
+            LookupError: the run was not recorded.
+        """
+        return self._recorded.upstream_identity
+
+    @property
+    def _recorded(self) -> Record:
+        if self.record is None:
+            raise LookupError("the request was not recorded: send it with recorded=True, within mesh.recording()")
+        return self.record
 
 
 By = str | Callable[[Result], object]
@@ -64,6 +141,10 @@ class Results(list[Result]):
     def with_status(self, status: int) -> Results:
         """The results of this status."""
         return Results(result for result in self if result.status == status)
+
+    def by_id(self) -> dict[str, Result]:
+        """The results by their request's id, of a run with `distinct_ids`."""
+        return {result.id: result for result in self if result.id}
 
 
 def parse_results(lines: Iterable[str]) -> Results:

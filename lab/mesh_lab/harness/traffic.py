@@ -10,13 +10,14 @@ from urllib.parse import quote
 from mesh_lab.client.api import Api
 from mesh_lab.client.objects import Object
 from mesh_lab.harness.control import ControlPort, control_port
+from mesh_lab.harness.recording import Recorder
+from mesh_lab.harness.records import as_sent
 from mesh_lab.harness.results import Results, parse_results
 from mesh_lab.harness.versions import VersionFrom, VersionOf
 from mesh_lab.harness.workloads import HTTP_PORT
 
 MARGIN_SECONDS = 20.0
 STOP_SECONDS = 10.0
-UUID_LENGTH = 36
 
 
 class Sending:
@@ -28,10 +29,16 @@ class Sending:
     """
 
     def __init__(
-        self, port: ControlPort, order: dict[str, Any], limit: float, version_of: VersionOf | None = None
+        self,
+        port: ControlPort,
+        order: dict[str, Any],
+        limit: float,
+        version_of: VersionOf | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._port = port
         self._version_of = version_of
+        self._recorder = recorder
         self._run = uuid.uuid4().hex
         self._exchange = port.begin(f"/send?run={quote(self._run)}", order, limit)
         self._exchange.line()  # it has begun
@@ -42,9 +49,12 @@ class Sending:
         Raises:
             ClusterUnreachable: the client has gone.
             ValueError: the run was cut short.
+            LookupError: it was to be recorded, and the proxies have not done so.
         """
         with self._exchange:
             results = parse_results(self._exchange.rest().splitlines())
+        if self._recorder:
+            results = self._recorder.joined(results)
         return results.read_by(self._version_of) if self._version_of else results
 
     def stop(self) -> Results:
@@ -80,7 +90,15 @@ class TrafficClient:
         """The pod's name."""
         return str(self._find_pod()["metadata"]["name"])
 
-    def send(self, url: str, count: int = 1, *, version_of: VersionOf | None = None, **options: Any) -> Results:
+    def send(
+        self,
+        url: str,
+        count: int = 1,
+        *,
+        version_of: VersionOf | None = None,
+        recorded: bool = False,
+        **options: Any,
+    ) -> Results:
         """Send requests and give every result.
 
         `version_of` reads each result's version in place of the client's own way: `by_header("x-version")`,
@@ -89,25 +107,39 @@ class TrafficClient:
 
         Options are those of `mesh-lab-app send`, with underscores: rate, concurrency, method, headers (a mapping),
         body, timeout, deadline, http2, new_connections, distinct_ids, show_body, show_header (a list), ca_pem,
-        certificate_pem, insecure, server_name.
+        certificate_pem, insecure, server_name, show_certificate, tls_version, index_header. The URL's scheme is http,
+        https, grpc, grpcs (its path is a method, `body` the text of a StringValue) or tcp.
+
+        `recorded` joins each result with what the proxies wrote of it, for `attempts`, `flags`, `pod`, `identity`; it
+        gives each request an id of its own and is to be within `mesh.recording()`.
 
         Raises:
             ApiError: the client refuses, naming the option.
             ClusterUnreachable: it does not answer.
-            LookupError: the harness has not deployed the pod.
-            ValueError: the run was cut short.
+            LookupError: the harness has not deployed the pod, or the proxies have not recorded the requests.
+            ValueError: the run was cut short; `recorded` of connections over TCP, which have no id.
         """
-        with self.sending(url, count, version_of=version_of, **options) as sending:
+        with self.sending(url, count, version_of=version_of, recorded=recorded, **options) as sending:
             return sending.results()
 
-    def sending(self, url: str, count: int = 1, *, version_of: VersionOf | None = None, **options: Any) -> Sending:
+    def sending(
+        self,
+        url: str,
+        count: int = 1,
+        *,
+        version_of: VersionOf | None = None,
+        recorded: bool = False,
+        **options: Any,
+    ) -> Sending:
         """Begin to send requests, to do something else meanwhile: `with client.sending(...) as sending`.
 
         The first of them is on its way when this returns.
 
         Raises:
-            ApiError, ClusterUnreachable, LookupError: as `send`.
+            ApiError, ClusterUnreachable, LookupError, ValueError: as `send`.
         """
+        if recorded and url.startswith("tcp://"):
+            raise ValueError("recorded: a connection over TCP has no id by which its record could be found")
         pod = self._find_pod()
         port = control_port(self._api, self._namespace, pod)
         if port is None:
@@ -115,8 +147,11 @@ class TrafficClient:
             raise LookupError(f"the pod {name} has no control port: deploy it with deploy_client or deploy_echo")
         version_of = version_of or self._version_of
         order = {"url": url, "count": count, **_shown_for(version_of, options)}
+        recorder = Recorder(self._api, self._namespace, pod["metadata"]["name"]) if recorded else None
+        if recorder:
+            order["distinct_ids"] = True
         deadline = float(options.get("deadline", 120.0))
-        return Sending(port, order, deadline + MARGIN_SECONDS, version_of)
+        return Sending(port, order, deadline + MARGIN_SECONDS, version_of, recorder)
 
 
 def _shown_for(version_of: VersionOf | None, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,14 +163,6 @@ def _shown_for(version_of: VersionOf | None, options: Mapping[str, Any]) -> dict
         if version_of.body:
             shown["show_body"] = True
     return shown
-
-
-def as_sent(request_id: str) -> str:
-    """The version 4 UUID that it was before Envoy noted in its version digit that it traces the request.
-
-    Istio traces one of a hundred by default.
-    """
-    return f"{request_id[:14]}4{request_id[15:]}" if len(request_id) == UUID_LENGTH else request_id
 
 
 class EchoControl:

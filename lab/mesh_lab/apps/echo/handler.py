@@ -9,15 +9,17 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
+from mesh_lab.apps.echo.calls import as_answer
 from mesh_lab.apps.echo.identity import client_identity, parse_xfcc
 from mesh_lab.apps.echo.instructions import BadInstruction, Instructions, parse
 from mesh_lab.apps.echo.state import Attempts, Gate
+from mesh_lab.apps.grpc.server import is_call
 from mesh_lab.apps.http.messages import AbortConnection, Request, Response
 
 HOLD_SECONDS = 30.0
 MAX_HOLD_SECONDS = 300.0
 CHUNK = 64 * 1024
-GRPC_HEALTH = "/grpc.health.v1.Health/Check"
+ATTEMPT_HEADER = "x-envoy-attempt-count"
 
 
 class Echo:
@@ -44,8 +46,10 @@ class Echo:
         control = self._control.get(request.path)
         if control is not None:
             return control(request)
-        if request.path == GRPC_HEALTH and request.headers.get("content-type").startswith("application/grpc"):
-            return await self._grpc(request)
+        response = await self._instructed(request)
+        return as_answer(response) if is_call(request) else response
+
+    async def _instructed(self, request: Request) -> Response:
         try:
             wanted = parse(request)
         except BadInstruction as error:
@@ -54,14 +58,6 @@ class Echo:
         if request.path == "/hold":
             return await self._hold(request, attempt)
         return await self._answer(request, wanted, attempt)
-
-    async def _grpc(self, request: Request) -> Response:
-        """The health check of grpc.health.v1, for clients that speak gRPC in earnest."""
-        from mesh_lab.apps.grpc.server import GrpcServer  # it imports HTTP/2, which most echo servers never speak
-
-        answer = await GrpcServer({})(request)
-        answer.headers = [*answer.fields, *self._headers(self.attempts.count("")).items()]
-        return answer
 
     async def _answer(self, request: Request, wanted: Instructions, attempt: int) -> Response:
         if wanted.delay:
@@ -98,7 +94,7 @@ class Echo:
             "attempt": attempt,
             "client": {"address": request.peer, "identity": client_identity(xfcc), "xfcc": parse_xfcc(xfcc)},
         }
-        return _json(seen, status, self._headers(attempt))
+        return _json(seen, status, self._headers(attempt) | _attempt_of_proxy(request))
 
     def _headers(self, attempt: int = 0) -> dict[str, str]:
         headers = {"x-echo-version": self.version, "x-echo-hostname": self.hostname}
@@ -129,6 +125,12 @@ class Echo:
 
     def _holding(self, request: Request) -> Response:
         return _json({"holding": self.gate.holding(request.query.get("group"))})
+
+
+def _attempt_of_proxy(request: Request) -> dict[str, str]:
+    """The attempt that the client's proxy says the request is, where it does (Istio's `includeRequestAttemptCount`)."""
+    said = request.headers.get(ATTEMPT_HEADER)
+    return {ATTEMPT_HEADER: said} if said else {}
 
 
 def _json(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from urllib.parse import quote
 
 from mesh_lab.apps.grpc import wire
+from mesh_lab.apps.grpc.framing import CONTENT_TYPE, FramingError, framed, unframed
 
 # A server imports HTTP/2 when it is first spoken; Envoy's rate limit filter waits for as long as that takes, 20 ms.
 from mesh_lab.apps.http import http2_server as _at_once  # noqa: F401
@@ -17,7 +18,6 @@ StreamMethod = Callable[[AsyncIterator[bytes], Request], Awaitable[bytes]]
 """A method whose client sends any number of messages; it answers when the last has come."""
 
 OK, INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, UNAVAILABLE = 0, 3, 5, 12, 14
-_TYPE = "application/grpc"
 _SERVING = 1
 
 
@@ -45,7 +45,7 @@ class GrpcServer:
 
     async def __call__(self, request: Request) -> Response:
         """Answer one call; what is none is refused with an HTTP status."""
-        if request.method != "POST" or not request.headers.get("content-type").startswith(_TYPE):
+        if request.method != "POST" or not request.headers.get("content-type").startswith(CONTENT_TYPE):
             return Response(415, b"this port speaks gRPC\n")
         method = self._methods.get(request.path)
         stream = self._streams.get(request.path)
@@ -55,37 +55,30 @@ class GrpcServer:
             elif method is not None:
                 answer = await method(_unframed(request.body), request)
             else:
-                return _failed(UNIMPLEMENTED, f"unknown method {request.path}")
+                return failed(UNIMPLEMENTED, f"unknown method {request.path}")
         except wire.WireError as error:
-            return _failed(INVALID_ARGUMENT, str(error))
+            return failed(INVALID_ARGUMENT, str(error))
         except GrpcError as error:
-            return _failed(error.code, str(error))
-        return Response(200, _framed(answer), _TYPE, trailers=[("grpc-status", "0"), ("grpc-message", "")])
+            return failed(error.code, str(error))
+        return Response(200, framed(answer), CONTENT_TYPE, trailers=[("grpc-status", "0"), ("grpc-message", "")])
 
 
 def is_call(request: Request) -> bool:
     """Whether a request is one of gRPC's, for ports that serve more than that."""
-    return request.headers.get("content-type").startswith(_TYPE)
+    return request.headers.get("content-type").startswith(CONTENT_TYPE)
 
 
-def _failed(code: int, detail: str) -> Response:
-    """A response of headers only, which is how a failure without an answer is told."""
-    return Response(200, b"", _TYPE, [("grpc-status", str(code)), ("grpc-message", quote(detail, safe=" ,.:;/'\"()`"))])
-
-
-def _framed(message: bytes) -> bytes:
-    return struct.pack(">BI", 0, len(message)) + message
+def failed(code: int, detail: str, more: Sequence[tuple[str, str]] = ()) -> Response:
+    """A response of headers only (with `more` of them), which is how a failure without an answer is told."""
+    message = quote(detail, safe=" ,.:;/'\"()`")
+    return Response(200, b"", CONTENT_TYPE, [("grpc-status", str(code)), ("grpc-message", message), *more])
 
 
 def _unframed(body: bytes) -> bytes:
-    if len(body) < 5:
-        raise GrpcError(INVALID_ARGUMENT, "a call of no message")
-    compressed, length = struct.unpack(">BI", body[:5])
-    if compressed:
-        raise GrpcError(UNIMPLEMENTED, "compressed messages")
-    if len(body) != length + 5:
-        raise GrpcError(UNIMPLEMENTED, "a call of several messages")
-    return body[5:]
+    try:
+        return unframed(body)
+    except FramingError as error:
+        raise GrpcError(UNIMPLEMENTED if error.unsupported else INVALID_ARGUMENT, str(error)) from None
 
 
 async def _messages(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

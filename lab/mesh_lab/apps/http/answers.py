@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from mesh_lab.apps.http.messages import Headers
+from mesh_lab.apps.http.messages import Headers, Tls
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
@@ -24,12 +24,14 @@ class ApiError(Exception):
 
 @dataclass(slots=True)
 class Answer:
-    """A response, whole."""
+    """A response, whole; trailers come over HTTP/2, `tls` over a connection that has it."""
 
     status: int
     headers: Headers
     body: bytes
     protocol: str
+    trailers: Headers = field(default_factory=Headers)
+    tls: Tls | None = None
 
 
 class ClientConnection(Protocol):

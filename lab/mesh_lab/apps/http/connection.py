@@ -7,12 +7,10 @@ import contextlib
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from mesh_lab.apps.http.messages import Request, Response, Tls
-
-if TYPE_CHECKING:
-    import ssl
+from mesh_lab.apps.http.secured import tls_of
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -27,32 +25,6 @@ class Streaming(Protocol):
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
-
-_REQUESTED = "requested_name"
-
-
-def note_server_name(context: ssl.SSLContext) -> None:
-    """Have each connection of a server note the server name (SNI) that its client asked for."""
-
-    def note(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        setattr(connection, _REQUESTED, name or "")
-
-    context.sni_callback = note
-
-
-def requested_name(connection: ssl.SSLObject) -> str:
-    """The server name that a connection's client asked for, where it was noted."""
-    return str(getattr(connection, _REQUESTED, ""))
-
-
-def _as_pem(certificate: bytes | None) -> str:
-    if not certificate:
-        return ""
-    # Whoever has a certificate has the module; servers without TLS do without its 5 MB.
-    from ssl import DER_cert_to_PEM_cert
-
-    return DER_cert_to_PEM_cert(certificate)
 
 
 class Session(Protocol):
@@ -97,15 +69,7 @@ class Connection(asyncio.Protocol):
         self.transport = transport
         self.peer = _address(transport.get_extra_info("peername"))
         self.port = int(transport.get_extra_info("sockname")[1])
-        if (secured := transport.get_extra_info("ssl_object")) is not None:
-            self.tls = Tls(
-                bool(secured.getpeercert()),
-                secured.version() or "",
-                requested_name(secured),
-                secured.selected_alpn_protocol() or "",
-                (secured.cipher() or ("",))[0],
-                _as_pem(secured.getpeercert(binary_form=True)),
-            )
+        self.tls = tls_of(transport)
 
     def data_received(self, data: bytes) -> None:
         """Choose the protocol by the first bytes; pass on what follows."""

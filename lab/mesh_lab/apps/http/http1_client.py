@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import httptools
 
 from mesh_lab.apps.http.answers import MAX_BODY_BYTES, Answer, ApiError
-from mesh_lab.apps.http.messages import Headers, Pairs
+from mesh_lab.apps.http.messages import Headers, Pairs, Tls
+from mesh_lab.apps.http.secured import tls_of
 
 
 class Http1Connection(asyncio.Protocol):
@@ -24,6 +25,7 @@ class Http1Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._until_close = False
         self._keep_alive = True
+        self._tls: Tls | None = None
 
     @property
     def usable(self) -> bool:
@@ -59,7 +61,7 @@ class Http1Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, by which requests are sent."""
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport, self._tls = transport, tls_of(transport)
 
     def data_received(self, data: bytes) -> None:
         """Parse a part of the answer."""
@@ -123,6 +125,7 @@ class Http1Connection(asyncio.Protocol):
         if self._waiting is not None and not self._waiting.done():
             protocol = f"HTTP/{self._parser.get_http_version()}"
             answer = Answer(self._parser.get_status_code(), Headers(self._pairs), b"".join(self._body), protocol)
+            answer.tls = self._tls
             self._waiting.set_result(answer)
 
     def _fail(self, error: ApiError) -> None:

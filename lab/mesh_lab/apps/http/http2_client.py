@@ -12,11 +12,14 @@ import h2.events
 import h2.exceptions
 
 from mesh_lab.apps.http.answers import MAX_BODY_BYTES, Answer, ApiError
-from mesh_lab.apps.http.messages import HOP_BY_HOP, Headers, Pairs
+from mesh_lab.apps.http.messages import HOP_BY_HOP, Headers, Pairs, Tls
+from mesh_lab.apps.http.secured import tls_of
 
 FRAME_HEADER_BYTES = 9
 GOAWAY = 0x7
 MAX_STREAM_ID = 2**31 - 1
+TRAILERS = ("te", "trailers")
+"""What may be said of a connection in HTTP/2 (RFC 9113, 8.2.2), and is by gRPC's clients."""
 
 
 @dataclass(slots=True)
@@ -25,6 +28,7 @@ class Exchange:
 
     answer: asyncio.Future[Answer]
     pairs: Pairs = field(default_factory=list)
+    trailers: Pairs = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
 
 
@@ -39,6 +43,7 @@ class Http2Connection(asyncio.Protocol):
         self._changed = asyncio.Event()
         self._going_away = False
         self._received = bytearray()
+        self._tls: Tls | None = None
 
     @property
     def usable(self) -> bool:
@@ -85,7 +90,9 @@ class Http2Connection(asyncio.Protocol):
             (":authority", lowered.pop("host")),
             (":path", target),
         ]
-        return pseudo + [(name, value) for name, value in lowered.items() if name not in HOP_BY_HOP]
+        return pseudo + [
+            (name, value) for name, value in lowered.items() if name not in HOP_BY_HOP or (name, value) == TRAILERS
+        ]
 
     async def _send_body(self, stream: int, body: bytes) -> None:
         while body:
@@ -110,7 +117,7 @@ class Http2Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the preface and the settings."""
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport, self._tls = transport, tls_of(transport)
         self._h2.initiate_connection()
         # The default windows (64 KiB) would make a large answer wait for a round trip every four frames.
         self._h2.increment_flow_control_window(MAX_BODY_BYTES)
@@ -167,12 +174,14 @@ class Http2Connection(asyncio.Protocol):
             return
         if isinstance(event, h2.events.ResponseReceived):
             exchange.pairs = list(event.headers)
+        elif isinstance(event, h2.events.TrailersReceived):
+            exchange.trailers = list(event.headers)
         elif isinstance(event, h2.events.DataReceived):
             exchange.body.extend(event.data)
             if len(exchange.body) > MAX_BODY_BYTES:
                 exchange.answer.set_exception(ApiError("protocol", f"an answer of more than {MAX_BODY_BYTES} bytes"))
         elif isinstance(event, h2.events.StreamEnded):
-            exchange.answer.set_result(_answer(exchange))
+            exchange.answer.set_result(_answer(exchange, self._tls))
         elif isinstance(event, h2.events.StreamReset):
             exchange.answer.set_exception(ApiError("reset", f"the stream was reset with error code {event.error_code}"))
 
@@ -188,7 +197,7 @@ class Http2Connection(asyncio.Protocol):
             self._transport.write(data)
 
 
-def _answer(exchange: Exchange) -> Answer:
+def _answer(exchange: Exchange, tls: Tls | None) -> Answer:
     status = next((value for name, value in exchange.pairs if name == ":status"), "0")
     headers = Headers(pair for pair in exchange.pairs if not pair[0].startswith(":"))
-    return Answer(int(status), headers, bytes(exchange.body), "HTTP/2")
+    return Answer(int(status), headers, bytes(exchange.body), "HTTP/2", Headers(exchange.trailers), tls)

@@ -49,8 +49,9 @@ class Headers:
 class Tls:
     """A connection's TLS: whether the client has shown a certificate that was verified, and the protocol's version.
 
-    `server_name` is what the client asked for, where the server's context notes it (`note_server_name`); `protocol`
-    what was agreed on for the application (ALPN); `certificate` the client's, as PEM.
+    On the client's side it is the server that has shown a certificate. `server_name` is what the client asked for,
+    where the server's context notes it (`note_server_name`); `protocol` what was agreed on for the application (ALPN);
+    `certificate` the other side's, as PEM.
     """
 
     certified: bool

@@ -127,5 +127,8 @@ _FIELDS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "certificate_pem": _TEXT,
     "insecure": _FLAG,
     "server_name": _TEXT,
+    "show_certificate": _FLAG,
+    "tls_version": _TEXT,
+    "index_header": ("a text", lambda value: _text(value).lower()),
     "summary_only": _FLAG,
 }

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 MAX_COUNT = 1_000_000
 MAX_CONCURRENCY = 1_000
+SCHEMES = ("http", "https", "grpc", "grpcs", "tcp")
+TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 CONCURRENCY_WITH_RATE = 100  # with a rate: a request that waits for its answer must not delay the next ones
 
 
@@ -37,6 +39,9 @@ class Plan:
     certificate_pem: str | None = None
     insecure: bool = False
     server_name: str = ""
+    show_certificate: bool = False
+    tls_version: str = ""
+    index_header: str = ""
     summary_only: bool = False
 
     def __post_init__(self) -> None:
@@ -49,5 +54,12 @@ class Plan:
         for name, seconds in (("timeout", self.timeout), ("deadline", self.deadline)):
             if not seconds > 0:
                 raise ValueError(f"{name}: {seconds:g} is not above 0")
-        if not self.url.startswith(("http://", "https://", "tcp://")):
-            raise ValueError(f"url: {self.url!r} is no URL of http, https or tcp")
+        if self.tls_version and self.tls_version not in TLS_VERSIONS:
+            raise ValueError(f"tls_version: {self.tls_version!r} is none of {', '.join(TLS_VERSIONS)}")
+        if not self.url.startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
+            raise ValueError(f"url: {self.url!r} is no URL of {', '.join(SCHEMES)}")
+
+    @property
+    def scheme(self) -> str:
+        """The URL's scheme."""
+        return self.url.partition("://")[0]

@@ -8,7 +8,7 @@ import gc
 import sys
 from collections.abc import Sequence
 
-from mesh_lab.apps.traffic.plan import CONCURRENCY_WITH_RATE, MAX_CONCURRENCY, MAX_COUNT, Plan
+from mesh_lab.apps.traffic.plan import CONCURRENCY_WITH_RATE, MAX_CONCURRENCY, MAX_COUNT, TLS_VERSIONS, Plan
 from mesh_lab.apps.traffic.run import run_plan
 
 
@@ -32,7 +32,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="mesh-lab-app send", description="Sends requests, prints every result as JSON."
     )
     add = parser.add_argument
-    add("url", help="http://HOST[:PORT]/PATH, https://... or tcp://HOST:PORT")
+    add(
+        "url",
+        help="http://HOST[:PORT]/PATH, https://..., grpc://HOST[:PORT]/SERVICE/METHOD, grpcs://... or tcp://HOST:PORT",
+    )
     add("--count", type=int, default=1, metavar="N", help=f"how many (default 1, at most {MAX_COUNT})")
     add("--rate", type=float, metavar="R", help="begin R a second, however long the answers take (default: no pause)")
     add(
@@ -56,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--certificate-pem", metavar="TEXT", help="show this certificate; its private key follows it (https)")
     add("--insecure", action="store_true", help="trust any certificate (https)")
     add("--server-name", default="", metavar="NAME", help="ask for the certificate of this name (https)")
+    add("--tls-version", default="", metavar="V", help=f"offer this version only: {', '.join(TLS_VERSIONS)} (https)")
+    add("--show-certificate", action="store_true", help="the server's certificate in each result (https)")
+    add("--index-header", default="", metavar="NAME", help="the request's number, from 0, in this header of it")
     add("--summary-only", action="store_true", help="no line for each result")
     return parser
 
@@ -87,5 +93,8 @@ def _plan(options: argparse.Namespace) -> Plan:
         certificate_pem=options.certificate_pem,
         insecure=options.insecure,
         server_name=options.server_name,
+        show_certificate=options.show_certificate,
+        tls_version=options.tls_version,
+        index_header=options.index_header.lower(),
         summary_only=options.summary_only,
     )

@@ -25,7 +25,7 @@ class TcpSender:
         self._host, self._port = parts.hostname, parts.port
         self._body, self._timeout = plan.body or b"hello\n", plan.timeout
 
-    async def __call__(self, _: int) -> dict[str, Any]:
+    async def __call__(self, _: int, /) -> dict[str, Any]:
         """Send one message and return the result."""
         try:
             async with asyncio.timeout(self._timeout):

@@ -13,7 +13,8 @@ import ssl
 from collections.abc import Mapping, Sequence
 
 from mesh_lab.apps.http import server as http
-from mesh_lab.apps.http.connection import Handler, note_server_name
+from mesh_lab.apps.http.connection import Handler
+from mesh_lab.apps.http.secured import note_server_name
 from mesh_lab.apps.samples.echobasic import tcp, udp
 from mesh_lab.apps.samples.echobasic.calls import server as grpc_server
 from mesh_lab.apps.samples.echobasic.handler import Echo, Identity, only_h2c

@@ -8,7 +8,7 @@ import json
 import ssl
 from collections.abc import Mapping
 
-from mesh_lab.apps.http.connection import note_server_name, requested_name
+from mesh_lab.apps.http.secured import note_server_name, requested_name
 from mesh_lab.apps.http.server import stop_requested
 from mesh_lab.apps.samples.echobasic.handler import Identity
 from mesh_lab.apps.service import log
