@@ -11,6 +11,7 @@ from mesh_lab.client.api import Api
 from mesh_lab.client.connection import ApiError, ClusterUnreachable
 from mesh_lab.client.kubectl import CommandFailed
 from mesh_lab.client.objects import Items, Object, Reference, reference
+from mesh_lab.harness.agreement import Counted, assert_metrics_agree, assert_none_lost
 from mesh_lab.harness.assertions import (
     assert_all,
     assert_ejected,
@@ -21,6 +22,13 @@ from mesh_lab.harness.assertions import (
     assert_overflow,
     assert_random_baseline,
     assert_split,
+)
+from mesh_lab.harness.balancing import (
+    assert_least_request,
+    assert_locality,
+    assert_returned,
+    assert_round_robin,
+    assert_sticky,
 )
 from mesh_lab.harness.builders import (
     authorization_policy,
@@ -36,23 +44,57 @@ from mesh_lab.harness.builders import (
 )
 from mesh_lab.harness.commands import Capture
 from mesh_lab.harness.convergence import eventually
+from mesh_lab.harness.exchanges import (
+    CORS_HEADERS,
+    Seen,
+    assert_cors,
+    assert_mirrored,
+    assert_redirected,
+    assert_request_headers,
+    assert_response_headers,
+    assert_rewritten,
+)
 from mesh_lab.harness.mesh import ConfigurationRejected, Mesh
 from mesh_lab.harness.namespaces import Namespaces
 from mesh_lab.harness.proxies import Proxy, total
+from mesh_lab.harness.recording import pod_of
+from mesh_lab.harness.records import Record
 from mesh_lab.harness.rendering import chart as helm_chart
+from mesh_lab.harness.resilience import (
+    assert_aborted,
+    assert_backed_off,
+    assert_circuit_closed,
+    assert_delayed,
+    assert_not_retried,
+    assert_retried,
+    assert_retries_bounded,
+    assert_timed_out,
+)
 from mesh_lab.harness.results import Result, Results
+from mesh_lab.harness.security import (
+    BY_NO_RULE,
+    assert_allowed,
+    assert_denied,
+    assert_mutual_tls,
+    assert_plaintext_refused,
+    assert_tls,
+    assert_unauthenticated,
+)
 from mesh_lab.harness.sequential import Rates
 from mesh_lab.harness.splits import assert_route_splits
 from mesh_lab.harness.traffic import EchoControl, Sending, TrafficClient
 from mesh_lab.harness.versions import VersionFrom, VersionOf, by_header, by_json
 
 __all__ = [
+    "BY_NO_RULE",
+    "CORS_HEADERS",
     "Api",
     "ApiError",
     "Capture",
     "ClusterUnreachable",
     "CommandFailed",
     "ConfigurationRejected",
+    "Counted",
     "EchoControl",
     "Items",
     "Mesh",
@@ -60,23 +102,52 @@ __all__ = [
     "Object",
     "Proxy",
     "Rates",
+    "Record",
     "Reference",
     "Result",
     "Results",
+    "Seen",
     "Sending",
     "TrafficClient",
     "VersionFrom",
     "VersionOf",
+    "assert_aborted",
     "assert_all",
+    "assert_allowed",
+    "assert_backed_off",
+    "assert_circuit_closed",
+    "assert_cors",
+    "assert_delayed",
+    "assert_denied",
     "assert_ejected",
     "assert_identity",
     "assert_lasted",
     "assert_latency",
+    "assert_least_request",
+    "assert_locality",
+    "assert_metrics_agree",
+    "assert_mirrored",
+    "assert_mutual_tls",
     "assert_no_errors",
+    "assert_none_lost",
+    "assert_not_retried",
     "assert_overflow",
+    "assert_plaintext_refused",
     "assert_random_baseline",
+    "assert_redirected",
+    "assert_request_headers",
+    "assert_response_headers",
+    "assert_retried",
+    "assert_retries_bounded",
+    "assert_returned",
+    "assert_rewritten",
+    "assert_round_robin",
     "assert_route_splits",
     "assert_split",
+    "assert_sticky",
+    "assert_timed_out",
+    "assert_tls",
+    "assert_unauthenticated",
     "authorization_policy",
     "by_header",
     "by_json",
@@ -85,6 +156,7 @@ __all__ = [
     "gateway",
     "helm_chart",
     "peer_authentication",
+    "pod_of",
     "reference",
     "route",
     "service",

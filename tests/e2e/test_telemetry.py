@@ -8,6 +8,7 @@ import re
 import pytest
 
 from mesh_lab.client.pods import PROXY_CONTAINER
+from mesh_lab.harness.metrics import total_of
 from mesh_lab.testing import Mesh, Reference, TrafficClient, assert_all, eventually
 
 from .certificates import signed_by
@@ -23,18 +24,11 @@ ISTIO_LINE = re.compile(
     r"(?P<downstream_local>\S+) (?P<downstream_remote>\S+) (?P<server_name>\S+) (?P<route>\S+)"
 )
 CLUSTERS = {"client": "outbound|80||echo.{namespace}.svc.cluster.local", "echo": "inbound|8080||"}
-SAMPLE = re.compile(r"^(?P<name>\w+)\{(?P<labels>.*)\} (?P<value>[\d.e+]+)$")
-LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 def samples(shop: Mesh, app: str, metric: str, **labels: str) -> float:
     """The sum of a metric's samples that have these labels, as the pod's proxy gives it to Prometheus."""
-    total = 0.0
-    for line in shop.proxy(app).metrics().splitlines():
-        if (sample := SAMPLE.match(line)) and sample["name"] == metric:
-            found = dict(LABEL.findall(sample["labels"]))
-            total += float(sample["value"]) if labels.items() <= found.items() else 0.0
-    return total
+    return total_of(shop.proxy(app).metrics(), metric, labels)
 
 
 # Each side has a code of its own: a proxy may show the requests of the side before only after this one has begun.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+from pathlib import Path
 from types import FunctionType
 
 import pytest
@@ -11,7 +13,7 @@ from mesh_lab import testing
 
 
 def test_every_public_name_is_there_once_and_says_what_it_is() -> None:
-    assert list(testing.__all__) == sorted(set(testing.__all__))
+    assert len(testing.__all__) == len(set(testing.__all__))
     own = {name: found for name, found in vars(testing).items() if isinstance(found, type | FunctionType)}
     assert [name for name, found in own.items() if not inspect.getdoc(found)] == []
     assert own.keys() <= set(testing.__all__) <= vars(testing).keys()
@@ -67,3 +69,10 @@ SPECS = {
 def test_a_builder_sets_the_fields_that_it_names(kind: str) -> None:
     assert BUILT[kind]["kind"] == kind.split()[0]
     assert BUILT[kind]["spec"] == SPECS[kind]
+
+
+def test_the_page_of_assertions_names_each_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs/assertions.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\bassert_\w+", page)) - {"assert_"} == {
+        name for name in testing.__all__ if name.startswith("assert_")
+    }

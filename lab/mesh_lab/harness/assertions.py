@@ -11,27 +11,34 @@ from collections.abc import Collection, Iterable, Mapping
 
 from mesh_lab.harness.results import By, Result, Results
 from mesh_lab.harness.statistics import FALSE_ALARM, Arm, binomial_interval, repeats, split_arms
+from mesh_lab.harness.telling import first_of, some, table
 
-MAX_SHOWN = 5
 EARLY_MILLISECONDS = 10.0
 """How much too early a time limit of Envoy's may end: it counts from when its loop last looked at the clock."""
 
 
-def assert_all(results: Collection[Result], *, status: int = 200, version: str | None = None) -> None:
-    """Every request was answered with this status (and by this version).
+def assert_all(
+    results: Collection[Result], *, status: int = 200, version: str | None = None, grpc_status: int = 0
+) -> None:
+    """Every request was answered with this status (and by this version); a call with this status of gRPC's.
 
     Raises:
         AssertionError: naming the other outcomes and the first few of them.
     """
     __tracebackhide__ = True
-    _some(results)
-    other = [r for r in results if r.status != status or (version is not None and r.version != version)]
+    some(results)
+    other = [
+        r
+        for r in results
+        if r.status != status or version not in (None, r.version) or grpc_status != (r.grpc_status or 0)
+    ]
     if other:
-        wanted = f"{status}" if version is None else f"{status} from {version}"
+        wanted = f"{status}" if not grpc_status else f"grpc {grpc_status}"
+        wanted += f" from {version}" if version is not None else ""
         outcomes = Counter(f"{r.outcome} from {r.version or '?'}" for r in results)
         raise AssertionError(
             f"{len(other)} of {len(results)} requests were not answered with {wanted}\n"
-            f"  outcomes: {_table(outcomes)}\n" + "".join(f"  {_line(r)}\n" for r in other[:MAX_SHOWN])
+            f"  outcomes: {table(outcomes)}\n" + first_of(other)
         )
 
 
@@ -46,12 +53,12 @@ def assert_split(
         AssertionError: with each arm's observed, expected and accepted counts.
     """
     __tracebackhide__ = True
-    _some(results)
+    some(results)
     observed = Results(results).counts(by)
     strangers = {name: count for name, count in observed.items() if name not in weights}
     arms = split_arms({name: observed.get(name, 0) for name in weights}, weights, false_alarm)
     if strangers or not all(arm.ok for arm in arms):
-        detail = f"  served by something else: {_table(Counter(strangers))}\n" if strangers else ""
+        detail = f"  served by something else: {table(Counter(strangers))}\n" if strangers else ""
         raise AssertionError(
             f"{len(results)} requests were not split as {dict(weights)} (false-alarm rate {false_alarm:g})\n"
             + _arms(arms)
@@ -90,12 +97,11 @@ def assert_lasted(results: Collection[Result], at_least_s: float, under_s: float
         AssertionError: naming the first few that did not.
     """
     __tracebackhide__ = True
-    _some(results)
+    some(results)
     other = [r for r in results if not at_least_s * 1000 - EARLY_MILLISECONDS <= r.duration_ms < under_s * 1000]
     if other:
         raise AssertionError(
-            f"{len(other)} of {len(results)} requests did not take {at_least_s:g} to {under_s:g} s\n"
-            + "".join(f"  {_line(r)}\n" for r in other[:MAX_SHOWN])
+            f"{len(other)} of {len(results)} requests did not take {at_least_s:g} to {under_s:g} s\n" + first_of(other)
         )
 
 
@@ -117,7 +123,7 @@ def assert_latency(
         ValueError: no bound, or so few requests that the test could not fail.
     """
     __tracebackhide__ = True
-    _some(results)
+    some(results)
     if under_s is None and at_least_s is None:
         raise ValueError("a bound is needed: under_s, at_least_s, or both")
     seconds = sorted(result.duration_ms / 1000 for result in results)
@@ -161,7 +167,7 @@ def assert_overflow(results: Collection[Result], *, served: int, counted: int) -
     refused = len(results) - served
     outcomes = Counter(r.outcome for r in results)
     if outcomes != Counter({"200": served, "503": refused}):
-        raise AssertionError(f"expected {served} × 200 and {refused} × 503, got {_table(outcomes)}")
+        raise AssertionError(f"expected {served} × 200 and {refused} × 503, got {table(outcomes)}")
     if counted != refused:
         raise AssertionError(f"{refused} requests were refused, but the proxy counted {counted} overflows")
 
@@ -173,10 +179,10 @@ def assert_ejected(results: Collection[Result], hostname: str) -> None:
         AssertionError: with the number of requests by endpoint.
     """
     __tracebackhide__ = True
-    _some(results)
+    some(results)
     by_host = Counter(r.hostname or r.outcome for r in results)
     if by_host.get(hostname):
-        raise AssertionError(f"{hostname} was to be ejected, but requests went to {_table(by_host)}")
+        raise AssertionError(f"{hostname} was to be ejected, but requests went to {table(by_host)}")
 
 
 def assert_no_errors(results: Collection[Result]) -> None:
@@ -189,24 +195,9 @@ def assert_no_errors(results: Collection[Result]) -> None:
     assert_all(results, status=200)
 
 
-def _some(results: Collection[Result]) -> None:
-    __tracebackhide__ = True
-    if not results:
-        raise AssertionError("there are no results: nothing was sent")
-
-
 def _arms(arms: Iterable[Arm]) -> str:
     return "".join(
         f"  {arm.name}: observed {arm.observed}, expected {arm.expected:.1f} ({arm.probability:.1%}), "
         f"accepted {arm.accepted}{'' if arm.ok else '  <--'}\n"
         for arm in arms
     )
-
-
-def _table(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} × {name or '?'}" for name, count in sorted(counts.items(), key=lambda pair: -pair[1]))
-
-
-def _line(result: Result) -> str:
-    what = result.detail or f"{result.outcome} from {result.version or '?'} {result.hostname}".rstrip()
-    return f"after {result.at_ms:.0f} ms: {what} ({result.duration_ms:.1f} ms)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from mesh_lab.client.meshstatus import MeshState, MeshStatus
 from mesh_lab.client.objects import Items, Object, Reference, objects_in, reference
 from mesh_lab.client.rollout import await_gone, await_live, is_rolled_out
 from mesh_lab.errors import ConfigurationRejected
+from mesh_lab.harness.agreement import Counted, counting
 from mesh_lab.harness.commands import Capture
+from mesh_lab.harness.localities import locality
 from mesh_lab.harness.proxies import Proxy
 from mesh_lab.harness.records import recording_filter
 from mesh_lab.harness.rendering import is_rendered, rendered
@@ -241,6 +244,22 @@ class Mesh:
         if not pods:
             raise LookupError(f"no pod of {app} {version} in {self.namespace}")
         return pods[0]
+
+    def localities(self) -> dict[str, str]:
+        """Each pod's locality (`region/zone/subzone`) by its name: by its label, or else by its node's."""
+        nodes = {node["metadata"]["name"]: node for node in self.api.list_all("v1", "Node")}
+        pods = self.api.list_all("v1", "Pod", self.namespace)
+        return {pod["metadata"]["name"]: locality(pod, nodes.get(pod["spec"].get("nodeName", ""))) for pod in pods}
+
+    def counting(self, source: str, destination: str) -> contextlib.AbstractContextManager[Counted]:
+        """Count requests from one application to the service of another, during a `with` block: `assert_metrics_agree`.
+
+        Its servers are the pods that there are when it begins. Where several services have the same pods, a server's
+        proxy names one of them: it is asked for all requests of that application.
+        """
+        servers = [Proxy(self.api, self.namespace, pod) for pod in self.pods(destination)]
+        service = {"destination_service": f"{destination}.{self.namespace}.svc.cluster.local"}
+        return counting(self.proxy(source), service, servers, {"source_app": source})
 
     def proxy(self, app: str, version: str = "") -> Proxy:
         """The Envoy of the first pod of an application."""
