@@ -35,6 +35,7 @@ from mesh_lab.testing import (
     assert_retries_bounded,
     assert_rewritten,
     assert_round_robin,
+    assert_route_splits,
     assert_split,
     assert_sticky,
     assert_timed_out,
@@ -90,6 +91,19 @@ def test_requests_and_calls_are_split(shop: Mesh, client: TrafficClient, url: st
         assert_split(client.send(url, MANY, concurrency=10), BOTH)
 
 
+@pytest.mark.mesh_clusters("embedded")
+@pytest.mark.parametrize("url", [URL, CALL])
+def test_the_labs_proxies_draw_by_number_so_a_hundred_requests_show_a_split(
+    shop: Mesh, client: TrafficClient, url: str
+) -> None:
+    rule = virtual_service("echo", route(*(to("echo", version, weight) for version, weight in BOTH.items())))
+    with shop.applied(rule):
+        assert len(assert_route_splits(client, url, BOTH, exact=True)) == 100
+        with pytest.raises(AssertionError, match="of 100 numbered requests came v1: 70, v2: 30"):
+            assert_route_splits(client, url, {"v1": 71, "v2": 29}, exact=True)
+        assert_split(client.send(url, MANY, concurrency=10), BOTH)
+
+
 def test_connections_are_split(shop: Mesh, client: TrafficClient) -> None:
     with shop.applied(tcp_virtual_service("echo", *(to("echo", name, weight) for name, weight in BOTH.items()))):
         assert_split(client.send(TCP, MANY, concurrency=10), BOTH)
@@ -128,8 +142,8 @@ def test_requests_of_one_user_keep_to_one_endpoint(shop: Mesh, client: TrafficCl
     with shop.applied(balanced(consistentHash={"httpHeaderName": "x-user"})):
         results = [
             result
-            for user in range(12)
-            for result in client.send(ANY, 3, headers={"x-user": f"user-{user}"}, show_body=True)
+            for user in range(20)
+            for result in client.send(ANY, 2, headers={"x-user": f"user-{user}"}, show_body=True)
         ]
     assert_sticky(results, lambda result: result.json["headers"]["x-user"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -17,6 +18,9 @@ _SHOWN_CONFIDENCE = 0.99
 class Sender(Protocol):
     """What sends requests: a `TrafficClient`."""
 
+    def draw_header(self) -> str:
+        """The header by which its proxy draws the destinations of splits."""
+
     def send(self, url: str, count: int = 1, **options: Any) -> Results:
         """Send so many requests and give every result."""
 
@@ -30,6 +34,7 @@ def assert_route_splits(
     rates: Rates = THE_USUAL,
     batch: int = BATCH,
     most: int = MOST,
+    exact: bool = False,
     **options: Any,
 ) -> Results:
     """Requests to `url` are split by these weights: sent in batches until the verdict is safe; all results.
@@ -38,11 +43,17 @@ def assert_route_splits(
     percentage points passes less than once in a thousand; 90/10 as written takes 700 requests at the median
     (docs/statistics.md). `most` bounds the requests. Options are those of `TrafficClient.send`.
 
+    With `exact` nothing is left to chance: the requests are numbered, and the lab's proxies draw by that number, so 100
+    requests show 90 and 10. It needs the lab's own control plane, and whole numbers for weights.
+
     Raises:
         AssertionError: the split deviates, or the verdict is still open after `most` requests; with the counts.
+        LookupError: `exact`, and the client's proxy draws at random.
         ValueError: weights, rates or bounds that are none.
     """
     __tracebackhide__ = True
+    if exact:
+        return _assert_exact(client, url, weights, by, options)
     if not 0 < batch <= most:
         raise ValueError(f"batches of {batch} requests, {most} at most")
     test, results = SplitTest(weights, rates), Results()
@@ -59,6 +70,26 @@ def assert_route_splits(
     why = f"whether {url} is split as {dict(weights)} is open after {most} requests"
     hint = "  the shares are between those written and the deviation that is looked for: send more (most=...)"
     raise AssertionError("\n".join([why, hint, *_evidence(test, counts, weights)]))
+
+
+def _assert_exact(
+    client: Sender, url: str, weights: Mapping[str, float], by: By, options: Mapping[str, Any]
+) -> Results:
+    """As many requests as the weights add up to, or a multiple of that, and of each version precisely its share."""
+    __tracebackhide__ = True
+    if url.startswith("tcp://"):
+        raise ValueError("exact: a connection over TCP has no header by whose number it could be drawn")
+    total = sum(weights.values())
+    if total < 1 or min(weights.values()) < 0 or any(weight != int(weight) for weight in weights.values()):
+        raise ValueError(f"exact: weights {dict(weights)} are not whole numbers that add up to at least 1")
+    rounds = math.ceil(BATCH / total)
+    results = client.send(url, int(total) * rounds, **{**options, "index_header": client.draw_header()})
+    counts = results.counts(by)
+    wanted = {name: int(weight) * rounds for name, weight in weights.items() if weight}
+    if counts != wanted:
+        seen = ", ".join(f"{name or '?'}: {counts[name]}" for name in sorted({*counts, *wanted}))
+        raise AssertionError(f"{url} is not split as {dict(weights)}: of {len(results)} numbered requests came {seen}")
+    return results
 
 
 def _evidence(test: SplitTest, counts: Counter[str], weights: Mapping[str, float]) -> list[str]:

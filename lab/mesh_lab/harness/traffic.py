@@ -8,13 +8,15 @@ from typing import Any
 from urllib.parse import quote
 
 from mesh_lab.client.api import Api
+from mesh_lab.client.controlplane import status_of
+from mesh_lab.client.istio import IstioStatus
 from mesh_lab.client.objects import Object
 from mesh_lab.harness.control import ControlPort, control_port
 from mesh_lab.harness.recording import Recorder
 from mesh_lab.harness.records import as_sent
 from mesh_lab.harness.results import Results, parse_results
 from mesh_lab.harness.versions import VersionFrom, VersionOf
-from mesh_lab.harness.workloads import HTTP_PORT
+from mesh_lab.harness.workloads import DRAW_HEADER, HTTP_PORT, PROXY_CONFIG_ANNOTATION
 
 MARGIN_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -89,6 +91,21 @@ class TrafficClient:
     def pod(self) -> str:
         """The pod's name."""
         return str(self._find_pod()["metadata"]["name"])
+
+    def draw_header(self) -> str:
+        """The header by whose number its proxy draws the destinations of splits: of `index_header`.
+
+        Raises:
+            LookupError: it draws them at random.
+        """
+        pod = self._find_pod()
+        asked = DRAW_HEADER in pod["metadata"].get("annotations", {}).get(PROXY_CONFIG_ANNOTATION, "")
+        if not asked or isinstance(status_of(self._api, findings=False), IstioStatus):
+            raise LookupError(
+                f"the proxy of {pod['metadata']['name']} draws at random: exact=True needs the lab's own control plane "
+                "and a client of deploy_client, with a sidecar"
+            )
+        return DRAW_HEADER
 
     def send(
         self,

@@ -20,9 +20,13 @@ TOKEN_VARIABLE = "CONTROL_TOKEN"
 EXCLUDED_PORTS = "traffic.sidecar.istio.io/excludeInboundPorts"
 _TOKEN = secrets.token_hex(16)  # of this run: the pods' control ports accept only orders that carry it
 
+PROXY_CONFIG_ANNOTATION = "proxy.istio.io/config"
+DRAW_HEADER = "x-mesh-lab-draw"
+"""The lab's control plane draws the splits of a client's requests by this header, where they have it."""
 DRAIN_SECONDS = 1
 PROXY_CONFIG = f"""\
 drainDuration: {DRAIN_SECONDS}s
+proxyMetadata: {{ISTIO_META_MESH_LAB_DRAW_HEADER: {DRAW_HEADER}}}
 proxyStatsMatcher:
   inclusionRegexps: ['.*upstream_rq.*', '.*upstream_cx.*', '.*outlier_detection.*']
 """
@@ -122,7 +126,7 @@ def _deployment(
     name: str, labels: Mapping[str, str], template: Template, containers: Sequence[Object], replicas: int
 ) -> Object:
     pod_labels = {**labels, **template.labels}
-    annotations = {"proxy.istio.io/config": PROXY_CONFIG, EXCLUDED_PORTS: str(CONTROL_PORT), **template.annotations}
+    annotations = {PROXY_CONFIG_ANNOTATION: PROXY_CONFIG, EXCLUDED_PORTS: str(CONTROL_PORT), **template.annotations}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -23,8 +23,14 @@ class SimulatedMesh:
         self._draws = random.Random(seed)
         self.options: dict[str, Any] = {}
 
+    def draw_header(self) -> str:
+        return "x-draw"
+
     def send(self, url: str, count: int = 1, **options: Any) -> Results:
         self.options = {"url": url, **options}
+        if "index_header" in options:
+            drawn = [name for name, weight in self._shares.items() for _ in range(int(weight))]
+            return Results(Result(200, 0.0, 1.0, version=drawn[index % len(drawn)]) for index in range(count))
         versions = self._draws.choices(list(self._shares), list(self._shares.values()), k=count)
         return Results(Result(200, 0.0, 1.0, version=version, hostname=f"{version}-0") for version in versions)
 
@@ -75,3 +81,23 @@ def test_rates_and_what_tells_versions_apart_are_the_callers() -> None:
 def test_bounds_that_are_none_are_refused(batch: int, most: int) -> None:
     with pytest.raises(ValueError, match="requests"):
         assert_route_splits(SimulatedMesh(WRITTEN, 1), "http://shop", WRITTEN, batch=batch, most=most)
+
+
+@pytest.mark.parametrize(
+    ("weights", "requests"), [(WRITTEN, 100), ({"v1": 1, "v2": 2}, 102), ({"v1": 700, "v2": 300}, 1000)]
+)
+def test_an_exact_split_takes_as_many_requests_as_the_weights_add_up_to(
+    weights: dict[str, float], requests: int
+) -> None:
+    mesh = SimulatedMesh(weights, 1)
+    assert len(assert_route_splits(mesh, "http://shop", weights, exact=True)) == requests
+    assert mesh.options["index_header"] == "x-draw"
+
+
+def test_an_exact_split_that_differs_by_one_in_a_hundred_fails() -> None:
+    with pytest.raises(AssertionError, match="of 100 numbered requests came v1: 91, v2: 9"):
+        assert_route_splits(SimulatedMesh({"v1": 91, "v2": 9}, 1), "http://shop", WRITTEN, exact=True)
+    with pytest.raises(ValueError, match="are not whole numbers"):
+        assert_route_splits(SimulatedMesh(WRITTEN, 1), "http://shop", {"v1": 0.9, "v2": 0.1}, exact=True)
+    with pytest.raises(ValueError, match="has no header"):
+        assert_route_splits(SimulatedMesh(WRITTEN, 1), "tcp://shop:9000", WRITTEN, exact=True)

@@ -26,6 +26,7 @@ from mesh_lab.controlplane.xds import (
     backendcertificates,
     clusters,
     datagrams,
+    draws,
     endpoints,
     entries,
     fallbacks,
@@ -95,8 +96,10 @@ class Generator:
 
 
 def _patched(snapshot: Snapshot, pod: Pod, proxy: Proxy, resources: Resources) -> Patched:
-    """What scripts, and then EnvoyFilters, make of a proxy's resources: the last step."""
+    """What scripts, and then EnvoyFilters, make of a proxy's resources, and how its splits are drawn: the last step."""
     mesh = snapshot.mesh
+    if header := draws.header_of(proxy):
+        resources = {**resources, RDS: draws.by_header(resources[RDS], header)}
     chosen = scripts.selected(snapshot.of(TrafficExtension), proxy, pod.labels, mesh.root_namespace)
     patches = selected(snapshot.of(EnvoyFilter), proxy, pod.labels, mesh.root_namespace)
     ports = _called_by(snapshot, pod) if proxy.kind == "router" and (chosen or patches.routes) else ()
