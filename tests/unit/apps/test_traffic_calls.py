@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from mesh_lab.apps.echo.handler import Echo
+from mesh_lab.apps.grpc.framing import framed, unframed
+from mesh_lab.apps.http.client import Client, parse_url
 from mesh_lab.apps.http.messages import Request, Response
 from mesh_lab.apps.http.server import Server
 from mesh_lab.apps.traffic.plan import Plan
@@ -101,3 +103,14 @@ async def test_the_version_of_tls_and_the_certificate_are_reported(version: str,
 def test_a_version_of_tls_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match=r"tls_version: 'SSLv3' is none of TLSv1, TLSv1\.1, TLSv1\.2"):
         Plan(url="https://x", tls_version="SSLv3")
+
+
+async def test_the_health_check_is_answered_as_clients_of_grpc_expect(start: Start) -> None:
+    server, url = await start(Echo())
+    origin, _ = parse_url(url)
+    client = Client(origin, http2=True)
+    call = {"content-type": "application/grpc"}
+    answer = await client.request("POST", "/grpc.health.v1.Health/Check", call, framed(b""))
+    client.close()
+    assert (unframed(answer.body), answer.trailers.get("grpc-status")) == (b"\x08\x01", "0")
+    assert server

@@ -13,7 +13,7 @@ from mesh_lab.apps.echo.calls import as_answer
 from mesh_lab.apps.echo.identity import client_identity, parse_xfcc
 from mesh_lab.apps.echo.instructions import BadInstruction, Instructions, parse
 from mesh_lab.apps.echo.state import Attempts, Gate
-from mesh_lab.apps.grpc.server import is_call
+from mesh_lab.apps.grpc.answers import is_call
 from mesh_lab.apps.http.messages import AbortConnection, Request, Response
 
 HOLD_SECONDS = 30.0
@@ -47,7 +47,7 @@ class Echo:
         if control is not None:
             return control(request)
         response = await self._instructed(request)
-        return as_answer(response) if is_call(request) else response
+        return as_answer(request.path, response) if is_call(request) else response
 
     async def _instructed(self, request: Request) -> Response:
         try:

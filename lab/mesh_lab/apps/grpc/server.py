@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from urllib.parse import quote
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 from mesh_lab.apps.grpc import wire
+from mesh_lab.apps.grpc.answers import INVALID_ARGUMENT, UNIMPLEMENTED, failed
 from mesh_lab.apps.grpc.framing import CONTENT_TYPE, FramingError, framed, unframed
 
 # A server imports HTTP/2 when it is first spoken; Envoy's rate limit filter waits for as long as that takes, 20 ms.
@@ -17,7 +17,6 @@ Method = Callable[[bytes, Request], Awaitable[bytes]]
 StreamMethod = Callable[[AsyncIterator[bytes], Request], Awaitable[bytes]]
 """A method whose client sends any number of messages; it answers when the last has come."""
 
-OK, INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED, UNAVAILABLE = 0, 3, 5, 12, 14
 _SERVING = 1
 
 
@@ -61,17 +60,6 @@ class GrpcServer:
         except GrpcError as error:
             return failed(error.code, str(error))
         return Response(200, framed(answer), CONTENT_TYPE, trailers=[("grpc-status", "0"), ("grpc-message", "")])
-
-
-def is_call(request: Request) -> bool:
-    """Whether a request is one of gRPC's, for ports that serve more than that."""
-    return request.headers.get("content-type").startswith(CONTENT_TYPE)
-
-
-def failed(code: int, detail: str, more: Sequence[tuple[str, str]] = ()) -> Response:
-    """A response of headers only (with `more` of them), which is how a failure without an answer is told."""
-    message = quote(detail, safe=" ,.:;/'\"()`")
-    return Response(200, b"", CONTENT_TYPE, [("grpc-status", str(code)), ("grpc-message", message), *more])
 
 
 def _unframed(body: bytes) -> bytes:

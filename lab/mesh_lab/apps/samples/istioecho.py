@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh_lab.apps.grpc import wire
-from mesh_lab.apps.grpc.server import GrpcServer, is_call
+from mesh_lab.apps.grpc.answers import is_call
+from mesh_lab.apps.grpc.server import GrpcServer
 from mesh_lab.apps.http import server as http
 from mesh_lab.apps.http.messages import REASONS, Request, Response
 from mesh_lab.apps.http.websocket import accept, echo

@@ -11,7 +11,8 @@ import os
 from collections.abc import AsyncIterator, Sequence
 
 from mesh_lab.apps.grpc import wire
-from mesh_lab.apps.grpc.server import GrpcServer, is_call
+from mesh_lab.apps.grpc.answers import is_call
+from mesh_lab.apps.grpc.server import GrpcServer
 from mesh_lab.apps.http.answers import ApiError
 from mesh_lab.apps.http.client import fetch
 from mesh_lab.apps.http.messages import Request, Response

@@ -9,7 +9,8 @@ from google.protobuf import duration_pb2, struct_pb2
 
 from mesh_lab.apps.echo.handler import Echo
 from mesh_lab.apps.grpc import wire
-from mesh_lab.apps.grpc.server import NOT_FOUND, GrpcError, GrpcServer
+from mesh_lab.apps.grpc.answers import NOT_FOUND
+from mesh_lab.apps.grpc.server import GrpcError, GrpcServer
 from mesh_lab.apps.http.client import fetch
 from mesh_lab.apps.http.messages import Request
 from tests.unit.apps.conftest import Start

@@ -7,7 +7,8 @@ import contextlib
 import random
 
 from mesh_lab.apps.grpc import wire
-from mesh_lab.apps.grpc.server import GrpcServer, is_call
+from mesh_lab.apps.grpc.answers import is_call
+from mesh_lab.apps.grpc.server import GrpcServer
 from mesh_lab.apps.http.messages import AbortConnection, Request, Response
 from mesh_lab.apps.samples.fortio.flags import duration
 
