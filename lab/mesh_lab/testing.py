@@ -84,6 +84,8 @@ from mesh_lab.harness.sequential import Rates
 from mesh_lab.harness.splits import assert_route_splits
 from mesh_lab.harness.traffic import EchoControl, Sending, TrafficClient
 from mesh_lab.harness.versions import VersionFrom, VersionOf, by_header, by_json
+from mesh_lab.rollout.running import Outcome
+from mesh_lab.rollout.testing import assert_promoted, assert_rolled_back, run_rollout
 
 __all__ = [
     "BY_NO_RULE",
@@ -100,6 +102,7 @@ __all__ = [
     "Mesh",
     "Namespaces",
     "Object",
+    "Outcome",
     "Proxy",
     "Rates",
     "Record",
@@ -133,6 +136,7 @@ __all__ = [
     "assert_not_retried",
     "assert_overflow",
     "assert_plaintext_refused",
+    "assert_promoted",
     "assert_random_baseline",
     "assert_redirected",
     "assert_request_headers",
@@ -141,6 +145,7 @@ __all__ = [
     "assert_retries_bounded",
     "assert_returned",
     "assert_rewritten",
+    "assert_rolled_back",
     "assert_round_robin",
     "assert_route_splits",
     "assert_split",
@@ -159,6 +164,7 @@ __all__ = [
     "pod_of",
     "reference",
     "route",
+    "run_rollout",
     "service",
     "sidecar",
     "tcp_virtual_service",

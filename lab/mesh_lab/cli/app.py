@@ -303,6 +303,42 @@ app.add_typer(vm, name="vm", short_help="Run programs on virtual machines of the
 app.add_typer(loading, name="load", short_help="Put load on the lab with Locust.")
 
 
+@app.command(short_help="Give a new version its share of requests step by step.")
+def rollout(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="What is rolled out, and what it has to keep to (YAML).")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell the steps, and do nothing.")] = False,
+    abort: Annotated[
+        bool, typer.Option("--abort", help="Give the stable version all requests, and forget what was under way.")
+    ] = False,
+    reports: Annotated[
+        Path | None,
+        typer.Option(
+            "--reports",
+            metavar="DIR",
+            help="Where the verdict goes; else a new folder in reports/rollout.",
+            show_default=False,
+        ),
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option("--kubeconfig", metavar="FILE", help="Of any cluster with a mesh, instead of the lab's."),
+    ] = None,
+    output: OutputOption = "text",
+    cluster: ClusterOption = None,
+) -> None:
+    """Roll a version out by the weights of a route: under load, step by step, judged by sequential tests.
+
+    A version that keeps to what the file wants is promoted; one that does not, or is not known to, is rolled back (exit
+    code 1). Run again after an interruption, it goes on at its step.
+    """
+    from mesh_lab.cli.rollout import rollout
+
+    lab = context.lab(cluster)
+    rollout(lab, file, dry_run=dry_run, abort=abort, reports=reports, output=output, kubeconfig=kubeconfig)
+
+
 @app.command(short_help="Print what lets a shell complete these commands.")
 def completion(
     shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", autocompletion=one_of(*SHELLS))],

@@ -1,0 +1,119 @@
+"""How a route's object states the weights of its destinations: one way for each kind, found in a table.
+
+Only the weights of the two versions change. All else of the object stays as its owner wrote it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from mesh_lab.client.objects import Object
+from mesh_lab.errors import LabError
+
+Entry = Object
+Group = list[Entry]
+
+
+class NoSuchArm(LabError):  # noqa: N818 - what the route lacks
+    """The route has no place for the weights; the message says what it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A kind of route: its groups of destinations among which requests are shared out, and the names of one."""
+
+    groups: Callable[[Object], Iterator[Group]]
+    names: Callable[[Entry], Iterator[str]]
+    place: str
+
+
+def _virtual_service(spec: Object) -> Iterator[Group]:
+    for rule in spec.get("http") or ():
+        if rule.get("route"):
+            yield rule["route"]
+
+
+def _names_of_destination(entry: Entry) -> Iterator[str]:
+    destination = entry.get("destination") or {}
+    yield from (str(destination[field]) for field in ("subset", "host") if destination.get(field))
+
+
+def _rules(spec: Object) -> Iterator[Group]:
+    for rule in spec.get("rules") or ():
+        if rule.get("backendRefs"):
+            yield rule["backendRefs"]
+
+
+def _name_of_backend(entry: Entry) -> Iterator[str]:
+    yield str(entry.get("name", ""))
+
+
+def _splits(spec: Object) -> Iterator[Group]:
+    if spec.get("splits"):
+        yield spec["splits"]
+
+
+def _names_of_split(entry: Entry) -> Iterator[str]:
+    yield from (str(entry[field]) for field in ("serviceSubset", "service") if entry.get(field))
+
+
+FORMS: Mapping[str, Form] = {
+    "VirtualService": Form(_virtual_service, _names_of_destination, "spec.http[].route[]"),
+    "HTTPRoute": Form(_rules, _name_of_backend, "spec.rules[].backendRefs[]"),
+    "GRPCRoute": Form(_rules, _name_of_backend, "spec.rules[].backendRefs[]"),
+    "ServiceSplitter": Form(_splits, _names_of_split, "spec.splits[]"),
+}
+
+
+def weighted(route: Object, stable: str, canary: str, weight: float) -> Object:
+    """The route's spec with `weight` percent for the canary and the rest for the stable version.
+
+    That is so in each of its rules that lead to both.
+
+    Raises:
+        NoSuchArm: no rule does, or one gives a third destination requests as well.
+    """
+    form = FORMS[route["kind"]]
+    spec: Object = copy.deepcopy(route["spec"])
+    found = [group for group in form.groups(spec) if _arm(form, group, stable) and _arm(form, group, canary)]
+    if not found:
+        raise NoSuchArm(_without_both(form, route, stable, canary))
+    for group in found:
+        ours = {id(_arm(form, group, name)): share for name, share in ((stable, 100 - weight), (canary, weight))}
+        for entry in group:
+            if id(entry) in ours:
+                entry["weight"] = int(ours[id(entry)])
+            elif entry.get("weight", 1):
+                name = next(form.names(entry), "?")
+                raise NoSuchArm(
+                    f"{_named(route)}: {name} gets requests as well; a rollout is between {stable} and {canary}",
+                    hint=f"Give it the weight 0 at {form.place}.weight, or take it out.",
+                )
+    return spec
+
+
+def unweighted(route: Object) -> Object:
+    """The route's spec without its weights: what only its owner changes."""
+    form = FORMS[route["kind"]]
+    spec: Object = copy.deepcopy(route["spec"])
+    for group in form.groups(spec):
+        for entry in group:
+            entry.pop("weight", None)
+    return spec
+
+
+def _arm(form: Form, group: Group, name: str) -> Entry | None:
+    return next((entry for entry in group if name in form.names(entry)), None)
+
+
+def _without_both(form: Form, route: Object, stable: str, canary: str) -> str:
+    names = [" and ".join("/".join(form.names(entry)) for entry in group) for group in form.groups(route["spec"])]
+    has = "; ".join(names) or "none"
+    return f"{_named(route)}: no rule of {form.place} leads to both {stable} and {canary}; the destinations are: {has}"
+
+
+def _named(route: Object) -> str:
+    meta = route["metadata"]
+    return f"{route['kind']} {meta.get('namespace', 'default')}/{meta['name']}"
