@@ -118,6 +118,21 @@ def test_the_weights_may_be_those_of_an_http_route(shop: Mesh, client: TrafficCl
         assert_promoted(run_rollout(shop, client, {**QUICK, **arms, "route": "httproute/echo"}))
 
 
+ROLLOUTS = Path(__file__).parents[2] / "manifests" / "rollouts"
+
+
+def test_the_rollouts_that_the_lab_brings_end_as_they_say(mesh: Mesh) -> None:
+    client = mesh.deploy_client()
+    mesh.apply(ROLLOUTS / "shop.yaml")
+    mesh.ready()
+    mesh.wait_endpoints("shop", 3)
+    right, broken = (yaml.safe_load((ROLLOUTS / name).read_text()) for name in ("right.yaml", "broken.yaml"))
+    outcome = run_rollout(mesh, client, broken)
+    assert_rolled_back(outcome, at_step=1)
+    assert outcome.steps[-1].trials <= 200
+    assert_promoted(run_rollout(mesh, client, {**right, "steps": [25, 50, 100]}))
+
+
 def command(shop: Mesh, folder: Path, *more: str, **changes: Any) -> list[str]:
     file = folder / "rollout.yaml"
     file.write_text(yaml.safe_dump({**QUICK, "namespace": shop.namespace, **changes}))

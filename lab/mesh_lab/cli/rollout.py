@@ -51,7 +51,7 @@ def rollout(
             return
         folder = reports or FOLDER / time.strftime("%Y%m%d-%H%M%S")
         tell = say if output == "text" else _tell
-        with _released_on_interrupt(route, file), sending(api, wanted, _images(lab)) as send:
+        with _released(route, claim, file), sending(api, wanted, _images(lab)) as send:
             outcome = running.run(route, wanted, send, claim, tell)
     found = report.document(wanted, outcome)
     try:
@@ -86,16 +86,20 @@ def _tell_plan(wanted: Rollout, steps: int) -> None:
 
 
 @contextlib.contextmanager
-def _released_on_interrupt(route: running.Route, file: Path) -> Iterator[None]:
+def _released(route: running.Route, claim: Claim, file: Path) -> Iterator[None]:
+    """Whatever ends it, the next process may go on."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
-        route.release()
+        route.release(claim)
         raise LabError(
             "interrupted; the weights stay as they are",
             hint=f"`mesh-lab rollout {file}` goes on at this step, with --abort the stable version gets all.",
         ) from None
+    except LabError:
+        route.release(claim)
+        raise
 
 
 def _tell(line: str) -> None:

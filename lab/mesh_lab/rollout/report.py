@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import msgspec
 
 from mesh_lab.harness.telling import line
 from mesh_lab.load import provenance
-from mesh_lab.rollout.running import Outcome, Step
+from mesh_lab.load.page import missing
+from mesh_lab.rollout.page import page
+from mesh_lab.rollout.running import Outcome, Step, quantile
 from mesh_lab.rollout.settings import Rollout
 
 SCHEMA = 1
@@ -37,21 +40,20 @@ def _step(step: Step) -> dict[str, Any]:
         "why": step.why,
         "requests": step.requests,
         "seconds": round(step.seconds, 3),
-        "judged": {"requests": step.trials, "bad": dict(step.bad), **_quantiles(step.durations_ms)},
+        "judged": {"requests": step.trials, "bad": dict(step.bad), **_latencies(step)},
         "other": {"requests": step.stable, "bad": dict(step.stable_bad)},
+        "looks": [asdict(look) for look in step.looks],
         "shown": [line(result) for result in step.shown],
     }
 
 
-def _quantiles(durations: list[float]) -> dict[str, float]:
-    if not durations:
-        return {}
-    ordered, last = sorted(durations), len(durations) - 1
-    return {name: ordered[min(int(share * len(ordered)), last)] for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99))}
+def _latencies(step: Step) -> dict[str, float]:
+    ordered = sorted(step.durations_ms)
+    return {"p50_ms": quantile(ordered, 0.5), "p99_ms": quantile(ordered, 0.99)}
 
 
 def write(folder: Path, found: dict[str, Any]) -> Path:
-    """Write the JSON into a folder.
+    """Write JSON and page into a folder; without plotly and jinja2 there is no page. The more telling one of both.
 
     Raises:
         OSError: that is not possible.
@@ -59,7 +61,10 @@ def write(folder: Path, found: dict[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "rollout.json"
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    return path
+    if missing():
+        return path
+    (folder / "report.html").write_text(page(found), encoding="utf-8")
+    return folder / "report.html"
 
 
 def lines(rollout: Rollout, outcome: Outcome) -> Iterator[str]:
@@ -69,8 +74,8 @@ def lines(rollout: Rollout, outcome: Outcome) -> Iterator[str]:
     if outcome.promoted:
         yield f"promoted: {canary.name} has all requests of {rollout.route}"
         return
-    where = f"step {outcome.state.step}, {last.weight:g}%" if outcome.state.step else "before the first step"
-    yield f"rolled back at {where}: {stable.name} has all requests of {rollout.route}"
+    where = f"at step {outcome.state.step}, {last.weight:g}%" if outcome.state.step else "before the first step"
+    yield f"rolled back {where}: {stable.name} has all requests of {rollout.route}"
     judged = canary.name if last.weight else stable.name
     bad = ", ".join(f"{count} bad by {name}" for name, count in last.bad.items() if count) or "none bad"
     others = f"{last.stable}, {sum(last.stable_bad.values())} bad"

@@ -32,6 +32,19 @@ Report = Callable[[str], None]
 Send = Callable[[int], Results]
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One batch as it was looked at: when (seconds since the rollout began), what of each version was bad, how slow."""
+
+    at: float
+    trials: int
+    bad: int
+    others: int
+    others_bad: int
+    p50_ms: float
+    p99_ms: float
+
+
 @dataclass(slots=True)
 class Step:
     """What was seen at one step: the canary's weight, and the requests of each version, with those that were bad."""
@@ -47,6 +60,7 @@ class Step:
     why: str = ""
     shown: list[Result] = field(default_factory=list)
     durations_ms: list[float] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -112,11 +126,14 @@ class Route:
                 return
         raise LabError(f"{self.reference} changes all the time: the weights could not be written")
 
-    def release(self) -> None:
-        """Leave the rollout to the next process, which goes on at its step: this one was interrupted."""
+    def release(self, mine: Claim) -> None:
+        """Leave the rollout to the next process, which goes on at its step; one that has not begun is forgotten.
+
+        One that another process is at work on stays that one's.
+        """
         found = record.read(self._read())
-        if found is not None:
-            kept = record.Record(found.digest, found.step, found.canary)
+        if found is not None and found.claim == mine:
+            kept = record.Record(found.digest, found.step, found.canary) if found.step else None
             self._api.patch(self.reference, {"metadata": {"annotations": record.annotated(kept)}})
 
     def _look_again(self) -> None:
@@ -143,12 +160,12 @@ def run(route: Route, rollout: Rollout, send: Send, claim: Claim, report: Report
     """
     resumed = record.resumed(route.found, rollout.digest, claim)
     outcome = Outcome(START if resumed is None else State(Phase.RUNNING, resumed), [], resumed)
-    judge, canary = judge_of(rollout), rollout.arms[1].name
+    judge, canary, began = judge_of(rollout), rollout.arms[1].name, time.monotonic()
     while outcome.state.phase is Phase.RUNNING:
         step = outcome.state.step
         weight = weight_at(outcome.state, rollout.weights)
         route.write(weight, record.Record(rollout.digest, step, canary, claim))
-        seen = observe(rollout, judge, weight, send)
+        seen = observe(rollout, judge, weight, send, began)
         outcome.steps.append(seen)
         report(_line(seen, step, len(rollout.weights)))
         outcome.state = after(outcome.state, seen.verdict, len(rollout.weights))
@@ -175,7 +192,7 @@ def abort(route: Route, claim: Claim) -> None:
     route.write(0.0, None)
 
 
-def observe(rollout: Rollout, judge: Judge, weight: float, send: Send) -> Step:
+def observe(rollout: Rollout, judge: Judge, weight: float, send: Send, since: float) -> Step:
     """Send requests until the version under judgement is known to be good or bad, or all that may be sent are.
 
     At the weight 0 it is the stable version; else the canary. A request that failed without saying its version counts
@@ -194,6 +211,7 @@ def observe(rollout: Rollout, judge: Judge, weight: float, send: Send) -> Step:
         step.bad.update(bad)
         step.stable_bad.update(judge.count(others))
         step.durations_ms += [result.duration_ms for result in under]
+        step.looks.append(_look(time.monotonic() - since, judge, under, others))
         step.shown += judge.bad_of(under)[: MAX_SHOWN - len(step.shown)]
         counts.update(result.version for result in results if result.version)
         step.verdict = judge.look(step.trials, step.bad)
@@ -201,6 +219,24 @@ def observe(rollout: Rollout, judge: Judge, weight: float, send: Send) -> Step:
             step.verdict, step.why = Verdict.BAD, _not_in_force(shares, counts, step)
     step.seconds = time.monotonic() - begun
     return step
+
+
+def _look(at: float, judge: Judge, under: list[Result], others: list[Result]) -> Look:
+    durations = sorted(result.duration_ms for result in under)
+    return Look(
+        at,
+        len(under),
+        len(judge.bad_of(under)),
+        len(others),
+        len(judge.bad_of(others)),
+        quantile(durations, 0.5),
+        quantile(durations, 0.99),
+    )
+
+
+def quantile(ordered: list[float], share: float) -> float:
+    """The value that this share of an ordered list does not exceed; 0 of an empty one."""
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
 
 def _shares(stable: Arm, canary: Arm, weight: float) -> dict[str, float]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,18 +64,35 @@ def test_a_version_of_which_one_request_in_seven_fails_is_found_within_200_reque
     assert sum(mass for trials, mass in at.items() if trials <= 200) >= 0.99
 
 
+def row(ratio: float) -> str:
+    """A row of the table in docs/rollout.md."""
+    ended, at = ends(judge_of(LEAST), ratio, most=20_000)
+    done, median = 0.0, 0
+    for trials in sorted(at):
+        done += at[trials]
+        median = median or (trials if done >= 0.5 else 0)
+    return f"| {ratio:.1%} | {_share(ended[Verdict.GOOD])} | {_share(ended[Verdict.BAD])} | {median} |"
+
+
+def _share(probability: float) -> str:
+    if probability > 0.99:
+        return f"all but {1 - probability:.1g}" if probability < 1 - 1e-9 else "all"
+    return f"{probability:.1g}" if probability < 0.01 else f"{probability:.0%}"
+
+
+@pytest.mark.parametrize("ratio", [0, 0.005, 0.01, 0.02, 0.03, 0.06, 0.1, 0.2, 1.0])
+def test_the_page_tells_what_is_computed(ratio: float) -> None:
+    assert row(ratio) in (Path(__file__).parents[3] / "docs/rollout.md").read_text(encoding="utf-8")
+
+
 def test_a_latency_at_a_quantile_is_a_ratio_of_slow_requests() -> None:
-    judge = judge_of(Rollout(**{**as_fields(LEAST), "latency": {"p90": "100ms"}}))
+    judge = judge_of(msgspec.structs.replace(LEAST, latency={"p90": "100ms"}))
     quick, slow = Result(200, 0, 99.0), Result(200, 0, 100.0)
     assert judge.count([quick, slow, Result(503, 0, 1.0), Result(0, 0, 1.0)]) == {"success": 2, "latency p90": 1}
     assert judge.count([Result(200, 0, 1.0, grpc_status=14)])["success"] == 1
     assert judge.look(400, {"latency p90": 40}) is not Verdict.BAD
     assert judge.look(400, {"latency p90": 100}) is Verdict.BAD
     assert judge.bad_of([quick, slow]) == [slow]
-
-
-def as_fields(rollout: Rollout) -> dict[str, object]:
-    return {name: getattr(rollout, name) for name in rollout.__struct_fields__}
 
 
 def test_of_simulated_rollouts_of_a_right_version_none_is_taken_back() -> None:
