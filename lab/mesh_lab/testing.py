@@ -1,8 +1,8 @@
 """What tests of a mesh are written with: the public names, which stay the same when modules move.
 
-The fixtures `mesh`, `mesh_shared`, `mesh_in`, `mesh_api`, `mesh_namespace` and `mesh_namespaces` come from the pytest
-plugin without an import: `pytest --help` has its options, `pytest --fixtures` its fixtures and what a project's
-`conftest.py` may redefine.
+The fixtures `mesh`, `chaos`, `mesh_shared`, `mesh_in`, `mesh_api`, `mesh_namespace` and `mesh_namespaces` come from
+the pytest plugin without an import: `pytest --help` has its options, `pytest --fixtures` its fixtures and what a
+project's `conftest.py` may redefine.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ from mesh_lab.harness.builders import (
     to,
     virtual_service,
 )
+from mesh_lab.harness.chaos.bounds import Bounds, ChaosError, ChaosUnsupported
+from mesh_lab.harness.chaos.chaos import Chaos
+from mesh_lab.harness.chaos.network import NetworkFault
 from mesh_lab.harness.commands import Capture
 from mesh_lab.harness.convergence import eventually
 from mesh_lab.harness.exchanges import (
@@ -92,7 +95,11 @@ __all__ = [
     "CORS_HEADERS",
     "Api",
     "ApiError",
+    "Bounds",
     "Capture",
+    "Chaos",
+    "ChaosError",
+    "ChaosUnsupported",
     "ClusterUnreachable",
     "CommandFailed",
     "ConfigurationRejected",
@@ -101,6 +108,7 @@ __all__ = [
     "Items",
     "Mesh",
     "Namespaces",
+    "NetworkFault",
     "Object",
     "Outcome",
     "Proxy",

@@ -3,7 +3,7 @@
 Every pytest of the environment loads it, so it imports next to nothing before a fixture is asked for.
 
 A project's conftest.py redefines those fixtures that say what is its own: `mesh_kubeconfig`, `mesh_echo_image`,
-`mesh_client_image`, `mesh_namespace_labels`, `mesh_version_of` (all of the session's scope).
+`mesh_client_image`, `mesh_namespace_labels`, `mesh_version_of`, `mesh_chaos_bounds` (all of the session's scope).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import pytest
 
 if TYPE_CHECKING:
     from mesh_lab.client.api import Api
+    from mesh_lab.harness.chaos.bounds import Bounds
+    from mesh_lab.harness.chaos.chaos import Chaos
     from mesh_lab.harness.mesh import Mesh
     from mesh_lab.harness.namespaces import Namespaces
     from mesh_lab.harness.versions import VersionOf
@@ -50,6 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mesh-keep-namespaces", action="store_true", help="leave the tests' namespaces for a look at them"
     )
+    group.addoption(
+        "--mesh-chaos-seed",
+        metavar="SEED",
+        help="what `chaos` chooses by: a failed test's report has the one that it had (default: another each time)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -76,6 +83,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach evidence to the report of a test that failed."""
     report = yield
+    if report.failed and (chaos := _fixtures(item).get("chaos")) is not None:
+        report.sections.append(("chaos", f"--mesh-chaos-seed={chaos.seed}\n{chaos.log}"))
     if report.failed and call.when != "teardown":
         mesh = next((_fixtures(item)[name] for name in ("mesh", "mesh_shared") if name in _fixtures(item)), None)
         if mesh is not None:
@@ -129,6 +138,14 @@ def mesh_namespace_labels() -> Mapping[str, str]:
 def mesh_version_of() -> VersionOf | None:
     """Reads the version of each result. To redefine (`by_header`, `by_json`); None: as the lab's echo server has it."""
     return None
+
+
+@pytest.fixture(scope="session")
+def mesh_chaos_bounds() -> Bounds:
+    """What the chaos of one test may do at most. To redefine: 10 kills, and faults of 60 s."""
+    from mesh_lab.harness.chaos.bounds import BOUNDS
+
+    return BOUNDS
 
 
 # The mesh
@@ -220,6 +237,44 @@ def mesh_shared(
     name = mesh_namespaces.create(request.node.path.stem, _injection(request))
     yield mesh_in(name)
     mesh_namespaces.remove(name)
+
+
+@pytest.fixture(scope="session")
+def mesh_chaos_seed(request: pytest.FixtureRequest) -> str:
+    """The seed of the session's chaos."""
+    given: str | None = request.config.getoption("--mesh-chaos-seed")
+    if given is not None:
+        return given
+    import secrets
+
+    return secrets.token_hex(4)
+
+
+@pytest.fixture
+def chaos(
+    mesh_api: Api, mesh_chaos_bounds: Bounds, mesh_chaos_seed: str, request: pytest.FixtureRequest
+) -> Iterator[Chaos]:
+    """Kills and network faults, by a seed and within bounds; all that is left of them ends with the test."""
+    from mesh_lab.harness.chaos.chaos import Chaos
+
+    with Chaos(
+        mesh_api,
+        seed=mesh_chaos_seed,
+        test=request.node.nodeid,
+        bounds=mesh_chaos_bounds,
+        not_shared=_not_shared(request),
+        refuse=pytest.skip,
+    ) as chaos:
+        yield chaos
+
+
+def _not_shared(request: pytest.FixtureRequest) -> str:
+    """Why a test must not do what others feel; empty where it may."""
+    if request.config.getoption("--mesh-cluster") == "existing":
+        return "the cluster is not the lab's (--mesh-cluster existing), and others may need it"
+    if request.node.get_closest_marker("mesh_exclusive") is None:
+        return "every test of the cluster would feel it: mark this one with @pytest.mark.mesh_exclusive"
+    return ""
 
 
 def _end(config: pytest.Config, why: str) -> NoReturn:

@@ -7,6 +7,7 @@ import asyncio
 from mesh_lab.kube.config import BALANCERS, KubeConfig
 from mesh_lab.kube.network.dns import PORT, ClusterDns
 from mesh_lab.kube.network.endpoints import Catalogue
+from mesh_lab.kube.network.faults.injecting import Faults
 from mesh_lab.kube.network.hostports import HostPorts
 from mesh_lab.kube.network.hostsockets import HostSocketError, HostSockets
 from mesh_lab.kube.network.nft import Nft
@@ -22,7 +23,7 @@ __all__ = ["HostSocketError", "HostSockets", "Network", "NodeNetworkError", "pre
 
 
 class Network:
-    """Services, DNS, host ports and NetworkPolicies, in the network namespace that `prepare_node` set up.
+    """Services, DNS, host ports, NetworkPolicies and faults, in the network namespace that `prepare_node` set up.
 
     Raises:
         NftError: nftables cannot be used here.
@@ -40,6 +41,7 @@ class Network:
         self._recorder = Recorder(registry, "network")
         self.policies = NetworkPolicies(registry, self._nft, self._recorder, [_dns(config.dns_address)])
         """What the node has to admit pods by."""
+        self._faults = Faults(registry, self._nft, self._recorder)
         self._dns = ClusterDns(
             self._catalogue, config.cluster_domain, config.internet or (), dual=config.ipv6 is not None
         )
@@ -58,6 +60,7 @@ class Network:
                     tasks.create_task(each.run(), name="services")
                 tasks.create_task(self._recorder.run(), name="events of the network")
                 tasks.create_task(self.policies.run(), name="network policies")
+                tasks.create_task(self._faults.run(), name="faults")
                 tasks.create_task(self._dns.run(self._dns_addresses), name="dns")
                 tasks.create_task(self._dns.entries.run(self._registry), name="names of entries")
                 tasks.create_task(self._ports.run(), name="host ports")

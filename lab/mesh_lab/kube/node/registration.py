@@ -20,6 +20,7 @@ from mesh_lab.kube.errors import ApiError
 from mesh_lab.kube.node.images import Images
 from mesh_lab.kube.registry import Object, Registry
 from mesh_lab.kube.resources import LEASES, NODES
+from mesh_lab.networkfaults import KINDS, KINDS_ANNOTATION
 from mesh_lab.rfc3339 import micro_timestamp, parse, timestamp
 
 log = logging.getLogger(__name__)
@@ -81,8 +82,18 @@ async def _register(registry: Registry, config: KubeConfig, images: Images) -> N
     ranges = {"podCIDR": config.pod_cidr, "podCIDRs": list(config.pod_cidrs)}
     if registry.find(NODES, name) is None:
         await registry.create(NODES, {"metadata": {"name": name, "labels": labels}, "spec": ranges})
-    # A lab goes on with its Node when it comes up with another choice of families.
-    await registry.modify(NODES, name, "", lambda node: {**node, "spec": {**(node.get("spec") or {}), **ranges}})
+
+    def present(node: Object) -> Object:
+        metadata = node["metadata"]
+        annotations = {**(metadata.get("annotations") or {}), KINDS_ANNOTATION: ",".join(KINDS)}
+        return {
+            **node,
+            "metadata": {**metadata, "annotations": annotations},
+            "spec": {**node.get("spec", {}), **ranges},
+        }
+
+    # A lab goes on with its Node when it comes up as another version, or with another choice of families.
+    await registry.modify(NODES, name, "", present)
 
     def change(node: Object) -> Object:
         return {**node, "status": _status(node.get("status") or {}, config, architecture, images)}
