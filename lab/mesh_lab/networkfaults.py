@@ -55,30 +55,36 @@ class _Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What every kind has: whose packets it is about, and its end.
 
     `peers` are addresses and CIDR blocks, `ports` those that packets are sent to; without any it is all of them.
-    `direction` is seen from the pod: `egress` is what it sends.
+    `direction` (of all but delays, which are of what the pod sends) is seen from the pod: `egress` is what it sends.
     """
 
     until: Annotated[datetime, msgspec.Meta(tz=True)]
     peers: Annotated[tuple[str, ...], msgspec.Meta(max_length=MOST_PEERS)] = ()
     ports: Annotated[tuple[Port, ...], msgspec.Meta(max_length=64)] = ()
-    direction: Direction = BOTH
 
 
 class Partition(_Fault, frozen=True, kw_only=True, tag="partition"):
     """No packet arrives."""
+
+    direction: Direction = BOTH
 
 
 class Loss(_Fault, frozen=True, kw_only=True, tag="loss"):
     """Of the packets in each direction this part (a ratio) does not arrive; each is drawn by itself."""
 
     ratio: Annotated[float, msgspec.Meta(ge=FINEST_RATIO, le=1)]
+    direction: Direction = BOTH
 
 
 class Delay(_Fault, frozen=True, kw_only=True, tag="delay"):
-    """Each packet arrives so many seconds later, more or less the jitter (seconds; spread evenly)."""
+    """What the pod sends arrives so many seconds later, more or less the jitter (seconds; spread evenly), in its order.
+
+    Of the addresses, those that the pod itself sends to count: of a Service's, where it has no sidecar.
+    """
 
     seconds: Annotated[float, msgspec.Meta(gt=0, le=MOST_DELAY_SECONDS)]
     jitter: Annotated[float, msgspec.Meta(ge=0, le=MOST_DELAY_SECONDS)] = 0.0
+    direction: Literal["egress"] = EGRESS
 
 
 _ENDS = {BOTH: "to and from", EGRESS: "to", INGRESS: "from"}

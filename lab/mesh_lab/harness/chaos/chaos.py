@@ -11,7 +11,18 @@ from typing import TypeVar
 from mesh_lab.client.api import Api
 from mesh_lab.client.objects import Object
 from mesh_lab.harness.chaos.bounds import BOUNDS, Bounds, ChaosError, ChaosUnsupported, Refuse, raise_unsupported
-from mesh_lab.harness.chaos.killing import GATEWAY, ISTIOD, Part, kill_pod, kill_sidecar, name_of, pods_of, wait_back
+from mesh_lab.harness.chaos.killing import (
+    GATEWAY,
+    ISTIOD,
+    LostPod,
+    Part,
+    kill_pod,
+    kill_sidecar,
+    loss_of,
+    name_of,
+    pods_of,
+    wait_back,
+)
 from mesh_lab.harness.chaos.log import ChaosLog
 from mesh_lab.harness.chaos.network import NetworkFault
 from mesh_lab.harness.traffic import EchoControl
@@ -52,6 +63,7 @@ class Chaos:
         self._not_shared = not_shared
         self._refuse = refuse
         self._kills = 0
+        self._losses: list[LostPod] = []
         self._left = ExitStack()
 
     def close(self) -> None:
@@ -88,8 +100,19 @@ class Chaos:
             ApiError, ClusterUnreachable, WaitTimeoutError: it is not gone.
         """
         self._count_kill()
+        self._losses.append(loss_of(self._api, pod))
         kill_pod(self._api, pod)
         self.log.add(f"killed pod {name_of(pod)}")
+
+    def wait_back(self) -> None:
+        """Wait until other pods are ready in place of all that were killed so far.
+
+        Raises:
+            ApiError, ClusterUnreachable, WaitTimeoutError: they are not.
+        """
+        wait_back(self._api, self._losses)
+        self._losses.clear()
+        self.log.add("what was killed is back")
 
     def kill_sidecar(self, pod: Object) -> None:
         """Have the pod's Envoy exit at once, without draining; its container has been started again after this.
@@ -231,7 +254,7 @@ class Chaos:
         if self._not_shared:
             raise ChaosError(f"{part.what} is not killed: {self._not_shared}")
         pods = pods_of(self._api, part)
-        self._left.callback(wait_back, self._api, part, pods)
+        self._left.callback(wait_back, self._api, [loss_of(self._api, pod) for pod in pods])
         for pod in pods:
             self.kill(pod)
         return pods

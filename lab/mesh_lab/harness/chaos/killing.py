@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -84,24 +84,54 @@ def pods_of(api: Api, part: Part) -> list[Object]:
     return sorted(pods, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
 
 
-def wait_back(api: Api, part: Part, killed: Sequence[Object]) -> None:
-    """Wait until as many other pods of a part are ready as were killed.
+@dataclass(frozen=True)
+class LostPod:
+    """What the end of a pod leaves to be made good: how many ready pods its controller had, and which of them ended."""
+
+    pod: str
+    namespace: str
+    uid: str
+    controller: str
+    ready: int
+
+
+def loss_of(api: Api, pod: Object) -> LostPod:
+    """What would have to be made good after a pod's end."""
+    metadata, controller = pod["metadata"], _controller(pod)
+    alike = [each for each in api.list_all("v1", "Pod", metadata["namespace"]) if _controller(each) == controller]
+    ready = sum(is_ready(each) for each in alike) if controller else 0
+    return LostPod(metadata["name"], metadata["namespace"], metadata["uid"], controller, ready)
+
+
+def wait_back(api: Api, lost: Sequence[LostPod]) -> None:
+    """Wait until each controller of pods that ended has as many ready pods as before, other ones.
 
     Raises:
-        WaitTimeoutError: they are not.
+        WaitTimeoutError: one has not.
     """
-    gone = {pod["metadata"]["uid"] for pod in killed}
+    gone = {each.uid for each in lost}
+    for each in lost:
+        if each.controller:  # else nobody makes another one
+            _wait_back(api, each, gone)
 
+
+def _wait_back(api: Api, lost: LostPod, gone: Set[str]) -> None:
     def ready(pods: Items) -> list[str]:
-        return [name for name, pod in pods.items() if pod["metadata"]["uid"] not in gone and is_ready(pod)]
+        alike = [pod for pod in pods.values() if _controller(pod) == lost.controller]
+        return [name_of(pod) for pod in alike if pod["metadata"]["uid"] not in gone and is_ready(pod)]
 
     api.wait_until(
-        f"{api.path('v1', 'Pod', part.namespace)}?labelSelector={quote(part.label, safe='')}",
-        lambda pods: len(ready(pods)) >= len(gone),
+        api.path("v1", "Pod", lost.namespace),
+        lambda pods: len(ready(pods)) >= lost.ready,
         timeout=BACK_SECONDS,
-        why=f"{part.what} is back",
-        describe=lambda pods: f"  ready: {', '.join(ready(pods)) or 'none'}, of {', '.join(pods) or 'none'}",
+        why=f"{lost.ready} ready in place of pod {lost.namespace}/{lost.pod}",
+        describe=lambda pods: f"  ready: {', '.join(ready(pods)) or 'none'}",
     )
+
+
+def _controller(pod: Object) -> str:
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return next((str(owner["uid"]) for owner in owners if owner.get("controller")), "")
 
 
 def _wait(api: Api, pod: Object, settled: Callable[[Object | None], bool], why: str) -> None:

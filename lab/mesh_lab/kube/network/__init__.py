@@ -41,7 +41,7 @@ class Network:
         self._recorder = Recorder(registry, "network")
         self.policies = NetworkPolicies(registry, self._nft, self._recorder, [_dns(config.dns_address)])
         """What the node has to admit pods by."""
-        self._faults = Faults(registry, self._nft, self._recorder)
+        self._faults = Faults(registry, self._nft, self._recorder, config.node_addresses)
         self._dns = ClusterDns(
             self._catalogue, config.cluster_domain, config.internet or (), dual=config.ipv6 is not None
         )

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mesh_lab.conditions import condition, others
 from mesh_lab.kube.errors import ApiError
-from mesh_lab.kube.network.faults import text
+from mesh_lab.kube.network.faults.line import LineError
+from mesh_lab.kube.network.faults.making import Made, make, remove
+from mesh_lab.kube.network.faults.text import name_of
 from mesh_lab.kube.network.faults.wanted import Answer, Wanted, next_end, wanted
 from mesh_lab.kube.network.nft import Nft, NftError
 from mesh_lab.kube.objects.pods import read_pod
@@ -38,16 +40,17 @@ class _Pod:
 
     object: Object | None
     told: dict[str, Answer]
-    in_force: dict[str, Wanted] = field(default_factory=dict)
+    in_force: dict[str, Made] = field(default_factory=dict)
 
 
 class Faults:
-    """The faults of all pods."""
+    """The faults of all pods of the node that has these addresses."""
 
-    def __init__(self, registry: Registry, nft: Nft, recorder: Recorder) -> None:
+    def __init__(self, registry: Registry, nft: Nft, recorder: Recorder, node: Sequence[str]) -> None:
         self._registry = registry
         self._nft = nft
         self._recorder = recorder
+        self._node = node
         self._pods: dict[str, _Pod] = {}
         self._due: dict[str, datetime] = {}
         self._wake = asyncio.Event()
@@ -91,7 +94,7 @@ class Faults:
         found = {} if pod.object is None else wanted(read_pod(pod.object), now)
         try:
             await self._lead(uid, pod, found)
-        except (ApiError, NftError) as error:
+        except (ApiError, NftError, LineError) as error:
             log.warning("the faults of the pod with the uid %s: %s", uid, error)
             self._due[uid] = now + AGAIN
             return
@@ -106,11 +109,11 @@ class Faults:
         """Put in force what was found, and nothing else, and tell of it.
 
         Raises:
-            NftError: a fault cannot be ended.
+            NftError, LineError: a fault cannot be ended.
             ApiError: it cannot be told.
         """
-        for key in [key for key, held in pod.in_force.items() if found.get(key) != held]:
-            await self._end(uid, pod, key, found.get(key))
+        for key in [key for key, made in pod.in_force.items() if found.get(key) != made.wanted]:
+            await self._end(pod, key, found.get(key))
         for key, each in found.items():
             if isinstance(each, Answer):
                 self._tell(pod, key, each)
@@ -122,20 +125,17 @@ class Faults:
 
     async def _begin(self, uid: str, pod: _Pod, key: str, asked: Wanted) -> None:
         try:
-            await self._nft.apply(text.dropping(text.table_of(uid, key), asked.fault, asked.addresses))
-        except NftError as error:
+            pod.in_force[key] = await make(self._nft, name_of(uid, key), asked, self._node)
+        except (NftError, LineError) as error:
             self._tell(pod, key, Answer(REFUSED, f"the kernel refuses it: {error}"))
         else:
-            pod.in_force[key] = asked
             self._tell(pod, key, Answer(IN_FORCE, described(asked.fault)))
 
-    async def _end(self, uid: str, pod: _Pod, key: str, now_asked: Wanted | Answer | None) -> None:
-        table = text.table_of(uid, key)
-        dropped = text.packets(await asyncio.to_thread(self._nft.run, text.listing(table)))
-        await self._nft.apply(text.removal(table))
+    async def _end(self, pod: _Pod, key: str, now_asked: Wanted | Answer | None) -> None:
+        packets = await remove(self._nft, pod.in_force[key])
         del pod.in_force[key]
         if isinstance(now_asked, Answer):
-            self._tell(pod, key, Answer(now_asked.reason, f"{now_asked.message}; {count_of(dropped)}"))
+            self._tell(pod, key, Answer(now_asked.reason, f"{now_asked.message}; {count_of(packets)}"))
 
     def _tell(self, pod: _Pod, key: str, answer: Answer) -> None:
         before = pod.told.get(key)

@@ -1,9 +1,11 @@
 """A fault as text for nft: a table of its own, so that faults come and go without touching each other's counters.
 
-The tables are in the node's network namespace, which every packet between two pods passes: after a Service's address
-has become a pod's, and outside of what a pod's sidecar redirects. What the node itself does (probes, the API server's
-way to a pod, what the host's ports relay) is not looked at; of what a pod asks the node (cluster DNS, the API server),
-what the pod sends is.
+Tables that drop are in the node's network namespace, which every packet between two pods passes: after a Service's
+address has become a pod's, and outside of what a pod's sidecar redirects. What the node itself does (probes, the API
+server's way to a pod, what the host's ports relay) is not looked at; of what a pod asks the node (cluster DNS, the API
+server), what the pod sends is.
+
+Tables that delay are where a pod's packets enter the node: before the address of a Service becomes a pod's.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 
-from mesh_lab.networkfaults import EGRESS, FINEST_RATIO, INGRESS, Fault, Loss, Port
+from mesh_lab.networkfaults import BOTH, EGRESS, FINEST_RATIO, INGRESS, Delay, Fault, Loss, Partition, Port
 
 _COUNTER = re.compile(r"counter packets (\d+)")
 _PRIORITY = -20  # before the chains of Services and policies: what does not arrive, they do not see
@@ -22,47 +24,68 @@ _PARTS = round(1 / FINEST_RATIO)
 _OWN, _PEER = {EGRESS: "saddr", INGRESS: "daddr"}, {EGRESS: "daddr", INGRESS: "saddr"}
 
 
-def table_of(uid: str, key: str) -> str:
-    """The name of the table of a pod's fault."""
-    return f"mesh_lab_fault_{hashlib.blake2b(f'{uid}/{key}'.encode(), digest_size=8).hexdigest()}"
+def table_of(name: str, fault: Fault) -> str:
+    """The table of a fault, whose name is unique."""
+    return f"{'netdev' if isinstance(fault, Delay) else 'inet'} {name}"
 
 
-def dropping(table: str, fault: Fault, addresses: Sequence[str]) -> str:
+def name_of(uid: str, key: str) -> str:
+    """A name for the fault of a pod that has this key: 12 characters, as a device's may have 15."""
+    return f"fault{hashlib.blake2b(f'{uid}/{key}'.encode(), digest_size=4).hexdigest()[:7]}"
+
+
+def dropping(table: str, fault: Partition | Loss, addresses: Sequence[str]) -> str:
     """The script that drops a fault's packets, of a pod with these addresses; it replaces what the table held."""
     verdict = f"numgen random mod {_PARTS} < {round(fault.ratio * _PARTS)} " if isinstance(fault, Loss) else ""
     verdict += "counter drop"
     between = [
         f"{match} {verdict}"
         for direction in (EGRESS, INGRESS)
-        if fault.direction in (direction, "both")
-        for match in matches(fault, addresses, direction)
+        if fault.direction in (direction, BOTH)
+        for match in _matches(fault, addresses, direction)
     ]
     # A pod's answer to the node is of a connection that the node has begun.
-    asking = [f"ct direction original {match} {verdict}" for match in matches(fault, addresses, EGRESS)]
+    asking = [f"ct direction original {match} {verdict}" for match in _matches(fault, addresses, EGRESS)]
     return f"""\
-{removal(table)}table inet {table} {{
-{_chain("between_pods", "forward", between)}
-{_chain("to_the_node", "input", asking if fault.direction != INGRESS else [])}
+{removal(table)}table {table} {{
+{_chain("between_pods", f"forward priority {_PRIORITY}", between)}
+{_chain("to_the_node", f"input priority {_PRIORITY}", asking if fault.direction != INGRESS else [])}
 }}
 """
 
 
+def delaying(table: str, fault: Delay, addresses: Sequence[str], device: str, line: str, node: Sequence[str]) -> str:
+    """The script that sends what a pod sends into a line; it replaces what the table held.
+
+    The pod has these addresses and this device. What it sends to the node's own addresses is its answers to the node.
+    """
+    spared = [
+        f"{_FAMILIES[ip_address(each).version]} saddr {own} {_FAMILIES[ip_address(each).version]} daddr {each} return"
+        for own in addresses
+        for each in node
+        if ip_address(own).version == ip_address(each).version
+    ]
+    rules = [f'{match} counter fwd to "{line}"' for match in _matches(fault, addresses, EGRESS)]
+    hook = f'ingress device "{device}" priority 0'
+    return f"{removal(table)}table {table} {{\n{_chain('from_the_pod', hook, [*spared, *rules])}\n}}\n"
+
+
 def removal(table: str) -> str:
     """The script after which the table is not there, whether it was or not."""
-    return f"table inet {table}\ndelete table inet {table}\n"
+    return f"table {table}\ndelete table {table}\n"
 
 
 def listing(table: str) -> str:
-    """The command whose output `packets` reads."""
-    return f"list table inet {table}"
+    """The script whose output `packets` reads: nothing was about a table that is not there."""
+    return f"add table {table}\nlist table {table}\n"
 
 
 def packets(listed: str) -> int:
-    """How many packets a table has dropped."""
+    """How many packets a table has dropped, or sent into its line."""
     return sum(int(number) for number in _COUNTER.findall(listed))
 
 
-def matches(fault: Fault, addresses: Sequence[str], direction: str) -> Iterator[str]:
+def _matches(fault: Fault, addresses: Sequence[str], direction: str) -> Iterator[str]:
     """The packets that a fault is about in one direction, as nft's expressions: for each family and protocol."""
     for address in addresses:
         version = ip_network(address).version
@@ -96,4 +119,4 @@ def _set(members: Sequence[object]) -> str:
 
 def _chain(name: str, hook: str, rules: Sequence[str]) -> str:
     lines = "".join(f"    {rule}\n" for rule in rules)
-    return f"  chain {name} {{\n    type filter hook {hook} priority {_PRIORITY}; policy accept;\n{lines}  }}"
+    return f"  chain {name} {{\n    type filter hook {hook}; policy accept;\n{lines}  }}"
