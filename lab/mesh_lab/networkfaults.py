@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from ipaddress import ip_network
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -93,7 +93,6 @@ _COUNT = re.compile(r"packets: (\d+)")
 Fault = Partition | Loss | Delay
 KINDS = tuple(str(each.__struct_config__.tag) for each in (Partition, Loss, Delay))
 """The kinds' names in JSON."""
-_Any = TypeVar("_Any", bound=_Fault)
 
 
 def parse(text: str) -> Fault:
@@ -106,11 +105,12 @@ def parse(text: str) -> Fault:
         fault: Fault = msgspec.json.decode(text, type=Fault)
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise FaultError(str(error)) from None
-    return checked(fault)
+    _check(fault)
+    return fault
 
 
-def checked(fault: _Any) -> _Any:
-    """The fault, whose fields fit together.
+def _check(fault: Fault) -> None:
+    """See that the fields fit together.
 
     Raises:
         FaultError: they do not.
@@ -122,7 +122,6 @@ def checked(fault: _Any) -> _Any:
             raise FaultError(f"{error} - at `$.peers[{number}]`") from None
     if isinstance(fault, Delay) and fault.jitter > fault.seconds:
         raise FaultError(f"{fault.jitter:g} is more than `seconds` ({fault.seconds:g}) - at `$.jitter`")
-    return fault
 
 
 def written(fault: Fault) -> str:
@@ -132,17 +131,18 @@ def written(fault: Fault) -> str:
 
 def described(fault: Fault) -> str:
     """What a fault does, for people."""
-    what = {Partition: "every packet is dropped", Loss: "packets are dropped at random", Delay: "packets are held back"}
-    words = [what[type(fault)]]
-    if isinstance(fault, Loss):
-        words.append(f"{fault.ratio:.2%} of them")
-    if isinstance(fault, Delay):
-        words.append(f"for {fault.seconds:g} s" + (f", more or less {fault.jitter:g} s" if fault.jitter else ""))
-    words.append(_ENDS[fault.direction])
-    words.append(", ".join(fault.peers) or "anyone")
-    if fault.ports:
-        words.append("at " + ", ".join(f"{each.protocol} {each.port}" for each in fault.ports))
-    return f"{' '.join(words)}, until {micro_timestamp(fault.until)}"
+    whom = ", ".join(fault.peers) or "anyone"
+    where = f" at {', '.join(f'{each.protocol} {each.port}' for each in fault.ports)}" if fault.ports else ""
+    which = f"{_ENDS[fault.direction]} {whom}{where}"
+    end = micro_timestamp(fault.until)
+    match fault:
+        case Partition():
+            return f"every packet {which} is dropped until {end}"
+        case Loss():
+            return f"{fault.ratio:.2%} of the packets {which} are dropped until {end}"
+        case Delay():
+            jitter = f", more or less {fault.jitter:g} s," if fault.jitter else ""
+            return f"every packet {which} is held back for {fault.seconds:g} s{jitter} until {end}"
 
 
 def count_of(packets: int) -> str:

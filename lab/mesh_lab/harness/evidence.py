@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -26,17 +26,22 @@ KINDS = (
     *((kind.api_version, kind.name) for kind in ISTIO),
 )
 LOG_LINES = 500
+NOTHING: Mapping[str, str] = {}
 FAILURES = (LabError, LookupError, OSError)
 
 
-def collect(mesh: Mesh, reports: Path, test: str) -> str:
+def collect(mesh: Mesh, reports: Path, test: str, more: Mapping[str, str] = NOTHING) -> str:
     """Write everything to files under `reports`; gives a summary for the test's report.
+
+    `more` are texts of the test's own, by their files' names.
 
     What cannot be collected is named in the summary: it must not hide the failure itself.
     """
     folder = reports / "failures" / re.sub(r"[^\w.-]+", "-", test).strip("-")[-150:]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    for name, text in more.items():
+        (folder / name).write_text(f"{text}\n", encoding="utf-8")
     summary = [f"namespace {mesh.namespace}; details in {folder}"]
     objects = _objects(mesh, summary)
     with (folder / "objects.yaml").open("w", encoding="utf-8") as file:

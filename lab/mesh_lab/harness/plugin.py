@@ -83,15 +83,17 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Attach evidence to the report of a test that failed."""
     report = yield
+    more = {}
     if report.failed and (chaos := _fixtures(item).get("chaos")) is not None:
-        report.sections.append(("chaos", f"--mesh-chaos-seed={chaos.seed}\n{chaos.log}"))
+        more["chaos.log"] = f"--mesh-chaos-seed={chaos.seed}\n{chaos.log}"
+        report.sections.append(("chaos", more["chaos.log"]))
     if report.failed and call.when != "teardown":
         mesh = next((_fixtures(item)[name] for name in ("mesh", "mesh_shared") if name in _fixtures(item)), None)
         if mesh is not None:
             from mesh_lab.harness.evidence import collect
 
             reports = Path(item.config.getoption("--mesh-reports"))
-            report.sections.append(("mesh-lab", collect(mesh, reports, item.nodeid)))
+            report.sections.append(("mesh-lab", collect(mesh, reports, item.nodeid, more)))
     return report
 
 

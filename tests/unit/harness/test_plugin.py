@@ -254,3 +254,58 @@ def test_workers_have_namespaces_of_their_own_and_an_exclusive_test_has_the_clus
     assert pairs, "tests that are not exclusive run beside each other"
     assert not [pair for pair in pairs if "exclusive" in {run["what"] for run in pair}]
     assert not list(tmp_path.glob("mesh-lab-turns-*")), "the locks' directory is gone"
+
+
+def test_a_failure_shows_the_seed_and_the_log_of_its_chaos_and_the_seed_makes_the_same_choices(
+    project: pytest.Pytester,
+) -> None:
+    project.makepyfile("""
+        from mesh_lab.testing import Chaos
+
+        def test_it(chaos: Chaos):
+            chaos.log.add(f"chose {chaos.any_of(range(10**9))}")
+            assert False, "on purpose"
+    """)
+    first = project.runpytest_subprocess()
+    first.stdout.fnmatch_lines(["*- chaos -*", "--mesh-chaos-seed=*", "* chose *"])
+    seed = next(line for line in first.outlines if line.startswith("--mesh-chaos-seed="))
+    again = project.runpytest_subprocess(seed)
+    chosen = [next(line for line in run.outlines if " chose " in line).split()[-1] for run in (first, again)]
+    assert chosen[0] == chosen[1]
+
+
+def test_chaos_that_a_cluster_cannot_do_skips_its_test_with_the_reason(project: pytest.Pytester) -> None:
+    project.makepyfile("""
+        from mesh_lab.testing import Chaos, ChaosUnsupported
+
+        def test_it(chaos: Chaos, monkeypatch):
+            def no_faults(*args):
+                raise ChaosUnsupported("no such node")
+            monkeypatch.setattr("mesh_lab.harness.chaos.chaos.NetworkFault", no_faults)
+            pod = {"metadata": {"name": "web", "namespace": "shop"}, "status": {"podIPs": []}}
+            chaos.partition(pod)
+    """)
+    project.runpytest_subprocess("-rs").stdout.fnmatch_lines(["SKIPPED*no such node"])
+
+
+@pytest.mark.parametrize(
+    ("marker", "option", "why"),
+    [
+        ("mesh_injection(True)", "embedded", "*mesh_exclusive*"),
+        ("mesh_exclusive", "existing", "*not the lab's*"),
+        ("mesh_exclusive", "embedded", "*no pod of istiod*"),
+    ],
+)
+def test_what_all_tests_share_is_killed_by_an_exclusive_test_on_a_cluster_of_the_labs(
+    project: pytest.Pytester, marker: str, option: str, why: str
+) -> None:
+    project.makepyfile(f"""
+        import pytest
+        from mesh_lab.testing import Chaos
+
+        @pytest.mark.{marker}
+        def test_it(chaos: Chaos, mesh_api, monkeypatch):
+            monkeypatch.setattr(mesh_api, "list_all", lambda *args: [], raising=False)
+            chaos.kill_istiod()
+    """)
+    project.runpytest_subprocess(f"--mesh-cluster={option}").stdout.fnmatch_lines([f"E*{why}"])

@@ -36,8 +36,7 @@ def name_of(uid: str, key: str) -> str:
 
 def dropping(table: str, fault: Partition | Loss, addresses: Sequence[str]) -> str:
     """The script that drops a fault's packets, of a pod with these addresses; it replaces what the table held."""
-    verdict = f"numgen random mod {_PARTS} < {round(fault.ratio * _PARTS)} " if isinstance(fault, Loss) else ""
-    verdict += "counter drop"
+    verdict = f"{_drawn(fault)}counter drop"
     between = [
         f"{match} {verdict}"
         for direction in (EGRESS, INGRESS)
@@ -83,6 +82,12 @@ def listing(table: str) -> str:
 def packets(listed: str) -> int:
     """How many packets a table has dropped, or sent into its line."""
     return sum(int(number) for number in _COUNTER.findall(listed))
+
+
+def _drawn(fault: Partition | Loss) -> str:
+    """The condition that draws for each packet; empty where all are meant, which nft takes for no draw."""
+    parts = round(fault.ratio * _PARTS) if isinstance(fault, Loss) else _PARTS
+    return f"numgen random mod {_PARTS} < {parts} " if parts < _PARTS else ""
 
 
 def _matches(fault: Fault, addresses: Sequence[str], direction: str) -> Iterator[str]:
