@@ -5,22 +5,33 @@ https://istio.io/latest/docs/setup/upgrade/canary/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from mesh_lab.testing import Api, Object, Reference
+from mesh_lab.testing import Api, Object, Reference, eventually
 
 SYSTEM = "istio-system"
+UP_SECONDS = 60
 _MADE_BY_THE_SERVER = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "annotations")
 _WEBHOOKS = "admissionregistration.k8s.io/v1"
 _INJECTOR = "istio-sidecar-injector"
 
 
-def control_plane(api: Api, revision: str) -> list[Object]:
-    """The objects of a control plane of this revision, which Istio's installers would make."""
+def control_plane(api: Api, revision: str, **environment: str) -> list[Object]:
+    """The objects of a control plane of this revision, which Istio's installers would make; with further variables."""
     maps = [_copied(api, Reference("v1", "ConfigMap", name, SYSTEM), revision) for name in ("istio", _INJECTOR)]
-    return [*maps, _service(api, revision), _deployment(api, revision), injector(api, revision)]
+    return [*maps, _service(api, revision), _deployment(api, revision, environment), injector(api, revision)]
+
+
+def await_injection(api: Api, name: str) -> None:
+    """Wait until istiod has written its root into a webhook configuration: before it nothing is injected."""
+    ref = Reference("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", name)
+
+    def is_called() -> bool:
+        return all(each["clientConfig"].get("caBundle") for each in api.get(ref)["webhooks"])
+
+    eventually(lambda: is_called() or None, timeout=UP_SECONDS, why=f"{name} trusts its control plane")
 
 
 def injector(api: Api, revision: str, tag: str = "") -> Object:
@@ -51,7 +62,7 @@ def _service(api: Api, revision: str) -> Object:
     return made
 
 
-def _deployment(api: Api, revision: str) -> Object:
+def _deployment(api: Api, revision: str, environment: Mapping[str, str]) -> Object:
     made = _copied(api, Reference("apps/v1", "Deployment", "istiod", SYSTEM), revision)
     # `istio: pilot` is what the Service of the default revision selects.
     labels = {"app": "istiod", "istio": "istiod", "istio.io/rev": revision, "sidecar.istio.io/inject": "false"}
@@ -59,8 +70,9 @@ def _deployment(api: Api, revision: str) -> Object:
     spec["selector"] = {"matchLabels": {"app": "istiod", "istio.io/rev": revision}}
     template["metadata"] = {"labels": labels}
     (container,) = template["spec"]["containers"]
-    others = [each for each in container["env"] if each["name"] != "REVISION"]
-    container["env"] = [*others, {"name": "REVISION", "value": revision}]
+    variables = {"REVISION": revision, **environment}
+    others = [each for each in container["env"] if each["name"] not in variables]
+    container["env"] = [*others, *({"name": name, "value": value} for name, value in variables.items())]
     return made
 
 

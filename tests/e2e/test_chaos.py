@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mesh_lab.networkfaults import ENDED, PREFIX, REFUSED
+from mesh_lab.rfc3339 import parse
 from mesh_lab.testing import (
     Chaos,
     ChaosError,
@@ -22,11 +24,15 @@ from mesh_lab.testing import (
     assert_no_errors,
     assert_split,
     destination_rule,
+    eventually,
     gateway,
+    reference,
     route,
     to,
     virtual_service,
 )
+
+from .revisions import SYSTEM, await_injection, control_plane
 
 pytestmark = [pytest.mark.timeout(180)]
 network = pytest.mark.mesh_clusters("embedded")
@@ -134,6 +140,44 @@ def test_a_slow_istiod_delays_a_change_by_as_much(mesh: Mesh, chaos: Chaos, url:
         mesh.wait_live(changed)
 
 
+CERTIFICATE_SECONDS = 8.0
+ONE_REQUEST_EACH = destination_rule("echo", policy={"connectionPool": {"http": {"maxRequestsPerConnection": 1}}})
+
+
+@pytest.fixture
+def brief(mesh: Mesh, mesh_in: Callable[[str], Mesh]) -> Iterator[None]:
+    """A control plane whose certificates are good for some seconds; the test's namespace is of its revision."""
+    made = control_plane(mesh.api, "brief", DEFAULT_WORKLOAD_CERT_TTL=f"{CERTIFICATE_SECONDS:g}s")
+    for obj in made:
+        mesh.api.apply(obj)
+    mesh_in(SYSTEM).ready()
+    await_injection(mesh.api, "istio-sidecar-injector-brief")
+    labels = {"istio-injection": None, "istio.io/rev": "brief"}
+    mesh.api.patch(Reference("v1", "Namespace", mesh.namespace), {"metadata": {"labels": labels}})
+    mesh.apply(ONE_REQUEST_EACH)  # pods that come later begin with it
+    yield
+    mesh.remove(reference(obj) for obj in made)
+
+
+@network
+@pytest.mark.mesh_exclusive
+def test_a_proxy_whose_certificate_has_expired_is_let_in_by_nobody_until_it_has_another(
+    mesh: Mesh, chaos: Chaos, brief: None, url: str, client: TrafficClient
+) -> None:
+    assert_no_errors(client.send(url, 10))
+    with chaos.cut_off_istiod(mesh.pod("client")):
+        eventually(lambda: expiry(mesh) < datetime.now(UTC), timeout=2 * CERTIFICATE_SECONDS, why="it has expired")
+        assert_all(client.send(url, 10), status=503)
+    eventually(lambda: expiry(mesh) > datetime.now(UTC), timeout=60.0, why="the proxy has another certificate")
+    assert_no_errors(client.send(url, 10))
+
+
+def expiry(mesh: Mesh) -> datetime:
+    """When the certificate that the client's proxy shows to others expires."""
+    chains = [each["cert_chain"] for each in json.loads(mesh.proxy("client").admin("/certs"))["certificates"]]
+    return max(parse(each["expiration_time"]) for chain in chains for each in chain)
+
+
 # What ends by itself, and what never begins
 
 
@@ -212,6 +256,20 @@ def test_a_fault_that_ended_before_its_block_is_no_success(mesh: Mesh, chaos: Ch
             why="the fault ends at its time",
             describe=str,
         )
+
+
+# Endpoints
+
+
+def test_a_failing_endpoint_is_masked_by_retries_at_another(
+    mesh: Mesh, chaos: Chaos, url: str, client: TrafficClient
+) -> None:
+    with chaos.failing(mesh.echo("echo", "v1"), 500):
+        answers = client.send(url, 40)
+        assert answers.with_status(500)
+        with mesh.applied([RETRYING]):
+            assert_all(client.send(url, 40), version="v2")
+    assert_no_errors(client.send(url, 40))
 
 
 # Kills

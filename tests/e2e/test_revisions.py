@@ -24,7 +24,7 @@ from mesh_lab.testing import (
     to,
     virtual_service,
 )
-from tests.e2e.revisions import SYSTEM, control_plane, injector
+from tests.e2e.revisions import SYSTEM, await_injection, control_plane, injector
 
 # The control planes are there for the whole cluster, and made of the lab's own objects.
 pytestmark = [pytest.mark.mesh_exclusive, pytest.mark.mesh_clusters("embedded")]
@@ -52,16 +52,6 @@ def planes(mesh_api: Api, mesh_in: Callable[[str], Mesh]) -> Iterator[Callable[[
     for ref in made:
         if mesh_api.find(ref) is not None:
             mesh_api.delete(ref)
-
-
-def await_injection(api: Api, name: str) -> None:
-    """Wait until istiod has written its root into a webhook configuration: before it nothing is injected."""
-    ref = Reference("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", name)
-
-    def is_called() -> bool:
-        return all(each["clientConfig"].get("caBundle") for each in api.get(ref)["webhooks"])
-
-    eventually(lambda: is_called() or None, timeout=SECONDS, why=f"{name} trusts its control plane")
 
 
 def tag(api: Api, revision: str) -> None:
