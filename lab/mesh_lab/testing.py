@@ -42,7 +42,7 @@ from mesh_lab.harness.builders import (
     to,
     virtual_service,
 )
-from mesh_lab.harness.chaos.bounds import Bounds, ChaosError, ChaosUnsupported
+from mesh_lab.harness.chaos.bounds import ChaosBounds, ChaosError, ChaosUnsupported
 from mesh_lab.harness.chaos.chaos import Chaos
 from mesh_lab.harness.chaos.network import NetworkFault
 from mesh_lab.harness.commands import Capture
@@ -95,9 +95,9 @@ __all__ = [
     "CORS_HEADERS",
     "Api",
     "ApiError",
-    "Bounds",
     "Capture",
     "Chaos",
+    "ChaosBounds",
     "ChaosError",
     "ChaosUnsupported",
     "ClusterUnreachable",

@@ -17,7 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from mesh_lab.client.api import Api
-    from mesh_lab.harness.chaos.bounds import Bounds
+    from mesh_lab.harness.chaos.bounds import ChaosBounds
     from mesh_lab.harness.chaos.chaos import Chaos
     from mesh_lab.harness.mesh import Mesh
     from mesh_lab.harness.namespaces import Namespaces
@@ -29,6 +29,7 @@ CLUSTERS = ("embedded", "kind", "existing")
 DEFAULT_KUBECONFIG = Path(".lab/kubeconfig")
 GONE_SECONDS = 60.0
 LABEL = "mesh-lab/test"
+_CHAOS: pytest.StashKey[Chaos] = pytest.StashKey()
 MARKERS = (
     "mesh_injection(enabled): whether pods of the test's namespace get sidecars (default: yes)",
     "mesh_clusters(*names): the kinds of cluster that a test is about; skipped on others",
@@ -84,7 +85,7 @@ def pytest_runtest_makereport(
     """Attach evidence to the report of a test that failed."""
     report = yield
     more = {}
-    if report.failed and (chaos := _fixtures(item).get("chaos")) is not None:
+    if report.failed and (chaos := item.stash.get(_CHAOS, None)) is not None:
         more["chaos.log"] = f"--mesh-chaos-seed={chaos.seed}\n{chaos.log}"
         report.sections.append(("chaos", more["chaos.log"]))
     if report.failed and call.when != "teardown":
@@ -143,7 +144,7 @@ def mesh_version_of() -> VersionOf | None:
 
 
 @pytest.fixture(scope="session")
-def mesh_chaos_bounds() -> Bounds:
+def mesh_chaos_bounds() -> ChaosBounds:
     """What the chaos of one test may do at most. To redefine: 10 kills, and faults of 60 s."""
     from mesh_lab.harness.chaos.bounds import BOUNDS
 
@@ -254,7 +255,7 @@ def mesh_chaos_seed(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def chaos(
-    mesh_api: Api, mesh_chaos_bounds: Bounds, mesh_chaos_seed: str, request: pytest.FixtureRequest
+    mesh_api: Api, mesh_chaos_bounds: ChaosBounds, mesh_chaos_seed: str, request: pytest.FixtureRequest
 ) -> Iterator[Chaos]:
     """Kills and network faults, by a seed and within bounds; all that is left of them ends with the test."""
     from mesh_lab.harness.chaos.chaos import Chaos
@@ -267,6 +268,7 @@ def chaos(
         not_shared=_not_shared(request),
         refuse=pytest.skip,
     ) as chaos:
+        request.node.stash[_CHAOS] = chaos
         yield chaos
 
 

@@ -309,3 +309,20 @@ def test_what_all_tests_share_is_killed_by_an_exclusive_test_on_a_cluster_of_the
             chaos.kill_istiod()
     """)
     project.runpytest_subprocess(f"--mesh-cluster={option}").stdout.fnmatch_lines([f"E*{why}"])
+
+
+def test_a_projects_own_fixture_chaos_takes_the_place_of_the_plugins(project: pytest.Pytester) -> None:
+    project.makepyfile("""
+        import pytest
+
+        @pytest.fixture
+        def chaos():
+            return "monkeys"
+
+        def test_it(chaos):
+            assert chaos == "apes"
+    """)
+    result = project.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    result.stdout.no_fnmatch_line("*--mesh-chaos-seed*")

@@ -31,11 +31,11 @@ def raise_unsupported(why: str) -> NoReturn:
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ChaosBounds:
     """What one test may do: so many kills, and each network fault for so many seconds at most."""
 
     kills: int = 10
     seconds: float = 60.0
 
 
-BOUNDS = Bounds()
+BOUNDS = ChaosBounds()

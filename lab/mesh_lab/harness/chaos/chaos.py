@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from mesh_lab.client.api import Api
 from mesh_lab.client.objects import Object
-from mesh_lab.harness.chaos.bounds import BOUNDS, Bounds, ChaosError, ChaosUnsupported, Refuse, raise_unsupported
+from mesh_lab.harness.chaos.bounds import BOUNDS, ChaosBounds, ChaosError, ChaosUnsupported, Refuse, raise_unsupported
 from mesh_lab.harness.chaos.killing import (
     GATEWAY,
     ISTIOD,
@@ -51,7 +51,7 @@ class Chaos:
         *,
         seed: str,
         test: str = "",
-        bounds: Bounds = BOUNDS,
+        bounds: ChaosBounds = BOUNDS,
         not_shared: str = "",
         refuse: Refuse = raise_unsupported,
     ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from mesh_lab.client.connection import ApiError
 from mesh_lab.errors import WaitTimeoutError
-from mesh_lab.harness.chaos.bounds import Bounds, ChaosError, ChaosUnsupported
+from mesh_lab.harness.chaos.bounds import ChaosBounds, ChaosError, ChaosUnsupported
 from mesh_lab.harness.chaos.chaos import Chaos
 from mesh_lab.networkfaults import ENDED, IN_FORCE, KINDS_ANNOTATION, REFUSED, count_of, described, parse
 from mesh_lab.rfc3339 import timestamp
@@ -110,7 +110,7 @@ def test_nothing_is_chosen_from_nothing() -> None:
 def test_a_test_kills_no_more_than_its_bound() -> None:
     one, two = pod("one"), pod("two")
     cluster = Cluster(one, two)
-    chaos = chaos_of(cluster, bounds=Bounds(kills=1))
+    chaos = chaos_of(cluster, bounds=ChaosBounds(kills=1))
     chaos.kill(one)
     with pytest.raises(ChaosError, match="bound of one test") as refused:
         chaos.kill(two)

@@ -134,8 +134,11 @@ class Faults:
     async def _end(self, pod: _Pod, key: str, now_asked: Wanted | Answer | None) -> None:
         packets = await remove(self._nft, pod.in_force[key])
         del pod.in_force[key]
-        if isinstance(now_asked, Answer):
-            self._tell(pod, key, Answer(now_asked.reason, f"{now_asked.message}; {count_of(packets)}"))
+        match now_asked:
+            case Answer(reason, message):
+                self._tell(pod, key, Answer(reason, f"{message}; {count_of(packets)}"))
+            case None:
+                self._tell(pod, key, Answer(ENDED, f"its annotation is gone; {count_of(packets)}"))
 
     def _tell(self, pod: _Pod, key: str, answer: Answer) -> None:
         before = pod.told.get(key)

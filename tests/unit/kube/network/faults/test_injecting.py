@@ -126,6 +126,7 @@ async def test_a_fault_is_in_force_while_its_annotation_is_there(lab: Lab) -> No
     await lab.ask(None)
     await lab.until(lambda: not lab.told())
     assert lab.nft.tables == {}
+    await lab.until(lambda: lab.events() == [("Normal", "FaultEnded"), ("Normal", "FaultInForce")])
 
 
 async def test_a_fault_ends_at_its_moment_and_tells_of_its_packets(lab: Lab) -> None:
