@@ -12,12 +12,13 @@ from urllib.parse import quote
 
 import msgspec
 
+from mesh_lab import networkfaults
 from mesh_lab.client.api import Api
 from mesh_lab.client.connection import ApiError
 from mesh_lab.client.objects import Items, Object, Reference
 from mesh_lab.conditions import find
 from mesh_lab.harness.chaos.bounds import ChaosError, ChaosUnsupported
-from mesh_lab.networkfaults import ENDED, IN_FORCE, KINDS_ANNOTATION, PREFIX, Fault, packets_in, written
+from mesh_lab.networkfaults import KINDS_ANNOTATION, PREFIX, Fault, packets_in, written
 
 ANSWER_SECONDS = 20.0
 _FORBIDDEN, _NOT_FOUND = 403, 404
@@ -34,6 +35,7 @@ class NetworkFault:
 
         Raises:
             ChaosUnsupported: the cluster, or the kernel of its node, cannot.
+            ChaosError: the pod is gone, or the fault's end had passed before it could begin.
             ApiError, ClusterUnreachable, WaitTimeoutError: the cluster does not answer as it should.
         """
         _check_node(api, pod)
@@ -46,15 +48,29 @@ class NetworkFault:
         self._pod = Reference("v1", "Pod", metadata["name"], metadata["namespace"])
         self._key = PREFIX + uuid.uuid4().hex[:12]
         self._over = False
-        self._annotate(fault)
-        answer = self._answered("the node puts the fault in force", bool)
-        if answer is None or answer["reason"] != IN_FORCE:
+        try:
+            self.description = self._begin()
+        except BaseException:
             self._over = True
             self._annotate(None)
-            raise ChaosUnsupported(
-                f"no fault for pod {self._pod.name}: {answer['message'] if answer else 'it is gone'}"
-            )
-        self.description = str(answer["message"])
+            raise
+
+    def _begin(self) -> str:
+        """Ask for it, and give the node's words for it once it is in force."""
+        self._annotate(self.fault)
+        answer = self._answered("the node puts the fault in force", bool)
+        if answer is None:
+            raise ChaosError(f"no fault for pod {self._pod.name}: it is gone", hint="get the pod anew: `mesh.pod`")
+        match answer["reason"]:
+            case networkfaults.IN_FORCE:
+                return str(answer["message"])
+            case networkfaults.REFUSED:
+                raise ChaosUnsupported(f"no fault for pod {self._pod.name}: {answer['message']}")
+            case _:
+                raise ChaosError(
+                    f"the fault of pod {self._pod.name} had ended before it could begin: {answer['message']}",
+                    hint="ask for more with seconds=..., and see that the node's clock is this machine's",
+                )
 
     def __enter__(self) -> NetworkFault:
         return self
@@ -78,7 +94,7 @@ class NetworkFault:
         self._over = True
         early = self.fault.until <= datetime.now(UTC)
         self._annotate(msgspec.structs.replace(self.fault, until=datetime.now(UTC)))
-        answer = self._answered("the node ends the fault", lambda answer: answer.get("reason") == ENDED)
+        answer = self._answered("the node ends the fault", lambda answer: answer.get("reason") == networkfaults.ENDED)
         if answer is not None:
             self.packets = packets_in(answer["message"])
         self._annotate(None)

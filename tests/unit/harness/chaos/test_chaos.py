@@ -217,6 +217,25 @@ def test_what_the_node_refuses_is_told_in_its_words_and_leaves_nothing() -> None
     assert cluster.faults() == []
 
 
+@pytest.mark.parametrize("refuse", [pytest.skip, pytest.fail])
+def test_a_pod_that_is_gone_and_an_end_that_has_passed_are_no_reason_to_skip(refuse: Any) -> None:
+    cluster = Cluster(pod("web"))
+    with pytest.raises(ChaosError, match="it is gone"):
+        chaos_of(cluster, refuse=refuse).partition(pod("another"))
+    cluster.answers = lambda _: (ENDED, "until then")
+    with pytest.raises(ChaosError, match="before it could begin"):
+        chaos_of(cluster, refuse=refuse).partition(cluster.pods["web"])
+    assert cluster.faults() == []
+
+
+def test_a_node_that_does_not_answer_leaves_no_annotation() -> None:
+    cluster = Cluster(pod("web"))
+    cluster.wait_until = lambda *_, **__: (_ for _ in ()).throw(WaitTimeoutError("no answer"))  # type: ignore[method-assign]
+    with pytest.raises(WaitTimeoutError):
+        chaos_of(cluster).partition(cluster.pods["web"])
+    assert cluster.faults() == []
+
+
 def test_in_a_test_it_is_skipped_with_the_reason() -> None:
     cluster = Cluster(pod("web"), lab=False)
     with pytest.raises(pytest.skip.Exception, match="embedded cluster"):
