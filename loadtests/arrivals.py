@@ -56,18 +56,18 @@ class Arrival:
 
 @dataclass(slots=True)
 class Counts:
-    """Arrivals: how many were due, begun (late ones, too), never begun, and cut off by the end of the run."""
+    """Arrivals: how many were due, begun (late ones, too), never begun, and how many of those begun have ended."""
 
     due: int = 0
     begun: int = 0
+    ended: int = 0
     late: int = 0
     dropped: int = 0
-    unfinished: int = 0
 
     def take(self) -> dict[str, int]:
         """The counts since the last time."""
         found = asdict(self)
-        self.due = self.begun = self.late = self.dropped = self.unfinished = 0
+        self.due = self.begun = self.ended = self.late = self.dropped = 0
         return found
 
 
@@ -108,6 +108,16 @@ class Backlog:
         if waited > LATE_SECONDS:
             self.counts.late += 1
         return Arrival(due, waited)
+
+
+def open_tasks(arrivals: Mapping[str, int]) -> int:
+    """Of the tasks that were due, those that have neither ended nor been dropped."""
+    return arrivals.get("due", 0) - arrivals.get("ended", 0) - arrivals.get("dropped", 0)
+
+
+def carried(arrivals: Mapping[str, int]) -> dict[str, int]:
+    """What counting anew begins with: the tasks that are open now, whose answers come later."""
+    return {"due": open_tasks(arrivals), "begun": arrivals.get("begun", 0) - arrivals.get("ended", 0)}
 
 
 def ratios(arrivals: Mapping[str, int]) -> dict[str, float]:

@@ -21,7 +21,7 @@ import gevent
 import locust.runners
 import measuring
 import openmodel
-from arrivals import Counts
+from arrivals import BACKLOG_SECONDS, Counts, carried, open_tasks
 from limits import broken, parse
 from locust import LoadTestShape, events
 from locust.env import Environment
@@ -32,6 +32,9 @@ from steps import Search, Snapshot
 from windows import Windows
 
 PROGRESS_SECONDS = 1.0
+REPORTS_SECONDS = 2 * PROGRESS_SECONDS
+"""After so long all workers have told of what was due until then."""
+DRAIN_SECONDS = BACKLOG_SECONDS + 5.0
 BREAKPOINT = "breakpoint"
 SHAPE = os.environ.get("LOAD_SHAPE") or "steady"
 WARM_UP = float(os.environ.get("LOAD_WARM_UP") or 0)
@@ -67,6 +70,7 @@ if SHAPE != "own":
         def __init__(self) -> None:
             super().__init__()
             self._begun: float | None = None
+            self._ended: float | None = None
             self._stepping: Stepping | None = None
 
         def tick(self) -> tuple[int, float] | None:
@@ -92,7 +96,14 @@ if SHAPE != "own":
             elapsed = now - self._begun
             level = self._step(elapsed, whole, RATE) if SHAPE == BREAKPOINT else level_at(SHAPE, elapsed, whole, RATE)
             openmodel.tell_rate(self.runner, level or 0.0)
-            return level is not None
+            return level is not None or (SHAPE != BREAKPOINT and not self._drained(now))
+
+        def _drained(self, now: float) -> bool:
+            """Whether the tasks that were due have had their time: the slowest must not be left out for coming last."""
+            if self._ended is None:
+                self._ended = now
+            waited = now - self._ended
+            return waited > DRAIN_SECONDS or (waited > REPORTS_SECONDS and not open_tasks(arrivals))
 
         def _step(self, elapsed: float, whole: float, peak: float) -> float | None:
             if self._stepping is None:
@@ -168,7 +179,9 @@ def _leave_out(environment: Environment) -> None:
     """Forget what was measured until now."""
     environment.stats.reset_all()
     versions.clear()
+    left = carried(arrivals)
     arrivals.clear()
+    arrivals.update(left)
     over_time.clear()
 
 
@@ -195,6 +208,8 @@ def judge(environment: Environment, **_: Any) -> None:
     if isinstance(environment.runner, WorkerRunner):
         return
     _take_own_arrivals(environment)
+    if RATE:
+        arrivals["unfinished"] = max(0, open_tasks(arrivals))
     figures = _figures(environment) | {
         "users": most["users"],
         "endpoints": measuring.endpoints(environment),

@@ -95,7 +95,7 @@ def install() -> OpenModel:
     @events.init.add_listener
     def listen(runner: Any, **_: Any) -> None:
         def change(environment: Any, msg: Any, **_: Any) -> None:
-            if model.idle:
+            if model.idle and msg.data["rate"]:
                 environment.stats.reset_all()  # else the time until now lowers the rate that is reported
             workers = max(1, msg.data["workers"])
             model.change(msg.data["rate"] / workers, max(0, runner.worker_index) / workers)
@@ -124,8 +124,12 @@ def _when_due(execute: Callable[[Any, Any], None], model: OpenModel) -> Callable
         try:
             execute(self, task)
         except GreenletExit:
-            model.backlog.counts.unfinished += 1
+            raise  # cut off by the end of the run
+        except BaseException:
+            model.backlog.counts.ended += 1
             raise
+        else:
+            model.backlog.counts.ended += 1
         finally:
             _current.set(None)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -93,12 +96,22 @@ def run(
         Path(scratch, "users.py").write_text(users)
         command = [sys.executable, "-m", "locust", "-f", f"{scratch}/meshload.py,{scratch}/users.py", "--headless"]
         command += ["--only-summary", "--host", target, "--stop-timeout", "5"]
-        command += ["--processes", str(workers)] if workers else []
+        if workers:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = str(free.getsockname()[1])
+            command += ["--processes", str(workers), "--master-bind-port", port, "--master-port", port]
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **settings}
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=timeout, cwd=scratch, env=environment
-        )
-    lines = [line.partition("SUMMARY ")[2] for line in done.stdout.splitlines() if line.startswith("MESH-LAB SUMMARY")]
-    assert len(lines) == 1, done.stdout + done.stderr
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command, stdout=pipe, stderr=pipe, text=True, cwd=scratch, env=environment, start_new_session=True
+        ) as locust:
+            try:
+                printed, said = locust.communicate(timeout=timeout)
+            finally:
+                # Workers whose master has failed go on looking for it.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(locust.pid, signal.SIGKILL)
+    lines = [line.partition("SUMMARY ")[2] for line in printed.splitlines() if line.startswith("MESH-LAB SUMMARY")]
+    assert len(lines) == 1, printed + said
     summary: dict[str, Any] = json.loads(lines[0])
     return summary

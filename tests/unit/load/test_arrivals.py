@@ -62,7 +62,7 @@ def test_a_task_waits_from_when_it_was_due() -> None:
     assert backlog.begin(1.0).waited == 0
     assert backlog.begin(2.0).waited == 0.5
     assert backlog.begin(2.0) is None
-    assert backlog.counts.take() == {"due": 2, "begun": 2, "late": 1, "dropped": 0, "unfinished": 0}
+    assert backlog.counts.take() == {"due": 2, "begun": 2, "ended": 0, "late": 1, "dropped": 0}
     assert backlog.counts.take()["due"] == 0
 
 
@@ -80,3 +80,12 @@ def test_shares_are_of_what_was_due() -> None:
     counts = {"due": 200, "begun": 190, "late": 20, "dropped": 8, "unfinished": 2}
     assert arrivals.ratios(counts) == {"late_ratio": 0.1, "dropped_ratio": 0.05}
     assert arrivals.ratios({}) == {}
+
+
+def test_counting_anew_begins_with_the_tasks_that_are_open() -> None:
+    counts = {"due": 50, "begun": 45, "ended": 40, "late": 9, "dropped": 3}
+    assert arrivals.open_tasks(counts) == 7
+    left = arrivals.carried(counts)
+    assert left == {"due": 7, "begun": 5}
+    # They all end, and nothing is missing then.
+    assert arrivals.open_tasks({**left, "ended": 7}) == 0

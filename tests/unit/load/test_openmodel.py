@@ -37,6 +37,20 @@ def test_arrivals_keep_their_rate_whatever_the_number_of_workers(workers: int) -
     assert found["dropped_ratio"] < 0.02
 
 
+def test_what_nobody_answered_is_said_and_breaks_the_run() -> None:
+    # The server never answers again: no latency tells of it, for there is none.
+    with stalling(1.0, 60.0) as server:
+        found = run(
+            f"http://127.0.0.1:{server.server_port}",
+            SETTINGS | {"LOCUST_RUN_TIME": "4s", "LOAD_RATE": "20", "LOAD_LIMITS": '["dropped>0%"]'},
+            workers=1,
+        )
+    lost = found["arrivals"]["dropped"] + found["arrivals"]["unfinished"]
+    assert found["arrivals"]["ended"] + lost == found["arrivals"]["due"] == pytest.approx(80, abs=3)
+    assert lost >= 50
+    assert found["broken_limits"] == [f"dropped>0%: it is {found['dropped_ratio']:.4g}"]
+
+
 SETS = """
 from locust import FastHttpUser, SequentialTaskSet, constant, task
 
