@@ -60,8 +60,15 @@ class Windows:
         return len(self._rows) * self._seconds + self._left
 
     def rows(self) -> list[dict[str, Any]]:
-        """The windows that are whole; `seconds` is the length of each."""
-        return [{"seconds": self._seconds, **window.row()} for window in self._rows]
+        """The windows that are whole; `seconds` is the length of each.
+
+        At the end of an open model are seconds in which nothing was due and nothing came: they are no part of the run.
+        """
+        rows = list(self._rows)
+        if any(row.arrivals for row in rows):
+            while rows and not rows[-1].requests and not rows[-1].arrivals:
+                rows.pop()
+        return [{"seconds": self._seconds, **window.row()} for window in rows]
 
 
 @dataclass(frozen=True, slots=True)

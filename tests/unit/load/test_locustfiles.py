@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mesh_lab.errors import LabError
 from mesh_lab.load import locustfiles
 from mesh_lab.load.locustfiles import SHARED, USERS, files, try_out
 
+DOCS = Path(__file__).parents[3] / "docs" / "load.md"
 GOOD = "from locust import HttpUser\n\n\nclass Me(HttpUser):\n    pass\n"
 OWN_SHAPE = f"""
 from locust import LoadTestShape
@@ -77,6 +79,12 @@ def test_a_good_file_passes(mine: Path, text: str, shape: str) -> None:
 def test_the_files_that_the_lab_brings_pass(tmp_path: Path) -> None:
     for target in ("", "http://a/b", "tcp://a:1", "grpc://a:1/b.C/D"):
         try_out(tmp_path, files(None, target), "ramp")
+
+
+@pytest.mark.parametrize("sample", re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL))
+def test_the_samples_of_the_documentation_pass(mine: Path, sample: str) -> None:
+    mine.write_text(sample)
+    try_out(mine, files(mine), "steady")
 
 
 def test_a_file_that_does_not_end_is_refused(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

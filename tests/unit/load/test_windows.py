@@ -53,3 +53,16 @@ def test_what_is_forgotten_is_not_counted_again() -> None:
     found.clear()
     found.add(4, 0, {5.0: 4}, {})
     assert [row["requests"] for row in found.rows()] == [4]
+
+
+def test_the_seconds_after_the_last_arrival_and_answer_are_no_part_of_an_open_run() -> None:
+    def counted(arrivals: list[int]) -> list[int]:
+        found, due = windows.Windows(), 0
+        for each in arrivals:
+            due += each
+            found.add(due, 0, {5.0: due}, {}, {"due": due} if any(arrivals) else None)
+        return [row["requests"] for row in found.rows()]
+
+    assert counted([5, 0, 5, 0, 0]) == [5, 0, 5]
+    # Users that wait for an answer are a run without any.
+    assert counted([0, 0, 0]) == [0, 0, 0]
