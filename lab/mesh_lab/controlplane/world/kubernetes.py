@@ -74,7 +74,7 @@ class Balancer(NamedTuple):
 class Service:
     """A Service. `cluster_ip` is empty for a headless one; `is_balanced`: it asks for a load balancer.
 
-    `more_ips` has its address of the other IP family, where it has two.
+    `created`, an RFC 3339 time, orders those of one pod. `more_ips` has its address of the other IP family, if any.
     """
 
     origin: Origin
@@ -92,6 +92,7 @@ class Service:
     is_balanced: bool = False
     balancers: tuple[Balancer, ...] = ()
     more_ips: tuple[str, ...] = ()
+    created: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,6 +245,7 @@ def service(obj: Object) -> Service:
         is_balanced=spec.get("type") == "LoadBalancer",
         balancers=tuple(_balancers(obj)),
         more_ips=tuple(spec.get("clusterIPs") or ())[1:],
+        created=obj["metadata"].get("creationTimestamp") or "",
     )
 
 

@@ -245,7 +245,11 @@ Targets = tuple[tuple[int | str, int], ...]
 
 
 def _services_of(snapshot: Snapshot, pod: Pod) -> list[tuple[MeshService, Targets]]:
-    """The services that select a pod, by name, with the targets and numbers of their ports."""
+    """The services that select a pod, with the targets and numbers of their ports.
+
+    The oldest is first, and then the first by name: of two with one port it is that one whose name requests are counted
+    under (`SetServiceTargets` in Istio's pilot/pkg/model/context.go).
+    """
     by_namespace = _selecting(together.services_of(snapshot))
     domain, own = snapshot.mesh.cluster_domain, entries.own_numbers(pod)
     return [
@@ -261,7 +265,7 @@ def _selecting(services: Table[ObjectKey, Service]) -> Table[str, tuple[Service,
     for service in services.values():
         if service.selector and not service.external_name:
             found.setdefault(service.namespace, []).append(service)
-    return Table({name: tuple(sorted(some, key=lambda s: s.name)) for name, some in found.items()})
+    return Table({name: tuple(sorted(some, key=lambda s: (s.created, s.name))) for name, some in found.items()})
 
 
 class Calling(NamedTuple):

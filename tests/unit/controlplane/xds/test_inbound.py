@@ -11,6 +11,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import DownstreamTlsContext
 
+from mesh_lab.controlplane.xds.typeurls import LDS
 from tests.unit.controlplane.cluster import Cluster, bookinfo, config, mesh_config, pod, service
 from tests.unit.controlplane.xds.translated import hosts_of, listener_of, resources
 
@@ -233,3 +234,14 @@ def test_every_chain_is_for_itself() -> None:
         for alpn in c.filter_chain_match.application_protocols or [""]
     ]
     assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(("older", "newer"), [("reviews", "all-of-it"), ("all-of-it", "reviews")])
+def test_of_two_services_of_a_port_the_older_one_says_what_it_speaks_and_is_called(older: str, newer: str) -> None:
+    cluster = bookinfo()
+    for name, day in ((newer, 2), (older, 1)):
+        made = service(name, ("http", 9080), selector={"app": "reviews"})
+        made["metadata"]["creationTimestamp"] = f"2026-01-0{day}T00:00:00Z"
+        cluster.add("Service", made)
+    listener = resources(cluster, SERVER)[LDS]["virtualInbound"]
+    assert [origin.name for origin in listener.origins if origin.kind == "Service"] == [older]
