@@ -33,9 +33,9 @@ def verdicts(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[
 
 
 def test_noise_is_no_difference() -> None:
-    found = Counter(verdict for seed in range(12) for verdict in verdicts(made(seed), made(seed + 100)).values())
+    found = Counter(verdict for seed in range(6) for verdict in verdicts(made(seed), made(seed + 100)).values())
     # One in a hundred intervals leaves the truth out.
-    assert found["no difference shown"] >= 58
+    assert found["no difference shown"] >= 28
 
 
 def test_slower_answers_are_worse() -> None:
