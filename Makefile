@@ -40,10 +40,13 @@ coverage: install ## Run the unit tests and tell which lines of the package they
 
 # On the lab's own cluster the end-to-end tests speak all of the mesh's vocabularies.
 ifeq ($(CLUSTER),embedded)
-e2e: export MESH_LAB_DIALECTS ?= istio,gateway,consul
+e2e behaviour: export MESH_LAB_DIALECTS ?= istio,gateway,consul
 endif
 e2e: running ## Run the end-to-end tests (one of them: make e2e ARGS='-k NAME')
 	$(BIN)/pytest tests/e2e --mesh-cluster $(CLUSTER) --mesh-kubeconfig="$$($(LAB) status --cluster $(CLUSTER) -o kubeconfig)" $(ARGS)
+
+behaviour: running ## Run the end-to-end tests that show a feature of the mesh; reports/conformance.html has the verdicts
+	$(BIN)/pytest tests/e2e -m mesh_feature --mesh-conformance=reports --mesh-cluster $(CLUSTER) --mesh-kubeconfig="$$($(LAB) status --cluster $(CLUSTER) -o kubeconfig)" $(ARGS)
 
 load: running ## Put load on the lab and report figures and limits (options: ARGS='--help')
 	@$(LAB) load --cluster $(CLUSTER) $(ARGS)
@@ -67,13 +70,14 @@ lint: install ## Check style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: install ## Write docs/differences.md from its table
+docs: install ## Write docs/differences.md from its table, and the features of docs/conformance.md from the tests
 	@$(BIN)/python -m mesh_lab.differences > docs/differences.md.new
 	@mv docs/differences.md.new docs/differences.md
+	@$(BIN)/python -m tests.featurespage
 
 lock: install ## Write requirements.lock from what .venv holds
 	@echo "# Every package of .venv, pinned: \`make lock\` writes this file from a .venv that works." > $@.new
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip >> $@.new
 	@mv $@.new requirements.lock
 
-.PHONY: conformance help install lab-up running lab-down lab-reset test unit quick coverage e2e load load-ui images bench lint docs lock
+.PHONY: behaviour conformance help install lab-up running lab-down lab-reset test unit quick coverage e2e load load-ui images bench lint docs lock

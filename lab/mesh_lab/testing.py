@@ -11,6 +11,7 @@ from mesh_lab.client.api import Api
 from mesh_lab.client.connection import ApiError, ClusterUnreachable
 from mesh_lab.client.kubectl import CommandFailed
 from mesh_lab.client.objects import Items, Object, Reference, reference
+from mesh_lab.conformance.numbers import Numbers
 from mesh_lab.harness.agreement import Counted, assert_metrics_agree, assert_none_lost
 from mesh_lab.harness.assertions import (
     assert_all,
@@ -109,6 +110,7 @@ __all__ = [
     "Mesh",
     "Namespaces",
     "NetworkFault",
+    "Numbers",
     "Object",
     "Outcome",
     "Proxy",

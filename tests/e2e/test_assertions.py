@@ -11,7 +11,9 @@ from mesh_lab.testing import (
     BY_NO_RULE,
     CORS_HEADERS,
     Mesh,
+    Numbers,
     Object,
+    Results,
     TrafficClient,
     assert_aborted,
     assert_all,
@@ -84,11 +86,20 @@ def balanced(**policy: Any) -> Object:
     return destination_rule("any", policy={"loadBalancer": policy})
 
 
-@pytest.mark.parametrize("url", [URL, CALL])
-def test_requests_and_calls_are_split(shop: Mesh, client: TrafficClient, url: str) -> None:
+@pytest.mark.mesh_feature("traffic/split", api="virtualservice")
+@pytest.mark.parametrize(("protocol", "url"), [("http1", URL), ("grpc", CALL)])
+def test_requests_and_calls_are_split(
+    shop: Mesh, client: TrafficClient, mesh_record: Numbers, protocol: str, url: str
+) -> None:
     rule = virtual_service("echo", route(*(to("echo", version, weight) for version, weight in BOTH.items())))
     with shop.applied(rule):
-        assert_split(client.send(url, MANY, concurrency=10), BOTH)
+        results = client.send(url, MANY, concurrency=10)
+    mesh_record(**split_numbers(results))
+    assert_split(results, BOTH)
+
+
+def split_numbers(results: Results) -> dict[str, float]:
+    return {"requests_count": len(results), "v2_ratio": results.versions()["v2"] / len(results)}
 
 
 @pytest.mark.mesh_clusters("embedded")
@@ -104,9 +115,12 @@ def test_the_labs_proxies_draw_by_number_so_a_hundred_requests_show_a_split(
         assert_split(client.send(url, MANY, concurrency=10), BOTH)
 
 
-def test_connections_are_split(shop: Mesh, client: TrafficClient) -> None:
+@pytest.mark.mesh_feature("traffic/split", protocol="tcp", api="virtualservice")
+def test_connections_are_split(shop: Mesh, client: TrafficClient, mesh_record: Numbers) -> None:
     with shop.applied(tcp_virtual_service("echo", *(to("echo", name, weight) for name, weight in BOTH.items()))):
-        assert_split(client.send(TCP, MANY, concurrency=10), BOTH)
+        results = client.send(TCP, MANY, concurrency=10)
+    mesh_record(**split_numbers(results))
+    assert_split(results, BOTH)
 
 
 def test_a_split_of_any_servers_shows_by_the_pods_in_the_proxies_records(shop: Mesh, client: TrafficClient) -> None:
@@ -118,11 +132,13 @@ def test_a_split_of_any_servers_shows_by_the_pods_in_the_proxies_records(shop: M
     assert [each.pod for each in results] == [each.hostname for each in results]
 
 
+@pytest.mark.mesh_feature("balancing/round-robin", protocol="http1", api="destinationrule")
 def test_endpoints_take_turns(shop: Mesh, client: TrafficClient) -> None:
     with shop.applied(balanced(simple="ROUND_ROBIN")):
         assert_round_robin(client.send(ANY, FEW), [shop.pod("echo", v)["metadata"]["name"] for v in BOTH])
 
 
+@pytest.mark.mesh_feature("balancing/least-request", protocol="http1", api="destinationrule")
 def test_a_busy_endpoint_is_avoided(shop: Mesh, client: TrafficClient) -> None:
     busy, other = (shop.pod("echo", version)["metadata"]["name"] for version in BOTH)
     with (
@@ -138,6 +154,7 @@ def test_a_busy_endpoint_is_avoided(shop: Mesh, client: TrafficClient) -> None:
     assert_least_request(results, busy, [busy, other])
 
 
+@pytest.mark.mesh_feature("balancing/consistent-hash", protocol="http1", api="destinationrule")
 def test_requests_of_one_user_keep_to_one_endpoint(shop: Mesh, client: TrafficClient) -> None:
     with shop.applied(balanced(consistentHash={"httpHeaderName": "x-user"})):
         results = [
@@ -148,6 +165,7 @@ def test_requests_of_one_user_keep_to_one_endpoint(shop: Mesh, client: TrafficCl
     assert_sticky(results, lambda result: result.json["headers"]["x-user"])
 
 
+@pytest.mark.mesh_feature("resilience/retries", protocol="http1", api="virtualservice")
 def test_requests_are_retried_as_often_as_is_said_and_others_are_not(shop: Mesh, client: TrafficClient) -> None:
     shown = {"recorded": True, "show_header": ["x-envoy-attempt-count"]}
     with shop.applied(ruled(retries={"attempts": 2, "retryOn": "503"})):
@@ -155,6 +173,7 @@ def test_requests_are_retried_as_often_as_is_said_and_others_are_not(shop: Mesh,
         assert_not_retried(client.send(f"{URL}/?fail=1&code=500", FEW, **shown), status=500)
 
 
+@pytest.mark.mesh_feature("resilience/retry-back-off", protocol="http1", api="virtualservice")
 def test_retries_wait_for_each_other(shop: Mesh, client: TrafficClient) -> None:
     with shop.applied(ruled(retries={"attempts": 2, "retryOn": "503", "backoff": "100ms"})):
         results = client.send(f"{URL}/?fail=2&code=503", 60, concurrency=30, distinct_ids=True)
@@ -162,6 +181,7 @@ def test_retries_wait_for_each_other(shop: Mesh, client: TrafficClient) -> None:
     assert_backed_off(results, 2, base_s=0.1, slack_s=0.14)
 
 
+@pytest.mark.mesh_feature("resilience/retry-budget", protocol="http1", api="destinationrule")
 def test_a_retry_budget_bounds_what_arrives(shop: Mesh, client: TrafficClient) -> None:
     """Of the requests under way a fifth may be retries, or one; five for each would come without the budget."""
     budget = {"retryBudget": {"percent": 20, "minRetryConcurrency": 1}}
@@ -189,6 +209,8 @@ def test_a_circuit_breaker_that_is_wide_enough_stays_closed(shop: Mesh, client: 
     assert_circuit_closed(results, counted=sum(growth.values()))
 
 
+@pytest.mark.mesh_feature("faults/delay", protocol="http1", api="virtualservice")
+@pytest.mark.mesh_feature("faults/abort", protocol="http1", api="virtualservice")
 def test_a_share_of_requests_is_delayed_and_another_aborted(shop: Mesh, client: TrafficClient) -> None:
     delay = {"delay": {"percentage": {"value": 30}, "fixedDelay": "0.3s"}}
     with shop.applied(ruled(fault=delay)):
@@ -197,11 +219,16 @@ def test_a_share_of_requests_is_delayed_and_another_aborted(shop: Mesh, client: 
         assert_aborted(client.send(URL, 300, concurrency=10), 418, share=0.3)
 
 
-def test_a_slow_answer_is_given_up(shop: Mesh, client: TrafficClient) -> None:
+@pytest.mark.mesh_feature("resilience/timeout", protocol="http1", api="virtualservice")
+def test_a_slow_answer_is_given_up(shop: Mesh, client: TrafficClient, mesh_record: Numbers) -> None:
     with shop.applied(ruled(timeout="0.2s")):
-        assert_timed_out(client.send(f"{URL}/?delay=1", FEW, concurrency=FEW), 0.2, under_s=1.0)
+        results = client.send(f"{URL}/?delay=1", FEW, concurrency=FEW)
+    mesh_record(slowest_ms=max(each.duration_ms for each in results), written_ms=200)
+    assert_timed_out(results, 0.2, under_s=1.0)
 
 
+@pytest.mark.mesh_feature("traffic/rewrite", protocol="http1", api="virtualservice")
+@pytest.mark.mesh_feature("traffic/headers", protocol="http1", api="virtualservice")
 def test_what_a_route_rewrites_is_what_the_server_sees(shop: Mesh, client: TrafficClient) -> None:
     headers = {
         "request": {"set": {"x-tenant": "one"}, "remove": ["x-debug"]},
@@ -218,6 +245,7 @@ def test_what_a_route_rewrites_is_what_the_server_sees(shop: Mesh, client: Traff
     assert_response_headers(results, {"x-served-by": "mesh"}, ["x-echo-version"])
 
 
+@pytest.mark.mesh_feature("traffic/redirect", protocol="http1", api="virtualservice")
 def test_a_redirect_names_the_new_place(shop: Mesh, client: TrafficClient) -> None:
     away = {"redirect": {"uri": "/new", "authority": "shop.example.com", "redirectCode": 308}}
     with shop.applied(virtual_service("echo", away)):
@@ -226,15 +254,18 @@ def test_a_redirect_names_the_new_place(shop: Mesh, client: TrafficClient) -> No
         )
 
 
-def test_a_share_of_requests_is_mirrored(shop: Mesh, client: TrafficClient) -> None:
+@pytest.mark.mesh_feature("traffic/mirror", protocol="http1", api="virtualservice")
+def test_a_share_of_requests_is_mirrored(shop: Mesh, client: TrafficClient, mesh_record: Numbers) -> None:
     copy, mirror = shop.echo("echo", "v2"), {"host": "echo", "subset": "v2"}
     copy.reset()
     with shop.applied(ruled(mirrors=[{"destination": mirror, "percentage": {"value": 40}}])):
         assert_all(client.send(URL, MANY, concurrency=10), version="v1")
         client.send(f"{URL}/?delay=0.1")
+    mesh_record(requests_count=MANY + 1, mirrored_count=copy.counts()["total"])
     assert_mirrored(MANY + 1, copy.counts()["total"], share=0.4)
 
 
+@pytest.mark.mesh_feature("traffic/cors", protocol="http1", api="virtualservice")
 def test_pages_of_one_origin_may_read_the_answers(shop: Mesh, client: TrafficClient) -> None:
     cors = {
         "allowOrigins": [{"exact": "https://shop.example.com"}],
@@ -251,12 +282,14 @@ def test_pages_of_one_origin_may_read_the_answers(shop: Mesh, client: TrafficCli
     assert_cors(other, None)
 
 
+@pytest.mark.mesh_feature("security/identity", protocol="http1", api="none")
 def test_both_sides_of_mutual_tls_are_known_by_their_identities(shop: Mesh, client: TrafficClient) -> None:
     account = f"spiffe://cluster.local/ns/{shop.namespace}/sa"
     results = client.send(URL, FEW, recorded=True)
     assert_mutual_tls(results, client=f"{account}/client", server=f"{account}/echo")
 
 
+@pytest.mark.mesh_feature("security/mtls-strict", protocol="http1", api="peerauthentication")
 def test_plaintext_is_refused_where_mutual_tls_is_wanted(shop: Mesh, outside: Mesh) -> None:
     stranger = outside.deploy_client("stranger")
     outside.ready()
@@ -266,6 +299,7 @@ def test_plaintext_is_refused_where_mutual_tls_is_wanted(shop: Mesh, outside: Me
     assert_allowed(stranger.send(url, FEW))
 
 
+@pytest.mark.mesh_feature("security/authorization-deny", protocol="http1", api="authorizationpolicy")
 def test_a_denial_names_its_policy(shop: Mesh, client: TrafficClient) -> None:
     rule = {"to": [{"operation": {"paths": ["/admin*"]}}]}
     with shop.applied(authorization_policy("no-admin", "DENY", "echo", rule)):
@@ -275,6 +309,7 @@ def test_a_denial_names_its_policy(shop: Mesh, client: TrafficClient) -> None:
         assert_denied(client.send(CALL, FEW, recorded=True), BY_NO_RULE)
 
 
+@pytest.mark.mesh_feature("telemetry/requests-counted", protocol="http1", api="none")
 def test_the_client_its_proxy_and_the_servers_proxies_count_the_same(shop: Mesh, client: TrafficClient) -> None:
     need_metrics(shop, "client")
     mix = f"{URL}/?status=200:8,404:2"
@@ -282,6 +317,7 @@ def test_the_client_its_proxy_and_the_servers_proxies_count_the_same(shop: Mesh,
         assert_metrics_agree(client.send(mix, 100, concurrency=5, recorded=True), counted)
 
 
+@pytest.mark.mesh_feature("resilience/rollout", protocol="http1", api="none")
 def test_no_request_is_lost_while_a_version_is_rolled_out(shop: Mesh, client: TrafficClient) -> None:
     name = f"echo-v2-{shop.namespace[-6:]}"
     with client.sending(URL, 5_000, rate=200.0) as sending:

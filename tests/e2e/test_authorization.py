@@ -52,6 +52,7 @@ def test_without_a_policy_everybody_may(friend: TrafficClient, stranger: Traffic
     assert_all(stranger.send("http://echo", 5))
 
 
+@pytest.mark.mesh_feature("security/authorization-allow", protocol="http1", api="authorizationpolicy")
 def test_a_principal_may_and_others_may_not(shop: Mesh, friend: TrafficClient, stranger: TrafficClient) -> None:
     rule = {"from": [{"source": {"principals": [principal(shop, "friend")]}}]}
     with shop.applied(authorization_policy("friends", "ALLOW", "echo", rule)):
@@ -140,6 +141,7 @@ def test_a_policy_is_for_the_pods_that_it_selects(shop: Mesh, friend: TrafficCli
         assert_all(friend.send("http://echo", 5))
 
 
+@pytest.mark.mesh_feature("security/authorization-allow", protocol="tcp", api="authorizationpolicy")
 def test_connections_are_judged_by_who_makes_them(
     shop: Mesh, outside: Mesh, friend: TrafficClient, stranger: TrafficClient
 ) -> None:

@@ -42,6 +42,7 @@ def server(shop: Mesh) -> Iterator[EchoControl]:
     server.release()
 
 
+@pytest.mark.mesh_feature("resilience/circuit-breaking", protocol="http1", api="destinationrule")
 def test_exactly_what_exceeds_the_connection_and_the_queue_is_refused(
     shop: Mesh, client: TrafficClient, server: EchoControl
 ) -> None:
@@ -65,6 +66,7 @@ def test_exactly_what_exceeds_the_connection_and_the_queue_is_refused(
         assert_overflow(results, served=2, counted=refused())
 
 
+@pytest.mark.mesh_feature("resilience/circuit-breaking", protocol="http2", api="destinationrule")
 def test_exactly_what_exceeds_the_requests_under_way_is_refused(
     shop: Mesh, client: TrafficClient, server: EchoControl
 ) -> None:
@@ -116,6 +118,7 @@ def ejections(proxy: Proxy, statistic: str) -> int:
     return total(proxy.stats(statistic), "pair", statistic)
 
 
+@pytest.mark.mesh_feature("resilience/outlier-ejection", protocol="http1", api="destinationrule")
 def test_a_failing_endpoint_is_ejected(shop: Mesh, client: TrafficClient, broken: EchoControl) -> None:
     hostname = shop.pod("pair", "v2")["metadata"]["name"]
     with shop.applied(detecting("120s")):
@@ -131,6 +134,7 @@ def test_a_failing_endpoint_is_ejected(shop: Mesh, client: TrafficClient, broken
     assert_ejected(without, hostname)
 
 
+@pytest.mark.mesh_feature("resilience/outlier-return", protocol="http1", api="destinationrule")
 def test_an_ejected_endpoint_comes_back(shop: Mesh, client: TrafficClient, broken: EchoControl) -> None:
     with shop.applied(detecting("1s")):
         proxy = shop.proxy("client")

@@ -37,9 +37,19 @@ def lessons() -> Mapping[tuple[str, str], list[Object]]:
 LESSONS = lessons()
 
 
-def vocabularies(lesson: str) -> pytest.MarkDecorator:
-    """Each vocabulary that has words for a lesson."""
-    return pytest.mark.parametrize("words", [words for known, words in LESSONS if known == lesson])
+def vocabularies(lesson: str, **shown: str) -> pytest.MarkDecorator:
+    """Each vocabulary that has words for a lesson; by vocabulary the case that this shows, as `FEATURE RESOURCE`."""
+    return pytest.mark.parametrize(
+        "words",
+        [pytest.param(words, marks=_case(shown.get(words, ""))) for known, words in LESSONS if known == lesson],
+    )
+
+
+def _case(shown: str) -> list[pytest.MarkDecorator]:
+    if not shown:
+        return []
+    feature, api = shown.split()
+    return [pytest.mark.mesh_feature(feature, protocol="http1", api=api)]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +111,7 @@ def test_the_page_has_each_lesson_in_the_words_that_there_are_for_it() -> None:
     assert all((lesson, words) in LESSONS for lesson, _ in LESSONS for words in ("istio", "consul"))
 
 
-@vocabularies("split")
+@vocabularies("split", consul="traffic/split servicesplitter")
 def test_one_of_ten_requests_goes_to_v2(shop: Mesh, friend: TrafficClient, words: str) -> None:
     with shop.applied(LESSONS["split", words]):
         results = friend.send("http://echo", REQUESTS, concurrency=16)
@@ -109,7 +119,7 @@ def test_one_of_ten_requests_goes_to_v2(shop: Mesh, friend: TrafficClient, words
     assert_split(results, {"v1": 90, "v2": 10}, false_alarm=FALSE_ALARM)
 
 
-@vocabularies("router")
+@vocabularies("router", consul="match/header servicerouter")
 def test_a_header_decides(shop: Mesh, friend: TrafficClient, words: str) -> None:
     with shop.applied(LESSONS["router", words]):
         assert_all(friend.send("http://echo", 30, headers={"x-user": "jason"}), version="v2")
@@ -123,7 +133,7 @@ def test_v2_is_called_while_it_is_there(shop: Mesh, friend: TrafficClient, words
         assert_all(friend.send("http://echo", 60), version="v2")
 
 
-@vocabularies("failover")
+@vocabularies("failover", istio="resilience/failover destinationrule", consul="resilience/failover serviceresolver")
 def test_v1_stands_in_where_v2_is_gone(shop: Mesh, friend: TrafficClient, without_v2: None, words: str) -> None:
     with shop.applied(LESSONS["failover", words]):
         assert_all(friend.send("http://echo", 60), version="v1")
@@ -138,7 +148,7 @@ def test_plain_text_is_refused(shop: Mesh, outside: Mesh, friend: TrafficClient,
         assert_all(friend.send("http://echo", 5))
 
 
-@vocabularies("access")
+@vocabularies("access", consul="security/authorization-allow serviceintentions")
 def test_a_friend_may_call_and_a_stranger_may_not(shop: Mesh, outside: Mesh, friend: TrafficClient, words: str) -> None:
     with shop.applied(LESSONS["access", words]):
         assert_all(friend.send("http://echo", 5))

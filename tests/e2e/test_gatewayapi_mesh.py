@@ -10,6 +10,7 @@ import pytest
 from mesh_lab.testing import (
     Mesh,
     Namespaces,
+    Numbers,
     Object,
     TrafficClient,
     assert_all,
@@ -83,9 +84,12 @@ def test_a_route_may_be_for_a_service_entry(shop: Mesh, client: TrafficClient) -
         assert_all(client.send("http://echo-v1/", 5), version="v1")
 
 
-def test_a_split_in_the_mesh(shop: Mesh, client: TrafficClient) -> None:
-    with shop.applied(for_echo(rule({**V1, "weight": 3}, {**V2, "weight": 1}))):
-        assert_split(client.send("http://echo/", 600, concurrency=10), {"v1": 75, "v2": 25})
+@pytest.mark.mesh_feature("traffic/split", protocol="http1", api="httproute")
+def test_a_split_in_the_mesh(shop: Mesh, client: TrafficClient, mesh_record: Numbers) -> None:
+    with shop.applied(for_echo(rule({**V1, "weight": 7}, {**V2, "weight": 3}))):
+        results = client.send("http://echo/", 600, concurrency=10)
+    mesh_record(requests_count=len(results), v2_ratio=results.versions()["v2"] / len(results))
+    assert_split(results, {"v1": 70, "v2": 30})
 
 
 def test_a_route_is_for_the_port_that_it_names(shop: Mesh, client: TrafficClient) -> None:

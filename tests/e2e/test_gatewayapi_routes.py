@@ -65,7 +65,13 @@ MATCHES: dict[str, tuple[Object, Object, Object]] = {
 }
 
 
-@pytest.mark.parametrize("kind", MATCHES)
+def shown(kind: str) -> object:
+    """A kind as a parameter, marked as the case that it shows."""
+    feature = f"ingress/match-{kind.replace(' ', '-')}"
+    return pytest.param(kind, marks=pytest.mark.mesh_feature(feature, protocol="http1", api="httproute"))
+
+
+@pytest.mark.parametrize("kind", [shown(kind) for kind in MATCHES])
 def test_a_request_is_routed_by_its(shop: Mesh, visitor: TrafficClient, url: str, kind: str) -> None:
     match, matching, other = MATCHES[kind]
     # Of two kinds of path that match, one by expression comes last.
@@ -76,12 +82,14 @@ def test_a_request_is_routed_by_its(shop: Mesh, visitor: TrafficClient, url: str
             assert_all(visitor.send(url + options.pop("path", "/"), 5, **options), version=version)
 
 
+@pytest.mark.mesh_feature("ingress/split", protocol="http1", api="httproute")
 def test_requests_are_split_by_weight(shop: Mesh, visitor: TrafficClient, url: str) -> None:
     split = rule({**V1, "weight": 90}, {**V2, "weight": 10})
     with shop.applied(at_front(split)):
         assert_split(visitor.send(f"{url}/", 1000, concurrency=10), {"v1": 90, "v2": 10})
 
 
+@pytest.mark.mesh_feature("ingress/redirect", protocol="http1", api="httproute")
 def test_a_rule_redirects(shop: Mesh, visitor: TrafficClient, url: str) -> None:
     to = {"scheme": "https", "hostname": "elsewhere.example", "statusCode": 301}
     to |= {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/new"}}
@@ -91,6 +99,8 @@ def test_a_rule_redirects(shop: Mesh, visitor: TrafficClient, url: str) -> None:
         assert (result.status, result.headers) == (301, {"location": "https://elsewhere.example/new/page"})
 
 
+@pytest.mark.mesh_feature("ingress/rewrite", protocol="http1", api="httproute")
+@pytest.mark.mesh_feature("ingress/headers", protocol="http1", api="httproute")
 def test_a_rule_rewrites_and_changes_headers(shop: Mesh, visitor: TrafficClient, url: str) -> None:
     to = {"hostname": "inner.example", "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/v2"}}
     added = [{"name": "x-added", "value": "by-the-mesh"}]
@@ -109,6 +119,7 @@ def test_a_rule_rewrites_and_changes_headers(shop: Mesh, visitor: TrafficClient,
     assert result.headers == {"x-answered": "yes"}
 
 
+@pytest.mark.mesh_feature("ingress/mirror", protocol="http1", api="httproute")
 def test_a_mirror_gets_a_copy_of_every_request(shop: Mesh, visitor: TrafficClient, url: str) -> None:
     server, shadow = shop.echo(version="v1"), shop.echo(version="v2")
     server.reset()
@@ -122,6 +133,7 @@ def test_a_mirror_gets_a_copy_of_every_request(shop: Mesh, visitor: TrafficClien
     assert shadow.counts()["attempts"] == server.counts()["attempts"]
 
 
+@pytest.mark.mesh_feature("ingress/timeout", protocol="http1", api="httproute")
 def test_a_request_that_takes_too_long_is_ended(shop: Mesh, visitor: TrafficClient, url: str) -> None:
     with shop.applied(at_front(rule(V1, timeouts={"request": "500ms"}))):
         started = time.monotonic()
@@ -130,6 +142,7 @@ def test_a_request_that_takes_too_long_is_ended(shop: Mesh, visitor: TrafficClie
         assert_all(visitor.send(f"{url}/", 3), version="v1")
 
 
+@pytest.mark.mesh_feature("ingress/cors", protocol="http1", api="httproute")
 def test_a_page_of_another_origin_is_told_what_it_may(shop: Mesh, visitor: TrafficClient, url: str) -> None:
     cors = {"allowOrigins": ["https://*.example"], "allowMethods": ["GET", "PUT"], "maxAge": 3600}
     shown = ["access-control-allow-origin", "access-control-allow-methods", "access-control-max-age"]
@@ -149,6 +162,7 @@ def test_a_page_of_another_origin_is_told_what_it_may(shop: Mesh, visitor: Traff
     assert "access-control-allow-origin" not in other.headers
 
 
+@pytest.mark.mesh_feature("ingress/match-method", protocol="grpc", api="grpcroute")
 def test_calls_are_routed_by_service_and_method(shop: Mesh, visitor: TrafficClient, url: str) -> None:
     """A call is a request over HTTP/2 to /SERVICE/METHOD, which the echo server answers like any other."""
     new = rule(V2, matches=[{"method": {"service": "shop.Cart", "method": "Add"}}])

@@ -69,6 +69,7 @@ def routes(host: str) -> Object:
     return virtual_service(host, *rules, name="front", gateways=["front"])
 
 
+@pytest.mark.mesh_feature("ingress/match-path", protocol="http1", api="gateway")
 def test_requests_for_its_host_come_in_and_are_routed(shop: Mesh, visitor: TrafficClient, host: str) -> None:
     with shop.applied([gateway("front", http(host)), routes(host)]):
         assert_all(visitor.send(f"http://{INGRESS}/", 10, headers={"host": host}), version="v1")
@@ -163,6 +164,7 @@ def certificate(shop: Mesh, host: str) -> Iterator[tuple[str, ServerCertificate]
     shop.api.delete(Reference("v1", "Secret", name, GATEWAYS))
 
 
+@pytest.mark.mesh_feature("ingress/tls", protocol="http1", api="gateway")
 def test_requests_come_in_over_https_with_the_hosts_own_certificate(
     shop: Mesh, visitor: TrafficClient, host: str, certificate: tuple[str, ServerCertificate]
 ) -> None:
@@ -214,6 +216,7 @@ def test_each_host_has_a_certificate_of_its_own(
         assert visitor.send(f"https://{INGRESS}/", **trusting(other, issued.authority))[0].error == "tls"
 
 
+@pytest.mark.mesh_feature("ingress/mutual-tls", protocol="http1", api="gateway")
 def test_a_client_must_show_a_certificate_where_it_is_asked_for(
     shop: Mesh, visitor: TrafficClient, host: str, certificate: tuple[str, ServerCertificate]
 ) -> None:
@@ -261,6 +264,7 @@ def secure(issued: ServerCertificate) -> Object:
     return deployment("secure", {**container, "command": ["python3", "-c", serve]})
 
 
+@pytest.mark.mesh_feature("ingress/tls-passthrough", protocol="tcp", api="gateway")
 def test_tls_passes_to_a_server_whose_port_names_no_protocol(shop: Mesh, visitor: TrafficClient, host: str) -> None:
     issued = issue(host)
     onward = {"match": [{"sniHosts": [host]}], "route": [to("secure", port=443)]}

@@ -71,6 +71,7 @@ def test_a_client_cannot_claim_another_identity(inside: Mesh, client: TrafficCli
     assert_identity(result, identity(inside, "client"))
 
 
+@pytest.mark.mesh_feature("security/mtls-permissive", protocol="http1", api="none")
 def test_a_permissive_server_takes_plaintext_too(outsider: TrafficClient, url: str) -> None:
     assert_identity(outsider.send(url, show_body=True)[0], None)
 

@@ -70,7 +70,13 @@ MATCHES: dict[str, tuple[Object, Object, Object]] = {
 }
 
 
-@pytest.mark.parametrize("kind", MATCHES)
+def shown(kind: str) -> object:
+    """A kind as a parameter, marked as the case that it shows."""
+    feature = f"match/{kind.replace(' ', '-')}"
+    return pytest.param(kind, marks=pytest.mark.mesh_feature(feature, protocol="http1", api="virtualservice"))
+
+
+@pytest.mark.parametrize("kind", [shown(kind) for kind in MATCHES])
 def test_a_request_is_routed_by_its(shop: Mesh, client: TrafficClient, kind: str) -> None:
     match, matching, other = MATCHES[kind]
     with shop.applied(virtual_service("echo", route(V2, match=[match]), route(V1))):

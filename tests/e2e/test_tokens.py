@@ -73,6 +73,7 @@ def bearing(token: str) -> dict[str, Any]:
     return {"headers": {"authorization": f"Bearer {token}"}}
 
 
+@pytest.mark.mesh_feature("security/tokens", protocol="http1", api="requestauthentication")
 def test_a_good_token_and_none_pass_and_a_bad_one_is_refused(shop: Mesh, issuer: Issuer, friend: TrafficClient) -> None:
     with shop.applied(authentication(issuer)):
         assert_all(friend.send("http://echo"))

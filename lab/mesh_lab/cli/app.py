@@ -297,6 +297,21 @@ def proxy_status(
     show(context.lab(cluster), pod, namespace, output)
 
 
+@app.command(short_help="Compare two conformance reports.")
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A report's folder, or its conformance.json.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The report that is held against it.")],
+    output: OutputOption = "text",
+) -> None:
+    """Compare two reports of `pytest --mesh-conformance=DIR`: verdicts that differ, numbers with their difference.
+
+    Exit code 1 when B fails what A passes.
+    """
+    from mesh_lab.cli.compare import compare
+
+    compare(first, second, output)
+
+
 app.add_typer(vm, name="vm", short_help="Run programs on virtual machines of the mesh.")
 
 

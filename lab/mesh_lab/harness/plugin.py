@@ -17,6 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from mesh_lab.client.api import Api
+    from mesh_lab.conformance.numbers import Numbers
     from mesh_lab.harness.chaos.bounds import ChaosBounds
     from mesh_lab.harness.chaos.chaos import Chaos
     from mesh_lab.harness.mesh import Mesh
@@ -34,6 +35,7 @@ MARKERS = (
     "mesh_injection(enabled): whether pods of the test's namespace get sidecars (default: yes)",
     "mesh_clusters(*names): the kinds of cluster that a test is about; skipped on others",
     "mesh_exclusive: changes what the whole cluster shares; no other test of the mesh runs meanwhile",
+    "mesh_feature(feature, protocol=..., api=...): the case that a test shows; its parameters may say the latter two",
 )
 
 
@@ -58,6 +60,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SEED",
         help="what `chaos` chooses by: a failed test's report has the one that it had (default: another each time)",
     )
+    group.addoption(
+        "--mesh-conformance",
+        metavar="DIR",
+        help="write DIR/conformance.json and .html: the verdict on each case that tests marked mesh_feature show",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,6 +75,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from mesh_lab.harness.parallel import register
 
         register(config)
+    if folder := config.getoption("--mesh-conformance"):
+        from mesh_lab.harness import conformance
+
+        conformance.register(config, Path(folder), os.environ)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -230,6 +241,14 @@ def mesh_namespace(mesh_namespaces: Namespaces, request: pytest.FixtureRequest) 
 def mesh(mesh_in: Callable[[str], Mesh], mesh_namespace: str) -> Mesh:
     """The mesh, in a namespace of the test's own."""
     return mesh_in(mesh_namespace)
+
+
+@pytest.fixture
+def mesh_record(request: pytest.FixtureRequest) -> Numbers:
+    """Notes numbers that the test has seen, for reports: `mesh_record(requests_count=600, v2_ratio=0.31)`."""
+    from mesh_lab.conformance.numbers import Numbers
+
+    return Numbers(request.node.user_properties)
 
 
 @pytest.fixture(scope="module")

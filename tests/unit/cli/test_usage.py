@@ -33,6 +33,7 @@ Commands:
   images        Build the images for clusters that run containers.
   wait          Wait until the proxies have acknowledged a resource.
   proxy-status  Tell how far each proxy is, as istioctl does.
+  compare       Compare two conformance reports.
   rollout       Give a new version its share of requests step by step.
   completion    Print what lets a shell complete these commands.
   tools         Install kind and istioctl.
