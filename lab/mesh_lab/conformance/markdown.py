@@ -29,9 +29,9 @@ def summary(report: Report) -> str:
 
 
 def features_table(report: Report) -> list[str]:
-    """The features and the resources by which each is shown, whatever came of it."""
+    """The features and the resources by which each is shown, whatever came of it; in brackets what has no words."""
     rows = [
-        [feature.name, *(", ".join(APIS[each.api] for each in _of(feature, protocol)) for protocol in PROTOCOLS)]
+        [feature.name, *(", ".join(map(_resource, _of(feature, protocol))) for protocol in PROTOCOLS)]
         for feature in report.features
     ]
     return list(_table(["feature", *PROTOCOLS.values()], rows))
@@ -40,6 +40,10 @@ def features_table(report: Report) -> list[str]:
 def _row(feature: Feature) -> list[str]:
     cells = ("<br>".join(f"{MARKS[each.verdict]} {APIS[each.api]}" for each in _of(feature, p)) for p in PROTOCOLS)
     return [escaped(feature.name), *cells]
+
+
+def _resource(outcome: Outcome) -> str:
+    return f"({APIS[outcome.api]})" if outcome.verdict == "not supported" else APIS[outcome.api]
 
 
 def _of(feature: Feature, protocol: str) -> list[Outcome]:

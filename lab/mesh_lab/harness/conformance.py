@@ -34,11 +34,13 @@ _DESELECTED, _NEVER_BEGUN = "deselected", "the run ended before it"
 class Gathered(msgspec.Struct):
     """What a process knows of a run: by test the cases that it shows, which are deselected, and the cluster.
 
-    `wrong` is what a worker has found to be claimed wrongly.
+    `skipped` has the reasons of tests that are marked to be skipped wherever they run; `wrong` is what a worker has
+    found to be claimed wrongly.
     """
 
     cases: dict[str, list[tuple[str, str, str]]] = {}
     deselected: list[str] = []
+    skipped: dict[str, str] = {}
     cluster: Cluster | None = None
     wrong: str = ""
 
@@ -63,6 +65,8 @@ class Collector:
         """
         cases = cases_of(items)
         for item in items:
+            if item.nodeid in cases and (skip := item.get_closest_marker("skip")):
+                self._gathered.skipped[item.nodeid] = str(skip.kwargs.get("reason") or (skip.args or ("",))[0])
             for case in cases.get(item.nodeid, ()):
                 item.user_properties += [
                     ("mesh.feature", case.feature),
@@ -147,6 +151,7 @@ class Writer:
         if theirs.wrong:
             raise pytest.UsageError(theirs.wrong)
         self._gathered.cases |= theirs.cases
+        self._gathered.skipped |= theirs.skipped
         self._gathered.deselected += theirs.deselected
         self._gathered.cluster = self._gathered.cluster or theirs.cluster
 
@@ -186,10 +191,7 @@ class Writer:
         return assembled(outcomes, self._gathered.cluster, msgspec.convert(made(), Made))
 
     def _outcome(self, test: str, case: Case) -> Outcome:
-        heard = self._heard.get(test, _Heard())
-        reason = heard.reason
-        if heard.verdict is None:
-            reason = _DESELECTED if test in self._gathered.deselected else _NEVER_BEGUN
+        heard = self._heard.get(test) or self._unheard(test)
         return Outcome(
             case.protocol,
             case.api,
@@ -197,9 +199,15 @@ class Writer:
             heard.verdict or "not run",
             round(heard.duration_s, 3),
             dict(sorted(heard.numbers.items())),
-            reason,
+            heard.reason,
             heard.failure,
         )
+
+    def _unheard(self, test: str) -> _Heard:
+        """Of a test that has not begun: what is skipped everywhere is known without it."""
+        if test in self._gathered.skipped:
+            return _Heard("not supported", reason=self._gathered.skipped[test])
+        return _Heard(reason=_DESELECTED if test in self._gathered.deselected else _NEVER_BEGUN)
 
 
 def first_lines(report: pytest.TestReport) -> tuple[str, ...]:

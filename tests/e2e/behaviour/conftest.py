@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mesh_lab.testing import Api, Mesh, Reference
+from mesh_lab.testing import Api, Mesh, Object, Reference
 
 from .writing import GATEWAY_KINDS, OPTIONAL, SPOKEN, Spoken, has_field, version_services
 
@@ -29,21 +29,27 @@ def spoken(protocol: str) -> Spoken:
 
 @pytest.fixture(autouse=True)
 def understood(request: pytest.FixtureRequest) -> None:
-    """The definitions of the Gateway API, for a case in its words; skips a field that the cluster's do not have."""
+    """The definitions of the Gateway API, for a case in its words; skips what the cluster's definitions do not have."""
     parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
     api = parameters.get("api", "")
     if api not in GATEWAY_KINDS:
         return
     request.getfixturevalue("gateway_api")
-    for marker in request.node.iter_markers("mesh_feature"):
-        if field := OPTIONAL.get((marker.args[0], api)):
-            _need(request.getfixturevalue("mesh_api"), api, field)
+    name = f"{api}s.gateway.networking.k8s.io"
+    definition = _definition(request.getfixturevalue("mesh_api"), name)
+    needed = [OPTIONAL.get((marker.args[0], api)) for marker in request.node.iter_markers("mesh_feature")]
+    for field in filter(None, needed):
+        if not has_field(definition, field):
+            annotations = definition["metadata"].get("annotations", {})
+            release = annotations.get("gateway.networking.k8s.io/bundle-version", "an unknown release")
+            pytest.skip(f"the cluster's {name} ({release}) have no spec.{'.'.join(field)}")
 
 
-def _need(api: Api, kind: str, field: tuple[str, ...]) -> None:
-    name = f"{kind}s.gateway.networking.k8s.io"
-    definition = api.get(Reference("apiextensions.k8s.io/v1", "CustomResourceDefinition", name))
-    if not has_field(definition, field):
-        kept = definition["metadata"].get("annotations", {})
-        release = kept.get("gateway.networking.k8s.io/bundle-version", "an unknown release")
-        pytest.skip(f"the cluster's {name} ({release}) have no spec.{'.'.join(field)}")
+def _definition(api: Api, name: str) -> Object:
+    definition = api.find(Reference("apiextensions.k8s.io/v1", "CustomResourceDefinition", name))
+    if definition is None:
+        pytest.skip(f"the cluster has no {name}: apply the experimental-install.yaml of one of its releases")
+    served = [each["name"] for each in definition["spec"]["versions"] if each["served"]]
+    if "v1" not in served:
+        pytest.skip(f"the cluster serves {name} as {', '.join(served)}, and not as v1, as these tests write it")
+    return definition

@@ -19,7 +19,7 @@ from mesh_lab.testing import (
     peer_authentication,
 )
 
-from .writing import Spoken, cells
+from .writing import SPOKEN, Spoken, cells
 
 FEW = 10
 POLICED = ("http2 authorizationpolicy", "grpc authorizationpolicy")
@@ -55,7 +55,7 @@ def test_a_strict_server_refuses_plaintext_and_serves_the_mesh(
         assert_all(spoken.send(client, FEW))
 
 
-@cells("security/mtls-permissive", *(f"{protocol} peerauthentication" for protocol in ("http2", "grpc", "tcp")))
+@cells("security/mtls-permissive", *(f"{protocol} peerauthentication" for protocol in SPOKEN))
 def test_a_permissive_server_serves_plaintext_and_the_mesh(
     shop: Mesh, client: TrafficClient, outsider: TrafficClient, spoken: Spoken, afar: Spoken, protocol: str, api: str
 ) -> None:

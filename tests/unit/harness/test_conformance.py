@@ -111,7 +111,8 @@ def test_what_a_run_that_ends_early_has_not_begun_is_not_run(pytester: pytest.Py
     assert cases["traffic/split tcp tcproute"]["verdict"] == "fails"
     assert cases["security/identity grpc none"]["verdict"] == "not run"
     assert cases["security/identity grpc none"]["reason"] == "the run ended before it"
-    assert cases["faults/abort http1 httproute"]["reason"] == "deselected"
+    assert cases["faults/delay http1 httproute"]["reason"] == "deselected"
+    assert cases["faults/abort http1 httproute"]["reason"] == "HTTPRoutes have no faults"
 
 
 def test_a_worker_that_dies_takes_no_case_with_it(pytester: pytest.Pytester) -> None:
@@ -134,8 +135,10 @@ def test_a_worker_that_dies_takes_no_case_with_it(pytester: pytest.Pytester) -> 
 
 def test_collected_alone_it_is_the_list_of_cases(pytester: pytest.Pytester) -> None:
     ran(pytester, SUITE, "--collect-only")
-    assert {case["verdict"] for case in written(pytester).values()} == {"not run"}
-    assert written(pytester).keys() == EXPECTED.keys()
+    cases = written(pytester)
+    assert cases.keys() == EXPECTED.keys()
+    assert cases.pop("faults/abort http1 httproute")["verdict"] == "not supported", "by a marker, wherever it runs"
+    assert {case["verdict"] for case in cases.values()} == {"not run"}
 
 
 def test_junit_has_the_case_and_its_numbers(pytester: pytest.Pytester) -> None:
