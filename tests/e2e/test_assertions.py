@@ -166,10 +166,14 @@ def test_requests_of_one_user_keep_to_one_endpoint(shop: Mesh, client: TrafficCl
 
 
 @pytest.mark.mesh_feature("resilience/retries", protocol="http1", api="virtualservice")
-def test_requests_are_retried_as_often_as_is_said_and_others_are_not(shop: Mesh, client: TrafficClient) -> None:
+def test_requests_are_retried_as_often_as_is_said_and_others_are_not(
+    shop: Mesh, client: TrafficClient, mesh_record: Numbers
+) -> None:
     shown = {"recorded": True, "show_header": ["x-envoy-attempt-count"]}
     with shop.applied(ruled(retries={"attempts": 2, "retryOn": "503"})):
-        assert_retried(client.send(f"{URL}/?fail=2&code=503", FEW, **shown), 3)
+        failing = client.send(f"{URL}/?fail=2&code=503", FEW, **shown)
+        mesh_record(requests_count=FEW, attempts_count=sum(each.attempts for each in failing))
+        assert_retried(failing, 3)
         assert_not_retried(client.send(f"{URL}/?fail=1&code=500", FEW, **shown), status=500)
 
 
@@ -182,7 +186,7 @@ def test_retries_wait_for_each_other(shop: Mesh, client: TrafficClient) -> None:
 
 
 @pytest.mark.mesh_feature("resilience/retry-budget", protocol="http1", api="destinationrule")
-def test_a_retry_budget_bounds_what_arrives(shop: Mesh, client: TrafficClient) -> None:
+def test_a_retry_budget_bounds_what_arrives(shop: Mesh, client: TrafficClient, mesh_record: Numbers) -> None:
     """Of the requests under way a fifth may be retries, or one; five for each would come without the budget."""
     budget = {"retryBudget": {"percent": 20, "minRetryConcurrency": 1}}
     servers = [shop.echo("echo", version) for version in BOTH]
@@ -195,8 +199,10 @@ def test_a_retry_budget_bounds_what_arrives(shop: Mesh, client: TrafficClient) -
         ]
     ):
         results = client.send(f"{ANY}/?fail=9&code=503&delay=0.05", 200, concurrency=20, distinct_ids=True)
+    arrived = sum(server.counts()["total"] for server in servers)
+    mesh_record(requests_count=len(results), arrived_count=arrived)
     assert {each.status for each in results} == {503}
-    assert_retries_bounded(len(results), sum(server.counts()["total"] for server in servers), ratio=1.0)
+    assert_retries_bounded(len(results), arrived, ratio=1.0)
 
 
 def test_a_circuit_breaker_that_is_wide_enough_stays_closed(shop: Mesh, client: TrafficClient) -> None:
@@ -211,12 +217,18 @@ def test_a_circuit_breaker_that_is_wide_enough_stays_closed(shop: Mesh, client: 
 
 @pytest.mark.mesh_feature("faults/delay", protocol="http1", api="virtualservice")
 @pytest.mark.mesh_feature("faults/abort", protocol="http1", api="virtualservice")
-def test_a_share_of_requests_is_delayed_and_another_aborted(shop: Mesh, client: TrafficClient) -> None:
+def test_a_share_of_requests_is_delayed_and_another_aborted(
+    shop: Mesh, client: TrafficClient, mesh_record: Numbers
+) -> None:
     delay = {"delay": {"percentage": {"value": 30}, "fixedDelay": "0.3s"}}
     with shop.applied(ruled(fault=delay)):
-        assert_delayed(client.send(URL, 300, concurrency=50), 0.3, share=0.3)
+        delayed = client.send(URL, 300, concurrency=50)
+        mesh_record(requests_count=300, delayed_ratio=sum(each.duration_ms >= 290 for each in delayed) / 300)
+        assert_delayed(delayed, 0.3, share=0.3)
     with shop.applied(ruled(fault={"abort": {"percentage": {"value": 30}, "httpStatus": 418}})):
-        assert_aborted(client.send(URL, 300, concurrency=10), 418, share=0.3)
+        aborted = client.send(URL, 300, concurrency=10)
+        mesh_record(aborted_ratio=len(aborted.with_status(418)) / 300)
+        assert_aborted(aborted, 418, share=0.3)
 
 
 @pytest.mark.mesh_feature("resilience/timeout", protocol="http1", api="virtualservice")
@@ -318,13 +330,17 @@ def test_the_client_its_proxy_and_the_servers_proxies_count_the_same(shop: Mesh,
 
 
 @pytest.mark.mesh_feature("resilience/rollout", protocol="http1", api="none")
-def test_no_request_is_lost_while_a_version_is_rolled_out(shop: Mesh, client: TrafficClient) -> None:
+def test_no_request_is_lost_while_a_version_is_rolled_out(
+    shop: Mesh, client: TrafficClient, mesh_record: Numbers
+) -> None:
     name = f"echo-v2-{shop.namespace[-6:]}"
     with client.sending(URL, 5_000, rate=200.0) as sending:
         restarted = {"spec": {"template": {"metadata": {"annotations": {"restarted": name}}}}}
         shop.api.kubectl("patch", "-n", shop.namespace, "deployment", "echo-v2", "-p", str(restarted).replace("'", '"'))
         shop.api.kubectl("rollout", "status", "-n", shop.namespace, "deployment/echo-v2", timeout=60)
         results = sending.stop()
+    lost = len(results) - len(results.with_status(200))
+    mesh_record(requests_count=len(results), lost_count=lost, slowest_ms=max(each.duration_ms for each in results))
     assert_none_lost(results, at_least=100)
 
 

@@ -9,6 +9,7 @@ import pytest
 from mesh_lab.testing import (
     EchoControl,
     Mesh,
+    Numbers,
     Object,
     Proxy,
     TrafficClient,
@@ -44,7 +45,7 @@ def server(shop: Mesh) -> Iterator[EchoControl]:
 
 @pytest.mark.mesh_feature("resilience/circuit-breaking", protocol="http1", api="destinationrule")
 def test_exactly_what_exceeds_the_connection_and_the_queue_is_refused(
-    shop: Mesh, client: TrafficClient, server: EchoControl
+    shop: Mesh, client: TrafficClient, server: EchoControl, mesh_record: Numbers
 ) -> None:
     pool = {"tcp": {"maxConnections": 1}, "http": {"http1MaxPendingRequests": 1, "http2MaxRequests": 1}}
     with shop.applied(destination_rule("echo", policy={"connectionPool": pool})):
@@ -63,12 +64,13 @@ def test_exactly_what_exceeds_the_connection_and_the_queue_is_refused(
                 eventually(lambda: server.holding() == 1, timeout=10, why="the request that waited takes the slot")
                 server.release()
                 results = first.results() + others.results()
+        mesh_record(requests_count=len(results), refused_count=refused())
         assert_overflow(results, served=2, counted=refused())
 
 
 @pytest.mark.mesh_feature("resilience/circuit-breaking", protocol="http2", api="destinationrule")
 def test_exactly_what_exceeds_the_requests_under_way_is_refused(
-    shop: Mesh, client: TrafficClient, server: EchoControl
+    shop: Mesh, client: TrafficClient, server: EchoControl, mesh_record: Numbers
 ) -> None:
     with shop.applied(destination_rule("echo", policy={"connectionPool": {"http": {"http2MaxRequests": 3}}})):
         proxy = shop.proxy("client")
@@ -82,6 +84,7 @@ def test_exactly_what_exceeds_the_requests_under_way_is_refused(
             eventually(lambda: server.holding() == 3, timeout=10, why="as many as are allowed reach the server")
             server.release()
             results = many.results()
+        mesh_record(requests_count=len(results), refused_count=refused())
         assert_overflow(results, served=3, counted=refused())
 
 
@@ -119,7 +122,9 @@ def ejections(proxy: Proxy, statistic: str) -> int:
 
 
 @pytest.mark.mesh_feature("resilience/outlier-ejection", protocol="http1", api="destinationrule")
-def test_a_failing_endpoint_is_ejected(shop: Mesh, client: TrafficClient, broken: EchoControl) -> None:
+def test_a_failing_endpoint_is_ejected(
+    shop: Mesh, client: TrafficClient, broken: EchoControl, mesh_record: Numbers
+) -> None:
     hostname = shop.pod("pair", "v2")["metadata"]["name"]
     with shop.applied(detecting("120s")):
         failing = client.send("http://pair", 40).with_status(500)
@@ -128,6 +133,7 @@ def test_a_failing_endpoint_is_ejected(shop: Mesh, client: TrafficClient, broken
             lambda: ejections(proxy, "ejections_active") == 1, timeout=5, why="Envoy's main thread tells its workers"
         )
         without = client.send("http://pair", 50)
+    mesh_record(failed_before_count=len(failing), failed_after_count=len(without.with_status(500)))
     assert 3 <= len(failing) <= 6, "three in a row are enough, and what was already on its way"
     assert {result.hostname for result in failing} == {hostname}
     assert_all(without)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mesh_lab.testing import Mesh, Object, TrafficClient, assert_all, assert_split, eventually
+from mesh_lab.testing import Mesh, Numbers, Object, TrafficClient, assert_all, assert_split, eventually
 
 from .gatewayapi import backend, gateway, listener, of, path, route, rule, version_services, wait_programmed
 
@@ -83,10 +83,12 @@ def test_a_request_is_routed_by_its(shop: Mesh, visitor: TrafficClient, url: str
 
 
 @pytest.mark.mesh_feature("ingress/split", protocol="http1", api="httproute")
-def test_requests_are_split_by_weight(shop: Mesh, visitor: TrafficClient, url: str) -> None:
+def test_requests_are_split_by_weight(shop: Mesh, visitor: TrafficClient, url: str, mesh_record: Numbers) -> None:
     split = rule({**V1, "weight": 90}, {**V2, "weight": 10})
     with shop.applied(at_front(split)):
-        assert_split(visitor.send(f"{url}/", 1000, concurrency=10), {"v1": 90, "v2": 10})
+        results = visitor.send(f"{url}/", 1000, concurrency=10)
+    mesh_record(requests_count=len(results), v2_ratio=results.versions()["v2"] / len(results))
+    assert_split(results, {"v1": 90, "v2": 10})
 
 
 @pytest.mark.mesh_feature("ingress/redirect", protocol="http1", api="httproute")

@@ -137,7 +137,7 @@ def test_calls_beyond_the_most_that_may_be_under_way_are_refused(
                 each.release()
             results = many.results()
         counted = overflows(shop, "any", "rq") - before
-    mesh_record(calls_count=calls, served_count=len(served(results)), refused_count=counted)
+    mesh_record(requests_count=calls, refused_count=counted)
     assert results.counts("grpc_status") == {"0": allowed, str(UNAVAILABLE): calls - allowed}
     assert counted == calls - allowed
 
@@ -160,7 +160,7 @@ def test_connections_beyond_the_most_that_may_be_open_are_refused(
             assert_all(first.results())
         counted = overflows(shop, "open", "cx") - before
         eventually(lambda: client.send("http://open:9001/")[0].status == 200, timeout=5, why="there is room again")
-    mesh_record(connections_count=more + 1, refused_count=counted)
+    mesh_record(requests_count=more + 1, refused_count=counted)
     assert others.counts("outcome") == {"reset": more}
     assert counted == more
 
