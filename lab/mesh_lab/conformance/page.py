@@ -5,20 +5,24 @@ It is built as a tree of elements, so that what a test or a cluster says is text
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from mesh_lab.conformance.features import APIS, PROTOCOLS
-from mesh_lab.conformance.report import Feature, Outcome, Report
+from mesh_lab.conformance.report import Feature, Outcome, Report, Verdict
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; color: #1f2328 }
 h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem; border-bottom: 1px solid #d0d7de }
-table { border-collapse: collapse; width: 100% } th { text-align: left; font-weight: 600 }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid #d8dee4; vertical-align: top }
+table { border-collapse: collapse; width: 100%; table-layout: fixed } th { text-align: left; font-weight: 600 }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid #d8dee4; vertical-align: top; overflow-wrap: anywhere }
+.cases th:nth-child(1) { width: 7.5rem } .cases th:nth-child(2) { width: 5rem } .cases th:nth-child(3) { width: 11rem }
+.cases th:nth-child(5) { width: 14rem } .cases th:nth-child(6) { width: 4.5rem } .all th:first-child { width: 16rem }
 pre { background: #f6f8fa; padding: .6rem; margin: .3rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere }
-.verdict { white-space: nowrap; font-weight: 600 } .number { white-space: nowrap } .test { color: #59636e }
+.verdict { font-weight: 600 } .test { color: #59636e }
 .passes { color: #1a7f37 } .fails { color: #cf222e } .not-supported { color: #9a6700 } .not-run { color: #59636e }
 """
+_MARKS: Mapping[Verdict, str] = {"passes": "✓", "fails": "✗", "not supported": "–", "not run": "·"}
 _COLUMNS = ("verdict", "protocol", "resource", "what it shows", "seen", "seconds")
 
 
@@ -33,6 +37,7 @@ def rendered(report: Report) -> str:
     _text(body, "h1", "Mesh conformance")
     for line in _about(report):
         _text(body, "p", line)
+    _overview(body, report)
     for feature in report.features:
         _feature(body, feature)
     return f"<!DOCTYPE html>\n{tostring(html, encoding='unicode', method='html')}\n"
@@ -49,19 +54,43 @@ def _about(report: Report) -> list[str]:
     ]
 
 
+def _overview(body: Element, report: Report) -> None:
+    """Every verdict at a glance: a row for each feature, which leads to its cases."""
+    table = SubElement(body, "table", {"class": "all"})
+    _header(table, ["feature", *PROTOCOLS.values()])
+    for feature in report.features:
+        row = SubElement(table, "tr")
+        _text(SubElement(row, "td"), "a", feature.name).set("href", f"#{feature.name}")
+        for protocol in PROTOCOLS:
+            cell = SubElement(row, "td")
+            for outcome in feature.cases:
+                if outcome.protocol == protocol:
+                    shown = f"{_MARKS[outcome.verdict]} {APIS.get(outcome.api, outcome.api)}"
+                    _text(cell, "div", shown, _kind(outcome)).set("title", outcome.verdict)
+
+
 def _feature(body: Element, feature: Feature) -> None:
-    _text(body, "h2", feature.name)
-    table = SubElement(body, "table")
-    header = SubElement(table, "tr")
-    for column in _COLUMNS:
-        _text(header, "th", column)
+    _text(body, "h2", feature.name).set("id", feature.name)
+    table = SubElement(body, "table", {"class": "cases"})
+    _header(table, _COLUMNS)
     for outcome in feature.cases:
         _row(table, outcome)
 
 
+def _header(table: Element, columns: Iterable[str]) -> None:
+    header = SubElement(table, "tr")
+    for column in columns:
+        _text(header, "th", column)
+
+
+def _kind(outcome: Outcome) -> str:
+    """The class of an element that tells a verdict."""
+    return outcome.verdict.replace(" ", "-")
+
+
 def _row(table: Element, outcome: Outcome) -> None:
     row = SubElement(table, "tr")
-    _text(row, "td", outcome.verdict, f"verdict {outcome.verdict.replace(' ', '-')}")
+    _text(row, "td", outcome.verdict, f"verdict {_kind(outcome)}")
     _text(row, "td", PROTOCOLS.get(outcome.protocol, outcome.protocol))
     _text(row, "td", APIS.get(outcome.api, outcome.api))
     shown = _text(row, "td", outcome.sentence)

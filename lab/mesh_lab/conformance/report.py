@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from mesh_lab.conformance.features import Case
+from mesh_lab.conformance.features import PROTOCOLS, Case
 
 SCHEMA_VERSION = 1
 FILE = "conformance.json"
@@ -101,10 +102,11 @@ class _Version(msgspec.Struct):
 
 
 def assembled(outcomes: dict[Case, Outcome], cluster: Cluster | None, made: Made) -> Report:
-    """The report of a run's outcomes, sorted by feature, protocol and API."""
-    names = sorted({case.feature for case in outcomes})
+    """The report of a run's outcomes: features and APIs by name, protocols in the order of their table."""
+    ordered = sorted(outcomes, key=lambda case: (case.feature, list(PROTOCOLS).index(case.protocol), case.api))
     features = tuple(
-        Feature(name, tuple(outcomes[case] for case in sorted(outcomes) if case.feature == name)) for name in names
+        Feature(name, tuple(outcomes[case] for case in cases))
+        for name, cases in groupby(ordered, key=lambda case: case.feature)
     )
     return Report(SCHEMA_VERSION, made, cluster, features)
 
