@@ -56,10 +56,10 @@ def test_a_strict_server_refuses_plaintext_and_serves_the_mesh(
 
 
 @cells("security/mtls-permissive", *(f"{protocol} peerauthentication" for protocol in SPOKEN))
-def test_a_permissive_server_serves_plaintext_and_the_mesh(
+def test_a_permissive_server_in_a_strict_namespace_serves_plaintext_and_the_mesh(
     shop: Mesh, client: TrafficClient, outsider: TrafficClient, spoken: Spoken, afar: Spoken, protocol: str, api: str
 ) -> None:
-    with shop.applied(peer_authentication("PERMISSIVE")):
+    with shop.applied([peer_authentication("STRICT"), peer_authentication("PERMISSIVE", app="echo")]):
         assert_all(afar.send(outsider, FEW, new_connections=True))
         assert_all(spoken.send(client, FEW))
 
