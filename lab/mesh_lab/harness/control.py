@@ -25,9 +25,10 @@ OK = 200
 
 
 class ControlPort:
-    """One pod's control port."""
+    """One pod's control port, which is served in one of its containers."""
 
-    def __init__(self, api: Api, namespace: str, pod: str, port: int, token: str) -> None:
+    def __init__(self, api: Api, namespace: str, pod: str, port: int, token: str, container: str = "") -> None:
+        self.container = container
         self._api = api
         self._path = f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy"
         self._headers = {TOKEN_HEADER: token, "Content-Type": "application/json"}
@@ -68,5 +69,7 @@ def control_port(api: Api, namespace: str, pod: Object) -> ControlPort | None:
         variables = {variable["name"]: variable.get("value") for variable in container.get("env") or ()}
         if CONTROL_PORT_NAME in ports and variables.get(TOKEN_VARIABLE):
             name = pod["metadata"]["name"]
-            return ControlPort(api, namespace, name, ports[CONTROL_PORT_NAME], variables[TOKEN_VARIABLE])
+            return ControlPort(
+                api, namespace, name, ports[CONTROL_PORT_NAME], variables[TOKEN_VARIABLE], container["name"]
+            )
     return None

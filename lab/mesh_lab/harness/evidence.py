@@ -52,7 +52,20 @@ def collect(mesh: Mesh, reports: Path, test: str, more: Mapping[str, str] = NOTH
             _pod_files(mesh, obj, folder, summary)
         elif obj["kind"] == "Event" and obj.get("type") == "Warning":
             summary.append(f"event: {obj['involvedObject']['name']}: {obj.get('reason')}: {obj.get('message')}")
+    _proxies_file(mesh, folder, summary)
     return "\n".join(summary)
+
+
+def _proxies_file(mesh: Mesh, folder: Path, summary: list[str]) -> None:
+    """How far the control plane has come with each of the namespace's proxies; those that lag are in the summary."""
+    try:
+        proxies = [each for each in mesh.syncz().proxies if each.proxy.endswith(f".{mesh.namespace}")]
+    except FAILURES as error:
+        summary.append(f"no state of the proxies: {error}")
+        return
+    told = [f"{each.proxy}: in sync" if each.synced else str(each) for each in proxies]
+    (folder / "proxies.txt").write_text("".join(f"{line}\n" for line in told), encoding="utf-8")
+    summary.extend(f"proxy {each}" for each in proxies if not each.synced)
 
 
 def _objects(mesh: Mesh, summary: list[str]) -> list[Object]:

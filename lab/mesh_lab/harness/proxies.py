@@ -43,7 +43,7 @@ class Proxy:
             ApiError, CommandFailed: there is no Envoy in the pod, or it answers with an error.
         """
         port = control_port(self._api, self._namespace, self._pod)
-        if port is not None:
+        if port is not None and self._is_running(port.container):
             return port.ask("/admin", {"path": path, "post": post}, ADMIN_SECONDS)
         container, program = self._way_in()
         if program == "pilot-agent":
@@ -56,9 +56,16 @@ class Proxy:
         """A container of the pod, and its program that reaches Envoy: Istio's image and the lab's have one."""
         images = {c["name"]: c["image"] for c in running_containers(self._pod)}
         for name, image in images.items():
-            if "mesh-lab/" in image:
+            if "mesh-lab/" in image and self._is_running(name):
                 return name, "mesh-lab-app"
         return PROXY_CONTAINER, "pilot-agent"
+
+    def _is_running(self, container: str) -> bool:
+        """Whether it ran when the pod was looked at; a sidecar does so before the pod's own containers are started."""
+        status = self._pod.get("status", {})
+        states = (*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ()))
+        found = [state.get("state", {}) for state in states if state["name"] == container]
+        return not found or any("running" in state for state in found)
 
     def stats(self, pattern: str = "") -> dict[str, int]:
         """Counters and gauges whose name matches a regular expression, by name."""

@@ -177,6 +177,17 @@ def test_a_proxy_is_asked_through_its_pod(api: Api, proxied: Proxied) -> None:
     assert proxied.requested[1][0] == "/api/v1/namespaces/n/pods/pod-a:15090/proxy/stats/prometheus"
 
 
+def test_a_proxy_of_a_pod_that_has_not_started_is_asked_through_its_own_container(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(api, "kubectl", lambda *arguments, **_: asked.append(arguments) or "a.b: 3\n")
+    pod = pod_of(client_deployment(Template("client")))
+    pod["status"] = {"containerStatuses": [{"name": "client", "state": {"waiting": {"reason": "PodInitializing"}}}]}
+    assert Proxy(api, "n", pod).stats() == {"a.b": 3}
+    assert asked == [("exec", "-n", "n", "pod-a", "-c", "istio-proxy", "--", "pilot-agent", "request", "GET", "stats")]
+
+
 def test_the_sidecar_leaves_the_control_port_alone() -> None:
     for deployment in (client_deployment(Template("client")), echo_deployment(Template("echo"), "v1")):
         pod = pod_of(deployment)
