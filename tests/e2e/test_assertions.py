@@ -179,10 +179,10 @@ def test_requests_are_retried_as_often_as_is_said_and_others_are_not(
 
 @pytest.mark.mesh_feature("resilience/retry-back-off", protocol="http1", api="virtualservice")
 def test_retries_wait_for_each_other(shop: Mesh, client: TrafficClient) -> None:
-    with shop.applied(ruled(retries={"attempts": 2, "retryOn": "503", "backoff": "100ms"})):
+    with shop.applied(ruled(retries={"attempts": 2, "retryOn": "503", "backoff": "200ms"})):
         results = client.send(f"{URL}/?fail=2&code=503", 60, concurrency=30, distinct_ids=True)
     assert_all(results)
-    assert_backed_off(results, 2, base_s=0.1, slack_s=0.14)
+    assert_backed_off(results, 2, base_s=0.2, slack_s=0.28)
 
 
 @pytest.mark.mesh_feature("resilience/retry-budget", protocol="http1", api="destinationrule")

@@ -16,7 +16,9 @@ from mesh_lab.harness.telling import some, table
 
 REQUESTS = "istio_requests_total"
 PAUSE_SECONDS, SHOWN_SECONDS = 0.1, 15.0
-"""A proxy may show requests among its metrics a little after it has answered them."""
+SETTLED_SECONDS = 1.2
+"""A proxy shows a request among its metrics up to a second after it has answered it (Envoy merges histograms once in a
+`stats_flush_interval`): counts that have stayed the same for longer are of all requests until then."""
 Growth = Callable[[], Counter[str]]
 
 
@@ -46,12 +48,23 @@ def _growth(proxies: Collection[Proxy], labels: Mapping[str, str]) -> Growth:
             sums += by_label(proxy.metrics(), REQUESTS, "response_code", labels)
         return sums
 
-    before = now()
+    before = _settled(now)
 
     def since() -> Counter[str]:
         return now() - before
 
     return since
+
+
+def _settled(now: Growth) -> Counter[str]:
+    """The counts, once they no longer grow from requests of before; at the latest after `SHOWN_SECONDS`."""
+    end, seen = time.monotonic() + SHOWN_SECONDS, now()
+    while time.monotonic() < end:
+        time.sleep(SETTLED_SECONDS)
+        before, seen = seen, now()
+        if seen == before:
+            break
+    return seen
 
 
 def assert_metrics_agree(results: Collection[Result], counted: Counted, *, timeout: float = SHOWN_SECONDS) -> None:
