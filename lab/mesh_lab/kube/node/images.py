@@ -6,6 +6,7 @@ already. Tags and registries are ignored, so that published manifests apply as t
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import shlex
 import sys
@@ -94,10 +95,13 @@ class Images:
         if image is None and (why := REFUSED.get(repository(reference))):
             raise UnknownImageError(f'the lab has no program for image "{reference}": {why}')
         if image is None:
-            known = ", ".join(sorted(self._table))
+            name, known = repository(reference), ", ".join(sorted(self._table))
+            # First, since events are cut at 1,024 characters, and there are many names.
+            alike = difflib.get_close_matches(name, self._table)
+            meant = f" (is {' or '.join(alike)} meant?)" if alike else ""
             raise UnknownImageError(
-                f'the lab has no program for image "{reference}"; it knows {known}. '
-                f'lab.toml adds one: [images."{repository(reference)}"] command = ["..."]'
+                f'the lab has no program for image "{reference}"{meant}; '
+                f'lab.toml adds one: [images."{name}"] command = ["..."]. It knows {known}'
             )
         return image
 

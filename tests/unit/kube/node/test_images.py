@@ -91,6 +91,9 @@ def test_an_unknown_image_names_those_that_exist_and_how_to_add_one() -> None:
     assert "busybox" in message
     assert "team/extra" in message
     assert '[images."mongo"]' in message
+    assert "meant?" not in message
+    with pytest.raises(UnknownImageError, match=r"\(is mesh-lab/apps .*meant\?\)"):
+        images.find("mesh-lab/app")
 
 
 @pytest.mark.parametrize(("name", "why"), [("mysqldb", "it is MySQL"), ("details-v2", "no way")])
