@@ -18,7 +18,7 @@ from mesh_lab.harness.results import Result, Results
 
 WRITTEN_SECONDS = 10.0
 """How long a record may take from Envoy's buffer into the log: the sidecars' are written once a second."""
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.25
 EARLIER_SECONDS = 2.0
 
 

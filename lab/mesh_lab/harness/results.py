@@ -142,10 +142,6 @@ class Results(list[Result]):
         """The results of this status."""
         return Results(result for result in self if result.status == status)
 
-    def by_id(self) -> dict[str, Result]:
-        """The results by their request's id, of a run with `distinct_ids`."""
-        return {result.id: result for result in self if result.id}
-
 
 def parse_results(lines: Iterable[str]) -> Results:
     """The results in what `mesh-lab-app send` printed.
