@@ -9,6 +9,7 @@ import typer
 
 from mesh_lab.cli.completion import SHELLS
 from mesh_lab.cli.context import context
+from mesh_lab.cli.learning import learning
 from mesh_lab.cli.loading import loading
 from mesh_lab.cli.values import namespaces, one_of, resources
 from mesh_lab.cli.vm import vm
@@ -313,6 +314,9 @@ def compare(
 
 
 app.add_typer(vm, name="vm", short_help="Run programs on virtual machines of the mesh.")
+
+
+app.add_typer(learning, name="learn", short_help="Lessons about the mesh that check what you did.")
 
 
 app.add_typer(loading, name="load", short_help="Put load on the lab with Locust.")

@@ -12,7 +12,7 @@ import yaml
 
 from mesh_lab.errors import LabError
 from mesh_lab.harness.versions import VersionOf, by_header, by_json
-from mesh_lab.rollout.yamlplaces import line_of
+from mesh_lab.yamlplaces import line_of
 
 MAX_STEPS = 50
 DEFAULT_STEPS = (5.0, 10.0, 25.0, 50.0, 100.0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mesh_lab.harness.results import Result
 from mesh_lab.rollout.settings import DEFAULT_STEPS, Arm, BadRollout, Rollout, read
-from mesh_lab.rollout.yamlplaces import line_of
+from mesh_lab.yamlplaces import line_of
 
 LEAST = {"route": "virtualservice/reviews", "stable": "v1", "canary": "v3", "url": "http://reviews:9080/"}
 

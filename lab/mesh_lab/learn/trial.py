@@ -1,0 +1,153 @@
+"""Whether a lesson is right: its start fails, wrong solutions fail each with its own words, its solution passes.
+
+https://en.wikipedia.org/wiki/Mutation_testing - the mutants are of the solution, and what is under test is the check.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh_lab.client.api import Api
+from mesh_lab.harness.workloads import Images
+from mesh_lab.learn.checking import Verdict
+from mesh_lab.learn.lesson import WRONG, Lesson
+from mesh_lab.learn.place import Place, namespace_of
+from mesh_lab.learn.problems import BrokenLesson
+from mesh_lab.learn.session import solution_of
+from mesh_lab.learn.variants import choose
+
+WRONG_SOLUTIONS = 3
+_SAYS = re.compile(r"^# says: (?P<words>.+)$", re.MULTILINE)
+_TASK = re.compile(r"^# task: (?P<number>\d+)$", re.MULTILINE)
+
+Tell = Callable[[str], None]
+
+
+class TrialFailed(AssertionError):  # noqa: N818 - named for what it is
+    """A lesson does not do what every lesson has to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A wrong solution of a task, and the words that the check's message has to contain: one of those around a `|`."""
+
+    file: Path
+    task: int
+    words: str
+
+    def said_in(self, verdict: Verdict) -> bool:
+        """Whether the check has found what is wrong, and not something else."""
+        said = " ".join(verdict.words.lower().split())
+        return any(words.strip().lower() in said for words in self.words.split("|"))
+
+
+def of(api: Api, lesson: Lesson, seed: str, images: Images, tell: Tell) -> None:
+    """Try a lesson in a namespace of the trial's own, which is deleted afterwards.
+
+    Raises:
+        TrialFailed, BrokenLesson: as `run`.
+        LabError: the cluster is not as it should be.
+    """
+    variant = choose(lesson.about.variants, seed, lesson.name)
+    given = lesson.values(namespace_of(lesson.name, f"trial-{secrets.token_hex(3)}"), variant)
+    place = Place(api, lesson.filled(given), given, images, secrets.token_hex(16))
+    try:
+        run(place, tell)
+    finally:
+        place.remove()
+
+
+def mutants(lesson: Lesson, place: Place) -> list[Mutant]:
+    """The wrong solutions of a lesson.
+
+    Raises:
+        BrokenLesson: there are fewer than three, one does not say its words, or two say the same.
+    """
+    found = [_mutant(lesson, file, place) for file in sorted((lesson.folder / WRONG).glob("*.yaml"))]
+    if len(found) < WRONG_SOLUTIONS:
+        raise BrokenLesson(lesson.folder / WRONG, 1, f"has {len(found)} files *.yaml, not {WRONG_SOLUTIONS} or more")
+    said = [each.words for each in found]
+    if twice := [each for each in found if said.count(each.words) > 1]:
+        raise BrokenLesson(twice[0].file, 1, f"another wrong solution says {twice[0].words!r} as well")
+    return found
+
+
+def _mutant(lesson: Lesson, file: Path, place: Place) -> Mutant:
+    text = lesson.text(file, place.given)
+    says, task = _SAYS.search(text), _TASK.search(text)
+    if says is None:
+        raise BrokenLesson(file, 1, "has no line `# says: WORDS` with what the check's message has to contain")
+    number = int(task["number"]) if task else 1
+    if not 1 <= number <= len(lesson.tasks):
+        raise BrokenLesson(file, 1, f"`# task: {number}`: the lesson has {len(lesson.tasks)} tasks")
+    return Mutant(file, number, says["words"].strip())
+
+
+def run(place: Place, tell: Tell) -> None:
+    """Try a lesson in its place; what it takes is told.
+
+    Raises:
+        TrialFailed: a check passes that has to fail, fails that has to pass, or says something else.
+        BrokenLesson: a file of the lesson is wrong.
+    """
+    lesson = place.lesson
+    wrong = mutants(lesson, place)
+    for task in lesson.tasks:
+        for label, verdict in _tried(place, task.number, wrong, tell):
+            if verdict.passed:
+                raise TrialFailed(f"{lesson.name}, task {task.number}: {label} passes, and has to fail")
+            if not (verdict.expected and verdict.look):
+                raise TrialFailed(
+                    f"{lesson.name}, task {task.number}: of {label} the check says neither what it expected nor where "
+                    f"to look: put its assertions into `with expect(...)`\n{verdict.words}"
+                )
+    _tried_solutions(place, tell)
+
+
+def _tried(place: Place, task: int, wrong: list[Mutant], tell: Tell) -> Iterator[tuple[str, Verdict]]:
+    """What the check says of the untouched start of a task, and of each wrong solution of it."""
+    yield "the untouched start", _checked(place, task, None, "the untouched start", tell)
+    for mutant in wrong:
+        if mutant.task != task:
+            continue
+        label = f"{WRONG}/{mutant.file.name}"
+        verdict = _checked(place, task, f"{WRONG}/{mutant.file.name}", label, tell)
+        if not verdict.passed and not mutant.said_in(verdict):
+            raise TrialFailed(
+                f"{place.lesson.name}, task {task}: of {label} the check has to say {mutant.words!r}; it says\n"
+                + verdict.words
+            )
+        yield label, verdict
+
+
+def _checked(place: Place, task: int, applied: str | None, label: str, tell: Tell) -> Verdict:
+    begun = time.monotonic()
+    place.set_up()
+    took = time.monotonic() - begun
+    for before in range(1, task):
+        place.apply(place.solution(solution_of(place.lesson, before)))
+        place.check(before)
+    if applied:
+        place.apply(place.solution(applied))
+    begun = time.monotonic()
+    verdict = place.check(task)
+    said = "passes" if verdict.passed else f"fails: {' '.join(verdict.words.split())[:100]}"
+    tell(f"  task {task}, {label}: start {took:.1f} s, check {time.monotonic() - begun:.1f} s, {said}")
+    return verdict
+
+
+def _tried_solutions(place: Place, tell: Tell) -> None:
+    """One after the other, as a learner does."""
+    place.set_up()
+    for task in place.lesson.tasks:
+        place.apply(place.solution(solution_of(place.lesson, task.number)))
+        begun = time.monotonic()
+        verdict = place.check(task.number)
+        tell(f"  task {task.number}, solution: check {time.monotonic() - begun:.1f} s")
+        if not verdict.passed:
+            raise TrialFailed(f"{place.lesson.name}, task {task.number}: the solution fails\n{verdict.words}")
