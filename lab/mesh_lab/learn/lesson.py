@@ -41,7 +41,10 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The front matter. `number` is the place in the course, `needs` are lessons that should come before."""
+    """The front matter. `number` is the place in the course, `needs` are lessons that should come before.
+
+    `injection` is the namespace's label for sidecars; "unset" leaves it to the pods' own.
+    """
 
     title: Annotated[str, msgspec.Meta(min_length=3, max_length=80)]
     minutes: Annotated[int, msgspec.Meta(ge=1, le=60)]
@@ -51,7 +54,7 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     servers: dict[_Name, Server] = {}
     clients: dict[_Name, Client] = {}
     variants: tuple[dict[str, Value], ...] = ()
-    injection: bool = True
+    injection: Literal["enabled", "disabled", "unset"] = "enabled"
 
 
 @dataclass(frozen=True, slots=True)

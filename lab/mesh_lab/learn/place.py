@@ -25,7 +25,7 @@ from mesh_lab.meshkinds import KINDS
 LABEL, VALUE = "mesh-lab/learn", "lesson"
 SETTLED_SECONDS = 10.0
 """How long a check waits for pods and proxies to have taken up what the learner wrote."""
-_ISTIO = "istio-system"
+_ISTIO, _INJECTION = "istio-system", "istio-injection"
 
 
 def namespace_of(lesson: str, learner: str) -> str:
@@ -83,7 +83,8 @@ class Place:
 
     def _make_namespace(self) -> None:
         ref = Reference("v1", "Namespace", self.namespace)
-        labels = {LABEL: VALUE, "istio-injection": "enabled" if self.lesson.about.injection else "disabled"}
+        injection = self.lesson.about.injection
+        labels = {LABEL: VALUE, _INJECTION: None if injection == "unset" else injection}
         found = self._api.find(ref)
         if found is not None and "deletionTimestamp" in found["metadata"]:
             self._api.wait_until(

@@ -103,17 +103,25 @@ def put(api: Api, obj: Object) -> None:
 
 
 def merge(api: Api, obj: Object) -> Reference:
-    """Merge the object into the one that exists, or create it; it may be a part of one that exists.
+    """Merge the object into the one that exists (None removes a field), or create it; it may be a part of one.
 
     Raises:
         ApiError: the API server refuses it.
     """
     ref = reference(obj)
     if api.find(ref) is None:
-        api.create(obj)
+        api.create(_without_none(obj))
     else:
         api.patch(ref, obj)
     return ref
+
+
+def _without_none(obj: Object) -> Object:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in obj.items()
+        if value is not None
+    }
 
 
 def _await_gone(api: Api, ref: Reference) -> None:

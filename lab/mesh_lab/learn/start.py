@@ -72,7 +72,8 @@ def _clients(lesson: Lesson, images: Images) -> Iterator[Object]:
 
 
 def _injected(lesson: Lesson, sidecar: bool) -> dict[str, str]:
-    return {} if sidecar == lesson.about.injection else {INJECT: str(sidecar).lower()}
+    by_namespace = lesson.about.injection == "enabled"
+    return {} if sidecar == by_namespace else {INJECT: str(sidecar).lower()}
 
 
 def _with_token(obj: Object, token: str) -> Object:

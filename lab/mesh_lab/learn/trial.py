@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,11 @@ class Mutant:
     file: Path
     task: int
     words: str
+
+    @property
+    def label(self) -> str:
+        """As an author finds it."""
+        return f"{WRONG}/{self.file.name}"
 
     def said_in(self, verdict: Verdict) -> bool:
         """Whether the check has found what is wrong, and not something else."""
@@ -71,8 +76,8 @@ def mutants(lesson: Lesson, place: Place) -> list[Mutant]:
     found = [_mutant(lesson, file, place) for file in sorted((lesson.folder / WRONG).glob("*.yaml"))]
     if len(found) < WRONG_SOLUTIONS:
         raise BrokenLesson(lesson.folder / WRONG, 1, f"has {len(found)} files *.yaml, not {WRONG_SOLUTIONS} or more")
-    said = [each.words for each in found]
-    if twice := [each for each in found if said.count(each.words) > 1]:
+    said = [(each.task, each.words) for each in found]
+    if twice := [each for each in found if said.count((each.task, each.words)) > 1]:
         raise BrokenLesson(twice[0].file, 1, f"another wrong solution says {twice[0].words!r} as well")
     return found
 
@@ -95,48 +100,55 @@ def run(place: Place, tell: Tell) -> None:
         TrialFailed: a check passes that has to fail, fails that has to pass, or says something else.
         BrokenLesson: a file of the lesson is wrong.
     """
-    lesson = place.lesson
-    wrong = mutants(lesson, place)
-    for task in lesson.tasks:
-        for label, verdict in _tried(place, task.number, wrong, tell):
-            if verdict.passed:
-                raise TrialFailed(f"{lesson.name}, task {task.number}: {label} passes, and has to fail")
-            if not (verdict.expected and verdict.look):
-                raise TrialFailed(
-                    f"{lesson.name}, task {task.number}: of {label} the check says neither what it expected nor where "
-                    f"to look: put its assertions into `with expect(...)`\n{verdict.words}"
-                )
+    wrong = mutants(place.lesson, place)
+    for task in place.lesson.tasks:
+        _require_failure(place, task.number, "the untouched start", _checked(place, task.number, None, tell))
+        said: dict[Mutant, Verdict] = {}
+        for mutant in (each for each in wrong if each.task == task.number):
+            said[mutant] = _checked(place, task.number, mutant.file, tell)
+            _require_failure(place, task.number, mutant.label, said[mutant])
+        _require_words(place, said)
     _tried_solutions(place, tell)
 
 
-def _tried(place: Place, task: int, wrong: list[Mutant], tell: Tell) -> Iterator[tuple[str, Verdict]]:
-    """What the check says of the untouched start of a task, and of each wrong solution of it."""
-    yield "the untouched start", _checked(place, task, None, "the untouched start", tell)
-    for mutant in wrong:
-        if mutant.task != task:
-            continue
-        label = f"{WRONG}/{mutant.file.name}"
-        verdict = _checked(place, task, f"{WRONG}/{mutant.file.name}", label, tell)
-        if not verdict.passed and not mutant.said_in(verdict):
+def _require_failure(place: Place, task: int, label: str, verdict: Verdict) -> None:
+    where = f"{place.lesson.name}, task {task}"
+    if verdict.passed:
+        raise TrialFailed(f"{where}: {label} passes, and has to fail")
+    if not (verdict.expected and verdict.look):
+        raise TrialFailed(
+            f"{where}: of {label} the check says neither what it expected nor where to look: put its assertions into "
+            f"`with expect(...)`\n{verdict.words}"
+        )
+
+
+def _require_words(place: Place, said: Mapping[Mutant, Verdict]) -> None:
+    """Each wrong solution is told in its own words, and in those of no other."""
+    for mutant in said:
+        for other, verdict in said.items():
+            if mutant.said_in(verdict) == (mutant is other):
+                continue
+            must = "has to" if mutant is other else "must not"
             raise TrialFailed(
-                f"{place.lesson.name}, task {task}: of {label} the check has to say {mutant.words!r}; it says\n"
-                + verdict.words
+                f"{place.lesson.name}, task {mutant.task}: of {other.label} the check {must} say {mutant.words!r}; "
+                f"it says\n{verdict.words}"
             )
-        yield label, verdict
 
 
-def _checked(place: Place, task: int, applied: str | None, label: str, tell: Tell) -> Verdict:
+def _checked(place: Place, task: int, wrong: Path | None, tell: Tell) -> Verdict:
+    """What the check says of a task whose predecessors are solved, with a wrong solution or with none."""
     begun = time.monotonic()
     place.set_up()
     took = time.monotonic() - begun
     for before in range(1, task):
         place.apply(place.solution(solution_of(place.lesson, before)))
-        place.check(before)
-    if applied:
-        place.apply(place.solution(applied))
+        _require_passed(place, before, place.check(before))
+    if wrong:
+        place.apply(place.solution(wrong))
     begun = time.monotonic()
     verdict = place.check(task)
     said = "passes" if verdict.passed else f"fails: {' '.join(verdict.words.split())[:100]}"
+    label = f"{WRONG}/{wrong.name}" if wrong else "the untouched start"
     tell(f"  task {task}, {label}: start {took:.1f} s, check {time.monotonic() - begun:.1f} s, {said}")
     return verdict
 
@@ -149,5 +161,9 @@ def _tried_solutions(place: Place, tell: Tell) -> None:
         begun = time.monotonic()
         verdict = place.check(task.number)
         tell(f"  task {task.number}, solution: check {time.monotonic() - begun:.1f} s")
-        if not verdict.passed:
-            raise TrialFailed(f"{place.lesson.name}, task {task.number}: the solution fails\n{verdict.words}")
+        _require_passed(place, task.number, verdict)
+
+
+def _require_passed(place: Place, task: int, verdict: Verdict) -> None:
+    if not verdict.passed:
+        raise TrialFailed(f"{place.lesson.name}, task {task}: the solution fails\n{verdict.words}")
