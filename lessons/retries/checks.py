@@ -5,7 +5,7 @@ from __future__ import annotations
 from mesh_lab.learn.checking import Given, expect
 from mesh_lab.testing import Mesh, Results, assert_all
 
-COUNT, HOPELESS = 20, 3
+COUNT, HOPELESS = 10, 3
 STORM, AT_ONCE, FOR_EACH = 100, 40, 0.2
 
 
@@ -19,7 +19,7 @@ def task_2(mesh: Mesh, given: Given) -> None:
     _repeated(mesh, given)
     look = f"`kubectl -n {mesh.namespace} get destinationrules -o yaml`: trafficPolicy.connectionPool.http"
     with expect(f"of {STORM} requests that fail at once come at most {FOR_EACH * STORM:.0f} retries", look=look):
-        _, attempts = _sent(mesh, "http://shop/?status=503&delay=0.1", STORM, AT_ONCE)
+        _, attempts = _sent(mesh, "http://shop/?status=503&delay=0.05", STORM, AT_ONCE)
         retries = sum(attempts.values()) - STORM
         assert retries <= FOR_EACH * STORM, f"{STORM} requests became {STORM + retries}: a retry storm"
 

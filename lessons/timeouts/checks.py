@@ -32,5 +32,6 @@ def _limited(mesh: Mesh, path: str, limit: float) -> None:
         slow = client.send(f"http://shop{path}?delay={3 * limit + 1}", COUNT, concurrency=COUNT)
         assert_all(slow, status=504)
         took = median(result.duration_ms for result in slow) / 1000
-        assert took < 2 * limit, f"requests to {path} were given up after {took:.1f} s, {took / limit:.0f} times the limit"
+        times = f"{took / limit:.0f} times the limit"
+        assert took < 2 * limit, f"requests to {path} were given up after {took:.1f} s, {times}"
         assert_lasted(slow, limit, limit + SLACK_SECONDS)
